@@ -1,0 +1,4 @@
+//! Gemini Keypool: a Spin component between OpenAI-style clients and Google's Gemini API that spreads calls over a pool
+//! of API keys.
+
+
