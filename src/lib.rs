@@ -1,4 +1,5 @@
 //! Gemini Keypool: a Spin component between OpenAI-style clients and Google's Gemini API that spreads calls over a pool
 //! of API keys.
 
-
+pub mod pool;
+pub mod redact;

@@ -1,0 +1,90 @@
+//! Wall time as the pool knows it: milliseconds since the Unix epoch in, ISO-8601 text in the database.
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMillis(pub i64);
+
+impl UnixMillis {
+    /// The text that the database keeps: `2026-01-31T09:05:07.042Z`. The width is fixed, so that texts compare as times.
+    ///
+    /// A time outside of chrono's range (some 262,000 years off) becomes the epoch.
+    pub fn to_iso(self) -> String {
+        DateTime::<Utc>::from_timestamp_millis(self.0)
+            .unwrap_or_default()
+            .to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
+    /// Reads what [`to_iso`](Self::to_iso) writes, any RFC 3339 time, and SQLite's own `2026-01-31 09:05:07[.042]` (UTC),
+    /// which earlier deployments used as a column default. `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Some(Self(time.timestamp_millis()));
+        }
+        ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"]
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+            .map(|time| Self(time.and_utc().timestamp_millis()))
+    }
+
+    /// This time moved by `ms` milliseconds, kept within range.
+    pub fn plus(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this time; 0 when the clock ran backwards.
+    pub fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0).max(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn text_has_milliseconds_and_utc() {
+        assert_eq!(UnixMillis(0).to_iso(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            UnixMillis(1_769_850_307_042).to_iso(),
+            "2026-01-31T09:05:07.042Z"
+        );
+    }
+
+    #[test]
+    fn times_of_earlier_deployments_are_read() {
+        let expected = Some(UnixMillis(1_769_850_307_000));
+        for text in [
+            "2026-01-31T09:05:07.000Z",
+            "2026-01-31T09:05:07Z",
+            "2026-01-31T10:05:07+01:00",
+            "2026-01-31 09:05:07",
+            "2026-01-31 09:05:07.000",
+            " 2026-01-31T09:05:07 ",
+        ] {
+            assert_eq!(UnixMillis::parse(text), expected, "{text:?}");
+        }
+        for text in ["", "now", "2026-01-31", "1769850307"] {
+            assert_eq!(UnixMillis::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_ran_backwards_gives_no_negative_span() {
+        assert_eq!(UnixMillis(5).since(UnixMillis(9)), 0);
+        assert_eq!(UnixMillis(i64::MAX).plus(1), UnixMillis(i64::MAX));
+        assert_eq!(UnixMillis(i64::MIN).to_iso(), "1970-01-01T00:00:00.000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn text_round_trips_and_sorts_as_time(a in 0i64..253_402_300_800_000, b in 0i64..253_402_300_800_000) {
+            let (a, b) = (UnixMillis(a), UnixMillis(b));
+            prop_assert_eq!(UnixMillis::parse(&a.to_iso()), Some(a));
+            prop_assert_eq!(a.cmp(&b), a.to_iso().cmp(&b.to_iso()));
+        }
+    }
+}
