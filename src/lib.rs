@@ -1,5 +1,7 @@
 //! Gemini Keypool: a Spin component between OpenAI-style clients and Google's Gemini API that spreads calls over a pool
 //! of API keys.
 
+pub mod gemini;
+pub mod openai;
 pub mod pool;
 pub mod redact;

@@ -1,0 +1,142 @@
+//! Google's error bodies.
+//!
+//! The OpenAI-compatible surface wraps the error in an array of one (`[{"error":{…}}]`, pretty-printed), the native one
+//! sends the bare object, both with the same inside (`google.rpc.Status`). Front ends answer with HTML, with nothing, or
+//! with a body cut short. All of these are read; what cannot be read is an [`ApiError`] without any field.
+
+use serde::Deserialize;
+
+/// Error bodies are read up to this many bytes; Google's are below 4 KiB.
+pub const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// The parts of an error body that decide what it means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApiError {
+    /// Google's canonical code, such as `RESOURCE_EXHAUSTED`.
+    pub status: Option<String>,
+    /// The text for people. It may echo a key, and a request's content where a field was invalid.
+    pub message: Option<String>,
+    /// `reason` of the first `google.rpc.ErrorInfo`, such as `API_KEY_INVALID`.
+    pub reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Body {
+    Wrapped(Vec<Envelope>),
+    Bare(Envelope),
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Error,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    status: Option<String>,
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    message: Option<String>,
+    #[serde(default)]
+    details: serde_json::Value,
+}
+
+/// A field of another type than expected is no reason to lose the others.
+fn text_or_nothing<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) => Some(text),
+        _ => None,
+    })
+}
+
+impl ApiError {
+    /// Reads an error body in any of its forms.
+    pub fn parse(body: &[u8]) -> Self {
+        let error = match serde_json::from_slice(body) {
+            Ok(Body::Bare(envelope)) => Some(envelope.error),
+            Ok(Body::Wrapped(envelopes)) => {
+                envelopes.into_iter().next().map(|envelope| envelope.error)
+            }
+            Err(_) => None,
+        };
+        let Some(error) = error else {
+            return Self::default();
+        };
+        let reason = error
+            .details
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find_map(|detail| detail.get("reason")?.as_str().map(str::to_owned));
+        Self {
+            status: error.status,
+            message: error.message,
+            reason,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const INVALID_KEY: &str = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"},{"@type":"type.googleapis.com/google.rpc.LocalizedMessage","locale":"en-US","message":"x"}]}}"#;
+
+    fn expected() -> ApiError {
+        ApiError {
+            status: Some("INVALID_ARGUMENT".into()),
+            message: Some("API key not valid. Please pass a valid API key.".into()),
+            reason: Some("API_KEY_INVALID".into()),
+        }
+    }
+
+    #[test]
+    fn object_and_array_say_the_same() {
+        assert_eq!(ApiError::parse(INVALID_KEY.as_bytes()), expected());
+        assert_eq!(
+            ApiError::parse(format!("[{INVALID_KEY}\n]\n").as_bytes()),
+            expected()
+        );
+    }
+
+    #[test]
+    fn what_is_no_error_body_has_no_fields() {
+        for body in [
+            "",
+            "<html><body>502</body></html>",
+            "[]",
+            "{}",
+            "[1]",
+            "null",
+            "{\"error\":\"text\"}",
+            &INVALID_KEY[..100],
+        ] {
+            assert_eq!(
+                ApiError::parse(body.as_bytes()),
+                ApiError::default(),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn odd_fields_do_not_hide_the_others() {
+        let body = br#"{"error":{"code":"x","message":7,"status":"UNAVAILABLE","details":{"reason":"no list"}}}"#;
+        let expected = ApiError {
+            status: Some("UNAVAILABLE".into()),
+            ..ApiError::default()
+        };
+        assert_eq!(ApiError::parse(body), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = ApiError::parse(&body);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What the OpenAI wire says, as far as the pool reads or writes it. Pure.
+//!
+//! Everything that the pool need not change passes through byte for byte, so nothing here builds a tree of a request or
+//! re-serialises an answer.
+
+mod error;
+mod request;
+mod sse;
+
+pub use error::ErrorBody;
+pub use request::{ChatRequest, InvalidRequest};
+pub use sse::{DoneScanner, Scan, error_event};
