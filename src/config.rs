@@ -1,0 +1,401 @@
+//! The pool's settings: from the host's variables to one checked [`Config`].
+//!
+//! All variables are read, and all that is wrong with them is reported at once: an operator who fixes one problem must
+//! not meet the next one at the next start. Values of secrets are never repeated in a problem.
+
+use crate::origin::{AllowedOrigins, has_broken_port};
+use crate::pool::ApiKey;
+use http::Uri;
+use std::fmt;
+
+/// Every variable that the component reads, by its name in `spin.toml`.
+pub const VARIABLES: [&str; 10] = [
+    "my_api_token",
+    "gemini_api_key",
+    "llm_api_origin",
+    "llm_api_endpoint",
+    "llm_model",
+    "allowed_origins",
+    "enforce_origin",
+    "rate_limit_per_minute",
+    "trust_forwarded_for",
+    "max_body_bytes",
+];
+
+const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
+const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
+const DEFAULT_MODEL: &str = "gemini-flash-latest";
+const DEFAULT_MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
+
+/// A text that must not be shown; compared in constant time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for redaction.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `candidate` is the secret. The time taken depends on the lengths alone.
+    pub fn matches(&self, candidate: &str) -> bool {
+        use subtle::ConstantTimeEq;
+        self.0.as_bytes().ct_eq(candidate.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", crate::redact::mask(&self.0))
+    }
+}
+
+/// The checked settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What clients must present; `None` refuses every call.
+    pub client_token: Option<Secret>,
+    /// Keys to import, in the order given.
+    pub import_keys: Vec<ApiKey>,
+    /// Where chat completions are sent.
+    pub chat_endpoint: Uri,
+    /// The model for requests that name none.
+    pub default_model: String,
+    /// Which web pages may call.
+    pub allowed_origins: AllowedOrigins,
+    /// Refuse pages that are not among [`allowed_origins`](Self::allowed_origins).
+    pub enforce_origin: bool,
+    /// Calls per client address and minute; `None` is without limit.
+    pub rate_limit_per_minute: Option<u32>,
+    /// Take the client's address from `X-Forwarded-For`.
+    pub trust_forwarded_for: bool,
+    /// Largest request body in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// Everything that is wrong with the variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidConfig(Vec<String>);
+
+impl InvalidConfig {
+    /// The host would not give these variables.
+    pub fn unreadable(names: &[&str]) -> Self {
+        Self(
+            names
+                .iter()
+                .map(|name| format!("the variable {name} cannot be read; check its provider"))
+                .collect(),
+        )
+    }
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid configuration: {}", self.0.join("; "))
+    }
+}
+
+impl std::error::Error for InvalidConfig {}
+
+impl Config {
+    /// Reads the settings through `get`, which gives a variable's value, or `None` where it is not defined. Empty and
+    /// undefined variables take their defaults.
+    ///
+    /// # Errors
+    /// Lists every variable that cannot be used, and what to set instead.
+    pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidConfig> {
+        let mut problems = Vec::new();
+        let text = |name: &str| {
+            get(name)
+                .map(|value| value.trim().to_owned())
+                .filter(|value| !value.is_empty())
+        };
+
+        let origin = text("llm_api_origin").unwrap_or_else(|| DEFAULT_ORIGIN.to_owned());
+        let origin = parse_origin(&origin).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Uri::from_static(DEFAULT_ORIGIN)
+        });
+        let chat_endpoint = match text("llm_api_endpoint") {
+            Some(endpoint) => parse_endpoint(&endpoint, &origin),
+            None => join(&origin, CHAT_PATH),
+        };
+        let chat_endpoint = chat_endpoint.unwrap_or_else(|problem| {
+            problems.push(problem);
+            Uri::from_static(DEFAULT_ORIGIN)
+        });
+
+        let mut flag = |name: &str| match text(name)
+            .as_deref()
+            .map(str::to_ascii_lowercase)
+            .as_deref()
+        {
+            None | Some("false" | "0" | "no" | "off") => false,
+            Some("true" | "1" | "yes" | "on") => true,
+            Some(_) => {
+                problems.push(format!("{name} must be true or false"));
+                false
+            }
+        };
+        let enforce_origin = flag("enforce_origin");
+        let trust_forwarded_for = flag("trust_forwarded_for");
+
+        let mut number = |name: &str, default: usize, rule: &str| match text(name)
+            .map(|value| value.parse::<u32>())
+        {
+            None => default,
+            Some(Ok(value)) => value as usize,
+            Some(Err(_)) => {
+                problems.push(format!("{name} must be a whole number {rule}"));
+                default
+            }
+        };
+        let rate_limit = number("rate_limit_per_minute", 0, "of calls, 0 for no limit");
+        let max_body_bytes = number(
+            "max_body_bytes",
+            DEFAULT_MAX_BODY_BYTES,
+            "of bytes, below 4294967296",
+        );
+        if max_body_bytes == 0 {
+            problems.push("max_body_bytes must be above 0".to_owned());
+        }
+
+        let mut import_keys: Vec<ApiKey> = Vec::new();
+        let listed = text("gemini_api_key").unwrap_or_default();
+        for (index, entry) in listed
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .enumerate()
+        {
+            match ApiKey::try_new(entry) {
+                Ok(key) if import_keys.contains(&key) => {}
+                Ok(key) => import_keys.push(key),
+                Err(problem) => problems.push(format!(
+                    "gemini_api_key: key {} of the list {problem}",
+                    index + 1
+                )),
+            }
+        }
+
+        let allowed_origins = AllowedOrigins::parse(&text("allowed_origins").unwrap_or_default())
+            .unwrap_or_else(|bad| {
+                problems.extend(
+                    bad.into_iter()
+                        .map(|problem| format!("allowed_origins: {problem}")),
+                );
+                AllowedOrigins::default()
+            });
+
+        if !problems.is_empty() {
+            return Err(InvalidConfig(problems));
+        }
+        Ok(Self {
+            client_token: text("my_api_token").map(Secret),
+            import_keys,
+            chat_endpoint,
+            default_model: text("llm_model").unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+            allowed_origins,
+            enforce_origin,
+            rate_limit_per_minute: u32::try_from(rate_limit).ok().filter(|limit| *limit > 0),
+            trust_forwarded_for,
+            max_body_bytes,
+        })
+    }
+}
+
+fn parse_origin(text: &str) -> Result<Uri, String> {
+    let problem = || {
+        format!(
+            "llm_api_origin must be scheme, host and port alone, such as {DEFAULT_ORIGIN} or http://127.0.0.1:8080"
+        )
+    };
+    let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| problem())?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let bare = uri.path() == "/" && uri.query().is_none() && !has_broken_port(&uri);
+    let host_alone = uri
+        .authority()
+        .is_some_and(|authority| !authority.as_str().contains('@'));
+    if web && bare && host_alone {
+        Ok(uri)
+    } else {
+        Err(problem())
+    }
+}
+
+fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {
+    let uri: Uri = text
+        .parse()
+        .map_err(|_| "llm_api_endpoint must be a URL".to_owned())?;
+    // The host lets nothing but the origin through, so another host here could only fail later, and less clearly.
+    if uri.scheme() != origin.scheme() || host_and_port(&uri) != host_and_port(origin) {
+        return Err("llm_api_endpoint must lie on llm_api_origin, the only host that the pool may call: set both".into());
+    }
+    Ok(uri)
+}
+
+fn host_and_port(uri: &Uri) -> (Option<String>, Option<u16>) {
+    let default = if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    (
+        uri.host().map(str::to_ascii_lowercase),
+        uri.port_u16().or(Some(default)),
+    )
+}
+
+fn join(origin: &Uri, path: &str) -> Result<Uri, String> {
+    let mut parts = origin.clone().into_parts();
+    parts.path_and_query = path.parse().ok();
+    Uri::from_parts(parts)
+        .map_err(|_| "llm_api_origin cannot be joined with the chat path".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(set: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
+        for (name, _) in set {
+            assert!(VARIABLES.contains(name), "{name} is not declared");
+        }
+        Config::from_variables(|name| {
+            set.iter()
+                .find(|(set, _)| *set == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults_are_googles_and_refuse_every_client() {
+        let config = config(&[]).unwrap();
+        assert_eq!(
+            config.chat_endpoint,
+            "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"
+        );
+        assert_eq!(config.default_model, "gemini-flash-latest");
+        assert_eq!(config.client_token, None);
+        assert_eq!(config.rate_limit_per_minute, None);
+        assert_eq!(config.max_body_bytes, 20 * 1024 * 1024);
+        assert!(
+            config.import_keys.is_empty() && !config.enforce_origin && !config.trust_forwarded_for
+        );
+    }
+
+    #[test]
+    fn empty_variables_take_their_defaults() {
+        let all: Vec<(&str, &str)> = VARIABLES.iter().map(|name| (*name, "  ")).collect();
+        assert_eq!(
+            format!("{:?}", config(&all).unwrap()),
+            format!("{:?}", config(&[]).unwrap())
+        );
+    }
+
+    #[test]
+    fn the_origin_alone_points_the_pool_elsewhere() {
+        for (origin, expected) in [
+            (
+                "http://127.0.0.1:8080",
+                "http://127.0.0.1:8080/v1beta/openai/chat/completions",
+            ),
+            (
+                "https://proxy.example/",
+                "https://proxy.example/v1beta/openai/chat/completions",
+            ),
+        ] {
+            assert_eq!(
+                config(&[("llm_api_origin", origin)]).unwrap().chat_endpoint,
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn the_endpoint_may_be_any_path_of_the_origin() {
+        let set = [
+            ("llm_api_origin", "http://h.example:80"),
+            ("llm_api_endpoint", "http://H.example/v9/chat?x=1"),
+        ];
+        assert_eq!(
+            config(&set).unwrap().chat_endpoint,
+            "http://H.example/v9/chat?x=1"
+        );
+    }
+
+    #[test]
+    fn keys_are_listed_once_each_in_order() {
+        let keys = config(&[("gemini_api_key", " k-1 ,k-2,, k-1,k-3,")])
+            .unwrap()
+            .import_keys;
+        assert_eq!(
+            keys.iter().map(ApiKey::expose).collect::<Vec<_>>(),
+            ["k-1", "k-2", "k-3"]
+        );
+    }
+
+    #[test]
+    fn every_problem_is_named_with_its_remedy_and_no_secret() {
+        let problem = config(&[
+            ("llm_api_origin", "example.com/path"),
+            ("enforce_origin", "perhaps"),
+            ("rate_limit_per_minute", "-3"),
+            ("max_body_bytes", "20MB"),
+            ("gemini_api_key", "good-key,bad key"),
+            ("allowed_origins", "https://ok.example,a b"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for part in [
+            "llm_api_origin must be scheme, host and port alone",
+            "enforce_origin must be true or false",
+            "rate_limit_per_minute must be a whole number of calls, 0 for no limit",
+            "max_body_bytes must be a whole number of bytes",
+            "gemini_api_key: key 2 of the list has a character other than visible ASCII",
+            "allowed_origins: ",
+        ] {
+            assert!(problem.contains(part), "{part:?} is not in {problem:?}");
+        }
+        assert!(
+            !problem.contains("bad key") && !problem.contains("good-key"),
+            "{problem}"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_on_another_host_is_refused() {
+        for endpoint in [
+            "https://other.example/x",
+            "http://generativelanguage.googleapis.com/x",
+            "/v1/chat",
+            "::",
+        ] {
+            let problem = config(&[("llm_api_endpoint", endpoint)])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                problem.contains("llm_api_endpoint must"),
+                "{endpoint}: {problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_limit_of_nothing_is_refused() {
+        assert!(config(&[("max_body_bytes", "0")]).is_err());
+    }
+
+    #[test]
+    fn the_token_matches_itself_alone() {
+        let token = config(&[("my_api_token", " the-token ")])
+            .unwrap()
+            .client_token
+            .unwrap();
+        assert!(token.matches("the-token"));
+        for other in ["", "the-toke", "the-token ", "The-token", "the-tokenx"] {
+            assert!(!token.matches(other), "{other:?}");
+        }
+        assert_eq!(format!("{token:?}"), "Secret(…)");
+    }
+}

@@ -1,0 +1,295 @@
+//! Which web pages may call the pool.
+
+use http::{HeaderMap, Uri, header};
+
+/// The `allowed_origins` variable: entries such as `https://app.example.com`, `app.example.com`, `localhost:5173`,
+/// `*.example.com` (the domain and its subdomains) and `*` (every page).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedOrigins(Vec<Pattern>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern {
+    /// `None` stands for any.
+    scheme: Option<String>,
+    host: Host,
+    /// `None` stands for any, but for the scheme's default where a scheme is given.
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Host {
+    Any,
+    Exactly(String),
+    DomainAndSubdomains(String),
+}
+
+impl AllowedOrigins {
+    /// Reads a comma-separated list.
+    ///
+    /// # Errors
+    /// One text for each entry that is no origin.
+    pub fn parse(list: &str) -> Result<Self, Vec<String>> {
+        let (patterns, problems): (Vec<_>, Vec<_>) = list
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| {
+                Pattern::parse(entry).ok_or_else(|| {
+                    format!(
+                        "{entry:?} is no origin such as https://app.example.com or *.example.com"
+                    )
+                })
+            })
+            .partition(Result::is_ok);
+        if problems.is_empty() {
+            Ok(Self(patterns.into_iter().flatten().collect()))
+        } else {
+            Err(problems.into_iter().filter_map(Result::err).collect())
+        }
+    }
+
+    /// Whether no page may call.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a page of `origin` (`https://app.example.com:8443`) may call.
+    pub fn allows(&self, origin: &str) -> bool {
+        let Some(origin) = Origin::parse(origin) else {
+            // `null`, as sandboxed frames send it: a page of any origin at all.
+            return self.0.iter().any(|pattern| pattern.host == Host::Any);
+        };
+        self.0.iter().any(|pattern| pattern.matches(&origin))
+    }
+}
+
+/// The origin of the page that sent a request: `Origin`, else that of `Referer`. `None` when neither is there, as with
+/// every client that is no browser.
+pub(crate) fn of_request(headers: &HeaderMap) -> Option<String> {
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        return Some(String::from_utf8_lossy(origin.as_bytes()).trim().to_owned());
+    }
+    let referer = headers.get(header::REFERER)?;
+    let referer = String::from_utf8_lossy(referer.as_bytes())
+        .trim()
+        .to_owned();
+    match Origin::parse(&referer) {
+        Some(origin) => Some(origin.to_text()),
+        None => Some(referer),
+    }
+}
+
+struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Origin {
+    fn parse(url: &str) -> Option<Self> {
+        let uri: Uri = url.parse().ok()?;
+        Some(Self {
+            scheme: uri.scheme_str()?.to_ascii_lowercase(),
+            host: uri
+                .host()
+                .filter(|host| !host.is_empty())?
+                .to_ascii_lowercase(),
+            port: uri.port_u16(),
+        })
+    }
+
+    fn to_text(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}://{}:{port}", self.scheme, self.host),
+            None => format!("{}://{}", self.scheme, self.host),
+        }
+    }
+
+    fn effective_port(&self) -> Option<u16> {
+        self.port.or_else(|| default_port(&self.scheme))
+    }
+}
+
+/// Whether something that is no port follows the host's colon; the URL parser lets that pass.
+pub(crate) fn has_broken_port(url: &Uri) -> bool {
+    let after_host = url
+        .authority()
+        .and_then(|authority| authority.as_str().rsplit([']', '@']).next());
+    after_host.is_some_and(|text| text.contains(':')) && url.port_u16().is_none()
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+impl Pattern {
+    fn parse(entry: &str) -> Option<Self> {
+        let (scheme, rest) = match entry.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+            None => (None, entry),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest == "*" {
+            return Some(Self {
+                scheme,
+                host: Host::Any,
+                port: None,
+            });
+        }
+        let (wildcard, name) = match rest.strip_prefix("*.") {
+            Some(domain) => (true, domain),
+            None => (false, rest),
+        };
+        // A scheme makes it a URL, whose parser then checks host and port.
+        let url: Uri = format!("{}://{name}", scheme.as_deref().unwrap_or("http"))
+            .parse()
+            .ok()?;
+        let bare = url.path() == "/"
+            && url.query().is_none()
+            && !name.contains(['@', '*', '/', '?', '#'])
+            && !has_broken_port(&url);
+        let host = url
+            .host()
+            .filter(|host| bare && !host.is_empty())?
+            .to_ascii_lowercase();
+        let port = url.port_u16().or_else(|| default_port(scheme.as_deref()?));
+        let host = if wildcard {
+            Host::DomainAndSubdomains(host)
+        } else {
+            Host::Exactly(host)
+        };
+        Some(Self { scheme, host, port })
+    }
+
+    fn matches(&self, origin: &Origin) -> bool {
+        let host = match &self.host {
+            Host::Any => true,
+            Host::Exactly(host) => origin.host == *host,
+            Host::DomainAndSubdomains(domain) => {
+                let subdomain = origin.host.strip_suffix(domain.as_str());
+                subdomain.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+            }
+        };
+        host && self
+            .scheme
+            .as_ref()
+            .is_none_or(|scheme| *scheme == origin.scheme)
+            && self
+                .port
+                .is_none_or(|port| origin.effective_port() == Some(port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn allows(list: &str, origin: &str) -> bool {
+        AllowedOrigins::parse(list).unwrap().allows(origin)
+    }
+
+    #[test]
+    fn patterns_match_what_they_say() {
+        for (list, origin, expected) in [
+            ("https://app.example.com", "https://app.example.com", true),
+            (
+                "https://app.example.com",
+                "https://app.example.com:443",
+                true,
+            ),
+            ("https://app.example.com/", "https://APP.example.com", true),
+            ("https://app.example.com", "http://app.example.com", false),
+            (
+                "https://app.example.com",
+                "https://app.example.com:8443",
+                false,
+            ),
+            (
+                "https://app.example.com:8443",
+                "https://app.example.com:8443",
+                true,
+            ),
+            ("app.example.com", "http://app.example.com:3000", true),
+            ("app.example.com", "https://other.example.com", false),
+            ("localhost:5173", "http://localhost:5173", true),
+            ("localhost:5173", "http://localhost:3000", false),
+            ("*.example.com", "https://example.com", true),
+            ("*.example.com", "https://a.example.com", true),
+            ("*.example.com", "http://a.b.example.com:8080", true),
+            ("*.example.com", "https://evilexample.com", false),
+            ("*.example.com", "https://example.com.evil.org", false),
+            ("*.example.com", "https://example.org", false),
+            ("https://*.example.com", "https://a.example.com", true),
+            ("https://*.example.com", "http://a.example.com", false),
+            ("*", "https://anything.example", true),
+            ("*", "null", true),
+            ("*.example.com", "null", false),
+            ("", "https://example.com", false),
+            ("a.example, b.example", "https://b.example", true),
+        ] {
+            assert_eq!(allows(list, origin), expected, "{list:?} and {origin}");
+        }
+    }
+
+    #[test]
+    fn entries_that_are_no_origins_are_named() {
+        for entry in [
+            "a b",
+            "https://",
+            "https://x.example/path",
+            "*.",
+            "ex*mple.com",
+            "user@example.com",
+            "example.com:port",
+            "example.com:70000",
+            "[::1]:x",
+        ] {
+            let problems = AllowedOrigins::parse(&format!("ok.example,{entry}")).unwrap_err();
+            assert_eq!(problems.len(), 1, "{entry}");
+            assert!(problems[0].contains(entry), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn the_origin_header_goes_before_the_referer() {
+        let of = |origin: Option<&'static str>, referer: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            origin.map(|value| headers.insert(header::ORIGIN, HeaderValue::from_static(value)));
+            referer.map(|value| headers.insert(header::REFERER, HeaderValue::from_static(value)));
+            of_request(&headers)
+        };
+        assert_eq!(
+            of(Some("https://a.example"), Some("https://b.example/x")),
+            Some("https://a.example".into())
+        );
+        assert_eq!(
+            of(None, Some("https://b.example:8443/path?q#f")),
+            Some("https://b.example:8443".into())
+        );
+        assert_eq!(of(Some("null"), None), Some("null".into()));
+        assert_eq!(of(None, Some("nonsense")), Some("nonsense".into()));
+        assert_eq!(of(None, None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_and_origin_get_an_answer(list in ".{0,40}", origin in ".{0,40}") {
+            if let Ok(allowed) = AllowedOrigins::parse(&list) {
+                let _ = allowed.allows(&origin);
+            }
+        }
+
+        #[test]
+        fn a_wildcard_never_matches_another_domain(before in "[a-z0-9-]{1,10}") {
+            let (glued, below) = (format!("https://{before}example.com"), format!("https://{before}.example.com"));
+            prop_assert!(!allows("*.example.com", &glued));
+            prop_assert!(before.starts_with('-') || before.ends_with('-') || allows("*.example.com", &below));
+        }
+    }
+}
