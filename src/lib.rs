@@ -7,3 +7,4 @@ pub mod openai;
 pub mod origin;
 pub mod pool;
 pub mod redact;
+pub mod store;

@@ -1,0 +1,138 @@
+//! The database: its schema, every SQL statement of the pool, and the mapping from rows to values.
+//!
+//! The database is the truth; an instance's memory is not, since many instances run side by side and each can vanish at
+//! any `await`. Behind the same interface may be local SQLite or libSQL, where every statement is a network request of
+//! its own and no session exists. So there is no transaction here: each change is one statement that is right whatever
+//! other instances do at the same time, an increment, an upsert, or a compare-and-set.
+//!
+//! All of it runs against [`Database`]: the host's SQLite in the component, `rusqlite` in the native tests.
+
+mod keys;
+mod migrate;
+mod rate_limit;
+mod recorder;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use keys::{KeyReport, import_keys, key_report, pool_keys};
+pub use migrate::{check_writable, migrate};
+pub use rate_limit::count_call;
+pub use recorder::{Attempt, Recorder};
+
+use std::fmt;
+
+/// A value in a column or a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// SQL `NULL`.
+    Null,
+    /// A 64-bit integer.
+    Integer(i64),
+    /// A floating point number.
+    Real(f64),
+    /// A text.
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// One row of a result, by column position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row(pub Vec<Value>);
+
+impl Row {
+    /// The integer in a column; a real number is rounded towards zero. `None` for anything else.
+    pub fn integer(&self, column: usize) -> Option<i64> {
+        match self.0.get(column)? {
+            Value::Integer(value) => Some(*value),
+            Value::Real(value) => Some(*value as i64),
+            Value::Null | Value::Text(_) => None,
+        }
+    }
+
+    /// The text in a column. `None` for anything else.
+    pub fn text(&self, column: usize) -> Option<&str> {
+        match self.0.get(column)? {
+            Value::Text(text) => Some(text),
+            Value::Null | Value::Integer(_) | Value::Real(_) => None,
+        }
+    }
+}
+
+/// A statement that failed: the database's own words, which hold no value of any parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseError(pub String);
+
+impl DatabaseError {
+    /// Another connection held the lock for longer than the host waits; the same statement may go through next time.
+    pub fn is_busy(&self) -> bool {
+        self.0.contains("database is locked") || self.0.contains("database table is locked")
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "database: {}", self.0)
+    }
+}
+
+impl std::error::Error for DatabaseError {}
+
+/// One connection to the pool's database.
+#[expect(
+    async_fn_in_trait,
+    reason = "components are single-threaded: no future here is ever sent to another thread"
+)]
+pub trait Database {
+    /// Runs one statement, with `?1`, `?2`, … bound in order, and gives all rows of its result.
+    ///
+    /// # Errors
+    /// The statement was refused or failed; it then changed nothing.
+    async fn execute(
+        &self,
+        statement: &str,
+        parameters: Vec<Value>,
+    ) -> Result<Vec<Row>, DatabaseError>;
+}
+
+/// How often a statement is tried while the database is locked. Each try already waits for the host's busy time-out
+/// (5 s on Spin), so this is about bursts of writers, not about a database that is stuck.
+const BUSY_TRIES: usize = 3;
+
+/// Runs a statement that changes something, again if the database was locked.
+async fn write(
+    database: &impl Database,
+    statement: &str,
+    parameters: Vec<Value>,
+) -> Result<Vec<Row>, DatabaseError> {
+    let mut tries = 1;
+    loop {
+        match database.execute(statement, parameters.clone()).await {
+            Err(error) if error.is_busy() && tries < BUSY_TRIES => tries += 1,
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The schema, brought up to date at first use.
+
+use super::{Database, DatabaseError, Value, write};
+
+/// All migrations in order; the first is number 1.
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "0001_keys_and_call_logs",
+        include_str!("../../migrations/0001_keys_and_call_logs.sql"),
+    ),
+    (
+        "0002_rate_limits",
+        include_str!("../../migrations/0002_rate_limits.sql"),
+    ),
+];
+
+const APPLIED: &str = "SELECT max(id) FROM schema_migrations";
+const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+)";
+const RECORD: &str = "INSERT OR IGNORE INTO schema_migrations (id, name) VALUES (?1, ?2)";
+/// Deletes nothing, but only where deleting is possible.
+const WRITE_NOTHING: &str = "DELETE FROM schema_migrations WHERE id < 0";
+
+/// Applies the migrations that are missing. One cheap query where none is; safe when several instances do it at once,
+/// since every statement of every migration may run twice.
+///
+/// # Errors
+/// The database cannot be read or changed, or is of a newer version of the pool and lacks what this one needs.
+pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
+    let applied = match database.execute(APPLIED, Vec::new()).await {
+        Ok(rows) => rows.first().and_then(|row| row.integer(0)).unwrap_or(0),
+        Err(error) if error.0.contains("no such table") => {
+            write(database, CREATE_TABLE, Vec::new()).await?;
+            0
+        }
+        Err(error) => return Err(error),
+    };
+    for (id, (name, sql)) in (1i64..).zip(MIGRATIONS).filter(|(id, _)| *id > applied) {
+        for statement in statements(sql) {
+            match write(database, statement, Vec::new()).await {
+                Err(error) if !error.0.contains("duplicate column name") => {
+                    return Err(DatabaseError(format!("migration {name}: {}", error.0)));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        write(database, RECORD, vec![Value::from(id), Value::from(name)]).await?;
+    }
+    Ok(())
+}
+
+/// Checks that the database takes writes, without changing anything.
+///
+/// # Errors
+/// It does not: read-only, full, locked or gone.
+pub async fn check_writable(database: &impl Database) -> Result<(), DatabaseError> {
+    write(database, WRITE_NOTHING, Vec::new()).await.map(drop)
+}
+
+/// Splits a migration at the semicolons outside of quotes and comments; pieces without a statement are left out.
+fn statements(sql: &str) -> impl Iterator<Item = &str> {
+    let mut rest = sql;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = statement_end(rest);
+        let (statement, after) = rest.split_at(end);
+        rest = after.strip_prefix(';').unwrap_or(after);
+        Some(statement.trim())
+    })
+    .filter(|statement| !is_blank(statement))
+}
+
+/// The byte position of the first semicolon that ends a statement, or the text's length.
+fn statement_end(sql: &str) -> usize {
+    let mut position = 0;
+    while let Some(rest) = sql.get(position..).filter(|rest| !rest.is_empty()) {
+        let skipped = match rest.as_bytes() {
+            [b';', ..] => return position,
+            [quote @ (b'\'' | b'"' | b'`'), ..] => skip_past(rest, 1, char::from(*quote)),
+            [b'[', ..] => skip_past(rest, 1, ']'),
+            [b'-', b'-', ..] => skip_past(rest, 2, '\n'),
+            [b'/', b'*', ..] => rest.find("*/").map_or(rest.len(), |at| at + 2),
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+        position += skipped;
+    }
+    sql.len()
+}
+
+/// Length of `text` up to and including the first `end` after `from` bytes; all of it when there is none. A doubled
+/// quote inside a quoted text ends it here and opens the next one at once, which comes to the same.
+fn skip_past(text: &str, from: usize, end: char) -> usize {
+    text.get(from..)
+        .and_then(|rest| rest.find(end))
+        .map_or(text.len(), |at| from + at + end.len_utf8())
+}
+
+/// Whether nothing is left of a statement without its comments.
+fn is_blank(statement: &str) -> bool {
+    let mut rest = statement.trim_start();
+    loop {
+        let skipped = if rest.starts_with("--") {
+            skip_past(rest, 2, '\n')
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |at| at + 2)
+        } else {
+            return rest.is_empty();
+        };
+        rest = rest.get(skipped..).unwrap_or_default().trim_start();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::NativeDatabase;
+    use super::*;
+    use futures::executor::block_on;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_migration_file_is_applied_in_order() {
+        let mut files: Vec<String> =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter_map(|name| name.strip_suffix(".sql").map(str::to_owned))
+                .collect();
+        files.sort();
+        assert_eq!(MIGRATIONS.map(|(name, _)| name).to_vec(), files);
+        for (number, name) in (1..).zip(&files) {
+            assert!(
+                name.starts_with(&format!("{number:04}_")),
+                "{name} is not number {number}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_fresh_database_gets_tables_and_indexes() {
+        let database = NativeDatabase::migrated();
+        assert_eq!(
+            database.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"),
+            ["api_call_logs", "api_keys", "rate_limits", "schema_migrations"]
+        );
+        assert_eq!(
+            database.query("SELECT tbl_name || '.' || substr(name, 6 + length(tbl_name)) FROM sqlite_schema WHERE type = 'index' AND name LIKE 'idx_api%' ORDER BY 1"),
+            [
+                "api_call_logs.api_key_id",
+                "api_call_logs.called_at",
+                "api_call_logs.success",
+                "api_keys.disabled_until",
+                "api_keys.priority",
+                "api_keys.status",
+            ]
+        );
+    }
+
+    #[test]
+    fn defaults_of_a_key_are_the_owners() {
+        let database = NativeDatabase::migrated();
+        database.run("INSERT INTO api_keys (api_key) VALUES ('fake-key')");
+        assert_eq!(
+            database.query("SELECT id, name, priority, status, consecutive_failures, total_calls, success_calls, last_used_at, last_success_at, last_failure_at, disabled_until FROM api_keys"),
+            ["1|NULL|100|1|0|0|0|NULL|NULL|NULL|NULL"]
+        );
+        let times = database
+            .query("SELECT created_at FROM api_keys UNION ALL SELECT updated_at FROM api_keys");
+        for time in times {
+            let parsed = crate::pool::UnixMillis::parse(&time).unwrap();
+            assert_eq!(parsed.to_iso(), time, "ISO-8601 with milliseconds in UTC");
+        }
+        assert!(
+            database
+                .connection
+                .execute("INSERT INTO api_keys (api_key) VALUES ('fake-key')", [])
+                .is_err(),
+            "keys are unique"
+        );
+    }
+
+    #[test]
+    fn migrating_again_changes_nothing() {
+        let database = NativeDatabase::migrated();
+        let before = database.query("SELECT id, name, applied_at FROM schema_migrations");
+        block_on(migrate(&database)).unwrap();
+        assert_eq!(
+            database.query("SELECT id, name, applied_at FROM schema_migrations"),
+            before
+        );
+        assert_eq!(before.len(), MIGRATIONS.len());
+    }
+
+    #[test]
+    fn an_unfinished_migration_is_taken_up_again() {
+        let database = NativeDatabase::in_memory();
+        database.fail("idx_api_keys_priority", "disk I/O error", 1);
+        let error = block_on(migrate(&database)).unwrap_err();
+        assert_eq!(error.0, "migration 0001_keys_and_call_logs: disk I/O error");
+        block_on(migrate(&database)).unwrap();
+        assert_eq!(
+            database.query("SELECT count(*) FROM schema_migrations"),
+            ["2"]
+        );
+    }
+
+    #[test]
+    fn a_locked_database_is_tried_again() {
+        let database = NativeDatabase::in_memory();
+        database.fail(
+            "CREATE TABLE IF NOT EXISTS api_keys",
+            "database is locked",
+            2,
+        );
+        block_on(migrate(&database)).unwrap();
+    }
+
+    #[test]
+    fn many_instances_may_migrate_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.db");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| block_on(migrate(&NativeDatabase::open(&path))).unwrap());
+            }
+        });
+        let database = NativeDatabase::open(&path);
+        assert_eq!(
+            database.query("SELECT id FROM schema_migrations"),
+            ["1", "2"]
+        );
+    }
+
+    #[test]
+    fn a_read_only_database_is_not_writable() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.db");
+        let database = NativeDatabase::open(&path);
+        block_on(migrate(&database)).unwrap();
+        assert_eq!(block_on(check_writable(&database)), Ok(()));
+        database.run("PRAGMA query_only = ON");
+        let error = block_on(check_writable(&database)).unwrap_err();
+        assert!(error.0.contains("readonly"), "{error}");
+    }
+
+    #[test]
+    fn files_are_split_at_statement_ends_alone() {
+        for (sql, expected) in [
+            ("", vec![]),
+            (" ;; -- nothing;\n/* ; */", vec![]),
+            ("A; B", vec!["A", "B"]),
+            ("A ';' B; C \";\" D; E", vec!["A ';' B", "C \";\" D", "E"]),
+            ("A 'it''s; one'; B", vec!["A 'it''s; one'", "B"]),
+            (
+                "-- first; comment\nA; /* second; */ B;",
+                vec!["-- first; comment\nA", "/* second; */ B"],
+            ),
+            ("A [x;y] `z;`; B", vec!["A [x;y] `z;`", "B"]),
+            ("A 'open; text", vec!["A 'open; text"]),
+            ("A -- é; ü\n; B", vec!["A -- é; ü", "B"]),
+        ] {
+            assert_eq!(statements(sql).collect::<Vec<_>>(), expected, "{sql}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_accepts_any_text(sql in "[a-z;'\"`\\[\\]/*é\n -]{0,60}") {
+            for statement in statements(&sql) {
+                prop_assert!(!statement.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,539 @@
+//! Writing down what became of an attempt: its log row, the key's counters, the key's state.
+//!
+//! Two paths, because they have different hurries:
+//!
+//! - **A failure of the key** changes what the next draw may choose, so it is written at once: the state is read, the
+//!   pure [`transition`] decides, and a compare-and-set on what was read makes it so. Whoever loses the race reads again.
+//! - **Log rows, and the counters of everything else,** may share their cost. Per instance, whoever ends first writes for
+//!   all who are queued at that moment, and who ends meanwhile waits for the next batch; so a batch forms while the one
+//!   before is being written, and there is no timer. Each batch is one statement per table.
+//!
+//! [`Recorder::commit`] returns when the attempt is in the database, so that nobody is answered before their call is in
+//! the log.
+
+use super::{Database, DatabaseError, Row, Value, write};
+use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict, transition};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Rows in one statement: six parameters each, far below SQLite's limit of 32,766 in all.
+const MAX_BATCH: usize = 500;
+
+/// Rounds of compare-and-set before a failure is only counted. Each lost round is another's won one, and after two
+/// failures the key pauses, so the rounds needed are about the calls that were under way at once.
+const MAX_ROUNDS: usize = 64;
+
+const STATE: &str =
+    "SELECT status, consecutive_failures, disabled_until FROM api_keys WHERE id = ?1";
+const SET_STATE: &str = "UPDATE api_keys SET status = ?5, consecutive_failures = ?6, disabled_until = ?7,
+    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?8), last_failure_at = ?9, updated_at = ?9
+WHERE id = ?1 AND status IS ?2 AND consecutive_failures IS ?3 AND disabled_until IS ?4
+RETURNING id";
+const COUNT_FAILURE: &str = "UPDATE api_keys SET consecutive_failures = consecutive_failures + 1,
+    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?2), last_failure_at = ?3, updated_at = ?3
+WHERE id = ?1";
+
+/// A call to the upstream that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The key that was used.
+    pub key: KeyId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The upstream's status; `None` without a response.
+    pub response_status: Option<u16>,
+    /// What went wrong, redacted; `None` on success.
+    pub error_message: Option<String>,
+    /// When the request was sent.
+    pub started_at: UnixMillis,
+    /// When the answer, or the hope for one, ended.
+    pub ended_at: UnixMillis,
+}
+
+struct Entry {
+    attempt: Attempt,
+    result: Cell<Option<Result<(), DatabaseError>>>,
+}
+
+/// Records attempts in group commits; see the module's documentation.
+pub struct Recorder<D> {
+    database: Rc<D>,
+    queue: RefCell<Vec<Rc<Entry>>>,
+    turn: futures::lock::Mutex<()>,
+}
+
+impl<D: Database> Recorder<D> {
+    /// A recorder that writes through `database`.
+    pub fn new(database: Rc<D>) -> Self {
+        Self {
+            database,
+            queue: RefCell::default(),
+            turn: futures::lock::Mutex::new(()),
+        }
+    }
+
+    /// Writes the attempt down, and returns when it is in the database.
+    ///
+    /// # Errors
+    /// The database refused; the attempt may be missing from the log or from the counters.
+    pub async fn commit(&self, attempt: Attempt) -> Result<(), DatabaseError> {
+        if matches!(
+            attempt.outcome.verdict(),
+            Verdict::Failed | Verdict::Rejected
+        ) {
+            self.move_state(&attempt).await?;
+        }
+        let entry = Rc::new(Entry {
+            attempt,
+            result: Cell::new(None),
+        });
+        self.queue.borrow_mut().push(Rc::clone(&entry));
+        let _turn = self.turn.lock().await;
+        loop {
+            if let Some(result) = entry.result.take() {
+                return result;
+            }
+            let batch: Vec<Rc<Entry>> = self
+                .queue
+                .borrow()
+                .iter()
+                .take(MAX_BATCH)
+                .cloned()
+                .collect();
+            let results = self.write_batch(&batch).await;
+            // Only now, so that a writer that was cancelled half-way leaves its batch to the next one.
+            self.queue.borrow_mut().drain(..batch.len());
+            for (entry, result) in batch.iter().zip(results) {
+                entry.result.set(Some(result));
+            }
+        }
+    }
+
+    async fn move_state(&self, attempt: &Attempt) -> Result<(), DatabaseError> {
+        let id = attempt.key.0;
+        let (used, ended) = (attempt.started_at.to_iso(), attempt.ended_at.to_iso());
+        for _ in 0..MAX_ROUNDS {
+            let rows = self.database.execute(STATE, vec![Value::from(id)]).await?;
+            let Some(Row(seen)) = rows.into_iter().next() else {
+                // Somebody deleted the key while it was in use: nothing is left to change.
+                return Ok(());
+            };
+            let before = state_of(&Row(seen.clone()));
+            let after = transition(before, attempt.outcome.verdict(), attempt.ended_at);
+            let mut parameters = vec![Value::from(id)];
+            parameters.extend(seen);
+            parameters.extend([
+                Value::from(after.status.code()),
+                Value::from(after.consecutive_failures),
+                Value::from(after.disabled_until.map(UnixMillis::to_iso)),
+                Value::from(used.as_str()),
+                Value::from(ended.as_str()),
+            ]);
+            if !write(&*self.database, SET_STATE, parameters)
+                .await?
+                .is_empty()
+            {
+                return Ok(());
+            }
+        }
+        let parameters = vec![Value::from(id), Value::from(used), Value::from(ended)];
+        write(&*self.database, COUNT_FAILURE, parameters)
+            .await
+            .map(drop)
+    }
+
+    /// One result per entry. The log comes first: a row without its count can be counted again, a count without its row
+    /// is a call that nobody can account for.
+    async fn write_batch(&self, batch: &[Rc<Entry>]) -> Vec<Result<(), DatabaseError>> {
+        let attempts: Vec<&Attempt> = batch.iter().map(|entry| &entry.attempt).collect();
+        let mut results = match self.insert_logs(&attempts).await {
+            Ok(()) => vec![Ok(()); batch.len()],
+            Err(error) if batch.len() == 1 => vec![Err(error)],
+            // One row that the table refuses, such as one of a key deleted meanwhile, must not cost the others theirs.
+            Err(_) => {
+                let mut results = Vec::with_capacity(batch.len());
+                for attempt in &attempts {
+                    results.push(self.insert_logs(&[attempt]).await);
+                }
+                results
+            }
+        };
+        if let Err(error) = self.update_counters(&attempts).await {
+            for result in &mut results {
+                if result.is_ok() {
+                    *result = Err(error.clone());
+                }
+            }
+        }
+        results
+    }
+
+    async fn insert_logs(&self, attempts: &[&Attempt]) -> Result<(), DatabaseError> {
+        let mut parameters = Vec::with_capacity(attempts.len() * 6);
+        let mut rows = Vec::with_capacity(attempts.len());
+        for attempt in attempts {
+            rows.push(placeholders(parameters.len(), 6));
+            parameters.extend([
+                Value::from(attempt.key.0),
+                Value::from(i64::from(attempt.outcome.verdict() == Verdict::Works)),
+                Value::from(attempt.response_status.map(i64::from)),
+                Value::from(attempt.error_message.clone()),
+                Value::from(attempt.ended_at.since(attempt.started_at)),
+                Value::from(attempt.started_at.to_iso()),
+            ]);
+        }
+        let insert = format!(
+            "INSERT INTO api_call_logs (api_key_id, success, response_status, error_message, response_time_ms, called_at) VALUES {}",
+            rows.join(", ")
+        );
+        write(&*self.database, &insert, parameters).await.map(drop)
+    }
+
+    /// A success forgives failures only when its call began after the latest of them: an answer that was already on its
+    /// way when the key ran into its quota says nothing about the key now.
+    async fn update_counters(&self, attempts: &[&Attempt]) -> Result<(), DatabaseError> {
+        let mut counts: BTreeMap<KeyId, Count> = BTreeMap::new();
+        for attempt in attempts {
+            match attempt.outcome.verdict() {
+                Verdict::Works => counts.entry(attempt.key).or_default().add(attempt, true),
+                Verdict::Unknown => counts.entry(attempt.key).or_default().add(attempt, false),
+                // Counted together with the state.
+                Verdict::Failed | Verdict::Rejected => {}
+            }
+        }
+        let Some(latest) = counts.values().filter_map(|count| count.ended).max() else {
+            return Ok(());
+        };
+        let mut parameters = vec![Value::from(latest.to_iso())];
+        let mut rows = Vec::with_capacity(counts.len());
+        for (key, count) in counts {
+            rows.push(placeholders(parameters.len(), 6));
+            parameters.extend([
+                Value::from(key.0),
+                Value::from(count.calls),
+                Value::from(count.successes),
+                Value::from(count.used.map(UnixMillis::to_iso)),
+                Value::from(count.succeeded.map(UnixMillis::to_iso)),
+                Value::from(count.success_began.map(UnixMillis::to_iso)),
+            ]);
+        }
+        let update = format!(
+            "WITH counts (id, calls, successes, used, succeeded, began) AS (VALUES {})
+UPDATE api_keys SET
+    total_calls = total_calls + counts.calls,
+    success_calls = success_calls + counts.successes,
+    last_used_at = max(coalesce(last_used_at, ''), counts.used),
+    last_success_at = CASE WHEN counts.succeeded IS NULL THEN last_success_at
+        ELSE max(coalesce(last_success_at, ''), counts.succeeded) END,
+    consecutive_failures = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN 0 ELSE consecutive_failures END,
+    disabled_until = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN NULL ELSE disabled_until END,
+    status = CASE WHEN counts.began >= coalesce(last_failure_at, '') AND status = {cooling} THEN {active} ELSE status END,
+    updated_at = ?1
+FROM counts WHERE api_keys.id = counts.id",
+            rows.join(", "),
+            cooling = KeyStatus::Cooling.code(),
+            active = KeyStatus::Active.code(),
+        );
+        write(&*self.database, &update, parameters).await.map(drop)
+    }
+}
+
+/// What a batch adds to one key.
+#[derive(Default)]
+struct Count {
+    calls: i64,
+    successes: i64,
+    used: Option<UnixMillis>,
+    ended: Option<UnixMillis>,
+    succeeded: Option<UnixMillis>,
+    success_began: Option<UnixMillis>,
+}
+
+impl Count {
+    fn add(&mut self, attempt: &Attempt, success: bool) {
+        self.calls += 1;
+        self.used = self.used.max(Some(attempt.started_at));
+        self.ended = self.ended.max(Some(attempt.ended_at));
+        if success {
+            self.successes += 1;
+            self.succeeded = self.succeeded.max(Some(attempt.ended_at));
+            self.success_began = self.success_began.max(Some(attempt.started_at));
+        }
+    }
+}
+
+/// `(?3, ?4)` for two parameters after the first two.
+fn placeholders(bound: usize, count: usize) -> String {
+    let marks: Vec<String> = (bound + 1..=bound + count)
+        .map(|index| format!("?{index}"))
+        .collect();
+    format!("({})", marks.join(", "))
+}
+
+/// A key's state from the columns of [`STATE`]. A status that means nothing is taken as disabled: such a key is never
+/// chosen, so this only matters for a row that was broken while the key was in use.
+fn state_of(row: &Row) -> KeyState {
+    KeyState {
+        status: row
+            .integer(0)
+            .and_then(KeyStatus::from_code)
+            .unwrap_or(KeyStatus::Disabled),
+        consecutive_failures: row.integer(1).unwrap_or(0),
+        disabled_until: row.text(2).and_then(UnixMillis::parse),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::NativeDatabase;
+    use super::*;
+    use futures::executor::block_on;
+    use futures::future::join_all;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const SECOND: i64 = 1000;
+    const STATES: &str = "SELECT id, status, consecutive_failures, total_calls, success_calls, disabled_until FROM api_keys ORDER BY id";
+
+    fn attempt(key: i64, outcome: Outcome, started: i64) -> Attempt {
+        let works = outcome.verdict() == Verdict::Works;
+        Attempt {
+            key: KeyId(key),
+            outcome,
+            response_status: Some(if works { 200 } else { 429 }),
+            error_message: (!works).then(|| "it's over; really".to_owned()),
+            started_at: NOW.plus(started),
+            ended_at: NOW.plus(started + 250),
+        }
+    }
+
+    fn recorder(keys: i64) -> Recorder<NativeDatabase> {
+        let database = NativeDatabase::migrated();
+        for id in 1..=keys {
+            database.run(&format!(
+                "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
+            ));
+        }
+        Recorder::new(Rc::new(database))
+    }
+
+    fn states(recorder: &Recorder<NativeDatabase>) -> Vec<String> {
+        recorder.database.query(STATES)
+    }
+
+    fn commit(recorder: &Recorder<NativeDatabase>, attempt: Attempt) {
+        block_on(recorder.commit(attempt)).unwrap();
+    }
+
+    #[test]
+    fn success_counts_and_logs() {
+        let recorder = recorder(2);
+        commit(&recorder, attempt(1, Outcome::Success, 0));
+        assert_eq!(states(&recorder), ["1|1|0|1|1|NULL", "2|1|0|0|0|NULL"]);
+        assert_eq!(
+            recorder.database.query("SELECT last_used_at, last_success_at, last_failure_at, updated_at FROM api_keys WHERE id = 1"),
+            ["2027-01-15T08:00:00.000Z|2027-01-15T08:00:00.250Z|NULL|2027-01-15T08:00:00.250Z"]
+        );
+        assert_eq!(
+            recorder.database.query("SELECT api_key_id, success, response_status, error_message, response_time_ms, called_at FROM api_call_logs"),
+            ["1|1|200|NULL|250|2027-01-15T08:00:00.000Z"]
+        );
+    }
+
+    #[test]
+    fn failures_in_a_row_pause_and_then_disable() {
+        let recorder = recorder(1);
+        let hour = 3600 * SECOND;
+        for (round, expected) in [
+            (0, "1|1|1|1|0|NULL"),
+            (1, "1|2|2|2|0|2027-01-15T09:30:00.250Z"),
+            (2, "1|2|3|3|0|2027-01-15T10:30:00.250Z"),
+            (3, "1|2|4|4|0|2027-01-15T11:30:00.250Z"),
+            (4, "1|0|5|5|0|NULL"),
+        ] {
+            commit(&recorder, attempt(1, Outcome::QuotaExceeded, round * hour));
+            assert_eq!(states(&recorder), [expected], "failure {}", round + 1);
+        }
+        assert_eq!(
+            recorder.database.query(
+                "SELECT success, response_status, error_message FROM api_call_logs WHERE id = 5"
+            ),
+            ["0|429|it's over; really"]
+        );
+    }
+
+    #[test]
+    fn success_after_the_pause_starts_afresh() {
+        let recorder = recorder(1);
+        for round in 0..2 {
+            commit(
+                &recorder,
+                attempt(1, Outcome::QuotaExceeded, round * SECOND),
+            );
+        }
+        commit(&recorder, attempt(1, Outcome::Success, 3600 * SECOND));
+        assert_eq!(states(&recorder), ["1|1|0|3|1|NULL"]);
+    }
+
+    #[test]
+    fn rejection_disables_and_a_late_success_does_not_bring_it_back() {
+        let recorder = recorder(1);
+        commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
+        assert_eq!(states(&recorder), ["1|0|1|1|0|NULL"]);
+        commit(&recorder, attempt(1, Outcome::Success, 3600 * SECOND));
+        assert_eq!(states(&recorder), ["1|0|0|2|1|NULL"]);
+    }
+
+    #[test]
+    fn a_success_that_began_before_the_failure_does_not_forgive_it() {
+        let recorder = recorder(1);
+        for round in 0..2 {
+            commit(
+                &recorder,
+                attempt(1, Outcome::QuotaExceeded, round * SECOND),
+            );
+        }
+        commit(&recorder, attempt(1, Outcome::Success, 0));
+        assert_eq!(states(&recorder), ["1|2|2|3|1|2027-01-15T08:30:01.250Z"]);
+    }
+
+    #[test]
+    fn what_is_not_the_keys_fault_is_only_counted() {
+        let recorder = recorder(1);
+        recorder
+            .database
+            .run("UPDATE api_keys SET consecutive_failures = 1");
+        let others = Outcome::ALL
+            .into_iter()
+            .filter(|outcome| outcome.verdict() == Verdict::Unknown);
+        for (calls, outcome) in (1..).zip(others) {
+            commit(&recorder, attempt(1, outcome, 0));
+            assert_eq!(
+                states(&recorder),
+                [format!("1|1|1|{calls}|0|NULL")],
+                "{}",
+                outcome.name()
+            );
+        }
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT DISTINCT success FROM api_call_logs"),
+            ["0"]
+        );
+    }
+
+    #[test]
+    fn times_never_run_backwards() {
+        let recorder = recorder(1);
+        commit(&recorder, attempt(1, Outcome::Success, 10 * SECOND));
+        commit(&recorder, attempt(1, Outcome::Success, 0));
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT last_used_at, last_success_at FROM api_keys"),
+            ["2027-01-15T08:00:10.000Z|2027-01-15T08:00:10.250Z"]
+        );
+    }
+
+    #[test]
+    fn a_key_deleted_in_flight_costs_nobody_else_their_row() {
+        let recorder = recorder(2);
+        recorder.database.run(
+            "DROP TABLE api_call_logs;
+             CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id INTEGER NOT NULL REFERENCES api_keys (id),
+                 success INTEGER, response_status INTEGER, error_message TEXT, response_time_ms INTEGER, called_at TEXT);
+             PRAGMA foreign_keys = ON;
+             DELETE FROM api_keys WHERE id = 1;",
+        );
+        let results = block_on(join_all([
+            recorder.commit(attempt(2, Outcome::Success, 0)),
+            recorder.commit(attempt(1, Outcome::Success, 0)),
+            recorder.commit(attempt(2, Outcome::Success, 0)),
+            recorder.commit(attempt(1, Outcome::QuotaExceeded, 0)),
+        ]));
+        assert_eq!(
+            results.iter().map(Result::is_ok).collect::<Vec<_>>(),
+            [true, false, true, false]
+        );
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT api_key_id FROM api_call_logs"),
+            ["2", "2"]
+        );
+        assert_eq!(states(&recorder), ["2|1|0|2|2|NULL"]);
+    }
+
+    #[test]
+    fn who_waits_is_written_with_the_next_batch() {
+        let recorder = recorder(3);
+        let attempts: Vec<_> = (0..1200)
+            .map(|index| attempt(1 + index % 3, Outcome::Success, index))
+            .collect();
+        let results = block_on(join_all(
+            attempts.into_iter().map(|attempt| recorder.commit(attempt)),
+        ));
+        assert!(results.iter().all(Result::is_ok));
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT count(*) FROM api_call_logs"),
+            ["1200"]
+        );
+        assert_eq!(
+            states(&recorder),
+            [
+                "1|1|0|400|400|NULL",
+                "2|1|0|400|400|NULL",
+                "3|1|0|400|400|NULL"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_busy_database_is_tried_again_and_a_broken_one_reported() {
+        let recorder = recorder(1);
+        recorder
+            .database
+            .fail("INSERT INTO api_call_logs", "database is locked", 2);
+        commit(&recorder, attempt(1, Outcome::Success, 0));
+        recorder
+            .database
+            .fail("INSERT INTO api_call_logs", "disk I/O error", 1);
+        assert!(block_on(recorder.commit(attempt(1, Outcome::Success, 0))).is_err());
+        commit(&recorder, attempt(1, Outcome::Success, 0));
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT count(*) FROM api_call_logs"),
+            ["2"]
+        );
+    }
+
+    #[test]
+    fn parallel_writers_lose_no_update() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.db");
+        let database = NativeDatabase::open(&path);
+        block_on(super::super::migrate(&database)).unwrap();
+        database.run("PRAGMA journal_mode = WAL; INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let recorder = Recorder::new(Rc::new(NativeDatabase::open(&path)));
+                    for round in 0..30 {
+                        commit(&recorder, attempt(1, Outcome::QuotaExceeded, round));
+                        commit(&recorder, attempt(2, Outcome::Success, round));
+                    }
+                });
+            }
+        });
+        let counts = "SELECT id, consecutive_failures, total_calls, success_calls FROM api_keys";
+        assert_eq!(database.query(counts), ["1|180|180|0", "2|0|180|180"]);
+        assert_eq!(
+            database.query("SELECT count(*) FROM api_call_logs"),
+            ["360"]
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! The real SQL on a native SQLite, for tests.
+
+use super::{Database, DatabaseError, Row, Value};
+use rusqlite::types::ValueRef;
+use std::cell::RefCell;
+
+/// A connection of the native tests. Like the host, it runs the first statement of a text only.
+pub(crate) struct NativeDatabase {
+    pub(crate) connection: rusqlite::Connection,
+    /// Statements to refuse with an error, by a part of their text: `(part, error, how often)`.
+    failures: RefCell<Vec<(String, String, usize)>>,
+}
+
+impl NativeDatabase {
+    pub(crate) fn open(path: &std::path::Path) -> Self {
+        Self::new(rusqlite::Connection::open(path).unwrap())
+    }
+
+    pub(crate) fn in_memory() -> Self {
+        Self::new(rusqlite::Connection::open_in_memory().unwrap())
+    }
+
+    fn new(connection: rusqlite::Connection) -> Self {
+        Self {
+            connection,
+            failures: RefCell::default(),
+        }
+    }
+
+    /// An empty database with all migrations applied.
+    pub(crate) fn migrated() -> Self {
+        let database = Self::in_memory();
+        futures::executor::block_on(super::migrate(&database)).unwrap();
+        database
+    }
+
+    pub(crate) fn fail(&self, part: &str, error: &str, times: usize) {
+        self.failures
+            .borrow_mut()
+            .push((part.to_owned(), error.to_owned(), times));
+    }
+
+    pub(crate) fn run(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
+    /// The rows of a query, as text with `|` between columns, as the `sqlite3` shell prints them.
+    pub(crate) fn query(&self, sql: &str) -> Vec<String> {
+        let rows = futures::executor::block_on(self.execute(sql, Vec::new())).unwrap();
+        rows.iter()
+            .map(|row| {
+                let columns: Vec<String> = row
+                    .0
+                    .iter()
+                    .map(|value| match value {
+                        Value::Null => "NULL".to_owned(),
+                        Value::Integer(value) => value.to_string(),
+                        Value::Real(value) => value.to_string(),
+                        Value::Text(text) => text.clone(),
+                    })
+                    .collect();
+                columns.join("|")
+            })
+            .collect()
+    }
+}
+
+impl Database for NativeDatabase {
+    async fn execute(
+        &self,
+        statement: &str,
+        parameters: Vec<Value>,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        for (part, error, times) in self.failures.borrow_mut().iter_mut() {
+            if *times > 0 && statement.contains(part.as_str()) {
+                *times -= 1;
+                return Err(DatabaseError(error.clone()));
+            }
+        }
+        run(&self.connection, statement, parameters)
+            .map_err(|error| DatabaseError(error.to_string()))
+    }
+}
+
+fn run(
+    connection: &rusqlite::Connection,
+    statement: &str,
+    parameters: Vec<Value>,
+) -> rusqlite::Result<Vec<Row>> {
+    let mut statement = connection.prepare_cached(statement)?;
+    let columns = statement.column_count();
+    let parameters = parameters.into_iter().map(|value| match value {
+        Value::Null => rusqlite::types::Value::Null,
+        Value::Integer(value) => rusqlite::types::Value::Integer(value),
+        Value::Real(value) => rusqlite::types::Value::Real(value),
+        Value::Text(text) => rusqlite::types::Value::Text(text),
+    });
+    let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
+    let mut result = Vec::new();
+    while let Some(row) = rows.next()? {
+        let values = (0..columns)
+            .map(|column| {
+                Ok(match row.get_ref(column)? {
+                    ValueRef::Null => Value::Null,
+                    ValueRef::Integer(value) => Value::Integer(value),
+                    ValueRef::Real(value) => Value::Real(value),
+                    ValueRef::Text(text) | ValueRef::Blob(text) => {
+                        Value::Text(String::from_utf8_lossy(text).into_owned())
+                    }
+                })
+            })
+            .collect::<rusqlite::Result<_>>()?;
+        result.push(Row(values));
+    }
+    Ok(result)
+}
