@@ -1,10 +1,30 @@
 //! Gemini Keypool: a Spin component between OpenAI-style clients and Google's Gemini API that spreads calls over a pool
 //! of API keys.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`pool`] | decisions: which key, and what an outcome does to it. Pure |
+//! | [`gemini`], [`openai`] | the two wires, as far as they are read or written. Pure |
+//! | [`origin`] | which web pages may call. Pure |
+//! | [`redact`] | keeping secrets out of texts. Pure |
+//! | [`config`] | the variables, checked |
+//! | [`store`] | the schema and all SQL, over a small `Database` trait |
+//! | [`gateway`] | the sequence of one request, over traits for all that is outside |
+//! | [`admin`] | what operators see |
+//! | `adapters` | the host: HTTP, SQLite, variables, clock. WebAssembly only |
+//!
+//! Knowledge points one way: `pool` ← `gateway` ← `adapters`; nothing inside knows what is outside of it. The reasons are
+//! in `docs/architecture.md`.
 
+pub mod admin;
 pub mod config;
+pub mod gateway;
 pub mod gemini;
 pub mod openai;
 pub mod origin;
 pub mod pool;
 pub mod redact;
 pub mod store;
+
+#[cfg(target_family = "wasm")]
+mod adapters;

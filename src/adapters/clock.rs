@@ -1,0 +1,31 @@
+//! The host's clock, chance and terminal.
+
+use crate::gateway::ports::System;
+use crate::pool::UnixMillis;
+use spin_sdk::wasip3::random::random::get_random_u64;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The real thing, as the host provides it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostSystem;
+
+impl System for HostSystem {
+    fn now(&self) -> UnixMillis {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is where the host's clock is read"
+        )]
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn random(&self) -> u64 {
+        get_random_u64()
+    }
+
+    fn log(&self, line: &str) {
+        eprintln!("keypool: {line}");
+    }
+}

@@ -1,0 +1,94 @@
+//! The entry point: what an instance sets up once, and each request's way through it.
+//!
+//! The host sends an instance many requests, several at a time, and may drop it between any two; so the set-up (the
+//! variables, a connection, a look at the schema) is kept for the instance's life, and every fact stays in the database.
+
+use super::clock::HostSystem;
+use super::http::{HostUpstream, IncomingBody, respond};
+use super::sqlite::HostDatabase;
+use crate::config::{Config, InvalidConfig, VARIABLES};
+use crate::gateway::ports::System;
+use crate::gateway::{self, Gateway};
+use crate::store::{self, DatabaseError};
+use spin_sdk::http::Request;
+use spin_sdk::http_service;
+use spin_sdk::variables;
+use spin_sdk::wasip3::http::types::{ErrorCode, Response};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+type HostGateway = Gateway<HostDatabase, HostUpstream, HostSystem>;
+
+thread_local! {
+    /// Set by the first request that gets through the set-up.
+    static GATEWAY: RefCell<Option<Rc<HostGateway>>> = const { RefCell::new(None) };
+}
+
+#[http_service]
+async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let (parts, mut body) = request.into_parts();
+    let Some(request) = body.take_unstarted() else {
+        return Err(ErrorCode::InternalError(Some(
+            "the request's body is gone".to_owned(),
+        )));
+    };
+    let gateway = match ready_gateway().await {
+        Ok(gateway) => gateway,
+        Err(error) => {
+            HostSystem.log(&error.to_string());
+            let reply = gateway::answer_without_database::<HostDatabase, IncomingBody, _>(
+                &parts,
+                &HostSystem,
+            );
+            return respond(reply).await;
+        }
+    };
+    respond(
+        gateway
+            .handle(parts, IncomingBody::of_request(request))
+            .await,
+    )
+    .await
+}
+
+/// The instance's gateway. Two requests that come first may both set it up; that is harmless, since everything in it
+/// may be done twice.
+async fn ready_gateway() -> Result<Rc<HostGateway>, DatabaseError> {
+    if let Some(gateway) = GATEWAY.with_borrow(Clone::clone) {
+        return Ok(gateway);
+    }
+    let config = read_config().await;
+    let database = HostDatabase::open().await?;
+    store::migrate(&database).await?;
+    match &config {
+        Ok(config) => store::import_keys(&database, &config.import_keys, HostSystem.now()).await?,
+        Err(error) => HostSystem.log(&error.to_string()),
+    }
+    let gateway = Rc::new(Gateway::new(
+        config,
+        Rc::new(database),
+        HostUpstream,
+        HostSystem,
+    ));
+    GATEWAY.set(Some(Rc::clone(&gateway)));
+    Ok(gateway)
+}
+
+async fn read_config() -> Result<Config, InvalidConfig> {
+    let mut values = HashMap::new();
+    let mut unreadable = Vec::new();
+    for name in VARIABLES {
+        match variables::get(name).await {
+            Ok(value) => {
+                values.insert(name, value);
+            }
+            Err(variables::Error::Undefined(_)) => {}
+            Err(_) => unreadable.push(name),
+        }
+    }
+    if !unreadable.is_empty() {
+        return Err(InvalidConfig::unreadable(&unreadable));
+    }
+    Config::from_variables(|name| values.get(name).cloned())
+}

@@ -1,0 +1,265 @@
+//! `wasi:http` behind the gateway's traits, and replies on their way out.
+//!
+//! Requests and responses are built by hand rather than by the SDK's conversions, because of a 40 ms trap: a host whose
+//! sockets leave Nagle's algorithm on sends a head and a body that come apart in two packets, and holds the second until
+//! the peer has acknowledged the first, which a peer delays by 40 ms. They leave together when the first bytes of the
+//! body are already offered as the host takes the head. So a body's first write is polled once before its message is
+//! handed over.
+
+use crate::gateway::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
+use crate::gateway::{AnswerStream, Body, Next, Reply};
+use crate::store::Database;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use spin_sdk::wasip3::http::client;
+use spin_sdk::wasip3::http::types::{
+    ErrorCode, Fields, Method, Request, RequestOptions, Response, Scheme, Trailers,
+};
+use spin_sdk::wasip3::wit_bindgen::{
+    FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter,
+};
+use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+
+/// How long a connection to the upstream may take, in nanoseconds: 10 s.
+const CONNECT_TIMEOUT_NS: u64 = 10_000_000_000;
+/// How long the upstream may be silent before and within an answer, in nanoseconds: 5 minutes, since a model may think
+/// for minutes before the first word of a plain answer.
+const SILENCE_TIMEOUT_NS: u64 = 300_000_000_000;
+/// Bytes read at a time.
+const READ_SIZE: usize = 64 * 1024;
+
+type TrailersResult = Result<Option<Trailers>, ErrorCode>;
+
+/// A body that arrives from the host.
+pub(super) struct IncomingBody {
+    stream: StreamReader<u8>,
+    /// Whether the body arrived whole; taken when the stream has ended.
+    end: Option<FutureReader<TrailersResult>>,
+    /// Tells the host, by being dropped, that nobody reads on.
+    _consumed: FutureWriter<Result<(), ErrorCode>>,
+}
+
+impl IncomingBody {
+    pub(super) fn of_request(request: Request) -> Self {
+        let (consumed, result) = wit_future::new(|| Ok(()));
+        let (stream, end) = Request::consume_body(request, result);
+        Self {
+            stream,
+            end: Some(end),
+            _consumed: consumed,
+        }
+    }
+
+    fn of_response(response: Response) -> Self {
+        let (consumed, result) = wit_future::new(|| Ok(()));
+        let (stream, end) = Response::consume_body(response, result);
+        Self {
+            stream,
+            end: Some(end),
+            _consumed: consumed,
+        }
+    }
+}
+
+impl ByteStream for IncomingBody {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        while self.end.is_some() {
+            let (result, bytes) = self.stream.read(Vec::with_capacity(READ_SIZE)).await;
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
+            }
+            if let StreamResult::Dropped | StreamResult::Cancelled = result {
+                break;
+            }
+        }
+        match self.end.take() {
+            Some(end) => end.await.map(|_| None).map_err(|error| describe(&error)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The upstream, over the host's HTTP client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostUpstream;
+
+impl Upstream for HostUpstream {
+    type Body = IncomingBody;
+
+    async fn post(
+        &self,
+        uri: &Uri,
+        mut headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<UpstreamResponse<IncomingBody>, TransportError> {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let (contents, trailers, write) = outgoing_body(body);
+        let options = RequestOptions::new();
+        // A host that does not know a time-out applies its own.
+        let _ = options.set_connect_timeout(Some(CONNECT_TIMEOUT_NS));
+        let _ = options.set_first_byte_timeout(Some(SILENCE_TIMEOUT_NS));
+        let _ = options.set_between_bytes_timeout(Some(SILENCE_TIMEOUT_NS));
+        let (request, _sent) =
+            Request::new(fields(&headers)?, Some(contents), trailers, Some(options));
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::Http,
+            _ => Scheme::Https,
+        };
+        let refused = |()| TransportError::Failed("the upstream's URL cannot be used".to_owned());
+        request.set_method(&Method::Post).map_err(refused)?;
+        request.set_scheme(Some(&scheme)).map_err(refused)?;
+        request
+            .set_authority(uri.authority().map(|authority| authority.as_str()))
+            .map_err(refused)?;
+        request
+            .set_path_with_query(uri.path_and_query().map(|path| path.as_str()))
+            .map_err(refused)?;
+
+        start(write).await;
+        let response = client::send(request)
+            .await
+            .map_err(|error| describe(&error))?;
+        Ok(UpstreamResponse {
+            status: response.get_status_code(),
+            headers: header_map(&response.get_headers()),
+            body: IncomingBody::of_response(response),
+        })
+    }
+}
+
+fn describe(error: &ErrorCode) -> TransportError {
+    match error {
+        ErrorCode::HttpRequestDenied => TransportError::Denied,
+        ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::DnsTimeout
+        | ErrorCode::HttpResponseTimeout => TransportError::TimedOut,
+        // The name alone: texts of the host may hold the URL.
+        other => TransportError::Failed(name(other)),
+    }
+}
+
+/// `ConnectionRefused`, `DnsError`: the variant without its content.
+fn name(error: &ErrorCode) -> String {
+    format!("{error:?}")
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect()
+}
+
+fn header_map(fields: &Fields) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields.copy_all() {
+        // The host has checked both; what it let through and we cannot hold is of no use to anybody here.
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(&value),
+        ) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+fn fields(headers: &HeaderMap) -> Result<Fields, TransportError> {
+    let list: Vec<(String, Vec<u8>)> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    Fields::from_list(&list)
+        .map_err(|error| TransportError::Failed(format!("headers refused by the host: {error:?}")))
+}
+
+type Write = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A body's two ends, and the future that writes `bytes` into it.
+fn outgoing_body(bytes: Vec<u8>) -> (StreamReader<u8>, FutureReader<TrailersResult>, Write) {
+    let (mut writer, reader) = wit_stream::new::<u8>();
+    let (end, trailers) = wit_future::new::<TrailersResult>(|| Ok(None));
+    let write = Box::pin(async move {
+        // What a receiver that has gone does not take, nobody misses.
+        let _ = writer.write_all(bytes).await;
+        drop(writer);
+        let _ = end.write(Ok(None)).await;
+    });
+    (reader, trailers, write)
+}
+
+/// Offers the first bytes now, and leaves the rest to a task of its own.
+async fn start(mut write: Write) {
+    if futures::poll!(&mut write) == Poll::Pending {
+        spawn(write);
+    }
+}
+
+/// Sends a reply.
+pub(super) async fn respond<D, B, S>(reply: Reply<D, B, S>) -> Result<Response, ErrorCode>
+where
+    D: Database + 'static,
+    B: ByteStream + 'static,
+    S: System + 'static,
+{
+    let Reply {
+        status,
+        mut headers,
+        body,
+    } = reply;
+    let internal = |error: TransportError| ErrorCode::InternalError(Some(error.to_string()));
+    let (contents, trailers, write) = match body {
+        Body::Whole(bytes) => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            outgoing_body(bytes)
+        }
+        Body::Stream(stream) => outgoing_stream(*stream),
+    };
+    let (response, _sent) = Response::new(
+        fields(&headers).map_err(internal)?,
+        Some(contents),
+        trailers,
+    );
+    response.set_status_code(status.as_u16()).map_err(|()| {
+        ErrorCode::InternalError(Some("status code refused by the host".to_owned()))
+    })?;
+    // Lets the host finish what the last read from the upstream or the database began; without it the first write is
+    // not seen together with the head.
+    spin_sdk::wasip3::wit_bindgen::yield_async().await;
+    start(write).await;
+    Ok(response)
+}
+
+fn outgoing_stream<D, B, S>(
+    stream: AnswerStream<D, B, S>,
+) -> (StreamReader<u8>, FutureReader<TrailersResult>, Write)
+where
+    D: Database + 'static,
+    B: ByteStream + 'static,
+    S: System + 'static,
+{
+    let (writer, reader) = wit_stream::new::<u8>();
+    let (end, trailers) = wit_future::new::<TrailersResult>(|| Ok(None));
+    (reader, trailers, Box::pin(pump(stream, writer, end)))
+}
+
+async fn pump<D: Database, B: ByteStream, S: System>(
+    mut stream: AnswerStream<D, B, S>,
+    mut writer: StreamWriter<u8>,
+    end: FutureWriter<TrailersResult>,
+) {
+    let result = loop {
+        match stream.next().await {
+            Next::Bytes(bytes) => {
+                if !writer.write_all(bytes).await.is_empty() {
+                    stream.client_gone().await;
+                    return;
+                }
+            }
+            Next::End => break Ok(None),
+            Next::Broken => break Err(ErrorCode::ConnectionTerminated),
+        }
+    };
+    drop(writer);
+    let _ = end.write(result).await;
+}

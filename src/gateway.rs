@@ -1,0 +1,271 @@
+//! One request from its arrival to its answer: route, authenticate, choose a key, send, hand the answer on, record.
+//!
+//! Written against the traits of [`ports`], so that all of it runs natively against a scripted upstream and clock.
+
+mod chat;
+mod failure;
+pub mod ports;
+mod reply;
+mod route;
+
+#[cfg(test)]
+mod tests;
+
+pub use failure::Failure;
+pub use reply::{AnswerStream, Body, Next, Reply};
+
+use crate::admin;
+use crate::config::{Config, InvalidConfig};
+use crate::origin;
+use crate::store::{self, Database, Recorder};
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use ports::{ByteStream, System, Upstream};
+use route::Route;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// The client's address as Spin reports it: `127.0.0.1:51686`.
+const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The pool behind one connection to its database.
+pub struct Gateway<D, U, S> {
+    /// The settings, or what is wrong with them: a pool that cannot work still has to say why.
+    config: Result<Config, InvalidConfig>,
+    database: Rc<D>,
+    recorder: Rc<Recorder<D>>,
+    upstream: U,
+    system: S,
+}
+
+impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
+    /// A gateway over an open database, its schema up to date.
+    pub fn new(
+        config: Result<Config, InvalidConfig>,
+        database: Rc<D>,
+        upstream: U,
+        system: S,
+    ) -> Self {
+        let recorder = Rc::new(Recorder::new(Rc::clone(&database)));
+        Self {
+            config,
+            database,
+            recorder,
+            upstream,
+            system,
+        }
+    }
+
+    /// Answers one request. Never fails: whatever goes wrong becomes an answer in OpenAI's error shape.
+    pub async fn handle<B: ByteStream>(&self, request: Parts, body: B) -> Reply<D, U::Body, S> {
+        let mut reply = match self.answer(&request, body).await {
+            Ok(reply) => reply,
+            Err(failure) => failure.into_reply(),
+        };
+        self.allow_origin(&request, &mut reply.headers);
+        reply.headers.insert(REQUEST_ID, request_id(&self.system));
+        reply
+    }
+
+    async fn answer<B: ByteStream>(
+        &self,
+        request: &Parts,
+        body: B,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        let route = Route::find(request.uri.path()).ok_or(Failure::UnknownPath)?;
+        if request.method == Method::OPTIONS {
+            return self.preflight(route, request);
+        }
+        if !route.allows(&request.method) {
+            return Err(Failure::WrongMethod {
+                allow: route.allow_header(),
+            });
+        }
+        match route {
+            Route::Alive => Ok(alive()),
+            Route::Ready => {
+                self.config()?;
+                admin::readiness(&*self.database, self.system.now()).await
+            }
+            Route::KeysStatus => {
+                self.admit(&request.headers)?;
+                admin::keys_status(&*self.database).await
+            }
+            Route::ChatCompletions => {
+                let config = self.admit(&request.headers)?;
+                self.limit_rate(config, &request.headers).await?;
+                self.complete_chat(config, request, body).await
+            }
+        }
+    }
+
+    fn config(&self) -> Result<&Config, Failure> {
+        self.config.as_ref().map_err(Failure::from)
+    }
+
+    /// Lets only those in who may call: a page of an allowed origin, with the client's token.
+    fn admit(&self, headers: &HeaderMap) -> Result<&Config, Failure> {
+        let config = self.config()?;
+        check_origin(config, headers)?;
+        authenticate(config, headers)?;
+        Ok(config)
+    }
+
+    fn preflight(&self, route: Route, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
+        if let Ok(config) = &self.config {
+            check_origin(config, &request.headers)?;
+        }
+        let mut reply = Reply::empty(StatusCode::NO_CONTENT);
+        reply.headers.insert(
+            header::ALLOW,
+            HeaderValue::from_static(route.allow_header()),
+        );
+        if self.allowed_origin(&request.headers).is_some() {
+            let asked = request
+                .headers
+                .get(header::ACCESS_CONTROL_REQUEST_HEADERS)
+                .cloned();
+            let allowed = asked.unwrap_or(HeaderValue::from_static("authorization, content-type"));
+            reply
+                .headers
+                .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+            reply.headers.insert(
+                header::ACCESS_CONTROL_ALLOW_METHODS,
+                HeaderValue::from_static(route.allow_header()),
+            );
+            reply.headers.insert(
+                header::ACCESS_CONTROL_MAX_AGE,
+                HeaderValue::from_static("86400"),
+            );
+        }
+        Ok(reply)
+    }
+
+    fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let config = self.config.as_ref().ok()?;
+        let origin = origin::of_request(headers)?;
+        config
+            .allowed_origins
+            .allows(&origin)
+            .then(|| HeaderValue::from_str(&origin).ok())?
+    }
+
+    fn allow_origin(&self, request: &Parts, headers: &mut HeaderMap) {
+        if self
+            .config
+            .as_ref()
+            .is_ok_and(|config| !config.allowed_origins.is_empty())
+        {
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
+        }
+        if let Some(origin) = self.allowed_origin(&request.headers) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            let exposed = HeaderValue::from_static("x-request-id, retry-after");
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
+    }
+
+    async fn limit_rate(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
+        let Some(limit) = config.rate_limit_per_minute else {
+            return Ok(());
+        };
+        let client = client_address(headers, config.trust_forwarded_for);
+        let (calls, retry_after) =
+            store::count_call(&*self.database, &client, self.system.now()).await?;
+        if calls > i64::from(limit) {
+            return Err(Failure::RateLimited { limit, retry_after });
+        }
+        Ok(())
+    }
+}
+
+/// Answers a request while the database cannot be opened: the component is alive, and can do nothing else.
+pub fn answer_without_database<D, B, S: System>(request: &Parts, system: &S) -> Reply<D, B, S> {
+    let mut reply = match Route::find(request.uri.path()) {
+        Some(Route::Alive) if Route::Alive.allows(&request.method) => alive(),
+        Some(Route::Ready) => Failure::DatabaseNotWritable.into_reply(),
+        Some(_) => Failure::Database.into_reply(),
+        None => Failure::UnknownPath.into_reply(),
+    };
+    reply.headers.insert(REQUEST_ID, request_id(system));
+    reply
+}
+
+fn alive<D, B, S>() -> Reply<D, B, S> {
+    Reply::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())
+}
+
+fn request_id(system: &impl System) -> HeaderValue {
+    let id = format!("req_{:016x}{:016x}", system.random(), system.random());
+    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_unknown"))
+}
+
+/// Refuses pages of other origins where the operator wants that. A call without an origin comes from no page.
+fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
+    match origin::of_request(headers) {
+        Some(origin) if config.enforce_origin && !config.allowed_origins.allows(&origin) => {
+            Err(Failure::OriginRefused)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the client's token.
+fn authenticate(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
+    let expected = config
+        .client_token
+        .as_ref()
+        .ok_or(Failure::TokenNotConfigured)?;
+    let presented = headers
+        .get(header::AUTHORIZATION)
+        .ok_or(Failure::TokenMissing)?;
+    let presented = presented.to_str().map_err(|_| Failure::TokenWrong)?;
+    let (scheme, token) = presented
+        .trim()
+        .split_once(' ')
+        .ok_or(Failure::TokenMissing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Failure::TokenMissing);
+    }
+    if expected.matches(token.trim()) {
+        Ok(())
+    } else {
+        Err(Failure::TokenWrong)
+    }
+}
+
+/// The address that calls are counted under. Of a forwarded list the last entry counts: it is the one that the
+/// operator's own proxy wrote, while all before it is the client's word.
+fn client_address(headers: &HeaderMap, trust_forwarded_for: bool) -> String {
+    let forwarded = || {
+        let last = headers
+            .get_all(FORWARDED_FOR)
+            .iter()
+            .next_back()?
+            .to_str()
+            .ok()?;
+        let address = last.rsplit(',').next()?.trim();
+        (!address.is_empty()).then(|| without_port(address))
+    };
+    let direct = || {
+        Some(without_port(
+            headers.get(CLIENT_ADDRESS)?.to_str().ok()?.trim(),
+        ))
+    };
+    let address = if trust_forwarded_for {
+        forwarded().or_else(direct)
+    } else {
+        direct()
+    };
+    address.unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn without_port(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().to_string(),
+        Err(_) => address.to_owned(),
+    }
+}

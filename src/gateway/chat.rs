@@ -1,0 +1,279 @@
+//! A chat completion: one key, one call, and its answer.
+
+use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
+use super::reply::{AnswerStream, Body, Call, Reply};
+use super::{Failure, Gateway};
+use crate::config::Config;
+use crate::gemini::{ApiError, MAX_ERROR_BYTES, classify};
+use crate::openai::ChatRequest;
+use crate::pool::{self, ApiKey, Outcome, PoolKey};
+use crate::store::{self, Database};
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use std::rc::Rc;
+
+/// The client's headers that the upstream gets. Everything else stays here: credentials, cookies, forwarding and
+/// hop-by-hop headers, and whatever the host adds.
+const FORWARDED_HEADERS: [HeaderName; 2] = [header::ACCEPT, header::USER_AGENT];
+
+/// A plain answer up to this size is held until its call is in the log; a larger one streams through, all but its last
+/// chunk, so that memory stays bounded.
+const MAX_HELD_ANSWER: usize = 1024 * 1024;
+
+/// Of a request body that is too large, up to this many times the limit are read and dropped, so that a client that
+/// sends first and reads later gets the error instead of a broken connection.
+const DRAINED_TIMES_LIMIT: usize = 4;
+
+impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
+    pub(super) async fn complete_chat<B: ByteStream>(
+        &self,
+        config: &Config,
+        request: &Parts,
+        body: B,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        let body = read_request(&request.headers, body, config.max_body_bytes).await?;
+        let chat = ChatRequest::parse(body, &config.default_model)?;
+        let key = self.choose_key().await?.ok_or(Failure::NoUsableKey)?;
+
+        let token = config
+            .client_token
+            .as_ref()
+            .map(|token| token.expose().to_owned());
+        let call = Call {
+            key: key.id,
+            secrets: [Some(key.key.expose().to_owned()), token]
+                .into_iter()
+                .flatten()
+                .collect(),
+            started_at: self.system.now(),
+            recorder: Rc::clone(&self.recorder),
+            system: self.system.clone(),
+        };
+        let headers = upstream_headers(&request.headers, &key.key);
+        match self
+            .upstream
+            .post(&config.chat_endpoint, headers, chat.body)
+            .await
+        {
+            Err(error) => Err(unreachable(&call, &error).await),
+            Ok(response) if response.status == 200 => answer(call, response).await,
+            Ok(response) => Err(refused(&call, response).await),
+        }
+    }
+
+    async fn choose_key(&self) -> Result<Option<PoolKey>, Failure> {
+        let (keys, unusable) = store::pool_keys(&*self.database).await?;
+        for id in unusable {
+            self.system.log(&format!("key {id} is left out: its status or its text cannot be used; mend or delete its row"));
+        }
+        let mut rng = SmallRng::seed_from_u64(self.system.random());
+        Ok(pool::choose(&keys, self.system.now(), &mut rng).cloned())
+    }
+}
+
+async fn read_request<B: ByteStream>(
+    headers: &HeaderMap,
+    mut body: B,
+    max: usize,
+) -> Result<Vec<u8>, Failure> {
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let drained = max.saturating_mul(DRAINED_TIMES_LIMIT);
+    if declared.is_some_and(|declared| declared > drained) {
+        return Err(Failure::BodyTooLarge { max });
+    }
+    let mut bytes = Vec::with_capacity(declared.unwrap_or_default().min(max));
+    let mut seen = 0usize;
+    loop {
+        match body.next().await {
+            Ok(Some(chunk)) => {
+                seen = seen.saturating_add(chunk.len());
+                if seen <= max {
+                    bytes.extend_from_slice(&chunk);
+                } else if seen > drained {
+                    return Err(Failure::BodyTooLarge { max });
+                }
+            }
+            Ok(None) if seen > max => return Err(Failure::BodyTooLarge { max }),
+            Ok(None) => return Ok(bytes),
+            Err(_) => return Err(Failure::BodyIncomplete),
+        }
+    }
+}
+
+fn upstream_headers(client: &HeaderMap, key: &ApiKey) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in FORWARDED_HEADERS {
+        if let Some(value) = client.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    // Google compresses event streams when asked, and a compressed stream hides its last event.
+    headers.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
+    if let Ok(mut credential) = HeaderValue::from_str(&format!("Bearer {}", key.expose())) {
+        credential.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, credential);
+    }
+    headers
+}
+
+async fn unreachable<D: Database, S: System>(call: &Call<D, S>, error: &TransportError) -> Failure {
+    let (outcome, status) = match error {
+        TransportError::Denied => (Outcome::PoolFault, 502),
+        TransportError::TimedOut => (Outcome::UpstreamTrouble, 504),
+        TransportError::Failed(_) => (Outcome::UpstreamTrouble, 502),
+    };
+    let message = call.redact(&error.to_string());
+    call.end(outcome, None, Some(&message)).await;
+    Failure::Upstream {
+        outcome,
+        status,
+        code: None,
+        message,
+    }
+}
+
+/// An answer with status 200, handed on as it came.
+async fn answer<D: Database, B: ByteStream, S: System>(
+    call: Call<D, S>,
+    response: UpstreamResponse<B>,
+) -> Result<Reply<D, B, S>, Failure> {
+    let UpstreamResponse {
+        status,
+        headers,
+        mut body,
+    } = response;
+    let content_type = headers.get(header::CONTENT_TYPE).cloned();
+    let is_events = content_type
+        .as_ref()
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
+
+    let mut reply = Reply::empty(StatusCode::OK);
+    if let Some(content_type) = content_type {
+        reply.headers.insert(header::CONTENT_TYPE, content_type);
+    }
+    if is_events {
+        // Before the first event nothing has been promised to the client, and an error can still be an error.
+        let first = match body.next().await {
+            Ok(Some(first)) => first,
+            Ok(None) => return Err(broken(&call, status, "the upstream's stream was empty").await),
+            Err(error) => return Err(broken(&call, status, &error.to_string()).await),
+        };
+        reply
+            .headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        reply.body = Body::Stream(Box::new(AnswerStream::events(call, status, first, body)));
+        return Ok(reply);
+    }
+
+    let mut bytes = Vec::new();
+    loop {
+        match body.next().await {
+            Ok(Some(chunk)) if bytes.is_empty() => bytes = chunk,
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => {
+                call.end(Outcome::Success, Some(status), None).await;
+                reply.body = Body::Whole(bytes);
+                return Ok(reply);
+            }
+            Err(error) => return Err(broken(&call, status, &error.to_string()).await),
+        }
+        if bytes.len() > MAX_HELD_ANSWER {
+            reply.body = Body::Stream(Box::new(AnswerStream::opaque(call, status, bytes, body)));
+            return Ok(reply);
+        }
+    }
+}
+
+/// An answer that began with status 200 and broke off before anything of it was handed on.
+async fn broken<D: Database, S: System>(call: &Call<D, S>, status: u16, reason: &str) -> Failure {
+    let message = call.redact(reason);
+    call.end(Outcome::UpstreamTrouble, Some(status), Some(&message))
+        .await;
+    Failure::Upstream {
+        outcome: Outcome::UpstreamTrouble,
+        status: 502,
+        code: None,
+        message,
+    }
+}
+
+/// Any other status.
+async fn refused<D: Database, B: ByteStream, S: System>(
+    call: &Call<D, S>,
+    response: UpstreamResponse<B>,
+) -> Failure {
+    let UpstreamResponse {
+        status, mut body, ..
+    } = response;
+    let mut bytes = Vec::new();
+    // A body that breaks off says what it has said so far; the status alone is an answer, too.
+    while let Ok(Some(chunk)) = body.next().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= MAX_ERROR_BYTES {
+            break;
+        }
+    }
+    let error = ApiError::parse(&bytes);
+    let outcome = classify(status, &error);
+    let message = match &error.message {
+        Some(message) => call.redact(message),
+        None => format!("the upstream answered {status} without saying why"),
+    };
+    let logged = match outcome {
+        Outcome::ClientFault => without_request_content(&message),
+        _ => message.as_str(),
+    };
+    call.end(outcome, Some(status), Some(logged)).await;
+    Failure::Upstream {
+        outcome,
+        status,
+        code: error.status.map(|code| code.to_ascii_lowercase()),
+        message,
+    }
+}
+
+/// What may be kept of a message about a faulty request: Google quotes the offending value after the field's type
+/// (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`), and that may be a piece of a prompt.
+fn without_request_content(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    match line.find("Invalid value at").and_then(|_| line.find("), ")) {
+        Some(end) => line.get(..=end).unwrap_or(line),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_request_content;
+
+    #[test]
+    fn quoted_values_are_not_kept() {
+        for (message, kept) in [
+            (
+                "Invalid value at 'messages[0].content' (TYPE_STRING), \"my secret prompt\"",
+                "Invalid value at 'messages[0].content' (TYPE_STRING)",
+            ),
+            (
+                "Request contains an invalid argument.",
+                "Request contains an invalid argument.",
+            ),
+            ("first line\nmy prompt", "first line"),
+            ("", ""),
+        ] {
+            assert_eq!(without_request_content(message), kept);
+        }
+    }
+}

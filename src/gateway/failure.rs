@@ -1,0 +1,372 @@
+//! Everything that can go wrong, and the one place that turns it into a status and OpenAI's error body.
+//!
+//! The status is chosen for what official clients do with it: they retry 408, 409, 429 and 5xx by themselves. So what a
+//! retry cannot cure says `x-should-retry: false`, and a bad key of the pool is never a 401: the caller's token is fine.
+
+use super::reply::Reply;
+use crate::config::InvalidConfig;
+use crate::openai::{ErrorBody, InvalidRequest};
+use crate::pool::Outcome;
+use crate::store::DatabaseError;
+use http::StatusCode;
+use http::header::{self, HeaderName, HeaderValue};
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Why a request gets an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No such path.
+    UnknownPath,
+    /// The path takes other methods.
+    WrongMethod {
+        /// Those that it takes.
+        allow: &'static str,
+    },
+    /// A page that may not call.
+    OriginRefused,
+    /// The operator has set no token.
+    TokenNotConfigured,
+    /// No bearer token came with the request.
+    TokenMissing,
+    /// Not the operator's token.
+    TokenWrong,
+    /// Too many calls of this client in this minute.
+    RateLimited {
+        /// Calls per minute that are allowed.
+        limit: u32,
+        /// Whole seconds until the next minute.
+        retry_after: i64,
+    },
+    /// The request's body is too large.
+    BodyTooLarge {
+        /// Bytes that are allowed.
+        max: usize,
+    },
+    /// The request's body broke off.
+    BodyIncomplete,
+    /// The request's body is no chat completion request.
+    InvalidRequest(String, Option<&'static str>),
+    /// Every key is disabled or cooling, or there is none.
+    NoUsableKey,
+    /// The upstream answered with an error, or not at all.
+    Upstream {
+        /// How the attempt ended.
+        outcome: Outcome,
+        /// The upstream's status, or the one that stands for its silence.
+        status: u16,
+        /// Google's canonical code, lower case.
+        code: Option<String>,
+        /// Google's words, redacted.
+        message: String,
+    },
+    /// The database refused.
+    Database,
+    /// The database can be read but not written.
+    DatabaseNotWritable,
+    /// The operator's settings are wrong.
+    Configuration(String),
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(_: DatabaseError) -> Self {
+        Self::Database
+    }
+}
+
+impl From<&InvalidConfig> for Failure {
+    fn from(error: &InvalidConfig) -> Self {
+        Self::Configuration(error.to_string())
+    }
+}
+
+impl From<InvalidRequest> for Failure {
+    fn from(error: InvalidRequest) -> Self {
+        let param = error.param();
+        Self::InvalidRequest(error.to_string(), param)
+    }
+}
+
+impl Failure {
+    /// Status and body. The only place that knows them.
+    pub fn describe(&self) -> (StatusCode, ErrorBody) {
+        let body = |message: &str, kind: &'static str, code: &str| ErrorBody {
+            message: message.to_owned(),
+            kind,
+            param: None,
+            code: code.to_owned(),
+        };
+        match self {
+            Self::UnknownPath => (
+                StatusCode::NOT_FOUND,
+                body(
+                    "There is no such path. Chat completions are at POST /v1/chat/completions.",
+                    "invalid_request_error",
+                    "unknown_path",
+                ),
+            ),
+            Self::WrongMethod { allow } => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                body(
+                    &format!("This path does not take that method. It takes {allow}."),
+                    "invalid_request_error",
+                    "method_not_allowed",
+                ),
+            ),
+            Self::OriginRefused => (
+                StatusCode::FORBIDDEN,
+                body(
+                    "Pages of this origin may not call. The operator lists those that may in `allowed_origins`.",
+                    "permission_error",
+                    "origin_not_allowed",
+                ),
+            ),
+            Self::TokenNotConfigured => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                body(
+                    "The pool refuses every call because no client token is configured. Set the variable `my_api_token` (SPIN_VARIABLE_MY_API_TOKEN) and restart.",
+                    "server_error",
+                    "client_token_not_configured",
+                ),
+            ),
+            Self::TokenMissing => (
+                StatusCode::UNAUTHORIZED,
+                body(
+                    "No client token. Send the pool's token as `Authorization: Bearer TOKEN`, in most clients the `api_key` setting.",
+                    "authentication_error",
+                    "missing_client_token",
+                ),
+            ),
+            Self::TokenWrong => (
+                StatusCode::UNAUTHORIZED,
+                body(
+                    "This is not the pool's client token. Ask the pool's operator for it; a Gemini API key does not work here.",
+                    "authentication_error",
+                    "invalid_client_token",
+                ),
+            ),
+            Self::RateLimited { limit, retry_after } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                body(
+                    &format!(
+                        "More than {limit} calls in this minute from this address. Try again in {retry_after} s."
+                    ),
+                    "rate_limit_error",
+                    "rate_limit_exceeded",
+                ),
+            ),
+            Self::BodyTooLarge { max } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                body(
+                    &format!(
+                        "The request body is larger than the pool's limit of {max} bytes (`max_body_bytes`)."
+                    ),
+                    "invalid_request_error",
+                    "request_too_large",
+                ),
+            ),
+            Self::BodyIncomplete => (
+                StatusCode::BAD_REQUEST,
+                body(
+                    "The request body broke off before its end.",
+                    "invalid_request_error",
+                    "incomplete_body",
+                ),
+            ),
+            Self::InvalidRequest(message, param) => (
+                StatusCode::BAD_REQUEST,
+                ErrorBody {
+                    param: *param,
+                    ..body(message, "invalid_request_error", "invalid_request")
+                },
+            ),
+            Self::NoUsableKey => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                body(
+                    "No API key of the pool can be used now: all are disabled or temporarily disabled, or there is none. The operator sees them at GET /api/keys/status.",
+                    "server_error",
+                    "no_usable_key",
+                ),
+            ),
+            Self::Upstream {
+                outcome,
+                status,
+                code,
+                message,
+            } => upstream(*outcome, *status, code.as_deref(), message),
+            Self::Database => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                body(
+                    "The pool's database cannot be used now.",
+                    "server_error",
+                    "database_unavailable",
+                ),
+            ),
+            Self::DatabaseNotWritable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                body(
+                    "The pool's database does not take writes.",
+                    "server_error",
+                    "database_not_writable",
+                ),
+            ),
+            Self::Configuration(problems) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                body(problems, "server_error", "invalid_configuration"),
+            ),
+        }
+    }
+
+    fn should_not_be_retried(&self) -> bool {
+        matches!(self, Self::TokenNotConfigured | Self::Configuration(_))
+            || matches!(
+                self,
+                Self::Upstream {
+                    outcome: Outcome::EgressRefused | Outcome::PoolFault,
+                    ..
+                }
+            )
+    }
+
+    /// The failure as an answer.
+    pub fn into_reply<D, B, S>(self) -> Reply<D, B, S> {
+        let (status, body) = self.describe();
+        let mut reply = Reply::json(status, body.to_json());
+        if self.should_not_be_retried() {
+            reply
+                .headers
+                .insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        match self {
+            Self::WrongMethod { allow } => {
+                reply
+                    .headers
+                    .insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::RateLimited { retry_after, .. } => {
+                reply
+                    .headers
+                    .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+            }
+            Self::TokenMissing | Self::TokenWrong => {
+                reply
+                    .headers
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        reply
+    }
+}
+
+/// What a caller gets for an attempt that failed. Whose fault it was decides, not the upstream's status: a dead key is
+/// the pool's trouble, so it becomes a 503, while the caller's own 400 comes back as it is.
+fn upstream(
+    outcome: Outcome,
+    status: u16,
+    code: Option<&str>,
+    message: &str,
+) -> (StatusCode, ErrorBody) {
+    let own = StatusCode::from_u16(status).ok();
+    let body = |kind, code: &str, message: String| ErrorBody {
+        message,
+        kind,
+        param: None,
+        code: code.to_owned(),
+    };
+    match outcome {
+        Outcome::ClientFault => {
+            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
+            (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
+        }
+        Outcome::ResourceRefused => {
+            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::FORBIDDEN);
+            (status, body("permission_error", code.unwrap_or("permission_denied"), message.to_owned()))
+        }
+        Outcome::QuotaExceeded => (
+            StatusCode::TOO_MANY_REQUESTS,
+            body("rate_limit_error", "rate_limit_exceeded", message.to_owned()),
+        ),
+        Outcome::KeyRejected => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            body(
+                "server_error",
+                "upstream_key_rejected",
+                "The upstream rejected the API key that was chosen for this call; the key is now disabled. Another call uses another key.".to_owned(),
+            ),
+        ),
+        Outcome::EgressRefused => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            body("server_error", "upstream_refuses_location", format!("The upstream refuses calls from the pool's location or address: {message}")),
+        ),
+        Outcome::PoolFault => (
+            StatusCode::BAD_GATEWAY,
+            body("server_error", "pool_fault", format!("The pool sent a request that the upstream refused: {message}")),
+        ),
+        Outcome::UpstreamTrouble | Outcome::Success | Outcome::ClientGone => {
+            let status = match status {
+                408 => StatusCode::GATEWAY_TIMEOUT,
+                _ => own.filter(StatusCode::is_server_error).unwrap_or(StatusCode::BAD_GATEWAY),
+            };
+            (status, body("server_error", code.unwrap_or("upstream_error"), message.to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream_status(outcome: Outcome, status: u16) -> (u16, String) {
+        let failure = Failure::Upstream {
+            outcome,
+            status,
+            code: None,
+            message: "m".into(),
+        };
+        let (status, body) = failure.describe();
+        (status.as_u16(), body.code)
+    }
+
+    #[test]
+    fn whose_fault_it_was_decides_the_status() {
+        for (outcome, status, expected) in [
+            (Outcome::ClientFault, 400, (400, "invalid_request")),
+            (Outcome::ClientFault, 404, (404, "invalid_request")),
+            (Outcome::ClientFault, 413, (413, "invalid_request")),
+            (Outcome::ResourceRefused, 403, (403, "permission_denied")),
+            (Outcome::ResourceRefused, 404, (404, "permission_denied")),
+            (Outcome::KeyRejected, 400, (503, "upstream_key_rejected")),
+            (Outcome::KeyRejected, 401, (503, "upstream_key_rejected")),
+            (Outcome::QuotaExceeded, 429, (429, "rate_limit_exceeded")),
+            (
+                Outcome::EgressRefused,
+                400,
+                (503, "upstream_refuses_location"),
+            ),
+            (Outcome::PoolFault, 400, (502, "pool_fault")),
+            (Outcome::UpstreamTrouble, 500, (500, "upstream_error")),
+            (Outcome::UpstreamTrouble, 503, (503, "upstream_error")),
+            (Outcome::UpstreamTrouble, 504, (504, "upstream_error")),
+            (Outcome::UpstreamTrouble, 408, (504, "upstream_error")),
+            (Outcome::UpstreamTrouble, 499, (502, "upstream_error")),
+            (Outcome::UpstreamTrouble, 302, (502, "upstream_error")),
+        ] {
+            let (code, name) = upstream_status(outcome, status);
+            assert_eq!((code, name.as_str()), expected, "{outcome:?} {status}");
+        }
+    }
+
+    #[test]
+    fn a_bad_key_of_the_pool_is_never_the_callers_401() {
+        for outcome in Outcome::ALL {
+            let (status, _) = upstream_status(outcome, 401);
+            assert!(
+                status != 401
+                    || outcome == Outcome::ClientFault
+                    || outcome == Outcome::ResourceRefused,
+                "{outcome:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a gateway needs from the world around it, besides the database.
+
+use crate::pool::UnixMillis;
+use http::{HeaderMap, Uri};
+use std::fmt;
+
+/// Bytes that arrive bit by bit: a request's body, or a response's.
+#[expect(
+    async_fn_in_trait,
+    reason = "components are single-threaded: no future here is ever sent to another thread"
+)]
+pub trait ByteStream {
+    /// The next bytes, never empty; `None` at the end.
+    ///
+    /// # Errors
+    /// The other side, or the way to it, broke. Nothing follows.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError>;
+}
+
+/// A response as the upstream sent it. Dropping its body closes the connection.
+pub struct UpstreamResponse<B> {
+    /// HTTP status.
+    pub status: u16,
+    /// Response headers.
+    pub headers: HeaderMap,
+    /// The body, still arriving.
+    pub body: B,
+}
+
+/// The way to the upstream.
+#[expect(
+    async_fn_in_trait,
+    reason = "components are single-threaded: no future here is ever sent to another thread"
+)]
+pub trait Upstream {
+    /// A response's body.
+    type Body: ByteStream + 'static;
+
+    /// Sends a `POST` with exactly these headers, and waits for the response's head.
+    ///
+    /// # Errors
+    /// No response came.
+    async fn post(
+        &self,
+        uri: &Uri,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<UpstreamResponse<Self::Body>, TransportError>;
+}
+
+/// The clock, chance, and the operator's log. Clones share all of them, since a stream outlives its request.
+pub trait System: Clone {
+    /// The time now.
+    fn now(&self) -> UnixMillis;
+    /// 64 random bits.
+    fn random(&self) -> u64;
+    /// Writes one line to the operator's log.
+    fn log(&self, line: &str);
+}
+
+/// Why no response came, or why it broke off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransportError {
+    /// The host does not let the component call this address.
+    Denied,
+    /// The upstream took too long.
+    TimedOut,
+    /// Anything else, in the host's words: refused, reset, unresolved, TLS trouble.
+    Failed(String),
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied => f.write_str("the host does not allow calls to the upstream's address"),
+            Self::TimedOut => f.write_str("the upstream took too long"),
+            Self::Failed(reason) => write!(f, "connection to the upstream failed: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {}
