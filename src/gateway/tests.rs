@@ -1,1 +1,1018 @@
+//! The sequence of one request, natively: the real SQL on SQLite, a scripted upstream, a clock that stands still.
 
+use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
+use super::{Body, Gateway, Next, Reply};
+use crate::config::Config;
+use crate::pool::UnixMillis;
+use crate::store::testing::NativeDatabase;
+use futures::executor::block_on;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
+const TOKEN: &str = "fake-client-token-0001";
+const KEY: &str = "AIzaFAKE-first-key-of-the-pool-00000001";
+const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"the prompt"}]}"#;
+const ANSWER: &str = r#"{"choices":[{"index":0}],"object":"chat.completion"}"#;
+
+#[derive(Default)]
+struct World {
+    now: Cell<i64>,
+    chance: Cell<u64>,
+    log: RefCell<Vec<String>>,
+    replies: RefCell<VecDeque<Result<Scripted, TransportError>>>,
+    sent: RefCell<Vec<Sent>>,
+    bodies_dropped: Cell<usize>,
+}
+
+struct Sent {
+    uri: String,
+    headers: HeaderMap,
+    body: String,
+}
+
+struct Scripted {
+    status: u16,
+    content_type: &'static str,
+    chunks: Vec<Result<Vec<u8>, TransportError>>,
+}
+
+#[derive(Clone, Default)]
+struct Outside(Rc<World>);
+
+impl System for Outside {
+    fn now(&self) -> UnixMillis {
+        NOON.plus(self.0.now.get())
+    }
+
+    fn random(&self) -> u64 {
+        self.0.chance.set(self.0.chance.get() + 1);
+        self.0.chance.get().wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    fn log(&self, line: &str) {
+        self.0.log.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl Upstream for Outside {
+    type Body = ScriptedBody;
+
+    async fn post(
+        &self,
+        uri: &Uri,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<UpstreamResponse<ScriptedBody>, TransportError> {
+        let body = String::from_utf8(body).unwrap();
+        self.0.sent.borrow_mut().push(Sent {
+            uri: uri.to_string(),
+            headers,
+            body,
+        });
+        self.0.now.set(self.0.now.get() + 40);
+        let reply = self
+            .0
+            .replies
+            .borrow_mut()
+            .pop_front()
+            .expect("one scripted reply per call")?;
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static(reply.content_type));
+        headers.insert(
+            "server",
+            HeaderValue::from_static("scaffolding on HTTPServer2"),
+        );
+        Ok(UpstreamResponse {
+            status: reply.status,
+            headers,
+            body: ScriptedBody {
+                chunks: reply.chunks.into(),
+                world: Rc::clone(&self.0),
+            },
+        })
+    }
+}
+
+struct ScriptedBody {
+    chunks: VecDeque<Result<Vec<u8>, TransportError>>,
+    world: Rc<World>,
+}
+
+impl ByteStream for ScriptedBody {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        self.world.now.set(self.world.now.get() + 5);
+        self.chunks.pop_front().transpose()
+    }
+}
+
+impl Drop for ScriptedBody {
+    fn drop(&mut self) {
+        self.world
+            .bodies_dropped
+            .set(self.world.bodies_dropped.get() + 1);
+    }
+}
+
+struct Pool {
+    gateway: Gateway<NativeDatabase, Outside, Outside>,
+    database: Rc<NativeDatabase>,
+    outside: Outside,
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: String,
+    /// Whether the connection was cut instead of ended.
+    cut: bool,
+}
+
+impl Answer {
+    fn error(&self, field: &str) -> String {
+        let json: serde_json::Value =
+            serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{}", self.body));
+        let error = json["error"]
+            .as_object()
+            .unwrap_or_else(|| panic!("{}", self.body));
+        assert_eq!(
+            error.keys().collect::<Vec<_>>(),
+            ["code", "message", "param", "type"]
+        );
+        error[field].as_str().unwrap_or("null").to_owned()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+impl Pool {
+    fn with(variables: &[(&str, &str)]) -> Self {
+        let config = Config::from_variables(|name| {
+            let set = variables
+                .iter()
+                .find(|(set, _)| *set == name)
+                .map(|(_, value)| (*value).to_owned());
+            set.or_else(|| (name == "my_api_token").then(|| TOKEN.to_owned()))
+        });
+        let database = Rc::new(NativeDatabase::migrated());
+        database.run(&format!(
+            "INSERT INTO api_keys (id, api_key) VALUES (1, '{KEY}')"
+        ));
+        let outside = Outside::default();
+        let gateway = Gateway::new(
+            config,
+            Rc::clone(&database),
+            outside.clone(),
+            outside.clone(),
+        );
+        Self {
+            gateway,
+            database,
+            outside,
+        }
+    }
+
+    fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn script(&self, status: u16, content_type: &'static str, chunks: &[&str]) {
+        let chunks = chunks
+            .iter()
+            .map(|chunk| Ok(chunk.as_bytes().to_vec()))
+            .collect();
+        self.script_reply(Ok(Scripted {
+            status,
+            content_type,
+            chunks,
+        }));
+    }
+
+    fn script_reply(&self, reply: Result<Scripted, TransportError>) {
+        self.outside.0.replies.borrow_mut().push_back(reply);
+    }
+
+    fn reply(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply<NativeDatabase, ScriptedBody, Outside> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(HeaderName::from_bytes(name.as_bytes()).unwrap(), *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let chunks = body
+            .as_bytes()
+            .chunks(7)
+            .map(|chunk| Ok(chunk.to_vec()))
+            .collect();
+        let body = ScriptedBody {
+            chunks,
+            world: Rc::default(),
+        };
+        block_on(self.gateway.handle(parts, body))
+    }
+
+    fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let reply = self.reply(method, path, headers, body);
+        let (mut bytes, mut cut) = (Vec::new(), false);
+        match reply.body {
+            Body::Whole(whole) => bytes = whole,
+            Body::Stream(mut stream) => loop {
+                match block_on(stream.next()) {
+                    Next::Bytes(more) => bytes.extend(more),
+                    Next::End => break,
+                    Next::Broken => {
+                        cut = true;
+                        break;
+                    }
+                }
+            },
+        }
+        Answer {
+            status: reply.status.as_u16(),
+            headers: reply.headers,
+            body: String::from_utf8(bytes).unwrap(),
+            cut,
+        }
+    }
+
+    fn chat(&self, body: &str) -> Answer {
+        self.call(
+            "POST",
+            "/v1/chat/completions",
+            &[("authorization", &format!("Bearer {TOKEN}"))],
+            body,
+        )
+    }
+
+    fn sent(&self) -> usize {
+        self.outside.0.sent.borrow().len()
+    }
+
+    fn logged(&self) -> Vec<String> {
+        self.database
+            .query("SELECT success, response_status, error_message FROM api_call_logs ORDER BY id")
+    }
+
+    fn key_state(&self) -> String {
+        self.database.query("SELECT status, consecutive_failures, total_calls, success_calls FROM api_keys WHERE id = 1").concat()
+    }
+}
+
+#[test]
+fn a_plain_answer_is_handed_on_and_logged() {
+    let pool = Pool::new();
+    pool.script(200, "application/json", &[&ANSWER[..10], &ANSWER[10..]]);
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, answer.body.as_str()), (200, ANSWER));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(
+        answer.header("server"),
+        None,
+        "the upstream's other headers stay behind"
+    );
+    assert!(
+        answer
+            .header("x-request-id")
+            .is_some_and(|id| id.starts_with("req_"))
+    );
+    assert_eq!(pool.logged(), ["1|200|NULL"]);
+    assert_eq!(pool.key_state(), "1|0|1|1");
+    assert_eq!(
+        pool.database
+            .query("SELECT response_time_ms, called_at FROM api_call_logs"),
+        ["55|2027-01-15T08:00:00.000Z"]
+    );
+}
+
+#[test]
+fn the_upstream_gets_the_pools_credential_and_nothing_of_the_clients() {
+    let pool = Pool::new();
+    pool.script(200, "application/json", &[ANSWER]);
+    let bearer = format!("bearer  {TOKEN}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("cookie", "session=1"),
+        ("x-goog-api-key", "clients-own"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("spin-client-addr", "127.0.0.1:5000"),
+        ("accept-encoding", "gzip"),
+        ("connection", "keep-alive"),
+        ("host", "pool.example"),
+        ("accept", "application/json"),
+        ("user-agent", "OpenAI/Python 3.3.1"),
+        ("x-stainless-lang", "python"),
+    ];
+    assert_eq!(
+        pool.call("POST", "/v1/chat/completions?key=leak", &headers, CHAT)
+            .status,
+        200
+    );
+    let sent = pool.outside.0.sent.borrow();
+    assert_eq!(
+        sent[0].uri,
+        "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"
+    );
+    assert_eq!(sent[0].body, CHAT);
+    let mut names: Vec<_> = sent[0].headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "accept",
+            "accept-encoding",
+            "authorization",
+            "content-type",
+            "user-agent"
+        ]
+    );
+    assert_eq!(sent[0].headers["authorization"], format!("Bearer {KEY}"));
+    assert_eq!(sent[0].headers["accept-encoding"], "identity");
+}
+
+#[test]
+fn the_default_model_is_put_in() {
+    let pool = Pool::with(&[("llm_model", "house-model")]);
+    pool.script(200, "application/json", &[ANSWER]);
+    assert_eq!(
+        pool.chat(r#"{"messages":[],"unknown":{"a":1}}"#).status,
+        200
+    );
+    assert_eq!(
+        pool.outside.0.sent.borrow()[0].body,
+        r#"{"model":"house-model","messages":[],"unknown":{"a":1}}"#
+    );
+}
+
+#[test]
+fn a_stream_is_in_the_log_before_its_last_event() {
+    let pool = Pool::new();
+    let events = [
+        "data: {\"a\":1}\n\n",
+        "data: {\"b\":2}\n\n",
+        "data: [DONE]\n\n",
+    ];
+    pool.script(200, "text/event-stream", &events);
+    let reply = pool.reply(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &format!("Bearer {TOKEN}"))],
+        CHAT,
+    );
+    assert_eq!(reply.headers["content-type"], "text/event-stream");
+    let Body::Stream(mut stream) = reply.body else {
+        panic!("a stream")
+    };
+    for (event, rows_before) in events.iter().zip([0, 0, 1]) {
+        let Next::Bytes(bytes) = block_on(stream.next()) else {
+            panic!("an event")
+        };
+        assert_eq!(bytes, event.as_bytes());
+        assert_eq!(pool.logged().len(), rows_before, "{event}");
+    }
+    assert_eq!(block_on(stream.next()), Next::End);
+    assert_eq!(pool.logged(), ["1|200|NULL"]);
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_told_in_an_event() {
+    for (last, error, reason) in [
+        (
+            "data: {\"b\":2}\n\n",
+            None,
+            "the upstream ended the stream before its closing event",
+        ),
+        (
+            "data: {\"b\":2}\n\n",
+            Some(TransportError::TimedOut),
+            "the upstream took too long",
+        ),
+        (
+            "data: {\"cut",
+            Some(TransportError::Failed("ConnectionTerminated".into())),
+            "ConnectionTerminated",
+        ),
+    ] {
+        let pool = Pool::new();
+        let mut chunks = vec![
+            Ok(b"data: {\"a\":1}\n\n".to_vec()),
+            Ok(last.as_bytes().to_vec()),
+        ];
+        chunks.extend(error.map(Err));
+        pool.script_reply(Ok(Scripted {
+            status: 200,
+            content_type: "text/event-stream; charset=utf-8",
+            chunks,
+        }));
+        let answer = pool.chat(CHAT);
+        let (before, event) = answer.body.rsplit_once("data: ").unwrap();
+        assert!(
+            before.starts_with("data: {\"a\":1}\n\n")
+                && before.trim_end().ends_with(last.trim_end()),
+            "{before}"
+        );
+        assert!(
+            before.ends_with("\n\n"),
+            "the error is an event of its own: {before:?}"
+        );
+        let error: serde_json::Value = serde_json::from_str(event.trim()).unwrap();
+        assert!(
+            error["error"]["message"].as_str().unwrap().contains(reason),
+            "{event}"
+        );
+        assert!(!answer.body.contains("[DONE]"));
+        assert!(
+            pool.logged()[0].starts_with("0|200|") && pool.logged()[0].contains(reason),
+            "{:?}",
+            pool.logged()
+        );
+        assert_eq!(pool.key_state(), "1|0|1|0", "not the key's fault");
+    }
+}
+
+#[test]
+fn trouble_before_the_first_event_is_a_plain_error() {
+    for chunks in [
+        vec![],
+        vec![Err(TransportError::Failed("ConnectionTerminated".into()))],
+    ] {
+        let pool = Pool::new();
+        pool.script_reply(Ok(Scripted {
+            status: 200,
+            content_type: "text/event-stream",
+            chunks,
+        }));
+        let answer = pool.chat(CHAT);
+        assert_eq!(
+            (answer.status, answer.error("code").as_str()),
+            (502, "upstream_error")
+        );
+        assert_eq!(pool.logged().len(), 1);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_frees_the_upstream_and_is_no_failure() {
+    let pool = Pool::new();
+    pool.script(
+        200,
+        "text/event-stream",
+        &["data: {\"a\":1}\n\n", "data: {\"b\":2}\n\n"],
+    );
+    let reply = pool.reply(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &format!("Bearer {TOKEN}"))],
+        CHAT,
+    );
+    let Body::Stream(mut stream) = reply.body else {
+        panic!("a stream")
+    };
+    assert!(matches!(block_on(stream.next()), Next::Bytes(_)));
+    assert_eq!(pool.outside.0.bodies_dropped.get(), 0);
+    block_on(stream.client_gone());
+    assert_eq!(pool.outside.0.bodies_dropped.get(), 1);
+    assert_eq!(
+        pool.logged(),
+        ["1|200|the client closed the connection before the end of the answer"]
+    );
+    assert_eq!(pool.key_state(), "1|0|1|1");
+}
+
+#[test]
+fn a_large_plain_answer_streams_and_is_logged_before_its_last_chunk() {
+    let pool = Pool::new();
+    let chunk = "x".repeat(600_000);
+    pool.script(200, "application/json", &[&chunk, &chunk, "middle", "last"]);
+    let reply = pool.reply(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &format!("Bearer {TOKEN}"))],
+        CHAT,
+    );
+    let Body::Stream(mut stream) = reply.body else {
+        panic!("a stream")
+    };
+    let mut chunks = Vec::new();
+    while let Next::Bytes(bytes) = block_on(stream.next()) {
+        chunks.push((bytes.len(), pool.logged().len()));
+    }
+    assert_eq!(chunks, [(1_200_000, 0), (6, 0), (4, 1)]);
+}
+
+#[test]
+fn a_plain_answer_that_breaks_off_is_never_taken_for_whole() {
+    let pool = Pool::new();
+    let small = vec![
+        Ok(b"{\"choices\":".to_vec()),
+        Err(TransportError::Failed("ConnectionTerminated".into())),
+    ];
+    pool.script_reply(Ok(Scripted {
+        status: 200,
+        content_type: "application/json",
+        chunks: small,
+    }));
+    assert_eq!(pool.chat(CHAT).status, 502);
+    let large = vec![Ok(vec![b'x'; 2_000_000]), Err(TransportError::TimedOut)];
+    pool.script_reply(Ok(Scripted {
+        status: 200,
+        content_type: "application/json",
+        chunks: large,
+    }));
+    let answer = pool.chat(CHAT);
+    assert!(answer.status == 200 && answer.cut, "the connection is cut");
+    assert_eq!(
+        pool.database.query("SELECT success FROM api_call_logs"),
+        ["0", "0"]
+    );
+}
+
+#[test]
+fn errors_of_the_upstream_become_openais_and_find_their_culprit() {
+    let invalid_key = r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}]"#;
+    let quota = r#"[{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED"}}]"#;
+    let bad = r#"[{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT"}}]"#;
+    let missing = r#"[{"error":{"code":404,"message":"models/x is not found for API version v1main","status":"NOT_FOUND"}}]"#;
+    let overloaded =
+        r#"[{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}]"#;
+    for (status, body, answered, code, key) in [
+        (400, invalid_key, 503, "upstream_key_rejected", "0|1|1|0"),
+        (429, quota, 429, "rate_limit_exceeded", "1|1|1|0"),
+        (400, bad, 400, "invalid_argument", "1|0|1|0"),
+        (404, missing, 404, "not_found", "1|0|1|0"),
+        (413, "", 413, "invalid_request", "1|0|1|0"),
+        (503, overloaded, 503, "unavailable", "1|0|1|0"),
+        (
+            502,
+            "<html>Bad Gateway</html>",
+            502,
+            "upstream_error",
+            "1|0|1|0",
+        ),
+        (500, "", 500, "upstream_error", "1|0|1|0"),
+    ] {
+        let pool = Pool::new();
+        pool.script(status, "application/json", &[body]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(
+            (answer.status, answer.error("code").as_str()),
+            (answered, code),
+            "{status} {body}"
+        );
+        assert_eq!(pool.key_state(), key, "{status} {body}");
+        assert!(
+            pool.logged()[0].starts_with(&format!("0|{status}|")),
+            "{:?}",
+            pool.logged()
+        );
+    }
+}
+
+#[test]
+fn silence_of_the_upstream_is_not_the_keys_fault() {
+    for (error, status) in [
+        (TransportError::TimedOut, 504),
+        (TransportError::Failed("ConnectionRefused".into()), 502),
+        (TransportError::Denied, 502),
+    ] {
+        let pool = Pool::new();
+        pool.script_reply(Err(error.clone()));
+        assert_eq!(pool.chat(CHAT).status, status, "{error}");
+        assert_eq!(pool.key_state(), "1|0|1|0");
+        assert_eq!(pool.logged(), [format!("0|NULL|{error}")]);
+    }
+}
+
+#[test]
+fn no_secret_leaves_in_answers_rows_or_log_lines() {
+    let pool = Pool::new();
+    let echo = format!(
+        r#"[{{"error":{{"code":403,"message":"Consumer 'api_key:{KEY}' and {TOKEN} may not","status":"PERMISSION_DENIED"}}}}]"#
+    );
+    pool.script(403, "application/json", &[&echo]);
+    let answer = pool.chat(CHAT);
+    let rows = pool.logged().concat();
+    let lines = pool.outside.0.log.borrow().concat();
+    for text in [&answer.body, &rows, &lines] {
+        assert!(!text.contains(KEY) && !text.contains(TOKEN), "{text}");
+        assert!(!text.contains("the prompt"), "{text}");
+        assert!(text.contains("may not"), "{text}");
+    }
+}
+
+#[test]
+fn bad_requests_touch_no_key() {
+    let pool = Pool::with(&[("max_body_bytes", "100")]);
+    let big = format!(r#"{{"messages":["{}"]}}"#, "x".repeat(200));
+    let huge = "x".repeat(1000);
+    for (body, status, param) in [
+        ("{", 400, "null"),
+        ("[]", 400, "null"),
+        (r#"{"messages":"hi"}"#, 400, "messages"),
+        (r#"{"messages":[],"model":7}"#, 400, "model"),
+        (&big, 413, "null"),
+        (&huge, 413, "null"),
+    ] {
+        let answer = pool.chat(body);
+        assert_eq!(
+            (answer.status, answer.error("param").as_str()),
+            (status, param),
+            "{body}"
+        );
+        assert_eq!(answer.error("type"), "invalid_request_error");
+    }
+    assert_eq!((pool.sent(), pool.logged().len()), (0, 0));
+    assert_eq!(pool.key_state(), "1|0|0|0");
+}
+
+#[test]
+fn without_a_usable_key_the_answer_is_503() {
+    let pool = Pool::new();
+    for change in [
+        "status = 0",
+        "status = 2, disabled_until = '2027-01-15T08:00:00.001Z'",
+    ] {
+        pool.database.run(&format!("UPDATE api_keys SET {change}"));
+        let answer = pool.chat(CHAT);
+        assert_eq!(
+            (answer.status, answer.error("code").as_str()),
+            (503, "no_usable_key")
+        );
+    }
+    assert_eq!(pool.sent(), 0);
+}
+
+#[test]
+fn a_key_whose_pause_is_over_is_used_again() {
+    let pool = Pool::new();
+    pool.database.run("UPDATE api_keys SET status = 2, consecutive_failures = 2, disabled_until = '2027-01-15T08:00:00.000Z'");
+    pool.script(200, "application/json", &[ANSWER]);
+    assert_eq!(pool.chat(CHAT).status, 200);
+    assert_eq!(pool.key_state(), "1|0|1|1");
+}
+
+#[test]
+fn a_key_that_no_header_can_carry_is_left_out_and_named_by_its_id() {
+    let pool = Pool::new();
+    pool.database
+        .run("UPDATE api_keys SET api_key = 'two words'");
+    assert_eq!(pool.chat(CHAT).status, 503);
+    let lines = pool.outside.0.log.borrow().concat();
+    assert!(
+        lines.contains("key 1 is left out") && !lines.contains("two words"),
+        "{lines}"
+    );
+}
+
+#[test]
+fn only_the_client_token_lets_a_call_in() {
+    let pool = Pool::new();
+    for (authorization, code) in [
+        (None, "missing_client_token"),
+        (Some("Bearer"), "missing_client_token"),
+        (Some("Basic abc"), "missing_client_token"),
+        (Some("Bearer wrong"), "invalid_client_token"),
+        (
+            Some("Bearer fake-client-token-00010"),
+            "invalid_client_token",
+        ),
+    ] {
+        let headers: Vec<_> = authorization
+            .map(|value| ("authorization", value))
+            .into_iter()
+            .collect();
+        for (method, path) in [
+            ("POST", "/v1/chat/completions"),
+            ("GET", "/api/keys/status"),
+            ("POST", "/api/keys/status"),
+        ] {
+            let answer = pool.call(method, path, &headers, CHAT);
+            assert_eq!(
+                (answer.status, answer.error("code").as_str()),
+                (401, code),
+                "{authorization:?} {path}"
+            );
+            assert_eq!(answer.error("type"), "authentication_error");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    assert_eq!(pool.sent(), 0);
+}
+
+#[test]
+fn without_a_configured_token_every_call_is_refused_and_told_why() {
+    let pool = Pool::with(&[("my_api_token", "")]);
+    let answer = pool.chat(CHAT);
+    assert_eq!(
+        (answer.status, answer.error("code").as_str()),
+        (503, "client_token_not_configured")
+    );
+    assert!(answer.error("message").contains("my_api_token"));
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+}
+
+#[test]
+fn wrong_settings_are_told_instead_of_served() {
+    let pool = Pool::with(&[
+        ("rate_limit_per_minute", "many"),
+        ("enforce_origin", "maybe"),
+    ]);
+    for path in ["/readyz", "/api/keys/status"] {
+        let answer = pool.call("GET", path, &[], "");
+        assert_eq!(
+            (answer.status, answer.error("code").as_str()),
+            (503, "invalid_configuration"),
+            "{path}"
+        );
+        assert!(
+            answer.error("message").contains("rate_limit_per_minute")
+                && answer.error("message").contains("enforce_origin")
+        );
+    }
+    assert_eq!(pool.call("GET", "/healthz", &[], "").status, 200);
+}
+
+#[test]
+fn unknown_paths_and_wrong_methods_are_told_apart() {
+    let pool = Pool::new();
+    for (method, path, status, allow) in [
+        ("GET", "/", 404, None),
+        ("POST", "/v1/completions", 404, None),
+        ("GET", "/v1/chat/completions", 405, Some("POST, OPTIONS")),
+        (
+            "DELETE",
+            "/api/keys/status",
+            405,
+            Some("GET, POST, OPTIONS"),
+        ),
+        ("POST", "/healthz", 405, Some("GET, HEAD, OPTIONS")),
+    ] {
+        let answer = pool.call(method, path, &[], "");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (status, allow),
+            "{method} {path}"
+        );
+        assert_eq!(answer.error("type"), "invalid_request_error");
+    }
+}
+
+#[test]
+fn status_lists_the_keys_for_both_methods() {
+    let pool = Pool::new();
+    let bearer = format!("Bearer {TOKEN}");
+    for method in ["GET", "POST"] {
+        let answer = pool.call(
+            method,
+            "/api/keys/status",
+            &[("authorization", &bearer)],
+            "",
+        );
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.body,
+            r#"{"success":true,"data":[{"id":1,"name":null,"status":1,"consecutive_failures":0,"total_calls":0,"success_calls":0,"last_used_at":null,"success_rate":null}]}"#
+        );
+    }
+}
+
+#[test]
+fn ready_means_writable_and_a_usable_key() {
+    let pool = Pool::new();
+    assert_eq!(
+        pool.call("GET", "/readyz", &[], "").body,
+        r#"{"status":"ready","usable_keys":1}"#
+    );
+    pool.database.run("UPDATE api_keys SET status = 0");
+    let answer = pool.call("GET", "/readyz", &[], "");
+    assert_eq!(
+        (answer.status, answer.error("code").as_str()),
+        (503, "no_usable_key")
+    );
+    pool.database.run("PRAGMA query_only = ON");
+    let answer = pool.call("GET", "/readyz", &[], "");
+    assert_eq!(
+        (answer.status, answer.error("code").as_str()),
+        (503, "database_not_writable")
+    );
+    assert_eq!(
+        pool.call("GET", "/healthz", &[], "").body,
+        r#"{"status":"ok"}"#
+    );
+}
+
+#[test]
+fn a_broken_database_is_503_and_no_sql_is_told() {
+    let pool = Pool::new();
+    pool.database
+        .fail("FROM api_keys", "no such column: secret_column", 1);
+    let answer = pool.chat(CHAT);
+    assert_eq!(
+        (answer.status, answer.error("code").as_str()),
+        (503, "database_unavailable")
+    );
+    assert!(!answer.body.contains("secret_column"));
+}
+
+#[test]
+fn an_answer_is_given_even_when_the_log_cannot_be_written() {
+    let pool = Pool::new();
+    pool.script(200, "application/json", &[ANSWER]);
+    pool.database
+        .fail("INSERT INTO api_call_logs", "disk I/O error", 9);
+    assert_eq!(pool.chat(CHAT).body, ANSWER);
+    assert!(
+        pool.outside
+            .0
+            .log
+            .borrow()
+            .concat()
+            .contains("missing from the log")
+    );
+}
+
+#[test]
+fn pages_of_allowed_origins_get_cors_headers() {
+    let pool = Pool::with(&[("allowed_origins", "https://app.example, *.example.com")]);
+    let cors = |headers: &[(&str, &str)]| {
+        let answer = pool.call("GET", "/healthz", headers, "");
+        assert_eq!(answer.header("vary"), Some("origin"));
+        answer
+            .header("access-control-allow-origin")
+            .map(str::to_owned)
+    };
+    assert_eq!(
+        cors(&[("origin", "https://app.example")]),
+        Some("https://app.example".into())
+    );
+    assert_eq!(
+        cors(&[("referer", "https://a.example.com/page")]),
+        Some("https://a.example.com".into())
+    );
+    assert_eq!(cors(&[("origin", "https://evilexample.com")]), None);
+    assert_eq!(
+        cors(&[
+            ("origin", "https://evil.org"),
+            ("referer", "https://app.example/")
+        ]),
+        None
+    );
+    assert_eq!(cors(&[]), None);
+    let refused = pool.call(
+        "POST",
+        "/v1/chat/completions",
+        &[("origin", "https://app.example")],
+        CHAT,
+    );
+    assert_eq!(
+        (
+            refused.status,
+            refused.header("access-control-allow-origin")
+        ),
+        (401, Some("https://app.example"))
+    );
+}
+
+#[test]
+fn preflight_needs_no_token() {
+    let pool = Pool::with(&[("allowed_origins", "https://app.example")]);
+    let ask = |origin: &str| {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            (
+                "access-control-request-headers",
+                "authorization,x-stainless-lang",
+            ),
+        ];
+        pool.call("OPTIONS", "/v1/chat/completions", &headers, "")
+    };
+    let answer = ask("https://app.example");
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        Some("https://app.example")
+    );
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        Some("authorization,x-stainless-lang")
+    );
+    assert_eq!(
+        answer.header("access-control-allow-methods"),
+        Some("POST, OPTIONS")
+    );
+    assert_eq!(answer.header("access-control-max-age"), Some("86400"));
+    let answer = ask("https://other.example");
+    assert_eq!(
+        (answer.status, answer.header("access-control-allow-origin")),
+        (204, None)
+    );
+}
+
+#[test]
+fn enforcement_refuses_pages_of_other_origins_alone() {
+    let pool = Pool::with(&[
+        ("allowed_origins", "https://app.example"),
+        ("enforce_origin", "true"),
+    ]);
+    let bearer = format!("Bearer {TOKEN}");
+    let status = |origin: &[(&str, &str)]| {
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(origin);
+        pool.call("GET", "/api/keys/status", &headers, "").status
+    };
+    assert_eq!(status(&[("origin", "https://app.example")]), 200);
+    assert_eq!(status(&[("referer", "https://app.example/x")]), 200);
+    assert_eq!(status(&[]), 200, "a server-side client has no origin");
+    assert_eq!(status(&[("origin", "https://other.example")]), 403);
+    assert_eq!(status(&[("referer", "https://other.example/x")]), 403);
+    assert_eq!(status(&[("origin", "null")]), 403);
+    assert_eq!(
+        pool.call(
+            "OPTIONS",
+            "/api/keys/status",
+            &[("origin", "https://other.example")],
+            ""
+        )
+        .status,
+        403
+    );
+    assert_eq!(
+        pool.call(
+            "GET",
+            "/healthz",
+            &[("origin", "https://other.example")],
+            ""
+        )
+        .status,
+        200
+    );
+}
+
+#[test]
+fn calls_above_the_rate_limit_wait_for_the_next_minute() {
+    let pool = Pool::with(&[("rate_limit_per_minute", "2")]);
+    let bearer = format!("Bearer {TOKEN}");
+    let call = |client: &str, forwarded: &str| {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("spin-client-addr", client),
+            ("x-forwarded-for", forwarded),
+        ];
+        pool.call("POST", "/v1/chat/completions", &headers, "{}")
+    };
+    assert_eq!(call("10.0.0.1:1", "1.1.1.1").status, 400);
+    assert_eq!(
+        call("10.0.0.1:2", "2.2.2.2").status,
+        400,
+        "ports and forwarded addresses do not make another client"
+    );
+    let refused = call("10.0.0.1:3", "3.3.3.3");
+    assert_eq!(
+        (refused.status, refused.error("code").as_str()),
+        (429, "rate_limit_exceeded")
+    );
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    assert_eq!(call("10.0.0.2:1", "1.1.1.1").status, 400, "another client");
+    assert_eq!(call("[::1]:1", "1.1.1.1").status, 400, "an IPv6 client");
+    pool.outside.0.now.set(60_000);
+    assert_eq!(call("10.0.0.1:4", "1.1.1.1").status, 400, "another minute");
+}
+
+#[test]
+fn a_trusted_proxy_names_the_client() {
+    let pool = Pool::with(&[
+        ("rate_limit_per_minute", "1"),
+        ("trust_forwarded_for", "true"),
+    ]);
+    let bearer = format!("Bearer {TOKEN}");
+    let status = |forwarded: &str| {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("spin-client-addr", "10.0.0.1:1"),
+            ("x-forwarded-for", forwarded),
+        ];
+        pool.call("POST", "/v1/chat/completions", &headers, "{}")
+            .status
+    };
+    assert_eq!(status("1.1.1.1"), 400);
+    assert_eq!(
+        status("6.6.6.6, 1.1.1.1"),
+        429,
+        "what the client wrote before the proxy's entry does not count"
+    );
+    assert_eq!(status("1.1.1.1, 2.2.2.2"), 400);
+    assert_eq!(
+        status(" "),
+        400,
+        "without a forwarded address the direct one counts"
+    );
+}
