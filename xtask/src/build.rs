@@ -1,0 +1,51 @@
+//! `cargo xtask build`: what `up` and the end-to-end tests run.
+//!
+//! Two builds, because their profiles differ: the component is small, and worth every optimisation; the host contains
+//! wasmtime, which those settings would keep the compiler busy with for an hour.
+
+use crate::command::{cargo, run as run_command};
+use crate::{setup, workspace};
+use anyhow::{Result, ensure};
+
+/// The component, below `target/`; spin.toml names the same file.
+const COMPONENT: &str = "wasm32-wasip2/release/gemini_keypool.wasm";
+/// The host that runs the component without Spin, below `target/`.
+pub(crate) const HOST: &str = "release/keypool";
+/// The stand-in for Google's API, below `target/`.
+pub(crate) const FAKE_GEMINI: &str = "release/fake-gemini";
+
+const COMPONENT_BUILD: &str = "build --locked --release --target wasm32-wasip2 --package gemini-keypool --config .cargo/component.toml";
+const HOST_BUILD: &str = "build --locked --release --package keypool-host --package fake-gemini";
+
+pub(crate) fn run() -> Result<()> {
+    setup::run()?;
+    run_command(&mut cargo(COMPONENT_BUILD))?;
+    run_command(&mut cargo(HOST_BUILD))?;
+    for file in [COMPONENT, HOST, FAKE_GEMINI] {
+        let path = workspace::target(file);
+        ensure!(
+            path.is_file(),
+            "cargo succeeded, but there is no {}",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spin_toml_names_the_component_and_builds_it_the_same_way() {
+        let manifest = std::fs::read_to_string(workspace::root().join("spin.toml")).unwrap();
+        assert!(
+            manifest.contains(&format!("source = \"target/{COMPONENT}\"")),
+            "spin.toml runs another file than target/{COMPONENT}"
+        );
+        assert!(
+            manifest.contains(&format!("command = \"cargo {COMPONENT_BUILD}\"")),
+            "spin.toml builds otherwise than `cargo {COMPONENT_BUILD}`"
+        );
+    }
+}

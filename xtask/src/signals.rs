@@ -1,0 +1,63 @@
+//! Being told to stop, noted instead of obeyed.
+//!
+//! A process that dies of a signal leaves its temporary folders and its children behind. While a [`Hold`] lives, an
+//! interrupt only leaves a mark, and whoever holds it winds up in order; at any other time signals do what they
+//! always do.
+
+use anyhow::{Context, Result, bail};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+struct Switches {
+    /// Whether a signal does what it does by default.
+    obey: Arc<AtomicBool>,
+    noted: Arc<AtomicBool>,
+}
+
+/// Keeps interrupts from ending the process for as long as it lives. There is one at a time.
+pub(crate) struct Hold(&'static Switches);
+
+impl Hold {
+    /// Starts to note Ctrl-C, SIGTERM and SIGHUP.
+    pub(crate) fn new() -> Result<Self> {
+        static SWITCHES: OnceLock<Switches> = OnceLock::new();
+        if SWITCHES.get().is_none() {
+            let switches = Switches {
+                obey: Arc::default(),
+                noted: Arc::default(),
+            };
+            for signal in [SIGHUP, SIGINT, SIGTERM] {
+                flag::register_conditional_default(signal, Arc::clone(&switches.obey))
+                    .and_then(|_| flag::register(signal, Arc::clone(&switches.noted)))
+                    .context("cannot handle signals")?;
+            }
+            // Whoever else was first has registered the same handlers.
+            let _ = SWITCHES.set(switches);
+        }
+        let switches = SWITCHES.get().context("signal handlers were just set up")?;
+        switches.noted.store(false, Ordering::SeqCst);
+        switches.obey.store(false, Ordering::SeqCst);
+        Ok(Self(switches))
+    }
+
+    /// Whether a signal came since the last time this was asked.
+    pub(crate) fn take(&self) -> bool {
+        self.0.noted.swap(false, Ordering::SeqCst)
+    }
+
+    /// Fails once a signal came.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.0.noted.load(Ordering::SeqCst) {
+            bail!("interrupted");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.obey.store(true, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,211 @@
+//! `cargo xtask up`: one command from a checkout to a service that answers.
+//!
+//! It builds, starts the host and says what to put into a client. The host's output passes through, so that nothing
+//! it reports is lost. With `--demo` a fake Gemini stands in for Google, and everything that is real on this machine
+//! stays out of it: the keys, the token and the database.
+
+mod greeting;
+mod service;
+mod tied;
+
+pub(crate) use tied::{TIED, Tied};
+
+use crate::signals::Hold;
+use crate::{build, command, workspace};
+use anyhow::{Context, Result, bail};
+use greeting::{DEMO_KEYS, DEMO_TOKEN, Settings};
+use service::{Ended, Service};
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How often children and signals are looked at. A person waits for neither for longer than they notice.
+const TICK: Duration = Duration::from_millis(50);
+/// How long the host may take to end: it gives open requests 10 s, and needs a moment itself.
+const HOST_GRACE: Duration = Duration::from_secs(15);
+/// The fake has nothing to finish.
+const FAKE_GRACE: Duration = Duration::from_secs(2);
+/// How long the fake may take to listen.
+const FAKE_START: Duration = Duration::from_secs(10);
+
+/// What all variables of the component begin with in the environment.
+const VARIABLES: &str = "SPIN_VARIABLE_";
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Try it without Google: a fake Gemini, made-up keys, a known token and a database of its own.
+    #[arg(long)]
+    demo: bool,
+    /// Serve with `spin` from PATH instead of the project's own host.
+    #[arg(long)]
+    spin: bool,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+    /// Further arguments for the host; everything from the first one that is not listed here.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENT"
+    )]
+    pub(crate) host_arguments: Vec<String>,
+}
+
+/// A child's line that something waits for.
+enum Line {
+    /// The host serves here.
+    Serving(SocketAddr),
+    /// The fake Gemini listens here.
+    FakeListening(SocketAddr),
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    // What can be refused is refused before the build, which takes minutes the first time.
+    let host = host_program(options)?;
+    check_free(options.listen)?;
+    build::run()?;
+
+    let signals = Hold::new()?;
+    let (lines, arriving) = channel();
+    let mut host = Command::new(host);
+    host.current_dir(workspace::root())
+        .args(["up", "--from", "spin.toml", "--listen"])
+        .arg(options.listen.to_string());
+
+    let mut fake = None;
+    let settings = if options.demo {
+        let (service, address) = start_fake(&lines, &arriving, &signals)?;
+        fake = Some(service);
+        prepare_demo(&mut host, address)?;
+        Settings::demo()
+    } else {
+        Settings::from_environment(|name| std::env::var(name).ok())
+    };
+    host.args(&options.host_arguments);
+    let host = Service::start("host", host, lines, |line| {
+        greeting::address_in(line, "Serving http://").map(Line::Serving)
+    })?;
+    serve(host, fake, &settings, &arriving, &signals)
+}
+
+/// Waits for the host to end, by itself or because this process is told to stop.
+fn serve(
+    mut host: Service,
+    mut fake: Option<Service>,
+    settings: &Settings,
+    arriving: &Receiver<Line>,
+    signals: &Hold,
+) -> Result<ExitCode> {
+    let ended = loop {
+        match arriving.recv_timeout(TICK) {
+            Ok(Line::Serving(address)) => say(&settings.greeting(address)),
+            Ok(Line::FakeListening(_)) | Err(RecvTimeoutError::Timeout) => {}
+            // The children have closed their output; what is left is to wait for their end.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+        }
+        if let Some(ended) = host.ended()? {
+            break ended;
+        }
+        if signals.take() {
+            say("Stopping; press Ctrl-C again to stop at once.\n");
+            break host.stop(HOST_GRACE, || signals.take())?;
+        }
+        if let Some(fake) = &mut fake
+            && let Some(ended) = fake.ended()?
+        {
+            host.stop(HOST_GRACE, || signals.take())?;
+            bail!("the fake Gemini ended by itself ({ended}), so the demo is over");
+        }
+    };
+    // Only now: what the host was still answering needs its upstream.
+    if let Some(fake) = &mut fake {
+        fake.stop(FAKE_GRACE, || signals.take())?;
+    }
+    Ok(match ended {
+        Ended::Code(code) => ExitCode::from(code),
+        Ended::Killed(_) => {
+            eprintln!("error: the host ended without finishing: {ended}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn host_program(options: &Options) -> Result<PathBuf> {
+    if !options.spin {
+        return Ok(workspace::target(build::HOST));
+    }
+    command::on_path("spin").context(
+        "`spin` is not on PATH; https://spinframework.dev says how to install it. \
+         Without --spin, the project's own host serves the same component",
+    )
+}
+
+/// Says that the address is taken before anybody waits for a build.
+fn check_free(listen: SocketAddr) -> Result<()> {
+    TcpListener::bind(listen)
+        .map(drop)
+        .with_context(|| format!("cannot listen on {listen} (--listen names another address)"))
+}
+
+fn start_fake(
+    lines: &Sender<Line>,
+    arriving: &Receiver<Line>,
+    signals: &Hold,
+) -> Result<(Service, SocketAddr)> {
+    let mut fake = Command::new(workspace::target(build::FAKE_GEMINI));
+    fake.current_dir(workspace::root())
+        .args(["--listen", "127.0.0.1:0"]);
+    for key in DEMO_KEYS {
+        fake.args(["--key", key]);
+    }
+    let mut fake = Service::start("fake Gemini", fake, lines.clone(), |line| {
+        greeting::address_in(line, "Listening http://").map(Line::FakeListening)
+    })?;
+
+    let started = Instant::now();
+    while started.elapsed() < FAKE_START {
+        if let Ok(Line::FakeListening(address)) = arriving.recv_timeout(TICK) {
+            return Ok((fake, address));
+        }
+        if let Some(ended) = fake.ended()? {
+            bail!("the fake Gemini ended before it listened ({ended})");
+        }
+        signals.check()?;
+    }
+    bail!("the fake Gemini does not listen after {FAKE_START:?}")
+}
+
+/// Points the host at the fake and at nothing else.
+fn prepare_demo(host: &mut Command, fake: SocketAddr) -> Result<()> {
+    let state = workspace::target("demo");
+    if state.exists() {
+        fs::remove_dir_all(&state)
+            .with_context(|| format!("cannot remove the last demo's {}", state.display()))?;
+    }
+    fs::create_dir_all(&state)?;
+    host.arg("--state-dir").arg(&state);
+
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(VARIABLES) {
+            host.env_remove(name);
+        }
+    }
+    for (name, value) in [
+        ("GEMINI_API_KEY", DEMO_KEYS.join(",")),
+        ("MY_API_TOKEN", DEMO_TOKEN.to_owned()),
+        ("LLM_API_ORIGIN", format!("http://{fake}")),
+    ] {
+        host.env(format!("{VARIABLES}{name}"), value);
+    }
+    Ok(())
+}
+
+/// Prints in one piece, between the children's lines. A closed terminal is no reason to stop serving.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
