@@ -3,4 +3,5 @@
 mod clock;
 mod entry;
 mod http;
+mod signal;
 mod sqlite;

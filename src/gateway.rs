@@ -17,6 +17,7 @@ pub use reply::{AnswerStream, Body, Next, Reply};
 use crate::admin;
 use crate::config::{Config, InvalidConfig};
 use crate::origin;
+use crate::signal::NewSignal;
 use crate::store::{self, Database, Recorder};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -48,8 +49,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         database: Rc<D>,
         upstream: U,
         system: S,
+        new_signal: NewSignal,
     ) -> Self {
-        let recorder = Rc::new(Recorder::new(Rc::clone(&database)));
+        let recorder = Rc::new(Recorder::new(Rc::clone(&database), new_signal));
         Self {
             config,
             database,

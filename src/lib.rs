@@ -7,6 +7,7 @@
 //! | [`gemini`], [`openai`] | the two wires, as far as they are read or written. Pure |
 //! | [`origin`] | which web pages may call. Pure |
 //! | [`redact`] | keeping secrets out of texts. Pure |
+//! | [`signal`] | waiting for another task of the instance |
 //! | [`config`] | the variables, checked |
 //! | [`store`] | the schema and all SQL, over a small `Database` trait |
 //! | [`gateway`] | the sequence of one request, over traits for all that is outside |
@@ -24,6 +25,7 @@ pub mod openai;
 pub mod origin;
 pub mod pool;
 pub mod redact;
+pub mod signal;
 pub mod store;
 
 #[cfg(target_family = "wasm")]

@@ -5,6 +5,7 @@
 
 use super::clock::HostSystem;
 use super::http::{HostUpstream, IncomingBody, respond};
+use super::signal;
 use super::sqlite::HostDatabase;
 use crate::config::{Config, InvalidConfig, VARIABLES};
 use crate::gateway::ports::System;
@@ -70,6 +71,7 @@ async fn ready_gateway() -> Result<Rc<HostGateway>, DatabaseError> {
         Rc::new(database),
         HostUpstream,
         HostSystem,
+        signal::new,
     ));
     GATEWAY.set(Some(Rc::clone(&gateway)));
     Ok(gateway)

@@ -168,6 +168,7 @@ impl Pool {
             Rc::clone(&database),
             outside.clone(),
             outside.clone(),
+            crate::signal::native,
         );
         Self {
             gateway,

@@ -13,8 +13,9 @@
 
 use super::{Database, DatabaseError, Row, Value, write};
 use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict, transition};
+use crate::signal::{NewSignal, Signal};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// Rows in one statement: six parameters each, far below SQLite's limit of 32,766 in all.
@@ -51,25 +52,42 @@ pub struct Attempt {
     pub ended_at: UnixMillis,
 }
 
+/// An attempt that is to be written with a batch.
 struct Entry {
     attempt: Attempt,
-    result: Cell<Option<Result<(), DatabaseError>>>,
+    progress: RefCell<Progress>,
+}
+
+enum Progress {
+    /// In the queue, and whoever brought it is on the way to wait or to write.
+    Queued,
+    /// In the queue; the signal wakes whoever brought it.
+    Waiting(#[expect(dead_code, reason = "held for its drop")] Signal),
+    /// In the queue; whoever brought it was woken to write the next batch.
+    Leading,
+    /// Out of the queue.
+    Written(Result<(), DatabaseError>),
+    /// In the queue, and nobody waits for it any more.
+    Abandoned,
 }
 
 /// Records attempts in group commits; see the module's documentation.
 pub struct Recorder<D> {
     database: Rc<D>,
-    queue: RefCell<Vec<Rc<Entry>>>,
-    turn: futures::lock::Mutex<()>,
+    new_signal: NewSignal,
+    queue: RefCell<VecDeque<Rc<Entry>>>,
+    /// Whether somebody writes, or was woken to.
+    writing: Cell<bool>,
 }
 
 impl<D: Database> Recorder<D> {
-    /// A recorder that writes through `database`.
-    pub fn new(database: Rc<D>) -> Self {
+    /// A recorder that writes through `database`; who waits for the writer does so by `new_signal`.
+    pub fn new(database: Rc<D>, new_signal: NewSignal) -> Self {
         Self {
             database,
+            new_signal,
             queue: RefCell::default(),
-            turn: futures::lock::Mutex::new(()),
+            writing: Cell::new(false),
         }
     }
 
@@ -86,27 +104,37 @@ impl<D: Database> Recorder<D> {
         }
         let entry = Rc::new(Entry {
             attempt,
-            result: Cell::new(None),
+            progress: RefCell::new(Progress::Queued),
         });
-        self.queue.borrow_mut().push(Rc::clone(&entry));
-        let _turn = self.turn.lock().await;
+        self.queue.borrow_mut().push_back(Rc::clone(&entry));
+        let place = Place {
+            recorder: self,
+            entry: &entry,
+        };
+        if self.writing.replace(true) {
+            let (signal, wait) = (self.new_signal)();
+            entry.progress.replace(Progress::Waiting(signal));
+            wait.await;
+        } else {
+            entry.progress.replace(Progress::Leading);
+        }
         loop {
-            if let Some(result) = entry.result.take() {
-                return result;
+            if let Progress::Written(result) = &*entry.progress.borrow() {
+                return result.clone();
             }
-            let batch: Vec<Rc<Entry>> = self
-                .queue
-                .borrow()
-                .iter()
-                .take(MAX_BATCH)
-                .cloned()
-                .collect();
-            let results = self.write_batch(&batch).await;
-            // Only now, so that a writer that was cancelled half-way leaves its batch to the next one.
-            self.queue.borrow_mut().drain(..batch.len());
-            for (entry, result) in batch.iter().zip(results) {
-                entry.result.set(Some(result));
-            }
+            place.write_next_batch().await;
+        }
+    }
+
+    /// Wakes the next who waits, to write. What nobody waits for is written with the next batch that there is.
+    fn hand_on(&self) {
+        let queue = self.queue.borrow();
+        let next = queue
+            .iter()
+            .find(|entry| matches!(&*entry.progress.borrow(), Progress::Waiting(_)));
+        match next {
+            Some(next) => drop(next.progress.replace(Progress::Leading)),
+            None => self.writing.set(false),
         }
     }
 
@@ -239,6 +267,49 @@ FROM counts WHERE api_keys.id = counts.id",
     }
 }
 
+/// Somebody's place in the queue. Leaving it hands the writing on to the next who waits.
+struct Place<'a, D: Database> {
+    recorder: &'a Recorder<D>,
+    entry: &'a Entry,
+}
+
+impl<D: Database> Place<'_, D> {
+    async fn write_next_batch(&self) {
+        let queue = &self.recorder.queue;
+        let batch: Vec<Rc<Entry>> = queue.borrow().iter().take(MAX_BATCH).cloned().collect();
+        let results = self.recorder.write_batch(&batch).await;
+        // Only now, so that a writer that was cancelled half-way leaves its batch to the next one.
+        queue.borrow_mut().drain(..batch.len());
+        let mut own = None;
+        for (entry, result) in batch.iter().zip(results) {
+            if std::ptr::eq(&**entry, self.entry) {
+                own = Some(result);
+            } else {
+                // Drops the signal of whoever waits.
+                entry.progress.replace(Progress::Written(result));
+            }
+        }
+        if let Some(result) = own {
+            self.recorder.hand_on();
+            self.entry.progress.replace(Progress::Written(result));
+        }
+    }
+}
+
+impl<D: Database> Drop for Place<'_, D> {
+    fn drop(&mut self) {
+        let left = match &*self.entry.progress.borrow() {
+            Progress::Written(_) => return,
+            Progress::Leading => true,
+            Progress::Queued | Progress::Waiting(_) | Progress::Abandoned => false,
+        };
+        self.entry.progress.replace(Progress::Abandoned);
+        if left {
+            self.recorder.hand_on();
+        }
+    }
+}
+
 /// What a batch adds to one key.
 #[derive(Default)]
 struct Count {
@@ -288,8 +359,11 @@ fn state_of(row: &Row) -> KeyState {
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
+    use crate::signal::native;
     use futures::executor::block_on;
     use futures::future::join_all;
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
     const SECOND: i64 = 1000;
@@ -314,7 +388,7 @@ mod tests {
                 "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
             ));
         }
-        Recorder::new(Rc::new(database))
+        Recorder::new(Rc::new(database), native)
     }
 
     fn states(recorder: &Recorder<NativeDatabase>) -> Vec<String> {
@@ -492,6 +566,79 @@ mod tests {
     }
 
     #[test]
+    fn who_ends_while_another_writes_shares_the_next_batch() {
+        let recorder = recorder(1);
+        recorder.database.answer_at_the_second_poll();
+        let statements = recorder.database.statements();
+        let commits = (0..100).map(|index| recorder.commit(attempt(1, Outcome::Success, index)));
+        assert!(block_on(join_all(commits)).iter().all(Result::is_ok));
+        assert_eq!(
+            recorder.database.statements() - statements,
+            4,
+            "log and counters, for the first alone and for all others together"
+        );
+        assert_eq!(states(&recorder), ["1|1|0|100|100|NULL"]);
+    }
+
+    /// Polls each once, in order.
+    fn poll_once(futures: &mut [Pin<Box<dyn Future<Output = Result<(), DatabaseError>> + '_>>]) {
+        let mut context = Context::from_waker(Waker::noop());
+        for future in futures {
+            assert!(future.as_mut().poll(&mut context).is_pending());
+        }
+    }
+
+    #[test]
+    fn a_writer_that_is_cancelled_leaves_its_batch_to_the_next() {
+        let recorder = recorder(1);
+        recorder.database.answer_at_the_second_poll();
+        // 0 writes, 1 to 3 wait; 2 is cancelled while waiting, 0 while writing, 1 after it was woken to write.
+        let mut commits: Vec<Pin<Box<dyn Future<Output = _>>>> = Vec::new();
+        for index in 0..4 {
+            commits.push(Box::pin(recorder.commit(attempt(
+                1,
+                Outcome::Success,
+                index,
+            ))));
+        }
+        poll_once(&mut commits);
+        drop(commits.remove(2));
+        drop(commits.remove(0));
+        drop(commits.remove(0));
+        assert_eq!(block_on(commits.remove(0)), Ok(()));
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT count(*) FROM api_call_logs"),
+            ["4"],
+            "nothing that was queued is lost"
+        );
+        assert_eq!(
+            block_on(recorder.commit(attempt(1, Outcome::Success, 0))),
+            Ok(()),
+            "the next one writes"
+        );
+    }
+
+    #[test]
+    fn when_all_are_cancelled_the_next_commit_writes_for_them() {
+        let recorder = recorder(1);
+        recorder.database.answer_at_the_second_poll();
+        let mut commits: Vec<Pin<Box<dyn Future<Output = _>>>> = Vec::new();
+        for index in 0..2 {
+            commits.push(Box::pin(recorder.commit(attempt(
+                1,
+                Outcome::Success,
+                index,
+            ))));
+        }
+        poll_once(&mut commits);
+        drop(commits);
+        commit(&recorder, attempt(1, Outcome::Success, 9));
+        assert_eq!(states(&recorder), ["1|1|0|3|3|NULL"]);
+    }
+
+    #[test]
     fn a_busy_database_is_tried_again_and_a_broken_one_reported() {
         let recorder = recorder(1);
         recorder
@@ -521,7 +668,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {
-                    let recorder = Recorder::new(Rc::new(NativeDatabase::open(&path)));
+                    let recorder = Recorder::new(Rc::new(NativeDatabase::open(&path)), native);
                     for round in 0..30 {
                         commit(&recorder, attempt(1, Outcome::QuotaExceeded, round));
                         commit(&recorder, attempt(2, Outcome::Success, round));

@@ -2,13 +2,16 @@
 
 use super::{Database, DatabaseError, Row, Value};
 use rusqlite::types::ValueRef;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::task::Poll;
 
 /// A connection of the native tests. Like the host, it runs the first statement of a text only.
 pub(crate) struct NativeDatabase {
     pub(crate) connection: rusqlite::Connection,
     /// Statements to refuse with an error, by a part of their text: `(part, error, how often)`.
     failures: RefCell<Vec<(String, String, usize)>>,
+    statements: Cell<usize>,
+    pending_first: Cell<bool>,
 }
 
 impl NativeDatabase {
@@ -24,7 +27,19 @@ impl NativeDatabase {
         Self {
             connection,
             failures: RefCell::default(),
+            statements: Cell::default(),
+            pending_first: Cell::default(),
         }
+    }
+
+    /// From now on, every statement lets others run before it does, as on a host.
+    pub(crate) fn answer_at_the_second_poll(&self) {
+        self.pending_first.set(true);
+    }
+
+    /// How many statements were executed so far.
+    pub(crate) fn statements(&self) -> usize {
+        self.statements.get()
     }
 
     /// An empty database with all migrations applied.
@@ -71,6 +86,16 @@ impl Database for NativeDatabase {
         statement: &str,
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError> {
+        let mut pending = self.pending_first.get();
+        std::future::poll_fn(|context| {
+            if std::mem::take(&mut pending) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.statements.set(self.statements.get() + 1);
         for (part, error, times) in self.failures.borrow_mut().iter_mut() {
             if *times > 0 && statement.contains(part.as_str()) {
                 *times -= 1;
