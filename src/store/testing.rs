@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 use std::cell::{Cell, RefCell};
 use std::task::Poll;
 
-/// A connection of the native tests. Like the host, it runs the first statement of a text only.
+/// A connection of the native tests. A text of several statements is an error; a host might drop all but the first.
 pub(crate) struct NativeDatabase {
     pub(crate) connection: rusqlite::Connection,
     /// Statements to refuse with an error, by a part of their text: `(part, error, how often)`.

@@ -46,17 +46,23 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "host",
-        what: "the host's tests",
-        // Released, since the build above has compiled wasmtime in that profile; another one takes many minutes.
-        run: || cargo_runs("test --locked --release --package keypool-host"),
+        what: "the host's tests, with a component of their own",
+        // Released, as in the next two, since the build above has compiled wasmtime in that profile; another one takes
+        // many minutes.
+        run: || {
+            cargo_runs(
+                "build --locked --release --target wasm32-wasip2 --package test-guest --config .cargo/component.toml",
+            )?;
+            cargo_runs("test --locked --release --package keypool-host")
+        },
     },
     Stage {
         name: "clippy",
         what: "no lint complains, natively and for wasm",
         run: || {
-            cargo_runs("clippy --locked --workspace --all-targets -- -D warnings")?;
+            cargo_runs("clippy --locked --release --workspace --all-targets -- -D warnings")?;
             cargo_runs(
-                "clippy --locked --release --target wasm32-wasip2 --package gemini-keypool -- -D warnings",
+                "clippy --locked --release --target wasm32-wasip2 --package gemini-keypool --package test-guest -- -D warnings",
             )
         },
     },
@@ -65,7 +71,7 @@ const STAGES: &[Stage] = &[
         what: "the documentation builds, and its links lead somewhere",
         run: || {
             run_command(
-                cargo("doc --locked --workspace --no-deps --document-private-items")
+                cargo("doc --locked --release --workspace --no-deps --document-private-items")
                     .env("RUSTDOCFLAGS", "-D warnings"),
             )
         },

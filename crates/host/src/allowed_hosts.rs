@@ -1,0 +1,201 @@
+//! `allowed_outbound_hosts`: the sandbox's only way out.
+//!
+//! An entry is `scheme://host[:port]`, as with Spin; `*` stands for any scheme, host or port, and `*.example.com` for
+//! the subdomains of a domain. Without a port, it is the scheme's own.
+
+use anyhow::{Context, Result, bail, ensure};
+use http::Uri;
+use url::Host;
+
+/// The list of a component.
+#[derive(Debug, Clone)]
+pub(crate) struct AllowedHosts(Vec<Pattern>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Pattern {
+    /// `None` stands for any.
+    scheme: Option<String>,
+    host: HostPattern,
+    /// `None` stands for any.
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum HostPattern {
+    Any,
+    Exactly(Host),
+    /// With the dot before the domain.
+    SubdomainsOf(String),
+}
+
+impl AllowedHosts {
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// Names the first entry that is not of the form above.
+    pub(crate) fn parse(entries: &[String]) -> Result<Self> {
+        entries
+            .iter()
+            .map(|entry| {
+                Pattern::parse(entry.trim())
+                    .with_context(|| format!("{entry:?} must be scheme://host[:port]"))
+            })
+            .collect::<Result<_>>()
+            .map(Self)
+    }
+
+    /// Whether the component may send a request to `uri`.
+    pub(crate) fn allows(&self, uri: &Uri) -> bool {
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return false;
+        };
+        let (Ok(host), Some(port)) = (Host::parse(host), uri.port_u16().or(default_port(scheme)))
+        else {
+            return false;
+        };
+        self.0.iter().any(|pattern| {
+            pattern.scheme.as_ref().is_none_or(|own| own == scheme)
+                && pattern.host.matches(&host)
+                && pattern.port.is_none_or(|own| own == port)
+        })
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+impl Pattern {
+    fn parse(entry: &str) -> Result<Self> {
+        let (scheme, rest) = entry.split_once("://").context("there is no scheme")?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        ensure!(
+            !rest.contains(['/', '?', '#', '@']),
+            "only a host and a port may follow the scheme"
+        );
+        // An IPv6 address has colons of its own, inside brackets.
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let port = match port {
+            Some("*") => None,
+            Some(port) => Some(
+                port.parse()
+                    .with_context(|| format!("{port:?} is no port"))?,
+            ),
+            None => Some(default_port(scheme).with_context(|| {
+                format!("the scheme {scheme:?} has no port of its own, so one must be given")
+            })?),
+        };
+        ensure!(
+            scheme == "*"
+                || (!scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic())),
+            "{scheme:?} is no scheme"
+        );
+        Ok(Self {
+            scheme: (scheme != "*").then(|| scheme.to_owned()),
+            host: HostPattern::parse(host)?,
+            port,
+        })
+    }
+}
+
+impl HostPattern {
+    fn parse(text: &str) -> Result<Self> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        if text == "self" || text.ends_with(".spin.internal") || text.contains("/") {
+            bail!("this host cannot do {text:?}; use `spin up`");
+        }
+        if let Some(domain) = text.strip_prefix("*.") {
+            return match Host::parse(domain) {
+                Ok(Host::Domain(domain)) => Ok(Self::SubdomainsOf(format!(".{domain}"))),
+                Ok(Host::Ipv4(_) | Host::Ipv6(_)) | Err(_) => bail!("{domain:?} is no domain"),
+            };
+        }
+        match Host::parse(text) {
+            Ok(host) if !text.contains('*') => Ok(Self::Exactly(host)),
+            Ok(_) | Err(_) => bail!("{text:?} is no host"),
+        }
+    }
+
+    fn matches(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Any, _) => true,
+            (Self::Exactly(own), host) => own == host,
+            (Self::SubdomainsOf(suffix), Host::Domain(domain)) => domain.ends_with(suffix.as_str()),
+            (Self::SubdomainsOf(_), Host::Ipv4(_) | Host::Ipv6(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(entry: &str) -> Result<AllowedHosts> {
+        AllowedHosts::parse(&[entry.to_owned()])
+    }
+
+    #[test]
+    fn entries_allow_what_they_say() {
+        for (entry, uri, expected) in [
+            ("https://api.example", "https://api.example/v1?x", true),
+            ("https://api.example/", "https://API.example:443/", true),
+            ("https://api.example", "http://api.example/", false),
+            ("https://api.example", "https://api.example:8443/", false),
+            ("https://api.example", "https://evil.api.example/", false),
+            ("https://api.example", "https://api.example.evil/", false),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/x", true),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8081/x", false),
+            ("http://127.0.0.1:8080", "http://localhost:8080/x", false),
+            ("http://[::1]:80", "http://[::1]/", true),
+            ("http://[::1]", "http://[::1]/", true),
+            ("https://*.example.com", "https://a.b.example.com/", true),
+            ("https://*.example.com", "https://example.com/", false),
+            ("https://*.example.com", "https://evilexample.com/", false),
+            ("*://*:*", "http://anything:1/", true),
+            ("http://*:80", "http://anything/", true),
+            ("http://*:80", "http://anything:81/", false),
+            ("https://api.example", "/relative", false),
+        ] {
+            let allowed = parse(entry).unwrap().allows(&uri.parse().unwrap());
+            assert_eq!(allowed, expected, "{entry} {uri}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_allows_nothing() {
+        let none = AllowedHosts::parse(&[]).unwrap();
+        assert!(!none.allows(&"https://api.example/".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_entry_is_named() {
+        for (entry, expected) in [
+            ("", "no scheme"),
+            ("api.example", "no scheme"),
+            ("https://api.example/v1", "only a host and a port"),
+            ("https://user@api.example", "only a host and a port"),
+            ("https://api.example:port", "is no port"),
+            ("*://api.example", "no port of its own"),
+            ("h_t://api.example:1", "is no scheme"),
+            ("https://*.127.0.0.1", "is no domain"),
+            ("https://a*b", "is no host"),
+            ("http://self", "use `spin up`"),
+            ("http://x.spin.internal", "use `spin up`"),
+        ] {
+            let error = format!("{:#}", parse(entry).unwrap_err());
+            assert!(
+                error.contains(expected) && error.contains("scheme://host[:port]"),
+                "{entry:?}: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The command line: Spin's names and defaults, as far as they exist here.
+
+use crate::guest::Reuse;
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where Spin keeps its state, beside the manifest.
+const STATE_DIR: &str = ".spin";
+
+#[derive(Parser)]
+#[command(name = "keypool", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve the component of a manifest until SIGTERM or Ctrl-C.
+    Up(Up),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Up {
+    /// The manifest, or the folder that holds a spin.toml.
+    #[arg(short, long, value_name = "FILE", default_value = "spin.toml", value_parser = manifest_path)]
+    pub(crate) from: PathBuf,
+    /// Where to listen; with port 0 the system chooses one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    pub(crate) listen: String,
+    /// Where the database is kept [default: .spin beside the manifest].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Set a variable of the application; goes before SPIN_VARIABLE_NAME in the environment; can be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) variable: Vec<String>,
+    /// Run an SQL statement, or with @FILE all those of a file, before serving; can be repeated.
+    #[arg(long, value_name = "STATEMENT")]
+    pub(crate) sqlite: Vec<String>,
+    /// Keep the component's own output from the terminal.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Requests that an instance gets in its life.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
+    max_instance_reuse_count: usize,
+    /// Requests that an instance gets at the same time.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
+    max_instance_concurrent_reuse_count: usize,
+    /// How long an instance without work is kept: 1s, 500ms.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    idle_instance_timeout: Duration,
+    /// Leave Nagle's algorithm on, as Spin does, to see what that costs.
+    #[arg(long)]
+    pub(crate) nagle: bool,
+}
+
+impl Up {
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        match &self.state_dir {
+            Some(folder) => folder.clone(),
+            None => self.from.parent().unwrap_or(Path::new("")).join(STATE_DIR),
+        }
+    }
+
+    pub(crate) fn reuse(&self) -> Reuse {
+        Reuse {
+            requests: self.max_instance_reuse_count,
+            concurrent_requests: self.max_instance_concurrent_reuse_count,
+            idle: self.idle_instance_timeout,
+        }
+    }
+}
+
+fn manifest_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    Ok(if path.is_dir() {
+        path.join("spin.toml")
+    } else {
+        path
+    })
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a whole number above 0 is needed".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let problem = || "a time such as 1s or 500ms is needed".to_owned();
+    let (number, unit): (&str, fn(u64) -> Duration) = match text.strip_suffix("ms") {
+        Some(number) => (number, Duration::from_millis),
+        None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs),
+    };
+    number.parse().map(unit).map_err(|_| problem())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn up(arguments: &[&str]) -> Up {
+        let Command::Up(up) = Cli::parse_from(["keypool", "up"].iter().chain(arguments)).command;
+        up
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_spin() {
+        let up = up(&[]);
+        assert_eq!(up.listen, "127.0.0.1:3000");
+        assert_eq!(up.from, Path::new("spin.toml"));
+        assert_eq!(up.state_dir(), Path::new(".spin"));
+        let reuse = up.reuse();
+        assert_eq!((reuse.requests, reuse.concurrent_requests), (128, 16));
+        assert_eq!(reuse.idle, Duration::from_secs(1));
+        assert!(!up.nagle && !up.quiet);
+    }
+
+    #[test]
+    fn state_is_kept_beside_the_manifest_unless_told_otherwise() {
+        assert_eq!(
+            up(&["--from", "some/app.toml"]).state_dir(),
+            Path::new("some/.spin")
+        );
+        assert_eq!(up(&["--state-dir", "x"]).state_dir(), Path::new("x"));
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, expected) in [
+            ("1s", Some(1000)),
+            ("2", Some(2000)),
+            ("250ms", Some(250)),
+            ("", None),
+            ("s", None),
+            ("-1s", None),
+            ("1m", None),
+        ] {
+            assert_eq!(
+                duration(text).ok(),
+                expected.map(Duration::from_millis),
+                "{text:?}"
+            );
+        }
+    }
+}

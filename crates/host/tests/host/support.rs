@@ -1,0 +1,270 @@
+//! The built program, run on manifests of the tests' own, and a small HTTP peer for both of its sides.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Nothing here takes that long; a test that waits for ever would hide what it waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder with a manifest, and what the program is started with.
+pub(crate) struct App {
+    pub(crate) folder: TempDir,
+    variables: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl App {
+    /// The test guest, with `[variables]`, and with `more` in its component's table.
+    pub(crate) fn new(variables: &str, more: &str) -> Self {
+        let guest = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../target/wasm32-wasip2/release/test_guest.wasm");
+        assert!(
+            guest.is_file(),
+            "{} is missing; `cargo xtask test --only host` builds it",
+            guest.display()
+        );
+        Self::with_source(&guest.display().to_string(), variables, more)
+    }
+
+    pub(crate) fn with_source(source: &str, variables: &str, more: &str) -> Self {
+        let app = Self {
+            folder: tempfile::tempdir().unwrap(),
+            variables: Vec::new(),
+            arguments: Vec::new(),
+        };
+        app.write(
+            "spin.toml",
+            &format!(
+                "spin_manifest_version = 2\n[application]\nname = \"test\"\n[variables]\n{variables}\n\
+                 [[trigger.http]]\nroute = \"/...\"\ncomponent = \"guest\"\n[component.guest]\nsource = {source:?}\n{more}\n"
+            ),
+        );
+        app
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keypool"));
+        command
+            .current_dir(self.folder.path())
+            .arg("up")
+            .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if !self.arguments.iter().any(|argument| argument == "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command
+    }
+
+    /// Starts it and waits until it serves.
+    pub(crate) fn start(&self) -> Host {
+        let mut child = self.command().spawn().unwrap();
+        let (heard, lines) = channel();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        for pipe in [Box::new(stdout) as Box<dyn Read + Send>, Box::new(stderr)] {
+            let heard = heard.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines() {
+                    let _ = heard.send(line.unwrap());
+                }
+            });
+        }
+        let mut host = Host {
+            child,
+            lines,
+            address: "0.0.0.0:0".parse().unwrap(),
+        };
+        let line = host.line_with("Serving http://");
+        host.address = line.trim_start_matches("Serving http://").parse().unwrap();
+        host
+    }
+
+    /// Runs it to its end, which comes by itself when it cannot start; gives what it wrote to stderr.
+    pub(crate) fn fail(&self) -> String {
+        let output = self.command().output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("error: "), "{error}");
+        assert!(!error.contains("panicked"), "{error}");
+        error
+    }
+}
+
+/// A running program; killed when dropped.
+pub(crate) struct Host {
+    child: Child,
+    lines: Receiver<String>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Host {
+    /// Waits for a line of output that contains `part`.
+    pub(crate) fn line_with(&self, part: &str) -> String {
+        let mut before = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => before.push(line),
+                Err(error) => panic!("no line with {part:?} ({error}) after {before:#?}"),
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        Answer::read(&mut self.send("GET", path, &[], ""))
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
+        Answer::read(&mut self.send("POST", path, &[], body))
+    }
+
+    /// Sends a request, and leaves the answer in the connection.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        if !headers.iter().any(|header| header.starts_with("host:")) {
+            request.push_str("host: keypool.test\r\n");
+        }
+        for header in headers {
+            request.push_str(&format!("{header}\r\n"));
+        }
+        stream
+            .write_all(format!("{request}\r\n{body}").as_bytes())
+            .unwrap();
+        stream
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn read(stream: &mut TcpStream) -> Self {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no answer, but {text:?}"));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or_else(|| panic!("{head}"));
+        let chunked = head
+            .to_ascii_lowercase()
+            .contains("transfer-encoding: chunked");
+        Self {
+            status,
+            body: if chunked {
+                unchunk(body)
+            } else {
+                body.to_owned()
+            },
+        }
+    }
+}
+
+fn unchunk(mut text: &str) -> String {
+    let mut body = String::new();
+    loop {
+        let (size, rest) = text.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.push_str(&rest[..size]);
+        text = rest[size..].trim_start_matches("\r\n");
+    }
+}
+
+/// A server that answers when the test says so.
+pub(crate) struct Upstream(TcpListener);
+
+impl Upstream {
+    pub(crate) fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub(crate) fn origin(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap())
+    }
+
+    /// Waits for a request.
+    pub(crate) fn request(&self) -> Pending {
+        let (stream, _) = self.0.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = String::new();
+        let mut lines = BufReader::new(&stream);
+        while !head.ends_with("\r\n\r\n") {
+            assert!(
+                lines.read_line(&mut head).unwrap() > 0,
+                "cut after {head:?}"
+            );
+        }
+        Pending { stream, head }
+    }
+}
+
+/// A request that waits for its answer.
+pub(crate) struct Pending {
+    stream: TcpStream,
+    pub(crate) head: String,
+}
+
+impl Pending {
+    pub(crate) fn answer(mut self, body: &str) {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.stream.write_all(answer.as_bytes()).unwrap();
+    }
+}

@@ -1,0 +1,101 @@
+//! A component that does what a request asks of it, so that tests can see how the host takes that.
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `GET /headers` | answers with the request's URL and headers, a line each |
+//! | `GET /variable/NAME` | answers with the variable's value, or the error |
+//! | `GET /environment/NAME` | answers with the environment variable's value |
+//! | `POST /sql` | runs the statement in the body, answers with its rows, or the error |
+//! | `POST /fetch` | gets the URL in the body, answers with status and body, or the error |
+//! | `POST /later` | answers at once, gets the URL in the body, and then writes a row into the table `later` |
+//! | `GET /panic` | panics |
+
+#[cfg(target_family = "wasm")]
+mod guest {
+    use http_body_util::BodyExt;
+    use spin_sdk::http::{EmptyBody, Request, send};
+    use spin_sdk::http_service;
+    use spin_sdk::sqlite::{Connection, Value};
+    use spin_sdk::{variables, wasip3};
+
+    #[http_service]
+    async fn handle(request: Request) -> String {
+        let (parts, body) = request.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+            Err(error) => return format!("error: {error:?}"),
+        };
+        let path = parts.uri.path();
+        if let Some(name) = path.strip_prefix("/variable/") {
+            return match variables::get(name).await {
+                Ok(value) => value,
+                Err(error) => format!("error: {error:?}"),
+            };
+        }
+        if let Some(name) = path.strip_prefix("/environment/") {
+            return std::env::var(name).unwrap_or_else(|error| format!("error: {error}"));
+        }
+        match path {
+            "/headers" => {
+                let mut lines = format!("{}\n", parts.uri);
+                for (name, value) in &parts.headers {
+                    lines.push_str(&format!(
+                        "{name}: {}\n",
+                        String::from_utf8_lossy(value.as_bytes())
+                    ));
+                }
+                lines
+            }
+            "/sql" => or_error(sql(&body).await),
+            "/fetch" => or_error(fetch(&body).await),
+            "/later" => {
+                wasip3::spawn(async move {
+                    let fetched = or_error(fetch(&body).await);
+                    println!("later: {fetched}");
+                    let written = sql("INSERT INTO later VALUES (1)").await;
+                    println!("later: {}", or_error(written));
+                });
+                "at once".to_owned()
+            }
+            "/panic" => panic!("as the request asked"),
+            _ => "no such path".to_owned(),
+        }
+    }
+
+    fn or_error(result: Result<String, String>) -> String {
+        result.unwrap_or_else(|error| format!("error: {error}"))
+    }
+
+    async fn sql(statement: &str) -> Result<String, String> {
+        let describe = |error: spin_sdk::sqlite::Error| format!("{error:?}");
+        let connection = Connection::open_default().await.map_err(describe)?;
+        let result = connection.execute(statement, []).await.map_err(describe)?;
+        let rows = result.collect().await.map_err(describe)?;
+        let lines = rows.iter().map(|row| {
+            let values = row.values.iter().map(|value| match value {
+                Value::Null => "NULL".to_owned(),
+                Value::Integer(value) => value.to_string(),
+                Value::Real(value) => value.to_string(),
+                Value::Text(text) => text.clone(),
+                Value::Blob(bytes) => format!("{bytes:?}"),
+            });
+            values.collect::<Vec<_>>().join("|")
+        });
+        Ok(lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    async fn fetch(url: &str) -> Result<String, String> {
+        let request = http::Request::get(url)
+            .body(EmptyBody::new())
+            .map_err(|error| error.to_string())?;
+        let response = send(request).await.map_err(|error| format!("{error:?}"))?;
+        let status = response.status().as_u16();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| format!("{error:?}"))?
+            .to_bytes();
+        Ok(format!("{status} {}", String::from_utf8_lossy(&body)))
+    }
+}
