@@ -1,0 +1,55 @@
+//! What the program answers and prints. Neither shows a key or repeats a prompt.
+
+use fake_gemini::{Answer, Call, Ended, Reply};
+use std::time::Duration;
+
+/// How slow answers are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Before the first byte.
+    pub(crate) delay: Duration,
+    /// Between two words of a stream.
+    pub(crate) gap: Duration,
+}
+
+/// The answer to a call with one of `keys` keys.
+pub(crate) fn reply(call: &Call, keys: usize, pace: Pace) -> Reply {
+    let key = call.key_ordinal.unwrap_or_default();
+    let project = call.project.as_deref().unwrap_or("no project");
+    let text = format!(
+        "This is a made-up answer by key {key} of {keys}, which belongs to {project}. No model was asked: a fake \
+         Gemini answers in Google's place, so that you can watch how calls are spread over the keys. Ask again, and \
+         another key may answer."
+    );
+    Reply::answer(Answer::words(&text))
+        .delay(pace.delay)
+        .gap(pace.gap)
+}
+
+/// A call in one line.
+pub(crate) fn line(call: &Call) -> String {
+    let key = match (call.key_ordinal, &call.key) {
+        (Some(ordinal), _) => format!("key {ordinal}"),
+        (None, Some(_)) => "unknown key".to_owned(),
+        (None, None) => "no key".to_owned(),
+    };
+    // What a client may choose freely is shown escaped: a line stays a line.
+    let model = match &call.model {
+        Some(model) => model.escape_default().to_string(),
+        None => "no model".to_owned(),
+    };
+    let status = match call.status {
+        Some(status) => status.to_string(),
+        None => "no answer".to_owned(),
+    };
+    let end = match call.ended {
+        Ended::NotYet | Ended::Whole => "",
+        Ended::ClientGone => ", the client left",
+        Ended::BrokenOff => ", broken off",
+        Ended::Stopped => ", stopped",
+    };
+    format!(
+        "{} {}, {key}, {model}: {status}{end}",
+        call.method, call.path
+    )
+}

@@ -1,0 +1,164 @@
+//! Refused because of what was asked: 400 and 404. Every key would get the same answer, save for retired models,
+//! which depend on the project.
+
+use super::{ApiError, Detail, FieldViolation};
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(400, "INVALID_ARGUMENT", message)
+}
+
+fn not_found(message: impl Into<String>) -> ApiError {
+    ApiError::new(404, "NOT_FOUND", message)
+}
+
+fn invalid_field(field: Option<String>, descriptions: Vec<String>) -> ApiError {
+    invalid(descriptions.join("\n")).with(Detail::BadRequest {
+        field_violations: descriptions
+            .into_iter()
+            .map(|description| FieldViolation {
+                field: field.clone(),
+                description,
+            })
+            .collect(),
+    })
+}
+
+/// A model that does not exist, or not for this. `api_version` is `v1main` on the compatible surface and `v1beta` on
+/// the native one, `method` is `generateContent` and the like.
+pub fn model_not_found(model: &str, api_version: &str, method: &str) -> ApiError {
+    not_found(format!(
+        "models/{} is not found for API version {api_version}, or is not supported for {method}. Call \
+         ModelService.ListModels to see the list of available models and their supported methods.",
+        bare(model)
+    ))
+}
+
+/// Asking for the description of a model that does not exist.
+pub fn no_such_model(model: &str) -> ApiError {
+    not_found(format!(
+        "Model is not found: models/{} for api version v1beta",
+        bare(model)
+    ))
+}
+
+/// A model that only projects which used it before may still use.
+pub fn model_retired_for_new_users(model: &str) -> ApiError {
+    not_found(format!(
+        "This model models/{} is no longer available to new users. Please update your code to use a newer model for \
+         the latest features and improvements.",
+        bare(model)
+    ))
+}
+
+/// A model that nobody may use any more.
+pub fn model_retired(model: &str, successor: &str) -> ApiError {
+    not_found(format!(
+        "This model models/{} is no longer available. Please update your code to use models/{}",
+        bare(model),
+        bare(successor)
+    ))
+}
+
+/// Fields that the request may not have, all in one error.
+pub fn unknown_fields(names: &[&str]) -> ApiError {
+    invalid_field(
+        None,
+        names
+            .iter()
+            .map(|name| {
+                format!(
+                    "Invalid JSON payload received. Unknown name \"{name}\": Cannot find field."
+                )
+            })
+            .collect(),
+    )
+}
+
+/// A field that the object at `path` may not have.
+pub fn unknown_field_in(path: &str, name: &str) -> ApiError {
+    invalid_field(
+        Some(path.to_owned()),
+        vec![format!(
+            "Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
+        )],
+    )
+}
+
+/// A field of another type. `kind` is the expected one, such as `TYPE_BOOL`; `value` is JSON.
+pub fn invalid_value(field: &str, kind: &str, value: &str) -> ApiError {
+    invalid_field(
+        Some(field.to_owned()),
+        vec![format!("Invalid value at '{field}' ({kind}), {value}")],
+    )
+}
+
+/// A body that is no JSON. `excerpt` is the part of it where reading stopped, and `at` the number of characters
+/// before that: Google shows both.
+pub fn invalid_json(excerpt: &str, at: usize) -> ApiError {
+    invalid(format!(
+        "Invalid JSON payload received. Unexpected token.\n{excerpt}\n{}^",
+        " ".repeat(at)
+    ))
+}
+
+/// A body that is JSON, but no object.
+pub fn not_an_object() -> ApiError {
+    invalid_field(
+        None,
+        vec![
+            "Invalid JSON payload received. Unknown name \"\": Root element must be a message."
+                .to_owned(),
+        ],
+    )
+}
+
+/// No message to answer; the compatible surface names the native field too.
+pub fn no_contents() -> ApiError {
+    invalid("* GenerateContentRequest.contents: contents is not specified\n")
+}
+
+/// No model in the body.
+pub fn no_model() -> ApiError {
+    invalid("model is not specified")
+}
+
+/// More input than the model takes, in tokens. It uses up quota all the same.
+pub fn input_too_long(limit: u64) -> ApiError {
+    invalid(format!(
+        "The input token count exceeds the maximum number of tokens allowed {limit}."
+    ))
+}
+
+/// More than 100 texts to embed in one call.
+pub fn too_many_embeddings() -> ApiError {
+    invalid("BatchEmbedContentsRequest.requests: at most 100 requests")
+}
+
+/// A body above 20 MiB.
+pub fn payload_too_large() -> ApiError {
+    invalid("Request payload size exceeds the limit: 20971520 bytes.")
+}
+
+/// A turn of Gemini 3 that lost the signature of its tool call. `position` counts the contents of the conversation.
+pub fn missing_thought_signature(function: &str, position: usize) -> ApiError {
+    invalid(format!(
+        "Function call is missing a thought_signature in functionCall parts. This is required for tools to work \
+         correctly, and missing thought_signature may lead to degraded model performance. Additional data, function \
+         call `{function}` , position {position}. Please refer to \
+         https://ai.google.dev/gemini-api/docs/thought-signatures for more details."
+    ))
+}
+
+/// Tools and a JSON answer at once, which older models cannot do.
+pub fn tools_with_json() -> ApiError {
+    invalid("Function calling with a response mime type: 'application/json' is unsupported")
+}
+
+/// The 400 that says nothing.
+pub fn invalid_argument() -> ApiError {
+    invalid("Request contains an invalid argument.")
+}
+
+fn bare(model: &str) -> &str {
+    model.strip_prefix("models/").unwrap_or(model)
+}

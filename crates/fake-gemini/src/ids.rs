@@ -1,0 +1,76 @@
+//! Made-up ids in the form of Google's, from a number: equal scripts give equal bytes.
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A response's id: 22 characters of base64url, as in `ccAXad3iNNbiz7IPocTe0Ac` and its like.
+pub(crate) fn response_id(number: u64) -> String {
+    let mut state = number;
+    let mut id = String::with_capacity(22);
+    while id.len() < 22 {
+        let mut bits = scramble(&mut state);
+        for _ in 0..10 {
+            let at = usize::try_from(bits % 64).unwrap_or_default();
+            if let Some(letter) = ALPHABET.get(at)
+                && id.len() < 22
+            {
+                id.push(char::from(*letter));
+            }
+            bits /= 64;
+        }
+    }
+    id
+}
+
+/// A tool call's id as Gemini 2.5 gives it: `function-call-18439433602034082669`.
+pub(crate) fn tool_call_id(number: u64, index: usize) -> String {
+    let index = u64::try_from(index).unwrap_or(u64::MAX);
+    let mut state = number.rotate_left(32) ^ index;
+    format!("function-call-{}", scramble(&mut state))
+}
+
+/// A number in [-1, 1) for each `index` of the vector that belongs to `text`.
+pub(crate) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+    // FNV-1a: stable across compiler versions, unlike the standard hasher.
+    let mut state = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    (0..dimensions)
+        .map(|_| (scramble(&mut state) >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
+        .collect()
+}
+
+/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+fn scramble(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_are_googles_in_form_and_the_same_each_time() {
+        let ids: HashSet<String> = (0..1000).map(response_id).collect();
+        assert_eq!(ids.len(), 1000);
+        for id in ids {
+            assert_eq!(id.len(), 22);
+            assert!(id.bytes().all(|byte| ALPHABET.contains(&byte)), "{id}");
+        }
+        assert_eq!(response_id(1), response_id(1));
+        assert_ne!(tool_call_id(1, 0), tool_call_id(1, 1));
+        assert_ne!(tool_call_id(1, 1), tool_call_id(2, 0));
+    }
+
+    #[test]
+    fn vectors_belong_to_their_text() {
+        assert_eq!(vector("a", 768), vector("a", 768));
+        assert_ne!(vector("a", 768), vector("b", 768));
+        assert_eq!(vector("", 3072).len(), 3072);
+        assert!(vector("x", 3072).iter().all(|x| (-1.0..1.0).contains(x)));
+    }
+}

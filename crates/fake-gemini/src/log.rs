@@ -1,0 +1,267 @@
+//! What the fake has seen: each call from its arrival to its end, and the connections they came on.
+//!
+//! A test reads it at any time and waits for what it expects: every change wakes those who wait, so nothing polls and
+//! nothing sleeps. A call is in the log as soon as its request has arrived whole; how it ended is written before the
+//! last byte leaves, so a client that has read an answer finds it ended.
+
+use crate::credential::Credential;
+use crate::surface::Surface;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ended {
+    /// Not yet.
+    NotYet,
+    /// Answered to the end.
+    Whole,
+    /// The client went away before the end.
+    ClientGone,
+    /// Broken off by us, as scripted: reset, closed or cut short.
+    BrokenOff,
+    /// The fake was stopped before the end.
+    Stopped,
+}
+
+/// A call as the fake saw it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// 0 for the first call.
+    pub number: u64,
+    /// Which connection it came on; 0 for the first one accepted.
+    pub connection: u64,
+    /// The request's method.
+    pub method: Method,
+    /// The path as it was sent, still encoded.
+    pub path: String,
+    /// What came after the question mark, still encoded.
+    pub query: Option<String>,
+    /// The API that it went to; `None` for a path that nothing serves.
+    pub surface: Option<Surface>,
+    /// The request's headers.
+    pub headers: HeaderMap,
+    /// The request's body.
+    pub body: Bytes,
+    /// All credentials of the call.
+    pub credentials: Vec<Credential>,
+    /// The key that it was made with, known or not; `None` without a usable credential.
+    pub key: Option<String>,
+    /// The key's place among the registered ones, from 1; `None` for a key that is not registered.
+    pub key_ordinal: Option<usize>,
+    /// The project of a registered key.
+    pub project: Option<String>,
+    /// The model, as it was asked for.
+    pub model: Option<String>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// The status answered; `None` while the head is held back, and for ever if there never was one.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub ended: Ended,
+    /// Events handed out so far: content of a stream, without its closing `[DONE]`. A body that is no stream is one
+    /// event.
+    pub events_sent: usize,
+}
+
+impl Call {
+    /// The body as JSON; `null` when it is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// Counts of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Accepted since the start.
+    pub accepted: u64,
+    /// Open now.
+    pub open: u64,
+}
+
+/// Is told of each call when it has ended.
+pub(crate) type Observer = Arc<dyn Fn(&Call) + Send + Sync>;
+
+pub(crate) struct Log {
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+    stopping: AtomicBool,
+    observer: Option<Observer>,
+    /// How many calls are remembered.
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    next: u64,
+    connections: Connections,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No calls: they hold keys and prompts.
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    pub(crate) fn new(limit: usize, observer: Option<Observer>) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: watch::Sender::new(()),
+            stopping: AtomicBool::new(false),
+            observer,
+            limit,
+        }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    pub(crate) fn connections(&self) -> Connections {
+        self.state().connections
+    }
+
+    pub(crate) async fn wait_for_calls(&self, rule: impl Fn(&[Call]) -> bool) -> Vec<Call> {
+        self.wait(|state| rule(&state.calls).then(|| state.calls.clone()))
+            .await
+    }
+
+    pub(crate) async fn wait_for_connections(
+        &self,
+        rule: impl Fn(Connections) -> bool,
+    ) -> Connections {
+        self.wait(|state| Some(state.connections).filter(|connections| rule(*connections)))
+            .await
+    }
+
+    async fn wait<T>(&self, found: impl Fn(&State) -> Option<T>) -> T {
+        // Subscribed before the first look, so that no change falls in between.
+        let mut changes = self.changed.subscribe();
+        loop {
+            if let Some(found) = found(&self.state()) {
+                return found;
+            }
+            // Fails only without a sender, and that is `self`.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Notes a call that has arrived, and gives it its number.
+    pub(crate) fn begin(self: &Arc<Self>, call: &mut Call) -> CallGuard {
+        {
+            let mut state = self.state();
+            call.number = state.next;
+            state.next += 1;
+            if state.calls.len() >= self.limit {
+                // The oldest that has ended; one under way is still written to.
+                let old = state
+                    .calls
+                    .iter()
+                    .position(|call| call.ended != Ended::NotYet);
+                if let Some(old) = old {
+                    state.calls.remove(old);
+                }
+            }
+            state.calls.push(call.clone());
+        }
+        self.changed.send_replace(());
+        CallGuard {
+            log: Arc::clone(self),
+            number: call.number,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn connection_opened(&self) -> u64 {
+        let number = {
+            let mut state = self.state();
+            state.connections.open += 1;
+            state.connections.accepted += 1;
+            state.connections.accepted - 1
+        };
+        self.changed.send_replace(());
+        number
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        {
+            let mut state = self.state();
+            state.connections.open = state.connections.open.saturating_sub(1);
+        }
+        self.changed.send_replace(());
+    }
+
+    /// From now on, calls that do not come to their end were stopped by us.
+    pub(crate) fn stopping(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    fn update<T>(&self, number: u64, change: impl FnOnce(&mut Call) -> T) -> Option<T> {
+        let result = {
+            let mut state = self.state();
+            let mut latest_first = state.calls.iter_mut().rev();
+            latest_first.find(|call| call.number == number).map(change)
+        };
+        self.changed.send_replace(());
+        result
+    }
+
+    /// A panic of somebody's rule while it looked at the calls has not harmed them.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Belongs to a call until it ends. Dropped before that, it means that the client went away: hyper then drops
+/// whatever was answering.
+#[derive(Debug)]
+pub(crate) struct CallGuard {
+    log: Arc<Log>,
+    number: u64,
+    ended: bool,
+}
+
+impl CallGuard {
+    pub(crate) fn status(&self, status: u16) {
+        self.log
+            .update(self.number, |call| call.status = Some(status));
+    }
+
+    pub(crate) fn event_sent(&self) {
+        self.log.update(self.number, |call| call.events_sent += 1);
+    }
+
+    /// Notes the end; the first one counts.
+    pub(crate) fn end(&mut self, how: Ended) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let observer = self.log.observer.as_ref();
+        let ended = self.log.update(self.number, |call| {
+            call.ended = how;
+            observer.map(|observer| (observer, call.clone()))
+        });
+        // Outside of the lock: it is the user's code.
+        if let Some(Some((observer, call))) = ended {
+            observer(&call);
+        }
+    }
+}
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        self.end(if self.log.stopping.load(Ordering::SeqCst) {
+            Ended::Stopped
+        } else {
+            Ended::ClientGone
+        });
+    }
+}

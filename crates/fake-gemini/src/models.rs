@@ -1,0 +1,96 @@
+//! The models that the fake knows: those that Google listed in 2026, of each kind some.
+//!
+//! Sources: <https://ai.google.dev/gemini-api/docs/models> and lists recorded from the API.
+
+/// What a model can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Text in, text out.
+    Chat,
+    /// Text in, vectors out.
+    Embedding,
+    /// Something that none of the fake's surfaces serves; it is listed all the same.
+    Other,
+}
+
+/// A model in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Without `models/`.
+    pub id: String,
+    /// What it is called on Google's pages, where the list says so.
+    pub display_name: Option<String>,
+    /// What it can be asked for.
+    pub kind: Kind,
+}
+
+impl Model {
+    /// A model without a display name. `id` may have `models/` in front.
+    pub fn new(id: &str, kind: Kind) -> Self {
+        Self {
+            id: bare(id).to_owned(),
+            display_name: None,
+            kind,
+        }
+    }
+
+    /// `supportedGenerationMethods` of the native list.
+    pub(crate) fn methods(&self) -> &'static [&'static str] {
+        match self.kind {
+            Kind::Chat => &["generateContent", "countTokens", "createCachedContent"],
+            Kind::Embedding => &["embedContent", "countTextTokens", "countTokens"],
+            Kind::Other => &["predictLongRunning"],
+        }
+    }
+
+    /// Input that it takes, in tokens.
+    pub(crate) fn input_token_limit(&self) -> u64 {
+        match self.kind {
+            Kind::Chat => 1_048_576,
+            Kind::Embedding => 2048,
+            Kind::Other => 480,
+        }
+    }
+}
+
+/// The model's id without `models/`.
+pub(crate) fn bare(id: &str) -> &str {
+    id.strip_prefix("models/").unwrap_or(id)
+}
+
+/// The list that a fake starts with.
+pub(crate) fn known() -> Vec<Model> {
+    let chat = [
+        ("gemini-2.5-flash", Some("Gemini 2.5 Flash")),
+        ("gemini-2.5-flash-lite", Some("Gemini 2.5 Flash-Lite")),
+        ("gemini-2.5-pro", Some("Gemini 2.5 Pro")),
+        ("gemini-3-flash-preview", Some("Gemini 3 Flash Preview")),
+        ("gemini-3.1-pro-preview", Some("Gemini 3.1 Pro Preview")),
+        ("gemini-3.1-flash-lite", Some("Gemini 3.1 Flash-Lite")),
+        ("gemini-3.5-flash", Some("Gemini 3.5 Flash")),
+        ("gemini-3.5-flash-lite", Some("Gemini 3.5 Flash-Lite")),
+        ("gemini-3.6-flash", Some("Gemini 3.6 Flash")),
+        ("gemini-3.7-flash", Some("Gemini 3.7 Flash")),
+        ("gemini-3.8-flash", Some("Gemini 3.8 Flash")),
+        ("gemini-flash-latest", Some("Gemini Flash Latest")),
+        ("gemini-flash-lite-latest", Some("Gemini Flash-Lite Latest")),
+        ("gemma-4-31b-it", None),
+    ];
+    let embedding = [("gemini-embedding-001", None), ("gemini-embedding-2", None)];
+    let other = [
+        ("veo-3.1-generate-preview", None),
+        ("gemini-3.8-live", None),
+        ("aqa", None),
+    ];
+    let of = |kind| {
+        move |(id, name): (&str, Option<&str>)| Model {
+            display_name: name.map(str::to_owned),
+            ..Model::new(id, kind)
+        }
+    };
+    chat.into_iter()
+        .map(of(Kind::Chat))
+        .chain(embedding.into_iter().map(of(Kind::Embedding)))
+        .chain(other.into_iter().map(of(Kind::Other)))
+        .collect()
+}

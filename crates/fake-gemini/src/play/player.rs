@@ -1,0 +1,122 @@
+//! Plays a response: waits, compresses, counts, and breaks off.
+//!
+//! The call's guard travels in the body, so that hyper's dropping it means what it says: the client went away.
+
+use super::gzip::Gzip;
+use super::{Finish, Frame, Score};
+use crate::gate::Steps;
+use crate::log::{CallGuard, Ended};
+use crate::server::Line;
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The body of a response.
+pub(crate) type ReplyBody = UnsyncBoxBody<Bytes, Cut>;
+
+/// Makes hyper drop the connection, in place of a head or in the middle of a body.
+#[derive(Debug)]
+pub(crate) struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// A body on its way out.
+#[derive(Debug)]
+pub(crate) struct Player {
+    frames: VecDeque<Frame>,
+    finish: Finish,
+    gzip: Option<Gzip>,
+    gap: Duration,
+    steps: Option<Steps>,
+    line: Arc<Line>,
+    guard: CallGuard,
+    /// Whether an event has gone out.
+    begun: bool,
+}
+
+impl Player {
+    pub(crate) fn new(score: Score, line: Arc<Line>, mut guard: CallGuard) -> Self {
+        if score.frames.is_empty() && score.finish == Finish::Whole {
+            // hyper does not ask for a body of length 0.
+            guard.end(Ended::Whole);
+        }
+        Self {
+            frames: score.frames,
+            finish: score.finish,
+            gzip: score.gzip.then(Gzip::new),
+            gap: score.gap,
+            steps: score.steps,
+            line,
+            guard,
+            begun: false,
+        }
+    }
+
+    pub(crate) fn into_body(self) -> ReplyBody {
+        let frames = stream::unfold(self, |mut player| async move {
+            let frame = player.next().await?;
+            Some((frame.map(hyper::body::Frame::data), player))
+        });
+        StreamBody::new(frames).boxed_unsync()
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, Cut>> {
+        let Some(frame) = self.frames.pop_front() else {
+            return self.finish().await;
+        };
+        if matches!(frame, Frame::Event(_)) {
+            if self.begun && !self.gap.is_zero() {
+                tokio::time::sleep(self.gap).await;
+            }
+            if let Some(steps) = &self.steps {
+                steps.pass().await;
+            }
+            self.begun = true;
+            self.guard.event_sent();
+        }
+        let last = self.frames.is_empty() && self.finish == Finish::Whole;
+        let bytes = self.encode(frame.bytes(), last);
+        if last {
+            // Now, while the bytes are still here: a client that has them finds the call ended.
+            self.guard.end(Ended::Whole);
+        }
+        Some(bytes)
+    }
+
+    fn encode(&mut self, bytes: &Bytes, last: bool) -> Result<Bytes, Cut> {
+        let encoded = match (self.gzip.take(), last) {
+            (None, _) => return Ok(bytes.clone()),
+            (Some(gzip), true) => gzip.finish(bytes),
+            (Some(mut gzip), false) => {
+                let encoded = gzip.push(bytes);
+                self.gzip = Some(gzip);
+                encoded
+            }
+        };
+        encoded.map(Bytes::from).map_err(|_| Cut)
+    }
+
+    async fn finish(&mut self) -> Option<Result<Bytes, Cut>> {
+        if self.finish == Finish::Whole {
+            return None;
+        }
+        // What came before has to reach the client; hyper would throw away what it still holds.
+        self.line.flushed().await;
+        if self.finish == Finish::Reset {
+            self.line.reset_when_closed();
+        }
+        self.guard.end(Ended::BrokenOff);
+        Some(Err(Cut))
+    }
+}

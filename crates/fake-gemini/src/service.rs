@@ -1,0 +1,181 @@
+//! One call, from its arrival to its answer.
+
+mod judge;
+
+use crate::clock::Clock;
+use crate::credential;
+use crate::keys::Keys;
+use crate::log::{Call, CallGuard, Ended, Log};
+use crate::models::Model;
+use crate::play::{self, Cut, Player, ReplyBody, Score};
+use crate::quota::{Meter, Rules};
+use crate::reply::{Head, Reply};
+use crate::server::Line;
+use crate::surface::{Delivery, Request, Scene, Strictness, Target};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::Response;
+use hyper::body::Incoming;
+use judge::Asked;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Google takes no more than this in one request.
+const MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
+
+/// Makes the reply to calls for which none is scripted.
+pub(crate) type DefaultReply = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
+
+/// All that a fake knows.
+pub(crate) struct State {
+    pub(crate) log: Arc<Log>,
+    pub(crate) clock: Clock,
+    pub(crate) strictness: Strictness,
+    pub(crate) embedding_usage: bool,
+    pub(crate) models: Vec<Model>,
+    pub(crate) default_reply: DefaultReply,
+    pub(crate) world: Mutex<World>,
+}
+
+/// The part that calls and tests change.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) keys: Keys,
+    pub(crate) scripts: HashMap<String, VecDeque<Reply>>,
+    pub(crate) scripts_for_any: VecDeque<Reply>,
+    pub(crate) quotas: Rules,
+    /// Pairs of project and model.
+    pub(crate) retired: HashSet<(String, String)>,
+    meter: Meter,
+}
+
+impl State {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        // Nothing in here is left half done by a panic.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+/// Answers a call. The error makes hyper drop the connection without an answer.
+pub(crate) async fn answer(
+    state: Arc<State>,
+    line: Arc<Line>,
+    request: http::Request<Incoming>,
+) -> Result<Response<ReplyBody>, Cut> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Some(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => None,
+        // The client left before it had asked anything.
+        Err(_) => return Err(Cut),
+    };
+    let target = Target::of(&parts.method, parts.uri.path(), parts.uri.query());
+    let credentials = credential::all(&parts.headers, parts.uri.query());
+    let asked = target.map(|target| Asked::new(&state, target, &credentials, body.as_ref()));
+    let mut call = Call {
+        connection: line.number,
+        credentials,
+        ..noted(&parts, body.unwrap_or_default(), asked.as_ref())
+    };
+    let mut guard = state.log.begin(&mut call);
+    let gzip = play::accepts_gzip(&parts.headers);
+
+    let score = match &asked {
+        None => play::compose_nothing(StatusCode::NOT_FOUND),
+        Some(asked) => match judge::decide(&state, asked, &call) {
+            Err(error) => play::compose_error(&asked.target, &error, gzip),
+            Ok((request, reply)) => {
+                before_head(&reply, &line, &mut guard).await?;
+                let scene = scene(&state, request, call.number);
+                play::compose_reply(&asked.target, &reply, &scene, gzip)
+            }
+        },
+    };
+    guard.status(score.status.as_u16());
+    Ok(response(score, line, guard, started))
+}
+
+/// The call's entry in the log, as far as the request tells it.
+fn noted(parts: &Parts, body: Bytes, asked: Option<&Asked>) -> Call {
+    let known = asked.and_then(|asked| asked.known.as_ref());
+    let (delivery, model) = match asked.map(|asked| (&asked.target, &asked.request)) {
+        None => (Delivery::Whole, None),
+        Some((_, Ok(request))) => (request.delivery, request.model.clone()),
+        Some((target, Err(refused))) => (target.delivery, refused.model.clone()),
+    };
+    Call {
+        number: 0,
+        connection: 0,
+        method: parts.method.clone(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        surface: asked.map(|asked| asked.target.surface),
+        headers: parts.headers.clone(),
+        body,
+        credentials: Vec::new(),
+        key: asked.and_then(|asked| asked.key.clone().ok()),
+        key_ordinal: known.map(|key| key.ordinal),
+        project: known.map(|key| key.project.clone()),
+        model,
+        stream: delivery != Delivery::Whole,
+        status: None,
+        ended: Ended::NotYet,
+        events_sent: 0,
+    }
+}
+
+/// Waits for as long as the reply says, and gives up where it has no head.
+async fn before_head(reply: &Reply, line: &Line, guard: &mut CallGuard) -> Result<(), Cut> {
+    if !reply.delay.is_zero() {
+        tokio::time::sleep(reply.delay).await;
+    }
+    if let Some(gate) = &reply.gate {
+        gate.pass().await;
+    }
+    match reply.head {
+        Head::Send => return Ok(()),
+        Head::Silence => pending().await,
+        Head::Reset => line.reset_when_closed(),
+        Head::Close => {}
+    }
+    guard.end(Ended::BrokenOff);
+    Err(Cut)
+}
+
+fn scene<'a>(state: &'a State, request: &'a Request, number: u64) -> Scene<'a> {
+    Scene {
+        request,
+        models: &state.models,
+        created: state.clock.now_ms().div_euclid(1000),
+        number,
+        embedding_usage: state.embedding_usage,
+    }
+}
+
+fn response(
+    mut score: Score,
+    line: Arc<Line>,
+    guard: CallGuard,
+    started: Instant,
+) -> Response<ReplyBody> {
+    let timing = format!("gfet4t7; dur={}", started.elapsed().as_millis());
+    if let Ok(timing) = HeaderValue::try_from(timing) {
+        score.headers.insert("server-timing", timing);
+    }
+    let (status, headers) = (score.status, std::mem::take(&mut score.headers));
+    let mut response = Response::new(Player::new(score, line, guard).into_body());
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    response
+}

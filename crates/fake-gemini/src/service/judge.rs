@@ -1,0 +1,145 @@
+//! What a call is answered. The order of decisions is the table in the crate's documentation.
+
+use super::{State, World};
+use crate::credential::{self, Credential};
+use crate::errors::{self, ApiError};
+use crate::keys::Key;
+use crate::log::Call;
+use crate::models::bare;
+use crate::quota::{Cost, Use};
+use crate::reply::Reply;
+use crate::surface::{Operation, Refused, Request, Target};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// What a call says by itself, before anything is decided.
+pub(super) struct Asked {
+    pub(super) target: Target,
+    /// The key, or why there is none.
+    pub(super) key: Result<String, ApiError>,
+    /// The key, if it is registered.
+    pub(super) known: Option<Key>,
+    pub(super) request: Result<Request, Refused>,
+}
+
+impl Asked {
+    /// `body` is `None` when it was too large.
+    pub(super) fn new(
+        state: &State,
+        target: Target,
+        credentials: &[Credential],
+        body: Option<&Bytes>,
+    ) -> Self {
+        let key = credential::key(&target, credentials).map(str::to_owned);
+        let known = key
+            .as_ref()
+            .ok()
+            .and_then(|key| state.world().keys.find(key).cloned());
+        let request = match body {
+            Some(body) => target.read(body, state.strictness),
+            None => Err(target.refused(errors::payload_too_large(), &[])),
+        };
+        Self {
+            target,
+            key,
+            known,
+            request,
+        }
+    }
+
+    /// What its quota is counted as; `None` for what is free.
+    fn purpose(&self) -> Option<Use> {
+        match self.target.operation {
+            Operation::Generate => Some(Use::Generate),
+            Operation::Embed | Operation::BatchEmbed => Some(Use::Embed),
+            Operation::CountTokens | Operation::ListModels | Operation::GetModel => None,
+        }
+    }
+}
+
+/// Decides, and takes from scripts and quotas what the decision uses up.
+pub(super) fn decide<'a>(
+    state: &State,
+    asked: &'a Asked,
+    call: &Call,
+) -> Result<(&'a Request, Box<Reply>), ApiError> {
+    let key = asked.key.as_ref().map_err(Clone::clone)?;
+    if let Ok(request) = &asked.request {
+        let scripted = state.world().scripted(key, asked.known.is_some());
+        if let Some(reply) = scripted {
+            return Ok((request, Box::new(reply)));
+        }
+    }
+    let known = asked.known.as_ref().ok_or_else(errors::key_invalid)?;
+    let rpc = asked.target.rpc();
+    if let Some(error) = known.condition.error(key, &known.project, &rpc) {
+        return Err(error);
+    }
+    let request = match &asked.request {
+        Ok(request) => request,
+        Err(refused) => {
+            count_refused(state, asked, known, refused);
+            return Err(refused.error.clone());
+        }
+    };
+    if let Some(model) = &request.model {
+        check_model(state, &asked.target, &known.project, model)?;
+    }
+    if let Some(purpose) = asked.purpose() {
+        let cost = Cost {
+            requests: u64::try_from(request.texts.len().max(1)).unwrap_or(u64::MAX),
+            input_tokens: request.prompt_tokens,
+        };
+        let place = (known.project.as_str(), request.bare_model(), purpose);
+        let world = &mut *state.world();
+        world
+            .meter
+            .admit(&world.quotas, place, cost, state.clock.now_ms())?;
+    }
+    Ok((request, Box::new((state.default_reply)(call))))
+}
+
+fn count_refused(state: &State, asked: &Asked, known: &Key, refused: &Refused) {
+    let model = refused.model.as_deref().map(bare);
+    // Only known models, or the meter would grow with each made-up name.
+    let model = model.filter(|model| state.models.iter().any(|known| known.id == *model));
+    if let (Some(purpose), Some(model)) = (asked.purpose(), model) {
+        let cost = Cost {
+            requests: 1,
+            input_tokens: refused.input_tokens,
+        };
+        let place = (known.project.as_str(), model, purpose);
+        state
+            .world()
+            .meter
+            .count_refused(place, cost, state.clock.now_ms());
+    }
+}
+
+fn check_model(state: &State, target: &Target, project: &str, model: &str) -> Result<(), ApiError> {
+    let known = state.models.iter().find(|known| known.id == bare(model));
+    match known {
+        None if target.operation == Operation::GetModel => Err(errors::no_such_model(model)),
+        Some(known) if target.operation.suits(known.kind) => {
+            let place = (project.to_owned(), known.id.clone());
+            // It can still be looked up.
+            if target.operation != Operation::GetModel && state.world().retired.contains(&place) {
+                return Err(errors::model_retired_for_new_users(model));
+            }
+            Ok(())
+        }
+        None | Some(_) => Err(errors::model_not_found(
+            model,
+            target.api_version(),
+            target.operation.name(),
+        )),
+    }
+}
+
+impl World {
+    /// The next scripted reply for the key: its own first.
+    fn scripted(&mut self, key: &str, known: bool) -> Option<Reply> {
+        let own = self.scripts.get_mut(key).and_then(VecDeque::pop_front);
+        own.or_else(|| known.then(|| self.scripts_for_any.pop_front()).flatten())
+    }
+}

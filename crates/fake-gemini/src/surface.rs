@@ -1,0 +1,256 @@
+//! The APIs that Google offers side by side, and what they have in common.
+//!
+//! | surface | below | reads | writes |
+//! |---|---|---|---|
+//! | [`Compat`](Surface::Compat) | `/v1beta/openai/` | OpenAI's requests | compact JSON, errors in an array of one |
+//! | [`Native`](Surface::Native) | `/v1beta/` | Google's requests | pretty JSON, errors as they are |
+//!
+//! A further surface is a variant of [`Surface`] and a module beside `compat` and `native`; the compiler then asks
+//! for each thing that a surface has to decide: its routes, how a request is read, and the bytes of each kind of
+//! answer.
+
+mod compat;
+mod input;
+mod native;
+
+use crate::answer::{Answer, tokens_of};
+use crate::errors::ApiError;
+use crate::models::{Kind, Model};
+use http::Method;
+
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const JSON_UTF8: &str = "application/json; charset=UTF-8";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
+
+/// One of Google's APIs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// The one for OpenAI's clients (<https://ai.google.dev/gemini-api/docs/openai>).
+    Compat,
+    /// Google's own (<https://ai.google.dev/api>).
+    Native,
+}
+
+/// What a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Operation {
+    Generate,
+    CountTokens,
+    Embed,
+    BatchEmbed,
+    ListModels,
+    GetModel,
+}
+
+impl Operation {
+    /// Whether a model of that kind can do it.
+    pub(crate) fn suits(self, kind: Kind) -> bool {
+        match self {
+            Self::Generate => kind == Kind::Chat,
+            Self::CountTokens => matches!(kind, Kind::Chat | Kind::Embedding),
+            Self::Embed | Self::BatchEmbed => kind == Kind::Embedding,
+            Self::ListModels | Self::GetModel => true,
+        }
+    }
+
+    /// Its name in a path, and in the error for a model that cannot do it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Generate => "generateContent",
+            Self::CountTokens => "countTokens",
+            Self::Embed => "embedContent",
+            Self::BatchEmbed => "batchEmbedContents",
+            Self::ListModels => "listModels",
+            Self::GetModel => "getModel",
+        }
+    }
+}
+
+/// How the answer of a model is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Delivery {
+    Whole,
+    /// Server-sent events.
+    Events,
+    /// A JSON array that grows.
+    Array,
+}
+
+/// Where a call goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) surface: Surface,
+    pub(crate) operation: Operation,
+    /// The model in the path; the compatible surface has it in the body.
+    pub(crate) model: Option<String>,
+    /// What the path says; the compatible surface says it in the body.
+    pub(crate) delivery: Delivery,
+}
+
+impl Target {
+    /// Finds what serves the call. `None` is a 404 without a body.
+    pub(crate) fn of(method: &Method, path: &str, query: Option<&str>) -> Option<Self> {
+        let path = percent_encoding::percent_decode_str(path)
+            .decode_utf8()
+            .ok()?;
+        let rest = path.strip_prefix("/v1beta/")?;
+        match rest.strip_prefix("openai/") {
+            Some(rest) => compat::route(method, rest),
+            None => native::route(method, rest, query.unwrap_or_default()),
+        }
+    }
+
+    /// The full name of the gRPC method behind it.
+    pub(crate) fn rpc(&self) -> String {
+        let method = match (self.operation, self.delivery) {
+            (Operation::Generate, Delivery::Whole) => "GenerativeService.GenerateContent",
+            (Operation::Generate, _) => "GenerativeService.StreamGenerateContent",
+            (Operation::CountTokens, _) => "GenerativeService.CountTokens",
+            (Operation::Embed, _) => "GenerativeService.EmbedContent",
+            (Operation::BatchEmbed, _) => "GenerativeService.BatchEmbedContents",
+            (Operation::ListModels, _) => "ModelService.ListModels",
+            (Operation::GetModel, _) => "ModelService.GetModel",
+        };
+        format!("google.ai.generativelanguage.v1beta.{method}")
+    }
+
+    /// What the error for an unknown model calls the API.
+    pub(crate) fn api_version(&self) -> &'static str {
+        match self.surface {
+            Surface::Compat => compat::API_VERSION,
+            Surface::Native => native::API_VERSION,
+        }
+    }
+
+    /// Reads the body.
+    pub(crate) fn read(&self, body: &[u8], strictness: Strictness) -> Result<Request, Refused> {
+        let request = match self.surface {
+            Surface::Compat => compat::read(self, body, strictness),
+            Surface::Native => native::read(self, body),
+        };
+        request.map_err(|error| self.refused(error, body))
+    }
+
+    /// Finds in a request that is not in order what counts all the same.
+    pub(crate) fn refused(&self, error: ApiError, body: &[u8]) -> Refused {
+        let body = input::Body::parse(body).ok();
+        let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
+        let text: usize = ["messages", "contents", "input", "content", "requests"]
+            .into_iter()
+            .filter_map(field)
+            .map(|value| input::text_of(value).len())
+            .sum();
+        let model = || field("model")?.as_str().map(str::to_owned);
+        Refused {
+            error,
+            model: self.model.clone().or_else(model),
+            input_tokens: tokens_of(text),
+        }
+    }
+
+    /// The bytes of a success.
+    pub(crate) fn success(
+        &self,
+        answer: &Answer,
+        delivery: Delivery,
+        scene: &Scene<'_>,
+    ) -> Success {
+        match self.surface {
+            Surface::Compat => compat::success(self, answer, delivery, scene),
+            Surface::Native => native::success(self, answer, delivery, scene),
+        }
+    }
+
+    /// The bytes of an error that takes the place of an answer, and their content type.
+    pub(crate) fn error(&self, error: &ApiError) -> (&'static str, String) {
+        match (self.surface, self.delivery) {
+            (Surface::Compat, _) => (JSON_UTF8, error.pretty_array()),
+            // Not an event, though the header says so.
+            (Surface::Native, Delivery::Events) => (EVENT_STREAM, error.pretty()),
+            (Surface::Native, _) => (JSON_UTF8, error.pretty()),
+        }
+    }
+}
+
+/// What to do with fields that the compatible surface does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    Refuse,
+    Ignore,
+}
+
+/// A request, as far as it matters for the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Request {
+    /// As it was asked for.
+    pub(crate) model: Option<String>,
+    pub(crate) delivery: Delivery,
+    /// OpenAI's `stream_options.include_usage`.
+    pub(crate) include_usage: bool,
+    pub(crate) prompt_tokens: u64,
+    /// The texts to embed.
+    pub(crate) texts: Vec<String>,
+    pub(crate) dimensions: usize,
+}
+
+impl Request {
+    /// A request without a body.
+    fn bare(target: &Target) -> Self {
+        Self {
+            model: target.model.clone(),
+            delivery: target.delivery,
+            include_usage: false,
+            prompt_tokens: 0,
+            texts: Vec::new(),
+            dimensions: 0,
+        }
+    }
+
+    /// The model's id for lists and quotas.
+    pub(crate) fn bare_model(&self) -> &str {
+        crate::models::bare(self.model.as_deref().unwrap_or_default())
+    }
+}
+
+/// A request that is not in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Refused {
+    pub(crate) error: ApiError,
+    /// As it was asked for, if that can be told.
+    pub(crate) model: Option<String>,
+    pub(crate) input_tokens: u64,
+}
+
+/// What an answer needs besides its content.
+#[derive(Debug)]
+pub(crate) struct Scene<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) models: &'a [Model],
+    /// Seconds since the Unix epoch.
+    pub(crate) created: i64,
+    /// Different for each call.
+    pub(crate) number: u64,
+    /// Whether compatible embeddings come with `usage`.
+    pub(crate) embedding_usage: bool,
+}
+
+/// The body of a success: its events, and what comes after the last one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Success {
+    pub(crate) content_type: &'static str,
+    /// Whether browsers are told to save it, as in native streams.
+    pub(crate) attachment: bool,
+    pub(crate) events: Vec<String>,
+    pub(crate) closing: &'static str,
+}
+
+impl Success {
+    fn whole(content_type: &'static str, body: String) -> Self {
+        Self {
+            content_type,
+            attachment: false,
+            events: vec![body],
+            closing: "",
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The bytes of a generated answer: whole, as events, and as a growing array.
+//!
+//! Each chunk of a stream is a whole response with the usage up to it; the last one has the finish reason. After tool
+//! calls that is a chunk of its own with an empty text, as Gemini 3 does it.
+
+use crate::answer::{Answer, Finish, Tokens};
+use crate::ids;
+use crate::json;
+use crate::surface::{EVENT_STREAM, JSON_UTF8, Scene, Success};
+use serde::Serialize;
+use serde_json::Value;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    candidates: Vec<Candidate<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_feedback: Option<PromptFeedback>,
+    usage_metadata: Usage,
+    model_version: &'a str,
+    response_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    content: Content<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    safety_ratings: Vec<SafetyRating>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<Part<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<FunctionCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thought_signature: Option<&'a str>,
+}
+
+#[derive(Clone, Serialize)]
+struct FunctionCall<'a> {
+    name: &'a str,
+    args: Value,
+}
+
+#[derive(Serialize)]
+struct SafetyRating {
+    category: &'static str,
+    probability: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PromptFeedback {
+    block_reason: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Usage {
+    prompt_token_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidates_token_count: Option<u64>,
+    total_token_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_content_token_count: Option<u64>,
+    prompt_tokens_details: [Modality; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thoughts_token_count: Option<u64>,
+    service_tier: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Modality {
+    modality: &'static str,
+    token_count: u64,
+}
+
+impl Modality {
+    pub(super) fn text(token_count: u64) -> Self {
+        Self {
+            modality: "TEXT",
+            token_count,
+        }
+    }
+}
+
+impl From<Tokens> for Usage {
+    fn from(tokens: Tokens) -> Self {
+        // Zeros are left out, as everywhere in protobuf's JSON.
+        let counted = |count: u64| Some(count).filter(|count| *count > 0);
+        Self {
+            prompt_token_count: tokens.prompt,
+            candidates_token_count: counted(tokens.completion),
+            total_token_count: tokens.total(),
+            cached_content_token_count: tokens.cached,
+            prompt_tokens_details: [Modality::text(tokens.prompt)],
+            thoughts_token_count: counted(tokens.thinking),
+            service_tier: "standard",
+        }
+    }
+}
+
+impl<'a> Part<'a> {
+    fn text(text: &'a str) -> Self {
+        Self {
+            text: Some(text),
+            function_call: None,
+            thought_signature: None,
+        }
+    }
+}
+
+fn parts(answer: &Answer) -> Vec<Part<'_>> {
+    let texts = answer.pieces.iter().map(|piece| Part::text(piece));
+    let calls = answer.tool_calls.iter().map(|call| Part {
+        text: None,
+        function_call: Some(FunctionCall {
+            name: &call.name,
+            args: serde_json::from_str(&call.arguments)
+                .unwrap_or_else(|_| Value::String(call.arguments.clone())),
+        }),
+        thought_signature: call.signature.as_deref(),
+    });
+    texts.chain(calls).collect()
+}
+
+/// One response; `finish` is `None` in all chunks but the last.
+fn response<'a>(
+    answer: &Answer,
+    parts: Vec<Part<'a>>,
+    finish: Option<&'a Finish>,
+    tokens: Tokens,
+    scene: &'a Scene<'_>,
+) -> Response<'a> {
+    let filtered = finish == Some(&Finish::Safety) && parts.is_empty();
+    let candidate = Candidate {
+        content: Content {
+            parts,
+            role: (!filtered).then_some("model"),
+        },
+        finish_reason: finish.map(Finish::native),
+        index: (!filtered).then_some(0),
+        safety_ratings: if filtered {
+            safety_ratings()
+        } else {
+            Vec::new()
+        },
+    };
+    let blocked = answer.prompt_blocked;
+    Response {
+        candidates: if blocked { Vec::new() } else { vec![candidate] },
+        prompt_feedback: blocked.then_some(PromptFeedback {
+            block_reason: "PROHIBITED_CONTENT",
+        }),
+        usage_metadata: tokens.into(),
+        model_version: scene.request.bare_model(),
+        response_id: ids::response_id(scene.number),
+    }
+}
+
+fn safety_ratings() -> Vec<SafetyRating> {
+    [
+        ("HARM_CATEGORY_HATE_SPEECH", "LOW", Some(true)),
+        ("HARM_CATEGORY_DANGEROUS_CONTENT", "NEGLIGIBLE", None),
+        ("HARM_CATEGORY_HARASSMENT", "NEGLIGIBLE", None),
+        ("HARM_CATEGORY_SEXUALLY_EXPLICIT", "NEGLIGIBLE", None),
+    ]
+    .into_iter()
+    .map(|(category, probability, blocked)| SafetyRating {
+        category,
+        probability,
+        blocked,
+    })
+    .collect()
+}
+
+/// All chunks of a stream.
+fn chunks<'a>(answer: &'a Answer, scene: &'a Scene<'_>) -> Vec<Response<'a>> {
+    let mut contents: Vec<Vec<Part<'a>>> =
+        parts(answer).into_iter().map(|part| vec![part]).collect();
+    if !answer.tool_calls.is_empty() {
+        contents.push(vec![Part::text("")]);
+    } else if contents.is_empty() {
+        contents.push(Vec::new());
+    }
+    let tokens = answer.tokens(scene.request.prompt_tokens);
+    let count = contents.len();
+    contents
+        .into_iter()
+        .enumerate()
+        .map(|(index, parts)| {
+            let done = index + 1;
+            let finish = (done == count).then_some(&answer.finish);
+            response(answer, parts, finish, tokens.after(done, count), scene)
+        })
+        .collect()
+}
+
+pub(super) fn whole(answer: &Answer, scene: &Scene<'_>) -> Success {
+    let text = answer.whole_text();
+    let mut all = parts(answer);
+    all.retain(|part| part.text.is_none());
+    if let Some(text) = &text {
+        all.insert(0, Part::text(text));
+    }
+    let tokens = answer.tokens(scene.request.prompt_tokens);
+    let response = response(answer, all, Some(&answer.finish), tokens, scene);
+    Success::whole(JSON_UTF8, json::pretty(&response) + "\n")
+}
+
+pub(super) fn events(answer: &Answer, scene: &Scene<'_>) -> Success {
+    Success {
+        content_type: EVENT_STREAM,
+        attachment: true,
+        events: chunks(answer, scene)
+            .iter()
+            .map(|chunk| format!("data: {}\r\n\r\n", json::spaced(chunk)))
+            .collect(),
+        closing: "",
+    }
+}
+
+pub(super) fn array(answer: &Answer, scene: &Scene<'_>) -> Success {
+    Success {
+        content_type: JSON_UTF8,
+        attachment: false,
+        events: chunks(answer, scene)
+            .iter()
+            .enumerate()
+            .map(|(index, chunk)| {
+                let before = if index == 0 { "[" } else { ",\r\n" };
+                format!("{before}{}\n", json::pretty(chunk))
+            })
+            .collect(),
+        closing: "]\n",
+    }
+}

@@ -1,0 +1,107 @@
+//! The bytes of token counts, embeddings and the list of models.
+
+use super::generate::Modality;
+use crate::ids;
+use crate::json;
+use crate::models::{Kind, Model};
+use crate::surface::{JSON_UTF8, Scene, Success};
+use serde::Serialize;
+
+fn pretty(value: &impl Serialize) -> Success {
+    Success::whole(JSON_UTF8, json::pretty(value) + "\n")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Count {
+    total_tokens: u64,
+    prompt_tokens_details: [Modality; 1],
+}
+
+pub(super) fn count(scene: &Scene<'_>) -> Success {
+    let tokens = scene.request.prompt_tokens;
+    pretty(&Count {
+        total_tokens: tokens,
+        prompt_tokens_details: [Modality::text(tokens)],
+    })
+}
+
+#[derive(Serialize)]
+struct Single {
+    embedding: Vector,
+}
+
+#[derive(Serialize)]
+struct Batch {
+    embeddings: Vec<Vector>,
+}
+
+#[derive(Serialize)]
+struct Vector {
+    values: Vec<f32>,
+}
+
+fn vectors(scene: &Scene<'_>) -> Vec<Vector> {
+    let request = scene.request;
+    request
+        .texts
+        .iter()
+        .map(|text| Vector {
+            values: ids::vector(text, request.dimensions),
+        })
+        .collect()
+}
+
+pub(super) fn embedding(scene: &Scene<'_>) -> Success {
+    let vector = vectors(scene).pop();
+    pretty(&Single {
+        embedding: vector.unwrap_or(Vector { values: Vec::new() }),
+    })
+}
+
+pub(super) fn embeddings(scene: &Scene<'_>) -> Success {
+    pretty(&Batch {
+        embeddings: vectors(scene),
+    })
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    models: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<&'a str>,
+    input_token_limit: u64,
+    supported_generation_methods: &'static [&'static str],
+}
+
+impl<'a> Entry<'a> {
+    fn of(model: &'a Model) -> Self {
+        Self {
+            name: format!("models/{}", model.id),
+            display_name: model.display_name.as_deref(),
+            input_token_limit: model.input_token_limit(),
+            supported_generation_methods: model.methods(),
+        }
+    }
+}
+
+pub(super) fn models(scene: &Scene<'_>) -> Success {
+    pretty(&List {
+        models: scene.models.iter().map(Entry::of).collect(),
+    })
+}
+
+pub(super) fn model(scene: &Scene<'_>) -> Success {
+    let id = scene.request.bare_model();
+    match scene.models.iter().find(|model| model.id == id) {
+        Some(model) => pretty(&Entry::of(model)),
+        // A scripted answer may be about a model that is not in the list.
+        None => pretty(&Entry::of(&Model::new(id, Kind::Chat))),
+    }
+}

@@ -1,0 +1,509 @@
+//! Every error of the catalogue, to the byte and without a frame.
+
+use fake_gemini::errors::{self, ApiError, Layout, Violation};
+use std::time::Duration;
+
+const PROJECT: &str = "projects/000000000001";
+const RPC: &str = "google.ai.generativelanguage.v1beta.GenerativeService.StreamGenerateContent";
+
+/// `{"error":{…}}` with these in it, in Google's order.
+fn status(code: u16, message: &str, status: &str) -> String {
+    format!(r#"{{"error":{{"code":{code},"message":"{message}","status":"{status}"}}}}"#)
+}
+
+fn detailed(code: u16, message: &str, name: &str, details: &str) -> String {
+    let mut text = status(code, message, name);
+    text.truncate(text.len() - 2);
+    format!(r#"{text},"details":[{details}]}}}}"#)
+}
+
+fn reason(message: &str, reason: &str, metadata: &str) -> String {
+    format!(
+        r#"{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"googleapis.com","metadata":{{{metadata}}}}},{{"@type":"type.googleapis.com/google.rpc.LocalizedMessage","locale":"en-US","message":"{message}"}}"#
+    )
+}
+
+fn check(errors: impl IntoIterator<Item = (ApiError, String)>) {
+    for (error, expected) in errors {
+        assert_eq!(error.compact(), expected);
+    }
+}
+
+#[test]
+fn errors_about_keys() {
+    let service = r#""service":"generativelanguage.googleapis.com""#;
+    let invalid = |message| {
+        let details = reason(message, "API_KEY_INVALID", service);
+        detailed(400, message, "INVALID_ARGUMENT", &details)
+    };
+    let denied = |message| status(403, message, "PERMISSION_DENIED");
+    let denied_for = |message: &str, why, metadata: &str| {
+        detailed(
+            403,
+            message,
+            "PERMISSION_DENIED",
+            &reason(message, why, metadata),
+        )
+    };
+    let consumer = format!(r#""consumer":"{PROJECT}",{service}"#);
+    let unauthenticated = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.";
+    check([
+        (
+            errors::key_invalid(),
+            invalid("API key not valid. Please pass a valid API key."),
+        ),
+        (
+            errors::key_expired(),
+            invalid("API key expired. Please renew the API key."),
+        ),
+        (
+            errors::key_not_found(),
+            invalid("API Key not found. Please pass a valid API key."),
+        ),
+        (
+            errors::unauthenticated(
+                "google.ai.generativelanguage.v1beta.GenerativeService.GenerateContent",
+            ),
+            detailed(
+                401,
+                unauthenticated,
+                "UNAUTHENTICATED",
+                &format!(
+                    r#"{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"ACCESS_TOKEN_TYPE_UNSUPPORTED","metadata":{{"method":"google.ai.generativelanguage.v1beta.GenerativeService.GenerateContent",{service}}}}}"#
+                ),
+            ),
+        ),
+        (
+            errors::unauthenticated_without_details(),
+            status(401, unauthenticated, "UNAUTHENTICATED"),
+        ),
+        (
+            errors::two_credentials(),
+            status(
+                400,
+                "Multiple authentication credentials received. Please pass only one.",
+                "INVALID_ARGUMENT",
+            ),
+        ),
+        (
+            errors::no_credential(),
+            denied(
+                "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other form of API consumer identity to call this API.",
+            ),
+        ),
+        (
+            errors::no_authorization_header(),
+            status(
+                400,
+                "Missing or invalid Authorization header.",
+                "INVALID_ARGUMENT",
+            ),
+        ),
+        (
+            errors::leaked(),
+            denied("Your API key was reported as leaked. Please use another API key."),
+        ),
+        (
+            errors::project_denied(),
+            denied("Your project has been denied access. Please contact support."),
+        ),
+        (
+            errors::permission_denied(),
+            denied("The caller does not have permission"),
+        ),
+        (
+            errors::suspended("AIzaFAKE-x", PROJECT),
+            denied_for(
+                "Permission denied: Consumer 'api_key:AIzaFAKE-x' has been suspended.",
+                "CONSUMER_SUSPENDED",
+                &format!(r#"{consumer},"containerInfo":"api_key:AIzaFAKE-x""#),
+            ),
+        ),
+        (
+            errors::service_blocked(PROJECT, RPC),
+            denied_for(
+                &format!(
+                    "Requests to this API generativelanguage.googleapis.com method {RPC} are blocked."
+                ),
+                "API_KEY_SERVICE_BLOCKED",
+                &format!(
+                    r#"{consumer},"apiName":"generativelanguage.googleapis.com","methodName":"{RPC}""#
+                ),
+            ),
+        ),
+        (
+            errors::referrer_blocked(PROJECT),
+            denied_for(
+                "Requests from referer <empty> are blocked.",
+                "API_KEY_HTTP_REFERRER_BLOCKED",
+                &format!(r#"{consumer},"httpReferrer":"<empty>""#),
+            ),
+        ),
+        (
+            errors::ip_blocked(PROJECT, "192.0.2.1"),
+            denied_for(
+                "The provided API key has an IP address restriction. The originating IP address of the call (192.0.2.1) violates this restriction.",
+                "API_KEY_IP_ADDRESS_BLOCKED",
+                &consumer,
+            ),
+        ),
+        (
+            errors::location_unsupported(),
+            status(
+                400,
+                "User location is not supported for the API use.",
+                "FAILED_PRECONDITION",
+            ),
+        ),
+    ]);
+
+    let url = "https://console.developers.google.com/apis/api/generativelanguage.googleapis.com/overview?project=000000000001";
+    let message = format!(
+        "Generative Language API has not been used in project 000000000001 before or it is disabled. Enable it by visiting {url} then retry. If you enabled this API recently, wait a few minutes for the action to propagate to our systems and retry."
+    );
+    let metadata = format!(
+        r#""serviceTitle":"Generative Language API","consumer":"{PROJECT}","containerInfo":"000000000001",{service},"activationUrl":"{url}""#
+    );
+    let details = reason(&message, "SERVICE_DISABLED", &metadata);
+    let help = format!(
+        r#"{{"@type":"type.googleapis.com/google.rpc.Help","links":[{{"description":"Google developers console API activation","url":"{url}"}}]}}"#
+    );
+    check([(
+        errors::service_disabled(PROJECT),
+        detailed(
+            403,
+            &message,
+            "PERMISSION_DENIED",
+            &format!("{details},{help}"),
+        ),
+    )]);
+}
+
+#[test]
+fn errors_about_requests() {
+    let invalid = |message| status(400, message, "INVALID_ARGUMENT");
+    let missing = |message| status(404, message, "NOT_FOUND");
+    let violation = |text: &str, field: &str| {
+        format!(
+            r#"{{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{{{field}"description":"{text}"}}]}}"#
+        )
+    };
+    let nested = r#"Invalid JSON payload received. Unknown name \"topK\" at 'generation_config': Cannot find field."#;
+    let value = "Invalid value at 'stream' (TYPE_BOOL), 7";
+    let root =
+        r#"Invalid JSON payload received. Unknown name \"\": Root element must be a message."#;
+    check([
+        (
+            errors::model_not_found("gemini-3.6-flahs", "v1beta", "generateContent"),
+            missing(
+                "models/gemini-3.6-flahs is not found for API version v1beta, or is not supported for generateContent. Call ModelService.ListModels to see the list of available models and their supported methods.",
+            ),
+        ),
+        (
+            errors::no_such_model("models/x"),
+            missing("Model is not found: models/x for api version v1beta"),
+        ),
+        (
+            errors::model_retired_for_new_users("gemini-2.5-flash"),
+            missing(
+                "This model models/gemini-2.5-flash is no longer available to new users. Please update your code to use a newer model for the latest features and improvements.",
+            ),
+        ),
+        (
+            errors::model_retired("gemini-2.5-flash", "gemini-3.8-flash"),
+            missing(
+                "This model models/gemini-2.5-flash is no longer available. Please update your code to use models/gemini-3.8-flash",
+            ),
+        ),
+        (
+            errors::unknown_fields(&["frequency_penalty", "seed"]),
+            r#"{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"frequency_penalty\": Cannot find field.\nInvalid JSON payload received. Unknown name \"seed\": Cannot find field.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"description":"Invalid JSON payload received. Unknown name \"frequency_penalty\": Cannot find field."},{"description":"Invalid JSON payload received. Unknown name \"seed\": Cannot find field."}]}]}}"#.to_owned(),
+        ),
+        (
+            errors::unknown_field_in("generation_config", "topK"),
+            detailed(
+                400,
+                nested,
+                "INVALID_ARGUMENT",
+                &violation(nested, r#""field":"generation_config","#),
+            ),
+        ),
+        (
+            errors::invalid_value("stream", "TYPE_BOOL", "7"),
+            detailed(
+                400,
+                value,
+                "INVALID_ARGUMENT",
+                &violation(value, r#""field":"stream","#),
+            ),
+        ),
+        (
+            errors::not_an_object(),
+            detailed(400, root, "INVALID_ARGUMENT", &violation(root, "")),
+        ),
+        (
+            errors::invalid_json("{oops}", 1),
+            invalid(r"Invalid JSON payload received. Unexpected token.\n{oops}\n ^"),
+        ),
+        (
+            errors::no_contents(),
+            invalid(r"* GenerateContentRequest.contents: contents is not specified\n"),
+        ),
+        (errors::no_model(), invalid("model is not specified")),
+        (
+            errors::input_too_long(1_048_576),
+            invalid(
+                "The input token count exceeds the maximum number of tokens allowed 1048576.",
+            ),
+        ),
+        (
+            errors::too_many_embeddings(),
+            invalid("BatchEmbedContentsRequest.requests: at most 100 requests"),
+        ),
+        (
+            errors::payload_too_large(),
+            invalid("Request payload size exceeds the limit: 20971520 bytes."),
+        ),
+        (
+            errors::missing_thought_signature("default_api:write_file", 8),
+            invalid(
+                "Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly, and missing thought_signature may lead to degraded model performance. Additional data, function call `default_api:write_file` , position 8. Please refer to https://ai.google.dev/gemini-api/docs/thought-signatures for more details.",
+            ),
+        ),
+        (
+            errors::tools_with_json(),
+            invalid("Function calling with a response mime type: 'application/json' is unsupported"),
+        ),
+        (
+            errors::invalid_argument(),
+            invalid("Request contains an invalid argument."),
+        ),
+    ]);
+}
+
+const HELP: &str = r#"{"@type":"type.googleapis.com/google.rpc.Help","links":[{"description":"Learn more about Gemini API quotas","url":"https://ai.google.dev/gemini-api/docs/rate-limits"}]}"#;
+
+fn failure(violations: &str) -> String {
+    format!(
+        r#"{{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{violations}]}}"#
+    )
+}
+
+fn retry(delay: &str) -> String {
+    format!(r#"{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{delay}"}}"#)
+}
+
+fn violation(metric: &str, id: &str, model: &str, value: &str) -> String {
+    format!(
+        r#"{{"quotaMetric":"generativelanguage.googleapis.com/{metric}","quotaId":"{id}","quotaDimensions":{{"location":"global","model":"{model}"}}{value}}}"#
+    )
+}
+
+#[test]
+fn quota_errors_of_2026() {
+    let delay = Duration::from_nanos(47_618_338_084);
+    let intro = "You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, head to: https://ai.dev/rate-limit. ";
+    let requests = "generate_content_free_tier_requests";
+    let tokens = "generate_content_free_tier_input_token_count";
+    let one = |metric: &str, id: &str, limit: u64| {
+        let message = format!(
+            r"{intro}\n* Quota exceeded for metric: generativelanguage.googleapis.com/{metric}, limit: {limit}, model: m\nPlease retry in 47.618338084s."
+        );
+        let failure = failure(&violation(
+            metric,
+            id,
+            "m",
+            &format!(r#","quotaValue":"{limit}""#),
+        ));
+        let details = format!("{HELP},{failure},{}", retry("47s"));
+        detailed(429, &message, "RESOURCE_EXHAUSTED", &details)
+    };
+    check([
+        (
+            errors::quota_per_minute("m", 15, delay),
+            one(
+                requests,
+                "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
+                15,
+            ),
+        ),
+        (
+            errors::quota_per_day("models/m", 20, delay),
+            one(
+                requests,
+                "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+                20,
+            ),
+        ),
+        (
+            errors::input_tokens_per_minute("m", 250_000, delay),
+            one(
+                tokens,
+                "GenerateContentInputTokensPerModelPerMinute-FreeTier",
+                250_000,
+            ),
+        ),
+        (
+            errors::quota_exceeded(
+                &[Violation::paid_input_tokens_per_minute("m", 1_000_000)],
+                delay,
+                Layout::Y2026,
+            ),
+            one(
+                "generate_content_paid_tier_input_token_count",
+                "GenerateContentPaidTierInputTokensPerModelPerMinute",
+                1_000_000,
+            ),
+        ),
+    ]);
+
+    let line = |metric: &str| {
+        format!(
+            r"\n* Quota exceeded for metric: generativelanguage.googleapis.com/{metric}, limit: 0, model: m"
+        )
+    };
+    let message = format!(
+        r"{intro}{0}{0}{1}{1}\nPlease retry in 11.102306822s.",
+        line(tokens),
+        line(requests)
+    );
+    let violations = [
+        (
+            tokens,
+            "GenerateContentInputTokensPerModelPerMinute-FreeTier",
+        ),
+        (tokens, "GenerateContentInputTokensPerModelPerDay-FreeTier"),
+        (
+            requests,
+            "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
+        ),
+        (
+            requests,
+            "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+        ),
+    ]
+    .map(|(metric, id)| violation(metric, id, "m", ""))
+    .join(",");
+    let details = format!("{HELP},{},{}", failure(&violations), retry("11s"));
+    check([(
+        errors::quota_zero("m", Duration::from_nanos(11_102_306_822)),
+        detailed(429, &message, "RESOURCE_EXHAUSTED", &details),
+    )]);
+}
+
+#[test]
+fn quota_errors_of_2025() {
+    let message = r"You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, head to: https://ai.dev/usage?tab=rate-limit. \n* Quota exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: 10\nPlease retry in 41.710991998s.";
+    let failure = failure(&violation(
+        "generate_content_free_tier_requests",
+        "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
+        "gemini-2.5-flash",
+        r#","quotaValue":"10""#,
+    ));
+    let details = format!("{failure},{HELP},{}", retry("41s"));
+    check([(
+        errors::quota_exceeded(
+            &[Violation::requests_per_minute("gemini-2.5-flash", 10)],
+            Duration::from_nanos(41_710_991_998),
+            Layout::Y2025,
+        ),
+        detailed(429, message, "RESOURCE_EXHAUSTED", &details),
+    )]);
+}
+
+#[test]
+fn quota_errors_that_name_no_quota() {
+    let exhausted = |message| status(429, message, "RESOURCE_EXHAUSTED");
+    check([
+        (
+            errors::resource_exhausted(),
+            exhausted("Resource has been exhausted (e.g. check quota)."),
+        ),
+        (
+            errors::paid_quota(),
+            detailed(
+                429,
+                "You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.",
+                "RESOURCE_EXHAUSTED",
+                HELP,
+            ),
+        ),
+        (
+            errors::prepayment_depleted(),
+            exhausted(
+                "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your project and billing. Learn more at https://ai.google.dev/gemini-api/docs/billing#prepay. ",
+            ),
+        ),
+        (
+            errors::service_control("000000000001", 150),
+            detailed(
+                429,
+                "Quota exceeded for quota metric 'Batch Embed Content API requests' and limit 'Batch embed contents request limit per minute for a region' of service 'generativelanguage.googleapis.com' for consumer 'project_number:000000000001'.",
+                "RESOURCE_EXHAUSTED",
+                r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED","domain":"googleapis.com","metadata":{"service":"generativelanguage.googleapis.com","consumer":"projects/000000000001","quota_limit":"BatchEmbedContentsRequestsPerMinutePerProjectPerRegion","quota_limit_value":"150","quota_metric":"generativelanguage.googleapis.com/batch_embed_contents_requests"}}"#,
+            ),
+        ),
+        (
+            errors::no_free_tier("Gemini 2.5 Pro Preview", "Gemini 2.5 Pro Experimental"),
+            exhausted(
+                "Gemini 2.5 Pro Preview doesn't have a free quota tier. Please use Gemini 2.5 Pro Experimental instead. For more information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.",
+            ),
+        ),
+        (
+            errors::shared_capacity(),
+            exhausted(
+                "Resource exhausted. Please try again later. Please refer to https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details.",
+            ),
+        ),
+    ]);
+}
+
+#[test]
+fn errors_of_the_server() {
+    check([
+        (
+            errors::internal(),
+            status(
+                500,
+                "An internal error has occurred. Please retry or report in https://developers.generativeai.google/guide/troubleshooting",
+                "INTERNAL",
+            ),
+        ),
+        (
+            errors::internal_error_encountered(),
+            status(500, "Internal error encountered.", "INTERNAL"),
+        ),
+        (
+            errors::overloaded(),
+            status(
+                503,
+                "The model is overloaded. Please try again later.",
+                "UNAVAILABLE",
+            ),
+        ),
+        (
+            errors::high_demand(),
+            status(
+                503,
+                "This model is currently experiencing high demand. Spikes in demand are usually temporary. Please try again later.",
+                "UNAVAILABLE",
+            ),
+        ),
+        (
+            errors::unavailable(),
+            status(503, "The service is currently unavailable.", "UNAVAILABLE"),
+        ),
+        (
+            errors::deadline_exceeded(),
+            status(
+                504,
+                "Deadline expired before operation could complete.",
+                "DEADLINE_EXCEEDED",
+            ),
+        ),
+        (
+            errors::cancelled(),
+            status(499, "The operation was cancelled.", "CANCELLED"),
+        ),
+    ]);
+}

@@ -1,0 +1,31 @@
+//! What goes over the wire, byte by byte, against a socket without any HTTP client in between.
+//!
+//! | file | what it fixes |
+//! |---|---|
+//! | `compat`, `native` | the bytes of answers of each surface |
+//! | `errors`, `frames` | every error of the catalogue; what each surface puts around it |
+//! | `auth` | credentials, conditions of keys, scripts |
+//! | `requests` | strict fields, malformed bodies, unknown models and paths |
+//! | `quotas` | limits by minute and by Pacific day |
+//! | `breaks` | resets, cuts, errors in the middle of a stream |
+//! | `pace` | gates, steps, disconnects, connections, the log |
+//! | `gzip` | compression, flushed with each event |
+//! | `program` | the program: its output, its signals |
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests: by a panic"
+)]
+
+mod auth;
+mod breaks;
+mod compat;
+mod errors;
+mod frames;
+mod gzip;
+mod native;
+mod pace;
+mod program;
+mod quotas;
+mod requests;
+mod support;

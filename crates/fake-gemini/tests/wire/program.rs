@@ -1,0 +1,166 @@
+//! The program, started as a person or `xtask up --demo` starts it.
+
+use crate::support::{KEY, OTHER_KEY, question, soon};
+use std::net::SocketAddr;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+
+struct Program {
+    child: Child,
+    out: Lines<BufReader<ChildStdout>>,
+    errors: Lines<BufReader<ChildStderr>>,
+}
+
+impl Program {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fake-gemini"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self {
+            out: BufReader::new(child.stdout.take().unwrap()).lines(),
+            errors: BufReader::new(child.stderr.take().unwrap()).lines(),
+            child,
+        }
+    }
+
+    async fn address(&mut self) -> SocketAddr {
+        let line = soon(self.out.next_line()).await.unwrap().unwrap();
+        let address = line.strip_prefix("Listening http://");
+        address.expect(&line).parse().unwrap()
+    }
+
+    async fn error_line(&mut self) -> String {
+        soon(self.errors.next_line()).await.unwrap().unwrap()
+    }
+
+    async fn code(&mut self) -> Option<i32> {
+        soon(self.child.wait()).await.unwrap().code()
+    }
+}
+
+async fn ask(address: SocketAddr, key: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST /v1beta/openai/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn it_listens_answers_logs_and_ends_on_a_signal() {
+    let expired = format!("{OTHER_KEY}=expired");
+    let mut program = Program::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--key",
+        KEY,
+        "--key",
+        &expired,
+        "--event-gap-ms",
+        "0",
+    ]);
+    let address = program.address().await;
+
+    let stream = ask(address, KEY, &question(r#","stream":true"#)).await;
+    assert!(stream.contains(r#""content":"made-up ""#), "{stream}");
+    assert!(stream.contains("data: [DONE]\n\n"), "{stream}");
+    let whole = ask(address, KEY, &question("")).await;
+    assert!(
+        whole.contains("by key 1 of 2, which belongs to projects/000000000001."),
+        "{whole}"
+    );
+    assert!(!whole.contains(KEY) && !whole.contains("Say hello."));
+    let dead = ask(address, OTHER_KEY, &question("")).await;
+    assert!(dead.starts_with("HTTP/1.1 400 "), "{dead}");
+    ask(address, "AIzaFAKE-nobody", &question("")).await;
+
+    let path = "/v1beta/openai/chat/completions";
+    for expected in [
+        format!("POST {path}, key 1, gemini-2.5-flash: 200"),
+        format!("POST {path}, key 1, gemini-2.5-flash: 200"),
+        format!("POST {path}, key 2, gemini-2.5-flash: 400"),
+        format!("POST {path}, unknown key, gemini-2.5-flash: 400"),
+    ] {
+        assert_eq!(program.error_line().await, expected);
+    }
+    terminate(&mut program, "TERM").await;
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_it_too() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--key", "k"]);
+    program.address().await;
+    terminate(&mut program, "INT").await;
+}
+
+async fn terminate(program: &mut Program, signal: &str) {
+    let id = program.child.id().unwrap().to_string();
+    let sent = Command::new("kill")
+        .args(["-s", signal, &id])
+        .status()
+        .await
+        .unwrap();
+    assert!(sent.success());
+    assert_eq!(program.code().await, Some(0));
+}
+
+#[tokio::test]
+async fn quotas_of_the_command_line_hold() {
+    let mut program = Program::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--key",
+        KEY,
+        "--rpd",
+        "1",
+        "--lenient",
+    ]);
+    let address = program.address().await;
+    let first = ask(address, KEY, &question(r#","seed":1"#)).await;
+    assert!(first.starts_with("HTTP/1.1 200 "), "{first}");
+    let second = ask(address, KEY, &question("")).await;
+    assert!(second.starts_with("HTTP/1.1 429 "), "{second}");
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_told_without_showing_a_key() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (arguments, code, message) in [
+        (&["--listen", "127.0.0.1:0"][..], 2, "--key <KEY>"),
+        (&["--key", "k", "--listen", "nowhere"], 2, "nowhere"),
+        (&["--key", "k", "--rpm", "many"], 2, "many"),
+        (
+            &["--key", "AIzaFAKE-secret=odd"],
+            1,
+            "error: --key number 1: after `=` comes one of: valid, invalid,",
+        ),
+        (
+            &["--key", "k", "--listen", &taken],
+            1,
+            "(--listen names another address)",
+        ),
+    ] {
+        let mut program = Program::start(arguments);
+        assert_eq!(program.code().await, Some(code), "{arguments:?}");
+        let mut text = String::new();
+        while let Some(line) = soon(program.errors.next_line()).await.unwrap() {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        assert!(text.contains(message), "{arguments:?}: {text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

@@ -1,0 +1,243 @@
+//! A client that sees every byte, and what tests have in common.
+
+use fake_gemini::{Builder, Call, Ended, FakeGemini, ManualClock};
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(crate) const KEY: &str = "AIzaFAKE-first-key-000000000000000000001";
+pub(crate) const OTHER_KEY: &str = "AIzaFAKE-second-key-00000000000000000002";
+pub(crate) const CHAT: &str = "/v1beta/openai/chat/completions";
+/// 2027-01-15T08:00:00Z, which is midnight in Los Angeles.
+pub(crate) const MIDNIGHT: i64 = 1_800_000_000_000;
+
+/// A test that waits for longer than this waits for something that will not come.
+const HANGING: Duration = Duration::from_secs(60);
+
+pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANGING, event)
+        .await
+        .expect("what the test waits for does not happen")
+}
+
+/// A fake with one key, at a time that stands still.
+pub(crate) async fn gemini() -> FakeGemini {
+    start(FakeGemini::builder().key(KEY)).await
+}
+
+pub(crate) async fn start(builder: Builder) -> FakeGemini {
+    builder
+        .clock(ManualClock::at(MIDNIGHT).clock())
+        .start()
+        .await
+        .unwrap()
+}
+
+pub(crate) fn question(more: &str) -> String {
+    format!(
+        r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"user","content":"Say hello."}}]{more}}}"#
+    )
+}
+
+pub(crate) fn contents() -> String {
+    r#"{"contents":[{"role":"user","parts":[{"text":"Say hello."}]}]}"#.to_owned()
+}
+
+/// Waits until the only call has ended.
+pub(crate) async fn ended(gemini: &FakeGemini) -> Call {
+    let calls = soon(gemini.wait_until(|calls| {
+        !calls.is_empty() && calls.iter().all(|call| call.ended != Ended::NotYet)
+    }))
+    .await;
+    calls.into_iter().next_back().unwrap()
+}
+
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Head {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let fits = self.headers.iter().filter(|(header, _)| header == name);
+        fits.map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).first().copied()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) head: Head,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.bytes).unwrap()
+    }
+}
+
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn connect(gemini: &FakeGemini) -> Self {
+        Self {
+            stream: TcpStream::connect(gemini.address()).await.unwrap(),
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: fake\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        self.write(&request).await;
+    }
+
+    pub(crate) async fn write(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// A chat completion with [`KEY`].
+    pub(crate) async fn chat(&mut self, more_fields: &str, more_headers: &[(&str, &str)]) {
+        let bearer = format!("Bearer {KEY}");
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(more_headers);
+        self.send("POST", CHAT, &headers, &question(more_fields))
+            .await;
+    }
+
+    /// Reads more; `false` at the end of the connection.
+    async fn fill(&mut self) -> io::Result<bool> {
+        let mut bytes = [0; 4096];
+        let count = soon(self.stream.read(&mut bytes)).await?;
+        self.buffer.extend_from_slice(&bytes[..count]);
+        Ok(count > 0)
+    }
+
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\r\n") {
+                let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                return String::from_utf8_lossy(&line[..end]).into_owned();
+            }
+            assert!(self.fill().await.unwrap(), "the connection has ended");
+        }
+    }
+
+    async fn exactly(&mut self, count: usize) -> Vec<u8> {
+        while self.buffer.len() < count {
+            assert!(self.fill().await.unwrap(), "the connection has ended");
+        }
+        self.buffer.drain(..count).collect()
+    }
+
+    pub(crate) async fn head(&mut self) -> Head {
+        let status_line = self.line().await;
+        let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line().await;
+            let Some((name, value)) = line.split_once(": ") else {
+                break Head { status, headers };
+            };
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+    }
+
+    /// The next chunk; `None` at the end of the body.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = usize::from_str_radix(&self.line().await, 16).unwrap();
+        let chunk = self.exactly(size).await;
+        assert_eq!(self.line().await, "");
+        (size > 0).then_some(chunk)
+    }
+
+    pub(crate) async fn text_chunk(&mut self) -> Option<String> {
+        let chunk = self.chunk().await?;
+        Some(String::from_utf8(chunk).unwrap())
+    }
+
+    /// The whole response.
+    pub(crate) async fn response(&mut self) -> Response {
+        let head = self.head().await;
+        let bytes = match head.get("content-length") {
+            Some(length) => self.exactly(length.parse().unwrap()).await,
+            None => {
+                assert_eq!(head.get("transfer-encoding"), Some("chunked"));
+                let mut bytes = Vec::new();
+                while let Some(chunk) = self.chunk().await {
+                    bytes.extend(chunk);
+                }
+                bytes
+            }
+        };
+        Response { head, bytes }
+    }
+
+    /// Everything until the connection ends, and how it ended.
+    pub(crate) async fn rest(mut self) -> (Vec<u8>, io::Result<()>) {
+        loop {
+            match self.fill().await {
+                Ok(true) => {}
+                Ok(false) => return (self.buffer, Ok(())),
+                Err(error) => return (self.buffer, Err(error)),
+            }
+        }
+    }
+}
+
+/// One call on a connection of its own.
+pub(crate) async fn call(
+    gemini: &FakeGemini,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response {
+    let mut client = Client::connect(gemini).await;
+    client.send(method, path, headers, body).await;
+    client.response().await
+}
+
+/// A chat completion with [`KEY`].
+pub(crate) async fn chat(gemini: &FakeGemini, more_fields: &str) -> Response {
+    chat_with(gemini, KEY, &question(more_fields)).await
+}
+
+pub(crate) async fn chat_with(gemini: &FakeGemini, key: &str, body: &str) -> Response {
+    let bearer = format!("Bearer {key}");
+    call(gemini, "POST", CHAT, &[("authorization", &bearer)], body).await
+}
+
+/// A native call with [`KEY`].
+pub(crate) async fn native(gemini: &FakeGemini, path: &str, body: &str) -> Response {
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    let path = format!("/v1beta/{path}");
+    call(gemini, method, &path, &[("x-goog-api-key", KEY)], body).await
+}
