@@ -5,6 +5,7 @@
 mod chat;
 mod failure;
 pub mod ports;
+mod refusal;
 mod reply;
 mod route;
 

@@ -9,4 +9,4 @@ mod sse;
 
 pub use error::ErrorBody;
 pub use request::{ChatRequest, InvalidRequest};
-pub use sse::{DoneScanner, Scan, error_event};
+pub use sse::{EventScanner, Found, Scan, error_text};

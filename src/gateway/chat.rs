@@ -1,10 +1,11 @@
 //! A chat completion: one key, one call, and its answer.
 
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
+use super::refusal::Refusal;
 use super::reply::{AnswerStream, Body, Call, Reply};
 use super::{Failure, Gateway};
 use crate::config::Config;
-use crate::gemini::{ApiError, MAX_ERROR_BYTES, classify};
+use crate::gemini::{ApiError, MAX_ERROR_BYTES};
 use crate::openai::ChatRequest;
 use crate::pool::{self, ApiKey, Outcome, PoolKey};
 use crate::store::{self, Database};
@@ -165,16 +166,11 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         reply.headers.insert(header::CONTENT_TYPE, content_type);
     }
     if is_events {
-        // Before the first event nothing has been promised to the client, and an error can still be an error.
-        let first = match body.next().await {
-            Ok(Some(first)) => first,
-            Ok(None) => return Err(broken(&call, status, "the upstream's stream was empty").await),
-            Err(error) => return Err(broken(&call, status, &error.to_string()).await),
-        };
+        let stream = AnswerStream::events(call, status, body).await?;
         reply
             .headers
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        reply.body = Body::Stream(Box::new(AnswerStream::events(call, status, first, body)));
+        reply.body = Body::Stream(Box::new(stream));
         return Ok(reply);
     }
 
@@ -188,25 +184,17 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 reply.body = Body::Whole(bytes);
                 return Ok(reply);
             }
-            Err(error) => return Err(broken(&call, status, &error.to_string()).await),
+            Err(error) => {
+                let reason = call.redact(&error.to_string());
+                call.end(Outcome::UpstreamTrouble, Some(status), Some(&reason))
+                    .await;
+                return Err(Failure::AnswerBroken { reason });
+            }
         }
         if bytes.len() > MAX_HELD_ANSWER {
             reply.body = Body::Stream(Box::new(AnswerStream::opaque(call, status, bytes, body)));
             return Ok(reply);
         }
-    }
-}
-
-/// An answer that began with status 200 and broke off before anything of it was handed on.
-async fn broken<D: Database, S: System>(call: &Call<D, S>, status: u16, reason: &str) -> Failure {
-    let message = call.redact(reason);
-    call.end(Outcome::UpstreamTrouble, Some(status), Some(&message))
-        .await;
-    Failure::Upstream {
-        outcome: Outcome::UpstreamTrouble,
-        status: 502,
-        code: None,
-        message,
     }
 }
 
@@ -226,54 +214,8 @@ async fn refused<D: Database, B: ByteStream, S: System>(
             break;
         }
     }
-    let error = ApiError::parse(&bytes);
-    let outcome = classify(status, &error);
-    let message = match &error.message {
-        Some(message) => call.redact(message),
-        None => format!("the upstream answered {status} without saying why"),
-    };
-    let logged = match outcome {
-        Outcome::ClientFault => without_request_content(&message),
-        _ => message.as_str(),
-    };
-    call.end(outcome, Some(status), Some(logged)).await;
-    Failure::Upstream {
-        outcome,
-        status,
-        code: error.status.map(|code| code.to_ascii_lowercase()),
-        message,
-    }
-}
-
-/// What may be kept of a message about a faulty request: Google quotes the offending value after the field's type
-/// (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`), and that may be a piece of a prompt.
-fn without_request_content(message: &str) -> &str {
-    let line = message.lines().next().unwrap_or_default();
-    match line.find("Invalid value at").and_then(|_| line.find("), ")) {
-        Some(end) => line.get(..=end).unwrap_or(line),
-        None => line,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_request_content;
-
-    #[test]
-    fn quoted_values_are_not_kept() {
-        for (message, kept) in [
-            (
-                "Invalid value at 'messages[0].content' (TYPE_STRING), \"my secret prompt\"",
-                "Invalid value at 'messages[0].content' (TYPE_STRING)",
-            ),
-            (
-                "Request contains an invalid argument.",
-                "Request contains an invalid argument.",
-            ),
-            ("first line\nmy prompt", "first line"),
-            ("", ""),
-        ] {
-            assert_eq!(without_request_content(message), kept);
-        }
-    }
+    let refusal = Refusal::new(status, ApiError::parse(&bytes), call);
+    call.end(refusal.outcome, Some(status), Some(&refusal.message))
+        .await;
+    refusal.failure
 }

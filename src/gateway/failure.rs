@@ -60,6 +60,11 @@ pub enum Failure {
         /// Google's words, redacted.
         message: String,
     },
+    /// The upstream's answer broke off.
+    AnswerBroken {
+        /// How, redacted.
+        reason: String,
+    },
     /// The database refused.
     Database,
     /// The database can be read but not written.
@@ -194,6 +199,14 @@ impl Failure {
                 code,
                 message,
             } => upstream(*outcome, *status, code.as_deref(), message),
+            Self::AnswerBroken { reason } => (
+                StatusCode::BAD_GATEWAY,
+                body(
+                    &format!("The answer is incomplete: {reason}."),
+                    "server_error",
+                    "upstream_answer_broken",
+                ),
+            ),
             Self::Database => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(

@@ -1,7 +1,10 @@
 //! Answers: what the client gets, whole or bit by bit.
 
-use super::ports::{ByteStream, System, TransportError};
-use crate::openai::{DoneScanner, ErrorBody, error_event};
+use super::Failure;
+use super::ports::{ByteStream, System};
+use super::refusal::Refusal;
+use crate::gemini::{ApiError, MAX_ERROR_BYTES};
+use crate::openai::{EventScanner, Found, error_text};
 use crate::pool::{KeyId, Outcome, UnixMillis};
 use crate::redact::{redact, truncate};
 use crate::store::{Attempt, Database, Recorder};
@@ -112,7 +115,7 @@ pub struct AnswerStream<D, B, S> {
     call: Call<D, S>,
     status: u16,
     upstream: B,
-    /// Bytes that were read before the answer began.
+    /// What was ready for the client before the answer began.
     first: Option<Vec<u8>>,
     framing: Framing,
     recorded: bool,
@@ -121,9 +124,11 @@ pub struct AnswerStream<D, B, S> {
 
 enum Framing {
     /// Events, closed by `data: [DONE]`.
-    Events(DoneScanner),
+    Events(EventScanner),
+    /// Events that have come to an error: what has arrived of it.
+    Error(EventScanner, Vec<u8>),
     /// Anything else. The latest chunk is held back, since it may be the last.
-    Opaque(Option<Vec<u8>>),
+    Opaque(Vec<u8>),
 }
 
 /// What comes next in a stream.
@@ -137,27 +142,46 @@ pub enum Next {
     Broken,
 }
 
+/// What the upstream came to, before a client is told.
+enum Step {
+    Bytes(Vec<u8>),
+    End,
+    /// It broke off, or sent an error.
+    Failed(Failure),
+}
+
 impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
-    pub(super) fn events(call: Call<D, S>, status: u16, first: Vec<u8>, upstream: B) -> Self {
-        Self::new(
-            call,
-            status,
-            first,
-            upstream,
-            Framing::Events(DoneScanner::default()),
-        )
+    /// A stream of events, of which the first is here.
+    ///
+    /// # Errors
+    /// The first event did not come, or is an error. Nothing has been promised to the client yet, so that it can be told
+    /// as any other error.
+    pub(super) async fn events(
+        call: Call<D, S>,
+        status: u16,
+        upstream: B,
+    ) -> Result<Self, Failure> {
+        let framing = Framing::Events(EventScanner::default());
+        let mut stream = Self::new(call, status, framing, upstream);
+        match stream.step().await {
+            Step::Bytes(first) => stream.first = Some(first),
+            Step::End => {}
+            Step::Failed(failure) => return Err(failure),
+        }
+        Ok(stream)
     }
 
+    /// Any other body, of which `first` has been read.
     pub(super) fn opaque(call: Call<D, S>, status: u16, first: Vec<u8>, upstream: B) -> Self {
-        Self::new(call, status, first, upstream, Framing::Opaque(None))
+        Self::new(call, status, Framing::Opaque(first), upstream)
     }
 
-    fn new(call: Call<D, S>, status: u16, first: Vec<u8>, upstream: B, framing: Framing) -> Self {
+    fn new(call: Call<D, S>, status: u16, framing: Framing, upstream: B) -> Self {
         Self {
             call,
             status,
             upstream,
-            first: Some(first),
+            first: None,
             framing,
             recorded: false,
             ended: false,
@@ -166,68 +190,97 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
 
     /// The next bytes for the client.
     pub async fn next(&mut self) -> Next {
+        if let Some(first) = self.first.take() {
+            return Next::Bytes(first);
+        }
+        match self.step().await {
+            Step::Bytes(bytes) => Next::Bytes(bytes),
+            Step::End => Next::End,
+            Step::Failed(failure) => match &mut self.framing {
+                Framing::Events(scanner) | Framing::Error(scanner, _) => {
+                    Next::Bytes(scanner.close_with(&failure.describe().1))
+                }
+                Framing::Opaque(_) => Next::Broken,
+            },
+        }
+    }
+
+    async fn step(&mut self) -> Step {
         loop {
             if self.ended {
-                return Next::End;
+                return Step::End;
             }
-            let chunk = match self.first.take() {
-                Some(first) => Ok(Some(first)),
-                None => self.upstream.next().await,
-            };
+            if let Framing::Error(_, text) = &self.framing
+                && (error_text(text).1 || text.len() >= MAX_ERROR_BYTES)
+            {
+                return Step::Failed(self.upstream_error().await);
+            }
+            let chunk = self.upstream.next().await;
             let bytes = match (chunk, &mut self.framing) {
                 (Ok(Some(chunk)), Framing::Events(scanner)) => {
                     let scan = scanner.push(chunk);
-                    if scan.done {
-                        self.record(Outcome::Success, None).await;
+                    match scan.found {
+                        Found::Nothing => {}
+                        Found::Done => self.record(Outcome::Success, None).await,
+                        Found::Error(begun) => {
+                            self.framing = Framing::Error(std::mem::take(scanner), begun);
+                        }
                     }
                     scan.ready
                 }
-                (Ok(Some(chunk)), Framing::Opaque(held)) => held.replace(chunk).unwrap_or_default(),
+                (Ok(Some(chunk)), Framing::Error(_, text)) => {
+                    text.extend_from_slice(&chunk);
+                    continue;
+                }
+                (Ok(Some(chunk)), Framing::Opaque(held)) => std::mem::replace(held, chunk),
                 (Ok(None), Framing::Opaque(held)) => {
-                    let last = held.take().unwrap_or_default();
+                    let last = std::mem::take(held);
                     self.record(Outcome::Success, None).await;
                     self.ended = true;
                     last
                 }
-                (Err(error), Framing::Opaque(_)) => {
-                    self.record(Outcome::UpstreamTrouble, Some(&error.to_string()))
-                        .await;
-                    self.ended = true;
-                    return Next::Broken;
+                (Ok(None) | Err(_), Framing::Error(..)) => {
+                    return Step::Failed(self.upstream_error().await);
                 }
-                (Ok(None), Framing::Events(_)) => self.close_events(None).await,
-                (Err(error), Framing::Events(_)) => self.close_events(Some(error)).await,
+                // After the closing event nothing is missing.
+                (Ok(None) | Err(_), Framing::Events(_)) if self.recorded => {
+                    self.ended = true;
+                    continue;
+                }
+                (Ok(None), Framing::Events(_)) => {
+                    let reason = "the upstream ended the stream before its closing event";
+                    return Step::Failed(self.broken_off(reason).await);
+                }
+                (Err(error), Framing::Events(_) | Framing::Opaque(_)) => {
+                    return Step::Failed(self.broken_off(&error.to_string()).await);
+                }
             };
             if !bytes.is_empty() {
-                return Next::Bytes(bytes);
+                return Step::Bytes(bytes);
             }
         }
     }
 
-    /// The upstream has nothing more. Without the closing line before, the client is told in an event: a stream that
-    /// merely stops looks complete to the official clients.
-    async fn close_events(&mut self, error: Option<TransportError>) -> Vec<u8> {
+    /// The upstream has nothing more, though something is missing.
+    async fn broken_off(&mut self, reason: &str) -> Failure {
         self.ended = true;
-        if self.recorded {
-            return Vec::new();
+        self.record(Outcome::UpstreamTrouble, Some(reason)).await;
+        Failure::AnswerBroken {
+            reason: self.call.redact(reason),
         }
-        let reason = match error {
-            Some(error) => error.to_string(),
-            None => "the upstream ended the stream before its closing event".to_owned(),
+    }
+
+    /// The upstream has sent an error in place of what was to come.
+    async fn upstream_error(&mut self) -> Failure {
+        self.ended = true;
+        let Framing::Error(_, text) = &self.framing else {
+            return self.broken_off("the upstream sent an error").await;
         };
-        self.record(Outcome::UpstreamTrouble, Some(&reason)).await;
-        let Framing::Events(scanner) = &mut self.framing else {
-            return Vec::new();
-        };
-        let (mut bytes, clean) = scanner.finish();
-        let error = ErrorBody {
-            message: format!("The answer is incomplete: {reason}."),
-            kind: "server_error",
-            param: None,
-            code: "upstream_stream_broken".to_owned(),
-        };
-        bytes.extend(error_event(&error, !clean));
-        bytes
+        let error = ApiError::parse(error_text(text).0);
+        // The response's own status said that all was well.
+        let refusal = Refusal::new(error.code.unwrap_or(500), error, &self.call);
+        self.record(refusal.outcome, Some(&refusal.message)).await;
+        refusal.failure
     }
 
     /// The client left. Dropping the stream afterwards closes the connection to the upstream.

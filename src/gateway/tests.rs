@@ -454,9 +454,78 @@ fn trouble_before_the_first_event_is_a_plain_error() {
         let answer = pool.chat(CHAT);
         assert_eq!(
             (answer.status, answer.error("code").as_str()),
-            (502, "upstream_error")
+            (502, "upstream_answer_broken")
         );
         assert_eq!(pool.logged().len(), 1);
+    }
+}
+
+#[test]
+fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
+    let quota = r#"{"error":{"code":429,"message":"You exceeded your quota with AIzaFAKE-first-key-of-the-pool-00000001.","status":"RESOURCE_EXHAUSTED"}}"#;
+    let pretty = quota.replace("{\"code\"", "{\n  \"code\"");
+    for (event, begun) in [
+        (format!("data: {quota}\n\n"), true),
+        (format!("data: [{quota}]\n\n"), true),
+        (format!("[{pretty}\n]\n"), true),
+        (pretty.clone(), true),
+        (format!("data: {quota}\n\n"), false),
+        (format!("[{pretty}\n]\n"), false),
+    ] {
+        let pool = Pool::new();
+        let mut stream = String::new();
+        if begun {
+            stream.push_str("data: {\"a\":1}\n\n");
+        }
+        stream.push_str(&event);
+        let chunks: Vec<&str> = [
+            stream.split_at(stream.len() / 2).0,
+            stream.split_at(stream.len() / 2).1,
+        ]
+        .to_vec();
+        pool.script(200, "text/event-stream", &chunks);
+        let answer = pool.chat(CHAT);
+        let error = if begun {
+            assert_eq!(answer.status, 200, "{event}");
+            let (before, last) = answer.body.split_once("\n\n").unwrap();
+            assert_eq!(before, "data: {\"a\":1}");
+            last.strip_prefix("data: ").unwrap().trim_end().to_owned()
+        } else {
+            assert_eq!(answer.status, 429, "{event}: nothing was promised yet");
+            answer.body.clone()
+        };
+        let error: serde_json::Value = serde_json::from_str(&error).unwrap();
+        assert_eq!(error["error"]["code"], "rate_limit_exceeded", "{event}");
+        assert_eq!(error["error"]["type"], "rate_limit_error", "{event}");
+        assert!(!answer.body.contains(KEY), "{event}");
+        assert_eq!(pool.key_state(), "1|1|1|0", "{event}: the key's quota");
+        assert!(
+            pool.logged()[0].starts_with("0|200|You exceeded"),
+            "{:?}",
+            pool.logged()
+        );
+    }
+}
+
+#[test]
+fn an_error_in_a_stream_that_nobody_can_read_is_an_error_all_the_same() {
+    for event in [
+        "data: {\"error\": 7}\n\n",
+        "{\"cut",
+        "[",
+        "data: {\"error\"",
+    ] {
+        let pool = Pool::new();
+        pool.script(200, "text/event-stream", &["data: {\"a\":1}\n\n", event]);
+        let answer = pool.chat(CHAT);
+        let last = answer.body.trim_end().rsplit("\n\n").next().unwrap();
+        assert!(
+            last.starts_with("data: {\"error\":{"),
+            "{event}: {}",
+            answer.body
+        );
+        assert!(pool.logged()[0].starts_with("0|200|"), "{event}");
+        assert_eq!(pool.key_state(), "1|0|1|0", "{event}");
     }
 }
 

@@ -80,6 +80,7 @@ mod tests {
     fn error(status: &str, message: &str, reason: &str) -> ApiError {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         ApiError {
+            code: None,
             status: some(status),
             message: some(message),
             reason: some(reason),

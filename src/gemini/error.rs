@@ -12,6 +12,8 @@ pub const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// The parts of an error body that decide what it means.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiError {
+    /// The HTTP status that goes with it, which matters where it came without one: in the middle of a stream.
+    pub code: Option<u16>,
     /// Google's canonical code, such as `RESOURCE_EXHAUSTED`.
     pub status: Option<String>,
     /// The text for people. It may echo a key, and a request's content where a field was invalid.
@@ -34,6 +36,8 @@ struct Envelope {
 
 #[derive(Deserialize)]
 struct Error {
+    #[serde(default)]
+    code: serde_json::Value,
     #[serde(default, deserialize_with = "text_or_nothing")]
     status: Option<String>,
     #[serde(default, deserialize_with = "text_or_nothing")]
@@ -72,6 +76,10 @@ impl ApiError {
             .flatten()
             .find_map(|detail| detail.get("reason")?.as_str().map(str::to_owned));
         Self {
+            code: error
+                .code
+                .as_u64()
+                .and_then(|code| u16::try_from(code).ok()),
             status: error.status,
             message: error.message,
             reason,
@@ -88,6 +96,7 @@ mod tests {
 
     fn expected() -> ApiError {
         ApiError {
+            code: Some(400),
             status: Some("INVALID_ARGUMENT".into()),
             message: Some("API key not valid. Please pass a valid API key.".into()),
             reason: Some("API_KEY_INVALID".into()),

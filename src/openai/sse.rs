@@ -1,137 +1,196 @@
-//! The end of a streamed answer, found without parsing its events.
+//! A streamed answer, watched without parsing its events.
 //!
-//! A stream's call must be in the log before its last event leaves, so the pool has to know which event is the last:
-//! OpenAI's streams close with the line `data: [DONE]`. [`DoneScanner`] looks at the first few bytes of each line and
-//! lets everything else pass untouched; only what may still become that line is held back, 11 bytes at most.
+//! Two lines matter. `data: [DONE]` closes the stream, and the call must be in the log before it leaves. And an error in
+//! the middle must reach the client in a form that it understands, and never with a key in it: Google sends one as
+//! `data: {"error":…}`, as `data: [{"error":…}]`, or as plain pretty-printed JSON between the events, which clients
+//! ignore. [`EventScanner`] looks at the first bytes of each line and lets all others pass untouched; only what may still
+//! become such a line is held back, about 20 bytes at most.
 
 use super::ErrorBody;
-
-const MARK: &[u8] = b"data:[DONE]";
 
 /// What a chunk of the stream came to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scan {
     /// Bytes that may be handed on now, the closing line included once it is there.
     pub ready: Vec<u8>,
-    /// Whether the closing line has been seen, in this chunk or before.
-    pub done: bool,
+    /// What follows them.
+    pub found: Found,
 }
 
-/// Finds the line `data: [DONE]` in a stream of chunks that are cut anywhere.
-#[derive(Debug)]
-pub struct DoneScanner {
+/// What the stream has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing yet.
+    Nothing,
+    /// The closing line, in this chunk or before.
+    Done,
+    /// An error's beginning, from the start of its line on. What follows in the stream belongs to it.
+    Error(Vec<u8>),
+}
+
+/// Finds the end of a stream and errors in it, in chunks that are cut anywhere.
+#[derive(Debug, Default)]
+pub struct EventScanner {
     held: Vec<u8>,
-    at_line_start: bool,
+    /// The latest line has no line feed yet.
+    line_open: bool,
+    /// The latest event has no blank line yet.
+    event_open: bool,
     done: bool,
 }
 
-impl Default for DoneScanner {
-    fn default() -> Self {
-        Self {
-            held: Vec::new(),
-            at_line_start: true,
-            done: false,
-        }
-    }
-}
-
-enum LineStart {
-    Done,
-    Other,
-    TooShortToTell,
-}
-
-impl DoneScanner {
-    /// Takes the next chunk.
+impl EventScanner {
+    /// Takes the next chunk. Not to be called again after an error was found.
     pub fn push(&mut self, chunk: Vec<u8>) -> Scan {
         if self.done {
             return Scan {
                 ready: chunk,
-                done: true,
+                found: Found::Done,
             };
         }
-        let mut bytes = if self.held.is_empty() {
-            chunk
+        let mut bytes = std::mem::take(&mut self.held);
+        if bytes.is_empty() {
+            bytes = chunk;
         } else {
-            let mut bytes = std::mem::take(&mut self.held);
             bytes.extend_from_slice(&chunk);
-            bytes
-        };
-        let mut line = if self.at_line_start {
-            Some(0)
-        } else {
-            next_line(&bytes, 0)
-        };
-        while let Some(start) = line {
-            match line_start(bytes.get(start..).unwrap_or_default()) {
+        }
+        let mut at = 0;
+        if self.line_open {
+            match line_end(&bytes) {
+                Some(end) => {
+                    self.line_open = false;
+                    at = end;
+                }
+                None => at = bytes.len(),
+            }
+        }
+        while let Some(line) = bytes.get(at..).filter(|line| !line.is_empty()) {
+            match line_start(line) {
+                LineStart::TooShortToTell => {
+                    self.held = bytes.split_off(at);
+                    break;
+                }
                 LineStart::Done => {
                     self.done = true;
                     return Scan {
                         ready: bytes,
-                        done: true,
+                        found: Found::Done,
                     };
                 }
-                LineStart::Other => line = next_line(&bytes, start),
-                LineStart::TooShortToTell => {
-                    self.held = bytes.split_off(start);
-                    self.at_line_start = true;
+                LineStart::Error => {
+                    let error = bytes.split_off(at);
                     return Scan {
                         ready: bytes,
-                        done: false,
+                        found: Found::Error(error),
                     };
                 }
+                LineStart::Other => match line_end(line) {
+                    Some(end) => {
+                        self.event_open = !matches!(line, [b'\n', ..] | [b'\r', b'\n', ..]);
+                        at += end;
+                    }
+                    None => {
+                        self.line_open = true;
+                        self.event_open = true;
+                        at = bytes.len();
+                    }
+                },
             }
         }
-        self.at_line_start = false;
         Scan {
             ready: bytes,
-            done: false,
+            found: Found::Nothing,
         }
     }
 
-    /// What is still held back when the stream ends, and whether an event may follow it: `false` means that the stream
-    /// broke off in the middle of a line.
-    pub fn finish(&mut self) -> (Vec<u8>, bool) {
-        let held = std::mem::take(&mut self.held);
-        let clean = held.is_empty() && self.at_line_start;
-        (held, clean)
+    /// An error as the last event, and before it what is held back. Both official clients raise on a `data:` object with
+    /// `error`, while a stream that just stops looks to them like a complete answer.
+    pub fn close_with(&mut self, error: &ErrorBody) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.held);
+        let separator: &[u8] = if self.line_open || !bytes.is_empty() {
+            b"\n\n"
+        } else if self.event_open {
+            b"\n"
+        } else {
+            b""
+        };
+        bytes.extend_from_slice(separator);
+        bytes.extend_from_slice(format!("data: {}\n\n", error.to_json()).as_bytes());
+        bytes
     }
 }
 
-/// Where the line after the one at `from` begins, if its line feed is there. The position may be the end of `bytes`.
-fn next_line(bytes: &[u8], from: usize) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    rest.iter()
+/// The JSON text of an error that [`EventScanner`] found, without the `data:` before it; and whether all of it is there.
+pub fn error_text(found: &[u8]) -> (&[u8], bool) {
+    match found.strip_prefix(b"data:") {
+        Some(data) => match line_end(data) {
+            Some(end) => (data.get(..end).unwrap_or(data), true),
+            None => (data, false),
+        },
+        // Pretty-printed, over many lines: whole when the stream is.
+        None => (found, false),
+    }
+}
+
+/// Where the next line begins, if this one's line feed is there.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    bytes
+        .iter()
         .position(|byte| *byte == b'\n')
-        .map(|at| from + at + 1)
+        .map(|at| at + 1)
 }
 
-/// Compares a line's beginning with the mark; blanks after `data:` are skipped.
+#[derive(Debug, PartialEq, Eq)]
+enum LineStart {
+    Done,
+    Error,
+    Other,
+    TooShortToTell,
+}
+
 fn line_start(line: &[u8]) -> LineStart {
-    let mut expected = MARK.iter();
-    let mut after_colon = false;
-    for byte in line {
-        if after_colon && *byte == b' ' {
-            continue;
-        }
-        match expected.next() {
-            None => return LineStart::Done,
-            Some(mark) if mark == byte => after_colon = *byte == b':',
-            Some(_) => return LineStart::Other,
-        }
-    }
-    if expected.next().is_none() {
-        LineStart::Done
-    } else {
-        LineStart::TooShortToTell
+    match line {
+        // No field of an event begins like this.
+        [b'{' | b'[', ..] => LineStart::Error,
+        _ => match expect(line, b"data:") {
+            Ok(data) => data_start(data),
+            Err(mismatch) => mismatch,
+        },
     }
 }
 
-/// An error as an event of a stream that has begun. Both official clients raise on a `data:` object with `error`, while
-/// a stream that just stops looks to them like a complete answer.
-pub fn error_event(error: &ErrorBody, line_is_open: bool) -> Vec<u8> {
-    let close = if line_is_open { "\n\n" } else { "" };
-    format!("{close}data: {}\n\n", error.to_json()).into_bytes()
+fn data_start(data: &[u8]) -> LineStart {
+    let data = skip_blanks(data);
+    let object = match data {
+        [b'[', rest @ ..] => match expect(data, b"[DONE]") {
+            Ok(_) => return LineStart::Done,
+            Err(LineStart::TooShortToTell) => return LineStart::TooShortToTell,
+            Err(_) => skip_blanks(rest),
+        },
+        _ => data,
+    };
+    let inside = match expect(object, b"{") {
+        Ok(inside) => skip_blanks(inside),
+        Err(mismatch) => return mismatch,
+    };
+    match expect(inside, b"\"error\"") {
+        Ok(_) => LineStart::Error,
+        Err(mismatch) => mismatch,
+    }
+}
+
+/// What follows `text` in `bytes`.
+fn expect<'a>(bytes: &'a [u8], text: &[u8]) -> Result<&'a [u8], LineStart> {
+    match bytes.strip_prefix(text) {
+        Some(rest) => Ok(rest),
+        None if text.starts_with(bytes) => Err(LineStart::TooShortToTell),
+        None => Err(LineStart::Other),
+    }
+}
+
+fn skip_blanks(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|byte| **byte == b' ').count();
+    bytes.get(blanks..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -139,16 +198,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn scan(chunks: &[&str]) -> (Vec<String>, bool) {
-        let mut scanner = DoneScanner::default();
-        let mut done = false;
+    /// What was handed on of each chunk, and what was found at last.
+    fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
+        let mut scanner = EventScanner::default();
+        let mut found = Found::Nothing;
         let mut ready = Vec::new();
         for chunk in chunks {
             let scan = scanner.push(chunk.as_bytes().to_vec());
-            done = scan.done;
             ready.push(String::from_utf8(scan.ready).unwrap());
+            found = scan.found;
+            if matches!(found, Found::Error(_)) {
+                break;
+            }
         }
-        (ready, done)
+        (ready, found)
+    }
+
+    fn error() -> ErrorBody {
+        ErrorBody {
+            message: "m".into(),
+            kind: "server_error",
+            param: None,
+            code: "c".into(),
+        }
     }
 
     #[test]
@@ -160,26 +232,53 @@ mod tests {
             "data: [DONE]",
             ": comment\n\ndata:   [DONE]\n\n",
         ] {
-            assert!(scan(&[stream]).1, "{stream:?}");
+            assert_eq!(scan(&[stream]).1, Found::Done, "{stream:?}");
         }
     }
 
     #[test]
-    fn the_mark_inside_an_event_is_not_the_end() {
+    fn an_error_is_found_in_every_form() {
+        for error in [
+            r#"data: {"error":{"code":503}}"#,
+            r#"data:{ "error" : {}}"#,
+            r#"data: [{"error":{"code":503}}]"#,
+            "[{\n  \"error\": {}\n}\n]\n",
+            "{\n  \"error\": {}\n}\n",
+        ] {
+            let (ready, found) = scan(&["data: {\"a\":1}\n\n", error]);
+            assert_eq!(ready, ["data: {\"a\":1}\n\n", ""], "{error}");
+            assert_eq!(found, Found::Error(error.as_bytes().to_vec()), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_only_resembles_them_passes() {
         for stream in [
             "data: {\"content\":\"data: [DONE]\"}\n\n",
             "data: \"[DONE]\"\n\n",
             " data: [DONE]\n\n",
             "event: data: [DONE]\n\n",
             "data: [DON]\n\n",
+            "data: {\"errors\":1}\n\n",
+            "data: {\"a\":{\"error\":1}}\n\n",
+            "data: []\n\n",
+            "data: {}\n\n",
+            "id: {\n\n",
+            "data\n\n",
+            "\n\n\n",
         ] {
-            assert!(!scan(&[stream]).1, "{stream:?}");
+            let (ready, found) = scan(&[stream]);
+            assert_eq!(
+                (ready.concat().as_str(), found),
+                (stream, Found::Nothing),
+                "{stream:?}"
+            );
         }
     }
 
     #[test]
     fn events_are_not_held_back() {
-        let (ready, done) = scan(&[
+        let (ready, found) = scan(&[
             "data: {\"a\":1}\n\n",
             "data: {\"b\":2}\n\n",
             "dat",
@@ -196,74 +295,80 @@ mod tests {
                 "data: [DONE]\n\n"
             ]
         );
-        assert!(done);
+        assert_eq!(found, Found::Done);
     }
 
     #[test]
-    fn the_end_of_the_stream_releases_what_was_held() {
-        let mut scanner = DoneScanner::default();
-        assert_eq!(
-            scanner.push(b"data: {}\n\nda".to_vec()).ready,
-            b"data: {}\n\n"
-        );
-        assert_eq!(scanner.finish(), (b"da".to_vec(), false));
-
-        let mut scanner = DoneScanner::default();
-        scanner.push(b"data: {}\n\n".to_vec());
-        assert_eq!(scanner.finish(), (Vec::new(), true));
-
-        let mut scanner = DoneScanner::default();
-        scanner.push(b"data: {\"cut".to_vec());
-        assert_eq!(scanner.finish(), (Vec::new(), false));
+    fn an_error_closes_what_is_open_and_is_an_event_of_its_own() {
+        let event = format!("data: {}\n\n", error().to_json());
+        for (stream, between) in [
+            ("", ""),
+            ("data: {}\n\n", ""),
+            ("data: {}\r\n\r\n", ""),
+            ("data: {}\n", "\n"),
+            ("data: {\"cut", "\n\n"),
+            ("data: {}\n\nda", "\n\n"),
+        ] {
+            let mut scanner = EventScanner::default();
+            let mut sent = scanner.push(stream.as_bytes().to_vec()).ready;
+            sent.extend(scanner.close_with(&error()));
+            assert_eq!(
+                String::from_utf8(sent).unwrap(),
+                format!("{stream}{between}{event}"),
+                "{stream:?}"
+            );
+        }
     }
 
     #[test]
-    fn an_error_event_closes_an_open_line_first() {
-        let error = ErrorBody {
-            message: "m".into(),
-            kind: "server_error",
-            param: None,
-            code: "c".into(),
-        };
-        let json = error.to_json();
-        assert_eq!(
-            error_event(&error, false),
-            format!("data: {json}\n\n").into_bytes()
-        );
-        assert_eq!(
-            error_event(&error, true),
-            format!("\n\ndata: {json}\n\n").into_bytes()
-        );
+    fn the_text_of_an_error_is_whole_at_its_lines_end_or_at_the_streams() {
+        for (found, text, whole) in [
+            ("data: {\"error\":1}\n\nmore", " {\"error\":1}\n", true),
+            ("data: {\"err", " {\"err", false),
+            ("[{\n \"error\": 1}]\n", "[{\n \"error\": 1}]\n", false),
+        ] {
+            assert_eq!(
+                error_text(found.as_bytes()),
+                (text.as_bytes(), whole),
+                "{found:?}"
+            );
+        }
     }
 
     proptest! {
         #[test]
         fn chunk_borders_change_neither_bytes_nor_verdict(
-            events in prop::collection::vec("(data: )?[a-z\\[\\]DONE:é]{0,12}\r?\n", 0..6),
-            done in any::<bool>(),
+            lines in prop::collection::vec("(data: ?)?[a-z\\[\\]{}\"DONE:é]{0,12}\r?\n", 0..6),
+            closing in prop::sample::select(vec!["", "data: [DONE]\n\n", "data: [{\"error\":1}]\n\n", "{\n}"]),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {
-            let mut stream = events.concat().into_bytes();
-            if done {
-                stream.extend_from_slice(b"data: [DONE]\n\n");
-            }
-            let whole = DoneScanner::default().push(stream.clone()).done;
+            let stream = (lines.concat() + closing).into_bytes();
+            let whole = EventScanner::default().push(stream.clone());
             let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
             borders.extend([0, stream.len()]);
             borders.sort_unstable();
-            let mut scanner = DoneScanner::default();
+            let mut scanner = EventScanner::default();
             let mut passed = Vec::new();
-            let mut seen = false;
+            let mut error = None;
             for pair in borders.windows(2) {
-                let scan = scanner.push(stream[pair[0]..pair[1]].to_vec());
-                prop_assert!(!seen || scan.done, "the end is not forgotten");
-                seen = scan.done;
-                passed.extend(scan.ready);
+                let chunk = &stream[pair[0]..pair[1]];
+                match &mut error {
+                    None => {
+                        let scan = scanner.push(chunk.to_vec());
+                        passed.extend(scan.ready);
+                        if let Found::Error(begun) = scan.found {
+                            error = Some(begun);
+                        }
+                    }
+                    Some(begun) => begun.extend_from_slice(chunk),
+                }
             }
-            passed.extend(scanner.finish().0);
-            prop_assert_eq!(passed, stream);
-            prop_assert_eq!(seen, whole);
-            prop_assert!(!done || seen);
+            prop_assert_eq!(&passed, &whole.ready);
+            match whole.found {
+                Found::Error(all) => prop_assert_eq!(error, Some(all)),
+                Found::Done => prop_assert!(scanner.done && error.is_none()),
+                Found::Nothing => prop_assert!(!scanner.done && error.is_none()),
+            }
         }
     }
 }
