@@ -9,7 +9,9 @@
 use crate::gateway::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
 use crate::gateway::{AnswerStream, Body, Next, Reply};
 use crate::store::Database;
+use futures::future::{Either, select};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
     ErrorCode, Fields, Method, Request, RequestOptions, Response, Scheme, Trailers,
@@ -19,7 +21,7 @@ use spin_sdk::wasip3::wit_bindgen::{
 };
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 /// How long a connection to the upstream may take, in nanoseconds: 10 s.
@@ -27,6 +29,9 @@ const CONNECT_TIMEOUT_NS: u64 = 10_000_000_000;
 /// How long the upstream may be silent before and within an answer, in nanoseconds: 5 minutes, since a model may think
 /// for minutes before the first word of a plain answer.
 const SILENCE_TIMEOUT_NS: u64 = 300_000_000_000;
+/// How often a stream looks after its client while the upstream is silent, in nanoseconds: 500 ms. Nothing tells the
+/// component that a client left, but a write that fails.
+const PROBE_INTERVAL_NS: u64 = 500_000_000;
 /// Bytes read at a time.
 const READ_SIZE: usize = 64 * 1024;
 
@@ -248,18 +253,55 @@ async fn pump<D: Database, B: ByteStream, S: System>(
     mut writer: StreamWriter<u8>,
     end: FutureWriter<TrailersResult>,
 ) {
+    let mut probe = Probe::new();
     let result = loop {
-        match stream.next().await {
-            Next::Bytes(bytes) => {
+        let next = {
+            let arriving = pin!(stream.next());
+            probe.unless_gone(arriving, &mut writer).await
+        };
+        match next {
+            None => {
+                stream.client_gone().await;
+                return;
+            }
+            Some(Next::Bytes(bytes)) => {
                 if !writer.write_all(bytes).await.is_empty() {
                     stream.client_gone().await;
                     return;
                 }
             }
-            Next::End => break Ok(None),
-            Next::Broken => break Err(ErrorCode::ConnectionTerminated),
+            Some(Next::End) => break Ok(None),
+            Some(Next::Broken) => break Err(ErrorCode::ConnectionTerminated),
         }
     };
     drop(writer);
     let _ = end.write(result).await;
+}
+
+/// Looks after a client from time to time.
+struct Probe(Pin<Box<dyn Future<Output = ()>>>);
+
+impl Probe {
+    fn new() -> Self {
+        Self(Box::pin(monotonic_clock::wait_for(PROBE_INTERVAL_NS)))
+    }
+
+    /// What `arriving` gives; `None` when the client left before.
+    async fn unless_gone<T>(
+        &mut self,
+        mut arriving: Pin<&mut impl Future<Output = T>>,
+        writer: &mut StreamWriter<u8>,
+    ) -> Option<T> {
+        loop {
+            match select(arriving.as_mut(), &mut self.0).await {
+                Either::Left((arrived, _)) => return Some(arrived),
+                Either::Right(_) => {
+                    *self = Self::new();
+                    if let (StreamResult::Dropped, _) = writer.write(Vec::new()).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
 }
