@@ -1,0 +1,156 @@
+//! Many calls at once, and an end without warning.
+
+use crate::support::{Setup, key};
+use fake_gemini::{Answer, Reply};
+use futures::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Semaphore;
+
+const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
+const STREAM: &str =
+    r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_parallel_calls_are_logged_once_each() {
+    let app = Setup::keys(10).start().await;
+    let answers =
+        join_all((0..200).map(|number| app.chat(if number % 2 == 0 { CHAT } else { STREAM })))
+            .await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+
+    let calls = app.gemini.calls();
+    assert_eq!(calls.len(), 200);
+    assert_eq!(
+        app.rows("SELECT count(*), sum(success) FROM api_call_logs"),
+        ["200|200"]
+    );
+    for number in 1..=10 {
+        let seen = calls
+            .iter()
+            .filter(|call| call.key_ordinal == Some(number))
+            .count();
+        assert_eq!(
+            app.rows(&format!(
+                "SELECT total_calls, success_calls, consecutive_failures, (SELECT count(*) FROM api_call_logs WHERE api_key_id = api_keys.id)
+                 FROM api_keys WHERE api_key = '{}'",
+                key(number)
+            )),
+            [format!("{seen}|{seen}|0|{seen}")],
+            "key {number}"
+        );
+    }
+    assert!(
+        !app.output().contains("database is locked"),
+        "{}",
+        app.output()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_that_was_answered_is_in_the_log_after_kill_9() {
+    let mut app = Setup::keys(10)
+        .gemini(|gemini| {
+            gemini.default_reply(|call| {
+                Reply::answer(Answer::text(format!(
+                    "key {}",
+                    call.key_ordinal.unwrap_or_default()
+                )))
+            })
+        })
+        .start()
+        .await;
+
+    // Clients go on until the host is gone, and tell which key each answer came by.
+    let answered = Arc::new(Semaphore::new(0));
+    let going = Arc::new(AtomicBool::new(true));
+    let clients: Vec<_> = (0..40)
+        .map(|number| {
+            let (client, answered, going) = (
+                app.client.clone(),
+                Arc::clone(&answered),
+                Arc::clone(&going),
+            );
+            tokio::spawn(async move {
+                let mut keys = Vec::new();
+                while going.load(Ordering::SeqCst) {
+                    let body = if number % 2 == 0 { CHAT } else { STREAM };
+                    let request = client.post("/v1/chat/completions", body).authorized();
+                    match request.try_send().await {
+                        Ok(answer) if answer.body.contains("[DONE]") || number % 2 == 0 => {
+                            assert_eq!(answer.status, 200, "{}", answer.body);
+                            keys.push(key_of(&answer.body));
+                            answered.add_permits(1);
+                        }
+                        Ok(_) | Err(_) => break,
+                    }
+                }
+                keys
+            })
+        })
+        .collect();
+    let _in_the_middle = answered.acquire_many(300).await.unwrap();
+    app.kill().await;
+    going.store(false, Ordering::SeqCst);
+
+    let mut by_key: BTreeMap<usize, usize> = BTreeMap::new();
+    for client in clients {
+        for key in client.await.unwrap() {
+            *by_key.entry(key).or_default() += 1;
+        }
+    }
+    assert!(by_key.values().sum::<usize>() >= 300);
+    for (number, answered) in by_key {
+        let row = app.rows(&format!(
+            "SELECT count(*) FROM api_call_logs WHERE success = 1 AND api_key_id = (SELECT id FROM api_keys WHERE api_key = '{}')",
+            key(number)
+        ));
+        let logged: usize = row[0].parse().unwrap();
+        assert!(
+            logged >= answered,
+            "key {number}: {answered} answered, {logged} logged"
+        );
+        // The counters follow the log, so that a cut between them leaves a row too many rather than one too few.
+        let counted: usize = app.rows(&format!(
+            "SELECT success_calls FROM api_keys WHERE api_key = '{}'",
+            key(number)
+        ))[0]
+            .parse()
+            .unwrap();
+        assert!(
+            answered <= counted && counted <= logged,
+            "key {number}: {answered}, {counted}, {logged}"
+        );
+    }
+
+    app.restart(&[]).await;
+    assert_eq!(app.chat(CHAT).await.status, 200, "and the pool goes on");
+}
+
+/// The number in an answer's text `key 3`, whole or in the pieces of a stream.
+fn key_of(body: &str) -> usize {
+    let content = |json: &serde_json::Value| {
+        let choice = &json["choices"][0];
+        let text = choice["message"]["content"]
+            .as_str()
+            .or(choice["delta"]["content"].as_str());
+        text.unwrap_or_default().to_owned()
+    };
+    let text: String = if body.starts_with("data: ") {
+        let events = body
+            .split("\n\n")
+            .filter_map(|event| event.strip_prefix("data: "));
+        events
+            .filter_map(|event| serde_json::from_str(event).ok())
+            .map(|json| content(&json))
+            .collect()
+    } else {
+        content(&serde_json::from_str(body).unwrap())
+    };
+    let number = text
+        .trim()
+        .strip_prefix("key ")
+        .unwrap_or_else(|| panic!("{text:?} in {body}"));
+    number.parse().unwrap()
+}

@@ -1,0 +1,267 @@
+//! What becomes of the upstream's errors: for the caller, for the key, in the log.
+
+use crate::support::{Setup, key};
+use fake_gemini::{Condition, Framing, Reply, errors};
+use std::time::Duration;
+
+const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
+const MODEL: &str = "gemini-2.5-flash";
+const SOON: Duration = Duration::from_secs(41);
+
+/// One reply, on a fresh pool of one key: `(status, code)` for the caller; `status|consecutive_failures` of the key;
+/// the log row's status.
+async fn check(name: &str, reply: Reply, caller: (u16, &str), key_state: &str, logged: &str) {
+    let app = Setup::keys(1).start().await;
+    app.gemini.script(&key(1), reply);
+    let answer = app.chat(CHAT).await;
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        caller,
+        "{name}: {}",
+        answer.body
+    );
+    assert_eq!(
+        app.rows("SELECT status || '|' || consecutive_failures FROM api_keys"),
+        [key_state],
+        "{name}"
+    );
+    assert_eq!(
+        app.rows("SELECT success, response_status, error_message <> '' FROM api_call_logs"),
+        [format!("0|{logged}|1")],
+        "{name}"
+    );
+    assert_eq!(app.gemini.calls().len(), 1, "{name}");
+    assert_eq!(
+        app.rows("SELECT total_calls, success_calls FROM api_keys"),
+        ["1|0"],
+        "{name}"
+    );
+}
+
+#[tokio::test]
+async fn a_rejected_key_is_disabled_at_once_and_is_the_pools_trouble() {
+    for condition in Condition::ALL {
+        let (caller, key_state, logged) = match condition {
+            Condition::Valid => continue,
+            Condition::Invalid | Condition::Expired | Condition::NotFound => {
+                ((503, "upstream_key_rejected"), "0|1", "400")
+            }
+            Condition::Unauthenticated => ((503, "upstream_key_rejected"), "0|1", "401"),
+            Condition::Leaked
+            | Condition::Suspended
+            | Condition::ProjectDenied
+            | Condition::ServiceDisabled
+            | Condition::ServiceBlocked => ((503, "upstream_key_rejected"), "0|1", "403"),
+            Condition::PermissionDenied => ((403, "permission_denied"), "1|0", "403"),
+            Condition::LocationUnsupported => ((503, "upstream_refuses_location"), "1|0", "400"),
+        };
+        let name = condition.name();
+        let app = Setup::keys(1).start().await;
+        app.gemini.set_condition(&key(1), condition);
+        let answer = app.chat(CHAT).await;
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            caller,
+            "{name}"
+        );
+        assert_eq!(
+            app.rows("SELECT status || '|' || consecutive_failures FROM api_keys"),
+            [key_state],
+            "{name}"
+        );
+        assert_eq!(
+            app.rows("SELECT success || '|' || response_status FROM api_call_logs"),
+            [format!("0|{logged}")],
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_used_up_quota_counts_against_the_key() {
+    for (name, error) in [
+        ("per minute", errors::quota_per_minute(MODEL, 10, SOON)),
+        ("per day", errors::quota_per_day(MODEL, 250, SOON)),
+        (
+            "input tokens",
+            errors::input_tokens_per_minute(MODEL, 250_000, SOON),
+        ),
+        ("limit 0", errors::quota_zero(MODEL, SOON)),
+        ("bare", errors::resource_exhausted()),
+        ("paid", errors::paid_quota()),
+        ("billing", errors::prepayment_depleted()),
+        (
+            "service control",
+            errors::service_control("000000000001", 100),
+        ),
+        ("shared capacity", errors::shared_capacity()),
+    ] {
+        check(
+            name,
+            Reply::error(error),
+            (429, "rate_limit_exceeded"),
+            "1|1",
+            "429",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_callers_own_mistakes_leave_the_key_alone() {
+    for (name, error, caller) in [
+        (
+            "unknown field",
+            errors::unknown_fields(&["frequency_penalty", "seed"]),
+            (400, "invalid_argument"),
+        ),
+        (
+            "too long",
+            errors::input_too_long(1_048_576),
+            (400, "invalid_argument"),
+        ),
+        (
+            "signature",
+            errors::missing_thought_signature("write_file", 8),
+            (400, "invalid_argument"),
+        ),
+        (
+            "generic",
+            errors::invalid_argument(),
+            (400, "invalid_argument"),
+        ),
+        (
+            "no such model",
+            errors::no_such_model("gemini-9"),
+            (404, "not_found"),
+        ),
+        (
+            "retired for the project",
+            errors::model_retired_for_new_users(MODEL),
+            (404, "not_found"),
+        ),
+    ] {
+        let logged = caller.0.to_string();
+        check(name, Reply::error(error), caller, "1|0", &logged).await;
+    }
+    check(
+        "too large",
+        Reply::error(errors::payload_too_large()),
+        (400, "invalid_argument"),
+        "1|0",
+        "400",
+    )
+    .await;
+    check(
+        "413 without a body",
+        Reply::bare(413),
+        (413, "invalid_request"),
+        "1|0",
+        "413",
+    )
+    .await;
+    check(
+        "404 without a body",
+        Reply::bare(404),
+        (404, "invalid_request"),
+        "1|0",
+        "404",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn trouble_of_the_upstream_leaves_the_key_alone() {
+    for (name, reply, caller, logged) in [
+        (
+            "internal",
+            Reply::error(errors::internal()),
+            (500, "internal"),
+            "500",
+        ),
+        (
+            "overloaded",
+            Reply::error(errors::overloaded()),
+            (503, "unavailable"),
+            "503",
+        ),
+        (
+            "high demand",
+            Reply::error(errors::high_demand()),
+            (503, "unavailable"),
+            "503",
+        ),
+        (
+            "deadline",
+            Reply::error(errors::deadline_exceeded()),
+            (504, "deadline_exceeded"),
+            "504",
+        ),
+        (
+            "cancelled",
+            Reply::error(errors::cancelled()),
+            (502, "cancelled"),
+            "499",
+        ),
+        (
+            "bad gateway page",
+            Reply::html(502),
+            (502, "upstream_error"),
+            "502",
+        ),
+        (
+            "empty 500",
+            Reply::bare(500),
+            (500, "upstream_error"),
+            "500",
+        ),
+        (
+            "automated queries",
+            Reply::automated_queries(),
+            (503, "upstream_refuses_location"),
+            "403",
+        ),
+        ("reset", Reply::reset(), (502, "upstream_error"), "NULL"),
+        ("closed", Reply::close(), (502, "upstream_error"), "NULL"),
+        (
+            "cut short by length",
+            Reply::ok().cut_at(20, Framing::Length),
+            (502, "upstream_answer_broken"),
+            "200",
+        ),
+        (
+            "cut short in chunks",
+            Reply::ok().cut_at(20, Framing::Chunked),
+            (502, "upstream_answer_broken"),
+            "200",
+        ),
+    ] {
+        check(name, reply, caller, "1|0", logged).await;
+    }
+}
+
+#[tokio::test]
+async fn an_error_body_that_is_cut_short_still_has_its_status() {
+    let quota = errors::quota_per_minute(MODEL, 10, SOON);
+    let reply = Reply::error(quota).cut_at(30, Framing::Chunked);
+    check("429", reply, (429, "rate_limit_exceeded"), "1|1", "429").await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_nobody_listens_at_is_a_502() {
+    let app = Setup::keys(1).start().await;
+    app.gemini.stop().await;
+    let answer = app.chat(CHAT).await;
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (502, "upstream_error")
+    );
+    assert_eq!(
+        app.rows("SELECT status, consecutive_failures FROM api_keys"),
+        ["1|0"]
+    );
+    assert_eq!(
+        app.rows("SELECT success, response_status, error_message <> '' FROM api_call_logs"),
+        ["0|NULL|1"]
+    );
+}

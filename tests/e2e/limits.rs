@@ -1,0 +1,71 @@
+//! Calls per client address and minute.
+
+use crate::support::{Answer, Setup, TestApp};
+use futures::future::join_all;
+
+const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
+
+async fn chat_from(app: &TestApp, forwarded: &str) -> Answer {
+    app.client
+        .post("/v1/chat/completions", CHAT)
+        .authorized()
+        .header("x-forwarded-for", forwarded)
+        .send()
+        .await
+}
+
+/// The minutes that the calls were counted in: more than one if the test ran over a minute's end.
+fn minutes(app: &TestApp) -> usize {
+    app.rows("SELECT DISTINCT minute FROM rate_limits").len()
+}
+
+#[tokio::test]
+async fn calls_above_the_limit_are_told_when_to_come_again() {
+    let app = Setup::keys(1)
+        .variable("rate_limit_per_minute", "5")
+        .start()
+        .await;
+    // All at once, so over several instances of the component.
+    let answers = join_all((0..40).map(|number| {
+        let app = &app;
+        // A forwarded header is not trusted unless that is set: all of these are one client.
+        async move { chat_from(app, &format!("203.0.113.{number}")).await }
+    }))
+    .await;
+    let served = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(served, app.gemini.calls().len());
+    assert!(
+        (5..=5 * minutes(&app)).contains(&served),
+        "{served} of 40 were served"
+    );
+    for refused in answers.iter().filter(|answer| answer.status != 200) {
+        assert_eq!(
+            (refused.status, refused.error_code().as_str()),
+            (429, "rate_limit_exceeded")
+        );
+        let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_names_the_client() {
+    let app = Setup::keys(1)
+        .variable("rate_limit_per_minute", "1")
+        .variable("trust_forwarded_for", "true")
+        .start()
+        .await;
+    assert_eq!(chat_from(&app, "203.0.113.1").await.status, 200);
+    let again = chat_from(&app, "198.51.100.7, 203.0.113.1").await.status;
+    assert_eq!(again, if minutes(&app) == 1 { 429 } else { 200 });
+    assert_eq!(chat_from(&app, "203.0.113.2").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_the_setting_nothing_is_counted() {
+    let app = Setup::keys(1).start().await;
+    for _ in 0..30 {
+        assert_eq!(chat_from(&app, "203.0.113.1").await.status, 200);
+    }
+    assert_eq!(app.rows("SELECT count(*) FROM rate_limits"), ["0"]);
+}

@@ -1,0 +1,33 @@
+//! End to end: the real component in a real host, a fake Gemini behind it. Each test looks at both sides: what the
+//! client got, and what the upstream saw.
+//!
+//! They run on the embedded host, or on Spin with `KEYPOOL_TEST_HOST=spin`.
+
+#[cfg(test)]
+mod support;
+
+// The table of contents.
+#[cfg(test)]
+mod chat;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod operators;
+#[cfg(test)]
+mod origins;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod stall;
+#[cfg(test)]
+mod streaming;

@@ -1,0 +1,109 @@
+//! Which web pages may call.
+
+use crate::support::Setup;
+use http::Method;
+
+const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_read_the_answer() {
+    let app = Setup::keys(1)
+        .variable("allowed_origins", "https://app.example, *.example.com")
+        .start()
+        .await;
+    for (header, value, allowed) in [
+        ("origin", "https://app.example", Some("https://app.example")),
+        ("origin", "https://example.com", Some("https://example.com")),
+        (
+            "origin",
+            "https://a.b.example.com",
+            Some("https://a.b.example.com"),
+        ),
+        (
+            "referer",
+            "https://a.example.com/page?x",
+            Some("https://a.example.com"),
+        ),
+        ("origin", "https://evilexample.com", None),
+        ("origin", "https://app.example.evil.org", None),
+        ("origin", "http://app.example", None),
+        ("origin", "null", None),
+    ] {
+        let answer = app
+            .client
+            .post("/v1/chat/completions", CHAT)
+            .authorized()
+            .header(header, value)
+            .send()
+            .await;
+        assert_eq!(
+            answer.status, 200,
+            "{value}: without enforcement all are served"
+        );
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            allowed,
+            "{header}: {value}"
+        );
+        assert_eq!(answer.header("vary"), Some("origin"));
+    }
+}
+
+#[tokio::test]
+async fn preflight_needs_no_token() {
+    let app = Setup::keys(1)
+        .variable("allowed_origins", "https://app.example")
+        .start()
+        .await;
+    let answer = app
+        .client
+        .request(Method::OPTIONS, "/v1/chat/completions")
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "POST")
+        .header(
+            "access-control-request-headers",
+            "authorization,content-type,x-stainless-lang",
+        )
+        .send()
+        .await;
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    for (header, value) in [
+        ("access-control-allow-origin", "https://app.example"),
+        ("access-control-allow-methods", "POST, OPTIONS"),
+        (
+            "access-control-allow-headers",
+            "authorization,content-type,x-stainless-lang",
+        ),
+        ("access-control-max-age", "86400"),
+    ] {
+        assert_eq!(answer.header(header), Some(value), "{header}");
+    }
+    assert!(app.gemini.calls().is_empty());
+}
+
+#[tokio::test]
+async fn enforcement_refuses_other_pages_alone() {
+    let app = Setup::keys(1)
+        .variable("allowed_origins", "*.example.com")
+        .variable("enforce_origin", "true")
+        .start()
+        .await;
+    for (origin, status) in [
+        (None, 200),
+        (Some("https://a.example.com"), 200),
+        (Some("https://evilexample.com"), 403),
+        (Some("null"), 403),
+    ] {
+        let mut request = app.client.post("/v1/chat/completions", CHAT).authorized();
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let answer = request.send().await;
+        assert_eq!(answer.status, status, "{origin:?}");
+        if status == 403 {
+            assert_eq!(answer.error_code(), "origin_not_allowed");
+            assert_eq!(answer.header("access-control-allow-origin"), None);
+        }
+    }
+    assert_eq!(app.gemini.calls().len(), 2);
+}

@@ -1,0 +1,166 @@
+//! Requests that are refused, in OpenAI's error shape, without touching a key; and who may call at all.
+
+use crate::support::{Setup, TOKEN};
+use http::Method;
+
+const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
+
+#[tokio::test]
+async fn bad_requests_say_what_is_wrong_and_touch_no_key() {
+    let app = Setup::keys(1)
+        .variable("max_body_bytes", "1000")
+        .start()
+        .await;
+    let long = format!(
+        r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#,
+        "x".repeat(1000)
+    );
+    for (body, status, param) in [
+        ("", 400, "null"),
+        ("{", 400, "null"),
+        ("[]", 400, "null"),
+        ("{}", 400, "messages"),
+        (r#"{"messages":"hi"}"#, 400, "messages"),
+        (r#"{"messages":{}}"#, 400, "messages"),
+        (r#"{"messages":[],"model":7}"#, 400, "model"),
+        (long.as_str(), 413, "null"),
+    ] {
+        let answer = app.chat(body).await;
+        answer.error_code();
+        let error = &answer.json()["error"];
+        assert_eq!(answer.status, status, "{body}");
+        assert_eq!(error["type"], "invalid_request_error", "{body}");
+        assert_eq!(error["param"].as_str().unwrap_or("null"), param, "{body}");
+    }
+    assert!(app.gemini.calls().is_empty());
+    assert_eq!(
+        app.rows("SELECT total_calls, last_used_at FROM api_keys"),
+        ["0|NULL"]
+    );
+    assert_eq!(app.rows("SELECT count(*) FROM api_call_logs"), ["0"]);
+}
+
+#[tokio::test]
+async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_20_mib() {
+    let app = Setup::keys(1)
+        .gemini(|gemini| gemini.lenient())
+        .start()
+        .await;
+    let frame = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":""}]}"#;
+    for (size, status) in [(20 * 1024 * 1024, 200), (20 * 1024 * 1024 + 1, 413)] {
+        let content = "x".repeat(size - frame.len());
+        let body = frame.replace(r#""content":"""#, &format!(r#""content":"{content}""#));
+        assert_eq!(body.len(), size);
+        assert_eq!(app.chat(body).await.status, status, "{size} bytes");
+    }
+    assert_eq!(app.gemini.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn unknown_paths_and_wrong_methods_are_told_apart() {
+    let app = Setup::keys(1).start().await;
+    for (method, path, status, code, allow) in [
+        (Method::GET, "/", 404, "unknown_path", None),
+        (Method::POST, "/v1/completions", 404, "unknown_path", None),
+        (
+            Method::GET,
+            "/v1/chat/completions",
+            405,
+            "method_not_allowed",
+            Some("POST, OPTIONS"),
+        ),
+        (
+            Method::PUT,
+            "/v1/chat/completions",
+            405,
+            "method_not_allowed",
+            Some("POST, OPTIONS"),
+        ),
+        (
+            Method::DELETE,
+            "/api/keys/status",
+            405,
+            "method_not_allowed",
+            Some("GET, POST, OPTIONS"),
+        ),
+        (
+            Method::POST,
+            "/healthz",
+            405,
+            "method_not_allowed",
+            Some("GET, HEAD, OPTIONS"),
+        ),
+        (
+            Method::PATCH,
+            "/readyz",
+            405,
+            "method_not_allowed",
+            Some("GET, HEAD, OPTIONS"),
+        ),
+    ] {
+        let answer = app
+            .client
+            .request(method.clone(), path)
+            .authorized()
+            .send()
+            .await;
+        assert_eq!(
+            (
+                answer.status,
+                answer.error_code().as_str(),
+                answer.header("allow")
+            ),
+            (status, code, allow),
+            "{method} {path}"
+        );
+    }
+    assert!(app.gemini.calls().is_empty());
+}
+
+#[tokio::test]
+async fn only_the_token_lets_a_call_in() {
+    let app = Setup::keys(1).start().await;
+    let almost = format!("Bearer {TOKEN}x");
+    for (authorization, code) in [
+        (None, "missing_client_token"),
+        (Some("Bearer"), "missing_client_token"),
+        (Some("Basic abc"), "missing_client_token"),
+        (Some("Bearer wrong"), "invalid_client_token"),
+        (Some(almost.as_str()), "invalid_client_token"),
+    ] {
+        for (method, path) in [
+            (Method::POST, "/v1/chat/completions"),
+            (Method::GET, "/api/keys/status"),
+            (Method::POST, "/api/keys/status"),
+        ] {
+            let mut request = app.client.request(method, path).body(CHAT);
+            if let Some(authorization) = authorization {
+                request = request.header("authorization", authorization);
+            }
+            let answer = request.send().await;
+            assert_eq!(
+                (answer.status, answer.error_code().as_str()),
+                (401, code),
+                "{authorization:?} {path}"
+            );
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    assert!(app.gemini.calls().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_configured_token_every_call_is_refused_and_told_why() {
+    let app = Setup::keys(1).without_token().start().await;
+    for path in ["/v1/chat/completions", "/api/keys/status"] {
+        let answer = app.client.post(path, CHAT).authorized().send().await;
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (503, "client_token_not_configured"),
+            "{path}"
+        );
+        assert!(answer.body.contains("my_api_token"), "{}", answer.body);
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+    }
+    assert!(app.gemini.calls().is_empty());
+}

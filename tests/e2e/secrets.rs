@@ -1,0 +1,90 @@
+//! Nothing that leaves the pool holds a key, a token or a prompt.
+
+use crate::support::{Setup, TOKEN, key};
+use fake_gemini::{Condition, Reply, errors};
+
+const PROMPT: &str = "the-very-private-prompt";
+
+#[tokio::test]
+async fn no_output_holds_a_key_a_token_or_a_prompt() {
+    let mut app = Setup::keys(4).start().await;
+    let chat = format!(
+        r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"user","content":"{PROMPT}"}}]}}"#
+    );
+    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+
+    let mut texts = Vec::new();
+    let echoes = [
+        Reply::error(errors::suspended(&key(1), "projects/000000000001")),
+        Reply::error(errors::invalid_value(
+            "messages[0].content",
+            "TYPE_STRING",
+            PROMPT,
+        )),
+        Reply::error(errors::ApiError::new(
+            400,
+            "INVALID_ARGUMENT",
+            format!("token {TOKEN} with key {}", key(1)),
+        )),
+        Reply::raw(500, "text/plain", format!("{} {TOKEN} {PROMPT}", key(1))),
+        Reply::reset(),
+    ];
+    for reply in echoes {
+        app.execute("UPDATE api_keys SET status = CASE id WHEN 1 THEN 1 ELSE 0 END");
+        app.gemini.script(&key(1), reply);
+        let answer = app.chat(chat.as_str()).await;
+        assert_ne!(answer.status, 200);
+        texts.push(format!("{:?}", answer.headers));
+        // Google's message about a request goes back to whoever sent that request, prompt included.
+        texts.push(answer.body.replace(PROMPT, ""));
+    }
+    app.execute("UPDATE api_keys SET status = 1");
+    for condition in [
+        Condition::Suspended,
+        Condition::Leaked,
+        Condition::ServiceDisabled,
+    ] {
+        app.gemini.set_condition(&key(2), condition);
+        texts.push(app.chat(chat.as_str()).await.body);
+    }
+    texts.push(serde_json::to_string(&app.keys_status().await).unwrap());
+    texts.push(app.client.get("/readyz").send().await.body);
+    texts.push(
+        app.client
+            .post("/v1/chat/completions", "{")
+            .authorized()
+            .send()
+            .await
+            .body,
+    );
+    let wrong = app
+        .client
+        .get("/api/keys/status")
+        .header("authorization", "Bearer of-somebody-else-entirely");
+    texts.push(wrong.send().await.body);
+    texts.extend(app.rows("SELECT coalesce(error_message, '') FROM api_call_logs"));
+    app.stop().await;
+    let output = app.output();
+    assert!(
+        output.contains("outcome=key_rejected"),
+        "the operator's log says what happened:\n{output}"
+    );
+    texts.push(output);
+
+    for text in texts {
+        for secret in [TOKEN, PROMPT, "of-somebody-else-entirely"] {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
+        for number in 1..=4 {
+            let key = key(number);
+            // All but the last four characters, in any piece of eight.
+            for start in 0..key.len() - 11 {
+                let piece = &key[start..start + 8];
+                assert!(
+                    !text.contains(piece),
+                    "{piece} of key {number} is in {text}"
+                );
+            }
+        }
+    }
+}

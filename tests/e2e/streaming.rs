@@ -1,0 +1,261 @@
+//! Streams: each event as it comes, the log before the last, and ends that are told.
+
+use crate::support::{PATIENCE, Setup, key};
+use fake_gemini::{Break, Ended, MidStream, Reply, errors};
+use std::time::Duration;
+
+const STREAM: &str =
+    r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+const ROWS: &str = "SELECT success, response_status, error_message FROM api_call_logs";
+
+#[tokio::test]
+async fn each_event_reaches_the_client_before_the_next_is_sent() {
+    let app = Setup::keys(1).start().await;
+    let (reply, steps) = Reply::stepped(50);
+    app.gemini
+        .script(&key(1), reply.gap(Duration::from_millis(20)));
+
+    steps.release(1);
+    let mut stream = app.chat_stream(STREAM).await;
+    assert_eq!(stream.status, 200);
+    assert_eq!(stream.headers["content-type"], "text/event-stream");
+    assert_eq!(stream.headers["cache-control"], "no-cache");
+    for number in 1..=50 {
+        let event = stream.event().await.unwrap();
+        assert!(event.starts_with("data: {\"choices\":"), "{event}");
+        assert_eq!(
+            app.gemini.calls()[0].events_sent,
+            number,
+            "no event is held back"
+        );
+        steps.release(1);
+    }
+    assert_eq!(stream.events().await, ["data: [DONE]"]);
+    assert_eq!(app.rows(ROWS), ["1|200|NULL"]);
+}
+
+#[tokio::test]
+async fn a_stream_of_50_events_arrives_with_its_gaps() {
+    let app = Setup::keys(1).start().await;
+    let reply = Reply::events(50).gap(Duration::from_millis(20));
+    app.gemini.script(&key(1), reply);
+
+    let mut stream = app.chat_stream(STREAM).await;
+    let mut apart = 0;
+    for number in 1..=50 {
+        stream.event().await.unwrap();
+        apart += usize::from(app.gemini.calls()[0].events_sent == number);
+    }
+    assert_eq!(stream.events().await, ["data: [DONE]"]);
+    // All of them on an idle machine; a busy one may let two events meet.
+    assert!(
+        apart > 25,
+        "only {apart} of 50 events arrived before the next was sent"
+    );
+}
+
+#[tokio::test]
+async fn a_call_is_in_the_log_before_its_last_event() {
+    let app = Setup::keys(1).start().await;
+    let (reply, steps) = Reply::stepped(3);
+    app.gemini.script(&key(1), reply);
+    steps.release(3);
+    let mut stream = app.chat_stream(STREAM).await;
+    for _ in 0..3 {
+        stream.event().await.unwrap();
+    }
+    // The closing event needs no release; by the time it is here, so is the row.
+    assert_eq!(stream.event().await.as_deref(), Some("data: [DONE]"));
+    assert_eq!(app.rows(ROWS), ["1|200|NULL"]);
+    assert_eq!(
+        app.rows("SELECT total_calls, success_calls FROM api_keys"),
+        ["1|1"]
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_closes_the_upstream_within_a_second() {
+    let app = Setup::keys(1).start().await;
+    let reply = Reply::events(1000).gap(Duration::from_millis(20));
+    app.gemini.script(&key(1), reply);
+    let mut stream = app.chat_stream(STREAM).await;
+    stream.event().await.unwrap();
+
+    drop(stream);
+
+    let gone = app
+        .gemini
+        .wait_until(|calls| calls.iter().all(|call| call.ended == Ended::ClientGone));
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), gone)
+            .await
+            .is_ok()
+    );
+    // The row is written after that: wait for the next call, which shares its instance's writer.
+    assert_eq!(app.chat(STREAM).await.status, 200);
+    assert_eq!(
+        app.rows("SELECT consecutive_failures, status FROM api_keys"),
+        ["0|1"]
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_while_the_upstream_is_silent() {
+    let app = Setup::keys(1).start().await;
+    let (reply, steps) = Reply::stepped(50);
+    app.gemini.script(&key(1), reply);
+    steps.release(1);
+    let mut stream = app.chat_stream(STREAM).await;
+    stream.event().await.unwrap();
+
+    drop(stream);
+
+    let gone = app
+        .gemini
+        .wait_until(|calls| calls.iter().all(|call| call.ended == Ended::ClientGone));
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), gone)
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_told_in_an_event() {
+    for how in [Break::Reset, Break::Close, Break::End] {
+        let app = Setup::keys(1).start().await;
+        app.gemini
+            .script(&key(1), Reply::events(5).break_after(3, how.clone()));
+        let mut stream = app.chat_stream(STREAM).await;
+        assert_eq!(stream.status, 200, "{how:?}");
+        let events = stream.events().await;
+        let Some((last, before)) = events.split_last() else {
+            panic!("{how:?}: no event");
+        };
+        assert_eq!(before.len(), 3, "{how:?}: {events:?}");
+        let error: serde_json::Value =
+            serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(error["error"]["code"], "upstream_answer_broken", "{how:?}");
+        assert_eq!(error["error"]["type"], "server_error", "{how:?}");
+        assert_eq!(
+            app.rows(
+                "SELECT success, response_status, error_message IS NOT NULL FROM api_call_logs"
+            ),
+            ["0|200|1"],
+            "{how:?}"
+        );
+        assert_eq!(
+            app.rows("SELECT consecutive_failures, status FROM api_keys"),
+            ["0|1"],
+            "{how:?} is not the key's fault"
+        );
+        assert_eq!(
+            app.gemini.calls().len(),
+            1,
+            "{how:?}: nothing is sent twice"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_the_middle_never_looks_like_the_end() {
+    for how in [MidStream::Object, MidStream::Array, MidStream::Unframed] {
+        let app = Setup::keys(1).start().await;
+        let broken = Break::Error(errors::overloaded(), how);
+        app.gemini
+            .script(&key(1), Reply::events(5).break_after(2, broken));
+        let answer = app.chat(STREAM).await;
+        assert_eq!(answer.status, 200, "{how:?}");
+        assert!(!answer.body.contains("[DONE]"), "{how:?}: {}", answer.body);
+        let last = answer.body.trim_end().rsplit("\n\n").next().unwrap();
+        assert!(
+            last.starts_with("data: {\"error\":{"),
+            "{how:?}: a client must see the error: {last}"
+        );
+        assert_eq!(
+            app.rows("SELECT success FROM api_call_logs"),
+            ["0"],
+            "{how:?}"
+        );
+        assert_eq!(
+            app.rows("SELECT consecutive_failures FROM api_keys"),
+            ["0"],
+            "{how:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn trouble_before_the_first_event_is_a_plain_error() {
+    let app = Setup::keys(1).start().await;
+    for how in [Break::Reset, Break::Close, Break::End] {
+        app.gemini
+            .script(&key(1), Reply::events(5).break_after(0, how.clone()));
+        let answer = app.chat(STREAM).await;
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (502, "upstream_answer_broken"),
+            "{how:?}"
+        );
+    }
+    assert_eq!(
+        app.rows("SELECT DISTINCT success FROM api_call_logs"),
+        ["0"]
+    );
+    assert_eq!(app.rows("SELECT consecutive_failures FROM api_keys"), ["0"]);
+}
+
+#[tokio::test]
+async fn an_error_instead_of_a_stream_is_a_plain_error() {
+    let app = Setup::keys(1).start().await;
+    let quota = errors::quota_per_minute("gemini-2.5-flash", 10, Duration::from_secs(41));
+    app.gemini.script(&key(1), Reply::error(quota));
+    let answer = app.chat(STREAM).await;
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (429, "rate_limit_exceeded")
+    );
+}
+
+#[tokio::test]
+async fn many_streams_share_an_instance_without_waiting_for_each_other() {
+    let app = Setup::keys(1).start().await;
+    let (mut streams, mut steps) = (Vec::new(), Vec::new());
+    for _ in 0..40 {
+        let (reply, own) = Reply::stepped(2);
+        own.release(1);
+        app.gemini.script(&key(1), reply);
+        steps.push(own);
+        let mut stream = app.chat_stream(STREAM).await;
+        stream.event().await.unwrap();
+        streams.push(stream);
+    }
+    // The latest first: none is held up by one that is still open.
+    for (mut stream, steps) in streams.into_iter().zip(steps).rev() {
+        steps.release(1);
+        assert_eq!(stream.events().await.len(), 2);
+    }
+    assert_eq!(
+        app.rows("SELECT count(*), sum(success) FROM api_call_logs"),
+        ["40|40"]
+    );
+}
+
+#[tokio::test]
+async fn a_large_answer_comes_whole() {
+    let app = Setup::keys(1).start().await;
+    let text = "0123456789abcdef".repeat(200_000);
+    app.gemini.script(
+        &key(1),
+        Reply::answer(fake_gemini::Answer::text(text.as_str())),
+    );
+    let answer = tokio::time::timeout(PATIENCE, app.chat(STREAM.replace("\"stream\":true,", "")))
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json()["choices"][0]["message"]["content"],
+        text.as_str()
+    );
+    assert_eq!(app.rows(ROWS), ["1|200|NULL"]);
+}

@@ -1,0 +1,231 @@
+//! A whole system for one test: the built component in a host, a fake Gemini behind it, a database of its own.
+//!
+//! The host is the embedded one, or Spin with `KEYPOOL_TEST_HOST=spin`. Everything that tests assert holds on both; what
+//! only one of them can do is asked of [`HostKind`].
+
+mod client;
+mod database;
+mod host;
+
+pub(crate) use client::{Answer, Client, Stream};
+pub(crate) use host::HostKind;
+
+use fake_gemini::{Builder, FakeGemini};
+use host::{Host, Start};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// What the pool's clients present.
+pub(crate) const TOKEN: &str = "fake-client-token-for-tests-0001";
+
+/// Nothing takes that long; a test that waits for ever would hide what it waits for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The fake key with a number: long enough to be told apart, and short of the shape of a real one.
+pub(crate) fn key(number: usize) -> String {
+    format!("AIzaFAKE-key-of-the-test-pool-{number:04}")
+}
+
+/// Waits for something that must happen.
+pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, happens).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen within {PATIENCE:?}"),
+    }
+}
+
+/// Held by every system while it runs: shared, or by one that must be alone.
+static RUNNING: RwLock<()> = RwLock::const_new(());
+
+#[expect(dead_code, reason = "held for its drop")]
+enum Running {
+    Among(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+/// How to build a [`TestApp`].
+pub(crate) struct Setup {
+    alone: bool,
+    keys: Vec<String>,
+    gemini: Builder,
+    variables: Vec<(String, String)>,
+    arguments: Vec<String>,
+    token: Option<String>,
+}
+
+impl Setup {
+    /// A pool of so many valid keys, [`key`] 1 to `keys`.
+    pub(crate) fn keys(keys: usize) -> Self {
+        let keys: Vec<String> = (1..=keys).map(key).collect();
+        let gemini = keys
+            .iter()
+            .fold(FakeGemini::builder(), |builder, key| builder.key(key));
+        Self {
+            alone: false,
+            keys,
+            gemini,
+            variables: Vec::new(),
+            arguments: Vec::new(),
+            token: Some(TOKEN.to_owned()),
+        }
+    }
+
+    /// Changes the fake before it starts.
+    pub(crate) fn gemini(mut self, change: impl FnOnce(Builder) -> Builder) -> Self {
+        self.gemini = change(self.gemini);
+        self
+    }
+
+    /// Sets a variable of the component.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Leaves the client's token unset.
+    pub(crate) fn without_token(mut self) -> Self {
+        self.token = None;
+        self
+    }
+
+    /// Runs while no other system of this process does, for what is measured.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// Adds arguments for the host.
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    pub(crate) async fn start(self) -> TestApp {
+        let running = if self.alone {
+            Running::Alone(RUNNING.write().await)
+        } else {
+            Running::Among(RUNNING.read().await)
+        };
+        let gemini = self.gemini.start().await.unwrap();
+        let mut variables = self.variables;
+        let mut set = |name: &str, value: String| {
+            if !variables.iter().any(|(own, _)| own == name) {
+                variables.push((name.to_owned(), value));
+            }
+        };
+        set("gemini_api_key", self.keys.join(","));
+        set("llm_api_origin", gemini.origin());
+        if let Some(token) = self.token {
+            set("my_api_token", token);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let start = Start {
+            folder: folder.path().to_owned(),
+            variables,
+            arguments: self.arguments,
+        };
+        let host = Host::start(&start).await;
+        TestApp {
+            client: Client::new(host.address()),
+            gemini,
+            host,
+            start,
+            folder,
+            _running: running,
+        }
+    }
+}
+
+/// A running system.
+pub(crate) struct TestApp {
+    pub(crate) gemini: FakeGemini,
+    pub(crate) client: Client,
+    host: Host,
+    start: Start,
+    folder: TempDir,
+    _running: Running,
+}
+
+impl TestApp {
+    /// Where the pool listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.host.address()
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://{}", self.host.address())
+    }
+
+    /// A chat completion, read to its end.
+    pub(crate) async fn chat(&self, body: impl Into<String>) -> Answer {
+        self.client
+            .post("/v1/chat/completions", body)
+            .authorized()
+            .send()
+            .await
+    }
+
+    /// A streamed chat completion, its body still arriving.
+    pub(crate) async fn chat_stream(&self, body: impl Into<String>) -> Stream {
+        self.client
+            .post("/v1/chat/completions", body)
+            .authorized()
+            .open()
+            .await
+    }
+
+    /// The status report's `data`.
+    pub(crate) async fn keys_status(&self) -> Vec<serde_json::Value> {
+        let answer = self
+            .client
+            .get("/api/keys/status")
+            .authorized()
+            .send()
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let report = answer.json();
+        assert_eq!(report["success"], true, "{report}");
+        report["data"].as_array().unwrap().clone()
+    }
+
+    /// Rows of a query on the pool's database, columns joined by `|`.
+    pub(crate) fn rows(&self, query: &str) -> Vec<String> {
+        database::rows(&database::file(self.folder.path()), query)
+    }
+
+    /// Changes the pool's database from outside. The schema must be there, so some request must have come before.
+    pub(crate) fn execute(&self, statements: &str) {
+        database::execute(&database::file(self.folder.path()), statements);
+    }
+
+    /// Everything that host and component have written to the terminal so far.
+    pub(crate) fn output(&self) -> String {
+        self.host.output()
+    }
+
+    /// Tells the host to stop and waits for its end.
+    pub(crate) async fn stop(&mut self) {
+        self.host.stop().await;
+    }
+
+    /// Ends the host without warning, as a power cut would.
+    pub(crate) async fn kill(&mut self) {
+        self.host.kill().await;
+    }
+
+    /// Starts the host again on the same database, with more arguments.
+    pub(crate) async fn restart(&mut self, arguments: &[&str]) {
+        self.host.kill().await;
+        let mut start = self.start.clone();
+        start
+            .arguments
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self.host = Host::start(&start).await;
+        self.client = Client::new(self.host.address());
+    }
+}

@@ -1,0 +1,213 @@
+//! An HTTP client that shows everything: status, headers, and a body that can be read bit by bit.
+
+use super::{TOKEN, soon};
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::net::SocketAddr;
+
+/// A client of one pool. Connections are kept; each request under way has its own.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    address: SocketAddr,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self {
+            http: legacy::Client::builder(TokioExecutor::new()).build(connector),
+            address,
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Request {
+        self.request(Method::GET, path)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: impl Into<String>) -> Request {
+        self.request(Method::POST, path).body(body)
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> Request {
+        let builder = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        Request {
+            client: self.clone(),
+            builder,
+            body: Bytes::new(),
+        }
+    }
+}
+
+/// A request that is being put together.
+pub(crate) struct Request {
+    client: Client,
+    builder: http::request::Builder,
+    body: Bytes,
+}
+
+impl Request {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
+    /// With the client's token.
+    pub(crate) fn authorized(self) -> Self {
+        self.header("authorization", &format!("Bearer {TOKEN}"))
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<String>) -> Self {
+        self.body = Bytes::from(body.into());
+        self.header("content-type", "application/json")
+    }
+
+    /// Sends it and reads the answer to its end.
+    pub(crate) async fn send(self) -> Answer {
+        self.try_send().await.unwrap()
+    }
+
+    /// As [`send`](Self::send); an answer that does not come whole is an error.
+    pub(crate) async fn try_send(self) -> Result<Answer, String> {
+        let mut stream = self.try_open().await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.try_next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            status: stream.status,
+            headers: stream.headers,
+            body: String::from_utf8(bytes).map_err(|error| error.to_string())?,
+        })
+    }
+
+    /// Sends it and waits for the answer's head.
+    pub(crate) async fn open(self) -> Stream {
+        self.try_open().await.unwrap()
+    }
+
+    async fn try_open(self) -> Result<Stream, String> {
+        let request = self.builder.body(Full::new(self.body)).unwrap();
+        let what = format!("an answer to {} {}", request.method(), request.uri());
+        let response = soon(&what, self.client.http.request(request))
+            .await
+            .map_err(|error| format!("{error:?}"))?;
+        let (head, body) = response.into_parts();
+        let id = head.headers.get("x-request-id");
+        assert!(
+            id.is_some_and(|id| id.as_bytes().starts_with(b"req_")),
+            "{what}: every response has an id, not {id:?}"
+        );
+        Ok(Stream {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+            rest: Vec::new(),
+        })
+    }
+}
+
+/// An answer whose body is still arriving. Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    rest: Vec<u8>,
+}
+
+impl Stream {
+    async fn try_next(&mut self) -> Result<Option<Bytes>, String> {
+        loop {
+            let frame = match soon("the next bytes", self.body.frame()).await {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Err(format!("{error:?}")),
+                None => return Ok(None),
+            };
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+    }
+
+    /// The next server-sent event, without the blank line that ends it; `None` at the end of the body.
+    pub(crate) async fn event(&mut self) -> Option<String> {
+        loop {
+            let end = self.rest.windows(2).position(|pair| pair == b"\n\n");
+            if let Some(end) = end {
+                let event: Vec<u8> = self.rest.drain(..end + 2).take(end).collect();
+                return Some(String::from_utf8(event).unwrap());
+            }
+            match self.try_next().await.unwrap() {
+                Some(chunk) => self.rest.extend_from_slice(&chunk),
+                None => {
+                    assert!(
+                        self.rest.is_empty(),
+                        "an event without end: {:?}",
+                        self.rest
+                    );
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// All events that are still to come.
+    pub(crate) async fn events(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        while let Some(event) = self.event().await {
+            events.push(event);
+        }
+        events
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
+    }
+
+    /// The `code` of an error in OpenAI's shape, which is checked on the way.
+    pub(crate) fn error_code(&self) -> String {
+        let json = self.json();
+        let error = json["error"]
+            .as_object()
+            .unwrap_or_else(|| panic!("no error object: {} {}", self.status, self.body));
+        let fields: Vec<&str> = error.keys().map(String::as_str).collect();
+        assert_eq!(
+            fields,
+            ["code", "message", "param", "type"],
+            "{}",
+            self.body
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
+        );
+        assert!(error["type"].is_string(), "{}", self.body);
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        error["code"].as_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,173 @@
+//! The host as a process: started, heard, stopped, killed.
+
+use super::soon;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Which host runs the component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostKind {
+    /// `target/release/keypool`.
+    Embedded,
+    /// `spin` from PATH.
+    Spin,
+}
+
+impl HostKind {
+    /// What `KEYPOOL_TEST_HOST` says.
+    pub(crate) fn chosen() -> Self {
+        match std::env::var("KEYPOOL_TEST_HOST").as_deref() {
+            Err(_) | Ok("" | "embedded") => Self::Embedded,
+            Ok("spin") => Self::Spin,
+            Ok(other) => panic!("KEYPOOL_TEST_HOST is {other:?}; it can be embedded or spin"),
+        }
+    }
+
+    fn program(self) -> PathBuf {
+        let built = |path: &str| {
+            let path = Path::new(PROJECT).join(path);
+            assert!(
+                path.is_file(),
+                "{} is missing; `cargo xtask build` makes it",
+                path.display()
+            );
+            path
+        };
+        built("target/wasm32-wasip2/release/gemini_keypool.wasm");
+        match self {
+            Self::Embedded => built("target/release/keypool"),
+            Self::Spin => "spin".into(),
+        }
+    }
+}
+
+/// What a host is started with.
+#[derive(Clone)]
+pub(crate) struct Start {
+    /// State, and working directory: no `.env` of the developer's gets in.
+    pub(crate) folder: PathBuf,
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) arguments: Vec<String>,
+}
+
+/// A running host. Dropping it kills it.
+pub(crate) struct Host {
+    child: Child,
+    /// The host's own process group: Spin serves in a process that it starts.
+    group: Pid,
+    address: SocketAddr,
+    output: Arc<Mutex<String>>,
+}
+
+impl Host {
+    pub(crate) async fn start(start: &Start) -> Self {
+        let kind = HostKind::chosen();
+        let mut command = Command::new(kind.program());
+        command
+            .current_dir(&start.folder)
+            .args(["up", "--listen", "127.0.0.1:0", "--from"])
+            .arg(Path::new(PROJECT).join("spin.toml"))
+            .arg("--state-dir")
+            .arg(&start.folder)
+            .args(&start.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SPIN_") {
+                command.env_remove(name);
+            }
+        }
+        for (name, value) in &start.variables {
+            command.env(
+                format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase()),
+                value,
+            );
+        }
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("{kind:?} cannot be started: {error}"),
+        };
+        let group = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+
+        let output = Arc::new(Mutex::new(String::new()));
+        let (heard, mut address) = watch::channel(None);
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        tokio::spawn(listen(stdout, Arc::clone(&output), heard.clone()));
+        tokio::spawn(listen(stderr, Arc::clone(&output), heard));
+
+        let announced = soon("the host's announcement", address.wait_for(Option::is_some)).await;
+        let Ok(Some(address)) = announced.map(|address| *address) else {
+            panic!(
+                "the host ended before it served:\n{}",
+                output.lock().unwrap()
+            );
+        };
+        Self {
+            child,
+            group,
+            address,
+            output,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        kill_process(self.group, Signal::TERM).unwrap();
+        let status = soon("the host's end", self.child.wait()).await.unwrap();
+        assert!(status.success(), "{status}\n{}", self.output());
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            kill_process_group(self.group, Signal::KILL).unwrap();
+        }
+        soon("the host's end", self.child.wait()).await.unwrap();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Once it has been waited for, its id may be somebody else's.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill_process_group(self.group, Signal::KILL);
+        }
+    }
+}
+
+/// Keeps what the host writes, and hears its address in it.
+async fn listen(
+    pipe: impl AsyncRead + Unpin,
+    output: Arc<Mutex<String>>,
+    address: watch::Sender<Option<SocketAddr>>,
+) {
+    let mut lines = BufReader::new(pipe).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let announced = line
+            .split_once("Serving http://")
+            .and_then(|(_, rest)| rest.trim().parse().ok());
+        if announced.is_some() {
+            address.send_replace(announced);
+        }
+        let mut output = output.lock().unwrap();
+        output.push_str(&line);
+        output.push('\n');
+    }
+}
