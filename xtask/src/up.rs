@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         prepare_demo(&mut host, address)?;
         Settings::demo()
     } else {
-        Settings::from_environment(|name| std::env::var(name).ok())
+        Settings::from_environment(variable)
     };
     host.args(&options.host_arguments);
     let host = Service::start("host", host, lines, |line| {
@@ -132,6 +132,16 @@ fn serve(
             ExitCode::FAILURE
         }
     })
+}
+
+/// What the host will see: the environment, then the `.env` file of the folder that it runs in.
+fn variable(name: &str) -> Option<String> {
+    let from_file = || {
+        let entries = dotenvy::from_path_iter(workspace::root().join(".env")).ok()?;
+        let mut entries = entries.filter_map(Result::ok);
+        entries.find_map(|(key, value)| (key == name).then_some(value))
+    };
+    std::env::var(name).ok().or_else(from_file)
 }
 
 fn host_program(options: &Options) -> Result<PathBuf> {
