@@ -213,7 +213,7 @@ impl TestApp {
         self.host.stop().await;
     }
 
-    /// Ends the host without warning, as a power cut would.
+    /// Ends the host without warning.
     pub(crate) async fn kill(&mut self) {
         self.host.kill().await;
     }
