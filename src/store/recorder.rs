@@ -580,12 +580,23 @@ mod tests {
         assert_eq!(states(&recorder), ["1|1|0|100|100|NULL"]);
     }
 
-    /// Polls each once, in order.
-    fn poll_once(futures: &mut [Pin<Box<dyn Future<Output = Result<(), DatabaseError>> + '_>>]) {
-        let mut context = Context::from_waker(Waker::noop());
-        for future in futures {
-            assert!(future.as_mut().poll(&mut context).is_pending());
+    type Commit<'a> = Pin<Box<dyn Future<Output = Result<(), DatabaseError>> + 'a>>;
+
+    /// As many commits, each polled once, in order: the first writes, the others wait.
+    fn under_way(recorder: &Recorder<NativeDatabase>, count: i64) -> Vec<Commit<'_>> {
+        let mut commits: Vec<Commit<'_>> = Vec::new();
+        for index in 0..count {
+            commits.push(Box::pin(recorder.commit(attempt(
+                1,
+                Outcome::Success,
+                index,
+            ))));
         }
+        let mut context = Context::from_waker(Waker::noop());
+        for commit in &mut commits {
+            assert!(commit.as_mut().poll(&mut context).is_pending());
+        }
+        commits
     }
 
     #[test]
@@ -593,15 +604,7 @@ mod tests {
         let recorder = recorder(1);
         recorder.database.answer_at_the_second_poll();
         // 0 writes, 1 to 3 wait; 2 is cancelled while waiting, 0 while writing, 1 after it was woken to write.
-        let mut commits: Vec<Pin<Box<dyn Future<Output = _>>>> = Vec::new();
-        for index in 0..4 {
-            commits.push(Box::pin(recorder.commit(attempt(
-                1,
-                Outcome::Success,
-                index,
-            ))));
-        }
-        poll_once(&mut commits);
+        let mut commits = under_way(&recorder, 4);
         drop(commits.remove(2));
         drop(commits.remove(0));
         drop(commits.remove(0));
@@ -624,16 +627,7 @@ mod tests {
     fn when_all_are_cancelled_the_next_commit_writes_for_them() {
         let recorder = recorder(1);
         recorder.database.answer_at_the_second_poll();
-        let mut commits: Vec<Pin<Box<dyn Future<Output = _>>>> = Vec::new();
-        for index in 0..2 {
-            commits.push(Box::pin(recorder.commit(attempt(
-                1,
-                Outcome::Success,
-                index,
-            ))));
-        }
-        poll_once(&mut commits);
-        drop(commits);
+        drop(under_way(&recorder, 2));
         commit(&recorder, attempt(1, Outcome::Success, 9));
         assert_eq!(states(&recorder), ["1|1|0|3|3|NULL"]);
     }
