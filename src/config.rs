@@ -25,7 +25,8 @@ pub const VARIABLES: [&str; 10] = [
 const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
-const DEFAULT_MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
+/// Largest request body in bytes where nothing else is set: 20 MiB.
+pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
 
 /// A text that must not be shown; compared in constant time.
 #[derive(Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod failure;
 pub mod ports;
 mod refusal;
 mod reply;
+mod request_body;
 mod route;
 
 #[cfg(test)]
@@ -16,7 +17,7 @@ pub use failure::Failure;
 pub use reply::{AnswerStream, Body, Next, Reply};
 
 use crate::admin;
-use crate::config::{Config, InvalidConfig};
+use crate::config::{self, Config, InvalidConfig};
 use crate::origin;
 use crate::signal::NewSignal;
 use crate::store::{self, Database, Recorder};
@@ -63,10 +64,17 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     }
 
     /// Answers one request. Never fails: whatever goes wrong becomes an answer in OpenAI's error shape.
-    pub async fn handle<B: ByteStream>(&self, request: Parts, body: B) -> Reply<D, U::Body, S> {
-        let mut reply = match self.answer(&request, body).await {
+    pub async fn handle<B: ByteStream>(&self, request: Parts, mut body: B) -> Reply<D, U::Body, S> {
+        let mut reply = match self.answer(&request, &mut body).await {
             Ok(reply) => reply,
-            Err(failure) => failure.into_reply(),
+            Err(failure) => {
+                let max = match &self.config {
+                    Ok(config) => config.max_body_bytes,
+                    Err(_) => config::DEFAULT_MAX_BODY_BYTES,
+                };
+                request_body::drain(&request.headers, &mut body, max).await;
+                failure.into_reply()
+            }
         };
         self.allow_origin(&request, &mut reply.headers);
         reply.headers.insert(REQUEST_ID, request_id(&self.system));
@@ -76,7 +84,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     async fn answer<B: ByteStream>(
         &self,
         request: &Parts,
-        body: B,
+        body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let route = Route::find(request.uri.path()).ok_or(Failure::UnknownPath)?;
         if request.method == Method::OPTIONS {

@@ -10,7 +10,7 @@ use crate::gateway::ports::{ByteStream, System, TransportError, Upstream, Upstre
 use crate::gateway::{AnswerStream, Body, Next, Reply};
 use crate::store::Database;
 use futures::future::{Either, select};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
@@ -215,7 +215,10 @@ where
     let internal = |error: TransportError| ErrorCode::InternalError(Some(error.to_string()));
     let (contents, trailers, write) = match body {
         Body::Whole(bytes) => {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            // RFC 9110 §8.6: not on a 204, whose framing says it already.
+            if status != StatusCode::NO_CONTENT {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            }
             outgoing_body(bytes)
         }
         Body::Stream(stream) => outgoing_stream(*stream),

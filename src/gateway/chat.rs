@@ -3,7 +3,7 @@
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
 use super::refusal::Refusal;
 use super::reply::{AnswerStream, Body, Call, Reply};
-use super::{Failure, Gateway};
+use super::{Failure, Gateway, request_body};
 use crate::config::Config;
 use crate::gemini::{ApiError, MAX_ERROR_BYTES};
 use crate::openai::ChatRequest;
@@ -24,18 +24,14 @@ const FORWARDED_HEADERS: [HeaderName; 2] = [header::ACCEPT, header::USER_AGENT];
 /// chunk, so that memory stays bounded.
 const MAX_HELD_ANSWER: usize = 1024 * 1024;
 
-/// Of a request body that is too large, up to this many times the limit are read and dropped, so that a client that
-/// sends first and reads later gets the error instead of a broken connection.
-const DRAINED_TIMES_LIMIT: usize = 4;
-
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     pub(super) async fn complete_chat<B: ByteStream>(
         &self,
         config: &Config,
         request: &Parts,
-        body: B,
+        body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let body = read_request(&request.headers, body, config.max_body_bytes).await?;
+        let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
         let chat = ChatRequest::parse(body, &config.default_model)?;
         let key = self.choose_key().await?.ok_or(Failure::NoUsableKey)?;
 
@@ -72,37 +68,6 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         let mut rng = SmallRng::seed_from_u64(self.system.random());
         Ok(pool::choose(&keys, self.system.now(), &mut rng).cloned())
-    }
-}
-
-async fn read_request<B: ByteStream>(
-    headers: &HeaderMap,
-    mut body: B,
-    max: usize,
-) -> Result<Vec<u8>, Failure> {
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let drained = max.saturating_mul(DRAINED_TIMES_LIMIT);
-    if declared.is_some_and(|declared| declared > drained) {
-        return Err(Failure::BodyTooLarge { max });
-    }
-    let mut bytes = Vec::with_capacity(declared.unwrap_or_default().min(max));
-    let mut seen = 0usize;
-    loop {
-        match body.next().await {
-            Ok(Some(chunk)) => {
-                seen = seen.saturating_add(chunk.len());
-                if seen <= max {
-                    bytes.extend_from_slice(&chunk);
-                } else if seen > drained {
-                    return Err(Failure::BodyTooLarge { max });
-                }
-            }
-            Ok(None) if seen > max => return Err(Failure::BodyTooLarge { max }),
-            Ok(None) => return Ok(bytes),
-            Err(_) => return Err(Failure::BodyIncomplete),
-        }
     }
 }
 

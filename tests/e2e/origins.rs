@@ -67,6 +67,7 @@ async fn preflight_needs_no_token() {
         .send()
         .await;
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    assert_eq!(answer.header("content-length"), None);
     for (header, value) in [
         ("access-control-allow-origin", "https://app.example"),
         ("access-control-allow-methods", "POST, OPTIONS"),

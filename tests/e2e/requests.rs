@@ -2,6 +2,8 @@
 
 use crate::support::{Setup, TOKEN};
 use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 
@@ -38,6 +40,31 @@ async fn bad_requests_say_what_is_wrong_and_touch_no_key() {
         ["0|NULL"]
     );
     assert_eq!(app.rows("SELECT count(*) FROM api_call_logs"), ["0"]);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_first_and_reads_later_gets_the_error() {
+    let app = Setup::keys(1).start().await;
+    let body = "x".repeat(15_000_000);
+    for (path, token, status) in [
+        ("/v1/chat/completions", "wrong", " 401 "),
+        ("/nowhere", TOKEN, " 404 "),
+        ("/healthz", TOKEN, " 405 "),
+    ] {
+        let mut stream = TcpStream::connect(app.address()).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: pool.test\r\nconnection: close\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1") && answer.contains(status),
+            "{path}: {answer}"
+        );
+    }
 }
 
 #[tokio::test]

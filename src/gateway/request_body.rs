@@ -1,0 +1,146 @@
+//! A request's body: read up to the limit, or read and dropped.
+
+use super::Failure;
+use super::ports::ByteStream;
+use http::{HeaderMap, header};
+
+/// Of a body that nobody wants, up to this many times the limit are read and dropped.
+const DRAINED_TIMES_LIMIT: usize = 4;
+
+/// Reads all of it.
+///
+/// # Errors
+/// It is larger than `max` bytes, or breaks off.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: &mut impl ByteStream,
+    max: usize,
+) -> Result<Vec<u8>, Failure> {
+    let declared = declared_length(headers).unwrap_or_default();
+    if declared > max {
+        return Err(Failure::BodyTooLarge { max });
+    }
+    let mut bytes = Vec::with_capacity(declared);
+    loop {
+        match body.next().await {
+            Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) > max => {
+                return Err(Failure::BodyTooLarge { max });
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => return Ok(bytes),
+            Err(_) => return Err(Failure::BodyIncomplete),
+        }
+    }
+}
+
+/// Reads what is left of it, within bounds, before an error is sent: many clients send first and read later, and would
+/// see a broken connection instead of the error.
+pub(super) async fn drain(headers: &HeaderMap, body: &mut impl ByteStream, max: usize) {
+    let limit = max.saturating_mul(DRAINED_TIMES_LIMIT);
+    if declared_length(headers).is_some_and(|declared| declared > limit) {
+        return;
+    }
+    let mut seen = 0usize;
+    while let Ok(Some(chunk)) = body.next().await {
+        seen = seen.saturating_add(chunk.len());
+        if seen > limit {
+            return;
+        }
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<usize> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ports::TransportError;
+    use super::*;
+    use futures::executor::block_on;
+    use http::HeaderValue;
+
+    /// So many chunks of ten bytes, then the end, or a break.
+    struct Chunks {
+        left: usize,
+        breaks: bool,
+    }
+
+    impl ByteStream for Chunks {
+        async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+            match (self.left, self.breaks) {
+                (0, false) => Ok(None),
+                (0, true) => Err(TransportError::Failed("broke off".to_owned())),
+                _ => {
+                    self.left -= 1;
+                    Ok(Some(vec![b'x'; 10]))
+                }
+            }
+        }
+    }
+
+    fn chunks(count: usize) -> Chunks {
+        Chunks {
+            left: count,
+            breaks: false,
+        }
+    }
+
+    fn declaring(length: &'static str) -> HeaderMap {
+        let length = HeaderValue::from_static(length);
+        HeaderMap::from_iter([(header::CONTENT_LENGTH, length)])
+    }
+
+    #[test]
+    fn a_body_is_read_up_to_the_limit() {
+        let none = HeaderMap::new();
+        for (count, max, expected) in [
+            (0, 10, Ok(0)),
+            (3, 30, Ok(30)),
+            (3, 29, Err(Failure::BodyTooLarge { max: 29 })),
+        ] {
+            let read = block_on(read(&none, &mut chunks(count), max));
+            assert_eq!(read.map(|bytes| bytes.len()), expected, "{count} of {max}");
+        }
+        let mut broken = Chunks {
+            left: 1,
+            breaks: true,
+        };
+        assert_eq!(
+            block_on(read(&none, &mut broken, 30)),
+            Err(Failure::BodyIncomplete)
+        );
+    }
+
+    #[test]
+    fn a_length_that_is_too_large_is_refused_unread() {
+        let mut body = chunks(3);
+        let read = block_on(read(&declaring("31"), &mut body, 30));
+        assert_eq!(read, Err(Failure::BodyTooLarge { max: 30 }));
+        assert_eq!(body.left, 3);
+    }
+
+    #[test]
+    fn what_is_left_is_read_within_bounds() {
+        for (rule, headers, count, left) in [
+            ("all of it", HeaderMap::new(), 12, 0),
+            ("four times the limit", HeaderMap::new(), 20, 7),
+            (
+                "nothing of what is declared larger",
+                declaring("121"),
+                12,
+                12,
+            ),
+            ("a length that is none", declaring("many"), 12, 0),
+        ] {
+            let mut body = chunks(count);
+            block_on(drain(&headers, &mut body, 30));
+            assert_eq!(body.left, left, "{rule}");
+        }
+    }
+}
