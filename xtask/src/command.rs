@@ -25,9 +25,16 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
 
 /// The Cargo that runs xtask, building into the project's own target folder.
 ///
-/// spin.toml and the tests name files below `target/`, so a `CARGO_TARGET_DIR` of the caller's does not apply.
+/// spin.toml and the tests name files below `target/`, so a `CARGO_TARGET_DIR` of the caller's does not apply. What Cargo
+/// told xtask about xtask would make some build scripts run again, and others' builds with them.
 pub(crate) fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let of_xtask = name.to_string_lossy();
+        if of_xtask.starts_with("CARGO_PKG_") || of_xtask.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
         .current_dir(workspace::root())
         .env("CARGO_TARGET_DIR", workspace::root().join("target"))
