@@ -1,9 +1,7 @@
 //! A chat completion's way through the pool and back.
 
-use crate::support::{Setup, TOKEN, key};
+use crate::support::{CHAT, Setup, TOKEN, key};
 use fake_gemini::{Answer, Place, Reply, ToolCall};
-
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 
 #[tokio::test]
 async fn an_answer_comes_back_as_google_sent_it() {

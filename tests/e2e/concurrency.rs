@@ -1,16 +1,12 @@
 //! Many calls at once, and an end without warning.
 
-use crate::support::{Setup, key};
+use crate::support::{CHAT, STREAM, Setup, key};
 use fake_gemini::{Answer, Reply};
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
-
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
-const STREAM: &str =
-    r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_parallel_calls_are_logged_once_each() {

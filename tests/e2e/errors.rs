@@ -1,10 +1,9 @@
 //! What becomes of the upstream's errors: for the caller, for the key, in the log.
 
-use crate::support::{Setup, key};
+use crate::support::{CHAT, Setup, key};
 use fake_gemini::{Condition, Framing, Reply, errors};
 use std::time::Duration;
 
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 const MODEL: &str = "gemini-2.5-flash";
 const SOON: Duration = Duration::from_secs(41);
 

@@ -1,12 +1,11 @@
 //! Which key is used, and how its state moves.
 
-use crate::support::{Setup, key};
+use crate::support::{CHAT, Setup, key};
 use fake_gemini::{Condition, Reply, errors};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 const STATE: &str = "SELECT status, consecutive_failures, disabled_until IS NOT NULL FROM api_keys";
 
 fn quota() -> Reply {

@@ -1,9 +1,7 @@
 //! Calls per client address and minute.
 
-use crate::support::{Answer, Setup, TestApp};
+use crate::support::{Answer, CHAT, Setup, TestApp};
 use futures::future::join_all;
-
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 
 async fn chat_from(app: &TestApp, forwarded: &str) -> Answer {
     app.client

@@ -1,9 +1,7 @@
 //! What operators see: the keys' report, liveness, readiness, and settings that are wrong.
 
-use crate::support::{Setup, key};
+use crate::support::{CHAT, Setup, key};
 use fake_gemini::{Condition, Reply, errors};
-
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 
 #[tokio::test]
 async fn the_report_has_the_keys_by_priority_and_their_counts() {

@@ -1,9 +1,7 @@
 //! Which web pages may call.
 
-use crate::support::Setup;
+use crate::support::{CHAT, Setup};
 use http::Method;
-
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 
 #[tokio::test]
 async fn pages_of_allowed_origins_may_read_the_answer() {

@@ -1,11 +1,9 @@
 //! Requests that are refused, in OpenAI's error shape, without touching a key; and who may call at all.
 
-use crate::support::{Setup, TOKEN};
+use crate::support::{CHAT, Setup, TOKEN};
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 
 #[tokio::test]
 async fn bad_requests_say_what_is_wrong_and_touch_no_key() {

@@ -4,7 +4,7 @@
 //! It runs while no other test does: the stall is far above the noise of an idle machine, but not above that of 200 calls
 //! at once. The bound, 10 ms in the median, is a quarter of the stall.
 
-use crate::support::{HostKind, PATIENCE, Setup, TOKEN, TestApp, key};
+use crate::support::{CHAT, HostKind, PATIENCE, STREAM, Setup, TOKEN, TestApp, key};
 use fake_gemini::{Reply, errors};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,9 +12,6 @@ use std::time::{Duration, Instant};
 
 const CALLS: usize = 200;
 const BOUND: Duration = Duration::from_millis(10);
-const CHAT: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
-const STREAM: &str =
-    r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
 
 /// A request, sent again and again over one connection.
 #[derive(Clone)]

@@ -1,11 +1,9 @@
 //! Streams: each event as it comes, the log before the last, and ends that are told.
 
-use crate::support::{PATIENCE, Setup, key};
+use crate::support::{PATIENCE, STREAM, Setup, TestApp, key};
 use fake_gemini::{Break, Ended, MidStream, Reply, errors};
 use std::time::Duration;
 
-const STREAM: &str =
-    r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
 const ROWS: &str = "SELECT success, response_status, error_message FROM api_call_logs";
 
 #[tokio::test]
@@ -78,24 +76,14 @@ async fn a_client_that_leaves_closes_the_upstream_within_a_second() {
     let app = Setup::keys(1).start().await;
     let reply = Reply::events(1000).gap(Duration::from_millis(20));
     app.gemini.script(&key(1), reply);
-    let mut stream = app.chat_stream(STREAM).await;
-    stream.event().await.unwrap();
+    leave_after_the_first_event(&app).await;
 
-    drop(stream);
-
-    let gone = app
-        .gemini
-        .wait_until(|calls| calls.iter().all(|call| call.ended == Ended::ClientGone));
-    assert!(
-        tokio::time::timeout(Duration::from_secs(1), gone)
-            .await
-            .is_ok()
-    );
-    // The row is written after that: wait for the next call, which shares its instance's writer.
+    // Its row comes after that; the next call's is written by the same instance, and later.
     assert_eq!(app.chat(STREAM).await.status, 200);
     assert_eq!(
         app.rows("SELECT consecutive_failures, status FROM api_keys"),
-        ["0|1"]
+        ["0|1"],
+        "no failure of the key"
     );
 }
 
@@ -103,20 +91,22 @@ async fn a_client_that_leaves_closes_the_upstream_within_a_second() {
 async fn a_client_that_leaves_is_noticed_while_the_upstream_is_silent() {
     let app = Setup::keys(1).start().await;
     let (reply, steps) = Reply::stepped(50);
-    app.gemini.script(&key(1), reply);
     steps.release(1);
+    app.gemini.script(&key(1), reply);
+    leave_after_the_first_event(&app).await;
+}
+
+async fn leave_after_the_first_event(app: &TestApp) {
     let mut stream = app.chat_stream(STREAM).await;
     stream.event().await.unwrap();
-
     drop(stream);
-
     let gone = app
         .gemini
         .wait_until(|calls| calls.iter().all(|call| call.ended == Ended::ClientGone));
+    let within = tokio::time::timeout(Duration::from_secs(1), gone).await;
     assert!(
-        tokio::time::timeout(Duration::from_secs(1), gone)
-            .await
-            .is_ok()
+        within.is_ok(),
+        "the upstream's connection is still open after a second"
     );
 }
 

@@ -21,6 +21,14 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// What the pool's clients present.
 pub(crate) const TOKEN: &str = "fake-client-token-for-tests-0001";
 
+/// A chat completion request in order.
+pub(crate) const CHAT: &str =
+    r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
+
+/// The same, to be streamed.
+pub(crate) const STREAM: &str =
+    r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+
 /// Nothing takes that long; a test that waits for ever would hide what it waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
