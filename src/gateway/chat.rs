@@ -64,7 +64,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     async fn choose_key(&self) -> Result<Option<PoolKey>, Failure> {
         let (keys, unusable) = store::pool_keys(&*self.database).await?;
         for id in unusable {
-            self.system.log(&format!("key {id} is left out: its status or its text cannot be used; mend or delete its row"));
+            self.system.log(&format!("key {id} is left out: its status, its pause or its text cannot be used; mend or delete its row"));
         }
         let mut rng = SmallRng::seed_from_u64(self.system.random());
         Ok(pool::choose(&keys, self.system.now(), &mut rng).cloned())

@@ -89,7 +89,7 @@ pub struct KeyState {
     pub status: KeyStatus,
     /// Failures of the key since its last success; never negative.
     pub consecutive_failures: i64,
-    /// When a cooling key may be used again. `None` on a cooling key means: now, since there is nothing to wait for.
+    /// When a cooling key may be used again. `None` on a cooling key means never: such a row is broken.
     pub disabled_until: Option<UnixMillis>,
 }
 

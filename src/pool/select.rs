@@ -24,7 +24,7 @@ const MS_PER_HOUR: f64 = 3_600_000.0;
 pub fn is_usable(key: &PoolKey, now: UnixMillis) -> bool {
     match key.state.status {
         KeyStatus::Active => true,
-        KeyStatus::Cooling => key.state.disabled_until.is_none_or(|until| until <= now),
+        KeyStatus::Cooling => key.state.disabled_until.is_some_and(|until| until <= now),
         KeyStatus::Disabled => false,
     }
 }
@@ -178,7 +178,7 @@ mod tests {
             ("pause is over", cooling(Some(NOW.plus(-1))), true),
             ("pause ends now", cooling(Some(NOW)), true),
             ("pause goes on", cooling(Some(NOW.plus(1))), false),
-            ("pause without an end", cooling(None), true),
+            ("pause without an end", cooling(None), false),
             (
                 "disabled",
                 with(|k| k.state.status = KeyStatus::Disabled),

@@ -1,6 +1,6 @@
 //! Wall time as the pool knows it: milliseconds since the Unix epoch in, ISO-8601 text in the database.
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,8 +16,8 @@ impl UnixMillis {
             .to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    /// Reads what [`to_iso`](Self::to_iso) writes, any RFC 3339 time, and SQLite's own `2026-01-31 09:05:07[.042]` (UTC),
-    /// which earlier deployments used as a column default. `None` for anything else.
+    /// Reads what [`to_iso`](Self::to_iso) writes, any RFC 3339 time, SQLite's own `2026-01-31 09:05:07[.042]` (UTC), which
+    /// earlier deployments used as a column default, and a date, which is its first moment. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
@@ -26,6 +26,7 @@ impl UnixMillis {
         ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"]
             .iter()
             .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+            .or_else(|| Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN)))
             .map(|time| Self(time.and_utc().timestamp_millis()))
     }
 
@@ -67,7 +68,9 @@ mod tests {
         ] {
             assert_eq!(UnixMillis::parse(text), expected, "{text:?}");
         }
-        for text in ["", "now", "2026-01-31", "1769850307"] {
+        let day = UnixMillis(1_769_817_600_000);
+        assert_eq!(UnixMillis::parse("2026-01-31"), Some(day));
+        for text in ["", "now", "2026-01", "2026-13-01", "1769850307"] {
             assert_eq!(UnixMillis::parse(text), None, "{text:?}");
         }
     }

@@ -6,7 +6,7 @@
 //! | failed, 1st in a row | 1 | as it was |
 //! | failed, 2nd to 4th in a row | + 1 | cooling for 30 minutes |
 //! | failed, 5th in a row or later | + 1 | disabled |
-//! | failed while already cooling | + 1 | as it was: calls that were under way together are one incident, and must not add up to a ban |
+//! | failed while already cooling | as it was | as it was: calls that were under way together are one incident, and must not add up to a ban, nor to a weight of nothing |
 //! | rejected | + 1 | disabled |
 //! | unknown | as it was | as it was |
 
@@ -37,20 +37,21 @@ pub fn transition(state: KeyState, verdict: Verdict, now: UnixMillis) -> KeyStat
             consecutive_failures: failures.saturating_add(1),
             disabled_until: None,
         },
-        Verdict::Failed => failed(
-            KeyState {
-                consecutive_failures: failures.saturating_add(1),
-                ..state
-            },
-            now,
-        ),
+        Verdict::Failed => failed(state, failures.saturating_add(1), now),
     }
 }
 
-fn failed(state: KeyState, now: UnixMillis) -> KeyState {
+fn failed(state: KeyState, failures: i64, now: UnixMillis) -> KeyState {
     let pausing =
         state.status == KeyStatus::Cooling && state.disabled_until.is_some_and(|until| until > now);
-    if state.status == KeyStatus::Disabled || pausing {
+    if pausing {
+        return state;
+    }
+    let state = KeyState {
+        consecutive_failures: failures,
+        ..state
+    };
+    if state.status == KeyStatus::Disabled {
         return state;
     }
     if state.consecutive_failures >= FAILURES_UNTIL_DISABLED {
@@ -148,16 +149,16 @@ mod tests {
                 disabled(5),
             ),
             (
-                "failures under way during a pause do not prolong it",
+                "failures under way during a pause neither count nor prolong it",
                 cooling(2, going_on),
                 Failed,
-                cooling(3, going_on),
+                cooling(2, going_on),
             ),
             (
                 "failures under way during a pause do not disable",
                 cooling(4, going_on),
                 Failed,
-                cooling(5, going_on),
+                cooling(4, going_on),
             ),
             (
                 "a failure of a disabled key only counts",

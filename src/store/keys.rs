@@ -12,8 +12,8 @@ const REPORT: &str =
     "SELECT id, name, status, consecutive_failures, total_calls, success_calls, last_used_at
 FROM api_keys ORDER BY priority DESC, id";
 
-/// Every key that is not disabled, as choosing sees it, and the ids of rows that no call could use: an unknown status, or
-/// a key that no header can carry.
+/// Every key that is not disabled, as choosing sees it, and the ids of rows that are broken: an unknown status, a key that
+/// no header can carry, or a pause whose end cannot be read.
 ///
 /// # Errors
 /// The table cannot be read.
@@ -33,14 +33,19 @@ pub async fn pool_keys(
 }
 
 fn pool_key(row: &Row) -> Option<PoolKey> {
+    let status = KeyStatus::from_code(row.integer(3)?)?;
+    let disabled_until = row.text(5).and_then(UnixMillis::parse);
+    if status == KeyStatus::Cooling && disabled_until.is_none() {
+        return None;
+    }
     Some(PoolKey {
         id: KeyId(row.integer(0)?),
         key: ApiKey::try_new(row.text(1)?).ok()?,
         priority: row.integer(2).unwrap_or(0),
         state: KeyState {
-            status: KeyStatus::from_code(row.integer(3)?)?,
+            status,
             consecutive_failures: row.integer(4).unwrap_or(0),
-            disabled_until: row.text(5).and_then(UnixMillis::parse),
+            disabled_until,
         },
         last_used_at: row.text(6).and_then(UnixMillis::parse),
     })
@@ -196,11 +201,13 @@ mod tests {
              (2, 'fake-b', 2, '2027-01-15T08:00:00.000Z', '2027-01-15 07:30:00', 50, 2),
              (3, 'fake-c', 0, NULL, NULL, 100, 5),
              (4, 'fake d', 1, NULL, NULL, 100, 0),
-             (5, 'fake-e', 7, NULL, NULL, 100, 0)",
+             (5, 'fake-e', 7, NULL, NULL, 100, 0),
+             (6, 'fake-f', 2, NULL, NULL, 100, 2),
+             (7, 'fake-g', 2, 'soon', NULL, 100, 2)",
         );
         let (keys, unusable) = block_on(pool_keys(&database)).unwrap();
         assert_eq!(keys.iter().map(|key| key.id.0).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(unusable, [KeyId(4), KeyId(5)]);
+        assert_eq!(unusable, [4, 5, 6, 7].map(KeyId));
         let cooling = &keys[1];
         assert_eq!(cooling.key.expose(), "fake-b");
         assert_eq!(cooling.priority, 50);

@@ -671,7 +671,7 @@ mod tests {
             }
         });
         let counts = "SELECT id, consecutive_failures, total_calls, success_calls FROM api_keys";
-        assert_eq!(database.query(counts), ["1|180|180|0", "2|0|180|180"]);
+        assert_eq!(database.query(counts), ["1|2|180|0", "2|0|180|180"]);
         assert_eq!(
             database.query("SELECT count(*) FROM api_call_logs"),
             ["360"]
