@@ -2,6 +2,8 @@
 
 mod classify;
 mod error;
+mod sentence;
 
 pub use classify::classify;
 pub use error::{ApiError, MAX_ERROR_BYTES};
+pub use sentence::known_sentence;

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::ports::System;
 use super::reply::Call;
-use crate::gemini::{ApiError, classify};
+use crate::gemini::{ApiError, classify, known_sentence};
 use crate::pool::Outcome;
 use crate::store::Database;
 
@@ -28,12 +28,20 @@ impl Refusal {
             None => format!("the upstream answered {status} without saying why"),
         };
         let kept = match outcome {
-            Outcome::ClientFault => without_request_content(&told),
-            _ => &told,
+            // These begin as Google's messages about keys, quotas and places do, and quote no request.
+            Outcome::KeyRejected
+            | Outcome::QuotaExceeded
+            | Outcome::EgressRefused
+            | Outcome::PoolFault => told.clone(),
+            Outcome::ClientFault
+            | Outcome::ResourceRefused
+            | Outcome::UpstreamTrouble
+            | Outcome::Success
+            | Outcome::ClientGone => without_request_content(&error, status),
         };
         Self {
             outcome,
-            message: kept.to_owned(),
+            message: kept,
             failure: Failure::Upstream {
                 outcome,
                 status,
@@ -44,35 +52,46 @@ impl Refusal {
     }
 }
 
-/// What may be kept of a message about a faulty request: Google quotes the offending value after the field's type
-/// (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`), and that may be a piece of a prompt.
-fn without_request_content(message: &str) -> &str {
-    let line = message.lines().next().unwrap_or_default();
-    match line.find("Invalid value at").and_then(|_| line.find("), ")) {
-        Some(end) => line.get(..=end).unwrap_or(line),
-        None => line,
+/// Google's canonical code, and which known sentence the message is.
+fn without_request_content(error: &ApiError, status: u16) -> String {
+    let Some(message) = &error.message else {
+        return format!("the upstream answered {status} without saying why");
+    };
+    let code = error.status.as_deref().filter(|code| {
+        code.bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    });
+    let says = known_sentence(message)
+        .unwrap_or("a message that is not kept, since it may quote the request");
+    match code {
+        Some(code) => format!("{code}: {says}"),
+        None => says.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::without_request_content;
+    use super::*;
 
     #[test]
-    fn quoted_values_are_not_kept() {
-        for (message, kept) in [
+    fn nothing_that_may_quote_a_request_is_kept() {
+        for (body, kept) in [
             (
-                "Invalid value at 'messages[0].content' (TYPE_STRING), \"my secret prompt\"",
-                "Invalid value at 'messages[0].content' (TYPE_STRING)",
+                r#"{"error":{"message":"Invalid value at 'messages[0].content' (TYPE_STRING), \"my prompt\"","status":"INVALID_ARGUMENT"}}"#,
+                "INVALID_ARGUMENT: Invalid value in a field",
             ),
             (
-                "Request contains an invalid argument.",
-                "Request contains an invalid argument.",
+                r#"{"error":{"message":"Unsupported value: my prompt","status":"INVALID_ARGUMENT"}}"#,
+                "INVALID_ARGUMENT: a message that is not kept, since it may quote the request",
             ),
-            ("first line\nmy prompt", "first line"),
-            ("", ""),
+            (
+                r#"{"error":{"message":"my prompt","status":"my prompt"}}"#,
+                "a message that is not kept, since it may quote the request",
+            ),
+            ("", "the upstream answered 400 without saying why"),
         ] {
-            assert_eq!(without_request_content(message), kept);
+            let error = ApiError::parse(body.as_bytes());
+            assert_eq!(without_request_content(&error, 400), kept, "{body}");
         }
     }
 }

@@ -5,18 +5,23 @@
 //!
 //! | status | and | outcome |
 //! |---|---|---|
-//! | 400 | reason `API_KEY_INVALID`, or a message "API key not valid / expired / not found" | key rejected |
-//! | 400 | message "Multiple authentication credentials" | pool fault |
-//! | 400 | message "User location is not supported" | egress refused |
+//! | 403, 429 | an HTML page (Google's automated-queries page, or somebody on the way) | egress refused |
+//! | 400, 401 | an HTML page | upstream trouble |
+//! | 400 | reason `API_KEY_INVALID`, or a message that begins with "API key not valid / expired / not found" | key rejected |
+//! | 400 | a message that begins with "Multiple authentication credentials" | pool fault |
+//! | 400 | a message that begins with "User location is not supported" | egress refused |
 //! | 401 | anything | key rejected |
-//! | 403 | reason `CONSUMER_SUSPENDED`, `SERVICE_DISABLED` or `API_KEY_…_BLOCKED`; message "reported as leaked", "has been suspended", "has been denied access", "are blocked", "unregistered callers" or "it is disabled" | key rejected |
-//! | 403 | a body that is not JSON (Google's automated-queries page) | egress refused |
+//! | 403 | reason `CONSUMER_SUSPENDED`, `SERVICE_DISABLED` or `API_KEY_…_BLOCKED`, or a message that begins as [`DEAD_KEY`] says | key rejected |
+//! | 403 | a body that says nothing | egress refused |
 //! | 403 | anything else | resource refused |
-//! | 404 | message "no longer available" | resource refused |
+//! | 404 | "This model models/… is no longer available" | resource refused |
 //! | 408, 499 | anything | upstream trouble |
 //! | 429 | anything | quota exceeded |
 //! | other 4xx | anything | client fault |
 //! | everything else | anything | upstream trouble |
+//!
+//! Messages are looked at from their beginning alone: further on they quote the request, and a client that names a field
+//! "API key not valid" must not disable a key with it.
 //!
 //! Sources: error bodies recorded from the API, <https://ai.google.dev/gemini-api/docs/troubleshooting>, and
 //! <https://cloud.google.com/apis/design/errors>.
@@ -24,14 +29,26 @@
 use super::ApiError;
 use crate::pool::Outcome;
 
+/// How messages of a 403 begin that tell of a dead key, with a piece that must follow.
+const DEAD_KEY: [(&str, &str); 6] = [
+    ("Your API key was reported as leaked", ""),
+    ("Permission denied: Consumer ", "has been suspended"),
+    ("Your project has been denied access", ""),
+    ("Requests to this API ", "are blocked"),
+    ("Method doesn't allow unregistered callers", ""),
+    ("Generative Language API has not been used in project ", ""),
+];
+
 /// The outcome behind a response whose status is not 200. Total: every status and body has an answer.
 pub fn classify(status: u16, error: &ApiError) -> Outcome {
     let message = error.message.as_deref().unwrap_or_default();
-    let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
+    let begins = |texts: &[&str]| texts.iter().any(|text| message.starts_with(text));
     let reason = error.reason.as_deref().unwrap_or_default();
     match status {
+        403 | 429 if error.is_html => Outcome::EgressRefused,
+        400 | 401 if error.is_html => Outcome::UpstreamTrouble,
         400 if reason == "API_KEY_INVALID"
-            || says(&[
+            || begins(&[
                 "API key not valid",
                 "API key expired",
                 "API Key not found",
@@ -40,24 +57,21 @@ pub fn classify(status: u16, error: &ApiError) -> Outcome {
         {
             Outcome::KeyRejected
         }
-        400 if says(&["Multiple authentication credentials"]) => Outcome::PoolFault,
-        400 if says(&["User location is not supported"]) => Outcome::EgressRefused,
+        400 if begins(&["Multiple authentication credentials"]) => Outcome::PoolFault,
+        400 if begins(&["User location is not supported"]) => Outcome::EgressRefused,
         401 => Outcome::KeyRejected,
         403 if is_dead_consumer(reason)
-            || says(&[
-                "reported as leaked",
-                "has been suspended",
-                "has been denied access",
-                "are blocked",
-                "unregistered callers",
-                "it is disabled",
-            ]) =>
+            || DEAD_KEY
+                .iter()
+                .any(|(begins, holds)| message.starts_with(begins) && message.contains(holds)) =>
         {
             Outcome::KeyRejected
         }
         403 if *error == ApiError::default() => Outcome::EgressRefused,
         403 => Outcome::ResourceRefused,
-        404 if says(&["no longer available"]) => Outcome::ResourceRefused,
+        404 if begins(&["This model models/"]) && message.contains("no longer available") => {
+            Outcome::ResourceRefused
+        }
         408 | 499 => Outcome::UpstreamTrouble,
         429 => Outcome::QuotaExceeded,
         400..=498 => Outcome::ClientFault,
@@ -84,6 +98,7 @@ mod tests {
             status: some(status),
             message: some(message),
             reason: some(reason),
+            is_html: false,
         }
     }
 
@@ -281,6 +296,47 @@ mod tests {
                 expected,
                 "{code} {status} {message} {reason}"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_request_says_never_rejects_a_key() {
+        for text in [
+            "API key not valid",
+            "API key expired",
+            "reported as leaked",
+            "has been suspended",
+            "are blocked",
+            "unregistered callers",
+            "it is disabled",
+            "User location is not supported",
+        ] {
+            let unknown = format!(
+                "Invalid JSON payload received. Unknown name \"{text}\": Cannot find field."
+            );
+            let outcome = classify(400, &error("INVALID_ARGUMENT", &unknown, ""));
+            assert_eq!(outcome, Outcome::ClientFault, "{unknown}");
+            let refused = format!("You do not have permission to access the file {text}");
+            let outcome = classify(403, &error("PERMISSION_DENIED", &refused, ""));
+            assert_eq!(outcome, Outcome::ResourceRefused, "{refused}");
+            let model = format!("models/{text} no longer available is not found");
+            let outcome = classify(404, &error("NOT_FOUND", &model, ""));
+            assert_eq!(outcome, Outcome::ClientFault, "{model}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_never_the_keys_fault() {
+        let page = ApiError::parse(b"<html>log in here</html>");
+        for (status, expected) in [
+            (400, Outcome::UpstreamTrouble),
+            (401, Outcome::UpstreamTrouble),
+            (403, Outcome::EgressRefused),
+            (404, Outcome::ClientFault),
+            (429, Outcome::EgressRefused),
+            (502, Outcome::UpstreamTrouble),
+        ] {
+            assert_eq!(classify(status, &page), expected, "{status}");
         }
     }
 

@@ -20,6 +20,8 @@ pub struct ApiError {
     pub message: Option<String>,
     /// `reason` of the first `google.rpc.ErrorInfo`, such as `API_KEY_INVALID`.
     pub reason: Option<String>,
+    /// The body is a page for people: not from the API, but from a front end or somebody on the way.
+    pub is_html: bool,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +69,10 @@ impl ApiError {
             Err(_) => None,
         };
         let Some(error) = error else {
-            return Self::default();
+            return Self {
+                is_html: body.trim_ascii_start().starts_with(b"<"),
+                ..Self::default()
+            };
         };
         let reason = error
             .details
@@ -83,6 +88,7 @@ impl ApiError {
             status: error.status,
             message: error.message,
             reason,
+            is_html: false,
         }
     }
 }
@@ -100,6 +106,7 @@ mod tests {
             status: Some("INVALID_ARGUMENT".into()),
             message: Some("API key not valid. Please pass a valid API key.".into()),
             reason: Some("API_KEY_INVALID".into()),
+            is_html: false,
         }
     }
 
@@ -116,7 +123,6 @@ mod tests {
     fn what_is_no_error_body_has_no_fields() {
         for body in [
             "",
-            "<html><body>502</body></html>",
             "[]",
             "{}",
             "[1]",
@@ -129,6 +135,17 @@ mod tests {
                 ApiError::default(),
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn a_page_is_told_from_nothing() {
+        for page in ["<html><body>502</body></html>", "\n <!DOCTYPE html>", "<"] {
+            let expected = ApiError {
+                is_html: true,
+                ..ApiError::default()
+            };
+            assert_eq!(ApiError::parse(page.as_bytes()), expected, "{page}");
         }
     }
 
