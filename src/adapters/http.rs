@@ -150,6 +150,7 @@ fn describe(error: &ErrorCode) -> TransportError {
 /// `ConnectionRefused`, `DnsError`: the variant without its content.
 fn name(error: &ErrorCode) -> String {
     format!("{error:?}")
+        .trim_start_matches("ErrorCode::")
         .chars()
         .take_while(char::is_ascii_alphanumeric)
         .collect()
@@ -258,23 +259,21 @@ async fn pump<D: Database, B: ByteStream, S: System>(
 ) {
     let mut probe = Probe::new();
     let result = loop {
-        let next = {
-            let arriving = pin!(stream.next());
-            probe.unless_gone(arriving, &mut writer).await
-        };
-        match next {
-            None => {
-                stream.client_gone().await;
-                return;
-            }
-            Some(Next::Bytes(bytes)) => {
+        if probe
+            .client_leaves_before(stream.ready(), &mut writer)
+            .await
+        {
+            return stream.client_gone().await;
+        }
+        match stream.next().await {
+            Next::Bytes(bytes) => {
                 if !writer.write_all(bytes).await.is_empty() {
-                    stream.client_gone().await;
-                    return;
+                    return stream.client_gone().await;
                 }
             }
-            Some(Next::End) => break Ok(None),
-            Some(Next::Broken) => break Err(ErrorCode::ConnectionTerminated),
+            Next::Nothing => {}
+            Next::End => break Ok(None),
+            Next::Broken => break Err(ErrorCode::ConnectionTerminated),
         }
     };
     drop(writer);
@@ -289,19 +288,20 @@ impl Probe {
         Self(Box::pin(monotonic_clock::wait_for(PROBE_INTERVAL_NS)))
     }
 
-    /// What `arriving` gives; `None` when the client left before.
-    async fn unless_gone<T>(
+    /// Waits for `ready`, unless the client leaves before.
+    async fn client_leaves_before(
         &mut self,
-        mut arriving: Pin<&mut impl Future<Output = T>>,
+        ready: impl Future<Output = ()>,
         writer: &mut StreamWriter<u8>,
-    ) -> Option<T> {
+    ) -> bool {
+        let mut ready = pin!(ready);
         loop {
-            match select(arriving.as_mut(), &mut self.0).await {
-                Either::Left((arrived, _)) => return Some(arrived),
+            match select(ready.as_mut(), &mut self.0).await {
+                Either::Left(((), _)) => return false,
                 Either::Right(_) => {
                     *self = Self::new();
                     if let (StreamResult::Dropped, _) = writer.write(Vec::new()).await {
-                        return None;
+                        return true;
                     }
                 }
             }

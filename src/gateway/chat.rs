@@ -29,6 +29,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         &self,
         config: &Config,
         request: &Parts,
+        request_id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
@@ -40,6 +41,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             .as_ref()
             .map(|token| token.expose().to_owned());
         let call = Call {
+            request_id: request_id.to_owned(),
             key: key.id,
             secrets: [Some(key.key.expose().to_owned()), token]
                 .into_iter()
@@ -121,6 +123,10 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         mut body,
     } = response;
     let content_type = headers.get(header::CONTENT_TYPE).cloned();
+    let encoding = headers
+        .get(header::CONTENT_ENCODING)
+        .filter(|encoding| *encoding != "identity")
+        .cloned();
     let is_events = content_type
         .as_ref()
         .and_then(|value| value.to_str().ok())
@@ -131,6 +137,10 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         reply.headers.insert(header::CONTENT_TYPE, content_type);
     }
     if is_events {
+        if encoding.is_some() {
+            let reason = "the upstream compressed a stream, which it was asked not to";
+            return Err(broken_off(&call, status, reason).await);
+        }
         let stream = AnswerStream::events(call, status, body).await?;
         reply
             .headers
@@ -139,6 +149,9 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         return Ok(reply);
     }
 
+    if let Some(encoding) = encoding {
+        reply.headers.insert(header::CONTENT_ENCODING, encoding);
+    }
     let mut bytes = Vec::new();
     loop {
         match body.next().await {
@@ -149,18 +162,25 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 reply.body = Body::Whole(bytes);
                 return Ok(reply);
             }
-            Err(error) => {
-                let reason = call.redact(&error.to_string());
-                call.end(Outcome::UpstreamTrouble, Some(status), Some(&reason))
-                    .await;
-                return Err(Failure::AnswerBroken { reason });
-            }
+            Err(error) => return Err(broken_off(&call, status, &error.to_string()).await),
         }
         if bytes.len() > MAX_HELD_ANSWER {
             reply.body = Body::Stream(Box::new(AnswerStream::opaque(call, status, bytes, body)));
             return Ok(reply);
         }
     }
+}
+
+/// An answer that cannot be handed on, of which the client has seen nothing.
+async fn broken_off<D: Database, S: System>(
+    call: &Call<D, S>,
+    status: u16,
+    reason: &str,
+) -> Failure {
+    let reason = call.redact(reason);
+    call.end(Outcome::UpstreamTrouble, Some(status), Some(&reason))
+        .await;
+    Failure::AnswerBroken { reason }
 }
 
 /// Any other status.

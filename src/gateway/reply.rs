@@ -1,7 +1,7 @@
 //! Answers: what the client gets, whole or bit by bit.
 
 use super::Failure;
-use super::ports::{ByteStream, System};
+use super::ports::{ByteStream, System, TransportError};
 use super::refusal::Refusal;
 use crate::gemini::{ApiError, MAX_ERROR_BYTES};
 use crate::openai::{EventScanner, Found, error_text};
@@ -58,6 +58,8 @@ impl<D, B, S> Reply<D, B, S> {
 
 /// A call to the upstream that is under way; ends in exactly one log row.
 pub(super) struct Call<D, S> {
+    /// The `x-request-id` of the response.
+    pub(super) request_id: String,
     pub(super) key: KeyId,
     /// The key and the client's token, to be kept out of messages.
     pub(super) secrets: Vec<String>,
@@ -91,20 +93,25 @@ impl<D: Database, S: System> Call<D, S> {
             started_at: self.started_at,
             ended_at,
         };
-        if outcome != Outcome::Success {
-            self.system.log(&format!(
-                "call key={} outcome={} status={} duration_ms={} message={:?}",
+        let line = (outcome != Outcome::Success).then(|| {
+            format!(
+                "call request={} key={} outcome={} status={} duration_ms={} message={:?}",
+                self.request_id,
                 self.key,
                 outcome.name(),
                 response_status.map_or_else(|| "none".to_owned(), |status| status.to_string()),
                 ended_at.since(self.started_at),
                 attempt.error_message.as_deref().unwrap_or_default(),
-            ));
+            )
+        });
+        let committed = self.recorder.commit(attempt).await;
+        if let Some(line) = line {
+            self.system.log(&line);
         }
-        if let Err(error) = self.recorder.commit(attempt).await {
+        if let Err(error) = committed {
             self.system.log(&format!(
-                "a call of key {} is missing from the log or the counters: {error}",
-                self.key
+                "call request={} key={} is missing from the log or the counters: {error}",
+                self.request_id, self.key
             ));
         }
     }
@@ -115,6 +122,8 @@ pub struct AnswerStream<D, B, S> {
     call: Call<D, S>,
     status: u16,
     upstream: B,
+    /// What came of the upstream and was not looked at yet.
+    arrived: Option<Result<Option<Vec<u8>>, TransportError>>,
     /// What was ready for the client before the answer began.
     first: Option<Vec<u8>>,
     framing: Framing,
@@ -136,6 +145,8 @@ enum Framing {
 pub enum Next {
     /// Bytes for the client, never empty.
     Bytes(Vec<u8>),
+    /// Nothing that can be handed on yet.
+    Nothing,
     /// The end; the call is in the log.
     End,
     /// The upstream broke off, and nothing in the body can tell the client: cut the connection. The call is in the log.
@@ -144,6 +155,7 @@ pub enum Next {
 
 /// What the upstream came to, before a client is told.
 enum Step {
+    /// Bytes for the client; may be none.
     Bytes(Vec<u8>),
     End,
     /// It broke off, or sent an error.
@@ -163,12 +175,17 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     ) -> Result<Self, Failure> {
         let framing = Framing::Events(EventScanner::default());
         let mut stream = Self::new(call, status, framing, upstream);
-        match stream.step().await {
-            Step::Bytes(first) => stream.first = Some(first),
-            Step::End => {}
-            Step::Failed(failure) => return Err(failure),
+        loop {
+            match stream.step().await {
+                Step::Bytes(bytes) if bytes.is_empty() => {}
+                Step::Bytes(first) => {
+                    stream.first = Some(first);
+                    return Ok(stream);
+                }
+                Step::End => return Ok(stream),
+                Step::Failed(failure) => return Err(failure),
+            }
         }
-        Ok(stream)
     }
 
     /// Any other body, of which `first` has been read.
@@ -181,6 +198,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             call,
             status,
             upstream,
+            arrived: None,
             first: None,
             framing,
             recorded: false,
@@ -188,15 +206,26 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         }
     }
 
-    /// The next bytes for the client.
+    /// Waits until [`next`](Self::next) has something to look at. Whoever waits may give up and drop this future, as they
+    /// must not with `next`, which writes to the log.
+    pub async fn ready(&mut self) {
+        let has_something =
+            self.first.is_some() || self.arrived.is_some() || self.has_whole_error();
+        if !has_something && !self.ended {
+            self.arrived = Some(self.upstream.next().await);
+        }
+    }
+
+    /// What the next bytes of the upstream come to.
     pub async fn next(&mut self) -> Next {
         if let Some(first) = self.first.take() {
             return Next::Bytes(first);
         }
         match self.step().await {
+            Step::Bytes(bytes) if bytes.is_empty() => Next::Nothing,
             Step::Bytes(bytes) => Next::Bytes(bytes),
             Step::End => Next::End,
-            Step::Failed(failure) => match &mut self.framing {
+            Step::Failed(failure) => match &self.framing {
                 Framing::Events(scanner) | Framing::Error(scanner, _) => {
                     Next::Bytes(scanner.close_with(&failure.describe().1))
                 }
@@ -206,58 +235,63 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     }
 
     async fn step(&mut self) -> Step {
-        loop {
-            if self.ended {
-                return Step::End;
+        if self.ended {
+            return Step::End;
+        }
+        if self.has_whole_error() {
+            return Step::Failed(self.upstream_error().await);
+        }
+        self.ready().await;
+        let Some(chunk) = self.arrived.take() else {
+            return Step::End;
+        };
+        let bytes = match (chunk, &mut self.framing) {
+            (Ok(Some(chunk)), Framing::Events(scanner)) => {
+                let scan = scanner.push(chunk);
+                match scan.found {
+                    Found::Nothing => {}
+                    Found::Done => self.record(Outcome::Success, None).await,
+                    Found::Error(begun) => {
+                        self.framing = Framing::Error(std::mem::take(scanner), begun);
+                    }
+                }
+                scan.ready
             }
-            if let Framing::Error(_, text) = &self.framing
-                && (error_text(text).1 || text.len() >= MAX_ERROR_BYTES)
-            {
+            (Ok(Some(chunk)), Framing::Error(_, text)) => {
+                text.extend_from_slice(&chunk);
+                Vec::new()
+            }
+            (Ok(Some(chunk)), Framing::Opaque(held)) => std::mem::replace(held, chunk),
+            (Ok(None), Framing::Opaque(held)) => {
+                let last = std::mem::take(held);
+                self.record(Outcome::Success, None).await;
+                self.ended = true;
+                last
+            }
+            (Ok(None) | Err(_), Framing::Error(..)) => {
                 return Step::Failed(self.upstream_error().await);
             }
-            let chunk = self.upstream.next().await;
-            let bytes = match (chunk, &mut self.framing) {
-                (Ok(Some(chunk)), Framing::Events(scanner)) => {
-                    let scan = scanner.push(chunk);
-                    match scan.found {
-                        Found::Nothing => {}
-                        Found::Done => self.record(Outcome::Success, None).await,
-                        Found::Error(begun) => {
-                            self.framing = Framing::Error(std::mem::take(scanner), begun);
-                        }
-                    }
-                    scan.ready
-                }
-                (Ok(Some(chunk)), Framing::Error(_, text)) => {
-                    text.extend_from_slice(&chunk);
-                    continue;
-                }
-                (Ok(Some(chunk)), Framing::Opaque(held)) => std::mem::replace(held, chunk),
-                (Ok(None), Framing::Opaque(held)) => {
-                    let last = std::mem::take(held);
-                    self.record(Outcome::Success, None).await;
-                    self.ended = true;
-                    last
-                }
-                (Ok(None) | Err(_), Framing::Error(..)) => {
-                    return Step::Failed(self.upstream_error().await);
-                }
-                // After the closing event nothing is missing.
-                (Ok(None) | Err(_), Framing::Events(_)) if self.recorded => {
-                    self.ended = true;
-                    continue;
-                }
-                (Ok(None), Framing::Events(_)) => {
-                    let reason = "the upstream ended the stream before its closing event";
-                    return Step::Failed(self.broken_off(reason).await);
-                }
-                (Err(error), Framing::Events(_) | Framing::Opaque(_)) => {
-                    return Step::Failed(self.broken_off(&error.to_string()).await);
-                }
-            };
-            if !bytes.is_empty() {
-                return Step::Bytes(bytes);
+            // After the closing event nothing is missing.
+            (Ok(None) | Err(_), Framing::Events(_)) if self.recorded => {
+                self.ended = true;
+                return Step::End;
             }
+            (Ok(None), Framing::Events(_)) => {
+                let reason = "the upstream ended the stream before its closing event";
+                return Step::Failed(self.broken_off(reason).await);
+            }
+            (Err(error), Framing::Events(_) | Framing::Opaque(_)) => {
+                return Step::Failed(self.broken_off(&error.to_string()).await);
+            }
+        };
+        Step::Bytes(bytes)
+    }
+
+    /// An error has come to its end, or to more than is read of one.
+    fn has_whole_error(&self) -> bool {
+        match &self.framing {
+            Framing::Error(_, text) => error_text(text).1 || text.len() >= MAX_ERROR_BYTES,
+            Framing::Events(_) | Framing::Opaque(_) => false,
         }
     }
 

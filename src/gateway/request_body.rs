@@ -4,6 +4,9 @@ use super::Failure;
 use super::ports::ByteStream;
 use http::{HeaderMap, header};
 
+/// Room that is made for a body before any of it is here: a declared length is only a promise.
+const RESERVED: usize = 64 * 1024;
+
 /// Of a body that nobody wants, up to this many times the limit are read and dropped.
 const DRAINED_TIMES_LIMIT: usize = 4;
 
@@ -20,7 +23,7 @@ pub(super) async fn read(
     if declared > max {
         return Err(Failure::BodyTooLarge { max });
     }
-    let mut bytes = Vec::with_capacity(declared);
+    let mut bytes = Vec::with_capacity(declared.min(RESERVED));
     loop {
         match body.next().await {
             Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) > max => {

@@ -3,10 +3,13 @@
 //! Two lines matter. `data: [DONE]` closes the stream, and the call must be in the log before it leaves. And an error in
 //! the middle must reach the client in a form that it understands, and never with a key in it: Google sends one as
 //! `data: {"error":…}`, as `data: [{"error":…}]`, or as plain pretty-printed JSON between the events, which clients
-//! ignore. [`EventScanner`] looks at the first bytes of each line and lets all others pass untouched; only what may still
-//! become such a line is held back, about 20 bytes at most.
+//! ignore. [`EventScanner`] looks at the first bytes of each line and passes whole lines on, untouched: a line that the
+//! upstream never ends is no event, and half of one would be read as a broken one.
 
 use super::ErrorBody;
+
+/// A line longer than this passes in pieces, so that memory stays bounded: 1 MiB. Google's longest hold images.
+const MAX_HELD: usize = 1024 * 1024;
 
 /// What a chunk of the stream came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,10 +34,11 @@ pub enum Found {
 /// Finds the end of a stream and errors in it, in chunks that are cut anywhere.
 #[derive(Debug, Default)]
 pub struct EventScanner {
+    /// A line whose end is not here yet.
     held: Vec<u8>,
-    /// The latest line has no line feed yet.
+    /// The beginning of a line was handed on, since it is too long to be held.
     line_open: bool,
-    /// The latest event has no blank line yet.
+    /// Of the latest event that was handed on, the blank line is missing.
     event_open: bool,
     done: bool,
 }
@@ -64,12 +68,9 @@ impl EventScanner {
                 None => at = bytes.len(),
             }
         }
-        while let Some(line) = bytes.get(at..).filter(|line| !line.is_empty()) {
-            match line_start(line) {
-                LineStart::TooShortToTell => {
-                    self.held = bytes.split_off(at);
-                    break;
-                }
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let end = line_end(rest);
+            match line_start(rest) {
                 LineStart::Done => {
                     self.done = true;
                     return Scan {
@@ -84,15 +85,19 @@ impl EventScanner {
                         found: Found::Error(error),
                     };
                 }
-                LineStart::Other => match line_end(line) {
+                LineStart::Other => match end {
                     Some(end) => {
-                        self.event_open = !matches!(line, [b'\n', ..] | [b'\r', b'\n', ..]);
+                        self.event_open = !matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]);
                         at += end;
                     }
-                    None => {
+                    None if rest.len() > MAX_HELD => {
                         self.line_open = true;
                         self.event_open = true;
                         at = bytes.len();
+                    }
+                    None => {
+                        self.held = bytes.split_off(at);
+                        break;
                     }
                 },
             }
@@ -103,20 +108,15 @@ impl EventScanner {
         }
     }
 
-    /// An error as the last event, and before it what is held back. Both official clients raise on a `data:` object with
-    /// `error`, while a stream that just stops looks to them like a complete answer.
-    pub fn close_with(&mut self, error: &ErrorBody) -> Vec<u8> {
-        let mut bytes = std::mem::take(&mut self.held);
-        let separator: &[u8] = if self.line_open || !bytes.is_empty() {
-            b"\n\n"
-        } else if self.event_open {
-            b"\n"
-        } else {
-            b""
+    /// An error as the last event. Both official clients raise on a `data:` object with `error`, while a stream that just
+    /// stops looks to them like a complete answer.
+    pub fn close_with(&self, error: &ErrorBody) -> Vec<u8> {
+        let separator = match (self.line_open, self.event_open) {
+            (true, _) => "\n\n",
+            (false, true) => "\n",
+            (false, false) => "",
         };
-        bytes.extend_from_slice(separator);
-        bytes.extend_from_slice(format!("data: {}\n\n", error.to_json()).as_bytes());
-        bytes
+        format!("{separator}data: {}\n\n", error.to_json()).into_bytes()
     }
 }
 
@@ -145,46 +145,24 @@ enum LineStart {
     Done,
     Error,
     Other,
-    TooShortToTell,
 }
 
+/// What a line is, by its beginning; a part of it that does not tell yet is [`LineStart::Other`].
 fn line_start(line: &[u8]) -> LineStart {
-    match line {
-        // No field of an event begins like this.
-        [b'{' | b'[', ..] => LineStart::Error,
-        _ => match expect(line, b"data:") {
-            Ok(data) => data_start(data),
-            Err(mismatch) => mismatch,
-        },
+    // No field of an event begins like this.
+    if let [b'{' | b'[', ..] = line {
+        return LineStart::Error;
     }
-}
-
-fn data_start(data: &[u8]) -> LineStart {
-    let data = skip_blanks(data);
-    let object = match data {
-        [b'[', rest @ ..] => match expect(data, b"[DONE]") {
-            Ok(_) => return LineStart::Done,
-            Err(LineStart::TooShortToTell) => return LineStart::TooShortToTell,
-            Err(_) => skip_blanks(rest),
-        },
-        _ => data,
+    let Some(data) = line.strip_prefix(b"data:").map(skip_blanks) else {
+        return LineStart::Other;
     };
-    let inside = match expect(object, b"{") {
-        Ok(inside) => skip_blanks(inside),
-        Err(mismatch) => return mismatch,
-    };
-    match expect(inside, b"\"error\"") {
-        Ok(_) => LineStart::Error,
-        Err(mismatch) => mismatch,
+    if data.starts_with(b"[DONE]") {
+        return LineStart::Done;
     }
-}
-
-/// What follows `text` in `bytes`.
-fn expect<'a>(bytes: &'a [u8], text: &[u8]) -> Result<&'a [u8], LineStart> {
-    match bytes.strip_prefix(text) {
-        Some(rest) => Ok(rest),
-        None if text.starts_with(bytes) => Err(LineStart::TooShortToTell),
-        None => Err(LineStart::Other),
+    let object = data.strip_prefix(b"[").map_or(data, skip_blanks);
+    match object.strip_prefix(b"{").map(skip_blanks) {
+        Some(inside) if inside.starts_with(b"\"error\"") => LineStart::Error,
+        Some(_) | None => LineStart::Other,
     }
 }
 
@@ -277,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_not_held_back() {
+    fn whole_events_pass_at_once_and_lines_without_end_do_not() {
         let (ready, found) = scan(&[
             "data: {\"a\":1}\n\n",
             "data: {\"b\":2}\n\n",
@@ -299,25 +277,37 @@ mod tests {
     }
 
     #[test]
-    fn an_error_closes_what_is_open_and_is_an_event_of_its_own() {
+    fn an_error_is_an_event_of_its_own_and_half_a_line_before_it_is_dropped() {
         let event = format!("data: {}\n\n", error().to_json());
-        for (stream, between) in [
+        for (stream, sent_before) in [
             ("", ""),
-            ("data: {}\n\n", ""),
-            ("data: {}\r\n\r\n", ""),
-            ("data: {}\n", "\n"),
-            ("data: {\"cut", "\n\n"),
-            ("data: {}\n\nda", "\n\n"),
+            ("data: {}\n\n", "data: {}\n\n"),
+            ("data: {}\r\n\r\n", "data: {}\r\n\r\n"),
+            ("data: {}\n", "data: {}\n\n"),
+            ("data: {}\n\ndata: {\"cut", "data: {}\n\n"),
+            ("data: {}\n\nda", "data: {}\n\n"),
         ] {
             let mut scanner = EventScanner::default();
             let mut sent = scanner.push(stream.as_bytes().to_vec()).ready;
             sent.extend(scanner.close_with(&error()));
             assert_eq!(
                 String::from_utf8(sent).unwrap(),
-                format!("{stream}{between}{event}"),
+                format!("{sent_before}{event}"),
                 "{stream:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_to_hold_passes_in_pieces() {
+        let mut scanner = EventScanner::default();
+        let long = [b"data: ".to_vec(), vec![b'x'; MAX_HELD]].concat();
+        assert_eq!(scanner.push(long[..9].to_vec()).ready, b"");
+        assert_eq!(scanner.push(long[9..].to_vec()).ready, long);
+        assert_eq!(scanner.push(b"{\"error\"".to_vec()).ready, b"{\"error\"");
+        assert!(scanner.close_with(&error()).starts_with(b"\n\ndata: {"));
+        let rest = b"\n\ndata: [DONE]\n\n".to_vec();
+        assert_eq!(scanner.push(rest).found, Found::Done);
     }
 
     #[test]
