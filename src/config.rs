@@ -22,6 +22,8 @@ pub const VARIABLES: [&str; 10] = [
     "max_body_bytes",
 ];
 
+/// The largest limit of a body: 256 MiB, of the 4 GiB that a component can have for 16 requests at a time.
+const LARGEST_MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
 const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
@@ -100,7 +102,7 @@ impl std::error::Error for InvalidConfig {}
 
 impl Config {
     /// Reads the settings through `get`, which gives a variable's value, or `None` where it is not defined. Empty and
-    /// undefined variables take their defaults.
+    /// undefined variables take their defaults; only `llm_api_origin` must not be empty.
     ///
     /// # Errors
     /// Lists every variable that cannot be used, and what to set instead.
@@ -112,6 +114,12 @@ impl Config {
                 .filter(|value| !value.is_empty())
         };
 
+        // Unlike the others: the host's allow-list is made of the same value, and empty it allows nothing.
+        if get("llm_api_origin").is_some_and(|value| value.trim().is_empty()) {
+            problems.push(format!(
+                "llm_api_origin is empty: leave it unset for {DEFAULT_ORIGIN}"
+            ));
+        }
         let origin = text("llm_api_origin").unwrap_or_else(|| DEFAULT_ORIGIN.to_owned());
         let origin = parse_origin(&origin).unwrap_or_else(|problem| {
             problems.push(problem);
@@ -155,10 +163,12 @@ impl Config {
         let max_body_bytes = number(
             "max_body_bytes",
             DEFAULT_MAX_BODY_BYTES,
-            "of bytes, below 4294967296",
+            "of bytes, from 1 to 268435456",
         );
-        if max_body_bytes == 0 {
-            problems.push("max_body_bytes must be above 0".to_owned());
+        if !(1..=LARGEST_MAX_BODY_BYTES).contains(&max_body_bytes) {
+            problems.push(format!(
+                "max_body_bytes must be from 1 to {LARGEST_MAX_BODY_BYTES}, since bodies are held in the component's memory"
+            ));
         }
 
         let mut import_keys: Vec<ApiKey> = Vec::new();
@@ -287,10 +297,16 @@ mod tests {
 
     #[test]
     fn empty_variables_take_their_defaults() {
-        let all: Vec<(&str, &str)> = VARIABLES.iter().map(|name| (*name, "  ")).collect();
+        let mut all: Vec<(&str, &str)> = VARIABLES.iter().map(|name| (*name, "  ")).collect();
+        all.retain(|(name, _)| *name != "llm_api_origin");
         assert_eq!(
             format!("{:?}", config(&all).unwrap()),
             format!("{:?}", config(&[]).unwrap())
+        );
+        let problem = config(&[("llm_api_origin", " ")]).unwrap_err().to_string();
+        assert!(
+            problem.contains("llm_api_origin is empty: leave it unset"),
+            "{problem}"
         );
     }
 
@@ -383,8 +399,19 @@ mod tests {
     }
 
     #[test]
-    fn a_body_limit_of_nothing_is_refused() {
-        assert!(config(&[("max_body_bytes", "0")]).is_err());
+    fn a_body_limit_must_fit_the_components_memory() {
+        for (bytes, accepted) in [
+            ("0", false),
+            ("1", true),
+            ("268435456", true),
+            ("268435457", false),
+        ] {
+            assert_eq!(
+                config(&[("max_body_bytes", bytes)]).is_ok(),
+                accepted,
+                "{bytes}"
+            );
+        }
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
 
     /// Answers one request. Never fails: whatever goes wrong becomes an answer in OpenAI's error shape.
     pub async fn handle<B: ByteStream>(&self, request: Parts, mut body: B) -> Reply<D, U::Body, S> {
-        let mut reply = match self.answer(&request, &mut body).await {
+        let id = request_id(&self.system);
+        let mut reply = match self.answer(&request, &id, &mut body).await {
             Ok(reply) => reply,
             Err(failure) => {
                 let max = match &self.config {
@@ -77,13 +78,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             }
         };
         self.allow_origin(&request, &mut reply.headers);
-        reply.headers.insert(REQUEST_ID, request_id(&self.system));
-        reply
+        with_request_id(reply, &id)
     }
 
     async fn answer<B: ByteStream>(
         &self,
         request: &Parts,
+        request_id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let route = Route::find(request.uri.path()).ok_or(Failure::UnknownPath)?;
@@ -108,7 +109,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Route::ChatCompletions => {
                 let config = self.admit(&request.headers)?;
                 self.limit_rate(config, &request.headers).await?;
-                self.complete_chat(config, request, body).await
+                self.complete_chat(config, request, request_id, body).await
             }
         }
     }
@@ -195,23 +196,28 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
 
 /// Answers a request while the database cannot be opened: the component is alive, and can do nothing else.
 pub fn answer_without_database<D, B, S: System>(request: &Parts, system: &S) -> Reply<D, B, S> {
-    let mut reply = match Route::find(request.uri.path()) {
+    let reply = match Route::find(request.uri.path()) {
         Some(Route::Alive) if Route::Alive.allows(&request.method) => alive(),
         Some(Route::Ready) => Failure::DatabaseNotWritable.into_reply(),
         Some(_) => Failure::Database.into_reply(),
         None => Failure::UnknownPath.into_reply(),
     };
-    reply.headers.insert(REQUEST_ID, request_id(system));
-    reply
+    with_request_id(reply, &request_id(system))
 }
 
 fn alive<D, B, S>() -> Reply<D, B, S> {
     Reply::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())
 }
 
-fn request_id(system: &impl System) -> HeaderValue {
-    let id = format!("req_{:016x}{:016x}", system.random(), system.random());
-    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_unknown"))
+fn request_id(system: &impl System) -> String {
+    format!("req_{:016x}{:016x}", system.random(), system.random())
+}
+
+fn with_request_id<D, B, S>(mut reply: Reply<D, B, S>, id: &str) -> Reply<D, B, S> {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        reply.headers.insert(REQUEST_ID, id);
+    }
+    reply
 }
 
 /// Refuses pages of other origins where the operator wants that. A call without an origin comes from no page.

@@ -6,10 +6,12 @@
 
 /// A secret no longer than this shows nothing at all: four characters of it would be too much of it.
 const SHORT_SECRET: usize = 12;
-/// `AIza` and the 35 characters that follow in a standard key.
-const STANDARD_KEY: (&str, usize) = ("AIza", 35);
+/// A piece of a longer secret that has so many characters is taken for the secret: messages cut keys short.
+const PIECE: usize = 8;
+/// `AIza` and what may follow in a standard key: 35 characters, and some of them where it was cut.
+const STANDARD_KEY: (&str, usize) = ("AIza", 16);
 /// `AQ.` and at least this many characters in an authorization key.
-const AUTHORIZATION_KEY: (&str, usize) = ("AQ.", 20);
+const AUTHORIZATION_KEY: (&str, usize) = ("AQ.", 16);
 
 /// `…` and the secret's last four characters; only `…` for a short secret.
 pub fn mask(secret: &str) -> String {
@@ -20,12 +22,15 @@ pub fn mask(secret: &str) -> String {
     format!("…{}", secret.chars().skip(length - 4).collect::<String>())
 }
 
-/// `text` with every one of `secrets`, and everything that looks like a Google API key, masked.
+/// `text` with every one of `secrets`, and everything that looks like a Google API key, masked, also in part.
 pub fn redact(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         if text.contains(secret) {
             text = text.replace(secret, &mask(secret));
+        }
+        if secret.chars().count() > SHORT_SECRET {
+            text = mask_pieces(&text, secret);
         }
     }
     let text = mask_shape(&text, STANDARD_KEY, |c| {
@@ -34,6 +39,34 @@ pub fn redact(text: &str, secrets: &[&str]) -> String {
     mask_shape(&text, AUTHORIZATION_KEY, |c| {
         c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
     })
+}
+
+/// Masks every run of [`PIECE`] or more characters that `text` and `secret` share.
+fn mask_pieces(text: &str, secret: &str) -> String {
+    let text: Vec<char> = text.chars().collect();
+    let secret: Vec<char> = secret.chars().collect();
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text.as_slice();
+    while let Some((first, after)) = rest.split_first() {
+        let shared = longest_shared_start(rest, &secret);
+        if shared >= PIECE {
+            masked.push('…');
+            rest = rest.get(shared..).unwrap_or_default();
+        } else {
+            masked.push(*first);
+            rest = after;
+        }
+    }
+    masked
+}
+
+/// How many characters at the start of `text` stand together somewhere in `secret`.
+fn longest_shared_start(text: &[char], secret: &[char]) -> usize {
+    let shared_from = |from: usize| {
+        let secret = secret.get(from..).unwrap_or_default();
+        secret.iter().zip(text).take_while(|(a, b)| a == b).count()
+    };
+    (0..secret.len()).map(shared_from).max().unwrap_or_default()
 }
 
 fn mask_shape(
@@ -54,7 +87,8 @@ fn mask_shape(
         let (secret, after) = candidate.split_at(prefix.len() + length);
         masked.push_str(before);
         if length >= at_least {
-            masked.push_str(&mask(secret));
+            // Of a key that nobody here knows, who could say whether its end is its end.
+            masked.push('…');
         } else {
             masked.push_str(secret);
         }
@@ -98,13 +132,13 @@ mod tests {
                 "standard key by shape",
                 format!("Consumer 'api_key:{STANDARD}' has"),
                 vec![],
-                "Consumer 'api_key:…WXYZ' has",
+                "Consumer 'api_key:…' has",
             ),
             (
                 "authorization key by shape",
                 format!("key={AUTHORIZATION}&x"),
                 vec![],
-                "key=…WXYZ&x",
+                "key=…&x",
             ),
             (
                 "any secret by value",
@@ -112,17 +146,30 @@ mod tests {
                 vec!["my-very-own-token"],
                 "token …oken here",
             ),
-            (
-                "twice",
-                format!("{STANDARD} {STANDARD}"),
-                vec![],
-                "…WXYZ …WXYZ",
-            ),
+            ("twice", format!("{STANDARD} {STANDARD}"), vec![], "… …"),
             (
                 "a longer key than today's",
                 format!("{STANDARD}99"),
                 vec![],
-                "…YZ99",
+                "…",
+            ),
+            (
+                "a key of the shape that was cut short",
+                format!("key {}…", &STANDARD[..25]),
+                vec![],
+                "key ……",
+            ),
+            (
+                "a piece of any secret",
+                "it begins with my-very-o, as yours".into(),
+                vec!["my-very-own-token"],
+                "it begins with …, as yours",
+            ),
+            (
+                "seven characters are no piece",
+                "it begins with my-very".into(),
+                vec!["my-very-own-token"],
+                "it begins with my-very",
             ),
             (
                 "talk about keys stays",
@@ -153,6 +200,11 @@ mod tests {
             let text = format!("{before}{secret}{after}");
             let redacted = redact(&text, &[&secret]);
             prop_assert!(!redacted.contains(&secret));
+            let pieces = secret.as_bytes().windows(PIECE).map(|piece| std::str::from_utf8(piece).unwrap());
+            // Masking may put characters side by side that were apart, but never so many of the secret.
+            for piece in pieces {
+                prop_assert!(!redacted.contains(piece), "{} in {}", piece, redacted);
+            }
         }
 
         #[test]

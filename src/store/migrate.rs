@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -11,6 +11,10 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "0002_rate_limits",
         include_str!("../../migrations/0002_rate_limits.sql"),
+    ),
+    (
+        "0003_readiness",
+        include_str!("../../migrations/0003_readiness.sql"),
     ),
 ];
 
@@ -21,8 +25,8 @@ const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 )";
 const RECORD: &str = "INSERT OR IGNORE INTO schema_migrations (id, name) VALUES (?1, ?2)";
-/// Deletes nothing, but only where deleting is possible.
-const WRITE_NOTHING: &str = "DELETE FROM schema_migrations WHERE id < 0";
+const WRITE: &str = "INSERT INTO readiness (id, checks) VALUES (1, 1)
+ON CONFLICT (id) DO UPDATE SET checks = checks + 1";
 
 /// Applies the migrations that are missing. One cheap query where none is; safe when several instances do it at once,
 /// since every statement of every migration may run twice.
@@ -52,12 +56,12 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Checks that the database takes writes, without changing anything.
+/// Checks that the database takes writes, by one.
 ///
 /// # Errors
 /// It does not: read-only, full, locked or gone.
 pub async fn check_writable(database: &impl Database) -> Result<(), DatabaseError> {
-    write(database, WRITE_NOTHING, Vec::new()).await.map(drop)
+    write(database, WRITE, Vec::new()).await.map(drop)
 }
 
 /// Splits a migration at the semicolons outside of quotes and comments; pieces without a statement are left out.
@@ -145,7 +149,7 @@ mod tests {
         let database = NativeDatabase::migrated();
         assert_eq!(
             database.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"),
-            ["api_call_logs", "api_keys", "rate_limits", "schema_migrations"]
+            ["api_call_logs", "api_keys", "rate_limits", "readiness", "schema_migrations"]
         );
         assert_eq!(
             database.query("SELECT tbl_name || '.' || substr(name, 6 + length(tbl_name)) FROM sqlite_schema WHERE type = 'index' AND name LIKE 'idx_api%' ORDER BY 1"),
@@ -204,7 +208,7 @@ mod tests {
         block_on(migrate(&database)).unwrap();
         assert_eq!(
             database.query("SELECT count(*) FROM schema_migrations"),
-            ["2"]
+            ["3"]
         );
     }
 
@@ -231,8 +235,17 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2"]
+            ["1", "2", "3"]
         );
+    }
+
+    #[test]
+    fn a_check_writes_indeed() {
+        let database = NativeDatabase::migrated();
+        for checks in ["1", "2"] {
+            block_on(check_writable(&database)).unwrap();
+            assert_eq!(database.query("SELECT checks FROM readiness"), [checks]);
+        }
     }
 
     #[test]

@@ -96,11 +96,13 @@ impl<D: Database> Recorder<D> {
     /// # Errors
     /// The database refused; the attempt may be missing from the log or from the counters.
     pub async fn commit(&self, attempt: Attempt) -> Result<(), DatabaseError> {
-        if matches!(
-            attempt.outcome.verdict(),
-            Verdict::Failed | Verdict::Rejected
-        ) {
-            self.move_state(&attempt).await?;
+        let moved = match attempt.outcome.verdict() {
+            Verdict::Failed | Verdict::Rejected => self.move_state(&attempt).await,
+            Verdict::Works | Verdict::Unknown => Ok(()),
+        };
+        if moved.as_ref().is_err_and(DatabaseError::is_busy) {
+            // The row would only wait as long again.
+            return moved;
         }
         let entry = Rc::new(Entry {
             attempt,
@@ -120,7 +122,7 @@ impl<D: Database> Recorder<D> {
         }
         loop {
             if let Progress::Written(result) = &*entry.progress.borrow() {
-                return result.clone();
+                return moved.and(result.clone());
             }
             place.write_next_batch().await;
         }
@@ -171,12 +173,14 @@ impl<D: Database> Recorder<D> {
             .map(drop)
     }
 
-    /// One result per entry. The log comes first: a row without its count can be counted again, a count without its row
-    /// is a call that nobody can account for.
+    /// One result per entry. The log comes before the counters: a row without its count can be counted again, a count
+    /// without its row is a call that nobody can account for.
     async fn write_batch(&self, batch: &[Rc<Entry>]) -> Vec<Result<(), DatabaseError>> {
         let attempts: Vec<&Attempt> = batch.iter().map(|entry| &entry.attempt).collect();
         let mut results = match self.insert_logs(&attempts).await {
             Ok(()) => vec![Ok(()); batch.len()],
+            // Whoever holds the lock would make each row, and the counters, wait as long again.
+            Err(error) if error.is_busy() => return vec![Err(error); batch.len()],
             Err(error) if batch.len() == 1 => vec![Err(error)],
             // One row that the table refuses, such as one of a key deleted meanwhile, must not cost the others theirs.
             Err(_) => {
@@ -278,7 +282,8 @@ impl<D: Database> Place<'_, D> {
         let queue = &self.recorder.queue;
         let batch: Vec<Rc<Entry>> = queue.borrow().iter().take(MAX_BATCH).cloned().collect();
         let results = self.recorder.write_batch(&batch).await;
-        // Only now, so that a writer that was cancelled half-way leaves its batch to the next one.
+        // Only now, so that a writer that was cancelled half-way leaves its batch to the next one. What it had written is
+        // then written twice; nothing cancels it but the end of its task.
         queue.borrow_mut().drain(..batch.len());
         let mut own = None;
         for (entry, result) in batch.iter().zip(results) {
@@ -649,6 +654,43 @@ mod tests {
                 .database
                 .query("SELECT count(*) FROM api_call_logs"),
             ["2"]
+        );
+    }
+
+    #[test]
+    fn a_database_that_stays_locked_is_waited_for_once_and_not_row_by_row() {
+        let recorder = recorder(1);
+        recorder.database.answer_at_the_second_poll();
+        recorder
+            .database
+            .fail("api_call_logs", "database is locked", 1000);
+        let statements = recorder.database.statements();
+        let commits = (0..20).map(|index| recorder.commit(attempt(1, Outcome::Success, index)));
+        let results = block_on(join_all(commits));
+        assert!(
+            results
+                .iter()
+                .all(|result| result.as_ref().is_err_and(DatabaseError::is_busy))
+        );
+        assert_eq!(
+            recorder.database.statements() - statements,
+            6,
+            "three tries for the first alone, and three for the others together"
+        );
+    }
+
+    #[test]
+    fn a_failure_is_in_the_log_even_when_the_keys_state_cannot_be_moved() {
+        let recorder = recorder(1);
+        recorder
+            .database
+            .fail("UPDATE api_keys SET status", "disk I/O error", 1);
+        assert!(block_on(recorder.commit(attempt(1, Outcome::QuotaExceeded, 0))).is_err());
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT success, response_status FROM api_call_logs"),
+            ["0|429"]
         );
     }
 
