@@ -73,7 +73,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let (lines, arriving) = channel();
     let mut host = Command::new(host);
     host.current_dir(workspace::root())
-        .args(["up", "--from", "spin.toml", "--listen"])
+        .args(["up", "--from"])
+        .arg(workspace::root().join("spin.toml"))
+        .arg("--listen")
         .arg(options.listen.to_string());
 
     let mut fake = None;
@@ -198,6 +200,8 @@ fn prepare_demo(host: &mut Command, fake: SocketAddr) -> Result<()> {
     }
     fs::create_dir_all(&state)?;
     host.arg("--state-dir").arg(&state);
+    // Where no `.env` is.
+    host.current_dir(&state);
 
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with(VARIABLES) {

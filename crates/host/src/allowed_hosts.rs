@@ -3,6 +3,7 @@
 //! An entry is `scheme://host[:port]`, as with Spin; `*` stands for any scheme, host or port, and `*.example.com` for
 //! the subdomains of a domain. Without a port, it is the scheme's own.
 
+use crate::variables::Filled;
 use anyhow::{Context, Result, bail, ensure};
 use http::Uri;
 use url::Host;
@@ -33,12 +34,17 @@ impl AllowedHosts {
     ///
     /// # Errors
     /// Names the first entry that is not of the form above.
-    pub(crate) fn parse(entries: &[String]) -> Result<Self> {
+    pub(crate) fn parse(entries: &[Filled]) -> Result<Self> {
         entries
             .iter()
             .map(|entry| {
-                Pattern::parse(entry.trim())
-                    .with_context(|| format!("{entry:?} must be scheme://host[:port]"))
+                Pattern::parse(entry.value.trim()).with_context(|| {
+                    format!(
+                        "{:?} must be scheme://host[:port]{}",
+                        entry.value,
+                        entry.remedy()
+                    )
+                })
             })
             .collect::<Result<_>>()
             .map(Self)
@@ -140,7 +146,7 @@ mod tests {
     use super::*;
 
     fn parse(entry: &str) -> Result<AllowedHosts> {
-        AllowedHosts::parse(&[entry.to_owned()])
+        AllowedHosts::parse(&[Filled::plain(entry)])
     }
 
     #[test]

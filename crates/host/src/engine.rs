@@ -1,5 +1,6 @@
 //! The WebAssembly engine, and the component in it.
 
+use crate::log::log;
 use anyhow::{Context, Result, anyhow};
 use std::path::Path;
 use wasmtime::component::Component;
@@ -39,9 +40,9 @@ fn engine() -> Result<Engine> {
         Ok(cache) => {
             config.cache(Some(cache));
         }
-        Err(error) => {
-            eprintln!("keypool: compiling anew at each start, since there is no cache: {error:#}")
-        }
+        Err(error) => log(format_args!(
+            "compiling anew at each start, since there is no cache: {error:#}"
+        )),
     }
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling()));
     // The pool reserves terabytes of addresses, which some machines do not have.

@@ -5,6 +5,7 @@
 //! once, and the others as soon as they have none.
 
 use crate::bindings;
+use crate::log::log;
 use crate::outbound;
 use crate::sqlite::{Databases, SqliteHost, SqliteView};
 use crate::variables::VariablesHost;
@@ -184,6 +185,7 @@ impl HandlerState for State {
             },
             state: Life {
                 reuse: self.reuse,
+                stopping: self.stopping.clone(),
                 _counted: counted,
             },
         })
@@ -223,6 +225,7 @@ impl WorkerExpiration for Idleness {
 /// How an instance is used up.
 struct Life {
     reuse: Reuse,
+    stopping: CancellationToken,
     _counted: TaskTrackerToken,
 }
 
@@ -251,10 +254,14 @@ impl WorkerState for Life {
 
     fn drop(&self, store: Store<Guest>, result: Result<(), wasmtime::Error>) {
         if let Err(error) = result {
-            eprintln!(
-                "keypool: an instance of the component failed and is gone, with the requests that it had: {}",
-                error.root_cause()
-            );
+            // At the very end of the host, what has not finished is dropped; that is told once, and is no failure.
+            let dropped = self.stopping.is_cancelled() && error.to_string() == "worker panicked";
+            if !dropped {
+                log(format_args!(
+                    "an instance of the component failed and is gone, with the requests that it had: {}",
+                    error.root_cause()
+                ));
+            }
         }
         drop(store);
     }

@@ -15,6 +15,7 @@
 //! | [`guest`] | one instance: its state, its life, and the host functions that it sees |
 //! | [`bindings`] | Spin's interfaces as Rust traits |
 //! | [`sqlite`], [`outbound`] | what is behind the host functions |
+//! | [`log`] | what the host itself says |
 //! | [`server`] | connections in, requests to instances, and the orderly end |
 
 mod allowed_hosts;
@@ -22,6 +23,7 @@ mod bindings;
 mod cli;
 mod engine;
 mod guest;
+mod log;
 mod manifest;
 mod outbound;
 mod server;
@@ -64,7 +66,7 @@ fn up(options: &Up) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let outbound =
             outbound::Client::new(allowed_hosts, options.nagle).context("cannot set up TLS")?;
         let world = guest::World {
@@ -77,5 +79,8 @@ fn up(options: &Up) -> Result<()> {
         let component = engine::load(&app.source)?;
         let handler = guest::handler(component, world, options.reuse())?;
         server::serve(&options.listen, handler, options.nagle).await
-    })
+    });
+    // What could finish has finished; a statement that waits for a lock would hold up the end.
+    runtime.shutdown_background();
+    served
 }

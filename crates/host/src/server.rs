@@ -1,6 +1,7 @@
 //! Connections in, requests to the component, and the orderly end.
 
 use crate::guest::Handler;
+use crate::log::{announce, log};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
@@ -13,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
@@ -37,7 +38,7 @@ pub(crate) async fn serve(address: &str, handler: Handler, nagle: bool) -> Resul
     let mut signals = Signals::new().context("cannot handle signals")?;
     let listener = listen(address).await?;
     let address = listener.local_addr().context("cannot tell the address")?;
-    announce(address);
+    announce(format_args!("Serving http://{address}"));
 
     let graceful = GracefulShutdown::new();
     loop {
@@ -60,7 +61,7 @@ pub(crate) async fn serve(address: &str, handler: Handler, nagle: bool) -> Resul
                     error.kind(),
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
                 ) {
-                    eprintln!("keypool: cannot accept a connection: {error}");
+                    log(format_args!("cannot accept a connection: {error}"));
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -74,9 +75,9 @@ pub(crate) async fn serve(address: &str, handler: Handler, nagle: bool) -> Resul
     };
     tokio::select! {
         done = timeout(GRACE, finish) => if done.is_err() {
-            eprintln!("keypool: what was not finished after {} s is cut off", GRACE.as_secs());
+            log(format_args!("what was not finished after {} s is cut off", GRACE.as_secs()));
         },
-        () = signals.next() => eprintln!("keypool: stopping at once"),
+        () = signals.next() => log("stopping at once"),
     }
     Ok(())
 }
@@ -93,12 +94,6 @@ async fn listen(address: &str) -> Result<TcpListener> {
         ),
         Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
     }
-}
-
-fn announce(address: SocketAddr) {
-    let mut out = std::io::stdout().lock();
-    // Whoever started this may have closed its end; that is no reason not to serve.
-    let _ = writeln!(out, "Serving http://{address}").and_then(|()| out.flush());
 }
 
 /// SIGTERM and SIGINT.
@@ -158,10 +153,10 @@ async fn answer(
     match handler.handle(request).await {
         Ok(response) => response,
         Err(error) => {
-            eprintln!(
-                "keypool: a request failed in the component: {}",
+            log(format_args!(
+                "a request failed in the component: {}",
                 error.root_cause()
-            );
+            ));
             plain(StatusCode::INTERNAL_SERVER_ERROR, "")
         }
     }

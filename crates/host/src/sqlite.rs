@@ -5,6 +5,7 @@
 //! several statements is refused; Spin would run the first and silently drop the others.
 
 use crate::bindings::sqlite::{self, Error, QueryResult, RowResult, Value};
+use crate::log::announce;
 use crate::manifest::App;
 use anyhow::{Context, Result};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -48,7 +49,10 @@ impl Databases {
                 connection.query_row("PRAGMA schema_version", [], |_| Ok(()))
             })
             .with_context(|| format!("cannot open the database {}", databases.file.display()))?;
-        println!("Storing default SQLite data to {:?}.", databases.file);
+        announce(format_args!(
+            "Storing default SQLite data to {:?}.",
+            databases.file
+        ));
         Ok(databases)
     }
 

@@ -36,7 +36,7 @@ impl Environment {
             read.arguments
                 .insert(name.trim().to_owned(), value.to_owned());
         }
-        match dotenvy::from_filename_iter(ENV_FILE) {
+        match dotenvy::from_path_iter(ENV_FILE) {
             Ok(entries) => {
                 for entry in entries {
                     // The library's message repeats the line, which may hold a secret.
@@ -78,7 +78,37 @@ pub(crate) struct Resolved {
     /// The component's variables.
     pub(crate) component: BTreeMap<String, String>,
     /// The hosts that it may connect to.
-    pub(crate) allowed_outbound_hosts: Vec<String>,
+    pub(crate) allowed_outbound_hosts: Vec<Filled>,
+}
+
+/// A template and what it came to.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    pub(crate) value: String,
+    template: String,
+}
+
+impl Filled {
+    /// What to set for another value, as the end of a sentence; empty where nothing does.
+    pub(crate) fn remedy(&self) -> String {
+        let pieces = self.template.split("{{").skip(1);
+        let names = pieces.filter_map(|piece| piece.split_once("}}"));
+        let set: Vec<String> = names
+            .map(|(name, _)| format!("{PREFIX}{}", name.trim().to_ascii_uppercase()))
+            .collect();
+        if set.is_empty() {
+            return String::new();
+        }
+        format!(" (set by {}, see [variables])", set.join(" and "))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plain(value: impl AsRef<str>) -> Self {
+        Self {
+            value: value.as_ref().to_owned(),
+            template: value.as_ref().to_owned(),
+        }
+    }
 }
 
 /// Fills in the templates of `app`.
@@ -120,7 +150,10 @@ pub(crate) fn resolve(app: &App, environment: &Environment) -> Result<Resolved> 
     for template in &app.allowed_outbound_hosts {
         let host = expand(template, &values)
             .with_context(|| format!("[component.{}] allowed_outbound_hosts", app.component_id))?;
-        allowed_outbound_hosts.push(host);
+        allowed_outbound_hosts.push(Filled {
+            value: host,
+            template: template.clone(),
+        });
     }
     Ok(Resolved {
         component,
@@ -217,7 +250,12 @@ mod tests {
         );
         let resolved = resolve(&app, &environment).unwrap();
         assert_eq!(resolved.component["all"], "1-2-3.");
-        assert_eq!(resolved.allowed_outbound_hosts, ["http://1:80"]);
+        let [host] = resolved.allowed_outbound_hosts.as_slice() else {
+            panic!("one host");
+        };
+        assert_eq!(host.value, "http://1:80");
+        assert_eq!(host.remedy(), " (set by SPIN_VARIABLE_A, see [variables])");
+        assert_eq!(Filled::plain("http://x").remedy(), "");
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn what_keeps_it_from_starting_is_one_error_that_names_file_and_remedy() {
         (no_component, ["no/such.wasm", "cargo xtask build"]),
         (not_wasm, ["text.wasm", "cargo xtask build"]),
         (no_variable, ["spin.toml", "SPIN_VARIABLE_MUST_BE_SET"]),
-        (bad_host, ["allowed_outbound_hosts", "scheme://host[:port]"]),
+        (bad_host, ["allowed_outbound_hosts", "SPIN_VARIABLE_ORIGIN"]),
         (bad_env_file, [".env", "NAME=VALUE"]),
         (state_is_a_file, ["spin.toml/state", "--state-dir"]),
         (no_database, ["sqlite_db.db", "cannot open the database"]),
