@@ -16,6 +16,12 @@ assert len(pieces) > 1, "a stream of one piece is no stream"
 print("stream:", "".join(pieces))
 
 try:
+    for chunk in client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True):
+        pass
+except openai.APIError as error:
+    print("broken stream:", type(error).__name__, error.code)
+
+try:
     client.with_options(api_key="not-the-token").chat.completions.create(model=MODEL, messages=MESSAGES)
 except openai.AuthenticationError as error:
     assert error.request_id.startswith("req_"), error.request_id

@@ -5,6 +5,9 @@ use fake_gemini::{Answer, Reply};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
+/// A stream that ends in the middle of an event.
+const CUT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\",\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\ndata: {\"choices\":[{\"del";
+
 /// The interpreter of the environment that `cargo xtask test` prepares.
 fn python() -> PathBuf {
     let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/python/bin/python");
@@ -19,14 +22,10 @@ fn python() -> PathBuf {
 
 #[tokio::test]
 async fn the_official_python_client_chats_streams_and_gets_typed_errors() {
-    let app = Setup::keys(2).start().await;
-    for number in 1..=2 {
-        for _ in 0..4 {
-            app.gemini.script(
-                &key(number),
-                Reply::answer(Answer::words("Hello from the other side")),
-            );
-        }
+    let app = Setup::keys(1).start().await;
+    let hello = || Reply::answer(Answer::words("Hello from the other side"));
+    for reply in [hello(), hello(), Reply::raw(200, "text/event-stream", CUT)] {
+        app.gemini.script(&key(1), reply);
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/openai_chat.py");
     let run = Command::new(python())
@@ -46,6 +45,7 @@ async fn the_official_python_client_chats_streams_and_gets_typed_errors() {
         [
             "chat: Hello from the other side",
             "stream: Hello from the other side",
+            "broken stream: APIError upstream_answer_broken",
             "wrong token: AuthenticationError 401 invalid_client_token",
             "bad request: BadRequestError 400 messages",
         ],
@@ -55,15 +55,15 @@ async fn the_official_python_client_chats_streams_and_gets_typed_errors() {
     let calls = app.gemini.calls();
     assert_eq!(
         calls.len(),
-        2,
+        3,
         "what was refused did not reach the upstream"
     );
     assert_eq!(
         calls.iter().map(|call| call.stream).collect::<Vec<_>>(),
-        [false, true]
+        [false, true, true]
     );
     assert_eq!(
         app.rows("SELECT count(*), sum(success) FROM api_call_logs"),
-        ["2|2"]
+        ["3|2"]
     );
 }

@@ -259,8 +259,39 @@ async fn an_upstream_that_nobody_listens_at_is_a_502() {
         app.rows("SELECT status, consecutive_failures FROM api_keys"),
         ["1|0"]
     );
+    let reason = "connection to the upstream failed: ConnectionRefused";
+    assert!(answer.body.contains(reason), "{}", answer.body);
     assert_eq!(
-        app.rows("SELECT success, response_status, error_message <> '' FROM api_call_logs"),
-        ["0|NULL|1"]
+        app.rows("SELECT success, response_status, error_message FROM api_call_logs"),
+        [format!("0|NULL|{reason}")]
     );
+}
+
+#[tokio::test]
+async fn what_a_request_is_called_never_costs_a_key() {
+    let app = Setup::keys(1).start().await;
+    let body = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}],"API key not valid":1}"#;
+    let answer = app.chat(body).await;
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (400, "invalid_argument")
+    );
+    assert!(answer.body.contains("API key not valid"), "{}", answer.body);
+    assert_eq!(
+        app.rows("SELECT status, consecutive_failures FROM api_keys"),
+        ["1|0"]
+    );
+}
+
+#[tokio::test]
+async fn a_page_of_somebody_on_the_way_is_not_the_keys_fault() {
+    let page = |status| Reply::raw(status, "text/html", "<html>Please log in.</html>");
+    for (status, caller) in [
+        (401, (502, "upstream_error")),
+        (403, (503, "upstream_refuses_location")),
+        (429, (503, "upstream_refuses_location")),
+    ] {
+        let logged = status.to_string();
+        check(&logged, page(status), caller, "1|0", &logged).await;
+    }
 }

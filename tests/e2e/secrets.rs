@@ -1,9 +1,10 @@
 //! Nothing that leaves the pool holds a key, a token or a prompt.
 
 use crate::support::{Setup, TOKEN, key};
-use fake_gemini::{Condition, Reply, errors};
+use fake_gemini::{Break, Condition, MidStream, Reply, errors};
 
 const PROMPT: &str = "the-very-private-prompt";
+const OTHER_TOKEN: &str = "of-somebody-else-entirely";
 
 #[tokio::test]
 async fn no_output_holds_a_key_a_token_or_a_prompt() {
@@ -38,6 +39,25 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
         // Google's message about a request goes back to whoever sent that request, prompt included.
         texts.push(answer.body.replace(PROMPT, ""));
     }
+    let in_streams = [
+        Break::Error(
+            errors::suspended(&key(1), "projects/000000000001"),
+            MidStream::Unframed,
+        ),
+        Break::Error(
+            errors::ApiError::new(400, "INVALID_ARGUMENT", format!("{TOKEN} {PROMPT}")),
+            MidStream::Array,
+        ),
+        Break::Reset,
+    ];
+    for broken in in_streams {
+        app.execute("UPDATE api_keys SET status = CASE id WHEN 1 THEN 1 ELSE 0 END");
+        app.gemini
+            .script(&key(1), Reply::events(3).break_after(2, broken));
+        let answer = app.chat(chat.replacen('{', "{\"stream\":true,", 1)).await;
+        assert!(answer.body.contains("{\"error\":"), "{}", answer.body);
+        texts.push(answer.body.replace(PROMPT, ""));
+    }
     app.execute("UPDATE api_keys SET status = 1");
     for condition in [
         Condition::Suspended,
@@ -60,7 +80,7 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
     let wrong = app
         .client
         .get("/api/keys/status")
-        .header("authorization", "Bearer of-somebody-else-entirely");
+        .header("authorization", &format!("Bearer {OTHER_TOKEN}"));
     texts.push(wrong.send().await.body);
     texts.extend(app.rows("SELECT coalesce(error_message, '') FROM api_call_logs"));
     app.stop().await;
@@ -72,18 +92,12 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
     texts.push(output);
 
     for text in texts {
-        for secret in [TOKEN, PROMPT, "of-somebody-else-entirely"] {
-            assert!(!text.contains(secret), "{secret} is in {text}");
-        }
-        for number in 1..=4 {
-            let key = key(number);
-            // All but the last four characters, in any piece of eight.
-            for start in 0..key.len() - 11 {
-                let piece = &key[start..start + 8];
-                assert!(
-                    !text.contains(piece),
-                    "{piece} of key {number} is in {text}"
-                );
+        assert!(!text.contains(PROMPT), "the prompt is in {text}");
+        let keys = (1..=4).map(key);
+        for secret in keys.chain([TOKEN.to_owned(), OTHER_TOKEN.to_owned()]) {
+            for start in 0..=secret.len() - 8 {
+                let piece = &secret[start..start + 8];
+                assert!(!text.contains(piece), "{piece} of {secret} is in {text}");
             }
         }
     }

@@ -32,9 +32,9 @@ pub(crate) const STREAM: &str =
 /// Nothing takes that long; a test that waits for ever would hide what it waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The fake key with a number: long enough to be told apart, and short of the shape of a real one.
+/// The fake key with a number, in the shape of a real one.
 pub(crate) fn key(number: usize) -> String {
-    format!("AIzaFAKE-key-of-the-test-pool-{number:04}")
+    format!("AIzaFAKE-key-of-the-test-pool-{number:09}")
 }
 
 /// Waits for something that must happen.
@@ -204,6 +204,17 @@ impl TestApp {
     /// Rows of a query on the pool's database, columns joined by `|`.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
         database::rows(&database::file(self.folder.path()), query)
+    }
+
+    /// Waits until the rows of a query are these, for what is written after a client has gone. Nothing tells that it is
+    /// there, so that this asks again after each round trip to the pool.
+    pub(crate) async fn rows_become(&self, query: &str, expected: &[&str]) {
+        let asking = async {
+            while self.rows(query) != expected {
+                self.client.get("/healthz").send().await;
+            }
+        };
+        soon(&format!("{expected:?}"), asking).await;
     }
 
     /// Changes the pool's database from outside. The schema must be there, so some request must have come before.
