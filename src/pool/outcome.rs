@@ -41,7 +41,7 @@ pub enum Verdict {
 }
 
 impl Outcome {
-    /// Every outcome, in the order of the table in the README.
+    /// Every outcome.
     pub const ALL: [Self; 9] = [
         Self::Success,
         Self::ClientGone,
