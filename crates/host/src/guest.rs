@@ -111,6 +111,11 @@ impl Handler {
         state.instances.close();
         state.instances.wait().await;
     }
+
+    /// Expects instances to be dropped in the middle of their work from now on.
+    pub(crate) fn cut_off(&self) {
+        self.0.state().stopping.cancel();
+    }
 }
 
 /// The state of one instance.

@@ -79,6 +79,7 @@ pub(crate) async fn serve(address: &str, handler: Handler, nagle: bool) -> Resul
         },
         () = signals.next() => log("stopping at once"),
     }
+    handler.cut_off();
     Ok(())
 }
 
