@@ -2,7 +2,7 @@
 
 use crate::gateway::{Failure, Reply};
 use crate::pool::{self, UnixMillis};
-use crate::store::{self, Database, KeyReport};
+use crate::store::{self, Database, DatabaseError, KeyReport};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ pub(crate) async fn keys_status<D: Database, B, S>(
         success: true,
         data,
     })
-    .map_err(|_| Failure::Database)?;
+    .map_err(|error| Failure::Database(DatabaseError(error.to_string())))?;
     Ok(Reply::json(StatusCode::OK, json))
 }
 
@@ -32,7 +32,7 @@ pub(crate) async fn readiness<D: Database, B, S>(
 ) -> Result<Reply<D, B, S>, Failure> {
     store::check_writable(database)
         .await
-        .map_err(|_| Failure::DatabaseNotWritable)?;
+        .map_err(Failure::DatabaseNotWritable)?;
     let (keys, _) = store::pool_keys(database).await?;
     let usable = keys.iter().filter(|key| pool::is_usable(key, now)).count();
     if usable == 0 {

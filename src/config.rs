@@ -22,8 +22,9 @@ pub const VARIABLES: [&str; 10] = [
     "max_body_bytes",
 ];
 
-/// The largest limit of a body: 256 MiB, of the 4 GiB that a component can have for 16 requests at a time.
-const LARGEST_MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
+/// The largest limit of a body: 64 MiB. 16 requests at a time share the component's 4 GiB, and a body that grows, or gets
+/// a model put in, is there twice for a moment.
+const LARGEST_MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
@@ -163,7 +164,7 @@ impl Config {
         let max_body_bytes = number(
             "max_body_bytes",
             DEFAULT_MAX_BODY_BYTES,
-            "of bytes, from 1 to 268435456",
+            "of bytes, from 1 to 67108864",
         );
         if !(1..=LARGEST_MAX_BODY_BYTES).contains(&max_body_bytes) {
             problems.push(format!(
@@ -222,7 +223,8 @@ fn parse_origin(text: &str) -> Result<Uri, String> {
         )
     };
     let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| problem())?;
-    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    // The host's allow-list compares the scheme as it is written.
+    let web = text.starts_with("http://") || text.starts_with("https://");
     let bare = uri.path() == "/" && uri.query().is_none() && !has_broken_port(&uri);
     let host_alone = uri
         .authority()
@@ -238,6 +240,14 @@ fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {
     let uri: Uri = text
         .parse()
         .map_err(|_| "llm_api_endpoint must be a URL".to_owned())?;
+    let has_user = uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'));
+    if has_broken_port(&uri) || has_user {
+        return Err(
+            "llm_api_endpoint must have a port that is a number, or none, and no user".into(),
+        );
+    }
     // The host lets nothing but the origin through, so another host here could only fail later, and less clearly.
     if uri.scheme() != origin.scheme() || host_and_port(&uri) != host_and_port(origin) {
         return Err("llm_api_endpoint must lie on llm_api_origin, the only host that the pool may call: set both".into());
@@ -387,6 +397,9 @@ mod tests {
             "http://generativelanguage.googleapis.com/x",
             "/v1/chat",
             "::",
+            "https://generativelanguage.googleapis.com:99999/x",
+            "https://generativelanguage.googleapis.com:/x",
+            "https://user:pw@generativelanguage.googleapis.com/x",
         ] {
             let problem = config(&[("llm_api_endpoint", endpoint)])
                 .unwrap_err()
@@ -403,8 +416,8 @@ mod tests {
         for (bytes, accepted) in [
             ("0", false),
             ("1", true),
-            ("268435456", true),
-            ("268435457", false),
+            ("67108864", true),
+            ("67108865", false),
         ] {
             assert_eq!(
                 config(&[("max_body_bytes", bytes)]).is_ok(),

@@ -19,13 +19,16 @@ pub use reply::{AnswerStream, Body, Next, Reply};
 use crate::admin;
 use crate::config::{self, Config, InvalidConfig};
 use crate::origin;
+use crate::pool::KeyId;
 use crate::signal::NewSignal;
-use crate::store::{self, Database, Recorder};
+use crate::store::{self, Database, DatabaseError, Recorder};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use ports::{ByteStream, System, Upstream};
 use route::Route;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -34,51 +37,75 @@ const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// How long what is left of a body is read before an error is sent, in milliseconds: 5 s.
+const DRAIN_MS: u64 = 5_000;
+
 /// The pool behind one connection to its database.
 pub struct Gateway<D, U, S> {
     /// The settings, or what is wrong with them: a pool that cannot work still has to say why.
     config: Result<Config, InvalidConfig>,
-    database: Rc<D>,
-    recorder: Rc<Recorder<D>>,
+    /// What is kept, or why nothing can be.
+    kept: Result<Kept<D>, DatabaseError>,
     upstream: U,
     system: S,
+    /// Broken rows that the operator has been told of.
+    told: RefCell<HashSet<KeyId>>,
+}
+
+struct Kept<D> {
+    database: Rc<D>,
+    recorder: Rc<Recorder<D>>,
 }
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
-    /// A gateway over an open database, its schema up to date.
+    /// A gateway over an open database, its schema up to date, or without one.
     pub fn new(
         config: Result<Config, InvalidConfig>,
-        database: Rc<D>,
+        database: Result<Rc<D>, DatabaseError>,
         upstream: U,
         system: S,
         new_signal: NewSignal,
     ) -> Self {
-        let recorder = Rc::new(Recorder::new(Rc::clone(&database), new_signal));
+        let kept = database.map(|database| Kept {
+            recorder: Rc::new(Recorder::new(Rc::clone(&database), new_signal)),
+            database,
+        });
         Self {
             config,
-            database,
-            recorder,
+            kept,
             upstream,
             system,
+            told: RefCell::default(),
         }
     }
 
     /// Answers one request. Never fails: whatever goes wrong becomes an answer in OpenAI's error shape.
     pub async fn handle<B: ByteStream>(&self, request: Parts, mut body: B) -> Reply<D, U::Body, S> {
-        let id = request_id(&self.system);
+        let id = format!(
+            "req_{:016x}{:016x}",
+            self.system.random(),
+            self.system.random()
+        );
         let mut reply = match self.answer(&request, &id, &mut body).await {
             Ok(reply) => reply,
             Err(failure) => {
+                if let Some(reason) = failure.for_operator() {
+                    self.system.log(&format!("request={id} {reason}"));
+                }
                 let max = match &self.config {
                     Ok(config) => config.max_body_bytes,
                     Err(_) => config::DEFAULT_MAX_BODY_BYTES,
                 };
-                request_body::drain(&request.headers, &mut body, max).await;
+                let deadline = self.system.wait(DRAIN_MS);
+                request_body::drain(&request.headers, &mut body, max, deadline).await;
                 failure.into_reply()
             }
         };
         self.allow_origin(&request, &mut reply.headers);
-        with_request_id(reply, &id)
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            reply.headers.insert(REQUEST_ID, id);
+        }
+        reply
     }
 
     async fn answer<B: ByteStream>(
@@ -100,18 +127,25 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Route::Alive => Ok(alive()),
             Route::Ready => {
                 self.config()?;
-                admin::readiness(&*self.database, self.system.now()).await
+                admin::readiness(&*self.kept()?.database, self.system.now()).await
             }
             Route::KeysStatus => {
                 self.admit(&request.headers)?;
-                admin::keys_status(&*self.database).await
+                admin::keys_status(&*self.kept()?.database).await
             }
             Route::ChatCompletions => {
                 let config = self.admit(&request.headers)?;
-                self.limit_rate(config, &request.headers).await?;
+                self.limit_rate(config, &request.headers, request_id)
+                    .await?;
                 self.complete_chat(config, request, request_id, body).await
             }
         }
+    }
+
+    fn kept(&self) -> Result<&Kept<D>, Failure> {
+        self.kept
+            .as_ref()
+            .map_err(|error| Failure::Database(error.clone()))
     }
 
     fn config(&self) -> Result<&Config, Failure> {
@@ -180,44 +214,36 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    async fn limit_rate(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Counts a call against its client's limit. A database that cannot count refuses nobody: the limit guards the pool,
+    /// and a pool that answers is what it is there for.
+    async fn limit_rate(
+        &self,
+        config: &Config,
+        headers: &HeaderMap,
+        request_id: &str,
+    ) -> Result<(), Failure> {
         let Some(limit) = config.rate_limit_per_minute else {
             return Ok(());
         };
         let client = client_address(headers, config.trust_forwarded_for);
-        let (calls, retry_after) =
-            store::count_call(&*self.database, &client, self.system.now()).await?;
-        if calls > i64::from(limit) {
-            return Err(Failure::RateLimited { limit, retry_after });
+        let database = &*self.kept()?.database;
+        match store::count_call(database, &client, self.system.now()).await {
+            Ok((calls, retry_after)) if calls > i64::from(limit) => {
+                Err(Failure::RateLimited { limit, retry_after })
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.system.log(&format!(
+                    "request={request_id} is not counted against a limit: {error}"
+                ));
+                Ok(())
+            }
         }
-        Ok(())
     }
-}
-
-/// Answers a request while the database cannot be opened: the component is alive, and can do nothing else.
-pub fn answer_without_database<D, B, S: System>(request: &Parts, system: &S) -> Reply<D, B, S> {
-    let reply = match Route::find(request.uri.path()) {
-        Some(Route::Alive) if Route::Alive.allows(&request.method) => alive(),
-        Some(Route::Ready) => Failure::DatabaseNotWritable.into_reply(),
-        Some(_) => Failure::Database.into_reply(),
-        None => Failure::UnknownPath.into_reply(),
-    };
-    with_request_id(reply, &request_id(system))
 }
 
 fn alive<D, B, S>() -> Reply<D, B, S> {
     Reply::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())
-}
-
-fn request_id(system: &impl System) -> String {
-    format!("req_{:016x}{:016x}", system.random(), system.random())
-}
-
-fn with_request_id<D, B, S>(mut reply: Reply<D, B, S>, id: &str) -> Reply<D, B, S> {
-    if let Ok(id) = HeaderValue::from_str(id) {
-        reply.headers.insert(REQUEST_ID, id);
-    }
-    reply
 }
 
 /// Refuses pages of other origins where the operator wants that. A call without an origin comes from no page.

@@ -6,4 +6,4 @@ mod sentence;
 
 pub use classify::classify;
 pub use error::{ApiError, MAX_ERROR_BYTES};
-pub use sentence::known_sentence;
+pub use sentence::kept;

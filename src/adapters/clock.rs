@@ -2,6 +2,7 @@
 
 use crate::gateway::ports::System;
 use crate::pool::UnixMillis;
+use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,12 +23,17 @@ impl System for HostSystem {
         UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 
+    async fn wait(&self, ms: u64) {
+        monotonic_clock::wait_for(ms.saturating_mul(1_000_000)).await;
+    }
+
     fn random(&self) -> u64 {
         get_random_u64()
     }
 
     fn log(&self, line: &str) {
-        // Where nobody reads there is nobody to tell; that is no reason to fail, as `eprintln` would.
-        let _ = writeln!(std::io::stderr(), "keypool: {line}");
+        // In one piece, since many instances write to one terminal. Where nobody reads there is nobody to tell; that is no
+        // reason to fail, as `eprintln` would.
+        let _ = std::io::stderr().write_all(format!("keypool: {line}\n").as_bytes());
     }
 }

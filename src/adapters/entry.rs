@@ -8,8 +8,8 @@ use super::http::{HostUpstream, IncomingBody, respond};
 use super::signal;
 use super::sqlite::HostDatabase;
 use crate::config::{Config, InvalidConfig, VARIABLES};
+use crate::gateway::Gateway;
 use crate::gateway::ports::System;
-use crate::gateway::{self, Gateway};
 use crate::store::{self, DatabaseError};
 use spin_sdk::http::Request;
 use spin_sdk::http_service;
@@ -34,17 +34,7 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
             "the request's body is gone".to_owned(),
         )));
     };
-    let gateway = match ready_gateway().await {
-        Ok(gateway) => gateway,
-        Err(error) => {
-            HostSystem.log(&error.to_string());
-            let reply = gateway::answer_without_database::<HostDatabase, IncomingBody, _>(
-                &parts,
-                &HostSystem,
-            );
-            return respond(reply).await;
-        }
-    };
+    let gateway = gateway().await;
     respond(
         gateway
             .handle(parts, IncomingBody::of_request(request))
@@ -54,27 +44,36 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
 }
 
 /// The instance's gateway. Two requests that come first may both set it up; that is harmless, since everything in it
-/// may be done twice.
-async fn ready_gateway() -> Result<Rc<HostGateway>, DatabaseError> {
+/// may be done twice. Without a database it lasts for one request, and the next tries again.
+async fn gateway() -> Rc<HostGateway> {
     if let Some(gateway) = GATEWAY.with_borrow(Clone::clone) {
-        return Ok(gateway);
+        return gateway;
     }
     let config = read_config().await;
-    let database = HostDatabase::open().await?;
-    store::migrate(&database).await?;
-    match &config {
-        Ok(config) => store::import_keys(&database, &config.import_keys, HostSystem.now()).await?,
-        Err(error) => HostSystem.log(&error.to_string()),
-    }
+    let database = open_database(&config).await.map(Rc::new);
+    let is_ready = database.is_ok();
     let gateway = Rc::new(Gateway::new(
         config,
-        Rc::new(database),
+        database,
         HostUpstream,
         HostSystem,
         signal::new,
     ));
-    GATEWAY.set(Some(Rc::clone(&gateway)));
-    Ok(gateway)
+    if is_ready {
+        GATEWAY.set(Some(Rc::clone(&gateway)));
+    }
+    gateway
+}
+
+async fn open_database(
+    config: &Result<Config, InvalidConfig>,
+) -> Result<HostDatabase, DatabaseError> {
+    let database = HostDatabase::open().await?;
+    store::migrate(&database).await?;
+    if let Ok(config) = config {
+        store::import_keys(&database, &config.import_keys, HostSystem.now()).await?;
+    }
+    Ok(database)
 }
 
 async fn read_config() -> Result<Config, InvalidConfig> {

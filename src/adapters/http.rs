@@ -16,13 +16,11 @@ use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
     ErrorCode, Fields, Method, Request, RequestOptions, Response, Scheme, Trailers,
 };
-use spin_sdk::wasip3::wit_bindgen::{
-    FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter,
-};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
 
 /// How long a connection to the upstream may take, in nanoseconds: 10 s.
 const CONNECT_TIMEOUT_NS: u64 = 10_000_000_000;
@@ -234,7 +232,7 @@ where
     })?;
     // Lets the host finish what the last read from the upstream or the database began; without it the first write is
     // not seen together with the head.
-    spin_sdk::wasip3::wit_bindgen::yield_async().await;
+    wit_bindgen::yield_async().await;
     start(write).await;
     Ok(response)
 }

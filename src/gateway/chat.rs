@@ -34,7 +34,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
         let chat = ChatRequest::parse(body, &config.default_model)?;
-        let key = self.choose_key().await?.ok_or(Failure::NoUsableKey)?;
+        let kept = self.kept()?;
+        let key = self
+            .choose_key(&kept.database)
+            .await?
+            .ok_or(Failure::NoUsableKey)?;
 
         let token = config
             .client_token
@@ -48,7 +52,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 .flatten()
                 .collect(),
             started_at: self.system.now(),
-            recorder: Rc::clone(&self.recorder),
+            recorder: Rc::clone(&kept.recorder),
             system: self.system.clone(),
         };
         let headers = upstream_headers(&request.headers, &key.key);
@@ -63,9 +67,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    async fn choose_key(&self) -> Result<Option<PoolKey>, Failure> {
-        let (keys, unusable) = store::pool_keys(&*self.database).await?;
-        for id in unusable {
+    async fn choose_key(&self, database: &D) -> Result<Option<PoolKey>, Failure> {
+        let (keys, broken) = store::pool_keys(database).await?;
+        // Each once: there may be a thousand calls a second.
+        for id in broken
+            .into_iter()
+            .filter(|id| self.told.borrow_mut().insert(*id))
+        {
             self.system.log(&format!("key {id} is left out: its status, its pause or its text cannot be used; mend or delete its row"));
         }
         let mut rng = SmallRng::seed_from_u64(self.system.random());
@@ -199,7 +207,7 @@ async fn refused<D: Database, B: ByteStream, S: System>(
             break;
         }
     }
-    let refusal = Refusal::new(status, ApiError::parse(&bytes), call);
+    let refusal = Refusal::new(Some(status), &ApiError::parse(&bytes), call);
     call.end(refusal.outcome, Some(status), Some(&refusal.message))
         .await;
     refusal.failure

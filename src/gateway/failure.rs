@@ -65,17 +65,17 @@ pub enum Failure {
         /// How, redacted.
         reason: String,
     },
-    /// The database refused.
-    Database,
-    /// The database can be read but not written.
-    DatabaseNotWritable,
+    /// The database refused. What it said is for the operator.
+    Database(DatabaseError),
+    /// The database can be read but not written. What it said is for the operator.
+    DatabaseNotWritable(DatabaseError),
     /// The operator's settings are wrong.
     Configuration(String),
 }
 
 impl From<DatabaseError> for Failure {
-    fn from(_: DatabaseError) -> Self {
-        Self::Database
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
     }
 }
 
@@ -207,7 +207,7 @@ impl Failure {
                     "upstream_answer_broken",
                 ),
             ),
-            Self::Database => (
+            Self::Database(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
                     "The pool's database cannot be used now.",
@@ -215,7 +215,7 @@ impl Failure {
                     "database_unavailable",
                 ),
             ),
-            Self::DatabaseNotWritable => (
+            Self::DatabaseNotWritable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
                     "The pool's database does not take writes.",
@@ -230,25 +230,50 @@ impl Failure {
         }
     }
 
-    fn should_not_be_retried(&self) -> bool {
-        matches!(self, Self::TokenNotConfigured | Self::Configuration(_))
-            || matches!(
-                self,
-                Self::Upstream {
-                    outcome: Outcome::EgressRefused | Outcome::PoolFault,
-                    ..
-                }
-            )
+    /// What to tell the operator of a failure of the pool itself; `None` for those of clients, and for those of the
+    /// upstream, which the call's own line tells.
+    pub(super) fn for_operator(&self) -> Option<String> {
+        let detail = match self {
+            Self::Database(error) | Self::DatabaseNotWritable(error) => error.to_string(),
+            Self::Configuration(problems) => problems.clone(),
+            Self::NoUsableKey | Self::TokenNotConfigured => self.describe().1.message,
+            Self::UnknownPath
+            | Self::WrongMethod { .. }
+            | Self::OriginRefused
+            | Self::TokenMissing
+            | Self::TokenWrong
+            | Self::RateLimited { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::BodyIncomplete
+            | Self::InvalidRequest(..)
+            | Self::Upstream { .. }
+            | Self::AnswerBroken { .. } => return None,
+        };
+        Some(format!("code={}: {detail}", self.describe().1.code))
+    }
+
+    /// Whether official clients should try again, where they would not know by the status.
+    fn should_retry(&self) -> Option<&'static str> {
+        match self {
+            Self::TokenNotConfigured | Self::Configuration(_) => Some("false"),
+            Self::Upstream { outcome, .. } => match outcome {
+                Outcome::EgressRefused | Outcome::PoolFault => Some("false"),
+                // The next call most likely uses a key of another project.
+                Outcome::ResourceRefused => Some("true"),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The failure as an answer.
     pub fn into_reply<D, B, S>(self) -> Reply<D, B, S> {
         let (status, body) = self.describe();
         let mut reply = Reply::json(status, body.to_json());
-        if self.should_not_be_retried() {
+        if let Some(should_retry) = self.should_retry() {
             reply
                 .headers
-                .insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+                .insert(SHOULD_RETRY, HeaderValue::from_static(should_retry));
         }
         match self {
             Self::WrongMethod { allow } => {
@@ -314,7 +339,7 @@ fn upstream(
         ),
         Outcome::PoolFault => (
             StatusCode::BAD_GATEWAY,
-            body("server_error", "pool_fault", format!("The pool sent a request that the upstream refused: {message}")),
+            body("server_error", "pool_fault", format!("The pool's own call to the upstream was refused: {message}")),
         ),
         Outcome::UpstreamTrouble | Outcome::Success | Outcome::ClientGone => {
             let status = match status {

@@ -49,9 +49,15 @@ pub trait Upstream {
 }
 
 /// The clock, chance, and the operator's log. Clones share all of them, since a stream outlives its request.
+#[expect(
+    async_fn_in_trait,
+    reason = "components are single-threaded: no future here is ever sent to another thread"
+)]
 pub trait System: Clone {
     /// The time now.
     fn now(&self) -> UnixMillis;
+    /// Lets so many milliseconds pass. May be dropped before.
+    async fn wait(&self, ms: u64);
     /// 64 random bits.
     fn random(&self) -> u64;
     /// Writes one line to the operator's log.

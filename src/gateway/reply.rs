@@ -304,21 +304,24 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         }
     }
 
-    /// The upstream has sent an error in place of what was to come.
+    /// The upstream has sent an error in place of what was to come: what has arrived of it counts.
     async fn upstream_error(&mut self) -> Failure {
         self.ended = true;
-        let Framing::Error(_, text) = &self.framing else {
-            return self.broken_off("the upstream sent an error").await;
+        let error = match &self.framing {
+            Framing::Error(_, text) => ApiError::parse(error_text(text).0),
+            Framing::Events(_) | Framing::Opaque(_) => ApiError::default(),
         };
-        let error = ApiError::parse(error_text(text).0);
-        // The response's own status said that all was well.
-        let refusal = Refusal::new(error.code.unwrap_or(500), error, &self.call);
+        let refusal = Refusal::new(None, &error, &self.call);
         self.record(refusal.outcome, Some(&refusal.message)).await;
         refusal.failure
     }
 
     /// The client left. Dropping the stream afterwards closes the connection to the upstream.
     pub async fn client_gone(mut self) {
+        if let Framing::Error(..) = self.framing {
+            self.upstream_error().await;
+            return;
+        }
         self.record(
             Outcome::ClientGone,
             Some("the client closed the connection before the end of the answer"),

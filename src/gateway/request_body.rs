@@ -2,7 +2,9 @@
 
 use super::Failure;
 use super::ports::ByteStream;
+use futures::future::select;
 use http::{HeaderMap, header};
+use std::pin::pin;
 
 /// Room that is made for a body before any of it is here: a declared length is only a promise.
 const RESERVED: usize = 64 * 1024;
@@ -36,20 +38,29 @@ pub(super) async fn read(
     }
 }
 
-/// Reads what is left of it, within bounds, before an error is sent: many clients send first and read later, and would
-/// see a broken connection instead of the error.
-pub(super) async fn drain(headers: &HeaderMap, body: &mut impl ByteStream, max: usize) {
+/// Reads what is left of it, within bounds and until `deadline`, before an error is sent: many clients send first and read
+/// later, and would see a broken connection instead of the error. A client that asks before it sends needs none of this.
+pub(super) async fn drain(
+    headers: &HeaderMap,
+    body: &mut impl ByteStream,
+    max: usize,
+    deadline: impl Future<Output = ()>,
+) {
     let limit = max.saturating_mul(DRAINED_TIMES_LIMIT);
-    if declared_length(headers).is_some_and(|declared| declared > limit) {
+    let too_long = declared_length(headers).is_some_and(|declared| declared > limit);
+    if too_long || headers.contains_key(header::EXPECT) {
         return;
     }
-    let mut seen = 0usize;
-    while let Ok(Some(chunk)) = body.next().await {
-        seen = seen.saturating_add(chunk.len());
-        if seen > limit {
-            return;
+    let reading = async {
+        let mut seen = 0usize;
+        while let Ok(Some(chunk)) = body.next().await {
+            seen = seen.saturating_add(chunk.len());
+            if seen > limit {
+                break;
+            }
         }
-    }
+    };
+    select(pin!(reading), pin!(deadline)).await;
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<usize> {
@@ -72,6 +83,15 @@ mod tests {
     struct Chunks {
         left: usize,
         breaks: bool,
+    }
+
+    /// Nothing ever comes.
+    struct Silence;
+
+    impl ByteStream for Silence {
+        async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+            std::future::pending().await
+        }
     }
 
     impl ByteStream for Chunks {
@@ -142,8 +162,17 @@ mod tests {
             ("a length that is none", declaring("many"), 12, 0),
         ] {
             let mut body = chunks(count);
-            block_on(drain(&headers, &mut body, 30));
+            block_on(drain(&headers, &mut body, 30, std::future::pending()));
             assert_eq!(body.left, left, "{rule}");
         }
+    }
+
+    #[test]
+    fn a_body_that_does_not_come_is_not_waited_for() {
+        let none = HeaderMap::new();
+        block_on(drain(&none, &mut Silence, 30, std::future::ready(())));
+        let asks =
+            HeaderMap::from_iter([(header::EXPECT, HeaderValue::from_static("100-continue"))]);
+        block_on(drain(&asks, &mut Silence, 30, std::future::pending()));
     }
 }

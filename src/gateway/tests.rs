@@ -4,6 +4,7 @@ use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamRespons
 use super::{Body, Gateway, Next, Reply};
 use crate::config::Config;
 use crate::pool::UnixMillis;
+use crate::store::DatabaseError;
 use crate::store::testing::NativeDatabase;
 use futures::executor::block_on;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
@@ -36,6 +37,7 @@ struct Sent {
 struct Scripted {
     status: u16,
     content_type: &'static str,
+    content_encoding: Option<&'static str>,
     chunks: Vec<Result<Vec<u8>, TransportError>>,
 }
 
@@ -45,6 +47,10 @@ struct Outside(Rc<World>);
 impl System for Outside {
     fn now(&self) -> UnixMillis {
         NOON.plus(self.0.now.get())
+    }
+
+    async fn wait(&self, _: u64) {
+        std::future::pending().await
     }
 
     fn random(&self) -> u64 {
@@ -81,6 +87,9 @@ impl Upstream for Outside {
             .expect("one scripted reply per call")?;
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static(reply.content_type));
+        if let Some(encoding) = reply.content_encoding {
+            headers.insert("content-encoding", HeaderValue::from_static(encoding));
+        }
         headers.insert(
             "server",
             HeaderValue::from_static("scaffolding on HTTPServer2"),
@@ -165,7 +174,7 @@ impl Pool {
         let outside = Outside::default();
         let gateway = Gateway::new(
             config,
-            Rc::clone(&database),
+            Ok(Rc::clone(&database)),
             outside.clone(),
             outside.clone(),
             crate::signal::native,
@@ -189,6 +198,7 @@ impl Pool {
         self.script_reply(Ok(Scripted {
             status,
             content_type,
+            content_encoding: None,
             chunks,
         }));
     }
@@ -412,6 +422,7 @@ fn a_stream_that_breaks_off_is_told_in_an_event() {
         pool.script_reply(Ok(Scripted {
             status: 200,
             content_type: "text/event-stream; charset=utf-8",
+            content_encoding: None,
             chunks,
         }));
         let answer = pool.chat(CHAT);
@@ -447,6 +458,7 @@ fn trouble_before_the_first_event_is_a_plain_error() {
         pool.script_reply(Ok(Scripted {
             status: 200,
             content_type: "text/event-stream",
+            content_encoding: None,
             chunks,
         }));
         let answer = pool.chat(CHAT);
@@ -460,7 +472,7 @@ fn trouble_before_the_first_event_is_a_plain_error() {
 
 #[test]
 fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
-    let quota = r#"{"error":{"code":429,"message":"You exceeded your quota with AIzaFAKE-first-key-of-the-pool-00000001.","status":"RESOURCE_EXHAUSTED"}}"#;
+    let quota = r#"{"error":{"code":429,"message":"You exceeded your current quota with AIzaFAKE-first-key-of-the-pool-00000001.","status":"RESOURCE_EXHAUSTED"}}"#;
     let pretty = quota.replace("{\"code\"", "{\n  \"code\"");
     for (event, begun) in [
         (format!("data: {quota}\n\n"), true),
@@ -498,7 +510,7 @@ fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
         assert!(!answer.body.contains(KEY), "{event}");
         assert_eq!(pool.key_state(), "1|1|1|0", "{event}: the key's quota");
         assert!(
-            pool.logged()[0].starts_with("0|200|You exceeded"),
+            pool.logged()[0].starts_with("0|200|RESOURCE_EXHAUSTED: You exceeded"),
             "{:?}",
             pool.logged()
         );
@@ -525,6 +537,168 @@ fn an_error_in_a_stream_that_nobody_can_read_is_an_error_all_the_same() {
         assert!(pool.logged()[0].starts_with("0|200|"), "{event}");
         assert_eq!(pool.key_state(), "1|0|1|0", "{event}");
     }
+}
+
+#[test]
+fn a_reset_after_the_closing_event_is_no_news() {
+    let pool = Pool::new();
+    pool.script_reply(Ok(Scripted {
+        status: 200,
+        content_type: "text/event-stream",
+        content_encoding: None,
+        chunks: vec![
+            Ok(b"data: [DONE]\n\n".to_vec()),
+            Err(TransportError::Failed("ConnectionTerminated".into())),
+        ],
+    }));
+    let answer = pool.chat(CHAT);
+    assert_eq!(
+        (answer.body.as_str(), answer.cut),
+        ("data: [DONE]\n\n", false)
+    );
+    assert_eq!(pool.logged(), ["1|200|NULL"]);
+}
+
+#[test]
+fn a_compressed_answer_is_handed_on_as_such_and_a_compressed_stream_is_refused() {
+    let compressed = |content_type| {
+        Ok(Scripted {
+            status: 200,
+            content_type,
+            content_encoding: Some("gzip"),
+            chunks: vec![Ok(b"squeezed".to_vec())],
+        })
+    };
+    let pool = Pool::new();
+    pool.script_reply(compressed("application/json"));
+    let answer = pool.chat(CHAT);
+    assert_eq!(
+        (answer.body.as_str(), answer.header("content-encoding")),
+        ("squeezed", Some("gzip"))
+    );
+    pool.script_reply(compressed("text/event-stream"));
+    let answer = pool.chat(CHAT);
+    assert_eq!(
+        (answer.status, answer.error("code").as_str()),
+        (502, "upstream_answer_broken")
+    );
+    assert!(pool.logged()[1].starts_with("0|200|the upstream compressed a stream"));
+}
+
+#[test]
+fn an_error_in_a_stream_is_judged_though_the_client_has_left() {
+    let pool = Pool::new();
+    let quota = "data: {\"error\":{\"code\":429,\"message\":\"You exceeded your current quota\",\"status\":\"RESOURCE_EXHAUSTED\"}}";
+    pool.script(200, "text/event-stream", &["data: {\"a\":1}\n\n", quota]);
+    let reply = pool.reply(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &format!("Bearer {TOKEN}"))],
+        CHAT,
+    );
+    let Body::Stream(mut stream) = reply.body else {
+        panic!("a stream")
+    };
+    assert!(matches!(block_on(stream.next()), Next::Bytes(_)));
+    assert_eq!(
+        block_on(stream.next()),
+        Next::Nothing,
+        "the error's line is not at its end"
+    );
+    block_on(stream.client_gone());
+    assert_eq!(pool.key_state(), "1|1|1|0");
+    assert!(pool.logged()[0].starts_with("0|200|RESOURCE_EXHAUSTED"));
+}
+
+#[test]
+fn an_error_in_a_stream_is_not_waited_for_once_it_is_whole() {
+    for error in [
+        "data: {\"error\":{\"code\":503}}\n",
+        "[{\n  \"error\": {\n    \"code\": 503\n  }\n}\n]\n",
+    ] {
+        let pool = Pool::new();
+        // The fake's script has a further chunk, which nobody must ask for.
+        pool.script(
+            200,
+            "text/event-stream",
+            &["data: {\"a\":1}\n\n", error, "data: {\"b\":2}\n\n"],
+        );
+        let answer = pool.chat(CHAT);
+        assert!(
+            answer.body.contains("{\"error\":"),
+            "{error}: {}",
+            answer.body
+        );
+        assert!(!answer.body.contains("\"b\""), "{error}: {}", answer.body);
+    }
+}
+
+#[test]
+fn what_is_logged_of_a_message_is_bounded() {
+    let pool = Pool::new();
+    let long = format!(
+        r#"{{"error":{{"message":"You exceeded your current quota {}","status":"RESOURCE_EXHAUSTED"}}}}"#,
+        "x".repeat(2000)
+    );
+    pool.script(429, "application/json", &[&long]);
+    let answer = pool.chat(CHAT);
+    assert!(
+        answer.error("message").len() > 2000,
+        "the caller gets all of it"
+    );
+    assert_eq!(
+        pool.database
+            .query("SELECT length(error_message) FROM api_call_logs"),
+        ["501"]
+    );
+}
+
+#[test]
+fn an_endless_error_body_is_read_up_to_its_bound() {
+    let pool = Pool::new();
+    let chunk = "x".repeat(600_000);
+    pool.script(400, "application/json", &[&chunk, &chunk, &chunk, &chunk]);
+    let before = pool.outside.0.now.get();
+    assert_eq!(pool.chat(CHAT).status, 400);
+    // Each chunk takes 5 ms here, the head 40 ms.
+    assert_eq!(pool.outside.0.now.get() - before, 40 + 2 * 5);
+}
+
+#[test]
+fn official_clients_are_told_when_to_try_again() {
+    let location = r#"{"error":{"message":"User location is not supported for the API use."}}"#;
+    let retired =
+        r#"{"error":{"message":"This model models/x is no longer available to new users."}}"#;
+    let bad = r#"{"error":{"message":"Request contains an invalid argument."}}"#;
+    for (status, body, should_retry) in [
+        (400, location, Some("false")),
+        (404, retired, Some("true")),
+        (
+            403,
+            r#"{"error":{"message":"The caller does not have permission"}}"#,
+            Some("true"),
+        ),
+        (400, bad, None),
+        (429, "", None),
+        (503, "", None),
+    ] {
+        let pool = Pool::new();
+        pool.script(status, "application/json", &[body]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(
+            answer.header("x-should-retry"),
+            should_retry,
+            "{status} {body}"
+        );
+    }
+}
+
+#[test]
+fn a_code_that_is_none_is_not_repeated() {
+    let pool = Pool::new();
+    let odd = format!(r#"{{"error":{{"message":"no","status":"bad {TOKEN} {KEY}"}}}}"#);
+    pool.script(400, "application/json", &[&odd]);
+    assert_eq!(pool.chat(CHAT).error("code"), "invalid_request");
 }
 
 #[test]
@@ -586,6 +760,7 @@ fn a_plain_answer_that_breaks_off_is_never_taken_for_whole() {
     pool.script_reply(Ok(Scripted {
         status: 200,
         content_type: "application/json",
+        content_encoding: None,
         chunks: small,
     }));
     assert_eq!(pool.chat(CHAT).status, 502);
@@ -593,6 +768,7 @@ fn a_plain_answer_that_breaks_off_is_never_taken_for_whole() {
     pool.script_reply(Ok(Scripted {
         status: 200,
         content_type: "application/json",
+        content_encoding: None,
         chunks: large,
     }));
     let answer = pool.chat(CHAT);
@@ -875,6 +1051,126 @@ fn ready_means_writable_and_a_usable_key() {
         pool.call("GET", "/healthz", &[], "").body,
         r#"{"status":"ok"}"#
     );
+}
+
+#[test]
+fn failures_of_the_pool_itself_are_told_to_the_operator_with_the_requests_id() {
+    let pool = Pool::new();
+    let told = |answer: &Answer| {
+        let lines = pool.outside.0.log.borrow();
+        let line = lines.last().cloned().unwrap_or_default();
+        let id = answer.header("x-request-id").unwrap();
+        assert!(line.starts_with(&format!("request={id} code=")), "{line}");
+        line
+    };
+    pool.database
+        .fail("FROM api_keys", "no such column: secret_column", 1);
+    assert!(told(&pool.chat(CHAT)).contains("secret_column"));
+    pool.database.run("UPDATE api_keys SET status = 0");
+    assert!(told(&pool.chat(CHAT)).contains("code=no_usable_key"));
+    pool.database.run("PRAGMA query_only = ON");
+    let answer = pool.call("GET", "/readyz", &[], "");
+    assert!(told(&answer).contains("code=database_not_writable: database: attempt to write"));
+    let lines = pool.outside.0.log.borrow().len();
+    pool.call("GET", "/nowhere", &[], "");
+    pool.call("GET", "/api/keys/status", &[], "");
+    assert_eq!(
+        pool.outside.0.log.borrow().len(),
+        lines,
+        "clients' mistakes are not"
+    );
+}
+
+#[test]
+fn a_broken_row_is_told_once() {
+    let pool = Pool::new();
+    pool.database
+        .run("INSERT INTO api_keys (id, api_key, status) VALUES (2, 'fake-2', 2)");
+    for _ in 0..3 {
+        pool.script(200, "application/json", &[ANSWER]);
+        assert_eq!(pool.chat(CHAT).status, 200);
+    }
+    let lines = pool.outside.0.log.borrow();
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.contains("key 2 is left out"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_limit_that_cannot_be_counted_refuses_nobody() {
+    let pool = Pool::with(&[("rate_limit_per_minute", "1")]);
+    for _ in 0..3 {
+        pool.database.fail("rate_limits", "disk I/O error", 1);
+        pool.script(200, "application/json", &[ANSWER]);
+        assert_eq!(pool.chat(CHAT).status, 200);
+    }
+    assert!(
+        pool.outside
+            .0
+            .log
+            .borrow()
+            .concat()
+            .contains("is not counted against a limit")
+    );
+}
+
+#[test]
+fn without_a_database_everything_else_works_and_the_operator_is_told() {
+    let outside = Outside::default();
+    let config = Config::from_variables(|name| match name {
+        "my_api_token" => Some(TOKEN.to_owned()),
+        "allowed_origins" => Some("https://app.example".to_owned()),
+        _ => None,
+    });
+    let gateway: Gateway<NativeDatabase, Outside, Outside> = Gateway::new(
+        config,
+        Err(DatabaseError("unable to open database file".to_owned())),
+        outside.clone(),
+        outside.clone(),
+        crate::signal::native,
+    );
+    let bearer = format!("Bearer {TOKEN}");
+    for (method, path, authorization, status) in [
+        ("GET", "/healthz", "", 200),
+        ("GET", "/readyz", "", 503),
+        ("OPTIONS", "/v1/chat/completions", "", 204),
+        ("POST", "/v1/chat/completions", "", 401),
+        ("POST", "/v1/chat/completions", bearer.as_str(), 503),
+        ("GET", "/api/keys/status", bearer.as_str(), 503),
+        ("GET", "/nowhere", "", 404),
+    ] {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("origin", "https://app.example");
+        if !authorization.is_empty() {
+            request = request.header("authorization", authorization);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let body = ScriptedBody {
+            chunks: VecDeque::from([Ok(CHAT.as_bytes().to_vec())]),
+            world: Rc::default(),
+        };
+        let reply = block_on(gateway.handle(parts, body));
+        assert_eq!(reply.status, status, "{method} {path}");
+        assert_eq!(
+            reply.headers["access-control-allow-origin"], "https://app.example",
+            "{method} {path}"
+        );
+    }
+    assert!(
+        outside
+            .0
+            .log
+            .borrow()
+            .iter()
+            .all(|line| line.contains("unable to open"))
+    );
+    assert_eq!(outside.0.log.borrow().len(), 3);
 }
 
 #[test]

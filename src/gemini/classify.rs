@@ -12,7 +12,6 @@
 //! | 400 | a message that begins with "User location is not supported" | egress refused |
 //! | 401 | anything | key rejected |
 //! | 403 | reason `CONSUMER_SUSPENDED`, `SERVICE_DISABLED` or `API_KEY_…_BLOCKED`, or a message that begins as [`DEAD_KEY`] says | key rejected |
-//! | 403 | a body that says nothing | egress refused |
 //! | 403 | anything else | resource refused |
 //! | 404 | "This model models/… is no longer available" | resource refused |
 //! | 408, 499 | anything | upstream trouble |
@@ -67,7 +66,6 @@ pub fn classify(status: u16, error: &ApiError) -> Outcome {
         {
             Outcome::KeyRejected
         }
-        403 if *error == ApiError::default() => Outcome::EgressRefused,
         403 => Outcome::ResourceRefused,
         404 if begins(&["This model models/"]) && message.contains("no longer available") => {
             Outcome::ResourceRefused
@@ -80,10 +78,8 @@ pub fn classify(status: u16, error: &ApiError) -> Outcome {
 }
 
 fn is_dead_consumer(reason: &str) -> bool {
-    matches!(
-        reason,
-        "CONSUMER_SUSPENDED" | "SERVICE_DISABLED" | "CONSUMER_INVALID"
-    ) || (reason.starts_with("API_KEY_") && reason.ends_with("_BLOCKED"))
+    matches!(reason, "CONSUMER_SUSPENDED" | "SERVICE_DISABLED")
+        || (reason.starts_with("API_KEY_") && reason.ends_with("_BLOCKED"))
 }
 
 #[cfg(test)]
@@ -227,7 +223,7 @@ mod tests {
                 "",
                 ResourceRefused,
             ),
-            (403, "", "", "", EgressRefused),
+            (403, "", "", "", ResourceRefused),
             (
                 404,
                 "NOT_FOUND",

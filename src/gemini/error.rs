@@ -6,8 +6,8 @@
 
 use serde::Deserialize;
 
-/// Error bodies are read up to this many bytes; Google's are below 4 KiB.
-pub const MAX_ERROR_BYTES: usize = 64 * 1024;
+/// Error bodies are read up to this many bytes: 1 MiB. Google's are below 4 KiB, unless they list the fields of a request.
+pub const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
 /// The parts of an error body that decide what it means.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +33,14 @@ enum Body {
 
 #[derive(Deserialize)]
 struct Envelope {
-    error: Error,
+    error: ErrorField,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ErrorField {
+    Status(Error),
+    Text(String),
 }
 
 #[derive(Deserialize)]
@@ -59,6 +66,16 @@ fn text_or_nothing<'de, D: serde::Deserializer<'de>>(
 }
 
 impl ApiError {
+    /// [`status`](Self::status), if it looks like a canonical code: nothing else of a body is repeated unread.
+    pub fn canonical_code(&self) -> Option<&str> {
+        let code = self.status.as_deref()?;
+        let fits = (1..=40).contains(&code.len())
+            && code
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        fits.then_some(code)
+    }
+
     /// Reads an error body in any of its forms.
     pub fn parse(body: &[u8]) -> Self {
         let error = match serde_json::from_slice(body) {
@@ -68,11 +85,20 @@ impl ApiError {
             }
             Err(_) => None,
         };
-        let Some(error) = error else {
-            return Self {
-                is_html: body.trim_ascii_start().starts_with(b"<"),
-                ..Self::default()
-            };
+        let error = match error {
+            Some(ErrorField::Status(error)) => error,
+            Some(ErrorField::Text(message)) => {
+                return Self {
+                    message: Some(message),
+                    ..Self::default()
+                };
+            }
+            None => {
+                return Self {
+                    is_html: body.trim_ascii_start().starts_with(b"<"),
+                    ..Self::default()
+                };
+            }
         };
         let reason = error
             .details
@@ -127,7 +153,7 @@ mod tests {
             "{}",
             "[1]",
             "null",
-            "{\"error\":\"text\"}",
+            "{\"error\":7}",
             &INVALID_KEY[..100],
         ] {
             assert_eq!(
@@ -146,6 +172,32 @@ mod tests {
                 ..ApiError::default()
             };
             assert_eq!(ApiError::parse(page.as_bytes()), expected, "{page}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_a_text_is_its_message() {
+        let expected = ApiError {
+            message: Some("slow down".into()),
+            ..ApiError::default()
+        };
+        assert_eq!(ApiError::parse(br#"{"error":"slow down"}"#), expected);
+    }
+
+    #[test]
+    fn a_code_is_repeated_only_if_it_looks_like_one() {
+        for (status, code) in [
+            ("RESOURCE_EXHAUSTED", Some("RESOURCE_EXHAUSTED")),
+            ("", None),
+            ("my prompt", None),
+            ("AIzaFAKE", None),
+            (&"X".repeat(41), None),
+        ] {
+            let error = ApiError {
+                status: Some(status.to_owned()),
+                ..ApiError::default()
+            };
+            assert_eq!(error.canonical_code(), code, "{status}");
         }
     }
 

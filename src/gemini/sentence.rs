@@ -1,8 +1,31 @@
-//! What may be kept of a message about a request: only what Google says to everybody.
+//! What may be kept of a message: only what Google says to everybody.
 //!
-//! Its messages quote the request: a field's name, a value, a model, any of which may be a piece of a prompt
+//! Messages about a request quote it: a field's name, a value, a model, any of which may be a piece of a prompt
 //! (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`). Cutting the quotes out of all the wordings there are
-//! cannot be made sure, so nothing of the message is kept but which of the known sentences it is.
+//! cannot be made sure. So a message is kept whole if it begins as one about a key, a quota or a place, which quotes no
+//! request; of others, only which of the known sentences it is; and of the rest, nothing.
+
+/// How messages begin, as recorded from the API, that quote no request.
+const WHOLE: [&str; 18] = [
+    "API key not valid",
+    "API key expired",
+    "API Key not found",
+    "Generative Language API has not been used in project ",
+    "Method doesn't allow unregistered callers",
+    "Missing or invalid Authorization header",
+    "Multiple authentication credentials received",
+    "Permission denied: Consumer ",
+    "Quota exceeded for quota metric ",
+    "Request had invalid authentication credentials",
+    "Requests to this API ",
+    "Resource exhausted. Please try again later",
+    "Resource has been exhausted",
+    "User location is not supported",
+    "You exceeded your current quota",
+    "Your API key was reported as leaked",
+    "Your prepayment credits are depleted",
+    "Your project has been denied access",
+];
 
 /// Beginnings of messages as recorded from the API, and what each says.
 const SENTENCES: [(&str, &str); 18] = [
@@ -65,40 +88,51 @@ const SENTENCES: [(&str, &str); 18] = [
     ("The operation was cancelled", "The operation was cancelled"),
 ];
 
-/// What a message of Google's says, if it is one that is known.
-pub fn known_sentence(message: &str) -> Option<&'static str> {
+/// What may be kept of a message.
+pub fn kept(message: &str) -> &str {
+    if WHOLE.iter().any(|beginning| message.starts_with(beginning)) {
+        return message;
+    }
     SENTENCES
         .iter()
         .find(|(beginning, _)| message.starts_with(beginning))
-        .map(|(_, says)| *says)
+        .map_or(
+            "a message that is not kept, since it may quote the request",
+            |(_, says)| says,
+        )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOT_KEPT: &str = "a message that is not kept, since it may quote the request";
+
     #[test]
-    fn a_known_message_is_told_by_its_beginning_and_never_quoted() {
-        for (message, says) in [
+    fn only_what_quotes_no_request_is_kept() {
+        let quota = "You exceeded your current quota, please check your plan and billing details.";
+        for (message, expected) in [
+            (quota, quota),
             (
                 "Invalid value at 'messages[0].content' (TYPE_STRING), \"my secret prompt\"",
-                Some("Invalid value in a field"),
+                "Invalid value in a field",
             ),
             (
                 "Invalid JSON payload received. Unknown name \"my secret prompt\": Cannot find field.",
-                Some("Invalid JSON payload received"),
+                "Invalid JSON payload received",
             ),
             (
                 "models/my-secret-prompt is not found for API version v1main",
-                Some(
-                    "The model is not found for this API version, or does not support this method",
-                ),
+                "The model is not found for this API version, or does not support this method",
             ),
-            ("Unsupported value: my secret prompt", None),
-            ("my secret prompt: Deadline expired", None),
-            ("", None),
+            ("Unsupported value: my secret prompt", NOT_KEPT),
+            (
+                "my secret prompt: You exceeded your current quota",
+                NOT_KEPT,
+            ),
+            ("", NOT_KEPT),
         ] {
-            assert_eq!(known_sentence(message), says, "{message}");
+            assert_eq!(kept(message), expected, "{message}");
         }
     }
 }

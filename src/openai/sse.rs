@@ -127,8 +127,11 @@ pub fn error_text(found: &[u8]) -> (&[u8], bool) {
             Some(end) => (data.get(..end).unwrap_or(data), true),
             None => (data, false),
         },
-        // Pretty-printed, over many lines: whole when the stream is.
-        None => (found, false),
+        // Pretty-printed, over many lines: whole when it is JSON.
+        None => (
+            found,
+            serde_json::from_slice::<serde::de::IgnoredAny>(found).is_ok(),
+        ),
     }
 }
 
@@ -311,11 +314,12 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_an_error_is_whole_at_its_lines_end_or_at_the_streams() {
+    fn the_text_of_an_error_is_whole_at_its_lines_end_or_its_jsons() {
         for (found, text, whole) in [
             ("data: {\"error\":1}\n\nmore", " {\"error\":1}\n", true),
             ("data: {\"err", " {\"err", false),
-            ("[{\n \"error\": 1}]\n", "[{\n \"error\": 1}]\n", false),
+            ("[{\n \"error\": 1}]\n", "[{\n \"error\": 1}]\n", true),
+            ("[{\n \"error\": 1}", "[{\n \"error\": 1}", false),
         ] {
             assert_eq!(
                 error_text(found.as_bytes()),

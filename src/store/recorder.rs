@@ -680,6 +680,22 @@ mod tests {
     }
 
     #[test]
+    fn a_state_that_stays_locked_is_not_waited_for_again_for_its_row() {
+        let recorder = recorder(1);
+        recorder
+            .database
+            .fail("UPDATE api_keys", "database is locked", 1000);
+        let statements = recorder.database.statements();
+        let result = block_on(recorder.commit(attempt(1, Outcome::QuotaExceeded, 0)));
+        assert!(result.is_err_and(|error| error.is_busy()));
+        assert_eq!(
+            recorder.database.statements() - statements,
+            4,
+            "one look at the state, and three tries to move it"
+        );
+    }
+
+    #[test]
     fn a_failure_is_in_the_log_even_when_the_keys_state_cannot_be_moved() {
         let recorder = recorder(1);
         recorder
