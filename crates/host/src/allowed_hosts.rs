@@ -116,7 +116,7 @@ impl HostPattern {
         if text == "*" {
             return Ok(Self::Any);
         }
-        if text == "self" || text.ends_with(".spin.internal") || text.contains("/") {
+        if text == "self" || text.ends_with(".spin.internal") {
             bail!("this host cannot do {text:?}; use `spin up`");
         }
         if let Some(domain) = text.strip_prefix("*.") {

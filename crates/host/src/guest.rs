@@ -70,7 +70,7 @@ pub(crate) fn handler(component: Component, world: World, reuse: Reuse) -> Resul
         .instantiate_pre(&component)
         .and_then(ServicePre::new)
         .map_err(|error| {
-            anyhow!("the component does not fit this host, which offers what wit/world.wit says: {error:#}")
+            anyhow!("the component does not fit this host, which offers WASI and what else wit/world.wit says: {error:#}")
         })?;
     Ok(Handler(ProxyHandler::new(State {
         service,

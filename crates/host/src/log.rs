@@ -6,7 +6,8 @@ use std::io::Write;
 
 /// For the operator.
 pub(crate) fn log(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "keypool: {line}");
+    // In one piece, since the component writes there, too.
+    let _ = std::io::stderr().write_all(format!("keypool: {line}\n").as_bytes());
 }
 
 /// For whoever started this, person or program.

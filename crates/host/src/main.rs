@@ -1,9 +1,9 @@
 //! `keypool`: runs the component of a `spin.toml` without Spin.
 //!
 //! It exists so that one command works on a machine without Spin, and so that tests run the real component. It offers
-//! just what the component's world imports and keeps Spin's defaults (flags, variable names, state folder, outbound
-//! allow-list, instance reuse), so that whatever works here works with `spin up`. It is not a second Spin: a manifest
-//! that needs more is refused with the advice to use Spin.
+//! WASI, without files and sockets, and of Spin's interfaces what the component's world imports; and it keeps Spin's
+//! defaults (flags, variable names, state folder, outbound allow-list, instance reuse), so that whatever works here works
+//! with `spin up`. It is not a second Spin: a manifest that needs more is refused with the advice to use Spin.
 //!
 //! | module | what it does |
 //! |---|---|

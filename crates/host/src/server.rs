@@ -127,7 +127,8 @@ fn connection(
 ) -> impl hyper_util::server::graceful::GracefulConnection<
     Error = Box<dyn std::error::Error + Send + Sync>,
 > + Send {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Its way to tell HTTP versions apart would wait for a silent client without an end.
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(TokioTimer::new())

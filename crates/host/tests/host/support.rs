@@ -169,6 +169,14 @@ impl Host {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
+    /// Ends it, and gives all that it wrote and [`line_with`](Self::line_with) has not passed.
+    pub(crate) fn stop(mut self) -> Vec<String> {
+        self.terminate();
+        self.child.wait().unwrap();
+        // Both pipes end with it.
+        self.lines.iter().collect()
+    }
+
     pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
