@@ -5,6 +5,7 @@
 //! stays out of it: the keys, the token and the database.
 
 mod greeting;
+mod host_arguments;
 mod service;
 mod tied;
 
@@ -13,7 +14,7 @@ pub(crate) use tied::{TIED, Tied};
 use crate::signals::Hold;
 use crate::{build, command, workspace};
 use anyhow::{Context, Result, bail};
-use greeting::{DEMO_KEYS, DEMO_TOKEN, Settings};
+use greeting::{DEMO_KEYS, DEMO_TOKEN, Settings, Variable};
 use service::{Ended, Service};
 use std::fs;
 use std::io::Write;
@@ -85,9 +86,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         prepare_demo(&mut host, address)?;
         Settings::demo()
     } else {
-        Settings::from_environment(variable)
+        Settings::real(|name| variable(&options.host_arguments, name))
     };
-    host.args(&options.host_arguments);
+    let here = std::env::current_dir().context("the current folder is gone")?;
+    host.args(host_arguments::absolute(&options.host_arguments, &here));
     let host = Service::start("host", host, lines, |line| {
         greeting::address_in(line, "Serving http://").map(Line::Serving)
     })?;
@@ -136,14 +138,24 @@ fn serve(
     })
 }
 
-/// What the host will see: the environment, then the `.env` file of the folder that it runs in.
-fn variable(name: &str) -> Option<String> {
+/// What the host will see: its arguments, the environment, then the `.env` file of the folder that it runs in.
+fn variable(host_arguments: &[String], name: &str) -> Variable {
+    let in_environment = format!("{VARIABLES}{}", name.to_uppercase());
     let from_file = || {
         let entries = dotenvy::from_path_iter(workspace::root().join(".env")).ok()?;
-        let mut entries = entries.filter_map(Result::ok);
-        entries.find_map(|(key, value)| (key == name).then_some(value))
+        let entries = entries.filter_map(Result::ok);
+        entries
+            .filter(|(key, _)| *key == in_environment)
+            .last()
+            .map(|(_, value)| value)
     };
-    std::env::var(name).ok().or_else(from_file)
+    let value = host_arguments::variable(host_arguments, name)
+        .or_else(|| std::env::var(&in_environment).ok())
+        .or_else(from_file);
+    match Variable::from(value) {
+        Variable::Unset if host_arguments::has_variables_file(host_arguments) => Variable::Unknown,
+        variable => variable,
+    }
 }
 
 fn host_program(options: &Options) -> Result<PathBuf> {

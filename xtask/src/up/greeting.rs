@@ -2,7 +2,7 @@
 //!
 //! A real token is never printed. Its last four characters are enough to tell two tokens apart.
 
-use super::VARIABLES;
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -20,13 +20,43 @@ pub(super) const DEMO_KEYS: [&str; 5] = [
 /// A token no longer than this shows nothing of itself: four characters would be too much of it. As in the component.
 const SHORT_TOKEN: usize = 12;
 
+/// The priority of imported keys falls by 10 a key from 100, so that those after the tenth get less than 0 or nothing.
+const KEYS_WITH_PRIORITY: usize = 10;
+
+/// What is known of a variable that the component will see. Blank counts as unset, as it does there.
+pub(super) enum Variable {
+    Unset,
+    Unknown,
+    Set(String),
+}
+
+impl From<Option<String>> for Variable {
+    fn from(value: Option<String>) -> Self {
+        let value = value.map(|value| value.trim().to_owned());
+        value
+            .filter(|value| !value.is_empty())
+            .map_or(Self::Unset, Self::Set)
+    }
+}
+
 /// What the greeting depends on.
 pub(super) enum Settings {
     Demo,
-    Real {
-        token: Option<MaskedToken>,
-        has_keys: bool,
-    },
+    Real { token: Token, keys: Keys },
+}
+
+/// The token that clients must present.
+pub(super) enum Token {
+    Missing,
+    Unknown,
+    Known(MaskedToken),
+}
+
+/// The keys to import.
+pub(super) enum Keys {
+    None,
+    Unknown,
+    Some(usize),
 }
 
 /// What may be shown of a token.
@@ -49,16 +79,23 @@ impl Settings {
         Self::Demo
     }
 
-    /// Takes what the component will see from `variable`; blank counts as unset, as it does there.
-    pub(super) fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let value = |name: &str| {
-            variable(&format!("{VARIABLES}{name}"))
-                .map(|value| value.trim().to_owned())
-                .filter(|value| !value.is_empty())
-        };
+    /// Takes the variables that the component will see, by their names there.
+    pub(super) fn real(variable: impl Fn(&str) -> Variable) -> Self {
         Self::Real {
-            token: value("MY_API_TOKEN").map(|token| MaskedToken::new(&token)),
-            has_keys: value("GEMINI_API_KEY").is_some(),
+            token: match variable("my_api_token") {
+                Variable::Unset => Token::Missing,
+                Variable::Unknown => Token::Unknown,
+                Variable::Set(token) => Token::Known(MaskedToken::new(&token)),
+            },
+            keys: match variable("gemini_api_key") {
+                Variable::Unset => Keys::None,
+                Variable::Unknown => Keys::Unknown,
+                Variable::Set(keys) => {
+                    let keys = keys.split(',').map(str::trim);
+                    let keys: HashSet<_> = keys.filter(|key| !key.is_empty()).collect();
+                    Keys::Some(keys.len())
+                }
+            },
         }
     }
 
@@ -68,11 +105,11 @@ impl Settings {
         let mut text = format!("\nThe key pool listens on {origin}\n\n");
         let api_key = match self {
             Self::Demo => DEMO_TOKEN,
-            Self::Real { token: None, .. } => "(none yet, see below)",
-            Self::Real {
-                token: Some(MaskedToken(shown)),
-                ..
-            } => &format!("your token, {shown}"),
+            Self::Real { token, .. } => match token {
+                Token::Missing => "(none yet, see below)",
+                Token::Unknown => "your token",
+                Token::Known(MaskedToken(shown)) => &format!("your token, {shown}"),
+            },
         };
         push(&mut text, "In an OpenAI client:");
         push(&mut text, &format!("  base_url = {origin}/v1"));
@@ -88,20 +125,28 @@ impl Settings {
                     "\nThis is a demo: the answers are made up, and its data is deleted when the next demo starts.",
                 );
             }
-            Self::Real { token, has_keys } => {
-                if token.is_none() {
+            Self::Real { token, keys } => {
+                if matches!(token, Token::Missing) {
                     push(
                         &mut text,
                         "\nNo token is set: every call will be refused until there is one. Stop this, then run\n  \
                          export SPIN_VARIABLE_MY_API_TOKEN=\"$(openssl rand -hex 24)\"",
                     );
                 }
-                if !has_keys {
-                    push(
+                match keys {
+                    Keys::None => push(
                         &mut text,
                         "\nSPIN_VARIABLE_GEMINI_API_KEY is not set. Unless keys are in the database already, stop this, then run\n  \
                          export SPIN_VARIABLE_GEMINI_API_KEY=\"first-key,second-key\"",
-                    );
+                    ),
+                    Keys::Some(number) if *number > KEYS_WITH_PRIORITY => push(
+                        &mut text,
+                        &format!(
+                            "\nOf the {number} keys in SPIN_VARIABLE_GEMINI_API_KEY, the first ten get most calls and the last few none:\n\
+                             each is imported with a lower priority than the one before. README.md, \"Keys\", tells how to make them equal."
+                        ),
+                    ),
+                    Keys::Unknown | Keys::Some(_) => {}
                 }
             }
         }
@@ -165,12 +210,10 @@ mod tests {
         settings.greeting(LOCAL.parse().unwrap())
     }
 
-    fn environment(variables: &[(&str, &str)]) -> Settings {
-        Settings::from_environment(|name| {
-            variables
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
+    fn real(variables: &[(&str, &str)]) -> Settings {
+        Settings::real(|name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned()).into()
         })
     }
 
@@ -211,15 +254,15 @@ mod tests {
     #[test]
     fn a_real_token_is_not_printed() {
         let token = "the-very-secret-token-wxyz";
-        let text = greeting(&environment(&[("SPIN_VARIABLE_MY_API_TOKEN", token)]));
+        let text = greeting(&real(&[("my_api_token", token)]));
         assert!(!text.contains("secret"), "{text}");
         assert!(text.contains("…wxyz"), "{text}");
     }
 
     #[test]
     fn what_is_missing_is_named_with_the_command_that_helps() {
-        let token = ("SPIN_VARIABLE_MY_API_TOKEN", "a-token-that-is-set");
-        let keys = ("SPIN_VARIABLE_GEMINI_API_KEY", "a,b");
+        let token = ("my_api_token", "a-token-that-is-set");
+        let keys = ("gemini_api_key", "a,b");
         for (variables, no_token, no_keys) in [
             (vec![], true, true),
             (vec![token], false, true),
@@ -227,7 +270,7 @@ mod tests {
             (vec![token, keys], false, false),
             (vec![(token.0, "  "), (keys.0, "")], true, true),
         ] {
-            let text = greeting(&environment(&variables));
+            let text = greeting(&real(&variables));
             let says = |part: &str| text.contains(part);
             assert_eq!(
                 says("every call will be refused"),
@@ -248,8 +291,27 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_called_missing_that_may_be_in_a_file() {
+        let text = greeting(&Settings::real(|_| Variable::Unknown));
+        assert!(!text.contains("export"), "{text}");
+        assert!(text.contains("api_key  = your token\n"), "{text}");
+    }
+
+    #[test]
+    fn keys_that_will_get_few_calls_are_told() {
+        for (keys, told) in [
+            ("1,2,3,4,5,6,7,8,9,10", false),
+            ("1,2,3,4,5,6,7,8,9,10,,10, 10 ", false),
+            ("1,2,3,4,5,6,7,8,9,10,11", true),
+        ] {
+            let text = greeting(&real(&[("gemini_api_key", keys)]));
+            assert_eq!(text.contains("lower priority"), told, "{keys}: {text}");
+        }
+    }
+
+    #[test]
     fn the_client_gets_an_address_that_it_can_connect_to() {
-        let settings = environment(&[]);
+        let settings = real(&[]);
         for (listens, base_url) in [
             ("127.0.0.1:3000", "base_url = http://127.0.0.1:3000/v1\n"),
             ("0.0.0.0:80", "base_url = http://127.0.0.1:80/v1\n"),

@@ -1,0 +1,103 @@
+//! What the host's arguments mean to `up`, which runs the host in another folder and tells what is still missing.
+
+use std::path::Path;
+
+/// Options of the hosts whose value is a path.
+const PATHS: [&str; 4] = [
+    "--state-dir",
+    "--log-dir",
+    "--runtime-config-file",
+    "--env-file",
+];
+/// Options of the hosts whose value may be `@` and a path.
+const FILES: [&str; 2] = ["--sqlite", "--variable"];
+
+/// The arguments with their paths absolute, as seen from `folder`.
+pub(super) fn absolute(arguments: &[String], folder: &Path) -> Vec<String> {
+    let path = |text: &str| folder.join(text).to_string_lossy().into_owned();
+    let value = |option: &str, value: &str| match value.strip_prefix('@') {
+        Some(file) if FILES.contains(&option) => format!("@{}", path(file)),
+        _ if PATHS.contains(&option) => path(value),
+        _ => value.to_owned(),
+    };
+    let mut previous = "";
+    let mut result = Vec::new();
+    for argument in arguments {
+        result.push(match argument.split_once('=') {
+            Some((option, text)) if option.starts_with("--") => {
+                format!("{option}={}", value(option, text))
+            }
+            _ => value(previous, argument),
+        });
+        previous = argument;
+    }
+    result
+}
+
+/// The value that `--variable` gives to one of the component's variables; the last counts.
+pub(super) fn variable(arguments: &[String], name: &str) -> Option<String> {
+    let settings = values(arguments).filter_map(|setting| setting.split_once('='));
+    settings
+        .filter(|(key, _)| *key == name)
+        .last()
+        .map(|(_, value)| value.to_owned())
+}
+
+/// Whether variables come from a file, so that nothing is known about them here.
+pub(super) fn has_variables_file(arguments: &[String]) -> bool {
+    values(arguments).any(|setting| setting.starts_with('@'))
+}
+
+fn values(arguments: &[String]) -> impl Iterator<Item = &str> {
+    let previous = std::iter::once("").chain(arguments.iter().map(String::as_str));
+    previous.zip(arguments).filter_map(|(previous, argument)| {
+        argument
+            .strip_prefix("--variable=")
+            .or_else(|| (previous == "--variable").then_some(argument.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn paths_are_made_absolute_and_nothing_else() {
+        for (given, expected) in [
+            ("--sqlite @dump.sql", "--sqlite @/here/dump.sql"),
+            ("--sqlite=@dump.sql", "--sqlite=@/here/dump.sql"),
+            ("--sqlite @/there/dump.sql", "--sqlite @/there/dump.sql"),
+            ("--sqlite SELECT=@x", "--sqlite SELECT=@x"),
+            ("--variable @v.toml", "--variable @/here/v.toml"),
+            ("--variable a=@b", "--variable a=@b"),
+            ("--state-dir x --quiet", "--state-dir /here/x --quiet"),
+            ("--state-dir=../x", "--state-dir=/here/../x"),
+            ("--quiet @x", "--quiet @x"),
+            ("", ""),
+        ] {
+            let result = absolute(&split(given), Path::new("/here"));
+            assert_eq!(result.join(" "), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn variables_are_found_in_both_forms_and_the_last_counts() {
+        for (given, value, has_file) in [
+            ("--variable a=1", Some("1"), false),
+            ("--variable=a=1=2", Some("1=2"), false),
+            ("--variable a=1 --quiet --variable a=2", Some("2"), false),
+            ("--variable b=1", None, false),
+            ("a=1", None, false),
+            ("--variable a=1 --variable @file", Some("1"), true),
+            ("--variable=@file", None, true),
+        ] {
+            let arguments = split(given);
+            assert_eq!(variable(&arguments, "a").as_deref(), value, "{given}");
+            assert_eq!(has_variables_file(&arguments), has_file, "{given}");
+        }
+    }
+}
