@@ -1,7 +1,17 @@
-//! What a model says: text in pieces, tool calls, or nothing, and what it costs in tokens.
+//! What a model says: thoughts, text in pieces, tool calls, or nothing, and what it costs in tokens.
 //!
 //! An answer is the same for all surfaces; they write it each in their own way, and a stream carries one piece or one
-//! tool call an event.
+//! tool call an event. What changed over the years and the models is a switch:
+//!
+//! | seen | made by |
+//! |---|---|
+//! | 2.0 and 2.5, 2025: streams end in "stop" after tool calls too | `.finish_in_streams(Finish::Stop)` |
+//! | 2.5, 2025: the message has the signature, twice | `.signature(…)` |
+//! | 3.x: each tool call has its signature | `ToolCall::signature` |
+//! | 3.x: a delta with nothing but a signature | `.signature_event(…)` |
+//! | 3.8, 2026: the finish reason follows the tool calls | `.finish_apart()`, `.finish_in_streams(Finish::Stop)` |
+
+use crate::surface::Request;
 
 /// Why a model stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,12 +85,35 @@ impl ToolCall {
     }
 }
 
+/// A thought signature that belongs to the answer as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Signature {
+    /// On the message.
+    Message(String),
+    /// In an event of its own.
+    Event(String),
+}
+
+/// What one event of a stream carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part<'a> {
+    Thought(&'a str),
+    Text(&'a str),
+    /// With its place among the calls.
+    Call(usize, &'a ToolCall),
+    Signature(&'a str),
+}
+
 /// A model's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    pub(crate) thoughts: Vec<String>,
     pub(crate) pieces: Vec<String>,
     pub(crate) tool_calls: Vec<ToolCall>,
+    pub(crate) signature: Option<Signature>,
     pub(crate) finish: Finish,
+    finish_in_streams: Option<Finish>,
+    pub(crate) finish_apart: bool,
     pub(crate) prompt_blocked: bool,
     pub(crate) prompt_tokens: Option<u64>,
     pub(crate) completion_tokens: Option<u64>,
@@ -88,15 +121,20 @@ pub struct Answer {
     pub(crate) cached_tokens: Option<u64>,
     pub(crate) usage_in_last_event_only: bool,
     pub(crate) id: bool,
+    pub(crate) created: bool,
 }
 
 impl Answer {
     /// Nothing at all: finished, with 0 tokens, as Gemini does at times.
     pub fn empty() -> Self {
         Self {
+            thoughts: Vec::new(),
             pieces: Vec::new(),
             tool_calls: Vec::new(),
+            signature: None,
             finish: Finish::Stop,
+            finish_in_streams: None,
+            finish_apart: false,
             prompt_blocked: false,
             prompt_tokens: None,
             completion_tokens: None,
@@ -104,6 +142,7 @@ impl Answer {
             cached_tokens: None,
             usage_in_last_event_only: false,
             id: true,
+            created: true,
         }
     }
 
@@ -163,6 +202,40 @@ impl Answer {
         self
     }
 
+    /// Another reason for streams than for whole answers.
+    pub fn finish_in_streams(mut self, finish: Finish) -> Self {
+        self.finish_in_streams = Some(finish);
+        self
+    }
+
+    /// Puts the finish reason into a stream's event of its own, behind the content. Native streams of Gemini 3 do that
+    /// after tool calls anyway.
+    pub fn finish_apart(mut self) -> Self {
+        self.finish_apart = true;
+        self
+    }
+
+    /// Thoughts before the text, in pieces, as for `include_thoughts`. The compatible surface has them within the text,
+    /// between `<thought>` and `</thought>`; what it does where no text follows is not recorded, here the second tag
+    /// then is an event of its own.
+    pub fn thoughts<T: Into<String>>(mut self, pieces: impl IntoIterator<Item = T>) -> Self {
+        self.thoughts = pieces.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A thought signature of the whole message, which the compatible surface writes twice. Recorded of a whole
+    /// answer; in a stream it is here with the first tool call, or with the last piece of text.
+    pub fn signature(mut self, signature: impl Into<String>) -> Self {
+        self.signature = Some(Signature::Message(signature.into()));
+        self
+    }
+
+    /// A thought signature in a stream's event of its own, behind the content. Its exact form is not recorded.
+    pub fn signature_event(mut self, signature: impl Into<String>) -> Self {
+        self.signature = Some(Signature::Event(signature.into()));
+        self
+    }
+
     /// Tokens of the prompt and of the answer, instead of one for each four characters.
     pub fn usage(mut self, prompt: u64, completion: u64) -> Self {
         (self.prompt_tokens, self.completion_tokens) = (Some(prompt), Some(completion));
@@ -193,22 +266,47 @@ impl Answer {
         self
     }
 
-    /// The whole text; `None` when there is none.
-    pub(crate) fn whole_text(&self) -> Option<String> {
-        let text = self.pieces.concat();
-        (!text.is_empty()).then_some(text)
+    /// Leaves out the compatible surface's `created`, as some of Google's streams do.
+    pub fn without_created(mut self) -> Self {
+        self.created = false;
+        self
     }
 
-    /// The tokens, given those of the prompt.
-    pub(crate) fn tokens(&self, prompt: u64) -> Tokens {
-        let prompt = self.prompt_tokens.unwrap_or(prompt);
+    /// The content of a stream, event by event, and the message's signature with the one that bears it.
+    pub(crate) fn parts(&self) -> Vec<(Part<'_>, Option<&str>)> {
+        let thoughts = self.thoughts.iter().map(|piece| Part::Thought(piece));
+        let texts = self.pieces.iter().map(|piece| Part::Text(piece));
+        let calls = self.tool_calls.iter().enumerate();
+        let calls = calls.map(|(index, call)| Part::Call(index, call));
+        let (own, message) = match &self.signature {
+            Some(Signature::Event(signature)) => (Some(Part::Signature(signature)), None),
+            Some(Signature::Message(signature)) => (None, Some(signature.as_str())),
+            None => (None, None),
+        };
+        let parts = thoughts.chain(texts).chain(calls).chain(own);
+        let mut parts: Vec<_> = parts.map(|part| (part, None)).collect();
+        let mut calls = parts.iter();
+        let first_call = calls.position(|(part, _)| matches!(part, Part::Call(..)));
+        let bearer = first_call.unwrap_or(parts.len().saturating_sub(1));
+        if let Some((_, signature)) = parts.get_mut(bearer) {
+            *signature = message;
+        }
+        parts
+    }
+
+    /// Why a stream of it ends.
+    pub(crate) fn finish_of_stream(&self) -> &Finish {
+        self.finish_in_streams.as_ref().unwrap_or(&self.finish)
+    }
+
+    /// The tokens of a request's answer: what was thought is not in them unless [`Answer::thinking`] says so.
+    pub(crate) fn tokens(&self, request: &Request) -> Tokens {
         let said = self.pieces.iter().map(String::len);
         let called = self.tool_calls.iter().map(|call| call.arguments.len() + 1);
+        let estimate = || tokens_of(said.chain(called).sum()) * u64::from(request.choices);
         Tokens {
-            prompt,
-            completion: self
-                .completion_tokens
-                .unwrap_or_else(|| tokens_of(said.chain(called).sum())),
+            prompt: self.prompt_tokens.unwrap_or(request.prompt_tokens),
+            completion: self.completion_tokens.unwrap_or_else(estimate),
             thinking: self.thinking_tokens,
             cached: self.cached_tokens,
         }

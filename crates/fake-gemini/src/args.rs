@@ -3,8 +3,9 @@
 //! Keys are read here and not by clap, whose messages would repeat them.
 
 use crate::demo::Pace;
+use crate::script;
 use anyhow::{Context, Result, bail, ensure};
-use fake_gemini::{Condition, Quota};
+use fake_gemini::{Condition, Quota, Reply};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +22,13 @@ pub(crate) struct Args {
     /// suspended, project-denied, service-disabled, service-blocked, permission-denied, location-unsupported.
     #[arg(long = "key", value_name = "KEY", required = true)]
     keys: Vec<String>,
+    /// What a key answers first, once each, before anything else holds for it, as KEY_NUMBER=REPLY,REPLY,…; may be
+    /// given several times. Keys are numbered from 1, in their order. Replies: ok, empty, high-demand, overloaded,
+    /// unavailable, internal, deadline, exhausted, quota-minute, quota-day, quota-zero, prepaid, html-502, cut (short,
+    /// in the middle of the body), reset, close (both without an answer), silence, break:N (closed after N events of a
+    /// stream), reset:N (reset then), error:N (an error then).
+    #[arg(long = "script", value_name = "SCRIPT")]
+    scripts: Vec<String>,
     /// Requests per minute, for each project and model.
     #[arg(long, value_name = "N")]
     rpm: Option<u64>,
@@ -30,6 +38,9 @@ pub(crate) struct Args {
     /// Tokens of input per minute, for each project and model.
     #[arg(long, value_name = "N")]
     tpm: Option<u64>,
+    /// Tokens of input per day until midnight Pacific, for each project and model.
+    #[arg(long, value_name = "N")]
+    tpd: Option<u64>,
     /// Ignore fields that Google would refuse.
     #[arg(long)]
     pub(crate) lenient: bool,
@@ -68,6 +79,19 @@ impl Args {
             .collect()
     }
 
+    /// The replies of each script, in order, with the place of its key among `keys` keys, from 1. An error names a
+    /// script by its place, in case that it has a key in it.
+    pub(crate) fn scripts(&self, keys: usize) -> Result<Vec<(usize, Vec<Reply>)>> {
+        self.scripts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| {
+                script::parse(text, keys, self.pace())
+                    .with_context(|| format!("--script number {}", index + 1))
+            })
+            .collect()
+    }
+
     pub(crate) fn quota(&self) -> Quota {
         let mut quota = Quota::unlimited();
         if let Some(limit) = self.rpm {
@@ -78,6 +102,9 @@ impl Args {
         }
         if let Some(limit) = self.tpm {
             quota = quota.input_tokens_per_minute(limit);
+        }
+        if let Some(limit) = self.tpd {
+            quota = quota.input_tokens_per_day(limit);
         }
         quota
     }
@@ -122,7 +149,7 @@ fn key(text: &str) -> Result<KeyArg> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     fn args(more: &[&str]) -> Args {
         Args::try_parse_from(["fake-gemini"].iter().chain(more)).unwrap()
@@ -184,6 +211,8 @@ mod tests {
             "2",
             "--tpm",
             "3",
+            "--tpd",
+            "4",
             "--event-gap-ms",
             "0",
             "--delay-ms",
@@ -192,13 +221,34 @@ mod tests {
         let expected = Quota::unlimited()
             .requests_per_minute(1)
             .requests_per_day(2)
-            .input_tokens_per_minute(3);
+            .input_tokens_per_minute(3)
+            .input_tokens_per_day(4);
         assert_eq!(given.quota(), expected);
         assert_eq!(
             (given.pace().gap, given.pace().delay),
             (Duration::ZERO, Duration::from_millis(5))
         );
         assert_eq!(args(&["--key", "k"]).quota(), Quota::unlimited());
+    }
+
+    #[test]
+    fn the_help_names_all_replies_and_conditions() {
+        let help = Args::command().render_long_help().to_string();
+        let words: HashSet<&str> = help.split([' ', '\n', ',', '.']).collect();
+        let conditions = Condition::ALL.map(|condition| condition.name());
+        for name in script::NAMES.iter().chain(&conditions) {
+            assert!(words.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_script_by_its_place() {
+        let given = args(&["--key", "k", "--script", "1=ok", "--script", "AIzaFAKE=ok"]);
+        let error = format!("{:#}", given.scripts(1).unwrap_err());
+        assert_eq!(
+            error,
+            "--script number 2: before `=` comes a key's place, from 1 to 1"
+        );
     }
 
     #[test]

@@ -79,8 +79,16 @@ pub(crate) fn key<'a>(target: &Target, credentials: &'a [Credential]) -> Result<
         | (Surface::Native, Place::ApiKeyHeader | Place::Query) => Ok(&credential.value),
         (Surface::Compat, Place::OtherAuthorization | Place::Query) => Err(missing(target.surface)),
         (Surface::Native, Place::Bearer | Place::OtherAuthorization) => {
-            Err(errors::unauthenticated(&target.rpc()))
+            Err(errors::unauthenticated(&target.rpc(target.delivery)))
         }
+    }
+}
+
+/// The key of a call that goes nowhere, where no surface rules: the only credential that may be one.
+pub(crate) fn only(credentials: &[Credential]) -> Option<&str> {
+    match credentials {
+        [credential] if credential.place != Place::OtherAuthorization => Some(&credential.value),
+        _ => None,
     }
 }
 

@@ -1,7 +1,10 @@
-//! What the program answers and prints. Neither shows a key or repeats a prompt.
+//! What the program answers and prints. Neither shows a key or repeats what a client sent.
 
-use fake_gemini::{Answer, Call, Ended, Reply};
+use fake_gemini::{Answer, Call, Ended, Reply, Surface};
 use std::time::Duration;
+
+/// Of a model's name, no more is printed.
+const MAX_NAME: usize = 60;
 
 /// How slow answers are.
 #[derive(Debug, Clone, Copy)]
@@ -26,17 +29,23 @@ pub(crate) fn reply(call: &Call, keys: usize, pace: Pace) -> Reply {
         .gap(pace.gap)
 }
 
-/// A call in one line.
+/// A call in one line, of words that the fake chose: a path, a method or a model that a client made up may be a key or
+/// a prompt, and of any length.
 pub(crate) fn line(call: &Call) -> String {
+    let what = match (call.surface, call.operation) {
+        (Some(Surface::Compat), Some(operation)) => format!("compat {}", operation.name()),
+        (Some(Surface::Native), Some(operation)) => format!("native {}", operation.name()),
+        (None, _) | (_, None) => "unknown path".to_owned(),
+    };
     let key = match (call.key_ordinal, &call.key) {
         (Some(ordinal), _) => format!("key {ordinal}"),
         (None, Some(_)) => "unknown key".to_owned(),
         (None, None) => "no key".to_owned(),
     };
-    // What a client may choose freely is shown escaped: a line stays a line.
-    let model = match &call.model {
-        Some(model) => model.escape_default().to_string(),
-        None => "no model".to_owned(),
+    let model = match (&call.known_model, &call.model) {
+        (Some(model), _) => model.escape_default().take(MAX_NAME).collect(),
+        (None, Some(_)) => "unknown model".to_owned(),
+        (None, None) => "no model".to_owned(),
     };
     let status = match call.status {
         Some(status) => status.to_string(),
@@ -48,8 +57,5 @@ pub(crate) fn line(call: &Call) -> String {
         Ended::BrokenOff => ", broken off",
         Ended::Stopped => ", stopped",
     };
-    format!(
-        "{} {}, {key}, {model}: {status}{end}",
-        call.method, call.path
-    )
+    format!("{what}, {key}, {model}: {status}{end}")
 }

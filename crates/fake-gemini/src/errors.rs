@@ -1,8 +1,13 @@
 //! Google's errors, each under a name.
 //!
-//! All are one `google.rpc.Status` (<https://cloud.google.com/apis/design/errors>), and the texts are recorded from
-//! the API. What differs is the frame, which the surface puts around it when it is sent: see [`crate::Surface`]. None
-//! of them comes with a `Retry-After` header; Google's only hint is `RetryInfo` in the body.
+//! All are one `google.rpc.Status` (<https://cloud.google.com/apis/design/errors>). What differs is the frame, which
+//! the surface puts around it when it is sent: see [`crate::Surface`]. None of them comes with a `Retry-After` header;
+//! Google's only hint is `RetryInfo` in the body.
+//!
+//! The texts are those that users of the API have published, save for these, of which no recording was found:
+//! [`no_credential`], [`no_such_model`], [`unavailable`], [`ip_blocked`] (but of other Google APIs), the metadata of
+//! [`referrer_blocked`] and [`service_control`], the words of [`invalid_value`] on the compatible surface, and the ids
+//! of embeddings' quotas other than that of requests in a minute.
 //!
 //! | file | what went wrong |
 //! |---|---|
@@ -67,12 +72,12 @@ impl ApiError {
 
     /// `{"error":{…}}` in one line, as in an event of a stream.
     pub fn compact(&self) -> String {
-        json::compact(&Envelope { error: self })
+        json::without_brackets(&json::compact(&Envelope { error: self }))
     }
 
     /// `{"error":{…}}` pretty-printed, with a line feed at the end: the native frame.
     pub fn pretty(&self) -> String {
-        json::pretty(&Envelope { error: self }) + "\n"
+        json::without_brackets(&json::pretty(&Envelope { error: self })) + "\n"
     }
 
     /// `[{"error":{…}}]` as the compatible surface prints it: only the object inside is indented.
@@ -166,8 +171,10 @@ struct QuotaViolation {
     quota_value: Option<String>,
 }
 
+/// A field of a request that is not in order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct FieldViolation {
+pub(crate) struct FieldViolation {
+    /// Where it is, unless that is the outermost object.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
     description: String,

@@ -72,7 +72,8 @@ impl FakeGemini {
         self.0.state.world().keys.set_condition(key, condition);
     }
 
-    /// Changes a project's quota for a model from now on. What was used up before still counts.
+    /// Changes a project's quota for a model from now on. What was used up before still counts; in the minute, if any
+    /// limit held for it.
     pub fn set_quota(&self, project: &str, model: &str, quota: Quota) {
         let mut world = self.0.state.world();
         world.quotas.set(Some(project), Some(model), quota);
@@ -85,6 +86,10 @@ impl FakeGemini {
     }
 
     /// All calls so far, in the order of their arrival.
+    ///
+    /// # Panics
+    /// A `default_reply`, an `on_call` or a clock has panicked while it served a call, which then was answered 500 or
+    /// cut off. The functions that wait, and [`stop`](Self::stop), panic then too.
     pub fn calls(&self) -> Vec<Call> {
         self.0.state.log.calls()
     }
@@ -94,7 +99,7 @@ impl FakeGemini {
         self.0.state.log.connections()
     }
 
-    /// Waits until the calls are as `rule` wants them, and returns them.
+    /// Waits until the calls are as `rule` wants them, and returns them. The rule may look at the fake as well.
     pub async fn wait_until(&self, rule: impl Fn(&[Call]) -> bool) -> Vec<Call> {
         self.0.state.log.wait_for_calls(rule).await
     }
@@ -104,7 +109,8 @@ impl FakeGemini {
         self.0.state.log.wait_for_connections(rule).await
     }
 
-    /// Stops listening, cuts what is open, and returns when all that is done. The log stays readable.
+    /// Stops listening, cuts what is open, and returns when all that is done. The log stays readable. It panics as
+    /// [`calls`](Self::calls) does.
     pub async fn stop(&self) {
         self.0.stop.send_replace(());
         let server = self
@@ -117,5 +123,6 @@ impl FakeGemini {
             // An error would be a panic of the server's task, which has then stopped too.
             let _ = server.await;
         }
+        self.0.state.log.check();
     }
 }

@@ -34,6 +34,11 @@ pub(crate) fn spaced(value: &impl Serialize) -> String {
     }
 }
 
+/// `json` with `<` and `>` escaped, as Google's errors have them. Both occur in strings alone.
+pub(crate) fn without_brackets(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('>', "\\u003e")
+}
+
 struct Spaced;
 
 impl Formatter for Spaced {

@@ -48,8 +48,12 @@
 //! | the key is not registered, or its [`Condition`] is not `Valid` | the error that belongs to it |
 //! | the request is not in order | 400; it uses up quota |
 //! | the model does not exist, cannot do that, or is retired for the project | 404 |
+//! | the prompt is longer than the model takes | 400; it uses up quota |
 //! | the project's [`Quota`] for the model is used up | 429 |
 //! | anything else | the default reply |
+//!
+//! Not there yet are, on the compatible surface, `images/generations`, `videos` and `batches`, which Google has: they
+//! are answered 404 like any path that nothing serves.
 //!
 //! # Modules
 //!
@@ -90,4 +94,4 @@ pub use log::{Call, Connections, Ended};
 pub use models::{Kind, Model};
 pub use quota::Quota;
 pub use reply::{Break, Framing, MidStream, Reply};
-pub use surface::Surface;
+pub use surface::{Operation, Surface};

@@ -5,10 +5,12 @@
 //! last byte leaves, so a client that has read an answer finds it ended.
 
 use crate::credential::Credential;
-use crate::surface::Surface;
+use crate::surface::{Operation, Surface};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -43,6 +45,8 @@ pub struct Call {
     pub query: Option<String>,
     /// The API that it went to; `None` for a path that nothing serves.
     pub surface: Option<Surface>,
+    /// What it asked for; `None` for a path that nothing serves.
+    pub operation: Option<Operation>,
     /// The request's headers.
     pub headers: HeaderMap,
     /// The request's body.
@@ -57,6 +61,8 @@ pub struct Call {
     pub project: Option<String>,
     /// The model, as it was asked for.
     pub model: Option<String>,
+    /// The model's id without `models/`, if it is one that the fake has.
+    pub known_model: Option<String>,
     /// Whether a stream was asked for.
     pub stream: bool,
     /// The status answered; `None` while the head is held back, and for ever if there never was one.
@@ -72,6 +78,31 @@ impl Call {
     /// The body as JSON; `null` when it is none.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        Self {
+            number: 0,
+            connection: 0,
+            method: Method::GET,
+            path: String::new(),
+            query: None,
+            surface: None,
+            operation: None,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            credentials: Vec::new(),
+            key: None,
+            key_ordinal: None,
+            project: None,
+            model: None,
+            known_model: None,
+            stream: false,
+            status: None,
+            ended: Ended::NotYet,
+            events_sent: 0,
+        }
     }
 }
 
@@ -101,6 +132,24 @@ struct State {
     calls: Vec<Call>,
     next: u64,
     connections: Connections,
+    /// What panicked while a call was served, and its message.
+    panic: Option<String>,
+}
+
+impl State {
+    /// Forgets the oldest calls that have ended, as long as there are more than `limit`. Those under way are still
+    /// written to.
+    fn evict(&mut self, limit: usize) {
+        let mut excess = self.calls.len().saturating_sub(limit);
+        if excess == 0 {
+            return;
+        }
+        self.calls.retain(|call| {
+            let forget = excess > 0 && call.ended != Ended::NotYet;
+            excess -= usize::from(forget);
+            !forget
+        });
+    }
 }
 
 impl fmt::Debug for Log {
@@ -122,6 +171,7 @@ impl Log {
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
+        self.check();
         self.state().calls.clone()
     }
 
@@ -130,27 +180,49 @@ impl Log {
     }
 
     pub(crate) async fn wait_for_calls(&self, rule: impl Fn(&[Call]) -> bool) -> Vec<Call> {
-        self.wait(|state| rule(&state.calls).then(|| state.calls.clone()))
-            .await
+        self.wait(Self::calls, |calls| rule(calls)).await
     }
 
     pub(crate) async fn wait_for_connections(
         &self,
         rule: impl Fn(Connections) -> bool,
     ) -> Connections {
-        self.wait(|state| Some(state.connections).filter(|connections| rule(*connections)))
+        self.wait(Self::connections, |connections| rule(*connections))
             .await
     }
 
-    async fn wait<T>(&self, found: impl Fn(&State) -> Option<T>) -> T {
+    /// Looks again after each change. The rule is the user's code and may look at the log itself, so it sees a copy,
+    /// outside of the lock.
+    async fn wait<T>(&self, look: impl Fn(&Self) -> T, rule: impl Fn(&T) -> bool) -> T {
         // Subscribed before the first look, so that no change falls in between.
         let mut changes = self.changed.subscribe();
         loop {
-            if let Some(found) = found(&self.state()) {
-                return found;
+            self.check();
+            let seen = look(self);
+            if rule(&seen) {
+                return seen;
             }
             // Fails only without a sender, and that is `self`.
             let _ = changes.changed().await;
+        }
+    }
+
+    /// Remembers a panic of `what` while a call was served, so that [`Log::check`] can tell of it. Of several, the
+    /// first.
+    pub(crate) fn panicked(&self, what: &str, payload: &(dyn Any + Send)) {
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = format!("{what} panicked: {}", message.unwrap_or("(no message)"));
+        self.state().panic.get_or_insert(message);
+        self.changed.send_replace(());
+    }
+
+    /// Panics if something has panicked while a call was served. There it was caught, or nobody would learn of it:
+    /// here it reaches the test.
+    pub(crate) fn check(&self) {
+        let panic = self.state().panic.clone();
+        if let Some(message) = panic {
+            panic!("{message}");
         }
     }
 
@@ -160,17 +232,8 @@ impl Log {
             let mut state = self.state();
             call.number = state.next;
             state.next += 1;
-            if state.calls.len() >= self.limit {
-                // The oldest that has ended; one under way is still written to.
-                let old = state
-                    .calls
-                    .iter()
-                    .position(|call| call.ended != Ended::NotYet);
-                if let Some(old) = old {
-                    state.calls.remove(old);
-                }
-            }
             state.calls.push(call.clone());
+            state.evict(self.limit);
         }
         self.changed.send_replace(());
         CallGuard {
@@ -208,13 +271,15 @@ impl Log {
         let result = {
             let mut state = self.state();
             let mut latest_first = state.calls.iter_mut().rev();
-            latest_first.find(|call| call.number == number).map(change)
+            let result = latest_first.find(|call| call.number == number).map(change);
+            state.evict(self.limit);
+            result
         };
         self.changed.send_replace(());
         result
     }
 
-    /// A panic of somebody's rule while it looked at the calls has not harmed them.
+    /// Nothing in here is left half done by a panic.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,9 +314,11 @@ impl CallGuard {
             call.ended = how;
             observer.map(|observer| (observer, call.clone()))
         });
-        // Outside of the lock: it is the user's code.
-        if let Some(Some((observer, call))) = ended {
-            observer(&call);
+        // Outside of the lock, and caught: it is the user's code, and this may run while something else panics.
+        if let Some(Some((observer, call))) = ended
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| observer(&call)))
+        {
+            self.log.panicked("on_call", &*payload);
         }
     }
 }

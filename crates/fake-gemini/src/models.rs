@@ -1,6 +1,7 @@
-//! The models that the fake knows: those that Google listed in 2026, of each kind some.
+//! The models that the fake knows: of those that were seen in 2026, of each kind some.
 //!
-//! Sources: <https://ai.google.dev/gemini-api/docs/models> and lists recorded from the API.
+//! Sources: <https://ai.google.dev/gemini-api/docs/models>, and ids that users published. The limits are those of the
+//! documentation; the order is the fake's own.
 
 /// What a model can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +40,31 @@ impl Model {
         match self.kind {
             Kind::Chat => &["generateContent", "countTokens", "createCachedContent"],
             Kind::Embedding => &["embedContent", "countTextTokens", "countTokens"],
-            Kind::Other => &["predictLongRunning"],
+            Kind::Other if self.id == "aqa" => &["generateAnswer"],
+            Kind::Other if self.is_live() => &["bidiGenerateContent"],
+            Kind::Other if self.is_video() => &["predictLongRunning"],
+            Kind::Other => &[],
         }
     }
 
-    /// Input that it takes, in tokens.
-    pub(crate) fn input_token_limit(&self) -> u64 {
+    /// Input that it takes, in tokens; `None` where that is not known.
+    pub(crate) fn input_token_limit(&self) -> Option<u64> {
         match self.kind {
-            Kind::Chat => 1_048_576,
-            Kind::Embedding => 2048,
-            Kind::Other => 480,
+            Kind::Chat => Some(1_048_576),
+            Kind::Embedding => Some(2048),
+            Kind::Other if self.id == "aqa" => Some(7168),
+            Kind::Other if self.is_live() => Some(131_072),
+            Kind::Other if self.is_video() => Some(480),
+            Kind::Other => None,
         }
+    }
+
+    fn is_live(&self) -> bool {
+        self.id.ends_with("-live")
+    }
+
+    fn is_video(&self) -> bool {
+        self.id.starts_with("veo-")
     }
 }
 

@@ -5,21 +5,27 @@
 //! | limit | window | counts |
 //! |---|---|---|
 //! | requests per minute, input tokens per minute | the last 60 s | answered calls, and those refused with 400 |
-//! | requests per day | until midnight in Los Angeles | answered calls |
+//! | requests per day, input tokens per day | until midnight in Los Angeles | answered calls |
 //!
-//! A call refused with 429 counts nowhere. Of embeddings, each text is a request.
+//! A call refused with 429 counts nowhere. Of embeddings, each text is a request. A minute is only kept account of
+//! while a limit holds for it.
 
 mod day;
 mod meter;
+mod minute;
 
 pub(crate) use meter::{Cost, Meter, Use};
 
 /// Limits of a project for a model. Without any, nothing is refused.
+///
+/// Refusals name the quotas of the free tier. For those of the paid tier, of which few are known, script
+/// [`quota_exceeded`](crate::errors::quota_exceeded) with `Violation::paid_…`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quota {
     pub(crate) requests_per_minute: Option<u64>,
     pub(crate) requests_per_day: Option<u64>,
     pub(crate) input_tokens_per_minute: Option<u64>,
+    pub(crate) input_tokens_per_day: Option<u64>,
     pub(crate) none: bool,
 }
 
@@ -59,6 +65,19 @@ impl Quota {
             input_tokens_per_minute: Some(limit),
             ..self
         }
+    }
+
+    /// At most `limit` tokens of input in a Pacific day.
+    pub fn input_tokens_per_day(self, limit: u64) -> Self {
+        Self {
+            input_tokens_per_day: Some(limit),
+            ..self
+        }
+    }
+
+    /// Whether it matters when in the last minute something was used.
+    pub(crate) fn limits_the_minute(&self) -> bool {
+        self.requests_per_minute.is_some() || self.input_tokens_per_minute.is_some()
     }
 }
 

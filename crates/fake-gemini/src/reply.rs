@@ -31,7 +31,7 @@ pub enum MidStream {
     Object,
     /// `data: [{"error":{…}}]`.
     Array,
-    /// The surface's pretty-printed error as it is, without `data:`.
+    /// The surface's pretty-printed error as it is, without `data:`, line by line.
     Unframed,
 }
 
@@ -55,6 +55,7 @@ pub struct Reply {
     pub(crate) steps: Option<Steps>,
     pub(crate) stream: Option<bool>,
     pub(crate) broken: Option<(usize, Break)>,
+    pub(crate) pieces: Option<usize>,
     pub(crate) cut: Option<(usize, Framing)>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -67,7 +68,8 @@ pub(crate) enum Content {
     Raw {
         status: u16,
         content_type: Option<HeaderValue>,
-        body: Bytes,
+        body: Vec<Bytes>,
+        has_length: bool,
     },
 }
 
@@ -91,6 +93,7 @@ impl Reply {
             steps: None,
             stream: None,
             broken: None,
+            pieces: None,
             cut: None,
             headers: Vec::new(),
         }
@@ -122,14 +125,29 @@ impl Reply {
     }
 
     /// Exactly these bytes, never compressed. A status that no final response has becomes 500, and a content type
-    /// that no header can carry is left out, as is an empty one.
+    /// that no header can carry is left out, as is an empty one. 204 and 304 come without a body, whatever is given.
     pub fn raw(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
+        Self::of_bytes(status, content_type, vec![body.into()], true)
+    }
+
+    /// The same in chunks as given, each of which counts as an event.
+    pub fn raw_chunks<T: Into<Bytes>>(
+        status: u16,
+        content_type: &str,
+        chunks: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let chunks = chunks.into_iter().map(Into::into).collect();
+        Self::of_bytes(status, content_type, chunks, false)
+    }
+
+    fn of_bytes(status: u16, content_type: &str, body: Vec<Bytes>, has_length: bool) -> Self {
         Self::new(Content::Raw {
             status,
             content_type: HeaderValue::from_str(content_type)
                 .ok()
                 .filter(|value| !value.is_empty()),
-            body: body.into(),
+            body,
+            has_length,
         })
     }
 
@@ -226,6 +244,14 @@ impl Reply {
     /// only the stream's end is missing.
     pub fn break_after(mut self, events: usize, how: Break) -> Self {
         self.broken = Some((events, how));
+        self
+    }
+
+    /// Sends the body in chunks of `bytes` bytes, at least one, wherever its events end. Such a piece then takes an
+    /// event's place: it is counted, released and waited for; only [`break_after`](Self::break_after) still counts
+    /// events.
+    pub fn in_pieces_of(mut self, bytes: usize) -> Self {
+        self.pieces = Some(bytes.max(1));
         self
     }
 

@@ -2,7 +2,7 @@
 
 mod wire;
 
-pub(crate) use wire::Line;
+pub(crate) use wire::{Line, Watch};
 
 use crate::service::{self, State};
 use hyper::server::conn::http1;
@@ -29,7 +29,11 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: wa
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
-            Some(_) = connections.join_next() => {}
+            Some(ended) = connections.join_next() => {
+                if let Some(payload) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+                    state.log.panicked("a call", &*payload);
+                }
+            }
         }
     }
     // Whoever sees a connection end may count on the port being free.

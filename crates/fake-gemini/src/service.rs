@@ -3,14 +3,14 @@
 mod judge;
 
 use crate::clock::Clock;
-use crate::credential;
+use crate::credential::{self, Credential};
 use crate::keys::Keys;
 use crate::log::{Call, CallGuard, Ended, Log};
-use crate::models::Model;
+use crate::models::{Model, bare};
 use crate::play::{self, Cut, Player, ReplyBody, Score};
 use crate::quota::{Meter, Rules};
 use crate::reply::{Head, Reply};
-use crate::server::Line;
+use crate::server::{Line, Watch};
 use crate::surface::{Delivery, Request, Scene, Strictness, Target};
 use bytes::Bytes;
 use http::request::Parts;
@@ -18,12 +18,13 @@ use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Response;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use judge::Asked;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// Google takes no more than this in one request.
 const MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
@@ -59,6 +60,11 @@ impl State {
         // Nothing in here is left half done by a panic.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether there is such a model; `model` is bare.
+    fn knows(&self, model: &str) -> bool {
+        self.models.iter().any(|known| known.id == model)
+    }
 }
 
 impl fmt::Debug for State {
@@ -86,10 +92,16 @@ pub(crate) async fn answer(
     let asked = target.map(|target| Asked::new(&state, target, &credentials, body.as_ref()));
     let mut call = Call {
         connection: line.number,
-        credentials,
-        ..noted(&parts, body.unwrap_or_default(), asked.as_ref())
+        ..noted(
+            &state,
+            &parts,
+            body.unwrap_or_default(),
+            credentials,
+            asked.as_ref(),
+        )
     };
     let mut guard = state.log.begin(&mut call);
+    let watch = line.watch();
     let gzip = play::accepts_gzip(&parts.headers);
 
     let score = match &asked {
@@ -104,17 +116,26 @@ pub(crate) async fn answer(
         },
     };
     guard.status(score.status.as_u16());
-    Ok(response(score, line, guard, started))
+    Ok(response(score, watch, guard, started))
 }
 
 /// The call's entry in the log, as far as the request tells it.
-fn noted(parts: &Parts, body: Bytes, asked: Option<&Asked>) -> Call {
-    let known = asked.and_then(|asked| asked.known.as_ref());
-    let (delivery, model) = match asked.map(|asked| (&asked.target, &asked.request)) {
-        None => (Delivery::Whole, None),
-        Some((_, Ok(request))) => (request.delivery, request.model.clone()),
-        Some((target, Err(refused))) => (target.delivery, refused.model.clone()),
+fn noted(
+    state: &State,
+    parts: &Parts,
+    body: Bytes,
+    credentials: Vec<Credential>,
+    asked: Option<&Asked>,
+) -> Call {
+    let key = match asked {
+        Some(asked) => asked.key.clone().ok(),
+        None => credential::only(&credentials).map(str::to_owned),
     };
+    let known = key
+        .as_ref()
+        .and_then(|key| state.world().keys.find(key).cloned());
+    let model = asked.and_then(Asked::model);
+    let known_model = model.map(bare).filter(|model| state.knows(model));
     Call {
         number: 0,
         connection: 0,
@@ -122,14 +143,16 @@ fn noted(parts: &Parts, body: Bytes, asked: Option<&Asked>) -> Call {
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().map(str::to_owned),
         surface: asked.map(|asked| asked.target.surface),
+        operation: asked.map(|asked| asked.target.operation),
         headers: parts.headers.clone(),
         body,
-        credentials: Vec::new(),
-        key: asked.and_then(|asked| asked.key.clone().ok()),
-        key_ordinal: known.map(|key| key.ordinal),
-        project: known.map(|key| key.project.clone()),
-        model,
-        stream: delivery != Delivery::Whole,
+        credentials,
+        key,
+        key_ordinal: known.as_ref().map(|key| key.ordinal),
+        project: known.map(|key| key.project),
+        known_model: known_model.map(str::to_owned),
+        model: model.map(str::to_owned),
+        stream: asked.is_some_and(|asked| asked.delivery() != Delivery::Whole),
         status: None,
         ended: Ended::NotYet,
         events_sent: 0,
@@ -166,7 +189,7 @@ fn scene<'a>(state: &'a State, request: &'a Request, number: u64) -> Scene<'a> {
 
 fn response(
     mut score: Score,
-    line: Arc<Line>,
+    watch: Watch,
     guard: CallGuard,
     started: Instant,
 ) -> Response<ReplyBody> {
@@ -175,7 +198,29 @@ fn response(
         score.headers.insert("server-timing", timing);
     }
     let (status, headers) = (score.status, std::mem::take(&mut score.headers));
-    let mut response = Response::new(Player::new(score, line, guard).into_body());
+    let mut response = Response::new(Player::new(score, watch, guard).into_body());
     (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    if status.as_u16() == 499 {
+        // No standard has it, so hyper does not know it.
+        let phrase = ReasonPhrase::from_static(b"Client Closed Request");
+        response.extensions_mut().insert(phrase);
+    }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_head_tells_how_long_it_took_in_milliseconds() {
+        let started = Instant::now();
+        tokio::time::advance(Duration::from_millis(1609)).await;
+        let guard = Arc::new(Log::new(1, None)).begin(&mut Call::empty());
+        let watch = Arc::new(Line::new(0)).watch();
+        let score = play::compose_nothing(StatusCode::NOT_FOUND);
+        let response = response(score, watch, guard, started);
+        assert_eq!(response.headers()["server-timing"], "gfet4t7; dur=1609");
+    }
 }

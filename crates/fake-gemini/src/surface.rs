@@ -3,7 +3,7 @@
 //! | surface | below | reads | writes |
 //! |---|---|---|---|
 //! | [`Compat`](Surface::Compat) | `/v1beta/openai/` | OpenAI's requests | compact JSON, errors in an array of one |
-//! | [`Native`](Surface::Native) | `/v1beta/` | Google's requests | pretty JSON, errors as they are |
+//! | [`Native`](Surface::Native) | `/v1beta/`, `/v1/` | Google's requests | pretty JSON, errors as they are |
 //!
 //! A further surface is a variant of [`Surface`] and a module beside `compat` and `native`; the compiler then asks
 //! for each thing that a surface has to decide: its routes, how a request is read, and the bytes of each kind of
@@ -12,11 +12,13 @@
 mod compat;
 mod input;
 mod native;
+mod shape;
 
 use crate::answer::{Answer, tokens_of};
 use crate::errors::ApiError;
 use crate::models::{Kind, Model};
 use http::Method;
+use serde_json::Value;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const JSON_UTF8: &str = "application/json; charset=UTF-8";
@@ -33,12 +35,18 @@ pub enum Surface {
 
 /// What a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Operation {
+pub enum Operation {
+    /// An answer of a model, streamed or not.
     Generate,
+    /// How many tokens an input has.
     CountTokens,
+    /// The vectors of texts; on the native surface, of one.
     Embed,
+    /// The vectors of several texts, on the native surface.
     BatchEmbed,
+    /// The list of models.
     ListModels,
+    /// One entry of that list.
     GetModel,
 }
 
@@ -53,8 +61,8 @@ impl Operation {
         }
     }
 
-    /// Its name in a path, and in the error for a model that cannot do it.
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name in a native path, and in the error for a model that cannot do it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Generate => "generateContent",
             Self::CountTokens => "countTokens",
@@ -81,10 +89,14 @@ pub(crate) enum Delivery {
 pub(crate) struct Target {
     pub(crate) surface: Surface,
     pub(crate) operation: Operation,
+    /// `v1beta` or `v1`.
+    pub(crate) version: &'static str,
     /// The model in the path; the compatible surface has it in the body.
     pub(crate) model: Option<String>,
     /// What the path says; the compatible surface says it in the body.
     pub(crate) delivery: Delivery,
+    /// What came after the question mark, still encoded.
+    pub(crate) query: String,
 }
 
 impl Target {
@@ -93,16 +105,19 @@ impl Target {
         let path = percent_encoding::percent_decode_str(path)
             .decode_utf8()
             .ok()?;
-        let rest = path.strip_prefix("/v1beta/")?;
-        match rest.strip_prefix("openai/") {
-            Some(rest) => compat::route(method, rest),
-            None => native::route(method, rest, query.unwrap_or_default()),
+        let query = query.unwrap_or_default();
+        if let Some(rest) = path.strip_prefix("/v1beta/openai/") {
+            return compat::route(method, rest, query);
         }
+        ["v1beta", "v1"].into_iter().find_map(|version| {
+            let rest = path.strip_prefix('/')?.strip_prefix(version)?;
+            native::route(method, version, rest.strip_prefix('/')?, query)
+        })
     }
 
-    /// The full name of the gRPC method behind it.
-    pub(crate) fn rpc(&self) -> String {
-        let method = match (self.operation, self.delivery) {
+    /// The full name of the gRPC method behind it; a stream has one of its own.
+    pub(crate) fn rpc(&self, delivery: Delivery) -> String {
+        let method = match (self.operation, delivery) {
             (Operation::Generate, Delivery::Whole) => "GenerativeService.GenerateContent",
             (Operation::Generate, _) => "GenerativeService.StreamGenerateContent",
             (Operation::CountTokens, _) => "GenerativeService.CountTokens",
@@ -111,14 +126,14 @@ impl Target {
             (Operation::ListModels, _) => "ModelService.ListModels",
             (Operation::GetModel, _) => "ModelService.GetModel",
         };
-        format!("google.ai.generativelanguage.v1beta.{method}")
+        format!("google.ai.generativelanguage.{}.{method}", self.version)
     }
 
     /// What the error for an unknown model calls the API.
     pub(crate) fn api_version(&self) -> &'static str {
         match self.surface {
             Surface::Compat => compat::API_VERSION,
-            Surface::Native => native::API_VERSION,
+            Surface::Native => self.version,
         }
     }
 
@@ -141,9 +156,17 @@ impl Target {
             .map(|value| input::text_of(value).len())
             .sum();
         let model = || field("model")?.as_str().map(str::to_owned);
+        let streams = self.surface == Surface::Compat
+            && self.operation == Operation::Generate
+            && field("stream").and_then(Value::as_bool) == Some(true);
         Refused {
             error,
             model: self.model.clone().or_else(model),
+            delivery: if streams {
+                Delivery::Events
+            } else {
+                self.delivery
+            },
             input_tokens: tokens_of(text),
         }
     }
@@ -188,9 +211,26 @@ pub(crate) struct Request {
     /// OpenAI's `stream_options.include_usage`.
     pub(crate) include_usage: bool,
     pub(crate) prompt_tokens: u64,
+    /// How many answers are wanted.
+    pub(crate) choices: u32,
     /// The texts to embed.
-    pub(crate) texts: Vec<String>,
+    pub(crate) texts: Vec<Text>,
+    /// The part of the native list of models that is wanted.
+    pub(crate) page: Page,
+}
+
+/// A text to embed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) text: String,
     pub(crate) dimensions: usize,
+}
+
+/// A part of a list: where it begins, and how much it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) start: usize,
+    pub(crate) size: usize,
 }
 
 impl Request {
@@ -201,8 +241,22 @@ impl Request {
             delivery: target.delivery,
             include_usage: false,
             prompt_tokens: 0,
+            choices: 1,
             texts: Vec::new(),
-            dimensions: 0,
+            page: Page {
+                start: 0,
+                size: usize::MAX,
+            },
+        }
+    }
+
+    /// A request for vectors.
+    fn embedding(self, texts: Vec<Text>) -> Self {
+        let tokens = texts.iter().map(|text| tokens_of(text.text.len()));
+        Self {
+            prompt_tokens: tokens.fold(0, u64::saturating_add),
+            texts,
+            ..self
         }
     }
 
@@ -218,6 +272,8 @@ pub(crate) struct Refused {
     pub(crate) error: ApiError,
     /// As it was asked for, if that can be told.
     pub(crate) model: Option<String>,
+    /// What was asked for, if that can be told.
+    pub(crate) delivery: Delivery,
     pub(crate) input_tokens: u64,
 }
 

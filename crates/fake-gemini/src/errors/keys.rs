@@ -67,7 +67,8 @@ pub fn no_credential() -> ApiError {
     )
 }
 
-/// No credential on the compatible surface. The text is plausible; no recording of it is public.
+/// No credential on the compatible surface, or one in the query alone, of which it is recorded
+/// (NVIDIA/NemoClaw#2093, April 2026).
 pub fn no_authorization_header() -> ApiError {
     ApiError::new(
         400,
@@ -81,7 +82,17 @@ pub fn leaked() -> ApiError {
     denied("Your API key was reported as leaked. Please use another API key.")
 }
 
-/// A suspended key. Google repeats the key in the message and in the metadata. `project` is `projects/…`.
+/// The project as metadata name it, whether or not it comes with `projects/`.
+fn consumer(project: &str) -> String {
+    format!("projects/{}", number(project))
+}
+
+fn number(project: &str) -> &str {
+    project.strip_prefix("projects/").unwrap_or(project)
+}
+
+/// A suspended key. Google repeats the key in the message and in the metadata. Here and below, `project` may come with
+/// `projects/` or without.
 pub fn suspended(key: &str, project: &str) -> ApiError {
     denied(format!(
         "Permission denied: Consumer 'api_key:{key}' has been suspended."
@@ -89,7 +100,7 @@ pub fn suspended(key: &str, project: &str) -> ApiError {
     .with_reason(
         "CONSUMER_SUSPENDED",
         vec![
-            ("consumer", project.to_owned()),
+            ("consumer", consumer(project)),
             ("service", SERVICE.to_owned()),
             ("containerInfo", format!("api_key:{key}")),
         ],
@@ -109,7 +120,7 @@ pub fn service_blocked(project: &str, method: &str) -> ApiError {
     .with_reason(
         "API_KEY_SERVICE_BLOCKED",
         vec![
-            ("consumer", project.to_owned()),
+            ("consumer", consumer(project)),
             ("service", SERVICE.to_owned()),
             ("apiName", SERVICE.to_owned()),
             ("methodName", method.to_owned()),
@@ -122,7 +133,7 @@ pub fn referrer_blocked(project: &str) -> ApiError {
     denied("Requests from referer <empty> are blocked.").with_reason(
         "API_KEY_HTTP_REFERRER_BLOCKED",
         vec![
-            ("consumer", project.to_owned()),
+            ("consumer", consumer(project)),
             ("service", SERVICE.to_owned()),
             ("httpReferrer", "<empty>".to_owned()),
         ],
@@ -138,15 +149,15 @@ pub fn ip_blocked(project: &str, ip: &str) -> ApiError {
     .with_reason(
         "API_KEY_IP_ADDRESS_BLOCKED",
         vec![
-            ("consumer", project.to_owned()),
+            ("consumer", consumer(project)),
             ("service", SERVICE.to_owned()),
         ],
     )
 }
 
-/// A project that has not switched the API on. `project` is `projects/…`.
+/// A project that has not switched the API on.
 pub fn service_disabled(project: &str) -> ApiError {
-    let number = project.strip_prefix("projects/").unwrap_or(project);
+    let number = number(project);
     let url = format!(
         "https://console.developers.google.com/apis/api/{SERVICE}/overview?project={number}"
     );
@@ -159,7 +170,7 @@ pub fn service_disabled(project: &str) -> ApiError {
         "SERVICE_DISABLED",
         vec![
             ("serviceTitle", "Generative Language API".to_owned()),
-            ("consumer", format!("projects/{number}")),
+            ("consumer", consumer(project)),
             ("containerInfo", number.to_owned()),
             ("service", SERVICE.to_owned()),
             ("activationUrl", url.clone()),

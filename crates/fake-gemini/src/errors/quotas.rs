@@ -86,6 +86,26 @@ impl Violation {
         )
     }
 
+    /// Requests in a minute, paid tier.
+    pub fn paid_requests_per_minute(model: &str, limit: u64) -> Self {
+        Self::new(
+            "generate_requests_per_model",
+            "GenerateRequestsPerMinutePerProjectPerModel",
+            model,
+            limit,
+        )
+    }
+
+    /// Requests in a day, paid tier.
+    pub fn paid_requests_per_day(model: &str, limit: u64) -> Self {
+        Self::new(
+            "generate_requests_per_model_per_day",
+            "GenerateRequestsPerDayPerProjectPerModel",
+            model,
+            limit,
+        )
+    }
+
     /// Input tokens in a minute, paid tier.
     pub fn paid_input_tokens_per_minute(model: &str, limit: u64) -> Self {
         Self::new(
@@ -111,6 +131,26 @@ impl Violation {
         Self::new(
             "embed_content_free_tier_requests",
             "EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier",
+            model,
+            limit,
+        )
+    }
+
+    /// Input tokens of texts to embed in a minute, free tier. The id follows that for generating.
+    pub fn embedding_tokens_per_minute(model: &str, limit: u64) -> Self {
+        Self::new(
+            "embed_content_free_tier_input_token_count",
+            "EmbedContentInputTokensPerModelPerMinute-FreeTier",
+            model,
+            limit,
+        )
+    }
+
+    /// Input tokens of texts to embed in a day, free tier. The id follows that for generating.
+    pub fn embedding_tokens_per_day(model: &str, limit: u64) -> Self {
+        Self::new(
+            "embed_content_free_tier_input_token_count",
+            "EmbedContentInputTokensPerModelPerDay-FreeTier",
             model,
             limit,
         )
@@ -199,6 +239,20 @@ pub fn quota_zero(model: &str, retry: Duration) -> ApiError {
             Violation::input_tokens_per_day(model, 0),
             Violation::requests_per_minute(model, 0),
             Violation::requests_per_day(model, 0),
+        ],
+        retry,
+        Layout::Y2026,
+    )
+}
+
+/// [`quota_zero`] for embeddings.
+pub fn embedding_quota_zero(model: &str, retry: Duration) -> ApiError {
+    quota_exceeded(
+        &[
+            Violation::embedding_tokens_per_minute(model, 0),
+            Violation::embedding_tokens_per_day(model, 0),
+            Violation::embeddings_per_minute(model, 0),
+            Violation::embeddings_per_day(model, 0),
         ],
         retry,
         Layout::Y2026,

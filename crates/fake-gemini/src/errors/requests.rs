@@ -3,6 +3,30 @@
 
 use super::{ApiError, Detail, FieldViolation};
 
+impl FieldViolation {
+    /// A field that the object at `path` may not have; the outermost object has an empty path.
+    pub(crate) fn unknown(path: &str, name: &str) -> Self {
+        let place = match path {
+            "" => String::new(),
+            path => format!(" at '{path}'"),
+        };
+        Self {
+            field: (!path.is_empty()).then(|| path.to_owned()),
+            description: format!(
+                "Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field."
+            ),
+        }
+    }
+
+    /// A field of another type; see [`invalid_value`].
+    pub(crate) fn invalid(field: &str, kind: &str, value: &str) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            description: format!("Invalid value at '{field}' ({kind}), {value}"),
+        }
+    }
+}
+
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(400, "INVALID_ARGUMENT", message)
 }
@@ -11,20 +35,17 @@ fn not_found(message: impl Into<String>) -> ApiError {
     ApiError::new(404, "NOT_FOUND", message)
 }
 
-fn invalid_field(field: Option<String>, descriptions: Vec<String>) -> ApiError {
-    invalid(descriptions.join("\n")).with(Detail::BadRequest {
-        field_violations: descriptions
-            .into_iter()
-            .map(|description| FieldViolation {
-                field: field.clone(),
-                description,
-            })
-            .collect(),
-    })
+/// All fields that are not in order, in one error.
+pub(crate) fn invalid_fields(field_violations: Vec<FieldViolation>) -> ApiError {
+    let lines: Vec<&str> = field_violations
+        .iter()
+        .map(|violation| violation.description.as_str())
+        .collect();
+    invalid(lines.join("\n")).with(Detail::BadRequest { field_violations })
 }
 
-/// A model that does not exist, or not for this. `api_version` is `v1main` on the compatible surface and `v1beta` on
-/// the native one, `method` is `generateContent` and the like.
+/// A model that does not exist, or not for this. `api_version` is `v1main` on the compatible surface and that of the
+/// path on the native one, `method` is `generateContent` and the like.
 pub fn model_not_found(model: &str, api_version: &str, method: &str) -> ApiError {
     not_found(format!(
         "models/{} is not found for API version {api_version}, or is not supported for {method}. Call \
@@ -33,10 +54,10 @@ pub fn model_not_found(model: &str, api_version: &str, method: &str) -> ApiError
     ))
 }
 
-/// Asking for the description of a model that does not exist.
-pub fn no_such_model(model: &str) -> ApiError {
+/// Asking for the description of a model that does not exist. `api_version` is that of the path.
+pub fn no_such_model(model: &str, api_version: &str) -> ApiError {
     not_found(format!(
-        "Model is not found: models/{} for api version v1beta",
+        "Model is not found: models/{} for api version {api_version}",
         bare(model)
     ))
 }
@@ -61,35 +82,18 @@ pub fn model_retired(model: &str, successor: &str) -> ApiError {
 
 /// Fields that the request may not have, all in one error.
 pub fn unknown_fields(names: &[&str]) -> ApiError {
-    invalid_field(
-        None,
-        names
-            .iter()
-            .map(|name| {
-                format!(
-                    "Invalid JSON payload received. Unknown name \"{name}\": Cannot find field."
-                )
-            })
-            .collect(),
-    )
+    let unknown = |name: &&str| FieldViolation::unknown("", name);
+    invalid_fields(names.iter().map(unknown).collect())
 }
 
 /// A field that the object at `path` may not have.
 pub fn unknown_field_in(path: &str, name: &str) -> ApiError {
-    invalid_field(
-        Some(path.to_owned()),
-        vec![format!(
-            "Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
-        )],
-    )
+    invalid_fields(vec![FieldViolation::unknown(path, name)])
 }
 
 /// A field of another type. `kind` is the expected one, such as `TYPE_BOOL`; `value` is JSON.
 pub fn invalid_value(field: &str, kind: &str, value: &str) -> ApiError {
-    invalid_field(
-        Some(field.to_owned()),
-        vec![format!("Invalid value at '{field}' ({kind}), {value}")],
-    )
+    invalid_fields(vec![FieldViolation::invalid(field, kind, value)])
 }
 
 /// A body that is no JSON. `excerpt` is the part of it where reading stopped, and `at` the number of characters
@@ -103,13 +107,12 @@ pub fn invalid_json(excerpt: &str, at: usize) -> ApiError {
 
 /// A body that is JSON, but no object.
 pub fn not_an_object() -> ApiError {
-    invalid_field(
-        None,
-        vec![
+    invalid_fields(vec![FieldViolation {
+        field: None,
+        description:
             "Invalid JSON payload received. Unknown name \"\": Root element must be a message."
                 .to_owned(),
-        ],
-    )
+    }])
 }
 
 /// No message to answer; the compatible surface names the native field too.

@@ -141,13 +141,13 @@ impl Builder {
     }
 
     /// What calls are answered for which nothing is scripted. They have passed the key's condition, the checks of the
-    /// request and the quota.
+    /// request and the quota. If it panics, the call is answered 500, and [`FakeGemini::calls`] panics.
     pub fn default_reply(mut self, reply: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
         self.default_reply = Arc::new(reply);
         self
     }
 
-    /// Is told of each call when it has ended.
+    /// Is told of each call when it has ended. If it panics, so does [`FakeGemini::calls`].
     pub fn on_call(mut self, observer: impl Fn(&Call) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self

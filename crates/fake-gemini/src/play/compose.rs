@@ -29,6 +29,13 @@ struct Body {
     has_length: bool,
 }
 
+impl Body {
+    fn whole(&self) -> Vec<u8> {
+        let bytes = self.frames.iter().map(Frame::bytes);
+        bytes.flat_map(|bytes| bytes.iter().copied()).collect()
+    }
+}
+
 /// The response to a call that is refused.
 pub(crate) fn compose_error(target: &Target, error: &ApiError, gzip: bool) -> Score {
     score(error_body(target, error), gzip, Finish::Whole)
@@ -66,23 +73,33 @@ pub(crate) fn compose_reply(
             status,
             content_type,
             body,
+            has_length,
         } => Body {
             status: final_status(*status),
             content_type: content_type.clone(),
             attachment: false,
-            frames: event(body.clone()).into_iter().collect(),
+            frames: body.iter().cloned().filter_map(event).collect(),
             may_compress: false,
-            has_length: true,
+            has_length: *has_length,
         },
     };
     let finish = match &reply.broken {
         Some((events, how)) => break_after(&mut body, *events, how, target.surface, delivery),
         None => Finish::Whole,
     };
+    if let Some(bytes) = reply.pieces {
+        split(&mut body, bytes);
+    }
     let mut score = match &reply.cut {
         Some((bytes, framing)) => cut(body, *bytes, *framing, gzip),
         None => score(body, gzip, finish),
     };
+    if [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&score.status) {
+        // Neither has a body, so hyper would never ask for one.
+        score.frames.clear();
+        score.finish = Finish::Whole;
+        score.headers.remove(CONTENT_LENGTH);
+    }
     for (name, value) in &reply.headers {
         score.headers.insert(name.clone(), value.clone());
     }
@@ -140,11 +157,25 @@ fn break_after(
         Break::Close => Finish::Close,
         Break::End => Finish::Whole,
         Break::Error(error, form) => {
-            let bytes = mid_stream(error, *form, surface, delivery, body.frames.is_empty());
-            body.frames.push_back(Frame::Rest(bytes.into()));
+            let text = mid_stream(error, *form, surface, delivery, body.frames.is_empty());
+            let rest = |bytes: &str| Frame::Rest(Bytes::copy_from_slice(bytes.as_bytes()));
+            match form {
+                MidStream::Object | MidStream::Array => body.frames.push_back(rest(&text)),
+                MidStream::Unframed => body.frames.extend(text.split_inclusive('\n').map(rest)),
+            }
             Finish::Whole
         }
     }
+}
+
+/// Turns the body into pieces of `bytes` bytes.
+fn split(body: &mut Body, bytes: usize) {
+    let whole = body.whole();
+    body.has_length = false;
+    body.frames = whole
+        .chunks(bytes)
+        .map(|piece| Frame::Event(Bytes::copy_from_slice(piece)))
+        .collect();
 }
 
 fn mid_stream(
@@ -196,11 +227,7 @@ fn score(body: Body, gzip: bool, finish: Finish) -> Score {
 fn cut(body: Body, bytes: usize, framing: Framing, gzip: bool) -> Score {
     let gzip = gzip && body.may_compress;
     let mut headers = headers(&body, gzip);
-    let plain: Vec<u8> = body
-        .frames
-        .iter()
-        .flat_map(|frame| frame.bytes().iter().copied())
-        .collect();
+    let plain = body.whole();
     let mut whole = if gzip {
         // Writing into memory does not fail; if it did, there would be nothing to cut.
         Gzip::new().finish(&plain).unwrap_or_default()

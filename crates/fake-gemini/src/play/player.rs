@@ -6,14 +6,13 @@ use super::gzip::Gzip;
 use super::{Finish, Frame, Score};
 use crate::gate::Steps;
 use crate::log::{CallGuard, Ended};
-use crate::server::Line;
+use crate::server::Watch;
 use bytes::Bytes;
 use futures::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, StreamBody};
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The body of a response.
@@ -39,14 +38,14 @@ pub(crate) struct Player {
     gzip: Option<Gzip>,
     gap: Duration,
     steps: Option<Steps>,
-    line: Arc<Line>,
+    line: Watch,
     guard: CallGuard,
     /// Whether an event has gone out.
     begun: bool,
 }
 
 impl Player {
-    pub(crate) fn new(score: Score, line: Arc<Line>, mut guard: CallGuard) -> Self {
+    pub(crate) fn new(score: Score, line: Watch, mut guard: CallGuard) -> Self {
         if score.frames.is_empty() && score.finish == Finish::Whole {
             // hyper does not ask for a body of length 0.
             guard.end(Ended::Whole);
@@ -118,5 +117,41 @@ impl Player {
         }
         self.guard.end(Ended::BrokenOff);
         Some(Err(Cut))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Call, Log};
+    use crate::server::Line;
+    use http::{HeaderMap, StatusCode};
+    use std::sync::Arc;
+    use tokio::time::Instant;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn gaps_are_between_events_and_nowhere_else() {
+        let event = || Frame::Event(Bytes::from_static(b"x"));
+        let rest = Frame::Rest(Bytes::from_static(b"y"));
+        let score = Score {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            frames: VecDeque::from([event(), event(), event(), rest]),
+            finish: Finish::Whole,
+            gzip: false,
+            gap: HOUR,
+            steps: None,
+        };
+        let guard = Arc::new(Log::new(1, None)).begin(&mut Call::empty());
+        let watch = Arc::new(Line::new(0)).watch();
+        let mut player = Player::new(score, watch, guard);
+        let start = Instant::now();
+        let mut hours = Vec::new();
+        while let Some(Ok(_)) = player.next().await {
+            hours.push(start.elapsed().as_secs() / HOUR.as_secs());
+        }
+        assert_eq!(hours, [0, 1, 2, 2]);
     }
 }

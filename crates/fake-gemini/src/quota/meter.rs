@@ -2,12 +2,10 @@
 
 use super::Rules;
 use super::day::pacific_date;
+use super::minute::{MINUTE_MS, Minute, milliseconds};
 use crate::errors::{self, ApiError, Layout, Violation};
 use chrono::NaiveDate;
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
-
-const MINUTE_MS: i64 = 60_000;
+use std::collections::HashMap;
 
 /// What quotas are counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,19 +14,61 @@ pub(crate) enum Use {
     Embed,
 }
 
-/// What a call uses up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How Google calls each limit of a use.
+struct Names {
+    requests_per_minute: fn(&str, u64) -> Violation,
+    requests_per_day: fn(&str, u64) -> Violation,
+    input_tokens_per_minute: fn(&str, u64) -> Violation,
+    input_tokens_per_day: fn(&str, u64) -> Violation,
+}
+
+impl Use {
+    fn names(self) -> Names {
+        match self {
+            Self::Generate => Names {
+                requests_per_minute: Violation::requests_per_minute,
+                requests_per_day: Violation::requests_per_day,
+                input_tokens_per_minute: Violation::input_tokens_per_minute,
+                input_tokens_per_day: Violation::input_tokens_per_day,
+            },
+            Self::Embed => Names {
+                requests_per_minute: Violation::embeddings_per_minute,
+                requests_per_day: Violation::embeddings_per_day,
+                input_tokens_per_minute: Violation::embedding_tokens_per_minute,
+                input_tokens_per_day: Violation::embedding_tokens_per_day,
+            },
+        }
+    }
+}
+
+/// What a call uses up, or several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
     pub(crate) requests: u64,
     pub(crate) input_tokens: u64,
 }
 
+impl Cost {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+        }
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(other.requests),
+            input_tokens: self.input_tokens.saturating_sub(other.input_tokens),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Used {
-    /// Of the last minute, oldest first.
-    recent: VecDeque<(i64, Cost)>,
+    minute: Minute,
     day: Option<NaiveDate>,
-    requests_of_day: u64,
+    of_day: Cost,
 }
 
 /// The counters of all projects and models.
@@ -47,55 +87,78 @@ impl Meter {
         let quota = rules.of(project, model);
         let until_next_minute = milliseconds(MINUTE_MS - now_ms.rem_euclid(MINUTE_MS));
         if quota.none {
-            return Err(errors::quota_zero(model, until_next_minute));
+            return Err(match purpose {
+                Use::Generate => errors::quota_zero(model, until_next_minute),
+                Use::Embed => errors::embedding_quota_zero(model, until_next_minute),
+            });
         }
         let used = self.used(project, model, purpose, now_ms);
+        let names = purpose.names();
+        let today = used.of_day.plus(cost);
 
         let mut violations = Vec::new();
         let mut retry = None;
-        if let Some(limit) = quota.input_tokens_per_minute
-            && let Some(delay) = used.delay(limit, |cost| cost.input_tokens, &cost, now_ms)
-        {
-            violations.push(Violation::input_tokens_per_minute(model, limit));
-            retry = retry.max(Some(delay));
+        for (limit, part, name) in [
+            (
+                quota.input_tokens_per_minute,
+                (|cost| cost.input_tokens) as fn(&Cost) -> u64,
+                names.input_tokens_per_minute,
+            ),
+            (
+                quota.requests_per_minute,
+                |cost| cost.requests,
+                names.requests_per_minute,
+            ),
+        ] {
+            if let Some(limit) = limit
+                && let Some(delay) = used.minute.delay(limit, part, &cost, now_ms)
+            {
+                violations.push(name(model, limit));
+                retry = retry.max(Some(delay));
+            }
         }
-        if let Some(limit) = quota.requests_per_minute
-            && let Some(delay) = used.delay(limit, |cost| cost.requests, &cost, now_ms)
-        {
-            violations.push(match purpose {
-                Use::Generate => Violation::requests_per_minute(model, limit),
-                Use::Embed => Violation::embeddings_per_minute(model, limit),
-            });
-            retry = retry.max(Some(delay));
-        }
-        if let Some(limit) = quota.requests_per_day
-            && used.requests_of_day.saturating_add(cost.requests) > limit
-        {
-            violations.push(match purpose {
-                Use::Generate => Violation::requests_per_day(model, limit),
-                Use::Embed => Violation::embeddings_per_day(model, limit),
-            });
-            // Short though the day is long: so does Google.
-            retry = retry.or(Some(until_next_minute));
+        for (limit, used, name) in [
+            (
+                quota.input_tokens_per_day,
+                today.input_tokens,
+                names.input_tokens_per_day,
+            ),
+            (
+                quota.requests_per_day,
+                today.requests,
+                names.requests_per_day,
+            ),
+        ] {
+            if let Some(limit) = limit
+                && used > limit
+            {
+                violations.push(name(model, limit));
+                // Short though the day is long: so does Google.
+                retry = retry.or(Some(until_next_minute));
+            }
         }
         if let Some(retry) = retry {
             return Err(errors::quota_exceeded(&violations, retry, Layout::Y2026));
         }
-        used.recent.push_back((now_ms, cost));
-        used.requests_of_day = used.requests_of_day.saturating_add(cost.requests);
+        if quota.limits_the_minute() {
+            used.minute.add(cost, now_ms);
+        }
+        used.of_day = today;
         Ok(())
     }
 
     /// Counts a call that was refused with 400: in the minute, not in the day.
     pub(crate) fn count_refused(
         &mut self,
+        rules: &Rules,
         (project, model, purpose): (&str, &str, Use),
         cost: Cost,
         now_ms: i64,
     ) {
-        self.used(project, model, purpose, now_ms)
-            .recent
-            .push_back((now_ms, cost));
+        if rules.of(project, model).limits_the_minute() {
+            let used = self.used(project, model, purpose, now_ms);
+            used.minute.add(cost, now_ms);
+        }
     }
 
     /// The counters, with everything that is over forgotten.
@@ -104,46 +167,14 @@ impl Meter {
             .0
             .entry((project.to_owned(), model.to_owned(), purpose))
             .or_default();
-        used.recent
-            .retain(|(at, _)| at.saturating_add(MINUTE_MS) > now_ms);
+        used.minute.forget(now_ms);
+        // Another day, be it because the clock was set back, begins at nothing.
         let today = Some(pacific_date(now_ms));
         if used.day != today {
-            (used.day, used.requests_of_day) = (today, 0);
+            (used.day, used.of_day) = (today, Cost::default());
         }
         used
     }
-}
-
-impl Used {
-    /// How long `cost` has to wait until it fits into `limit`; `None` when it fits now. A cost that never fits waits
-    /// for a minute.
-    fn delay(
-        &self,
-        limit: u64,
-        part: fn(&Cost) -> u64,
-        cost: &Cost,
-        now_ms: i64,
-    ) -> Option<Duration> {
-        let mut sum = self
-            .recent
-            .iter()
-            .fold(part(cost), |sum, (_, cost)| sum.saturating_add(part(cost)));
-        if sum <= limit {
-            return None;
-        }
-        for (at, cost) in &self.recent {
-            sum = sum.saturating_sub(part(cost));
-            if sum <= limit {
-                let left = at.saturating_add(MINUTE_MS).saturating_sub(now_ms);
-                return Some(milliseconds(left));
-            }
-        }
-        Some(milliseconds(MINUTE_MS))
-    }
-}
-
-fn milliseconds(ms: i64) -> Duration {
-    Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -244,9 +275,10 @@ mod tests {
             .requests_per_minute(1)
             .requests_per_day(1);
         let mut project = Project::with(quota);
+        let place = ("p", "m", Use::Generate);
         project
             .meter
-            .count_refused(("p", "m", Use::Generate), ONE, NOON);
+            .count_refused(&project.rules, place, ONE, NOON);
         let refused = project.call(0, ONE).unwrap_err();
         assert!(
             refused.contains("PerMinute") && !refused.contains("PerDay"),
@@ -260,12 +292,86 @@ mod tests {
         let quota = Quota::unlimited()
             .requests_per_minute(0)
             .requests_per_day(0)
-            .input_tokens_per_minute(0);
+            .input_tokens_per_minute(0)
+            .input_tokens_per_day(0);
         let refused = Project::with(quota).call(0, ONE).unwrap_err();
-        assert_eq!(refused.matches("* Quota exceeded").count(), 3, "{refused}");
+        assert_eq!(refused.matches("* Quota exceeded").count(), 4, "{refused}");
         let none = Project::with(Quota::none()).call(0, ONE).unwrap_err();
         assert_eq!(none.matches("limit: 0, model: m").count(), 4, "{none}");
         assert!(!none.contains("quotaValue"), "{none}");
+    }
+
+    #[test]
+    fn input_of_a_day_is_counted_in_tokens() {
+        let mut project = Project::with(Quota::unlimited().input_tokens_per_day(25));
+        assert_eq!(project.call(-2, ONE), Ok(()));
+        assert_eq!(project.call(-1, ONE), Ok(()));
+        let refused = project.call(-1, ONE).unwrap_err();
+        assert!(
+            refused.contains("GenerateContentInputTokensPerModelPerDay-FreeTier"),
+            "{refused}"
+        );
+        assert_eq!(project.call(0, ONE), Ok(()));
+    }
+
+    #[test]
+    fn a_minute_without_limits_is_not_kept() {
+        let mut project = Project::with(Quota::unlimited().requests_per_day(10));
+        for _ in 0..5 {
+            assert_eq!(project.call(0, ONE), Ok(()));
+        }
+        let place = ("p", "m", Use::Generate);
+        project
+            .meter
+            .count_refused(&project.rules, place, ONE, NOON);
+        let per_minute = Quota::unlimited().requests_per_minute(1);
+        project.rules.set(None, None, per_minute);
+        assert_eq!(project.call(0, ONE), Ok(()));
+        assert!(project.call(0, ONE).is_err());
+    }
+
+    #[test]
+    fn each_use_has_its_own_names_for_its_limits() {
+        let quota = Quota::unlimited()
+            .requests_per_minute(0)
+            .requests_per_day(0)
+            .input_tokens_per_minute(0)
+            .input_tokens_per_day(0);
+        for (purpose, ids) in [
+            (
+                Use::Generate,
+                [
+                    "GenerateContentInputTokensPerModelPerMinute-FreeTier",
+                    "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
+                    "GenerateContentInputTokensPerModelPerDay-FreeTier",
+                    "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+                ],
+            ),
+            (
+                Use::Embed,
+                [
+                    "EmbedContentInputTokensPerModelPerMinute-FreeTier",
+                    "EmbedContentRequestsPerMinutePerUserPerProjectPerModel-FreeTier",
+                    "EmbedContentInputTokensPerModelPerDay-FreeTier",
+                    "EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier",
+                ],
+            ),
+        ] {
+            for quota in [quota, Quota::none()] {
+                let mut project = Project::with(quota);
+                let place = ("p", "m", purpose);
+                let refused = project.meter.admit(&project.rules, place, ONE, NOON);
+                let refused = refused.unwrap_err().compact();
+                for id in ids {
+                    assert!(refused.contains(id), "{purpose:?} {id}: {refused}");
+                }
+                let metric = match purpose {
+                    Use::Generate => "googleapis.com/generate_content_free_tier_",
+                    Use::Embed => "googleapis.com/embed_content_free_tier_",
+                };
+                assert_eq!(refused.matches(metric).count(), 8, "{refused}");
+            }
+        }
     }
 
     #[test]

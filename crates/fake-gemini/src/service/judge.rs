@@ -8,9 +8,10 @@ use crate::log::Call;
 use crate::models::bare;
 use crate::quota::{Cost, Use};
 use crate::reply::Reply;
-use crate::surface::{Operation, Refused, Request, Target};
+use crate::surface::{Delivery, Operation, Refused, Request, Target};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a call says by itself, before anything is decided.
 pub(super) struct Asked {
@@ -47,6 +48,21 @@ impl Asked {
         }
     }
 
+    /// The model, as it was asked for.
+    pub(super) fn model(&self) -> Option<&str> {
+        match &self.request {
+            Ok(request) => request.model.as_deref(),
+            Err(refused) => refused.model.as_deref(),
+        }
+    }
+
+    pub(super) fn delivery(&self) -> Delivery {
+        match &self.request {
+            Ok(request) => request.delivery,
+            Err(refused) => refused.delivery,
+        }
+    }
+
     /// What its quota is counted as; `None` for what is free.
     fn purpose(&self) -> Option<Use> {
         match self.target.operation {
@@ -71,19 +87,23 @@ pub(super) fn decide<'a>(
         }
     }
     let known = asked.known.as_ref().ok_or_else(errors::key_invalid)?;
-    let rpc = asked.target.rpc();
+    let rpc = asked.target.rpc(asked.delivery());
     if let Some(error) = known.condition.error(key, &known.project, &rpc) {
         return Err(error);
     }
     let request = match &asked.request {
         Ok(request) => request,
         Err(refused) => {
-            count_refused(state, asked, known, refused);
+            count_refused(state, asked, known, refused.input_tokens);
             return Err(refused.error.clone());
         }
     };
     if let Some(model) = &request.model {
-        check_model(state, &asked.target, &known.project, model)?;
+        let limit = check_model(state, &asked.target, &known.project, model)?;
+        if let Some(limit) = limit.filter(|limit| request.prompt_tokens > *limit) {
+            count_refused(state, asked, known, request.prompt_tokens);
+            return Err(errors::input_too_long(limit));
+        }
     }
     if let Some(purpose) = asked.purpose() {
         let cost = Cost {
@@ -96,37 +116,54 @@ pub(super) fn decide<'a>(
             .meter
             .admit(&world.quotas, place, cost, state.clock.now_ms())?;
     }
-    Ok((request, Box::new((state.default_reply)(call))))
-}
-
-fn count_refused(state: &State, asked: &Asked, known: &Key, refused: &Refused) {
-    let model = refused.model.as_deref().map(bare);
-    // Only known models, or the meter would grow with each made-up name.
-    let model = model.filter(|model| state.models.iter().any(|known| known.id == *model));
-    if let (Some(purpose), Some(model)) = (asked.purpose(), model) {
-        let cost = Cost {
-            requests: 1,
-            input_tokens: refused.input_tokens,
-        };
-        let place = (known.project.as_str(), model, purpose);
-        state
-            .world()
-            .meter
-            .count_refused(place, cost, state.clock.now_ms());
+    // It is the user's code.
+    match catch_unwind(AssertUnwindSafe(|| (state.default_reply)(call))) {
+        Ok(reply) => Ok((request, Box::new(reply))),
+        Err(payload) => {
+            state.log.panicked("default_reply", &*payload);
+            Err(errors::internal())
+        }
     }
 }
 
-fn check_model(state: &State, target: &Target, project: &str, model: &str) -> Result<(), ApiError> {
+/// Counts a call that is refused with 400.
+fn count_refused(state: &State, asked: &Asked, known: &Key, input_tokens: u64) {
+    // Only known models, or the meter would grow with each made-up name.
+    let model = asked.model().map(bare).filter(|model| state.knows(model));
+    if let (Some(purpose), Some(model)) = (asked.purpose(), model) {
+        let cost = Cost {
+            requests: 1,
+            input_tokens,
+        };
+        let place = (known.project.as_str(), model, purpose);
+        let world = &mut *state.world();
+        world
+            .meter
+            .count_refused(&world.quotas, place, cost, state.clock.now_ms());
+    }
+}
+
+/// Whether the project may ask the model for that, and how many tokens of input are too many, if any are.
+fn check_model(
+    state: &State,
+    target: &Target,
+    project: &str,
+    model: &str,
+) -> Result<Option<u64>, ApiError> {
     let known = state.models.iter().find(|known| known.id == bare(model));
     match known {
-        None if target.operation == Operation::GetModel => Err(errors::no_such_model(model)),
+        None if target.operation == Operation::GetModel => {
+            Err(errors::no_such_model(model, target.version))
+        }
         Some(known) if target.operation.suits(known.kind) => {
             let place = (project.to_owned(), known.id.clone());
             // It can still be looked up.
             if target.operation != Operation::GetModel && state.world().retired.contains(&place) {
                 return Err(errors::model_retired_for_new_users(model));
             }
-            Ok(())
+            // What happens to a text that is too long to embed is not known.
+            let generates = target.operation == Operation::Generate;
+            Ok(known.input_token_limit().filter(|_| generates))
         }
         None | Some(_) => Err(errors::model_not_found(
             model,

@@ -6,14 +6,17 @@
 //! | `POST embeddings` | vectors as numbers, whatever `encoding_format` says |
 //! | `GET models`, `GET models/{id}` | ids with `models/` in front, without `created` |
 //!
-//! Sources: <https://ai.google.dev/gemini-api/docs/openai>, and answers recorded from the API.
+//! Sources: <https://ai.google.dev/gemini-api/docs/openai>, and what users published of chat completions, of vectors
+//! and of the list. Of a single model nothing is recorded.
 
 mod chat;
+mod fields;
 mod lists;
 
-use super::input::{Body, MAX_TEXTS, text_of, tokens_in};
-use super::{Delivery, Operation, Request, Scene, Strictness, Success, Surface, Target};
-use crate::answer::{Answer, tokens_of};
+use super::input::{Body, MAX_TEXTS, dimensions, integer, text_of, tokens_in};
+use super::shape::check;
+use super::{Delivery, Operation, Request, Scene, Strictness, Success, Surface, Target, Text};
+use crate::answer::Answer;
 use crate::errors::{self, ApiError};
 use http::Method;
 use serde_json::Value;
@@ -21,32 +24,11 @@ use serde_json::Value;
 /// What Google calls the API behind this surface when a model is not found.
 pub(super) const API_VERSION: &str = "v1main";
 
-/// Fields of a chat request that are documented or were seen to be accepted. `frequency_penalty`, `seed`, `top_k` and
-/// `reasoning` are refused: users have reported the error for each.
-const CHAT_FIELDS: [&str; 17] = [
-    "model",
-    "messages",
-    "stream",
-    "stream_options",
-    "n",
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "max_completion_tokens",
-    "stop",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "reasoning_effort",
-    "service_tier",
-    "extra_body",
-];
-
-const EMBEDDING_FIELDS: [&str; 4] = ["model", "input", "encoding_format", "dimensions"];
+/// The most answers that one call may want, as `candidateCount` of the native API.
+const MAX_CHOICES: i64 = 8;
 
 /// `path` is what follows `/v1beta/openai/`, decoded.
-pub(super) fn route(method: &Method, path: &str) -> Option<Target> {
+pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Target> {
     let (operation, model) = match (method, path) {
         (&Method::POST, "chat/completions") => (Operation::Generate, None),
         (&Method::POST, "embeddings") => (Operation::Embed, None),
@@ -60,8 +42,10 @@ pub(super) fn route(method: &Method, path: &str) -> Option<Target> {
     Some(Target {
         surface: Surface::Compat,
         operation,
+        version: "v1beta",
         model,
         delivery: Delivery::Whole,
+        query: query.to_owned(),
     })
 }
 
@@ -70,23 +54,16 @@ pub(super) fn read(
     body: &[u8],
     strictness: Strictness,
 ) -> Result<Request, ApiError> {
-    let known: &[&str] = match target.operation {
-        Operation::Generate => &CHAT_FIELDS,
-        Operation::Embed | Operation::BatchEmbed | Operation::CountTokens => &EMBEDDING_FIELDS,
+    let known = match target.operation {
+        Operation::Generate => fields::CHAT,
+        Operation::Embed | Operation::BatchEmbed | Operation::CountTokens => fields::EMBEDDING,
         Operation::ListModels | Operation::GetModel => return Ok(Request::bare(target)),
     };
     let body = Body::parse(body)?;
-    let unknown: Vec<&str> = body
-        .0
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| !known.contains(name))
-        .collect();
-    if strictness == Strictness::Refuse && !unknown.is_empty() {
-        return Err(errors::unknown_fields(&unknown));
-    }
+    check(&body, known, strictness)?;
     let model = body
-        .text("model")?
+        .get("model")
+        .and_then(Value::as_str)
         .filter(|model| !model.is_empty())
         .ok_or_else(errors::no_model)?;
     let request = Request {
@@ -105,26 +82,58 @@ fn read_chat(body: &Body, request: Request) -> Result<Request, ApiError> {
     if messages.is_empty() {
         return Err(errors::no_contents());
     }
+    for field in ["max_tokens", "max_completion_tokens"] {
+        if body.get(field).and_then(integer).is_some_and(|it| it < 1) {
+            return Err(errors::invalid_argument());
+        }
+    }
+    if thinks_twice(body) {
+        return Err(errors::invalid_argument());
+    }
+    let choices = body.get("n").and_then(integer).unwrap_or(1);
+    let choices = u32::try_from(choices)
+        .ok()
+        .filter(|_| (1..=MAX_CHOICES).contains(&choices))
+        .ok_or_else(errors::invalid_argument)?;
     let include_usage = body
         .get("stream_options")
         .and_then(|options| options.get("include_usage"))
         .and_then(Value::as_bool)
         .unwrap_or_default();
     Ok(Request {
-        delivery: match body.flag("stream")? {
+        delivery: match body.get("stream").and_then(Value::as_bool) {
             Some(true) => Delivery::Events,
             Some(false) | None => Delivery::Whole,
         },
         include_usage,
         prompt_tokens: tokens_in(messages),
+        choices,
         ..request
     })
 }
 
+/// Whether the amount of thinking is given in both ways. Google documents that it may not be, but not the error.
+fn thinks_twice(body: &Body) -> bool {
+    let config = body
+        .get("extra_body")
+        .and_then(|extra| extra.pointer("/google/thinking_config"));
+    let given = |field| {
+        config
+            .and_then(|config| config.get(field))
+            .is_some_and(|value| !value.is_null())
+    };
+    body.get("reasoning_effort").is_some() && (given("thinking_budget") || given("thinking_level"))
+}
+
 fn read_embedding(body: &Body, request: Request) -> Result<Request, ApiError> {
-    let texts: Vec<String> = match body.get("input") {
-        Some(Value::Array(texts)) => texts.iter().map(text_of).collect(),
-        Some(text) => vec![text_of(text)],
+    let dimensions = dimensions(body.get("dimensions"), "dimensions")?;
+    let text = |value| Text {
+        text: text_of(value),
+        dimensions,
+    };
+    let texts: Vec<Text> = match body.get("input") {
+        Some(Value::Array(texts)) => texts.iter().map(text).collect(),
+        Some(value) => vec![text(value)],
         None => Vec::new(),
     };
     if texts.is_empty() {
@@ -133,12 +142,7 @@ fn read_embedding(body: &Body, request: Request) -> Result<Request, ApiError> {
     if texts.len() > MAX_TEXTS {
         return Err(errors::too_many_embeddings());
     }
-    Ok(Request {
-        prompt_tokens: texts.iter().map(|text| tokens_of(text.len())).sum(),
-        texts,
-        dimensions: body.dimensions("dimensions")?,
-        ..request
-    })
+    Ok(request.embedding(texts))
 }
 
 pub(super) fn success(

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fmt;
 
 /// The largest vector that any model gives.
-pub(super) const MAX_DIMENSIONS: usize = 3072;
+const MAX_DIMENSIONS: usize = 3072;
 /// The most texts that one call may embed.
 pub(super) const MAX_TEXTS: usize = 100;
 
@@ -37,41 +37,45 @@ impl Body {
             .filter(|value| !value.is_null())
     }
 
-    pub(super) fn text(&self, field: &str) -> Result<Option<&str>, ApiError> {
-        self.typed(field, "TYPE_STRING", Value::as_str)
-    }
-
-    pub(super) fn flag(&self, field: &str) -> Result<Option<bool>, ApiError> {
-        self.typed(field, "TYPE_BOOL", Value::as_bool)
-    }
-
     pub(super) fn list(&self, field: &str) -> Result<&[Value], ApiError> {
-        let list = self.typed(field, "TYPE_MESSAGE", Value::as_array)?;
+        let list = typed(self.get(field), field, "TYPE_MESSAGE", Value::as_array)?;
         Ok(list.map_or(&[], Vec::as_slice))
     }
+}
 
-    pub(super) fn dimensions(&self, field: &str) -> Result<usize, ApiError> {
-        let Some(number) = self.typed(field, "TYPE_INT32", Value::as_u64)? else {
-            return Ok(MAX_DIMENSIONS);
-        };
-        usize::try_from(number)
-            .ok()
-            .filter(|number| (1..=MAX_DIMENSIONS).contains(number))
-            .ok_or_else(errors::invalid_argument)
-    }
+fn typed<'a, T>(
+    value: Option<&'a Value>,
+    field: &str,
+    kind: &str,
+    read: impl Fn(&'a Value) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    value
+        .map(|value| {
+            read(value).ok_or_else(|| errors::invalid_value(field, kind, &value.to_string()))
+        })
+        .transpose()
+}
 
-    fn typed<'a, T>(
-        &'a self,
-        field: &str,
-        kind: &str,
-        read: impl Fn(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, ApiError> {
-        self.get(field)
-            .map(|value| {
-                read(value).ok_or_else(|| errors::invalid_value(field, kind, &value.to_string()))
-            })
-            .transpose()
+/// A whole number; protobuf takes it as text, too.
+pub(super) fn integer(value: &Value) -> Option<i64> {
+    let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
+    match value {
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
+        Value::String(text) => text.parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// How long a vector is to be. `field` is what Google calls it.
+pub(super) fn dimensions(value: Option<&Value>, field: &str) -> Result<usize, ApiError> {
+    let value = value.filter(|value| !value.is_null());
+    let Some(number) = typed(value, field, "TYPE_INT32", integer)? else {
+        return Ok(MAX_DIMENSIONS);
+    };
+    usize::try_from(number)
+        .ok()
+        .filter(|number| (1..=MAX_DIMENSIONS).contains(number))
+        .ok_or_else(errors::invalid_argument)
 }
 
 impl<'de> Deserialize<'de> for Body {

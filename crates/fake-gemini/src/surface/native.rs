@@ -1,4 +1,4 @@
-//! Google's own surface: `/v1beta/`.
+//! Google's own surface: `/v1beta/`, and `/v1/`, which is the same here.
 //!
 //! | path | answer |
 //! |---|---|
@@ -6,33 +6,42 @@
 //! | `POST models/{m}:streamGenerateContent?alt=sse` | events that end in CRLF CRLF, without a closing one |
 //! | `POST models/{m}:streamGenerateContent` | a JSON array that grows |
 //! | `POST models/{m}:countTokens`, `:embedContent`, `:batchEmbedContents` | pretty-printed JSON |
-//! | `GET models`, `GET models/{m}` | pretty-printed JSON, all models on one page |
+//! | `GET models?pageSize=…&pageToken=…`, `GET models/{m}` | pretty-printed JSON |
 //!
 //! Unknown fields are not looked for here.
 //!
-//! Sources: <https://ai.google.dev/api/generate-content>, <https://ai.google.dev/api/embeddings>, and answers
-//! recorded from the API.
+//! Sources: <https://ai.google.dev/api/generate-content>, <https://ai.google.dev/api/embeddings>,
+//! <https://ai.google.dev/api/models>, and answers recorded from the API. Of the list of models only an entry and
+//! `nextPageToken` are recorded.
 
 mod generate;
 mod lists;
 
-use super::input::{Body, MAX_DIMENSIONS, MAX_TEXTS, text_of, tokens_in};
-use super::{Delivery, Operation, Request, Scene, Success, Surface, Target};
-use crate::answer::{Answer, tokens_of};
+use super::input::{Body, MAX_TEXTS, dimensions, text_of, tokens_in};
+use super::{Delivery, Operation, Page, Request, Scene, Success, Surface, Target, Text};
+use crate::answer::Answer;
 use crate::errors::{self, ApiError};
 use http::Method;
 use serde_json::Value;
 
-/// What Google calls the API behind this surface when a model is not found.
-pub(super) const API_VERSION: &str = "v1beta";
+/// Models on a page of the list when nothing is said, and at most.
+const PAGE: usize = 50;
+const MAX_PAGE: usize = 1000;
 
-/// `path` is what follows `/v1beta/`, decoded.
-pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Target> {
+/// `path` is what follows the version, decoded.
+pub(super) fn route(
+    method: &Method,
+    version: &'static str,
+    path: &str,
+    query: &str,
+) -> Option<Target> {
     let target = |operation, model: Option<&str>, delivery| Target {
         surface: Surface::Native,
         operation,
+        version,
         model: model.map(str::to_owned),
         delivery,
+        query: query.to_owned(),
     };
     if method == Method::GET && path == "models" {
         return Some(target(Operation::ListModels, None, Delivery::Whole));
@@ -72,7 +81,11 @@ fn stream_delivery(query: &str) -> Delivery {
 pub(super) fn read(target: &Target, body: &[u8]) -> Result<Request, ApiError> {
     let request = Request::bare(target);
     match target.operation {
-        Operation::ListModels | Operation::GetModel => Ok(request),
+        Operation::GetModel => Ok(request),
+        Operation::ListModels => Ok(Request {
+            page: page_of(&target.query)?,
+            ..request
+        }),
         Operation::Generate | Operation::CountTokens => {
             let body = Body::parse(body)?;
             let contents = contents_of(&body)?;
@@ -86,13 +99,11 @@ pub(super) fn read(target: &Target, body: &[u8]) -> Result<Request, ApiError> {
         }
         Operation::Embed => {
             let body = Body::parse(body)?;
-            let text = text_of(body.get("content").ok_or_else(errors::invalid_argument)?);
-            Ok(Request {
-                prompt_tokens: tokens_of(text.len()),
-                texts: vec![text],
-                dimensions: body.dimensions("outputDimensionality")?,
-                ..request
-            })
+            let content = body.get("content").ok_or_else(errors::invalid_argument)?;
+            Ok(request.embedding(vec![Text {
+                text: text_of(content),
+                dimensions: dimensions(body.get("outputDimensionality"), "output_dimensionality")?,
+            }]))
         }
         Operation::BatchEmbed => read_batch(&Body::parse(body)?, request),
     }
@@ -118,22 +129,51 @@ fn read_batch(body: &Body, request: Request) -> Result<Request, ApiError> {
     if requests.len() > MAX_TEXTS {
         return Err(errors::too_many_embeddings());
     }
-    let texts: Vec<String> = requests.iter().map(text_of).collect();
-    let dimensions = requests
-        .first()
-        .and_then(|request| request.get("outputDimensionality"))
-        .and_then(Value::as_u64)
-        .and_then(|number| usize::try_from(number).ok())
-        .unwrap_or(MAX_DIMENSIONS);
-    if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
-        return Err(errors::invalid_argument());
+    let texts: Result<Vec<Text>, ApiError> = requests
+        .iter()
+        .enumerate()
+        .map(|(index, request)| {
+            let place = format!("requests[{index}]");
+            if !request.is_object() {
+                let value = request.to_string();
+                return Err(errors::invalid_value(&place, "TYPE_MESSAGE", &value));
+            }
+            let field = format!("{place}.output_dimensionality");
+            Ok(Text {
+                text: text_of(request),
+                dimensions: dimensions(request.get("outputDimensionality"), &field)?,
+            })
+        })
+        .collect();
+    Ok(request.embedding(texts?))
+}
+
+fn page_of(query: &str) -> Result<Page, ApiError> {
+    let mut page = Page {
+        start: 0,
+        size: PAGE,
+    };
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "pageSize" => {
+                let size: i64 = value.parse().map_err(|_| {
+                    errors::invalid_value("page_size", "TYPE_INT32", &format!("\"{value}\""))
+                })?;
+                // Of a negative one nothing is left, and 0 is as good as none.
+                page.size = match usize::try_from(size) {
+                    Ok(0) => PAGE,
+                    Ok(size) => size.min(MAX_PAGE),
+                    Err(_) => return Err(errors::invalid_argument()),
+                };
+            }
+            "pageToken" if value.is_empty() => {}
+            "pageToken" => {
+                page.start = lists::start_of(&value).ok_or_else(errors::invalid_argument)?;
+            }
+            _ => {}
+        }
     }
-    Ok(Request {
-        prompt_tokens: texts.iter().map(|text| tokens_of(text.len())).sum(),
-        texts,
-        dimensions,
-        ..request
-    })
+    Ok(page)
 }
 
 pub(super) fn success(

@@ -104,6 +104,88 @@ async fn a_key_is_answered_by_its_condition() {
 }
 
 #[tokio::test]
+async fn each_condition_has_its_own_status_and_message() {
+    let invalid = "INVALID_ARGUMENT";
+    let denied = "PERMISSION_DENIED";
+    for (condition, code, status, begin) in [
+        (
+            Condition::Invalid,
+            400,
+            invalid,
+            "API key not valid. Please pass a valid API key.",
+        ),
+        (
+            Condition::Expired,
+            400,
+            invalid,
+            "API key expired. Please renew the API key.",
+        ),
+        (
+            Condition::NotFound,
+            400,
+            invalid,
+            "API Key not found. Please pass a valid API key.",
+        ),
+        (
+            Condition::Unauthenticated,
+            401,
+            "UNAUTHENTICATED",
+            "Request had invalid authentication credentials.",
+        ),
+        (
+            Condition::Leaked,
+            403,
+            denied,
+            "Your API key was reported as leaked.",
+        ),
+        (
+            Condition::Suspended,
+            403,
+            denied,
+            "Permission denied: Consumer 'api_key:AIzaFAKE-first-key-000000000000000000001' has been suspended.",
+        ),
+        (
+            Condition::ProjectDenied,
+            403,
+            denied,
+            "Your project has been denied access.",
+        ),
+        (
+            Condition::ServiceDisabled,
+            403,
+            denied,
+            "Generative Language API has not been used in project 000000000001 before or it is disabled.",
+        ),
+        (
+            Condition::ServiceBlocked,
+            403,
+            denied,
+            "Requests to this API generativelanguage.googleapis.com method google.ai.generativelanguage.v1beta.GenerativeService.GenerateContent are blocked.",
+        ),
+        (
+            Condition::PermissionDenied,
+            403,
+            denied,
+            "The caller does not have permission",
+        ),
+        (
+            Condition::LocationUnsupported,
+            400,
+            "FAILED_PRECONDITION",
+            "User location is not supported for the API use.",
+        ),
+    ] {
+        let gemini = start(FakeGemini::builder().key_in_condition(KEY, condition)).await;
+        let response = chat(&gemini, "").await;
+        assert_eq!(response.status(), code, "{condition:?}");
+        let error = &response.json()[0]["error"];
+        assert_eq!(error["status"], status, "{condition:?}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with(begin), "{condition:?}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn a_blocked_service_names_the_method_that_was_called() {
     let gemini =
         start(FakeGemini::builder().key_in_condition(KEY, Condition::ServiceBlocked)).await;
@@ -124,6 +206,37 @@ async fn a_blocked_service_names_the_method_that_was_called() {
         let response = native(&gemini, path, &body).await;
         let message = format!("method google.ai.generativelanguage.v1beta.{method} are blocked.");
         assert!(response.text().contains(&message), "{}", response.text());
+    }
+    for more in [r#","stream":true"#, r#","stream":true,"seed":1"#] {
+        let response = chat(&gemini, more).await;
+        let message = "GenerativeService.StreamGenerateContent are blocked.";
+        assert!(response.text().contains(message), "{}", response.text());
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_goes_nowhere_has_its_key_in_the_log() {
+    let gemini = gemini().await;
+    let bearer = format!("Bearer {KEY}");
+    let in_query = format!("/v2/x?key={KEY}");
+    for (path, headers, key, ordinal) in [
+        (
+            "/v2/x",
+            &[("authorization", bearer.as_str())][..],
+            Some(KEY),
+            Some(1),
+        ),
+        ("/v2/x", &[("x-goog-api-key", "other")], Some("other"), None),
+        (&in_query, &[], Some(KEY), Some(1)),
+        (&in_query, &[("x-goog-api-key", KEY)], None, None),
+        ("/v2/x", &[("authorization", "Basic x")], None, None),
+        ("/v2/x", &[], None, None),
+    ] {
+        assert_eq!(call(&gemini, "POST", path, headers, "").await.status(), 404);
+        let call = gemini.calls().pop().unwrap();
+        assert_eq!((call.key.as_deref(), call.key_ordinal), (key, ordinal));
+        let project = ordinal.map(|_| "projects/000000000001");
+        assert_eq!(call.project.as_deref(), project);
     }
 }
 

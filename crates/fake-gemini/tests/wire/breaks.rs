@@ -84,10 +84,14 @@ const PRETTY: &str = "{\n  \"error\": {\n    \"code\": 503,\n    \"message\": \"
 
 #[tokio::test]
 async fn an_error_in_the_middle_takes_each_form_on_the_compatible_surface() {
+    let lines = format!("[{PRETTY}]\n");
     for (form, expected) in [
-        (MidStream::Object, format!("data: {OBJECT}\n\n")),
-        (MidStream::Array, format!("data: [{OBJECT}]\n\n")),
-        (MidStream::Unframed, format!("[{PRETTY}]\n")),
+        (MidStream::Object, vec![format!("data: {OBJECT}\n\n")]),
+        (MidStream::Array, vec![format!("data: [{OBJECT}]\n\n")]),
+        (
+            MidStream::Unframed,
+            lines.split_inclusive('\n').map(str::to_owned).collect(),
+        ),
     ] {
         let gemini = gemini().await;
         let how = Break::Error(errors::unavailable(), form);
@@ -97,7 +101,9 @@ async fn an_error_in_the_middle_takes_each_form_on_the_compatible_surface() {
         assert_eq!(client.head().await.status, 200);
         let first = client.text_chunk().await.unwrap();
         assert!(first.contains("Piece 1 of 3."), "{first}");
-        assert_eq!(client.text_chunk().await, Some(expected));
+        for chunk in expected {
+            assert_eq!(client.text_chunk().await, Some(chunk));
+        }
         assert_eq!(client.chunk().await, None);
         assert_eq!(ended(&gemini).await.ended, Ended::Whole);
     }
@@ -267,6 +273,82 @@ async fn raw_replies_are_sent_as_they_are() {
     gemini.script(KEY, Reply::raw(99, "two\nlines", "x"));
     let odd = chat(&gemini, "").await;
     assert_eq!((odd.status(), odd.head.get("content-type")), (500, None));
+}
+
+#[tokio::test]
+async fn raw_chunks_are_sent_as_they_are() {
+    let gemini = gemini().await;
+    let chunks = ["data: {\"a\"", ":1}\n\nda", "ta: [DONE]\n\n"];
+    gemini.script(KEY, Reply::raw_chunks(200, "text/event-stream", chunks));
+    let mut client = Client::connect(&gemini).await;
+    client.chat("", &[("accept-encoding", "gzip")]).await;
+    let head = client.head().await;
+    assert_eq!(head.get("content-type"), Some("text/event-stream"));
+    for chunk in chunks {
+        assert_eq!(client.text_chunk().await.as_deref(), Some(chunk));
+    }
+    assert_eq!(client.chunk().await, None);
+    let call = ended(&gemini).await;
+    assert_eq!((call.ended, call.events_sent), (Ended::Whole, 3));
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_pieces_that_know_no_events() {
+    let (plain, split) = (gemini().await, gemini().await);
+    plain.script(KEY, Reply::events(2));
+    let whole = chat(&plain, r#","stream":true"#).await;
+    let (reply, steps) = Reply::events(2).in_pieces_of(7).stepwise();
+    split.script(KEY, reply);
+    let mut client = Client::connect(&split).await;
+    client.chat(r#","stream":true"#, &[]).await;
+    assert_eq!(client.head().await.get("content-length"), None);
+    for (index, expected) in whole.bytes.chunks(7).enumerate() {
+        assert_eq!(split.calls()[0].events_sent, index);
+        steps.release(1);
+        assert_eq!(client.chunk().await.as_deref(), Some(expected));
+    }
+    assert_eq!(client.chunk().await, None);
+    assert_eq!(split.calls()[0].ended, Ended::Whole);
+}
+
+#[tokio::test]
+async fn errors_and_broken_streams_come_in_pieces_too() {
+    let gemini = gemini().await;
+    let error = errors::unavailable();
+    gemini.script(KEY, Reply::error(error.clone()).in_pieces_of(0));
+    let response = chat(&gemini, "").await;
+    assert_eq!(response.head.get("content-length"), None);
+    assert_eq!(response.text(), error.pretty_array());
+    assert_eq!(gemini.calls()[0].events_sent, response.text().len());
+    let broken = Reply::events(3).break_after(1, Break::Close);
+    let (text, _) = streamed(broken.in_pieces_of(64)).await;
+    assert!(text.contains("Piece 1 of 3.") && !text.contains("Piece 2"));
+}
+
+#[tokio::test]
+async fn a_status_without_a_body_has_none_and_is_answered_whole() {
+    for status in [204, 304] {
+        let gemini = gemini().await;
+        gemini.script(KEY, Reply::raw(status, "text/plain", "never sent"));
+        let mut client = Client::connect(&gemini).await;
+        client.chat("", &[]).await;
+        let head = client.head().await;
+        assert_eq!(
+            (head.status, head.get("content-length")),
+            (status, None),
+            "nothing is promised"
+        );
+        client.chat("", &[]).await;
+        assert_eq!(client.response().await.status(), 200);
+        assert_eq!(gemini.calls()[0].ended, Ended::Whole);
+    }
+}
+
+#[tokio::test]
+async fn a_499_has_its_reason_phrase() {
+    let (text, _) = streamed(Reply::error(errors::cancelled())).await;
+    let line = "HTTP/1.1 499 Client Closed Request\r\n";
+    assert!(text.starts_with(line), "{text}");
 }
 
 #[tokio::test]

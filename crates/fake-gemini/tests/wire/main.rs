@@ -3,12 +3,15 @@
 //! | file | what it fixes |
 //! |---|---|
 //! | `compat`, `native` | the bytes of answers of each surface |
+//! | `shapes` | what changed in them with models and years |
 //! | `errors`, `frames` | every error of the catalogue; what each surface puts around it |
 //! | `auth` | credentials, conditions of keys, scripts |
-//! | `requests` | strict fields, malformed bodies, unknown models and paths |
+//! | `strict` | fields and types that are taken and refused |
+//! | `requests` | malformed bodies, unknown models and paths |
 //! | `quotas` | limits by minute and by Pacific day |
 //! | `breaks` | resets, cuts, errors in the middle of a stream |
-//! | `pace` | gates, steps, disconnects, connections, the log |
+//! | `pace` | gates, steps, connections, the log |
+//! | `leave`, `panics` | clients that leave, tests whose own code panics |
 //! | `gzip` | compression, flushed with each event |
 //! | `program` | the program: its output, its signals |
 
@@ -23,9 +26,13 @@ mod compat;
 mod errors;
 mod frames;
 mod gzip;
+mod leave;
 mod native;
 mod pace;
+mod panics;
 mod program;
 mod quotas;
 mod requests;
+mod shapes;
+mod strict;
 mod support;

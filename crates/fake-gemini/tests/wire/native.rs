@@ -1,7 +1,7 @@
 //! The bytes of the native surface.
 
-use crate::support::{Client, KEY, contents, gemini, native};
-use fake_gemini::{Answer, Finish, Reply, ToolCall};
+use crate::support::{Client, KEY, call, contents, gemini, native, start};
+use fake_gemini::{Answer, FakeGemini, Finish, Kind, Model, Reply, ToolCall};
 
 const GENERATE: &str = "models/gemini-2.5-flash:generateContent";
 const STREAM: &str = "models/gemini-2.5-flash:streamGenerateContent?alt=sse";
@@ -101,11 +101,12 @@ async fn without_alt_sse_the_stream_is_an_array_that_grows() {
 }
 
 #[tokio::test]
-async fn a_streamed_tool_call_is_followed_by_a_chunk_with_the_finish_reason() {
+async fn a_streamed_tool_call_of_gemini_3_is_followed_by_a_chunk_with_the_finish_reason() {
     let gemini = gemini().await;
     let call = ToolCall::new("get_country", r#"{"code":"PT"}"#).signature("EpwI");
     gemini.script(KEY, Reply::answer(Answer::tool_calls([call]).usage(4, 8)));
-    let response = native(&gemini, STREAM, &contents()).await;
+    let path = STREAM.replace("gemini-2.5-flash", "gemini-3-flash-preview");
+    let response = native(&gemini, &path, &contents()).await;
     let events: Vec<&str> = response.text().split_terminator("\r\n\r\n").collect();
     assert_eq!(events.len(), 2);
     assert!(
@@ -122,6 +123,96 @@ async fn a_streamed_tool_call_is_followed_by_a_chunk_with_the_finish_reason() {
         "{}",
         events[1]
     );
+}
+
+#[tokio::test]
+async fn cached_tokens_are_in_the_usage() {
+    let gemini = gemini().await;
+    let answer = Answer::text("x").usage(4634, 19).cached(4088);
+    gemini.script(KEY, Reply::answer(answer));
+    let usage = native(&gemini, GENERATE, &contents()).await.json()["usageMetadata"].to_string();
+    assert!(
+        usage.contains(r#""cachedContentTokenCount":4088"#),
+        "{usage}"
+    );
+    gemini.script(KEY, Reply::answer(Answer::text("x")));
+    let usage = native(&gemini, GENERATE, &contents()).await;
+    assert!(!usage.text().contains("cached"), "{}", usage.text());
+}
+
+#[tokio::test]
+async fn each_text_of_a_batch_has_its_own_length() {
+    let gemini = gemini().await;
+    let batch = |second: &str| {
+        format!(
+            r#"{{"requests":[{{"content":"a","outputDimensionality":2}},{second},{{"content":"c"}}]}}"#
+        )
+    };
+    let path = "models/gemini-embedding-001:batchEmbedContents";
+    let second = r#"{"content":"b","outputDimensionality":5}"#;
+    let vectors = native(&gemini, path, &batch(second)).await.json();
+    let lengths: Vec<_> = vectors["embeddings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|vector| vector["values"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(lengths, [2, 5, 3072]);
+    for (second, message) in [
+        ("7", "Invalid value at 'requests[1]' (TYPE_MESSAGE), 7"),
+        (
+            r#"{"content":"b","outputDimensionality":"many"}"#,
+            r#"Invalid value at 'requests[1].output_dimensionality' (TYPE_INT32), "many""#,
+        ),
+        (
+            r#"{"content":"b","outputDimensionality":0}"#,
+            "Request contains an invalid argument.",
+        ),
+    ] {
+        let refused = native(&gemini, path, &batch(second)).await;
+        assert_eq!(refused.status(), 400, "{second}");
+        assert_eq!(refused.json()["error"]["message"], message);
+    }
+}
+
+#[tokio::test]
+async fn version_1_serves_the_same_under_its_own_name() {
+    let gemini = gemini().await;
+    let key = [("x-goog-api-key", KEY)];
+    let v1 = async |method, path: &str, body| {
+        let path = format!("/v1/{path}");
+        call(&gemini, method, &path, &key, body).await
+    };
+    let body = contents();
+    assert_eq!(v1("POST", GENERATE, &body).await.status(), 200);
+    assert_eq!(v1("GET", "models", "").await.status(), 200);
+    for (method, path, message) in [
+        (
+            "POST",
+            "models/x:generateContent",
+            "models/x is not found for API version v1, or is not supported for generateContent. Call ModelService.ListModels to see the list of available models and their supported methods.",
+        ),
+        (
+            "GET",
+            "models/x",
+            "Model is not found: models/x for api version v1",
+        ),
+    ] {
+        let response = v1(method, path, &body).await;
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.json()["error"]["message"], message);
+    }
+    let bearer = [("authorization", "Bearer k")];
+    let path = format!("/v1/{GENERATE}");
+    let refused = call(&gemini, "POST", &path, &bearer, &body).await;
+    let method = "google.ai.generativelanguage.v1.GenerativeService.GenerateContent";
+    assert_eq!(
+        refused.json()["error"]["details"][0]["metadata"]["method"],
+        method
+    );
+    for path in ["openai/models", "openai/chat/completions"] {
+        assert_eq!(v1("GET", path, "").await.status(), 404, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -202,13 +293,89 @@ async fn models_are_listed_with_what_they_can() {
     assert!(list.text().starts_with(
         "{\n  \"models\": [\n    {\n      \"name\": \"models/gemini-2.5-flash\",\n      \"displayName\": \"Gemini 2.5 Flash\",\n      \"inputTokenLimit\": 1048576,\n      \"supportedGenerationMethods\": [\n        \"generateContent\",\n"
     ));
-    let one = native(&gemini, "models/gemini-embedding-2", "")
-        .await
-        .json();
-    assert_eq!(one["name"], "models/gemini-embedding-2");
+    for (id, expected) in [
+        (
+            "gemini-embedding-2",
+            r#"{"inputTokenLimit":2048,"name":"models/gemini-embedding-2","supportedGenerationMethods":["embedContent","countTextTokens","countTokens"]}"#,
+        ),
+        (
+            "aqa",
+            r#"{"inputTokenLimit":7168,"name":"models/aqa","supportedGenerationMethods":["generateAnswer"]}"#,
+        ),
+        (
+            "gemini-3.8-live",
+            r#"{"inputTokenLimit":131072,"name":"models/gemini-3.8-live","supportedGenerationMethods":["bidiGenerateContent"]}"#,
+        ),
+        (
+            "veo-3.1-generate-preview",
+            r#"{"inputTokenLimit":480,"name":"models/veo-3.1-generate-preview","supportedGenerationMethods":["predictLongRunning"]}"#,
+        ),
+    ] {
+        let one = native(&gemini, &format!("models/{id}"), "").await;
+        assert_eq!(one.json().to_string(), expected);
+    }
     let unknown = native(&gemini, "models/invalid-model", "").await;
     assert_eq!(
         unknown.text(),
         "{\n  \"error\": {\n    \"code\": 404,\n    \"message\": \"Model is not found: models/invalid-model for api version v1beta\",\n    \"status\": \"NOT_FOUND\"\n  }\n}\n"
     );
+}
+
+#[tokio::test]
+async fn the_list_comes_in_pages() {
+    let mut builder = FakeGemini::builder().key(KEY);
+    for number in 0..40 {
+        builder = builder.model(Model::new(&format!("odd-{number}"), Kind::Other));
+    }
+    let gemini = start(builder).await;
+    let list = async |query: &str| {
+        let list = native(&gemini, &format!("models{query}"), "").await.json();
+        let names: Vec<String> = list["models"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|model| model["name"].to_string())
+            .collect();
+        let token = list["nextPageToken"].as_str().map(str::to_owned);
+        (names, token)
+    };
+    let (all, none) = list("?pageSize=1000").await;
+    assert_eq!((all.len(), none), (59, None));
+    let mut paged = Vec::new();
+    let mut query = "?pageSize=20".to_owned();
+    let mut pages = Vec::new();
+    loop {
+        let (names, token) = list(&query).await;
+        pages.push(names.len());
+        paged.extend(names);
+        match token {
+            Some(token) => query = format!("?pageSize=20&pageToken={token}"),
+            None => break,
+        }
+    }
+    assert_eq!((pages, paged), (vec![20, 20, 19], all));
+    for query in ["", "?pageSize=0", "?pageToken="] {
+        assert_eq!(list(query).await.0.len(), 50, "{query}");
+    }
+    assert_eq!(list("?pageSize=59").await.1, None);
+    for (query, message) in [
+        ("pageSize=-1", "Request contains an invalid argument."),
+        (
+            "pageSize=all",
+            "Invalid value at 'page_size' (TYPE_INT32), \"all\"",
+        ),
+        ("pageToken=odd", "Request contains an invalid argument."),
+    ] {
+        let refused = native(&gemini, &format!("models?{query}"), "").await;
+        assert_eq!(refused.status(), 400, "{query}");
+        assert_eq!(refused.json()["error"]["message"], message);
+    }
+}
+
+#[tokio::test]
+async fn of_a_model_that_nothing_is_known_of_nothing_is_said() {
+    let builder = FakeGemini::builder().key(KEY);
+    let gemini = start(builder.model(Model::new("odd", Kind::Other))).await;
+    let odd = native(&gemini, "models/odd", "").await;
+    assert_eq!(odd.text(), "{\n  \"name\": \"models/odd\"\n}\n");
 }

@@ -1,11 +1,11 @@
 //! Who waits for whom: gates, steps, clients that leave, connections, and the log that shows it all.
 
 use crate::support::{
-    CHAT, Client, KEY, MIDNIGHT, OTHER_KEY, call, chat, chat_with, ended, gemini, question, soon,
-    start,
+    CHAT, Client, KEY, MIDNIGHT, OTHER_KEY, call, chat, chat_with, gemini, question, soon, start,
 };
 use fake_gemini::{
-    Answer, Connections, Credential, Ended, FakeGemini, ManualClock, Place, Reply, Surface, errors,
+    Answer, Call, Connections, Credential, Ended, FakeGemini, ManualClock, Operation, Place, Reply,
+    Surface, errors,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -75,59 +75,6 @@ async fn delays_and_gaps_change_nothing_but_the_pace() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_stream_is_noticed() {
-    let gemini = gemini().await;
-    let (reply, steps) = Reply::stepped(50);
-    gemini.script(KEY, reply);
-    let mut client = Client::connect(&gemini).await;
-    client.chat(STREAM, &[]).await;
-    client.head().await;
-    steps.release(2);
-    client.chunk().await.unwrap();
-    client.chunk().await.unwrap();
-    drop(client);
-    let call = ended(&gemini).await;
-    assert_eq!(
-        (call.ended, call.events_sent, call.status),
-        (Ended::ClientGone, 2, Some(200))
-    );
-    let connections = soon(gemini.wait_for_connections(|connections| connections.open == 0)).await;
-    assert_eq!(connections.accepted, 1);
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_before_the_head_is_noticed() {
-    for reply in [
-        Reply::silence(),
-        Reply::ok().hold().0,
-        Reply::ok().delay(Duration::from_secs(3600)),
-    ] {
-        let gemini = gemini().await;
-        gemini.script(KEY, reply);
-        let mut client = Client::connect(&gemini).await;
-        client.chat("", &[]).await;
-        soon(gemini.wait_until(|calls| calls.len() == 1)).await;
-        drop(client);
-        let call = ended(&gemini).await;
-        assert_eq!((call.ended, call.status), (Ended::ClientGone, None));
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_while_it_sends_is_no_call() {
-    let gemini = gemini().await;
-    let mut client = Client::connect(&gemini).await;
-    let head = format!("POST {CHAT} HTTP/1.1\r\nauthorization: Bearer {KEY}\r\n");
-    client
-        .write(&format!("{head}content-length: 9\r\n\r\n{{"))
-        .await;
-    soon(gemini.wait_for_connections(|connections| connections.open == 1)).await;
-    drop(client);
-    soon(gemini.wait_for_connections(|connections| connections.open == 0)).await;
-    assert!(gemini.calls().is_empty());
-}
-
-#[tokio::test]
 async fn a_connection_serves_call_after_call() {
     let gemini = gemini().await;
     let mut client = Client::connect(&gemini).await;
@@ -187,7 +134,9 @@ async fn the_log_has_the_whole_request_and_its_fate() {
     assert_eq!(call.key.as_deref(), Some(KEY));
     assert_eq!(call.key_ordinal, Some(2));
     assert_eq!(call.project.as_deref(), Some("projects/000000000007"));
+    assert_eq!(call.operation, Some(Operation::Generate));
     assert_eq!(call.model.as_deref(), Some("gemini-2.5-flash"));
+    assert_eq!(call.known_model.as_deref(), Some("gemini-2.5-flash"));
     assert!(call.stream);
     assert_eq!(
         (call.status, call.ended, call.events_sent),
@@ -216,6 +165,87 @@ async fn calls_that_are_refused_are_in_the_log_too() {
         ]
     );
     assert_eq!(gemini.calls()[1].key.as_deref(), Some("AIzaFAKE-nobody"));
+}
+
+#[tokio::test]
+async fn a_refused_call_that_asked_for_a_stream_is_logged_as_one() {
+    let gemini = gemini().await;
+    for (more, stream) in [
+        (r#","stream":true,"seed":1"#, true),
+        (r#","stream":true,"tools":5"#, true),
+        (r#","stream":false,"seed":1"#, false),
+        (r#","stream":"true""#, false),
+    ] {
+        assert_eq!(chat(&gemini, more).await.status(), 400);
+        assert_eq!(gemini.calls().pop().unwrap().stream, stream, "{more}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_is_known_by_its_id_in_the_log() {
+    let gemini = gemini().await;
+    for (model, known) in [
+        ("models/gemini-2.5-flash", Some("gemini-2.5-flash")),
+        ("gpt-4o", None),
+    ] {
+        let body = question("").replace("gemini-2.5-flash", model);
+        chat_with(&gemini, KEY, &body).await;
+        let call = gemini.calls().pop().unwrap();
+        assert_eq!(call.model.as_deref(), Some(model));
+        assert_eq!(call.known_model.as_deref(), known);
+    }
+}
+
+#[test]
+fn a_rule_may_look_at_the_fake_itself() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    // A thread of its own: where the rule cannot look, it hangs for good, and takes its runtime along.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let gemini = gemini().await;
+            chat(&gemini, "").await;
+            let rule = |calls: &[Call]| calls.len() == gemini.calls().len();
+            gemini.wait_until(rule).await;
+            let rule = |connections| connections == gemini.connections();
+            gemini.wait_for_connections(rule).await;
+        });
+        done.send(()).unwrap();
+    });
+    is_done
+        .recv_timeout(Duration::from_secs(60))
+        .expect("the rule waits for the log that waits for the rule");
+}
+
+#[tokio::test]
+async fn the_log_shrinks_back_after_a_burst() {
+    let gemini = start(FakeGemini::builder().key(KEY).remember(2)).await;
+    let (reply, gate) = Reply::ok().hold();
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        gemini.script(KEY, reply.clone());
+        let mut client = Client::connect(&gemini).await;
+        client.chat("", &[]).await;
+        clients.push(client);
+    }
+    soon(gemini.wait_until(|calls| calls.len() == 6)).await;
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.response().await.status(), 200);
+    }
+    assert_eq!(gemini.calls().len(), 2, "at the end of calls");
+
+    let (reply, gate) = Reply::ok().hold();
+    gemini.script(KEY, reply);
+    let mut client = Client::connect(&gemini).await;
+    client.chat("", &[]).await;
+    soon(gemini.wait_until(|calls| calls.iter().any(|call| call.number == 6))).await;
+    assert_eq!(gemini.calls().len(), 2, "and at the beginning");
+    gate.open();
+    client.response().await;
 }
 
 #[tokio::test]

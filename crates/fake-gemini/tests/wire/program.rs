@@ -46,12 +46,16 @@ impl Program {
 }
 
 async fn ask(address: SocketAddr, key: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "POST /v1beta/openai/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
          authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
+    send(address, &request).await
+}
+
+async fn send(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     soon(stream.read_to_string(&mut answer)).await.unwrap();
@@ -86,16 +90,140 @@ async fn it_listens_answers_logs_and_ends_on_a_signal() {
     assert!(dead.starts_with("HTTP/1.1 400 "), "{dead}");
     ask(address, "AIzaFAKE-nobody", &question("")).await;
 
-    let path = "/v1beta/openai/chat/completions";
     for expected in [
-        format!("POST {path}, key 1, gemini-2.5-flash: 200"),
-        format!("POST {path}, key 1, gemini-2.5-flash: 200"),
-        format!("POST {path}, key 2, gemini-2.5-flash: 400"),
-        format!("POST {path}, unknown key, gemini-2.5-flash: 400"),
+        "compat generateContent, key 1, gemini-2.5-flash: 200",
+        "compat generateContent, key 1, gemini-2.5-flash: 200",
+        "compat generateContent, key 2, gemini-2.5-flash: 400",
+        "compat generateContent, unknown key, gemini-2.5-flash: 400",
     ] {
         assert_eq!(program.error_line().await, expected);
     }
     terminate(&mut program, "TERM").await;
+}
+
+#[tokio::test]
+async fn lines_show_nothing_that_a_client_made_up() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--key", KEY]);
+    let address = program.address().await;
+    let secret = "AIzaFAKE-secret%0A%1B";
+    let huge = format!("{secret}{}", "x".repeat(1_000_000));
+    let model = question("").replace("gemini-2.5-flash", &huge);
+    ask(address, KEY, &model).await;
+    for path in [
+        format!("/{secret}"),
+        format!("/v1beta/models/{secret}:generateContent"),
+        format!("/v1beta/openai/models/{secret}?key={KEY}"),
+    ] {
+        let request = format!("SECRET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        send(address, &request).await;
+        send(address, &request.replacen("SECRET", "GET", 1)).await;
+    }
+    for expected in [
+        "compat generateContent, key 1, unknown model: 404",
+        "unknown path, no key, no model: 404",
+        "unknown path, no key, no model: 404",
+        "unknown path, no key, no model: 404",
+        "native getModel, no key, unknown model: 403",
+        "unknown path, key 1, no model: 404",
+        "compat getModel, no key, unknown model: 400",
+    ] {
+        assert_eq!(program.error_line().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn lines_that_nobody_reads_stop_neither_answers_nor_the_end() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--key", KEY]);
+    let stream = TcpStream::connect(program.address().await).await.unwrap();
+    let mut stream = BufReader::new(stream);
+    let not_found = "HTTP/1.1 404 Not Found\r\n";
+    // More lines than any pipe and the queue before it hold together.
+    for _ in 0..5000 {
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon(stream.read_u8()).await.unwrap());
+        }
+        assert!(head.starts_with(not_found.as_bytes()));
+    }
+    terminate(&mut program, "TERM").await;
+    let mut text = String::new();
+    while let Some(line) = soon(program.errors.next_line()).await.unwrap() {
+        text.push_str(&line);
+    }
+    assert!(text.starts_with("unknown path, no key, no model: 404"));
+}
+
+#[tokio::test]
+async fn the_last_lines_are_written_before_it_ends() {
+    let arguments = ["--listen", "127.0.0.1:0", "--key", KEY];
+    let slow = ["--event-gap-ms", "3600000"];
+    let mut program = Program::start(&[&arguments[..], &slow].concat());
+    let mut stream = TcpStream::connect(program.address().await).await.unwrap();
+    let body = question(r#","stream":true"#);
+    let request = format!(
+        "POST /v1beta/openai/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    soon(stream.read_u8()).await.unwrap();
+    terminate(&mut program, "TERM").await;
+    assert_eq!(
+        program.error_line().await,
+        "compat generateContent, key 1, gemini-2.5-flash: 200, stopped"
+    );
+}
+
+#[tokio::test]
+async fn scripts_of_the_command_line_come_first() {
+    let mut program = Program::start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--key",
+        KEY,
+        "--key",
+        OTHER_KEY,
+        "--script",
+        "2=high-demand,quota-day,html-502,close,break:2,error:1,empty",
+        "--script",
+        "2=internal",
+        "--event-gap-ms",
+        "0",
+    ]);
+    let address = program.address().await;
+    let stream = question(r#","stream":true"#);
+    let other = ask(address, KEY, &question("")).await;
+    assert!(other.contains("by key 1 of 2"), "it has no script: {other}");
+    for (status, begin) in [
+        (
+            "HTTP/1.1 503 ",
+            "This model is currently experiencing high demand.",
+        ),
+        (
+            "HTTP/1.1 429 ",
+            "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+        ),
+        ("HTTP/1.1 502 ", "<!DOCTYPE html>"),
+        ("", ""),
+        ("HTTP/1.1 200 ", "Piece 2 of 4."),
+        ("HTTP/1.1 200 ", r#"data: {"error":{"code":503,"#),
+        (
+            "HTTP/1.1 200 ",
+            r#"{"delta":{"role":"assistant"},"finish_reason":"stop""#,
+        ),
+        ("HTTP/1.1 500 ", "An internal error has occurred."),
+    ] {
+        let answer = ask(address, OTHER_KEY, &stream).await;
+        assert!(answer.starts_with(status), "{answer}");
+        assert!(answer.contains(begin), "{answer}");
+        assert!(!answer.contains("Piece 3"), "{answer}");
+    }
+    let after = ask(address, OTHER_KEY, &question("")).await;
+    assert!(after.contains("by key 2 of 2"), "{after}");
 }
 
 #[tokio::test]
@@ -151,6 +279,11 @@ async fn wrong_arguments_are_told_without_showing_a_key() {
             &["--key", "k", "--listen", &taken],
             1,
             "(--listen names another address)",
+        ),
+        (
+            &["--key", "k", "--script", "1=ok,okay"],
+            1,
+            "error: --script number 1: no reply is called `okay`; there are: ok, empty, high-demand,",
         ),
     ] {
         let mut program = Program::start(arguments);

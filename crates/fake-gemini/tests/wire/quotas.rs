@@ -1,6 +1,8 @@
 //! Limits of projects, as a client meets them.
 
-use crate::support::{KEY, OTHER_KEY, chat, chat_with, contents, native, question, start};
+use crate::support::{
+    CHAT, KEY, OTHER_KEY, call, chat, chat_with, contents, native, question, start,
+};
 use fake_gemini::{FakeGemini, ManualClock, Quota, errors};
 use std::time::Duration;
 
@@ -150,4 +152,89 @@ async fn quotas_can_be_set_for_a_model_and_a_project_and_change() {
     assert_eq!(other.status(), 200);
     gemini.set_quota(PROJECT, MODEL, Quota::unlimited());
     assert_eq!(chat(&gemini, "").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_too_long_is_400_and_uses_up_the_minute() {
+    let quota = Quota::unlimited().input_tokens_per_minute(1_048_577);
+    let (gemini, _) = limited(quota, 0).await;
+    let tokens = |count: usize| {
+        let text = "four".repeat(count);
+        format!(r#"{{"model":"{MODEL}","messages":[{{"content":"{text}"}}]}}"#)
+    };
+    assert_eq!(chat_with(&gemini, KEY, &tokens(1)).await.status(), 200);
+    let refused = chat_with(&gemini, KEY, &tokens(1_048_577)).await;
+    assert_eq!(
+        (refused.status(), refused.text()),
+        (
+            400,
+            errors::input_too_long(1_048_576).pretty_array().as_str()
+        )
+    );
+    assert_eq!(chat_with(&gemini, KEY, &tokens(1)).await.status(), 429);
+    let (gemini, _) = limited(Quota::unlimited(), 0).await;
+    let just = chat_with(&gemini, KEY, &tokens(1_048_576)).await;
+    assert_eq!(just.status(), 200);
+    let path = "models/gemini-embedding-001:embedContent";
+    let long = format!(r#"{{"content":"{}"}}"#, "four".repeat(2049));
+    let embedded = native(&gemini, path, &long).await;
+    assert_eq!(embedded.status(), 200, "of those no error is known");
+}
+
+#[tokio::test]
+async fn refused_input_counts_in_tokens_too() {
+    let quota = Quota::unlimited().input_tokens_per_minute(5);
+    let (gemini, _) = limited(quota, 0).await;
+    // "Say hello." is 3 tokens.
+    assert_eq!(chat(&gemini, r#","seed":1"#).await.status(), 400);
+    assert_eq!(chat(&gemini, "").await.status(), 429);
+}
+
+#[tokio::test]
+async fn input_of_a_day_is_limited_until_midnight() {
+    let quota = Quota::unlimited().input_tokens_per_day(5);
+    let (gemini, clock) = limited(quota, crate::support::MIDNIGHT - 21_500).await;
+    assert_eq!(chat(&gemini, "").await.status(), 200);
+    let refused = chat(&gemini, "").await;
+    assert_eq!(refused.status(), 429);
+    let id = "GenerateContentInputTokensPerModelPerDay-FreeTier";
+    assert!(refused.text().contains(id), "{}", refused.text());
+    clock.advance(Duration::from_millis(21_500));
+    assert_eq!(chat(&gemini, "").await.status(), 200);
+}
+
+#[tokio::test]
+async fn each_embedded_text_counts_in_the_day_under_its_own_name() {
+    let quota = Quota::unlimited().requests_per_day(3);
+    let (gemini, _) = limited(quota, 0).await;
+    let path = CHAT.replace("chat/completions", "embeddings");
+    let bearer = format!("Bearer {KEY}");
+    let headers = [("authorization", bearer.as_str())];
+    let two = r#"{"model":"gemini-embedding-001","input":["a","b"]}"#;
+    let embed = async || call(&gemini, "POST", &path, &headers, two).await;
+    assert_eq!(embed().await.status(), 200);
+    let refused = embed().await;
+    assert_eq!(refused.status(), 429);
+    let violation = &refused.json()[0]["error"]["details"][1]["violations"][0];
+    assert_eq!(
+        violation["quotaId"],
+        "EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier"
+    );
+    assert_eq!(
+        violation["quotaMetric"],
+        "generativelanguage.googleapis.com/embed_content_free_tier_requests"
+    );
+}
+
+#[tokio::test]
+async fn embeddings_that_are_not_in_the_plan_are_refused_under_their_own_names() {
+    let (gemini, _) = limited(Quota::none(), 48_900).await;
+    let path = "models/gemini-embedding-001:embedContent";
+    let refused = native(&gemini, path, r#"{"content":"x"}"#).await;
+    let retry = Duration::from_millis(11_100);
+    let error = errors::embedding_quota_zero("gemini-embedding-001", retry);
+    assert_eq!(
+        (refused.status(), refused.text()),
+        (429, error.pretty().as_str())
+    );
 }

@@ -132,6 +132,11 @@ impl Client {
             .await;
     }
 
+    /// Leaves by a reset.
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// Reads more; `false` at the end of the connection.
     async fn fill(&mut self) -> io::Result<bool> {
         let mut bytes = [0; 4096];

@@ -4,16 +4,18 @@
 //! have no `index` and come one to a chunk, usage rides on the chunks with content, and thinking is in the total of
 //! the tokens alone.
 
-use crate::answer::{Answer, Tokens, ToolCall};
+use crate::answer::{Answer, Part, Signature, Tokens, ToolCall};
 use crate::ids;
 use crate::json;
 use crate::surface::{EVENT_STREAM, JSON, Scene, Success};
 use serde::Serialize;
+use std::borrow::Cow;
 
 #[derive(Serialize)]
 struct Completion<'a, C> {
-    choices: [C; 1],
-    created: i64,
+    choices: Vec<C>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     model: &'a str,
@@ -26,12 +28,12 @@ struct Completion<'a, C> {
 struct Choice<'a> {
     finish_reason: &'a str,
     index: u32,
-    message: Message<'a>,
+    message: &'a Message<'a>,
 }
 
 #[derive(Serialize)]
 struct ChunkChoice<'a> {
-    delta: Message<'a>,
+    delta: &'a Message<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_reason: Option<&'a str>,
     index: u32,
@@ -40,8 +42,12 @@ struct ChunkChoice<'a> {
 #[derive(Serialize)]
 struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
+    content: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent<'a>>,
     role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thought_signature: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
 }
@@ -63,7 +69,10 @@ struct ExtraContent<'a> {
 
 #[derive(Serialize)]
 struct GoogleContent<'a> {
-    thought_signature: &'a str,
+    #[serde(skip_serializing_if = "is_false")]
+    thought: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thought_signature: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +95,10 @@ struct PromptDetails {
     cached_tokens: u64,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 impl From<Tokens> for Usage {
     fn from(tokens: Tokens) -> Self {
         Self {
@@ -99,13 +112,47 @@ impl From<Tokens> for Usage {
     }
 }
 
-impl<'a> Message<'a> {
-    fn new(content: Option<&'a str>, tool_calls: Vec<Call<'a>>) -> Self {
+impl<'a> ExtraContent<'a> {
+    fn of(thought: bool, thought_signature: Option<&'a str>) -> Self {
         Self {
-            content,
-            role: "assistant",
-            tool_calls,
+            google: GoogleContent {
+                thought,
+                thought_signature,
+            },
         }
+    }
+}
+
+impl<'a> Message<'a> {
+    /// A role and nothing else.
+    fn empty() -> Self {
+        Self {
+            content: None,
+            extra_content: None,
+            role: "assistant",
+            thought_signature: None,
+            tool_calls: Vec::new(),
+        }
+    }
+
+    fn content(content: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            content: Some(content.into()),
+            ..Self::empty()
+        }
+    }
+
+    fn thought(content: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            extra_content: Some(ExtraContent::of(true, None)),
+            ..Self::content(content)
+        }
+    }
+
+    /// Signs the message as Gemini 2.5 did.
+    fn sign(&mut self, signature: &'a str) {
+        self.extra_content = Some(ExtraContent::of(true, Some(signature)));
+        self.thought_signature = Some(signature);
     }
 }
 
@@ -114,9 +161,7 @@ fn call<'a>(call: &'a ToolCall, number: u64, index: usize) -> Call<'a> {
         extra_content: call
             .signature
             .as_deref()
-            .map(|thought_signature| ExtraContent {
-                google: GoogleContent { thought_signature },
-            }),
+            .map(|signature| ExtraContent::of(false, Some(signature))),
         function: Function {
             arguments: &call.arguments,
             name: &call.name,
@@ -130,15 +175,15 @@ fn call<'a>(call: &'a ToolCall, number: u64, index: usize) -> Call<'a> {
 }
 
 fn completion<'a, C>(
-    choice: C,
+    choice: impl Fn(u32) -> C,
     object: &'static str,
     usage: Option<Tokens>,
     answer: &Answer,
     scene: &Scene<'a>,
 ) -> Completion<'a, C> {
     Completion {
-        choices: [choice],
-        created: scene.created,
+        choices: (0..scene.request.choices).map(choice).collect(),
+        created: answer.created.then_some(scene.created),
         id: answer.id.then(|| ids::response_id(scene.number)),
         model: scene.request.model.as_deref().unwrap_or_default(),
         object,
@@ -147,39 +192,75 @@ fn completion<'a, C>(
 }
 
 pub(super) fn whole(answer: &Answer, scene: &Scene<'_>) -> Success {
-    let text = answer.whole_text();
+    let mut message = Message::empty();
+    let mut content = answer.pieces.concat();
+    if !answer.thoughts.is_empty() {
+        content = format!("<thought>{}</thought>{content}", answer.thoughts.concat());
+        message.extra_content = Some(ExtraContent::of(true, None));
+    }
+    message.content = (!content.is_empty()).then_some(content.into());
+    match &answer.signature {
+        Some(Signature::Message(signature)) => message.sign(signature),
+        Some(Signature::Event(signature)) => {
+            let thought = !answer.thoughts.is_empty();
+            message.extra_content = Some(ExtraContent::of(thought, Some(signature)));
+        }
+        None => {}
+    }
     let calls = answer.tool_calls.iter().enumerate();
-    let choice = Choice {
+    message.tool_calls = calls
+        .map(|(index, tool)| call(tool, scene.number, index))
+        .collect();
+    let choice = |index| Choice {
         finish_reason: answer.finish.compat(),
-        index: 0,
-        message: Message::new(
-            text.as_deref(),
-            calls
-                .map(|(index, tool)| call(tool, scene.number, index))
-                .collect(),
-        ),
+        index,
+        message: &message,
     };
-    let tokens = answer.tokens(scene.request.prompt_tokens);
+    let tokens = answer.tokens(scene.request);
     let completion = completion(choice, "chat.completion", Some(tokens), answer, scene);
     Success::whole(JSON, json::compact(&completion))
 }
 
-pub(super) fn stream(answer: &Answer, scene: &Scene<'_>) -> Success {
-    let texts = answer
-        .pieces
-        .iter()
-        .map(|piece| Message::new(Some(piece), Vec::new()));
-    let tools = answer
-        .tool_calls
-        .iter()
-        .enumerate()
-        .map(|(index, tool)| Message::new(None, vec![call(tool, scene.number, index)]));
-    let mut deltas: Vec<Message<'_>> = texts.chain(tools).collect();
-    if deltas.is_empty() {
-        deltas.push(Message::new(None, Vec::new()));
+/// The deltas of a stream, without the one that only finishes it.
+fn deltas<'a>(answer: &'a Answer, scene: &Scene<'_>) -> Vec<Message<'a>> {
+    let mut deltas = Vec::new();
+    let mut thinking = false;
+    for (part, signature) in answer.parts() {
+        if thinking && matches!(part, Part::Call(..) | Part::Signature(_)) {
+            deltas.push(Message::content("</thought>"));
+        }
+        let mut delta = match part {
+            Part::Thought(text) if thinking => Message::thought(text),
+            Part::Thought(text) => Message::thought(format!("<thought>{text}")),
+            Part::Text(text) if thinking => Message::content(format!("</thought>{text}")),
+            Part::Text(text) => Message::content(text),
+            Part::Call(index, tool) => Message {
+                tool_calls: vec![call(tool, scene.number, index)],
+                ..Message::empty()
+            },
+            Part::Signature(signature) => Message {
+                extra_content: Some(ExtraContent::of(false, Some(signature))),
+                ..Message::empty()
+            },
+        };
+        if let Some(signature) = signature {
+            delta.sign(signature);
+        }
+        deltas.push(delta);
+        thinking = matches!(part, Part::Thought(_));
     }
+    if thinking {
+        deltas.push(Message::content("</thought>"));
+    }
+    deltas
+}
 
-    let tokens = answer.tokens(scene.request.prompt_tokens);
+pub(super) fn stream(answer: &Answer, scene: &Scene<'_>) -> Success {
+    let mut deltas = deltas(answer, scene);
+    if deltas.is_empty() || answer.finish_apart {
+        deltas.push(Message::empty());
+    }
+    let tokens = answer.tokens(scene.request);
     // As recorded: nothing but the prompt is counted until the last chunk.
     let so_far = Tokens {
         completion: 0,
@@ -188,7 +269,7 @@ pub(super) fn stream(answer: &Answer, scene: &Scene<'_>) -> Success {
     };
     let count = deltas.len();
     let events = deltas
-        .into_iter()
+        .iter()
         .enumerate()
         .map(|(index, delta)| {
             let last = index + 1 == count;
@@ -197,10 +278,10 @@ pub(super) fn stream(answer: &Answer, scene: &Scene<'_>) -> Success {
             } else {
                 Some(so_far).filter(|_| !answer.usage_in_last_event_only)
             };
-            let choice = ChunkChoice {
+            let choice = |index| ChunkChoice {
                 delta,
-                finish_reason: last.then(|| answer.finish.compat()),
-                index: 0,
+                finish_reason: last.then(|| answer.finish_of_stream().compat()),
+                index,
             };
             let usage = usage.filter(|_| scene.request.include_usage);
             let chunk = completion(choice, "chat.completion.chunk", usage, answer, scene);

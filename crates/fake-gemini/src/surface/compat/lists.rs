@@ -37,7 +37,7 @@ pub(super) fn embeddings(scene: &Scene<'_>) -> Success {
             .iter()
             .enumerate()
             .map(|(index, text)| Embedding {
-                embedding: ids::vector(text, request.dimensions),
+                embedding: ids::vector(&text.text, text.dimensions),
                 index,
                 object: "embedding",
             })

@@ -1,14 +1,15 @@
 //! The bytes of a generated answer: whole, as events, and as a growing array.
 //!
 //! Each chunk of a stream is a whole response with the usage up to it; the last one has the finish reason. After tool
-//! calls that is a chunk of its own with an empty text, as Gemini 3 does it.
+//! calls of Gemini 3 that is a chunk of its own with an empty text.
 
-use crate::answer::{Answer, Finish, Tokens};
+use crate::answer::{self, Answer, Finish, Tokens};
 use crate::ids;
 use crate::json;
 use crate::surface::{EVENT_STREAM, JSON_UTF8, Scene, Success};
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,7 +47,9 @@ struct Content<'a> {
 #[serde(rename_all = "camelCase")]
 struct Part<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
+    text: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thought: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     function_call: Option<FunctionCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,27 +124,74 @@ impl From<Tokens> for Usage {
 }
 
 impl<'a> Part<'a> {
-    fn text(text: &'a str) -> Self {
+    fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self {
-            text: Some(text),
+            text: Some(text.into()),
+            thought: None,
             function_call: None,
             thought_signature: None,
         }
     }
+
+    fn thought(text: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            thought: Some(true),
+            ..Self::text(text)
+        }
+    }
+
+    fn of(part: answer::Part<'a>) -> Self {
+        match part {
+            answer::Part::Thought(text) => Self::thought(text),
+            answer::Part::Text(text) => Self::text(text),
+            answer::Part::Call(_, call) => Self {
+                text: None,
+                thought: None,
+                function_call: Some(FunctionCall {
+                    name: &call.name,
+                    args: serde_json::from_str(&call.arguments)
+                        .unwrap_or_else(|_| Value::String(call.arguments.clone())),
+                }),
+                thought_signature: call.signature.as_deref(),
+            },
+            answer::Part::Signature(signature) => Self {
+                thought_signature: Some(signature),
+                ..Self::text("")
+            },
+        }
+    }
 }
 
+/// All parts, one an event.
 fn parts(answer: &Answer) -> Vec<Part<'_>> {
-    let texts = answer.pieces.iter().map(|piece| Part::text(piece));
-    let calls = answer.tool_calls.iter().map(|call| Part {
-        text: None,
-        function_call: Some(FunctionCall {
-            name: &call.name,
-            args: serde_json::from_str(&call.arguments)
-                .unwrap_or_else(|_| Value::String(call.arguments.clone())),
-        }),
-        thought_signature: call.signature.as_deref(),
-    });
-    texts.chain(calls).collect()
+    let parts = answer.parts().into_iter();
+    parts
+        .map(|(part, signature)| {
+            let part = Part::of(part);
+            Part {
+                thought_signature: part.thought_signature.or(signature),
+                ..part
+            }
+        })
+        .collect()
+}
+
+/// Stretches of thoughts and of text in one part each, as in an answer that is no stream.
+fn joined(parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
+    let mut joined: Vec<Part<'_>> = Vec::new();
+    for part in parts {
+        if let Some(last) = joined.last_mut()
+            && last.thought == part.thought
+            && let (Some(so_far), Some(text)) = (&mut last.text, &part.text)
+        {
+            so_far.to_mut().push_str(text);
+            last.thought_signature = part.thought_signature;
+        } else {
+            joined.push(part);
+        }
+    }
+    joined.retain(|part| part.text.as_deref() != Some("") || part.thought_signature.is_some());
+    joined
 }
 
 /// One response; `finish` is `None` in all chunks but the last.
@@ -198,33 +248,34 @@ fn safety_ratings() -> Vec<SafetyRating> {
 fn chunks<'a>(answer: &'a Answer, scene: &'a Scene<'_>) -> Vec<Response<'a>> {
     let mut contents: Vec<Vec<Part<'a>>> =
         parts(answer).into_iter().map(|part| vec![part]).collect();
-    if !answer.tool_calls.is_empty() {
+    let called = !answer.tool_calls.is_empty();
+    if answer.finish_apart || (called && is_gemini_3(scene.request.bare_model())) {
         contents.push(vec![Part::text("")]);
     } else if contents.is_empty() {
         contents.push(Vec::new());
     }
-    let tokens = answer.tokens(scene.request.prompt_tokens);
+    let tokens = answer.tokens(scene.request);
     let count = contents.len();
     contents
         .into_iter()
         .enumerate()
         .map(|(index, parts)| {
             let done = index + 1;
-            let finish = (done == count).then_some(&answer.finish);
+            let finish = (done == count).then(|| answer.finish_of_stream());
             response(answer, parts, finish, tokens.after(done, count), scene)
         })
         .collect()
 }
 
+/// The names without a number lead to the latest.
+fn is_gemini_3(model: &str) -> bool {
+    model.starts_with("gemini-3") || model.ends_with("-latest")
+}
+
 pub(super) fn whole(answer: &Answer, scene: &Scene<'_>) -> Success {
-    let text = answer.whole_text();
-    let mut all = parts(answer);
-    all.retain(|part| part.text.is_none());
-    if let Some(text) = &text {
-        all.insert(0, Part::text(text));
-    }
-    let tokens = answer.tokens(scene.request.prompt_tokens);
-    let response = response(answer, all, Some(&answer.finish), tokens, scene);
+    let parts = joined(parts(answer));
+    let tokens = answer.tokens(scene.request);
+    let response = response(answer, parts, Some(&answer.finish), tokens, scene);
     Success::whole(JSON_UTF8, json::pretty(&response) + "\n")
 }
 

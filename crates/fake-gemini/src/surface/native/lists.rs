@@ -47,7 +47,7 @@ fn vectors(scene: &Scene<'_>) -> Vec<Vector> {
         .texts
         .iter()
         .map(|text| Vector {
-            values: ids::vector(text, request.dimensions),
+            values: ids::vector(&text.text, text.dimensions),
         })
         .collect()
 }
@@ -66,8 +66,12 @@ pub(super) fn embeddings(scene: &Scene<'_>) -> Success {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct List<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     models: Vec<Entry<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -76,7 +80,9 @@ struct Entry<'a> {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     display_name: Option<&'a str>,
-    input_token_limit: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_token_limit: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     supported_generation_methods: &'static [&'static str],
 }
 
@@ -91,9 +97,21 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// A page's token: where it begins, in a form that nobody takes for a number.
+const TOKEN: &str = "page-from-";
+
+/// Where the page of that token begins; `None` for one that was never given out.
+pub(super) fn start_of(token: &str) -> Option<usize> {
+    token.strip_prefix(TOKEN)?.parse().ok()
+}
+
 pub(super) fn models(scene: &Scene<'_>) -> Success {
+    let page = scene.request.page;
+    let end = page.start.saturating_add(page.size);
+    let models = scene.models.iter().skip(page.start).take(page.size);
     pretty(&List {
-        models: scene.models.iter().map(Entry::of).collect(),
+        models: models.map(Entry::of).collect(),
+        next_page_token: (end < scene.models.len()).then(|| format!("{TOKEN}{end}")),
     })
 }
 

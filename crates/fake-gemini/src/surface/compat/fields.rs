@@ -1,0 +1,76 @@
+//! The fields that the requests of this surface may have.
+//!
+//! They are those that are documented or were seen to be accepted, and for objects within others those of OpenAI's
+//! API that Gemini has a use for, along with what Gemini adds to its own answers: clients send these back.
+//! `frequency_penalty`, `seed`, `top_k`, `reasoning` and `google` are refused: users have reported the error for each.
+
+use crate::surface::shape::{
+    Field,
+    Shape::{self, Flag, Integer, List, Number, Object, Open, Text, TextOr},
+};
+
+pub(super) const CHAT: &[Field] = &[
+    ("model", Text),
+    ("messages", List(&Object(MESSAGE))),
+    ("stream", Flag),
+    ("stream_options", Object(&[("include_usage", Flag)])),
+    ("n", Integer),
+    ("temperature", Number),
+    ("top_p", Number),
+    ("max_tokens", Integer),
+    ("max_completion_tokens", Integer),
+    ("stop", TextOr(&List(&Text))),
+    ("tools", List(&Object(TOOL))),
+    ("tool_choice", TextOr(&Open)),
+    ("parallel_tool_calls", Flag),
+    ("response_format", Open),
+    ("reasoning_effort", Text),
+    ("service_tier", Text),
+    ("extra_body", Object(&[("google", Open)])),
+];
+
+pub(super) const EMBEDDING: &[Field] = &[
+    ("model", Text),
+    ("input", TextOr(&List(&Text))),
+    ("encoding_format", Text),
+    ("dimensions", Integer),
+];
+
+const MESSAGE: &[Field] = &[
+    ("role", Text),
+    ("content", TextOr(&List(&Object(PART)))),
+    ("name", Text),
+    ("tool_calls", List(&Object(TOOL_CALL))),
+    ("tool_call_id", Text),
+    ("extra_content", Open),
+    ("thought_signature", Text),
+];
+
+const PART: &[Field] = &[
+    ("type", Text),
+    ("text", Text),
+    ("image_url", Open),
+    ("input_audio", Open),
+];
+
+const TOOL_CALL: &[Field] = &[
+    ("id", Text),
+    ("type", Text),
+    ("function", CALLED),
+    ("extra_content", Open),
+];
+
+const CALLED: Shape = Object(&[("name", Text), ("arguments", Text)]);
+
+const TOOL: &[Field] = &[
+    ("type", Text),
+    (
+        "function",
+        Object(&[
+            ("name", Text),
+            ("description", Text),
+            ("parameters", Open),
+            ("strict", Flag),
+        ]),
+    ),
+];
