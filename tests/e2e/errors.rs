@@ -131,7 +131,7 @@ async fn the_callers_own_mistakes_leave_the_key_alone() {
         ),
         (
             "no such model",
-            errors::no_such_model("gemini-9"),
+            errors::model_not_found("gemini-9", "v1main", "generateContent"),
             (404, "not_found"),
         ),
         (

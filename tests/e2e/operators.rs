@@ -2,6 +2,7 @@
 
 use crate::support::{CHAT, Setup, key};
 use fake_gemini::{Condition, Reply, errors};
+use futures::future::join_all;
 
 #[tokio::test]
 async fn the_report_has_the_keys_by_priority_and_their_counts() {
@@ -94,4 +95,62 @@ async fn settings_that_are_wrong_are_all_named() {
         }
     }
     assert_eq!(app.client.get("/healthz").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_told_has_the_id_that_the_caller_got() {
+    let mut app = Setup::keys(1).start().await;
+    app.gemini.set_condition(&key(1), Condition::Leaked);
+    let rejected = app.chat(CHAT).await;
+    let none = app.chat(CHAT).await;
+    app.stop().await;
+    let output = app.output();
+    for (answer, says) in [
+        (rejected, "outcome=key_rejected"),
+        (none, "code=no_usable_key"),
+    ] {
+        let id = answer.header("x-request-id").unwrap();
+        assert!(
+            output
+                .lines()
+                .any(|line| line.contains(id) && line.contains(says)),
+            "{says} of {id} is not in\n{output}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn calls_are_served_though_nobody_reads_the_log() {
+    let mut app = Setup::keys(2).start().await;
+    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.deafen().await;
+    app.gemini.set_condition(&key(1), Condition::Leaked);
+    app.execute("UPDATE api_keys SET priority = -1000 WHERE id = 2");
+    assert_eq!(app.chat(CHAT).await.status, 503, "the host logs this");
+    assert_eq!(app.chat(CHAT).await.status, 200);
+    assert_eq!(
+        app.rows("SELECT success FROM api_call_logs ORDER BY id"),
+        ["0", "1"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_the_log_are_not_mixed() {
+    let mut app = Setup::keys(1).start().await;
+    app.client.get("/readyz").send().await;
+    app.execute("UPDATE api_keys SET status = 0");
+    let answers = join_all((0..200).map(|_| app.chat(CHAT))).await;
+    app.stop().await;
+    let output = app.output();
+    for answer in answers {
+        let told = format!(
+            "keypool: request={} code=no_usable_key: {}",
+            answer.header("x-request-id").unwrap(),
+            answer.json()["error"]["message"].as_str().unwrap()
+        );
+        assert!(
+            output.lines().any(|line| line == told),
+            "{told:?} is no line of\n{output}"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! Requests that are refused, in OpenAI's error shape, without touching a key; and who may call at all.
 
-use crate::support::{CHAT, Setup, TOKEN};
+use crate::support::{CHAT, Setup, TOKEN, soon};
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -66,15 +66,39 @@ async fn a_client_that_sends_first_and_reads_later_gets_the_error() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
+    let app = Setup::keys(1).start().await;
+    for (path, status) in [("/v1/chat/completions", "401"), ("/nowhere", "404")] {
+        let mut stream = TcpStream::connect(app.address()).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: pool.test\r\nconnection: close\r\ncontent-length: 1000\r\nexpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        soon(path, stream.read_to_string(&mut answer))
+            .await
+            .unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_20_mib() {
-    let app = Setup::keys(1)
-        .gemini(|gemini| gemini.lenient())
-        .start()
-        .await;
-    let frame = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":""}]}"#;
+    let app = Setup::keys(1).start().await;
+    // An image, since so much text is more than a model reads.
+    let (before, after) = (
+        concat!(
+            r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"#,
+            r#"[{"type":"image_url","image_url":{"url":"data:image/png;base64,"#
+        ),
+        r#""}}]}]}"#,
+    );
     for (size, status) in [(20 * 1024 * 1024, 200), (20 * 1024 * 1024 + 1, 413)] {
-        let content = "x".repeat(size - frame.len());
-        let body = frame.replace(r#""content":"""#, &format!(r#""content":"{content}""#));
+        let image = "A".repeat(size - before.len() - after.len());
+        let body = [before, &image, after].concat();
         assert_eq!(body.len(), size);
         assert_eq!(app.chat(body).await.status, status, "{size} bytes");
     }

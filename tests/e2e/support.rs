@@ -227,6 +227,11 @@ impl TestApp {
         self.host.output()
     }
 
+    /// Closes the terminal that host and component write to.
+    pub(crate) async fn deafen(&mut self) {
+        self.host.deafen().await;
+    }
+
     /// Tells the host to stop and waits for its end.
     pub(crate) async fn stop(&mut self) {
         self.host.stop().await;

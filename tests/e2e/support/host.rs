@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -65,6 +66,7 @@ pub(crate) struct Host {
     group: Pid,
     address: SocketAddr,
     output: Arc<Mutex<String>>,
+    listening: [JoinHandle<()>; 2],
 }
 
 impl Host {
@@ -103,8 +105,10 @@ impl Host {
         let output = Arc::new(Mutex::new(String::new()));
         let (heard, mut address) = watch::channel(None);
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        tokio::spawn(listen(stdout, Arc::clone(&output), heard.clone()));
-        tokio::spawn(listen(stderr, Arc::clone(&output), heard));
+        let listening = [
+            tokio::spawn(listen(stdout, Arc::clone(&output), heard.clone())),
+            tokio::spawn(listen(stderr, Arc::clone(&output), heard)),
+        ];
 
         let announced = soon("the host's announcement", address.wait_for(Option::is_some)).await;
         let Ok(Some(address)) = announced.map(|address| *address) else {
@@ -118,6 +122,7 @@ impl Host {
             group,
             address,
             output,
+            listening,
         }
     }
 
@@ -127,6 +132,14 @@ impl Host {
 
     pub(crate) fn output(&self) -> String {
         self.output.lock().unwrap().clone()
+    }
+
+    /// Closes the pipes that the host writes to.
+    pub(crate) async fn deafen(&mut self) {
+        for task in &mut self.listening {
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     pub(crate) async fn stop(&mut self) {
