@@ -3,7 +3,7 @@
 //! All variables are read, and all that is wrong with them is reported at once: an operator who fixes one problem must
 //! not meet the next one at the next start. Values of secrets are never repeated in a problem.
 
-use crate::origin::{AllowedOrigins, has_broken_port};
+use crate::origin::{AllowedOrigins, default_port, has_broken_port};
 use crate::pool::ApiKey;
 use http::Uri;
 use std::fmt;
@@ -225,11 +225,8 @@ fn parse_origin(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| problem())?;
     // The host's allow-list compares the scheme as it is written.
     let web = text.starts_with("http://") || text.starts_with("https://");
-    let bare = uri.path() == "/" && uri.query().is_none() && !has_broken_port(&uri);
-    let host_alone = uri
-        .authority()
-        .is_some_and(|authority| !authority.as_str().contains('@'));
-    if web && bare && host_alone {
+    let bare = uri.path() == "/" && uri.query().is_none();
+    if web && bare && has_host_and_port_alone(&uri) {
         Ok(uri)
     } else {
         Err(problem())
@@ -240,10 +237,7 @@ fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {
     let uri: Uri = text
         .parse()
         .map_err(|_| "llm_api_endpoint must be a URL".to_owned())?;
-    let has_user = uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'));
-    if has_broken_port(&uri) || has_user {
+    if !has_host_and_port_alone(&uri) {
         return Err(
             "llm_api_endpoint must have a port that is a number, or none, and no user".into(),
         );
@@ -255,15 +249,18 @@ fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {
     Ok(uri)
 }
 
+/// Whether the authority is a host, and a port that is a number or none; the URL parser lets more pass.
+fn has_host_and_port_alone(uri: &Uri) -> bool {
+    let has_user = uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'));
+    !has_user && !has_broken_port(uri)
+}
+
 fn host_and_port(uri: &Uri) -> (Option<String>, Option<u16>) {
-    let default = if uri.scheme_str() == Some("https") {
-        443
-    } else {
-        80
-    };
     (
         uri.host().map(str::to_ascii_lowercase),
-        uri.port_u16().or(Some(default)),
+        uri.port_u16().or_else(|| default_port(uri.scheme_str()?)),
     )
 }
 

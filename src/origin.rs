@@ -118,7 +118,8 @@ pub(crate) fn has_broken_port(url: &Uri) -> bool {
     after_host.is_some_and(|text| text.contains(':')) && url.port_u16().is_none()
 }
 
-fn default_port(scheme: &str) -> Option<u16> {
+/// The port of a URL without one.
+pub(crate) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
         "https" => Some(443),

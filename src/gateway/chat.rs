@@ -147,7 +147,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     if is_events {
         if encoding.is_some() {
             let reason = "the upstream compressed a stream, which it was asked not to";
-            return Err(broken_off(&call, status, reason).await);
+            return Err(call.broken_off(status, reason).await);
         }
         let stream = AnswerStream::events(call, status, body).await?;
         reply
@@ -170,25 +170,13 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 reply.body = Body::Whole(bytes);
                 return Ok(reply);
             }
-            Err(error) => return Err(broken_off(&call, status, &error.to_string()).await),
+            Err(error) => return Err(call.broken_off(status, &error.to_string()).await),
         }
         if bytes.len() > MAX_HELD_ANSWER {
             reply.body = Body::Stream(Box::new(AnswerStream::opaque(call, status, bytes, body)));
             return Ok(reply);
         }
     }
-}
-
-/// An answer that cannot be handed on, of which the client has seen nothing.
-async fn broken_off<D: Database, S: System>(
-    call: &Call<D, S>,
-    status: u16,
-    reason: &str,
-) -> Failure {
-    let reason = call.redact(reason);
-    call.end(Outcome::UpstreamTrouble, Some(status), Some(&reason))
-        .await;
-    Failure::AnswerBroken { reason }
 }
 
 /// Any other status.

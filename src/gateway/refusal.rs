@@ -13,7 +13,7 @@ const NO_STATUS: u16 = 500;
 /// What an error of the upstream comes to.
 pub(super) struct Refusal {
     pub(super) outcome: Outcome,
-    /// For the log.
+    /// For the log, which redacts it.
     pub(super) message: String,
     /// For the caller.
     pub(super) failure: Failure,
@@ -39,7 +39,7 @@ impl Refusal {
         };
         Self {
             outcome,
-            message: call.redact(&message),
+            message,
             failure: Failure::Upstream {
                 outcome,
                 status,

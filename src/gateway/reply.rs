@@ -115,6 +115,19 @@ impl<D: Database, S: System> Call<D, S> {
             ));
         }
     }
+
+    /// Ends a call whose answer does not come to its end.
+    pub(super) async fn broken_off(&self, response_status: u16, reason: &str) -> Failure {
+        self.end(
+            Outcome::UpstreamTrouble,
+            Some(response_status),
+            Some(reason),
+        )
+        .await;
+        Failure::AnswerBroken {
+            reason: self.redact(reason),
+        }
+    }
 }
 
 /// A body that is handed on as it arrives from the upstream, recorded before its last bytes.
@@ -238,12 +251,10 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         if self.ended {
             return Step::End;
         }
-        if self.has_whole_error() {
-            return Step::Failed(self.upstream_error().await);
-        }
         self.ready().await;
         let Some(chunk) = self.arrived.take() else {
-            return Step::End;
+            // An error that has come to its end waits for nothing more.
+            return Step::Failed(self.upstream_error().await);
         };
         let bytes = match (chunk, &mut self.framing) {
             (Ok(Some(chunk)), Framing::Events(scanner)) => {
@@ -297,11 +308,8 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
 
     /// The upstream has nothing more, though something is missing.
     async fn broken_off(&mut self, reason: &str) -> Failure {
-        self.ended = true;
-        self.record(Outcome::UpstreamTrouble, Some(reason)).await;
-        Failure::AnswerBroken {
-            reason: self.call.redact(reason),
-        }
+        (self.ended, self.recorded) = (true, true);
+        self.call.broken_off(self.status, reason).await
     }
 
     /// The upstream has sent an error in place of what was to come: what has arrived of it counts.
