@@ -2,7 +2,7 @@
 
 use crate::guest::Reuse;
 use clap::{Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where Spin keeps its state, beside the manifest.
@@ -57,10 +57,8 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn state_dir(&self) -> PathBuf {
-        match &self.state_dir {
-            Some(folder) => folder.clone(),
-            None => self.from.parent().unwrap_or(Path::new("")).join(STATE_DIR),
-        }
+        let default = || self.from.with_file_name(STATE_DIR);
+        self.state_dir.clone().unwrap_or_else(default)
     }
 
     pub(crate) fn reuse(&self) -> Reuse {
@@ -101,6 +99,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::path::Path;
 
     fn up(arguments: &[&str]) -> Up {
         let Command::Up(up) = Cli::parse_from(["keypool", "up"].iter().chain(arguments)).command;

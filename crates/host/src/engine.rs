@@ -51,7 +51,8 @@ fn engine() -> Result<Engine> {
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
             Engine::new(&config)
         })
-        .map_err(|error| anyhow!("WebAssembly cannot run on this machine: {error:#}"))
+        .map_err(anyhow::Error::from)
+        .context("WebAssembly cannot run on this machine")
 }
 
 /// Memory for instances, reserved once, so that a new instance costs microseconds. The figures are Spin's.

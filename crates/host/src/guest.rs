@@ -9,7 +9,7 @@ use crate::log::log;
 use crate::outbound;
 use crate::sqlite::{Databases, SqliteHost, SqliteView};
 use crate::variables::VariablesHost;
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -65,13 +65,12 @@ pub(crate) struct Handler(ProxyHandler<State>);
 /// It imports what this host does not have, or exports no HTTP handler.
 pub(crate) fn handler(component: Component, world: World, reuse: Reuse) -> Result<Handler> {
     let mut linker = Linker::new(component.engine());
-    link(&mut linker).map_err(|error| anyhow!("{error:#}"))?;
+    link(&mut linker)?;
     let service = linker
         .instantiate_pre(&component)
         .and_then(ServicePre::new)
-        .map_err(|error| {
-            anyhow!("the component does not fit this host, which offers WASI and what else wit/world.wit says: {error:#}")
-        })?;
+        .map_err(anyhow::Error::from)
+        .context("the component does not fit this host, which offers WASI and what else wit/world.wit says")?;
     Ok(Handler(ProxyHandler::new(State {
         service,
         world: Arc::new(world),

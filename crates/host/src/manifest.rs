@@ -46,7 +46,8 @@ pub(crate) struct Variable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
-    spin_manifest_version: i64,
+    #[serde(rename = "spin_manifest_version")]
+    _spin_manifest_version: i64,
     #[serde(rename = "application")]
     _application: Application,
     #[serde(default)]
@@ -131,8 +132,7 @@ fn parse(text: &str, folder: &Path) -> Result<App> {
         Some(version) => bail!("spin_manifest_version is {version}; this host reads version 2"),
         None => bail!("there is no `spin_manifest_version = 2`, so this is no Spin manifest"),
     }
-    let manifest: Manifest = toml::from_str(text)?;
-    debug_assert_eq!(manifest.spin_manifest_version, 2);
+    let mut manifest: Manifest = toml::from_str(text)?;
 
     for (name, variable) in &manifest.variables {
         ensure!(
@@ -141,11 +141,7 @@ fn parse(text: &str, folder: &Path) -> Result<App> {
         );
     }
     let component_id = served_component(&manifest.trigger)?;
-    let Some(component) = manifest
-        .component
-        .into_iter()
-        .find_map(|(id, component)| (id == component_id).then_some(component))
-    else {
+    let Some(component) = manifest.component.remove(&component_id) else {
         bail!(
             "[[trigger.http]] names the component {component_id}, but there is no [component.{component_id}]"
         );

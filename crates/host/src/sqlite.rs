@@ -313,17 +313,10 @@ impl<T: Send> sqlite::HostConnectionWithStore<T> for SqliteHost {
     ) -> wasmtime::Result<Result<Streamed, Error>> {
         let connection = accessor.with(|mut access| access.get().connection(&handle))?;
         // As with Spin, a statement that fails is told by the future, after a stream without rows.
-        let (QueryResult { columns, rows }, result) =
-            match connection.execute(statement, parameters).await {
-                Ok(result) => (result, Ok(())),
-                Err(error) => (
-                    QueryResult {
-                        columns: Vec::new(),
-                        rows: Vec::new(),
-                    },
-                    Err(error),
-                ),
-            };
+        let (columns, rows, result) = match connection.execute(statement, parameters).await {
+            Ok(QueryResult { columns, rows }) => (columns, rows, Ok(())),
+            Err(error) => (Vec::new(), Vec::new(), Err(error)),
+        };
         accessor.with(|mut access| {
             let rows = StreamReader::new(&mut access, rows)?;
             let result =

@@ -64,12 +64,16 @@ impl Environment {
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        let outside = format!("{PREFIX}{}", name.to_ascii_uppercase());
         let value = self.arguments.get(name);
         value
-            .or_else(|| self.environment.get(&outside))
+            .or_else(|| self.environment.get(&outside(name)))
             .map(String::as_str)
     }
+}
+
+/// The environment variable that sets an application's variable.
+fn outside(name: &str) -> String {
+    format!("{PREFIX}{}", name.to_ascii_uppercase())
 }
 
 /// All templates of a manifest, filled in.
@@ -93,9 +97,7 @@ impl Filled {
     pub(crate) fn remedy(&self) -> String {
         let pieces = self.template.split("{{").skip(1);
         let names = pieces.filter_map(|piece| piece.split_once("}}"));
-        let set: Vec<String> = names
-            .map(|(name, _)| format!("{PREFIX}{}", name.trim().to_ascii_uppercase()))
-            .collect();
+        let set: Vec<String> = names.map(|(name, _)| outside(name.trim())).collect();
         if set.is_empty() {
             return String::new();
         }
@@ -131,8 +133,8 @@ pub(crate) fn resolve(app: &App, environment: &Environment) -> Result<Resolved> 
                 values.insert(name.as_str(), value);
             }
             None => problems.push(format!(
-                "the variable {name} is required and not set; set {PREFIX}{} in the environment",
-                name.to_ascii_uppercase()
+                "the variable {name} is required and not set; set {} in the environment",
+                outside(name)
             )),
         }
     }

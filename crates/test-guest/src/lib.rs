@@ -17,23 +17,21 @@ mod guest {
     use spin_sdk::http_service;
     use spin_sdk::sqlite::{Connection, Value};
     use spin_sdk::{variables, wasip3};
+    use std::fmt::Debug;
 
     #[http_service]
     async fn handle(request: Request) -> String {
         let (parts, body) = request.into_parts();
-        let body = match body.collect().await {
-            Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
-            Err(error) => return format!("error: {error:?}"),
+        let body = match text(body).await {
+            Ok(body) => body,
+            error => return or_error(error),
         };
         let path = parts.uri.path();
         if let Some(name) = path.strip_prefix("/variable/") {
-            return match variables::get(name).await {
-                Ok(value) => value,
-                Err(error) => format!("error: {error:?}"),
-            };
+            return or_error(variables::get(name).await.map_err(debug));
         }
         if let Some(name) = path.strip_prefix("/environment/") {
-            return std::env::var(name).unwrap_or_else(|error| format!("error: {error}"));
+            return or_error(std::env::var(name).map_err(|error| error.to_string()));
         }
         match path {
             "/headers" => {
@@ -66,11 +64,22 @@ mod guest {
         result.unwrap_or_else(|error| format!("error: {error}"))
     }
 
+    fn debug(error: impl Debug) -> String {
+        format!("{error:?}")
+    }
+
+    async fn text<B: BodyExt>(body: B) -> Result<String, String>
+    where
+        B::Error: Debug,
+    {
+        let body = body.collect().await.map_err(debug)?;
+        Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
+    }
+
     async fn sql(statement: &str) -> Result<String, String> {
-        let describe = |error: spin_sdk::sqlite::Error| format!("{error:?}");
-        let connection = Connection::open_default().await.map_err(describe)?;
-        let result = connection.execute(statement, []).await.map_err(describe)?;
-        let rows = result.collect().await.map_err(describe)?;
+        let connection = Connection::open_default().await.map_err(debug)?;
+        let result = connection.execute(statement, []).await.map_err(debug)?;
+        let rows = result.collect().await.map_err(debug)?;
         let lines = rows.iter().map(|row| {
             let values = row.values.iter().map(|value| match value {
                 Value::Null => "NULL".to_owned(),
@@ -88,14 +97,8 @@ mod guest {
         let request = http::Request::get(url)
             .body(EmptyBody::new())
             .map_err(|error| error.to_string())?;
-        let response = send(request).await.map_err(|error| format!("{error:?}"))?;
+        let response = send(request).await.map_err(debug)?;
         let status = response.status().as_u16();
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| format!("{error:?}"))?
-            .to_bytes();
-        Ok(format!("{status} {}", String::from_utf8_lossy(&body)))
+        Ok(format!("{status} {}", text(response.into_body()).await?))
     }
 }

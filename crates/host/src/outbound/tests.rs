@@ -4,9 +4,9 @@ use super::*;
 use crate::variables::Filled;
 use http_body_util::{Empty, Full};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,7 +92,7 @@ async fn connections_are_kept_and_shared() {
                 "connection {number}"
             )))))
         });
-        let _ = auto::Builder::new(TokioExecutor::new())
+        let _ = http1::Builder::new()
             .serve_connection(TokioIo::new(stream), service)
             .await;
     })
@@ -228,7 +228,7 @@ async fn tls_server() -> (SocketAddr, ClientConfig) {
                 let seen = format!("{:?} {}", request.version(), request.uri());
                 Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(seen))))
             });
-            let _ = auto::Builder::new(TokioExecutor::new())
+            let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         }

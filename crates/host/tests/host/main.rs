@@ -4,7 +4,6 @@
 #[cfg(test)]
 mod support;
 
-use std::net::TcpStream;
 use support::{Answer, App, Upstream};
 
 #[test]
@@ -250,10 +249,7 @@ fn sigterm_lets_requests_and_spawned_work_finish_and_takes_no_new_connection() {
     let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
     let request = upstream.request();
 
-    host.terminate();
-    while TcpStream::connect(host.address).is_ok() {
-        std::thread::yield_now();
-    }
+    host.terminate_and_await_closed_door();
     request.answer("finished");
     assert_eq!(Answer::read(&mut running).body, "200 finished");
     spawned.answer("finished");
@@ -273,10 +269,7 @@ fn a_second_sigterm_ends_it_at_once() {
     let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]").start();
     let _running = host.send("POST", "/fetch", &[], &upstream.origin());
     let _request = upstream.request();
-    host.terminate();
-    while TcpStream::connect(host.address).is_ok() {
-        std::thread::yield_now();
-    }
+    host.terminate_and_await_closed_door();
     host.terminate();
     host.line_with("stopping at once");
     assert_eq!(host.wait().code(), Some(0));

@@ -169,6 +169,14 @@ impl Host {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
+    /// Tells it to end, and waits until it takes no connection any more.
+    pub(crate) fn terminate_and_await_closed_door(&self) {
+        self.terminate();
+        while TcpStream::connect(self.address).is_ok() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Ends it, and gives all that it wrote and [`line_with`](Self::line_with) has not passed.
     pub(crate) fn stop(mut self) -> Vec<String> {
         self.terminate();
