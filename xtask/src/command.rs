@@ -2,7 +2,7 @@
 
 use crate::workspace;
 use anyhow::{Result, bail};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,12 +23,17 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// The Cargo that runs xtask.
+pub(crate) fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 /// The Cargo that runs xtask, building into the project's own target folder.
 ///
 /// spin.toml and the tests name files below `target/`, so a `CARGO_TARGET_DIR` of the caller's does not apply. What Cargo
 /// told xtask about xtask would make some build scripts run again, and others' builds with them.
 pub(crate) fn cargo(arguments: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(cargo_program());
     for (name, _) in std::env::vars_os() {
         let of_xtask = name.to_string_lossy();
         if of_xtask.starts_with("CARGO_PKG_") || of_xtask.starts_with("CARGO_MANIFEST_") {

@@ -11,7 +11,7 @@ mod toolchain;
 use crate::command::{capture, program};
 use crate::signals::Hold;
 use crate::workspace::TARGET;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use toolchain::Toolchain;
 
 /// A way to install the target: what it is called in messages, and how it goes.
@@ -46,11 +46,11 @@ pub(crate) fn run() -> Result<()> {
     let mut tried = String::new();
     for way in &WAYS {
         eprintln!("==> Trying {}", way.name);
-        let outcome =
-            (way.install)(&toolchain, &hold).and_then(|()| match toolchain.links_for_wasm() {
-                Ok(()) => Ok(()),
-                Err(error) => Err(error.context("it went through, but the target still fails")),
-            });
+        let outcome = (way.install)(&toolchain, &hold).and_then(|()| {
+            toolchain
+                .links_for_wasm()
+                .context("it went through, but the target still fails")
+        });
         hold.check()?;
         match outcome {
             Ok(()) => {
@@ -58,9 +58,8 @@ pub(crate) fn run() -> Result<()> {
                 return Ok(());
             }
             Err(error) => {
-                let reason = format!("{error:#}").replace('\n', "\n      ");
                 eprintln!("    That did not work.");
-                tried.push_str(&format!("\n  - {}\n      {reason}", way.name));
+                tried.push_str(&format!("\n  - {}\n      {}", way.name, indented(&error)));
             }
         }
     }
@@ -69,9 +68,13 @@ pub(crate) fn run() -> Result<()> {
          An empty crate fails with:\n      {}\n\
          What was tried:{tried}\n\
          {}",
-        format!("{missing:#}").replace('\n', "\n      "),
+        indented(&missing),
         advice(&toolchain),
     )
+}
+
+fn indented(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', "\n      ")
 }
 
 fn add_with_rustup(toolchain: &Toolchain, _: &Hold) -> Result<()> {

@@ -8,12 +8,26 @@ use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 struct Switches {
     /// Whether a signal does what it does by default.
     obey: Arc<AtomicBool>,
     noted: Arc<AtomicBool>,
+}
+
+impl Switches {
+    fn new() -> std::io::Result<Self> {
+        let switches = Self {
+            obey: Arc::default(),
+            noted: Arc::default(),
+        };
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            flag::register_conditional_default(signal, Arc::clone(&switches.obey))?;
+            flag::register(signal, Arc::clone(&switches.noted))?;
+        }
+        Ok(switches)
+    }
 }
 
 /// Keeps interrupts from ending the process for as long as it lives. There is one at a time.
@@ -22,21 +36,8 @@ pub(crate) struct Hold(&'static Switches);
 impl Hold {
     /// Starts to note Ctrl-C, SIGTERM and SIGHUP.
     pub(crate) fn new() -> Result<Self> {
-        static SWITCHES: OnceLock<Switches> = OnceLock::new();
-        if SWITCHES.get().is_none() {
-            let switches = Switches {
-                obey: Arc::default(),
-                noted: Arc::default(),
-            };
-            for signal in [SIGHUP, SIGINT, SIGTERM] {
-                flag::register_conditional_default(signal, Arc::clone(&switches.obey))
-                    .and_then(|_| flag::register(signal, Arc::clone(&switches.noted)))
-                    .context("cannot handle signals")?;
-            }
-            // Whoever else was first has registered the same handlers.
-            let _ = SWITCHES.set(switches);
-        }
-        let switches = SWITCHES.get().context("signal handlers were just set up")?;
+        static SWITCHES: LazyLock<std::io::Result<Switches>> = LazyLock::new(Switches::new);
+        let switches = SWITCHES.as_ref().context("cannot handle signals")?;
         switches.noted.store(false, Ordering::SeqCst);
         switches.obey.store(false, Ordering::SeqCst);
         Ok(Self(switches))

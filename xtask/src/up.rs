@@ -21,7 +21,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// How often children and signals are looked at. A person waits for neither for longer than they notice.
@@ -56,14 +56,6 @@ pub(crate) struct Options {
     pub(crate) host_arguments: Vec<String>,
 }
 
-/// A child's line that something waits for.
-enum Line {
-    /// The host serves here.
-    Serving(SocketAddr),
-    /// The fake Gemini listens here.
-    FakeListening(SocketAddr),
-}
-
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     // What can be refused is refused before the build, which takes minutes the first time.
     let host = host_program(options)?;
@@ -71,7 +63,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     build::run()?;
 
     let signals = Hold::new()?;
-    let (lines, arriving) = channel();
     let mut host = Command::new(host);
     host.current_dir(workspace::root())
         .args(["up", "--from"])
@@ -81,19 +72,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     let mut fake = None;
     let settings = if options.demo {
-        let (service, address) = start_fake(&lines, &arriving, &signals)?;
+        let (service, address) = start_fake(&signals)?;
         fake = Some(service);
         prepare_demo(&mut host, address)?;
-        Settings::demo()
+        Settings::Demo
     } else {
         Settings::real(|name| variable(&options.host_arguments, name))
     };
     let here = std::env::current_dir().context("the current folder is gone")?;
     host.args(host_arguments::absolute(&options.host_arguments, &here));
-    let host = Service::start("host", host, lines, |line| {
-        greeting::address_in(line, "Serving http://").map(Line::Serving)
+    let (host, serving) = Service::start("host", host, |line| {
+        greeting::address_in(line, "Serving http://")
     })?;
-    serve(host, fake, &settings, &arriving, &signals)
+    serve(host, fake, &settings, &serving, &signals)
 }
 
 /// Waits for the host to end, by itself or because this process is told to stop.
@@ -101,14 +92,14 @@ fn serve(
     mut host: Service,
     mut fake: Option<Service>,
     settings: &Settings,
-    arriving: &Receiver<Line>,
+    serving: &Receiver<SocketAddr>,
     signals: &Hold,
 ) -> Result<ExitCode> {
     let ended = loop {
-        match arriving.recv_timeout(TICK) {
-            Ok(Line::Serving(address)) => say(&settings.greeting(address)),
-            Ok(Line::FakeListening(_)) | Err(RecvTimeoutError::Timeout) => {}
-            // The children have closed their output; what is left is to wait for their end.
+        match serving.recv_timeout(TICK) {
+            Ok(address) => say(&settings.greeting(address)),
+            Err(RecvTimeoutError::Timeout) => {}
+            // The host has closed its output; what is left is to wait for its end.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
         }
         if let Some(ended) = host.ended()? {
@@ -175,25 +166,23 @@ fn check_free(listen: SocketAddr) -> Result<()> {
         .with_context(|| format!("cannot listen on {listen} (--listen names another address)"))
 }
 
-fn start_fake(
-    lines: &Sender<Line>,
-    arriving: &Receiver<Line>,
-    signals: &Hold,
-) -> Result<(Service, SocketAddr)> {
+fn start_fake(signals: &Hold) -> Result<(Service, SocketAddr)> {
     let mut fake = Command::new(workspace::target(build::FAKE_GEMINI));
     fake.current_dir(workspace::root())
         .args(["--listen", "127.0.0.1:0"]);
     for key in DEMO_KEYS {
         fake.args(["--key", key]);
     }
-    let mut fake = Service::start("fake Gemini", fake, lines.clone(), |line| {
-        greeting::address_in(line, "Listening http://").map(Line::FakeListening)
+    let (mut fake, listening) = Service::start("fake Gemini", fake, |line| {
+        greeting::address_in(line, "Listening http://")
     })?;
 
     let started = Instant::now();
     while started.elapsed() < FAKE_START {
-        if let Ok(Line::FakeListening(address)) = arriving.recv_timeout(TICK) {
-            return Ok((fake, address));
+        match listening.recv_timeout(TICK) {
+            Ok(address) => return Ok((fake, address)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
         }
         if let Some(ended) = fake.ended()? {
             bail!("the fake Gemini ended before it listened ({ended})");

@@ -9,7 +9,7 @@
 //! - The compiler's folder changes last, in one step, so that an interrupted run leaves it as it was.
 
 use super::toolchain::Toolchain;
-use crate::command::{capture, program};
+use crate::command::{capture, cargo_program, program};
 use crate::signals::Hold;
 use crate::workspace::TARGET;
 use anyhow::{Context, Result, bail, ensure};
@@ -223,9 +223,8 @@ fn build_std(toolchain: &Toolchain, packages: &Packages, work: &TempDir) -> Resu
             toolchain.commit
         ),
     ];
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = scratch.join("target");
-    let mut build = program(cargo);
+    let mut build = program(cargo_program());
     build
         .args(["build", "--release", "-Zbuild-std=std,panic_abort"])
         .args(["--target", TARGET, "--target-dir"])

@@ -24,10 +24,20 @@ const SHORT_TOKEN: usize = 12;
 const KEYS_WITH_PRIORITY: usize = 10;
 
 /// What is known of a variable that the component will see. Blank counts as unset, as it does there.
-pub(super) enum Variable {
+pub(super) enum Variable<T = String> {
     Unset,
     Unknown,
-    Set(String),
+    Set(T),
+}
+
+impl<T> Variable<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Variable<U> {
+        match self {
+            Self::Unset => Variable::Unset,
+            Self::Unknown => Variable::Unknown,
+            Self::Set(value) => Variable::Set(change(value)),
+        }
+    }
 }
 
 impl From<Option<String>> for Variable {
@@ -42,21 +52,12 @@ impl From<Option<String>> for Variable {
 /// What the greeting depends on.
 pub(super) enum Settings {
     Demo,
-    Real { token: Token, keys: Keys },
-}
-
-/// The token that clients must present.
-pub(super) enum Token {
-    Missing,
-    Unknown,
-    Known(MaskedToken),
-}
-
-/// The keys to import.
-pub(super) enum Keys {
-    None,
-    Unknown,
-    Some(usize),
+    Real {
+        /// The token that clients must present.
+        token: Variable<MaskedToken>,
+        /// How many keys there are to import.
+        keys: Variable<usize>,
+    },
 }
 
 /// What may be shown of a token.
@@ -75,27 +76,15 @@ impl MaskedToken {
 }
 
 impl Settings {
-    pub(super) fn demo() -> Self {
-        Self::Demo
-    }
-
     /// Takes the variables that the component will see, by their names there.
     pub(super) fn real(variable: impl Fn(&str) -> Variable) -> Self {
         Self::Real {
-            token: match variable("my_api_token") {
-                Variable::Unset => Token::Missing,
-                Variable::Unknown => Token::Unknown,
-                Variable::Set(token) => Token::Known(MaskedToken::new(&token)),
-            },
-            keys: match variable("gemini_api_key") {
-                Variable::Unset => Keys::None,
-                Variable::Unknown => Keys::Unknown,
-                Variable::Set(keys) => {
-                    let keys = keys.split(',').map(str::trim);
-                    let keys: HashSet<_> = keys.filter(|key| !key.is_empty()).collect();
-                    Keys::Some(keys.len())
-                }
-            },
+            token: variable("my_api_token").map(|token| MaskedToken::new(&token)),
+            keys: variable("gemini_api_key").map(|keys| {
+                let keys = keys.split(',').map(str::trim);
+                let keys: HashSet<_> = keys.filter(|key| !key.is_empty()).collect();
+                keys.len()
+            }),
         }
     }
 
@@ -106,9 +95,9 @@ impl Settings {
         let api_key = match self {
             Self::Demo => DEMO_TOKEN,
             Self::Real { token, .. } => match token {
-                Token::Missing => "(none yet, see below)",
-                Token::Unknown => "your token",
-                Token::Known(MaskedToken(shown)) => &format!("your token, {shown}"),
+                Variable::Unset => "(none yet, see below)",
+                Variable::Unknown => "your token",
+                Variable::Set(MaskedToken(shown)) => &format!("your token, {shown}"),
             },
         };
         push(&mut text, "In an OpenAI client:");
@@ -126,7 +115,7 @@ impl Settings {
                 );
             }
             Self::Real { token, keys } => {
-                if matches!(token, Token::Missing) {
+                if matches!(token, Variable::Unset) {
                     push(
                         &mut text,
                         "\nNo token is set: every call will be refused until there is one. Stop this, then run\n  \
@@ -134,19 +123,19 @@ impl Settings {
                     );
                 }
                 match keys {
-                    Keys::None => push(
+                    Variable::Unset => push(
                         &mut text,
                         "\nSPIN_VARIABLE_GEMINI_API_KEY is not set. Unless keys are in the database already, stop this, then run\n  \
                          export SPIN_VARIABLE_GEMINI_API_KEY=\"first-key,second-key\"",
                     ),
-                    Keys::Some(number) if *number > KEYS_WITH_PRIORITY => push(
+                    Variable::Set(number) if *number > KEYS_WITH_PRIORITY => push(
                         &mut text,
                         &format!(
                             "\nOf the {number} keys in SPIN_VARIABLE_GEMINI_API_KEY, the first ten get most calls and the last few none:\n\
                              each is imported with a lower priority than the one before. README.md, \"Keys\", tells how to make them equal."
                         ),
                     ),
-                    Keys::Unknown | Keys::Some(_) => {}
+                    Variable::Unknown | Variable::Set(_) => {}
                 }
             }
         }
@@ -325,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_demo_prints_its_token_and_two_complete_commands() {
-        let text = greeting(&Settings::demo());
+        let text = greeting(&Settings::Demo);
         assert!(text.contains("api_key  = demo-token\n"), "{text}");
         let commands: Vec<&str> = text
             .lines()

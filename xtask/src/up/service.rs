@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,13 +55,13 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Starts `command` with its output passed through, and sends what `heed` makes of its lines.
+    /// Starts `command` with its output passed through. What `heed` makes of its lines arrives at the receiver.
     pub(super) fn start<T: Send + 'static>(
         name: &str,
         command: Command,
-        heard: Sender<T>,
         heed: fn(&str) -> Option<T>,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Receiver<T>)> {
+        let (heard, hears) = channel();
         let mut child = tied::tie(&command)
             .process_group(0)
             .stdin(Stdio::null())
@@ -81,7 +81,7 @@ impl Service {
                 pass_on(stderr, std::io::stderr(), &heard, heed);
             }));
         }
-        Ok(Self { child, readers })
+        Ok((Self { child, readers }, hears))
     }
 
     /// How it ended, if it did. All that it wrote has been passed on then.
@@ -150,7 +150,6 @@ fn pass_on<T>(from: impl Read, mut to: impl Write, heard: &Sender<T>, heed: fn(&
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
 
     #[test]
     fn output_is_passed_on_byte_for_byte_and_heeded() {
