@@ -6,7 +6,6 @@ pub use builder::Builder;
 
 use crate::keys::Condition;
 use crate::log::{Call, Connections};
-use crate::models::bare;
 use crate::quota::Quota;
 use crate::reply::Reply;
 use crate::service::State;
@@ -81,8 +80,7 @@ impl FakeGemini {
 
     /// Makes a model "no longer available to new users" for a project.
     pub fn retire_model(&self, project: &str, model: &str) {
-        let place = (project.to_owned(), bare(model).to_owned());
-        self.0.state.world().retired.insert(place);
+        self.0.state.world().retire(project, model);
     }
 
     /// All calls so far, in the order of their arrival.

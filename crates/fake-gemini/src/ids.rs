@@ -5,20 +5,12 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// A response's id: 22 characters of base64url, as in `ccAXad3iNNbiz7IPocTe0Ac` and its like.
 pub(crate) fn response_id(number: u64) -> String {
     let mut state = number;
-    let mut id = String::with_capacity(22);
-    while id.len() < 22 {
-        let mut bits = scramble(&mut state);
-        for _ in 0..10 {
-            let at = usize::try_from(bits % 64).unwrap_or_default();
-            if let Some(letter) = ALPHABET.get(at)
-                && id.len() < 22
-            {
-                id.push(char::from(*letter));
-            }
-            bits /= 64;
-        }
-    }
-    id
+    // Each number that comes out is good for ten letters of six bits.
+    std::iter::repeat_with(|| scramble(&mut state))
+        .flat_map(|bits| (0..10).map(move |letter| bits >> (6 * letter)))
+        .take(22)
+        .map(|bits| char::from(ALPHABET[(bits % 64) as usize]))
+        .collect()
 }
 
 /// A tool call's id as Gemini 2.5 gives it: `function-call-18439433602034082669`.

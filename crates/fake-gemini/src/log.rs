@@ -213,8 +213,9 @@ impl Log {
         let message = payload.downcast_ref::<&str>().copied();
         let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let message = format!("{what} panicked: {}", message.unwrap_or("(no message)"));
-        self.state().panic.get_or_insert(message);
-        self.changed.send_replace(());
+        self.note(|state| {
+            state.panic.get_or_insert(message);
+        });
     }
 
     /// Panics if something has panicked while a call was served. There it was caught, or nobody would learn of it:
@@ -228,14 +229,12 @@ impl Log {
 
     /// Notes a call that has arrived, and gives it its number.
     pub(crate) fn begin(self: &Arc<Self>, call: &mut Call) -> CallGuard {
-        {
-            let mut state = self.state();
+        self.note(|state| {
             call.number = state.next;
             state.next += 1;
             state.calls.push(call.clone());
             state.evict(self.limit);
-        }
-        self.changed.send_replace(());
+        });
         CallGuard {
             log: Arc::clone(self),
             number: call.number,
@@ -244,22 +243,17 @@ impl Log {
     }
 
     pub(crate) fn connection_opened(&self) -> u64 {
-        let number = {
-            let mut state = self.state();
+        self.note(|state| {
             state.connections.open += 1;
             state.connections.accepted += 1;
             state.connections.accepted - 1
-        };
-        self.changed.send_replace(());
-        number
+        })
     }
 
     pub(crate) fn connection_closed(&self) {
-        {
-            let mut state = self.state();
+        self.note(|state| {
             state.connections.open = state.connections.open.saturating_sub(1);
-        }
-        self.changed.send_replace(());
+        });
     }
 
     /// From now on, calls that do not come to their end were stopped by us.
@@ -268,13 +262,18 @@ impl Log {
     }
 
     fn update<T>(&self, number: u64, change: impl FnOnce(&mut Call) -> T) -> Option<T> {
-        let result = {
-            let mut state = self.state();
+        self.note(|state| {
             let mut latest_first = state.calls.iter_mut().rev();
             let result = latest_first.find(|call| call.number == number).map(change);
             state.evict(self.limit);
             result
-        };
+        })
+    }
+
+    /// Changes what is noted, then wakes those who wait.
+    fn note<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        // The lock is let go at the end of this line: those who wake take it.
+        let result = change(&mut self.state());
         self.changed.send_replace(());
         result
     }

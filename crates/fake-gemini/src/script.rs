@@ -51,12 +51,8 @@ pub(crate) fn parse(text: &str, keys: usize, pace: Pace) -> Result<(usize, Vec<R
 }
 
 fn reply(name: &str, pace: Pace) -> Result<Reply> {
-    let broken = |events: usize, how| Reply::events(events + 2).break_after(events, how);
     let reply = match name.split_once(':') {
-        None => match plain(name) {
-            Some(reply) => reply,
-            None => bail!(unknown(name)),
-        },
+        None => plain(name).with_context(|| unknown(name))?,
         Some((kind, count)) => {
             let how = match kind {
                 "break" => Break::Close,
@@ -66,10 +62,10 @@ fn reply(name: &str, pace: Pace) -> Result<Reply> {
                 _ => bail!(unknown(name)),
             };
             let count = count.parse().ok().filter(|count| *count <= MAX_EVENTS);
-            let Some(count) = count else {
-                bail!("`{name}`: after `:` comes a number of events, at most {MAX_EVENTS}");
-            };
-            broken(count, how)
+            let count = count.with_context(|| {
+                format!("`{name}`: after `:` comes a number of events, at most {MAX_EVENTS}")
+            })?;
+            Reply::events(count + 2).break_after(count, how)
         }
     };
     Ok(reply.delay(pace.delay).gap(pace.gap))

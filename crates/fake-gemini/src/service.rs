@@ -4,7 +4,7 @@ mod judge;
 
 use crate::clock::Clock;
 use crate::credential::{self, Credential};
-use crate::keys::Keys;
+use crate::keys::{Key, Keys};
 use crate::log::{Call, CallGuard, Ended, Log};
 use crate::models::{Model, bare};
 use crate::play::{self, Cut, Player, ReplyBody, Score};
@@ -51,7 +51,7 @@ pub(crate) struct World {
     pub(crate) scripts_for_any: VecDeque<Reply>,
     pub(crate) quotas: Rules,
     /// Pairs of project and model.
-    pub(crate) retired: HashSet<(String, String)>,
+    retired: HashSet<(String, String)>,
     meter: Meter,
 }
 
@@ -61,9 +61,22 @@ impl State {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The key, if it is registered.
+    fn registered(&self, key: Option<&str>) -> Option<Key> {
+        key.and_then(|key| self.world().keys.find(key).cloned())
+    }
+
     /// Whether there is such a model; `model` is bare.
     fn knows(&self, model: &str) -> bool {
         self.models.iter().any(|known| known.id == model)
+    }
+}
+
+impl World {
+    /// Makes a model "no longer available to new users" for a project.
+    pub(crate) fn retire(&mut self, project: &str, model: &str) {
+        let place = (project.to_owned(), bare(model).to_owned());
+        self.retired.insert(place);
     }
 }
 
@@ -127,13 +140,13 @@ fn noted(
     credentials: Vec<Credential>,
     asked: Option<&Asked>,
 ) -> Call {
-    let key = match asked {
-        Some(asked) => asked.key.clone().ok(),
-        None => credential::only(&credentials).map(str::to_owned),
+    let (key, known) = match asked {
+        Some(asked) => (asked.key.clone().ok(), asked.known.clone()),
+        None => {
+            let key = credential::only(&credentials);
+            (key.map(str::to_owned), state.registered(key))
+        }
     };
-    let known = key
-        .as_ref()
-        .and_then(|key| state.world().keys.find(key).cloned());
     let model = asked.and_then(Asked::model);
     let known_model = model.map(bare).filter(|model| state.knows(model));
     Call {

@@ -16,9 +16,13 @@ mod shape;
 
 use crate::answer::{Answer, tokens_of};
 use crate::errors::ApiError;
+use crate::json;
 use crate::models::{Kind, Model};
+use crate::reply::MidStream;
 use http::Method;
+use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const JSON_UTF8: &str = "application/json; charset=UTF-8";
@@ -31,6 +35,17 @@ pub enum Surface {
     Compat,
     /// Google's own (<https://ai.google.dev/api>).
     Native,
+}
+
+impl Surface {
+    /// An event of a stream.
+    fn event(self, data: &str) -> String {
+        let end = match self {
+            Self::Compat => "\n\n",
+            Self::Native => "\r\n\r\n",
+        };
+        format!("data: {data}{end}")
+    }
 }
 
 /// What a call is for.
@@ -193,6 +208,26 @@ impl Target {
             (Surface::Native, _) => (JSON_UTF8, error.pretty()),
         }
     }
+
+    /// The bytes of an error in the middle of a stream; `first` where nothing came before it.
+    pub(crate) fn mid_stream(
+        &self,
+        error: &ApiError,
+        form: MidStream,
+        delivery: Delivery,
+        first: bool,
+    ) -> String {
+        match (form, self.surface, delivery) {
+            // In an array, an element is all that an error can be.
+            (_, Surface::Native, Delivery::Array) => {
+                native::element(first, &error.pretty()) + native::ARRAY_END
+            }
+            (MidStream::Object, ..) => self.surface.event(&error.compact()),
+            (MidStream::Array, ..) => self.surface.event(&format!("[{}]", error.compact())),
+            (MidStream::Unframed, Surface::Compat, _) => error.pretty_array(),
+            (MidStream::Unframed, Surface::Native, _) => error.pretty(),
+        }
+    }
 }
 
 /// What to do with fields that the compatible surface does not know.
@@ -290,6 +325,21 @@ pub(crate) struct Scene<'a> {
     pub(crate) embedding_usage: bool,
 }
 
+impl Scene<'_> {
+    /// The model asked for. A scripted answer may be about one that is not in the list.
+    fn model(&self) -> Cow<'_, Model> {
+        let id = self.request.bare_model();
+        match self.models.iter().find(|model| model.id == id) {
+            Some(model) => Cow::Borrowed(model),
+            None => Cow::Owned(Model {
+                id: id.to_owned(),
+                display_name: None,
+                kind: Kind::Chat,
+            }),
+        }
+    }
+}
+
 /// The body of a success: its events, and what comes after the last one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Success {
@@ -301,6 +351,14 @@ pub(crate) struct Success {
 }
 
 impl Success {
+    fn compact(body: &impl Serialize) -> Self {
+        Self::whole(JSON, json::compact(body))
+    }
+
+    fn pretty(body: &impl Serialize) -> Self {
+        Self::whole(JSON_UTF8, json::pretty(body) + "\n")
+    }
+
     fn whole(content_type: &'static str, body: String) -> Self {
         Self {
             content_type,

@@ -5,6 +5,7 @@
 
 use super::{ApiError, Detail, Link, QuotaViolation, SERVICE};
 use crate::json::Fields;
+use crate::models::bare;
 use std::time::Duration;
 
 const RATE_LIMITS: &str = "https://ai.google.dev/gemini-api/docs/rate-limits";
@@ -42,7 +43,7 @@ impl Violation {
             metric: metric.to_owned(),
             quota_id: quota_id.to_owned(),
             limit,
-            model: model.strip_prefix("models/").unwrap_or(model).to_owned(),
+            model: bare(model).to_owned(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! which depend on the project.
 
 use super::{ApiError, Detail, FieldViolation};
+use crate::models::bare;
 
 impl FieldViolation {
     /// A field that the object at `path` may not have; the outermost object has an empty path.
@@ -160,8 +161,4 @@ pub fn tools_with_json() -> ApiError {
 /// The 400 that says nothing.
 pub fn invalid_argument() -> ApiError {
     invalid("Request contains an invalid argument.")
-}
-
-fn bare(model: &str) -> &str {
-    model.strip_prefix("models/").unwrap_or(model)
 }

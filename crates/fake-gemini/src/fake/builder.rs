@@ -4,7 +4,7 @@ use super::{FakeGemini, Running};
 use crate::clock::Clock;
 use crate::keys::{Condition, Keys};
 use crate::log::{Call, Log, Observer};
-use crate::models::{Model, bare, known};
+use crate::models::{Model, known};
 use crate::quota::Quota;
 use crate::reply::Reply;
 use crate::server;
@@ -116,9 +116,7 @@ impl Builder {
 
     /// Makes a model "no longer available to new users" for a project.
     pub fn retired_model(mut self, project: &str, model: &str) -> Self {
-        self.world
-            .retired
-            .insert((project.to_owned(), bare(model).to_owned()));
+        self.world.retire(project, model);
         self
     }
 

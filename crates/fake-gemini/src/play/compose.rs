@@ -7,7 +7,7 @@ use super::gzip::Gzip;
 use super::{Finish, Frame, Score};
 use crate::errors::{ApiError, final_status};
 use crate::reply::{Break, Content, Framing, MidStream, Reply};
-use crate::surface::{Delivery, Scene, Success, Surface, Target};
+use crate::surface::{Delivery, Scene, Success, Target};
 use bytes::Bytes;
 use http::header::{
     ALT_SVC, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, SERVER, VARY,
@@ -84,7 +84,7 @@ pub(crate) fn compose_reply(
         },
     };
     let finish = match &reply.broken {
-        Some((events, how)) => break_after(&mut body, *events, how, target.surface, delivery),
+        Some((events, how)) => break_after(&mut body, *events, how, target, delivery),
         None => Finish::Whole,
     };
     if let Some(bytes) = reply.pieces {
@@ -146,7 +146,7 @@ fn break_after(
     body: &mut Body,
     events: usize,
     how: &Break,
-    surface: Surface,
+    target: &Target,
     delivery: Delivery,
 ) -> Finish {
     body.frames.retain(|frame| matches!(frame, Frame::Event(_)));
@@ -157,7 +157,7 @@ fn break_after(
         Break::Close => Finish::Close,
         Break::End => Finish::Whole,
         Break::Error(error, form) => {
-            let text = mid_stream(error, *form, surface, delivery, body.frames.is_empty());
+            let text = target.mid_stream(error, *form, delivery, body.frames.is_empty());
             let rest = |bytes: &str| Frame::Rest(Bytes::copy_from_slice(bytes.as_bytes()));
             match form {
                 MidStream::Object | MidStream::Array => body.frames.push_back(rest(&text)),
@@ -176,30 +176,6 @@ fn split(body: &mut Body, bytes: usize) {
         .chunks(bytes)
         .map(|piece| Frame::Event(Bytes::copy_from_slice(piece)))
         .collect();
-}
-
-fn mid_stream(
-    error: &ApiError,
-    form: MidStream,
-    surface: Surface,
-    delivery: Delivery,
-    first: bool,
-) -> String {
-    let end = match surface {
-        Surface::Compat => "\n\n",
-        Surface::Native => "\r\n\r\n",
-    };
-    match (form, surface, delivery) {
-        // In an array, an element is all that an error can be.
-        (_, Surface::Native, Delivery::Array) => {
-            let before = if first { "[" } else { ",\r\n" };
-            format!("{before}{}]\n", error.pretty())
-        }
-        (MidStream::Object, ..) => format!("data: {}{end}", error.compact()),
-        (MidStream::Array, ..) => format!("data: [{}]{end}", error.compact()),
-        (MidStream::Unframed, Surface::Compat, _) => error.pretty_array(),
-        (MidStream::Unframed, Surface::Native, _) => error.pretty(),
-    }
 }
 
 fn score(body: Body, gzip: bool, finish: Finish) -> Score {
@@ -230,7 +206,7 @@ fn cut(body: Body, bytes: usize, framing: Framing, gzip: bool) -> Score {
     let plain = body.whole();
     let mut whole = if gzip {
         // Writing into memory does not fail; if it did, there would be nothing to cut.
-        Gzip::new().finish(&plain).unwrap_or_default()
+        Gzip::new().push(&plain, true).unwrap_or_default()
     } else {
         plain
     };

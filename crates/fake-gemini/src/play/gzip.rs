@@ -37,17 +37,16 @@ impl Gzip {
         Self(GzEncoder::new(Vec::new(), Compression::default()))
     }
 
-    /// All that the client needs to read `piece`, and the pieces before it.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+    /// All that the client needs to read `piece`, and the pieces before it; with the last one, the end of the
+    /// compressed body.
+    pub(crate) fn push(&mut self, piece: &[u8], last: bool) -> io::Result<Vec<u8>> {
         self.0.write_all(piece)?;
-        self.0.flush()?;
+        if last {
+            self.0.try_finish()?;
+        } else {
+            self.0.flush()?;
+        }
         Ok(std::mem::take(self.0.get_mut()))
-    }
-
-    /// The last piece, and the end of the compressed body.
-    pub(crate) fn finish(mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
-        self.0.write_all(piece)?;
-        self.0.finish()
     }
 }
 

@@ -94,16 +94,10 @@ impl Player {
     }
 
     fn encode(&mut self, bytes: &Bytes, last: bool) -> Result<Bytes, Cut> {
-        let encoded = match (self.gzip.take(), last) {
-            (None, _) => return Ok(bytes.clone()),
-            (Some(gzip), true) => gzip.finish(bytes),
-            (Some(mut gzip), false) => {
-                let encoded = gzip.push(bytes);
-                self.gzip = Some(gzip);
-                encoded
-            }
-        };
-        encoded.map(Bytes::from).map_err(|_| Cut)
+        match &mut self.gzip {
+            Some(gzip) => gzip.push(bytes, last).map(Bytes::from).map_err(|_| Cut),
+            None => Ok(bytes.clone()),
+        }
     }
 
     async fn finish(&mut self) -> Option<Result<Bytes, Cut>> {

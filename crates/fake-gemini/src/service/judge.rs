@@ -32,10 +32,7 @@ impl Asked {
         body: Option<&Bytes>,
     ) -> Self {
         let key = credential::key(&target, credentials).map(str::to_owned);
-        let known = key
-            .as_ref()
-            .ok()
-            .and_then(|key| state.world().keys.find(key).cloned());
+        let known = state.registered(key.as_deref().ok());
         let request = match body {
             Some(body) => target.read(body, state.strictness),
             None => Err(target.refused(errors::payload_too_large(), &[])),
@@ -94,14 +91,14 @@ pub(super) fn decide<'a>(
     let request = match &asked.request {
         Ok(request) => request,
         Err(refused) => {
-            count_refused(state, asked, known, refused.input_tokens);
+            count_refused(state, asked, call, refused.input_tokens);
             return Err(refused.error.clone());
         }
     };
     if let Some(model) = &request.model {
         let limit = check_model(state, &asked.target, &known.project, model)?;
         if let Some(limit) = limit.filter(|limit| request.prompt_tokens > *limit) {
-            count_refused(state, asked, known, request.prompt_tokens);
+            count_refused(state, asked, call, request.prompt_tokens);
             return Err(errors::input_too_long(limit));
         }
     }
@@ -127,15 +124,16 @@ pub(super) fn decide<'a>(
 }
 
 /// Counts a call that is refused with 400.
-fn count_refused(state: &State, asked: &Asked, known: &Key, input_tokens: u64) {
+fn count_refused(state: &State, asked: &Asked, call: &Call, input_tokens: u64) {
     // Only known models, or the meter would grow with each made-up name.
-    let model = asked.model().map(bare).filter(|model| state.knows(model));
-    if let (Some(purpose), Some(model)) = (asked.purpose(), model) {
+    if let (Some(purpose), Some(project), Some(model)) =
+        (asked.purpose(), &call.project, &call.known_model)
+    {
         let cost = Cost {
             requests: 1,
             input_tokens,
         };
-        let place = (known.project.as_str(), model, purpose);
+        let place = (project.as_str(), model.as_str(), purpose);
         let world = &mut *state.world();
         world
             .meter

@@ -13,7 +13,7 @@ mod chat;
 mod fields;
 mod lists;
 
-use super::input::{Body, MAX_TEXTS, dimensions, integer, text_of, tokens_in};
+use super::input::{Body, check_texts, dimensions, integer, text_of, tokens_in};
 use super::shape::check;
 use super::{Delivery, Operation, Request, Scene, Strictness, Success, Surface, Target, Text};
 use crate::answer::Answer;
@@ -136,12 +136,7 @@ fn read_embedding(body: &Body, request: Request) -> Result<Request, ApiError> {
         Some(value) => vec![text(value)],
         None => Vec::new(),
     };
-    if texts.is_empty() {
-        return Err(errors::invalid_argument());
-    }
-    if texts.len() > MAX_TEXTS {
-        return Err(errors::too_many_embeddings());
-    }
+    check_texts(texts.len())?;
     Ok(request.embedding(texts))
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 /// The largest vector that any model gives.
 const MAX_DIMENSIONS: usize = 3072;
 /// The most texts that one call may embed.
-pub(super) const MAX_TEXTS: usize = 100;
+const MAX_TEXTS: usize = 100;
 
 /// The fields of the outermost object, in their order: complaints about them come in that order.
 #[derive(Debug)]
@@ -76,6 +76,15 @@ pub(super) fn dimensions(value: Option<&Value>, field: &str) -> Result<usize, Ap
         .ok()
         .filter(|number| (1..=MAX_DIMENSIONS).contains(number))
         .ok_or_else(errors::invalid_argument)
+}
+
+/// Whether one call may embed so many texts.
+pub(super) fn check_texts(count: usize) -> Result<(), ApiError> {
+    match count {
+        0 => Err(errors::invalid_argument()),
+        1..=MAX_TEXTS => Ok(()),
+        _ => Err(errors::too_many_embeddings()),
+    }
 }
 
 impl<'de> Deserialize<'de> for Body {

@@ -17,7 +17,7 @@
 mod generate;
 mod lists;
 
-use super::input::{Body, MAX_TEXTS, dimensions, text_of, tokens_in};
+use super::input::{Body, check_texts, dimensions, text_of, tokens_in};
 use super::{Delivery, Operation, Page, Request, Scene, Success, Surface, Target, Text};
 use crate::answer::Answer;
 use crate::errors::{self, ApiError};
@@ -27,6 +27,15 @@ use serde_json::Value;
 /// Models on a page of the list when nothing is said, and at most.
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 1000;
+
+/// What comes after the last element of an array.
+pub(super) const ARRAY_END: &str = "]\n";
+
+/// An element of an array that grows, behind what sets it off from the one before.
+pub(super) fn element(first: bool, json: &str) -> String {
+    let before = if first { "[" } else { ",\r\n" };
+    format!("{before}{json}")
+}
 
 /// `path` is what follows the version, decoded.
 pub(super) fn route(
@@ -123,12 +132,7 @@ fn contents_of(body: &Body) -> Result<&[Value], ApiError> {
 
 fn read_batch(body: &Body, request: Request) -> Result<Request, ApiError> {
     let requests = body.list("requests")?;
-    if requests.is_empty() {
-        return Err(errors::invalid_argument());
-    }
-    if requests.len() > MAX_TEXTS {
-        return Err(errors::too_many_embeddings());
-    }
+    check_texts(requests.len())?;
     let texts: Result<Vec<Text>, ApiError> = requests
         .iter()
         .enumerate()

@@ -1,6 +1,6 @@
 //! The bytes of the compatible surface.
 
-use crate::support::{Client, KEY, call, chat, gemini, start};
+use crate::support::{Client, KEY, chat, compat, gemini, start};
 use fake_gemini::{Answer, FakeGemini, Finish, Reply, ToolCall};
 
 #[tokio::test]
@@ -227,10 +227,7 @@ async fn the_reply_may_stream_or_not_against_the_request() {
 #[tokio::test]
 async fn models_are_listed_with_their_prefix() {
     let gemini = gemini().await;
-    let bearer = format!("Bearer {KEY}");
-    let get =
-        async |path: &str| call(&gemini, "GET", path, &[("authorization", &bearer)], "").await;
-    let list = get("/v1beta/openai/models").await;
+    let list = compat(&gemini, "models", "").await;
     assert!(
         list.text().starts_with(r#"{"object":"list","data":[{"id":"models/gemini-2.5-flash","object":"model","owned_by":"google","display_name":"Gemini 2.5 Flash"},"#),
         "{}",
@@ -245,14 +242,14 @@ async fn models_are_listed_with_their_prefix() {
         "models/gemini-embedding-2",
         "models%2Fgemini-embedding-2",
     ] {
-        let one = get(&format!("/v1beta/openai/models/{id}")).await;
+        let one = compat(&gemini, &format!("models/{id}"), "").await;
         assert_eq!(
             one.text(),
             r#"{"id":"models/gemini-embedding-2","object":"model","owned_by":"google"}"#,
             "{id}"
         );
     }
-    let unknown = get("/v1beta/openai/models/gpt-4o").await;
+    let unknown = compat(&gemini, "models/gpt-4o", "").await;
     assert_eq!(
         (unknown.status(), &unknown.json()[0]["error"]["message"]),
         (
@@ -264,14 +261,10 @@ async fn models_are_listed_with_their_prefix() {
 
 #[tokio::test]
 async fn embeddings_are_numbers_of_the_length_asked_for() {
-    let bearer = format!("Bearer {KEY}");
-    let embed = async |gemini: &FakeGemini, body: &str| {
-        let headers = [("authorization", bearer.as_str())];
-        call(gemini, "POST", "/v1beta/openai/embeddings", &headers, body).await
-    };
     let plain = gemini().await;
-    let short = embed(
+    let short = compat(
         &plain,
+        "embeddings",
         r#"{"model":"gemini-embedding-001","input":"x","dimensions":2,"encoding_format":"base64"}"#,
     )
     .await;
@@ -283,8 +276,9 @@ async fn embeddings_are_numbers_of_the_length_asked_for() {
         )
     );
     let with_usage = start(FakeGemini::builder().key(KEY).embedding_usage()).await;
-    let many = embed(
+    let many = compat(
         &with_usage,
+        "embeddings",
         r#"{"model":"models/gemini-embedding-001","input":["four","eight bytes"]}"#,
     )
     .await

@@ -1,10 +1,8 @@
 //! Clients that leave, at each place, and whatever else they have sent before.
 
-use crate::support::{CHAT, Client, KEY, chat, ended, gemini, soon};
+use crate::support::{CHAT, Client, KEY, STREAM, chat, ended, gemini, soon};
 use fake_gemini::{Call, Ended, Reply};
 use std::time::Duration;
-
-const STREAM: &str = r#","stream":true"#;
 
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_is_noticed() {

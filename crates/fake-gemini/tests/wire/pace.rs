@@ -1,7 +1,8 @@
 //! Who waits for whom: gates, steps, clients that leave, connections, and the log that shows it all.
 
 use crate::support::{
-    CHAT, Client, KEY, MIDNIGHT, OTHER_KEY, call, chat, chat_with, gemini, question, soon, start,
+    CHAT, Client, KEY, MIDNIGHT, OTHER_KEY, STREAM, call, chat, chat_with, gemini, question, soon,
+    start,
 };
 use fake_gemini::{
     Answer, Call, Connections, Credential, Ended, FakeGemini, ManualClock, Operation, Place, Reply,
@@ -10,8 +11,6 @@ use fake_gemini::{
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
-
-const STREAM: &str = r#","stream":true"#;
 
 #[tokio::test]
 async fn events_leave_one_by_one_as_they_are_released() {

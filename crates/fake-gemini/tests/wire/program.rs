@@ -40,6 +40,16 @@ impl Program {
         soon(self.errors.next_line()).await.unwrap().unwrap()
     }
 
+    /// What is left of its standard error.
+    async fn errors_left(&mut self) -> String {
+        let mut text = String::new();
+        while let Some(line) = soon(self.errors.next_line()).await.unwrap() {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+
     async fn code(&mut self) -> Option<i32> {
         soon(self.child.wait()).await.unwrap().code()
     }
@@ -150,10 +160,7 @@ async fn lines_that_nobody_reads_stop_neither_answers_nor_the_end() {
         assert!(head.starts_with(not_found.as_bytes()));
     }
     terminate(&mut program, "TERM").await;
-    let mut text = String::new();
-    while let Some(line) = soon(program.errors.next_line()).await.unwrap() {
-        text.push_str(&line);
-    }
+    let text = program.errors_left().await;
     assert!(text.starts_with("unknown path, no key, no model: 404"));
 }
 
@@ -288,11 +295,7 @@ async fn wrong_arguments_are_told_without_showing_a_key() {
     ] {
         let mut program = Program::start(arguments);
         assert_eq!(program.code().await, Some(code), "{arguments:?}");
-        let mut text = String::new();
-        while let Some(line) = soon(program.errors.next_line()).await.unwrap() {
-            text.push_str(&line);
-            text.push('\n');
-        }
+        let text = program.errors_left().await;
         assert!(text.contains(message), "{arguments:?}: {text}");
         assert!(!text.contains("secret"), "{text}");
     }

@@ -1,8 +1,6 @@
 //! Limits of projects, as a client meets them.
 
-use crate::support::{
-    CHAT, KEY, OTHER_KEY, call, chat, chat_with, contents, native, question, start,
-};
+use crate::support::{KEY, OTHER_KEY, chat, chat_with, compat, contents, native, question, start};
 use fake_gemini::{FakeGemini, ManualClock, Quota, errors};
 use std::time::Duration;
 
@@ -207,11 +205,8 @@ async fn input_of_a_day_is_limited_until_midnight() {
 async fn each_embedded_text_counts_in_the_day_under_its_own_name() {
     let quota = Quota::unlimited().requests_per_day(3);
     let (gemini, _) = limited(quota, 0).await;
-    let path = CHAT.replace("chat/completions", "embeddings");
-    let bearer = format!("Bearer {KEY}");
-    let headers = [("authorization", bearer.as_str())];
     let two = r#"{"model":"gemini-embedding-001","input":["a","b"]}"#;
-    let embed = async || call(&gemini, "POST", &path, &headers, two).await;
+    let embed = async || compat(&gemini, "embeddings", two).await;
     assert_eq!(embed().await.status(), 200);
     let refused = embed().await;
     assert_eq!(refused.status(), 429);

@@ -1,9 +1,8 @@
 //! The shapes of answers that changed with models and years, to the byte.
 
-use crate::support::{KEY, call, chat, chat_with, contents, gemini, native, question};
+use crate::support::{KEY, STREAM, call, chat, chat_with, contents, gemini, native, question};
 use fake_gemini::{Answer, FakeGemini, Finish, Reply, ToolCall};
 
-const STREAM: &str = r#","stream":true"#;
 const USAGE: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
 
 async fn said(gemini: &FakeGemini, answer: &Answer, more: &str) -> String {

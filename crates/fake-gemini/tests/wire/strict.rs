@@ -1,6 +1,6 @@
 //! How strict the compatible surface is: what it takes, and what it refuses in which words.
 
-use crate::support::{CHAT, KEY, call, chat, chat_with, gemini, question, start};
+use crate::support::{KEY, chat, chat_with, compat, gemini, question, start};
 use fake_gemini::{FakeGemini, errors};
 
 #[tokio::test]
@@ -212,8 +212,6 @@ async fn a_lenient_fake_ignores_unknown_fields_but_no_wrong_types() {
 #[tokio::test]
 async fn embeddings_are_read_as_strictly() {
     let gemini = gemini().await;
-    let path = CHAT.replace("chat/completions", "embeddings");
-    let bearer = format!("Bearer {KEY}");
     for (more, message) in [
         (
             r#""input":"x","user":"me""#,
@@ -234,8 +232,7 @@ async fn embeddings_are_read_as_strictly() {
         ),
     ] {
         let body = format!(r#"{{"model":"gemini-embedding-001",{more}}}"#);
-        let headers = [("authorization", bearer.as_str())];
-        let response = call(&gemini, "POST", &path, &headers, &body).await;
+        let response = compat(&gemini, "embeddings", &body).await;
         assert_eq!(response.json()[0]["error"]["message"], message);
     }
 }

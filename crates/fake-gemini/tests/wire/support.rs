@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 pub(crate) const KEY: &str = "AIzaFAKE-first-key-000000000000000000001";
 pub(crate) const OTHER_KEY: &str = "AIzaFAKE-second-key-00000000000000000002";
 pub(crate) const CHAT: &str = "/v1beta/openai/chat/completions";
+/// Makes a chat completion a stream.
+pub(crate) const STREAM: &str = r#","stream":true"#;
 /// 2027-01-15T08:00:00Z, which is midnight in Los Angeles.
 pub(crate) const MIDNIGHT: i64 = 1_800_000_000_000;
 
@@ -240,9 +242,21 @@ pub(crate) async fn chat_with(gemini: &FakeGemini, key: &str, body: &str) -> Res
     call(gemini, "POST", CHAT, &[("authorization", &bearer)], body).await
 }
 
+/// A compatible call with [`KEY`].
+pub(crate) async fn compat(gemini: &FakeGemini, path: &str, body: &str) -> Response {
+    let path = format!("/v1beta/openai/{path}");
+    let bearer = format!("Bearer {KEY}");
+    let headers = [("authorization", bearer.as_str())];
+    call(gemini, method_for(body), &path, &headers, body).await
+}
+
 /// A native call with [`KEY`].
 pub(crate) async fn native(gemini: &FakeGemini, path: &str, body: &str) -> Response {
-    let method = if body.is_empty() { "GET" } else { "POST" };
     let path = format!("/v1beta/{path}");
-    call(gemini, method, &path, &[("x-goog-api-key", KEY)], body).await
+    let headers = [("x-goog-api-key", KEY)];
+    call(gemini, method_for(body), &path, &headers, body).await
+}
+
+fn method_for(body: &str) -> &'static str {
+    if body.is_empty() { "GET" } else { "POST" }
 }

@@ -7,7 +7,7 @@
 use crate::answer::{Answer, Part, Signature, Tokens, ToolCall};
 use crate::ids;
 use crate::json;
-use crate::surface::{EVENT_STREAM, JSON, Scene, Success};
+use crate::surface::{EVENT_STREAM, Scene, Success, Surface};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -69,7 +69,7 @@ struct ExtraContent<'a> {
 
 #[derive(Serialize)]
 struct GoogleContent<'a> {
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     thought: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     thought_signature: Option<&'a str>,
@@ -93,10 +93,6 @@ struct Usage {
 #[derive(Serialize)]
 struct PromptDetails {
     cached_tokens: u64,
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 impl From<Tokens> for Usage {
@@ -218,7 +214,7 @@ pub(super) fn whole(answer: &Answer, scene: &Scene<'_>) -> Success {
     };
     let tokens = answer.tokens(scene.request);
     let completion = completion(choice, "chat.completion", Some(tokens), answer, scene);
-    Success::whole(JSON, json::compact(&completion))
+    Success::compact(&completion)
 }
 
 /// The deltas of a stream, without the one that only finishes it.
@@ -285,7 +281,7 @@ pub(super) fn stream(answer: &Answer, scene: &Scene<'_>) -> Success {
             };
             let usage = usage.filter(|_| scene.request.include_usage);
             let chunk = completion(choice, "chat.completion.chunk", usage, answer, scene);
-            format!("data: {}\n\n", json::compact(&chunk))
+            Surface::Compat.event(&json::compact(&chunk))
         })
         .collect();
     Success {

@@ -1,9 +1,8 @@
 //! The bytes of embeddings and of the list of models.
 
 use crate::ids;
-use crate::json;
 use crate::models::{Model, bare};
-use crate::surface::{JSON, Scene, Success};
+use crate::surface::{Scene, Success};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -49,7 +48,7 @@ pub(super) fn embeddings(scene: &Scene<'_>) -> Success {
             total_tokens: request.prompt_tokens,
         }),
     };
-    Success::whole(JSON, json::compact(&body))
+    Success::compact(&body)
 }
 
 /// Unlike elsewhere on this surface, the keys are not in alphabetical order.
@@ -69,17 +68,13 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn new(id: &str, display_name: Option<&'a str>) -> Self {
+    fn of(model: &'a Model) -> Self {
         Self {
-            id: format!("models/{}", bare(id)),
+            id: format!("models/{}", bare(&model.id)),
             object: "model",
             owned_by: "google",
-            display_name,
+            display_name: model.display_name.as_deref(),
         }
-    }
-
-    fn of(model: &'a Model) -> Self {
-        Self::new(&model.id, model.display_name.as_deref())
     }
 }
 
@@ -88,14 +83,10 @@ pub(super) fn models(scene: &Scene<'_>) -> Success {
         object: "list",
         data: scene.models.iter().map(Entry::of).collect(),
     };
-    Success::whole(JSON, json::compact(&list))
+    Success::compact(&list)
 }
 
 /// One entry of the list. No recording of this is public.
 pub(super) fn model(scene: &Scene<'_>) -> Success {
-    let id = scene.request.bare_model();
-    let known = scene.models.iter().find(|model| model.id == id);
-    // A scripted answer may be about a model that is not in the list.
-    let entry = known.map_or_else(|| Entry::new(id, None), Entry::of);
-    Success::whole(JSON, json::compact(&entry))
+    Success::compact(&Entry::of(&scene.model()))
 }

@@ -3,10 +3,11 @@
 //! Each chunk of a stream is a whole response with the usage up to it; the last one has the finish reason. After tool
 //! calls of Gemini 3 that is a chunk of its own with an empty text.
 
+use super::{ARRAY_END, element};
 use crate::answer::{self, Answer, Finish, Tokens};
 use crate::ids;
 use crate::json;
-use crate::surface::{EVENT_STREAM, JSON_UTF8, Scene, Success};
+use crate::surface::{EVENT_STREAM, JSON_UTF8, Scene, Success, Surface};
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -276,7 +277,7 @@ pub(super) fn whole(answer: &Answer, scene: &Scene<'_>) -> Success {
     let parts = joined(parts(answer));
     let tokens = answer.tokens(scene.request);
     let response = response(answer, parts, Some(&answer.finish), tokens, scene);
-    Success::whole(JSON_UTF8, json::pretty(&response) + "\n")
+    Success::pretty(&response)
 }
 
 pub(super) fn events(answer: &Answer, scene: &Scene<'_>) -> Success {
@@ -285,7 +286,7 @@ pub(super) fn events(answer: &Answer, scene: &Scene<'_>) -> Success {
         attachment: true,
         events: chunks(answer, scene)
             .iter()
-            .map(|chunk| format!("data: {}\r\n\r\n", json::spaced(chunk)))
+            .map(|chunk| Surface::Native.event(&json::spaced(chunk)))
             .collect(),
         closing: "",
     }
@@ -298,11 +299,8 @@ pub(super) fn array(answer: &Answer, scene: &Scene<'_>) -> Success {
         events: chunks(answer, scene)
             .iter()
             .enumerate()
-            .map(|(index, chunk)| {
-                let before = if index == 0 { "[" } else { ",\r\n" };
-                format!("{before}{}\n", json::pretty(chunk))
-            })
+            .map(|(index, chunk)| element(index == 0, &(json::pretty(chunk) + "\n")))
             .collect(),
-        closing: "]\n",
+        closing: ARRAY_END,
     }
 }

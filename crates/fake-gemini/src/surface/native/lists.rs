@@ -2,14 +2,9 @@
 
 use super::generate::Modality;
 use crate::ids;
-use crate::json;
-use crate::models::{Kind, Model};
-use crate::surface::{JSON_UTF8, Scene, Success};
+use crate::models::Model;
+use crate::surface::{Scene, Success};
 use serde::Serialize;
-
-fn pretty(value: &impl Serialize) -> Success {
-    Success::whole(JSON_UTF8, json::pretty(value) + "\n")
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,7 +15,7 @@ struct Count {
 
 pub(super) fn count(scene: &Scene<'_>) -> Success {
     let tokens = scene.request.prompt_tokens;
-    pretty(&Count {
+    Success::pretty(&Count {
         total_tokens: tokens,
         prompt_tokens_details: [Modality::text(tokens)],
     })
@@ -54,13 +49,13 @@ fn vectors(scene: &Scene<'_>) -> Vec<Vector> {
 
 pub(super) fn embedding(scene: &Scene<'_>) -> Success {
     let vector = vectors(scene).pop();
-    pretty(&Single {
+    Success::pretty(&Single {
         embedding: vector.unwrap_or(Vector { values: Vec::new() }),
     })
 }
 
 pub(super) fn embeddings(scene: &Scene<'_>) -> Success {
-    pretty(&Batch {
+    Success::pretty(&Batch {
         embeddings: vectors(scene),
     })
 }
@@ -109,17 +104,12 @@ pub(super) fn models(scene: &Scene<'_>) -> Success {
     let page = scene.request.page;
     let end = page.start.saturating_add(page.size);
     let models = scene.models.iter().skip(page.start).take(page.size);
-    pretty(&List {
+    Success::pretty(&List {
         models: models.map(Entry::of).collect(),
         next_page_token: (end < scene.models.len()).then(|| format!("{TOKEN}{end}")),
     })
 }
 
 pub(super) fn model(scene: &Scene<'_>) -> Success {
-    let id = scene.request.bare_model();
-    match scene.models.iter().find(|model| model.id == id) {
-        Some(model) => pretty(&Entry::of(model)),
-        // A scripted answer may be about a model that is not in the list.
-        None => pretty(&Entry::of(&Model::new(id, Kind::Chat))),
-    }
+    Success::pretty(&Entry::of(&scene.model()))
 }
