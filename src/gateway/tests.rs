@@ -1,7 +1,7 @@
 //! The sequence of one request, natively: the real SQL on SQLite, a scripted upstream, a clock that stands still.
 
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
-use super::{Body, Gateway, Next, Reply};
+use super::{AnswerStream, Body, Gateway, Next, Reply};
 use crate::config::Config;
 use crate::pool::UnixMillis;
 use crate::store::DatabaseError;
@@ -131,6 +131,9 @@ struct Pool {
     outside: Outside,
 }
 
+type PoolReply = Reply<NativeDatabase, ScriptedBody, Outside>;
+type PoolStream = Box<AnswerStream<NativeDatabase, ScriptedBody, Outside>>;
+
 struct Answer {
     status: u16,
     headers: HeaderMap,
@@ -140,6 +143,31 @@ struct Answer {
 }
 
 impl Answer {
+    /// Reads a reply to its end.
+    fn read(reply: PoolReply) -> Self {
+        let (mut bytes, mut cut) = (Vec::new(), false);
+        match reply.body {
+            Body::Whole(whole) => bytes = whole,
+            Body::Stream(mut stream) => loop {
+                match block_on(stream.next()) {
+                    Next::Bytes(more) => bytes.extend(more),
+                    Next::Nothing => {}
+                    Next::End => break,
+                    Next::Broken => {
+                        cut = true;
+                        break;
+                    }
+                }
+            },
+        }
+        Self {
+            status: reply.status.as_u16(),
+            headers: reply.headers,
+            body: String::from_utf8(bytes).unwrap(),
+            cut,
+        }
+    }
+
     fn error(&self, field: &str) -> String {
         let json: serde_json::Value =
             serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{}", self.body));
@@ -160,6 +188,14 @@ impl Answer {
 
 impl Pool {
     fn with(variables: &[(&str, &str)]) -> Self {
+        Self::opened(variables, Ok)
+    }
+
+    /// The gateway gets what `open` makes of the database, so that a test can leave it without one.
+    fn opened(
+        variables: &[(&str, &str)],
+        open: impl FnOnce(Rc<NativeDatabase>) -> Result<Rc<NativeDatabase>, DatabaseError>,
+    ) -> Self {
         let config = Config::from_variables(|name| {
             let set = variables
                 .iter()
@@ -174,7 +210,7 @@ impl Pool {
         let outside = Outside::default();
         let gateway = Gateway::new(
             config,
-            Ok(Rc::clone(&database)),
+            open(Rc::clone(&database)),
             outside.clone(),
             outside.clone(),
             crate::signal::native,
@@ -195,6 +231,15 @@ impl Pool {
             .iter()
             .map(|chunk| Ok(chunk.as_bytes().to_vec()))
             .collect();
+        self.script_chunks(status, content_type, chunks);
+    }
+
+    fn script_chunks(
+        &self,
+        status: u16,
+        content_type: &'static str,
+        chunks: Vec<Result<Vec<u8>, TransportError>>,
+    ) {
         self.script_reply(Ok(Scripted {
             status,
             content_type,
@@ -207,13 +252,7 @@ impl Pool {
         self.outside.0.replies.borrow_mut().push_back(reply);
     }
 
-    fn reply(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> Reply<NativeDatabase, ScriptedBody, Outside> {
+    fn reply(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> PoolReply {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(HeaderName::from_bytes(name.as_bytes()).unwrap(), *value);
@@ -232,37 +271,29 @@ impl Pool {
     }
 
     fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let reply = self.reply(method, path, headers, body);
-        let (mut bytes, mut cut) = (Vec::new(), false);
-        match reply.body {
-            Body::Whole(whole) => bytes = whole,
-            Body::Stream(mut stream) => loop {
-                match block_on(stream.next()) {
-                    Next::Bytes(more) => bytes.extend(more),
-                    Next::Nothing => {}
-                    Next::End => break,
-                    Next::Broken => {
-                        cut = true;
-                        break;
-                    }
-                }
-            },
-        }
-        Answer {
-            status: reply.status.as_u16(),
-            headers: reply.headers,
-            body: String::from_utf8(bytes).unwrap(),
-            cut,
-        }
+        Answer::read(self.reply(method, path, headers, body))
     }
 
-    fn chat(&self, body: &str) -> Answer {
-        self.call(
+    fn chat_reply(&self, body: &str) -> PoolReply {
+        self.reply(
             "POST",
             "/v1/chat/completions",
             &[("authorization", &format!("Bearer {TOKEN}"))],
             body,
         )
+    }
+
+    fn chat(&self, body: &str) -> Answer {
+        Answer::read(self.chat_reply(body))
+    }
+
+    /// A chat whose answer is still arriving.
+    fn chat_stream(&self) -> (HeaderMap, PoolStream) {
+        let reply = self.chat_reply(CHAT);
+        let Body::Stream(stream) = reply.body else {
+            panic!("a stream")
+        };
+        (reply.headers, stream)
     }
 
     fn sent(&self) -> usize {
@@ -373,16 +404,8 @@ fn a_stream_is_in_the_log_before_its_last_event() {
         "data: [DONE]\n\n",
     ];
     pool.script(200, "text/event-stream", &events);
-    let reply = pool.reply(
-        "POST",
-        "/v1/chat/completions",
-        &[("authorization", &format!("Bearer {TOKEN}"))],
-        CHAT,
-    );
-    assert_eq!(reply.headers["content-type"], "text/event-stream");
-    let Body::Stream(mut stream) = reply.body else {
-        panic!("a stream")
-    };
+    let (headers, mut stream) = pool.chat_stream();
+    assert_eq!(headers["content-type"], "text/event-stream");
     for (event, rows_before) in events.iter().zip([0, 0, 1]) {
         let Next::Bytes(bytes) = block_on(stream.next()) else {
             panic!("an event")
@@ -419,12 +442,7 @@ fn a_stream_that_breaks_off_is_told_in_an_event() {
             Ok(last.as_bytes().to_vec()),
         ];
         chunks.extend(error.map(Err));
-        pool.script_reply(Ok(Scripted {
-            status: 200,
-            content_type: "text/event-stream; charset=utf-8",
-            content_encoding: None,
-            chunks,
-        }));
+        pool.script_chunks(200, "text/event-stream; charset=utf-8", chunks);
         let answer = pool.chat(CHAT);
         let (before, event) = answer.body.rsplit_once("data: ").unwrap();
         let whole = if last.ends_with('\n') { last } else { "" };
@@ -455,12 +473,7 @@ fn trouble_before_the_first_event_is_a_plain_error() {
         vec![Err(TransportError::Failed("ConnectionTerminated".into()))],
     ] {
         let pool = Pool::new();
-        pool.script_reply(Ok(Scripted {
-            status: 200,
-            content_type: "text/event-stream",
-            content_encoding: None,
-            chunks,
-        }));
+        pool.script_chunks(200, "text/event-stream", chunks);
         let answer = pool.chat(CHAT);
         assert_eq!(
             (answer.status, answer.error("code").as_str()),
@@ -483,17 +496,10 @@ fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
         (format!("[{pretty}\n]\n"), false),
     ] {
         let pool = Pool::new();
-        let mut stream = String::new();
-        if begun {
-            stream.push_str("data: {\"a\":1}\n\n");
-        }
-        stream.push_str(&event);
-        let chunks: Vec<&str> = [
-            stream.split_at(stream.len() / 2).0,
-            stream.split_at(stream.len() / 2).1,
-        ]
-        .to_vec();
-        pool.script(200, "text/event-stream", &chunks);
+        let before = if begun { "data: {\"a\":1}\n\n" } else { "" };
+        let stream = [before, &event].concat();
+        let (first, second) = stream.split_at(stream.len() / 2);
+        pool.script(200, "text/event-stream", &[first, second]);
         let answer = pool.chat(CHAT);
         let error = if begun {
             assert_eq!(answer.status, 200, "{event}");
@@ -542,15 +548,11 @@ fn an_error_in_a_stream_that_nobody_can_read_is_an_error_all_the_same() {
 #[test]
 fn a_reset_after_the_closing_event_is_no_news() {
     let pool = Pool::new();
-    pool.script_reply(Ok(Scripted {
-        status: 200,
-        content_type: "text/event-stream",
-        content_encoding: None,
-        chunks: vec![
-            Ok(b"data: [DONE]\n\n".to_vec()),
-            Err(TransportError::Failed("ConnectionTerminated".into())),
-        ],
-    }));
+    let chunks = vec![
+        Ok(b"data: [DONE]\n\n".to_vec()),
+        Err(TransportError::Failed("ConnectionTerminated".into())),
+    ];
+    pool.script_chunks(200, "text/event-stream", chunks);
     let answer = pool.chat(CHAT);
     assert_eq!(
         (answer.body.as_str(), answer.cut),
@@ -590,15 +592,7 @@ fn an_error_in_a_stream_is_judged_though_the_client_has_left() {
     let pool = Pool::new();
     let quota = "data: {\"error\":{\"code\":429,\"message\":\"You exceeded your current quota\",\"status\":\"RESOURCE_EXHAUSTED\"}}";
     pool.script(200, "text/event-stream", &["data: {\"a\":1}\n\n", quota]);
-    let reply = pool.reply(
-        "POST",
-        "/v1/chat/completions",
-        &[("authorization", &format!("Bearer {TOKEN}"))],
-        CHAT,
-    );
-    let Body::Stream(mut stream) = reply.body else {
-        panic!("a stream")
-    };
+    let (_, mut stream) = pool.chat_stream();
     assert!(matches!(block_on(stream.next()), Next::Bytes(_)));
     assert_eq!(
         block_on(stream.next()),
@@ -709,15 +703,7 @@ fn a_client_that_leaves_frees_the_upstream_and_is_no_failure() {
         "text/event-stream",
         &["data: {\"a\":1}\n\n", "data: {\"b\":2}\n\n"],
     );
-    let reply = pool.reply(
-        "POST",
-        "/v1/chat/completions",
-        &[("authorization", &format!("Bearer {TOKEN}"))],
-        CHAT,
-    );
-    let Body::Stream(mut stream) = reply.body else {
-        panic!("a stream")
-    };
+    let (_, mut stream) = pool.chat_stream();
     assert!(matches!(block_on(stream.next()), Next::Bytes(_)));
     assert_eq!(pool.outside.0.bodies_dropped.get(), 0);
     block_on(stream.client_gone());
@@ -734,15 +720,7 @@ fn a_large_plain_answer_streams_and_is_logged_before_its_last_chunk() {
     let pool = Pool::new();
     let chunk = "x".repeat(600_000);
     pool.script(200, "application/json", &[&chunk, &chunk, "middle", "last"]);
-    let reply = pool.reply(
-        "POST",
-        "/v1/chat/completions",
-        &[("authorization", &format!("Bearer {TOKEN}"))],
-        CHAT,
-    );
-    let Body::Stream(mut stream) = reply.body else {
-        panic!("a stream")
-    };
+    let (_, mut stream) = pool.chat_stream();
     let mut chunks = Vec::new();
     while let Next::Bytes(bytes) = block_on(stream.next()) {
         chunks.push((bytes.len(), pool.logged().len()));
@@ -757,20 +735,10 @@ fn a_plain_answer_that_breaks_off_is_never_taken_for_whole() {
         Ok(b"{\"choices\":".to_vec()),
         Err(TransportError::Failed("ConnectionTerminated".into())),
     ];
-    pool.script_reply(Ok(Scripted {
-        status: 200,
-        content_type: "application/json",
-        content_encoding: None,
-        chunks: small,
-    }));
+    pool.script_chunks(200, "application/json", small);
     assert_eq!(pool.chat(CHAT).status, 502);
     let large = vec![Ok(vec![b'x'; 2_000_000]), Err(TransportError::TimedOut)];
-    pool.script_reply(Ok(Scripted {
-        status: 200,
-        content_type: "application/json",
-        content_encoding: None,
-        chunks: large,
-    }));
+    pool.script_chunks(200, "application/json", large);
     let answer = pool.chat(CHAT);
     assert!(answer.status == 200 && answer.cut, "the connection is cut");
     assert_eq!(
@@ -1120,57 +1088,32 @@ fn a_limit_that_cannot_be_counted_refuses_nobody() {
 
 #[test]
 fn without_a_database_everything_else_works_and_the_operator_is_told() {
-    let outside = Outside::default();
-    let config = Config::from_variables(|name| match name {
-        "my_api_token" => Some(TOKEN.to_owned()),
-        "allowed_origins" => Some("https://app.example".to_owned()),
-        _ => None,
+    let pool = Pool::opened(&[("allowed_origins", "https://app.example")], |_| {
+        Err(DatabaseError("unable to open database file".to_owned()))
     });
-    let gateway: Gateway<NativeDatabase, Outside, Outside> = Gateway::new(
-        config,
-        Err(DatabaseError("unable to open database file".to_owned())),
-        outside.clone(),
-        outside.clone(),
-        crate::signal::native,
-    );
     let bearer = format!("Bearer {TOKEN}");
-    for (method, path, authorization, status) in [
-        ("GET", "/healthz", "", 200),
-        ("GET", "/readyz", "", 503),
-        ("OPTIONS", "/v1/chat/completions", "", 204),
-        ("POST", "/v1/chat/completions", "", 401),
-        ("POST", "/v1/chat/completions", bearer.as_str(), 503),
-        ("GET", "/api/keys/status", bearer.as_str(), 503),
-        ("GET", "/nowhere", "", 404),
+    let token = Some(("authorization", bearer.as_str()));
+    for (method, path, token, status) in [
+        ("GET", "/healthz", None, 200),
+        ("GET", "/readyz", None, 503),
+        ("OPTIONS", "/v1/chat/completions", None, 204),
+        ("POST", "/v1/chat/completions", None, 401),
+        ("POST", "/v1/chat/completions", token, 503),
+        ("GET", "/api/keys/status", token, 503),
+        ("GET", "/nowhere", None, 404),
     ] {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("origin", "https://app.example");
-        if !authorization.is_empty() {
-            request = request.header("authorization", authorization);
-        }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        let body = ScriptedBody {
-            chunks: VecDeque::from([Ok(CHAT.as_bytes().to_vec())]),
-            world: Rc::default(),
-        };
-        let reply = block_on(gateway.handle(parts, body));
-        assert_eq!(reply.status, status, "{method} {path}");
+        let mut headers = vec![("origin", "https://app.example")];
+        headers.extend(token);
+        let answer = pool.call(method, path, &headers, CHAT);
+        assert_eq!(answer.status, status, "{method} {path}");
         assert_eq!(
-            reply.headers["access-control-allow-origin"], "https://app.example",
+            answer.headers["access-control-allow-origin"], "https://app.example",
             "{method} {path}"
         );
     }
-    assert!(
-        outside
-            .0
-            .log
-            .borrow()
-            .iter()
-            .all(|line| line.contains("unable to open"))
-    );
-    assert_eq!(outside.0.log.borrow().len(), 3);
+    let lines = pool.outside.0.log.borrow();
+    assert!(lines.iter().all(|line| line.contains("unable to open")));
+    assert_eq!(lines.len(), 3);
 }
 
 #[test]

@@ -72,8 +72,7 @@ async fn every_call_that_was_answered_is_in_the_log_after_kill_9() {
                 let mut keys = Vec::new();
                 while going.load(Ordering::SeqCst) {
                     let body = if number % 2 == 0 { CHAT } else { STREAM };
-                    let request = client.post("/v1/chat/completions", body).authorized();
-                    match request.try_send().await {
+                    match client.chat(body).try_send().await {
                         Ok(answer) if answer.body.contains("[DONE]") || number % 2 == 0 => {
                             assert_eq!(answer.status, 200, "{}", answer.body);
                             keys.push(key_of(&answer.body));
@@ -120,33 +119,23 @@ async fn every_call_that_was_answered_is_in_the_log_after_kill_9() {
         );
     }
 
-    app.restart(&[]).await;
+    app.restart().await;
     assert_eq!(app.chat(CHAT).await.status, 200, "and the pool goes on");
 }
 
-/// The number in an answer's text `key 3`, whole or in the pieces of a stream.
+/// The number in an answer's text `key 3`, whole or as a stream's one event.
 fn key_of(body: &str) -> usize {
-    let content = |json: &serde_json::Value| {
-        let choice = &json["choices"][0];
-        let text = choice["message"]["content"]
-            .as_str()
-            .or(choice["delta"]["content"].as_str());
-        text.unwrap_or_default().to_owned()
-    };
-    let text: String = if body.starts_with("data: ") {
-        let events = body
-            .split("\n\n")
-            .filter_map(|event| event.strip_prefix("data: "));
-        events
-            .filter_map(|event| serde_json::from_str(event).ok())
-            .map(|json| content(&json))
-            .collect()
-    } else {
-        content(&serde_json::from_str(body).unwrap())
-    };
+    let event = body
+        .strip_prefix("data: ")
+        .and_then(|events| events.strip_suffix("\n\ndata: [DONE]\n\n"));
+    let json: serde_json::Value = serde_json::from_str(event.unwrap_or(body))
+        .unwrap_or_else(|error| panic!("{error}: {body}"));
+    let choice = &json["choices"][0];
+    let text = choice["message"]["content"]
+        .as_str()
+        .or(choice["delta"]["content"].as_str());
     let number = text
-        .trim()
-        .strip_prefix("key ")
-        .unwrap_or_else(|| panic!("{text:?} in {body}"));
+        .and_then(|text| text.strip_prefix("key "))
+        .unwrap_or_else(|| panic!("no key in {body}"));
     number.parse().unwrap()
 }

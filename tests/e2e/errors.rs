@@ -1,6 +1,6 @@
 //! What becomes of the upstream's errors: for the caller, for the key, in the log.
 
-use crate::support::{CHAT, Setup, key};
+use crate::support::{CHAT, Setup, TestApp, key};
 use fake_gemini::{Condition, Framing, Reply, errors};
 use std::time::Duration;
 
@@ -12,6 +12,11 @@ const SOON: Duration = Duration::from_secs(41);
 async fn check(name: &str, reply: Reply, caller: (u16, &str), key_state: &str, logged: &str) {
     let app = Setup::keys(1).start().await;
     app.gemini.script(&key(1), reply);
+    check_call(&app, name, caller, key_state, logged).await;
+}
+
+/// The same, for what the fake of a fresh system replies by itself.
+async fn check_call(app: &TestApp, name: &str, caller: (u16, &str), key_state: &str, logged: &str) {
     let answer = app.chat(CHAT).await;
     assert_eq!(
         (answer.status, answer.error_code().as_str()),
@@ -54,25 +59,9 @@ async fn a_rejected_key_is_disabled_at_once_and_is_the_pools_trouble() {
             Condition::PermissionDenied => ((403, "permission_denied"), "1|0", "403"),
             Condition::LocationUnsupported => ((503, "upstream_refuses_location"), "1|0", "400"),
         };
-        let name = condition.name();
         let app = Setup::keys(1).start().await;
         app.gemini.set_condition(&key(1), condition);
-        let answer = app.chat(CHAT).await;
-        assert_eq!(
-            (answer.status, answer.error_code().as_str()),
-            caller,
-            "{name}"
-        );
-        assert_eq!(
-            app.rows("SELECT status || '|' || consecutive_failures FROM api_keys"),
-            [key_state],
-            "{name}"
-        );
-        assert_eq!(
-            app.rows("SELECT success || '|' || response_status FROM api_call_logs"),
-            [format!("0|{logged}")],
-            "{name}"
-        );
+        check_call(&app, condition.name(), caller, key_state, logged).await;
     }
 }
 
@@ -108,65 +97,60 @@ async fn a_used_up_quota_counts_against_the_key() {
 
 #[tokio::test]
 async fn the_callers_own_mistakes_leave_the_key_alone() {
-    for (name, error, caller) in [
+    for (name, reply, caller) in [
         (
             "unknown field",
-            errors::unknown_fields(&["frequency_penalty", "seed"]),
+            Reply::error(errors::unknown_fields(&["frequency_penalty", "seed"])),
             (400, "invalid_argument"),
         ),
         (
             "too long",
-            errors::input_too_long(1_048_576),
+            Reply::error(errors::input_too_long(1_048_576)),
             (400, "invalid_argument"),
         ),
         (
             "signature",
-            errors::missing_thought_signature("write_file", 8),
+            Reply::error(errors::missing_thought_signature("write_file", 8)),
             (400, "invalid_argument"),
         ),
         (
             "generic",
-            errors::invalid_argument(),
+            Reply::error(errors::invalid_argument()),
             (400, "invalid_argument"),
         ),
         (
             "no such model",
-            errors::model_not_found("gemini-9", "v1main", "generateContent"),
+            Reply::error(errors::model_not_found(
+                "gemini-9",
+                "v1main",
+                "generateContent",
+            )),
             (404, "not_found"),
         ),
         (
             "retired for the project",
-            errors::model_retired_for_new_users(MODEL),
+            Reply::error(errors::model_retired_for_new_users(MODEL)),
             (404, "not_found"),
+        ),
+        (
+            "too large",
+            Reply::error(errors::payload_too_large()),
+            (400, "invalid_argument"),
+        ),
+        (
+            "413 without a body",
+            Reply::bare(413),
+            (413, "invalid_request"),
+        ),
+        (
+            "404 without a body",
+            Reply::bare(404),
+            (404, "invalid_request"),
         ),
     ] {
         let logged = caller.0.to_string();
-        check(name, Reply::error(error), caller, "1|0", &logged).await;
+        check(name, reply, caller, "1|0", &logged).await;
     }
-    check(
-        "too large",
-        Reply::error(errors::payload_too_large()),
-        (400, "invalid_argument"),
-        "1|0",
-        "400",
-    )
-    .await;
-    check(
-        "413 without a body",
-        Reply::bare(413),
-        (413, "invalid_request"),
-        "1|0",
-        "413",
-    )
-    .await;
-    check(
-        "404 without a body",
-        Reply::bare(404),
-        (404, "invalid_request"),
-        "1|0",
-        "404",
-    )
-    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Which key is used, and how its state moves.
 
-use crate::support::{CHAT, Setup, key};
+use crate::support::{CHAT, Setup, TestApp, key};
 use fake_gemini::{Condition, Reply, errors};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +16,14 @@ fn quota() -> Reply {
     ))
 }
 
+/// Two failures in a row, which pause the key.
+async fn pause(app: &TestApp) {
+    for _ in 0..2 {
+        app.gemini.script(&key(1), quota());
+        app.chat(CHAT).await;
+    }
+}
+
 #[tokio::test]
 async fn keys_of_the_variable_are_imported_once_each() {
     let mut app = Setup::keys(3).start().await;
@@ -28,7 +36,7 @@ async fn keys_of_the_variable_are_imported_once_each() {
     ];
     assert_eq!(app.rows(imported), expected);
 
-    app.restart(&[]).await;
+    app.restart().await;
     assert_eq!(app.client.get("/readyz").send().await.status, 200);
     assert_eq!(app.rows(imported), expected);
 }
@@ -119,10 +127,7 @@ async fn failures_in_a_row_pause_the_key_and_then_disable_it() {
 #[tokio::test]
 async fn a_pause_is_thirty_minutes() {
     let app = Setup::keys(1).start().await;
-    for _ in 0..2 {
-        app.gemini.script(&key(1), quota());
-        app.chat(CHAT).await;
-    }
+    pause(&app).await;
     let minutes = "SELECT round((julianday(disabled_until) - julianday(last_failure_at)) * 1440, 3) FROM api_keys";
     assert_eq!(app.rows(minutes), ["30"]);
     assert_eq!(
@@ -134,10 +139,7 @@ async fn a_pause_is_thirty_minutes() {
 #[tokio::test]
 async fn a_success_after_the_pause_starts_afresh() {
     let app = Setup::keys(1).start().await;
-    for _ in 0..2 {
-        app.gemini.script(&key(1), quota());
-        app.chat(CHAT).await;
-    }
+    pause(&app).await;
     app.execute("UPDATE api_keys SET disabled_until = '2020-01-01T00:00:00.000Z'");
     assert_eq!(app.chat(CHAT).await.status, 200);
     assert_eq!(app.rows(STATE), ["1|0|0"]);
@@ -206,12 +208,9 @@ async fn a_dump_of_an_earlier_deployment_works() {
 #[tokio::test]
 async fn state_survives_a_restart() {
     let mut app = Setup::keys(1).start().await;
-    for _ in 0..2 {
-        app.gemini.script(&key(1), quota());
-        app.chat(CHAT).await;
-    }
+    pause(&app).await;
     app.stop().await;
-    app.restart(&[]).await;
+    app.restart().await;
     assert_eq!(app.chat(CHAT).await.status, 503);
     assert_eq!(app.rows(STATE), ["2|2|1"]);
 }

@@ -5,8 +5,7 @@ use futures::future::join_all;
 
 async fn chat_from(app: &TestApp, forwarded: &str) -> Answer {
     app.client
-        .post("/v1/chat/completions", CHAT)
-        .authorized()
+        .chat(CHAT)
         .header("x-forwarded-for", forwarded)
         .send()
         .await

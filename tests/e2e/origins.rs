@@ -27,13 +27,7 @@ async fn pages_of_allowed_origins_may_read_the_answer() {
         ("origin", "http://app.example", None),
         ("origin", "null", None),
     ] {
-        let answer = app
-            .client
-            .post("/v1/chat/completions", CHAT)
-            .authorized()
-            .header(header, value)
-            .send()
-            .await;
+        let answer = app.client.chat(CHAT).header(header, value).send().await;
         assert_eq!(
             answer.status, 200,
             "{value}: without enforcement all are served"
@@ -93,7 +87,7 @@ async fn enforcement_refuses_other_pages_alone() {
         (Some("https://evilexample.com"), 403),
         (Some("null"), 403),
     ] {
-        let mut request = app.client.post("/v1/chat/completions", CHAT).authorized();
+        let mut request = app.client.chat(CHAT);
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }

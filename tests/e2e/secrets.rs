@@ -69,14 +69,7 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
     }
     texts.push(serde_json::to_string(&app.keys_status().await).unwrap());
     texts.push(app.client.get("/readyz").send().await.body);
-    texts.push(
-        app.client
-            .post("/v1/chat/completions", "{")
-            .authorized()
-            .send()
-            .await
-            .body,
-    );
+    texts.push(app.chat("{").await.body);
     let wrong = app
         .client
         .get("/api/keys/status")

@@ -1,6 +1,6 @@
 //! Streams: each event as it comes, the log before the last, and ends that are told.
 
-use crate::support::{PATIENCE, STREAM, Setup, TestApp, key};
+use crate::support::{CHAT, STREAM, Setup, TestApp, key, soon};
 use fake_gemini::{Break, Ended, MidStream, Reply, errors};
 use std::time::Duration;
 
@@ -239,9 +239,7 @@ async fn a_large_answer_comes_whole() {
         &key(1),
         Reply::answer(fake_gemini::Answer::text(text.as_str())),
     );
-    let answer = tokio::time::timeout(PATIENCE, app.chat(STREAM.replace("\"stream\":true,", "")))
-        .await
-        .unwrap();
+    let answer = soon("the whole answer", app.chat(CHAT)).await;
     assert_eq!(answer.status, 200);
     assert_eq!(
         answer.json()["choices"][0]["message"]["content"],

@@ -15,7 +15,6 @@ use host::{Host, Start};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What the pool's clients present.
@@ -57,11 +56,9 @@ enum Running {
 /// How to build a [`TestApp`].
 pub(crate) struct Setup {
     alone: bool,
-    keys: Vec<String>,
     gemini: Builder,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
-    token: Option<String>,
 }
 
 impl Setup {
@@ -73,12 +70,12 @@ impl Setup {
             .fold(FakeGemini::builder(), |builder, key| builder.key(key));
         Self {
             alone: false,
-            keys,
             gemini,
             variables: Vec::new(),
             arguments: Vec::new(),
-            token: Some(TOKEN.to_owned()),
         }
+        .variable("gemini_api_key", &keys.join(","))
+        .variable("my_api_token", TOKEN)
     }
 
     /// Changes the fake before it starts.
@@ -87,15 +84,15 @@ impl Setup {
         self
     }
 
-    /// Sets a variable of the component.
+    /// Sets a variable of the component; the latest value holds.
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Leaves the client's token unset.
+    /// Leaves the client's token unset: what holds then is the default in `spin.toml`.
     pub(crate) fn without_token(mut self) -> Self {
-        self.token = None;
+        self.variables.retain(|(name, _)| name != "my_api_token");
         self
     }
 
@@ -119,20 +116,11 @@ impl Setup {
             Running::Among(RUNNING.read().await)
         };
         let gemini = self.gemini.start().await.unwrap();
-        let mut variables = self.variables;
-        let mut set = |name: &str, value: String| {
-            if !variables.iter().any(|(own, _)| own == name) {
-                variables.push((name.to_owned(), value));
-            }
-        };
-        set("gemini_api_key", self.keys.join(","));
-        set("llm_api_origin", gemini.origin());
-        if let Some(token) = self.token {
-            set("my_api_token", token);
-        }
-        let folder = tempfile::tempdir().unwrap();
+        // The later value holds, so that a test can set another origin.
+        let mut variables = vec![("llm_api_origin".to_owned(), gemini.origin())];
+        variables.extend(self.variables);
         let start = Start {
-            folder: folder.path().to_owned(),
+            folder: tempfile::tempdir().unwrap(),
             variables,
             arguments: self.arguments,
         };
@@ -142,7 +130,6 @@ impl Setup {
             gemini,
             host,
             start,
-            folder,
             _running: running,
         }
     }
@@ -154,7 +141,6 @@ pub(crate) struct TestApp {
     pub(crate) client: Client,
     host: Host,
     start: Start,
-    folder: TempDir,
     _running: Running,
 }
 
@@ -171,20 +157,12 @@ impl TestApp {
 
     /// A chat completion, read to its end.
     pub(crate) async fn chat(&self, body: impl Into<String>) -> Answer {
-        self.client
-            .post("/v1/chat/completions", body)
-            .authorized()
-            .send()
-            .await
+        self.client.chat(body).send().await
     }
 
     /// A streamed chat completion, its body still arriving.
     pub(crate) async fn chat_stream(&self, body: impl Into<String>) -> Stream {
-        self.client
-            .post("/v1/chat/completions", body)
-            .authorized()
-            .open()
-            .await
+        self.client.chat(body).open().await
     }
 
     /// The status report's `data`.
@@ -203,7 +181,7 @@ impl TestApp {
 
     /// Rows of a query on the pool's database, columns joined by `|`.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
-        database::rows(&database::file(self.folder.path()), query)
+        database::rows(&database::file(self.start.folder.path()), query)
     }
 
     /// Waits until the rows of a query are these, for what is written after a client has gone. Nothing tells that it is
@@ -219,7 +197,7 @@ impl TestApp {
 
     /// Changes the pool's database from outside. The schema must be there, so some request must have come before.
     pub(crate) fn execute(&self, statements: &str) {
-        database::execute(&database::file(self.folder.path()), statements);
+        database::execute(&database::file(self.start.folder.path()), statements);
     }
 
     /// Everything that host and component have written to the terminal so far.
@@ -242,14 +220,10 @@ impl TestApp {
         self.host.kill().await;
     }
 
-    /// Starts the host again on the same database, with more arguments.
-    pub(crate) async fn restart(&mut self, arguments: &[&str]) {
+    /// Starts the host again on the same database.
+    pub(crate) async fn restart(&mut self) {
         self.host.kill().await;
-        let mut start = self.start.clone();
-        start
-            .arguments
-            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        self.host = Host::start(&start).await;
+        self.host = Host::start(&self.start).await;
         self.client = Client::new(self.host.address());
     }
 }

@@ -35,6 +35,11 @@ impl Client {
         self.request(Method::POST, path).body(body)
     }
 
+    /// A chat completion request, with the client's token.
+    pub(crate) fn chat(&self, body: impl Into<String>) -> Request {
+        self.post("/v1/chat/completions", body).authorized()
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> Request {
         let builder = http::Request::builder()
             .method(method)

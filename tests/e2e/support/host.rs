@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -51,10 +52,10 @@ impl HostKind {
 }
 
 /// What a host is started with.
-#[derive(Clone)]
 pub(crate) struct Start {
     /// State, and working directory: no `.env` of the developer's gets in.
-    pub(crate) folder: PathBuf,
+    pub(crate) folder: TempDir,
+    /// Of two with the same name, the later one holds.
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) arguments: Vec<String>,
 }
@@ -74,11 +75,11 @@ impl Host {
         let kind = HostKind::chosen();
         let mut command = Command::new(kind.program());
         command
-            .current_dir(&start.folder)
+            .current_dir(start.folder.path())
             .args(["up", "--listen", "127.0.0.1:0", "--from"])
             .arg(Path::new(PROJECT).join("spin.toml"))
             .arg("--state-dir")
-            .arg(&start.folder)
+            .arg(start.folder.path())
             .args(&start.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
