@@ -53,6 +53,9 @@ pub(crate) struct Up {
     /// Leave Nagle's algorithm on, as Spin does, to see what that costs.
     #[arg(long)]
     pub(crate) nagle: bool,
+    /// For tests: take the component's wall clock from FILE: milliseconds since the Unix epoch, read each time it asks.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test_clock: Option<PathBuf>,
 }
 
 impl Up {
@@ -121,6 +124,7 @@ mod tests {
         assert_eq!((reuse.requests, reuse.concurrent_requests), (128, 16));
         assert_eq!(reuse.idle, Duration::from_secs(1));
         assert!(!up.nagle && !up.quiet);
+        assert_eq!(up.test_clock, None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! once, and the others as soon as they have none.
 
 use crate::bindings;
+use crate::clock::FileClock;
 use crate::log::log;
 use crate::outbound;
 use crate::sqlite::{Databases, SqliteHost, SqliteView};
@@ -40,6 +41,8 @@ pub(crate) struct World {
     pub(crate) outbound: outbound::Client,
     /// Its environment variables.
     pub(crate) environment: BTreeMap<String, String>,
+    /// Its wall clock, where a test sets it; otherwise the machine's.
+    pub(crate) clock: Option<FileClock>,
     /// Whether its output is kept from the terminal.
     pub(crate) quiet: bool,
 }
@@ -168,6 +171,9 @@ impl HandlerState for State {
         }
         for (name, value) in &self.world.environment {
             wasi.env(name, value);
+        }
+        if let Some(clock) = &self.world.clock {
+            wasi.wall_clock(clock.clone());
         }
         let guest = Guest {
             wasi: wasi.build(),

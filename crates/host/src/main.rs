@@ -10,6 +10,7 @@
 //! | [`cli`] | the command line |
 //! | [`manifest`] | `spin.toml`, checked |
 //! | [`variables`] | values for the component, from the manifest and the environment |
+//! | [`clock`] | the wall clock, where a test sets it |
 //! | [`allowed_hosts`] | where the component may connect to |
 //! | [`engine`] | wasmtime, set up as Spin sets it up; the component, compiled |
 //! | [`guest`] | one instance: its state, its life, and the host functions that it sees |
@@ -21,6 +22,7 @@
 mod allowed_hosts;
 mod bindings;
 mod cli;
+mod clock;
 mod engine;
 mod guest;
 mod log;
@@ -59,6 +61,8 @@ fn up(options: &Up) -> Result<()> {
                 app.component_id
             )
         })?;
+    let clock = options.test_clock.as_deref();
+    let clock = clock.map(clock::FileClock::open).transpose()?;
     let databases = sqlite::Databases::prepare(&app, &options.state_dir())?;
     databases.execute_at_start(&options.sqlite)?;
 
@@ -74,6 +78,7 @@ fn up(options: &Up) -> Result<()> {
             databases,
             outbound,
             environment: app.environment,
+            clock,
             quiet: options.quiet,
         };
         let component = engine::load(&app.source)?;

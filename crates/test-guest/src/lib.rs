@@ -5,6 +5,7 @@
 //! | `GET /headers` | answers with the request's URL and headers, a line each |
 //! | `GET /variable/NAME` | answers with the variable's value, or the error |
 //! | `GET /environment/NAME` | answers with the environment variable's value |
+//! | `GET /time` | answers with the time by the wall clocks of WASI 0.2 and 0.3, in milliseconds since the Unix epoch |
 //! | `POST /sql` | runs the statement in the body, answers with its rows, or the error |
 //! | `POST /fetch` | gets the URL in the body, answers with status and body, or the error |
 //! | `POST /later` | answers at once, gets the URL in the body, and then writes a row into the table `later` |
@@ -16,8 +17,10 @@ mod guest {
     use spin_sdk::http::{EmptyBody, Request, send};
     use spin_sdk::http_service;
     use spin_sdk::sqlite::{Connection, Value};
-    use spin_sdk::{variables, wasip3};
+    use spin_sdk::variables;
+    use spin_sdk::wasip3::{self, clocks::system_clock};
     use std::fmt::Debug;
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     #[http_service]
     async fn handle(request: Request) -> String {
@@ -44,6 +47,7 @@ mod guest {
                 }
                 lines
             }
+            "/time" => or_error(time()),
             "/sql" => or_error(sql(&body).await),
             "/fetch" => or_error(fetch(&body).await),
             "/later" => {
@@ -74,6 +78,21 @@ mod guest {
     {
         let body = body.collect().await.map_err(debug)?;
         Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
+    }
+
+    /// The standard library asks WASI 0.2, and the SDK's bindings ask WASI 0.3.
+    fn time() -> Result<String, String> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the host's clock is what is looked at"
+        )]
+        let p2 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_err(debug)?
+            .as_millis();
+        let instant = system_clock::now();
+        let p3 = instant.seconds * 1000 + i64::from(instant.nanoseconds / 1_000_000);
+        Ok(format!("{p2} {p3}"))
     }
 
     async fn sql(statement: &str) -> Result<String, String> {

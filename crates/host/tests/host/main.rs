@@ -28,6 +28,9 @@ fn what_keeps_it_from_starting_is_one_error_that_names_file_and_remedy() {
     let no_sql = App::new("", "").arguments(&["--sqlite", "@no/such.sql"]);
     let bad_sql =
         App::new("", "").arguments(&["--sqlite", "INSERT INTO secrets VALUES ('s3cret')"]);
+    let no_clock = App::new("", "").arguments(&["--test-clock", "no/such.clock"]);
+    let bad_clock = App::new("", "").arguments(&["--test-clock", "now"]);
+    bad_clock.write("now", "noon");
     let bad_listen = App::new("", "").arguments(&["--listen", "nowhere"]);
 
     for (app, parts) in [
@@ -42,6 +45,11 @@ fn what_keeps_it_from_starting_is_one_error_that_names_file_and_remedy() {
         (no_database, ["sqlite_db.db", "cannot open the database"]),
         (no_sql, ["no/such.sql", "--sqlite"]),
         (bad_sql, ["--sqlite number 1", "no such table"]),
+        (
+            no_clock,
+            ["--test-clock no/such.clock", "since the Unix epoch"],
+        ),
+        (bad_clock, ["--test-clock now", "since the Unix epoch"]),
         (bad_listen, ["--listen nowhere", "127.0.0.1:3000"]),
     ] {
         let error = app.fail();
@@ -90,6 +98,31 @@ fn variables_come_from_arguments_then_environment_then_file_then_manifest() {
         host.get("/environment/PATH").body.starts_with("error"),
         "the host's own environment stays outside"
     );
+}
+
+#[test]
+fn the_component_sees_the_time_that_a_test_sets_in_both_of_wasis_wall_clocks() {
+    // An instance that lives on, and a new one for each request.
+    for requests in ["128", "1"] {
+        let app = App::new("", "").arguments(&[
+            "--test-clock",
+            "now",
+            "--max-instance-reuse-count",
+            requests,
+        ]);
+        app.write("now", "1700000000123\n");
+        let host = app.start();
+        let seen = || host.get("/time").body;
+        let twice = |time: &str| format!("{time} {time}");
+        assert_eq!(seen(), twice("1700000000123"));
+        assert_eq!(seen(), twice("1700000000123"), "it stands still");
+        for time in ["1700086400123", "1600000000000"] {
+            app.replace("now", time);
+            assert_eq!(seen(), twice(time));
+        }
+        app.replace("now", "noon");
+        assert_eq!(seen(), twice("1600000000000"), "the last good time");
+    }
 }
 
 #[test]

@@ -51,6 +51,13 @@ impl App {
         std::fs::write(self.path(name), text).unwrap();
     }
 
+    /// Writes a file that is being read: the reader finds the old text or the new one.
+    pub(crate) fn replace(&self, name: &str, text: &str) {
+        let new = format!("{name}.new");
+        self.write(&new, text);
+        std::fs::rename(self.path(&new), self.path(name)).unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
