@@ -4,9 +4,11 @@
 //! re-serialises an answer.
 
 mod error;
+mod glance;
 mod request;
 mod sse;
 
 pub use error::ErrorBody;
+pub use glance::{Glance, Usage};
 pub use request::{ChatRequest, InvalidRequest};
 pub use sse::{EventScanner, Found, Scan, error_text};

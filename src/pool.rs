@@ -24,12 +24,14 @@
 //! who is drawn next is [`choose()`]'s.
 
 mod key;
+mod limit;
 mod outcome;
 mod select;
 mod time;
 mod transition;
 
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyState, KeyStatus, PoolKey};
+pub use limit::{Limit, Unit, Window};
 pub use outcome::{Outcome, Verdict};
 pub use select::{choose, is_usable, weight};
 pub use time::UnixMillis;

@@ -5,7 +5,7 @@ use super::refusal::Refusal;
 use super::reply::{AnswerStream, Body, Call, Reply};
 use super::{Failure, Gateway, request_body};
 use crate::config::Config;
-use crate::gemini::{ApiError, MAX_ERROR_BYTES};
+use crate::gemini::{MAX_ERROR_BYTES, Seen};
 use crate::openai::ChatRequest;
 use crate::pool::{self, ApiKey, Outcome, PoolKey};
 use crate::store::{self, Database};
@@ -185,7 +185,9 @@ async fn refused<D: Database, B: ByteStream, S: System>(
     response: UpstreamResponse<B>,
 ) -> Failure {
     let UpstreamResponse {
-        status, mut body, ..
+        status,
+        headers,
+        mut body,
     } = response;
     let mut bytes = Vec::new();
     // A body that breaks off says what it has said so far; the status alone is an answer, too.
@@ -195,7 +197,12 @@ async fn refused<D: Database, B: ByteStream, S: System>(
             break;
         }
     }
-    let refusal = Refusal::new(Some(status), &ApiError::parse(&bytes), call);
+    let seen = Seen::Response {
+        status,
+        headers: &headers,
+        body: &bytes,
+    };
+    let refusal = Refusal::new(seen, call);
     call.end(refusal.outcome, Some(status), Some(&refusal.message))
         .await;
     refusal.failure

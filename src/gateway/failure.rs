@@ -259,7 +259,7 @@ impl Failure {
             Self::Upstream { outcome, .. } => match outcome {
                 Outcome::EgressRefused | Outcome::PoolFault => Some("false"),
                 // The next call most likely uses a key of another project.
-                Outcome::ResourceRefused => Some("true"),
+                Outcome::ResourceRefused | Outcome::ModelRefused => Some("true"),
                 _ => None,
             },
             _ => None,
@@ -317,15 +317,19 @@ fn upstream(
             let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
             (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
         }
-        Outcome::ResourceRefused => {
+        Outcome::ResourceRefused | Outcome::ModelRefused => {
             let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::FORBIDDEN);
             (status, body("permission_error", code.unwrap_or("permission_denied"), message.to_owned()))
         }
-        Outcome::QuotaExceeded => (
+        Outcome::QuotaPerMinute
+        | Outcome::QuotaPerDay
+        | Outcome::QuotaNone
+        | Outcome::QuotaUnspecified
+        | Outcome::BillingExhausted => (
             StatusCode::TOO_MANY_REQUESTS,
             body("rate_limit_error", "rate_limit_exceeded", message.to_owned()),
         ),
-        Outcome::KeyRejected => (
+        Outcome::KeyRejected | Outcome::ProjectRefused => (
             StatusCode::SERVICE_UNAVAILABLE,
             body(
                 "server_error",
@@ -341,7 +345,11 @@ fn upstream(
             StatusCode::BAD_GATEWAY,
             body("server_error", "pool_fault", format!("The pool's own call to the upstream was refused: {message}")),
         ),
-        Outcome::UpstreamTrouble | Outcome::Success | Outcome::ClientGone => {
+        Outcome::UpstreamTrouble
+        | Outcome::ModelOverloaded
+        | Outcome::EmptyAnswer
+        | Outcome::Success
+        | Outcome::ClientGone => {
             let status = match status {
                 408 => StatusCode::GATEWAY_TIMEOUT,
                 _ => own.filter(StatusCode::is_server_error).unwrap_or(StatusCode::BAD_GATEWAY),
@@ -376,7 +384,7 @@ mod tests {
             (Outcome::ResourceRefused, 404, (404, "permission_denied")),
             (Outcome::KeyRejected, 400, (503, "upstream_key_rejected")),
             (Outcome::KeyRejected, 401, (503, "upstream_key_rejected")),
-            (Outcome::QuotaExceeded, 429, (429, "rate_limit_exceeded")),
+            (Outcome::QuotaPerMinute, 429, (429, "rate_limit_exceeded")),
             (
                 Outcome::EgressRefused,
                 400,
@@ -402,7 +410,8 @@ mod tests {
             assert!(
                 status != 401
                     || outcome == Outcome::ClientFault
-                    || outcome == Outcome::ResourceRefused,
+                    || outcome == Outcome::ResourceRefused
+                    || outcome == Outcome::ModelRefused,
                 "{outcome:?}"
             );
         }

@@ -1,8 +1,8 @@
 //! What a gateway needs from the world around it, besides the database.
 
+pub use crate::gemini::TransportError;
 use crate::pool::UnixMillis;
 use http::{HeaderMap, Uri};
-use std::fmt;
 
 /// Bytes that arrive bit by bit: a request's body, or a response's.
 #[expect(
@@ -63,26 +63,3 @@ pub trait System: Clone {
     /// Writes one line to the operator's log.
     fn log(&self, line: &str);
 }
-
-/// Why no response came, or why it broke off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TransportError {
-    /// The host does not let the component call this address.
-    Denied,
-    /// The upstream took too long.
-    TimedOut,
-    /// Anything else, in the host's words: refused, reset, unresolved, TLS trouble.
-    Failed(String),
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Denied => f.write_str("the host does not allow calls to the upstream's address"),
-            Self::TimedOut => f.write_str("the upstream took too long"),
-            Self::Failed(reason) => write!(f, "connection to the upstream failed: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for TransportError {}

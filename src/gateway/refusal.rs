@@ -3,12 +3,9 @@
 use super::Failure;
 use super::ports::System;
 use super::reply::Call;
-use crate::gemini::{ApiError, classify, kept};
+use crate::gemini::{Seen, diagnose, kept};
 use crate::pool::Outcome;
 use crate::store::Database;
-
-/// Stands for the status of an error that came without one.
-const NO_STATUS: u16 = 500;
 
 /// What an error of the upstream comes to.
 pub(super) struct Refusal {
@@ -20,18 +17,17 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// `status` is that of the response; `None` for an error in the middle of a stream, whose own code counts.
-    pub(super) fn new<D: Database, S: System>(
-        status: Option<u16>,
-        error: &ApiError,
-        call: &Call<D, S>,
-    ) -> Self {
-        let said = match status {
-            Some(status) => format!("the upstream answered {status} without saying why"),
-            None => "the upstream sent an error without saying why".to_owned(),
+    pub(super) fn new<D: Database, S: System>(seen: Seen<'_>, call: &Call<D, S>) -> Self {
+        let said = match seen {
+            Seen::Response { status, .. } => {
+                format!("the upstream answered {status} without saying why")
+            }
+            Seen::InStream(_) | Seen::NoResponse(_) => {
+                "the upstream sent an error without saying why".to_owned()
+            }
         };
-        let status = status.or(error.code).unwrap_or(NO_STATUS);
-        let outcome = classify(status, error);
+        let diagnosis = diagnose(seen);
+        let (outcome, error) = (diagnosis.outcome, diagnosis.error);
         let message = match (&error.message, error.canonical_code()) {
             (None, _) => said.clone(),
             (Some(message), None) => kept(message).to_owned(),
@@ -42,7 +38,7 @@ impl Refusal {
             message,
             failure: Failure::Upstream {
                 outcome,
-                status,
+                status: diagnosis.status.unwrap_or(502),
                 code: error.canonical_code().map(str::to_ascii_lowercase),
                 message: error
                     .message

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::ports::{ByteStream, System, TransportError};
 use super::refusal::Refusal;
-use crate::gemini::{ApiError, MAX_ERROR_BYTES};
+use crate::gemini::{MAX_ERROR_BYTES, Seen};
 use crate::openai::{EventScanner, Found, error_text};
 use crate::pool::{KeyId, Outcome, UnixMillis};
 use crate::redact::{redact, truncate};
@@ -316,10 +316,10 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     async fn upstream_error(&mut self) -> Failure {
         self.ended = true;
         let error = match &self.framing {
-            Framing::Error(_, text) => ApiError::parse(error_text(text).0),
-            Framing::Events(_) | Framing::Opaque(_) => ApiError::default(),
+            Framing::Error(_, text) => error_text(text).0,
+            Framing::Events(_) | Framing::Opaque(_) => &[],
         };
-        let refusal = Refusal::new(None, &error, &self.call);
+        let refusal = Refusal::new(Seen::InStream(error), &self.call);
         self.record(refusal.outcome, Some(&refusal.message)).await;
         refusal.failure
     }

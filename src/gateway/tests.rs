@@ -514,7 +514,7 @@ fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
         assert_eq!(error["error"]["code"], "rate_limit_exceeded", "{event}");
         assert_eq!(error["error"]["type"], "rate_limit_error", "{event}");
         assert!(!answer.body.contains(KEY), "{event}");
-        assert_eq!(pool.key_state(), "1|1|1|0", "{event}: the key's quota");
+        assert_eq!(pool.key_state(), "1|0|1|0", "{event}: not the key's fault");
         assert!(
             pool.logged()[0].starts_with("0|200|RESOURCE_EXHAUSTED: You exceeded"),
             "{:?}",
@@ -600,7 +600,7 @@ fn an_error_in_a_stream_is_judged_though_the_client_has_left() {
         "the error's line is not at its end"
     );
     block_on(stream.client_gone());
-    assert_eq!(pool.key_state(), "1|1|1|0");
+    assert_eq!(pool.key_state(), "1|0|1|0");
     assert!(pool.logged()[0].starts_with("0|200|RESOURCE_EXHAUSTED"));
 }
 
@@ -757,7 +757,7 @@ fn errors_of_the_upstream_become_openais_and_find_their_culprit() {
         r#"[{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}]"#;
     for (status, body, answered, code, key) in [
         (400, invalid_key, 503, "upstream_key_rejected", "0|1|1|0"),
-        (429, quota, 429, "rate_limit_exceeded", "1|1|1|0"),
+        (429, quota, 429, "rate_limit_exceeded", "1|0|1|0"),
         (400, bad, 400, "invalid_argument", "1|0|1|0"),
         (404, missing, 404, "not_found", "1|0|1|0"),
         (413, "", 413, "invalid_request", "1|0|1|0"),

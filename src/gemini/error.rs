@@ -1,12 +1,21 @@
 //! Google's error bodies.
 //!
 //! The OpenAI-compatible surface wraps the error in an array of one (`[{"error":{…}}]`, pretty-printed), the native one
-//! sends the bare object, both with the same inside (`google.rpc.Status`). Front ends answer with HTML, with nothing, or
-//! with a body cut short. All of these are read; what cannot be read is an [`ApiError`] without any field.
+//! sends the bare object, both with the same inside (`google.rpc.Status`,
+//! <https://cloud.google.com/apis/design/errors>). They come plain, as the data of an event, or under the content type
+//! of a stream without being one; and compressed. Front ends answer with HTML, with nothing, or with a body cut short.
+//! All of these are read; what cannot be read is an [`ApiError`] without any field.
+//!
+//! Fields are picked one by one: one of another type than expected is no reason to lose the others.
 
+use super::quota::{self, QuotaViolation};
+use super::{body, duration};
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-/// Error bodies are read up to this many bytes: 1 MiB. Google's are below 4 KiB, unless they list the fields of a request.
+/// Error bodies are read up to this many bytes, unpacked: 1 MiB. Google's are below 4 KiB, unless they list the fields
+/// of a request.
 pub const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
 /// The parts of an error body that decide what it means.
@@ -20,49 +29,21 @@ pub struct ApiError {
     pub message: Option<String>,
     /// `reason` of the first `google.rpc.ErrorInfo`, such as `API_KEY_INVALID`.
     pub reason: Option<String>,
+    /// The quotas that were exceeded, from `google.rpc.QuotaFailure` or Service Control's `ErrorInfo`.
+    pub violations: Vec<QuotaViolation>,
+    /// How long to wait, in milliseconds: the longer of `google.rpc.RetryInfo`, which drops fractions of a second, and
+    /// what the message asks.
+    pub retry_after_ms: Option<u64>,
+    /// The project that the key belongs to, as `projects/NUMBER`.
+    pub project: Option<String>,
     /// The body is a page for people: not from the API, but from a front end or somebody on the way.
     pub is_html: bool,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Body {
-    Wrapped(Vec<Envelope>),
-    Bare(Envelope),
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    error: ErrorField,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ErrorField {
-    Status(Error),
-    Text(String),
-}
-
-#[derive(Deserialize)]
-struct Error {
-    #[serde(default)]
-    code: serde_json::Value,
-    #[serde(default, deserialize_with = "text_or_nothing")]
-    status: Option<String>,
-    #[serde(default, deserialize_with = "text_or_nothing")]
-    message: Option<String>,
-    #[serde(default)]
-    details: serde_json::Value,
-}
-
-/// A field of another type than expected is no reason to lose the others.
-fn text_or_nothing<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(text) => Some(text),
-        _ => None,
-    })
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 impl ApiError {
@@ -78,143 +59,138 @@ impl ApiError {
 
     /// Reads an error body in any of its forms.
     pub fn parse(body: &[u8]) -> Self {
-        let error = match serde_json::from_slice(body) {
-            Ok(Body::Bare(envelope)) => Some(envelope.error),
-            Ok(Body::Wrapped(envelopes)) => {
-                envelopes.into_iter().next().map(|envelope| envelope.error)
+        let body = body::unpacked(body);
+        Self::in_envelope(&body).unwrap_or_else(|| Self {
+            is_html: body::without_padding(&body).starts_with(b"<"),
+            ..Self::default()
+        })
+    }
+
+    /// The error in a body that may as well be an answer.
+    pub(super) fn find(body: &[u8]) -> Option<Self> {
+        Self::in_envelope(&body::unpacked(body))
+    }
+
+    fn in_envelope(body: &[u8]) -> Option<Self> {
+        let text = body::without_padding(body);
+        match text.first()? {
+            b'{' | b'[' => Self::read(error_field(text)?),
+            _ => {
+                let event = body::first_event(text)?;
+                Self::read(error_field(body::without_padding(&event))?)
             }
-            Err(_) => None,
-        };
-        let error = match error {
-            Some(ErrorField::Status(error)) => error,
-            Some(ErrorField::Text(message)) => {
-                return Self {
-                    message: Some(message),
-                    ..Self::default()
-                };
-            }
-            None => {
-                return Self {
-                    is_html: body.trim_ascii_start().starts_with(b"<"),
-                    ..Self::default()
-                };
-            }
-        };
-        let reason = error
-            .details
-            .as_array()
-            .into_iter()
+        }
+    }
+
+    fn read(error: &RawValue) -> Option<Self> {
+        match serde_json::from_str(error.get()).ok()? {
+            Value::Object(error) => Some(Self::from_status(&error)),
+            Value::String(message) => Some(Self {
+                message: Some(message),
+                ..Self::default()
+            }),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+        }
+    }
+
+    /// From a `google.rpc.Status`.
+    fn from_status(status: &Map<String, Value>) -> Self {
+        let details = status.get("details").and_then(Value::as_array);
+        let details = details.map(Vec::as_slice).unwrap_or_default();
+        let message = text(status.get("message"));
+        let words = message.as_deref().unwrap_or_default();
+
+        let each = |name: &'static str| details.iter().filter_map(move |detail| detail.get(name));
+        let waits = each("retryDelay")
+            .filter_map(Value::as_str)
+            .chain(quota::wait_in_message(words))
+            .filter_map(duration::milliseconds);
+        let consumers = each("metadata")
+            .filter_map(|metadata| metadata.get("consumer")?.as_str())
+            .chain(consumer_in_message(words));
+        let listed = each("violations")
+            .filter_map(Value::as_array)
             .flatten()
-            .find_map(|detail| detail.get("reason")?.as_str().map(str::to_owned));
+            .filter_map(|it| violation(it, ["quotaMetric", "quotaId", "quotaValue"]));
+        let in_metadata = each("metadata")
+            .filter_map(|it| violation(it, ["quota_metric", "quota_limit", "quota_limit_value"]));
         Self {
-            code: error
-                .code
-                .as_u64()
-                .and_then(|code| u16::try_from(code).ok()),
-            status: error.status,
-            message: error.message,
-            reason,
+            code: number(status.get("code")).and_then(|code| u16::try_from(code).ok()),
+            status: text(status.get("status")),
+            reason: each("reason").find_map(|reason| text(Some(reason))),
+            violations: listed
+                .chain(in_metadata)
+                .map(|it| QuotaViolation {
+                    value: it
+                        .value
+                        .or_else(|| quota::limit_in_message(words, it.metric.as_deref()?)),
+                    ..it
+                })
+                .collect(),
+            retry_after_ms: waits.max(),
+            project: consumers.filter_map(project).next(),
+            message,
             is_html: false,
         }
     }
+}
+
+/// `error` of the object, or of the first object in the array, without reading what else is there.
+fn error_field(json: &[u8]) -> Option<&RawValue> {
+    let object = match json {
+        [b'[', ..] => first::<Vec<&RawValue>>(json)?.first()?.get().as_bytes(),
+        _ => json,
+    };
+    // An array would do for the struct as well, with its fields in order.
+    object
+        .starts_with(b"{")
+        .then(|| first::<Envelope<'_>>(object))??
+        .error
+}
+
+/// The JSON value that the text begins with. In the middle of a stream, more of the stream may follow.
+fn first<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Option<T> {
+    T::deserialize(&mut serde_json::Deserializer::from_slice(json)).ok()
+}
+
+fn text(value: Option<&Value>) -> Option<String> {
+    value?.as_str().map(str::to_owned)
+}
+
+/// Protobuf's JSON writes long integers as strings.
+fn number(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::String(text) => text.parse().ok(),
+        value => value.as_u64(),
+    }
+}
+
+/// A violation in an object with these fields; `None` if it names neither metric nor id.
+fn violation(object: &Value, [metric, id, value]: [&str; 3]) -> Option<QuotaViolation> {
+    let violation = QuotaViolation {
+        metric: text(object.get(metric)),
+        id: text(object.get(id)),
+        value: number(object.get(value)),
+    };
+    (violation.metric.is_some() || violation.id.is_some()).then_some(violation)
+}
+
+/// The consumer that a message of Service Control names.
+fn consumer_in_message(message: &str) -> Option<&str> {
+    let (_, rest) = message
+        .strip_prefix(quota::SERVICE_CONTROL)?
+        .split_once(" for consumer '")?;
+    rest.split('\'').next()
+}
+
+/// `projects/NUMBER` of a consumer. It may be named by a key instead, which must not be kept.
+fn project(consumer: &str) -> Option<String> {
+    let number = consumer
+        .strip_prefix("projects/")
+        .or_else(|| consumer.strip_prefix("project_number:"))?;
+    let fits = (1..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| format!("projects/{number}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const INVALID_KEY: &str = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"},{"@type":"type.googleapis.com/google.rpc.LocalizedMessage","locale":"en-US","message":"x"}]}}"#;
-
-    fn expected() -> ApiError {
-        ApiError {
-            code: Some(400),
-            status: Some("INVALID_ARGUMENT".into()),
-            message: Some("API key not valid. Please pass a valid API key.".into()),
-            reason: Some("API_KEY_INVALID".into()),
-            is_html: false,
-        }
-    }
-
-    #[test]
-    fn object_and_array_say_the_same() {
-        assert_eq!(ApiError::parse(INVALID_KEY.as_bytes()), expected());
-        assert_eq!(
-            ApiError::parse(format!("[{INVALID_KEY}\n]\n").as_bytes()),
-            expected()
-        );
-    }
-
-    #[test]
-    fn what_is_no_error_body_has_no_fields() {
-        for body in [
-            "",
-            "[]",
-            "{}",
-            "[1]",
-            "null",
-            "{\"error\":7}",
-            &INVALID_KEY[..100],
-        ] {
-            assert_eq!(
-                ApiError::parse(body.as_bytes()),
-                ApiError::default(),
-                "{body}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_page_is_told_from_nothing() {
-        for page in ["<html><body>502</body></html>", "\n <!DOCTYPE html>", "<"] {
-            let expected = ApiError {
-                is_html: true,
-                ..ApiError::default()
-            };
-            assert_eq!(ApiError::parse(page.as_bytes()), expected, "{page}");
-        }
-    }
-
-    #[test]
-    fn an_error_that_is_a_text_is_its_message() {
-        let expected = ApiError {
-            message: Some("slow down".into()),
-            ..ApiError::default()
-        };
-        assert_eq!(ApiError::parse(br#"{"error":"slow down"}"#), expected);
-    }
-
-    #[test]
-    fn a_code_is_repeated_only_if_it_looks_like_one() {
-        for (status, code) in [
-            ("RESOURCE_EXHAUSTED", Some("RESOURCE_EXHAUSTED")),
-            ("", None),
-            ("my prompt", None),
-            ("AIzaFAKE", None),
-            (&"X".repeat(41), None),
-        ] {
-            let error = ApiError {
-                status: Some(status.to_owned()),
-                ..ApiError::default()
-            };
-            assert_eq!(error.canonical_code(), code, "{status}");
-        }
-    }
-
-    #[test]
-    fn odd_fields_do_not_hide_the_others() {
-        let body = br#"{"error":{"code":"x","message":7,"status":"UNAVAILABLE","details":{"reason":"no list"}}}"#;
-        let expected = ApiError {
-            status: Some("UNAVAILABLE".into()),
-            ..ApiError::default()
-        };
-        assert_eq!(ApiError::parse(body), expected);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = ApiError::parse(&body);
-        }
-    }
-}
+mod tests;

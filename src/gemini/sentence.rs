@@ -5,11 +5,14 @@
 //! cannot be made sure. So a message is kept whole if it begins as one about a key, a quota or a place, which quotes no
 //! request; of others, only which of the known sentences it is; and of the rest, nothing.
 
+use super::quota;
+
 /// How messages begin, as recorded from the API, that quote no request.
-const WHOLE: [&str; 18] = [
+const WHOLE: [&str; 19] = [
     "API key not valid",
     "API key expired",
     "API Key not found",
+    "API key not found",
     "Generative Language API has not been used in project ",
     "Method doesn't allow unregistered callers",
     "Missing or invalid Authorization header",
@@ -28,7 +31,7 @@ const WHOLE: [&str; 18] = [
 ];
 
 /// Beginnings of messages as recorded from the API, and what each says.
-const SENTENCES: [(&str, &str); 18] = [
+const SENTENCES: [(&str, &str); 20] = [
     (
         "Invalid JSON payload received",
         "Invalid JSON payload received",
@@ -86,12 +89,23 @@ const SENTENCES: [(&str, &str); 18] = [
     ),
     ("Deadline expired", "Deadline expired"),
     ("The operation was cancelled", "The operation was cancelled"),
+    (
+        "Requests from referer ",
+        "Requests from this referer are blocked",
+    ),
+    (
+        "The provided API key has an IP address restriction",
+        "The provided API key has an IP address restriction",
+    ),
 ];
 
 /// What may be kept of a message.
 pub fn kept(message: &str) -> &str {
     if WHOLE.iter().any(|beginning| message.starts_with(beginning)) {
         return message;
+    }
+    if quota::has_no_free_tier(message) {
+        return "The model does not have a free quota tier";
     }
     SENTENCES
         .iter()
@@ -124,6 +138,18 @@ mod tests {
             (
                 "models/my-secret-prompt is not found for API version v1main",
                 "The model is not found for this API version, or does not support this method",
+            ),
+            (
+                "Gemini 2.5 Pro Preview doesn't have a free quota tier. Please use my secret prompt",
+                "The model does not have a free quota tier",
+            ),
+            (
+                "Requests from referer my secret prompt are blocked.",
+                "Requests from this referer are blocked",
+            ),
+            (
+                "'my secret prompt' doesn't have a free quota tier",
+                NOT_KEPT,
             ),
             ("Unsupported value: my secret prompt", NOT_KEPT),
             (

@@ -430,7 +430,7 @@ mod tests {
             (3, "1|2|4|4|0|2027-01-15T11:30:00.250Z"),
             (4, "1|0|5|5|0|NULL"),
         ] {
-            commit(&recorder, attempt(1, Outcome::QuotaExceeded, round * hour));
+            commit(&recorder, attempt(1, Outcome::ProjectRefused, round * hour));
             assert_eq!(states(&recorder), [expected], "failure {}", round + 1);
         }
         assert_eq!(
@@ -447,7 +447,7 @@ mod tests {
         for round in 0..2 {
             commit(
                 &recorder,
-                attempt(1, Outcome::QuotaExceeded, round * SECOND),
+                attempt(1, Outcome::ProjectRefused, round * SECOND),
             );
         }
         commit(&recorder, attempt(1, Outcome::Success, 3600 * SECOND));
@@ -469,7 +469,7 @@ mod tests {
         for round in 0..2 {
             commit(
                 &recorder,
-                attempt(1, Outcome::QuotaExceeded, round * SECOND),
+                attempt(1, Outcome::ProjectRefused, round * SECOND),
             );
         }
         commit(&recorder, attempt(1, Outcome::Success, 0));
@@ -529,7 +529,7 @@ mod tests {
             recorder.commit(attempt(2, Outcome::Success, 0)),
             recorder.commit(attempt(1, Outcome::Success, 0)),
             recorder.commit(attempt(2, Outcome::Success, 0)),
-            recorder.commit(attempt(1, Outcome::QuotaExceeded, 0)),
+            recorder.commit(attempt(1, Outcome::ProjectRefused, 0)),
         ]));
         assert_eq!(
             results.iter().map(Result::is_ok).collect::<Vec<_>>(),
@@ -686,7 +686,7 @@ mod tests {
             .database
             .fail("UPDATE api_keys", "database is locked", 1000);
         let statements = recorder.database.statements();
-        let result = block_on(recorder.commit(attempt(1, Outcome::QuotaExceeded, 0)));
+        let result = block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0)));
         assert!(result.is_err_and(|error| error.is_busy()));
         assert_eq!(
             recorder.database.statements() - statements,
@@ -701,7 +701,7 @@ mod tests {
         recorder
             .database
             .fail("UPDATE api_keys SET status", "disk I/O error", 1);
-        assert!(block_on(recorder.commit(attempt(1, Outcome::QuotaExceeded, 0))).is_err());
+        assert!(block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0))).is_err());
         assert_eq!(
             recorder
                 .database
@@ -722,7 +722,7 @@ mod tests {
                 scope.spawn(|| {
                     let recorder = Recorder::new(Rc::new(NativeDatabase::open(&path)), native);
                     for round in 0..30 {
-                        commit(&recorder, attempt(1, Outcome::QuotaExceeded, round));
+                        commit(&recorder, attempt(1, Outcome::ProjectRefused, round));
                         commit(&recorder, attempt(2, Outcome::Success, round));
                     }
                 });

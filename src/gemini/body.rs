@@ -1,0 +1,132 @@
+//! Bodies as they come, made readable: unpacked, and out of their frame.
+
+use super::MAX_ERROR_BYTES;
+use flate2::read::GzDecoder;
+use std::borrow::Cow;
+use std::io::{ErrorKind, Read};
+
+/// How every gzip body begins, and no text does (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The body without gzip. Its bytes tell whether it is compressed: front ends forget the header, and others keep it for
+/// what they have unpacked. At most [`MAX_ERROR_BYTES`] come out, however little went in.
+pub(super) fn unpacked(body: &[u8]) -> Cow<'_, [u8]> {
+    if !body.starts_with(&GZIP_MAGIC) {
+        return Cow::Borrowed(body);
+    }
+    let mut plain = Vec::new();
+    let read = GzDecoder::new(body)
+        .take(MAX_ERROR_BYTES as u64)
+        .read_to_end(&mut plain);
+    match read {
+        // What was cut short counts as far as it came; what is damaged cannot be trusted at all.
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => plain.clear(),
+        Ok(_) | Err(_) => {}
+    }
+    Cow::Owned(plain)
+}
+
+/// The text from its first character on.
+pub(super) fn without_padding(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK)
+        .unwrap_or(body)
+        .trim_ascii_start()
+}
+
+/// The data of the first event, if the body is a stream of events
+/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+pub(super) fn first_event(body: &[u8]) -> Option<Vec<u8>> {
+    let mut data = Vec::new();
+    for line in body.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(text) = line.strip_prefix(b"data:") {
+            data.extend_from_slice(text);
+            data.push(b'\n');
+        } else if line.is_empty() && !data.is_empty() {
+            break;
+        } else if !is_other_line(line) {
+            return None;
+        }
+    }
+    (!data.is_empty()).then_some(data)
+}
+
+/// A line of a stream of events that carries no data.
+fn is_other_line(line: &[u8]) -> bool {
+    line.is_empty()
+        || [&b":"[..], b"event:", b"id:", b"retry:"]
+            .iter()
+            .any(|field| line.starts_with(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn gzip(body: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_bomb_is_let_out_only_so_far() {
+        let bomb = gzip(&vec![b' '; 50 * MAX_ERROR_BYTES]);
+        assert!(bomb.len() < MAX_ERROR_BYTES / 10);
+        assert_eq!(unpacked(&bomb).len(), MAX_ERROR_BYTES);
+    }
+
+    #[test]
+    fn what_was_cut_counts_as_far_as_it_came_and_what_is_damaged_does_not() {
+        let text = br#"{"error":{"code":429}}"#;
+        let whole = gzip(text);
+        assert_eq!(*unpacked(&whole), *text);
+        for end in 0..whole.len() {
+            let cut = unpacked(&whole[..end]).into_owned();
+            assert!(
+                text.starts_with(&cut) || whole.starts_with(&cut),
+                "{end}: {cut:?}"
+            );
+        }
+        let mut damaged = whole;
+        // The checksum.
+        let at = damaged.len() - 6;
+        damaged[at] ^= 1;
+        assert_eq!(*unpacked(&damaged), *b"");
+    }
+
+    #[test]
+    fn the_first_event_is_found_in_every_framing() {
+        for (body, data) in [
+            ("data: {}\n\n", Some(" {}\n")),
+            ("data:{}", Some("{}\n")),
+            ("data: {\r\ndata: }\r\n\r\ndata: 2", Some(" {\n }\n")),
+            (
+                ": hello\nretry: 3\n\nid: 1\nevent: error\ndata: x\n\n",
+                Some(" x\n"),
+            ),
+            ("", None),
+            ("event: error\n\n", None),
+            ("{\"data\":\n1}", None),
+            ("no such model\ndata: {}", None),
+        ] {
+            let found = first_event(body.as_bytes());
+            assert_eq!(found.as_deref(), data.map(str::as_bytes), "{body:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_unpacked_within_bounds(body in prop::collection::vec(any::<u8>(), 0..300), compressed: bool) {
+            let sent = if compressed { [GZIP_MAGIC.as_slice(), &body].concat() } else { body };
+            prop_assert!(unpacked(&sent).len() <= MAX_ERROR_BYTES);
+            let _ = first_event(&sent);
+        }
+    }
+}

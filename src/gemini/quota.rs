@@ -1,0 +1,173 @@
+//! What a 429 says about quotas.
+//!
+//! Google names a quota in three places: the violations of `QuotaFailure`, lines of the message (`* Quota exceeded for
+//! metric: M, limit: N, model: X`), and, in the older words of its Service Control, the metadata of `ErrorInfo`. What
+//! they are called is nowhere documented: the rules here go by pieces of the ids that errors have shown.
+//!
+//! | id contains | and | teaches |
+//! |---|---|---|
+//! | `EmbedContent` | | nothing: it counts texts, of which a call has many |
+//! | `PerRegion` | | nothing: it counts the calls for all models together |
+//! | `PerDay`, `PerMinute` | `InputTokens`, or a metric with `input_token_count` | input tokens |
+//! | `PerDay`, `PerMinute` | `Requests` | requests |
+//! | anything else | | nothing |
+//!
+//! `retryDelay` is short even where a day's quota is used up (<https://ai.google.dev/gemini-api/docs/rate-limits>), so it
+//! never decides which quota it was.
+
+use super::ApiError;
+use crate::pool::{Limit, Outcome, Unit, Window};
+
+/// How messages about quotas begin that list the quotas line by line.
+const EXCEEDED: &str = "You exceeded your current quota";
+
+/// How messages of Service Control begin.
+pub(super) const SERVICE_CONTROL: &str = "Quota exceeded for quota metric ";
+
+/// A quota that was exceeded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuotaViolation {
+    /// What is counted, such as `generativelanguage.googleapis.com/generate_content_free_tier_requests`.
+    pub metric: Option<String>,
+    /// Which limit of it, such as `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
+    pub id: Option<String>,
+    /// The limit; 0 means that the project's plan does not have the model.
+    pub value: Option<u64>,
+}
+
+impl QuotaViolation {
+    fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or_default()
+    }
+
+    fn metric(&self) -> &str {
+        self.metric.as_deref().unwrap_or_default()
+    }
+
+    fn window(&self) -> Option<Window> {
+        if self.id().contains("PerDay") {
+            Some(Window::Day)
+        } else if self.id().contains("PerMinute") {
+            Some(Window::Minute)
+        } else {
+            None
+        }
+    }
+
+    fn unit(&self) -> Option<Unit> {
+        if self.id().contains("InputTokens") || self.metric().contains("input_token_count") {
+            Some(Unit::InputTokens)
+        } else if self.id().contains("Requests") {
+            Some(Unit::Requests)
+        } else {
+            None
+        }
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        if self.id().contains("EmbedContent") || self.id().contains("PerRegion") {
+            return None;
+        }
+        Some(Limit {
+            unit: self.unit()?,
+            window: self.window()?,
+            value: self.value.filter(|value| *value > 0)?,
+        })
+    }
+}
+
+/// Which quota a 429 is about.
+pub(super) fn outcome(error: &ApiError) -> Outcome {
+    let message = error.message.as_deref().unwrap_or_default();
+    if message.starts_with("Your prepayment credits are depleted") {
+        return Outcome::BillingExhausted;
+    }
+    let has_zero = error.violations.iter().any(|it| it.value == Some(0))
+        || lines(message).any(|(_, limit)| limit == 0);
+    if has_zero || has_no_free_tier(message) {
+        return Outcome::QuotaNone;
+    }
+    let windows = error.violations.iter().filter_map(QuotaViolation::window);
+    // A day that is used up outlasts the minute.
+    match windows.chain(named_window(message)).max() {
+        Some(Window::Day) => Outcome::QuotaPerDay,
+        Some(Window::Minute) => Outcome::QuotaPerMinute,
+        // A quota that is not known by its name is over when the upstream says so, in a minute at most.
+        None if !error.violations.is_empty() => Outcome::QuotaPerMinute,
+        None if message.starts_with(EXCEEDED) && error.retry_after_ms.is_some() => {
+            Outcome::QuotaPerMinute
+        }
+        None => Outcome::QuotaUnspecified,
+    }
+}
+
+/// The limits that an error teaches, each once.
+pub(super) fn limits(error: &ApiError) -> Vec<Limit> {
+    let mut limits: Vec<Limit> = error
+        .violations
+        .iter()
+        .filter_map(QuotaViolation::limit)
+        .collect();
+    limits.sort_unstable();
+    limits.dedup();
+    limits
+}
+
+/// The limit that the message's lines give for a metric, if they give one and the same.
+pub(super) fn limit_in_message(message: &str, metric: &str) -> Option<u64> {
+    let mut limits = lines(message)
+        .filter(|(named, _)| *named == metric)
+        .map(|(_, limit)| limit);
+    let first = limits.next()?;
+    limits.all(|limit| limit == first).then_some(first)
+}
+
+/// How long the message asks to wait, such as `Please retry in 47.618338084s.`
+pub(super) fn wait_in_message(message: &str) -> Option<&str> {
+    let asks = message
+        .starts_with(EXCEEDED)
+        .then(|| message.rsplit_once("Please retry in "))?;
+    let text = asks?.1.split_ascii_whitespace().next()?;
+    Some(text.strip_suffix('.').unwrap_or(text))
+}
+
+/// Whether the message is `MODEL doesn't have a free quota tier…`, with no more before it than a model's name for people.
+pub(super) fn has_no_free_tier(message: &str) -> bool {
+    message
+        .split_once(" doesn't have a free quota tier")
+        .is_some_and(|(name, _)| {
+            (1..=80).contains(&name.len())
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b" .-()".contains(&byte))
+        })
+}
+
+/// Metric and limit of each line that names them.
+fn lines(message: &str) -> impl Iterator<Item = (&str, u64)> {
+    let listed = message.starts_with(EXCEEDED).then_some(message);
+    listed.into_iter().flat_map(str::lines).filter_map(|line| {
+        let line = line.strip_prefix("* Quota exceeded for metric: ")?;
+        let (metric, rest) = line.split_once(", limit: ")?;
+        let limit = rest.split(',').next()?.trim();
+        Some((metric, limit.parse().ok()?))
+    })
+}
+
+/// The window that Service Control's name of a limit has: `… and limit 'Requests per minute for a region' of …`.
+fn named_window(message: &str) -> Option<Window> {
+    let (_, rest) = message
+        .strip_prefix(SERVICE_CONTROL)?
+        .split_once(" and limit '")?;
+    let (name, _) = rest.split_once('\'')?;
+    if name.contains("per day") {
+        Some(Window::Day)
+    } else if name.contains("per minute") {
+        Some(Window::Minute)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

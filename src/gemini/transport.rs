@@ -1,0 +1,26 @@
+//! A call that got no response, or not all of it.
+
+use std::fmt;
+
+/// Why no response came, or why it broke off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransportError {
+    /// The host does not let the component call this address.
+    Denied,
+    /// The upstream took too long.
+    TimedOut,
+    /// Anything else, in the host's words: refused, reset, unresolved, TLS trouble.
+    Failed(String),
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied => f.write_str("the host does not allow calls to the upstream's address"),
+            Self::TimedOut => f.write_str("the upstream took too long"),
+            Self::Failed(reason) => write!(f, "connection to the upstream failed: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {}

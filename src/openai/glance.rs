@@ -1,0 +1,412 @@
+//! A look at an answer: how many tokens it took, and whether it says anything.
+//!
+//! Google counts apart what OpenAI counts together: `completion_tokens` is without the tokens of thinking, `total_tokens`
+//! is with them (<https://ai.google.dev/gemini-api/docs/openai>). And it sends answers that are none: 200, `stop`, no
+//! content, no tokens.
+//!
+//! Nothing is built or copied of an answer but the names of its fields, and no field of another type than expected is in
+//! the way of the others.
+
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Tokens of an answer, as its `usage` tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of the prompt, cached ones included.
+    pub input: u64,
+    /// Of what the reader gets.
+    pub output: u64,
+    /// Of the thinking before it.
+    pub thinking: u64,
+    /// Those of the prompt that the upstream had seen before.
+    pub cached: u64,
+}
+
+/// What a completion, or a chunk of one, comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// `None` where it does not say. Of a stream, the last chunk that has it counts.
+    pub usage: Option<Usage>,
+    /// It carries something for the reader: text, a tool call, a thought, audio, an image, a refusal.
+    pub has_content: bool,
+    /// Some choice has a `finish_reason`.
+    pub is_finished: bool,
+    /// It came to its end in another way than by saying all (`length`, `content_filter`, `SAFETY`), or the prompt was
+    /// refused: without content it is an answer all the same.
+    pub is_blocked: bool,
+}
+
+impl Glance {
+    /// Looks at a completion or at one chunk of a stream, without the `data:` before it; `None` if the text is neither.
+    pub fn at(json: &[u8]) -> Option<Self> {
+        let Members(members) = serde_json::from_slice(json).ok()?;
+        let member = |name: &str| find(&members, name);
+        let choices = member("choices");
+        let usage = member("usage");
+        // Google's own name for a prompt that it did not answer.
+        let feedback = member("promptFeedback").filter(|feedback| !is_empty(feedback));
+        let object = member("object").and_then(read::<Cow<'_, str>>);
+        let is_completion = object.is_some_and(|kind| kind.starts_with("chat.completion"));
+        if choices.is_none() && usage.is_none() && feedback.is_none() && !is_completion {
+            return None;
+        }
+
+        let mut glance = Self {
+            usage: usage.and_then(Usage::read),
+            has_content: false,
+            is_finished: false,
+            is_blocked: feedback.is_some(),
+        };
+        let choices = choices.and_then(read::<Vec<&RawValue>>).unwrap_or_default();
+        for Members(choice) in choices.into_iter().filter_map(read) {
+            let said = ["message", "delta"].map(|name| find(&choice, name));
+            glance.has_content |= said.into_iter().flatten().any(has_content);
+            let reason = find(&choice, "finish_reason").and_then(read::<Cow<'_, str>>);
+            if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+                glance.is_finished = true;
+                glance.is_blocked |= !says_all(&reason);
+            }
+        }
+        Some(glance)
+    }
+
+    /// Nothing in it and nothing done for it, though nothing was in the way. Only of a whole completion: chunks of a
+    /// stream may well be empty.
+    pub fn is_empty_answer(&self) -> bool {
+        let usage = self.usage.unwrap_or_default();
+        !self.has_content && !self.is_blocked && usage.output == 0 && usage.thinking == 0
+    }
+}
+
+impl Usage {
+    /// `None` if no count is there.
+    fn read(usage: &RawValue) -> Option<Self> {
+        let Members(counts) = read(usage)?;
+        let count = |name: &str| find(&counts, name).and_then(read::<u64>);
+        let input = count("prompt_tokens");
+        let output = count("completion_tokens");
+        let total = count("total_tokens");
+        let known = [input, output, total].iter().any(Option::is_some);
+        let cached = find(&counts, "prompt_tokens_details")
+            .and_then(read::<Members<'_>>)
+            .and_then(|Members(details)| find(&details, "cached_tokens").and_then(read::<u64>));
+        let (input, output) = (input.unwrap_or_default(), output.unwrap_or_default());
+        known.then(|| Self {
+            input,
+            output,
+            thinking: total
+                .unwrap_or_default()
+                .saturating_sub(input)
+                .saturating_sub(output),
+            cached: cached.unwrap_or_default(),
+        })
+    }
+}
+
+/// Whether a choice that ended so has said all that it had to say. Google's own names are in capitals.
+fn says_all(finish_reason: &str) -> bool {
+    ["stop", "tool_calls", "function_call"]
+        .iter()
+        .any(|name| finish_reason.eq_ignore_ascii_case(name))
+}
+
+/// Whether a message or a delta carries something: whatever is not its role, and is not empty.
+fn has_content(said: &RawValue) -> bool {
+    read(said).is_some_and(|Members(members)| {
+        members
+            .iter()
+            .any(|(name, value)| name != "role" && !is_empty(value))
+    })
+}
+
+/// Null, or a text, list or object with nothing in it.
+fn is_empty(value: &RawValue) -> bool {
+    let mut bytes = value
+        .get()
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace());
+    // Blanks inside a list or an object are none of its content; inside a text they are.
+    match (bytes.next(), bytes.next()) {
+        (Some(b'"'), Some(b'"')) => value.get().len() == 2,
+        (Some(b'['), Some(b']')) | (Some(b'{'), Some(b'}')) | (Some(b'n'), _) => true,
+        _ => false,
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// The value under this name unless it is null; the last one if there are several.
+fn find<'a>(members: &[(Cow<'a, str>, &'a RawValue)], name: &str) -> Option<&'a RawValue> {
+    let (_, value) = members.iter().rev().find(|(its, _)| its == name)?;
+    (value.get() != "null").then_some(*value)
+}
+
+/// An object's names and unread values, in order.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor).map(Members)
+    }
+}
+
+/// Borrows a name where it holds no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some((Name(name), value)) = entries.next_entry()? {
+            members.push((name, value));
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(json: &str) -> Glance {
+        Glance::at(json.as_bytes()).unwrap_or_else(|| panic!("no completion: {json}"))
+    }
+
+    fn usage(input: u64, output: u64, thinking: u64, cached: u64) -> Option<Usage> {
+        Some(Usage {
+            input,
+            output,
+            thinking,
+            cached,
+        })
+    }
+
+    /// Content, finished, blocked.
+    fn flags(glance: Glance) -> (bool, bool, bool) {
+        (glance.has_content, glance.is_finished, glance.is_blocked)
+    }
+
+    const TEXT: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Ghostbusters","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#;
+    const TOOL_CALL: &str = r#"{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}"#;
+    const CHUNK: &str = r#"{"choices":[{"delta":{"content":" there","role":"assistant"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":0,"prompt_tokens":4,"total_tokens":4}}"#;
+    const LAST_CHUNK: &str = r#"{"choices":[{"delta":{"content":"! How can I help you today?\n","role":"assistant"},"finish_reason":"stop","index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":11,"prompt_tokens":3,"total_tokens":14}}"#;
+    const TOOL_CHUNK: &str = r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}"#;
+    const THOUGHT: &str = r#"{"choices":[{"delta":{"content":"<thought>**Defining the Greeting**\n\n","extra_content":{"google":{"thought":true}},"role":"assistant"},"index":0}],"created":1752319190,"id":"1URyaLjuGKiqmtkPj86KuAI","model":"gemini-2.5-flash","object":"chat.completion.chunk"}"#;
+    const EMPTY: &str = r#"{"choices":[{"delta":{"role":"assistant"},"finish_reason":"stop","index":0}],"created":1784482218,"id":"qg","model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":0,"prompt_tokens":5051,"total_tokens":5051}}"#;
+
+    #[test]
+    fn recorded_answers_are_seen_for_what_they_are() {
+        for (json, tokens, content, finished, empty) in [
+            (TEXT, usage(17, 2, 30, 0), true, true, false),
+            (TOOL_CALL, usage(35, 12, 62, 0), true, true, false),
+            (CHUNK, usage(4, 0, 0, 0), true, false, false),
+            (LAST_CHUNK, usage(3, 11, 0, 0), true, true, false),
+            (TOOL_CHUNK, None, true, false, false),
+            (THOUGHT, None, true, false, false),
+            (EMPTY, usage(5051, 0, 0, 0), false, true, true),
+        ] {
+            let glance = at(json);
+            assert_eq!(glance.usage, tokens, "{json}");
+            assert_eq!(flags(glance), (content, finished, false), "{json}");
+            assert_eq!(glance.is_empty_answer(), empty, "{json}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_told_apart_and_odd_counts_are_zero() {
+        for (counts, expected) in [
+            (
+                r#"{"completion_tokens":19,"prompt_tokens":4634,"prompt_tokens_details":{"cached_tokens":4088},"total_tokens":4653}"#,
+                usage(4634, 19, 0, 4088),
+            ),
+            (r#"{"prompt_tokens":7}"#, usage(7, 0, 0, 0)),
+            (r#"{"total_tokens":7,"prompt_tokens":9}"#, usage(9, 0, 0, 0)),
+            (
+                r#"{"prompt_tokens":-1,"completion_tokens":"2","total_tokens":3,"prompt_tokens_details":[]}"#,
+                usage(0, 0, 3, 0),
+            ),
+            (
+                r#"{"prompt_tokens":18446744073709551615,"completion_tokens":18446744073709551615,"total_tokens":1}"#,
+                usage(u64::MAX, u64::MAX, 0, 0),
+            ),
+            (
+                r#"{"prompt_tokens":1,"prompt_tokens":2}"#,
+                usage(2, 0, 0, 0),
+            ),
+            ("{}", None),
+            ("null", None),
+            ("[1]", None),
+            ("12", None),
+        ] {
+            let glance = at(&format!(r#"{{"choices":[],"usage":{counts}}}"#));
+            assert_eq!(glance.usage, expected, "{counts}");
+        }
+    }
+
+    #[test]
+    fn content_is_whatever_is_not_empty() {
+        for (said, expected) in [
+            (r#"{"role":"assistant"}"#, false),
+            (r#"{"role":"assistant","content":""}"#, false),
+            (r#"{"content":null}"#, false),
+            (r#"{"content":[ ]}"#, false),
+            (r#"{"content":{ }}"#, false),
+            (
+                r#"{"tool_calls":[],"refusal":null,"extra_content":{},"audio":""}"#,
+                false,
+            ),
+            ("{}", false),
+            ("null", false),
+            ("7", false),
+            (r#"{"content":" "}"#, true),
+            (r#"{"content":"  \"  "}"#, true),
+            (r#"{"content":"\n"}"#, true),
+            (r#"{"content":[{"type":"text","text":"x"}]}"#, true),
+            (r#"{"tool_calls":[{}]}"#, true),
+            (r#"{"function_call":{"name":"f"}}"#, true),
+            (r#"{"content":"","reasoning_content":"hm"}"#, true),
+            (r#"{"content":null,"refusal":"no"}"#, true),
+            (r#"{"audio":{"data":"AA=="}}"#, true),
+            (
+                r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#,
+                true,
+            ),
+            (r#"{"con\u0074ent":"x"}"#, true),
+        ] {
+            for name in ["message", "delta"] {
+                let json = format!(r#"{{"choices":[{{"index":0}},{{"{name}":{said}}}]}}"#);
+                assert_eq!(at(&json).has_content, expected, "{json}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_stopped_is_not_empty() {
+        for (reason, finished, blocked) in [
+            ("null", false, false),
+            ("\"\"", false, false),
+            ("7", false, false),
+            ("\"stop\"", true, false),
+            ("\"STOP\"", true, false),
+            ("\"tool_calls\"", true, false),
+            ("\"length\"", true, true),
+            ("\"content_filter\"", true, true),
+            ("\"content_filter: PROHIBITED_CONTENT\"", true, true),
+            ("\"SAFETY\"", true, true),
+        ] {
+            let glance = at(&format!(r#"{{"choices":[{{"finish_reason":{reason}}}]}}"#));
+            assert_eq!(flags(glance), (false, finished, blocked), "{reason}");
+            assert_eq!(glance.is_empty_answer(), !blocked, "{reason}");
+        }
+        let refused =
+            at(r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}"#);
+        assert_eq!(flags(refused), (false, false, true));
+        assert!(!refused.is_empty_answer());
+    }
+
+    #[test]
+    fn an_answer_that_took_tokens_is_not_empty() {
+        for (counts, empty) in [
+            (
+                r#"{"prompt_tokens":9,"completion_tokens":0,"total_tokens":9}"#,
+                true,
+            ),
+            (
+                r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#,
+                false,
+            ),
+            (
+                r#"{"prompt_tokens":9,"completion_tokens":0,"total_tokens":12}"#,
+                false,
+            ),
+            ("null", true),
+        ] {
+            let json = format!(
+                r#"{{"choices":[{{"message":{{}},"finish_reason":"stop"}}],"usage":{counts}}}"#
+            );
+            assert_eq!(at(&json).is_empty_answer(), empty, "{json}");
+        }
+    }
+
+    #[test]
+    fn odd_answers_are_looked_at_and_what_is_none_is_not() {
+        for json in [
+            r#"{"choices":7}"#,
+            r#"{"choices":{}}"#,
+            r#"{"choices":[1,null,"x",[],{"message":[]}]}"#,
+            r#"{"object":"chat.completion"}"#,
+            r#"{"object":"chat.completion.chunk","choices":null}"#,
+            r#" {"usage":{"total_tokens":1}} "#,
+        ] {
+            assert_eq!(flags(at(json)), (false, false, false), "{json}");
+        }
+        for json in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "{}",
+            "[DONE]",
+            "{\"choices\":[]} x",
+            r#"{"error":{"code":503}}"#,
+            r#"{"object":"list","data":[]}"#,
+            r#"{"object":7}"#,
+            r#"{"choices":null,"usage":null}"#,
+            &TEXT[..TEXT.len() - 1],
+        ] {
+            assert_eq!(Glance::at(json.as_bytes()), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_does_not_overflow_the_stack() {
+        let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+        let deep = String::from_utf8(deep).unwrap();
+        assert!(
+            at(&format!(
+                r#"{{"choices":[{{"delta":{{"content":{deep}}}}}]}}"#
+            ))
+            .has_content
+        );
+        assert!(!at(&format!(r#"{{"choices":{deep}}}"#)).has_content);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_looked_at(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Glance::at(&body);
+        }
+
+        #[test]
+        fn damaged_answers_are_looked_at(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+            let mut body = TOOL_CALL.as_bytes().to_vec();
+            let at = at.index(body.len());
+            body[at] = byte;
+            if cut {
+                body.truncate(at);
+            }
+            let _ = Glance::at(&body);
+        }
+
+        #[test]
+        fn a_text_is_content_unless_it_is_empty(text in ".*") {
+            let json = serde_json::json!({"choices": [{"delta": {"role": "assistant", "content": text}}]});
+            prop_assert_eq!(at(&json.to_string()).has_content, !text.is_empty());
+        }
+    }
+}
