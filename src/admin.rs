@@ -1,7 +1,10 @@
-//! What operators see: the keys' state, and whether the pool can serve.
+//! What operators see: the keys' state, whether the pool can serve, and why it would choose which key.
 
 use crate::gateway::{Failure, Reply};
-use crate::pool::{self, UnixMillis};
+use crate::pool::suspicion::Suspicion;
+use crate::pool::{
+    Balance, KeyStatus, Limit, Moment, Place, PoolKey, Snapshot, Standing, UnixMillis, Why,
+};
 use crate::store::{self, Database, DatabaseError, KeyReport};
 use http::StatusCode;
 use serde::Serialize;
@@ -10,31 +13,61 @@ use serde::Serialize;
 struct KeysStatus {
     success: bool,
     data: Vec<KeyReport>,
+    suspicion: Option<SuspicionReport>,
+}
+
+/// Several keys fail alike while none succeeds.
+#[derive(Serialize)]
+struct SuspicionReport {
+    outcome: &'static str,
+    keys: usize,
+    latest_at: String,
+    message: &'static str,
 }
 
 /// `GET /api/keys/status`: every key's counters and state, never a key.
 pub(crate) async fn keys_status<D: Database, B, S>(
     database: &D,
+    suspicion: Option<Suspicion>,
 ) -> Result<Reply<D, B, S>, Failure> {
     let data = store::key_report(database).await?;
-    let json = serde_json::to_string(&KeysStatus {
+    let suspicion = suspicion.map(|suspicion| SuspicionReport {
+        outcome: suspicion.outcome.name(),
+        keys: suspicion.keys,
+        latest_at: suspicion.latest.to_iso(),
+        message: "These keys fail alike and none has succeeded since: the upstream, or this machine's address, is suspected, and no key is disabled for it.",
+    });
+    json(&KeysStatus {
         success: true,
         data,
+        suspicion,
     })
-    .map_err(|error| Failure::Database(DatabaseError(error.to_string())))?;
+}
+
+fn json<D, B, S>(body: &impl Serialize) -> Result<Reply<D, B, S>, Failure> {
+    let json = serde_json::to_string(body)
+        .map_err(|error| Failure::Database(DatabaseError(error.to_string())))?;
     Ok(Reply::json(StatusCode::OK, json))
 }
 
-/// `GET /readyz`: the database takes writes, and at least one key could serve a call now.
-pub(crate) async fn readiness<D: Database, B, S>(
-    database: &D,
-    now: UnixMillis,
-) -> Result<Reply<D, B, S>, Failure> {
+/// Half of `GET /readyz`: the database takes writes.
+pub(crate) async fn check_writable(database: &impl Database) -> Result<(), Failure> {
     store::check_writable(database)
         .await
-        .map_err(Failure::DatabaseNotWritable)?;
-    let (keys, _) = store::pool_keys(database).await?;
-    let usable = keys.iter().filter(|key| pool::is_usable(key, now)).count();
+        .map_err(Failure::DatabaseNotWritable)
+}
+
+/// The other half: at least one key is neither disabled nor paused. A quota that is used up for a while does not make the
+/// pool unready: callers are better told when to come back than sent to nobody.
+pub(crate) fn readiness<D, B, S>(
+    snapshot: &Snapshot,
+    now: UnixMillis,
+) -> Result<Reply<D, B, S>, Failure> {
+    let usable = snapshot
+        .keys()
+        .iter()
+        .filter(|key| is_usable(key, now))
+        .count();
     if usable == 0 {
         return Err(Failure::NoUsableKey);
     }
@@ -42,4 +75,128 @@ pub(crate) async fn readiness<D: Database, B, S>(
         StatusCode::OK,
         format!(r#"{{"status":"ready","usable_keys":{usable}}}"#),
     ))
+}
+
+fn is_usable(key: &PoolKey, now: UnixMillis) -> bool {
+    match key.state.status {
+        KeyStatus::Active => true,
+        KeyStatus::Cooling => key.state.disabled_until.is_some_and(|until| until <= now),
+        KeyStatus::Disabled => false,
+    }
+}
+
+#[derive(Serialize)]
+struct Explanation<'a> {
+    model: &'a str,
+    at: String,
+    eligible: usize,
+    keys: Vec<KeyExplanation<'a>>,
+}
+
+#[derive(Serialize)]
+struct KeyExplanation<'a> {
+    id: i64,
+    name: Option<&'a str>,
+    project: Option<&'a str>,
+    eligible: bool,
+    /// Why not: `disabled`, `paused`, `on_trial`, `budget_spent`, or the outcome that it cools for.
+    reason: Option<&'static str>,
+    /// Of a disabled key, what the upstream said.
+    detail: Option<&'a str>,
+    until: Option<String>,
+    weight: f64,
+    probability: f64,
+    budgets: Vec<BudgetReport>,
+}
+
+#[derive(Serialize)]
+struct BudgetReport {
+    /// `key:7` or `project:projects/123`.
+    scope: String,
+    /// `null` for all models together.
+    model: Option<String>,
+    unit: &'static str,
+    per: &'static str,
+    used: u64,
+    limit: u64,
+    resets_at: String,
+}
+
+/// `GET /api/pool/explain?model=M`: what a draw for the model would come to now, key by key.
+pub(crate) fn explain<D, B, S>(
+    snapshot: &Snapshot,
+    model: &str,
+    now: UnixMillis,
+) -> Result<Reply<D, B, S>, Failure> {
+    let now = Moment::new(now);
+    let standings: Vec<Standing> = snapshot
+        .keys()
+        .iter()
+        .map(|key| snapshot.standing(key, model, &now))
+        .collect();
+    let weights = standings.iter().filter_map(|standing| match standing {
+        Standing::Eligible { weight } => Some(*weight),
+        Standing::Out { .. } => None,
+    });
+    let (eligible, total) = weights.fold((0usize, 0.0), |(count, sum), weight| {
+        (count + 1, sum + weight)
+    });
+    let keys = snapshot
+        .keys()
+        .iter()
+        .zip(&standings)
+        .map(|(key, standing)| {
+            let (weight, reason, until) = match standing {
+                Standing::Eligible { weight } => (Some(*weight), None, None),
+                Standing::Out { why, until } => (None, Some(*why), *until),
+            };
+            let probability = match weight {
+                Some(weight) if total > 0.0 => weight / total,
+                Some(_) => 1.0 / eligible as f64,
+                None => 0.0,
+            };
+            KeyExplanation {
+                id: key.id.0,
+                name: key.name.as_deref(),
+                project: key.project.as_deref(),
+                eligible: weight.is_some(),
+                reason: reason.map(Why::name),
+                detail: key
+                    .disabled_reason
+                    .as_deref()
+                    .filter(|_| reason == Some(Why::Disabled)),
+                until: until.map(UnixMillis::to_iso),
+                weight: weight.unwrap_or_default(),
+                probability,
+                budgets: snapshot
+                    .balances(key, model, &now)
+                    .into_iter()
+                    .map(budget)
+                    .collect(),
+            }
+        })
+        .collect();
+    json(&Explanation {
+        model,
+        at: now.at().to_iso(),
+        eligible,
+        keys,
+    })
+}
+
+fn budget((place, balance): (Place, Balance)) -> BudgetReport {
+    let Limit {
+        unit,
+        window,
+        value,
+    } = balance.limit;
+    BudgetReport {
+        scope: place.scope.to_string(),
+        model: place.model,
+        unit: unit.name(),
+        per: window.name(),
+        used: balance.used,
+        limit: value,
+        resets_at: balance.resets_at.to_iso(),
+    }
 }

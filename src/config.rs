@@ -4,12 +4,12 @@
 //! not meet the next one at the next start. Values of secrets are never repeated in a problem.
 
 use crate::origin::{AllowedOrigins, default_port, has_broken_port};
-use crate::pool::ApiKey;
+use crate::pool::{ApiKey, Policy};
 use http::Uri;
 use std::fmt;
 
 /// Every variable that the component reads, by its name in `spin.toml`.
-pub const VARIABLES: [&str; 10] = [
+pub const VARIABLES: [&str; 15] = [
     "my_api_token",
     "gemini_api_key",
     "llm_api_origin",
@@ -20,6 +20,11 @@ pub const VARIABLES: [&str; 10] = [
     "rate_limit_per_minute",
     "trust_forwarded_for",
     "max_body_bytes",
+    "max_attempts",
+    "first_byte_timeout",
+    "failover_deadline",
+    "max_wait",
+    "retry_empty",
 ];
 
 /// The largest limit of a body: 64 MiB. 16 requests at a time share the component's 4 GiB, and a body that grows, or gets
@@ -30,6 +35,15 @@ const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
 /// Largest request body in bytes where nothing else is set: 20 MiB.
 pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
+
+const DEFAULT_MAX_ATTEMPTS: usize = 5;
+/// The most attempts of a request: 20. Each costs a call, and the caller waits for all of them.
+const MOST_ATTEMPTS: usize = 20;
+const DEFAULT_FIRST_BYTE_TIMEOUT_MS: u64 = 60_000;
+const DEFAULT_FAILOVER_DEADLINE_MS: u64 = 90_000;
+const DEFAULT_MAX_WAIT_MS: u64 = 1_000;
+/// The longest time that may be set: 1 h.
+const LONGEST_MS: u64 = 3_600_000;
 
 /// A text that must not be shown; compared in constant time.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +89,8 @@ pub struct Config {
     pub trust_forwarded_for: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
+    /// How far a request may go.
+    pub failover: Policy,
 }
 
 /// Everything that is wrong with the variables.
@@ -135,20 +151,22 @@ impl Config {
             Uri::from_static(DEFAULT_ORIGIN)
         });
 
-        let mut flag = |name: &str| match text(name)
+        let mut flag = |name: &str, default: bool| match text(name)
             .as_deref()
             .map(str::to_ascii_lowercase)
             .as_deref()
         {
-            None | Some("false" | "0" | "no" | "off") => false,
+            None => default,
+            Some("false" | "0" | "no" | "off") => false,
             Some("true" | "1" | "yes" | "on") => true,
             Some(_) => {
                 problems.push(format!("{name} must be true or false"));
-                false
+                default
             }
         };
-        let enforce_origin = flag("enforce_origin");
-        let trust_forwarded_for = flag("trust_forwarded_for");
+        let enforce_origin = flag("enforce_origin", false);
+        let trust_forwarded_for = flag("trust_forwarded_for", false);
+        let retry_empty = flag("retry_empty", true);
 
         let mut number = |name: &str, default: usize, rule: &str| match text(name)
             .map(|value| value.parse::<u32>())
@@ -166,11 +184,40 @@ impl Config {
             DEFAULT_MAX_BODY_BYTES,
             "of bytes, from 1 to 67108864",
         );
+        let max_attempts = number(
+            "max_attempts",
+            DEFAULT_MAX_ATTEMPTS,
+            "of calls to the upstream, from 1 to 20",
+        );
         if !(1..=LARGEST_MAX_BODY_BYTES).contains(&max_body_bytes) {
             problems.push(format!(
                 "max_body_bytes must be from 1 to {LARGEST_MAX_BODY_BYTES}, since bodies are held in the component's memory"
             ));
         }
+
+        if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
+            problems.push(format!("max_attempts must be from 1 to {MOST_ATTEMPTS}"));
+        }
+        let mut seconds = |name: &str, default_ms: u64, least_ms: u64| match text(name)
+            .map(|value| milliseconds(&value))
+        {
+            None => default_ms,
+            Some(Some(ms)) if (least_ms..=LONGEST_MS).contains(&ms) => ms,
+            Some(_) => {
+                let least = if least_ms == 0 { "0" } else { "0.001" };
+                problems.push(format!(
+                    "{name} must be a number of seconds from {least} to 3600, such as 1.5"
+                ));
+                default_ms
+            }
+        };
+        let failover = Policy {
+            max_attempts: u32::try_from(max_attempts).unwrap_or(1),
+            first_byte_timeout_ms: seconds("first_byte_timeout", DEFAULT_FIRST_BYTE_TIMEOUT_MS, 1),
+            deadline_ms: seconds("failover_deadline", DEFAULT_FAILOVER_DEADLINE_MS, 1),
+            max_wait_ms: seconds("max_wait", DEFAULT_MAX_WAIT_MS, 0),
+            retry_empty,
+        };
 
         let mut import_keys: Vec<ApiKey> = Vec::new();
         let listed = text("gemini_api_key").unwrap_or_default();
@@ -212,8 +259,16 @@ impl Config {
             rate_limit_per_minute: u32::try_from(rate_limit).ok().filter(|limit| *limit > 0),
             trust_forwarded_for,
             max_body_bytes,
+            failover,
         })
     }
+}
+
+/// Whole milliseconds of a number of seconds.
+fn milliseconds(seconds: &str) -> Option<u64> {
+    let seconds: f64 = seconds.parse().ok()?;
+    let ms = (seconds * 1000.0).round();
+    (ms.is_finite() && (0.0..=LONGEST_MS as f64).contains(&ms)).then_some(ms as u64)
 }
 
 fn parse_origin(text: &str) -> Result<Uri, String> {

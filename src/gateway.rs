@@ -2,10 +2,12 @@
 //!
 //! Written against the traits of [`ports`], so that all of it runs natively against a scripted upstream and clock.
 
+mod attempt;
+mod call;
 mod chat;
 mod failure;
+mod kept;
 pub mod ports;
-mod refusal;
 mod reply;
 mod request_body;
 mod route;
@@ -19,16 +21,15 @@ pub use reply::{AnswerStream, Body, Next, Reply};
 use crate::admin;
 use crate::config::{self, Config, InvalidConfig};
 use crate::origin;
-use crate::pool::KeyId;
+use crate::pool::suspicion;
 use crate::signal::NewSignal;
-use crate::store::{self, Database, DatabaseError, Recorder};
+use crate::store::{self, Database, DatabaseError};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
+use kept::Kept;
 use ports::{ByteStream, System, Upstream};
 use route::Route;
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -45,16 +46,9 @@ pub struct Gateway<D, U, S> {
     /// The settings, or what is wrong with them: a pool that cannot work still has to say why.
     config: Result<Config, InvalidConfig>,
     /// What is kept, or why nothing can be.
-    kept: Result<Kept<D>, DatabaseError>,
+    kept: Result<Rc<Kept<D>>, DatabaseError>,
     upstream: U,
     system: S,
-    /// Broken rows that the operator has been told of.
-    told: RefCell<HashSet<KeyId>>,
-}
-
-struct Kept<D> {
-    database: Rc<D>,
-    recorder: Rc<Recorder<D>>,
 }
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
@@ -66,16 +60,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         system: S,
         new_signal: NewSignal,
     ) -> Self {
-        let kept = database.map(|database| Kept {
-            recorder: Rc::new(Recorder::new(Rc::clone(&database), new_signal)),
-            database,
-        });
         Self {
             config,
-            kept,
+            kept: database.map(|database| Rc::new(Kept::new(database, new_signal))),
             upstream,
             system,
-            told: RefCell::default(),
         }
     }
 
@@ -127,11 +116,39 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Route::Alive => Ok(alive()),
             Route::Ready => {
                 self.config()?;
-                admin::readiness(&*self.kept()?.database, self.system.now()).await
+                let kept = self.kept()?;
+                admin::check_writable(&*kept.database).await?;
+                kept.refresh(&self.system, 0).await?;
+                admin::readiness(&kept.view(), self.system.now())
             }
             Route::KeysStatus => {
                 self.admit(&request.headers)?;
-                admin::keys_status(&*self.kept()?.database).await
+                let kept = self.kept()?;
+                kept.refresh(&self.system, 0).await?;
+                let suspicion = suspicion::suspicion(kept.view().keys(), self.system.now());
+                admin::keys_status(&*kept.database, suspicion).await
+            }
+            Route::KeyReset(id) => {
+                self.admit(&request.headers)?;
+                let kept = self.kept()?;
+                let reset = store::reset_key(&*kept.database, id, self.system.now()).await?;
+                kept.outdate();
+                if !reset {
+                    return Err(Failure::UnknownKey(id));
+                }
+                self.system
+                    .log(&format!("request={request_id} key {id} is reset"));
+                Ok(Reply::json(
+                    StatusCode::OK,
+                    format!(r#"{{"success":true,"id":{id}}}"#),
+                ))
+            }
+            Route::PoolExplain => {
+                let config = self.admit(&request.headers)?;
+                let model = model_of_query(request.uri.query(), &config.default_model)?;
+                let kept = self.kept()?;
+                kept.refresh(&self.system, 0).await?;
+                admin::explain(&kept.view(), &model, self.system.now())
             }
             Route::ChatCompletions => {
                 let config = self.admit(&request.headers)?;
@@ -142,7 +159,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    fn kept(&self) -> Result<&Kept<D>, Failure> {
+    fn kept(&self) -> Result<&Rc<Kept<D>>, Failure> {
         self.kept
             .as_ref()
             .map_err(|error| Failure::Database(error.clone()))
@@ -209,7 +226,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         if let Some(origin) = self.allowed_origin(&request.headers) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            let exposed = HeaderValue::from_static("x-request-id, retry-after");
+            let exposed = HeaderValue::from_static(
+                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key",
+            );
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }
@@ -240,6 +259,20 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             }
         }
     }
+}
+
+/// `model=M` of a query, or the model for requests that name none.
+fn model_of_query(query: Option<&str>, default: &str) -> Result<String, Failure> {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    for (name, value) in pairs {
+        if name != "model" {
+            return Err(Failure::UnknownParameter("model"));
+        }
+        if !value.trim().is_empty() {
+            return Ok(value.trim().to_owned());
+        }
+    }
+    Ok(default.to_owned())
 }
 
 fn alive<D, B, S>() -> Reply<D, B, S> {

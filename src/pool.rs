@@ -10,7 +10,7 @@
 //!          ┌────────────────────┐       ┌──────────────────────────────────┐
 //!          ▼                    │       │                                  ▼
 //!      ┌────────┐───────────────┴───────┘                            ┌──────────┐
-//!      │ active │                                                    │ cooling  │  30 minutes, then usable again
+//!      │ active │                                                    │ cooling  │  30 minutes, then one trial call
 //!      └────────┘◀───────────────────────────────────────────────────└──────────┘
 //!          │                          success                              │
 //!          │ key rejected by the upstream, or 5th failure in a row         │
@@ -20,19 +20,38 @@
 //!      └──────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What counts as a failure of the *key* is [`Outcome`]'s business, what it does to the key is [`transition()`]'s, and
-//! who is drawn next is [`choose()`]'s.
+//! What counts as a failure of the *key* is [`Outcome`]'s business, and what it does to the key is [`transition()`]'s. Most
+//! failures are not the key's: they cool its project for a model ([`CoolDown`]), or nobody. [`Snapshot`] puts all of it
+//! together and draws; [`Failover`] leads one request over several keys.
 
+mod budget;
+mod cool_down;
+mod failover;
 mod key;
 mod limit;
 mod outcome;
+mod pacific;
+mod retry_budget;
+mod scope;
 mod select;
+mod snapshot;
+pub mod suspicion;
 mod time;
 mod transition;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use budget::{Balance, Budget, SLOT_MS, Used, estimate_tokens, slot_start};
+pub use cool_down::{CoolDown, Incident, TRIAL_LEASE_MS, place_of};
+pub use failover::{After, Failover, GiveUp, Policy, Step};
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyState, KeyStatus, PoolKey};
 pub use limit::{Limit, Unit, Window};
 pub use outcome::{Outcome, Verdict};
-pub use select::{choose, is_usable, weight};
+pub use pacific::Moment;
+pub use retry_budget::RetryBudget;
+pub use scope::{Place, Scope};
+pub use select::weight;
+pub use snapshot::{Claim, Pick, Snapshot, Standing, Survey, Why};
 pub use time::UnixMillis;
 pub use transition::{FAILURES_UNTIL_DISABLED, FAILURES_UNTIL_PAUSE, PAUSE_MS, transition};

@@ -7,18 +7,24 @@
 //!
 //! All of it runs against [`Database`]: the host's SQLite in the component, `rusqlite` in the native tests.
 
+mod budgets;
+mod cool_downs;
 mod keys;
 mod migrate;
 mod rate_limit;
 mod recorder;
+mod snapshot;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use keys::{KeyReport, import_keys, key_report, pool_keys};
+pub use budgets::{Reservation, learn_limit, reserve, settle, take_retry};
+pub use cool_downs::{claim, cool, end_cool_down, release};
+pub use keys::{KeyReport, import_keys, key_report, learn_project, reset_key};
 pub use migrate::{check_writable, migrate};
 pub use rate_limit::count_call;
-pub use recorder::{Attempt, Recorder};
+pub use recorder::{Attempt, Moved, Recorder};
+pub use snapshot::read_snapshot;
 
 use std::fmt;
 
@@ -116,6 +122,14 @@ pub trait Database {
         statement: &str,
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError>;
+}
+
+/// `(?3, ?4)` for two parameters after the first two.
+fn placeholders(bound: usize, count: usize) -> String {
+    let marks: Vec<String> = (bound + 1..=bound + count)
+        .map(|index| format!("?{index}"))
+        .collect();
+    format!("({})", marks.join(", "))
 }
 
 /// How often a statement is tried while the database is locked. Each try already waits for the host's busy time-out

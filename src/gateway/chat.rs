@@ -1,17 +1,22 @@
-//! A chat completion: one key, one call, and its answer.
+//! A chat completion: attempts over the keys of the pool, until one gives an answer.
 
-use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
-use super::refusal::Refusal;
-use super::reply::{AnswerStream, Body, Call, Reply};
+use super::attempt::{Attempted, attempt};
+use super::call::{Call, claim};
+use super::failure::Out;
+use super::kept::{Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
+use super::ports::{ByteStream, System, Upstream};
+use super::reply::Reply;
 use super::{Failure, Gateway, request_body};
 use crate::config::Config;
-use crate::gemini::{MAX_ERROR_BYTES, Seen};
 use crate::openai::ChatRequest;
-use crate::pool::{self, ApiKey, Outcome, PoolKey};
+use crate::pool::{
+    After, ApiKey, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, RetryBudget, Step,
+    UnixMillis, estimate_tokens, place_of,
+};
 use crate::store::{self, Database};
+use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::rc::Rc;
@@ -20,9 +25,33 @@ use std::rc::Rc;
 /// hop-by-hop headers, and whatever the host adds.
 const FORWARDED_HEADERS: [HeaderName; 2] = [header::ACCEPT, header::USER_AGENT];
 
-/// A plain answer up to this size is held until its call is in the log; a larger one streams through, all but its last
-/// chunk, so that memory stays bounded.
-const MAX_HELD_ANSWER: usize = 1024 * 1024;
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
+const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
+/// How long OpenAI's clients wait for the next byte, in seconds: `600`, `600.0`.
+const CLIENT_TIMEOUTS: [HeaderName; 2] = [
+    HeaderName::from_static("x-stainless-read-timeout"),
+    HeaderName::from_static("x-stainless-timeout"),
+];
+
+/// Draws that may end in a claim that somebody else had, before a request gives up.
+const MAX_LOST_CLAIMS: usize = 20;
+
+/// A key that refused a request; whether it was the key or the request shows when another one answers.
+struct Refused {
+    pick: Pick,
+    incident: Incident,
+}
+
+/// The way of a request through the pool's keys.
+struct Way<'a, D, S> {
+    request_id: &'a str,
+    model: &'a str,
+    kept: &'a Rc<Kept<D>>,
+    system: &'a S,
+    failover: Failover,
+    latest_key: Option<KeyId>,
+    refused: Vec<Refused>,
+}
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     pub(super) async fn complete_chat<B: ByteStream>(
@@ -35,50 +64,238 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
         let chat = ChatRequest::parse(body, &config.default_model)?;
         let kept = self.kept()?;
-        let key = self
-            .choose_key(&kept.database)
-            .await?
-            .ok_or(Failure::NoUsableKey)?;
+        let mut way = Way {
+            request_id,
+            model: &chat.model,
+            kept,
+            system: &self.system,
+            failover: Failover::new(
+                config.failover,
+                self.system.now(),
+                client_timeout_ms(&request.headers),
+            ),
+            latest_key: None,
+            refused: Vec::new(),
+        };
+        let answered = self
+            .go(&mut way, config, &request.headers, &chat.body)
+            .await;
+        let mut reply = answered.or_else(|failure| {
+            if way.failover.attempts() == 0 {
+                return Err(failure);
+            }
+            // The body has been read: what is left for the caller to hear is an answer like any other.
+            if let Some(reason) = failure.for_operator() {
+                self.system.log(&format!("request={request_id} {reason}"));
+            }
+            Ok(failure.into_reply())
+        })?;
+        way.label(&mut reply.headers);
+        Ok(reply)
+    }
 
+    async fn go(
+        &self,
+        way: &mut Way<'_, D, S>,
+        config: &Config,
+        client_headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        let mut rng = SmallRng::seed_from_u64(self.system.random());
+        let input_tokens = estimate_tokens(body.len());
+        let mut last_failure: Option<Failure> = None;
+        let mut without_content: Option<Reply<D, U::Body, S>> = None;
+        let mut lost_claims = 0;
+        let mut max_age_ms = MAX_AGE_MS;
+        loop {
+            way.kept.refresh(&self.system, max_age_ms).await?;
+            let now = Moment::new(self.system.now());
+            let step = way
+                .failover
+                .next(&mut way.kept.view(), way.model, &now, &mut rng);
+            let pick = match step {
+                Step::Send(pick) => pick,
+                Step::Wait { ms } => {
+                    self.system.wait(ms).await;
+                    continue;
+                }
+                Step::GiveUp(reason) => {
+                    return match without_content {
+                        Some(reply) => Ok(reply),
+                        None => Err(way.give_up(reason, last_failure, now.at())),
+                    };
+                }
+            };
+            if !claim(way.kept, &self.system, &pick, way.model, input_tokens, &now).await {
+                lost_claims += 1;
+                if lost_claims > MAX_LOST_CLAIMS {
+                    let survey = way.kept.view().survey(way.model, &now);
+                    return Err(way.give_up(GiveUp::Exhausted(survey), None, now.at()));
+                }
+                continue;
+            }
+            way.latest_key = Some(pick.key.id);
+            let call = way.call(config, *pick.clone(), input_tokens);
+            let headers = upstream_headers(client_headers, &pick.key.key);
+            let timeout_ms = way.failover.first_byte_timeout_ms(now.at());
+            let (began_at, endpoint) = (now.at(), &config.chat_endpoint);
+            let attempted = attempt(
+                call,
+                &self.upstream,
+                endpoint,
+                headers,
+                body.to_vec(),
+                timeout_ms,
+            )
+            .await;
+            let ended_at = self.system.now();
+            let outcome = match attempted {
+                Attempted::Answered(reply) => {
+                    way.blame_refusers().await;
+                    return Ok(reply);
+                }
+                Attempted::Empty(reply) => {
+                    without_content = Some(reply);
+                    Outcome::EmptyAnswer
+                }
+                Attempted::Failed(outcome, failure) => {
+                    last_failure = Some(failure);
+                    outcome
+                }
+            };
+            if outcome == Outcome::ResourceRefused {
+                way.refused.push(Refused {
+                    pick: *pick,
+                    incident: Incident {
+                        outcome,
+                        retry_after_ms: None,
+                        began_at,
+                        ended_at,
+                    },
+                });
+            }
+            max_age_ms = MAX_AGE_AFTER_FAILURE_MS;
+            let mut is_spent = way.failover.attempts() > 1;
+            let goes_on = match way.failover.after(outcome, ended_at, &mut rng) {
+                After::Answer => false,
+                After::Retry {
+                    charged,
+                    back_off_ms,
+                } => {
+                    let allowed = !charged || way.take_retry().await;
+                    is_spent |= !allowed;
+                    if allowed && back_off_ms > 0 {
+                        self.system.wait(back_off_ms).await;
+                    }
+                    allowed
+                }
+            };
+            if !goes_on {
+                return match without_content {
+                    Some(reply) => Ok(reply),
+                    None => Err(last_failure.map_or(Failure::NoUsableKey, |failure| {
+                        failure.of_last_attempt(is_spent)
+                    })),
+                };
+            }
+        }
+    }
+}
+
+impl<D: Database, S: System> Way<'_, D, S> {
+    fn call(&mut self, config: &Config, pick: Pick, reserved_tokens: u64) -> Call<D, S> {
         let token = config
             .client_token
             .as_ref()
             .map(|token| token.expose().to_owned());
-        let call = Call {
-            request_id: request_id.to_owned(),
-            key: key.id,
-            secrets: [Some(key.key.expose().to_owned()), token]
+        Call {
+            request_id: self.request_id.to_owned(),
+            number: self.failover.sent(&pick.key),
+            model: self.model.to_owned(),
+            reserved_tokens,
+            secrets: [Some(pick.key.key.expose().to_owned()), token]
                 .into_iter()
                 .flatten()
                 .collect(),
+            pick,
             started_at: self.system.now(),
-            recorder: Rc::clone(&kept.recorder),
+            first_byte_at: None,
+            kept: Rc::clone(self.kept),
             system: self.system.clone(),
-        };
-        let headers = upstream_headers(&request.headers, &key.key);
-        match self
-            .upstream
-            .post(&config.chat_endpoint, headers, chat.body)
-            .await
-        {
-            Err(error) => Err(unreachable(&call, &error).await),
-            Ok(response) if response.status == 200 => answer(call, response).await,
-            Ok(response) => Err(refused(&call, response).await),
         }
     }
 
-    async fn choose_key(&self, database: &D) -> Result<Option<PoolKey>, Failure> {
-        let (keys, broken) = store::pool_keys(database).await?;
-        // Each once: there may be a thousand calls a second.
-        for id in broken
-            .into_iter()
-            .filter(|id| self.told.borrow_mut().insert(*id))
-        {
-            self.system.log(&format!("key {id} is left out: its status, its pause or its text cannot be used; mend or delete its row"));
+    /// Another key has answered: the request was in order, and the keys that refused it are left alone for a while.
+    async fn blame_refusers(&mut self) {
+        for refused in std::mem::take(&mut self.refused) {
+            let (outcome, key) = (refused.incident.outcome, &refused.pick.key);
+            let Some(place) = place_of(outcome, key, self.model) else {
+                continue;
+            };
+            let known = self.kept.view().cool_down(&place).copied();
+            match store::cool(&*self.kept.database, &place, &refused.incident, known).await {
+                Ok(Some(cool_down)) => self
+                    .kept
+                    .change(|snapshot| snapshot.set_cool_down(&place, cool_down)),
+                Ok(None) => {}
+                Err(error) => self.system.log(&format!(
+                    "request={} key {} cannot be left alone: {error}",
+                    self.request_id, key.id
+                )),
+            }
         }
-        let mut rng = SmallRng::seed_from_u64(self.system.random());
-        Ok(pool::choose(&keys, self.system.now(), &mut rng).cloned())
     }
+
+    async fn take_retry(&self) -> bool {
+        let budget = RetryBudget::default();
+        match store::take_retry(&*self.kept.database, budget, self.system.now()).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.system.log(&format!(
+                    "request={} is not retried: {error}",
+                    self.request_id
+                ));
+                false
+            }
+        }
+    }
+
+    /// The true answer when no attempt gave one.
+    fn give_up(&self, reason: GiveUp, last_failure: Option<Failure>, now: UnixMillis) -> Failure {
+        let (why, survey) = match reason {
+            GiveUp::NoKeys => return Failure::NoUsableKey,
+            GiveUp::LastFailure => {
+                let is_spent = self.failover.attempts() > 1;
+                return last_failure.map_or(Failure::NoUsableKey, |failure| {
+                    failure.of_last_attempt(is_spent)
+                });
+            }
+            GiveUp::Exhausted(survey) => (Out::Exhausted, survey),
+            GiveUp::CredentialsExhausted(survey) => (Out::Credentials, survey),
+            GiveUp::Suspected(survey) => (Out::Suspected, survey),
+            GiveUp::ModelRefused(survey) => (Out::Model, survey),
+        };
+        Failure::keys_out(why, self.model, survey, now)
+    }
+
+    /// Tells how many attempts it took, and the latest key by its id.
+    fn label(&self, headers: &mut HeaderMap) {
+        if let Some(key) = self.latest_key {
+            headers.insert(ATTEMPTS, HeaderValue::from(self.failover.attempts()));
+            headers.insert(KEY, HeaderValue::from(key.0));
+        }
+    }
+}
+
+/// The shorter of the times that the client says it waits.
+fn client_timeout_ms(headers: &HeaderMap) -> Option<u64> {
+    CLIENT_TIMEOUTS
+        .iter()
+        .filter_map(|name| {
+            let seconds: f64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
+            (seconds.is_finite() && seconds > 0.0).then_some((seconds * 1000.0) as u64)
+        })
+        .min()
 }
 
 fn upstream_headers(client: &HeaderMap, key: &ApiKey) -> HeaderMap {
@@ -102,108 +319,4 @@ fn upstream_headers(client: &HeaderMap, key: &ApiKey) -> HeaderMap {
         headers.insert(header::AUTHORIZATION, credential);
     }
     headers
-}
-
-async fn unreachable<D: Database, S: System>(call: &Call<D, S>, error: &TransportError) -> Failure {
-    let (outcome, status) = match error {
-        TransportError::Denied => (Outcome::PoolFault, 502),
-        TransportError::TimedOut => (Outcome::UpstreamTrouble, 504),
-        TransportError::Failed(_) => (Outcome::UpstreamTrouble, 502),
-    };
-    let message = call.redact(&error.to_string());
-    call.end(outcome, None, Some(&message)).await;
-    Failure::Upstream {
-        outcome,
-        status,
-        code: None,
-        message,
-    }
-}
-
-/// An answer with status 200, handed on as it came.
-async fn answer<D: Database, B: ByteStream, S: System>(
-    call: Call<D, S>,
-    response: UpstreamResponse<B>,
-) -> Result<Reply<D, B, S>, Failure> {
-    let UpstreamResponse {
-        status,
-        headers,
-        mut body,
-    } = response;
-    let content_type = headers.get(header::CONTENT_TYPE).cloned();
-    let encoding = headers
-        .get(header::CONTENT_ENCODING)
-        .filter(|encoding| *encoding != "identity")
-        .cloned();
-    let is_events = content_type
-        .as_ref()
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
-
-    let mut reply = Reply::empty(StatusCode::OK);
-    if let Some(content_type) = content_type {
-        reply.headers.insert(header::CONTENT_TYPE, content_type);
-    }
-    if is_events {
-        if encoding.is_some() {
-            let reason = "the upstream compressed a stream, which it was asked not to";
-            return Err(call.broken_off(status, reason).await);
-        }
-        let stream = AnswerStream::events(call, status, body).await?;
-        reply
-            .headers
-            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        reply.body = Body::Stream(Box::new(stream));
-        return Ok(reply);
-    }
-
-    if let Some(encoding) = encoding {
-        reply.headers.insert(header::CONTENT_ENCODING, encoding);
-    }
-    let mut bytes = Vec::new();
-    loop {
-        match body.next().await {
-            Ok(Some(chunk)) if bytes.is_empty() => bytes = chunk,
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => {
-                call.end(Outcome::Success, Some(status), None).await;
-                reply.body = Body::Whole(bytes);
-                return Ok(reply);
-            }
-            Err(error) => return Err(call.broken_off(status, &error.to_string()).await),
-        }
-        if bytes.len() > MAX_HELD_ANSWER {
-            reply.body = Body::Stream(Box::new(AnswerStream::opaque(call, status, bytes, body)));
-            return Ok(reply);
-        }
-    }
-}
-
-/// Any other status.
-async fn refused<D: Database, B: ByteStream, S: System>(
-    call: &Call<D, S>,
-    response: UpstreamResponse<B>,
-) -> Failure {
-    let UpstreamResponse {
-        status,
-        headers,
-        mut body,
-    } = response;
-    let mut bytes = Vec::new();
-    // A body that breaks off says what it has said so far; the status alone is an answer, too.
-    while let Ok(Some(chunk)) = body.next().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= MAX_ERROR_BYTES {
-            break;
-        }
-    }
-    let seen = Seen::Response {
-        status,
-        headers: &headers,
-        body: &bytes,
-    };
-    let refusal = Refusal::new(seen, call);
-    call.end(refusal.outcome, Some(status), Some(&refusal.message))
-        .await;
-    refusal.failure
 }

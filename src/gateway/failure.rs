@@ -6,12 +6,30 @@
 use super::reply::Reply;
 use crate::config::InvalidConfig;
 use crate::openai::{ErrorBody, InvalidRequest};
-use crate::pool::Outcome;
+use crate::pool::{KeyId, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
+/// The longest wait that a client is asked to sit out, in milliseconds: 60 s. Official clients ignore longer ones, and try
+/// again at once.
+const LONGEST_WAIT_MS: i64 = 60_000;
+
+/// Why no key of the pool could take a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Out {
+    /// Quotas and budgets are used up, and come back.
+    Exhausted,
+    /// The keys were rejected, or are paused.
+    Credentials,
+    /// Keys fail alike.
+    Suspected,
+    /// No project may use the model.
+    Model,
+}
 
 /// Why a request gets an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +41,10 @@ pub enum Failure {
         /// Those that it takes.
         allow: &'static str,
     },
+    /// No key has this id.
+    UnknownKey(KeyId),
+    /// The query has a parameter that the path does not take.
+    UnknownParameter(&'static str),
     /// A page that may not call.
     OriginRefused,
     /// The operator has set no token.
@@ -47,8 +69,21 @@ pub enum Failure {
     BodyIncomplete,
     /// The request's body is no chat completion request.
     InvalidRequest(String, Option<&'static str>),
-    /// Every key is disabled or cooling, or there is none.
+    /// There is no key.
     NoUsableKey,
+    /// No key can take a call for the model now.
+    KeysOut {
+        /// Why.
+        why: Out,
+        /// The model.
+        model: String,
+        /// What keeps the keys from it.
+        survey: Survey,
+        /// Milliseconds until the first of them comes back; `None` where no time brings one back.
+        wait_ms: Option<i64>,
+    },
+    /// What the last attempt came to, after the pool has done what it may: a client's own retries would not help.
+    Spent(Box<Failure>),
     /// The upstream answered with an error, or not at all.
     Upstream {
         /// How the attempt ended.
@@ -93,6 +128,33 @@ impl From<InvalidRequest> for Failure {
 }
 
 impl Failure {
+    /// No key can take a call for `model` now.
+    pub(super) fn keys_out(why: Out, model: &str, survey: Survey, now: UnixMillis) -> Self {
+        Self::KeysOut {
+            why,
+            model: model.to_owned(),
+            wait_ms: survey.soonest.map(|soonest| soonest.since(now)),
+            survey,
+        }
+    }
+
+    /// The failure of the last attempt of a request. `is_spent`: the pool has retried, or would have if its budget allowed.
+    pub(super) fn of_last_attempt(self, is_spent: bool) -> Self {
+        let is_trouble = match &self {
+            Self::Upstream { outcome, .. } => matches!(
+                outcome,
+                Outcome::UpstreamTrouble | Outcome::ModelOverloaded | Outcome::EmptyAnswer
+            ),
+            Self::AnswerBroken { .. } => true,
+            _ => false,
+        };
+        if is_spent && is_trouble {
+            Self::Spent(Box::new(self))
+        } else {
+            self
+        }
+    }
+
     /// Status and body. The only place that knows them.
     pub fn describe(&self) -> (StatusCode, ErrorBody) {
         let body = |message: &str, kind: &'static str, code: &str| ErrorBody {
@@ -116,6 +178,22 @@ impl Failure {
                     &format!("This path does not take that method. It takes {allow}."),
                     "invalid_request_error",
                     "method_not_allowed",
+                ),
+            ),
+            Self::UnknownKey(id) => (
+                StatusCode::NOT_FOUND,
+                body(
+                    &format!("No key has the id {id}. GET /api/keys/status lists all keys."),
+                    "invalid_request_error",
+                    "unknown_key",
+                ),
+            ),
+            Self::UnknownParameter(takes) => (
+                StatusCode::BAD_REQUEST,
+                body(
+                    &format!("This path takes no other query parameter than `{takes}`."),
+                    "invalid_request_error",
+                    "unknown_parameter",
                 ),
             ),
             Self::OriginRefused => (
@@ -188,11 +266,18 @@ impl Failure {
             Self::NoUsableKey => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
-                    "No API key of the pool can be used now: all are disabled or temporarily disabled, or there is none. The operator sees them at GET /api/keys/status.",
+                    "The pool has no API key that can be used. The operator sees its keys at GET /api/keys/status.",
                     "server_error",
                     "no_usable_key",
                 ),
             ),
+            Self::KeysOut {
+                why,
+                model,
+                survey,
+                wait_ms,
+            } => keys_out(*why, model, survey, *wait_ms),
+            Self::Spent(last) => last.describe(),
             Self::Upstream {
                 outcome,
                 status,
@@ -236,9 +321,13 @@ impl Failure {
         let detail = match self {
             Self::Database(error) | Self::DatabaseNotWritable(error) => error.to_string(),
             Self::Configuration(problems) => problems.clone(),
-            Self::NoUsableKey | Self::TokenNotConfigured => self.describe().1.message,
+            Self::NoUsableKey | Self::TokenNotConfigured | Self::KeysOut { .. } => {
+                self.describe().1.message
+            }
             Self::UnknownPath
             | Self::WrongMethod { .. }
+            | Self::UnknownKey(_)
+            | Self::UnknownParameter(_)
             | Self::OriginRefused
             | Self::TokenMissing
             | Self::TokenWrong
@@ -247,6 +336,7 @@ impl Failure {
             | Self::BodyIncomplete
             | Self::InvalidRequest(..)
             | Self::Upstream { .. }
+            | Self::Spent(_)
             | Self::AnswerBroken { .. } => return None,
         };
         Some(format!("code={}: {detail}", self.describe().1.code))
@@ -255,13 +345,20 @@ impl Failure {
     /// Whether official clients should try again, where they would not know by the status.
     fn should_retry(&self) -> Option<&'static str> {
         match self {
-            Self::TokenNotConfigured | Self::Configuration(_) => Some("false"),
-            Self::Upstream { outcome, .. } => match outcome {
-                Outcome::EgressRefused | Outcome::PoolFault => Some("false"),
-                // The next call most likely uses a key of another project.
-                Outcome::ResourceRefused | Outcome::ModelRefused => Some("true"),
-                _ => None,
-            },
+            Self::TokenNotConfigured | Self::Configuration(_) | Self::Spent(_) => Some("false"),
+            Self::KeysOut { why, wait_ms, .. } => {
+                let is_soon = wait_ms.is_some_and(|ms| ms <= LONGEST_WAIT_MS);
+                (!is_soon || *why == Out::Model).then_some("false")
+            }
+            Self::Upstream {
+                outcome:
+                    Outcome::ClientFault
+                    | Outcome::ResourceRefused
+                    | Outcome::ModelRefused
+                    | Outcome::EgressRefused
+                    | Outcome::PoolFault,
+                ..
+            } => Some("false"),
             _ => None,
         }
     }
@@ -286,6 +383,18 @@ impl Failure {
                     .headers
                     .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
             }
+            Self::KeysOut {
+                wait_ms: Some(wait_ms),
+                ..
+            } => {
+                reply.headers.insert(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(whole_seconds(wait_ms)),
+                );
+                reply
+                    .headers
+                    .insert(RETRY_AFTER_MS, HeaderValue::from(wait_ms));
+            }
             Self::TokenMissing | Self::TokenWrong => {
                 reply
                     .headers
@@ -295,6 +404,78 @@ impl Failure {
         }
         reply
     }
+}
+
+/// Seconds that are at least as long.
+fn whole_seconds(ms: i64) -> i64 {
+    ms.saturating_add(999) / 1000
+}
+
+/// What a caller gets when no key can take the call.
+fn keys_out(
+    why: Out,
+    model: &str,
+    survey: &Survey,
+    wait_ms: Option<i64>,
+) -> (StatusCode, ErrorBody) {
+    let (status, kind, code, what) = match why {
+        Out::Exhausted => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            format!("The quotas of all API keys of the pool are used up for the model {model}"),
+        ),
+        Out::Credentials => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "upstream_credentials_exhausted",
+            "The pool has no API key that the upstream accepts; its operator has to mend that"
+                .to_owned(),
+        ),
+        Out::Suspected if survey.all_out_for(Outcome::EgressRefused) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "upstream_refuses_location",
+            "The upstream refuses calls from the pool's location or address".to_owned(),
+        ),
+        Out::Suspected => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "upstream_suspected",
+            "The pool's API keys fail alike, so the upstream, or the pool's address, is suspected; the keys are kept"
+                .to_owned(),
+        ),
+        Out::Model => (
+            StatusCode::NOT_FOUND,
+            "invalid_request_error",
+            "model_not_available",
+            format!("No API key of the pool may use the model {model}"),
+        ),
+    };
+    let out: Vec<String> = survey
+        .out
+        .iter()
+        .map(|(reason, keys)| format!("{keys} {reason}"))
+        .collect();
+    let returns = wait_ms.map_or_else(String::new, |ms| {
+        format!(" The first one is back in {} s.", whole_seconds(ms))
+    });
+    let message = format!(
+        "{what}. Of {} keys: {}.{returns}",
+        survey.keys,
+        out.join(", ")
+    );
+    let param = (why == Out::Model).then_some("model");
+    let code = code.to_owned();
+    (
+        status,
+        ErrorBody {
+            message,
+            kind,
+            param,
+            code,
+        },
+    )
 }
 
 /// What a caller gets for an attempt that failed. Whose fault it was decides, not the upstream's status: a dead key is
@@ -334,7 +515,7 @@ fn upstream(
             body(
                 "server_error",
                 "upstream_key_rejected",
-                "The upstream rejected the API key that was chosen for this call; the key is now disabled. Another call uses another key.".to_owned(),
+                "The upstream rejected the API key that was chosen for this call. Another call uses another key.".to_owned(),
             ),
         ),
         Outcome::EgressRefused => (

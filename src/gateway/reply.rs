@@ -1,19 +1,20 @@
 //! Answers: what the client gets, whole or bit by bit.
 
 use super::Failure;
+use super::attempt::{empty, silent};
+use super::call::{Call, End};
 use super::ports::{ByteStream, System, TransportError};
-use super::refusal::Refusal;
-use crate::gemini::{MAX_ERROR_BYTES, Seen};
-use crate::openai::{EventScanner, Found, error_text};
-use crate::pool::{KeyId, Outcome, UnixMillis};
-use crate::redact::{redact, truncate};
-use crate::store::{Attempt, Database, Recorder};
+use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
+use crate::openai::{EventScanner, Found, Tally, error_text};
+use crate::pool::Outcome;
+use crate::store::Database;
+use futures::future::{Either, select};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use std::rc::Rc;
+use std::pin::{Pin, pin};
 
-/// The longest error message that a log row keeps, in characters.
-const MAX_LOGGED_MESSAGE: usize = 500;
+/// Events without content are held up to this size; then they are the answer: 64 KiB.
+const MAX_HELD_EVENTS: usize = 64 * 1024;
 
 /// An answer, ready to be sent.
 pub struct Reply<D, B, S> {
@@ -56,80 +57,6 @@ impl<D, B, S> Reply<D, B, S> {
     }
 }
 
-/// A call to the upstream that is under way; ends in exactly one log row.
-pub(super) struct Call<D, S> {
-    /// The `x-request-id` of the response.
-    pub(super) request_id: String,
-    pub(super) key: KeyId,
-    /// The key and the client's token, to be kept out of messages.
-    pub(super) secrets: Vec<String>,
-    pub(super) started_at: UnixMillis,
-    pub(super) recorder: Rc<Recorder<D>>,
-    pub(super) system: S,
-}
-
-impl<D: Database, S: System> Call<D, S> {
-    /// `text` without the secrets of this call.
-    pub(super) fn redact(&self, text: &str) -> String {
-        let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
-        redact(text, &secrets)
-    }
-
-    /// Writes the call down. The client is answered even where that fails: the answer is paid for, and a retry would
-    /// not mend the database; so the failure goes to the operator.
-    pub(super) async fn end(
-        &self,
-        outcome: Outcome,
-        response_status: Option<u16>,
-        message: Option<&str>,
-    ) {
-        let ended_at = self.system.now();
-        let attempt = Attempt {
-            key: self.key,
-            outcome,
-            response_status,
-            error_message: message
-                .map(|message| truncate(&self.redact(message), MAX_LOGGED_MESSAGE)),
-            started_at: self.started_at,
-            ended_at,
-        };
-        let line = (outcome != Outcome::Success).then(|| {
-            format!(
-                "call request={} key={} outcome={} status={} duration_ms={} message={:?}",
-                self.request_id,
-                self.key,
-                outcome.name(),
-                response_status.map_or_else(|| "none".to_owned(), |status| status.to_string()),
-                ended_at.since(self.started_at),
-                attempt.error_message.as_deref().unwrap_or_default(),
-            )
-        });
-        let committed = self.recorder.commit(attempt).await;
-        if let Some(line) = line {
-            self.system.log(&line);
-        }
-        if let Err(error) = committed {
-            self.system.log(&format!(
-                "call request={} key={} is missing from the log or the counters: {error}",
-                self.request_id, self.key
-            ));
-        }
-    }
-
-    /// Ends a call whose answer does not come to its end.
-    pub(super) async fn broken_off(&self, response_status: u16, reason: &str) -> Failure {
-        self.end(
-            Outcome::UpstreamTrouble,
-            Some(response_status),
-            Some(reason),
-        )
-        .await;
-        Failure::AnswerBroken {
-            reason: self.redact(reason),
-        }
-    }
-}
-
 /// A body that is handed on as it arrives from the upstream, recorded before its last bytes.
 pub struct AnswerStream<D, B, S> {
     call: Call<D, S>,
@@ -140,8 +67,21 @@ pub struct AnswerStream<D, B, S> {
     /// What was ready for the client before the answer began.
     first: Option<Vec<u8>>,
     framing: Framing,
+    tally: Tally,
+    /// The client has got something, or will: an end without content is then an end like any other.
+    promised: bool,
     recorded: bool,
     ended: bool,
+}
+
+/// What the beginning of a stream came to.
+pub(super) enum Begun<D, B, S> {
+    /// It says something.
+    Stream(Box<AnswerStream<D, B, S>>),
+    /// It has ended without. These are its bytes; the call is in the log.
+    Empty(Vec<u8>),
+    /// It broke off, or is an error, before it said anything. The call is in the log.
+    Failed(Outcome, Failure),
 }
 
 enum Framing {
@@ -172,38 +112,57 @@ enum Step {
     Bytes(Vec<u8>),
     End,
     /// It broke off, or sent an error.
-    Failed(Failure),
+    Failed(Outcome, Failure),
 }
 
 impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
-    /// A stream of events, of which the first is here.
-    ///
-    /// # Errors
-    /// The first event did not come, or is an error. Nothing has been promised to the client yet, so that it can be told
-    /// as any other error.
-    pub(super) async fn events(
+    /// Reads a stream of events until it says something, for as long as `timeout` allows. Nothing has been promised to the
+    /// client until then.
+    pub(super) async fn begin(
         call: Call<D, S>,
         status: u16,
         upstream: B,
-    ) -> Result<Self, Failure> {
+        mut timeout: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Begun<D, B, S> {
         let framing = Framing::Events(EventScanner::default());
         let mut stream = Self::new(call, status, framing, upstream);
+        let mut held = Vec::new();
         loop {
+            let is_late = matches!(
+                select(pin!(stream.ready()), timeout.as_mut()).await,
+                Either::Right(_)
+            );
+            if is_late {
+                let (outcome, failure) =
+                    silent(&stream.call, &TransportError::TimedOut, true).await;
+                return Begun::Failed(outcome, failure);
+            }
             match stream.step().await {
-                Step::Bytes(bytes) if bytes.is_empty() => {}
-                Step::Bytes(first) => {
-                    stream.first = Some(first);
-                    return Ok(stream);
+                Step::Bytes(bytes) => held.extend(bytes),
+                Step::End if held.is_empty() => {
+                    let failure = empty(&stream.call, status).await;
+                    return Begun::Failed(Outcome::EmptyAnswer, failure);
                 }
-                Step::End => return Ok(stream),
-                Step::Failed(failure) => return Err(failure),
+                Step::End => return Begun::Empty(held),
+                Step::Failed(outcome, failure) => return Begun::Failed(outcome, failure),
+            }
+            if stream.recorded && stream.tally.is_empty_answer() {
+                return Begun::Empty(held);
+            }
+            if stream.tally.has_content || stream.recorded || held.len() > MAX_HELD_EVENTS {
+                stream.promised = true;
+                stream.first = Some(held);
+                return Begun::Stream(Box::new(stream));
             }
         }
     }
 
     /// Any other body, of which `first` has been read.
     pub(super) fn opaque(call: Call<D, S>, status: u16, first: Vec<u8>, upstream: B) -> Self {
-        Self::new(call, status, Framing::Opaque(first), upstream)
+        Self {
+            promised: true,
+            ..Self::new(call, status, Framing::Opaque(first), upstream)
+        }
     }
 
     fn new(call: Call<D, S>, status: u16, framing: Framing, upstream: B) -> Self {
@@ -214,6 +173,8 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             arrived: None,
             first: None,
             framing,
+            tally: Tally::default(),
+            promised: false,
             recorded: false,
             ended: false,
         }
@@ -238,7 +199,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Step::Bytes(bytes) if bytes.is_empty() => Next::Nothing,
             Step::Bytes(bytes) => Next::Bytes(bytes),
             Step::End => Next::End,
-            Step::Failed(failure) => match &self.framing {
+            Step::Failed(_, failure) => match &self.framing {
                 Framing::Events(scanner) | Framing::Error(scanner, _) => {
                     Next::Bytes(scanner.close_with(&failure.describe().1))
                 }
@@ -254,14 +215,18 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         self.ready().await;
         let Some(chunk) = self.arrived.take() else {
             // An error that has come to its end waits for nothing more.
-            return Step::Failed(self.upstream_error().await);
+            return self.upstream_error().await;
         };
+        if let Ok(Some(_)) = &chunk {
+            self.call.first_byte();
+        }
         let bytes = match (chunk, &mut self.framing) {
             (Ok(Some(chunk)), Framing::Events(scanner)) => {
                 let scan = scanner.push(chunk);
+                self.tally.take(&scan.ready);
                 match scan.found {
                     Found::Nothing => {}
-                    Found::Done => self.record(Outcome::Success, None).await,
+                    Found::Done => self.record_end().await,
                     Found::Error(begun) => {
                         self.framing = Framing::Error(std::mem::take(scanner), begun);
                     }
@@ -275,12 +240,12 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             (Ok(Some(chunk)), Framing::Opaque(held)) => std::mem::replace(held, chunk),
             (Ok(None), Framing::Opaque(held)) => {
                 let last = std::mem::take(held);
-                self.record(Outcome::Success, None).await;
+                self.record_end().await;
                 self.ended = true;
                 last
             }
             (Ok(None) | Err(_), Framing::Error(..)) => {
-                return Step::Failed(self.upstream_error().await);
+                return self.upstream_error().await;
             }
             // After the closing event nothing is missing.
             (Ok(None) | Err(_), Framing::Events(_)) if self.recorded => {
@@ -289,10 +254,10 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             }
             (Ok(None), Framing::Events(_)) => {
                 let reason = "the upstream ended the stream before its closing event";
-                return Step::Failed(self.broken_off(reason).await);
+                return self.broken_off(reason).await;
             }
             (Err(error), Framing::Events(_) | Framing::Opaque(_)) => {
-                return Step::Failed(self.broken_off(&error.to_string()).await);
+                return self.broken_off(&error.to_string()).await;
             }
         };
         Step::Bytes(bytes)
@@ -307,27 +272,30 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     }
 
     /// The upstream has nothing more, though something is missing.
-    async fn broken_off(&mut self, reason: &str) -> Failure {
+    async fn broken_off(&mut self, reason: &str) -> Step {
         (self.ended, self.recorded) = (true, true);
-        self.call.broken_off(self.status, reason).await
+        let failure = self.call.broken_off(self.status, reason).await;
+        Step::Failed(Outcome::UpstreamTrouble, failure)
     }
 
     /// The upstream has sent an error in place of what was to come: what has arrived of it counts.
-    async fn upstream_error(&mut self) -> Failure {
-        self.ended = true;
-        let error = match &self.framing {
+    async fn upstream_error(&mut self) -> Step {
+        (self.ended, self.recorded) = (true, true);
+        let text = match &self.framing {
             Framing::Error(_, text) => error_text(text).0,
             Framing::Events(_) | Framing::Opaque(_) => &[],
         };
-        let refusal = Refusal::new(Seen::InStream(error), &self.call);
-        self.record(refusal.outcome, Some(&refusal.message)).await;
-        refusal.failure
+        let diagnosis = diagnose(Seen::InStream(text));
+        let failure = self.call.failed(&diagnosis, String::new(), true).await;
+        Step::Failed(diagnosis.outcome, failure)
     }
 
     /// The client left. Dropping the stream afterwards closes the connection to the upstream.
     pub async fn client_gone(mut self) {
         if let Framing::Error(..) = self.framing {
-            self.upstream_error().await;
+            if !self.recorded {
+                self.upstream_error().await;
+            }
             return;
         }
         self.record(
@@ -337,10 +305,28 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         .await;
     }
 
+    /// The answer has come to its end.
+    async fn record_end(&mut self) {
+        let is_empty = !self.promised && self.tally.is_empty_answer();
+        if is_empty {
+            let message = Some("the upstream's answer has no content");
+            self.record(Outcome::EmptyAnswer, message).await;
+        } else {
+            self.record(Outcome::Success, None).await;
+        }
+    }
+
     async fn record(&mut self, outcome: Outcome, message: Option<&str>) {
         if !self.recorded {
             self.recorded = true;
-            self.call.end(outcome, Some(self.status), message).await;
+            let end = End {
+                outcome: Some(outcome),
+                status: Some(self.status),
+                message,
+                usage: self.tally.usage,
+                ..End::default()
+            };
+            self.call.end(end).await;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which paths there are, and which methods they take.
 
+use crate::pool::KeyId;
 use http::Method;
 
 /// A path of the gateway.
@@ -7,6 +8,9 @@ use http::Method;
 pub(super) enum Route {
     ChatCompletions,
     KeysStatus,
+    /// `/api/keys/{id}/reset`
+    KeyReset(KeyId),
+    PoolExplain,
     Alive,
     Ready,
 }
@@ -18,7 +22,13 @@ impl Route {
             "/api/keys/status" => Some(Self::KeysStatus),
             "/healthz" => Some(Self::Alive),
             "/readyz" => Some(Self::Ready),
-            _ => None,
+            "/api/pool/explain" => Some(Self::PoolExplain),
+            _ => {
+                let id = path.strip_prefix("/api/keys/")?.strip_suffix("/reset")?;
+                // One way to write an id: no sign, no zeros before it.
+                let number: i64 = id.parse().ok()?;
+                (number.to_string() == id).then_some(Self::KeyReset(KeyId(number)))
+            }
         }
     }
 
@@ -27,6 +37,8 @@ impl Route {
         match self {
             Self::ChatCompletions => "POST, OPTIONS",
             Self::KeysStatus => "GET, POST, OPTIONS",
+            Self::KeyReset(_) => "POST, OPTIONS",
+            Self::PoolExplain => "GET, OPTIONS",
             Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
     }
@@ -49,6 +61,8 @@ mod tests {
             ("/api/keys/status", vec!["GET", "POST"]),
             ("/healthz", vec!["GET", "HEAD"]),
             ("/readyz", vec!["GET", "HEAD"]),
+            ("/api/pool/explain", vec!["GET"]),
+            ("/api/keys/7/reset", vec!["POST"]),
         ] {
             let route = Route::find(path).unwrap();
             for method in [
@@ -76,6 +90,11 @@ mod tests {
             "//healthz",
             "/V1/chat/completions",
             "/api/keys",
+            "/api/keys//reset",
+            "/api/keys/+7/reset",
+            "/api/keys/07/reset",
+            "/api/keys/7/reset/",
+            "/api/keys/99999999999999999999/reset",
         ] {
             assert_eq!(Route::find(path), None, "{path}");
         }

@@ -14,6 +14,7 @@
 //! | 400 | a message that begins with "User location is not supported" | egress refused |
 //! | 401 | an error of Google's | key rejected |
 //! | 401 | anything else | upstream trouble |
+//! | 403 | a message that begins with "Method doesn't allow unregistered callers": no key arrived | pool fault |
 //! | 403 | reason `SERVICE_DISABLED`, or a message that begins as [`REFUSED_PROJECT`] says | project refused |
 //! | 403 | reason `CONSUMER_SUSPENDED` or `API_KEY_…_BLOCKED`, or a message that begins as [`DEAD_KEY`] says | key rejected |
 //! | 403 | anything else | resource refused |
@@ -45,11 +46,10 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
 /// How messages of a 403 begin that tell of a dead key, with a piece that must follow.
-const DEAD_KEY: [(&str, &str); 4] = [
+const DEAD_KEY: [(&str, &str); 3] = [
     ("Your API key was reported as leaked", ""),
     ("Permission denied: Consumer ", "has been suspended"),
     ("Requests to this API ", "are blocked"),
-    ("Method doesn't allow unregistered callers", ""),
 ];
 
 /// How messages of a 403 begin that tell of a project that is shut out, or has the API switched off.
@@ -198,6 +198,7 @@ fn classify(status: u16, error: &ApiError) -> Outcome {
         400 if begins(&["User location is not supported"]) => Outcome::EgressRefused,
         401 if is_googles => Outcome::KeyRejected,
         401 => Outcome::UpstreamTrouble,
+        403 if begins(&["Method doesn't allow unregistered callers"]) => Outcome::PoolFault,
         403 if is_googles && (reason == "SERVICE_DISABLED" || begins(&REFUSED_PROJECT)) => {
             Outcome::ProjectRefused
         }

@@ -1,6 +1,6 @@
 //! A key of the pool: its identity, its secret, and the state that outcomes move.
 
-use super::UnixMillis;
+use super::{Outcome, Scope, UnixMillis};
 use std::fmt;
 
 /// The key's row id, the one name of a key that may appear in logs, headers and status.
@@ -100,12 +100,34 @@ pub struct PoolKey {
     pub id: KeyId,
     /// The secret.
     pub key: ApiKey,
+    /// The name that a person gave it.
+    pub name: Option<String>,
+    /// The Google project that it belongs to, such as `projects/123`; `None` where nobody has told.
+    pub project: Option<String>,
     /// Base weight, 100 unless somebody changed it; may be negative.
     pub priority: i64,
     /// What outcomes have made of it.
     pub state: KeyState,
     /// Start of the latest call; `None` for a key never used.
     pub last_used_at: Option<UnixMillis>,
+    /// End of the latest call that the upstream answered.
+    pub last_success_at: Option<UnixMillis>,
+    /// How the latest call ended, and when.
+    pub last_outcome: Option<(Outcome, UnixMillis)>,
+    /// Of a key whose pause is over: a trial call is on its way, and until then no other may follow.
+    pub trial_until: Option<UnixMillis>,
+    /// Why the pool disabled it; `None` where a person did.
+    pub disabled_reason: Option<String>,
+}
+
+impl PoolKey {
+    /// Whose quota its calls use.
+    pub fn scope(&self) -> Scope {
+        match &self.project {
+            Some(project) => Scope::Project(project.clone()),
+            None => Scope::Key(self.id),
+        }
+    }
 }
 
 #[cfg(test)]

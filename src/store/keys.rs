@@ -1,55 +1,15 @@
-//! The table of keys: reading the pool, reporting on it, importing into it.
+//! The table of keys: reporting on it, importing into it, and what people change in it.
 
 use super::{Database, DatabaseError, Row, Value, write};
-use crate::pool::{ApiKey, KeyId, KeyState, KeyStatus, PoolKey, UnixMillis};
+use crate::pool::{ApiKey, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
 
-const POOL: &str =
-    "SELECT id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at
-FROM api_keys WHERE status <> 0";
-
 const REPORT: &str =
-    "SELECT id, name, status, consecutive_failures, total_calls, success_calls, last_used_at
+    "SELECT id, name, status, consecutive_failures, total_calls, success_calls, last_used_at,
+    project, CASE status WHEN 2 THEN disabled_until END, CASE status WHEN 0 THEN disabled_reason END, last_outcome
 FROM api_keys ORDER BY priority DESC, id";
-
-/// Every key that is not disabled, as choosing sees it, and the ids of rows that are broken: an unknown status, a key that
-/// no header can carry, or a pause whose end cannot be read.
-///
-/// # Errors
-/// The table cannot be read.
-pub async fn pool_keys(
-    database: &impl Database,
-) -> Result<(Vec<PoolKey>, Vec<KeyId>), DatabaseError> {
-    let rows = database.execute(POOL, Vec::new()).await?;
-    let mut keys = Vec::with_capacity(rows.len());
-    let mut unusable = Vec::new();
-    for row in &rows {
-        match pool_key(row) {
-            Some(key) => keys.push(key),
-            None => unusable.extend(row.integer(0).map(KeyId)),
-        }
-    }
-    Ok((keys, unusable))
-}
-
-fn pool_key(row: &Row) -> Option<PoolKey> {
-    let status = KeyStatus::from_code(row.integer(3)?)?;
-    let disabled_until = row.text(5).and_then(UnixMillis::parse);
-    if status == KeyStatus::Cooling && disabled_until.is_none() {
-        return None;
-    }
-    Some(PoolKey {
-        id: KeyId(row.integer(0)?),
-        key: ApiKey::try_new(row.text(1)?).ok()?,
-        priority: row.integer(2).unwrap_or(0),
-        state: KeyState {
-            status,
-            consecutive_failures: row.integer(4).unwrap_or(0),
-            disabled_until,
-        },
-        last_used_at: row.text(6).and_then(UnixMillis::parse),
-    })
-}
+const LEARN_PROJECT: &str = "UPDATE api_keys SET project = ?2 WHERE id = ?1 AND project IS NULL";
+const CLEAR_COOL_DOWNS: &str = "DELETE FROM cool_downs WHERE scope IN (?1, ?2)";
 
 /// A key as the status report shows it: never the key itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,6 +30,14 @@ pub struct KeyReport {
     pub last_used_at: Option<String>,
     /// Successes in percent of calls, with two digits; `None` without calls.
     pub success_rate: Option<f64>,
+    /// The Google project, where it is known.
+    pub project: Option<String>,
+    /// Until when a temporarily disabled key pauses.
+    pub disabled_until: Option<String>,
+    /// Why the pool disabled the key.
+    pub disabled_reason: Option<String>,
+    /// How the latest call ended.
+    pub last_outcome: Option<String>,
 }
 
 /// All keys, highest priority first, then by id.
@@ -95,7 +63,55 @@ fn report(row: &Row) -> KeyReport {
         last_used_at: text(6),
         success_rate: (total_calls > 0)
             .then(|| (success_calls as f64 * 10_000.0 / total_calls as f64).round() / 100.0),
+        project: text(7),
+        disabled_until: text(8),
+        disabled_reason: text(9),
+        last_outcome: text(10),
     }
+}
+
+/// Keeps the project that an error names for a key, unless one is known.
+///
+/// # Errors
+/// The table cannot be changed.
+pub async fn learn_project(
+    database: &impl Database,
+    id: KeyId,
+    project: &str,
+) -> Result<(), DatabaseError> {
+    let parameters = vec![Value::from(id.0), Value::from(project)];
+    write(database, LEARN_PROJECT, parameters).await.map(drop)
+}
+
+/// Makes a key active again, and ends the cool-downs of it and of its project. `false` when there is no such key.
+///
+/// # Errors
+/// The tables cannot be changed.
+pub async fn reset_key(
+    database: &impl Database,
+    id: KeyId,
+    now: UnixMillis,
+) -> Result<bool, DatabaseError> {
+    let reset = format!(
+        "UPDATE api_keys SET status = {active}, consecutive_failures = 0, disabled_until = NULL, disabled_reason = NULL,
+    disabled_at = NULL, trial_until = NULL, last_outcome = NULL, last_outcome_at = NULL, updated_at = ?2
+WHERE id = ?1 RETURNING project",
+        active = KeyStatus::Active.code()
+    );
+    let parameters = vec![Value::from(id.0), Value::from(now.to_iso())];
+    let rows = write(database, &reset, parameters).await?;
+    let Some(row) = rows.first() else {
+        return Ok(false);
+    };
+    let project = row
+        .text(0)
+        .map(|project| Scope::Project(project.to_owned()).to_string());
+    let scopes = vec![
+        Value::from(Scope::Key(id).to_string()),
+        Value::from(project),
+    ];
+    write(database, CLEAR_COOL_DOWNS, scopes).await?;
+    Ok(true)
 }
 
 /// Puts the keys of the `gemini_api_key` variable into the table, each once, as `Auto-imported Key i` with priority
@@ -146,6 +162,7 @@ VALUES {} ON CONFLICT (api_key) DO NOTHING",
 
 #[cfg(test)]
 mod tests {
+    use super::super::read_snapshot;
     use super::super::testing::NativeDatabase;
     use super::*;
     use futures::executor::block_on;
@@ -193,36 +210,36 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_leaves_out_disabled_keys_and_names_broken_rows() {
+    fn a_project_is_learned_once_and_a_persons_word_stays() {
+        let database = NativeDatabase::migrated();
+        database.run("INSERT INTO api_keys (id, api_key, project) VALUES (1, 'fake-a', NULL), (2, 'fake-b', 'team-b')");
+        for id in [1, 2, 3] {
+            block_on(learn_project(&database, KeyId(id), "projects/7")).unwrap();
+        }
+        block_on(learn_project(&database, KeyId(1), "projects/8")).unwrap();
+        assert_eq!(
+            database.query("SELECT project FROM api_keys ORDER BY id"),
+            ["projects/7", "team-b"]
+        );
+    }
+
+    #[test]
+    fn a_reset_brings_a_key_back_and_ends_the_cool_downs_of_its_project() {
         let database = NativeDatabase::migrated();
         database.run(
-            "INSERT INTO api_keys (id, api_key, status, disabled_until, last_used_at, priority, consecutive_failures) VALUES
-             (1, 'fake-a', 1, NULL, NULL, 100, 0),
-             (2, 'fake-b', 2, '2027-01-15T08:00:00.000Z', '2027-01-15 07:30:00', 50, 2),
-             (3, 'fake-c', 0, NULL, NULL, 100, 5),
-             (4, 'fake d', 1, NULL, NULL, 100, 0),
-             (5, 'fake-e', 7, NULL, NULL, 100, 0),
-             (6, 'fake-f', 2, NULL, NULL, 100, 2),
-             (7, 'fake-g', 2, 'soon', NULL, 100, 2)",
+            "INSERT INTO api_keys (id, api_key, project, status, consecutive_failures, disabled_reason, disabled_at) VALUES
+             (1, 'fake-a', 'p', 0, 3, 'key_rejected', '2027-01-15T08:00:00.000Z'), (2, 'fake-b', NULL, 0, 1, NULL, NULL);
+             INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+             ('key:1', '', 'egress_refused', '', '', 1), ('project:p', 'm', 'quota_per_day', '', '', 1),
+             ('key:2', '', 'egress_refused', '', '', 1)",
         );
-        let (keys, unusable) = block_on(pool_keys(&database)).unwrap();
-        assert_eq!(keys.iter().map(|key| key.id.0).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(unusable, [4, 5, 6, 7].map(KeyId));
-        let cooling = &keys[1];
-        assert_eq!(cooling.key.expose(), "fake-b");
-        assert_eq!(cooling.priority, 50);
+        assert_eq!(block_on(reset_key(&database, KeyId(1), NOW)), Ok(true));
+        assert_eq!(block_on(reset_key(&database, KeyId(9), NOW)), Ok(false));
         assert_eq!(
-            cooling.state,
-            KeyState {
-                status: KeyStatus::Cooling,
-                consecutive_failures: 2,
-                disabled_until: UnixMillis::parse("2027-01-15T08:00:00.000Z"),
-            }
+            database.query("SELECT status, consecutive_failures, disabled_reason, disabled_at FROM api_keys ORDER BY id"),
+            ["1|0|NULL|NULL", "0|1|NULL|NULL"]
         );
-        assert_eq!(
-            cooling.last_used_at,
-            UnixMillis::parse("2027-01-15T07:30:00.000Z")
-        );
+        assert_eq!(database.query("SELECT scope FROM cool_downs"), ["key:2"]);
     }
 
     #[test]
@@ -238,7 +255,7 @@ mod tests {
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(
             json,
-            r#"[{"id":2,"name":null,"status":0,"consecutive_failures":5,"total_calls":0,"success_calls":0,"last_used_at":null,"success_rate":null},{"id":3,"name":"third","status":2,"consecutive_failures":2,"total_calls":8,"success_calls":8,"last_used_at":null,"success_rate":100.0},{"id":1,"name":"first","status":1,"consecutive_failures":0,"total_calls":3,"success_calls":2,"last_used_at":"2026-01-31T09:05:07.042Z","success_rate":66.67}]"#
+            r#"[{"id":2,"name":null,"status":0,"consecutive_failures":5,"total_calls":0,"success_calls":0,"last_used_at":null,"success_rate":null,"project":null,"disabled_until":null,"disabled_reason":null,"last_outcome":null},{"id":3,"name":"third","status":2,"consecutive_failures":2,"total_calls":8,"success_calls":8,"last_used_at":null,"success_rate":100.0,"project":null,"disabled_until":null,"disabled_reason":null,"last_outcome":null},{"id":1,"name":"first","status":1,"consecutive_failures":0,"total_calls":3,"success_calls":2,"last_used_at":"2026-01-31T09:05:07.042Z","success_rate":66.67,"project":null,"disabled_until":null,"disabled_reason":null,"last_outcome":null}]"#
         );
         assert!(!json.contains("fake-"));
     }
@@ -248,9 +265,13 @@ mod tests {
         let database = NativeDatabase::in_memory();
         database.run(include_str!("../../tests/fixtures/earlier_deployment.sql"));
         block_on(super::super::migrate(&database)).unwrap();
-        let (keys, unusable) = block_on(pool_keys(&database)).unwrap();
-        assert_eq!(keys.iter().map(|key| key.id.0).collect::<Vec<_>>(), [1, 2]);
-        assert!(unusable.is_empty());
+        let (snapshot, broken) = block_on(read_snapshot(&database, NOW)).unwrap();
+        let keys = snapshot.keys();
+        assert_eq!(
+            keys.iter().map(|key| key.id.0).collect::<Vec<_>>(),
+            [1, 2, 3]
+        );
+        assert!(broken.is_empty());
         assert_eq!(
             keys[0].last_used_at,
             UnixMillis::parse("2025-06-01T12:34:56.789Z")

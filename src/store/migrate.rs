@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -15,6 +15,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "0003_readiness",
         include_str!("../../migrations/0003_readiness.sql"),
+    ),
+    (
+        "0004_failover",
+        include_str!("../../migrations/0004_failover.sql"),
     ),
 ];
 
@@ -149,7 +153,17 @@ mod tests {
         let database = NativeDatabase::migrated();
         assert_eq!(
             database.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"),
-            ["api_call_logs", "api_keys", "rate_limits", "readiness", "schema_migrations"]
+            [
+                "api_call_logs",
+                "api_keys",
+                "budget_usage",
+                "cool_downs",
+                "limits",
+                "rate_limits",
+                "readiness",
+                "retry_budget",
+                "schema_migrations",
+            ]
         );
         assert_eq!(
             database.query("SELECT tbl_name || '.' || substr(name, 6 + length(tbl_name)) FROM sqlite_schema WHERE type = 'index' AND name LIKE 'idx_api%' ORDER BY 1"),
@@ -208,7 +222,7 @@ mod tests {
         block_on(migrate(&database)).unwrap();
         assert_eq!(
             database.query("SELECT count(*) FROM schema_migrations"),
-            ["3"]
+            ["4"]
         );
     }
 
@@ -235,7 +249,7 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2", "3"]
+            ["1", "2", "3", "4"]
         );
     }
 

@@ -3,7 +3,8 @@
 //! Two paths, because they have different hurries:
 //!
 //! - **A failure of the key** changes what the next draw may choose, so it is written at once: the state is read, the
-//!   pure [`transition`] decides, and a compare-and-set on what was read makes it so. Whoever loses the race reads again.
+//!   pure [`transition`] and [`suspicion`] decide, and a compare-and-set on what was read makes it so. Whoever loses the
+//!   race reads again.
 //! - **Log rows, and the counters of everything else,** may share their cost. Per instance, whoever ends first writes for
 //!   all who are queued at that moment, and who ends meanwhile waits for the next batch; so a batch forms while the one
 //!   before is being written, and there is no timer. Each batch is one statement per table.
@@ -11,45 +12,89 @@
 //! [`Recorder::commit`] returns when the attempt is in the database, so that nobody is answered before their call is in
 //! the log.
 
-use super::{Database, DatabaseError, Row, Value, write};
-use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict, transition};
+use super::{Database, DatabaseError, Row, Value, placeholders, write};
+use crate::openai::Usage;
+use crate::pool::{
+    KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict, suspicion, transition,
+};
 use crate::signal::{NewSignal, Signal};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-/// Rows in one statement: six parameters each, far below SQLite's limit of 32,766 in all.
+/// Rows in one statement: fifteen parameters each, far below SQLite's limit of 32,766 in all.
 const MAX_BATCH: usize = 500;
 
 /// Rounds of compare-and-set before a failure is only counted. Each lost round is another's won one, and after two
 /// failures the key pauses, so the rounds needed are about the calls that were under way at once.
 const MAX_ROUNDS: usize = 64;
 
-const STATE: &str =
-    "SELECT status, consecutive_failures, disabled_until FROM api_keys WHERE id = ?1";
+/// A key's state, how many others failed alike since the latest success of any, how many keys the pool has disabled
+/// since a minute ago, and how many are in use.
+const STATE: &str = "SELECT status, consecutive_failures, disabled_until,
+    (SELECT count(*) FROM api_keys WHERE id <> ?1 AND last_outcome = ?2
+        AND last_outcome_at > coalesce((SELECT max(last_success_at) FROM api_keys), '')),
+    (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?3),
+    (SELECT count(*) FROM api_keys WHERE status <> 0)
+FROM api_keys WHERE id = ?1";
+/// Of several keys that are disabled at once, each but the first finds that one more was disabled meanwhile.
 const SET_STATE: &str = "UPDATE api_keys SET status = ?5, consecutive_failures = ?6, disabled_until = ?7,
-    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?8), last_failure_at = ?9, updated_at = ?9
+    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?8), last_failure_at = ?9, updated_at = ?9,
+    last_outcome = ?10, last_outcome_at = ?9, trial_until = NULL,
+    disabled_reason = CASE WHEN ?5 = 0 THEN coalesce(disabled_reason, ?11) ELSE NULL END,
+    disabled_at = CASE WHEN ?5 = 0 AND status <> 0 THEN ?9 ELSE disabled_at END
 WHERE id = ?1 AND status IS ?2 AND consecutive_failures IS ?3 AND disabled_until IS ?4
+    AND (?5 <> 0 OR status = 0 OR (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?12) = ?13)
 RETURNING id";
 const COUNT_FAILURE: &str = "UPDATE api_keys SET consecutive_failures = consecutive_failures + 1,
-    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?2), last_failure_at = ?3, updated_at = ?3
+    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?2), last_failure_at = ?3, updated_at = ?3,
+    last_outcome = ?4, last_outcome_at = ?3, trial_until = NULL
 WHERE id = ?1";
+const COUNT_SUSPECTED: &str = "UPDATE api_keys SET
+    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?2), last_failure_at = ?3, updated_at = ?3,
+    last_outcome = ?4, last_outcome_at = ?3, trial_until = NULL
+WHERE id = ?1";
+/// Takes back what was done within the last minute to keys that failed as these do now.
+const REINSTATE: &str = "UPDATE api_keys SET status = 1, consecutive_failures = max(0, consecutive_failures - 1),
+    disabled_until = NULL, disabled_reason = NULL, disabled_at = NULL, updated_at = ?3
+WHERE last_outcome = ?1 AND ((status = 0 AND disabled_at >= ?2) OR (status = 2 AND last_failure_at >= ?2))
+RETURNING id";
+
+/// What a failure has made of the key that was used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Its state, where the failure has moved it.
+    pub state: Option<KeyState>,
+    /// Keys that are to cool instead of being disabled or paused, since the upstream is suspected, or since enough were
+    /// disabled: this one, and those that were taken back.
+    pub suspected: Vec<KeyId>,
+}
 
 /// A call to the upstream that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
+    /// The id of the request that it was made for.
+    pub request_id: String,
+    /// Its number within the request, from 1.
+    pub number: u32,
     /// The key that was used.
     pub key: KeyId,
+    /// The model that was asked for.
+    pub model: String,
     /// How it ended.
     pub outcome: Outcome,
     /// The upstream's status; `None` without a response.
     pub response_status: Option<u16>,
     /// What went wrong, redacted; `None` on success.
     pub error_message: Option<String>,
-    /// When the request was sent.
+    /// When it was sent.
     pub started_at: UnixMillis,
+    /// When the first byte of the answer was there; `None` without one.
+    pub first_byte_at: Option<UnixMillis>,
     /// When the answer, or the hope for one, ended.
     pub ended_at: UnixMillis,
+    /// The answer's tokens, where it tells them.
+    pub usage: Option<Usage>,
 }
 
 /// An attempt that is to be written with a batch.
@@ -95,10 +140,10 @@ impl<D: Database> Recorder<D> {
     ///
     /// # Errors
     /// The database refused; the attempt may be missing from the log or from the counters.
-    pub async fn commit(&self, attempt: Attempt) -> Result<(), DatabaseError> {
+    pub async fn commit(&self, attempt: Attempt) -> Result<Moved, DatabaseError> {
         let moved = match attempt.outcome.verdict() {
             Verdict::Failed | Verdict::Rejected => self.move_state(&attempt).await,
-            Verdict::Works | Verdict::Unknown => Ok(()),
+            Verdict::Works | Verdict::Unknown => Ok(Moved::default()),
         };
         if moved.as_ref().is_err_and(DatabaseError::is_busy) {
             // The row would only wait as long again.
@@ -122,7 +167,7 @@ impl<D: Database> Recorder<D> {
         }
         loop {
             if let Progress::Written(result) = &*entry.progress.borrow() {
-                return moved.and(result.clone());
+                return result.clone().and(moved);
             }
             place.write_next_batch().await;
         }
@@ -140,37 +185,86 @@ impl<D: Database> Recorder<D> {
         }
     }
 
-    async fn move_state(&self, attempt: &Attempt) -> Result<(), DatabaseError> {
-        let id = attempt.key.0;
+    async fn move_state(&self, attempt: &Attempt) -> Result<Moved, DatabaseError> {
+        let database = &*self.database;
+        let id = attempt.key;
+        let outcome = attempt.outcome.name();
         let (used, ended) = (attempt.started_at.to_iso(), attempt.ended_at.to_iso());
+        let minute_ago = attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso();
         for _ in 0..MAX_ROUNDS {
-            let rows = self.database.execute(STATE, vec![Value::from(id)]).await?;
-            let Some(Row(seen)) = rows.into_iter().next() else {
+            let look = vec![
+                Value::from(id.0),
+                Value::from(outcome),
+                Value::from(minute_ago.as_str()),
+            ];
+            let rows = database.execute(STATE, look).await?;
+            let Some(row) = rows.into_iter().next() else {
                 // Somebody deleted the key while it was in use: nothing is left to change.
-                return Ok(());
+                return Ok(Moved::default());
             };
-            let before = state_of(&Row(seen.clone()));
+            let count = |column| {
+                row.integer(column)
+                    .and_then(|count| usize::try_from(count).ok())
+                    .unwrap_or_default()
+            };
+            let (alike, disabled_lately, in_use) = (count(3), count(4), count(5));
+            let before = state_of(&row);
+            if suspicion::is_suspected(alike + 1) && before.status != KeyStatus::Disabled {
+                return self.suspect(attempt, true).await;
+            }
             let after = transition(before, attempt.outcome.verdict(), attempt.ended_at);
-            let mut parameters = vec![Value::from(id)];
-            parameters.extend(seen);
+            let disables =
+                after.status == KeyStatus::Disabled && before.status != KeyStatus::Disabled;
+            if disables && !suspicion::may_disable(disabled_lately, in_use) {
+                return self.suspect(attempt, false).await;
+            }
+            let mut parameters = vec![Value::from(id.0)];
+            parameters.extend(row.0.into_iter().take(3));
             parameters.extend([
                 Value::from(after.status.code()),
                 Value::from(after.consecutive_failures),
                 Value::from(after.disabled_until.map(UnixMillis::to_iso)),
                 Value::from(used.as_str()),
                 Value::from(ended.as_str()),
+                Value::from(outcome),
+                Value::from(disabled_reason(attempt)),
+                Value::from(minute_ago.as_str()),
+                Value::from(i64::try_from(disabled_lately).unwrap_or(i64::MAX)),
             ]);
-            if !write(&*self.database, SET_STATE, parameters)
-                .await?
-                .is_empty()
-            {
-                return Ok(());
+            if !write(database, SET_STATE, parameters).await?.is_empty() {
+                return Ok(Moved {
+                    state: Some(after),
+                    suspected: Vec::new(),
+                });
             }
         }
-        let parameters = vec![Value::from(id), Value::from(used), Value::from(ended)];
-        write(&*self.database, COUNT_FAILURE, parameters)
-            .await
-            .map(drop)
+        let parameters = [id.0.into(), used.into(), ended.into(), outcome.into()];
+        write(database, COUNT_FAILURE, parameters.into()).await?;
+        Ok(Moved::default())
+    }
+
+    /// Counts a failure that is hardly the key's, and takes back what earlier ones of its kind have done.
+    async fn suspect(&self, attempt: &Attempt, take_back: bool) -> Result<Moved, DatabaseError> {
+        let outcome = attempt.outcome.name();
+        let ended = attempt.ended_at.to_iso();
+        let parameters = vec![
+            Value::from(attempt.key.0),
+            Value::from(attempt.started_at.to_iso()),
+            Value::from(ended.as_str()),
+            Value::from(outcome),
+        ];
+        write(&*self.database, COUNT_SUSPECTED, parameters).await?;
+        let mut suspected = vec![attempt.key];
+        if take_back {
+            let minute_ago = attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso();
+            let parameters = [outcome.into(), minute_ago.into(), ended.into()];
+            let rows = write(&*self.database, REINSTATE, parameters.into()).await?;
+            suspected.extend(rows.iter().filter_map(|row| row.integer(0)).map(KeyId));
+        }
+        Ok(Moved {
+            state: None,
+            suspected,
+        })
     }
 
     /// One result per entry. The log comes before the counters: a row without its count can be counted again, a count
@@ -202,10 +296,12 @@ impl<D: Database> Recorder<D> {
     }
 
     async fn insert_logs(&self, attempts: &[&Attempt]) -> Result<(), DatabaseError> {
-        let mut parameters = Vec::with_capacity(attempts.len() * 6);
+        let mut parameters = Vec::with_capacity(attempts.len() * 15);
         let mut rows = Vec::with_capacity(attempts.len());
+        let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         for attempt in attempts {
-            rows.push(placeholders(parameters.len(), 6));
+            rows.push(placeholders(parameters.len(), 15));
+            let usage = attempt.usage;
             parameters.extend([
                 Value::from(attempt.key.0),
                 Value::from(i64::from(attempt.outcome.verdict() == Verdict::Works)),
@@ -213,10 +309,21 @@ impl<D: Database> Recorder<D> {
                 Value::from(attempt.error_message.clone()),
                 Value::from(attempt.ended_at.since(attempt.started_at)),
                 Value::from(attempt.started_at.to_iso()),
+                Value::from(attempt.request_id.as_str()),
+                Value::from(attempt.model.as_str()),
+                Value::from(i64::from(attempt.number)),
+                Value::from(attempt.outcome.name()),
+                Value::from(attempt.first_byte_at.map(|at| at.since(attempt.started_at))),
+                Value::from(usage.map(|usage| tokens(usage.input))),
+                Value::from(usage.map(|usage| tokens(usage.output))),
+                Value::from(usage.map(|usage| tokens(usage.thinking))),
+                Value::from(usage.map(|usage| tokens(usage.cached))),
             ]);
         }
         let insert = format!(
-            "INSERT INTO api_call_logs (api_key_id, success, response_status, error_message, response_time_ms, called_at) VALUES {}",
+            "INSERT INTO api_call_logs (api_key_id, success, response_status, error_message, response_time_ms, called_at,
+    request_id, model, attempt, outcome, first_byte_ms, input_tokens, output_tokens, thinking_tokens, cached_tokens)
+VALUES {}",
             rows.join(", ")
         );
         write(&*self.database, &insert, parameters).await.map(drop)
@@ -240,7 +347,7 @@ impl<D: Database> Recorder<D> {
         let mut parameters = vec![Value::from(latest.to_iso())];
         let mut rows = Vec::with_capacity(counts.len());
         for (key, count) in counts {
-            rows.push(placeholders(parameters.len(), 6));
+            rows.push(placeholders(parameters.len(), 8));
             parameters.extend([
                 Value::from(key.0),
                 Value::from(count.calls),
@@ -248,10 +355,12 @@ impl<D: Database> Recorder<D> {
                 Value::from(count.used.map(UnixMillis::to_iso)),
                 Value::from(count.succeeded.map(UnixMillis::to_iso)),
                 Value::from(count.success_began.map(UnixMillis::to_iso)),
+                Value::from(count.ended.map(UnixMillis::to_iso)),
+                Value::from(count.outcome.map(Outcome::name)),
             ]);
         }
         let update = format!(
-            "WITH counts (id, calls, successes, used, succeeded, began) AS (VALUES {})
+            "WITH counts (id, calls, successes, used, succeeded, began, ended, outcome) AS (VALUES {})
 UPDATE api_keys SET
     total_calls = total_calls + counts.calls,
     success_calls = success_calls + counts.successes,
@@ -261,6 +370,9 @@ UPDATE api_keys SET
     consecutive_failures = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN 0 ELSE consecutive_failures END,
     disabled_until = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN NULL ELSE disabled_until END,
     status = CASE WHEN counts.began >= coalesce(last_failure_at, '') AND status = {cooling} THEN {active} ELSE status END,
+    trial_until = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN NULL ELSE trial_until END,
+    last_outcome = CASE WHEN counts.ended >= coalesce(last_outcome_at, '') THEN counts.outcome ELSE last_outcome END,
+    last_outcome_at = max(coalesce(last_outcome_at, ''), counts.ended),
     updated_at = ?1
 FROM counts WHERE api_keys.id = counts.id",
             rows.join(", "),
@@ -322,6 +434,8 @@ struct Count {
     successes: i64,
     used: Option<UnixMillis>,
     ended: Option<UnixMillis>,
+    /// Of the call that ended last.
+    outcome: Option<Outcome>,
     succeeded: Option<UnixMillis>,
     success_began: Option<UnixMillis>,
 }
@@ -330,7 +444,10 @@ impl Count {
     fn add(&mut self, attempt: &Attempt, success: bool) {
         self.calls += 1;
         self.used = self.used.max(Some(attempt.started_at));
-        self.ended = self.ended.max(Some(attempt.ended_at));
+        if self.ended <= Some(attempt.ended_at) {
+            self.ended = Some(attempt.ended_at);
+            self.outcome = Some(attempt.outcome);
+        }
         if success {
             self.successes += 1;
             self.succeeded = self.succeeded.max(Some(attempt.ended_at));
@@ -339,12 +456,12 @@ impl Count {
     }
 }
 
-/// `(?3, ?4)` for two parameters after the first two.
-fn placeholders(bound: usize, count: usize) -> String {
-    let marks: Vec<String> = (bound + 1..=bound + count)
-        .map(|index| format!("?{index}"))
-        .collect();
-    format!("({})", marks.join(", "))
+/// Why the pool disables a key: the outcome, and what the upstream said.
+fn disabled_reason(attempt: &Attempt) -> String {
+    match &attempt.error_message {
+        Some(message) => format!("{}: {message}", attempt.outcome.name()),
+        None => attempt.outcome.name().to_owned(),
+    }
 }
 
 /// A key's state from the columns of [`STATE`]. A status that means nothing is taken as disabled: such a key is never
@@ -377,12 +494,22 @@ mod tests {
     fn attempt(key: i64, outcome: Outcome, started: i64) -> Attempt {
         let works = outcome.verdict() == Verdict::Works;
         Attempt {
+            request_id: "req_1".to_owned(),
+            number: 1,
             key: KeyId(key),
+            model: "m".to_owned(),
             outcome,
-            response_status: Some(if works { 200 } else { 429 }),
+            response_status: Some(if works { 200 } else { 403 }),
             error_message: (!works).then(|| "it's over; really".to_owned()),
             started_at: NOW.plus(started),
+            first_byte_at: Some(NOW.plus(started + 100)),
             ended_at: NOW.plus(started + 250),
+            usage: works.then_some(Usage {
+                input: 3,
+                output: 7,
+                thinking: 11,
+                cached: 2,
+            }),
         }
     }
 
@@ -400,8 +527,8 @@ mod tests {
         recorder.database.query(STATES)
     }
 
-    fn commit(recorder: &Recorder<NativeDatabase>, attempt: Attempt) {
-        block_on(recorder.commit(attempt)).unwrap();
+    fn commit(recorder: &Recorder<NativeDatabase>, attempt: Attempt) -> Moved {
+        block_on(recorder.commit(attempt)).unwrap()
     }
 
     #[test]
@@ -416,6 +543,10 @@ mod tests {
         assert_eq!(
             recorder.database.query("SELECT api_key_id, success, response_status, error_message, response_time_ms, called_at FROM api_call_logs"),
             ["1|1|200|NULL|250|2027-01-15T08:00:00.000Z"]
+        );
+        assert_eq!(
+            recorder.database.query("SELECT request_id, model, attempt, outcome, first_byte_ms, input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs"),
+            ["req_1|m|1|success|100|3|7|11|2"]
         );
     }
 
@@ -437,7 +568,7 @@ mod tests {
             recorder.database.query(
                 "SELECT success, response_status, error_message FROM api_call_logs WHERE id = 5"
             ),
-            ["0|429|it's over; really"]
+            ["0|403|it's over; really"]
         );
     }
 
@@ -503,6 +634,81 @@ mod tests {
     }
 
     #[test]
+    fn a_disabled_key_says_why_and_when() {
+        let recorder = recorder(4);
+        commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
+        assert_eq!(
+            recorder.database.query("SELECT disabled_reason, disabled_at, last_outcome, last_outcome_at FROM api_keys WHERE id = 1"),
+            ["key_rejected: it's over; really|2027-01-15T08:00:00.250Z|key_rejected|2027-01-15T08:00:00.250Z"]
+        );
+    }
+
+    #[test]
+    fn the_latest_outcome_is_that_of_the_call_that_ended_last() {
+        let recorder = recorder(1);
+        commit(&recorder, attempt(1, Outcome::UpstreamTrouble, 500));
+        commit(&recorder, attempt(1, Outcome::Success, 0));
+        assert_eq!(
+            recorder.database.query("SELECT last_outcome FROM api_keys"),
+            ["upstream_trouble"]
+        );
+    }
+
+    #[test]
+    fn keys_that_fail_alike_without_any_success_are_all_kept() {
+        for outcome in [Outcome::KeyRejected, Outcome::ProjectRefused] {
+            let recorder = recorder(5);
+            assert!(
+                commit(&recorder, attempt(1, outcome, 0))
+                    .suspected
+                    .is_empty()
+            );
+            assert!(
+                commit(&recorder, attempt(2, outcome, 10))
+                    .suspected
+                    .is_empty()
+            );
+            let moved = commit(&recorder, attempt(3, outcome, 20));
+            assert_eq!(moved.state, None);
+            let mut kept = vec![KeyId(3)];
+            if outcome == Outcome::KeyRejected {
+                kept.extend([KeyId(1), KeyId(2)]);
+            }
+            assert_eq!(moved.suspected, kept, "{}", outcome.name());
+            let moved = commit(&recorder, attempt(4, outcome, 30));
+            assert_eq!(moved.suspected, [KeyId(4)]);
+            assert_eq!(
+                recorder
+                    .database
+                    .query("SELECT DISTINCT status FROM api_keys"),
+                ["1"]
+            );
+            assert_eq!(
+                recorder
+                    .database
+                    .query("SELECT count(*) FROM api_call_logs"),
+                ["4"]
+            );
+        }
+    }
+
+    #[test]
+    fn after_a_success_dead_keys_are_disabled_up_to_half_of_the_pool_in_a_minute() {
+        let recorder = recorder(6);
+        for id in 1..=5 {
+            commit(&recorder, attempt(id, Outcome::KeyRejected, id * 1000));
+            commit(&recorder, attempt(6, Outcome::Success, id * 1000 + 500));
+        }
+        let disabled = "SELECT group_concat(id) FROM api_keys WHERE status = 0";
+        assert_eq!(recorder.database.query(disabled), ["1,2,3"]);
+        let moved = commit(&recorder, attempt(4, Outcome::KeyRejected, 20_000));
+        assert_eq!(moved.suspected, [KeyId(4)], "and nothing is taken back");
+        commit(&recorder, attempt(6, Outcome::Success, 21_000));
+        commit(&recorder, attempt(4, Outcome::KeyRejected, 70_000));
+        assert_eq!(recorder.database.query(disabled), ["1,2,3,4"]);
+    }
+
+    #[test]
     fn times_never_run_backwards() {
         let recorder = recorder(1);
         commit(&recorder, attempt(1, Outcome::Success, 10 * SECOND));
@@ -521,7 +727,9 @@ mod tests {
         recorder.database.run(
             "DROP TABLE api_call_logs;
              CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id INTEGER NOT NULL REFERENCES api_keys (id),
-                 success INTEGER, response_status INTEGER, error_message TEXT, response_time_ms INTEGER, called_at TEXT);
+                 success INTEGER, response_status INTEGER, error_message TEXT, response_time_ms INTEGER, called_at TEXT,
+                 request_id TEXT, model TEXT, attempt INTEGER, outcome TEXT, first_byte_ms INTEGER,
+                 input_tokens INTEGER, output_tokens INTEGER, thinking_tokens INTEGER, cached_tokens INTEGER);
              PRAGMA foreign_keys = ON;
              DELETE FROM api_keys WHERE id = 1;",
         );
@@ -585,7 +793,7 @@ mod tests {
         assert_eq!(states(&recorder), ["1|1|0|100|100|NULL"]);
     }
 
-    type Commit<'a> = Pin<Box<dyn Future<Output = Result<(), DatabaseError>> + 'a>>;
+    type Commit<'a> = Pin<Box<dyn Future<Output = Result<Moved, DatabaseError>> + 'a>>;
 
     /// As many commits, each polled once, in order: the first writes, the others wait.
     fn under_way(recorder: &Recorder<NativeDatabase>, count: i64) -> Vec<Commit<'_>> {
@@ -613,7 +821,7 @@ mod tests {
         drop(commits.remove(2));
         drop(commits.remove(0));
         drop(commits.remove(0));
-        assert_eq!(block_on(commits.remove(0)), Ok(()));
+        assert_eq!(block_on(commits.remove(0)), Ok(Moved::default()));
         assert_eq!(
             recorder
                 .database
@@ -623,7 +831,7 @@ mod tests {
         );
         assert_eq!(
             block_on(recorder.commit(attempt(1, Outcome::Success, 0))),
-            Ok(()),
+            Ok(Moved::default()),
             "the next one writes"
         );
     }
@@ -706,7 +914,41 @@ mod tests {
             recorder
                 .database
                 .query("SELECT success, response_status FROM api_call_logs"),
-            ["0|429"]
+            ["0|403"]
+        );
+    }
+
+    #[test]
+    fn parallel_writers_disable_no_more_than_half() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.db");
+        let database = NativeDatabase::open(&path);
+        block_on(super::super::migrate(&database)).unwrap();
+        database.run("PRAGMA journal_mode = WAL");
+        for id in 1..=12 {
+            database.run(&format!(
+                "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
+            ));
+        }
+        // A success after them all, so that nothing is put down to the upstream.
+        database
+            .run("UPDATE api_keys SET last_success_at = '2030-01-01T00:00:00.000Z' WHERE id = 12");
+        std::thread::scope(|scope| {
+            for id in 1..=11 {
+                let path = &path;
+                scope.spawn(move || {
+                    let recorder = Recorder::new(Rc::new(NativeDatabase::open(path)), native);
+                    commit(&recorder, attempt(id, Outcome::KeyRejected, 0));
+                });
+            }
+        });
+        assert_eq!(
+            database.query("SELECT count(*) FROM api_keys WHERE status = 0"),
+            ["6"]
+        );
+        assert_eq!(
+            database.query("SELECT sum(total_calls) FROM api_keys"),
+            ["11"]
         );
     }
 
@@ -730,6 +972,10 @@ mod tests {
         });
         let counts = "SELECT id, consecutive_failures, total_calls, success_calls FROM api_keys";
         assert_eq!(database.query(counts), ["1|2|180|0", "2|0|180|180"]);
+        assert_eq!(
+            database.query("SELECT count(*), count(DISTINCT id) FROM api_call_logs WHERE outcome = 'project_refused'"),
+            ["180|180"]
+        );
         assert_eq!(
             database.query("SELECT count(*) FROM api_call_logs"),
             ["360"]

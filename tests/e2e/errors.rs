@@ -43,19 +43,20 @@ async fn check_call(app: &TestApp, name: &str, caller: (u16, &str), key_state: &
 }
 
 #[tokio::test]
-async fn a_rejected_key_is_disabled_at_once_and_is_the_pools_trouble() {
+async fn a_rejected_key_is_disabled_at_once_a_refused_project_counted_and_both_the_pools_trouble() {
     for condition in Condition::ALL {
         let (caller, key_state, logged) = match condition {
             Condition::Valid => continue,
             Condition::Invalid | Condition::Expired | Condition::NotFound => {
-                ((503, "upstream_key_rejected"), "0|1", "400")
+                ((503, "upstream_credentials_exhausted"), "0|1", "400")
             }
-            Condition::Unauthenticated => ((503, "upstream_key_rejected"), "0|1", "401"),
-            Condition::Leaked
-            | Condition::Suspended
-            | Condition::ProjectDenied
-            | Condition::ServiceDisabled
-            | Condition::ServiceBlocked => ((503, "upstream_key_rejected"), "0|1", "403"),
+            Condition::Unauthenticated => ((503, "upstream_credentials_exhausted"), "0|1", "401"),
+            Condition::Leaked | Condition::Suspended | Condition::ServiceBlocked => {
+                ((503, "upstream_credentials_exhausted"), "0|1", "403")
+            }
+            Condition::ProjectDenied | Condition::ServiceDisabled => {
+                ((503, "upstream_key_rejected"), "1|1", "403")
+            }
             Condition::PermissionDenied => ((403, "permission_denied"), "1|0", "403"),
             Condition::LocationUnsupported => ((503, "upstream_refuses_location"), "1|0", "400"),
         };
@@ -66,32 +67,38 @@ async fn a_rejected_key_is_disabled_at_once_and_is_the_pools_trouble() {
 }
 
 #[tokio::test]
-async fn a_used_up_quota_counts_against_the_key() {
-    for (name, error) in [
-        ("per minute", errors::quota_per_minute(MODEL, 10, SOON)),
-        ("per day", errors::quota_per_day(MODEL, 250, SOON)),
+async fn a_used_up_quota_cools_and_is_not_the_keys_fault() {
+    for (outcome, error) in [
         (
-            "input tokens",
+            "quota_per_minute",
+            errors::quota_per_minute(MODEL, 10, SOON),
+        ),
+        ("quota_per_day", errors::quota_per_day(MODEL, 250, SOON)),
+        (
+            "quota_per_minute",
             errors::input_tokens_per_minute(MODEL, 250_000, SOON),
         ),
-        ("limit 0", errors::quota_zero(MODEL, SOON)),
-        ("bare", errors::resource_exhausted()),
-        ("paid", errors::paid_quota()),
-        ("billing", errors::prepayment_depleted()),
+        ("quota_none", errors::quota_zero(MODEL, SOON)),
+        ("quota_unspecified", errors::resource_exhausted()),
+        ("quota_unspecified", errors::paid_quota()),
+        ("billing_exhausted", errors::prepayment_depleted()),
         (
-            "service control",
+            "quota_per_minute",
             errors::service_control("000000000001", 100),
         ),
-        ("shared capacity", errors::shared_capacity()),
+        ("quota_unspecified", errors::shared_capacity()),
     ] {
-        check(
-            name,
-            Reply::error(error),
-            (429, "rate_limit_exceeded"),
-            "1|1",
-            "429",
-        )
-        .await;
+        let app = Setup::keys(1).start().await;
+        app.gemini.script(&key(1), Reply::error(error));
+        check_call(&app, outcome, (429, "rate_limit_exceeded"), "1|0", "429").await;
+        assert_eq!(app.rows("SELECT outcome FROM api_call_logs"), [outcome]);
+        assert_eq!(app.rows("SELECT reason FROM cool_downs"), [outcome]);
+        let again = app.chat(CHAT).await;
+        assert_eq!(
+            (again.status, app.gemini.calls().len()),
+            (429, 1),
+            "{outcome}"
+        );
     }
 }
 
@@ -227,7 +234,7 @@ async fn trouble_of_the_upstream_leaves_the_key_alone() {
 async fn an_error_body_that_is_cut_short_still_has_its_status() {
     let quota = errors::quota_per_minute(MODEL, 10, SOON);
     let reply = Reply::error(quota).cut_at(30, Framing::Chunked);
-    check("429", reply, (429, "rate_limit_exceeded"), "1|1", "429").await;
+    check("429", reply, (429, "rate_limit_exceeded"), "1|0", "429").await;
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod clients;
 mod concurrency;
 #[cfg(test)]
 mod errors;
+mod failover;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]

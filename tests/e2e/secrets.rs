@@ -8,7 +8,12 @@ const OTHER_TOKEN: &str = "of-somebody-else-entirely";
 
 #[tokio::test]
 async fn no_output_holds_a_key_a_token_or_a_prompt() {
-    let mut app = Setup::keys(4).start().await;
+    let mut app = Setup::keys(4)
+        // The number of a project must not look like a piece of a key.
+        .gemini(|gemini| gemini.key_of_project(key(2), "projects/82"))
+        .without_memory()
+        .start()
+        .await;
     let chat = format!(
         r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"user","content":"{PROMPT}"}}]}}"#
     );
@@ -16,7 +21,7 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
 
     let mut texts = Vec::new();
     let echoes = [
-        Reply::error(errors::suspended(&key(1), "projects/000000000001")),
+        Reply::error(errors::suspended(&key(1), "projects/81")),
         Reply::error(errors::invalid_value(
             "messages[0].content",
             "TYPE_STRING",
@@ -41,7 +46,7 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
     }
     let in_streams = [
         Break::Error(
-            errors::suspended(&key(1), "projects/000000000001"),
+            errors::suspended(&key(1), "projects/81"),
             MidStream::Unframed,
         ),
         Break::Error(

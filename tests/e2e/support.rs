@@ -109,6 +109,12 @@ impl Setup {
         self
     }
 
+    /// Gives each request an instance of its own, for tests that change the database: an instance may hold a view of the
+    /// pool for half a second.
+    pub(crate) fn without_memory(self) -> Self {
+        self.arguments(&["--max-instance-reuse-count", "1"])
+    }
+
     pub(crate) async fn start(self) -> TestApp {
         let running = if self.alone {
             Running::Alone(RUNNING.write().await)

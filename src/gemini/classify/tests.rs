@@ -83,7 +83,7 @@ fn recorded() -> Vec<(Fake, Outcome)> {
         (errors::service_blocked(PROJECT, METHOD), KeyRejected),
         (errors::referrer_blocked(PROJECT), KeyRejected),
         (errors::ip_blocked(PROJECT, "192.0.2.1"), KeyRejected),
-        (errors::no_credential(), KeyRejected),
+        (errors::no_credential(), PoolFault),
         (errors::permission_denied(), ResourceRefused),
         (errors::model_retired_for_new_users(MODEL), ModelRefused),
         (errors::model_retired(MODEL, "gemini-next"), ModelRefused),

@@ -1,0 +1,259 @@
+//! One call to the upstream, up to the moment when the caller can be given something of it.
+//!
+//! Nothing can be tried again once a byte went to the client. So a plain answer is read to its end, and of a stream as much
+//! as it takes to know that it says something, before the caller hears of it.
+
+use super::Failure;
+use super::call::{Call, End};
+use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
+use super::reply::{AnswerStream, Begun, Body, Reply};
+use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
+use crate::openai::Glance;
+use crate::pool::Outcome;
+use crate::store::Database;
+use futures::future::{Either, select};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{StatusCode, Uri};
+use std::pin::{Pin, pin};
+
+/// A plain answer up to this size is held until its call is in the log; a larger one streams through, all but its last
+/// chunk, so that memory stays bounded.
+const MAX_HELD_ANSWER: usize = 1024 * 1024;
+
+/// What a call came to before the caller got anything. The call is in the log, unless its answer is still arriving.
+pub(super) enum Attempted<D, B, S> {
+    /// An answer.
+    Answered(Reply<D, B, S>),
+    /// An answer without content, to be handed on if there is no better one.
+    Empty(Reply<D, B, S>),
+    /// None.
+    Failed(Outcome, Failure),
+}
+
+type Timeout<'a> = Pin<&'a mut dyn Future<Output = ()>>;
+
+/// Sends a call and waits for its answer, until `timeout_ms` for the first byte.
+pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
+    mut call: Call<D, S>,
+    upstream: &U,
+    uri: &Uri,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    timeout_ms: u64,
+) -> Attempted<D, U::Body, S> {
+    let system = call.system.clone();
+    let mut timeout = pin!(system.wait(timeout_ms));
+    let sent = {
+        let post = pin!(upstream.post(uri, headers, body));
+        match select(post, timeout.as_mut()).await {
+            Either::Left((sent, _)) => sent,
+            Either::Right(_) => Err(TransportError::TimedOut),
+        }
+    };
+    match sent {
+        Err(error) => unreachable(&call, &error).await,
+        Ok(response) if response.status == 200 => answer(call, response, timeout).await,
+        Ok(response) => {
+            call.first_byte();
+            refused(&call, response, timeout).await
+        }
+    }
+}
+
+async fn unreachable<D: Database, B, S: System>(
+    call: &Call<D, S>,
+    error: &TransportError,
+) -> Attempted<D, B, S> {
+    let (outcome, failure) = silent(call, error, false).await;
+    Attempted::Failed(outcome, failure)
+}
+
+/// Ends a call without a response, or whose answer, under a 200, did not begin in time.
+pub(super) async fn silent<D: Database, S: System>(
+    call: &Call<D, S>,
+    error: &TransportError,
+    in_answer: bool,
+) -> (Outcome, Failure) {
+    let diagnosis = diagnose(Seen::NoResponse(error));
+    let mut failure = call.failed(&diagnosis, error.to_string(), in_answer).await;
+    if let (Failure::Upstream { status, .. }, TransportError::TimedOut) = (&mut failure, error) {
+        *status = 504;
+    }
+    (diagnosis.outcome, failure)
+}
+
+/// An answer with status 200.
+async fn answer<D: Database, B: ByteStream, S: System>(
+    mut call: Call<D, S>,
+    response: UpstreamResponse<B>,
+    mut timeout: Timeout<'_>,
+) -> Attempted<D, B, S> {
+    let UpstreamResponse {
+        status,
+        headers,
+        mut body,
+    } = response;
+    let content_type = headers.get(header::CONTENT_TYPE).cloned();
+    let encoding = headers
+        .get(header::CONTENT_ENCODING)
+        .filter(|encoding| *encoding != "identity")
+        .cloned();
+    let is_events = content_type
+        .as_ref()
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
+
+    let mut reply = Reply::empty(StatusCode::OK);
+    if let Some(content_type) = content_type {
+        reply.headers.insert(header::CONTENT_TYPE, content_type);
+    }
+    if is_events {
+        if encoding.is_some() {
+            let reason = "the upstream compressed a stream, which it was asked not to";
+            let failure = call.broken_off(status, reason).await;
+            return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+        }
+        reply
+            .headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        return match AnswerStream::begin(call, status, body, timeout).await {
+            Begun::Stream(stream) => {
+                reply.body = Body::Stream(stream);
+                Attempted::Answered(reply)
+            }
+            Begun::Empty(bytes) => {
+                reply.body = Body::Whole(bytes);
+                Attempted::Empty(reply)
+            }
+            Begun::Failed(outcome, failure) => Attempted::Failed(outcome, failure),
+        };
+    }
+
+    let is_encoded = encoding.is_some();
+    if let Some(encoding) = encoding {
+        reply.headers.insert(header::CONTENT_ENCODING, encoding);
+    }
+    let mut bytes = Vec::new();
+    loop {
+        let next = if bytes.is_empty() {
+            match select(pin!(body.next()), timeout.as_mut()).await {
+                Either::Left((next, _)) => next,
+                Either::Right(_) => {
+                    let (outcome, failure) = silent(&call, &TransportError::TimedOut, true).await;
+                    return Attempted::Failed(outcome, failure);
+                }
+            }
+        } else {
+            body.next().await
+        };
+        match next {
+            Ok(Some(chunk)) if bytes.is_empty() => {
+                call.first_byte();
+                bytes = chunk;
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => return whole(call, status, &headers, reply, bytes, is_encoded).await,
+            Err(error) => {
+                let failure = call.broken_off(status, &error.to_string()).await;
+                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+            }
+        }
+        if bytes.len() > MAX_HELD_ANSWER {
+            reply.body = Body::Stream(Box::new(AnswerStream::opaque(call, status, bytes, body)));
+            return Attempted::Answered(reply);
+        }
+    }
+}
+
+/// A plain answer that is here to its end.
+async fn whole<D: Database, B, S: System>(
+    call: Call<D, S>,
+    status: u16,
+    headers: &HeaderMap,
+    mut reply: Reply<D, B, S>,
+    bytes: Vec<u8>,
+    is_encoded: bool,
+) -> Attempted<D, B, S> {
+    if bytes.is_empty() {
+        return Attempted::Failed(Outcome::EmptyAnswer, empty(&call, status).await);
+    }
+    let glance = if is_encoded { None } else { Glance::at(&bytes) };
+    match glance {
+        Some(glance) if glance.is_empty_answer() => {
+            let end = End {
+                outcome: Some(Outcome::EmptyAnswer),
+                status: Some(status),
+                message: Some(EMPTY),
+                usage: glance.usage,
+                ..End::default()
+            };
+            call.end(end).await;
+            reply.body = Body::Whole(bytes);
+            Attempted::Empty(reply)
+        }
+        Some(glance) => {
+            call.succeeded(status, glance.usage).await;
+            reply.body = Body::Whole(bytes);
+            Attempted::Answered(reply)
+        }
+        None => {
+            let diagnosis = diagnose(Seen::Response {
+                status,
+                headers,
+                body: &bytes,
+            });
+            if diagnosis.outcome != Outcome::Success {
+                let failure = call.failed(&diagnosis, String::new(), true).await;
+                return Attempted::Failed(diagnosis.outcome, failure);
+            }
+            call.succeeded(status, None).await;
+            reply.body = Body::Whole(bytes);
+            Attempted::Answered(reply)
+        }
+    }
+}
+
+const EMPTY: &str = "the upstream's answer has no content";
+
+/// Ends a call whose answer has not a single byte.
+pub(super) async fn empty<D: Database, S: System>(call: &Call<D, S>, status: u16) -> Failure {
+    let end = End {
+        outcome: Some(Outcome::EmptyAnswer),
+        status: Some(status),
+        message: Some(EMPTY),
+        ..End::default()
+    };
+    call.end(end).await;
+    Failure::AnswerBroken {
+        reason: EMPTY.to_owned(),
+    }
+}
+
+/// Any other status.
+async fn refused<D: Database, B: ByteStream, S: System>(
+    call: &Call<D, S>,
+    response: UpstreamResponse<B>,
+    mut timeout: Timeout<'_>,
+) -> Attempted<D, B, S> {
+    let UpstreamResponse {
+        status,
+        headers,
+        mut body,
+    } = response;
+    let mut bytes = Vec::new();
+    // A body that breaks off, or takes too long, says what it has said so far; the status alone is an answer, too.
+    while let Either::Left((Ok(Some(chunk)), _)) = select(pin!(body.next()), timeout.as_mut()).await
+    {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= MAX_ERROR_BYTES {
+            break;
+        }
+    }
+    let diagnosis = diagnose(Seen::Response {
+        status,
+        headers: &headers,
+        body: &bytes,
+    });
+    let failure = call.failed(&diagnosis, String::new(), false).await;
+    Attempted::Failed(diagnosis.outcome, failure)
+}

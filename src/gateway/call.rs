@@ -1,0 +1,387 @@
+//! A call to the upstream that is under way, and everything that its end leaves behind: one log row, counters, and what
+//! the outcome does to the key, its project and their budgets.
+
+use super::Failure;
+use super::kept::Kept;
+use super::ports::System;
+use crate::gemini::{Diagnosis, kept as kept_of};
+use crate::openai::Usage;
+use crate::pool::{
+    Incident, KeyId, KeyState, KeyStatus, Moment, Outcome, Pick, Place, Scope, UnixMillis, Verdict,
+    place_of,
+};
+use crate::redact::{redact, truncate};
+use crate::store::{self, Attempt, Database, DatabaseError};
+use std::rc::Rc;
+
+/// The longest error message that a log row keeps, in characters.
+const MAX_LOGGED_MESSAGE: usize = 500;
+
+/// Stands for the status of an error that came without one.
+const NO_STATUS: u16 = 500;
+/// Stands for the status where no response came.
+const NO_RESPONSE: u16 = 502;
+
+/// A call that is under way; ends in exactly one log row.
+pub(super) struct Call<D, S> {
+    /// The `x-request-id` of the response.
+    pub(super) request_id: String,
+    /// The attempt's number within the request.
+    pub(super) number: u32,
+    pub(super) pick: Pick,
+    pub(super) model: String,
+    /// Input tokens that the budgets were charged with.
+    pub(super) reserved_tokens: u64,
+    /// The key and the client's token, to be kept out of messages.
+    pub(super) secrets: Vec<String>,
+    pub(super) started_at: UnixMillis,
+    pub(super) first_byte_at: Option<UnixMillis>,
+    pub(super) kept: Rc<Kept<D>>,
+    pub(super) system: S,
+}
+
+/// How a call ended.
+#[derive(Debug, Default)]
+pub(super) struct End<'a> {
+    pub(super) outcome: Option<Outcome>,
+    pub(super) status: Option<u16>,
+    pub(super) message: Option<&'a str>,
+    pub(super) usage: Option<Usage>,
+    pub(super) diagnosis: Option<&'a Diagnosis>,
+}
+
+impl<D: Database, S: System> Call<D, S> {
+    pub(super) fn key(&self) -> KeyId {
+        self.pick.key.id
+    }
+
+    /// `text` without the secrets of this call.
+    pub(super) fn redact(&self, text: &str) -> String {
+        let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
+        redact(text, &secrets)
+    }
+
+    /// Notes that the first byte of the answer is there.
+    pub(super) fn first_byte(&mut self) {
+        if self.first_byte_at.is_none() {
+            self.first_byte_at = Some(self.system.now());
+        }
+    }
+
+    /// Ends with an answer.
+    pub(super) async fn succeeded(&self, status: u16, usage: Option<Usage>) {
+        let end = End {
+            outcome: Some(Outcome::Success),
+            status: Some(status),
+            usage,
+            ..End::default()
+        };
+        self.end(end).await;
+    }
+
+    /// Ends with an error of the upstream, or without a response, of which `silence` tells. Gives what the caller is told,
+    /// should this attempt be the last. An error that came under a 200 is `in_answer`.
+    pub(super) async fn failed(
+        &self,
+        diagnosis: &Diagnosis,
+        silence: String,
+        in_answer: bool,
+    ) -> Failure {
+        let error = &diagnosis.error;
+        let said = match diagnosis.status {
+            _ if !silence.is_empty() => silence,
+            Some(status) if !in_answer => {
+                format!("the upstream answered {status} without saying why")
+            }
+            _ => "the upstream sent an error without saying why".to_owned(),
+        };
+        let message = match (&error.message, error.canonical_code()) {
+            (None, _) => said.clone(),
+            (Some(message), None) => kept_of(message).to_owned(),
+            (Some(message), Some(code)) => format!("{code}: {}", kept_of(message)),
+        };
+        let end = End {
+            outcome: Some(diagnosis.outcome),
+            status: if in_answer {
+                Some(200)
+            } else {
+                diagnosis.status
+            },
+            message: Some(&message),
+            diagnosis: Some(diagnosis),
+            ..End::default()
+        };
+        self.end(end).await;
+        let status = match diagnosis.status {
+            Some(200) => error.code.unwrap_or(NO_STATUS),
+            Some(status) => status,
+            None => NO_RESPONSE,
+        };
+        Failure::Upstream {
+            outcome: diagnosis.outcome,
+            status,
+            code: error.canonical_code().map(str::to_ascii_lowercase),
+            message: self.redact(error.message.as_deref().unwrap_or(&said)),
+        }
+    }
+
+    /// Ends a call whose answer does not come to its end.
+    pub(super) async fn broken_off(&self, status: u16, reason: &str) -> Failure {
+        let end = End {
+            outcome: Some(Outcome::UpstreamTrouble),
+            status: Some(status),
+            message: Some(reason),
+            ..End::default()
+        };
+        self.end(end).await;
+        Failure::AnswerBroken {
+            reason: self.redact(reason),
+        }
+    }
+
+    /// Writes the call down. The client is answered even where that fails: the answer is paid for, and a retry would
+    /// not mend the database; so the failure goes to the operator.
+    pub(super) async fn end(&self, end: End<'_>) {
+        let outcome = end.outcome.unwrap_or(Outcome::UpstreamTrouble);
+        let ended_at = self.system.now();
+        let incident = Incident {
+            outcome,
+            retry_after_ms: end.diagnosis.and_then(|diagnosis| diagnosis.retry_after_ms),
+            began_at: self.started_at,
+            ended_at,
+        };
+        let attempt = Attempt {
+            request_id: self.request_id.clone(),
+            number: self.number,
+            key: self.key(),
+            model: self.model.clone(),
+            outcome,
+            response_status: end.status,
+            error_message: end
+                .message
+                .map(|message| truncate(&self.redact(message), MAX_LOGGED_MESSAGE)),
+            started_at: self.started_at,
+            first_byte_at: self.first_byte_at,
+            ended_at,
+            usage: end.usage,
+        };
+        let line = (outcome != Outcome::Success).then(|| self.line(&attempt));
+        // A state that cannot be written must not keep the row out of the log.
+        let learned = self.learn(&incident, end.diagnosis).await;
+        let settled = self.settle(end.usage).await;
+        let committed = self.kept.recorder.commit(attempt).await;
+        if let Some(line) = line {
+            self.system.log(&line);
+        }
+        let moved = match committed {
+            Ok(moved) => self.enter(moved, &incident).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = learned.and(settled).and(moved) {
+            self.system.log(&format!(
+                "call request={} key={} is missing from the log, the counters or the cool-downs: {error}",
+                self.request_id,
+                self.key()
+            ));
+        }
+    }
+
+    fn line(&self, attempt: &Attempt) -> String {
+        format!(
+            "call request={} attempt={} key={} model={:?} outcome={} status={} duration_ms={} message={:?}",
+            self.request_id,
+            self.number,
+            self.key(),
+            self.redact(&self.model),
+            attempt.outcome.name(),
+            attempt
+                .response_status
+                .map_or_else(|| "none".to_owned(), |status| status.to_string()),
+            attempt.ended_at.since(attempt.started_at),
+            attempt.error_message.as_deref().unwrap_or_default(),
+        )
+    }
+
+    /// What the outcome says about the key's project and its budgets.
+    async fn learn(
+        &self,
+        incident: &Incident,
+        diagnosis: Option<&Diagnosis>,
+    ) -> Result<(), DatabaseError> {
+        let database = &*self.kept.database;
+        let mut key = self.pick.key.clone();
+        if let Some(project) = diagnosis.and_then(|diagnosis| diagnosis.project.as_deref())
+            && key.project.is_none()
+        {
+            store::learn_project(database, key.id, project).await?;
+            key.project = Some(project.to_owned());
+            self.kept.change(|snapshot| {
+                snapshot.update_key(key.id, |own| own.project = Some(project.to_owned()));
+            });
+        }
+        let place = Place {
+            scope: key.scope(),
+            model: Some(self.model.clone()),
+        };
+        for limit in diagnosis
+            .into_iter()
+            .flat_map(|diagnosis| &diagnosis.limits)
+        {
+            store::learn_limit(database, &place, *limit, incident.ended_at).await?;
+            self.kept
+                .change(|snapshot| snapshot.replace_limit(&place, *limit));
+        }
+        match incident.outcome.verdict() {
+            // The key's own state says it.
+            Verdict::Failed | Verdict::Rejected => {}
+            Verdict::Works => {
+                for place in &self.pick.on_probation {
+                    store::end_cool_down(database, place, self.started_at).await?;
+                    self.kept.change(|snapshot| snapshot.clear_cool_down(place));
+                }
+            }
+            Verdict::Unknown if incident.outcome == Outcome::ResourceRefused => {
+                // Whether it was the key or the request shows when another key gets an answer.
+                self.release_trials().await?;
+            }
+            Verdict::Unknown => match place_of(incident.outcome, &key, &self.model) {
+                Some(place) => self.cool(&place, incident).await?,
+                None => self.release_trials().await?,
+            },
+        }
+        Ok(())
+    }
+
+    /// Has a place cool for what happened to this call.
+    pub(super) async fn cool(
+        &self,
+        place: &Place,
+        incident: &Incident,
+    ) -> Result<(), DatabaseError> {
+        let known = self.kept.view().cool_down(place).copied();
+        if let Some(cool_down) = store::cool(&*self.kept.database, place, incident, known).await? {
+            self.kept
+                .change(|snapshot| snapshot.set_cool_down(place, cool_down));
+        }
+        Ok(())
+    }
+
+    /// Lets the next call try what this one could not find out.
+    async fn release_trials(&self) -> Result<(), DatabaseError> {
+        for claim in &self.pick.claims {
+            store::release(&*self.kept.database, claim).await?;
+            self.kept.change(|snapshot| snapshot.set_trial(claim, None));
+        }
+        Ok(())
+    }
+
+    /// Puts the true number of tokens in the place of what was expected.
+    async fn settle(&self, usage: Option<Usage>) -> Result<(), DatabaseError> {
+        let Some(usage) = usage.filter(|_| !self.pick.counted.is_empty()) else {
+            return Ok(());
+        };
+        let difference = i64::try_from(usage.input)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(i64::try_from(self.reserved_tokens).unwrap_or(i64::MAX));
+        let began_at = Moment::new(self.started_at);
+        for place in &self.pick.counted {
+            store::settle(&*self.kept.database, place, &began_at, difference).await?;
+        }
+        Ok(())
+    }
+
+    /// Enters what the database has made of the key.
+    async fn enter(&self, moved: store::Moved, incident: &Incident) -> Result<(), DatabaseError> {
+        if let Some(state) = moved.state {
+            self.kept.change(|snapshot| {
+                snapshot.update_key(self.key(), |key| {
+                    key.state = state;
+                    key.trial_until = None;
+                });
+            });
+        }
+        if incident.outcome == Outcome::Success && self.pick.key.state.status == KeyStatus::Cooling
+        {
+            let active = KeyState {
+                status: KeyStatus::Active,
+                consecutive_failures: 0,
+                disabled_until: None,
+            };
+            self.kept
+                .change(|snapshot| snapshot.set_state(self.key(), active));
+        }
+        for id in moved.suspected {
+            let place = Place {
+                scope: Scope::Key(id),
+                model: None,
+            };
+            self.cool(&place, incident).await?;
+            self.system.log(&format!(
+                "key {id} is not disabled: several keys fail alike ({}), so the upstream or this machine's address is suspected",
+                incident.outcome.name()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Claims what a pick asks for and reserves its budgets. `false` when somebody was faster: then the view says so from now
+/// on. A database that refuses keeps nobody from being answered.
+pub(super) async fn claim<D: Database, S: System>(
+    kept: &Kept<D>,
+    system: &S,
+    pick: &Pick,
+    model: &str,
+    input_tokens: u64,
+    now: &Moment,
+) -> bool {
+    let told = |error: DatabaseError| {
+        system.log(&format!(
+            "key {}: a trial or a budget cannot be claimed: {error}",
+            pick.key.id
+        ));
+        true
+    };
+    let database = &*kept.database;
+    for (index, claim) in pick.claims.iter().enumerate() {
+        let claimed = store::claim(database, claim, now.at())
+            .await
+            .unwrap_or_else(told);
+        let lease = now.at().plus(crate::pool::TRIAL_LEASE_MS);
+        kept.change(|snapshot| snapshot.set_trial(claim, Some(lease)));
+        if !claimed {
+            kept.outdate();
+            for earlier in pick.claims.iter().take(index) {
+                let _ = store::release(database, earlier).await;
+            }
+            return false;
+        }
+    }
+    if !pick.counted.is_empty() {
+        let balances = kept.view().balances(&pick.key, model, now);
+        let reservations: Vec<store::Reservation> = pick
+            .counted
+            .iter()
+            .map(|place| store::Reservation {
+                place: place.clone(),
+                limits: balances
+                    .iter()
+                    .filter(|(own, _)| own == place)
+                    .map(|(_, balance)| balance.limit)
+                    .collect(),
+            })
+            .collect();
+        let reserved = store::reserve(database, &reservations, input_tokens, now)
+            .await
+            .unwrap_or_else(told);
+        if !reserved {
+            kept.outdate();
+            for claim in &pick.claims {
+                let _ = store::release(database, claim).await;
+            }
+            return false;
+        }
+    }
+    kept.change(|snapshot| snapshot.count_call(pick, input_tokens, now));
+    true
+}

@@ -1,0 +1,594 @@
+//! One request over many keys: which are tried, when it ends, and with what.
+
+use super::*;
+use fake_gemini::errors;
+use std::time::Duration;
+
+const MODEL: &str = "m";
+
+fn of_real(error: &fake_gemini::errors::ApiError) -> String {
+    error.pretty_array()
+}
+
+/// A pool of keys 1 to `keys`, all alike.
+fn pool_of(keys: usize) -> Pool {
+    pool_with(keys, &[])
+}
+
+fn pool_with(keys: usize, variables: &[(&str, &str)]) -> Pool {
+    let pool = Pool::with(variables);
+    for id in 2..=keys {
+        pool.database.run(&format!(
+            "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'AIzaFAKE-key-of-the-pool-0000000000-{id:03}')"
+        ));
+    }
+    pool
+}
+
+impl Pool {
+    fn error(&self, status: u16, error: &fake_gemini::errors::ApiError) {
+        self.script(status, "application/json", &[&of_real(error)]);
+    }
+
+    fn answer(&self) {
+        self.script(200, "application/json", &[ANSWER]);
+    }
+
+    fn silence(&self) {
+        self.outside.0.replies.borrow_mut().push_back(None);
+    }
+
+    fn attempts(&self) -> Vec<String> {
+        self.database
+            .query("SELECT attempt || ' ' || outcome FROM api_call_logs ORDER BY id")
+    }
+
+    fn cool_downs(&self) -> Vec<String> {
+        self.database
+            .query("SELECT model, reason, until, strikes FROM cool_downs ORDER BY scope, model")
+    }
+
+    /// How many different keys the calls so far went to.
+    fn keys_used(&self) -> usize {
+        self.database
+            .query("SELECT DISTINCT api_key_id FROM api_call_logs")
+            .len()
+    }
+}
+
+#[test]
+fn a_failure_of_one_key_is_anothers_to_mend() {
+    let soon = Duration::from_secs(41);
+    for (status, error, outcome) in [
+        (400, errors::key_invalid(), "key_rejected"),
+        (401, errors::unauthenticated("Chat"), "key_rejected"),
+        (
+            403,
+            errors::service_disabled("projects/7"),
+            "project_refused",
+        ),
+        (403, errors::permission_denied(), "resource_refused"),
+        (
+            404,
+            errors::model_retired_for_new_users(MODEL),
+            "model_refused",
+        ),
+        (
+            429,
+            errors::quota_per_minute(MODEL, 10, soon),
+            "quota_per_minute",
+        ),
+        (429, errors::quota_per_day(MODEL, 10, soon), "quota_per_day"),
+        (429, errors::quota_zero(MODEL, soon), "quota_none"),
+        (429, errors::prepayment_depleted(), "billing_exhausted"),
+        (429, errors::resource_exhausted(), "quota_unspecified"),
+        (400, errors::location_unsupported(), "egress_refused"),
+        (503, errors::overloaded(), "model_overloaded"),
+        (500, errors::internal(), "upstream_trouble"),
+    ] {
+        let pool = pool_of(2);
+        pool.error(status, &error);
+        pool.answer();
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, 200, "{outcome}: {}", answer.body);
+        assert_eq!(
+            pool.attempts(),
+            [format!("1 {outcome}"), "2 success".into()]
+        );
+        assert_eq!(answer.header("x-keypool-attempts"), Some("2"));
+        let last = pool
+            .database
+            .query("SELECT max(id), api_key_id FROM api_call_logs");
+        let key = answer.header("x-keypool-key").unwrap();
+        assert_eq!(last, [format!("2|{key}")]);
+        assert_eq!(pool.keys_used(), 2, "{outcome}");
+        let ids = pool
+            .database
+            .query("SELECT count(DISTINCT request_id), min(model) FROM api_call_logs");
+        assert_eq!(ids, ["1|m"]);
+    }
+}
+
+#[test]
+fn the_callers_own_mistake_is_told_at_once() {
+    let pool = pool_of(5);
+    pool.error(400, &errors::invalid_argument());
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, pool.sent()), (400, 1));
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    assert_eq!(answer.header("x-keypool-attempts"), Some("1"));
+}
+
+#[test]
+fn what_cools_is_left_alone_until_its_time() {
+    for (error, lasts_ms, reason) in [
+        (
+            errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
+            20_000,
+            "quota_per_minute",
+        ),
+        (errors::resource_exhausted(), 5_000, "quota_unspecified"),
+        (
+            errors::prepayment_depleted(),
+            3_600_000,
+            "billing_exhausted",
+        ),
+    ] {
+        let pool = pool_of(1);
+        pool.error(429, &error);
+        let answer = pool.chat(CHAT);
+        assert_eq!(
+            (answer.status, answer.error("code").as_str()),
+            (429, "rate_limit_exceeded")
+        );
+        let wait: i64 = answer.header("retry-after-ms").unwrap().parse().unwrap();
+        assert!(
+            (lasts_ms..lasts_ms + 1000).contains(&wait),
+            "{reason}: {wait}"
+        );
+        let seconds: i64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert_eq!(seconds, (wait + 999) / 1000);
+        let is_long = wait > 60_000;
+        assert_eq!(
+            answer.header("x-should-retry"),
+            is_long.then_some("false"),
+            "{reason}"
+        );
+        let message = answer.error("message");
+        assert!(
+            message.contains(&format!("Of 1 keys: 1 {reason}.")),
+            "{message}"
+        );
+        pool.later(wait - 2_000);
+        assert_eq!(pool.chat(CHAT).status, 429);
+        assert_eq!(pool.sent(), 1, "{reason}");
+        pool.later(2_001);
+        pool.answer();
+        assert_eq!(pool.chat(CHAT).status, 200, "{reason}");
+    }
+}
+
+#[test]
+fn a_quota_per_day_is_back_at_midnight_in_los_angeles() {
+    let pool = pool_of(1);
+    pool.error(
+        429,
+        &errors::quota_per_day(MODEL, 250, Duration::from_secs(5)),
+    );
+    assert_eq!(pool.chat(CHAT).status, 429);
+    // It is midnight there at NOON.
+    assert_eq!(
+        pool.cool_downs(),
+        ["m|quota_per_day|2027-01-16T08:00:00.000Z|1"]
+    );
+    pool.answer();
+    let other = CHAT.replace("\"m\"", "\"other\"");
+    assert_eq!(
+        pool.chat(&other).status,
+        200,
+        "another model's quota is its own"
+    );
+}
+
+#[test]
+fn keys_of_one_project_cool_together_and_others_are_tried_first() {
+    let pool = pool_of(3);
+    pool.database
+        .run("UPDATE api_keys SET project = 'projects/1' WHERE id < 3");
+    pool.database.run(
+        "UPDATE api_keys SET priority = 0, last_used_at = '2027-01-15T08:00:00.000Z' WHERE id = 3",
+    );
+    pool.error(
+        429,
+        &errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
+    );
+    pool.answer();
+    assert_eq!(pool.chat(CHAT).status, 200);
+    assert_eq!(
+        pool.database
+            .query("SELECT api_key_id FROM api_call_logs WHERE attempt = 2"),
+        ["3"]
+    );
+}
+
+#[test]
+fn a_project_is_learned_from_an_error() {
+    let pool = pool_of(1);
+    pool.error(
+        403,
+        &errors::service_blocked("projects/000000000042", "Chat"),
+    );
+    pool.chat(CHAT);
+    assert_eq!(
+        pool.database.query("SELECT project FROM api_keys"),
+        ["projects/000000000042"]
+    );
+}
+
+#[test]
+fn a_limit_that_an_error_tells_is_kept_and_counted_from_then_on() {
+    let pool = pool_of(2);
+    pool.database
+        .run("UPDATE api_keys SET status = 0 WHERE id = 2");
+    pool.error(
+        429,
+        &errors::quota_per_minute(MODEL, 2, Duration::from_secs(20)),
+    );
+    pool.chat(CHAT);
+    assert_eq!(
+        pool.database
+            .query("SELECT model, unit, per, learned, preset FROM limits"),
+        ["m|requests|minute|2|NULL"]
+    );
+    pool.later(90_000);
+    for _ in 0..2 {
+        pool.answer();
+        assert_eq!(pool.chat(CHAT).status, 200);
+    }
+    let sent = pool.sent();
+    let answer = pool.chat(CHAT);
+    assert_eq!(
+        (answer.status, pool.sent()),
+        (429, sent),
+        "passed over before it fails"
+    );
+    assert!(
+        answer.error("message").contains("1 budget_spent"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(
+        pool.database
+            .query("SELECT sum(requests), sum(input_tokens) FROM budget_usage WHERE per = 'day'"),
+        ["2|34"],
+        "the true tokens are in the place of the expected"
+    );
+}
+
+#[test]
+fn a_preset_limit_holds_as_well() {
+    let pool = pool_of(1);
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', '', 'requests', 'day', 1)");
+    pool.answer();
+    assert_eq!(pool.chat(CHAT).status, 200);
+    let other = CHAT.replace("\"m\"", "\"other\"");
+    assert_eq!(pool.chat(&other).status, 429, "of all models together");
+    assert_eq!(pool.sent(), 1);
+}
+
+#[test]
+fn attempts_end_at_their_number() {
+    let pool = pool_with(9, &[("max_attempts", "3")]);
+    for _ in 0..3 {
+        pool.error(
+            429,
+            &errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
+        );
+    }
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, pool.sent(), pool.keys_used()), (429, 3, 3));
+    assert_eq!(answer.header("x-keypool-attempts"), Some("3"));
+}
+
+#[test]
+fn trouble_is_retried_after_a_pause_and_then_told_as_spent() {
+    let pool = pool_of(9);
+    for _ in 0..5 {
+        pool.error(503, &errors::overloaded());
+    }
+    let before = pool.outside.0.now.get();
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, pool.sent(), pool.keys_used()), (503, 5, 5));
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    let waited = pool.outside.0.now.get() - before - 5 * (40 + 2 * 5);
+    assert!(
+        (750..=1500).contains(&waited),
+        "100 + 200 + 400 + 800 ms with jitter: {waited}"
+    );
+    assert_eq!(
+        pool.database.query("SELECT DISTINCT status FROM api_keys"),
+        ["1"]
+    );
+}
+
+#[test]
+fn an_outage_does_not_multiply_traffic() {
+    let pool = pool_of(9);
+    let requests = 40;
+    for _ in 0..requests * 5 {
+        pool.error(503, &errors::overloaded());
+    }
+    for _ in 0..requests {
+        let now = pool.outside.0.now.get();
+        assert_eq!(pool.chat(CHAT).status, 503);
+        // All of it within a minute.
+        pool.outside.0.now.set(now + 1);
+    }
+    let retries = pool.sent() - requests;
+    assert!(
+        (10..=10 + requests / 5).contains(&retries),
+        "{retries} retries of {requests} requests"
+    );
+}
+
+#[test]
+fn silence_ends_after_its_time_and_another_key_answers() {
+    let pool = pool_with(2, &[("first_byte_timeout", "2")]);
+    pool.silence();
+    pool.answer();
+    let before = pool.outside.0.now.get();
+    assert_eq!(pool.chat(CHAT).status, 200);
+    assert!(pool.outside.0.now.get() - before < 2_500);
+    assert_eq!(pool.attempts(), ["1 upstream_trouble", "2 success"]);
+}
+
+#[test]
+fn an_upstream_that_stays_silent_is_a_504_within_the_deadline() {
+    for (variables, client, limit_ms) in [
+        (vec![("first_byte_timeout", "2")], None, 11_600),
+        (vec![("failover_deadline", "3")], None, 3_100),
+        (vec![], Some("x-stainless-read-timeout"), 4_600),
+        (vec![], Some("x-stainless-timeout"), 4_600),
+    ] {
+        let pool = pool_with(9, &variables);
+        for _ in 0..5 {
+            pool.silence();
+        }
+        let before = pool.outside.0.now.get();
+        let bearer = format!("Bearer {TOKEN}");
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(client.map(|name| (name, "5.0")));
+        let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
+        assert_eq!(answer.status, 504, "{variables:?} {client:?}");
+        let took = pool.outside.0.now.get() - before;
+        assert!(took <= limit_ms, "{variables:?} {client:?}: {took} ms");
+    }
+}
+
+#[test]
+fn a_key_that_is_back_soon_is_waited_for() {
+    let pool = pool_of(2);
+    pool.database.run("UPDATE api_keys SET status = 0 WHERE id = 2;
+        INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:1', 'm', 'quota_per_minute', '2027-01-15T07:59:59.000Z', '2027-01-15T08:00:00.900Z', 1)");
+    pool.answer();
+    assert_eq!(pool.chat(CHAT).status, 200);
+    assert_eq!(
+        pool.database.query("SELECT called_at FROM api_call_logs"),
+        ["2027-01-15T08:00:00.900Z"]
+    );
+}
+
+const ROLE: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\n";
+const EMPTY_END: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\",\"index\":0}],\"object\":\"chat.completion.chunk\",\"usage\":{\"completion_tokens\":0,\"prompt_tokens\":5,\"total_tokens\":5}}\n\ndata: [DONE]\n\n";
+const EMPTY_ANSWER: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant"}}],"object":"chat.completion","usage":{"completion_tokens":0,"prompt_tokens":5,"total_tokens":5}}"#;
+
+#[test]
+fn an_answer_without_content_is_tried_once_more() {
+    for (content_type, body) in [
+        ("application/json", vec![EMPTY_ANSWER]),
+        ("application/json", vec![]),
+        ("text/event-stream", vec![ROLE, EMPTY_END]),
+        ("text/event-stream", vec![]),
+    ] {
+        let pool = pool_of(3);
+        pool.script(200, content_type, &body);
+        pool.answer();
+        let answer = pool.chat(CHAT);
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, ANSWER),
+            "{body:?}"
+        );
+        let first = &pool.attempts()[0];
+        assert!(
+            first == "1 empty_answer" || first == "1 upstream_trouble",
+            "{first}"
+        );
+    }
+}
+
+#[test]
+fn without_anything_better_the_answer_without_content_is_handed_on() {
+    for (variables, calls) in [(vec![("retry_empty", "false")], 1), (vec![], 2)] {
+        for (content_type, body) in [
+            ("application/json", EMPTY_ANSWER.to_owned()),
+            ("text/event-stream", [ROLE, EMPTY_END].concat()),
+        ] {
+            let pool = pool_with(3, &variables);
+            for _ in 0..calls {
+                pool.script(200, content_type, &[&body]);
+            }
+            let answer = pool.chat(CHAT);
+            assert_eq!((answer.status, &answer.body), (200, &body));
+            assert_eq!(answer.header("content-type"), Some(content_type));
+            assert_eq!(pool.sent(), calls);
+        }
+    }
+}
+
+#[test]
+fn a_stream_fails_over_until_it_says_something_and_never_after() {
+    let quota = of_real(&errors::quota_per_minute(
+        MODEL,
+        10,
+        Duration::from_secs(20),
+    ));
+    let hello = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\",\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\n";
+    for (broken, first) in [
+        (vec![ROLE, &quota], "1 quota_per_minute"),
+        (vec![ROLE], "1 upstream_trouble"),
+    ] {
+        let pool = pool_of(2);
+        pool.script(200, "text/event-stream", &broken);
+        pool.script(200, "text/event-stream", &[hello, "data: [DONE]\n\n"]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.body, [hello, "data: [DONE]\n\n"].concat());
+        assert_eq!(pool.attempts(), [first, "2 success"]);
+    }
+    let pool = pool_of(2);
+    pool.script(200, "text/event-stream", &[hello, &quota]);
+    let answer = pool.chat(CHAT);
+    let error = answer.body.strip_prefix(hello).unwrap();
+    assert!(error.starts_with("data: {\"error\":{"), "{error}");
+    assert!(!answer.body.contains("[DONE]"));
+    assert_eq!(pool.attempts(), ["1 quota_per_minute"]);
+    assert_eq!(pool.cool_downs().len(), 1, "its key is judged all the same");
+}
+
+#[test]
+fn tokens_of_plain_and_streamed_answers_are_in_the_log() {
+    let pool = pool_of(1);
+    pool.answer();
+    pool.chat(CHAT);
+    let last = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\",\"index\":0}],\"object\":\"chat.completion.chunk\",\"usage\":{\"completion_tokens\":19,\"prompt_tokens\":4634,\"prompt_tokens_details\":{\"cached_tokens\":4088},\"total_tokens\":4653}}\n\n";
+    pool.script(200, "text/event-stream", &[last, "data: [DONE]\n\n"]);
+    pool.chat(CHAT);
+    assert_eq!(
+        pool.database.query("SELECT input_tokens, output_tokens, thinking_tokens, cached_tokens, first_byte_ms > 0 FROM api_call_logs ORDER BY id"),
+        ["17|2|30|0|1", "4634|19|0|4088|1"]
+    );
+}
+
+#[test]
+fn keys_that_all_fail_alike_are_kept_and_the_caller_is_told() {
+    for (status, error) in [(400, errors::key_invalid()), (403, errors::leaked())] {
+        let pool = pool_of(5);
+        for _ in 0..5 {
+            pool.error(status, &error);
+        }
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        let in_use = "SELECT count(*) FROM api_keys WHERE status = 1";
+        assert_eq!(pool.database.query(in_use), ["5"], "nobody is banned");
+        let again = pool.chat(CHAT);
+        assert_eq!(
+            (again.status, again.error("code").as_str()),
+            (503, "upstream_suspected"),
+            "{}",
+            again.body
+        );
+        assert_eq!(pool.sent(), 5, "nobody is asked for a minute");
+        let bearer = format!("Bearer {TOKEN}");
+        let status = pool.call("GET", "/api/keys/status", &[("authorization", &bearer)], "");
+        let report: serde_json::Value = serde_json::from_str(&status.body).unwrap();
+        assert_eq!(report["suspicion"]["keys"], 5, "{}", status.body);
+    }
+}
+
+#[test]
+fn projects_that_are_all_refused_are_neither_paused_nor_disabled() {
+    let pool = pool_of(5);
+    for _ in 0..5 {
+        pool.error(403, &errors::project_denied());
+    }
+    assert_eq!(pool.chat(CHAT).status, 503);
+    let in_use = "SELECT count(*) FROM api_keys WHERE status = 1";
+    assert_eq!(pool.database.query(in_use), ["5"]);
+}
+
+#[test]
+fn a_key_is_blamed_for_a_refusal_only_when_another_serves_the_request() {
+    let pool = pool_of(2);
+    pool.error(403, &errors::permission_denied());
+    pool.error(403, &errors::permission_denied());
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, pool.cool_downs().len()), (403, 0));
+    pool.error(403, &errors::permission_denied());
+    pool.answer();
+    assert_eq!(pool.chat(CHAT).status, 200);
+    assert!(pool.cool_downs()[0].starts_with("m|resource_refused|"));
+}
+
+#[test]
+fn a_place_on_trial_is_tried_by_one_call_and_freed_by_its_success() {
+    let pool = pool_of(1);
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 3)");
+    pool.script(
+        200,
+        "text/event-stream",
+        &["data: {\"a\":1}\n\n", "data: [DONE]\n\n"],
+    );
+    let (_, mut trial) = pool.chat_stream();
+    let meanwhile = pool.chat(CHAT);
+    assert_eq!(
+        (meanwhile.status, pool.sent()),
+        (503, 1),
+        "{}",
+        meanwhile.body
+    );
+    while block_on(trial.next()) != Next::End {}
+    assert!(pool.cool_downs().is_empty());
+    pool.answer();
+    assert_eq!(pool.chat(CHAT).status, 200);
+}
+
+#[test]
+fn a_trial_that_fails_doubles_the_cool_down() {
+    let pool = pool_of(1);
+    pool.error(429, &errors::prepayment_depleted());
+    pool.chat(CHAT);
+    pool.later(3_600_000);
+    pool.error(429, &errors::prepayment_depleted());
+    let answer = pool.chat(CHAT);
+    let wait: i64 = answer.header("retry-after-ms").unwrap().parse().unwrap();
+    assert!((7_200_000..7_201_000).contains(&wait), "{wait}");
+    assert_eq!(pool.sent(), 2);
+}
+
+#[test]
+fn the_pool_explains_itself_and_a_key_can_be_reset() {
+    let pool = pool_of(2);
+    let bearer = format!("Bearer {TOKEN}");
+    let authorized = [("authorization", bearer.as_str())];
+    pool.database.run("UPDATE api_keys SET status = 0, disabled_reason = 'key_rejected: expired' WHERE id = 2;
+        INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 20)");
+    let explain = |query: &str| {
+        let answer = pool.call("GET", &format!("/api/pool/explain{query}"), &authorized, "");
+        (answer.status, answer.body)
+    };
+    let (status, body) = explain("?model=m");
+    assert_eq!(status, 200);
+    let report: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&report["model"], &report["eligible"]),
+        (&"m".into(), &1.into())
+    );
+    assert_eq!(report["keys"][0]["probability"], 1.0);
+    assert_eq!(report["keys"][0]["budgets"][0]["limit"], 20);
+    assert_eq!(report["keys"][1]["reason"], "disabled");
+    assert_eq!(report["keys"][1]["detail"], "key_rejected: expired");
+    assert!(!body.contains("AIza"), "{body}");
+    assert_eq!(explain("?modle=m").0, 400);
+    assert_eq!(explain("").0, 200);
+
+    let reset = |id: i64| {
+        let path = format!("/api/keys/{id}/reset");
+        pool.call("POST", &path, &authorized, "").status
+    };
+    assert_eq!((reset(2), reset(9)), (200, 404));
+    let (_, body) = explain("?model=m");
+    assert!(body.contains("\"eligible\":2"), "{body}");
+    assert_eq!(pool.call("POST", "/api/keys/2/reset", &[], "").status, 401);
+}

@@ -1,0 +1,98 @@
+//! What a stream's events have said so far: whether anything is in them for the reader, and what they cost.
+
+use super::{Glance, Usage};
+
+/// Sums up the events of a stream, as they pass in whole lines.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// The latest usage that an event told.
+    pub usage: Option<Usage>,
+    /// Some event had something for the reader, or was of a kind that nobody knows.
+    pub has_content: bool,
+    /// Some choice was ended by a rule (safety, length), so that there may be nothing to come.
+    pub is_blocked: bool,
+}
+
+impl Tally {
+    /// Looks at whole lines. Once something was in them for the reader, only usage is looked for.
+    pub fn take(&mut self, lines: &[u8]) {
+        for line in lines.split(|byte| *byte == b'\n') {
+            let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
+                continue;
+            };
+            if data.is_empty() || data == b"[DONE]" || (self.has_content && !names_usage(data)) {
+                continue;
+            }
+            match Glance::at(data) {
+                Some(glance) => {
+                    self.has_content |= glance.has_content;
+                    self.is_blocked |= glance.is_blocked;
+                    self.usage = glance.usage.or(self.usage);
+                }
+                // Better to hand on what is not understood than to hold it back.
+                None => self.has_content = true,
+            }
+        }
+    }
+
+    /// Whether a stream that has ended was no answer: nothing for the reader, no rule that ended it, no tokens.
+    pub fn is_empty_answer(&self) -> bool {
+        !self.has_content
+            && !self.is_blocked
+            && self
+                .usage
+                .is_none_or(|usage| usage.output == 0 && usage.thinking == 0)
+    }
+}
+
+fn names_usage(data: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"usage\"";
+    data.windows(NAME.len()).any(|window| window == NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(lines: &[&str]) -> Tally {
+        let mut tally = Tally::default();
+        for line in lines {
+            tally.take(line.as_bytes());
+        }
+        tally
+    }
+
+    const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\",\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\n";
+    const ROLE: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\n";
+    const EMPTY: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\",\"index\":0}],\"object\":\"chat.completion.chunk\",\"usage\":{\"completion_tokens\":0,\"prompt_tokens\":5051,\"total_tokens\":5051}}\n\n";
+
+    #[test]
+    fn a_stream_with_content_is_an_answer() {
+        assert!(!tally(&[ROLE]).has_content);
+        assert!(tally(&[ROLE, HELLO]).has_content);
+        assert!(tally(&["data: {\"who\":\"knows\"\n\n"]).has_content);
+        assert!(!tally(&[": comment\n\n", "data: [DONE]\n\n", "data:\n\n"]).has_content);
+    }
+
+    #[test]
+    fn a_stream_without_content_and_tokens_is_none() {
+        assert!(tally(&[ROLE, EMPTY, "data: [DONE]\n\n"]).is_empty_answer());
+        assert!(
+            tally(&[EMPTY])
+                .usage
+                .is_some_and(|usage| usage.input == 5051)
+        );
+        assert!(!tally(&[HELLO, EMPTY]).is_empty_answer());
+        let blocked = EMPTY.replace("\"stop\"", "\"content_filter\"");
+        assert!(!tally(&[&blocked]).is_empty_answer());
+        let thought = EMPTY.replace("\"total_tokens\":5051", "\"total_tokens\":5060");
+        assert!(!tally(&[&thought]).is_empty_answer());
+    }
+
+    #[test]
+    fn usage_is_found_after_the_content() {
+        let last = HELLO.replace("\"object\"", "\"usage\":{\"completion_tokens\":7,\"prompt_tokens\":3,\"total_tokens\":10},\"object\"");
+        let usage = tally(&[HELLO, HELLO, &last]).usage.unwrap();
+        assert_eq!((usage.input, usage.output), (3, 7));
+    }
+}

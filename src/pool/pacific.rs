@@ -1,0 +1,138 @@
+//! Google's days: quotas per day begin anew at midnight in Los Angeles.
+//!
+//! Source: <https://ai.google.dev/gemini-api/docs/rate-limits>.
+
+use super::UnixMillis;
+use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::America::Los_Angeles;
+use std::cell::OnceCell;
+
+/// A time, and the day in Los Angeles that it lies in; the day is found out once, when somebody asks.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    at: UnixMillis,
+    day: OnceCell<(UnixMillis, UnixMillis)>,
+}
+
+impl Moment {
+    /// The moment `at`.
+    pub fn new(at: UnixMillis) -> Self {
+        Self {
+            at,
+            day: OnceCell::new(),
+        }
+    }
+
+    /// The time itself.
+    pub fn at(&self) -> UnixMillis {
+        self.at
+    }
+
+    /// When its day began.
+    pub fn day_start(&self) -> UnixMillis {
+        self.day().0
+    }
+
+    /// When the next day begins.
+    pub fn next_day(&self) -> UnixMillis {
+        self.day().1
+    }
+
+    fn day(&self) -> (UnixMillis, UnixMillis) {
+        *self
+            .day
+            .get_or_init(|| (day_start(self.at), next_day(self.at)))
+    }
+}
+
+/// The midnight in Los Angeles at or before `now`: when the day's quotas began.
+pub(super) fn day_start(now: UnixMillis) -> UnixMillis {
+    midnight(date_at(now))
+}
+
+/// The first midnight in Los Angeles after `now`: when the day's quotas begin anew. 23 to 25 hours after the one before,
+/// since clocks there are set forward in March and back in November.
+pub(super) fn next_day(now: UnixMillis) -> UnixMillis {
+    let tomorrow = date_at(now).checked_add_days(Days::new(1));
+    midnight(tomorrow.unwrap_or(NaiveDate::MAX))
+}
+
+fn date_at(now: UnixMillis) -> NaiveDate {
+    DateTime::<Utc>::from_timestamp_millis(now.0)
+        .unwrap_or_default()
+        .with_timezone(&Los_Angeles)
+        .date_naive()
+}
+
+fn midnight(date: NaiveDate) -> UnixMillis {
+    let midnight = date.and_time(NaiveTime::MIN);
+    // Clocks change at 2 in the morning there, so that midnight is there once each day.
+    let local = match Los_Angeles.from_local_datetime(&midnight) {
+        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => time.timestamp_millis(),
+        LocalResult::None => midnight.and_utc().timestamp_millis(),
+    };
+    UnixMillis(local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> UnixMillis {
+        UnixMillis::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_day_ends_at_midnight_in_los_angeles_summer_and_winter() {
+        for (now, start, next) in [
+            (
+                "2026-11-25T05:00:00Z",
+                "2026-11-24T08:00:00Z",
+                "2026-11-25T08:00:00Z",
+            ),
+            (
+                "2026-11-25T08:00:00Z",
+                "2026-11-25T08:00:00Z",
+                "2026-11-26T08:00:00Z",
+            ),
+            (
+                "2026-07-01T06:59:59.999Z",
+                "2026-06-30T07:00:00Z",
+                "2026-07-01T07:00:00Z",
+            ),
+            // Clocks forward on 8 March 2026, back on 1 November.
+            (
+                "2026-03-08T12:00:00Z",
+                "2026-03-08T08:00:00Z",
+                "2026-03-09T07:00:00Z",
+            ),
+            (
+                "2026-11-01T12:00:00Z",
+                "2026-11-01T07:00:00Z",
+                "2026-11-02T08:00:00Z",
+            ),
+        ] {
+            assert_eq!(day_start(at(now)), at(start), "{now}");
+            assert_eq!(next_day(at(now)), at(next), "{now}");
+        }
+    }
+
+    #[test]
+    fn times_out_of_range_have_a_day_all_the_same() {
+        for now in [i64::MIN, -1, 0, i64::MAX] {
+            let _ = (day_start(UnixMillis(now)), next_day(UnixMillis(now)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_day_has_23_to_25_hours_and_holds_now(now in 0i64..4_000_000_000_000) {
+            let now = UnixMillis(now);
+            let (start, next) = (day_start(now), next_day(now));
+            prop_assert!(start <= now && now < next);
+            prop_assert!((23..=25).contains(&(next.since(start) / 3_600_000)));
+            prop_assert_eq!(day_start(next), next);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a quota holds for: Google counts per project and model, so keys of one project share it.
+
+use super::KeyId;
+use std::fmt;
+
+const PROJECT: &str = "project:";
+const KEY: &str = "key:";
+
+/// Whose quota it is: a project's, or a key's own where nobody knows its project.
+///
+/// As text, in the database and in reports: `project:projects/123`, `key:7`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// All keys of a project.
+    Project(String),
+    /// One key.
+    Key(KeyId),
+}
+
+impl Scope {
+    /// Reads the text of a scope; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix(PROJECT) {
+            Some("") => None,
+            Some(project) => Some(Self::Project(project.to_owned())),
+            None => Some(Self::Key(KeyId(text.strip_prefix(KEY)?.parse().ok()?))),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Project(project) => write!(f, "{PROJECT}{project}"),
+            Self::Key(id) => write!(f, "{KEY}{id}"),
+        }
+    }
+}
+
+/// A scope and a model: what a cool-down or a budget is of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Whose quota.
+    pub scope: Scope,
+    /// The model as it was asked for, or `None` for all models together.
+    pub model: Option<String>,
+}
+
+impl Place {
+    /// Whether a call for `model` is concerned.
+    pub fn covers(&self, model: &str) -> bool {
+        self.model.as_deref().is_none_or(|own| own == model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_read_back_and_never_collide() {
+        for scope in [
+            Scope::Key(KeyId(7)),
+            Scope::Project("projects/123".into()),
+            Scope::Project("key:7".into()),
+        ] {
+            assert_eq!(Scope::parse(&scope.to_string()), Some(scope));
+        }
+        for text in ["", "key:", "key:x", "project:", "7", "projects/1"] {
+            assert_eq!(Scope::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_without_a_model_covers_all() {
+        let place = |model: Option<&str>| Place {
+            scope: Scope::Key(KeyId(1)),
+            model: model.map(str::to_owned),
+        };
+        assert!(place(None).covers("m") && place(Some("m")).covers("m"));
+        assert!(!place(Some("m")).covers("n"));
+    }
+}

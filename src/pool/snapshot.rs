@@ -1,0 +1,455 @@
+//! The pool at a moment: every key, what cools, and what is left of the budgets.
+//!
+//! An instance reads it from the database, keeps it for half a second, and enters its own changes as it makes them, so
+//! that the next draw knows them. What other instances change meanwhile is found out by the database when it matters:
+//! trials and reservations are claimed there.
+
+use super::select::{Table, weight};
+use super::{
+    Balance, Budget, CoolDown, KeyId, KeyState, KeyStatus, Limit, Moment, Outcome, Place, PoolKey,
+    Scope, UnixMillis, Used, Window,
+};
+use rand::Rng;
+use std::collections::{BTreeMap, HashMap};
+
+#[cfg(test)]
+mod tests;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    keys: Vec<PoolKey>,
+    positions: HashMap<KeyId, usize>,
+    scopes: HashMap<Scope, Circumstances>,
+    /// Chances per model, made when a model is first asked for.
+    tables: HashMap<String, Table>,
+}
+
+/// What holds for the keys of a scope, by model.
+#[derive(Debug, Default)]
+struct Circumstances {
+    cool_downs: Vec<(Option<String>, CoolDown)>,
+    budgets: Vec<(Option<String>, Budget)>,
+}
+
+/// Whether a key can take a call for a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Standing {
+    /// It can.
+    Eligible {
+        /// Its weight in the draw; at least 0.
+        weight: f64,
+    },
+    /// It cannot.
+    Out {
+        /// Why.
+        why: Why,
+        /// Until when; `None` where no time brings it back.
+        until: Option<UnixMillis>,
+    },
+}
+
+/// Why a key cannot take a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The pool or a person has disabled it.
+    Disabled,
+    /// It failed too often in a row, and pauses.
+    Paused,
+    /// It, or its project, cools.
+    Cooling(Outcome),
+    /// A budget is used up.
+    BudgetSpent(Limit),
+    /// Another call is trying whether it works again.
+    OnTrial,
+}
+
+impl Why {
+    /// The name in reports and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Paused => "paused",
+            Self::Cooling(outcome) => outcome.name(),
+            Self::BudgetSpent(_) => "budget_spent",
+            Self::OnTrial => "on_trial",
+        }
+    }
+}
+
+/// What must be true in the database before a call may be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// The call is the only one that tries whether the key works again.
+    KeyTrial(KeyId),
+    /// The call is the only one that tries whether the place works again.
+    PlaceTrial(Place),
+}
+
+/// A key that was drawn, and what to see to before the call.
+#[derive(Debug, Clone)]
+pub struct Pick {
+    /// The key.
+    pub key: PoolKey,
+    /// Trials to be claimed.
+    pub claims: Vec<Claim>,
+    /// Places whose budgets the call counts towards.
+    pub counted: Vec<Place>,
+    /// Places whose cool-down is over and waits for a call that works.
+    pub on_probation: Vec<Place>,
+}
+
+/// The keys of the pool by what keeps them from a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// All keys.
+    pub keys: usize,
+    /// Keys that can take a call.
+    pub eligible: usize,
+    /// Keys that cannot, by [`Why::name`].
+    pub out: BTreeMap<&'static str, usize>,
+    /// Keys that come back by themselves.
+    pub returning: usize,
+    /// When the first of them does.
+    pub soonest: Option<UnixMillis>,
+}
+
+impl Survey {
+    /// Whether the keys that are kept out, but for disabled and paused ones, are so for this outcome alone.
+    pub fn all_out_for(&self, outcome: Outcome) -> bool {
+        let others = [Why::Disabled.name(), Why::Paused.name(), outcome.name()];
+        self.out.keys().all(|reason| others.contains(reason))
+    }
+}
+
+impl Snapshot {
+    /// A pool of these keys, none of which cools or has a budget.
+    pub fn new(keys: Vec<PoolKey>) -> Self {
+        Self {
+            positions: keys
+                .iter()
+                .enumerate()
+                .map(|(position, key)| (key.id, position))
+                .collect(),
+            keys,
+            ..Self::default()
+        }
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &[PoolKey] {
+        &self.keys
+    }
+
+    /// The key with an id.
+    pub fn key(&self, id: KeyId) -> Option<&PoolKey> {
+        self.keys.get(*self.positions.get(&id)?)
+    }
+
+    /// The cool-down of exactly this place, also one that is over.
+    pub fn cool_down(&self, place: &Place) -> Option<&CoolDown> {
+        let (_, cool_down) = self
+            .scopes
+            .get(&place.scope)?
+            .cool_downs
+            .iter()
+            .find(|(model, _)| *model == place.model)?;
+        Some(cool_down)
+    }
+
+    /// Enters a cool-down, in the place of one before.
+    pub fn set_cool_down(&mut self, place: &Place, cool_down: CoolDown) {
+        self.clear_cool_down(place);
+        self.scopes
+            .entry(place.scope.clone())
+            .or_default()
+            .cool_downs
+            .push((place.model.clone(), cool_down));
+    }
+
+    /// Takes out the cool-down of a place.
+    pub fn clear_cool_down(&mut self, place: &Place) {
+        if let Some(circumstances) = self.scopes.get_mut(&place.scope) {
+            circumstances
+                .cool_downs
+                .retain(|(model, _)| *model != place.model);
+        }
+    }
+
+    /// Enters that a trial is under way until some time, or that none is.
+    pub fn set_trial(&mut self, claim: &Claim, until: Option<UnixMillis>) {
+        match claim {
+            Claim::KeyTrial(id) => self.update_key(*id, |key| key.trial_until = until),
+            Claim::PlaceTrial(place) => {
+                if let Some(cool_down) = self.cool_down(place).copied() {
+                    self.set_cool_down(
+                        place,
+                        CoolDown {
+                            trial_until: until,
+                            ..cool_down
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// Changes a key.
+    pub fn update_key(&mut self, id: KeyId, change: impl FnOnce(&mut PoolKey)) {
+        if let Some(key) = self
+            .positions
+            .get(&id)
+            .and_then(|position| self.keys.get_mut(*position))
+        {
+            change(key);
+        }
+    }
+
+    /// Changes what outcomes have made of a key.
+    pub fn set_state(&mut self, id: KeyId, state: KeyState) {
+        self.update_key(id, |key| key.state = state);
+    }
+
+    /// Adds a limit of a place beside those that are known.
+    pub fn add_limit(&mut self, place: &Place, limit: Limit) {
+        self.budget_mut(place).add_limit(limit);
+    }
+
+    /// Puts a limit that was just learned in the place of what was known.
+    pub fn replace_limit(&mut self, place: &Place, limit: Limit) {
+        self.budget_mut(place).replace_limit(limit);
+    }
+
+    /// Adds what was used at a place.
+    pub fn add_used(&mut self, place: &Place, window: Window, began_at: UnixMillis, used: Used) {
+        self.budget_mut(place).add_used(window, began_at, used);
+    }
+
+    /// Counts a call that is sent now with a key.
+    pub fn count_call(&mut self, pick: &Pick, input_tokens: u64, now: &Moment) {
+        self.update_key(pick.key.id, |key| {
+            key.last_used_at = key.last_used_at.max(Some(now.at()));
+        });
+        for place in &pick.counted {
+            self.budget_mut(place).count(input_tokens, now);
+        }
+    }
+
+    fn budget_mut(&mut self, place: &Place) -> &mut Budget {
+        let budgets = &mut self.scopes.entry(place.scope.clone()).or_default().budgets;
+        let position = budgets.iter().position(|(model, _)| *model == place.model);
+        let position = position.unwrap_or_else(|| {
+            budgets.push((place.model.clone(), Budget::default()));
+            budgets.len() - 1
+        });
+        // The position was found or made above.
+        &mut budgets[position].1
+    }
+
+    /// The scopes whose circumstances hold for a key: its own, and its project's.
+    fn scopes_of(&self, key: &PoolKey) -> impl Iterator<Item = (Scope, &Circumstances)> {
+        let project = key.project.clone().map(Scope::Project);
+        [Some(Scope::Key(key.id)), project]
+            .into_iter()
+            .flatten()
+            .filter_map(|scope| {
+                let circumstances = self.scopes.get(&scope)?;
+                Some((scope, circumstances))
+            })
+    }
+
+    /// The budgets that a call with a key counts towards, as they stand.
+    pub fn balances(&self, key: &PoolKey, model: &str, now: &Moment) -> Vec<(Place, Balance)> {
+        let mut balances = Vec::new();
+        for (scope, circumstances) in self.scopes_of(key) {
+            for (own, budget) in circumstances
+                .budgets
+                .iter()
+                .filter(|(own, _)| covers(own, model))
+            {
+                let place = Place {
+                    scope: scope.clone(),
+                    model: own.clone(),
+                };
+                balances.extend(budget.balances(now).map(|balance| (place.clone(), balance)));
+            }
+        }
+        balances
+    }
+
+    /// Whether a key can take a call for `model` now, and if not, why.
+    pub fn standing(&self, key: &PoolKey, model: &str, now: &Moment) -> Standing {
+        let mut out: Option<(Why, UnixMillis)> = None;
+        let mut keep_out = |why: Why, until: UnixMillis| {
+            if out.is_none_or(|(_, before)| before < until) {
+                out = Some((why, until));
+            }
+        };
+        let lease = |trial_until: Option<UnixMillis>| trial_until.filter(|until| *until > now.at());
+        match (key.state.status, key.state.disabled_until) {
+            (KeyStatus::Active, _) => {}
+            (KeyStatus::Cooling, Some(until)) if until > now.at() => keep_out(Why::Paused, until),
+            (KeyStatus::Cooling, Some(_)) => {
+                if let Some(until) = lease(key.trial_until) {
+                    keep_out(Why::OnTrial, until);
+                }
+            }
+            (KeyStatus::Cooling, None) | (KeyStatus::Disabled, _) => {
+                return Standing::Out {
+                    why: Why::Disabled,
+                    until: None,
+                };
+            }
+        }
+        let mut headroom = 1.0f64;
+        for (_, circumstances) in self.scopes_of(key) {
+            for (_, cool_down) in circumstances
+                .cool_downs
+                .iter()
+                .filter(|(own, _)| covers(own, model))
+            {
+                if cool_down.until > now.at() {
+                    keep_out(Why::Cooling(cool_down.reason), cool_down.until);
+                } else if let Some(until) = lease(cool_down.trial_until) {
+                    keep_out(Why::OnTrial, until);
+                }
+            }
+            for (_, budget) in circumstances
+                .budgets
+                .iter()
+                .filter(|(own, _)| covers(own, model))
+            {
+                for balance in budget.balances(now) {
+                    headroom = headroom.min(balance.headroom());
+                    if balance.is_spent() {
+                        keep_out(Why::BudgetSpent(balance.limit), balance.resets_at);
+                    }
+                }
+            }
+        }
+        match out {
+            Some((why, until)) => Standing::Out {
+                why,
+                until: Some(until),
+            },
+            None => Standing::Eligible {
+                weight: weight(key, now.at()) * headroom,
+            },
+        }
+    }
+
+    /// The weight of an eligible key; `None` for any other.
+    fn eligible_weight(&self, position: usize, model: &str, now: &Moment) -> Option<f64> {
+        match self.standing(self.keys.get(position)?, model, now) {
+            Standing::Eligible { weight } => Some(weight),
+            Standing::Out { .. } => None,
+        }
+    }
+
+    /// Draws a key that can take a call for `model` now and is not `excluded`; `None` when there is none.
+    pub fn choose(
+        &mut self,
+        model: &str,
+        now: &Moment,
+        excluded: impl Fn(&PoolKey) -> bool,
+        rng: &mut impl Rng,
+    ) -> Option<Pick> {
+        let mut table = match self.tables.remove(model) {
+            Some(table) if table.holds(now.at()) => table,
+            _ => self.table(model, now),
+        };
+        let weight_now = |position: usize| {
+            let key = self.keys.get(position).filter(|key| !excluded(key));
+            key.and_then(|_| self.eligible_weight(position, model, now))
+        };
+        let drawn = table.draw(weight_now, rng).or_else(|| {
+            // Too much has changed for the chances as they were.
+            table = self.table(model, now);
+            table.draw_exactly(weight_now, rng)
+        });
+        self.tables.insert(model.to_owned(), table);
+        let key = self.keys.get(drawn?)?.clone();
+        Some(self.pick(key, model, now))
+    }
+
+    fn table(&self, model: &str, now: &Moment) -> Table {
+        let mut returns: Option<UnixMillis> = None;
+        let weights = self
+            .keys
+            .iter()
+            .enumerate()
+            .filter_map(|(position, key)| match self.standing(key, model, now) {
+                Standing::Eligible { weight } => Some((position, weight)),
+                Standing::Out { until, .. } => {
+                    returns = match (returns, until) {
+                        (Some(a), Some(b)) => Some(a.min(b)),
+                        (a, b) => a.or(b),
+                    };
+                    None
+                }
+            })
+            .collect();
+        Table::new(weights, returns)
+    }
+
+    fn pick(&self, key: PoolKey, model: &str, now: &Moment) -> Pick {
+        let mut claims = Vec::new();
+        if key.state.status == KeyStatus::Cooling {
+            claims.push(Claim::KeyTrial(key.id));
+        }
+        let (mut counted, mut on_probation) = (Vec::new(), Vec::new());
+        for (scope, circumstances) in self.scopes_of(&key) {
+            let place = |model: &Option<String>| Place {
+                scope: scope.clone(),
+                model: model.clone(),
+            };
+            for (own, cool_down) in circumstances
+                .cool_downs
+                .iter()
+                .filter(|(own, _)| covers(own, model))
+            {
+                if cool_down.needs_trial() && !cool_down.is_spent(now.at()) {
+                    claims.push(Claim::PlaceTrial(place(own)));
+                    on_probation.push(place(own));
+                }
+            }
+            let limited = circumstances
+                .budgets
+                .iter()
+                .filter(|(own, budget)| covers(own, model) && !budget.is_unlimited());
+            counted.extend(limited.map(|(own, _)| place(own)));
+        }
+        Pick {
+            key,
+            claims,
+            counted,
+            on_probation,
+        }
+    }
+
+    /// Counts the keys by what keeps them from a call for `model` now.
+    pub fn survey(&self, model: &str, now: &Moment) -> Survey {
+        let mut survey = Survey {
+            keys: self.keys.len(),
+            ..Survey::default()
+        };
+        for key in &self.keys {
+            match self.standing(key, model, now) {
+                Standing::Eligible { .. } => survey.eligible += 1,
+                Standing::Out { why, until } => {
+                    *survey.out.entry(why.name()).or_default() += 1;
+                    if let Some(until) = until {
+                        survey.returning += 1;
+                        survey.soonest =
+                            Some(survey.soonest.map_or(until, |before| before.min(until)));
+                    }
+                }
+            }
+        }
+        survey
+    }
+}
+
+fn covers(own: &Option<String>, model: &str) -> bool {
+    own.as_deref().is_none_or(|own| own == model)
+}

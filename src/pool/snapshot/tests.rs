@@ -1,0 +1,311 @@
+//! Draws from a snapshot, and what keeps keys out of them.
+
+use super::*;
+use crate::pool::testing::{USED as NOW, key};
+use crate::pool::{Incident, Unit};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+const HOUR: i64 = 3_600_000;
+const MODEL: &str = "m";
+
+fn with(change: impl FnOnce(&mut PoolKey)) -> PoolKey {
+    let mut key = key(1);
+    change(&mut key);
+    key
+}
+
+fn moment(ms: i64) -> Moment {
+    Moment::new(NOW.plus(ms))
+}
+
+fn is_eligible(key: &PoolKey) -> bool {
+    let snapshot = Snapshot::new(vec![key.clone()]);
+    matches!(
+        snapshot.standing(key, MODEL, &moment(0)),
+        Standing::Eligible { .. }
+    )
+}
+
+fn drawn(snapshot: &mut Snapshot, count: usize, at_ms: i64) -> Vec<i64> {
+    let mut rng = SmallRng::seed_from_u64(7);
+    (0..count)
+        .filter_map(|_| snapshot.choose(MODEL, &moment(at_ms), |_| false, &mut rng))
+        .map(|pick| pick.key.id.0)
+        .collect()
+}
+
+fn draws(keys: &[PoolKey], count: usize) -> Vec<i64> {
+    drawn(&mut Snapshot::new(keys.to_vec()), count, 0)
+}
+
+#[test]
+fn a_key_is_eligible_when_active_or_past_its_pause() {
+    let cooling = |until| {
+        with(|k| {
+            k.state.status = KeyStatus::Cooling;
+            k.state.disabled_until = until;
+        })
+    };
+    for (rule, key, expected) in [
+        ("active", with(|_| ()), true),
+        (
+            "active, with a pause left over",
+            with(|k| k.state.disabled_until = Some(NOW.plus(HOUR))),
+            true,
+        ),
+        ("pause is over", cooling(Some(NOW.plus(-1))), true),
+        ("pause ends now", cooling(Some(NOW)), true),
+        ("pause goes on", cooling(Some(NOW.plus(1))), false),
+        ("pause without an end", cooling(None), false),
+        (
+            "disabled",
+            with(|k| k.state.status = KeyStatus::Disabled),
+            false,
+        ),
+        (
+            "disabled, though a pause is over",
+            with(|k| {
+                k.state.status = KeyStatus::Disabled;
+                k.state.disabled_until = Some(NOW.plus(-1));
+            }),
+            false,
+        ),
+    ] {
+        assert_eq!(is_eligible(&key), expected, "{rule}");
+    }
+}
+
+#[test]
+fn draws_are_in_proportion_to_the_weights() {
+    let mut keys = vec![key(1), key(2), key(3)];
+    keys[0].priority = 300;
+    keys[2].priority = 0;
+    let drawn = draws(&keys, 4000);
+    let first = drawn.iter().filter(|id| **id == 1).count();
+    assert!(
+        (2900..=3100).contains(&first),
+        "3 of 4 draws expected for key 1, got {first} of 4000"
+    );
+    assert!(
+        !drawn.contains(&3),
+        "a key without weight is not drawn while others have some"
+    );
+}
+
+#[test]
+fn without_any_weight_all_are_equally_likely() {
+    let mut keys = vec![key(1), key(2), key(3), key(4)];
+    keys.iter_mut().for_each(|key| key.priority = 0);
+    let drawn = draws(&keys, 4000);
+    for id in 1..=4 {
+        let count = drawn.iter().filter(|drawn| **drawn == id).count();
+        assert!((850..=1150).contains(&count), "key {id}: {count} of 4000");
+    }
+}
+
+#[test]
+fn without_a_usable_key_nothing_is_drawn() {
+    assert!(draws(&[], 1).is_empty());
+    let disabled = [with(|k| k.state.status = KeyStatus::Disabled)];
+    assert!(draws(&disabled, 1).is_empty());
+}
+
+fn any_key() -> impl Strategy<Value = PoolKey> {
+    (
+        any::<i64>(),
+        0i64..3,
+        any::<i64>(),
+        prop::option::of(any::<i64>()),
+        prop::option::of(any::<i64>()),
+    )
+        .prop_map(|(priority, status, failures, until, used)| PoolKey {
+            priority,
+            state: KeyState {
+                status: KeyStatus::from_code(status).unwrap(),
+                consecutive_failures: failures,
+                disabled_until: until.map(UnixMillis),
+            },
+            last_used_at: used.map(UnixMillis),
+            ..key(1)
+        })
+}
+
+proptest! {
+    #[test]
+    fn an_unusable_key_is_never_drawn_and_a_usable_one_always_found(
+        mut keys in prop::collection::vec(any_key(), 0..20),
+        now in any::<i64>(),
+        seed in any::<u64>(),
+    ) {
+        let now = Moment::new(UnixMillis(now));
+        for (index, key) in keys.iter_mut().enumerate() {
+            key.id = KeyId(index as i64);
+        }
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut snapshot = Snapshot::new(keys);
+        let drawn = snapshot.choose(MODEL, &now, |_| false, &mut rng).map(|pick| pick.key);
+        let weights: Vec<f64> = snapshot
+            .keys()
+            .iter()
+            .filter_map(|key| match snapshot.standing(key, MODEL, &now) {
+                Standing::Eligible { weight } => Some(weight),
+                Standing::Out { .. } => None,
+            })
+            .collect();
+        prop_assert_eq!(drawn.is_some(), !weights.is_empty());
+        if let Some(drawn) = drawn {
+            let Standing::Eligible { weight } = snapshot.standing(&drawn, MODEL, &now) else {
+                return Err(TestCaseError::fail("an unusable key was drawn"));
+            };
+            let any_weight = weights.iter().any(|weight| *weight > 0.0);
+            prop_assert!(!any_weight || weight > 0.0, "weightless key drawn beside weighted ones");
+        }
+    }
+
+    #[test]
+    fn every_key_with_weight_is_drawn_in_the_end(priorities in prop::collection::vec(1i64..200, 1..8)) {
+        let keys: Vec<_> = priorities
+            .iter()
+            .enumerate()
+            .map(|(index, priority)| PoolKey { priority: *priority, id: KeyId(index as i64), ..key(1) })
+            .collect();
+        let drawn = draws(&keys, 20_000);
+        for key in &keys {
+            prop_assert!(drawn.contains(&key.id.0), "key {} of {:?} never drawn", key.id, priorities);
+        }
+    }
+}
+
+fn place(scope: Scope, model: Option<&str>) -> Place {
+    Place {
+        scope,
+        model: model.map(str::to_owned),
+    }
+}
+
+fn cooling(reason: Outcome, ms: i64) -> CoolDown {
+    let incident = Incident {
+        outcome: reason,
+        retry_after_ms: Some(60_000),
+        began_at: NOW,
+        ended_at: NOW,
+    };
+    CoolDown {
+        until: NOW.plus(ms),
+        ..CoolDown::after(None, &incident).unwrap()
+    }
+}
+
+/// Keys 1 and 2 of one project, key 3 of none.
+fn two_projects() -> Snapshot {
+    let of_project = |id| PoolKey {
+        project: Some("projects/1".into()),
+        ..key(id)
+    };
+    Snapshot::new(vec![of_project(1), of_project(2), key(3)])
+}
+
+fn project() -> Scope {
+    Scope::Project("projects/1".into())
+}
+
+#[test]
+fn a_cool_down_keeps_out_the_keys_of_its_project_for_its_model() {
+    let mut snapshot = two_projects();
+    let place = place(project(), Some(MODEL));
+    snapshot.set_cool_down(&place, cooling(Outcome::QuotaPerMinute, 1000));
+    assert_eq!(drawn(&mut snapshot, 20, 0), [3; 20]);
+    let other_model = snapshot.survey("other", &moment(0));
+    assert_eq!(other_model.eligible, 3);
+    let survey = snapshot.survey(MODEL, &moment(0));
+    assert_eq!((survey.eligible, survey.out["quota_per_minute"]), (1, 2));
+    assert_eq!(survey.soonest, Some(NOW.plus(1000)));
+    let later = drawn(&mut snapshot, 200, 1000);
+    assert!(
+        later.contains(&1) && later.contains(&2),
+        "over, without a trial"
+    );
+}
+
+#[test]
+fn a_cool_down_for_all_models_is_tried_by_one_call() {
+    let mut snapshot = two_projects();
+    let place = place(project(), None);
+    snapshot.set_cool_down(&place, cooling(Outcome::BillingExhausted, 1000));
+    assert_eq!(drawn(&mut snapshot, 20, 999), [3; 20]);
+    let mut rng = SmallRng::seed_from_u64(1);
+    let not_three = |key: &PoolKey| key.id == KeyId(3);
+    let pick = snapshot
+        .choose(MODEL, &moment(1000), not_three, &mut rng)
+        .unwrap();
+    assert_eq!(pick.claims, [Claim::PlaceTrial(place.clone())]);
+    assert_eq!(pick.on_probation, std::slice::from_ref(&place));
+    snapshot.set_trial(&pick.claims[0], Some(NOW.plus(5000)));
+    assert_eq!(drawn(&mut snapshot, 20, 1001), [3; 20]);
+    assert_eq!(snapshot.survey(MODEL, &moment(1001)).out["on_trial"], 2);
+    snapshot.clear_cool_down(&place);
+    assert_eq!(snapshot.survey(MODEL, &moment(1001)).eligible, 3);
+}
+
+#[test]
+fn a_key_after_its_pause_is_tried_by_one_call() {
+    let mut paused = key(1);
+    paused.state.status = KeyStatus::Cooling;
+    paused.state.disabled_until = Some(NOW);
+    let mut snapshot = Snapshot::new(vec![paused, key(2)]);
+    let mut rng = SmallRng::seed_from_u64(1);
+    let pick = snapshot
+        .choose(MODEL, &moment(0), |key| key.id == KeyId(2), &mut rng)
+        .unwrap();
+    assert_eq!(pick.claims, [Claim::KeyTrial(KeyId(1))]);
+    snapshot.set_trial(&pick.claims[0], Some(NOW.plus(1)));
+    assert_eq!(drawn(&mut snapshot, 20, 0), [2; 20]);
+    assert!(drawn(&mut snapshot, 200, 1).contains(&1));
+}
+
+#[test]
+fn a_budget_that_is_used_up_keeps_out_and_one_that_shrinks_weighs_less() {
+    let mut snapshot = two_projects();
+    let limit = Limit {
+        unit: Unit::Requests,
+        window: Window::Day,
+        value: 4,
+    };
+    snapshot.add_limit(&place(project(), Some(MODEL)), limit);
+    let mut rng = SmallRng::seed_from_u64(1);
+    let weight_of_first =
+        |snapshot: &Snapshot| match snapshot.standing(&snapshot.keys()[0], MODEL, &moment(0)) {
+            Standing::Eligible { weight } => Some(weight),
+            Standing::Out { .. } => None,
+        };
+    for left in [Some(100.0), Some(75.0), Some(50.0), Some(25.0)] {
+        assert_eq!(weight_of_first(&snapshot), left);
+        let pick = snapshot
+            .choose(MODEL, &moment(0), |key| key.id == KeyId(3), &mut rng)
+            .unwrap();
+        snapshot.count_call(&pick, 10, &moment(0));
+    }
+    assert_eq!(weight_of_first(&snapshot), None);
+    assert_eq!(drawn(&mut snapshot, 20, 0), [3; 20]);
+    let survey = snapshot.survey(MODEL, &moment(0));
+    assert_eq!(survey.out["budget_spent"], 2);
+    assert_eq!(survey.soonest, Some(moment(0).next_day()));
+    assert_eq!(snapshot.survey("other", &moment(0)).eligible, 3);
+}
+
+#[test]
+fn what_has_changed_since_the_chances_were_summed_up_counts() {
+    let mut snapshot = Snapshot::new((1..=10).map(key).collect());
+    assert_eq!(drawn(&mut snapshot, 10, 0).len(), 10);
+    for id in 1..=9 {
+        let place = place(Scope::Key(KeyId(id)), None);
+        snapshot.set_cool_down(&place, cooling(Outcome::EgressRefused, 1000));
+    }
+    assert_eq!(drawn(&mut snapshot, 50, 1), [10; 50]);
+    let all = drawn(&mut snapshot, 500, 1000);
+    for id in 1..=10 {
+        assert!(all.contains(&id), "key {id} is back");
+    }
+}

@@ -1,0 +1,149 @@
+//! Whose fault it is when many keys fail at once: hardly the keys'.
+//!
+//! A front end of Google's that errs, a blocked address of this machine, or a proxy on the way can make every key look
+//! dead within a second, and a pool that believes it has killed itself. So, when a key is to be disabled or paused:
+//!
+//! - If it is at least the third key whose latest call ended like this since any key's latest success, the upstream is
+//!   suspected. Nobody is disabled or paused; the keys cool for a minute, each then tried again by one call at a time; and
+//!   what the pool did to the first of them within the last minute is taken back.
+//! - Whatever succeeds, no more than half of the keys that were in use are disabled within a minute.
+//!
+//! A key that is dead all the same fails again later, when others succeed, and is disabled then.
+
+use super::{KeyStatus, Outcome, PoolKey, UnixMillis, Verdict};
+use std::collections::BTreeMap;
+
+/// Keys that fail alike, without any success, before the upstream is suspected.
+pub const SEVERAL: usize = 3;
+/// How long back disabling is limited, and taken back once the upstream is suspected; and for how long the status tells of
+/// keys that fail alike. In milliseconds: 60 s.
+pub const WAVE_MS: i64 = 60_000;
+
+/// Keys that fail alike while none succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suspicion {
+    /// How they fail.
+    pub outcome: Outcome,
+    /// How many.
+    pub keys: usize,
+    /// The latest of these failures.
+    pub latest: UnixMillis,
+}
+
+/// Whether the upstream is to blame when so many keys, the one in question included, failed alike since the latest
+/// success.
+pub fn is_suspected(alike: usize) -> bool {
+    alike >= SEVERAL
+}
+
+/// Whether one more key may be disabled, when so many were within a minute, and so many are still in use.
+pub fn may_disable(disabled_lately: usize, in_use: usize) -> bool {
+    let half = disabled_lately.saturating_add(in_use) / 2;
+    disabled_lately < half.max(1)
+}
+
+/// The failure that at least [`SEVERAL`] keys share since the latest success, the latest of them within the last minute.
+/// Quotas that are used up, and callers' own mistakes, are nobody's fault and not looked at.
+pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
+    let success = keys.iter().filter_map(|key| key.last_success_at).max();
+    let mut failures: BTreeMap<&'static str, Suspicion> = BTreeMap::new();
+    for (outcome, at) in keys.iter().filter_map(|key| key.last_outcome) {
+        if is_the_upstreams_or_keys(outcome) && Some(at) > success {
+            let alike = failures.entry(outcome.name()).or_insert(Suspicion {
+                outcome,
+                keys: 0,
+                latest: at,
+            });
+            alike.keys += 1;
+            alike.latest = alike.latest.max(at);
+        }
+    }
+    failures
+        .into_values()
+        .filter(|alike| is_suspected(alike.keys) && now.since(alike.latest) < WAVE_MS)
+        .max_by_key(|alike| alike.keys)
+}
+
+fn is_the_upstreams_or_keys(outcome: Outcome) -> bool {
+    matches!(outcome.verdict(), Verdict::Failed | Verdict::Rejected)
+        || matches!(
+            outcome,
+            Outcome::EgressRefused
+                | Outcome::UpstreamTrouble
+                | Outcome::ModelOverloaded
+                | Outcome::QuotaUnspecified
+        )
+}
+
+/// Keys in use: those that are not disabled.
+pub fn in_use(keys: &[PoolKey]) -> usize {
+    keys.iter()
+        .filter(|key| key.state.status != KeyStatus::Disabled)
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::testing::key;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn failed(id: i64, outcome: Outcome, ago_ms: i64) -> PoolKey {
+        PoolKey {
+            last_outcome: Some((outcome, NOW.plus(-ago_ms))),
+            ..key(id)
+        }
+    }
+
+    #[test]
+    fn several_keys_alike_without_success_put_the_blame_on_the_upstream() {
+        use Outcome::*;
+        let three = |outcome| (1..=3).map(|id| failed(id, outcome, 1000 * id)).collect();
+        let found = |keys: Vec<PoolKey>| suspicion(&keys, NOW).map(|s| (s.outcome, s.keys));
+        for outcome in [KeyRejected, ProjectRefused, EgressRefused, UpstreamTrouble] {
+            assert_eq!(found(three(outcome)), Some((outcome, 3)));
+        }
+        for outcome in [Success, QuotaPerDay, ClientFault, ResourceRefused] {
+            assert_eq!(found(three(outcome)), None, "{}", outcome.name());
+        }
+        let mut mixed: Vec<PoolKey> = three(KeyRejected);
+        mixed[0].last_outcome = Some((UpstreamTrouble, NOW));
+        assert_eq!(found(mixed), None);
+        let mut with_success: Vec<PoolKey> = three(KeyRejected);
+        with_success.push(PoolKey {
+            last_success_at: Some(NOW.plus(-500)),
+            ..key(4)
+        });
+        assert_eq!(found(with_success), None);
+        let mut before_success: Vec<PoolKey> = three(KeyRejected);
+        before_success.push(PoolKey {
+            last_success_at: Some(NOW.plus(-5000)),
+            ..key(4)
+        });
+        assert_eq!(found(before_success), Some((KeyRejected, 3)));
+    }
+
+    #[test]
+    fn a_minute_later_nobody_is_told_any_more() {
+        let keys: Vec<PoolKey> = (1..=3)
+            .map(|id| failed(id, Outcome::KeyRejected, WAVE_MS))
+            .collect();
+        assert_eq!(suspicion(&keys, NOW), None);
+    }
+
+    #[test]
+    fn no_more_than_half_are_disabled_at_once() {
+        for (disabled, in_use, may) in [
+            (0, 1, true),
+            (0, 2, true),
+            (1, 1, false),
+            (4, 6, true),
+            (5, 5, false),
+            (5, 6, false),
+            (0, 0, true),
+        ] {
+            assert_eq!(may_disable(disabled, in_use), may, "{disabled} of {in_use}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Keys for tests.
+
+use super::{ApiKey, KeyId, KeyState, KeyStatus, PoolKey, UnixMillis};
+
+/// An active key, used at [`USED`] and never failed.
+pub(crate) fn key(id: i64) -> PoolKey {
+    PoolKey {
+        id: KeyId(id),
+        key: ApiKey::try_new(format!("fake-key-{id}")).unwrap(),
+        name: None,
+        project: None,
+        priority: 100,
+        state: KeyState {
+            status: KeyStatus::Active,
+            consecutive_failures: 0,
+            disabled_until: None,
+        },
+        last_used_at: Some(USED),
+        last_success_at: None,
+        last_outcome: None,
+        trial_until: None,
+        disabled_reason: None,
+    }
+}
+
+/// When [`key`] was used.
+pub(crate) const USED: UnixMillis = UnixMillis(1_800_000_000_000);

@@ -1,0 +1,331 @@
+//! What is known of limits, what was used of them, and the pool's budget of retries.
+
+use super::{Database, DatabaseError, Row, Value, placeholders, write};
+use crate::pool::{
+    Limit, Moment, Place, RetryBudget, SLOT_MS, Unit, UnixMillis, Window, slot_start,
+};
+
+const LEARN: &str = "INSERT INTO limits (scope, model, unit, per, learned, learned_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (scope, model, unit, per) DO UPDATE SET learned = excluded.learned, learned_at = excluded.learned_at
+WHERE learned_at IS NULL OR learned_at <= excluded.learned_at";
+const SETTLE: &str = "UPDATE budget_usage SET input_tokens = max(0, input_tokens + ?5)
+WHERE scope = ?1 AND model = ?2 AND ((per = 'minute' AND began_at = ?3) OR (per = 'day' AND began_at = ?4))";
+const FORGET_USAGE: &str = "DELETE FROM budget_usage
+WHERE began_at < ?1 OR (per = 'minute' AND began_at < ?2)";
+/// Calls that were no retries are all calls since the minute's first retry, without the retries among them.
+const TAKE_RETRY: &str = "INSERT INTO retry_budget (minute, calls_before, retries)
+VALUES (?1, (SELECT coalesce(sum(total_calls), 0) FROM api_keys), 1)
+ON CONFLICT (minute) DO UPDATE SET retries = retries + 1
+WHERE retries < ?2 + max(0, (SELECT coalesce(sum(total_calls), 0) FROM api_keys) - calls_before - retries) * ?3 / 100
+RETURNING retries";
+const FORGET_RETRIES: &str = "DELETE FROM retry_budget WHERE minute < ?1";
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+
+/// A place whose budgets a call counts towards, and the limits that must not be passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// Whose quota, for which model.
+    pub place: Place,
+    /// What is known to be allowed.
+    pub limits: Vec<Limit>,
+}
+
+impl Reservation {
+    fn allowed(&self, unit: Unit, window: Window) -> i64 {
+        self.limits
+            .iter()
+            .filter(|limit| (limit.unit, limit.window) == (unit, window))
+            .map(|limit| to_integer(limit.value))
+            .min()
+            .unwrap_or(i64::MAX)
+    }
+}
+
+fn to_integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn model_text(place: &Place) -> &str {
+    place.model.as_deref().unwrap_or_default()
+}
+
+/// Keeps a limit that an error has told. The latest that was learned holds.
+///
+/// # Errors
+/// The database refused.
+pub async fn learn_limit(
+    database: &impl Database,
+    place: &Place,
+    limit: Limit,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let parameters = vec![
+        Value::from(place.scope.to_string()),
+        Value::from(model_text(place)),
+        Value::from(limit.unit.name()),
+        Value::from(limit.window.name()),
+        Value::from(to_integer(limit.value)),
+        Value::from(now.to_iso()),
+    ];
+    write(database, LEARN, parameters).await.map(drop)
+}
+
+/// Counts a call that is about to be sent towards all of these budgets, or, where one of them is used up by now, towards
+/// none: then it gives `false`, and the call must not be sent. One statement, so that no two instances take the last call
+/// of a budget both.
+///
+/// # Errors
+/// The database refused.
+pub async fn reserve(
+    database: &impl Database,
+    reservations: &[Reservation],
+    input_tokens: u64,
+    now: &Moment,
+) -> Result<bool, DatabaseError> {
+    let windows = [
+        (
+            Window::Minute,
+            slot_start(now.at()),
+            now.at().plus(-(MINUTE_MS + SLOT_MS)),
+        ),
+        (Window::Day, now.day_start(), now.day_start().plus(-1)),
+    ];
+    let mut parameters = vec![Value::from(to_integer(input_tokens))];
+    let mut rows = Vec::with_capacity(reservations.len() * windows.len());
+    for reservation in reservations {
+        for (window, began_at, after) in windows {
+            rows.push(placeholders(parameters.len(), 7));
+            parameters.extend([
+                Value::from(reservation.place.scope.to_string()),
+                Value::from(model_text(&reservation.place)),
+                Value::from(window.name()),
+                Value::from(began_at.to_iso()),
+                Value::from(after.to_iso()),
+                Value::from(reservation.allowed(Unit::Requests, window)),
+                Value::from(reservation.allowed(Unit::InputTokens, window)),
+            ]);
+        }
+    }
+    let reserve = format!(
+        "WITH wanted (scope, model, per, began_at, after, requests, input_tokens) AS (VALUES {})
+INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens)
+SELECT scope, model, per, began_at, 1, ?1 FROM wanted
+WHERE NOT EXISTS (
+    SELECT 1 FROM wanted AS w WHERE
+        w.requests <= (SELECT coalesce(sum(u.requests), 0) FROM budget_usage AS u
+            WHERE u.scope = w.scope AND u.model = w.model AND u.per = w.per AND u.began_at > w.after)
+        OR w.input_tokens <= (SELECT coalesce(sum(u.input_tokens), 0) FROM budget_usage AS u
+            WHERE u.scope = w.scope AND u.model = w.model AND u.per = w.per AND u.began_at > w.after)
+)
+ON CONFLICT (scope, model, per, began_at) DO UPDATE SET
+    requests = requests + 1, input_tokens = input_tokens + excluded.input_tokens
+RETURNING per, requests",
+        rows.join(", ")
+    );
+    let counted = write(database, &reserve, parameters).await?;
+    let first_of_minute = |row: &Row| row.text(0) == Some("minute") && row.integer(1) == Some(1);
+    if slot_start(now.at()).0.rem_euclid(MINUTE_MS) == 0 && counted.iter().any(first_of_minute) {
+        // A minute's first call is the moment to forget slots that no longer matter.
+        let parameters = vec![
+            Value::from(now.at().plus(-2 * DAY_MS).to_iso()),
+            Value::from(now.at().plus(-2 * MINUTE_MS).to_iso()),
+        ];
+        write(database, FORGET_USAGE, parameters).await?;
+    }
+    Ok(!counted.is_empty())
+}
+
+/// Sets right what [`reserve`] has counted as the input tokens of a call that began at `began_at`, by the difference.
+///
+/// # Errors
+/// The database refused.
+pub async fn settle(
+    database: &impl Database,
+    place: &Place,
+    began_at: &Moment,
+    difference: i64,
+) -> Result<(), DatabaseError> {
+    let parameters = vec![
+        Value::from(place.scope.to_string()),
+        Value::from(model_text(place)),
+        Value::from(slot_start(began_at.at()).to_iso()),
+        Value::from(began_at.day_start().to_iso()),
+        Value::from(difference),
+    ];
+    write(database, SETTLE, parameters).await.map(drop)
+}
+
+/// Takes one retry from the pool's budget of this minute; `false` when there is none left.
+///
+/// # Errors
+/// The database refused.
+pub async fn take_retry(
+    database: &impl Database,
+    budget: RetryBudget,
+    now: UnixMillis,
+) -> Result<bool, DatabaseError> {
+    let minute = now.0.div_euclid(MINUTE_MS);
+    let parameters = vec![
+        Value::from(minute),
+        Value::from(to_integer(budget.floor)),
+        Value::from(to_integer(budget.percent)),
+    ];
+    let taken = write(database, TAKE_RETRY, parameters).await?;
+    if taken.first().and_then(|row| row.integer(0)) == Some(1) {
+        write(database, FORGET_RETRIES, vec![Value::from(minute - 10)]).await?;
+    }
+    Ok(!taken.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::NativeDatabase;
+    use super::*;
+    use crate::pool::{KeyId, Scope};
+    use futures::executor::block_on;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn place() -> Place {
+        Place {
+            scope: Scope::Key(KeyId(1)),
+            model: Some("m".to_owned()),
+        }
+    }
+
+    fn limit(unit: Unit, window: Window, value: u64) -> Limit {
+        Limit {
+            unit,
+            window,
+            value,
+        }
+    }
+
+    fn reservation(limits: &[Limit]) -> Vec<Reservation> {
+        vec![Reservation {
+            place: place(),
+            limits: limits.to_vec(),
+        }]
+    }
+
+    fn reserved(database: &NativeDatabase, limits: &[Limit], tokens: u64, ms: i64) -> bool {
+        let now = Moment::new(NOW.plus(ms));
+        block_on(reserve(database, &reservation(limits), tokens, &now)).unwrap()
+    }
+
+    #[test]
+    fn the_latest_limit_that_was_learned_holds_and_a_preset_stays() {
+        let database = NativeDatabase::migrated();
+        database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 5)");
+        let learn = |value, ms| {
+            let day = limit(Unit::Requests, Window::Day, value);
+            block_on(learn_limit(&database, &place(), day, NOW.plus(ms))).unwrap();
+        };
+        learn(20, 0);
+        learn(50, 10);
+        learn(20, 5);
+        assert_eq!(
+            database.query("SELECT learned, learned_at, preset FROM limits"),
+            ["50|2027-01-15T08:00:00.010Z|5"]
+        );
+    }
+
+    #[test]
+    fn a_call_is_counted_where_all_limits_allow_it_and_nowhere_otherwise() {
+        let database = NativeDatabase::migrated();
+        let limits = [
+            limit(Unit::Requests, Window::Minute, 2),
+            limit(Unit::Requests, Window::Day, 3),
+            limit(Unit::InputTokens, Window::Day, 1000),
+        ];
+        assert!(reserved(&database, &limits, 10, 0) && reserved(&database, &limits, 10, 1));
+        assert!(!reserved(&database, &limits, 10, 2), "two in this minute");
+        assert!(!reserved(&database, &limits, 10, 69_999));
+        assert!(reserved(&database, &limits, 10, 70_000));
+        assert!(
+            !reserved(&database, &limits, 10, 200_000),
+            "three on this day"
+        );
+        assert_eq!(
+            database.query("SELECT requests, input_tokens FROM budget_usage WHERE per = 'day'"),
+            ["3|30"]
+        );
+        assert!(reserved(&database, &limits, 10, 24 * 3_600_000));
+    }
+
+    #[test]
+    fn the_true_number_of_tokens_takes_the_place_of_the_expected() {
+        let database = NativeDatabase::migrated();
+        let limits = [limit(Unit::InputTokens, Window::Minute, 100)];
+        assert!(reserved(&database, &limits, 60, 0));
+        block_on(settle(&database, &place(), &Moment::new(NOW), 50)).unwrap();
+        assert_eq!(
+            database.query("SELECT DISTINCT input_tokens FROM budget_usage"),
+            ["110"]
+        );
+        assert!(!reserved(&database, &limits, 1, 1));
+        block_on(settle(&database, &place(), &Moment::new(NOW), -500)).unwrap();
+        assert!(reserved(&database, &limits, 1, 1));
+    }
+
+    #[test]
+    fn slots_that_no_longer_matter_are_forgotten() {
+        let database = NativeDatabase::migrated();
+        let limits = [limit(Unit::Requests, Window::Minute, 100)];
+        for minute in 0..20 {
+            assert!(reserved(&database, &limits, 1, minute * 60_000));
+        }
+        let slots = "SELECT count(*) FROM budget_usage WHERE per = 'minute'";
+        assert_eq!(database.query(slots), ["3"]);
+    }
+
+    #[test]
+    fn parallel_instances_never_pass_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.db");
+        let database = NativeDatabase::open(&path);
+        block_on(super::super::migrate(&database)).unwrap();
+        database.run("PRAGMA journal_mode = WAL; INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 0)");
+        let (calls, retries) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let database = NativeDatabase::open(&path);
+                    for _ in 0..10 {
+                        let limits = [limit(Unit::Requests, Window::Day, 25)];
+                        if reserved(&database, &limits, 1, 0) {
+                            calls.fetch_add(1, Ordering::Relaxed);
+                        }
+                        let budget = RetryBudget::default();
+                        if block_on(take_retry(&database, budget, NOW)).unwrap() {
+                            retries.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!((calls.into_inner(), retries.into_inner()), (25, 10));
+        assert_eq!(
+            database.query("SELECT requests FROM budget_usage WHERE per = 'day'"),
+            ["25"]
+        );
+    }
+
+    #[test]
+    fn retries_are_a_share_of_the_calls_of_the_minute() {
+        let database = NativeDatabase::migrated();
+        database.run("INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 1000)");
+        let taken =
+            |ms| block_on(take_retry(&database, RetryBudget::default(), NOW.plus(ms))).unwrap();
+        let count = |ms| (0..100).take_while(|_| taken(ms)).count();
+        assert_eq!(count(0), 10);
+        database.run("UPDATE api_keys SET total_calls = total_calls + 110");
+        // 26 in all: 10, and a fifth of the other 84.
+        assert_eq!(count(1), 16);
+        assert_eq!(count(60_000), 10, "another minute");
+    }
+}

@@ -1,0 +1,257 @@
+//! Reading the pool: every key, what cools, what is known of budgets.
+
+use super::{Database, DatabaseError, Row, Value};
+use crate::pool::{
+    ApiKey, CoolDown, KeyId, KeyState, KeyStatus, Limit, Moment, Outcome, Place, PoolKey, SLOT_MS,
+    Scope, Snapshot, Unit, UnixMillis, Used, Window,
+};
+
+const KEYS: &str =
+    "SELECT id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
+    name, project, last_success_at, last_outcome, last_outcome_at, trial_until, disabled_reason
+FROM api_keys";
+
+/// Cool-downs, limits and usage in one statement; the first column says which.
+const CIRCUMSTANCES: &str = "SELECT 'cool_down', scope, model, reason, began_at, until, strikes, trial_until FROM cool_downs
+UNION ALL SELECT 'limit', scope, model, unit, per, learned, preset, learned_at FROM limits
+UNION ALL SELECT 'usage', scope, model, per, began_at, requests, input_tokens, NULL FROM budget_usage
+    WHERE began_at >= ?1 AND (per = 'day' OR began_at >= ?2)";
+
+/// How long a learned limit is believed, in milliseconds: 7 days. A limit that was raised teaches nobody, since the pool
+/// stays below it; so it is learned anew from time to time, at the price of one refused call.
+const LIMIT_BELIEVED_MS: i64 = 7 * 24 * 3_600_000;
+
+/// The pool as it is now, and the ids of rows that are broken: an unknown status, a key that no header can carry, or a
+/// pause whose end cannot be read.
+///
+/// # Errors
+/// A table cannot be read.
+pub async fn read_snapshot(
+    database: &impl Database,
+    now: UnixMillis,
+) -> Result<(Snapshot, Vec<KeyId>), DatabaseError> {
+    let (keys, broken) = pool_keys(database).await?;
+    let mut snapshot = Snapshot::new(keys);
+    let moment = Moment::new(now);
+    let (day, minute) = (moment.day_start(), now.plus(-(60_000 + 2 * SLOT_MS)));
+    let since = [day.min(minute), minute].map(|time| Value::from(time.to_iso()));
+    let rows = database.execute(CIRCUMSTANCES, since.into()).await?;
+    for row in &rows {
+        // A row that cannot be read says nothing; every row of the pool's own making can.
+        let _ = enter(&mut snapshot, row, now);
+    }
+    Ok((snapshot, broken))
+}
+
+fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
+    let place = Place {
+        scope: Scope::parse(row.text(1)?)?,
+        model: row
+            .text(2)
+            .filter(|model| !model.is_empty())
+            .map(str::to_owned),
+    };
+    match row.text(0)? {
+        "cool_down" => {
+            let cool_down = cool_down(row, 3)?;
+            if !cool_down.is_spent(now) {
+                snapshot.set_cool_down(&place, cool_down);
+            }
+        }
+        "limit" => {
+            let (unit, window) = (
+                Unit::from_name(row.text(3)?)?,
+                Window::from_name(row.text(4)?)?,
+            );
+            let learned_at = row.text(7).and_then(UnixMillis::parse);
+            let learned = row
+                .integer(5)
+                .filter(|_| learned_at.is_some_and(|at| now.since(at) < LIMIT_BELIEVED_MS));
+            for value in [learned, row.integer(6)].into_iter().flatten() {
+                let value = u64::try_from(value).unwrap_or_default();
+                snapshot.add_limit(
+                    &place,
+                    Limit {
+                        unit,
+                        window,
+                        value,
+                    },
+                );
+            }
+        }
+        _ => {
+            let count = |column| u64::try_from(row.integer(column)?).ok();
+            snapshot.add_used(
+                &place,
+                Window::from_name(row.text(3)?)?,
+                UnixMillis::parse(row.text(4)?)?,
+                Used {
+                    requests: count(5)?,
+                    input_tokens: count(6)?,
+                },
+            );
+        }
+    }
+    Some(())
+}
+
+/// A cool-down from the columns `reason, began_at, until, strikes, trial_until`, the first of which is `from`.
+pub(super) fn cool_down(row: &Row, from: usize) -> Option<CoolDown> {
+    Some(CoolDown {
+        reason: Outcome::from_name(row.text(from)?)?,
+        began_at: UnixMillis::parse(row.text(from + 1)?)?,
+        until: UnixMillis::parse(row.text(from + 2)?)?,
+        strikes: u32::try_from(row.integer(from + 3)?).ok()?.max(1),
+        trial_until: row.text(from + 4).and_then(UnixMillis::parse),
+    })
+}
+
+async fn pool_keys(database: &impl Database) -> Result<(Vec<PoolKey>, Vec<KeyId>), DatabaseError> {
+    let rows = database.execute(KEYS, Vec::new()).await?;
+    let mut keys = Vec::with_capacity(rows.len());
+    let mut broken = Vec::new();
+    for row in &rows {
+        match pool_key(row) {
+            Some(key) => keys.push(key),
+            None => broken.extend(row.integer(0).map(KeyId)),
+        }
+    }
+    Ok((keys, broken))
+}
+
+fn pool_key(row: &Row) -> Option<PoolKey> {
+    let text = |column| row.text(column).map(str::to_owned);
+    let time = |column| row.text(column).and_then(UnixMillis::parse);
+    let status = KeyStatus::from_code(row.integer(3)?)?;
+    let disabled_until = time(5);
+    if status == KeyStatus::Cooling && disabled_until.is_none() {
+        return None;
+    }
+    Some(PoolKey {
+        id: KeyId(row.integer(0)?),
+        key: ApiKey::try_new(row.text(1)?).ok()?,
+        name: text(7),
+        project: text(8).filter(|project| !project.is_empty()),
+        priority: row.integer(2).unwrap_or(0),
+        state: KeyState {
+            status,
+            consecutive_failures: row.integer(4).unwrap_or(0),
+            disabled_until,
+        },
+        last_used_at: time(6),
+        last_success_at: time(9),
+        last_outcome: row.text(10).and_then(Outcome::from_name).zip(time(11)),
+        trial_until: time(12),
+        disabled_reason: text(13),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::NativeDatabase;
+    use super::*;
+    use crate::pool::{Standing, Why};
+    use futures::executor::block_on;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn read(database: &NativeDatabase) -> (Snapshot, Vec<KeyId>) {
+        block_on(read_snapshot(database, NOW)).unwrap()
+    }
+
+    #[test]
+    fn keys_are_read_with_their_state_and_broken_rows_named() {
+        let database = NativeDatabase::migrated();
+        database.run(
+            "INSERT INTO api_keys (id, api_key, status, disabled_until, last_used_at, priority, consecutive_failures, project, last_outcome, last_outcome_at) VALUES
+             (1, 'fake-a', 1, NULL, NULL, 100, 0, NULL, NULL, NULL),
+             (2, 'fake-b', 2, '2027-01-15T08:00:00.000Z', '2027-01-15 07:30:00', 50, 2, 'projects/7', 'project_refused', '2027-01-15T07:31:00.000Z'),
+             (3, 'fake-c', 0, NULL, NULL, 100, 5, '', NULL, NULL),
+             (4, 'fake d', 1, NULL, NULL, 100, 0, NULL, NULL, NULL),
+             (5, 'fake-e', 7, NULL, NULL, 100, 0, NULL, NULL, NULL),
+             (6, 'fake-f', 2, NULL, NULL, 100, 2, NULL, NULL, NULL),
+             (7, 'fake-g', 2, 'soon', NULL, 100, 2, NULL, NULL, NULL)",
+        );
+        let (snapshot, broken) = read(&database);
+        let ids: Vec<_> = snapshot.keys().iter().map(|key| key.id.0).collect();
+        assert_eq!(ids, [1, 2, 3]);
+        assert_eq!(broken, [4, 5, 6, 7].map(KeyId));
+        let cooling = snapshot.key(KeyId(2)).unwrap();
+        assert_eq!(cooling.key.expose(), "fake-b");
+        assert_eq!(cooling.priority, 50);
+        assert_eq!(
+            cooling.state,
+            KeyState {
+                status: KeyStatus::Cooling,
+                consecutive_failures: 2,
+                disabled_until: UnixMillis::parse("2027-01-15T08:00:00.000Z"),
+            }
+        );
+        assert_eq!(cooling.project.as_deref(), Some("projects/7"));
+        let at = UnixMillis::parse("2027-01-15T07:31:00.000Z");
+        assert_eq!(cooling.last_outcome, Some(Outcome::ProjectRefused).zip(at));
+        assert_eq!(snapshot.key(KeyId(3)).unwrap().project, None);
+    }
+
+    #[test]
+    fn what_cools_and_what_is_left_is_read() {
+        let database = NativeDatabase::migrated();
+        database.run(
+            "INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-a'), (2, 'fake-b');
+             INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+             ('key:1', 'm', 'quota_per_day', '2027-01-15T07:00:00.000Z', '2027-01-15T08:00:00.001Z', 1),
+             ('key:2', 'm', 'quota_per_day', '2027-01-15T07:00:00.000Z', '2027-01-15T08:00:00.000Z', 1),
+             ('key:2', '', 'nonsense', '2027-01-15T07:00:00.000Z', '2027-01-15T09:00:00.000Z', 1);
+             INSERT INTO limits (scope, model, unit, per, learned, learned_at, preset) VALUES
+             ('key:2', 'm', 'requests', 'day', 20, '2027-01-14T08:00:00.000Z', NULL),
+             ('key:2', '', 'requests', 'day', NULL, NULL, 7),
+             ('key:2', 'm', 'input_tokens', 'minute', 100, '2027-01-01T08:00:00.000Z', 500);
+             INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES
+             ('key:2', 'm', 'day', '2027-01-15T08:00:00.000Z', 5, 50),
+             ('key:2', 'm', 'day', '2027-01-14T08:00:00.000Z', 20, 900),
+             ('key:2', 'm', 'minute', '2027-01-15T07:59:50.000Z', 2, 20),
+             ('key:2', 'm', 'minute', '2027-01-15T07:58:40.000Z', 3, 30)",
+        );
+        let (snapshot, _) = read(&database);
+        let now = Moment::new(NOW);
+        let (first, second) = (
+            snapshot.key(KeyId(1)).unwrap(),
+            snapshot.key(KeyId(2)).unwrap(),
+        );
+        assert_eq!(
+            snapshot.standing(first, "m", &now),
+            Standing::Out {
+                why: Why::Cooling(Outcome::QuotaPerDay),
+                until: Some(NOW.plus(1))
+            }
+        );
+        assert!(matches!(
+            snapshot.standing(second, "m", &now),
+            Standing::Eligible { .. }
+        ));
+        let mut balances: Vec<String> = snapshot
+            .balances(second, "m", &now)
+            .into_iter()
+            .map(|(place, balance)| {
+                format!(
+                    "{:?} {} {}: {} of {}",
+                    place.model,
+                    balance.limit.unit.name(),
+                    balance.limit.window.name(),
+                    balance.used,
+                    balance.limit.value
+                )
+            })
+            .collect();
+        balances.sort();
+        assert_eq!(
+            balances,
+            [
+                "None requests day: 0 of 7",
+                "Some(\"m\") input_tokens minute: 20 of 500",
+                "Some(\"m\") requests day: 5 of 20",
+            ],
+            "a limit that was learned two weeks ago is not believed any more"
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! The caller never notices a bad key.
+
+use crate::support::{CHAT, HostKind, STREAM, Setup, key};
+use fake_gemini::{Break, Condition, ManualClock, Quota, Reply, errors};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+const MODEL: &str = "gemini-2.5-flash";
+
+#[tokio::test]
+async fn streams_and_plain_answers_fail_over_to_another_key() {
+    for body in [CHAT, STREAM] {
+        let app = Setup::keys(3).start().await;
+        app.gemini.script_any(Reply::error(errors::overloaded()));
+        app.gemini
+            .script_any(Reply::error(errors::resource_exhausted()));
+        let answer = app.chat(body).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.header("x-keypool-attempts"), Some("3"));
+        let calls = app.gemini.calls();
+        let mut keys: Vec<_> = calls.iter().map(|call| call.key_ordinal).collect();
+        assert_eq!(
+            answer.header("x-keypool-key").map(str::to_owned),
+            keys[2].map(|key| key.to_string())
+        );
+        keys.sort_unstable();
+        assert_eq!(keys, [Some(1), Some(2), Some(3)], "no key twice");
+        assert_eq!(
+            app.rows("SELECT attempt, outcome FROM api_call_logs ORDER BY id"),
+            ["1|model_overloaded", "2|quota_unspecified", "3|success"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_after_its_first_event_is_told_and_not_repeated() {
+    let app = Setup::keys(3).start().await;
+    app.gemini
+        .script_any(Reply::events(5).break_after(2, Break::End));
+    let answer = app.chat(STREAM).await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.body.contains("data: {\"error\":{"),
+        "{}",
+        answer.body
+    );
+    assert!(!answer.body.contains("[DONE]"), "{}", answer.body);
+    assert_eq!(app.gemini.calls().len(), 1);
+    assert_eq!(
+        app.rows("SELECT success, outcome FROM api_call_logs"),
+        ["0|upstream_trouble"]
+    );
+}
+
+#[tokio::test]
+async fn a_silent_upstream_costs_its_time_and_another_key_answers() {
+    let app = Setup::keys(2)
+        .variable("first_byte_timeout", "0.2")
+        .start()
+        .await;
+    app.gemini.script_any(Reply::silence());
+    assert_eq!(app.chat(CHAT).await.status, 200);
+    app.gemini.script_any(Reply::silence());
+    app.gemini.script_any(Reply::silence());
+    assert_eq!(app.chat(CHAT).await.status, 504);
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_of_a_cool_down_keeps_it() {
+    let mut app = Setup::keys(1).start().await;
+    let quota = errors::quota_per_minute(MODEL, 10, Duration::from_secs(55));
+    app.gemini.script(&key(1), Reply::error(quota));
+    assert_eq!(app.chat(CHAT).await.status, 429);
+    app.restart().await;
+    let answer = app.chat(CHAT).await;
+    assert_eq!((answer.status, app.gemini.calls().len()), (429, 1));
+    let wait: u64 = answer.header("retry-after-ms").unwrap().parse().unwrap();
+    assert!((1..=55_000).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn three_dead_three_exhausted_and_a_slow_key_among_ten_cost_nobody_an_answer() {
+    let mut setup = Setup::keys(10).gemini(|gemini| {
+        (4..=6).fold(gemini, |gemini, number| {
+            gemini.quota_of_project(
+                &format!("projects/{number:012}"),
+                MODEL,
+                Quota::unlimited().requests_per_day(0),
+            )
+        })
+    });
+    setup = setup.gemini(|gemini| {
+        gemini.default_reply(|call| {
+            let reply = Reply::ok();
+            match call.key_ordinal {
+                Some(7) => reply.delay(Duration::from_millis(300)),
+                _ => reply,
+            }
+        })
+    });
+    let app = Arc::new(setup.start().await);
+    for number in 1..=3 {
+        app.gemini.set_condition(&key(number), Condition::Expired);
+    }
+    let mut calls = JoinSet::new();
+    for index in 0..1000 {
+        let app = Arc::clone(&app);
+        let body = if index % 2 == 0 { CHAT } else { STREAM };
+        calls.spawn(async move {
+            let answer = app.chat(body).await;
+            (answer.status, answer.body)
+        });
+    }
+    for (status, body) in calls.join_all().await {
+        assert_eq!(status, 200, "{body}");
+    }
+    assert_eq!(
+        app.rows("SELECT count(DISTINCT request_id) FROM api_call_logs WHERE outcome = 'success'"),
+        ["1000"]
+    );
+}
+
+/// 23:59 in Los Angeles on the eve of the day when clocks there are set back.
+const BEFORE_MIDNIGHT_MS: i64 = 1_793_516_340_000;
+
+#[tokio::test]
+async fn a_quota_per_day_is_back_at_midnight_in_los_angeles() {
+    if HostKind::chosen() == HostKind::Spin {
+        // Its clock cannot be set.
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("now");
+    let clock = ManualClock::at(BEFORE_MIDNIGHT_MS);
+    let set = |ms: i64| {
+        clock.set(ms);
+        let next = folder.path().join("next");
+        std::fs::write(&next, ms.to_string()).unwrap();
+        std::fs::rename(&next, &file).unwrap();
+    };
+    set(BEFORE_MIDNIGHT_MS);
+    let app = Setup::keys(1)
+        .gemini(|gemini| {
+            gemini
+                .clock(clock.clock())
+                .quota(Quota::unlimited().requests_per_day(2))
+        })
+        .arguments(&["--test-clock", file.to_str().unwrap()])
+        .start()
+        .await;
+    for _ in 0..2 {
+        assert_eq!(app.chat(CHAT).await.status, 200);
+    }
+    let refused = app.chat(CHAT).await;
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    set(BEFORE_MIDNIGHT_MS + 59_000);
+    assert_eq!(app.chat(CHAT).await.status, 429);
+    let calls = app.gemini.calls().len();
+    assert_eq!(calls, 3, "the day's end is waited for");
+    set(BEFORE_MIDNIGHT_MS + 60_000);
+    assert_eq!(app.chat(CHAT).await.status, 200);
+    assert_eq!(app.chat(CHAT).await.status, 200);
+    let refused = app.chat(CHAT).await;
+    assert_eq!(
+        (refused.status, app.gemini.calls().len()),
+        (429, calls + 2),
+        "the limit was learned: it is not run into again"
+    );
+    assert_eq!(
+        refused.header("retry-after"),
+        Some("90000"),
+        "a day of 25 hours"
+    );
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+}
