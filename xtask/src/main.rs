@@ -8,6 +8,7 @@ mod clients;
 mod command;
 mod setup;
 mod signals;
+mod simulate;
 mod test;
 mod up;
 mod workspace;
@@ -30,6 +31,8 @@ enum Task {
     Build,
     /// Build everything and serve the component until Ctrl-C.
     Up(up::Options),
+    /// Simulate days of traffic over a thousand keys, and compare the pool with simpler ways to choose keys.
+    Simulate(simulate::Options),
     /// Run every check of the project, in order, up to the first that fails.
     Test(test::Options),
     /// Run a program that ends when this process's parent does (used by `up`).
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run().map(|()| ExitCode::SUCCESS),
         Task::Build => build::run().map(|()| ExitCode::SUCCESS),
         Task::Up(options) => up::run(&options),
+        Task::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Test(options) => test::run(&options),
         Task::Tied(tied) => tied.run().map(|never| match never {}),
     };

@@ -154,7 +154,7 @@ fn cargo_runs(arguments: &str) -> Result<()> {
 fn all_tests() -> Result<()> {
     let python = clients::prepare()?;
     run_command(
-        cargo("test --locked --package gemini-keypool --package fake-gemini --package xtask")
+        cargo("test --locked --package gemini-keypool --package fake-gemini --package keypool-simulation --package xtask")
             .env("KEYPOOL_TEST_PYTHON", python),
     )
 }

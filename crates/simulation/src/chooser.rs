@@ -1,0 +1,306 @@
+//! Who chooses the keys: the pool, or one of the two simple ways that it is compared with.
+
+use crate::world::Reply;
+use gemini_keypool::pool::{
+    After, ApiKey, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, Moment, Outcome, Pick,
+    Place, Policy, PoolKey, RetryBudget, Scope, Snapshot, Standing, Step, TRIAL_LEASE_MS,
+    UnixMillis, Verdict, place_of, suspicion, transition,
+};
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use std::collections::HashMap;
+
+/// The one model of the simulation.
+pub(crate) const MODEL: &str = "gemini-flash";
+/// What a prompt costs here, in tokens.
+const TOKENS: u64 = 100;
+const MINUTE_MS: i64 = 60_000;
+
+pub(crate) const POLICY: Policy = Policy {
+    max_attempts: 5,
+    first_byte_timeout_ms: 60_000,
+    deadline_ms: 90_000,
+    max_wait_ms: 1_000,
+    retry_empty: true,
+};
+
+/// What a request does next.
+pub(crate) enum Next {
+    Send(Box<Pick>),
+    Wait(i64),
+    GiveUp,
+}
+
+/// A way to choose keys for requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The pool: what `store` does in the database is done in memory here.
+    Keypool,
+    /// A key by weight, whatever has happened to it.
+    WeightedRandom,
+    /// The next key in turn, whatever has happened to it.
+    RoundRobin,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 3] = [Self::Keypool, Self::WeightedRandom, Self::RoundRobin];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Keypool => "keypool",
+            Self::WeightedRandom => "weighted random",
+            Self::RoundRobin => "round robin",
+        }
+    }
+}
+
+pub(crate) struct Chooser {
+    way: Way,
+    pub(crate) snapshot: Snapshot,
+    turn: usize,
+    /// Calls and charged retries by minute.
+    traffic: HashMap<i64, (u64, u64)>,
+    /// When the pool has disabled keys within the last minute.
+    disabled_at: Vec<(KeyId, UnixMillis, KeyState)>,
+}
+
+/// The attempts of one request.
+pub(crate) struct Request {
+    failover: Failover,
+    pub(crate) tried: Vec<KeyId>,
+    /// Every key that it got was eligible by the rules at that moment.
+    pub(crate) all_eligible: bool,
+}
+
+impl Request {
+    pub(crate) fn new(now: UnixMillis) -> Self {
+        Self {
+            failover: Failover::new(POLICY, now, None),
+            tried: Vec::new(),
+            all_eligible: true,
+        }
+    }
+}
+
+impl Chooser {
+    /// Keys 0 to n − 1, by the number of their project. The operator has told which keys share one.
+    pub(crate) fn new(way: Way, projects: impl Iterator<Item = usize>) -> Self {
+        let keys = (0i64..).zip(projects).filter_map(|(id, project)| {
+            Some(PoolKey {
+                id: KeyId(id),
+                key: ApiKey::try_new(format!("fake-key-{id}")).ok()?,
+                name: None,
+                project: Some(format!("projects/{project}")),
+                priority: 100,
+                state: KeyState {
+                    status: KeyStatus::Active,
+                    consecutive_failures: 0,
+                    disabled_until: None,
+                },
+                last_used_at: None,
+                last_success_at: None,
+                last_outcome: None,
+                trial_until: None,
+                disabled_reason: None,
+            })
+        });
+        Self {
+            way,
+            snapshot: Snapshot::new(keys.collect()),
+            turn: 0,
+            traffic: HashMap::new(),
+            disabled_at: Vec::new(),
+        }
+    }
+
+    pub(crate) fn next(&mut self, request: &mut Request, now: &Moment, rng: &mut SmallRng) -> Next {
+        let pick = match self.way {
+            Way::Keypool => match request.failover.next(&mut self.snapshot, MODEL, now, rng) {
+                Step::Send(pick) => pick,
+                Step::Wait { ms } => return Next::Wait(i64::try_from(ms).unwrap_or(i64::MAX)),
+                Step::GiveUp(_) => return Next::GiveUp,
+            },
+            Way::WeightedRandom | Way::RoundRobin => Box::new(self.simply(rng)),
+        };
+        request.tried.push(pick.key.id);
+        request.failover.sent(&pick.key);
+        self.traffic.entry(now.at().0 / MINUTE_MS).or_default().0 += 1;
+        if self.way == Way::Keypool {
+            request.all_eligible &= self.is_eligible(pick.key.id, now);
+            for claim in &pick.claims {
+                let lease = now.at().plus(TRIAL_LEASE_MS);
+                self.snapshot.set_trial(claim, Some(lease));
+            }
+            self.snapshot.count_call(&pick, TOKENS, now);
+        }
+        Next::Send(pick)
+    }
+
+    fn simply(&mut self, rng: &mut SmallRng) -> Pick {
+        let keys = self.snapshot.keys();
+        let position = match self.way {
+            Way::RoundRobin => self.turn % keys.len(),
+            // All keys weigh the same here.
+            Way::Keypool | Way::WeightedRandom => rng.random_range(0..keys.len()),
+        };
+        self.turn += 1;
+        Pick {
+            key: keys[position].clone(),
+            claims: Vec::new(),
+            counted: Vec::new(),
+            on_probation: Vec::new(),
+        }
+    }
+
+    fn is_eligible(&self, id: KeyId, now: &Moment) -> bool {
+        self.snapshot.key(id).is_some_and(|key| {
+            matches!(
+                self.snapshot.standing(key, MODEL, now),
+                Standing::Eligible { .. }
+            )
+        })
+    }
+
+    /// Takes in how an attempt ended. Gives how long to wait before the next one; `None` when there is none.
+    pub(crate) fn ended(
+        &mut self,
+        request: &mut Request,
+        pick: &Pick,
+        began_at: UnixMillis,
+        reply: &Reply,
+        now: UnixMillis,
+        rng: &mut SmallRng,
+    ) -> Option<i64> {
+        if self.way == Way::Keypool {
+            self.learn(pick, began_at, reply, now);
+        }
+        match request.failover.after(reply.outcome, now, rng) {
+            After::Answer => None,
+            After::Retry {
+                charged,
+                back_off_ms,
+            } => {
+                if charged && self.way == Way::Keypool {
+                    let (calls, retries) = self.traffic.entry(now.0 / MINUTE_MS).or_default();
+                    if !RetryBudget::default().allows(calls.saturating_sub(*retries), *retries) {
+                        return None;
+                    }
+                    *retries += 1;
+                }
+                i64::try_from(back_off_ms).ok()
+            }
+        }
+    }
+
+    /// Calls and charged retries of each minute.
+    pub(crate) fn minutes(&self) -> impl Iterator<Item = &(u64, u64)> {
+        self.traffic.values()
+    }
+
+    fn learn(&mut self, pick: &Pick, began_at: UnixMillis, reply: &Reply, now: UnixMillis) {
+        let id = pick.key.id;
+        let incident = Incident {
+            outcome: reply.outcome,
+            retry_after_ms: reply.retry_after_ms,
+            began_at,
+            ended_at: now,
+        };
+        let project = Place {
+            scope: pick.key.scope(),
+            model: Some(MODEL.to_owned()),
+        };
+        for limit in &reply.limits {
+            self.snapshot.replace_limit(&project, *limit);
+        }
+        match reply.outcome.verdict() {
+            Verdict::Works => {
+                for place in &pick.on_probation {
+                    self.snapshot.clear_cool_down(place);
+                }
+                self.snapshot.update_key(id, |key| {
+                    key.state = transition(key.state, Verdict::Works, now);
+                    key.last_success_at = Some(now);
+                });
+            }
+            Verdict::Failed | Verdict::Rejected => self.reject(id, &incident),
+            Verdict::Unknown => match place_of(reply.outcome, &pick.key, MODEL) {
+                Some(place) => self.cool(&place, &incident),
+                None => {
+                    for claim in &pick.claims {
+                        self.snapshot.set_trial(claim, None);
+                    }
+                }
+            },
+        }
+        self.snapshot.update_key(id, |key| {
+            key.last_outcome = Some((reply.outcome, now));
+            if matches!(reply.outcome.verdict(), Verdict::Works) {
+                key.trial_until = None;
+            }
+        });
+    }
+
+    fn cool(&mut self, place: &Place, incident: &Incident) {
+        let before = self.snapshot.cool_down(place).copied();
+        if let Some(cool_down) = CoolDown::after(before.as_ref(), incident) {
+            self.snapshot.set_cool_down(place, cool_down);
+        }
+    }
+
+    fn reject(&mut self, id: KeyId, incident: &Incident) {
+        let now = incident.ended_at;
+        let lately = |at: UnixMillis| now.since(at) <= suspicion::WAVE_MS;
+        self.disabled_at.retain(|(_, at, _)| lately(*at));
+        let keys = self.snapshot.keys();
+        let success = keys.iter().filter_map(|key| key.last_success_at).max();
+        let alike = keys
+            .iter()
+            .filter(|key| key.id != id)
+            .filter(|key| {
+                key.last_outcome
+                    .is_some_and(|(outcome, at)| outcome == incident.outcome && Some(at) > success)
+            })
+            .count();
+        let is_suspected = suspicion::is_suspected(alike + 1);
+        let may_disable = suspicion::may_disable(self.disabled_at.len(), suspicion::in_use(keys));
+        let Some(before) = self.snapshot.key(id).map(|key| key.state) else {
+            return;
+        };
+        if before.status == KeyStatus::Disabled {
+            return;
+        }
+        if is_suspected || !may_disable {
+            let mut suspected = vec![id];
+            if is_suspected {
+                for (reinstated, _, state) in std::mem::take(&mut self.disabled_at) {
+                    self.snapshot.set_state(reinstated, state);
+                    suspected.push(reinstated);
+                }
+            }
+            for id in suspected {
+                let place = Place {
+                    scope: Scope::Key(id),
+                    model: None,
+                };
+                self.cool(&place, incident);
+            }
+            return;
+        }
+        let after = transition(before, incident.outcome.verdict(), now);
+        if after.status == KeyStatus::Disabled {
+            self.disabled_at.push((id, now, before));
+        }
+        self.snapshot.set_state(id, after);
+    }
+}
+
+/// Whether an outcome is a 429.
+pub(crate) fn is_429(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::QuotaPerMinute
+            | Outcome::QuotaPerDay
+            | Outcome::QuotaNone
+            | Outcome::QuotaUnspecified
+    )
+}

@@ -1,0 +1,262 @@
+//! Virtual time: requests arrive, attempts end, and the clock jumps from one to the next.
+
+use crate::chooser::{Chooser, MODEL, Next, POLICY, Request, Way, is_429};
+use crate::world::{Reply, Trouble, World};
+use gemini_keypool::pool::{KeyId, KeyStatus, Moment, Pick, RetryBudget, UnixMillis, Verdict};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+pub(crate) const HOUR_MS: i64 = 3_600_000;
+pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
+/// 12:00 in Los Angeles on a day of winter.
+pub(crate) const START: UnixMillis = UnixMillis(1_800_043_200_000);
+
+/// What is simulated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) keys: usize,
+    /// Days before the one that is measured, in which limits are learned.
+    pub(crate) days_before: i64,
+    /// Demand in percent of what the projects are allowed in a day.
+    pub(crate) demand_percent: u64,
+    /// Keys that die, at any time.
+    pub(crate) dying: usize,
+    /// Ten minutes of overload, and ten in which every key is rejected.
+    pub(crate) outages: bool,
+    pub(crate) seed: u64,
+}
+
+/// What the measured day came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Report {
+    pub(crate) requests: u64,
+    pub(crate) succeeded: u64,
+    pub(crate) calls: u64,
+    pub(crate) quota_refusals: u64,
+    pub(crate) most_attempts: usize,
+}
+
+impl Report {
+    pub(crate) fn success_percent(&self) -> f64 {
+        100.0 * self.succeeded as f64 / self.requests.max(1) as f64
+    }
+
+    pub(crate) fn quota_percent(&self) -> f64 {
+        100.0 * self.quota_refusals as f64 / self.calls.max(1) as f64
+    }
+
+    pub(crate) fn calls_per_request(&self) -> f64 {
+        self.calls as f64 / self.requests.max(1) as f64
+    }
+}
+
+enum Event {
+    Arrives,
+    Continues(u64),
+    Ends(u64, Box<Pick>, UnixMillis, Reply),
+}
+
+struct Simulation {
+    world: World,
+    chooser: Chooser,
+    way: Way,
+    rng: SmallRng,
+    queue: BinaryHeap<Reverse<(UnixMillis, u64)>>,
+    events: HashMap<u64, Event>,
+    next_event: u64,
+    requests: HashMap<u64, (Request, bool)>,
+    measured_from: UnixMillis,
+    end: UnixMillis,
+    report: Report,
+    broken: Vec<String>,
+}
+
+/// Runs a scenario. Gives its report, and every rule that was broken.
+pub(crate) fn run(scenario: Scenario, way: Way) -> (Report, Vec<String>) {
+    let mut rng = SmallRng::seed_from_u64(scenario.seed);
+    let mut world = World::new(scenario.keys);
+    let measured_from = START.plus(scenario.days_before * DAY_MS);
+    let end = measured_from.plus(DAY_MS);
+    world.let_die(scenario.dying, START, end.since(START), &mut rng);
+    if scenario.outages {
+        let from = measured_from.plus(2 * HOUR_MS);
+        let minutes = |minutes: i64| from.plus(minutes * 60_000);
+        world
+            .troubles
+            .push((minutes(0), minutes(10), Trouble::Overloaded));
+        world
+            .troubles
+            .push((minutes(60), minutes(70), Trouble::RejectsAll));
+    }
+    let chooser = Chooser::new(way, world.keys.iter().map(|key| key.project));
+    let per_day = world.quota_per_day() * scenario.demand_percent / 100;
+    let mut simulation = Simulation {
+        world,
+        chooser,
+        way,
+        rng,
+        queue: BinaryHeap::new(),
+        events: HashMap::new(),
+        next_event: 0,
+        requests: HashMap::new(),
+        measured_from,
+        end,
+        report: Report::default(),
+        broken: Vec::new(),
+    };
+    simulation.go(per_day);
+    (simulation.report, simulation.broken)
+}
+
+/// How demand moves within a day: more by day than by night, and a burst of eight times the traffic for two minutes every
+/// three hours. About 1 on average.
+fn pace(since_start_ms: i64) -> f64 {
+    let hour = (since_start_ms % DAY_MS) as f64 / HOUR_MS as f64;
+    let tide = 0.93 + 0.5 * (hour * std::f64::consts::TAU / 24.0).sin();
+    let is_burst = since_start_ms % (3 * HOUR_MS) < 120_000;
+    if is_burst { tide * 8.0 } else { tide }
+}
+
+impl Simulation {
+    fn schedule(&mut self, at: UnixMillis, event: Event) {
+        self.events.insert(self.next_event, event);
+        self.queue.push(Reverse((at, self.next_event)));
+        self.next_event += 1;
+    }
+
+    fn go(&mut self, per_day: u64) {
+        let gap_ms = DAY_MS as f64 / per_day as f64;
+        self.schedule(START, Event::Arrives);
+        while let Some(Reverse((at, id))) = self.queue.pop() {
+            let now = Moment::new(at);
+            match self.events.remove(&id) {
+                None => {}
+                Some(Event::Arrives) => {
+                    let uniform: f64 = self.rng.random_range(f64::EPSILON..1.0);
+                    let gap = -uniform.ln() * gap_ms / pace(at.since(START));
+                    let next = at.plus(gap.round() as i64);
+                    if next < self.end {
+                        self.schedule(next, Event::Arrives);
+                    }
+                    let is_measured = at >= self.measured_from;
+                    self.report.requests += u64::from(is_measured);
+                    self.requests.insert(id, (Request::new(at), is_measured));
+                    self.send(id, &now);
+                }
+                Some(Event::Continues(request)) => self.send(request, &now),
+                Some(Event::Ends(request, pick, began_at, reply)) => {
+                    self.ends(request, &pick, began_at, &reply, at);
+                }
+            }
+        }
+        self.check_end();
+    }
+
+    fn send(&mut self, id: u64, now: &Moment) {
+        let Some((mut request, is_measured)) = self.requests.remove(&id) else {
+            return;
+        };
+        let tried = request.tried.clone();
+        match self.chooser.next(&mut request, now, &mut self.rng) {
+            Next::GiveUp => {}
+            Next::Wait(ms) => {
+                self.requests.insert(id, (request, is_measured));
+                self.schedule(now.at().plus(ms), Event::Continues(id));
+            }
+            Next::Send(pick) => {
+                if self.way == Way::Keypool {
+                    self.check_pick(&pick, &tried, request.all_eligible);
+                }
+                let key = usize::try_from(pick.key.id.0).unwrap_or_default();
+                let reply = self.world.call(key, now, &mut self.rng);
+                if is_measured {
+                    self.report.calls += 1;
+                    self.report.quota_refusals += u64::from(is_429(reply.outcome));
+                    self.report.most_attempts = self.report.most_attempts.max(request.tried.len());
+                }
+                self.requests.insert(id, (request, is_measured));
+                let ends_at = now.at().plus(reply.takes_ms);
+                self.schedule(ends_at, Event::Ends(id, pick, now.at(), reply));
+            }
+        }
+    }
+
+    fn ends(&mut self, id: u64, pick: &Pick, began_at: UnixMillis, reply: &Reply, now: UnixMillis) {
+        let Some((mut request, is_measured)) = self.requests.remove(&id) else {
+            return;
+        };
+        let again = self
+            .chooser
+            .ended(&mut request, pick, began_at, reply, now, &mut self.rng);
+        let answered = reply.outcome.verdict() == Verdict::Works;
+        self.report.succeeded += u64::from(is_measured && answered);
+        if self.way == Way::Keypool {
+            self.check_state(pick, now);
+        }
+        if let Some(ms) = again {
+            self.requests.insert(id, (request, is_measured));
+            self.schedule(now.plus(ms), Event::Continues(id));
+        }
+    }
+
+    fn check_pick(&mut self, pick: &Pick, tried: &[KeyId], is_eligible: bool) {
+        if tried.contains(&pick.key.id) {
+            self.broken
+                .push(format!("key {} twice in a request", pick.key.id));
+        }
+        if tried.len() >= POLICY.max_attempts as usize {
+            self.broken.push(format!("{} attempts", tried.len() + 1));
+        }
+        if !is_eligible {
+            self.broken.push(format!(
+                "a call on key {}, which cannot take one",
+                pick.key.id
+            ));
+        }
+    }
+
+    /// A key that is out for its own fault has one.
+    fn check_state(&mut self, pick: &Pick, now: UnixMillis) {
+        let Some(key) = self.chooser.snapshot.key(pick.key.id) else {
+            return;
+        };
+        let index = usize::try_from(key.id.0).unwrap_or_default();
+        // Within a wave the first two may be disabled until the third shows what it is.
+        let is_wave =
+            self.world.trouble(now).is_some() || self.world.trouble(now.plus(-1_000)).is_some();
+        if key.state.status != KeyStatus::Active && !self.world.is_dead(index, now) && !is_wave {
+            self.broken
+                .push(format!("key {} is banned for a fault not its own", key.id));
+        }
+    }
+
+    fn check_end(&mut self) {
+        if self.way != Way::Keypool {
+            return;
+        }
+        let now = self.end.plus(HOUR_MS);
+        for (index, key) in self.chooser.snapshot.keys().iter().enumerate() {
+            if key.state.status == KeyStatus::Disabled && !self.world.is_dead(index, now) {
+                self.broken.push(format!(
+                    "key {} stays banned for a fault not its own",
+                    key.id
+                ));
+            }
+            if key.last_success_at.is_none() && !self.world.is_dead(index, now) {
+                self.broken
+                    .push(format!("key {} was never used for {MODEL}", key.id));
+            }
+        }
+        let budget = RetryBudget::default();
+        for (calls, retries) in self.chooser.minutes() {
+            let allowed = budget.floor + calls * budget.percent / 100;
+            if *retries > allowed {
+                self.broken
+                    .push(format!("{retries} retries in a minute of {calls} calls"));
+            }
+        }
+    }
+}
