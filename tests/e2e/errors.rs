@@ -8,15 +8,27 @@ const MODEL: &str = "gemini-2.5-flash";
 const SOON: Duration = Duration::from_secs(41);
 
 /// One reply, on a fresh pool of one key: `(status, code)` for the caller; `status|consecutive_failures` of the key;
-/// the log row's status.
-async fn check(name: &str, reply: Reply, caller: (u16, &str), key_state: &str, logged: &str) {
+/// the log row's status and outcome.
+async fn check(
+    name: &str,
+    reply: Reply,
+    caller: (u16, &str),
+    key_state: &str,
+    logged: (&str, &str),
+) {
     let app = Setup::keys(1).start().await;
     app.gemini.script(&key(1), reply);
     check_call(&app, name, caller, key_state, logged).await;
 }
 
 /// The same, for what the fake of a fresh system replies by itself.
-async fn check_call(app: &TestApp, name: &str, caller: (u16, &str), key_state: &str, logged: &str) {
+async fn check_call(
+    app: &TestApp,
+    name: &str,
+    caller: (u16, &str),
+    key_state: &str,
+    (status, outcome): (&str, &str),
+) {
     let answer = app.chat(CHAT).await;
     assert_eq!(
         (answer.status, answer.error_code().as_str()),
@@ -30,8 +42,8 @@ async fn check_call(app: &TestApp, name: &str, caller: (u16, &str), key_state: &
         "{name}"
     );
     assert_eq!(
-        app.rows("SELECT success, response_status, error_message <> '' FROM api_call_logs"),
-        [format!("0|{logged}|1")],
+        app.rows("SELECT success, response_status, outcome, attempt, error_message <> '' FROM api_call_logs"),
+        [format!("0|{status}|{outcome}|1|1")],
         "{name}"
     );
     assert_eq!(app.gemini.calls().len(), 1, "{name}");
@@ -47,18 +59,36 @@ async fn a_rejected_key_is_disabled_at_once_a_refused_project_counted_and_both_t
     for condition in Condition::ALL {
         let (caller, key_state, logged) = match condition {
             Condition::Valid => continue,
-            Condition::Invalid | Condition::Expired | Condition::NotFound => {
-                ((503, "upstream_credentials_exhausted"), "0|1", "400")
-            }
-            Condition::Unauthenticated => ((503, "upstream_credentials_exhausted"), "0|1", "401"),
-            Condition::Leaked | Condition::Suspended | Condition::ServiceBlocked => {
-                ((503, "upstream_credentials_exhausted"), "0|1", "403")
-            }
-            Condition::ProjectDenied | Condition::ServiceDisabled => {
-                ((503, "upstream_key_rejected"), "1|1", "403")
-            }
-            Condition::PermissionDenied => ((403, "permission_denied"), "1|0", "403"),
-            Condition::LocationUnsupported => ((503, "upstream_refuses_location"), "1|0", "400"),
+            Condition::Invalid | Condition::Expired | Condition::NotFound => (
+                (503, "upstream_credentials_exhausted"),
+                "0|1",
+                ("400", "key_rejected"),
+            ),
+            Condition::Unauthenticated => (
+                (503, "upstream_credentials_exhausted"),
+                "0|1",
+                ("401", "key_rejected"),
+            ),
+            Condition::Leaked | Condition::Suspended | Condition::ServiceBlocked => (
+                (503, "upstream_credentials_exhausted"),
+                "0|1",
+                ("403", "key_rejected"),
+            ),
+            Condition::ProjectDenied | Condition::ServiceDisabled => (
+                (503, "upstream_key_rejected"),
+                "1|1",
+                ("403", "project_refused"),
+            ),
+            Condition::PermissionDenied => (
+                (403, "permission_denied"),
+                "1|0",
+                ("403", "resource_refused"),
+            ),
+            Condition::LocationUnsupported => (
+                (503, "upstream_refuses_location"),
+                "1|0",
+                ("400", "egress_refused"),
+            ),
         };
         let app = Setup::keys(1).start().await;
         app.gemini.set_condition(&key(1), condition);
@@ -90,8 +120,14 @@ async fn a_used_up_quota_cools_and_is_not_the_keys_fault() {
     ] {
         let app = Setup::keys(1).start().await;
         app.gemini.script(&key(1), Reply::error(error));
-        check_call(&app, outcome, (429, "rate_limit_exceeded"), "1|0", "429").await;
-        assert_eq!(app.rows("SELECT outcome FROM api_call_logs"), [outcome]);
+        check_call(
+            &app,
+            outcome,
+            (429, "rate_limit_exceeded"),
+            "1|0",
+            ("429", outcome),
+        )
+        .await;
         assert_eq!(app.rows("SELECT reason FROM cool_downs"), [outcome]);
         let again = app.chat(CHAT).await;
         assert_eq!(
@@ -156,7 +192,11 @@ async fn the_callers_own_mistakes_leave_the_key_alone() {
         ),
     ] {
         let logged = caller.0.to_string();
-        check(name, reply, caller, "1|0", &logged).await;
+        let outcome = match name {
+            "retired for the project" => "model_refused",
+            _ => "client_fault",
+        };
+        check(name, reply, caller, "1|0", (&logged, outcome)).await;
     }
 }
 
@@ -226,6 +266,31 @@ async fn trouble_of_the_upstream_leaves_the_key_alone() {
             "200",
         ),
     ] {
+        let outcome = match name {
+            "overloaded" | "high demand" => "model_overloaded",
+            "automated queries" => "egress_refused",
+            _ => "upstream_trouble",
+        };
+        check(name, reply, caller, "1|0", (logged, outcome)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_byte_and_a_fault_of_the_pool_are_told_as_such() {
+    for (name, reply, caller, logged) in [
+        (
+            "nothing",
+            Reply::bare(200),
+            (502, "upstream_answer_broken"),
+            ("200", "empty_answer"),
+        ),
+        (
+            "two credentials",
+            Reply::error(errors::two_credentials()),
+            (502, "pool_fault"),
+            ("400", "pool_fault"),
+        ),
+    ] {
         check(name, reply, caller, "1|0", logged).await;
     }
 }
@@ -234,7 +299,14 @@ async fn trouble_of_the_upstream_leaves_the_key_alone() {
 async fn an_error_body_that_is_cut_short_still_has_its_status() {
     let quota = errors::quota_per_minute(MODEL, 10, SOON);
     let reply = Reply::error(quota).cut_at(30, Framing::Chunked);
-    check("429", reply, (429, "rate_limit_exceeded"), "1|0", "429").await;
+    check(
+        "429",
+        reply,
+        (429, "rate_limit_exceeded"),
+        "1|0",
+        ("429", "quota_unspecified"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -277,12 +349,12 @@ async fn what_a_request_is_called_never_costs_a_key() {
 #[tokio::test]
 async fn a_page_of_somebody_on_the_way_is_not_the_keys_fault() {
     let page = |status| Reply::raw(status, "text/html", "<html>Please log in.</html>");
-    for (status, caller) in [
-        (401, (502, "upstream_error")),
-        (403, (503, "upstream_refuses_location")),
-        (429, (503, "upstream_refuses_location")),
+    for (status, caller, outcome) in [
+        (401, (502, "upstream_error"), "upstream_trouble"),
+        (403, (503, "upstream_refuses_location"), "egress_refused"),
+        (429, (503, "upstream_refuses_location"), "egress_refused"),
     ] {
         let logged = status.to_string();
-        check(&logged, page(status), caller, "1|0", &logged).await;
+        check(&logged, page(status), caller, "1|0", (&logged, outcome)).await;
     }
 }
