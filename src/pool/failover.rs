@@ -294,3 +294,127 @@ impl Failover {
         GiveUp::CredentialsExhausted(survey)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::testing::{USED as NOW, key};
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    const MODEL: &str = "m";
+    const POLICY: Policy = Policy {
+        max_attempts: 5,
+        first_byte_timeout_ms: 60_000,
+        deadline_ms: 90_000,
+        max_wait_ms: 1_000,
+        retry_empty: true,
+    };
+
+    fn pool(keys: i64, projects: i64) -> Snapshot {
+        let of_project = |id| PoolKey {
+            project: Some(format!("projects/{}", id % projects)),
+            ..key(id)
+        };
+        Snapshot::new((0..keys).map(of_project).collect())
+    }
+
+    #[test]
+    fn the_deadline_is_the_pools_or_a_little_before_the_clients() {
+        for (client, expected) in [
+            (None, 60_000),
+            (Some(600_000), 60_000),
+            (Some(30_000), 29_500),
+            (Some(600), 300),
+            (Some(0), 0),
+        ] {
+            let failover = Failover::new(POLICY, NOW, client);
+            assert_eq!(failover.first_byte_timeout_ms(NOW), expected, "{client:?}");
+            assert_eq!(failover.first_byte_timeout_ms(NOW.plus(90_000)), 0);
+        }
+    }
+
+    #[test]
+    fn what_follows_depends_on_whose_fault_it_was() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        for outcome in Outcome::ALL {
+            let mut failover = Failover::new(POLICY, NOW, None);
+            failover.sent(&key(1));
+            let after = failover.after(outcome, NOW, &mut rng);
+            let (charged, backs_off) = match after {
+                After::Answer => {
+                    assert!(matches!(
+                        outcome,
+                        Outcome::Success | Outcome::ClientGone | Outcome::ClientFault
+                    ));
+                    continue;
+                }
+                After::Retry {
+                    charged,
+                    back_off_ms,
+                } => (charged, back_off_ms > 0),
+            };
+            let is_trouble = matches!(outcome, Outcome::ModelOverloaded | Outcome::UpstreamTrouble);
+            let may_cure = matches!(
+                outcome,
+                Outcome::EgressRefused | Outcome::PoolFault | Outcome::EmptyAnswer
+            );
+            assert_eq!(
+                (charged, backs_off),
+                (is_trouble || may_cure, is_trouble),
+                "{}",
+                outcome.name()
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_without_content_is_tried_once_more_at_most() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut failover = Failover::new(POLICY, NOW, None);
+        failover.sent(&key(1));
+        let first = failover.after(Outcome::EmptyAnswer, NOW, &mut rng);
+        assert!(matches!(first, After::Retry { .. }));
+        failover.sent(&key(2));
+        let second = failover.after(Outcome::EmptyAnswer, NOW, &mut rng);
+        assert_eq!(second, After::Answer);
+    }
+
+    proptest! {
+        #[test]
+        fn no_key_twice_other_projects_first_and_an_end(
+            keys in 1i64..12,
+            projects in 1i64..6,
+            outcomes in prop::collection::vec(prop::sample::select(Outcome::ALL.to_vec()), 40),
+            took in prop::collection::vec(0i64..40_000, 40),
+            seed in any::<u64>(),
+        ) {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let mut snapshot = pool(keys, projects);
+            let mut failover = Failover::new(POLICY, NOW, None);
+            let (mut now, mut used) = (NOW, Vec::new());
+            for (outcome, took) in outcomes.into_iter().zip(took) {
+                let Step::Send(pick) = failover.next(&mut snapshot, MODEL, &Moment::new(now), &mut rng) else {
+                    break;
+                };
+                prop_assert!(!used.contains(&pick.key.id));
+                let tried = |scope: &Scope| {
+                    used.iter().any(|id| snapshot.key(*id).is_some_and(|key| key.scope() == *scope))
+                };
+                let another_is_left = snapshot.keys().iter().any(|key| !tried(&key.scope()));
+                prop_assert!(!another_is_left || !tried(&pick.key.scope()));
+                prop_assert!(now.since(NOW) < 90_000, "an attempt after the deadline");
+                let number = failover.sent(&pick.key);
+                used.push(pick.key.id);
+                prop_assert_eq!(number as usize, used.len());
+                now = now.plus(took.min(i64::try_from(failover.first_byte_timeout_ms(now)).unwrap()));
+                match failover.after(outcome, now, &mut rng) {
+                    After::Answer => break,
+                    After::Retry { back_off_ms, .. } => now = now.plus(i64::try_from(back_off_ms).unwrap()),
+                }
+            }
+            prop_assert!(used.len() <= 5);
+        }
+    }
+}
