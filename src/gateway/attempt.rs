@@ -4,7 +4,7 @@
 //! as it takes to know that it says something, before the caller hears of it.
 
 use super::Failure;
-use super::call::{Call, End};
+use super::call::{Call, EMPTY};
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
@@ -51,35 +51,16 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
         }
     };
     match sent {
-        Err(error) => unreachable(&call, &error).await,
+        Err(error) => {
+            let (outcome, failure) = call.silent(&error, false).await;
+            Attempted::Failed(outcome, failure)
+        }
         Ok(response) if response.status == 200 => answer(call, response, timeout).await,
         Ok(response) => {
             call.first_byte();
             refused(&call, response, timeout).await
         }
     }
-}
-
-async fn unreachable<D: Database, B, S: System>(
-    call: &Call<D, S>,
-    error: &TransportError,
-) -> Attempted<D, B, S> {
-    let (outcome, failure) = silent(call, error, false).await;
-    Attempted::Failed(outcome, failure)
-}
-
-/// Ends a call without a response, or whose answer, under a 200, did not begin in time.
-pub(super) async fn silent<D: Database, S: System>(
-    call: &Call<D, S>,
-    error: &TransportError,
-    in_answer: bool,
-) -> (Outcome, Failure) {
-    let diagnosis = diagnose(Seen::NoResponse(error));
-    let mut failure = call.failed(&diagnosis, error.to_string(), in_answer).await;
-    if let (Failure::Upstream { status, .. }, TransportError::TimedOut) = (&mut failure, error) {
-        *status = 504;
-    }
-    (diagnosis.outcome, failure)
 }
 
 /// An answer with status 200.
@@ -139,7 +120,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
             match select(pin!(body.next()), timeout.as_mut()).await {
                 Either::Left((next, _)) => next,
                 Either::Right(_) => {
-                    let (outcome, failure) = silent(&call, &TransportError::TimedOut, true).await;
+                    let (outcome, failure) = call.silent(&TransportError::TimedOut, true).await;
                     return Attempted::Failed(outcome, failure);
                 }
             }
@@ -175,19 +156,13 @@ async fn whole<D: Database, B, S: System>(
     is_encoded: bool,
 ) -> Attempted<D, B, S> {
     if bytes.is_empty() {
-        return Attempted::Failed(Outcome::EmptyAnswer, empty(&call, status).await);
+        let (outcome, failure) = no_byte(&call, status).await;
+        return Attempted::Failed(outcome, failure);
     }
     let glance = if is_encoded { None } else { Glance::at(&bytes) };
     match glance {
         Some(glance) if glance.is_empty_answer() => {
-            let end = End {
-                outcome: Some(Outcome::EmptyAnswer),
-                status: Some(status),
-                message: Some(EMPTY),
-                usage: glance.usage,
-                ..End::default()
-            };
-            call.end(end).await;
+            call.empty(status, glance.usage).await;
             reply.body = Body::Whole(bytes);
             Attempted::Empty(reply)
         }
@@ -203,7 +178,7 @@ async fn whole<D: Database, B, S: System>(
                 body: &bytes,
             });
             if diagnosis.outcome != Outcome::Success {
-                let failure = call.failed(&diagnosis, String::new(), true).await;
+                let failure = call.failed(&diagnosis, true).await;
                 return Attempted::Failed(diagnosis.outcome, failure);
             }
             call.succeeded(status, None).await;
@@ -213,20 +188,14 @@ async fn whole<D: Database, B, S: System>(
     }
 }
 
-const EMPTY: &str = "the upstream's answer has no content";
-
 /// Ends a call whose answer has not a single byte.
-pub(super) async fn empty<D: Database, S: System>(call: &Call<D, S>, status: u16) -> Failure {
-    let end = End {
-        outcome: Some(Outcome::EmptyAnswer),
-        status: Some(status),
-        message: Some(EMPTY),
-        ..End::default()
-    };
-    call.end(end).await;
-    Failure::AnswerBroken {
-        reason: EMPTY.to_owned(),
-    }
+pub(super) async fn no_byte<D: Database, S: System>(
+    call: &Call<D, S>,
+    status: u16,
+) -> (Outcome, Failure) {
+    call.empty(status, None).await;
+    let reason = EMPTY.to_owned();
+    (Outcome::EmptyAnswer, Failure::AnswerBroken { reason })
 }
 
 /// Any other status.
@@ -254,6 +223,6 @@ async fn refused<D: Database, B: ByteStream, S: System>(
         headers: &headers,
         body: &bytes,
     });
-    let failure = call.failed(&diagnosis, String::new(), false).await;
+    let failure = call.failed(&diagnosis, false).await;
     Attempted::Failed(diagnosis.outcome, failure)
 }

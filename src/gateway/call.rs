@@ -3,12 +3,12 @@
 
 use super::Failure;
 use super::kept::Kept;
-use super::ports::System;
-use crate::gemini::{Diagnosis, kept as kept_of};
+use super::ports::{System, TransportError};
+use crate::gemini::{Diagnosis, Seen, diagnose, kept as kept_of};
 use crate::openai::Usage;
 use crate::pool::{
-    Incident, KeyId, KeyState, KeyStatus, Moment, Outcome, Pick, Place, Scope, UnixMillis, Verdict,
-    place_of,
+    Incident, KeyId, KeyStatus, Moment, Outcome, Pick, Place, Scope, UnixMillis, Verdict, place_of,
+    transition,
 };
 use crate::redact::{redact, truncate};
 use crate::store::{self, Attempt, Database, DatabaseError};
@@ -19,8 +19,6 @@ const MAX_LOGGED_MESSAGE: usize = 500;
 
 /// Stands for the status of an error that came without one.
 const NO_STATUS: u16 = 500;
-/// Stands for the status where no response came.
-const NO_RESPONSE: u16 = 502;
 
 /// A call that is under way; ends in exactly one log row.
 pub(super) struct Call<D, S> {
@@ -40,14 +38,29 @@ pub(super) struct Call<D, S> {
     pub(super) system: S,
 }
 
+/// What is logged of an answer without content.
+pub(super) const EMPTY: &str = "the upstream's answer has no content";
+
 /// How a call ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct End<'a> {
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Outcome,
     pub(super) status: Option<u16>,
     pub(super) message: Option<&'a str>,
     pub(super) usage: Option<Usage>,
     pub(super) diagnosis: Option<&'a Diagnosis>,
+}
+
+impl End<'_> {
+    pub(super) fn new(outcome: Outcome, status: Option<u16>) -> Self {
+        Self {
+            outcome,
+            status,
+            message: None,
+            usage: None,
+            diagnosis: None,
+        }
+    }
 }
 
 impl<D: Database, S: System> Call<D, S> {
@@ -71,52 +84,80 @@ impl<D: Database, S: System> Call<D, S> {
     /// Ends with an answer.
     pub(super) async fn succeeded(&self, status: u16, usage: Option<Usage>) {
         let end = End {
-            outcome: Some(Outcome::Success),
-            status: Some(status),
             usage,
-            ..End::default()
+            ..End::new(Outcome::Success, Some(status))
         };
         self.end(end).await;
     }
 
-    /// Ends with an error of the upstream, or without a response, of which `silence` tells. Gives what the caller is told,
-    /// should this attempt be the last. An error that came under a 200 is `in_answer`.
-    pub(super) async fn failed(
-        &self,
-        diagnosis: &Diagnosis,
-        silence: String,
-        in_answer: bool,
-    ) -> Failure {
-        let error = &diagnosis.error;
+    /// Ends with an answer without content.
+    pub(super) async fn empty(&self, status: u16, usage: Option<Usage>) {
+        let end = End {
+            message: Some(EMPTY),
+            usage,
+            ..End::new(Outcome::EmptyAnswer, Some(status))
+        };
+        self.end(end).await;
+    }
+
+    /// Ends with an error of the upstream. Gives what the caller is told, should this attempt be the last. An error that
+    /// came under a 200 is `in_answer`.
+    pub(super) async fn failed(&self, diagnosis: &Diagnosis, in_answer: bool) -> Failure {
         let said = match diagnosis.status {
-            _ if !silence.is_empty() => silence,
             Some(status) if !in_answer => {
                 format!("the upstream answered {status} without saying why")
             }
             _ => "the upstream sent an error without saying why".to_owned(),
         };
+        let status = match diagnosis.status {
+            Some(200) | None => diagnosis.error.code.unwrap_or(NO_STATUS),
+            Some(status) => status,
+        };
+        self.refused(diagnosis, said, status, in_answer).await
+    }
+
+    /// Ends without a response, or, `in_answer`, with nothing in time under a 200.
+    pub(super) async fn silent(
+        &self,
+        error: &TransportError,
+        in_answer: bool,
+    ) -> (Outcome, Failure) {
+        let diagnosis = diagnose(Seen::NoResponse(error));
+        let status = match error {
+            TransportError::TimedOut => 504,
+            TransportError::Denied | TransportError::Failed(_) => 502,
+        };
+        let failure = self
+            .refused(&diagnosis, error.to_string(), status, in_answer)
+            .await;
+        (diagnosis.outcome, failure)
+    }
+
+    /// `said` stands for the words of an error that has none, `status` is for the caller.
+    async fn refused(
+        &self,
+        diagnosis: &Diagnosis,
+        said: String,
+        status: u16,
+        in_answer: bool,
+    ) -> Failure {
+        let error = &diagnosis.error;
         let message = match (&error.message, error.canonical_code()) {
             (None, _) => said.clone(),
             (Some(message), None) => kept_of(message).to_owned(),
             (Some(message), Some(code)) => format!("{code}: {}", kept_of(message)),
         };
+        let response_status = if in_answer {
+            Some(200)
+        } else {
+            diagnosis.status
+        };
         let end = End {
-            outcome: Some(diagnosis.outcome),
-            status: if in_answer {
-                Some(200)
-            } else {
-                diagnosis.status
-            },
             message: Some(&message),
             diagnosis: Some(diagnosis),
-            ..End::default()
+            ..End::new(diagnosis.outcome, response_status)
         };
         self.end(end).await;
-        let status = match diagnosis.status {
-            Some(200) => error.code.unwrap_or(NO_STATUS),
-            Some(status) => status,
-            None => NO_RESPONSE,
-        };
         Failure::Upstream {
             outcome: diagnosis.outcome,
             status,
@@ -128,10 +169,8 @@ impl<D: Database, S: System> Call<D, S> {
     /// Ends a call whose answer does not come to its end.
     pub(super) async fn broken_off(&self, status: u16, reason: &str) -> Failure {
         let end = End {
-            outcome: Some(Outcome::UpstreamTrouble),
-            status: Some(status),
             message: Some(reason),
-            ..End::default()
+            ..End::new(Outcome::UpstreamTrouble, Some(status))
         };
         self.end(end).await;
         Failure::AnswerBroken {
@@ -142,7 +181,7 @@ impl<D: Database, S: System> Call<D, S> {
     /// Writes the call down. The client is answered even where that fails: the answer is paid for, and a retry would
     /// not mend the database; so the failure goes to the operator.
     pub(super) async fn end(&self, end: End<'_>) {
-        let outcome = end.outcome.unwrap_or(Outcome::UpstreamTrouble);
+        let outcome = end.outcome;
         let ended_at = self.system.now();
         let incident = Incident {
             outcome,
@@ -245,23 +284,9 @@ impl<D: Database, S: System> Call<D, S> {
                 self.release_trials().await?;
             }
             Verdict::Unknown => match place_of(incident.outcome, &key, &self.model) {
-                Some(place) => self.cool(&place, incident).await?,
+                Some(place) => self.kept.cool(&place, incident).await?,
                 None => self.release_trials().await?,
             },
-        }
-        Ok(())
-    }
-
-    /// Has a place cool for what happened to this call.
-    pub(super) async fn cool(
-        &self,
-        place: &Place,
-        incident: &Incident,
-    ) -> Result<(), DatabaseError> {
-        let known = self.kept.view().cool_down(place).copied();
-        if let Some(cool_down) = store::cool(&*self.kept.database, place, incident, known).await? {
-            self.kept
-                .change(|snapshot| snapshot.set_cool_down(place, cool_down));
         }
         Ok(())
     }
@@ -302,20 +327,16 @@ impl<D: Database, S: System> Call<D, S> {
         }
         if incident.outcome == Outcome::Success && self.pick.key.state.status == KeyStatus::Cooling
         {
-            let active = KeyState {
-                status: KeyStatus::Active,
-                consecutive_failures: 0,
-                disabled_until: None,
-            };
+            let state = transition(self.pick.key.state, Verdict::Works, incident.ended_at);
             self.kept
-                .change(|snapshot| snapshot.set_state(self.key(), active));
+                .change(|snapshot| snapshot.set_state(self.key(), state));
         }
         for id in moved.suspected {
             let place = Place {
                 scope: Scope::Key(id),
                 model: None,
             };
-            self.cool(&place, incident).await?;
+            self.kept.cool(&place, incident).await?;
             self.system.log(&format!(
                 "key {id} is not disabled: several keys fail alike ({}), so the upstream or this machine's address is suspected",
                 incident.outcome.name()

@@ -10,8 +10,8 @@ use super::{Failure, Gateway, request_body};
 use crate::config::Config;
 use crate::openai::ChatRequest;
 use crate::pool::{
-    After, ApiKey, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, RetryBudget, Step,
-    UnixMillis, estimate_tokens, place_of,
+    After, ApiKey, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, Place, RetryBudget,
+    Step, UnixMillis, estimate_tokens, place_of,
 };
 use crate::store::{self, Database};
 use http::HeaderMap;
@@ -36,12 +36,6 @@ const CLIENT_TIMEOUTS: [HeaderName; 2] = [
 /// Draws that may end in a claim that somebody else had, before a request gives up.
 const MAX_LOST_CLAIMS: usize = 20;
 
-/// A key that refused a request; whether it was the key or the request shows when another one answers.
-struct Refused {
-    pick: Pick,
-    incident: Incident,
-}
-
 /// The way of a request through the pool's keys.
 struct Way<'a, D, S> {
     request_id: &'a str,
@@ -50,7 +44,8 @@ struct Way<'a, D, S> {
     system: &'a S,
     failover: Failover,
     latest_key: Option<KeyId>,
-    refused: Vec<Refused>,
+    /// Where keys have refused the request; whether it was the key or the request shows when another one answers.
+    refused: Vec<(Place, Incident)>,
 }
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
@@ -107,7 +102,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let mut without_content: Option<Reply<D, U::Body, S>> = None;
         let mut lost_claims = 0;
         let mut max_age_ms = MAX_AGE_MS;
-        loop {
+        let failure = loop {
             way.kept.refresh(&self.system, max_age_ms).await?;
             let now = Moment::new(self.system.now());
             let step = way
@@ -120,10 +115,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     continue;
                 }
                 Step::GiveUp(reason) => {
-                    return match without_content {
-                        Some(reply) => Ok(reply),
-                        None => Err(way.give_up(reason, last_failure, now.at())),
-                    };
+                    break way.give_up(reason, last_failure, now.at());
                 }
             };
             if !claim(way.kept, &self.system, &pick, way.model, input_tokens, &now).await {
@@ -163,16 +155,16 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     outcome
                 }
             };
-            if outcome == Outcome::ResourceRefused {
-                way.refused.push(Refused {
-                    pick: *pick,
-                    incident: Incident {
-                        outcome,
-                        retry_after_ms: None,
-                        began_at,
-                        ended_at,
-                    },
-                });
+            if outcome == Outcome::ResourceRefused
+                && let Some(place) = place_of(outcome, &pick.key, way.model)
+            {
+                let incident = Incident {
+                    outcome,
+                    retry_after_ms: None,
+                    began_at,
+                    ended_at,
+                };
+                way.refused.push((place, incident));
             }
             max_age_ms = MAX_AGE_AFTER_FAILURE_MS;
             let mut is_spent = way.failover.attempts() > 1;
@@ -191,14 +183,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 }
             };
             if !goes_on {
-                return match without_content {
-                    Some(reply) => Ok(reply),
-                    None => Err(last_failure.map_or(Failure::NoUsableKey, |failure| {
-                        failure.of_last_attempt(is_spent)
-                    })),
-                };
+                break Failure::of_last_attempt(last_failure, is_spent);
             }
-        }
+        };
+        // Better an answer without content than none.
+        without_content.map_or(Err(failure), Ok)
     }
 }
 
@@ -227,21 +216,12 @@ impl<D: Database, S: System> Way<'_, D, S> {
 
     /// Another key has answered: the request was in order, and the keys that refused it are left alone for a while.
     async fn blame_refusers(&mut self) {
-        for refused in std::mem::take(&mut self.refused) {
-            let (outcome, key) = (refused.incident.outcome, &refused.pick.key);
-            let Some(place) = place_of(outcome, key, self.model) else {
-                continue;
-            };
-            let known = self.kept.view().cool_down(&place).copied();
-            match store::cool(&*self.kept.database, &place, &refused.incident, known).await {
-                Ok(Some(cool_down)) => self
-                    .kept
-                    .change(|snapshot| snapshot.set_cool_down(&place, cool_down)),
-                Ok(None) => {}
-                Err(error) => self.system.log(&format!(
-                    "request={} key {} cannot be left alone: {error}",
-                    self.request_id, key.id
-                )),
+        for (place, incident) in std::mem::take(&mut self.refused) {
+            if let Err(error) = self.kept.cool(&place, &incident).await {
+                self.system.log(&format!(
+                    "request={} {} cannot be left alone: {error}",
+                    self.request_id, place.scope
+                ));
             }
         }
     }
@@ -265,10 +245,7 @@ impl<D: Database, S: System> Way<'_, D, S> {
         let (why, survey) = match reason {
             GiveUp::NoKeys => return Failure::NoUsableKey,
             GiveUp::LastFailure => {
-                let is_spent = self.failover.attempts() > 1;
-                return last_failure.map_or(Failure::NoUsableKey, |failure| {
-                    failure.of_last_attempt(is_spent)
-                });
+                return Failure::of_last_attempt(last_failure, self.failover.attempts() > 1);
             }
             GiveUp::Exhausted(survey) => (Out::Exhausted, survey),
             GiveUp::CredentialsExhausted(survey) => (Out::Credentials, survey),

@@ -138,9 +138,12 @@ impl Failure {
         }
     }
 
-    /// The failure of the last attempt of a request. `is_spent`: the pool has retried, or would have if its budget allowed.
-    pub(super) fn of_last_attempt(self, is_spent: bool) -> Self {
-        let is_trouble = match &self {
+    /// What the last attempt of a request came to. `is_spent`: the pool has retried, or would have if its budget allowed.
+    pub(super) fn of_last_attempt(last: Option<Self>, is_spent: bool) -> Self {
+        let Some(last) = last else {
+            return Self::NoUsableKey;
+        };
+        let is_trouble = match &last {
             Self::Upstream { outcome, .. } => matches!(
                 outcome,
                 Outcome::UpstreamTrouble | Outcome::ModelOverloaded | Outcome::EmptyAnswer
@@ -149,9 +152,9 @@ impl Failure {
             _ => false,
         };
         if is_spent && is_trouble {
-            Self::Spent(Box::new(self))
+            Self::Spent(Box::new(last))
         } else {
-            self
+            last
         }
     }
 

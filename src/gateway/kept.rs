@@ -4,7 +4,7 @@
 //! instance's own changes are entered as they are made.
 
 use super::ports::System;
-use crate::pool::{KeyId, Snapshot, UnixMillis};
+use crate::pool::{Incident, KeyId, Place, Snapshot, UnixMillis};
 use crate::signal::{NewSignal, Signal};
 use crate::store::{self, Database, DatabaseError, Recorder};
 use std::cell::{Cell, RefCell, RefMut};
@@ -57,6 +57,19 @@ impl<D: Database> Kept<D> {
     pub(super) fn change(&self, change: impl FnOnce(&mut Snapshot)) {
         self.changes.set(self.changes.get().wrapping_add(1));
         change(&mut self.snapshot.borrow_mut());
+    }
+
+    /// Has a place cool for what has happened.
+    pub(super) async fn cool(
+        &self,
+        place: &Place,
+        incident: &Incident,
+    ) -> Result<(), DatabaseError> {
+        let known = self.view().cool_down(place).copied();
+        if let Some(cool_down) = store::cool(&*self.database, place, incident, known).await? {
+            self.change(|snapshot| snapshot.set_cool_down(place, cool_down));
+        }
+        Ok(())
     }
 
     /// Has the view read again before it is used next.

@@ -1,8 +1,8 @@
 //! Answers: what the client gets, whole or bit by bit.
 
 use super::Failure;
-use super::attempt::{empty, silent};
-use super::call::{Call, End};
+use super::attempt::no_byte;
+use super::call::{Call, EMPTY, End};
 use super::ports::{ByteStream, System, TransportError};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
 use crate::openai::{EventScanner, Found, Tally, error_text};
@@ -133,15 +133,15 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 Either::Right(_)
             );
             if is_late {
-                let (outcome, failure) =
-                    silent(&stream.call, &TransportError::TimedOut, true).await;
+                let late = TransportError::TimedOut;
+                let (outcome, failure) = stream.call.silent(&late, true).await;
                 return Begun::Failed(outcome, failure);
             }
             match stream.step().await {
                 Step::Bytes(bytes) => held.extend(bytes),
                 Step::End if held.is_empty() => {
-                    let failure = empty(&stream.call, status).await;
-                    return Begun::Failed(Outcome::EmptyAnswer, failure);
+                    let (outcome, failure) = no_byte(&stream.call, status).await;
+                    return Begun::Failed(outcome, failure);
                 }
                 Step::End => return Begun::Empty(held),
                 Step::Failed(outcome, failure) => return Begun::Failed(outcome, failure),
@@ -286,7 +286,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Framing::Events(_) | Framing::Opaque(_) => &[],
         };
         let diagnosis = diagnose(Seen::InStream(text));
-        let failure = self.call.failed(&diagnosis, String::new(), true).await;
+        let failure = self.call.failed(&diagnosis, true).await;
         Step::Failed(diagnosis.outcome, failure)
     }
 
@@ -309,8 +309,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     async fn record_end(&mut self) {
         let is_empty = !self.promised && self.tally.is_empty_answer();
         if is_empty {
-            let message = Some("the upstream's answer has no content");
-            self.record(Outcome::EmptyAnswer, message).await;
+            self.record(Outcome::EmptyAnswer, Some(EMPTY)).await;
         } else {
             self.record(Outcome::Success, None).await;
         }
@@ -320,11 +319,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         if !self.recorded {
             self.recorded = true;
             let end = End {
-                outcome: Some(outcome),
-                status: Some(self.status),
                 message,
                 usage: self.tally.usage,
-                ..End::default()
+                ..End::new(outcome, Some(self.status))
             };
             self.call.end(end).await;
         }
