@@ -42,7 +42,7 @@ mod transition;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use budget::{Balance, Budget, SLOT_MS, Used, estimate_tokens, slot_start};
+pub use budget::{Balance, Budget, Used, before_minute, estimate_tokens, slot_start};
 pub use cool_down::{CoolDown, Incident, TRIAL_LEASE_MS, place_of};
 pub use failover::{After, Failover, GiveUp, Policy, Step};
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyState, KeyStatus, PoolKey};

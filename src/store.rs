@@ -26,6 +26,7 @@ pub use rate_limit::count_call;
 pub use recorder::{Attempt, Moved, Recorder};
 pub use snapshot::read_snapshot;
 
+use crate::pool::Place;
 use std::fmt;
 
 /// A value in a column or a parameter.
@@ -44,6 +45,13 @@ pub enum Value {
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Self::Integer(value)
+    }
+}
+
+/// A count; one that SQL cannot hold becomes the largest that it can.
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Integer(i64::try_from(value).unwrap_or(i64::MAX))
     }
 }
 
@@ -122,6 +130,14 @@ pub trait Database {
         statement: &str,
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError>;
+}
+
+/// A place's columns `scope` and `model`.
+fn place_values(place: &Place) -> [Value; 2] {
+    [
+        Value::from(place.scope.to_string()),
+        Value::from(place.model.as_deref().unwrap_or_default()),
+    ]
 }
 
 /// `(?3, ?4)` for two parameters after the first two.

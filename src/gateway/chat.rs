@@ -187,7 +187,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             }
         };
         // Better an answer without content than none.
-        without_content.map_or(Err(failure), Ok)
+        without_content.ok_or(failure)
     }
 }
 

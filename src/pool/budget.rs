@@ -12,7 +12,7 @@
 use super::{Limit, Moment, Unit, UnixMillis, Window};
 
 /// Length of a slot in milliseconds: 10 s.
-pub const SLOT_MS: i64 = 10_000;
+const SLOT_MS: i64 = 10_000;
 const MINUTE_MS: i64 = 60_000;
 
 /// Bytes of a request that make a token, more or less.
@@ -187,8 +187,13 @@ impl Budget {
     }
 }
 
+/// Slots that began later than this count within the minute that ends at `now`.
+pub fn before_minute(now: UnixMillis) -> UnixMillis {
+    now.plus(-(SLOT_MS + MINUTE_MS))
+}
+
 fn counts_in_minute(slot: UnixMillis, now: UnixMillis) -> bool {
-    slot.plus(SLOT_MS + MINUTE_MS) > now
+    slot > before_minute(now)
 }
 
 #[cfg(test)]

@@ -62,34 +62,35 @@ pub struct Incident {
     pub ended_at: UnixMillis,
 }
 
+/// Who cools, for which models, and how long: a row of the module's table.
+struct Rule {
+    is_projects: bool,
+    all_models: bool,
+    length: Length,
+}
+
 enum Length {
     AsAsked,
     UntilNextDay,
     Doubling { first_ms: i64, longest_ms: i64 },
 }
 
-impl Length {
+impl Rule {
     fn of(outcome: Outcome) -> Option<Self> {
-        Some(match outcome {
-            Outcome::QuotaPerMinute => Self::AsAsked,
-            Outcome::QuotaPerDay | Outcome::QuotaNone | Outcome::ModelRefused => Self::UntilNextDay,
-            Outcome::BillingExhausted => Self::Doubling {
-                first_ms: HOUR_MS,
-                longest_ms: 24 * HOUR_MS,
-            },
-            Outcome::QuotaUnspecified => Self::Doubling {
-                first_ms: 5 * SECOND_MS,
-                longest_ms: MINUTE_MS,
-            },
-            Outcome::ResourceRefused => Self::Doubling {
-                first_ms: 5 * MINUTE_MS,
-                longest_ms: HOUR_MS,
-            },
+        let doubling = |first_ms, longest_ms| Length::Doubling {
+            first_ms,
+            longest_ms,
+        };
+        let (is_projects, all_models, length) = match outcome {
+            Outcome::QuotaPerMinute => (true, false, Length::AsAsked),
+            Outcome::QuotaPerDay | Outcome::QuotaNone | Outcome::ModelRefused => {
+                (true, false, Length::UntilNextDay)
+            }
+            Outcome::BillingExhausted => (true, true, doubling(HOUR_MS, 24 * HOUR_MS)),
+            Outcome::QuotaUnspecified => (true, false, doubling(5 * SECOND_MS, MINUTE_MS)),
+            Outcome::ResourceRefused => (false, false, doubling(5 * MINUTE_MS, HOUR_MS)),
             Outcome::EgressRefused | Outcome::KeyRejected | Outcome::ProjectRefused => {
-                Self::Doubling {
-                    first_ms: MINUTE_MS,
-                    longest_ms: 10 * MINUTE_MS,
-                }
+                (false, true, doubling(MINUTE_MS, 10 * MINUTE_MS))
             }
             Outcome::Success
             | Outcome::ClientGone
@@ -98,9 +99,16 @@ impl Length {
             | Outcome::ModelOverloaded
             | Outcome::UpstreamTrouble
             | Outcome::PoolFault => return None,
+        };
+        Some(Self {
+            is_projects,
+            all_models,
+            length,
         })
     }
+}
 
+impl Length {
     fn until(&self, incident: &Incident, strikes: u32) -> UnixMillis {
         let now = incident.ended_at;
         match self {
@@ -133,33 +141,21 @@ impl Length {
 
 /// Where a failure of `key` on a call for `model` cools; `None` where it cools nobody.
 pub fn place_of(outcome: Outcome, key: &PoolKey, model: &str) -> Option<Place> {
-    let this_model = || Some(model.to_owned());
-    let (scope, model) = match outcome {
-        Outcome::QuotaPerMinute
-        | Outcome::QuotaPerDay
-        | Outcome::QuotaNone
-        | Outcome::QuotaUnspecified
-        | Outcome::ModelRefused => (key.scope(), this_model()),
-        Outcome::BillingExhausted => (key.scope(), None),
-        Outcome::ResourceRefused => (Scope::Key(key.id), this_model()),
-        Outcome::EgressRefused | Outcome::KeyRejected | Outcome::ProjectRefused => {
-            (Scope::Key(key.id), None)
-        }
-        Outcome::Success
-        | Outcome::ClientGone
-        | Outcome::EmptyAnswer
-        | Outcome::ClientFault
-        | Outcome::ModelOverloaded
-        | Outcome::UpstreamTrouble
-        | Outcome::PoolFault => return None,
-    };
-    Some(Place { scope, model })
+    let rule = Rule::of(outcome)?;
+    Some(Place {
+        scope: if rule.is_projects {
+            key.scope()
+        } else {
+            Scope::Key(key.id)
+        },
+        model: (!rule.all_models).then(|| model.to_owned()),
+    })
 }
 
 impl CoolDown {
     /// The cool-down of a place after an incident; `None` where nothing changes.
     pub fn after(before: Option<&Self>, incident: &Incident) -> Option<Self> {
-        let length = Length::of(incident.outcome)?;
+        let Rule { length, .. } = Rule::of(incident.outcome)?;
         let fresh = |strikes| Self {
             reason: incident.outcome,
             began_at: incident.ended_at,
@@ -194,7 +190,7 @@ impl CoolDown {
 
     /// Whether it says nothing any more at `now`: over, without a trial to come, or forgotten.
     pub fn is_spent(&self, now: UnixMillis) -> bool {
-        let remembered_ms = Length::of(self.reason).map_or(0, |length| length.remembered_ms());
+        let remembered_ms = Rule::of(self.reason).map_or(0, |rule| rule.length.remembered_ms());
         let kept_ms = if self.needs_trial() {
             remembered_ms.max(24 * HOUR_MS)
         } else {

@@ -147,11 +147,6 @@ impl Failover {
         self.attempts
     }
 
-    /// How the latest of them ended.
-    pub fn last_outcome(&self) -> Option<Outcome> {
-        self.last
-    }
-
     /// Milliseconds that an attempt that begins at `now` may take until the first byte of its answer.
     pub fn first_byte_timeout_ms(&self, now: UnixMillis) -> u64 {
         let left = u64::try_from(self.deadline.since(now)).unwrap_or_default();

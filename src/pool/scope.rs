@@ -46,11 +46,9 @@ pub struct Place {
     pub model: Option<String>,
 }
 
-impl Place {
-    /// Whether a call for `model` is concerned.
-    pub fn covers(&self, model: &str) -> bool {
-        self.model.as_deref().is_none_or(|own| own == model)
-    }
+/// Whether a place of `own`, a model or all, is concerned in a call for `model`.
+pub(super) fn covers(own: Option<&str>, model: &str) -> bool {
+    own.is_none_or(|own| own == model)
 }
 
 #[cfg(test)]
@@ -73,11 +71,7 @@ mod tests {
 
     #[test]
     fn a_place_without_a_model_covers_all() {
-        let place = |model: Option<&str>| Place {
-            scope: Scope::Key(KeyId(1)),
-            model: model.map(str::to_owned),
-        };
-        assert!(place(None).covers("m") && place(Some("m")).covers("m"));
-        assert!(!place(Some("m")).covers("n"));
+        assert!(covers(None, "m") && covers(Some("m"), "m"));
+        assert!(!covers(Some("m"), "n"));
     }
 }

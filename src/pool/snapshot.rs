@@ -4,6 +4,7 @@
 //! that the next draw knows them. What other instances change meanwhile is found out by the database when it matters:
 //! trials and reservations are claimed there.
 
+use super::scope::covers;
 use super::select::{Table, weight};
 use super::{
     Balance, Budget, CoolDown, KeyId, KeyState, KeyStatus, Limit, Moment, Outcome, Place, PoolKey,
@@ -108,9 +109,7 @@ pub struct Survey {
     pub eligible: usize,
     /// Keys that cannot, by [`Why::name`].
     pub out: BTreeMap<&'static str, usize>,
-    /// Keys that come back by themselves.
-    pub returning: usize,
-    /// When the first of them does.
+    /// When the first of them comes back by itself.
     pub soonest: Option<UnixMillis>,
 }
 
@@ -262,11 +261,7 @@ impl Snapshot {
     pub fn balances(&self, key: &PoolKey, model: &str, now: &Moment) -> Vec<(Place, Balance)> {
         let mut balances = Vec::new();
         for (scope, circumstances) in self.scopes_of(key) {
-            for (own, budget) in circumstances
-                .budgets
-                .iter()
-                .filter(|(own, _)| covers(own, model))
-            {
+            for (own, budget) in circumstances.budgets(model) {
                 let place = Place {
                     scope: scope.clone(),
                     model: own.clone(),
@@ -303,22 +298,14 @@ impl Snapshot {
         }
         let mut headroom = 1.0f64;
         for (_, circumstances) in self.scopes_of(key) {
-            for (_, cool_down) in circumstances
-                .cool_downs
-                .iter()
-                .filter(|(own, _)| covers(own, model))
-            {
+            for (_, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.until > now.at() {
                     keep_out(Why::Cooling(cool_down.reason), cool_down.until);
                 } else if let Some(until) = lease(cool_down.trial_until) {
                     keep_out(Why::OnTrial, until);
                 }
             }
-            for (_, budget) in circumstances
-                .budgets
-                .iter()
-                .filter(|(own, _)| covers(own, model))
-            {
+            for (_, budget) in circumstances.budgets(model) {
                 for balance in budget.balances(now) {
                     headroom = headroom.min(balance.headroom());
                     if balance.is_spent() {
@@ -403,20 +390,15 @@ impl Snapshot {
                 scope: scope.clone(),
                 model: model.clone(),
             };
-            for (own, cool_down) in circumstances
-                .cool_downs
-                .iter()
-                .filter(|(own, _)| covers(own, model))
-            {
+            for (own, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.needs_trial() && !cool_down.is_spent(now.at()) {
                     claims.push(Claim::PlaceTrial(place(own)));
                     on_probation.push(place(own));
                 }
             }
             let limited = circumstances
-                .budgets
-                .iter()
-                .filter(|(own, budget)| covers(own, model) && !budget.is_unlimited());
+                .budgets(model)
+                .filter(|(_, budget)| !budget.is_unlimited());
             counted.extend(limited.map(|(own, _)| place(own)));
         }
         Pick {
@@ -439,7 +421,6 @@ impl Snapshot {
                 Standing::Out { why, until } => {
                     *survey.out.entry(why.name()).or_default() += 1;
                     if let Some(until) = until {
-                        survey.returning += 1;
                         survey.soonest =
                             Some(survey.soonest.map_or(until, |before| before.min(until)));
                     }
@@ -450,6 +431,18 @@ impl Snapshot {
     }
 }
 
-fn covers(own: &Option<String>, model: &str) -> bool {
-    own.as_deref().is_none_or(|own| own == model)
+impl Circumstances {
+    /// The cool-downs that hold for a model, by what they hold for.
+    fn cool_downs(&self, model: &str) -> impl Iterator<Item = &(Option<String>, CoolDown)> {
+        self.cool_downs
+            .iter()
+            .filter(move |(own, _)| covers(own.as_deref(), model))
+    }
+
+    /// The budgets that a call for a model counts towards, by what they are of.
+    fn budgets(&self, model: &str) -> impl Iterator<Item = &(Option<String>, Budget)> {
+        self.budgets
+            .iter()
+            .filter(move |(own, _)| covers(own.as_deref(), model))
+    }
 }

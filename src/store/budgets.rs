@@ -1,8 +1,8 @@
 //! What is known of limits, what was used of them, and the pool's budget of retries.
 
-use super::{Database, DatabaseError, Row, Value, placeholders, write};
+use super::{Database, DatabaseError, Row, Value, place_values, placeholders, write};
 use crate::pool::{
-    Limit, Moment, Place, RetryBudget, SLOT_MS, Unit, UnixMillis, Window, slot_start,
+    Limit, Moment, Place, RetryBudget, Unit, UnixMillis, Window, before_minute, slot_start,
 };
 
 const LEARN: &str = "INSERT INTO limits (scope, model, unit, per, learned, learned_at)
@@ -34,22 +34,14 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    fn allowed(&self, unit: Unit, window: Window) -> i64 {
+    fn allowed(&self, unit: Unit, window: Window) -> u64 {
         self.limits
             .iter()
             .filter(|limit| (limit.unit, limit.window) == (unit, window))
-            .map(|limit| to_integer(limit.value))
+            .map(|limit| limit.value)
             .min()
-            .unwrap_or(i64::MAX)
+            .unwrap_or(u64::MAX)
     }
-}
-
-fn to_integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn model_text(place: &Place) -> &str {
-    place.model.as_deref().unwrap_or_default()
 }
 
 /// Keeps a limit that an error has told. The latest that was learned holds.
@@ -62,14 +54,13 @@ pub async fn learn_limit(
     limit: Limit,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let parameters = vec![
-        Value::from(place.scope.to_string()),
-        Value::from(model_text(place)),
+    let mut parameters = Vec::from(place_values(place));
+    parameters.extend([
         Value::from(limit.unit.name()),
         Value::from(limit.window.name()),
-        Value::from(to_integer(limit.value)),
+        Value::from(limit.value),
         Value::from(now.to_iso()),
-    ];
+    ]);
     write(database, LEARN, parameters).await.map(drop)
 }
 
@@ -89,18 +80,17 @@ pub async fn reserve(
         (
             Window::Minute,
             slot_start(now.at()),
-            now.at().plus(-(MINUTE_MS + SLOT_MS)),
+            before_minute(now.at()),
         ),
         (Window::Day, now.day_start(), now.day_start().plus(-1)),
     ];
-    let mut parameters = vec![Value::from(to_integer(input_tokens))];
+    let mut parameters = vec![Value::from(input_tokens)];
     let mut rows = Vec::with_capacity(reservations.len() * windows.len());
     for reservation in reservations {
         for (window, began_at, after) in windows {
             rows.push(placeholders(parameters.len(), 7));
+            parameters.extend(place_values(&reservation.place));
             parameters.extend([
-                Value::from(reservation.place.scope.to_string()),
-                Value::from(model_text(&reservation.place)),
                 Value::from(window.name()),
                 Value::from(began_at.to_iso()),
                 Value::from(after.to_iso()),
@@ -148,13 +138,12 @@ pub async fn settle(
     began_at: &Moment,
     difference: i64,
 ) -> Result<(), DatabaseError> {
-    let parameters = vec![
-        Value::from(place.scope.to_string()),
-        Value::from(model_text(place)),
+    let mut parameters = Vec::from(place_values(place));
+    parameters.extend([
         Value::from(slot_start(began_at.at()).to_iso()),
         Value::from(began_at.day_start().to_iso()),
         Value::from(difference),
-    ];
+    ]);
     write(database, SETTLE, parameters).await.map(drop)
 }
 
@@ -170,8 +159,8 @@ pub async fn take_retry(
     let minute = now.0.div_euclid(MINUTE_MS);
     let parameters = vec![
         Value::from(minute),
-        Value::from(to_integer(budget.floor)),
-        Value::from(to_integer(budget.percent)),
+        Value::from(budget.floor),
+        Value::from(budget.percent),
     ];
     let taken = write(database, TAKE_RETRY, parameters).await?;
     if taken.first().and_then(|row| row.integer(0)) == Some(1) {
@@ -287,9 +276,8 @@ mod tests {
     fn parallel_instances_never_pass_a_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pool.db");
-        let database = NativeDatabase::open(&path);
-        block_on(super::super::migrate(&database)).unwrap();
-        database.run("PRAGMA journal_mode = WAL; INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 0)");
+        let database = NativeDatabase::migrated_at(&path);
+        database.run("INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 0)");
         let (calls, retries) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..6 {

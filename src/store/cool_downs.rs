@@ -1,7 +1,7 @@
 //! Cool-downs and trials, written so that many instances can do it at once.
 
 use super::snapshot::cool_down;
-use super::{Database, DatabaseError, Value, write};
+use super::{Database, DatabaseError, Value, place_values, write};
 use crate::pool::{Claim, CoolDown, Incident, KeyStatus, Place, TRIAL_LEASE_MS, UnixMillis};
 
 const SEEN: &str = "SELECT reason, began_at, until, strikes, trial_until FROM cool_downs
@@ -28,13 +28,6 @@ const PLACE_IS_FREE: &str = "SELECT 1 FROM cool_downs WHERE scope = ?1 AND model
 /// Rounds of compare-and-set. Each lost round is another's won one, and what others have won is one incident with this.
 const MAX_ROUNDS: usize = 16;
 
-fn key_of(place: &Place) -> Vec<Value> {
-    vec![
-        Value::from(place.scope.to_string()),
-        Value::from(place.model.as_deref().unwrap_or_default()),
-    ]
-}
-
 /// Enters what an incident means for a place. `known` is its cool-down as far as the caller knows. Gives the one that
 /// holds afterwards.
 ///
@@ -51,7 +44,7 @@ pub async fn cool(
         let Some(after) = CoolDown::after(before.as_ref(), incident) else {
             return Ok(before);
         };
-        let mut parameters = key_of(place);
+        let mut parameters = Vec::from(place_values(place));
         parameters.extend([
             Value::from(after.reason.name()),
             Value::from(after.began_at.to_iso()),
@@ -63,7 +56,7 @@ pub async fn cool(
         if !write(database, SET, parameters).await?.is_empty() {
             return Ok(Some(after));
         }
-        let seen = database.execute(SEEN, key_of(place)).await?;
+        let seen = database.execute(SEEN, place_values(place).into()).await?;
         before = seen.first().and_then(|row| cool_down(row, 0));
     }
     Ok(before)
@@ -78,7 +71,7 @@ pub async fn end_cool_down(
     place: &Place,
     began_at: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = key_of(place);
+    let mut parameters = Vec::from(place_values(place));
     parameters.push(Value::from(began_at.to_iso()));
     write(database, CLEAR, parameters).await.map(drop)
 }
@@ -105,13 +98,15 @@ RETURNING id",
             Ok(!write(database, &statement, parameters).await?.is_empty())
         }
         Claim::PlaceTrial(place) => {
-            let mut parameters = key_of(place);
+            let mut parameters = Vec::from(place_values(place));
             parameters.extend([Value::from(at), Value::from(lease)]);
             if !write(database, CLAIM_PLACE, parameters).await?.is_empty() {
                 return Ok(true);
             }
             // Another call has worked meanwhile: there is nothing to try any more.
-            let rows = database.execute(PLACE_IS_FREE, key_of(place)).await?;
+            let rows = database
+                .execute(PLACE_IS_FREE, place_values(place).into())
+                .await?;
             Ok(rows.is_empty())
         }
     }
@@ -124,7 +119,7 @@ RETURNING id",
 pub async fn release(database: &impl Database, claim: &Claim) -> Result<(), DatabaseError> {
     let (statement, parameters) = match claim {
         Claim::KeyTrial(id) => (RELEASE_KEY, vec![Value::from(id.0)]),
-        Claim::PlaceTrial(place) => (RELEASE_PLACE, key_of(place)),
+        Claim::PlaceTrial(place) => (RELEASE_PLACE, place_values(place).into()),
     };
     write(database, statement, parameters).await.map(drop)
 }
@@ -224,9 +219,7 @@ mod tests {
     fn parallel_instances_count_each_incident_once_and_try_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pool.db");
-        let database = NativeDatabase::open(&path);
-        block_on(super::super::migrate(&database)).unwrap();
-        database.run("PRAGMA journal_mode = WAL");
+        let database = NativeDatabase::migrated_at(&path);
         let mut until = NOW;
         for strikes in 1..=4 {
             let began = until.since(NOW) + 1;

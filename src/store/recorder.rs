@@ -298,7 +298,6 @@ impl<D: Database> Recorder<D> {
     async fn insert_logs(&self, attempts: &[&Attempt]) -> Result<(), DatabaseError> {
         let mut parameters = Vec::with_capacity(attempts.len() * 15);
         let mut rows = Vec::with_capacity(attempts.len());
-        let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         for attempt in attempts {
             rows.push(placeholders(parameters.len(), 15));
             let usage = attempt.usage;
@@ -314,10 +313,10 @@ impl<D: Database> Recorder<D> {
                 Value::from(i64::from(attempt.number)),
                 Value::from(attempt.outcome.name()),
                 Value::from(attempt.first_byte_at.map(|at| at.since(attempt.started_at))),
-                Value::from(usage.map(|usage| tokens(usage.input))),
-                Value::from(usage.map(|usage| tokens(usage.output))),
-                Value::from(usage.map(|usage| tokens(usage.thinking))),
-                Value::from(usage.map(|usage| tokens(usage.cached))),
+                Value::from(usage.map(|usage| usage.input)),
+                Value::from(usage.map(|usage| usage.output)),
+                Value::from(usage.map(|usage| usage.thinking)),
+                Value::from(usage.map(|usage| usage.cached)),
             ]);
         }
         let insert = format!(
@@ -922,9 +921,7 @@ mod tests {
     fn parallel_writers_disable_no_more_than_half() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pool.db");
-        let database = NativeDatabase::open(&path);
-        block_on(super::super::migrate(&database)).unwrap();
-        database.run("PRAGMA journal_mode = WAL");
+        let database = NativeDatabase::migrated_at(&path);
         for id in 1..=12 {
             database.run(&format!(
                 "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
@@ -956,9 +953,8 @@ mod tests {
     fn parallel_writers_lose_no_update() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pool.db");
-        let database = NativeDatabase::open(&path);
-        block_on(super::super::migrate(&database)).unwrap();
-        database.run("PRAGMA journal_mode = WAL; INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
+        let database = NativeDatabase::migrated_at(&path);
+        database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
         std::thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {

@@ -2,8 +2,8 @@
 
 use super::{Database, DatabaseError, Row, Value};
 use crate::pool::{
-    ApiKey, CoolDown, KeyId, KeyState, KeyStatus, Limit, Moment, Outcome, Place, PoolKey, SLOT_MS,
-    Scope, Snapshot, Unit, UnixMillis, Used, Window,
+    ApiKey, CoolDown, KeyId, KeyState, KeyStatus, Limit, Moment, Outcome, Place, PoolKey, Scope,
+    Snapshot, Unit, UnixMillis, Used, Window, before_minute,
 };
 
 const KEYS: &str =
@@ -33,7 +33,7 @@ pub async fn read_snapshot(
     let (keys, broken) = pool_keys(database).await?;
     let mut snapshot = Snapshot::new(keys);
     let moment = Moment::new(now);
-    let (day, minute) = (moment.day_start(), now.plus(-(60_000 + 2 * SLOT_MS)));
+    let (day, minute) = (moment.day_start(), before_minute(now));
     let since = [day.min(minute), minute].map(|time| Value::from(time.to_iso()));
     let rows = database.execute(CIRCUMSTANCES, since.into()).await?;
     for row in &rows {

@@ -49,6 +49,14 @@ impl NativeDatabase {
         database
     }
 
+    /// The same in a file that many may open, as the component opens it.
+    pub(crate) fn migrated_at(path: &std::path::Path) -> Self {
+        let database = Self::open(path);
+        futures::executor::block_on(super::migrate(&database)).unwrap();
+        database.run("PRAGMA journal_mode = WAL");
+        database
+    }
+
     pub(crate) fn fail(&self, part: &str, error: &str, times: usize) {
         self.failures
             .borrow_mut()
