@@ -119,7 +119,8 @@ struct BudgetReport {
     per: &'static str,
     used: u64,
     limit: u64,
-    resets_at: String,
+    /// `null` where nothing is ever allowed.
+    resets_at: Option<String>,
 }
 
 /// `GET /api/pool/explain?model=M`: what a draw for the model would come to now, key by key.
@@ -197,6 +198,6 @@ fn budget((place, balance): (Place, Balance)) -> BudgetReport {
         per: window.name(),
         used: balance.used,
         limit: value,
-        resets_at: balance.resets_at.to_iso(),
+        resets_at: balance.resets_at.map(UnixMillis::to_iso),
     }
 }

@@ -26,7 +26,7 @@ pub use rate_limit::count_call;
 pub use recorder::{Attempt, Moved, Recorder};
 pub use snapshot::read_snapshot;
 
-use crate::pool::Place;
+use crate::pool::{Place, UnixMillis};
 use std::fmt;
 
 /// A value in a column or a parameter.
@@ -130,6 +130,15 @@ pub trait Database {
         statement: &str,
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError>;
+}
+
+/// Forgets what is over: cool-downs, usage and retries that count for nothing any more.
+///
+/// # Errors
+/// The database refused.
+pub async fn tidy(database: &impl Database, now: UnixMillis) -> Result<(), DatabaseError> {
+    cool_downs::forget_cool_downs(database, now).await?;
+    budgets::forget_usage(database, now).await
 }
 
 /// A place's columns `scope` and `model`.

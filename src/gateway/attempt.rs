@@ -32,17 +32,25 @@ pub(super) enum Attempted<D, B, S> {
 
 type Timeout<'a> = Pin<&'a mut dyn Future<Output = ()>>;
 
-/// Sends a call and waits for its answer, until `timeout_ms` for the first byte.
+/// How long an attempt may take.
+pub(super) struct Patience {
+    /// Milliseconds until the first byte of its answer.
+    pub(super) first_byte_ms: u64,
+    /// Milliseconds until the caller is given something of it.
+    pub(super) answer_ms: u64,
+}
+
+/// Sends a call and waits for its answer.
 pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
     mut call: Call<D, S>,
     upstream: &U,
     uri: &Uri,
     headers: HeaderMap,
     body: Vec<u8>,
-    timeout_ms: u64,
+    patience: Patience,
 ) -> Attempted<D, U::Body, S> {
     let system = call.system.clone();
-    let mut timeout = pin!(system.wait(timeout_ms));
+    let mut timeout = pin!(system.wait(patience.first_byte_ms));
     let sent = {
         let post = pin!(upstream.post(uri, headers, body));
         match select(post, timeout.as_mut()).await {
@@ -55,7 +63,9 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
             let (outcome, failure) = call.silent(&error, false).await;
             Attempted::Failed(outcome, failure)
         }
-        Ok(response) if response.status == 200 => answer(call, response, timeout).await,
+        Ok(response) if response.status == 200 => {
+            answer(call, response, timeout, patience.answer_ms).await
+        }
         Ok(response) => {
             call.first_byte();
             refused(&call, response, timeout).await
@@ -68,6 +78,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     mut call: Call<D, S>,
     response: UpstreamResponse<B>,
     mut timeout: Timeout<'_>,
+    answer_ms: u64,
 ) -> Attempted<D, B, S> {
     let UpstreamResponse {
         status,
@@ -114,18 +125,26 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     if let Some(encoding) = encoding {
         reply.headers.insert(header::CONTENT_ENCODING, encoding);
     }
+    let (system, call_began) = (call.system.clone(), call.started_at);
+    let mut late = pin!(async {
+        // Begins to pass when it is first waited for, which is after the first byte.
+        let passed = system.now().since(call_began);
+        let left = answer_ms.saturating_sub(u64::try_from(passed).unwrap_or_default());
+        system.wait(left).await;
+    });
     let mut bytes = Vec::new();
     loop {
-        let next = if bytes.is_empty() {
-            match select(pin!(body.next()), timeout.as_mut()).await {
-                Either::Left((next, _)) => next,
-                Either::Right(_) => {
-                    let (outcome, failure) = call.silent(&TransportError::TimedOut, true).await;
-                    return Attempted::Failed(outcome, failure);
-                }
-            }
+        let limit: Timeout<'_> = if bytes.is_empty() {
+            timeout.as_mut()
         } else {
-            body.next().await
+            late.as_mut()
+        };
+        let next = match select(pin!(body.next()), limit).await {
+            Either::Left((next, _)) => next,
+            Either::Right(_) => {
+                let (outcome, failure) = call.silent(&TransportError::TimedOut, true).await;
+                return Attempted::Failed(outcome, failure);
+            }
         };
         match next {
             Ok(Some(chunk)) if bytes.is_empty() => {
@@ -140,6 +159,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
             }
         }
         if bytes.len() > MAX_HELD_ANSWER {
+            call.works().await;
             reply.body = Body::Stream(Box::new(AnswerStream::opaque(call, status, bytes, body)));
             return Attempted::Answered(reply);
         }

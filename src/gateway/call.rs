@@ -7,8 +7,8 @@ use super::ports::{System, TransportError};
 use crate::gemini::{Diagnosis, Seen, diagnose, kept as kept_of};
 use crate::openai::Usage;
 use crate::pool::{
-    Incident, KeyId, KeyStatus, Moment, Outcome, Pick, Place, Scope, UnixMillis, Verdict, place_of,
-    transition,
+    Change, Incident, KeyId, KeyStatus, Moment, Outcome, Pick, Place, Scope, TRIAL_LEASE_MS,
+    UnixMillis, Verdict, place_of, transition,
 };
 use crate::redact::{redact, truncate};
 use crate::store::{self, Attempt, Database, DatabaseError};
@@ -28,8 +28,8 @@ pub(super) struct Call<D, S> {
     pub(super) number: u32,
     pub(super) pick: Pick,
     pub(super) model: String,
-    /// Input tokens that the budgets were charged with.
-    pub(super) reserved_tokens: u64,
+    /// What was claimed for it.
+    pub(super) claimed: Claimed,
     /// The key and the client's token, to be kept out of messages.
     pub(super) secrets: Vec<String>,
     pub(super) started_at: UnixMillis,
@@ -205,18 +205,27 @@ impl<D: Database, S: System> Call<D, S> {
             usage: end.usage,
         };
         let line = (outcome != Outcome::Success).then(|| self.line(&attempt));
-        // A state that cannot be written must not keep the row out of the log.
+        // What cannot be written must not keep the rest from being written.
         let learned = self.learn(&incident, end.diagnosis).await;
-        let settled = self.settle(end.usage).await;
+        let settled = self.settle(end.status, end.usage).await;
         let committed = self.kept.recorder.commit(attempt).await;
         if let Some(line) = line {
             self.system.log(&line);
         }
         let moved = match committed {
             Ok(moved) => self.enter(moved, &incident).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                if let (Verdict::Failed | Verdict::Rejected, Some(place)) = (
+                    outcome.verdict(),
+                    place_of(outcome, &self.pick.key, &self.model),
+                ) {
+                    self.kept.cool_here(&place, &incident);
+                }
+                Err(error)
+            }
         };
-        if let Err(error) = learned.and(settled).and(moved) {
+        let released = self.release_trials().await;
+        if let Err(error) = learned.and(settled).and(moved).and(released) {
             self.system.log(&format!(
                 "call request={} key={} is missing from the log, the counters or the cool-downs: {error}",
                 self.request_id,
@@ -241,7 +250,21 @@ impl<D: Database, S: System> Call<D, S> {
         )
     }
 
-    /// What the outcome says about the key's project and its budgets.
+    /// The upstream has begun to answer: the key works, whatever becomes of the answer.
+    pub(super) async fn works(&self) {
+        let forgotten = self.forget_cool_downs().await;
+        let released = self.release_trials().await;
+        if let Err(error) = forgotten.and(released) {
+            self.system.log(&format!(
+                "call request={} key={}: a trial that has worked cannot be ended: {error}",
+                self.request_id,
+                self.key()
+            ));
+        }
+    }
+
+    /// What the outcome says about the key's project and its budgets. All of it is entered in the view, also where the
+    /// database does not take it; then the first error is given.
     async fn learn(
         &self,
         incident: &Incident,
@@ -249,14 +272,14 @@ impl<D: Database, S: System> Call<D, S> {
     ) -> Result<(), DatabaseError> {
         let database = &*self.kept.database;
         let mut key = self.pick.key.clone();
+        let mut result = Ok(());
         if let Some(project) = diagnosis.and_then(|diagnosis| diagnosis.project.as_deref())
             && key.project.is_none()
         {
-            store::learn_project(database, key.id, project).await?;
             key.project = Some(project.to_owned());
-            self.kept.change(|snapshot| {
-                snapshot.update_key(key.id, |own| own.project = Some(project.to_owned()));
-            });
+            self.kept
+                .change(Change::Project(key.id, project.to_owned()));
+            result = store::learn_project(database, key.id, project).await;
         }
         let place = Place {
             scope: key.scope(),
@@ -266,70 +289,72 @@ impl<D: Database, S: System> Call<D, S> {
             .into_iter()
             .flat_map(|diagnosis| &diagnosis.limits)
         {
-            store::learn_limit(database, &place, *limit, incident.ended_at).await?;
-            self.kept
-                .change(|snapshot| snapshot.replace_limit(&place, *limit));
+            self.kept.change(Change::Limit(place.clone(), *limit));
+            let learned = store::learn_limit(database, &place, *limit, incident.ended_at).await;
+            result = result.and(learned);
         }
-        match incident.outcome.verdict() {
+        let done = match incident.outcome.verdict() {
             // The key's own state says it.
-            Verdict::Failed | Verdict::Rejected => {}
-            Verdict::Works => {
-                for place in &self.pick.on_probation {
-                    store::end_cool_down(database, place, self.started_at).await?;
-                    self.kept.change(|snapshot| snapshot.clear_cool_down(place));
-                }
-            }
-            Verdict::Unknown if incident.outcome == Outcome::ResourceRefused => {
-                // Whether it was the key or the request shows when another key gets an answer.
-                self.release_trials().await?;
-            }
+            Verdict::Failed | Verdict::Rejected => Ok(()),
+            Verdict::Works => self.forget_cool_downs().await,
+            // Whether it was the key or the request shows when another key gets an answer.
+            Verdict::Unknown if incident.outcome == Outcome::ResourceRefused => Ok(()),
             Verdict::Unknown => match place_of(incident.outcome, &key, &self.model) {
-                Some(place) => self.kept.cool(&place, incident).await?,
-                None => self.release_trials().await?,
+                Some(place) => self.kept.cool(&place, incident).await,
+                None => Ok(()),
             },
-        }
-        Ok(())
-    }
-
-    /// Lets the next call try what this one could not find out.
-    async fn release_trials(&self) -> Result<(), DatabaseError> {
-        for claim in &self.pick.claims {
-            store::release(&*self.kept.database, claim).await?;
-            self.kept.change(|snapshot| snapshot.set_trial(claim, None));
-        }
-        Ok(())
-    }
-
-    /// Puts the true number of tokens in the place of what was expected.
-    async fn settle(&self, usage: Option<Usage>) -> Result<(), DatabaseError> {
-        let Some(usage) = usage.filter(|_| !self.pick.counted.is_empty()) else {
-            return Ok(());
         };
-        let difference = i64::try_from(usage.input)
-            .unwrap_or(i64::MAX)
-            .saturating_sub(i64::try_from(self.reserved_tokens).unwrap_or(i64::MAX));
-        let began_at = Moment::new(self.started_at);
-        for place in &self.pick.counted {
-            store::settle(&*self.kept.database, place, &began_at, difference).await?;
+        result.and(done)
+    }
+
+    async fn forget_cool_downs(&self) -> Result<(), DatabaseError> {
+        let mut result = Ok(());
+        for place in &self.pick.on_probation {
+            let ended = self.kept.end_cool_down(place, self.started_at).await;
+            result = result.and(ended);
         }
-        Ok(())
+        result
+    }
+
+    /// Lets the next call try what this one could not find out. What it has found out has ended its trial already.
+    async fn release_trials(&self) -> Result<(), DatabaseError> {
+        self.kept
+            .release(&self.pick.claims, self.claimed.trials_until)
+            .await
+    }
+
+    /// Puts the true number of tokens in the place of what was expected: none, where the upstream has not answered.
+    async fn settle(&self, status: Option<u16>, usage: Option<Usage>) -> Result<(), DatabaseError> {
+        let true_tokens = match (status, usage) {
+            (_, Some(usage)) => usage.input,
+            (Some(200), None) => return Ok(()),
+            (_, None) => 0,
+        };
+        let signed = |tokens| i64::try_from(tokens).unwrap_or(i64::MAX);
+        let difference = signed(true_tokens).saturating_sub(signed(self.claimed.input_tokens));
+        let mut result = Ok(());
+        for place in &self.pick.counted {
+            let settled = store::settle(
+                &*self.kept.database,
+                place,
+                &self.claimed.reserved_at,
+                difference,
+            )
+            .await;
+            result = result.and(settled);
+        }
+        result
     }
 
     /// Enters what the database has made of the key.
     async fn enter(&self, moved: store::Moved, incident: &Incident) -> Result<(), DatabaseError> {
         if let Some(state) = moved.state {
-            self.kept.change(|snapshot| {
-                snapshot.update_key(self.key(), |key| {
-                    key.state = state;
-                    key.trial_until = None;
-                });
-            });
+            self.kept.change(Change::State(self.key(), state));
         }
         if incident.outcome == Outcome::Success && self.pick.key.state.status == KeyStatus::Cooling
         {
             let state = transition(self.pick.key.state, Verdict::Works, incident.ended_at);
-            self.kept
-                .change(|snapshot| snapshot.set_state(self.key(), state));
+            self.kept.change(Change::State(self.key(), state));
         }
         for id in moved.suspected {
             let place = Place {
@@ -346,8 +371,19 @@ impl<D: Database, S: System> Call<D, S> {
     }
 }
 
-/// Claims what a pick asks for and reserves its budgets. `false` when somebody was faster: then the view says so from now
-/// on. A database that refuses keeps nobody from being answered.
+/// What was claimed for a call.
+#[derive(Debug, Clone)]
+pub(super) struct Claimed {
+    /// When its trials end at the latest.
+    trials_until: UnixMillis,
+    /// Input tokens that the budgets were charged with.
+    input_tokens: u64,
+    /// When they were.
+    reserved_at: Moment,
+}
+
+/// Claims what a pick asks for and reserves its budgets. `None` when somebody was faster: then the view is out of date. A
+/// database that refuses keeps nobody from being answered.
 pub(super) async fn claim<D: Database, S: System>(
     kept: &Kept<D>,
     system: &S,
@@ -355,7 +391,7 @@ pub(super) async fn claim<D: Database, S: System>(
     model: &str,
     input_tokens: u64,
     now: &Moment,
-) -> bool {
+) -> Option<Claimed> {
     let told = |error: DatabaseError| {
         system.log(&format!(
             "key {}: a trial or a budget cannot be claimed: {error}",
@@ -364,21 +400,20 @@ pub(super) async fn claim<D: Database, S: System>(
         true
     };
     let database = &*kept.database;
-    for (index, claim) in pick.claims.iter().enumerate() {
-        let claimed = store::claim(database, claim, now.at())
+    let trials_until = now.at().plus(TRIAL_LEASE_MS);
+    let mut claimed = Vec::with_capacity(pick.claims.len());
+    let mut is_lost = false;
+    for claim in &pick.claims {
+        is_lost = !store::claim(database, claim, now.at(), trials_until)
             .await
             .unwrap_or_else(told);
-        let lease = now.at().plus(crate::pool::TRIAL_LEASE_MS);
-        kept.change(|snapshot| snapshot.set_trial(claim, Some(lease)));
-        if !claimed {
-            kept.outdate();
-            for earlier in pick.claims.iter().take(index) {
-                let _ = store::release(database, earlier).await;
-            }
-            return false;
+        if is_lost {
+            break;
         }
+        kept.change(Change::TrialBegan(claim.clone(), trials_until));
+        claimed.push(claim.clone());
     }
-    if !pick.counted.is_empty() {
+    if !is_lost && !pick.counted.is_empty() {
         let balances = kept.view().balances(&pick.key, model, now);
         let reservations: Vec<store::Reservation> = pick
             .counted
@@ -392,17 +427,26 @@ pub(super) async fn claim<D: Database, S: System>(
                     .collect(),
             })
             .collect();
-        let reserved = store::reserve(database, &reservations, input_tokens, now)
+        is_lost = !store::reserve(database, &reservations, input_tokens, now)
             .await
             .unwrap_or_else(told);
-        if !reserved {
-            kept.outdate();
-            for claim in &pick.claims {
-                let _ = store::release(database, claim).await;
-            }
-            return false;
-        }
     }
-    kept.change(|snapshot| snapshot.count_call(pick, input_tokens, now));
-    true
+    if is_lost {
+        kept.outdate();
+        if let Err(error) = kept.release(&claimed, trials_until).await {
+            told(error);
+        }
+        return None;
+    }
+    kept.change(Change::Sent {
+        key: pick.key.id,
+        counted: pick.counted.clone(),
+        input_tokens,
+        now: now.clone(),
+    });
+    Some(Claimed {
+        trials_until,
+        input_tokens,
+        reserved_at: now.clone(),
+    })
 }

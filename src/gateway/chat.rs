@@ -1,7 +1,7 @@
 //! A chat completion: attempts over the keys of the pool, until one gives an answer.
 
-use super::attempt::{Attempted, attempt};
-use super::call::{Call, claim};
+use super::attempt::{Attempted, Patience, attempt};
+use super::call::{Call, Claimed, claim};
 use super::failure::Out;
 use super::kept::{Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
 use super::ports::{ByteStream, System, Upstream};
@@ -10,15 +10,15 @@ use super::{Failure, Gateway, request_body};
 use crate::config::Config;
 use crate::openai::ChatRequest;
 use crate::pool::{
-    After, ApiKey, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, Place, RetryBudget,
-    Step, UnixMillis, estimate_tokens, place_of,
+    After, ApiKey, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, Place, Step,
+    UnixMillis, estimate_tokens, place_of,
 };
 use crate::store::{self, Database};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::rc::Rc;
 
 /// The client's headers that the upstream gets. Everything else stays here: credentials, cookies, forwarding and
@@ -33,8 +33,8 @@ const CLIENT_TIMEOUTS: [HeaderName; 2] = [
     HeaderName::from_static("x-stainless-timeout"),
 ];
 
-/// Draws that may end in a claim that somebody else had, before a request gives up.
-const MAX_LOST_CLAIMS: usize = 20;
+/// One request in so many has what is over forgotten.
+const TIDY_EVERY: u32 = 256;
 
 /// The way of a request through the pool's keys.
 struct Way<'a, D, S> {
@@ -97,13 +97,22 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         body: &[u8],
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let mut rng = SmallRng::seed_from_u64(self.system.random());
+        if rng.random_ratio(1, TIDY_EVERY)
+            && let Err(error) = store::tidy(&*way.kept.database, self.system.now()).await
+        {
+            self.system
+                .log(&format!("what is over cannot be forgotten: {error}"));
+        }
         let input_tokens = estimate_tokens(body.len());
         let mut last_failure: Option<Failure> = None;
         let mut without_content: Option<Reply<D, U::Body, S>> = None;
-        let mut lost_claims = 0;
         let mut max_age_ms = MAX_AGE_MS;
         let failure = loop {
-            way.kept.refresh(&self.system, max_age_ms).await?;
+            if let Err(error) = way.kept.refresh(&self.system, max_age_ms).await
+                && !way.kept.is_read()
+            {
+                break Failure::Database(error);
+            }
             let now = Moment::new(self.system.now());
             let step = way
                 .failover
@@ -118,18 +127,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     break way.give_up(reason, last_failure, now.at());
                 }
             };
-            if !claim(way.kept, &self.system, &pick, way.model, input_tokens, &now).await {
-                lost_claims += 1;
-                if lost_claims > MAX_LOST_CLAIMS {
-                    let survey = way.kept.view().survey(way.model, &now);
-                    return Err(way.give_up(GiveUp::Exhausted(survey), None, now.at()));
-                }
+            let claimed = claim(way.kept, &self.system, &pick, way.model, input_tokens, &now).await;
+            let Some(claimed) = claimed else {
+                way.failover.lost(pick.key.id);
                 continue;
-            }
+            };
             way.latest_key = Some(pick.key.id);
-            let call = way.call(config, *pick.clone(), input_tokens);
+            let call = way.call(config, *pick.clone(), claimed);
             let headers = upstream_headers(client_headers, &pick.key.key);
-            let timeout_ms = way.failover.first_byte_timeout_ms(now.at());
+            let patience = Patience {
+                first_byte_ms: way.failover.first_byte_timeout_ms(now.at()),
+                answer_ms: way.failover.left_ms(now.at()),
+            };
             let (began_at, endpoint) = (now.at(), &config.chat_endpoint);
             let attempted = attempt(
                 call,
@@ -137,7 +146,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 endpoint,
                 headers,
                 body.to_vec(),
-                timeout_ms,
+                patience,
             )
             .await;
             let ended_at = self.system.now();
@@ -192,7 +201,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
 }
 
 impl<D: Database, S: System> Way<'_, D, S> {
-    fn call(&mut self, config: &Config, pick: Pick, reserved_tokens: u64) -> Call<D, S> {
+    fn call(&mut self, config: &Config, pick: Pick, claimed: Claimed) -> Call<D, S> {
         let token = config
             .client_token
             .as_ref()
@@ -201,7 +210,7 @@ impl<D: Database, S: System> Way<'_, D, S> {
             request_id: self.request_id.to_owned(),
             number: self.failover.sent(&pick.key),
             model: self.model.to_owned(),
-            reserved_tokens,
+            claimed,
             secrets: [Some(pick.key.key.expose().to_owned()), token]
                 .into_iter()
                 .flatten()
@@ -227,17 +236,14 @@ impl<D: Database, S: System> Way<'_, D, S> {
     }
 
     async fn take_retry(&self) -> bool {
-        let budget = RetryBudget::default();
-        match store::take_retry(&*self.kept.database, budget, self.system.now()).await {
-            Ok(taken) => taken,
-            Err(error) => {
-                self.system.log(&format!(
-                    "request={} is not retried: {error}",
-                    self.request_id
-                ));
-                false
-            }
+        let (taken, counted) = self.kept.take_retry(self.system.now()).await;
+        if let Err(error) = counted {
+            self.system.log(&format!(
+                "request={} a retry is counted in this instance alone: {error}",
+                self.request_id
+            ));
         }
+        taken
     }
 
     /// The true answer when no attempt gave one.

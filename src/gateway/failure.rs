@@ -21,7 +21,7 @@ const LONGEST_WAIT_MS: i64 = 60_000;
 /// Why no key of the pool could take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Out {
-    /// Quotas and budgets are used up, and come back.
+    /// Quotas and budgets are used up, or other calls have taken what was left.
     Exhausted,
     /// The keys were rejected, or are paused.
     Credentials,
@@ -426,7 +426,7 @@ fn keys_out(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limit_error",
             "rate_limit_exceeded",
-            format!("The quotas of all API keys of the pool are used up for the model {model}"),
+            format!("No API key of the pool can take a call for the model {model} now"),
         ),
         Out::Credentials => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -455,11 +455,14 @@ fn keys_out(
             format!("No API key of the pool may use the model {model}"),
         ),
     };
-    let out: Vec<String> = survey
+    let mut out: Vec<String> = survey
         .out
         .iter()
         .map(|(reason, keys)| format!("{keys} {reason}"))
         .collect();
+    if survey.eligible > 0 {
+        out.push(format!("{} taken by other calls", survey.eligible));
+    }
     let returns = wait_ms.map_or_else(String::new, |ms| {
         format!(" The first one is back in {} s.", whole_seconds(ms))
     });

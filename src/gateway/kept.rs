@@ -1,14 +1,17 @@
 //! What an instance keeps between requests: the open database, the recorder, and a view of the pool.
 //!
 //! The view may be half a second old, and less when a request has just learned from a failure that things change. The
-//! instance's own changes are entered as they are made.
+//! instance's own changes are entered as they are made. Where the database refuses, the view is what the pool goes on
+//! with: an older one rather than none, and what could not be written is remembered here.
 
 use super::ports::System;
-use crate::pool::{Incident, KeyId, Place, Snapshot, UnixMillis};
+use crate::pool::{
+    Change, Claim, CoolDown, Incident, KeyId, Place, RetryBudget, RetryMinute, Snapshot, UnixMillis,
+};
 use crate::signal::{NewSignal, Signal};
 use crate::store::{self, Database, DatabaseError, Recorder};
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// How old the view may be for a request's first draw, in milliseconds.
@@ -22,15 +25,31 @@ pub(super) struct Kept<D> {
     pub(super) recorder: Recorder<D>,
     new_signal: NewSignal,
     snapshot: RefCell<Snapshot>,
-    /// When the snapshot was read; `None` before the first time, and when it is known to be out of date.
-    taken_at: Cell<Option<UnixMillis>>,
-    /// Own changes entered so far.
-    changes: Cell<u64>,
+    /// The latest reading; `None` once it is known to be out of date.
+    latest: RefCell<Option<Reading>>,
+    /// Readings that have begun so far.
+    readings: Cell<u64>,
+    /// Whether the view is of any reading.
+    is_read: Cell<bool>,
     loading: Cell<bool>,
+    /// The reading that is under way is out of date already.
+    outdated: Cell<bool>,
+    /// Own changes since the reading that is under way began: they may be missing in it.
+    meanwhile: RefCell<Vec<Change>>,
+    /// Cool-downs that the database did not take.
+    unwritten: RefCell<HashMap<Place, CoolDown>>,
+    /// Retries that the database could not count.
+    retries: Cell<RetryMinute>,
     /// Dropped when loading has ended.
     waiting: RefCell<Vec<Signal>>,
     /// Broken rows that the operator has been told of.
     told: RefCell<HashSet<KeyId>>,
+}
+
+struct Reading {
+    number: u64,
+    began_at: UnixMillis,
+    result: Result<(), DatabaseError>,
 }
 
 impl<D: Database> Kept<D> {
@@ -40,9 +59,14 @@ impl<D: Database> Kept<D> {
             database,
             new_signal,
             snapshot: RefCell::default(),
-            taken_at: Cell::default(),
-            changes: Cell::default(),
+            latest: RefCell::default(),
+            readings: Cell::default(),
+            is_read: Cell::default(),
             loading: Cell::default(),
+            outdated: Cell::default(),
+            meanwhile: RefCell::default(),
+            unwritten: RefCell::default(),
+            retries: Cell::default(),
             waiting: RefCell::default(),
             told: RefCell::default(),
         }
@@ -54,46 +78,131 @@ impl<D: Database> Kept<D> {
     }
 
     /// Enters a change that the instance has made.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Snapshot)) {
-        self.changes.set(self.changes.get().wrapping_add(1));
-        change(&mut self.snapshot.borrow_mut());
+    pub(super) fn change(&self, change: Change) {
+        self.snapshot.borrow_mut().apply(&change);
+        if self.loading.get() {
+            self.meanwhile.borrow_mut().push(change);
+        }
     }
 
-    /// Has a place cool for what has happened.
+    /// Has a place cool for what has happened; also where the database does not take it.
     pub(super) async fn cool(
         &self,
         place: &Place,
         incident: &Incident,
     ) -> Result<(), DatabaseError> {
         let known = self.view().cool_down(place).copied();
-        if let Some(cool_down) = store::cool(&*self.database, place, incident, known).await? {
-            self.change(|snapshot| snapshot.set_cool_down(place, cool_down));
+        match store::cool(&*self.database, place, incident, known).await {
+            Ok(cool_down) => {
+                self.unwritten.borrow_mut().remove(place);
+                if let Some(cool_down) = cool_down {
+                    self.change(Change::CoolDown(place.clone(), cool_down));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.cool_here(place, incident);
+                Err(error)
+            }
         }
-        Ok(())
+    }
+
+    /// Has a place cool as far as this instance is concerned.
+    pub(super) fn cool_here(&self, place: &Place, incident: &Incident) {
+        let known = self.view().cool_down(place).copied();
+        if let Some(cool_down) = CoolDown::after(known.as_ref(), incident) {
+            self.change(Change::CoolDown(place.clone(), cool_down));
+            self.unwritten.borrow_mut().insert(place.clone(), cool_down);
+        }
+    }
+
+    /// A call that began at `began_at` has worked.
+    pub(super) async fn end_cool_down(
+        &self,
+        place: &Place,
+        began_at: UnixMillis,
+    ) -> Result<(), DatabaseError> {
+        self.change(Change::Worked(place.clone(), began_at));
+        store::end_cool_down(&*self.database, place, began_at).await
+    }
+
+    /// Ends the trials that were to end by `until`, where they have not ended otherwise.
+    pub(super) async fn release(
+        &self,
+        claims: &[Claim],
+        until: UnixMillis,
+    ) -> Result<(), DatabaseError> {
+        let mut result = Ok(());
+        for claim in claims {
+            self.change(Change::TrialEnded(claim.clone(), until));
+            result = result.and(store::release(&*self.database, claim, until).await);
+        }
+        result
+    }
+
+    /// Takes a retry from the pool's budget, or, where the database cannot count it, from this instance's.
+    pub(super) async fn take_retry(&self, now: UnixMillis) -> (bool, Result<(), DatabaseError>) {
+        let budget = RetryBudget::default();
+        match store::take_retry(&*self.database, budget, now).await {
+            Ok(taken) => (taken, Ok(())),
+            Err(error) => {
+                let (taken, retries) = self.retries.get().take(&budget, now);
+                self.retries.set(retries);
+                (taken, Err(error))
+            }
+        }
     }
 
     /// Has the view read again before it is used next.
     pub(super) fn outdate(&self) {
-        self.taken_at.set(None);
+        self.latest.replace(None);
+        self.outdated.set(true);
     }
 
-    /// Reads the view again where it is older than `max_age_ms`. Of many requests that find it so, one reads.
+    /// Whether there is a view at all.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_read.get()
+    }
+
+    /// Reads the view again where it is older than `max_age_ms`. Of many requests that find it so, one reads, and all have
+    /// what comes of it, a failure too; the view is then as it was before.
     pub(super) async fn refresh<S: System>(
         &self,
         system: &S,
         max_age_ms: i64,
     ) -> Result<(), DatabaseError> {
+        let oldest = system.now().plus(-max_age_ms);
+        let readings = self.readings.get();
         loop {
-            let is_fresh = |at: UnixMillis| {
-                let now = system.now();
-                now.since(at) < max_age_ms && at <= now
-            };
-            if self.taken_at.get().is_some_and(is_fresh) {
-                return Ok(());
+            if let Some(latest) = &*self.latest.borrow() {
+                // However long a reading takes: one that has begun since is new enough.
+                // Without any view, nobody lives with a failure that is not their own.
+                let counts = latest.result.is_ok() || self.is_read.get();
+                let is_fresh = latest.began_at > oldest && latest.began_at <= system.now();
+                if (is_fresh && counts) || latest.number > readings {
+                    return latest.result.clone();
+                }
             }
             if !self.loading.replace(true) {
+                self.outdated.set(false);
                 let _ending = Loading(self);
-                return self.load(system).await;
+                let began_at = system.now();
+                let number = self.readings.get() + 1;
+                self.readings.set(number);
+                let result = self.load(system, began_at).await;
+                if let (Err(error), true) = (&result, self.is_read.get()) {
+                    system.log(&format!(
+                        "the pool goes on with what it knows of its keys: {error}"
+                    ));
+                }
+                if !self.outdated.get() {
+                    self.latest.replace(Some(Reading {
+                        number,
+                        began_at,
+                        result: result.clone(),
+                    }));
+                }
+                return result;
             }
             let (signal, wait) = (self.new_signal)();
             self.waiting.borrow_mut().push(signal);
@@ -101,10 +210,8 @@ impl<D: Database> Kept<D> {
         }
     }
 
-    async fn load<S: System>(&self, system: &S) -> Result<(), DatabaseError> {
-        let now = system.now();
-        let changes = self.changes.get();
-        let (snapshot, broken) = store::read_snapshot(&*self.database, now).await?;
+    async fn load<S: System>(&self, system: &S, began_at: UnixMillis) -> Result<(), DatabaseError> {
+        let (mut snapshot, broken) = store::read_snapshot(&*self.database, began_at).await?;
         for id in broken
             .into_iter()
             .filter(|id| self.told.borrow_mut().insert(*id))
@@ -112,15 +219,20 @@ impl<D: Database> Kept<D> {
             // Each once: there may be a thousand calls a second.
             system.log(&format!("key {id} is left out: its status, its pause or its text cannot be used; mend or delete its row"));
         }
+        self.unwritten.borrow_mut().retain(|place, cool_down| {
+            let known = snapshot.cool_down(place);
+            let counts = cool_down.until > began_at
+                && known.is_none_or(|known| known.until < cool_down.until);
+            if counts {
+                snapshot.set_cool_down(place, *cool_down);
+            }
+            counts
+        });
+        for change in self.meanwhile.borrow().iter() {
+            snapshot.apply(change);
+        }
         self.snapshot.replace(snapshot);
-        // What was changed meanwhile may be missing in it.
-        let is_whole = changes == self.changes.get();
-        let age = if is_whole {
-            0
-        } else {
-            MAX_AGE_MS - MAX_AGE_AFTER_FAILURE_MS
-        };
-        self.taken_at.set(Some(now.plus(-age)));
+        self.is_read.set(true);
         Ok(())
     }
 }
@@ -131,6 +243,7 @@ struct Loading<'a, D>(&'a Kept<D>);
 impl<D> Drop for Loading<'_, D> {
     fn drop(&mut self) {
         self.0.loading.set(false);
+        self.0.meanwhile.borrow_mut().clear();
         self.0.waiting.borrow_mut().clear();
     }
 }

@@ -152,6 +152,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             if stream.tally.has_content || stream.recorded || held.len() > MAX_HELD_EVENTS {
                 stream.promised = true;
                 stream.first = Some(held);
+                if !stream.recorded {
+                    stream.call.works().await;
+                }
                 return Begun::Stream(Box::new(stream));
             }
         }

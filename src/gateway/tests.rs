@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 mod failover;
+mod kept;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
 const TOKEN: &str = "fake-client-token-0001";
@@ -41,6 +42,7 @@ struct Scripted {
     status: u16,
     content_type: &'static str,
     content_encoding: Option<&'static str>,
+    /// An empty one is silence.
     chunks: Vec<Result<Vec<u8>, TransportError>>,
 }
 
@@ -123,7 +125,14 @@ struct ScriptedBody {
 impl ByteStream for ScriptedBody {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         self.world.now.set(self.world.now.get() + 5);
-        self.chunks.pop_front().transpose()
+        let next = self.chunks.pop_front().transpose();
+        if next
+            .as_ref()
+            .is_ok_and(|chunk| chunk.as_ref().is_some_and(Vec::is_empty))
+        {
+            return std::future::pending().await;
+        }
+        next
     }
 }
 

@@ -71,8 +71,8 @@ pub struct Balance {
     pub limit: Limit,
     /// What was used of it in its window.
     pub used: u64,
-    /// When something, if all is used, or all of it, of a day, is free again.
-    pub resets_at: UnixMillis,
+    /// When something, if all is used, or all of it, of a day, is free again; `None` where nothing is ever allowed.
+    pub resets_at: Option<UnixMillis>,
 }
 
 impl Balance {
@@ -159,7 +159,7 @@ impl Budget {
         Balance {
             limit,
             used,
-            resets_at: now.next_day(),
+            resets_at: (limit.value > 0).then(|| now.next_day()),
         }
     }
 
@@ -182,7 +182,7 @@ impl Budget {
         Balance {
             limit,
             used,
-            resets_at,
+            resets_at: (limit.value > 0).then_some(resets_at),
         }
     }
 }
@@ -233,7 +233,7 @@ mod tests {
         }
         let spent = only(&budget, NOW.plus(26_000));
         assert!(spent.is_spent());
-        assert_eq!(spent.resets_at, NOW.plus(70_000));
+        assert_eq!(spent.resets_at, Some(NOW.plus(70_000)));
         assert_eq!(only(&budget, NOW.plus(69_999)).used, 3);
         assert_eq!(only(&budget, NOW.plus(70_000)).used, 1);
         assert_eq!(only(&budget, NOW.plus(90_000)).used, 0);
@@ -247,9 +247,18 @@ mod tests {
         budget.count(700, &now);
         let spent = only(&budget, NOW);
         assert_eq!((spent.used, spent.headroom()), (1100, 0.0));
-        assert_eq!(spent.resets_at, now.next_day());
+        assert_eq!(spent.resets_at, Some(now.next_day()));
         assert_eq!(only(&budget, now.next_day().plus(-1)).used, 1100);
         assert_eq!(only(&budget, now.next_day()).used, 0);
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_never_free_again() {
+        for window in Window::ALL {
+            let nothing = only(&budget(&[limit(Unit::Requests, window, 0)]), NOW);
+            assert!(nothing.is_spent());
+            assert_eq!((nothing.headroom(), nothing.resets_at), (0.0, None));
+        }
     }
 
     #[test]
@@ -281,8 +290,9 @@ mod tests {
                 now = now.plus(gap);
                 let balance = only(&budget, now);
                 if balance.is_spent() {
-                    prop_assert!(balance.resets_at > now);
-                    prop_assert!(!only(&budget, balance.resets_at).is_spent());
+                    let resets_at = balance.resets_at.unwrap();
+                    prop_assert!(resets_at > now);
+                    prop_assert!(!only(&budget, resets_at).is_spent());
                 } else {
                     budget.count(1, &Moment::new(now));
                     sent.push(now);

@@ -153,6 +153,9 @@ pub fn place_of(outcome: Outcome, key: &PoolKey, model: &str) -> Option<Place> {
 }
 
 impl CoolDown {
+    /// How long after its end a cool-down can say something, at most: 24 h.
+    pub const LONGEST_KEPT_MS: i64 = 24 * HOUR_MS;
+
     /// The cool-down of a place after an incident; `None` where nothing changes.
     pub fn after(before: Option<&Self>, incident: &Incident) -> Option<Self> {
         let Rule { length, .. } = Rule::of(incident.outcome)?;
@@ -190,9 +193,8 @@ impl CoolDown {
 
     /// Whether it says nothing any more at `now`: over, without a trial to come, or forgotten.
     pub fn is_spent(&self, now: UnixMillis) -> bool {
-        let remembered_ms = Rule::of(self.reason).map_or(0, |rule| rule.length.remembered_ms());
         let kept_ms = if self.needs_trial() {
-            remembered_ms.max(24 * HOUR_MS)
+            Self::LONGEST_KEPT_MS
         } else {
             0
         };

@@ -12,7 +12,9 @@
 //! attempts ([`Policy::max_attempts`]), its time ([`Policy::deadline_ms`]), the pool's retry budget, or its keys. Then
 //! [`GiveUp`] says which answer is the true one.
 
-use super::{KeyId, Moment, Outcome, Pick, PoolKey, Scope, Snapshot, Survey, UnixMillis};
+use super::{
+    KeyId, Moment, Outcome, Pick, PoolKey, Scope, Snapshot, Standing, Survey, UnixMillis, Why,
+};
 use rand::{Rng, RngExt};
 
 /// The first back-off in milliseconds; each next one is twice as long. What is waited is between half of it and all.
@@ -23,6 +25,13 @@ const LONGEST_BACK_OFF_MS: u64 = 2_000;
 const BEFORE_CLIENT_MS: u64 = 500;
 /// The shortest wait for a key, in milliseconds.
 const SHORTEST_WAIT_MS: i64 = 5;
+/// How soon a request looks again whether another's trial has ended, or whether a key can be had that it has just lost to
+/// another: in milliseconds.
+const LOOK_AGAIN_MS: i64 = 100;
+/// What a caller is asked to wait when others were faster at every key, in milliseconds: 1 s.
+const CONTENDED_MS: i64 = 1000;
+/// Keys that a request may lose to others before it gives up.
+const MAX_LOST_CLAIMS: u32 = 20;
 
 /// How far a request may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +55,9 @@ pub struct Failover {
     deadline: UnixMillis,
     attempts: u32,
     tried: Vec<(KeyId, Scope)>,
+    /// Keys whose trial or budget another request was faster to take, since the last wait.
+    lost: Vec<KeyId>,
+    lost_claims: u32,
     waited_ms: u64,
     back_offs: u32,
     last: Option<Outcome>,
@@ -55,7 +67,7 @@ pub struct Failover {
 /// What to do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Claim what the pick asks for, and send. A claim that fails leads back here.
+    /// Claim what the pick asks for, and send. A claim that fails leads to [`Failover::lost`] and back here.
     Send(Box<Pick>),
     /// A key comes back soon: wait, and look again.
     Wait {
@@ -73,7 +85,7 @@ pub enum GiveUp {
     LastFailure,
     /// There is no key at all.
     NoKeys,
-    /// Quotas and budgets are used up; keys come back.
+    /// Quotas and budgets are used up, or others are faster; keys come back.
     Exhausted(Survey),
     /// The keys that are left were all rejected, or are paused.
     CredentialsExhausted(Survey),
@@ -135,6 +147,8 @@ impl Failover {
             deadline: now.plus(i64::try_from(deadline_ms).unwrap_or(i64::MAX)),
             attempts: 0,
             tried: Vec::new(),
+            lost: Vec::new(),
+            lost_claims: 0,
             waited_ms: 0,
             back_offs: 0,
             last: None,
@@ -149,8 +163,12 @@ impl Failover {
 
     /// Milliseconds that an attempt that begins at `now` may take until the first byte of its answer.
     pub fn first_byte_timeout_ms(&self, now: UnixMillis) -> u64 {
-        let left = u64::try_from(self.deadline.since(now)).unwrap_or_default();
-        left.min(self.policy.first_byte_timeout_ms)
+        self.left_ms(now).min(self.policy.first_byte_timeout_ms)
+    }
+
+    /// Milliseconds until the caller is to have an answer, for an attempt that goes on at `now`.
+    pub fn left_ms(&self, now: UnixMillis) -> u64 {
+        u64::try_from(self.deadline.since(now)).unwrap_or_default()
     }
 
     /// The next step.
@@ -161,26 +179,47 @@ impl Failover {
         now: &Moment,
         rng: &mut impl Rng,
     ) -> Step {
-        let is_tried = |key: &PoolKey| self.tried.iter().any(|(id, _)| *id == key.id);
-        let pick = if self.tried.is_empty() {
-            snapshot.choose(model, now, |_| false, rng)
-        } else {
-            let of_tried_project = |key: &PoolKey| {
-                let scope = key.scope();
-                is_tried(key) || self.tried.iter().any(|(_, tried)| *tried == scope)
-            };
-            snapshot
-                .choose(model, now, of_tried_project, rng)
-                .or_else(|| snapshot.choose(model, now, is_tried, rng))
+        if self.lost_claims < MAX_LOST_CLAIMS {
+            if let Some(pick) = self.choose(snapshot, model, now, rng) {
+                return Step::Send(Box::new(pick));
+            }
+            if let Some(ms) = self.wait_for_key(snapshot, model, now) {
+                self.waited_ms += ms;
+                self.lost.clear();
+                return Step::Wait { ms };
+            }
+        }
+        Step::GiveUp(self.give_up(snapshot.survey(model, now), now.at()))
+    }
+
+    fn choose(
+        &self,
+        snapshot: &mut Snapshot,
+        model: &str,
+        now: &Moment,
+        rng: &mut impl Rng,
+    ) -> Option<Pick> {
+        let is_out = |key: &PoolKey| self.is_tried(key) || self.lost.contains(&key.id);
+        if self.tried.is_empty() {
+            return snapshot.choose(model, now, is_out, rng);
+        }
+        let of_tried_project = |key: &PoolKey| {
+            let scope = key.scope();
+            is_out(key) || self.tried.iter().any(|(_, tried)| *tried == scope)
         };
-        if let Some(pick) = pick {
-            return Step::Send(Box::new(pick));
-        }
-        if let Some(ms) = self.wait_for_key(snapshot, model, now) {
-            self.waited_ms += ms;
-            return Step::Wait { ms };
-        }
-        Step::GiveUp(self.give_up(snapshot.survey(model, now)))
+        snapshot
+            .choose(model, now, of_tried_project, rng)
+            .or_else(|| snapshot.choose(model, now, is_out, rng))
+    }
+
+    fn is_tried(&self, key: &PoolKey) -> bool {
+        self.tried.iter().any(|(id, _)| *id == key.id)
+    }
+
+    /// Notes that another request was faster: the key is not drawn again before time has passed.
+    pub fn lost(&mut self, key: KeyId) {
+        self.lost_claims += 1;
+        self.lost.push(key);
     }
 
     /// Notes that a call is sent with a key. Gives the attempt's number, from 1.
@@ -230,14 +269,18 @@ impl Failover {
 
     /// How long to wait for a key that was not tried yet, if one comes back in time.
     fn wait_for_key(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> Option<u64> {
-        use super::Standing::Out;
+        let look_again = now.at().plus(LOOK_AGAIN_MS);
         let soonest = snapshot
             .keys()
             .iter()
-            .filter(|key| !self.tried.iter().any(|(id, _)| *id == key.id))
+            .filter(|key| !self.is_tried(key))
             .filter_map(|key| match snapshot.standing(key, model, now) {
-                Out { until, .. } => until,
-                super::Standing::Eligible { .. } => None,
+                Standing::Out {
+                    why: Why::OnTrial,
+                    until,
+                } => until.map(|until| until.min(look_again)),
+                Standing::Out { until, .. } => until,
+                Standing::Eligible { .. } => Some(look_again),
             })
             .min()?;
         let wait = soonest.since(now.at()).max(SHORTEST_WAIT_MS);
@@ -246,7 +289,7 @@ impl Failover {
         (ms <= left && now.at().plus(wait) < self.deadline).then_some(ms)
     }
 
-    fn give_up(&self, survey: Survey) -> GiveUp {
+    fn give_up(&self, survey: Survey, now: UnixMillis) -> GiveUp {
         if survey.keys == 0 {
             return GiveUp::NoKeys;
         }
@@ -257,7 +300,13 @@ impl Failover {
         };
         if survey.eligible > 0 {
             // Keys that work, and did not help this request.
-            return GiveUp::LastFailure;
+            return match self.last {
+                Some(_) => GiveUp::LastFailure,
+                None => GiveUp::Exhausted(Survey {
+                    soonest: Some(now.plus(CONTENDED_MS)),
+                    ..survey
+                }),
+            };
         }
         let quotas = [
             Outcome::QuotaPerMinute,
@@ -280,6 +329,10 @@ impl Failover {
                 _ => GiveUp::Suspected(survey),
             };
         }
+        if survey.out.contains_key(Why::OnTrial.name()) {
+            // Perhaps one of them is back in a moment.
+            return GiveUp::Exhausted(survey);
+        }
         if out(&[Outcome::ModelRefused, Outcome::ResourceRefused]) {
             return match self.last {
                 Some(Outcome::ModelRefused | Outcome::ResourceRefused) => GiveUp::LastFailure,
@@ -294,6 +347,7 @@ impl Failover {
 mod tests {
     use super::*;
     use crate::pool::testing::{USED as NOW, key};
+    use crate::pool::{CoolDown, Place};
     use proptest::prelude::*;
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
@@ -374,6 +428,97 @@ mod tests {
         failover.sent(&key(2));
         let second = failover.after(Outcome::EmptyAnswer, NOW, &mut rng);
         assert_eq!(second, After::Answer);
+    }
+
+    #[test]
+    fn a_key_that_was_lost_to_another_is_drawn_again_only_after_a_wait() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut snapshot = pool(2, 2);
+        let mut failover = Failover::new(POLICY, NOW, None);
+        let mut steps = Vec::new();
+        let mut now = NOW;
+        loop {
+            match failover.next(&mut snapshot, MODEL, &Moment::new(now), &mut rng) {
+                Step::Send(pick) => {
+                    steps.push(pick.key.id.0);
+                    failover.lost(pick.key.id);
+                }
+                Step::Wait { ms } => {
+                    steps.sort_unstable();
+                    assert_eq!(steps, [0, 1]);
+                    steps.clear();
+                    now = now.plus(i64::try_from(ms).unwrap());
+                }
+                Step::GiveUp(GiveUp::Exhausted(survey)) => {
+                    assert_eq!((survey.keys, survey.eligible), (2, 2));
+                    assert!(survey.soonest > Some(now), "and the caller may come back");
+                    break;
+                }
+                Step::GiveUp(other) => panic!("{other:?}"),
+            }
+        }
+        assert!(
+            (900..=1000).contains(&now.since(NOW)),
+            "no longer than max_wait"
+        );
+
+        let mut failover = Failover::new(POLICY, NOW, None);
+        failover.sent(&key(9));
+        failover.after(Outcome::QuotaPerMinute, NOW, &mut rng);
+        (0..MAX_LOST_CLAIMS).for_each(|_| failover.lost(KeyId(1)));
+        let step = failover.next(&mut snapshot, MODEL, &Moment::new(NOW), &mut rng);
+        assert!(
+            matches!(step, Step::GiveUp(GiveUp::LastFailure)),
+            "{step:?}"
+        );
+    }
+
+    #[test]
+    fn keys_that_fail_alike_are_suspected_though_one_of_them_is_on_trial() {
+        let mut snapshot = pool(3, 3);
+        let cooling = |reason, until, trial_until| CoolDown {
+            reason,
+            began_at: NOW.plus(-1),
+            until,
+            strikes: 1,
+            trial_until,
+        };
+        let give_up = |snapshot: &mut Snapshot| {
+            let mut failover = Failover::new(
+                Policy {
+                    max_wait_ms: 0,
+                    ..POLICY
+                },
+                NOW,
+                None,
+            );
+            let mut rng = SmallRng::seed_from_u64(1);
+            match failover.next(snapshot, MODEL, &Moment::new(NOW), &mut rng) {
+                Step::GiveUp(reason) => reason,
+                step => panic!("{step:?}"),
+            }
+        };
+        for (reason, is_suspected) in [(Outcome::KeyRejected, true), (Outcome::ModelRefused, false)]
+        {
+            for id in 0..3 {
+                let place = Place {
+                    scope: Scope::Key(KeyId(id)),
+                    model: None,
+                };
+                let cool_down = match id {
+                    0 => cooling(reason, NOW, Some(NOW.plus(90_000))),
+                    _ => cooling(reason, NOW.plus(60_000), None),
+                };
+                snapshot.set_cool_down(&place, cool_down);
+            }
+            let reason = give_up(&mut snapshot);
+            let found = matches!(reason, GiveUp::Suspected(_));
+            assert_eq!(found, is_suspected);
+            assert!(
+                found || matches!(reason, GiveUp::Exhausted(_)),
+                "{reason:?}"
+            );
+        }
     }
 
     proptest! {

@@ -110,8 +110,8 @@ pub struct PoolKey {
     pub state: KeyState,
     /// Start of the latest call; `None` for a key never used.
     pub last_used_at: Option<UnixMillis>,
-    /// End of the latest call that the upstream answered.
-    pub last_success_at: Option<UnixMillis>,
+    /// Start of the latest call that the upstream answered.
+    pub last_success_began_at: Option<UnixMillis>,
     /// How the latest call ended, and when.
     pub last_outcome: Option<(Outcome, UnixMillis)>,
     /// Of a key whose pause is over: a trial call is on its way, and until then no other may follow.

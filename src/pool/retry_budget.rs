@@ -1,5 +1,9 @@
 //! How much the pool may add to an outage.
 
+use super::UnixMillis;
+
+const MINUTE_MS: i64 = 60_000;
+
 /// The share of all calls that may be retries after trouble that another key does not cure. Over the whole pool and a
 /// minute, so that an outage is not answered with five times the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +33,47 @@ impl RetryBudget {
     }
 }
 
+/// Retries of one minute that nothing but the memory of an instance counts: no more than the floor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetryMinute {
+    minute: i64,
+    retries: u64,
+}
+
+impl RetryMinute {
+    /// Takes a retry at `now`, if the budget's floor allows one more.
+    #[must_use]
+    pub fn take(self, budget: &RetryBudget, now: UnixMillis) -> (bool, Self) {
+        let minute = now.0.div_euclid(MINUTE_MS);
+        let retries = if minute == self.minute {
+            self.retries
+        } else {
+            0
+        };
+        let allowed = budget.allows(0, retries);
+        let retries = retries + u64::from(allowed);
+        (allowed, Self { minute, retries })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_minute_without_the_database_has_the_floor() {
+        let budget = RetryBudget::default();
+        let mut minute = RetryMinute::default();
+        for (ms, allowed) in [(0, 10), (59_999, 0), (60_000, 10)] {
+            let mut taken = 0;
+            for _ in 0..20 {
+                let (may, next) = minute.take(&budget, UnixMillis(1_800_000_000_000 + ms));
+                taken += u64::from(may);
+                minute = next;
+            }
+            assert_eq!(taken, allowed, "at {ms} ms");
+        }
+    }
 
     #[test]
     fn a_fifth_of_the_calls_and_a_floor() {

@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, HashMap};
 #[cfg(test)]
 mod tests;
 
+/// When a trial under way is expected to have told something, in milliseconds: 1 s. Its lease is far longer.
+const TRIAL_ANSWER_MS: i64 = 1000;
+
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -100,6 +103,36 @@ pub struct Pick {
     pub on_probation: Vec<Place>,
 }
 
+/// What an instance does to the pool, or learns of it, between two readings.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A place cools.
+    CoolDown(Place, CoolDown),
+    /// A call that began at this time has worked: a cool-down of the place that was over by then is forgotten.
+    Worked(Place, UnixMillis),
+    /// A trial is under way until this time at most.
+    TrialBegan(Claim, UnixMillis),
+    /// The trial that was to end by this time has ended.
+    TrialEnded(Claim, UnixMillis),
+    /// An error has told a key's project.
+    Project(KeyId, String),
+    /// An error has told a limit.
+    Limit(Place, Limit),
+    /// An outcome has moved a key.
+    State(KeyId, KeyState),
+    /// A call is sent now.
+    Sent {
+        /// With this key.
+        key: KeyId,
+        /// Towards these budgets.
+        counted: Vec<Place>,
+        /// As so many input tokens.
+        input_tokens: u64,
+        /// Now.
+        now: Moment,
+    },
+}
+
 /// The keys of the pool by what keeps them from a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
@@ -156,6 +189,55 @@ impl Snapshot {
         Some(cool_down)
     }
 
+    /// Enters a change.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::CoolDown(place, cool_down) => self.set_cool_down(place, *cool_down),
+            Change::Worked(place, began_at) => {
+                if self
+                    .cool_down(place)
+                    .is_some_and(|cool_down| cool_down.until <= *began_at)
+                {
+                    self.clear_cool_down(place);
+                }
+            }
+            Change::TrialBegan(claim, until) => self.set_trial(claim, Some(*until)),
+            Change::TrialEnded(claim, until) => {
+                if self.trial(claim) == Some(*until) {
+                    self.set_trial(claim, None);
+                }
+            }
+            Change::Project(id, project) => {
+                self.update_key(*id, |key| key.project = Some(project.clone()));
+            }
+            Change::Limit(place, limit) => self.budget_mut(place).replace_limit(*limit),
+            Change::State(id, state) => self.update_key(*id, |key| {
+                key.state = *state;
+                key.trial_until = None;
+            }),
+            Change::Sent {
+                key,
+                counted,
+                input_tokens,
+                now,
+            } => {
+                self.update_key(*key, |key| {
+                    key.last_used_at = key.last_used_at.max(Some(now.at()));
+                });
+                for place in counted {
+                    self.budget_mut(place).count(*input_tokens, now);
+                }
+            }
+        }
+    }
+
+    fn trial(&self, claim: &Claim) -> Option<UnixMillis> {
+        match claim {
+            Claim::KeyTrial(id) => self.key(*id)?.trial_until,
+            Claim::PlaceTrial(place) => self.cool_down(place)?.trial_until,
+        }
+    }
+
     /// Enters a cool-down, in the place of one before.
     pub fn set_cool_down(&mut self, place: &Place, cool_down: CoolDown) {
         self.clear_cool_down(place);
@@ -166,8 +248,7 @@ impl Snapshot {
             .push((place.model.clone(), cool_down));
     }
 
-    /// Takes out the cool-down of a place.
-    pub fn clear_cool_down(&mut self, place: &Place) {
+    fn clear_cool_down(&mut self, place: &Place) {
         if let Some(circumstances) = self.scopes.get_mut(&place.scope) {
             circumstances
                 .cool_downs
@@ -175,8 +256,7 @@ impl Snapshot {
         }
     }
 
-    /// Enters that a trial is under way until some time, or that none is.
-    pub fn set_trial(&mut self, claim: &Claim, until: Option<UnixMillis>) {
+    fn set_trial(&mut self, claim: &Claim, until: Option<UnixMillis>) {
         match claim {
             Claim::KeyTrial(id) => self.update_key(*id, |key| key.trial_until = until),
             Claim::PlaceTrial(place) => {
@@ -204,34 +284,14 @@ impl Snapshot {
         }
     }
 
-    /// Changes what outcomes have made of a key.
-    pub fn set_state(&mut self, id: KeyId, state: KeyState) {
-        self.update_key(id, |key| key.state = state);
-    }
-
     /// Adds a limit of a place beside those that are known.
     pub fn add_limit(&mut self, place: &Place, limit: Limit) {
         self.budget_mut(place).add_limit(limit);
     }
 
-    /// Puts a limit that was just learned in the place of what was known.
-    pub fn replace_limit(&mut self, place: &Place, limit: Limit) {
-        self.budget_mut(place).replace_limit(limit);
-    }
-
     /// Adds what was used at a place.
     pub fn add_used(&mut self, place: &Place, window: Window, began_at: UnixMillis, used: Used) {
         self.budget_mut(place).add_used(window, began_at, used);
-    }
-
-    /// Counts a call that is sent now with a key.
-    pub fn count_call(&mut self, pick: &Pick, input_tokens: u64, now: &Moment) {
-        self.update_key(pick.key.id, |key| {
-            key.last_used_at = key.last_used_at.max(Some(now.at()));
-        });
-        for place in &pick.counted {
-            self.budget_mut(place).count(input_tokens, now);
-        }
     }
 
     fn budget_mut(&mut self, place: &Place) -> &mut Budget {
@@ -274,19 +334,26 @@ impl Snapshot {
 
     /// Whether a key can take a call for `model` now, and if not, why.
     pub fn standing(&self, key: &PoolKey, model: &str, now: &Moment) -> Standing {
-        let mut out: Option<(Why, UnixMillis)> = None;
-        let mut keep_out = |why: Why, until: UnixMillis| {
-            if out.is_none_or(|(_, before)| before < until) {
+        let mut out: Option<(Why, Option<UnixMillis>)> = None;
+        let mut keep_out = |why: Why, until: Option<UnixMillis>| {
+            let is_later = |before: Option<UnixMillis>| match (before, until) {
+                (None, _) => false,
+                (Some(_), None) => true,
+                (Some(before), Some(until)) => before < until,
+            };
+            if out.is_none_or(|(_, before)| is_later(before)) {
                 out = Some((why, until));
             }
         };
         let lease = |trial_until: Option<UnixMillis>| trial_until.filter(|until| *until > now.at());
         match (key.state.status, key.state.disabled_until) {
             (KeyStatus::Active, _) => {}
-            (KeyStatus::Cooling, Some(until)) if until > now.at() => keep_out(Why::Paused, until),
+            (KeyStatus::Cooling, Some(until)) if until > now.at() => {
+                keep_out(Why::Paused, Some(until));
+            }
             (KeyStatus::Cooling, Some(_)) => {
                 if let Some(until) = lease(key.trial_until) {
-                    keep_out(Why::OnTrial, until);
+                    keep_out(Why::OnTrial, Some(until));
                 }
             }
             (KeyStatus::Cooling, None) | (KeyStatus::Disabled, _) => {
@@ -300,9 +367,9 @@ impl Snapshot {
         for (_, circumstances) in self.scopes_of(key) {
             for (_, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.until > now.at() {
-                    keep_out(Why::Cooling(cool_down.reason), cool_down.until);
+                    keep_out(Why::Cooling(cool_down.reason), Some(cool_down.until));
                 } else if let Some(until) = lease(cool_down.trial_until) {
-                    keep_out(Why::OnTrial, until);
+                    keep_out(Why::OnTrial, Some(until));
                 }
             }
             for (_, budget) in circumstances.budgets(model) {
@@ -315,10 +382,7 @@ impl Snapshot {
             }
         }
         match out {
-            Some((why, until)) => Standing::Out {
-                why,
-                until: Some(until),
-            },
+            Some((why, until)) => Standing::Out { why, until },
             None => Standing::Eligible {
                 weight: weight(key, now.at()) * headroom,
             },
@@ -420,6 +484,10 @@ impl Snapshot {
                 Standing::Eligible { .. } => survey.eligible += 1,
                 Standing::Out { why, until } => {
                     *survey.out.entry(why.name()).or_default() += 1;
+                    let until = match why {
+                        Why::OnTrial => until.min(Some(now.at().plus(TRIAL_ANSWER_MS))),
+                        _ => until,
+                    };
                     if let Some(until) = until {
                         survey.soonest =
                             Some(survey.soonest.map_or(until, |before| before.min(until)));

@@ -3,14 +3,14 @@
 //! A front end of Google's that errs, a blocked address of this machine, or a proxy on the way can make every key look
 //! dead within a second, and a pool that believes it has killed itself. So, when a key is to be disabled or paused:
 //!
-//! - If it is at least the third key whose latest call ended like this since any key's latest success, the upstream is
-//!   suspected. Nobody is disabled or paused; the keys cool for a minute, each then tried again by one call at a time; and
+//! - If it is at least the third key whose latest call ended like this within a minute, and none of them before the latest
+//!   call that worked began, the upstream is suspected. Nobody is disabled or paused; the keys cool for a minute, each then tried again by one call at a time; and
 //!   what the pool did to the first of them within the last minute is taken back.
 //! - Whatever succeeds, no more than half of the keys that were in use are disabled within a minute.
 //!
 //! A key that is dead all the same fails again later, when others succeed, and is disabled then.
 
-use super::{KeyStatus, Outcome, PoolKey, UnixMillis, Verdict};
+use super::{KeyId, KeyState, KeyStatus, Outcome, PoolKey, UnixMillis, Verdict, transition};
 use std::collections::BTreeMap;
 
 /// Keys that fail alike, without any success, before the upstream is suspected.
@@ -32,23 +32,84 @@ pub struct Suspicion {
 
 /// Whether the upstream is to blame when so many keys, the one in question included, failed alike since the latest
 /// success.
-pub fn is_suspected(alike: usize) -> bool {
+fn is_suspected(alike: usize) -> bool {
     alike >= SEVERAL
 }
 
 /// Whether one more key may be disabled, when so many were within a minute, and so many are still in use.
-pub fn may_disable(disabled_lately: usize, in_use: usize) -> bool {
+fn may_disable(disabled_lately: usize, in_use: usize) -> bool {
     let half = disabled_lately.saturating_add(in_use) / 2;
     disabled_lately < half.max(1)
 }
 
-/// The failure that at least [`SEVERAL`] keys share since the latest success, the latest of them within the last minute.
-/// Quotas that are used up, and callers' own mistakes, are nobody's fault and not looked at.
+/// What the other keys say about a failure of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// Other keys whose latest call ended alike within the last minute, and since the latest call that worked began.
+    pub alike: usize,
+    /// Keys that the pool has disabled within the last minute.
+    pub disabled_lately: usize,
+    /// Keys that are not disabled.
+    pub in_use: usize,
+}
+
+/// What a failure does to its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// The key is to blame, and this is its state now.
+    Move(KeyState),
+    /// The key is left as it is, and cools.
+    Suspect {
+        /// What the pool did to others for the same within the last minute is taken back.
+        take_back: bool,
+    },
+}
+
+/// Who is to blame for a failure of a key that was in the state `before`.
+pub fn judge(
+    before: KeyState,
+    verdict: Verdict,
+    ended_at: UnixMillis,
+    evidence: Evidence,
+) -> Judgement {
+    let was_in_use = before.status != KeyStatus::Disabled;
+    if was_in_use && is_suspected(evidence.alike + 1) {
+        return Judgement::Suspect { take_back: true };
+    }
+    let after = transition(before, verdict, ended_at);
+    let disables = was_in_use && after.status == KeyStatus::Disabled;
+    if disables && !may_disable(evidence.disabled_lately, evidence.in_use) {
+        return Judgement::Suspect { take_back: false };
+    }
+    Judgement::Move(after)
+}
+
+/// Other keys than `id` whose latest call ended with `outcome`, as [`Evidence::alike`] counts them.
+pub fn alike(keys: &[PoolKey], id: KeyId, outcome: Outcome, now: UnixMillis) -> usize {
+    let success = latest_success(keys);
+    let is_alike = |(its, at): (Outcome, UnixMillis)| {
+        its == outcome && Some(at) > success && now.since(at) <= WAVE_MS
+    };
+    keys.iter()
+        .filter(|key| key.id != id && key.last_outcome.is_some_and(is_alike))
+        .count()
+}
+
+/// When the latest call that worked began. Its end would say less: a stream that began before an outage may end well in
+/// the middle of it.
+fn latest_success(keys: &[PoolKey]) -> Option<UnixMillis> {
+    keys.iter()
+        .filter_map(|key| key.last_success_began_at)
+        .max()
+}
+
+/// The failure that at least [`SEVERAL`] keys share since the latest success, all of them within the last minute. Quotas that are used up, and callers' own mistakes, are nobody's fault and not looked at.
 pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
-    let success = keys.iter().filter_map(|key| key.last_success_at).max();
+    let success = latest_success(keys);
     let mut failures: BTreeMap<&'static str, Suspicion> = BTreeMap::new();
     for (outcome, at) in keys.iter().filter_map(|key| key.last_outcome) {
-        if is_the_upstreams_or_keys(outcome) && Some(at) > success {
+        let is_recent = now.since(at) < WAVE_MS;
+        if is_recent && is_the_upstreams_or_keys(outcome) && Some(at) > success {
             let alike = failures.entry(outcome.name()).or_insert(Suspicion {
                 outcome,
                 keys: 0,
@@ -60,7 +121,7 @@ pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
     }
     failures
         .into_values()
-        .filter(|alike| is_suspected(alike.keys) && now.since(alike.latest) < WAVE_MS)
+        .filter(|alike| is_suspected(alike.keys))
         .max_by_key(|alike| alike.keys)
 }
 
@@ -112,13 +173,13 @@ mod tests {
         assert_eq!(found(mixed), None);
         let mut with_success: Vec<PoolKey> = three(KeyRejected);
         with_success.push(PoolKey {
-            last_success_at: Some(NOW.plus(-500)),
+            last_success_began_at: Some(NOW.plus(-500)),
             ..key(4)
         });
         assert_eq!(found(with_success), None);
         let mut before_success: Vec<PoolKey> = three(KeyRejected);
         before_success.push(PoolKey {
-            last_success_at: Some(NOW.plus(-5000)),
+            last_success_began_at: Some(NOW.plus(-5000)),
             ..key(4)
         });
         assert_eq!(found(before_success), Some((KeyRejected, 3)));

@@ -16,7 +16,7 @@ pub(crate) fn key(id: i64) -> PoolKey {
             disabled_until: None,
         },
         last_used_at: Some(USED),
-        last_success_at: None,
+        last_success_began_at: None,
         last_outcome: None,
         trial_until: None,
         disabled_reason: None,

@@ -1,6 +1,6 @@
 //! What is known of limits, what was used of them, and the pool's budget of retries.
 
-use super::{Database, DatabaseError, Row, Value, place_values, placeholders, write};
+use super::{Database, DatabaseError, Value, place_values, placeholders, write};
 use crate::pool::{
     Limit, Moment, Place, RetryBudget, Unit, UnixMillis, Window, before_minute, slot_start,
 };
@@ -12,7 +12,7 @@ WHERE learned_at IS NULL OR learned_at <= excluded.learned_at";
 const SETTLE: &str = "UPDATE budget_usage SET input_tokens = max(0, input_tokens + ?5)
 WHERE scope = ?1 AND model = ?2 AND ((per = 'minute' AND began_at = ?3) OR (per = 'day' AND began_at = ?4))";
 const FORGET_USAGE: &str = "DELETE FROM budget_usage
-WHERE began_at < ?1 OR (per = 'minute' AND began_at < ?2)";
+WHERE (per = 'day' AND began_at < ?1) OR (per = 'minute' AND began_at < ?2)";
 /// Calls that were no retries are all calls since the minute's first retry, without the retries among them.
 const TAKE_RETRY: &str = "INSERT INTO retry_budget (minute, calls_before, retries)
 VALUES (?1, (SELECT coalesce(sum(total_calls), 0) FROM api_keys), 1)
@@ -112,19 +112,10 @@ WHERE NOT EXISTS (
 )
 ON CONFLICT (scope, model, per, began_at) DO UPDATE SET
     requests = requests + 1, input_tokens = input_tokens + excluded.input_tokens
-RETURNING per, requests",
+RETURNING 1",
         rows.join(", ")
     );
     let counted = write(database, &reserve, parameters).await?;
-    let first_of_minute = |row: &Row| row.text(0) == Some("minute") && row.integer(1) == Some(1);
-    if slot_start(now.at()).0.rem_euclid(MINUTE_MS) == 0 && counted.iter().any(first_of_minute) {
-        // A minute's first call is the moment to forget slots that no longer matter.
-        let parameters = vec![
-            Value::from(now.at().plus(-2 * DAY_MS).to_iso()),
-            Value::from(now.at().plus(-2 * MINUTE_MS).to_iso()),
-        ];
-        write(database, FORGET_USAGE, parameters).await?;
-    }
     Ok(!counted.is_empty())
 }
 
@@ -163,10 +154,26 @@ pub async fn take_retry(
         Value::from(budget.percent),
     ];
     let taken = write(database, TAKE_RETRY, parameters).await?;
-    if taken.first().and_then(|row| row.integer(0)) == Some(1) {
-        write(database, FORGET_RETRIES, vec![Value::from(minute - 10)]).await?;
-    }
     Ok(!taken.is_empty())
+}
+
+/// Forgets what was used, and retried, so long ago that it counts for nothing any more.
+///
+/// # Errors
+/// The database refused.
+pub(super) async fn forget_usage(
+    database: &impl Database,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let parameters = vec![
+        Value::from(now.plus(-2 * DAY_MS).to_iso()),
+        Value::from(now.plus(-2 * MINUTE_MS).to_iso()),
+    ];
+    write(database, FORGET_USAGE, parameters).await?;
+    let minute = now.0.div_euclid(MINUTE_MS);
+    write(database, FORGET_RETRIES, vec![Value::from(minute - 10)])
+        .await
+        .map(drop)
 }
 
 #[cfg(test)]
@@ -268,8 +275,27 @@ mod tests {
         for minute in 0..20 {
             assert!(reserved(&database, &limits, 1, minute * 60_000));
         }
-        let slots = "SELECT count(*) FROM budget_usage WHERE per = 'minute'";
-        assert_eq!(database.query(slots), ["3"]);
+        let retry_at = |ms| {
+            let taken = take_retry(&database, RetryBudget::default(), NOW.plus(ms));
+            assert!(block_on(taken).unwrap());
+        };
+        retry_at(0);
+        retry_at(19 * 60_000);
+        block_on(forget_usage(&database, NOW.plus(19 * 60_000))).unwrap();
+        let count = |table: &str| database.query(&format!("SELECT count(*) FROM {table}"));
+        assert_eq!(count("budget_usage WHERE per = 'minute'"), ["3"]);
+        assert_eq!(count("budget_usage WHERE per = 'day'"), ["1"]);
+        assert_eq!(count("retry_budget"), ["1"]);
+        block_on(forget_usage(&database, NOW.plus(4 * DAY_MS))).unwrap();
+        assert_eq!(count("budget_usage"), ["0"]);
+        let plan = database.query(&format!(
+            "EXPLAIN QUERY PLAN {}",
+            FORGET_USAGE.replace("?1", "'1'").replace("?2", "'2'")
+        ));
+        assert!(
+            plan.iter().all(|step| !step.contains("SCAN")),
+            "no row is looked at in vain: {plan:?}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::snapshot::cool_down;
 use super::{Database, DatabaseError, Value, place_values, write};
-use crate::pool::{Claim, CoolDown, Incident, KeyStatus, Place, TRIAL_LEASE_MS, UnixMillis};
+use crate::pool::{Claim, CoolDown, Incident, KeyStatus, Place, UnixMillis};
 
 const SEEN: &str = "SELECT reason, began_at, until, strikes, trial_until FROM cool_downs
 WHERE scope = ?1 AND model = ?2";
@@ -15,15 +15,27 @@ ON CONFLICT (scope, model) DO UPDATE SET reason = excluded.reason, began_at = ex
     until = excluded.until, strikes = excluded.strikes, trial_until = NULL
 WHERE until = ?7 AND reason = ?8
 RETURNING scope";
-const CLEAR: &str =
-    "DELETE FROM cool_downs WHERE scope = ?1 AND model = ?2 AND until <= ?3 RETURNING scope";
+const CLEAR: &str = "DELETE FROM cool_downs WHERE scope = ?1 AND model = ?2 AND until <= ?3";
 const CLAIM_PLACE: &str = "UPDATE cool_downs SET trial_until = ?4
 WHERE scope = ?1 AND model = ?2 AND until <= ?3 AND coalesce(trial_until, '') <= ?3
 RETURNING scope";
-const RELEASE_KEY: &str = "UPDATE api_keys SET trial_until = NULL WHERE id = ?1";
-const RELEASE_PLACE: &str =
-    "UPDATE cool_downs SET trial_until = NULL WHERE scope = ?1 AND model = ?2";
+const RELEASE_KEY: &str =
+    "UPDATE api_keys SET trial_until = NULL WHERE id = ?1 AND trial_until = ?2";
+const RELEASE_PLACE: &str = "UPDATE cool_downs SET trial_until = NULL
+WHERE scope = ?1 AND model = ?2 AND trial_until = ?3";
 const PLACE_IS_FREE: &str = "SELECT 1 FROM cool_downs WHERE scope = ?1 AND model = ?2";
+
+/// A pause's end as the pool writes times, where a person has written it in another zone.
+const PAUSED_UNTIL: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', disabled_until)";
+
+/// What is not spent ([`CoolDown::is_spent`]) for certain; with [`says_something_at`].
+pub(super) const SAYS_SOMETHING: &str =
+    "until > ?1 OR (until > ?2 AND reason NOT IN ('quota_per_minute', 'quota_per_day'))";
+
+/// The parameters of [`SAYS_SOMETHING`].
+pub(super) fn says_something_at(now: UnixMillis) -> [Value; 2] {
+    [now, now.plus(-CoolDown::LONGEST_KEPT_MS)].map(|time| Value::from(time.to_iso()))
+}
 
 /// Rounds of compare-and-set. Each lost round is another's won one, and what others have won is one incident with this.
 const MAX_ROUNDS: usize = 16;
@@ -76,7 +88,7 @@ pub async fn end_cool_down(
     write(database, CLEAR, parameters).await.map(drop)
 }
 
-/// Claims a trial for one call. `false` when another has it, or the key or the place is out again.
+/// Claims a trial for one call, until `until` at most. `false` when another has it, or the key or the place is out again.
 ///
 /// # Errors
 /// The database refused.
@@ -84,13 +96,14 @@ pub async fn claim(
     database: &impl Database,
     claim: &Claim,
     now: UnixMillis,
+    until: UnixMillis,
 ) -> Result<bool, DatabaseError> {
-    let (at, lease) = (now.to_iso(), now.plus(TRIAL_LEASE_MS).to_iso());
+    let (at, lease) = (now.to_iso(), until.to_iso());
     match claim {
         Claim::KeyTrial(id) => {
             let statement = format!(
                 "UPDATE api_keys SET trial_until = ?3
-WHERE id = ?1 AND status = {cooling} AND disabled_until <= ?2 AND coalesce(trial_until, '') <= ?2
+WHERE id = ?1 AND status = {cooling} AND coalesce({PAUSED_UNTIL}, disabled_until) <= ?2 AND coalesce(trial_until, '') <= ?2
 RETURNING id",
                 cooling = KeyStatus::Cooling.code()
             );
@@ -112,23 +125,46 @@ RETURNING id",
     }
 }
 
-/// Gives a trial back that found out nothing, so that the next call may try.
+/// Gives back a trial that was to end by `until`, so that the next call may try. One that has ended since, and another one
+/// after it, stay as they are.
 ///
 /// # Errors
 /// The database refused.
-pub async fn release(database: &impl Database, claim: &Claim) -> Result<(), DatabaseError> {
+pub async fn release(
+    database: &impl Database,
+    claim: &Claim,
+    until: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let lease = Value::from(until.to_iso());
     let (statement, parameters) = match claim {
-        Claim::KeyTrial(id) => (RELEASE_KEY, vec![Value::from(id.0)]),
-        Claim::PlaceTrial(place) => (RELEASE_PLACE, place_values(place).into()),
+        Claim::KeyTrial(id) => (RELEASE_KEY, vec![Value::from(id.0), lease]),
+        Claim::PlaceTrial(place) => {
+            let [scope, model] = place_values(place);
+            (RELEASE_PLACE, vec![scope, model, lease])
+        }
     };
     write(database, statement, parameters).await.map(drop)
+}
+
+/// Forgets cool-downs that say nothing any more.
+///
+/// # Errors
+/// The database refused.
+pub(super) async fn forget_cool_downs(
+    database: &impl Database,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let statement = format!("DELETE FROM cool_downs WHERE NOT ({SAYS_SOMETHING})");
+    write(database, &statement, says_something_at(now).into())
+        .await
+        .map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
-    use crate::pool::{KeyId, Outcome, Scope};
+    use crate::pool::{KeyId, Outcome, Scope, TRIAL_LEASE_MS};
     use futures::executor::block_on;
     use std::path::Path;
 
@@ -194,16 +230,78 @@ mod tests {
         let bare = incident(Outcome::QuotaUnspecified, -5_000, -5_000);
         block_on(cool(&database, &place(None), &bare, None)).unwrap();
         for trial in [Claim::KeyTrial(KeyId(1)), Claim::PlaceTrial(place(None))] {
-            let claimed = |ms| block_on(claim(&database, &trial, NOW.plus(ms))).unwrap();
+            let claimed = |ms| {
+                let until = NOW.plus(ms + TRIAL_LEASE_MS);
+                block_on(claim(&database, &trial, NOW.plus(ms), until)).unwrap()
+            };
             assert!(!claimed(-1), "not over yet");
             assert!(claimed(0) && !claimed(1) && !claimed(TRIAL_LEASE_MS - 1));
             assert!(claimed(TRIAL_LEASE_MS), "the lease is over");
-            block_on(release(&database, &trial)).unwrap();
+            let lease = |ms| NOW.plus(ms + TRIAL_LEASE_MS);
+            block_on(release(&database, &trial, lease(0))).unwrap();
+            assert!(!claimed(TRIAL_LEASE_MS + 1), "that was another's");
+            block_on(release(&database, &trial, lease(TRIAL_LEASE_MS))).unwrap();
             assert!(claimed(TRIAL_LEASE_MS + 1));
         }
         database.run("DELETE FROM cool_downs");
         let gone = Claim::PlaceTrial(place(None));
-        assert_eq!(block_on(claim(&database, &gone, NOW)), Ok(true));
+        assert_eq!(
+            block_on(claim(&database, &gone, NOW, NOW.plus(1))),
+            Ok(true)
+        );
+    }
+
+    #[test]
+    fn what_says_nothing_any_more_is_neither_read_nor_kept() {
+        let hour = 3_600_000;
+        let spans = [-25 * hour, -24 * hour, -23 * hour, -1, 0, 1, hour];
+        let database = NativeDatabase::migrated();
+        let mut expected = Vec::new();
+        for (index, (outcome, span)) in Outcome::ALL
+            .into_iter()
+            .flat_map(|outcome| spans.map(|span| (outcome, span)))
+            .enumerate()
+        {
+            let until = NOW.plus(span);
+            database.run(&format!(
+                "INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes)
+                 VALUES ('key:{index}', '', '{}', '2026-01-01T00:00:00.000Z', '{}', 1)",
+                outcome.name(),
+                until.to_iso()
+            ));
+            let cool_down = CoolDown {
+                reason: outcome,
+                began_at: NOW,
+                until,
+                strikes: 1,
+                trial_until: None,
+            };
+            if !cool_down.is_spent(NOW) {
+                expected.push(format!("key:{index}"));
+            }
+        }
+        expected.sort();
+        block_on(forget_cool_downs(&database, NOW)).unwrap();
+        assert_eq!(
+            database.query("SELECT scope FROM cool_downs ORDER BY scope"),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_pause_that_a_person_wrote_in_another_zone_ends_when_it_says() {
+        for (until, is_over) in [
+            ("2027-01-15T10:00:00+02:00", true),
+            ("2027-01-15T10:00:00.001+02:00", false),
+            ("2027-01-15 07:59:59", true),
+            ("2027-01-15 08:00:01", false),
+        ] {
+            let database = NativeDatabase::migrated();
+            database.run(&format!("INSERT INTO api_keys (id, api_key, status, disabled_until) VALUES (1, 'fake-1', 2, '{until}')"));
+            let trial = Claim::KeyTrial(KeyId(1));
+            let claimed = claim(&database, &trial, NOW, NOW.plus(1));
+            assert_eq!(block_on(claimed), Ok(is_over), "{until}");
+        }
     }
 
     fn in_parallel(path: &Path, work: impl Fn(&NativeDatabase, i64) + Sync) {
@@ -236,7 +334,7 @@ mod tests {
         let holders = std::sync::atomic::AtomicUsize::new(0);
         in_parallel(&path, |database, _| {
             let trial = Claim::PlaceTrial(place(None));
-            if block_on(claim(database, &trial, until)).unwrap() {
+            if block_on(claim(database, &trial, until, until.plus(1))).unwrap() {
                 holders.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }
         });

@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -19,6 +19,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
     (
         "0004_failover",
         include_str!("../../migrations/0004_failover.sql"),
+    ),
+    (
+        "0005_evidence",
+        include_str!("../../migrations/0005_evidence.sql"),
     ),
 ];
 
@@ -222,7 +226,7 @@ mod tests {
         block_on(migrate(&database)).unwrap();
         assert_eq!(
             database.query("SELECT count(*) FROM schema_migrations"),
-            ["4"]
+            [MIGRATIONS.len().to_string()]
         );
     }
 
@@ -249,7 +253,7 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2", "3", "4"]
+            ["1", "2", "3", "4", "5"]
         );
     }
 

@@ -3,7 +3,7 @@
 //! Two paths, because they have different hurries:
 //!
 //! - **A failure of the key** changes what the next draw may choose, so it is written at once: the state is read, the
-//!   pure [`transition`] and [`suspicion`] decide, and a compare-and-set on what was read makes it so. Whoever loses the
+//!   pure [`judge`] decides, and a compare-and-set on what was read makes it so. Whoever loses the
 //!   race reads again.
 //! - **Log rows, and the counters of everything else,** may share their cost. Per instance, whoever ends first writes for
 //!   all who are queued at that moment, and who ends meanwhile waits for the next batch; so a batch forms while the one
@@ -14,9 +14,8 @@
 
 use super::{Database, DatabaseError, Row, Value, placeholders, write};
 use crate::openai::Usage;
-use crate::pool::{
-    KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict, suspicion, transition,
-};
+use crate::pool::suspicion::{self, Evidence, Judgement, judge};
+use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict};
 use crate::signal::{NewSignal, Signal};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -29,23 +28,41 @@ const MAX_BATCH: usize = 500;
 /// failures the key pauses, so the rounds needed are about the calls that were under way at once.
 const MAX_ROUNDS: usize = 64;
 
-/// A key's state, how many others failed alike since the latest success of any, how many keys the pool has disabled
-/// since a minute ago, and how many are in use.
-const STATE: &str = "SELECT status, consecutive_failures, disabled_until,
-    (SELECT count(*) FROM api_keys WHERE id <> ?1 AND last_outcome = ?2
-        AND last_outcome_at > coalesce((SELECT max(last_success_at) FROM api_keys), '')),
+/// A key's state, and the [`Evidence`]: how many others failed alike, how many keys the pool has disabled since a minute
+/// ago, and how many are in use.
+fn state() -> String {
+    format!(
+        "SELECT status, consecutive_failures, disabled_until, {alike},
     (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?3),
     (SELECT count(*) FROM api_keys WHERE status <> 0)
-FROM api_keys WHERE id = ?1";
-/// Of several keys that are disabled at once, each but the first finds that one more was disabled meanwhile.
-const SET_STATE: &str = "UPDATE api_keys SET status = ?5, consecutive_failures = ?6, disabled_until = ?7,
+FROM api_keys WHERE id = ?1",
+        alike = alike("?2", "?3")
+    )
+}
+
+/// Of several keys that fail at once, each but the first finds that one more has.
+fn set_state() -> String {
+    format!(
+        "UPDATE api_keys SET status = ?5, consecutive_failures = ?6, disabled_until = ?7,
     total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?8), last_failure_at = ?9, updated_at = ?9,
     last_outcome = ?10, last_outcome_at = ?9, trial_until = NULL,
     disabled_reason = CASE WHEN ?5 = 0 THEN coalesce(disabled_reason, ?11) ELSE NULL END,
     disabled_at = CASE WHEN ?5 = 0 AND status <> 0 THEN ?9 ELSE disabled_at END
-WHERE id = ?1 AND status IS ?2 AND consecutive_failures IS ?3 AND disabled_until IS ?4
+WHERE id = ?1 AND status IS ?2 AND consecutive_failures IS ?3 AND disabled_until IS ?4 AND {alike} = ?14
     AND (?5 <> 0 OR status = 0 OR (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?12) = ?13)
-RETURNING id";
+RETURNING id",
+        alike = alike("?10", "?12")
+    )
+}
+
+/// [`suspicion::alike`] for the key `?1`, as an expression over the parameters of an outcome and of a minute ago.
+fn alike(outcome: &str, minute_ago: &str) -> String {
+    format!(
+        "(SELECT count(*) FROM api_keys WHERE id <> ?1 AND last_outcome = {outcome} AND last_outcome_at >= {minute_ago}
+        AND last_outcome_at > coalesce((SELECT max(last_success_began_at) FROM api_keys), ''))"
+    )
+}
+
 const COUNT_FAILURE: &str = "UPDATE api_keys SET consecutive_failures = consecutive_failures + 1,
     total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?2), last_failure_at = ?3, updated_at = ?3,
     last_outcome = ?4, last_outcome_at = ?3, trial_until = NULL
@@ -197,7 +214,7 @@ impl<D: Database> Recorder<D> {
                 Value::from(outcome),
                 Value::from(minute_ago.as_str()),
             ];
-            let rows = database.execute(STATE, look).await?;
+            let rows = database.execute(&state(), look).await?;
             let Some(row) = rows.into_iter().next() else {
                 // Somebody deleted the key while it was in use: nothing is left to change.
                 return Ok(Moved::default());
@@ -207,17 +224,17 @@ impl<D: Database> Recorder<D> {
                     .and_then(|count| usize::try_from(count).ok())
                     .unwrap_or_default()
             };
-            let (alike, disabled_lately, in_use) = (count(3), count(4), count(5));
-            let before = state_of(&row);
-            if suspicion::is_suspected(alike + 1) && before.status != KeyStatus::Disabled {
-                return self.suspect(attempt, true).await;
-            }
-            let after = transition(before, attempt.outcome.verdict(), attempt.ended_at);
-            let disables =
-                after.status == KeyStatus::Disabled && before.status != KeyStatus::Disabled;
-            if disables && !suspicion::may_disable(disabled_lately, in_use) {
-                return self.suspect(attempt, false).await;
-            }
+            let evidence = Evidence {
+                alike: count(3),
+                disabled_lately: count(4),
+                in_use: count(5),
+            };
+            let verdict = attempt.outcome.verdict();
+            let after = match judge(state_of(&row), verdict, attempt.ended_at, evidence) {
+                Judgement::Move(after) => after,
+                Judgement::Suspect { take_back } => return self.suspect(attempt, take_back).await,
+            };
+            let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
             let mut parameters = vec![Value::from(id.0)];
             parameters.extend(row.0.into_iter().take(3));
             parameters.extend([
@@ -229,9 +246,10 @@ impl<D: Database> Recorder<D> {
                 Value::from(outcome),
                 Value::from(disabled_reason(attempt)),
                 Value::from(minute_ago.as_str()),
-                Value::from(i64::try_from(disabled_lately).unwrap_or(i64::MAX)),
+                number(evidence.disabled_lately),
+                number(evidence.alike),
             ]);
-            if !write(database, SET_STATE, parameters).await?.is_empty() {
+            if !write(database, &set_state(), parameters).await?.is_empty() {
                 return Ok(Moved {
                     state: Some(after),
                     suspected: Vec::new(),
@@ -366,6 +384,8 @@ UPDATE api_keys SET
     last_used_at = max(coalesce(last_used_at, ''), counts.used),
     last_success_at = CASE WHEN counts.succeeded IS NULL THEN last_success_at
         ELSE max(coalesce(last_success_at, ''), counts.succeeded) END,
+    last_success_began_at = CASE WHEN counts.began IS NULL THEN last_success_began_at
+        ELSE max(coalesce(last_success_began_at, ''), counts.began) END,
     consecutive_failures = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN 0 ELSE consecutive_failures END,
     disabled_until = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN NULL ELSE disabled_until END,
     status = CASE WHEN counts.began >= coalesce(last_failure_at, '') AND status = {cooling} THEN {active} ELSE status END,
@@ -463,7 +483,7 @@ fn disabled_reason(attempt: &Attempt) -> String {
     }
 }
 
-/// A key's state from the columns of [`STATE`]. A status that means nothing is taken as disabled: such a key is never
+/// A key's state from the columns of [`state`]. A status that means nothing is taken as disabled: such a key is never
 /// chosen, so this only matters for a row that was broken while the key was in use.
 fn state_of(row: &Row) -> KeyState {
     KeyState {
@@ -689,6 +709,31 @@ mod tests {
                 ["4"]
             );
         }
+    }
+
+    #[test]
+    fn an_answer_that_began_before_the_failures_clears_nobody_of_them() {
+        let recorder = recorder(4);
+        commit(&recorder, attempt(1, Outcome::KeyRejected, 1000));
+        commit(&recorder, attempt(2, Outcome::KeyRejected, 1000));
+        let stream = Attempt {
+            ended_at: NOW.plus(2500),
+            ..attempt(4, Outcome::Success, 0)
+        };
+        commit(&recorder, stream);
+        let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 3000));
+        assert_eq!(moved.suspected.len(), 3);
+    }
+
+    #[test]
+    fn failures_that_are_more_than_a_minute_apart_have_nothing_in_common() {
+        let recorder = recorder(8);
+        for id in 1..=4 {
+            let moved = commit(&recorder, attempt(id, Outcome::KeyRejected, id * 61_000));
+            assert!(moved.suspected.is_empty(), "key {id}");
+        }
+        let disabled = "SELECT count(*) FROM api_keys WHERE status = 0";
+        assert_eq!(recorder.database.query(disabled), ["4"]);
     }
 
     #[test]
@@ -928,8 +973,9 @@ mod tests {
             ));
         }
         // A success after them all, so that nothing is put down to the upstream.
-        database
-            .run("UPDATE api_keys SET last_success_at = '2030-01-01T00:00:00.000Z' WHERE id = 12");
+        database.run(
+            "UPDATE api_keys SET last_success_began_at = '2030-01-01T00:00:00.000Z' WHERE id = 12",
+        );
         std::thread::scope(|scope| {
             for id in 1..=11 {
                 let path = &path;
@@ -947,6 +993,37 @@ mod tests {
             database.query("SELECT sum(total_calls) FROM api_keys"),
             ["11"]
         );
+    }
+
+    #[test]
+    fn parallel_writers_that_fail_alike_leave_every_key_in_use() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("pool.db");
+            let database = NativeDatabase::migrated_at(&path);
+            for id in 1..=3 {
+                // One failure more, and it pauses.
+                database.run(&format!(
+                    "INSERT INTO api_keys (id, api_key, consecutive_failures) VALUES ({id}, 'fake-{id}', 1)"
+                ));
+            }
+            let start = std::sync::Barrier::new(3);
+            std::thread::scope(|scope| {
+                for id in 1..=3 {
+                    let (path, start) = (&path, &start);
+                    scope.spawn(move || {
+                        let recorder = Recorder::new(Rc::new(NativeDatabase::open(path)), native);
+                        start.wait();
+                        commit(&recorder, attempt(id, Outcome::ProjectRefused, 0));
+                    });
+                }
+            });
+            assert_eq!(
+                database.query("SELECT count(*) FROM api_keys WHERE status = 1"),
+                ["3"],
+                "the third is suspected, and the others' pauses are taken back"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reading the pool: every key, what cools, what is known of budgets.
 
+use super::cool_downs::{SAYS_SOMETHING, says_something_at};
 use super::{Database, DatabaseError, Row, Value};
 use crate::pool::{
     ApiKey, CoolDown, KeyId, KeyState, KeyStatus, Limit, Moment, Outcome, Place, PoolKey, Scope,
@@ -8,14 +9,19 @@ use crate::pool::{
 
 const KEYS: &str =
     "SELECT id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
-    name, project, last_success_at, last_outcome, last_outcome_at, trial_until, disabled_reason
+    name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason
 FROM api_keys";
 
 /// Cool-downs, limits and usage in one statement; the first column says which.
-const CIRCUMSTANCES: &str = "SELECT 'cool_down', scope, model, reason, began_at, until, strikes, trial_until FROM cool_downs
+fn circumstances() -> String {
+    format!(
+        "SELECT 'cool_down', scope, model, reason, began_at, until, strikes, trial_until FROM cool_downs
+    WHERE {SAYS_SOMETHING}
 UNION ALL SELECT 'limit', scope, model, unit, per, learned, preset, learned_at FROM limits
 UNION ALL SELECT 'usage', scope, model, per, began_at, requests, input_tokens, NULL FROM budget_usage
-    WHERE began_at >= ?1 AND (per = 'day' OR began_at >= ?2)";
+    WHERE (per = 'day' AND began_at >= ?3) OR (per = 'minute' AND began_at >= ?4)"
+    )
+}
 
 /// How long a learned limit is believed, in milliseconds: 7 days. A limit that was raised teaches nobody, since the pool
 /// stays below it; so it is learned anew from time to time, at the price of one refused call.
@@ -33,9 +39,10 @@ pub async fn read_snapshot(
     let (keys, broken) = pool_keys(database).await?;
     let mut snapshot = Snapshot::new(keys);
     let moment = Moment::new(now);
-    let (day, minute) = (moment.day_start(), before_minute(now));
-    let since = [day.min(minute), minute].map(|time| Value::from(time.to_iso()));
-    let rows = database.execute(CIRCUMSTANCES, since.into()).await?;
+    let mut parameters = Vec::from(says_something_at(now));
+    let since = [moment.day_start(), before_minute(now)];
+    parameters.extend(since.map(|time| Value::from(time.to_iso())));
+    let rows = database.execute(&circumstances(), parameters).await?;
     for row in &rows {
         // A row that cannot be read says nothing; every row of the pool's own making can.
         let _ = enter(&mut snapshot, row, now);
@@ -139,7 +146,7 @@ fn pool_key(row: &Row) -> Option<PoolKey> {
             disabled_until,
         },
         last_used_at: time(6),
-        last_success_at: time(9),
+        last_success_began_at: time(9),
         last_outcome: row.text(10).and_then(Outcome::from_name).zip(time(11)),
         trial_until: time(12),
         disabled_reason: text(13),

@@ -12,6 +12,8 @@ pub(crate) struct NativeDatabase {
     failures: RefCell<Vec<(String, String, usize)>>,
     statements: Cell<usize>,
     pending_first: Cell<bool>,
+    /// Called before each statement.
+    before_each: RefCell<Option<Box<dyn Fn()>>>,
 }
 
 impl NativeDatabase {
@@ -29,12 +31,18 @@ impl NativeDatabase {
             failures: RefCell::default(),
             statements: Cell::default(),
             pending_first: Cell::default(),
+            before_each: RefCell::default(),
         }
     }
 
     /// From now on, every statement lets others run before it does, as on a host.
     pub(crate) fn answer_at_the_second_poll(&self) {
         self.pending_first.set(true);
+    }
+
+    /// From now on, every statement does this first, such as to let time pass.
+    pub(crate) fn before_each(&self, first: impl Fn() + 'static) {
+        self.before_each.replace(Some(Box::new(first)));
     }
 
     /// How many statements were executed so far.
@@ -104,6 +112,9 @@ impl Database for NativeDatabase {
         })
         .await;
         self.statements.set(self.statements.get() + 1);
+        if let Some(first) = &*self.before_each.borrow() {
+            first();
+        }
         for (part, error, times) in self.failures.borrow_mut().iter_mut() {
             if *times > 0 && statement.contains(part.as_str()) {
                 *times -= 1;

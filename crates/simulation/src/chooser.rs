@@ -1,10 +1,11 @@
 //! Who chooses the keys: the pool, or one of the two simple ways that it is compared with.
 
 use crate::world::Reply;
+use gemini_keypool::pool::suspicion::{self, Evidence, Judgement, judge};
 use gemini_keypool::pool::{
-    After, ApiKey, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, Moment, Outcome, Pick,
-    Place, Policy, PoolKey, RetryBudget, Scope, Snapshot, Standing, Step, TRIAL_LEASE_MS,
-    UnixMillis, Verdict, place_of, suspicion, transition,
+    After, ApiKey, Change, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, Moment,
+    Outcome, Pick, Place, Policy, PoolKey, RetryBudget, Scope, Snapshot, Standing, Step,
+    TRIAL_LEASE_MS, UnixMillis, Verdict, place_of, transition,
 };
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -98,7 +99,7 @@ impl Chooser {
                     disabled_until: None,
                 },
                 last_used_at: None,
-                last_success_at: None,
+                last_success_began_at: None,
                 last_outcome: None,
                 trial_until: None,
                 disabled_reason: None,
@@ -129,9 +130,15 @@ impl Chooser {
             request.all_eligible &= self.is_eligible(pick.key.id, now);
             for claim in &pick.claims {
                 let lease = now.at().plus(TRIAL_LEASE_MS);
-                self.snapshot.set_trial(claim, Some(lease));
+                self.snapshot
+                    .apply(&Change::TrialBegan(claim.clone(), lease));
             }
-            self.snapshot.count_call(&pick, TOKENS, now);
+            self.snapshot.apply(&Change::Sent {
+                key: pick.key.id,
+                counted: pick.counted.clone(),
+                input_tokens: TOKENS,
+                now: now.clone(),
+            });
         }
         Next::Send(pick)
     }
@@ -210,33 +217,33 @@ impl Chooser {
             model: Some(MODEL.to_owned()),
         };
         for limit in &reply.limits {
-            self.snapshot.replace_limit(&project, *limit);
+            self.snapshot.apply(&Change::Limit(project.clone(), *limit));
         }
         match reply.outcome.verdict() {
             Verdict::Works => {
                 for place in &pick.on_probation {
-                    self.snapshot.clear_cool_down(place);
+                    self.snapshot
+                        .apply(&Change::Worked(place.clone(), began_at));
                 }
                 self.snapshot.update_key(id, |key| {
                     key.state = transition(key.state, Verdict::Works, now);
-                    key.last_success_at = Some(now);
+                    key.last_success_began_at = key.last_success_began_at.max(Some(began_at));
                 });
             }
             Verdict::Failed | Verdict::Rejected => self.reject(id, &incident),
-            Verdict::Unknown => match place_of(reply.outcome, &pick.key, MODEL) {
-                Some(place) => self.cool(&place, &incident),
-                None => {
-                    for claim in &pick.claims {
-                        self.snapshot.set_trial(claim, None);
-                    }
+            Verdict::Unknown => {
+                if let Some(place) = place_of(reply.outcome, &pick.key, MODEL) {
+                    self.cool(&place, &incident);
                 }
-            },
+            }
+        }
+        for claim in &pick.claims {
+            let lease = began_at.plus(TRIAL_LEASE_MS);
+            self.snapshot
+                .apply(&Change::TrialEnded(claim.clone(), lease));
         }
         self.snapshot.update_key(id, |key| {
             key.last_outcome = Some((reply.outcome, now));
-            if matches!(reply.outcome.verdict(), Verdict::Works) {
-                key.trial_until = None;
-            }
         });
     }
 
@@ -252,45 +259,39 @@ impl Chooser {
         let lately = |at: UnixMillis| now.since(at) <= suspicion::WAVE_MS;
         self.disabled_at.retain(|(_, at, _)| lately(*at));
         let keys = self.snapshot.keys();
-        let success = keys.iter().filter_map(|key| key.last_success_at).max();
-        let alike = keys
-            .iter()
-            .filter(|key| key.id != id)
-            .filter(|key| {
-                key.last_outcome
-                    .is_some_and(|(outcome, at)| outcome == incident.outcome && Some(at) > success)
-            })
-            .count();
-        let is_suspected = suspicion::is_suspected(alike + 1);
-        let may_disable = suspicion::may_disable(self.disabled_at.len(), suspicion::in_use(keys));
+        let evidence = Evidence {
+            alike: suspicion::alike(keys, id, incident.outcome, now),
+            disabled_lately: self.disabled_at.len(),
+            in_use: suspicion::in_use(keys),
+        };
         let Some(before) = self.snapshot.key(id).map(|key| key.state) else {
             return;
         };
-        if before.status == KeyStatus::Disabled {
-            return;
-        }
-        if is_suspected || !may_disable {
-            let mut suspected = vec![id];
-            if is_suspected {
+        let mut suspected = vec![id];
+        match judge(before, incident.outcome.verdict(), now, evidence) {
+            Judgement::Move(after) => {
+                let was_in_use = before.status != KeyStatus::Disabled;
+                if was_in_use && after.status == KeyStatus::Disabled {
+                    self.disabled_at.push((id, now, before));
+                }
+                self.snapshot.apply(&Change::State(id, after));
+                return;
+            }
+            Judgement::Suspect { take_back: false } => {}
+            Judgement::Suspect { take_back: true } => {
                 for (reinstated, _, state) in std::mem::take(&mut self.disabled_at) {
-                    self.snapshot.set_state(reinstated, state);
+                    self.snapshot.apply(&Change::State(reinstated, state));
                     suspected.push(reinstated);
                 }
             }
-            for id in suspected {
-                let place = Place {
-                    scope: Scope::Key(id),
-                    model: None,
-                };
-                self.cool(&place, incident);
-            }
-            return;
         }
-        let after = transition(before, incident.outcome.verdict(), now);
-        if after.status == KeyStatus::Disabled {
-            self.disabled_at.push((id, now, before));
+        for id in suspected {
+            let place = Place {
+                scope: Scope::Key(id),
+                model: None,
+            };
+            self.cool(&place, incident);
         }
-        self.snapshot.set_state(id, after);
     }
 }
 

@@ -245,7 +245,7 @@ impl Simulation {
                     key.id
                 ));
             }
-            if key.last_success_at.is_none() && !self.world.is_dead(index, now) {
+            if key.last_success_began_at.is_none() && !self.world.is_dead(index, now) {
                 self.broken
                     .push(format!("key {} was never used for {MODEL}", key.id));
             }

@@ -531,17 +531,74 @@ fn a_place_on_trial_is_tried_by_one_call_and_freed_by_its_success() {
         &["data: {\"a\":1}\n\n", "data: [DONE]\n\n"],
     );
     let (_, mut trial) = pool.chat_stream();
-    let meanwhile = pool.chat(CHAT);
-    assert_eq!(
-        (meanwhile.status, pool.sent()),
-        (503, 1),
-        "{}",
-        meanwhile.body
-    );
-    while block_on(trial.next()) != Next::End {}
-    assert!(pool.cool_downs().is_empty());
+    assert!(pool.cool_downs().is_empty(), "its first content is enough");
     pool.answer();
     assert_eq!(pool.chat(CHAT).status, 200);
+    while block_on(trial.next()) != Next::End {}
+    assert_eq!(pool.attempts(), ["1 success", "1 success"]);
+}
+
+#[test]
+fn while_another_tries_a_caller_waits_and_is_then_asked_to_come_back_soon() {
+    let pool = pool_of(1);
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 3, '2027-01-15T08:01:00.000Z')");
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, pool.sent()), (429, 0), "{}", answer.body);
+    assert!(answer.error("message").contains("1 on_trial"));
+    assert_eq!(answer.header("retry-after-ms"), Some("1000"));
+    assert_eq!(answer.header("x-should-retry"), None);
+    assert!(pool.outside.0.now.get() >= 900, "it has waited");
+    pool.database.run("DELETE FROM cool_downs");
+    pool.later(500);
+    pool.answer();
+    assert_eq!(pool.chat(CHAT).status, 200);
+}
+
+#[test]
+fn a_paused_key_may_be_used_by_others_once_its_trial_has_content() {
+    let pool = pool_of(1);
+    pool.database
+        .run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15T07:00:00.000Z'");
+    pool.script(
+        200,
+        "text/event-stream",
+        &["data: {\"a\":1}\n\n", "data: [DONE]\n\n"],
+    );
+    let (_, mut trial) = pool.chat_stream();
+    pool.answer();
+    assert_eq!(pool.chat(CHAT).status, 200);
+    while block_on(trial.next()) != Next::End {}
+    assert_eq!(
+        pool.database
+            .query("SELECT status, trial_until FROM api_keys"),
+        ["1|NULL"]
+    );
+}
+
+#[test]
+fn a_trial_that_finds_out_something_else_leaves_no_lease_behind() {
+    for (status, error) in [
+        (401, errors::unauthenticated("Chat")),
+        (403, errors::permission_denied()),
+        (
+            429,
+            errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
+        ),
+        (503, errors::overloaded()),
+        (400, errors::invalid_argument()),
+    ] {
+        let pool = pool_with(1, &[("max_attempts", "1")]);
+        pool.database
+            .run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15T07:00:00.000Z';
+            INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+            ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 3)");
+        pool.error(status, &error);
+        pool.chat(CHAT);
+        assert_eq!(pool.sent(), 1);
+        let leases = "SELECT trial_until FROM cool_downs UNION SELECT trial_until FROM api_keys";
+        assert_eq!(pool.database.query(leases), ["NULL"], "{status}");
+    }
 }
 
 #[test]
@@ -591,4 +648,115 @@ fn the_pool_explains_itself_and_a_key_can_be_reset() {
     let (_, body) = explain("?model=m");
     assert!(body.contains("\"eligible\":2"), "{body}");
     assert_eq!(pool.call("POST", "/api/keys/2/reset", &[], "").status, 401);
+}
+
+#[test]
+fn a_key_that_others_are_faster_to_take_is_left_for_another_one() {
+    let pool = pool_of(2);
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1)");
+    for seed in 0..20 {
+        pool.outside.0.chance.set(seed);
+        // The view does not know it yet.
+        pool.database
+            .run("UPDATE cool_downs SET trial_until = NULL");
+        pool.answer();
+        pool.later(500);
+        pool.database.before_each({
+            let path = Rc::clone(&pool.database);
+            let taken = Cell::new(0);
+            move || {
+                taken.set(taken.get() + 1);
+                if taken.get() == 3 {
+                    path.run("UPDATE cool_downs SET trial_until = '2027-01-15T09:00:00.000Z'");
+                }
+            }
+        });
+        assert_eq!(pool.chat(CHAT).header("x-keypool-key"), Some("2"));
+    }
+}
+
+#[test]
+fn a_limit_of_nothing_per_minute_is_no_reason_to_wait() {
+    let pool = pool_of(1);
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', '', 'requests', 'minute', 0)");
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, pool.sent()), (429, 0));
+    assert_eq!(answer.header("retry-after"), None);
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    assert_eq!(pool.outside.0.now.get(), 0, "nothing is waited for");
+}
+
+#[test]
+fn tokens_that_were_set_aside_for_a_call_that_failed_are_free_again() {
+    for reply in [
+        Ok((503, of_real(&errors::overloaded()))),
+        Err(TransportError::Failed("refused".into())),
+    ] {
+        let pool = pool_with(1, &[("max_attempts", "1")]);
+        pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'input_tokens', 'day', 900)");
+        match reply {
+            Ok((status, body)) => pool.script(status, "application/json", &[&body]),
+            Err(error) => pool.script_reply(Err(error)),
+        }
+        pool.chat(CHAT);
+        assert_eq!(
+            pool.database
+                .query("SELECT per, requests, input_tokens FROM budget_usage"),
+            ["day|1|0", "minute|1|0"]
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_stalls_half_way_ends_with_the_requests_time() {
+    let pool = pool_of(1);
+    let half = ANSWER.as_bytes()[..20].to_vec();
+    pool.script_chunks(200, "application/json", vec![Ok(half), Ok(Vec::new())]);
+    let answer = pool.chat(CHAT);
+    assert_eq!(answer.status, 504, "{}", answer.body);
+    let took = pool.outside.0.now.get();
+    assert!((90_000..90_100).contains(&took), "{took}");
+    assert_eq!(pool.attempts(), ["1 upstream_trouble"]);
+}
+
+#[test]
+fn without_writes_the_pool_still_knows_what_cools_and_retries_a_little() {
+    let refuse = |pool: &Pool, table: &str| {
+        let error = "attempt to write a readonly database";
+        pool.database.fail(table, error, 10_000);
+    };
+    for (status, error) in [
+        (
+            429,
+            errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
+        ),
+        (401, errors::unauthenticated("Chat")),
+    ] {
+        let pool = pool_of(1);
+        refuse(&pool, "INSERT");
+        refuse(&pool, "UPDATE");
+        pool.error(status, &error);
+        pool.chat(CHAT);
+        for _ in 0..3 {
+            pool.later(600);
+            assert!(pool.chat(CHAT).status >= 429);
+            assert_eq!(pool.sent(), 1, "{status}");
+        }
+        pool.later(60_000);
+        pool.answer();
+        assert_eq!(pool.chat(CHAT).status, 200, "{status}");
+    }
+    let pool = pool_with(2, &[("max_attempts", "2")]);
+    refuse(&pool, "retry_budget");
+    let mut retried = 0;
+    for _ in 0..20 {
+        pool.error(503, &errors::overloaded());
+        pool.error(503, &errors::overloaded());
+        let now = pool.outside.0.now.get();
+        pool.chat(CHAT);
+        pool.outside.0.now.set(now);
+        retried += 2 - pool.outside.0.replies.borrow_mut().drain(..).count();
+    }
+    assert_eq!(retried - 20, 10, "the floor, in this instance");
 }

@@ -242,10 +242,21 @@ fn a_cool_down_for_all_models_is_tried_by_one_call() {
         .unwrap();
     assert_eq!(pick.claims, [Claim::PlaceTrial(place.clone())]);
     assert_eq!(pick.on_probation, std::slice::from_ref(&place));
-    snapshot.set_trial(&pick.claims[0], Some(NOW.plus(5000)));
+    snapshot.apply(&Change::TrialBegan(pick.claims[0].clone(), NOW.plus(5000)));
     assert_eq!(drawn(&mut snapshot, 20, 1001), [3; 20]);
-    assert_eq!(snapshot.survey(MODEL, &moment(1001)).out["on_trial"], 2);
-    snapshot.clear_cool_down(&place);
+    let survey = snapshot.survey(MODEL, &moment(1001));
+    assert_eq!(survey.out["on_trial"], 2);
+    assert_eq!(
+        survey.soonest,
+        Some(NOW.plus(2001)),
+        "the lease is not what others wait for"
+    );
+    snapshot.apply(&Change::TrialEnded(pick.claims[0].clone(), NOW.plus(4999)));
+    let another = snapshot.survey(MODEL, &moment(1001));
+    assert_eq!(another, survey, "another trial than the one under way");
+    snapshot.apply(&Change::Worked(place.clone(), NOW.plus(999)));
+    assert_eq!(snapshot.survey(MODEL, &moment(1001)), survey);
+    snapshot.apply(&Change::Worked(place, NOW.plus(1000)));
     assert_eq!(snapshot.survey(MODEL, &moment(1001)).eligible, 3);
 }
 
@@ -260,7 +271,8 @@ fn a_key_after_its_pause_is_tried_by_one_call() {
         .choose(MODEL, &moment(0), |key| key.id == KeyId(2), &mut rng)
         .unwrap();
     assert_eq!(pick.claims, [Claim::KeyTrial(KeyId(1))]);
-    snapshot.set_trial(&pick.claims[0], Some(NOW.plus(1)));
+    let claim = pick.claims[0].clone();
+    snapshot.apply(&Change::TrialBegan(claim, NOW.plus(1)));
     assert_eq!(drawn(&mut snapshot, 20, 0), [2; 20]);
     assert!(drawn(&mut snapshot, 200, 1).contains(&1));
 }
@@ -285,7 +297,12 @@ fn a_budget_that_is_used_up_keeps_out_and_one_that_shrinks_weighs_less() {
         let pick = snapshot
             .choose(MODEL, &moment(0), |key| key.id == KeyId(3), &mut rng)
             .unwrap();
-        snapshot.count_call(&pick, 10, &moment(0));
+        snapshot.apply(&Change::Sent {
+            key: pick.key.id,
+            counted: pick.counted,
+            input_tokens: 10,
+            now: moment(0),
+        });
     }
     assert_eq!(weight_of_first(&snapshot), None);
     assert_eq!(drawn(&mut snapshot, 20, 0), [3; 20]);
