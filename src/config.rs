@@ -75,6 +75,8 @@ pub struct Config {
     pub client_token: Option<Secret>,
     /// Keys to import, in the order given.
     pub import_keys: Vec<ApiKey>,
+    /// Google's scheme, host and port.
+    pub upstream: Uri,
     /// Where chat completions are sent.
     pub chat_endpoint: Uri,
     /// The model for requests that name none.
@@ -118,6 +120,15 @@ impl fmt::Display for InvalidConfig {
 impl std::error::Error for InvalidConfig {}
 
 impl Config {
+    /// The URL of a path and query at the upstream; `None` if they make none.
+    pub fn upstream_url(&self, path: &str, query: Option<&str>) -> Option<Uri> {
+        let path_and_query = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        join(&self.upstream, &path_and_query).ok()
+    }
+
     /// Reads the settings through `get`, which gives a variable's value, or `None` where it is not defined. Empty and
     /// undefined variables take their defaults; only `llm_api_origin` must not be empty.
     ///
@@ -252,6 +263,7 @@ impl Config {
         Ok(Self {
             client_token: text("my_api_token").map(Secret),
             import_keys,
+            upstream: origin,
             chat_endpoint,
             default_model: text("llm_model").unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
             allowed_origins,

@@ -4,8 +4,10 @@
 
 mod attempt;
 mod call;
-mod chat;
+mod credentials;
 mod failure;
+mod forward;
+mod headers;
 mod kept;
 pub mod ports;
 mod reply;
@@ -24,6 +26,7 @@ use crate::origin;
 use crate::pool::suspicion;
 use crate::signal::NewSignal;
 use crate::store::{self, Database, DatabaseError};
+use crate::target::Surface;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
@@ -68,14 +71,20 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    /// Answers one request. Never fails: whatever goes wrong becomes an answer in OpenAI's error shape.
+    /// Answers one request. Never fails: whatever goes wrong becomes an answer in the error shape of the API asked for.
     pub async fn handle<B: ByteStream>(&self, request: Parts, mut body: B) -> Reply<D, U::Body, S> {
         let id = format!(
             "req_{:016x}{:016x}",
             self.system.random(),
             self.system.random()
         );
-        let mut reply = match self.answer(&request, &id, &mut body).await {
+        let route = Route::find(
+            &request.method,
+            request.uri.path(),
+            credentials::is_googles(&request),
+        );
+        let surface = route.as_ref().map_or(Surface::OpenAi, Route::surface);
+        let mut reply = match self.answer(route, &request, &id, &mut body).await {
             Ok(reply) => reply,
             Err(failure) => {
                 if let Some(reason) = failure.for_operator() {
@@ -87,7 +96,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 };
                 let deadline = self.system.wait(DRAIN_MS);
                 request_body::drain(&request.headers, &mut body, max, deadline).await;
-                failure.into_reply()
+                failure.into_reply(surface)
             }
         };
         self.allow_origin(&request, &mut reply.headers);
@@ -99,13 +108,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
 
     async fn answer<B: ByteStream>(
         &self,
+        route: Option<Route>,
         request: &Parts,
         request_id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let route = Route::find(request.uri.path()).ok_or(Failure::UnknownPath)?;
+        let route = route.ok_or(Failure::UnknownPath)?;
         if request.method == Method::OPTIONS {
-            return self.preflight(route, request);
+            return self.preflight(&route, request);
         }
         if !route.allows(&request.method) {
             return Err(Failure::WrongMethod {
@@ -122,14 +132,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 admin::readiness(&kept.view(), self.system.now())
             }
             Route::KeysStatus => {
-                self.admit(&request.headers)?;
+                self.admit(request, false)?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, 0).await?;
                 let suspicion = suspicion::suspicion(kept.view().keys(), self.system.now());
                 admin::keys_status(&*kept.database, suspicion).await
             }
             Route::KeyReset(id) => {
-                self.admit(&request.headers)?;
+                self.admit(request, false)?;
                 let kept = self.kept()?;
                 let reset = store::reset_key(&*kept.database, id, self.system.now()).await?;
                 kept.outdate();
@@ -144,17 +154,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 ))
             }
             Route::PoolExplain => {
-                let config = self.admit(&request.headers)?;
+                let config = self.admit(request, false)?;
                 let model = model_of_query(request.uri.query(), &config.default_model)?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, 0).await?;
                 admin::explain(&kept.view(), &model, self.system.now())
             }
-            Route::ChatCompletions => {
-                let config = self.admit(&request.headers)?;
+            Route::Upstream(target) => {
+                let config = self.admit(request, true)?;
                 self.limit_rate(config, &request.headers, request_id)
                     .await?;
-                self.complete_chat(config, request, request_id, body).await
+                self.forward(config, &target, request, request_id, body)
+                    .await
             }
         }
     }
@@ -170,14 +181,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     }
 
     /// Lets only those in who may call: a page of an allowed origin, with the client's token.
-    fn admit(&self, headers: &HeaderMap) -> Result<&Config, Failure> {
+    fn admit(&self, request: &Parts, anywhere: bool) -> Result<&Config, Failure> {
         let config = self.config()?;
-        check_origin(config, headers)?;
-        authenticate(config, headers)?;
+        check_origin(config, &request.headers)?;
+        credentials::authenticate(config, request, anywhere)?;
         Ok(config)
     }
 
-    fn preflight(&self, route: Route, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
+    fn preflight(&self, route: &Route, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
         if let Ok(config) = &self.config {
             check_origin(config, &request.headers)?;
         }
@@ -227,7 +238,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if let Some(origin) = self.allowed_origin(&request.headers) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             let exposed = HeaderValue::from_static(
-                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key",
+                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-goog-upload-url, x-goog-upload-status",
             );
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
@@ -286,30 +297,6 @@ fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
             Err(Failure::OriginRefused)
         }
         _ => Ok(()),
-    }
-}
-
-/// Checks the client's token.
-fn authenticate(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
-    let expected = config
-        .client_token
-        .as_ref()
-        .ok_or(Failure::TokenNotConfigured)?;
-    let presented = headers
-        .get(header::AUTHORIZATION)
-        .ok_or(Failure::TokenMissing)?;
-    let presented = presented.to_str().map_err(|_| Failure::TokenWrong)?;
-    let (scheme, token) = presented
-        .trim()
-        .split_once(' ')
-        .ok_or(Failure::TokenMissing)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Failure::TokenMissing);
-    }
-    if expected.matches(token.trim()) {
-        Ok(())
-    } else {
-        Err(Failure::TokenWrong)
     }
 }
 

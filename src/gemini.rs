@@ -3,13 +3,17 @@
 mod body;
 mod classify;
 mod duration;
+mod envelope;
 mod error;
+mod glance;
 mod quota;
 mod sentence;
 mod transport;
 
 pub use classify::{Diagnosis, Seen, diagnose};
+pub use envelope::error_json;
 pub use error::{ApiError, MAX_ERROR_BYTES};
+pub use glance::glance;
 pub use quota::QuotaViolation;
 pub use sentence::kept;
 pub use transport::TransportError;

@@ -5,6 +5,10 @@
 //! |---|---|
 //! | [`pool`] | decisions: which key, and what an outcome does to it. Pure |
 //! | [`gemini`], [`openai`] | the two wires, as far as they are read or written. Pure |
+//! | [`target`] | which of the two a request is for, and what for. Pure |
+//! | `tally` | what the events of a stream come to. Pure |
+//! | `skim` | looking into JSON without building it. Pure |
+//! | [`sse`] | the end of a stream and errors in it. Pure |
 //! | [`origin`] | which web pages may call. Pure |
 //! | [`redact`] | keeping secrets out of texts. Pure |
 //! | [`signal`] | waiting for another task of the instance |
@@ -26,7 +30,11 @@ pub mod origin;
 pub mod pool;
 pub mod redact;
 pub mod signal;
+mod skim;
+pub mod sse;
 pub mod store;
+mod tally;
+pub mod target;
 
 #[cfg(target_family = "wasm")]
 mod adapters;

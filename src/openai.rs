@@ -6,11 +6,7 @@
 mod error;
 mod glance;
 mod request;
-mod sse;
-mod tally;
 
 pub use error::ErrorBody;
 pub use glance::{Glance, Usage};
-pub use request::{ChatRequest, InvalidRequest};
-pub use sse::{EventScanner, Found, Scan, error_text};
-pub use tally::Tally;
+pub use request::{ChatRequest, InvalidRequest, model_of};

@@ -91,27 +91,36 @@ pub(super) struct HostUpstream;
 impl Upstream for HostUpstream {
     type Body = IncomingBody;
 
-    async fn post(
+    async fn send(
         &self,
+        method: &http::Method,
         uri: &Uri,
         mut headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<UpstreamResponse<IncomingBody>, TransportError> {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        // A GET says nothing of a body that it does not have (RFC 9110 §8.6).
+        let has_body = !body.is_empty() || !is_without_body(method);
+        if has_body {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
         let (contents, trailers, write) = outgoing_body(body);
         let options = RequestOptions::new();
         // A host that does not know a time-out applies its own.
         let _ = options.set_connect_timeout(Some(CONNECT_TIMEOUT_NS));
         let _ = options.set_first_byte_timeout(Some(SILENCE_TIMEOUT_NS));
         let _ = options.set_between_bytes_timeout(Some(SILENCE_TIMEOUT_NS));
-        let (request, _sent) =
-            Request::new(fields(&headers)?, Some(contents), trailers, Some(options));
+        let (request, _sent) = Request::new(
+            fields(&headers)?,
+            has_body.then_some(contents),
+            trailers,
+            Some(options),
+        );
         let scheme = match uri.scheme_str() {
             Some("http") => Scheme::Http,
             _ => Scheme::Https,
         };
         let refused = |()| TransportError::Failed("the upstream's URL cannot be used".to_owned());
-        request.set_method(&Method::Post).map_err(refused)?;
+        request.set_method(&method_of(method)).map_err(refused)?;
         request.set_scheme(Some(&scheme)).map_err(refused)?;
         request
             .set_authority(uri.authority().map(|authority| authority.as_str()))
@@ -129,6 +138,22 @@ impl Upstream for HostUpstream {
             headers: header_map(&response.get_headers()),
             body: IncomingBody::of_response(response),
         })
+    }
+}
+
+fn is_without_body(method: &http::Method) -> bool {
+    [http::Method::GET, http::Method::HEAD, http::Method::DELETE].contains(method)
+}
+
+fn method_of(method: &http::Method) -> Method {
+    match method.as_str() {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "PATCH" => Method::Patch,
+        "DELETE" => Method::Delete,
+        other => Method::Other(other.to_owned()),
     }
 }
 

@@ -5,15 +5,17 @@
 
 use super::Failure;
 use super::call::{Call, EMPTY};
+use super::headers;
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
-use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
+use crate::gemini::{self, MAX_ERROR_BYTES, Seen, diagnose};
 use crate::openai::Glance;
 use crate::pool::Outcome;
 use crate::store::Database;
+use crate::target::{Kind, Surface};
 use futures::future::{Either, select};
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 use std::pin::{Pin, pin};
 
 /// A plain answer up to this size is held until its call is in the log; a larger one streams through, all but its last
@@ -40,20 +42,61 @@ pub(super) struct Patience {
     pub(super) answer_ms: u64,
 }
 
+/// What is sent.
+pub(super) struct Outgoing<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    pub(super) form: Form,
+}
+
+/// What the answer is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) surface: Surface,
+    pub(super) kind: Kind,
+    /// A JSON array that grows.
+    pub(super) is_array: bool,
+}
+
+impl Form {
+    /// Whether a response with this status is what was asked for.
+    fn is_answer(self, status: u16) -> bool {
+        match self.kind {
+            Kind::Chat | Kind::Generate => status == 200,
+            // 304: the client has it already. 308: an upload goes on.
+            Kind::Other => (200..300).contains(&status) || [304, 308].contains(&status),
+        }
+    }
+
+    fn glance(self, body: &[u8]) -> Option<Glance> {
+        match self.surface {
+            Surface::OpenAi => Glance::at(body),
+            Surface::Gemini => gemini::glance(body),
+        }
+    }
+}
+
 /// Sends a call and waits for its answer.
 pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
     mut call: Call<D, S>,
     upstream: &U,
-    uri: &Uri,
-    headers: HeaderMap,
-    body: Vec<u8>,
+    outgoing: Outgoing<'_>,
     patience: Patience,
 ) -> Attempted<D, U::Body, S> {
+    let Outgoing {
+        method,
+        uri,
+        headers,
+        body,
+        form,
+    } = outgoing;
     let system = call.system.clone();
     let mut timeout = pin!(system.wait(patience.first_byte_ms));
     let sent = {
-        let post = pin!(upstream.post(uri, headers, body));
-        match select(post, timeout.as_mut()).await {
+        let send = pin!(upstream.send(method, uri, headers, body));
+        match select(send, timeout.as_mut()).await {
             Either::Left((sent, _)) => sent,
             Either::Right(_) => Err(TransportError::TimedOut),
         }
@@ -63,8 +106,8 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
             let (outcome, failure) = call.silent(&error, false).await;
             Attempted::Failed(outcome, failure)
         }
-        Ok(response) if response.status == 200 => {
-            answer(call, response, timeout, patience.answer_ms).await
+        Ok(response) if form.is_answer(response.status) => {
+            answer(call, form, response, timeout, patience.answer_ms).await
         }
         Ok(response) => {
             call.first_byte();
@@ -73,34 +116,30 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
     }
 }
 
-/// An answer with status 200.
+/// What was asked for.
 async fn answer<D: Database, B: ByteStream, S: System>(
     mut call: Call<D, S>,
+    form: Form,
     response: UpstreamResponse<B>,
     mut timeout: Timeout<'_>,
     answer_ms: u64,
 ) -> Attempted<D, B, S> {
     let UpstreamResponse {
         status,
-        headers,
+        headers: upstream_headers,
         mut body,
     } = response;
-    let content_type = headers.get(header::CONTENT_TYPE).cloned();
-    let encoding = headers
-        .get(header::CONTENT_ENCODING)
-        .filter(|encoding| *encoding != "identity")
-        .cloned();
-    let is_events = content_type
-        .as_ref()
+    let mut reply = Reply::empty(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
+    reply.headers = headers::to_client(&upstream_headers);
+    let is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
+    let is_events = reply
+        .headers
+        .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
 
-    let mut reply = Reply::empty(StatusCode::OK);
-    if let Some(content_type) = content_type {
-        reply.headers.insert(header::CONTENT_TYPE, content_type);
-    }
-    if is_events {
-        if encoding.is_some() {
+    if is_events && form.kind != Kind::Other {
+        if is_encoded {
             let reason = "the upstream compressed a stream, which it was asked not to";
             let failure = call.broken_off(status, reason).await;
             return Attempted::Failed(Outcome::UpstreamTrouble, failure);
@@ -108,7 +147,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         reply
             .headers
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        return match AnswerStream::begin(call, status, body, timeout).await {
+        return match AnswerStream::begin(call, status, form.surface, body, timeout).await {
             Begun::Stream(stream) => {
                 reply.body = Body::Stream(stream);
                 Attempted::Answered(reply)
@@ -121,10 +160,6 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         };
     }
 
-    let is_encoded = encoding.is_some();
-    if let Some(encoding) = encoding {
-        reply.headers.insert(header::CONTENT_ENCODING, encoding);
-    }
     let (system, call_began) = (call.system.clone(), call.started_at);
     let mut late = pin!(async {
         // Begins to pass when it is first waited for, which is after the first byte.
@@ -152,15 +187,32 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 bytes = chunk;
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return whole(call, status, &headers, reply, bytes, is_encoded).await,
+            Ok(None) => {
+                return whole(
+                    call,
+                    form,
+                    status,
+                    &upstream_headers,
+                    reply,
+                    bytes,
+                    is_encoded,
+                )
+                .await;
+            }
             Err(error) => {
                 let failure = call.broken_off(status, &error.to_string()).await;
                 return Attempted::Failed(Outcome::UpstreamTrouble, failure);
             }
         }
-        if bytes.len() > MAX_HELD_ANSWER {
+        let arrives_bit_by_bit = is_events || form.is_array;
+        if arrives_bit_by_bit || bytes.len() > MAX_HELD_ANSWER {
             call.works().await;
-            reply.body = Body::Stream(Box::new(AnswerStream::opaque(call, status, bytes, body)));
+            let stream = if form.is_array {
+                AnswerStream::array(call, status, bytes, body)
+            } else {
+                AnswerStream::opaque(call, status, bytes, body)
+            };
+            reply.body = Body::Stream(Box::new(stream));
             return Attempted::Answered(reply);
         }
     }
@@ -169,17 +221,28 @@ async fn answer<D: Database, B: ByteStream, S: System>(
 /// A plain answer that is here to its end.
 async fn whole<D: Database, B, S: System>(
     call: Call<D, S>,
+    form: Form,
     status: u16,
     headers: &HeaderMap,
     mut reply: Reply<D, B, S>,
     bytes: Vec<u8>,
     is_encoded: bool,
 ) -> Attempted<D, B, S> {
+    let glance = if is_encoded {
+        None
+    } else {
+        form.glance(&bytes)
+    };
+    if form.kind == Kind::Other {
+        call.succeeded(status, glance.and_then(|glance| glance.usage))
+            .await;
+        reply.body = Body::Whole(bytes);
+        return Attempted::Answered(reply);
+    }
     if bytes.is_empty() {
         let (outcome, failure) = no_byte(&call, status).await;
         return Attempted::Failed(outcome, failure);
     }
-    let glance = if is_encoded { None } else { Glance::at(&bytes) };
     match glance {
         Some(glance) if glance.is_empty_answer() => {
             call.empty(status, glance.usage).await;
@@ -198,7 +261,7 @@ async fn whole<D: Database, B, S: System>(
                 body: &bytes,
             });
             if diagnosis.outcome != Outcome::Success {
-                let failure = call.failed(&diagnosis, true).await;
+                let failure = call.failed(&diagnosis, true, Some(&bytes)).await;
                 return Attempted::Failed(diagnosis.outcome, failure);
             }
             call.succeeded(status, None).await;
@@ -243,6 +306,6 @@ async fn refused<D: Database, B: ByteStream, S: System>(
         headers: &headers,
         body: &bytes,
     });
-    let failure = call.failed(&diagnosis, false).await;
+    let failure = call.failed(&diagnosis, false, Some(&bytes)).await;
     Attempted::Failed(diagnosis.outcome, failure)
 }

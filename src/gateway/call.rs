@@ -102,7 +102,13 @@ impl<D: Database, S: System> Call<D, S> {
 
     /// Ends with an error of the upstream. Gives what the caller is told, should this attempt be the last. An error that
     /// came under a 200 is `in_answer`.
-    pub(super) async fn failed(&self, diagnosis: &Diagnosis, in_answer: bool) -> Failure {
+    /// `body` is the error as it came, for callers who may have it so.
+    pub(super) async fn failed(
+        &self,
+        diagnosis: &Diagnosis,
+        in_answer: bool,
+        body: Option<&[u8]>,
+    ) -> Failure {
         let said = match diagnosis.status {
             Some(status) if !in_answer => {
                 format!("the upstream answered {status} without saying why")
@@ -113,7 +119,7 @@ impl<D: Database, S: System> Call<D, S> {
             Some(200) | None => diagnosis.error.code.unwrap_or(NO_STATUS),
             Some(status) => status,
         };
-        self.refused(diagnosis, said, status, in_answer).await
+        self.refused(diagnosis, said, status, in_answer, body).await
     }
 
     /// Ends without a response, or, `in_answer`, with nothing in time under a 200.
@@ -128,7 +134,7 @@ impl<D: Database, S: System> Call<D, S> {
             TransportError::Denied | TransportError::Failed(_) => 502,
         };
         let failure = self
-            .refused(&diagnosis, error.to_string(), status, in_answer)
+            .refused(&diagnosis, error.to_string(), status, in_answer, None)
             .await;
         (diagnosis.outcome, failure)
     }
@@ -140,6 +146,7 @@ impl<D: Database, S: System> Call<D, S> {
         said: String,
         status: u16,
         in_answer: bool,
+        body: Option<&[u8]>,
     ) -> Failure {
         let error = &diagnosis.error;
         let message = match (&error.message, error.canonical_code()) {
@@ -163,6 +170,10 @@ impl<D: Database, S: System> Call<D, S> {
             status,
             code: error.canonical_code().map(str::to_ascii_lowercase),
             message: self.redact(error.message.as_deref().unwrap_or(&said)),
+            body: body
+                .filter(|_| error.canonical_code().is_some())
+                .and_then(|body| std::str::from_utf8(body).ok())
+                .map(|body| self.redact(body)),
         }
     }
 

@@ -5,9 +5,11 @@
 
 use super::reply::Reply;
 use crate::config::InvalidConfig;
+use crate::gemini;
 use crate::openai::{ErrorBody, InvalidRequest};
 use crate::pool::{KeyId, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
+use crate::target::Surface;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -94,6 +96,8 @@ pub enum Failure {
         code: Option<String>,
         /// Google's words, redacted.
         message: String,
+        /// Google's error as it came, redacted, where it can be read.
+        body: Option<String>,
     },
     /// The upstream's answer broke off.
     AnswerBroken {
@@ -170,7 +174,7 @@ impl Failure {
             Self::UnknownPath => (
                 StatusCode::NOT_FOUND,
                 body(
-                    "There is no such path. Chat completions are at POST /v1/chat/completions.",
+                    "There is no such path. OpenAI's API is below /v1, Gemini's below /v1beta.",
                     "invalid_request_error",
                     "unknown_path",
                 ),
@@ -218,7 +222,7 @@ impl Failure {
             Self::TokenMissing => (
                 StatusCode::UNAUTHORIZED,
                 body(
-                    "No client token. Send the pool's token as `Authorization: Bearer TOKEN`, in most clients the `api_key` setting.",
+                    "No client token. Send the pool's token as `Authorization: Bearer TOKEN` or `x-goog-api-key: TOKEN`, in most clients the `api_key` setting.",
                     "authentication_error",
                     "missing_client_token",
                 ),
@@ -286,6 +290,7 @@ impl Failure {
                 status,
                 code,
                 message,
+                ..
             } => upstream(*outcome, *status, code.as_deref(), message),
             Self::AnswerBroken { reason } => (
                 StatusCode::BAD_GATEWAY,
@@ -366,10 +371,35 @@ impl Failure {
         }
     }
 
+    /// The error's JSON text as clients of a surface read it.
+    pub fn to_json(&self, surface: Surface) -> String {
+        let (status, error) = self.describe();
+        match (surface, self) {
+            (Surface::OpenAi, _) => error.to_json(),
+            (
+                Surface::Gemini,
+                Self::Upstream {
+                    status: own,
+                    body: Some(body),
+                    ..
+                },
+            ) if *own == status.as_u16() && body.trim_start().starts_with('{') => body.clone(),
+            (Surface::Gemini, Self::Spent(last)) => last.to_json(surface),
+            (Surface::Gemini, _) => {
+                let wait_ms = match self {
+                    Self::KeysOut { wait_ms, .. } => *wait_ms,
+                    Self::RateLimited { retry_after, .. } => Some(retry_after * 1000),
+                    _ => None,
+                };
+                gemini::error_json(status.as_u16(), &error.message, &error.code, wait_ms)
+            }
+        }
+    }
+
     /// The failure as an answer.
-    pub fn into_reply<D, B, S>(self) -> Reply<D, B, S> {
-        let (status, body) = self.describe();
-        let mut reply = Reply::json(status, body.to_json());
+    pub fn into_reply<D, B, S>(self, surface: Surface) -> Reply<D, B, S> {
+        let (status, _) = self.describe();
+        let mut reply = Reply::json(status, self.to_json(surface));
         if let Some(should_retry) = self.should_retry() {
             reply
                 .headers
@@ -556,6 +586,7 @@ mod tests {
             status,
             code: None,
             message: "m".into(),
+            body: None,
         };
         let (status, body) = failure.describe();
         (status.as_u16(), body.code)

@@ -2,7 +2,7 @@
 
 pub use crate::gemini::TransportError;
 use crate::pool::UnixMillis;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 
 /// Bytes that arrive bit by bit: a request's body, or a response's.
 #[expect(
@@ -36,12 +36,13 @@ pub trait Upstream {
     /// A response's body.
     type Body: ByteStream + 'static;
 
-    /// Sends a `POST` with exactly these headers, and waits for the response's head.
+    /// Sends a request with exactly these headers, and waits for the response's head.
     ///
     /// # Errors
     /// No response came.
-    async fn post(
+    async fn send(
         &self,
+        method: &Method,
         uri: &Uri,
         headers: HeaderMap,
         body: Vec<u8>,

@@ -5,9 +5,11 @@ use super::attempt::no_byte;
 use super::call::{Call, EMPTY, End};
 use super::ports::{ByteStream, System, TransportError};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
-use crate::openai::{EventScanner, Found, Tally, error_text};
 use crate::pool::Outcome;
+use crate::sse::{EventScanner, Found, error_text};
 use crate::store::Database;
+use crate::tally::Tally;
+use crate::target::Surface;
 use futures::future::{Either, select};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -85,12 +87,49 @@ pub(super) enum Begun<D, B, S> {
 }
 
 enum Framing {
-    /// Events, closed by `data: [DONE]`.
+    /// Events.
     Events(EventScanner),
     /// Events that have come to an error: what has arrived of it.
     Error(EventScanner, Vec<u8>),
+    /// A JSON array that grows by an element a chunk. The latest is held back, since it may be the last.
+    Array(Vec<u8>),
+    /// An array that has come to an error: what has arrived of it.
+    ArrayError(Vec<u8>),
     /// Anything else. The latest chunk is held back, since it may be the last.
     Opaque(Vec<u8>),
+}
+
+impl Framing {
+    /// How an answer ends in which nothing can follow, as an error that the client reads; `None` where none does.
+    fn close_with(&self, failure: &Failure) -> Option<Vec<u8>> {
+        match self {
+            Self::Events(scanner) | Self::Error(scanner, _) => {
+                Some(scanner.close_with(&failure.to_json(scanner.surface())))
+            }
+            Self::Array(_) | Self::ArrayError(_) => {
+                let error = failure.to_json(Surface::Gemini);
+                Some(format!(",\r\n{}]\n", error.trim_end()).into_bytes())
+            }
+            Self::Opaque(_) => None,
+        }
+    }
+}
+
+/// The element of an array, without what sets it off from others.
+fn element(chunk: &[u8]) -> &[u8] {
+    let start = chunk
+        .iter()
+        .position(|byte| !matches!(byte, b'[' | b',') && !byte.is_ascii_whitespace());
+    chunk
+        .get(start.unwrap_or(chunk.len())..)
+        .unwrap_or_default()
+}
+
+/// Whether an element that arrives is an error.
+fn is_error(element: &[u8]) -> bool {
+    element
+        .strip_prefix(b"{")
+        .is_some_and(|inside| inside.trim_ascii_start().starts_with(b"\"error\""))
 }
 
 /// What comes next in a stream.
@@ -121,11 +160,12 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     pub(super) async fn begin(
         call: Call<D, S>,
         status: u16,
+        surface: Surface,
         upstream: B,
         mut timeout: Pin<&mut dyn Future<Output = ()>>,
     ) -> Begun<D, B, S> {
-        let framing = Framing::Events(EventScanner::default());
-        let mut stream = Self::new(call, status, framing, upstream);
+        let framing = Framing::Events(EventScanner::new(surface));
+        let mut stream = Self::new(call, status, framing, surface, upstream);
         let mut held = Vec::new();
         loop {
             let is_late = matches!(
@@ -164,11 +204,31 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     pub(super) fn opaque(call: Call<D, S>, status: u16, first: Vec<u8>, upstream: B) -> Self {
         Self {
             promised: true,
-            ..Self::new(call, status, Framing::Opaque(first), upstream)
+            ..Self::new(
+                call,
+                status,
+                Framing::Opaque(first),
+                Surface::OpenAi,
+                upstream,
+            )
         }
     }
 
-    fn new(call: Call<D, S>, status: u16, framing: Framing, upstream: B) -> Self {
+    /// A JSON array, of which `first` has been read.
+    pub(super) fn array(call: Call<D, S>, status: u16, first: Vec<u8>, upstream: B) -> Self {
+        Self {
+            promised: true,
+            ..Self::new(
+                call,
+                status,
+                Framing::Array(first),
+                Surface::Gemini,
+                upstream,
+            )
+        }
+    }
+
+    fn new(call: Call<D, S>, status: u16, framing: Framing, surface: Surface, upstream: B) -> Self {
         Self {
             call,
             status,
@@ -176,7 +236,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             arrived: None,
             first: None,
             framing,
-            tally: Tally::default(),
+            tally: Tally::new(surface),
             promised: false,
             recorded: false,
             ended: false,
@@ -202,11 +262,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Step::Bytes(bytes) if bytes.is_empty() => Next::Nothing,
             Step::Bytes(bytes) => Next::Bytes(bytes),
             Step::End => Next::End,
-            Step::Failed(_, failure) => match &self.framing {
-                Framing::Events(scanner) | Framing::Error(scanner, _) => {
-                    Next::Bytes(scanner.close_with(&failure.describe().1))
-                }
-                Framing::Opaque(_) => Next::Broken,
+            Step::Failed(_, failure) => match self.framing.close_with(&failure) {
+                Some(end) => Next::Bytes(end),
+                None => Next::Broken,
             },
         }
     }
@@ -231,7 +289,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                     Found::Nothing => {}
                     Found::Done => self.record_end().await,
                     Found::Error(begun) => {
-                        self.framing = Framing::Error(std::mem::take(scanner), begun);
+                        let scanner =
+                            std::mem::replace(scanner, EventScanner::new(Surface::OpenAi));
+                        self.framing = Framing::Error(scanner, begun);
                     }
                 }
                 scan.ready
@@ -240,14 +300,25 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 text.extend_from_slice(&chunk);
                 Vec::new()
             }
-            (Ok(Some(chunk)), Framing::Opaque(held)) => std::mem::replace(held, chunk),
-            (Ok(None), Framing::Opaque(held)) => {
+            (Ok(Some(chunk)), Framing::ArrayError(text)) => {
+                text.extend_from_slice(&chunk);
+                Vec::new()
+            }
+            (Ok(Some(chunk)), Framing::Array(held)) if is_error(element(&chunk)) => {
+                let before = std::mem::take(held);
+                self.framing = Framing::ArrayError(chunk);
+                before
+            }
+            (Ok(Some(chunk)), Framing::Opaque(held) | Framing::Array(held)) => {
+                std::mem::replace(held, chunk)
+            }
+            (Ok(None), Framing::Opaque(held) | Framing::Array(held)) => {
                 let last = std::mem::take(held);
                 self.record_end().await;
                 self.ended = true;
                 last
             }
-            (Ok(None) | Err(_), Framing::Error(..)) => {
+            (Ok(None) | Err(_), Framing::Error(..) | Framing::ArrayError(_)) => {
                 return self.upstream_error().await;
             }
             // After the closing event nothing is missing.
@@ -255,9 +326,19 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 self.ended = true;
                 return Step::End;
             }
-            (Ok(None), Framing::Events(_)) => {
+            (Ok(None), Framing::Events(scanner)) => {
+                if let Some(rest) = scanner.end() {
+                    self.tally.take(&rest);
+                    self.record_end().await;
+                    self.ended = true;
+                    return Step::Bytes(rest);
+                }
                 let reason = "the upstream ended the stream before its closing event";
                 return self.broken_off(reason).await;
+            }
+            (Err(error), Framing::Array(held)) => {
+                held.clear();
+                return self.broken_off(&error.to_string()).await;
             }
             (Err(error), Framing::Events(_) | Framing::Opaque(_)) => {
                 return self.broken_off(&error.to_string()).await;
@@ -270,7 +351,12 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     fn has_whole_error(&self) -> bool {
         match &self.framing {
             Framing::Error(_, text) => error_text(text).1 || text.len() >= MAX_ERROR_BYTES,
-            Framing::Events(_) | Framing::Opaque(_) => false,
+            Framing::ArrayError(text) => {
+                let element = element(text);
+                serde_json::from_slice::<serde::de::IgnoredAny>(element).is_ok()
+                    || text.len() >= MAX_ERROR_BYTES
+            }
+            Framing::Events(_) | Framing::Array(_) | Framing::Opaque(_) => false,
         }
     }
 
@@ -286,16 +372,20 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         (self.ended, self.recorded) = (true, true);
         let text = match &self.framing {
             Framing::Error(_, text) => error_text(text).0,
-            Framing::Events(_) | Framing::Opaque(_) => &[],
+            Framing::ArrayError(text) => element(text)
+                .trim_ascii_end()
+                .strip_suffix(b"]")
+                .unwrap_or_else(|| element(text)),
+            Framing::Events(_) | Framing::Array(_) | Framing::Opaque(_) => &[],
         };
         let diagnosis = diagnose(Seen::InStream(text));
-        let failure = self.call.failed(&diagnosis, true).await;
+        let failure = self.call.failed(&diagnosis, true, None).await;
         Step::Failed(diagnosis.outcome, failure)
     }
 
     /// The client left. Dropping the stream afterwards closes the connection to the upstream.
     pub async fn client_gone(mut self) {
-        if let Framing::Error(..) = self.framing {
+        if let Framing::Error(..) | Framing::ArrayError(_) = self.framing {
             if !self.recorded {
                 self.upstream_error().await;
             }

@@ -1,12 +1,14 @@
 //! Which paths there are, and which methods they take.
 
 use crate::pool::KeyId;
+use crate::target::{Kind, Surface, Target};
 use http::Method;
 
 /// A path of the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    ChatCompletions,
+    /// What the upstream is there for.
+    Upstream(Target),
     KeysStatus,
     /// `/api/keys/{id}/reset`
     KeyReset(KeyId),
@@ -16,26 +18,24 @@ pub(super) enum Route {
 }
 
 impl Route {
-    pub(super) fn find(path: &str) -> Option<Self> {
+    /// `by_google`: the credential came as Google's clients send it.
+    pub(super) fn find(method: &Method, path: &str, by_google: bool) -> Option<Self> {
         match path {
-            "/v1/chat/completions" => Some(Self::ChatCompletions),
             "/api/keys/status" => Some(Self::KeysStatus),
             "/healthz" => Some(Self::Alive),
             "/readyz" => Some(Self::Ready),
             "/api/pool/explain" => Some(Self::PoolExplain),
             _ => {
-                let id = path.strip_prefix("/api/keys/")?.strip_suffix("/reset")?;
-                // One way to write an id: no sign, no zeros before it.
-                let number: i64 = id.parse().ok()?;
-                (number.to_string() == id).then_some(Self::KeyReset(KeyId(number)))
+                key_reset(path).or_else(|| Target::of(method, path, by_google).map(Self::Upstream))
             }
         }
     }
 
     /// The methods it takes, as an `Allow` header. `OPTIONS` is answered everywhere.
-    pub(super) fn allow_header(self) -> &'static str {
+    pub(super) fn allow_header(&self) -> &'static str {
         match self {
-            Self::ChatCompletions => "POST, OPTIONS",
+            Self::Upstream(target) if target.kind == Kind::Chat => "POST, OPTIONS",
+            Self::Upstream(_) => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
             Self::KeysStatus => "GET, POST, OPTIONS",
             Self::KeyReset(_) => "POST, OPTIONS",
             Self::PoolExplain => "GET, OPTIONS",
@@ -43,11 +43,26 @@ impl Route {
         }
     }
 
-    pub(super) fn allows(self, method: &Method) -> bool {
+    pub(super) fn allows(&self, method: &Method) -> bool {
         self.allow_header()
             .split(", ")
             .any(|allowed| allowed == method.as_str())
     }
+
+    /// Whose errors its clients read.
+    pub(super) fn surface(&self) -> Surface {
+        match self {
+            Self::Upstream(target) => target.surface,
+            _ => Surface::OpenAi,
+        }
+    }
+}
+
+fn key_reset(path: &str) -> Option<Route> {
+    let id = path.strip_prefix("/api/keys/")?.strip_suffix("/reset")?;
+    // One way to write an id: no sign, no zeros before it.
+    let number: i64 = id.parse().ok()?;
+    (number.to_string() == id).then_some(Route::KeyReset(KeyId(number)))
 }
 
 #[cfg(test)]
@@ -56,21 +71,25 @@ mod tests {
 
     #[test]
     fn paths_take_the_methods_they_name() {
+        let all = vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
         for (path, methods) in [
             ("/v1/chat/completions", vec!["POST"]),
+            ("/v1beta/openai/chat/completions", vec!["POST"]),
+            ("/v1/models", all.clone()),
+            ("/v1beta/files/f", all),
             ("/api/keys/status", vec!["GET", "POST"]),
             ("/healthz", vec!["GET", "HEAD"]),
             ("/readyz", vec!["GET", "HEAD"]),
             ("/api/pool/explain", vec!["GET"]),
             ("/api/keys/7/reset", vec!["POST"]),
         ] {
-            let route = Route::find(path).unwrap();
             for method in [
                 "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "POS", "",
             ] {
                 let Ok(parsed) = Method::from_bytes(method.as_bytes()) else {
                     continue;
                 };
+                let route = Route::find(&parsed, path, false).unwrap();
                 assert_eq!(
                     route.allows(&parsed),
                     methods.contains(&method),
@@ -86,7 +105,6 @@ mod tests {
             "/",
             "",
             "/v1/chat/completions/",
-            "/v1/chat",
             "//healthz",
             "/V1/chat/completions",
             "/api/keys",
@@ -96,7 +114,7 @@ mod tests {
             "/api/keys/7/reset/",
             "/api/keys/99999999999999999999/reset",
         ] {
-            assert_eq!(Route::find(path), None, "{path}");
+            assert_eq!(Route::find(&Method::GET, path, false), None, "{path}");
         }
     }
 }

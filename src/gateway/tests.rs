@@ -7,13 +7,14 @@ use crate::pool::UnixMillis;
 use crate::store::DatabaseError;
 use crate::store::testing::NativeDatabase;
 use futures::executor::block_on;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 mod failover;
 mod kept;
+mod surface;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
 const TOKEN: &str = "fake-client-token-0001";
@@ -33,6 +34,7 @@ struct World {
 }
 
 struct Sent {
+    method: Method,
     uri: String,
     headers: HeaderMap,
     body: String,
@@ -74,14 +76,16 @@ impl System for Outside {
 impl Upstream for Outside {
     type Body = ScriptedBody;
 
-    async fn post(
+    async fn send(
         &self,
+        method: &Method,
         uri: &Uri,
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<UpstreamResponse<ScriptedBody>, TransportError> {
         let body = String::from_utf8(body).unwrap();
         self.0.sent.borrow_mut().push(Sent {
+            method: method.clone(),
             uri: uri.to_string(),
             headers,
             body,
@@ -988,7 +992,7 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
     let pool = Pool::new();
     for (method, path, status, allow) in [
         ("GET", "/", 404, None),
-        ("POST", "/v1/completions", 404, None),
+        ("POST", "/v2/completions", 404, None),
         ("GET", "/v1/chat/completions", 405, Some("POST, OPTIONS")),
         (
             "DELETE",

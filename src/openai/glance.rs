@@ -7,11 +7,9 @@
 //! Nothing is built or copied of an answer but the names of its fields, and no field of another type than expected is in
 //! the way of the others.
 
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
+use crate::skim::{Members, find, is_empty, read};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt;
 
 /// Tokens of an answer, as its `usage` tells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -121,61 +119,6 @@ fn has_content(said: &RawValue) -> bool {
             .iter()
             .any(|(name, value)| name != "role" && !is_empty(value))
     })
-}
-
-/// Null, or a text, list or object with nothing in it.
-fn is_empty(value: &RawValue) -> bool {
-    let mut bytes = value
-        .get()
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace());
-    // Blanks inside a list or an object are none of its content; inside a text they are.
-    match (bytes.next(), bytes.next()) {
-        (Some(b'"'), Some(b'"')) => value.get().len() == 2,
-        (Some(b'['), Some(b']')) | (Some(b'{'), Some(b'}')) | (Some(b'n'), _) => true,
-        _ => false,
-    }
-}
-
-fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
-    serde_json::from_str(value.get()).ok()
-}
-
-/// The value under this name unless it is null; the last one if there are several.
-fn find<'a>(members: &[(Cow<'a, str>, &'a RawValue)], name: &str) -> Option<&'a RawValue> {
-    let (_, value) = members.iter().rev().find(|(its, _)| its == name)?;
-    (value.get() != "null").then_some(*value)
-}
-
-/// An object's names and unread values, in order.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor).map(Members)
-    }
-}
-
-/// Borrows a name where it holds no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some((Name(name), value)) = entries.next_entry()? {
-            members.push((name, value));
-        }
-        Ok(members)
-    }
 }
 
 #[cfg(test)]

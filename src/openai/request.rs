@@ -108,6 +108,17 @@ impl ChatRequest {
     }
 }
 
+/// The model that a JSON body names; `None` if it names none, or is something else.
+pub fn model_of(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        model: Option<String>,
+    }
+    let named: Named = serde_json::from_slice(body).ok()?;
+    named.model.filter(|model| !model.trim().is_empty())
+}
+
 /// The parser's message: kind, line and column. It quotes nothing of the body but a field's name given twice.
 fn describe(error: &serde_json::Error) -> String {
     error.to_string()

@@ -62,6 +62,7 @@ pub struct Failover {
     back_offs: u32,
     last: Option<Outcome>,
     empty_seen: bool,
+    is_repeatable: bool,
 }
 
 /// What to do next.
@@ -136,8 +137,14 @@ fn cure(outcome: Outcome) -> Cure {
 }
 
 impl Failover {
-    /// A request that arrived at `now`, from a client that waits for `client_timeout_ms` at most, if it says so.
-    pub fn new(policy: Policy, now: UnixMillis, client_timeout_ms: Option<u64>) -> Self {
+    /// A request that arrived at `now`, from a client that waits for `client_timeout_ms` at most, if it says so. One that
+    /// is not repeatable is not tried again after a failure that leaves open whether it was done.
+    pub fn new(
+        policy: Policy,
+        now: UnixMillis,
+        client_timeout_ms: Option<u64>,
+        is_repeatable: bool,
+    ) -> Self {
         let patience = client_timeout_ms.map_or(u64::MAX, |ms| {
             ms.saturating_sub(BEFORE_CLIENT_MS.min(ms / 2))
         });
@@ -153,6 +160,7 @@ impl Failover {
             back_offs: 0,
             last: None,
             empty_seen: false,
+            is_repeatable,
         }
     }
 
@@ -240,6 +248,9 @@ impl Failover {
             }
         }
         if self.attempts >= self.policy.max_attempts || now >= self.deadline {
+            return After::Answer;
+        }
+        if !self.is_repeatable && outcome == Outcome::UpstreamTrouble {
             return After::Answer;
         }
         match cure(outcome) {
@@ -378,7 +389,7 @@ mod tests {
             (Some(600), 300),
             (Some(0), 0),
         ] {
-            let failover = Failover::new(POLICY, NOW, client);
+            let failover = Failover::new(POLICY, NOW, client, true);
             assert_eq!(failover.first_byte_timeout_ms(NOW), expected, "{client:?}");
             assert_eq!(failover.first_byte_timeout_ms(NOW.plus(90_000)), 0);
         }
@@ -388,7 +399,7 @@ mod tests {
     fn what_follows_depends_on_whose_fault_it_was() {
         let mut rng = SmallRng::seed_from_u64(1);
         for outcome in Outcome::ALL {
-            let mut failover = Failover::new(POLICY, NOW, None);
+            let mut failover = Failover::new(POLICY, NOW, None, true);
             failover.sent(&key(1));
             let after = failover.after(outcome, NOW, &mut rng);
             let (charged, backs_off) = match after {
@@ -419,9 +430,25 @@ mod tests {
     }
 
     #[test]
+    fn what_may_have_been_done_is_not_done_again() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        for (outcome, again) in [
+            (Outcome::UpstreamTrouble, false),
+            (Outcome::ModelOverloaded, true),
+            (Outcome::KeyRejected, true),
+            (Outcome::QuotaPerDay, true),
+        ] {
+            let mut failover = Failover::new(POLICY, NOW, None, false);
+            failover.sent(&key(1));
+            let after = failover.after(outcome, NOW, &mut rng);
+            assert_eq!(after != After::Answer, again, "{}", outcome.name());
+        }
+    }
+
+    #[test]
     fn an_answer_without_content_is_tried_once_more_at_most() {
         let mut rng = SmallRng::seed_from_u64(1);
-        let mut failover = Failover::new(POLICY, NOW, None);
+        let mut failover = Failover::new(POLICY, NOW, None, true);
         failover.sent(&key(1));
         let first = failover.after(Outcome::EmptyAnswer, NOW, &mut rng);
         assert!(matches!(first, After::Retry { .. }));
@@ -434,7 +461,7 @@ mod tests {
     fn a_key_that_was_lost_to_another_is_drawn_again_only_after_a_wait() {
         let mut rng = SmallRng::seed_from_u64(1);
         let mut snapshot = pool(2, 2);
-        let mut failover = Failover::new(POLICY, NOW, None);
+        let mut failover = Failover::new(POLICY, NOW, None, true);
         let mut steps = Vec::new();
         let mut now = NOW;
         loop {
@@ -462,7 +489,7 @@ mod tests {
             "no longer than max_wait"
         );
 
-        let mut failover = Failover::new(POLICY, NOW, None);
+        let mut failover = Failover::new(POLICY, NOW, None, true);
         failover.sent(&key(9));
         failover.after(Outcome::QuotaPerMinute, NOW, &mut rng);
         (0..MAX_LOST_CLAIMS).for_each(|_| failover.lost(KeyId(1)));
@@ -491,6 +518,7 @@ mod tests {
                 },
                 NOW,
                 None,
+                true,
             );
             let mut rng = SmallRng::seed_from_u64(1);
             match failover.next(snapshot, MODEL, &Moment::new(NOW), &mut rng) {
@@ -532,7 +560,7 @@ mod tests {
         ) {
             let mut rng = SmallRng::seed_from_u64(seed);
             let mut snapshot = pool(keys, projects);
-            let mut failover = Failover::new(POLICY, NOW, None);
+            let mut failover = Failover::new(POLICY, NOW, None, true);
             let (mut now, mut used) = (NOW, Vec::new());
             for (outcome, took) in outcomes.into_iter().zip(took) {
                 let Step::Send(pick) = failover.next(&mut snapshot, MODEL, &Moment::new(now), &mut rng) else {

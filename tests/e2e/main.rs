@@ -15,7 +15,10 @@ mod clients;
 mod concurrency;
 #[cfg(test)]
 mod errors;
+#[cfg(test)]
 mod failover;
+#[cfg(test)]
+mod gemini;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]

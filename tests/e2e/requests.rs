@@ -114,7 +114,7 @@ async fn unknown_paths_and_wrong_methods_are_told_apart() {
     let app = Setup::keys(1).start().await;
     for (method, path, status, code, allow) in [
         (Method::GET, "/", 404, "unknown_path", None),
-        (Method::POST, "/v1/completions", 404, "unknown_path", None),
+        (Method::POST, "/v2/completions", 404, "unknown_path", None),
         (
             Method::GET,
             "/v1/chat/completions",

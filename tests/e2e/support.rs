@@ -7,7 +7,7 @@ mod client;
 mod database;
 mod host;
 
-pub(crate) use client::{Answer, Client, Stream};
+pub(crate) use client::{Answer, Client, Request, Stream};
 pub(crate) use host::HostKind;
 
 use fake_gemini::{Builder, FakeGemini};

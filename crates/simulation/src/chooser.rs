@@ -76,7 +76,7 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn new(now: UnixMillis) -> Self {
         Self {
-            failover: Failover::new(POLICY, now, None),
+            failover: Failover::new(POLICY, now, None, true),
             tried: Vec::new(),
             all_eligible: true,
         }

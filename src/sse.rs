@@ -1,12 +1,13 @@
 //! A streamed answer, watched without parsing its events.
 //!
-//! Two lines matter. `data: [DONE]` closes the stream, and the call must be in the log before it leaves. And an error in
-//! the middle must reach the client in a form that it understands, and never with a key in it: Google sends one as
-//! `data: {"error":…}`, as `data: [{"error":…}]`, or as plain pretty-printed JSON between the events, which clients
-//! ignore. [`EventScanner`] looks at the first bytes of each line and passes whole lines on, untouched: a line that the
+//! Two lines matter. One closes the stream, and the call must be in the log before it leaves: `data: [DONE]` in OpenAI's
+//! form; in Google's own, which has no closing line, the event that says why the answer ended, unless more follows it.
+//! And an error in the middle must reach the client in a form that it understands, and never with a key in it: Google
+//! sends one as `data: {"error":…}`, as `data: [{"error":…}]`, or as plain pretty-printed JSON between the events, which
+//! OpenAI's clients ignore. [`EventScanner`] looks at the first bytes of each line and passes whole lines on, untouched: a line that the
 //! upstream never ends is no event, and half of one would be read as a broken one.
 
-use super::ErrorBody;
+use crate::target::Surface;
 
 /// A line longer than this passes in pieces, so that memory stays bounded: 1 MiB. Google's longest hold images.
 const MAX_HELD: usize = 1024 * 1024;
@@ -31,9 +32,19 @@ pub enum Found {
     Error(Vec<u8>),
 }
 
+/// What a line of Google's own form has in it when the answer has come to its end. Within a text the quotes are escaped.
+const ENDINGS: [&[u8]; 2] = [b"\"finishReason\"", b"\"promptFeedback\""];
+
 /// Finds the end of a stream and errors in it, in chunks that are cut anywhere.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EventScanner {
+    surface: Surface,
+    /// In Google's own form: what may be the end, and is not handed on before more has come, or the end has.
+    last: Vec<u8>,
+    /// The latest event says why the answer ended.
+    is_ending: bool,
+    /// Of a line that passes in pieces, the end of the latest.
+    before_piece: Vec<u8>,
     /// A line whose end is not here yet.
     held: Vec<u8>,
     /// The beginning of a line was handed on, since it is too long to be held.
@@ -44,8 +55,81 @@ pub struct EventScanner {
 }
 
 impl EventScanner {
+    /// A scanner of a stream in this form.
+    pub fn new(surface: Surface) -> Self {
+        Self {
+            surface,
+            last: Vec::new(),
+            is_ending: false,
+            before_piece: Vec::new(),
+            held: Vec::new(),
+            line_open: false,
+            event_open: false,
+            done: false,
+        }
+    }
+
+    /// The stream's form.
+    pub fn surface(&self) -> Surface {
+        self.surface
+    }
+
     /// Takes the next chunk. Not to be called again after an error was found.
     pub fn push(&mut self, chunk: Vec<u8>) -> Scan {
+        let was_open = self.line_open;
+        let scan = self.scan(chunk);
+        match self.surface {
+            Surface::OpenAi => scan,
+            Surface::Gemini => self.keep_last(scan, was_open),
+        }
+    }
+
+    /// What is left when the upstream has nothing more; `None` if the stream ended before its time.
+    pub fn end(&mut self) -> Option<Vec<u8>> {
+        if !self.is_ending {
+            return None;
+        }
+        let mut rest = std::mem::take(&mut self.last);
+        rest.append(&mut self.held);
+        Some(rest)
+    }
+
+    /// Keeps back what may be the end.
+    fn keep_last(&mut self, scan: Scan, was_open: bool) -> Scan {
+        let Scan { mut ready, found } = scan;
+        let mut before = std::mem::take(&mut self.last);
+        if found == Found::Nothing {
+            if !before.is_empty() && ready.trim_ascii().is_empty() {
+                // Nothing has come but the rest of the event.
+                before.append(&mut ready);
+                self.last = before;
+                return Scan { ready, found };
+            }
+            let (has_ending, keep_from) = if was_open || self.line_open {
+                let seen = [self.before_piece.as_slice(), &ready].concat();
+                let longest = ENDINGS.iter().map(|ending| ending.len()).max();
+                let from = seen.len().saturating_sub(longest.unwrap_or_default());
+                self.before_piece = seen.get(from..).unwrap_or_default().to_vec();
+                let ended = was_open && self.is_ending;
+                (ended || has_ending(&seen), Some(0))
+            } else {
+                self.before_piece.clear();
+                let ending = ending(&ready);
+                (ending.is_some(), ending)
+            };
+            self.is_ending = has_ending;
+            if let Some(at) = keep_from {
+                self.last = ready.split_off(at);
+            }
+        }
+        before.append(&mut ready);
+        Scan {
+            ready: before,
+            found,
+        }
+    }
+
+    fn scan(&mut self, chunk: Vec<u8>) -> Scan {
         if self.done {
             return Scan {
                 ready: chunk,
@@ -71,7 +155,7 @@ impl EventScanner {
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let end = line_end(rest);
             match line_start(rest) {
-                LineStart::Done => {
+                LineStart::Done if self.surface == Surface::OpenAi => {
                     self.done = true;
                     return Scan {
                         ready: bytes,
@@ -85,7 +169,7 @@ impl EventScanner {
                         found: Found::Error(error),
                     };
                 }
-                LineStart::Other => match end {
+                LineStart::Done | LineStart::Other => match end {
                     Some(end) => {
                         self.event_open = !matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]);
                         at += end;
@@ -108,16 +192,38 @@ impl EventScanner {
         }
     }
 
-    /// An error as the last event. Both official clients raise on a `data:` object with `error`, while a stream that just
-    /// stops looks to them like a complete answer.
-    pub fn close_with(&self, error: &ErrorBody) -> Vec<u8> {
+    /// An error as the last thing of a stream, as JSON text in the stream's own form. OpenAI's clients raise on a `data:`
+    /// object with `error`, Google's on a bare one; a stream that just stops looks to both like a complete answer.
+    pub fn close_with(&self, error: &str) -> Vec<u8> {
         let separator = match (self.line_open, self.event_open) {
             (true, _) => "\n\n",
             (false, true) => "\n",
             (false, false) => "",
         };
-        format!("{separator}data: {}\n\n", error.to_json()).into_bytes()
+        let event = match self.surface {
+            Surface::OpenAi => format!("{separator}data: {error}\n\n"),
+            Surface::Gemini => format!("{separator}{error}"),
+        };
+        event.into_bytes()
     }
+}
+
+fn has_ending(bytes: &[u8]) -> bool {
+    let has = |ending: &&[u8]| bytes.windows(ending.len()).any(|window| window == *ending);
+    ENDINGS.iter().any(has)
+}
+
+/// Where the last event of whole lines begins, if it may end an answer.
+fn ending(lines: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut found = None;
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b"data:") {
+            found = has_ending(line).then_some(at);
+        }
+        at += line.len();
+    }
+    found
 }
 
 /// The JSON text of an error that [`EventScanner`] found, without the `data:` before it; and whether all of it is there.
@@ -181,7 +287,7 @@ mod tests {
 
     /// What was handed on of each chunk, and what was found at last.
     fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
-        let mut scanner = EventScanner::default();
+        let mut scanner = EventScanner::new(Surface::OpenAi);
         let mut found = Found::Nothing;
         let mut ready = Vec::new();
         for chunk in chunks {
@@ -195,14 +301,7 @@ mod tests {
         (ready, found)
     }
 
-    fn error() -> ErrorBody {
-        ErrorBody {
-            message: "m".into(),
-            kind: "server_error",
-            param: None,
-            code: "c".into(),
-        }
-    }
+    const ERROR: &str = r#"{"error":{"message":"m"}}"#;
 
     #[test]
     fn the_closing_line_is_found_in_every_framing() {
@@ -281,7 +380,7 @@ mod tests {
 
     #[test]
     fn an_error_is_an_event_of_its_own_and_half_a_line_before_it_is_dropped() {
-        let event = format!("data: {}\n\n", error().to_json());
+        let event = format!("data: {ERROR}\n\n");
         for (stream, sent_before) in [
             ("", ""),
             ("data: {}\n\n", "data: {}\n\n"),
@@ -290,9 +389,9 @@ mod tests {
             ("data: {}\n\ndata: {\"cut", "data: {}\n\n"),
             ("data: {}\n\nda", "data: {}\n\n"),
         ] {
-            let mut scanner = EventScanner::default();
+            let mut scanner = EventScanner::new(Surface::OpenAi);
             let mut sent = scanner.push(stream.as_bytes().to_vec()).ready;
-            sent.extend(scanner.close_with(&error()));
+            sent.extend(scanner.close_with(ERROR));
             assert_eq!(
                 String::from_utf8(sent).unwrap(),
                 format!("{sent_before}{event}"),
@@ -303,12 +402,12 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_to_hold_passes_in_pieces() {
-        let mut scanner = EventScanner::default();
+        let mut scanner = EventScanner::new(Surface::OpenAi);
         let long = [b"data: ".to_vec(), vec![b'x'; MAX_HELD]].concat();
         assert_eq!(scanner.push(long[..9].to_vec()).ready, b"");
         assert_eq!(scanner.push(long[9..].to_vec()).ready, long);
         assert_eq!(scanner.push(b"{\"error\"".to_vec()).ready, b"{\"error\"");
-        assert!(scanner.close_with(&error()).starts_with(b"\n\ndata: {"));
+        assert!(scanner.close_with(ERROR).starts_with(b"\n\ndata: {"));
         let rest = b"\n\ndata: [DONE]\n\n".to_vec();
         assert_eq!(scanner.push(rest).found, Found::Done);
     }
@@ -329,7 +428,93 @@ mod tests {
         }
     }
 
+    const GOOGLES: [&str; 3] = [
+        "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"a \\\"finishReason\\\" b\"}]}}]}\r\n\r\n",
+        "data: {\"candidates\": [{\"content\": {\"parts\": []},\"finishReason\": \"STOP\"}]}\r\n\r\n",
+        "data: {\"promptFeedback\": {\"blockReason\": \"SAFETY\"}}\r\n\r\n",
+    ];
+
+    #[test]
+    fn googles_own_stream_ends_with_the_event_that_says_why() {
+        let [text, finish, blocked] = GOOGLES;
+        for (events, kept) in [
+            (vec![text, finish], finish),
+            (vec![finish, text, blocked], blocked),
+            (vec![finish, finish], finish),
+        ] {
+            let mut scanner = EventScanner::new(Surface::Gemini);
+            let mut sent = Vec::new();
+            for event in &events {
+                // The blank line comes apart from its event.
+                let (line, blank) = event.split_at(event.len() - 2);
+                sent.extend(scanner.push(line.as_bytes().to_vec()).ready);
+                sent.extend(scanner.push(blank.as_bytes().to_vec()).ready);
+            }
+            let rest = scanner.end().unwrap();
+            assert_eq!(String::from_utf8(rest).unwrap(), kept);
+            let before = events[..events.len() - 1].concat();
+            assert_eq!(String::from_utf8(sent).unwrap(), before);
+        }
+        let mut scanner = EventScanner::new(Surface::Gemini);
+        for event in [finish, text] {
+            scanner.push(event.as_bytes().to_vec());
+        }
+        assert_eq!(scanner.end(), None, "it was cut");
+        assert_eq!(EventScanner::new(Surface::Gemini).end(), None);
+    }
+
+    #[test]
+    fn googles_own_stream_may_end_with_an_event_that_is_too_long_to_hold() {
+        let image = "x".repeat(MAX_HELD + 10);
+        let event = format!("data: {{\"image\":\"{image}\",\"finishReason\": \"STOP\"}}\r\n\r\n");
+        for cut in [1, 5, 40, 45, 50] {
+            let mut scanner = EventScanner::new(Surface::Gemini);
+            let (first, second) = event.split_at(event.len() - cut);
+            let mut sent = scanner.push(first.as_bytes().to_vec()).ready;
+            sent.extend(scanner.push(second.as_bytes().to_vec()).ready);
+            let rest = scanner.end().expect("an end");
+            assert!(!rest.is_empty());
+            sent.extend(rest);
+            assert!(sent == event.as_bytes(), "cut {cut} before its end");
+        }
+    }
+
+    #[test]
+    fn an_error_in_googles_own_stream_is_found_and_closed_with_in_its_form() {
+        let [text, finish, _] = GOOGLES;
+        let mut scanner = EventScanner::new(Surface::Gemini);
+        scanner.push(finish.as_bytes().to_vec());
+        let scan = scanner.push([text, "{\n  \"error\""].concat().into_bytes());
+        assert_eq!(scan.ready, [finish, text].concat().as_bytes());
+        assert!(matches!(scan.found, Found::Error(_)));
+        assert_eq!(scanner.close_with(ERROR), ERROR.as_bytes());
+    }
+
     proptest! {
+        #[test]
+        fn chunk_borders_change_nothing_of_googles_own_stream(
+            events in prop::collection::vec(prop::sample::select(GOOGLES.to_vec()), 0..6),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let stream = events.concat().into_bytes();
+            let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            borders.extend([0, stream.len()]);
+            borders.sort_unstable();
+            let mut scanner = EventScanner::new(Surface::Gemini);
+            let mut passed = Vec::new();
+            for pair in borders.windows(2) {
+                passed.extend(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready);
+            }
+            let ends_well = events.last().is_some_and(|event| *event != GOOGLES[0]);
+            let rest = scanner.end();
+            prop_assert_eq!(rest.is_some(), ends_well);
+            passed.extend(rest.unwrap_or_default());
+            // Of a stream that was cut, half a line is dropped.
+            let expected = if ends_well { &stream } else { &stream[..passed.len()] };
+            prop_assert_eq!(passed.as_slice(), expected);
+            prop_assert!(passed.len() + 1 >= stream.len());
+        }
+
         #[test]
         fn chunk_borders_change_neither_bytes_nor_verdict(
             lines in prop::collection::vec("(data: ?)?[a-z\\[\\]{}\"DONE:é]{0,12}\r?\n", 0..6),
@@ -337,11 +522,11 @@ mod tests {
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {
             let stream = (lines.concat() + closing).into_bytes();
-            let whole = EventScanner::default().push(stream.clone());
+            let whole = EventScanner::new(Surface::OpenAi).push(stream.clone());
             let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
             borders.extend([0, stream.len()]);
             borders.sort_unstable();
-            let mut scanner = EventScanner::default();
+            let mut scanner = EventScanner::new(Surface::OpenAi);
             let mut passed = Vec::new();
             let mut error = None;
             for pair in borders.windows(2) {

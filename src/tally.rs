@@ -1,10 +1,13 @@
 //! What a stream's events have said so far: whether anything is in them for the reader, and what they cost.
 
-use super::{Glance, Usage};
+use crate::gemini;
+use crate::openai::{Glance, Usage};
+use crate::target::Surface;
 
 /// Sums up the events of a stream, as they pass in whole lines.
-#[derive(Debug, Default)]
-pub struct Tally {
+#[derive(Debug)]
+pub(crate) struct Tally {
+    surface: Surface,
     /// The latest usage that an event told.
     pub usage: Option<Usage>,
     /// Some event had something for the reader, or was of a kind that nobody knows.
@@ -14,16 +17,27 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Of a stream in this form.
+    pub(crate) fn new(surface: Surface) -> Self {
+        Self {
+            surface,
+            usage: None,
+            has_content: false,
+            is_blocked: false,
+        }
+    }
+
     /// Looks at whole lines. Once something was in them for the reader, only usage is looked for.
-    pub fn take(&mut self, lines: &[u8]) {
+    pub(crate) fn take(&mut self, lines: &[u8]) {
         for line in lines.split(|byte| *byte == b'\n') {
             let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
                 continue;
             };
-            if data.is_empty() || data == b"[DONE]" || (self.has_content && !names_usage(data)) {
+            if data.is_empty() || data == b"[DONE]" || (self.has_content && !self.names_usage(data))
+            {
                 continue;
             }
-            match Glance::at(data) {
+            match self.glance(data) {
                 Some(glance) => {
                     self.has_content |= glance.has_content;
                     self.is_blocked |= glance.is_blocked;
@@ -35,8 +49,23 @@ impl Tally {
         }
     }
 
+    fn glance(&self, data: &[u8]) -> Option<Glance> {
+        match self.surface {
+            Surface::OpenAi => Glance::at(data),
+            Surface::Gemini => gemini::glance(data),
+        }
+    }
+
+    fn names_usage(&self, data: &[u8]) -> bool {
+        let name: &[u8] = match self.surface {
+            Surface::OpenAi => b"\"usage\"",
+            Surface::Gemini => b"\"usageMetadata\"",
+        };
+        data.windows(name.len()).any(|window| window == name)
+    }
+
     /// Whether a stream that has ended was no answer: nothing for the reader, no rule that ended it, no tokens.
-    pub fn is_empty_answer(&self) -> bool {
+    pub(crate) fn is_empty_answer(&self) -> bool {
         !self.has_content
             && !self.is_blocked
             && self
@@ -45,17 +74,12 @@ impl Tally {
     }
 }
 
-fn names_usage(data: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"usage\"";
-    data.windows(NAME.len()).any(|window| window == NAME)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn tally(lines: &[&str]) -> Tally {
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(Surface::OpenAi);
         for line in lines {
             tally.take(line.as_bytes());
         }

@@ -1,29 +1,26 @@
-//! A chat completion: attempts over the keys of the pool, until one gives an answer.
+//! A request for the upstream: attempts over the keys of the pool, until one gives an answer.
 
-use super::attempt::{Attempted, Patience, attempt};
+use super::attempt::{Attempted, Form, Outgoing, Patience, attempt};
 use super::call::{Call, Claimed, claim};
 use super::failure::Out;
 use super::kept::{Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
 use super::ports::{ByteStream, System, Upstream};
 use super::reply::Reply;
-use super::{Failure, Gateway, request_body};
+use super::{Failure, Gateway, headers, request_body};
 use crate::config::Config;
-use crate::openai::ChatRequest;
+use crate::openai::{ChatRequest, InvalidRequest, model_of};
 use crate::pool::{
-    After, ApiKey, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, Place, Step,
-    UnixMillis, estimate_tokens, place_of,
+    After, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, Place, Step, UnixMillis,
+    estimate_tokens, place_of,
 };
 use crate::store::{self, Database};
-use http::HeaderMap;
-use http::header::{self, HeaderName, HeaderValue};
+use crate::target::{Kind, Subject, Target, without_credentials};
+use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
+use http::{HeaderMap, Method, Uri};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::rc::Rc;
-
-/// The client's headers that the upstream gets. Everything else stays here: credentials, cookies, forwarding and
-/// hop-by-hop headers, and whatever the host adds.
-const FORWARDED_HEADERS: [HeaderName; 2] = [header::ACCEPT, header::USER_AGENT];
 
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
@@ -35,6 +32,15 @@ const CLIENT_TIMEOUTS: [HeaderName; 2] = [
 
 /// One request in so many has what is over forgotten.
 const TIDY_EVERY: u32 = 256;
+
+/// What is asked of the upstream, in each attempt.
+struct Ask<'a> {
+    method: &'a Method,
+    uri: Uri,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+    form: Form,
+}
 
 /// The way of a request through the pool's keys.
 struct Way<'a, D, S> {
@@ -49,32 +55,44 @@ struct Way<'a, D, S> {
 }
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
-    pub(super) async fn complete_chat<B: ByteStream>(
+    pub(super) async fn forward<B: ByteStream>(
         &self,
         config: &Config,
+        target: &Target,
         request: &Parts,
         request_id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
-        let chat = ChatRequest::parse(body, &config.default_model)?;
+        let (model, body) = subject_of(target, body, &config.default_model)?;
+        let query = request.uri.query();
+        let ask = Ask {
+            method: &request.method,
+            uri: endpoint(config, target, query).ok_or(Failure::UnknownPath)?,
+            headers: &request.headers,
+            body: &body,
+            form: Form {
+                surface: target.surface,
+                kind: target.kind,
+                is_array: target.is_growing_array(query),
+            },
+        };
         let kept = self.kept()?;
         let mut way = Way {
             request_id,
-            model: &chat.model,
+            model: &model,
             kept,
             system: &self.system,
             failover: Failover::new(
                 config.failover,
                 self.system.now(),
                 client_timeout_ms(&request.headers),
+                target.is_repeatable,
             ),
             latest_key: None,
             refused: Vec::new(),
         };
-        let answered = self
-            .go(&mut way, config, &request.headers, &chat.body)
-            .await;
+        let answered = self.go(&mut way, config, &ask).await;
         let mut reply = answered.or_else(|failure| {
             if way.failover.attempts() == 0 {
                 return Err(failure);
@@ -83,7 +101,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             if let Some(reason) = failure.for_operator() {
                 self.system.log(&format!("request={request_id} {reason}"));
             }
-            Ok(failure.into_reply())
+            Ok(failure.into_reply(target.surface))
         })?;
         way.label(&mut reply.headers);
         Ok(reply)
@@ -93,8 +111,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         &self,
         way: &mut Way<'_, D, S>,
         config: &Config,
-        client_headers: &HeaderMap,
-        body: &[u8],
+        ask: &Ask<'_>,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let mut rng = SmallRng::seed_from_u64(self.system.random());
         if rng.random_ratio(1, TIDY_EVERY)
@@ -103,7 +120,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             self.system
                 .log(&format!("what is over cannot be forgotten: {error}"));
         }
-        let input_tokens = estimate_tokens(body.len());
+        let input_tokens = estimate_tokens(ask.body.len());
         let mut last_failure: Option<Failure> = None;
         let mut without_content: Option<Reply<D, U::Body, S>> = None;
         let mut max_age_ms = MAX_AGE_MS;
@@ -134,21 +151,25 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             };
             way.latest_key = Some(pick.key.id);
             let call = way.call(config, *pick.clone(), claimed);
-            let headers = upstream_headers(client_headers, &pick.key.key);
+            let outgoing = Outgoing {
+                method: ask.method,
+                uri: &ask.uri,
+                headers: headers::to_upstream(
+                    ask.headers,
+                    ask.form.surface,
+                    ask.form.kind,
+                    !ask.body.is_empty(),
+                    &pick.key.key,
+                ),
+                body: ask.body.to_vec(),
+                form: ask.form,
+            };
             let patience = Patience {
                 first_byte_ms: way.failover.first_byte_timeout_ms(now.at()),
                 answer_ms: way.failover.left_ms(now.at()),
             };
-            let (began_at, endpoint) = (now.at(), &config.chat_endpoint);
-            let attempted = attempt(
-                call,
-                &self.upstream,
-                endpoint,
-                headers,
-                body.to_vec(),
-                patience,
-            )
-            .await;
+            let began_at = now.at();
+            let attempted = attempt(call, &self.upstream, outgoing, patience).await;
             let ended_at = self.system.now();
             let outcome = match attempted {
                 Attempted::Answered(reply) => {
@@ -270,6 +291,44 @@ impl<D: Database, S: System> Way<'_, D, S> {
     }
 }
 
+/// Whose quota a request uses, and its body with the default model put in where one is missing.
+fn subject_of(
+    target: &Target,
+    body: Vec<u8>,
+    default_model: &str,
+) -> Result<(String, Vec<u8>), InvalidRequest> {
+    if target.kind == Kind::Chat {
+        let chat = ChatRequest::parse(body, default_model)?;
+        return Ok((bare(&chat.model), chat.body));
+    }
+    let subject = match &target.subject {
+        Subject::Path(model) => model.clone(),
+        Subject::BodyOr(collection) => {
+            model_of(&body).map_or_else(|| collection.clone(), |model| bare(&model))
+        }
+    };
+    Ok((subject, body))
+}
+
+/// A model's name as it is in the path: OpenAI's clients may put `models/` before it.
+fn bare(model: &str) -> String {
+    model.strip_prefix("models/").unwrap_or(model).to_owned()
+}
+
+fn endpoint(config: &Config, target: &Target, query: Option<&str>) -> Option<Uri> {
+    let query = query.and_then(without_credentials);
+    match (target.kind, query) {
+        (Kind::Chat, None) => Some(config.chat_endpoint.clone()),
+        (Kind::Chat, Some(query)) => {
+            let path = config.chat_endpoint.path();
+            config.upstream_url(path, Some(&query))
+        }
+        (Kind::Generate | Kind::Other, query) => {
+            config.upstream_url(&target.path, query.as_deref())
+        }
+    }
+}
+
 /// The shorter of the times that the client says it waits.
 fn client_timeout_ms(headers: &HeaderMap) -> Option<u64> {
     CLIENT_TIMEOUTS
@@ -279,27 +338,4 @@ fn client_timeout_ms(headers: &HeaderMap) -> Option<u64> {
             (seconds.is_finite() && seconds > 0.0).then_some((seconds * 1000.0) as u64)
         })
         .min()
-}
-
-fn upstream_headers(client: &HeaderMap, key: &ApiKey) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for name in FORWARDED_HEADERS {
-        if let Some(value) = client.get(&name) {
-            headers.insert(name, value.clone());
-        }
-    }
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    // Google compresses event streams when asked, and a compressed stream hides its last event.
-    headers.insert(
-        header::ACCEPT_ENCODING,
-        HeaderValue::from_static("identity"),
-    );
-    if let Ok(mut credential) = HeaderValue::from_str(&format!("Bearer {}", key.expose())) {
-        credential.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, credential);
-    }
-    headers
 }

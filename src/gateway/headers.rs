@@ -1,0 +1,190 @@
+//! Which headers pass: lists of those that do, so that what nobody thought of stays where it is.
+
+use crate::pool::ApiKey;
+use crate::target::{Kind, Surface};
+use http::HeaderMap;
+use http::header::{self, HeaderName, HeaderValue};
+
+/// The client's headers that the upstream gets, beside those of [`UPLOAD`]. Credentials, cookies, forwarding and
+/// hop-by-hop headers, `Host`, and whatever the host adds are not among them.
+const TO_UPSTREAM: [HeaderName; 12] = [
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::USER_AGENT,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    HeaderName::from_static("x-goog-api-client"),
+    HeaderName::from_static("x-goog-request-params"),
+];
+
+/// The upstream's headers that the client gets, beside those of [`UPLOAD`].
+const TO_CLIENT: [HeaderName; 9] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_RANGE,
+    header::ACCEPT_RANGES,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::EXPIRES,
+    header::RANGE,
+];
+
+/// How the headers of Google's upload protocol begin.
+const UPLOAD: &str = "x-goog-upload-";
+/// Where the upload goes on: a URL of the upstream's.
+pub(super) const UPLOAD_URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
+pub(super) const GOOGLE_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+
+/// What the upstream gets: what passes of the client's, and the key. Bodies that can only be JSON are called so, whatever
+/// the client called them.
+pub(super) fn to_upstream(
+    client: &HeaderMap,
+    surface: Surface,
+    kind: Kind,
+    has_body: bool,
+    key: &ApiKey,
+) -> HeaderMap {
+    let mut headers = passing(client, &TO_UPSTREAM);
+    let takes_json =
+        kind != Kind::Other || (has_body && !headers.contains_key(header::CONTENT_TYPE));
+    if takes_json {
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+    }
+    // Google compresses event streams when asked, and a compressed stream hides its last event.
+    headers.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
+    let (name, value) = match surface {
+        Surface::OpenAi => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
+        Surface::Gemini => (GOOGLE_KEY, key.expose().to_owned()),
+    };
+    if let Ok(mut credential) = HeaderValue::from_str(&value) {
+        credential.set_sensitive(true);
+        headers.insert(name, credential);
+    }
+    headers
+}
+
+/// What the client gets of an answer's headers. `content-encoding: identity` says nothing.
+pub(super) fn to_client(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = passing(upstream, &TO_CLIENT);
+    headers.remove(UPLOAD_URL);
+    if headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding == "identity")
+    {
+        headers.remove(header::CONTENT_ENCODING);
+    }
+    headers
+}
+
+fn passing(all: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let passes = |name: &HeaderName| names.contains(name) || name.as_str().starts_with(UPLOAD);
+    all.iter()
+        .filter(|(name, _)| passes(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn one_credential_goes_up_and_nothing_of_the_clients() {
+        let client = map(&[
+            ("authorization", "Bearer client"),
+            ("x-goog-api-key", "client"),
+            ("cookie", "c"),
+            ("host", "pool"),
+            ("forwarded", "for=1"),
+            ("x-forwarded-for", "1"),
+            ("x-real-ip", "1"),
+            ("via", "1"),
+            ("connection", "keep-alive"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
+            ("accept-encoding", "gzip"),
+            ("origin", "https://page"),
+            ("referer", "https://page/"),
+            ("x-goog-user-project", "p"),
+            ("spin-client-addr", "1"),
+            ("x-stainless-lang", "js"),
+            ("user-agent", "u"),
+            ("content-type", "application/json"),
+            ("x-goog-upload-command", "start"),
+        ]);
+        let key = ApiKey::try_new("fake-key").unwrap();
+        for (surface, name, value) in [
+            (Surface::OpenAi, "authorization", "Bearer fake-key"),
+            (Surface::Gemini, "x-goog-api-key", "fake-key"),
+        ] {
+            let sent = to_upstream(&client, surface, Kind::Chat, true, &key);
+            let mut expected = vec![
+                "accept-encoding",
+                "content-type",
+                "user-agent",
+                "x-goog-upload-command",
+                name,
+            ];
+            expected.sort_unstable();
+            assert_eq!(names(&sent), expected);
+            assert_eq!(sent[name], value);
+            assert!(sent[name].is_sensitive());
+            assert_eq!(sent[header::ACCEPT_ENCODING], "identity");
+        }
+    }
+
+    #[test]
+    fn an_answer_tells_what_it_is_and_not_where_it_came_from() {
+        let upstream = map(&[
+            ("content-type", "video/mp4"),
+            ("content-encoding", "identity"),
+            ("content-disposition", "attachment"),
+            ("content-length", "9"),
+            ("set-cookie", "c"),
+            ("server", "s"),
+            ("alt-svc", "h3"),
+            ("transfer-encoding", "chunked"),
+            ("x-goog-upload-url", "https://upstream/upload"),
+            ("x-goog-upload-status", "active"),
+        ]);
+        assert_eq!(
+            names(&to_client(&upstream)),
+            [
+                "content-disposition",
+                "content-type",
+                "x-goog-upload-status"
+            ]
+        );
+    }
+}

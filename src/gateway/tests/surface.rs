@@ -1,0 +1,420 @@
+//! The two APIs side by side: paths, credentials, and the forms of answers and errors.
+
+use super::*;
+use fake_gemini::errors;
+
+const GENERATE: &str = "/v1beta/models/m:generateContent";
+const STREAM: &str = "/v1beta/models/m:streamGenerateContent?alt=sse";
+const CONTENTS: &str = r#"{"contents":[{"parts":[{"text":"the prompt"}]}]}"#;
+const SAID: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":5}}"#;
+const FINISHED: &str = r#"{"candidates":[{"content":{"parts":[{"text":"!"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2,"thoughtsTokenCount":7,"totalTokenCount":14}}"#;
+const EMPTY: &str = r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":5}}"#;
+
+impl Pool {
+    fn google(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.call(method, path, &[("x-goog-api-key", TOKEN)], body)
+    }
+
+    fn last_sent(&self) -> (String, String, String) {
+        let sent = self.outside.0.sent.borrow();
+        let last = sent.last().unwrap();
+        let uri = last
+            .uri
+            .strip_prefix("https://generativelanguage.googleapis.com")
+            .unwrap();
+        (last.method.to_string(), uri.to_owned(), last.body.clone())
+    }
+
+    fn rows(&self) -> Vec<String> {
+        self.database.query(
+            "SELECT model, outcome, input_tokens, output_tokens, thinking_tokens FROM api_call_logs ORDER BY id",
+        )
+    }
+}
+
+fn event(json: &str) -> String {
+    format!("data: {json}\r\n\r\n")
+}
+
+#[test]
+fn every_path_of_both_apis_reaches_its_own_with_one_credential() {
+    let pool = Pool::new();
+    for (method, path, upstream, subject) in [
+        ("POST", GENERATE, GENERATE, "m"),
+        (
+            "POST",
+            "/v1/models/m:generateContent",
+            "/v1/models/m:generateContent",
+            "m",
+        ),
+        (
+            "POST",
+            "/v1alpha/tunedModels/t:generateContent",
+            "/v1alpha/tunedModels/t:generateContent",
+            "tunedModels/t",
+        ),
+        (
+            "POST",
+            "/v1beta/models/m:countTokens",
+            "/v1beta/models/m:countTokens",
+            "m:countTokens",
+        ),
+        (
+            "POST",
+            "/v1beta/models/e:embedContent?x=1",
+            "/v1beta/models/e:embedContent?x=1",
+            "e",
+        ),
+        (
+            "GET",
+            "/v1beta/models?pageSize=5&key=fake-client-token-0001",
+            "/v1beta/models?pageSize=5",
+            "models",
+        ),
+        (
+            "GET",
+            "/v1/models?key=fake-client-token-0001",
+            "/v1/models",
+            "models",
+        ),
+        (
+            "POST",
+            "/upload/v1beta/files",
+            "/upload/v1beta/files",
+            "files",
+        ),
+        (
+            "PATCH",
+            "/v1beta/cachedContents/c?updateMask=ttl",
+            "/v1beta/cachedContents/c?updateMask=ttl",
+            "cachedContents",
+        ),
+        ("DELETE", "/v1beta/files/f", "/v1beta/files/f", "files"),
+        (
+            "GET",
+            "/v1beta/operations/o",
+            "/v1beta/operations/o",
+            "operations",
+        ),
+    ] {
+        pool.script(
+            200,
+            "application/json",
+            &["{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}]}"],
+        );
+        let body = if method == "POST" { CONTENTS } else { "" };
+        let answer = pool.google(method, path, body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert_eq!(
+            pool.last_sent(),
+            (method.to_owned(), upstream.to_owned(), body.to_owned())
+        );
+        let sent = pool.outside.0.sent.borrow();
+        let headers = &sent.last().unwrap().headers;
+        assert_eq!(headers["x-goog-api-key"], KEY);
+        assert!(!headers.contains_key("authorization"));
+        let row = pool.rows().pop().unwrap();
+        assert!(
+            row.starts_with(&format!("{subject}|success|")),
+            "{path}: {row}"
+        );
+    }
+    for (method, path, upstream, body, subject) in [
+        (
+            "POST",
+            "/v1/embeddings",
+            "/v1beta/openai/embeddings",
+            r#"{"model":"models/e","input":"x"}"#,
+            "e",
+        ),
+        (
+            "POST",
+            "/v1beta/openai/images/generations",
+            "/v1beta/openai/images/generations",
+            r#"{"model":"i"}"#,
+            "i",
+        ),
+        ("GET", "/v1/models", "/v1beta/openai/models", "", "models"),
+        (
+            "GET",
+            "/v1/models/m",
+            "/v1beta/openai/models/m",
+            "",
+            "models",
+        ),
+        (
+            "GET",
+            "/v1/batches?limit=2",
+            "/v1beta/openai/batches?limit=2",
+            "",
+            "batches",
+        ),
+    ] {
+        pool.script(200, "application/json", &["{}"]);
+        let bearer = format!("Bearer {TOKEN}");
+        let answer = pool.call(method, path, &[("authorization", &bearer)], body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert_eq!(
+            pool.last_sent(),
+            (method.to_owned(), upstream.to_owned(), body.to_owned())
+        );
+        let sent = pool.outside.0.sent.borrow();
+        let headers = &sent.last().unwrap().headers;
+        assert_eq!(headers["authorization"], format!("Bearer {KEY}"));
+        assert!(!headers.contains_key("x-goog-api-key"));
+        let row = pool.rows().pop().unwrap();
+        assert!(
+            row.starts_with(&format!("{subject}|success|")),
+            "{path}: {row}"
+        );
+    }
+}
+
+#[test]
+fn the_clients_token_is_taken_wherever_clients_put_it() {
+    let bearer = format!("Bearer {TOKEN}");
+    let query = format!("{GENERATE}?key={TOKEN}");
+    for (path, headers) in [
+        (GENERATE, vec![("authorization", bearer.as_str())]),
+        (GENERATE, vec![("x-goog-api-key", TOKEN)]),
+        (&query, vec![]),
+        (
+            GENERATE,
+            vec![("authorization", "Bearer other"), ("x-goog-api-key", TOKEN)],
+        ),
+    ] {
+        let pool = Pool::new();
+        pool.script(200, "application/json", &[FINISHED]);
+        assert_eq!(pool.call("POST", path, &headers, CONTENTS).status, 200);
+    }
+    let pool = Pool::new();
+    for (path, headers, code) in [
+        (GENERATE, vec![], "MISSING_CLIENT_TOKEN"),
+        (
+            GENERATE,
+            vec![("x-goog-api-key", KEY)],
+            "INVALID_CLIENT_TOKEN",
+        ),
+        (
+            "/v1beta/models/m:generateContent?key=x",
+            vec![],
+            "INVALID_CLIENT_TOKEN",
+        ),
+    ] {
+        let answer = pool.call("POST", path, &headers, CONTENTS);
+        assert_eq!(answer.status, 401);
+        assert!(
+            answer.body.contains(code) && answer.body.contains("\"UNAUTHENTICATED\""),
+            "{}",
+            answer.body
+        );
+    }
+    let operators = pool.call("GET", "/api/keys/status", &[("x-goog-api-key", TOKEN)], "");
+    assert_eq!(
+        operators.status, 401,
+        "what is the operator's takes the bearer token alone"
+    );
+    assert_eq!(pool.sent(), 0);
+}
+
+#[test]
+fn an_answer_in_googles_form_is_logged_with_its_tokens() {
+    let pool = Pool::new();
+    pool.script(200, "application/json; charset=UTF-8", &[FINISHED]);
+    let answer = pool.google("POST", GENERATE, CONTENTS);
+    assert_eq!((answer.status, answer.body.as_str()), (200, FINISHED));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/json; charset=UTF-8")
+    );
+    assert_eq!(pool.rows(), ["m|success|5|2|7"]);
+}
+
+#[test]
+fn an_empty_answer_in_googles_form_is_tried_once_more() {
+    for (path, kind, first, second) in [
+        (
+            GENERATE,
+            "application/json",
+            EMPTY.to_owned(),
+            FINISHED.to_owned(),
+        ),
+        (STREAM, "text/event-stream", event(EMPTY), event(FINISHED)),
+    ] {
+        let pool = Pool::new();
+        pool.database
+            .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-second')");
+        pool.script(200, kind, &[&first]);
+        pool.script(200, kind, &[&second]);
+        let answer = pool.google("POST", path, CONTENTS);
+        assert_eq!((answer.status, answer.body), (200, second), "{path}");
+        assert_eq!(pool.rows(), ["m|empty_answer|5|0|0", "m|success|5|2|7"]);
+    }
+}
+
+#[test]
+fn a_stream_in_googles_form_is_logged_before_its_last_event() {
+    let pool = Pool::new();
+    let (first, last) = (event(SAID), event(FINISHED));
+    pool.script(200, "text/event-stream", &[&first, &last]);
+    let reply = pool.reply("POST", STREAM, &[("x-goog-api-key", TOKEN)], CONTENTS);
+    let Body::Stream(mut stream) = reply.body else {
+        panic!("a stream")
+    };
+    assert_eq!(block_on(stream.next()), Next::Bytes(first.into_bytes()));
+    assert!(pool.rows().is_empty());
+    assert_eq!(block_on(stream.next()), Next::Nothing, "it may be the last");
+    assert_eq!(block_on(stream.next()), Next::Bytes(last.into_bytes()));
+    assert_eq!(pool.rows(), ["m|success|5|2|7"]);
+    assert_eq!(block_on(stream.next()), Next::End);
+}
+
+#[test]
+fn trouble_within_googles_stream_is_told_as_google_does() {
+    let first = event(SAID);
+    let error = errors::overloaded().pretty();
+    let cases: Vec<(Vec<&str>, &str)> = vec![
+        (vec![&first, &error], "model_overloaded"),
+        (vec![&first], "upstream_trouble"),
+        (vec![&first, "data: {\"cand"], "upstream_trouble"),
+    ];
+    for (chunks, outcome) in cases {
+        let pool = Pool::new();
+        pool.script(200, "text/event-stream", &chunks);
+        let answer = pool.google("POST", STREAM, CONTENTS);
+        let rest = answer.body.strip_prefix(&first).unwrap();
+        let told: serde_json::Value = serde_json::from_str(rest).unwrap();
+        assert!(told["error"]["code"].as_u64().unwrap() >= 500, "{rest}");
+        let row = pool.rows().concat();
+        assert!(row.starts_with(&format!("m|{outcome}|")), "{row}");
+    }
+    let pool = Pool::new();
+    pool.database
+        .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-second')");
+    pool.script(200, "text/event-stream", &[&error]);
+    pool.script(200, "text/event-stream", &[&event(FINISHED)]);
+    let answer = pool.google("POST", STREAM, CONTENTS);
+    assert_eq!(
+        answer.body,
+        event(FINISHED),
+        "before anything was said another key answers"
+    );
+}
+
+#[test]
+fn an_array_that_grows_passes_as_it_comes_and_ends_in_an_error_if_there_is_one() {
+    let path = "/v1beta/models/m:streamGenerateContent";
+    let pool = Pool::new();
+    let chunks = [
+        format!("[{SAID}"),
+        format!(",\r\n{FINISHED}"),
+        "]\n".to_owned(),
+    ];
+    let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+    pool.script(200, "application/json; charset=UTF-8", &chunks);
+    let reply = pool.reply("POST", path, &[("x-goog-api-key", TOKEN)], CONTENTS);
+    let Body::Stream(mut stream) = reply.body else {
+        panic!("a stream")
+    };
+    assert_eq!(
+        block_on(stream.next()),
+        Next::Bytes(chunks[0].into()),
+        "before the next is there"
+    );
+    let mut rest = Vec::new();
+    while let Next::Bytes(more) = block_on(stream.next()) {
+        rest.extend(more);
+    }
+    assert_eq!(String::from_utf8(rest).unwrap(), chunks[1..].concat());
+    assert_eq!(pool.rows(), ["m|success|NULL|NULL|NULL"]);
+
+    let pool = Pool::new();
+    let error = format!(",\r\n{}]\n", errors::overloaded().pretty());
+    pool.script(200, "application/json", &[chunks[0], &error]);
+    let answer = pool.google("POST", path, CONTENTS);
+    let all: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(all[1]["error"]["code"], 503, "{}", answer.body);
+    assert_eq!(pool.rows(), ["m|model_overloaded|NULL|NULL|NULL"]);
+}
+
+#[test]
+fn errors_come_in_the_form_of_the_api_that_was_asked() {
+    let pool = Pool::new();
+    let refused = errors::invalid_argument();
+    pool.script(400, "application/json; charset=UTF-8", &[&refused.pretty()]);
+    let answer = pool.google("POST", GENERATE, CONTENTS);
+    assert_eq!(
+        (answer.status, answer.body),
+        (400, refused.pretty()),
+        "the caller's own mistake, in Google's words"
+    );
+    pool.script(
+        401,
+        "application/json",
+        &[&errors::unauthenticated("Generate").pretty()],
+    );
+    let answer = pool.google("POST", GENERATE, CONTENTS);
+    assert_eq!(answer.status, 503);
+    let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(told["error"]["status"], "UNAVAILABLE");
+    assert_eq!(
+        told["error"]["details"][0]["reason"],
+        "UPSTREAM_CREDENTIALS_EXHAUSTED"
+    );
+    assert!(
+        !answer.body.contains("OAuth"),
+        "the pool's keys are not the caller's business"
+    );
+
+    let pool = Pool::new();
+    pool.script(404, "text/html", &[]);
+    let bearer = format!("Bearer {TOKEN}");
+    let answer = pool.call(
+        "POST",
+        "/v1/what/comes/next",
+        &[("authorization", &bearer)],
+        "{}",
+    );
+    assert_eq!(
+        (answer.status, answer.error("type").as_str()),
+        (404, "invalid_request_error")
+    );
+}
+
+#[test]
+fn all_cooling_is_told_with_the_time_in_googles_form() {
+    let pool = Pool::new();
+    let over = errors::quota_per_minute("m", 5, std::time::Duration::from_secs(20));
+    pool.script(429, "application/json", &[&over.pretty()]);
+    let answer = pool.google("POST", GENERATE, CONTENTS);
+    assert_eq!(answer.status, 429);
+    assert!(answer.header("retry-after").is_some());
+    let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(told["error"]["status"], "RESOURCE_EXHAUSTED");
+    assert!(
+        told["error"]["details"][1]["retryDelay"]
+            .as_str()
+            .unwrap()
+            .ends_with('s')
+    );
+    // The quota is of the model for answers: counting, and other models, are not in its way.
+    pool.script(200, "application/json", &[r#"{"totalTokens":5}"#]);
+    assert_eq!(
+        pool.google("POST", "/v1beta/models/m:countTokens", CONTENTS)
+            .status,
+        200
+    );
+}
+
+#[test]
+fn what_may_have_been_done_is_not_done_again_on_another_key() {
+    for (path, calls) in [(GENERATE, 2), ("/v1beta/models/m:batchGenerateContent", 1)] {
+        let pool = Pool::new();
+        pool.database
+            .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-second')");
+        pool.script_reply(Err(TransportError::TimedOut));
+        pool.script(200, "application/json", &[FINISHED]);
+        pool.google("POST", path, CONTENTS);
+        assert_eq!(pool.sent(), calls, "{path}");
+    }
+}

@@ -1,0 +1,161 @@
+//! A look at an answer in Google's own form: how many tokens it took, and whether it says anything.
+//!
+//! Source: <https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse>.
+
+use crate::openai::{Glance, Usage};
+use crate::skim::{Members, find, is_empty, read};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Looks at an answer, or at one event of a stream, without the `data:` before it; `None` if the text is neither.
+pub fn glance(json: &[u8]) -> Option<Glance> {
+    let Members(members) = serde_json::from_slice(json).ok()?;
+    let member = |name: &str| find(&members, name);
+    let candidates = member("candidates");
+    let usage = member("usageMetadata");
+    let feedback = member("promptFeedback").filter(|feedback| !is_empty(feedback));
+    if candidates.is_none() && usage.is_none() && feedback.is_none() {
+        return None;
+    }
+    let mut glance = Glance {
+        usage: usage.and_then(read_usage),
+        has_content: false,
+        is_finished: false,
+        is_blocked: feedback.is_some(),
+    };
+    let candidates = candidates
+        .and_then(read::<Vec<&RawValue>>)
+        .unwrap_or_default();
+    for Members(candidate) in candidates.into_iter().filter_map(read) {
+        glance.has_content |= find(&candidate, "content").is_some_and(has_content);
+        let reason = find(&candidate, "finishReason").and_then(read::<Cow<'_, str>>);
+        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+            glance.is_finished = true;
+            glance.is_blocked |= reason != "STOP";
+        }
+    }
+    Some(glance)
+}
+
+/// Some part has something in it that is not empty. A signature alone is for the next call, not for a reader.
+fn has_content(content: &RawValue) -> bool {
+    let parts = read::<Members<'_>>(content)
+        .and_then(|Members(content)| find(&content, "parts").and_then(read::<Vec<&RawValue>>));
+    let says_something = |Members(part): Members<'_>| {
+        let about = ["thought", "thoughtSignature", "partMetadata"];
+        part.iter()
+            .any(|(name, value)| !about.contains(&&**name) && !is_empty(value))
+    };
+    parts
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(read)
+        .any(says_something)
+}
+
+/// `None` if no count is there.
+fn read_usage(usage: &RawValue) -> Option<Usage> {
+    let Members(counts) = read(usage)?;
+    let count = |name: &str| find(&counts, name).and_then(read::<u64>);
+    let input = count("promptTokenCount");
+    let tools = count("toolUsePromptTokenCount");
+    let output = count("candidatesTokenCount");
+    let thinking = count("thoughtsTokenCount");
+    let cached = count("cachedContentTokenCount");
+    let known = [input, tools, output, thinking, count("totalTokenCount")];
+    known.iter().any(Option::is_some).then(|| Usage {
+        input: input
+            .unwrap_or_default()
+            .saturating_add(tools.unwrap_or_default()),
+        output: output.unwrap_or_default(),
+        thinking: thinking.unwrap_or_default(),
+        cached: cached.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEXT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":18,"candidatesTokenCount":80,"totalTokenCount":133,"promptTokensDetails":[{"modality":"TEXT","tokenCount":18}],"thoughtsTokenCount":35,"cachedContentTokenCount":4,"serviceTier":"standard"},"modelVersion":"gemini-2.5-flash","responseId":"ru1garvBEoOiqtsP2fznmQw"}"#;
+
+    #[test]
+    fn recorded_answers_are_seen_for_what_they_are() {
+        for (json, content, finished, blocked) in [
+            (TEXT, true, true, false),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP","index":0}]}"#,
+                false,
+                true,
+                false,
+            ),
+            (
+                r#"{"candidates":[{"content":{},"finishReason":"SAFETY","safetyRatings":[]}]}"#,
+                false,
+                true,
+                true,
+            ),
+            (
+                r#"{"candidates":[{"content":{"role":"model"},"finishReason":"MAX_TOKENS","index":0}]}"#,
+                false,
+                true,
+                true,
+            ),
+            (
+                r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}"#,
+                false,
+                false,
+                true,
+            ),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{}},"thoughtSignature":"s"}]},"index":0}]}"#,
+                true,
+                false,
+                false,
+            ),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"s"}]},"index":0}]}"#,
+                false,
+                false,
+                false,
+            ),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AA=="}}]}}]}"#,
+                true,
+                false,
+                false,
+            ),
+        ] {
+            let glance = glance(json.as_bytes()).unwrap_or_else(|| panic!("{json}"));
+            assert_eq!(
+                (glance.has_content, glance.is_finished, glance.is_blocked),
+                (content, finished, blocked),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_are_told_apart() {
+        let usage = glance(TEXT.as_bytes()).unwrap().usage.unwrap();
+        assert_eq!(
+            (usage.input, usage.output, usage.thinking, usage.cached),
+            (18, 80, 35, 4)
+        );
+        let odd = r#"{"usageMetadata":{"promptTokenCount":"7","toolUsePromptTokenCount":5}}"#;
+        assert_eq!(glance(odd.as_bytes()).unwrap().usage.unwrap().input, 5);
+        let none = r#"{"usageMetadata":{}}"#;
+        assert_eq!(glance(none.as_bytes()).unwrap().usage, None);
+        for other in ["", "[]", "{}", r#"{"models":[]}"#, r#"{"totalTokens":5}"#] {
+            assert_eq!(glance(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(json in "[{}\\[\\]\":,a-z0-9]{0,80}") {
+            let _ = glance(json.as_bytes());
+        }
+    }
+}

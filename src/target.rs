@@ -1,0 +1,448 @@
+//! What a request is for, by its path: which of Google's two surfaces, where there, whose quota it uses, and what its
+//! answer is like.
+//!
+//! | path here | at Google | surface |
+//! |---|---|---|
+//! | `/v1beta/openai/…`, `/v1/…` | `/v1beta/openai/…` | OpenAI's |
+//! | `/v1beta/…`, `/v1alpha/…`, `/upload/…`, `/download/…` | the same | Gemini's |
+//! | `/v1/…` where the path can only be Gemini's, such as `/v1/models/M:generateContent`, or Google's kind of credential came with it | the same | Gemini's |
+//!
+//! Paths that the table of operations does not know are forwarded all the same: the upstream grows.
+//!
+//! Sources: <https://ai.google.dev/gemini-api/docs/openai>, <https://ai.google.dev/api>.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+const COMPATIBLE: &str = "/v1beta/openai/";
+const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
+/// What comes before the version in paths of large bodies.
+const MEDIA: [&str; 2] = ["/upload", "/download"];
+/// Collections that OpenAI's API does not have.
+const GEMINIS_OWN: [&str; 4] = ["cachedContents", "operations", "tunedModels", "corpora"];
+/// Query parameters that Google takes for a credential.
+const CREDENTIALS: [&str; 3] = ["key", "access_token", "oauth_token"];
+
+/// One of Google's APIs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// The one for OpenAI's clients.
+    OpenAi,
+    /// Google's own.
+    Gemini,
+}
+
+/// How an answer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An OpenAI chat completion.
+    Chat,
+    /// What a model says, in Google's own form.
+    Generate,
+    /// Anything else.
+    Other,
+}
+
+/// Whose quota a request uses, beside the key's: the log's `model`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The model that the path names; of a method with a quota of its own, with its name: `gemini-flash:countTokens`.
+    Path(String),
+    /// The model that the body names, or else this collection.
+    BodyOr(String),
+}
+
+/// See the module's documentation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Which API.
+    pub surface: Surface,
+    /// How its answer is read.
+    pub kind: Kind,
+    /// The path at the upstream, encoded as it came.
+    pub path: String,
+    /// Whose quota.
+    pub subject: Subject,
+    /// Doing it twice does no more than doing it once, but for its price; so it may be tried again after a failure that
+    /// leaves open whether it was done.
+    pub is_repeatable: bool,
+}
+
+impl Target {
+    /// What `method` and `path` ask for; `None` for a path that is none of Google's. `by_google`: the credential came as
+    /// Google's clients send it, which decides where `/v1/…` could be either's.
+    pub fn of(method: &Method, path: &str, by_google: bool) -> Option<Self> {
+        if !is_plain(path) {
+            return None;
+        }
+        let compatible = path.strip_prefix(COMPATIBLE);
+        let either = path.strip_prefix("/v1/");
+        match (compatible, either) {
+            (Some(rest), _) => Some(Self::compatible(method, rest)),
+            (None, Some(rest)) if !by_google && !is_geminis(rest) => {
+                Some(Self::compatible(method, rest))
+            }
+            _ => Self::native(method, path),
+        }
+    }
+
+    fn compatible(method: &Method, rest: &str) -> Self {
+        let is_creation = method == Method::POST;
+        Self {
+            surface: Surface::OpenAi,
+            kind: if rest == "chat/completions" {
+                Kind::Chat
+            } else {
+                Kind::Other
+            },
+            path: format!("{COMPATIBLE}{rest}"),
+            subject: Subject::BodyOr(collection(rest).to_owned()),
+            is_repeatable: is_reading(method)
+                || is_creation
+                    && ["chat/completions", "embeddings", "images/generations"].contains(&rest),
+        }
+    }
+
+    fn native(method: &Method, path: &str) -> Option<Self> {
+        let below = MEDIA
+            .iter()
+            .find_map(|media| path.strip_prefix(media))
+            .unwrap_or(path);
+        let rest = VERSIONS.iter().find_map(|version| {
+            below
+                .strip_prefix('/')?
+                .strip_prefix(version)?
+                .strip_prefix('/')
+        })?;
+        let verb = rest.rsplit_once(':').map(|(_, verb)| verb);
+        let is_call = method == Method::POST;
+        let repeats = [
+            "generateContent",
+            "streamGenerateContent",
+            "countTokens",
+            "embedContent",
+            "batchEmbedContents",
+            "predict",
+        ];
+        let generates = ["generateContent", "streamGenerateContent"];
+        Some(Self {
+            surface: Surface::Gemini,
+            kind: if is_call && verb.is_some_and(|verb| generates.contains(&verb)) {
+                Kind::Generate
+            } else {
+                Kind::Other
+            },
+            path: path.to_owned(),
+            subject: native_subject(rest),
+            is_repeatable: is_reading(method)
+                || is_call && verb.is_some_and(|verb| repeats.contains(&verb)),
+        })
+    }
+
+    /// Whether the answer is a JSON array that grows.
+    pub fn is_growing_array(&self, query: Option<&str>) -> bool {
+        let asks_for_events = || {
+            form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+                .any(|(name, value)| (name == "alt" || name == "$alt") && value == "sse")
+        };
+        self.kind == Kind::Generate
+            && self.path.ends_with(":streamGenerateContent")
+            && !asks_for_events()
+    }
+}
+
+/// `query` without what Google would take for a credential, otherwise as it came; `None` where nothing is left.
+pub fn without_credentials(query: &str) -> Option<String> {
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !is_credential(pair))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+/// The value of `key=…` in a query, as Google's clients send their credential.
+pub fn key_of_query(query: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "key")
+        .map(|(_, value)| value.into_owned())
+}
+
+fn is_credential(pair: &str) -> bool {
+    form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| {
+        let name = name.strip_prefix('$').unwrap_or(&name);
+        CREDENTIALS
+            .iter()
+            .any(|credential| name.eq_ignore_ascii_case(credential))
+    })
+}
+
+fn is_reading(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// No segment that is empty, or that a server on the way could take for a step up.
+fn is_plain(path: &str) -> bool {
+    let mut segments = path.split('/');
+    segments.next() == Some("")
+        && segments.all(|segment| {
+            let decoded = percent_decode_str(segment).decode_utf8_lossy();
+            !segment.is_empty()
+                && decoded != "."
+                && decoded != ".."
+                && !decoded.contains(['/', '\\'])
+                && !decoded.contains(char::is_control)
+        })
+}
+
+/// What follows `/v1/` can be no path of OpenAI's.
+fn is_geminis(rest: &str) -> bool {
+    rest.contains(':') || GEMINIS_OWN.contains(&collection(rest))
+}
+
+fn collection(rest: &str) -> &str {
+    rest.split(['/', ':']).next().unwrap_or(rest)
+}
+
+fn native_subject(rest: &str) -> Subject {
+    let collection = collection(rest);
+    let path = || {
+        // `models/M:verb`, and nothing below it.
+        let (name, verb) = rest.rsplit_once(':')?;
+        let decoded = percent_decode_str(name).decode_utf8_lossy();
+        let model = match collection {
+            "models" => decoded.strip_prefix("models/")?,
+            "tunedModels" => &decoded,
+            _ => return None,
+        };
+        let shares_quota = [
+            "generateContent",
+            "streamGenerateContent",
+            "embedContent",
+            "batchEmbedContents",
+            "predict",
+            "predictLongRunning",
+        ];
+        let model = model.to_owned();
+        Some(if shares_quota.contains(&verb) {
+            model
+        } else {
+            format!("{model}:{verb}")
+        })
+    };
+    match path() {
+        Some(model) => Subject::Path(model),
+        None => Subject::BodyOr(collection.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Option<Target> {
+        let (method, path) = line.split_once(' ').unwrap();
+        Target::of(&method.parse().unwrap(), path, false)
+    }
+
+    #[test]
+    fn paths_lead_to_their_surface() {
+        use Kind::{Chat, Generate, Other};
+        use Surface::{Gemini, OpenAi};
+        for (line, surface, kind, path) in [
+            (
+                "POST /v1/chat/completions",
+                OpenAi,
+                Chat,
+                "/v1beta/openai/chat/completions",
+            ),
+            (
+                "POST /v1beta/openai/chat/completions",
+                OpenAi,
+                Chat,
+                "/v1beta/openai/chat/completions",
+            ),
+            ("GET /v1/models", OpenAi, Other, "/v1beta/openai/models"),
+            (
+                "GET /v1/models/gemini-2.5-flash",
+                OpenAi,
+                Other,
+                "/v1beta/openai/models/gemini-2.5-flash",
+            ),
+            (
+                "POST /v1/what/comes/next",
+                OpenAi,
+                Other,
+                "/v1beta/openai/what/comes/next",
+            ),
+            (
+                "GET /v1/batches/batches/abc",
+                OpenAi,
+                Other,
+                "/v1beta/openai/batches/batches/abc",
+            ),
+            (
+                "POST /v1/models/m:generateContent",
+                Gemini,
+                Generate,
+                "/v1/models/m:generateContent",
+            ),
+            (
+                "POST /v1beta/models/m:streamGenerateContent",
+                Gemini,
+                Generate,
+                "/v1beta/models/m:streamGenerateContent",
+            ),
+            (
+                "POST /v1alpha/tunedModels/t:generateContent",
+                Gemini,
+                Generate,
+                "/v1alpha/tunedModels/t:generateContent",
+            ),
+            (
+                "POST /v1beta/models/m:countTokens",
+                Gemini,
+                Other,
+                "/v1beta/models/m:countTokens",
+            ),
+            ("GET /v1beta/models", Gemini, Other, "/v1beta/models"),
+            (
+                "GET /v1/cachedContents/c",
+                Gemini,
+                Other,
+                "/v1/cachedContents/c",
+            ),
+            (
+                "POST /upload/v1beta/files",
+                Gemini,
+                Other,
+                "/upload/v1beta/files",
+            ),
+            (
+                "GET /download/v1beta/files/f:download",
+                Gemini,
+                Other,
+                "/download/v1beta/files/f:download",
+            ),
+        ] {
+            let target = of(line).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(
+                (target.surface, target.kind, target.path.as_str()),
+                (surface, kind, path),
+                "{line}"
+            );
+        }
+        let by_google = Target::of(&Method::GET, "/v1/models", true).unwrap();
+        assert_eq!(
+            (by_google.surface, by_google.path.as_str()),
+            (Gemini, "/v1/models")
+        );
+    }
+
+    #[test]
+    fn nothing_else_is_forwarded() {
+        for path in [
+            "",
+            "/",
+            "/v1",
+            "/v1/",
+            "/v2/models",
+            "/v1beta",
+            "/v1beta/",
+            "/v1beta//models",
+            "/v1beta/../v1/models",
+            "/v1/%2e%2e/x",
+            "/v1/a%2fb",
+            "/v1/a/",
+            "/V1/models",
+            "/upload/files",
+            "/upload/v2/files",
+            "v1/models",
+            "/v1/a%00b",
+            "/v1/a\\b",
+            "/v1betamodels/x",
+        ] {
+            assert_eq!(Target::of(&Method::GET, path, false), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn quotas_are_of_models_and_methods_with_their_own_are_apart() {
+        let path = |text: &str| Subject::Path(text.to_owned());
+        let body_or = |text: &str| Subject::BodyOr(text.to_owned());
+        for (line, subject) in [
+            (
+                "POST /v1beta/models/gemini-2.5-flash:generateContent",
+                path("gemini-2.5-flash"),
+            ),
+            (
+                "POST /v1beta/models/gemini%2D2.5:streamGenerateContent",
+                path("gemini-2.5"),
+            ),
+            ("POST /v1beta/models/m:countTokens", path("m:countTokens")),
+            ("POST /v1beta/models/e:batchEmbedContents", path("e")),
+            (
+                "POST /v1beta/tunedModels/t:generateContent",
+                path("tunedModels/t"),
+            ),
+            ("GET /v1beta/models/m", body_or("models")),
+            ("GET /v1beta/models/m/operations/o", body_or("models")),
+            ("POST /upload/v1beta/files", body_or("files")),
+            ("POST /v1beta/batches/b:cancel", body_or("batches")),
+            ("POST /v1/embeddings", body_or("embeddings")),
+        ] {
+            assert_eq!(of(line).unwrap().subject, subject, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_what_does_no_more_twice_is_repeatable() {
+        for (line, expected) in [
+            ("POST /v1/chat/completions", true),
+            ("POST /v1/embeddings", true),
+            ("POST /v1/batches", false),
+            ("POST /v1/videos", false),
+            ("GET /v1/videos/v", true),
+            ("POST /v1beta/models/m:generateContent", true),
+            ("POST /v1beta/models/m:predictLongRunning", false),
+            ("POST /v1beta/models/m:batchGenerateContent", false),
+            ("POST /upload/v1beta/files", false),
+            ("DELETE /v1beta/files/f", false),
+            ("GET /v1beta/files/f", true),
+        ] {
+            assert_eq!(of(line).unwrap().is_repeatable, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_events_is_an_array() {
+        let target = of("POST /v1beta/models/m:streamGenerateContent").unwrap();
+        assert!(target.is_growing_array(None) && target.is_growing_array(Some("alt=json")));
+        assert!(!target.is_growing_array(Some("x=1&alt=sse")));
+        assert!(!target.is_growing_array(Some("%24alt=sse")));
+        let whole = of("POST /v1beta/models/m:generateContent").unwrap();
+        assert!(!whole.is_growing_array(None));
+    }
+
+    #[test]
+    fn a_credential_never_stays_in_a_query() {
+        for (query, kept) in [
+            ("key=secret", None),
+            ("alt=sse&key=secret", Some("alt=sse")),
+            (
+                "%6bey=secret&pageSize=5&pageToken=a%20b+c",
+                Some("pageSize=5&pageToken=a%20b+c"),
+            ),
+            (
+                "KEY=secret&$key=secret&access_token=secret&oauth_token=s",
+                None,
+            ),
+            ("keys=1&monkey=2", Some("keys=1&monkey=2")),
+            ("", None),
+            ("&&", None),
+        ] {
+            assert_eq!(without_credentials(query).as_deref(), kept, "{query}");
+        }
+        assert_eq!(key_of_query("alt=sse&key=a%2Bb").as_deref(), Some("a+b"));
+        assert_eq!(key_of_query("keys=1"), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! Google's own API through the pool.
+
+use crate::support::{Client, PATIENCE, Request, Setup, TOKEN, TestApp, key};
+use fake_gemini::{Answer, Break, Condition, MidStream, Reply, Surface, errors};
+use http::Method;
+
+const GENERATE: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
+const STREAM: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+const ARRAY: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+const CONTENTS: &str = r#"{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}"#;
+const ROWS: &str = "SELECT model, attempt, outcome, output_tokens > 0 FROM api_call_logs";
+
+fn call(client: &Client, path: &str) -> Request {
+    client.post(path, CONTENTS).header("x-goog-api-key", TOKEN)
+}
+
+/// The bytes that a client gets from the upstream itself.
+async fn direct(app: &TestApp, path: &str) -> String {
+    let direct = Client::of_upstream(app.gemini.address());
+    let answer = direct
+        .post(path, CONTENTS)
+        .header("x-goog-api-key", &key(1))
+        .send()
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body
+}
+
+#[tokio::test]
+async fn answers_pass_byte_for_byte_in_every_form() {
+    let app = Setup::keys(1).start().await;
+    for path in [
+        GENERATE,
+        STREAM,
+        ARRAY,
+        "/v1/models/gemini-2.5-flash:generateContent",
+        "/v1beta/models/gemini-2.5-flash:countTokens",
+    ] {
+        let answer = || Reply::answer(Answer::words("Hello from the other side"));
+        app.gemini.script(&key(1), answer());
+        let expected = direct(&app, path).await;
+        app.gemini.script(&key(1), answer());
+        let through = call(&app.client, path).send().await;
+        let same = |text: &str| without_ids(text);
+        assert_eq!(through.status, 200, "{path}");
+        assert_eq!(same(&through.body), same(&expected), "{path}");
+    }
+    assert_eq!(
+        app.rows(ROWS),
+        [
+            "gemini-2.5-flash|1|success|1",
+            "gemini-2.5-flash|1|success|1",
+            "gemini-2.5-flash|1|success|NULL",
+            "gemini-2.5-flash|1|success|1",
+            "gemini-2.5-flash:countTokens|1|success|NULL",
+        ]
+    );
+    let calls = app.gemini.calls();
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.surface == Some(Surface::Native))
+    );
+}
+
+/// Each answer has an id of its own.
+fn without_ids(text: &str) -> String {
+    let mut rest = text;
+    let mut out = String::new();
+    while let Some(at) = rest.find("\"responseId\"") {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        let mut quotes = after.match_indices('"').skip(3);
+        rest = quotes.next().map_or("", |(end, _)| &after[end + 1..]);
+    }
+    out + rest
+}
+
+#[tokio::test]
+async fn a_bad_key_is_never_the_callers_trouble_there_either() {
+    for path in [GENERATE, STREAM, ARRAY] {
+        let app = Setup::keys(3).start().await;
+        app.gemini.set_condition(&key(1), Condition::Invalid);
+        app.gemini.script(
+            &key(2),
+            Reply::error(errors::quota_per_day("gemini-2.5-flash", 20, PATIENCE)),
+        );
+        for _ in 0..6 {
+            let answer = call(&app.client, path).send().await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+            assert!(answer.body.contains("\"finishReason\""), "{}", answer.body);
+        }
+        let outcomes = app.rows("SELECT DISTINCT outcome FROM api_call_logs ORDER BY outcome");
+        assert!(outcomes.contains(&"success".to_owned()), "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn trouble_within_a_stream_is_told_as_google_tells_it() {
+    let app = Setup::keys(1).start().await;
+    for (how, outcome) in [
+        (
+            Break::Error(errors::overloaded(), MidStream::Unframed),
+            "model_overloaded",
+        ),
+        (
+            Break::Error(errors::overloaded(), MidStream::Object),
+            "model_overloaded",
+        ),
+        (Break::Reset, "upstream_trouble"),
+        (Break::End, "upstream_trouble"),
+    ] {
+        app.gemini
+            .script(&key(1), Reply::events(5).break_after(2, how));
+        let answer = call(&app.client, STREAM).send().await;
+        let error = answer.body.rsplit("\r\n\r\n").next().unwrap();
+        let error: serde_json::Value =
+            serde_json::from_str(error).unwrap_or_else(|_| panic!("{}", answer.body));
+        assert!(error["error"]["code"].as_u64() >= Some(500), "{error}");
+        let rows = app.rows("SELECT outcome FROM api_call_logs ORDER BY id DESC LIMIT 1");
+        assert_eq!(rows, [outcome]);
+    }
+}
+
+#[tokio::test]
+async fn lists_vectors_and_what_comes_next_pass_too() {
+    let app = Setup::keys(1).start().await;
+    let get = |path: &str| app.client.get(path).header("x-goog-api-key", TOKEN);
+    let models = get("/v1beta/models?pageSize=2").send().await;
+    assert_eq!(models.status, 200, "{}", models.body);
+    assert_eq!(models.json()["models"].as_array().unwrap().len(), 2);
+    let model = get("/v1beta/models/gemini-2.5-flash").send().await;
+    assert_eq!(model.json()["name"], "models/gemini-2.5-flash");
+    let vector = app
+        .client
+        .post(
+            "/v1beta/models/gemini-embedding-001:embedContent",
+            r#"{"content":{"parts":[{"text":"Hello"}]}}"#,
+        )
+        .header("x-goog-api-key", TOKEN)
+        .send()
+        .await;
+    assert!(vector.json()["embedding"]["values"].is_array());
+    let openai = app
+        .client
+        .post(
+            "/v1/embeddings",
+            r#"{"model":"gemini-embedding-001","input":["a","b"]}"#,
+        )
+        .authorized()
+        .send()
+        .await;
+    assert_eq!(openai.json()["data"].as_array().unwrap().len(), 2);
+    let listed = app.client.get("/v1/models").authorized().send().await;
+    assert_eq!(listed.json()["object"], "list");
+
+    let new = get("/v1beta/what/comes/next").send().await;
+    assert_eq!(
+        (new.status, new.json()["error"]["code"].as_u64()),
+        (404, Some(404))
+    );
+    let new = app
+        .client
+        .request(Method::PUT, "/v1/what/comes/next")
+        .authorized()
+        .send()
+        .await;
+    assert_eq!(
+        (new.status, new.error_code().as_str()),
+        (404, "invalid_request")
+    );
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_never_leaves_the_pool() {
+    let app = Setup::keys(1).start().await;
+    let answer = app
+        .client
+        .post(&format!("{GENERATE}?key={TOKEN}"), CONTENTS)
+        .send()
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let calls = app.gemini.calls();
+    assert!(!format!("{:?}", calls[0]).contains(TOKEN));
+    assert!(!app.output().contains(TOKEN));
+}
