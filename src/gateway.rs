@@ -2,6 +2,7 @@
 //!
 //! Written against the traits of [`ports`], so that all of it runs natively against a scripted upstream and clock.
 
+mod affinity;
 mod attempt;
 mod call;
 mod credentials;
@@ -161,7 +162,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 admin::explain(&kept.view(), &model, self.system.now())
             }
             Route::Upstream(target) => {
-                let config = self.admit(request, true)?;
+                let config = match self.admit(request, true) {
+                    Err(Failure::TokenMissing) if self.continues_upload(&target, request).await => {
+                        self.config()?
+                    }
+                    admitted => admitted?,
+                };
                 self.limit_rate(config, &request.headers, request_id)
                     .await?;
                 self.forward(config, &target, request, request_id, body)

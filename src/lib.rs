@@ -8,6 +8,7 @@
 //! | [`target`] | which of the two a request is for, and what for. Pure |
 //! | `tally` | what the events of a stream come to. Pure |
 //! | `skim` | looking into JSON without building it. Pure |
+//! | [`resource`] | names of what belongs to a project. Pure |
 //! | [`sse`] | the end of a stream and errors in it. Pure |
 //! | [`origin`] | which web pages may call. Pure |
 //! | [`redact`] | keeping secrets out of texts. Pure |
@@ -29,6 +30,7 @@ pub mod openai;
 pub mod origin;
 pub mod pool;
 pub mod redact;
+pub mod resource;
 pub mod signal;
 mod skim;
 pub mod sse;

@@ -50,7 +50,7 @@ pub use limit::{Limit, Unit, Window};
 pub use outcome::{Outcome, Verdict};
 pub use pacific::Moment;
 pub use retry_budget::{RetryBudget, RetryMinute};
-pub use scope::{Place, Scope};
+pub use scope::{Owner, Place, Scope};
 pub use select::weight;
 pub use snapshot::{Change, Claim, Pick, Snapshot, Standing, Survey, Why};
 pub use time::UnixMillis;

@@ -8,6 +8,7 @@
 //! upstream never ends is no event, and half of one would be read as a broken one.
 
 use crate::target::Surface;
+use memchr::memmem;
 
 /// A line longer than this passes in pieces, so that memory stays bounded: 1 MiB. Google's longest hold images.
 const MAX_HELD: usize = 1024 * 1024;
@@ -209,8 +210,9 @@ impl EventScanner {
 }
 
 fn has_ending(bytes: &[u8]) -> bool {
-    let has = |ending: &&[u8]| bytes.windows(ending.len()).any(|window| window == *ending);
-    ENDINGS.iter().any(has)
+    ENDINGS
+        .iter()
+        .any(|ending| memmem::find(bytes, ending).is_some())
 }
 
 /// Where the last event of whole lines begins, if it may end an answer.

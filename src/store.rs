@@ -13,6 +13,7 @@ mod keys;
 mod migrate;
 mod rate_limit;
 mod recorder;
+mod resources;
 mod snapshot;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use keys::{KeyReport, import_keys, key_report, learn_project, reset_key};
 pub use migrate::{check_writable, migrate};
 pub use rate_limit::count_call;
 pub use recorder::{Attempt, Moved, Recorder};
+pub use resources::{forget_resource, owners, remember_resources};
 pub use snapshot::read_snapshot;
 
 use crate::pool::{Place, UnixMillis};
@@ -138,7 +140,8 @@ pub trait Database {
 /// The database refused.
 pub async fn tidy(database: &impl Database, now: UnixMillis) -> Result<(), DatabaseError> {
     cool_downs::forget_cool_downs(database, now).await?;
-    budgets::forget_usage(database, now).await
+    budgets::forget_usage(database, now).await?;
+    resources::forget_old_resources(database, now).await
 }
 
 /// A place's columns `scope` and `model`.

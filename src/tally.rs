@@ -61,7 +61,7 @@ impl Tally {
             Surface::OpenAi => b"\"usage\"",
             Surface::Gemini => b"\"usageMetadata\"",
         };
-        data.windows(name.len()).any(|window| window == name)
+        memchr::memmem::find(data, name).is_some()
     }
 
     /// Whether a stream that has ended was no answer: nothing for the reader, no rule that ended it, no tokens.

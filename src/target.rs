@@ -61,6 +61,8 @@ pub struct Target {
     pub kind: Kind,
     /// The path at the upstream, encoded as it came.
     pub path: String,
+    /// The path below the version, or OpenAI's `/v1/`.
+    pub rest: String,
     /// Whose quota.
     pub subject: Subject,
     /// Doing it twice does no more than doing it once, but for its price; so it may be tried again after a failure that
@@ -96,6 +98,7 @@ impl Target {
                 Kind::Other
             },
             path: format!("{COMPATIBLE}{rest}"),
+            rest: rest.to_owned(),
             subject: Subject::BodyOr(collection(rest).to_owned()),
             is_repeatable: is_reading(method)
                 || is_creation
@@ -133,6 +136,7 @@ impl Target {
                 Kind::Other
             },
             path: path.to_owned(),
+            rest: rest.to_owned(),
             subject: native_subject(rest),
             is_repeatable: is_reading(method)
                 || is_call && verb.is_some_and(|verb| repeats.contains(&verb)),

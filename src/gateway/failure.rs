@@ -73,6 +73,10 @@ pub enum Failure {
     InvalidRequest(String, Option<&'static str>),
     /// There is no key.
     NoUsableKey,
+    /// What the request uses was made with keys that are gone or disabled.
+    OwnerGone,
+    /// The request uses things of several projects, which no key can.
+    OwnersDiffer,
     /// No key can take a call for the model now.
     KeysOut {
         /// Why.
@@ -278,6 +282,22 @@ impl Failure {
                     "no_usable_key",
                 ),
             ),
+            Self::OwnerGone => (
+                StatusCode::CONFLICT,
+                body(
+                    "What this request uses (a file, cached content, batch, video or operation) belongs to the project of an API key that is no longer in the pool, or is disabled. Make it again, or ask the pool's operator for the key.",
+                    "invalid_request_error",
+                    "resource_owner_gone",
+                ),
+            ),
+            Self::OwnersDiffer => (
+                StatusCode::CONFLICT,
+                body(
+                    "This request uses things (files, cached contents) that were made with API keys of different projects; no key can use them together. Make them again one after another, or use a pool of one project.",
+                    "invalid_request_error",
+                    "resources_of_different_projects",
+                ),
+            ),
             Self::KeysOut {
                 why,
                 model,
@@ -337,6 +357,8 @@ impl Failure {
             | Self::UnknownKey(_)
             | Self::UnknownParameter(_)
             | Self::OriginRefused
+            | Self::OwnerGone
+            | Self::OwnersDiffer
             | Self::TokenMissing
             | Self::TokenWrong
             | Self::RateLimited { .. }
@@ -353,7 +375,11 @@ impl Failure {
     /// Whether official clients should try again, where they would not know by the status.
     fn should_retry(&self) -> Option<&'static str> {
         match self {
-            Self::TokenNotConfigured | Self::Configuration(_) | Self::Spent(_) => Some("false"),
+            Self::TokenNotConfigured
+            | Self::Configuration(_)
+            | Self::Spent(_)
+            | Self::OwnerGone
+            | Self::OwnersDiffer => Some("false"),
             Self::KeysOut { why, wait_ms, .. } => {
                 let is_soon = wait_ms.is_some_and(|ms| ms <= LONGEST_WAIT_MS);
                 (!is_soon || *why == Out::Model).then_some("false")

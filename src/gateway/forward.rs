@@ -77,6 +77,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 is_array: target.is_growing_array(query),
             },
         };
+        let owner = self.owner_of(target, query, &body).await?;
         let kept = self.kept()?;
         let mut way = Way {
             request_id,
@@ -88,7 +89,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 self.system.now(),
                 client_timeout_ms(&request.headers),
                 target.is_repeatable,
-            ),
+            )
+            .with_owner(owner),
             latest_key: None,
             refused: Vec::new(),
         };
@@ -104,6 +106,15 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Ok(failure.into_reply(target.surface))
         })?;
         way.label(&mut reply.headers);
+        if let Some(key) = way.latest_key
+            && let Err(error) = self
+                .note_made(config, target, request, key, &mut reply)
+                .await
+        {
+            self.system.log(&format!(
+                "request={request_id} what was made with key {key} is not remembered: {error}"
+            ));
+        }
         Ok(reply)
     }
 
@@ -271,6 +282,7 @@ impl<D: Database, S: System> Way<'_, D, S> {
     fn give_up(&self, reason: GiveUp, last_failure: Option<Failure>, now: UnixMillis) -> Failure {
         let (why, survey) = match reason {
             GiveUp::NoKeys => return Failure::NoUsableKey,
+            GiveUp::OwnerGone => return Failure::OwnerGone,
             GiveUp::LastFailure => {
                 return Failure::of_last_attempt(last_failure, self.failover.attempts() > 1);
             }

@@ -75,10 +75,10 @@ pub(super) fn to_upstream(
     headers
 }
 
-/// What the client gets of an answer's headers. `content-encoding: identity` says nothing.
+/// What the client gets of an answer's headers; [`UPLOAD_URL`] among them is still the upstream's. `content-encoding:
+/// identity` says nothing.
 pub(super) fn to_client(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = passing(upstream, &TO_CLIENT);
-    headers.remove(UPLOAD_URL);
     if headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|encoding| encoding == "identity")
@@ -183,7 +183,8 @@ mod tests {
             [
                 "content-disposition",
                 "content-type",
-                "x-goog-upload-status"
+                "x-goog-upload-status",
+                "x-goog-upload-url"
             ]
         );
     }

@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+mod affinity;
 mod failover;
 mod kept;
 mod surface;
@@ -44,6 +45,8 @@ struct Scripted {
     status: u16,
     content_type: &'static str,
     content_encoding: Option<&'static str>,
+    /// Beside those that every response has.
+    headers: Vec<(&'static str, String)>,
     /// An empty one is silence.
     chunks: Vec<Result<Vec<u8>, TransportError>>,
 }
@@ -105,6 +108,9 @@ impl Upstream for Outside {
         headers.insert("content-type", HeaderValue::from_static(reply.content_type));
         if let Some(encoding) = reply.content_encoding {
             headers.insert("content-encoding", HeaderValue::from_static(encoding));
+        }
+        for (name, value) in reply.headers {
+            headers.insert(name, HeaderValue::from_str(&value).unwrap());
         }
         headers.insert(
             "server",
@@ -267,6 +273,7 @@ impl Pool {
             status,
             content_type,
             content_encoding: None,
+            headers: Vec::new(),
             chunks,
         }));
     }
@@ -597,6 +604,7 @@ fn a_compressed_answer_is_handed_on_as_such_and_a_compressed_stream_is_refused()
             status: 200,
             content_type,
             content_encoding: Some("gzip"),
+            headers: Vec::new(),
             chunks: vec![Ok(b"squeezed".to_vec())],
         })
     };

@@ -13,7 +13,8 @@
 //! [`GiveUp`] says which answer is the true one.
 
 use super::{
-    KeyId, Moment, Outcome, Pick, PoolKey, Scope, Snapshot, Standing, Survey, UnixMillis, Why,
+    KeyId, Moment, Outcome, Owner, Pick, PoolKey, Scope, Snapshot, Standing, Survey, UnixMillis,
+    Why,
 };
 use rand::{Rng, RngExt};
 
@@ -63,6 +64,8 @@ pub struct Failover {
     last: Option<Outcome>,
     empty_seen: bool,
     is_repeatable: bool,
+    /// Only keys that share with it can serve the request.
+    owner: Option<Owner>,
 }
 
 /// What to do next.
@@ -86,6 +89,8 @@ pub enum GiveUp {
     LastFailure,
     /// There is no key at all.
     NoKeys,
+    /// What the request uses belongs to keys that are gone or disabled.
+    OwnerGone,
     /// Quotas and budgets are used up, or others are faster; keys come back.
     Exhausted(Survey),
     /// The keys that are left were all rejected, or are paused.
@@ -161,7 +166,13 @@ impl Failover {
             last: None,
             empty_seen: false,
             is_repeatable,
+            owner: None,
         }
+    }
+
+    /// The same, for a request that uses what this owner made.
+    pub fn with_owner(self, owner: Option<Owner>) -> Self {
+        Self { owner, ..self }
     }
 
     /// Attempts so far.
@@ -197,7 +208,8 @@ impl Failover {
                 return Step::Wait { ms };
             }
         }
-        Step::GiveUp(self.give_up(snapshot.survey(model, now), now.at()))
+        let survey = snapshot.survey_among(model, now, |key| self.may_serve(key));
+        Step::GiveUp(self.give_up(survey, now.at()))
     }
 
     fn choose(
@@ -207,7 +219,9 @@ impl Failover {
         now: &Moment,
         rng: &mut impl Rng,
     ) -> Option<Pick> {
-        let is_out = |key: &PoolKey| self.is_tried(key) || self.lost.contains(&key.id);
+        let is_out = |key: &PoolKey| {
+            self.is_tried(key) || self.lost.contains(&key.id) || !self.may_serve(key)
+        };
         if self.tried.is_empty() {
             return snapshot.choose(model, now, is_out, rng);
         }
@@ -218,6 +232,12 @@ impl Failover {
         snapshot
             .choose(model, now, of_tried_project, rng)
             .or_else(|| snapshot.choose(model, now, is_out, rng))
+    }
+
+    fn may_serve(&self, key: &PoolKey) -> bool {
+        self.owner
+            .as_ref()
+            .is_none_or(|owner| owner.shares_with(key))
     }
 
     fn is_tried(&self, key: &PoolKey) -> bool {
@@ -284,7 +304,7 @@ impl Failover {
         let soonest = snapshot
             .keys()
             .iter()
-            .filter(|key| !self.is_tried(key))
+            .filter(|key| !self.is_tried(key) && self.may_serve(key))
             .filter_map(|key| match snapshot.standing(key, model, now) {
                 Standing::Out {
                     why: Why::OnTrial,
@@ -301,6 +321,10 @@ impl Failover {
     }
 
     fn give_up(&self, survey: Survey, now: UnixMillis) -> GiveUp {
+        let disabled = survey.out.get(Why::Disabled.name()).copied();
+        if self.owner.is_some() && survey.keys == disabled.unwrap_or_default() {
+            return GiveUp::OwnerGone;
+        }
         if survey.keys == 0 {
             return GiveUp::NoKeys;
         }
@@ -455,6 +479,47 @@ mod tests {
         failover.sent(&key(2));
         let second = failover.after(Outcome::EmptyAnswer, NOW, &mut rng);
         assert_eq!(second, After::Answer);
+    }
+
+    #[test]
+    fn what_belongs_to_a_project_is_served_by_its_keys_alone() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let owner = |key, project: Option<&str>| Owner {
+            key: KeyId(key),
+            project: project.map(str::to_owned),
+        };
+        let order = |snapshot: &mut Snapshot, owner: Owner, rng: &mut SmallRng| {
+            let mut failover = Failover::new(POLICY, NOW, None, true).with_owner(Some(owner));
+            let mut used = Vec::new();
+            loop {
+                match failover.next(snapshot, MODEL, &Moment::new(NOW), rng) {
+                    Step::Send(pick) => {
+                        failover.sent(&pick.key);
+                        failover.after(Outcome::QuotaPerDay, NOW, rng);
+                        used.push(pick.key.id.0);
+                    }
+                    Step::GiveUp(reason) => {
+                        used.sort_unstable();
+                        return (used, reason);
+                    }
+                    step @ Step::Wait { .. } => panic!("{step:?}"),
+                }
+            }
+        };
+        let mut snapshot = pool(9, 3);
+        let (used, reason) = order(&mut snapshot, owner(1, Some("projects/1")), &mut rng);
+        assert_eq!((used, reason), (vec![1, 4, 7], GiveUp::LastFailure));
+        let (used, _) = order(&mut snapshot, owner(2, None), &mut rng);
+        assert_eq!(used, [2]);
+        for id in [1, 4, 7] {
+            snapshot.update_key(KeyId(id), |key| {
+                key.state.status = crate::pool::KeyStatus::Disabled;
+            });
+        }
+        for gone in [owner(1, Some("projects/1")), owner(99, None)] {
+            let (used, reason) = order(&mut snapshot, gone, &mut rng);
+            assert_eq!((used, reason), (vec![], GiveUp::OwnerGone));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a quota holds for: Google counts per project and model, so keys of one project share it.
 
-use super::KeyId;
+use super::{KeyId, PoolKey};
 use std::fmt;
 
 const PROJECT: &str = "project:";
@@ -37,6 +37,22 @@ impl fmt::Display for Scope {
     }
 }
 
+/// Who made something at the upstream that only keys of one project can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The key that made it.
+    pub key: KeyId,
+    /// That key's project, where it is known.
+    pub project: Option<String>,
+}
+
+impl Owner {
+    /// Whether a key can use what was made.
+    pub fn shares_with(&self, key: &PoolKey) -> bool {
+        key.id == self.key || (self.project.is_some() && key.project == self.project)
+    }
+}
+
 /// A scope and a model: what a cool-down or a budget is of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
@@ -67,6 +83,26 @@ mod tests {
         for text in ["", "key:", "key:x", "project:", "7", "projects/1"] {
             assert_eq!(Scope::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_made_is_for_its_key_and_the_keys_of_its_project() {
+        let of = |id, project: Option<&str>| PoolKey {
+            project: project.map(str::to_owned),
+            ..crate::pool::testing::key(id)
+        };
+        let owner = |project: Option<&str>| Owner {
+            key: KeyId(1),
+            project: project.map(str::to_owned),
+        };
+        assert!(owner(None).shares_with(&of(1, None)));
+        assert!(owner(Some("p")).shares_with(&of(1, Some("other"))));
+        assert!(owner(Some("p")).shares_with(&of(2, Some("p"))));
+        assert!(!owner(Some("p")).shares_with(&of(2, Some("q"))));
+        assert!(
+            !owner(None).shares_with(&of(2, None)),
+            "two that nobody knows the project of"
+        );
     }
 
     #[test]

@@ -475,11 +475,19 @@ impl Snapshot {
 
     /// Counts the keys by what keeps them from a call for `model` now.
     pub fn survey(&self, model: &str, now: &Moment) -> Survey {
-        let mut survey = Survey {
-            keys: self.keys.len(),
-            ..Survey::default()
-        };
-        for key in &self.keys {
+        self.survey_among(model, now, |_| true)
+    }
+
+    /// The same of some of the keys.
+    pub fn survey_among(
+        &self,
+        model: &str,
+        now: &Moment,
+        is_among: impl Fn(&PoolKey) -> bool,
+    ) -> Survey {
+        let mut survey = Survey::default();
+        for key in self.keys.iter().filter(|key| is_among(key)) {
+            survey.keys += 1;
             match self.standing(key, model, now) {
                 Standing::Eligible { .. } => survey.eligible += 1,
                 Standing::Out { why, until } => {

@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -23,6 +23,10 @@ const MIGRATIONS: [(&str, &str); 5] = [
     (
         "0005_evidence",
         include_str!("../../migrations/0005_evidence.sql"),
+    ),
+    (
+        "0006_resources",
+        include_str!("../../migrations/0006_resources.sql"),
     ),
 ];
 
@@ -165,6 +169,7 @@ mod tests {
                 "limits",
                 "rate_limits",
                 "readiness",
+                "resources",
                 "retry_budget",
                 "schema_migrations",
             ]
@@ -253,7 +258,7 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2", "3", "4", "5"]
+            ["1", "2", "3", "4", "5", "6"]
         );
     }
 

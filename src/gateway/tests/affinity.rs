@@ -1,0 +1,248 @@
+//! What was made with a key is used with that key, or one of its project.
+
+use super::*;
+
+const FILE: &str = r#"{"file":{"name":"files/abc","uri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}"#;
+const USES_FILE: &str = r#"{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]}]}"#;
+const SAID: &str =
+    r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP","index":0}]}"#;
+const GENERATE: &str = "/v1beta/models/m:generateContent";
+
+/// Keys 1 to 9; 7 and 8 are of one project.
+fn pool() -> Pool {
+    let pool = Pool::new();
+    for id in 2..=9 {
+        let project = if id == 7 || id == 8 {
+            "'projects/7'"
+        } else {
+            "NULL"
+        };
+        pool.database.run(&format!(
+            "INSERT INTO api_keys (id, api_key, project) VALUES ({id}, 'AIzaFAKE-key-{id:03}', {project})"
+        ));
+    }
+    pool
+}
+
+impl Pool {
+    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.call(method, path, &[("x-goog-api-key", TOKEN)], body)
+    }
+
+    fn json(&self, json: &str) {
+        self.script(200, "application/json", &[json]);
+    }
+
+    fn made_by(&self, name: &str, key: i64, project: &str) {
+        self.database.run(&format!(
+            "INSERT INTO resources (name, api_key_id, project, made_at) VALUES ('{name}', {key}, {project}, '2027-01-15T08:00:00.000Z')"
+        ));
+    }
+}
+
+#[test]
+fn a_file_is_used_with_the_key_that_made_it() {
+    let pool = pool();
+    pool.json(FILE);
+    let made = pool.ask("POST", "/upload/v1beta/files?uploadType=multipart", "x");
+    assert_eq!(made.status, 200);
+    let key = made.header("x-keypool-key").unwrap().to_owned();
+    let chat = USES_FILE.replace("contents", "messages");
+    for _ in 0..5 {
+        for (method, path, body, answer) in [
+            ("POST", GENERATE, USES_FILE, SAID),
+            ("GET", "/v1beta/files/abc", "", FILE),
+            ("GET", "/v1beta/files/abc:download?alt=media", "", "bytes"),
+            ("POST", "/v1beta/models/m:countTokens", USES_FILE, "{}"),
+            ("POST", "/v1/chat/completions", chat.as_str(), ANSWER),
+        ] {
+            pool.json(answer);
+            let used = pool.ask(method, path, body);
+            assert_eq!(used.status, 200, "{path}: {}", used.body);
+            assert_eq!(used.header("x-keypool-key"), Some(key.as_str()), "{path}");
+        }
+    }
+    pool.json("{}");
+    assert_eq!(pool.ask("DELETE", "/v1beta/files/abc", "").status, 200);
+    let left = "SELECT count(*) FROM resources";
+    assert_eq!(pool.database.query(left), ["0"]);
+}
+
+#[test]
+fn names_are_learned_from_every_kind_of_answer() {
+    for (path, answer, name) in [
+        (
+            "/v1beta/cachedContents",
+            r#"{"name":"cachedContents/c","model":"models/m"}"#,
+            "cachedContents/c",
+        ),
+        (
+            "/v1beta/models/m:batchGenerateContent",
+            r#"{"name":"batches/b","metadata":{}}"#,
+            "batches/b",
+        ),
+        (
+            "/v1beta/models/veo:predictLongRunning",
+            r#"{"name":"models/veo/operations/o"}"#,
+            "models/veo/operations/o",
+        ),
+        (
+            "/v1/batches",
+            r#"{"id":"batches/b2","object":"batch"}"#,
+            "batches/b2",
+        ),
+        ("/v1/videos", r#"{"id":"v1","object":"video"}"#, "videos/v1"),
+    ] {
+        let pool = pool();
+        pool.json(answer);
+        let bearer = format!("Bearer {TOKEN}");
+        let made = pool.call("POST", path, &[("authorization", &bearer)], "{}");
+        assert_eq!(made.status, 200, "{path}");
+        let key = made.header("x-keypool-key").unwrap();
+        let rows = pool
+            .database
+            .query("SELECT name, api_key_id FROM resources");
+        assert_eq!(rows, [format!("{name}|{key}")], "{path}");
+    }
+    let pool = pool();
+    pool.script(
+        400,
+        "application/json",
+        &[r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"files/abc"}}"#],
+    );
+    pool.ask("POST", "/v1beta/cachedContents", r#"{"x":"files/abc"}"#);
+    assert_eq!(pool.database.query("SELECT count(*) FROM resources"), ["0"]);
+}
+
+#[test]
+fn keys_of_one_project_share_what_one_of_them_made_on_retries_too() {
+    for _ in 0..5 {
+        let pool = pool();
+        pool.made_by("files/abc", 7, "NULL");
+        let over = fake_gemini::errors::resource_exhausted();
+        pool.script(429, "application/json", &[&over.pretty()]);
+        pool.script(
+            503,
+            "application/json",
+            &[&fake_gemini::errors::overloaded().pretty()],
+        );
+        pool.json(SAID);
+        let answer = pool.ask("POST", GENERATE, USES_FILE);
+        let keys = pool
+            .database
+            .query("SELECT DISTINCT api_key_id FROM api_call_logs ORDER BY api_key_id");
+        assert!(keys.iter().all(|key| key == "7" || key == "8"), "{keys:?}");
+        assert_ne!(answer.status, 200, "no other project can");
+    }
+}
+
+#[test]
+fn what_belongs_to_a_key_that_is_gone_is_a_conflict() {
+    let pool = pool();
+    pool.made_by("files/abc", 99, "NULL");
+    let answer = pool.ask("POST", GENERATE, USES_FILE);
+    assert_eq!(answer.status, 409);
+    assert!(
+        answer.body.contains("RESOURCE_OWNER_GONE"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    pool.database
+        .run("UPDATE resources SET api_key_id = 3; UPDATE api_keys SET status = 0 WHERE id = 3");
+    pool.later(500);
+    assert_eq!(pool.ask("POST", GENERATE, USES_FILE).status, 409);
+    pool.made_by("cachedContents/c", 5, "NULL");
+    let both = USES_FILE.replace("}]}]}", "}]}],\"cachedContent\":\"cachedContents/c\"}");
+    let answer = pool.ask("POST", GENERATE, &both);
+    assert_eq!(answer.status, 409);
+    assert!(
+        answer.body.contains("RESOURCES_OF_DIFFERENT_PROJECTS"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(pool.sent(), 0);
+    // Cooling is not gone.
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:5', '', 'billing_exhausted', '2027-01-15T08:00:00.000Z', '2027-01-15T09:00:00.000Z', 1)");
+    pool.later(500);
+    let cached = r#"{"contents":[],"cachedContent":"cachedContents/c"}"#;
+    let answer = pool.ask("POST", GENERATE, cached);
+    assert_eq!(answer.status, 429);
+    assert!(
+        answer.body.contains("Of 1 keys: 1 billing_exhausted"),
+        "{}",
+        answer.body
+    );
+}
+
+#[test]
+fn an_upload_goes_on_here_without_a_credential_and_with_its_key() {
+    let pool = pool();
+    let upstream = "https://generativelanguage.googleapis.com/upload/v1beta/files?upload_id=AbC_1&upload_protocol=resumable&key=leak";
+    pool.script_reply(Ok(Scripted {
+        status: 200,
+        content_type: "text/plain",
+        content_encoding: None,
+        headers: vec![
+            ("x-goog-upload-url", upstream.to_owned()),
+            ("x-goog-upload-status", "active".to_owned()),
+        ],
+        chunks: Vec::new(),
+    }));
+    let headers = [
+        ("x-goog-api-key", TOKEN),
+        ("host", "pool.example:3000"),
+        ("x-goog-upload-command", "start"),
+        (
+            "spin-full-url",
+            "http://pool.example:3000/upload/v1beta/files",
+        ),
+    ];
+    let begun = pool.call("POST", "/upload/v1beta/files", &headers, "{}");
+    let here =
+        "http://pool.example:3000/upload/v1beta/files?upload_id=AbC_1&upload_protocol=resumable";
+    assert_eq!(begun.header("x-goog-upload-url"), Some(here));
+    assert_eq!(begun.header("x-goog-upload-status"), Some("active"));
+    let key = begun.header("x-keypool-key").unwrap();
+    let path = here.strip_prefix("http://pool.example:3000").unwrap();
+    pool.json(FILE);
+    let headers = [
+        ("x-goog-upload-command", "upload, finalize"),
+        ("x-goog-upload-offset", "0"),
+    ];
+    let ended = pool.call("POST", path, &headers, "the bytes");
+    assert_eq!(ended.status, 200, "{}", ended.body);
+    assert_eq!(ended.header("x-keypool-key"), Some(key));
+    {
+        let sent = pool.outside.0.sent.borrow();
+        let last = sent.last().unwrap();
+        assert_eq!(
+            last.uri,
+            format!("https://generativelanguage.googleapis.com{path}")
+        );
+        assert_eq!(last.headers["x-goog-upload-command"], "upload, finalize");
+        assert_eq!(last.body, "the bytes");
+    }
+    let sent = pool.sent();
+    for (path, status) in [
+        ("/upload/v1beta/files?upload_id=other", 401),
+        ("/upload/v1beta/files", 401),
+        ("/v1beta/files?upload_id=AbC_1", 401),
+    ] {
+        assert_eq!(pool.call("POST", path, &[], "x").status, status, "{path}");
+    }
+    let wrong = pool.call("POST", path, &[("x-goog-api-key", "other")], "x");
+    assert_eq!(
+        (wrong.status, pool.sent()),
+        (401, sent),
+        "a wrong token is no missing one"
+    );
+    let rows = pool
+        .database
+        .query("SELECT name, api_key_id FROM resources ORDER BY name");
+    assert_eq!(
+        rows,
+        [format!("files/abc|{key}"), format!("uploads/AbC_1|{key}")]
+    );
+}

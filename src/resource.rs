@@ -1,0 +1,300 @@
+//! Names of what belongs to the project of the key that made it: files, cached contents, batches, operations.
+//!
+//! A key of another project is refused such a thing. So the pool remembers which key an answer with a name came from, and
+//! looks for known names in requests: in the path, and among the body's texts those that are a name or a URL that ends in
+//! one. A text that only mentions a name is none, and one that happens to be a name nobody made is not known.
+//!
+//! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, <https://ai.google.dev/api/batch-api>.
+
+use memchr::memmem;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Collections whose members belong to a project.
+const COLLECTIONS: [&str; 8] = [
+    "files/",
+    "cachedContents/",
+    "batches/",
+    "operations/",
+    "tunedModels/",
+    "fileSearchStores/",
+    "corpora/",
+    "videos/",
+];
+/// Names taken from one body, at most.
+const MOST_NAMES: usize = 500;
+/// The longest name.
+const LONGEST_NAME: usize = 256;
+
+/// The name of an upload under way.
+pub fn of_upload(upload_id: &str) -> String {
+    format!("uploads/{upload_id}")
+}
+
+/// What a path may name: `rest` follows the version, or OpenAI's `/v1/`. Longer and shorter readings, of which at most one
+/// is known.
+pub fn named_in_path(rest: &str) -> BTreeSet<String> {
+    let rest = percent_encoding::percent_decode_str(rest).decode_utf8_lossy();
+    let mut names = BTreeSet::new();
+    // OpenAI's clients put an id that is a name behind the collection: `batches/batches/abc`.
+    let behind = rest.split_once('/').map(|(_, behind)| behind);
+    for path in [Some(&*rest), behind].into_iter().flatten() {
+        let ends = path
+            .match_indices(['/', ':'])
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        names.extend(
+            ends.filter_map(|end| path.get(..end))
+                .filter(|name| is_name(name))
+                .map(str::to_owned),
+        );
+    }
+    names
+}
+
+/// The names among the texts of a JSON body; none of anything else.
+pub fn named_in_body(body: &[u8]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    // Most bodies have none, and need not be walked through.
+    let mentions = |collection: &&str| memmem::find(body, collection.as_bytes()).is_some();
+    if COLLECTIONS.iter().any(mentions) {
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        // What is found before the place where it breaks off is found.
+        let _ = Texts(&mut names).deserialize(&mut deserializer);
+    }
+    names
+}
+
+/// The id that OpenAI's API gives a thing of a collection, as a name.
+pub fn of_id(collection: &str, id: &str) -> Option<String> {
+    let name = if id.contains('/') {
+        id.to_owned()
+    } else {
+        format!("{collection}/{id}")
+    };
+    is_name(&name).then_some(name)
+}
+
+/// `files/abc`, or `models/M/operations/abc`.
+fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && name_at_end(text).is_some_and(|name| name.len() == text.len())
+}
+
+/// The name that a text is, or ends in as a URL does: `https://host/v1beta/files/abc:download?alt=media`.
+fn name_at_end(text: &str) -> Option<&str> {
+    let text = text.split(['?', '#']).next()?;
+    let found = COLLECTIONS
+        .iter()
+        .filter_map(|collection| {
+            let at = text.rfind(collection)?;
+            let stands_alone = at == 0 || text.get(..at)?.ends_with('/');
+            stands_alone.then_some((at, collection))
+        })
+        .max_by_key(|(at, _)| *at)?;
+    let (at, collection) = found;
+    let id = text.get(at + collection.len()..)?;
+    let end = id.find(':').unwrap_or(id.len());
+    let id = id.get(..end)?;
+    let is_id = !id.is_empty()
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+    if !is_id {
+        return None;
+    }
+    // An operation is named below what it works on.
+    let start = match text.get(..at)? {
+        before if *collection == "operations/" => owner_start(before),
+        _ => at,
+    };
+    text.get(start..at + collection.len() + end)
+}
+
+/// Where `models/M/` begins at the end of what comes before `operations/`.
+fn owner_start(before: &str) -> usize {
+    let owner = ["models/", "tunedModels/", "batches/"]
+        .iter()
+        .filter_map(|collection| before.rfind(collection))
+        .filter(|at| {
+            *at == 0
+                || before
+                    .get(..*at)
+                    .is_some_and(|before| before.ends_with('/'))
+        })
+        .max();
+    owner.unwrap_or(before.len())
+}
+
+/// Walks through JSON and collects the texts that are names.
+struct Texts<'a>(&'a mut BTreeSet<String>);
+
+impl<'de> DeserializeSeed<'de> for Texts<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Texts<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        // A URL has no blank in it, a text that mentions a name has.
+        let is_candidate = text.len() <= 4 * LONGEST_NAME && !text.contains(char::is_whitespace);
+        if is_candidate
+            && self.0.len() < MOST_NAMES
+            && let Some(name) = name_at_end(text).filter(|name| name.len() <= LONGEST_NAME)
+        {
+            self.0.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while entries.next_key::<serde::de::IgnoredAny>()?.is_some() {
+            entries.next_value_seed(Texts(self.0))?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        while elements.next_element_seed(Texts(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn list(names: BTreeSet<String>) -> Vec<String> {
+        names.into_iter().collect()
+    }
+
+    #[test]
+    fn a_path_names_what_it_is_about() {
+        for (rest, name) in [
+            ("files/abc-1", "files/abc-1"),
+            ("files/abc:download", "files/abc"),
+            ("cachedContents/c", "cachedContents/c"),
+            ("batches/b:cancel", "batches/b"),
+            ("batches/batches/b", "batches/b"),
+            ("batches/batches/b/cancel", "batches/b"),
+            ("batches/batches%2Fb", "batches/b"),
+            ("models/m/operations/o", "models/m/operations/o"),
+            ("operations/o", "operations/o"),
+            ("tunedModels/t:generateContent", "tunedModels/t"),
+            ("videos/v/content", "videos/v"),
+            ("videos/models/m/operations/o", "models/m/operations/o"),
+        ] {
+            let names = named_in_path(rest);
+            assert!(names.contains(name), "{rest}: {names:?}");
+        }
+        for rest in [
+            "files",
+            "models/m:generateContent",
+            "models",
+            "chat/completions",
+            "files/a b",
+            "files/",
+        ] {
+            assert_eq!(list(named_in_path(rest)), [""; 0], "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_body_names_what_it_uses_and_not_what_it_mentions() {
+        for (body, names) in [
+            (
+                r#"{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]}]}"#,
+                vec!["files/abc"],
+            ),
+            (
+                r#"{"cachedContent":"cachedContents/c1"}"#,
+                vec!["cachedContents/c1"],
+            ),
+            (
+                r#"{"extra_body":{"google":{"cached_content":"cachedContents/c1"}}}"#,
+                vec!["cachedContents/c1"],
+            ),
+            (r#"{"input_file_id":"files/in"}"#, vec!["files/in"]),
+            (
+                r#"{"name":"models/veo/operations/o1","response":{"video":{"uri":"https://h/v1beta/files/v1:download?alt=media"}}}"#,
+                vec!["files/v1", "models/veo/operations/o1"],
+            ),
+            (r#"{"file":{"name":"files/f\u0031"}}"#, vec!["files/f1"]),
+            (
+                r#"{"contents":[{"parts":[{"text":"see files/abc and cachedContents/c"}]}]}"#,
+                vec![],
+            ),
+            (r#"{"text":"src/profiles/abc"}"#, vec![]),
+            (r#"{"model":"models/gemini"}"#, vec![]),
+            (r#"{"a":"files/x","b":"#, vec!["files/x"]),
+            ("files/abc", vec![]),
+            (r#""files/abc""#, vec!["files/abc"]),
+            (r#"{"files/abc":1}"#, vec![]),
+        ] {
+            assert_eq!(list(named_in_body(body.as_bytes())), names, "{body}");
+        }
+    }
+
+    #[test]
+    fn names_of_one_body_are_bounded() {
+        let many: Vec<String> = (0..2000)
+            .map(|number| format!("\"files/f{number}\""))
+            .collect();
+        let body = format!("[{}]", many.join(","));
+        assert_eq!(named_in_body(body.as_bytes()).len(), MOST_NAMES);
+        let long = format!("[\"files/{}\"]", "x".repeat(LONGEST_NAME));
+        assert!(named_in_body(long.as_bytes()).is_empty());
+    }
+
+    #[test]
+    fn an_id_of_openais_api_is_a_name() {
+        assert_eq!(of_id("batches", "batches/b").as_deref(), Some("batches/b"));
+        assert_eq!(of_id("videos", "v1").as_deref(), Some("videos/v1"));
+        assert_eq!(
+            of_id("videos", "models/m/operations/o").as_deref(),
+            Some("models/m/operations/o")
+        );
+        assert_eq!(of_id("chat", "chatcmpl-1"), None);
+        assert_eq!(of_id("videos", "a b"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..100), text in "[a-zé/:?.{}\"\\[\\]]{0,60}") {
+            named_in_body(&body);
+            named_in_body(format!("{{\"files/\":\"{text}\"}}").as_bytes());
+            named_in_path(&text);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Which key made what: names of files, caches, batches and the like, and the keys that can use them.
+
+use super::{Database, DatabaseError, Value, write};
+use crate::pool::{KeyId, Owner, UnixMillis};
+use std::collections::BTreeSet;
+
+const FORGET: &str = "DELETE FROM resources WHERE made_at < ?1
+AND name NOT LIKE 'tunedModels/%' AND name NOT LIKE 'cachedContents/%' AND name NOT LIKE 'fileSearchStores/%' AND name NOT LIKE 'corpora/%'";
+
+/// How long names are kept of what Google keeps for days at most, in milliseconds: 60 days.
+const KEPT_MS: i64 = 60 * 24 * 3_600_000;
+
+/// Remembers that these were made with a key. A name that is known stays with its first key.
+///
+/// # Errors
+/// The database refused.
+pub async fn remember_resources(
+    database: &impl Database,
+    names: &BTreeSet<String>,
+    owner: &Owner,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut parameters = vec![
+        Value::from(owner.key.0),
+        Value::from(owner.project.clone()),
+        Value::from(now.to_iso()),
+    ];
+    let rows: Vec<String> = names
+        .iter()
+        .map(|name| {
+            parameters.push(Value::from(name.as_str()));
+            format!("(?{}, ?1, ?2, ?3)", parameters.len())
+        })
+        .collect();
+    let insert = format!(
+        "INSERT INTO resources (name, api_key_id, project, made_at) VALUES {} ON CONFLICT (name) DO NOTHING",
+        rows.join(", ")
+    );
+    write(database, &insert, parameters).await.map(drop)
+}
+
+/// Who made those of these that are known, each owner once. A key's project as it is known now counts before the one when
+/// the thing was made.
+///
+/// # Errors
+/// The table cannot be read.
+pub async fn owners(
+    database: &impl Database,
+    names: &BTreeSet<String>,
+) -> Result<Vec<Owner>, DatabaseError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let marks: Vec<String> = (1..=names.len()).map(|index| format!("?{index}")).collect();
+    let select = format!(
+        "SELECT DISTINCT r.api_key_id, coalesce(k.project, r.project) FROM resources AS r
+LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN ({})",
+        marks.join(", ")
+    );
+    let parameters = names
+        .iter()
+        .map(|name| Value::from(name.as_str()))
+        .collect();
+    let rows = database.execute(&select, parameters).await?;
+    let owner = |row: &super::Row| {
+        Some(Owner {
+            key: KeyId(row.integer(0)?),
+            project: row
+                .text(1)
+                .filter(|project| !project.is_empty())
+                .map(str::to_owned),
+        })
+    };
+    Ok(rows.iter().filter_map(owner).collect())
+}
+
+/// Forgets what was deleted at the upstream.
+///
+/// # Errors
+/// The database refused.
+pub async fn forget_resource(database: &impl Database, name: &str) -> Result<(), DatabaseError> {
+    let delete = "DELETE FROM resources WHERE name = ?1";
+    write(database, delete, vec![Value::from(name)])
+        .await
+        .map(drop)
+}
+
+/// Forgets names that are too old to be of use.
+pub(super) async fn forget_old_resources(
+    database: &impl Database,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let before = now.plus(-KEPT_MS).to_iso();
+    write(database, FORGET, vec![Value::from(before)])
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::NativeDatabase;
+    use super::*;
+    use futures::executor::block_on;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn owner(key: i64, project: Option<&str>) -> Owner {
+        Owner {
+            key: KeyId(key),
+            project: project.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_name_leads_to_its_first_key_and_that_keys_project_as_known_now() {
+        let database = NativeDatabase::migrated();
+        database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
+        let remember = |list: &[&str], owner: Owner| {
+            block_on(remember_resources(&database, &names(list), &owner, NOW)).unwrap();
+        };
+        let found = |list: &[&str]| block_on(owners(&database, &names(list))).unwrap();
+        remember(&["files/a", "files/b"], owner(1, None));
+        remember(&["files/b", "files/c"], owner(2, Some("projects/2")));
+        remember(&["files/d"], owner(9, Some("projects/9")));
+        remember(&[], owner(1, None));
+        assert_eq!(found(&["files/a", "files/b", "files/x"]), [owner(1, None)]);
+        assert_eq!(found(&["files/c"]), [owner(2, Some("projects/2"))]);
+        assert_eq!(
+            found(&["files/d"]),
+            [owner(9, Some("projects/9"))],
+            "its key is gone"
+        );
+        assert_eq!(found(&["files/a", "files/c"]).len(), 2);
+        assert_eq!(found(&[]), []);
+        database.run("UPDATE api_keys SET project = 'projects/1' WHERE id = 1");
+        assert_eq!(found(&["files/a"]), [owner(1, Some("projects/1"))]);
+        block_on(forget_resource(&database, "files/a")).unwrap();
+        assert_eq!(found(&["files/a"]), []);
+    }
+
+    #[test]
+    fn what_google_keeps_for_days_is_forgotten_after_two_months() {
+        let database = NativeDatabase::migrated();
+        let all = names(&["files/a", "cachedContents/c", "tunedModels/t", "uploads/u"]);
+        block_on(remember_resources(&database, &all, &owner(1, None), NOW)).unwrap();
+        block_on(forget_old_resources(&database, NOW.plus(KEPT_MS))).unwrap();
+        let left = "SELECT name FROM resources ORDER BY name";
+        assert_eq!(database.query(left).len(), 4);
+        block_on(forget_old_resources(&database, NOW.plus(KEPT_MS + 1))).unwrap();
+        assert_eq!(database.query(left), ["cachedContents/c", "tunedModels/t"]);
+    }
+}
