@@ -9,7 +9,7 @@ use http::Uri;
 use std::fmt;
 
 /// Every variable that the component reads, by its name in `spin.toml`.
-pub const VARIABLES: [&str; 15] = [
+pub const VARIABLES: [&str; 17] = [
     "my_api_token",
     "gemini_api_key",
     "llm_api_origin",
@@ -25,6 +25,8 @@ pub const VARIABLES: [&str; 15] = [
     "failover_deadline",
     "max_wait",
     "retry_empty",
+    "repair",
+    "model_aliases",
 ];
 
 /// The largest limit of a body: 64 MiB. 16 requests at a time share the component's 4 GiB, and a body that grows, or gets
@@ -93,6 +95,10 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// How far a request may go.
     pub failover: Policy,
+    /// Mend what breaks OpenAI's clients in answers, and leave out of requests what Google does not know.
+    pub repair: bool,
+    /// Names for models, each with the model that it stands for.
+    pub model_aliases: Vec<(String, String)>,
 }
 
 /// Everything that is wrong with the variables.
@@ -120,6 +126,12 @@ impl fmt::Display for InvalidConfig {
 impl std::error::Error for InvalidConfig {}
 
 impl Config {
+    /// The model that a name stands for: itself, unless it is an alias.
+    pub fn model_of<'a>(&'a self, name: &'a str) -> &'a str {
+        let found = self.model_aliases.iter().find(|(alias, _)| alias == name);
+        found.map_or(name, |(_, model)| model)
+    }
+
     /// The URL of a path and query at the upstream; `None` if they make none.
     pub fn upstream_url(&self, path: &str, query: Option<&str>) -> Option<Uri> {
         let path_and_query = match query {
@@ -178,6 +190,7 @@ impl Config {
         let enforce_origin = flag("enforce_origin", false);
         let trust_forwarded_for = flag("trust_forwarded_for", false);
         let retry_empty = flag("retry_empty", true);
+        let repair = flag("repair", true);
 
         let mut number = |name: &str, default: usize, rule: &str| match text(name)
             .map(|value| value.parse::<u32>())
@@ -257,6 +270,29 @@ impl Config {
                 AllowedOrigins::default()
             });
 
+        let mut model_aliases: Vec<(String, String)> = Vec::new();
+        for entry in text("model_aliases")
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+        {
+            let pair = entry.split_once('=').map(|(a, m)| (a.trim(), m.trim()));
+            match pair {
+                Some((alias, model)) if !alias.is_empty() && is_model_name(model) => {
+                    let is_new = model_aliases.iter().all(|(known, _)| known != alias);
+                    if is_new {
+                        model_aliases.push((alias.to_owned(), model.to_owned()));
+                    } else {
+                        problems.push(format!("model_aliases: {alias} is there twice"));
+                    }
+                }
+                _ => problems.push(format!(
+                    "model_aliases: {entry:?} is no pair such as gpt-4o=gemini-flash-latest"
+                )),
+            }
+        }
+
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
@@ -272,8 +308,18 @@ impl Config {
             trust_forwarded_for,
             max_body_bytes,
             failover,
+            repair,
+            model_aliases,
         })
     }
+}
+
+/// What can stand in a path as it is.
+fn is_model_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
 /// Whole milliseconds of a number of seconds.
@@ -382,6 +428,30 @@ mod tests {
             problem.contains("llm_api_origin is empty: leave it unset"),
             "{problem}"
         );
+    }
+
+    #[test]
+    fn aliases_are_pairs_and_what_is_none_is_named() {
+        let aliases =
+            |list: &str| config(&[("model_aliases", list)]).map(|config| config.model_aliases);
+        let pair = |alias: &str, model: &str| (alias.to_owned(), model.to_owned());
+        assert_eq!(
+            aliases(" gpt-4o = gemini-flash-latest ,, b=c,").unwrap(),
+            [pair("gpt-4o", "gemini-flash-latest"), pair("b", "c")]
+        );
+        for (list, problem) in [
+            ("gpt-4o", "\"gpt-4o\" is no pair"),
+            ("a=", "is no pair"),
+            ("=b", "is no pair"),
+            ("a=b c", "is no pair"),
+            ("a=b/../c", "is no pair"),
+            ("a=b,a=c", "a is there twice"),
+        ] {
+            let told = aliases(list).unwrap_err().to_string();
+            assert!(told.contains(problem), "{list}: {told}");
+        }
+        let config = config(&[("model_aliases", "a=b")]).unwrap();
+        assert_eq!((config.model_of("a"), config.model_of("b")), ("b", "b"));
     }
 
     #[test]

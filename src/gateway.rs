@@ -3,6 +3,7 @@
 //! Written against the traits of [`ports`], so that all of it runs natively against a scripted upstream and clock.
 
 mod affinity;
+mod ask;
 mod attempt;
 mod call;
 mod credentials;
@@ -244,7 +245,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if let Some(origin) = self.allowed_origin(&request.headers) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             let exposed = HeaderValue::from_static(
-                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-goog-upload-url, x-goog-upload-status",
+                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-goog-upload-url, x-goog-upload-status",
             );
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }

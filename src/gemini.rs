@@ -9,6 +9,7 @@ mod glance;
 mod quota;
 mod sentence;
 mod transport;
+mod unknown;
 
 pub use classify::{Diagnosis, Seen, diagnose};
 pub use envelope::error_json;
@@ -17,3 +18,4 @@ pub use glance::glance;
 pub use quota::QuotaViolation;
 pub use sentence::kept;
 pub use transport::TransportError;
+pub use unknown::{UnknownField, unknown_fields};

@@ -3,10 +3,12 @@
 //! Everything that the pool need not change passes through byte for byte, so nothing here builds a tree of a request or
 //! re-serialises an answer.
 
+mod edit;
 mod error;
 mod glance;
 mod request;
 
+pub use edit::{Step, fields, steps, with_model, without};
 pub use error::ErrorBody;
 pub use glance::{Glance, Usage};
 pub use request::{ChatRequest, InvalidRequest, model_of};

@@ -19,7 +19,7 @@ mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use budgets::{Reservation, learn_limit, reserve, settle, take_retry};
+pub use budgets::{Reservation, learn_limit, learn_unsupported, reserve, settle, take_retry};
 pub use cool_downs::{claim, cool, end_cool_down, release};
 pub use keys::{KeyReport, import_keys, key_report, learn_project, reset_key};
 pub use migrate::{check_writable, migrate};

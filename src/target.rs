@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `/v1beta/openai/…`, `/v1/…` | `/v1beta/openai/…` | OpenAI's |
 //! | `/v1beta/…`, `/v1alpha/…`, `/upload/…`, `/download/…` | the same | Gemini's |
-//! | `/v1/…` where the path can only be Gemini's, such as `/v1/models/M:generateContent`, or Google's kind of credential came with it | the same | Gemini's |
+//! | `/v1/…` where the path can only be Gemini's, such as `/v1/models/M:generateContent`, or is of a collection that both have and Google's kind of credential came with it | the same | Gemini's |
 //!
 //! Paths that the table of operations does not know are forwarded all the same: the upstream grows.
 //!
@@ -20,6 +20,8 @@ const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
 const MEDIA: [&str; 2] = ["/upload", "/download"];
 /// Collections that OpenAI's API does not have.
 const GEMINIS_OWN: [&str; 4] = ["cachedContents", "operations", "tunedModels", "corpora"];
+/// Collections of both APIs.
+const SHARED: [&str; 3] = ["models", "files", "batches"];
 /// Query parameters that Google takes for a credential.
 const CREDENTIALS: [&str; 3] = ["key", "access_token", "oauth_token"];
 
@@ -81,7 +83,7 @@ impl Target {
         let either = path.strip_prefix("/v1/");
         match (compatible, either) {
             (Some(rest), _) => Some(Self::compatible(method, rest)),
-            (None, Some(rest)) if !by_google && !is_geminis(rest) => {
+            (None, Some(rest)) if !(is_geminis(rest) || by_google && is_eithers(rest)) => {
                 Some(Self::compatible(method, rest))
             }
             _ => Self::native(method, path),
@@ -143,6 +145,32 @@ impl Target {
         })
     }
 
+    /// The same with another name for the model that the path names.
+    pub fn renamed(&self, name_of: impl Fn(&str) -> String) -> Self {
+        let renamed = || {
+            let name = self.rest.strip_prefix("models/")?;
+            let end = name.find(['/', ':']).unwrap_or(name.len());
+            let (name, behind) = name.split_at(end);
+            let name = percent_decode_str(name).decode_utf8().ok()?;
+            let other = name_of(&name);
+            if other == name {
+                return None;
+            }
+            let rest = format!("models/{other}{behind}");
+            let before = self.path.strip_suffix(&self.rest)?;
+            Some(Self {
+                path: format!("{before}{rest}"),
+                subject: match self.surface {
+                    Surface::OpenAi => self.subject.clone(),
+                    Surface::Gemini => native_subject(&rest),
+                },
+                rest,
+                ..self.clone()
+            })
+        };
+        renamed().unwrap_or_else(|| self.clone())
+    }
+
     /// Whether the answer is a JSON array that grows.
     pub fn is_growing_array(&self, query: Option<&str>) -> bool {
         let asks_for_events = || {
@@ -201,6 +229,11 @@ fn is_plain(path: &str) -> bool {
 /// What follows `/v1/` can be no path of OpenAI's.
 fn is_geminis(rest: &str) -> bool {
     rest.contains(':') || GEMINIS_OWN.contains(&collection(rest))
+}
+
+/// What follows `/v1/` is a path of both APIs.
+fn is_eithers(rest: &str) -> bool {
+    SHARED.contains(&collection(rest))
 }
 
 fn collection(rest: &str) -> &str {
@@ -335,6 +368,8 @@ mod tests {
                 "{line}"
             );
         }
+        let chat = Target::of(&Method::POST, "/v1/chat/completions", true).unwrap();
+        assert_eq!(chat.surface, OpenAi, "Google has none there");
         let by_google = Target::of(&Method::GET, "/v1/models", true).unwrap();
         assert_eq!(
             (by_google.surface, by_google.path.as_str()),
@@ -415,6 +450,36 @@ mod tests {
         ] {
             assert_eq!(of(line).unwrap().is_repeatable, expected, "{line}");
         }
+    }
+
+    #[test]
+    fn another_name_takes_the_models_place() {
+        let rename = |name: &str| {
+            if name == "gpt-4o" {
+                "gemini".to_owned()
+            } else {
+                name.to_owned()
+            }
+        };
+        for (line, path) in [
+            (
+                "POST /v1beta/models/gpt-4o:generateContent",
+                "/v1beta/models/gemini:generateContent",
+            ),
+            (
+                "POST /v1beta/models/gpt%2D4o:countTokens",
+                "/v1beta/models/gemini:countTokens",
+            ),
+            ("GET /v1/models/gpt-4o", "/v1beta/openai/models/gemini"),
+            ("GET /v1beta/models/m", "/v1beta/models/m"),
+            ("GET /v1beta/files/gpt-4o", "/v1beta/files/gpt-4o"),
+        ] {
+            assert_eq!(of(line).unwrap().renamed(rename).path, path, "{line}");
+        }
+        let renamed = of("POST /v1beta/models/gpt-4o:generateContent")
+            .unwrap()
+            .renamed(rename);
+        assert_eq!(renamed.subject, Subject::Path("gemini".to_owned()));
     }
 
     #[test]

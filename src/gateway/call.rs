@@ -4,7 +4,7 @@
 use super::Failure;
 use super::kept::Kept;
 use super::ports::{System, TransportError};
-use crate::gemini::{Diagnosis, Seen, diagnose, kept as kept_of};
+use crate::gemini::{Diagnosis, Seen, diagnose, kept as kept_of, unknown_fields};
 use crate::openai::Usage;
 use crate::pool::{
     Change, Incident, KeyId, KeyStatus, Moment, Outcome, Pick, Place, Scope, TRIAL_LEASE_MS,
@@ -174,6 +174,10 @@ impl<D: Database, S: System> Call<D, S> {
                 .filter(|_| error.canonical_code().is_some())
                 .and_then(|body| std::str::from_utf8(body).ok())
                 .map(|body| self.redact(body)),
+            unknown_fields: match diagnosis.outcome {
+                Outcome::ClientFault => unknown_fields(error),
+                _ => Vec::new(),
+            },
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::reply::Reply;
 use crate::config::InvalidConfig;
-use crate::gemini;
+use crate::gemini::{self, UnknownField};
 use crate::openai::{ErrorBody, InvalidRequest};
 use crate::pool::{KeyId, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
@@ -102,6 +102,8 @@ pub enum Failure {
         message: String,
         /// Google's error as it came, redacted, where it can be read.
         body: Option<String>,
+        /// The fields that it does not know, where it is about nothing else.
+        unknown_fields: Vec<UnknownField>,
     },
     /// The upstream's answer broke off.
     AnswerBroken {
@@ -613,6 +615,7 @@ mod tests {
             code: None,
             message: "m".into(),
             body: None,
+            unknown_fields: Vec::new(),
         };
         let (status, body) = failure.describe();
         (status.as_u16(), body.code)

@@ -1,6 +1,7 @@
 //! A request for the upstream: attempts over the keys of the pool, until one gives an answer.
 
-use super::attempt::{Attempted, Form, Outgoing, Patience, attempt};
+use super::ask::Ask;
+use super::attempt::{Attempted, Outgoing, Patience, attempt};
 use super::call::{Call, Claimed, claim};
 use super::failure::Out;
 use super::kept::{Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
@@ -8,22 +9,23 @@ use super::ports::{ByteStream, System, Upstream};
 use super::reply::Reply;
 use super::{Failure, Gateway, headers, request_body};
 use crate::config::Config;
-use crate::openai::{ChatRequest, InvalidRequest, model_of};
 use crate::pool::{
-    After, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, Place, Step, UnixMillis,
-    estimate_tokens, place_of,
+    After, Change, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, Place, Step,
+    UnixMillis, estimate_tokens, place_of,
 };
 use crate::store::{self, Database};
-use crate::target::{Kind, Subject, Target, without_credentials};
+use crate::target::Target;
+use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
+const DROPPED: HeaderName = HeaderName::from_static("x-keypool-dropped");
 /// How long OpenAI's clients wait for the next byte, in seconds: `600`, `600.0`.
 const CLIENT_TIMEOUTS: [HeaderName; 2] = [
     HeaderName::from_static("x-stainless-read-timeout"),
@@ -32,15 +34,6 @@ const CLIENT_TIMEOUTS: [HeaderName; 2] = [
 
 /// One request in so many has what is over forgotten.
 const TIDY_EVERY: u32 = 256;
-
-/// What is asked of the upstream, in each attempt.
-struct Ask<'a> {
-    method: &'a Method,
-    uri: Uri,
-    headers: &'a HeaderMap,
-    body: &'a [u8],
-    form: Form,
-}
 
 /// The way of a request through the pool's keys.
 struct Way<'a, D, S> {
@@ -64,20 +57,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
-        let (model, body) = subject_of(target, body, &config.default_model)?;
-        let query = request.uri.query();
-        let ask = Ask {
-            method: &request.method,
-            uri: endpoint(config, target, query).ok_or(Failure::UnknownPath)?,
-            headers: &request.headers,
-            body: &body,
-            form: Form {
-                surface: target.surface,
-                kind: target.kind,
-                is_array: target.is_growing_array(query),
-            },
-        };
-        let owner = self.owner_of(target, query, &body).await?;
+        let target = &target.renamed(|name| config.model_of(name).to_owned());
+        let mut ask = Ask::new(config, target, request, body)?;
+        let owner = self
+            .owner_of(target, request.uri.query(), &ask.body)
+            .await?;
+        let model = ask.subject.clone();
         let kept = self.kept()?;
         let mut way = Way {
             request_id,
@@ -94,7 +79,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             latest_key: None,
             refused: Vec::new(),
         };
-        let answered = self.go(&mut way, config, &ask).await;
+        let answered = self.go(&mut way, config, &mut ask).await;
         let mut reply = answered.or_else(|failure| {
             if way.failover.attempts() == 0 {
                 return Err(failure);
@@ -105,7 +90,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             }
             Ok(failure.into_reply(target.surface))
         })?;
-        way.label(&mut reply.headers);
+        way.label(&mut reply.headers, &ask.dropped);
         if let Some(key) = way.latest_key
             && let Err(error) = self
                 .note_made(config, target, request, key, &mut reply)
@@ -122,7 +107,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         &self,
         way: &mut Way<'_, D, S>,
         config: &Config,
-        ask: &Ask<'_>,
+        ask: &mut Ask<'_>,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let mut rng = SmallRng::seed_from_u64(self.system.random());
         if rng.random_ratio(1, TIDY_EVERY)
@@ -140,6 +125,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 && !way.kept.is_read()
             {
                 break Failure::Database(error);
+            }
+            if way.failover.attempts() == 0 {
+                ask.leave_out_known(way.kept.view().unsupported(way.model));
             }
             let now = Moment::new(self.system.now());
             let step = way
@@ -172,7 +160,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     !ask.body.is_empty(),
                     &pick.key.key,
                 ),
-                body: ask.body.to_vec(),
+                body: ask.body.clone(),
                 form: ask.form,
             };
             let patience = Patience {
@@ -192,7 +180,17 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     Outcome::EmptyAnswer
                 }
                 Attempted::Failed(outcome, failure) => {
+                    let left_out = match &failure {
+                        Failure::Upstream { unknown_fields, .. } => ask.leave_out(unknown_fields),
+                        _ => None,
+                    };
                     last_failure = Some(failure);
+                    if let Some(fields) = left_out
+                        && way.failover.change_request(ended_at)
+                    {
+                        way.remember_unsupported(fields).await;
+                        continue;
+                    }
                     outcome
                 }
             };
@@ -294,49 +292,33 @@ impl<D: Database, S: System> Way<'_, D, S> {
         Failure::keys_out(why, self.model, survey, now)
     }
 
-    /// Tells how many attempts it took, and the latest key by its id.
-    fn label(&self, headers: &mut HeaderMap) {
+    /// Another request for the model is not to have these fields.
+    async fn remember_unsupported(&self, fields: Vec<String>) {
+        for field in fields {
+            let change = Change::Unsupported(self.model.to_owned(), field.clone());
+            self.kept.change(change);
+            let database = &*self.kept.database;
+            let now = self.system.now();
+            if let Err(error) = store::learn_unsupported(database, self.model, &field, now).await {
+                self.system.log(&format!(
+                    "request={} the field {field:?} is left out, which is not remembered: {error}",
+                    self.request_id
+                ));
+            }
+        }
+    }
+
+    /// Tells how many attempts it took, the latest key by its id, and which fields were left out.
+    fn label(&self, headers: &mut HeaderMap, dropped: &BTreeSet<String>) {
+        let dropped: Vec<&str> = dropped.iter().map(String::as_str).collect();
+        if !dropped.is_empty()
+            && let Ok(dropped) = HeaderValue::from_str(&dropped.join(", "))
+        {
+            headers.insert(DROPPED, dropped);
+        }
         if let Some(key) = self.latest_key {
             headers.insert(ATTEMPTS, HeaderValue::from(self.failover.attempts()));
             headers.insert(KEY, HeaderValue::from(key.0));
-        }
-    }
-}
-
-/// Whose quota a request uses, and its body with the default model put in where one is missing.
-fn subject_of(
-    target: &Target,
-    body: Vec<u8>,
-    default_model: &str,
-) -> Result<(String, Vec<u8>), InvalidRequest> {
-    if target.kind == Kind::Chat {
-        let chat = ChatRequest::parse(body, default_model)?;
-        return Ok((bare(&chat.model), chat.body));
-    }
-    let subject = match &target.subject {
-        Subject::Path(model) => model.clone(),
-        Subject::BodyOr(collection) => {
-            model_of(&body).map_or_else(|| collection.clone(), |model| bare(&model))
-        }
-    };
-    Ok((subject, body))
-}
-
-/// A model's name as it is in the path: OpenAI's clients may put `models/` before it.
-fn bare(model: &str) -> String {
-    model.strip_prefix("models/").unwrap_or(model).to_owned()
-}
-
-fn endpoint(config: &Config, target: &Target, query: Option<&str>) -> Option<Uri> {
-    let query = query.and_then(without_credentials);
-    match (target.kind, query) {
-        (Kind::Chat, None) => Some(config.chat_endpoint.clone()),
-        (Kind::Chat, Some(query)) => {
-            let path = config.chat_endpoint.path();
-            config.upstream_url(path, Some(&query))
-        }
-        (Kind::Generate | Kind::Other, query) => {
-            config.upstream_url(&target.path, query.as_deref())
         }
     }
 }

@@ -15,6 +15,7 @@ use std::rc::Rc;
 mod affinity;
 mod failover;
 mod kept;
+mod repair;
 mod surface;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);

@@ -257,6 +257,13 @@ impl Failover {
         self.attempts
     }
 
+    /// The request was changed, and goes once more to whoever can take it, the latest key included: it was not its fault.
+    /// `false` where no attempt is left.
+    pub fn change_request(&mut self, now: UnixMillis) -> bool {
+        self.tried.pop();
+        self.attempts < self.policy.max_attempts && now < self.deadline
+    }
+
     /// What follows an attempt that came to `outcome` before the caller got anything of it.
     pub fn after(&mut self, outcome: Outcome, now: UnixMillis, rng: &mut impl Rng) -> After {
         self.last = Some(outcome);

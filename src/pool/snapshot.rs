@@ -11,7 +11,7 @@ use super::{
     Scope, UnixMillis, Used, Window,
 };
 use rand::Rng;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +25,8 @@ pub struct Snapshot {
     keys: Vec<PoolKey>,
     positions: HashMap<KeyId, usize>,
     scopes: HashMap<Scope, Circumstances>,
+    /// Fields of requests that the upstream does not know, by model.
+    unsupported: HashMap<String, BTreeSet<String>>,
     /// Chances per model, made when a model is first asked for.
     tables: HashMap<String, Table>,
 }
@@ -120,6 +122,8 @@ pub enum Change {
     Limit(Place, Limit),
     /// An outcome has moved a key.
     State(KeyId, KeyState),
+    /// An error has told that a model's requests cannot have a field.
+    Unsupported(String, String),
     /// A call is sent now.
     Sent {
         /// With this key.
@@ -211,6 +215,7 @@ impl Snapshot {
                 self.update_key(*id, |key| key.project = Some(project.clone()));
             }
             Change::Limit(place, limit) => self.budget_mut(place).replace_limit(*limit),
+            Change::Unsupported(model, field) => self.add_unsupported(model, field),
             Change::State(id, state) => self.update_key(*id, |key| {
                 key.state = *state;
                 key.trial_until = None;
@@ -282,6 +287,19 @@ impl Snapshot {
         {
             change(key);
         }
+    }
+
+    /// Adds a field that requests for a model cannot have.
+    pub fn add_unsupported(&mut self, model: &str, field: &str) {
+        self.unsupported
+            .entry(model.to_owned())
+            .or_default()
+            .insert(field.to_owned());
+    }
+
+    /// Fields that requests for a model cannot have.
+    pub fn unsupported(&self, model: &str) -> Option<&BTreeSet<String>> {
+        self.unsupported.get(model)
     }
 
     /// Adds a limit of a place beside those that are known.

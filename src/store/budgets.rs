@@ -64,6 +64,26 @@ pub async fn learn_limit(
     write(database, LEARN, parameters).await.map(drop)
 }
 
+/// Keeps a field that an error has named as unknown for a model.
+///
+/// # Errors
+/// The database refused.
+pub async fn learn_unsupported(
+    database: &impl Database,
+    model: &str,
+    field: &str,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let insert = "INSERT INTO unsupported_fields (model, field, learned_at) VALUES (?1, ?2, ?3)
+ON CONFLICT (model, field) DO UPDATE SET learned_at = excluded.learned_at";
+    let parameters = vec![
+        Value::from(model),
+        Value::from(field),
+        Value::from(now.to_iso()),
+    ];
+    write(database, insert, parameters).await.map(drop)
+}
+
 /// Counts a call that is about to be sent towards all of these budgets, or, where one of them is used up by now, towards
 /// none: then it gives `false`, and the call must not be sent. One statement, so that no two instances take the last call
 /// of a budget both.

@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -27,6 +27,10 @@ const MIGRATIONS: [(&str, &str); 6] = [
     (
         "0006_resources",
         include_str!("../../migrations/0006_resources.sql"),
+    ),
+    (
+        "0007_unsupported_fields",
+        include_str!("../../migrations/0007_unsupported_fields.sql"),
     ),
 ];
 
@@ -172,6 +176,7 @@ mod tests {
                 "resources",
                 "retry_budget",
                 "schema_migrations",
+                "unsupported_fields",
             ]
         );
         assert_eq!(
@@ -258,7 +263,7 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2", "3", "4", "5", "6"]
+            ["1", "2", "3", "4", "5", "6", "7"]
         );
     }
 

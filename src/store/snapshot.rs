@@ -18,13 +18,14 @@ fn circumstances() -> String {
         "SELECT 'cool_down', scope, model, reason, began_at, until, strikes, trial_until FROM cool_downs
     WHERE {SAYS_SOMETHING}
 UNION ALL SELECT 'limit', scope, model, unit, per, learned, preset, learned_at FROM limits
+UNION ALL SELECT 'unsupported', '', model, field, learned_at, NULL, NULL, NULL FROM unsupported_fields WHERE learned_at >= ?5
 UNION ALL SELECT 'usage', scope, model, per, began_at, requests, input_tokens, NULL FROM budget_usage
     WHERE (per = 'day' AND began_at >= ?3) OR (per = 'minute' AND began_at >= ?4)"
     )
 }
 
-/// How long a learned limit is believed, in milliseconds: 7 days. A limit that was raised teaches nobody, since the pool
-/// stays below it; so it is learned anew from time to time, at the price of one refused call.
+/// How long a learned limit, or a field that is not known, is believed, in milliseconds: 7 days. A limit that was raised
+/// teaches nobody, since the pool stays below it; so it is learned anew from time to time, at the price of one refused call.
 const LIMIT_BELIEVED_MS: i64 = 7 * 24 * 3_600_000;
 
 /// The pool as it is now, and the ids of rows that are broken: an unknown status, a key that no header can carry, or a
@@ -40,7 +41,11 @@ pub async fn read_snapshot(
     let mut snapshot = Snapshot::new(keys);
     let moment = Moment::new(now);
     let mut parameters = Vec::from(says_something_at(now));
-    let since = [moment.day_start(), before_minute(now)];
+    let since = [
+        moment.day_start(),
+        before_minute(now),
+        now.plus(-LIMIT_BELIEVED_MS),
+    ];
     parameters.extend(since.map(|time| Value::from(time.to_iso())));
     let rows = database.execute(&circumstances(), parameters).await?;
     for row in &rows {
@@ -51,6 +56,10 @@ pub async fn read_snapshot(
 }
 
 fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
+    if row.text(0)? == "unsupported" {
+        snapshot.add_unsupported(row.text(2)?, row.text(3)?);
+        return Some(());
+    }
     let place = Place {
         scope: Scope::parse(row.text(1)?)?,
         model: row

@@ -217,3 +217,29 @@ async fn without_a_configured_token_every_call_is_refused_and_told_why() {
     }
     assert!(app.gemini.calls().is_empty());
 }
+
+#[tokio::test]
+async fn fields_that_google_refuses_are_left_out_and_remembered_for_the_model() {
+    let app = Setup::keys(2).without_memory().start().await;
+    let body = r#"{"model":"gemini-2.5-flash","seed":7,"frequency_penalty":1,"messages":[{"role":"user","content":"Hello"}]}"#;
+    for (attempts, calls) in [("2", 2), ("1", 3)] {
+        let answer = app.chat(body).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(
+            answer.header("x-keypool-dropped"),
+            Some("frequency_penalty, seed")
+        );
+        assert_eq!(answer.header("x-keypool-attempts"), Some(attempts));
+        assert_eq!(app.gemini.calls().len(), calls);
+    }
+    let strict = app
+        .client
+        .chat(body)
+        .header("x-keypool-repair", "off")
+        .send()
+        .await;
+    assert_eq!(
+        (strict.status, strict.error_code().as_str()),
+        (400, "invalid_argument")
+    );
+}

@@ -9,9 +9,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// A field that the upstream does not know, and refuses.
-const UNKNOWN_FIELD: &str =
-    r#"{"model":"gemini-2.5-flash","seed":7,"messages":[{"role":"user","content":"Hello"}]}"#;
+/// A field of another type than the upstream takes.
+const WRONG_TYPE: &str = r#"{"model":"gemini-2.5-flash","temperature":"hot","messages":[{"role":"user","content":"Hello"}]}"#;
 
 const CALLS: usize = 200;
 const BOUND: Duration = Duration::from_millis(10);
@@ -172,7 +171,7 @@ async fn no_answer_waits_for_a_delayed_acknowledgement() {
         ("unknown path", Call::new("/nowhere", "", "404"), Until::End),
         (
             "upstream's error",
-            Call::new("/v1/chat/completions", UNKNOWN_FIELD, "400"),
+            Call::new("/v1/chat/completions", WRONG_TYPE, "400"),
             Until::End,
         ),
     ] {

@@ -1,0 +1,152 @@
+//! What is asked of the upstream in each attempt: the client's request, changed only where it must be.
+
+use super::Failure;
+use super::attempt::Form;
+use crate::config::Config;
+use crate::gemini::UnknownField;
+use crate::openai::{ChatRequest, fields, model_of, steps, with_model, without};
+use crate::target::{Kind, Subject, Surface, Target, without_credentials};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, Uri};
+use std::collections::BTreeSet;
+
+/// `off` has requests and answers of OpenAI's API pass as they are.
+const REPAIR: HeaderName = HeaderName::from_static("x-keypool-repair");
+
+/// See the module's documentation.
+pub(super) struct Ask<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: Uri,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: Vec<u8>,
+    pub(super) form: Form,
+    /// Whose quota it uses: a model, or what it is about.
+    pub(super) subject: String,
+    /// Whether what breaks OpenAI's clients is mended.
+    pub(super) repairs: bool,
+    /// Fields that were left out since Google does not know them, as Google calls them.
+    pub(super) dropped: BTreeSet<String>,
+}
+
+impl<'a> Ask<'a> {
+    /// The client's request, with the default model and the models that aliases stand for put in.
+    pub(super) fn new(
+        config: &Config,
+        target: &Target,
+        request: &'a Parts,
+        body: Vec<u8>,
+    ) -> Result<Self, Failure> {
+        let query = request.uri.query();
+        let repairs = target.surface == Surface::OpenAi
+            && config.repair
+            && request
+                .headers
+                .get(REPAIR)
+                .is_none_or(|value| value != "off");
+        let (subject, body) = subject_of(config, target, body)?;
+        Ok(Self {
+            method: &request.method,
+            uri: endpoint(config, target, query).ok_or(Failure::UnknownPath)?,
+            headers: &request.headers,
+            body,
+            form: Form {
+                surface: target.surface,
+                kind: target.kind,
+                is_array: target.is_growing_array(query),
+            },
+            subject,
+            repairs,
+            dropped: BTreeSet::new(),
+        })
+    }
+
+    /// Leaves out those of these fields of the body that are there.
+    pub(super) fn leave_out_known(&mut self, unsupported: Option<&BTreeSet<String>>) {
+        let Some(unsupported) = unsupported.filter(|_| self.repairs) else {
+            return;
+        };
+        let there: Vec<String> = fields(&self.body)
+            .into_iter()
+            .filter(|field| unsupported.contains(field))
+            .collect();
+        for field in there {
+            if let Some(body) = without(&self.body, &[], &field) {
+                self.body = body;
+                self.dropped.insert(field);
+            }
+        }
+    }
+
+    /// Leaves out fields that an error has named. Gives those of the body itself; `None` where nothing was left out, so that
+    /// the same request would fail in the same way.
+    pub(super) fn leave_out(&mut self, unknown: &[UnknownField]) -> Option<Vec<String>> {
+        if !self.repairs {
+            return None;
+        }
+        let mut body = self.body.clone();
+        for field in unknown {
+            body = without(&body, &steps(&field.place)?, &field.name)?;
+        }
+        if unknown.is_empty() {
+            return None;
+        }
+        self.body = body;
+        let own = unknown.iter().filter(|field| field.place.is_empty());
+        let own = own.map(|field| field.name.clone()).collect();
+        self.dropped
+            .extend(unknown.iter().map(|field| match &*field.place {
+                "" => field.name.clone(),
+                place => format!("{place}.{}", field.name),
+            }));
+        Some(own)
+    }
+}
+
+/// Whose quota a request uses, and its body with the model that it means.
+fn subject_of(
+    config: &Config,
+    target: &Target,
+    body: Vec<u8>,
+) -> Result<(String, Vec<u8>), Failure> {
+    let (asked, body) = match (&target.subject, target.kind) {
+        (_, Kind::Chat) => {
+            let chat = ChatRequest::parse(body, &config.default_model)?;
+            (Some(chat.model), chat.body)
+        }
+        (Subject::Path(model), _) => return Ok((model.clone(), body)),
+        (Subject::BodyOr(_), _) => (model_of(&body), body),
+    };
+    let Some(asked) = asked else {
+        let collection = match &target.subject {
+            Subject::Path(name) | Subject::BodyOr(name) => name.clone(),
+        };
+        return Ok((collection, body));
+    };
+    let model = config.model_of(bare(&asked));
+    let body = if model == bare(&asked) {
+        body
+    } else {
+        with_model(&body, model).unwrap_or(body)
+    };
+    Ok((model.to_owned(), body))
+}
+
+/// A model's name as it is in the path: OpenAI's clients may put `models/` before it.
+fn bare(model: &str) -> &str {
+    model.strip_prefix("models/").unwrap_or(model)
+}
+
+fn endpoint(config: &Config, target: &Target, query: Option<&str>) -> Option<Uri> {
+    let query = query.and_then(without_credentials);
+    match (target.kind, query) {
+        (Kind::Chat, None) => Some(config.chat_endpoint.clone()),
+        (Kind::Chat, Some(query)) => {
+            let own = config.chat_endpoint.query();
+            let query = own.map_or_else(|| query.clone(), |own| format!("{own}&{query}"));
+            config.upstream_url(config.chat_endpoint.path(), Some(&query))
+        }
+        (Kind::Generate | Kind::Other, query) => {
+            config.upstream_url(&target.path, query.as_deref())
+        }
+    }
+}

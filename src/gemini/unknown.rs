@@ -1,0 +1,88 @@
+//! Fields that Google does not know, as its 400 names them.
+//!
+//! `Invalid JSON payload received. Unknown name "seed": Cannot find field.`, a line for each; for one further in, with
+//! ` at 'tools[0].function'` behind the name.
+
+use super::ApiError;
+
+const BEFORE: &str = "Invalid JSON payload received. Unknown name \"";
+const AFTER: &str = ": Cannot find field.";
+
+/// A field that is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownField {
+    /// Where the object is that has it: `tools[0].function`; empty for the body itself.
+    pub place: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The fields that an error is about, if it is about nothing else.
+pub fn unknown_fields(error: &ApiError) -> Vec<UnknownField> {
+    let message = error.message.as_deref().unwrap_or_default();
+    let fields: Option<Vec<UnknownField>> = message.lines().map(field).collect();
+    fields.unwrap_or_default()
+}
+
+fn field(line: &str) -> Option<UnknownField> {
+    let (name, place) = line
+        .strip_prefix(BEFORE)?
+        .strip_suffix(AFTER)?
+        .split_once('"')?;
+    let place = match place {
+        "" => "",
+        place => place.strip_prefix(" at '")?.strip_suffix('\'')?,
+    };
+    (!name.is_empty()).then(|| UnknownField {
+        place: place.to_owned(),
+        name: name.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fake_gemini::errors;
+
+    fn of(message: &str) -> Vec<(String, String)> {
+        let error = ApiError {
+            message: Some(message.to_owned()),
+            ..ApiError::default()
+        };
+        unknown_fields(&error)
+            .into_iter()
+            .map(|field| (field.place, field.name))
+            .collect()
+    }
+
+    #[test]
+    fn each_line_names_one() {
+        let own = |place: &str, name: &str| (place.to_owned(), name.to_owned());
+        for (error, expected) in [
+            (
+                errors::unknown_fields(&["frequency_penalty", "seed"]),
+                vec![own("", "frequency_penalty"), own("", "seed")],
+            ),
+            (
+                errors::unknown_field_in("tools[0].function", "strict"),
+                vec![own("tools[0].function", "strict")],
+            ),
+        ] {
+            let parsed = ApiError::parse(error.pretty_array().as_bytes());
+            assert_eq!(of(parsed.message.as_deref().unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_about_anything_else_too_names_none() {
+        for message in [
+            "",
+            "Request contains an invalid argument.",
+            "Invalid JSON payload received. Unknown name \"\": Root element must be a message.",
+            "Invalid JSON payload received. Unknown name \"a\": Cannot find field.\nInvalid value at 'b'",
+            "he said: Invalid JSON payload received. Unknown name \"a\": Cannot find field.",
+        ] {
+            assert_eq!(of(message), [], "{message}");
+        }
+    }
+}

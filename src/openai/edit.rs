@@ -1,0 +1,258 @@
+//! Changes in a request's body, made in the caller's own bytes: everything else stays as it was sent.
+
+use crate::skim::{Members, read};
+use serde_json::value::RawValue;
+
+/// One step into a body: a field of an object, or an element of an array.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// By name.
+    Field(String),
+    /// By position, from 0.
+    Element(usize),
+}
+
+/// The steps of a path as Google writes it: `tools[0].function`. `None` if it is none.
+pub fn steps(place: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    for part in place.split('.').filter(|_| !place.is_empty()) {
+        let mut pieces = part.split('[');
+        let field = pieces.next().filter(|field| !field.is_empty())?;
+        steps.push(Step::Field(field.to_owned()));
+        for piece in pieces {
+            steps.push(Step::Element(piece.strip_suffix(']')?.parse().ok()?));
+        }
+    }
+    Some(steps)
+}
+
+/// `body` with another value of its field `model`; `None` if it has none that is a text.
+pub fn with_model(body: &[u8], model: &str) -> Option<Vec<u8>> {
+    let Members(members) = serde_json::from_slice(body).ok()?;
+    let (_, value) = members.iter().rev().find(|(name, _)| name == "model")?;
+    value.get().starts_with('"').then_some(())?;
+    let start = offset(body, value.get())?;
+    let end = start + value.get().len();
+    let text = serde_json::Value::from(model).to_string();
+    Some([body.get(..start)?, text.as_bytes(), body.get(end..)?].concat())
+}
+
+/// Names of the fields of a body, in order; none if it is no object.
+pub fn fields(body: &[u8]) -> Vec<String> {
+    match serde_json::from_slice(body) {
+        Ok(Members(members)) => members
+            .into_iter()
+            .map(|(name, _)| name.into_owned())
+            .collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// `body` without the field `name` of the object that `path` leads to, however often it is there; `None` if it is not.
+/// Names count as equal in snake and in camel case, as they do for Google.
+pub fn without(body: &[u8], path: &[Step], name: &str) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let mut object: &RawValue = serde_json::from_str(text).ok()?;
+    for step in path {
+        object = match step {
+            Step::Field(field) => {
+                let Members(members) = read(object)?;
+                let found = members.iter().rev().find(|(its, _)| is_same(its, field))?;
+                found.1
+            }
+            Step::Element(position) => *read::<Vec<&RawValue>>(object)?.get(*position)?,
+        };
+    }
+    let Members(members) = read(object)?;
+    let start = offset(body, object.get())?;
+    let end = start + object.get().len();
+    let mut kept = Vec::with_capacity(object.get().len());
+    // Each field with what comes before it: the brace or the comma, and the blanks.
+    let mut from = start + 1;
+    let mut is_any_gone = false;
+    for (its, value) in &members {
+        let to = offset(body, value.get())? + value.get().len();
+        let field = body.get(from..to)?;
+        if is_same(its, name) {
+            is_any_gone = true;
+        } else if kept.is_empty() {
+            let blanks = field
+                .iter()
+                .position(|byte| *byte != b',' && !byte.is_ascii_whitespace());
+            let own = field.get(blanks.unwrap_or_default()..)?;
+            let is_first = from == start + 1;
+            kept.extend_from_slice(if is_first { field } else { own });
+        } else {
+            kept.extend_from_slice(field);
+        }
+        from = to;
+    }
+    is_any_gone.then(|| {
+        let rest = body.get(from..end).unwrap_or(b"}");
+        [
+            body.get(..=start).unwrap_or_default(),
+            &kept,
+            rest,
+            body.get(end..).unwrap_or_default(),
+        ]
+        .concat()
+    })
+}
+
+fn is_same(a: &str, b: &str) -> bool {
+    let plain = |name: &str| {
+        name.chars()
+            .filter(|letter| *letter != '_')
+            .map(|letter| letter.to_ascii_lowercase())
+            .collect::<String>()
+    };
+    a == b || plain(a) == plain(b)
+}
+
+/// Where a text that was borrowed from `body` lies in it.
+fn offset(body: &[u8], part: &str) -> Option<usize> {
+    let at = (part.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+    (at + part.len() <= body.len()).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(steps: &[&str]) -> Vec<Step> {
+        steps
+            .iter()
+            .map(|step| match step.parse() {
+                Ok(position) => Step::Element(position),
+                Err(_) => Step::Field((*step).to_owned()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_field_goes_and_nothing_else_changes() {
+        for (body, steps, name, expected) in [
+            (
+                r#"{"a":1,"seed":2,"b":3}"#,
+                vec![],
+                "seed",
+                r#"{"a":1,"b":3}"#,
+            ),
+            (r#"{"seed":2,"b":3}"#, vec![], "seed", r#"{"b":3}"#),
+            (r#"{"b":3,"seed":2}"#, vec![], "seed", r#"{"b":3}"#),
+            (r#"{"seed":2}"#, vec![], "seed", "{}"),
+            (
+                r#" { "a" : 1.0e+2 , "seed" : [ {"x":1} ] , "b" : "é" } "#,
+                vec![],
+                "seed",
+                r#" { "a" : 1.0e+2 , "b" : "é" } "#,
+            ),
+            (
+                r#"{"seed":1,"seed":2,"a":1,"seed":3}"#,
+                vec![],
+                "seed",
+                r#"{"a":1}"#,
+            ),
+            (r#"{"\u0073eed":1,"a":1}"#, vec![], "seed", r#"{"a":1}"#),
+            (
+                r#"{"tools":[{"x":1},{"function":{"name":"f","strict":true}}],"strict":1}"#,
+                vec!["tools", "1", "function"],
+                "strict",
+                r#"{"tools":[{"x":1},{"function":{"name":"f"}}],"strict":1}"#,
+            ),
+            (
+                r#"{"responseFormat":{"jsonSchema":{"strict":true,"a":1}}}"#,
+                vec!["response_format", "json_schema"],
+                "strict",
+                r#"{"responseFormat":{"jsonSchema":{"a":1}}}"#,
+            ),
+        ] {
+            let changed = without(body.as_bytes(), &path(&steps), name);
+            assert_eq!(
+                changed
+                    .map(|body| String::from_utf8(body).unwrap())
+                    .as_deref(),
+                Some(expected),
+                "{body}"
+            );
+        }
+        for (body, steps) in [
+            (r#"{"a":1}"#, vec![]),
+            ("[1]", vec![]),
+            ("{", vec![]),
+            (r#"{"a":[1]}"#, vec!["a", "3"]),
+            (r#"{"a":"text"}"#, vec!["a"]),
+        ] {
+            assert_eq!(
+                without(body.as_bytes(), &path(&steps), "seed"),
+                None,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_is_read_step_by_step() {
+        assert_eq!(steps(""), Some(vec![]));
+        assert_eq!(
+            steps("tools[10].function"),
+            Some(path(&["tools", "10", "function"]))
+        );
+        assert_eq!(steps("a[1][2]"), Some(path(&["a", "1", "2"])));
+        for odd in [".", "a..b", "a[x]", "a[1", "[1]"] {
+            assert_eq!(steps(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_put_in_the_place_of_another() {
+        for (body, expected) in [
+            (
+                r#"{"model":"a","x":{"model":"a"}}"#,
+                Some(r#"{"model":"new","x":{"model":"a"}}"#),
+            ),
+            (
+                r#"{ "x" : 1 , "model" : "a" }"#,
+                Some(r#"{ "x" : 1 , "model" : "new" }"#),
+            ),
+            (r#"{"model":1}"#, None),
+            (r#"{"x":1}"#, None),
+            ("x", None),
+        ] {
+            let changed = with_model(body.as_bytes(), "new");
+            assert_eq!(changed.as_deref(), expected.map(str::as_bytes), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_left_is_the_same_without_the_field(
+            fields in prop::collection::vec(("[a-d]", any::<i16>(), "[ \n]{0,2}"), 0..6),
+            name in "[a-d]",
+        ) {
+            let members: Vec<String> = fields
+                .iter()
+                .map(|(name, value, blank)| format!("{blank}\"{name}\"{blank}:{blank}{value}{blank}"))
+                .collect();
+            let body = format!("{{{}}}", members.join(","));
+            let expected: Vec<&(String, i16, String)> = fields.iter().filter(|(its, ..)| *its != name).collect();
+            match without(body.as_bytes(), &[], &name) {
+                None => prop_assert_eq!(expected.len(), fields.len()),
+                Some(left) => {
+                    let Members(left) = serde_json::from_slice(&left).unwrap();
+                    let left: Vec<(String, String)> = left.iter().map(|(name, value)| (name.to_string(), value.get().to_owned())).collect();
+                    let expected: Vec<(String, String)> = expected.iter().map(|(name, value, _)| (name.clone(), value.to_string())).collect();
+                    prop_assert_eq!(left, expected);
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
+            let _ = without(body.as_bytes(), &[Step::Field("a".into())], "b");
+            let _ = with_model(body.as_bytes(), "m");
+            let _ = fields(body.as_bytes());
+        }
+    }
+}
