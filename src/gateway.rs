@@ -11,6 +11,7 @@ mod failure;
 mod forward;
 mod headers;
 mod kept;
+mod models;
 pub mod ports;
 mod reply;
 mod request_body;
@@ -171,6 +172,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 };
                 self.limit_rate(config, &request.headers, request_id)
                     .await?;
+                if models::is_list(&target, &request.method) {
+                    return self.list_models(config, &target, request, request_id).await;
+                }
                 self.forward(config, &target, request, request_id, body)
                     .await
             }

@@ -11,6 +11,7 @@ mod budgets;
 mod cool_downs;
 mod keys;
 mod migrate;
+mod model_lists;
 mod rate_limit;
 mod recorder;
 mod resources;
@@ -23,6 +24,7 @@ pub use budgets::{Reservation, learn_limit, learn_unsupported, reserve, settle, 
 pub use cool_downs::{claim, cool, end_cool_down, release};
 pub use keys::{KeyReport, import_keys, key_report, learn_project, reset_key};
 pub use migrate::{check_writable, migrate};
+pub use model_lists::{keep_models, kept_models};
 pub use rate_limit::count_call;
 pub use recorder::{Attempt, Moved, Recorder};
 pub use resources::{forget_resource, owners, remember_resources};

@@ -10,8 +10,8 @@ use super::reply::Reply;
 use super::{Failure, Gateway, headers, request_body};
 use crate::config::Config;
 use crate::pool::{
-    After, Change, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Pick, Place, Step,
-    UnixMillis, estimate_tokens, place_of,
+    After, Change, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Owner, Pick, Place, Policy,
+    Step, UnixMillis, estimate_tokens, place_of,
 };
 use crate::store::{self, Database};
 use crate::target::Target;
@@ -20,7 +20,6 @@ use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
@@ -36,9 +35,9 @@ const CLIENT_TIMEOUTS: [HeaderName; 2] = [
 const TIDY_EVERY: u32 = 256;
 
 /// The way of a request through the pool's keys.
-struct Way<'a, D, S> {
+pub(super) struct Way<'a, D, S> {
     request_id: &'a str,
-    model: &'a str,
+    model: String,
     kept: &'a Rc<Kept<D>>,
     system: &'a S,
     failover: Failover,
@@ -62,35 +61,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let owner = self
             .owner_of(target, request.uri.query(), &ask.body)
             .await?;
-        let model = ask.subject.clone();
-        let kept = self.kept()?;
-        let mut way = Way {
-            request_id,
-            model: &model,
-            kept,
-            system: &self.system,
-            failover: Failover::new(
-                config.failover,
-                self.system.now(),
-                client_timeout_ms(&request.headers),
-                target.is_repeatable,
-            )
-            .with_owner(owner),
-            latest_key: None,
-            refused: Vec::new(),
-        };
+        let repeats = target.is_repeatable;
+        let policy = config.failover;
+        let mut way = Way::new(self, policy, request, request_id, &ask, repeats, owner)?;
         let answered = self.go(&mut way, config, &mut ask).await;
-        let mut reply = answered.or_else(|failure| {
-            if way.failover.attempts() == 0 {
-                return Err(failure);
-            }
-            // The body has been read: what is left for the caller to hear is an answer like any other.
-            if let Some(reason) = failure.for_operator() {
-                self.system.log(&format!("request={request_id} {reason}"));
-            }
-            Ok(failure.into_reply(target.surface))
-        })?;
-        way.label(&mut reply.headers, &ask.dropped);
+        let mut reply = way.ended(answered, &ask)?;
         if let Some(key) = way.latest_key
             && let Err(error) = self
                 .note_made(config, target, request, key, &mut reply)
@@ -103,7 +78,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         Ok(reply)
     }
 
-    async fn go(
+    /// Attempts until one gives an answer.
+    pub(super) async fn go(
         &self,
         way: &mut Way<'_, D, S>,
         config: &Config,
@@ -127,12 +103,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 break Failure::Database(error);
             }
             if way.failover.attempts() == 0 {
-                ask.leave_out_known(way.kept.view().unsupported(way.model));
+                ask.leave_out_known(way.kept.view().unsupported(&way.model));
             }
             let now = Moment::new(self.system.now());
             let step = way
                 .failover
-                .next(&mut way.kept.view(), way.model, &now, &mut rng);
+                .next(&mut way.kept.view(), &way.model, &now, &mut rng);
             let pick = match step {
                 Step::Send(pick) => pick,
                 Step::Wait { ms } => {
@@ -143,7 +119,15 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     break way.give_up(reason, last_failure, now.at());
                 }
             };
-            let claimed = claim(way.kept, &self.system, &pick, way.model, input_tokens, &now).await;
+            let claimed = claim(
+                way.kept,
+                &self.system,
+                &pick,
+                &way.model,
+                input_tokens,
+                &now,
+            )
+            .await;
             let Some(claimed) = claimed else {
                 way.failover.lost(pick.key.id);
                 continue;
@@ -195,7 +179,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 }
             };
             if outcome == Outcome::ResourceRefused
-                && let Some(place) = place_of(outcome, &pick.key, way.model)
+                && let Some(place) = place_of(outcome, &pick.key, &way.model)
             {
                 let incident = Incident {
                     outcome,
@@ -230,7 +214,73 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     }
 }
 
-impl<D: Database, S: System> Way<'_, D, S> {
+impl<'a, D: Database, S: System> Way<'a, D, S> {
+    pub(super) fn new<U: Upstream>(
+        gateway: &'a Gateway<D, U, S>,
+        policy: Policy,
+        request: &Parts,
+        request_id: &'a str,
+        ask: &Ask<'_>,
+        is_repeatable: bool,
+        owner: Option<Owner>,
+    ) -> Result<Self, Failure> {
+        let system = &gateway.system;
+        let patience_ms = client_timeout_ms(&request.headers);
+        let failover = Failover::new(policy, system.now(), patience_ms, is_repeatable);
+        Ok(Self {
+            request_id,
+            model: ask.subject.clone(),
+            kept: gateway.kept()?,
+            system,
+            failover: failover.with_owner(owner),
+            latest_key: None,
+            refused: Vec::new(),
+        })
+    }
+
+    /// Whether a project is left that this request has not used, and that can take a call.
+    pub(super) fn has_new_project(&self, now: &Moment) -> bool {
+        self.failover
+            .has_new_project(&self.kept.view(), &self.model, now)
+    }
+
+    /// How a request ends. Once a call was made the body has been read, and what is left for the caller to hear is an answer
+    /// like any other.
+    pub(super) fn ended<B>(
+        &self,
+        answered: Result<Reply<D, B, S>, Failure>,
+        ask: &Ask<'_>,
+    ) -> Result<Reply<D, B, S>, Failure> {
+        let reply = match answered {
+            Err(failure) if self.failover.attempts() == 0 => return Err(failure),
+            Err(failure) => {
+                if let Some(reason) = failure.for_operator() {
+                    self.system
+                        .log(&format!("request={} {reason}", self.request_id));
+                }
+                failure.into_reply(ask.form.surface)
+            }
+            Ok(reply) => reply,
+        };
+        Ok(self.labelled(reply, ask))
+    }
+
+    /// The reply with how many attempts it took, the latest key by its id, and which fields were left out.
+    pub(super) fn labelled<B>(&self, mut reply: Reply<D, B, S>, ask: &Ask<'_>) -> Reply<D, B, S> {
+        let headers = &mut reply.headers;
+        let dropped: Vec<&str> = ask.dropped.iter().map(String::as_str).collect();
+        if !dropped.is_empty()
+            && let Ok(dropped) = HeaderValue::from_str(&dropped.join(", "))
+        {
+            headers.insert(DROPPED, dropped);
+        }
+        if let Some(key) = self.latest_key {
+            headers.insert(ATTEMPTS, HeaderValue::from(self.failover.attempts()));
+            headers.insert(KEY, HeaderValue::from(key.0));
+        }
+        reply
+    }
+
     fn call(&mut self, config: &Config, pick: Pick, claimed: Claimed) -> Call<D, S> {
         let token = config
             .client_token
@@ -239,7 +289,7 @@ impl<D: Database, S: System> Way<'_, D, S> {
         Call {
             request_id: self.request_id.to_owned(),
             number: self.failover.sent(&pick.key),
-            model: self.model.to_owned(),
+            model: self.model.clone(),
             claimed,
             secrets: [Some(pick.key.key.expose().to_owned()), token]
                 .into_iter()
@@ -289,36 +339,22 @@ impl<D: Database, S: System> Way<'_, D, S> {
             GiveUp::Suspected(survey) => (Out::Suspected, survey),
             GiveUp::ModelRefused(survey) => (Out::Model, survey),
         };
-        Failure::keys_out(why, self.model, survey, now)
+        Failure::keys_out(why, &self.model, survey, now)
     }
 
     /// Another request for the model is not to have these fields.
     async fn remember_unsupported(&self, fields: Vec<String>) {
         for field in fields {
-            let change = Change::Unsupported(self.model.to_owned(), field.clone());
+            let change = Change::Unsupported(self.model.clone(), field.clone());
             self.kept.change(change);
             let database = &*self.kept.database;
             let now = self.system.now();
-            if let Err(error) = store::learn_unsupported(database, self.model, &field, now).await {
+            if let Err(error) = store::learn_unsupported(database, &self.model, &field, now).await {
                 self.system.log(&format!(
                     "request={} the field {field:?} is left out, which is not remembered: {error}",
                     self.request_id
                 ));
             }
-        }
-    }
-
-    /// Tells how many attempts it took, the latest key by its id, and which fields were left out.
-    fn label(&self, headers: &mut HeaderMap, dropped: &BTreeSet<String>) {
-        let dropped: Vec<&str> = dropped.iter().map(String::as_str).collect();
-        if !dropped.is_empty()
-            && let Ok(dropped) = HeaderValue::from_str(&dropped.join(", "))
-        {
-            headers.insert(DROPPED, dropped);
-        }
-        if let Some(key) = self.latest_key {
-            headers.insert(ATTEMPTS, HeaderValue::from(self.failover.attempts()));
-            headers.insert(KEY, HeaderValue::from(key.0));
         }
     }
 }

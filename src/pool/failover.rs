@@ -234,6 +234,21 @@ impl Failover {
             .or_else(|| snapshot.choose(model, now, is_out, rng))
     }
 
+    /// Whether a key can take a call whose project was not tried yet.
+    pub fn has_new_project(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> bool {
+        let is_new = |key: &PoolKey| {
+            let scope = key.scope();
+            self.tried.iter().all(|(_, tried)| *tried != scope)
+        };
+        snapshot.keys().iter().any(|key| {
+            is_new(key)
+                && matches!(
+                    snapshot.standing(key, model, now),
+                    Standing::Eligible { .. }
+                )
+        })
+    }
+
     fn may_serve(&self, key: &PoolKey) -> bool {
         self.owner
             .as_ref()

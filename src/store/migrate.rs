@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -31,6 +31,10 @@ const MIGRATIONS: [(&str, &str); 7] = [
     (
         "0007_unsupported_fields",
         include_str!("../../migrations/0007_unsupported_fields.sql"),
+    ),
+    (
+        "0008_model_lists",
+        include_str!("../../migrations/0008_model_lists.sql"),
     ),
 ];
 
@@ -171,6 +175,7 @@ mod tests {
                 "budget_usage",
                 "cool_downs",
                 "limits",
+                "model_lists",
                 "rate_limits",
                 "readiness",
                 "resources",
@@ -263,7 +268,7 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2", "3", "4", "5", "6", "7"]
+            ["1", "2", "3", "4", "5", "6", "7", "8"]
         );
     }
 

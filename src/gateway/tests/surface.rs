@@ -67,15 +67,15 @@ fn every_path_of_both_apis_reaches_its_own_with_one_credential() {
         ),
         (
             "GET",
-            "/v1beta/models?pageSize=5&key=fake-client-token-0001",
-            "/v1beta/models?pageSize=5",
-            "models",
+            "/v1beta/files?pageSize=5&key=fake-client-token-0001",
+            "/v1beta/files?pageSize=5",
+            "files",
         ),
         (
             "GET",
-            "/v1/models?key=fake-client-token-0001",
-            "/v1/models",
-            "models",
+            "/v1/files?key=fake-client-token-0001",
+            "/v1/files",
+            "files",
         ),
         (
             "POST",
@@ -417,4 +417,94 @@ fn what_may_have_been_done_is_not_done_again_on_another_key() {
         pool.google("POST", path, CONTENTS);
         assert_eq!(pool.sent(), calls, "{path}");
     }
+}
+
+#[test]
+fn the_list_of_models_is_the_union_over_projects_and_kept_for_five_minutes() {
+    let pool = Pool::with(&[("model_aliases", "gpt-4o=a")]);
+    pool.database.run(
+        "UPDATE api_keys SET project = 'projects/1';
+         INSERT INTO api_keys (id, api_key, project) VALUES (2, 'AIzaFAKE-2', 'projects/1'), (3, 'AIzaFAKE-3', 'projects/3');
+         INSERT INTO api_keys (id, api_key, status) VALUES (4, 'AIzaFAKE-4', 0)",
+    );
+    let bearer = format!("Bearer {TOKEN}");
+    let openai = || pool.call("GET", "/v1/models", &[("authorization", &bearer)], "");
+    let ids = |answer: &Answer, list: &str, id: &str| -> Vec<String> {
+        let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        let entries = json[list].as_array().unwrap();
+        entries
+            .iter()
+            .map(|entry| entry[id].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let list = |models: &[&str]| {
+        let entries: Vec<String> = models
+            .iter()
+            .map(|model| format!(r#"{{"id":"{model}","object":"model"}}"#))
+            .collect();
+        format!(r#"{{"object":"list","data":[{}]}}"#, entries.join(","))
+    };
+    pool.script(200, "application/json", &[&list(&["models/a", "models/b"])]);
+    pool.script(200, "application/json", &[&list(&["models/b", "models/c"])]);
+    for _ in 0..3 {
+        let answer = openai();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let mut found = ids(&answer, "data", "id");
+        found.sort();
+        assert_eq!(found, ["gpt-4o", "models/a", "models/b", "models/c"]);
+        assert_eq!(pool.sent(), 2, "one key of each project, once");
+        pool.later(60_000);
+    }
+    pool.later(120_000);
+    pool.script(
+        429,
+        "application/json",
+        &[&errors::resource_exhausted().pretty_array()],
+    );
+    pool.script(200, "application/json", &[&list(&["models/d"])]);
+    let projects = pool.outside.0.replies.borrow().len();
+    let answer = openai();
+    assert_eq!(
+        ids(&answer, "data", "id"),
+        ["models/d", "gpt-4o"],
+        "{projects}"
+    );
+
+    let native = |names: &[&str]| {
+        let entries: Vec<String> = names
+            .iter()
+            .map(|name| format!(r#"{{"name":"models/{name}"}}"#))
+            .collect();
+        format!(
+            r#"{{"models":[{}],"nextPageToken":"x"}}"#,
+            entries.join(",")
+        )
+    };
+    pool.database.run("DELETE FROM cool_downs");
+    pool.later(500);
+    pool.script(200, "application/json", &[&native(&["a", "b"])]);
+    pool.script(200, "application/json", &[&native(&["c"])]);
+    let first = pool.google("GET", "/v1beta/models?pageSize=3", "");
+    assert_eq!(ids(&first, "models", "name").len(), 3, "{}", first.body);
+    assert_eq!(pool.last_sent().1, "/v1beta/models?pageSize=1000");
+    let rest = pool.google("GET", "/v1beta/models?pageSize=3&pageToken=keypool-3", "");
+    assert_eq!(ids(&rest, "models", "name"), ["models/gpt-4o"]);
+    assert!(!rest.body.contains("nextPageToken"));
+    let foreign = pool.google("GET", "/v1beta/models?pageToken=x", "");
+    assert_eq!(foreign.status, 400);
+}
+
+#[test]
+fn without_any_list_the_failure_is_told() {
+    let pool = Pool::new();
+    pool.script(
+        401,
+        "application/json",
+        &[&errors::unauthenticated("List").pretty()],
+    );
+    let answer = pool.google("GET", "/v1beta/models", "");
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(answer.header("x-keypool-attempts"), Some("1"));
+    let kept = "SELECT count(*) FROM model_lists";
+    assert_eq!(pool.database.query(kept), ["0"]);
 }
