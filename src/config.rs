@@ -9,7 +9,7 @@ use http::Uri;
 use std::fmt;
 
 /// Every variable that the component reads, by its name in `spin.toml`.
-pub const VARIABLES: [&str; 17] = [
+pub const VARIABLES: [&str; 18] = [
     "my_api_token",
     "gemini_api_key",
     "llm_api_origin",
@@ -27,6 +27,7 @@ pub const VARIABLES: [&str; 17] = [
     "retry_empty",
     "repair",
     "model_aliases",
+    "sticky",
 ];
 
 /// The largest limit of a body: 64 MiB. 16 requests at a time share the component's 4 GiB, and a body that grows, or gets
@@ -97,6 +98,8 @@ pub struct Config {
     pub failover: Policy,
     /// Mend what breaks OpenAI's clients in answers, and leave out of requests what Google does not know.
     pub repair: bool,
+    /// Have the turns of a conversation prefer one project.
+    pub sticky: bool,
     /// Names for models, each with the model that it stands for.
     pub model_aliases: Vec<(String, String)>,
 }
@@ -191,6 +194,7 @@ impl Config {
         let trust_forwarded_for = flag("trust_forwarded_for", false);
         let retry_empty = flag("retry_empty", true);
         let repair = flag("repair", true);
+        let sticky = flag("sticky", false);
 
         let mut number = |name: &str, default: usize, rule: &str| match text(name)
             .map(|value| value.parse::<u32>())
@@ -309,6 +313,7 @@ impl Config {
             max_body_bytes,
             failover,
             repair,
+            sticky,
             model_aliases,
         })
     }

@@ -8,6 +8,7 @@
 //! | [`target`] | which of the two a request is for, and what for. Pure |
 //! | `tally` | what the events of a stream come to. Pure |
 //! | `skim` | looking into JSON without building it. Pure |
+//! | [`conversation`] | which conversation a request goes on with. Pure |
 //! | [`model_list`] | lists of models, put together. Pure |
 //! | [`resource`] | names of what belongs to a project. Pure |
 //! | [`sse`] | the end of a stream and errors in it. Pure |
@@ -25,6 +26,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod conversation;
 pub mod gateway;
 pub mod gemini;
 pub mod model_list;

@@ -1,7 +1,7 @@
 //! A request for the upstream: attempts over the keys of the pool, until one gives an answer.
 
 use super::ask::Ask;
-use super::attempt::{Attempted, Outgoing, Patience, attempt};
+use super::attempt::{Attempted, Form, Outgoing, Patience, attempt};
 use super::call::{Call, Claimed, claim};
 use super::failure::Out;
 use super::kept::{Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
@@ -9,6 +9,7 @@ use super::ports::{ByteStream, System, Upstream};
 use super::reply::Reply;
 use super::{Failure, Gateway, headers, request_body};
 use crate::config::Config;
+use crate::conversation::conversation;
 use crate::pool::{
     After, Change, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Owner, Pick, Place, Policy,
     Step, UnixMillis, estimate_tokens, place_of,
@@ -64,6 +65,10 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let repeats = target.is_repeatable;
         let policy = config.failover;
         let mut way = Way::new(self, policy, request, request_id, &ask, repeats, owner)?;
+        if config.sticky {
+            let Form { surface, kind, .. } = ask.form;
+            way.prefers(conversation(surface, kind, &ask.subject, &ask.body));
+        }
         let answered = self.go(&mut way, config, &mut ask).await;
         let mut reply = way.ended(answered, &ask)?;
         if let Some(key) = way.latest_key
@@ -236,6 +241,11 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             latest_key: None,
             refused: Vec::new(),
         })
+    }
+
+    /// Has the first attempt go to the project that a conversation prefers.
+    fn prefers(&mut self, conversation: Option<u64>) {
+        self.failover.prefer(conversation);
     }
 
     /// Whether a project is left that this request has not used, and that can take a call.

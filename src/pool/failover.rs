@@ -66,6 +66,8 @@ pub struct Failover {
     is_repeatable: bool,
     /// Only keys that share with it can serve the request.
     owner: Option<Owner>,
+    /// The conversation that it goes on with, if that is to stay with one project.
+    conversation: Option<u64>,
 }
 
 /// What to do next.
@@ -167,12 +169,18 @@ impl Failover {
             empty_seen: false,
             is_repeatable,
             owner: None,
+            conversation: None,
         }
     }
 
     /// The same, for a request that uses what this owner made.
     pub fn with_owner(self, owner: Option<Owner>) -> Self {
         Self { owner, ..self }
+    }
+
+    /// Has the first attempt go to the project that a conversation prefers.
+    pub fn prefer(&mut self, conversation: Option<u64>) {
+        self.conversation = conversation;
     }
 
     /// Attempts so far.
@@ -223,7 +231,10 @@ impl Failover {
             self.is_tried(key) || self.lost.contains(&key.id) || !self.may_serve(key)
         };
         if self.tried.is_empty() {
-            return snapshot.choose(model, now, is_out, rng);
+            return match self.conversation {
+                Some(conversation) => snapshot.choose_for(conversation, model, now, is_out, rng),
+                None => snapshot.choose(model, now, is_out, rng),
+            };
         }
         let of_tried_project = |key: &PoolKey| {
             let scope = key.scope();

@@ -12,6 +12,7 @@ use super::{
 };
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 #[cfg(test)]
 mod tests;
@@ -439,6 +440,41 @@ impl Snapshot {
         self.tables.insert(model.to_owned(), table);
         let key = self.keys.get(drawn?)?.clone();
         Some(self.pick(key, model, now))
+    }
+
+    /// Draws among the keys of the project that a conversation prefers of those that can take a call: always the same one
+    /// while it can, and another one for another conversation. Looks at every key.
+    pub fn choose_for(
+        &self,
+        conversation: u64,
+        model: &str,
+        now: &Moment,
+        excluded: impl Fn(&PoolKey) -> bool,
+        rng: &mut impl Rng,
+    ) -> Option<Pick> {
+        let preference = |key: &PoolKey| {
+            let mut hasher = DefaultHasher::new();
+            (conversation, key.scope()).hash(&mut hasher);
+            hasher.finish()
+        };
+        let mut preferred: Option<(u64, Vec<(usize, f64)>)> = None;
+        for (position, key) in self.keys.iter().enumerate() {
+            let weight = match self.eligible_weight(position, model, now) {
+                Some(weight) if !excluded(key) => weight,
+                _ => continue,
+            };
+            let preference = preference(key);
+            match &mut preferred {
+                Some((best, _)) if *best > preference => {}
+                Some((best, keys)) if *best == preference => keys.push((position, weight)),
+                _ => preferred = Some((preference, vec![(position, weight)])),
+            }
+        }
+        let (_, keys) = preferred?;
+        let weights: HashMap<usize, f64> = keys.iter().copied().collect();
+        let drawn =
+            Table::new(keys, None).draw_exactly(|position| weights.get(&position).copied(), rng)?;
+        Some(self.pick(self.keys.get(drawn)?.clone(), model, now))
     }
 
     fn table(&self, model: &str, now: &Moment) -> Table {

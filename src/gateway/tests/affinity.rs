@@ -246,3 +246,29 @@ fn an_upload_goes_on_here_without_a_credential_and_with_its_key() {
         [format!("files/abc|{key}"), format!("uploads/AbC_1|{key}")]
     );
 }
+
+#[test]
+fn a_sticky_conversation_stays_with_one_key() {
+    let turns = |second: &str| {
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":"first"}}{second}]}}"#)
+    };
+    let keys = |variables: &[(&str, &str)]| {
+        let pool = Pool::with(variables);
+        for id in 2..=9 {
+            pool.database.run(&format!(
+                "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'AIzaFAKE-key-{id:03}')"
+            ));
+        }
+        for _ in 0..10 {
+            pool.json(ANSWER);
+            pool.json(ANSWER);
+            assert_eq!(pool.chat(&turns("")).status, 200);
+            let later = r#",{"role":"assistant","content":"a"},{"role":"user","content":"b"}"#;
+            assert_eq!(pool.chat(&turns(later)).status, 200);
+        }
+        let used = "SELECT DISTINCT api_key_id FROM api_call_logs";
+        pool.database.query(used).len()
+    };
+    assert_eq!(keys(&[("sticky", "true")]), 1);
+    assert!(keys(&[]) > 3);
+}

@@ -313,6 +313,40 @@ fn a_budget_that_is_used_up_keeps_out_and_one_that_shrinks_weighs_less() {
 }
 
 #[test]
+fn a_conversation_stays_with_one_project_while_it_can() {
+    let mut snapshot = Snapshot::new(
+        (0..30)
+            .map(|id| PoolKey {
+                project: Some(format!("projects/{}", id / 3)),
+                ..key(id)
+            })
+            .collect(),
+    );
+    let mut rng = SmallRng::seed_from_u64(1);
+    let mut chosen = |snapshot: &Snapshot, conversation| {
+        let pick = snapshot.choose_for(conversation, MODEL, &moment(0), |_| false, &mut rng);
+        pick.unwrap().key
+    };
+    let mut projects = std::collections::HashSet::new();
+    for conversation in 0..100 {
+        let scope = chosen(&snapshot, conversation).scope();
+        for _ in 0..5 {
+            assert_eq!(chosen(&snapshot, conversation).scope(), scope);
+        }
+        projects.insert(scope);
+    }
+    assert!(projects.len() > 7, "conversations are spread: {projects:?}");
+    let keys: std::collections::HashSet<_> = (0..50).map(|_| chosen(&snapshot, 7).id).collect();
+    assert_eq!(keys.len(), 3, "over all keys of the project");
+    let preferred = chosen(&snapshot, 7).scope();
+    let cools = place(preferred.clone(), Some(MODEL));
+    snapshot.set_cool_down(&cools, cooling(Outcome::QuotaPerMinute, 1000));
+    let second = chosen(&snapshot, 7).scope();
+    assert_ne!(second, preferred);
+    assert_eq!(chosen(&snapshot, 7).scope(), second);
+}
+
+#[test]
 fn what_has_changed_since_the_chances_were_summed_up_counts() {
     let mut snapshot = Snapshot::new((1..=10).map(key).collect());
     assert_eq!(drawn(&mut snapshot, 10, 0).len(), 10);
