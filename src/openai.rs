@@ -6,6 +6,7 @@
 mod edit;
 mod error;
 mod glance;
+pub mod repair;
 mod request;
 
 pub use edit::{Step, fields, steps, with_model, without};

@@ -1,0 +1,143 @@
+//! Ids that the upstream did not give, or gave twice.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// So many ids of an answer are remembered; one that repeats a later one stays. More calls than any model makes at once.
+const MAX_REMEMBERED: usize = 4096;
+
+/// The id of an answer that has none.
+pub(super) fn answer_id(seed: u64) -> String {
+    format!("chatcmpl-{}", token(seed, 0))
+}
+
+/// Sees to it that the tool calls of one answer have ids, each its own.
+#[derive(Debug)]
+pub(super) struct CallIds {
+    seed: u64,
+    made: u64,
+    /// Hashes, since an id may be as long as a line.
+    seen: BTreeSet<u64>,
+}
+
+impl CallIds {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            made: 0,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// An id for the next call, unless its own will do: it is not empty, and no call before it has the same.
+    pub(super) fn replacement(&mut self, own: &str) -> Option<String> {
+        if !own.is_empty() && self.is_new(own) {
+            return None;
+        }
+        loop {
+            // The answer's own id has number 0.
+            self.made = self.made.wrapping_add(1);
+            let id = format!("call_{}", token(self.seed, self.made));
+            if self.is_new(&id) {
+                return Some(id);
+            }
+        }
+    }
+
+    fn is_new(&mut self, id: &str) -> bool {
+        // Its keys are constant, so that the same answer is mended alike each time.
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.seen.len() < MAX_REMEMBERED {
+            self.seen.insert(hash)
+        } else {
+            !self.seen.contains(&hash)
+        }
+    }
+}
+
+/// 24 characters of 0–9 and a–z: as many as OpenAI's ids have.
+fn token(seed: u64, number: u64) -> String {
+    let first = mix(seed).wrapping_add(number.wrapping_mul(2).wrapping_mul(GOLDEN));
+    [first, first.wrapping_add(GOLDEN)]
+        .into_iter()
+        .flat_map(|state| {
+            let mut bits = mix(state);
+            // Twelve digits to the base of 36 are somewhat less than 64 bits.
+            std::iter::repeat_with(move || {
+                let digit = (bits % 36) as u32;
+                bits /= 36;
+                char::from_digit(digit, 36).unwrap_or('0')
+            })
+            .take(12)
+        })
+        .collect()
+}
+
+/// The step of SplitMix64 (Steele, Lea and Flood, 2014).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The output function of SplitMix64: neighbouring numbers come out unlike each other.
+fn mix(state: u64) -> u64 {
+    let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_id_stays_unless_it_is_empty_or_repeated() {
+        let mut ids = CallIds::new(7);
+        assert_eq!(ids.replacement("call_297140"), None);
+        assert_eq!(ids.replacement("function-call-1"), None);
+        let first = ids.replacement("").unwrap();
+        let second = ids.replacement("call_297140").unwrap();
+        assert_ne!(first, second);
+        assert!(ids.replacement(&first).is_some_and(|third| third != first));
+    }
+
+    #[test]
+    fn an_id_that_the_upstream_has_used_is_not_made() {
+        let expected = CallIds::new(7).replacement("").unwrap();
+        let mut ids = CallIds::new(7);
+        assert_eq!(ids.replacement(&expected), None);
+        assert_ne!(ids.replacement("").unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound_and_ids_are_made_beyond_it() {
+        let mut ids = CallIds::new(7);
+        for number in 0..MAX_REMEMBERED + 2 {
+            assert_eq!(ids.replacement(&number.to_string()), None);
+        }
+        assert_eq!(ids.seen.len(), MAX_REMEMBERED);
+        assert!(ids.replacement("0").is_some());
+        assert!(ids.replacement("").is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn ids_have_their_form_and_derive_from_seed_and_number(seed: u64, other: u64) {
+            let make = |seed| {
+                let mut ids = CallIds::new(seed);
+                [answer_id(seed), ids.replacement("").unwrap(), ids.replacement("").unwrap()]
+            };
+            let made = make(seed);
+            prop_assert_eq!(&made, &make(seed));
+            for (id, prefix) in made.iter().zip(["chatcmpl-", "call_", "call_"]) {
+                let token = id.strip_prefix(prefix).unwrap();
+                prop_assert_eq!(token.len(), 24);
+                prop_assert!(token.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+            }
+            prop_assert_ne!(&made[1], &made[2]);
+            if seed != other {
+                prop_assert_ne!(&made, &make(other));
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Changes to a text, collected while it is skimmed and made at once.
+
+use super::skim::Raw;
+use serde_json::value::RawValue;
+use std::ops::Range;
+
+/// What is to be changed in some bytes. Every text that is named to it must be borrowed from them.
+pub(super) struct Patch<'a> {
+    bytes: &'a [u8],
+    edits: Edits,
+}
+
+/// A patch that has let go of the bytes it is for.
+#[derive(Default)]
+pub(super) struct Edits(Vec<Edit>);
+
+struct Edit {
+    /// What goes; empty where something is put in.
+    range: Range<usize>,
+    /// What comes in its place.
+    text: String,
+}
+
+impl<'a> Patch<'a> {
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            edits: Edits::default(),
+        }
+    }
+
+    /// Gives a member of an object its value: in place of the `old` one, or as a first member if there is none.
+    pub(super) fn set(&mut self, object: &str, name: &str, old: Raw<'_>, value: &str) {
+        if let Some(old) = old {
+            self.replace(old, value);
+            return;
+        }
+        let Some(inside) = object.strip_prefix('{') else {
+            return;
+        };
+        let at = self.place_of(inside.as_bytes()).start;
+        let text = if !inside.trim_start().starts_with('}') {
+            format!("\"{name}\":{value},")
+        } else if self.edits.0.last().is_some_and(|edit| edit.range.end == at) {
+            // Not the first that is put into an empty object.
+            format!(",\"{name}\":{value}")
+        } else {
+            format!("\"{name}\":{value}")
+        };
+        self.put_at(at..at, text);
+    }
+
+    /// Replaces a value.
+    pub(super) fn replace(&mut self, old: &RawValue, value: &str) {
+        self.put_at(self.place_of(old.get().as_bytes()), value.to_owned());
+    }
+
+    /// Puts something in before a part.
+    pub(super) fn put_before(&mut self, part: &[u8], text: String) {
+        let at = self.place_of(part).start;
+        self.put_at(at..at, text);
+    }
+
+    pub(super) fn into_edits(self) -> Edits {
+        self.edits
+    }
+
+    fn put_at(&mut self, range: Range<usize>, text: String) {
+        self.edits.0.push(Edit { range, text });
+    }
+
+    fn place_of(&self, part: &[u8]) -> Range<usize> {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
+        start..start.wrapping_add(part.len())
+    }
+}
+
+impl Edits {
+    /// Makes the changes. Without any, the bytes come back as they are.
+    pub(super) fn apply(mut self, bytes: Vec<u8>) -> Vec<u8> {
+        if self.0.is_empty() {
+            return bytes;
+        }
+        // Stable: what is put in at one place stays in order.
+        self.0.sort_by_key(|edit| edit.range.start);
+        let grown: usize = self.0.iter().map(|edit| edit.text.len()).sum();
+        let mut mended = Vec::with_capacity(bytes.len() + grown);
+        let mut at = 0;
+        for Edit { range, text } in self.0 {
+            mended.extend_from_slice(bytes.get(at..range.start).unwrap_or_default());
+            mended.extend_from_slice(text.as_bytes());
+            at = range.end;
+        }
+        mended.extend_from_slice(bytes.get(at..).unwrap_or_default());
+        mended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patched(text: &str, change: impl FnOnce(&mut Patch<'_>, &str)) -> String {
+        let bytes = text.as_bytes().to_vec();
+        let mut patch = Patch::of(&bytes);
+        change(&mut patch, std::str::from_utf8(&bytes).unwrap());
+        let edits = patch.into_edits();
+        String::from_utf8(edits.apply(bytes)).unwrap()
+    }
+
+    #[test]
+    fn members_are_put_first_in_order_whether_there_are_others_or_not() {
+        for (object, expected) in [
+            ("{}", r#"{"a":1,"b":2}"#),
+            ("{ }", r#"{"a":1,"b":2 }"#),
+            (r#"{"c":3}"#, r#"{"a":1,"b":2,"c":3}"#),
+            ("{\n \"c\":3}", "{\"a\":1,\"b\":2,\n \"c\":3}"),
+        ] {
+            let both = patched(object, |patch, object| {
+                patch.set(object, "a", None, "1");
+                patch.set(object, "b", None, "2");
+            });
+            assert_eq!(both, expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn changes_are_made_in_the_order_of_their_places() {
+        let changed = patched("[{},{}]", |patch, text| {
+            patch.set(&text[4..], "b", None, "2");
+            patch.set(&text[1..3], "a", None, "1");
+            patch.put_before(text.as_bytes(), "x".into());
+        });
+        assert_eq!(changed, r#"x[{"a":1},{"b":2}]"#);
+    }
+
+    #[test]
+    fn without_changes_the_bytes_are_the_same() {
+        let bytes = b"{}".to_vec();
+        let place = bytes.as_ptr();
+        let same = Edits::default().apply(bytes);
+        assert_eq!(same.as_ptr(), place);
+    }
+}
