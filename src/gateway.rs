@@ -99,7 +99,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 };
                 let deadline = self.system.wait(DRAIN_MS);
                 request_body::drain(&request.headers, &mut body, max, deadline).await;
-                failure.into_reply(surface)
+                failure.into_reply(surface, false)
             }
         };
         self.allow_origin(&request, &mut reply.headers);

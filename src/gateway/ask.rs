@@ -4,7 +4,10 @@ use super::Failure;
 use super::attempt::Form;
 use crate::config::Config;
 use crate::gemini::UnknownField;
-use crate::openai::{ChatRequest, fields, model_of, steps, with_model, without};
+use crate::openai::{
+    ChatRequest, asks_for_usage, fields, model_of, repair, steps, with_model, without,
+};
+use crate::pool::UnixMillis;
 use crate::target::{Kind, Subject, Surface, Target, without_credentials};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Uri};
@@ -22,8 +25,6 @@ pub(super) struct Ask<'a> {
     pub(super) form: Form,
     /// Whose quota it uses: a model, or what it is about.
     pub(super) subject: String,
-    /// Whether what breaks OpenAI's clients is mended.
-    pub(super) repairs: bool,
     /// Fields that were left out since Google does not know them, as Google calls them.
     pub(super) dropped: BTreeSet<String>,
 }
@@ -35,6 +36,8 @@ impl<'a> Ask<'a> {
         target: &Target,
         request: &'a Parts,
         body: Vec<u8>,
+        now: UnixMillis,
+        seed: u64,
     ) -> Result<Self, Failure> {
         let query = request.uri.query();
         let repairs = target.surface == Surface::OpenAi
@@ -44,6 +47,12 @@ impl<'a> Ask<'a> {
                 .get(REPAIR)
                 .is_none_or(|value| value != "off");
         let (subject, body) = subject_of(config, target, body)?;
+        let repair = repairs.then(|| repair::Context {
+            model: subject.clone(),
+            created: now.0.div_euclid(1000),
+            seed,
+            include_usage: asks_for_usage(&body),
+        });
         Ok(Self {
             method: &request.method,
             uri: endpoint(config, target, query).ok_or(Failure::UnknownPath)?,
@@ -53,16 +62,16 @@ impl<'a> Ask<'a> {
                 surface: target.surface,
                 kind: target.kind,
                 is_array: target.is_growing_array(query),
+                repair,
             },
             subject,
-            repairs,
             dropped: BTreeSet::new(),
         })
     }
 
     /// Leaves out those of these fields of the body that are there.
     pub(super) fn leave_out_known(&mut self, unsupported: Option<&BTreeSet<String>>) {
-        let Some(unsupported) = unsupported.filter(|_| self.repairs) else {
+        let Some(unsupported) = unsupported.filter(|_| self.form.repair.is_some()) else {
             return;
         };
         let there: Vec<String> = fields(&self.body)
@@ -80,9 +89,7 @@ impl<'a> Ask<'a> {
     /// Leaves out fields that an error has named. Gives those of the body itself; `None` where nothing was left out, so that
     /// the same request would fail in the same way.
     pub(super) fn leave_out(&mut self, unknown: &[UnknownField]) -> Option<Vec<String>> {
-        if !self.repairs {
-            return None;
-        }
+        self.form.repair.as_ref()?;
         let mut body = self.body.clone();
         for field in unknown {
             body = without(&body, &steps(&field.place)?, &field.name)?;

@@ -9,7 +9,7 @@ use super::headers;
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
 use crate::gemini::{self, MAX_ERROR_BYTES, Seen, diagnose};
-use crate::openai::Glance;
+use crate::openai::{Glance, repair};
 use crate::pool::Outcome;
 use crate::store::Database;
 use crate::target::{Kind, Surface};
@@ -52,17 +52,19 @@ pub(super) struct Outgoing<'a> {
 }
 
 /// What the answer is like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Form {
     pub(super) surface: Surface,
     pub(super) kind: Kind,
     /// A JSON array that grows.
     pub(super) is_array: bool,
+    /// What mending it takes; `None` where nothing is mended.
+    pub(super) repair: Option<repair::Context>,
 }
 
 impl Form {
     /// Whether a response with this status is what was asked for.
-    fn is_answer(self, status: u16) -> bool {
+    fn is_answer(&self, status: u16) -> bool {
         match self.kind {
             Kind::Chat | Kind::Generate => status == 200,
             // 304: the client has it already. 308: an upload goes on.
@@ -70,7 +72,7 @@ impl Form {
         }
     }
 
-    fn glance(self, body: &[u8]) -> Option<Glance> {
+    fn glance(&self, body: &[u8]) -> Option<Glance> {
         match self.surface {
             Surface::OpenAi => Glance::at(body),
             Surface::Gemini => gemini::glance(body),
@@ -147,7 +149,9 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         reply
             .headers
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        return match AnswerStream::begin(call, status, form.surface, body, timeout).await {
+        return match AnswerStream::begin(call, status, form.surface, form.repair, body, timeout)
+            .await
+        {
             Begun::Stream(stream) => {
                 reply.body = Body::Stream(stream);
                 Attempted::Answered(reply)
@@ -243,15 +247,21 @@ async fn whole<D: Database, B, S: System>(
         let (outcome, failure) = no_byte(&call, status).await;
         return Attempted::Failed(outcome, failure);
     }
+    let mended = |bytes| match &form.repair {
+        Some(context) if form.kind == Kind::Chat && !is_encoded => {
+            repair::completion(bytes, context)
+        }
+        _ => bytes,
+    };
     match glance {
         Some(glance) if glance.is_empty_answer() => {
             call.empty(status, glance.usage).await;
-            reply.body = Body::Whole(bytes);
+            reply.body = Body::Whole(mended(bytes));
             Attempted::Empty(reply)
         }
         Some(glance) => {
             call.succeeded(status, glance.usage).await;
-            reply.body = Body::Whole(bytes);
+            reply.body = Body::Whole(mended(bytes));
             Attempted::Answered(reply)
         }
         None => {
@@ -265,7 +275,7 @@ async fn whole<D: Database, B, S: System>(
                 return Attempted::Failed(diagnosis.outcome, failure);
             }
             call.succeeded(status, None).await;
-            reply.body = Body::Whole(bytes);
+            reply.body = Body::Whole(mended(bytes));
             Attempted::Answered(reply)
         }
     }

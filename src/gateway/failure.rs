@@ -399,20 +399,28 @@ impl Failure {
         }
     }
 
-    /// The error's JSON text as clients of a surface read it.
-    pub fn to_json(&self, surface: Surface) -> String {
+    /// The error's JSON text as clients of a surface read it. `verbatim`: an error of Google's about the request itself comes
+    /// as it is, as it always does on Google's own surface.
+    pub fn to_json(&self, surface: Surface, verbatim: bool) -> String {
         let (status, error) = self.describe();
         match (surface, self) {
-            (Surface::OpenAi, _) => error.to_json(),
+            (_, Self::Spent(last)) => last.to_json(surface, verbatim),
             (
-                Surface::Gemini,
+                _,
                 Self::Upstream {
                     status: own,
                     body: Some(body),
                     ..
                 },
-            ) if *own == status.as_u16() && body.trim_start().starts_with('{') => body.clone(),
-            (Surface::Gemini, Self::Spent(last)) => last.to_json(surface),
+            ) if *own == status.as_u16()
+                && match surface {
+                    Surface::OpenAi => verbatim,
+                    Surface::Gemini => body.trim_start().starts_with('{'),
+                } =>
+            {
+                body.clone()
+            }
+            (Surface::OpenAi, _) => error.to_json(),
             (Surface::Gemini, _) => {
                 let wait_ms = match self {
                     Self::KeysOut { wait_ms, .. } => *wait_ms,
@@ -425,9 +433,9 @@ impl Failure {
     }
 
     /// The failure as an answer.
-    pub fn into_reply<D, B, S>(self, surface: Surface) -> Reply<D, B, S> {
+    pub fn into_reply<D, B, S>(self, surface: Surface, verbatim: bool) -> Reply<D, B, S> {
         let (status, _) = self.describe();
-        let mut reply = Reply::json(status, self.to_json(surface));
+        let mut reply = Reply::json(status, self.to_json(surface, verbatim));
         if let Some(should_retry) = self.should_retry() {
             reply
                 .headers

@@ -6,10 +6,11 @@ use super::call::{Call, Claimed, claim};
 use super::failure::Out;
 use super::kept::{Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
 use super::ports::{ByteStream, System, Upstream};
-use super::reply::Reply;
+use super::reply::{Body, Reply};
 use super::{Failure, Gateway, headers, request_body};
 use crate::config::Config;
 use crate::conversation::conversation;
+use crate::openai::repair;
 use crate::pool::{
     After, Change, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Owner, Pick, Place, Policy,
     Step, UnixMillis, estimate_tokens, place_of,
@@ -58,7 +59,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
         let target = &target.renamed(|name| config.model_of(name).to_owned());
-        let mut ask = Ask::new(config, target, request, body)?;
+        let (now, seed) = (self.system.now(), self.system.random());
+        let mut ask = Ask::new(config, target, request, body, now, seed)?;
         let owner = self
             .owner_of(target, request.uri.query(), &ask.body)
             .await?;
@@ -71,6 +73,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         let answered = self.go(&mut way, config, &mut ask).await;
         let mut reply = way.ended(answered, &ask)?;
+        if ask.form.repair.is_some()
+            && target.rest.starts_with("models/")
+            && let Body::Whole(bytes) = &mut reply.body
+        {
+            *bytes = repair::model(std::mem::take(bytes));
+        }
         if let Some(key) = way.latest_key
             && let Err(error) = self
                 .note_made(config, target, request, key, &mut reply)
@@ -150,7 +158,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     &pick.key.key,
                 ),
                 body: ask.body.clone(),
-                form: ask.form,
+                form: ask.form.clone(),
             };
             let patience = Patience {
                 first_byte_ms: way.failover.first_byte_timeout_ms(now.at()),
@@ -268,7 +276,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
                     self.system
                         .log(&format!("request={} {reason}", self.request_id));
                 }
-                failure.into_reply(ask.form.surface)
+                failure.into_reply(ask.form.surface, ask.form.repair.is_none())
             }
             Ok(reply) => reply,
         };

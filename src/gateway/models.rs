@@ -6,6 +6,7 @@ use super::ports::{System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
 use crate::config::Config;
 use crate::model_list::{ModelList, Page};
+use crate::openai::repair;
 use crate::pool::{Moment, Policy};
 use crate::store::{self, Database};
 use crate::target::{Surface, Target};
@@ -34,13 +35,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             let message = "`pageToken` is not one that the pool has given".to_owned();
             Failure::InvalidRequest(message, Some("pageToken"))
         })?;
+        let (now, seed) = (self.system.now(), self.system.random());
+        let mut ask = Ask::new(config, target, request, Vec::new(), now, seed)?;
         let database = &*self.kept()?.database;
         let kept = store::kept_models(database, target.surface, self.system.now()).await?;
         if let Some(list) = kept.and_then(|entries| ModelList::of_kept(target.surface, &entries)) {
-            return Ok(answer(config, list, page));
+            return Ok(answer(config, list, page, ask.form.repair.is_some()));
         }
 
-        let mut ask = Ask::new(config, target, request, Vec::new())?;
         if target.surface == Surface::Gemini {
             ask.uri = config
                 .upstream_url(&target.path, Some(ALL))
@@ -82,11 +84,20 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 "request={request_id} the list of models is not kept: {error}"
             ));
         }
-        Ok(way.labelled(answer(config, list, page), &ask))
+        Ok(way.labelled(answer(config, list, page, ask.form.repair.is_some()), &ask))
     }
 }
 
-fn answer<D, B, S>(config: &Config, mut list: ModelList, page: Page) -> Reply<D, B, S> {
+fn answer<D, B, S>(
+    config: &Config,
+    mut list: ModelList,
+    page: Page,
+    repairs: bool,
+) -> Reply<D, B, S> {
     list.add_aliases(&config.model_aliases);
-    Reply::json(StatusCode::OK, list.to_json(page))
+    let body = list.to_json(page).into_bytes();
+    let body = if repairs { repair::models(body) } else { body };
+    let mut reply = Reply::json(StatusCode::OK, String::new());
+    reply.body = Body::Whole(body);
+    reply
 }

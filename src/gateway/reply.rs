@@ -5,6 +5,7 @@ use super::attempt::no_byte;
 use super::call::{Call, EMPTY, End};
 use super::ports::{ByteStream, System, TransportError};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
+use crate::openai::repair::{self, StreamRepair};
 use crate::pool::Outcome;
 use crate::sse::{EventScanner, Found, error_text};
 use crate::store::Database;
@@ -69,6 +70,7 @@ pub struct AnswerStream<D, B, S> {
     /// What was ready for the client before the answer began.
     first: Option<Vec<u8>>,
     framing: Framing,
+    repair: Option<StreamRepair>,
     tally: Tally,
     /// The client has got something, or will: an end without content is then an end like any other.
     promised: bool,
@@ -104,10 +106,10 @@ impl Framing {
     fn close_with(&self, failure: &Failure) -> Option<Vec<u8>> {
         match self {
             Self::Events(scanner) | Self::Error(scanner, _) => {
-                Some(scanner.close_with(&failure.to_json(scanner.surface())))
+                Some(scanner.close_with(&failure.to_json(scanner.surface(), false)))
             }
             Self::Array(_) | Self::ArrayError(_) => {
-                let error = failure.to_json(Surface::Gemini);
+                let error = failure.to_json(Surface::Gemini, false);
                 Some(format!(",\r\n{}]\n", error.trim_end()).into_bytes())
             }
             Self::Opaque(_) => None,
@@ -161,11 +163,13 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         call: Call<D, S>,
         status: u16,
         surface: Surface,
+        repair: Option<repair::Context>,
         upstream: B,
         mut timeout: Pin<&mut dyn Future<Output = ()>>,
     ) -> Begun<D, B, S> {
         let framing = Framing::Events(EventScanner::new(surface));
         let mut stream = Self::new(call, status, framing, surface, upstream);
+        stream.repair = repair.map(StreamRepair::new);
         let mut held = Vec::new();
         loop {
             let is_late = matches!(
@@ -236,6 +240,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             arrived: None,
             first: None,
             framing,
+            repair: None,
             tally: Tally::new(surface),
             promised: false,
             recorded: false,
@@ -285,6 +290,10 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             (Ok(Some(chunk)), Framing::Events(scanner)) => {
                 let scan = scanner.push(chunk);
                 self.tally.take(&scan.ready);
+                let ready = match &mut self.repair {
+                    Some(repair) => repair.lines(scan.ready),
+                    None => scan.ready,
+                };
                 match scan.found {
                     Found::Nothing => {}
                     Found::Done => self.record_end().await,
@@ -294,7 +303,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                         self.framing = Framing::Error(scanner, begun);
                     }
                 }
-                scan.ready
+                ready
             }
             (Ok(Some(chunk)), Framing::Error(_, text)) => {
                 text.extend_from_slice(&chunk);

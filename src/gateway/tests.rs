@@ -22,7 +22,7 @@ const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
 const TOKEN: &str = "fake-client-token-0001";
 const KEY: &str = "AIzaFAKE-first-key-of-the-pool-00000001";
 const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"the prompt"}]}"#;
-const ANSWER: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Hi","role":"assistant"}}],"object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#;
+const ANSWER: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Hi","role":"assistant"}}],"created":1800000000,"id":"fake-id","model":"m","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#;
 
 #[derive(Default)]
 struct World {

@@ -119,6 +119,24 @@ pub fn model_of(body: &[u8]) -> Option<String> {
     named.model.filter(|model| !model.trim().is_empty())
 }
 
+/// Whether a request asks for the tokens of a stream.
+pub fn asks_for_usage(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Options {
+        #[serde(default)]
+        include_usage: Option<bool>,
+    }
+    #[derive(Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        stream_options: Option<Options>,
+    }
+    serde_json::from_slice::<Asked>(body)
+        .ok()
+        .and_then(|asked| asked.stream_options?.include_usage)
+        == Some(true)
+}
+
 /// The parser's message: kind, line and column. It quotes nothing of the body but a field's name given twice.
 fn describe(error: &serde_json::Error) -> String {
     error.to_string()
@@ -273,6 +291,20 @@ mod tests {
                 "{body:?}: {:?}",
                 parse(body)
             );
+        }
+    }
+
+    #[test]
+    fn tokens_are_asked_for_by_one_field_alone() {
+        for (body, expected) in [
+            (r#"{"stream_options":{"include_usage":true}}"#, true),
+            (r#"{"stream_options":{"include_usage":false}}"#, false),
+            (r#"{"stream_options":null}"#, false),
+            (r#"{"stream_options":1}"#, false),
+            (r#"{"include_usage":true}"#, false),
+            ("", false),
+        ] {
+            assert_eq!(asks_for_usage(body.as_bytes()), expected, "{body}");
         }
     }
 

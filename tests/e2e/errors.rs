@@ -333,7 +333,7 @@ async fn an_upstream_that_nobody_listens_at_is_a_502() {
 #[tokio::test]
 async fn what_a_request_is_called_never_costs_a_key() {
     // Else the field would be left out.
-    let app = Setup::keys(1).variable("repair", "false").start().await;
+    let app = Setup::keys(1).variable("max_attempts", "1").start().await;
     let body = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}],"API key not valid":1}"#;
     let answer = app.chat(body).await;
     assert_eq!(

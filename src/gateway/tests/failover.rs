@@ -410,7 +410,8 @@ fn an_answer_without_content_is_tried_once_more() {
 
 #[test]
 fn without_anything_better_the_answer_without_content_is_handed_on() {
-    for (variables, calls) in [(vec![("retry_empty", "false")], 1), (vec![], 2)] {
+    for (retries, calls) in [("false", 1), ("true", 2)] {
+        let variables = [("retry_empty", retries), ("repair", "false")];
         for (content_type, body) in [
             ("application/json", EMPTY_ANSWER.to_owned()),
             ("text/event-stream", [ROLE, EMPTY_END].concat()),
@@ -434,7 +435,7 @@ fn a_stream_fails_over_until_it_says_something_and_never_after() {
         10,
         Duration::from_secs(20),
     ));
-    let hello = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\",\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\n";
+    let hello = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\",\"role\":\"assistant\"},\"index\":0}],\"created\":1,\"id\":\"fake-id\",\"model\":\"m\",\"object\":\"chat.completion.chunk\"}\n\n";
     for (broken, first) in [
         (vec![ROLE, &quota], "1 quota_per_minute"),
         (vec![ROLE], "1 upstream_trouble"),

@@ -86,12 +86,12 @@ fn a_field_further_in_is_left_out_of_this_request() {
 #[test]
 fn what_cannot_be_left_out_is_told_as_it_is() {
     let unknown = errors::unknown_fields(&["seed"]).pretty_array();
-    for (variables, headers, body) in [
-        (vec![("repair", "false")], vec![], WITH_SEED),
-        (vec![], vec![("x-keypool-repair", "off")], WITH_SEED),
+    for (variables, headers, body, repairs) in [
+        (vec![("repair", "false")], vec![], WITH_SEED, false),
+        (vec![], vec![("x-keypool-repair", "off")], WITH_SEED, false),
         // It is not there.
-        (vec![], vec![], CHAT),
-        (vec![("max_attempts", "1")], vec![], WITH_SEED),
+        (vec![], vec![], CHAT, true),
+        (vec![("max_attempts", "1")], vec![], WITH_SEED, true),
     ] {
         let pool = Pool::with(&variables);
         pool.script(400, "application/json", &[&unknown]);
@@ -100,7 +100,11 @@ fn what_cannot_be_left_out_is_told_as_it_is() {
         all.extend(headers);
         let answer = pool.call("POST", "/v1/chat/completions", &all, body);
         assert_eq!((answer.status, pool.sent()), (400, 1), "{variables:?}");
-        assert!(answer.error("message").contains("seed"));
+        if repairs {
+            assert!(answer.error("message").contains("seed"));
+        } else {
+            assert_eq!(answer.body, unknown, "as it came");
+        }
     }
 }
 
@@ -158,4 +162,105 @@ fn an_alias_stands_for_its_model_on_both_apis() {
             .query("SELECT model FROM api_call_logs ORDER BY id DESC LIMIT 1");
         assert_eq!(row, [subject]);
     }
+}
+
+const QUIRKY: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"sig=="}},"function":{"arguments":"{}","name":"f"},"id":"","type":"function"}]}}],"created":5,"object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#;
+const TOOL_EVENT: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"arguments\":\"{}\",\"name\":\"f\"},\"id\":\"\",\"type\":\"function\"}]},\"finish_reason\":\"stop\",\"index\":0}],\"created\":5,\"model\":\"m\",\"object\":\"chat.completion.chunk\",\"usage\":{\"completion_tokens\":2,\"prompt_tokens\":17,\"total_tokens\":19}}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|_| panic!("{text}"))
+}
+
+#[test]
+fn a_whole_answer_is_mended_and_logged_as_it_was() {
+    let pool = Pool::new();
+    pool.script(200, "application/json", &[QUIRKY]);
+    let answer = json(&pool.chat(CHAT).body);
+    let choice = &answer["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(choice["message"]["content"], serde_json::Value::Null);
+    let call = &choice["message"]["tool_calls"][0];
+    assert!(call["id"].as_str().unwrap().starts_with("call_"));
+    assert_eq!(
+        call["extra_content"]["google"]["thought_signature"],
+        "sig=="
+    );
+    assert!(answer["id"].as_str().unwrap().starts_with("chatcmpl-"));
+    assert_eq!(
+        (&answer["model"], &answer["created"]),
+        (&"m".into(), &5.into())
+    );
+    let row = "SELECT outcome, input_tokens, output_tokens, thinking_tokens FROM api_call_logs";
+    assert_eq!(pool.database.query(row), ["success|17|2|30"]);
+    pool.script(200, "application/json", &[QUIRKY]);
+    let bearer = format!("Bearer {TOKEN}");
+    let off = [
+        ("authorization", bearer.as_str()),
+        ("x-keypool-repair", "off"),
+    ];
+    assert_eq!(
+        pool.call("POST", "/v1/chat/completions", &off, CHAT).body,
+        QUIRKY
+    );
+}
+
+#[test]
+fn a_stream_is_mended_event_by_event() {
+    let pool = Pool::new();
+    let asks =
+        r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
+    for body in [asks, r#"{"model":"m","stream":true,"messages":[]}"#] {
+        // Cut anywhere.
+        let (first, second) = TOOL_EVENT.split_at(70);
+        pool.script(200, "text/event-stream", &[first, second, TOOL_EVENT, DONE]);
+        let answer = pool.chat(body);
+        let events: Vec<_> = answer
+            .body
+            .split_terminator("\n\n")
+            .map(|event| event.strip_prefix("data: ").unwrap())
+            .collect();
+        let (done, events) = events.split_last().unwrap();
+        assert_eq!(*done, "[DONE]");
+        let events: Vec<_> = events.iter().map(|event| json(event)).collect();
+        let calls: Vec<_> = events[..2]
+            .iter()
+            .map(|event| &event["choices"][0]["delta"]["tool_calls"][0])
+            .collect();
+        assert_eq!(
+            (&calls[0]["index"], &calls[1]["index"]),
+            (&0.into(), &1.into())
+        );
+        assert_ne!(calls[0]["id"], calls[1]["id"]);
+        assert_eq!(events[0]["id"], events[1]["id"]);
+        assert_eq!(events[1]["choices"][0]["finish_reason"], "tool_calls");
+        if body == asks {
+            assert_eq!(events.len(), 3);
+            assert_eq!(events[0]["usage"], serde_json::Value::Null);
+            assert_eq!(events[2]["choices"], serde_json::json!([]));
+            assert_eq!(events[2]["usage"]["prompt_tokens"], 17);
+        } else {
+            assert_eq!(events.len(), 2);
+            assert_eq!(events[0]["usage"]["prompt_tokens"], 17, "nobody asked");
+        }
+    }
+    let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";
+    assert_eq!(pool.database.query(row), ["success|17|2", "success|17|2"]);
+}
+
+#[test]
+fn a_model_is_named_without_what_google_puts_before_it() {
+    let pool = Pool::new();
+    pool.script(
+        200,
+        "application/json",
+        &[r#"{"id":"models/m","object":"model"}"#],
+    );
+    let bearer = format!("Bearer {TOKEN}");
+    let answer = pool.call("GET", "/v1/models/m", &[("authorization", &bearer)], "");
+    let model = json(&answer.body);
+    assert_eq!(
+        (&model["id"], model["created"].is_i64()),
+        (&"m".into(), true)
+    );
 }

@@ -1,7 +1,8 @@
 //! Recorded answers, and rules that hold for any.
 
 use super::*;
-use crate::openai::EventScanner;
+use crate::sse::EventScanner;
+use crate::target::Surface;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -462,7 +463,7 @@ proptest! {
         let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
         borders.extend([0, stream.len()]);
         borders.sort_unstable();
-        let (mut scanner, mut repair) = (EventScanner::default(), StreamRepair::new(context(true)));
+        let (mut scanner, mut repair) = (EventScanner::new(Surface::OpenAi), StreamRepair::new(context(true)));
         let mut mended = Vec::new();
         for pair in borders.windows(2) {
             mended.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));

@@ -1,6 +1,7 @@
 use super::super::tests::{context, made, made_answer_id, mend};
 use super::*;
-use crate::openai::EventScanner;
+use crate::sse::EventScanner;
+use crate::target::Surface;
 use serde_json::Value;
 
 /// Events with these choices, each complete but for what is in the choice.
@@ -328,7 +329,10 @@ fn a_line_that_passes_in_pieces_passes_as_it_is() {
     let (head, _) = long.split_at(long.len() - 9);
     let rest = "data: {\"choices\":[]}\n\n";
     let parts = [head, rest, &event, "data: [DONE]\n\n"];
-    let (mut scanner, mut repair) = (EventScanner::default(), StreamRepair::new(context(true)));
+    let (mut scanner, mut repair) = (
+        EventScanner::new(Surface::OpenAi),
+        StreamRepair::new(context(true)),
+    );
     let mut got = Vec::new();
     for part in parts {
         got.extend(repair.lines(scanner.push(part.into()).ready));
