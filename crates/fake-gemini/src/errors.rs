@@ -5,9 +5,9 @@
 //! Google's only hint is `RetryInfo` in the body.
 //!
 //! The texts are those that users of the API have published, save for these, of which no recording was found:
-//! [`no_credential`], [`no_such_model`], [`unavailable`], [`ip_blocked`] (but of other Google APIs), the metadata of
-//! [`referrer_blocked`] and [`service_control`], the words of [`invalid_value`] on the compatible surface, and the ids
-//! of embeddings' quotas other than that of requests in a minute.
+//! [`no_credential`], [`no_such_model`], [`file_exists`], [`no_such_upload`], [`unavailable`], [`ip_blocked`] (but of
+//! other Google APIs), the metadata of [`referrer_blocked`] and [`service_control`], the words of [`invalid_value`] on
+//! the compatible surface, and the ids of embeddings' quotas other than that of requests in a minute.
 //!
 //! | file | what went wrong |
 //! |---|---|

@@ -35,7 +35,7 @@ impl FakeGemini {
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
     pub fn origin(&self) -> String {
-        format!("http://{}", self.0.address)
+        self.0.state.origin.clone()
     }
 
     /// Where it listens.

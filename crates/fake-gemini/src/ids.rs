@@ -20,6 +20,22 @@ pub(crate) fn tool_call_id(number: u64, index: usize) -> String {
     format!("function-call-{}", scramble(&mut state))
 }
 
+/// The id of something that a project owns: `length` lower-case letters and digits, as in `files/l6htkj3q0xz1`.
+pub(crate) fn resource_id(number: u64, length: usize) -> String {
+    const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    // Other letters than a response's id of the same call.
+    let mut state = number.rotate_left(16);
+    std::iter::repeat_with(|| scramble(&mut state))
+        .take(length)
+        .map(|bits| char::from(LETTERS[(bits % 36) as usize]))
+        .collect()
+}
+
+/// An upload's id. Whoever has it may go on with the upload, so Google's are long.
+pub(crate) fn upload_id(number: u64) -> String {
+    format!("AHmU{}{}", response_id(number), response_id(!number))
+}
+
 /// A number in [-1, 1) for each `index` of the vector that belongs to `text`.
 pub(crate) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     // FNV-1a: stable across compiler versions, unlike the standard hasher.

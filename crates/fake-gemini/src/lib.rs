@@ -48,6 +48,7 @@
 //! | the key is not registered, or its [`Condition`] is not `Valid` | the error that belongs to it |
 //! | the request is not in order | 400; it uses up quota |
 //! | the model does not exist, cannot do that, or is retired for the project | 404 |
+//! | a file that the request names is not there, or another project's | 403 |
 //! | the prompt is longer than the model takes | 400; it uses up quota |
 //! | the project's [`Quota`] for the model is used up | 429 |
 //! | anything else | the default reply |
@@ -62,9 +63,10 @@
 //! | `fake`, `service` | the handle that tests hold; one call from arrival to answer |
 //! | `reply`, `answer`, `gate` | what a script can say |
 //! | [`errors`], `keys`, `quota`, `models` | Google's side: errors, keys, limits, models |
+//! | `resources` | what projects own |
 //! | `surface`, `credential`, `json` | the wire of each API |
 //! | `play`, `server` | bodies, event by event; connections, and breaking them |
-//! | `log`, `clock`, `ids` | what was seen; what time it is; made-up ids |
+//! | `log`, `clock`, `ids`, `hash` | what was seen; what time it is; made-up ids; hashes |
 
 mod answer;
 mod clock;
@@ -72,6 +74,7 @@ mod credential;
 pub mod errors;
 mod fake;
 mod gate;
+mod hash;
 mod ids;
 mod json;
 mod keys;
@@ -80,6 +83,7 @@ mod models;
 mod play;
 mod quota;
 mod reply;
+mod resources;
 mod server;
 mod service;
 mod surface;
@@ -94,4 +98,4 @@ pub use log::{Call, Connections, Ended};
 pub use models::{Kind, Model};
 pub use quota::Quota;
 pub use reply::{Break, Framing, MidStream, Reply};
-pub use surface::{Operation, Surface};
+pub use surface::{Act, Operation, Surface};

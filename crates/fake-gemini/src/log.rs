@@ -55,9 +55,10 @@ pub struct Call {
     pub credentials: Vec<Credential>,
     /// The key that it was made with, known or not; `None` without a usable credential.
     pub key: Option<String>,
-    /// The key's place among the registered ones, from 1; `None` for a key that is not registered.
+    /// The key's place among the registered ones, from 1; `None` for a key that is not registered. For a call that
+    /// goes on with an upload, which needs no key, that of the key that began it.
     pub key_ordinal: Option<usize>,
-    /// The project of a registered key.
+    /// The project of that key.
     pub project: Option<String>,
     /// The model, as it was asked for.
     pub model: Option<String>,

@@ -4,12 +4,14 @@ mod judge;
 
 use crate::clock::Clock;
 use crate::credential::{self, Credential};
+use crate::errors::ApiError;
 use crate::keys::{Key, Keys};
 use crate::log::{Call, CallGuard, Ended, Log};
 use crate::models::{Model, bare};
 use crate::play::{self, Cut, Player, ReplyBody, Score};
 use crate::quota::{Meter, Rules};
-use crate::reply::{Head, Reply};
+use crate::reply::{Content, Head, Reply};
+use crate::resources::{Found, Resources};
 use crate::server::{Line, Watch};
 use crate::surface::{Delivery, Request, Scene, Strictness, Target};
 use bytes::Bytes;
@@ -26,15 +28,14 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// Google takes no more than this in one request.
-const MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
-
 /// Makes the reply to calls for which none is scripted.
 pub(crate) type DefaultReply = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
 
 /// All that a fake knows.
 pub(crate) struct State {
     pub(crate) log: Arc<Log>,
+    /// Such as `http://127.0.0.1:8080`.
+    pub(crate) origin: String,
     pub(crate) clock: Clock,
     pub(crate) strictness: Strictness,
     pub(crate) embedding_usage: bool,
@@ -52,6 +53,7 @@ pub(crate) struct World {
     pub(crate) quotas: Rules,
     /// Pairs of project and model.
     retired: HashSet<(String, String)>,
+    resources: Resources,
     meter: Meter,
 }
 
@@ -94,15 +96,17 @@ pub(crate) async fn answer(
 ) -> Result<Response<ReplyBody>, Cut> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+    let target = Target::of(&parts.method, parts.uri.path(), parts.uri.query());
+    let limit = target.as_ref().map_or(usize::MAX, Target::max_body);
+    let body = match Limited::new(body, limit).collect().await {
         Ok(body) => Some(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => None,
         // The client left before it had asked anything.
         Err(_) => return Err(Cut),
     };
-    let target = Target::of(&parts.method, parts.uri.path(), parts.uri.query());
     let credentials = credential::all(&parts.headers, parts.uri.query());
-    let asked = target.map(|target| Asked::new(&state, target, &credentials, body.as_ref()));
+    let asked = target
+        .map(|target| Asked::new(&state, target, &parts.headers, &credentials, body.as_ref()));
     let mut call = Call {
         connection: line.number,
         ..noted(
@@ -123,8 +127,13 @@ pub(crate) async fn answer(
             Err(error) => play::compose_error(&asked.target, &error, gzip),
             Ok((request, reply)) => {
                 before_head(&reply, &line, &mut guard).await?;
-                let scene = scene(&state, request, call.number);
-                play::compose_reply(&asked.target, &reply, &scene, gzip)
+                match perform(&state, asked, request, &reply, call.number) {
+                    Err(error) => play::compose_error(&asked.target, &error, gzip),
+                    Ok(found) => {
+                        let scene = scene(&state, request, call.number, found);
+                        play::compose_reply(&asked.target, &reply, &scene, gzip)
+                    }
+                }
             }
         },
     };
@@ -141,6 +150,11 @@ fn noted(
     asked: Option<&Asked>,
 ) -> Call {
     let (key, known) = match asked {
+        // What is done by an upload's id is done without a key.
+        Some(asked) if asked.target.upload().is_some() => {
+            let key = credential::only(&credentials);
+            (key.map(str::to_owned), asked.known.clone())
+        }
         Some(asked) => (asked.key.clone().ok(), asked.known.clone()),
         None => {
             let key = credential::only(&credentials);
@@ -190,13 +204,32 @@ async fn before_head(reply: &Reply, line: &Line, guard: &mut CallGuard) -> Resul
     Err(Cut)
 }
 
-fn scene<'a>(state: &'a State, request: &'a Request, number: u64) -> Scene<'a> {
+/// Does what is asked for with what the project owns, unless the reply is of another kind.
+fn perform(
+    state: &State,
+    asked: &Asked,
+    request: &Request,
+    reply: &Reply,
+    number: u64,
+) -> Result<Found, ApiError> {
+    match (&request.task, &reply.content) {
+        (Some(task), Content::Answer(_)) => {
+            let at = asked.circumstances(state.clock.now_ms(), number);
+            state.world().resources.perform(task, &at)
+        }
+        (None, _) | (Some(_), Content::Error(_) | Content::Raw { .. }) => Ok(Found::Nothing),
+    }
+}
+
+fn scene<'a>(state: &'a State, request: &'a Request, number: u64, found: Found) -> Scene<'a> {
     Scene {
         request,
         models: &state.models,
         created: state.clock.now_ms().div_euclid(1000),
         number,
         embedding_usage: state.embedding_usage,
+        origin: &state.origin,
+        found,
     }
 }
 

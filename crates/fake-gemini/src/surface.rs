@@ -3,7 +3,7 @@
 //! | surface | below | reads | writes |
 //! |---|---|---|---|
 //! | [`Compat`](Surface::Compat) | `/v1beta/openai/` | OpenAI's requests | compact JSON, errors in an array of one |
-//! | [`Native`](Surface::Native) | `/v1beta/`, `/v1/` | Google's requests | pretty JSON, errors as they are |
+//! | [`Native`](Surface::Native) | `/v1beta/`, `/v1alpha/`, `/v1/` | Google's requests | pretty JSON, errors as they are |
 //!
 //! A further surface is a variant of [`Surface`] and a module beside `compat` and `native`; the compiler then asks
 //! for each thing that a surface has to decide: its routes, how a request is read, and the bytes of each kind of
@@ -11,6 +11,7 @@
 
 mod compat;
 mod input;
+mod multipart;
 mod native;
 mod shape;
 
@@ -19,7 +20,9 @@ use crate::errors::ApiError;
 use crate::json;
 use crate::models::{Kind, Model};
 use crate::reply::MidStream;
-use http::Method;
+use crate::resources::{Found, References, Task};
+use bytes::Bytes;
+use http::{HeaderMap, Method};
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -27,6 +30,14 @@ use std::borrow::Cow;
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const JSON_UTF8: &str = "application/json; charset=UTF-8";
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
+
+/// The versions of the native surface, which are all the same here.
+const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
+
+/// Google takes no more than this in one request.
+const MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
+/// And no more than this in one file.
+const MAX_FILE_BYTES: usize = 2 * 1024 * 1024 * 1024;
 
 /// One of Google's APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +74,49 @@ pub enum Operation {
     ListModels,
     /// One entry of that list.
     GetModel,
+    /// Something with what a project owns.
+    Resource(Act),
+}
+
+/// What is done with what a project owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Act {
+    /// A new file, or the beginning of its upload.
+    CreateFile,
+    /// Going on with an upload.
+    UploadFile,
+    /// The list of files.
+    ListFiles,
+    /// What is known of a file.
+    GetFile,
+    /// The bytes of a file.
+    DownloadFile,
+    /// The end of a file.
+    DeleteFile,
+}
+
+impl Act {
+    fn name(self) -> &'static str {
+        match self {
+            Self::CreateFile => "createFile",
+            Self::UploadFile => "uploadFile",
+            Self::ListFiles => "listFiles",
+            Self::GetFile => "getFile",
+            Self::DownloadFile => "downloadFile",
+            Self::DeleteFile => "deleteFile",
+        }
+    }
+
+    /// The gRPC method behind it, without its package.
+    fn rpc(self) -> &'static str {
+        match self {
+            Self::CreateFile | Self::UploadFile => "FileService.CreateFile",
+            Self::ListFiles => "FileService.ListFiles",
+            Self::GetFile => "FileService.GetFile",
+            Self::DownloadFile => "FileService.DownloadFile",
+            Self::DeleteFile => "FileService.DeleteFile",
+        }
+    }
 }
 
 impl Operation {
@@ -72,11 +126,11 @@ impl Operation {
             Self::Generate => kind == Kind::Chat,
             Self::CountTokens => matches!(kind, Kind::Chat | Kind::Embedding),
             Self::Embed | Self::BatchEmbed => kind == Kind::Embedding,
-            Self::ListModels | Self::GetModel => true,
+            Self::ListModels | Self::GetModel | Self::Resource(_) => true,
         }
     }
 
-    /// Its name in a native path, and in the error for a model that cannot do it.
+    /// Its name: for what a model is asked for, that in a native path and in the error for a model that cannot do it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Generate => "generateContent",
@@ -85,6 +139,7 @@ impl Operation {
             Self::BatchEmbed => "batchEmbedContents",
             Self::ListModels => "listModels",
             Self::GetModel => "getModel",
+            Self::Resource(act) => act.name(),
         }
     }
 }
@@ -104,10 +159,12 @@ pub(crate) enum Delivery {
 pub(crate) struct Target {
     pub(crate) surface: Surface,
     pub(crate) operation: Operation,
-    /// `v1beta` or `v1`.
+    /// `v1beta`, `v1alpha` or `v1`.
     pub(crate) version: &'static str,
     /// The model in the path; the compatible surface has it in the body.
     pub(crate) model: Option<String>,
+    /// The whole name of what the path leads to, such as `files/abc-123`, or an upload's id.
+    pub(crate) resource: Option<String>,
     /// What the path says; the compatible surface says it in the body.
     pub(crate) delivery: Delivery,
     /// What came after the question mark, still encoded.
@@ -124,10 +181,31 @@ impl Target {
         if let Some(rest) = path.strip_prefix("/v1beta/openai/") {
             return compat::route(method, rest, query);
         }
-        ["v1beta", "v1"].into_iter().find_map(|version| {
-            let rest = path.strip_prefix('/')?.strip_prefix(version)?;
-            native::route(method, version, rest.strip_prefix('/')?, query)
-        })
+        let path = path.strip_prefix('/')?;
+        let (service, path) = match path.split_once('/')? {
+            ("upload", rest) => (native::Service::Upload, rest),
+            ("download", rest) => (native::Service::Download, rest),
+            _ => (native::Service::Plain, path),
+        };
+        let (version, path) = path.split_once('/')?;
+        let version = VERSIONS.into_iter().find(|known| *known == version)?;
+        native::route(service, method, version, path, query)
+    }
+
+    /// The bytes that its body may have.
+    pub(crate) fn max_body(&self) -> usize {
+        let uploads = [Act::CreateFile, Act::UploadFile].map(Operation::Resource);
+        if uploads.contains(&self.operation) {
+            MAX_FILE_BYTES
+        } else {
+            MAX_BODY_BYTES
+        }
+    }
+
+    /// The upload that the call goes on with. It needs no key.
+    pub(crate) fn upload(&self) -> Option<&str> {
+        let goes_on = self.operation == Operation::Resource(Act::UploadFile);
+        self.resource.as_deref().filter(|_| goes_on)
     }
 
     /// The full name of the gRPC method behind it; a stream has one of its own.
@@ -140,6 +218,7 @@ impl Target {
             (Operation::BatchEmbed, _) => "GenerativeService.BatchEmbedContents",
             (Operation::ListModels, _) => "ModelService.ListModels",
             (Operation::GetModel, _) => "ModelService.GetModel",
+            (Operation::Resource(act), _) => act.rpc(),
         };
         format!("google.ai.generativelanguage.{}.{method}", self.version)
     }
@@ -152,11 +231,16 @@ impl Target {
         }
     }
 
-    /// Reads the body.
-    pub(crate) fn read(&self, body: &[u8], strictness: Strictness) -> Result<Request, Refused> {
+    /// Reads the body, and of the headers those that say what it is.
+    pub(crate) fn read(
+        &self,
+        headers: &HeaderMap,
+        body: &Bytes,
+        strictness: Strictness,
+    ) -> Result<Request, Refused> {
         let request = match self.surface {
             Surface::Compat => compat::read(self, body, strictness),
-            Surface::Native => native::read(self, body),
+            Surface::Native => native::read(self, headers, body),
         };
         request.map_err(|error| self.refused(error, body))
     }
@@ -252,6 +336,10 @@ pub(crate) struct Request {
     pub(crate) texts: Vec<Text>,
     /// The part of the native list of models that is wanted.
     pub(crate) page: Page,
+    /// What is to be done with what the project owns.
+    pub(crate) task: Option<Task>,
+    /// What it names that has to be the project's own.
+    pub(crate) references: References,
 }
 
 /// A text to embed.
@@ -282,6 +370,16 @@ impl Request {
                 start: 0,
                 size: usize::MAX,
             },
+            task: None,
+            references: References::default(),
+        }
+    }
+
+    /// A request to do something with what the project owns.
+    fn of(target: &Target, task: Task) -> Self {
+        Self {
+            task: Some(task),
+            ..Self::bare(target)
         }
     }
 
@@ -323,6 +421,10 @@ pub(crate) struct Scene<'a> {
     pub(crate) number: u64,
     /// Whether compatible embeddings come with `usage`.
     pub(crate) embedding_usage: bool,
+    /// Where the fake is, such as `http://127.0.0.1:8080`.
+    pub(crate) origin: &'a str,
+    /// What came of the request's task.
+    pub(crate) found: Found,
 }
 
 impl Scene<'_> {
@@ -340,13 +442,18 @@ impl Scene<'_> {
     }
 }
 
-/// The body of a success: its events, and what comes after the last one.
+/// A success: the events of its body, and what comes after the last one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Success {
-    pub(crate) content_type: &'static str,
+    /// Empty for what has no body.
+    pub(crate) content_type: Cow<'static, str>,
     /// Whether browsers are told to save it, as in native streams.
     pub(crate) attachment: bool,
-    pub(crate) events: Vec<String>,
+    /// Whether it goes out as it is, with its length, as files do.
+    pub(crate) is_file: bool,
+    /// More headers, or others in place of the usual ones.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) events: Vec<Bytes>,
     pub(crate) closing: &'static str,
 }
 
@@ -360,11 +467,26 @@ impl Success {
     }
 
     fn whole(content_type: &'static str, body: String) -> Self {
+        Self::stream(content_type, vec![body])
+    }
+
+    fn stream(content_type: &'static str, events: Vec<String>) -> Self {
         Self {
-            content_type,
+            content_type: content_type.into(),
             attachment: false,
-            events: vec![body],
+            is_file: false,
+            headers: Vec::new(),
+            events: events.into_iter().map(Bytes::from).collect(),
             closing: "",
+        }
+    }
+
+    fn file(content_type: String, bytes: Bytes) -> Self {
+        Self {
+            content_type: content_type.into(),
+            is_file: true,
+            events: vec![bytes],
+            ..Self::stream("", Vec::new())
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Refused because of the key, its project or the caller's place: 400, 401 and 403.
+//! Refused because of the key, its project, what belongs to another project, or the caller's place: 400, 401 and 403.
 
+use super::requests::file_id;
 use super::{ApiError, Detail, Link, SERVICE};
 use crate::json::Fields;
 
@@ -187,6 +188,14 @@ pub fn service_disabled(project: &str) -> ApiError {
 /// The 403 that names no reason.
 pub fn permission_denied() -> ApiError {
     denied("The caller does not have permission")
+}
+
+/// A file that belongs to another project, or does not exist; `name` may have `files/` in front.
+pub fn file_denied(name: &str) -> ApiError {
+    denied(format!(
+        "You do not have permission to access the File {} or it may not exist.",
+        file_id(name)
+    ))
 }
 
 /// A call from a country that Google does not serve.

@@ -36,6 +36,11 @@ fn not_found(message: impl Into<String>) -> ApiError {
     ApiError::new(404, "NOT_FOUND", message)
 }
 
+/// A file's id without `files/`.
+pub(super) fn file_id(name: &str) -> &str {
+    name.strip_prefix("files/").unwrap_or(name)
+}
+
 /// All fields that are not in order, in one error.
 pub(crate) fn invalid_fields(field_violations: Vec<FieldViolation>) -> ApiError {
     let lines: Vec<&str> = field_violations
@@ -156,6 +161,30 @@ pub fn missing_thought_signature(function: &str, position: usize) -> ApiError {
 /// Tools and a JSON answer at once, which older models cannot do.
 pub fn tools_with_json() -> ApiError {
     invalid("Function calling with a response mime type: 'application/json' is unsupported")
+}
+
+/// A name for a file that another file has, of whatever project; `name` may have `files/` in front.
+pub fn file_exists(name: &str) -> ApiError {
+    ApiError::new(
+        409,
+        "ALREADY_EXISTS",
+        format!("The requested file already exists: {}", file_id(name)),
+    )
+}
+
+/// Something that does not exist, or belongs to another project.
+pub fn no_such_entity() -> ApiError {
+    not_found("Requested entity was not found.")
+}
+
+/// An upload that was never begun.
+pub fn no_such_upload() -> ApiError {
+    no_such_entity()
+}
+
+/// More bytes for an upload that is whole, or cancelled.
+pub fn upload_terminated() -> ApiError {
+    invalid("Upload has already been terminated.")
 }
 
 /// The 400 that says nothing.

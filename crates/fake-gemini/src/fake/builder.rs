@@ -168,6 +168,7 @@ impl Builder {
         world.keys = Keys::new(self.keys);
         let state = Arc::new(State {
             log: Arc::new(Log::new(self.remember, self.observer)),
+            origin: format!("http://{address}"),
             clock: self.clock,
             strictness: self.strictness,
             embedding_usage: self.embedding_usage,

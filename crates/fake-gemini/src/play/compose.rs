@@ -22,6 +22,8 @@ struct Body {
     status: StatusCode,
     content_type: Option<HeaderValue>,
     attachment: bool,
+    /// More headers, or others in place of the usual ones.
+    headers: Vec<(&'static str, String)>,
     frames: VecDeque<Frame>,
     /// Raw bytes stay as they are.
     may_compress: bool,
@@ -47,6 +49,7 @@ pub(crate) fn compose_nothing(status: StatusCode) -> Score {
         status,
         content_type: None,
         attachment: false,
+        headers: Vec::new(),
         frames: VecDeque::new(),
         may_compress: false,
         has_length: true,
@@ -78,6 +81,7 @@ pub(crate) fn compose_reply(
             status: final_status(*status),
             content_type: content_type.clone(),
             attachment: false,
+            headers: Vec::new(),
             frames: body.iter().cloned().filter_map(event).collect(),
             may_compress: false,
             has_length: *has_length,
@@ -115,17 +119,21 @@ fn event(bytes: impl Into<Bytes>) -> Option<Frame> {
 }
 
 fn success_body(success: Success) -> Body {
-    let mut frames: VecDeque<Frame> = success.events.into_iter().filter_map(event).collect();
+    let events = success.events.into_iter();
+    let mut frames: VecDeque<Frame> = events.filter_map(event).collect();
     if !success.closing.is_empty() {
         frames.push_back(Frame::Rest(Bytes::from_static(success.closing.as_bytes())));
     }
     Body {
         status: StatusCode::OK,
-        content_type: Some(HeaderValue::from_static(success.content_type)),
+        content_type: HeaderValue::from_str(&success.content_type)
+            .ok()
+            .filter(|value| !value.is_empty()),
         attachment: success.attachment,
+        headers: success.headers,
         frames,
-        may_compress: true,
-        has_length: false,
+        may_compress: !success.is_file,
+        has_length: success.is_file,
     }
 }
 
@@ -135,6 +143,7 @@ fn error_body(target: &Target, error: &ApiError) -> Body {
         status: error.http_status(),
         content_type: Some(HeaderValue::from_static(content_type)),
         attachment: false,
+        headers: Vec::new(),
         frames: event(body).into_iter().collect(),
         may_compress: true,
         has_length: true,
@@ -254,5 +263,10 @@ fn headers(body: &Body, gzip: bool) -> HeaderMap {
         ALT_SVC,
         text("h3=\":443\"; ma=2592000,h3-29=\":443\"; ma=2592000"),
     );
+    for (name, value) in &body.headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(*name, value);
+        }
+    }
     headers
 }

@@ -8,15 +8,17 @@ use crate::log::Call;
 use crate::models::bare;
 use crate::quota::{Cost, Use};
 use crate::reply::Reply;
+use crate::resources::Circumstances;
 use crate::surface::{Delivery, Operation, Refused, Request, Target};
 use bytes::Bytes;
+use http::HeaderMap;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a call says by itself, before anything is decided.
 pub(super) struct Asked {
     pub(super) target: Target,
-    /// The key, or why there is none.
+    /// The key, or why there is none. For an upload that goes on, it is the one that began it.
     pub(super) key: Result<String, ApiError>,
     /// The key, if it is registered.
     pub(super) known: Option<Key>,
@@ -28,13 +30,20 @@ impl Asked {
     pub(super) fn new(
         state: &State,
         target: Target,
+        headers: &HeaderMap,
         credentials: &[Credential],
         body: Option<&Bytes>,
     ) -> Self {
-        let key = credential::key(&target, credentials).map(str::to_owned);
+        let key = match target.upload() {
+            None => credential::key(&target, credentials).map(str::to_owned),
+            Some(id) => {
+                let uploader = state.world().resources.uploader(id).map(str::to_owned);
+                uploader.ok_or_else(errors::no_such_upload)
+            }
+        };
         let known = state.registered(key.as_deref().ok());
         let request = match body {
-            Some(body) => target.read(body, state.strictness),
+            Some(body) => target.read(headers, body, state.strictness),
             None => Err(target.refused(errors::payload_too_large(), &[])),
         };
         Self {
@@ -60,12 +69,26 @@ impl Asked {
         }
     }
 
+    /// Who does it. A key that is not registered has a project of its own, which is called as the key is.
+    pub(super) fn circumstances(&self, now_ms: i64, number: u64) -> Circumstances<'_> {
+        let key = self.key.as_deref().unwrap_or_default();
+        Circumstances {
+            project: self.known.as_ref().map_or(key, |known| &known.project),
+            key,
+            now_ms,
+            number,
+        }
+    }
+
     /// What its quota is counted as; `None` for what is free.
     fn purpose(&self) -> Option<Use> {
         match self.target.operation {
             Operation::Generate => Some(Use::Generate),
             Operation::Embed | Operation::BatchEmbed => Some(Use::Embed),
-            Operation::CountTokens | Operation::ListModels | Operation::GetModel => None,
+            Operation::CountTokens
+            | Operation::ListModels
+            | Operation::GetModel
+            | Operation::Resource(_) => None,
         }
     }
 }
@@ -85,7 +108,9 @@ pub(super) fn decide<'a>(
     }
     let known = asked.known.as_ref().ok_or_else(errors::key_invalid)?;
     let rpc = asked.target.rpc(asked.delivery());
-    if let Some(error) = known.condition.error(key, &known.project, &rpc) {
+    let refusal = known.condition.error(key, &known.project, &rpc);
+    // Whoever has an upload's id may go on with it, whatever has become of the key.
+    if let Some(error) = refusal.filter(|_| asked.target.upload().is_none()) {
         return Err(error);
     }
     let request = match &asked.request {
@@ -95,12 +120,15 @@ pub(super) fn decide<'a>(
             return Err(refused.error.clone());
         }
     };
-    if let Some(model) = &request.model {
-        let limit = check_model(state, &asked.target, &known.project, model)?;
-        if let Some(limit) = limit.filter(|limit| request.prompt_tokens > *limit) {
-            count_refused(state, asked, call, request.prompt_tokens);
-            return Err(errors::input_too_long(limit));
-        }
+    let limit = match &request.model {
+        Some(model) => check_model(state, &asked.target, &known.project, model)?,
+        None => None,
+    };
+    let at = asked.circumstances(state.clock.now_ms(), call.number);
+    state.world().resources.check(&request.references, &at)?;
+    if let Some(limit) = limit.filter(|limit| request.prompt_tokens > *limit) {
+        count_refused(state, asked, call, request.prompt_tokens);
+        return Err(errors::input_too_long(limit));
     }
     if let Some(purpose) = asked.purpose() {
         let cost = Cost {

@@ -13,7 +13,7 @@ mod chat;
 mod fields;
 mod lists;
 
-use super::input::{Body, check_texts, dimensions, integer, text_of, tokens_in};
+use super::input::{Body, check_texts, dimensions, integer, references, text_of, tokens_in};
 use super::shape::check;
 use super::{Delivery, Operation, Request, Scene, Strictness, Success, Surface, Target, Text};
 use crate::answer::Answer;
@@ -44,6 +44,7 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Target> 
         operation,
         version: "v1beta",
         model,
+        resource: None,
         delivery: Delivery::Whole,
         query: query.to_owned(),
     })
@@ -57,7 +58,9 @@ pub(super) fn read(
     let known = match target.operation {
         Operation::Generate => fields::CHAT,
         Operation::Embed | Operation::BatchEmbed | Operation::CountTokens => fields::EMBEDDING,
-        Operation::ListModels | Operation::GetModel => return Ok(Request::bare(target)),
+        Operation::ListModels | Operation::GetModel | Operation::Resource(_) => {
+            return Ok(Request::bare(target));
+        }
     };
     let body = Body::parse(body)?;
     check(&body, known, strictness)?;
@@ -108,6 +111,7 @@ fn read_chat(body: &Body, request: Request) -> Result<Request, ApiError> {
         include_usage,
         prompt_tokens: tokens_in(messages),
         choices,
+        references: references(body),
         ..request
     })
 }
@@ -152,7 +156,7 @@ pub(super) fn success(
         (Operation::Embed | Operation::BatchEmbed | Operation::CountTokens, _) => {
             lists::embeddings(scene)
         }
-        (Operation::ListModels, _) => lists::models(scene),
+        (Operation::ListModels | Operation::Resource(_), _) => lists::models(scene),
         (Operation::GetModel, _) => lists::model(scene),
     }
 }

@@ -1,7 +1,9 @@
 //! Reading request bodies as Google's JSON front end does, with its complaints.
 
+use super::VERSIONS;
 use crate::answer::tokens_of;
 use crate::errors::{self, ApiError};
+use crate::resources::References;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
@@ -137,6 +139,63 @@ fn collect(value: &Value, text: &mut String) {
     }
 }
 
+/// The fields that may name a file: Google's, in both of protobuf's spellings, and OpenAI's.
+const FILE_FIELDS: [&str; 9] = [
+    "fileUri",
+    "file_uri",
+    "fileName",
+    "file_name",
+    "fileId",
+    "file_id",
+    "input_file_id",
+    "uri",
+    "url",
+];
+
+/// What a request names that has to be its project's own, wherever it does.
+pub(super) fn references(body: &Body) -> References {
+    let mut files = Vec::new();
+    for (name, value) in &body.0 {
+        collect_files(name, value, &mut files);
+    }
+    References { files }
+}
+
+fn collect_files(name: &str, value: &Value, files: &mut Vec<String>) {
+    match value {
+        Value::String(text) if FILE_FIELDS.contains(&name) => files.extend(file_in(text)),
+        Value::Array(values) => {
+            for value in values {
+                collect_files(name, value, files);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                collect_files(name, value, files);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The name of the file that is meant by its name, or by its address on whatever host. `None` for the addresses of
+/// others, such as those of videos.
+fn file_in(text: &str) -> Option<String> {
+    let is_file = |prefix: &str| {
+        prefix.is_empty()
+            || VERSIONS.iter().any(|version| {
+                let before = prefix.strip_suffix(version);
+                before.is_some_and(|before| before.ends_with('/'))
+            })
+    };
+    let (prefix, id) = match text.strip_prefix("files/") {
+        Some(id) => ("", id),
+        None => text.rsplit_once("/files/")?,
+    };
+    let id = id.split([':', '?']).next().unwrap_or_default();
+    (is_file(prefix) && !id.is_empty() && !id.contains('/')).then(|| format!("files/{id}"))
+}
+
 /// What Google shows of a body that it cannot read: up to 20 bytes on both sides of the place, and the characters
 /// before.
 fn excerpt(bytes: &[u8], line: usize, column: usize) -> (String, usize) {
@@ -199,6 +258,29 @@ mod tests {
                 "{json}"
             );
         }
+    }
+
+    #[test]
+    fn files_are_named_by_name_or_address_and_by_nothing_else() {
+        for (text, file) in [
+            ("files/a-1", Some("files/a-1")),
+            ("https://example.com/v1beta/files/a", Some("files/a")),
+            (
+                "http://127.0.0.1:8/v1alpha/files/a:download?alt=media",
+                Some("files/a"),
+            ),
+            ("https://example.com/watch/files/a", None),
+            ("https://example.com/xv1beta/files/a", None),
+            ("https://example.com/v1beta/files/", None),
+            ("files/a/b", None),
+            ("a", None),
+        ] {
+            assert_eq!(file_in(text).as_deref(), file, "{text}");
+        }
+        let body = r#"{"contents":[{"parts":[{"text":"files/t"},{"fileData":{"fileUri":"files/a"}},
+            {"file_data":{"file_uri":"files/b"}}]}],"batch":{"inputConfig":{"fileName":"files/c"}}}"#;
+        let found = references(&Body::parse(body.as_bytes()).unwrap());
+        assert_eq!(found.files, ["files/a", "files/b", "files/c"]);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Google's own surface: `/v1beta/`, and `/v1/`, which is the same here.
+//! Google's own surface: `/v1beta/`, and `/v1alpha/` and `/v1/`, which are the same here.
 //!
 //! | path | answer |
 //! |---|---|
@@ -7,21 +7,27 @@
 //! | `POST models/{m}:streamGenerateContent` | a JSON array that grows |
 //! | `POST models/{m}:countTokens`, `:embedContent`, `:batchEmbedContents` | pretty-printed JSON |
 //! | `GET models?pageSize=…&pageToken=…`, `GET models/{m}` | pretty-printed JSON |
+//! | `POST /upload/v1beta/files`, and what that leads to | see [`upload`] |
+//! | `GET files`, `GET`, `DELETE files/{f}` | pretty-printed JSON |
+//! | `GET files/{f}:download?alt=media`, `/download/v1beta/…` too | the file; Google gives out its own files alone |
 //!
 //! Unknown fields are not looked for here.
 //!
 //! Sources: <https://ai.google.dev/api/generate-content>, <https://ai.google.dev/api/embeddings>,
-//! <https://ai.google.dev/api/models>, and answers recorded from the API. Of the list of models only an entry and
+//! <https://ai.google.dev/api/models>, <https://ai.google.dev/api/files>, and answers recorded from the API. Of the list of models only an entry and
 //! `nextPageToken` are recorded.
 
 mod generate;
 mod lists;
+mod resources;
+mod upload;
 
-use super::input::{Body, check_texts, dimensions, text_of, tokens_in};
+use super::input::{Body, check_texts, dimensions, references, text_of, tokens_in};
 use super::{Delivery, Operation, Page, Request, Scene, Success, Surface, Target, Text};
 use crate::answer::Answer;
 use crate::errors::{self, ApiError};
-use http::Method;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 /// Models on a page of the list when nothing is said, and at most.
@@ -37,8 +43,20 @@ pub(super) fn element(first: bool, json: &str) -> String {
     format!("{before}{json}")
 }
 
+/// What comes before the version in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    /// Nothing.
+    Plain,
+    /// `/upload`.
+    Upload,
+    /// `/download`.
+    Download,
+}
+
 /// `path` is what follows the version, decoded.
 pub(super) fn route(
+    service: Service,
     method: &Method,
     version: &'static str,
     path: &str,
@@ -49,9 +67,21 @@ pub(super) fn route(
         operation,
         version,
         model: model.map(str::to_owned),
+        resource: None,
         delivery,
         query: query.to_owned(),
     };
+    let resource = match service {
+        Service::Upload => Some(upload::route(method, path, query)?),
+        Service::Download => Some(resources::download(method, path)?),
+        Service::Plain => resources::route(method, path),
+    };
+    if let Some((act, resource)) = resource {
+        return Some(Target {
+            resource,
+            ..target(Operation::Resource(act), None, Delivery::Whole)
+        });
+    }
     if method == Method::GET && path == "models" {
         return Some(target(Operation::ListModels, None, Delivery::Whole));
     }
@@ -87,12 +117,24 @@ fn stream_delivery(query: &str) -> Delivery {
     }
 }
 
-pub(super) fn read(target: &Target, body: &[u8]) -> Result<Request, ApiError> {
+/// The last of the query's values of that name.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes())
+        .filter(|(found, _)| found == name)
+        .last()
+        .map(|(_, value)| value.into_owned())
+}
+
+pub(super) fn read(
+    target: &Target,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Request, ApiError> {
     let request = Request::bare(target);
     match target.operation {
         Operation::GetModel => Ok(request),
         Operation::ListModels => Ok(Request {
-            page: page_of(&target.query)?,
+            page: page_of(&target.query, PAGE, MAX_PAGE)?,
             ..request
         }),
         Operation::Generate | Operation::CountTokens => {
@@ -103,6 +145,7 @@ pub(super) fn read(target: &Target, body: &[u8]) -> Result<Request, ApiError> {
             }
             Ok(Request {
                 prompt_tokens: tokens_in(contents),
+                references: references(&body),
                 ..request
             })
         }
@@ -115,6 +158,7 @@ pub(super) fn read(target: &Target, body: &[u8]) -> Result<Request, ApiError> {
             }]))
         }
         Operation::BatchEmbed => read_batch(&Body::parse(body)?, request),
+        Operation::Resource(act) => resources::read(act, target, headers, body),
     }
 }
 
@@ -152,10 +196,11 @@ fn read_batch(body: &Body, request: Request) -> Result<Request, ApiError> {
     Ok(request.embedding(texts?))
 }
 
-fn page_of(query: &str) -> Result<Page, ApiError> {
+/// The part of a list that is wanted. A page has `usual` entries when nothing is said, and `most` at most.
+fn page_of(query: &str, usual: usize, most: usize) -> Result<Page, ApiError> {
     let mut page = Page {
         start: 0,
-        size: PAGE,
+        size: usual,
     };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
@@ -165,8 +210,8 @@ fn page_of(query: &str) -> Result<Page, ApiError> {
                 })?;
                 // Of a negative one nothing is left, and 0 is as good as none.
                 page.size = match usize::try_from(size) {
-                    Ok(0) => PAGE,
-                    Ok(size) => size.min(MAX_PAGE),
+                    Ok(0) => usual,
+                    Ok(size) => size.min(most),
                     Err(_) => return Err(errors::invalid_argument()),
                 };
             }
@@ -195,5 +240,6 @@ pub(super) fn success(
         (Operation::BatchEmbed, _) => lists::embeddings(scene),
         (Operation::ListModels, _) => lists::models(scene),
         (Operation::GetModel, _) => lists::model(scene),
+        (Operation::Resource(_), _) => resources::success(target, scene),
     }
 }

@@ -8,6 +8,7 @@
 //! | `auth` | credentials, conditions of keys, scripts |
 //! | `strict` | fields and types that are taken and refused |
 //! | `requests` | malformed bodies, unknown models and paths |
+//! | `files` | uploads, and who may see files |
 //! | `quotas` | limits by minute and by Pacific day |
 //! | `breaks` | resets, cuts, errors in the middle of a stream |
 //! | `pace` | gates, steps, connections, the log |
@@ -24,6 +25,7 @@ mod auth;
 mod breaks;
 mod compat;
 mod errors;
+mod files;
 mod frames;
 mod gzip;
 mod leave;

@@ -216,6 +216,28 @@ async fn version_1_serves_the_same_under_its_own_name() {
 }
 
 #[tokio::test]
+async fn v1alpha_is_a_version_of_its_own_name() {
+    let gemini = gemini().await;
+    let key = [("x-goog-api-key", KEY)];
+    let path = format!("/v1alpha/{GENERATE}");
+    let response = call(&gemini, "POST", &path, &key, &contents()).await;
+    assert_eq!(response.status(), 200);
+    let unknown = call(&gemini, "GET", "/v1alpha/models/x", &key, "").await;
+    assert_eq!(
+        unknown.json()["error"]["message"],
+        "Model is not found: models/x for api version v1alpha"
+    );
+    let bearer = [("authorization", "Bearer k")];
+    let refused = call(&gemini, "POST", &path, &bearer, &contents()).await;
+    assert_eq!(
+        refused.json()["error"]["details"][0]["metadata"]["method"],
+        "google.ai.generativelanguage.v1alpha.GenerativeService.GenerateContent"
+    );
+    let other = call(&gemini, "GET", "/v1alpha1/models", &key, "").await;
+    assert_eq!(other.status(), 404);
+}
+
+#[tokio::test]
 async fn what_filters_keep_back_is_200_with_a_reason() {
     let gemini = gemini().await;
     for (answer, expected) in [

@@ -285,9 +285,7 @@ pub(super) fn stream(answer: &Answer, scene: &Scene<'_>) -> Success {
         })
         .collect();
     Success {
-        content_type: EVENT_STREAM,
-        attachment: false,
-        events,
         closing: "data: [DONE]\n\n",
+        ..Success::stream(EVENT_STREAM, events)
     }
 }

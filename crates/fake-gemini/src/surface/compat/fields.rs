@@ -51,6 +51,9 @@ const PART: &[Field] = &[
     ("text", Text),
     ("image_url", Open),
     ("input_audio", Open),
+    // How files are named here is not documented: OpenAI's way, and Google's.
+    ("file", Open),
+    ("file_data", Open),
 ];
 
 const TOOL_CALL: &[Field] = &[

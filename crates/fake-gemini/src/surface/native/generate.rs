@@ -281,26 +281,23 @@ pub(super) fn whole(answer: &Answer, scene: &Scene<'_>) -> Success {
 }
 
 pub(super) fn events(answer: &Answer, scene: &Scene<'_>) -> Success {
+    let chunks = chunks(answer, scene);
+    let events = chunks
+        .iter()
+        .map(|chunk| Surface::Native.event(&json::spaced(chunk)));
     Success {
-        content_type: EVENT_STREAM,
         attachment: true,
-        events: chunks(answer, scene)
-            .iter()
-            .map(|chunk| Surface::Native.event(&json::spaced(chunk)))
-            .collect(),
-        closing: "",
+        ..Success::stream(EVENT_STREAM, events.collect())
     }
 }
 
 pub(super) fn array(answer: &Answer, scene: &Scene<'_>) -> Success {
+    let chunks = chunks(answer, scene);
+    let elements = chunks.iter().enumerate();
+    let elements =
+        elements.map(|(index, chunk)| element(index == 0, &(json::pretty(chunk) + "\n")));
     Success {
-        content_type: JSON_UTF8,
-        attachment: false,
-        events: chunks(answer, scene)
-            .iter()
-            .enumerate()
-            .map(|(index, chunk)| element(index == 0, &(json::pretty(chunk) + "\n")))
-            .collect(),
         closing: ARRAY_END,
+        ..Success::stream(JSON_UTF8, elements.collect())
     }
 }

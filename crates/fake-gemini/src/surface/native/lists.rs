@@ -100,13 +100,18 @@ pub(super) fn start_of(token: &str) -> Option<usize> {
     token.strip_prefix(TOKEN)?.parse().ok()
 }
 
+/// The token of the page that begins there.
+pub(super) fn token(start: usize) -> String {
+    format!("{TOKEN}{start}")
+}
+
 pub(super) fn models(scene: &Scene<'_>) -> Success {
     let page = scene.request.page;
     let end = page.start.saturating_add(page.size);
     let models = scene.models.iter().skip(page.start).take(page.size);
     Success::pretty(&List {
         models: models.map(Entry::of).collect(),
-        next_page_token: (end < scene.models.len()).then(|| format!("{TOKEN}{end}")),
+        next_page_token: (end < scene.models.len()).then(|| token(end)),
     })
 }
 
