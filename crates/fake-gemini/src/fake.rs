@@ -83,6 +83,14 @@ impl FakeGemini {
         self.0.state.world().retire(project, model);
     }
 
+    /// Completes a batch or a video by its whole name, such as `batches/…` or `models/…/operations/…`: nothing goes on
+    /// by itself. What comes of a video or of a batch's file is a file of the project. `false` if there is none of that
+    /// name, or it is done already.
+    pub fn finish(&self, name: &str) -> bool {
+        let now_ms = self.0.state.clock.now_ms();
+        self.0.state.world().resources.finish(name, now_ms)
+    }
+
     /// All calls so far, in the order of their arrival.
     ///
     /// # Panics

@@ -48,13 +48,16 @@
 //! | the key is not registered, or its [`Condition`] is not `Valid` | the error that belongs to it |
 //! | the request is not in order | 400; it uses up quota |
 //! | the model does not exist, cannot do that, or is retired for the project | 404 |
-//! | a file that the request names is not there, or another project's | 403 |
+//! | a file or a cache that the request names is not there, or another project's | 403 |
 //! | the prompt is longer than the model takes | 400; it uses up quota |
 //! | the project's [`Quota`] for the model is used up | 429 |
 //! | anything else | the default reply |
 //!
-//! Not there yet are, on the compatible surface, `images/generations`, `videos` and `batches`, which Google has: they
-//! are answered 404 like any path that nothing serves.
+//! Files, caches, batches, videos that are made and tuned models belong to the project of the key that made them; to
+//! all others they are not there. Batches and videos stay pending until [`FakeGemini::finish`].
+//!
+//! Not there yet are uploads by `?uploadType=resumable`, which older clients of Google's use, batches of embeddings,
+//! and tuning itself: they are refused, or answered 404 like any path that nothing serves.
 //!
 //! # Modules
 //!

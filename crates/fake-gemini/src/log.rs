@@ -5,6 +5,7 @@
 //! last byte leaves, so a client that has read an answer finds it ended.
 
 use crate::credential::Credential;
+use crate::hash;
 use crate::surface::{Operation, Surface};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -79,6 +80,11 @@ impl Call {
     /// The body as JSON; `null` when it is none.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The body's SHA-256 in lower-case hexadecimal digits, to compare bodies that are too long to show.
+    pub fn body_sha256(&self) -> String {
+        hash::sha256(&self.body)
     }
 
     #[cfg(test)]

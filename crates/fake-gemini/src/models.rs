@@ -10,6 +10,10 @@ pub enum Kind {
     Chat,
     /// Text in, vectors out.
     Embedding,
+    /// Text in, pictures out.
+    Image,
+    /// Text in, a video out.
+    Video,
     /// Something that none of the fake's surfaces serves; it is listed all the same.
     Other,
 }
@@ -40,9 +44,10 @@ impl Model {
         match self.kind {
             Kind::Chat => &["generateContent", "countTokens", "createCachedContent"],
             Kind::Embedding => &["embedContent", "countTextTokens", "countTokens"],
+            Kind::Image => &["predict"],
+            Kind::Video => &["predictLongRunning"],
             Kind::Other if self.id == "aqa" => &["generateAnswer"],
             Kind::Other if self.is_live() => &["bidiGenerateContent"],
-            Kind::Other if self.is_video() => &["predictLongRunning"],
             Kind::Other => &[],
         }
     }
@@ -52,9 +57,9 @@ impl Model {
         match self.kind {
             Kind::Chat => Some(1_048_576),
             Kind::Embedding => Some(2048),
+            Kind::Image | Kind::Video => Some(480),
             Kind::Other if self.id == "aqa" => Some(7168),
             Kind::Other if self.is_live() => Some(131_072),
-            Kind::Other if self.is_video() => Some(480),
             Kind::Other => None,
         }
     }
@@ -63,8 +68,9 @@ impl Model {
         self.id.ends_with("-live")
     }
 
-    fn is_video(&self) -> bool {
-        self.id.starts_with("veo-")
+    /// Whether it chats in pictures, too.
+    pub(crate) fn draws(&self) -> bool {
+        self.kind == Kind::Chat && self.id.contains("-image")
     }
 }
 
@@ -89,14 +95,13 @@ pub(crate) fn known() -> Vec<Model> {
         ("gemini-3.8-flash", Some("Gemini 3.8 Flash")),
         ("gemini-flash-latest", Some("Gemini Flash Latest")),
         ("gemini-flash-lite-latest", Some("Gemini Flash-Lite Latest")),
+        ("gemini-2.5-flash-image", None),
         ("gemma-4-31b-it", None),
     ];
     let embedding = [("gemini-embedding-001", None), ("gemini-embedding-2", None)];
-    let other = [
-        ("veo-3.1-generate-preview", None),
-        ("gemini-3.8-live", None),
-        ("aqa", None),
-    ];
+    let image = [("imagen-4.0-generate-001", None)];
+    let video = [("veo-3.1-generate-preview", None)];
+    let other = [("gemini-3.8-live", None), ("aqa", None)];
     let of = |kind| {
         move |(id, name): (&str, Option<&str>)| Model {
             display_name: name.map(str::to_owned),
@@ -106,6 +111,8 @@ pub(crate) fn known() -> Vec<Model> {
     chat.into_iter()
         .map(of(Kind::Chat))
         .chain(embedding.into_iter().map(of(Kind::Embedding)))
+        .chain(image.into_iter().map(of(Kind::Image)))
+        .chain(video.into_iter().map(of(Kind::Video)))
         .chain(other.into_iter().map(of(Kind::Other)))
         .collect()
 }

@@ -1,11 +1,17 @@
-//! What projects own: files, and what is made of files and models.
+//! What projects own: files, caches, batches, videos that are made, and models that they have tuned.
 //!
 //! All of it belongs to the project of the key that made it, and to no other: to all others it is not there. Names are
 //! whole, such as `files/abc-123`, and are Google's own across all projects.
 
+mod caches;
 mod files;
+mod jobs;
+mod tuned;
 
-pub(crate) use files::{Draft, File, Part, Progress, UploadStatus};
+pub(crate) use caches::{Cache, Expiry, NewCache};
+pub(crate) use files::{Draft, File, Part, Progress, Source, UploadStatus};
+pub(crate) use jobs::{Batch, BatchInput, JobState, LongRunning, NewBatch};
+pub(crate) use tuned::{TUNED_MODELS, TunedModel};
 
 use crate::errors::{self, ApiError};
 use crate::surface::Page;
@@ -28,6 +34,22 @@ pub(crate) enum Task {
         name: String,
         media: bool,
     },
+    CreateCache(NewCache),
+    ListCaches(Page),
+    GetCache(String),
+    /// The cache's name, and when it is to go.
+    UpdateCache(String, Option<Expiry>),
+    DeleteCache(String),
+    CreateBatch(NewBatch),
+    ListBatches(Page),
+    GetBatch(String),
+    CancelBatch(String),
+    DeleteBatch(String),
+    /// The model that is to make it.
+    StartVideo(String),
+    GetOperation(String),
+    ListTunedModels(Page),
+    GetTunedModel(String),
 }
 
 /// What came of it.
@@ -41,6 +63,13 @@ pub(crate) enum Found {
     File(File),
     Files(Listed<File>),
     Content(File),
+    Cache(Cache),
+    Caches(Listed<Cache>),
+    Batch(Batch),
+    Batches(Listed<Batch>),
+    Operation(LongRunning),
+    TunedModel(TunedModel),
+    TunedModels(Listed<TunedModel>),
 }
 
 /// A part of a list.
@@ -67,6 +96,8 @@ pub(crate) struct Circumstances<'a> {
 pub(crate) struct References {
     /// Names of files.
     pub(crate) files: Vec<String>,
+    /// The name of a cache.
+    pub(crate) cached_content: Option<String>,
 }
 
 /// All that all projects own.
@@ -74,6 +105,10 @@ pub(crate) struct References {
 pub(crate) struct Resources {
     files: Shelf<File>,
     uploads: Vec<Upload>,
+    caches: Shelf<Cache>,
+    batches: Shelf<Batch>,
+    operations: Shelf<LongRunning>,
+    tuned_models: Shelf<TunedModel>,
 }
 
 impl Resources {
@@ -103,19 +138,46 @@ impl Resources {
                     Found::Nothing
                 })
             }
+            Task::CreateCache(new) => Ok(self.create_cache(new, at)),
+            Task::ListCaches(page) => Ok(Found::Caches(self.caches.page(*page, at))),
+            Task::GetCache(name) => self.cache(name, at).cloned().map(Found::Cache),
+            Task::UpdateCache(name, expiry) => self.update_cache(name, *expiry, at),
+            Task::DeleteCache(name) => {
+                let gone = self.caches.remove(name, at);
+                gone.then_some(Found::Nothing)
+                    .ok_or_else(errors::cached_content_denied)
+            }
+            Task::CreateBatch(new) => Ok(self.create_batch(new, at)),
+            Task::ListBatches(page) => Ok(Found::Batches(self.batches.page(*page, at))),
+            Task::GetBatch(name) => self.batch(name, at).cloned().map(Found::Batch),
+            Task::CancelBatch(name) => self.cancel_batch(name, at),
+            Task::DeleteBatch(name) => self.delete_batch(name, at),
+            Task::StartVideo(model) => Ok(self.start_video(model, at)),
+            Task::GetOperation(name) => self.operation(name, at).cloned().map(Found::Operation),
+            Task::ListTunedModels(page) => {
+                Ok(Found::TunedModels(self.tuned_models.page(*page, at)))
+            }
+            Task::GetTunedModel(name) => self.tuned_model(name, at).cloned().map(Found::TunedModel),
         }
     }
 
-    /// Whether all that a request names is the project's own.
+    /// Whether all that a request to `model` names is the project's own.
     pub(crate) fn check(
         &self,
         references: &References,
+        model: &str,
         at: &Circumstances<'_>,
     ) -> Result<(), ApiError> {
-        references
-            .files
-            .iter()
-            .try_for_each(|name| self.file(name, at).map(|_| ()))
+        for name in &references.files {
+            self.file(name, at)?;
+        }
+        if let Some(name) = &references.cached_content {
+            let cache = self.cache(name, at)?;
+            if cache.model != model {
+                return Err(errors::cached_content_of_other_model(model, &cache.model));
+            }
+        }
+        Ok(())
     }
 
     fn file(&self, name: &str, at: &Circumstances<'_>) -> Result<&File, ApiError> {
@@ -177,6 +239,25 @@ impl<T: Clone> Shelf<T> {
         let mut all = self.0.iter();
         all.find(|owned| owned.name == name && owned.is_for(at))
             .map(|owned| &owned.thing)
+    }
+
+    fn get_mut(&mut self, name: &str, at: &Circumstances<'_>) -> Option<&mut T> {
+        let mut all = self.0.iter_mut();
+        all.find(|owned| owned.name == name && owned.is_for(at))
+            .map(|owned| &mut owned.thing)
+    }
+
+    /// The first of the project's that fits.
+    fn find(&self, at: &Circumstances<'_>, fits: impl Fn(&T) -> bool) -> Option<&T> {
+        let mut own = self.0.iter().filter(|owned| owned.is_for(at));
+        own.find(|owned| fits(&owned.thing))
+            .map(|owned| &owned.thing)
+    }
+
+    /// The project that has something of that name.
+    fn owner_of(&self, name: &str) -> Option<String> {
+        let owned = self.0.iter().find(|owned| owned.name == name)?;
+        Some(owned.project.clone())
     }
 
     /// Whether it was there.

@@ -53,7 +53,7 @@ pub(crate) struct World {
     pub(crate) quotas: Rules,
     /// Pairs of project and model.
     retired: HashSet<(String, String)>,
-    resources: Resources,
+    pub(crate) resources: Resources,
     meter: Meter,
 }
 

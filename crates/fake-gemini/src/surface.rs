@@ -39,6 +39,10 @@ const MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
 /// And no more than this in one file.
 const MAX_FILE_BYTES: usize = 2 * 1024 * 1024 * 1024;
 
+/// The picture that all models draw: one black dot.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\
+    \0\0\0\nIDATx\x9cc`\0\0\0\x02\0\x01H\xaf\xa4q\0\0\0\0IEND\xaeB`\x82";
+
 /// One of Google's APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Surface {
@@ -70,6 +74,10 @@ pub enum Operation {
     Embed,
     /// The vectors of several texts, on the native surface.
     BatchEmbed,
+    /// Pictures of a model for pictures.
+    Predict,
+    /// A video, which takes longer than a call.
+    PredictLongRunning,
     /// The list of models.
     ListModels,
     /// One entry of that list.
@@ -93,6 +101,32 @@ pub enum Act {
     DownloadFile,
     /// The end of a file.
     DeleteFile,
+    /// A new cache.
+    CreateCache,
+    /// The list of caches.
+    ListCaches,
+    /// What is known of a cache.
+    GetCache,
+    /// Another end for a cache.
+    UpdateCache,
+    /// The end of a cache.
+    DeleteCache,
+    /// A new batch.
+    CreateBatch,
+    /// The list of batches.
+    ListBatches,
+    /// How far a batch is.
+    GetBatch,
+    /// No more of a batch.
+    CancelBatch,
+    /// The end of a batch.
+    DeleteBatch,
+    /// How far an operation is, such as a video.
+    GetOperation,
+    /// The list of tuned models.
+    ListTunedModels,
+    /// What is known of a tuned model.
+    GetTunedModel,
 }
 
 impl Act {
@@ -104,6 +138,19 @@ impl Act {
             Self::GetFile => "getFile",
             Self::DownloadFile => "downloadFile",
             Self::DeleteFile => "deleteFile",
+            Self::CreateCache => "createCachedContent",
+            Self::ListCaches => "listCachedContents",
+            Self::GetCache => "getCachedContent",
+            Self::UpdateCache => "updateCachedContent",
+            Self::DeleteCache => "deleteCachedContent",
+            Self::CreateBatch => "batchGenerateContent",
+            Self::ListBatches => "listBatches",
+            Self::GetBatch => "getBatch",
+            Self::CancelBatch => "cancelBatch",
+            Self::DeleteBatch => "deleteBatch",
+            Self::GetOperation => "getOperation",
+            Self::ListTunedModels => "listTunedModels",
+            Self::GetTunedModel => "getTunedModel",
         }
     }
 
@@ -115,6 +162,18 @@ impl Act {
             Self::GetFile => "FileService.GetFile",
             Self::DownloadFile => "FileService.DownloadFile",
             Self::DeleteFile => "FileService.DeleteFile",
+            Self::CreateCache => "CacheService.CreateCachedContent",
+            Self::ListCaches => "CacheService.ListCachedContents",
+            Self::GetCache => "CacheService.GetCachedContent",
+            Self::UpdateCache => "CacheService.UpdateCachedContent",
+            Self::DeleteCache => "CacheService.DeleteCachedContent",
+            Self::CreateBatch => "BatchService.BatchGenerateContent",
+            Self::ListBatches => "Operations.ListOperations",
+            Self::GetBatch | Self::GetOperation => "Operations.GetOperation",
+            Self::CancelBatch => "Operations.CancelOperation",
+            Self::DeleteBatch => "Operations.DeleteOperation",
+            Self::ListTunedModels => "ModelService.ListTunedModels",
+            Self::GetTunedModel => "ModelService.GetTunedModel",
         }
     }
 }
@@ -126,6 +185,9 @@ impl Operation {
             Self::Generate => kind == Kind::Chat,
             Self::CountTokens => matches!(kind, Kind::Chat | Kind::Embedding),
             Self::Embed | Self::BatchEmbed => kind == Kind::Embedding,
+            Self::Predict => kind == Kind::Image,
+            Self::PredictLongRunning => kind == Kind::Video,
+            Self::Resource(Act::CreateCache | Act::CreateBatch) => kind == Kind::Chat,
             Self::ListModels | Self::GetModel | Self::Resource(_) => true,
         }
     }
@@ -137,6 +199,8 @@ impl Operation {
             Self::CountTokens => "countTokens",
             Self::Embed => "embedContent",
             Self::BatchEmbed => "batchEmbedContents",
+            Self::Predict => "predict",
+            Self::PredictLongRunning => "predictLongRunning",
             Self::ListModels => "listModels",
             Self::GetModel => "getModel",
             Self::Resource(act) => act.name(),
@@ -192,6 +256,15 @@ impl Target {
         native::route(service, method, version, path, query)
     }
 
+    /// Whether the model can do it.
+    pub(crate) fn suits(&self, model: &Model) -> bool {
+        // The compatible surface has pictures of those that chat, too.
+        let draws = self.surface == Surface::Compat
+            && self.operation == Operation::Predict
+            && model.draws();
+        draws || self.operation.suits(model.kind)
+    }
+
     /// The bytes that its body may have.
     pub(crate) fn max_body(&self) -> usize {
         let uploads = [Act::CreateFile, Act::UploadFile].map(Operation::Resource);
@@ -216,10 +289,16 @@ impl Target {
             (Operation::CountTokens, _) => "GenerativeService.CountTokens",
             (Operation::Embed, _) => "GenerativeService.EmbedContent",
             (Operation::BatchEmbed, _) => "GenerativeService.BatchEmbedContents",
+            (Operation::Predict, _) => "PredictionService.Predict",
+            (Operation::PredictLongRunning, _) => "PredictionService.PredictLongRunning",
             (Operation::ListModels, _) => "ModelService.ListModels",
             (Operation::GetModel, _) => "ModelService.GetModel",
             (Operation::Resource(act), _) => act.rpc(),
         };
+        // What is the same for all of Google's services.
+        if method.starts_with("Operations.") {
+            return format!("google.longrunning.{method}");
+        }
         format!("google.ai.generativelanguage.{}.{method}", self.version)
     }
 
@@ -239,7 +318,7 @@ impl Target {
         strictness: Strictness,
     ) -> Result<Request, Refused> {
         let request = match self.surface {
-            Surface::Compat => compat::read(self, body, strictness),
+            Surface::Compat => compat::read(self, headers, body, strictness),
             Surface::Native => native::read(self, headers, body),
         };
         request.map_err(|error| self.refused(error, body))
@@ -330,7 +409,7 @@ pub(crate) struct Request {
     /// OpenAI's `stream_options.include_usage`.
     pub(crate) include_usage: bool,
     pub(crate) prompt_tokens: u64,
-    /// How many answers are wanted.
+    /// How many answers or pictures are wanted.
     pub(crate) choices: u32,
     /// The texts to embed.
     pub(crate) texts: Vec<Text>,

@@ -198,6 +198,19 @@ pub fn file_denied(name: &str) -> ApiError {
     ))
 }
 
+/// A cache that belongs to another project, or does not exist.
+pub fn cached_content_denied() -> ApiError {
+    denied("CachedContent not found (or permission denied)")
+}
+
+/// A tuned model that belongs to another project, or does not exist; `name` may have `tunedModels/` in front.
+pub fn tuned_model_denied(name: &str) -> ApiError {
+    denied(format!(
+        "You do not have permission to access tuned model {}.",
+        name.strip_prefix("tunedModels/").unwrap_or(name)
+    ))
+}
+
 /// A call from a country that Google does not serve.
 pub fn location_unsupported() -> ApiError {
     ApiError::new(

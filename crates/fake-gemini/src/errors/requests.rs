@@ -187,6 +187,23 @@ pub fn upload_terminated() -> ApiError {
     invalid("Upload has already been terminated.")
 }
 
+/// A cache that was made for another model than the request's.
+pub fn cached_content_of_other_model(model: &str, cached: &str) -> ApiError {
+    invalid(format!(
+        "Model used by GenerateContent request (models/{}) and CachedContent (models/{}) has to be the same.",
+        bare(model),
+        bare(cached)
+    ))
+}
+
+/// A cache along with what has to be within it.
+pub fn cached_content_with_more() -> ApiError {
+    invalid(
+        "CachedContent can not be used with GenerateContent request setting system_instruction, tools or \
+         tool_config.\n\nProposed fix: move those values to CachedContent from GenerateContent request.",
+    )
+}
+
 /// The 400 that says nothing.
 pub fn invalid_argument() -> ApiError {
     invalid("Request contains an invalid argument.")

@@ -120,6 +120,12 @@ impl Builder {
         self
     }
 
+    /// Adds a tuned model of a project; `id` may have `tunedModels/` in front. No other project may use it.
+    pub fn tuned_model(mut self, project: &str, id: &str) -> Self {
+        self.world.resources.add_tuned_model(project, id);
+        self
+    }
+
     /// Lets the compatible surface ignore fields that it does not know.
     pub fn lenient(mut self) -> Self {
         self.strictness = Strictness::Ignore;

@@ -23,6 +23,13 @@ pub(crate) struct Draft {
     pub(crate) size: Option<u64>,
 }
 
+/// Where a file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Uploaded,
+    Generated,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct File {
     /// With `files/`.
@@ -36,6 +43,7 @@ pub(crate) struct File {
     pub(crate) expires_ms: i64,
     /// Of the bytes, in hexadecimal digits.
     pub(crate) sha256: String,
+    pub(crate) source: Source,
 }
 
 /// What a call does to an upload.
@@ -209,6 +217,7 @@ impl Resources {
             bytes,
             created_ms: at.now_ms,
             expires_ms,
+            source: Source::Uploaded,
         };
         self.files
             .add(&file.name, Some(expires_ms), file.clone(), at.project);

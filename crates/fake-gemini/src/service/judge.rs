@@ -8,7 +8,7 @@ use crate::log::Call;
 use crate::models::bare;
 use crate::quota::{Cost, Use};
 use crate::reply::Reply;
-use crate::resources::Circumstances;
+use crate::resources::{Circumstances, TUNED_MODELS};
 use crate::surface::{Delivery, Operation, Refused, Request, Target};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -83,7 +83,9 @@ impl Asked {
     /// What its quota is counted as; `None` for what is free.
     fn purpose(&self) -> Option<Use> {
         match self.target.operation {
-            Operation::Generate => Some(Use::Generate),
+            Operation::Generate | Operation::Predict | Operation::PredictLongRunning => {
+                Some(Use::Generate)
+            }
             Operation::Embed | Operation::BatchEmbed => Some(Use::Embed),
             Operation::CountTokens
             | Operation::ListModels
@@ -120,12 +122,20 @@ pub(super) fn decide<'a>(
             return Err(refused.error.clone());
         }
     };
+    let at = asked.circumstances(state.clock.now_ms(), call.number);
     let limit = match &request.model {
+        Some(model) if model.starts_with(TUNED_MODELS) => {
+            state.world().resources.tuned_model(model, &at)?;
+            None
+        }
         Some(model) => check_model(state, &asked.target, &known.project, model)?,
         None => None,
     };
-    let at = asked.circumstances(state.clock.now_ms(), call.number);
-    state.world().resources.check(&request.references, &at)?;
+    let model = request.bare_model();
+    state
+        .world()
+        .resources
+        .check(&request.references, model, &at)?;
     if let Some(limit) = limit.filter(|limit| request.prompt_tokens > *limit) {
         count_refused(state, asked, call, request.prompt_tokens);
         return Err(errors::input_too_long(limit));
@@ -181,7 +191,7 @@ fn check_model(
         None if target.operation == Operation::GetModel => {
             Err(errors::no_such_model(model, target.version))
         }
-        Some(known) if target.operation.suits(known.kind) => {
+        Some(known) if target.suits(known) => {
             let place = (project.to_owned(), known.id.clone());
             // It can still be looked up.
             if target.operation != Operation::GetModel && state.world().retired.contains(&place) {

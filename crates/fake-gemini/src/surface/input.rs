@@ -158,7 +158,17 @@ pub(super) fn references(body: &Body) -> References {
     for (name, value) in &body.0 {
         collect_files(name, value, &mut files);
     }
-    References { files }
+    References {
+        files,
+        cached_content: None,
+    }
+}
+
+/// The name of a cache, in its whole length.
+pub(super) fn cache_name(value: &Value) -> Option<String> {
+    let name = value.as_str().filter(|name| !name.is_empty())?;
+    let id = name.strip_prefix("cachedContents/").unwrap_or(name);
+    Some(format!("cachedContents/{id}"))
 }
 
 fn collect_files(name: &str, value: &Value, files: &mut Vec<String>) {

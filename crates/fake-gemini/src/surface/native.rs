@@ -9,23 +9,30 @@
 //! | `GET models?pageSize=…&pageToken=…`, `GET models/{m}` | pretty-printed JSON |
 //! | `POST /upload/v1beta/files`, and what that leads to | see [`upload`] |
 //! | `GET files`, `GET`, `DELETE files/{f}` | pretty-printed JSON |
+//! | `POST`, `GET cachedContents`, `GET`, `PATCH`, `DELETE cachedContents/{c}` | pretty-printed JSON |
+//! | `POST models/{m}:batchGenerateContent`, `GET batches`, `GET`, `DELETE batches/{b}`, `POST batches/{b}:cancel` | pretty-printed JSON |
+//! | `POST models/{m}:predict`, `:predictLongRunning`, `GET models/{m}/operations/{o}`, `operations/{o}` | pretty-printed JSON |
+//! | `GET tunedModels`, `GET tunedModels/{t}`, `POST tunedModels/{t}:generateContent`, `:streamGenerateContent` | as for other models |
 //! | `GET files/{f}:download?alt=media`, `/download/v1beta/…` too | the file; Google gives out its own files alone |
 //!
 //! Unknown fields are not looked for here.
 //!
 //! Sources: <https://ai.google.dev/api/generate-content>, <https://ai.google.dev/api/embeddings>,
-//! <https://ai.google.dev/api/models>, <https://ai.google.dev/api/files>, and answers recorded from the API. Of the list of models only an entry and
+//! <https://ai.google.dev/api/models>, <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>,
+//! <https://ai.google.dev/api/batch-api>, and answers recorded from the API. Of the list of models only an entry and
 //! `nextPageToken` are recorded.
 
 mod generate;
 mod lists;
+mod media;
 mod resources;
 mod upload;
 
-use super::input::{Body, check_texts, dimensions, references, text_of, tokens_in};
-use super::{Delivery, Operation, Page, Request, Scene, Success, Surface, Target, Text};
+use super::input::{Body, cache_name, check_texts, dimensions, references, text_of, tokens_in};
+use super::{Act, Delivery, Operation, Page, Request, Scene, Success, Surface, Target, Text};
 use crate::answer::Answer;
 use crate::errors::{self, ApiError};
+use crate::resources::TUNED_MODELS;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::Value;
@@ -85,10 +92,14 @@ pub(super) fn route(
     if method == Method::GET && path == "models" {
         return Some(target(Operation::ListModels, None, Delivery::Whole));
     }
-    let name = path.strip_prefix("models/").filter(|name| {
-        // A model's name is one segment.
-        !name.is_empty() && !name.contains('/')
-    })?;
+    let (prefix, name) = match path.strip_prefix(TUNED_MODELS) {
+        Some(name) => (TUNED_MODELS, name),
+        None => ("", path.strip_prefix("models/")?),
+    };
+    // A model's name is one segment.
+    if name.is_empty() || name.contains('/') {
+        return None;
+    }
     if method == Method::GET {
         return Some(target(Operation::GetModel, Some(name), Delivery::Whole));
     }
@@ -102,9 +113,20 @@ pub(super) fn route(
         "countTokens" => (Operation::CountTokens, Delivery::Whole),
         "embedContent" => (Operation::Embed, Delivery::Whole),
         "batchEmbedContents" => (Operation::BatchEmbed, Delivery::Whole),
+        "predict" => (Operation::Predict, Delivery::Whole),
+        "predictLongRunning" => (Operation::PredictLongRunning, Delivery::Whole),
+        "batchGenerateContent" => (Operation::Resource(Act::CreateBatch), Delivery::Whole),
         _ => return None,
     };
-    Some(target(operation, Some(model), delivery))
+    // Of those that are tuned, no more is served.
+    if !prefix.is_empty() && operation != Operation::Generate {
+        return None;
+    }
+    Some(target(
+        operation,
+        Some(&format!("{prefix}{model}")),
+        delivery,
+    ))
 }
 
 fn stream_delivery(query: &str) -> Delivery {
@@ -143,9 +165,13 @@ pub(super) fn read(
             if contents.is_empty() {
                 return Err(errors::no_contents());
             }
+            let mut references = references(&body);
+            if target.operation == Operation::Generate {
+                references.cached_content = cached_content(&body)?;
+            }
             Ok(Request {
                 prompt_tokens: tokens_in(contents),
-                references: references(&body),
+                references,
                 ..request
             })
         }
@@ -158,8 +184,29 @@ pub(super) fn read(
             }]))
         }
         Operation::BatchEmbed => read_batch(&Body::parse(body)?, request),
+        Operation::Predict => media::read_images(&Body::parse(body)?, request),
+        Operation::PredictLongRunning => media::read_video(&Body::parse(body)?, request),
         Operation::Resource(act) => resources::read(act, target, headers, body),
     }
+}
+
+/// The field, in either of protobuf's spellings.
+fn either<'a>(body: &'a Body, names: [&str; 2]) -> Option<&'a Value> {
+    names.iter().find_map(|name| body.get(name))
+}
+
+/// The cache that a request names. What belongs into the cache may not come along.
+fn cached_content(body: &Body) -> Result<Option<String>, ApiError> {
+    let cache = either(body, ["cachedContent", "cached_content"]).and_then(cache_name);
+    let more = [
+        ["systemInstruction", "system_instruction"],
+        ["tools", "tools"],
+        ["toolConfig", "tool_config"],
+    ];
+    if cache.is_some() && more.iter().any(|names| either(body, *names).is_some()) {
+        return Err(errors::cached_content_with_more());
+    }
+    Ok(cache)
 }
 
 /// `contents`, which for counting may be inside of a whole request.
@@ -240,6 +287,9 @@ pub(super) fn success(
         (Operation::BatchEmbed, _) => lists::embeddings(scene),
         (Operation::ListModels, _) => lists::models(scene),
         (Operation::GetModel, _) => lists::model(scene),
-        (Operation::Resource(_), _) => resources::success(target, scene),
+        (Operation::Predict, _) => media::images(scene),
+        (Operation::PredictLongRunning | Operation::Resource(_), _) => {
+            resources::success(target, scene)
+        }
     }
 }

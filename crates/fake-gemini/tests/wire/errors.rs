@@ -31,6 +31,58 @@ fn check(errors: impl IntoIterator<Item = (ApiError, String)>) {
 }
 
 #[test]
+fn errors_about_what_projects_own() {
+    let denied = |message| status(403, message, "PERMISSION_DENIED");
+    let invalid = |message| status(400, message, "INVALID_ARGUMENT");
+    check([
+        (
+            errors::file_denied("files/a-1"),
+            denied("You do not have permission to access the File a-1 or it may not exist."),
+        ),
+        (
+            errors::cached_content_denied(),
+            denied("CachedContent not found (or permission denied)"),
+        ),
+        (
+            errors::tuned_model_denied("tunedModels/t"),
+            denied("You do not have permission to access tuned model t."),
+        ),
+        (
+            errors::file_exists("files/a"),
+            status(
+                409,
+                "The requested file already exists: a",
+                "ALREADY_EXISTS",
+            ),
+        ),
+        (
+            errors::no_such_entity(),
+            status(404, "Requested entity was not found.", "NOT_FOUND"),
+        ),
+        (
+            errors::no_such_upload(),
+            status(404, "Requested entity was not found.", "NOT_FOUND"),
+        ),
+        (
+            errors::upload_terminated(),
+            invalid("Upload has already been terminated."),
+        ),
+        (
+            errors::cached_content_of_other_model("models/a", "b"),
+            invalid(
+                "Model used by GenerateContent request (models/a) and CachedContent (models/b) has to be the same.",
+            ),
+        ),
+        (
+            errors::cached_content_with_more(),
+            invalid(
+                r"CachedContent can not be used with GenerateContent request setting system_instruction, tools or tool_config.\n\nProposed fix: move those values to CachedContent from GenerateContent request.",
+            ),
+        ),
+    ]);
+}
+
+#[test]
 fn errors_about_keys() {
     let service = r#""service":"generativelanguage.googleapis.com""#;
     let invalid = |message| {

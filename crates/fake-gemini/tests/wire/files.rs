@@ -1,8 +1,8 @@
 //! Files: how they come, who may see them, and where they may be named.
 
 use crate::support::{
-    Client, KEY, MIDNIGHT, OTHER_KEY, Response, call, chat_with, ended, gemini, native, question,
-    start,
+    Client, KEY, MIDNIGHT, OTHER_KEY, Response, call, chat_with, ended, file, gemini, native,
+    question, two_projects,
 };
 use fake_gemini::{Act, FakeGemini, ManualClock, Operation, Reply, Surface, errors};
 use std::time::Duration;
@@ -37,22 +37,6 @@ async fn go_on(
         ("x-goog-upload-offset", offset),
     ];
     call(gemini, "PUT", path, &headers, body).await
-}
-
-/// A file of [`KEY`]'s project, by its name.
-async fn file(gemini: &FakeGemini, text: &str) -> String {
-    let headers = [
-        ("x-goog-api-key", KEY),
-        ("x-goog-upload-protocol", "raw"),
-        ("content-type", "text/plain"),
-    ];
-    let response = call(gemini, "POST", UPLOAD, &headers, text).await;
-    response.json()["file"]["name"].as_str().unwrap().to_owned()
-}
-
-async fn two_projects() -> FakeGemini {
-    let builder = FakeGemini::builder();
-    start(builder.key(KEY).key(OTHER_KEY)).await
 }
 
 #[tokio::test]
@@ -242,7 +226,7 @@ async fn files_are_listed_in_pages_the_newest_first() {
     assert_eq!(native(&gemini, "files", "").await.text(), "{}\n");
     let mut names = Vec::new();
     for text in ["a", "b", "c"] {
-        names.insert(0, file(&gemini, text).await);
+        names.insert(0, file(&gemini, KEY, text).await);
     }
     let first = native(&gemini, "files?pageSize=2", "").await.json();
     assert_eq!(first["files"][0]["name"], *names[0]);
@@ -261,7 +245,7 @@ async fn files_are_listed_in_pages_the_newest_first() {
 #[tokio::test]
 async fn a_file_is_downloaded_as_it_came() {
     let gemini = gemini().await;
-    let name = file(&gemini, "hello").await;
+    let name = file(&gemini, KEY, "hello").await;
     for path in [
         format!("/v1beta/{name}:download?alt=media"),
         format!("/download/v1beta/{name}:download?alt=media"),
@@ -279,7 +263,7 @@ async fn a_file_is_downloaded_as_it_came() {
 #[tokio::test]
 async fn what_another_project_has_is_403_for_every_use() {
     let gemini = two_projects().await;
-    let name = file(&gemini, "hello").await;
+    let name = file(&gemini, KEY, "hello").await;
     let uri = format!("{}/v1beta/{name}", gemini.origin());
     let contents = format!(
         r#"{{"contents":[{{"parts":[{{"text":"x"}},{{"fileData":{{"mimeType":"text/plain","fileUri":"{uri}"}}}}]}}]}}"#
@@ -320,7 +304,7 @@ async fn what_another_project_has_is_403_for_every_use() {
 #[tokio::test]
 async fn a_chat_may_name_files_of_its_own_project_alone() {
     let gemini = two_projects().await;
-    let name = file(&gemini, "hello").await;
+    let name = file(&gemini, KEY, "hello").await;
     let uri = format!("{}/v1beta/{name}", gemini.origin());
     for part in [
         format!(r#"{{"type":"file","file":{{"file_id":"{name}"}}}}"#),
@@ -339,7 +323,7 @@ async fn a_file_is_gone_once_deleted_and_after_48_hours() {
     let clock = ManualClock::at(MIDNIGHT);
     let builder = FakeGemini::builder().key(KEY).clock(clock.clock());
     let gemini = builder.start().await.unwrap();
-    let (deleted, kept) = (file(&gemini, "a").await, file(&gemini, "b").await);
+    let (deleted, kept) = (file(&gemini, KEY, "a").await, file(&gemini, KEY, "b").await);
     let path = format!("/v1beta/{deleted}");
     let gone = call(&gemini, "DELETE", &path, &[("x-goog-api-key", KEY)], "").await;
     assert_eq!((gone.status(), gone.text()), (200, "{}\n"));
@@ -383,6 +367,17 @@ async fn bytes_that_are_no_text_arrive_as_they_are() {
     let path = format!("{}:download?alt=media", name.as_str().unwrap());
     assert_eq!(native(&gemini, &path, "").await.bytes, bytes);
     assert_eq!(ended(&gemini).await.status, Some(200));
+    let upload = gemini.calls().swap_remove(0);
+    assert_eq!(
+        (upload.method.as_str(), upload.path.as_str()),
+        ("POST", UPLOAD)
+    );
+    assert_eq!(upload.headers["x-goog-upload-protocol"], "raw");
+    assert_eq!(upload.body.len(), bytes.len());
+    assert_eq!(
+        upload.body_sha256(),
+        "db8f1d69251d95e2c88268d3c540533cc5182e0e33065a6f3f322f606a574489"
+    );
 }
 
 #[tokio::test]

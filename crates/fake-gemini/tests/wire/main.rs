@@ -9,6 +9,7 @@
 //! | `strict` | fields and types that are taken and refused |
 //! | `requests` | malformed bodies, unknown models and paths |
 //! | `files` | uploads, and who may see files |
+//! | `caches`, `jobs`, `tuned` | what else projects own: caches; batches, pictures and videos; tuned models |
 //! | `quotas` | limits by minute and by Pacific day |
 //! | `breaks` | resets, cuts, errors in the middle of a stream |
 //! | `pace` | gates, steps, connections, the log |
@@ -23,11 +24,13 @@
 
 mod auth;
 mod breaks;
+mod caches;
 mod compat;
 mod errors;
 mod files;
 mod frames;
 mod gzip;
+mod jobs;
 mod leave;
 mod native;
 mod pace;
@@ -38,3 +41,4 @@ mod requests;
 mod shapes;
 mod strict;
 mod support;
+mod tuned;

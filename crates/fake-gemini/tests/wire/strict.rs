@@ -7,7 +7,7 @@ use fake_gemini::{FakeGemini, errors};
 async fn all_documented_fields_are_accepted() {
     let gemini = gemini().await;
     for more in [
-        r#","stream":false,"stream_options":null,"n":1,"temperature":1,"top_p":0.9,"max_tokens":5,"max_completion_tokens":5,"stop":["x"],"tools":[],"tool_choice":"auto","parallel_tool_calls":true,"response_format":{"type":"json_object"},"reasoning_effort":"low","service_tier":"flex","extra_body":{"google":{"cached_content":"cachedContents/x","safety_settings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_NONE"}],"thinking_config":{"include_thoughts":true}}}"#,
+        r#","stream":false,"stream_options":null,"n":1,"temperature":1,"top_p":0.9,"max_tokens":5,"max_completion_tokens":5,"stop":["x"],"tools":[],"tool_choice":"auto","parallel_tool_calls":true,"response_format":{"type":"json_object"},"reasoning_effort":"low","service_tier":"flex","extra_body":{"google":{"cached_content":null,"safety_settings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_NONE"}],"thinking_config":{"include_thoughts":true}}}"#,
         r#","extra_body":{"google":{"thinking_config":{"thinking_budget":800,"thinking_level":null}}}"#,
         r#","reasoning_effort":null,"extra_body":{"google":{"thinking_config":{"thinking_level":"low"}}}"#,
         r#","stop":"x","stream_options":{"include_usage":true},"n":"2","temperature":"0.5","max_tokens":5.0"#,

@@ -248,10 +248,7 @@ pub(crate) async fn chat_with(gemini: &FakeGemini, key: &str, body: &str) -> Res
 
 /// A compatible call with [`KEY`].
 pub(crate) async fn compat(gemini: &FakeGemini, path: &str, body: &str) -> Response {
-    let path = format!("/v1beta/openai/{path}");
-    let bearer = format!("Bearer {KEY}");
-    let headers = [("authorization", bearer.as_str())];
-    call(gemini, method_for(body), &path, &headers, body).await
+    compat_as(gemini, KEY, path, body).await
 }
 
 /// A native call with [`KEY`].
@@ -259,6 +256,41 @@ pub(crate) async fn native(gemini: &FakeGemini, path: &str, body: &str) -> Respo
     let path = format!("/v1beta/{path}");
     let headers = [("x-goog-api-key", KEY)];
     call(gemini, method_for(body), &path, &headers, body).await
+}
+
+/// A fake with [`KEY`] and [`OTHER_KEY`], each in a project of its own.
+pub(crate) async fn two_projects() -> FakeGemini {
+    start(FakeGemini::builder().key(KEY).key(OTHER_KEY)).await
+}
+
+/// A native call with `key`; `path` begins with the version.
+pub(crate) async fn native_as(
+    gemini: &FakeGemini,
+    key: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Response {
+    call(gemini, method, path, &[("x-goog-api-key", key)], body).await
+}
+
+/// A compatible call with `key`; `path` is what follows `/v1beta/openai/`.
+pub(crate) async fn compat_as(gemini: &FakeGemini, key: &str, path: &str, body: &str) -> Response {
+    let path = format!("/v1beta/openai/{path}");
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str())];
+    call(gemini, method_for(body), &path, &headers, body).await
+}
+
+/// A file of `key`'s project, by its name.
+pub(crate) async fn file(gemini: &FakeGemini, key: &str, text: &str) -> String {
+    let headers = [
+        ("x-goog-api-key", key),
+        ("x-goog-upload-protocol", "raw"),
+        ("content-type", "text/plain"),
+    ];
+    let response = call(gemini, "POST", "/upload/v1beta/files", &headers, text).await;
+    response.json()["file"]["name"].as_str().unwrap().to_owned()
 }
 
 fn method_for(body: &str) -> &'static str {

@@ -36,6 +36,30 @@ pub(super) const EMBEDDING: &[Field] = &[
     ("dimensions", Integer),
 ];
 
+pub(super) const IMAGES: &[Field] = &[
+    ("model", Text),
+    ("prompt", Text),
+    ("n", Integer),
+    ("size", Text),
+    ("response_format", Text),
+    ("extra_body", Object(&[("google", Open)])),
+];
+
+pub(super) const VIDEO: &[Field] = &[
+    ("model", Text),
+    ("prompt", Text),
+    ("size", Text),
+    ("seconds", Integer),
+    ("extra_body", Object(&[("google", Open)])),
+];
+
+pub(super) const BATCH: &[Field] = &[
+    ("input_file_id", Text),
+    ("endpoint", Text),
+    ("completion_window", Text),
+    ("metadata", Open),
+];
+
 const MESSAGE: &[Field] = &[
     ("role", Text),
     ("content", TextOr(&List(&Object(PART)))),
