@@ -9,6 +9,10 @@
 //! | 2.5, 2025: the message has the signature, twice | `.signature(…)` |
 //! | 3.x: each tool call has its signature | `ToolCall::signature` |
 //! | 3.x: a delta with nothing but a signature | `.signature_event(…)` |
+//! | 3.x: that delta has no role either | `.without_role()` |
+//! | all: tool calls of a stream have no `index` (the default); some front ends count them, or give each 0 | `.call_index(…)` |
+//! | several tool calls in one delta instead of one in each | `.calls_together()` |
+//! | chunks without `id`, `created` or `object` | `.without_id()`, `.without_created()`, `.without_object()` |
 //! | 3.8, 2026: the finish reason follows the tool calls | `.finish_apart()`, `.finish_in_streams(Finish::Stop)` |
 
 use crate::surface::Request;
@@ -85,6 +89,27 @@ impl ToolCall {
     }
 }
 
+/// Which `index` the tool calls of a compatible stream have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallIndex {
+    /// None, as Google does.
+    Missing,
+    /// 0, whatever their place.
+    Zero,
+    /// Their place, as OpenAI does.
+    Counted,
+}
+
+impl CallIndex {
+    pub(crate) fn of(self, place: usize) -> Option<usize> {
+        match self {
+            Self::Missing => None,
+            Self::Zero => Some(0),
+            Self::Counted => Some(place),
+        }
+    }
+}
+
 /// A thought signature that belongs to the answer as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Signature {
@@ -122,6 +147,10 @@ pub struct Answer {
     pub(crate) usage_in_last_event_only: bool,
     pub(crate) id: bool,
     pub(crate) created: bool,
+    pub(crate) object: bool,
+    pub(crate) role: bool,
+    pub(crate) call_index: CallIndex,
+    pub(crate) calls_together: bool,
 }
 
 impl Answer {
@@ -143,6 +172,10 @@ impl Answer {
             usage_in_last_event_only: false,
             id: true,
             created: true,
+            object: true,
+            role: true,
+            call_index: CallIndex::Missing,
+            calls_together: false,
         }
     }
 
@@ -269,6 +302,31 @@ impl Answer {
     /// Leaves out the compatible surface's `created`, as some of Google's streams do.
     pub fn without_created(mut self) -> Self {
         self.created = false;
+        self
+    }
+
+    /// Leaves out the compatible surface's `object`.
+    pub fn without_object(mut self) -> Self {
+        self.object = false;
+        self
+    }
+
+    /// Leaves out the role in the deltas of a compatible stream, so that a signature's event has nothing but
+    /// `extra_content`.
+    pub fn without_role(mut self) -> Self {
+        self.role = false;
+        self
+    }
+
+    /// Which `index` the tool calls of a compatible stream have; usually none.
+    pub fn call_index(mut self, index: CallIndex) -> Self {
+        self.call_index = index;
+        self
+    }
+
+    /// Puts all tool calls of a compatible stream into one delta, instead of each into its own.
+    pub fn calls_together(mut self) -> Self {
+        self.calls_together = true;
         self
     }
 

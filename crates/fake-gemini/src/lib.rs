@@ -91,7 +91,7 @@ mod server;
 mod service;
 mod surface;
 
-pub use answer::{Answer, Finish, ToolCall};
+pub use answer::{Answer, CallIndex, Finish, ToolCall};
 pub use clock::{Clock, ManualClock};
 pub use credential::{Credential, Place};
 pub use fake::{Builder, FakeGemini};

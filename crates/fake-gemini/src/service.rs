@@ -13,7 +13,7 @@ use crate::quota::{Meter, Rules};
 use crate::reply::{Content, Head, Reply};
 use crate::resources::{Found, Resources};
 use crate::server::{Line, Watch};
-use crate::surface::{Delivery, Request, Scene, Strictness, Target};
+use crate::surface::{Delivery, MAX_BODY_BYTES, Request, Scene, Strictness, Target};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -97,7 +97,7 @@ pub(crate) async fn answer(
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let target = Target::of(&parts.method, parts.uri.path(), parts.uri.query());
-    let limit = target.as_ref().map_or(usize::MAX, Target::max_body);
+    let limit = target.as_ref().map_or(MAX_BODY_BYTES, Target::max_body);
     let body = match Limited::new(body, limit).collect().await {
         Ok(body) => Some(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => None,

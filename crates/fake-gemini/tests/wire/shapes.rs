@@ -1,7 +1,7 @@
 //! The shapes of answers that changed with models and years, to the byte.
 
 use crate::support::{KEY, STREAM, call, chat, chat_with, contents, gemini, native, question};
-use fake_gemini::{Answer, FakeGemini, Finish, Reply, ToolCall};
+use fake_gemini::{Answer, CallIndex, FakeGemini, Finish, Reply, ToolCall};
 
 const USAGE: &str = r#","stream":true,"stream_options":{"include_usage":true}"#;
 
@@ -122,6 +122,62 @@ async fn a_signature_may_come_alone() {
     assert!(
         whole.contains(r#""message":{"content":"Hi","extra_content":{"google":{"thought_signature":"AVSo"}},"role":"assistant"}"#),
         "{whole}"
+    );
+}
+
+#[tokio::test]
+async fn tool_calls_of_a_stream_have_the_index_and_the_ids_that_are_wanted() {
+    let calls = ["f", "g"].map(|name| ToolCall::new(name, "{}").id("same"));
+    let answer = Answer::tool_calls(calls).finish_in_streams(Finish::Stop);
+    for (index, expected) in [
+        (CallIndex::Missing, ["", ""]),
+        (CallIndex::Zero, [r#""index":0,"#, r#""index":0,"#]),
+        (CallIndex::Counted, [r#""index":0,"#, r#""index":1,"#]),
+    ] {
+        let events = streamed(&answer.clone().call_index(index), STREAM).await;
+        for ((event, name), index) in events.iter().zip(["f", "g"]).zip(expected) {
+            let call = format!(
+                r#"{{"delta":{{"role":"assistant","tool_calls":[{{"function":{{"arguments":"{{}}","name":"{name}"}},"id":"same",{index}"type":"function"}}]}}"#
+            );
+            assert!(event.contains(&call), "{event}");
+        }
+        assert_eq!(events.len(), 2);
+        assert!(
+            events[1].contains(r#""finish_reason":"stop""#),
+            "{events:?}"
+        );
+    }
+    let together = answer.call_index(CallIndex::Counted).calls_together();
+    let events = streamed(&together, STREAM).await;
+    assert_eq!(events.len(), 1);
+    assert!(
+        events[0].contains(r#""tool_calls":[{"function":{"arguments":"{}","name":"f"},"id":"same","index":0,"type":"function"},{"function":{"arguments":"{}","name":"g"},"id":"same","index":1,"type":"function"}]"#),
+        "{events:?}"
+    );
+    let whole = said(&gemini().await, &together, "").await;
+    assert_eq!(
+        whole.matches(r#""index""#).count(),
+        1,
+        "that of the choice: {whole}"
+    );
+}
+
+#[tokio::test]
+async fn chunks_may_lack_all_that_says_what_they_are() {
+    let answer = Answer::text("Hi")
+        .signature_event("AVSo")
+        .finish_apart()
+        .without_id()
+        .without_created()
+        .without_object()
+        .without_role();
+    assert_eq!(
+        streamed(&answer, STREAM).await,
+        [
+            r#"data: {"choices":[{"delta":{"content":"Hi"},"index":0}],"model":"gemini-2.5-flash"}"#,
+            r#"data: {"choices":[{"delta":{"extra_content":{"google":{"thought_signature":"AVSo"}}},"index":0}],"model":"gemini-2.5-flash"}"#,
+            r#"data: {"choices":[{"delta":{},"finish_reason":"stop","index":0}],"model":"gemini-2.5-flash"}"#,
+        ]
     );
 }
 

@@ -1,7 +1,7 @@
 //! The bytes of a chat completion. The fields of each struct are in alphabetical order, since Google's are.
 //!
 //! What differs from OpenAI: `finish_reason` is missing until the last chunk, the role is in each delta, tool calls
-//! have no `index` and come one to a chunk, usage rides on the chunks with content, and thinking is in the total of
+//! usually have no `index` and come one to a chunk, usage rides on the chunks with content, and thinking is in the total of
 //! the tokens alone.
 
 use crate::answer::{Answer, Part, Signature, Tokens, ToolCall};
@@ -19,7 +19,8 @@ struct Completion<'a, C> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     model: &'a str,
-    object: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
 }
@@ -45,7 +46,8 @@ struct Message<'a> {
     content: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_content: Option<ExtraContent<'a>>,
-    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thought_signature: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -58,6 +60,8 @@ struct Call<'a> {
     extra_content: Option<ExtraContent<'a>>,
     function: Function<'a>,
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
     #[serde(rename = "type")]
     kind: &'static str,
 }
@@ -125,7 +129,7 @@ impl<'a> Message<'a> {
         Self {
             content: None,
             extra_content: None,
-            role: "assistant",
+            role: Some("assistant"),
             thought_signature: None,
             tool_calls: Vec::new(),
         }
@@ -152,7 +156,8 @@ impl<'a> Message<'a> {
     }
 }
 
-fn call<'a>(call: &'a ToolCall, number: u64, index: usize) -> Call<'a> {
+/// The tool call at a place among them. In a whole answer, the place alone tells which it is.
+fn call<'a>(call: &'a ToolCall, number: u64, place: usize) -> Call<'a> {
     Call {
         extra_content: call
             .signature
@@ -165,7 +170,8 @@ fn call<'a>(call: &'a ToolCall, number: u64, index: usize) -> Call<'a> {
         id: call
             .id
             .clone()
-            .unwrap_or_else(|| ids::tool_call_id(number, index)),
+            .unwrap_or_else(|| ids::tool_call_id(number, place)),
+        index: None,
         kind: "function",
     }
 }
@@ -182,7 +188,7 @@ fn completion<'a, C>(
         created: answer.created.then_some(scene.created),
         id: answer.id.then(|| ids::response_id(scene.number)),
         model: scene.request.model.as_deref().unwrap_or_default(),
-        object,
+        object: answer.object.then_some(object),
         usage: usage.map(Usage::from),
     }
 }
@@ -225,13 +231,21 @@ fn deltas<'a>(answer: &'a Answer, scene: &Scene<'_>) -> Vec<Message<'a>> {
         if thinking && matches!(part, Part::Call(..) | Part::Signature(_)) {
             deltas.push(Message::content("</thought>"));
         }
+        if answer.calls_together
+            && let Part::Call(place, tool) = part
+            && let Some(last) = deltas.last_mut().filter(|last| !last.tool_calls.is_empty())
+        {
+            last.tool_calls
+                .push(streamed_call(answer, tool, scene, place));
+            continue;
+        }
         let mut delta = match part {
             Part::Thought(text) if thinking => Message::thought(text),
             Part::Thought(text) => Message::thought(format!("<thought>{text}")),
             Part::Text(text) if thinking => Message::content(format!("</thought>{text}")),
             Part::Text(text) => Message::content(text),
-            Part::Call(index, tool) => Message {
-                tool_calls: vec![call(tool, scene.number, index)],
+            Part::Call(place, tool) => Message {
+                tool_calls: vec![streamed_call(answer, tool, scene, place)],
                 ..Message::empty()
             },
             Part::Signature(signature) => Message {
@@ -251,10 +265,27 @@ fn deltas<'a>(answer: &'a Answer, scene: &Scene<'_>) -> Vec<Message<'a>> {
     deltas
 }
 
+fn streamed_call<'a>(
+    answer: &Answer,
+    tool: &'a ToolCall,
+    scene: &Scene<'_>,
+    place: usize,
+) -> Call<'a> {
+    Call {
+        index: answer.call_index.of(place),
+        ..call(tool, scene.number, place)
+    }
+}
+
 pub(super) fn stream(answer: &Answer, scene: &Scene<'_>) -> Success {
-    let mut deltas = deltas(answer, scene);
+    let mut deltas: Vec<Message<'_>> = deltas(answer, scene);
     if deltas.is_empty() || answer.finish_apart {
         deltas.push(Message::empty());
+    }
+    if !answer.role {
+        for delta in &mut deltas {
+            delta.role = None;
+        }
     }
     let tokens = answer.tokens(scene.request);
     // As recorded: nothing but the prompt is counted until the last chunk.
