@@ -8,6 +8,8 @@ mod support;
 
 // The table of contents.
 #[cfg(test)]
+mod affinity;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod clients;
