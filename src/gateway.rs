@@ -26,7 +26,7 @@ pub use reply::{AnswerStream, Body, Next, Reply};
 use crate::admin;
 use crate::config::{self, Config, InvalidConfig};
 use crate::origin;
-use crate::pool::suspicion;
+use crate::pool::{PoolKey, Scope, suspicion};
 use crate::signal::NewSignal;
 use crate::store::{self, Database, DatabaseError};
 use crate::target::Surface;
@@ -145,6 +145,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 self.admit(request, false)?;
                 let kept = self.kept()?;
                 let reset = store::reset_key(&*kept.database, id, self.system.now()).await?;
+                let scope = kept.view().key(id).map(PoolKey::scope);
+                kept.forget(&[Scope::Key(id), scope.unwrap_or(Scope::Key(id))]);
                 kept.outdate();
                 if !reset {
                     return Err(Failure::UnknownKey(id));

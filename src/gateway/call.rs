@@ -292,9 +292,9 @@ impl<D: Database, S: System> Call<D, S> {
             && key.project.is_none()
         {
             key.project = Some(project.to_owned());
+            result = store::learn_project(database, key.id, project).await;
             self.kept
                 .change(Change::Project(key.id, project.to_owned()));
-            result = store::learn_project(database, key.id, project).await;
         }
         let place = Place {
             scope: key.scope(),
@@ -304,8 +304,8 @@ impl<D: Database, S: System> Call<D, S> {
             .into_iter()
             .flat_map(|diagnosis| &diagnosis.limits)
         {
-            self.kept.change(Change::Limit(place.clone(), *limit));
             let learned = store::learn_limit(database, &place, *limit, incident.ended_at).await;
+            self.kept.change(Change::Limit(place.clone(), *limit));
             result = result.and(learned);
         }
         let done = match incident.outcome.verdict() {
@@ -348,14 +348,11 @@ impl<D: Database, S: System> Call<D, S> {
         let signed = |tokens| i64::try_from(tokens).unwrap_or(i64::MAX);
         let difference = signed(true_tokens).saturating_sub(signed(self.claimed.input_tokens));
         let mut result = Ok(());
+        let Some(reserved_at) = &self.claimed.reserved_at else {
+            return result;
+        };
         for place in &self.pick.counted {
-            let settled = store::settle(
-                &*self.kept.database,
-                place,
-                &self.claimed.reserved_at,
-                difference,
-            )
-            .await;
+            let settled = store::settle(&*self.kept.database, place, reserved_at, difference).await;
             result = result.and(settled);
         }
         result
@@ -371,18 +368,19 @@ impl<D: Database, S: System> Call<D, S> {
             let state = transition(self.pick.key.state, Verdict::Works, incident.ended_at);
             self.kept.change(Change::State(self.key(), state));
         }
+        let mut result = Ok(());
         for id in moved.suspected {
             let place = Place {
                 scope: Scope::Key(id),
                 model: None,
             };
-            self.kept.cool(&place, incident).await?;
+            result = result.and(self.kept.cool(&place, incident).await);
             self.system.log(&format!(
                 "key {id} is not disabled: several keys fail alike ({}), so the upstream or this machine's address is suspected",
                 incident.outcome.name()
             ));
         }
-        Ok(())
+        result
     }
 }
 
@@ -393,8 +391,8 @@ pub(super) struct Claimed {
     trials_until: UnixMillis,
     /// Input tokens that the budgets were charged with.
     input_tokens: u64,
-    /// When they were.
-    reserved_at: Moment,
+    /// When they were; `None` where they could not be.
+    reserved_at: Option<Moment>,
 }
 
 /// Claims what a pick asks for and reserves its budgets. `None` when somebody was faster: then the view is out of date. A
@@ -417,7 +415,7 @@ pub(super) async fn claim<D: Database, S: System>(
     let database = &*kept.database;
     let trials_until = now.at().plus(TRIAL_LEASE_MS);
     let mut claimed = Vec::with_capacity(pick.claims.len());
-    let mut is_lost = false;
+    let (mut is_lost, mut is_reserved) = (false, false);
     for claim in &pick.claims {
         is_lost = !store::claim(database, claim, now.at(), trials_until)
             .await
@@ -442,9 +440,9 @@ pub(super) async fn claim<D: Database, S: System>(
                     .collect(),
             })
             .collect();
-        is_lost = !store::reserve(database, &reservations, input_tokens, now)
-            .await
-            .unwrap_or_else(told);
+        let reserved = store::reserve(database, &reservations, input_tokens, now).await;
+        is_reserved = reserved == Ok(true);
+        is_lost = !reserved.unwrap_or_else(told);
     }
     if is_lost {
         kept.outdate();
@@ -462,6 +460,6 @@ pub(super) async fn claim<D: Database, S: System>(
     Some(Claimed {
         trials_until,
         input_tokens,
-        reserved_at: now.clone(),
+        reserved_at: is_reserved.then(|| now.clone()),
     })
 }

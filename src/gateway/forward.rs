@@ -147,6 +147,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             };
             way.latest_key = Some(pick.key.id);
             let call = way.call(config, *pick.clone(), claimed);
+            // Claiming may have taken its time.
+            let began_at = call.started_at;
             let outgoing = Outgoing {
                 method: ask.method,
                 uri: &ask.uri,
@@ -161,10 +163,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 form: ask.form.clone(),
             };
             let patience = Patience {
-                first_byte_ms: way.failover.first_byte_timeout_ms(now.at()),
-                answer_ms: way.failover.left_ms(now.at()),
+                first_byte_ms: way.failover.first_byte_timeout_ms(began_at),
+                answer_ms: way.failover.left_ms(began_at),
             };
-            let began_at = now.at();
             let attempted = attempt(call, &self.upstream, outgoing, patience).await;
             let ended_at = self.system.now();
             let outcome = match attempted {

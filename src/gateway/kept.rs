@@ -6,7 +6,8 @@
 
 use super::ports::System;
 use crate::pool::{
-    Change, Claim, CoolDown, Incident, KeyId, Place, RetryBudget, RetryMinute, Snapshot, UnixMillis,
+    Change, Claim, CoolDown, Incident, KeyId, Place, RetryBudget, RetryMinute, Scope, Snapshot,
+    UnixMillis,
 };
 use crate::signal::{NewSignal, Signal};
 use crate::store::{self, Database, DatabaseError, Recorder};
@@ -18,6 +19,10 @@ use std::rc::Rc;
 pub(super) const MAX_AGE_MS: i64 = 500;
 /// And after a failure, when others will have found out the same things: in milliseconds.
 pub(super) const MAX_AGE_AFTER_FAILURE_MS: i64 = 50;
+
+/// How long a cool-down is remembered that could not be written, in milliseconds: 60 s. Then the next call finds out again,
+/// and what a person has changed meanwhile counts.
+const UNWRITTEN_MS: i64 = 60_000;
 
 /// What an instance keeps.
 pub(super) struct Kept<D> {
@@ -36,8 +41,8 @@ pub(super) struct Kept<D> {
     outdated: Cell<bool>,
     /// Own changes since the reading that is under way began: they may be missing in it.
     meanwhile: RefCell<Vec<Change>>,
-    /// Cool-downs that the database did not take.
-    unwritten: RefCell<HashMap<Place, CoolDown>>,
+    /// Cool-downs that the database did not take, and when that was.
+    unwritten: RefCell<HashMap<Place, (CoolDown, UnixMillis)>>,
     /// Retries that the database could not count.
     retries: Cell<RetryMinute>,
     /// Dropped when loading has ended.
@@ -81,7 +86,17 @@ impl<D: Database> Kept<D> {
     pub(super) fn change(&self, change: Change) {
         self.snapshot.borrow_mut().apply(&change);
         if self.loading.get() {
-            self.meanwhile.borrow_mut().push(change);
+            self.meanwhile.borrow_mut().push(match change {
+                // The reading may have counted it already, and to count it twice would keep calls out that the database
+                // allows.
+                Change::Sent { key, now, .. } => Change::Sent {
+                    key,
+                    counted: Vec::new(),
+                    input_tokens: 0,
+                    now,
+                },
+                change => change,
+            });
         }
     }
 
@@ -91,7 +106,9 @@ impl<D: Database> Kept<D> {
         place: &Place,
         incident: &Incident,
     ) -> Result<(), DatabaseError> {
-        let known = self.view().cool_down(place).copied();
+        // What nobody else knows of is to be written, too.
+        let is_written = !self.unwritten.borrow().contains_key(place);
+        let known = self.view().cool_down(place).copied().filter(|_| is_written);
         match store::cool(&*self.database, place, incident, known).await {
             Ok(cool_down) => {
                 self.unwritten.borrow_mut().remove(place);
@@ -112,7 +129,8 @@ impl<D: Database> Kept<D> {
         let known = self.view().cool_down(place).copied();
         if let Some(cool_down) = CoolDown::after(known.as_ref(), incident) {
             self.change(Change::CoolDown(place.clone(), cool_down));
-            self.unwritten.borrow_mut().insert(place.clone(), cool_down);
+            let entry = (cool_down, incident.ended_at);
+            self.unwritten.borrow_mut().insert(place.clone(), entry);
         }
     }
 
@@ -122,8 +140,17 @@ impl<D: Database> Kept<D> {
         place: &Place,
         began_at: UnixMillis,
     ) -> Result<(), DatabaseError> {
+        let written = store::end_cool_down(&*self.database, place, began_at).await;
+        // Afterwards, so that no reading in between takes it back.
         self.change(Change::Worked(place.clone(), began_at));
-        store::end_cool_down(&*self.database, place, began_at).await
+        written
+    }
+
+    /// Forgets what the database did not take of these scopes.
+    pub(super) fn forget(&self, scopes: &[Scope]) {
+        self.unwritten
+            .borrow_mut()
+            .retain(|place, _| !scopes.contains(&place.scope));
     }
 
     /// Ends the trials that were to end by `until`, where they have not ended otherwise.
@@ -134,8 +161,8 @@ impl<D: Database> Kept<D> {
     ) -> Result<(), DatabaseError> {
         let mut result = Ok(());
         for claim in claims {
-            self.change(Change::TrialEnded(claim.clone(), until));
             result = result.and(store::release(&*self.database, claim, until).await);
+            self.change(Change::TrialEnded(claim.clone(), until));
         }
         result
     }
@@ -219,15 +246,18 @@ impl<D: Database> Kept<D> {
             // Each once: there may be a thousand calls a second.
             system.log(&format!("key {id} is left out: its status, its pause or its text cannot be used; mend or delete its row"));
         }
-        self.unwritten.borrow_mut().retain(|place, cool_down| {
-            let known = snapshot.cool_down(place);
-            let counts = cool_down.until > began_at
-                && known.is_none_or(|known| known.until < cool_down.until);
-            if counts {
-                snapshot.set_cool_down(place, *cool_down);
-            }
-            counts
-        });
+        self.unwritten
+            .borrow_mut()
+            .retain(|place, (cool_down, at)| {
+                let known = snapshot.cool_down(place);
+                let counts = cool_down.until > began_at
+                    && began_at.since(*at) < UNWRITTEN_MS
+                    && known.is_none_or(|known| known.until < cool_down.until);
+                if counts {
+                    snapshot.set_cool_down(place, *cool_down);
+                }
+                counts
+            });
         for change in self.meanwhile.borrow().iter() {
             snapshot.apply(change);
         }

@@ -108,7 +108,18 @@ RETURNING id",
                 cooling = KeyStatus::Cooling.code()
             );
             let parameters = vec![Value::from(id.0), Value::from(at), Value::from(lease)];
-            Ok(!write(database, &statement, parameters).await?.is_empty())
+            if !write(database, &statement, parameters).await?.is_empty() {
+                return Ok(true);
+            }
+            // Another call has worked meanwhile: there is nothing to try any more.
+            let is_active = format!(
+                "SELECT 1 FROM api_keys WHERE id = ?1 AND status = {active}",
+                active = KeyStatus::Active.code()
+            );
+            let rows = database
+                .execute(&is_active, vec![Value::from(id.0)])
+                .await?;
+            Ok(!rows.is_empty())
         }
         Claim::PlaceTrial(place) => {
             let mut parameters = Vec::from(place_values(place));
@@ -243,6 +254,10 @@ mod tests {
             block_on(release(&database, &trial, lease(TRIAL_LEASE_MS))).unwrap();
             assert!(claimed(TRIAL_LEASE_MS + 1));
         }
+        database.run("UPDATE api_keys SET status = 1, trial_until = NULL");
+        let works = Claim::KeyTrial(KeyId(1));
+        let claimed = claim(&database, &works, NOW, NOW.plus(1));
+        assert_eq!(block_on(claimed), Ok(true), "another call has worked");
         database.run("DELETE FROM cool_downs");
         let gone = Claim::PlaceTrial(place(None));
         assert_eq!(

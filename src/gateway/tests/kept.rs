@@ -83,3 +83,234 @@ fn a_pool_that_cannot_be_read_again_goes_on_with_what_it_knows() {
         "a reading that failed is not tried at once"
     );
 }
+
+fn unwritable(pool: &Pool, times: usize) {
+    let error = "attempt to write a readonly database";
+    pool.database.fail("INSERT INTO cool_downs", error, times);
+}
+
+fn over_quota(pool: &Pool) {
+    let error = fake_gemini::errors::quota_per_day("m", 250, std::time::Duration::from_secs(5));
+    pool.script(429, "application/json", &[&error.pretty_array()]);
+}
+
+#[test]
+fn a_call_is_not_counted_twice_by_a_reading_that_saw_it() {
+    let pool = Pool::new();
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 2)");
+    let kept = kept(&pool);
+    pool.database.answer_at_the_second_poll();
+    let now = crate::pool::Moment::new(NOON);
+    let sent = async {
+        // Reserved and entered while the view is read.
+        pool.database.run("INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.000Z', 1, 1)");
+        let counted = vec![Place {
+            scope: Scope::Key(KeyId(1)),
+            model: Some("m".to_owned()),
+        }];
+        kept.change(Change::Sent {
+            key: KeyId(1),
+            counted,
+            input_tokens: 1,
+            now: now.clone(),
+        });
+    };
+    block_on(join(kept.refresh(&pool.outside, 0), sent))
+        .0
+        .unwrap();
+    let view = kept.view();
+    let balances = view.balances(view.key(KeyId(1)).unwrap(), "m", &now);
+    assert_eq!(balances[0].1.used, 1);
+}
+
+#[test]
+fn what_could_not_be_written_is_written_by_the_next_who_finds_it_out() {
+    let pool = Pool::with(&[("max_attempts", "1")]);
+    unwritable(&pool, 1);
+    let place = Place {
+        scope: Scope::Key(KeyId(1)),
+        model: Some("m".to_owned()),
+    };
+    let incident = crate::pool::Incident {
+        outcome: Outcome::QuotaPerDay,
+        retry_after_ms: None,
+        began_at: NOON,
+        ended_at: NOON,
+    };
+    block_on(kept(&pool).refresh(&pool.outside, 0)).unwrap();
+    assert!(block_on(kept(&pool).cool(&place, &incident)).is_err());
+    // Another call of the same incident.
+    assert!(block_on(kept(&pool).cool(&place, &incident)).is_ok());
+    let rows = "SELECT reason FROM cool_downs";
+    assert_eq!(pool.database.query(rows), ["quota_per_day"]);
+}
+
+#[test]
+fn a_reset_counts_for_what_could_not_be_written_too() {
+    let pool = Pool::with(&[("max_attempts", "1")]);
+    unwritable(&pool, 1);
+    over_quota(&pool);
+    assert_eq!(pool.chat(CHAT).status, 429);
+    pool.later(600);
+    assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 1));
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    assert_eq!(
+        pool.call("POST", "/api/keys/1/reset", &headers, "").status,
+        200
+    );
+    pool.script(200, "application/json", &[ANSWER]);
+    assert_eq!(pool.chat(CHAT).status, 200);
+    // Without a reset it is found out again after a minute.
+    unwritable(&pool, 1);
+    over_quota(&pool);
+    assert_eq!(pool.chat(CHAT).status, 429);
+    pool.later(60_500);
+    over_quota(&pool);
+    assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 4));
+}
+
+#[test]
+fn tokens_that_could_not_be_set_aside_are_not_given_back() {
+    let pool = Pool::with(&[("max_attempts", "1")]);
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'input_tokens', 'day', 900);
+        INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.000Z', 4, 400)");
+    pool.database
+        .fail("INSERT INTO budget_usage", "disk I/O error", 1);
+    pool.script(
+        503,
+        "application/json",
+        &[&fake_gemini::errors::overloaded().pretty_array()],
+    );
+    pool.chat(CHAT);
+    assert_eq!(pool.sent(), 1);
+    let used = "SELECT input_tokens FROM budget_usage WHERE per = 'day'";
+    assert_eq!(pool.database.query(used), ["400"]);
+}
+
+#[test]
+fn a_trial_that_has_ended_stays_so_whenever_the_view_is_read() {
+    let pool = Pool::new();
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1, '2027-01-15T08:01:00.000Z')");
+    let kept = kept(&pool);
+    let place = Place {
+        scope: Scope::Key(KeyId(1)),
+        model: None,
+    };
+    let claims = [crate::pool::Claim::PlaceTrial(place.clone())];
+    pool.database.answer_at_the_second_poll();
+    pool.database
+        .fail("UPDATE cool_downs", "database is locked", 2);
+    let release = kept.release(&claims, NOON.plus(60_000));
+    let (released, read) = block_on(join(release, kept.refresh(&pool.outside, 0)));
+    released.and(read).unwrap();
+    assert_eq!(kept.view().cool_down(&place).unwrap().trial_until, None);
+}
+
+#[test]
+fn every_key_that_is_suspected_cools_also_where_one_cannot_be_written() {
+    let pool = Pool::with(&[("max_attempts", "3")]);
+    pool.database
+        .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2'), (3, 'AIzaFAKE-3')");
+    unwritable(&pool, 1);
+    for _ in 0..3 {
+        let error = fake_gemini::errors::unauthenticated("Chat");
+        pool.script(401, "application/json", &[&error.pretty_array()]);
+    }
+    assert_eq!(pool.chat(CHAT).status, 503);
+    pool.later(600);
+    assert_eq!(pool.chat(CHAT).status, 503);
+    assert_eq!(pool.sent(), 3, "none is tried again at once");
+}
+
+#[test]
+fn a_claim_that_takes_its_time_leaves_less_for_the_answer() {
+    let pool = Pool::new();
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 9)");
+    let world = Rc::clone(&pool.outside.0);
+    pool.chat_is_silent();
+    let seen = Cell::new(0);
+    pool.database.before_each(move || {
+        // The reservation, after two statements for the view.
+        seen.set(seen.get() + 1);
+        if seen.get() == 3 {
+            world.now.set(world.now.get() + 20_000);
+        }
+    });
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("x-stainless-timeout", "30"),
+    ];
+    let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
+    assert_eq!(answer.status, 504, "{}", answer.body);
+    let took = pool.outside.0.now.get();
+    assert!((29_000..30_000).contains(&took), "{took}");
+}
+
+/// A key whose day's budget looks free in the view and is used up in the database: the row is not of a day's beginning.
+fn seemingly_free(pool: &Pool) {
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 1);
+        INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.001Z', 1, 1)");
+}
+
+#[test]
+fn a_key_that_is_always_lost_ends_the_request_in_time() {
+    let pool = Pool::new();
+    seemingly_free(&pool);
+    let before = pool.database.statements();
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, pool.sent()), (429, 0));
+    assert!(answer.error("message").contains("1 taken by other calls"));
+    assert!(pool.outside.0.now.get() <= 1000);
+    let statements = pool.database.statements() - before;
+    assert!(statements < 60, "{statements} statements");
+}
+
+#[test]
+fn a_trial_whose_budget_is_lost_is_given_back() {
+    let pool = Pool::with(&[("max_wait", "0")]);
+    seemingly_free(&pool);
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1)");
+    assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 0));
+    let leases = "SELECT trial_until FROM cool_downs";
+    assert_eq!(pool.database.query(leases), ["NULL"]);
+}
+
+#[test]
+fn a_large_answer_ends_its_trial_when_it_begins() {
+    let pool = Pool::new();
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1)");
+    let large = "x".repeat(1024 * 1024 + 1);
+    pool.script(200, "application/json", &[&large, "y"]);
+    let (_, _stream) = pool.chat_stream();
+    assert_eq!(
+        pool.database.query("SELECT count(*) FROM cool_downs"),
+        ["0"]
+    );
+}
+
+#[test]
+fn what_is_over_is_forgotten_in_the_end() {
+    let pool = Pool::new();
+    pool.database.run(
+        "UPDATE api_keys SET status = 0;
+        INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:9', '', 'quota_per_day', '2027-01-14T06:00:00.000Z', '2027-01-14T07:00:00.000Z', 1)",
+    );
+    let left = "SELECT count(*) FROM cool_downs";
+    let requests = (0..5_000).find(|_| {
+        pool.chat(CHAT);
+        pool.database.query(left) == ["0"]
+    });
+    assert!(requests.is_some());
+}
+
+impl Pool {
+    fn chat_is_silent(&self) {
+        self.outside.0.replies.borrow_mut().push_back(None);
+    }
+}
