@@ -193,19 +193,16 @@ impl EventScanner {
         }
     }
 
-    /// An error as the last thing of a stream, as JSON text in the stream's own form. OpenAI's clients raise on a `data:`
-    /// object with `error`, Google's on a bare one; a stream that just stops looks to both like a complete answer.
+    /// An error, as JSON text in one line, as the last event. All official clients raise on a `data:` object with `error`,
+    /// while a stream that just stops looks to them like a complete answer. Google's own form, JSON between the events,
+    /// is seen by its clients only if it comes in a packet of its own, so it is not used for Google's either.
     pub fn close_with(&self, error: &str) -> Vec<u8> {
         let separator = match (self.line_open, self.event_open) {
             (true, _) => "\n\n",
             (false, true) => "\n",
             (false, false) => "",
         };
-        let event = match self.surface {
-            Surface::OpenAi => format!("{separator}data: {error}\n\n"),
-            Surface::Gemini => format!("{separator}{error}"),
-        };
-        event.into_bytes()
+        format!("{separator}data: {error}\n\n").into_bytes()
     }
 }
 
@@ -482,14 +479,15 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_googles_own_stream_is_found_and_closed_with_in_its_form() {
+    fn an_error_in_googles_own_stream_is_found_and_told_in_an_event() {
         let [text, finish, _] = GOOGLES;
         let mut scanner = EventScanner::new(Surface::Gemini);
         scanner.push(finish.as_bytes().to_vec());
         let scan = scanner.push([text, "{\n  \"error\""].concat().into_bytes());
         assert_eq!(scan.ready, [finish, text].concat().as_bytes());
         assert!(matches!(scan.found, Found::Error(_)));
-        assert_eq!(scanner.close_with(ERROR), ERROR.as_bytes());
+        let event = format!("data: {ERROR}\n\n");
+        assert_eq!(scanner.close_with(ERROR), event.as_bytes());
     }
 
     proptest! {

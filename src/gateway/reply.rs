@@ -106,7 +106,8 @@ impl Framing {
     fn close_with(&self, failure: &Failure) -> Option<Vec<u8>> {
         match self {
             Self::Events(scanner) | Self::Error(scanner, _) => {
-                Some(scanner.close_with(&failure.to_json(scanner.surface(), false)))
+                let error = in_a_line(&failure.to_json(scanner.surface(), false));
+                Some(scanner.close_with(&error))
             }
             Self::Array(_) | Self::ArrayError(_) => {
                 let error = failure.to_json(Surface::Gemini, false);
@@ -114,6 +115,15 @@ impl Framing {
             }
             Self::Opaque(_) => None,
         }
+    }
+}
+
+/// JSON text without line ends, as an event needs it.
+fn in_a_line(json: &str) -> String {
+    match serde_json::from_str::<serde_json::Value>(json) {
+        Ok(value) => value.to_string(),
+        // Its own errors are JSON, and of others only what was read as such.
+        Err(_) => json.replace(['\r', '\n'], " "),
     }
 }
 

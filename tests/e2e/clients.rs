@@ -1,8 +1,16 @@
 //! Unmodified clients of others.
+//!
+//! Each suite in `tests/clients` runs twice: against the fake Gemini itself, and against a pool before it. Nothing that
+//! works directly may fail through the pool, and through the pool all of it works: the table says what the pool mends.
 
 use crate::support::{Setup, TOKEN, key, soon};
-use fake_gemini::{Answer, Reply};
+use fake_gemini::{
+    Answer, Break, Call, FakeGemini, Finish, MidStream, Reply, Surface, ToolCall, errors,
+};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::process::Command;
 
 /// A stream that ends in the middle of an event.
@@ -66,4 +74,218 @@ async fn the_official_python_client_chats_streams_and_gets_typed_errors() {
         app.rows("SELECT count(*), sum(success) FROM api_call_logs"),
         ["3|2"]
     );
+}
+
+/// Keys of the pool that the suites run against, each of a project of its own.
+const KEYS: usize = 3;
+
+/// How each check of a suite ended, by name.
+type Results = BTreeMap<String, String>;
+
+/// What the suites' prompts ask for. `keys` calls are over quota where that is asked for: one for each key.
+fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
+    let body = String::from_utf8_lossy(&call.body);
+    let asks = |words: &str| body.contains(words);
+    if asks("be over quota once") {
+        let left = over_quota.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        });
+        return match left {
+            Ok(_) => {
+                let wait = Duration::from_secs(3);
+                Reply::error(errors::quota_per_minute("gemini-2.5-pro", 100, wait))
+            }
+            Err(_) => Reply::answer(Answer::words("Hello again")),
+        };
+    }
+    if asks("break off") {
+        let error = Break::Error(errors::overloaded(), MidStream::Unframed);
+        return Reply::events(5).break_after(2, error);
+    }
+    if asks("a long answer") {
+        return Reply::events(100).gap(Duration::from_millis(10));
+    }
+    if asks("\"tools\"") {
+        // As in 2025: no ids, no indices, and "stop" at the end of a stream.
+        let call = |name| ToolCall::new(name, r#"{"city":"Oslo"}"#).id("");
+        let answer =
+            Answer::tool_calls([call("weather"), call("time")]).finish_in_streams(Finish::Stop);
+        return Reply::answer(answer);
+    }
+    if asks("json_schema") || asks("application/json") {
+        return Reply::answer(Answer::text(r#"{"name":"Ada","year":1815}"#));
+    }
+    let answer = Answer::words("Hello from the other side");
+    if asks("no ids, please") {
+        return Reply::answer(answer.without_id());
+    }
+    Reply::answer(answer)
+}
+
+/// Runs a suite. `google` suites take an origin, the others a base URL.
+async fn run(suite: &str, origin: &str, openai_path: &str, key: &str) -> Results {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let (program, script) = if suite.ends_with(".py") {
+        (python(), scripts.join(suite))
+    } else {
+        // Node looks for packages from where a script lies.
+        let modules = node_modules();
+        for name in [suite, "suite.mjs"] {
+            let here = modules.join(format!("{}-{name}", std::process::id()));
+            let text = std::fs::read_to_string(scripts.join(name)).unwrap();
+            let shared = format!("./{}-suite.mjs", std::process::id());
+            std::fs::write(here, text.replace("./suite.mjs", &shared)).unwrap();
+        }
+        (
+            PathBuf::from("node"),
+            modules.join(format!("{}-{suite}", std::process::id())),
+        )
+    };
+    let ended = Command::new(program)
+        .arg(script)
+        .env("OPENAI_BASE_URL", format!("{origin}{openai_path}"))
+        .env("OPENAI_API_KEY", key)
+        .env("GOOGLE_GEMINI_BASE_URL", origin)
+        .env("GEMINI_API_KEY", key)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(180), ended)
+        .await
+        .unwrap_or_else(|_| panic!("{suite} did not end"))
+        .unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{suite}: {out}\n{err}");
+    let results: Results = out
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, result)| (name.to_owned(), result.to_owned()))
+        .collect();
+    assert!(!results.is_empty(), "{suite}: {out}\n{err}");
+    if results.values().any(|result| result != "ok") {
+        println!("{err}");
+    }
+    results
+}
+
+fn node_modules() -> PathBuf {
+    let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/node");
+    let folder = std::env::var_os("KEYPOOL_TEST_NODE").map_or(prepared, PathBuf::from);
+    assert!(
+        folder.join("node_modules/openai").is_dir(),
+        "{} has no packages; `cargo xtask test --only clients` installs them",
+        folder.display()
+    );
+    folder
+}
+
+/// Runs a suite both ways. `mended` are the checks that fail directly, which says that the fake has the quirks; those
+/// `at_times` fail directly or not, as packets happen to fall.
+async fn compare(suite: &str, mended: &[&str], at_times: &[&str]) {
+    let over_quota = AtomicUsize::new(1);
+    let gemini = FakeGemini::builder()
+        .key(key(1))
+        .default_reply(move |call| play(call, &over_quota))
+        .start()
+        .await
+        .unwrap();
+    let directly = run(suite, &gemini.origin(), "/v1beta/openai", &key(1)).await;
+    let over_quota = AtomicUsize::new(KEYS);
+    let setup = (1..=KEYS).fold(Setup::keys(KEYS), |setup, number| {
+        setup.gemini(|gemini| {
+            gemini.key_of_project(key(number), format!("projects/00000000000{number}"))
+        })
+    });
+    let app = setup
+        .gemini(|gemini| gemini.default_reply(move |call| play(call, &over_quota)))
+        .start()
+        .await;
+    let through = run(suite, &app.origin(), "/v1", TOKEN).await;
+
+    println!("{suite:20} {:28} {:40} through the pool", "", "directly");
+    for (name, result) in &through {
+        let short = |text: &str| text.chars().take(38).collect::<String>();
+        println!(
+            "{:20} {name:28} {:40} {}",
+            "",
+            short(&directly[name]),
+            short(result)
+        );
+    }
+    assert_eq!(
+        directly.keys().collect::<Vec<_>>(),
+        through.keys().collect::<Vec<_>>()
+    );
+    for (name, result) in &through {
+        assert_eq!(result, "ok", "{suite}: {name} through the pool");
+    }
+    let failed: Vec<&str> = directly
+        .iter()
+        .filter(|(_, result)| *result != "ok")
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !at_times.contains(name))
+        .collect();
+    assert_eq!(failed, mended, "{suite}: what fails directly");
+    let calls = app.gemini.calls();
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.surface != Some(Surface::Compat) || call.credentials.len() == 1)
+    );
+}
+
+#[tokio::test]
+async fn the_official_openai_client_for_python_works() {
+    compare(
+        "openai_suite.py",
+        &[
+            "bad_request",
+            "chunks_have_one_id",
+            "model",
+            "models",
+            "no_such_model",
+            "streamed_usage",
+            "tools",
+            "tools_streamed",
+            "unsupported_fields",
+            "wrong_key",
+        ],
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_official_openai_client_for_node_works() {
+    compare(
+        "openai_suite.mjs",
+        &[
+            "bad_request",
+            "models",
+            "streamed_usage",
+            "tools",
+            "tools_streamed",
+            "unsupported_fields",
+            "wrong_key",
+        ],
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn googles_client_for_python_works() {
+    compare("genai_suite.py", &[], &[]).await;
+}
+
+#[tokio::test]
+async fn googles_client_for_node_works() {
+    compare("genai_suite.mjs", &[], &["error_within_a_stream"]).await;
+}
+
+#[tokio::test]
+async fn langchain_works() {
+    compare("langchain_suite.py", &["streamed", "tools"], &[]).await;
 }

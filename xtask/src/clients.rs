@@ -1,7 +1,7 @@
-//! The Python environment in which tests drive real client libraries.
+//! The environments in which tests drive real client libraries, of Python and of Node.
 //!
-//! It lives in `target/`, so that nothing is installed for the user. What is installed is as `requirements.txt` says
-//! if the copy of that file in the environment is equal to it; the copy is written last, so that an interrupted
+//! They live in `target/`, so that nothing is installed for the user. What is installed is as a list in `tests/clients`
+//! says if the copy of that file in the environment is equal to it; the copy is written last, so that an interrupted
 //! installation does not count.
 
 use crate::command::{capture, program, run};
@@ -11,11 +11,48 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const REQUIREMENTS: &str = "tests/clients/requirements.txt";
+const PACKAGES: &str = "tests/clients/package.json";
 /// Below `target/`.
 const ENVIRONMENT: &str = "clients/python";
+const MODULES: &str = "clients/node";
 
-/// Makes sure that the environment is there, and returns its Python interpreter's absolute path.
-pub(crate) fn prepare() -> Result<PathBuf> {
+/// Makes sure that both environments are there, and returns the Python interpreter's absolute path, and the folder that has
+/// Node's packages.
+pub(crate) fn prepare() -> Result<(PathBuf, PathBuf)> {
+    Ok((prepare_python()?, prepare_node()?))
+}
+
+fn prepare_node() -> Result<PathBuf> {
+    let packages = workspace::root().join(PACKAGES);
+    let wanted = fs::read(&packages).with_context(|| format!("cannot read {PACKAGES}"))?;
+    let folder = workspace::target(MODULES);
+    let installed = folder.join("installed.json");
+    if is_as_wanted(&installed, &wanted) {
+        eprintln!("    {} is up to date.", folder.display());
+        return Ok(folder);
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("package.json"), &wanted)?;
+    run(program("npm")
+        .args([
+            "install",
+            "--no-package-lock",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+        ])
+        .current_dir(&folder))
+    .context(
+        "the client tests need Node 20 or newer with npm (on Debian: apt-get install nodejs npm)",
+    )?;
+    fs::write(installed, wanted)?;
+    Ok(folder)
+}
+
+fn prepare_python() -> Result<PathBuf> {
     let requirements = workspace::root().join(REQUIREMENTS);
     let wanted = fs::read(&requirements).with_context(|| format!("cannot read {REQUIREMENTS}"))?;
     let environment = workspace::target(ENVIRONMENT);

@@ -36,7 +36,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "clients",
-        what: "the Python clients that tests drive are installed",
+        what: "the Python and Node clients that tests drive are installed",
         run: || clients::prepare().map(drop),
     },
     Stage {
@@ -152,10 +152,11 @@ fn cargo_runs(arguments: &str) -> Result<()> {
 }
 
 fn all_tests() -> Result<()> {
-    let python = clients::prepare()?;
+    let (python, node) = clients::prepare()?;
     run_command(
         cargo("test --locked --package gemini-keypool --package fake-gemini --package keypool-simulation --package xtask")
-            .env("KEYPOOL_TEST_PYTHON", python),
+            .env("KEYPOOL_TEST_PYTHON", python)
+            .env("KEYPOOL_TEST_NODE", node),
     )
 }
 

@@ -270,7 +270,7 @@ fn a_stream_in_googles_form_is_logged_before_its_last_event() {
 }
 
 #[test]
-fn trouble_within_googles_stream_is_told_as_google_does() {
+fn trouble_within_googles_stream_is_told_in_a_last_event() {
     let first = event(SAID);
     let error = errors::overloaded().pretty();
     let cases: Vec<(Vec<&str>, &str)> = vec![
@@ -283,6 +283,10 @@ fn trouble_within_googles_stream_is_told_as_google_does() {
         pool.script(200, "text/event-stream", &chunks);
         let answer = pool.google("POST", STREAM, CONTENTS);
         let rest = answer.body.strip_prefix(&first).unwrap();
+        let rest = rest
+            .strip_prefix("data: ")
+            .unwrap_or_else(|| panic!("{rest}"));
+        assert!(rest.ends_with("\n\n"));
         let told: serde_json::Value = serde_json::from_str(rest).unwrap();
         assert!(told["error"]["code"].as_u64().unwrap() >= 500, "{rest}");
         let row = pool.rows().concat();

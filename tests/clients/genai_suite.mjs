@@ -1,0 +1,103 @@
+// Google's own client for Node, unmodified, against what GOOGLE_GEMINI_BASE_URL names.
+
+import assert from "node:assert";
+import { ApiError, GoogleGenAI } from "@google/genai";
+import { PNG, raised, run } from "./suite.mjs";
+
+const MODEL = "gemini-2.5-flash";
+const client = new GoogleGenAI({ apiKey: process.env.GEMINI_API_KEY });
+const ask = (contents, config) => client.models.generateContent({ model: MODEL, contents, config });
+const stream = (contents, config) => client.models.generateContentStream({ model: MODEL, contents, config });
+const tools = [
+  {
+    functionDeclarations: ["weather", "time"].map((name) => ({
+      name,
+      parameters: { type: "OBJECT", properties: { city: { type: "STRING" } } },
+    })),
+  },
+];
+
+await run({
+  async plain() {
+    const answer = await ask("Hello");
+    assert(answer.text && answer.usageMetadata.promptTokenCount);
+  },
+  async streamed() {
+    const pieces = [];
+    for await (const chunk of await stream("Hello")) pieces.push(chunk.text ?? "");
+    assert(pieces.length > 1 && pieces.join("").trim());
+  },
+  async tools() {
+    const answer = await ask("Use tools", { tools });
+    assert.deepEqual(answer.functionCalls.map((call) => call.name), ["weather", "time"]);
+  },
+  async tools_streamed() {
+    const calls = [];
+    for await (const chunk of await stream("Use tools", { tools })) {
+      calls.push(...(chunk.functionCalls ?? []).map((call) => call.name));
+    }
+    assert.deepEqual(calls, ["weather", "time"]);
+  },
+  async structured() {
+    const answer = await ask("Who?", { responseMimeType: "application/json" });
+    assert.deepEqual(JSON.parse(answer.text), { name: "Ada", year: 1815 });
+  },
+  async vision() {
+    const image = { inlineData: { mimeType: "image/png", data: PNG } };
+    assert((await ask(["What is it?", image])).text);
+  },
+  async embeddings() {
+    const answer = await client.models.embedContent({ model: "gemini-embedding-001", contents: ["a", "b"] });
+    assert.equal(answer.embeddings.length, 2);
+  },
+  async token_count() {
+    assert((await client.models.countTokens({ model: MODEL, contents: "Hello" })).totalTokens > 0);
+  },
+  async models() {
+    const names = [];
+    for await (const model of await client.models.list({ config: { pageSize: 5 } })) names.push(model.name);
+    assert(names.includes(`models/${MODEL}`) && names.length > 5);
+  },
+  async files() {
+    const file = await client.files.upload({
+      file: new Blob(["Hello from a file. ".repeat(100)], { type: "text/plain" }),
+      config: { mimeType: "text/plain" },
+    });
+    const part = { fileData: { fileUri: file.uri, mimeType: file.mimeType } };
+    for (let round = 0; round < 4; round++) {
+      assert.equal((await client.files.get({ name: file.name })).uri, file.uri);
+      assert((await ask(["What is in it?", part])).text);
+    }
+    await client.files.delete({ name: file.name });
+    const error = await raised(ApiError, () => client.files.get({ name: file.name }));
+    assert([403, 404].includes(error.status), error.message);
+  },
+  async caches() {
+    const cache = await client.caches.create({ model: MODEL, config: { contents: "a long text", ttl: "600s" } });
+    for (let round = 0; round < 4; round++) assert((await ask("Hello", { cachedContent: cache.name })).text);
+    await client.caches.delete({ name: cache.name });
+  },
+  async bad_request() {
+    const contents = Array(101).fill("a");
+    const error = await raised(ApiError, () =>
+      client.models.embedContent({ model: "gemini-embedding-001", contents }),
+    );
+    assert.equal(error.status, 400, error.message);
+  },
+  async no_such_model() {
+    const error = await raised(ApiError, () =>
+      client.models.generateContent({ model: "gemini-9", contents: "Hello" }),
+    );
+    assert.equal(error.status, 404, error.message);
+    assert(error.message.includes("gemini-9"), error.message);
+  },
+  async error_within_a_stream() {
+    const error = await raised(ApiError, async () => {
+      for await (const _ of await stream("break off"));
+    });
+    assert.equal(error.status, 503, error.message);
+  },
+  async cancelled() {
+    for await (const _ of await stream("a long answer")) break;
+  },
+});
