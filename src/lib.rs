@@ -11,7 +11,7 @@
 //! | [`conversation`] | which conversation a request goes on with. Pure |
 //! | [`model_list`] | lists of models, put together. Pure |
 //! | [`resource`] | names of what belongs to a project. Pure |
-//! | [`sse`] | the end of a stream and errors in it. Pure |
+//! | [`sse`], [`json_array`] | the end of a stream and errors in it, in its two forms. Pure |
 //! | [`origin`] | which web pages may call. Pure |
 //! | [`redact`] | keeping secrets out of texts. Pure |
 //! | [`signal`] | waiting for another task of the instance |
@@ -29,6 +29,7 @@ pub mod config;
 pub mod conversation;
 pub mod gateway;
 pub mod gemini;
+pub mod json_array;
 pub mod model_list;
 pub mod openai;
 pub mod origin;

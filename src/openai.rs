@@ -9,7 +9,7 @@ mod glance;
 pub mod repair;
 mod request;
 
-pub use edit::{Step, fields, steps, with_model, without};
+pub use edit::{Step, fields, steps, with_models, without};
 pub use error::ErrorBody;
 pub use glance::{Glance, Usage};
 pub use request::{ChatRequest, InvalidRequest, asks_for_usage, model_of};

@@ -9,11 +9,12 @@
 use memchr::memmem;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// Collections whose members belong to a project.
-const COLLECTIONS: [&str; 8] = [
+const COLLECTIONS: [&str; 9] = [
     "files/",
     "cachedContents/",
     "batches/",
@@ -22,15 +23,27 @@ const COLLECTIONS: [&str; 8] = [
     "fileSearchStores/",
     "corpora/",
     "videos/",
+    "interactions/",
 ];
+/// Fields whose texts are for people or for tools, and name nothing that the request uses.
+const TOLD: [&str; 4] = ["text", "content", "arguments", "output"];
+/// Fields that have nothing in them that the request uses.
+const SAID_AND_DONE: [&str; 4] = [
+    "functionCall",
+    "functionResponse",
+    "function_call",
+    "function_response",
+];
+/// Fields with the bare id of an interaction.
+const INTERACTION: [&str; 2] = ["previous_interaction_id", "previousInteractionId"];
 /// Names taken from one body, at most.
 const MOST_NAMES: usize = 500;
 /// The longest name.
 const LONGEST_NAME: usize = 256;
 
-/// The name of an upload under way.
-pub fn of_upload(upload_id: &str) -> String {
-    format!("uploads/{upload_id}")
+/// The name of an upload under way at a path.
+pub fn of_upload(path: &str, upload_id: &str) -> String {
+    format!("uploads{path}?{upload_id}")
 }
 
 /// What a path may name: `rest` follows the version, or OpenAI's `/v1/`. Longer and shorter readings, of which at most one
@@ -58,11 +71,22 @@ pub fn named_in_path(rest: &str) -> BTreeSet<String> {
 pub fn named_in_body(body: &[u8]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     // Most bodies have none, and need not be walked through.
-    let mentions = |collection: &&str| memmem::find(body, collection.as_bytes()).is_some();
-    if COLLECTIONS.iter().any(mentions) {
+    let mentions = |collection: &&str| {
+        let begins = |at: usize| {
+            let before = at.checked_sub(1).and_then(|before| body.get(before));
+            matches!(before, Some(b'"' | b'/'))
+        };
+        memmem::find_iter(body, collection.as_bytes()).any(begins)
+    };
+    let continues = |field: &&str| memmem::find(body, field.as_bytes()).is_some();
+    if COLLECTIONS.iter().any(mentions) || INTERACTION.iter().any(continues) {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         // What is found before the place where it breaks off is found.
-        let _ = Texts(&mut names).deserialize(&mut deserializer);
+        let texts = Texts {
+            names: &mut names,
+            of: Of::Any,
+        };
+        let _ = texts.deserialize(&mut deserializer);
     }
     names
 }
@@ -128,7 +152,20 @@ fn owner_start(before: &str) -> usize {
 }
 
 /// Walks through JSON and collects the texts that are names.
-struct Texts<'a>(&'a mut BTreeSet<String>);
+struct Texts<'a> {
+    names: &'a mut BTreeSet<String>,
+    of: Of,
+}
+
+/// What kind of field a text is the value of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Any,
+    /// For people or tools.
+    Told,
+    /// The bare id of an interaction.
+    Interaction,
+}
 
 impl<'de> DeserializeSeed<'de> for Texts<'_> {
     type Value = ();
@@ -148,24 +185,46 @@ impl<'de> Visitor<'de> for Texts<'_> {
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         // A URL has no blank in it, a text that mentions a name has.
         let is_candidate = text.len() <= 4 * LONGEST_NAME && !text.contains(char::is_whitespace);
-        if is_candidate
-            && self.0.len() < MOST_NAMES
-            && let Some(name) = name_at_end(text).filter(|name| name.len() <= LONGEST_NAME)
-        {
-            self.0.insert(name.to_owned());
+        if !is_candidate || self.names.len() >= MOST_NAMES {
+            return Ok(());
         }
+        let name = match self.of {
+            Of::Told => None,
+            Of::Any => name_at_end(text).map(str::to_owned),
+            Of::Interaction => of_id("interactions", text),
+        };
+        self.names
+            .extend(name.filter(|name| name.len() <= LONGEST_NAME));
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while entries.next_key::<serde::de::IgnoredAny>()?.is_some() {
-            entries.next_value_seed(Texts(self.0))?;
+        while let Some(key) = entries.next_key::<Cow<'_, str>>()? {
+            if SAID_AND_DONE.contains(&&*key) {
+                entries.next_value::<serde::de::IgnoredAny>()?;
+                continue;
+            }
+            let of = if TOLD.contains(&&*key) {
+                Of::Told
+            } else if INTERACTION.contains(&&*key) {
+                Of::Interaction
+            } else {
+                Of::Any
+            };
+            let names = &mut *self.names;
+            entries.next_value_seed(Texts { names, of })?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while elements.next_element_seed(Texts(self.0))?.is_some() {}
+        loop {
+            let names = &mut *self.names;
+            let of = self.of;
+            if elements.next_element_seed(Texts { names, of })?.is_none() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -257,6 +316,22 @@ mod tests {
             ),
             (r#"{"text":"src/profiles/abc"}"#, vec![]),
             (r#"{"model":"models/gemini"}"#, vec![]),
+            (
+                r#"{"messages":[{"role":"user","content":"files/abc"}]}"#,
+                vec![],
+            ),
+            (
+                r#"{"content":[{"file":{"file_id":"files/abc"}}]}"#,
+                vec!["files/abc"],
+            ),
+            (
+                r#"{"parts":[{"functionResponse":{"response":{"f":"files/abc"}}}]}"#,
+                vec![],
+            ),
+            (
+                r#"{"previous_interaction_id":"v1_abc"}"#,
+                vec!["interactions/v1_abc"],
+            ),
             (r#"{"a":"files/x","b":"#, vec!["files/x"]),
             ("files/abc", vec![]),
             (r#""files/abc""#, vec!["files/abc"]),

@@ -42,7 +42,7 @@ pub struct EventScanner {
     surface: Surface,
     /// In Google's own form: what may be the end, and is not handed on before more has come, or the end has.
     last: Vec<u8>,
-    /// The latest event says why the answer ended.
+    /// An event has said why the answer ended: whatever comes now may be the last.
     is_ending: bool,
     /// Of a line that passes in pieces, the end of the latest.
     before_piece: Vec<u8>,
@@ -100,25 +100,25 @@ impl EventScanner {
         let Scan { mut ready, found } = scan;
         let mut before = std::mem::take(&mut self.last);
         if found == Found::Nothing {
-            if !before.is_empty() && ready.trim_ascii().is_empty() {
-                // Nothing has come but the rest of the event.
-                before.append(&mut ready);
-                self.last = before;
-                return Scan { ready, found };
-            }
-            let (has_ending, keep_from) = if was_open || self.line_open {
+            let keep_from = if was_open || self.line_open {
                 let seen = [self.before_piece.as_slice(), &ready].concat();
                 let longest = ENDINGS.iter().map(|ending| ending.len()).max();
                 let from = seen.len().saturating_sub(longest.unwrap_or_default());
                 self.before_piece = seen.get(from..).unwrap_or_default().to_vec();
-                let ended = was_open && self.is_ending;
-                (ended || has_ending(&seen), Some(0))
+                self.is_ending |= has_ending(&seen);
+                Some(0)
             } else {
                 self.before_piece.clear();
-                let ending = ending(&ready);
-                (ending.is_some(), ending)
+                let latest = latest_event(&ready);
+                if latest.is_none() && !before.is_empty() {
+                    // Nothing has come but the rest of the event, or a comment.
+                    before.append(&mut ready);
+                    self.last = before;
+                    return Scan { ready, found };
+                }
+                self.is_ending |= has_ending(&ready);
+                latest.filter(|_| self.is_ending)
             };
-            self.is_ending = has_ending;
             if let Some(at) = keep_from {
                 self.last = ready.split_off(at);
             }
@@ -212,13 +212,13 @@ fn has_ending(bytes: &[u8]) -> bool {
         .any(|ending| memmem::find(bytes, ending).is_some())
 }
 
-/// Where the last event of whole lines begins, if it may end an answer.
-fn ending(lines: &[u8]) -> Option<usize> {
+/// Where the last event of whole lines begins.
+fn latest_event(lines: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut found = None;
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         if line.starts_with(b"data:") {
-            found = has_ending(line).then_some(at);
+            found = Some(at);
         }
         at += line.len();
     }
@@ -454,10 +454,19 @@ mod tests {
             let before = events[..events.len() - 1].concat();
             assert_eq!(String::from_utf8(sent).unwrap(), before);
         }
-        let mut scanner = EventScanner::new(Surface::Gemini);
-        for event in [finish, text] {
-            scanner.push(event.as_bytes().to_vec());
+        // What follows the reason belongs to the answer: usage, or a comment.
+        for more in ["data: {\"usageMetadata\": {}}\r\n\r\n", ": ping\r\n\r\n"] {
+            let mut scanner = EventScanner::new(Surface::Gemini);
+            let mut sent = scanner.push([text, finish].concat().into_bytes()).ready;
+            sent.extend(scanner.push(more.as_bytes().to_vec()).ready);
+            sent.extend(scanner.end().expect("an end"));
+            assert_eq!(
+                String::from_utf8(sent).unwrap(),
+                [text, finish, more].concat()
+            );
         }
+        let mut scanner = EventScanner::new(Surface::Gemini);
+        scanner.push(text.as_bytes().to_vec());
         assert_eq!(scanner.end(), None, "it was cut");
         assert_eq!(EventScanner::new(Surface::Gemini).end(), None);
     }
@@ -505,7 +514,7 @@ mod tests {
             for pair in borders.windows(2) {
                 passed.extend(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready);
             }
-            let ends_well = events.last().is_some_and(|event| *event != GOOGLES[0]);
+            let ends_well = events.iter().any(|event| *event != GOOGLES[0]);
             let rest = scanner.end();
             prop_assert_eq!(rest.is_some(), ends_well);
             passed.extend(rest.unwrap_or_default());

@@ -27,7 +27,7 @@ pub use migrate::{check_writable, migrate};
 pub use model_lists::{keep_models, kept_models};
 pub use rate_limit::count_call;
 pub use recorder::{Attempt, Moved, Recorder};
-pub use resources::{forget_resource, owners, remember_resources};
+pub use resources::{forget_resource, is_made_since, owners, remember_resources};
 pub use snapshot::read_snapshot;
 
 use crate::pool::{Place, UnixMillis};

@@ -27,6 +27,13 @@ impl Tally {
         }
     }
 
+    /// Looks at an element of an array.
+    pub(crate) fn take_element(&mut self, json: &[u8]) {
+        if !self.has_content || self.names_usage(json) {
+            self.look_at(json);
+        }
+    }
+
     /// Looks at whole lines. Once something was in them for the reader, only usage is looked for.
     pub(crate) fn take(&mut self, lines: &[u8]) {
         for line in lines.split(|byte| *byte == b'\n') {
@@ -37,15 +44,19 @@ impl Tally {
             {
                 continue;
             }
-            match self.glance(data) {
-                Some(glance) => {
-                    self.has_content |= glance.has_content;
-                    self.is_blocked |= glance.is_blocked;
-                    self.usage = glance.usage.or(self.usage);
-                }
-                // Better to hand on what is not understood than to hold it back.
-                None => self.has_content = true,
+            self.look_at(data);
+        }
+    }
+
+    fn look_at(&mut self, data: &[u8]) {
+        match self.glance(data) {
+            Some(glance) => {
+                self.has_content |= glance.has_content;
+                self.is_blocked |= glance.is_blocked;
+                self.usage = glance.usage.or(self.usage);
             }
+            // Better to hand on what is not understood than to hold it back.
+            None => self.has_content = true,
         }
     }
 

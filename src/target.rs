@@ -76,6 +76,8 @@ impl Target {
     /// What `method` and `path` ask for; `None` for a path that is none of Google's. `by_google`: the credential came as
     /// Google's clients send it, which decides where `/v1/…` could be either's.
     pub fn of(method: &Method, path: &str, by_google: bool) -> Option<Self> {
+        let decoded = slashes_of_ids(path);
+        let path = decoded.as_deref().unwrap_or(path);
         if !is_plain(path) {
             return None;
         }
@@ -208,6 +210,13 @@ fn is_credential(pair: &str) -> bool {
     })
 }
 
+/// OpenAI's clients encode the slash of an id such as `batches/abc`, which at Google is one of the path.
+fn slashes_of_ids(path: &str) -> Option<String> {
+    let is_openais = path.starts_with(COMPATIBLE) || path.starts_with("/v1/");
+    let has_any = path.contains("%2F") || path.contains("%2f");
+    (is_openais && has_any).then(|| path.replace("%2F", "/").replace("%2f", "/"))
+}
+
 fn is_reading(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
@@ -312,6 +321,12 @@ mod tests {
                 "/v1beta/openai/what/comes/next",
             ),
             (
+                "GET /v1/batches/batches%2Fabc",
+                OpenAi,
+                Other,
+                "/v1beta/openai/batches/batches/abc",
+            ),
+            (
                 "GET /v1/batches/batches/abc",
                 OpenAi,
                 Other,
@@ -390,7 +405,10 @@ mod tests {
             "/v1beta//models",
             "/v1beta/../v1/models",
             "/v1/%2e%2e/x",
-            "/v1/a%2fb",
+            "/v1/x%2f..%2fy",
+            "/v1/%2fx",
+            "/v1beta/a%2fb",
+            "/v1/a%2f",
             "/v1/a/",
             "/V1/models",
             "/upload/files",

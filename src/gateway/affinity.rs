@@ -18,29 +18,60 @@ use std::collections::BTreeSet;
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
+/// Another URL of the upstream's, which no official client uses.
+const UPLOAD_CONTROL_URL: HeaderName = HeaderName::from_static("x-goog-upload-control-url");
+/// Commands that begin nothing.
+const GOING_ON: [&str; 4] = ["upload", "query", "cancel", "finalize"];
+/// How long an upload may go on, in milliseconds: 2 days, as long as Google keeps a file.
+const UPLOAD_MS: i64 = 2 * 24 * 3_600_000;
+
+/// What a request uses that belongs to projects.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    /// Whose keys alone can serve it; `None` where any can.
+    pub(super) owner: Option<Owner>,
+    /// Names of which nobody knows the owner.
+    pub(super) unknown: BTreeSet<String>,
+}
+
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
-    /// Whose keys alone can serve a request; `None` where any can.
-    pub(super) async fn owner_of(
+    /// What a request uses that only some keys can.
+    pub(super) async fn used_by(
         &self,
         target: &Target,
         query: Option<&str>,
         body: &[u8],
-    ) -> Result<Option<Owner>, Failure> {
-        let mut names = named_in_path(&target.rest);
-        names.extend(upload_id(query).map(|id| of_upload(&id)));
-        names.extend(named_in_body(body));
-        let mut owners = store::owners(&*self.kept()?.database, &names).await?;
-        let Some(owner) = owners.pop() else {
-            return Ok(None);
-        };
-        let is_same = |other: &Owner| {
-            other.key == owner.key || (other.project.is_some() && other.project == owner.project)
-        };
-        if owners.iter().all(is_same) {
-            Ok(Some(owner))
-        } else {
-            Err(Failure::OwnersDiffer)
+    ) -> Result<Uses, Failure> {
+        let mut named = named_in_path(&target.rest);
+        // What is uploaded is content, whatever it mentions.
+        match upload_id(query).filter(|_| target.is_upload()) {
+            Some(id) => named.extend([of_upload(&target.path, &id)]),
+            None if target.is_upload() => {}
+            None => named.extend(named_in_body(body)),
         }
+        let mut owners = Vec::new();
+        for (name, owner) in store::owners(&*self.kept()?.database, &named).await? {
+            named.remove(&name);
+            owners.push(owner);
+        }
+        let projects: BTreeSet<&str> = owners
+            .iter()
+            .filter_map(|owner| owner.project.as_deref())
+            .collect();
+        if projects.len() > 1 {
+            return Err(Failure::OwnersDiffer);
+        }
+        // Of several keys whose project nobody knows one may do; the upstream will say.
+        let known = owners.iter().position(|owner| owner.project.is_some());
+        let owner = match known {
+            Some(position) => Some(owners.swap_remove(position)),
+            None => owners.pop(),
+        };
+        Ok(Uses {
+            owner,
+            unknown: named,
+        })
     }
 
     /// Whether a request goes on with an upload that the pool has begun: Google's clients send no credential with it, since
@@ -49,12 +80,24 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let Some(id) = upload_id(request.uri.query()).filter(|_| target.is_upload()) else {
             return false;
         };
+        let command = request.headers.get(UPLOAD_COMMAND);
+        let goes_on = command
+            .and_then(|command| command.to_str().ok())
+            .is_some_and(|command| {
+                command
+                    .split(',')
+                    .all(|part| GOING_ON.contains(&part.trim().to_ascii_lowercase().as_str()))
+            });
         let Ok(kept) = self.kept() else {
             return false;
         };
-        let names = BTreeSet::from([of_upload(&id)]);
-        match store::owners(&*kept.database, &names).await {
-            Ok(owners) => !owners.is_empty(),
+        if !goes_on {
+            return false;
+        }
+        let name = of_upload(&target.path, &id);
+        let since = self.system.now().plus(-UPLOAD_MS);
+        match store::is_made_since(&*kept.database, &name, since).await {
+            Ok(is_known) => is_known,
             Err(error) => {
                 self.system
                     .log(&format!("an upload cannot be looked up: {error}"));
@@ -70,15 +113,24 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         target: &Target,
         request: &Parts,
         key: KeyId,
+        unknown: &BTreeSet<String>,
         reply: &mut Reply<D, B, S>,
     ) -> Result<(), DatabaseError> {
         let upload = reply.headers.remove(UPLOAD_URL);
+        reply.headers.remove(UPLOAD_CONTROL_URL);
         let Ok(kept) = self.kept() else {
             return Ok(());
         };
         let database = &*kept.database;
-        if !reply.status.is_success() || target.kind != Kind::Other {
+        if !reply.status.is_success() {
             return Ok(());
+        }
+        let project = kept.view().key(key).and_then(|key| key.project.clone());
+        let owner = Owner { key, project };
+        if target.kind != Kind::Other {
+            // It could use them: they belong to its project.
+            let now = self.system.now();
+            return store::remember_resources(database, unknown, &owner, now).await;
         }
         if request.method == Method::DELETE {
             for name in named_in_path(&target.rest) {
@@ -93,16 +145,19 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Body::Whole(bytes) => made(target, bytes),
             Body::Stream(_) => BTreeSet::new(),
         };
-        if let Some(url) = upload.as_ref().and_then(|url| url.to_str().ok()) {
-            names.extend(
-                upload_id(url.split_once('?').map(|(_, query)| query)).map(|id| of_upload(&id)),
-            );
-            if let Some(here) = here(config, request, url) {
+        if let Some(url_text) = upload.as_ref().and_then(|url| url.to_str().ok()) {
+            let url = url_text;
+            let url: Option<Uri> = url.parse().ok();
+            if let Some((url, id)) = url.and_then(|url| {
+                let id = upload_id(url.query())?;
+                Some((url, id))
+            }) {
+                names.insert(of_upload(url.path(), &id));
+            }
+            if let Some(here) = here(config, request, url_text) {
                 reply.headers.insert(UPLOAD_URL, here);
             }
         }
-        let project = kept.view().key(key).and_then(|key| key.project.clone());
-        let owner = Owner { key, project };
         store::remember_resources(database, &names, &owner, self.system.now()).await
     }
 }
@@ -116,12 +171,12 @@ impl Target {
 /// The names of an answer.
 fn made(target: &Target, body: &[u8]) -> BTreeSet<String> {
     let mut names = named_in_body(body);
-    if target.surface == Surface::OpenAi {
+    let collection = target.rest.split('/').next().unwrap_or_default();
+    if target.surface == Surface::OpenAi || collection == "interactions" {
         #[derive(Deserialize)]
         struct Identified {
             id: String,
         }
-        let collection = target.rest.split('/').next().unwrap_or_default();
         let identified = serde_json::from_slice::<Identified>(body).ok();
         names.extend(identified.and_then(|made| of_id(collection, &made.id)));
     }

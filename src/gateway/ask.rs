@@ -5,7 +5,7 @@ use super::attempt::Form;
 use crate::config::Config;
 use crate::gemini::UnknownField;
 use crate::openai::{
-    ChatRequest, asks_for_usage, fields, model_of, repair, steps, with_model, without,
+    ChatRequest, asks_for_usage, fields, model_of, repair, steps, with_models, without,
 };
 use crate::pool::UnixMillis;
 use crate::target::{Kind, Subject, Surface, Target, without_credentials};
@@ -109,33 +109,36 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Whose quota a request uses, and its body with the model that it means.
+/// Whose quota a request uses, and its body with the models that it means.
 fn subject_of(
     config: &Config,
     target: &Target,
     body: Vec<u8>,
 ) -> Result<(String, Vec<u8>), Failure> {
-    let (asked, body) = match (&target.subject, target.kind) {
-        (_, Kind::Chat) => {
+    let (asked, body) = match target.kind {
+        Kind::Chat => {
             let chat = ChatRequest::parse(body, &config.default_model)?;
             (Some(chat.model), chat.body)
         }
-        (Subject::Path(model), _) => return Ok((model.clone(), body)),
-        (Subject::BodyOr(_), _) => (model_of(&body), body),
+        Kind::Generate | Kind::Other => match &target.subject {
+            Subject::Path(_) => (None, body),
+            Subject::BodyOr(_) => (model_of(&body), body),
+        },
     };
-    let Some(asked) = asked else {
-        let collection = match &target.subject {
-            Subject::Path(name) | Subject::BodyOr(name) => name.clone(),
-        };
-        return Ok((collection, body));
+    let subject = match (asked, &target.subject) {
+        (Some(asked), _) => config.model_of(bare(&asked)).to_owned(),
+        (None, Subject::Path(name) | Subject::BodyOr(name)) => name.clone(),
     };
-    let model = config.model_of(bare(&asked));
-    let body = if model == bare(&asked) {
-        body
-    } else {
-        with_model(&body, model).unwrap_or(body)
+    if config.model_aliases.is_empty() {
+        return Ok((subject, body));
+    }
+    let other_name = |name: &str| {
+        let model = config.model_of(bare(name));
+        let before = name.strip_suffix(bare(name)).unwrap_or_default();
+        (model != bare(name)).then(|| format!("{before}{model}"))
     };
-    Ok((model.to_owned(), body))
+    let renamed = with_models(&body, other_name);
+    Ok((subject, renamed.unwrap_or(body)))
 }
 
 /// A model's name as it is in the path: OpenAI's clients may put `models/` before it.

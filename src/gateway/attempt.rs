@@ -22,6 +22,9 @@ use std::pin::{Pin, pin};
 /// chunk, so that memory stays bounded.
 const MAX_HELD_ANSWER: usize = 1024 * 1024;
 
+/// Google sends downloads of what it has made elsewhere on its host.
+const MOST_REDIRECTS: usize = 3;
+
 /// What a call came to before the caller got anything. The call is in the log, unless its answer is still arriving.
 pub(super) enum Attempted<D, B, S> {
     /// An answer.
@@ -96,11 +99,29 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
     } = outgoing;
     let system = call.system.clone();
     let mut timeout = pin!(system.wait(patience.first_byte_ms));
-    let sent = {
-        let send = pin!(upstream.send(method, uri, headers, body));
-        match select(send, timeout.as_mut()).await {
-            Either::Left((sent, _)) => sent,
-            Either::Right(_) => Err(TransportError::TimedOut),
+    let (mut uri, mut body) = (uri.clone(), body);
+    let mut redirects = 0;
+    let sent = loop {
+        let sent = {
+            let body = std::mem::take(&mut body);
+            let send = pin!(upstream.send(method, &uri, headers.clone(), body));
+            match select(send, timeout.as_mut()).await {
+                Either::Left((sent, _)) => sent,
+                Either::Right(_) => Err(TransportError::TimedOut),
+            }
+        };
+        let next = match &sent {
+            Ok(response) if method == Method::GET && redirects < MOST_REDIRECTS => {
+                redirect(response, &uri)
+            }
+            _ => None,
+        };
+        match next {
+            Some(next) => {
+                redirects += 1;
+                uri = next;
+            }
+            None => break sent,
         }
     };
     match sent {
@@ -116,6 +137,26 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
             refused(&call, response, timeout).await
         }
     }
+}
+
+/// Where a response sends a request on the same host; no key goes anywhere else.
+fn redirect<B>(response: &UpstreamResponse<B>, from: &Uri) -> Option<Uri> {
+    let is_redirect = [301, 302, 303, 307, 308].contains(&response.status);
+    let location = response
+        .headers
+        .get(header::LOCATION)
+        .filter(|_| is_redirect)?;
+    let to: Uri = location.to_str().ok()?.parse().ok()?;
+    let is_here = match to.authority() {
+        Some(authority) => to.scheme() == from.scheme() && Some(authority) == from.authority(),
+        None => to.path().starts_with('/'),
+    };
+    if !is_here {
+        return None;
+    }
+    let mut parts = from.clone().into_parts();
+    parts.path_and_query = to.path_and_query().cloned();
+    Uri::from_parts(parts).ok()
 }
 
 /// What was asked for.
@@ -140,7 +181,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
 
-    if is_events && form.kind != Kind::Other {
+    if (is_events || form.is_array) && form.kind != Kind::Other {
         if is_encoded {
             let reason = "the upstream compressed a stream, which it was asked not to";
             let failure = call.broken_off(status, reason).await;
@@ -149,8 +190,16 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         reply
             .headers
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        return match AnswerStream::begin(call, status, form.surface, form.repair, body, timeout)
-            .await
+        return match AnswerStream::begin(
+            call,
+            status,
+            form.surface,
+            !is_events,
+            form.repair,
+            body,
+            timeout,
+        )
+        .await
         {
             Begun::Stream(stream) => {
                 reply.body = Body::Stream(stream);
@@ -208,14 +257,9 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 return Attempted::Failed(Outcome::UpstreamTrouble, failure);
             }
         }
-        let arrives_bit_by_bit = is_events || form.is_array;
-        if arrives_bit_by_bit || bytes.len() > MAX_HELD_ANSWER {
+        if is_events || bytes.len() > MAX_HELD_ANSWER {
             call.works().await;
-            let stream = if form.is_array {
-                AnswerStream::array(call, status, bytes, body)
-            } else {
-                AnswerStream::opaque(call, status, bytes, body)
-            };
+            let stream = AnswerStream::opaque(call, status, bytes, body);
             reply.body = Body::Stream(Box::new(stream));
             return Attempted::Answered(reply);
         }

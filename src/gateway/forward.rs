@@ -1,5 +1,6 @@
 //! A request for the upstream: attempts over the keys of the pool, until one gives an answer.
 
+use super::affinity::Uses;
 use super::ask::Ask;
 use super::attempt::{Attempted, Form, Outgoing, Patience, attempt};
 use super::call::{Call, Claimed, claim};
@@ -46,6 +47,7 @@ pub(super) struct Way<'a, D, S> {
     latest_key: Option<KeyId>,
     /// Where keys have refused the request; whether it was the key or the request shows when another one answers.
     refused: Vec<(Place, Incident)>,
+    blames_refusers: bool,
 }
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
@@ -61,12 +63,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let target = &target.renamed(|name| config.model_of(name).to_owned());
         let (now, seed) = (self.system.now(), self.system.random());
         let mut ask = Ask::new(config, target, request, body, now, seed)?;
-        let owner = self
-            .owner_of(target, request.uri.query(), &ask.body)
-            .await?;
+        let Uses { owner, unknown } = self.used_by(target, request.uri.query(), &ask.body).await?;
         let repeats = target.is_repeatable;
         let policy = config.failover;
         let mut way = Way::new(self, policy, request, request_id, &ask, repeats, owner)?;
+        // A refusal is then more likely the request's fault than the key's.
+        way.blames_refusers = unknown.is_empty();
         if config.sticky {
             let Form { surface, kind, .. } = ask.form;
             way.prefers(conversation(surface, kind, &ask.subject, &ask.body));
@@ -81,7 +83,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         if let Some(key) = way.latest_key
             && let Err(error) = self
-                .note_made(config, target, request, key, &mut reply)
+                .note_made(config, target, request, key, &unknown, &mut reply)
                 .await
         {
             self.system.log(&format!(
@@ -249,6 +251,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             failover: failover.with_owner(owner),
             latest_key: None,
             refused: Vec::new(),
+            blames_refusers: true,
         })
     }
 
@@ -324,7 +327,8 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
 
     /// Another key has answered: the request was in order, and the keys that refused it are left alone for a while.
     async fn blame_refusers(&mut self) {
-        for (place, incident) in std::mem::take(&mut self.refused) {
+        let refused = std::mem::take(&mut self.refused);
+        for (place, incident) in refused.into_iter().filter(|_| self.blames_refusers) {
             if let Err(error) = self.kept.cool(&place, &incident).await {
                 self.system.log(&format!(
                     "request={} {} cannot be left alone: {error}",

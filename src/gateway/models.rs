@@ -38,7 +38,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let (now, seed) = (self.system.now(), self.system.random());
         let mut ask = Ask::new(config, target, request, Vec::new(), now, seed)?;
         let database = &*self.kept()?.database;
-        let kept = store::kept_models(database, target.surface, self.system.now()).await?;
+        let kept = store::kept_models(database, &target.path, self.system.now()).await?;
         if let Some(list) = kept.and_then(|entries| ModelList::of_kept(target.surface, &entries)) {
             return Ok(answer(config, list, page, ask.form.repair.is_some()));
         }
@@ -78,7 +78,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         let entries = list.to_kept();
         if let Err(error) =
-            store::keep_models(database, target.surface, &entries, self.system.now()).await
+            store::keep_models(database, &target.path, &entries, self.system.now()).await
         {
             self.system.log(&format!(
                 "request={request_id} the list of models is not kept: {error}"

@@ -5,6 +5,7 @@ use super::attempt::no_byte;
 use super::call::{Call, EMPTY, End};
 use super::ports::{ByteStream, System, TransportError};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
+use crate::json_array::ArrayScanner;
 use crate::openai::repair::{self, StreamRepair};
 use crate::pool::Outcome;
 use crate::sse::{EventScanner, Found, error_text};
@@ -93,10 +94,10 @@ enum Framing {
     Events(EventScanner),
     /// Events that have come to an error: what has arrived of it.
     Error(EventScanner, Vec<u8>),
-    /// A JSON array that grows by an element a chunk. The latest is held back, since it may be the last.
-    Array(Vec<u8>),
-    /// An array that has come to an error: what has arrived of it.
-    ArrayError(Vec<u8>),
+    /// A JSON array.
+    Array(ArrayScanner),
+    /// An array that has come to an error.
+    ArrayError(ArrayScanner, Vec<u8>),
     /// Anything else. The latest chunk is held back, since it may be the last.
     Opaque(Vec<u8>),
 }
@@ -109,9 +110,8 @@ impl Framing {
                 let error = in_a_line(&failure.to_json(scanner.surface(), false));
                 Some(scanner.close_with(&error))
             }
-            Self::Array(_) | Self::ArrayError(_) => {
-                let error = failure.to_json(Surface::Gemini, false);
-                Some(format!(",\r\n{}]\n", error.trim_end()).into_bytes())
+            Self::Array(scanner) | Self::ArrayError(scanner, _) => {
+                scanner.close_with(failure.to_json(Surface::Gemini, false).trim_end())
             }
             Self::Opaque(_) => None,
         }
@@ -125,23 +125,6 @@ fn in_a_line(json: &str) -> String {
         // Its own errors are JSON, and of others only what was read as such.
         Err(_) => json.replace(['\r', '\n'], " "),
     }
-}
-
-/// The element of an array, without what sets it off from others.
-fn element(chunk: &[u8]) -> &[u8] {
-    let start = chunk
-        .iter()
-        .position(|byte| !matches!(byte, b'[' | b',') && !byte.is_ascii_whitespace());
-    chunk
-        .get(start.unwrap_or(chunk.len())..)
-        .unwrap_or_default()
-}
-
-/// Whether an element that arrives is an error.
-fn is_error(element: &[u8]) -> bool {
-    element
-        .strip_prefix(b"{")
-        .is_some_and(|inside| inside.trim_ascii_start().starts_with(b"\"error\""))
 }
 
 /// What comes next in a stream.
@@ -167,17 +150,22 @@ enum Step {
 }
 
 impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
-    /// Reads a stream of events until it says something, for as long as `timeout` allows. Nothing has been promised to the
+    /// Reads a stream of events, or an array, until it says something, for as long as `timeout` allows. Nothing has been promised to the
     /// client until then.
     pub(super) async fn begin(
         call: Call<D, S>,
         status: u16,
         surface: Surface,
+        is_array: bool,
         repair: Option<repair::Context>,
         upstream: B,
         mut timeout: Pin<&mut dyn Future<Output = ()>>,
     ) -> Begun<D, B, S> {
-        let framing = Framing::Events(EventScanner::new(surface));
+        let framing = if is_array {
+            Framing::Array(ArrayScanner::default())
+        } else {
+            Framing::Events(EventScanner::new(surface))
+        };
         let mut stream = Self::new(call, status, framing, surface, upstream);
         stream.repair = repair.map(StreamRepair::new);
         let mut held = Vec::new();
@@ -223,20 +211,6 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 status,
                 Framing::Opaque(first),
                 Surface::OpenAi,
-                upstream,
-            )
-        }
-    }
-
-    /// A JSON array, of which `first` has been read.
-    pub(super) fn array(call: Call<D, S>, status: u16, first: Vec<u8>, upstream: B) -> Self {
-        Self {
-            promised: true,
-            ..Self::new(
-                call,
-                status,
-                Framing::Array(first),
-                Surface::Gemini,
                 upstream,
             )
         }
@@ -319,47 +293,51 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 text.extend_from_slice(&chunk);
                 Vec::new()
             }
-            (Ok(Some(chunk)), Framing::ArrayError(text)) => {
-                text.extend_from_slice(&chunk);
-                Vec::new()
+            (Ok(Some(chunk)), Framing::Array(scanner)) => {
+                let scan = scanner.push(chunk);
+                for element in scan.elements {
+                    self.tally
+                        .take_element(scan.ready.get(element).unwrap_or_default());
+                }
+                match scan.found {
+                    Found::Nothing => {}
+                    Found::Done => self.record_end().await,
+                    Found::Error(error) => {
+                        self.framing = Framing::ArrayError(std::mem::take(scanner), error);
+                    }
+                }
+                scan.ready
             }
-            (Ok(Some(chunk)), Framing::Array(held)) if is_error(element(&chunk)) => {
-                let before = std::mem::take(held);
-                self.framing = Framing::ArrayError(chunk);
-                before
-            }
-            (Ok(Some(chunk)), Framing::Opaque(held) | Framing::Array(held)) => {
-                std::mem::replace(held, chunk)
-            }
-            (Ok(None), Framing::Opaque(held) | Framing::Array(held)) => {
+            (Ok(Some(_)), Framing::ArrayError(..)) => Vec::new(),
+            (Ok(Some(chunk)), Framing::Opaque(held)) => std::mem::replace(held, chunk),
+            (Ok(None), Framing::Opaque(held)) => {
                 let last = std::mem::take(held);
                 self.record_end().await;
                 self.ended = true;
                 last
             }
-            (Ok(None) | Err(_), Framing::Error(..) | Framing::ArrayError(_)) => {
+            (Ok(None) | Err(_), Framing::Error(..) | Framing::ArrayError(..)) => {
                 return self.upstream_error().await;
             }
             // After the closing event nothing is missing.
-            (Ok(None) | Err(_), Framing::Events(_)) if self.recorded => {
+            (Ok(None) | Err(_), Framing::Events(_) | Framing::Array(_)) if self.recorded => {
                 self.ended = true;
                 return Step::End;
             }
-            (Ok(None), Framing::Events(scanner)) => {
+            (ended, Framing::Events(scanner)) => {
+                // What may follow the last event is no answer any more.
                 if let Some(rest) = scanner.end() {
                     self.tally.take(&rest);
                     self.record_end().await;
                     self.ended = true;
                     return Step::Bytes(rest);
                 }
-                let reason = "the upstream ended the stream before its closing event";
-                return self.broken_off(reason).await;
+                return self.broken_off(&reason_of(ended.err())).await;
             }
-            (Err(error), Framing::Array(held)) => {
-                held.clear();
-                return self.broken_off(&error.to_string()).await;
+            (ended, Framing::Array(_)) => {
+                return self.broken_off(&reason_of(ended.err())).await;
             }
-            (Err(error), Framing::Events(_) | Framing::Opaque(_)) => {
+            (Err(error), Framing::Opaque(_)) => {
                 return self.broken_off(&error.to_string()).await;
             }
         };
@@ -370,11 +348,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     fn has_whole_error(&self) -> bool {
         match &self.framing {
             Framing::Error(_, text) => error_text(text).1 || text.len() >= MAX_ERROR_BYTES,
-            Framing::ArrayError(text) => {
-                let element = element(text);
-                serde_json::from_slice::<serde::de::IgnoredAny>(element).is_ok()
-                    || text.len() >= MAX_ERROR_BYTES
-            }
+            Framing::ArrayError(..) => true,
             Framing::Events(_) | Framing::Array(_) | Framing::Opaque(_) => false,
         }
     }
@@ -391,10 +365,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         (self.ended, self.recorded) = (true, true);
         let text = match &self.framing {
             Framing::Error(_, text) => error_text(text).0,
-            Framing::ArrayError(text) => element(text)
-                .trim_ascii_end()
-                .strip_suffix(b"]")
-                .unwrap_or_else(|| element(text)),
+            Framing::ArrayError(_, text) => text.as_slice(),
             Framing::Events(_) | Framing::Array(_) | Framing::Opaque(_) => &[],
         };
         let diagnosis = diagnose(Seen::InStream(text));
@@ -404,7 +375,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
 
     /// The client left. Dropping the stream afterwards closes the connection to the upstream.
     pub async fn client_gone(mut self) {
-        if let Framing::Error(..) | Framing::ArrayError(_) = self.framing {
+        if let Framing::Error(..) | Framing::ArrayError(..) = self.framing {
             if !self.recorded {
                 self.upstream_error().await;
             }
@@ -437,5 +408,13 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             };
             self.call.end(end).await;
         }
+    }
+}
+
+/// Why a stream has ended before its time.
+fn reason_of(error: Option<TransportError>) -> String {
+    match error {
+        Some(error) => error.to_string(),
+        None => "the upstream ended the stream before its closing event".to_owned(),
     }
 }

@@ -26,15 +26,49 @@ pub fn steps(place: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// `body` with another value of its field `model`; `None` if it has none that is a text.
-pub fn with_model(body: &[u8], model: &str) -> Option<Vec<u8>> {
-    let Members(members) = serde_json::from_slice(body).ok()?;
-    let (_, value) = members.iter().rev().find(|(name, _)| name == "model")?;
-    value.get().starts_with('"').then_some(())?;
-    let start = offset(body, value.get())?;
-    let end = start + value.get().len();
-    let text = serde_json::Value::from(model).to_string();
-    Some([body.get(..start)?, text.as_bytes(), body.get(end..)?].concat())
+/// `body` with other names for the models that it names: its own, those of its `requests`, and that of its
+/// `generateContentRequest`; `None` where nothing changes.
+pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let Members(own) = serde_json::from_str(text).ok()?;
+    let mut objects = vec![];
+    for (name, value) in &own {
+        match &**name {
+            "requests" => objects.extend(read::<Vec<&RawValue>>(value).unwrap_or_default()),
+            "generateContentRequest" => objects.push(value),
+            _ => {}
+        }
+    }
+    let inner: Vec<_> = objects
+        .into_iter()
+        .filter_map(read::<Members<'_>>)
+        .collect();
+    let members = inner
+        .iter()
+        .flat_map(|Members(members)| members)
+        .chain(&own);
+    let mut changes: Vec<(usize, usize, String)> = members
+        .filter(|(name, _)| name == "model")
+        .filter_map(|(_, value)| {
+            let model: String = read(value)?;
+            let start = offset(body, value.get())?;
+            let other = serde_json::Value::from(name_of(&model)?).to_string();
+            Some((start, start + value.get().len(), other))
+        })
+        .collect();
+    if changes.is_empty() {
+        return None;
+    }
+    changes.sort_unstable();
+    let mut changed = Vec::with_capacity(body.len());
+    let mut from = 0;
+    for (start, end, other) in changes {
+        changed.extend_from_slice(body.get(from..start)?);
+        changed.extend_from_slice(other.as_bytes());
+        from = end;
+    }
+    changed.extend_from_slice(body.get(from..)?);
+    Some(changed)
 }
 
 /// Names of the fields of a body, in order; none if it is no object.
@@ -206,21 +240,28 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_put_in_the_place_of_another() {
+    fn every_model_that_a_body_names_is_renamed_alike() {
+        let rename = |name: &str| match name {
+            "models/a" => Some("models/new".to_owned()),
+            "a" => Some("new".to_owned()),
+            _ => None,
+        };
         for (body, expected) in [
             (
-                r#"{"model":"a","x":{"model":"a"}}"#,
-                Some(r#"{"model":"new","x":{"model":"a"}}"#),
+                r#"{"requests":[{"model":"models/a","content":{"model":"a"}},{"model":"models/b"}]}"#,
+                Some(
+                    r#"{"requests":[{"model":"models/new","content":{"model":"a"}},{"model":"models/b"}]}"#,
+                ),
             ),
             (
-                r#"{ "x" : 1 , "model" : "a" }"#,
-                Some(r#"{ "x" : 1 , "model" : "new" }"#),
+                r#"{"generateContentRequest":{"model":"models/a"},"model":"a"}"#,
+                Some(r#"{"generateContentRequest":{"model":"models/new"},"model":"new"}"#),
             ),
-            (r#"{"model":1}"#, None),
-            (r#"{"x":1}"#, None),
-            ("x", None),
+            (r#"{"model":"b"}"#, None),
+            (r#"{"model":1,"requests":{}}"#, None),
+            ("[", None),
         ] {
-            let changed = with_model(body.as_bytes(), "new");
+            let changed = with_models(body.as_bytes(), rename);
             assert_eq!(changed.as_deref(), expected.map(str::as_bytes), "{body}");
         }
     }
@@ -251,7 +292,7 @@ mod tests {
         #[test]
         fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
             let _ = without(body.as_bytes(), &[Step::Field("a".into())], "b");
-            let _ = with_model(body.as_bytes(), "m");
+            let _ = with_models(body.as_bytes(), |_| Some("m".to_owned()));
             let _ = fields(body.as_bytes());
         }
     }

@@ -131,10 +131,12 @@ pub fn asks_for_usage(body: &[u8]) -> bool {
         #[serde(default)]
         stream_options: Option<Options>,
     }
-    serde_json::from_slice::<Asked>(body)
-        .ok()
-        .and_then(|asked| asked.stream_options?.include_usage)
-        == Some(true)
+    // Most do not, and need not be read again.
+    memchr::memmem::find(body, b"include_usage").is_some()
+        && serde_json::from_slice::<Asked>(body)
+            .ok()
+            .and_then(|asked| asked.stream_options?.include_usage)
+            == Some(true)
 }
 
 /// The parser's message: kind, line and column. It quotes nothing of the body but a field's name given twice.

@@ -42,7 +42,7 @@ pub async fn remember_resources(
     write(database, &insert, parameters).await.map(drop)
 }
 
-/// Who made those of these that are known, each owner once. A key's project as it is known now counts before the one when
+/// Those of these that are known, each with who made it. A key's project as it is known now counts before the one when
 /// the thing was made.
 ///
 /// # Errors
@@ -50,13 +50,13 @@ pub async fn remember_resources(
 pub async fn owners(
     database: &impl Database,
     names: &BTreeSet<String>,
-) -> Result<Vec<Owner>, DatabaseError> {
+) -> Result<Vec<(String, Owner)>, DatabaseError> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let marks: Vec<String> = (1..=names.len()).map(|index| format!("?{index}")).collect();
     let select = format!(
-        "SELECT DISTINCT r.api_key_id, coalesce(k.project, r.project) FROM resources AS r
+        "SELECT r.api_key_id, coalesce(k.project, r.project), r.name FROM resources AS r
 LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN ({})",
         marks.join(", ")
     );
@@ -66,15 +66,30 @@ LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN ({})",
         .collect();
     let rows = database.execute(&select, parameters).await?;
     let owner = |row: &super::Row| {
-        Some(Owner {
+        let owner = Owner {
             key: KeyId(row.integer(0)?),
             project: row
                 .text(1)
                 .filter(|project| !project.is_empty())
                 .map(str::to_owned),
-        })
+        };
+        Some((row.text(2)?.to_owned(), owner))
     };
     Ok(rows.iter().filter_map(owner).collect())
+}
+
+/// Whether a name is known, and not from before `since`.
+///
+/// # Errors
+/// The table cannot be read.
+pub async fn is_made_since(
+    database: &impl Database,
+    name: &str,
+    since: UnixMillis,
+) -> Result<bool, DatabaseError> {
+    let select = "SELECT 1 FROM resources WHERE name = ?1 AND made_at >= ?2";
+    let parameters = vec![Value::from(name), Value::from(since.to_iso())];
+    Ok(!database.execute(select, parameters).await?.is_empty())
 }
 
 /// Forgets what was deleted at the upstream.
@@ -125,12 +140,20 @@ mod tests {
         let remember = |list: &[&str], owner: Owner| {
             block_on(remember_resources(&database, &names(list), &owner, NOW)).unwrap();
         };
-        let found = |list: &[&str]| block_on(owners(&database, &names(list))).unwrap();
+        let found = |list: &[&str]| -> Vec<Owner> {
+            let found = block_on(owners(&database, &names(list))).unwrap();
+            found.into_iter().map(|(_, owner)| owner).collect()
+        };
         remember(&["files/a", "files/b"], owner(1, None));
         remember(&["files/b", "files/c"], owner(2, Some("projects/2")));
         remember(&["files/d"], owner(9, Some("projects/9")));
         remember(&[], owner(1, None));
-        assert_eq!(found(&["files/a", "files/b", "files/x"]), [owner(1, None)]);
+        assert_eq!(
+            found(&["files/a", "files/b", "files/x"]),
+            [owner(1, None), owner(1, None)]
+        );
+        let since = |ms| block_on(is_made_since(&database, "files/a", NOW.plus(ms))).unwrap();
+        assert!(since(0) && !since(1));
         assert_eq!(found(&["files/c"]), [owner(2, Some("projects/2"))]);
         assert_eq!(
             found(&["files/d"]),

@@ -79,6 +79,9 @@ async fn the_official_python_client_chats_streams_and_gets_typed_errors() {
 /// Keys of the pool that the suites run against, each of a project of its own.
 const KEYS: usize = 3;
 
+/// Runs of Node's suites so far.
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
 /// How each check of a suite ended, by name.
 type Results = BTreeMap<String, String>;
 
@@ -125,21 +128,22 @@ fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
 /// Runs a suite. `google` suites take an origin, the others a base URL.
 async fn run(suite: &str, origin: &str, openai_path: &str, key: &str) -> Results {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let mut copies = Vec::new();
     let (program, script) = if suite.ends_with(".py") {
         (python(), scripts.join(suite))
     } else {
-        // Node looks for packages from where a script lies.
-        let modules = node_modules();
+        // Node looks for packages from where a script lies. Suites may run at once, each twice.
+        let folder = node_modules();
+        let own = RUNS.fetch_add(1, Ordering::Relaxed);
+        let name_of = |name: &str| format!("{}-{own}-{name}", std::process::id());
         for name in [suite, "suite.mjs"] {
-            let here = modules.join(format!("{}-{name}", std::process::id()));
             let text = std::fs::read_to_string(scripts.join(name)).unwrap();
-            let shared = format!("./{}-suite.mjs", std::process::id());
-            std::fs::write(here, text.replace("./suite.mjs", &shared)).unwrap();
+            let shared = format!("./{}", name_of("suite.mjs"));
+            let copy = folder.join(name_of(name));
+            std::fs::write(&copy, text.replace("./suite.mjs", &shared)).unwrap();
+            copies.push(copy);
         }
-        (
-            PathBuf::from("node"),
-            modules.join(format!("{}-{suite}", std::process::id())),
-        )
+        (PathBuf::from("node"), folder.join(name_of(suite)))
     };
     let ended = Command::new(program)
         .arg(script)
@@ -153,6 +157,9 @@ async fn run(suite: &str, origin: &str, openai_path: &str, key: &str) -> Results
         .await
         .unwrap_or_else(|_| panic!("{suite} did not end"))
         .unwrap();
+    for copy in copies {
+        let _ = std::fs::remove_file(copy);
+    }
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),

@@ -50,7 +50,7 @@ async fn answers_pass_byte_for_byte_in_every_form() {
         [
             "gemini-2.5-flash|1|success|1",
             "gemini-2.5-flash|1|success|1",
-            "gemini-2.5-flash|1|success|NULL",
+            "gemini-2.5-flash|1|success|1",
             "gemini-2.5-flash|1|success|1",
             "gemini-2.5-flash:countTokens|1|success|NULL",
         ]

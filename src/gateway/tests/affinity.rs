@@ -152,7 +152,9 @@ fn what_belongs_to_a_key_that_is_gone_is_a_conflict() {
         .run("UPDATE resources SET api_key_id = 3; UPDATE api_keys SET status = 0 WHERE id = 3");
     pool.later(500);
     assert_eq!(pool.ask("POST", GENERATE, USES_FILE).status, 409);
-    pool.made_by("cachedContents/c", 5, "NULL");
+    pool.made_by("cachedContents/c", 5, "'projects/5'");
+    pool.database
+        .run("UPDATE resources SET project = 'projects/3' WHERE name = 'files/abc'");
     let both = USES_FILE.replace("}]}]}", "}]}],\"cachedContent\":\"cachedContents/c\"}");
     let answer = pool.ask("POST", GENERATE, &both);
     assert_eq!(answer.status, 409);
@@ -243,7 +245,10 @@ fn an_upload_goes_on_here_without_a_credential_and_with_its_key() {
         .query("SELECT name, api_key_id FROM resources ORDER BY name");
     assert_eq!(
         rows,
-        [format!("files/abc|{key}"), format!("uploads/AbC_1|{key}")]
+        [
+            format!("files/abc|{key}"),
+            format!("uploads/upload/v1beta/files?AbC_1|{key}")
+        ]
     );
 }
 
@@ -271,4 +276,149 @@ fn a_sticky_conversation_stays_with_one_key() {
     };
     assert_eq!(keys(&[("sticky", "true")]), 1);
     assert!(keys(&[]) > 3);
+}
+
+#[test]
+fn of_things_whose_project_nobody_knows_the_upstream_decides() {
+    let pool = pool();
+    pool.made_by("files/abc", 1, "NULL");
+    pool.made_by("cachedContents/c", 2, "NULL");
+    let both = USES_FILE.replace("}]}]}", "}]}],\"cachedContent\":\"cachedContents/c\"}");
+    pool.json(SAID);
+    let answer = pool.ask("POST", GENERATE, &both);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(["1", "2"].contains(&answer.header("x-keypool-key").unwrap()));
+}
+
+#[test]
+fn what_was_made_elsewhere_is_learned_from_the_key_that_can_use_it() {
+    let pool = pool();
+    pool.database.run("UPDATE api_keys SET project = NULL");
+    let denied = fake_gemini::errors::file_denied("abc").pretty();
+    pool.script(403, "application/json", &[&denied]);
+    pool.json(SAID);
+    let answer = pool.ask("POST", GENERATE, USES_FILE);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let key = answer.header("x-keypool-key").unwrap();
+    let rows = pool
+        .database
+        .query("SELECT name, api_key_id FROM resources");
+    assert_eq!(rows, [format!("files/abc|{key}")]);
+    let cooling = "SELECT count(*) FROM cool_downs";
+    assert_eq!(
+        pool.database.query(cooling),
+        ["0"],
+        "no key is to blame for a stranger's file"
+    );
+    for _ in 0..5 {
+        pool.json(SAID);
+        assert_eq!(
+            pool.ask("POST", GENERATE, USES_FILE)
+                .header("x-keypool-key"),
+            Some(key)
+        );
+    }
+}
+
+#[test]
+fn an_upload_in_progress_is_no_token_for_anything_else() {
+    let pool = pool();
+    pool.made_by("uploads/upload/v1beta/files?id", 1, "NULL");
+    let path = "/upload/v1beta/files?upload_id=id";
+    let command = |path: &str, command: &str| {
+        pool.call("POST", path, &[("x-goog-upload-command", command)], "x")
+            .status
+    };
+    pool.json("{}");
+    assert_eq!(command(path, "upload, finalize"), 200);
+    for (path, text) in [
+        (path, "start"),
+        (path, "start, upload"),
+        (path, ""),
+        (
+            "/upload/v1beta/models/m:generateContent?upload_id=id",
+            "upload",
+        ),
+        ("/upload/v1alpha/files?upload_id=id", "upload"),
+    ] {
+        assert_eq!(command(path, text), 401, "{path} {text}");
+    }
+    assert_eq!(pool.call("POST", path, &[], "x").status, 401);
+    pool.later(2 * 24 * 3_600_000 + 1);
+    assert_eq!(command(path, "upload"), 401, "two days later");
+    assert_eq!(pool.sent(), 1);
+}
+
+#[test]
+fn what_is_uploaded_is_content_whatever_it_mentions() {
+    let pool = pool();
+    pool.made_by("uploads/upload/v1beta/files?id", 2, "'projects/2'");
+    pool.made_by("files/abc", 7, "NULL");
+    pool.json(FILE);
+    let headers = [("x-goog-upload-command", "upload, finalize")];
+    let path = "/upload/v1beta/files?upload_id=id";
+    let answer = pool.call("POST", path, &headers, USES_FILE);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.header("x-keypool-key"), Some("2"));
+}
+
+#[test]
+fn an_interaction_goes_on_where_it_began() {
+    let pool = pool();
+    pool.json(r#"{"id":"v1_abc","outputs":[]}"#);
+    let begun = pool.ask(
+        "POST",
+        "/v1beta/interactions",
+        r#"{"model":"m","input":"x"}"#,
+    );
+    let key = begun.header("x-keypool-key").unwrap();
+    for _ in 0..5 {
+        pool.json(r#"{"id":"v1_def"}"#);
+        let more = r#"{"model":"m","input":"y","previous_interaction_id":"v1_abc"}"#;
+        let answer = pool.ask("POST", "/v1beta/interactions", more);
+        assert_eq!(answer.header("x-keypool-key"), Some(key));
+        pool.json("{}");
+        let found = pool.ask("GET", "/v1beta/interactions/v1_def", "");
+        assert_eq!(found.header("x-keypool-key"), Some(key));
+    }
+}
+
+#[test]
+fn a_download_is_fetched_from_where_google_has_it_on_its_own_host() {
+    for (location, expected) in [
+        ("/download/v1beta/files/abc:download?alt=media", 200),
+        (
+            "https://generativelanguage.googleapis.com/download/v1beta/files/abc:download?alt=media",
+            200,
+        ),
+        ("https://elsewhere.example/files/abc", 502),
+    ] {
+        let pool = Pool::with(&[("max_attempts", "1")]);
+        pool.script_reply(Ok(Scripted {
+            status: 302,
+            content_type: "text/html",
+            content_encoding: None,
+            headers: vec![("location", location.to_owned())],
+            chunks: Vec::new(),
+        }));
+        pool.script(200, "video/mp4", &["the film"]);
+        let answer = pool.ask("GET", "/v1beta/files/abc:download?alt=media", "");
+        assert_eq!(answer.status, expected, "{location}: {}", answer.body);
+        let sent = pool.outside.0.sent.borrow();
+        assert!(sent.iter().all(|sent| {
+            sent.uri
+                .starts_with("https://generativelanguage.googleapis.com/")
+        }));
+        if expected == 200 {
+            assert_eq!(answer.body, "the film");
+            assert!(
+                sent[1]
+                    .uri
+                    .ends_with("/download/v1beta/files/abc:download?alt=media")
+            );
+            assert_eq!(sent[1].headers["x-goog-api-key"], KEY);
+        }
+        let rows = pool.database.query("SELECT count(*) FROM api_call_logs");
+        assert_eq!(rows, ["1"], "one call");
+    }
 }

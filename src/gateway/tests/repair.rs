@@ -125,7 +125,7 @@ fn an_alias_stands_for_its_model_on_both_apis() {
             "/v1/chat/completions",
             r#"{"model":"models/gpt-4o","messages":[]}"#,
             "/v1beta/openai/chat/completions",
-            r#"{"model":"gemini-pro","messages":[]}"#,
+            r#"{"model":"models/gemini-pro","messages":[]}"#,
             "gemini-pro",
         ),
         (

@@ -330,7 +330,7 @@ fn an_array_that_grows_passes_as_it_comes_and_ends_in_an_error_if_there_is_one()
         rest.extend(more);
     }
     assert_eq!(String::from_utf8(rest).unwrap(), chunks[1..].concat());
-    assert_eq!(pool.rows(), ["m|success|NULL|NULL|NULL"]);
+    assert_eq!(pool.rows(), ["m|success|5|2|7"]);
 
     let pool = Pool::new();
     let error = format!(",\r\n{}]\n", errors::overloaded().pretty());
@@ -507,4 +507,73 @@ fn without_any_list_the_failure_is_told() {
     assert_eq!(answer.header("x-keypool-attempts"), Some("1"));
     let kept = "SELECT count(*) FROM model_lists";
     assert_eq!(pool.database.query(kept), ["0"]);
+}
+
+#[test]
+fn an_array_fails_over_before_it_says_something_and_is_valid_whenever_it_breaks_off() {
+    let path = "/v1beta/models/m:streamGenerateContent";
+    let (open, half) = (format!("[{SAID}"), format!("[{SAID},\r\n{{\"candidates\":"));
+    let error = errors::overloaded().pretty();
+    let first = [format!("[{error}]\n"), "[".to_owned(), format!("[{EMPTY}]")];
+    for broken in first {
+        let pool = Pool::new();
+        pool.database
+            .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-second')");
+        pool.script(200, "application/json", &[&broken]);
+        pool.script(200, "application/json", &[&format!("[{FINISHED}]")]);
+        let answer = pool.google("POST", path, CONTENTS);
+        assert_eq!(answer.body, format!("[{FINISHED}]"), "{broken}");
+        assert_eq!(pool.sent(), 2);
+    }
+    for text in [&open, &half] {
+        let pool = Pool::new();
+        let chunks = vec![
+            Ok(text.clone().into_bytes()),
+            Err(TransportError::Failed("reset".into())),
+        ];
+        pool.script_chunks(200, "application/json", chunks);
+        let answer = pool.google("POST", path, CONTENTS);
+        let all: Vec<serde_json::Value> = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(all.len(), 2, "{}", answer.body);
+        assert_eq!(all[1]["error"]["code"], 502);
+    }
+    // An error in one packet with an element.
+    let pool = Pool::new();
+    pool.script(
+        200,
+        "application/json",
+        &[&format!("{open},\r\n{error}]\n")],
+    );
+    let answer = pool.google("POST", path, CONTENTS);
+    let all: Vec<serde_json::Value> = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(all[1]["error"]["code"], 503, "{}", answer.body);
+    assert!(pool.rows()[0].starts_with("m|model_overloaded|"));
+}
+
+#[test]
+fn an_answer_that_has_ended_is_whole_though_the_connection_breaks() {
+    let pool = Pool::new();
+    let all = [event(SAID), event(FINISHED)].concat();
+    let chunks = vec![
+        Ok(all.clone().into_bytes()),
+        Err(TransportError::Failed("reset".into())),
+    ];
+    pool.script_chunks(200, "text/event-stream", chunks);
+    let answer = pool.google("POST", STREAM, CONTENTS);
+    assert_eq!(answer.body, all);
+    assert_eq!(pool.rows(), ["m|success|5|2|7"]);
+}
+
+#[test]
+fn each_version_of_an_api_has_its_own_list_of_models() {
+    let pool = Pool::new();
+    for (path, name) in [("/v1/models", "old"), ("/v1beta/models", "new")] {
+        pool.script(
+            200,
+            "application/json",
+            &[&format!(r#"{{"models":[{{"name":"models/{name}"}}]}}"#)],
+        );
+        let answer = pool.google("GET", path, "");
+        assert!(answer.body.contains(name), "{path}: {}", answer.body);
+    }
 }
