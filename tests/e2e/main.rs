@@ -10,6 +10,8 @@ mod support;
 #[cfg(test)]
 mod affinity;
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod clients;

@@ -206,6 +206,11 @@ impl TestApp {
         database::execute(&database::file(self.start.folder.path()), statements);
     }
 
+    /// The most memory that the host has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.host.peak_memory()
+    }
+
     /// Everything that host and component have written to the terminal so far.
     pub(crate) fn output(&self) -> String {
         self.host.output()

@@ -154,6 +154,11 @@ impl Stream {
         }
     }
 
+    /// The next bytes; `None` at the end of the body.
+    pub(crate) async fn chunk(&mut self) -> Option<Bytes> {
+        self.try_next().await.unwrap()
+    }
+
     /// The next server-sent event, without the blank line that ends it; `None` at the end of the body.
     pub(crate) async fn event(&mut self) -> Option<String> {
         loop {

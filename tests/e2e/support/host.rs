@@ -131,6 +131,27 @@ impl Host {
         self.address
     }
 
+    /// The most memory that the host's processes have had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let group = self.group.as_raw_pid().to_string();
+        let is_of_group = |stat: &str| {
+            // The name in parentheses may have blanks; the group is the third field behind it.
+            let behind = stat.rsplit_once(')').map(|(_, behind)| behind);
+            behind.and_then(|fields| fields.split_ascii_whitespace().nth(2)) == Some(group.as_str())
+        };
+        let peak = |status: &str| -> Option<u64> {
+            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+            line.split_ascii_whitespace().nth(1)?.parse().ok()
+        };
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let peaks = processes.filter_map(|process| {
+            let read = |file: &str| std::fs::read_to_string(process.path().join(file)).ok();
+            read("stat").filter(|stat| is_of_group(stat))?;
+            peak(&read("status")?)
+        });
+        peaks.sum::<u64>() * 1024
+    }
+
     pub(crate) fn output(&self) -> String {
         self.output.lock().unwrap().clone()
     }
