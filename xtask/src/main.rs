@@ -6,6 +6,7 @@
 mod build;
 mod clients;
 mod command;
+mod fuzz;
 mod setup;
 mod signals;
 mod simulate;
@@ -33,6 +34,8 @@ enum Task {
     Up(up::Options),
     /// Simulate days of traffic over a thousand keys, and compare the pool with simpler ways to choose keys.
     Simulate(simulate::Options),
+    /// Meet the parsers of foreign bytes with any bytes.
+    Fuzz(fuzz::Options),
     /// Run every check of the project, in order, up to the first that fails.
     Test(test::Options),
     /// Run a program that ends when this process's parent does (used by `up`).
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Build => build::run().map(|()| ExitCode::SUCCESS),
         Task::Up(options) => up::run(&options),
         Task::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz(options) => fuzz::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Test(options) => test::run(&options),
         Task::Tied(tied) => tied.run().map(|never| match never {}),
     };

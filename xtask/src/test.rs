@@ -4,7 +4,7 @@
 //! follows would mostly repeat it.
 
 use crate::command::{cargo, run as run_command};
-use crate::{build, clients};
+use crate::{build, clients, fuzz};
 use anyhow::{Result, anyhow};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -65,6 +65,11 @@ const STAGES: &[Stage] = &[
                 "clippy --locked --release --target wasm32-wasip2 --package gemini-keypool --package test-guest -- -D warnings",
             )
         },
+    },
+    Stage {
+        name: "fuzz",
+        what: "parsers of foreign bytes bear any bytes, for a few seconds each",
+        run: fuzz::shortly,
     },
     Stage {
         name: "docs",
@@ -223,7 +228,7 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = stage_named("lint").unwrap_err().to_string();
         assert!(
-            error.contains("fmt, build, unit, clients, test, host, clippy, docs"),
+            error.contains("fmt, build, unit, clients, test, host, clippy, fuzz, docs"),
             "{error}"
         );
     }

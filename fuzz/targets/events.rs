@@ -1,0 +1,35 @@
+//! Streams of events in chunks that are cut anywhere: no bytes are lost, and borders change nothing.
+#![no_main]
+
+use gemini_keypool::sse::{EventScanner, Found, error_text};
+use gemini_keypool::target::Surface;
+use libfuzzer_sys::fuzz_target;
+
+fn scan(surface: Surface, stream: &[u8], size: usize) -> (Vec<u8>, bool) {
+    let mut scanner = EventScanner::new(surface);
+    let mut passed = Vec::new();
+    for chunk in stream.chunks(size.max(1)) {
+        let scan = scanner.push(chunk.to_vec());
+        passed.extend(scan.ready);
+        if let Found::Error(begun) = scan.found {
+            let _ = error_text(&begun);
+            let _ = scanner.close_with("{}");
+            return (passed, true);
+        }
+    }
+    passed.extend(scanner.end().unwrap_or_default());
+    (passed, false)
+}
+
+fuzz_target!(|input: (usize, &[u8])| {
+    let (size, stream) = input;
+    for surface in [Surface::OpenAi, Surface::Gemini] {
+        let whole = scan(surface, stream, usize::MAX);
+        let pieces = scan(surface, stream, size % 64);
+        assert!(stream.starts_with(&whole.0));
+        assert_eq!(whole.1, pieces.1);
+        if surface == Surface::OpenAi {
+            assert_eq!(whole.0, pieces.0);
+        }
+    }
+});

@@ -1,0 +1,37 @@
+//! Requests: paths, queries and bodies of any bytes. What is changed stays JSON.
+#![no_main]
+
+use gemini_keypool::conversation::conversation;
+use gemini_keypool::openai::{
+    ChatRequest, asks_for_usage, fields, model_of, steps, with_models, without,
+};
+use gemini_keypool::resource::{named_in_body, named_in_path};
+use gemini_keypool::target::{Kind, Surface, Target, key_of_query, without_credentials};
+use http::Method;
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|input: (&str, &[u8])| {
+    let (text, body) = input;
+    if let Some(target) = Target::of(&Method::POST, text, text.len() % 2 == 0) {
+        assert!(!target.path.contains("/../") && !target.path.contains("//"));
+        let _ = target.renamed(|name| name.to_uppercase());
+    }
+    if let Some(query) = without_credentials(text) {
+        assert_eq!(key_of_query(&query), None);
+    }
+    let _ = named_in_path(text);
+    let _ = named_in_body(body);
+    let _ = (model_of(body), asks_for_usage(body), fields(body));
+    let _ = conversation(Surface::OpenAi, Kind::Chat, "m", body);
+    let is_json = serde_json::from_slice::<Value>(body).is_ok();
+    let changed = steps(text).and_then(|steps| without(body, &steps, "seed"));
+    let renamed = with_models(body, |_| Some("other".to_owned()));
+    for changed in [changed, renamed].into_iter().flatten().filter(|_| is_json) {
+        serde_json::from_slice::<Value>(&changed).unwrap();
+    }
+    if let Ok(chat) = ChatRequest::parse(body.to_vec(), "default") {
+        assert!(!chat.model.trim().is_empty());
+        serde_json::from_slice::<Value>(&chat.body).unwrap();
+    }
+});
