@@ -1,19 +1,24 @@
 //! What a stream's events have said so far: whether anything is in them for the reader, and what they cost.
 
 use crate::gemini;
-use crate::openai::{Glance, Usage};
+use crate::openai::Glance;
 use crate::target::Surface;
 
 /// Sums up the events of a stream, as they pass in whole lines.
 #[derive(Debug)]
 pub(crate) struct Tally {
     surface: Surface,
-    /// The latest usage that an event told.
-    pub usage: Option<Usage>,
-    /// Some event had something for the reader, or was of a kind that nobody knows.
-    pub has_content: bool,
-    /// Some choice was ended by a rule (safety, length), so that there may be nothing to come.
-    pub is_blocked: bool,
+    /// All of them together: an event of a kind that nobody knows has something for the reader, and of several usages the
+    /// latest counts.
+    pub(crate) seen: Glance,
+}
+
+/// Looks at an answer, or at an event of one, in a surface's form.
+pub(crate) fn glance(surface: Surface, json: &[u8]) -> Option<Glance> {
+    match surface {
+        Surface::OpenAi => Glance::at(json),
+        Surface::Gemini => gemini::glance(json),
+    }
 }
 
 impl Tally {
@@ -21,15 +26,13 @@ impl Tally {
     pub(crate) fn new(surface: Surface) -> Self {
         Self {
             surface,
-            usage: None,
-            has_content: false,
-            is_blocked: false,
+            seen: Glance::default(),
         }
     }
 
     /// Looks at an element of an array.
     pub(crate) fn take_element(&mut self, json: &[u8]) {
-        if !self.has_content || self.names_usage(json) {
+        if !self.seen.has_content || self.names_usage(json) {
             self.look_at(json);
         }
     }
@@ -40,7 +43,9 @@ impl Tally {
             let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
                 continue;
             };
-            if data.is_empty() || data == b"[DONE]" || (self.has_content && !self.names_usage(data))
+            if data.is_empty()
+                || data == b"[DONE]"
+                || (self.seen.has_content && !self.names_usage(data))
             {
                 continue;
             }
@@ -49,21 +54,16 @@ impl Tally {
     }
 
     fn look_at(&mut self, data: &[u8]) {
-        match self.glance(data) {
+        let seen = &mut self.seen;
+        match glance(self.surface, data) {
             Some(glance) => {
-                self.has_content |= glance.has_content;
-                self.is_blocked |= glance.is_blocked;
-                self.usage = glance.usage.or(self.usage);
+                seen.has_content |= glance.has_content;
+                seen.is_finished |= glance.is_finished;
+                seen.is_blocked |= glance.is_blocked;
+                seen.usage = glance.usage.or(seen.usage);
             }
             // Better to hand on what is not understood than to hold it back.
-            None => self.has_content = true,
-        }
-    }
-
-    fn glance(&self, data: &[u8]) -> Option<Glance> {
-        match self.surface {
-            Surface::OpenAi => Glance::at(data),
-            Surface::Gemini => gemini::glance(data),
+            None => seen.has_content = true,
         }
     }
 
@@ -73,15 +73,6 @@ impl Tally {
             Surface::Gemini => b"\"usageMetadata\"",
         };
         memchr::memmem::find(data, name).is_some()
-    }
-
-    /// Whether a stream that has ended was no answer: nothing for the reader, no rule that ended it, no tokens.
-    pub(crate) fn is_empty_answer(&self) -> bool {
-        !self.has_content
-            && !self.is_blocked
-            && self
-                .usage
-                .is_none_or(|usage| usage.output == 0 && usage.thinking == 0)
     }
 }
 
@@ -103,31 +94,32 @@ mod tests {
 
     #[test]
     fn a_stream_with_content_is_an_answer() {
-        assert!(!tally(&[ROLE]).has_content);
-        assert!(tally(&[ROLE, HELLO]).has_content);
-        assert!(tally(&["data: {\"who\":\"knows\"\n\n"]).has_content);
-        assert!(!tally(&[": comment\n\n", "data: [DONE]\n\n", "data:\n\n"]).has_content);
+        assert!(!tally(&[ROLE]).seen.has_content);
+        assert!(tally(&[ROLE, HELLO]).seen.has_content);
+        assert!(tally(&["data: {\"who\":\"knows\"\n\n"]).seen.has_content);
+        assert!(!tally(&[": comment\n\n", "data: [DONE]\n\n", "data:\n\n"]).seen.has_content);
     }
 
     #[test]
     fn a_stream_without_content_and_tokens_is_none() {
-        assert!(tally(&[ROLE, EMPTY, "data: [DONE]\n\n"]).is_empty_answer());
+        assert!(tally(&[ROLE, EMPTY, "data: [DONE]\n\n"]).seen.is_empty_answer());
         assert!(
             tally(&[EMPTY])
+                .seen
                 .usage
                 .is_some_and(|usage| usage.input == 5051)
         );
-        assert!(!tally(&[HELLO, EMPTY]).is_empty_answer());
+        assert!(!tally(&[HELLO, EMPTY]).seen.is_empty_answer());
         let blocked = EMPTY.replace("\"stop\"", "\"content_filter\"");
-        assert!(!tally(&[&blocked]).is_empty_answer());
+        assert!(!tally(&[&blocked]).seen.is_empty_answer());
         let thought = EMPTY.replace("\"total_tokens\":5051", "\"total_tokens\":5060");
-        assert!(!tally(&[&thought]).is_empty_answer());
+        assert!(!tally(&[&thought]).seen.is_empty_answer());
     }
 
     #[test]
     fn usage_is_found_after_the_content() {
         let last = HELLO.replace("\"object\"", "\"usage\":{\"completion_tokens\":7,\"prompt_tokens\":3,\"total_tokens\":10},\"object\"");
-        let usage = tally(&[HELLO, HELLO, &last]).usage.unwrap();
+        let usage = tally(&[HELLO, HELLO, &last]).seen.usage.unwrap();
         assert_eq!((usage.input, usage.output), (3, 7));
     }
 }

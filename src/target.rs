@@ -173,6 +173,11 @@ impl Target {
         renamed().unwrap_or_else(|| self.clone())
     }
 
+    /// Whether the request is a part of an upload, its body content.
+    pub fn is_upload(&self) -> bool {
+        self.path.starts_with("/upload/")
+    }
+
     /// Whether the answer is a JSON array that grows.
     pub fn is_growing_array(&self, query: Option<&str>) -> bool {
         let asks_for_events = || {

@@ -145,26 +145,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Body::Whole(bytes) => made(target, bytes),
             Body::Stream(_) => BTreeSet::new(),
         };
-        if let Some(url_text) = upload.as_ref().and_then(|url| url.to_str().ok()) {
-            let url = url_text;
-            let url: Option<Uri> = url.parse().ok();
-            if let Some((url, id)) = url.and_then(|url| {
-                let id = upload_id(url.query())?;
-                Some((url, id))
-            }) {
-                names.insert(of_upload(url.path(), &id));
-            }
-            if let Some(here) = here(config, request, url_text) {
+        let upload: Option<Uri> = upload.and_then(|url| url.to_str().ok()?.parse().ok());
+        if let Some(url) = upload {
+            names.extend(upload_id(url.query()).map(|id| of_upload(url.path(), &id)));
+            if let Some(here) = here(config, request, &url) {
                 reply.headers.insert(UPLOAD_URL, here);
             }
         }
         store::remember_resources(database, &names, &owner, self.system.now()).await
-    }
-}
-
-impl Target {
-    fn is_upload(&self) -> bool {
-        self.path.starts_with("/upload/")
     }
 }
 
@@ -190,8 +178,7 @@ fn upload_id(query: Option<&str>) -> Option<String> {
 }
 
 /// A URL of the upstream's as one of the pool's, as its client reaches it.
-fn here(config: &Config, request: &Parts, url: &str) -> Option<HeaderValue> {
-    let url: Uri = url.parse().ok()?;
+fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
     let full: Option<Uri> = text(FULL_URL).and_then(|url| url.parse().ok());
     let host = text(header::HOST)

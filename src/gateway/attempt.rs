@@ -8,10 +8,11 @@ use super::call::{Call, EMPTY};
 use super::headers;
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
-use crate::gemini::{self, MAX_ERROR_BYTES, Seen, diagnose};
-use crate::openai::{Glance, repair};
+use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
+use crate::openai::repair;
 use crate::pool::Outcome;
 use crate::store::Database;
+use crate::tally::glance;
 use crate::target::{Kind, Surface};
 use futures::future::{Either, select};
 use http::header::{self, HeaderMap, HeaderValue};
@@ -72,13 +73,6 @@ impl Form {
             Kind::Chat | Kind::Generate => status == 200,
             // 304: the client has it already. 308: an upload goes on.
             Kind::Other => (200..300).contains(&status) || [304, 308].contains(&status),
-        }
-    }
-
-    fn glance(&self, body: &[u8]) -> Option<Glance> {
-        match self.surface {
-            Surface::OpenAi => Glance::at(body),
-            Surface::Gemini => gemini::glance(body),
         }
     }
 }
@@ -279,7 +273,7 @@ async fn whole<D: Database, B, S: System>(
     let glance = if is_encoded {
         None
     } else {
-        form.glance(&bytes)
+        glance(form.surface, &bytes)
     };
     if form.kind == Kind::Other {
         call.succeeded(status, glance.and_then(|glance| glance.usage))

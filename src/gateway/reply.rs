@@ -188,10 +188,10 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 Step::End => return Begun::Empty(held),
                 Step::Failed(outcome, failure) => return Begun::Failed(outcome, failure),
             }
-            if stream.recorded && stream.tally.is_empty_answer() {
+            if stream.recorded && stream.tally.seen.is_empty_answer() {
                 return Begun::Empty(held);
             }
-            if stream.tally.has_content || stream.recorded || held.len() > MAX_HELD_EVENTS {
+            if stream.tally.seen.has_content || stream.recorded || held.len() > MAX_HELD_EVENTS {
                 stream.promised = true;
                 stream.first = Some(held);
                 if !stream.recorded {
@@ -390,7 +390,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
 
     /// The answer has come to its end.
     async fn record_end(&mut self) {
-        let is_empty = !self.promised && self.tally.is_empty_answer();
+        let is_empty = !self.promised && self.tally.seen.is_empty_answer();
         if is_empty {
             self.record(Outcome::EmptyAnswer, Some(EMPTY)).await;
         } else {
@@ -403,7 +403,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             self.recorded = true;
             let end = End {
                 message,
-                usage: self.tally.usage,
+                usage: self.tally.seen.usage,
                 ..End::new(outcome, Some(self.status))
             };
             self.call.end(end).await;

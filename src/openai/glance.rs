@@ -25,7 +25,7 @@ pub struct Usage {
 }
 
 /// What a completion, or a chunk of one, comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Glance {
     /// `None` where it does not say. Of a stream, the last chunk that has it counts.
     pub usage: Option<Usage>,
@@ -72,8 +72,8 @@ impl Glance {
         Some(glance)
     }
 
-    /// Nothing in it and nothing done for it, though nothing was in the way. Only of a whole completion: chunks of a
-    /// stream may well be empty.
+    /// Nothing in it and nothing done for it, though nothing was in the way. Only of a whole answer, or of all chunks of a
+    /// stream together: one of them may well be empty.
     pub fn is_empty_answer(&self) -> bool {
         let usage = self.usage.unwrap_or_default();
         !self.has_content && !self.is_blocked && usage.output == 0 && usage.thinking == 0
