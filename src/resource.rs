@@ -28,11 +28,17 @@ const COLLECTIONS: [&str; 9] = [
 /// Fields whose texts are for people or for tools, and name nothing that the request uses.
 const TOLD: [&str; 4] = ["text", "content", "arguments", "output"];
 /// Fields that have nothing in them that the request uses.
-const SAID_AND_DONE: [&str; 4] = [
+const SAID_AND_DONE: [&str; 10] = [
     "functionCall",
     "functionResponse",
     "function_call",
     "function_response",
+    "functionDeclarations",
+    "function_declarations",
+    "function",
+    "functions",
+    "parameters",
+    "enum",
 ];
 /// Fields with the bare id of an interaction.
 const INTERACTION: [&str; 2] = ["previous_interaction_id", "previousInteractionId"];
@@ -113,7 +119,7 @@ fn name_at_end(text: &str) -> Option<&str> {
         .iter()
         .filter_map(|collection| {
             let at = text.rfind(collection)?;
-            let stands_alone = at == 0 || text.get(..at)?.ends_with('/');
+            let stands_alone = is_place(text.get(..at)?);
             stands_alone.then_some((at, collection))
         })
         .max_by_key(|(at, _)| *at)?;
@@ -134,6 +140,25 @@ fn name_at_end(text: &str) -> Option<&str> {
         _ => at,
     };
     text.get(start..at + collection.len() + end)
+}
+
+/// What can stand before a name: nothing, or the beginning of a URL of Google's API, wherever it is served. Other hosts have
+/// files, too.
+fn is_place(before: &str) -> bool {
+    // An operation's owner, or what it is below.
+    let before = match ["models/", "tunedModels/", "batches/"]
+        .iter()
+        .filter_map(|collection| before.rfind(collection))
+        .max()
+    {
+        Some(at) => before.get(..at).unwrap_or_default(),
+        None => before,
+    };
+    before.is_empty()
+        || (before.starts_with("http") || before.starts_with('/'))
+            && ["/v1beta/", "/v1alpha/", "/v1/", "/v1beta/openai/"]
+                .iter()
+                .any(|version| before.ends_with(version))
 }
 
 /// Where `models/M/` begins at the end of what comes before `operations/`.
@@ -316,6 +341,22 @@ mod tests {
             ),
             (r#"{"text":"src/profiles/abc"}"#, vec![]),
             (r#"{"model":"models/gemini"}"#, vec![]),
+            (
+                r#"{"fileUri":"https://cdn.example.com/files/13.pdf"}"#,
+                vec![],
+            ),
+            (
+                r#"{"image_url":{"url":"https://example.com/videos/cat.png"}}"#,
+                vec![],
+            ),
+            (
+                r#"{"tools":[{"functionDeclarations":[{"parameters":{"enum":["files/get"]}}],"fileSearch":{"fileSearchStoreNames":["fileSearchStores/s"]}}]}"#,
+                vec!["fileSearchStores/s"],
+            ),
+            (
+                r#"{"tools":[{"type":"function","function":{"enum":["videos/list"]}}]}"#,
+                vec![],
+            ),
             (
                 r#"{"messages":[{"role":"user","content":"files/abc"}]}"#,
                 vec![],

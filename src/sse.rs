@@ -50,8 +50,8 @@ pub struct EventScanner {
     held: Vec<u8>,
     /// The beginning of a line was handed on, since it is too long to be held.
     line_open: bool,
-    /// Of the latest event that was handed on, the blank line is missing.
-    event_open: bool,
+    /// The last bytes that were handed on.
+    sent_end: Vec<u8>,
     done: bool,
 }
 
@@ -65,7 +65,7 @@ impl EventScanner {
             before_piece: Vec::new(),
             held: Vec::new(),
             line_open: false,
-            event_open: false,
+            sent_end: Vec::new(),
             done: false,
         }
     }
@@ -79,15 +79,18 @@ impl EventScanner {
     pub fn push(&mut self, chunk: Vec<u8>) -> Scan {
         let was_open = self.line_open;
         let scan = self.scan(chunk);
-        match self.surface {
+        let scan = match self.surface {
             Surface::OpenAi => scan,
             Surface::Gemini => self.keep_last(scan, was_open),
-        }
+        };
+        self.note_sent(&scan.ready);
+        scan
     }
 
     /// What is left when the upstream has nothing more; `None` if the stream ended before its time.
     pub fn end(&mut self) -> Option<Vec<u8>> {
-        if !self.is_ending {
+        let is_cut = self.line_open || !is_whole(&self.held);
+        if !self.is_ending || is_cut {
             return None;
         }
         let mut rest = std::mem::take(&mut self.last);
@@ -172,12 +175,10 @@ impl EventScanner {
                 }
                 LineStart::Done | LineStart::Other => match end {
                     Some(end) => {
-                        self.event_open = !matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]);
                         at += end;
                     }
                     None if rest.len() > MAX_HELD => {
                         self.line_open = true;
-                        self.event_open = true;
                         at = bytes.len();
                     }
                     None => {
@@ -196,14 +197,34 @@ impl EventScanner {
     /// An error, as JSON text in one line, as the last event. All official clients raise on a `data:` object with `error`,
     /// while a stream that just stops looks to them like a complete answer. Google's own form, JSON between the events,
     /// is seen by its clients only if it comes in a packet of its own, so it is not used for Google's either.
-    pub fn close_with(&self, error: &str) -> Vec<u8> {
-        let separator = match (self.line_open, self.event_open) {
-            (true, _) => "\n\n",
-            (false, true) => "\n",
-            (false, false) => "",
+    pub fn close_with(&mut self, error: &str) -> Vec<u8> {
+        let mut end = std::mem::take(&mut self.last);
+        self.note_sent(&end);
+        let separator = match self.sent_end.as_slice() {
+            [] | [.., b'\n', b'\n'] | [.., b'\n', b'\r', b'\n'] => "",
+            [.., b'\n'] => "\n",
+            _ => "\n\n",
         };
-        format!("{separator}data: {error}\n\n").into_bytes()
+        end.extend_from_slice(format!("{separator}data: {error}\n\n").as_bytes());
+        end
     }
+
+    /// Notes how what was handed on ends.
+    fn note_sent(&mut self, sent: &[u8]) {
+        let tail = sent.len().saturating_sub(3);
+        self.sent_end
+            .extend_from_slice(sent.get(tail..).unwrap_or_default());
+        let more = self.sent_end.len().saturating_sub(3);
+        self.sent_end.drain(..more);
+    }
+}
+
+/// Whether a last line without its end is a whole one all the same.
+fn is_whole(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let data = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii);
+    line.is_empty()
+        || data.is_some_and(|data| serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok())
 }
 
 fn has_ending(bytes: &[u8]) -> bool {
@@ -485,6 +506,44 @@ mod tests {
             sent.extend(rest);
             assert!(sent == event.as_bytes(), "cut {cut} before its end");
         }
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_within_a_line_is_cut_whatever_came_before() {
+        let [text, finish, _] = GOOGLES;
+        let mut scanner = EventScanner::new(Surface::Gemini);
+        let cut = [finish, text, "data: {\"candidates\": [{\"te"].concat();
+        let mut sent = scanner.push(cut.into_bytes()).ready;
+        assert_eq!(scanner.end(), None);
+        sent.extend(scanner.close_with(ERROR));
+        let expected = [finish, text, "data: ", ERROR, "\n\n"].concat();
+        assert_eq!(
+            String::from_utf8(sent).unwrap(),
+            expected,
+            "half a line is dropped"
+        );
+        // The last line's end may be missing.
+        let mut scanner = EventScanner::new(Surface::Gemini);
+        scanner.push(
+            [finish, "data: {\"usageMetadata\": {}}"]
+                .concat()
+                .into_bytes(),
+        );
+        assert!(scanner.end().is_some());
+    }
+
+    #[test]
+    fn of_a_long_event_nothing_is_lost_when_an_error_follows() {
+        let mut scanner = EventScanner::new(Surface::Gemini);
+        let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
+        let mut sent = Vec::new();
+        for piece in [&long, "MIDDLE", "TAIL\"}\r\n\r\n"] {
+            sent.extend(scanner.push(piece.as_bytes().to_vec()).ready);
+        }
+        assert_eq!(scanner.end(), None, "it does not say why it ended");
+        sent.extend(scanner.close_with(ERROR));
+        let expected = format!("{long}MIDDLETAIL\"}}\r\n\r\ndata: {ERROR}\n\n");
+        assert!(sent == expected.as_bytes());
     }
 
     #[test]

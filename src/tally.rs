@@ -97,12 +97,20 @@ mod tests {
         assert!(!tally(&[ROLE]).seen.has_content);
         assert!(tally(&[ROLE, HELLO]).seen.has_content);
         assert!(tally(&["data: {\"who\":\"knows\"\n\n"]).seen.has_content);
-        assert!(!tally(&[": comment\n\n", "data: [DONE]\n\n", "data:\n\n"]).seen.has_content);
+        assert!(
+            !tally(&[": comment\n\n", "data: [DONE]\n\n", "data:\n\n"])
+                .seen
+                .has_content
+        );
     }
 
     #[test]
     fn a_stream_without_content_and_tokens_is_none() {
-        assert!(tally(&[ROLE, EMPTY, "data: [DONE]\n\n"]).seen.is_empty_answer());
+        assert!(
+            tally(&[ROLE, EMPTY, "data: [DONE]\n\n"])
+                .seen
+                .is_empty_answer()
+        );
         assert!(
             tally(&[EMPTY])
                 .seen

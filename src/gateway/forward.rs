@@ -109,7 +109,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         let input_tokens = estimate_tokens(ask.body.len());
         let mut last_failure: Option<Failure> = None;
-        let mut without_content: Option<Reply<D, U::Body, S>> = None;
+        let mut without_content = None;
         let mut max_age_ms = MAX_AGE_MS;
         let failure = loop {
             if let Err(error) = way.kept.refresh(&self.system, max_age_ms).await
@@ -176,7 +176,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     return Ok(reply);
                 }
                 Attempted::Empty(reply) => {
-                    without_content = Some(reply);
+                    without_content = Some((reply, pick.key.id));
                     Outcome::EmptyAnswer
                 }
                 Attempted::Failed(outcome, failure) => {
@@ -226,7 +226,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             }
         };
         // Better an answer without content than none.
-        without_content.ok_or(failure)
+        let (reply, key) = without_content.ok_or(failure)?;
+        way.latest_key = Some(key);
+        Ok(reply)
     }
 }
 

@@ -104,7 +104,7 @@ enum Framing {
 
 impl Framing {
     /// How an answer ends in which nothing can follow, as an error that the client reads; `None` where none does.
-    fn close_with(&self, failure: &Failure) -> Option<Vec<u8>> {
+    fn close_with(&mut self, failure: &Failure) -> Option<Vec<u8>> {
         match self {
             Self::Events(scanner) | Self::Error(scanner, _) => {
                 let error = in_a_line(&failure.to_json(scanner.surface(), false));

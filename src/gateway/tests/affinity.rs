@@ -422,3 +422,36 @@ fn a_download_is_fetched_from_where_google_has_it_on_its_own_host() {
         assert_eq!(rows, ["1"], "one call");
     }
 }
+
+#[test]
+fn what_others_host_belongs_to_nobody() {
+    let pool = pool();
+    let cdn = USES_FILE.replace(
+        "https://generativelanguage.googleapis.com/v1beta/files/abc",
+        "https://cdn.example.com/files/13.pdf",
+    );
+    pool.json(SAID);
+    assert_eq!(pool.ask("POST", GENERATE, &cdn).status, 200);
+    assert_eq!(pool.database.query("SELECT count(*) FROM resources"), ["0"]);
+}
+
+#[test]
+fn an_answer_without_content_that_is_handed_on_after_all_is_its_own_keys() {
+    let pool = Pool::new();
+    pool.database
+        .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2')");
+    let empty = SAID.replace("Hi", "");
+    pool.json(&empty);
+    let denied = fake_gemini::errors::cached_content_denied().pretty();
+    pool.script(403, "application/json", &[&denied]);
+    let body = r#"{"contents":[],"cachedContent":"cachedContents/c"}"#;
+    let answer = pool.ask("POST", GENERATE, body);
+    assert_eq!((answer.status, answer.body), (200, empty));
+    let first = "SELECT api_key_id FROM api_call_logs WHERE attempt = 1";
+    let first = pool.database.query(first).concat();
+    assert_eq!(answer.headers["x-keypool-key"], first.as_str());
+    let rows = pool
+        .database
+        .query("SELECT name, api_key_id FROM resources");
+    assert_eq!(rows, [format!("cachedContents/c|{first}")]);
+}

@@ -38,8 +38,6 @@ pub struct StreamRepair {
     choices: BTreeMap<u32, Calls>,
     /// The latest that was taken away from a chunk, as JSON.
     usage: Option<String>,
-    /// A chunk without choices has told it.
-    usage_is_told: bool,
     /// The latest line has no end yet.
     line_open: bool,
     /// Of the latest event, the blank line is missing.
@@ -60,7 +58,6 @@ impl StreamRepair {
             model: None,
             choices: BTreeMap::new(),
             usage: None,
-            usage_is_told: false,
             line_open: false,
             event_open: false,
             with_return: false,
@@ -135,7 +132,8 @@ impl StreamRepair {
             return;
         };
         if chunk.choices.as_ref().is_none_or(Vec::is_empty) {
-            self.usage_is_told = true;
+            // What was taken so far is in it.
+            self.usage = None;
         } else {
             self.usage = Some(usage.get().to_owned());
             patch.replace(usage, "null");
@@ -144,7 +142,7 @@ impl StreamRepair {
 
     /// Tells the usage of all in an event of its own, before the closing line.
     fn tell_usage(&mut self, patch: &mut Patch<'_>, closing_line: &[u8]) {
-        let Some(usage) = self.usage.take().filter(|_| !self.usage_is_told) else {
+        let Some(usage) = self.usage.take() else {
             return;
         };
         let Head { id, created, model } = self.head();
