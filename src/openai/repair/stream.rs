@@ -24,7 +24,7 @@ const MAX_CHOICES: usize = 128;
 /// So many indices of a choice's calls are remembered; of calls beyond, one that repeats another's index keeps it.
 const MAX_CALLS: usize = 1024;
 
-/// Mends one stream, in the lines that [`EventScanner`](crate::openai::EventScanner) hands on.
+/// Mends one stream, in the lines that [`EventScanner`](crate::sse::EventScanner) hands on.
 ///
 /// A line that passes in pieces, since it is too long to be held, passes as it is.
 #[derive(Debug)]
