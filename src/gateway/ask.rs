@@ -12,6 +12,7 @@ use crate::target::{Kind, Subject, Surface, Target, without_credentials};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Uri};
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// `off` has requests and answers of OpenAI's API pass as they are.
 const REPAIR: HeaderName = HeaderName::from_static("x-keypool-repair");
@@ -35,9 +36,9 @@ impl<'a> Ask<'a> {
         config: &Config,
         target: &Target,
         request: &'a Parts,
+        request_id: &str,
         body: Vec<u8>,
         now: UnixMillis,
-        seed: u64,
     ) -> Result<Self, Failure> {
         let query = request.uri.query();
         let repairs = target.surface == Surface::OpenAi
@@ -50,7 +51,8 @@ impl<'a> Ask<'a> {
         let repair = repairs.then(|| repair::Context {
             model: subject.clone(),
             created: now.0.div_euclid(1000),
-            seed,
+            // Ids that are made are this request's own.
+            seed: BuildHasherDefault::<DefaultHasher>::default().hash_one(request_id),
             include_usage: asks_for_usage(&body),
         });
         Ok(Self {

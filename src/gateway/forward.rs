@@ -61,8 +61,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
         let target = &target.renamed(|name| config.model_of(name).to_owned());
-        let (now, seed) = (self.system.now(), self.system.random());
-        let mut ask = Ask::new(config, target, request, body, now, seed)?;
+        let now = self.system.now();
+        let mut ask = Ask::new(config, target, request, request_id, body, now)?;
         let Uses { owner, unknown } = self.used_by(target, request.uri.query(), &ask.body).await?;
         let repeats = target.is_repeatable;
         let policy = config.failover;

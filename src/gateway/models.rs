@@ -35,8 +35,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             let message = "`pageToken` is not one that the pool has given".to_owned();
             Failure::InvalidRequest(message, Some("pageToken"))
         })?;
-        let (now, seed) = (self.system.now(), self.system.random());
-        let mut ask = Ask::new(config, target, request, Vec::new(), now, seed)?;
+        let now = self.system.now();
+        let mut ask = Ask::new(config, target, request, request_id, Vec::new(), now)?;
         let database = &*self.kept()?.database;
         let kept = store::kept_models(database, &target.path, self.system.now()).await?;
         if let Some(list) = kept.and_then(|entries| ModelList::of_kept(target.surface, &entries)) {
