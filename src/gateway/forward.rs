@@ -181,13 +181,16 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 }
                 Attempted::Failed(outcome, failure) => {
                     let left_out = match &failure {
-                        Failure::Upstream { unknown_fields, .. } => ask.leave_out(unknown_fields),
+                        Failure::Upstream { unknown_fields, .. }
+                            if way.failover.has_attempt_left(ended_at) =>
+                        {
+                            ask.leave_out(unknown_fields)
+                        }
                         _ => None,
                     };
                     last_failure = Some(failure);
-                    if let Some(fields) = left_out
-                        && way.failover.change_request(ended_at)
-                    {
+                    if let Some(fields) = left_out {
+                        way.failover.change_request();
                         way.remember_unsupported(fields).await;
                         continue;
                     }

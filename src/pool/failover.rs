@@ -283,11 +283,14 @@ impl Failover {
         self.attempts
     }
 
-    /// The request was changed, and goes once more to whoever can take it, the latest key included: it was not its fault.
-    /// `false` where no attempt is left.
-    pub fn change_request(&mut self, now: UnixMillis) -> bool {
-        self.tried.pop();
+    /// Whether another attempt may follow.
+    pub fn has_attempt_left(&self, now: UnixMillis) -> bool {
         self.attempts < self.policy.max_attempts && now < self.deadline
+    }
+
+    /// The request was changed, and goes once more to whoever can take it, the latest key included: it was not its fault.
+    pub fn change_request(&mut self) {
+        self.tried.pop();
     }
 
     /// What follows an attempt that came to `outcome` before the caller got anything of it.
@@ -300,7 +303,7 @@ impl Failover {
                 return After::Answer;
             }
         }
-        if self.attempts >= self.policy.max_attempts || now >= self.deadline {
+        if !self.has_attempt_left(now) {
             return After::Answer;
         }
         if !self.is_repeatable && outcome == Outcome::UpstreamTrouble {

@@ -100,6 +100,7 @@ fn what_cannot_be_left_out_is_told_as_it_is() {
         all.extend(headers);
         let answer = pool.call("POST", "/v1/chat/completions", &all, body);
         assert_eq!((answer.status, pool.sent()), (400, 1), "{variables:?}");
+        assert_eq!(answer.header("x-keypool-dropped"), None);
         if repairs {
             assert!(answer.error("message").contains("seed"));
         } else {
