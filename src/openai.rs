@@ -6,6 +6,7 @@
 mod edit;
 mod error;
 mod glance;
+mod patch;
 pub mod repair;
 mod request;
 

@@ -27,6 +27,13 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
 
+/// Keeps a null, which an optional field would take for absence: its place is needed.
+pub(crate) fn raw<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
 /// The value under this name unless it is null; the last one if there are several.
 pub(crate) fn find<'a>(
     members: &[(Cow<'a, str>, &'a RawValue)],

@@ -1,7 +1,9 @@
 //! Changes in a request's body, made in the caller's own bytes: everything else stays as it was sent.
 
+use super::patch::Patch;
 use crate::skim::{Members, read};
 use serde_json::value::RawValue;
+use std::ops::Range;
 
 /// One step into a body: a field of an object, or an element of an array.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,28 +49,14 @@ pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Opt
         .iter()
         .flat_map(|Members(members)| members)
         .chain(&own);
-    let mut changes: Vec<(usize, usize, String)> = members
-        .filter(|(name, _)| name == "model")
-        .filter_map(|(_, value)| {
-            let model: String = read(value)?;
-            let start = offset(body, value.get())?;
-            let other = serde_json::Value::from(name_of(&model)?).to_string();
-            Some((start, start + value.get().len(), other))
-        })
-        .collect();
-    if changes.is_empty() {
-        return None;
+    let mut patch = Patch::of(body);
+    for (_, value) in members.filter(|(name, _)| name == "model") {
+        if let Some(other) = read::<String>(value).and_then(|model| name_of(&model)) {
+            patch.replace(value, &serde_json::Value::from(other).to_string());
+        }
     }
-    changes.sort_unstable();
-    let mut changed = Vec::with_capacity(body.len());
-    let mut from = 0;
-    for (start, end, other) in changes {
-        changed.extend_from_slice(body.get(from..start)?);
-        changed.extend_from_slice(other.as_bytes());
-        from = end;
-    }
-    changed.extend_from_slice(body.get(from..)?);
-    Some(changed)
+    let edits = patch.into_edits();
+    (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
 }
 
 /// Names of the fields of a body, in order; none if it is no object.
@@ -98,14 +86,14 @@ pub fn without(body: &[u8], path: &[Step], name: &str) -> Option<Vec<u8>> {
         };
     }
     let Members(members) = read(object)?;
-    let start = offset(body, object.get())?;
-    let end = start + object.get().len();
+    let patch = Patch::of(body);
+    let Range { start, end } = patch.place_of(object.get().as_bytes());
     let mut kept = Vec::with_capacity(object.get().len());
     // Each field with what comes before it: the brace or the comma, and the blanks.
     let mut from = start + 1;
     let mut is_any_gone = false;
     for (its, value) in &members {
-        let to = offset(body, value.get())? + value.get().len();
+        let to = patch.place_of(value.get().as_bytes()).end;
         let field = body.get(from..to)?;
         if is_same(its, name) {
             is_any_gone = true;
@@ -141,12 +129,6 @@ fn is_same(a: &str, b: &str) -> bool {
             .collect::<String>()
     };
     a == b || plain(a) == plain(b)
-}
-
-/// Where a text that was borrowed from `body` lies in it.
-fn offset(body: &[u8], part: &str) -> Option<usize> {
-    let at = (part.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
-    (at + part.len() <= body.len()).then_some(at)
 }
 
 #[cfg(test)]

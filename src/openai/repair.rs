@@ -18,7 +18,6 @@ mod answer;
 mod completion;
 mod ids;
 mod models;
-mod patch;
 mod skim;
 mod stream;
 #[cfg(test)]

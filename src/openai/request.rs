@@ -3,6 +3,8 @@
 //! The body is checked as JSON and skimmed, never rebuilt: a missing `model` is spliced into the caller's own bytes, so
 //! that unknown fields, number formats and key order reach the upstream as they were sent.
 
+use super::patch::Patch;
+use crate::skim::raw;
 use serde::Deserialize;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -53,13 +55,6 @@ struct Fields<'a> {
     messages: Option<IsArray>,
 }
 
-/// Keeps a `null`, which an optional field would take for absence: its place in the body is needed.
-fn raw<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 impl ChatRequest {
     /// Checks `body` and puts in `default_model` where `model` is missing, null or empty.
     ///
@@ -92,18 +87,13 @@ impl ChatRequest {
             return Ok(Self { model, body });
         }
         let json_model = serde_json::Value::from(default_model).to_string();
-        let spliced = match fields.model.map(|raw| span_of(raw.get(), &body)) {
-            Some((start, end)) => splice(&body, start, end, json_model.as_bytes()),
-            None => splice(
-                &body,
-                open + 1,
-                open + 1,
-                format!("\"model\":{json_model},").as_bytes(),
-            ),
-        };
+        let mut patch = Patch::of(&body);
+        let object = text.get(open..).unwrap_or_default();
+        patch.set(object, "model", fields.model, &json_model);
+        let edits = patch.into_edits();
         Ok(Self {
             model: default_model.to_owned(),
-            body: spliced,
+            body: edits.apply(body),
         })
     }
 }
@@ -142,18 +132,6 @@ pub fn asks_for_usage(body: &[u8]) -> bool {
 /// The parser's message: kind, line and column. It quotes nothing of the body but a field's name given twice.
 fn describe(error: &serde_json::Error) -> String {
     error.to_string()
-}
-
-/// Where a raw value that was borrowed from `body` lies in it.
-fn span_of(raw: &str, body: &[u8]) -> (usize, usize) {
-    let start = raw.as_ptr() as usize - body.as_ptr() as usize;
-    (start, start + raw.len())
-}
-
-fn splice(body: &[u8], start: usize, end: usize, insert: &[u8]) -> Vec<u8> {
-    let (before, rest) = body.split_at(start);
-    let (_, after) = rest.split_at(end - start);
-    [before, insert, after].concat()
 }
 
 /// Whether a JSON value is an array, without keeping any of it.

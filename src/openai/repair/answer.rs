@@ -2,8 +2,8 @@
 
 use super::Context;
 use super::ids::{CallIds, answer_id};
-use super::patch::Patch;
 use super::skim::{Answer, Choice, ToolCall, is_blank, is_text, text_or_blank};
+use crate::openai::patch::Patch;
 use serde_json::value::RawValue;
 
 /// Gives a call an id and a type.

@@ -3,8 +3,8 @@
 use super::Context;
 use super::answer::{Head, end_with_calls, mend_call};
 use super::ids::CallIds;
-use super::patch::{Edits, Patch};
 use super::skim::{Answer, Choice, Object, Said, read_object, text_of};
+use crate::openai::patch::{Edits, Patch};
 
 const KIND: &str = "chat.completion";
 

@@ -1,8 +1,8 @@
 //! The list of models, and one of them.
 
 use super::answer::json_text;
-use super::patch::{Edits, Patch};
 use super::skim::{Raw, is_blank, is_text, read_object, text_of, text_or_blank};
+use crate::openai::patch::{Edits, Patch};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -23,13 +23,13 @@ struct List<'a> {
 
 #[derive(Deserialize)]
 struct Model<'a> {
-    #[serde(borrow, deserialize_with = "super::skim::raw")]
+    #[serde(borrow, deserialize_with = "crate::skim::raw")]
     id: Raw<'a>,
-    #[serde(borrow, default, deserialize_with = "super::skim::raw")]
+    #[serde(borrow, default, deserialize_with = "crate::skim::raw")]
     object: Raw<'a>,
-    #[serde(borrow, default, deserialize_with = "super::skim::raw")]
+    #[serde(borrow, default, deserialize_with = "crate::skim::raw")]
     created: Raw<'a>,
-    #[serde(borrow, default, deserialize_with = "super::skim::raw")]
+    #[serde(borrow, default, deserialize_with = "crate::skim::raw")]
     owned_by: Raw<'a>,
 }
 

@@ -4,6 +4,7 @@
 //! and the list of its choices. A part of an unexpected type, or a name of these that is given twice, makes the whole
 //! unreadable, and it passes as it is: nobody knows what a client takes it for.
 
+use crate::skim::{raw, read};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -124,15 +125,6 @@ pub(super) fn text_or_blank(value: Raw<'_>) -> Option<Cow<'_, str>> {
 
 pub(super) fn is_text(value: Raw<'_>, expected: &str) -> bool {
     text_or_blank(value).is_some_and(|text| text == expected)
-}
-
-fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
-    serde_json::from_str(value.get()).ok()
-}
-
-/// Keeps a null, which an optional field would take for absence: its place is needed.
-pub(super) fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'de>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Borrows a text that holds no escapes.

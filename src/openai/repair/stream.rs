@@ -3,10 +3,10 @@
 use super::Context;
 use super::answer::{Head, end_with_calls, mend_call};
 use super::ids::CallIds;
-use super::patch::Patch;
 use super::skim::{
     Answer, Choice, Object, Raw, ToolCall, is_blank, is_text, read_object, text_of, text_or_blank,
 };
+use crate::openai::patch::Patch;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 

@@ -1,6 +1,5 @@
 //! Changes to a text, collected while it is skimmed and made at once.
 
-use super::skim::Raw;
 use serde_json::value::RawValue;
 use std::ops::Range;
 
@@ -30,7 +29,7 @@ impl<'a> Patch<'a> {
     }
 
     /// Gives a member of an object its value: in place of the `old` one, or as a first member if there is none.
-    pub(super) fn set(&mut self, object: &str, name: &str, old: Raw<'_>, value: &str) {
+    pub(super) fn set(&mut self, object: &str, name: &str, old: Option<&RawValue>, value: &str) {
         if let Some(old) = old {
             self.replace(old, value);
             return;
@@ -69,16 +68,21 @@ impl<'a> Patch<'a> {
         self.edits.0.push(Edit { range, text });
     }
 
-    fn place_of(&self, part: &[u8]) -> Range<usize> {
+    /// Where a part lies that is borrowed from the bytes.
+    pub(super) fn place_of(&self, part: &[u8]) -> Range<usize> {
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         start..start.wrapping_add(part.len())
     }
 }
 
 impl Edits {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Makes the changes. Without any, the bytes come back as they are.
     pub(super) fn apply(mut self, bytes: Vec<u8>) -> Vec<u8> {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return bytes;
         }
         // Stable: what is put in at one place stays in order.
