@@ -25,6 +25,47 @@ const SHARED: [&str; 3] = ["models", "files", "batches"];
 /// Query parameters that Google takes for a credential.
 const CREDENTIALS: [&str; 3] = ["key", "access_token", "oauth_token"];
 
+/// A method of Gemini's models, `models/M:name`. Others are forwarded, too.
+struct MethodOfModel {
+    name: &'static str,
+    /// Its answer is what a model says.
+    generates: bool,
+    /// It uses the model's own quota.
+    shares_quota: bool,
+    /// See [`Target::is_repeatable`].
+    is_repeatable: bool,
+}
+
+impl MethodOfModel {
+    const ALL: &[Self] = &[
+        Self::new("generateContent", true, true, true),
+        Self::new("streamGenerateContent", true, true, true),
+        Self::new("countTokens", false, false, true),
+        Self::new("embedContent", false, true, true),
+        Self::new("batchEmbedContents", false, true, true),
+        Self::new("predict", false, true, true),
+        Self::new("predictLongRunning", false, true, false),
+    ];
+
+    const fn new(
+        name: &'static str,
+        generates: bool,
+        shares_quota: bool,
+        is_repeatable: bool,
+    ) -> Self {
+        Self {
+            name,
+            generates,
+            shares_quota,
+            is_repeatable,
+        }
+    }
+
+    fn named(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|method| method.name == name)
+    }
+}
+
 /// One of Google's APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surface {
@@ -122,28 +163,20 @@ impl Target {
                 .strip_prefix('/')
         })?;
         let verb = rest.rsplit_once(':').map(|(_, verb)| verb);
-        let is_call = method == Method::POST;
-        let repeats = [
-            "generateContent",
-            "streamGenerateContent",
-            "countTokens",
-            "embedContent",
-            "batchEmbedContents",
-            "predict",
-        ];
-        let generates = ["generateContent", "streamGenerateContent"];
+        let method_of_model = verb
+            .filter(|_| method == Method::POST)
+            .and_then(MethodOfModel::named);
         Some(Self {
             surface: Surface::Gemini,
-            kind: if is_call && verb.is_some_and(|verb| generates.contains(&verb)) {
-                Kind::Generate
-            } else {
-                Kind::Other
+            kind: match method_of_model {
+                Some(method) if method.generates => Kind::Generate,
+                Some(_) | None => Kind::Other,
             },
             path: path.to_owned(),
             rest: rest.to_owned(),
             subject: native_subject(rest),
             is_repeatable: is_reading(method)
-                || is_call && verb.is_some_and(|verb| repeats.contains(&verb)),
+                || method_of_model.is_some_and(|method| method.is_repeatable),
         })
     }
 
@@ -265,16 +298,9 @@ fn native_subject(rest: &str) -> Subject {
             "tunedModels" => &decoded,
             _ => return None,
         };
-        let shares_quota = [
-            "generateContent",
-            "streamGenerateContent",
-            "embedContent",
-            "batchEmbedContents",
-            "predict",
-            "predictLongRunning",
-        ];
         let model = model.to_owned();
-        Some(if shares_quota.contains(&verb) {
+        let shares_quota = MethodOfModel::named(verb).is_some_and(|method| method.shares_quota);
+        Some(if shares_quota {
             model
         } else {
             format!("{model}:{verb}")
