@@ -93,12 +93,18 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
     } = outgoing;
     let system = call.system.clone();
     let mut timeout = pin!(system.wait(patience.first_byte_ms));
-    let (mut uri, mut body) = (uri.clone(), body);
+    let (mut uri, mut headers, mut body) = (uri.clone(), headers, body);
     let mut redirects = 0;
     let sent = loop {
         let sent = {
+            // Only what may be redirected is needed again.
+            let sent_headers = if method == Method::GET {
+                headers.clone()
+            } else {
+                std::mem::take(&mut headers)
+            };
             let body = std::mem::take(&mut body);
-            let send = pin!(upstream.send(method, &uri, headers.clone(), body));
+            let send = pin!(upstream.send(method, &uri, sent_headers, body));
             match select(send, timeout.as_mut()).await {
                 Either::Left((sent, _)) => sent,
                 Either::Right(_) => Err(TransportError::TimedOut),

@@ -71,7 +71,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         way.blames_refusers = unknown.is_empty();
         if config.sticky {
             let Form { surface, kind, .. } = ask.form;
-            way.prefers(conversation(surface, kind, &ask.subject, &ask.body));
+            let conversation = conversation(surface, kind, &ask.subject, &ask.body);
+            way.failover.prefer(conversation);
         }
         let answered = self.go(&mut way, config, &mut ask).await;
         let mut reply = way.ended(answered, &ask)?;
@@ -258,11 +259,6 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             refused: Vec::new(),
             blames_refusers: true,
         })
-    }
-
-    /// Has the first attempt go to the project that a conversation prefers.
-    fn prefers(&mut self, conversation: Option<u64>) {
-        self.failover.prefer(conversation);
     }
 
     /// Whether a project is left that this request has not used, and that can take a call.
