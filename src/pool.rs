@@ -53,5 +53,5 @@ pub use retry_budget::{RetryBudget, RetryMinute};
 pub use scope::{Owner, Place, Scope};
 pub use select::weight;
 pub use snapshot::{Change, Claim, Pick, Snapshot, Standing, Survey, Why};
-pub use time::UnixMillis;
+pub use time::{MINUTE_MS, UnixMillis};
 pub use transition::{FAILURES_UNTIL_DISABLED, FAILURES_UNTIL_PAUSE, PAUSE_MS, transition};

@@ -9,11 +9,10 @@
 //! A minute is any 60 seconds. Calls are counted in slots of 10 seconds, and a slot counts as long as any of it lies
 //! within the last 60: at most 10 seconds too long, never too short.
 
-use super::{Limit, Moment, Unit, UnixMillis, Window};
+use super::{Limit, MINUTE_MS, Moment, Unit, UnixMillis, Window};
 
 /// Length of a slot in milliseconds: 10 s.
 const SLOT_MS: i64 = 10_000;
-const MINUTE_MS: i64 = 60_000;
 
 /// Bytes of a request that make a token, more or less.
 const BYTES_PER_TOKEN: u64 = 4;

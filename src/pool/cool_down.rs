@@ -19,10 +19,9 @@
 //! under way together, or chosen from a snapshot that did not know yet. Only a new incident doubles, and only while the
 //! one before is remembered: for as long as the longest cool-down of its kind.
 
-use super::{Outcome, Place, PoolKey, Scope, UnixMillis, pacific};
+use super::{MINUTE_MS, Outcome, Place, PoolKey, Scope, UnixMillis, pacific};
 
 const SECOND_MS: i64 = 1000;
-const MINUTE_MS: i64 = 60 * SECOND_MS;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// The longest cool-down of a quota per minute, and the one where the upstream names none: after so long the minute is

@@ -1,8 +1,6 @@
 //! How much the pool may add to an outage.
 
-use super::UnixMillis;
-
-const MINUTE_MS: i64 = 60_000;
+use super::{MINUTE_MS, UnixMillis};
 
 /// The share of all calls that may be retries after trouble that another key does not cure. Over the whole pool and a
 /// minute, so that an outage is not answered with five times the traffic.

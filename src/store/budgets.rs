@@ -2,7 +2,8 @@
 
 use super::{Database, DatabaseError, Value, place_values, placeholders, write};
 use crate::pool::{
-    Limit, Moment, Place, RetryBudget, Unit, UnixMillis, Window, before_minute, slot_start,
+    Limit, MINUTE_MS, Moment, Place, RetryBudget, Unit, UnixMillis, Window, before_minute,
+    slot_start,
 };
 
 const LEARN: &str = "INSERT INTO limits (scope, model, unit, per, learned, learned_at)
@@ -21,7 +22,6 @@ WHERE retries < ?2 + max(0, (SELECT coalesce(sum(total_calls), 0) FROM api_keys)
 RETURNING retries";
 const FORGET_RETRIES: &str = "DELETE FROM retry_budget WHERE minute < ?1";
 
-const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// A place whose budgets a call counts towards, and the limits that must not be passed.

@@ -3,8 +3,8 @@
 use crate::world::Reply;
 use gemini_keypool::pool::suspicion::{self, Evidence, Judgement, judge};
 use gemini_keypool::pool::{
-    After, ApiKey, Change, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, Moment,
-    Outcome, Pick, Place, Policy, PoolKey, RetryBudget, Scope, Snapshot, Standing, Step,
+    After, ApiKey, Change, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, MINUTE_MS,
+    Moment, Outcome, Pick, Place, Policy, PoolKey, RetryBudget, Scope, Snapshot, Standing, Step,
     TRIAL_LEASE_MS, UnixMillis, Verdict, place_of, transition,
 };
 use rand::RngExt;
@@ -15,7 +15,6 @@ use std::collections::HashMap;
 pub(crate) const MODEL: &str = "gemini-flash";
 /// What a prompt costs here, in tokens.
 const TOKENS: u64 = 100;
-const MINUTE_MS: i64 = 60_000;
 
 pub(crate) const POLICY: Policy = Policy {
     max_attempts: 5,

@@ -25,6 +25,17 @@ impl Pool {
         (last.method.to_string(), uri.to_owned(), last.body.clone())
     }
 
+    /// The latest call had this credential and not the other, and is in the log for its subject.
+    fn assert_logged_with(&self, name: &str, credential: &str, other: &str, subject: &str) {
+        let sent = self.outside.0.sent.borrow();
+        let last = sent.last().unwrap();
+        assert_eq!(last.headers[name], credential);
+        assert!(!last.headers.contains_key(other));
+        let row = self.rows().pop().unwrap();
+        let begins = format!("{subject}|success|");
+        assert!(row.starts_with(&begins), "{}: {row}", last.uri);
+    }
+
     fn rows(&self) -> Vec<String> {
         self.database.query(
             "SELECT model, outcome, input_tokens, output_tokens, thinking_tokens FROM api_call_logs ORDER BY id",
@@ -109,15 +120,7 @@ fn every_path_of_both_apis_reaches_its_own_with_one_credential() {
             pool.last_sent(),
             (method.to_owned(), upstream.to_owned(), body.to_owned())
         );
-        let sent = pool.outside.0.sent.borrow();
-        let headers = &sent.last().unwrap().headers;
-        assert_eq!(headers["x-goog-api-key"], KEY);
-        assert!(!headers.contains_key("authorization"));
-        let row = pool.rows().pop().unwrap();
-        assert!(
-            row.starts_with(&format!("{subject}|success|")),
-            "{path}: {row}"
-        );
+        pool.assert_logged_with("x-goog-api-key", KEY, "authorization", subject);
     }
     for (method, path, upstream, body, subject) in [
         (
@@ -158,14 +161,11 @@ fn every_path_of_both_apis_reaches_its_own_with_one_credential() {
             pool.last_sent(),
             (method.to_owned(), upstream.to_owned(), body.to_owned())
         );
-        let sent = pool.outside.0.sent.borrow();
-        let headers = &sent.last().unwrap().headers;
-        assert_eq!(headers["authorization"], format!("Bearer {KEY}"));
-        assert!(!headers.contains_key("x-goog-api-key"));
-        let row = pool.rows().pop().unwrap();
-        assert!(
-            row.starts_with(&format!("{subject}|success|")),
-            "{path}: {row}"
+        pool.assert_logged_with(
+            "authorization",
+            &format!("Bearer {KEY}"),
+            "x-goog-api-key",
+            subject,
         );
     }
 }
