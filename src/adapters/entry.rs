@@ -10,20 +10,19 @@ use super::sqlite::HostDatabase;
 use crate::config::{Config, InvalidConfig, VARIABLES};
 use crate::gateway::Gateway;
 use crate::gateway::ports::System;
+use crate::once::Once;
 use crate::store::{self, DatabaseError};
 use spin_sdk::http::Request;
 use spin_sdk::http_service;
 use spin_sdk::variables;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 type HostGateway = Gateway<HostDatabase, HostUpstream, HostSystem>;
 
 thread_local! {
-    /// Set by the first request that gets through the set-up.
-    static GATEWAY: RefCell<Option<Rc<HostGateway>>> = const { RefCell::new(None) };
+    static GATEWAY: Rc<Once<HostGateway>> = Rc::default();
 }
 
 #[http_service]
@@ -43,26 +42,18 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     .await
 }
 
-/// The instance's gateway. Two requests that come first may both set it up; that is harmless, since everything in it
-/// may be done twice. Without a database it lasts for one request, and the next tries again.
+/// The instance's gateway. An instance begins with many requests at once: the first sets it up for all. Without a database
+/// it lasts for those, and the next tries again.
 async fn gateway() -> Rc<HostGateway> {
-    if let Some(gateway) = GATEWAY.with_borrow(Clone::clone) {
-        return gateway;
-    }
-    let config = read_config().await;
-    let database = open_database(&config).await.map(Rc::new);
-    let is_ready = database.is_ok();
-    let gateway = Rc::new(Gateway::new(
-        config,
-        database,
-        HostUpstream,
-        HostSystem,
-        signal::new,
-    ));
-    if is_ready {
-        GATEWAY.set(Some(Rc::clone(&gateway)));
-    }
-    gateway
+    let once = GATEWAY.with(Rc::clone);
+    once.get(signal::new, async || {
+        let config = read_config().await;
+        let database = open_database(&config).await.map(Rc::new);
+        let is_ready = database.is_ok();
+        let gateway = Gateway::new(config, database, HostUpstream, HostSystem, signal::new);
+        (Rc::new(gateway), is_ready)
+    })
+    .await
 }
 
 async fn open_database(

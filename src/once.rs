@@ -1,0 +1,142 @@
+//! What many requests need, and one makes.
+
+use crate::signal::{NewSignal, Signal};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+/// Something that is made by whoever needs it first. Who comes meanwhile waits, and has what comes of it.
+pub struct Once<T> {
+    made: RefCell<Option<Rc<T>>>,
+    is_under_way: Cell<bool>,
+    waiting: RefCell<Vec<(Signal, Slot<T>)>>,
+}
+
+type Slot<T> = Rc<RefCell<Option<Rc<T>>>>;
+
+impl<T> Once<T> {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            made: RefCell::new(None),
+            is_under_way: Cell::new(false),
+            waiting: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// What was made, or is made now by `make`, which also says whether it is good for later.
+    pub async fn get(&self, new_signal: NewSignal, make: impl AsyncFn() -> (Rc<T>, bool)) -> Rc<T> {
+        loop {
+            if let Some(made) = &*self.made.borrow() {
+                return Rc::clone(made);
+            }
+            if !self.is_under_way.replace(true) {
+                let _ending = Ending(self);
+                let (made, is_good) = make().await;
+                if is_good {
+                    self.made.replace(Some(Rc::clone(&made)));
+                }
+                for (_, slot) in &*self.waiting.borrow() {
+                    slot.replace(Some(Rc::clone(&made)));
+                }
+                return made;
+            }
+            let (signal, wait) = new_signal();
+            let slot = Slot::default();
+            self.waiting.borrow_mut().push((signal, Rc::clone(&slot)));
+            wait.await;
+            // Nothing, where whoever made it was cancelled.
+            if let Some(made) = slot.take() {
+                return made;
+            }
+        }
+    }
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Once<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Once")
+    }
+}
+
+/// Wakes who waits, also when making is cancelled.
+struct Ending<'a, T>(&'a Once<T>);
+
+impl<T> Drop for Ending<'_, T> {
+    fn drop(&mut self) {
+        self.0.is_under_way.set(false);
+        self.0.waiting.borrow_mut().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::native;
+    use futures::FutureExt;
+    use futures::executor::block_on;
+    use futures::future::{join_all, pending};
+
+    /// Lets others run once.
+    async fn give_way() {
+        let mut pending = true;
+        std::future::poll_fn(|context| {
+            if std::mem::take(&mut pending) {
+                context.waker().wake_by_ref();
+                return std::task::Poll::Pending;
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[test]
+    fn of_many_who_come_at_once_one_makes_it() {
+        let (once, times) = (Once::new(), Cell::new(0));
+        let make = async || {
+            times.set(times.get() + 1);
+            give_way().await;
+            (Rc::new(times.get()), true)
+        };
+        let all = block_on(join_all((0..16).map(|_| once.get(native, make))));
+        assert!(all.iter().all(|made| **made == 1));
+        assert_eq!(*block_on(once.get(native, make)), 1);
+        assert_eq!(times.get(), 1);
+    }
+
+    #[test]
+    fn what_is_not_good_is_for_those_who_waited_and_nobody_else() {
+        let (once, times) = (Once::new(), Cell::new(0));
+        let make = async || {
+            times.set(times.get() + 1);
+            give_way().await;
+            (Rc::new(times.get()), times.get() > 1)
+        };
+        let all = block_on(join_all((0..3).map(|_| once.get(native, make))));
+        assert!(all.iter().all(|made| **made == 1));
+        assert_eq!(*block_on(once.get(native, make)), 2);
+        assert_eq!(*block_on(once.get(native, make)), 2);
+    }
+
+    #[test]
+    fn when_making_is_cancelled_the_next_who_waits_makes_it() {
+        let once = Once::new();
+        let never = async || {
+            pending::<()>().await;
+            (Rc::new(0), true)
+        };
+        let mut first = Box::pin(once.get(native, never));
+        assert!(first.as_mut().now_or_never().is_none());
+        let second = once.get(native, async || (Rc::new(2), true));
+        let mut second = Box::pin(second);
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        assert_eq!(*block_on(second), 2);
+    }
+}
