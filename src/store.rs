@@ -125,7 +125,8 @@ impl std::error::Error for DatabaseError {}
     reason = "components are single-threaded: no future here is ever sent to another thread"
 )]
 pub trait Database {
-    /// Runs one statement, with `?1`, `?2`, … bound in order, and gives all rows of its result.
+    /// Runs one statement, with `?1`, `?2`, … bound in order, and gives all rows of its result. Waits for other
+    /// connections, for some seconds.
     ///
     /// # Errors
     /// The statement was refused or failed; it then changed nothing.
@@ -134,6 +135,19 @@ pub trait Database {
         statement: &str,
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError>;
+
+    /// The same, but fails at once where another connection holds the lock.
+    ///
+    /// # Errors
+    /// The database is busy, or as with [`execute`](Self::execute).
+    async fn try_execute(
+        &self,
+        statement: &str,
+        parameters: Vec<Value>,
+    ) -> Result<Vec<Row>, DatabaseError>;
+
+    /// Lets some time pass, for another connection to give up the lock.
+    async fn wait_for_lock(&self);
 }
 
 /// Forgets what is over: cool-downs, usage and retries that count for nothing any more.

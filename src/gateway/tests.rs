@@ -1177,8 +1177,7 @@ fn a_broken_database_is_503_and_no_sql_is_told() {
 fn an_answer_is_given_even_when_the_log_cannot_be_written() {
     let pool = Pool::new();
     pool.script(200, "application/json", &[ANSWER]);
-    pool.database
-        .fail("INSERT INTO api_call_logs", "disk I/O error", 9);
+    pool.database.fail("call_batches", "disk I/O error", 9);
     assert_eq!(pool.chat(CHAT).body, ANSWER);
     assert!(
         pool.outside

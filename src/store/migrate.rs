@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -35,6 +35,10 @@ const MIGRATIONS: [(&str, &str); 8] = [
     (
         "0008_model_lists",
         include_str!("../../migrations/0008_model_lists.sql"),
+    ),
+    (
+        "0009_call_batches",
+        include_str!("../../migrations/0009_call_batches.sql"),
     ),
 ];
 
@@ -96,15 +100,29 @@ fn statements(sql: &str) -> impl Iterator<Item = &str> {
         rest = after.strip_prefix(';').unwrap_or(after);
         Some(statement.trim())
     })
-    .filter(|statement| !is_blank(statement))
+    .filter(|statement| !without_leading_comments(statement).is_empty())
 }
 
-/// The byte position of the first semicolon that ends a statement, or the text's length.
+/// The byte position of the first semicolon that ends a statement, or the text's length. A trigger has statements in it, and
+/// ends where one of them would be the word END.
 fn statement_end(sql: &str) -> usize {
     let mut position = 0;
+    let mut inner = None;
     while let Some(rest) = sql.get(position..).filter(|rest| !rest.is_empty()) {
         let skipped = match rest.as_bytes() {
-            [b';', ..] => return position,
+            [b';', ..] => {
+                let piece = sql.get(inner.unwrap_or(0)..position).unwrap_or_default();
+                let piece = without_leading_comments(piece).trim_end();
+                let goes_on = match inner {
+                    None => begins_trigger(piece),
+                    Some(_) => !piece.eq_ignore_ascii_case("END"),
+                };
+                if !goes_on {
+                    return position;
+                }
+                inner = Some(position + 1);
+                1
+            }
             [quote @ (b'\'' | b'"' | b'`'), ..] => skip_past(rest, 1, char::from(*quote)),
             [b'[', ..] => skip_past(rest, 1, ']'),
             [b'-', b'-', ..] => skip_past(rest, 2, '\n'),
@@ -116,6 +134,19 @@ fn statement_end(sql: &str) -> usize {
     sql.len()
 }
 
+/// Whether a statement, of which this is the beginning, is `CREATE TRIGGER`.
+fn begins_trigger(statement: &str) -> bool {
+    let mut words = statement.split_ascii_whitespace();
+    let mut next_is = |expected: &[&str]| {
+        words.next().is_some_and(|word| {
+            expected
+                .iter()
+                .any(|expected| word.eq_ignore_ascii_case(expected))
+        })
+    };
+    next_is(&["CREATE"]) && next_is(&["TRIGGER"])
+}
+
 /// Length of `text` up to and including the first `end` after `from` bytes; all of it when there is none. A doubled
 /// quote inside a quoted text ends it here and opens the next one at once, which comes to the same.
 fn skip_past(text: &str, from: usize, end: char) -> usize {
@@ -124,8 +155,8 @@ fn skip_past(text: &str, from: usize, end: char) -> usize {
         .map_or(text.len(), |at| from + at + end.len_utf8())
 }
 
-/// Whether nothing is left of a statement without its comments.
-fn is_blank(statement: &str) -> bool {
+/// What is left of a statement without the blanks and comments before it.
+fn without_leading_comments(statement: &str) -> &str {
     let mut rest = statement.trim_start();
     loop {
         let skipped = if rest.starts_with("--") {
@@ -133,7 +164,7 @@ fn is_blank(statement: &str) -> bool {
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |at| at + 2)
         } else {
-            return rest.is_empty();
+            return rest;
         };
         rest = rest.get(skipped..).unwrap_or_default().trim_start();
     }
@@ -268,7 +299,7 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2", "3", "4", "5", "6", "7", "8"]
+            ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
         );
     }
 
@@ -294,6 +325,21 @@ mod tests {
     }
 
     #[test]
+    fn a_trigger_is_one_statement() {
+        let trigger = "-- why;\nCREATE TRIGGER t AFTER INSERT ON a\nBEGIN\n    UPDATE b SET c = CASE WHEN d THEN 1 END;\n    SELECT ';';\n    -- done;\nend";
+        let sql = format!("CREATE TABLE trigger_free (a);\n{trigger};\nSELECT 1; SELECT 2");
+        assert_eq!(
+            statements(&sql).collect::<Vec<_>>(),
+            [
+                "CREATE TABLE trigger_free (a)",
+                trigger,
+                "SELECT 1",
+                "SELECT 2"
+            ]
+        );
+    }
+
+    #[test]
     fn files_are_split_at_statement_ends_alone() {
         for (sql, expected) in [
             ("", vec![]),
@@ -315,7 +361,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn splitting_accepts_any_text(sql in "[a-z;'\"`\\[\\]/*é\n -]{0,60}") {
+        fn splitting_accepts_any_text(sql in "(create trigger |end|[a-z;'\"`\\[\\]/*é\n -]){0,60}") {
             for statement in statements(&sql) {
                 prop_assert!(!statement.is_empty());
             }

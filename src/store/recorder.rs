@@ -7,22 +7,28 @@
 //!   race reads again.
 //! - **Log rows, and the counters of everything else,** may share their cost. Per instance, whoever ends first writes for
 //!   all who are queued at that moment, and who ends meanwhile waits for the next batch; so a batch forms while the one
-//!   before is being written, and there is no timer. Each batch is one statement per table.
+//!   before is being written, and there is no timer. Each batch is one statement, which holds for all tables or for none.
 //!
 //! [`Recorder::commit`] returns when the attempt is in the database, so that nobody is answered before their call is in
 //! the log.
 
-use super::{Database, DatabaseError, Row, Value, placeholders, write};
+use super::{Database, DatabaseError, Row, Value, write};
 use crate::openai::Usage;
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict};
 use crate::signal::{NewSignal, Signal};
+use serde::ser::{Serialize, SerializeTuple, Serializer};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-/// Rows in one statement: fifteen parameters each, far below SQLite's limit of 32,766 in all.
+/// Calls in one statement, so that none holds the database's lock for long: some milliseconds.
 const MAX_BATCH: usize = 500;
+
+const WRITE_BATCH: &str = "INSERT INTO call_batches (calls, counts) VALUES (?1, ?2)";
+
+/// Tries of a batch that finds the database locked each time.
+const LOCKED_TRIES: usize = 5000;
 
 /// Rounds of compare-and-set before a failure is only counted. Each lost round is another's won one, and after two
 /// failures the key pauses, so the rounds needed are about the calls that were under way at once.
@@ -285,120 +291,109 @@ impl<D: Database> Recorder<D> {
         })
     }
 
-    /// One result per entry. The log comes before the counters: a row without its count can be counted again, a count
-    /// without its row is a call that nobody can account for.
+    /// One result per entry.
     async fn write_batch(&self, batch: &[Rc<Entry>]) -> Vec<Result<(), DatabaseError>> {
         let attempts: Vec<&Attempt> = batch.iter().map(|entry| &entry.attempt).collect();
-        let mut results = match self.insert_logs(&attempts).await {
+        match self.write_together(&attempts).await {
             Ok(()) => vec![Ok(()); batch.len()],
-            // Whoever holds the lock would make each row, and the counters, wait as long again.
-            Err(error) if error.is_busy() => return vec![Err(error); batch.len()],
-            Err(error) if batch.len() == 1 => vec![Err(error)],
+            // Whoever holds the lock would make each row wait as long again.
+            Err(error) if error.is_busy() || batch.len() == 1 => vec![Err(error); batch.len()],
             // One row that the table refuses, such as one of a key deleted meanwhile, must not cost the others theirs.
             Err(_) => {
                 let mut results = Vec::with_capacity(batch.len());
                 for attempt in &attempts {
-                    results.push(self.insert_logs(&[attempt]).await);
+                    results.push(self.write_together(&[attempt]).await);
                 }
                 results
             }
-        };
-        if let Err(error) = self.update_counters(&attempts).await {
-            for result in &mut results {
-                if result.is_ok() {
-                    *result = Err(error.clone());
-                }
-            }
         }
-        results
     }
 
-    async fn insert_logs(&self, attempts: &[&Attempt]) -> Result<(), DatabaseError> {
-        let mut parameters = Vec::with_capacity(attempts.len() * 15);
-        let mut rows = Vec::with_capacity(attempts.len());
-        for attempt in attempts {
-            rows.push(placeholders(parameters.len(), 15));
-            let usage = attempt.usage;
-            parameters.extend([
-                Value::from(attempt.key.0),
-                Value::from(i64::from(attempt.outcome.verdict() == Verdict::Works)),
-                Value::from(attempt.response_status.map(i64::from)),
-                Value::from(attempt.error_message.clone()),
-                Value::from(attempt.ended_at.since(attempt.started_at)),
-                Value::from(attempt.started_at.to_iso()),
-                Value::from(attempt.request_id.as_str()),
-                Value::from(attempt.model.as_str()),
-                Value::from(i64::from(attempt.number)),
-                Value::from(attempt.outcome.name()),
-                Value::from(attempt.first_byte_at.map(|at| at.since(attempt.started_at))),
-                Value::from(usage.map(|usage| usage.input)),
-                Value::from(usage.map(|usage| usage.output)),
-                Value::from(usage.map(|usage| usage.thinking)),
-                Value::from(usage.map(|usage| usage.cached)),
-            ]);
-        }
-        let insert = format!(
-            "INSERT INTO api_call_logs (api_key_id, success, response_status, error_message, response_time_ms, called_at,
-    request_id, model, attempt, outcome, first_byte_ms, input_tokens, output_tokens, thinking_tokens, cached_tokens)
-VALUES {}",
-            rows.join(", ")
-        );
-        write(&*self.database, &insert, parameters).await.map(drop)
+    /// Writes all of it or nothing.
+    async fn write_together(&self, attempts: &[&Attempt]) -> Result<(), DatabaseError> {
+        let calls: Vec<LogRow<'_>> = attempts.iter().map(|attempt| LogRow(attempt)).collect();
+        let parameters = vec![json(&calls)?, json(&counts(attempts))?];
+        self.database
+            .try_execute(WRITE_BATCH, parameters)
+            .await
+            .map(drop)
     }
+}
 
-    /// A success forgives failures only when its call began after the latest of them: an answer that was already on its
-    /// way when the key ran into its quota says nothing about the key now.
-    async fn update_counters(&self, attempts: &[&Attempt]) -> Result<(), DatabaseError> {
-        let mut counts: BTreeMap<KeyId, Count> = BTreeMap::new();
-        for attempt in attempts {
-            match attempt.outcome.verdict() {
-                Verdict::Works => counts.entry(attempt.key).or_default().add(attempt, true),
-                Verdict::Unknown => counts.entry(attempt.key).or_default().add(attempt, false),
-                // Counted together with the state.
-                Verdict::Failed | Verdict::Rejected => {}
-            }
+fn json(rows: &impl Serialize) -> Result<Value, DatabaseError> {
+    // Neither a map's key nor a number in here is one that JSON does not have.
+    serde_json::to_string(rows)
+        .map(Value::Text)
+        .map_err(|error| DatabaseError(error.to_string()))
+}
+
+/// A row of the log, as the migration `0009_call_batches` takes it.
+struct LogRow<'a>(&'a Attempt);
+
+impl Serialize for LogRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let attempt = self.0;
+        let tokens =
+            |tokens: fn(&Usage) -> u64| attempt.usage.as_ref().map(|usage| count(tokens(usage)));
+        let mut row = serializer.serialize_tuple(15)?;
+        row.serialize_element(&attempt.key.0)?;
+        row.serialize_element(&i64::from(attempt.outcome.verdict() == Verdict::Works))?;
+        row.serialize_element(&attempt.response_status)?;
+        row.serialize_element(&attempt.error_message)?;
+        row.serialize_element(&attempt.ended_at.since(attempt.started_at))?;
+        row.serialize_element(&attempt.started_at.to_iso())?;
+        row.serialize_element(&attempt.request_id)?;
+        row.serialize_element(&attempt.model)?;
+        row.serialize_element(&attempt.number)?;
+        row.serialize_element(attempt.outcome.name())?;
+        let first_byte = attempt.first_byte_at;
+        row.serialize_element(&first_byte.map(|at| at.since(attempt.started_at)))?;
+        row.serialize_element(&tokens(|usage| usage.input))?;
+        row.serialize_element(&tokens(|usage| usage.output))?;
+        row.serialize_element(&tokens(|usage| usage.thinking))?;
+        row.serialize_element(&tokens(|usage| usage.cached))?;
+        row.end()
+    }
+}
+
+/// A number that SQL can hold: the largest, for more.
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What each key's counters gain. Failures of the key are counted together with its state.
+fn counts(attempts: &[&Attempt]) -> Vec<KeyCount> {
+    let mut counts: BTreeMap<KeyId, Count> = BTreeMap::new();
+    for attempt in attempts {
+        match attempt.outcome.verdict() {
+            Verdict::Works => counts.entry(attempt.key).or_default().add(attempt, true),
+            Verdict::Unknown => counts.entry(attempt.key).or_default().add(attempt, false),
+            Verdict::Failed | Verdict::Rejected => {}
         }
-        let Some(latest) = counts.values().filter_map(|count| count.ended).max() else {
-            return Ok(());
-        };
-        let mut parameters = vec![Value::from(latest.to_iso())];
-        let mut rows = Vec::with_capacity(counts.len());
-        for (key, count) in counts {
-            rows.push(placeholders(parameters.len(), 8));
-            parameters.extend([
-                Value::from(key.0),
-                Value::from(count.calls),
-                Value::from(count.successes),
-                Value::from(count.used.map(UnixMillis::to_iso)),
-                Value::from(count.succeeded.map(UnixMillis::to_iso)),
-                Value::from(count.success_began.map(UnixMillis::to_iso)),
-                Value::from(count.ended.map(UnixMillis::to_iso)),
-                Value::from(count.outcome.map(Outcome::name)),
-            ]);
-        }
-        let update = format!(
-            "WITH counts (id, calls, successes, used, succeeded, began, ended, outcome) AS (VALUES {})
-UPDATE api_keys SET
-    total_calls = total_calls + counts.calls,
-    success_calls = success_calls + counts.successes,
-    last_used_at = max(coalesce(last_used_at, ''), counts.used),
-    last_success_at = CASE WHEN counts.succeeded IS NULL THEN last_success_at
-        ELSE max(coalesce(last_success_at, ''), counts.succeeded) END,
-    last_success_began_at = CASE WHEN counts.began IS NULL THEN last_success_began_at
-        ELSE max(coalesce(last_success_began_at, ''), counts.began) END,
-    consecutive_failures = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN 0 ELSE consecutive_failures END,
-    disabled_until = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN NULL ELSE disabled_until END,
-    status = CASE WHEN counts.began >= coalesce(last_failure_at, '') AND status = {cooling} THEN {active} ELSE status END,
-    trial_until = CASE WHEN counts.began >= coalesce(last_failure_at, '') THEN NULL ELSE trial_until END,
-    last_outcome = CASE WHEN counts.ended >= coalesce(last_outcome_at, '') THEN counts.outcome ELSE last_outcome END,
-    last_outcome_at = max(coalesce(last_outcome_at, ''), counts.ended),
-    updated_at = ?1
-FROM counts WHERE api_keys.id = counts.id",
-            rows.join(", "),
-            cooling = KeyStatus::Cooling.code(),
-            active = KeyStatus::Active.code(),
-        );
-        write(&*self.database, &update, parameters).await.map(drop)
+    }
+    counts
+        .into_iter()
+        .map(|(key, count)| KeyCount(key, count))
+        .collect()
+}
+
+/// A key's [`Count`], as the migration `0009_call_batches` takes it.
+struct KeyCount(KeyId, Count);
+
+impl Serialize for KeyCount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(key, count) = self;
+        let time = |at: Option<UnixMillis>| at.map(UnixMillis::to_iso);
+        let mut row = serializer.serialize_tuple(8)?;
+        row.serialize_element(&key.0)?;
+        row.serialize_element(&count.calls)?;
+        row.serialize_element(&count.successes)?;
+        row.serialize_element(&time(count.used))?;
+        row.serialize_element(&time(count.succeeded))?;
+        row.serialize_element(&time(count.success_began))?;
+        row.serialize_element(&time(count.ended))?;
+        row.serialize_element(&count.outcome.map(Outcome::name))?;
+        row.end()
     }
 }
 
@@ -411,8 +406,20 @@ struct Place<'a, D: Database> {
 impl<D: Database> Place<'_, D> {
     async fn write_next_batch(&self) {
         let queue = &self.recorder.queue;
-        let batch: Vec<Rc<Entry>> = queue.borrow().iter().take(MAX_BATCH).cloned().collect();
-        let results = self.recorder.write_batch(&batch).await;
+        let mut tries = 1;
+        let (batch, results) = loop {
+            let batch: Vec<Rc<Entry>> = queue.borrow().iter().take(MAX_BATCH).cloned().collect();
+            let results = self.recorder.write_batch(&batch).await;
+            let is_locked = |result: &Result<(), DatabaseError>| {
+                result.as_ref().is_err_and(DatabaseError::is_busy)
+            };
+            if tries == LOCKED_TRIES || !results.iter().all(is_locked) {
+                break (batch, results);
+            }
+            // While another instance writes, this one's batch grows.
+            tries += 1;
+            self.recorder.database.wait_for_lock().await;
+        };
         // Only now, so that a writer that was cancelled half-way leaves its batch to the next one. What it had written is
         // then written twice; nothing cancels it but the end of its task.
         queue.borrow_mut().drain(..batch.len());
@@ -567,6 +574,30 @@ mod tests {
             recorder.database.query("SELECT request_id, model, attempt, outcome, first_byte_ms, input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs"),
             ["req_1|m|1|success|100|3|7|11|2"]
         );
+    }
+
+    #[test]
+    fn any_text_and_any_number_arrive_as_they_are() {
+        let recorder = recorder(1);
+        for text in ["\"[1,{}]\\u0041'\n\u{7f}é💥", "null", "12", "", "\u{1}\u{2028}"] {
+            let call = Attempt {
+                request_id: text.to_owned(),
+                model: text.to_owned(),
+                error_message: Some(text.to_owned()),
+                usage: Some(Usage {
+                    input: u64::MAX,
+                    output: 0,
+                    thinking: i64::MAX as u64,
+                    cached: 1 << 53,
+                }),
+                ..attempt(1, Outcome::UpstreamTrouble, 0)
+            };
+            commit(&recorder, call);
+            assert_eq!(
+                recorder.database.query("SELECT request_id, model, error_message, typeof(model), input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs ORDER BY id DESC LIMIT 1"),
+                [format!("{text}|{text}|{text}|text|{max}|0|{max}|{}", 1i64 << 53, max = i64::MAX)]
+            );
+        }
     }
 
     #[test]
@@ -831,8 +862,8 @@ mod tests {
         assert!(block_on(join_all(commits)).iter().all(Result::is_ok));
         assert_eq!(
             recorder.database.statements() - statements,
-            4,
-            "log and counters, for the first alone and for all others together"
+            2,
+            "one for the first alone, and one for all others together"
         );
         assert_eq!(states(&recorder), ["1|1|0|100|100|NULL"]);
     }
@@ -894,11 +925,9 @@ mod tests {
         let recorder = recorder(1);
         recorder
             .database
-            .fail("INSERT INTO api_call_logs", "database is locked", 2);
+            .fail("call_batches", "database is locked", 2);
         commit(&recorder, attempt(1, Outcome::Success, 0));
-        recorder
-            .database
-            .fail("INSERT INTO api_call_logs", "disk I/O error", 1);
+        recorder.database.fail("call_batches", "disk I/O error", 1);
         assert!(block_on(recorder.commit(attempt(1, Outcome::Success, 0))).is_err());
         commit(&recorder, attempt(1, Outcome::Success, 0));
         assert_eq!(
@@ -910,12 +939,30 @@ mod tests {
     }
 
     #[test]
+    fn while_the_database_is_locked_the_batch_grows() {
+        let recorder = recorder(1);
+        recorder.database.answer_at_the_second_poll();
+        recorder
+            .database
+            .fail("call_batches", "database is locked", 3);
+        let statements = recorder.database.statements();
+        let commits = (0..100).map(|index| recorder.commit(attempt(1, Outcome::Success, index)));
+        assert!(block_on(join_all(commits)).iter().all(Result::is_ok));
+        assert_eq!(
+            recorder.database.statements() - statements,
+            4,
+            "three in vain, and one for all"
+        );
+        assert_eq!(states(&recorder), ["1|1|0|100|100|NULL"]);
+    }
+
+    #[test]
     fn a_database_that_stays_locked_is_waited_for_once_and_not_row_by_row() {
         let recorder = recorder(1);
         recorder.database.answer_at_the_second_poll();
         recorder
             .database
-            .fail("api_call_logs", "database is locked", 1000);
+            .fail("call_batches", "database is locked", usize::MAX);
         let statements = recorder.database.statements();
         let commits = (0..20).map(|index| recorder.commit(attempt(1, Outcome::Success, index)));
         let results = block_on(join_all(commits));
@@ -926,8 +973,8 @@ mod tests {
         );
         assert_eq!(
             recorder.database.statements() - statements,
-            6,
-            "three tries for the first alone, and three for the others together"
+            LOCKED_TRIES,
+            "all together"
         );
     }
 

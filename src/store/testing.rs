@@ -124,6 +124,16 @@ impl Database for NativeDatabase {
         run(&self.connection, statement, parameters)
             .map_err(|error| DatabaseError(error.to_string()))
     }
+
+    async fn try_execute(
+        &self,
+        statement: &str,
+        parameters: Vec<Value>,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.execute(statement, parameters).await
+    }
+
+    async fn wait_for_lock(&self) {}
 }
 
 fn run(
