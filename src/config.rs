@@ -9,7 +9,7 @@ use http::Uri;
 use std::fmt;
 
 /// Every variable that the component reads, by its name in `spin.toml`.
-pub const VARIABLES: [&str; 18] = [
+pub const VARIABLES: [&str; 19] = [
     "my_api_token",
     "gemini_api_key",
     "llm_api_origin",
@@ -28,6 +28,7 @@ pub const VARIABLES: [&str; 18] = [
     "repair",
     "model_aliases",
     "sticky",
+    "log_commit",
 ];
 
 /// The largest limit of a body: 64 MiB. 16 requests at a time share the component's 4 GiB, and a body that grows, or gets
@@ -100,8 +101,20 @@ pub struct Config {
     pub repair: bool,
     /// Have the turns of a conversation prefer one project.
     pub sticky: bool,
+    /// When calls are written to the log.
+    pub log_commit: LogCommit,
     /// Names for models, each with the model that it stands for.
     pub model_aliases: Vec<(String, String)>,
+}
+
+/// When a call is written to the log, counted from the end of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogCommit {
+    /// Before the client has the answer's last byte: not even a crash loses the row of an answer.
+    #[default]
+    Before,
+    /// A moment later, with the calls that end meanwhile.
+    After,
 }
 
 /// Everything that is wrong with the variables.
@@ -195,6 +208,15 @@ impl Config {
         let retry_empty = flag("retry_empty", true);
         let repair = flag("repair", true);
         let sticky = flag("sticky", false);
+
+        let log_commit = match text("log_commit").as_deref() {
+            None | Some("before") => LogCommit::Before,
+            Some("after") => LogCommit::After,
+            Some(_) => {
+                problems.push("log_commit must be before or after".to_owned());
+                LogCommit::Before
+            }
+        };
 
         let mut number = |name: &str, default: usize, rule: &str| match text(name)
             .map(|value| value.parse::<u32>())
@@ -313,6 +335,7 @@ impl Config {
             max_body_bytes,
             failover,
             repair,
+            log_commit,
             sticky,
             model_aliases,
         })
@@ -506,6 +529,7 @@ mod tests {
         let problem = config(&[
             ("llm_api_origin", "example.com/path"),
             ("enforce_origin", "perhaps"),
+            ("log_commit", "later"),
             ("rate_limit_per_minute", "-3"),
             ("max_body_bytes", "20MB"),
             ("gemini_api_key", "good-key,bad key"),
@@ -516,6 +540,7 @@ mod tests {
         for part in [
             "llm_api_origin must be scheme, host and port alone",
             "enforce_origin must be true or false",
+            "log_commit must be before or after",
             "rate_limit_per_minute must be a whole number of calls, 0 for no limit",
             "max_body_bytes must be a whole number of bytes",
             "gemini_api_key: key 2 of the list has a character other than visible ASCII",

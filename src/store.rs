@@ -26,7 +26,7 @@ pub use keys::{KeyReport, import_keys, key_report, learn_project, reset_key};
 pub use migrate::{check_writable, migrate};
 pub use model_lists::{keep_models, kept_models};
 pub use rate_limit::count_call;
-pub use recorder::{Attempt, Moved, Recorder};
+pub use recorder::{Attempt, Deferred, Lost, Moved, Recorder};
 pub use resources::{forget_resource, is_made_since, owners, remember_resources};
 pub use snapshot::read_snapshot;
 
@@ -124,7 +124,7 @@ impl std::error::Error for DatabaseError {}
     async_fn_in_trait,
     reason = "components are single-threaded: no future here is ever sent to another thread"
 )]
-pub trait Database {
+pub trait Database: 'static {
     /// Runs one statement, with `?1`, `?2`, … bound in order, and gives all rows of its result. Waits for other
     /// connections, for some seconds.
     ///

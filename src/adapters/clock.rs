@@ -2,6 +2,7 @@
 
 use crate::gateway::ports::System;
 use crate::pool::UnixMillis;
+use spin_sdk::wasip3;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use std::io::Write;
@@ -25,6 +26,10 @@ impl System for HostSystem {
 
     async fn wait(&self, ms: u64) {
         monotonic_clock::wait_for(ms.saturating_mul(1_000_000)).await;
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        wasip3::spawn(task);
     }
 
     fn random(&self) -> u64 {

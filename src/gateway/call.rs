@@ -4,6 +4,7 @@
 use super::Failure;
 use super::kept::Kept;
 use super::ports::{System, TransportError};
+use crate::config::LogCommit;
 use crate::gemini::{Diagnosis, Seen, diagnose, kept as kept_of, unknown_fields};
 use crate::openai::Usage;
 use crate::pool::{
@@ -11,11 +12,14 @@ use crate::pool::{
     UnixMillis, Verdict, place_of, transition,
 };
 use crate::redact::{redact, truncate};
-use crate::store::{self, Attempt, Database, DatabaseError};
+use crate::store::{self, Attempt, Database, DatabaseError, Deferred};
 use std::rc::Rc;
 
 /// The longest error message that a log row keeps, in characters.
 const MAX_LOGGED_MESSAGE: usize = 500;
+
+/// How long a call that may be written later waits for others, in milliseconds.
+const DEFERRED_MS: u64 = 50;
 
 /// Stands for the status of an error that came without one.
 const NO_STATUS: u16 = 500;
@@ -30,6 +34,8 @@ pub(super) struct Call<D, S> {
     pub(super) model: String,
     /// What was claimed for it.
     pub(super) claimed: Claimed,
+    /// When its row is written.
+    pub(super) log_commit: LogCommit,
     /// The key and the client's token, to be kept out of messages.
     pub(super) secrets: Vec<String>,
     pub(super) started_at: UnixMillis,
@@ -223,7 +229,7 @@ impl<D: Database, S: System> Call<D, S> {
         // What cannot be written must not keep the rest from being written.
         let learned = self.learn(&incident, end.diagnosis).await;
         let settled = self.settle(end.status, end.usage).await;
-        let committed = self.kept.recorder.commit(attempt).await;
+        let committed = self.commit(attempt).await;
         if let Some(line) = line {
             self.system.log(&line);
         }
@@ -247,6 +253,36 @@ impl<D: Database, S: System> Call<D, S> {
                 self.key()
             ));
         }
+    }
+
+    /// Writes the row and the counters, or leaves them for a moment, where the settings say so and no key's state depends on
+    /// them.
+    async fn commit(&self, attempt: Attempt) -> Result<store::Moved, DatabaseError> {
+        let recorder = &self.kept.recorder;
+        let may_wait = self.log_commit == LogCommit::After
+            && matches!(attempt.outcome.verdict(), Verdict::Works | Verdict::Unknown);
+        let attempt = if may_wait {
+            match recorder.defer(attempt) {
+                Deferred::Queued => return Ok(store::Moved::default()),
+                Deferred::Flush(first) => {
+                    let (kept, system) = (Rc::clone(&self.kept), self.system.clone());
+                    self.system.spawn(async move {
+                        system.wait(DEFERRED_MS).await;
+                        if let Err(error) = kept.recorder.flush(first).await {
+                            system.log(&format!("calls are missing from the log: {error}"));
+                        }
+                        tell_lost(&kept, &system);
+                    });
+                    return Ok(store::Moved::default());
+                }
+                Deferred::Commit(attempt) => attempt,
+            }
+        } else {
+            attempt
+        };
+        let committed = recorder.commit(attempt).await;
+        tell_lost(&self.kept, &self.system);
+        committed
     }
 
     fn line(&self, attempt: &Attempt) -> String {
@@ -381,6 +417,16 @@ impl<D: Database, S: System> Call<D, S> {
             ));
         }
         result
+    }
+}
+
+/// Tells the operator which calls could not be written that nobody waited for.
+fn tell_lost<D: Database, S: System>(kept: &Kept<D>, system: &S) {
+    for lost in kept.recorder.take_lost() {
+        system.log(&format!(
+            "call request={} key={} is missing from the log or the counters: {}",
+            lost.request_id, lost.key, lost.error
+        ));
     }
 }
 

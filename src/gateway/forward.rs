@@ -314,6 +314,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             number: self.failover.sent(&pick.key),
             model: self.model.clone(),
             claimed,
+            log_commit: config.log_commit,
             secrets: [Some(pick.key.key.expose().to_owned()), token]
                 .into_iter()
                 .flatten()

@@ -54,11 +54,13 @@ pub trait Upstream {
     async_fn_in_trait,
     reason = "components are single-threaded: no future here is ever sent to another thread"
 )]
-pub trait System: Clone {
+pub trait System: Clone + 'static {
     /// The time now.
     fn now(&self) -> UnixMillis;
     /// Lets so many milliseconds pass. May be dropped before.
     async fn wait(&self, ms: u64);
+    /// Does something of which nobody waits for the end.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static);
     /// 64 random bits.
     fn random(&self) -> u64;
     /// Writes one line to the operator's log.

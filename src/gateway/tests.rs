@@ -10,6 +10,7 @@ use futures::executor::block_on;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
 
 mod affinity;
@@ -33,6 +34,7 @@ struct World {
     replies: RefCell<VecDeque<Option<Result<Scripted, TransportError>>>>,
     sent: RefCell<Vec<Sent>>,
     bodies_dropped: Cell<usize>,
+    spawned: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
 struct Sent {
@@ -65,6 +67,11 @@ impl System for Outside {
         self.0
             .now
             .set(self.0.now.get() + i64::try_from(ms).unwrap());
+    }
+
+    /// Done when the test says so.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.spawned.borrow_mut().push(Box::pin(task));
     }
 
     fn random(&self) -> u64 {
@@ -254,6 +261,13 @@ impl Pool {
 
     fn new() -> Self {
         Self::with(&[])
+    }
+
+    /// Does what was left for later: so many tasks.
+    fn finish_spawned(&self, expected: usize) {
+        let spawned = self.outside.0.spawned.take();
+        assert_eq!(spawned.len(), expected);
+        spawned.into_iter().for_each(block_on);
     }
 
     fn script(&self, status: u16, content_type: &'static str, chunks: &[&str]) {
@@ -1171,6 +1185,69 @@ fn a_broken_database_is_503_and_no_sql_is_told() {
         (503, "database_unavailable")
     );
     assert!(!answer.body.contains("secret_column"));
+}
+
+#[test]
+fn log_commit_after_answers_first_and_writes_what_has_ended_together() {
+    let pool = Pool::with(&[("log_commit", "after")]);
+    for _ in 0..3 {
+        pool.script(200, "application/json", &[ANSWER]);
+        assert_eq!(pool.chat(CHAT).status, 200);
+    }
+    pool.script(
+        200,
+        "text/event-stream",
+        &["data: {\"a\":1}\n\n", "data: [DONE]\n\n"],
+    );
+    assert_eq!(pool.chat(CHAT).status, 200);
+    let rows = "SELECT count(*), sum(success), sum(input_tokens) FROM api_call_logs";
+    assert_eq!(pool.database.query(rows), ["0|NULL|NULL"]);
+    let statements = pool.database.statements();
+    pool.finish_spawned(1);
+    assert_eq!(pool.database.statements() - statements, 1);
+    assert_eq!(pool.database.query(rows), ["4|4|51"]);
+    assert_eq!(
+        pool.database
+            .query("SELECT total_calls, success_calls FROM api_keys"),
+        ["4|4"]
+    );
+    pool.script(200, "application/json", &[ANSWER]);
+    pool.chat(CHAT);
+    pool.finish_spawned(1);
+    assert_eq!(pool.database.query(rows), ["5|5|68"]);
+}
+
+#[test]
+fn log_commit_after_still_moves_a_keys_state_before_the_next_draw() {
+    let pool = Pool::with(&[("log_commit", "after")]);
+    pool.script(
+        403,
+        "application/json",
+        &[r#"{"error":{"code":403,"message":"Permission denied","status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"CONSUMER_SUSPENDED","domain":"googleapis.com"}]}}"#],
+    );
+    pool.chat(CHAT);
+    assert_eq!(
+        pool.database
+            .query("SELECT success, response_status FROM api_call_logs"),
+        ["0|403"]
+    );
+    pool.finish_spawned(0);
+}
+
+#[test]
+fn log_commit_after_tells_which_calls_are_lost() {
+    let pool = Pool::with(&[("log_commit", "after")]);
+    for _ in 0..3 {
+        pool.script(200, "application/json", &[ANSWER]);
+        assert_eq!(pool.chat(CHAT).status, 200);
+    }
+    pool.database.fail("call_batches", "disk I/O error", 9);
+    pool.finish_spawned(1);
+    let log = pool.outside.0.log.borrow();
+    let told = log
+        .iter()
+        .filter(|line| line.contains("missing from the log"));
+    assert_eq!(told.count(), 3, "{log:?}");
 }
 
 #[test]

@@ -120,6 +120,28 @@ pub struct Attempt {
     pub usage: Option<Usage>,
 }
 
+/// What becomes of an attempt that may be written later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deferred {
+    /// It is written with others for which somebody has been told to [`flush`](Recorder::flush).
+    Queued,
+    /// It is the first of those: to be flushed in a while.
+    Flush(Attempt),
+    /// Too many wait already: to be committed at once.
+    Commit(Attempt),
+}
+
+/// An attempt that nobody waited for, and that the database did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The request that it was made for.
+    pub request_id: String,
+    /// The key that was used.
+    pub key: KeyId,
+    /// Why.
+    pub error: DatabaseError,
+}
+
 /// An attempt that is to be written with a batch.
 struct Entry {
     attempt: Attempt,
@@ -146,6 +168,9 @@ pub struct Recorder<D> {
     queue: RefCell<VecDeque<Rc<Entry>>>,
     /// Whether somebody writes, or was woken to.
     writing: Cell<bool>,
+    /// Whether somebody is going to flush what waits.
+    flushing: Cell<bool>,
+    lost: RefCell<Vec<Lost>>,
 }
 
 impl<D: Database> Recorder<D> {
@@ -156,7 +181,39 @@ impl<D: Database> Recorder<D> {
             new_signal,
             queue: RefCell::default(),
             writing: Cell::new(false),
+            flushing: Cell::new(false),
+            lost: RefCell::default(),
         }
+    }
+
+    /// Takes an attempt that may be written later. One that moves its key's state may not.
+    pub fn defer(&self, attempt: Attempt) -> Deferred {
+        // Also where whoever was to flush has gone.
+        if self.queue.borrow().len() >= MAX_BATCH {
+            return Deferred::Commit(attempt);
+        }
+        if !self.flushing.replace(true) {
+            return Deferred::Flush(attempt);
+        }
+        self.queue.borrow_mut().push_back(Rc::new(Entry {
+            attempt,
+            progress: RefCell::new(Progress::Abandoned),
+        }));
+        Deferred::Queued
+    }
+
+    /// Writes everything that was deferred since `first`.
+    ///
+    /// # Errors
+    /// The database refused; some of it may be missing from the log or from the counters.
+    pub async fn flush(&self, first: Attempt) -> Result<(), DatabaseError> {
+        self.flushing.set(false);
+        self.commit(first).await.map(drop)
+    }
+
+    /// What was lost since this was asked for the last time.
+    pub fn take_lost(&self) -> Vec<Lost> {
+        self.lost.take()
     }
 
     /// Writes the attempt down, and returns when it is in the database.
@@ -427,9 +484,16 @@ impl<D: Database> Place<'_, D> {
         for (entry, result) in batch.iter().zip(results) {
             if std::ptr::eq(&**entry, self.entry) {
                 own = Some(result);
-            } else {
-                // Drops the signal of whoever waits.
-                entry.progress.replace(Progress::Written(result));
+                continue;
+            }
+            // Drops the signal of whoever waits.
+            let before = entry.progress.replace(Progress::Written(result.clone()));
+            if let (Progress::Abandoned, Err(error)) = (before, result) {
+                self.recorder.lost.borrow_mut().push(Lost {
+                    request_id: entry.attempt.request_id.clone(),
+                    key: entry.attempt.key,
+                    error,
+                });
             }
         }
         if let Some(result) = own {
@@ -579,7 +643,13 @@ mod tests {
     #[test]
     fn any_text_and_any_number_arrive_as_they_are() {
         let recorder = recorder(1);
-        for text in ["\"[1,{}]\\u0041'\n\u{7f}é💥", "null", "12", "", "\u{1}\u{2028}"] {
+        for text in [
+            "\"[1,{}]\\u0041'\n\u{7f}é💥",
+            "null",
+            "12",
+            "",
+            "\u{1}\u{2028}",
+        ] {
             let call = Attempt {
                 request_id: text.to_owned(),
                 model: text.to_owned(),
