@@ -33,7 +33,7 @@ use crate::target::Surface;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
-use kept::Kept;
+use kept::{Extent, Kept};
 use ports::{ByteStream, System, Upstream};
 use route::Route;
 use std::net::SocketAddr;
@@ -131,19 +131,21 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 self.config()?;
                 let kept = self.kept()?;
                 admin::check_writable(&*kept.database).await?;
-                kept.refresh(&self.system, 0).await?;
+                kept.refresh(&self.system, Extent::Whole, 0).await?;
                 admin::readiness(&kept.view(), self.system.now())
             }
             Route::KeysStatus => {
                 self.admit(request, false)?;
                 let kept = self.kept()?;
-                kept.refresh(&self.system, 0).await?;
+                kept.refresh(&self.system, Extent::Whole, 0).await?;
                 let suspicion = suspicion::suspicion(kept.view().keys(), self.system.now());
                 admin::keys_status(&*kept.database, suspicion).await
             }
             Route::KeyReset(id) => {
                 self.admit(request, false)?;
                 let kept = self.kept()?;
+                kept.refresh(&self.system, Extent::Whole, kept::MAX_AGE_MS)
+                    .await?;
                 let reset = store::reset_key(&*kept.database, id, self.system.now()).await?;
                 let scope = kept.view().key(id).map(PoolKey::scope);
                 kept.forget(&[Scope::Key(id), scope.unwrap_or(Scope::Key(id))]);
@@ -162,7 +164,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 let config = self.admit(request, false)?;
                 let model = model_of_query(request.uri.query(), &config.default_model)?;
                 let kept = self.kept()?;
-                kept.refresh(&self.system, 0).await?;
+                kept.refresh(&self.system, Extent::Whole, 0).await?;
                 admin::explain(&kept.view(), &model, self.system.now())
             }
             Route::Upstream(target) => {

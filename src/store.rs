@@ -28,7 +28,7 @@ pub use model_lists::{keep_models, kept_models};
 pub use rate_limit::count_call;
 pub use recorder::{Attempt, Deferred, Lost, Moved, Recorder};
 pub use resources::{forget_resource, is_made_since, owners, remember_resources};
-pub use snapshot::read_snapshot;
+pub use snapshot::{PoolRead, read_pool};
 
 use crate::pool::{Place, UnixMillis};
 use std::fmt;
@@ -119,6 +119,9 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
+/// Tries of a statement that finds the database locked each time, before it fails: those of 5 s, as Spin's own time-out is.
+pub const LOCKED_TRIES: u64 = 161;
+
 /// One connection to the pool's database.
 #[expect(
     async_fn_in_trait,
@@ -146,8 +149,8 @@ pub trait Database: 'static {
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError>;
 
-    /// Lets some time pass, for another connection to give up the lock.
-    async fn wait_for_lock(&self);
+    /// Lets some time pass after so many tries, for another connection to give up the lock.
+    async fn wait_for_lock(&self, tries: u64);
 }
 
 /// Forgets what is over: cool-downs, usage and retries that count for nothing any more.

@@ -4,7 +4,7 @@ use super::headers::UPLOAD_URL;
 use super::ports::{ByteStream, System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
 use crate::config::Config;
-use crate::pool::{KeyId, Owner};
+use crate::pool::Owner;
 use crate::resource::{named_in_body, named_in_path, of_id, of_upload};
 use crate::store::{self, Database, DatabaseError};
 use crate::target::{Kind, Surface, Target, without_credentials};
@@ -106,13 +106,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    /// Remembers what an answer says was made with `key`, and has an upload go on here.
+    /// Remembers what an answer says was made with `owner`'s key, and has an upload go on here.
     pub(super) async fn note_made<B: ByteStream>(
         &self,
         config: &Config,
         target: &Target,
         request: &Parts,
-        key: KeyId,
+        mut owner: Owner,
         unknown: &BTreeSet<String>,
         reply: &mut Reply<D, B, S>,
     ) -> Result<(), DatabaseError> {
@@ -125,8 +125,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if !reply.status.is_success() {
             return Ok(());
         }
-        let project = kept.view().key(key).and_then(|key| key.project.clone());
-        let owner = Owner { key, project };
+        // An error may have told its project meanwhile.
+        let told = kept
+            .view()
+            .key(owner.key)
+            .and_then(|key| key.project.clone());
+        owner.project = told.or(owner.project);
         if target.kind != Kind::Other {
             // It could use them: they belong to its project.
             let now = self.system.now();

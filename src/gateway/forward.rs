@@ -5,7 +5,7 @@ use super::ask::Ask;
 use super::attempt::{Attempted, Form, Outgoing, Patience, attempt};
 use super::call::{Call, Claimed, claim};
 use super::failure::Out;
-use super::kept::{Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
+use super::kept::{Extent, Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
 use super::ports::{ByteStream, System, Upstream};
 use super::reply::{Body, Reply};
 use super::{Failure, Gateway, headers, request_body};
@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::conversation::conversation;
 use crate::openai::repair;
 use crate::pool::{
-    After, Change, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Owner, Pick, Place, Policy,
-    Step, UnixMillis, estimate_tokens, place_of,
+    After, Change, Failover, GiveUp, Incident, Moment, Outcome, Owner, Pick, Place, Policy, Step,
+    UnixMillis, estimate_tokens, place_of,
 };
 use crate::store::{self, Database};
 use crate::target::Target;
@@ -44,7 +44,8 @@ pub(super) struct Way<'a, D, S> {
     kept: &'a Rc<Kept<D>>,
     system: &'a S,
     failover: Failover,
-    latest_key: Option<KeyId>,
+    /// The latest key, and its project.
+    latest: Option<Owner>,
     /// Where keys have refused the request; whether it was the key or the request shows when another one answers.
     refused: Vec<(Place, Incident)>,
     blames_refusers: bool,
@@ -82,14 +83,16 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         {
             *bytes = repair::model(std::mem::take(bytes));
         }
-        if let Some(key) = way.latest_key
-            && let Err(error) = self
-                .note_made(config, target, request, key, &unknown, &mut reply)
-                .await
-        {
-            self.system.log(&format!(
-                "request={request_id} what was made with key {key} is not remembered: {error}"
-            ));
+        if let Some(owner) = way.latest {
+            let key = owner.key;
+            let noted = self
+                .note_made(config, target, request, owner, &unknown, &mut reply)
+                .await;
+            if let Err(error) = noted {
+                self.system.log(&format!(
+                    "request={request_id} what was made with key {key} is not remembered: {error}"
+                ));
+            }
         }
         Ok(reply)
     }
@@ -112,8 +115,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let mut last_failure: Option<Failure> = None;
         let mut without_content = None;
         let mut max_age_ms = MAX_AGE_MS;
+        let mut extent = if way.failover.needs_all_keys() {
+            Extent::Whole
+        } else {
+            Extent::Sample
+        };
         let failure = loop {
-            if let Err(error) = way.kept.refresh(&self.system, max_age_ms).await
+            let refreshed = way.kept.refresh(&self.system, extent, max_age_ms).await;
+            if let Err(error) = refreshed
                 && !way.kept.is_read()
             {
                 break Failure::Database(error);
@@ -122,6 +131,16 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 ask.leave_out_known(way.kept.view().unsupported(&way.model));
             }
             let now = Moment::new(self.system.now());
+            if extent == Extent::Sample
+                && !way.kept.is_whole()
+                && !way
+                    .failover
+                    .has_choice(&mut way.kept.view(), &way.model, &now, &mut rng)
+            {
+                // The keys that are left may be among the others, and so is the reason why there is none.
+                extent = Extent::Whole;
+                continue;
+            }
             let step = way
                 .failover
                 .next(&mut way.kept.view(), &way.model, &now, &mut rng);
@@ -148,7 +167,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 way.failover.lost(pick.key.id);
                 continue;
             };
-            way.latest_key = Some(pick.key.id);
+            let owner = Owner {
+                key: pick.key.id,
+                project: pick.key.project.clone(),
+            };
+            way.latest = Some(owner.clone());
             let call = way.call(config, *pick.clone(), claimed);
             // Claiming may have taken its time.
             let began_at = call.started_at;
@@ -177,7 +200,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     return Ok(reply);
                 }
                 Attempted::Empty(reply) => {
-                    without_content = Some((reply, pick.key.id));
+                    without_content = Some((reply, owner));
                     Outcome::EmptyAnswer
                 }
                 Attempted::Failed(outcome, failure) => {
@@ -230,8 +253,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             }
         };
         // Better an answer without content than none.
-        let (reply, key) = without_content.ok_or(failure)?;
-        way.latest_key = Some(key);
+        let (reply, owner) = without_content.ok_or(failure)?;
+        way.latest = Some(owner);
         Ok(reply)
     }
 }
@@ -255,7 +278,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             kept: gateway.kept()?,
             system,
             failover: failover.with_owner(owner),
-            latest_key: None,
+            latest: None,
             refused: Vec::new(),
             blames_refusers: true,
         })
@@ -297,9 +320,9 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
         {
             headers.insert(DROPPED, dropped);
         }
-        if let Some(key) = self.latest_key {
+        if let Some(owner) = &self.latest {
             headers.insert(ATTEMPTS, HeaderValue::from(self.failover.attempts()));
-            headers.insert(KEY, HeaderValue::from(key.0));
+            headers.insert(KEY, HeaderValue::from(owner.key.0));
         }
         reply
     }

@@ -10,7 +10,9 @@ use crate::pool::{
     UnixMillis,
 };
 use crate::signal::{NewSignal, Signal};
-use crate::store::{self, Database, DatabaseError, Recorder};
+use crate::store::{self, Database, DatabaseError, PoolRead, Recorder};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -36,6 +38,8 @@ pub(super) struct Kept<D> {
     readings: Cell<u64>,
     /// Whether the view is of any reading.
     is_read: Cell<bool>,
+    /// Whether all keys are in the view.
+    is_whole: Cell<bool>,
     loading: Cell<bool>,
     /// The reading that is under way is out of date already.
     outdated: Cell<bool>,
@@ -51,9 +55,19 @@ pub(super) struct Kept<D> {
     told: RefCell<HashSet<KeyId>>,
 }
 
+/// How much of the pool a view has to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Enough keys to draw one: of a pool of many, a sample.
+    Sample,
+    /// All keys.
+    Whole,
+}
+
 struct Reading {
     number: u64,
     began_at: UnixMillis,
+    extent: Extent,
     result: Result<(), DatabaseError>,
 }
 
@@ -67,6 +81,7 @@ impl<D: Database> Kept<D> {
             latest: RefCell::default(),
             readings: Cell::default(),
             is_read: Cell::default(),
+            is_whole: Cell::default(),
             loading: Cell::default(),
             outdated: Cell::default(),
             meanwhile: RefCell::default(),
@@ -186,6 +201,11 @@ impl<D: Database> Kept<D> {
         self.outdated.set(true);
     }
 
+    /// Whether all keys of the pool are in the view.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.get()
+    }
+
     /// Whether there is a view at all.
     pub(super) fn is_read(&self) -> bool {
         self.is_read.get()
@@ -196,6 +216,7 @@ impl<D: Database> Kept<D> {
     pub(super) async fn refresh<S: System>(
         &self,
         system: &S,
+        extent: Extent,
         max_age_ms: i64,
     ) -> Result<(), DatabaseError> {
         let oldest = system.now().plus(-max_age_ms);
@@ -206,7 +227,10 @@ impl<D: Database> Kept<D> {
                 // Without any view, nobody lives with a failure that is not their own.
                 let counts = latest.result.is_ok() || self.is_read.get();
                 let is_fresh = latest.began_at > oldest && latest.began_at <= system.now();
-                if (is_fresh && counts) || latest.number > readings {
+                let has_all = extent == Extent::Sample
+                    || latest.extent == Extent::Whole
+                    || (latest.result.is_ok() && self.is_whole());
+                if has_all && ((is_fresh && counts) || latest.number > readings) {
                     return latest.result.clone();
                 }
             }
@@ -216,7 +240,7 @@ impl<D: Database> Kept<D> {
                 let began_at = system.now();
                 let number = self.readings.get() + 1;
                 self.readings.set(number);
-                let result = self.load(system, began_at).await;
+                let result = self.load(system, extent, began_at).await;
                 if let (Err(error), true) = (&result, self.is_read.get()) {
                     system.log(&format!(
                         "the pool goes on with what it knows of its keys: {error}"
@@ -226,6 +250,7 @@ impl<D: Database> Kept<D> {
                     self.latest.replace(Some(Reading {
                         number,
                         began_at,
+                        extent,
                         result: result.clone(),
                     }));
                 }
@@ -237,8 +262,21 @@ impl<D: Database> Kept<D> {
         }
     }
 
-    async fn load<S: System>(&self, system: &S, began_at: UnixMillis) -> Result<(), DatabaseError> {
-        let (mut snapshot, broken) = store::read_snapshot(&*self.database, began_at).await?;
+    async fn load<S: System>(
+        &self,
+        system: &S,
+        extent: Extent,
+        began_at: UnixMillis,
+    ) -> Result<(), DatabaseError> {
+        let sample_by = match extent {
+            Extent::Sample => Some(SmallRng::seed_from_u64(system.random()).random()),
+            Extent::Whole => None,
+        };
+        let PoolRead {
+            mut snapshot,
+            is_whole,
+            broken,
+        } = store::read_pool(&*self.database, sample_by, began_at).await?;
         for id in broken
             .into_iter()
             .filter(|id| self.told.borrow_mut().insert(*id))
@@ -262,6 +300,7 @@ impl<D: Database> Kept<D> {
             snapshot.apply(change);
         }
         self.snapshot.replace(snapshot);
+        self.is_whole.set(is_whole);
         self.is_read.set(true);
         Ok(())
     }

@@ -220,6 +220,22 @@ impl Failover {
         Step::GiveUp(self.give_up(survey, now.at()))
     }
 
+    /// Whether only all keys together tell which one to take: one that shares with an owner, or that a conversation prefers.
+    pub fn needs_all_keys(&self) -> bool {
+        self.owner.is_some() || self.conversation.is_some()
+    }
+
+    /// Whether the next step is to send.
+    pub fn has_choice(
+        &self,
+        snapshot: &mut Snapshot,
+        model: &str,
+        now: &Moment,
+        rng: &mut impl Rng,
+    ) -> bool {
+        self.lost_claims < MAX_LOST_CLAIMS && self.choose(snapshot, model, now, rng).is_some()
+    }
+
     fn choose(
         &self,
         snapshot: &mut Snapshot,

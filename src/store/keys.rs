@@ -162,8 +162,8 @@ VALUES {} ON CONFLICT (api_key) DO NOTHING",
 
 #[cfg(test)]
 mod tests {
-    use super::super::read_snapshot;
     use super::super::testing::NativeDatabase;
+    use super::super::{PoolRead, read_pool};
     use super::*;
     use futures::executor::block_on;
 
@@ -265,7 +265,9 @@ mod tests {
         let database = NativeDatabase::in_memory();
         database.run(include_str!("../../tests/fixtures/earlier_deployment.sql"));
         block_on(super::super::migrate(&database)).unwrap();
-        let (snapshot, broken) = block_on(read_snapshot(&database, NOW)).unwrap();
+        let PoolRead {
+            snapshot, broken, ..
+        } = block_on(read_pool(&database, None, NOW)).unwrap();
         let keys = snapshot.keys();
         assert_eq!(
             keys.iter().map(|key| key.id.0).collect::<Vec<_>>(),

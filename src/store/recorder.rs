@@ -12,7 +12,7 @@
 //! [`Recorder::commit`] returns when the attempt is in the database, so that nobody is answered before their call is in
 //! the log.
 
-use super::{Database, DatabaseError, Row, Value, write};
+use super::{Database, DatabaseError, LOCKED_TRIES, Row, Value, write};
 use crate::openai::Usage;
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict};
@@ -26,9 +26,6 @@ use std::rc::Rc;
 const MAX_BATCH: usize = 500;
 
 const WRITE_BATCH: &str = "INSERT INTO call_batches (calls, counts) VALUES (?1, ?2)";
-
-/// Tries of a batch that finds the database locked each time.
-const LOCKED_TRIES: usize = 5000;
 
 /// Rounds of compare-and-set before a failure is only counted. Each lost round is another's won one, and after two
 /// failures the key pauses, so the rounds needed are about the calls that were under way at once.
@@ -474,8 +471,8 @@ impl<D: Database> Place<'_, D> {
                 break (batch, results);
             }
             // While another instance writes, this one's batch grows.
+            self.recorder.database.wait_for_lock(tries).await;
             tries += 1;
-            self.recorder.database.wait_for_lock().await;
         };
         // Only now, so that a writer that was cancelled half-way leaves its batch to the next one. What it had written is
         // then written twice; nothing cancels it but the end of its task.
@@ -1042,7 +1039,7 @@ mod tests {
                 .all(|result| result.as_ref().is_err_and(DatabaseError::is_busy))
         );
         assert_eq!(
-            recorder.database.statements() - statements,
+            (recorder.database.statements() - statements) as u64,
             LOCKED_TRIES,
             "all together"
         );

@@ -7,10 +7,30 @@ use crate::pool::{
     Snapshot, Unit, UnixMillis, Used, Window, before_minute,
 };
 
-const KEYS: &str =
-    "SELECT id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
-    name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason
-FROM api_keys";
+const COLUMNS: &str = "id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
+    name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason";
+
+/// Keys that a sample has at least, where the pool has twice as many.
+const SAMPLE: usize = 100;
+
+/// The keys whose ids have one remainder, which is drawn by `?1`, a number from 0 to 1. A sample is as likely as its keys' weights
+/// say (their priorities, failures, and whether they were ever used), so that a key is drawn as often as if the draw were
+/// among all.
+fn sample() -> String {
+    format!(
+        "WITH size (samples) AS (SELECT max(1, count(*) / {SAMPLE}) FROM api_keys),
+samples (sample, weight) AS (
+    SELECT abs(id) % (SELECT samples FROM size),
+        sum(max(0.0, priority - 10.0 * max(0, consecutive_failures) + iif(last_used_at IS NULL, 50, 0)))
+    FROM api_keys WHERE status <> 0 GROUP BY 1
+),
+sums (sample, upto) AS (SELECT sample, sum(weight) OVER (ORDER BY sample) FROM samples)
+SELECT {COLUMNS}, (SELECT samples FROM size) FROM api_keys
+WHERE abs(id) % (SELECT samples FROM size) = coalesce(
+    (SELECT min(sample) FROM sums WHERE upto > ?1 * (SELECT sum(weight) FROM samples)),
+    (SELECT CAST(?1 * samples AS INTEGER) % samples FROM size))"
+    )
+}
 
 /// Cool-downs, limits and usage in one statement; the first column says which.
 fn circumstances() -> String {
@@ -28,16 +48,27 @@ UNION ALL SELECT 'usage', scope, model, per, began_at, requests, input_tokens, N
 /// teaches nobody, since the pool stays below it; so it is learned anew from time to time, at the price of one refused call.
 const LIMIT_BELIEVED_MS: i64 = 7 * 24 * 3_600_000;
 
-/// The pool as it is now, and the ids of rows that are broken: an unknown status, a key that no header can carry, or a
-/// pause whose end cannot be read.
+/// What was read of the pool.
+#[derive(Debug)]
+pub struct PoolRead {
+    /// The pool as it is now.
+    pub snapshot: Snapshot,
+    /// Whether all keys are in it.
+    pub is_whole: bool,
+    /// Rows that are broken: an unknown status, a key that no header can carry, or a pause whose end cannot be read.
+    pub broken: Vec<KeyId>,
+}
+
+/// Reads the pool, or, of a pool of many keys, a sample that is drawn by `sample_by`, a number from 0 to 1.
 ///
 /// # Errors
 /// A table cannot be read.
-pub async fn read_snapshot(
+pub async fn read_pool(
     database: &impl Database,
+    sample_by: Option<f64>,
     now: UnixMillis,
-) -> Result<(Snapshot, Vec<KeyId>), DatabaseError> {
-    let (keys, broken) = pool_keys(database).await?;
+) -> Result<PoolRead, DatabaseError> {
+    let (keys, is_whole, broken) = pool_keys(database, sample_by).await?;
     let mut snapshot = Snapshot::new(keys);
     let moment = Moment::new(now);
     let mut parameters = Vec::from(says_something_at(now));
@@ -52,7 +83,11 @@ pub async fn read_snapshot(
         // A row that cannot be read says nothing; every row of the pool's own making can.
         let _ = enter(&mut snapshot, row, now);
     }
-    Ok((snapshot, broken))
+    Ok(PoolRead {
+        snapshot,
+        is_whole,
+        broken,
+    })
 }
 
 fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
@@ -122,8 +157,22 @@ pub(super) fn cool_down(row: &Row, from: usize) -> Option<CoolDown> {
     })
 }
 
-async fn pool_keys(database: &impl Database) -> Result<(Vec<PoolKey>, Vec<KeyId>), DatabaseError> {
-    let rows = database.execute(KEYS, Vec::new()).await?;
+async fn pool_keys(
+    database: &impl Database,
+    sample_by: Option<f64>,
+) -> Result<(Vec<PoolKey>, bool, Vec<KeyId>), DatabaseError> {
+    let rows = match sample_by {
+        Some(by) => database.execute(&sample(), vec![Value::Real(by)]).await?,
+        None => {
+            let all = format!("SELECT {COLUMNS}, 1 FROM api_keys");
+            database.execute(&all, Vec::new()).await?
+        }
+    };
+    // Without a row, what was looked for may be among the others.
+    let is_whole = match rows.first() {
+        Some(row) => row.integer(14) == Some(1),
+        None => sample_by.is_none(),
+    };
     let mut keys = Vec::with_capacity(rows.len());
     let mut broken = Vec::new();
     for row in &rows {
@@ -132,7 +181,7 @@ async fn pool_keys(database: &impl Database) -> Result<(Vec<PoolKey>, Vec<KeyId>
             None => broken.extend(row.integer(0).map(KeyId)),
         }
     }
-    Ok((keys, broken))
+    Ok((keys, is_whole, broken))
 }
 
 fn pool_key(row: &Row) -> Option<PoolKey> {
@@ -168,11 +217,84 @@ mod tests {
     use super::*;
     use crate::pool::{Standing, Why};
     use futures::executor::block_on;
+    use rand::rngs::SmallRng;
+    use rand::{RngExt, SeedableRng};
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
+    /// How many samples a pool falls into.
+    fn samples(database: &NativeDatabase) -> usize {
+        let by = |step: usize| Some(step as f64 / 1000.0);
+        let reads = (0..1000).map(|step| block_on(read_pool(database, by(step), NOW)).unwrap());
+        let mut seen: Vec<Vec<KeyId>> = reads
+            .map(|read| read.snapshot.keys().iter().map(|key| key.id).collect())
+            .collect();
+        seen.sort();
+        seen.dedup();
+        seen.len()
+    }
+
+    fn pool_of(keys: usize, priority: &str) -> NativeDatabase {
+        let database = NativeDatabase::migrated();
+        database.run(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {keys})
+INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-' || i, {priority}, '2026-01-01' FROM n"
+        ));
+        database
+    }
+
+    #[test]
+    fn a_pool_of_fewer_than_two_samples_is_read_whole() {
+        for (keys, expected) in [(1, 1), (199, 1), (200, 2), (1000, 10)] {
+            let database = pool_of(keys, "100");
+            assert_eq!(samples(&database), expected, "{keys} keys");
+            let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
+            assert_eq!(read.is_whole, expected == 1, "{keys} keys");
+            assert_eq!(read.snapshot.keys().len(), keys / expected);
+            let whole = block_on(read_pool(&database, None, NOW)).unwrap();
+            assert!(whole.is_whole);
+            assert_eq!(whole.snapshot.keys().len(), keys);
+        }
+        let empty = NativeDatabase::migrated();
+        assert!(
+            !block_on(read_pool(&empty, Some(0.5), NOW))
+                .unwrap()
+                .is_whole
+        );
+        assert!(block_on(read_pool(&empty, None, NOW)).unwrap().is_whole);
+    }
+
+    #[test]
+    fn over_samples_keys_are_drawn_by_their_weights() {
+        // Ten keys are worth as much as all others.
+        let database = pool_of(1010, "iif(i <= 10, 100, 1)");
+        let mut rng = SmallRng::seed_from_u64(1);
+        let now = Moment::new(UnixMillis::parse("2026-01-01T00:00:00Z").unwrap());
+        let draws = 4000;
+        let heavy = (0..draws).filter(|_| {
+            let mut read = block_on(read_pool(&database, Some(rng.random()), NOW)).unwrap();
+            let picked = read
+                .snapshot
+                .choose("m", &now, |_| false, &mut rng)
+                .unwrap();
+            picked.key.id.0 <= 10
+        });
+        let share = heavy.count() as f64 / f64::from(draws);
+        // Five standard deviations.
+        assert!((share - 0.5).abs() < 0.04, "{share}");
+    }
+
+    #[test]
+    fn keys_without_weight_are_in_samples_all_the_same() {
+        let database = pool_of(300, "0");
+        assert_eq!(samples(&database), 3);
+        database.run("UPDATE api_keys SET status = 0 WHERE id % 3 <> 1; UPDATE api_keys SET priority = 5 WHERE id = 7");
+        assert_eq!(samples(&database), 1, "the only one that has a weight");
+    }
+
     fn read(database: &NativeDatabase) -> (Snapshot, Vec<KeyId>) {
-        block_on(read_snapshot(database, NOW)).unwrap()
+        let read = block_on(read_pool(database, None, NOW)).unwrap();
+        (read.snapshot, read.broken)
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Database for NativeDatabase {
         self.execute(statement, parameters).await
     }
 
-    async fn wait_for_lock(&self) {}
+    async fn wait_for_lock(&self, _: u64) {}
 }
 
 fn run(

@@ -1,7 +1,7 @@
 //! What an instance knows of the pool while the database is slow, or refuses.
 
 use super::*;
-use crate::gateway::kept::{Kept, MAX_AGE_AFTER_FAILURE_MS};
+use crate::gateway::kept::{Extent, Kept, MAX_AGE_AFTER_FAILURE_MS};
 use crate::pool::{Change, CoolDown, KeyId, Outcome, Place, Scope};
 use futures::future::{join, join_all};
 
@@ -17,10 +17,11 @@ fn a_slow_reading_is_shared_by_all_who_wait_for_it() {
     pool.database
         .before_each(move || world.now.set(world.now.get() + 400));
     let before = pool.database.statements();
-    let all = (0..50).map(|_| kept(&pool).refresh(&pool.outside, MAX_AGE_AFTER_FAILURE_MS));
+    let all = (0..50)
+        .map(|_| kept(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS));
     assert!(block_on(join_all(all)).iter().all(Result::is_ok));
     assert_eq!(pool.database.statements() - before, 2);
-    let late = kept(&pool).refresh(&pool.outside, MAX_AGE_AFTER_FAILURE_MS);
+    let late = kept(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS);
     block_on(late).unwrap();
     assert_eq!(pool.database.statements() - before, 4, "it was out of date");
 }
@@ -41,13 +42,13 @@ fn what_happens_while_the_view_is_read_is_not_forgotten() {
         trial_until: None,
     };
     let kept = kept(&pool);
-    let reading = kept.refresh(&pool.outside, 0);
+    let reading = kept.refresh(&pool.outside, Extent::Whole, 0);
     let change = async { kept.change(Change::CoolDown(place.clone(), cool_down)) };
     block_on(join(reading, change)).0.unwrap();
     assert_eq!(kept.view().keys().len(), 1);
     assert_eq!(kept.view().cool_down(&place), Some(&cool_down));
     let before = pool.database.statements();
-    block_on(kept.refresh(&pool.outside, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
+    block_on(kept.refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
     assert_eq!(pool.database.statements(), before, "and the view is new");
 }
 
@@ -56,10 +57,10 @@ fn what_is_known_to_be_out_of_date_while_it_is_read_is_read_again() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
     let kept = kept(&pool);
-    let reading = kept.refresh(&pool.outside, 0);
+    let reading = kept.refresh(&pool.outside, Extent::Whole, 0);
     block_on(join(reading, async { kept.outdate() })).0.unwrap();
     let before = pool.database.statements();
-    block_on(kept.refresh(&pool.outside, 500)).unwrap();
+    block_on(kept.refresh(&pool.outside, Extent::Whole, 500)).unwrap();
     assert_eq!(pool.database.statements() - before, 2);
 }
 
@@ -115,7 +116,7 @@ fn a_call_is_not_counted_twice_by_a_reading_that_saw_it() {
             now: now.clone(),
         });
     };
-    block_on(join(kept.refresh(&pool.outside, 0), sent))
+    block_on(join(kept.refresh(&pool.outside, Extent::Whole, 0), sent))
         .0
         .unwrap();
     let view = kept.view();
@@ -137,7 +138,7 @@ fn what_could_not_be_written_is_written_by_the_next_who_finds_it_out() {
         began_at: NOON,
         ended_at: NOON,
     };
-    block_on(kept(&pool).refresh(&pool.outside, 0)).unwrap();
+    block_on(kept(&pool).refresh(&pool.outside, Extent::Whole, 0)).unwrap();
     assert!(block_on(kept(&pool).cool(&place, &incident)).is_err());
     // Another call of the same incident.
     assert!(block_on(kept(&pool).cool(&place, &incident)).is_ok());
@@ -203,7 +204,7 @@ fn a_trial_that_has_ended_stays_so_whenever_the_view_is_read() {
     pool.database
         .fail("UPDATE cool_downs", "database is locked", 2);
     let release = kept.release(&claims, NOON.plus(60_000));
-    let (released, read) = block_on(join(release, kept.refresh(&pool.outside, 0)));
+    let (released, read) = block_on(join(release, kept.refresh(&pool.outside, Extent::Whole, 0)));
     released.and(read).unwrap();
     assert_eq!(kept.view().cool_down(&place).unwrap().trial_until, None);
 }
@@ -313,4 +314,33 @@ impl Pool {
     fn chat_is_silent(&self) {
         self.outside.0.replies.borrow_mut().push_back(None);
     }
+}
+
+#[test]
+fn where_a_sample_has_no_key_left_all_keys_are_looked_at() {
+    let pool = Pool::new();
+    pool.database.run(
+        "DELETE FROM api_keys;
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+INSERT INTO api_keys (id, api_key) SELECT i, 'fake-key-' || i FROM n;
+INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes)
+SELECT 'key:' || id, '', 'upstream_trouble', '2026-01-01T00:00:00.000Z', '2099-01-01T00:00:00.000Z', 1
+FROM api_keys WHERE id <> 150;",
+    );
+    for _ in 0..12 {
+        kept(&pool).outdate();
+        pool.script(200, "application/json", &[ANSWER]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.header("x-keypool-key"), Some("150"));
+    }
+    pool.database
+        .run("UPDATE api_keys SET status = 0 WHERE id = 150");
+    kept(&pool).outdate();
+    let answer = pool.chat(CHAT);
+    assert!(
+        answer.body.contains("400 keys") || answer.body.contains("399"),
+        "the reasons of all keys are told, not those of a sample: {}",
+        answer.body
+    );
 }
