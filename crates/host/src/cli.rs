@@ -53,6 +53,12 @@ pub(crate) struct Up {
     /// Leave Nagle's algorithm on, as Spin does, to see what that costs.
     #[arg(long)]
     pub(crate) nagle: bool,
+    /// Say at the end how many requests and SQLite statements there were.
+    #[arg(long)]
+    pub(crate) statistics: bool,
+    /// Tell Linux's `perf` the names of the component's functions, in /tmp/perf-PID.map.
+    #[arg(long)]
+    pub(crate) perf_map: bool,
     /// For tests: take the component's wall clock from FILE: milliseconds since the Unix epoch, read each time it asks.
     #[arg(long, value_name = "FILE")]
     pub(crate) test_clock: Option<PathBuf>,

@@ -6,23 +6,25 @@ use std::path::Path;
 use wasmtime::component::Component;
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    ProfilingStrategy,
 };
 
 /// Instances that may live at the same time, as with Spin. Each gets up to 16 requests at a time.
 const MAX_INSTANCES: u32 = 1000;
 
-/// Compiles a component, or takes it from the cache of earlier compilations.
+/// Compiles a component, or takes it from the cache of earlier compilations. With `perf_map`, Linux's `perf` finds its
+/// functions' names.
 ///
 /// # Errors
 /// The file is not there or is no component; the message names it and what to do.
-pub(crate) fn load(source: &Path) -> Result<Component> {
+pub(crate) fn load(source: &Path, perf_map: bool) -> Result<Component> {
     let bytes = std::fs::read(source).with_context(|| {
         format!(
             "cannot read the component {}; `cargo xtask build` makes it",
             source.display()
         )
     })?;
-    Component::new(&engine()?, bytes).map_err(|error| {
+    Component::new(&engine(perf_map)?, bytes).map_err(|error| {
         anyhow!(
             "{} is no WebAssembly component that this host can run; build it anew with `cargo xtask build` ({})",
             source.display(),
@@ -32,8 +34,11 @@ pub(crate) fn load(source: &Path) -> Result<Component> {
     })
 }
 
-fn engine() -> Result<Engine> {
+fn engine(perf_map: bool) -> Result<Engine> {
     let mut config = Config::new();
+    if perf_map {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     config.wasm_component_model(true);
     config.wasm_component_model_async(true);
     match Cache::new(CacheConfig::new()) {
@@ -83,7 +88,7 @@ mod tests {
     use super::*;
 
     fn problem(path: &Path) -> String {
-        format!("{:#}", load(path).err().unwrap())
+        format!("{:#}", load(path, false).err().unwrap())
     }
 
     #[test]

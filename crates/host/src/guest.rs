@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
@@ -80,6 +81,7 @@ pub(crate) fn handler(component: Component, world: World, reuse: Reuse) -> Resul
         reuse,
         stopping: CancellationToken::new(),
         instances: TaskTracker::new(),
+        requests: AtomicU64::new(0),
     })))
 }
 
@@ -103,7 +105,18 @@ impl Handler {
         &self,
         request: wasmtime_wasi_http::handler::Request,
     ) -> wasmtime::Result<wasmtime_wasi_http::handler::Response> {
+        self.0.state().requests.fetch_add(1, Ordering::Relaxed);
         self.0.handle((), request).await
+    }
+
+    /// What there was so far, as JSON.
+    pub(crate) fn statistics(&self) -> String {
+        let state = self.0.state();
+        format!(
+            r#"{{"requests":{},"statements":{}}}"#,
+            state.requests.load(Ordering::Relaxed),
+            state.world.databases.statements()
+        )
     }
 
     /// Waits until no instance has anything left to do. No request may come in any more.
@@ -156,6 +169,8 @@ struct State {
     stopping: CancellationToken,
     /// Counts the instances that there are.
     instances: TaskTracker,
+    /// Given to instances so far.
+    requests: AtomicU64,
 }
 
 impl HandlerState for State {

@@ -81,9 +81,13 @@ fn up(options: &Up) -> Result<()> {
             clock,
             quiet: options.quiet,
         };
-        let component = engine::load(&app.source)?;
+        let component = engine::load(&app.source, options.perf_map)?;
         let handler = guest::handler(component, world, options.reuse())?;
-        server::serve(&options.listen, handler, options.nagle).await
+        server::serve(&options.listen, handler.clone(), options.nagle).await?;
+        if options.statistics {
+            log::log(format_args!("statistics: {}", handler.statistics()));
+        }
+        Ok(())
     });
     // What could finish has finished; a statement that waits for a lock would hold up the end.
     runtime.shutdown_background();

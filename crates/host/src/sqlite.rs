@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::{Accessor, FutureReader, HasData, Resource, ResourceTable, StreamReader};
 
@@ -24,6 +25,8 @@ pub(crate) struct Databases {
     file: PathBuf,
     /// Those that the component may open.
     allowed: Vec<String>,
+    /// Run by the component so far.
+    statements: AtomicU64,
 }
 
 impl Databases {
@@ -41,6 +44,7 @@ impl Databases {
         let databases = Self {
             file: state_dir.join(FILE),
             allowed: app.sqlite_databases.clone(),
+            statements: AtomicU64::new(0),
         };
         databases
             .connect()
@@ -87,6 +91,11 @@ impl Databases {
             }
         }
         Ok(())
+    }
+
+    /// Statements that the component has run so far.
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     fn connect(&self) -> rusqlite::Result<rusqlite::Connection> {
@@ -247,6 +256,12 @@ impl SqliteView<'_> {
     fn connection(&self, handle: &Resource<Connection>) -> wasmtime::Result<Connection> {
         Ok(self.table.get(handle)?.clone())
     }
+
+    /// The connection, for a statement.
+    fn connection_to_execute(&self, handle: &Resource<Connection>) -> wasmtime::Result<Connection> {
+        self.databases.statements.fetch_add(1, Ordering::Relaxed);
+        self.connection(handle)
+    }
 }
 
 impl sqlite::Host for SqliteView<'_> {}
@@ -266,7 +281,7 @@ impl sqlite::HostConnection for SqliteView<'_> {
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<QueryResult, Error>> {
         Ok(self
-            .connection(&handle)?
+            .connection_to_execute(&handle)?
             .execute(statement, parameters)
             .await)
     }
@@ -311,7 +326,7 @@ impl<T: Send> sqlite::HostConnectionWithStore<T> for SqliteHost {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<Streamed, Error>> {
-        let connection = accessor.with(|mut access| access.get().connection(&handle))?;
+        let connection = accessor.with(|mut access| access.get().connection_to_execute(&handle))?;
         // As with Spin, a statement that fails is told by the future, after a stream without rows.
         let (columns, rows, result) = match connection.execute(statement, parameters).await {
             Ok(QueryResult { columns, rows }) => (columns, rows, Ok(())),
