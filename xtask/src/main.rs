@@ -3,6 +3,7 @@
 //! They are Rust rather than shell so that a checkout needs nothing that its build does not need anyway. Each command
 //! is one module; what they share is [`workspace`] (where things are), [`command`] (running programs) and [`signals`].
 
+mod bench;
 mod build;
 mod clients;
 mod command;
@@ -34,6 +35,8 @@ enum Task {
     Up(up::Options),
     /// Simulate days of traffic over a thousand keys, and compare the pool with simpler ways to choose keys.
     Simulate(simulate::Options),
+    /// Measure the pool against a component that only forwards.
+    Bench(bench::Options),
     /// Meet the parsers of foreign bytes with any bytes.
     Fuzz(fuzz::Options),
     /// Run every check of the project, in order, up to the first that fails.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Build => build::run().map(|()| ExitCode::SUCCESS),
         Task::Up(options) => up::run(&options),
         Task::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(options) => fuzz::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Test(options) => test::run(&options),
         Task::Tied(tied) => tied.run().map(|never| match never {}),

@@ -4,7 +4,7 @@
 //! follows would mostly repeat it.
 
 use crate::command::{cargo, run as run_command};
-use crate::{build, clients, fuzz};
+use crate::{bench, build, clients, fuzz};
 use anyhow::{Result, anyhow};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -46,15 +46,20 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "host",
-        what: "the host's tests, with a component of their own",
+        what: "the tests of the host, with a component of their own, and of the benchmark",
         // Released, as in the next two, since the build above has compiled wasmtime in that profile; another one takes
         // many minutes.
         run: || {
             cargo_runs(
                 "build --locked --release --target wasm32-wasip2 --package test-guest --config .cargo/component.toml",
             )?;
-            cargo_runs("test --locked --release --package keypool-host")
+            cargo_runs("test --locked --release --package keypool-host --package keypool-bench")
         },
+    },
+    Stage {
+        name: "bench",
+        what: "under load nothing is lost, in a short run of each case of the benchmark",
+        run: bench::shortly,
     },
     Stage {
         name: "clippy",
@@ -62,7 +67,7 @@ const STAGES: &[Stage] = &[
         run: || {
             cargo_runs("clippy --locked --release --workspace --all-targets -- -D warnings")?;
             cargo_runs(
-                "clippy --locked --release --target wasm32-wasip2 --package gemini-keypool --package test-guest -- -D warnings",
+                "clippy --locked --release --target wasm32-wasip2 --package gemini-keypool --package bare-proxy --package test-guest -- -D warnings",
             )
         },
     },
