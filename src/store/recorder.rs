@@ -381,7 +381,7 @@ fn json(rows: &impl Serialize) -> Result<Value, DatabaseError> {
         .map_err(|error| DatabaseError(error.to_string()))
 }
 
-/// A row of the log, as the migration `0009_call_batches` takes it.
+/// A row of the log, as the migration `0010_call_batches` takes it.
 struct LogRow<'a>(&'a Attempt);
 
 impl Serialize for LogRow<'_> {
@@ -431,7 +431,7 @@ fn counts(attempts: &[&Attempt]) -> Vec<KeyCount> {
         .collect()
 }
 
-/// A key's [`Count`], as the migration `0009_call_batches` takes it.
+/// A key's [`Count`], as the migration `0010_call_batches` takes it.
 struct KeyCount(KeyId, Count);
 
 impl Serialize for KeyCount {
