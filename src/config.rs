@@ -592,6 +592,25 @@ mod tests {
     }
 
     #[test]
+    fn every_variable_is_declared_handed_on_and_explained() {
+        let manifest = include_str!("../spin.toml");
+        for name in VARIABLES {
+            for (text, line) in [
+                (manifest, format!("\n{name} = {{ default = ")),
+                (manifest, format!("\n{name} = \"{{{{ {name} }}}}\"\n")),
+                (include_str!("../README.md"), format!("\n| `{name}` | ")),
+                (
+                    include_str!("../README.zh-CN.md"),
+                    format!("\n| `{name}` | "),
+                ),
+            ] {
+                assert_eq!(text.matches(&line).count(), 1, "{line:?}");
+            }
+        }
+        assert_eq!(manifest.matches("{ default = ").count(), VARIABLES.len());
+    }
+
+    #[test]
     fn the_token_matches_itself_alone() {
         let token = config(&[("my_api_token", " the-token ")])
             .unwrap()
