@@ -9,7 +9,7 @@ use http::Uri;
 use std::fmt;
 
 /// Every variable that the component reads, by its name in `spin.toml`.
-pub const VARIABLES: [&str; 19] = [
+pub const VARIABLES: [&str; 20] = [
     "my_api_token",
     "gemini_api_key",
     "llm_api_origin",
@@ -29,6 +29,7 @@ pub const VARIABLES: [&str; 19] = [
     "model_aliases",
     "sticky",
     "log_commit",
+    "log_retention_days",
 ];
 
 /// The largest limit of a body: 64 MiB. 16 requests at a time share the component's 4 GiB, and a body that grows, or gets
@@ -43,6 +44,9 @@ pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
 const DEFAULT_MAX_ATTEMPTS: usize = 5;
 /// The most attempts of a request: 20. Each costs a call, and the caller waits for all of them.
 const MOST_ATTEMPTS: usize = 20;
+const DEFAULT_LOG_RETENTION_DAYS: usize = 30;
+/// The longest time that the log may be kept for, other than for ever: ten years.
+const MOST_LOG_RETENTION_DAYS: usize = 3650;
 const DEFAULT_FIRST_BYTE_TIMEOUT_MS: u64 = 60_000;
 const DEFAULT_FAILOVER_DEADLINE_MS: u64 = 90_000;
 const DEFAULT_MAX_WAIT_MS: u64 = 1_000;
@@ -105,6 +109,8 @@ pub struct Config {
     pub log_commit: LogCommit,
     /// Names for models, each with the model that it stands for.
     pub model_aliases: Vec<(String, String)>,
+    /// Days after which a call may go from the log; `None` keeps all.
+    pub log_retention_days: Option<u32>,
 }
 
 /// When a call is written to the log, counted from the end of its answer.
@@ -239,6 +245,11 @@ impl Config {
             DEFAULT_MAX_ATTEMPTS,
             "of calls to the upstream, from 1 to 20",
         );
+        let log_retention_days = number(
+            "log_retention_days",
+            DEFAULT_LOG_RETENTION_DAYS,
+            "of days, from 1 to 3650, or 0 to keep the log for ever",
+        );
         if !(1..=LARGEST_MAX_BODY_BYTES).contains(&max_body_bytes) {
             problems.push(format!(
                 "max_body_bytes must be from 1 to {LARGEST_MAX_BODY_BYTES}, since bodies are held in the component's memory"
@@ -247,6 +258,11 @@ impl Config {
 
         if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
             problems.push(format!("max_attempts must be from 1 to {MOST_ATTEMPTS}"));
+        }
+        if log_retention_days > MOST_LOG_RETENTION_DAYS {
+            problems.push(format!(
+                "log_retention_days must be from 1 to {MOST_LOG_RETENTION_DAYS}, or 0 to keep the log for ever"
+            ));
         }
         let mut seconds = |name: &str, default_ms: u64, least_ms: u64| match text(name)
             .map(|value| milliseconds(&value))
@@ -338,6 +354,9 @@ impl Config {
             log_commit,
             sticky,
             model_aliases,
+            log_retention_days: u32::try_from(log_retention_days)
+                .ok()
+                .filter(|days| *days > 0),
         })
     }
 }
@@ -438,6 +457,7 @@ mod tests {
         assert_eq!(config.client_token, None);
         assert_eq!(config.rate_limit_per_minute, None);
         assert_eq!(config.max_body_bytes, 20 * 1024 * 1024);
+        assert_eq!(config.log_retention_days, Some(30));
         assert!(
             config.import_keys.is_empty() && !config.enforce_origin && !config.trust_forwarded_for
         );
@@ -587,6 +607,32 @@ mod tests {
                 config(&[("max_body_bytes", bytes)]).is_ok(),
                 accepted,
                 "{bytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_log_is_kept_for_days_or_for_ever() {
+        for (days, kept) in [("0", None), ("1", Some(1)), ("3650", Some(3650))] {
+            let config = config(&[("log_retention_days", days)]).unwrap();
+            assert_eq!(config.log_retention_days, kept, "{days}");
+        }
+        for days in [
+            "3651",
+            "4294967295",
+            "4294967296",
+            "-1",
+            "1.5",
+            "30d",
+            "never",
+        ] {
+            let problem = config(&[("log_retention_days", days)])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                problem.contains("log_retention_days must be")
+                    && problem.contains("from 1 to 3650, or 0 to keep the log for ever"),
+                "{days}: {problem}"
             );
         }
     }

@@ -8,6 +8,7 @@
 //! All of it runs against [`Database`]: the host's SQLite in the component, `rusqlite` in the native tests.
 
 mod budgets;
+mod call_logs;
 mod cool_downs;
 mod keys;
 mod migrate;
@@ -153,14 +154,23 @@ pub trait Database: 'static {
     async fn wait_for_lock(&self, tries: u64);
 }
 
-/// Forgets what is over: cool-downs, usage and retries that count for nothing any more.
+/// Forgets what is over: cool-downs, usage and retries that count for nothing any more, and calls in the log after
+/// `log_retention_days`, if they are not kept for ever.
 ///
 /// # Errors
 /// The database refused.
-pub async fn tidy(database: &impl Database, now: UnixMillis) -> Result<(), DatabaseError> {
+pub async fn tidy(
+    database: &impl Database,
+    now: UnixMillis,
+    log_retention_days: Option<u32>,
+) -> Result<(), DatabaseError> {
     cool_downs::forget_cool_downs(database, now).await?;
     budgets::forget_usage(database, now).await?;
-    resources::forget_old_resources(database, now).await
+    resources::forget_old_resources(database, now).await?;
+    match log_retention_days {
+        Some(days) => call_logs::forget_old_calls(database, now, days).await,
+        None => Ok(()),
+    }
 }
 
 /// A place's columns `scope` and `model`.

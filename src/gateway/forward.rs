@@ -106,7 +106,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let mut rng = SmallRng::seed_from_u64(self.system.random());
         if rng.random_ratio(1, TIDY_EVERY)
-            && let Err(error) = store::tidy(&*way.kept.database, self.system.now()).await
+            && let Err(error) = store::tidy(
+                &*way.kept.database,
+                self.system.now(),
+                config.log_retention_days,
+            )
+            .await
         {
             self.system
                 .log(&format!("what is over cannot be forgotten: {error}"));

@@ -1267,6 +1267,27 @@ fn an_answer_is_given_even_when_the_log_cannot_be_written() {
 }
 
 #[test]
+fn old_calls_go_from_the_log_while_others_come_unless_it_is_kept_for_ever() {
+    for (days, left) in [("2", 1), ("0", 2)] {
+        let pool = Pool::with(&[("log_retention_days", days)]);
+        for days_ago in [1, 3] {
+            let called_at = NOON.plus(-days_ago * 24 * 3_600_000).to_iso();
+            pool.database.run(&format!(
+                "INSERT INTO api_call_logs (api_key_id, success, called_at) VALUES (9, 1, '{called_at}')"
+            ));
+        }
+        let old = "SELECT count(*) FROM api_call_logs WHERE api_key_id = 9";
+        let is_gone = (0..2000).any(|_| {
+            pool.script(200, "application/json", &[ANSWER]);
+            assert_eq!(pool.chat(CHAT).status, 200);
+            pool.database.query(old) == ["1"]
+        });
+        assert_eq!(is_gone, left == 1, "{days}");
+        assert_eq!(pool.database.query(old), [left.to_string()]);
+    }
+}
+
+#[test]
 fn pages_of_allowed_origins_get_cors_headers() {
     let pool = Pool::with(&[("allowed_origins", "https://app.example, *.example.com")]);
     let cors = |headers: &[(&str, &str)]| {

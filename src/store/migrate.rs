@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -35,6 +35,10 @@ const MIGRATIONS: [(&str, &str); 9] = [
     (
         "0008_model_lists",
         include_str!("../../migrations/0008_model_lists.sql"),
+    ),
+    (
+        "0009_call_hours",
+        include_str!("../../migrations/0009_call_hours.sql"),
     ),
     (
         "0010_call_batches",
@@ -235,6 +239,7 @@ mod tests {
         assert_eq!(
             database.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"),
             [
+                "api_call_hours",
                 "api_call_logs",
                 "api_keys",
                 "budget_usage",
@@ -333,7 +338,7 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2", "3", "4", "5", "6", "7", "8"]
+            ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]
         );
     }
 
