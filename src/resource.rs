@@ -6,7 +6,7 @@
 //!
 //! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, <https://ai.google.dev/api/batch-api>.
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -76,16 +76,16 @@ pub fn named_in_path(rest: &str) -> BTreeSet<String> {
 /// The names among the texts of a JSON body; none of anything else.
 pub fn named_in_body(body: &[u8]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    // Most bodies have none, and need not be walked through.
-    let mentions = |collection: &&str| {
-        let begins = |at: usize| {
-            let before = at.checked_sub(1).and_then(|before| body.get(before));
-            matches!(before, Some(b'"' | b'/'))
-        };
-        memmem::find_iter(body, collection.as_bytes()).any(begins)
+    // Most bodies have none, and need not be walked through: one look at their slashes tells.
+    let mentions = |slash: usize| {
+        let upto = body.get(..=slash).unwrap_or_default();
+        COLLECTIONS.iter().any(|collection| {
+            let before = upto.strip_suffix(collection.as_bytes());
+            matches!(before.and_then(<[u8]>::last), Some(b'"' | b'/'))
+        })
     };
     let continues = |field: &&str| memmem::find(body, field.as_bytes()).is_some();
-    if COLLECTIONS.iter().any(mentions) || INTERACTION.iter().any(continues) {
+    if memchr_iter(b'/', body).any(mentions) || INTERACTION.iter().any(continues) {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         // What is found before the place where it breaks off is found.
         let texts = Texts {

@@ -30,14 +30,18 @@ const SILENCE_TIMEOUT_NS: u64 = 300_000_000_000;
 /// How often a stream looks after its client while the upstream is silent, in nanoseconds: 500 ms. Nothing tells the
 /// component that a client left, but a write that fails.
 const PROBE_INTERVAL_NS: u64 = 500_000_000;
-/// Bytes read at a time.
-const READ_SIZE: usize = 64 * 1024;
+/// Bytes read at first, which is more than most bodies have.
+const FIRST_READ: usize = 16 * 1024;
+/// Bytes read at a time where there are many: each read is a way to the host and back.
+const LARGEST_READ: usize = 256 * 1024;
 
 type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
 /// A body that arrives from the host.
 pub(super) struct IncomingBody {
     stream: StreamReader<u8>,
+    /// Bytes to be read next.
+    read_size: usize,
     /// Whether the body arrived whole; taken when the stream has ended.
     end: Option<FutureReader<TrailersResult>>,
     /// Tells the host, by being dropped, that nobody reads on.
@@ -50,6 +54,7 @@ impl IncomingBody {
         let (stream, end) = Request::consume_body(request, result);
         Self {
             stream,
+            read_size: FIRST_READ,
             end: Some(end),
             _consumed: consumed,
         }
@@ -60,6 +65,7 @@ impl IncomingBody {
         let (stream, end) = Response::consume_body(response, result);
         Self {
             stream,
+            read_size: FIRST_READ,
             end: Some(end),
             _consumed: consumed,
         }
@@ -69,8 +75,12 @@ impl IncomingBody {
 impl ByteStream for IncomingBody {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         while self.end.is_some() {
-            let (result, bytes) = self.stream.read(Vec::with_capacity(READ_SIZE)).await;
+            let room = Vec::with_capacity(self.read_size);
+            let (result, bytes) = self.stream.read(room).await;
             if !bytes.is_empty() {
+                if bytes.len() == self.read_size {
+                    self.read_size = (2 * self.read_size).min(LARGEST_READ);
+                }
                 return Ok(Some(bytes));
             }
             if let StreamResult::Dropped | StreamResult::Cancelled = result {
