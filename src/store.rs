@@ -121,7 +121,7 @@ impl fmt::Display for DatabaseError {
 impl std::error::Error for DatabaseError {}
 
 /// Tries of a statement that finds the database locked each time, before it fails: those of 5 s, as Spin's own time-out is.
-pub const LOCKED_TRIES: u64 = 161;
+pub const LOCKED_TRIES: u64 = 630;
 
 /// One connection to the pool's database.
 #[expect(

@@ -18,9 +18,9 @@ const PRAGMAS: [&str; 4] = [
 ];
 
 /// Nanoseconds between the first two tries of a statement that has found the database locked: 1 ms, since others hold the
-/// lock for a tenth of that. It doubles up to 32 ms: of a hundred instances, few should be asking at a time.
+/// lock for a tenth of that. It doubles up to 8 ms: longer, and some would starve beside others that come and go.
 const LOCKED_WAIT_NS: u64 = 1_000_000;
-const MOST_DOUBLINGS: u64 = 5;
+const MOST_DOUBLINGS: u64 = 3;
 
 /// An open connection to the component's database.
 pub(super) struct HostDatabase(Connection);

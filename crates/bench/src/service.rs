@@ -70,6 +70,7 @@ pub(crate) struct Pool {
 /// A running component.
 pub(crate) struct Service {
     pub(crate) process: Process,
+    host: Host,
     folder: TempDir,
 }
 
@@ -144,32 +145,29 @@ impl Service {
         Ok(Record {
             rows,
             statistics,
-            complaints: complaints(&output),
+            complaints: complaints(self.host, &output),
         })
     }
 }
 
-/// Lines that neither host prints when all is well. That an attempt has failed is told by the pool, and is no complaint
-/// where another one worked.
-fn complaints(output: &str) -> Vec<String> {
-    let is_usual = |line: &&str| {
-        line.trim().is_empty()
-            || [
-                "Serving",
-                "Storing",
-                "Available Routes",
-                "statistics: ",
-                "keypool: call ",
-                "  gemini-keypool:",
-                "  bare-proxy:",
-                "Logging component",
-            ]
-            .iter()
-            .any(|usual| line.contains(usual))
+/// Lines that are not there when all is well. That an attempt has failed is told by the pool, and is no complaint where
+/// another one worked. Of Spin only the component's own lines count: when it stops, it says much about its workers.
+fn complaints(host: Host, output: &str) -> Vec<String> {
+    let usual = [
+        "Serving",
+        "Storing default SQLite data",
+        "statistics: ",
+        "keypool: call ",
+    ];
+    let is_complaint = |line: &&str| match host {
+        Host::Embedded => {
+            !line.trim().is_empty() && !usual.iter().any(|usual| line.contains(usual))
+        }
+        Host::Spin => line.contains("keypool: ") && !line.contains("keypool: call "),
     };
     output
         .lines()
-        .filter(|line| !is_usual(line))
+        .filter(is_complaint)
         .map(str::to_owned)
         .collect()
 }
@@ -204,7 +202,12 @@ fn start(
         .arg(manifest)
         .arg("--state-dir")
         .arg(folder.path())
-        .args(arguments)
+        // Spin leaves Nagle's algorithm on in any case.
+        .args(
+            arguments
+                .iter()
+                .filter(|argument| places.host == Host::Embedded || **argument != "--nagle"),
+        )
         .env("SPIN_VARIABLE_LLM_API_ORIGIN", format!("http://{upstream}"))
         .env("SPIN_VARIABLE_MY_API_TOKEN", TOKEN);
     if places.host == Host::Embedded {
@@ -217,7 +220,11 @@ fn start(
         );
     }
     let process = Process::start(name, &mut command)?;
-    Ok(Service { process, folder })
+    Ok(Service {
+        process,
+        host: places.host,
+        folder,
+    })
 }
 
 /// The first of the schema's steps, which the component goes on from; and the keys, each with the same priority.
