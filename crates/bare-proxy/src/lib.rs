@@ -69,6 +69,8 @@ mod forward {
             return Ok(response);
         }
         let mut list = headers.copy_all();
+        // Of the connection, which a component may not say anything about.
+        list.retain(|(name, _)| !["transfer-encoding", "connection"].contains(&name.as_str()));
         let status = response.get_status_code();
         let (_consumed, result) = wit_future::new(|| Ok(()));
         let (mut upstream, _end) = Response::consume_body(response, result);

@@ -163,7 +163,7 @@ fn complaints(host: Host, output: &str) -> Vec<String> {
         Host::Embedded => {
             !line.trim().is_empty() && !usual.iter().any(|usual| line.contains(usual))
         }
-        Host::Spin => line.contains("keypool: ") && !line.contains("keypool: call "),
+        Host::Spin => line.starts_with("keypool: ") && !line.starts_with("keypool: call "),
     };
     output
         .lines()
