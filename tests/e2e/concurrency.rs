@@ -139,3 +139,26 @@ fn key_of(body: &str) -> usize {
         .unwrap_or_else(|| panic!("no key in {body}"));
     number.parse().unwrap()
 }
+
+#[tokio::test]
+async fn with_log_commit_after_every_answer_still_comes_to_be_in_the_log() {
+    let app = Setup::keys(3)
+        .variable("log_commit", "after")
+        .without_memory()
+        .start()
+        .await;
+    let answers = join_all((0..100).map(|_| app.chat(CHAT))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let mut stream = app.chat_stream(STREAM).await;
+    assert_eq!(stream.events().await.last().unwrap(), "data: [DONE]");
+    app.rows_become(
+        "SELECT count(*), sum(success), sum(input_tokens > 0) FROM api_call_logs",
+        &["101|101|100"],
+    )
+    .await;
+    app.rows_become(
+        "SELECT sum(total_calls), sum(success_calls), (SELECT sum(calls) FROM api_call_hours) FROM api_keys",
+        &["101|101|101"],
+    )
+    .await;
+}

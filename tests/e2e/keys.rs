@@ -212,3 +212,26 @@ async fn state_survives_a_restart() {
     assert_eq!(app.chat(CHAT).await.status, 503);
     assert_eq!(app.rows(STATE), ["2|2|1"]);
 }
+
+#[tokio::test]
+async fn of_many_keys_every_one_is_known_to_operators_and_the_only_one_left_is_found() {
+    let app = Setup::keys(1).start().await;
+    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+INSERT INTO api_keys (id, api_key) SELECT i, 'made-up-key-of-a-large-pool-' || i FROM n;
+INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes)
+SELECT 'key:' || id, '', 'upstream_trouble', '2026-01-01T00:00:00.000Z', '2099-01-01T00:00:00.000Z', 1
+FROM api_keys WHERE id > 1",
+    );
+    assert_eq!(app.keys_status().await.len(), 500);
+    assert_eq!(
+        app.client.get("/readyz").send().await.body,
+        r#"{"status":"ready","usable_keys":500}"#
+    );
+    for _ in 0..10 {
+        let answer = app.chat(CHAT).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.header("x-keypool-key"), Some("1"));
+    }
+}
