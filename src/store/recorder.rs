@@ -1006,6 +1006,28 @@ mod tests {
     }
 
     #[test]
+    fn when_too_many_are_deferred_the_next_one_writes_them() {
+        let recorder = recorder(1);
+        let defer = |index| recorder.defer(attempt(1, Outcome::Success, index));
+        let Deferred::Flush(first) = defer(0) else {
+            panic!("the first is to be flushed");
+        };
+        for index in 1..=500 {
+            assert_eq!(defer(index), Deferred::Queued, "{index}");
+        }
+        let Deferred::Commit(one_more) = defer(501) else {
+            panic!("one too many");
+        };
+        commit(&recorder, one_more);
+        assert_eq!(states(&recorder), ["1|1|0|501|501|NULL"]);
+        assert_eq!(defer(502), Deferred::Queued, "the first is not flushed yet");
+        block_on(recorder.flush(first)).unwrap();
+        assert_eq!(states(&recorder), ["1|1|0|503|503|NULL"]);
+        assert!(matches!(defer(503), Deferred::Flush(_)));
+        assert_eq!(recorder.take_lost(), []);
+    }
+
+    #[test]
     fn while_the_database_is_locked_the_batch_grows() {
         let recorder = recorder(1);
         recorder.database.answer_at_the_second_poll();

@@ -1,6 +1,7 @@
 //! What is measured. Each case sets up what it compares side by side, and lets them take turns.
 
 use crate::load::Load;
+use crate::peers::Peer;
 use crate::service::Pool;
 use crate::upstream::Upstream;
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub(crate) enum Subject {
     },
     /// The pool.
     Pool(Pool),
+    /// Another gateway.
+    Peer(Peer),
 }
 
 /// One of the things that a case compares.
@@ -316,6 +319,28 @@ pub(crate) fn all(scale: Scale) -> Vec<Case> {
         turn,
     });
     cases
+}
+
+/// The pool beside other gateways.
+pub(crate) fn peers(scale: Scale) -> Case {
+    let usual = Upstream::default();
+    let peer = |peer: Peer| Setup {
+        label: peer.label(),
+        subject: Subject::Peer(peer),
+        upstream: usual.clone(),
+    };
+    Case {
+        name: "peers",
+        what: "32 connections, beside other gateways with one key and no log".to_owned(),
+        setups: vec![
+            bare(&usual),
+            pool(&usual),
+            peer(Peer::LiteLlm),
+            peer(Peer::Portkey),
+        ],
+        work: closed(32),
+        turn: scale.turn,
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What needs no comparison: a kill under load, the component's size, and how long operators wait with a long log.
 
 use crate::cases::Scale;
-use crate::load::{self, Load};
+use crate::load::{self, Load, Target};
 use crate::measure::start_upstream;
 use crate::service::{POOL_PATH, Places, Pool, Service, TOKEN, count_successes, get};
 use crate::summary::Spread;
@@ -33,7 +33,12 @@ pub(crate) fn kill(places: &Places, scale: Scale) -> Result<Killed> {
         ..Pool::default()
     };
     let mut service = Service::pool(places, upstream.address(), &pool)?;
-    let address = service.process.address();
+    let target = Target {
+        address: service.process.address(),
+        path: POOL_PATH,
+        token: TOKEN.to_owned(),
+        headers: Vec::new(),
+    };
     let body = places.scratch().join("request.json");
     std::fs::write(
         &body,
@@ -44,17 +49,7 @@ pub(crate) fn kill(places: &Places, scale: Scale) -> Result<Killed> {
         rate: None,
     };
     let answers = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            load::run(
-                &places.oha,
-                &load,
-                scale.turn,
-                address,
-                POOL_PATH,
-                TOKEN,
-                &body,
-            )
-        });
+        let asking = scope.spawn(|| load::run(&places.oha, &load, scale.turn, &target, &body));
         // Not a wait for something to be done: the middle of the load is as good a moment as any.
         std::thread::park_timeout(scale.turn / 2);
         service.process.kill();

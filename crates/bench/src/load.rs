@@ -46,14 +46,22 @@ struct Summary {
     requests_per_sec: f64,
 }
 
+/// Where requests go, and what each has with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: &'static str,
+    pub(crate) token: String,
+    /// Beside the token, as `name: value`.
+    pub(crate) headers: Vec<String>,
+}
+
 /// Asks for chat completions for `duration`, and waits for all answers.
 pub(crate) fn run(
     oha: &Path,
     load: &Load,
     duration: Duration,
-    address: SocketAddr,
-    path: &str,
-    token: &str,
+    target: &Target,
     body: &Path,
 ) -> Result<Answers> {
     let mut command = Command::new(oha);
@@ -65,14 +73,17 @@ pub(crate) fn run(
         .arg(load.connections.to_string())
         .arg(format!("-z{}ms", duration.as_millis()))
         .arg("-H")
-        .arg(format!("authorization: Bearer {token}"))
+        .arg(format!("authorization: Bearer {}", target.token))
         .arg("-D")
         .arg(body);
+    for header in &target.headers {
+        command.arg("-H").arg(header);
+    }
     if let Some(rate) = load.rate {
         command.arg(format!("-q{rate}")).arg("--latency-correction");
     }
     let output = command
-        .arg(format!("http://{address}{path}"))
+        .arg(format!("http://{}{}", target.address, target.path))
         .output()
         .with_context(|| format!("{} cannot be started", oha.display()))?;
     ensure!(

@@ -9,13 +9,14 @@
 //! | [`measure`] | one case, in turns |
 //! | [`checks`] | a kill under load, sizes, pages |
 //! | [`load`], [`streams`] | the requests: oha's, and streams |
-//! | [`service`], [`upstream`], [`process`] | what they are sent to |
+//! | [`service`], [`peers`], [`upstream`], [`process`] | what they are sent to |
 //! | [`summary`], [`verdict`], [`report`], [`plot`] | what came of it |
 
 mod cases;
 mod checks;
 mod load;
 mod measure;
+mod peers;
 mod plot;
 mod process;
 mod report;
@@ -59,6 +60,9 @@ struct Options {
     /// Which host runs the components.
     #[arg(long, value_enum, default_value_t = Host::Embedded)]
     host: Host,
+    /// Measure LiteLLM and Portkey's gateway as well, installed below target/: needs Python 3 with venv, and Node with npm.
+    #[arg(long)]
+    peers: bool,
     /// This case alone; may be given several times. The report names them.
     #[arg(long, value_name = "CASE")]
     only: Vec<String>,
@@ -94,6 +98,9 @@ fn run(options: Options) -> Result<ExitCode> {
         host: options.host,
     };
     let mut cases = cases::all(scale);
+    if options.peers {
+        cases.push(cases::peers(scale));
+    }
     let names: Vec<&str> = cases.iter().map(|case| case.name).collect();
     for only in &options.only {
         ensure!(

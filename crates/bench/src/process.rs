@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +31,30 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command`, and waits until it says that it serves.
     pub(crate) fn start(name: &str, command: &mut Command) -> Result<Self> {
+        let (mut process, address) = Self::spawn(name, command)?;
+        match address.recv_timeout(START) {
+            Ok(address) => process.address = address,
+            Err(_) => bail!("{name} does not serve:\n{}", process.output()),
+        }
+        Ok(process)
+    }
+
+    /// Starts `command`, which is to serve at an address, and waits until it does.
+    pub(crate) fn start_at(name: &str, command: &mut Command, address: SocketAddr) -> Result<Self> {
+        let (mut process, _) = Self::spawn(name, command)?;
+        process.address = address;
+        let deadline = Instant::now() + START;
+        while TcpStream::connect(address).is_err() {
+            let has_ended = process.child.try_wait()?.is_some();
+            if has_ended || Instant::now() > deadline {
+                bail!("{name} does not serve:\n{}", process.output());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(process)
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> Result<(Self, mpsc::Receiver<SocketAddr>)> {
         for (variable, _) in std::env::vars_os() {
             // What the caller has set for a pool of their own is not for this one.
             if variable.to_string_lossy().starts_with("SPIN_") {
@@ -57,18 +81,14 @@ impl Process {
         if let Some(pipe) = child.stderr.take() {
             listen(pipe, Arc::clone(&output), heard);
         }
-        let mut process = Self {
+        let process = Self {
             name: name.to_owned(),
             child,
             group,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             output,
         };
-        match address.recv_timeout(START) {
-            Ok(address) => process.address = address,
-            Err(_) => bail!("{name} does not serve:\n{}", process.output()),
-        }
-        Ok(process)
+        Ok((process, address))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

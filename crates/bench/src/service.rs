@@ -1,5 +1,6 @@
 //! What is measured: the pool, or the component that only forwards, in one of the hosts.
 
+use crate::peers::Peer;
 use crate::process::Process;
 use crate::upstream;
 use anyhow::{Context, Result, ensure};
@@ -70,7 +71,8 @@ pub(crate) struct Pool {
 /// A running component.
 pub(crate) struct Service {
     pub(crate) process: Process,
-    host: Host,
+    /// `None` for another gateway.
+    host: Option<Host>,
     folder: TempDir,
 }
 
@@ -124,12 +126,26 @@ impl Service {
         )
     }
 
+    /// Starts another gateway.
+    pub(crate) fn peer(places: &Places, upstream: SocketAddr, peer: Peer) -> Result<Self> {
+        peer.install(places)?;
+        Ok(Self {
+            process: peer.start(places, upstream)?,
+            host: None,
+            folder: folder(places)?,
+        })
+    }
+
     pub(crate) fn database(&self) -> PathBuf {
         database(self.folder.path())
     }
 
     /// Ends it, and looks at what it leaves.
     pub(crate) fn stop(self, rows_before: Option<u64>) -> Result<Record> {
+        let Some(host) = self.host else {
+            // What it writes is its own.
+            return Ok(Record::default());
+        };
         let output = self.process.stop()?;
         let statistics = output
             .lines()
@@ -145,7 +161,7 @@ impl Service {
         Ok(Record {
             rows,
             statistics,
-            complaints: complaints(self.host, &output),
+            complaints: complaints(host, &output),
         })
     }
 }
@@ -222,7 +238,7 @@ fn start(
     let process = Process::start(name, &mut command)?;
     Ok(Service {
         process,
-        host: places.host,
+        host: Some(places.host),
         folder,
     })
 }

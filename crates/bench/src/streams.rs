@@ -2,6 +2,7 @@
 //!
 //! No load generator looks into a stream, so this does.
 
+use crate::load::Target;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
@@ -9,7 +10,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -48,14 +48,7 @@ pub(crate) fn millis(histogram: &Histogram<u64>, percent: f64) -> f64 {
 }
 
 /// Begins `count` streams within `ramp`, and waits for the end of the last.
-pub(crate) fn run(
-    address: SocketAddr,
-    path: &'static str,
-    token: &str,
-    count: usize,
-    events: usize,
-    ramp: Duration,
-) -> Result<Streams> {
+pub(crate) fn run(target: &Target, count: usize, events: usize, ramp: Duration) -> Result<Streams> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -63,11 +56,11 @@ pub(crate) fn run(
         let began = tokio::time::Instant::now();
         let mut tasks = JoinSet::new();
         for number in 0..count {
-            let token = token.to_owned();
+            let target = target.clone();
             let at = began + ramp.mul_f64(number as f64 / count as f64);
             tasks.spawn(async move {
                 tokio::time::sleep_until(at).await;
-                tokio::time::timeout(PATIENCE + ramp, stream(address, path, &token, events))
+                tokio::time::timeout(PATIENCE + ramp, stream(&target, events))
                     .await
                     .context("no end of a stream")?
             });
@@ -99,19 +92,14 @@ pub(crate) fn run(
 }
 
 /// The time to the first event, and between each two.
-async fn stream(
-    address: SocketAddr,
-    path: &str,
-    token: &str,
-    events: usize,
-) -> Result<Vec<Duration>> {
-    let socket = TcpStream::connect(address).await?;
+async fn stream(target: &Target, events: usize) -> Result<Vec<Duration>> {
+    let socket = TcpStream::connect(target.address).await?;
     socket.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let connection = tokio::spawn(connection);
-    let request = hyper::Request::post(path)
-        .header("host", address.to_string())
-        .header("authorization", format!("Bearer {token}"))
+    let request = hyper::Request::post(target.path)
+        .header("host", target.address.to_string())
+        .header("authorization", format!("Bearer {}", target.token))
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from_static(REQUEST.as_bytes())))?;
     let mut last = Instant::now();
