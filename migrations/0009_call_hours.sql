@@ -58,7 +58,7 @@ END;
 
 -- The rows that are there already, after the trigger, so that none falls between. Those that it has counted meanwhile are
 -- in these sums, too: of the two the larger is right, however many instances do this, and also where one is late and rows
--- have been deleted since. That one need not count them all again, either: the first has recorded the migration.
+-- have been deleted since. That one need not count them all again, either, once the first has recorded the migration.
 -- total() and not sum(), which fails where integers overflow.
 INSERT INTO api_call_hours (hour, api_key_id, model, outcome, calls, successes, input_tokens, output_tokens,
     thinking_tokens, cached_tokens, total_response_time_ms, max_response_time_ms, total_first_byte_ms, first_bytes)

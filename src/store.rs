@@ -120,9 +120,6 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
-/// Tries of a statement that finds the database locked each time, before it fails: those of 5 s, as Spin's own time-out is.
-pub const LOCKED_TRIES: u64 = 630;
-
 /// One connection to the pool's database.
 #[expect(
     async_fn_in_trait,
@@ -150,8 +147,9 @@ pub trait Database: 'static {
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError>;
 
-    /// Lets some time pass after so many tries, for another connection to give up the lock.
-    async fn wait_for_lock(&self, tries: u64);
+    /// Lets some time pass after so many tries, for another connection to give up the lock; `false`, at once, where they have
+    /// taken long enough: about 5 s.
+    async fn wait_for_lock(&self, tries: u64) -> bool;
 }
 
 /// Forgets what is over: cool-downs, usage and retries that count for nothing any more, and calls in the log after
@@ -189,8 +187,8 @@ fn placeholders(bound: usize, count: usize) -> String {
     format!("({})", marks.join(", "))
 }
 
-/// How often a statement is tried while the database is locked. Each try already waits for the host's busy time-out
-/// (5 s on Spin), so this is about bursts of writers, not about a database that is stuck.
+/// How often a statement is tried while the database is locked. Each try already waits for some seconds, so this is about
+/// bursts of writers, not about a database that is stuck.
 const BUSY_TRIES: usize = 3;
 
 /// Runs a statement that changes something, again if the database was locked.

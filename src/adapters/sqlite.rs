@@ -3,17 +3,18 @@
 //! Many instances write to one file, and SQLite has each wait for the lock in sleeps that grow to a tenth of a second:
 //! under load, some would starve beside others that write all the time. So connections wait here, in short sleeps.
 
-use crate::store::{Database, DatabaseError, LOCKED_TRIES, Row, Value};
+use crate::store::{Database, DatabaseError, Row, Value};
 use spin_sdk::sqlite::{Connection, Error, Value as HostValue};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
-/// Said to each connection, where the host takes it: readers and writers do not block each other, and a commit survives the
-/// end of the process; who finds the database locked hears of it at once; and the log before the database's pages, of
-/// which the busiest are written with every commit, is worked off at 16 MiB instead of 4.
-const PRAGMAS: [&str; 4] = [
+/// Has a connection that finds the database locked hear of it at once. Where the host refuses it (libSQL), its own ways hold.
+const WAIT_HERE: &str = "PRAGMA busy_timeout = 0";
+/// Said to each connection as well, where the host takes it: readers and writers do not block each other, and a commit survives
+/// the end of the process; and the log before the database's pages, of which the busiest are written with every commit, is
+/// worked off at 16 MiB instead of 4.
+const PRAGMAS: [&str; 3] = [
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
-    "PRAGMA busy_timeout = 0",
     "PRAGMA wal_autocheckpoint = 4000",
 ];
 
@@ -21,16 +22,31 @@ const PRAGMAS: [&str; 4] = [
 /// lock for a tenth of that. It doubles up to 8 ms: longer, and some would starve beside others that come and go.
 const LOCKED_WAIT_NS: u64 = 1_000_000;
 const MOST_DOUBLINGS: u64 = 3;
+/// Tries that come to 5 s, as Spin's own time-out is.
+const LOCKED_TRIES: u64 = 630;
+/// Tries where each waits for as long as the host sees fit.
+const TRIES_OF_HOST: u64 = 1;
 
 /// An open connection to the component's database.
-pub(super) struct HostDatabase(Connection);
+pub(super) struct HostDatabase {
+    connection: Connection,
+    locked_tries: u64,
+}
 
 impl HostDatabase {
-    /// Opens the default database. Where the host refuses a pragma (libSQL), its own ways hold.
+    /// Opens the default database.
     pub(super) async fn open() -> Result<Self, DatabaseError> {
-        let database = Self(Connection::open_default().await.map_err(describe)?);
+        let connection = Connection::open_default().await.map_err(describe)?;
+        let mut database = Self {
+            connection,
+            locked_tries: TRIES_OF_HOST,
+        };
+        if database.try_execute(WAIT_HERE, Vec::new()).await.is_ok() {
+            database.locked_tries = LOCKED_TRIES;
+        }
         for pragma in PRAGMAS {
-            let _ = database.execute(pragma, Vec::new()).await;
+            // Not worth a wait: what one connection cannot set now, the next one does.
+            let _ = database.try_execute(pragma, Vec::new()).await;
         }
         Ok(database)
     }
@@ -42,18 +58,22 @@ impl Database for HostDatabase {
         statement: &str,
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError> {
-        for tries in 1..LOCKED_TRIES {
+        let mut tries = 1;
+        loop {
             match self.try_execute(statement, parameters.clone()).await {
-                Err(error) if error.is_busy() => self.wait_for_lock(tries).await,
+                Err(error) if error.is_busy() && self.wait_for_lock(tries).await => tries += 1,
                 result => return result,
             }
         }
-        self.try_execute(statement, parameters).await
     }
 
-    async fn wait_for_lock(&self, tries: u64) {
+    async fn wait_for_lock(&self, tries: u64) -> bool {
+        if tries >= self.locked_tries {
+            return false;
+        }
         let doublings = tries.saturating_sub(1).min(MOST_DOUBLINGS);
         monotonic_clock::wait_for(LOCKED_WAIT_NS << doublings).await;
+        true
     }
 
     async fn try_execute(
@@ -68,7 +88,7 @@ impl Database for HostDatabase {
             Value::Text(text) => HostValue::Text(text),
         });
         let result = self
-            .0
+            .connection
             .execute(statement, parameters)
             .await
             .map_err(describe)?;

@@ -266,10 +266,11 @@ impl<D: Database, S: System> Call<D, S> {
                 Deferred::Queued => return Ok(store::Moved::default()),
                 Deferred::Flush(first) => {
                     let (kept, system) = (Rc::clone(&self.kept), self.system.clone());
+                    let (request_id, key) = (first.request_id.clone(), first.key);
                     self.system.spawn(async move {
                         system.wait(DEFERRED_MS).await;
                         if let Err(error) = kept.recorder.flush(first).await {
-                            system.log(&format!("calls are missing from the log: {error}"));
+                            tell_missing(&system, &request_id, key, &error);
                         }
                         tell_lost(&kept, &system);
                     });
@@ -423,11 +424,14 @@ impl<D: Database, S: System> Call<D, S> {
 /// Tells the operator which calls could not be written that nobody waited for.
 fn tell_lost<D: Database, S: System>(kept: &Kept<D>, system: &S) {
     for lost in kept.recorder.take_lost() {
-        system.log(&format!(
-            "call request={} key={} is missing from the log or the counters: {}",
-            lost.request_id, lost.key, lost.error
-        ));
+        tell_missing(system, &lost.request_id, lost.key, &lost.error);
     }
+}
+
+fn tell_missing<S: System>(system: &S, request_id: &str, key: KeyId, error: &DatabaseError) {
+    system.log(&format!(
+        "call request={request_id} key={key} is missing from the log or the counters: {error}"
+    ));
 }
 
 /// What was claimed for a call.

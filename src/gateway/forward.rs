@@ -43,7 +43,7 @@ pub(super) struct Way<'a, D, S> {
     model: String,
     kept: &'a Rc<Kept<D>>,
     system: &'a S,
-    failover: Failover,
+    pub(super) failover: Failover,
     /// The latest key, and its project.
     latest: Option<Owner>,
     /// Where keys have refused the request; whether it was the key or the request shows when another one answers.

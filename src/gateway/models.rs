@@ -53,6 +53,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             ..config.failover
         };
         let mut way = Way::new(self, policy, request, request_id, &ask, true, None)?;
+        way.failover.ask_all_projects();
         let mut list = ModelList::new(target.surface);
         let mut latest = None;
         for _ in 0..MOST_PROJECTS {

@@ -68,6 +68,7 @@ pub struct Failover {
     owner: Option<Owner>,
     /// The conversation that it goes on with, if that is to stay with one project.
     conversation: Option<u64>,
+    asks_all_projects: bool,
 }
 
 /// What to do next.
@@ -170,6 +171,7 @@ impl Failover {
             is_repeatable,
             owner: None,
             conversation: None,
+            asks_all_projects: false,
         }
     }
 
@@ -220,12 +222,18 @@ impl Failover {
         Step::GiveUp(self.give_up(survey, now.at()))
     }
 
-    /// Whether only all keys together tell which one to take: one that shares with an owner, or that a conversation prefers.
+    /// Whether only all keys together tell which one to take: one that shares with an owner, that a conversation prefers, or
+    /// of as many projects as there are.
     pub fn needs_all_keys(&self) -> bool {
-        self.owner.is_some() || self.conversation.is_some()
+        self.owner.is_some() || self.conversation.is_some() || self.asks_all_projects
     }
 
-    /// Whether the next step is to send.
+    /// Has the request go to one project after the other.
+    pub fn ask_all_projects(&mut self) {
+        self.asks_all_projects = true;
+    }
+
+    /// Whether the next step is to send, and to a project that was not tried yet, if the pool is a sample that may hide one.
     pub fn has_choice(
         &self,
         snapshot: &mut Snapshot,
@@ -233,7 +241,8 @@ impl Failover {
         now: &Moment,
         rng: &mut impl Rng,
     ) -> bool {
-        self.lost_claims < MAX_LOST_CLAIMS && self.choose(snapshot, model, now, rng).is_some()
+        let is_out = |key: &PoolKey| self.is_out(key) || self.is_of_tried_project(key);
+        self.lost_claims < MAX_LOST_CLAIMS && snapshot.choose(model, now, is_out, rng).is_some()
     }
 
     fn choose(
@@ -243,19 +252,14 @@ impl Failover {
         now: &Moment,
         rng: &mut impl Rng,
     ) -> Option<Pick> {
-        let is_out = |key: &PoolKey| {
-            self.is_tried(key) || self.lost.contains(&key.id) || !self.may_serve(key)
-        };
+        let is_out = |key: &PoolKey| self.is_out(key);
         if self.tried.is_empty() {
             return match self.conversation {
                 Some(conversation) => snapshot.choose_for(conversation, model, now, is_out, rng),
                 None => snapshot.choose(model, now, is_out, rng),
             };
         }
-        let of_tried_project = |key: &PoolKey| {
-            let scope = key.scope();
-            is_out(key) || self.tried.iter().any(|(_, tried)| *tried == scope)
-        };
+        let of_tried_project = |key: &PoolKey| is_out(key) || self.is_of_tried_project(key);
         snapshot
             .choose(model, now, of_tried_project, rng)
             .or_else(|| snapshot.choose(model, now, is_out, rng))
@@ -274,6 +278,15 @@ impl Failover {
                     Standing::Eligible { .. }
                 )
         })
+    }
+
+    fn is_out(&self, key: &PoolKey) -> bool {
+        self.is_tried(key) || self.lost.contains(&key.id) || !self.may_serve(key)
+    }
+
+    fn is_of_tried_project(&self, key: &PoolKey) -> bool {
+        let scope = key.scope();
+        self.tried.iter().any(|(_, tried)| *tried == scope)
     }
 
     fn may_serve(&self, key: &PoolKey) -> bool {
@@ -454,6 +467,27 @@ mod tests {
             ..key(id)
         };
         Snapshot::new((0..keys).map(of_project).collect())
+    }
+
+    #[test]
+    fn a_retry_has_a_choice_only_where_a_project_is_left_that_was_not_tried() {
+        let (mut rng, now) = (SmallRng::seed_from_u64(1), Moment::new(NOW));
+        for (projects, expected) in [(1, false), (2, true)] {
+            let mut sample = pool(4, projects);
+            let mut failover = Failover::new(POLICY, NOW, None, true);
+            assert!(failover.has_choice(&mut sample, MODEL, &now, &mut rng));
+            let tried = sample.keys()[0].clone();
+            failover.sent(&tried);
+            let has_choice = failover.has_choice(&mut sample, MODEL, &now, &mut rng);
+            assert_eq!(has_choice, expected, "{projects} projects");
+            // Of the whole pool, another key of the same project is better than none.
+            let next = failover.next(&mut sample, MODEL, &now, &mut rng);
+            assert!(matches!(next, Step::Send(pick) if pick.key.id != tried.id));
+        }
+        let mut list = Failover::new(POLICY, NOW, None, true);
+        assert!(!list.needs_all_keys());
+        list.ask_all_projects();
+        assert!(list.needs_all_keys());
     }
 
     #[test]

@@ -10,9 +10,9 @@
 //!   before is being written, and there is no timer. Each batch is one statement, which holds for all tables or for none.
 //!
 //! [`Recorder::commit`] returns when the attempt is in the database, so that nobody is answered before their call is in
-//! the log.
+//! the log. Where the settings say that it may follow, [`Recorder::defer`] leaves it to one who flushes it a moment later.
 
-use super::{Database, DatabaseError, LOCKED_TRIES, Row, Value, write};
+use super::{Database, DatabaseError, Row, Value, write};
 use crate::openai::Usage;
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict};
@@ -348,30 +348,43 @@ impl<D: Database> Recorder<D> {
     /// One result per entry.
     async fn write_batch(&self, batch: &[Rc<Entry>]) -> Vec<Result<(), DatabaseError>> {
         let attempts: Vec<&Attempt> = batch.iter().map(|entry| &entry.attempt).collect();
-        match self.write_together(&attempts).await {
-            Ok(()) => vec![Ok(()); batch.len()],
-            // Whoever holds the lock would make each row wait as long again.
+        let together = match batch_parameters(&attempts) {
+            Ok(parameters) => self.database.try_execute(WRITE_BATCH, parameters).await,
+            Err(error) => Err(error),
+        };
+        match together {
+            Ok(_) => vec![Ok(()); batch.len()],
             Err(error) if error.is_busy() || batch.len() == 1 => vec![Err(error); batch.len()],
             // One row that the table refuses, such as one of a key deleted meanwhile, must not cost the others theirs.
-            Err(_) => {
-                let mut results = Vec::with_capacity(batch.len());
-                for attempt in &attempts {
-                    results.push(self.write_together(&[attempt]).await);
-                }
-                results
-            }
+            Err(_) => self.write_each(&attempts).await,
         }
     }
 
-    /// Writes all of it or nothing.
-    async fn write_together(&self, attempts: &[&Attempt]) -> Result<(), DatabaseError> {
-        let calls: Vec<LogRow<'_>> = attempts.iter().map(|attempt| LogRow(attempt)).collect();
-        let parameters = vec![json(&calls)?, json(&counts(attempts))?];
-        self.database
-            .try_execute(WRITE_BATCH, parameters)
-            .await
-            .map(drop)
+    /// Each row on its own. Whoever holds the lock is waited for once, and not for each row again.
+    async fn write_each(&self, attempts: &[&Attempt]) -> Vec<Result<(), DatabaseError>> {
+        let mut results: Vec<Result<(), DatabaseError>> = Vec::with_capacity(attempts.len());
+        for attempt in attempts {
+            let result = match results.last() {
+                Some(Err(error)) if error.is_busy() => Err(error.clone()),
+                _ => match batch_parameters(&[attempt]) {
+                    Ok(parameters) => self
+                        .database
+                        .execute(WRITE_BATCH, parameters)
+                        .await
+                        .map(drop),
+                    Err(error) => Err(error),
+                },
+            };
+            results.push(result);
+        }
+        results
     }
+}
+
+/// The parameters of [`WRITE_BATCH`], which writes all of it or nothing.
+fn batch_parameters(attempts: &[&Attempt]) -> Result<Vec<Value>, DatabaseError> {
+    let calls: Vec<LogRow<'_>> = attempts.iter().map(|attempt| LogRow(attempt)).collect();
+    Ok(vec![json(&calls)?, json(&counts(attempts))?])
 }
 
 fn json(rows: &impl Serialize) -> Result<Value, DatabaseError> {
@@ -461,17 +474,25 @@ impl<D: Database> Place<'_, D> {
     async fn write_next_batch(&self) {
         let queue = &self.recorder.queue;
         let mut tries = 1;
+        let mut waited = None;
         let (batch, results) = loop {
-            let batch: Vec<Rc<Entry>> = queue.borrow().iter().take(MAX_BATCH).cloned().collect();
-            let results = self.recorder.write_batch(&batch).await;
+            let mut batch: Vec<Rc<Entry>> =
+                queue.borrow().iter().take(MAX_BATCH).cloned().collect();
+            let waited = *waited.get_or_insert(batch.len());
+            let mut results = self.recorder.write_batch(&batch).await;
             let is_locked = |result: &Result<(), DatabaseError>| {
                 result.as_ref().is_err_and(DatabaseError::is_busy)
             };
-            if tries == LOCKED_TRIES || !results.iter().all(is_locked) {
+            if !results.iter().all(is_locked) {
                 break (batch, results);
             }
             // While another instance writes, this one's batch grows.
-            self.recorder.database.wait_for_lock(tries).await;
+            if !self.recorder.database.wait_for_lock(tries).await {
+                // Who has come meanwhile has not waited for long, and is left to the next writer.
+                batch.truncate(waited);
+                results.truncate(waited);
+                break (batch, results);
+            }
             tries += 1;
         };
         // Only now, so that a writer that was cancelled half-way leaves its batch to the next one. What it had written is
@@ -1062,8 +1083,8 @@ mod tests {
         );
         assert_eq!(
             (recorder.database.statements() - statements) as u64,
-            LOCKED_TRIES,
-            "all together"
+            2 * NativeDatabase::LOCKED_TRIES,
+            "as long for those who were there as for those who came meanwhile"
         );
     }
 

@@ -10,23 +10,25 @@ use crate::pool::{
 const COLUMNS: &str = "id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
     name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason";
 
-/// Keys that a sample has at least, where the pool has twice as many.
+/// Keys that are not disabled of which a sample has about as many, where the pool has at least twice as many.
 const SAMPLE: usize = 100;
 
-/// The keys whose ids have one remainder, which is drawn by `?1`, a number from 0 to 1. A sample is as likely as its keys' weights
-/// say (their priorities, failures, and whether they were ever used), so that a key is drawn as often as if the draw were
-/// among all.
+/// The keys whose ids fall together, by a hash, so that samples do not follow the order in which keys were added. Which, is
+/// drawn by `?1`, a number from 0 to 1. A sample is as likely as its keys' weights say (their priorities, failures, and
+/// whether they were ever used), so that, while none cools, a key is drawn as often as if the draw were among all.
 fn sample() -> String {
+    // Knuth's multiplicative hash; the mask keeps the product within 64 bits, and positive.
+    let hash = "((id & 2147483647) * 2654435761 >> 16)";
     format!(
-        "WITH size (samples) AS (SELECT max(1, count(*) / {SAMPLE}) FROM api_keys),
+        "WITH size (samples) AS (SELECT max(1, count(*) / {SAMPLE}) FROM api_keys WHERE status <> 0),
 samples (sample, weight) AS (
-    SELECT abs(id) % (SELECT samples FROM size),
+    SELECT {hash} % (SELECT samples FROM size),
         sum(max(0.0, priority - 10.0 * max(0, consecutive_failures) + iif(last_used_at IS NULL, 50, 0)))
     FROM api_keys WHERE status <> 0 GROUP BY 1
 ),
 sums (sample, upto) AS (SELECT sample, sum(weight) OVER (ORDER BY sample) FROM samples)
 SELECT {COLUMNS}, (SELECT samples FROM size) FROM api_keys
-WHERE abs(id) % (SELECT samples FROM size) = coalesce(
+WHERE {hash} % (SELECT samples FROM size) = coalesce(
     (SELECT min(sample) FROM sums WHERE upto > ?1 * (SELECT sum(weight) FROM samples)),
     (SELECT CAST(?1 * samples AS INTEGER) % samples FROM size))"
     )
@@ -250,7 +252,8 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
             assert_eq!(samples(&database), expected, "{keys} keys");
             let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
             assert_eq!(read.is_whole, expected == 1, "{keys} keys");
-            assert_eq!(read.snapshot.keys().len(), keys / expected);
+            let (read, even) = (read.snapshot.keys().len(), keys / expected);
+            assert!(read.abs_diff(even) <= even / 5, "{read} of {keys} keys");
             let whole = block_on(read_pool(&database, None, NOW)).unwrap();
             assert!(whole.is_whole);
             assert_eq!(whole.snapshot.keys().len(), keys);

@@ -17,6 +17,9 @@ pub(crate) struct NativeDatabase {
 }
 
 impl NativeDatabase {
+    /// Tries of a statement that finds the database locked.
+    pub(crate) const LOCKED_TRIES: u64 = 10;
+
     pub(crate) fn open(path: &std::path::Path) -> Self {
         Self::new(rusqlite::Connection::open(path).unwrap())
     }
@@ -133,7 +136,9 @@ impl Database for NativeDatabase {
         self.execute(statement, parameters).await
     }
 
-    async fn wait_for_lock(&self, _: u64) {}
+    async fn wait_for_lock(&self, tries: u64) -> bool {
+        tries < Self::LOCKED_TRIES
+    }
 }
 
 fn run(

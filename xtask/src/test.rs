@@ -233,7 +233,7 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = stage_named("lint").unwrap_err().to_string();
         assert!(
-            error.contains("fmt, build, unit, clients, test, host, clippy, fuzz, docs"),
+            error.contains("fmt, build, unit, clients, test, host, bench, clippy, fuzz, docs"),
             "{error}"
         );
     }
