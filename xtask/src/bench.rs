@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the benchmark, with all that it needs, built and run. What it does is in `crates/bench`.
 
-use crate::command::{capture, cargo, program, run as run_command};
+use crate::command::{HandedOn, capture, cargo, program, run as run_command};
 use crate::{build, workspace};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -11,18 +11,7 @@ const OHA: &str = "1.16.0";
 /// The component that only forwards, built as the pool is.
 const BARE_BUILD: &str = "build --locked --release --target wasm32-wasip2 --package bare-proxy --config .cargo/component.toml";
 
-#[derive(clap::Args)]
-pub(crate) struct Options {
-    /// Arguments of the benchmark, such as `--quick`; `-- --help` lists them.
-    #[arg(
-        value_name = "ARGUMENT",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    arguments: Vec<OsString>,
-}
-
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &HandedOn) -> Result<()> {
     bench(&options.arguments)
 }
 

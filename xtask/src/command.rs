@@ -12,6 +12,18 @@ const REPEATED_LINES: usize = 5;
 /// How much of a command line an error repeats. What matters comes first; options with temporary paths follow.
 const REPEATED_COMMAND: usize = 80;
 
+/// Arguments for the program that a command runs.
+#[derive(clap::Args)]
+pub(crate) struct HandedOn {
+    /// Handed on to the program, such as `--quick` or `--keys 100`; `-- --help` lists what it takes.
+    #[arg(
+        value_name = "ARGUMENT",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) arguments: Vec<OsString>,
+}
+
 /// A program that runs in the project's root, so that rust-toolchain.toml and relative paths mean the project's.
 ///
 /// Cargo names itself in `CARGO` when it runs xtask; a backtrace of rustup or cargo would only bury their message.
