@@ -13,23 +13,28 @@ const COLUMNS: &str = "id, api_key, priority, status, consecutive_failures, disa
 /// Keys that are not disabled of which a sample has about as many, where the pool has at least twice as many.
 const SAMPLE: usize = 100;
 
-/// The keys whose ids fall together, by a hash, so that samples do not follow the order in which keys were added. Which, is
-/// drawn by `?1`, a number from 0 to 1. A sample is as likely as its keys' weights say (their priorities, failures, and
-/// whether they were ever used), so that, while none cools, a key is drawn as often as if the draw were among all.
+/// The keys whose ids fall together, by a hash, so that samples do not follow the order in which keys were added: those of
+/// a key that is drawn by `?1`, a number from 0 to 1, by its priority. So a sample is as likely as the priorities of its
+/// keys say, and a key is drawn about as often as if the draw were among all, while none cools. Priorities come from their
+/// index, which is far smaller than the table.
 fn sample() -> String {
     // Knuth's multiplicative hash; the mask keeps the product within 64 bits, and positive.
     let hash = "((id & 2147483647) * 2654435761 >> 16)";
     format!(
         "WITH size (samples) AS (SELECT max(1, count(*) / {SAMPLE}) FROM api_keys WHERE status <> 0),
-samples (sample, weight) AS (
-    SELECT {hash} % (SELECT samples FROM size),
-        sum(max(0.0, priority - 10.0 * max(0, consecutive_failures) + iif(last_used_at IS NULL, 50, 0)))
-    FROM api_keys WHERE status <> 0 GROUP BY 1
+classes (priority, weight) AS (SELECT priority, max(0, priority) * count(*) FROM api_keys GROUP BY priority),
+sums (priority, weight, upto) AS (SELECT priority, weight, sum(weight) OVER (ORDER BY priority) FROM classes),
+drawn (priority, place) AS (
+    SELECT priority, (?1 * (SELECT sum(weight) FROM classes) - upto + weight) / priority FROM sums
+    WHERE upto > ?1 * (SELECT sum(weight) FROM classes) ORDER BY upto LIMIT 1
 ),
-sums (sample, upto) AS (SELECT sample, sum(weight) OVER (ORDER BY sample) FROM samples)
+key (id) AS (
+    SELECT id FROM api_keys WHERE priority = (SELECT priority FROM drawn)
+    LIMIT 1 OFFSET coalesce((SELECT CAST(place AS INTEGER) FROM drawn), 0)
+)
 SELECT {COLUMNS}, (SELECT samples FROM size) FROM api_keys
 WHERE {hash} % (SELECT samples FROM size) = coalesce(
-    (SELECT min(sample) FROM sums WHERE upto > ?1 * (SELECT sum(weight) FROM samples)),
+    (SELECT {hash} % (SELECT samples FROM size) FROM key),
     (SELECT CAST(?1 * samples AS INTEGER) % samples FROM size))"
     )
 }
@@ -291,8 +296,10 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
     fn keys_without_weight_are_in_samples_all_the_same() {
         let database = pool_of(300, "0");
         assert_eq!(samples(&database), 3);
-        database.run("UPDATE api_keys SET status = 0 WHERE id % 3 <> 1; UPDATE api_keys SET priority = 5 WHERE id = 7");
-        assert_eq!(samples(&database), 1, "the only one that has a weight");
+        database.run("UPDATE api_keys SET priority = -5 WHERE id % 2 = 0");
+        assert_eq!(samples(&database), 3);
+        database.run("UPDATE api_keys SET priority = 5 WHERE id = 7");
+        assert_eq!(samples(&database), 1, "that of the only key with a weight");
     }
 
     fn read(database: &NativeDatabase) -> (Snapshot, Vec<KeyId>) {
