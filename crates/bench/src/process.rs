@@ -57,7 +57,7 @@ impl Process {
     fn spawn(name: &str, command: &mut Command) -> Result<(Self, mpsc::Receiver<SocketAddr>)> {
         for (variable, _) in std::env::vars_os() {
             // What the caller has set for a pool of their own is not for this one.
-            if variable.to_string_lossy().starts_with("SPIN_") {
+            if variable.to_string_lossy().starts_with("SPIN_VARIABLE_") {
                 let is_set = command.get_envs().any(|(set, _)| set == variable);
                 if !is_set {
                     command.env_remove(variable);
