@@ -12,10 +12,7 @@ pub(crate) enum Subject {
     /// The upstream itself.
     Direct,
     /// The component that only forwards.
-    Bare {
-        /// Arguments of the host.
-        host_arguments: Vec<&'static str>,
-    },
+    Bare,
     /// The pool.
     Pool(Pool),
     /// Another gateway.
@@ -95,9 +92,7 @@ fn direct(upstream: &Upstream) -> Setup {
 fn bare(upstream: &Upstream) -> Setup {
     Setup {
         label: BARE,
-        subject: Subject::Bare {
-            host_arguments: Vec::new(),
-        },
+        subject: Subject::Bare,
         upstream: upstream.clone(),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cases::Scale;
 use crate::load::{self, Load, Target};
-use crate::measure::start_upstream;
+use crate::measure::{start_upstream, write_request};
 use crate::service::{POOL_PATH, Places, Pool, Service, TOKEN, count_successes, get};
 use crate::summary::Spread;
 use crate::upstream::Upstream;
@@ -39,11 +39,7 @@ pub(crate) fn kill(places: &Places, scale: Scale) -> Result<Killed> {
         token: TOKEN.to_owned(),
         headers: Vec::new(),
     };
-    let body = places.scratch().join("request.json");
-    std::fs::write(
-        &body,
-        r#"{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Say hello."}]}"#,
-    )?;
+    let body = write_request(places, 10)?;
     let load = Load {
         connections: 32,
         rate: None,

@@ -7,6 +7,7 @@ use crate::service::{POOL_PATH, Places, Record, Service, TOKEN, UPSTREAM_PATH, c
 use crate::streams::{self, Streams};
 use crate::upstream::{self, Upstream};
 use anyhow::{Context, Result};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -42,6 +43,14 @@ impl Round {
         }
     }
 
+    /// Of requests that come as fast as they are answered, or at a rate.
+    pub(crate) fn per_second(&self) -> Option<f64> {
+        match &self.outcome {
+            Outcome::Answers(answers) => Some(answers.per_second),
+            Outcome::Streams(_) => None,
+        }
+    }
+
     fn failures(&self) -> &[String] {
         match &self.outcome {
             Outcome::Answers(answers) => &answers.failures,
@@ -72,10 +81,7 @@ impl<'a> Running<'a> {
                 (token, headers) = peer.credentials(at);
                 (Some(Service::peer(places, at, *peer)?), POOL_PATH, token)
             }
-            Subject::Bare { host_arguments } => {
-                let service = Service::bare(places, at, host_arguments)?;
-                (Some(service), UPSTREAM_PATH, key)
-            }
+            Subject::Bare => (Some(Service::bare(places, at)?), UPSTREAM_PATH, key),
             Subject::Pool(pool) => {
                 let service = Service::pool(places, at, pool)?;
                 (Some(service), POOL_PATH, TOKEN.to_owned())
@@ -110,13 +116,7 @@ impl<'a> Running<'a> {
         let watch = watch.map(Watch::sample);
         let outcome = match &case.work {
             Work::Requests { load, prompt_bytes } => {
-                let body = places.scratch().join("request.json");
-                let prompt = "Say hello. ".repeat(prompt_bytes / 11 + 1);
-                let request = serde_json::json!({
-                    "model": "gemini-flash-latest",
-                    "messages": [{"role": "user", "content": prompt}],
-                });
-                std::fs::write(&body, request.to_string())?;
+                let body = write_request(places, *prompt_bytes)?;
                 Outcome::Answers(load::run(&places.oha, load, duration, &self.target, &body)?)
             }
             Work::Streams { count, ramp } => Outcome::Streams(streams::run(
@@ -139,6 +139,18 @@ impl<'a> Running<'a> {
             None => Ok(Record::default()),
         }
     }
+}
+
+/// Writes a request with a prompt of so many bytes to a file, for the load generator.
+pub(crate) fn write_request(places: &Places, prompt_bytes: usize) -> Result<PathBuf> {
+    let body = places.scratch().join("request.json");
+    let prompt = "Say hello. ".repeat(prompt_bytes / 11 + 1);
+    let request = serde_json::json!({
+        "model": "gemini-flash-latest",
+        "messages": [{"role": "user", "content": prompt}],
+    });
+    std::fs::write(&body, request.to_string())?;
+    Ok(body)
 }
 
 pub(crate) fn start_upstream(upstream: &Upstream) -> Result<Process> {

@@ -95,7 +95,7 @@ pub(crate) struct Statistics {
 
 impl Service {
     /// Starts the component that only forwards.
-    pub(crate) fn bare(places: &Places, upstream: SocketAddr, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn bare(places: &Places, upstream: SocketAddr) -> Result<Self> {
         let folder = folder(places)?;
         let manifest = places.project.join("crates/bare-proxy/spin.toml");
         start(
@@ -105,7 +105,7 @@ impl Service {
             folder,
             upstream,
             &[],
-            arguments,
+            &[],
         )
     }
 

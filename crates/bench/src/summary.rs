@@ -40,10 +40,7 @@ impl Measured {
 
     /// Answers per second.
     pub(crate) fn per_second(&self) -> Option<Spread> {
-        self.over_rounds(|round| match &round.outcome {
-            Outcome::Answers(answers) => Some(answers.per_second),
-            Outcome::Streams(_) => None,
-        })
+        self.over_rounds(Round::per_second)
     }
 
     /// A point of the latencies in milliseconds; of streams, of the time to the first event.

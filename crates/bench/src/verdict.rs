@@ -35,15 +35,8 @@ impl Results {
     /// The throughput of one as a ratio to another's, round by round, since both had the same minute of the machine.
     fn ratio(&self, case: &str, label: &str, to: &str) -> Option<Spread> {
         let (one, other) = (self.of(case, label)?, self.of(case, to)?);
-        let per_second =
-            |measured: &Measured, round: usize| match &measured.rounds.get(round)?.outcome {
-                crate::measure::Outcome::Answers(answers) => Some(answers.per_second),
-                crate::measure::Outcome::Streams(_) => None,
-            };
-        let rounds = 0..one.rounds.len();
-        Spread::of(
-            rounds.filter_map(|round| Some(per_second(one, round)? / per_second(other, round)?)),
-        )
+        let rounds = one.rounds.iter().zip(&other.rounds);
+        Spread::of(rounds.filter_map(|(one, other)| Some(one.per_second()? / other.per_second()?)))
     }
 
     fn at_least(
