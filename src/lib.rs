@@ -14,7 +14,7 @@
 //! | [`sse`], [`json_array`] | the end of a stream and errors in it, in its two forms. Pure |
 //! | [`origin`] | which web pages may call. Pure |
 //! | [`redact`] | keeping secrets out of texts. Pure |
-//! | [`signal`], [`once`] | waiting for another task of the instance; having one make what all need |
+//! | [`signal`], [`once`] | waiting for another task of the instance; having one do what all need |
 //! | [`config`] | the variables, checked |
 //! | [`store`] | the schema and all SQL, over a small `Database` trait |
 //! | [`gateway`] | the sequence of one request, over traits for all that is outside |

@@ -1,26 +1,74 @@
-//! What many requests need, and one makes.
+//! What many requests need, and one does for all.
 
 use crate::signal::{NewSignal, Signal};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+/// The turn to do something, which one has at a time.
+#[derive(Default)]
+pub struct Turn {
+    is_taken: Cell<bool>,
+    waiting: RefCell<Vec<Signal>>,
+}
+
+/// Held while the turn is taken. Whoever waits is woken when it is dropped, also when what was done is cancelled.
+pub struct Taken<'a>(&'a Turn);
+
+impl Turn {
+    /// Takes the turn, unless somebody has it.
+    pub fn take(&self) -> Option<Taken<'_>> {
+        (!self.is_taken.replace(true)).then(|| Taken(self))
+    }
+
+    /// Whether somebody has it.
+    pub fn is_taken(&self) -> bool {
+        self.is_taken.get()
+    }
+
+    /// Waits until whoever has it is done.
+    pub async fn wait(&self, new_signal: NewSignal) {
+        let (signal, wait) = new_signal();
+        self.waiting.borrow_mut().push(signal);
+        wait.await;
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Turn")
+    }
+}
+
+impl fmt::Debug for Taken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taken")
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.is_taken.set(false);
+        self.0.waiting.borrow_mut().clear();
+    }
+}
+
 /// Something that is made by whoever needs it first. Who comes meanwhile waits, and has what comes of it.
 pub struct Once<T> {
     made: RefCell<Option<Rc<T>>>,
-    is_under_way: Cell<bool>,
-    waiting: RefCell<Vec<(Signal, Slot<T>)>>,
+    turn: Turn,
+    slots: RefCell<Vec<Slot<T>>>,
 }
 
 type Slot<T> = Rc<RefCell<Option<Rc<T>>>>;
 
 impl<T> Once<T> {
     /// Nothing yet.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
-            made: RefCell::new(None),
-            is_under_way: Cell::new(false),
-            waiting: RefCell::new(Vec::new()),
+            made: RefCell::default(),
+            turn: Turn::default(),
+            slots: RefCell::default(),
         }
     }
 
@@ -30,21 +78,19 @@ impl<T> Once<T> {
             if let Some(made) = &*self.made.borrow() {
                 return Rc::clone(made);
             }
-            if !self.is_under_way.replace(true) {
-                let _ending = Ending(self);
+            if let Some(_taken) = self.turn.take() {
                 let (made, is_good) = make().await;
                 if is_good {
                     self.made.replace(Some(Rc::clone(&made)));
                 }
-                for (_, slot) in &*self.waiting.borrow() {
+                for slot in self.slots.take() {
                     slot.replace(Some(Rc::clone(&made)));
                 }
                 return made;
             }
-            let (signal, wait) = new_signal();
             let slot = Slot::default();
-            self.waiting.borrow_mut().push((signal, Rc::clone(&slot)));
-            wait.await;
+            self.slots.borrow_mut().push(Rc::clone(&slot));
+            self.turn.wait(new_signal).await;
             // Nothing, where whoever made it was cancelled.
             if let Some(made) = slot.take() {
                 return made;
@@ -62,16 +108,6 @@ impl<T> Default for Once<T> {
 impl<T> fmt::Debug for Once<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Once")
-    }
-}
-
-/// Wakes who waits, also when making is cancelled.
-struct Ending<'a, T>(&'a Once<T>);
-
-impl<T> Drop for Ending<'_, T> {
-    fn drop(&mut self) {
-        self.0.is_under_way.set(false);
-        self.0.waiting.borrow_mut().clear();
     }
 }
 

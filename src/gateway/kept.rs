@@ -5,11 +5,12 @@
 //! with: an older one rather than none, and what could not be written is remembered here.
 
 use super::ports::System;
+use crate::once::{Taken, Turn};
 use crate::pool::{
     Change, Claim, CoolDown, Incident, KeyId, Place, RetryBudget, RetryMinute, Scope, Snapshot,
     UnixMillis,
 };
-use crate::signal::{NewSignal, Signal};
+use crate::signal::NewSignal;
 use crate::store::{self, Database, DatabaseError, PoolRead, Recorder};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -40,7 +41,7 @@ pub(super) struct Kept<D> {
     is_read: Cell<bool>,
     /// Whether all keys are in the view.
     is_whole: Cell<bool>,
-    loading: Cell<bool>,
+    loading: Turn,
     /// The reading that is under way is out of date already.
     outdated: Cell<bool>,
     /// Own changes since the reading that is under way began: they may be missing in it.
@@ -49,8 +50,6 @@ pub(super) struct Kept<D> {
     unwritten: RefCell<HashMap<Place, (CoolDown, UnixMillis)>>,
     /// Retries that the database could not count.
     retries: Cell<RetryMinute>,
-    /// Dropped when loading has ended.
-    waiting: RefCell<Vec<Signal>>,
     /// Broken rows that the operator has been told of.
     told: RefCell<HashSet<KeyId>>,
 }
@@ -82,12 +81,11 @@ impl<D: Database> Kept<D> {
             readings: Cell::default(),
             is_read: Cell::default(),
             is_whole: Cell::default(),
-            loading: Cell::default(),
+            loading: Turn::default(),
             outdated: Cell::default(),
             meanwhile: RefCell::default(),
             unwritten: RefCell::default(),
             retries: Cell::default(),
-            waiting: RefCell::default(),
             told: RefCell::default(),
         }
     }
@@ -100,7 +98,7 @@ impl<D: Database> Kept<D> {
     /// Enters a change that the instance has made.
     pub(super) fn change(&self, change: Change) {
         self.snapshot.borrow_mut().apply(&change);
-        if self.loading.get() {
+        if self.loading.is_taken() {
             self.meanwhile.borrow_mut().push(match change {
                 // The reading may have counted it already, and to count it twice would keep calls out that the database
                 // allows.
@@ -234,9 +232,12 @@ impl<D: Database> Kept<D> {
                     return latest.result.clone();
                 }
             }
-            if !self.loading.replace(true) {
+            if let Some(taken) = self.loading.take() {
                 self.outdated.set(false);
-                let _ending = Loading(self);
+                let _ending = Loading {
+                    kept: self,
+                    _taken: taken,
+                };
                 let began_at = system.now();
                 let number = self.readings.get() + 1;
                 self.readings.set(number);
@@ -256,9 +257,7 @@ impl<D: Database> Kept<D> {
                 }
                 return result;
             }
-            let (signal, wait) = (self.new_signal)();
-            self.waiting.borrow_mut().push(signal);
-            wait.await;
+            self.loading.wait(self.new_signal).await;
         }
     }
 
@@ -306,13 +305,14 @@ impl<D: Database> Kept<D> {
     }
 }
 
-/// Wakes who waits, also when loading is cancelled.
-struct Loading<'a, D>(&'a Kept<D>);
+/// Forgets what was noted for the reading under way, before who waits is woken; also when it is cancelled.
+struct Loading<'a, D> {
+    kept: &'a Kept<D>,
+    _taken: Taken<'a>,
+}
 
 impl<D> Drop for Loading<'_, D> {
     fn drop(&mut self) {
-        self.0.loading.set(false);
-        self.0.meanwhile.borrow_mut().clear();
-        self.0.waiting.borrow_mut().clear();
+        self.kept.meanwhile.borrow_mut().clear();
     }
 }
