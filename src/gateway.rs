@@ -22,6 +22,7 @@ mod tests;
 
 pub use failure::Failure;
 pub use reply::{AnswerStream, Body, Next, Reply};
+pub use request_body::declared_length;
 
 use crate::admin;
 use crate::config::{self, Config, InvalidConfig};

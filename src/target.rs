@@ -24,6 +24,8 @@ const GEMINIS_OWN: [&str; 4] = ["cachedContents", "operations", "tunedModels", "
 const SHARED: [&str; 3] = ["models", "files", "batches"];
 /// Query parameters that Google takes for a credential.
 const CREDENTIALS: [&str; 3] = ["key", "access_token", "oauth_token"];
+/// How the path ends of a method whose answer comes bit by bit.
+const STREAMED: &str = ":streamGenerateContent";
 
 /// A method of Gemini's models, `models/M:name`. Others are forwarded, too.
 struct MethodOfModel {
@@ -211,15 +213,19 @@ impl Target {
         self.path.starts_with("/upload/")
     }
 
+    /// Whether the answer may come bit by bit, with pauses: all but what a model generates in one piece. Whether a chat's
+    /// does says its body.
+    pub fn may_be_slow(&self) -> bool {
+        self.kind != Kind::Generate || self.path.ends_with(STREAMED)
+    }
+
     /// Whether the answer is a JSON array that grows.
     pub fn is_growing_array(&self, query: Option<&str>) -> bool {
         let asks_for_events = || {
             form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .any(|(name, value)| (name == "alt" || name == "$alt") && value == "sse")
         };
-        self.kind == Kind::Generate
-            && self.path.ends_with(":streamGenerateContent")
-            && !asks_for_events()
+        self.kind == Kind::Generate && self.path.ends_with(STREAMED) && !asks_for_events()
     }
 }
 

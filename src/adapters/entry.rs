@@ -34,12 +34,8 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
         )));
     };
     let gateway = gateway().await;
-    respond(
-        gateway
-            .handle(parts, IncomingBody::of_request(request))
-            .await,
-    )
-    .await
+    let body = IncomingBody::of_request(request, &parts.headers);
+    respond(gateway.handle(parts, body).await).await
 }
 
 /// The instance's gateway. An instance begins with many requests at once: the first sets it up for all. Without a database

@@ -6,8 +6,10 @@
 //! body are already offered as the host takes the head. So a body's first write is polled once before its message is
 //! handed over.
 
-use crate::gateway::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
-use crate::gateway::{AnswerStream, Body, Next, Reply};
+use crate::gateway::ports::{
+    ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse,
+};
+use crate::gateway::{AnswerStream, Body, Next, Reply, declared_length};
 use crate::store::Database;
 use futures::future::{Either, select};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -24,8 +26,8 @@ use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, Stream
 
 /// How long a connection to the upstream may take, in nanoseconds: 10 s.
 const CONNECT_TIMEOUT_NS: u64 = 10_000_000_000;
-/// How long the upstream may be silent before and within an answer, in nanoseconds: 5 minutes, since a model may think
-/// for minutes before the first word of a plain answer.
+/// How long the upstream may be silent within an answer that comes bit by bit, in nanoseconds: 5 minutes, since a model may
+/// think for minutes between two words.
 const SILENCE_TIMEOUT_NS: u64 = 300_000_000_000;
 /// How often a stream looks after its client while the upstream is silent, in nanoseconds: 500 ms. Nothing tells the
 /// component that a client left, but a write that fails.
@@ -42,6 +44,9 @@ pub(super) struct IncomingBody {
     stream: StreamReader<u8>,
     /// Bytes to be read next.
     read_size: usize,
+    /// Bytes that are still to come, where the length was declared. Then the last of them is the end, and the host need
+    /// not be asked for it.
+    left: Option<usize>,
     /// Whether the body arrived whole; taken when the stream has ended.
     end: Option<FutureReader<TrailersResult>>,
     /// Tells the host, by being dropped, that nobody reads on.
@@ -49,23 +54,28 @@ pub(super) struct IncomingBody {
 }
 
 impl IncomingBody {
-    pub(super) fn of_request(request: Request) -> Self {
+    pub(super) fn of_request(request: Request, headers: &HeaderMap) -> Self {
         let (consumed, result) = wit_future::new(|| Ok(()));
         let (stream, end) = Request::consume_body(request, result);
-        Self {
-            stream,
-            read_size: FIRST_READ,
-            end: Some(end),
-            _consumed: consumed,
-        }
+        Self::new(stream, end, consumed, declared_length(headers))
     }
 
-    fn of_response(response: Response) -> Self {
+    fn of_response(response: Response, headers: &HeaderMap) -> Self {
         let (consumed, result) = wit_future::new(|| Ok(()));
         let (stream, end) = Response::consume_body(response, result);
+        Self::new(stream, end, consumed, declared_length(headers))
+    }
+
+    fn new(
+        stream: StreamReader<u8>,
+        end: FutureReader<TrailersResult>,
+        consumed: FutureWriter<Result<(), ErrorCode>>,
+        left: Option<usize>,
+    ) -> Self {
         Self {
             stream,
-            read_size: FIRST_READ,
+            read_size: left.map_or(FIRST_READ, |left| left.clamp(1, LARGEST_READ)),
+            left,
             end: Some(end),
             _consumed: consumed,
         }
@@ -74,12 +84,15 @@ impl IncomingBody {
 
 impl ByteStream for IncomingBody {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        while self.end.is_some() {
+        while self.end.is_some() && self.left != Some(0) {
             let room = Vec::with_capacity(self.read_size);
             let (result, bytes) = self.stream.read(room).await;
             if !bytes.is_empty() {
                 if bytes.len() == self.read_size {
                     self.read_size = (2 * self.read_size).min(LARGEST_READ);
+                }
+                if let Some(left) = &mut self.left {
+                    *left = left.saturating_sub(bytes.len());
                 }
                 return Ok(Some(bytes));
             }
@@ -88,6 +101,7 @@ impl ByteStream for IncomingBody {
             }
         }
         match self.end.take() {
+            Some(_) if self.left == Some(0) => Ok(None),
             Some(end) => end.await.map(|_| None).map_err(|error| describe(&error)),
             None => Ok(None),
         }
@@ -107,6 +121,7 @@ impl Upstream for HostUpstream {
         uri: &Uri,
         mut headers: HeaderMap,
         body: Vec<u8>,
+        limits: Limits,
     ) -> Result<UpstreamResponse<IncomingBody>, TransportError> {
         // A GET says nothing of a body that it does not have (RFC 9110 §8.6).
         let has_body = !body.is_empty() || !is_without_body(method);
@@ -117,8 +132,9 @@ impl Upstream for HostUpstream {
         let options = RequestOptions::new();
         // A host that does not know a time-out applies its own.
         let _ = options.set_connect_timeout(Some(CONNECT_TIMEOUT_NS));
-        let _ = options.set_first_byte_timeout(Some(SILENCE_TIMEOUT_NS));
-        let _ = options.set_between_bytes_timeout(Some(SILENCE_TIMEOUT_NS));
+        let _ = options.set_first_byte_timeout(Some(nanoseconds(limits.head_ms)));
+        let silence = limits.silence_ms.map_or(SILENCE_TIMEOUT_NS, nanoseconds);
+        let _ = options.set_between_bytes_timeout(Some(silence));
         let (request, _sent) = Request::new(
             fields(&headers)?,
             has_body.then_some(contents),
@@ -143,12 +159,17 @@ impl Upstream for HostUpstream {
         let response = client::send(request)
             .await
             .map_err(|error| describe(&error))?;
+        let headers = header_map(&response.get_headers());
         Ok(UpstreamResponse {
             status: response.get_status_code(),
-            headers: header_map(&response.get_headers()),
-            body: IncomingBody::of_response(response),
+            body: IncomingBody::of_response(response, &headers),
+            headers,
         })
     }
+}
+
+fn nanoseconds(ms: u64) -> u64 {
+    ms.saturating_mul(1_000_000)
 }
 
 fn is_without_body(method: &http::Method) -> bool {

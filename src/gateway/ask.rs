@@ -47,7 +47,11 @@ impl<'a> Ask<'a> {
                 .headers
                 .get(REPAIR)
                 .is_none_or(|value| value != "off");
-        let (subject, body) = subject_of(config, target, body)?;
+        let Asked {
+            subject,
+            body,
+            is_slow,
+        } = asked(config, target, body)?;
         let repair = repairs.then(|| repair::Context {
             model: subject.clone(),
             created: now.0.div_euclid(1000),
@@ -63,6 +67,7 @@ impl<'a> Ask<'a> {
             form: Form {
                 surface: target.surface,
                 kind: target.kind,
+                is_slow,
                 is_array: target.is_growing_array(query),
                 repair,
             },
@@ -111,36 +116,48 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Whose quota a request uses, and its body with the models that it means.
-fn subject_of(
-    config: &Config,
-    target: &Target,
+/// What is read of a request.
+struct Asked {
+    /// Whose quota it uses.
+    subject: String,
+    /// Its body with the models that it means.
     body: Vec<u8>,
-) -> Result<(String, Vec<u8>), Failure> {
-    let (asked, body) = match target.kind {
+    /// See [`Form::is_slow`].
+    is_slow: bool,
+}
+
+fn asked(config: &Config, target: &Target, body: Vec<u8>) -> Result<Asked, Failure> {
+    let (asked, body, is_slow) = match target.kind {
         Kind::Chat => {
             let chat = ChatRequest::parse(body, &config.default_model)?;
-            (Some(chat.model), chat.body)
+            (Some(chat.model), chat.body, chat.stream)
         }
-        Kind::Generate | Kind::Other => match &target.subject {
-            Subject::Path(_) => (None, body),
-            Subject::BodyOr(_) => (model_of(&body), body),
-        },
+        Kind::Generate | Kind::Other => {
+            let asked = match &target.subject {
+                Subject::Path(_) => None,
+                Subject::BodyOr(_) => model_of(&body),
+            };
+            (asked, body, target.may_be_slow())
+        }
     };
     let subject = match (asked, &target.subject) {
         (Some(asked), _) => config.model_of(bare(&asked)).to_owned(),
         (None, Subject::Path(name) | Subject::BodyOr(name)) => name.clone(),
     };
-    if config.model_aliases.is_empty() {
-        return Ok((subject, body));
-    }
-    let other_name = |name: &str| {
-        let model = config.model_of(bare(name));
-        let before = name.strip_suffix(bare(name)).unwrap_or_default();
-        (model != bare(name)).then(|| format!("{before}{model}"))
+    let renamed = if config.model_aliases.is_empty() {
+        None
+    } else {
+        with_models(&body, |name: &str| {
+            let model = config.model_of(bare(name));
+            let before = name.strip_suffix(bare(name)).unwrap_or_default();
+            (model != bare(name)).then(|| format!("{before}{model}"))
+        })
     };
-    let renamed = with_models(&body, other_name);
-    Ok((subject, renamed.unwrap_or(body)))
+    Ok(Asked {
+        subject,
+        body: renamed.unwrap_or(body),
+        is_slow,
+    })
 }
 
 /// A model's name as it is in the path: OpenAI's clients may put `models/` before it.

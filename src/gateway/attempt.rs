@@ -6,11 +6,11 @@
 use super::Failure;
 use super::call::{Call, EMPTY};
 use super::headers;
-use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
+use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
 use crate::openai::repair;
-use crate::pool::Outcome;
+use crate::pool::{Outcome, UnixMillis};
 use crate::store::Database;
 use crate::tally::glance;
 use crate::target::{Kind, Surface};
@@ -60,6 +60,8 @@ pub(super) struct Outgoing<'a> {
 pub(super) struct Form {
     pub(super) surface: Surface,
     pub(super) kind: Kind,
+    /// It comes bit by bit, with pauses, or may.
+    pub(super) is_slow: bool,
     /// A JSON array that grows.
     pub(super) is_array: bool,
     /// What mending it takes; `None` where nothing is mended.
@@ -91,8 +93,22 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
         body,
         form,
     } = outgoing;
-    let system = call.system.clone();
-    let mut timeout = pin!(system.wait(patience.first_byte_ms));
+    let (system, began_at) = (call.system.clone(), call.started_at);
+    let left_of = |ms: u64| {
+        let passed = system.now().since(began_at);
+        ms.saturating_sub(u64::try_from(passed).unwrap_or_default())
+    };
+    // Both begin to pass when they are first waited for.
+    let timeout = pin!(async {
+        system.wait(left_of(patience.first_byte_ms)).await;
+    });
+    let late = pin!(async {
+        system.wait(left_of(patience.answer_ms)).await;
+    });
+    let mut limits = Limits {
+        head_ms: patience.first_byte_ms,
+        silence_ms: (!form.is_slow).then_some(patience.first_byte_ms),
+    };
     let (mut uri, mut headers, mut body) = (uri.clone(), headers, body);
     let mut redirects = 0;
     let sent = loop {
@@ -104,11 +120,9 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
                 std::mem::take(&mut headers)
             };
             let body = std::mem::take(&mut body);
-            let send = pin!(upstream.send(method, &uri, sent_headers, body));
-            match select(send, timeout.as_mut()).await {
-                Either::Left((sent, _)) => sent,
-                Either::Right(_) => Err(TransportError::TimedOut),
-            }
+            upstream
+                .send(method, &uri, sent_headers, body, limits)
+                .await
         };
         let next = match &sent {
             Ok(response) if method == Method::GET && redirects < MOST_REDIRECTS => {
@@ -120,6 +134,7 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
             Some(next) => {
                 redirects += 1;
                 uri = next;
+                limits.head_ms = left_of(patience.first_byte_ms);
             }
             None => break sent,
         }
@@ -130,7 +145,8 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
             Attempted::Failed(outcome, failure)
         }
         Ok(response) if form.is_answer(response.status) => {
-            answer(call, form, response, timeout, patience.answer_ms).await
+            let answer_by = began_at.plus(i64::try_from(patience.answer_ms).unwrap_or(i64::MAX));
+            answer(call, form, response, timeout, late, answer_by).await
         }
         Ok(response) => {
             call.first_byte();
@@ -165,7 +181,8 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     form: Form,
     response: UpstreamResponse<B>,
     mut timeout: Timeout<'_>,
-    answer_ms: u64,
+    mut late: Timeout<'_>,
+    answer_by: UnixMillis,
 ) -> Attempted<D, B, S> {
     let UpstreamResponse {
         status,
@@ -213,13 +230,6 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         };
     }
 
-    let (system, call_began) = (call.system.clone(), call.started_at);
-    let mut late = pin!(async {
-        // Begins to pass when it is first waited for, which is after the first byte.
-        let passed = system.now().since(call_began);
-        let left = answer_ms.saturating_sub(u64::try_from(passed).unwrap_or_default());
-        system.wait(left).await;
-    });
     let mut bytes = Vec::new();
     loop {
         let limit: Timeout<'_> = if bytes.is_empty() {
@@ -227,11 +237,18 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         } else {
             late.as_mut()
         };
-        let next = match select(pin!(body.next()), limit).await {
-            Either::Left((next, _)) => next,
-            Either::Right(_) => {
-                let (outcome, failure) = call.silent(&TransportError::TimedOut, true).await;
-                return Attempted::Failed(outcome, failure);
+        let next = if form.is_slow {
+            match select(pin!(body.next()), limit).await {
+                Either::Left((next, _)) => next,
+                Either::Right(_) => Err(TransportError::TimedOut),
+            }
+        } else {
+            // Only what goes on and on is late in spite of the limits that it was asked with.
+            match body.next().await {
+                Ok(Some(_)) if !bytes.is_empty() && call.system.now() > answer_by => {
+                    Err(TransportError::TimedOut)
+                }
+                next => next,
             }
         };
         match next {
@@ -251,6 +268,10 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                     is_encoded,
                 )
                 .await;
+            }
+            Err(error @ TransportError::TimedOut) => {
+                let (outcome, failure) = call.silent(&error, true).await;
+                return Attempted::Failed(outcome, failure);
             }
             Err(error) => {
                 let failure = call.broken_off(status, &error.to_string()).await;

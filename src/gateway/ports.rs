@@ -13,7 +13,7 @@ pub trait ByteStream {
     /// The next bytes, never empty; `None` at the end.
     ///
     /// # Errors
-    /// The other side, or the way to it, broke. Nothing follows.
+    /// The other side, or the way to it, broke, or was silent for too long. Nothing follows.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError>;
 }
 
@@ -25,6 +25,16 @@ pub struct UpstreamResponse<B> {
     pub headers: HeaderMap,
     /// The body, still arriving.
     pub body: B,
+}
+
+/// How long a response may take, in milliseconds. Whoever sends keeps to it: the host's time-outs cost next to nothing, while
+/// a timer of the component's own costs as much as all that it does with a small answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From sending the request to the head of the response.
+    pub head_ms: u64,
+    /// From one part of it to the next; `None` where there is no saying, since a model may think in between.
+    pub silence_ms: Option<u64>,
 }
 
 /// The way to the upstream.
@@ -39,13 +49,14 @@ pub trait Upstream {
     /// Sends a request with exactly these headers, and waits for the response's head.
     ///
     /// # Errors
-    /// No response came.
+    /// No response came, or not in time.
     async fn send(
         &self,
         method: &Method,
         uri: &Uri,
         headers: HeaderMap,
         body: Vec<u8>,
+        limits: Limits,
     ) -> Result<UpstreamResponse<Self::Body>, TransportError>;
 }
 

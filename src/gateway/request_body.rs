@@ -25,11 +25,17 @@ pub(super) async fn read(
     if declared > max {
         return Err(Failure::BodyTooLarge { max });
     }
-    let mut bytes = Vec::with_capacity(declared.min(RESERVED));
+    let mut bytes = Vec::new();
     loop {
         match body.next().await {
             Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) > max => {
                 return Err(Failure::BodyTooLarge { max });
+            }
+            Ok(Some(chunk)) if bytes.is_empty() => {
+                bytes = chunk;
+                if bytes.len() < declared {
+                    bytes.reserve_exact((declared - bytes.len()).min(RESERVED));
+                }
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => return Ok(bytes),
@@ -63,7 +69,8 @@ pub(super) async fn drain(
     select(pin!(reading), pin!(deadline)).await;
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<usize> {
+/// The `content-length`; `None` where there is none that can be.
+pub fn declared_length(headers: &HeaderMap) -> Option<usize> {
     headers
         .get(header::CONTENT_LENGTH)?
         .to_str()

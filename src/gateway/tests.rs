@@ -1,6 +1,6 @@
 //! The sequence of one request, natively: the real SQL on SQLite, a scripted upstream, a clock that stands still.
 
-use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
+use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::{AnswerStream, Body, Gateway, Next, Reply};
 use crate::config::Config;
 use crate::pool::UnixMillis;
@@ -42,6 +42,7 @@ struct Sent {
     uri: String,
     headers: HeaderMap,
     body: String,
+    limits: Limits,
 }
 
 struct Scripted {
@@ -93,6 +94,7 @@ impl Upstream for Outside {
         uri: &Uri,
         headers: HeaderMap,
         body: Vec<u8>,
+        limits: Limits,
     ) -> Result<UpstreamResponse<ScriptedBody>, TransportError> {
         let body = String::from_utf8(body).unwrap();
         self.0.sent.borrow_mut().push(Sent {
@@ -100,6 +102,7 @@ impl Upstream for Outside {
             uri: uri.to_string(),
             headers,
             body,
+            limits,
         });
         self.0.now.set(self.0.now.get() + 40);
         let reply = self
@@ -109,7 +112,8 @@ impl Upstream for Outside {
             .pop_front()
             .expect("one scripted reply per call");
         let Some(reply) = reply else {
-            return std::future::pending().await;
+            self.wait(limits.head_ms).await;
+            return Err(TransportError::TimedOut);
         };
         let reply = reply?;
         let mut headers = HeaderMap::new();
@@ -129,6 +133,7 @@ impl Upstream for Outside {
             headers,
             body: ScriptedBody {
                 chunks: reply.chunks.into(),
+                silence_ms: limits.silence_ms,
                 world: Rc::clone(&self.0),
             },
         })
@@ -137,6 +142,7 @@ impl Upstream for Outside {
 
 struct ScriptedBody {
     chunks: VecDeque<Result<Vec<u8>, TransportError>>,
+    silence_ms: Option<u64>,
     world: Rc<World>,
 }
 
@@ -148,7 +154,11 @@ impl ByteStream for ScriptedBody {
             .as_ref()
             .is_ok_and(|chunk| chunk.as_ref().is_some_and(Vec::is_empty))
         {
-            return std::future::pending().await;
+            let Some(ms) = self.silence_ms else {
+                return std::future::pending().await;
+            };
+            Outside(Rc::clone(&self.world)).wait(ms).await;
+            return Err(TransportError::TimedOut);
         }
         next
     }
@@ -310,6 +320,7 @@ impl Pool {
             .collect();
         let body = ScriptedBody {
             chunks,
+            silence_ms: None,
             world: Rc::default(),
         };
         block_on(self.gateway.handle(parts, body))

@@ -45,6 +45,8 @@ pub struct ChatRequest {
     pub model: String,
     /// The body to send: the caller's bytes, with the model put in where it was missing.
     pub body: Vec<u8>,
+    /// Whether the answer is asked for bit by bit.
+    pub stream: bool,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +55,8 @@ struct Fields<'a> {
     model: Option<&'a RawValue>,
     #[serde(default)]
     messages: Option<IsArray>,
+    #[serde(borrow, default, deserialize_with = "raw")]
+    stream: Option<&'a RawValue>,
 }
 
 impl ChatRequest {
@@ -76,6 +80,8 @@ impl ChatRequest {
         if !fields.messages.is_some_and(|messages| messages.0) {
             return Err(InvalidRequest::Messages);
         }
+        // What is no boolean is for the upstream to refuse.
+        let stream = fields.stream.is_some_and(|stream| stream.get() == "true");
         let asked = match fields.model.map(RawValue::get) {
             None => None,
             Some("null") => None,
@@ -84,7 +90,11 @@ impl ChatRequest {
             }
         };
         if let Some(model) = asked.filter(|model| !model.trim().is_empty()) {
-            return Ok(Self { model, body });
+            return Ok(Self {
+                model,
+                body,
+                stream,
+            });
         }
         let json_model = serde_json::Value::from(default_model).to_string();
         let mut patch = Patch::of(&body);
@@ -94,6 +104,7 @@ impl ChatRequest {
         Ok(Self {
             model: default_model.to_owned(),
             body: edits.apply(body),
+            stream,
         })
     }
 }

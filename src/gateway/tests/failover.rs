@@ -710,10 +710,22 @@ fn tokens_that_were_set_aside_for_a_call_that_failed_are_free_again() {
 }
 
 #[test]
-fn an_answer_that_stalls_half_way_ends_with_the_requests_time() {
-    let pool = pool_of(1);
+fn an_answer_that_stalls_half_way_is_given_up_like_one_that_never_began() {
+    let pool = pool_of(2);
     let half = ANSWER.as_bytes()[..20].to_vec();
     pool.script_chunks(200, "application/json", vec![Ok(half), Ok(Vec::new())]);
+    pool.answer();
+    assert_eq!(pool.chat(CHAT).status, 200);
+    let took = pool.outside.0.now.get();
+    assert!((60_000..60_400).contains(&took), "{took}");
+    assert_eq!(pool.attempts(), ["1 upstream_trouble", "2 success"]);
+}
+
+#[test]
+fn an_answer_that_drips_on_and_on_ends_with_the_requests_time() {
+    let pool = pool_of(1);
+    let drops = vec![Ok(b" ".to_vec()); 20_000];
+    pool.script_chunks(200, "application/json", drops);
     let answer = pool.chat(CHAT);
     assert_eq!(answer.status, 504, "{}", answer.body);
     let took = pool.outside.0.now.get();

@@ -577,3 +577,29 @@ fn each_version_of_an_api_has_its_own_list_of_models() {
         assert!(answer.body.contains(name), "{path}: {}", answer.body);
     }
 }
+
+#[test]
+fn what_is_asked_for_bit_by_bit_may_pause_and_nothing_else() {
+    let openai = |more: &str| format!(r#"{{"model":"m","messages":[]{more}}}"#);
+    let chat = "/v1/chat/completions";
+    for (path, body, may_pause) in [
+        (chat, openai(""), false),
+        (chat, openai(r#","stream":false"#), false),
+        (chat, openai(r#","stream":null"#), false),
+        // For the upstream to refuse.
+        (chat, openai(r#","stream":"true""#), false),
+        (chat, openai(r#","stream":true"#), true),
+        ("/v1beta/models/m:generateContent", "{}".into(), false),
+        ("/v1beta/models/m:streamGenerateContent", "{}".into(), true),
+        ("/v1beta/interactions", r#"{"model":"m"}"#.into(), true),
+    ] {
+        let pool = Pool::with(&[("first_byte_timeout", "7")]);
+        pool.script(200, "application/json", &[ANSWER]);
+        let bearer = format!("Bearer {TOKEN}");
+        pool.call("POST", path, &[("authorization", &bearer)], &body);
+        let limits = pool.outside.0.sent.borrow()[0].limits;
+        assert_eq!(limits.head_ms, 7_000, "{path} {body}");
+        let silence_ms = (!may_pause).then_some(7_000);
+        assert_eq!(limits.silence_ms, silence_ms, "{path} {body}");
+    }
+}
