@@ -32,10 +32,12 @@ pub use resources::{forget_resource, is_made_since, owners, remember_resources};
 pub use snapshot::{PoolRead, read_pool};
 
 use crate::pool::{Place, UnixMillis};
+use serde::Serialize;
 use std::fmt;
 
-/// A value in a column or a parameter.
-#[derive(Debug, Clone, PartialEq)]
+/// A value in a column or a parameter; or in a row of JSON, as `json_each` takes it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// SQL `NULL`.
     Null,

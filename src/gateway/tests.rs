@@ -1252,7 +1252,7 @@ fn log_commit_after_tells_which_calls_are_lost() {
         pool.script(200, "application/json", &[ANSWER]);
         assert_eq!(pool.chat(CHAT).status, 200);
     }
-    pool.database.fail("call_batches", "disk I/O error", 9);
+    pool.database.fail("ended_calls", "disk I/O error", 9);
     pool.finish_spawned(1);
     let log = pool.outside.0.log.borrow();
     let told = log
@@ -1265,7 +1265,7 @@ fn log_commit_after_tells_which_calls_are_lost() {
 fn an_answer_is_given_even_when_the_log_cannot_be_written() {
     let pool = Pool::new();
     pool.script(200, "application/json", &[ANSWER]);
-    pool.database.fail("call_batches", "disk I/O error", 9);
+    pool.database.fail("ended_calls", "disk I/O error", 9);
     assert_eq!(pool.chat(CHAT).body, ANSWER);
     assert!(
         pool.outside

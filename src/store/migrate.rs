@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 10] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -43,6 +43,10 @@ const MIGRATIONS: [(&str, &str); 10] = [
     (
         "0010_call_batches",
         include_str!("../../migrations/0010_call_batches.sql"),
+    ),
+    (
+        "0011_ended_calls",
+        include_str!("../../migrations/0011_ended_calls.sql"),
     ),
 ];
 
@@ -338,7 +342,9 @@ mod tests {
         let database = NativeDatabase::open(&path);
         assert_eq!(
             database.query("SELECT id FROM schema_migrations"),
-            ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]
+            (1..=MIGRATIONS.len())
+                .map(|id| id.to_string())
+                .collect::<Vec<_>>()
         );
     }
 

@@ -17,15 +17,20 @@ use crate::openai::Usage;
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict};
 use crate::signal::{NewSignal, Signal};
-use serde::ser::{Serialize, SerializeTuple, Serializer};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Calls in one statement, so that none holds the database's lock for long: some milliseconds.
 const MAX_BATCH: usize = 500;
 
-const WRITE_BATCH: &str = "INSERT INTO call_batches (calls, counts) VALUES (?1, ?2)";
+/// Writes what migration 0011 says, for one call and for many. Each text is compiled once in a connection's life.
+const WRITE_CALL: &str = "INSERT INTO ended_calls
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+const WRITE_CALLS: &str = "INSERT INTO ended_calls
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
+    value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16
+FROM json_each(?1)";
 
 /// Rounds of compare-and-set before a failure is only counted. Each lost round is another's won one, and after two
 /// failures the key pauses, so the rounds needed are about the calls that were under way at once.
@@ -348,9 +353,17 @@ impl<D: Database> Recorder<D> {
     /// One result per entry.
     async fn write_batch(&self, batch: &[Rc<Entry>]) -> Vec<Result<(), DatabaseError>> {
         let attempts: Vec<&Attempt> = batch.iter().map(|entry| &entry.attempt).collect();
-        let together = match batch_parameters(&attempts) {
-            Ok(parameters) => self.database.try_execute(WRITE_BATCH, parameters).await,
-            Err(error) => Err(error),
+        let rows: Vec<_> = attempts.iter().map(|attempt| row_of(attempt)).collect();
+        let together = match <[_; 1]>::try_from(rows) {
+            Ok([row]) => self.database.try_execute(WRITE_CALL, row.into()).await,
+            // No value of a row is a number that JSON does not have.
+            Err(rows) => match serde_json::to_string(&rows) {
+                Ok(rows) => {
+                    let rows = vec![Value::from(rows)];
+                    self.database.try_execute(WRITE_CALLS, rows).await
+                }
+                Err(error) => Err(DatabaseError(error.to_string())),
+            },
         };
         match together {
             Ok(_) => vec![Ok(()); batch.len()],
@@ -366,14 +379,10 @@ impl<D: Database> Recorder<D> {
         for attempt in attempts {
             let result = match results.last() {
                 Some(Err(error)) if error.is_busy() => Err(error.clone()),
-                _ => match batch_parameters(&[attempt]) {
-                    Ok(parameters) => self
-                        .database
-                        .execute(WRITE_BATCH, parameters)
-                        .await
-                        .map(drop),
-                    Err(error) => Err(error),
-                },
+                _ => {
+                    let row = row_of(attempt).into();
+                    self.database.execute(WRITE_CALL, row).await.map(drop)
+                }
             };
             results.push(result);
         }
@@ -381,87 +390,33 @@ impl<D: Database> Recorder<D> {
     }
 }
 
-/// The parameters of [`WRITE_BATCH`], which writes all of it or nothing.
-fn batch_parameters(attempts: &[&Attempt]) -> Result<Vec<Value>, DatabaseError> {
-    let calls: Vec<LogRow<'_>> = attempts.iter().map(|attempt| LogRow(attempt)).collect();
-    Ok(vec![json(&calls)?, json(&counts(attempts))?])
-}
-
-fn json(rows: &impl Serialize) -> Result<Value, DatabaseError> {
-    // Neither a map's key nor a number in here is one that JSON does not have.
-    serde_json::to_string(rows)
-        .map(Value::Text)
-        .map_err(|error| DatabaseError(error.to_string()))
-}
-
-/// A row of the log, as the migration `0010_call_batches` takes it.
-struct LogRow<'a>(&'a Attempt);
-
-impl Serialize for LogRow<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let attempt = self.0;
-        let tokens =
-            |tokens: fn(&Usage) -> u64| attempt.usage.as_ref().map(|usage| count(tokens(usage)));
-        let mut row = serializer.serialize_tuple(15)?;
-        row.serialize_element(&attempt.key.0)?;
-        row.serialize_element(&i64::from(attempt.outcome.verdict() == Verdict::Works))?;
-        row.serialize_element(&attempt.response_status)?;
-        row.serialize_element(&attempt.error_message)?;
-        row.serialize_element(&attempt.ended_at.since(attempt.started_at))?;
-        row.serialize_element(&attempt.started_at.to_iso())?;
-        row.serialize_element(&attempt.request_id)?;
-        row.serialize_element(&attempt.model)?;
-        row.serialize_element(&attempt.number)?;
-        row.serialize_element(attempt.outcome.name())?;
-        let first_byte = attempt.first_byte_at;
-        row.serialize_element(&first_byte.map(|at| at.since(attempt.started_at)))?;
-        row.serialize_element(&tokens(|usage| usage.input))?;
-        row.serialize_element(&tokens(|usage| usage.output))?;
-        row.serialize_element(&tokens(|usage| usage.thinking))?;
-        row.serialize_element(&tokens(|usage| usage.cached))?;
-        row.end()
-    }
-}
-
-/// A number that SQL can hold: the largest, for more.
-fn count(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// What each key's counters gain. Failures of the key are counted together with its state.
-fn counts(attempts: &[&Attempt]) -> Vec<KeyCount> {
-    let mut counts: BTreeMap<KeyId, Count> = BTreeMap::new();
-    for attempt in attempts {
-        match attempt.outcome.verdict() {
-            Verdict::Works => counts.entry(attempt.key).or_default().add(attempt, true),
-            Verdict::Unknown => counts.entry(attempt.key).or_default().add(attempt, false),
-            Verdict::Failed | Verdict::Rejected => {}
-        }
-    }
-    counts
-        .into_iter()
-        .map(|(key, count)| KeyCount(key, count))
-        .collect()
-}
-
-/// A key's [`Count`], as the migration `0010_call_batches` takes it.
-struct KeyCount(KeyId, Count);
-
-impl Serialize for KeyCount {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(key, count) = self;
-        let time = |at: Option<UnixMillis>| at.map(UnixMillis::to_iso);
-        let mut row = serializer.serialize_tuple(8)?;
-        row.serialize_element(&key.0)?;
-        row.serialize_element(&count.calls)?;
-        row.serialize_element(&count.successes)?;
-        row.serialize_element(&time(count.used))?;
-        row.serialize_element(&time(count.succeeded))?;
-        row.serialize_element(&time(count.success_began))?;
-        row.serialize_element(&time(count.ended))?;
-        row.serialize_element(&count.outcome.map(Outcome::name))?;
-        row.end()
-    }
+/// The values of a row of `ended_calls`.
+fn row_of(attempt: &Attempt) -> [Value; 17] {
+    let verdict = attempt.outcome.verdict();
+    let tokens = |of: fn(&Usage) -> u64| Value::from(attempt.usage.as_ref().map(of));
+    let after = |at: UnixMillis| at.since(attempt.started_at);
+    [
+        Value::from(attempt.key.0),
+        Value::from(i64::from(verdict == Verdict::Works)),
+        Value::from(attempt.response_status.map(i64::from)),
+        Value::from(attempt.error_message.as_deref()),
+        Value::from(after(attempt.ended_at)),
+        Value::from(attempt.started_at.to_iso()),
+        Value::from(attempt.request_id.as_str()),
+        Value::from(attempt.model.as_str()),
+        Value::from(i64::from(attempt.number)),
+        Value::from(attempt.outcome.name()),
+        Value::from(attempt.first_byte_at.map(after)),
+        tokens(|usage| usage.input),
+        tokens(|usage| usage.output),
+        tokens(|usage| usage.thinking),
+        tokens(|usage| usage.cached),
+        Value::from(attempt.ended_at.to_iso()),
+        Value::from(i64::from(matches!(
+            verdict,
+            Verdict::Works | Verdict::Unknown
+        ))),
+    ]
 }
 
 /// Somebody's place in the queue. Leaving it hands the writing on to the next who waits.
@@ -531,35 +486,6 @@ impl<D: Database> Drop for Place<'_, D> {
         self.entry.progress.replace(Progress::Abandoned);
         if left {
             self.recorder.hand_on();
-        }
-    }
-}
-
-/// What a batch adds to one key.
-#[derive(Default)]
-struct Count {
-    calls: i64,
-    successes: i64,
-    used: Option<UnixMillis>,
-    ended: Option<UnixMillis>,
-    /// Of the call that ended last.
-    outcome: Option<Outcome>,
-    succeeded: Option<UnixMillis>,
-    success_began: Option<UnixMillis>,
-}
-
-impl Count {
-    fn add(&mut self, attempt: &Attempt, success: bool) {
-        self.calls += 1;
-        self.used = self.used.max(Some(attempt.started_at));
-        if self.ended <= Some(attempt.ended_at) {
-            self.ended = Some(attempt.ended_at);
-            self.outcome = Some(attempt.outcome);
-        }
-        if success {
-            self.successes += 1;
-            self.succeeded = self.succeeded.max(Some(attempt.ended_at));
-            self.success_began = self.success_began.max(Some(attempt.started_at));
         }
     }
 }
@@ -680,10 +606,20 @@ mod tests {
                 }),
                 ..attempt(1, Outcome::UpstreamTrouble, 0)
             };
-            commit(&recorder, call);
+            // Alone, and with another one.
+            recorder.database.run("DELETE FROM api_call_logs");
+            commit(&recorder, call.clone());
+            assert_eq!(recorder.defer(call.clone()), Deferred::Flush(call.clone()));
+            assert_eq!(recorder.defer(call.clone()), Deferred::Queued);
+            block_on(recorder.flush(call)).unwrap();
+            let row = format!(
+                "{text}|{text}|{text}|text|{max}|0|{max}|{}",
+                1i64 << 53,
+                max = i64::MAX
+            );
             assert_eq!(
-                recorder.database.query("SELECT request_id, model, error_message, typeof(model), input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs ORDER BY id DESC LIMIT 1"),
-                [format!("{text}|{text}|{text}|text|{max}|0|{max}|{}", 1i64 << 53, max = i64::MAX)]
+                recorder.database.query("SELECT request_id, model, error_message, typeof(model), input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs"),
+                [row.as_str(); 3]
             );
         }
     }
@@ -1013,9 +949,9 @@ mod tests {
         let recorder = recorder(1);
         recorder
             .database
-            .fail("call_batches", "database is locked", 2);
+            .fail("ended_calls", "database is locked", 2);
         commit(&recorder, attempt(1, Outcome::Success, 0));
-        recorder.database.fail("call_batches", "disk I/O error", 1);
+        recorder.database.fail("ended_calls", "disk I/O error", 1);
         assert!(block_on(recorder.commit(attempt(1, Outcome::Success, 0))).is_err());
         commit(&recorder, attempt(1, Outcome::Success, 0));
         assert_eq!(
@@ -1054,7 +990,7 @@ mod tests {
         recorder.database.answer_at_the_second_poll();
         recorder
             .database
-            .fail("call_batches", "database is locked", 3);
+            .fail("ended_calls", "database is locked", 3);
         let statements = recorder.database.statements();
         let commits = (0..100).map(|index| recorder.commit(attempt(1, Outcome::Success, index)));
         assert!(block_on(join_all(commits)).iter().all(Result::is_ok));
@@ -1072,7 +1008,7 @@ mod tests {
         recorder.database.answer_at_the_second_poll();
         recorder
             .database
-            .fail("call_batches", "database is locked", usize::MAX);
+            .fail("ended_calls", "database is locked", usize::MAX);
         let statements = recorder.database.statements();
         let commits = (0..20).map(|index| recorder.commit(attempt(1, Outcome::Success, index)));
         let results = block_on(join_all(commits));
