@@ -4,7 +4,7 @@
 //! variables, a connection, a look at the schema) is kept for the instance's life, and every fact stays in the database.
 
 use super::clock::HostSystem;
-use super::http::{HostUpstream, IncomingBody, respond};
+use super::http::{HostUpstream, IncomingBody, head_of, respond};
 use super::signal;
 use super::sqlite::HostDatabase;
 use crate::config::{Config, InvalidConfig, VARIABLES};
@@ -12,10 +12,9 @@ use crate::gateway::Gateway;
 use crate::gateway::ports::System;
 use crate::once::Once;
 use crate::store::{self, DatabaseError};
-use spin_sdk::http::Request;
-use spin_sdk::http_service;
 use spin_sdk::variables;
-use spin_sdk::wasip3::http::types::{ErrorCode, Response};
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -25,17 +24,18 @@ thread_local! {
     static GATEWAY: Rc<Once<HostGateway>> = Rc::default();
 }
 
-#[http_service]
-async fn handle(request: Request) -> Result<Response, ErrorCode> {
-    let (parts, mut body) = request.into_parts();
-    let Some(request) = body.take_unstarted() else {
-        return Err(ErrorCode::InternalError(Some(
-            "the request's body is gone".to_owned(),
-        )));
-    };
-    let gateway = gateway().await;
-    let body = IncomingBody::of_request(request, &parts.headers);
-    respond(gateway.handle(parts, body).await).await
+struct Component;
+
+spin_sdk::wasip3::http::service::export!(Component);
+
+// What `#[http_service]` makes, but for its conversion of the request.
+impl Guest for Component {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        let head = head_of(&request)?;
+        let gateway = gateway().await;
+        let body = IncomingBody::of_request(request, &head.headers);
+        respond(gateway.handle(head, body).await).await
+    }
 }
 
 /// The instance's gateway. An instance begins with many requests at once: the first sets it up for all. Without a database

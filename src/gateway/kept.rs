@@ -217,14 +217,15 @@ impl<D: Database> Kept<D> {
         extent: Extent,
         max_age_ms: i64,
     ) -> Result<(), DatabaseError> {
-        let oldest = system.now().plus(-max_age_ms);
+        let mut now = system.now();
+        let oldest = now.plus(-max_age_ms);
         let readings = self.readings.get();
         loop {
             if let Some(latest) = &*self.latest.borrow() {
                 // However long a reading takes: one that has begun since is new enough.
                 // Without any view, nobody lives with a failure that is not their own.
                 let counts = latest.result.is_ok() || self.is_read.get();
-                let is_fresh = latest.began_at > oldest && latest.began_at <= system.now();
+                let is_fresh = latest.began_at > oldest && latest.began_at <= now;
                 let has_all = extent == Extent::Sample
                     || latest.extent == Extent::Whole
                     || (latest.result.is_ok() && self.is_whole());
@@ -238,7 +239,7 @@ impl<D: Database> Kept<D> {
                     kept: self,
                     _taken: taken,
                 };
-                let began_at = system.now();
+                let began_at = now;
                 let number = self.readings.get() + 1;
                 self.readings.set(number);
                 let result = self.load(system, extent, began_at).await;
@@ -258,6 +259,7 @@ impl<D: Database> Kept<D> {
                 return result;
             }
             self.loading.wait(self.new_signal).await;
+            now = system.now();
         }
     }
 
