@@ -6,8 +6,8 @@ use futures::future::select;
 use http::{HeaderMap, header};
 use std::pin::pin;
 
-/// Room that is made for a body before any of it is here: a declared length is only a promise.
-const RESERVED: usize = 64 * 1024;
+/// Room that is made for what a body still promises, in times of what is here already.
+const RESERVED_TIMES: usize = 4;
 
 /// Of a body that nobody wants, up to this many times the limit are read and dropped.
 const DRAINED_TIMES_LIMIT: usize = 4;
@@ -33,9 +33,8 @@ pub(super) async fn read(
             }
             Ok(Some(chunk)) if bytes.is_empty() => {
                 bytes = chunk;
-                if bytes.len() < declared {
-                    bytes.reserve_exact((declared - bytes.len()).min(RESERVED));
-                }
+                let left = declared.saturating_sub(bytes.len());
+                bytes.reserve_exact(left.min(bytes.len().saturating_mul(RESERVED_TIMES)));
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => return Ok(bytes),
