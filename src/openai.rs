@@ -13,4 +13,4 @@ mod request;
 pub use edit::{Step, fields, steps, with_models, without};
 pub use error::ErrorBody;
 pub use glance::{Glance, Usage};
-pub use request::{ChatRequest, InvalidRequest, asks_for_usage, model_of};
+pub use request::{ChatRequest, InvalidRequest, model_of};

@@ -73,8 +73,9 @@ pub fn named_in_path(rest: &str) -> BTreeSet<String> {
     names
 }
 
-/// The names among the texts of a JSON body; none of anything else.
-pub fn named_in_body(body: &[u8]) -> BTreeSet<String> {
+/// The names among the texts of a JSON body; none of anything else. Only a body that `may_continue` an interaction is looked
+/// through for one.
+pub fn named_in_body(body: &[u8], may_continue: bool) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     // Most bodies have none, and need not be walked through: one look at their slashes tells.
     let mentions = |slash: usize| {
@@ -85,7 +86,8 @@ pub fn named_in_body(body: &[u8]) -> BTreeSet<String> {
         })
     };
     let continues = |field: &&str| memmem::find(body, field.as_bytes()).is_some();
-    if memchr_iter(b'/', body).any(mentions) || INTERACTION.iter().any(continues) {
+    if memchr_iter(b'/', body).any(mentions) || (may_continue && INTERACTION.iter().any(continues))
+    {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         // What is found before the place where it breaks off is found.
         let texts = Texts {
@@ -378,7 +380,7 @@ mod tests {
             (r#""files/abc""#, vec!["files/abc"]),
             (r#"{"files/abc":1}"#, vec![]),
         ] {
-            assert_eq!(list(named_in_body(body.as_bytes())), names, "{body}");
+            assert_eq!(list(named_in_body(body.as_bytes(), true)), names, "{body}");
         }
     }
 
@@ -388,9 +390,9 @@ mod tests {
             .map(|number| format!("\"files/f{number}\""))
             .collect();
         let body = format!("[{}]", many.join(","));
-        assert_eq!(named_in_body(body.as_bytes()).len(), MOST_NAMES);
+        assert_eq!(named_in_body(body.as_bytes(), true).len(), MOST_NAMES);
         let long = format!("[\"files/{}\"]", "x".repeat(LONGEST_NAME));
-        assert!(named_in_body(long.as_bytes()).is_empty());
+        assert!(named_in_body(long.as_bytes(), true).is_empty());
     }
 
     #[test]
@@ -408,8 +410,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..100), text in "[a-zé/:?.{}\"\\[\\]]{0,60}") {
-            named_in_body(&body);
-            named_in_body(format!("{{\"files/\":\"{text}\"}}").as_bytes());
+            named_in_body(&body, true);
+            named_in_body(format!("{{\"files/\":\"{text}\"}}").as_bytes(), true);
             named_in_path(&text);
         }
     }

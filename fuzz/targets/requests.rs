@@ -22,7 +22,7 @@ fuzz_target!(|input: (&str, &[u8])| {
         assert_eq!(key_of_query(&query), None);
     }
     let _ = named_in_path(text);
-    let _ = named_in_body(body);
+    let _ = named_in_body(body, true);
     let _ = (model_of(body), asks_for_usage(body), fields(body));
     let _ = conversation(Surface::OpenAi, Kind::Chat, "m", body);
     let is_json = serde_json::from_slice::<Value>(body).is_ok();

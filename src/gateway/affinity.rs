@@ -43,12 +43,16 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         query: Option<&str>,
         body: &[u8],
     ) -> Result<Uses, Failure> {
-        let mut named = named_in_path(&target.rest);
+        let mut named = match target.kind {
+            // The path says nothing but that.
+            Kind::Chat => BTreeSet::new(),
+            Kind::Generate | Kind::Other => named_in_path(&target.rest),
+        };
         // What is uploaded is content, whatever it mentions.
         match upload_id(query).filter(|_| target.is_upload()) {
             Some(id) => named.extend([of_upload(&target.path, &id)]),
             None if target.is_upload() => {}
-            None => named.extend(named_in_body(body)),
+            None => named.extend(named_in_body(body, target.kind == Kind::Other)),
         }
         let mut owners = Vec::new();
         for (name, owner) in store::owners(&*self.kept()?.database, &named).await? {
@@ -162,7 +166,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
 
 /// The names of an answer.
 fn made(target: &Target, body: &[u8]) -> BTreeSet<String> {
-    let mut names = named_in_body(body);
+    let mut names = named_in_body(body, true);
     let collection = target.rest.split('/').next().unwrap_or_default();
     if target.surface == Surface::OpenAi || collection == "interactions" {
         #[derive(Deserialize)]

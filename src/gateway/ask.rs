@@ -4,9 +4,7 @@ use super::Failure;
 use super::attempt::Form;
 use crate::config::Config;
 use crate::gemini::UnknownField;
-use crate::openai::{
-    ChatRequest, asks_for_usage, fields, model_of, repair, steps, with_models, without,
-};
+use crate::openai::{ChatRequest, fields, model_of, repair, steps, with_models, without};
 use crate::pool::UnixMillis;
 use crate::target::{Kind, Subject, Surface, Target, without_credentials};
 use http::request::Parts;
@@ -51,13 +49,14 @@ impl<'a> Ask<'a> {
             subject,
             body,
             is_slow,
+            include_usage,
         } = asked(config, target, body)?;
         let repair = repairs.then(|| repair::Context {
             model: subject.clone(),
             created: now.0.div_euclid(1000),
             // Ids that are made are this request's own.
             seed: BuildHasherDefault::<DefaultHasher>::default().hash_one(request_id),
-            include_usage: asks_for_usage(&body),
+            include_usage,
         });
         Ok(Self {
             method: &request.method,
@@ -124,12 +123,16 @@ struct Asked {
     body: Vec<u8>,
     /// See [`Form::is_slow`].
     is_slow: bool,
+    /// A stream's tokens are asked for.
+    include_usage: bool,
 }
 
 fn asked(config: &Config, target: &Target, body: Vec<u8>) -> Result<Asked, Failure> {
+    let mut include_usage = false;
     let (asked, body, is_slow) = match target.kind {
         Kind::Chat => {
             let chat = ChatRequest::parse(body, &config.default_model)?;
+            include_usage = chat.include_usage;
             (Some(chat.model), chat.body, chat.stream)
         }
         Kind::Generate | Kind::Other => {
@@ -157,6 +160,7 @@ fn asked(config: &Config, target: &Target, body: Vec<u8>) -> Result<Asked, Failu
         subject,
         body: renamed.unwrap_or(body),
         is_slow,
+        include_usage,
     })
 }
 

@@ -4,7 +4,7 @@
 //! that unknown fields, number formats and key order reach the upstream as they were sent.
 
 use super::patch::Patch;
-use crate::skim::raw;
+use crate::skim::{raw, read};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -47,6 +47,8 @@ pub struct ChatRequest {
     pub body: Vec<u8>,
     /// Whether the answer is asked for bit by bit.
     pub stream: bool,
+    /// Whether the tokens of a stream are asked for.
+    pub include_usage: bool,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +59,14 @@ struct Fields<'a> {
     messages: Option<IsArray>,
     #[serde(borrow, default, deserialize_with = "raw")]
     stream: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "raw")]
+    stream_options: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: Option<bool>,
 }
 
 impl ChatRequest {
@@ -82,6 +92,10 @@ impl ChatRequest {
         }
         // What is no boolean is for the upstream to refuse.
         let stream = fields.stream.is_some_and(|stream| stream.get() == "true");
+        let include_usage = fields
+            .stream_options
+            .and_then(read::<StreamOptions>)
+            .is_some_and(|options| options.include_usage == Some(true));
         let asked = match fields.model.map(RawValue::get) {
             None => None,
             Some("null") => None,
@@ -94,6 +108,7 @@ impl ChatRequest {
                 model,
                 body,
                 stream,
+                include_usage,
             });
         }
         let json_model = serde_json::Value::from(default_model).to_string();
@@ -105,6 +120,7 @@ impl ChatRequest {
             model: default_model.to_owned(),
             body: edits.apply(body),
             stream,
+            include_usage,
         })
     }
 }
@@ -118,26 +134,6 @@ pub fn model_of(body: &[u8]) -> Option<String> {
     }
     let named: Named = serde_json::from_slice(body).ok()?;
     named.model.filter(|model| !model.trim().is_empty())
-}
-
-/// Whether a request asks for the tokens of a stream.
-pub fn asks_for_usage(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Options {
-        #[serde(default)]
-        include_usage: Option<bool>,
-    }
-    #[derive(Deserialize)]
-    struct Asked {
-        #[serde(default)]
-        stream_options: Option<Options>,
-    }
-    // Most do not, and need not be read again.
-    memchr::memmem::find(body, b"include_usage").is_some()
-        && serde_json::from_slice::<Asked>(body)
-            .ok()
-            .and_then(|asked| asked.stream_options?.include_usage)
-            == Some(true)
 }
 
 /// The parser's message: kind, line and column. It quotes nothing of the body but a field's name given twice.
@@ -287,15 +283,17 @@ mod tests {
 
     #[test]
     fn tokens_are_asked_for_by_one_field_alone() {
-        for (body, expected) in [
-            (r#"{"stream_options":{"include_usage":true}}"#, true),
-            (r#"{"stream_options":{"include_usage":false}}"#, false),
-            (r#"{"stream_options":null}"#, false),
-            (r#"{"stream_options":1}"#, false),
-            (r#"{"include_usage":true}"#, false),
-            ("", false),
+        for (field, expected) in [
+            (r#""stream_options":{"include_usage":true}"#, true),
+            (r#""stream_options":{"include_usage":false}"#, false),
+            (r#""stream_options":{"include_usage":"true"}"#, false),
+            (r#""stream_options":null"#, false),
+            (r#""stream_options":1"#, false),
+            (r#""include_usage":true"#, false),
         ] {
-            assert_eq!(asks_for_usage(body.as_bytes()), expected, "{body}");
+            let body = format!(r#"{{"messages":[],{field}}}"#);
+            let request = ChatRequest::parse(body.into_bytes(), "m").unwrap();
+            assert_eq!(request.include_usage, expected, "{field}");
         }
     }
 
