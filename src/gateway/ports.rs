@@ -28,7 +28,7 @@ pub struct UpstreamResponse<B> {
 }
 
 /// How long a response may take, in milliseconds. Whoever sends keeps to it: the host's time-outs cost next to nothing, while
-/// a timer of the component's own costs as much as all that it does with a small answer.
+/// a timer of the component's own is a task of the host that has to be joined and cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// From sending the request to the head of the response.

@@ -67,6 +67,22 @@ async fn a_silent_upstream_costs_its_time_and_another_key_answers() {
 }
 
 #[tokio::test]
+async fn an_answer_that_stalls_half_way_costs_its_time_and_another_key_answers() {
+    let app = Setup::keys(2)
+        .variable("first_byte_timeout", "0.2")
+        .start()
+        .await;
+    let (stalls, steps) = Reply::ok().in_pieces_of(40).stepwise();
+    steps.release(1);
+    app.gemini.script_any(stalls);
+    assert_eq!(app.chat(CHAT).await.status, 200);
+    assert_eq!(
+        app.rows("SELECT attempt, response_status, outcome FROM api_call_logs ORDER BY id"),
+        ["1|200|upstream_trouble", "2|200|success"]
+    );
+}
+
+#[tokio::test]
 async fn a_restart_in_the_middle_of_a_cool_down_keeps_it() {
     let mut app = Setup::keys(1).start().await;
     let quota = errors::quota_per_minute(MODEL, 10, Duration::from_secs(55));
