@@ -625,6 +625,29 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_of_an_earlier_version_leaves_the_same() {
+        let (earlier, now) = (recorder(1), recorder(1));
+        for recorder in [&earlier, &now] {
+            commit(recorder, attempt(1, Outcome::ProjectRefused, 0));
+        }
+        commit(&now, attempt(1, Outcome::Success, SECOND));
+        let calls = r#"[[1,1,200,null,250,"2027-01-15T08:00:01.000Z","req_1","m",1,"success",100,3,7,11,2]]"#;
+        let at = r#""2027-01-15T08:00:01.250Z""#;
+        let began = r#""2027-01-15T08:00:01.000Z""#;
+        let counts = format!(r#"[[1,1,1,{began},{at},{began},{at},"success"]]"#);
+        let values = vec![Value::from(calls), Value::from(counts)];
+        let write = "INSERT INTO call_batches (calls, counts) VALUES (?1, ?2)";
+        block_on(earlier.database.execute(write, values)).unwrap();
+        for table in ["api_call_logs", "api_call_hours"] {
+            let all = format!("SELECT * FROM {table}");
+            assert_eq!(earlier.database.query(&all), now.database.query(&all));
+        }
+        let keys = "SELECT status, consecutive_failures, total_calls, success_calls, last_used_at, last_success_at, last_failure_at,
+            disabled_until, updated_at, last_success_began_at, last_outcome, last_outcome_at, trial_until FROM api_keys";
+        assert_eq!(earlier.database.query(keys), now.database.query(keys));
+    }
+
+    #[test]
     fn failures_in_a_row_pause_and_then_disable() {
         let recorder = recorder(1);
         let hour = 3600 * SECOND;
