@@ -8,7 +8,7 @@
 use crate::allowed_hosts::AllowedHosts;
 use crate::log::log;
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -94,10 +94,14 @@ impl Client {
         let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
 
         let response = CONNECT_TIMEOUT.scope(connect, self.http.request(request));
-        let response = timeout(first_byte, response)
+        let mut response = timeout(first_byte, response)
             .await
             .map_err(|_| Error::ConnectionReadTimeout)?
             .map_err(|error| describe(&error))?;
+        // Of the two the encoding counts (RFC 9112 §6.3), and the component does not hear of it.
+        if response.headers().contains_key(TRANSFER_ENCODING) {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         Ok(response.map(|body| {
             let body = body.map_err(|error| describe(&error));
             Watched::new(body, between_bytes).boxed_unsync()

@@ -107,6 +107,22 @@ async fn connections_are_kept_and_shared() {
 }
 
 #[tokio::test]
+async fn a_length_beside_chunks_does_not_count() {
+    let address = server(|stream, _| async {
+        let both = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n";
+        answer(stream, both).await;
+    })
+    .await;
+    let origin = format!("http://{address}");
+    let client = allowing(std::slice::from_ref(&origin), None);
+    let request = get(&format!("{origin}/x"));
+    let response = client.send(request, RequestOptions::default()).await;
+    let response = response.unwrap();
+    assert!(!response.headers().contains_key(CONTENT_LENGTH));
+    assert_eq!(text(response).await.unwrap(), "whole");
+}
+
+#[tokio::test]
 async fn trouble_is_told_by_its_kind() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = closed.local_addr().unwrap();
