@@ -68,8 +68,11 @@ pub(super) async fn drain(
     select(pin!(reading), pin!(deadline)).await;
 }
 
-/// The `content-length`; `None` where there is none that can be.
+/// The `content-length`; `None` where there is none that counts: chunks have a length of their own (RFC 9112 §6.3).
 pub fn declared_length(headers: &HeaderMap) -> Option<usize> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return None;
+    }
     headers
         .get(header::CONTENT_LENGTH)?
         .to_str()
