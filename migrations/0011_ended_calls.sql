@@ -28,7 +28,7 @@ BEGIN
             ELSE last_success_began_at END,
         last_outcome = CASE WHEN NEW.ended_at >= coalesce(last_outcome_at, '') THEN NEW.outcome ELSE last_outcome END,
         last_outcome_at = max(coalesce(last_outcome_at, ''), NEW.ended_at),
-        updated_at = NEW.ended_at
+        updated_at = max(updated_at, NEW.ended_at)
     WHERE NEW.counted AND id = NEW.api_key_id;
 
     -- A success forgives failures only when its call began after the latest of them: an answer that was already on its

@@ -625,6 +625,49 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_one_key_that_are_written_together_count_in_whatever_order_they_ended() {
+        let recorder = recorder(2);
+        commit(&recorder, attempt(1, Outcome::ProjectRefused, SECOND));
+        let ended = |outcome, started, lasted| Attempt {
+            ended_at: NOW.plus(started + lasted),
+            ..attempt(1, outcome, started)
+        };
+        // Of these only the third began after the failure; the second ended last, and the first is written last.
+        let calls = [
+            ended(Outcome::Success, 0, 9 * SECOND),
+            ended(Outcome::UpstreamTrouble, 3 * SECOND, 7 * SECOND),
+            ended(Outcome::Success, 2 * SECOND, SECOND),
+        ];
+        let key = "SELECT status, consecutive_failures, total_calls, success_calls, last_used_at, last_success_at,
+            last_success_began_at, last_outcome, last_outcome_at, updated_at FROM api_keys WHERE id = 1";
+        recorder.database.run("DELETE FROM api_call_logs");
+        let [first, second, third] = calls;
+        let Deferred::Flush(first) = recorder.defer(first) else {
+            panic!("the first is to be flushed");
+        };
+        recorder.defer(second);
+        recorder.defer(third);
+        // Deleted while its call was under way.
+        recorder.database.run("DELETE FROM api_keys WHERE id = 2");
+        recorder.defer(attempt(2, Outcome::Success, 0));
+        let statements = recorder.database.statements();
+        block_on(recorder.flush(first)).unwrap();
+        assert_eq!(recorder.database.statements() - statements, 1);
+        assert_eq!(
+            recorder.database.query(key),
+            [
+                "1|0|4|2|2027-01-15T08:00:03.000Z|2027-01-15T08:00:09.000Z|2027-01-15T08:00:02.000Z|upstream_trouble|2027-01-15T08:00:10.000Z|2027-01-15T08:00:10.000Z"
+            ]
+        );
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT api_key_id, outcome FROM api_call_logs"),
+            ["1|upstream_trouble", "1|success", "2|success", "1|success"]
+        );
+    }
+
+    #[test]
     fn an_instance_of_an_earlier_version_leaves_the_same() {
         let (earlier, now) = (recorder(1), recorder(1));
         for recorder in [&earlier, &now] {
