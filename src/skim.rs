@@ -54,7 +54,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 /// Borrows a name where it holds no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Name<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 struct MembersVisitor;
 

@@ -2,9 +2,7 @@
 #![no_main]
 
 use gemini_keypool::conversation::conversation;
-use gemini_keypool::openai::{
-    ChatRequest, asks_for_usage, fields, model_of, steps, with_models, without,
-};
+use gemini_keypool::openai::{ChatRequest, fields, model_of, steps, with_models, without};
 use gemini_keypool::resource::{named_in_body, named_in_path};
 use gemini_keypool::target::{Kind, Surface, Target, key_of_query, without_credentials};
 use http::Method;
@@ -23,7 +21,7 @@ fuzz_target!(|input: (&str, &[u8])| {
     }
     let _ = named_in_path(text);
     let _ = named_in_body(body, true);
-    let _ = (model_of(body), asks_for_usage(body), fields(body));
+    let _ = (model_of(body), fields(body));
     let _ = conversation(Surface::OpenAi, Kind::Chat, "m", body);
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
     let changed = steps(text).and_then(|steps| without(body, &steps, "seed"));

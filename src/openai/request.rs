@@ -4,9 +4,9 @@
 //! that unknown fields, number formats and key order reach the upstream as they were sent.
 
 use super::patch::Patch;
-use crate::skim::{raw, read};
-use serde::Deserialize;
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use crate::skim::{Name, read};
+use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -45,22 +45,57 @@ pub struct ChatRequest {
     pub model: String,
     /// The body to send: the caller's bytes, with the model put in where it was missing.
     pub body: Vec<u8>,
-    /// Whether the answer is asked for bit by bit.
+    /// Whether the answer may be asked for bit by bit.
     pub stream: bool,
     /// Whether the tokens of a stream are asked for.
     pub include_usage: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Fields<'a> {
-    #[serde(borrow, default, deserialize_with = "raw")]
     model: Option<&'a RawValue>,
-    #[serde(default)]
     messages: Option<IsArray>,
-    #[serde(borrow, default, deserialize_with = "raw")]
     stream: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw")]
     stream_options: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(Name(name)) = members.next_key()? {
+            match &*name {
+                "model" if fields.model.is_some() => {
+                    return Err(de::Error::duplicate_field("model"));
+                }
+                "messages" if fields.messages.is_some() => {
+                    return Err(de::Error::duplicate_field("messages"));
+                }
+                "model" => fields.model = Some(members.next_value()?),
+                "messages" => fields.messages = Some(members.next_value()?),
+                // Given twice, they are the upstream's affair; the last one counts with most.
+                "stream" => fields.stream = Some(members.next_value()?),
+                "stream_options" => fields.stream_options = Some(members.next_value()?),
+                _ => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(fields)
+    }
 }
 
 #[derive(Deserialize)]
@@ -90,8 +125,10 @@ impl ChatRequest {
         if !fields.messages.is_some_and(|messages| messages.0) {
             return Err(InvalidRequest::Messages);
         }
-        // What is no boolean is for the upstream to refuse.
-        let stream = fields.stream.is_some_and(|stream| stream.get() == "true");
+        // What is no boolean is for the upstream to refuse, or to understand.
+        let stream = fields
+            .stream
+            .is_some_and(|stream| !["false", "null"].contains(&stream.get()));
         let include_usage = fields
             .stream_options
             .and_then(read::<StreamOptions>)

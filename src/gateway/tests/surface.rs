@@ -586,9 +586,10 @@ fn what_is_asked_for_bit_by_bit_may_pause_and_nothing_else() {
         (chat, openai(""), false),
         (chat, openai(r#","stream":false"#), false),
         (chat, openai(r#","stream":null"#), false),
-        // For the upstream to refuse.
-        (chat, openai(r#","stream":"true""#), false),
         (chat, openai(r#","stream":true"#), true),
+        // For the upstream to refuse, or to understand.
+        (chat, openai(r#","stream":"true""#), true),
+        (chat, openai(r#","stream":false,"stream":true"#), true),
         ("/v1beta/models/m:generateContent", "{}".into(), false),
         ("/v1beta/models/m:streamGenerateContent", "{}".into(), true),
         ("/v1beta/interactions", r#"{"model":"m"}"#.into(), true),
