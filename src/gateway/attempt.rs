@@ -44,6 +44,9 @@ pub(super) struct Patience {
     pub(super) first_byte_ms: u64,
     /// Milliseconds until the caller is given something of it.
     pub(super) answer_ms: u64,
+    /// Milliseconds from one part of an answer in one piece to the next, whatever is left of the request's time: they hold
+    /// for what is given to the caller, too.
+    pub(super) silence_ms: u64,
 }
 
 /// What is sent.
@@ -107,7 +110,7 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
     });
     let mut limits = Limits {
         head_ms: patience.first_byte_ms,
-        silence_ms: (!form.is_slow).then_some(patience.first_byte_ms),
+        silence_ms: (!form.is_slow).then_some(patience.silence_ms),
     };
     let (mut uri, mut headers, mut body) = (uri.clone(), headers, body);
     let mut redirects = 0;
@@ -141,12 +144,18 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
     };
     match sent {
         Err(error) => {
-            let (outcome, failure) = call.silent(&error, false).await;
+            let (outcome, failure) = call.silent(&error, None).await;
             Attempted::Failed(outcome, failure)
         }
         Ok(response) if form.is_answer(response.status) => {
-            let answer_by = began_at.plus(i64::try_from(patience.answer_ms).unwrap_or(i64::MAX));
-            answer(call, form, response, timeout, late, answer_by).await
+            let milliseconds = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+            let end = Deadline {
+                first_byte: timeout,
+                answer: late,
+                answer_by: began_at.plus(milliseconds(patience.answer_ms)),
+                silence_ms: limits.silence_ms.map(milliseconds),
+            };
+            answer(call, form, response, end).await
         }
         Ok(response) => {
             call.first_byte();
@@ -175,14 +184,24 @@ fn redirect<B>(response: &UpstreamResponse<B>, from: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+/// Until when an answer has to be here.
+struct Deadline<'a> {
+    /// Waits until its first byte is late.
+    first_byte: Timeout<'a>,
+    /// Waits until all of it is.
+    answer: Timeout<'a>,
+    /// When that is.
+    answer_by: UnixMillis,
+    /// How long the host waits for a part of it; `None` where the timers alone count.
+    silence_ms: Option<i64>,
+}
+
 /// What was asked for.
 async fn answer<D: Database, B: ByteStream, S: System>(
     mut call: Call<D, S>,
     form: Form,
     response: UpstreamResponse<B>,
-    mut timeout: Timeout<'_>,
-    mut late: Timeout<'_>,
-    answer_by: UnixMillis,
+    mut end: Deadline<'_>,
 ) -> Attempted<D, B, S> {
     let UpstreamResponse {
         status,
@@ -214,7 +233,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
             !is_events,
             form.repair,
             body,
-            timeout,
+            end.first_byte,
         )
         .await
         {
@@ -232,24 +251,21 @@ async fn answer<D: Database, B: ByteStream, S: System>(
 
     let mut bytes = Vec::new();
     loop {
-        let limit: Timeout<'_> = if bytes.is_empty() {
-            timeout.as_mut()
-        } else {
-            late.as_mut()
+        let now = call.system.now();
+        // The host's limit is enough where it ends before the request's time does.
+        let limit = match end.silence_ms {
+            Some(ms) if now.plus(ms) <= end.answer_by => None,
+            None if bytes.is_empty() => Some(end.first_byte.as_mut()),
+            _ => Some(end.answer.as_mut()),
         };
-        let next = if form.is_slow {
-            match select(pin!(body.next()), limit).await {
+        let next = match limit {
+            // What drips on and on has always something to give.
+            _ if !bytes.is_empty() && now > end.answer_by => Err(TransportError::TimedOut),
+            Some(limit) => match select(pin!(body.next()), limit).await {
                 Either::Left((next, _)) => next,
                 Either::Right(_) => Err(TransportError::TimedOut),
-            }
-        } else {
-            // Only what goes on and on is late in spite of the limits that it was asked with.
-            match body.next().await {
-                Ok(Some(_)) if !bytes.is_empty() && call.system.now() > answer_by => {
-                    Err(TransportError::TimedOut)
-                }
-                next => next,
-            }
+            },
+            None => body.next().await,
         };
         match next {
             Ok(Some(chunk)) if bytes.is_empty() => {
@@ -270,7 +286,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 .await;
             }
             Err(error @ TransportError::TimedOut) => {
-                let (outcome, failure) = call.silent(&error, true).await;
+                let (outcome, failure) = call.silent(&error, Some(status)).await;
                 return Attempted::Failed(outcome, failure);
             }
             Err(error) => {

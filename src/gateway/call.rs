@@ -125,14 +125,20 @@ impl<D: Database, S: System> Call<D, S> {
             Some(200) | None => diagnosis.error.code.unwrap_or(NO_STATUS),
             Some(status) => status,
         };
-        self.refused(diagnosis, said, status, in_answer, body).await
+        let response_status = if in_answer {
+            Some(200)
+        } else {
+            diagnosis.status
+        };
+        self.refused(diagnosis, said, status, response_status, body)
+            .await
     }
 
-    /// Ends without a response, or, `in_answer`, with nothing in time under a 200.
+    /// Ends without a response, or with nothing in time after the head of one with the status `answered`.
     pub(super) async fn silent(
         &self,
         error: &TransportError,
-        in_answer: bool,
+        answered: Option<u16>,
     ) -> (Outcome, Failure) {
         let diagnosis = diagnose(Seen::NoResponse(error));
         let status = match error {
@@ -140,7 +146,7 @@ impl<D: Database, S: System> Call<D, S> {
             TransportError::Denied | TransportError::Failed(_) => 502,
         };
         let failure = self
-            .refused(&diagnosis, error.to_string(), status, in_answer, None)
+            .refused(&diagnosis, error.to_string(), status, answered, None)
             .await;
         (diagnosis.outcome, failure)
     }
@@ -151,7 +157,7 @@ impl<D: Database, S: System> Call<D, S> {
         diagnosis: &Diagnosis,
         said: String,
         status: u16,
-        in_answer: bool,
+        response_status: Option<u16>,
         body: Option<&[u8]>,
     ) -> Failure {
         let error = &diagnosis.error;
@@ -159,11 +165,6 @@ impl<D: Database, S: System> Call<D, S> {
             (None, _) => said.clone(),
             (Some(message), None) => kept_of(message).to_owned(),
             (Some(message), Some(code)) => format!("{code}: {}", kept_of(message)),
-        };
-        let response_status = if in_answer {
-            Some(200)
-        } else {
-            diagnosis.status
         };
         let end = End {
             message: Some(&message),

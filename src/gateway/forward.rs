@@ -196,6 +196,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             let patience = Patience {
                 first_byte_ms: way.failover.first_byte_timeout_ms(began_at),
                 answer_ms: way.failover.left_ms(began_at),
+                silence_ms: config.failover.first_byte_timeout_ms,
             };
             let attempted = attempt(call, &self.upstream, outgoing, patience).await;
             let ended_at = self.system.now();

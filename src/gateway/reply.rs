@@ -176,7 +176,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             );
             if is_late {
                 let late = TransportError::TimedOut;
-                let (outcome, failure) = stream.call.silent(&late, true).await;
+                let (outcome, failure) = stream.call.silent(&late, Some(status)).await;
                 return Begun::Failed(outcome, failure);
             }
             match stream.step().await {

@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 mod affinity;
 mod failover;
@@ -157,6 +158,17 @@ impl ByteStream for ScriptedBody {
             let Some(ms) = self.silence_ms else {
                 return std::future::pending().await;
             };
+            // A timer of the gateway's own is always sooner: else it would have none.
+            let mut is_first = true;
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if std::mem::take(&mut is_first) {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
             Outside(Rc::clone(&self.world)).wait(ms).await;
             return Err(TransportError::TimedOut);
         }

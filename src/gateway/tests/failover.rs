@@ -722,6 +722,34 @@ fn an_answer_that_stalls_half_way_is_given_up_like_one_that_never_began() {
 }
 
 #[test]
+fn an_answer_that_stalls_ends_with_the_requests_time_where_that_is_sooner() {
+    for chunks in [
+        vec![Ok(ANSWER.as_bytes()[..20].to_vec()), Ok(Vec::new())],
+        vec![Ok(Vec::new())],
+    ] {
+        let pool = pool_with(1, &[("failover_deadline", "5")]);
+        pool.script_chunks(200, "application/json", chunks);
+        assert_eq!(pool.chat(CHAT).status, 504);
+        let took = pool.outside.0.now.get();
+        assert!((5_000..5_100).contains(&took), "{took}");
+        assert_eq!(
+            pool.database
+                .query("SELECT response_status, outcome FROM api_call_logs"),
+            ["200|upstream_trouble"]
+        );
+    }
+}
+
+#[test]
+fn what_is_left_of_the_requests_time_is_no_limit_between_parts() {
+    let pool = pool_with(1, &[("failover_deadline", "5")]);
+    pool.answer();
+    pool.chat(CHAT);
+    let limits = pool.outside.0.sent.borrow()[0].limits;
+    assert_eq!((limits.head_ms, limits.silence_ms), (5_000, Some(60_000)));
+}
+
+#[test]
 fn an_answer_that_drips_on_and_on_ends_with_the_requests_time() {
     let pool = pool_of(1);
     let drops = vec![Ok(b" ".to_vec()); 20_000];
