@@ -42,7 +42,6 @@ type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
 /// A request's head. The SDK's own conversion asks the host for half as much again, of which nothing is used.
 pub(super) fn head_of(request: &Request) -> Result<Parts, ErrorCode> {
-    let invalid = |_: http::Error| ErrorCode::HttpRequestUriInvalid;
     let mut uri = Uri::builder();
     if let Some(authority) = request.get_authority() {
         // With an authority goes a scheme; which one, nobody asks.
@@ -51,14 +50,10 @@ pub(super) fn head_of(request: &Request) -> Result<Parts, ErrorCode> {
     if let Some(path) = request.get_path_with_query() {
         uri = uri.path_and_query(path);
     }
-    let method = http::Method::try_from(request.get_method())
+    let (mut head, ()) = http::Request::new(()).into_parts();
+    head.method = http::Method::try_from(request.get_method())
         .map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
-    let (mut head, ()) = http::Request::builder()
-        .method(method)
-        .uri(uri.build().map_err(invalid)?)
-        .body(())
-        .map_err(invalid)?
-        .into_parts();
+    head.uri = uri.build().map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     head.headers = header_map(&request.get_headers());
     Ok(head)
 }
@@ -71,7 +66,7 @@ pub(super) struct IncomingBody {
     /// Bytes that are still to come, where the length was declared. Then the last of them is the end, and the host need
     /// not be asked for it.
     left: Option<usize>,
-    /// Whether the body arrived whole; taken when the stream has ended.
+    /// Whether the body arrived whole; gone when the last of it is here.
     end: Option<FutureReader<TrailersResult>>,
     /// Tells the host, by being dropped, that nobody reads on.
     _consumed: FutureWriter<Result<(), ErrorCode>>,
@@ -100,7 +95,7 @@ impl IncomingBody {
             stream,
             read_size: left.map_or(FIRST_READ, |left| left.clamp(1, LARGEST_READ)),
             left,
-            end: Some(end),
+            end: (left != Some(0)).then_some(end),
             _consumed: consumed,
         }
     }
@@ -108,7 +103,7 @@ impl IncomingBody {
 
 impl ByteStream for IncomingBody {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        while self.end.is_some() && self.left != Some(0) {
+        while self.end.is_some() {
             let room = Vec::with_capacity(self.read_size);
             let (result, bytes) = self.stream.read(room).await;
             if !bytes.is_empty() {
@@ -117,6 +112,9 @@ impl ByteStream for IncomingBody {
                 }
                 if let Some(left) = &mut self.left {
                     *left = left.saturating_sub(bytes.len());
+                    if *left == 0 {
+                        self.end = None;
+                    }
                 }
                 return Ok(Some(bytes));
             }
@@ -125,7 +123,6 @@ impl ByteStream for IncomingBody {
             }
         }
         match self.end.take() {
-            Some(_) if self.left == Some(0) => Ok(None),
             Some(end) => end.await.map(|_| None).map_err(|error| describe(&error)),
             None => Ok(None),
         }

@@ -101,13 +101,10 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
         let passed = system.now().since(began_at);
         ms.saturating_sub(u64::try_from(passed).unwrap_or_default())
     };
-    // Both begin to pass when they are first waited for.
-    let timeout = pin!(async {
-        system.wait(left_of(patience.first_byte_ms)).await;
-    });
-    let late = pin!(async {
-        system.wait(left_of(patience.answer_ms)).await;
-    });
+    // Begins to pass when it is first waited for.
+    let rest_of = async |ms: u64| system.wait(left_of(ms)).await;
+    let timeout = pin!(rest_of(patience.first_byte_ms));
+    let late = pin!(rest_of(patience.answer_ms));
     let mut limits = Limits {
         head_ms: patience.first_byte_ms,
         silence_ms: (!form.is_slow).then_some(patience.silence_ms),
