@@ -13,6 +13,7 @@ mod cool_downs;
 mod keys;
 mod migrate;
 mod model_lists;
+mod pool_keys;
 mod rate_limit;
 mod recorder;
 mod resources;

@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: [(&str, &str); 12] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -47,6 +47,10 @@ const MIGRATIONS: [(&str, &str); 11] = [
     (
         "0011_ended_calls",
         include_str!("../../migrations/0011_ended_calls.sql"),
+    ),
+    (
+        "0012_key_samples",
+        include_str!("../../migrations/0012_key_samples.sql"),
     ),
 ];
 
@@ -266,6 +270,7 @@ mod tests {
                 "api_call_logs.success",
                 "api_keys.disabled_until",
                 "api_keys.priority",
+                "api_keys.sample",
                 "api_keys.status",
             ]
         );

@@ -1,43 +1,12 @@
 //! Reading the pool: every key, what cools, what is known of budgets.
 
 use super::cool_downs::{SAYS_SOMETHING, says_something_at};
+use super::pool_keys::{KeysRead, pool_keys};
 use super::{Database, DatabaseError, Row, Value};
 use crate::pool::{
-    ApiKey, CoolDown, KeyId, KeyState, KeyStatus, Limit, Moment, Outcome, Place, PoolKey, Scope,
-    Snapshot, Unit, UnixMillis, Used, Window, before_minute,
+    CoolDown, KeyId, Limit, Moment, Outcome, Place, Scope, Snapshot, Unit, UnixMillis, Used,
+    Window, before_minute,
 };
-
-const COLUMNS: &str = "id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
-    name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason";
-
-/// Keys that are not disabled of which a sample has about as many, where the pool has at least twice as many.
-const SAMPLE: usize = 100;
-
-/// The keys whose ids fall together, by a hash, so that samples do not follow the order in which keys were added: those of
-/// a key that is drawn by `?1`, a number from 0 to 1, by its priority. So a sample is as likely as the priorities of its
-/// keys say, and a key is drawn about as often as if the draw were among all, while none cools. Priorities come from their
-/// index, which is far smaller than the table.
-fn sample() -> String {
-    // Knuth's multiplicative hash; the mask keeps the product within 64 bits, and positive.
-    let hash = "((id & 2147483647) * 2654435761 >> 16)";
-    format!(
-        "WITH size (samples) AS (SELECT max(1, count(*) / {SAMPLE}) FROM api_keys WHERE status <> 0),
-classes (priority, weight) AS (SELECT priority, max(0, priority) * count(*) FROM api_keys GROUP BY priority),
-sums (priority, weight, upto) AS (SELECT priority, weight, sum(weight) OVER (ORDER BY priority) FROM classes),
-drawn (priority, place) AS (
-    SELECT priority, (?1 * (SELECT sum(weight) FROM classes) - upto + weight) / priority FROM sums
-    WHERE upto > ?1 * (SELECT sum(weight) FROM classes) ORDER BY upto LIMIT 1
-),
-key (id) AS (
-    SELECT id FROM api_keys WHERE priority = (SELECT priority FROM drawn)
-    LIMIT 1 OFFSET coalesce((SELECT CAST(place AS INTEGER) FROM drawn), 0)
-)
-SELECT {COLUMNS}, (SELECT samples FROM size) FROM api_keys
-WHERE {hash} % (SELECT samples FROM size) = coalesce(
-    (SELECT {hash} % (SELECT samples FROM size) FROM key),
-    (SELECT CAST(?1 * samples AS INTEGER) % samples FROM size))"
-    )
-}
 
 /// Cool-downs, limits and usage in one statement; the first column says which.
 fn circumstances() -> String {
@@ -75,7 +44,11 @@ pub async fn read_pool(
     sample_by: Option<f64>,
     now: UnixMillis,
 ) -> Result<PoolRead, DatabaseError> {
-    let (keys, is_whole, broken) = pool_keys(database, sample_by).await?;
+    let KeysRead {
+        keys,
+        is_whole,
+        broken,
+    } = pool_keys(database, sample_by).await?;
     let mut snapshot = Snapshot::new(keys);
     let moment = Moment::new(now);
     let mut parameters = Vec::from(says_something_at(now));
@@ -164,143 +137,15 @@ pub(super) fn cool_down(row: &Row, from: usize) -> Option<CoolDown> {
     })
 }
 
-async fn pool_keys(
-    database: &impl Database,
-    sample_by: Option<f64>,
-) -> Result<(Vec<PoolKey>, bool, Vec<KeyId>), DatabaseError> {
-    let rows = match sample_by {
-        Some(by) => database.execute(&sample(), vec![Value::Real(by)]).await?,
-        None => {
-            let all = format!("SELECT {COLUMNS}, 1 FROM api_keys");
-            database.execute(&all, Vec::new()).await?
-        }
-    };
-    // Without a row, what was looked for may be among the others.
-    let is_whole = match rows.first() {
-        Some(row) => row.integer(14) == Some(1),
-        None => sample_by.is_none(),
-    };
-    let mut keys = Vec::with_capacity(rows.len());
-    let mut broken = Vec::new();
-    for row in &rows {
-        match pool_key(row) {
-            Some(key) => keys.push(key),
-            None => broken.extend(row.integer(0).map(KeyId)),
-        }
-    }
-    Ok((keys, is_whole, broken))
-}
-
-fn pool_key(row: &Row) -> Option<PoolKey> {
-    let text = |column| row.text(column).map(str::to_owned);
-    let time = |column| row.text(column).and_then(UnixMillis::parse);
-    let status = KeyStatus::from_code(row.integer(3)?)?;
-    let disabled_until = time(5);
-    if status == KeyStatus::Cooling && disabled_until.is_none() {
-        return None;
-    }
-    Some(PoolKey {
-        id: KeyId(row.integer(0)?),
-        key: ApiKey::try_new(row.text(1)?).ok()?,
-        name: text(7),
-        project: text(8).filter(|project| !project.is_empty()),
-        priority: row.integer(2).unwrap_or(0),
-        state: KeyState {
-            status,
-            consecutive_failures: row.integer(4).unwrap_or(0),
-            disabled_until,
-        },
-        last_used_at: time(6),
-        last_success_began_at: time(9),
-        last_outcome: row.text(10).and_then(Outcome::from_name).zip(time(11)),
-        trial_until: time(12),
-        disabled_reason: text(13),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
+    use crate::pool::{KeyState, KeyStatus};
     use crate::pool::{Standing, Why};
     use futures::executor::block_on;
-    use rand::rngs::SmallRng;
-    use rand::{RngExt, SeedableRng};
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
-
-    /// How many samples a pool falls into.
-    fn samples(database: &NativeDatabase) -> usize {
-        let by = |step: usize| Some(step as f64 / 1000.0);
-        let reads = (0..1000).map(|step| block_on(read_pool(database, by(step), NOW)).unwrap());
-        let mut seen: Vec<Vec<KeyId>> = reads
-            .map(|read| read.snapshot.keys().iter().map(|key| key.id).collect())
-            .collect();
-        seen.sort();
-        seen.dedup();
-        seen.len()
-    }
-
-    fn pool_of(keys: usize, priority: &str) -> NativeDatabase {
-        let database = NativeDatabase::migrated();
-        database.run(&format!(
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {keys})
-INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-' || i, {priority}, '2026-01-01' FROM n"
-        ));
-        database
-    }
-
-    #[test]
-    fn a_pool_of_fewer_than_two_samples_is_read_whole() {
-        for (keys, expected) in [(1, 1), (199, 1), (200, 2), (1000, 10)] {
-            let database = pool_of(keys, "100");
-            assert_eq!(samples(&database), expected, "{keys} keys");
-            let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
-            assert_eq!(read.is_whole, expected == 1, "{keys} keys");
-            let (read, even) = (read.snapshot.keys().len(), keys / expected);
-            assert!(read.abs_diff(even) <= even / 5, "{read} of {keys} keys");
-            let whole = block_on(read_pool(&database, None, NOW)).unwrap();
-            assert!(whole.is_whole);
-            assert_eq!(whole.snapshot.keys().len(), keys);
-        }
-        let empty = NativeDatabase::migrated();
-        assert!(
-            !block_on(read_pool(&empty, Some(0.5), NOW))
-                .unwrap()
-                .is_whole
-        );
-        assert!(block_on(read_pool(&empty, None, NOW)).unwrap().is_whole);
-    }
-
-    #[test]
-    fn over_samples_keys_are_drawn_by_their_weights() {
-        // Ten keys are worth as much as all others.
-        let database = pool_of(1010, "iif(i <= 10, 100, 1)");
-        let mut rng = SmallRng::seed_from_u64(1);
-        let now = Moment::new(UnixMillis::parse("2026-01-01T00:00:00Z").unwrap());
-        let draws = 4000;
-        let heavy = (0..draws).filter(|_| {
-            let mut read = block_on(read_pool(&database, Some(rng.random()), NOW)).unwrap();
-            let picked = read
-                .snapshot
-                .choose("m", &now, |_| false, &mut rng)
-                .unwrap();
-            picked.key.id.0 <= 10
-        });
-        let share = heavy.count() as f64 / f64::from(draws);
-        // Five standard deviations.
-        assert!((share - 0.5).abs() < 0.04, "{share}");
-    }
-
-    #[test]
-    fn keys_without_weight_are_in_samples_all_the_same() {
-        let database = pool_of(300, "0");
-        assert_eq!(samples(&database), 3);
-        database.run("UPDATE api_keys SET priority = -5 WHERE id % 2 = 0");
-        assert_eq!(samples(&database), 3);
-        database.run("UPDATE api_keys SET priority = 5 WHERE id = 7");
-        assert_eq!(samples(&database), 1, "that of the only key with a weight");
-    }
 
     fn read(database: &NativeDatabase) -> (Snapshot, Vec<KeyId>) {
         let read = block_on(read_pool(database, None, NOW)).unwrap();

@@ -1,0 +1,309 @@
+//! Reading the pool's keys: all of them, or, of a pool of many, a sample.
+//!
+//! An instance reads the pool twice a second and lives for a few seconds at most, so a pool of thousands must not be read whole for
+//! one draw. A sample is as likely as the priorities of its keys say, so a key is drawn about as often as if the draw were
+//! among all, while none cools.
+
+use super::{Database, DatabaseError, Row, Value};
+use crate::pool::{ApiKey, KeyId, KeyState, KeyStatus, Outcome, PoolKey, UnixMillis};
+
+const COLUMNS: &str = "id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
+    name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason";
+/// Where the size of the pool is, in a row that is no key.
+const USABLE: usize = 14;
+
+/// A pool with fewer keys that are not disabled is read whole.
+const MANY: i64 = 200;
+/// Keys that are not disabled of which a sample has about as many.
+const SAMPLE: i64 = 50;
+
+/// The hash of an id, as migration 0012 has it, so that samples do not follow the order in which keys were added.
+const HASH: &str = "((id & 2147483647) * 2654435761 & 4294967295)";
+/// One more than the highest hash.
+const HASHES: u64 = 1 << 32;
+
+/// The keys of a pool of few. Of many, one row that says how many are not disabled, and the lowest and the highest priority. Keys are
+/// counted in indices, which are far smaller than the table.
+fn all_or_size() -> String {
+    let no_key = "NULL, ".repeat(USABLE - 2);
+    format!(
+        "WITH size (usable) AS (SELECT (SELECT count(*) FROM api_keys) - (SELECT count(*) FROM api_keys WHERE status = 0))
+SELECT {COLUMNS}, NULL FROM size CROSS JOIN api_keys WHERE usable < {MANY}
+UNION ALL SELECT (SELECT min(priority) FROM api_keys), (SELECT max(priority) FROM api_keys), {no_key}usable
+FROM size WHERE usable >= {MANY}"
+    )
+}
+
+const PRIORITIES: &str = "SELECT priority, count(*) FROM api_keys GROUP BY priority";
+
+/// The hash of one key of a priority.
+fn hash_of_one() -> String {
+    format!("SELECT {HASH} FROM api_keys WHERE priority = ?1 LIMIT 1 OFFSET ?2")
+}
+
+fn sample() -> String {
+    format!("SELECT {COLUMNS} FROM api_keys WHERE status <> 0 AND {HASH} >= ?1 AND {HASH} < ?2")
+}
+
+fn all() -> String {
+    format!("SELECT {COLUMNS} FROM api_keys")
+}
+
+/// What was read of the keys.
+pub(super) struct KeysRead {
+    pub(super) keys: Vec<PoolKey>,
+    /// Whether there are no others.
+    pub(super) is_whole: bool,
+    /// Rows that are broken.
+    pub(super) broken: Vec<KeyId>,
+}
+
+/// Reads all keys, or, of a pool of many, a sample that is drawn by `sample_by`, a number from 0 to 1.
+pub(super) async fn pool_keys(
+    database: &impl Database,
+    sample_by: Option<f64>,
+) -> Result<KeysRead, DatabaseError> {
+    let Some(by) = sample_by else {
+        return Ok(keys_of(&database.execute(&all(), Vec::new()).await?, true));
+    };
+    let rows = database.execute(&all_or_size(), Vec::new()).await?;
+    let size = rows.first().and_then(|row| {
+        let are_alike = row.0.first() == row.0.get(1);
+        Some((row.integer(USABLE)?, are_alike))
+    });
+    let Some((usable, are_alike)) = size else {
+        return Ok(keys_of(&rows, true));
+    };
+    let hash = if are_alike {
+        None
+    } else {
+        let rows = database.execute(PRIORITIES, Vec::new()).await?;
+        let counted = rows
+            .iter()
+            .filter_map(|row| row.integer(0).zip(row.integer(1)));
+        match draw(by, &counted.collect::<Vec<_>>()) {
+            Some((priority, place)) => {
+                let key = vec![Value::from(priority), Value::from(place)];
+                let rows = database.execute(&hash_of_one(), key).await?;
+                let hash = rows.first().and_then(|row| row.integer(0));
+                hash.and_then(|hash| u32::try_from(hash).ok())
+            }
+            None => None,
+        }
+    };
+    // Where one key is as likely as another, so is one hash.
+    let hash = hash.unwrap_or((by * HASHES as f64) as u32);
+    let ranges = u32::try_from(usable / SAMPLE).unwrap_or(u32::MAX);
+    let (from, to) = range_of(hash, ranges);
+    let range = vec![Value::from(from), Value::from(to)];
+    Ok(keys_of(&database.execute(&sample(), range).await?, false))
+}
+
+/// The priority, and the place among the keys that have it, of the key that `by`, from 0 to 1, falls upon, where each is
+/// worth its priority; `None` where none is worth anything. `counted` says how many keys each priority has.
+fn draw(by: f64, counted: &[(i64, i64)]) -> Option<(i64, i64)> {
+    let worth = |(priority, keys): (i64, i64)| priority.max(0) as f64 * keys as f64;
+    let mut left = by * counted.iter().copied().map(worth).sum::<f64>();
+    let mut drawn = None;
+    for &(priority, keys) in counted.iter().filter(|&&counted| worth(counted) > 0.0) {
+        let place = ((left / priority as f64) as i64).clamp(0, keys - 1);
+        drawn = Some((priority, place));
+        left -= worth((priority, keys));
+        if left < 0.0 {
+            break;
+        }
+    }
+    drawn
+}
+
+/// Of so many equal ranges of hashes, the one that `hash` is in: its first one, and the first after it.
+fn range_of(hash: u32, ranges: u32) -> (u64, u64) {
+    let ranges = u64::from(ranges.max(1));
+    let number = u64::from(hash) * ranges / HASHES;
+    let begins = |number: u64| (number * HASHES).div_ceil(ranges);
+    (begins(number), begins(number + 1))
+}
+
+fn keys_of(rows: &[Row], is_whole: bool) -> KeysRead {
+    let mut keys = Vec::with_capacity(rows.len());
+    let mut broken = Vec::new();
+    for row in rows {
+        match pool_key(row) {
+            Some(key) => keys.push(key),
+            None => broken.extend(row.integer(0).map(KeyId)),
+        }
+    }
+    KeysRead {
+        keys,
+        is_whole,
+        broken,
+    }
+}
+
+fn pool_key(row: &Row) -> Option<PoolKey> {
+    let text = |column| row.text(column).map(str::to_owned);
+    let time = |column| row.text(column).and_then(UnixMillis::parse);
+    let status = KeyStatus::from_code(row.integer(3)?)?;
+    let disabled_until = time(5);
+    if status == KeyStatus::Cooling && disabled_until.is_none() {
+        return None;
+    }
+    Some(PoolKey {
+        id: KeyId(row.integer(0)?),
+        key: ApiKey::try_new(row.text(1)?).ok()?,
+        name: text(7),
+        project: text(8).filter(|project| !project.is_empty()),
+        priority: row.integer(2).unwrap_or(0),
+        state: KeyState {
+            status,
+            consecutive_failures: row.integer(4).unwrap_or(0),
+            disabled_until,
+        },
+        last_used_at: time(6),
+        last_success_began_at: time(9),
+        last_outcome: row.text(10).and_then(Outcome::from_name).zip(time(11)),
+        trial_until: time(12),
+        disabled_reason: text(13),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read_pool;
+    use super::super::testing::NativeDatabase;
+    use super::*;
+    use crate::pool::Moment;
+    use futures::executor::block_on;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    /// How many samples a pool falls into.
+    fn samples(database: &NativeDatabase) -> usize {
+        let by = |step: usize| Some(step as f64 / 1000.0);
+        let reads = (0..1000).map(|step| block_on(read_pool(database, by(step), NOW)).unwrap());
+        let mut seen: Vec<Vec<KeyId>> = reads
+            .map(|read| read.snapshot.keys().iter().map(|key| key.id).collect())
+            .collect();
+        seen.sort();
+        seen.dedup();
+        seen.len()
+    }
+
+    fn pool_of(keys: usize, priority: &str) -> NativeDatabase {
+        let database = NativeDatabase::migrated();
+        database.run(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {keys})
+INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-' || i, {priority}, '2026-01-01' FROM n"
+        ));
+        database
+    }
+
+    #[test]
+    fn a_pool_of_few_is_read_whole() {
+        for (keys, expected) in [(1, 1), (199, 1), (200, 4), (1000, 20)] {
+            let database = pool_of(keys, "100");
+            assert_eq!(samples(&database), expected, "{keys} keys");
+            let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
+            assert_eq!(read.is_whole, expected == 1, "{keys} keys");
+            let (read, even) = (read.snapshot.keys().len(), keys / expected);
+            assert!(read.abs_diff(even) <= even / 5, "{read} of {keys} keys");
+            let whole = block_on(read_pool(&database, None, NOW)).unwrap();
+            assert!(whole.is_whole);
+            assert_eq!(whole.snapshot.keys().len(), keys);
+        }
+        let empty = NativeDatabase::migrated();
+        for by in [Some(0.5), None] {
+            let read = block_on(read_pool(&empty, by, NOW)).unwrap();
+            assert!(read.is_whole && read.snapshot.keys().is_empty());
+        }
+    }
+
+    #[test]
+    fn disabled_keys_are_in_no_sample() {
+        let database = pool_of(1000, "100");
+        database.run("UPDATE api_keys SET status = 0 WHERE id % 4 <> 0");
+        assert_eq!(samples(&database), 5);
+        let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
+        let keys = read.snapshot.keys();
+        assert!(keys.iter().all(|key| key.state.status == KeyStatus::Active));
+        assert!(keys.len().abs_diff(50) <= 10, "{}", keys.len());
+        database.run("UPDATE api_keys SET status = 0 WHERE id > 700");
+        let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
+        assert!(read.is_whole, "175 are left that are not disabled");
+        assert_eq!(read.snapshot.keys().len(), 1000);
+    }
+
+    #[test]
+    fn the_statement_for_a_sample_reads_by_the_index_that_was_made_for_it() {
+        let database = NativeDatabase::migrated();
+        let plan = database.query(&format!(
+            "EXPLAIN QUERY PLAN {}",
+            sample().replace("?1", "1").replace("?2", "2")
+        ));
+        assert!(
+            plan.iter().any(|step| step.contains("idx_api_keys_sample")),
+            "{plan:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_is_in_its_range_and_ranges_have_no_gaps(hash in any::<u32>(), ranges in 0u32..) {
+            let (from, to) = range_of(hash, ranges);
+            prop_assert!((from..to).contains(&u64::from(hash)));
+            prop_assert!(to <= HASHES);
+            if let Ok(next) = u32::try_from(to) {
+                prop_assert_eq!(range_of(next, ranges).0, to);
+            }
+        }
+
+        #[test]
+        fn what_is_drawn_is_a_key_of_worth(
+            by in 0.0..=1.0,
+            counted in prop::collection::btree_map(-5i64..200, 1i64..10_000, 0..6),
+        ) {
+            let counted: Vec<_> = counted.into_iter().collect();
+            match draw(by, &counted) {
+                Some((priority, place)) => {
+                    prop_assert!(priority > 0);
+                    let keys = counted.iter().find(|(own, _)| *own == priority).map(|(_, keys)| *keys);
+                    prop_assert!((0..keys.unwrap_or_default()).contains(&place));
+                }
+                None => prop_assert!(counted.iter().all(|(priority, _)| *priority <= 0)),
+            }
+        }
+    }
+
+    #[test]
+    fn over_samples_keys_are_drawn_by_their_weights() {
+        // Ten keys are worth as much as all others.
+        let database = pool_of(1010, "iif(i <= 10, 100, 1)");
+        let mut rng = SmallRng::seed_from_u64(1);
+        let now = Moment::new(UnixMillis::parse("2026-01-01T00:00:00Z").unwrap());
+        let draws = 4000;
+        let heavy = (0..draws).filter(|_| {
+            let mut read = block_on(read_pool(&database, Some(rng.random()), NOW)).unwrap();
+            let picked = read
+                .snapshot
+                .choose("m", &now, |_| false, &mut rng)
+                .unwrap();
+            picked.key.id.0 <= 10
+        });
+        let share = heavy.count() as f64 / f64::from(draws);
+        // Five standard deviations.
+        assert!((share - 0.5).abs() < 0.04, "{share}");
+    }
+
+    #[test]
+    fn keys_without_weight_are_in_samples_all_the_same() {
+        let database = pool_of(300, "0");
+        assert_eq!(samples(&database), 6);
+        database.run("UPDATE api_keys SET priority = -5 WHERE id % 2 = 0");
+        assert_eq!(samples(&database), 6);
+        database.run("UPDATE api_keys SET priority = 5 WHERE id = 7");
+        assert_eq!(samples(&database), 1, "that of the only key with a weight");
+    }
+}
