@@ -61,7 +61,7 @@ pub(super) fn head_of(request: &Request) -> Result<Parts, ErrorCode> {
 /// A body that arrives from the host.
 pub(super) struct IncomingBody {
     stream: StreamReader<u8>,
-    /// Bytes to be read next.
+    /// Bytes that room is made for where there is none.
     read_size: usize,
     /// Bytes that are still to come, where the length was declared. Then the last of them is the end, and the host need
     /// not be asked for it.
@@ -103,28 +103,40 @@ impl IncomingBody {
 
 impl ByteStream for IncomingBody {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        let mut bytes = Vec::new();
+        let is_more = self.append(&mut bytes).await?;
+        Ok(is_more.then_some(bytes))
+    }
+
+    async fn append(&mut self, bytes: &mut Vec<u8>) -> Result<bool, TransportError> {
         while self.end.is_some() {
-            let room = Vec::with_capacity(self.read_size);
-            let (result, bytes) = self.stream.read(room).await;
-            if !bytes.is_empty() {
-                if bytes.len() == self.read_size {
+            let before = bytes.len();
+            if before == bytes.capacity() {
+                bytes.reserve(self.read_size);
+            }
+            let room = bytes.capacity() - before;
+            let (result, read) = self.stream.read(std::mem::take(bytes)).await;
+            *bytes = read;
+            let count = bytes.len() - before;
+            if count > 0 {
+                if count == room {
                     self.read_size = (2 * self.read_size).min(LARGEST_READ);
                 }
                 if let Some(left) = &mut self.left {
-                    *left = left.saturating_sub(bytes.len());
+                    *left = left.saturating_sub(count);
                     if *left == 0 {
                         self.end = None;
                     }
                 }
-                return Ok(Some(bytes));
+                return Ok(true);
             }
             if let StreamResult::Dropped | StreamResult::Cancelled = result {
                 break;
             }
         }
         match self.end.take() {
-            Some(end) => end.await.map(|_| None).map_err(|error| describe(&error)),
-            None => Ok(None),
+            Some(end) => end.await.map(|_| false).map_err(|error| describe(&error)),
+            None => Ok(false),
         }
     }
 }

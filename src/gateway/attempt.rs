@@ -8,6 +8,7 @@ use super::call::{Call, EMPTY};
 use super::headers;
 use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
+use super::request_body::declared_length;
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
 use crate::openai::repair;
 use crate::pool::{Outcome, UnixMillis};
@@ -22,6 +23,9 @@ use std::pin::{Pin, pin};
 /// A plain answer up to this size is held until its call is in the log; a larger one streams through, all but its last
 /// chunk, so that memory stays bounded.
 const MAX_HELD_ANSWER: usize = 1024 * 1024;
+
+/// Room for an answer that declares to be larger, so that what is held of it is never moved.
+const HELD_ROOM: usize = MAX_HELD_ANSWER + MAX_HELD_ANSWER / 4;
 
 /// Google sends downloads of what it has made elsewhere on its host.
 const MOST_REDIRECTS: usize = 3;
@@ -246,31 +250,29 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         };
     }
 
-    let mut bytes = Vec::new();
+    let declared = declared_length(&upstream_headers).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(declared.min(HELD_ROOM));
     loop {
         let now = call.system.now();
+        let is_begun = !bytes.is_empty();
         // The host's limit is enough where it ends before the request's time does.
         let limit = match end.silence_ms {
             Some(ms) if now.plus(ms) <= end.answer_by => None,
-            None if bytes.is_empty() => Some(end.first_byte.as_mut()),
+            None if !is_begun => Some(end.first_byte.as_mut()),
             _ => Some(end.answer.as_mut()),
         };
-        let next = match limit {
+        let more = match limit {
             // What drips on and on has always something to give.
-            _ if !bytes.is_empty() && now > end.answer_by => Err(TransportError::TimedOut),
-            Some(limit) => match select(pin!(body.next()), limit).await {
-                Either::Left((next, _)) => next,
+            _ if is_begun && now > end.answer_by => Err(TransportError::TimedOut),
+            Some(limit) => match select(pin!(body.append(&mut bytes)), limit).await {
+                Either::Left((more, _)) => more,
                 Either::Right(_) => Err(TransportError::TimedOut),
             },
-            None => body.next().await,
+            None => body.append(&mut bytes).await,
         };
-        match next {
-            Ok(Some(chunk)) if bytes.is_empty() => {
-                call.first_byte();
-                bytes = chunk;
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => {
+        match more {
+            Ok(true) => call.first_byte(),
+            Ok(false) => {
                 return whole(
                     call,
                     form,

@@ -15,6 +15,17 @@ pub trait ByteStream {
     /// # Errors
     /// The other side, or the way to it, broke, or was silent for too long. Nothing follows.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError>;
+
+    /// Appends the next bytes to others, best without a copy where there is room for them; `false` at the end. Whoever gives
+    /// up waiting gives up the bytes, too.
+    ///
+    /// # Errors
+    /// Those of [`next`](Self::next).
+    async fn append(&mut self, bytes: &mut Vec<u8>) -> Result<bool, TransportError> {
+        let next = self.next().await?;
+        bytes.extend_from_slice(next.as_deref().unwrap_or_default());
+        Ok(next.is_some())
+    }
 }
 
 /// A response as the upstream sent it. Dropping its body closes the connection.

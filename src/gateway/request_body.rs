@@ -27,17 +27,14 @@ pub(super) async fn read(
     }
     let mut bytes = Vec::new();
     loop {
-        match body.next().await {
-            Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) > max => {
-                return Err(Failure::BodyTooLarge { max });
-            }
-            Ok(Some(chunk)) if bytes.is_empty() => {
-                bytes = chunk;
-                let left = declared.saturating_sub(bytes.len());
-                bytes.reserve_exact(left.min(bytes.len().saturating_mul(RESERVED_TIMES)));
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(bytes),
+        if bytes.len() == bytes.capacity() {
+            let left = declared.saturating_sub(bytes.len());
+            bytes.reserve_exact(left.min(bytes.len().saturating_mul(RESERVED_TIMES)));
+        }
+        match body.append(&mut bytes).await {
+            Ok(_) if bytes.len() > max => return Err(Failure::BodyTooLarge { max }),
+            Ok(true) => {}
+            Ok(false) => return Ok(bytes),
             Err(_) => return Err(Failure::BodyIncomplete),
         }
     }
