@@ -1,14 +1,16 @@
 //! `spin:sqlite` behind the store's trait.
 //!
 //! Many instances write to one file, and SQLite has each wait for the lock in sleeps that grow to a tenth of a second:
-//! under load, some would starve beside others that write all the time. So connections wait here, in short sleeps.
+//! under load, some would starve beside others that write all the time. So SQLite waits for a while only, in which its sleeps
+//! are short, and is then asked anew. Not to have it wait at all would cost a way to the host and back for each look at the lock.
 
 use crate::store::{Database, DatabaseError, Row, Value};
 use spin_sdk::sqlite::{Connection, Error, Value as HostValue};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
-/// Has a connection that finds the database locked hear of it at once. Where the host refuses it (libSQL), its own ways hold.
-const WAIT_HERE: &str = "PRAGMA busy_timeout = 0";
+/// How long a connection that finds the database locked waits: 100 ms, in sleeps of up to 25 ms. Where the host refuses it
+/// (libSQL), its own ways hold.
+const WAIT_A_WHILE: &str = "PRAGMA busy_timeout = 100";
 /// Said to each connection as well, where the host takes it: readers and writers do not block each other, and a commit survives
 /// the end of the process; and the log before the database's pages, of which the busiest are written with every commit, is
 /// worked off at 16 MiB instead of 4.
@@ -18,12 +20,11 @@ const PRAGMAS: [&str; 3] = [
     "PRAGMA wal_autocheckpoint = 4000",
 ];
 
-/// Nanoseconds between the first two tries of a statement that has found the database locked: 1 ms, since others hold the
-/// lock for a tenth of that. It doubles up to 8 ms: longer, and some would starve beside others that come and go.
+/// Nanoseconds between two tries of a statement that has found the database locked: 1 ms, since others hold the lock for a
+/// tenth of that.
 const LOCKED_WAIT_NS: u64 = 1_000_000;
-const MOST_DOUBLINGS: u64 = 3;
 /// Tries that come to 5 s, as Spin's own time-out is.
-const LOCKED_TRIES: u64 = 630;
+const LOCKED_TRIES: u64 = 50;
 /// Tries where each waits for as long as the host sees fit.
 const TRIES_OF_HOST: u64 = 1;
 
@@ -41,7 +42,7 @@ impl HostDatabase {
             connection,
             locked_tries: TRIES_OF_HOST,
         };
-        if database.try_execute(WAIT_HERE, Vec::new()).await.is_ok() {
+        if database.try_execute(WAIT_A_WHILE, Vec::new()).await.is_ok() {
             database.locked_tries = LOCKED_TRIES;
         }
         for pragma in PRAGMAS {
@@ -71,8 +72,7 @@ impl Database for HostDatabase {
         if tries >= self.locked_tries {
             return false;
         }
-        let doublings = tries.saturating_sub(1).min(MOST_DOUBLINGS);
-        monotonic_clock::wait_for(LOCKED_WAIT_NS << doublings).await;
+        monotonic_clock::wait_for(LOCKED_WAIT_NS).await;
         true
     }
 
