@@ -46,8 +46,12 @@ impl HostDatabase {
             database.locked_tries = LOCKED_TRIES;
         }
         for pragma in PRAGMAS {
-            // Not worth a wait: what one connection cannot set now, the next one does.
-            let _ = database.try_execute(pragma, Vec::new()).await;
+            // A host that refuses it has its own ways. Each is waited for, since it holds for this connection alone, and even a
+            // pragma finds the database locked while another instance, the last one so far, closes it.
+            let set = database.execute(pragma, Vec::new()).await;
+            if set.is_err_and(|error| error.is_busy()) {
+                break;
+            }
         }
         Ok(database)
     }
