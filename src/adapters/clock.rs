@@ -2,11 +2,27 @@
 
 use crate::gateway::ports::System;
 use crate::pool::UnixMillis;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random::get_random_u64;
+use std::cell::RefCell;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    /// The host is asked for chance once in an instance's life: nothing that is drawn is a secret.
+    static CHANCE: RefCell<SmallRng> = RefCell::new(SmallRng::from_seed(seed()));
+}
+
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for part in seed.chunks_exact_mut(8) {
+        part.copy_from_slice(&get_random_u64().to_le_bytes());
+    }
+    seed
+}
 
 /// The real thing, as the host provides it.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +49,7 @@ impl System for HostSystem {
     }
 
     fn random(&self) -> u64 {
-        get_random_u64()
+        CHANCE.with_borrow_mut(RngExt::random)
     }
 
     fn log(&self, line: &str) {
