@@ -1,8 +1,8 @@
 //! Reading the pool's keys: all of them, or, of a pool of many, a sample.
 //!
-//! An instance reads the pool twice a second and lives for a few seconds at most, so a pool of thousands must not be read whole for
-//! one draw. A sample is as likely as the priorities of its keys say, so a key is drawn about as often as if the draw were
-//! among all, while none cools.
+//! An instance reads the pool when it begins and every half a second, and many side by side do; so a pool of thousands must not
+//! be read whole for a draw. A sample is as likely as the priorities of its keys say, so a key is drawn about as often as if
+//! the draw were among all, while none cools.
 
 use super::{Database, DatabaseError, Row, Value};
 use crate::pool::{ApiKey, KeyId, KeyState, KeyStatus, Outcome, PoolKey, UnixMillis};
@@ -22,8 +22,8 @@ const HASH: &str = "((id & 2147483647) * 2654435761 & 4294967295)";
 /// One more than the highest hash.
 const HASHES: u64 = 1 << 32;
 
-/// The keys of a pool of few. Of many, one row that says how many are not disabled, and the lowest and the highest priority. Keys are
-/// counted in indices, which are far smaller than the table.
+/// The keys of a pool of few. Of many, one row: the lowest and the highest priority, and how many keys are not disabled. They
+/// are counted in indices, which are far smaller than the table.
 fn all_or_size() -> String {
     let no_key = "NULL, ".repeat(USABLE - 2);
     format!(
