@@ -140,7 +140,7 @@ pub trait Database: 'static {
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError>;
 
-    /// The same, but fails at once where another connection holds the lock.
+    /// The same, but fails soon where another connection holds the lock: within a tenth of a second where the host lets it.
     ///
     /// # Errors
     /// The database is busy, or as with [`execute`](Self::execute).

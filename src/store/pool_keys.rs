@@ -74,29 +74,33 @@ pub(super) async fn pool_keys(
     let Some((usable, are_alike)) = size else {
         return Ok(keys_of(&rows, true));
     };
-    let hash = if are_alike {
+    let drawn = if are_alike {
         None
     } else {
-        let rows = database.execute(PRIORITIES, Vec::new()).await?;
-        let counted = rows
-            .iter()
-            .filter_map(|row| row.integer(0).zip(row.integer(1)));
-        match draw(by, &counted.collect::<Vec<_>>()) {
-            Some((priority, place)) => {
-                let key = vec![Value::from(priority), Value::from(place)];
-                let rows = database.execute(&hash_of_one(), key).await?;
-                let hash = rows.first().and_then(|row| row.integer(0));
-                hash.and_then(|hash| u32::try_from(hash).ok())
-            }
-            None => None,
-        }
+        hash_of_drawn(database, by).await?
     };
     // Where one key is as likely as another, so is one hash.
-    let hash = hash.unwrap_or((by * HASHES as f64) as u32);
+    let hash = drawn.unwrap_or((by * HASHES as f64) as u32);
     let ranges = u32::try_from(usable / SAMPLE).unwrap_or(u32::MAX);
     let (from, to) = range_of(hash, ranges);
     let range = vec![Value::from(from), Value::from(to)];
     Ok(keys_of(&database.execute(&sample(), range).await?, false))
+}
+
+/// The hash of the key that `by` falls upon by its priority; `None` where no key is worth anything.
+async fn hash_of_drawn(database: &impl Database, by: f64) -> Result<Option<u32>, DatabaseError> {
+    let rows = database.execute(PRIORITIES, Vec::new()).await?;
+    let counted: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.integer(0).zip(row.integer(1)))
+        .collect();
+    let Some((priority, place)) = draw(by, &counted) else {
+        return Ok(None);
+    };
+    let key = vec![Value::from(priority), Value::from(place)];
+    let rows = database.execute(&hash_of_one(), key).await?;
+    let hash = rows.first().and_then(|row| row.integer(0));
+    Ok(hash.and_then(|hash| u32::try_from(hash).ok()))
 }
 
 /// The priority, and the place among the keys that have it, of the key that `by`, from 0 to 1, falls upon, where each is
