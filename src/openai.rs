@@ -12,5 +12,6 @@ mod request;
 
 pub use edit::{Step, fields, steps, with_models, without};
 pub use error::ErrorBody;
+pub(crate) use glance::is_malformed_call;
 pub use glance::{Glance, Usage};
 pub use request::{ChatRequest, InvalidRequest, model_of};

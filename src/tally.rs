@@ -32,7 +32,7 @@ impl Tally {
 
     /// Looks at an element of an array.
     pub(crate) fn take_element(&mut self, json: &[u8]) {
-        if !self.seen.has_content || self.names_usage(json) {
+        if !self.seen.has_answer || self.names_usage(json) {
             self.look_at(json);
         }
     }
@@ -45,7 +45,7 @@ impl Tally {
             };
             if data.is_empty()
                 || data == b"[DONE]"
-                || (self.seen.has_content && !self.names_usage(data))
+                || (self.seen.has_answer && !self.names_usage(data))
             {
                 continue;
             }
@@ -58,12 +58,13 @@ impl Tally {
         match glance(self.surface, data) {
             Some(glance) => {
                 seen.has_content |= glance.has_content;
+                seen.has_answer |= glance.has_answer;
                 seen.is_finished |= glance.is_finished;
                 seen.is_blocked |= glance.is_blocked;
                 seen.usage = glance.usage.or(seen.usage);
             }
             // Better to hand on what is not understood than to hold it back.
-            None => seen.has_content = true,
+            None => (seen.has_content, seen.has_answer) = (true, true),
         }
     }
 
@@ -121,7 +122,7 @@ mod tests {
         let blocked = EMPTY.replace("\"stop\"", "\"content_filter\"");
         assert!(!tally(&[&blocked]).seen.is_empty_answer());
         let thought = EMPTY.replace("\"total_tokens\":5051", "\"total_tokens\":5060");
-        assert!(!tally(&[&thought]).seen.is_empty_answer());
+        assert!(tally(&[&thought]).seen.is_empty_answer());
     }
 
     #[test]

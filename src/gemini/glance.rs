@@ -2,7 +2,7 @@
 //!
 //! Source: <https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse>.
 
-use crate::openai::{Glance, Usage};
+use crate::openai::{Glance, Usage, is_malformed_call};
 use crate::skim::{Members, find, is_empty, read};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -20,6 +20,7 @@ pub fn glance(json: &[u8]) -> Option<Glance> {
     let mut glance = Glance {
         usage: usage.and_then(read_usage),
         has_content: false,
+        has_answer: false,
         is_finished: false,
         is_blocked: feedback.is_some(),
     };
@@ -27,30 +28,35 @@ pub fn glance(json: &[u8]) -> Option<Glance> {
         .and_then(read::<Vec<&RawValue>>)
         .unwrap_or_default();
     for Members(candidate) in candidates.into_iter().filter_map(read) {
-        glance.has_content |= find(&candidate, "content").is_some_and(has_content);
+        let parts = find(&candidate, "content").map(parts).unwrap_or_default();
+        for Members(part) in parts.into_iter().filter_map(read) {
+            if says_something(&part) {
+                let is_thought = find(&part, "thought").and_then(read::<bool>) == Some(true);
+                glance.has_content = true;
+                glance.has_answer |= !is_thought;
+            }
+        }
         let reason = find(&candidate, "finishReason").and_then(read::<Cow<'_, str>>);
         if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
             glance.is_finished = true;
-            glance.is_blocked |= reason != "STOP";
+            glance.is_blocked |= reason != "STOP" && !is_malformed_call(&reason);
         }
     }
     Some(glance)
 }
 
-/// Some part has something in it that is not empty. A signature alone is for the next call, not for a reader.
-fn has_content(content: &RawValue) -> bool {
-    let parts = read::<Members<'_>>(content)
-        .and_then(|Members(content)| find(&content, "parts").and_then(read::<Vec<&RawValue>>));
-    let says_something = |Members(part): Members<'_>| {
-        let about = ["thought", "thoughtSignature", "partMetadata"];
-        part.iter()
-            .any(|(name, value)| !about.contains(&&**name) && !is_empty(value))
-    };
-    parts
+fn parts(content: &RawValue) -> Vec<&RawValue> {
+    let content = read::<Members<'_>>(content);
+    content
+        .and_then(|Members(content)| find(&content, "parts").and_then(read))
         .unwrap_or_default()
-        .into_iter()
-        .filter_map(read)
-        .any(says_something)
+}
+
+/// A part has something in it that is not empty. A signature alone is for the next call, not for a reader.
+fn says_something(part: &[(Cow<'_, str>, &RawValue)]) -> bool {
+    let about = ["thought", "thoughtSignature", "partMetadata"];
+    part.iter()
+        .any(|(name, value)| !about.contains(&&**name) && !is_empty(value))
 }
 
 /// `None` if no count is there.
@@ -131,6 +137,33 @@ mod tests {
             assert_eq!(
                 (glance.has_content, glance.is_finished, glance.is_blocked),
                 (content, finished, blocked),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn thoughts_and_malformed_calls_are_no_answer() {
+        for (candidate, empty) in [
+            (
+                r#""content":{"parts":[{"text":"hm","thought":true}]},"finishReason":"STOP""#,
+                true,
+            ),
+            (
+                r#""content":{"parts":[{"text":"hm","thought":true},{"text":"Hi"}]},"finishReason":"STOP""#,
+                false,
+            ),
+            (r#""finishReason":"MALFORMED_FUNCTION_CALL""#, true),
+            (r#""finishReason":"UNEXPECTED_TOOL_CALL""#, true),
+            (r#""finishReason":"SAFETY""#, false),
+            (r#""finishReason":"MAX_TOKENS""#, false),
+        ] {
+            let json = format!(
+                r#"{{"candidates":[{{{candidate},"index":0}}],"usageMetadata":{{"promptTokenCount":1,"thoughtsTokenCount":800}}}}"#
+            );
+            assert_eq!(
+                glance(json.as_bytes()).unwrap().is_empty_answer(),
+                empty,
                 "{json}"
             );
         }

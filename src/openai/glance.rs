@@ -29,12 +29,15 @@ pub struct Usage {
 pub struct Glance {
     /// `None` where it does not say. Of a stream, the last chunk that has it counts.
     pub usage: Option<Usage>,
-    /// It carries something for the reader: text, a tool call, a thought, audio, an image, a refusal.
+    /// It carries something to pass on: text, a tool call, a thought, audio, an image, a refusal.
     pub has_content: bool,
+    /// It carries an answer: something to pass on that is not a thought.
+    pub has_answer: bool,
     /// Some choice has a `finish_reason`.
     pub is_finished: bool,
     /// It came to its end in another way than by saying all (`length`, `content_filter`, `SAFETY`), or the prompt was
-    /// refused: without content it is an answer all the same.
+    /// refused: without content it is an answer all the same. A tool call that came out malformed is not: the model is asked
+    /// once more.
     pub is_blocked: bool,
 }
 
@@ -56,27 +59,32 @@ impl Glance {
         let mut glance = Self {
             usage: usage.and_then(Usage::read),
             has_content: false,
+            has_answer: false,
             is_finished: false,
             is_blocked: feedback.is_some(),
         };
         let choices = choices.and_then(read::<Vec<&RawValue>>).unwrap_or_default();
         for Members(choice) in choices.into_iter().filter_map(read) {
-            let said = ["message", "delta"].map(|name| find(&choice, name));
-            glance.has_content |= said.into_iter().flatten().any(has_content);
+            for said in ["message", "delta"].map(|name| find(&choice, name)) {
+                match said.map_or(Content::None, content) {
+                    Content::None => {}
+                    Content::Thought => glance.has_content = true,
+                    Content::Answer => (glance.has_content, glance.has_answer) = (true, true),
+                }
+            }
             let reason = find(&choice, "finish_reason").and_then(read::<Cow<'_, str>>);
             if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
                 glance.is_finished = true;
-                glance.is_blocked |= !says_all(&reason);
+                glance.is_blocked |= !(says_all(&reason) || is_malformed_call(&reason));
             }
         }
         Some(glance)
     }
 
-    /// Nothing in it and nothing done for it, though nothing was in the way. Only of a whole answer, or of all chunks of a
+    /// No answer in it, at most thoughts, though nothing was in the way. Only of a whole answer, or of all chunks of a
     /// stream together: one of them may well be empty.
     pub fn is_empty_answer(&self) -> bool {
-        let usage = self.usage.unwrap_or_default();
-        !self.has_content && !self.is_blocked && usage.output == 0 && usage.thinking == 0
+        !self.has_answer && !self.is_blocked
     }
 }
 
@@ -112,12 +120,56 @@ fn says_all(finish_reason: &str) -> bool {
         .any(|name| finish_reason.eq_ignore_ascii_case(name))
 }
 
-/// Whether a message or a delta carries something: whatever is not its role, and is not empty.
-fn has_content(said: &RawValue) -> bool {
-    read(said).is_some_and(|Members(members)| {
-        members
-            .iter()
-            .any(|(name, value)| name != "role" && !is_empty(value))
+/// Whether an answer ended so because the model's tool call could not be read: `MALFORMED_FUNCTION_CALL`,
+/// `function_call_filter: MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL`. Asked once more, the model mostly gets it right.
+pub(crate) fn is_malformed_call(finish_reason: &str) -> bool {
+    let reason = finish_reason.to_ascii_uppercase();
+    ["MALFORMED_", "UNEXPECTED_TOOL_CALL"]
+        .iter()
+        .any(|name| reason.contains(name))
+}
+
+/// What a message or a delta carries.
+enum Content {
+    None,
+    Thought,
+    Answer,
+}
+
+/// Fields of a message that are no answer by themselves.
+const BESIDE_ANSWER: [&str; 6] = [
+    "role",
+    "content",
+    "extra_content",
+    "thought_signature",
+    "reasoning_content",
+    "reasoning",
+];
+
+fn content(said: &RawValue) -> Content {
+    let Some(Members(members)) = read(said) else {
+        return Content::None;
+    };
+    let has = |name: &str| find(&members, name).is_some_and(|value| !is_empty(value));
+    let has_other = members
+        .iter()
+        .any(|(name, value)| !BESIDE_ANSWER.contains(&&**name) && !is_empty(value));
+    let is_thought = find(&members, "extra_content").is_some_and(is_thought);
+    if has_other || (has("content") && !is_thought) {
+        Content::Answer
+    } else if has("content") || has("reasoning_content") || has("reasoning") {
+        Content::Thought
+    } else {
+        Content::None
+    }
+}
+
+/// `{"google":{"thought":true}}`: the content is a thought.
+fn is_thought(extra: &RawValue) -> bool {
+    let google = read::<Members<'_>>(extra)
+        .and_then(|Members(extra)| find(&extra, "google").and_then(read::<Members<'_>>));
+    google.is_some_and(|Members(google)| {
+        find(&google, "thought").and_then(read::<bool>) == Some(true)
     })
 }
 
@@ -160,7 +212,7 @@ mod tests {
             (CHUNK, usage(4, 0, 0, 0), true, false, false),
             (LAST_CHUNK, usage(3, 11, 0, 0), true, true, false),
             (TOOL_CHUNK, None, true, false, false),
-            (THOUGHT, None, true, false, false),
+            (THOUGHT, None, true, false, true),
             (EMPTY, usage(5051, 0, 0, 0), false, true, true),
         ] {
             let glance = at(json);
@@ -227,7 +279,7 @@ mod tests {
             (r#"{"audio":{"data":"AA=="}}"#, true),
             (
                 r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#,
-                true,
+                false,
             ),
             (r#"{"con\u0074ent":"x"}"#, true),
         ] {
@@ -263,24 +315,41 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_took_tokens_is_not_empty() {
-        for (counts, empty) in [
+    fn tokens_and_thoughts_alone_are_no_answer() {
+        for (message, reason, empty) in [
+            (r#"{"role":"assistant"}"#, "stop", true),
+            (r#"{"content":"x"}"#, "stop", false),
             (
-                r#"{"prompt_tokens":9,"completion_tokens":0,"total_tokens":9}"#,
+                r#"{"content":"hm","extra_content":{"google":{"thought":true}}}"#,
+                "stop",
+                true,
+            ),
+            (r#"{"reasoning_content":"hm"}"#, "stop", true),
+            (r#"{"reasoning_content":"hm","content":"x"}"#, "stop", false),
+            (
+                r#"{"tool_calls":[{}],"extra_content":{"google":{"thought":true}}}"#,
+                "tool_calls",
+                false,
+            ),
+            (
+                r#"{"content":"hm","extra_content":{"google":{"thought":true}}}"#,
+                "length",
+                false,
+            ),
+            (
+                r#"{"extra_content":{"google":{}}}"#,
+                "function_call_filter: MALFORMED_FUNCTION_CALL",
                 true,
             ),
             (
-                r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#,
-                false,
+                r#"{"role":"assistant"}"#,
+                "function_call_filter: UNEXPECTED_TOOL_CALL",
+                true,
             ),
-            (
-                r#"{"prompt_tokens":9,"completion_tokens":0,"total_tokens":12}"#,
-                false,
-            ),
-            ("null", true),
+            (r#"{"role":"assistant"}"#, "content_filter: OTHER", false),
         ] {
             let json = format!(
-                r#"{{"choices":[{{"message":{{}},"finish_reason":"stop"}}],"usage":{counts}}}"#
+                r#"{{"choices":[{{"message":{message},"finish_reason":"{reason}"}}],"usage":{{"prompt_tokens":9,"completion_tokens":14,"total_tokens":800}}}}"#
             );
             assert_eq!(at(&json).is_empty_answer(), empty, "{json}");
         }
