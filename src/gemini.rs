@@ -10,8 +10,10 @@ mod quota;
 mod sentence;
 mod transport;
 mod unknown;
+mod words;
 
-pub use classify::{Diagnosis, Seen, diagnose};
+pub use body::is_answer;
+pub use classify::{Diagnosis, RequestTraits, Seen, diagnose};
 pub use envelope::error_json;
 pub use error::{ApiError, MAX_ERROR_BYTES};
 pub use glance::glance;

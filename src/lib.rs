@@ -6,6 +6,7 @@
 //! | [`pool`] | decisions: which key, and what an outcome does to it. Pure |
 //! | [`gemini`], [`openai`] | the two wires, as far as they are read or written. Pure |
 //! | [`target`] | which of the two a request is for, and what for. Pure |
+//! | `traits` | what a request is like, as far as it decides whose fault a refusal is. Pure |
 //! | `tally` | what the events of a stream come to. Pure |
 //! | `skim` | looking into JSON without building it. Pure |
 //! | [`conversation`] | which conversation a request goes on with. Pure |
@@ -43,6 +44,7 @@ pub mod sse;
 pub mod store;
 mod tally;
 pub mod target;
+mod traits;
 
 #[cfg(target_family = "wasm")]
 mod adapters;

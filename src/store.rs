@@ -24,7 +24,9 @@ pub(crate) mod testing;
 
 pub use budgets::{Reservation, learn_limit, learn_unsupported, reserve, settle, take_retry};
 pub use cool_downs::{claim, cool, end_cool_down, release};
-pub use keys::{KeyReport, import_keys, key_report, learn_project, reset_key};
+pub use keys::{
+    KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,
+};
 pub use migrate::{check_writable, migrate};
 pub use model_lists::{keep_models, kept_models};
 pub use rate_limit::count_call;

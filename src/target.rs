@@ -11,6 +11,7 @@
 //!
 //! Sources: <https://ai.google.dev/gemini-api/docs/openai>, <https://ai.google.dev/api>.
 
+use crate::pool::CredentialHeader;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -75,6 +76,16 @@ pub enum Surface {
     OpenAi,
     /// Google's own.
     Gemini,
+}
+
+impl Surface {
+    /// The header that carries keys there, unless the upstream wants a key in the other one.
+    pub fn credential_header(self) -> CredentialHeader {
+        match self {
+            Self::OpenAi => CredentialHeader::Authorization,
+            Self::Gemini => CredentialHeader::GoogleApiKey,
+        }
+    }
 }
 
 /// How an answer is read.
@@ -206,6 +217,11 @@ impl Target {
             })
         };
         renamed().unwrap_or_else(|| self.clone())
+    }
+
+    /// The collection that the request is about: `models`, `files`.
+    pub fn collection(&self) -> &str {
+        collection(&self.rest)
     }
 
     /// Whether the request is a part of an upload, its body content.

@@ -191,7 +191,7 @@ impl Upstream for HostUpstream {
         start(write).await;
         let response = client::send(request)
             .await
-            .map_err(|error| describe(&error))?;
+            .map_err(|error| before_response(&error))?;
         let headers = header_map(&response.get_headers());
         Ok(UpstreamResponse {
             status: response.get_status_code(),
@@ -218,6 +218,29 @@ fn method_of(method: &http::Method) -> Method {
         "PATCH" => Method::Patch,
         "DELETE" => Method::Delete,
         other => Method::Other(other.to_owned()),
+    }
+}
+
+/// What an error before a response's head means. Spin has one code for a stream that the upstream refused, which was never
+/// read, and for a connection that broke.
+fn before_response(error: &ErrorCode) -> TransportError {
+    match error {
+        ErrorCode::ConnectionRefused
+        | ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionLimitReached
+        | ErrorCode::DnsError(_)
+        | ErrorCode::DnsTimeout
+        | ErrorCode::DestinationNotFound
+        | ErrorCode::DestinationUnavailable
+        | ErrorCode::DestinationIpProhibited
+        | ErrorCode::DestinationIpUnroutable
+        | ErrorCode::TlsProtocolError
+        | ErrorCode::TlsCertificateError
+        | ErrorCode::TlsAlertReceived(_) => TransportError::NotSent(name(error)),
+        ErrorCode::HttpProtocolError | ErrorCode::ConnectionTerminated => {
+            TransportError::Unanswered(name(error))
+        }
+        other => describe(other),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::attempt::Form;
 use crate::config::Config;
-use crate::gemini::UnknownField;
+use crate::gemini::{RequestTraits, UnknownField};
 use crate::openai::{ChatRequest, fields, model_of, repair, steps, with_models, without};
 use crate::pool::UnixMillis;
 use crate::target::{Kind, Subject, Surface, Target, without_credentials};
@@ -24,6 +24,8 @@ pub(super) struct Ask<'a> {
     pub(super) form: Form,
     /// Whose quota it uses: a model, or what it is about.
     pub(super) subject: String,
+    /// What it is like, as far as it decides whose fault a refusal is.
+    pub(super) traits: RequestTraits,
     /// Fields that were left out since Google does not know them, as Google calls them.
     pub(super) dropped: BTreeSet<String>,
 }
@@ -71,6 +73,7 @@ impl<'a> Ask<'a> {
                 repair,
             },
             subject,
+            traits: RequestTraits::default(),
             dropped: BTreeSet::new(),
         })
     }

@@ -9,7 +9,7 @@ use super::headers;
 use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
 use super::request_body::declared_length;
-use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
+use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose, is_answer};
 use crate::openai::repair;
 use crate::pool::{Outcome, UnixMillis};
 use crate::store::Database;
@@ -39,6 +39,9 @@ pub(super) enum Attempted<D, B, S> {
     /// None.
     Failed(Outcome, Failure),
 }
+
+/// What is said of a 200 that is no answer.
+const NO_ANSWER: &str = "the upstream's answer is not JSON, or is cut short";
 
 type Timeout<'a> = Pin<&'a mut dyn Future<Output = ()>>;
 
@@ -318,6 +321,15 @@ async fn whole<D: Database, B, S: System>(
         glance(form.surface, &bytes)
     };
     if form.kind == Kind::Other {
+        let is_media = reply
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|kind| !is_json(kind) && !kind.starts_with("text/"));
+        if call.traits.is_model_call && !is_encoded && !is_media && !is_answer(&bytes) {
+            let failure = call.broken_off(status, NO_ANSWER).await;
+            return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+        }
         call.succeeded(status, glance.and_then(|glance| glance.usage))
             .await;
         reply.body = Body::Whole(bytes);
@@ -345,14 +357,19 @@ async fn whole<D: Database, B, S: System>(
             Attempted::Answered(reply)
         }
         None => {
-            let diagnosis = diagnose(Seen::Response {
+            let response = Seen::Response {
                 status,
                 headers,
                 body: &bytes,
-            });
+            };
+            let diagnosis = diagnose(response, &call.traits);
             if diagnosis.outcome != Outcome::Success {
                 let failure = call.failed(&diagnosis, true, Some(&bytes)).await;
                 return Attempted::Failed(diagnosis.outcome, failure);
+            }
+            if !is_encoded && !is_answer(&bytes) {
+                let failure = call.broken_off(status, NO_ANSWER).await;
+                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
             }
             call.succeeded(status, None).await;
             reply.body = Body::Whole(mended(bytes));
@@ -361,14 +378,20 @@ async fn whole<D: Database, B, S: System>(
     }
 }
 
+fn is_json(content_type: &str) -> bool {
+    content_type
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().ends_with("json"))
+}
+
 /// Ends a call whose answer has not a single byte.
 pub(super) async fn no_byte<D: Database, S: System>(
     call: &Call<D, S>,
     status: u16,
 ) -> (Outcome, Failure) {
-    call.empty(status, None).await;
-    let reason = EMPTY.to_owned();
-    (Outcome::EmptyAnswer, Failure::AnswerBroken { reason })
+    let failure = call.broken_off(status, EMPTY).await;
+    (Outcome::UpstreamTrouble, failure)
 }
 
 /// Any other status.
@@ -391,11 +414,12 @@ async fn refused<D: Database, B: ByteStream, S: System>(
             break;
         }
     }
-    let diagnosis = diagnose(Seen::Response {
+    let response = Seen::Response {
         status,
         headers: &headers,
         body: &bytes,
-    });
+    };
+    let diagnosis = diagnose(response, &call.traits);
     let failure = call.failed(&diagnosis, false, Some(&bytes)).await;
     Attempted::Failed(diagnosis.outcome, failure)
 }

@@ -5,11 +5,11 @@ use super::Failure;
 use super::kept::Kept;
 use super::ports::{System, TransportError};
 use crate::config::LogCommit;
-use crate::gemini::{Diagnosis, Seen, diagnose, kept as kept_of, unknown_fields};
+use crate::gemini::{Diagnosis, RequestTraits, Seen, diagnose, kept as kept_of, unknown_fields};
 use crate::openai::Usage;
 use crate::pool::{
-    Change, Incident, KeyId, KeyStatus, Moment, Outcome, Pick, Place, Scope, TRIAL_LEASE_MS,
-    UnixMillis, Verdict, place_of, transition,
+    Blame, Change, Cooling, Incident, KeyId, KeyStatus, Limit, Moment, Outcome, Pick, Place,
+    Record, Scope, TRIAL_LEASE_MS, UnixMillis, Verdict, place_of, transition,
 };
 use crate::redact::{redact, truncate};
 use crate::store::{self, Attempt, Database, DatabaseError, Deferred};
@@ -32,6 +32,8 @@ pub(super) struct Call<D, S> {
     pub(super) number: u32,
     pub(super) pick: Pick,
     pub(super) model: String,
+    /// What its request is like.
+    pub(super) traits: RequestTraits,
     /// What was claimed for it.
     pub(super) claimed: Claimed,
     /// When its row is written.
@@ -140,10 +142,13 @@ impl<D: Database, S: System> Call<D, S> {
         error: &TransportError,
         answered: Option<u16>,
     ) -> (Outcome, Failure) {
-        let diagnosis = diagnose(Seen::NoResponse(error));
+        let diagnosis = diagnose(Seen::NoResponse(error), &self.traits);
         let status = match error {
             TransportError::TimedOut => 504,
-            TransportError::Denied | TransportError::Failed(_) => 502,
+            TransportError::Denied
+            | TransportError::NotSent(_)
+            | TransportError::Unanswered(_)
+            | TransportError::Failed(_) => 502,
         };
         let failure = self
             .refused(&diagnosis, error.to_string(), status, answered, None)
@@ -163,8 +168,10 @@ impl<D: Database, S: System> Call<D, S> {
         let error = &diagnosis.error;
         let message = match (&error.message, error.canonical_code()) {
             (None, _) => said.clone(),
-            (Some(message), None) => kept_of(message).to_owned(),
-            (Some(message), Some(code)) => format!("{code}: {}", kept_of(message)),
+            (Some(message), None) => kept_of(message, diagnosis.says).to_owned(),
+            (Some(message), Some(code)) => {
+                format!("{code}: {}", kept_of(message, diagnosis.says))
+            }
         };
         let end = End {
             message: Some(&message),
@@ -172,6 +179,15 @@ impl<D: Database, S: System> Call<D, S> {
             ..End::new(diagnosis.outcome, response_status)
         };
         self.end(end).await;
+        let exceeded = |limit: &&Limit| self.traits.size.exceeds(limit);
+        if diagnosis.outcome == Outcome::RequestTooLarge
+            && let Some(limit) = diagnosis.limits.iter().find(exceeded)
+        {
+            return Failure::TooLarge {
+                model: self.model.clone(),
+                limit: *limit,
+            };
+        }
         Failure::Upstream {
             outcome: diagnosis.outcome,
             status,
@@ -237,10 +253,8 @@ impl<D: Database, S: System> Call<D, S> {
         let moved = match committed {
             Ok(moved) => self.enter(moved, &incident).await,
             Err(error) => {
-                if let (Verdict::Failed | Verdict::Rejected, Some(place)) = (
-                    outcome.verdict(),
-                    place_of(outcome, &self.pick.key, &self.model),
-                ) {
+                let place = place_of(outcome, &self.pick.key, &self.model, self.traits.tool);
+                if let Some(place) = place.filter(|_| outcome.verdict().is_against_key()) {
                     self.kept.cool_here(&place, &incident);
                 }
                 Err(error)
@@ -260,8 +274,8 @@ impl<D: Database, S: System> Call<D, S> {
     /// them.
     async fn commit(&self, attempt: Attempt) -> Result<store::Moved, DatabaseError> {
         let recorder = &self.kept.recorder;
-        let may_wait = self.log_commit == LogCommit::After
-            && matches!(attempt.outcome.verdict(), Verdict::Works | Verdict::Unknown);
+        let may_wait =
+            self.log_commit == LogCommit::After && !attempt.outcome.verdict().is_against_key();
         let attempt = if may_wait {
             match recorder.defer(attempt) {
                 Deferred::Queued => return Ok(store::Moved::default()),
@@ -346,16 +360,19 @@ impl<D: Database, S: System> Call<D, S> {
             self.kept.change(Change::Limit(place.clone(), *limit));
             result = result.and(learned);
         }
+        let is_at_once = |cooling: Cooling| cooling.blame == Blame::AtOnce;
         let done = match incident.outcome.verdict() {
             // The key's own state says it.
-            Verdict::Failed | Verdict::Rejected => Ok(()),
+            Verdict::Failed | Verdict::Rejected | Verdict::Restricted => Ok(()),
             Verdict::Works => self.forget_cool_downs().await,
-            // Whether it was the key or the request shows when another key gets an answer.
-            Verdict::Unknown if incident.outcome == Outcome::ResourceRefused => Ok(()),
-            Verdict::Unknown => match place_of(incident.outcome, &key, &self.model) {
-                Some(place) => self.kept.cool(&place, incident).await,
-                None => Ok(()),
-            },
+            Verdict::Unknown => {
+                let cools = incident.outcome.rule().cooling.is_some_and(is_at_once);
+                match place_of(incident.outcome, &key, &self.model, self.traits.tool) {
+                    Some(place) if cools => self.kept.cool(&place, incident).await,
+                    // Whether it was the key or the request shows when another key gets an answer.
+                    _ => Ok(()),
+                }
+            }
         };
         result.and(done)
     }
@@ -403,7 +420,12 @@ impl<D: Database, S: System> Call<D, S> {
         }
         if incident.outcome == Outcome::Success && self.pick.key.state.status == KeyStatus::Cooling
         {
-            let state = transition(self.pick.key.state, Verdict::Works, incident.ended_at);
+            let state = transition(
+                self.pick.key.state,
+                Verdict::Works,
+                Record::default(),
+                incident.ended_at,
+            );
             self.kept.change(Change::State(self.key(), state));
         }
         let mut result = Ok(());

@@ -7,7 +7,7 @@ use super::reply::Reply;
 use crate::config::InvalidConfig;
 use crate::gemini::{self, UnknownField};
 use crate::openai::{ErrorBody, InvalidRequest};
-use crate::pool::{KeyId, Outcome, Survey, UnixMillis};
+use crate::pool::{KeyId, Limit, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
 use crate::target::Surface;
 use http::StatusCode;
@@ -31,6 +31,8 @@ pub enum Out {
     Suspected,
     /// No project may use the model.
     Model,
+    /// No project has a plan that includes it.
+    Plan,
 }
 
 /// Why a request gets an error.
@@ -87,6 +89,13 @@ pub enum Failure {
         survey: Survey,
         /// Milliseconds until the first of them comes back; `None` where no time brings one back.
         wait_ms: Option<i64>,
+    },
+    /// The request alone is larger than the quota of the projects that are known.
+    TooLarge {
+        /// The model.
+        model: String,
+        /// The limit that it exceeds.
+        limit: Limit,
     },
     /// What the last attempt came to, after the pool has done what it may: a client's own retries would not help.
     Spent(Box<Failure>),
@@ -156,7 +165,11 @@ impl Failure {
         let is_trouble = match &last {
             Self::Upstream { outcome, .. } => matches!(
                 outcome,
-                Outcome::UpstreamTrouble | Outcome::ModelOverloaded | Outcome::EmptyAnswer
+                Outcome::UpstreamTrouble
+                    | Outcome::ModelOverloaded
+                    | Outcome::EmptyAnswer
+                    | Outcome::NotSent
+                    | Outcome::Unanswered
             ),
             Self::AnswerBroken { .. } => true,
             _ => false,
@@ -306,6 +319,12 @@ impl Failure {
                 survey,
                 wait_ms,
             } => keys_out(*why, model, survey, *wait_ms),
+            Self::TooLarge { model, limit } => too_large(&format!(
+                "{} {} per {} for the model {model}",
+                limit.value,
+                limit.unit.name().replace('_', " "),
+                limit.window.name()
+            )),
             Self::Spent(last) => last.describe(),
             Self::Upstream {
                 outcome,
@@ -367,6 +386,7 @@ impl Failure {
             | Self::BodyTooLarge { .. }
             | Self::BodyIncomplete
             | Self::InvalidRequest(..)
+            | Self::TooLarge { .. }
             | Self::Upstream { .. }
             | Self::Spent(_)
             | Self::AnswerBroken { .. } => return None,
@@ -381,17 +401,34 @@ impl Failure {
             | Self::Configuration(_)
             | Self::Spent(_)
             | Self::OwnerGone
-            | Self::OwnersDiffer => Some("false"),
-            Self::KeysOut { why, wait_ms, .. } => {
+            | Self::OwnersDiffer
+            | Self::TooLarge { .. } => Some("false"),
+            Self::KeysOut {
+                why,
+                wait_ms,
+                survey,
+                ..
+            } => {
                 let is_soon = wait_ms.is_some_and(|ms| ms <= LONGEST_WAIT_MS);
-                (!is_soon || *why == Out::Model).then_some("false")
+                let is_lasting = matches!(why, Out::Model | Out::Plan)
+                    || survey.all_out_for(Outcome::BillingExhausted);
+                (!is_soon || is_lasting).then_some("false")
             }
             Self::Upstream {
                 outcome:
                     Outcome::ClientFault
+                    | Outcome::RequestTooLarge
+                    | Outcome::RequestRefused
+                    | Outcome::EntityNotFound
+                    | Outcome::SignatureRefused
                     | Outcome::ResourceRefused
                     | Outcome::ModelRefused
+                    | Outcome::PlanRefused
+                    | Outcome::FreeTierRefused
+                    | Outcome::QuotaNone
+                    | Outcome::BillingExhausted
                     | Outcome::EgressRefused
+                    | Outcome::CredentialMisplaced
                     | Outcome::PoolFault,
                 ..
             } => Some("false"),
@@ -480,6 +517,19 @@ fn whole_seconds(ms: i64) -> i64 {
     ms.saturating_add(999) / 1000
 }
 
+/// What a caller gets whose request can never succeed under the quotas that there are.
+fn too_large(quota: &str) -> (StatusCode, ErrorBody) {
+    let body = ErrorBody {
+        message: format!(
+            "This request alone is larger than the quota of the pool's projects ({quota}), so trying again does not help. Send a smaller request, or ask the pool's operator for a project with a larger quota."
+        ),
+        kind: "invalid_request_error",
+        param: None,
+        code: "request_exceeds_quota".to_owned(),
+    };
+    (StatusCode::PAYLOAD_TOO_LARGE, body)
+}
+
 /// What a caller gets when no key can take the call.
 fn keys_out(
     why: Out,
@@ -488,6 +538,12 @@ fn keys_out(
     wait_ms: Option<i64>,
 ) -> (StatusCode, ErrorBody) {
     let (status, kind, code, what) = match why {
+        Out::Exhausted if survey.all_out_for(Outcome::BillingExhausted) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "insufficient_quota",
+            "billing_exhausted",
+            "The projects of the pool's API keys are out of billing: a spending cap is reached, credits are used up, or a billing account is closed. The pool's operator has to change that".to_owned(),
+        ),
         Out::Exhausted => (
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limit_error",
@@ -514,6 +570,12 @@ fn keys_out(
             "The pool's API keys fail alike, so the upstream, or the pool's address, is suspected; the keys are kept"
                 .to_owned(),
         ),
+        Out::Plan => (
+            StatusCode::FORBIDDEN,
+            "permission_error",
+            "plan_refused",
+            format!("No project of the pool's API keys has a plan that includes the model {model}"),
+        ),
         Out::Model => (
             StatusCode::NOT_FOUND,
             "invalid_request_error",
@@ -537,7 +599,7 @@ fn keys_out(
         survey.keys,
         out.join(", ")
     );
-    let param = (why == Out::Model).then_some("model");
+    let param = matches!(why, Out::Model | Out::Plan).then_some("model");
     let code = code.to_owned();
     (
         status,
@@ -570,7 +632,23 @@ fn upstream(
             let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
             (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
         }
-        Outcome::ResourceRefused | Outcome::ModelRefused => {
+        Outcome::RequestTooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            body("invalid_request_error", "request_exceeds_quota", message.to_owned()),
+        ),
+        Outcome::EgressRefused if status == 429 => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            body("server_error", "upstream_refuses_location", format!("The upstream refuses calls from the pool's address: {message}")),
+        ),
+        Outcome::EntityNotFound | Outcome::SignatureRefused | Outcome::EgressRefused => {
+            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
+            (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
+        }
+        Outcome::RequestRefused
+        | Outcome::ResourceRefused
+        | Outcome::ModelRefused
+        | Outcome::PlanRefused
+        | Outcome::FreeTierRefused => {
             let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::FORBIDDEN);
             (status, body("permission_error", code.unwrap_or("permission_denied"), message.to_owned()))
         }
@@ -578,11 +656,15 @@ fn upstream(
         | Outcome::QuotaPerDay
         | Outcome::QuotaNone
         | Outcome::QuotaUnspecified
-        | Outcome::BillingExhausted => (
+        | Outcome::ToolQuota => (
             StatusCode::TOO_MANY_REQUESTS,
             body("rate_limit_error", "rate_limit_exceeded", message.to_owned()),
         ),
-        Outcome::KeyRejected | Outcome::ProjectRefused => (
+        Outcome::BillingExhausted => (
+            StatusCode::TOO_MANY_REQUESTS,
+            body("insufficient_quota", "billing_exhausted", message.to_owned()),
+        ),
+        Outcome::KeyRejected | Outcome::KeyRestricted | Outcome::ProjectRefused => (
             StatusCode::SERVICE_UNAVAILABLE,
             body(
                 "server_error",
@@ -590,15 +672,13 @@ fn upstream(
                 "The upstream rejected the API key that was chosen for this call. Another call uses another key.".to_owned(),
             ),
         ),
-        Outcome::EgressRefused => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            body("server_error", "upstream_refuses_location", format!("The upstream refuses calls from the pool's location or address: {message}")),
-        ),
-        Outcome::PoolFault => (
+        Outcome::CredentialMisplaced | Outcome::PoolFault => (
             StatusCode::BAD_GATEWAY,
             body("server_error", "pool_fault", format!("The pool's own call to the upstream was refused: {message}")),
         ),
         Outcome::UpstreamTrouble
+        | Outcome::NotSent
+        | Outcome::Unanswered
         | Outcome::ModelOverloaded
         | Outcome::EmptyAnswer
         | Outcome::Success
@@ -640,11 +720,23 @@ mod tests {
             (Outcome::KeyRejected, 400, (503, "upstream_key_rejected")),
             (Outcome::KeyRejected, 401, (503, "upstream_key_rejected")),
             (Outcome::QuotaPerMinute, 429, (429, "rate_limit_exceeded")),
+            (Outcome::EgressRefused, 400, (400, "invalid_request")),
             (
                 Outcome::EgressRefused,
-                400,
+                429,
                 (503, "upstream_refuses_location"),
             ),
+            (Outcome::RequestRefused, 401, (401, "permission_denied")),
+            (Outcome::EntityNotFound, 404, (404, "invalid_request")),
+            (Outcome::SignatureRefused, 400, (400, "invalid_request")),
+            (Outcome::PlanRefused, 400, (400, "permission_denied")),
+            (Outcome::FreeTierRefused, 400, (400, "permission_denied")),
+            (Outcome::KeyRestricted, 403, (503, "upstream_key_rejected")),
+            (Outcome::BillingExhausted, 429, (429, "billing_exhausted")),
+            (Outcome::ToolQuota, 429, (429, "rate_limit_exceeded")),
+            (Outcome::CredentialMisplaced, 400, (502, "pool_fault")),
+            (Outcome::NotSent, 502, (502, "upstream_error")),
+            (Outcome::Unanswered, 502, (502, "upstream_error")),
             (Outcome::PoolFault, 400, (502, "pool_fault")),
             (Outcome::UpstreamTrouble, 500, (500, "upstream_error")),
             (Outcome::UpstreamTrouble, 503, (503, "upstream_error")),
@@ -665,8 +757,13 @@ mod tests {
             assert!(
                 status != 401
                     || outcome == Outcome::ClientFault
+                    // Of a method that takes no keys: the upstream's answer passes.
+                    || outcome == Outcome::RequestRefused
+                    || outcome == Outcome::EntityNotFound
+                    || outcome == Outcome::SignatureRefused
+                    || outcome == Outcome::EgressRefused
                     || outcome == Outcome::ResourceRefused
-                    || outcome == Outcome::ModelRefused,
+                    || outcome.is_of_plan(),
                 "{outcome:?}"
             );
         }

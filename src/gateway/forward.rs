@@ -11,13 +11,15 @@ use super::reply::{Body, Reply};
 use super::{Failure, Gateway, headers, request_body};
 use crate::config::Config;
 use crate::conversation::conversation;
+use crate::gemini::RequestTraits;
 use crate::openai::repair;
 use crate::pool::{
-    After, Change, Failover, GiveUp, Incident, Moment, Outcome, Owner, Pick, Place, Policy, Step,
-    UnixMillis, estimate_tokens, place_of,
+    After, Blame, Change, CredentialHeader, Failover, GiveUp, Incident, KeyId, Moment, Outcome,
+    Owner, Pick, Place, Policy, Step, UnixMillis, estimate_tokens, place_of, with_tool,
 };
 use crate::store::{self, Database};
 use crate::target::Target;
+use crate::traits::traits_of;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
@@ -43,6 +45,8 @@ pub(super) struct Way<'a, D, S> {
     model: String,
     kept: &'a Rc<Kept<D>>,
     system: &'a S,
+    /// The model with the request's server-side tool, under which cool-downs are looked up.
+    asked: String,
     pub(super) failover: Failover,
     /// The latest key, and its project.
     latest: Option<Owner>,
@@ -65,6 +69,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let now = self.system.now();
         let mut ask = Ask::new(config, target, request, request_id, body, now)?;
         let Uses { owner, unknown } = self.used_by(target, request.uri.query(), &ask.body).await?;
+        let names_resource = owner.is_some() || !unknown.is_empty();
+        ask.traits = traits_of(target, &ask.subject, names_resource, &ask.body);
         let repeats = target.is_repeatable;
         let policy = config.failover;
         let mut way = Way::new(self, policy, request, request_id, &ask, repeats, owner)?;
@@ -118,7 +124,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         let input_tokens = estimate_tokens(ask.body.len());
         let mut last_failure: Option<Failure> = None;
-        let mut without_content = None;
+        // A key that the upstream wants in its other header, and that header.
+        let mut moved: Option<(Box<Pick>, CredentialHeader)> = None;
+        let (mut without_content, mut last_outcome) = (None, None);
         let mut max_age_ms = MAX_AGE_MS;
         let mut extent = if way.failover.needs_all_keys() {
             Extent::Whole
@@ -140,15 +148,22 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 && !way.kept.is_whole()
                 && !way
                     .failover
-                    .has_choice(&mut way.kept.view(), &way.model, &now, &mut rng)
+                    .has_choice(&mut way.kept.view(), &way.asked, &now, &mut rng)
             {
                 // The keys that are left may be among the others, and so is the reason why there is none.
                 extent = Extent::Whole;
                 continue;
             }
-            let step = way
-                .failover
-                .next(&mut way.kept.view(), &way.model, &now, &mut rng);
+            let again = moved
+                .as_mut()
+                .filter(|_| last_outcome == Some(Outcome::CredentialMisplaced));
+            let step = match again {
+                Some((pick, _)) => Step::Send(pick.clone()),
+                None => {
+                    let view = &mut way.kept.view();
+                    way.failover.next(view, &way.asked, &now, &mut rng)
+                }
+            };
             let pick = match step {
                 Step::Send(pick) => pick,
                 Step::Wait { ms } => {
@@ -163,7 +178,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 way.kept,
                 &self.system,
                 &pick,
-                &way.model,
+                &way.asked,
                 input_tokens,
                 &now,
             )
@@ -177,7 +192,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 project: pick.key.project.clone(),
             };
             way.latest = Some(owner.clone());
-            let call = way.call(config, *pick.clone(), claimed);
+            let other_header = moved
+                .as_ref()
+                .filter(|(moved, _)| moved.key.id == pick.key.id)
+                .map(|(_, header)| *header);
+            let header = other_header
+                .or(pick.key.credential_header)
+                .unwrap_or(ask.form.surface.credential_header());
+            let traits = RequestTraits {
+                has_other_header: !pick.key.key.is_standard() && other_header.is_none(),
+                ..ask.traits.clone()
+            };
+            let call = way.call(config, *pick.clone(), claimed, traits);
             // Claiming may have taken its time.
             let began_at = call.started_at;
             let outgoing = Outgoing {
@@ -185,10 +211,10 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 uri: &ask.uri,
                 headers: headers::to_upstream(
                     ask.headers,
-                    ask.form.surface,
                     ask.form.kind,
                     !ask.body.is_empty(),
                     &pick.key.key,
+                    header,
                 ),
                 body: ask.body.clone(),
                 form: ask.form.clone(),
@@ -203,6 +229,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             let outcome = match attempted {
                 Attempted::Answered(reply) => {
                     way.blame_refusers().await;
+                    if let Some(header) = other_header {
+                        way.remember_header(pick.key.id, header).await;
+                    }
                     return Ok(reply);
                 }
                 Attempted::Empty(reply) => {
@@ -227,8 +256,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     outcome
                 }
             };
-            if outcome == Outcome::ResourceRefused
-                && let Some(place) = place_of(outcome, &pick.key, &way.model)
+            let cooling = outcome.rule().cooling;
+            if cooling.is_some_and(|cooling| cooling.blame == Blame::WhenAnotherServes)
+                && let Some(place) = place_of(outcome, &pick.key, &way.model, ask.traits.tool)
             {
                 let incident = Incident {
                     outcome,
@@ -238,8 +268,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 };
                 way.refused.push((place, incident));
             }
+            last_outcome = Some(outcome);
+            if outcome == Outcome::CredentialMisplaced {
+                moved = Some((pick, header.other()));
+            }
             max_age_ms = MAX_AGE_AFTER_FAILURE_MS;
-            let mut is_spent = way.failover.attempts() > 1;
             let goes_on = match way.failover.after(outcome, ended_at, &mut rng) {
                 After::Answer => false,
                 After::Retry {
@@ -247,7 +280,6 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     back_off_ms,
                 } => {
                     let allowed = !charged || way.take_retry().await;
-                    is_spent |= !allowed;
                     if allowed && back_off_ms > 0 {
                         self.system.wait(back_off_ms).await;
                     }
@@ -255,7 +287,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 }
             };
             if !goes_on {
-                break Failure::of_last_attempt(last_failure, is_spent);
+                break way.last_failure(last_failure);
             }
         };
         // Better an answer without content than none.
@@ -281,9 +313,10 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
         Ok(Self {
             request_id,
             model: ask.subject.clone(),
+            asked: with_tool(&ask.subject, ask.traits.tool),
             kept: gateway.kept()?,
             system,
-            failover: failover.with_owner(owner),
+            failover: failover.with_owner(owner).with_size(ask.traits.size),
             latest: None,
             refused: Vec::new(),
             blames_refusers: true,
@@ -293,7 +326,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
     /// Whether a project is left that this request has not used, and that can take a call.
     pub(super) fn has_new_project(&self, now: &Moment) -> bool {
         self.failover
-            .has_new_project(&self.kept.view(), &self.model, now)
+            .has_new_project(&self.kept.view(), &self.asked, now)
     }
 
     /// How a request ends. Once a call was made the body has been read, and what is left for the caller to hear is an answer
@@ -333,7 +366,13 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
         reply
     }
 
-    fn call(&mut self, config: &Config, pick: Pick, claimed: Claimed) -> Call<D, S> {
+    fn call(
+        &mut self,
+        config: &Config,
+        pick: Pick,
+        claimed: Claimed,
+        traits: RequestTraits,
+    ) -> Call<D, S> {
         let token = config
             .client_token
             .as_ref()
@@ -342,6 +381,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             request_id: self.request_id.to_owned(),
             number: self.failover.sent(&pick.key),
             model: self.model.clone(),
+            traits,
             claimed,
             log_commit: config.log_commit,
             secrets: [Some(pick.key.key.expose().to_owned()), token]
@@ -385,15 +425,38 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
         let (why, survey) = match reason {
             GiveUp::NoKeys => return Failure::NoUsableKey,
             GiveUp::OwnerGone => return Failure::OwnerGone,
-            GiveUp::LastFailure => {
-                return Failure::of_last_attempt(last_failure, self.failover.attempts() > 1);
+            GiveUp::LastFailure => return self.last_failure(last_failure),
+            GiveUp::TooLarge(limit) => {
+                return Failure::TooLarge {
+                    model: self.model.clone(),
+                    limit,
+                };
             }
             GiveUp::Exhausted(survey) => (Out::Exhausted, survey),
             GiveUp::CredentialsExhausted(survey) => (Out::Credentials, survey),
             GiveUp::Suspected(survey) => (Out::Suspected, survey),
+            GiveUp::ModelRefused(survey) if survey.has_out_for(Outcome::is_of_plan) => {
+                (Out::Plan, survey)
+            }
             GiveUp::ModelRefused(survey) => (Out::Model, survey),
         };
         Failure::keys_out(why, &self.model, survey, now)
+    }
+
+    fn last_failure(&self, last: Option<Failure>) -> Failure {
+        Failure::of_last_attempt(last, self.failover.attempts() > 1)
+    }
+
+    /// The upstream has taken a key in this header, after it refused the other one.
+    async fn remember_header(&self, key: KeyId, header: CredentialHeader) {
+        self.kept.change(Change::CredentialHeader(key, header));
+        let database = &*self.kept.database;
+        if let Err(error) = store::learn_credential_header(database, key, header).await {
+            self.system.log(&format!(
+                "request={} the header of key {key} is not remembered: {error}",
+                self.request_id
+            ));
+        }
     }
 
     /// Another request for the model is not to have these fields.

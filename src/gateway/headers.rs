@@ -1,7 +1,7 @@
 //! Which headers pass: lists of those that do, so that what nobody thought of stays where it is.
 
-use crate::pool::ApiKey;
-use crate::target::{Kind, Surface};
+use crate::pool::{ApiKey, CredentialHeader};
+use crate::target::Kind;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -39,16 +39,17 @@ const TO_CLIENT: [HeaderName; 9] = [
 const UPLOAD: &str = "x-goog-upload-";
 /// Where the upload goes on: a URL of the upstream's.
 pub(super) const UPLOAD_URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
-pub(super) const GOOGLE_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+pub(super) const GOOGLE_KEY: HeaderName =
+    HeaderName::from_static(CredentialHeader::GoogleApiKey.name());
 
 /// What the upstream gets: what passes of the client's, and the key. Bodies that can only be JSON are called so, whatever
 /// the client called them.
 pub(super) fn to_upstream(
     client: &HeaderMap,
-    surface: Surface,
     kind: Kind,
     has_body: bool,
     key: &ApiKey,
+    header: CredentialHeader,
 ) -> HeaderMap {
     let mut headers = passing(client, &TO_UPSTREAM);
     let takes_json =
@@ -64,9 +65,11 @@ pub(super) fn to_upstream(
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),
     );
-    let (name, value) = match surface {
-        Surface::OpenAi => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
-        Surface::Gemini => (GOOGLE_KEY, key.expose().to_owned()),
+    let (name, value) = match header {
+        CredentialHeader::Authorization => {
+            (header::AUTHORIZATION, format!("Bearer {}", key.expose()))
+        }
+        CredentialHeader::GoogleApiKey => (GOOGLE_KEY, key.expose().to_owned()),
     };
     if let Ok(mut credential) = HeaderValue::from_str(&value) {
         credential.set_sensitive(true);
@@ -144,11 +147,15 @@ mod tests {
             ("x-goog-upload-command", "start"),
         ]);
         let key = ApiKey::try_new("fake-key").unwrap();
-        for (surface, name, value) in [
-            (Surface::OpenAi, "authorization", "Bearer fake-key"),
-            (Surface::Gemini, "x-goog-api-key", "fake-key"),
+        for (header, name, value) in [
+            (
+                CredentialHeader::Authorization,
+                "authorization",
+                "Bearer fake-key",
+            ),
+            (CredentialHeader::GoogleApiKey, "x-goog-api-key", "fake-key"),
         ] {
-            let sent = to_upstream(&client, surface, Kind::Chat, true, &key);
+            let sent = to_upstream(&client, Kind::Chat, true, &key, header);
             let mut expected = vec![
                 "accept-encoding",
                 "content-type",

@@ -10,6 +10,7 @@ use crate::openai::repair;
 use crate::pool::{Moment, Policy};
 use crate::store::{self, Database};
 use crate::target::{Surface, Target};
+use crate::traits::traits_of;
 use http::request::Parts;
 use http::{Method, StatusCode};
 
@@ -37,6 +38,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         })?;
         let now = self.system.now();
         let mut ask = Ask::new(config, target, request, request_id, Vec::new(), now)?;
+        ask.traits = traits_of(target, &ask.subject, false, &[]);
         let database = &*self.kept()?.database;
         let kept = store::kept_models(database, &target.path, self.system.now()).await?;
         if let Some(list) = kept.and_then(|entries| ModelList::of_kept(target.surface, &entries)) {

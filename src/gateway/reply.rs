@@ -368,7 +368,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Framing::ArrayError(_, text) => text.as_slice(),
             Framing::Events(_) | Framing::Array(_) | Framing::Opaque(_) => &[],
         };
-        let diagnosis = diagnose(Seen::InStream(text));
+        let diagnosis = diagnose(Seen::InStream(text), &self.call.traits);
         let failure = self.call.failed(&diagnosis, true, None).await;
         Step::Failed(diagnosis.outcome, failure)
     }

@@ -2,6 +2,7 @@
 
 use super::MAX_ERROR_BYTES;
 use flate2::read::GzDecoder;
+use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
 
@@ -26,6 +27,12 @@ pub(super) fn unpacked(body: &[u8]) -> Cow<'_, [u8]> {
         Ok(_) | Err(_) => {}
     }
     Cow::Owned(plain)
+}
+
+/// Whether the body of a 200 can be an answer: JSON to its end, or a stream of events.
+pub fn is_answer(body: &[u8]) -> bool {
+    let text = without_padding(body);
+    first_event(text).is_some() || serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
 /// The text from its first character on.
@@ -99,6 +106,23 @@ mod tests {
         let at = damaged.len() - 6;
         damaged[at] ^= 1;
         assert_eq!(*unpacked(&damaged), *b"");
+    }
+
+    #[test]
+    fn an_answer_is_json_to_its_end_or_a_stream_of_events() {
+        for (body, expected) in [
+            (r#"{"choices":[]}"#, true),
+            (" [1] \n", true),
+            ("data: {}\n\ndata: [DONE]\n\n", true),
+            (": comment\n\ndata: {}\n\n", true),
+            ("", false),
+            ("\n", false),
+            ("<html><body>Sign in</body></html>", false),
+            (r#"{"choices":[{"message":{"content":"Hel"#, false),
+            ("OK", false),
+        ] {
+            assert_eq!(is_answer(body.as_bytes()), expected, "{body}");
+        }
     }
 
     #[test]

@@ -1,65 +1,753 @@
-//! From what came of a call to the fault behind it.
+//! From a response to the fault behind it.
 //!
 //! Google says "your key is dead" with 400, 401 and 403, "this model is not for you" with 403, 404 and 429, and uses one
-//! code for several faults, so the status alone never decides. Read top down, the first row that fits:
+//! code for several faults, so the status alone never decides. [`TABLE`] does: it is read from top to bottom, and the first
+//! row that fits counts. What fits none before it ends in a row that harms no key.
 //!
-//! | status | and | outcome |
-//! |---|---|---|
-//! | 200 | no error in the body | success |
-//! | 200, or in a stream | an error | by the code that it names, 500 if none |
-//! | 403, 429 | an HTML page (Google's automated-queries page, or somebody on the way) | egress refused |
-//! | 400, 401, 503 | an HTML page | upstream trouble |
-//! | 400 | reason `API_KEY_INVALID`, or a message that begins with "API key not valid / expired / not found" | key rejected |
-//! | 400 | a message that begins with "Multiple authentication credentials" or "Missing or invalid Authorization header" | pool fault |
-//! | 400 | a message that begins with "User location is not supported" | egress refused |
-//! | 401 | an error of Google's | key rejected |
-//! | 401 | anything else | upstream trouble |
-//! | 403 | a message that begins with "Method doesn't allow unregistered callers": no key arrived | pool fault |
-//! | 403 | reason `SERVICE_DISABLED`, or a message that begins as [`REFUSED_PROJECT`] says | project refused |
-//! | 403 | reason `CONSUMER_SUSPENDED` or `API_KEY_…_BLOCKED`, or a message that begins as [`DEAD_KEY`] says | key rejected |
-//! | 403 | anything else | resource refused |
-//! | 404 | "This model models/… is no longer available" | model refused |
-//! | 408, 499 | anything | upstream trouble |
-//! | 429 | a message that begins with "Your prepayment credits are depleted" | billing exhausted |
-//! | 429 | a limit of 0, or "MODEL doesn't have a free quota tier" | quota none |
-//! | 429 | a quota whose name has "per day" in it | quota per day |
-//! | 429 | a quota of any other name | quota per minute |
-//! | 429 | "You exceeded your current quota" and how long to wait | quota per minute |
-//! | 429 | anything else: bursts, shared capacity, a paid tier's, a body that cannot be read | quota unspecified |
-//! | 503 | anything else | model overloaded |
-//! | other 4xx | anything | client fault |
-//! | everything else | anything | upstream trouble |
-//! | none | the host denied the call | pool fault |
-//! | none | any other reason | upstream trouble |
-//!
-//! Messages are looked at from their beginning alone: further on they quote the request, and a client that names a field
-//! "API key not valid" must not disable a key with it. And a key or its project is condemned only by an error of
-//! Google's, read to its end: one with a canonical code. Whoever else answers, such as a proxy on the way, does not know
-//! the key.
-//!
-//! Sources: error bodies recorded from the API, <https://ai.google.dev/gemini-api/docs/troubleshooting>, and
-//! <https://cloud.google.com/apis/design/errors>.
+//! Messages are matched by a few words ([`Words`]). A key or a project is condemned only by an error of Google's that was
+//! read to its end, one with a canonical code: a proxy on the way does not know the key.
 
-use super::{ApiError, TransportError, quota};
-use crate::pool::{Limit, Outcome};
+use super::quota::{self, Named};
+use super::words::Words;
+use super::{ApiError, TransportError};
+use crate::pool::{Limit, Outcome, RequestSize};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// How messages of a 403 begin that tell of a dead key, with a piece that must follow.
-const DEAD_KEY: [(&str, &str); 3] = [
-    ("Your API key was reported as leaked", ""),
-    ("Permission denied: Consumer ", "has been suspended"),
-    ("Requests to this API ", "are blocked"),
-];
-
-/// How messages of a 403 begin that tell of a project that is shut out, or has the API switched off.
-const REFUSED_PROJECT: [&str; 2] = [
-    "Generative Language API has not been used in project ",
-    "Your project has been denied access",
-];
-
 /// Stands for the status of an error that came without one.
 const NO_STATUS: u16 = 500;
+
+/// The name of the service whose keys these are.
+const OWN_SERVICE: &str = "generativelanguage.googleapis.com";
+
+/// How messages begin that quote the request at length.
+const QUOTES_THE_REQUEST: [&str; 4] = [
+    "Invalid JSON payload received",
+    "Invalid value at ",
+    "* ",
+    "Unable to parse ",
+];
+
+/// How near to its beginning a message must say that a key or a project is at fault, in bytes of [`Words`].
+const AT_ONCE: usize = 40;
+/// How near to its beginning a message that may echo the request must say anything.
+const SOON: usize = 100;
+const ANYWHERE: usize = usize::MAX;
+
+/// Somebody who answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// Whoever.
+    Any,
+    /// Google's API: an error with a canonical code.
+    Google,
+    /// A web page: a front end of Google's, or somebody on the way.
+    Page,
+}
+
+/// A further condition of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    /// The request calls a model.
+    ModelCall,
+    /// The request is for a method that takes API keys for certain.
+    TakesKeys,
+    /// The request calls a model and names no file, cache or other resource, and the message names no model.
+    NothingNamed,
+    /// The request carries a thought signature.
+    Signature,
+    /// The request has a server-side tool.
+    Tool,
+    /// The key may be sent in another header, and was not yet.
+    OtherHeader,
+    /// The error is about the Gemini API itself, not about another service.
+    OwnService,
+    /// The message quotes the request at length.
+    Quotes,
+    /// A quota is named by which the request alone is too large.
+    TooLarge,
+    /// This is what is said of quotas.
+    Quota(Named),
+}
+
+/// A row of [`TABLE`].
+#[derive(Debug)]
+struct Row {
+    /// Any of these; empty for every 4xx.
+    status: &'static [u16],
+    sender: Sender,
+    /// Any of these canonical codes; empty for any.
+    codes: &'static [&'static str],
+    /// Any of these reasons of `google.rpc.ErrorInfo`, or any of `words`; where both are empty, whatever was said.
+    reasons: &'static [&'static str],
+    /// Groups of phrases; all of one group have to occur.
+    words: &'static [&'static [&'static str]],
+    /// How near to the message's beginning the first phrase of a group has to stand.
+    within: usize,
+    when: When,
+    outcome: Outcome,
+    /// What the log says in place of a message that may quote the request.
+    says: &'static str,
+    /// Where it was seen. "wire" stands for bodies recorded from the API, and
+    /// <https://ai.google.dev/gemini-api/docs/troubleshooting>.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for readers, and for a test"))]
+    source: &'static str,
+}
+
+const ANY: Row = Row {
+    status: &[],
+    sender: Sender::Any,
+    codes: &[],
+    reasons: &[],
+    words: &[],
+    within: ANYWHERE,
+    when: When::Always,
+    outcome: Outcome::UpstreamTrouble,
+    says: "",
+    source: "",
+};
+
+const GOOGLE: Row = Row {
+    sender: Sender::Google,
+    ..ANY
+};
+
+const TABLE: &[Row] = &[
+    Row {
+        status: &[429],
+        sender: Sender::Page,
+        outcome: Outcome::EgressRefused,
+        says: "a page about automated queries",
+        source: "thooton/muse#6",
+        ..ANY
+    },
+    Row {
+        status: &[401, 403],
+        sender: Sender::Page,
+        outcome: Outcome::RequestRefused,
+        says: "refused by a front end, with a web page",
+        source: "thooton/muse#6",
+        ..ANY
+    },
+    Row {
+        status: &[400, 503],
+        sender: Sender::Page,
+        outcome: Outcome::UpstreamTrouble,
+        says: "a web page in place of an answer",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[403],
+        words: &[
+            &["you do not have permission"],
+            &["the caller does not have permission"],
+        ],
+        within: 0,
+        outcome: Outcome::ResourceRefused,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        when: When::Quotes,
+        outcome: Outcome::ClientFault,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[400, 402, 403, 429],
+        // An invalid argument may echo the request.
+        codes: &[
+            "FAILED_PRECONDITION",
+            "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED",
+        ],
+        reasons: &[
+            "BILLING_DISABLED",
+            "BILLING_ACCOUNT_CLOSED",
+            "SPENDING_CAP_EXCEEDED",
+        ],
+        words: &[
+            &["spending cap"],
+            &["spend cap"],
+            &["monthly spend", "limit"],
+            &["monthly spend", "exceed"],
+            &["spending limit"],
+            &["prepa", "deplet"],
+            &["prepa", "exhaust"],
+            &["prepa", "used up"],
+            &["prepa", "insufficient"],
+            &["prepa", "run out"],
+            &["prepa", "no "],
+            &["credit", "deplet"],
+            &["credit", "exhaust"],
+            &["credit", "used up"],
+            &["credit", "insufficient"],
+            &["credit", "run out"],
+            &["credit", "expired"],
+            &["insufficient", "credit"],
+            &["insufficient", "balance"],
+            &["out of credit"],
+            &["no credit"],
+            &["no remaining", "credit"],
+            &["billing account", "closed"],
+            &["billing account", "exhaust"],
+            &["billing account", "disabled"],
+            &["billing account", "suspended"],
+            &["billing account", "inactive"],
+            &["billing account", "not active"],
+            &["billing account", "no longer"],
+            &["billing account", "standing"],
+            &["billing account", "past due"],
+            &["billing account", "delinquent"],
+            &["billing account", "not open"],
+            &["billing", "has been disabled"],
+            &["billing", "is disabled"],
+            &["payment", "past due"],
+            &["payment", "failed"],
+        ],
+        within: 200,
+        outcome: Outcome::BillingExhausted,
+        says: "the project's spending cap, credits or billing account are exhausted",
+        source: "wire; screenpipe/screenpipe PR #6060",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400, 403, 429],
+        words: &[
+            &["free tier", "country"],
+            &["free tier", "countries"],
+            &["free tier", "region"],
+            &["free tier", "location"],
+            &["free tier", "territor"],
+            &["free tier", "where you"],
+            &["free tier", "your area"],
+        ],
+        within: SOON,
+        outcome: Outcome::FreeTierRefused,
+        says: "the free tier is not available at this location, and the project has no billing",
+        source: "u14app/neo-chat#45",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400, 402, 403],
+        words: &[
+            &["billed user"],
+            &["billed project"],
+            &["billed account"],
+            &["billed customer"],
+            &["requires billing"],
+            &["require billing"],
+            &["without billing"],
+            &["billing", "must be enabled"],
+            &["billing", "to be enabled"],
+            &["billing", "not enabled"],
+            &["enable billing"],
+            &["billing", "is required"],
+            &["paid tier"],
+            &["paid plan"],
+            &["paid account"],
+            &["paid user"],
+            &["paid project"],
+            &["paid customer"],
+            &["paying"],
+            &["free tier", "not"],
+            &["free tier", "isn t"],
+            &["free tier", "doesn t"],
+            &["free tier", "unavailable"],
+            &["free plan", "not"],
+            &["free quota tier"],
+            &["not available", "free tier"],
+            &["not available", "free plan"],
+            &["not supported", "free tier"],
+            &["isn t available", "free"],
+            &["unavailable", "free tier"],
+            &["upgrade", "plan"],
+            &["upgrade", "tier"],
+            &["upgrade", "account"],
+        ],
+        within: SOON,
+        outcome: Outcome::PlanRefused,
+        says: "the project's plan does not include this",
+        source: "ammaarreshi/openjourney#1",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400],
+        words: &[
+            &["user location", "not"],
+            &["user location", "unsupported"],
+            &["location", "not supported"],
+            &["country", "not supported"],
+            &["region", "not supported"],
+            &["not available in your country"],
+            &["not available in your region"],
+            &["not available in your location"],
+            &["not supported in your country"],
+            &["not supported in your region"],
+        ],
+        within: SOON,
+        outcome: Outcome::EgressRefused,
+        says: "this location is not supported",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        words: &[
+            &["multiple authentication credentials"],
+            &["multiple credentials"],
+        ],
+        within: AT_ONCE,
+        when: When::OtherHeader,
+        outcome: Outcome::CredentialMisplaced,
+        says: "the key is not taken in this header",
+        source: "NousResearch/hermes-agent#7893",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        words: &[
+            &["multiple authentication credentials"],
+            &["multiple credentials"],
+            &["missing or invalid authorization header"],
+        ],
+        within: AT_ONCE,
+        outcome: Outcome::PoolFault,
+        says: "the pool sent no credential, or two",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        reasons: &["API_KEY_INVALID", "API_KEY_EXPIRED"],
+        words: &[
+            &["api key", "not valid"],
+            &["api key", "invalid"],
+            &["api key", "expired"],
+            &["api key", "not found"],
+            &["api key", "revoked"],
+            &["api key", "deleted"],
+            &["api key", "no longer"],
+            &["invalid api key"],
+        ],
+        within: AT_ONCE,
+        outcome: Outcome::KeyRejected,
+        says: "the API key is not valid",
+        source: "wire; google-gemini/gemini-cli#25198",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400],
+        words: &[
+            &["thought signature", "corrupt"],
+            &["thought signature", "invalid"],
+            &["thought signature", "not valid"],
+            &["thought signature", "match"],
+            &["thought signature", "mismatch"],
+            &["thought signature", "verif"],
+            &["thought signature", "decrypt"],
+            &["thought signature", "decod"],
+            &["thought signature", "does not belong"],
+            &["thought signature", "another"],
+            &["thought signature", "different"],
+            &["thought signature", "expired"],
+            &["corrupted thought signature"],
+            &["invalid thought signature"],
+            &["thoughtsignature", "valid"],
+            &["thoughtsignature", "corrupt"],
+        ],
+        within: SOON,
+        when: When::Signature,
+        outcome: Outcome::SignatureRefused,
+        says: "a thought signature is not valid here",
+        source: "google-gemini/gemini-cli#13467",
+        ..ANY
+    },
+    Row {
+        status: &[401, 403],
+        reasons: &[
+            "CREDENTIALS_MISSING",
+            "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+            "SESSION_COOKIE_INVALID",
+        ],
+        words: &[
+            &["api keys", "not supported"],
+            &["api keys", "not accepted"],
+            &["api keys", "not allowed"],
+            &["api keys", "cannot"],
+            &["api key", "not supported"],
+            &["insufficient", "scope"],
+            &["authentication scope"],
+            &["oauth", "required"],
+            &["requires oauth"],
+            &["require oauth"],
+            &["missing required authentication"],
+            &["missing", "authentication credential"],
+        ],
+        within: SOON,
+        outcome: Outcome::RequestRefused,
+        says: "this method takes no API keys",
+        source: "google/generative-ai-go#103; a2aproject/a2a-samples#43",
+        ..GOOGLE
+    },
+    Row {
+        status: &[401],
+        reasons: &["ACCESS_TOKEN_TYPE_UNSUPPORTED", "API_KEY_INVALID"],
+        words: &[
+            &["invalid authentication"],
+            &["api key", "not valid"],
+            &["api key", "invalid"],
+            &["api key", "expired"],
+            &["api key", "not found"],
+            &["api key", "revoked"],
+            &["api key", "deleted"],
+            &["api key", "no longer"],
+            &["invalid api key"],
+        ],
+        within: AT_ONCE,
+        when: When::TakesKeys,
+        outcome: Outcome::KeyRejected,
+        says: "the credential is not valid",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[401],
+        outcome: Outcome::RequestRefused,
+        says: "not authenticated",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[401],
+        outcome: Outcome::UpstreamTrouble,
+        source: "somebody on the way, who does not know the key",
+        ..ANY
+    },
+    Row {
+        status: &[403],
+        words: &[&["method doesn t allow unregistered callers"]],
+        within: AT_ONCE,
+        outcome: Outcome::PoolFault,
+        says: "no key arrived",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[403],
+        reasons: &["SERVICE_DISABLED"],
+        words: &[
+            &["api has not been used in project"],
+            &["generative language api", "disabled"],
+            &["gemini api", "disabled"],
+        ],
+        within: 60,
+        when: When::OwnService,
+        outcome: Outcome::ProjectRefused,
+        says: "the Gemini API is switched off in the key's project",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &["SERVICE_DISABLED"],
+        words: &[&["api has not been used in project"]],
+        within: 60,
+        outcome: Outcome::RequestRefused,
+        says: "another service is switched off in the key's project",
+        source: "the same error of a sister service",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        words: &[
+            &["project", "denied access"],
+            &["project", "has been blocked"],
+        ],
+        within: AT_ONCE,
+        outcome: Outcome::ProjectRefused,
+        says: "the key's project is denied access",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &["API_KEY_SERVICE_BLOCKED"],
+        words: &[&["requests to this api", "blocked"]],
+        within: AT_ONCE,
+        when: When::ModelCall,
+        outcome: Outcome::KeyRestricted,
+        says: "the key is restricted to other services",
+        source: "continuedev/continue#12781",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &["API_KEY_SERVICE_BLOCKED"],
+        words: &[&["requests to this api", "blocked"]],
+        within: AT_ONCE,
+        outcome: Outcome::RequestRefused,
+        says: "the key is restricted to other methods",
+        source: "continuedev/continue#12781",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &[
+            "API_KEY_IP_ADDRESS_BLOCKED",
+            "API_KEY_HTTP_REFERRER_BLOCKED",
+            "API_KEY_ANDROID_APP_BLOCKED",
+            "API_KEY_IOS_APP_BLOCKED",
+        ],
+        words: &[
+            &["api key", "ip address"],
+            &["ip address", "restrict"],
+            &["ip address", "blocked"],
+            &["ip address", "not allowed"],
+            &["requests from referer", "blocked"],
+            &["requests from referrer", "blocked"],
+            &["referer", "not allowed"],
+            &["referrer", "not allowed"],
+            &["referer", "restrict"],
+            &["referrer", "restrict"],
+            &["requests from this", "application", "blocked"],
+            &["api key", "restrict"],
+        ],
+        within: AT_ONCE,
+        outcome: Outcome::KeyRestricted,
+        says: "the key is restricted to other addresses, referrers or apps",
+        source: "tashfeenahmed/freellmapi#268",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &["CONSUMER_SUSPENDED", "CONSUMER_INVALID", "API_KEY_INVALID"],
+        words: &[
+            &["api key", "leaked"],
+            &["api key", "compromised"],
+            &["api key", "suspended"],
+            &["api key", "revoked"],
+            &["api key", "deleted"],
+            &["api key", "disabled"],
+            &["api key", "expired"],
+            &["api key", "not valid"],
+            &["api key", "invalid"],
+            &["api key", "no longer"],
+            &["consumer", "suspended"],
+        ],
+        within: AT_ONCE,
+        outcome: Outcome::KeyRejected,
+        says: "the key was reported as leaked, or is suspended",
+        source: "continuedev/continue#10513, #10902",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        outcome: Outcome::ResourceRefused,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[404],
+        words: &[
+            &["this model", "no longer available"],
+            &["this model", "not available to new"],
+            &["this model", "retired"],
+        ],
+        within: 0,
+        outcome: Outcome::ModelRefused,
+        says: "the model is no longer available to this project",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[404],
+        when: When::NothingNamed,
+        outcome: Outcome::EntityNotFound,
+        says: "not found, without saying what",
+        source: "google-gemini/gemini-cli#28600",
+        ..GOOGLE
+    },
+    Row {
+        status: &[408, 499],
+        outcome: Outcome::UpstreamTrouble,
+        source: "google-gemini/gemini-cli#20309",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        when: When::TooLarge,
+        outcome: Outcome::RequestTooLarge,
+        says: "the request alone is larger than the quota",
+        source: "doggy8088/ask-page-extension#21; garrytan/gbrain PR #1922",
+        ..GOOGLE
+    },
+    Row {
+        status: &[429],
+        when: When::Quota(Named::Zero),
+        outcome: Outcome::QuotaNone,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        words: &[
+            &["free tier", "not available"],
+            &["free tier", "unavailable"],
+            &["not available", "free tier"],
+            &["billed user"],
+            &["requires billing"],
+        ],
+        outcome: Outcome::QuotaNone,
+        says: "the project's plan has no quota for this",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[429],
+        when: When::Quota(Named::Day),
+        outcome: Outcome::QuotaPerDay,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        when: When::Quota(Named::Minute),
+        outcome: Outcome::QuotaPerMinute,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        when: When::Tool,
+        outcome: Outcome::ToolQuota,
+        says: "a quota of the request's server-side tool, or one that is not named",
+        source: "google-gemini/cookbook#411; googleapis/python-genai#1427",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        when: When::Quota(Named::Wait),
+        outcome: Outcome::QuotaPerMinute,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        outcome: Outcome::QuotaUnspecified,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[503],
+        outcome: Outcome::ModelOverloaded,
+        source: "google-gemini/gemini-cli#4597",
+        ..ANY
+    },
+    Row {
+        outcome: Outcome::ClientFault,
+        source: "wire",
+        ..ANY
+    },
+];
+
+impl Row {
+    fn fits(&self, status: u16, error: &ApiError, words: &Words, request: &RequestTraits) -> bool {
+        let fits_status = if self.status.is_empty() {
+            (400..=498).contains(&status)
+        } else {
+            self.status.contains(&status)
+        };
+        let fits_sender = match self.sender {
+            Sender::Any => true,
+            Sender::Google => error.canonical_code().is_some(),
+            Sender::Page => error.is_html,
+        };
+        let code = error.canonical_code().unwrap_or_default();
+        fits_status
+            && fits_sender
+            && (self.codes.is_empty() || self.codes.contains(&code))
+            && self.fits_text(error, words)
+            && self.when.holds(error, request)
+    }
+
+    fn fits_text(&self, error: &ApiError, words: &Words) -> bool {
+        if self.reasons.is_empty() && self.words.is_empty() {
+            return true;
+        }
+        let reason = error.reason.as_deref().unwrap_or_default();
+        self.reasons.contains(&reason)
+            || self
+                .words
+                .iter()
+                .any(|phrases| words.have(phrases, self.within))
+    }
+}
+
+impl When {
+    fn holds(self, error: &ApiError, request: &RequestTraits) -> bool {
+        let message = error.message.as_deref().unwrap_or_default();
+        match self {
+            Self::Always => true,
+            Self::ModelCall => request.is_model_call,
+            Self::TakesKeys => request.takes_keys,
+            Self::NothingNamed => {
+                request.is_model_call && !request.names_resource && !request.is_named_in(message)
+            }
+            Self::Signature => request.has_signature,
+            Self::Tool => request.tool.is_some(),
+            Self::OtherHeader => request.has_other_header,
+            Self::OwnService => match error.service.as_deref() {
+                Some(service) => service == OWN_SERVICE,
+                None => {
+                    message.contains("Generative Language API") || message.contains("Gemini API")
+                }
+            },
+            Self::Quotes => QUOTES_THE_REQUEST
+                .iter()
+                .any(|beginning| message.starts_with(beginning)),
+            Self::TooLarge => quota::limits(error)
+                .iter()
+                .any(|limit| request.size.exceeds(limit)),
+            Self::Quota(named) => quota::named(error) == named,
+        }
+    }
+}
+
+/// What the request was, as far as it decides whose fault a refusal is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestTraits {
+    /// The model that it calls, or what it is about.
+    pub model: String,
+    /// Whether it calls a model: a chat, a generation, embeddings, a prediction.
+    pub is_model_call: bool,
+    /// Whether its method takes API keys for certain.
+    pub takes_keys: bool,
+    /// Whether it names a file, cached content, batch or other resource of a project.
+    pub names_resource: bool,
+    /// The server-side tool that it has, such as `google_search`.
+    pub tool: Option<&'static str>,
+    /// Whether it carries a thought signature.
+    pub has_signature: bool,
+    /// Whether the key is of a kind that may be sent in another header, and was not yet.
+    pub has_other_header: bool,
+    /// What it uses by itself.
+    pub size: RequestSize,
+}
+
+impl RequestTraits {
+    /// Whether a message names the model, or some model.
+    fn is_named_in(&self, message: &str) -> bool {
+        message.contains("models/")
+            || (!self.model.is_empty()
+                && message
+                    .to_ascii_lowercase()
+                    .contains(&self.model.to_ascii_lowercase()))
+    }
+}
 
 /// What came of a call.
 #[derive(Debug, Clone, Copy)]
@@ -95,48 +783,53 @@ pub struct Diagnosis {
     pub limits: Vec<Limit>,
     /// The error itself, without any field where there was none or it could not be read.
     pub error: ApiError,
+    /// What may be said of it where its own words may quote the request; empty where nothing may.
+    pub says: &'static str,
 }
 
 /// Reads what came of a call. Total: whatever came has an outcome.
-pub fn diagnose(seen: Seen<'_>) -> Diagnosis {
+pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
     match seen {
         Seen::Response {
             status,
             headers,
             body,
         } => {
-            let (outcome, error) = if status == 200 {
-                match ApiError::find(body) {
-                    Some(error) => (classify(named_status(&error), &error), error),
-                    None => (Outcome::Success, ApiError::default()),
-                }
+            let found = if status == 200 {
+                ApiError::find(body).map(|error| (named_status(&error), error))
             } else {
-                let error = ApiError::parse(body);
-                (classify(status, &error), error)
+                Some((status, ApiError::parse(body)))
             };
+            let Some((named, error)) = found else {
+                return Diagnosis::new(Outcome::Success, Some(status), ApiError::default(), "");
+            };
+            let (outcome, says) = classify(named, &error, request);
             let retry_after_ms = error.retry_after_ms.or_else(|| retry_after_ms(headers));
             Diagnosis {
-                retry_after_ms: retry_after_ms.filter(|_| outcome != Outcome::Success),
-                ..Diagnosis::new(outcome, Some(status), error)
+                retry_after_ms,
+                ..Diagnosis::new(outcome, Some(status), error, says)
             }
         }
         Seen::InStream(text) => {
             let error = ApiError::parse(text);
             let status = named_status(&error);
-            Diagnosis::new(classify(status, &error), Some(status), error)
+            let (outcome, says) = classify(status, &error, request);
+            Diagnosis::new(outcome, Some(status), error, says)
         }
         Seen::NoResponse(error) => {
             let outcome = match error {
                 TransportError::Denied => Outcome::PoolFault,
+                TransportError::NotSent(_) => Outcome::NotSent,
+                TransportError::Unanswered(_) => Outcome::Unanswered,
                 TransportError::TimedOut | TransportError::Failed(_) => Outcome::UpstreamTrouble,
             };
-            Diagnosis::new(outcome, None, ApiError::default())
+            Diagnosis::new(outcome, None, ApiError::default(), "")
         }
     }
 }
 
 impl Diagnosis {
-    fn new(outcome: Outcome, status: Option<u16>, error: ApiError) -> Self {
+    fn new(outcome: Outcome, status: Option<u16>, error: ApiError, says: &'static str) -> Self {
         Self {
             outcome,
             status,
@@ -144,6 +837,7 @@ impl Diagnosis {
             project: error.project.clone(),
             limits: quota::limits(&error),
             error,
+            says,
         }
     }
 }
@@ -168,63 +862,15 @@ fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     seconds.checked_mul(1000)
 }
 
-/// The outcome behind an error with this status.
-fn classify(status: u16, error: &ApiError) -> Outcome {
-    let message = error.message.as_deref().unwrap_or_default();
-    let begins = |texts: &[&str]| texts.iter().any(|text| message.starts_with(text));
-    let reason = error.reason.as_deref().unwrap_or_default();
-    let is_googles = error.canonical_code().is_some();
-    match status {
-        403 | 429 if error.is_html => Outcome::EgressRefused,
-        400 | 401 | 503 if error.is_html => Outcome::UpstreamTrouble,
-        400 if is_googles
-            && (reason == "API_KEY_INVALID"
-                || begins(&[
-                    "API key not valid",
-                    "API key expired",
-                    "API Key not found",
-                    "API key not found",
-                ])) =>
-        {
-            Outcome::KeyRejected
-        }
-        400 if begins(&[
-            "Multiple authentication credentials",
-            "Missing or invalid Authorization header",
-        ]) =>
-        {
-            Outcome::PoolFault
-        }
-        400 if begins(&["User location is not supported"]) => Outcome::EgressRefused,
-        401 if is_googles => Outcome::KeyRejected,
-        401 => Outcome::UpstreamTrouble,
-        403 if begins(&["Method doesn't allow unregistered callers"]) => Outcome::PoolFault,
-        403 if is_googles && (reason == "SERVICE_DISABLED" || begins(&REFUSED_PROJECT)) => {
-            Outcome::ProjectRefused
-        }
-        403 if is_googles
-            && (is_dead_consumer(reason)
-                || DEAD_KEY.iter().any(|(begins, holds)| {
-                    message.starts_with(begins) && message.contains(holds)
-                })) =>
-        {
-            Outcome::KeyRejected
-        }
-        403 => Outcome::ResourceRefused,
-        404 if begins(&["This model models/"]) && message.contains("no longer available") => {
-            Outcome::ModelRefused
-        }
-        408 | 499 => Outcome::UpstreamTrouble,
-        429 => quota::outcome(error),
-        503 => Outcome::ModelOverloaded,
-        400..=498 => Outcome::ClientFault,
-        _ => Outcome::UpstreamTrouble,
-    }
-}
-
-fn is_dead_consumer(reason: &str) -> bool {
-    reason == "CONSUMER_SUSPENDED"
-        || (reason.starts_with("API_KEY_") && reason.ends_with("_BLOCKED"))
+/// The outcome behind an error with this status, and what may be said of it.
+fn classify(status: u16, error: &ApiError, request: &RequestTraits) -> (Outcome, &'static str) {
+    let words = Words::of(error.message.as_deref().unwrap_or_default());
+    TABLE
+        .iter()
+        .find(|row| row.fits(status, error, &words, request))
+        .map_or((Outcome::UpstreamTrouble, ""), |row| {
+            (row.outcome, row.says)
+        })
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub struct ApiError {
     pub retry_after_ms: Option<u64>,
     /// The project that the key belongs to, as `projects/NUMBER`.
     pub project: Option<String>,
+    /// The service that refused, such as `generativelanguage.googleapis.com`, where the error names it.
+    pub service: Option<String>,
     /// The body is a page for people: not from the API, but from a front end or somebody on the way.
     pub is_html: bool,
 }
@@ -114,6 +116,7 @@ impl ApiError {
             .filter_map(|it| violation(it, ["quotaMetric", "quotaId", "quotaValue"]));
         let in_metadata = each("metadata")
             .filter_map(|it| violation(it, ["quota_metric", "quota_limit", "quota_limit_value"]));
+        let service = each("metadata").find_map(|metadata| text(metadata.get("service")));
         Self {
             code: number(status.get("code")).and_then(|code| u16::try_from(code).ok()),
             status: text(status.get("status")),
@@ -129,6 +132,7 @@ impl ApiError {
                 .collect(),
             retry_after_ms: waits.max(),
             project: consumers.filter_map(project).next(),
+            service,
             message,
             is_html: false,
         }

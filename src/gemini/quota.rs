@@ -6,8 +6,9 @@
 //!
 //! | id contains | and | teaches |
 //! |---|---|---|
-//! | `EmbedContent` | | nothing: it counts texts, of which a call has many |
+//! | `EmbedContent` | `Requests` | texts, of which a call may have many |
 //! | `PerRegion` | | nothing: it counts the calls for all models together |
+//! | `BatchEmbedContent` | | nothing: whether it counts calls or texts is not known |
 //! | `PerDay`, `PerMinute` | `InputTokens`, or a metric with `input_token_count` | input tokens |
 //! | `PerDay`, `PerMinute` | `Requests` | requests |
 //! | anything else | | nothing |
@@ -16,10 +17,13 @@
 //! never decides which quota it was.
 
 use super::ApiError;
-use crate::pool::{Limit, Outcome, Unit, Window};
+use crate::pool::{Limit, Unit, Window};
 
 /// How messages about quotas begin that list the quotas line by line.
 const EXCEEDED: &str = "You exceeded your current quota";
+
+/// How the lines of such a message begin.
+const LISTED: &str = "* Quota exceeded for metric: ";
 
 /// How messages of Service Control begin.
 pub(super) const SERVICE_CONTROL: &str = "Quota exceeded for quota metric ";
@@ -64,40 +68,56 @@ impl QuotaViolation {
         }
     }
 
+    /// Google counts each text of a batch of embeddings as a request.
+    fn counts_texts(&self) -> bool {
+        self.id().contains("EmbedContent") || self.metric().contains("embed_content")
+    }
+
     fn limit(&self) -> Option<Limit> {
-        if self.id().contains("EmbedContent") || self.id().contains("PerRegion") {
+        if self.id().contains("PerRegion") || self.id().contains("BatchEmbedContent") {
             return None;
         }
         Some(Limit {
-            unit: self.unit()?,
+            unit: match self.unit()? {
+                Unit::Requests if self.counts_texts() => Unit::Texts,
+                unit => unit,
+            },
             window: self.window()?,
             value: self.value.filter(|value| *value > 0)?,
         })
     }
 }
 
-/// Which quota a 429 is about.
-pub(super) fn outcome(error: &ApiError) -> Outcome {
+/// Which quota a 429 names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// One of 0: the project's plan does not have the model.
+    Zero,
+    /// One of this day. A day that is used up outlasts the minute.
+    Day,
+    /// One of this minute, or one that is not known by its name: that is over when the upstream says so, in a minute at most.
+    Minute,
+    /// None, but how long to wait.
+    Wait,
+    /// None.
+    Nothing,
+}
+
+/// Which quota a 429 names.
+pub(super) fn named(error: &ApiError) -> Named {
     let message = error.message.as_deref().unwrap_or_default();
-    if message.starts_with("Your prepayment credits are depleted") {
-        return Outcome::BillingExhausted;
-    }
     let has_zero = error.violations.iter().any(|it| it.value == Some(0))
         || lines(message).any(|(_, limit)| limit == 0);
     if has_zero || has_no_free_tier(message) {
-        return Outcome::QuotaNone;
+        return Named::Zero;
     }
     let windows = error.violations.iter().filter_map(QuotaViolation::window);
-    // A day that is used up outlasts the minute.
     match windows.chain(named_window(message)).max() {
-        Some(Window::Day) => Outcome::QuotaPerDay,
-        Some(Window::Minute) => Outcome::QuotaPerMinute,
-        // A quota that is not known by its name is over when the upstream says so, in a minute at most.
-        None if !error.violations.is_empty() => Outcome::QuotaPerMinute,
-        None if message.starts_with(EXCEEDED) && error.retry_after_ms.is_some() => {
-            Outcome::QuotaPerMinute
-        }
-        None => Outcome::QuotaUnspecified,
+        Some(Window::Day) => Named::Day,
+        Some(Window::Minute) => Named::Minute,
+        None if !error.violations.is_empty() => Named::Minute,
+        None if message.starts_with(EXCEEDED) && error.retry_after_ms.is_some() => Named::Wait,
+        None => Named::Nothing,
     }
 }
 
@@ -145,9 +165,10 @@ pub(super) fn has_no_free_tier(message: &str) -> bool {
 
 /// Metric and limit of each line that names them.
 fn lines(message: &str) -> impl Iterator<Item = (&str, u64)> {
-    let listed = message.starts_with(EXCEEDED).then_some(message);
+    let is_about_quota = message.starts_with(EXCEEDED) || message.starts_with(LISTED);
+    let listed = is_about_quota.then_some(message);
     listed.into_iter().flat_map(str::lines).filter_map(|line| {
-        let line = line.strip_prefix("* Quota exceeded for metric: ")?;
+        let line = line.strip_prefix(LISTED)?;
         let (metric, rest) = line.split_once(", limit: ")?;
         let limit = rest.split(',').next()?.trim();
         Some((metric, limit.parse().ok()?))

@@ -99,8 +99,8 @@ const SENTENCES: [(&str, &str); 20] = [
     ),
 ];
 
-/// What may be kept of a message.
-pub fn kept(message: &str) -> &str {
+/// What may be kept of a message. `says` is what its row of the table of errors says of it; empty where that is nothing.
+pub fn kept<'a>(message: &'a str, says: &'a str) -> &'a str {
     if WHOLE.iter().any(|beginning| message.starts_with(beginning)) {
         return message;
     }
@@ -110,10 +110,9 @@ pub fn kept(message: &str) -> &str {
     SENTENCES
         .iter()
         .find(|(beginning, _)| message.starts_with(beginning))
-        .map_or(
-            "a message that is not kept, since it may quote the request",
-            |(_, says)| says,
-        )
+        .map(|(_, says)| *says)
+        .or((!says.is_empty()).then_some(says))
+        .unwrap_or("a message that is not kept, since it may quote the request")
 }
 
 #[cfg(test)]
@@ -158,7 +157,11 @@ mod tests {
             ),
             ("", NOT_KEPT),
         ] {
-            assert_eq!(kept(message), expected, "{message}");
+            assert_eq!(kept(message, ""), expected, "{message}");
         }
+        assert_eq!(
+            kept("Unsupported value: my secret prompt", "what it is"),
+            "what it is"
+        );
     }
 }

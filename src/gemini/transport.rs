@@ -9,6 +9,10 @@ pub enum TransportError {
     Denied,
     /// The upstream took too long.
     TimedOut,
+    /// The request never left: no connection could be had, or the upstream took no further request on it.
+    NotSent(String),
+    /// The connection failed before the response began; whether the upstream has read the request is open.
+    Unanswered(String),
     /// Anything else, in the host's words: refused, reset, unresolved, TLS trouble.
     Failed(String),
 }
@@ -18,7 +22,10 @@ impl fmt::Display for TransportError {
         match self {
             Self::Denied => f.write_str("the host does not allow calls to the upstream's address"),
             Self::TimedOut => f.write_str("the upstream took too long"),
-            Self::Failed(reason) => write!(f, "connection to the upstream failed: {reason}"),
+            Self::NotSent(reason) => write!(f, "no request reached the upstream: {reason}"),
+            Self::Unanswered(reason) | Self::Failed(reason) => {
+                write!(f, "connection to the upstream failed: {reason}")
+            }
         }
     }
 }

@@ -38,6 +38,8 @@ impl Used {
         match unit {
             Unit::Requests => self.requests,
             Unit::InputTokens => self.input_tokens,
+            // Each call is looked at alone.
+            Unit::Texts => 0,
         }
     }
 

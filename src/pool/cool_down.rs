@@ -1,17 +1,7 @@
 //! Cool-downs: how long a project or a key is left alone after a failure, and for which models.
 //!
-//! | outcome | who cools | for which model | how long | comes back |
-//! |---|---|---|---|---|
-//! | `quota_per_minute` | the project | the one asked for | as the upstream says, at most 60 s; 60 s where it does not | for all calls |
-//! | `quota_per_day` | the project | the one asked for | until midnight in Los Angeles, whatever the upstream says | for all calls |
-//! | `quota_none` | the project | the one asked for | until midnight in Los Angeles | by a trial |
-//! | `model_refused` | the project | the one asked for | until midnight in Los Angeles | by a trial |
-//! | `billing_exhausted` | the project | all | 1 h, doubling to 24 h | by a trial |
-//! | `quota_unspecified` | the project | the one asked for | 5 s, doubling to 60 s | by a trial |
-//! | `resource_refused`, once another key has shown that the request was in order | the key | the one asked for | 5 min, doubling to 1 h | by a trial |
-//! | `egress_refused` | the key | all | 60 s, doubling to 10 min | by a trial |
-//! | `key_rejected`, `project_refused`, while the upstream is [suspected](super::suspicion) | the key | all | 60 s, doubling to 10 min | by a trial |
-//! | anything else | nobody | | | |
+//! Who cools, for which calls and for how long is a column of [`Outcome::rule`]; this module is about how cool-downs
+//! follow each other.
 //!
 //! A key without a known project cools alone. The model is the one that was asked for: errors name aliases of the backend.
 //!
@@ -19,6 +9,8 @@
 //! under way together, or chosen from a snapshot that did not know yet. Only a new incident doubles, and only while the
 //! one before is remembered: for as long as the longest cool-down of its kind.
 
+use super::outcome::{CoolingScope, Extent, Length};
+use super::scope::with_tool;
 use super::{MINUTE_MS, Outcome, Place, PoolKey, Scope, UnixMillis, pacific};
 
 const SECOND_MS: i64 = 1000;
@@ -61,52 +53,6 @@ pub struct Incident {
     pub ended_at: UnixMillis,
 }
 
-/// Who cools, for which models, and how long: a row of the module's table.
-struct Rule {
-    is_projects: bool,
-    all_models: bool,
-    length: Length,
-}
-
-enum Length {
-    AsAsked,
-    UntilNextDay,
-    Doubling { first_ms: i64, longest_ms: i64 },
-}
-
-impl Rule {
-    fn of(outcome: Outcome) -> Option<Self> {
-        let doubling = |first_ms, longest_ms| Length::Doubling {
-            first_ms,
-            longest_ms,
-        };
-        let (is_projects, all_models, length) = match outcome {
-            Outcome::QuotaPerMinute => (true, false, Length::AsAsked),
-            Outcome::QuotaPerDay | Outcome::QuotaNone | Outcome::ModelRefused => {
-                (true, false, Length::UntilNextDay)
-            }
-            Outcome::BillingExhausted => (true, true, doubling(HOUR_MS, 24 * HOUR_MS)),
-            Outcome::QuotaUnspecified => (true, false, doubling(5 * SECOND_MS, MINUTE_MS)),
-            Outcome::ResourceRefused => (false, false, doubling(5 * MINUTE_MS, HOUR_MS)),
-            Outcome::EgressRefused | Outcome::KeyRejected | Outcome::ProjectRefused => {
-                (false, true, doubling(MINUTE_MS, 10 * MINUTE_MS))
-            }
-            Outcome::Success
-            | Outcome::ClientGone
-            | Outcome::EmptyAnswer
-            | Outcome::ClientFault
-            | Outcome::ModelOverloaded
-            | Outcome::UpstreamTrouble
-            | Outcome::PoolFault => return None,
-        };
-        Some(Self {
-            is_projects,
-            all_models,
-            length,
-        })
-    }
-}
-
 impl Length {
     fn until(&self, incident: &Incident, strikes: u32) -> UnixMillis {
         let now = incident.ended_at;
@@ -118,7 +64,7 @@ impl Length {
                     .unwrap_or(LONGEST_MINUTE_MS);
                 now.plus(asked.clamp(SHORTEST_MS, LONGEST_MINUTE_MS))
             }
-            Self::UntilNextDay => pacific::next_day(now),
+            Self::UntilNextDay { .. } => pacific::next_day(now),
             Self::Doubling {
                 first_ms,
                 longest_ms,
@@ -132,22 +78,25 @@ impl Length {
     /// How long after its end an incident counts as the one before the next.
     fn remembered_ms(&self) -> i64 {
         match self {
-            Self::AsAsked | Self::UntilNextDay => 0,
+            Self::AsAsked | Self::UntilNextDay { .. } => 0,
             Self::Doubling { longest_ms, .. } => *longest_ms,
         }
     }
 }
 
-/// Where a failure of `key` on a call for `model` cools; `None` where it cools nobody.
-pub fn place_of(outcome: Outcome, key: &PoolKey, model: &str) -> Option<Place> {
-    let rule = Rule::of(outcome)?;
+/// Where a failure of `key` on a call for `model`, with a server-side `tool`, cools; `None` where nothing does.
+pub fn place_of(outcome: Outcome, key: &PoolKey, model: &str, tool: Option<&str>) -> Option<Place> {
+    let cooling = outcome.rule().cooling?;
     Some(Place {
-        scope: if rule.is_projects {
-            key.scope()
-        } else {
-            Scope::Key(key.id)
+        scope: match cooling.scope {
+            CoolingScope::Project => key.scope(),
+            CoolingScope::Key => Scope::Key(key.id),
         },
-        model: (!rule.all_models).then(|| model.to_owned()),
+        model: match cooling.extent {
+            Extent::AllModels => None,
+            Extent::Model => Some(model.to_owned()),
+            Extent::ModelAndTool => Some(with_tool(model, tool)),
+        },
     })
 }
 
@@ -157,7 +106,7 @@ impl CoolDown {
 
     /// The cool-down of a place after an incident; `None` where nothing changes.
     pub fn after(before: Option<&Self>, incident: &Incident) -> Option<Self> {
-        let Rule { length, .. } = Rule::of(incident.outcome)?;
+        let length = incident.outcome.rule().cooling?.length;
         let fresh = |strikes| Self {
             reason: incident.outcome,
             began_at: incident.ended_at,
@@ -187,7 +136,12 @@ impl CoolDown {
     /// Whether the place may be used again only by one call at a time, until one has worked. The others end because a
     /// known time has passed: there is nothing to try.
     pub fn needs_trial(&self) -> bool {
-        !matches!(self.reason, Outcome::QuotaPerMinute | Outcome::QuotaPerDay)
+        self.reason.rule().cooling.is_none_or(|cooling| {
+            !matches!(
+                cooling.length,
+                Length::AsAsked | Length::UntilNextDay { trial: false }
+            )
+        })
     }
 
     /// Whether it says nothing any more at `now`: over, without a trial to come, or forgotten.
@@ -308,7 +262,7 @@ mod tests {
     fn who_cools_is_the_project_or_the_key() {
         let mut key = key(7);
         let text = |outcome, key: &PoolKey| {
-            place_of(outcome, key, "m").map(|place| (place.scope.to_string(), place.model))
+            place_of(outcome, key, "m", None).map(|place| (place.scope.to_string(), place.model))
         };
         let asked = Some("m".to_owned());
         assert_eq!(
@@ -319,11 +273,19 @@ mod tests {
         for (outcome, scope, model) in [
             (Outcome::QuotaPerMinute, "project:projects/1", asked.clone()),
             (Outcome::BillingExhausted, "project:projects/1", None),
-            (Outcome::ResourceRefused, "key:7", asked),
-            (Outcome::EgressRefused, "key:7", None),
+            (Outcome::ResourceRefused, "key:7", asked.clone()),
+            (Outcome::EgressRefused, "key:7", asked.clone()),
+            (Outcome::PlanRefused, "project:projects/1", asked.clone()),
+            (Outcome::FreeTierRefused, "project:projects/1", None),
+            (Outcome::EntityNotFound, "project:projects/1", asked),
         ] {
             assert_eq!(text(outcome, &key), Some((scope.into(), model)));
         }
+        let of_tool = place_of(Outcome::ToolQuota, &key, "m", Some("google_search"));
+        assert_eq!(
+            of_tool.and_then(|place| place.model).as_deref(),
+            Some("m#google_search")
+        );
         assert_eq!(text(Outcome::UpstreamTrouble, &key), None);
     }
 

@@ -1,22 +1,19 @@
 //! The attempts of one request: which key next, whether to go on, and what to say when nothing is left.
 //!
-//! | what an attempt came to | what follows |
-//! |---|---|
-//! | an answer, the caller's own mistake | the caller gets it |
-//! | the key or its project cannot serve this: rejected, refused, no quota | another key at once |
-//! | this machine is refused, or a credential in this form | another key at once, which may be let through; part of the retry budget |
-//! | overload, trouble on the way, silence | another key after a back-off with jitter; part of the retry budget |
-//! | an answer without content | another key, once; part of the retry budget |
+//! What follows an attempt is its outcome's [`Cure`]: another key at once where the key or its project cannot serve this;
+//! one other project where the request may be at fault; another key after a back-off, from the retry budget, where the
+//! upstream is in trouble; nothing where the request is wrong.
 //!
 //! A request uses no key twice, and none of a project it has tried while another project is left. It ends with its
 //! attempts ([`Policy::max_attempts`]), its time ([`Policy::deadline_ms`]), the pool's retry budget, or its keys. Then
 //! [`GiveUp`] says which answer is the true one.
 
 use super::{
-    KeyId, Moment, Outcome, Owner, Pick, PoolKey, Scope, Snapshot, Standing, Survey, UnixMillis,
-    Why,
+    Blame, Cure, KeyId, Limit, Moment, Outcome, Owner, Pick, PoolKey, RequestSize, Scope, Snapshot,
+    Standing, Survey, UnixMillis, Why,
 };
 use rand::{Rng, RngExt};
+use std::collections::BTreeSet;
 
 /// The first back-off in milliseconds; each next one is twice as long. What is waited is between half of it and all.
 const BACK_OFF_MS: u64 = 100;
@@ -33,6 +30,8 @@ const LOOK_AGAIN_MS: i64 = 100;
 const CONTENDED_MS: i64 = 1000;
 /// Keys that a request may lose to others before it gives up.
 const MAX_LOST_CLAIMS: u32 = 20;
+/// Projects that have to say the same before the request is taken to be at fault.
+const PROJECTS_THAT_DECIDE: usize = 2;
 
 /// How far a request may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +68,12 @@ pub struct Failover {
     /// The conversation that it goes on with, if that is to stay with one project.
     conversation: Option<u64>,
     asks_all_projects: bool,
+    size: RequestSize,
+    /// Projects that refused the request in a way that puts the request at fault if another one agrees.
+    doubts: usize,
+    /// Only a project that was not tried yet can tell more.
+    needs_new_project: bool,
+    was_not_sent: bool,
 }
 
 /// What to do next.
@@ -102,6 +107,8 @@ pub enum GiveUp {
     Suspected(Survey),
     /// No project of the pool may use the model.
     ModelRefused(Survey),
+    /// The request alone is larger than this limit, which holds in all projects that it is known of.
+    TooLarge(Limit),
 }
 
 /// What to do after an attempt.
@@ -116,32 +123,6 @@ pub enum After {
         /// Milliseconds to wait before.
         back_off_ms: u64,
     },
-}
-
-enum Cure {
-    None,
-    AnotherKey,
-    PerhapsAnotherKey,
-    AnotherTime,
-}
-
-fn cure(outcome: Outcome) -> Cure {
-    match outcome {
-        Outcome::Success | Outcome::ClientGone | Outcome::ClientFault => Cure::None,
-        Outcome::KeyRejected
-        | Outcome::ProjectRefused
-        | Outcome::ResourceRefused
-        | Outcome::ModelRefused
-        | Outcome::QuotaPerMinute
-        | Outcome::QuotaPerDay
-        | Outcome::QuotaNone
-        | Outcome::BillingExhausted
-        | Outcome::QuotaUnspecified => Cure::AnotherKey,
-        Outcome::EgressRefused | Outcome::PoolFault | Outcome::EmptyAnswer => {
-            Cure::PerhapsAnotherKey
-        }
-        Outcome::ModelOverloaded | Outcome::UpstreamTrouble => Cure::AnotherTime,
-    }
 }
 
 impl Failover {
@@ -172,7 +153,16 @@ impl Failover {
             owner: None,
             conversation: None,
             asks_all_projects: false,
+            size: RequestSize::default(),
+            doubts: 0,
+            needs_new_project: false,
+            was_not_sent: false,
         }
+    }
+
+    /// The same, for a request of this size.
+    pub fn with_size(self, size: RequestSize) -> Self {
+        Self { size, ..self }
     }
 
     /// The same, for a request that uses what this owner made.
@@ -208,6 +198,9 @@ impl Failover {
         now: &Moment,
         rng: &mut impl Rng,
     ) -> Step {
+        if let Some(limit) = self.limit_below(snapshot, model, now) {
+            return Step::GiveUp(GiveUp::TooLarge(limit));
+        }
         if self.lost_claims < MAX_LOST_CLAIMS {
             if let Some(pick) = self.choose(snapshot, model, now, rng) {
                 return Step::Send(Box::new(pick));
@@ -241,7 +234,13 @@ impl Failover {
         now: &Moment,
         rng: &mut impl Rng,
     ) -> bool {
-        let is_out = |key: &PoolKey| self.is_out(key) || self.is_of_tried_project(key);
+        if self.limit_below(snapshot, model, now).is_some() {
+            return false;
+        }
+        let too_small = self.keys_too_small(snapshot, model, now);
+        let is_out = |key: &PoolKey| {
+            self.is_out(key) || self.is_of_tried_project(key) || too_small.contains(&key.id)
+        };
         self.lost_claims < MAX_LOST_CLAIMS && snapshot.choose(model, now, is_out, rng).is_some()
     }
 
@@ -252,7 +251,8 @@ impl Failover {
         now: &Moment,
         rng: &mut impl Rng,
     ) -> Option<Pick> {
-        let is_out = |key: &PoolKey| self.is_out(key);
+        let too_small = self.keys_too_small(snapshot, model, now);
+        let is_out = |key: &PoolKey| self.is_out(key) || too_small.contains(&key.id);
         if self.tried.is_empty() {
             return match self.conversation {
                 Some(conversation) => snapshot.choose_for(conversation, model, now, is_out, rng),
@@ -260,9 +260,63 @@ impl Failover {
             };
         }
         let of_tried_project = |key: &PoolKey| is_out(key) || self.is_of_tried_project(key);
-        snapshot
-            .choose(model, now, of_tried_project, rng)
-            .or_else(|| snapshot.choose(model, now, is_out, rng))
+        let of_new_project = snapshot.choose(model, now, of_tried_project, rng);
+        if self.needs_new_project {
+            return of_new_project;
+        }
+        of_new_project.or_else(|| snapshot.choose(model, now, is_out, rng))
+    }
+
+    /// A limit that the request alone exceeds in every project whose limits are known, if enough of them are: then the
+    /// others are taken to have the same.
+    fn limit_below(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> Option<Limit> {
+        if self.attempts > 0 || self.size == RequestSize::default() {
+            return None;
+        }
+        let mut largest: Option<Limit> = None;
+        let (mut too_small, mut unknown) = (BTreeSet::new(), false);
+        for key in snapshot.keys().iter().filter(|key| self.may_serve(key)) {
+            let exceeded = |limit: &Limit| self.size.surely_exceeds(limit);
+            let limits: Vec<Limit> = snapshot.limits(key, model, now).collect();
+            match limits.iter().copied().find(exceeded) {
+                Some(limit) => {
+                    largest = Some(largest.map_or(limit, |before| {
+                        if before.value < limit.value {
+                            limit
+                        } else {
+                            before
+                        }
+                    }));
+                    too_small.insert(key.scope());
+                }
+                None => unknown = true,
+            }
+        }
+        let limit = largest?;
+        let fits_somewhere = unknown
+            && snapshot.keys().iter().any(|key| {
+                self.may_serve(key)
+                    && !too_small.contains(&key.scope())
+                    && snapshot
+                        .limits(key, model, now)
+                        .any(|other| other.unit == limit.unit && !self.size.exceeds(&other))
+            });
+        let decides = !unknown || too_small.len() >= PROJECTS_THAT_DECIDE;
+        (decides && !fits_somewhere).then_some(limit)
+    }
+
+    /// Keys whose limits the request alone exceeds.
+    fn keys_too_small(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> BTreeSet<KeyId> {
+        if self.size == RequestSize::default() {
+            return BTreeSet::new();
+        }
+        let is_too_small = |key: &&PoolKey| {
+            snapshot
+                .limits(key, model, now)
+                .any(|limit| self.size.surely_exceeds(&limit))
+        };
+        let keys = snapshot.keys().iter().filter(is_too_small);
+        keys.map(|key| key.id).collect()
     }
 
     /// Whether a key can take a call whose project was not tried yet.
@@ -335,36 +389,59 @@ impl Failover {
         if !self.has_attempt_left(now) {
             return After::Answer;
         }
-        if !self.is_repeatable && outcome == Outcome::UpstreamTrouble {
+        let may_be_done = matches!(outcome, Outcome::UpstreamTrouble | Outcome::Unanswered);
+        if !self.is_repeatable && may_be_done {
             return After::Answer;
         }
-        match cure(outcome) {
+        self.needs_new_project = false;
+        let at_once = |charged| After::Retry {
+            charged,
+            back_off_ms: 0,
+        };
+        match outcome.rule().cure {
             Cure::None => After::Answer,
-            Cure::AnotherKey => After::Retry {
-                charged: false,
-                back_off_ms: 0,
-            },
-            Cure::PerhapsAnotherKey => After::Retry {
-                charged: true,
-                back_off_ms: 0,
-            },
-            Cure::AnotherTime => {
-                let full = (BACK_OFF_MS << self.back_offs.min(10)).min(LONGEST_BACK_OFF_MS);
-                self.back_offs += 1;
-                let back_off_ms = rng.random_range(full / 2..=full);
-                if self.first_byte_timeout_ms(now) <= back_off_ms {
-                    return After::Answer;
-                }
-                After::Retry {
-                    charged: true,
-                    back_off_ms,
+            Cure::AnotherKey => at_once(false),
+            Cure::PerhapsAnotherKey => at_once(true),
+            Cure::OneOtherProject => {
+                self.doubts += 1;
+                self.needs_new_project = true;
+                if self.doubts < PROJECTS_THAT_DECIDE {
+                    at_once(false)
+                } else {
+                    After::Answer
                 }
             }
+            Cure::OtherHeader => {
+                self.tried.pop();
+                at_once(false)
+            }
+            Cure::AtOnce if !self.was_not_sent => {
+                self.was_not_sent = true;
+                self.tried.pop();
+                at_once(false)
+            }
+            Cure::AtOnce | Cure::AnotherTime => self.back_off(now, rng),
+        }
+    }
+
+    fn back_off(&mut self, now: UnixMillis, rng: &mut impl Rng) -> After {
+        let full = (BACK_OFF_MS << self.back_offs.min(10)).min(LONGEST_BACK_OFF_MS);
+        self.back_offs += 1;
+        let back_off_ms = rng.random_range(full / 2..=full);
+        if self.first_byte_timeout_ms(now) <= back_off_ms {
+            return After::Answer;
+        }
+        After::Retry {
+            charged: true,
+            back_off_ms,
         }
     }
 
     /// How long to wait for a key that was not tried yet, if one comes back in time.
     fn wait_for_key(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> Option<u64> {
+        if self.needs_new_project {
+            return None;
+        }
         let look_again = now.at().plus(LOOK_AGAIN_MS);
         let soonest = snapshot
             .keys()
@@ -393,12 +470,7 @@ impl Failover {
         if survey.keys == 0 {
             return GiveUp::NoKeys;
         }
-        let out = |names: &[Outcome]| {
-            names
-                .iter()
-                .any(|outcome| survey.out.contains_key(outcome.name()))
-        };
-        if survey.eligible > 0 {
+        if survey.eligible > 0 || self.needs_new_project {
             // Keys that work, and did not help this request.
             return match self.last {
                 Some(_) => GiveUp::LastFailure,
@@ -408,22 +480,13 @@ impl Failover {
                 }),
             };
         }
-        let quotas = [
-            Outcome::QuotaPerMinute,
-            Outcome::QuotaPerDay,
-            Outcome::QuotaNone,
-            Outcome::QuotaUnspecified,
-            Outcome::BillingExhausted,
-        ];
-        let suspected = [
-            Outcome::EgressRefused,
-            Outcome::KeyRejected,
-            Outcome::ProjectRefused,
-        ];
-        if out(&quotas) || survey.out.contains_key("budget_spent") {
+        if survey.has_out_for(Outcome::is_of_quota) || survey.out.contains_key("budget_spent") {
             return GiveUp::Exhausted(survey);
         }
-        if out(&suspected) {
+        let is_suspicious = |outcome: Outcome| {
+            outcome == Outcome::EgressRefused || outcome.verdict().is_against_key()
+        };
+        if survey.has_out_for(is_suspicious) {
             return match self.last {
                 Some(Outcome::EgressRefused) => GiveUp::LastFailure,
                 _ => GiveUp::Suspected(survey),
@@ -433,9 +496,14 @@ impl Failover {
             // Perhaps one of them is back in a moment.
             return GiveUp::Exhausted(survey);
         }
-        if out(&[Outcome::ModelRefused, Outcome::ResourceRefused]) {
+        let is_refusal = |outcome: Outcome| {
+            let cooling = outcome.rule().cooling;
+            outcome.is_of_plan()
+                || cooling.is_some_and(|cooling| cooling.blame == Blame::WhenAnotherServes)
+        };
+        if survey.has_out_for(is_refusal) {
             return match self.last {
-                Some(Outcome::ModelRefused | Outcome::ResourceRefused) => GiveUp::LastFailure,
+                Some(last) if is_refusal(last) => GiveUp::LastFailure,
                 _ => GiveUp::ModelRefused(survey),
             };
         }
@@ -712,22 +780,23 @@ mod tests {
             let mut rng = SmallRng::seed_from_u64(seed);
             let mut snapshot = pool(keys, projects);
             let mut failover = Failover::new(POLICY, NOW, None, true);
-            let (mut now, mut used) = (NOW, Vec::new());
+            let (mut now, mut used, mut same_again) = (NOW, Vec::new(), false);
             for (outcome, took) in outcomes.into_iter().zip(took) {
                 let Step::Send(pick) = failover.next(&mut snapshot, MODEL, &Moment::new(now), &mut rng) else {
                     break;
                 };
-                prop_assert!(!used.contains(&pick.key.id));
+                prop_assert!(same_again || !used.contains(&pick.key.id));
                 let tried = |scope: &Scope| {
                     used.iter().any(|id| snapshot.key(*id).is_some_and(|key| key.scope() == *scope))
                 };
                 let another_is_left = snapshot.keys().iter().any(|key| !tried(&key.scope()));
-                prop_assert!(!another_is_left || !tried(&pick.key.scope()));
+                prop_assert!(same_again || !another_is_left || !tried(&pick.key.scope()));
                 prop_assert!(now.since(NOW) < 90_000, "an attempt after the deadline");
                 let number = failover.sent(&pick.key);
                 used.push(pick.key.id);
                 prop_assert_eq!(number as usize, used.len());
                 now = now.plus(took.min(i64::try_from(failover.first_byte_timeout_ms(now)).unwrap()));
+                same_again |= matches!(outcome.rule().cure, Cure::AtOnce | Cure::OtherHeader);
                 match failover.after(outcome, now, &mut rng) {
                     After::Answer => break,
                     After::Retry { back_off_ms, .. } => now = now.plus(i64::try_from(back_off_ms).unwrap()),

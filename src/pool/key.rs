@@ -45,6 +45,11 @@ impl ApiKey {
         Ok(Self(text))
     }
 
+    /// Whether it is a standard key, which is taken in either header.
+    pub fn is_standard(&self) -> bool {
+        self.0.starts_with("AIza")
+    }
+
     /// The key itself, for the header of an upstream call and for redaction.
     pub fn expose(&self) -> &str {
         &self.0
@@ -54,6 +59,41 @@ impl ApiKey {
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiKey({})", crate::redact::mask(&self.0))
+    }
+}
+
+/// The header that carries a key to the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialHeader {
+    /// `authorization: Bearer KEY`, the usual one on OpenAI's surface.
+    Authorization,
+    /// `x-goog-api-key: KEY`, the usual one on Gemini's surface.
+    GoogleApiKey,
+}
+
+impl CredentialHeader {
+    /// The header's name in HTTP and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Authorization => "authorization",
+            Self::GoogleApiKey => "x-goog-api-key",
+        }
+    }
+
+    /// The header of this [`name`](Self::name); `None` if there is none.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Authorization, Self::GoogleApiKey]
+            .into_iter()
+            .find(|header| header.name() == name)
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Authorization => Self::GoogleApiKey,
+            Self::GoogleApiKey => Self::Authorization,
+        }
     }
 }
 
@@ -116,8 +156,10 @@ pub struct PoolKey {
     pub last_outcome: Option<(Outcome, UnixMillis)>,
     /// Of a key whose pause is over: a trial call is on its way, and until then no other may follow.
     pub trial_until: Option<UnixMillis>,
-    /// Why the pool disabled it; `None` where a person did.
+    /// Why the pool disabled or paused it; `None` where a person did.
     pub disabled_reason: Option<String>,
+    /// The header in which the upstream takes it, where it has refused the usual one.
+    pub credential_header: Option<CredentialHeader>,
 }
 
 impl PoolKey {

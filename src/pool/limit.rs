@@ -11,17 +11,20 @@ pub enum Unit {
     Requests,
     /// Tokens of prompts.
     InputTokens,
+    /// Texts to be embedded, of which one call may have many. Only a single call is held against it.
+    Texts,
 }
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Self; 2] = [Self::Requests, Self::InputTokens];
+    pub const ALL: [Self; 3] = [Self::Requests, Self::InputTokens, Self::Texts];
 
     /// The unit's name in log lines and in the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
             Self::InputTokens => "input_tokens",
+            Self::Texts => "texts",
         }
     }
 
@@ -69,9 +72,74 @@ pub struct Limit {
     pub value: u64,
 }
 
+/// What one request uses by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestSize {
+    /// Estimated tokens of its text. Images, sound and other encoded data are left out: their tokens cannot be told from
+    /// their size.
+    pub input_tokens: u64,
+    /// Texts to be embedded; 0 for other requests.
+    pub texts: u64,
+}
+
+impl RequestSize {
+    /// Whether the request alone is larger than a limit, as far as its tokens can be estimated: what to believe where the
+    /// upstream has refused it by this limit.
+    pub fn exceeds(&self, limit: &Limit) -> bool {
+        self.used_of(limit.unit) > limit.value
+    }
+
+    /// Whether it is larger for certain. An estimate of tokens has to be half as large again.
+    pub fn surely_exceeds(&self, limit: &Limit) -> bool {
+        let least = match limit.unit {
+            Unit::InputTokens => limit.value.saturating_add(limit.value / 2),
+            Unit::Requests | Unit::Texts => limit.value,
+        };
+        self.used_of(limit.unit) > least
+    }
+
+    fn used_of(&self, unit: Unit) -> u64 {
+        match unit {
+            // A limit of 0 is a plan without the model.
+            Unit::Requests => 0,
+            Unit::InputTokens => self.input_tokens,
+            Unit::Texts => self.texts,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_larger_than_a_limit_for_certain_only_by_a_margin() {
+        let limit = |unit, value| Limit {
+            unit,
+            window: Window::Minute,
+            value,
+        };
+        let size = RequestSize {
+            input_tokens: 24_000,
+            texts: 100,
+        };
+        for (unit, value, exceeds, surely) in [
+            (Unit::InputTokens, 15_999, true, true),
+            (Unit::InputTokens, 16_000, true, false),
+            (Unit::InputTokens, 23_999, true, false),
+            (Unit::InputTokens, 24_000, false, false),
+            (Unit::Texts, 99, true, true),
+            (Unit::Texts, 100, false, false),
+            (Unit::Requests, 1, false, false),
+        ] {
+            let limit = limit(unit, value);
+            assert_eq!(
+                (size.exceeds(&limit), size.surely_exceeds(&limit)),
+                (exceeds, surely),
+                "{limit:?}"
+            );
+        }
+    }
 
     #[test]
     fn names_lead_back() {

@@ -62,9 +62,25 @@ pub struct Place {
     pub model: Option<String>,
 }
 
-/// Whether a place of `own`, a model or all, is concerned in a call for `model`.
+/// Stands between a model and a server-side tool. No model's name has it.
+const BEFORE_TOOL: char = '#';
+
+/// What a call for a model with a server-side tool is looked up under: `gemini-flash-latest#google_search`.
+pub fn with_tool(model: &str, tool: Option<&str>) -> String {
+    match tool {
+        Some(tool) => format!("{model}{BEFORE_TOOL}{tool}"),
+        None => model.to_owned(),
+    }
+}
+
+/// Whether a place of `own`, a model, a model with a tool, or all, concerns a call for `model`, which may have a tool.
 pub(super) fn covers(own: Option<&str>, model: &str) -> bool {
-    own.is_none_or(|own| own == model)
+    own.is_none_or(|own| {
+        own == model
+            || model
+                .split_once(BEFORE_TOOL)
+                .is_some_and(|(model, _)| own == model)
+    })
 }
 
 #[cfg(test)]
@@ -109,5 +125,15 @@ mod tests {
     fn a_place_without_a_model_covers_all() {
         assert!(covers(None, "m") && covers(Some("m"), "m"));
         assert!(!covers(Some("m"), "n"));
+    }
+
+    #[test]
+    fn a_tool_has_a_place_of_its_own_below_its_model() {
+        let asked = with_tool("m", Some("google_search"));
+        for own in [None, Some("m"), Some("m#google_search")] {
+            assert!(covers(own, &asked), "{own:?}");
+        }
+        assert!(!covers(Some("m#code_execution"), &asked));
+        assert!(!covers(Some("m#google_search"), "m"));
     }
 }

@@ -7,8 +7,8 @@
 use super::scope::covers;
 use super::select::{Table, weight};
 use super::{
-    Balance, Budget, CoolDown, KeyId, KeyState, KeyStatus, Limit, Moment, Outcome, Place, PoolKey,
-    Scope, UnixMillis, Used, Window,
+    Balance, Budget, CoolDown, CredentialHeader, KeyId, KeyState, KeyStatus, Limit, Moment,
+    Outcome, Place, PoolKey, Scope, UnixMillis, Used, Window,
 };
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -123,6 +123,8 @@ pub enum Change {
     Limit(Place, Limit),
     /// An outcome has moved a key.
     State(KeyId, KeyState),
+    /// The upstream has taken a key in this header, and refused the other one.
+    CredentialHeader(KeyId, CredentialHeader),
     /// An error has told that a model's requests cannot have a field.
     Unsupported(String, String),
     /// A call is sent now.
@@ -152,10 +154,18 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Whether the keys that are kept out, but for disabled and paused ones, are so for this outcome alone.
+    /// Whether some key is kept out for such an outcome.
+    pub fn has_out_for(&self, is: impl Fn(Outcome) -> bool) -> bool {
+        let mut outcomes = self.out.keys().copied().filter_map(Outcome::from_name);
+        outcomes.any(is)
+    }
+
+    /// Whether all keys are kept out, and, but for disabled and paused ones, for this outcome alone.
     pub fn all_out_for(&self, outcome: Outcome) -> bool {
         let others = [Why::Disabled.name(), Why::Paused.name(), outcome.name()];
-        self.out.keys().all(|reason| others.contains(reason))
+        self.eligible == 0
+            && self.out.contains_key(outcome.name())
+            && self.out.keys().all(|reason| others.contains(reason))
     }
 }
 
@@ -214,6 +224,9 @@ impl Snapshot {
             }
             Change::Project(id, project) => {
                 self.update_key(*id, |key| key.project = Some(project.clone()));
+            }
+            Change::CredentialHeader(id, header) => {
+                self.update_key(*id, |key| key.credential_header = Some(*header));
             }
             Change::Limit(place, limit) => self.budget_mut(place).replace_limit(*limit),
             Change::Unsupported(model, field) => self.add_unsupported(model, field),
@@ -349,6 +362,12 @@ impl Snapshot {
             }
         }
         balances
+    }
+
+    /// The limits that a call with a key for `model` counts towards.
+    pub fn limits(&self, key: &PoolKey, model: &str, now: &Moment) -> impl Iterator<Item = Limit> {
+        let balances = self.balances(key, model, now);
+        balances.into_iter().map(|(_, balance)| balance.limit)
     }
 
     /// Whether a key can take a call for `model` now, and if not, why.

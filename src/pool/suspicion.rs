@@ -10,7 +10,9 @@
 //!
 //! A key that is dead all the same fails again later, when others succeed, and is disabled then.
 
-use super::{KeyId, KeyState, KeyStatus, Outcome, PoolKey, UnixMillis, Verdict, transition};
+use super::{
+    KeyId, KeyState, KeyStatus, Outcome, PoolKey, Record, UnixMillis, Verdict, transition,
+};
 use std::collections::BTreeMap;
 
 /// Keys that fail alike, without any success, before the upstream is suspected.
@@ -69,6 +71,7 @@ pub enum Judgement {
 pub fn judge(
     before: KeyState,
     verdict: Verdict,
+    record: Record,
     ended_at: UnixMillis,
     evidence: Evidence,
 ) -> Judgement {
@@ -76,7 +79,7 @@ pub fn judge(
     if was_in_use && is_suspected(evidence.alike + 1) {
         return Judgement::Suspect { take_back: true };
     }
-    let after = transition(before, verdict, ended_at);
+    let after = transition(before, verdict, record, ended_at);
     let disables = was_in_use && after.status == KeyStatus::Disabled;
     if disables && !may_disable(evidence.disabled_lately, evidence.in_use) {
         return Judgement::Suspect { take_back: false };
@@ -126,11 +129,13 @@ pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
 }
 
 fn is_the_upstreams_or_keys(outcome: Outcome) -> bool {
-    matches!(outcome.verdict(), Verdict::Failed | Verdict::Rejected)
+    outcome.verdict().is_against_key()
         || matches!(
             outcome,
             Outcome::EgressRefused
                 | Outcome::UpstreamTrouble
+                | Outcome::NotSent
+                | Outcome::Unanswered
                 | Outcome::ModelOverloaded
                 | Outcome::QuotaUnspecified
         )

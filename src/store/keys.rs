@@ -1,14 +1,15 @@
 //! The table of keys: reporting on it, importing into it, and what people change in it.
 
 use super::{Database, DatabaseError, Row, Value, write};
-use crate::pool::{ApiKey, KeyId, KeyStatus, Scope, UnixMillis};
+use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
 
 const REPORT: &str =
     "SELECT id, name, status, consecutive_failures, total_calls, success_calls, last_used_at,
-    project, CASE status WHEN 2 THEN disabled_until END, CASE status WHEN 0 THEN disabled_reason END, last_outcome
+    project, CASE status WHEN 2 THEN disabled_until END, CASE WHEN status <> 1 THEN disabled_reason END, last_outcome
 FROM api_keys ORDER BY priority DESC, id";
 const LEARN_PROJECT: &str = "UPDATE api_keys SET project = ?2 WHERE id = ?1 AND project IS NULL";
+const LEARN_CREDENTIAL_HEADER: &str = "UPDATE api_keys SET credential_header = ?2 WHERE id = ?1";
 const CLEAR_COOL_DOWNS: &str = "DELETE FROM cool_downs WHERE scope IN (?1, ?2)";
 
 /// A key as the status report shows it: never the key itself.
@@ -34,7 +35,7 @@ pub struct KeyReport {
     pub project: Option<String>,
     /// Until when a temporarily disabled key pauses.
     pub disabled_until: Option<String>,
-    /// Why the pool disabled the key.
+    /// Why the pool disabled or paused the key.
     pub disabled_reason: Option<String>,
     /// How the latest call ended.
     pub last_outcome: Option<String>,
@@ -83,6 +84,21 @@ pub async fn learn_project(
     write(database, LEARN_PROJECT, parameters).await.map(drop)
 }
 
+/// Keeps the header in which the upstream takes a key.
+///
+/// # Errors
+/// The table cannot be changed.
+pub async fn learn_credential_header(
+    database: &impl Database,
+    id: KeyId,
+    header: CredentialHeader,
+) -> Result<(), DatabaseError> {
+    let parameters = vec![Value::from(id.0), Value::from(header.name())];
+    write(database, LEARN_CREDENTIAL_HEADER, parameters)
+        .await
+        .map(drop)
+}
+
 /// Makes a key active again, and ends the cool-downs of it and of its project. `false` when there is no such key.
 ///
 /// # Errors
@@ -94,7 +110,7 @@ pub async fn reset_key(
 ) -> Result<bool, DatabaseError> {
     let reset = format!(
         "UPDATE api_keys SET status = {active}, consecutive_failures = 0, disabled_until = NULL, disabled_reason = NULL,
-    disabled_at = NULL, trial_until = NULL, last_outcome = NULL, last_outcome_at = NULL, updated_at = ?2
+    disabled_at = NULL, rejected_at = NULL, trial_until = NULL, last_outcome = NULL, last_outcome_at = NULL, updated_at = ?2
 WHERE id = ?1 RETURNING project",
         active = KeyStatus::Active.code()
     );

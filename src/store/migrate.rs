@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 12] = [
+const MIGRATIONS: [(&str, &str); 13] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -51,6 +51,10 @@ const MIGRATIONS: [(&str, &str); 12] = [
     (
         "0012_key_samples",
         include_str!("../../migrations/0012_key_samples.sql"),
+    ),
+    (
+        "0013_key_rejections",
+        include_str!("../../migrations/0013_key_rejections.sql"),
     ),
 ];
 

@@ -5,12 +5,14 @@
 //! the draw were among all, while none cools.
 
 use super::{Database, DatabaseError, Row, Value};
-use crate::pool::{ApiKey, KeyId, KeyState, KeyStatus, Outcome, PoolKey, UnixMillis};
+use crate::pool::{
+    ApiKey, CredentialHeader, KeyId, KeyState, KeyStatus, Outcome, PoolKey, UnixMillis,
+};
 
 const COLUMNS: &str = "id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
-    name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason";
+    name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason, credential_header";
 /// Where the size of the pool is, in a row that is no key.
-const USABLE: usize = 14;
+const USABLE: usize = 15;
 
 /// A pool with fewer keys that are not disabled is read whole.
 const MANY: i64 = 200;
@@ -168,6 +170,7 @@ fn pool_key(row: &Row) -> Option<PoolKey> {
         last_outcome: row.text(10).and_then(Outcome::from_name).zip(time(11)),
         trial_until: time(12),
         disabled_reason: text(13),
+        credential_header: row.text(14).and_then(CredentialHeader::from_name),
     })
 }
 

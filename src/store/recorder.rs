@@ -15,7 +15,7 @@
 use super::{Database, DatabaseError, Row, Value, write};
 use crate::openai::Usage;
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
-use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, UnixMillis, Verdict};
+use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, Record, UnixMillis, Verdict};
 use crate::signal::{NewSignal, Signal};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ fn state() -> String {
     format!(
         "SELECT status, consecutive_failures, disabled_until, {alike},
     (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?3),
-    (SELECT count(*) FROM api_keys WHERE status <> 0)
+    (SELECT count(*) FROM api_keys WHERE status <> 0), last_success_at, last_success_began_at, rejected_at
 FROM api_keys WHERE id = ?1",
         alike = alike("?2", "?3")
     )
@@ -54,7 +54,8 @@ fn set_state() -> String {
         "UPDATE api_keys SET status = ?5, consecutive_failures = ?6, disabled_until = ?7,
     total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?8), last_failure_at = ?9, updated_at = ?9,
     last_outcome = ?10, last_outcome_at = ?9, trial_until = NULL,
-    disabled_reason = CASE WHEN ?5 = 0 THEN coalesce(disabled_reason, ?11) ELSE NULL END,
+    disabled_reason = CASE WHEN ?5 = 1 THEN NULL WHEN ?5 = 0 AND status = 0 THEN coalesce(disabled_reason, ?11) ELSE ?11 END,
+    rejected_at = CASE WHEN ?15 THEN ?9 ELSE rejected_at END,
     disabled_at = CASE WHEN ?5 = 0 AND status <> 0 THEN ?9 ELSE disabled_at END
 WHERE id = ?1 AND status IS ?2 AND consecutive_failures IS ?3 AND disabled_until IS ?4 AND {alike} = ?14
     AND (?5 <> 0 OR status = 0 OR (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?12) = ?13)
@@ -223,9 +224,10 @@ impl<D: Database> Recorder<D> {
     /// # Errors
     /// The database refused; the attempt may be missing from the log or from the counters.
     pub async fn commit(&self, attempt: Attempt) -> Result<Moved, DatabaseError> {
-        let moved = match attempt.outcome.verdict() {
-            Verdict::Failed | Verdict::Rejected => self.move_state(&attempt).await,
-            Verdict::Works | Verdict::Unknown => Ok(Moved::default()),
+        let moved = if attempt.outcome.verdict().is_against_key() {
+            self.move_state(&attempt).await
+        } else {
+            Ok(Moved::default())
         };
         if moved.as_ref().is_err_and(DatabaseError::is_busy) {
             // The row would only wait as long again.
@@ -295,7 +297,14 @@ impl<D: Database> Recorder<D> {
                 in_use: count(5),
             };
             let verdict = attempt.outcome.verdict();
-            let after = match judge(state_of(&row), verdict, attempt.ended_at, evidence) {
+            let time = |column| row.text(column).and_then(UnixMillis::parse);
+            let record = Record {
+                last_success_at: time(6),
+                last_success_began_at: time(7),
+                rejected_at: time(8),
+            };
+            let before = state_of(&row);
+            let after = match judge(before, verdict, record, attempt.ended_at, evidence) {
                 Judgement::Move(after) => after,
                 Judgement::Suspect { take_back } => return self.suspect(attempt, take_back).await,
             };
@@ -313,6 +322,7 @@ impl<D: Database> Recorder<D> {
                 Value::from(minute_ago.as_str()),
                 number(evidence.disabled_lately),
                 number(evidence.alike),
+                Value::from(i64::from(verdict == Verdict::Rejected)),
             ]);
             if !write(database, &set_state(), parameters).await?.is_empty() {
                 return Ok(Moved {
@@ -412,10 +422,7 @@ fn row_of(attempt: &Attempt) -> [Value; 17] {
         tokens(|usage| usage.thinking),
         tokens(|usage| usage.cached),
         Value::from(attempt.ended_at.to_iso()),
-        Value::from(i64::from(matches!(
-            verdict,
-            Verdict::Works | Verdict::Unknown
-        ))),
+        Value::from(i64::from(!verdict.is_against_key())),
     ]
 }
 

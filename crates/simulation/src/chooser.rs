@@ -225,13 +225,13 @@ impl Chooser {
                         .apply(&Change::Worked(place.clone(), began_at));
                 }
                 self.snapshot.update_key(id, |key| {
-                    key.state = transition(key.state, Verdict::Works, now);
+                    key.state = transition(key.state, Verdict::Works, Record::default(), now);
                     key.last_success_began_at = key.last_success_began_at.max(Some(began_at));
                 });
             }
-            Verdict::Failed | Verdict::Rejected => self.reject(id, &incident),
+            Verdict::Failed | Verdict::Rejected | Verdict::Restricted => self.reject(id, &incident),
             Verdict::Unknown => {
-                if let Some(place) = place_of(reply.outcome, &pick.key, MODEL) {
+                if let Some(place) = place_of(reply.outcome, &pick.key, MODEL, None) {
                     self.cool(&place, &incident);
                 }
             }

@@ -121,26 +121,30 @@ fn the_callers_own_mistake_is_told_at_once() {
 
 #[test]
 fn what_cools_is_left_alone_until_its_time() {
-    for (error, lasts_ms, reason) in [
+    for (error, lasts_ms, reason, code) in [
         (
             errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
             20_000,
             "quota_per_minute",
+            "rate_limit_exceeded",
         ),
-        (errors::resource_exhausted(), 5_000, "quota_unspecified"),
+        (
+            errors::resource_exhausted(),
+            5_000,
+            "quota_unspecified",
+            "rate_limit_exceeded",
+        ),
         (
             errors::prepayment_depleted(),
             3_600_000,
+            "billing_exhausted",
             "billing_exhausted",
         ),
     ] {
         let pool = pool_of(1);
         pool.error(429, &error);
         let answer = pool.chat(CHAT);
-        assert_eq!(
-            (answer.status, answer.error("code").as_str()),
-            (429, "rate_limit_exceeded")
-        );
+        assert_eq!((answer.status, answer.error("code").as_str()), (429, code));
         let wait: i64 = answer.header("retry-after-ms").unwrap().parse().unwrap();
         assert!(
             (lasts_ms..lasts_ms + 1000).contains(&wait),

@@ -16,13 +16,32 @@ const RETRY: Duration = Duration::from_millis(47_618);
 const PAGE: &str =
     "<html>We're sorry but your computer or network may be sending automated queries</html>";
 
-fn seen(status: u16, body: &[u8]) -> Diagnosis {
+/// A call of the model.
+fn call() -> RequestTraits {
+    RequestTraits {
+        model: MODEL.to_owned(),
+        is_model_call: true,
+        takes_keys: true,
+        ..RequestTraits::default()
+    }
+}
+
+fn seen_by(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
     let headers = HeaderMap::new();
-    diagnose(Seen::Response {
+    let response = Seen::Response {
         status,
         headers: &headers,
         body,
-    })
+    };
+    diagnose(response, request)
+}
+
+fn seen(status: u16, body: &[u8]) -> Diagnosis {
+    seen_by(&call(), status, body)
+}
+
+fn in_stream(text: &[u8]) -> Diagnosis {
+    diagnose(Seen::InStream(text), &call())
 }
 
 fn outcome(status: u16, body: &str) -> Outcome {
@@ -80,9 +99,9 @@ fn recorded() -> Vec<(Fake, Outcome)> {
         (errors::project_denied(), ProjectRefused),
         (errors::leaked(), KeyRejected),
         (errors::suspended("AIzaFAKE", PROJECT), KeyRejected),
-        (errors::service_blocked(PROJECT, METHOD), KeyRejected),
-        (errors::referrer_blocked(PROJECT), KeyRejected),
-        (errors::ip_blocked(PROJECT, "192.0.2.1"), KeyRejected),
+        (errors::service_blocked(PROJECT, METHOD), KeyRestricted),
+        (errors::referrer_blocked(PROJECT), KeyRestricted),
+        (errors::ip_blocked(PROJECT, "192.0.2.1"), KeyRestricted),
         (errors::no_credential(), PoolFault),
         (errors::permission_denied(), ResourceRefused),
         (errors::model_retired_for_new_users(MODEL), ModelRefused),
@@ -126,7 +145,7 @@ fn every_recorded_error_finds_its_culprit_in_every_form() {
             assert_eq!(by_status.outcome, expected, "{text}");
             assert_eq!(by_status.status, Some(error.code()), "{text}");
             // After a head that said 200: the code inside counts.
-            let in_stream = diagnose(Seen::InStream(&body));
+            let in_stream = in_stream(&body);
             assert_eq!(in_stream, by_status, "{text}");
             let answer = seen(200, &body);
             assert_eq!(answer.outcome, expected, "{text}");
@@ -135,13 +154,416 @@ fn every_recorded_error_finds_its_culprit_in_every_form() {
     }
 }
 
+/// An error of Google's with these words, and reason.
+fn google(status: u16, code: &str, message: &str, reason: &str) -> String {
+    let details = match reason {
+        "" => json!([]),
+        reason => json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]),
+    };
+    json!({"error": {"code": status, "message": message, "status": code, "details": details}})
+        .to_string()
+}
+
+/// The row of the table that an error falls into.
+fn row_of(request: &RequestTraits, status: u16, body: &str) -> Option<usize> {
+    let error = ApiError::parse(body.as_bytes());
+    let words = Words::of(error.message.as_deref().unwrap_or_default());
+    TABLE
+        .iter()
+        .position(|row| row.fits(status, &error, &words, request))
+}
+
+const INVALID: &str = "INVALID_ARGUMENT";
+const PRECONDITION: &str = "FAILED_PRECONDITION";
+const DENIED: &str = "PERMISSION_DENIED";
+const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+const EXHAUSTED: &str = "RESOURCE_EXHAUSTED";
+
+/// Errors as they were reported, and in other words, with what each has to come to.
+fn reported() -> Vec<(u16, String, Outcome)> {
+    use Outcome::*;
+    let of = |outcome: Outcome, status: u16, code: &str, messages: &[&str]| {
+        let bodies = messages.iter().map(|it| google(status, code, it, ""));
+        bodies
+            .map(|body| (status, body, outcome))
+            .collect::<Vec<_>>()
+    };
+    [
+        of(
+            BillingExhausted,
+            429,
+            EXHAUSTED,
+            &[
+                "Your project has exceeded its monthly spending cap. Please go to AI Studio at https://ai.studio/spend to manage your project spend cap.",
+                "This project reached the spend cap that its owner set.",
+                "The monthly spending limit of your project was reached.",
+                "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your project and billing.",
+                "Your prepaid balance is used up.",
+                "All credits of this billing account have been exhausted.",
+                "You are out of credits.",
+                "Insufficient credits to complete the request.",
+            ],
+        ),
+        of(
+            BillingExhausted,
+            403,
+            DENIED,
+            &[
+                "The billing account for the owning project is disabled in state closed",
+                "Your billing account has been closed.",
+                "The billing account of this project is not in good standing.",
+                "Billing is disabled for this project.",
+            ],
+        ),
+        of(
+            BillingExhausted,
+            400,
+            PRECONDITION,
+            &["Your project has reached its spending cap."],
+        ),
+        of(
+            FreeTierRefused,
+            400,
+            PRECONDITION,
+            &[
+                "Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.",
+                "The free tier is unavailable in this region.",
+                "Free-tier access isn't offered at your location.",
+            ],
+        ),
+        of(
+            PlanRefused,
+            400,
+            INVALID,
+            &[
+                "Imagen API is only accessible to billed users at this time.",
+                "Veo 3 is only available to users on a paid plan.",
+                "This model is not available on the free tier.",
+                "This model isn't available in the free tier. Please upgrade.",
+                "This feature requires billing to be enabled on your project.",
+                "Please enable billing to use this model.",
+                "Upgrade to a higher tier to use this model.",
+            ],
+        ),
+        of(
+            PlanRefused,
+            403,
+            DENIED,
+            &["This API method requires billing to be enabled. Please enable billing on project #42."],
+        ),
+        of(
+            EgressRefused,
+            400,
+            PRECONDITION,
+            &[
+                "User location is not supported for the API use.",
+                "The user location is not supported for this model.",
+                "This model is not available in your region.",
+            ],
+        ),
+        of(
+            EntityNotFound,
+            404,
+            "NOT_FOUND",
+            &[
+                "Requested entity was not found.",
+                "The requested resource does not exist.",
+                "Not found.",
+            ],
+        ),
+        of(
+            ClientFault,
+            404,
+            "NOT_FOUND",
+            &[
+                "models/gemini-9 is not found for API version v1beta, or is not supported for generateContent.",
+                "gemini-flash-latest was not found.",
+            ],
+        ),
+        of(
+            RequestRefused,
+            401,
+            UNAUTHENTICATED,
+            &[
+                "API keys are not supported by this API. Expected OAuth2 access token or other authentication credentials that assert a principal.",
+                "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid authentication credential.",
+                "This method requires OAuth 2.",
+                "You need to sign in.",
+            ],
+        ),
+        of(
+            RequestRefused,
+            403,
+            DENIED,
+            &[
+                "Request had insufficient authentication scopes.",
+                "Cloud Vision API has not been used in project 42 before or it is disabled.",
+            ],
+        ),
+        of(
+            ProjectRefused,
+            403,
+            DENIED,
+            &[
+                "Generative Language API has not been used in project 42 before or it is disabled.",
+                "Your project has been denied access. Please contact support.",
+            ],
+        ),
+        of(
+            KeyRejected,
+            400,
+            INVALID,
+            &[
+                "API key not valid. Please pass a valid API key.",
+                "API key expired. Please renew the API key.",
+                "The API key is invalid.",
+                "Invalid API key provided.",
+            ],
+        ),
+        of(
+            KeyRejected,
+            401,
+            UNAUTHENTICATED,
+            &[
+                "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.",
+                "The API key is no longer valid.",
+            ],
+        ),
+        of(
+            KeyRejected,
+            403,
+            DENIED,
+            &[
+                "Your API key was reported as leaked. Please use another API key.",
+                "Permission denied: Consumer 'api_key:AIzaFAKE' has been suspended.",
+                "This API key has been revoked.",
+            ],
+        ),
+        of(
+            KeyRestricted,
+            403,
+            DENIED,
+            &[
+                "The provided API key has an IP address restriction. The originating IP address of the call (192.0.2.1) violates this restriction.",
+                "Requests from referer https://app.example/ are blocked.",
+                "Requests from this Android client application com.example are blocked.",
+                "Requests to this API generativelanguage.googleapis.com method google.ai.GenerateContent are blocked.",
+            ],
+        ),
+        of(
+            PoolFault,
+            400,
+            INVALID,
+            &["Multiple authentication credentials received. Please pass only one."],
+        ),
+        of(
+            PoolFault,
+            403,
+            DENIED,
+            &["Method doesn't allow unregistered callers (callers without established identity)."],
+        ),
+        of(
+            ModelRefused,
+            404,
+            "NOT_FOUND",
+            &["This model models/m is no longer available to new users."],
+        ),
+        of(
+            QuotaNone,
+            429,
+            EXHAUSTED,
+            &[
+                "You exceeded your current quota.\n* Quota exceeded for metric: s/a, limit: 0, model: m\n",
+                "Gemini 2.5 Pro Preview doesn't have a free quota tier.",
+                "This model is not available in the free tier.",
+            ],
+        ),
+        of(
+            QuotaUnspecified,
+            429,
+            EXHAUSTED,
+            &[
+                "You exceeded your current quota, please check your plan and billing details.",
+                "Resource has been exhausted (e.g. check quota).",
+                "Something new.",
+            ],
+        ),
+        of(
+            ClientFault,
+            400,
+            INVALID,
+            &[
+                "Request contains an invalid argument.",
+                "Something new.",
+                "Function call is missing a thought_signature in functionCall parts.",
+            ],
+        ),
+        of(ResourceRefused, 403, DENIED, &["Something new."]),
+    ]
+    .concat()
+}
+
+#[test]
+fn reported_errors_are_told_by_what_they_say() {
+    for (status, body, expected) in reported() {
+        assert_eq!(outcome(status, &body), expected, "{status} {body}");
+        let array = format!("[{body}]");
+        assert_eq!(outcome(status, &array), expected, "{status} {array}");
+    }
+}
+
+/// Errors whose meaning depends on the request.
+fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
+    use Outcome::*;
+    let about_corpora = || RequestTraits {
+        model: "corpora".to_owned(),
+        is_model_call: false,
+        takes_keys: false,
+        ..call()
+    };
+    let with_file = || RequestTraits {
+        names_resource: true,
+        ..call()
+    };
+    let with_signature = || RequestTraits {
+        has_signature: true,
+        ..call()
+    };
+    let with_search = || RequestTraits {
+        tool: Some("google_search"),
+        ..call()
+    };
+    let with_other_header = || RequestTraits {
+        has_other_header: true,
+        ..call()
+    };
+    let large = |input_tokens, texts| RequestTraits {
+        size: RequestSize {
+            input_tokens,
+            texts,
+        },
+        ..call()
+    };
+    let not_found = google(404, "NOT_FOUND", "Requested entity was not found.", "");
+    let invalid = errors::unauthenticated(METHOD).compact();
+    let blocked = errors::service_blocked(PROJECT, METHOD).compact();
+    let credentials = errors::two_credentials().compact();
+    let tokens = errors::input_tokens_per_minute(MODEL, 16_000, RETRY).compact();
+    let texts = json!({"error": {"code": 429, "status": EXHAUSTED, "message": "You exceeded your current quota.", "details": [{"violations": [{
+        "quotaMetric": "generativelanguage.googleapis.com/embed_content_free_tier_requests",
+        "quotaId": "EmbedContentRequestsPerMinutePerUserPerProjectPerModel-FreeTier",
+        "quotaValue": "100",
+    }]}]}})
+    .to_string();
+    let vision =
+        json!({"error": {"code": 403, "status": DENIED, "message": "It is disabled.", "details": [{
+            "reason": "SERVICE_DISABLED", "metadata": {"service": "vision.googleapis.com"},
+        }]}})
+        .to_string();
+    let exceeded = "You exceeded your current quota, please check your plan and billing details.";
+    let quota = google(429, EXHAUSTED, exceeded, "");
+    let waits = google(
+        429,
+        EXHAUSTED,
+        &format!("{exceeded}\nPlease retry in 9s."),
+        "",
+    );
+    let mut cases = vec![
+        (about_corpora(), 404, not_found.clone(), ClientFault),
+        (with_file(), 404, not_found, ClientFault),
+        (about_corpora(), 401, invalid, RequestRefused),
+        (call(), 403, blocked.clone(), KeyRestricted),
+        (about_corpora(), 403, blocked, RequestRefused),
+        (call(), 403, vision, RequestRefused),
+        (
+            with_other_header(),
+            400,
+            credentials.clone(),
+            CredentialMisplaced,
+        ),
+        (call(), 400, credentials, PoolFault),
+        (large(16_000, 0), 429, tokens.clone(), QuotaPerMinute),
+        (large(16_001, 0), 429, tokens, RequestTooLarge),
+        (large(0, 100), 429, texts.clone(), QuotaPerMinute),
+        (large(0, 143), 429, texts, RequestTooLarge),
+        (with_search(), 429, quota, ToolQuota),
+        (call(), 429, waits.clone(), QuotaPerMinute),
+        (with_search(), 429, waits, ToolQuota),
+        (
+            with_search(),
+            429,
+            errors::quota_per_day(MODEL, 20, RETRY).compact(),
+            QuotaPerDay,
+        ),
+        (call(), 401, "who are you".to_owned(), UpstreamTrouble),
+    ];
+    for message in [
+        "Corrupted thought signature.",
+        "Thought signature is not valid.",
+        "Invalid thought signature in part 3.",
+        "The thought_signature could not be verified.",
+    ] {
+        let body = google(400, INVALID, message, "");
+        cases.push((with_signature(), 400, body.clone(), SignatureRefused));
+        cases.push((call(), 400, body, ClientFault));
+    }
+    for (status, reason, expected) in [
+        (401, "CREDENTIALS_MISSING", RequestRefused),
+        (403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT", RequestRefused),
+        (403, "API_KEY_IP_ADDRESS_BLOCKED", KeyRestricted),
+        (403, "API_KEY_HTTP_REFERRER_BLOCKED", KeyRestricted),
+        (403, "CONSUMER_SUSPENDED", KeyRejected),
+        (403, "BILLING_DISABLED", BillingExhausted),
+        (400, "API_KEY_INVALID", KeyRejected),
+    ] {
+        let code = if status == 400 { INVALID } else { DENIED };
+        let body = google(status, code, "Something new.", reason);
+        cases.push((call(), status, body, expected));
+    }
+    cases
+}
+
+#[test]
+fn the_request_decides_where_the_words_do_not() {
+    for (request, status, body, expected) in depending() {
+        let found = seen_by(&request, status, body.as_bytes()).outcome;
+        assert_eq!(found, expected, "{status} {body} {request:?}");
+    }
+}
+
+#[test]
+fn every_row_of_the_table_has_a_source_and_an_example() {
+    let plain = |status: u16, body: &str| row_of(&call(), status, body);
+    let mut rows: Vec<Option<usize>> = reported()
+        .iter()
+        .map(|(status, body, _)| plain(*status, body))
+        .chain(
+            recorded()
+                .iter()
+                .map(|(error, _)| plain(error.code(), &error.compact())),
+        )
+        .chain([400, 401, 403, 429].map(|status| plain(status, PAGE)))
+        .chain(
+            depending()
+                .iter()
+                .map(|(request, status, body, _)| row_of(request, *status, body)),
+        )
+        .collect();
+    rows.sort_unstable();
+    rows.dedup();
+    for (index, row) in TABLE.iter().enumerate() {
+        assert!(rows.contains(&Some(index)), "no example: {row:?}");
+        assert!(!row.source.is_empty(), "no source: {row:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_read_goes_by_its_status_and_condemns_nobody() {
     use Outcome::*;
     for (status, nothing, page) in [
         (400, ClientFault, UpstreamTrouble),
-        (401, UpstreamTrouble, UpstreamTrouble),
-        (403, ResourceRefused, EgressRefused),
+        (401, UpstreamTrouble, RequestRefused),
+        (403, ResourceRefused, RequestRefused),
         (404, ClientFault, ClientFault),
         (408, UpstreamTrouble, UpstreamTrouble),
         (413, ClientFault, ClientFault),
@@ -207,7 +629,7 @@ fn what_was_cut_condemns_nobody() {
                 for diagnosis in [
                     seen(error.code(), body),
                     seen(error.code(), &gzip(body)),
-                    diagnose(Seen::InStream(body)),
+                    in_stream(body),
                 ] {
                     assert_eq!(
                         diagnosis.outcome.verdict(),
@@ -275,12 +697,12 @@ fn the_wait_is_googles_or_else_the_headers() {
     let with_header = |status, value: &str, body: &[u8]| {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
-        diagnose(Seen::Response {
+        let response = Seen::Response {
             status,
             headers: &headers,
             body,
-        })
-        .retry_after_ms
+        };
+        diagnose(response, &call()).retry_after_ms
     };
     let minute = errors::quota_per_minute(MODEL, 15, RETRY).pretty();
     assert_eq!(with_header(429, "7", minute.as_bytes()), Some(47_618));
@@ -359,7 +781,7 @@ fn an_error_in_a_stream_goes_by_the_code_that_it_names() {
         ),
         (PAGE, 500, Outcome::UpstreamTrouble),
     ] {
-        let diagnosis = diagnose(Seen::InStream(text.as_bytes()));
+        let diagnosis = in_stream(text.as_bytes());
         assert_eq!(
             (diagnosis.status, diagnosis.outcome),
             (Some(status), expected),
@@ -373,15 +795,20 @@ fn silence_is_not_the_keys_fault() {
     for (error, expected) in [
         (TransportError::Denied, Outcome::PoolFault),
         (TransportError::TimedOut, Outcome::UpstreamTrouble),
+        (TransportError::NotSent("refused".into()), Outcome::NotSent),
+        (
+            TransportError::Unanswered("reset".into()),
+            Outcome::Unanswered,
+        ),
         (
             TransportError::Failed("reset".into()),
             Outcome::UpstreamTrouble,
         ),
     ] {
-        let diagnosis = diagnose(Seen::NoResponse(&error));
+        let diagnosis = diagnose(Seen::NoResponse(&error), &call());
         assert_eq!(
             diagnosis,
-            Diagnosis::new(expected, None, ApiError::default())
+            Diagnosis::new(expected, None, ApiError::default(), "")
         );
     }
 }
@@ -412,10 +839,11 @@ proptest! {
     fn whatever_comes_has_an_outcome(status in any::<u16>(), body in any_body(), wait in "[ -~]{0,30}") {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_str(&wait).unwrap());
-        let diagnosis = diagnose(Seen::Response { status, headers: &headers, body: &body });
+        let response = Seen::Response { status, headers: &headers, body: &body };
+        let diagnosis = diagnose(response, &call());
         prop_assert_eq!(diagnosis.status, Some(status));
         prop_assert_eq!(diagnosis.outcome == Outcome::Success, status == 200 && ApiError::find(&body).is_none());
-        let in_stream = diagnose(Seen::InStream(&body));
+        let in_stream = in_stream(&body);
         prop_assert_ne!(in_stream.outcome.verdict(), Verdict::Works);
     }
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::gemini::{Diagnosis, Seen, diagnose};
+use crate::gemini::{Diagnosis, RequestTraits, Seen, diagnose};
+use crate::pool::Outcome;
 use fake_gemini::errors::{self, Layout, Violation};
 use http::HeaderMap;
 use serde_json::json;
@@ -9,11 +10,12 @@ const MODEL: &str = "gemini-flash-latest";
 const RETRY: Duration = Duration::from_millis(47_618);
 
 fn refused(body: &str) -> Diagnosis {
-    diagnose(Seen::Response {
+    let response = Seen::Response {
         status: 429,
         headers: &HeaderMap::new(),
         body: body.as_bytes(),
-    })
+    };
+    diagnose(response, &RequestTraits::default())
 }
 
 /// An error with details that the catalogue of the fake does not have.
@@ -105,7 +107,7 @@ fn quotas_without_a_known_name_are_told_by_what_else_is_there() {
         (
             "* Quota exceeded for metric: s/a, limit: 0",
             json!([]),
-            QuotaUnspecified,
+            QuotaNone,
         ),
         (
             "\"my prompt\" doesn't have a free quota tier",
@@ -135,6 +137,7 @@ fn quotas_teach_their_limits() {
     };
     let requests = |window, value| limit(Unit::Requests, window, value);
     let tokens = |window, value| limit(Unit::InputTokens, window, value);
+    let texts = |window, value| limit(Unit::Texts, window, value);
     for (violations, expected) in [
         (
             vec![Violation::requests_per_minute(MODEL, 15)],
@@ -167,7 +170,7 @@ fn quotas_teach_their_limits() {
                 Violation::new("x", "ImagesPerMinute", MODEL, 9),
                 Violation::new("x", "XRequestsPerMinutePerProjectPerRegion", MODEL, 9),
             ],
-            vec![],
+            vec![texts(Window::Minute, 100), texts(Window::Day, 1_000)],
         ),
     ] {
         let error = errors::quota_exceeded(&violations, RETRY, Layout::Y2026);

@@ -1,0 +1,114 @@
+//! What a message says, made comparable: lower-case words, without what it quotes.
+//!
+//! Google rewords its errors, so messages are matched by a few words of theirs rather than by a sentence. They also quote
+//! the request, and a client that names a field "API key not valid" must not disable a key with it. So quoted text, URLs
+//! and paths are left out, and a rule may insist that its words stand near the beginning.
+
+/// Characters of a message that are looked at.
+const LOOKED_AT: usize = 1_000;
+
+/// The words of a message, each after a blank: ` your project has exceeded its monthly spending cap `.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Words(String);
+
+impl Words {
+    pub(super) fn of(message: &str) -> Self {
+        let unquoted = without_quotes(&message.chars().take(LOOKED_AT).collect::<String>());
+        let mut words = String::from(" ");
+        let tokens = unquoted.split_whitespace();
+        for token in tokens.filter(|token| !token.contains('/') && !token.contains('@')) {
+            let pieces = token.split(|c: char| !c.is_alphanumeric());
+            for piece in pieces.filter(|piece| !piece.is_empty()) {
+                words.extend(piece.chars().flat_map(char::to_lowercase));
+                words.push(' ');
+            }
+        }
+        Self(words)
+    }
+
+    /// Whether all of these phrases occur, each from the beginning of a word on, the first of them within so many bytes.
+    pub(super) fn have(&self, phrases: &[&str], within: usize) -> bool {
+        let at = |phrase: &str| self.0.find(&format!(" {phrase}"));
+        let first = phrases.first().and_then(|phrase| at(phrase));
+        first.is_some_and(|at| at <= within) && phrases.iter().all(|phrase| at(phrase).is_some())
+    }
+}
+
+/// The text without what stands in quotation marks. What is opened and never closed is left out as well.
+fn without_quotes(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut closing: Option<char> = None;
+    let mut before = ' ';
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match closing {
+            Some(quote) => {
+                // An apostrophe within a word closes nothing.
+                let follows_word = characters.peek().is_some_and(|next| next.is_alphanumeric());
+                if c == quote && !(c == '\'' && follows_word) {
+                    closing = None;
+                    kept.push(' ');
+                }
+            }
+            None => match c {
+                '"' | '`' => closing = Some(c),
+                '“' => closing = Some('”'),
+                '\'' if !before.is_alphanumeric() => closing = Some(c),
+                c => kept.push(c),
+            },
+        }
+        before = c;
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn quotes_urls_and_paths_are_left_out() {
+        for (message, words) in [
+            ("", " "),
+            (
+                "Your project's cap.  See https://ai.studio/spend now!",
+                " your project s cap see now ",
+            ),
+            (
+                "Invalid value at 'contents[0]' (TEXT), \"API key not valid\"",
+                " invalid value at text ",
+            ),
+            (
+                "Consumer 'api_key:AIzaFAKE' has been suspended",
+                " consumer has been suspended ",
+            ),
+            ("models/api-key-expired is not found", " is not found "),
+            ("doesn't have a free-tier", " doesn t have a free tier "),
+            ("the `thought_signature` of “API key” x", " the of x "),
+            ("thought_signature", " thought signature "),
+            ("never closed: 'API key not valid", " never closed "),
+        ] {
+            assert_eq!(Words::of(message).0, words, "{message}");
+        }
+    }
+
+    #[test]
+    fn phrases_begin_with_a_word_and_the_first_one_stands_near_the_beginning() {
+        let words = Words::of("Your prepaid credits are depleted");
+        assert!(words.have(&["prepa", "deplet"], 100));
+        assert!(words.have(&["prepa", "deplet"], 5));
+        assert!(!words.have(&["deplet", "prepa"], 5));
+        assert!(!words.have(&["pleted"], 100));
+        assert!(!words.have(&["prepa", "exhausted"], 100));
+        assert!(!words.have(&[], 100));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_is_never_a_word(text in "[a-z ]{0,30}", quote in prop::sample::select(vec!['"', '`'])) {
+            let words = Words::of(&format!("value: {quote}{text} zebra{quote}"));
+            prop_assert!(!words.have(&["zebra"], 1000));
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What a request is like, as far as it decides whose fault a refusal is: see [`RequestTraits`].
+//!
+//! Bodies are skimmed, never built, and only as far as they must be: most have no tools and are small.
+
+use crate::gemini::RequestTraits;
+use crate::pool::RequestSize;
+use crate::skim::{Members, find, read};
+use crate::target::{Kind, Subject, Surface, Target};
+use memchr::{memchr_iter, memmem};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Smaller bodies are below any limit of tokens, in bytes.
+const LARGE_BODY: usize = 16 * 1024;
+/// Bytes of text that make a token, more or less.
+const BYTES_PER_TOKEN: u64 = 4;
+/// A text without any blank that is longer than this is encoded data, in bytes.
+const LONGEST_WORD: usize = 256;
+
+/// Server-side tools, by how the two APIs spell them without case and underscores, and what their cool-downs are called.
+const TOOLS: [(&str, &str); 12] = [
+    ("googlesearch", "google_search"),
+    ("googlesearchretrieval", "google_search"),
+    ("websearch", "google_search"),
+    ("websearchpreview", "google_search"),
+    ("enterprisewebsearch", "google_search"),
+    ("googlemaps", "google_maps"),
+    ("codeexecution", "code_execution"),
+    ("codeinterpreter", "code_execution"),
+    ("urlcontext", "url_context"),
+    ("filesearch", "file_search"),
+    ("computeruse", "computer_use"),
+    ("imagegeneration", "image_generation"),
+];
+
+/// Collections whose methods are documented with API keys.
+const TAKE_KEYS: [&str; 4] = ["models", "files", "batches", "cachedContents"];
+
+/// The traits of a request for `model`; those that depend on the key are still unset.
+pub(crate) fn traits_of(
+    target: &Target,
+    model: &str,
+    names_resource: bool,
+    body: &[u8],
+) -> RequestTraits {
+    let is_model_call = match (target.surface, &target.subject) {
+        (_, Subject::Path(_)) => true,
+        (Surface::OpenAi, Subject::BodyOr(collection)) => {
+            target.kind == Kind::Chat || (!body.is_empty() && model != collection)
+        }
+        (Surface::Gemini, Subject::BodyOr(_)) => false,
+    };
+    RequestTraits {
+        model: model.to_owned(),
+        is_model_call,
+        takes_keys: is_model_call && !target.rest.starts_with("tunedModels/")
+            || TAKE_KEYS.contains(&target.collection()),
+        names_resource,
+        tool: server_tool(body),
+        has_signature: ["thought_signature", "thoughtSignature"]
+            .iter()
+            .any(|name| memmem::find(body, name.as_bytes()).is_some()),
+        has_other_header: false,
+        size: RequestSize {
+            input_tokens: text_tokens(body),
+            texts: texts(target, body).unwrap_or_default(),
+        },
+    }
+}
+
+/// The server-side tool that a request has, if any.
+fn server_tool(body: &[u8]) -> Option<&'static str> {
+    let mentions = |name: &str| memmem::find(body, name.as_bytes()).is_some();
+    if !mentions("\"tools\"") && !mentions("\"web_search_options\"") {
+        return None;
+    }
+    let Members(members) = serde_json::from_slice(body).ok()?;
+    if find(&members, "web_search_options").is_some() {
+        return Some("google_search");
+    }
+    let tools: Vec<&RawValue> = find(&members, "tools").and_then(read)?;
+    tools
+        .into_iter()
+        .filter_map(read::<Members<'_>>)
+        .find_map(|Members(tool)| {
+            let kind = find(&tool, "type").and_then(read::<Cow<'_, str>>);
+            let names = tool.iter().map(|(name, _)| &**name);
+            names.chain(kind.as_deref()).find_map(tool_named)
+        })
+}
+
+fn tool_named(name: &str) -> Option<&'static str> {
+    let plain: String = name
+        .chars()
+        .filter(|c| *c != '_')
+        .take(LONGEST_WORD)
+        .flat_map(char::to_lowercase)
+        .collect();
+    let known = TOOLS.iter().find(|(spelled, _)| *spelled == plain);
+    known.map(|(_, called)| *called)
+}
+
+/// Estimated tokens of a body's text; 0 of a small one.
+fn text_tokens(body: &[u8]) -> u64 {
+    if body.len() < LARGE_BODY {
+        return 0;
+    }
+    let (mut bytes, mut start) = (0u64, 0);
+    for end in memchr_iter(b'"', body).chain([body.len()]) {
+        let piece = body.get(start..end).unwrap_or_default();
+        if !is_data(piece) {
+            bytes += piece.len() as u64;
+        }
+        start = end + 1;
+    }
+    bytes / BYTES_PER_TOKEN
+}
+
+/// Whether a text is base64, or a URL with it, and not for reading.
+fn is_data(text: &[u8]) -> bool {
+    let is_of_data = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-:;,.\\".contains(byte);
+    text.get(..LONGEST_WORD)
+        .is_some_and(|beginning| beginning.iter().all(is_of_data))
+}
+
+/// How many texts a request for embeddings has, if they are several.
+fn texts(target: &Target, body: &[u8]) -> Option<u64> {
+    let field = match target.surface {
+        Surface::OpenAi if target.rest == "embeddings" => "input",
+        Surface::Gemini if target.rest.ends_with(":batchEmbedContents") => "requests",
+        Surface::OpenAi | Surface::Gemini => return None,
+    };
+    let Members(members) = serde_json::from_slice(body).ok()?;
+    let texts: Vec<&RawValue> = find(&members, field).and_then(read)?;
+    // A list of numbers is one text, as tokens.
+    let are_numbers = texts
+        .first()
+        .is_some_and(|first| !first.get().starts_with(['"', '[', '{']));
+    (texts.len() > 1 && !are_numbers).then_some(texts.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+
+    fn of(path: &str, model: &str, body: &str) -> RequestTraits {
+        let target = Target::of(&Method::POST, path, false).unwrap();
+        traits_of(&target, model, false, body.as_bytes())
+    }
+
+    const CHAT: &str = "/v1/chat/completions";
+    const GENERATE: &str = "/v1beta/models/m:generateContent";
+
+    #[test]
+    fn a_call_of_a_model_is_told_from_one_about_a_collection() {
+        for (path, model, body, expected) in [
+            (CHAT, "m", "{}", true),
+            (GENERATE, "m", "{}", true),
+            ("/v1/embeddings", "m", r#"{"model":"m"}"#, true),
+            ("/v1/images/generations", "m", r#"{"model":"m"}"#, true),
+            ("/v1/files", "files", "", false),
+            ("/v1beta/cachedContents", "m", r#"{"model":"m"}"#, false),
+            ("/v1beta/tunedModels", "tunedModels", "", false),
+            ("/v1beta/tunedModels/t:generateContent", "t", "{}", true),
+        ] {
+            assert_eq!(of(path, model, body).is_model_call, expected, "{path}");
+        }
+        for (path, expected) in [
+            (CHAT, true),
+            ("/v1beta/models", true),
+            ("/upload/v1beta/files", true),
+            ("/v1beta/corpora", false),
+            ("/v1beta/tunedModels/t:generateContent", false),
+        ] {
+            assert_eq!(of(path, "m", "{}").takes_keys, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn server_side_tools_are_known_in_every_spelling() {
+        for (tools, expected) in [
+            (r#"[{"google_search":{}}]"#, Some("google_search")),
+            (r#"[{"googleSearch":{}}]"#, Some("google_search")),
+            (r#"[{"googleSearchRetrieval":{}}]"#, Some("google_search")),
+            (
+                r#"[{"functionDeclarations":[]},{"codeExecution":{}}]"#,
+                Some("code_execution"),
+            ),
+            (r#"[{"google_maps":{}}]"#, Some("google_maps")),
+            (r#"[{"type":"web_search"}]"#, Some("google_search")),
+            (
+                r#"[{"type":"function","function":{"name":"google_search"}}]"#,
+                None,
+            ),
+            (
+                r#"[{"functionDeclarations":[{"name":"googleSearch"}]}]"#,
+                None,
+            ),
+            (r#"[]"#, None),
+            (r#"7"#, None),
+        ] {
+            let body = format!(r#"{{"tools":{tools}}}"#);
+            assert_eq!(of(GENERATE, "m", &body).tool, expected, "{tools}");
+        }
+        let options = r#"{"web_search_options":{}}"#;
+        assert_eq!(of(CHAT, "m", options).tool, Some("google_search"));
+        let text = r#"{"contents":[{"parts":[{"text":"tools: google_search"}]}]}"#;
+        assert_eq!(of(GENERATE, "m", text).tool, None);
+    }
+
+    #[test]
+    fn text_counts_and_encoded_data_does_not() {
+        let body = |text: &str| format!(r#"{{"contents":[{{"parts":[{{"text":"{text}"}}]}}]}}"#);
+        let tokens = |body: &str| of(GENERATE, "m", body).size.input_tokens;
+        assert_eq!(tokens(&body("short")), 0);
+        let long = tokens(&body(&"word ".repeat(20_000)));
+        assert!((25_000..25_100).contains(&long), "{long}");
+        let quoted = tokens(&body(&r#"say \"it\" "#.repeat(10_000)));
+        assert!(quoted > 20_000, "{quoted}");
+        for data in [
+            "iVBORw0KGgo".repeat(40_000),
+            format!("data:image/png;base64,{}", "AAAA/+b9".repeat(40_000)),
+            "AAAA\\/".repeat(40_000),
+        ] {
+            assert!(tokens(&body(&data)) < 100, "{}", &data[..30]);
+        }
+    }
+
+    #[test]
+    fn the_texts_of_a_batch_are_counted() {
+        let batch = |count: usize| vec![r#"{"content":{"parts":[{"text":"a"}]}}"#; count].join(",");
+        for (path, body, expected) in [
+            ("/v1/embeddings", r#"{"input":["a","b","c"]}"#.to_owned(), 3),
+            ("/v1/embeddings", r#"{"input":[[1,2],[3]]}"#.to_owned(), 2),
+            ("/v1/embeddings", r#"{"input":[1,2,3]}"#.to_owned(), 0),
+            ("/v1/embeddings", r#"{"input":"a"}"#.to_owned(), 0),
+            (
+                "/v1beta/models/m:batchEmbedContents",
+                format!(r#"{{"requests":[{}]}}"#, batch(143)),
+                143,
+            ),
+            (CHAT, r#"{"input":["a","b"]}"#.to_owned(), 0),
+        ] {
+            assert_eq!(of(path, "m", &body).size.texts, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn signatures_are_seen_on_both_surfaces() {
+        for (body, expected) in [
+            (
+                r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#,
+                true,
+            ),
+            (r#"{"parts":[{"thoughtSignature":"s"}]}"#, true),
+            (r#"{"parts":[{"text":"s"}]}"#, false),
+        ] {
+            assert_eq!(of(CHAT, "m", body).has_signature, expected, "{body}");
+        }
+    }
+}
