@@ -1,9 +1,9 @@
 //! What operators see: the keys' state, whether the pool can serve, and why it would choose which key.
 
 use crate::gateway::{Failure, Reply};
-use crate::pool::suspicion::Suspicion;
+use crate::pool::suspicion::suspicion;
 use crate::pool::{
-    Balance, KeyStatus, Limit, Moment, Place, PoolKey, Snapshot, Standing, UnixMillis, Why,
+    Balance, KeyId, KeyStatus, Limit, Moment, Place, PoolKey, Snapshot, Standing, UnixMillis, Why,
 };
 use crate::store::{self, Database, DatabaseError, KeyReport};
 use http::StatusCode;
@@ -12,8 +12,27 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct KeysStatus {
     success: bool,
-    data: Vec<KeyReport>,
+    data: Vec<KeyStatusReport>,
     suspicion: Option<SuspicionReport>,
+}
+
+#[derive(Serialize)]
+struct KeyStatusReport {
+    #[serde(flatten)]
+    key: KeyReport,
+    /// What cools at the moment, of the key or of its project.
+    cooling: Vec<CoolingReport>,
+}
+
+#[derive(Serialize)]
+struct CoolingReport {
+    /// `key:7` or `project:projects/123`.
+    scope: String,
+    /// With a server-side tool `gemini-flash-latest#google_search`; `null` for all models.
+    model: Option<String>,
+    /// The outcome that it cools for, such as `billing_exhausted`.
+    reason: &'static str,
+    until: String,
 }
 
 /// Several keys fail alike while none succeeds.
@@ -25,13 +44,33 @@ struct SuspicionReport {
     message: &'static str,
 }
 
-/// `GET /api/keys/status`: every key's counters and state, never a key.
-pub(crate) async fn keys_status<D: Database, B, S>(
-    database: &D,
-    suspicion: Option<Suspicion>,
+/// `GET /api/keys/status`: every key's counters and state, and what cools, never a key.
+pub(crate) fn keys_status<D, B, S>(
+    keys: Vec<KeyReport>,
+    snapshot: &Snapshot,
+    now: UnixMillis,
 ) -> Result<Reply<D, B, S>, Failure> {
-    let data = store::key_report(database).await?;
-    let suspicion = suspicion.map(|suspicion| SuspicionReport {
+    let cooling = |key: &KeyReport| {
+        let key = snapshot.key(KeyId(key.id));
+        let cool_downs = key.into_iter().flat_map(|key| snapshot.cool_downs_of(key));
+        cool_downs
+            .filter(|(_, cool_down)| cool_down.until > now)
+            .map(|(place, cool_down)| CoolingReport {
+                scope: place.scope.to_string(),
+                model: place.model,
+                reason: cool_down.reason.name(),
+                until: cool_down.until.to_iso(),
+            })
+            .collect()
+    };
+    let data = keys
+        .into_iter()
+        .map(|key| KeyStatusReport {
+            cooling: cooling(&key),
+            key,
+        })
+        .collect();
+    let suspicion = suspicion(snapshot.keys(), now).map(|suspicion| SuspicionReport {
         outcome: suspicion.outcome.name(),
         keys: suspicion.keys,
         latest_at: suspicion.latest.to_iso(),

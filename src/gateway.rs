@@ -27,7 +27,7 @@ pub use request_body::declared_length;
 use crate::admin;
 use crate::config::{self, Config, InvalidConfig};
 use crate::origin;
-use crate::pool::{PoolKey, Scope, suspicion};
+use crate::pool::{PoolKey, Scope};
 use crate::signal::NewSignal;
 use crate::store::{self, Database, DatabaseError};
 use crate::target::Surface;
@@ -139,8 +139,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 self.admit(request, false)?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
-                let suspicion = suspicion::suspicion(kept.view().keys(), self.system.now());
-                admin::keys_status(&*kept.database, suspicion).await
+                let reports = store::key_report(&*kept.database).await?;
+                admin::keys_status(reports, &kept.view(), self.system.now())
             }
             Route::KeyReset(id) => {
                 self.admit(request, false)?;

@@ -204,6 +204,20 @@ impl Snapshot {
         Some(cool_down)
     }
 
+    /// The cool-downs of a key and of its project, also those that are over.
+    pub fn cool_downs_of(&self, key: &PoolKey) -> impl Iterator<Item = (Place, CoolDown)> {
+        self.scopes_of(key).flat_map(|(scope, circumstances)| {
+            let of = move |(model, cool_down): &(Option<String>, CoolDown)| {
+                let place = Place {
+                    scope: scope.clone(),
+                    model: model.clone(),
+                };
+                (place, *cool_down)
+            };
+            circumstances.cool_downs.iter().map(of)
+        })
+    }
+
     /// Enters a change.
     pub fn apply(&mut self, change: &Change) {
         match change {

@@ -55,7 +55,7 @@ async fn check_call(
 }
 
 #[tokio::test]
-async fn a_rejected_key_is_disabled_at_once_a_refused_project_counted_and_both_the_pools_trouble() {
+async fn a_key_that_is_refused_is_the_pools_trouble() {
     for condition in Condition::ALL {
         let (caller, key_state, logged) = match condition {
             Condition::Valid => continue,
@@ -69,10 +69,15 @@ async fn a_rejected_key_is_disabled_at_once_a_refused_project_counted_and_both_t
                 "0|1",
                 ("401", "key_rejected"),
             ),
-            Condition::Leaked | Condition::Suspended | Condition::ServiceBlocked => (
+            Condition::Leaked | Condition::Suspended => (
                 (503, "upstream_credentials_exhausted"),
                 "0|1",
                 ("403", "key_rejected"),
+            ),
+            Condition::ServiceBlocked => (
+                (503, "upstream_credentials_exhausted"),
+                "2|0",
+                ("403", "key_restricted"),
             ),
             Condition::ProjectDenied | Condition::ServiceDisabled => (
                 (503, "upstream_key_rejected"),
@@ -85,7 +90,7 @@ async fn a_rejected_key_is_disabled_at_once_a_refused_project_counted_and_both_t
                 ("403", "resource_refused"),
             ),
             Condition::LocationUnsupported => (
-                (503, "upstream_refuses_location"),
+                (400, "failed_precondition"),
                 "1|0",
                 ("400", "egress_refused"),
             ),
@@ -120,14 +125,11 @@ async fn a_used_up_quota_cools_and_is_not_the_keys_fault() {
     ] {
         let app = Setup::keys(1).start().await;
         app.gemini.script(&key(1), Reply::error(error));
-        check_call(
-            &app,
-            outcome,
-            (429, "rate_limit_exceeded"),
-            "1|0",
-            ("429", outcome),
-        )
-        .await;
+        let code = match outcome {
+            "billing_exhausted" => "billing_exhausted",
+            _ => "rate_limit_exceeded",
+        };
+        check_call(&app, outcome, (429, code), "1|0", ("429", outcome)).await;
         assert_eq!(app.rows("SELECT reason FROM cool_downs"), [outcome]);
         let again = app.chat(CHAT).await;
         assert_eq!(
@@ -248,11 +250,9 @@ async fn trouble_of_the_upstream_leaves_the_key_alone() {
         (
             "automated queries",
             Reply::automated_queries(),
-            (503, "upstream_refuses_location"),
+            (403, "permission_denied"),
             "403",
         ),
-        ("reset", Reply::reset(), (502, "upstream_error"), "NULL"),
-        ("closed", Reply::close(), (502, "upstream_error"), "NULL"),
         (
             "cut short by length",
             Reply::ok().cut_at(20, Framing::Length),
@@ -268,10 +268,28 @@ async fn trouble_of_the_upstream_leaves_the_key_alone() {
     ] {
         let outcome = match name {
             "overloaded" | "high demand" => "model_overloaded",
-            "automated queries" => "egress_refused",
+            "automated queries" => "request_refused",
             _ => "upstream_trouble",
         };
         check(name, reply, caller, "1|0", (logged, outcome)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_response_is_nobodys_trouble() {
+    for (name, reply) in [("reset", Reply::reset()), ("closed", Reply::close())] {
+        let app = Setup::keys(1).start().await;
+        app.gemini.script(&key(1), reply);
+        assert_eq!(app.chat(CHAT).await.status, 200, "{name}");
+        assert_eq!(
+            app.rows("SELECT response_status, outcome FROM api_call_logs ORDER BY id"),
+            ["NULL|unanswered", "200|success"],
+            "{name}"
+        );
+        assert_eq!(
+            app.rows("SELECT status || '|' || consecutive_failures FROM api_keys"),
+            ["1|0"]
+        );
     }
 }
 
@@ -282,7 +300,7 @@ async fn an_answer_without_a_byte_and_a_fault_of_the_pool_are_told_as_such() {
             "nothing",
             Reply::bare(200),
             (502, "upstream_answer_broken"),
-            ("200", "empty_answer"),
+            ("200", "upstream_trouble"),
         ),
         (
             "two credentials",
@@ -322,11 +340,13 @@ async fn an_upstream_that_nobody_listens_at_is_a_502() {
         app.rows("SELECT status, consecutive_failures FROM api_keys"),
         ["1|0"]
     );
-    let reason = "connection to the upstream failed: ConnectionRefused";
+    let reason = "no request reached the upstream: ConnectionRefused";
     assert!(answer.body.contains(reason), "{}", answer.body);
+    let row = format!("0|NULL|not_sent|{reason}");
     assert_eq!(
-        app.rows("SELECT success, response_status, error_message FROM api_call_logs"),
-        [format!("0|NULL|{reason}")]
+        app.rows("SELECT success, response_status, outcome, error_message FROM api_call_logs"),
+        [row.clone(), row],
+        "once more at once, since it was never sent"
     );
 }
 
@@ -351,8 +371,8 @@ async fn what_a_request_is_called_never_costs_a_key() {
 async fn a_page_of_somebody_on_the_way_is_not_the_keys_fault() {
     let page = |status| Reply::raw(status, "text/html", "<html>Please log in.</html>");
     for (status, caller, outcome) in [
-        (401, (502, "upstream_error"), "upstream_trouble"),
-        (403, (503, "upstream_refuses_location"), "egress_refused"),
+        (401, (401, "permission_denied"), "request_refused"),
+        (403, (403, "permission_denied"), "request_refused"),
         (429, (503, "upstream_refuses_location"), "egress_refused"),
     ] {
         let logged = status.to_string();

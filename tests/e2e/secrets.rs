@@ -33,7 +33,6 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
             format!("token {TOKEN} with key {}", key(1)),
         )),
         Reply::raw(500, "text/plain", format!("{} {TOKEN} {PROMPT}", key(1))),
-        Reply::reset(),
     ];
     for reply in echoes {
         app.execute("UPDATE api_keys SET status = CASE id WHEN 1 THEN 1 ELSE 0 END");

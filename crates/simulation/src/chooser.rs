@@ -4,8 +4,8 @@ use crate::world::Reply;
 use gemini_keypool::pool::suspicion::{self, Evidence, Judgement, judge};
 use gemini_keypool::pool::{
     After, ApiKey, Change, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, MINUTE_MS,
-    Moment, Outcome, Pick, Place, Policy, PoolKey, RetryBudget, Scope, Snapshot, Standing, Step,
-    TRIAL_LEASE_MS, UnixMillis, Verdict, place_of, transition,
+    Moment, Outcome, Pick, Place, Policy, PoolKey, Record, RetryBudget, Scope, Snapshot, Standing,
+    Step, TRIAL_LEASE_MS, UnixMillis, Verdict, place_of, transition,
 };
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -102,6 +102,7 @@ impl Chooser {
                 last_outcome: None,
                 trial_until: None,
                 disabled_reason: None,
+                credential_header: None,
             })
         });
         Self {
@@ -266,8 +267,10 @@ impl Chooser {
         let Some(before) = self.snapshot.key(id).map(|key| key.state) else {
             return;
         };
+        // What a key has done before does not matter here: in this world a dead key stays dead.
+        let verdict = incident.outcome.verdict();
         let mut suspected = vec![id];
-        match judge(before, incident.outcome.verdict(), now, evidence) {
+        match judge(before, verdict, Record::default(), now, evidence) {
             Judgement::Move(after) => {
                 let was_in_use = before.status != KeyStatus::Disabled;
                 if was_in_use && after.status == KeyStatus::Disabled {

@@ -677,6 +677,27 @@ fn a_call_that_was_never_sent_is_sent_again_at_once() {
 }
 
 #[test]
+fn the_status_report_names_what_cools() {
+    let pool = projects(2);
+    pool.says(
+        429,
+        "RESOURCE_EXHAUSTED",
+        "Your project has exceeded its monthly spending cap.",
+    );
+    pool.works();
+    pool.chat(CHAT);
+    let token = format!("Bearer {TOKEN}");
+    let report = pool.call("GET", "/api/keys/status", &[("authorization", &token)], "");
+    let report: serde_json::Value = serde_json::from_str(&report.body).unwrap();
+    let cooling = &report["data"][0]["cooling"];
+    assert_eq!(
+        *cooling,
+        json!([{"scope": "project:p1", "model": null, "reason": "billing_exhausted", "until": cooling[0]["until"]}])
+    );
+    assert_eq!(report["data"][1]["cooling"], json!([]));
+}
+
+#[test]
 fn a_client_may_come_back_after_trouble_that_was_not_retried() {
     let pool = projects(1);
     // No retry is left in the pool's budget of this minute.
