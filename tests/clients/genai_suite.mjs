@@ -8,6 +8,14 @@ const MODEL = "gemini-2.5-flash";
 const client = new GoogleGenAI({ apiKey: process.env.GEMINI_API_KEY });
 const ask = (contents, config) => client.models.generateContent({ model: MODEL, contents, config });
 const stream = (contents, config) => client.models.generateContentStream({ model: MODEL, contents, config });
+// All chunks. A stream that ends without a finish reason is incomplete, though the client does not say so.
+const whole = async (stream) => {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  const finished = chunks.some(({ candidates }) => candidates?.some((candidate) => candidate.finishReason));
+  assert(finished, "the stream is incomplete");
+  return chunks;
+};
 const tools = [
   {
     functionDeclarations: ["weather", "time"].map((name) => ({
@@ -23,8 +31,7 @@ await run({
     assert(answer.text && answer.usageMetadata.promptTokenCount);
   },
   async streamed() {
-    const pieces = [];
-    for await (const chunk of await stream("Hello")) pieces.push(chunk.text ?? "");
+    const pieces = (await whole(await stream("Hello"))).map((chunk) => chunk.text ?? "");
     assert(pieces.length > 1 && pieces.join("").trim());
   },
   async tools() {
@@ -32,10 +39,8 @@ await run({
     assert.deepEqual(answer.functionCalls.map((call) => call.name), ["weather", "time"]);
   },
   async tools_streamed() {
-    const calls = [];
-    for await (const chunk of await stream("Use tools", { tools })) {
-      calls.push(...(chunk.functionCalls ?? []).map((call) => call.name));
-    }
+    const chunks = await whole(await stream("Use tools", { tools }));
+    const calls = chunks.flatMap((chunk) => (chunk.functionCalls ?? []).map((call) => call.name));
     assert.deepEqual(calls, ["weather", "time"]);
   },
   async structured() {

@@ -17,6 +17,14 @@ class Person(BaseModel):
     year: int
 
 
+def whole(stream):
+    """All chunks. A stream that ends without a finish reason is incomplete, though the client does not say so."""
+    chunks = list(stream)
+    finished = any(candidate.finish_reason for chunk in chunks for candidate in chunk.candidates or [])
+    assert finished, "the stream is incomplete"
+    return chunks
+
+
 TOOLS = types.GenerateContentConfig(
     tools=[
         types.Tool(
@@ -41,7 +49,8 @@ def plain():
 
 @check
 def streamed():
-    pieces = [chunk.text or "" for chunk in client.models.generate_content_stream(model=MODEL, contents="Hello")]
+    chunks = whole(client.models.generate_content_stream(model=MODEL, contents="Hello"))
+    pieces = [chunk.text or "" for chunk in chunks]
     assert len(pieces) > 1 and "".join(pieces).strip(), pieces
 
 
@@ -53,7 +62,7 @@ def tools():
 
 @check
 def tools_streamed():
-    chunks = client.models.generate_content_stream(model=MODEL, contents="Use tools", config=TOOLS)
+    chunks = whole(client.models.generate_content_stream(model=MODEL, contents="Use tools", config=TOOLS))
     calls = [call.name for chunk in chunks for call in chunk.function_calls or []]
     assert calls == ["weather", "time"], calls
 

@@ -43,6 +43,7 @@ def streamed():
         whole += chunk
     single = model().invoke("Hello")
     assert whole.content == single.content
+    assert whole.response_metadata["finish_reason"] == "stop", "the stream is incomplete"
     # It adds up what it gets: usage that is told twice counts twice.
     assert whole.usage_metadata["input_tokens"] == single.usage_metadata["input_tokens"], whole.usage_metadata
 
@@ -59,6 +60,7 @@ def tools_streamed():
     whole = None
     for chunk in model().bind_tools([weather, time]).stream("Use tools"):
         whole = chunk if whole is None else whole + chunk
+    assert whole.response_metadata["finish_reason"] == "tool_calls", "the stream is incomplete"
     assert [call["name"] for call in whole.tool_calls] == ["weather", "time"], whole.tool_calls
     assert all(call["args"] for call in whole.tool_calls), whole.tool_calls
 

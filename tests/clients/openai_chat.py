@@ -11,7 +11,9 @@ completion = client.chat.completions.create(model=MODEL, messages=MESSAGES)
 print("chat:", completion.choices[0].message.content)
 
 stream = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)
-pieces = [chunk.choices[0].delta.content or "" for chunk in stream]
+chunks = list(stream)
+assert chunks[-1].choices[0].finish_reason == "stop", "a stream without a finish reason is incomplete"
+pieces = [chunk.choices[0].delta.content or "" for chunk in chunks]
 assert len(pieces) > 1, "a stream of one piece is no stream"
 print("stream:", "".join(pieces))
 

@@ -11,6 +11,15 @@ const client = new OpenAI();
 const ask = (content, more = {}) =>
   client.chat.completions.create({ model: MODEL, messages: [{ role: "user", content }], ...more });
 
+// All chunks. A stream that ends without a finish reason is incomplete, though the client does not say so.
+const whole = async (stream) => {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  const finished = chunks.some(({ choices }) => choices.some((choice) => choice.finish_reason));
+  assert(finished, "the stream is incomplete");
+  return chunks;
+};
+
 const tools = ["weather", "time"].map((name) => ({
   type: "function",
   function: { name, parameters: { type: "object", properties: { city: { type: "string" } } } },
@@ -24,17 +33,13 @@ await run({
     assert.equal(answer.choices[0].finish_reason, "stop");
   },
   async streamed() {
-    const pieces = [];
-    for await (const chunk of await ask("Hello", { stream: true })) {
-      pieces.push(chunk.choices[0].delta.content ?? "");
-    }
+    const chunks = await whole(await ask("Hello", { stream: true }));
+    const pieces = chunks.map((chunk) => chunk.choices[0].delta.content ?? "");
     assert(pieces.length > 1 && pieces.join("").trim());
   },
   async streamed_usage() {
-    const told = [];
-    for await (const chunk of await ask("Hello", { stream: true, stream_options: { include_usage: true } })) {
-      if (chunk.usage) told.push(chunk);
-    }
+    const chunks = await whole(await ask("Hello", { stream: true, stream_options: { include_usage: true } }));
+    const told = chunks.filter((chunk) => chunk.usage);
     assert.equal(told.length, 1, `usage is told ${told.length} times`);
     assert.deepEqual(told[0].choices, []);
   },

@@ -16,6 +16,13 @@ def ask(text, **more):
     return client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": text}], **more)
 
 
+def whole(stream):
+    """All chunks. A stream that ends without a finish reason is incomplete, though the client does not say so."""
+    chunks = list(stream)
+    assert any(choice.finish_reason for chunk in chunks for choice in chunk.choices), "the stream is incomplete"
+    return chunks
+
+
 TOOLS = [
     {
         "type": "function",
@@ -43,13 +50,13 @@ def plain():
 
 @check
 def streamed():
-    pieces = [chunk.choices[0].delta.content or "" for chunk in ask("Hello", stream=True)]
+    pieces = [chunk.choices[0].delta.content or "" for chunk in whole(ask("Hello", stream=True))]
     assert len(pieces) > 1 and "".join(pieces).strip(), pieces
 
 
 @check
 def streamed_usage():
-    chunks = list(ask("Hello", stream=True, stream_options={"include_usage": True}))
+    chunks = whole(ask("Hello", stream=True, stream_options={"include_usage": True}))
     told = [chunk.usage for chunk in chunks if chunk.usage]
     assert len(told) == 1, f"usage is told {len(told)} times"
     assert chunks[-1].choices == [] and told[0].prompt_tokens > 0, chunks[-1]
@@ -57,7 +64,7 @@ def streamed_usage():
 
 @check
 def chunks_have_one_id():
-    ids = {chunk.id for chunk in ask("no ids, please", stream=True)}
+    ids = {chunk.id for chunk in whole(ask("no ids, please", stream=True))}
     assert len(ids) == 1 and None not in ids, ids
 
 

@@ -294,5 +294,10 @@ async fn googles_client_for_node_works() {
 
 #[tokio::test]
 async fn langchain_works() {
-    compare("langchain_suite.py", &["streamed", "tools"], &[]).await;
+    compare(
+        "langchain_suite.py",
+        &["streamed", "tools", "tools_streamed"],
+        &[],
+    )
+    .await;
 }
