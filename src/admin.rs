@@ -10,10 +10,13 @@ use http::StatusCode;
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct KeysStatus {
+struct KeysStatus<'a> {
     success: bool,
     data: Vec<KeyReport>,
     suspicion: Option<SuspicionReport>,
+    /// What the operator may want to change in the settings.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 /// Several keys fail alike while none succeeds.
@@ -29,6 +32,7 @@ struct SuspicionReport {
 pub(crate) async fn keys_status<D: Database, B, S>(
     database: &D,
     suspicion: Option<Suspicion>,
+    warnings: &[String],
 ) -> Result<Reply<D, B, S>, Failure> {
     let data = store::key_report(database).await?;
     let suspicion = suspicion.map(|suspicion| SuspicionReport {
@@ -41,6 +45,7 @@ pub(crate) async fn keys_status<D: Database, B, S>(
         success: true,
         data,
         suspicion,
+        warnings,
     })
 }
 

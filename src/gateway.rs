@@ -129,18 +129,20 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         match route {
             Route::Alive => Ok(alive()),
             Route::Ready => {
-                self.config()?;
+                if self.config()?.client_token.is_none() {
+                    return Err(Failure::TokenNotConfigured);
+                }
                 let kept = self.kept()?;
                 admin::check_writable(&*kept.database).await?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
                 admin::readiness(&kept.view(), self.system.now())
             }
             Route::KeysStatus => {
-                self.admit(request, false)?;
+                let config = self.admit(request, false)?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
                 let suspicion = suspicion::suspicion(kept.view().keys(), self.system.now());
-                admin::keys_status(&*kept.database, suspicion).await
+                admin::keys_status(&*kept.database, suspicion, config.warnings()).await
             }
             Route::KeyReset(id) => {
                 self.admit(request, false)?;
