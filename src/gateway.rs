@@ -45,9 +45,6 @@ const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How long what is left of a body is read before an error is sent, in milliseconds: 5 s.
-const DRAIN_MS: u64 = 5_000;
-
 /// The pool behind one connection to its database.
 pub struct Gateway<D, U, S> {
     /// The settings, or what is wrong with them: a pool that cannot work still has to say why.
@@ -98,8 +95,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     Ok(config) => config.max_body_bytes,
                     Err(_) => config::DEFAULT_MAX_BODY_BYTES,
                 };
-                let deadline = self.system.wait(DRAIN_MS);
-                request_body::drain(&request.headers, &mut body, max, deadline).await;
+                if failure != Failure::BodyStalled {
+                    request_body::drain(&request.headers, &mut body, max, &self.system).await;
+                }
                 failure.into_reply(surface, false)
             }
         };
@@ -107,6 +105,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if let Ok(id) = HeaderValue::from_str(&id) {
             reply.headers.insert(REQUEST_ID, id);
         }
+        reply.frame(&request.method);
         reply
     }
 

@@ -251,6 +251,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     }
 
     let declared = declared_length(&upstream_headers).unwrap_or_default();
+    let declared = usize::try_from(declared).unwrap_or(HELD_ROOM);
     let mut bytes = Vec::with_capacity(declared.min(HELD_ROOM));
     loop {
         let now = call.system.now();
@@ -320,6 +321,13 @@ async fn whole<D: Database, B, S: System>(
     if form.kind == Kind::Other {
         call.succeeded(status, glance.and_then(|glance| glance.usage))
             .await;
+        // Of HEAD and of a 304 the length is that of what GET gets.
+        if let Some(length) = headers
+            .get(header::CONTENT_LENGTH)
+            .filter(|_| bytes.is_empty())
+        {
+            reply.headers.insert(header::CONTENT_LENGTH, length.clone());
+        }
         reply.body = Body::Whole(bytes);
         return Attempted::Answered(reply);
     }

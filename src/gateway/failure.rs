@@ -69,6 +69,8 @@ pub enum Failure {
     },
     /// The request's body broke off.
     BodyIncomplete,
+    /// The request's body did not come to its end in time.
+    BodyStalled,
     /// The request's body is no chat completion request.
     InvalidRequest(String, Option<&'static str>),
     /// There is no key.
@@ -269,6 +271,14 @@ impl Failure {
                     "incomplete_body",
                 ),
             ),
+            Self::BodyStalled => (
+                StatusCode::REQUEST_TIMEOUT,
+                body(
+                    "The request body did not come to its end: for a minute next to nothing of it has arrived.",
+                    "invalid_request_error",
+                    "incomplete_body",
+                ),
+            ),
             Self::InvalidRequest(message, param) => (
                 StatusCode::BAD_REQUEST,
                 ErrorBody {
@@ -366,6 +376,7 @@ impl Failure {
             | Self::RateLimited { .. }
             | Self::BodyTooLarge { .. }
             | Self::BodyIncomplete
+            | Self::BodyStalled
             | Self::InvalidRequest(..)
             | Self::Upstream { .. }
             | Self::Spent(_)

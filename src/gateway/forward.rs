@@ -60,7 +60,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         request_id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
+        let body =
+            request_body::read(&request.headers, body, config.max_body_bytes, &self.system).await?;
         let target = &target.renamed(|name| config.model_of(name).to_owned());
         let now = self.system.now();
         let mut ask = Ask::new(config, target, request, request_id, body, now)?;
