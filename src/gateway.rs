@@ -6,6 +6,7 @@ mod affinity;
 mod ask;
 mod attempt;
 mod call;
+mod client;
 mod credentials;
 mod failure;
 mod forward;
@@ -28,6 +29,7 @@ use crate::admin;
 use crate::config::{self, Config, InvalidConfig};
 use crate::origin;
 use crate::pool::{PoolKey, Scope, suspicion};
+use crate::redact::reveals;
 use crate::signal::NewSignal;
 use crate::store::{self, Database, DatabaseError};
 use crate::target::Surface;
@@ -37,13 +39,12 @@ use http::{HeaderMap, Method, StatusCode};
 use kept::{Extent, Kept};
 use ports::{ByteStream, System, Upstream};
 use route::Route;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
-/// The client's address as Spin reports it: `127.0.0.1:51686`.
-const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Wrong tokens per client address and minute where no limit of calls is set.
+const WRONG_TOKENS_PER_MINUTE: u32 = 20;
 
 /// The pool behind one connection to its database.
 pub struct Gateway<D, U, S> {
@@ -137,14 +138,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 admin::readiness(&kept.view(), self.system.now())
             }
             Route::KeysStatus => {
-                let config = self.admit(request, false)?;
+                let config = self.admit(request, false).await?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
                 let suspicion = suspicion::suspicion(kept.view().keys(), self.system.now());
                 admin::keys_status(&*kept.database, suspicion, config.warnings()).await
             }
             Route::KeyReset(id) => {
-                self.admit(request, false)?;
+                self.admit(request, false).await?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, kept::MAX_AGE_MS)
                     .await?;
@@ -163,18 +164,19 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 ))
             }
             Route::PoolExplain => {
-                let config = self.admit(request, false)?;
+                let config = self.admit(request, false).await?;
                 let model = model_of_query(request.uri.query(), &config.default_model)?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
                 admin::explain(&kept.view(), &model, self.system.now())
             }
             Route::Upstream(target) => {
-                let config = match self.admit(request, true) {
-                    Err(Failure::TokenMissing) if self.continues_upload(&target, request).await => {
-                        self.config()?
-                    }
-                    admitted => admitted?,
+                let config = if self.presents_no_token(request)
+                    && self.continues_upload(&target, request).await
+                {
+                    self.config()?
+                } else {
+                    self.admit(request, true).await?
                 };
                 self.limit_rate(config, &request.headers, request_id)
                     .await?;
@@ -198,11 +200,37 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     }
 
     /// Lets only those in who may call: a page of an allowed origin, with the client's token.
-    fn admit(&self, request: &Parts, anywhere: bool) -> Result<&Config, Failure> {
+    async fn admit(&self, request: &Parts, anywhere: bool) -> Result<&Config, Failure> {
         let config = self.config()?;
         check_origin(config, &request.headers)?;
-        credentials::authenticate(config, request, anywhere)?;
-        Ok(config)
+        match credentials::authenticate(config, request, anywhere) {
+            Ok(()) => Ok(config),
+            Err(wrong @ (Failure::TokenMissing | Failure::TokenWrong)) => {
+                self.count_wrong_token(config, &request.headers).await?;
+                Err(wrong)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether a request has no token at all, though a page may send it from where it comes.
+    fn presents_no_token(&self, request: &Parts) -> bool {
+        self.config().is_ok_and(|config| {
+            check_origin(config, &request.headers).is_ok()
+                && credentials::authenticate(config, request, true) == Err(Failure::TokenMissing)
+        })
+    }
+
+    /// Whether a name has the client token in it, or a key as far as the instance knows them. Such a name is not stored.
+    fn reveals_secret(&self, config: &Config, name: &str) -> bool {
+        if reveals(name, config.secrets()) {
+            return true;
+        }
+        let Ok(kept) = self.kept() else {
+            return false;
+        };
+        let view = kept.view();
+        reveals(name, view.keys().iter().map(|key| key.key.expose()))
     }
 
     fn preflight(&self, route: &Route, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
@@ -272,9 +300,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let Some(limit) = config.rate_limit_per_minute else {
             return Ok(());
         };
-        let client = client_address(headers, config.trust_forwarded_for);
-        let database = &*self.kept()?.database;
-        match store::count_call(database, &client, self.system.now()).await {
+        let client = client::address(headers, config.trust_forwarded_for);
+        match store::count_call(&*self.kept()?.database, &client, self.system.now()).await {
             Ok((calls, retry_after)) if calls > i64::from(limit) => {
                 Err(Failure::RateLimited { limit, retry_after })
             }
@@ -285,6 +312,26 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 ));
                 Ok(())
             }
+        }
+    }
+
+    /// Counts a call with a wrong token, or with none: as a call of its client where calls are limited, and otherwise apart,
+    /// so that a right token from the same address is never refused for others' wrong ones.
+    async fn count_wrong_token(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
+        let client = client::address(headers, config.trust_forwarded_for);
+        let (counted, limit) = match config.rate_limit_per_minute {
+            Some(limit) => (client, limit),
+            None => (format!("wrong token {client}"), WRONG_TOKENS_PER_MINUTE),
+        };
+        let Ok(kept) = self.kept() else {
+            return Ok(());
+        };
+        match store::count_call(&*kept.database, &counted, self.system.now()).await {
+            Ok((calls, retry_after)) if calls > i64::from(limit) => {
+                Err(Failure::WrongTokens { limit, retry_after })
+            }
+            // Where it cannot be counted, the token is as wrong.
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 }
@@ -314,38 +361,5 @@ fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
             Err(Failure::OriginRefused)
         }
         _ => Ok(()),
-    }
-}
-
-/// The address that calls are counted under. Of a forwarded list the last entry counts: it is the one that the
-/// operator's own proxy wrote, while all before it is the client's word.
-fn client_address(headers: &HeaderMap, trust_forwarded_for: bool) -> String {
-    let forwarded = || {
-        let last = headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .next_back()?
-            .to_str()
-            .ok()?;
-        let address = last.rsplit(',').next()?.trim();
-        (!address.is_empty()).then(|| without_port(address))
-    };
-    let direct = || {
-        Some(without_port(
-            headers.get(CLIENT_ADDRESS)?.to_str().ok()?.trim(),
-        ))
-    };
-    let address = if trust_forwarded_for {
-        forwarded().or_else(direct)
-    } else {
-        direct()
-    };
-    address.unwrap_or_else(|| "unknown".to_owned())
-}
-
-fn without_port(address: &str) -> String {
-    match address.parse::<SocketAddr>() {
-        Ok(address) => address.ip().to_string(),
-        Err(_) => address.to_owned(),
     }
 }

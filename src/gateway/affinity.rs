@@ -1,5 +1,6 @@
 //! What was made with a key goes back to it: which owner a request needs, and what an answer says was made.
 
+use super::client::latest;
 use super::headers::UPLOAD_URL;
 use super::ports::{ByteStream, System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
@@ -188,7 +189,7 @@ fn upload_id(query: Option<&str>) -> Option<String> {
 /// A URL of the upstream's as one of the pool's, as its client reaches it.
 fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
-    let full: Option<Uri> = text(FULL_URL).and_then(|url| url.parse().ok());
+    let full: Option<Uri> = latest(&request.headers, &FULL_URL).and_then(|url| url.parse().ok());
     let host = text(header::HOST)
         .or_else(|| Some(request.uri.authority()?.as_str()))
         .or_else(|| Some(full.as_ref()?.authority()?.as_str()))?;

@@ -62,6 +62,13 @@ pub enum Failure {
         /// Whole seconds until the next minute.
         retry_after: i64,
     },
+    /// Too many calls with a wrong token, or with none, of this client in this minute.
+    WrongTokens {
+        /// Such calls per minute that are answered.
+        limit: u32,
+        /// Whole seconds until the next minute.
+        retry_after: i64,
+    },
     /// The request's body is too large.
     BodyTooLarge {
         /// Bytes that are allowed.
@@ -253,6 +260,16 @@ impl Failure {
                     "rate_limit_exceeded",
                 ),
             ),
+            Self::WrongTokens { limit, retry_after } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                body(
+                    &format!(
+                        "More than {limit} calls in this minute from this address, the latest without the pool's client token. Try again in {retry_after} s, with the token."
+                    ),
+                    "rate_limit_error",
+                    "rate_limit_exceeded",
+                ),
+            ),
             Self::BodyTooLarge { max } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 body(
@@ -374,6 +391,7 @@ impl Failure {
             | Self::TokenMissing
             | Self::TokenWrong
             | Self::RateLimited { .. }
+            | Self::WrongTokens { .. }
             | Self::BodyTooLarge { .. }
             | Self::BodyIncomplete
             | Self::BodyStalled
@@ -389,6 +407,7 @@ impl Failure {
     fn should_retry(&self) -> Option<&'static str> {
         match self {
             Self::TokenNotConfigured
+            | Self::WrongTokens { .. }
             | Self::Configuration(_)
             | Self::Spent(_)
             | Self::OwnerGone
@@ -435,7 +454,8 @@ impl Failure {
             (Surface::Gemini, _) => {
                 let wait_ms = match self {
                     Self::KeysOut { wait_ms, .. } => *wait_ms,
-                    Self::RateLimited { retry_after, .. } => Some(retry_after * 1000),
+                    Self::RateLimited { retry_after, .. }
+                    | Self::WrongTokens { retry_after, .. } => Some(retry_after * 1000),
                     _ => None,
                 };
                 gemini::error_json(status.as_u16(), &error.message, &error.code, wait_ms)
@@ -458,7 +478,7 @@ impl Failure {
                     .headers
                     .insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            Self::RateLimited { retry_after, .. } => {
+            Self::RateLimited { retry_after, .. } | Self::WrongTokens { retry_after, .. } => {
                 reply
                     .headers
                     .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
