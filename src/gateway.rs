@@ -27,6 +27,7 @@ pub use request_body::declared_length;
 
 use crate::admin;
 use crate::config::{self, Config, InvalidConfig};
+use crate::naming::is_model;
 use crate::origin;
 use crate::pool::{PoolKey, Scope, suspicion};
 use crate::redact::reveals;
@@ -168,6 +169,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 let model = model_of_query(request.uri.query(), &config.default_model)?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
+                if self.reveals_secret(config, &model) {
+                    return Err(Failure::secret_in_name());
+                }
                 admin::explain(&kept.view(), &model, self.system.now())
             }
             Route::Upstream(target) => {
@@ -180,6 +184,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 };
                 self.limit_rate(config, &request.headers, request_id)
                     .await?;
+                if target.names_no_model() {
+                    return Err(Failure::no_model_name());
+                }
                 if models::is_list(&target, &request.method) {
                     return self.list_models(config, &target, request, request_id).await;
                 }
@@ -343,8 +350,11 @@ fn model_of_query(query: Option<&str>, default: &str) -> Result<String, Failure>
         if name != "model" {
             return Err(Failure::UnknownParameter("model"));
         }
-        if !value.trim().is_empty() {
-            return Ok(value.trim().to_owned());
+        let model = value.trim();
+        if !model.is_empty() {
+            return is_model(model)
+                .then(|| model.to_owned())
+                .ok_or_else(Failure::no_model_name);
         }
     }
     Ok(default.to_owned())

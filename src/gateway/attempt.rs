@@ -210,7 +210,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         mut body,
     } = response;
     let mut reply = Reply::empty(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
-    reply.headers = headers::to_client(&upstream_headers);
+    reply.headers = headers::to_client(&upstream_headers, &call.secrets);
     let is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
     let is_events = reply
         .headers

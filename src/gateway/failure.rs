@@ -6,6 +6,7 @@
 use super::reply::Reply;
 use crate::config::InvalidConfig;
 use crate::gemini::{self, UnknownField};
+use crate::naming::MODEL_RULE;
 use crate::openai::{ErrorBody, InvalidRequest};
 use crate::pool::{KeyId, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
@@ -155,6 +156,17 @@ impl Failure {
             wait_ms: survey.soonest.map(|soonest| soonest.since(now)),
             survey,
         }
+    }
+
+    /// The request names a model that can be none.
+    pub(super) fn no_model_name() -> Self {
+        Self::InvalidRequest(MODEL_RULE.to_owned(), Some("model"))
+    }
+
+    /// The request has a secret where a name should be.
+    pub(super) fn secret_in_name() -> Self {
+        let message = "The request has the pool's token or an API key in its path or in `model`. Send the token as `Authorization: Bearer TOKEN` or `x-goog-api-key: TOKEN` alone.";
+        Self::InvalidRequest(message.to_owned(), None)
     }
 
     /// What the last attempt of a request came to. `is_spent`: the pool has retried, or would have if its budget allowed.

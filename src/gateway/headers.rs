@@ -1,6 +1,7 @@
 //! Which headers pass: lists of those that do, so that what nobody thought of stays where it is.
 
 use crate::pool::ApiKey;
+use crate::redact::reveals;
 use crate::target::{Kind, Surface};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
@@ -75,10 +76,22 @@ pub(super) fn to_upstream(
     headers
 }
 
-/// What the client gets of an answer's headers; [`UPLOAD_URL`] among them is still the upstream's. `content-encoding:
-/// identity` says nothing.
-pub(super) fn to_client(upstream: &HeaderMap) -> HeaderMap {
+/// What the client gets of an answer's headers; [`UPLOAD_URL`] among them is still the upstream's, and any other with one of
+/// `secrets` in it is not. `content-encoding: identity` says nothing.
+pub(super) fn to_client(upstream: &HeaderMap, secrets: &[String]) -> HeaderMap {
     let mut headers = passing(upstream, &TO_CLIENT);
+    let echoes = |value: &HeaderValue| {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        reveals(&text, secrets.iter().map(String::as_str))
+    };
+    let echoing: Vec<HeaderName> = headers
+        .iter()
+        .filter(|(name, value)| **name != UPLOAD_URL && echoes(value))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in echoing {
+        headers.remove(name);
+    }
     if headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|encoding| encoding == "identity")
@@ -177,9 +190,14 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("x-goog-upload-url", "https://upstream/upload"),
             ("x-goog-upload-status", "active"),
+            ("etag", "of fake-key-in-use"),
+            (
+                "x-goog-upload-header-x",
+                "AIzaSyFAKE0123456789abcdefghijklmnoWXYZ",
+            ),
         ]);
         assert_eq!(
-            names(&to_client(&upstream)),
+            names(&to_client(&upstream, &["fake-key-in-use".to_owned()])),
             [
                 "content-disposition",
                 "content-type",

@@ -18,6 +18,7 @@ mod affinity;
 mod failover;
 mod kept;
 mod repair;
+mod requests;
 mod surface;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
