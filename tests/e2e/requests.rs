@@ -145,7 +145,7 @@ async fn names_that_are_too_long_or_secret_are_refused_and_not_stored() {
 }
 
 #[tokio::test]
-async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_20_mib() {
+async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_32_mib() {
     let app = Setup::keys(1).start().await;
     // An image, since so much text is more than a model reads.
     let (before, after) = (
@@ -155,7 +155,7 @@ async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_20_mib() {
         ),
         r#""}}]}]}"#,
     );
-    for (size, status) in [(20 * 1024 * 1024, 200), (20 * 1024 * 1024 + 1, 413)] {
+    for (size, status) in [(32 * 1024 * 1024, 200), (32 * 1024 * 1024 + 1, 413)] {
         let image = "A".repeat(size - before.len() - after.len());
         let body = [before, &image, after].concat();
         assert_eq!(body.len(), size);
