@@ -44,6 +44,13 @@ use std::rc::Rc;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A browser asks this before a public page calls a server in a private network:
+/// <https://wicg.github.io/private-network-access/>.
+const ASKS_FOR_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-request-private-network");
+const ALLOWS_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-allow-private-network");
+
 /// Wrong tokens per client address and minute where no limit of calls is set.
 const WRONG_TOKENS_PER_MINUTE: u32 = 20;
 
@@ -262,6 +269,15 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 header::ACCESS_CONTROL_ALLOW_METHODS,
                 HeaderValue::from_static(route.allow_header()),
             );
+            if request
+                .headers
+                .get(ASKS_FOR_PRIVATE_NETWORK)
+                .is_some_and(|value| value == "true")
+            {
+                reply
+                    .headers
+                    .insert(ALLOWS_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+            }
             reply.headers.insert(
                 header::ACCESS_CONTROL_MAX_AGE,
                 HeaderValue::from_static("86400"),
@@ -290,7 +306,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if let Some(origin) = self.allowed_origin(&request.headers) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             let exposed = HeaderValue::from_static(
-                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-goog-upload-url, x-goog-upload-status",
+                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-gemini-service-tier, x-goog-upload-url, x-goog-upload-status",
             );
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }

@@ -24,7 +24,7 @@ const TO_UPSTREAM: [HeaderName; 12] = [
 ];
 
 /// The upstream's headers that the client gets, beside those of [`UPLOAD`].
-const TO_CLIENT: [HeaderName; 9] = [
+const TO_CLIENT: [HeaderName; 10] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::CONTENT_DISPOSITION,
@@ -34,6 +34,7 @@ const TO_CLIENT: [HeaderName; 9] = [
     header::LAST_MODIFIED,
     header::EXPIRES,
     header::RANGE,
+    HeaderName::from_static("x-gemini-service-tier"),
 ];
 
 /// How the headers of Google's upload protocol begin.
@@ -190,6 +191,7 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("x-goog-upload-url", "https://upstream/upload"),
             ("x-goog-upload-status", "active"),
+            ("x-gemini-service-tier", "standard"),
             ("etag", "of fake-key-in-use"),
             (
                 "x-goog-upload-header-x",
@@ -201,6 +203,7 @@ mod tests {
             [
                 "content-disposition",
                 "content-type",
+                "x-gemini-service-tier",
                 "x-goog-upload-status",
                 "x-goog-upload-url"
             ]

@@ -1382,6 +1382,20 @@ fn preflight_needs_no_token() {
         Some("POST, OPTIONS")
     );
     assert_eq!(answer.header("access-control-max-age"), Some("86400"));
+    assert_eq!(answer.header("access-control-allow-private-network"), None);
+    for (origin, allowed) in [
+        ("https://app.example", Some("true")),
+        ("https://other.example", None),
+    ] {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-private-network", "true"),
+        ];
+        let answer = pool.call("OPTIONS", "/v1/chat/completions", &headers, "");
+        let told = answer.header("access-control-allow-private-network");
+        assert_eq!(told, allowed, "{origin}");
+    }
     let answer = ask("https://other.example");
     assert_eq!(
         (answer.status, answer.header("access-control-allow-origin")),
