@@ -79,6 +79,8 @@ pub enum Failure {
     BodyIncomplete,
     /// The request's body did not come to its end in time.
     BodyStalled,
+    /// The request's body is compressed otherwise than by gzip.
+    EncodingUnsupported,
     /// The request's body is no chat completion request.
     InvalidRequest(String, Option<&'static str>),
     /// There is no key.
@@ -308,6 +310,14 @@ impl Failure {
                     "incomplete_body",
                 ),
             ),
+            Self::EncodingUnsupported => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                body(
+                    "The request body's `Content-Encoding` is not supported: send it as it is, or compressed by gzip.",
+                    "invalid_request_error",
+                    "unsupported_encoding",
+                ),
+            ),
             Self::InvalidRequest(message, param) => (
                 StatusCode::BAD_REQUEST,
                 ErrorBody {
@@ -407,6 +417,7 @@ impl Failure {
             | Self::BodyTooLarge { .. }
             | Self::BodyIncomplete
             | Self::BodyStalled
+            | Self::EncodingUnsupported
             | Self::InvalidRequest(..)
             | Self::Upstream { .. }
             | Self::Spent(_)
@@ -506,6 +517,12 @@ impl Failure {
                 reply
                     .headers
                     .insert(RETRY_AFTER_MS, HeaderValue::from(wait_ms));
+            }
+            Self::EncodingUnsupported => {
+                reply.headers.insert(
+                    header::ACCEPT_ENCODING,
+                    HeaderValue::from_static("gzip, identity"),
+                );
             }
             Self::TokenMissing | Self::TokenWrong => {
                 reply

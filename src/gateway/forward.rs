@@ -68,6 +68,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let body =
             request_body::read(&request.headers, body, config.max_body_bytes, &self.system).await?;
+        let plain;
+        let (request, body) = if target.is_upload() {
+            (request, body)
+        } else {
+            match request_body::decompressed(&request.headers, &body, config.max_body_bytes)? {
+                None => (request, body),
+                Some(decompressed) => {
+                    plain = request_body::without_encoding(request);
+                    (&plain, decompressed)
+                }
+            }
+        };
         let target = &target.renamed(|name| config.model_of(name).to_owned());
         let now = self.system.now();
         let mut ask = Ask::new(config, target, request, request_id, body, now)?;

@@ -2,8 +2,11 @@
 
 use super::Failure;
 use super::ports::{ByteStream, System};
+use flate2::read::MultiGzDecoder;
 use futures::future::{Either, select};
+use http::request::Parts;
 use http::{HeaderMap, header};
+use std::io::Read;
 use std::pin::pin;
 
 /// Room that is made for what a body still promises, in times of what is here already.
@@ -68,6 +71,45 @@ pub(super) async fn read<S: System>(
             Err(_) => return Err(Failure::BodyIncomplete),
         }
     }
+}
+
+/// What a body is that came compressed; `None` of one that did not.
+///
+/// # Errors
+/// It is compressed otherwise than by gzip, is not what it says, or is larger than `max` bytes once decompressed.
+pub(super) fn decompressed(
+    headers: &HeaderMap,
+    body: &[u8],
+    max: usize,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let encoding = match (encodings.next(), encodings.next()) {
+        (None, _) => return Ok(None),
+        (Some(encoding), None) => encoding.to_str().unwrap_or_default().trim(),
+        (Some(_), Some(_)) => return Err(Failure::EncodingUnsupported),
+    };
+    match encoding.to_ascii_lowercase().as_str() {
+        "" | "identity" => return Ok(None),
+        "gzip" | "x-gzip" => {}
+        _ => return Err(Failure::EncodingUnsupported),
+    }
+    let mut plain = Vec::new();
+    let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    match MultiGzDecoder::new(body).take(most).read_to_end(&mut plain) {
+        Ok(_) if plain.len() > max => Err(Failure::BodyTooLarge { max }),
+        Ok(_) => Ok(Some(plain)),
+        Err(_) => {
+            let message = "the request body is not the gzip that its `Content-Encoding` says";
+            Err(Failure::InvalidRequest(message.to_owned(), None))
+        }
+    }
+}
+
+/// A request whose body is decompressed.
+pub(super) fn without_encoding(request: &Parts) -> Parts {
+    let mut plain = request.clone();
+    plain.headers.remove(header::CONTENT_ENCODING);
+    plain
 }
 
 /// Reads what is left of it, within bounds of size and time, before an error is sent: many clients send first and read
@@ -272,6 +314,54 @@ mod tests {
         );
         block_on(drain(&asks, &mut Silence, 30, &clock));
         assert_eq!(clock.0.get(), 0);
+    }
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn encoded(encoding: &'static str) -> HeaderMap {
+        let encoding = HeaderValue::from_static(encoding);
+        HeaderMap::from_iter([(header::CONTENT_ENCODING, encoding)])
+    }
+
+    #[test]
+    fn a_compressed_body_is_read_up_to_the_limit() {
+        let body = gzip(b"0123456789");
+        let twice = [body.clone(), body.clone()].concat();
+        let invalid = || {
+            let message = "the request body is not the gzip that its `Content-Encoding` says";
+            Err(Failure::InvalidRequest(message.to_owned(), None))
+        };
+        for (encoding, body, expected) in [
+            ("gzip", body.as_slice(), Ok(Some(b"0123456789".to_vec()))),
+            (" X-GZip ", &body, Ok(Some(b"0123456789".to_vec()))),
+            ("gzip", &twice, Ok(Some(b"01234567890123456789".to_vec()))),
+            (
+                "gzip",
+                &gzip(&[0; 21]),
+                Err(Failure::BodyTooLarge { max: 20 }),
+            ),
+            (
+                "gzip",
+                &gzip(&vec![0; 10_000_000]),
+                Err(Failure::BodyTooLarge { max: 20 }),
+            ),
+            ("gzip", b"{}", invalid()),
+            ("gzip", &body[..15], invalid()),
+            ("identity", b"{}", Ok(None)),
+            ("zstd", b"{}", Err(Failure::EncodingUnsupported)),
+            ("gzip, gzip", &body, Err(Failure::EncodingUnsupported)),
+        ] {
+            assert_eq!(
+                decompressed(&encoded(encoding), body, 20),
+                expected,
+                "{encoding}"
+            );
+        }
+        assert_eq!(decompressed(&HeaderMap::new(), &body, 20), Ok(None));
     }
 
     #[test]

@@ -13,6 +13,22 @@ impl Pool {
         self.call(method, path, &[("authorization", &bearer)], body)
     }
 
+    /// A call with a compressed body.
+    fn encoded(&self, encoding: &str, path: &str, body: Vec<u8>) -> Answer {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("content-encoding", encoding);
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let body = ScriptedBody {
+            chunks: VecDeque::from([Ok(body)]),
+            silence_ms: None,
+            world: Rc::default(),
+        };
+        Answer::read(block_on(self.gateway.handle(parts, body)))
+    }
+
     /// Every text that a client may have had a part in, of all tables.
     fn stored(&self) -> String {
         [
@@ -581,4 +597,46 @@ fn a_header_that_echoes_the_key_does_not_pass() {
     assert!(answer.header("last-modified").is_some());
     assert!(!format!("{:?}", answer.headers).contains(KEY));
     assert!(answer.header("etag").is_none() && answer.header("content-disposition").is_none());
+}
+
+#[test]
+fn a_compressed_request_is_read_and_sent_as_what_it_says() {
+    let gzip = |plain: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, plain.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let pool = Pool::with(&[("model_aliases", "gpt-4o=m")]);
+    let embed = r#"{"model":"gpt-4o","input":"a"}"#;
+    for (path, body, sent, answer) in [
+        ("/v1/chat/completions", CHAT, CHAT, ANSWER),
+        (
+            "/v1/embeddings",
+            embed,
+            r#"{"model":"m","input":"a"}"#,
+            "{}",
+        ),
+    ] {
+        pool.script(200, "application/json", &[answer]);
+        let reply = pool.encoded("gzip", path, gzip(body));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        let all = pool.outside.0.sent.borrow();
+        let last = all.last().unwrap();
+        assert_eq!(
+            (last.body.as_str(), last.headers.get("content-encoding")),
+            (sent, None)
+        );
+    }
+    assert_eq!(pool.models_logged(), ["m", "m"]);
+    let other = pool.encoded("zstd", "/v1/embeddings", b"x".to_vec());
+    assert_eq!(
+        (
+            other.status,
+            other.error("code").as_str(),
+            other.header("accept-encoding")
+        ),
+        (415, "unsupported_encoding", Some("gzip, identity"))
+    );
+    assert!(other.error("message").contains("gzip"));
+    assert_eq!(pool.sent(), 2);
 }
