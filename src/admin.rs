@@ -10,10 +10,13 @@ use http::StatusCode;
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct KeysStatus {
+struct KeysStatus<'a> {
     success: bool,
     data: Vec<KeyStatusReport>,
     suspicion: Option<SuspicionReport>,
+    /// What the operator may want to change in the settings.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -49,6 +52,7 @@ pub(crate) fn keys_status<D, B, S>(
     keys: Vec<KeyReport>,
     snapshot: &Snapshot,
     now: UnixMillis,
+    warnings: &[String],
 ) -> Result<Reply<D, B, S>, Failure> {
     let cooling = |key: &KeyReport| {
         let key = snapshot.key(KeyId(key.id));
@@ -80,6 +84,7 @@ pub(crate) fn keys_status<D, B, S>(
         success: true,
         data,
         suspicion,
+        warnings,
     })
 }
 

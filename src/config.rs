@@ -3,9 +3,14 @@
 //! All variables are read, and all that is wrong with them is reported at once: an operator who fixes one problem must
 //! not meet the next one at the next start. Values of secrets are never repeated in a problem.
 
+mod key_list;
+
+use crate::naming::is_model;
 use crate::origin::{AllowedOrigins, default_port, has_broken_port};
 use crate::pool::{ApiKey, Policy};
+use crate::redact::reveals;
 use http::Uri;
+use key_list::KeyList;
 use std::fmt;
 
 /// Every variable that the component reads, by its name in `spin.toml`.
@@ -32,14 +37,19 @@ pub const VARIABLES: [&str; 20] = [
     "log_retention_days",
 ];
 
-/// The largest limit of a body: 64 MiB. 16 requests at a time share the component's 4 GiB, and a body that grows, or gets
-/// a model put in, is there twice for a moment.
-const LARGEST_MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+/// The largest limit of a body: 100 MiB, which is what Google takes in line. 16 requests at a time share the component's
+/// 4 GiB, and a body is there twice while it is sent.
+const LARGEST_MAX_BODY_BYTES: usize = 100 * 1024 * 1024;
 const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
-/// Largest request body in bytes where nothing else is set: 20 MiB.
-pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
+/// Largest request body in bytes where nothing else is set: 32 MiB, enough for a PDF of 16 MB in base64.
+pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// The shortest client token that is accepted, in characters.
+const SHORTEST_TOKEN: usize = 8;
+/// A shorter client token may be guessed, in characters.
+const SAFE_TOKEN: usize = 16;
 
 const DEFAULT_MAX_ATTEMPTS: usize = 5;
 /// The most attempts of a request: 20. Each costs a call, and the caller waits for all of them.
@@ -111,6 +121,7 @@ pub struct Config {
     pub model_aliases: Vec<(String, String)>,
     /// Days after which a call may go from the log; `None` keeps all.
     pub log_retention_days: Option<u32>,
+    warnings: Vec<String>,
 }
 
 /// When a call is written to the log, counted from the end of its answer.
@@ -137,6 +148,11 @@ impl InvalidConfig {
                 .collect(),
         )
     }
+
+    /// What is wrong, one line each: the variable and what to set instead, never a value.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
 }
 
 impl fmt::Display for InvalidConfig {
@@ -148,6 +164,17 @@ impl fmt::Display for InvalidConfig {
 impl std::error::Error for InvalidConfig {}
 
 impl Config {
+    /// What the pool can work with, but its operator may want to change, one line each: the variable, never a value.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The secrets among the settings: the client token and the keys to import.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
+        let keys = self.import_keys.iter().map(ApiKey::expose);
+        self.client_token.iter().map(Secret::expose).chain(keys)
+    }
+
     /// The model that a name stands for: itself, unless it is an alias.
     pub fn model_of<'a>(&'a self, name: &'a str) -> &'a str {
         let found = self.model_aliases.iter().find(|(alias, _)| alias == name);
@@ -238,7 +265,7 @@ impl Config {
         let max_body_bytes = number(
             "max_body_bytes",
             DEFAULT_MAX_BODY_BYTES,
-            "of bytes, from 1 to 67108864",
+            "of bytes, from 1 to 104857600",
         );
         let max_attempts = number(
             "max_attempts",
@@ -285,22 +312,41 @@ impl Config {
             retry_empty,
         };
 
-        let mut import_keys: Vec<ApiKey> = Vec::new();
-        let listed = text("gemini_api_key").unwrap_or_default();
-        for (index, entry) in listed
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .enumerate()
-        {
-            match ApiKey::try_new(entry) {
-                Ok(key) if import_keys.contains(&key) => {}
-                Ok(key) => import_keys.push(key),
-                Err(problem) => problems.push(format!(
-                    "gemini_api_key: key {} of the list {problem}",
-                    index + 1
-                )),
+        let mut warnings = Vec::new();
+        let client_token = text("my_api_token").map(Secret);
+        let token = client_token.as_ref().map_or("", Secret::expose);
+        if client_token.is_some() {
+            if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                problems.push(
+                    "my_api_token must be visible ASCII characters without blanks: no header can carry others"
+                        .to_owned(),
+                );
+            } else if token.len() < SHORTEST_TOKEN {
+                problems.push(format!(
+                    "my_api_token must have at least {SHORTEST_TOKEN} characters: try `openssl rand -hex 24`"
+                ));
+            } else if token.len() < SAFE_TOKEN {
+                warnings.push(format!(
+                    "my_api_token has fewer than {SAFE_TOKEN} characters and may be guessed: try `openssl rand -hex 24`"
+                ));
             }
+        }
+
+        let listed = KeyList::parse(&text("gemini_api_key").unwrap_or_default());
+        warnings.extend(listed.warning());
+        let import_keys = listed.keys;
+
+        let is_secret = |name: &str| {
+            let keys = import_keys.iter().map(ApiKey::expose);
+            reveals(name, keys.chain([token]))
+        };
+        let default_model = text("llm_model").unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+        if !is_model(&default_model) {
+            problems.push("llm_model must be 1 to 128 letters, digits and ._:/@-".to_owned());
+        } else if is_secret(&default_model) {
+            problems.push(
+                "llm_model is a token or an API key: it must be the name of a model".to_owned(),
+            );
         }
 
         let allowed_origins = AllowedOrigins::parse(&text("allowed_origins").unwrap_or_default())
@@ -313,24 +359,26 @@ impl Config {
             });
 
         let mut model_aliases: Vec<(String, String)> = Vec::new();
-        for entry in text("model_aliases")
-            .unwrap_or_default()
+        let aliases = text("model_aliases").unwrap_or_default();
+        let aliases = aliases
             .split(',')
             .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-        {
+            .filter(|entry| !entry.is_empty());
+        for (position, entry) in (1..).zip(aliases) {
             let pair = entry.split_once('=').map(|(a, m)| (a.trim(), m.trim()));
-            match pair {
-                Some((alias, model)) if !alias.is_empty() && is_model_name(model) => {
+            match pair.filter(|_| !is_secret(entry)) {
+                Some((alias, model)) if is_model(alias) && is_model_of_path(model) => {
                     let is_new = model_aliases.iter().all(|(known, _)| known != alias);
                     if is_new {
                         model_aliases.push((alias.to_owned(), model.to_owned()));
                     } else {
-                        problems.push(format!("model_aliases: {alias} is there twice"));
+                        problems.push(format!(
+                            "model_aliases: the name of entry {position} is there twice"
+                        ));
                     }
                 }
                 _ => problems.push(format!(
-                    "model_aliases: {entry:?} is no pair such as gpt-4o=gemini-flash-latest"
+                    "model_aliases: entry {position} is no pair such as gpt-4o=gemini-flash-latest"
                 )),
             }
         }
@@ -339,11 +387,11 @@ impl Config {
             return Err(InvalidConfig(problems));
         }
         Ok(Self {
-            client_token: text("my_api_token").map(Secret),
+            client_token,
             import_keys,
             upstream: origin,
             chat_endpoint,
-            default_model: text("llm_model").unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+            default_model,
             allowed_origins,
             enforce_origin,
             rate_limit_per_minute: u32::try_from(rate_limit).ok().filter(|limit| *limit > 0),
@@ -357,16 +405,14 @@ impl Config {
             log_retention_days: u32::try_from(log_retention_days)
                 .ok()
                 .filter(|days| *days > 0),
+            warnings,
         })
     }
 }
 
-/// What can stand in a path as it is.
-fn is_model_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+/// Whether it is a model's name that can stand in a path as it is.
+fn is_model_of_path(name: &str) -> bool {
+    is_model(name) && !name.contains(['/', ':', '@'])
 }
 
 /// Whole milliseconds of a number of seconds.
@@ -386,6 +432,9 @@ fn parse_origin(text: &str) -> Result<Uri, String> {
     // The host's allow-list compares the scheme as it is written.
     let web = text.starts_with("http://") || text.starts_with("https://");
     let bare = uri.path() == "/" && uri.query().is_none();
+    if text.contains('*') {
+        return Err("llm_api_origin must name one host and one port, without `*`: the pool may call it alone".to_owned());
+    }
     if web && bare && has_host_and_port_alone(&uri) {
         Ok(uri)
     } else {
@@ -397,6 +446,12 @@ fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {
     let uri: Uri = text
         .parse()
         .map_err(|_| "llm_api_endpoint must be a URL".to_owned())?;
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('*'))
+    {
+        return Err("llm_api_endpoint must name one host, without `*`".to_owned());
+    }
     if !has_host_and_port_alone(&uri) {
         return Err(
             "llm_api_endpoint must have a port that is a number, or none, and no user".into(),
@@ -456,7 +511,7 @@ mod tests {
         assert_eq!(config.default_model, "gemini-flash-latest");
         assert_eq!(config.client_token, None);
         assert_eq!(config.rate_limit_per_minute, None);
-        assert_eq!(config.max_body_bytes, 20 * 1024 * 1024);
+        assert_eq!(config.max_body_bytes, 32 * 1024 * 1024);
         assert_eq!(config.log_retention_days, Some(30));
         assert!(
             config.import_keys.is_empty() && !config.enforce_origin && !config.trust_forwarded_for
@@ -488,16 +543,25 @@ mod tests {
             [pair("gpt-4o", "gemini-flash-latest"), pair("b", "c")]
         );
         for (list, problem) in [
-            ("gpt-4o", "\"gpt-4o\" is no pair"),
+            ("gpt-4o", "entry 1 is no pair"),
             ("a=", "is no pair"),
             ("=b", "is no pair"),
             ("a=b c", "is no pair"),
             ("a=b/../c", "is no pair"),
-            ("a=b,a=c", "a is there twice"),
+            ("a=b,a b=c", "entry 2 is no pair"),
+            (
+                "a=b,c=AIzaFAKE-key-in-the-wrong-variable",
+                "entry 2 is no pair",
+            ),
+            ("a=b,a=c", "the name of entry 2 is there twice"),
         ] {
             let told = aliases(list).unwrap_err().to_string();
-            assert!(told.contains(problem), "{list}: {told}");
+            assert!(
+                told.contains(problem) && !told.contains("AIza"),
+                "{list}: {told}"
+            );
         }
+        assert!(aliases(&format!("a={}", "m".repeat(129))).is_err());
         let config = config(&[("model_aliases", "a=b")]).unwrap();
         assert_eq!((config.model_of("a"), config.model_of("b")), ("b", "b"));
     }
@@ -535,13 +599,109 @@ mod tests {
 
     #[test]
     fn keys_are_listed_once_each_in_order() {
-        let keys = config(&[("gemini_api_key", " k-1 ,k-2,, k-1,k-3,")])
-            .unwrap()
-            .import_keys;
-        assert_eq!(
-            keys.iter().map(ApiKey::expose).collect::<Vec<_>>(),
-            ["k-1", "k-2", "k-3"]
+        let list = " AIzaFAKE-1 ,AIzaFAKE-2,, AIzaFAKE-1,AIzaFAKE 3,";
+        let config = config(&[("gemini_api_key", list)]).unwrap();
+        let keys: Vec<_> = config.import_keys.iter().map(ApiKey::expose).collect();
+        assert_eq!(keys, ["AIzaFAKE-1", "AIzaFAKE-2"]);
+        let [warning] = config.warnings() else {
+            panic!("{:?}", config.warnings());
+        };
+        assert!(
+            warning.contains("gemini_api_key: entry 4 of 4"),
+            "{warning}"
         );
+    }
+
+    #[test]
+    fn a_token_is_long_enough_and_fits_a_header() {
+        for (token, problem, warning) in [
+            ("1234567", Some("at least 8 characters"), None),
+            ("%", Some("at least 8 characters"), None),
+            ("schlüssel-der-passt", Some("visible ASCII"), None),
+            ("two words of a token", Some("visible ASCII"), None),
+            ("12345678", None, Some("fewer than 16 characters")),
+            ("123456789012345", None, Some("fewer than 16 characters")),
+            ("1234567890123456", None, None),
+        ] {
+            match (config(&[("my_api_token", token)]), problem) {
+                (Err(error), Some(problem)) => {
+                    let [told] = error.problems() else {
+                        panic!("{error}");
+                    };
+                    assert!(
+                        told.starts_with("my_api_token must") && told.contains(problem),
+                        "{told}"
+                    );
+                    assert!(!told.contains(token), "{told}");
+                }
+                (Ok(config), None) => {
+                    assert_eq!(
+                        config.warnings().len(),
+                        usize::from(warning.is_some()),
+                        "{token}"
+                    );
+                    let told = config.warnings().concat();
+                    assert!(told.contains(warning.unwrap_or_default()) && !told.contains(token));
+                }
+                (result, _) => panic!("{token}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn wildcards_are_no_host() {
+        for (name, value) in [
+            ("llm_api_origin", "http://*:80"),
+            ("llm_api_origin", "https://*.googleapis.com"),
+            ("llm_api_origin", "*://proxy.example"),
+            ("llm_api_origin", "https://proxy.example:*"),
+            (
+                "llm_api_endpoint",
+                "https://*/v1beta/openai/chat/completions",
+            ),
+            ("llm_api_endpoint", "https://*.googleapis.com/v1"),
+            ("allowed_origins", "https://ok.example, null"),
+        ] {
+            let error = config(&[(name, value)]).unwrap_err();
+            let told = error.problems().concat();
+            assert!(
+                told.contains(name) && !told.contains(value),
+                "{value}: {told}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_problem_shows_a_secret_that_stands_in_the_wrong_variable() {
+        let secret = "AIzaFAKE-key-in-the-wrong-variable-0001";
+        for name in VARIABLES {
+            if let Err(error) = config(&[(name, secret)]) {
+                assert!(error.problems().concat().contains(name), "{error}");
+                assert!(!error.to_string().contains("AIza"), "{error}");
+            } else {
+                // Any host may be a page's.
+                assert!(
+                    ["my_api_token", "gemini_api_key", "allowed_origins"].contains(&name),
+                    "{name}"
+                );
+            }
+        }
+        for model in [
+            "two words",
+            "a%2fb",
+            "the-token-of-the-pool",
+            &"m".repeat(129),
+        ] {
+            let set = [
+                ("my_api_token", "the-token-of-the-pool"),
+                ("llm_model", model),
+            ];
+            let problem = config(&set).unwrap_err().to_string();
+            assert!(
+                problem.contains("llm_model") && !problem.contains(model),
+                "{problem}"
+            );
+        }
     }
 
     #[test]
@@ -553,6 +713,7 @@ mod tests {
             ("rate_limit_per_minute", "-3"),
             ("max_body_bytes", "20MB"),
             ("gemini_api_key", "good-key,bad key"),
+            ("my_api_token", "short"),
             ("allowed_origins", "https://ok.example,a b"),
         ])
         .unwrap_err()
@@ -563,8 +724,8 @@ mod tests {
             "log_commit must be before or after",
             "rate_limit_per_minute must be a whole number of calls, 0 for no limit",
             "max_body_bytes must be a whole number of bytes",
-            "gemini_api_key: key 2 of the list has a character other than visible ASCII",
-            "allowed_origins: ",
+            "my_api_token must have at least 8 characters",
+            "allowed_origins: entry 2 is no origin",
         ] {
             assert!(problem.contains(part), "{part:?} is not in {problem:?}");
         }
@@ -600,8 +761,9 @@ mod tests {
         for (bytes, accepted) in [
             ("0", false),
             ("1", true),
-            ("67108864", true),
-            ("67108865", false),
+            ("73400320", true),
+            ("104857600", true),
+            ("104857601", false),
         ] {
             assert_eq!(
                 config(&[("max_body_bytes", bytes)]).is_ok(),

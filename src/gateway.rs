@@ -6,6 +6,7 @@ mod affinity;
 mod ask;
 mod attempt;
 mod call;
+mod client;
 mod credentials;
 mod failure;
 mod forward;
@@ -26,8 +27,10 @@ pub use request_body::declared_length;
 
 use crate::admin;
 use crate::config::{self, Config, InvalidConfig};
+use crate::naming::is_model;
 use crate::origin;
 use crate::pool::{PoolKey, Scope};
+use crate::redact::reveals;
 use crate::signal::NewSignal;
 use crate::store::{self, Database, DatabaseError};
 use crate::target::Surface;
@@ -37,16 +40,19 @@ use http::{HeaderMap, Method, StatusCode};
 use kept::{Extent, Kept};
 use ports::{ByteStream, System, Upstream};
 use route::Route;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
-/// The client's address as Spin reports it: `127.0.0.1:51686`.
-const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How long what is left of a body is read before an error is sent, in milliseconds: 5 s.
-const DRAIN_MS: u64 = 5_000;
+/// A browser asks this before a public page calls a server in a private network:
+/// <https://wicg.github.io/private-network-access/>.
+const ASKS_FOR_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-request-private-network");
+const ALLOWS_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-allow-private-network");
+
+/// Wrong tokens per client address and minute where no limit of calls is set.
+const WRONG_TOKENS_PER_MINUTE: u32 = 20;
 
 /// The pool behind one connection to its database.
 pub struct Gateway<D, U, S> {
@@ -98,8 +104,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     Ok(config) => config.max_body_bytes,
                     Err(_) => config::DEFAULT_MAX_BODY_BYTES,
                 };
-                let deadline = self.system.wait(DRAIN_MS);
-                request_body::drain(&request.headers, &mut body, max, deadline).await;
+                if failure != Failure::BodyStalled {
+                    request_body::drain(&request.headers, &mut body, max, &self.system).await;
+                }
                 failure.into_reply(surface, false)
             }
         };
@@ -107,6 +114,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if let Ok(id) = HeaderValue::from_str(&id) {
             reply.headers.insert(REQUEST_ID, id);
         }
+        reply.frame(&request.method);
         reply
     }
 
@@ -129,21 +137,24 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         match route {
             Route::Alive => Ok(alive()),
             Route::Ready => {
-                self.config()?;
+                if self.config()?.client_token.is_none() {
+                    return Err(Failure::TokenNotConfigured);
+                }
                 let kept = self.kept()?;
                 admin::check_writable(&*kept.database).await?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
                 admin::readiness(&kept.view(), self.system.now())
             }
             Route::KeysStatus => {
-                self.admit(request, false)?;
+                let config = self.admit(request, false).await?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
                 let reports = store::key_report(&*kept.database).await?;
-                admin::keys_status(reports, &kept.view(), self.system.now())
+                let now = self.system.now();
+                admin::keys_status(reports, &kept.view(), now, config.warnings())
             }
             Route::KeyReset(id) => {
-                self.admit(request, false)?;
+                self.admit(request, false).await?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, kept::MAX_AGE_MS)
                     .await?;
@@ -162,21 +173,28 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 ))
             }
             Route::PoolExplain => {
-                let config = self.admit(request, false)?;
+                let config = self.admit(request, false).await?;
                 let model = model_of_query(request.uri.query(), &config.default_model)?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
+                if self.reveals_secret(config, &model) {
+                    return Err(Failure::secret_in_name());
+                }
                 admin::explain(&kept.view(), &model, self.system.now())
             }
             Route::Upstream(target) => {
-                let config = match self.admit(request, true) {
-                    Err(Failure::TokenMissing) if self.continues_upload(&target, request).await => {
-                        self.config()?
-                    }
-                    admitted => admitted?,
+                let config = if self.presents_no_token(request)
+                    && self.continues_upload(&target, request).await
+                {
+                    self.config()?
+                } else {
+                    self.admit(request, true).await?
                 };
                 self.limit_rate(config, &request.headers, request_id)
                     .await?;
+                if target.names_no_model() {
+                    return Err(Failure::no_model_name());
+                }
                 if models::is_list(&target, &request.method) {
                     return self.list_models(config, &target, request, request_id).await;
                 }
@@ -197,11 +215,37 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     }
 
     /// Lets only those in who may call: a page of an allowed origin, with the client's token.
-    fn admit(&self, request: &Parts, anywhere: bool) -> Result<&Config, Failure> {
+    async fn admit(&self, request: &Parts, anywhere: bool) -> Result<&Config, Failure> {
         let config = self.config()?;
         check_origin(config, &request.headers)?;
-        credentials::authenticate(config, request, anywhere)?;
-        Ok(config)
+        match credentials::authenticate(config, request, anywhere) {
+            Ok(()) => Ok(config),
+            Err(wrong @ (Failure::TokenMissing | Failure::TokenWrong)) => {
+                self.count_wrong_token(config, &request.headers).await?;
+                Err(wrong)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether a request has no token at all, though a page may send it from where it comes.
+    fn presents_no_token(&self, request: &Parts) -> bool {
+        self.config().is_ok_and(|config| {
+            check_origin(config, &request.headers).is_ok()
+                && credentials::authenticate(config, request, true) == Err(Failure::TokenMissing)
+        })
+    }
+
+    /// Whether a name has the client token in it, or a key as far as the instance knows them. Such a name is not stored.
+    fn reveals_secret(&self, config: &Config, name: &str) -> bool {
+        if reveals(name, config.secrets()) {
+            return true;
+        }
+        let Ok(kept) = self.kept() else {
+            return false;
+        };
+        let view = kept.view();
+        reveals(name, view.keys().iter().map(|key| key.key.expose()))
     }
 
     fn preflight(&self, route: &Route, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
@@ -226,6 +270,15 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 header::ACCESS_CONTROL_ALLOW_METHODS,
                 HeaderValue::from_static(route.allow_header()),
             );
+            if request
+                .headers
+                .get(ASKS_FOR_PRIVATE_NETWORK)
+                .is_some_and(|value| value == "true")
+            {
+                reply
+                    .headers
+                    .insert(ALLOWS_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+            }
             reply.headers.insert(
                 header::ACCESS_CONTROL_MAX_AGE,
                 HeaderValue::from_static("86400"),
@@ -254,7 +307,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if let Some(origin) = self.allowed_origin(&request.headers) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             let exposed = HeaderValue::from_static(
-                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-goog-upload-url, x-goog-upload-status",
+                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-gemini-service-tier, x-goog-upload-url, x-goog-upload-status",
             );
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
@@ -271,9 +324,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let Some(limit) = config.rate_limit_per_minute else {
             return Ok(());
         };
-        let client = client_address(headers, config.trust_forwarded_for);
-        let database = &*self.kept()?.database;
-        match store::count_call(database, &client, self.system.now()).await {
+        let client = client::address(headers, config.trust_forwarded_for);
+        match store::count_call(&*self.kept()?.database, &client, self.system.now()).await {
             Ok((calls, retry_after)) if calls > i64::from(limit) => {
                 Err(Failure::RateLimited { limit, retry_after })
             }
@@ -286,6 +338,26 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             }
         }
     }
+
+    /// Counts a call with a wrong token, or with none: as a call of its client where calls are limited, and otherwise apart,
+    /// so that a right token from the same address is never refused for others' wrong ones.
+    async fn count_wrong_token(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
+        let client = client::address(headers, config.trust_forwarded_for);
+        let (counted, limit) = match config.rate_limit_per_minute {
+            Some(limit) => (client, limit),
+            None => (format!("wrong token {client}"), WRONG_TOKENS_PER_MINUTE),
+        };
+        let Ok(kept) = self.kept() else {
+            return Ok(());
+        };
+        match store::count_call(&*kept.database, &counted, self.system.now()).await {
+            Ok((calls, retry_after)) if calls > i64::from(limit) => {
+                Err(Failure::WrongTokens { limit, retry_after })
+            }
+            // Where it cannot be counted, the token is as wrong.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// `model=M` of a query, or the model for requests that name none.
@@ -295,8 +367,11 @@ fn model_of_query(query: Option<&str>, default: &str) -> Result<String, Failure>
         if name != "model" {
             return Err(Failure::UnknownParameter("model"));
         }
-        if !value.trim().is_empty() {
-            return Ok(value.trim().to_owned());
+        let model = value.trim();
+        if !model.is_empty() {
+            return is_model(model)
+                .then(|| model.to_owned())
+                .ok_or_else(Failure::no_model_name);
         }
     }
     Ok(default.to_owned())
@@ -313,38 +388,5 @@ fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
             Err(Failure::OriginRefused)
         }
         _ => Ok(()),
-    }
-}
-
-/// The address that calls are counted under. Of a forwarded list the last entry counts: it is the one that the
-/// operator's own proxy wrote, while all before it is the client's word.
-fn client_address(headers: &HeaderMap, trust_forwarded_for: bool) -> String {
-    let forwarded = || {
-        let last = headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .next_back()?
-            .to_str()
-            .ok()?;
-        let address = last.rsplit(',').next()?.trim();
-        (!address.is_empty()).then(|| without_port(address))
-    };
-    let direct = || {
-        Some(without_port(
-            headers.get(CLIENT_ADDRESS)?.to_str().ok()?.trim(),
-        ))
-    };
-    let address = if trust_forwarded_for {
-        forwarded().or_else(direct)
-    } else {
-        direct()
-    };
-    address.unwrap_or_else(|| "unknown".to_owned())
-}
-
-fn without_port(address: &str) -> String {
-    match address.parse::<SocketAddr>() {
-        Ok(address) => address.ip().to_string(),
-        Err(_) => address.to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 //! Whole elements pass on, untouched, as soon as they are there. The closing bracket is told apart, since the call must be
 //! in the log before it leaves; and so is an element that is an error, which takes the place of what was to come.
 
-use crate::sse::Found;
+use crate::sse::{Found, is_error};
 use std::ops::Range;
 
 /// An element longer than this passes in pieces, so that memory stays bounded: 1 MiB.
@@ -97,8 +97,12 @@ impl ArrayScanner {
             self.begun = None;
             ready_to = self.held.len();
         }
-        let kept = self.held.split_off(ready_to);
-        let ready = std::mem::replace(&mut self.held, kept);
+        let ready = if ready_to == 0 {
+            Vec::new()
+        } else {
+            let kept = self.held.split_off(ready_to);
+            std::mem::replace(&mut self.held, kept)
+        };
         // Of what comes after the end, nothing is looked at.
         self.looked_at = self.looked_at.saturating_sub(ready_to);
         self.begun = self.begun.map(|begun| begun.saturating_sub(ready_to));
@@ -139,12 +143,6 @@ impl ArrayScanner {
         let before = if self.sent { ",\r\n" } else { "[" };
         (!self.in_pieces).then(|| format!("{before}{error}]\n").into_bytes())
     }
-}
-
-fn is_error(element: &[u8]) -> bool {
-    element
-        .strip_prefix(b"{")
-        .is_some_and(|inside| inside.trim_ascii_start().starts_with(b"\"error\""))
 }
 
 #[cfg(test)]
@@ -201,6 +199,7 @@ mod tests {
             ("[{\"error\":{\"code\":503}}]", ""),
             ("[{\"a\":1},\r\n{\n  \"error\": {}\n}\n]", "[{\"a\":1}"),
             ("{\n  \"error\": {}\n}\n", ""),
+            ("[{\"code\":503,\"error\":{\"code\":503}}]", ""),
         ] {
             let (sent, _, found) = push(&mut ArrayScanner::default(), text);
             assert_eq!(sent, ready, "{text}");
@@ -209,6 +208,17 @@ mod tests {
             };
             let error: serde_json::Value = serde_json::from_slice(&error).unwrap();
             assert!(error["error"].is_object());
+        }
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_is_none() {
+        for text in ["[{\"error\":null,\"a\":1}]", "[{\"a\":{\"error\":{}}}]"] {
+            let (sent, elements, found) = push(&mut ArrayScanner::default(), text);
+            assert_eq!(
+                (sent.as_str(), elements.len(), found),
+                (text, 1, Found::Done)
+            );
         }
     }
 

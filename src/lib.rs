@@ -13,6 +13,7 @@
 //! | [`model_list`] | lists of models, put together. Pure |
 //! | [`resource`] | names of what belongs to a project. Pure |
 //! | [`sse`], [`json_array`] | the end of a stream and errors in it, in its two forms. Pure |
+//! | [`naming`] | which names of models, methods and collections are taken and stored. Pure |
 //! | [`origin`] | which web pages may call. Pure |
 //! | [`redact`] | keeping secrets out of texts. Pure |
 //! | [`signal`], [`once`] | waiting for another task of the instance; having one do what all need |
@@ -32,6 +33,7 @@ pub mod gateway;
 pub mod gemini;
 pub mod json_array;
 pub mod model_list;
+pub mod naming;
 pub mod once;
 pub mod openai;
 pub mod origin;

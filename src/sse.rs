@@ -7,11 +7,15 @@
 //! OpenAI's clients ignore. [`EventScanner`] looks at the first bytes of each line and passes whole lines on, untouched: a line that the
 //! upstream never ends is no event, and half of one would be read as a broken one.
 
+use crate::skim::{Members, find};
 use crate::target::Surface;
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 /// A line longer than this passes in pieces, so that memory stays bounded: 1 MiB. Google's longest hold images.
 const MAX_HELD: usize = 1024 * 1024;
+
+/// What a line is shows in so many bytes, blanks included.
+const LONGEST_START: usize = 256;
 
 /// What a chunk of the stream came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,7 +94,7 @@ impl EventScanner {
     /// What is left when the upstream has nothing more; `None` if the stream ended before its time.
     pub fn end(&mut self) -> Option<Vec<u8>> {
         let is_cut = self.line_open || !is_whole(&self.held);
-        if !self.is_ending || is_cut {
+        if !self.is_ending || is_cut || is_error_line(&self.held) {
             return None;
         }
         let mut rest = std::mem::take(&mut self.last);
@@ -141,6 +145,8 @@ impl EventScanner {
             };
         }
         let mut bytes = std::mem::take(&mut self.held);
+        // No line ends in what was held.
+        let held = bytes.len();
         if bytes.is_empty() {
             bytes = chunk;
         } else {
@@ -157,7 +163,9 @@ impl EventScanner {
             }
         }
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let end = line_end(rest);
+            let from = held.saturating_sub(at);
+            let end = line_end(rest.get(from..).unwrap_or_default()).map(|end| from + end);
+            let line = rest.get(..end.unwrap_or_default()).unwrap_or_default();
             match line_start(rest) {
                 LineStart::Done if self.surface == Surface::OpenAi => {
                     self.done = true;
@@ -166,14 +174,7 @@ impl EventScanner {
                         found: Found::Done,
                     };
                 }
-                LineStart::Error => {
-                    let error = bytes.split_off(at);
-                    return Scan {
-                        ready: bytes,
-                        found: Found::Error(error),
-                    };
-                }
-                LineStart::Done | LineStart::Other => match end {
+                LineStart::Done | LineStart::Other if !is_error_line(line) => match end {
                     Some(end) => {
                         at += end;
                     }
@@ -181,11 +182,22 @@ impl EventScanner {
                         self.line_open = true;
                         at = bytes.len();
                     }
+                    None if at == 0 => {
+                        self.held = std::mem::take(&mut bytes);
+                        break;
+                    }
                     None => {
                         self.held = bytes.split_off(at);
                         break;
                     }
                 },
+                LineStart::Error | LineStart::Done | LineStart::Other => {
+                    let error = bytes.split_off(at);
+                    return Scan {
+                        ready: bytes,
+                        found: Found::Error(error),
+                    };
+                }
             }
         }
         Scan {
@@ -263,10 +275,7 @@ pub fn error_text(found: &[u8]) -> (&[u8], bool) {
 
 /// Where the next line begins, if this one's line feed is there.
 fn line_end(bytes: &[u8]) -> Option<usize> {
-    bytes
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map(|at| at + 1)
+    memchr(b'\n', bytes).map(|at| at + 1)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -282,6 +291,8 @@ fn line_start(line: &[u8]) -> LineStart {
     if let [b'{' | b'[', ..] = line {
         return LineStart::Error;
     }
+    // A line is looked at again for each piece of it.
+    let line = line.get(..LONGEST_START).unwrap_or(line);
     let Some(data) = line.strip_prefix(b"data:").map(skip_blanks) else {
         return LineStart::Other;
     };
@@ -289,15 +300,47 @@ fn line_start(line: &[u8]) -> LineStart {
         return LineStart::Done;
     }
     let object = data.strip_prefix(b"[").map_or(data, skip_blanks);
-    match object.strip_prefix(b"{").map(skip_blanks) {
-        Some(inside) if inside.starts_with(b"\"error\"") => LineStart::Error,
+    let value = object
+        .strip_prefix(b"{")
+        .and_then(|inside| skip_blanks(inside).strip_prefix(b"\"error\""))
+        .and_then(|behind| skip_blanks(behind).strip_prefix(b":"))
+        .map(skip_blanks);
+    match value {
+        Some([b'{' | b'[' | b't' | b'0'..=b'9', ..]) => LineStart::Error,
+        Some([b'"', first, ..]) if *first != b'"' => LineStart::Error,
+        // One that says nothing, as some servers send it, or one that is not here yet.
         Some(_) | None => LineStart::Other,
     }
 }
 
+/// Whether a whole line is an event that has an error in it.
+fn is_error_line(line: &[u8]) -> bool {
+    line.strip_prefix(b"data:").is_some_and(is_error)
+}
+
+/// Whether a JSON object, or the first one of a list, has an `error` that says something: not null, false or an empty text.
+pub(crate) fn is_error(json: &[u8]) -> bool {
+    if memmem::find(json, b"\"error\"").is_none() {
+        return false;
+    }
+    let Ok(text) = std::str::from_utf8(json) else {
+        return false;
+    };
+    let members = match serde_json::from_str(text) {
+        Ok(Members(members)) => members,
+        Err(_) => match serde_json::from_str::<Vec<Members<'_>>>(text) {
+            Ok(list) => list
+                .into_iter()
+                .next()
+                .map_or(Vec::new(), |Members(first)| first),
+            Err(_) => Vec::new(),
+        },
+    };
+    find(&members, "error").is_some_and(|error| !["false", "\"\""].contains(&error.get()))
+}
+
 fn skip_blanks(bytes: &[u8]) -> &[u8] {
-    let blanks = bytes.iter().take_while(|byte| **byte == b' ').count();
-    bytes.get(blanks..).unwrap_or_default()
+    bytes.trim_ascii_start()
 }
 
 #[cfg(test)]
@@ -342,6 +385,12 @@ mod tests {
             r#"data: {"error":{"code":503}}"#,
             r#"data:{ "error" : {}}"#,
             r#"data: [{"error":{"code":503}}]"#,
+            r#"data: {"error":"it failed"}"#,
+            r#"data: {"error":true}"#,
+            "data: {\"code\":503,\"error\":{\"message\":\"m\"}}\n\n",
+            "data: {\"choices\":[],\"error\":\"it failed\"}\r\n\r\n",
+            "data: [{\"code\":503,\"error\":{}}]\n\n",
+            "data: {\"error\":null,\"error\":{}}\n",
             "[{\n  \"error\": {}\n}\n]\n",
             "{\n  \"error\": {}\n}\n",
         ] {
@@ -349,6 +398,36 @@ mod tests {
             assert_eq!(ready, ["data: {\"a\":1}\n\n", ""], "{error}");
             assert_eq!(found, Found::Error(error.as_bytes().to_vec()), "{error}");
         }
+    }
+
+    #[test]
+    fn a_line_in_many_pieces_is_looked_through_once() {
+        // For each surface, an event of 900,000 bytes in pieces of 8.
+        for surface in [Surface::OpenAi, Surface::Gemini] {
+            let event = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(900_000));
+            let mut scanner = EventScanner::new(surface);
+            let mut sent = Vec::new();
+            let mut place = None;
+            for piece in event.as_bytes().chunks(8) {
+                sent.extend(scanner.push(piece.to_vec()).ready);
+                let capacity = scanner.held.capacity();
+                // What is held is neither copied nor moved but to grow.
+                assert!(place.is_none_or(|(before, at)| {
+                    capacity != before || at == scanner.held.as_ptr() || capacity == 0
+                }));
+                place = (capacity > 0).then_some((capacity, scanner.held.as_ptr()));
+            }
+            assert!(sent == event.as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_error_that_has_no_line_end_is_never_the_last_event_of_an_answer() {
+        let [_, finish, _] = GOOGLES;
+        let mut scanner = EventScanner::new(Surface::Gemini);
+        let stream = [finish, "data: {\"code\":503,\"error\":{}}"].concat();
+        scanner.push(stream.into_bytes());
+        assert_eq!(scanner.end(), None);
     }
 
     #[test]
@@ -361,6 +440,14 @@ mod tests {
             "data: [DON]\n\n",
             "data: {\"errors\":1}\n\n",
             "data: {\"a\":{\"error\":1}}\n\n",
+            "data: {\"error\":null,\"choices\":[]}\n\n",
+            "data: {\"error\" : null}\n\n",
+            "data: {\"error\":false}\n\n",
+            "data: {\"error\":\"\",\"choices\":[]}\n\n",
+            "data: {\"choices\":[],\"error\":null}\n\n",
+            "data: {\"content\":\"an \\\"error\\\": {}\"}\n\n",
+            "data: {\"content\":[\"error\"]}\n\n",
+            "data: \"error\"\n\n",
             "data: []\n\n",
             "data: {}\n\n",
             "id: {\n\n",
@@ -586,7 +673,15 @@ mod tests {
         #[test]
         fn chunk_borders_change_neither_bytes_nor_verdict(
             lines in prop::collection::vec("(data: ?)?[a-z\\[\\]{}\"DONE:é]{0,12}\r?\n", 0..6),
-            closing in prop::sample::select(vec!["", "data: [DONE]\n\n", "data: [{\"error\":1}]\n\n", "{\n}"]),
+            closing in prop::sample::select(vec![
+                "",
+                "data: [DONE]\n\n",
+                "data: [{\"error\":1}]\n\n",
+                "data: {\"a\":1,\"error\":{}}\n\n",
+                "data: {\"error\":null,\"a\":1}\n\n",
+                "data: {\"error\": \"e\"}\n\n",
+                "{\n}",
+            ]),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {
             let stream = (lines.concat() + closing).into_bytes();

@@ -11,9 +11,12 @@
 //!
 //! Sources: <https://ai.google.dev/gemini-api/docs/openai>, <https://ai.google.dev/api>.
 
+use crate::naming::{is_model, word};
 use crate::pool::CredentialHeader;
+use crate::redact::reveals;
 use http::Method;
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 
 const COMPATIBLE: &str = "/v1beta/openai/";
 const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
@@ -23,8 +26,30 @@ const MEDIA: [&str; 2] = ["/upload", "/download"];
 const GEMINIS_OWN: [&str; 4] = ["cachedContents", "operations", "tunedModels", "corpora"];
 /// Collections of both APIs.
 const SHARED: [&str; 3] = ["models", "files", "batches"];
-/// Query parameters that Google takes for a credential.
-const CREDENTIALS: [&str; 3] = ["key", "access_token", "oauth_token"];
+/// Query parameters that carry a credential, in lower case and without `-` and `_`; so does whatever ends in
+/// [`CREDENTIAL_ENDINGS`].
+const CREDENTIALS: [&str; 9] = [
+    "key",
+    "auth",
+    "authorization",
+    "bearer",
+    "credential",
+    "credentials",
+    "password",
+    "secret",
+    "googkey",
+];
+/// How the name of a credential ends, but for [`PAGING`].
+const CREDENTIAL_ENDINGS: [&str; 4] = ["token", "apikey", "authorization", "clientsecret"];
+/// How the name of a place in a list ends.
+const PAGING: &str = "pagetoken";
+/// Of Google's system parameters that begin with `$`, those that only say what an answer looks like. Others change the
+/// method, the headers or the caller of a request.
+///
+/// Source: <https://docs.cloud.google.com/apis/docs/system-parameters>.
+const SYSTEM_PARAMETERS: [&str; 3] = ["$alt", "$fields", "$prettyPrint"];
+/// Collections of models.
+const MODELS: [&str; 2] = ["models/", "tunedModels/"];
 /// How the path ends of a method whose answer comes bit by bit.
 const STREAMED: &str = ":streamGenerateContent";
 
@@ -157,7 +182,7 @@ impl Target {
             },
             path: format!("{COMPATIBLE}{rest}"),
             rest: rest.to_owned(),
-            subject: Subject::BodyOr(collection(rest).to_owned()),
+            subject: Subject::BodyOr(word(collection(rest)).to_owned()),
             is_repeatable: is_reading(method)
                 || is_creation
                     && ["chat/completions", "embeddings", "images/generations"].contains(&rest),
@@ -224,6 +249,27 @@ impl Target {
         collection(&self.rest)
     }
 
+    /// The path, percent-decoded.
+    pub fn decoded_path(&self) -> Cow<'_, str> {
+        percent_decode_str(&self.path).decode_utf8_lossy()
+    }
+
+    /// Whether the path names a model that can be none.
+    pub fn names_no_model(&self) -> bool {
+        let decoded = percent_decode_str(&self.rest).decode_utf8_lossy();
+        let Some(named) = MODELS
+            .iter()
+            .find_map(|collection| decoded.strip_prefix(collection))
+        else {
+            return false;
+        };
+        let name = match named.find("/operations/") {
+            Some(end) => named.get(..end).unwrap_or(named),
+            None => named.rsplit_once(':').map_or(named, |(name, _)| name),
+        };
+        !is_model(name)
+    }
+
     /// Whether the request is a part of an upload, its body content.
     pub fn is_upload(&self) -> bool {
         self.path.starts_with("/upload/")
@@ -245,11 +291,26 @@ impl Target {
     }
 }
 
-/// `query` without what Google would take for a credential, otherwise as it came; `None` where nothing is left.
-pub fn without_credentials(query: &str) -> Option<String> {
+/// What of a query the upstream gets, as it came; `None` where nothing is left. Parameters that carry a credential stay
+/// here, by their name or by a value that is one of `secrets` or looks like a key, and so do system parameters of Google's
+/// but for [`SYSTEM_PARAMETERS`].
+pub fn forwarded_query<'a>(
+    query: &str,
+    secrets: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
+    let passes = |pair: &&str| {
+        form_urlencoded::parse(pair.as_bytes()).all(|(name, value)| {
+            let is_system = name.starts_with('$');
+            (!is_system || SYSTEM_PARAMETERS.contains(&&*name))
+                && !is_credential(&name)
+                && !reveals(&name, secrets.clone())
+                && !reveals(&value, secrets.clone())
+        })
+    };
     let kept: Vec<&str> = query
         .split('&')
-        .filter(|pair| !pair.is_empty() && !is_credential(pair))
+        .filter(|pair| !pair.is_empty())
+        .filter(passes)
         .collect();
     (!kept.is_empty()).then(|| kept.join("&"))
 }
@@ -261,13 +322,18 @@ pub fn key_of_query(query: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-fn is_credential(pair: &str) -> bool {
-    form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| {
-        let name = name.strip_prefix('$').unwrap_or(&name);
-        CREDENTIALS
+fn is_credential(name: &str) -> bool {
+    let name: String = name
+        .chars()
+        .filter(|letter| letter.is_ascii_alphanumeric())
+        .map(|letter| letter.to_ascii_lowercase())
+        .collect();
+    let name = name.strip_prefix('x').unwrap_or(&name);
+    CREDENTIALS.contains(&name)
+        || CREDENTIAL_ENDINGS
             .iter()
-            .any(|credential| name.eq_ignore_ascii_case(credential))
-    })
+            .any(|ending| name.ends_with(ending))
+            && !name.ends_with(PAGING)
 }
 
 /// OpenAI's clients encode the slash of an id such as `batches/abc`, which at Google is one of the path.
@@ -325,12 +391,12 @@ fn native_subject(rest: &str) -> Subject {
         Some(if shares_quota {
             model
         } else {
-            format!("{model}:{verb}")
+            format!("{model}:{}", word(verb))
         })
     };
     match path() {
         Some(model) => Subject::Path(model),
-        None => Subject::BodyOr(collection.to_owned()),
+        None => Subject::BodyOr(word(collection).to_owned()),
     }
 }
 
@@ -564,23 +630,88 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_never_stays_in_a_query() {
-        for (query, kept) in [
-            ("key=secret", None),
-            ("alt=sse&key=secret", Some("alt=sse")),
+    fn a_path_names_a_model_or_is_refused() {
+        let long = "m".repeat(128);
+        for (line, expected) in [
             (
-                "%6bey=secret&pageSize=5&pageToken=a%20b+c",
+                "POST /v1beta/models/gemini%2D2.5:generateContent".to_owned(),
+                false,
+            ),
+            (format!("POST /v1beta/models/{long}:generateContent"), false),
+            (format!("POST /v1beta/models/{long}m:generateContent"), true),
+            (format!("GET /v1beta/models/{long}m"), true),
+            (format!("GET /v1/models/{long}m"), true),
+            ("GET /v1/models/google%2Fgemini".to_owned(), false),
+            ("GET /v1beta/models/my%20secret".to_owned(), true),
+            ("GET /v1beta/models/m%C3%A9".to_owned(), true),
+            ("GET /v1beta/models/m%ff".to_owned(), true),
+            (
+                "POST /v1beta/tunedModels/a%20b:generateContent".to_owned(),
+                true,
+            ),
+            (
+                "POST /v1beta/models/a%253Ab:generateContent".to_owned(),
+                true,
+            ),
+            ("POST /v1beta/models/a:b:generateContent".to_owned(), false),
+            (format!("GET /v1beta/models/m/operations/{long}"), false),
+            ("GET /v1beta/models".to_owned(), false),
+            (format!("GET /v1beta/files/{long}m"), false),
+        ] {
+            assert_eq!(of(&line).unwrap().names_no_model(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_word_is_stored_as_other() {
+        for (line, subject) in [
+            ("GET /v1beta/fake-client-token-0001", "other"),
+            ("GET /v1/fake-client-token-0001/x", "other"),
+            ("GET /v1beta/odd;x/y", "other"),
+            ("GET /v1beta/a%20prompt", "other"),
+            ("GET /v1beta/auth_tokens", "auth_tokens"),
+            ("POST /v1beta/models/m:a%20prompt", "m:other"),
+            ("POST /v1beta/models/m:newMethod", "m:newMethod"),
+        ] {
+            let (Subject::Path(name) | Subject::BodyOr(name)) = of(line).unwrap().subject;
+            assert_eq!(name, subject, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_query_passes_but_for_credentials_and_what_changes_the_request() {
+        let token = "fake-client-token-0001";
+        let key = "AIzaSyFAKE0123456789abcdefghijklmnoWXYZ";
+        for (query, kept) in [
+            ("key=secret".to_owned(), None),
+            ("alt=sse&key=secret".to_owned(), Some("alt=sse")),
+            (
+                "%6bey=secret&pageSize=5&pageToken=a%20b+c".to_owned(),
                 Some("pageSize=5&pageToken=a%20b+c"),
             ),
             (
-                "KEY=secret&$key=secret&access_token=secret&oauth_token=s",
+                "KEY=s&$key=s&%24key=s&access_token=s&oauth_token=s&api_key=s&apikey=s&API-Key=s&token=s&auth=s".to_owned(),
                 None,
             ),
-            ("keys=1&monkey=2", Some("keys=1&monkey=2")),
-            ("", None),
-            ("&&", None),
+            (
+                "authorization=s&bearer_token=s&client_token=s&x-goog-api-key=s&X_API_KEY=s&id_token=s&refreshToken=s&google_api_key=s&accessToken=s&client_secret=s".to_owned(),
+                None,
+            ),
+            (
+                "$alt=sse&%24fields=a(b)&$prettyPrint=false&$ct=x&$httpMethod=DELETE&$httpHeaders=a&%24%24key=s&$.xgafv=2&$userProject=p&$Alt=x".to_owned(),
+                Some("$alt=sse&%24fields=a(b)&$prettyPrint=false"),
+            ),
+            (
+                "upload_id=u&upload_protocol=resumable&page_token=p&nextPageToken=n&quotaUser=q&filter=a%3Db".to_owned(),
+                Some("upload_id=u&upload_protocol=resumable&page_token=p&nextPageToken=n&quotaUser=q&filter=a%3Db"),
+            ),
+            (format!("x={token}&y=fake%2Dclient-token-0001&z=1;key={token}&{token}"), None),
+            (format!("x={key}&y=Bearer%20{key}&{key}=1&a=1"), Some("a=1")),
+            ("keys=1&monkey=2".to_owned(), Some("keys=1&monkey=2")),
+            (String::new(), None),
+            ("&&".to_owned(), None),
         ] {
-            assert_eq!(without_credentials(query).as_deref(), kept, "{query}");
+            assert_eq!(forwarded_query(&query, [token]).as_deref(), kept, "{query}");
         }
         assert_eq!(key_of_query("alt=sse&key=a%2Bb").as_deref(), Some("a+b"));
         assert_eq!(key_of_query("keys=1"), None);

@@ -4,7 +4,7 @@
 use gemini_keypool::conversation::conversation;
 use gemini_keypool::openai::{ChatRequest, fields, model_of, steps, with_models, without};
 use gemini_keypool::resource::{named_in_body, named_in_path};
-use gemini_keypool::target::{Kind, Surface, Target, key_of_query, without_credentials};
+use gemini_keypool::target::{Kind, Surface, Target, forwarded_query, key_of_query};
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -14,9 +14,10 @@ fuzz_target!(|input: (&str, &[u8])| {
     let (text, body) = input;
     if let Some(target) = Target::of(&Method::POST, text, text.len() % 2 == 0) {
         assert!(!target.path.contains("/../") && !target.path.contains("//"));
+        let _ = (target.names_no_model(), target.decoded_path());
         let _ = target.renamed(|name| name.to_uppercase());
     }
-    if let Some(query) = without_credentials(text) {
+    if let Some(query) = forwarded_query(text, ["fake-client-token"]) {
         assert_eq!(key_of_query(&query), None);
     }
     let _ = named_in_path(text);
@@ -24,7 +25,7 @@ fuzz_target!(|input: (&str, &[u8])| {
     let _ = (model_of(body), fields(body));
     let _ = conversation(Surface::OpenAi, Kind::Chat, "m", body);
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
-    let changed = steps(text).and_then(|steps| without(body, &steps, "seed"));
+    let changed = steps(text).and_then(|steps| without(body, &[(steps, "seed")]));
     let renamed = with_models(body, |_| Some("other".to_owned()));
     for changed in [changed, renamed].into_iter().flatten().filter(|_| is_json) {
         serde_json::from_slice::<Value>(&changed).unwrap();

@@ -44,6 +44,9 @@ async fn gateway() -> Rc<HostGateway> {
     let once = GATEWAY.with(Rc::clone);
     once.get(signal::new, async || {
         let config = read_config().await;
+        for warning in config.iter().flat_map(Config::warnings) {
+            HostSystem.log(warning);
+        }
         let database = open_database(&config).await.map(Rc::new);
         let is_ready = database.is_ok();
         let gateway = Gateway::new(config, database, HostUpstream, HostSystem, signal::new);

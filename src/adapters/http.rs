@@ -13,7 +13,7 @@ use crate::gateway::{AnswerStream, Body, Next, Reply, declared_length};
 use crate::store::Database;
 use futures::future::{Either, select};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
@@ -65,7 +65,7 @@ pub(super) struct IncomingBody {
     read_size: usize,
     /// Bytes that are still to come, where the length was declared. Then the last of them is the end, and the host need
     /// not be asked for it.
-    left: Option<usize>,
+    left: Option<u64>,
     /// Whether the body arrived whole; gone when the last of it is here.
     end: Option<FutureReader<TrailersResult>>,
     /// Tells the host, by being dropped, that nobody reads on.
@@ -89,11 +89,13 @@ impl IncomingBody {
         stream: StreamReader<u8>,
         end: FutureReader<TrailersResult>,
         consumed: FutureWriter<Result<(), ErrorCode>>,
-        left: Option<usize>,
+        left: Option<u64>,
     ) -> Self {
         Self {
             stream,
-            read_size: left.map_or(FIRST_READ, |left| left.clamp(1, LARGEST_READ)),
+            read_size: left.map_or(FIRST_READ, |left| {
+                usize::try_from(left).map_or(LARGEST_READ, |left| left.clamp(1, LARGEST_READ))
+            }),
             left,
             end: (left != Some(0)).then_some(end),
             _consumed: consumed,
@@ -123,7 +125,7 @@ impl ByteStream for IncomingBody {
                     self.read_size = (2 * self.read_size).min(LARGEST_READ);
                 }
                 if let Some(left) = &mut self.left {
-                    *left = left.saturating_sub(count);
+                    *left = left.saturating_sub(count as u64);
                     if *left == 0 {
                         self.end = None;
                     }
@@ -320,25 +322,26 @@ where
 {
     let Reply {
         status,
-        mut headers,
+        headers,
         body,
     } = reply;
     let internal = |error: TransportError| ErrorCode::InternalError(Some(error.to_string()));
     let (contents, trailers, write) = match body {
-        Body::Whole(bytes) => {
-            // RFC 9110 §8.6: not on a 204, whose framing says it already.
-            if status != StatusCode::NO_CONTENT {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-            }
-            outgoing_body(bytes)
+        // Without any, and not of no bytes: after the head of an answer to HEAD, HTTP/2 lets nothing follow.
+        Body::Whole(bytes) if bytes.is_empty() => {
+            let (_, trailers, write) = outgoing_body(bytes);
+            (None, trailers, write)
         }
-        Body::Stream(stream) => outgoing_stream(*stream),
+        Body::Whole(bytes) => {
+            let (contents, trailers, write) = outgoing_body(bytes);
+            (Some(contents), trailers, write)
+        }
+        Body::Stream(stream) => {
+            let (contents, trailers, write) = outgoing_stream(*stream);
+            (Some(contents), trailers, write)
+        }
     };
-    let (response, _sent) = Response::new(
-        fields(&headers).map_err(internal)?,
-        Some(contents),
-        trailers,
-    );
+    let (response, _sent) = Response::new(fields(&headers).map_err(internal)?, contents, trailers);
     response.set_status_code(status.as_u16()).map_err(|()| {
         ErrorCode::InternalError(Some("status code refused by the host".to_owned()))
     })?;

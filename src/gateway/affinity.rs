@@ -1,5 +1,6 @@
 //! What was made with a key goes back to it: which owner a request needs, and what an answer says was made.
 
+use super::client::latest;
 use super::headers::UPLOAD_URL;
 use super::ports::{ByteStream, System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
@@ -7,7 +8,7 @@ use crate::config::Config;
 use crate::pool::Owner;
 use crate::resource::{named_in_body, named_in_path, of_id, of_upload};
 use crate::store::{self, Database, DatabaseError};
-use crate::target::{Kind, Surface, Target, without_credentials};
+use crate::target::{Kind, Surface, Target, forwarded_query};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri};
@@ -23,6 +24,8 @@ const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-comman
 const UPLOAD_CONTROL_URL: HeaderName = HeaderName::from_static("x-goog-upload-control-url");
 /// Commands that begin nothing.
 const GOING_ON: [&str; 4] = ["upload", "query", "cancel", "finalize"];
+/// The longest name that is stored, in bytes: an upload's has an id of Google's in it.
+const LONGEST_STORED: usize = 1024;
 /// How long an upload may go on, in milliseconds: 2 days, as long as Google keeps a file.
 const UPLOAD_MS: i64 = 2 * 24 * 3_600_000;
 
@@ -138,7 +141,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if target.kind != Kind::Other {
             // It could use them: they belong to its project.
             let now = self.system.now();
-            return store::remember_resources(database, unknown, &owner, now).await;
+            let unknown = self.storable(config, unknown.clone());
+            return store::remember_resources(database, &unknown, &owner, now).await;
         }
         if request.method == Method::DELETE {
             for name in named_in_path(&target.rest) {
@@ -160,7 +164,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 reply.headers.insert(UPLOAD_URL, here);
             }
         }
+        let names = self.storable(config, names);
         store::remember_resources(database, &names, &owner, self.system.now()).await
+    }
+
+    /// Those of these names that may be stored.
+    fn storable(&self, config: &Config, mut names: BTreeSet<String>) -> BTreeSet<String> {
+        names.retain(|name| name.len() <= LONGEST_STORED && !self.reveals_secret(config, name));
+        names
     }
 }
 
@@ -188,7 +199,7 @@ fn upload_id(query: Option<&str>) -> Option<String> {
 /// A URL of the upstream's as one of the pool's, as its client reaches it.
 fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
-    let full: Option<Uri> = text(FULL_URL).and_then(|url| url.parse().ok());
+    let full: Option<Uri> = latest(&request.headers, &FULL_URL).and_then(|url| url.parse().ok());
     let host = text(header::HOST)
         .or_else(|| Some(request.uri.authority()?.as_str()))
         .or_else(|| Some(full.as_ref()?.authority()?.as_str()))?;
@@ -197,7 +208,9 @@ fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
         Some("https") => "https",
         _ => "http",
     };
-    let query = url.query().and_then(without_credentials);
+    let query = url
+        .query()
+        .and_then(|query| forwarded_query(query, config.secrets()));
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
     HeaderValue::from_str(&format!("{scheme}://{host}{}{query}", url.path())).ok()
 }

@@ -4,13 +4,43 @@ use super::Failure;
 use super::attempt::Form;
 use crate::config::Config;
 use crate::gemini::{RequestTraits, UnknownField};
-use crate::openai::{ChatRequest, fields, model_of, repair, steps, with_models, without};
+use crate::naming::is_model;
+use crate::openai::{ChatRequest, Step, fields, model_of, repair, steps, with_models, without};
 use crate::pool::UnixMillis;
-use crate::target::{Kind, Subject, Surface, Target, without_credentials};
+use crate::target::{Kind, Subject, Surface, Target, forwarded_query};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+/// Fields that are left out of a request at most.
+const MOST_LEFT_OUT: usize = 20;
+/// The longest name of a field that is left out.
+const LONGEST_FIELD: usize = 64;
+/// The longest path to a field that is left out.
+const LONGEST_PLACE: usize = 256;
+/// Bytes of the list of fields that were left out, about.
+const LONGEST_LIST: usize = 1_000;
+/// Fields of a body without which a request would be another one, in lower case and without `_`.
+const ESSENTIAL: [&str; 17] = [
+    "cachedcontent",
+    "contents",
+    "functions",
+    "generationconfig",
+    "input",
+    "instances",
+    "messages",
+    "model",
+    "prompt",
+    "requests",
+    "responseformat",
+    "stream",
+    "systeminstruction",
+    "text",
+    "toolchoice",
+    "toolconfig",
+    "tools",
+];
 
 /// `off` has requests and answers of OpenAI's API pass as they are.
 const REPAIR: HeaderName = HeaderName::from_static("x-keypool-repair");
@@ -19,6 +49,8 @@ const REPAIR: HeaderName = HeaderName::from_static("x-keypool-repair");
 pub(super) struct Ask<'a> {
     pub(super) method: &'a Method,
     pub(super) uri: Uri,
+    /// The path that was asked for, percent-decoded.
+    pub(super) path: String,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Vec<u8>,
     pub(super) form: Form,
@@ -63,6 +95,7 @@ impl<'a> Ask<'a> {
         Ok(Self {
             method: &request.method,
             uri: endpoint(config, target, query).ok_or(Failure::UnknownPath)?,
+            path: target.decoded_path().into_owned(),
             headers: &request.headers,
             body,
             form: Form {
@@ -83,32 +116,43 @@ impl<'a> Ask<'a> {
         let Some(unsupported) = unsupported.filter(|_| self.form.repair.is_some()) else {
             return;
         };
-        let there: Vec<String> = fields(&self.body)
+        let there: BTreeSet<String> = fields(&self.body)
             .into_iter()
             .filter(|field| unsupported.contains(field))
+            .filter(|name| {
+                is_dispensable(&UnknownField {
+                    place: String::new(),
+                    name: name.clone(),
+                })
+            })
             .collect();
-        for field in there {
-            if let Some(body) = without(&self.body, &[], &field) {
-                self.body = body;
-                self.dropped.insert(field);
-            }
+        let places: Vec<(Vec<Step>, &String)> =
+            there.iter().map(|field| (Vec::new(), field)).collect();
+        if let Some(body) = without(&self.body, &places) {
+            self.body = body;
+            self.dropped.extend(there);
         }
     }
 
     /// Leaves out fields that an error has named. Gives those of the body itself; `None` where nothing was left out, so that
-    /// the same request would fail in the same way.
+    /// the same request would fail in the same way: a request says too little without an [essential](ESSENTIAL) field, and
+    /// who sends more than [`MOST_LEFT_OUT`] that are unknown has to hear of it.
     pub(super) fn leave_out(&mut self, unknown: &[UnknownField]) -> Option<Vec<String>> {
         self.form.repair.as_ref()?;
-        let mut body = self.body.clone();
-        for field in unknown {
-            body = without(&body, &steps(&field.place)?, &field.name)?;
-        }
-        if unknown.is_empty() {
+        if !(1..=MOST_LEFT_OUT).contains(&unknown.len()) || !unknown.iter().all(is_dispensable) {
             return None;
         }
-        self.body = body;
-        let own = unknown.iter().filter(|field| field.place.is_empty());
-        let own = own.map(|field| field.name.clone()).collect();
+        let places: Option<Vec<(Vec<Step>, &str)>> = unknown
+            .iter()
+            .map(|field| Some((steps(&field.place)?, field.name.as_str())))
+            .collect();
+        self.body = without(&self.body, &places?)?;
+        let own: BTreeSet<&String> = unknown
+            .iter()
+            .filter(|field| field.place.is_empty())
+            .map(|field| &field.name)
+            .collect();
+        let own = own.into_iter().cloned().collect();
         self.dropped
             .extend(unknown.iter().map(|field| match &*field.place {
                 "" => field.name.clone(),
@@ -116,6 +160,39 @@ impl<'a> Ask<'a> {
             }));
         Some(own)
     }
+
+    /// The fields that were left out, for a header; `None` without any.
+    pub(super) fn dropped_header(&self) -> Option<HeaderValue> {
+        let mut list = String::new();
+        for (index, field) in self.dropped.iter().enumerate() {
+            if list.len() + field.len() > LONGEST_LIST {
+                list.push_str(&format!(", and {} more", self.dropped.len() - index));
+                break;
+            }
+            if !list.is_empty() {
+                list.push_str(", ");
+            }
+            list.push_str(field);
+        }
+        HeaderValue::from_str(&list)
+            .ok()
+            .filter(|_| !list.is_empty())
+    }
+}
+
+/// Whether a field has the name of one, in a place that is one, and may be missing.
+fn is_dispensable(field: &UnknownField) -> bool {
+    let UnknownField { place, name } = field;
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let is_name = starts_well
+        && name.len() <= LONGEST_FIELD
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_place = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
+    let plain = name.replace('_', "").to_ascii_lowercase();
+    let is_essential = place.is_empty() && ESSENTIAL.contains(&plain.as_str());
+    is_name && place.len() <= LONGEST_PLACE && place.bytes().all(is_place) && !is_essential
 }
 
 /// What is read of a request.
@@ -140,17 +217,21 @@ fn asked(config: &Config, target: &Target, body: Vec<u8>) -> Result<Asked, Failu
         }
         Kind::Generate | Kind::Other => {
             let asked = match &target.subject {
-                Subject::Path(_) => None,
-                Subject::BodyOr(_) => model_of(&body),
+                // What is uploaded is content, whatever it says.
+                Subject::BodyOr(_) if !target.is_upload() => model_of(&body),
+                Subject::Path(_) | Subject::BodyOr(_) => None,
             };
             (asked, body, target.may_be_slow())
         }
     };
+    if asked.as_deref().is_some_and(|model| !is_model(model)) {
+        return Err(Failure::no_model_name());
+    }
     let subject = match (asked, &target.subject) {
         (Some(asked), _) => config.model_of(bare(&asked)).to_owned(),
         (None, Subject::Path(name) | Subject::BodyOr(name)) => name.clone(),
     };
-    let renamed = if config.model_aliases.is_empty() {
+    let renamed = if config.model_aliases.is_empty() || target.is_upload() {
         None
     } else {
         with_models(&body, |name: &str| {
@@ -173,7 +254,7 @@ fn bare(model: &str) -> &str {
 }
 
 fn endpoint(config: &Config, target: &Target, query: Option<&str>) -> Option<Uri> {
-    let query = query.and_then(without_credentials);
+    let query = query.and_then(|query| forwarded_query(query, config.secrets()));
     match (target.kind, query) {
         (Kind::Chat, None) => Some(config.chat_endpoint.clone()),
         (Kind::Chat, Some(query)) => {

@@ -213,7 +213,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         mut body,
     } = response;
     let mut reply = Reply::empty(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
-    reply.headers = headers::to_client(&upstream_headers);
+    reply.headers = headers::to_client(&upstream_headers, &call.secrets);
     let is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
     let is_events = reply
         .headers
@@ -254,6 +254,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     }
 
     let declared = declared_length(&upstream_headers).unwrap_or_default();
+    let declared = usize::try_from(declared).unwrap_or(HELD_ROOM);
     let mut bytes = Vec::with_capacity(declared.min(HELD_ROOM));
     loop {
         let now = call.system.now();
@@ -332,6 +333,13 @@ async fn whole<D: Database, B, S: System>(
         }
         call.succeeded(status, glance.and_then(|glance| glance.usage))
             .await;
+        // Of HEAD and of a 304 the length is that of what GET gets.
+        if let Some(length) = headers
+            .get(header::CONTENT_LENGTH)
+            .filter(|_| bytes.is_empty())
+        {
+            reply.headers.insert(header::CONTENT_LENGTH, length.clone());
+        }
         reply.body = Body::Whole(bytes);
         return Attempted::Answered(reply);
     }

@@ -11,7 +11,7 @@ use crate::pool::{
     Blame, Change, Cooling, Incident, KeyId, KeyStatus, Limit, Moment, Outcome, Pick, Place,
     Record, Scope, TRIAL_LEASE_MS, UnixMillis, Verdict, place_of, transition,
 };
-use crate::redact::{redact, truncate};
+use crate::redact::{redact, redact_json, truncate};
 use crate::store::{self, Attempt, Database, DatabaseError, Deferred};
 use std::rc::Rc;
 
@@ -80,6 +80,12 @@ impl<D: Database, S: System> Call<D, S> {
     pub(super) fn redact(&self, text: &str) -> String {
         let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
         redact(text, &secrets)
+    }
+
+    /// A JSON text without the secrets of this call.
+    fn redact_json(&self, json: &str) -> String {
+        let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
+        redact_json(json, &secrets)
     }
 
     /// Notes that the first byte of the answer is there.
@@ -196,7 +202,7 @@ impl<D: Database, S: System> Call<D, S> {
             body: body
                 .filter(|_| error.canonical_code().is_some())
                 .and_then(|body| std::str::from_utf8(body).ok())
-                .map(|body| self.redact(body)),
+                .map(|body| self.redact_json(body)),
             unknown_fields: match diagnosis.outcome {
                 Outcome::ClientFault => unknown_fields(error),
                 _ => Vec::new(),

@@ -6,6 +6,7 @@
 use super::reply::Reply;
 use crate::config::InvalidConfig;
 use crate::gemini::{self, UnknownField};
+use crate::naming::MODEL_RULE;
 use crate::openai::{ErrorBody, InvalidRequest};
 use crate::pool::{KeyId, Limit, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
@@ -64,6 +65,13 @@ pub enum Failure {
         /// Whole seconds until the next minute.
         retry_after: i64,
     },
+    /// Too many calls with a wrong token, or with none, of this client in this minute.
+    WrongTokens {
+        /// Such calls per minute that are answered.
+        limit: u32,
+        /// Whole seconds until the next minute.
+        retry_after: i64,
+    },
     /// The request's body is too large.
     BodyTooLarge {
         /// Bytes that are allowed.
@@ -71,6 +79,10 @@ pub enum Failure {
     },
     /// The request's body broke off.
     BodyIncomplete,
+    /// The request's body did not come to its end in time.
+    BodyStalled,
+    /// The request's body is compressed otherwise than by gzip.
+    EncodingUnsupported,
     /// The request's body is no chat completion request.
     InvalidRequest(String, Option<&'static str>),
     /// There is no key.
@@ -155,6 +167,17 @@ impl Failure {
             wait_ms: survey.soonest.map(|soonest| soonest.since(now)),
             survey,
         }
+    }
+
+    /// The request names a model that can be none.
+    pub(super) fn no_model_name() -> Self {
+        Self::InvalidRequest(MODEL_RULE.to_owned(), Some("model"))
+    }
+
+    /// The request has a secret where a name should be.
+    pub(super) fn secret_in_name() -> Self {
+        let message = "The request has the pool's token or an API key in its path or in `model`. Send the token as `Authorization: Bearer TOKEN` or `x-goog-api-key: TOKEN` alone.";
+        Self::InvalidRequest(message.to_owned(), None)
     }
 
     /// What the last attempt of a request came to. `is_spent`: the pool has retried, or would have if its budget allowed.
@@ -264,6 +287,16 @@ impl Failure {
                     "rate_limit_exceeded",
                 ),
             ),
+            Self::WrongTokens { limit, retry_after } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                body(
+                    &format!(
+                        "More than {limit} calls in this minute from this address, the latest without the pool's client token. Try again in {retry_after} s, with the token."
+                    ),
+                    "rate_limit_error",
+                    "rate_limit_exceeded",
+                ),
+            ),
             Self::BodyTooLarge { max } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 body(
@@ -280,6 +313,22 @@ impl Failure {
                     "The request body broke off before its end.",
                     "invalid_request_error",
                     "incomplete_body",
+                ),
+            ),
+            Self::BodyStalled => (
+                StatusCode::REQUEST_TIMEOUT,
+                body(
+                    "The request body did not come to its end: for a minute next to nothing of it has arrived.",
+                    "invalid_request_error",
+                    "incomplete_body",
+                ),
+            ),
+            Self::EncodingUnsupported => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                body(
+                    "The request body's `Content-Encoding` is not supported: send it as it is, or compressed by gzip.",
+                    "invalid_request_error",
+                    "unsupported_encoding",
                 ),
             ),
             Self::InvalidRequest(message, param) => (
@@ -383,8 +432,11 @@ impl Failure {
             | Self::TokenMissing
             | Self::TokenWrong
             | Self::RateLimited { .. }
+            | Self::WrongTokens { .. }
             | Self::BodyTooLarge { .. }
             | Self::BodyIncomplete
+            | Self::BodyStalled
+            | Self::EncodingUnsupported
             | Self::InvalidRequest(..)
             | Self::TooLarge { .. }
             | Self::Upstream { .. }
@@ -398,6 +450,7 @@ impl Failure {
     fn should_retry(&self) -> Option<&'static str> {
         match self {
             Self::TokenNotConfigured
+            | Self::WrongTokens { .. }
             | Self::Configuration(_)
             | Self::Spent(_)
             | Self::OwnerGone
@@ -461,7 +514,8 @@ impl Failure {
             (Surface::Gemini, _) => {
                 let wait_ms = match self {
                     Self::KeysOut { wait_ms, .. } => *wait_ms,
-                    Self::RateLimited { retry_after, .. } => Some(retry_after * 1000),
+                    Self::RateLimited { retry_after, .. }
+                    | Self::WrongTokens { retry_after, .. } => Some(retry_after * 1000),
                     _ => None,
                 };
                 gemini::error_json(status.as_u16(), &error.message, &error.code, wait_ms)
@@ -484,7 +538,7 @@ impl Failure {
                     .headers
                     .insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            Self::RateLimited { retry_after, .. } => {
+            Self::RateLimited { retry_after, .. } | Self::WrongTokens { retry_after, .. } => {
                 reply
                     .headers
                     .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
@@ -500,6 +554,12 @@ impl Failure {
                 reply
                     .headers
                     .insert(RETRY_AFTER_MS, HeaderValue::from(wait_ms));
+            }
+            Self::EncodingUnsupported => {
+                reply.headers.insert(
+                    header::ACCEPT_ENCODING,
+                    HeaderValue::from_static("gzip, identity"),
+                );
             }
             Self::TokenMissing | Self::TokenWrong => {
                 reply

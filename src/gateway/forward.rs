@@ -25,6 +25,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
@@ -35,6 +36,9 @@ const CLIENT_TIMEOUTS: [HeaderName; 2] = [
     HeaderName::from_static("x-stainless-read-timeout"),
     HeaderName::from_static("x-stainless-timeout"),
 ];
+
+/// Unsupported fields that are remembered of a model.
+const MOST_UNSUPPORTED: usize = 32;
 
 /// One request in so many has what is over forgotten.
 const TIDY_EVERY: u32 = 256;
@@ -53,6 +57,8 @@ pub(super) struct Way<'a, D, S> {
     /// Where keys have refused the request; whether it was the key or the request shows when another one answers.
     refused: Vec<(Place, Incident)>,
     blames_refusers: bool,
+    /// Fields that were left out: known to be unsupported once the request has worked without them.
+    left_out: Vec<String>,
 }
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
@@ -64,7 +70,20 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         request_id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let body = request_body::read(&request.headers, body, config.max_body_bytes).await?;
+        let body =
+            request_body::read(&request.headers, body, config.max_body_bytes, &self.system).await?;
+        let plain;
+        let (request, body) = if target.is_upload() {
+            (request, body)
+        } else {
+            match request_body::decompressed(&request.headers, &body, config.max_body_bytes)? {
+                None => (request, body),
+                Some(decompressed) => {
+                    plain = request_body::without_encoding(request);
+                    (&plain, decompressed)
+                }
+            }
+        };
         let target = &target.renamed(|name| config.model_of(name).to_owned());
         let now = self.system.now();
         let mut ask = Ask::new(config, target, request, request_id, body, now)?;
@@ -141,6 +160,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 break Failure::Database(error);
             }
             if way.failover.attempts() == 0 {
+                // Only now the instance knows the keys.
+                if self.reveals_secret(config, &way.model) || self.reveals_secret(config, &ask.path)
+                {
+                    break Failure::secret_in_name();
+                }
                 ask.leave_out_known(way.kept.view().unsupported(&way.model));
             }
             let now = Moment::new(self.system.now());
@@ -232,6 +256,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     if let Some(header) = other_header {
                         way.remember_header(pick.key.id, header).await;
                     }
+                    way.remember_unsupported().await;
                     return Ok(reply);
                 }
                 Attempted::Empty(reply) => {
@@ -241,7 +266,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 Attempted::Failed(outcome, failure) => {
                     let left_out = match &failure {
                         Failure::Upstream { unknown_fields, .. }
-                            if way.failover.has_attempt_left(ended_at) =>
+                            if way.failover.has_attempt_left(ended_at)
+                                && !unknown_fields.iter().any(|field| {
+                                    self.reveals_secret(config, &field.name)
+                                        || self.reveals_secret(config, &field.place)
+                                }) =>
                         {
                             ask.leave_out(unknown_fields)
                         }
@@ -250,7 +279,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     last_failure = Some(failure);
                     if let Some(fields) = left_out {
                         way.failover.change_request();
-                        way.remember_unsupported(fields).await;
+                        way.left_out.extend(fields);
                         continue;
                     }
                     outcome
@@ -320,6 +349,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             latest: None,
             refused: Vec::new(),
             blames_refusers: true,
+            left_out: Vec::new(),
         })
     }
 
@@ -353,10 +383,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
     /// The reply with how many attempts it took, the latest key by its id, and which fields were left out.
     pub(super) fn labelled<B>(&self, mut reply: Reply<D, B, S>, ask: &Ask<'_>) -> Reply<D, B, S> {
         let headers = &mut reply.headers;
-        let dropped: Vec<&str> = ask.dropped.iter().map(String::as_str).collect();
-        if !dropped.is_empty()
-            && let Ok(dropped) = HeaderValue::from_str(&dropped.join(", "))
-        {
+        if let Some(dropped) = ask.dropped_header() {
             headers.insert(DROPPED, dropped);
         }
         if let Some(owner) = &self.latest {
@@ -459,19 +486,30 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
         }
     }
 
-    /// Another request for the model is not to have these fields.
-    async fn remember_unsupported(&self, fields: Vec<String>) {
-        for field in fields {
-            let change = Change::Unsupported(self.model.clone(), field.clone());
-            self.kept.change(change);
-            let database = &*self.kept.database;
-            let now = self.system.now();
-            if let Err(error) = store::learn_unsupported(database, &self.model, &field, now).await {
-                self.system.log(&format!(
-                    "request={} the field {field:?} is left out, which is not remembered: {error}",
-                    self.request_id
-                ));
-            }
+    /// The request has worked without the fields that were left out: no other one for the model is to have them.
+    async fn remember_unsupported(&mut self) {
+        let mut fields = std::mem::take(&mut self.left_out);
+        let known = self
+            .kept
+            .view()
+            .unsupported(&self.model)
+            .map_or(0, BTreeSet::len);
+        fields.truncate(MOST_UNSUPPORTED.saturating_sub(known));
+        if fields.is_empty() {
+            return;
+        }
+        for field in &fields {
+            self.kept
+                .change(Change::Unsupported(self.model.clone(), field.clone()));
+        }
+        let now = self.system.now();
+        let learned =
+            store::learn_unsupported(&*self.kept.database, &self.model, &fields, now).await;
+        if let Err(error) = learned {
+            self.system.log(&format!(
+                "request={} fields that were left out are not remembered: {error}",
+                self.request_id
+            ));
         }
     }
 }

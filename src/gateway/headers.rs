@@ -1,6 +1,7 @@
 //! Which headers pass: lists of those that do, so that what nobody thought of stays where it is.
 
 use crate::pool::{ApiKey, CredentialHeader};
+use crate::redact::reveals;
 use crate::target::Kind;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
@@ -23,7 +24,7 @@ const TO_UPSTREAM: [HeaderName; 12] = [
 ];
 
 /// The upstream's headers that the client gets, beside those of [`UPLOAD`].
-const TO_CLIENT: [HeaderName; 9] = [
+const TO_CLIENT: [HeaderName; 10] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::CONTENT_DISPOSITION,
@@ -33,6 +34,7 @@ const TO_CLIENT: [HeaderName; 9] = [
     header::LAST_MODIFIED,
     header::EXPIRES,
     header::RANGE,
+    HeaderName::from_static("x-gemini-service-tier"),
 ];
 
 /// How the headers of Google's upload protocol begin.
@@ -78,10 +80,22 @@ pub(super) fn to_upstream(
     headers
 }
 
-/// What the client gets of an answer's headers; [`UPLOAD_URL`] among them is still the upstream's. `content-encoding:
-/// identity` says nothing.
-pub(super) fn to_client(upstream: &HeaderMap) -> HeaderMap {
+/// What the client gets of an answer's headers; [`UPLOAD_URL`] among them is still the upstream's, and any other with one of
+/// `secrets` in it is not. `content-encoding: identity` says nothing.
+pub(super) fn to_client(upstream: &HeaderMap, secrets: &[String]) -> HeaderMap {
     let mut headers = passing(upstream, &TO_CLIENT);
+    let echoes = |value: &HeaderValue| {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        reveals(&text, secrets.iter().map(String::as_str))
+    };
+    let echoing: Vec<HeaderName> = headers
+        .iter()
+        .filter(|(name, value)| **name != UPLOAD_URL && echoes(value))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in echoing {
+        headers.remove(name);
+    }
     if headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|encoding| encoding == "identity")
@@ -184,12 +198,19 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("x-goog-upload-url", "https://upstream/upload"),
             ("x-goog-upload-status", "active"),
+            ("x-gemini-service-tier", "standard"),
+            ("etag", "of fake-key-in-use"),
+            (
+                "x-goog-upload-header-x",
+                "AIzaSyFAKE0123456789abcdefghijklmnoWXYZ",
+            ),
         ]);
         assert_eq!(
-            names(&to_client(&upstream)),
+            names(&to_client(&upstream, &["fake-key-in-use".to_owned()])),
             [
                 "content-disposition",
                 "content-type",
+                "x-gemini-service-tier",
                 "x-goog-upload-status",
                 "x-goog-upload-url"
             ]

@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use super::forward::Way;
+use super::headers::UPLOAD_URL;
 use super::ports::{System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
 use crate::config::Config;
@@ -67,7 +68,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     };
                     if !is_list {
                         // Whoever answered so does not know the list as Google has it: as it is, then.
-                        return Ok(way.labelled(reply, &ask));
+                        let mut reply = way.labelled(reply, &ask);
+                        reply.headers.remove(UPLOAD_URL);
+                        return Ok(reply);
                     }
                     latest = Some(reply);
                 }

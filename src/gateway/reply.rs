@@ -14,7 +14,7 @@ use crate::tally::Tally;
 use crate::target::Surface;
 use futures::future::{Either, select};
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use std::pin::{Pin, pin};
 
 /// Events without content are held up to this size; then they are the answer: 64 KiB.
@@ -24,7 +24,7 @@ const MAX_HELD_EVENTS: usize = 64 * 1024;
 pub struct Reply<D, B, S> {
     /// HTTP status.
     pub status: StatusCode,
-    /// Response headers, without `content-length`.
+    /// Response headers. `content-length` is there once the reply is framed, where it is known.
     pub headers: HeaderMap,
     /// The body.
     pub body: Body<D, B, S>,
@@ -44,6 +44,25 @@ impl<D, B, S> Reply<D, B, S> {
             status,
             headers: HeaderMap::new(),
             body: Body::Whole(Vec::new()),
+        }
+    }
+
+    /// Says how long the body is, and takes it away where there must be none: from an answer to `HEAD`, which has the length
+    /// that one to `GET` would have (RFC 9110 §8.6, §9.3.2). What the upstream said stands in the place of a length that
+    /// nobody here knows.
+    pub(super) fn frame(&mut self, method: &Method) {
+        let Body::Whole(bytes) = &mut self.body else {
+            return;
+        };
+        let length = HeaderValue::from(bytes.len());
+        let is_bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&self.status);
+        if self.status == StatusCode::NO_CONTENT {
+            self.headers.remove(header::CONTENT_LENGTH);
+        } else if !is_bodiless && (*method != Method::HEAD || !bytes.is_empty()) {
+            self.headers.insert(header::CONTENT_LENGTH, length);
+        }
+        if is_bodiless || *method == Method::HEAD {
+            bytes.clear();
         }
     }
 

@@ -1,9 +1,12 @@
 //! A request's body: read up to the limit, or read and dropped.
 
 use super::Failure;
-use super::ports::ByteStream;
-use futures::future::select;
+use super::ports::{ByteStream, System};
+use flate2::read::MultiGzDecoder;
+use futures::future::{Either, select};
+use http::request::Parts;
 use http::{HeaderMap, header};
+use std::io::Read;
 use std::pin::pin;
 
 /// Room that is made for what a body still promises, in times of what is here already.
@@ -12,26 +15,56 @@ const RESERVED_TIMES: usize = 4;
 /// Of a body that nobody wants, up to this many times the limit are read and dropped.
 const DRAINED_TIMES_LIMIT: usize = 4;
 
+/// How long the sender has for each [`PROGRESS`] bytes of a body, in milliseconds: 60 s. A client that has gone, or that
+/// drips on and on, must not keep what a body occupies.
+const STALL_MS: u64 = 60_000;
+/// See [`STALL_MS`]: 1 KiB.
+const PROGRESS: usize = 1024;
+/// How long what is left of a body is read before an error is sent, in milliseconds: 5 s.
+const DRAIN_MS: u64 = 5_000;
+/// And how long nothing of it may come: 1 s.
+const DRAIN_STALL_MS: u64 = 1_000;
+
 /// Reads all of it.
 ///
 /// # Errors
-/// It is larger than `max` bytes, or breaks off.
-pub(super) async fn read(
+/// It is larger than `max` bytes, breaks off, or does not come to its end in time.
+pub(super) async fn read<S: System>(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
     max: usize,
+    system: &S,
 ) -> Result<Vec<u8>, Failure> {
-    let declared = declared_length(headers).unwrap_or_default();
-    if declared > max {
-        return Err(Failure::BodyTooLarge { max });
-    }
+    let declared = match usize::try_from(declared_length(headers).unwrap_or_default()) {
+        Ok(declared) if declared <= max => declared,
+        Ok(_) | Err(_) => return Err(Failure::BodyTooLarge { max }),
+    };
     let mut bytes = Vec::new();
+    // One timer for many parts, and none for a body that is there: each is a task of the host.
+    let mut stall = Box::pin(system.wait(STALL_MS));
+    let mut here_before = 0;
     loop {
         if bytes.len() == bytes.capacity() {
             let left = declared.saturating_sub(bytes.len());
             bytes.reserve_exact(left.min(bytes.len().saturating_mul(RESERVED_TIMES)));
         }
-        match body.append(&mut bytes).await {
+        let here = bytes.len();
+        let more = {
+            let mut appending = pin!(body.append(&mut bytes));
+            loop {
+                match select(appending.as_mut(), stall.as_mut()).await {
+                    Either::Left((more, _)) => break more,
+                    Either::Right(_) if here < here_before + PROGRESS => {
+                        return Err(Failure::BodyStalled);
+                    }
+                    Either::Right(_) => {
+                        here_before = here;
+                        stall = Box::pin(system.wait(STALL_MS));
+                    }
+                }
+            }
+        };
+        match more {
             Ok(_) if bytes.len() > max => return Err(Failure::BodyTooLarge { max }),
             Ok(true) => {}
             Ok(false) => return Ok(bytes),
@@ -40,50 +73,96 @@ pub(super) async fn read(
     }
 }
 
-/// Reads what is left of it, within bounds and until `deadline`, before an error is sent: many clients send first and read
+/// What a body is that came compressed; `None` of one that did not.
+///
+/// # Errors
+/// It is compressed otherwise than by gzip, is not what it says, or is larger than `max` bytes once decompressed.
+pub(super) fn decompressed(
+    headers: &HeaderMap,
+    body: &[u8],
+    max: usize,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let encoding = match (encodings.next(), encodings.next()) {
+        (None, _) => return Ok(None),
+        (Some(encoding), None) => encoding.to_str().unwrap_or_default().trim(),
+        (Some(_), Some(_)) => return Err(Failure::EncodingUnsupported),
+    };
+    match encoding.to_ascii_lowercase().as_str() {
+        "" | "identity" => return Ok(None),
+        "gzip" | "x-gzip" => {}
+        _ => return Err(Failure::EncodingUnsupported),
+    }
+    let mut plain = Vec::new();
+    let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    match MultiGzDecoder::new(body).take(most).read_to_end(&mut plain) {
+        Ok(_) if plain.len() > max => Err(Failure::BodyTooLarge { max }),
+        Ok(_) => Ok(Some(plain)),
+        Err(_) => {
+            let message = "the request body is not the gzip that its `Content-Encoding` says";
+            Err(Failure::InvalidRequest(message.to_owned(), None))
+        }
+    }
+}
+
+/// A request whose body is decompressed.
+pub(super) fn without_encoding(request: &Parts) -> Parts {
+    let mut plain = request.clone();
+    plain.headers.remove(header::CONTENT_ENCODING);
+    plain
+}
+
+/// Reads what is left of it, within bounds of size and time, before an error is sent: many clients send first and read
 /// later, and would see a broken connection instead of the error. A client that asks before it sends needs none of this.
-pub(super) async fn drain(
+pub(super) async fn drain<S: System>(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
     max: usize,
-    deadline: impl Future<Output = ()>,
+    system: &S,
 ) {
     let limit = max.saturating_mul(DRAINED_TIMES_LIMIT);
-    let too_long = declared_length(headers).is_some_and(|declared| declared > limit);
+    let too_long = declared_length(headers).is_some_and(|declared| {
+        usize::try_from(declared).map_or(true, |declared| declared > limit)
+    });
     if too_long || headers.contains_key(header::EXPECT) {
         return;
     }
     let reading = async {
         let mut seen = 0usize;
-        while let Ok(Some(chunk)) = body.next().await {
+        while let Either::Left((Ok(Some(chunk)), _)) =
+            select(pin!(body.next()), pin!(system.wait(DRAIN_STALL_MS))).await
+        {
             seen = seen.saturating_add(chunk.len());
             if seen > limit {
                 break;
             }
         }
     };
-    select(pin!(reading), pin!(deadline)).await;
+    select(pin!(reading), pin!(system.wait(DRAIN_MS))).await;
 }
 
-/// The `content-length`; `None` where there is none that counts: chunks have a length of their own (RFC 9112 §6.3).
-pub fn declared_length(headers: &HeaderMap) -> Option<usize> {
+/// The `content-length`; `None` where there is none that counts: chunks have a length of their own (RFC 9112 §6.3). One
+/// that no number holds is the largest.
+pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return None;
     }
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    let is_number = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| length.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::ports::TransportError;
     use super::*;
+    use crate::pool::UnixMillis;
     use futures::executor::block_on;
     use http::HeaderValue;
+    use std::cell::Cell;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+    use std::task::Poll;
 
     /// So many chunks of ten bytes, then the end, or a break.
     struct Chunks {
@@ -113,6 +192,48 @@ mod tests {
         }
     }
 
+    /// Time passes when there is nothing else to do: at once.
+    #[derive(Clone, Default)]
+    struct Clock(Rc<Cell<u64>>);
+
+    impl System for Clock {
+        fn now(&self) -> UnixMillis {
+            UnixMillis(0)
+        }
+
+        async fn wait(&self, ms: u64) {
+            self.0.set(self.0.get() + ms);
+        }
+
+        fn spawn(&self, _task: impl Future<Output = ()> + 'static) {}
+
+        fn random(&self) -> u64 {
+            0
+        }
+
+        fn log(&self, _line: &str) {}
+    }
+
+    /// Parts of so many bytes, each after so many time-outs of whoever waits for it; then silence.
+    struct Slow(VecDeque<(usize, usize)>);
+
+    impl ByteStream for Slow {
+        async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+            let Some((size, mut times)) = self.0.pop_front() else {
+                return std::future::pending().await;
+            };
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if times == 0 {
+                    return Poll::Ready(Ok(Some(vec![b'x'; size])));
+                }
+                times -= 1;
+                Poll::Pending
+            })
+            .await
+        }
+    }
+
     fn chunks(count: usize) -> Chunks {
         Chunks {
             left: count,
@@ -133,7 +254,7 @@ mod tests {
             (3, 30, Ok(30)),
             (3, 29, Err(Failure::BodyTooLarge { max: 29 })),
         ] {
-            let read = block_on(read(&none, &mut chunks(count), max));
+            let read = block_on(read(&none, &mut chunks(count), max, &Clock::default()));
             assert_eq!(read.map(|bytes| bytes.len()), expected, "{count} of {max}");
         }
         let mut broken = Chunks {
@@ -141,17 +262,26 @@ mod tests {
             breaks: true,
         };
         assert_eq!(
-            block_on(read(&none, &mut broken, 30)),
+            block_on(read(&none, &mut broken, 30, &Clock::default())),
             Err(Failure::BodyIncomplete)
         );
     }
 
     #[test]
     fn a_length_that_is_too_large_is_refused_unread() {
-        let mut body = chunks(3);
-        let read = block_on(read(&declaring("31"), &mut body, 30));
-        assert_eq!(read, Err(Failure::BodyTooLarge { max: 30 }));
-        assert_eq!(body.left, 3);
+        for length in [
+            "31",
+            "4294967297",
+            "18446744073709551616",
+            "99999999999999999999999",
+        ] {
+            let mut body = chunks(3);
+            let clock = Clock::default();
+            let read = block_on(read(&declaring(length), &mut body, 30, &clock));
+            assert_eq!(read, Err(Failure::BodyTooLarge { max: 30 }), "{length}");
+            block_on(drain(&declaring(length), &mut body, 30 / 4, &clock));
+            assert_eq!((body.left, clock.0.get()), (3, 0), "{length}");
+        }
     }
 
     #[test]
@@ -168,17 +298,97 @@ mod tests {
             ("a length that is none", declaring("many"), 12, 0),
         ] {
             let mut body = chunks(count);
-            block_on(drain(&headers, &mut body, 30, std::future::pending()));
+            block_on(drain(&headers, &mut body, 30, &Clock::default()));
             assert_eq!(body.left, left, "{rule}");
         }
     }
 
     #[test]
     fn a_body_that_does_not_come_is_not_waited_for() {
+        let (none, clock) = (HeaderMap::new(), Clock::default());
+        block_on(drain(&none, &mut Silence, 30, &clock));
+        assert!((1..=DRAIN_MS + DRAIN_STALL_MS).contains(&clock.0.get()));
+        let (asks, clock) = (
+            HeaderMap::from_iter([(header::EXPECT, HeaderValue::from_static("100-continue"))]),
+            Clock::default(),
+        );
+        block_on(drain(&asks, &mut Silence, 30, &clock));
+        assert_eq!(clock.0.get(), 0);
+    }
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn encoded(encoding: &'static str) -> HeaderMap {
+        let encoding = HeaderValue::from_static(encoding);
+        HeaderMap::from_iter([(header::CONTENT_ENCODING, encoding)])
+    }
+
+    #[test]
+    fn a_compressed_body_is_read_up_to_the_limit() {
+        let body = gzip(b"0123456789");
+        let twice = [body.clone(), body.clone()].concat();
+        let invalid = || {
+            let message = "the request body is not the gzip that its `Content-Encoding` says";
+            Err(Failure::InvalidRequest(message.to_owned(), None))
+        };
+        for (encoding, body, expected) in [
+            ("gzip", body.as_slice(), Ok(Some(b"0123456789".to_vec()))),
+            (" X-GZip ", &body, Ok(Some(b"0123456789".to_vec()))),
+            ("gzip", &twice, Ok(Some(b"01234567890123456789".to_vec()))),
+            (
+                "gzip",
+                &gzip(&[0; 21]),
+                Err(Failure::BodyTooLarge { max: 20 }),
+            ),
+            (
+                "gzip",
+                &gzip(&vec![0; 10_000_000]),
+                Err(Failure::BodyTooLarge { max: 20 }),
+            ),
+            ("gzip", b"{}", invalid()),
+            ("gzip", &body[..15], invalid()),
+            ("identity", b"{}", Ok(None)),
+            ("zstd", b"{}", Err(Failure::EncodingUnsupported)),
+            ("gzip, gzip", &body, Err(Failure::EncodingUnsupported)),
+        ] {
+            assert_eq!(
+                decompressed(&encoded(encoding), body, 20),
+                expected,
+                "{encoding}"
+            );
+        }
+        assert_eq!(decompressed(&HeaderMap::new(), &body, 20), Ok(None));
+    }
+
+    #[test]
+    fn a_body_that_stalls_or_drips_is_given_up_and_a_slow_one_is_not() {
         let none = HeaderMap::new();
-        block_on(drain(&none, &mut Silence, 30, std::future::ready(())));
-        let asks =
-            HeaderMap::from_iter([(header::EXPECT, HeaderValue::from_static("100-continue"))]);
-        block_on(drain(&asks, &mut Silence, 30, std::future::pending()));
+        for (rule, parts, expected) in [
+            ("nothing comes", vec![], None),
+            ("half of it comes", vec![(5000, 0)], None),
+            ("it drips on", vec![(1, 1), (1, 1), (1, 1)], None),
+            (
+                "a lot, then it drips on",
+                vec![(5000, 0), (10, 2), (10, 1), (10, 1)],
+                None,
+            ),
+            (
+                "a kilobyte a minute",
+                vec![(1024, 0), (1024, 1), (1024, 1), (90_000, 1)],
+                Some(()),
+            ),
+        ] {
+            let clock = Clock::default();
+            let read = block_on(read(&none, &mut Slow(parts.into()), 90_000, &clock));
+            let expected = match expected {
+                Some(()) => Failure::BodyTooLarge { max: 90_000 },
+                None => Failure::BodyStalled,
+            };
+            assert_eq!(read, Err(expected), "{rule}");
+        }
     }
 }

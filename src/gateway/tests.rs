@@ -19,6 +19,7 @@ mod failover;
 mod kept;
 mod repair;
 mod reported;
+mod requests;
 mod surface;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -1073,7 +1074,7 @@ fn status_lists_the_keys_for_both_methods() {
         assert_eq!(answer.status, 200);
         assert_eq!(
             answer.body,
-            r#"{"success":true,"data":[{"id":1,"name":null,"status":1,"consecutive_failures":0,"total_calls":0,"success_calls":0,"last_used_at":null,"success_rate":null,"project":null,"disabled_until":null,"disabled_reason":null,"last_outcome":null}],"suspicion":null}"#
+            r#"{"success":true,"data":[{"id":1,"name":null,"status":1,"consecutive_failures":0,"total_calls":0,"success_calls":0,"last_used_at":null,"success_rate":null,"project":null,"disabled_until":null,"disabled_reason":null,"last_outcome":null,"cooling":[]}],"suspicion":null}"#
         );
     }
 }
@@ -1382,6 +1383,20 @@ fn preflight_needs_no_token() {
         Some("POST, OPTIONS")
     );
     assert_eq!(answer.header("access-control-max-age"), Some("86400"));
+    assert_eq!(answer.header("access-control-allow-private-network"), None);
+    for (origin, allowed) in [
+        ("https://app.example", Some("true")),
+        ("https://other.example", None),
+    ] {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-private-network", "true"),
+        ];
+        let answer = pool.call("OPTIONS", "/v1/chat/completions", &headers, "");
+        let told = answer.header("access-control-allow-private-network");
+        assert_eq!(told, allowed, "{origin}");
+    }
     let answer = ask("https://other.example");
     assert_eq!(
         (answer.status, answer.header("access-control-allow-origin")),

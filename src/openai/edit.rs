@@ -3,7 +3,8 @@
 use super::patch::Patch;
 use crate::skim::{Members, read};
 use serde_json::value::RawValue;
-use std::ops::Range;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// One step into a body: a field of an object, or an element of an array.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,55 +71,86 @@ pub fn fields(body: &[u8]) -> Vec<String> {
     }
 }
 
-/// `body` without the field `name` of the object that `path` leads to, however often it is there; `None` if it is not.
-/// Names count as equal in snake and in camel case, as they do for Google.
-pub fn without(body: &[u8], path: &[Step], name: &str) -> Option<Vec<u8>> {
+/// `body` without these fields, each named in the object that its path leads to, however often it is there; `None` if one
+/// of them is not. Names count as equal in snake and in camel case, as they do for Google.
+pub fn without<N: AsRef<str>>(body: &[u8], fields: &[(Vec<Step>, N)]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(body).ok()?;
-    let mut object: &RawValue = serde_json::from_str(text).ok()?;
-    for step in path {
-        object = match step {
-            Step::Field(field) => {
-                let Members(members) = read(object)?;
-                let found = members.iter().rev().find(|(its, _)| is_same(its, field))?;
-                found.1
-            }
-            Step::Element(position) => *read::<Vec<&RawValue>>(object)?.get(*position)?,
-        };
+    let object: &RawValue = serde_json::from_str(text).ok()?;
+    let fields: Vec<(&[Step], &str)> = fields
+        .iter()
+        .map(|(path, name)| (path.as_slice(), name.as_ref()))
+        .collect();
+    let mut patch = Patch::of(body);
+    cut(object, &fields, &mut patch)?;
+    let edits = patch.into_edits();
+    (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
+}
+
+/// Removes fields from a value; `None` if one of them is not there.
+fn cut<'a>(value: &'a RawValue, fields: &[(&[Step], &str)], patch: &mut Patch<'a>) -> Option<()> {
+    let own: Vec<&str> = fields
+        .iter()
+        .filter(|(path, _)| path.is_empty())
+        .map(|(_, name)| *name)
+        .collect();
+    let mut deeper: BTreeMap<&Step, Vec<(&[Step], &str)>> = BTreeMap::new();
+    for (path, name) in fields {
+        if let Some((first, rest)) = path.split_first() {
+            deeper.entry(first).or_default().push((rest, name));
+        }
     }
-    let Members(members) = read(object)?;
-    let patch = Patch::of(body);
-    let Range { start, end } = patch.place_of(object.get().as_bytes());
-    let mut kept = Vec::with_capacity(object.get().len());
-    // Each field with what comes before it: the brace or the comma, and the blanks.
+    let members = if value.get().starts_with('{') {
+        read::<Members<'_>>(value)?.0
+    } else {
+        Vec::new()
+    };
+    for (step, fields) in deeper {
+        let inner = match step {
+            Step::Field(field) => members.iter().rev().find(|(its, _)| is_same(its, field))?.1,
+            Step::Element(position) => *read::<Vec<&RawValue>>(value)?.get(*position)?,
+        };
+        cut(inner, &fields, patch)?;
+    }
+    let is_there = |name: &&str| members.iter().any(|(its, _)| is_same(its, name));
+    own.iter().all(is_there).then(|| {
+        cut_members(value, &members, &own, patch);
+    })
+}
+
+/// Removes the members of an object that have one of these names, with the commas and blanks before them.
+fn cut_members<'a>(
+    object: &'a RawValue,
+    members: &[(Cow<'a, str>, &'a RawValue)],
+    names: &[&str],
+    patch: &mut Patch<'a>,
+) {
+    let bytes = object.get().as_bytes();
+    let start = patch.place_of(bytes).start;
+    let end_of = |value: &RawValue| patch.place_of(value.get().as_bytes()).end;
+    // Each member with what comes before it: the brace or the comma, and the blanks.
+    let ends: Vec<usize> = members.iter().map(|(_, value)| end_of(value)).collect();
     let mut from = start + 1;
-    let mut is_any_gone = false;
-    for (its, value) in &members {
-        let to = patch.place_of(value.get().as_bytes()).end;
-        let field = body.get(from..to)?;
-        if is_same(its, name) {
-            is_any_gone = true;
-        } else if kept.is_empty() {
-            let blanks = field
+    let mut gone = Vec::new();
+    let mut is_any_kept = false;
+    for ((its, _), to) in members.iter().zip(ends) {
+        if names.iter().any(|name| is_same(its, name)) {
+            gone.push(from..to);
+        } else if !is_any_kept {
+            is_any_kept = true;
+            // The first member has no comma before it.
+            let before = bytes.get(from - start..to - start).unwrap_or_default();
+            let blanks = before
                 .iter()
                 .position(|byte| *byte != b',' && !byte.is_ascii_whitespace());
-            let own = field.get(blanks.unwrap_or_default()..)?;
-            let is_first = from == start + 1;
-            kept.extend_from_slice(if is_first { field } else { own });
-        } else {
-            kept.extend_from_slice(field);
+            if from > start + 1 {
+                gone.push(from..from + blanks.unwrap_or_default());
+            }
         }
         from = to;
     }
-    is_any_gone.then(|| {
-        let rest = body.get(from..end).unwrap_or(b"}");
-        [
-            body.get(..=start).unwrap_or_default(),
-            &kept,
-            rest,
-            body.get(end..).unwrap_or_default(),
-        ]
-        .concat()
-    })
+    for range in gone {
+        patch.remove(range);
+    }
 }
 
 fn is_same(a: &str, b: &str) -> bool {
@@ -184,7 +216,7 @@ mod tests {
                 r#"{"responseFormat":{"jsonSchema":{"a":1}}}"#,
             ),
         ] {
-            let changed = without(body.as_bytes(), &path(&steps), name);
+            let changed = without(body.as_bytes(), &[(path(&steps), name)]);
             assert_eq!(
                 changed
                     .map(|body| String::from_utf8(body).unwrap())
@@ -201,11 +233,35 @@ mod tests {
             (r#"{"a":"text"}"#, vec!["a"]),
         ] {
             assert_eq!(
-                without(body.as_bytes(), &path(&steps), "seed"),
+                without(body.as_bytes(), &[(path(&steps), "seed")]),
                 None,
                 "{body}"
             );
         }
+    }
+
+    #[test]
+    fn several_fields_go_at_once() {
+        let body = r#"{"a":1, "seed":2,"tools":[{"function":{"strict":true,"name":"f"},"x":1},{"x":2}], "b":3}"#;
+        let fields = [
+            (vec![], "seed"),
+            (path(&["tools", "0", "function"]), "strict"),
+            (path(&["tools", "1"]), "x"),
+            (vec![], "b"),
+            (vec![], "a"),
+        ];
+        assert_eq!(
+            without(body.as_bytes(), &fields).map(|body| String::from_utf8(body).unwrap()),
+            Some(r#"{"tools":[{"function":{"name":"f"},"x":1},{}]}"#.to_owned())
+        );
+        let with_another = [fields.as_slice(), &[(vec![], "missing")]].concat();
+        assert_eq!(without(body.as_bytes(), &with_another), None);
+        let within_another = [(vec![], "tools"), (path(&["tools", "0"]), "x")];
+        let left = without(body.as_bytes(), &within_another).unwrap();
+        assert_eq!(
+            String::from_utf8(left).unwrap(),
+            r#"{"a":1, "seed":2, "b":3}"#
+        );
     }
 
     #[test]
@@ -260,7 +316,7 @@ mod tests {
                 .collect();
             let body = format!("{{{}}}", members.join(","));
             let expected: Vec<&(String, i16, String)> = fields.iter().filter(|(its, ..)| *its != name).collect();
-            match without(body.as_bytes(), &[], &name) {
+            match without(body.as_bytes(), &[(vec![], &name)]) {
                 None => prop_assert_eq!(expected.len(), fields.len()),
                 Some(left) => {
                     let Members(left) = serde_json::from_slice(&left).unwrap();
@@ -273,7 +329,7 @@ mod tests {
 
         #[test]
         fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
-            let _ = without(body.as_bytes(), &[Step::Field("a".into())], "b");
+            let _ = without(body.as_bytes(), &[(vec![Step::Field("a".into())], "b"), (vec![], "c")]);
             let _ = with_models(body.as_bytes(), |_| Some("m".to_owned()));
             let _ = fields(body.as_bytes());
         }

@@ -60,6 +60,14 @@ impl<'a> Patch<'a> {
         self.put_at(at..at, text);
     }
 
+    /// Removes a part, and what was to be changed in it.
+    pub(super) fn remove(&mut self, range: Range<usize>) {
+        self.edits
+            .0
+            .retain(|edit| edit.range.start < range.start || edit.range.end > range.end);
+        self.put_at(range, String::new());
+    }
+
     pub(super) fn into_edits(self) -> Edits {
         self.edits
     }

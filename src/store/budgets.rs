@@ -64,24 +64,27 @@ pub async fn learn_limit(
     write(database, LEARN, parameters).await.map(drop)
 }
 
-/// Keeps a field that an error has named as unknown for a model.
+/// Keeps fields that a model is known not to support.
 ///
 /// # Errors
 /// The database refused.
 pub async fn learn_unsupported(
     database: &impl Database,
     model: &str,
-    field: &str,
+    fields: &[String],
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let insert = "INSERT INTO unsupported_fields (model, field, learned_at) VALUES (?1, ?2, ?3)
-ON CONFLICT (model, field) DO UPDATE SET learned_at = excluded.learned_at";
-    let parameters = vec![
-        Value::from(model),
-        Value::from(field),
-        Value::from(now.to_iso()),
-    ];
-    write(database, insert, parameters).await.map(drop)
+    let mut parameters = vec![Value::from(model), Value::from(now.to_iso())];
+    parameters.extend(fields.iter().map(|field| Value::from(field.as_str())));
+    let rows: Vec<String> = (3..=parameters.len())
+        .map(|index| format!("(?1, ?{index}, ?2)"))
+        .collect();
+    let insert = format!(
+        "INSERT INTO unsupported_fields (model, field, learned_at) VALUES {}
+ON CONFLICT (model, field) DO UPDATE SET learned_at = excluded.learned_at",
+        rows.join(", ")
+    );
+    write(database, &insert, parameters).await.map(drop)
 }
 
 /// Counts a call that is about to be sent towards all of these budgets, or, where one of them is used up by now, towards

@@ -10,6 +10,8 @@ const REPORT: &str =
 FROM api_keys ORDER BY priority DESC, id";
 const LEARN_PROJECT: &str = "UPDATE api_keys SET project = ?2 WHERE id = ?1 AND project IS NULL";
 const LEARN_CREDENTIAL_HEADER: &str = "UPDATE api_keys SET credential_header = ?2 WHERE id = ?1";
+/// The priority of the tenth key that is imported, and of all after it.
+const LEAST_PRIORITY: i64 = 10;
 const CLEAR_COOL_DOWNS: &str = "DELETE FROM cool_downs WHERE scope IN (?1, ?2)";
 
 /// A key as the status report shows it: never the key itself.
@@ -131,7 +133,7 @@ WHERE id = ?1 RETURNING project",
 }
 
 /// Puts the keys of the `gemini_api_key` variable into the table, each once, as `Auto-imported Key i` with priority
-/// 100 − 10·(i − 1). Keys that are there already, under whatever name, are left as they are.
+/// 100 − 10·(i − 1), but at least 10: a key without any would never be used. Keys that are there already, under whatever name, are left as they are.
 ///
 /// # Errors
 /// The table cannot be read or changed.
@@ -165,7 +167,7 @@ pub async fn import_keys(
         rows.push(format!(
             "(?{key_parameter}, ?{}, {}, 1, 0, 0, 0, ?1, ?1)",
             key_parameter + 1,
-            100 - 10 * index
+            (100 - 10 * index).max(LEAST_PRIORITY)
         ));
     }
     let insert = format!(
@@ -209,6 +211,27 @@ mod tests {
                 "3|fake-c|Auto-imported Key 3|80|1|0|1",
             ]
         );
+    }
+
+    #[test]
+    fn every_imported_key_has_a_priority_that_lets_it_be_drawn() {
+        let database = NativeDatabase::migrated();
+        let many: Vec<ApiKey> = (1..=40)
+            .map(|number| ApiKey::try_new(format!("AIzaFAKE-{number}")).unwrap())
+            .collect();
+        block_on(import_keys(&database, &many, NOW)).unwrap();
+        let priority =
+            |id| database.query(&format!("SELECT priority FROM api_keys WHERE id = {id}"));
+        for (id, expected) in [
+            (1, "100"),
+            (2, "90"),
+            (9, "20"),
+            (10, "10"),
+            (11, "10"),
+            (40, "10"),
+        ] {
+            assert_eq!(priority(id), [expected], "key {id}");
+        }
     }
 
     #[test]

@@ -35,6 +35,31 @@ async fn keys_of_the_variable_are_imported_once_each() {
 }
 
 #[tokio::test]
+async fn keys_are_taken_however_they_were_pasted() {
+    let (one, two) = (key(1), key(2));
+    for list in [
+        format!(r#"["{one}","{two}"]"#),
+        format!("'{one}'; '{two}'"),
+        format!("{one}\n{two}\n"),
+        format!("{one},{} {two} is mine,{two}", "broken"),
+    ] {
+        let app = Setup::keys(2)
+            .variable("gemini_api_key", &list)
+            .start()
+            .await;
+        assert_eq!(app.chat(CHAT).await.status, 200, "{list:?}");
+        assert_eq!(
+            app.rows("SELECT api_key, priority FROM api_keys ORDER BY id"),
+            [format!("{one}|100"), format!("{two}|90")],
+            "{list:?}"
+        );
+        let is_told = app.output().contains("gemini_api_key: entry 2 of 3");
+        assert_eq!(is_told, list.contains("broken"), "{}", app.output());
+        assert!(!app.output().contains(&one) && !app.output().contains("broken"));
+    }
+}
+
+#[tokio::test]
 async fn calls_are_spread_over_the_keys() {
     let app = Setup::keys(10).without_memory().start().await;
     // Equal chances: of 400 calls none of 10 keys then goes without, but once in 10^17 runs.

@@ -59,6 +59,62 @@ async fn a_trusted_proxy_names_the_client() {
 }
 
 #[tokio::test]
+async fn an_address_that_a_client_makes_up_is_not_its_own() {
+    let app = Setup::keys(1)
+        .variable("rate_limit_per_minute", "3")
+        .start()
+        .await;
+    let mut served = 0;
+    for number in 0..8 {
+        let request = app.client.chat(CHAT);
+        let request = request.header("spin-client-addr", &format!("9.9.9.{number}:1"));
+        served += usize::from(request.send().await.status == 200);
+    }
+    assert!(
+        (3..=3 * minutes(&app)).contains(&served),
+        "{served} of 8 were served"
+    );
+    assert_eq!(
+        app.rows("SELECT DISTINCT client_address FROM rate_limits"),
+        ["127.0.0.1"]
+    );
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_counted_and_do_not_lock_the_right_one_out() {
+    let app = Setup::keys(1).start().await;
+    let guess = || async {
+        let request = app.client.post("/v1/chat/completions", CHAT);
+        request
+            .header("authorization", "Bearer a-wrong-token")
+            .send()
+            .await
+    };
+    let mut answers = Vec::new();
+    for _ in 0..45 {
+        answers.push(guess().await);
+    }
+    let refused: Vec<&Answer> = answers
+        .iter()
+        .filter(|answer| answer.status == 429)
+        .collect();
+    let minutes = minutes(&app);
+    assert!(
+        (45 - 20 * minutes..=25).contains(&refused.len()),
+        "{} of 45 in {minutes} minutes",
+        refused.len()
+    );
+    assert!(
+        refused
+            .iter()
+            .all(|answer| answer.header("retry-after").is_some())
+    );
+    assert_eq!(app.chat(CHAT).await.status, 200);
+    let counted = app.rows("SELECT DISTINCT client_address FROM rate_limits");
+    assert_eq!(counted, ["wrong token 127.0.0.1"]);
+}
+
+#[tokio::test]
 async fn without_the_setting_nothing_is_counted() {
     let app = Setup::keys(1).start().await;
     for _ in 0..30 {

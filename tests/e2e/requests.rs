@@ -1,6 +1,6 @@
 //! Requests that are refused, in OpenAI's error shape, without touching a key; and who may call at all.
 
-use crate::support::{CHAT, Setup, TOKEN, TestApp, soon};
+use crate::support::{CHAT, Setup, TOKEN, TestApp, key, soon};
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -90,7 +90,62 @@ async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
 }
 
 #[tokio::test]
-async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_20_mib() {
+async fn a_length_beyond_every_number_is_refused_at_once() {
+    let app = Setup::keys(1).start().await;
+    for length in ["4294967297", "9223372036854775807"] {
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: pool.test\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let answer = raw(&app, &head).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{length}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_body_and_the_length_of_one() {
+    let app = Setup::keys(1).start().await;
+    for path in ["/healthz", "/readyz", "/nowhere"] {
+        let get = app.client.get(path).send().await;
+        let head = app.client.request(Method::HEAD, path).send().await;
+        assert_eq!(
+            (head.status, head.body.as_str()),
+            (get.status, ""),
+            "{path}"
+        );
+        assert!(!get.body.is_empty());
+        assert_eq!(
+            head.header("content-length"),
+            Some(get.body.len().to_string().as_str()),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_too_long_or_secret_are_refused_and_not_stored() {
+    let app = Setup::keys(1).start().await;
+    let long = "n".repeat(1_000_000);
+    for model in [long.as_str(), "my secret plan", TOKEN, &key(1)] {
+        let body = serde_json::json!({ "model": model, "messages": [] }).to_string();
+        let answer = app.chat(body).await;
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        assert!(answer.body.len() < 1000 && !answer.body.contains(model));
+    }
+    for path in [
+        format!("/v1beta/{TOKEN}"),
+        format!("/v1beta/models/{TOKEN}:generateContent"),
+    ] {
+        let answer = app.client.post(&path, "{}").authorized().send().await;
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        assert!(!answer.body.contains(TOKEN));
+    }
+    assert!(app.gemini.calls().is_empty());
+    assert_eq!(app.rows("SELECT count(*) FROM api_call_logs"), ["0"]);
+    assert!(!app.output().contains(TOKEN) && !app.output().contains(&key(1)));
+}
+
+#[tokio::test]
+async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_32_mib() {
     let app = Setup::keys(1).start().await;
     // An image, since so much text is more than a model reads.
     let (before, after) = (
@@ -100,7 +155,7 @@ async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_20_mib() {
         ),
         r#""}}]}]}"#,
     );
-    for (size, status) in [(20 * 1024 * 1024, 200), (20 * 1024 * 1024 + 1, 413)] {
+    for (size, status) in [(32 * 1024 * 1024, 200), (32 * 1024 * 1024 + 1, 413)] {
         let image = "A".repeat(size - before.len() - after.len());
         let body = [before, &image, after].concat();
         assert_eq!(body.len(), size);

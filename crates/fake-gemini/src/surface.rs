@@ -35,7 +35,7 @@ pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
 
 /// Google takes no more than this in one request.
-pub(crate) const MAX_BODY_BYTES: usize = 20 * 1024 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 100 * 1024 * 1024;
 /// And no more than this in one file.
 const MAX_FILE_BYTES: usize = 2 * 1024 * 1024 * 1024;
 

@@ -143,9 +143,9 @@ pub fn too_many_embeddings() -> ApiError {
     invalid("BatchEmbedContentsRequest.requests: at most 100 requests")
 }
 
-/// A body above 20 MiB.
+/// A body above 100 MiB.
 pub fn payload_too_large() -> ApiError {
-    invalid("Request payload size exceeds the limit: 20971520 bytes.")
+    invalid("Request payload size exceeds the limit: 104857600 bytes.")
 }
 
 /// A turn of Gemini 3 that lost the signature of its tool call. `position` counts the contents of the conversation.

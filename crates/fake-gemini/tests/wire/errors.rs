@@ -346,7 +346,7 @@ fn errors_about_requests() {
         ),
         (
             errors::payload_too_large(),
-            invalid("Request payload size exceeds the limit: 20971520 bytes."),
+            invalid("Request payload size exceeds the limit: 104857600 bytes."),
         ),
         (
             errors::missing_thought_signature("default_api:write_file", 8),

@@ -123,7 +123,7 @@ async fn tokens_are_counted_inside_of_a_whole_request_too() {
 #[tokio::test]
 async fn a_body_above_googles_limit_is_refused() {
     let gemini = gemini().await;
-    let response = chat_with(&gemini, KEY, &" ".repeat(20 * 1024 * 1024 + 1)).await;
+    let response = chat_with(&gemini, KEY, &" ".repeat(100 * 1024 * 1024 + 1)).await;
     assert_eq!(response.text(), errors::payload_too_large().pretty_array());
 }
 

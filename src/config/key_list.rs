@@ -1,0 +1,236 @@
+//! The keys of the variable `gemini_api_key`, however they were pasted: separated by commas, semicolons, blanks or line
+//! ends, in quotes, in brackets, as JSON.
+
+use crate::pool::ApiKey;
+use std::ops::RangeInclusive;
+
+/// Lengths that a key can have.
+const LENGTHS: RangeInclusive<usize> = 8..=512;
+/// Positions that a warning names, at most.
+const MOST_NAMED: usize = 20;
+
+/// What the variable says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyList {
+    /// Keys in the order given, each once.
+    pub(super) keys: Vec<ApiKey>,
+    /// Positions, from 1, of entries that cannot be keys.
+    skipped: Vec<usize>,
+    /// Entries in all.
+    entries: usize,
+}
+
+impl KeyList {
+    pub(super) fn parse(text: &str) -> Self {
+        let plain: String = text
+            .chars()
+            .map(|c| if is_around(c) { ' ' } else { c })
+            .collect();
+        let has_separators = plain.contains(is_separator);
+        let mut list = Self::default();
+        for entry in plain.split(is_separator) {
+            let pieces: Vec<&str> = entry.split_whitespace().collect();
+            let keys: Vec<Option<ApiKey>> = pieces.iter().map(|piece| key(piece)).collect();
+            let good = keys.iter().flatten().count();
+            // Between separators a blank may be a mistake within a key, of which no part is one.
+            let is_one = has_separators && good < 2 && good < keys.len();
+            if is_one {
+                list.add(None);
+            } else {
+                keys.into_iter().for_each(|key| list.add(key));
+            }
+        }
+        list
+    }
+
+    fn add(&mut self, key: Option<ApiKey>) {
+        self.entries += 1;
+        match key {
+            Some(key) if self.keys.contains(&key) => {}
+            Some(key) => self.keys.push(key),
+            None => self.skipped.push(self.entries),
+        }
+    }
+
+    /// Which entries are skipped, and why; never what they are.
+    pub(super) fn warning(&self) -> Option<String> {
+        let (first, others) = self.skipped.split_first()?;
+        let mut which = if others.is_empty() {
+            format!("entry {first}")
+        } else {
+            format!("entries {first}")
+        };
+        for position in others.iter().take(MOST_NAMED - 1) {
+            which.push_str(&format!(", {position}"));
+        }
+        if let Some(more) = self
+            .skipped
+            .len()
+            .checked_sub(MOST_NAMED)
+            .filter(|more| *more > 0)
+        {
+            which.push_str(&format!(" and {more} more"));
+        }
+        Some(format!(
+            "gemini_api_key: {which} of {} cannot be an API key and is skipped: a key has {} to {} characters, letters, digits and -._~+/ alone",
+            self.entries,
+            LENGTHS.start(),
+            LENGTHS.end(),
+        ))
+    }
+}
+
+/// A key as `Authorization: Bearer` can carry one (RFC 9110, `token68`).
+fn key(text: &str) -> Option<ApiKey> {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    let is_key = LENGTHS.contains(&text.len()) && text.trim_end_matches('=').bytes().all(belongs);
+    is_key.then(|| ApiKey::try_new(text).ok())?
+}
+
+/// What may stand around a key: quotes, brackets, and marks that nobody sees.
+fn is_around(c: char) -> bool {
+    matches!(
+        c,
+        '\'' | '"'
+            | '`'
+            | '\\'
+            | '“'
+            | '”'
+            | '„'
+            | '‘'
+            | '’'
+            | '«'
+            | '»'
+            | '「'
+            | '」'
+            | '['
+            | ']'
+            | '{'
+            | '}'
+            | '('
+            | ')'
+            | '<'
+            | '>'
+            | '【'
+            | '】'
+            | '（'
+            | '）'
+            | '\u{200b}'
+            | '\u{feff}'
+    )
+}
+
+fn is_separator(c: char) -> bool {
+    matches!(c, ',' | ';' | '\n' | '\r' | '，' | '；' | '、')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parsed(text: &str) -> (Vec<String>, Vec<usize>) {
+        let list = KeyList::parse(text);
+        let keys = list.keys.iter().map(|key| key.expose().to_owned());
+        (keys.collect(), list.skipped)
+    }
+
+    #[test]
+    fn keys_are_found_however_they_are_listed() {
+        for text in [
+            "AIzaFAKE-1,AIzaFAKE-2",
+            " AIzaFAKE-1 ,, AIzaFAKE-2, AIzaFAKE-1,",
+            r#"["AIzaFAKE-1","AIzaFAKE-2"]"#,
+            r#"[ "AIzaFAKE-1" , "AIzaFAKE-2" ]"#,
+            r#"[\"AIzaFAKE-1\",\"AIzaFAKE-2\"]"#,
+            "'AIzaFAKE-1', 'AIzaFAKE-2'",
+            "`AIzaFAKE-1` `AIzaFAKE-2`",
+            "“AIzaFAKE-1”，“AIzaFAKE-2”",
+            "AIzaFAKE-1\nAIzaFAKE-2\n",
+            "AIzaFAKE-1\r\nAIzaFAKE-2\r\n",
+            "AIzaFAKE-1;AIzaFAKE-2",
+            "AIzaFAKE-1 AIzaFAKE-2",
+            "AIzaFAKE-1\tAIzaFAKE-2",
+            "(AIzaFAKE-1; AIzaFAKE-2)",
+            "\u{feff}AIzaFAKE-1\u{a0}AIzaFAKE-2",
+            "\"AIzaFAKE-1,AIzaFAKE-2\"",
+            "[\n  \"AIzaFAKE-1\",\n  \"AIzaFAKE-2\"\n]",
+        ] {
+            assert_eq!(
+                parsed(text),
+                (
+                    vec!["AIzaFAKE-1".to_owned(), "AIzaFAKE-2".to_owned()],
+                    vec![]
+                ),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_key_is_skipped_and_told_by_its_position() {
+        for (text, keys, skipped) in [
+            (
+                "AIzaFAKE-1,AIzaFAKE 2,AIzaFAKE-3",
+                vec!["AIzaFAKE-1", "AIzaFAKE-3"],
+                vec![2],
+            ),
+            (
+                "AIzaFAKE-1;AIzaFAKE-key 2;AIzaFAKE-3",
+                vec!["AIzaFAKE-1", "AIzaFAKE-3"],
+                vec![2],
+            ),
+            (
+                r#"["AIzaFAKE-1", "AIzaFAKE-key 2"]"#,
+                vec!["AIzaFAKE-1"],
+                vec![2],
+            ),
+            (
+                "AIzaFAKE-1 x AIzaFAKE-3",
+                vec!["AIzaFAKE-1", "AIzaFAKE-3"],
+                vec![2],
+            ),
+            (
+                "AIzaFAKE-1 AIzaFAKE-2 x, AIzaFAKE-3",
+                vec!["AIzaFAKE-1", "AIzaFAKE-2", "AIzaFAKE-3"],
+                vec![3],
+            ),
+            (
+                "short,AIzaFAKE-é,NAME=AIzaFAKE-1,AIzaFAKE-2",
+                vec!["AIzaFAKE-2"],
+                vec![1, 2, 3],
+            ),
+            ("# my keys\nAIzaFAKE-1", vec!["AIzaFAKE-1"], vec![1]),
+            ("", vec![], vec![]),
+            (" , ", vec![], vec![]),
+            ("[]", vec![], vec![]),
+        ] {
+            let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+            assert_eq!(parsed(text), (keys, skipped), "{text:?}");
+        }
+        let long = "k".repeat(513);
+        assert_eq!(parsed(&long), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn a_warning_names_positions_and_no_value() {
+        assert_eq!(KeyList::parse("AIzaFAKE-1").warning(), None);
+        let one = KeyList::parse("AIzaFAKE-1,AIzaFAKE 2").warning().unwrap();
+        assert!(one.starts_with("gemini_api_key: entry 2 of 2 "), "{one}");
+        assert!(!one.contains("FAKE"), "{one}");
+        let many = KeyList::parse(&"bad,".repeat(25)).warning().unwrap();
+        assert!(
+            many.contains("entries 1, 2, 3") && many.contains("20 and 5 more of 25"),
+            "{many}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_key_keeps_what_stood_around_it(text in "[A-Za-z0-9'\"\\[\\]{}, ;\n-]{0,60}") {
+            for key in KeyList::parse(&text).keys {
+                prop_assert!(key.expose().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+            }
+        }
+    }
+}

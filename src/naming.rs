@@ -1,0 +1,79 @@
+//! What a request may name, as far as the pool stores names: models, methods, collections.
+//!
+//! A name ends up in the log, in the hourly sums and in cool-downs, so it is bounded and of a fixed alphabet before
+//! anything is done with it.
+
+/// What a model's name has to be, for the one who has sent another.
+pub const MODEL_RULE: &str = "`model` must be 1 to 128 characters long, each a letter, a digit or one of `.`, `_`, `:`, `/`, `@`, `-`";
+/// Stands for a collection or a method whose name is not stored.
+pub const OTHER: &str = "other";
+
+/// The longest name of a model.
+const LONGEST_MODEL: usize = 128;
+/// The longest name of a collection or a method.
+const LONGEST_WORD: usize = 40;
+
+/// Whether it can be a model's name; see [`MODEL_RULE`].
+pub fn is_model(name: &str) -> bool {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
+    (1..=LONGEST_MODEL).contains(&name.len()) && name.bytes().all(belongs)
+}
+
+/// A collection or a method by its name if that is a plain word, and otherwise [`OTHER`].
+pub fn word(name: &str) -> &str {
+    let is_plain = (1..=LONGEST_WORD).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if is_plain { name } else { OTHER }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_a_short_name_of_a_fixed_alphabet() {
+        for name in [
+            "m",
+            "gemini-2.5-flash",
+            "models/gemini-2.5-flash",
+            "tunedModels/t_1",
+            "google/gemini@001:free",
+            &"m".repeat(128),
+        ] {
+            assert!(is_model(name), "{name}");
+        }
+        for name in [
+            "",
+            " m",
+            "two words",
+            "a%2fb",
+            "a\nb",
+            "a\\b",
+            "gémini",
+            "a\u{202e}b",
+            "a\u{0}b",
+            "m;x",
+            &"m".repeat(129),
+        ] {
+            assert!(!is_model(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_kept_and_anything_else_is_other() {
+        for (name, kept) in [
+            ("fileSearchStores", "fileSearchStores"),
+            ("auth_tokens", "auth_tokens"),
+            ("", OTHER),
+            ("fake-client-token-0001", OTHER),
+            ("files;x", OTHER),
+            ("%66iles", OTHER),
+            ("dateien2", OTHER),
+            (&"x".repeat(41), OTHER),
+        ] {
+            assert_eq!(word(name), kept, "{name}");
+        }
+    }
+}
