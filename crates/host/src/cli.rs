@@ -35,7 +35,7 @@ pub(crate) struct Up {
     /// Set a variable of the application; goes before SPIN_VARIABLE_NAME in the environment; can be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) variable: Vec<String>,
-    /// Run an SQL statement, or with @FILE all those of a file, before serving; can be repeated.
+    /// Run SQL statements, or with @FILE those of a file, in one transaction before serving; can be repeated.
     #[arg(long, value_name = "STATEMENT")]
     pub(crate) sqlite: Vec<String>,
     /// Keep the component's own output from the terminal.
