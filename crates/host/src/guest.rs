@@ -6,7 +6,7 @@
 
 use crate::bindings;
 use crate::clock::FileClock;
-use crate::log::log;
+use crate::log::{guest_stderr, guest_stdout, log};
 use crate::outbound;
 use crate::sqlite::{Databases, SqliteHost, SqliteView};
 use crate::variables::VariablesHost;
@@ -182,7 +182,7 @@ impl HandlerState for State {
         let counted = self.instances.token();
         let mut wasi = WasiCtx::builder();
         if !self.world.quiet {
-            wasi.inherit_stdout().inherit_stderr();
+            wasi.stdout(guest_stdout()).stderr(guest_stderr());
         }
         for (name, value) in &self.world.environment {
             wasi.env(name, value);

@@ -16,7 +16,7 @@
 //! | [`guest`] | one instance: its state, its life, and the host functions that it sees |
 //! | [`bindings`] | Spin's interfaces as Rust traits |
 //! | [`sqlite`], [`outbound`] | what is behind the host functions |
-//! | [`log`] | what the host itself says |
+//! | [`log`] | what the host and the component write to the terminal |
 //! | [`server`] | connections in, requests to instances, and the orderly end |
 
 mod allowed_hosts;
@@ -39,7 +39,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Command::Up(options) = Cli::parse().command;
-    match up(&options) {
+    let served = up(&options);
+    log::flush();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
