@@ -128,6 +128,11 @@ pub enum LogCommit {
 pub struct InvalidConfig(Vec<String>);
 
 impl InvalidConfig {
+    /// Each problem, in a line of its own.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+
     /// The host would not give these variables.
     pub fn unreadable(names: &[&str]) -> Self {
         Self(

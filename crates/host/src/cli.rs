@@ -32,9 +32,13 @@ pub(crate) struct Up {
     /// Where the database is kept [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Set a variable of the application; goes before SPIN_VARIABLE_NAME in the environment; can be repeated.
+    /// Set a variable of the application: NAME=VALUE, NAME=@FILE for a file's content, or @FILE for all those of a .json
+    /// or .toml file; goes before SPIN_VARIABLE_NAME in the environment; can be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) variable: Vec<String>,
+    /// Set an environment variable of the component; can be repeated.
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) env: Vec<(String, String)>,
     /// Run SQL statements, or with @FILE those of a file, in one transaction before serving; can be repeated.
     #[arg(long, value_name = "STATEMENT")]
     pub(crate) sqlite: Vec<String>,
@@ -93,6 +97,11 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("a whole number above 0 is needed".to_owned()),
     }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -10,6 +10,7 @@
 //! | [`cli`] | the command line |
 //! | [`manifest`] | `spin.toml`, checked |
 //! | [`variables`] | values for the component, from the manifest and the environment |
+//! | [`settings`] | the pool's settings, checked |
 //! | [`clock`] | the wall clock, where a test sets it |
 //! | [`allowed_hosts`] | where the component may connect to |
 //! | [`engine`] | wasmtime, set up as Spin sets it up; the component, compiled |
@@ -29,6 +30,7 @@ mod log;
 mod manifest;
 mod outbound;
 mod server;
+mod settings;
 mod sqlite;
 mod variables;
 
@@ -51,10 +53,15 @@ fn main() -> ExitCode {
 }
 
 fn up(options: &Up) -> Result<()> {
-    let app = manifest::load(&options.from)?;
+    let mut app = manifest::load(&options.from)?;
+    app.environment.extend(options.env.iter().cloned());
     let environment = variables::Environment::read(&options.variable)?;
+    for warning in environment.unknown(&app) {
+        eprintln!("warning: {warning}");
+    }
     let variables = variables::resolve(&app, &environment)
         .with_context(|| options.from.display().to_string())?;
+    settings::check(&app, &variables.component)?;
     let allowed_hosts = allowed_hosts::AllowedHosts::parse(&variables.allowed_outbound_hosts)
         .with_context(|| {
             format!(
