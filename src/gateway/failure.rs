@@ -119,6 +119,8 @@ pub enum Failure {
         /// How, redacted.
         reason: String,
     },
+    /// The host ends, and no attempt can.
+    Stopping,
     /// The database refused. What it said is for the operator.
     Database(DatabaseError),
     /// The database can be read but not written. What it said is for the operator.
@@ -341,6 +343,14 @@ impl Failure {
                     "upstream_answer_broken",
                 ),
             ),
+            Self::Stopping => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                body(
+                    "The pool is being stopped. Try again in a moment.",
+                    "server_error",
+                    "pool_stopping",
+                ),
+            ),
             Self::Database(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
@@ -389,7 +399,8 @@ impl Failure {
             | Self::TooLarge { .. }
             | Self::Upstream { .. }
             | Self::Spent(_)
-            | Self::AnswerBroken { .. } => return None,
+            | Self::AnswerBroken { .. }
+            | Self::Stopping => return None,
         };
         Some(format!("code={}: {detail}", self.describe().1.code))
     }
@@ -462,6 +473,7 @@ impl Failure {
                 let wait_ms = match self {
                     Self::KeysOut { wait_ms, .. } => *wait_ms,
                     Self::RateLimited { retry_after, .. } => Some(retry_after * 1000),
+                    Self::Stopping => Some(1000),
                     _ => None,
                 };
                 gemini::error_json(status.as_u16(), &error.message, &error.code, wait_ms)
@@ -500,6 +512,11 @@ impl Failure {
                 reply
                     .headers
                     .insert(RETRY_AFTER_MS, HeaderValue::from(wait_ms));
+            }
+            Self::Stopping => {
+                reply
+                    .headers
+                    .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::TokenMissing | Self::TokenWrong => {
                 reply
