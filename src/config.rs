@@ -128,7 +128,7 @@ pub enum LogCommit {
 pub struct InvalidConfig(Vec<String>);
 
 impl InvalidConfig {
-    /// Each problem, in a line of its own.
+    /// What is wrong, one line each: the variable and what to set instead, never a value.
     pub fn problems(&self) -> &[String] {
         &self.0
     }
@@ -153,6 +153,11 @@ impl fmt::Display for InvalidConfig {
 impl std::error::Error for InvalidConfig {}
 
 impl Config {
+    /// What the pool can work with, but its operator may want to change, one line each: the variable, never a value.
+    pub fn warnings(&self) -> &[String] {
+        &[]
+    }
+
     /// The model that a name stands for: itself, unless it is an alias.
     pub fn model_of<'a>(&'a self, name: &'a str) -> &'a str {
         let found = self.model_aliases.iter().find(|(alias, _)| alias == name);

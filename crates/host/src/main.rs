@@ -66,7 +66,9 @@ fn up(options: &Up) -> Result<()> {
     }
     let variables = variables::resolve(&app, &environment)
         .with_context(|| options.from.display().to_string())?;
-    settings::check(&app, &variables.component)?;
+    for warning in settings::check(&app, &variables.component)? {
+        eprintln!("warning: {warning}");
+    }
     let allowed_hosts = allowed_hosts::AllowedHosts::parse(&variables.allowed_outbound_hosts)
         .with_context(|| {
             format!(
