@@ -125,6 +125,16 @@ impl Setup {
         self.arguments(&["--max-instance-reuse-count", "1"])
     }
 
+    /// Starts a host that is to refuse its settings, and gives what it wrote.
+    pub(crate) async fn refused(self) -> String {
+        Host::refuse(&Start {
+            folder: tempfile::tempdir().unwrap(),
+            variables: self.variables,
+            arguments: self.arguments,
+        })
+        .await
+    }
+
     pub(crate) async fn start(self) -> TestApp {
         let running = if self.alone {
             Running::Alone(RUNNING.write().await)
