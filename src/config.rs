@@ -139,6 +139,11 @@ pub enum LogCommit {
 pub struct InvalidConfig(Vec<String>);
 
 impl InvalidConfig {
+    /// What is wrong, one line each: the variable and what to set instead, never a value.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+
     /// The host would not give these variables.
     pub fn unreadable(names: &[&str]) -> Self {
         Self(
@@ -147,11 +152,6 @@ impl InvalidConfig {
                 .map(|name| format!("the variable {name} cannot be read; check its provider"))
                 .collect(),
         )
-    }
-
-    /// What is wrong, one line each: the variable and what to set instead, never a value.
-    pub fn problems(&self) -> &[String] {
-        &self.0
     }
 }
 

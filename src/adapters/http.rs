@@ -38,6 +38,9 @@ const FIRST_READ: usize = 16 * 1024;
 /// Bytes read at a time where there are many: each read is a way to the host and back.
 const LARGEST_READ: usize = 256 * 1024;
 
+/// What the embedded host says in the internal error that every exchange ends with once it stops.
+const HOST_STOPPING: &str = "the host is stopping";
+
 type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
 /// A request's head. The SDK's own conversion asks the host for half as much again, of which nothing is used.
@@ -254,6 +257,7 @@ fn describe(error: &ErrorCode) -> TransportError {
         | ErrorCode::ConnectionWriteTimeout
         | ErrorCode::DnsTimeout
         | ErrorCode::HttpResponseTimeout => TransportError::TimedOut,
+        ErrorCode::InternalError(Some(text)) if text == HOST_STOPPING => TransportError::Stopping,
         // The name alone: texts of the host may hold the URL.
         other => TransportError::Failed(name(other)),
     }

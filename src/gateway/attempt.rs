@@ -288,7 +288,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 )
                 .await;
             }
-            Err(error @ TransportError::TimedOut) => {
+            Err(error @ (TransportError::TimedOut | TransportError::Stopping)) => {
                 let (outcome, failure) = call.silent(&error, Some(status)).await;
                 return Attempted::Failed(outcome, failure);
             }

@@ -154,11 +154,16 @@ impl<D: Database, S: System> Call<D, S> {
             TransportError::Denied
             | TransportError::NotSent(_)
             | TransportError::Unanswered(_)
+            | TransportError::Stopping
             | TransportError::Failed(_) => 502,
         };
         let failure = self
             .refused(&diagnosis, error.to_string(), status, answered, None)
             .await;
+        let failure = match error {
+            TransportError::Stopping => Failure::Stopping,
+            _ => failure,
+        };
         (diagnosis.outcome, failure)
     }
 

@@ -131,6 +131,8 @@ pub enum Failure {
         /// How, redacted.
         reason: String,
     },
+    /// The host ends, and no attempt can.
+    Stopping,
     /// The database refused. What it said is for the operator.
     Database(DatabaseError),
     /// The database can be read but not written. What it said is for the operator.
@@ -390,6 +392,14 @@ impl Failure {
                     "upstream_answer_broken",
                 ),
             ),
+            Self::Stopping => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                body(
+                    "The pool is being stopped. Try again in a moment.",
+                    "server_error",
+                    "pool_stopping",
+                ),
+            ),
             Self::Database(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
@@ -441,7 +451,8 @@ impl Failure {
             | Self::TooLarge { .. }
             | Self::Upstream { .. }
             | Self::Spent(_)
-            | Self::AnswerBroken { .. } => return None,
+            | Self::AnswerBroken { .. }
+            | Self::Stopping => return None,
         };
         Some(format!("code={}: {detail}", self.describe().1.code))
     }
@@ -516,6 +527,7 @@ impl Failure {
                     Self::KeysOut { wait_ms, .. } => *wait_ms,
                     Self::RateLimited { retry_after, .. }
                     | Self::WrongTokens { retry_after, .. } => Some(retry_after * 1000),
+                    Self::Stopping => Some(1000),
                     _ => None,
                 };
                 gemini::error_json(status.as_u16(), &error.message, &error.code, wait_ms)
@@ -560,6 +572,11 @@ impl Failure {
                     header::ACCEPT_ENCODING,
                     HeaderValue::from_static("gzip, identity"),
                 );
+            }
+            Self::Stopping => {
+                reply
+                    .headers
+                    .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::TokenMissing | Self::TokenWrong => {
                 reply

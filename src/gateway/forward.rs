@@ -263,6 +263,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     without_content = Some((reply, owner));
                     Outcome::EmptyAnswer
                 }
+                Attempted::Failed(_, failure @ Failure::Stopping) => break failure,
                 Attempted::Failed(outcome, failure) => {
                     let left_out = match &failure {
                         Failure::Upstream { unknown_fields, .. }

@@ -351,13 +351,13 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                     self.ended = true;
                     return Step::Bytes(rest);
                 }
-                return self.broken_off(&reason_of(ended.err())).await;
+                return self.broken_off(ended.err()).await;
             }
             (ended, Framing::Array(_)) => {
-                return self.broken_off(&reason_of(ended.err())).await;
+                return self.broken_off(ended.err()).await;
             }
             (Err(error), Framing::Opaque(_)) => {
-                return self.broken_off(&error.to_string()).await;
+                return self.broken_off(Some(error)).await;
             }
         };
         Step::Bytes(bytes)
@@ -373,9 +373,15 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     }
 
     /// The upstream has nothing more, though something is missing.
-    async fn broken_off(&mut self, reason: &str) -> Step {
+    async fn broken_off(&mut self, error: Option<TransportError>) -> Step {
         (self.ended, self.recorded) = (true, true);
-        let failure = self.call.broken_off(self.status, reason).await;
+        let is_stopping = error == Some(TransportError::Stopping);
+        let failure = self.call.broken_off(self.status, &reason_of(error)).await;
+        let failure = if is_stopping {
+            Failure::Stopping
+        } else {
+            failure
+        };
         Step::Failed(Outcome::UpstreamTrouble, failure)
     }
 

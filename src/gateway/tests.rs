@@ -560,6 +560,40 @@ fn trouble_before_the_first_event_is_a_plain_error() {
 }
 
 #[test]
+fn a_host_that_stops_ends_calls_without_another_attempt() {
+    const REASON: &str = "the pool's host is stopping";
+    let stopping = || Err(TransportError::Stopping);
+    let event = || Ok(b"data: {\"a\":1}\n\n".to_vec());
+    let pool = Pool::new();
+    pool.database
+        .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2')");
+    pool.script_reply(Err(TransportError::Stopping));
+    pool.script_chunks(200, "application/json", vec![Ok(b"{".to_vec()), stopping()]);
+    pool.script_chunks(200, "text/event-stream", vec![stopping()]);
+    for expected in ["0|NULL|", "0|200|", "0|200|"] {
+        let answer = pool.chat(CHAT);
+        assert_eq!(
+            (answer.status, answer.error("code").as_str()),
+            (503, "pool_stopping")
+        );
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        let logged = pool.logged();
+        assert_eq!(logged.last().unwrap(), &format!("{expected}{REASON}"));
+    }
+    pool.script_chunks(200, "text/event-stream", vec![event(), stopping()]);
+    let answer = pool.chat(CHAT);
+    let (before, error) = answer.body.rsplit_once("data: ").unwrap();
+    assert_eq!(before, "data: {\"a\":1}\n\n");
+    assert!(error.contains("\"pool_stopping\""), "{error}");
+    assert_eq!(pool.logged().len(), 4);
+    assert_eq!(
+        pool.database
+            .query("SELECT DISTINCT outcome FROM api_call_logs"),
+        ["upstream_trouble"]
+    );
+}
+
+#[test]
 fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
     let quota = r#"{"error":{"code":429,"message":"You exceeded your current quota with AIzaFAKE-first-key-of-the-pool-00000001.","status":"RESOURCE_EXHAUSTED"}}"#;
     let pretty = quota.replace("{\"code\"", "{\n  \"code\"");

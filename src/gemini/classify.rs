@@ -821,7 +821,9 @@ pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
                 TransportError::Denied => Outcome::PoolFault,
                 TransportError::NotSent(_) => Outcome::NotSent,
                 TransportError::Unanswered(_) => Outcome::Unanswered,
-                TransportError::TimedOut | TransportError::Failed(_) => Outcome::UpstreamTrouble,
+                TransportError::TimedOut | TransportError::Stopping | TransportError::Failed(_) => {
+                    Outcome::UpstreamTrouble
+                }
             };
             Diagnosis::new(outcome, None, ApiError::default(), "")
         }

@@ -13,6 +13,8 @@ pub enum TransportError {
     NotSent(String),
     /// The connection failed before the response began; whether the upstream has read the request is open.
     Unanswered(String),
+    /// The host ends.
+    Stopping,
     /// Anything else, in the host's words: refused, reset, unresolved, TLS trouble.
     Failed(String),
 }
@@ -22,6 +24,7 @@ impl fmt::Display for TransportError {
         match self {
             Self::Denied => f.write_str("the host does not allow calls to the upstream's address"),
             Self::TimedOut => f.write_str("the upstream took too long"),
+            Self::Stopping => f.write_str("the pool's host is stopping"),
             Self::NotSent(reason) => write!(f, "no request reached the upstream: {reason}"),
             Self::Unanswered(reason) | Self::Failed(reason) => {
                 write!(f, "connection to the upstream failed: {reason}")

@@ -24,6 +24,8 @@ mod failover;
 #[cfg(test)]
 mod gemini;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod limits;
@@ -37,5 +39,7 @@ mod requests;
 mod secrets;
 #[cfg(test)]
 mod stall;
+#[cfg(test)]
+mod stop;
 #[cfg(test)]
 mod streaming;

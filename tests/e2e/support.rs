@@ -5,9 +5,11 @@
 
 mod client;
 mod database;
+mod front;
 mod host;
 
 pub(crate) use client::{Answer, Client, Request, Stream};
+pub(crate) use front::Front;
 pub(crate) use host::HostKind;
 
 use fake_gemini::{Builder, FakeGemini};
@@ -56,6 +58,7 @@ enum Running {
 /// How to build a [`TestApp`].
 pub(crate) struct Setup {
     alone: bool,
+    front: Option<u32>,
     gemini: Builder,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
@@ -70,6 +73,7 @@ impl Setup {
             .fold(FakeGemini::builder(), |builder, key| builder.key(key));
         Self {
             alone: false,
+            front: None,
             gemini,
             variables: Vec::new(),
             arguments: Vec::new(),
@@ -102,6 +106,12 @@ impl Setup {
         self
     }
 
+    /// Puts a [`Front`] before the fake, with so many streams at a time.
+    pub(crate) fn behind_front(mut self, max_streams: u32) -> Self {
+        self.front = Some(max_streams);
+        self
+    }
+
     /// Adds arguments for the host.
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments
@@ -115,6 +125,16 @@ impl Setup {
         self.arguments(&["--max-instance-reuse-count", "1"])
     }
 
+    /// Starts a host that is to refuse its settings, and gives what it wrote.
+    pub(crate) async fn refused(self) -> String {
+        Host::refuse(&Start {
+            folder: tempfile::tempdir().unwrap(),
+            variables: self.variables,
+            arguments: self.arguments,
+        })
+        .await
+    }
+
     pub(crate) async fn start(self) -> TestApp {
         let running = if self.alone {
             Running::Alone(RUNNING.write().await)
@@ -124,16 +144,28 @@ impl Setup {
         let gemini = self.gemini.start().await.unwrap();
         // The later value holds, so that a test can set another origin.
         let mut variables = vec![("llm_api_origin".to_owned(), gemini.origin())];
+        let mut arguments = self.arguments;
+        let folder = tempfile::tempdir().unwrap();
+        let mut front = None;
+        if let Some(max_streams) = self.front {
+            let started = Front::start(gemini.address(), max_streams).await;
+            variables.push(("llm_api_origin".to_owned(), started.origin()));
+            let config = started.runtime_config(folder.path());
+            arguments.push("--runtime-config-file".to_owned());
+            arguments.push(config.display().to_string());
+            front = Some(started);
+        }
         variables.extend(self.variables);
         let start = Start {
-            folder: tempfile::tempdir().unwrap(),
+            folder,
             variables,
-            arguments: self.arguments,
+            arguments,
         };
         let host = Host::start(&start).await;
         TestApp {
             client: Client::new(host.address()),
             gemini,
+            front,
             host,
             start,
             _running: running,
@@ -145,6 +177,7 @@ impl Setup {
 pub(crate) struct TestApp {
     pub(crate) gemini: FakeGemini,
     pub(crate) client: Client,
+    front: Option<Front>,
     host: Host,
     start: Start,
     _running: Running,
@@ -159,6 +192,11 @@ impl TestApp {
     /// `http://127.0.0.1:PORT`.
     pub(crate) fn origin(&self) -> String {
         format!("http://{}", self.host.address())
+    }
+
+    /// What [`Setup::behind_front`] has put before the fake.
+    pub(crate) fn front(&self) -> &Front {
+        self.front.as_ref().expect("it was set up with one")
     }
 
     /// A chat completion, read to its end.

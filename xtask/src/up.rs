@@ -26,8 +26,10 @@ use std::time::{Duration, Instant};
 
 /// How often children and signals are looked at. A person waits for neither for longer than they notice.
 const TICK: Duration = Duration::from_millis(50);
-/// How long the host may take to end: it gives open requests 10 s, and needs a moment itself.
-const HOST_GRACE: Duration = Duration::from_secs(15);
+/// How long the host gives open requests, where nothing else is said.
+const HOST_GRACE: Duration = Duration::from_secs(10);
+/// How long it may take after that: it gives the component 3 s to write what became of them, and needs a moment itself.
+const HOST_END: Duration = Duration::from_secs(5);
 /// The fake has nothing to finish.
 const FAKE_GRACE: Duration = Duration::from_secs(2);
 /// How long the fake may take to listen.
@@ -84,7 +86,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let (host, serving) = Service::start("host", host, |line| {
         greeting::address_in(line, "Serving http://")
     })?;
-    serve(host, fake, &settings, &serving, &signals)
+    let grace = host_arguments::grace(&options.host_arguments).unwrap_or(HOST_GRACE);
+    serve(host, fake, &settings, &serving, &signals, grace + HOST_END)
 }
 
 /// Waits for the host to end, by itself or because this process is told to stop.
@@ -94,6 +97,7 @@ fn serve(
     settings: &Settings,
     serving: &Receiver<SocketAddr>,
     signals: &Hold,
+    host_end: Duration,
 ) -> Result<ExitCode> {
     let ended = loop {
         match serving.recv_timeout(TICK) {
@@ -107,12 +111,12 @@ fn serve(
         }
         if signals.take() {
             say("Stopping; press Ctrl-C again to stop at once.\n");
-            break host.stop(HOST_GRACE, || signals.take())?;
+            break host.stop(host_end, || signals.take())?;
         }
         if let Some(fake) = &mut fake
             && let Some(ended) = fake.ended()?
         {
-            host.stop(HOST_GRACE, || signals.take())?;
+            host.stop(host_end, || signals.take())?;
             bail!("the fake Gemini ended by itself ({ended}), so the demo is over");
         }
     };

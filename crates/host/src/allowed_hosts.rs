@@ -37,6 +37,8 @@ impl AllowedHosts {
     pub(crate) fn parse(entries: &[Filled]) -> Result<Self> {
         entries
             .iter()
+            // As with Spin: a variable may leave an entry empty.
+            .filter(|entry| !entry.value.trim().is_empty())
             .map(|entry| {
                 Pattern::parse(entry.value.trim()).with_context(|| {
                     format!(
@@ -178,14 +180,18 @@ mod tests {
 
     #[test]
     fn an_empty_list_allows_nothing() {
-        let none = AllowedHosts::parse(&[]).unwrap();
-        assert!(!none.allows(&"https://api.example/".parse().unwrap()));
+        for none in [AllowedHosts::parse(&[]), parse(""), parse(" ")] {
+            assert!(
+                !none
+                    .unwrap()
+                    .allows(&"https://api.example/".parse().unwrap())
+            );
+        }
     }
 
     #[test]
     fn what_is_no_entry_is_named() {
         for (entry, expected) in [
-            ("", "no scheme"),
             ("api.example", "no scheme"),
             ("https://api.example/v1", "only a host and a port"),
             ("https://user@api.example", "only a host and a port"),

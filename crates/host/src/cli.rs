@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serve the component of a manifest until SIGTERM or Ctrl-C.
+    /// Serve the component of a manifest until SIGTERM, SIGHUP or Ctrl-C.
     Up(Up),
 }
 
@@ -32,10 +32,17 @@ pub(crate) struct Up {
     /// Where the database is kept [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Set a variable of the application; goes before SPIN_VARIABLE_NAME in the environment; can be repeated.
+    /// Set a variable of the application: NAME=VALUE, NAME=@FILE for a file's content, or @FILE for all those of a .json
+    /// or .toml file; goes before SPIN_VARIABLE_NAME in the environment; can be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) variable: Vec<String>,
-    /// Run an SQL statement, or with @FILE all those of a file, before serving; can be repeated.
+    /// Set an environment variable of the component; can be repeated.
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Spin's runtime configuration: [outbound_http] and [[client_tls]].
+    #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
+    pub(crate) runtime_config_file: Option<PathBuf>,
+    /// Run SQL statements, or with @FILE those of a file, in one transaction before serving; can be repeated.
     #[arg(long, value_name = "STATEMENT")]
     pub(crate) sqlite: Vec<String>,
     /// Keep the component's own output from the terminal.
@@ -50,6 +57,9 @@ pub(crate) struct Up {
     /// How long an instance without work is kept: 1s, 500ms.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     idle_instance_timeout: Duration,
+    /// How long requests may go on after the host was told to stop: 10s, 500ms.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) grace: Duration,
     /// Leave Nagle's algorithm on, as Spin does, to see what that costs.
     #[arg(long)]
     pub(crate) nagle: bool,
@@ -95,6 +105,11 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let problem = || "a time such as 1s or 500ms is needed".to_owned();
     let (number, unit): (&str, fn(u64) -> Duration) = match text.strip_suffix("ms") {
@@ -130,6 +145,7 @@ mod tests {
         assert_eq!((reuse.requests, reuse.concurrent_requests), (128, 16));
         assert_eq!(reuse.idle, Duration::from_secs(1));
         assert!(!up.nagle && !up.quiet);
+        assert_eq!(up.grace, Duration::from_secs(10));
         assert_eq!(up.test_clock, None);
     }
 

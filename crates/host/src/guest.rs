@@ -6,7 +6,7 @@
 
 use crate::bindings;
 use crate::clock::FileClock;
-use crate::log::log;
+use crate::log::{guest_stderr, guest_stdout, log};
 use crate::outbound;
 use crate::sqlite::{Databases, SqliteHost, SqliteView};
 use crate::variables::VariablesHost;
@@ -30,7 +30,9 @@ use wasmtime_wasi_http::handler::{
     WorkerStatus,
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
 
 /// Everything outside that the component may reach.
 pub(crate) struct World {
@@ -138,8 +140,38 @@ struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: outbound::Hooks,
+    incoming: Incoming,
     table: ResourceTable,
     world: Arc<World>,
+}
+
+impl Guest {
+    /// For requests on their way in.
+    fn incoming(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.incoming,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}
+
+/// Lets a request's headers through as they are: wasmtime, newer here than in Spin, would leave some out, such as `host`.
+struct Incoming;
+
+impl WasiHttpHooks for Incoming {
+    fn is_forbidden_header(&mut self, _: &http::HeaderName) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        _: http::Request<WasiBody>,
+        _: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<outbound::Sent, Error>> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
 }
 
 impl WasiView for Guest {
@@ -182,7 +214,7 @@ impl HandlerState for State {
         let counted = self.instances.token();
         let mut wasi = WasiCtx::builder();
         if !self.world.quiet {
-            wasi.inherit_stdout().inherit_stderr();
+            wasi.stdout(guest_stdout()).stderr(guest_stderr());
         }
         for (name, value) in &self.world.environment {
             wasi.env(name, value);
@@ -194,6 +226,7 @@ impl HandlerState for State {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             hooks: self.world.outbound.hooks(),
+            incoming: Incoming,
             table: ResourceTable::new(),
             world: Arc::clone(&self.world),
         };
@@ -202,7 +235,7 @@ impl HandlerState for State {
         Ok(Instance {
             store,
             proxy,
-            view: Guest::http,
+            view: Guest::incoming,
             expiration: Idleness {
                 timeout: self.reuse.idle,
                 sleep: Box::pin(tokio::time::sleep(self.reuse.idle)),

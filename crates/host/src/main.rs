@@ -10,13 +10,15 @@
 //! | [`cli`] | the command line |
 //! | [`manifest`] | `spin.toml`, checked |
 //! | [`variables`] | values for the component, from the manifest and the environment |
+//! | [`settings`] | the pool's settings, checked |
+//! | [`runtime_config`] | Spin's runtime configuration, as far as it is supported |
 //! | [`clock`] | the wall clock, where a test sets it |
 //! | [`allowed_hosts`] | where the component may connect to |
 //! | [`engine`] | wasmtime, set up as Spin sets it up; the component, compiled |
 //! | [`guest`] | one instance: its state, its life, and the host functions that it sees |
 //! | [`bindings`] | Spin's interfaces as Rust traits |
 //! | [`sqlite`], [`outbound`] | what is behind the host functions |
-//! | [`log`] | what the host itself says |
+//! | [`log`] | what the host and the component write to the terminal |
 //! | [`server`] | connections in, requests to instances, and the orderly end |
 
 mod allowed_hosts;
@@ -28,18 +30,25 @@ mod guest;
 mod log;
 mod manifest;
 mod outbound;
+mod runtime_config;
 mod server;
+mod settings;
 mod sqlite;
 mod variables;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use cli::{Cli, Command, Up};
+use runtime_config::RuntimeConfig;
+use std::mem;
 use std::process::ExitCode;
+use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
     let Command::Up(options) = Cli::parse().command;
-    match up(&options) {
+    let served = up(&options);
+    log::flush();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -49,10 +58,17 @@ fn main() -> ExitCode {
 }
 
 fn up(options: &Up) -> Result<()> {
-    let app = manifest::load(&options.from)?;
+    let mut app = manifest::load(&options.from)?;
+    app.environment.extend(options.env.iter().cloned());
     let environment = variables::Environment::read(&options.variable)?;
+    for warning in environment.unknown(&app) {
+        eprintln!("warning: {warning}");
+    }
     let variables = variables::resolve(&app, &environment)
         .with_context(|| options.from.display().to_string())?;
+    for warning in settings::check(&app, &variables.component)? {
+        eprintln!("warning: {warning}");
+    }
     let allowed_hosts = allowed_hosts::AllowedHosts::parse(&variables.allowed_outbound_hosts)
         .with_context(|| {
             format!(
@@ -61,6 +77,10 @@ fn up(options: &Up) -> Result<()> {
                 app.component_id
             )
         })?;
+    let runtime_config = match &options.runtime_config_file {
+        Some(file) => RuntimeConfig::load(file, &app.component_id)?,
+        None => RuntimeConfig::default_of_spin()?,
+    };
     let clock = options.test_clock.as_deref();
     let clock = clock.map(clock::FileClock::open).transpose()?;
     let databases = sqlite::Databases::prepare(&app, &options.state_dir())?;
@@ -71,19 +91,24 @@ fn up(options: &Up) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let served = runtime.block_on(async {
+        let stop = CancellationToken::new();
         let outbound =
-            outbound::Client::new(allowed_hosts, options.nagle).context("cannot set up TLS")?;
+            outbound::Client::new(allowed_hosts, options.nagle, runtime_config, stop.clone());
         let world = guest::World {
             variables: variables.component,
             databases,
             outbound,
-            environment: app.environment,
+            environment: mem::take(&mut app.environment),
             clock,
             quiet: options.quiet,
         };
         let component = engine::load(&app.source, options.perf_map)?;
         let handler = guest::handler(component, world, options.reuse())?;
-        server::serve(&options.listen, handler.clone(), options.nagle).await?;
+        let serving = server::Options {
+            nagle: options.nagle,
+            grace: options.grace,
+        };
+        server::serve(&options.listen, &app, handler.clone(), serving, stop).await?;
         if options.statistics {
             log::log(format_args!("statistics: {}", handler.statistics()));
         }

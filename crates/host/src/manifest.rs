@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 /// What there is to serve.
 #[derive(Debug)]
 pub(crate) struct App {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its version, if it says one.
+    pub(crate) version: Option<String>,
     /// The application's variables, by name.
     pub(crate) variables: BTreeMap<String, Variable>,
     /// The one component's name.
@@ -48,8 +52,7 @@ pub(crate) struct Variable {
 struct Manifest {
     #[serde(rename = "spin_manifest_version")]
     _spin_manifest_version: i64,
-    #[serde(rename = "application")]
-    _application: Application,
+    application: Application,
     #[serde(default)]
     variables: BTreeMap<String, Variable>,
     #[serde(default)]
@@ -60,8 +63,8 @@ struct Manifest {
 
 #[derive(Deserialize)]
 struct Application {
-    #[serde(rename = "name")]
-    _name: String,
+    name: String,
+    version: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -159,6 +162,8 @@ fn parse(text: &str, folder: &Path) -> Result<App> {
         );
     }
     Ok(App {
+        name: manifest.application.name,
+        version: manifest.application.version,
         variables: manifest.variables,
         source: folder.join(source),
         component_variables: component.variables,
@@ -247,6 +252,10 @@ command = "cargo build"
     #[test]
     fn a_manifest_is_read_with_paths_beside_it() {
         let app = parse(MANIFEST, Path::new("some/folder")).unwrap();
+        assert_eq!(
+            (app.name.as_str(), app.version.as_deref()),
+            ("app", Some("1.0.0"))
+        );
         assert_eq!(app.component_id, "the-one");
         assert_eq!(app.source, Path::new("some/folder/target/the_one.wasm"));
         assert_eq!(app.sqlite_databases, ["default"]);

@@ -1,72 +1,62 @@
 //! The component's HTTP client.
 //!
-//! Connections are kept alive and shared by all instances. Requests leave only to the hosts that the manifest allows.
-//!
-//! Over HTTP/1.1 alone: the client would use one HTTP/2 connection for all, and calls beyond its limit of streams, often
-//! 100, would wait in line. A call to a model lasts for seconds, so a connection of its own costs it nothing.
+//! Connections are kept alive and shared by all instances, unless the runtime configuration says otherwise. Requests
+//! leave only to the hosts that the manifest allows. As with Spin, `http` is HTTP/1.1, `https` is HTTP/2 where the
+//! upstream offers it, and all requests to an upstream then share one connection: those beyond its limit of streams wait.
+//! Errors are Spin's, too.
+
+mod connect;
 
 use crate::allowed_hosts::AllowedHosts;
 use crate::log::log;
+use crate::runtime_config::RuntimeConfig;
 use bytes::Bytes;
+use connect::{CONNECT_TIMEOUT, Connector, NoConnection};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
-use std::error::Error as StdError;
-use std::io::ErrorKind;
+use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Sleep, sleep, timeout};
-use tower_service::Service;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// Where the component sets no time-out, as with Spin.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-
-type Connector = WithTimeout<HttpsConnector<HttpConnector>>;
+/// What the component is told when the host ends; it knows this text.
+const STOPPING: &str = "the host is stopping";
 
 /// The connections, and where they may lead.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: legacy::Client<Connector, WasiBody>,
     allowed: Arc<AllowedHosts>,
+    stop: CancellationToken,
 }
 
 impl Client {
-    /// A client that trusts the certificate authorities that Mozilla trusts.
-    ///
-    /// # Errors
-    /// TLS cannot be set up.
-    pub(crate) fn new(allowed: AllowedHosts, nagle: bool) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_webpki_roots()
-            .with_no_client_auth();
-        Ok(Self::with_tls(allowed, nagle, tls))
-    }
-
-    fn with_tls(allowed: AllowedHosts, nagle: bool, tls: ClientConfig) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(!nagle);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+    /// A client whose exchanges all fail once `stop` is cancelled: those that run, and those to come.
+    pub(crate) fn new(
+        allowed: AllowedHosts,
+        nagle: bool,
+        config: RuntimeConfig,
+        stop: CancellationToken,
+    ) -> Self {
+        let mut http = legacy::Client::builder(TokioExecutor::new());
+        http.pool_timer(TokioTimer::new());
+        if !config.connection_pooling {
+            http.pool_max_idle_per_host(0);
+        }
         Self {
-            http: legacy::Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .build(WithTimeout(connector)),
+            http: http.build(Connector::new(nagle, config.max_connections, config.tls)),
             allowed: Arc::new(allowed),
+            stop,
         }
     }
 
@@ -76,6 +66,19 @@ impl Client {
     }
 
     async fn send(
+        self,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<WasiBody>, Error> {
+        let stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(stopping()),
+            sent = self.exchange(request, options) => sent,
+        }
+    }
+
+    async fn exchange(
         self,
         mut request: Request<WasiBody>,
         options: RequestOptions,
@@ -103,10 +106,14 @@ impl Client {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
         Ok(response.map(|body| {
-            let body = body.map_err(|error| describe(&error));
-            Watched::new(body, between_bytes).boxed_unsync()
+            let body = body.map_err(|_| Error::HttpProtocolError);
+            Watched::new(body, between_bytes, self.stop).boxed_unsync()
         }))
     }
+}
+
+fn stopping() -> Error {
+    Error::InternalError(Some(STOPPING.to_owned()))
 }
 
 fn origin(uri: &http::Uri) -> String {
@@ -120,7 +127,8 @@ fn origin(uri: &http::Uri) -> String {
 /// An instance's way out.
 pub(crate) struct Hooks(Client);
 
-type Sent = (
+/// A response, and the future of what is left of the exchange.
+pub(crate) type Sent = (
     Response<WasiBody>,
     Box<dyn Future<Output = Result<(), Error>> + Send>,
 );
@@ -144,121 +152,49 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-tokio::task_local! {
-    /// For the connector, which learns nothing of a request but its URL.
-    static CONNECT_TIMEOUT: Duration;
-}
-
-/// A connector that gives up in time.
-#[derive(Clone)]
-struct WithTimeout<C>(C);
-
-#[derive(Debug)]
-struct ConnectTimedOut;
-
-impl std::fmt::Display for ConnectTimedOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("connecting took too long")
+/// What Spin calls a request's failure: all that is neither about connecting nor about TLS is a protocol error.
+fn describe(error: &legacy::Error) -> Error {
+    match error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<NoConnection>())
+    {
+        Some(reason) => reason.to_wasi(),
+        // TCP connected, so it was TLS.
+        None if error.is_connect() => Error::TlsProtocolError,
+        None => Error::HttpProtocolError,
     }
 }
 
-impl StdError for ConnectTimedOut {}
-
-type BoxError = Box<dyn StdError + Send + Sync>;
-
-impl<C> Service<http::Uri> for WithTimeout<C>
-where
-    C: Service<http::Uri, Error = BoxError>,
-    C::Future: Send + 'static,
-{
-    type Response = C::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, uri: http::Uri) -> Self::Future {
-        let limit = CONNECT_TIMEOUT
-            .try_with(|limit| *limit)
-            .unwrap_or(DEFAULT_TIMEOUT);
-        let connecting = self.0.call(uri);
-        Box::pin(async move {
-            timeout(limit, connecting)
-                .await
-                .unwrap_or_else(|_| Err(ConnectTimedOut.into()))
-        })
-    }
-}
-
-/// What an error means, by the first of its causes that tells.
-fn describe(error: &(dyn StdError + 'static)) -> Error {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(known) = describe_one(error) {
-            return known;
-        }
-        cause = match error.downcast_ref::<std::io::Error>() {
-            // Its `source` is that of the error inside, which it would skip.
-            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-            None => error.source(),
-        };
-    }
-    Error::HttpProtocolError
-}
-
-fn describe_one(error: &(dyn StdError + 'static)) -> Option<Error> {
-    if error.is::<ConnectTimedOut>() {
-        return Some(Error::ConnectionTimeout);
-    }
-    if error.is::<rustls::Error>() {
-        return Some(Error::TlsProtocolError);
-    }
-    if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        if error.is_incomplete_message() {
-            return Some(Error::ConnectionTerminated);
-        }
-        if error.is_parse() {
-            return Some(Error::HttpProtocolError);
-        }
-    }
-    if let Some(error) = error.downcast_ref::<std::io::Error>() {
-        return match error.kind() {
-            ErrorKind::ConnectionRefused => Some(Error::ConnectionRefused),
-            ErrorKind::TimedOut => Some(Error::ConnectionTimeout),
-            ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::BrokenPipe
-            | ErrorKind::UnexpectedEof => Some(Error::ConnectionTerminated),
-            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-                Some(Error::DestinationUnavailable)
-            }
-            _ => None,
-        };
-    }
-    // The client's type for this is private.
-    (error.to_string() == "dns error").then_some(Error::DnsError {
-        rcode: None,
-        info_code: None,
-    })
-}
-
-/// A body that fails when nothing arrives for too long, and closes its connection then.
+/// A body that fails when nothing arrives for too long, or when the host ends, and closes its connection then.
 struct Watched<B> {
     body: Option<B>,
     limit: Duration,
-    silence: Option<Pin<Box<Sleep>>>,
+    stop: CancellationToken,
+    /// The wait for the next bytes, which ends with an error.
+    waiting: Option<Pin<Box<dyn Future<Output = Error> + Send>>>,
 }
 
 impl<B> Watched<B> {
-    fn new(body: B, limit: Duration) -> Self {
+    fn new(body: B, limit: Duration, stop: CancellationToken) -> Self {
         Self {
             body: Some(body),
             limit,
-            silence: None,
+            stop,
+            waiting: None,
         }
     }
+}
+
+fn give_up(
+    limit: Duration,
+    stop: CancellationToken,
+) -> Pin<Box<dyn Future<Output = Error> + Send>> {
+    Box::pin(async move {
+        tokio::select! {
+            () = sleep(limit) => Error::ConnectionReadTimeout,
+            () = stop.cancelled() => stopping(),
+        }
+    })
 }
 
 impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Watched<B> {
@@ -269,18 +205,24 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Watched<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(body) = &mut self.body else {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
-            self.silence = None;
-            return Poll::Ready(frame);
-        }
-        let limit = self.limit;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(silence.as_mut().poll(context));
-        self.body = None;
-        Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+        // Before the body: one whose bytes never stop would go on.
+        let error = if this.stop.is_cancelled() {
+            stopping()
+        } else {
+            if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
+                this.waiting = None;
+                return Poll::Ready(frame);
+            }
+            let (limit, stop) = (this.limit, &this.stop);
+            let new = || give_up(limit, stop.clone());
+            ready!(this.waiting.get_or_insert_with(new).as_mut().poll(context))
+        };
+        this.body = None;
+        Poll::Ready(Some(Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,46 +1,90 @@
 //! Connections in, requests to the component, and the orderly end.
+//!
+//! What a client and the component see of this is what Spin shows them, with the exceptions that `docs/architecture.md`
+//! lists.
 
 use crate::guest::Handler;
 use crate::log::{announce, log};
-use anyhow::{Context, Result, bail};
+use crate::manifest::App;
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
-use std::convert::Infallible;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde::Serialize;
+use socket2::{SockRef, TcpKeepalive};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// How long requests and the work they leave behind may take after the host was told to stop.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long the component may take to write rows and to tell its clients, once it knows that the host ends.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// After an `accept` that failed for want of files or memory: time for a connection to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection is kept without a request: one that says nothing, or half a head, or that waits for the next.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection that is to close may take to send what is left of its last answer.
+const LAST_FLUSH: Duration = Duration::from_millis(250);
+/// After how much silence a client is asked whether it is still there, and how often then.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(10));
 
-/// Serves until SIGTERM or SIGINT; then no connection is accepted any more, and requests and spawned work finish.
+/// What Spin answers itself.
+const WELL_KNOWN: &str = "/.well-known/spin/";
+
+/// How to serve.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    /// Leave Nagle's algorithm on.
+    pub(crate) nagle: bool,
+    /// How long requests and the work they leave behind may go on after the host was told to stop.
+    pub(crate) grace: Duration,
+}
+
+/// Serves until a signal to stop; then no connection is accepted any more, and requests and spawned work finish. What has
+/// not finished after the time of grace, or at a second signal, hears of the end by `stop`.
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub(crate) async fn serve(address: &str, handler: Handler, nagle: bool) -> Result<()> {
+pub(crate) async fn serve(
+    address: &str,
+    app: &App,
+    handler: Handler,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<()> {
     // Before the address is announced: whoever reads it may send a signal.
     let mut signals = Signals::new().context("cannot handle signals")?;
+    let info = serde_json::to_vec_pretty(&Info {
+        name: &app.name,
+        version: app.version.as_deref(),
+    })?;
     let listener = listen(address).await?;
     let address = listener.local_addr().context("cannot tell the address")?;
     announce(format_args!("Serving http://{address}"));
 
-    let graceful = GracefulShutdown::new();
+    let server = Arc::new(Server {
+        handler: handler.clone(),
+        info: info.into(),
+        closing: CancellationToken::new(),
+    });
+    let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -48,13 +92,10 @@ pub(crate) async fn serve(address: &str, handler: Handler, nagle: bool) -> Resul
         };
         match accepted {
             Ok((stream, client)) => {
-                // Only a connection that has ended refuses it.
-                let _ = stream.set_nodelay(!nagle);
-                let serving = graceful.watch(connection(stream, client, address, handler.clone()));
-                tokio::spawn(async move {
-                    // Clients that leave are no news.
-                    let _ = serving.await;
-                });
+                // Only a connection that has ended refuses them.
+                let _ = stream.set_nodelay(!options.nagle);
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
+                connections.spawn(Arc::clone(&server).serve_connection(stream, client));
             }
             Err(error) => {
                 if !matches!(
@@ -69,15 +110,25 @@ pub(crate) async fn serve(address: &str, handler: Handler, nagle: bool) -> Resul
     }
 
     drop(listener);
-    let finish = async {
-        graceful.shutdown().await;
+    connections.close();
+    server.closing.cancel();
+    let mut finish = pin!(async {
+        connections.wait().await;
         handler.finish().await;
-    };
+    });
     tokio::select! {
-        done = timeout(GRACE, finish) => if done.is_err() {
-            log(format_args!("what was not finished after {} s is cut off", GRACE.as_secs()));
-        },
+        () = &mut finish => return Ok(()),
+        () = sleep(options.grace) => log(format_args!(
+            "what was not finished after {:?} is ended",
+            options.grace
+        )),
         () = signals.next() => log("stopping at once"),
+    }
+    stop.cancel();
+    tokio::select! {
+        () = &mut finish => return Ok(()),
+        () = sleep(LAST_WORDS) => log("what is still not finished is cut off"),
+        () = signals.next() => {}
     }
     handler.cut_off();
     Ok(())
@@ -97,10 +148,12 @@ async fn listen(address: &str) -> Result<TcpListener> {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Not where the host is told to ignore it, as by `nohup`.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -108,116 +161,242 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: match ignores_hangup() {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            },
         })
     }
 
     async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = hangup => {}
         }
     }
 }
 
-fn connection(
-    stream: TcpStream,
-    client: SocketAddr,
-    own: SocketAddr,
+/// Whether SIGHUP was ignored when the process began, as far as Linux tells.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal 1 is bit 0.
+    ignored.is_some_and(|mask| mask & 1 == 1)
+}
+
+/// What `/.well-known/spin/info` says.
+#[derive(Serialize)]
+struct Info<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+}
+
+/// What connections share.
+struct Server {
     handler: Handler,
-) -> impl GracefulConnection<Error = hyper::Error> + Send {
-    let service = service_fn(move |request| {
-        let handler = handler.clone();
-        async move { Ok::<_, Infallible>(answer(request, client, own, &handler).await) }
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
+    info: Bytes,
+    /// Set when no connection may take another request.
+    closing: CancellationToken,
 }
 
-async fn answer(
-    mut request: Request<Incoming>,
-    client: SocketAddr,
-    own: SocketAddr,
-    handler: &Handler,
-) -> Response<WasiBody> {
-    if let Err(reason) = prepare(&mut request, client, own) {
-        return plain(StatusCode::BAD_REQUEST, reason);
+impl Server {
+    /// Serves HTTP/1.1, or HTTP/2 to a client that begins with it.
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream, client: SocketAddr) {
+        let running = watch::Sender::new(0);
+        let closing = self.closing.clone();
+        let requests = running.clone();
+        let service = service_fn(move |request| {
+            let server = Arc::clone(&self);
+            let running = Running::begin(&requests);
+            async move {
+                let response = server.answer(request, client).await.inspect_err(|error| {
+                    log(format_args!(
+                        "a connection is closed without an answer to its request: {error}"
+                    ));
+                })?;
+                anyhow::Ok(response.map(|body| {
+                    body.map_frame(move |frame| {
+                        let _until_the_end = &running;
+                        frame
+                    })
+                }))
+            }
+        });
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        // Clients that leave are no news.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = idle(&running, IDLE_TIMEOUT) => {}
+            () = closing.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ = connection => {}
+            () = idle(&running, LAST_FLUSH) => {}
+        }
     }
-    let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
-    match handler.handle(request).await {
-        Ok(response) => response,
-        Err(error) => {
-            log(format_args!(
-                "a request failed in the component: {}",
-                error.root_cause()
-            ));
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "")
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// It is one that Spin closes the connection for.
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> Result<Response<WasiBody>> {
+        request.headers_mut().remove(CONNECTION);
+        if let Some(name) = request.uri().path().strip_prefix(WELL_KNOWN) {
+            return Ok(self.well_known(name));
+        }
+        set_uri(&mut request)?;
+        let Ok(()) = set_headers(&mut request, client) else {
+            log("a request is refused, since a header of its is not UTF-8");
+            return Ok(whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()));
+        };
+        let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
+        Ok(match self.handler.handle(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                log(format_args!(
+                    "a request failed in the component: {}",
+                    error.root_cause()
+                ));
+                whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new())
+            }
+        })
+    }
+
+    fn well_known(&self, name: &str) -> Response<WasiBody> {
+        match name {
+            "health" => whole(StatusCode::OK, Bytes::from_static(b"OK")),
+            "info" => {
+                let mut response = whole(StatusCode::OK, self.info.clone());
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(CONTENT_TYPE, json);
+                response
+            }
+            _ => whole(StatusCode::NOT_FOUND, Bytes::new()),
         }
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<WasiBody> {
-    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(Error::from);
-    let mut response = Response::new(body.boxed_unsync());
+/// Counts a request of a connection until its answer has been handed over to the end.
+struct Running(watch::Sender<usize>);
+
+impl Running {
+    fn begin(running: &watch::Sender<usize>) -> Self {
+        running.send_modify(|count| *count += 1);
+        Self(running.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Waits until no request has been running for so long.
+async fn idle(running: &watch::Sender<usize>, limit: Duration) {
+    let mut running = running.subscribe();
+    // Neither wait can fail while the sender is there.
+    while running.wait_for(|count| *count == 0).await.is_ok()
+        && timeout(limit, running.changed()).await.is_ok()
+    {}
+}
+
+fn whole(status: StatusCode, body: Bytes) -> Response<WasiBody> {
+    let body = Full::new(body).map_err(Error::from).boxed_unsync();
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response
 }
 
-/// Makes of a request what Spin makes of it: an absolute URL, no hop-by-hop header, and Spin's own headers, which no
-/// client can set.
-fn prepare(
-    request: &mut Request<Incoming>,
-    client: SocketAddr,
-    own: SocketAddr,
-) -> Result<(), &'static str> {
-    let headers = request.headers();
-    let host = match headers.get(HOST) {
-        Some(host) => Some(
-            host.to_str()
-                .ok()
-                .and_then(|host| host.parse::<Authority>().ok())
-                .ok_or("the Host header is no host\n")?,
-        ),
+/// Gives the request an absolute URL, as Spin does, and refuses what it refuses.
+fn set_uri(request: &mut Request<impl Body>) -> Result<()> {
+    let mut parts = request.uri().clone().into_parts();
+    let host = match request.headers().get(HOST) {
+        Some(host) => {
+            let host = host.to_str().ok().and_then(|host| host.parse().ok());
+            Some(host.context("the Host header is no host")?)
+        }
         None => None,
     };
-    let authority = match (host, request.uri().authority()) {
-        (Some(host), Some(authority)) if host != *authority => {
-            return Err("the Host header and the URL name different hosts\n");
+    let authority: Authority = match (host, parts.authority) {
+        (None, None) => bail!("there is no Host header"),
+        (Some(host), Some(authority)) if host != authority => {
+            bail!("the Host header and the URL name different hosts")
         }
-        (Some(host), _) => host,
-        (None, Some(authority)) => authority.clone(),
-        (None, None) => own.to_string().parse().map_err(|_| "no Host header\n")?,
+        (Some(authority), _) | (None, Some(authority)) => authority,
     };
-    let path = request
-        .uri()
-        .path_and_query()
-        .cloned()
-        .unwrap_or(PathAndQuery::from_static("/"));
-    let mut parts = http::uri::Parts::default();
+    // CONNECT alone has none.
+    ensure!(parts.path_and_query.is_some(), "the URL has no path");
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority);
-    parts.path_and_query = Some(path);
-    let uri = Uri::from_parts(parts).map_err(|_| "the request's target is no URL\n")?;
-    spin_headers(request.headers_mut(), &uri, client);
-    request.headers_mut().remove(CONNECTION);
-    *request.uri_mut() = uri;
+    *request.uri_mut() = Uri::from_parts(parts).context("the request's target is no URL")?;
     Ok(())
 }
 
-fn spin_headers(headers: &mut HeaderMap, uri: &Uri, client: SocketAddr) {
-    for (name, value) in [
-        ("spin-path-info", uri.path()),
-        ("spin-full-url", &uri.to_string()),
-        ("spin-matched-route", "/..."),
-        ("spin-base-path", "/"),
-        ("spin-raw-component-route", "/..."),
-        ("spin-component-route", ""),
-        ("spin-client-addr", &client.to_string()),
-    ] {
-        // A URL that was parsed from a request line is a header value, too.
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
+struct NotUtf8;
+
+/// Adds Spin's headers. A client may have set them, too: what it said comes before what the host says.
+fn set_headers(request: &mut Request<impl Body>, client: SocketAddr) -> Result<(), NotUtf8> {
+    let is_utf8 = |value: &HeaderValue| std::str::from_utf8(value.as_bytes()).is_ok();
+    if !request.headers().values().all(is_utf8) {
+        return Err(NotUtf8);
+    }
+    let uri = request.uri();
+    let path_info = path_info(uri.path());
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    // Spin looks at the header alone, even where the URL has a host.
+    let host = std::str::from_utf8(host.unwrap_or(b"localhost")).map_err(|_| NotUtf8)?;
+    let full_url = format!("http://{host}{path}");
+    let client = client.to_string();
+    append(
+        request.headers_mut(),
+        [
+            ("spin-path-info", &path_info),
+            ("spin-full-url", &full_url),
+            ("spin-matched-route", "/..."),
+            ("spin-base-path", "/"),
+            ("spin-raw-component-route", "/..."),
+            ("spin-component-route", ""),
+            ("spin-client-addr", &client),
+        ],
+    );
+    Ok(())
+}
+
+fn append<const N: usize>(headers: &mut HeaderMap, list: [(&'static str, &str); N]) {
+    for (name, value) in list {
+        // Of a value that is none, Spin sends nothing either.
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            headers.append(HeaderName::from_static(name), value);
         }
+    }
+}
+
+/// What Spin's router says the wildcard of the route `/...` stands for.
+fn path_info(path: &str) -> String {
+    let inner = path.trim_matches('/');
+    match (inner.is_empty(), path.ends_with('/')) {
+        (true, false) => String::new(),
+        (true, true) => "/".to_owned(),
+        (false, false) => format!("/{inner}"),
+        (false, true) => format!("/{inner}/"),
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! A connection that the component opens is a connection of its own, as with Spin: writers of several instances meet
 //! in the file, and wait for each other there for up to 5 s (SQLite's busy time-out as rusqlite sets it). A text of
-//! several statements is refused; Spin would run the first and silently drop the others.
+//! several statements is refused; Spin would run the first and silently drop the others. A text in a row that is not
+//! UTF-8 traps the instance, as it does with Spin.
+
+mod script;
 
 use crate::bindings::sqlite::{self, Error, QueryResult, RowResult, Value};
 use crate::log::announce;
@@ -17,8 +20,8 @@ use wasmtime::component::{Accessor, FutureReader, HasData, Resource, ResourceTab
 
 /// Spin's name for the default database's file.
 const FILE: &str = "sqlite_db.db";
-/// A result of more bytes than this is refused, as with Spin: 128 MiB.
-const MAX_RESULT_BYTES: usize = 128 << 20;
+/// What a row may have in bytes, as with Spin, or a whole result that is not streamed: 128 MiB.
+const MAX_BYTES: usize = 128 << 20;
 
 /// The databases of the application.
 pub(crate) struct Databases {
@@ -60,34 +63,24 @@ impl Databases {
         Ok(databases)
     }
 
-    /// Runs what `--sqlite` says: a statement, or all statements of `@FILE`.
+    /// Runs what `--sqlite` says, each argument in a transaction: SQL, or `@FILE`.
     ///
     /// # Errors
     /// A file cannot be read, or a statement fails. Statements may hold keys, so they are not repeated.
-    pub(crate) fn execute_at_start(&self, statements: &[String]) -> Result<()> {
-        if statements.is_empty() {
-            return Ok(());
-        }
-        let connection = self.connect()?;
-        for (index, statement) in statements.iter().enumerate() {
-            match statement.strip_prefix('@') {
+    pub(crate) fn execute_at_start(&self, arguments: &[String]) -> Result<()> {
+        for (index, argument) in arguments.iter().enumerate() {
+            let mut connection = self.connect()?;
+            match argument.strip_prefix('@') {
                 Some(file) => {
                     // Spin allows the database's name after the file's.
                     let file = file.strip_suffix(":default").unwrap_or(file);
                     let sql = std::fs::read_to_string(file)
                         .with_context(|| format!("--sqlite cannot read {file}"))?;
-                    connection
-                        .execute_batch(&sql)
-                        .map_err(without_statement)
+                    script::run(&mut connection, &sql)
                         .with_context(|| format!("--sqlite @{file}"))?;
                 }
-                None => {
-                    run(&connection, statement, Vec::new())
-                        .map_err(anyhow::Error::msg)
-                        .with_context(|| {
-                            format!("the statement of --sqlite number {}", index + 1)
-                        })?;
-                }
+                None => script::run(&mut connection, argument)
+                    .with_context(|| format!("--sqlite number {}", index + 1))?,
             }
         }
         Ok(())
@@ -117,14 +110,6 @@ impl Databases {
             }))
             .map_err(io)?;
         Ok(connection)
-    }
-}
-
-/// `rusqlite`'s message for a failed batch quotes the statement.
-fn without_statement(error: rusqlite::Error) -> anyhow::Error {
-    match error {
-        rusqlite::Error::SqlInputError { msg, .. } => anyhow::anyhow!(msg),
-        other => other.into(),
     }
 }
 
@@ -158,9 +143,39 @@ impl Connection {
         self,
         statement: String,
         parameters: Vec<Value>,
-    ) -> Result<QueryResult, Error> {
-        self.with(move |connection| run(connection, &statement, parameters))
-            .await?
+        limit: Limit,
+    ) -> wasmtime::Result<Result<QueryResult, Error>> {
+        let ran = self
+            .with(move |connection| run(connection, &statement, parameters, limit))
+            .await;
+        match ran {
+            Ok(Ok(result)) => Ok(Ok(result)),
+            Ok(Err(Failed::Statement(error))) | Err(error) => Ok(Err(error)),
+            Ok(Err(Failed::NotUtf8)) => Err(wasmtime::format_err!(
+                "a text in the result is not UTF-8; SQL can read it by CAST(... AS BLOB)"
+            )),
+        }
+    }
+}
+
+/// Whose size is limited.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    Result,
+    Row,
+}
+
+/// Why there is no result.
+#[derive(Debug)]
+enum Failed {
+    Statement(Error),
+    /// Spin panics here.
+    NotUtf8,
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Statement(io(error))
     }
 }
 
@@ -168,8 +183,9 @@ fn run(
     connection: &rusqlite::Connection,
     statement: &str,
     parameters: Vec<Value>,
-) -> Result<QueryResult, Error> {
-    let mut statement = connection.prepare_cached(statement).map_err(io)?;
+    limit: Limit,
+) -> Result<QueryResult, Failed> {
+    let mut statement = connection.prepare_cached(statement)?;
     let columns: Vec<String> = statement
         .column_names()
         .into_iter()
@@ -182,37 +198,37 @@ fn run(
         Value::Text(text) => SqlValue::Text(text),
         Value::Blob(bytes) => SqlValue::Blob(bytes),
     });
-    let mut cursor = statement
-        .query(rusqlite::params_from_iter(parameters))
-        .map_err(io)?;
+    let mut cursor = statement.query(rusqlite::params_from_iter(parameters))?;
     let mut rows = Vec::new();
     let mut size = 0usize;
-    while let Some(row) = cursor.next().map_err(io)? {
+    while let Some(row) = cursor.next()? {
         let mut values = Vec::with_capacity(columns.len());
+        if let Limit::Row = limit {
+            size = 0;
+        }
         for column in 0..columns.len() {
-            let value = value(row.get_ref(column).map_err(io)?)?;
+            let value = value(row.get_ref(column)?)?;
             size = size.saturating_add(size_of(&value));
             values.push(value);
         }
-        if size > MAX_RESULT_BYTES {
-            return Err(Error::Io(format!(
-                "query result exceeds limit of {MAX_RESULT_BYTES} bytes"
-            )));
+        if size > MAX_BYTES {
+            return Err(Failed::Statement(Error::Io(format!(
+                "query result exceeds limit of {MAX_BYTES} bytes"
+            ))));
         }
         rows.push(RowResult { values });
     }
     Ok(QueryResult { columns, rows })
 }
 
-fn value(value: ValueRef<'_>) -> Result<Value, Error> {
+fn value(value: ValueRef<'_>) -> Result<Value, Failed> {
     Ok(match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(value) => Value::Integer(value),
         ValueRef::Real(value) => Value::Real(value),
-        ValueRef::Text(text) => Value::Text(
-            String::from_utf8(text.to_vec())
-                .map_err(|_| Error::Io("a text in the result is not UTF-8".to_owned()))?,
-        ),
+        ValueRef::Text(text) => {
+            Value::Text(String::from_utf8(text.to_vec()).map_err(|_| Failed::NotUtf8)?)
+        }
         ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
     })
 }
@@ -280,10 +296,9 @@ impl sqlite::HostConnection for SqliteView<'_> {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<QueryResult, Error>> {
-        Ok(self
-            .connection_to_execute(&handle)?
-            .execute(statement, parameters)
-            .await)
+        self.connection_to_execute(&handle)?
+            .execute(statement, parameters, Limit::Result)
+            .await
     }
 
     async fn last_insert_rowid(&mut self, handle: Resource<Connection>) -> wasmtime::Result<i64> {
@@ -328,7 +343,10 @@ impl<T: Send> sqlite::HostConnectionWithStore<T> for SqliteHost {
     ) -> wasmtime::Result<Result<Streamed, Error>> {
         let connection = accessor.with(|mut access| access.get().connection_to_execute(&handle))?;
         // As with Spin, a statement that fails is told by the future, after a stream without rows.
-        let (columns, rows, result) = match connection.execute(statement, parameters).await {
+        let result = connection
+            .execute(statement, parameters, Limit::Row)
+            .await?;
+        let (columns, rows, result) = match result {
             Ok(QueryResult { columns, rows }) => (columns, rows, Ok(())),
             Err(error) => (Vec::new(), Vec::new(), Err(error)),
         };
@@ -356,5 +374,39 @@ impl<T: Send> sqlite::HostConnectionWithStore<T> for SqliteHost {
     ) -> wasmtime::Result<u64> {
         let connection = accessor.with(|mut access| access.get().connection(&handle))?;
         Ok(connection.with(rusqlite::Connection::changes).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_in_memory(statement: &str, limit: Limit) -> Result<usize, Failed> {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        run(&connection, statement, Vec::new(), limit).map(|result| result.rows.len())
+    }
+
+    #[test]
+    fn the_limit_is_per_row_where_rows_are_streamed() {
+        let two_rows = "SELECT zeroblob(70000000) UNION ALL SELECT zeroblob(70000000)";
+        let one_row = "SELECT zeroblob(70000000), zeroblob(70000000)";
+        assert_eq!(run_in_memory(two_rows, Limit::Row).unwrap(), 2);
+        for (statement, limit) in [
+            (two_rows, Limit::Result),
+            (one_row, Limit::Row),
+            (one_row, Limit::Result),
+        ] {
+            let error = run_in_memory(statement, limit).unwrap_err();
+            assert!(
+                matches!(&error, Failed::Statement(Error::Io(text)) if text.contains("exceeds limit")),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_not_utf_8_is_no_error_that_the_component_sees() {
+        let error = run_in_memory("SELECT CAST(x'ff' AS TEXT)", Limit::Row).unwrap_err();
+        assert!(matches!(error, Failed::NotUtf8), "{error:?}");
     }
 }

@@ -1,12 +1,15 @@
 //! Values of variables, from the first of: `--variable`, the environment, a `.env` file, the manifest's default.
+//! `--variable NAME=@FILE` takes a file's content, and `--variable @FILE` the names and values of a JSON or TOML file.
 //!
 //! As with Spin, an application variable `my_token` is `SPIN_VARIABLE_MY_TOKEN` outside, and the component sees what
 //! its own table makes of them by templates such as `"{{ my_token }}"`.
 
 use crate::bindings::variables::{Error, Host, HostWithStore};
 use crate::manifest::App;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
+use std::path::Path;
 use wasmtime::component::{Accessor, HasData};
 
 const PREFIX: &str = "SPIN_VARIABLE_";
@@ -20,35 +23,18 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Reads the environment, the `.env` file of the current folder, and `NAME=VALUE` arguments.
+    /// Reads the environment, the `.env` file of the current folder, and the `--variable` arguments.
     ///
     /// # Errors
-    /// An argument without `=`, a `.env` file that cannot be read, or a value that is not UTF-8. Values are not repeated.
+    /// An argument of another form, a file that cannot be read, or a value that is not UTF-8. Values are not repeated.
     pub(crate) fn read(arguments: &[String]) -> Result<Self> {
         let mut read = Self::default();
         for argument in arguments {
-            let (name, value) = argument.split_once('=').with_context(|| {
-                format!(
-                    "--variable needs NAME=VALUE; there is no `=` after {} characters",
-                    argument.chars().count()
-                )
-            })?;
-            read.arguments
-                .insert(name.trim().to_owned(), value.to_owned());
+            read.add_argument(argument)?;
         }
-        match dotenvy::from_path_iter(ENV_FILE) {
-            Ok(entries) => {
-                for entry in entries {
-                    // The library's message repeats the line, which may hold a secret.
-                    let Ok((name, value)) = entry else {
-                        bail!(
-                            "{ENV_FILE} has a line that is not NAME=VALUE; quote values with spaces or #"
-                        );
-                    };
-                    read.environment.insert(name, value);
-                }
-            }
-            Err(error) if error.not_found() => {}
+        match std::fs::read_to_string(ENV_FILE) {
+            Ok(text) => read.add_env_file(&text)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => bail!("{ENV_FILE} cannot be read: {error}"),
         }
         for (name, value) in std::env::vars_os() {
@@ -63,12 +49,103 @@ impl Environment {
         Ok(read)
     }
 
+    fn add_argument(&mut self, argument: &str) -> Result<()> {
+        let read = |file: &str| {
+            std::fs::read_to_string(file)
+                .map_err(|error| anyhow!("--variable cannot read {file}: {error}"))
+        };
+        if let Some(file) = argument.strip_prefix('@') {
+            // The libraries' messages quote the file.
+            let values: HashMap<String, String> = match Path::new(file).extension() {
+                Some(kind) if kind == "json" => serde_json::from_str(&read(file)?)
+                    .map_err(|error| anyhow!("line {} is wrong", error.line())),
+                Some(kind) if kind == "toml" => {
+                    toml::from_str(&read(file)?).map_err(|error| anyhow!("{}", error.message()))
+                }
+                _ => bail!("--variable @{file}: the file must end in .json or .toml"),
+            }
+            .with_context(|| {
+                format!("--variable @{file} must hold names and values, all of them texts")
+            })?;
+            self.arguments.extend(values);
+            return Ok(());
+        }
+        let (name, value) = argument.split_once('=').with_context(|| {
+            format!(
+                "--variable needs NAME=VALUE, NAME=@FILE or @FILE; there is no `=` after {} characters",
+                argument.chars().count()
+            )
+        })?;
+        let value = match value.strip_prefix('@') {
+            // As it is, a newline at its end included.
+            Some(file) => read(file)?,
+            None => value.to_owned(),
+        };
+        self.arguments.insert(name.trim().to_owned(), value);
+        Ok(())
+    }
+
+    fn add_env_file(&mut self, text: &str) -> Result<()> {
+        for entry in dotenvy::from_read_iter(text.as_bytes()) {
+            match entry {
+                Ok((name, value)) => {
+                    self.environment.insert(name, value);
+                }
+                // The library's message repeats the line, which may hold a secret.
+                Err(dotenvy::Error::LineParse(bad, _)) => bail!(
+                    "{ENV_FILE}, line {}, is not NAME=VALUE; quote values with spaces or #",
+                    line_of(text, &bad)
+                ),
+                Err(_) => bail!("{ENV_FILE} cannot be read"),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is set for variables that the manifest does not have, for a warning each. As with Spin, it is ignored.
+    pub(crate) fn unknown(&self, app: &App) -> Vec<String> {
+        let is_known = |outside_name: &str| {
+            app.variables
+                .keys()
+                .any(|name| outside(name) == outside_name)
+        };
+        let arguments = self.arguments.keys();
+        let environment = self.environment.keys();
+        let mut unknown: Vec<String> = arguments
+            .filter(|name| !app.variables.contains_key(*name))
+            .map(|name| format!("--variable {name}"))
+            .chain(
+                environment
+                    .filter(|name| name.starts_with(PREFIX) && !is_known(name))
+                    .cloned(),
+            )
+            .map(|what| {
+                format!("{what} is ignored: the manifest has no such variable in [variables]")
+            })
+            .collect();
+        unknown.sort();
+        unknown
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         let value = self.arguments.get(name);
         value
             .or_else(|| self.environment.get(&outside(name)))
             .map(String::as_str)
     }
+}
+
+/// The number of the line that `bad` is of: a whole entry, or its value.
+fn line_of(text: &str, bad: &str) -> usize {
+    let first = bad.lines().next().unwrap_or_default().trim();
+    let find = |is_it: &dyn Fn(&str) -> bool| text.lines().position(|line| is_it(line.trim()));
+    let found = find(&|line| line == first).or_else(|| {
+        find(&|line| {
+            let value = line.split_once('=').map(|(_, value)| value.trim());
+            value == Some(first)
+        })
+    });
+    found.unwrap_or_default() + 1
 }
 
 /// The environment variable that sets an application's variable.
@@ -119,13 +196,6 @@ impl Filled {
 /// Names every variable that is required and not set, and every template that cannot be filled in.
 pub(crate) fn resolve(app: &App, environment: &Environment) -> Result<Resolved> {
     let mut problems = Vec::new();
-    for name in environment.arguments.keys() {
-        if !app.variables.contains_key(name) {
-            problems.push(format!(
-                "--variable {name}: the manifest has no such variable in [variables]"
-            ));
-        }
-    }
     let mut values = BTreeMap::new();
     for (name, variable) in &app.variables {
         match environment.get(name).or(variable.default.as_deref()) {
@@ -267,15 +337,102 @@ mod tests {
             "",
             "http://x",
         );
-        let error = resolve(&app, &environment(&[("typo", "")], &[]))
+        let error = resolve(&app, &environment(&[], &[]))
             .unwrap_err()
             .to_string();
-        for part in [
-            "SPIN_VARIABLE_FIRST_ONE",
-            "SPIN_VARIABLE_SECOND",
-            "--variable typo",
-        ] {
+        for part in ["SPIN_VARIABLE_FIRST_ONE", "SPIN_VARIABLE_SECOND"] {
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_that_the_manifest_does_not_have_are_told_without_their_values() {
+        let app = app("token = { default = \"\" }", "", "http://x");
+        let environment = environment(
+            &[("token", "s3cret"), ("typo", "s3cret")],
+            &[
+                ("SPIN_VARIABLE_TOKEN", "s3cret"),
+                ("SPIN_VARIABLE_TOKNE", "s3cret"),
+                ("SPIN_VARIABLE_token", "s3cret"),
+                ("OTHER", "s3cret"),
+            ],
+        );
+        let ignored = |what: &str| {
+            format!("{what} is ignored: the manifest has no such variable in [variables]")
+        };
+        assert_eq!(
+            environment.unknown(&app),
+            [
+                ignored("--variable typo"),
+                ignored("SPIN_VARIABLE_TOKNE"),
+                ignored("SPIN_VARIABLE_token"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_argument_may_name_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let (value, json, toml) = (
+            file("value", "of a file\n"),
+            file("values.json", r#"{"b": "2"}"#),
+            file("values.toml", "c = \"3\""),
+        );
+        let mut environment = Environment::default();
+        for argument in [
+            format!("a=@{value}"),
+            format!("@{json}"),
+            format!("@{toml}"),
+        ] {
+            environment.add_argument(&argument).unwrap();
+        }
+        assert_eq!(environment.get("a"), Some("of a file\n"));
+        assert_eq!(environment.get("b"), Some("2"));
+        assert_eq!(environment.get("c"), Some("3"));
+
+        for (argument, expected) in [
+            ("s3cret".to_owned(), "NAME=VALUE"),
+            (format!("@{value}"), ".json or .toml"),
+            ("a=@no/such/file".to_owned(), "no/such/file"),
+            (
+                format!("@{}", file("bad.json", "{\n\"a\": s3cret}")),
+                "line 2",
+            ),
+            (
+                format!("@{}", file("bad.toml", "a = s3cret")),
+                "names and values",
+            ),
+            (
+                format!("@{}", file("numbers.json", r#"{"a": 1}"#)),
+                "names and values",
+            ),
+        ] {
+            let error = format!("{:#}", environment.add_argument(&argument).unwrap_err());
+            assert!(error.contains(expected), "{argument}: {error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_line_of_the_env_file_is_named_by_its_number() {
+        for (text, line) in [
+            ("no assignment\n", 1),
+            ("# s3cret\nA=1\n\n  s3cret\nB=2\n", 4),
+            ("A=1\nB=\"s3cret\n", 2),
+            ("A=\"1\n2\"\nB=a s3cret\n", 3),
+        ] {
+            let mut environment = Environment::default();
+            let error = environment.add_env_file(text).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!(".env, line {line},")),
+                "{text:?}: {error}"
+            );
+            assert!(!error.contains("s3cret"), "{error}");
         }
     }
 

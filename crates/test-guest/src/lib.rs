@@ -9,26 +9,40 @@
 //! | `POST /sql` | runs the statement in the body, answers with its rows, or the error |
 //! | `POST /fetch` | gets the URL in the body, answers with status and body, or the error |
 //! | `POST /later` | answers at once, gets the URL in the body, and then writes a row into the table `later` |
+//! | `POST /print` | writes the body to stderr |
 //! | `GET /panic` | panics |
+//! | `POST /stream-then-trap` | answers with a stream, gets the URL in the body, and panics in the middle of the stream |
 
 #[cfg(target_family = "wasm")]
 mod guest {
-    use http_body_util::BodyExt;
-    use spin_sdk::http::{EmptyBody, Request, send};
+    use bytes::Bytes;
+    use http_body::{Body, Frame};
+    use http_body_util::{BodyExt, Either};
+    use spin_sdk::http::{EmptyBody, Request, Response, send};
     use spin_sdk::http_service;
     use spin_sdk::sqlite::{Connection, Value};
     use spin_sdk::variables;
     use spin_sdk::wasip3::{self, clocks::system_clock};
+    use std::convert::Infallible;
     use std::fmt::Debug;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
     use std::time::{SystemTime, UNIX_EPOCH};
 
     #[http_service]
-    async fn handle(request: Request) -> String {
+    async fn handle(request: Request) -> Response<Either<StreamThenTrap, String>> {
         let (parts, body) = request.into_parts();
         let body = match text(body).await {
             Ok(body) => body,
-            error => return or_error(error),
+            error => return Response::new(Either::Right(or_error(error))),
         };
+        Response::new(match parts.uri.path() {
+            "/stream-then-trap" => Either::Left(StreamThenTrap::new(body)),
+            _ => Either::Right(answer(parts, body).await),
+        })
+    }
+
+    async fn answer(parts: http::request::Parts, body: String) -> String {
         let path = parts.uri.path();
         if let Some(name) = path.strip_prefix("/variable/") {
             return or_error(variables::get(name).await.map_err(debug));
@@ -59,8 +73,47 @@ mod guest {
                 });
                 "at once".to_owned()
             }
+            "/print" => {
+                eprint!("{body}");
+                "printed".to_owned()
+            }
             "/panic" => panic!("as the request asked"),
             _ => "no such path".to_owned(),
+        }
+    }
+
+    /// A body of two pieces that panics when a fetch is answered.
+    struct StreamThenTrap {
+        sent: usize,
+        cue: Pin<Box<dyn Future<Output = ()>>>,
+    }
+
+    impl StreamThenTrap {
+        fn new(url: String) -> Self {
+            Self {
+                sent: 0,
+                cue: Box::pin(async move {
+                    let _ = fetch(&url).await;
+                }),
+            }
+        }
+    }
+
+    impl Body for StreamThenTrap {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let pieces = ["one ", "two "];
+            if let Some(piece) = pieces.get(self.sent) {
+                self.sent += 1;
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece.as_bytes())))));
+            }
+            ready!(self.cue.as_mut().poll(context));
+            panic!("as the request asked");
         }
     }
 

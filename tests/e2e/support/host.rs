@@ -71,7 +71,15 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) async fn start(start: &Start) -> Self {
+    /// Runs a host that is to end before it serves, and gives what it wrote.
+    pub(crate) async fn refuse(start: &Start) -> String {
+        let output = soon("the host's end", Self::command(start).output()).await;
+        let output = output.unwrap();
+        assert!(!output.status.success(), "{output:?}");
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    }
+
+    fn command(start: &Start) -> Command {
         let kind = HostKind::chosen();
         let mut command = Command::new(kind.program());
         command
@@ -97,9 +105,13 @@ impl Host {
                 value,
             );
         }
-        let mut child = match command.spawn() {
+        command
+    }
+
+    pub(crate) async fn start(start: &Start) -> Self {
+        let mut child = match Self::command(start).spawn() {
             Ok(child) => child,
-            Err(error) => panic!("{kind:?} cannot be started: {error}"),
+            Err(error) => panic!("{:?} cannot be started: {error}", HostKind::chosen()),
         };
         let group = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
 

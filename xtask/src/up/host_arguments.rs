@@ -1,6 +1,7 @@
 //! What the host's arguments mean to `up`, which runs the host in another folder and tells what is still missing.
 
 use std::path::Path;
+use std::time::Duration;
 
 /// Options of the hosts whose value is a path.
 const PATHS: [&str; 4] = [
@@ -17,6 +18,10 @@ pub(super) fn absolute(arguments: &[String], folder: &Path) -> Vec<String> {
     let path = |text: &str| folder.join(text).to_string_lossy().into_owned();
     let value = |option: &str, value: &str| match value.strip_prefix('@') {
         Some(file) if FILES.contains(&option) => format!("@{}", path(file)),
+        None if option == "--variable" => match value.split_once("=@") {
+            Some((name, file)) if !name.contains('=') => format!("{name}=@{}", path(file)),
+            _ => value.to_owned(),
+        },
         _ if PATHS.contains(&option) => path(value),
         _ => value.to_owned(),
     };
@@ -38,23 +43,43 @@ pub(super) fn absolute(arguments: &[String], folder: &Path) -> Vec<String> {
 pub(super) fn variable(arguments: &[String], name: &str) -> Option<String> {
     let settings = values(arguments).filter_map(|setting| setting.split_once('='));
     settings
-        .filter(|(key, _)| *key == name)
+        .filter(|(key, value)| *key == name && !value.starts_with('@'))
         .last()
         .map(|(_, value)| value.to_owned())
 }
 
 /// Whether variables come from a file, so that nothing is known about them here.
 pub(super) fn has_variables_file(arguments: &[String]) -> bool {
-    values(arguments).any(|setting| setting.starts_with('@'))
+    values(arguments).any(|setting| setting.starts_with('@') || setting.contains("=@"))
+}
+
+/// How long `--grace` lets requests go on after a stop; the last counts.
+pub(super) fn grace(arguments: &[String]) -> Option<Duration> {
+    let value = values_of(arguments, "--grace").last()?;
+    let (number, unit): (&str, fn(u64) -> Duration) = match value.strip_suffix("ms") {
+        Some(number) => (number, Duration::from_millis),
+        None => (
+            value.strip_suffix('s').unwrap_or(value),
+            Duration::from_secs,
+        ),
+    };
+    number.parse().map(unit).ok()
 }
 
 fn values(arguments: &[String]) -> impl Iterator<Item = &str> {
+    values_of(arguments, "--variable")
+}
+
+fn values_of<'a>(arguments: &'a [String], option: &'static str) -> impl Iterator<Item = &'a str> {
     let previous = std::iter::once("").chain(arguments.iter().map(String::as_str));
-    previous.zip(arguments).filter_map(|(previous, argument)| {
-        argument
-            .strip_prefix("--variable=")
-            .or_else(|| (previous == "--variable").then_some(argument.as_str()))
-    })
+    previous
+        .zip(arguments)
+        .filter_map(move |(previous, argument)| {
+            argument
+                .strip_prefix(option)
+                .and_then(|rest| rest.strip_prefix('='))
+                .or_else(|| (previous == option).then_some(argument.as_str()))
+        })
 }
 
 #[cfg(test)]
@@ -73,7 +98,9 @@ mod tests {
             ("--sqlite @/there/dump.sql", "--sqlite @/there/dump.sql"),
             ("--sqlite SELECT=@x", "--sqlite SELECT=@x"),
             ("--variable @v.toml", "--variable @/here/v.toml"),
-            ("--variable a=@b", "--variable a=@b"),
+            ("--variable a=@b", "--variable a=@/here/b"),
+            ("--variable=a=@b", "--variable=a=@/here/b"),
+            ("--variable a=b=@c", "--variable a=b=@c"),
             ("--state-dir x --quiet", "--state-dir /here/x --quiet"),
             ("--state-dir=../x", "--state-dir=/here/../x"),
             ("--quiet @x", "--quiet @x"),
@@ -81,6 +108,20 @@ mod tests {
         ] {
             let result = absolute(&split(given), Path::new("/here"));
             assert_eq!(result.join(" "), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_grace_is_found_in_both_forms_and_the_last_counts() {
+        for (given, expected) in [
+            ("--grace 60s", Some(60_000)),
+            ("--grace=500ms --quiet", Some(500)),
+            ("--grace 60s --grace 2", Some(2_000)),
+            ("--grace soon", None),
+            ("--quiet", None),
+        ] {
+            let expected = expected.map(Duration::from_millis);
+            assert_eq!(grace(&split(given)), expected, "{given}");
         }
     }
 
@@ -94,6 +135,7 @@ mod tests {
             ("a=1", None, false),
             ("--variable a=1 --variable @file", Some("1"), true),
             ("--variable=@file", None, true),
+            ("--variable a=@file", None, true),
         ] {
             let arguments = split(given);
             assert_eq!(variable(&arguments, "a").as_deref(), value, "{given}");

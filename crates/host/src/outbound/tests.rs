@@ -13,13 +13,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-fn allowing(entries: &[String], tls: Option<ClientConfig>) -> Client {
-    let entries: Vec<Filled> = entries.iter().map(Filled::plain).collect();
-    let allowed = AllowedHosts::parse(&entries).unwrap();
-    match tls {
-        Some(tls) => Client::with_tls(allowed, false, tls),
-        None => Client::new(allowed, false).unwrap(),
-    }
+fn client(config: RuntimeConfig) -> Client {
+    allowing("*://*:*", config)
+}
+
+fn allowing(entry: &str, config: RuntimeConfig) -> Client {
+    let allowed = AllowedHosts::parse(&[Filled::plain(entry)]).unwrap();
+    Client::new(allowed, false, config, CancellationToken::new())
+}
+
+fn default_client() -> Client {
+    client(RuntimeConfig::default_of_spin().unwrap())
 }
 
 fn get(url: &str) -> Request<WasiBody> {
@@ -60,10 +64,8 @@ async fn answer(mut stream: TcpStream, answer: &'static str) -> TcpStream {
 }
 
 async fn send_to(address: SocketAddr, options: RequestOptions) -> Result<String, Error> {
-    let origin = format!("http://{address}");
-    let client = allowing(std::slice::from_ref(&origin), None);
-    let response = client.send(get(&format!("{origin}/x")), options).await?;
-    text(response).await
+    let request = get(&format!("http://{address}/x"));
+    text(default_client().send(request, options).await?).await
 }
 
 #[tokio::test]
@@ -73,7 +75,8 @@ async fn a_host_that_is_not_allowed_is_not_connected_to() {
         CONNECTIONS.fetch_add(1, Ordering::SeqCst);
     })
     .await;
-    let client = allowing(&["http://127.0.0.1:1".to_owned()], None);
+    let config = RuntimeConfig::default_of_spin().unwrap();
+    let client = allowing("http://127.0.0.1:1", config);
     let sent = client
         .send(
             get(&format!("http://{address}/")),
@@ -98,7 +101,7 @@ async fn connections_are_kept_and_shared() {
     })
     .await;
     let origin = format!("http://{address}");
-    let client = allowing(std::slice::from_ref(&origin), None);
+    let client = default_client();
     for _ in 0..3 {
         let Hooks(shared) = client.hooks();
         let response = shared.send(get(&origin), RequestOptions::default()).await;
@@ -114,9 +117,10 @@ async fn a_length_beside_chunks_does_not_count() {
     })
     .await;
     let origin = format!("http://{address}");
-    let client = allowing(std::slice::from_ref(&origin), None);
     let request = get(&format!("{origin}/x"));
-    let response = client.send(request, RequestOptions::default()).await;
+    let response = default_client()
+        .send(request, RequestOptions::default())
+        .await;
     let response = response.unwrap();
     assert!(!response.headers().contains_key(CONTENT_LENGTH));
     assert_eq!(text(response).await.unwrap(), "whole");
@@ -133,22 +137,32 @@ async fn trouble_is_told_by_its_kind() {
         "{refused:?}"
     );
 
-    let silent_end = server(|stream, _| answer(stream, "")).await;
-    let cut = send_to(silent_end, RequestOptions::default()).await;
-    assert!(matches!(cut, Err(Error::ConnectionTerminated)), "{cut:?}");
+    // Whatever is wrong with a connection that there is.
+    for (answered, what) in [
+        ("", "no answer"),
+        ("what?\r\n\r\n", "no HTTP"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort", "short"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nsh",
+            "a cut chunk",
+        ),
+    ] {
+        let address = server(move |stream, _| answer(stream, answered)).await;
+        let sent = send_to(address, RequestOptions::default()).await;
+        assert!(
+            matches!(sent, Err(Error::HttpProtocolError)),
+            "{what}: {sent:?}"
+        );
+    }
 
-    let no_http = server(|stream, _| answer(stream, "what?\r\n\r\n")).await;
-    let garbled = send_to(no_http, RequestOptions::default()).await;
+    let sent = default_client()
+        .send(get("http://nowhere.invalid/"), RequestOptions::default())
+        .await;
     assert!(
-        matches!(garbled, Err(Error::HttpProtocolError)),
-        "{garbled:?}"
+        matches!(sent, Err(Error::DnsError { .. })),
+        "{:?}",
+        sent.err()
     );
-
-    let short =
-        server(|stream, _| answer(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"))
-            .await;
-    let short = send_to(short, RequestOptions::default()).await;
-    assert!(short.is_err(), "{short:?}");
 }
 
 #[tokio::test]
@@ -187,96 +201,317 @@ async fn silence_ends_with_the_time_out_that_the_request_sets() {
     );
 }
 
+fn config(text: &str) -> RuntimeConfig {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runtime-config.toml");
+    std::fs::write(&path, text).unwrap();
+    RuntimeConfig::load(&path, "guest").unwrap()
+}
+
 #[tokio::test]
-async fn connecting_ends_with_its_own_time_out() {
-    let connector = tower_never::Never;
-    let mut limited = WithTimeout(connector);
-    let connecting = CONNECT_TIMEOUT.sync_scope(Duration::ZERO, || {
-        limited.call(http::Uri::from_static("http://x/"))
-    });
-    let error = connecting.await.unwrap_err();
-    assert!(matches!(describe(&*error), Error::ConnectionTimeout));
-}
-
-/// A connector that never gets anywhere.
-mod tower_never {
-    use super::*;
-
-    #[derive(Clone)]
-    pub(super) struct Never;
-
-    impl Service<http::Uri> for Never {
-        type Response = ();
-        type Error = BoxError;
-        type Future = std::future::Pending<Result<(), BoxError>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, _: http::Uri) -> Self::Future {
-            std::future::pending()
-        }
-    }
-}
-
-/// A TLS server with a certificate of its own, and the configuration of a client that trusts it.
-async fn tls_server() -> (SocketAddr, ClientConfig) {
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key =
-        rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let address = server(move |stream, _| {
-        let acceptor = acceptor.clone();
-        async move {
-            let Ok(stream) = acceptor.accept(stream).await else {
-                return;
-            };
-            let service = service_fn(|request: Request<Incoming>| async move {
-                let seen = format!("{:?} {}", request.version(), request.uri());
-                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(seen))))
-            });
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        }
+async fn waiting_for_a_permitted_connection_counts_as_connecting() {
+    let address = server(|stream, _| async {
+        std::future::pending::<()>().await;
+        drop(stream);
     })
     .await;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certified.cert.der().clone()).unwrap();
-    let trusting = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    (address, trusting)
+    let client = client(config(
+        "[outbound_http]\nconnection_pooling = true\nmax_connections = 1",
+    ));
+    let request = || get(&format!("http://{address}/"));
+    // Holds the one that there may be.
+    let mut first = Box::pin(client.clone().send(request(), RequestOptions::default()));
+    assert!(futures_poll(&mut first).await.is_none());
+    let soon = RequestOptions {
+        connect_timeout: Some(Duration::from_millis(20)),
+        ..RequestOptions::default()
+    };
+    let second = client.send(request(), soon).await;
+    assert!(
+        matches!(second, Err(Error::ConnectionTimeout)),
+        "{:?}",
+        second.err()
+    );
+}
+
+/// Polls a future until it has connected, which takes some turns.
+async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    timeout(Duration::from_millis(50), future).await.ok()
 }
 
 #[tokio::test]
-async fn tls_is_spoken_with_servers_that_are_trusted_alone() {
-    let (address, trusting) = tls_server().await;
-    let origin = format!("https://localhost:{}", address.port());
-    let entries = [origin.clone()];
+async fn the_end_of_the_host_fails_what_runs_and_what_comes() {
+    let stuck = server(|stream, number| async move {
+        // The first has an answer's beginning, the second nothing.
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nso far";
+        let stream = match number {
+            0 => answer(stream, head).await,
+            _ => stream,
+        };
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let client = default_client();
+    let request = || get(&format!("http://{stuck}/"));
+    let send = |client: &Client| client.clone().send(request(), RequestOptions::default());
+    let mut body = send(&client).await.unwrap().into_body();
+    let first = body.frame().await.unwrap().unwrap();
+    assert_eq!(first.into_data().unwrap(), "so far");
+    let waiting = tokio::spawn(send(&client));
+    let reading = tokio::spawn(async move { body.frame().await });
 
-    let client = allowing(&entries, Some(trusting));
-    let response = client
-        .send(get(&format!("{origin}/x")), RequestOptions::default())
+    client.stop.cancel();
+    let is_told = |error: &Error| matches!(error, Error::InternalError(Some(text)) if text == "the host is stopping");
+    let waited = waiting.await.unwrap().err().unwrap();
+    assert!(is_told(&waited), "{waited:?}");
+    let read = reading.await.unwrap().unwrap().err().unwrap();
+    assert!(is_told(&read), "{read:?}");
+    let new = send(&client).await.err().unwrap();
+    assert!(is_told(&new), "{new:?}");
+}
+
+/// An upstream that speaks TLS.
+mod tls {
+    use super::*;
+    use hyper::server::conn::http2;
+    use std::sync::Mutex;
+    use tokio::sync::Semaphore;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::server::TlsStream;
+
+    type Stream = TlsStream<TcpStream>;
+
+    /// A server with a certificate of its own, and the configuration of a client that trusts it.
+    async fn tls_server<F, S>(protocols: &[&[u8]], serve: S) -> (String, String)
+    where
+        S: Fn(Stream, usize) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let address = server(move |stream, number| {
+            let (acceptor, serve) = (acceptor.clone(), serve.clone());
+            async move {
+                // One that does not trust us ends here.
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    let _sent = serve(stream, number).await;
+                }
+            }
+        })
         .await;
-    assert_eq!(text(response.unwrap()).await.unwrap(), "HTTP/1.1 /x");
+        (
+            format!("https://localhost:{}", address.port()),
+            certified.cert.pem(),
+        )
+    }
 
-    let stranger = allowing(&entries, None);
-    let sent = stranger.send(get(&origin), RequestOptions::default()).await;
-    assert!(
-        matches!(sent, Err(Error::TlsProtocolError)),
-        "{:?}",
-        sent.err()
-    );
+    /// The configuration that trusts a certificate for `localhost`.
+    fn trusting(certificate: &str, more: &str) -> RuntimeConfig {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), certificate).unwrap();
+        let path = folder.path().join("runtime-config.toml");
+        let text = format!(
+            "{more}\n[[client_tls]]\ncomponent_ids = [\"guest\"]\nhosts = [\"localhost\"]\nca_roots_file = \"ca.pem\"\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        RuntimeConfig::load(&path, "guest").unwrap()
+    }
+
+    async fn fetch(client: &Client, url: &str) -> Result<String, Error> {
+        let sent = client.clone().send(get(url), RequestOptions::default());
+        text(sent.await?).await
+    }
+
+    /// Answers with the version, the number of the connection, and the request's `host` header.
+    async fn seen(
+        request: Request<Incoming>,
+        number: usize,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let host = request.headers().get(HOST);
+        let seen = format!("{:?} {number} {host:?}", request.version());
+        Ok(Response::new(Full::new(Bytes::from(seen))))
+    }
+
+    #[tokio::test]
+    async fn http_2_is_spoken_where_the_upstream_offers_it_and_without_a_host_header() {
+        let serve = |stream, number| async move {
+            let service = service_fn(move |request| seen(request, number));
+            let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        };
+        for (offered, version) in [
+            (&[&b"h2"[..], b"http/1.1"][..], "HTTP/2.0 0 None"),
+            (&[b"http/1.1"], "HTTP/1.1 0 Some(\"localhost:"),
+            (&[], "HTTP/1.1 0 Some(\"localhost:"),
+        ] {
+            let (origin, certificate) = tls_server(offered, serve).await;
+            let client = client(trusting(&certificate, ""));
+            let text = fetch(&client, &origin).await.unwrap();
+            assert!(text.starts_with(version), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upstream_with_a_certificate_of_an_unknown_authority_is_not_called() {
+        let serve = |_, _| async {};
+        let (origin, certificate) = tls_server(&[b"h2"], serve).await;
+        // Trust is for a host; this is another name of the same.
+        let other = origin.replace("localhost", "127.0.0.1");
+        for (client, origin) in [
+            (default_client(), &origin),
+            (client(trusting(&certificate, "")), &other),
+        ] {
+            let sent = fetch(&client, origin).await;
+            assert!(matches!(sent, Err(Error::TlsProtocolError)), "{sent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_beyond_the_limit_of_streams_wait_for_the_one_connection() {
+        // The most that ran at once.
+        static MOST: Mutex<(usize, usize)> = Mutex::new((0, 0));
+        let both = Arc::new(Semaphore::new(0));
+        let serve = {
+            let both = Arc::clone(&both);
+            move |stream, number| {
+                let both = Arc::clone(&both);
+                async move {
+                    let service = service_fn(move |request| {
+                        let both = Arc::clone(&both);
+                        async move {
+                            {
+                                let mut running = MOST.lock().unwrap();
+                                running.0 += 1;
+                                running.1 = running.1.max(running.0);
+                                if running.0 == 2 {
+                                    both.add_permits(100);
+                                }
+                            }
+                            let _permit = both.acquire().await.unwrap();
+                            let response = seen(request, number).await;
+                            MOST.lock().unwrap().0 -= 1;
+                            response
+                        }
+                    });
+                    let _ = http2::Builder::new(TokioExecutor::new())
+                        .max_concurrent_streams(2)
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                }
+            }
+        };
+        let (origin, certificate) = tls_server(&[b"h2"], serve).await;
+        let client = client(trusting(&certificate, ""));
+        // A client learns the limit with the first answer; what it sends before may be refused.
+        both.add_permits(1);
+        fetch(&client, &origin).await.unwrap();
+        both.acquire().await.unwrap().forget();
+
+        let calls: Vec<_> = (0..8)
+            .map(|_| {
+                let (client, origin) = (client.clone(), origin.clone());
+                tokio::spawn(async move { fetch(&client, &origin).await })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap(), "HTTP/2.0 0 None");
+        }
+        assert_eq!(MOST.lock().unwrap().1, 2);
+    }
+
+    #[tokio::test]
+    async fn without_pooling_each_call_has_a_connection_of_its_own() {
+        let serve = |stream, number| async move {
+            let service = service_fn(move |request| seen(request, number));
+            let _ = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        };
+        let (origin, certificate) = tls_server(&[b"h2"], serve).await;
+        let client = client(trusting(
+            &certificate,
+            "[outbound_http]\nconnection_pooling = false",
+        ));
+        for number in 0..3 {
+            let expected = format!("HTTP/2.0 {number} None");
+            assert_eq!(fetch(&client, &origin).await.unwrap(), expected);
+        }
+    }
+
+    /// Answers a request of HTTP/2, whole or only the beginning.
+    fn begin(respond: &mut h2::server::SendResponse<Bytes>) -> h2::SendStream<Bytes> {
+        let mut body = respond.send_response(Response::new(()), false).unwrap();
+        body.send_data(Bytes::from_static(b"begun"), false).unwrap();
+        body
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_refused_and_a_connection_that_is_lost_are_protocol_errors() {
+        let lost = Arc::new(tokio::sync::Notify::new());
+        let serve = {
+            let lost = Arc::clone(&lost);
+            move |stream, _| {
+                let lost = Arc::clone(&lost);
+                async move {
+                    let mut connection = h2::server::handshake(stream).await.unwrap();
+                    let (_, mut refused) = connection.accept().await.unwrap().unwrap();
+                    refused.send_reset(h2::Reason::REFUSED_STREAM);
+                    let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+                    let body = begin(&mut respond);
+                    // The connection lives as it is polled.
+                    tokio::select! {
+                        _ = connection.accept() => {}
+                        () = lost.notified() => {}
+                    }
+                    drop((body, connection));
+                }
+            }
+        };
+        let (origin, certificate) = tls_server(&[b"h2"], serve).await;
+        let client = client(trusting(&certificate, ""));
+        let refused = fetch(&client, &origin).await;
+        assert!(
+            matches!(refused, Err(Error::HttpProtocolError)),
+            "{refused:?}"
+        );
+
+        let sent = client.clone().send(get(&origin), RequestOptions::default());
+        let mut body = sent.await.unwrap().into_body();
+        let begun = body.frame().await.unwrap().unwrap();
+        assert_eq!(begun.into_data().unwrap(), "begun");
+        lost.notify_one();
+        let cut = body.frame().await.unwrap();
+        assert!(matches!(cut, Err(Error::HttpProtocolError)), "{cut:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_goes_away_finishes_what_runs_and_another_takes_over() {
+        let serve = |stream, number| async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+            let mut body = begin(&mut respond);
+            connection.graceful_shutdown();
+            let rest = Bytes::from(format!(", and ended by {number}"));
+            body.send_data(rest, true).unwrap();
+            while connection.accept().await.is_some() {}
+        };
+        let (origin, certificate) = tls_server(&[b"h2"], serve).await;
+        let client = client(trusting(&certificate, ""));
+        for number in 0..2 {
+            let expected = format!("begun, and ended by {number}");
+            assert_eq!(fetch(&client, &origin).await.unwrap(), expected);
+        }
+    }
 }

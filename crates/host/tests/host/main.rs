@@ -2,8 +2,14 @@
 //! a component that traps does to it, and how it ends.
 
 #[cfg(test)]
+mod http;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use support::{Answer, App, Upstream};
 
 #[test]
@@ -31,6 +37,9 @@ fn what_keeps_it_from_starting_is_one_error_that_names_file_and_remedy() {
     let no_clock = App::new("", "").arguments(&["--test-clock", "no/such.clock"]);
     let bad_clock = App::new("", "").arguments(&["--test-clock", "now"]);
     bad_clock.write("now", "noon");
+    let bad_runtime_config = App::new("", "").arguments(&["--runtime-config-file", "config.toml"]);
+    bad_runtime_config.write("config.toml", "[variables_provider]\ntoken = \"s3cret\"\n");
+    let no_runtime_config = App::new("", "").variable("RUNTIME_CONFIG_FILE", "no/such.toml");
     let bad_listen = App::new("", "").arguments(&["--listen", "nowhere"]);
 
     for (app, parts) in [
@@ -40,16 +49,18 @@ fn what_keeps_it_from_starting_is_one_error_that_names_file_and_remedy() {
         (not_wasm, ["text.wasm", "cargo xtask build"]),
         (no_variable, ["spin.toml", "SPIN_VARIABLE_MUST_BE_SET"]),
         (bad_host, ["allowed_outbound_hosts", "SPIN_VARIABLE_ORIGIN"]),
-        (bad_env_file, [".env", "NAME=VALUE"]),
+        (bad_env_file, [".env, line 1,", "NAME=VALUE"]),
         (state_is_a_file, ["spin.toml/state", "--state-dir"]),
         (no_database, ["sqlite_db.db", "cannot open the database"]),
         (no_sql, ["no/such.sql", "--sqlite"]),
-        (bad_sql, ["--sqlite number 1", "no such table"]),
+        (bad_sql, ["--sqlite number 1: statement 1", "no such table"]),
         (
             no_clock,
             ["--test-clock no/such.clock", "since the Unix epoch"],
         ),
         (bad_clock, ["--test-clock now", "since the Unix epoch"]),
+        (bad_runtime_config, ["config.toml", "use `spin up`"]),
+        (no_runtime_config, ["no/such.toml", "runtime configuration"]),
         (bad_listen, ["--listen nowhere", "127.0.0.1:3000"]),
     ] {
         let error = app.fail();
@@ -126,48 +137,44 @@ fn the_component_sees_the_time_that_a_test_sets_in_both_of_wasis_wall_clocks() {
 }
 
 #[test]
-fn the_component_sees_spins_headers_which_no_client_can_set() {
-    let host = App::new("", "").start();
-    let mut stream = host.send(
-        "GET",
-        "/headers?x=1",
-        &[
-            "host: pool.test:81",
-            "spin-client-addr: 6.6.6.6:1",
-            "x-own: kept",
-        ],
-        "",
-    );
-    let client = stream.local_addr().unwrap();
-    let seen = Answer::read(&mut stream).body;
-    for line in [
-        "http://pool.test:81/headers?x=1",
-        "x-own: kept",
-        &format!("spin-client-addr: {client}"),
-        "spin-full-url: http://pool.test:81/headers?x=1",
-        "spin-path-info: /headers",
-    ] {
-        assert!(
-            seen.lines().any(|seen| seen == line),
-            "{line:?} is not in {seen}"
-        );
-    }
-    assert!(
-        !seen.contains("6.6.6.6") && !seen.contains("connection:"),
-        "{seen}"
-    );
+fn variables_and_the_environment_of_the_component_can_be_arguments() {
+    let app = App::new(
+        "a = { default = \"\" }",
+        "[component.guest.variables]\na = \"{{ a }}\"\n[component.guest.environment]\nNAME = \"manifest\"",
+    )
+    .arguments(&["--variable", "a=@file", "--variable", "typo=ignored"])
+    .arguments(&["--env", "NAME=argument"]);
+    app.write("file", "of a file\n");
+    let host = app.start();
+    assert_eq!(host.get("/variable/a").body, "of a file\n");
+    assert_eq!(host.get("/environment/NAME").body, "argument");
 }
 
 #[test]
-fn a_request_that_names_two_hosts_or_none_that_can_be_is_refused() {
-    let host = App::new("", "").start();
-    for (path, header) in [
-        ("http://a.test/headers", "host: b.test"),
-        ("/headers", "host: a b"),
-    ] {
-        let answer = Answer::read(&mut host.send("GET", path, &[header], ""));
-        assert_eq!(answer.status, 400, "{}", answer.body);
+fn bad_settings_of_the_pool_are_told_at_the_start_one_by_one() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spin.toml");
+    let error = App::new("", "")
+        .variable("SPIN_VARIABLE_MAX_ATTEMPTS", "s3cret")
+        .variable(
+            "SPIN_VARIABLE_LLM_API_ORIGIN",
+            "https://origin.test/with/a/path",
+        )
+        .variable("SPIN_VARIABLE_SELF_SIGNED", "s3cret")
+        .arguments(&["--from", &manifest.display().to_string()])
+        .arguments(&["--variable", "typo=s3cret"])
+        .fail_with("warning: --variable typo is ignored");
+    assert!(
+        error.contains("\nwarning: SPIN_VARIABLE_SELF_SIGNED is ignored"),
+        "{error}"
+    );
+    for name in ["max_attempts", "llm_api_origin"] {
+        let of_its_own = error
+            .lines()
+            .filter(|line| line.starts_with(&format!("error: {name} ")))
+            .count();
+        assert_eq!(of_its_own, 1, "{name}: {error}");
     }
+    assert!(!error.contains("s3cret"), "{error}");
 }
 
 #[test]
@@ -194,8 +201,32 @@ fn the_database_takes_one_statement_a_call_and_no_other_file() {
         sql("SELECT")
     );
     assert!(sql("ATTACH 'other.db' AS other").contains("not authorized"));
+    // As with Spin, where the thread that reads the row panics.
+    let not_utf8 = host.post("/sql", "SELECT CAST(x'ff' AS TEXT)");
+    assert_eq!((not_utf8.status, not_utf8.body.as_str()), (500, ""));
+    host.line_with("a text in the result is not UTF-8");
+    assert_eq!(sql("SELECT CAST(CAST(x'ff' AS TEXT) AS BLOB)"), "[255]");
     assert!(!app.path("other.db").exists());
     assert!(app.path(".spin/sqlite_db.db").exists());
+}
+
+#[test]
+fn a_dump_that_fails_leaves_the_database_as_it_was() {
+    let app =
+        App::new("", "sqlite_databases = [\"default\"]").arguments(&["--sqlite", "@dump.sql"]);
+    let dump = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (a);\nINSERT INTO t VALUES (1);\n";
+    app.write(
+        "dump.sql",
+        &format!("{dump}INSERT INTO t VALUES (s3cret);\nCOMMIT;\n"),
+    );
+    let error = app.fail();
+    assert!(
+        error.contains("@dump.sql: statement 5: no such column") && !error.contains("s3cret"),
+        "{error}"
+    );
+    app.write("dump.sql", &format!("{dump}COMMIT;\n"));
+    let host = app.start();
+    assert_eq!(host.post("/sql", "SELECT * FROM t").body, "1");
 }
 
 #[test]
@@ -269,49 +300,22 @@ fn quiet_keeps_the_components_own_output_from_the_terminal() {
 }
 
 #[test]
-fn sigterm_lets_requests_and_spawned_work_finish_and_takes_no_new_connection() {
-    let upstream = Upstream::new();
-    let app = App::new(
-        "",
-        "sqlite_databases = [\"default\"]\nallowed_outbound_hosts = [\"http://*:*\"]",
-    )
-    .arguments(&["--sqlite", "CREATE TABLE later (number)"]);
-    let host = app.start();
-    assert_eq!(host.post("/later", &upstream.origin()).body, "at once");
-    let spawned = upstream.request();
-    let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
-    let request = upstream.request();
-
-    host.terminate_and_await_closed_door();
-    request.answer("finished");
-    assert_eq!(Answer::read(&mut running).body, "200 finished");
-    spawned.answer("finished");
-    host.line_with("later: 200 finished");
-    assert_eq!(host.wait().code(), Some(0));
-
-    let database = rusqlite::Connection::open(app.path(".spin/sqlite_db.db")).unwrap();
-    let rows: i64 = database
-        .query_row("SELECT count(*) FROM later", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(rows, 1, "the spawned write is there");
-}
-
-#[test]
-fn a_second_sigterm_ends_it_at_once() {
-    let upstream = Upstream::new();
-    let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]").start();
-    let _running = host.send("POST", "/fetch", &[], &upstream.origin());
-    let _request = upstream.request();
-    host.terminate_and_await_closed_door();
-    host.terminate();
-    host.line_with("stopping at once");
-    assert_eq!(host.wait().code(), Some(0));
-}
-
-#[test]
-fn without_work_it_ends_at_once() {
-    let host = App::new("", "").start();
+fn output_that_nobody_reads_does_not_stop_the_service() {
+    let app = App::new("", "");
+    // More than a pipe and the queue hold, in lines of 1 KiB.
+    let (host, stderr) = app.start_unheard();
+    let text = format!("{}\n", "x".repeat(1023)).repeat(256);
+    for _ in 0..8 {
+        assert_eq!(host.post("/print", &text).body, "printed");
+    }
     assert_eq!(host.get("/headers").status, 200);
-    host.terminate();
-    assert_eq!(host.wait().code(), Some(0));
+    let mut lines = BufReader::new(stderr).lines().map(Result::unwrap);
+    let missing = lines.find(|line| line.starts_with("keypool: ")).unwrap();
+    assert!(
+        missing.ends_with("lines were not written, since they were not read in time"),
+        "{missing}"
+    );
+    // A reader that comes back gets what follows.
+    assert_eq!(host.get("/panic").status, 500);
+    assert!(lines.any(|line| line.contains("as the request asked")));
 }

@@ -1,10 +1,11 @@
 //! The built program, run on manifests of the tests' own, and a small HTTP peer for both of its sides.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -74,7 +75,10 @@ impl App {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keypool"));
+        self.set_up(Command::new(env!("CARGO_BIN_EXE_keypool")))
+    }
+
+    fn set_up(&self, mut command: Command) -> Command {
         command
             .current_dir(self.folder.path())
             .arg("up")
@@ -91,33 +95,34 @@ impl App {
 
     /// Starts it and waits until it serves.
     pub(crate) fn start(&self) -> Host {
+        Host::of(self.command().spawn().unwrap())
+    }
+
+    /// The same, as the child that another program turns into it.
+    pub(crate) fn start_by(&self, program: &str) -> Host {
+        let mut command = Command::new(program);
+        command.arg(env!("CARGO_BIN_EXE_keypool"));
+        Host::of(self.set_up(command).spawn().unwrap())
+    }
+
+    /// The same, and nobody reads what it writes to stderr.
+    pub(crate) fn start_unheard(&self) -> (Host, ChildStderr) {
         let mut child = self.command().spawn().unwrap();
-        let (heard, lines) = channel();
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        for pipe in [Box::new(stdout) as Box<dyn Read + Send>, Box::new(stderr)] {
-            let heard = heard.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(pipe).lines() {
-                    let _ = heard.send(line.unwrap());
-                }
-            });
-        }
-        let mut host = Host {
-            child,
-            lines,
-            address: "0.0.0.0:0".parse().unwrap(),
-        };
-        let line = host.line_with("Serving http://");
-        host.address = line.trim_start_matches("Serving http://").parse().unwrap();
-        host
+        let stderr = child.stderr.take().unwrap();
+        (Host::of(child), stderr)
     }
 
     /// Runs it to its end, which comes by itself when it cannot start; gives what it wrote to stderr.
     pub(crate) fn fail(&self) -> String {
+        self.fail_with("error: ")
+    }
+
+    /// The same; `beginning` is how that begins.
+    pub(crate) fn fail_with(&self, beginning: &str) -> String {
         let output = self.command().output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
-        assert!(error.starts_with("error: "), "{error}");
+        assert!(error.starts_with(beginning), "{error}");
         assert!(!error.contains("panicked"), "{error}");
         error
     }
@@ -131,6 +136,31 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    fn of(mut child: Child) -> Self {
+        let (heard, lines) = channel();
+        let stdout = child.stdout.take().unwrap();
+        let stderr = child.stderr.take();
+        let pipes = [Some(Box::new(stdout) as Box<dyn Read + Send>)]
+            .into_iter()
+            .chain([stderr.map(|stderr| Box::new(stderr) as Box<dyn Read + Send>)]);
+        for pipe in pipes.flatten() {
+            let heard = heard.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines() {
+                    let _ = heard.send(line.unwrap());
+                }
+            });
+        }
+        let mut host = Self {
+            child,
+            lines,
+            address: "0.0.0.0:0".parse().unwrap(),
+        };
+        let line = host.line_with("Serving http://");
+        host.address = line.trim_start_matches("Serving http://").parse().unwrap();
+        host
+    }
+
     /// Waits for a line of output that contains `part`.
     pub(crate) fn line_with(&self, part: &str) -> String {
         let mut before = Vec::new();
@@ -151,10 +181,16 @@ impl Host {
         Answer::read(&mut self.send("POST", path, &[], body))
     }
 
-    /// Sends a request, and leaves the answer in the connection.
-    pub(crate) fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> TcpStream {
+    /// Connects, and sends these bytes as they are.
+    pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(bytes.as_ref()).unwrap();
+        stream
+    }
+
+    /// Sends a request, and leaves the answer in the connection.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> TcpStream {
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
             body.len()
@@ -165,20 +201,16 @@ impl Host {
         for header in headers {
             request.push_str(&format!("{header}\r\n"));
         }
-        stream
-            .write_all(format!("{request}\r\n{body}").as_bytes())
-            .unwrap();
-        stream
+        self.raw(format!("{request}\r\n{body}"))
     }
 
-    pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Tells it to end, and waits until it takes no connection any more.
-    pub(crate) fn terminate_and_await_closed_door(&self) {
-        self.terminate();
+    pub(crate) fn signal_and_await_closed_door(&self, signal: Signal) {
+        self.signal(signal);
         while TcpStream::connect(self.address).is_ok() {
             std::thread::yield_now();
         }
@@ -186,14 +218,23 @@ impl Host {
 
     /// Ends it, and gives all that it wrote and [`line_with`](Self::line_with) has not passed.
     pub(crate) fn stop(mut self) -> Vec<String> {
-        self.terminate();
+        self.signal(Signal::TERM);
         self.child.wait().unwrap();
         // Both pipes end with it.
         self.lines.iter().collect()
     }
 
-    pub(crate) fn wait(mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+    /// Waits for its end, which is no failure.
+    pub(crate) fn ends_well(mut self) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(_) => {}
+                // Its pipes are closed.
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+            }
+        }
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 }
 

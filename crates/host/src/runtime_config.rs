@@ -1,0 +1,319 @@
+//! `--runtime-config-file`: Spin's runtime configuration, as far as this host has what it configures.
+//!
+//! ```toml
+//! [outbound_http]
+//! connection_pooling = false
+//! max_connections = 100
+//!
+//! [[client_tls]]
+//! component_ids = ["gemini-keypool"]
+//! hosts = ["localhost"]
+//! ca_roots_file = "ca.pem"
+//! ```
+//!
+//! Everything else is refused with the advice to use Spin: a setting that is silently ignored would be worse. Messages
+//! never quote the file, which may hold a token.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use http::uri::Authority;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How the component's requests leave.
+#[derive(Debug)]
+pub(crate) struct RuntimeConfig {
+    /// Whether connections are kept and shared.
+    pub(crate) connection_pooling: bool,
+    /// Connections at the same time, kept ones included.
+    pub(crate) max_connections: Option<usize>,
+    /// Whom the component trusts.
+    pub(crate) tls: ClientTls,
+}
+
+/// TLS towards upstreams.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientTls {
+    default: Arc<ClientConfig>,
+    hosts: HashMap<String, Arc<ClientConfig>>,
+}
+
+impl ClientTls {
+    /// The configuration for a host.
+    pub(crate) fn of(&self, host: &str) -> Arc<ClientConfig> {
+        Arc::clone(self.hosts.get(host).unwrap_or(&self.default))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutboundHttp {
+    /// As with Spin, a table without it turns pooling off.
+    #[serde(default)]
+    connection_pooling: bool,
+    max_connections: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientTlsEntry {
+    component_ids: Vec<String>,
+    hosts: Vec<String>,
+    ca_use_platform_roots: Option<bool>,
+    ca_use_webpki_roots: Option<bool>,
+    ca_roots_file: Option<PathBuf>,
+}
+
+impl RuntimeConfig {
+    /// What holds without a file.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub(crate) fn default_of_spin() -> Result<Self> {
+        let roots = Roots {
+            platform: true,
+            webpki: true,
+            own: Vec::new(),
+        };
+        Ok(Self {
+            connection_pooling: true,
+            max_connections: None,
+            tls: ClientTls {
+                default: roots.client_config()?,
+                hosts: HashMap::new(),
+            },
+        })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Names what cannot be read, or is not supported here.
+    pub(crate) fn load(path: &Path, component_id: &str) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the runtime configuration {}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder, component_id).with_context(|| path.display().to_string())
+    }
+
+    fn parse(text: &str, folder: &Path, component_id: &str) -> Result<Self> {
+        let mut config = Self::default_of_spin()?;
+        let table: toml::Table = toml::from_str(text).map_err(|error| {
+            let before = text.get(..error.span().unwrap_or_default().start);
+            let line = before.unwrap_or_default().matches('\n').count() + 1;
+            anyhow!("line {line}: {}", error.message())
+        })?;
+        for (name, value) in table {
+            match name.as_str() {
+                "outbound_http" => {
+                    let outbound: OutboundHttp = supported("[outbound_http]", value)?;
+                    config.connection_pooling = outbound.connection_pooling;
+                    config.max_connections = outbound.max_connections;
+                }
+                "client_tls" => {
+                    let entries: Vec<ClientTlsEntry> = supported("[[client_tls]]", value)?;
+                    for entry in entries {
+                        entry
+                            .add_to(&mut config.tls, folder, component_id)
+                            .context("[[client_tls]]")?;
+                    }
+                }
+                _ => bail!(
+                    "this host has [outbound_http] and [[client_tls]], but not {name:?}; use `spin up`"
+                ),
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn supported<T: DeserializeOwned>(table: &str, value: toml::Value) -> Result<T> {
+    value.try_into().map_err(|error: toml::de::Error| {
+        anyhow!(
+            "{table}: {}; what this host does not have, `spin up` may",
+            error.message()
+        )
+    })
+}
+
+impl ClientTlsEntry {
+    fn add_to(self, tls: &mut ClientTls, folder: &Path, component_id: &str) -> Result<()> {
+        ensure!(!self.component_ids.is_empty(), "component_ids is empty");
+        ensure!(!self.hosts.is_empty(), "hosts is empty");
+        for host in &self.hosts {
+            let is_host = host
+                .parse::<Authority>()
+                .is_ok_and(|authority| authority.port().is_none() && authority.host() == host);
+            ensure!(is_host, "{host:?} in hosts must be a host without a port");
+        }
+        let roots = Roots {
+            // As with Spin: what is not said is off, unless nothing is said at all.
+            platform: self
+                .ca_use_platform_roots
+                .unwrap_or(self.ca_use_webpki_roots.is_none() && self.ca_roots_file.is_none()),
+            webpki: self.ca_use_webpki_roots.unwrap_or(false),
+            own: match &self.ca_roots_file {
+                Some(file) => certificates(&folder.join(file))?,
+                None => Vec::new(),
+            },
+        };
+        let client_config = roots.client_config()?;
+        if self.component_ids.iter().any(|id| id == component_id) {
+            for host in self.hosts {
+                // Of two entries for a host the first counts, as with Spin.
+                tls.hosts
+                    .entry(host)
+                    .or_insert_with(|| Arc::clone(&client_config));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("ca_roots_file {} cannot be read", file.display()))?;
+    ensure!(
+        !certificates.is_empty(),
+        "ca_roots_file {} holds no certificate in PEM form",
+        file.display()
+    );
+    Ok(certificates)
+}
+
+/// The certificate authorities that are trusted.
+struct Roots {
+    platform: bool,
+    webpki: bool,
+    own: Vec<CertificateDer<'static>>,
+}
+
+impl Roots {
+    fn client_config(self) -> Result<Arc<ClientConfig>> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.own {
+            roots
+                .add(certificate)
+                .context("a certificate of ca_roots_file cannot be used")?;
+        }
+        if self.platform {
+            // Machines have certificates that rustls cannot use, and some have none.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        if self.webpki {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        ensure!(
+            !roots.is_empty(),
+            "no certificate authority is trusted; set ca_use_webpki_roots = true or a ca_roots_file"
+        );
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .context("cannot set up TLS")?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "the-one";
+
+    fn parse(text: &str) -> Result<RuntimeConfig> {
+        RuntimeConfig::parse(text, Path::new("no/such/folder"), ID)
+    }
+
+    fn problem(text: &str) -> String {
+        format!("{:#}", parse(text).unwrap_err())
+    }
+
+    #[test]
+    fn connections_are_pooled_unless_the_table_says_otherwise() {
+        for (text, pooling, max) in [
+            ("", true, None),
+            ("[outbound_http]", false, None),
+            (
+                "[outbound_http]\nconnection_pooling = true\nmax_connections = 7",
+                true,
+                Some(7),
+            ),
+            ("[outbound_http]\nconnection_pooling = false", false, None),
+        ] {
+            let config = parse(text).unwrap();
+            assert_eq!(config.connection_pooling, pooling, "{text}");
+            assert_eq!(config.max_connections, max, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_entry_for_a_component_and_a_host_counts() {
+        let config = parse(
+            "[[client_tls]]\ncomponent_ids = [\"other\"]\nhosts = [\"a.test\"]\nca_use_webpki_roots = true\n\
+             [[client_tls]]\ncomponent_ids = [\"other\", \"the-one\"]\nhosts = [\"b.test\"]\nca_use_webpki_roots = true\n\
+             [[client_tls]]\ncomponent_ids = [\"the-one\"]\nhosts = [\"b.test\", \"c.test\"]\nca_use_webpki_roots = true",
+        )
+        .unwrap();
+        let tls = config.tls;
+        assert!(Arc::ptr_eq(&tls.of("a.test"), &tls.default));
+        assert!(!Arc::ptr_eq(&tls.of("b.test"), &tls.default));
+        assert!(!Arc::ptr_eq(&tls.of("b.test"), &tls.of("c.test")));
+    }
+
+    #[test]
+    fn what_is_wrong_or_not_supported_is_named_and_never_quoted() {
+        let tls = "[[client_tls]]\ncomponent_ids = [\"the-one\"]\nhosts = [\"a.test\"]\n";
+        for (text, expected) in [
+            (
+                "[sqlite_database.default]\ntoken = \"s3cret\"".to_owned(),
+                "not \"sqlite_database\"; use `spin up`",
+            ),
+            ("a = 1\ntoken = \"s3cret".to_owned(), "line 2: "),
+            (
+                "[outbound_http]\nmax_concurrent_requests = 1".to_owned(),
+                "unknown field `max_concurrent_requests`",
+            ),
+            (
+                format!("{tls}client_cert_file = \"s3cret\""),
+                "unknown field `client_cert_file`",
+            ),
+            (
+                format!("{tls}ca_roots_file = \"ca.pem\""),
+                "no/such/folder/ca.pem",
+            ),
+            (
+                format!("{tls}ca_use_webpki_roots = false"),
+                "no certificate authority",
+            ),
+            (tls.replace("a.test", "a.test:443"), "without a port"),
+            (tls.replace("\"a.test\"", ""), "hosts is empty"),
+            (tls.replace("\"the-one\"", ""), "component_ids is empty"),
+        ] {
+            let error = problem(&text);
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, "not PEM").unwrap();
+        let error = format!("{:#}", certificates(&path).unwrap_err());
+        assert!(
+            error.contains("ca.pem") && error.contains("no certificate in PEM form"),
+            "{error}"
+        );
+    }
+}

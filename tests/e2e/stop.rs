@@ -1,0 +1,54 @@
+//! What a stop of the host does to calls that do not end in time.
+
+use crate::support::{CHAT, HostKind, STREAM, Setup};
+use fake_gemini::Reply;
+
+#[tokio::test]
+async fn calls_that_a_stop_cuts_off_are_answered_and_logged() {
+    if HostKind::chosen() == HostKind::Spin {
+        // It tells the component nothing.
+        return;
+    }
+    let mut app = Setup::keys(3).arguments(&["--grace", "1ms"]).start().await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let (reply, steps) = Reply::stepped(5);
+        app.gemini.script_any(reply);
+        steps.release(2);
+        let mut stream = app.chat_stream(STREAM).await;
+        assert_eq!(stream.status, 200);
+        assert!(stream.event().await.is_some());
+        streams.push((stream, steps));
+    }
+    app.gemini.script_any(Reply::silence());
+    let plain = tokio::spawn(app.client.chat(CHAT).send());
+    app.gemini.wait_until(|calls| calls.len() == 3).await;
+
+    app.stop().await;
+    let answer = plain.await.unwrap();
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (503, "pool_stopping")
+    );
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    for (stream, _steps) in &mut streams {
+        let events = stream.events().await;
+        let last = events.last().unwrap();
+        assert!(last.starts_with("data: {\"error\":"), "{events:?}");
+        assert!(last.contains("pool_stopping"), "{events:?}");
+    }
+    assert_eq!(
+        app.rows("SELECT outcome, error_message, count(*) FROM api_call_logs GROUP BY 1, 2"),
+        ["upstream_trouble|the pool's host is stopping|3"]
+    );
+    assert_eq!(
+        app.rows(
+            "SELECT sum(total_calls), sum(success_calls), max(consecutive_failures) FROM api_keys"
+        ),
+        ["3|0|0"]
+    );
+    assert_eq!(
+        app.rows("SELECT sum(calls), sum(successes) FROM api_call_hours"),
+        ["3|0"]
+    );
+}
