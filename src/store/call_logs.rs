@@ -442,7 +442,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
         let steps = plan.join("\n");
         assert!(
             steps.contains(
-                "COVERING INDEX idx_api_call_logs_called_at (called_at>? AND called_at<?)"
+                "COVERING INDEX idx_logs_called_at (called_at>? AND called_at<?)"
             ),
             "{steps}"
         );
