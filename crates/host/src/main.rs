@@ -16,6 +16,7 @@
 //! | [`guest`] | one instance: its state, its life, and the host functions that it sees |
 //! | [`bindings`] | Spin's interfaces as Rust traits |
 //! | [`sqlite`], [`outbound`] | what is behind the host functions |
+//! | [`import`] | the database of an earlier deployment, loaded |
 //! | [`log`] | what the host itself says |
 //! | [`server`] | connections in, requests to instances, and the orderly end |
 
@@ -25,6 +26,7 @@ mod cli;
 mod clock;
 mod engine;
 mod guest;
+mod import;
 mod log;
 mod manifest;
 mod outbound;
@@ -38,8 +40,11 @@ use cli::{Cli, Command, Up};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Command::Up(options) = Cli::parse().command;
-    match up(&options) {
+    let done = match Cli::parse().command {
+        Command::Up(options) => up(&options),
+        Command::ImportSql(options) => import::import_sql(&options),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

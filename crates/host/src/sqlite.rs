@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::{Accessor, FutureReader, HasData, Resource, ResourceTable, StreamReader};
 
 /// Spin's name for the default database's file.
-const FILE: &str = "sqlite_db.db";
+pub(crate) const FILE: &str = "sqlite_db.db";
 /// A result of more bytes than this is refused, as with Spin: 128 MiB.
 const MAX_RESULT_BYTES: usize = 128 << 20;
 

@@ -2,6 +2,7 @@
 //! a component that traps does to it, and how it ends.
 
 #[cfg(test)]
+mod import;
 mod support;
 
 use support::{Answer, App, Upstream};
