@@ -24,6 +24,8 @@ mod failover;
 #[cfg(test)]
 mod gemini;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod limits;

@@ -14,6 +14,7 @@ use fake_gemini::{Builder, FakeGemini};
 use host::{Host, Start};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -59,6 +60,7 @@ pub(crate) struct Setup {
     gemini: Builder,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
+    dump: Option<PathBuf>,
 }
 
 impl Setup {
@@ -73,6 +75,7 @@ impl Setup {
             gemini,
             variables: Vec::new(),
             arguments: Vec::new(),
+            dump: None,
         }
         .variable("gemini_api_key", &keys.join(","))
         .variable("my_api_token", TOKEN)
@@ -109,6 +112,12 @@ impl Setup {
         self
     }
 
+    /// Loads a dump into the database before the pool starts.
+    pub(crate) fn import(mut self, dump: &Path) -> Self {
+        self.dump = Some(dump.to_owned());
+        self
+    }
+
     /// Gives each request an instance of its own, for tests that change the database: an instance may hold a view of the
     /// pool for half a second.
     pub(crate) fn without_memory(self) -> Self {
@@ -130,6 +139,9 @@ impl Setup {
             variables,
             arguments: self.arguments,
         };
+        if let Some(dump) = &self.dump {
+            host::import(&start, dump).await;
+        }
         let host = Host::start(&start).await;
         TestApp {
             client: Client::new(host.address()),
@@ -185,9 +197,14 @@ impl TestApp {
         report["data"].as_array().unwrap().clone()
     }
 
+    /// The pool's database file.
+    pub(crate) fn database(&self) -> PathBuf {
+        database::file(self.start.folder.path())
+    }
+
     /// Rows of a query on the pool's database, columns joined by `|`.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
-        database::rows(&database::file(self.start.folder.path()), query)
+        database::rows(&self.database(), query)
     }
 
     /// Waits until the rows of a query are these, for what is written after a client has gone. Nothing tells that it is
