@@ -54,7 +54,8 @@ const SAFE_TOKEN: usize = 16;
 const DEFAULT_MAX_ATTEMPTS: usize = 5;
 /// The most attempts of a request: 20. Each costs a call, and the caller waits for all of them.
 const MOST_ATTEMPTS: usize = 20;
-const DEFAULT_LOG_RETENTION_DAYS: usize = 30;
+/// How many days a call stays in the log where nothing else is set: 30.
+pub const DEFAULT_LOG_RETENTION_DAYS: usize = 30;
 /// The longest time that the log may be kept for, other than for ever: ten years.
 const MOST_LOG_RETENTION_DAYS: usize = 3650;
 const DEFAULT_FIRST_BYTE_TIMEOUT_MS: u64 = 60_000;

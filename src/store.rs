@@ -23,6 +23,7 @@ mod snapshot;
 pub(crate) mod testing;
 
 pub use budgets::{Reservation, learn_limit, learn_unsupported, reserve, settle, take_retry};
+pub use call_logs::count_old_calls;
 pub use cool_downs::{claim, cool, end_cool_down, release};
 pub use keys::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,

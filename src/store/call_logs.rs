@@ -8,17 +8,27 @@
 use super::{Database, DatabaseError, Value, write};
 use crate::pool::UnixMillis;
 
-/// Deletes the oldest rows from before `?1`, `?3` at most. `?2` is two days earlier.
+/// The rows from before `?1`. `?2` is two days earlier.
 ///
 /// Texts are compared, as the index has them. The pool's own form of a time sorts as time does, and so does every other
 /// that has a `T` and a `Z`, by a second or so too late at worst. What a dump brings besides, such as `2025-01-02 03:04:05` or
 /// a time in another zone, may sort up to a day too early, so it has to be two days older. What is no date at all has no age:
 /// it goes by its first digits, and what sorts before 1970, such as seconds since then, stays.
-const FORGET: &str = "DELETE FROM api_call_logs WHERE id IN (
-    SELECT id FROM api_call_logs
-    WHERE called_at >= '1970' AND called_at < ?1 AND (called_at < ?2 OR called_at GLOB '*T*Z')
-    ORDER BY called_at LIMIT ?3)
-RETURNING id";
+macro_rules! is_old {
+    () => {
+        "called_at >= '1970' AND called_at < ?1 AND (called_at < ?2 OR called_at GLOB '*T*Z')"
+    };
+}
+
+/// Deletes the oldest of them, `?3` at most.
+const FORGET: &str = concat!(
+    "DELETE FROM api_call_logs WHERE id IN (
+    SELECT id FROM api_call_logs WHERE ",
+    is_old!(),
+    " ORDER BY called_at LIMIT ?3)
+RETURNING id"
+);
+const COUNT_OLD: &str = concat!("SELECT count(*) FROM api_call_logs WHERE ", is_old!());
 
 /// Rows that one statement deletes: about half a millisecond, in which nobody else can write.
 const SLICE: usize = 256;
@@ -34,12 +44,8 @@ pub(super) async fn forget_old_calls(
     now: UnixMillis,
     days: u32,
 ) -> Result<(), DatabaseError> {
-    let limit = now.plus(-i64::from(days) * DAY_MS);
-    let parameters = vec![
-        Value::from(limit.to_iso()),
-        Value::from(limit.plus(-2 * DAY_MS).to_iso()),
-        Value::from(SLICE as u64),
-    ];
+    let mut parameters = limits(now, days);
+    parameters.push(Value::from(SLICE as u64));
     for _ in 0..MOST_SLICES {
         // Each on its own, so that others write in between.
         let deleted = write(database, FORGET, parameters.clone()).await?;
@@ -48,6 +54,29 @@ pub(super) async fn forget_old_calls(
         }
     }
     Ok(())
+}
+
+/// How many calls of the log began more than so many days ago, and would be deleted for their age.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn count_old_calls(
+    database: &impl Database,
+    now: UnixMillis,
+    days: u32,
+) -> Result<u64, DatabaseError> {
+    let rows = database.execute(COUNT_OLD, limits(now, days)).await?;
+    let count = rows.first().and_then(|row| row.integer(0)).unwrap_or(0);
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// The parameters `?1` and `?2` of `is_old!`.
+fn limits(now: UnixMillis, days: u32) -> Vec<Value> {
+    let limit = now.plus(-i64::from(days) * DAY_MS);
+    vec![
+        Value::from(limit.to_iso()),
+        Value::from(limit.plus(-2 * DAY_MS).to_iso()),
+    ]
 }
 
 #[cfg(test)]
@@ -392,6 +421,8 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
         ] {
             let database = NativeDatabase::migrated();
             log_at(&database, time);
+            let old = block_on(count_old_calls(&database, NOW, 30)).unwrap();
+            assert_eq!(old == 0, is_kept, "{time:?}");
             forget(&database, 30);
             assert_eq!(rows(&database) == 1, is_kept, "{time:?}");
             assert_eq!(database.query("SELECT calls FROM api_call_hours"), ["1"]);
@@ -441,9 +472,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
         ));
         let steps = plan.join("\n");
         assert!(
-            steps.contains(
-                "COVERING INDEX idx_api_call_logs_called_at (called_at>? AND called_at<?)"
-            ),
+            steps.contains("COVERING INDEX idx_logs_called_at (called_at>? AND called_at<?)"),
             "{steps}"
         );
         assert!(

@@ -3,7 +3,7 @@
 use super::{Database, DatabaseError, Value, write};
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 13] = [
+const MIGRATIONS: [(&str, &str); 14] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -55,6 +55,10 @@ const MIGRATIONS: [(&str, &str); 13] = [
     (
         "0013_key_rejections",
         include_str!("../../migrations/0013_key_rejections.sql"),
+    ),
+    (
+        "0014_index_names",
+        include_str!("../../migrations/0014_index_names.sql"),
     ),
 ];
 
@@ -227,6 +231,9 @@ mod tests {
     use futures::executor::block_on;
     use proptest::prelude::*;
 
+    const INDEXES: &str = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('api_keys', 'api_call_logs')
+        AND sql IS NOT NULL ORDER BY name";
+
     #[test]
     fn every_migration_file_is_applied_in_order() {
         let mut files: Vec<String> =
@@ -267,15 +274,32 @@ mod tests {
             ]
         );
         assert_eq!(
-            database.query("SELECT tbl_name || '.' || substr(name, 6 + length(tbl_name)) FROM sqlite_schema WHERE type = 'index' AND name LIKE 'idx_api%' ORDER BY 1"),
+            database.query(INDEXES),
             [
-                "api_call_logs.api_key_id",
-                "api_call_logs.called_at",
-                "api_call_logs.success",
-                "api_keys.disabled_until",
-                "api_keys.priority",
-                "api_keys.sample",
-                "api_keys.status",
+                "idx_api_keys_disabled_until",
+                "idx_api_keys_priority",
+                "idx_api_keys_sample",
+                "idx_api_keys_status",
+                "idx_logs_called_at",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_deployment_keeps_its_indexes_and_gets_no_second_one() {
+        let database = NativeDatabase::in_memory();
+        database.run(include_str!("../../tests/fixtures/earlier_deployment.sql"));
+        block_on(migrate(&database)).unwrap();
+        assert_eq!(
+            database.query(INDEXES),
+            [
+                "idx_api_keys_disabled_until",
+                "idx_api_keys_priority",
+                "idx_api_keys_sample",
+                "idx_api_keys_status",
+                "idx_logs_api_key_id",
+                "idx_logs_called_at",
+                "idx_logs_success",
             ]
         );
     }

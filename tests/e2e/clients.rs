@@ -17,7 +17,7 @@ use tokio::process::Command;
 const CUT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\",\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\ndata: {\"choices\":[{\"del";
 
 /// The interpreter of the environment that `cargo xtask test` prepares.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/python/bin/python");
     let python = std::env::var_os("KEYPOOL_TEST_PYTHON").map_or(prepared, PathBuf::from);
     assert!(
@@ -177,7 +177,8 @@ async fn run(suite: &str, origin: &str, openai_path: &str, key: &str) -> Results
     results
 }
 
-fn node_modules() -> PathBuf {
+/// The folder of the packages that `cargo xtask test` installs.
+pub(crate) fn node_modules() -> PathBuf {
     let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/node");
     let folder = std::env::var_os("KEYPOOL_TEST_NODE").map_or(prepared, PathBuf::from);
     assert!(

@@ -26,6 +26,8 @@ mod gemini;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod limits;

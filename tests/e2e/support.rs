@@ -16,6 +16,7 @@ use fake_gemini::{Builder, FakeGemini};
 use host::{Host, Start};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -62,6 +63,7 @@ pub(crate) struct Setup {
     gemini: Builder,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
+    dump: Option<PathBuf>,
 }
 
 impl Setup {
@@ -77,6 +79,7 @@ impl Setup {
             gemini,
             variables: Vec::new(),
             arguments: Vec::new(),
+            dump: None,
         }
         .variable("gemini_api_key", &keys.join(","))
         .variable("my_api_token", TOKEN)
@@ -116,6 +119,12 @@ impl Setup {
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments
             .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Loads a dump into the database before the pool starts.
+    pub(crate) fn import(mut self, dump: &Path) -> Self {
+        self.dump = Some(dump.to_owned());
         self
     }
 
@@ -161,6 +170,9 @@ impl Setup {
             variables,
             arguments,
         };
+        if let Some(dump) = &self.dump {
+            host::import(&start, dump).await;
+        }
         let host = Host::start(&start).await;
         TestApp {
             client: Client::new(host.address()),
@@ -223,9 +235,14 @@ impl TestApp {
         report["data"].as_array().unwrap().clone()
     }
 
+    /// The pool's database file.
+    pub(crate) fn database(&self) -> PathBuf {
+        database::file(self.start.folder.path())
+    }
+
     /// Rows of a query on the pool's database, columns joined by `|`.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
-        database::rows(&database::file(self.start.folder.path()), query)
+        database::rows(&self.database(), query)
     }
 
     /// Waits until the rows of a query are these, for what is written after a client has gone. Nothing tells that it is

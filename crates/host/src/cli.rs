@@ -2,7 +2,7 @@
 
 use crate::guest::Reuse;
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where Spin keeps its state, beside the manifest.
@@ -19,6 +19,27 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the component of a manifest until SIGTERM, SIGHUP or Ctrl-C.
     Up(Up),
+    /// Load the database of an earlier deployment into a new pool: an export of Cloudflare D1, or a .dump of sqlite3.
+    ImportSql(ImportSql),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ImportSql {
+    /// The SQL file, as `wrangler d1 export --output FILE` or `sqlite3 DATABASE .dump` writes it.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The manifest, or the folder that holds a spin.toml.
+    #[arg(short, long, value_name = "FILE", default_value = "spin.toml", value_parser = manifest_path)]
+    pub(crate) from: PathBuf,
+    /// Where the database is kept [default: .spin beside the manifest].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl ImportSql {
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        state_dir(&self.from, self.state_dir.as_deref())
+    }
 }
 
 #[derive(clap::Args)]
@@ -76,8 +97,7 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn state_dir(&self) -> PathBuf {
-        let default = || self.from.with_file_name(STATE_DIR);
-        self.state_dir.clone().unwrap_or_else(default)
+        state_dir(&self.from, self.state_dir.as_deref())
     }
 
     pub(crate) fn reuse(&self) -> Reuse {
@@ -87,6 +107,10 @@ impl Up {
             idle: self.idle_instance_timeout,
         }
     }
+}
+
+fn state_dir(manifest: &Path, chosen: Option<&Path>) -> PathBuf {
+    chosen.map_or_else(|| manifest.with_file_name(STATE_DIR), Path::to_owned)
 }
 
 fn manifest_path(text: &str) -> Result<PathBuf, String> {
@@ -123,11 +147,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
-    use std::path::Path;
 
     fn up(arguments: &[&str]) -> Up {
-        let Command::Up(up) = Cli::parse_from(["keypool", "up"].iter().chain(arguments)).command;
-        up
+        match Cli::parse_from(["keypool", "up"].iter().chain(arguments)).command {
+            Command::Up(up) => up,
+            Command::ImportSql(_) => unreachable!(),
+        }
     }
 
     #[test]

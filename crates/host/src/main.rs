@@ -18,6 +18,7 @@
 //! | [`guest`] | one instance: its state, its life, and the host functions that it sees |
 //! | [`bindings`] | Spin's interfaces as Rust traits |
 //! | [`sqlite`], [`outbound`] | what is behind the host functions |
+//! | [`import`] | the database of an earlier deployment, loaded |
 //! | [`log`] | what the host and the component write to the terminal |
 //! | [`server`] | connections in, requests to instances, and the orderly end |
 
@@ -27,6 +28,7 @@ mod cli;
 mod clock;
 mod engine;
 mod guest;
+mod import;
 mod log;
 mod manifest;
 mod outbound;
@@ -45,10 +47,12 @@ use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let Command::Up(options) = Cli::parse().command;
-    let served = up(&options);
+    let done = match Cli::parse().command {
+        Command::Up(options) => up(&options),
+        Command::ImportSql(options) => import::import_sql(&options),
+    };
     log::flush();
-    match served {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

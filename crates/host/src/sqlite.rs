@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::{Accessor, FutureReader, HasData, Resource, ResourceTable, StreamReader};
 
 /// Spin's name for the default database's file.
-const FILE: &str = "sqlite_db.db";
+pub(crate) const FILE: &str = "sqlite_db.db";
 /// What a row may have in bytes, as with Spin, or a whole result that is not streamed: 128 MiB.
 const MAX_BYTES: usize = 128 << 20;
 

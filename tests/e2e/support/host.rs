@@ -14,6 +14,35 @@ use tokio::task::JoinHandle;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
+const KEYPOOL: &str = "target/release/keypool";
+
+fn built(path: &str) -> PathBuf {
+    let path = Path::new(PROJECT).join(path);
+    assert!(
+        path.is_file(),
+        "{} is missing; `cargo xtask build` makes it",
+        path.display()
+    );
+    path
+}
+
+/// Loads a dump into the database of a host that has not started; both hosts keep it in the same file.
+pub(super) async fn import(start: &Start, dump: &Path) {
+    let import = Command::new(built(KEYPOOL))
+        .current_dir(start.folder.path())
+        .arg("import-sql")
+        .arg(dump)
+        .arg("--from")
+        .arg(Path::new(PROJECT).join("spin.toml"))
+        .arg("--state-dir")
+        .arg(start.folder.path())
+        .stdin(Stdio::null())
+        .output();
+    let output = soon("the import's end", import).await.unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+}
+
 /// Which host runs the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HostKind {
@@ -34,18 +63,9 @@ impl HostKind {
     }
 
     fn program(self) -> PathBuf {
-        let built = |path: &str| {
-            let path = Path::new(PROJECT).join(path);
-            assert!(
-                path.is_file(),
-                "{} is missing; `cargo xtask build` makes it",
-                path.display()
-            );
-            path
-        };
         built("target/wasm32-wasip2/release/gemini_keypool.wasm");
         match self {
-            Self::Embedded => built("target/release/keypool"),
+            Self::Embedded => built(KEYPOOL),
             Self::Spin => "spin".into(),
         }
     }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod stop;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,106 @@
+//! `keypool import-sql`: the database of an earlier deployment, from a dump into the pool's own.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`statements`] | splits the file |
+//! | [`dump`] | reads it into a temporary database |
+//! | [`pool`] | the pool's database, in one transaction |
+//! | [`copy`] | the rows, from one to the other |
+//! | [`notes`], [`progress`] | what the operator is told |
+
+mod copy;
+mod dump;
+mod notes;
+mod pool;
+mod progress;
+mod statements;
+
+use crate::cli::ImportSql;
+use crate::log::{announce, log};
+use crate::{manifest, sqlite, variables};
+use anyhow::{Context, Result};
+use dump::Dump;
+use gemini_keypool::config::DEFAULT_LOG_RETENTION_DAYS;
+use pool::Pool;
+use progress::Progress;
+
+/// The variable that says how long calls stay in the log.
+const RETENTION: &str = "log_retention_days";
+
+/// Loads a dump into the pool's database: all of it, or nothing.
+///
+/// # Errors
+/// The dump or the database is not as it must be; nothing has changed then. Messages hold no value of the dump.
+pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
+    let app = manifest::load(&options.from)?;
+    let days = retention_days(&app)?;
+    let state_dir = options.state_dir();
+    std::fs::create_dir_all(&state_dir)
+        .with_context(|| format!("cannot make the folder {}", state_dir.display()))?;
+    let database = state_dir.join(sqlite::FILE);
+    let about_database = || format!("the database {}", database.display());
+    let about_dump = || options.file.display().to_string();
+
+    let mut pool = Pool::open(&database).with_context(about_database)?;
+    let mut progress = Progress::new();
+    progress.begin("reading");
+    let dump = Dump::read(&options.file, &mut progress).with_context(about_dump)?;
+    progress.begin("importing");
+    let (filled, notes) = pool
+        .fill(&dump, &mut progress)
+        .with_context(about_database)?;
+    let old = match days {
+        0 => 0,
+        days => pool.old_calls(days).with_context(about_database)?,
+    };
+    pool.commit().with_context(about_database)?;
+    drop(progress);
+
+    for line in notes.to_string().lines() {
+        log(line);
+    }
+    if !dump.ignored.is_empty() {
+        let tables: Vec<_> = dump
+            .ignored
+            .iter()
+            .map(|name| name.escape_debug().to_string())
+            .collect();
+        log(format_args!("ignored tables: {}", tables.join(", ")));
+    }
+    announce(format_args!(
+        "Imported {} keys and {} calls into {}.",
+        filled.keys,
+        filled.calls,
+        database.display()
+    ));
+    if old > 0 {
+        announce(format_args!(
+            "{old} calls are older than {days} days. The pool deletes them from its log as soon as it serves requests, up to ten for \
+             each; the sums per hour stay. To keep them, set {RETENTION} before you start it: SPIN_VARIABLE_LOG_RETENTION_DAYS=0 \
+             keeps all for ever, another number that many days."
+        ));
+    }
+    Ok(())
+}
+
+/// How long the pool will keep calls, with the variables as they are now; 0 for ever.
+fn retention_days(app: &manifest::App) -> Result<u32> {
+    let environment = variables::Environment::read(&[])?;
+    // What the pool cannot start without does not concern the import.
+    let resolved = variables::resolve(app, &environment).ok();
+    let value = resolved
+        .as_ref()
+        .and_then(|resolved| resolved.component.get(RETENTION));
+    match value
+        .map(|value| value.trim())
+        .filter(|value| !value.is_empty())
+    {
+        Some(value) => {
+            let days = value.parse().ok();
+            let days =
+                days.with_context(|| format!("{RETENTION} must be a whole number of days"))?;
+            Ok(days)
+        }
+        None => Ok(DEFAULT_LOG_RETENTION_DAYS as u32),
+    }
+}

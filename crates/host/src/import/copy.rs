@@ -1,0 +1,219 @@
+//! The rows of a table, from the dump into the pool.
+//!
+//! Values stay as they are where the pool's table takes them, and odd ones are noted. The pool's own triggers sum up the calls per
+//! hour as the rows come in.
+
+use super::dump::{Dump, Table};
+use super::notes::Notes;
+use anyhow::{Result, ensure};
+use gemini_keypool::pool::{ApiKey, UnixMillis};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, ToSql};
+
+const DEFAULT_PRIORITY: ValueRef<'static> = ValueRef::Integer(100);
+const ZERO: ValueRef<'static> = ValueRef::Integer(0);
+
+/// How a column's value becomes the pool's.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    /// The row's id: an integer, or given anew.
+    Id,
+    /// A key that can be sent.
+    Key,
+    /// NULL and 0 are 100, as the earlier deployment read them.
+    Priority,
+    /// 0, 1 or 2.
+    Status,
+    /// A number; NULL is 0.
+    Count,
+    /// A time or NULL.
+    Time,
+    /// A time; NULL is now.
+    TimeOrNow,
+    /// A time; NULL is '', which has no age.
+    CallTime,
+    /// Anything but NULL, which is 0.
+    NotNull,
+    /// Whatever it is.
+    Any,
+}
+
+impl Rule {
+    fn of(table: Table, column: &str) -> Self {
+        match (table, column) {
+            (_, "id") => Self::Id,
+            (Table::Keys, "api_key") => Self::Key,
+            (Table::Keys, "priority") => Self::Priority,
+            (Table::Keys, "status") => Self::Status,
+            (Table::Keys, "consecutive_failures" | "total_calls" | "success_calls") => Self::Count,
+            (Table::Keys, "created_at" | "updated_at") => Self::TimeOrNow,
+            (Table::Calls, "called_at") => Self::CallTime,
+            (Table::Calls, "api_key_id" | "success") => Self::NotNull,
+            (_, column) if column.ends_with("_at") || column.ends_with("_until") => Self::Time,
+            _ => Self::Any,
+        }
+    }
+
+    /// The value for the pool, and what there is to say about it.
+    fn apply<'a>(self, value: ValueRef<'a>, now: &'a str) -> (ValueRef<'a>, Option<&'static str>) {
+        let kept = |note| (value, note);
+        let is_null = matches!(value, ValueRef::Null);
+        match self {
+            Self::Id => match value {
+                ValueRef::Integer(_) => kept(None),
+                _ => (
+                    ValueRef::Null,
+                    Some("is no whole number; the row has a new id"),
+                ),
+            },
+            Self::Key => match text(value).map(|key| ApiKey::try_new(key).is_ok()) {
+                Some(true) => kept(None),
+                _ => kept(Some("is no key that can be sent; the pool does not use it")),
+            },
+            Self::Priority => match value {
+                ValueRef::Null => (DEFAULT_PRIORITY, Some("was NULL and is now 100")),
+                ValueRef::Integer(0) => (DEFAULT_PRIORITY, Some("was 0 and is now 100")),
+                ValueRef::Real(0.0) => (DEFAULT_PRIORITY, Some("was 0 and is now 100")),
+                ValueRef::Integer(_) | ValueRef::Real(_) => kept(None),
+                _ => (DEFAULT_PRIORITY, Some("was no number and is now 100")),
+            },
+            Self::Status => match value {
+                ValueRef::Integer(0..=2) => kept(None),
+                ValueRef::Null => (
+                    ZERO,
+                    Some("was NULL, for which no key was used, and is now 0, disabled"),
+                ),
+                _ => kept(Some("is not 0, 1 or 2; the pool does not use the key")),
+            },
+            Self::Count => match value {
+                ValueRef::Integer(_) | ValueRef::Real(_) => kept(None),
+                ValueRef::Null => (ZERO, Some("was NULL and is now 0")),
+                _ => (ZERO, Some("was no number and is now 0")),
+            },
+            Self::TimeOrNow if is_null => (ValueRef::Text(now.as_bytes()), None),
+            Self::CallTime if is_null => (
+                ValueRef::Text(b""),
+                Some("was NULL and is now '': the call has no age"),
+            ),
+            Self::Time | Self::TimeOrNow | Self::CallTime => {
+                let is_time =
+                    is_null || text(value).is_some_and(|text| UnixMillis::parse(text).is_some());
+                kept((!is_time).then_some("is no time that can be read"))
+            }
+            Self::NotNull if is_null => (ZERO, Some("was NULL and is now 0")),
+            Self::NotNull | Self::Any => {
+                let is_garbled =
+                    matches!(value, ValueRef::Text(text) if std::str::from_utf8(text).is_err());
+                kept(is_garbled.then_some("is not UTF-8; its bytes are kept"))
+            }
+        }
+    }
+}
+
+/// A text in UTF-8.
+fn text(value: ValueRef<'_>) -> Option<&str> {
+    match value {
+        ValueRef::Text(text) => std::str::from_utf8(text).ok(),
+        _ => None,
+    }
+}
+
+/// A value as it came, a text in any encoding included.
+struct Raw<'a>(ValueRef<'a>);
+
+impl ToSql for Raw<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(self.0))
+    }
+}
+
+/// A column that both sides have.
+struct Column {
+    name: String,
+    rule: Rule,
+}
+
+/// The columns that both sides have.
+fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> Result<Vec<Column>> {
+    let (ours, theirs) = (names(pool, table)?, names(&dump.database, table)?);
+    for name in &theirs {
+        if !ours.contains(name) {
+            notes.ignore_column(table, name);
+        }
+    }
+    let required: &[&str] = match table {
+        Table::Keys => &["id", "api_key"],
+        Table::Calls => &["id", "api_key_id", "success", "called_at"],
+    };
+    for name in required {
+        ensure!(
+            theirs.iter().any(|their| their == name),
+            "the dump's has no column {name}, so it is not that of an earlier deployment"
+        );
+    }
+    let both = ours.into_iter().filter(|name| theirs.contains(name));
+    Ok(both
+        .map(|name| Column {
+            rule: Rule::of(table, &name),
+            name,
+        })
+        .collect())
+}
+
+/// The names of a table's columns, in small letters.
+fn names(database: &Connection, table: Table) -> rusqlite::Result<Vec<String>> {
+    let names = "SELECT lower(name) FROM pragma_table_info(?1)";
+    let mut statement = database.prepare(names)?;
+    statement
+        .query_map([table.name()], |row| row.get(0))?
+        .collect()
+}
+
+/// Copies a table; gives the number of rows in the pool, and tells it on the way.
+///
+/// # Errors
+/// A column without which rows make no sense is missing, or a database fails.
+pub(super) fn table(
+    table: Table,
+    dump: &Dump,
+    pool: &Connection,
+    now: &str,
+    notes: &mut Notes,
+    mut progress: impl FnMut(u64),
+) -> Result<u64> {
+    let columns = columns(table, dump, pool, notes)?;
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let marks = vec!["?"; names.len()].join(", ");
+    let names = names.join(", ");
+    let name = table.name();
+    let mut select = dump
+        .database
+        .prepare(&format!("SELECT {names} FROM {name}"))?;
+    let mut insert = pool.prepare(&format!("INSERT INTO {name} ({names}) VALUES ({marks})"))?;
+    let mut rows = select.query([])?;
+    let mut copied = 0;
+    while let Some(row) = rows.next()? {
+        let id = row.get_ref("id")?.as_i64().ok();
+        for (at, column) in columns.iter().enumerate() {
+            let (value, note) = column.rule.apply(row.get_ref(at)?, now);
+            if let Some(note) = note {
+                notes.add(table, &column.name, note, id);
+            }
+            insert.raw_bind_parameter(at + 1, Raw(value))?;
+        }
+        match insert.raw_execute() {
+            Ok(_) => copied += 1,
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                notes.add(
+                    table,
+                    "id",
+                    "is left out: it has no key, or another row has its key or id",
+                    id,
+                );
+            }
+            Err(error) => return Err(error.into()),
+        }
+        progress(copied);
+    }
+    Ok(copied)
+}
