@@ -20,7 +20,7 @@ const STANDARD_KEY: (&str, usize) = ("AIza", 16);
 /// `AQ.` and at least this many characters in an authorization key.
 const AUTHORIZATION_KEY: (&str, usize) = ("AQ.", 16);
 
-/// [`MASK`] and the secret's last four characters; only `…` for a short secret.
+/// `…` and the secret's last four characters; only `…` for a short secret.
 pub fn mask(secret: &str) -> String {
     let length = secret.chars().count();
     if length <= SHORT_SECRET {

@@ -293,7 +293,7 @@ impl Target {
 
 /// What of a query the upstream gets, as it came; `None` where nothing is left. Parameters that carry a credential stay
 /// here, by their name or by a value that is one of `secrets` or looks like a key, and so do system parameters of Google's
-/// but for [`SYSTEM_PARAMETERS`].
+/// (`$…`) but for those that only say what an answer looks like.
 pub fn forwarded_query<'a>(
     query: &str,
     secrets: impl IntoIterator<Item = &'a str> + Clone,

@@ -49,7 +49,7 @@ const REPAIR: HeaderName = HeaderName::from_static("x-keypool-repair");
 pub(super) struct Ask<'a> {
     pub(super) method: &'a Method,
     pub(super) uri: Uri,
-    /// The path that was asked for, percent-decoded.
+    /// The path that was asked for, percent-decoded, where a client has a part in it.
     pub(super) path: String,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Vec<u8>,
@@ -95,7 +95,11 @@ impl<'a> Ask<'a> {
         Ok(Self {
             method: &request.method,
             uri: endpoint(config, target, query).ok_or(Failure::UnknownPath)?,
-            path: target.decoded_path().into_owned(),
+            path: match target.kind {
+                // It says nothing but that.
+                Kind::Chat => String::new(),
+                Kind::Generate | Kind::Other => target.decoded_path().into_owned(),
+            },
             headers: &request.headers,
             body,
             form: Form {
@@ -224,7 +228,10 @@ fn asked(config: &Config, target: &Target, body: Vec<u8>) -> Result<Asked, Failu
             (asked, body, target.may_be_slow())
         }
     };
-    if asked.as_deref().is_some_and(|model| !is_model(model)) {
+    if asked
+        .as_deref()
+        .is_some_and(|model| !is_model(model) || !is_model(bare(model)))
+    {
         return Err(Failure::no_model_name());
     }
     let subject = match (asked, &target.subject) {

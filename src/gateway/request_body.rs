@@ -6,8 +6,10 @@ use flate2::read::MultiGzDecoder;
 use futures::future::{Either, select};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use std::future::poll_fn;
 use std::io::Read;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 /// Room that is made for what a body still promises, in times of what is here already.
 const RESERVED_TIMES: usize = 4;
@@ -41,7 +43,10 @@ pub(super) async fn read<S: System>(
     };
     let mut bytes = Vec::new();
     // One timer for many parts, and none for a body that is there: each is a task of the host.
-    let mut stall = Box::pin(system.wait(STALL_MS));
+    let mut stall: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
+        once_more().await;
+        system.wait(STALL_MS).await;
+    });
     let mut here_before = 0;
     loop {
         if bytes.len() == bytes.capacity() {
@@ -71,6 +76,19 @@ pub(super) async fn read<S: System>(
             Err(_) => return Err(Failure::BodyIncomplete),
         }
     }
+}
+
+/// Has its task polled once more before it goes on: what has arrived meanwhile is then seen first.
+async fn once_more() {
+    let mut is_first = true;
+    poll_fn(|context| {
+        if std::mem::take(&mut is_first) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// What a body is that came compressed; `None` of one that did not.
@@ -162,7 +180,6 @@ mod tests {
     use std::cell::Cell;
     use std::collections::VecDeque;
     use std::rc::Rc;
-    use std::task::Poll;
 
     /// So many chunks of ten bytes, then the end, or a break.
     struct Chunks {

@@ -18,12 +18,18 @@ impl fmt::Display for KeyId {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
+/// The longest key, in characters: a longer one would be drawn, and refused by the host, again and again.
+const LONGEST_KEY: usize = 1024;
+
 /// Why a text cannot be an API key. The text itself is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidApiKey {
     /// Nothing but white space.
     #[error("is empty")]
     Empty,
+    /// It is longer than any key.
+    #[error("has more than 1024 characters, which no key has")]
+    TooLong,
     /// It holds something that no HTTP header can carry.
     #[error("has a character other than visible ASCII, which no HTTP header can carry")]
     Unsendable,
@@ -33,11 +39,14 @@ impl ApiKey {
     /// Takes any visible ASCII text: key formats change (`AIza…`, `AQ.…`), and only the upstream knows which are valid.
     ///
     /// # Errors
-    /// The text is empty, or has a space, a control character or anything that is not ASCII.
+    /// The text is empty, has more than 1024 characters, or has a space, a control character or anything that is not ASCII.
     pub fn try_new(text: impl Into<String>) -> Result<Self, InvalidApiKey> {
         let text = text.into();
         if text.is_empty() {
             return Err(InvalidApiKey::Empty);
+        }
+        if text.len() > LONGEST_KEY {
+            return Err(InvalidApiKey::TooLong);
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidApiKey::Unsendable);
@@ -182,6 +191,11 @@ mod tests {
             assert!(ApiKey::try_new(text).is_ok(), "{text}");
         }
         assert_eq!(ApiKey::try_new(""), Err(InvalidApiKey::Empty));
+        assert!(ApiKey::try_new("k".repeat(1024)).is_ok());
+        assert_eq!(
+            ApiKey::try_new("k".repeat(1025)),
+            Err(InvalidApiKey::TooLong)
+        );
         for text in ["two words", "line\nbreak", "ключ", "tab\t"] {
             assert_eq!(
                 ApiKey::try_new(text),

@@ -130,7 +130,10 @@ fn read_response(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_waits_for_a_delayed_acknowledgement() {
-    let setup = Setup::keys(1).alone();
+    // More wrong tokens are sent than are answered without a limit of calls.
+    let setup = Setup::keys(1)
+        .alone()
+        .variable("rate_limit_per_minute", "1000000");
     let app: TestApp = match HostKind::chosen() {
         HostKind::Embedded => setup.arguments(&["--nagle"]),
         // Spin always leaves it on.

@@ -131,6 +131,11 @@ fn a_model_that_can_be_none_is_refused_wherever_it_stands() {
 #[test]
 fn a_model_of_the_rules_full_length_passes() {
     let pool = Pool::new();
+    let nothing = pool.chat(&CHAT.replace("\"m\"", "\"models/\""));
+    assert_eq!(
+        (nothing.status, nothing.error("param").as_str()),
+        (400, "model")
+    );
     let model = "n".repeat(128);
     pool.script(200, "application/json", &[ANSWER]);
     assert_eq!(
@@ -639,4 +644,22 @@ fn a_compressed_request_is_read_and_sent_as_what_it_says() {
     );
     assert!(other.error("message").contains("gzip"));
     assert_eq!(pool.sent(), 2);
+}
+
+#[test]
+fn an_upload_url_in_the_place_of_the_list_of_models_does_not_pass() {
+    let pool = Pool::new();
+    pool.script_reply(Ok(Scripted {
+        status: 200,
+        content_type: "text/plain",
+        content_encoding: None,
+        headers: vec![(
+            "x-goog-upload-url",
+            format!("https://other.example/?key={KEY}"),
+        )],
+        chunks: vec![Ok(b"no list".to_vec())],
+    }));
+    let answer = pool.asks("GET", "/v1/models", "");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "no list"));
+    assert_eq!(answer.header("x-goog-upload-url"), None);
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The demo's token, which is no secret.
-pub(super) const DEMO_TOKEN: &str = "demo-token";
+pub(super) const DEMO_TOKEN: &str = "the-token-of-the-demo";
 /// The demo's keys, which nobody can mistake for real ones.
 pub(super) const DEMO_KEYS: [&str; 5] = [
     "not-a-real-key-for-the-demo-0001",
@@ -315,7 +315,10 @@ mod tests {
     #[test]
     fn the_demo_prints_its_token_and_two_complete_commands() {
         let text = greeting(&Settings::Demo);
-        assert!(text.contains("api_key  = demo-token\n"), "{text}");
+        assert!(
+            text.contains("api_key  = the-token-of-the-demo\n"),
+            "{text}"
+        );
         let commands: Vec<&str> = text
             .lines()
             .filter(|line| line.trim_start().starts_with("curl "))
@@ -323,8 +326,8 @@ mod tests {
         assert_eq!(
             commands,
             [
-                r#"  curl http://127.0.0.1:3000/v1/chat/completions -H 'Authorization: Bearer demo-token' -H 'Content-Type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello"}]}'"#,
-                r#"  curl -N http://127.0.0.1:3000/v1/chat/completions -H 'Authorization: Bearer demo-token' -H 'Content-Type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello"}],"stream":true}'"#,
+                r#"  curl http://127.0.0.1:3000/v1/chat/completions -H 'Authorization: Bearer the-token-of-the-demo' -H 'Content-Type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello"}]}'"#,
+                r#"  curl -N http://127.0.0.1:3000/v1/chat/completions -H 'Authorization: Bearer the-token-of-the-demo' -H 'Content-Type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello"}],"stream":true}'"#,
             ]
         );
         assert!(!text.contains("export"), "{text}");
