@@ -27,17 +27,26 @@ pub enum InvalidApiKey {
     /// It holds something that no HTTP header can carry.
     #[error("has a character other than visible ASCII, which no HTTP header can carry")]
     Unsendable,
+    /// It is longer than any key.
+    #[error("is longer than {LONGEST_KEY} bytes")]
+    TooLong,
 }
+
+/// The longest key, in bytes: far more than Google's have, and less than headers may.
+const LONGEST_KEY: usize = 4096;
 
 impl ApiKey {
     /// Takes any visible ASCII text: key formats change (`AIza…`, `AQ.…`), and only the upstream knows which are valid.
     ///
     /// # Errors
-    /// The text is empty, or has a space, a control character or anything that is not ASCII.
+    /// The text is empty or far too long, or has a space, a control character or anything that is not ASCII.
     pub fn try_new(text: impl Into<String>) -> Result<Self, InvalidApiKey> {
         let text = text.into();
         if text.is_empty() {
             return Err(InvalidApiKey::Empty);
+        }
+        if text.len() > LONGEST_KEY {
+            return Err(InvalidApiKey::TooLong);
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidApiKey::Unsendable);
@@ -118,6 +127,8 @@ pub struct PoolKey {
     pub trial_until: Option<UnixMillis>,
     /// Why the pool disabled it; `None` where a person did.
     pub disabled_reason: Option<String>,
+    /// How often somebody other than the pool has changed its state.
+    pub edits: i64,
 }
 
 impl PoolKey {
@@ -140,6 +151,9 @@ mod tests {
             assert!(ApiKey::try_new(text).is_ok(), "{text}");
         }
         assert_eq!(ApiKey::try_new(""), Err(InvalidApiKey::Empty));
+        assert!(ApiKey::try_new("x".repeat(LONGEST_KEY)).is_ok());
+        let too_long = ApiKey::try_new("x".repeat(LONGEST_KEY + 1));
+        assert_eq!(too_long, Err(InvalidApiKey::TooLong));
         for text in ["two words", "line\nbreak", "ключ", "tab\t"] {
             assert_eq!(
                 ApiKey::try_new(text),

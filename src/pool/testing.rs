@@ -20,6 +20,7 @@ pub(crate) fn key(id: i64) -> PoolKey {
         last_outcome: None,
         trial_until: None,
         disabled_reason: None,
+        edits: 0,
     }
 }
 

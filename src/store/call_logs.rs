@@ -62,6 +62,7 @@ mod tests {
     use futures::future::join_all;
     use proptest::prelude::*;
     use std::rc::Rc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
     const HOUR_MS: i64 = 3_600_000;
@@ -82,6 +83,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
             thinking,
             cached,
         });
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         (
             1i64..4,
             prop::sample::select(vec!["gemini-flash-latest", "m", "files", ""]),
@@ -97,8 +99,9 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
                     let started_at = NOW.plus(began);
                     Attempt {
                         request_id: "req_1".to_owned(),
-                        number: 1,
+                        number: NEXT.fetch_add(1, Ordering::Relaxed),
                         key: KeyId(key),
+                        key_edits: 0,
                         model: model.to_owned(),
                         outcome,
                         response_status,
@@ -114,10 +117,12 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
     /// As an attempt leaves it that ended without a response.
     fn silent(key: i64) -> Attempt {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         Attempt {
             request_id: "req_1".to_owned(),
-            number: 1,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             key: KeyId(key),
+            key_edits: 0,
             model: "m".to_owned(),
             outcome: Outcome::UpstreamTrouble,
             response_status: None,
@@ -145,7 +150,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
     fn log_at(database: &NativeDatabase, time: &str) {
         let insert = "INSERT INTO api_call_logs (api_key_id, success, called_at) VALUES (1, 1, ?1)";
-        block_on(database.execute(insert, vec![Value::from(time)])).unwrap();
+        block_on(write(database, insert, vec![Value::from(time)])).unwrap();
     }
 
     fn log_old(database: &NativeDatabase, rows: usize) {
