@@ -38,4 +38,6 @@ mod secrets;
 #[cfg(test)]
 mod stall;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod streaming;

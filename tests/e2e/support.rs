@@ -8,6 +8,7 @@ mod database;
 mod host;
 
 pub(crate) use client::{Answer, Client, Request, Stream};
+pub(crate) use database::Lock;
 pub(crate) use host::HostKind;
 
 use fake_gemini::{Builder, FakeGemini};
@@ -204,6 +205,11 @@ impl TestApp {
     /// Changes the pool's database from outside. The schema must be there, so some request must have come before.
     pub(crate) fn execute(&self, statements: &str) {
         database::execute(&database::file(self.start.folder.path()), statements);
+    }
+
+    /// Locks the pool's database for writers, as a backup or a migration of somebody else does.
+    pub(crate) fn lock(&self) -> Lock {
+        Lock::of(&database::file(self.start.folder.path()))
     }
 
     /// The most memory that the host has had so far, in bytes.
