@@ -2,10 +2,8 @@
 
 use crate::gateway::{Failure, Reply};
 use crate::pool::suspicion::suspicion;
-use crate::pool::{
-    Balance, KeyId, KeyStatus, Limit, Moment, Place, PoolKey, Snapshot, Standing, UnixMillis, Why,
-};
-use crate::store::{self, Database, DatabaseError, KeyReport};
+use crate::pool::{Balance, KeyId, Limit, Moment, Place, Snapshot, Standing, UnixMillis, Why};
+use crate::store::{DatabaseError, KeyReport, Readiness};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -94,38 +92,16 @@ fn json<D, B, S>(body: &impl Serialize) -> Result<Reply<D, B, S>, Failure> {
     Ok(Reply::json(StatusCode::OK, json))
 }
 
-/// Half of `GET /readyz`: the database takes writes.
-pub(crate) async fn check_writable(database: &impl Database) -> Result<(), Failure> {
-    store::check_writable(database)
-        .await
-        .map_err(Failure::DatabaseNotWritable)
-}
-
-/// The other half: at least one key is neither disabled nor paused. A quota that is used up for a while does not make the
-/// pool unready: callers are better told when to come back than sent to nobody.
-pub(crate) fn readiness<D, B, S>(
-    snapshot: &Snapshot,
-    now: UnixMillis,
-) -> Result<Reply<D, B, S>, Failure> {
-    let usable = snapshot
-        .keys()
-        .iter()
-        .filter(|key| is_usable(key, now))
-        .count();
-    if usable == 0 {
-        return Err(Failure::NoUsableKey);
-    }
-    Ok(Reply::json(
-        StatusCode::OK,
-        format!(r#"{{"status":"ready","usable_keys":{usable}}}"#),
-    ))
-}
-
-fn is_usable(key: &PoolKey, now: UnixMillis) -> bool {
-    match key.state.status {
-        KeyStatus::Active => true,
-        KeyStatus::Cooling => key.state.disabled_until.is_some_and(|until| until <= now),
-        KeyStatus::Disabled => false,
+/// `GET /readyz`: the database takes writes, and at least one key is neither disabled nor paused. A quota that is used up for
+/// a while does not make the pool unready: callers are better told when to come back than sent to nobody.
+pub(crate) fn readiness<D, B, S>(readiness: Readiness) -> Result<Reply<D, B, S>, Failure> {
+    match readiness {
+        Readiness::Ready => Ok(Reply::json(
+            StatusCode::OK,
+            r#"{"status":"ready"}"#.to_owned(),
+        )),
+        Readiness::NoKey => Err(Failure::NoUsableKey),
+        Readiness::NotWritable(error) => Err(Failure::DatabaseNotWritable(error)),
     }
 }
 

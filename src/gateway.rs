@@ -140,16 +140,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 if self.config()?.client_token.is_none() {
                     return Err(Failure::TokenNotConfigured);
                 }
-                let kept = self.kept()?;
-                admin::check_writable(&*kept.database).await?;
-                kept.refresh(&self.system, Extent::Whole, 0).await?;
-                admin::readiness(&kept.view(), self.system.now())
+                admin::readiness(self.kept()?.readiness(&self.system).await?)
             }
             Route::KeysStatus => {
                 let config = self.admit(request, false).await?;
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, 0).await?;
-                let reports = store::key_report(&*kept.database).await?;
+                let reports = store::key_report(&**kept.database.inner()).await?;
                 let now = self.system.now();
                 admin::keys_status(reports, &kept.view(), now, config.warnings())
             }
@@ -158,7 +155,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 let kept = self.kept()?;
                 kept.refresh(&self.system, Extent::Whole, kept::MAX_AGE_MS)
                     .await?;
-                let reset = store::reset_key(&*kept.database, id, self.system.now()).await?;
+                let database = &**kept.database.inner();
+                let reset = store::reset_key(database, id, self.system.now()).await?;
                 let scope = kept.view().key(id).map(PoolKey::scope);
                 kept.forget(&[Scope::Key(id), scope.unwrap_or(Scope::Key(id))]);
                 kept.outdate();
@@ -190,15 +188,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 } else {
                     self.admit(request, true).await?
                 };
-                self.limit_rate(config, &request.headers, request_id)
+                let kept = self.kept()?.for_request();
+                self.limit_rate(config, &request.headers, request_id, &kept)
                     .await?;
                 if target.names_no_model() {
                     return Err(Failure::no_model_name());
                 }
                 if models::is_list(&target, &request.method) {
-                    return self.list_models(config, &target, request, request_id).await;
+                    return self
+                        .list_models(config, &target, request, request_id, &kept)
+                        .await;
                 }
-                self.forward(config, &target, request, request_id, body)
+                self.forward(config, &target, request, request_id, &kept, body)
                     .await
             }
         }
@@ -320,12 +321,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         config: &Config,
         headers: &HeaderMap,
         request_id: &str,
+        kept: &Kept<D>,
     ) -> Result<(), Failure> {
         let Some(limit) = config.rate_limit_per_minute else {
             return Ok(());
         };
         let client = client::address(headers, config.trust_forwarded_for);
-        match store::count_call(&*self.kept()?.database, &client, self.system.now()).await {
+        match store::count_call(&*kept.database, &client, self.system.now()).await {
             Ok((calls, retry_after)) if calls > i64::from(limit) => {
                 Err(Failure::RateLimited { limit, retry_after })
             }
@@ -375,6 +377,15 @@ fn model_of_query(query: Option<&str>, default: &str) -> Result<String, Failure>
         }
     }
     Ok(default.to_owned())
+}
+
+/// Whether the answer to a request depends on the database. Liveness does not.
+pub fn needs_database(request: &Parts) -> bool {
+    let path = request.uri.path();
+    !matches!(
+        Route::find(&request.method, path, credentials::is_googles(request)),
+        Some(Route::Alive)
+    )
 }
 
 fn alive<D, B, S>() -> Reply<D, B, S> {

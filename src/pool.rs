@@ -43,7 +43,7 @@ mod transition;
 pub(crate) mod testing;
 
 pub use budget::{Balance, Budget, Used, before_minute, estimate_tokens, slot_start};
-pub use cool_down::{CoolDown, Incident, TRIAL_LEASE_MS, place_of};
+pub use cool_down::{CoolDown, Incident, LONGEST_TRIAL_LEASE_MS, place_of};
 pub use failover::{After, Failover, GiveUp, Policy, Step};
 pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyId, KeyState, KeyStatus, PoolKey};
 pub use limit::{Limit, RequestSize, Unit, Window};
@@ -53,5 +53,5 @@ pub use retry_budget::{RetryBudget, RetryMinute};
 pub use scope::{Owner, Place, Scope, with_tool};
 pub use select::weight;
 pub use snapshot::{Change, Claim, Pick, Snapshot, Standing, Survey, Why};
-pub use time::{MINUTE_MS, UnixMillis};
+pub use time::{CLOCK_TOLERANCE_MS, MINUTE_MS, UnixMillis};
 pub use transition::{FAILURES_UNTIL_DISABLED, FAILURES_UNTIL_PAUSE, PAUSE_MS, Record, transition};

@@ -6,9 +6,11 @@
 //!
 //! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, <https://ai.google.dev/api/batch-api>.
 
+use crate::target::{Surface, Target};
+use http::Method;
 use memchr::{memchr_iter, memmem};
-use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -77,16 +79,22 @@ pub fn named_in_path(rest: &str) -> BTreeSet<String> {
 /// through for one.
 pub fn named_in_body(body: &[u8], may_continue: bool) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    // Most bodies have none, and need not be walked through: one look at their slashes tells.
+    // Most bodies have none, and need not be walked through: one look at their slashes tells, and at the characters that are
+    // written by their number.
     let mentions = |slash: usize| {
-        let upto = body.get(..=slash).unwrap_or_default();
+        let before = body.get(..slash).unwrap_or_default();
+        // Some encoders escape each slash.
+        let before = before.strip_suffix(b"\\").unwrap_or(before);
         COLLECTIONS.iter().any(|collection| {
-            let before = upto.strip_suffix(collection.as_bytes());
+            let name = collection.trim_end_matches('/').as_bytes();
+            let before = before.strip_suffix(name);
             matches!(before.and_then(<[u8]>::last), Some(b'"' | b'/'))
         })
     };
     let continues = |field: &&str| memmem::find(body, field.as_bytes()).is_some();
-    if memchr_iter(b'/', body).any(mentions) || (may_continue && INTERACTION.iter().any(continues))
+    if memchr_iter(b'/', body).any(mentions)
+        || (may_continue && INTERACTION.iter().any(continues))
+        || memmem::find_iter(body, br"\u00").any(|at| hides_a_name(body, at))
     {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         // What is found before the place where it breaks off is found.
@@ -99,8 +107,74 @@ pub fn named_in_body(body: &[u8], may_continue: bool) -> BTreeSet<String> {
     names
 }
 
+/// Whether a character is one of those that names have, and is written by its number at `at`: `\u002f`.
+fn hides_a_name(body: &[u8], at: usize) -> bool {
+    let digits = body.get(at + 4..at + 6);
+    let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+    let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"/_-.~:".contains(&byte))
+}
+
+/// What an answer tells of things that belong to the project of the key that it came by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// They were made by this request.
+    pub created: BTreeSet<String>,
+    /// They are there.
+    pub reported: BTreeSet<String>,
+}
+
+/// What the answer to a request tells that is no call of a model; `named` is what the request names. Of what is asked for,
+/// listed or changed the answer only reports. What a POST or an upload answers with is made by it, but for what the request
+/// names, which was there before: an answer repeats it. What the answer itself is about is made also where the request has
+/// chosen its name, unless the path is about it.
+pub fn told(method: &Method, target: &Target, named: &BTreeSet<String>, body: &[u8]) -> Told {
+    let collection = target.rest.split('/').next().unwrap_or_default();
+    let has_ids = target.surface == Surface::OpenAi || collection == "interactions";
+    let own = own_name(collection, has_ids, body);
+    let mut names = named_in_body(body, true);
+    names.extend(own.clone());
+    if target.is_upload() {
+        return Told {
+            created: names,
+            reported: BTreeSet::new(),
+        };
+    }
+    if *method != Method::POST {
+        return Told {
+            created: BTreeSet::new(),
+            reported: names,
+        };
+    }
+    let in_path = named_in_path(&target.rest);
+    // `files:register`: a method that is not that of making one.
+    let is_custom = target.rest.contains(':');
+    let is_created = |name: &String| {
+        let is_own = own.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
+        is_own || !named.contains(name)
+    };
+    let (created, reported) = names.into_iter().partition(is_created);
+    Told { created, reported }
+}
+
+/// The name of what an answer is about.
+fn own_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Thing<'a> {
+        #[serde(borrow)]
+        name: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        id: Option<Cow<'a, str>>,
+    }
+    let thing: Thing<'_> = serde_json::from_slice(body).ok()?;
+    match thing.id.filter(|_| has_ids) {
+        Some(id) => of_id(collection, &id),
+        None => thing.name.filter(|name| is_name(name)).map(Cow::into_owned),
+    }
+}
+
 /// The id that OpenAI's API gives a thing of a collection, as a name.
-pub fn of_id(collection: &str, id: &str) -> Option<String> {
+fn of_id(collection: &str, id: &str) -> Option<String> {
     let name = if id.contains('/') {
         id.to_owned()
     } else {

@@ -9,7 +9,9 @@
 
 mod budgets;
 mod call_logs;
+mod connection;
 mod cool_downs;
+mod database;
 mod keys;
 mod migrate;
 mod model_lists;
@@ -24,20 +26,24 @@ pub(crate) mod testing;
 
 pub use budgets::{Reservation, learn_limit, learn_unsupported, reserve, settle, take_retry};
 pub use call_logs::count_old_calls;
+pub use connection::{Connector, Reconnecting};
 pub use cool_downs::{claim, cool, end_cool_down, release};
+pub use database::{
+    Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, Within,
+};
 pub use keys::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,
 };
-pub use migrate::{check_writable, migrate};
+pub use migrate::{Readiness, migrate, readiness};
 pub use model_lists::{keep_models, kept_models};
 pub use rate_limit::count_call;
 pub use recorder::{Attempt, Deferred, Lost, Moved, Recorder};
-pub use resources::{forget_resource, is_made_since, owners, remember_resources};
+pub use resources::{forget_resource, is_made_since, owners, remember_created, remember_reported};
 pub use snapshot::{PoolRead, read_pool};
 
 use crate::pool::{Place, UnixMillis};
+use database::{read, write, write_once};
 use serde::Serialize;
-use std::fmt;
 
 /// A value in a column or a parameter; or in a row of JSON, as `json_each` takes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,6 +57,8 @@ pub enum Value {
     Real(f64),
     /// A text.
     Text(String),
+    /// Bytes, as texts that people write are read: see [`text`].
+    Blob(Vec<u8>),
 }
 
 impl From<i64> for Value {
@@ -94,68 +102,51 @@ impl Row {
         match self.0.get(column)? {
             Value::Integer(value) => Some(*value),
             Value::Real(value) => Some(*value as i64),
-            Value::Null | Value::Text(_) => None,
+            Value::Null | Value::Text(_) | Value::Blob(_) => None,
         }
     }
 
-    /// The text in a column. `None` for anything else.
+    /// The text in a column, also where it is read as bytes. `None` for anything else, for bytes that are not UTF-8, and for a
+    /// text of more than [`LONGEST_TEXT`] bytes.
     pub fn text(&self, column: usize) -> Option<&str> {
-        match self.0.get(column)? {
-            Value::Text(text) => Some(text),
-            Value::Null | Value::Integer(_) | Value::Real(_) => None,
-        }
+        let text = match self.0.get(column)? {
+            Value::Text(text) => text,
+            Value::Blob(bytes) => std::str::from_utf8(bytes).ok()?,
+            Value::Null | Value::Integer(_) | Value::Real(_) => return None,
+        };
+        (text.len() <= LONGEST_TEXT).then_some(text)
+    }
+
+    /// The text in a column for people to read: what is not UTF-8 in it is replaced, and a long one is cut. `None` where
+    /// there is none.
+    pub fn lossy_text(&self, column: usize) -> Option<String> {
+        let bytes = match self.0.get(column)? {
+            Value::Text(text) => text.as_bytes(),
+            Value::Blob(bytes) => bytes,
+            Value::Null | Value::Integer(_) | Value::Real(_) => return None,
+        };
+        let bytes = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// Whether a column has something in it that is no text.
+    pub fn is_malformed(&self, column: usize) -> bool {
+        !matches!(self.0.get(column), None | Some(Value::Null)) && self.text(column).is_none()
     }
 }
 
-/// A statement that failed: the database's own words, which hold no value of any parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseError(pub String);
+/// The longest text that is read of a column, in bytes.
+pub const LONGEST_TEXT: usize = 4096;
 
-impl DatabaseError {
-    /// Another connection held the lock for longer than the host waits; the same statement may go through next time.
-    pub fn is_busy(&self) -> bool {
-        self.0.contains("database is locked") || self.0.contains("database table is locked")
-    }
+/// A text column as an expression that the host cannot stumble over. People write into the database, and a text that is not
+/// UTF-8 ends the whole instance on Spin; so texts are read as bytes, and decoded here.
+fn text(column: &str) -> String {
+    format!("substr(CAST({column} AS BLOB), 1, {})", LONGEST_TEXT + 1)
 }
 
-impl fmt::Display for DatabaseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "database: {}", self.0)
-    }
-}
-
-impl std::error::Error for DatabaseError {}
-
-/// One connection to the pool's database.
-#[expect(
-    async_fn_in_trait,
-    reason = "components are single-threaded: no future here is ever sent to another thread"
-)]
-pub trait Database: 'static {
-    /// Runs one statement, with `?1`, `?2`, … bound in order, and gives all rows of its result. Waits for other
-    /// connections, for some seconds.
-    ///
-    /// # Errors
-    /// The statement was refused or failed; it then changed nothing.
-    async fn execute(
-        &self,
-        statement: &str,
-        parameters: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError>;
-
-    /// The same, but fails soon where another connection holds the lock: within a tenth of a second where the host lets it.
-    ///
-    /// # Errors
-    /// The database is busy, or as with [`execute`](Self::execute).
-    async fn try_execute(
-        &self,
-        statement: &str,
-        parameters: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError>;
-
-    /// Lets some time pass after so many tries, for another connection to give up the lock; `false`, at once, where they have
-    /// taken long enough: about 5 s.
-    async fn wait_for_lock(&self, tries: u64) -> bool;
+/// A number column as an expression, for the same reason: SQLite keeps a text in it, too.
+fn number(column: &str) -> String {
+    format!("iif(typeof({column}) = 'text', NULL, {column})")
 }
 
 /// Forgets what is over: cool-downs, usage and retries that count for nothing any more, and calls in the log after
@@ -171,6 +162,7 @@ pub async fn tidy(
     cool_downs::forget_cool_downs(database, now).await?;
     budgets::forget_usage(database, now).await?;
     resources::forget_old_resources(database, now).await?;
+    keys::forget_resets(database, now).await?;
     match log_retention_days {
         Some(days) => call_logs::forget_old_calls(database, now, days).await,
         None => Ok(()),
@@ -191,23 +183,4 @@ fn placeholders(bound: usize, count: usize) -> String {
         .map(|index| format!("?{index}"))
         .collect();
     format!("({})", marks.join(", "))
-}
-
-/// How often a statement is tried while the database is locked. Each try already waits for some seconds, so this is about
-/// bursts of writers, not about a database that is stuck.
-const BUSY_TRIES: usize = 3;
-
-/// Runs a statement that changes something, again if the database was locked.
-async fn write(
-    database: &impl Database,
-    statement: &str,
-    parameters: Vec<Value>,
-) -> Result<Vec<Row>, DatabaseError> {
-    let mut tries = 1;
-    loop {
-        match database.execute(statement, parameters.clone()).await {
-            Err(error) if error.is_busy() && tries < BUSY_TRIES => tries += 1,
-            result => return result,
-        }
-    }
 }

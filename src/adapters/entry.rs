@@ -6,10 +6,10 @@
 use super::clock::HostSystem;
 use super::http::{HostUpstream, IncomingBody, head_of, respond};
 use super::signal;
-use super::sqlite::HostDatabase;
+use super::sqlite::{HostConnector, HostDatabase};
 use crate::config::{Config, InvalidConfig, VARIABLES};
-use crate::gateway::Gateway;
 use crate::gateway::ports::System;
+use crate::gateway::{self, Gateway};
 use crate::once::Once;
 use crate::store::{self, DatabaseError};
 use spin_sdk::variables;
@@ -22,6 +22,8 @@ type HostGateway = Gateway<HostDatabase, HostUpstream, HostSystem>;
 
 thread_local! {
     static GATEWAY: Rc<Once<HostGateway>> = Rc::default();
+    /// One without the database, for what needs none.
+    static WITHOUT_DATABASE: Rc<Once<HostGateway>> = Rc::default();
 }
 
 struct Component;
@@ -32,7 +34,12 @@ spin_sdk::wasip3::http::service::export!(Component);
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let head = head_of(&request)?;
-        let gateway = gateway().await;
+        // Whether the pool is alive does not depend on the database, which may be migrating for a while.
+        let gateway = if gateway::needs_database(&head) {
+            gateway().await
+        } else {
+            without_database().await
+        };
         let body = IncomingBody::of_request(request, &head.headers);
         respond(gateway.handle(head, body).await).await
     }
@@ -55,10 +62,21 @@ async fn gateway() -> Rc<HostGateway> {
     .await
 }
 
+async fn without_database() -> Rc<HostGateway> {
+    let once = WITHOUT_DATABASE.with(Rc::clone);
+    once.get(signal::new, async || {
+        let config = read_config().await;
+        let none = Err(DatabaseError::new("it is not opened for this request"));
+        let gateway = Gateway::new(config, none, HostUpstream, HostSystem, signal::new);
+        (Rc::new(gateway), true)
+    })
+    .await
+}
+
 async fn open_database(
     config: &Result<Config, InvalidConfig>,
 ) -> Result<HostDatabase, DatabaseError> {
-    let database = HostDatabase::open().await?;
+    let database = HostDatabase::open(HostConnector, signal::new).await?;
     store::migrate(&database).await?;
     if let Ok(config) = config {
         store::import_keys(&database, &config.import_keys, HostSystem.now()).await?;

@@ -2,17 +2,17 @@
 
 use super::client::latest;
 use super::headers::UPLOAD_URL;
+use super::kept::Kept;
 use super::ports::{ByteStream, System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
 use crate::config::Config;
 use crate::pool::Owner;
-use crate::resource::{named_in_body, named_in_path, of_id, of_upload};
+use crate::resource::{Told, named_in_body, named_in_path, of_upload, told};
 use crate::store::{self, Database, DatabaseError};
-use crate::target::{Kind, Surface, Target, forwarded_query};
+use crate::target::{Kind, Target, forwarded_query};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Uri};
-use serde::Deserialize;
+use http::{Method, StatusCode, Uri};
 use std::collections::BTreeSet;
 
 /// The request's URL as Spin reports it.
@@ -34,7 +34,9 @@ const UPLOAD_MS: i64 = 2 * 24 * 3_600_000;
 pub(super) struct Uses {
     /// Whose keys alone can serve it; `None` where any can.
     pub(super) owner: Option<Owner>,
-    /// Names of which nobody knows the owner.
+    /// All names in it.
+    pub(super) named: BTreeSet<String>,
+    /// Those of which nobody knows the owner.
     pub(super) unknown: BTreeSet<String>,
 }
 
@@ -58,8 +60,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             None => named.extend(named_in_body(body, target.kind == Kind::Other)),
         }
         let mut owners = Vec::new();
+        let mut unknown = named.clone();
         for (name, owner) in store::owners(&*self.kept()?.database, &named).await? {
-            named.remove(&name);
+            unknown.remove(&name);
             owners.push(owner);
         }
         let projects: BTreeSet<&str> = owners
@@ -77,7 +80,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         };
         Ok(Uses {
             owner,
-            unknown: named,
+            named,
+            unknown,
         })
     }
 
@@ -102,8 +106,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             return false;
         }
         let name = of_upload(&target.path, &id);
-        let since = self.system.now().plus(-UPLOAD_MS);
-        match store::is_made_since(&*kept.database, &name, since).await {
+        let now = self.system.now();
+        match store::is_made_since(&*kept.database, &name, now.plus(-UPLOAD_MS), now).await {
             Ok(is_known) => is_known,
             Err(error) => {
                 self.system
@@ -113,59 +117,64 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    /// Remembers what an answer says was made with `owner`'s key, and has an upload go on here.
+    /// Remembers what an answer says of things that belong to `owner`'s project, and has an upload go on here. Nothing is
+    /// learned from what a request merely names.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another fact of the request"
+    )]
     pub(super) async fn note_made<B: ByteStream>(
         &self,
         config: &Config,
         target: &Target,
         request: &Parts,
+        kept: &Kept<D>,
         mut owner: Owner,
-        unknown: &BTreeSet<String>,
+        uses: &Uses,
         reply: &mut Reply<D, B, S>,
     ) -> Result<(), DatabaseError> {
         let upload = reply.headers.remove(UPLOAD_URL);
         reply.headers.remove(UPLOAD_CONTROL_URL);
-        let Ok(kept) = self.kept() else {
-            return Ok(());
-        };
-        let database = &*kept.database;
-        if !reply.status.is_success() {
-            return Ok(());
-        }
-        // An error may have told its project meanwhile.
-        let told = kept
-            .view()
-            .key(owner.key)
-            .and_then(|key| key.project.clone());
-        owner.project = told.or(owner.project);
         if target.kind != Kind::Other {
-            // It could use them: they belong to its project.
-            let now = self.system.now();
-            let unknown = self.storable(config, unknown.clone());
-            return store::remember_resources(database, &unknown, &owner, now).await;
+            return Ok(());
         }
-        if request.method == Method::DELETE {
+        let database = &*kept.database;
+        let is_deleted = reply.status.is_success() && request.method == Method::DELETE;
+        let is_gone = reply.status == StatusCode::NOT_FOUND && uses.owner.is_some();
+        if is_deleted || is_gone {
             for name in named_in_path(&target.rest) {
                 let ends_so = target.rest.strip_suffix(&name);
                 if ends_so.is_some_and(|before| before.is_empty() || before.ends_with('/')) {
                     store::forget_resource(database, &name).await?;
                 }
             }
+        }
+        if is_deleted || !reply.status.is_success() {
             return Ok(());
         }
-        let mut names = match &reply.body {
-            Body::Whole(bytes) => made(target, bytes),
-            Body::Stream(_) => BTreeSet::new(),
+        // An error may have told its project meanwhile.
+        let project = kept
+            .view()
+            .key(owner.key)
+            .and_then(|key| key.project.clone());
+        owner.project = project.or(owner.project);
+        let mut told = match &reply.body {
+            Body::Whole(bytes) => told(&request.method, target, &uses.named, bytes),
+            Body::Stream(_) => Told::default(),
         };
         let upload: Option<Uri> = upload.and_then(|url| url.to_str().ok()?.parse().ok());
         if let Some(url) = upload {
-            names.extend(upload_id(url.query()).map(|id| of_upload(url.path(), &id)));
+            let begun = upload_id(url.query()).map(|id| of_upload(url.path(), &id));
+            told.created.extend(begun);
             if let Some(here) = here(config, request, &url) {
                 reply.headers.insert(UPLOAD_URL, here);
             }
         }
-        let names = self.storable(config, names);
-        store::remember_resources(database, &names, &owner, self.system.now()).await
+        let now = self.system.now();
+        let created = self.storable(config, told.created);
+        let reported = self.storable(config, told.reported);
+        store::remember_created(database, &created, &owner, now).await?;
+        store::remember_reported(database, &reported, &owner, now).await
     }
 
     /// Those of these names that may be stored.
@@ -173,21 +182,6 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         names.retain(|name| name.len() <= LONGEST_STORED && !self.reveals_secret(config, name));
         names
     }
-}
-
-/// The names of an answer.
-fn made(target: &Target, body: &[u8]) -> BTreeSet<String> {
-    let mut names = named_in_body(body, true);
-    let collection = target.rest.split('/').next().unwrap_or_default();
-    if target.surface == Surface::OpenAi || collection == "interactions" {
-        #[derive(Deserialize)]
-        struct Identified {
-            id: String,
-        }
-        let identified = serde_json::from_slice::<Identified>(body).ok();
-        names.extend(identified.and_then(|made| of_id(collection, &made.id)));
-    }
-    names
 }
 
 fn upload_id(query: Option<&str>) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::gemini::{Diagnosis, RequestTraits, Seen, diagnose, kept as kept_of, u
 use crate::openai::Usage;
 use crate::pool::{
     Blame, Change, Cooling, Incident, KeyId, KeyStatus, Limit, Moment, Outcome, Pick, Place,
-    Record, Scope, TRIAL_LEASE_MS, UnixMillis, Verdict, place_of, transition,
+    Record, Scope, UnixMillis, Verdict, place_of, transition,
 };
 use crate::redact::{redact, redact_json, truncate};
 use crate::store::{self, Attempt, Database, DatabaseError, Deferred};
@@ -242,6 +242,7 @@ impl<D: Database, S: System> Call<D, S> {
             request_id: self.request_id.clone(),
             number: self.number,
             key: self.key(),
+            key_edits: self.pick.key.edits,
             model: self.model.clone(),
             outcome,
             response_status: end.status,
@@ -307,7 +308,7 @@ impl<D: Database, S: System> Call<D, S> {
         } else {
             attempt
         };
-        let committed = recorder.commit(attempt).await;
+        let committed = self.kept.commit(attempt).await;
         tell_lost(&self.kept, &self.system);
         committed
     }
@@ -429,7 +430,11 @@ impl<D: Database, S: System> Call<D, S> {
         if let Some(state) = moved.state {
             self.kept.change(Change::State(self.key(), state));
         }
-        if incident.outcome == Outcome::Success && self.pick.key.state.status == KeyStatus::Cooling
+        // Unless somebody has changed the key meanwhile, as the view may know.
+        let edits = self.kept.view().key(self.key()).map(|key| key.edits);
+        if incident.outcome == Outcome::Success
+            && self.pick.key.state.status == KeyStatus::Cooling
+            && edits == Some(self.pick.key.edits)
         {
             let state = transition(
                 self.pick.key.state,
@@ -488,6 +493,7 @@ pub(super) async fn claim<D: Database, S: System>(
     model: &str,
     input_tokens: u64,
     now: &Moment,
+    trial_lease_ms: i64,
 ) -> Option<Claimed> {
     let told = |error: DatabaseError| {
         system.log(&format!(
@@ -497,7 +503,7 @@ pub(super) async fn claim<D: Database, S: System>(
         true
     };
     let database = &*kept.database;
-    let trials_until = now.at().plus(TRIAL_LEASE_MS);
+    let trials_until = now.at().plus(trial_lease_ms);
     let mut claimed = Vec::with_capacity(pick.claims.len());
     let (mut is_lost, mut is_reserved) = (false, false);
     for claim in &pick.claims {

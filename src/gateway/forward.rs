@@ -1,6 +1,5 @@
 //! A request for the upstream: attempts over the keys of the pool, until one gives an answer.
 
-use super::affinity::Uses;
 use super::ask::Ask;
 use super::attempt::{Attempted, Form, Outgoing, Patience, attempt};
 use super::call::{Call, Claimed, claim};
@@ -68,6 +67,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         target: &Target,
         request: &Parts,
         request_id: &str,
+        kept: &Rc<Kept<D>>,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let body =
@@ -87,14 +87,17 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let target = &target.renamed(|name| config.model_of(name).to_owned());
         let now = self.system.now();
         let mut ask = Ask::new(config, target, request, request_id, body, now)?;
-        let Uses { owner, unknown } = self.used_by(target, request.uri.query(), &ask.body).await?;
-        let names_resource = owner.is_some() || !unknown.is_empty();
+        let uses = self.used_by(target, request.uri.query(), &ask.body).await?;
+        let owner = uses.owner.clone();
+        let names_resource = owner.is_some() || !uses.unknown.is_empty();
         ask.traits = traits_of(target, &ask.subject, names_resource, &ask.body);
         let repeats = target.is_repeatable;
         let policy = config.failover;
-        let mut way = Way::new(self, policy, request, request_id, &ask, repeats, owner)?;
+        let mut way = Way::new(
+            self, policy, request, request_id, &ask, repeats, kept, owner,
+        );
         // A refusal is then more likely the request's fault than the key's.
-        way.blames_refusers = unknown.is_empty();
+        way.blames_refusers = uses.unknown.is_empty();
         if config.sticky {
             let Form { surface, kind, .. } = ask.form;
             let conversation = conversation(surface, kind, &ask.subject, &ask.body);
@@ -111,7 +114,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if let Some(owner) = way.latest {
             let key = owner.key;
             let noted = self
-                .note_made(config, target, request, owner, &unknown, &mut reply)
+                .note_made(config, target, request, kept, owner, &uses, &mut reply)
                 .await;
             if let Err(error) = noted {
                 self.system.log(&format!(
@@ -130,16 +133,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         ask: &mut Ask<'_>,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let mut rng = SmallRng::seed_from_u64(self.system.random());
-        if rng.random_ratio(1, TIDY_EVERY)
-            && let Err(error) = store::tidy(
-                &*way.kept.database,
-                self.system.now(),
-                config.log_retention_days,
-            )
-            .await
-        {
-            self.system
-                .log(&format!("what is over cannot be forgotten: {error}"));
+        if rng.random_ratio(1, TIDY_EVERY) {
+            // Not at the expense of what the request itself has to write.
+            let database = &*way.kept.for_request().database;
+            let now = self.system.now();
+            match store::tidy(database, now, config.log_retention_days).await {
+                // Another request will.
+                Err(error) if error.is_busy() => {}
+                Err(error) => self
+                    .system
+                    .log(&format!("what is over cannot be forgotten: {error}")),
+                Ok(()) => {}
+            }
         }
         let input_tokens = estimate_tokens(ask.body.len());
         let mut last_failure: Option<Failure> = None;
@@ -205,6 +210,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 &way.asked,
                 input_tokens,
                 &now,
+                config.failover.trial_lease_ms(),
             )
             .await;
             let Some(claimed) = claimed else {
@@ -328,6 +334,10 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
 }
 
 impl<'a, D: Database, S: System> Way<'a, D, S> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another fact of the request"
+    )]
     pub(super) fn new<U: Upstream>(
         gateway: &'a Gateway<D, U, S>,
         policy: Policy,
@@ -335,23 +345,24 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
         request_id: &'a str,
         ask: &Ask<'_>,
         is_repeatable: bool,
+        kept: &'a Rc<Kept<D>>,
         owner: Option<Owner>,
-    ) -> Result<Self, Failure> {
+    ) -> Self {
         let system = &gateway.system;
         let patience_ms = client_timeout_ms(&request.headers);
         let failover = Failover::new(policy, system.now(), patience_ms, is_repeatable);
-        Ok(Self {
+        Self {
             request_id,
             model: ask.subject.clone(),
             asked: with_tool(&ask.subject, ask.traits.tool),
-            kept: gateway.kept()?,
+            kept,
             system,
             failover: failover.with_owner(owner).with_size(ask.traits.size),
             latest: None,
             refused: Vec::new(),
             blames_refusers: true,
             left_out: Vec::new(),
-        })
+        }
     }
 
     /// Whether a project is left that this request has not used, and that can take a call.

@@ -4,18 +4,23 @@
 //! instance's own changes are entered as they are made. Where the database refuses, the view is what the pool goes on
 //! with: an older one rather than none, and what could not be written is remembered here.
 
+use super::models::Listed;
 use super::ports::System;
-use crate::once::{Taken, Turn};
+use crate::once::{Once, Taken, Turn};
 use crate::pool::{
     Change, Claim, CoolDown, Incident, KeyId, Place, RetryBudget, RetryMinute, Scope, Snapshot,
     UnixMillis,
 };
 use crate::signal::NewSignal;
-use crate::store::{self, Database, DatabaseError, PoolRead, Recorder};
+use crate::store::{
+    self, Attempt, Database, DatabaseError, Moved, OPTIONAL_WAIT_MS, PoolRead, ROW_WAIT_MS,
+    Readiness, Recorder, Within,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 use std::rc::Rc;
 
 /// How old the view may be for a request's first draw, in milliseconds.
@@ -27,9 +32,20 @@ pub(super) const MAX_AGE_AFTER_FAILURE_MS: i64 = 50;
 /// and what a person has changed meanwhile counts.
 const UNWRITTEN_MS: i64 = 60_000;
 
-/// What an instance keeps.
+/// How long the pool counts as ready, or not, in milliseconds: 1 s.
+const READINESS_MS: i64 = 1_000;
+
+/// What an instance keeps, for one request, whose statements share their waits for the database.
 pub(super) struct Kept<D> {
-    pub(super) database: Rc<D>,
+    shared: Rc<Shared<D>>,
+    /// The database. Everything that changes something through it can be left undone.
+    pub(super) database: Rc<Within<D>>,
+    /// How long the response may still wait for rows, in milliseconds.
+    rows_ms: Cell<u64>,
+}
+
+/// What an instance keeps.
+pub(super) struct Shared<D> {
     pub(super) recorder: Recorder<D>,
     new_signal: NewSignal,
     snapshot: RefCell<Snapshot>,
@@ -50,8 +66,13 @@ pub(super) struct Kept<D> {
     unwritten: RefCell<HashMap<Place, (CoolDown, UnixMillis)>>,
     /// Retries that the database could not count.
     retries: Cell<RetryMinute>,
-    /// Broken rows that the operator has been told of.
-    told: RefCell<HashSet<KeyId>>,
+    /// Broken rows, and columns of others, that the operator has been told of.
+    told: RefCell<HashSet<(KeyId, &'static str)>>,
+    /// Whether the pool is ready, and when that was found out.
+    readiness: RefCell<Option<(UnixMillis, Result<Readiness, DatabaseError>)>>,
+    checking: Turn,
+    /// Lists of models that are being fetched, by where they are at the upstream.
+    model_lists: RefCell<HashMap<String, Rc<Once<Listed>>>>,
 }
 
 /// How much of the pool a view has to have.
@@ -70,47 +91,42 @@ struct Reading {
     result: Result<(), DatabaseError>,
 }
 
+impl<D> Deref for Kept<D> {
+    type Target = Shared<D>;
+
+    fn deref(&self) -> &Shared<D> {
+        &self.shared
+    }
+}
+
 impl<D: Database> Kept<D> {
     pub(super) fn new(database: Rc<D>, new_signal: NewSignal) -> Self {
+        let shared = Rc::new(Shared::new(Rc::clone(&database), new_signal));
+        Self::of(shared, database)
+    }
+
+    fn of(shared: Rc<Shared<D>>, database: Rc<D>) -> Self {
         Self {
-            recorder: Recorder::new(Rc::clone(&database), new_signal),
-            database,
-            new_signal,
-            snapshot: RefCell::default(),
-            latest: RefCell::default(),
-            readings: Cell::default(),
-            is_read: Cell::default(),
-            is_whole: Cell::default(),
-            loading: Turn::default(),
-            outdated: Cell::default(),
-            meanwhile: RefCell::default(),
-            unwritten: RefCell::default(),
-            retries: Cell::default(),
-            told: RefCell::default(),
+            shared,
+            database: Rc::new(Within::optional(database, OPTIONAL_WAIT_MS)),
+            rows_ms: Cell::new(ROW_WAIT_MS),
         }
     }
 
-    /// The pool as the instance knows it. Not to be held over an `await`.
-    pub(super) fn view(&self) -> RefMut<'_, Snapshot> {
-        self.snapshot.borrow_mut()
+    /// The same for another request.
+    pub(super) fn for_request(&self) -> Rc<Self> {
+        let database = Rc::clone(self.database.inner());
+        Rc::new(Self::of(Rc::clone(&self.shared), database))
     }
 
-    /// Enters a change that the instance has made.
-    pub(super) fn change(&self, change: Change) {
-        self.snapshot.borrow_mut().apply(&change);
-        if self.loading.is_taken() {
-            self.meanwhile.borrow_mut().push(match change {
-                // The reading may have counted it already, and to count it twice would keep calls out that the database
-                // allows.
-                Change::Sent { key, now, .. } => Change::Sent {
-                    key,
-                    counted: Vec::new(),
-                    input_tokens: 0,
-                    now,
-                },
-                change => change,
-            });
-        }
+    /// Writes an attempt down, and waits for it no longer than the response may.
+    pub(super) async fn commit(&self, attempt: Attempt) -> Result<Moved, DatabaseError> {
+        let began = self.database.inner().clock_ms();
+        let left = self.rows_ms.get();
+        let committed = self.recorder.commit_within(attempt, left).await;
+        let took = self.database.inner().clock_ms().saturating_sub(began);
+        self.rows_ms.set(left.saturating_sub(took));
+        committed
     }
 
     /// Has a place cool for what has happened; also where the database does not take it.
@@ -137,16 +153,6 @@ impl<D: Database> Kept<D> {
         }
     }
 
-    /// Has a place cool as far as this instance is concerned.
-    pub(super) fn cool_here(&self, place: &Place, incident: &Incident) {
-        let known = self.view().cool_down(place).copied();
-        if let Some(cool_down) = CoolDown::after(known.as_ref(), incident) {
-            self.change(Change::CoolDown(place.clone(), cool_down));
-            let entry = (cool_down, incident.ended_at);
-            self.unwritten.borrow_mut().insert(place.clone(), entry);
-        }
-    }
-
     /// A call that began at `began_at` has worked.
     pub(super) async fn end_cool_down(
         &self,
@@ -157,13 +163,6 @@ impl<D: Database> Kept<D> {
         // Afterwards, so that no reading in between takes it back.
         self.change(Change::Worked(place.clone(), began_at));
         written
-    }
-
-    /// Forgets what the database did not take of these scopes.
-    pub(super) fn forget(&self, scopes: &[Scope]) {
-        self.unwritten
-            .borrow_mut()
-            .retain(|place, _| !scopes.contains(&place.scope));
     }
 
     /// Ends the trials that were to end by `until`, where they have not ended otherwise.
@@ -191,22 +190,6 @@ impl<D: Database> Kept<D> {
                 (taken, Err(error))
             }
         }
-    }
-
-    /// Has the view read again before it is used next.
-    pub(super) fn outdate(&self) {
-        self.latest.replace(None);
-        self.outdated.set(true);
-    }
-
-    /// Whether all keys of the pool are in the view.
-    pub(super) fn is_whole(&self) -> bool {
-        self.is_whole.get()
-    }
-
-    /// Whether there is a view at all.
-    pub(super) fn is_read(&self) -> bool {
-        self.is_read.get()
     }
 
     /// Reads the view again where it is older than `max_age_ms`. Of many requests that find it so, one reads, and all have
@@ -277,19 +260,25 @@ impl<D: Database> Kept<D> {
             mut snapshot,
             is_whole,
             broken,
+            malformed,
         } = store::read_pool(&*self.database, sample_by, began_at).await?;
-        for id in broken
-            .into_iter()
-            .filter(|id| self.told.borrow_mut().insert(*id))
-        {
-            // Each once: there may be a thousand calls a second.
-            system.log(&format!("key {id} is left out: its status, its pause or its text cannot be used; mend or delete its row"));
+        // Each once: there may be a thousand calls a second.
+        let is_new = |told| self.told.borrow_mut().insert(told);
+        for id in broken {
+            if is_new((id, "")) {
+                system.log(&format!("key {id} is left out: its status, its pause or its text cannot be used; repair or delete its row"));
+            }
+        }
+        for (id, column) in malformed {
+            if is_new((id, column)) {
+                system.log(&format!("key {id}: the text in its column `{column}` is not UTF-8, or too long, and counts as empty; repair it"));
+            }
         }
         self.unwritten
             .borrow_mut()
             .retain(|place, (cool_down, at)| {
                 let known = snapshot.cool_down(place);
-                let counts = cool_down.until > began_at
+                let counts = cool_down.holds(began_at)
                     && began_at.since(*at) < UNWRITTEN_MS
                     && known.is_none_or(|known| known.until < cool_down.until);
                 if counts {
@@ -305,11 +294,139 @@ impl<D: Database> Kept<D> {
         self.is_read.set(true);
         Ok(())
     }
+
+    /// Whether the pool can serve, as it was found out at most a second ago. Concurrent callers wait for the first and share
+    /// its result.
+    pub(super) async fn readiness<S: System>(
+        &self,
+        system: &S,
+    ) -> Result<Readiness, DatabaseError> {
+        loop {
+            let now = system.now();
+            if let Some((at, readiness)) = &*self.readiness.borrow()
+                && *at <= now
+                && now.since(*at) < READINESS_MS
+            {
+                return readiness.clone();
+            }
+            if let Some(_taken) = self.checking.take() {
+                let readiness = store::readiness(self.database.inner(), now).await;
+                // The time after it: those who have waited for it are to have it.
+                self.shared
+                    .readiness
+                    .replace(Some((system.now(), readiness.clone())));
+                return readiness;
+            }
+            self.checking.wait(self.new_signal).await;
+        }
+    }
+}
+
+impl<D: Database> Shared<D> {
+    fn new(database: Rc<D>, new_signal: NewSignal) -> Self {
+        Self {
+            recorder: Recorder::new(database, new_signal),
+            new_signal,
+            snapshot: RefCell::default(),
+            latest: RefCell::default(),
+            readings: Cell::default(),
+            is_read: Cell::default(),
+            is_whole: Cell::default(),
+            loading: Turn::default(),
+            outdated: Cell::default(),
+            meanwhile: RefCell::default(),
+            unwritten: RefCell::default(),
+            retries: Cell::default(),
+            told: RefCell::default(),
+            readiness: RefCell::default(),
+            checking: Turn::default(),
+            model_lists: RefCell::default(),
+        }
+    }
+
+    /// The pool as the instance knows it. Not to be held over an `await`.
+    pub(super) fn view(&self) -> RefMut<'_, Snapshot> {
+        self.snapshot.borrow_mut()
+    }
+
+    /// Enters a change that the instance has made.
+    pub(super) fn change(&self, change: Change) {
+        self.snapshot.borrow_mut().apply(&change);
+        if matches!(change, Change::State(..)) {
+            self.readiness.replace(None);
+        }
+        if self.loading.is_taken() {
+            self.meanwhile.borrow_mut().push(match change {
+                // The reading may have counted it already, and to count it twice would keep calls out that the database
+                // allows.
+                Change::Sent { key, now, .. } => Change::Sent {
+                    key,
+                    counted: Vec::new(),
+                    input_tokens: 0,
+                    now,
+                },
+                change => change,
+            });
+        }
+    }
+
+    /// Has a place cool as far as this instance is concerned.
+    pub(super) fn cool_here(&self, place: &Place, incident: &Incident) {
+        let known = self.view().cool_down(place).copied();
+        if let Some(cool_down) = CoolDown::after(known.as_ref(), incident) {
+            self.change(Change::CoolDown(place.clone(), cool_down));
+            let entry = (cool_down, incident.ended_at);
+            self.unwritten.borrow_mut().insert(place.clone(), entry);
+        }
+    }
+
+    /// Forgets what the database did not take of these scopes.
+    pub(super) fn forget(&self, scopes: &[Scope]) {
+        self.unwritten
+            .borrow_mut()
+            .retain(|place, _| !scopes.contains(&place.scope));
+    }
+
+    /// Has the view read again before it is used next.
+    pub(super) fn outdate(&self) {
+        self.latest.replace(None);
+        self.readiness.replace(None);
+        self.outdated.set(true);
+    }
+
+    /// The list of models at a path of the upstream's, to be fetched by the first who asks for it.
+    pub(super) fn model_list(&self, path: &str) -> Rc<Once<Listed>> {
+        let mut lists = self.model_lists.borrow_mut();
+        Rc::clone(lists.entry(path.to_owned()).or_default())
+    }
+
+    /// Has the next who asks fetch the list anew.
+    pub(super) fn end_model_list(&self, path: &str, list: &Rc<Once<Listed>>) {
+        let mut lists = self.model_lists.borrow_mut();
+        if lists.get(path).is_some_and(|own| Rc::ptr_eq(own, list)) {
+            lists.remove(path);
+        }
+    }
+
+    /// How a task waits for another one.
+    pub(super) fn new_signal(&self) -> NewSignal {
+        self.new_signal
+    }
+
+    /// Whether all keys of the pool are in the view.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.get()
+    }
+
+    /// Whether there is a view at all.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_read.get()
+    }
 }
 
 /// Forgets what was noted for the reading under way, before who waits is woken; also when it is cancelled.
 struct Loading<'a, D> {
-    kept: &'a Kept<D>,
+    kept: &'a Shared<D>,
     _taken: Taken<'a>,
 }
 

@@ -3,6 +3,7 @@
 use super::ask::Ask;
 use super::forward::Way;
 use super::headers::UPLOAD_URL;
+use super::kept::Kept;
 use super::ports::{System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
 use crate::config::Config;
@@ -14,6 +15,8 @@ use crate::target::{Surface, Target};
 use crate::traits::traits_of;
 use http::request::Parts;
 use http::{Method, StatusCode};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// Projects that are asked. What eight have in common is what the pool offers; a thousand would be a thousand calls.
 const MOST_PROJECTS: u32 = 8;
@@ -25,6 +28,17 @@ pub(super) fn is_list(target: &Target, method: &Method) -> bool {
     target.rest == "models" && method == Method::GET
 }
 
+/// What fetching a list came to.
+#[derive(Debug)]
+pub(super) enum Listed {
+    /// Its entries, to be kept.
+    Entries(String),
+    /// No project gave one.
+    Failed(Failure),
+    /// The upstream answers with something else, which is handed on.
+    Foreign,
+}
+
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     pub(super) async fn list_models(
         &self,
@@ -32,33 +46,90 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         target: &Target,
         request: &Parts,
         request_id: &str,
+        kept: &Rc<Kept<D>>,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let page = Page::of_query(request.uri.query()).ok_or_else(|| {
             let message = "`pageToken` is not one that the pool has given".to_owned();
             Failure::InvalidRequest(message, Some("pageToken"))
         })?;
         let now = self.system.now();
-        let mut ask = Ask::new(config, target, request, request_id, Vec::new(), now)?;
-        ask.traits = traits_of(target, &ask.subject, false, &[]);
-        let database = &*self.kept()?.database;
-        let kept = store::kept_models(database, &target.path, self.system.now()).await?;
-        if let Some(list) = kept.and_then(|entries| ModelList::of_kept(target.surface, &entries)) {
-            return Ok(answer(config, list, page, ask.form.repair.is_some()));
+        let ask = Ask::new(config, target, request, request_id, Vec::new(), now)?;
+        let repairs = ask.form.repair.is_some();
+        let answer = |entries: &str| {
+            let list = ModelList::of_kept(target.surface, entries).ok_or(Failure::UnknownPath)?;
+            Ok(answer(config, list, page, repairs))
+        };
+        // Concurrent callers wait for the first, and share its result.
+        let once = kept.model_list(&target.path);
+        let own = RefCell::new(None);
+        let listed = once
+            .get(kept.new_signal(), async || {
+                let database = &*kept.database;
+                let known = store::kept_models(database, &target.path, self.system.now()).await;
+                let known = known.map(|known| {
+                    known.filter(|entries| ModelList::of_kept(target.surface, entries).is_some())
+                });
+                let listed = match known {
+                    Ok(Some(entries)) => Listed::Entries(entries),
+                    Err(error) => Listed::Failed(Failure::Database(error)),
+                    Ok(None) => {
+                        let (listed, reply) = self
+                            .fetch_models(config, target, request, request_id, kept, page)
+                            .await;
+                        own.replace(reply);
+                        listed
+                    }
+                };
+                (Rc::new(listed), false)
+            })
+            .await;
+        kept.end_model_list(&target.path, &once);
+        if let Some(reply) = own.take() {
+            return reply;
         }
+        match &*listed {
+            Listed::Entries(entries) => answer(entries),
+            Listed::Failed(failure) => Err(failure.clone()),
+            Listed::Foreign => {
+                let (_, reply) = self
+                    .fetch_models(config, target, request, request_id, kept, page)
+                    .await;
+                reply.unwrap_or(Err(Failure::UnknownPath))
+            }
+        }
+    }
 
+    /// Asks one project after the other. Gives what came of it for all who wait, and the reply for the request itself.
+    async fn fetch_models(
+        &self,
+        config: &Config,
+        target: &Target,
+        request: &Parts,
+        request_id: &str,
+        kept: &Rc<Kept<D>>,
+        page: Page,
+    ) -> (Listed, Option<Result<Reply<D, U::Body, S>, Failure>>) {
+        let failed = |failure: Failure| (Listed::Failed(failure.clone()), Some(Err(failure)));
+        let now = self.system.now();
+        let mut ask = match Ask::new(config, target, request, request_id, Vec::new(), now) {
+            Ok(ask) => ask,
+            Err(failure) => return failed(failure),
+        };
+        ask.traits = traits_of(target, &ask.subject, false, &[]);
         if target.surface == Surface::Gemini {
-            ask.uri = config
-                .upstream_url(&target.path, Some(ALL))
-                .ok_or(Failure::UnknownPath)?;
+            ask.uri = match config.upstream_url(&target.path, Some(ALL)) {
+                Some(uri) => uri,
+                None => return failed(Failure::UnknownPath),
+            };
         }
         let policy = Policy {
             max_attempts: MOST_PROJECTS.max(config.failover.max_attempts),
             ..config.failover
         };
-        let mut way = Way::new(self, policy, request, request_id, &ask, true, None)?;
+        let mut way = Way::new(self, policy, request, request_id, &ask, true, kept, None);
         way.failover.ask_all_projects();
         let mut list = ModelList::new(target.surface);
-        let mut latest = None;
+        let mut has_list = false;
         for _ in 0..MOST_PROJECTS {
             match self.go(&mut way, config, &mut ask).await {
                 Ok(reply) => {
@@ -70,11 +141,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                         // Whoever answered so does not know the list as Google has it: as it is, then.
                         let mut reply = way.labelled(reply, &ask);
                         reply.headers.remove(UPLOAD_URL);
-                        return Ok(reply);
+                        return (Listed::Foreign, Some(Ok(reply)));
                     }
-                    latest = Some(reply);
+                    has_list = true;
                 }
-                Err(failure) if latest.is_none() => return way.ended(Err(failure), &ask),
+                Err(failure) if !has_list => {
+                    let listed = Listed::Failed(failure.clone());
+                    return (listed, Some(way.ended(Err(failure), &ask)));
+                }
                 Err(_) => break,
             }
             let now = Moment::new(self.system.now());
@@ -83,6 +157,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             }
         }
         let entries = list.to_kept();
+        let database = &*kept.database;
         if let Err(error) =
             store::keep_models(database, &target.path, &entries, self.system.now()).await
         {
@@ -90,7 +165,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 "request={request_id} the list of models is not kept: {error}"
             ));
         }
-        Ok(way.labelled(answer(config, list, page, ask.form.repair.is_some()), &ask))
+        let reply = way.labelled(answer(config, list, page, ask.form.repair.is_some()), &ask);
+        (Listed::Entries(entries), Some(Ok(reply)))
     }
 }
 

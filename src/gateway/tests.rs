@@ -4,8 +4,8 @@ use super::ports::{ByteStream, Limits, System, TransportError, Upstream, Upstrea
 use super::{AnswerStream, Body, Gateway, Next, Reply};
 use crate::config::Config;
 use crate::pool::UnixMillis;
-use crate::store::DatabaseError;
 use crate::store::testing::NativeDatabase;
+use crate::store::{Database, DatabaseError};
 use futures::executor::block_on;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::cell::{Cell, RefCell};
@@ -1118,15 +1118,17 @@ fn ready_means_writable_and_a_usable_key() {
     let pool = Pool::new();
     assert_eq!(
         pool.call("GET", "/readyz", &[], "").body,
-        r#"{"status":"ready","usable_keys":1}"#
+        r#"{"status":"ready"}"#
     );
     pool.database.run("UPDATE api_keys SET status = 0");
+    pool.later(1_000);
     let answer = pool.call("GET", "/readyz", &[], "");
     assert_eq!(
         (answer.status, answer.error("code").as_str()),
         (503, "no_usable_key")
     );
     pool.database.run("PRAGMA query_only = ON");
+    pool.later(1_000);
     let answer = pool.call("GET", "/readyz", &[], "");
     assert_eq!(
         (answer.status, answer.error("code").as_str()),
@@ -1135,6 +1137,107 @@ fn ready_means_writable_and_a_usable_key() {
     assert_eq!(
         pool.call("GET", "/healthz", &[], "").body,
         r#"{"status":"ok"}"#
+    );
+}
+
+#[test]
+fn readiness_is_found_out_once_a_second_for_all_callers() {
+    let pool = Pool::new();
+    pool.database.answer_at_the_second_poll();
+    let kept = pool.gateway.kept.as_ref().unwrap();
+    let ask = || {
+        let before = pool.database.statements();
+        let all = (0..50).map(|_| kept.readiness(&pool.outside));
+        let all = block_on(futures::future::join_all(all));
+        assert!(
+            all.iter()
+                .all(|ready| *ready == Ok(crate::store::Readiness::Ready))
+        );
+        pool.database.statements() - before
+    };
+    assert_eq!(ask(), 2, "one look, and one write");
+    pool.later(999);
+    assert_eq!(ask(), 0);
+    pool.later(1);
+    assert_eq!(ask(), 2);
+    // Another instance has written since.
+    pool.later(1_000);
+    pool.database
+        .run("UPDATE readiness SET checked_at = '2027-01-15T08:00:01.900Z'");
+    assert_eq!(ask(), 1);
+    // What the instance does itself, it knows at once.
+    let error = fake_gemini::errors::leaked();
+    pool.script(403, "application/json", &[&error.pretty_array()]);
+    pool.chat(CHAT);
+    assert_eq!(pool.call("GET", "/readyz", &[], "").status, 503);
+}
+
+#[test]
+fn readiness_of_a_large_pool_costs_no_more() {
+    let pool = Pool::new();
+    pool.database.run(
+        "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+         INSERT INTO api_keys (id, api_key) SELECT i, 'fake-key-' || i FROM n",
+    );
+    let before = pool.database.statements();
+    assert_eq!(pool.call("GET", "/readyz", &[], "").status, 200);
+    assert_eq!(pool.database.statements() - before, 2);
+    assert!(pool.gateway.kept.as_ref().unwrap().view().keys().is_empty());
+}
+
+#[test]
+fn only_liveness_needs_no_database() {
+    for (method, path, needs) in [
+        ("GET", "/healthz", false),
+        ("HEAD", "/healthz", false),
+        ("GET", "/readyz", true),
+        ("POST", "/v1/chat/completions", true),
+        ("GET", "/nowhere", true),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(());
+        let (parts, ()) = request.unwrap().into_parts();
+        assert_eq!(
+            crate::gateway::needs_database(&parts),
+            needs,
+            "{method} {path}"
+        );
+    }
+    let without = Pool::opened(&[], |_| Err(DatabaseError::new("not opened")));
+    assert_eq!(without.call("GET", "/healthz", &[], "").status, 200);
+}
+
+/// The database is locked by somebody else, and each try takes a while.
+fn lock(pool: &Pool) {
+    pool.database.each_try_takes(10);
+    for part in ["INSERT INTO", "UPDATE", "DELETE FROM"] {
+        pool.database.fail(part, "database is locked", usize::MAX);
+    }
+}
+
+#[test]
+fn while_the_database_is_locked_calls_are_answered_in_time() {
+    let pool = Pool::with(&[("rate_limit_per_minute", "100"), ("max_attempts", "5")]);
+    pool.database.run(
+        "INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2'), (3, 'AIzaFAKE-3');
+         INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 9),
+             ('key:2', 'm', 'requests', 'day', 9), ('key:3', 'm', 'requests', 'day', 9);
+         INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes)
+         SELECT 'key:' || id, '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1 FROM api_keys",
+    );
+    lock(&pool);
+    // Two attempts, with a count, claims, reservations, a retry, cool-downs and two rows.
+    let error = fake_gemini::errors::quota_per_day("m", 250, std::time::Duration::from_secs(5));
+    pool.script(429, "application/json", &[&error.pretty_array()]);
+    pool.script(200, "application/json", &[ANSWER]);
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, answer.body.as_str()), (200, ANSWER));
+    let waited = pool.database.clock_ms();
+    assert!((4_500..=5_100).contains(&waited), "{waited}");
+    let lines = pool.outside.0.log.borrow();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("missing from the log"))
     );
 }
 
@@ -1154,6 +1257,7 @@ fn failures_of_the_pool_itself_are_told_to_the_operator_with_the_requests_id() {
     pool.database.run("UPDATE api_keys SET status = 0");
     assert!(told(&pool.chat(CHAT)).contains("code=upstream_credentials_exhausted"));
     pool.database.run("PRAGMA query_only = ON");
+    pool.later(1_000);
     let answer = pool.call("GET", "/readyz", &[], "");
     assert!(told(&answer).contains("code=database_not_writable: database: attempt to write"));
     let lines = pool.outside.0.log.borrow().len();
@@ -1300,7 +1404,7 @@ fn log_commit_after_tells_which_calls_are_lost() {
         pool.script(200, "application/json", &[ANSWER]);
         assert_eq!(pool.chat(CHAT).status, 200);
     }
-    pool.database.fail("ended_calls", "disk I/O error", 9);
+    pool.database.fail("recorded_calls", "disk I/O error", 9);
     pool.finish_spawned(1);
     let log = pool.outside.0.log.borrow();
     let told = log
@@ -1313,7 +1417,7 @@ fn log_commit_after_tells_which_calls_are_lost() {
 fn an_answer_is_given_even_when_the_log_cannot_be_written() {
     let pool = Pool::new();
     pool.script(200, "application/json", &[ANSWER]);
-    pool.database.fail("ended_calls", "disk I/O error", 9);
+    pool.database.fail("recorded_calls", "disk I/O error", 9);
     assert_eq!(pool.chat(CHAT).body, ANSWER);
     assert!(
         pool.outside

@@ -194,7 +194,7 @@ pub fn before_minute(now: UnixMillis) -> UnixMillis {
 }
 
 fn counts_in_minute(slot: UnixMillis, now: UnixMillis) -> bool {
-    slot > before_minute(now)
+    slot > before_minute(now) && !slot.is_ahead_of(now)
 }
 
 #[cfg(test)]
@@ -251,6 +251,17 @@ mod tests {
         assert_eq!(spent.resets_at, Some(now.next_day()));
         assert_eq!(only(&budget, now.next_day().plus(-1)).used, 1100);
         assert_eq!(only(&budget, now.next_day()).used, 0);
+    }
+
+    #[test]
+    fn what_was_used_in_the_future_does_not_count() {
+        let mut budget = budget(&[limit(Unit::Requests, Window::Minute, 3)]);
+        let year = NOW.plus(365 * 24 * 3_600_000);
+        budget.count(5, &Moment::new(year));
+        assert_eq!(only(&budget, NOW).used, 0);
+        assert_eq!(only(&budget, year).used, 1);
+        budget.count(5, &Moment::new(NOW.plus(1)));
+        assert_eq!(only(&budget, NOW).used, 1);
     }
 
     #[test]

@@ -22,8 +22,11 @@ const LONGEST_MINUTE_MS: i64 = MINUTE_MS;
 /// The shortest, so that a delay of nothing does not mean to hammer: 100 ms.
 const SHORTEST_MS: i64 = 100;
 
-/// How long a trial call is waited for before another may try: 90 s, as long as a request's attempts may take.
-pub const TRIAL_LEASE_MS: i64 = 90 * SECOND_MS;
+/// The longest lease of a trial, in milliseconds: as long as the longest deadline that can be set, 1 h, and half a minute.
+pub const LONGEST_TRIAL_LEASE_MS: i64 = HOUR_MS + 30 * SECOND_MS;
+
+/// The longest day of Los Angeles, when its clocks are set back.
+const LONGEST_DAY_MS: i64 = 25 * HOUR_MS;
 
 /// A place that is left alone for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,15 @@ impl Length {
         }
     }
 
+    /// The longest of its kind.
+    fn longest_ms(&self) -> i64 {
+        match self {
+            Self::AsAsked => LONGEST_MINUTE_MS,
+            Self::UntilNextDay { .. } => LONGEST_DAY_MS,
+            Self::Doubling { longest_ms, .. } => *longest_ms,
+        }
+    }
+
     /// How long after its end an incident counts as the one before the next.
     fn remembered_ms(&self) -> i64 {
         match self {
@@ -114,7 +126,7 @@ impl CoolDown {
             strikes,
             trial_until: None,
         };
-        let Some(before) = before else {
+        let Some(before) = before.filter(|before| before.is_credible(incident.ended_at)) else {
             return Some(fresh(1));
         };
         let same_kind = before.reason == incident.outcome;
@@ -133,6 +145,22 @@ impl CoolDown {
         }))
     }
 
+    /// Whether it can be true at `now`: one that begins in the future, or that lasts longer than its kind can, was written by
+    /// a clock that ran ahead, and counts for nothing.
+    pub fn is_credible(&self, now: UnixMillis) -> bool {
+        // One that is not of the pool's making may be of any length.
+        let is_too_long = self.reason.rule().cooling.is_some_and(|cooling| {
+            let latest = self.began_at.plus(cooling.length.longest_ms());
+            self.until.is_ahead_of(latest)
+        });
+        !self.began_at.is_ahead_of(now) && !is_too_long
+    }
+
+    /// Whether the place is left alone at `now`.
+    pub fn holds(&self, now: UnixMillis) -> bool {
+        self.until > now && self.is_credible(now)
+    }
+
     /// Whether the place may be used again only by one call at a time, until one has worked. The others end because a
     /// known time has passed: there is nothing to try.
     pub fn needs_trial(&self) -> bool {
@@ -144,14 +172,14 @@ impl CoolDown {
         })
     }
 
-    /// Whether it says nothing any more at `now`: over, without a trial to come, or forgotten.
+    /// Whether it says nothing any more at `now`: over, without a trial to come, or forgotten; or not to be believed.
     pub fn is_spent(&self, now: UnixMillis) -> bool {
         let kept_ms = if self.needs_trial() {
             Self::LONGEST_KEPT_MS
         } else {
             0
         };
-        self.until.plus(kept_ms) <= now
+        self.until.plus(kept_ms) <= now || !self.is_credible(now)
     }
 }
 
@@ -232,6 +260,32 @@ mod tests {
         let forgotten = first.until.since(NOW) + 60_001;
         let next = incident(Outcome::QuotaUnspecified, None, forgotten);
         assert_eq!(CoolDown::after(Some(&first), &next).unwrap().strikes, 1);
+    }
+
+    #[test]
+    fn what_a_clock_that_ran_ahead_has_written_holds_nobody_back() {
+        let year = 365 * 24 * HOUR_MS;
+        for outcome in Outcome::ALL {
+            let Some(ahead) = CoolDown::after(None, &incident(outcome, None, year)) else {
+                continue;
+            };
+            let name = outcome.name();
+            assert!(!ahead.holds(NOW) && ahead.is_spent(NOW), "{name}");
+            assert!(ahead.holds(NOW.plus(year)), "{name}");
+            // The next incident begins afresh.
+            let now = CoolDown::after(Some(&ahead), &incident(outcome, None, 0)).unwrap();
+            assert_eq!((now.began_at, now.strikes), (NOW, 1), "{name}");
+            assert!(now.holds(NOW) && !now.is_spent(NOW), "{name}");
+            // Nor what was made to last.
+            let long = CoolDown {
+                until: NOW.plus(year),
+                ..now
+            };
+            assert!(!long.holds(NOW), "{name}");
+            // Clocks differ by a little.
+            let little = CoolDown::after(None, &incident(outcome, None, 4_000)).unwrap();
+            assert!(little.holds(NOW), "{name}");
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! [`GiveUp`] says which answer is the true one.
 
 use super::{
-    Blame, Cure, KeyId, Limit, Moment, Outcome, Owner, Pick, PoolKey, RequestSize, Scope, Snapshot,
-    Standing, Survey, UnixMillis, Why,
+    Blame, Cure, KeyId, LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, Owner, Pick, PoolKey,
+    RequestSize, Scope, Snapshot, Standing, Survey, UnixMillis, Why,
 };
 use rand::{Rng, RngExt};
 use std::collections::BTreeSet;
@@ -28,6 +28,8 @@ const SHORTEST_WAIT_MS: i64 = 5;
 const LOOK_AGAIN_MS: i64 = 100;
 /// What a caller is asked to wait when others were faster at every key, in milliseconds: 1 s.
 const CONTENDED_MS: i64 = 1000;
+/// How much longer the lease of a trial is than the request's time, in milliseconds: 5 s, until its end is written.
+const TRIAL_LEASE_MARGIN_MS: i64 = 5_000;
 /// Keys that a request may lose to others before it gives up.
 const MAX_LOST_CLAIMS: u32 = 20;
 /// Projects that have to say the same before the request is taken to be at fault.
@@ -46,6 +48,17 @@ pub struct Policy {
     pub max_wait_ms: u64,
     /// Whether an answer without content is tried once more.
     pub retry_empty: bool,
+}
+
+impl Policy {
+    /// How long a trial call is waited for before another may try, in milliseconds: a little longer than the request may take
+    /// to know.
+    pub fn trial_lease_ms(&self) -> i64 {
+        i64::try_from(self.deadline_ms.max(self.first_byte_timeout_ms))
+            .unwrap_or(LONGEST_TRIAL_LEASE_MS)
+            .saturating_add(TRIAL_LEASE_MARGIN_MS)
+            .min(LONGEST_TRIAL_LEASE_MS)
+    }
 }
 
 /// The attempts of one request, so far.
@@ -528,6 +541,23 @@ mod tests {
         max_wait_ms: 1_000,
         retry_empty: true,
     };
+
+    #[test]
+    fn the_lease_of_a_trial_outlives_the_request_whatever_time_it_has() {
+        for (deadline_ms, first_byte_timeout_ms, lease_ms) in [
+            (90_000, 60_000, 95_000),
+            (3_600_000, 60_000, 3_605_000),
+            (1_000, 60_000, 65_000),
+            (u64::MAX, 1, LONGEST_TRIAL_LEASE_MS),
+        ] {
+            let policy = Policy {
+                deadline_ms,
+                first_byte_timeout_ms,
+                ..POLICY
+            };
+            assert_eq!(policy.trial_lease_ms(), lease_ms, "{deadline_ms}");
+        }
+    }
 
     fn pool(keys: i64, projects: i64) -> Snapshot {
         let of_project = |id| PoolKey {

@@ -28,7 +28,7 @@ pub enum InvalidApiKey {
     #[error("is empty")]
     Empty,
     /// It is longer than any key.
-    #[error("has more than 1024 characters, which no key has")]
+    #[error("has more than {LONGEST_KEY} characters, which no key has")]
     TooLong,
     /// It holds something that no HTTP header can carry.
     #[error("has a character other than visible ASCII, which no HTTP header can carry")]
@@ -169,6 +169,8 @@ pub struct PoolKey {
     pub disabled_reason: Option<String>,
     /// The header in which the upstream takes it, where it has refused the usual one.
     pub credential_header: Option<CredentialHeader>,
+    /// How often somebody other than the pool has changed its state.
+    pub edits: i64,
 }
 
 impl PoolKey {
@@ -191,11 +193,9 @@ mod tests {
             assert!(ApiKey::try_new(text).is_ok(), "{text}");
         }
         assert_eq!(ApiKey::try_new(""), Err(InvalidApiKey::Empty));
-        assert!(ApiKey::try_new("k".repeat(1024)).is_ok());
-        assert_eq!(
-            ApiKey::try_new("k".repeat(1025)),
-            Err(InvalidApiKey::TooLong)
-        );
+        assert!(ApiKey::try_new("x".repeat(LONGEST_KEY)).is_ok());
+        let too_long = ApiKey::try_new("x".repeat(LONGEST_KEY + 1));
+        assert_eq!(too_long, Err(InvalidApiKey::TooLong));
         for text in ["two words", "line\nbreak", "ключ", "tab\t"] {
             assert_eq!(
                 ApiKey::try_new(text),

@@ -7,8 +7,9 @@
 use super::scope::covers;
 use super::select::{Table, weight};
 use super::{
-    Balance, Budget, CoolDown, CredentialHeader, KeyId, KeyState, KeyStatus, Limit, Moment,
-    Outcome, Place, PoolKey, Scope, UnixMillis, Used, Window,
+    Balance, Budget, CoolDown, CredentialHeader, KeyId, KeyState, KeyStatus,
+    LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, Place, PoolKey, Scope, UnixMillis, Used,
+    Window,
 };
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -397,7 +398,10 @@ impl Snapshot {
                 out = Some((why, until));
             }
         };
-        let lease = |trial_until: Option<UnixMillis>| trial_until.filter(|until| *until > now.at());
+        let lease = |trial_until: Option<UnixMillis>| {
+            let longest = now.at().plus(LONGEST_TRIAL_LEASE_MS);
+            trial_until.filter(|until| *until > now.at() && !until.is_ahead_of(longest))
+        };
         match (key.state.status, key.state.disabled_until) {
             (KeyStatus::Active, _) => {}
             (KeyStatus::Cooling, Some(until)) if until > now.at() => {
@@ -418,7 +422,7 @@ impl Snapshot {
         let mut headroom = 1.0f64;
         for (_, circumstances) in self.scopes_of(key) {
             for (_, cool_down) in circumstances.cool_downs(model) {
-                if cool_down.until > now.at() {
+                if cool_down.holds(now.at()) {
                     keep_out(Why::Cooling(cool_down.reason), Some(cool_down.until));
                 } else if let Some(until) = lease(cool_down.trial_until) {
                     keep_out(Why::OnTrial, Some(until));

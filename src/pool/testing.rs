@@ -21,6 +21,7 @@ pub(crate) fn key(id: i64) -> PoolKey {
         trial_until: None,
         disabled_reason: None,
         credential_header: None,
+        edits: 0,
     }
 }
 

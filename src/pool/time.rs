@@ -5,6 +5,10 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 /// Milliseconds of a minute.
 pub const MINUTE_MS: i64 = 60_000;
 
+/// How far clocks of several instances may differ, in milliseconds: 5 s. What was written for a later time than that comes of
+/// a clock that ran ahead, and says nothing.
+pub const CLOCK_TOLERANCE_MS: i64 = 5_000;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMillis(pub i64);
@@ -36,6 +40,11 @@ impl UnixMillis {
     /// This time moved by `ms` milliseconds, kept within range.
     pub fn plus(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
+    }
+
+    /// Whether this time is in the future, as seen at `now`, by more than clocks may differ.
+    pub fn is_ahead_of(self, now: Self) -> bool {
+        self > now.plus(CLOCK_TOLERANCE_MS)
     }
 
     /// Milliseconds from `earlier` to this time; 0 when the clock ran backwards.

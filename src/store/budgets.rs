@@ -1,26 +1,28 @@
 //! What is known of limits, what was used of them, and the pool's budget of retries.
 
-use super::{Database, DatabaseError, Value, place_values, placeholders, write};
+use super::{Database, DatabaseError, Value, place_values, placeholders, write, write_once};
 use crate::pool::{
-    Limit, MINUTE_MS, Moment, Place, RetryBudget, Unit, UnixMillis, Window, before_minute,
-    slot_start,
+    CLOCK_TOLERANCE_MS, Limit, MINUTE_MS, Moment, Place, RetryBudget, Unit, UnixMillis, Window,
+    before_minute, slot_start,
 };
 
 const LEARN: &str = "INSERT INTO limits (scope, model, unit, per, learned, learned_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (scope, model, unit, per) DO UPDATE SET learned = excluded.learned, learned_at = excluded.learned_at
-WHERE learned_at IS NULL OR learned_at <= excluded.learned_at";
+WHERE learned_at IS NULL OR learned_at <= excluded.learned_at OR learned_at > ?7";
 const SETTLE: &str = "UPDATE budget_usage SET input_tokens = max(0, input_tokens + ?5)
 WHERE scope = ?1 AND model = ?2 AND ((per = 'minute' AND began_at = ?3) OR (per = 'day' AND began_at = ?4))";
+/// What is over, and what a clock that ran ahead has counted.
 const FORGET_USAGE: &str = "DELETE FROM budget_usage
-WHERE (per = 'day' AND began_at < ?1) OR (per = 'minute' AND began_at < ?2)";
-/// Calls that were no retries are all calls since the minute's first retry, without the retries among them.
+WHERE (per = 'day' AND (began_at < ?1 OR began_at > ?3)) OR (per = 'minute' AND (began_at < ?2 OR began_at > ?3))";
+/// Calls that were no retries are all calls since the minute's first retry, without the retries among them. The log numbers
+/// calls as they end, and its highest number is found without reading it.
 const TAKE_RETRY: &str = "INSERT INTO retry_budget (minute, calls_before, retries)
-VALUES (?1, (SELECT coalesce(sum(total_calls), 0) FROM api_keys), 1)
+VALUES (?1, (SELECT coalesce(max(id), 0) FROM api_call_logs), 1)
 ON CONFLICT (minute) DO UPDATE SET retries = retries + 1
-WHERE retries < ?2 + max(0, (SELECT coalesce(sum(total_calls), 0) FROM api_keys) - calls_before - retries) * ?3 / 100
-RETURNING retries";
-const FORGET_RETRIES: &str = "DELETE FROM retry_budget WHERE minute < ?1";
+WHERE retries < ?2 + max(0, (SELECT coalesce(max(id), 0) FROM api_call_logs) - calls_before - retries) * ?3 / 100
+RETURNING 1";
+const FORGET_RETRIES: &str = "DELETE FROM retry_budget WHERE minute < ?1 OR minute > ?2";
 
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
@@ -60,6 +62,7 @@ pub async fn learn_limit(
         Value::from(limit.window.name()),
         Value::from(limit.value),
         Value::from(now.to_iso()),
+        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
     ]);
     write(database, LEARN, parameters).await.map(drop)
 }
@@ -107,7 +110,10 @@ pub async fn reserve(
         ),
         (Window::Day, now.day_start(), now.day_start().plus(-1)),
     ];
-    let mut parameters = vec![Value::from(input_tokens)];
+    let mut parameters = vec![
+        Value::from(input_tokens),
+        Value::from(now.at().plus(CLOCK_TOLERANCE_MS).to_iso()),
+    ];
     let mut rows = Vec::with_capacity(reservations.len() * windows.len());
     for reservation in reservations {
         for (window, began_at, after) in windows {
@@ -129,16 +135,16 @@ SELECT scope, model, per, began_at, 1, ?1 FROM wanted
 WHERE NOT EXISTS (
     SELECT 1 FROM wanted AS w WHERE
         w.requests <= (SELECT coalesce(sum(u.requests), 0) FROM budget_usage AS u
-            WHERE u.scope = w.scope AND u.model = w.model AND u.per = w.per AND u.began_at > w.after)
+            WHERE u.scope = w.scope AND u.model = w.model AND u.per = w.per AND u.began_at > w.after AND u.began_at <= ?2)
         OR w.input_tokens <= (SELECT coalesce(sum(u.input_tokens), 0) FROM budget_usage AS u
-            WHERE u.scope = w.scope AND u.model = w.model AND u.per = w.per AND u.began_at > w.after)
+            WHERE u.scope = w.scope AND u.model = w.model AND u.per = w.per AND u.began_at > w.after AND u.began_at <= ?2)
 )
 ON CONFLICT (scope, model, per, began_at) DO UPDATE SET
     requests = requests + 1, input_tokens = input_tokens + excluded.input_tokens
 RETURNING 1",
         rows.join(", ")
     );
-    let counted = write(database, &reserve, parameters).await?;
+    let counted = write_once(database, &reserve, parameters).await?;
     Ok(!counted.is_empty())
 }
 
@@ -158,7 +164,7 @@ pub async fn settle(
         Value::from(began_at.day_start().to_iso()),
         Value::from(difference),
     ]);
-    write(database, SETTLE, parameters).await.map(drop)
+    write_once(database, SETTLE, parameters).await.map(drop)
 }
 
 /// Takes one retry from the pool's budget of this minute; `false` when there is none left.
@@ -176,7 +182,7 @@ pub async fn take_retry(
         Value::from(budget.floor),
         Value::from(budget.percent),
     ];
-    let taken = write(database, TAKE_RETRY, parameters).await?;
+    let taken = write_once(database, TAKE_RETRY, parameters).await?;
     Ok(!taken.is_empty())
 }
 
@@ -191,12 +197,12 @@ pub(super) async fn forget_usage(
     let parameters = vec![
         Value::from(now.plus(-2 * DAY_MS).to_iso()),
         Value::from(now.plus(-2 * MINUTE_MS).to_iso()),
+        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
     ];
     write(database, FORGET_USAGE, parameters).await?;
     let minute = now.0.div_euclid(MINUTE_MS);
-    write(database, FORGET_RETRIES, vec![Value::from(minute - 10)])
-        .await
-        .map(drop)
+    let parameters = vec![Value::from(minute - 10), Value::from(minute + 1)];
+    write(database, FORGET_RETRIES, parameters).await.map(drop)
 }
 
 #[cfg(test)]
@@ -313,7 +319,10 @@ mod tests {
         assert_eq!(count("budget_usage"), ["0"]);
         let plan = database.query(&format!(
             "EXPLAIN QUERY PLAN {}",
-            FORGET_USAGE.replace("?1", "'1'").replace("?2", "'2'")
+            FORGET_USAGE
+                .replace("?1", "'1'")
+                .replace("?2", "'2'")
+                .replace("?3", "'3'")
         ));
         assert!(
             plan.iter().all(|step| !step.contains("SCAN")),
@@ -355,14 +364,60 @@ mod tests {
     #[test]
     fn retries_are_a_share_of_the_calls_of_the_minute() {
         let database = NativeDatabase::migrated();
-        database.run("INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 1000)");
+        let log = |calls: usize| {
+            database.run(&format!(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {calls})
+                 INSERT INTO api_call_logs (api_key_id, success) SELECT 1, 1 FROM n"
+            ));
+        };
+        log(1000);
         let taken =
             |ms| block_on(take_retry(&database, RetryBudget::default(), NOW.plus(ms))).unwrap();
         let count = |ms| (0..100).take_while(|_| taken(ms)).count();
         assert_eq!(count(0), 10);
-        database.run("UPDATE api_keys SET total_calls = total_calls + 110");
+        log(110);
         // 26 in all: 10, and a fifth of the other 84.
         assert_eq!(count(1), 16);
         assert_eq!(count(60_000), 10, "another minute");
+        database.run("DELETE FROM api_call_logs");
+        assert_eq!(count(60_001), 0, "an empty log adds nothing");
+        assert_eq!(count(120_000), 10);
+    }
+
+    #[test]
+    fn a_retry_costs_no_look_at_all_keys_or_calls() {
+        let database = NativeDatabase::migrated();
+        let statement = TAKE_RETRY
+            .replace("?1", "1")
+            .replace("?2", "2")
+            .replace("?3", "3");
+        let plan = database.query(&format!("EXPLAIN QUERY PLAN {statement}"));
+        assert!(plan.iter().all(|step| !step.contains("SCAN")), "{plan:?}");
+    }
+
+    #[test]
+    fn what_a_clock_that_ran_ahead_has_counted_does_not_count() {
+        let year = 365 * DAY_MS;
+        let mut database = NativeDatabase::migrated();
+        for window in Window::ALL {
+            database = NativeDatabase::migrated();
+            let limits = [limit(Unit::Requests, window, 3)];
+            for _ in 0..3 {
+                assert!(reserved(&database, &limits, 1, year));
+            }
+            assert!(!reserved(&database, &limits, 1, year));
+            assert!(reserved(&database, &limits, 1, 0), "{}", window.name());
+        }
+        let count = |what: &str| database.query(&format!("SELECT count(*) FROM {what}"));
+        let taken = take_retry(&database, RetryBudget::default(), NOW.plus(year));
+        assert!(block_on(taken).unwrap());
+        block_on(forget_usage(&database, NOW)).unwrap();
+        assert_eq!(count("budget_usage WHERE began_at > '2027-02'"), ["0"]);
+        assert_eq!(count("retry_budget"), ["0"]);
+        let day = |value| limit(Unit::Requests, Window::Day, value);
+        for (value, at) in [(1, NOW.plus(year)), (20, NOW)] {
+            block_on(learn_limit(&database, &place(), day(value), at)).unwrap();
+        }
+        assert_eq!(database.query("SELECT learned FROM limits"), ["20"]);
     }
 }

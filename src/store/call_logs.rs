@@ -5,7 +5,7 @@
 //! statement that writes a row, and the migration has added what was there before. So a row that can be deleted has been
 //! counted.
 
-use super::{Database, DatabaseError, Value, write};
+use super::{Database, DatabaseError, Value, read, write};
 use crate::pool::UnixMillis;
 
 /// The rows from before `?1`. `?2` is two days earlier.
@@ -65,7 +65,7 @@ pub async fn count_old_calls(
     now: UnixMillis,
     days: u32,
 ) -> Result<u64, DatabaseError> {
-    let rows = database.execute(COUNT_OLD, limits(now, days)).await?;
+    let rows = read(database, COUNT_OLD, limits(now, days)).await?;
     let count = rows.first().and_then(|row| row.integer(0)).unwrap_or(0);
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -91,6 +91,7 @@ mod tests {
     use futures::future::join_all;
     use proptest::prelude::*;
     use std::rc::Rc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
     const HOUR_MS: i64 = 3_600_000;
@@ -111,6 +112,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
             thinking,
             cached,
         });
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         (
             1i64..4,
             prop::sample::select(vec!["gemini-flash-latest", "m", "files", ""]),
@@ -126,8 +128,9 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
                     let started_at = NOW.plus(began);
                     Attempt {
                         request_id: "req_1".to_owned(),
-                        number: 1,
+                        number: NEXT.fetch_add(1, Ordering::Relaxed),
                         key: KeyId(key),
+                        key_edits: 0,
                         model: model.to_owned(),
                         outcome,
                         response_status,
@@ -143,10 +146,12 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
     /// As an attempt leaves it that ended without a response.
     fn silent(key: i64) -> Attempt {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         Attempt {
             request_id: "req_1".to_owned(),
-            number: 1,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             key: KeyId(key),
+            key_edits: 0,
             model: "m".to_owned(),
             outcome: Outcome::UpstreamTrouble,
             response_status: None,
@@ -174,7 +179,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
     fn log_at(database: &NativeDatabase, time: &str) {
         let insert = "INSERT INTO api_call_logs (api_key_id, success, called_at) VALUES (1, 1, ?1)";
-        block_on(database.execute(insert, vec![Value::from(time)])).unwrap();
+        block_on(write(database, insert, vec![Value::from(time)])).unwrap();
     }
 
     fn log_old(database: &NativeDatabase, rows: usize) {

@@ -1,24 +1,45 @@
 //! Cool-downs and trials, written so that many instances can do it at once.
 
 use super::snapshot::cool_down;
-use super::{Database, DatabaseError, Value, place_values, write};
-use crate::pool::{Claim, CoolDown, Incident, KeyStatus, Place, UnixMillis};
+use super::{Database, DatabaseError, Value, number, place_values, read, text, write, write_once};
+use crate::pool::{
+    CLOCK_TOLERANCE_MS, Claim, CoolDown, Incident, KeyStatus, LONGEST_TRIAL_LEASE_MS, PAUSE_MS,
+    Place, UnixMillis,
+};
 
-const SEEN: &str = "SELECT reason, began_at, until, strikes, trial_until FROM cool_downs
-WHERE scope = ?1 AND model = ?2";
-/// Takes the place of what was seen, or of nothing. A row that somebody else has changed since stays as it is, and none is
-/// returned.
+/// The columns of [`cool_down`], as they are read.
+pub(super) fn columns() -> String {
+    format!(
+        "{}, {}, {}, {}, {}",
+        text("reason"),
+        text("began_at"),
+        text("until"),
+        number("strikes"),
+        text("trial_until")
+    )
+}
+
+fn seen() -> String {
+    format!(
+        "SELECT {} FROM cool_downs WHERE scope = ?1 AND model = ?2",
+        columns()
+    )
+}
+
+const IS_RESET: &str = "SELECT 1 FROM resets WHERE scope = ?1 AND reset_at > ?2 AND reset_at <= ?3";
+/// Takes the place of what was seen, of what a clock that ran ahead has written, or of nothing. A row that somebody else has
+/// changed since stays as it is, and none is returned.
 const SET: &str =
     "INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)
 ON CONFLICT (scope, model) DO UPDATE SET reason = excluded.reason, began_at = excluded.began_at,
     until = excluded.until, strikes = excluded.strikes, trial_until = NULL
-WHERE until = ?7 AND reason = ?8
-RETURNING scope";
+WHERE (until = ?7 AND reason = ?8) OR began_at > ?9
+RETURNING 1";
 const CLEAR: &str = "DELETE FROM cool_downs WHERE scope = ?1 AND model = ?2 AND until <= ?3";
 const CLAIM_PLACE: &str = "UPDATE cool_downs SET trial_until = ?4
-WHERE scope = ?1 AND model = ?2 AND until <= ?3 AND coalesce(trial_until, '') <= ?3
-RETURNING scope";
+WHERE scope = ?1 AND model = ?2 AND until <= ?3 AND (coalesce(trial_until, '') <= ?3 OR trial_until > ?5)
+RETURNING 1";
 const RELEASE_KEY: &str =
     "UPDATE api_keys SET trial_until = NULL WHERE id = ?1 AND trial_until = ?2";
 const RELEASE_PLACE: &str = "UPDATE cool_downs SET trial_until = NULL
@@ -26,15 +47,20 @@ WHERE scope = ?1 AND model = ?2 AND trial_until = ?3";
 const PLACE_IS_FREE: &str = "SELECT 1 FROM cool_downs WHERE scope = ?1 AND model = ?2";
 
 /// A pause's end as the pool writes times, where a person has written it in another zone.
-const PAUSED_UNTIL: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', disabled_until)";
+const PAUSED_UNTIL: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', trim(disabled_until))";
 
-/// What is not spent ([`CoolDown::is_spent`]) for certain; with [`says_something_at`].
-pub(super) const SAYS_SOMETHING: &str =
-    "until > ?1 OR (until > ?2 AND reason NOT IN ('quota_per_minute', 'quota_per_day'))";
+/// What is not spent ([`CoolDown::is_spent`]) as far as its texts tell; with [`says_something_at`].
+pub(super) const SAYS_SOMETHING: &str = "began_at <= ?3
+    AND (until > ?1 OR (until > ?2 AND reason NOT IN ('quota_per_minute', 'quota_per_day')))";
 
 /// The parameters of [`SAYS_SOMETHING`].
-pub(super) fn says_something_at(now: UnixMillis) -> [Value; 2] {
-    [now, now.plus(-CoolDown::LONGEST_KEPT_MS)].map(|time| Value::from(time.to_iso()))
+pub(super) fn says_something_at(now: UnixMillis) -> [Value; 3] {
+    [
+        now,
+        now.plus(-CoolDown::LONGEST_KEPT_MS),
+        now.plus(CLOCK_TOLERANCE_MS),
+    ]
+    .map(|time| Value::from(time.to_iso()))
 }
 
 /// Rounds of compare-and-set. Each lost round is another's won one, and what others have won is one incident with this.
@@ -51,6 +77,16 @@ pub async fn cool(
     incident: &Incident,
     known: Option<CoolDown>,
 ) -> Result<Option<CoolDown>, DatabaseError> {
+    let horizon = incident.ended_at.plus(CLOCK_TOLERANCE_MS).to_iso();
+    let reset = vec![
+        Value::from(place.scope.to_string()),
+        Value::from(incident.began_at.to_iso()),
+        Value::from(horizon.as_str()),
+    ];
+    if !read(database, IS_RESET, reset).await?.is_empty() {
+        // An operator has reset the key while the call was under way.
+        return Ok(None);
+    }
     let mut before = known;
     for _ in 0..MAX_ROUNDS {
         let Some(after) = CoolDown::after(before.as_ref(), incident) else {
@@ -64,11 +100,12 @@ pub async fn cool(
             Value::from(i64::from(after.strikes)),
             Value::from(before.map(|before| before.until.to_iso())),
             Value::from(before.map(|before| before.reason.name())),
+            Value::from(horizon.as_str()),
         ]);
         if !write(database, SET, parameters).await?.is_empty() {
             return Ok(Some(after));
         }
-        let seen = database.execute(SEEN, place_values(place).into()).await?;
+        let seen = read(database, &seen(), place_values(place).into()).await?;
         before = seen.first().and_then(|row| cool_down(row, 0));
     }
     Ok(before)
@@ -99,16 +136,27 @@ pub async fn claim(
     until: UnixMillis,
 ) -> Result<bool, DatabaseError> {
     let (at, lease) = (now.to_iso(), until.to_iso());
+    // A lease or a pause of a clock that ran ahead.
+    let no_lease = now
+        .plus(LONGEST_TRIAL_LEASE_MS + CLOCK_TOLERANCE_MS)
+        .to_iso();
+    let no_pause = now.plus(PAUSE_MS + CLOCK_TOLERANCE_MS).to_iso();
     match claim {
         Claim::KeyTrial(id) => {
             let statement = format!(
                 "UPDATE api_keys SET trial_until = ?3
-WHERE id = ?1 AND status = {cooling} AND coalesce({PAUSED_UNTIL}, disabled_until) <= ?2 AND coalesce(trial_until, '') <= ?2
+WHERE id = ?1 AND status = {cooling}
+    AND (coalesce({PAUSED_UNTIL}, disabled_until) <= ?2 OR (disabled_until = paused_until AND disabled_until > ?5))
+    AND (coalesce(trial_until, '') <= ?2 OR trial_until > ?4)
 RETURNING id",
                 cooling = KeyStatus::Cooling.code()
             );
-            let parameters = vec![Value::from(id.0), Value::from(at), Value::from(lease)];
-            if !write(database, &statement, parameters).await?.is_empty() {
+            let mut parameters = vec![Value::from(id.0)];
+            parameters.extend([at, lease, no_lease, no_pause].map(Value::from));
+            if !write_once(database, &statement, parameters)
+                .await?
+                .is_empty()
+            {
                 return Ok(true);
             }
             // Another call has worked meanwhile: there is nothing to try any more.
@@ -116,21 +164,21 @@ RETURNING id",
                 "SELECT 1 FROM api_keys WHERE id = ?1 AND status = {active}",
                 active = KeyStatus::Active.code()
             );
-            let rows = database
-                .execute(&is_active, vec![Value::from(id.0)])
-                .await?;
+            let rows = read(database, &is_active, vec![Value::from(id.0)]).await?;
             Ok(!rows.is_empty())
         }
         Claim::PlaceTrial(place) => {
             let mut parameters = Vec::from(place_values(place));
-            parameters.extend([Value::from(at), Value::from(lease)]);
-            if !write(database, CLAIM_PLACE, parameters).await?.is_empty() {
+            parameters.extend([at, lease, no_lease].map(Value::from));
+            // Run twice, it would find its own lease.
+            if !write_once(database, CLAIM_PLACE, parameters)
+                .await?
+                .is_empty()
+            {
                 return Ok(true);
             }
             // Another call has worked meanwhile: there is nothing to try any more.
-            let rows = database
-                .execute(PLACE_IS_FREE, place_values(place).into())
-                .await?;
+            let rows = read(database, PLACE_IS_FREE, place_values(place).into()).await?;
             Ok(rows.is_empty())
         }
     }
@@ -175,11 +223,12 @@ pub(super) async fn forget_cool_downs(
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
-    use crate::pool::{KeyId, Outcome, Scope, TRIAL_LEASE_MS};
+    use crate::pool::{KeyId, Outcome, Scope};
     use futures::executor::block_on;
     use std::path::Path;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const LEASE_MS: i64 = 90_000;
     const ROWS: &str = "SELECT scope, model, reason, until, strikes FROM cool_downs";
 
     fn place(model: Option<&str>) -> Place {
@@ -242,17 +291,17 @@ mod tests {
         block_on(cool(&database, &place(None), &bare, None)).unwrap();
         for trial in [Claim::KeyTrial(KeyId(1)), Claim::PlaceTrial(place(None))] {
             let claimed = |ms| {
-                let until = NOW.plus(ms + TRIAL_LEASE_MS);
+                let until = NOW.plus(ms + LEASE_MS);
                 block_on(claim(&database, &trial, NOW.plus(ms), until)).unwrap()
             };
             assert!(!claimed(-1), "not over yet");
-            assert!(claimed(0) && !claimed(1) && !claimed(TRIAL_LEASE_MS - 1));
-            assert!(claimed(TRIAL_LEASE_MS), "the lease is over");
-            let lease = |ms| NOW.plus(ms + TRIAL_LEASE_MS);
+            assert!(claimed(0) && !claimed(1) && !claimed(LEASE_MS - 1));
+            assert!(claimed(LEASE_MS), "the lease is over");
+            let lease = |ms| NOW.plus(ms + LEASE_MS);
             block_on(release(&database, &trial, lease(0))).unwrap();
-            assert!(!claimed(TRIAL_LEASE_MS + 1), "that was another's");
-            block_on(release(&database, &trial, lease(TRIAL_LEASE_MS))).unwrap();
-            assert!(claimed(TRIAL_LEASE_MS + 1));
+            assert!(!claimed(LEASE_MS + 1), "that was another's");
+            block_on(release(&database, &trial, lease(LEASE_MS))).unwrap();
+            assert!(claimed(LEASE_MS + 1));
         }
         database.run("UPDATE api_keys SET status = 1, trial_until = NULL");
         let works = Claim::KeyTrial(KeyId(1));
@@ -269,7 +318,7 @@ mod tests {
     #[test]
     fn what_says_nothing_any_more_is_neither_read_nor_kept() {
         let hour = 3_600_000;
-        let spans = [-25 * hour, -24 * hour, -23 * hour, -1, 0, 1, hour];
+        let spans = [-25 * hour, -24 * hour, -23 * hour, -1, 0, 1, 50_000];
         let database = NativeDatabase::migrated();
         let mut expected = Vec::new();
         for (index, (outcome, span)) in Outcome::ALL
@@ -278,15 +327,17 @@ mod tests {
             .enumerate()
         {
             let until = NOW.plus(span);
+            let began = NOW.plus(span.min(0)).plus(-1);
             database.run(&format!(
                 "INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes)
-                 VALUES ('key:{index}', '', '{}', '2026-01-01T00:00:00.000Z', '{}', 1)",
+                 VALUES ('key:{index}', '', '{}', '{}', '{}', 1)",
                 outcome.name(),
+                began.to_iso(),
                 until.to_iso()
             ));
             let cool_down = CoolDown {
                 reason: outcome,
-                began_at: NOW,
+                began_at: began,
                 until,
                 strikes: 1,
                 trial_until: None,
@@ -301,6 +352,48 @@ mod tests {
             database.query("SELECT scope FROM cool_downs ORDER BY scope"),
             expected
         );
+    }
+
+    #[test]
+    fn what_a_clock_that_ran_ahead_has_written_gives_way() {
+        let database = NativeDatabase::migrated();
+        let year = 365 * 24 * 3_600_000;
+        let place = place(None);
+        let later = incident(Outcome::BillingExhausted, year, year);
+        block_on(cool(&database, &place, &later, None)).unwrap();
+        let now = incident(Outcome::QuotaUnspecified, 0, 0);
+        let cooled = block_on(cool(&database, &place, &now, None))
+            .unwrap()
+            .unwrap();
+        assert_eq!((cooled.began_at, cooled.strikes), (NOW, 1));
+        assert_eq!(
+            database.query(ROWS),
+            ["project:projects/1||quota_unspecified|2027-01-15T08:00:05.000Z|1"]
+        );
+        // A lease and a pause.
+        database.run(
+            "UPDATE cool_downs SET trial_until = '2028-01-15T08:00:00.000Z';
+             INSERT INTO api_keys (id, api_key, status, disabled_until, trial_until) VALUES (1, 'fake-1', 2, NULL, '2028-01-15T08:00:00.000Z');
+             UPDATE api_keys SET disabled_until = '2028-01-15T08:30:00.000Z', paused_until = '2028-01-15T08:30:00.000Z',
+                 pool_moves = pool_moves + 1",
+        );
+        let at = NOW.plus(6_000);
+        for trial in [Claim::KeyTrial(KeyId(1)), Claim::PlaceTrial(place.clone())] {
+            let claimed = || block_on(claim(&database, &trial, at, at.plus(LEASE_MS))).unwrap();
+            assert!(claimed() && !claimed(), "{trial:?}");
+        }
+        // A pause by a person may be of any length.
+        database.run(
+            "UPDATE api_keys SET disabled_until = '2028-01-15T08:30:00.001Z', trial_until = NULL",
+        );
+        let trial = Claim::KeyTrial(KeyId(1));
+        assert_eq!(
+            block_on(claim(&database, &trial, at, at.plus(1))),
+            Ok(false)
+        );
+        block_on(cool(&database, &place, &later, None)).unwrap();
+        block_on(forget_cool_downs(&database, NOW)).unwrap();
+        assert!(database.query(ROWS).is_empty());
     }
 
     #[test]

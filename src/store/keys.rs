@@ -1,18 +1,38 @@
 //! The table of keys: reporting on it, importing into it, and what people change in it.
 
-use super::{Database, DatabaseError, Row, Value, write};
+use super::{Database, DatabaseError, Row, Value, number, read, text, write};
 use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
 
-const REPORT: &str =
-    "SELECT id, name, status, consecutive_failures, total_calls, success_calls, last_used_at,
-    project, CASE status WHEN 2 THEN disabled_until END, CASE WHEN status <> 1 THEN disabled_reason END, last_outcome
-FROM api_keys ORDER BY priority DESC, id";
+fn report_of_all() -> String {
+    format!(
+        "SELECT id, {name}, {status}, {failures}, {total}, {successes}, {used}, {project},
+    CASE status WHEN 2 THEN {until} END, CASE WHEN status <> 1 THEN {reason} END, {outcome}
+FROM api_keys ORDER BY priority DESC, id",
+        name = text("name"),
+        status = number("status"),
+        failures = number("consecutive_failures"),
+        total = number("total_calls"),
+        successes = number("success_calls"),
+        used = text("last_used_at"),
+        project = text("project"),
+        until = text("disabled_until"),
+        reason = text("disabled_reason"),
+        outcome = text("last_outcome")
+    )
+}
+
 const LEARN_PROJECT: &str = "UPDATE api_keys SET project = ?2 WHERE id = ?1 AND project IS NULL";
 const LEARN_CREDENTIAL_HEADER: &str = "UPDATE api_keys SET credential_header = ?2 WHERE id = ?1";
 /// The priority of the tenth key that is imported, and of all after it.
 const LEAST_PRIORITY: i64 = 10;
 const CLEAR_COOL_DOWNS: &str = "DELETE FROM cool_downs WHERE scope IN (?1, ?2)";
+const NOTE_RESET: &str = "INSERT INTO resets (scope, reset_at) SELECT value, ?1 FROM json_each(?2)
+WHERE true ON CONFLICT (scope) DO UPDATE SET reset_at = excluded.reset_at";
+const FORGET_RESETS: &str = "DELETE FROM resets WHERE reset_at < ?1";
+
+/// How long a call may be under way when its key is reset, in milliseconds: 1 day.
+const RESET_KEPT_MS: i64 = 24 * 3_600_000;
 
 /// A key as the status report shows it: never the key itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,13 +68,13 @@ pub struct KeyReport {
 /// # Errors
 /// The table cannot be read.
 pub async fn key_report(database: &impl Database) -> Result<Vec<KeyReport>, DatabaseError> {
-    let rows = database.execute(REPORT, Vec::new()).await?;
+    let rows = read(database, &report_of_all(), Vec::new()).await?;
     Ok(rows.iter().map(report).collect())
 }
 
 fn report(row: &Row) -> KeyReport {
     let number = |column| row.integer(column).unwrap_or(0);
-    let text = |column| row.text(column).map(str::to_owned);
+    let text = |column| row.lossy_text(column);
     let (total_calls, success_calls) = (number(4), number(5));
     KeyReport {
         id: number(0),
@@ -101,7 +121,8 @@ pub async fn learn_credential_header(
         .map(drop)
 }
 
-/// Makes a key active again, and ends the cool-downs of it and of its project. `false` when there is no such key.
+/// Makes a key active again, and ends the cool-downs of it and of its project. What calls find out that began before does
+/// not undo it. `false` when there is no such key.
 ///
 /// # Errors
 /// The tables cannot be changed.
@@ -112,9 +133,11 @@ pub async fn reset_key(
 ) -> Result<bool, DatabaseError> {
     let reset = format!(
         "UPDATE api_keys SET status = {active}, consecutive_failures = 0, disabled_until = NULL, disabled_reason = NULL,
-    disabled_at = NULL, rejected_at = NULL, trial_until = NULL, last_outcome = NULL, last_outcome_at = NULL, updated_at = ?2
-WHERE id = ?1 RETURNING project",
-        active = KeyStatus::Active.code()
+    disabled_at = NULL, rejected_at = NULL, trial_until = NULL, last_outcome = NULL, last_outcome_at = NULL, updated_at = ?2,
+    paused_until = NULL, pool_moves = pool_moves + 1, edits = edits + 1
+WHERE id = ?1 RETURNING {project}",
+        active = KeyStatus::Active.code(),
+        project = text("project")
     );
     let parameters = vec![Value::from(id.0), Value::from(now.to_iso())];
     let rows = write(database, &reset, parameters).await?;
@@ -124,12 +147,28 @@ WHERE id = ?1 RETURNING project",
     let project = row
         .text(0)
         .map(|project| Scope::Project(project.to_owned()).to_string());
-    let scopes = vec![
-        Value::from(Scope::Key(id).to_string()),
-        Value::from(project),
-    ];
+    let key = Scope::Key(id).to_string();
+    let scopes: Vec<&str> = [Some(key.as_str()), project.as_deref()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let list = serde_json::to_string(&scopes).map_err(|error| DatabaseError(error.to_string()))?;
+    let noted = vec![Value::from(now.to_iso()), Value::from(list)];
+    write(database, NOTE_RESET, noted).await?;
+    let scopes = vec![Value::from(key), Value::from(project)];
     write(database, CLEAR_COOL_DOWNS, scopes).await?;
     Ok(true)
+}
+
+/// Forgets resets that no call under way can have begun before.
+pub(super) async fn forget_resets(
+    database: &impl Database,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let before = now.plus(-RESET_KEPT_MS).to_iso();
+    write(database, FORGET_RESETS, vec![Value::from(before)])
+        .await
+        .map(drop)
 }
 
 /// Puts the keys of the `gemini_api_key` variable into the table, each once, as `Auto-imported Key i` with priority
@@ -152,7 +191,7 @@ pub async fn import_keys(
         marks.join(", ")
     );
     let values = keys.iter().map(|key| Value::from(key.expose())).collect();
-    let rows = database.execute(&known, values).await?;
+    let rows = read(database, &known, values).await?;
     if rows.first().and_then(|row| row.integer(0)) == i64::try_from(keys.len()).ok() {
         return Ok(());
     }

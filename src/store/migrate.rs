@@ -1,9 +1,11 @@
 //! The schema, brought up to date at first use.
 
-use super::{Database, DatabaseError, Value, write};
+use super::{Database, DatabaseError, Value, Within, number, read, write};
+use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
+use std::rc::Rc;
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 14] = [
+const MIGRATIONS: [(&str, &str); 15] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -60,25 +62,27 @@ const MIGRATIONS: [(&str, &str); 14] = [
         "0014_index_names",
         include_str!("../../migrations/0014_index_names.sql"),
     ),
+    (
+        "0015_own_changes",
+        include_str!("../../migrations/0015_own_changes.sql"),
+    ),
 ];
 
-const APPLIED: &str = "SELECT max(id) FROM schema_migrations";
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 )";
 const RECORD: &str = "INSERT OR IGNORE INTO schema_migrations (id, name) VALUES (?1, ?2)";
-const WRITE: &str = "INSERT INTO readiness (id, checks) VALUES (1, 1)
-ON CONFLICT (id) DO UPDATE SET checks = checks + 1";
 
 /// Applies the migrations that are missing. One cheap query where none is; safe when several instances do it at once,
 /// since every statement of every migration may run twice.
 ///
 /// # Errors
-/// The database cannot be read or changed, or is of a newer version of the pool and lacks what this one needs.
+/// The database cannot be read or changed, or is of a newer version of the pool.
 pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
-    let applied = match database.execute(APPLIED, Vec::new()).await {
+    let applied = format!("SELECT {} FROM schema_migrations", number("max(id)"));
+    let applied = match read(database, &applied, Vec::new()).await {
         Ok(rows) => rows.first().and_then(|row| row.integer(0)).unwrap_or(0),
         Err(error) if error.0.contains("no such table") => {
             write(database, CREATE_TABLE, Vec::new()).await?;
@@ -86,6 +90,12 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
         }
         Err(error) => return Err(error),
     };
+    let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if applied > newest {
+        return Err(DatabaseError(format!(
+            "the database is of a newer version of the pool: its schema has number {applied}, and this version knows {newest}; run the newer version, or restore a copy of the database from before"
+        )));
+    }
     for (id, (name, sql)) in (1i64..).zip(MIGRATIONS).filter(|(id, _)| *id > applied) {
         for statement in statements(sql) {
             match write(database, statement, Vec::new()).await {
@@ -100,12 +110,66 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Checks that the database takes writes, by one.
+/// Whether the pool can serve, as far as the database says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// No key is in use.
+    NoKey,
+    /// The database takes no writes: it is read-only, full, locked or gone.
+    NotWritable(DatabaseError),
+}
+
+/// How long a write, by whatever instance, says that the database takes writes, in milliseconds: 1 s.
+const WRITABLE_MS: i64 = 1_000;
+/// How long the write waits for the lock, in milliseconds: 1 s.
+const CHECK_WAIT_MS: u64 = 1_000;
+
+/// Whether some key is neither disabled nor paused, and whether the database took a write lately.
+fn look() -> String {
+    // As `ApiKey` has it: other rows are left out when the pool is read.
+    let is_key = "api_key IS NOT NULL AND length(CAST(api_key AS BLOB)) BETWEEN 1 AND 1024 AND NOT (api_key GLOB '*[^!-~]*')";
+    let until = "coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', trim(disabled_until)), disabled_until)";
+    format!(
+        "SELECT EXISTS (SELECT 1 FROM api_keys WHERE status = {active} AND {is_key})
+    OR EXISTS (SELECT 1 FROM api_keys WHERE status = {cooling} AND {is_key} AND {until} <= ?1),
+    EXISTS (SELECT 1 FROM readiness WHERE checked_at > ?2 AND checked_at <= ?3)",
+        active = KeyStatus::Active.code(),
+        cooling = KeyStatus::Cooling.code()
+    )
+}
+
+const CHECK: &str = "INSERT INTO readiness (id, checks, checked_at) VALUES (1, 1, ?1)
+ON CONFLICT (id) DO UPDATE SET checks = checks + 1, checked_at = excluded.checked_at";
+
+/// Looks whether the pool can serve: by one small read, and, once a second over all instances, by one small write.
 ///
 /// # Errors
-/// It does not: read-only, full, locked or gone.
-pub async fn check_writable(database: &impl Database) -> Result<(), DatabaseError> {
-    write(database, WRITE, Vec::new()).await.map(drop)
+/// The database cannot be read.
+pub async fn readiness<D: Database>(
+    database: &Rc<D>,
+    now: UnixMillis,
+) -> Result<Readiness, DatabaseError> {
+    let parameters = vec![
+        Value::from(now.to_iso()),
+        Value::from(now.plus(-WRITABLE_MS).to_iso()),
+        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
+    ];
+    let rows = read(&**database, &look(), parameters).await?;
+    let says = |column| rows.first().and_then(|row| row.integer(column)) == Some(1);
+    if !says(1) {
+        let database = Within::new(Rc::clone(database), CHECK_WAIT_MS);
+        let checked = write(&database, CHECK, vec![Value::from(now.to_iso())]).await;
+        if let Err(error) = checked {
+            return Ok(Readiness::NotWritable(error));
+        }
+    }
+    Ok(if says(0) {
+        Readiness::Ready
+    } else {
+        Readiness::NoKey
+    })
 }
 
 /// Splits a migration at the semicolons that end a statement; pieces without a statement are left out.
@@ -190,7 +254,7 @@ fn token(text: &str) -> (usize, bool) {
         [quote @ (b'\'' | b'"' | b'`'), ..] => (skip_past(text, 1, char::from(*quote)), false),
         [b'[', ..] => (skip_past(text, 1, ']'), false),
         [b'-', b'-', ..] => (skip_past(text, 2, '\n'), true),
-        [b'/', b'*', ..] => (text.find("*/").map_or(text.len(), |at| at + 2), true),
+        [b'/', b'*', ..] => (comment(text), true),
         _ => {
             let in_word = |sign: char| sign.is_alphanumeric() || matches!(sign, '_' | '$');
             let word = text.find(|sign| !in_word(sign)).unwrap_or(text.len());
@@ -209,6 +273,12 @@ fn skip_past(text: &str, from: usize, end: char) -> usize {
         .map_or(text.len(), |at| from + at + end.len_utf8())
 }
 
+/// The length of the comment that a text begins with: `/*/` has not ended yet.
+fn comment(text: &str) -> usize {
+    let inside = text.get(2..).and_then(|inside| inside.find("*/"));
+    inside.map_or(text.len(), |at| at + 4)
+}
+
 /// Whether nothing is left of a statement without its comments.
 fn is_blank(statement: &str) -> bool {
     let mut rest = statement.trim_start();
@@ -216,7 +286,7 @@ fn is_blank(statement: &str) -> bool {
         let skipped = if rest.starts_with("--") {
             skip_past(rest, 2, '\n')
         } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |at| at + 2)
+            comment(rest)
         } else {
             return rest.is_empty();
         };
@@ -267,6 +337,7 @@ mod tests {
                 "model_lists",
                 "rate_limits",
                 "readiness",
+                "resets",
                 "resources",
                 "retry_budget",
                 "schema_migrations",
@@ -381,25 +452,116 @@ mod tests {
         );
     }
 
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn ready(database: &Rc<NativeDatabase>, ms: i64) -> Readiness {
+        block_on(readiness(database, NOW.plus(ms))).unwrap()
+    }
+
     #[test]
-    fn a_check_writes_indeed() {
-        let database = NativeDatabase::migrated();
-        for checks in ["1", "2"] {
-            block_on(check_writable(&database)).unwrap();
-            assert_eq!(database.query("SELECT checks FROM readiness"), [checks]);
+    fn readiness_writes_once_a_second_over_all_instances() {
+        let database = Rc::new(NativeDatabase::migrated());
+        database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1')");
+        for (ms, checks) in [
+            (0, "1"),
+            (999, "1"),
+            (1_000, "2"),
+            (1_500, "2"),
+            // The clock was set back by a day.
+            (-86_400_000, "3"),
+            (-86_399_500, "3"),
+        ] {
+            assert_eq!(ready(&database, ms), Readiness::Ready);
+            assert_eq!(
+                database.query("SELECT checks FROM readiness"),
+                [checks],
+                "{ms}"
+            );
         }
     }
 
     #[test]
-    fn a_read_only_database_is_not_writable() {
+    fn a_key_that_is_neither_disabled_nor_paused_nor_broken_is_enough() {
+        for (key, expected) in [
+            ("'fake-1', 1, NULL", Readiness::Ready),
+            ("'fake-1', 0, NULL", Readiness::NoKey),
+            ("'fake-1', 2, '2027-01-15T08:00:00.000Z'", Readiness::Ready),
+            ("'fake-1', 2, '2027-01-15T10:00:00+02:00'", Readiness::Ready),
+            ("'fake-1', 2, '2027-01-15T08:00:00.001Z'", Readiness::NoKey),
+            ("'fake-1', 2, NULL", Readiness::NoKey),
+            ("'fake 1', 1, NULL", Readiness::NoKey),
+            ("'', 1, NULL", Readiness::NoKey),
+            ("CAST(x'66e9' AS TEXT), 1, NULL", Readiness::NoKey),
+            ("hex(zeroblob(3000)), 1, NULL", Readiness::NoKey),
+        ] {
+            let database = Rc::new(NativeDatabase::migrated());
+            database.run(&format!(
+                "INSERT INTO api_keys (api_key, status, disabled_until) VALUES ({key})"
+            ));
+            assert_eq!(ready(&database, 0), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_database_that_takes_no_writes_makes_the_pool_unready() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pool.db");
-        let database = NativeDatabase::open(&path);
-        block_on(migrate(&database)).unwrap();
-        assert_eq!(block_on(check_writable(&database)), Ok(()));
+        let database = Rc::new(NativeDatabase::migrated_at(&path));
+        database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1')");
+        assert_eq!(ready(&database, 0), Readiness::Ready);
         database.run("PRAGMA query_only = ON");
-        let error = block_on(check_writable(&database)).unwrap_err();
-        assert!(error.0.contains("readonly"), "{error}");
+        assert_eq!(ready(&database, 500), Readiness::Ready, "written just now");
+        let unready = ready(&database, 1_000);
+        assert!(
+            matches!(&unready, Readiness::NotWritable(error) if error.0.contains("readonly")),
+            "{unready:?}"
+        );
+        database.run("PRAGMA query_only = OFF");
+        database.fail("INTO readiness", "database is locked", usize::MAX);
+        assert!(matches!(ready(&database, 1_000), Readiness::NotWritable(_)));
+        assert!(database.clock_ms() <= CHECK_WAIT_MS, "and says so soon");
+    }
+
+    #[test]
+    fn readiness_looks_at_keys_by_their_status() {
+        let database = NativeDatabase::migrated();
+        let look = look()
+            .replace("?1", "'1'")
+            .replace("?2", "'2'")
+            .replace("?3", "'3'");
+        let plan = database.query(&format!("EXPLAIN QUERY PLAN {look}"));
+        let keys = plan.iter().filter(|step| step.contains("api_keys"));
+        assert!(
+            keys.clone().count() == 2 && keys.clone().all(|step| step.contains("(status=?)")),
+            "{plan:?}"
+        );
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_is_left_alone() {
+        let database = NativeDatabase::migrated();
+        database.run("INSERT INTO schema_migrations (id, name) VALUES (900, '0900_later')");
+        let error = block_on(migrate(&database)).unwrap_err();
+        assert!(
+            error.0.contains("newer version") && error.0.contains("900"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn counters_that_are_null_count_from_0() {
+        let database = NativeDatabase::in_memory();
+        database.run(
+            "CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT, api_key TEXT NOT NULL UNIQUE, name TEXT, priority INTEGER,
+                 status INTEGER, consecutive_failures INTEGER, total_calls INTEGER, success_calls INTEGER, last_used_at TEXT,
+                 last_success_at TEXT, last_failure_at TEXT, disabled_until TEXT, created_at TEXT, updated_at TEXT);
+             INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 7)",
+        );
+        block_on(migrate(&database)).unwrap();
+        assert_eq!(
+            database.query("SELECT consecutive_failures, total_calls, success_calls FROM api_keys"),
+            ["0|7|0"]
+        );
     }
 
     #[test]
@@ -414,6 +576,8 @@ mod tests {
                 "-- first; comment\nA; /* second; */ B;",
                 vec!["-- first; comment\nA", "/* second; */ B"],
             ),
+            ("A /*/ ; */; B", vec!["A /*/ ; */", "B"]),
+            ("/*/ only; */", vec![]),
             ("A [x;y] `z;`; B", vec!["A [x;y] `z;`", "B"]),
             ("A 'open; text", vec!["A 'open; text"]),
             ("A -- é; ü\n; B", vec!["A -- é; ü", "B"]),

@@ -1,6 +1,6 @@
 //! The models that the pool's keys may use, kept for a while.
 
-use super::{Database, DatabaseError, Value, write};
+use super::{Database, DatabaseError, Value, read, write};
 use crate::pool::UnixMillis;
 
 /// How long a list is used, in milliseconds: 5 minutes.
@@ -15,15 +15,21 @@ pub async fn kept_models(
     list: &str,
     now: UnixMillis,
 ) -> Result<Option<String>, DatabaseError> {
-    let select =
-        "SELECT entries FROM model_lists WHERE path = ?1 AND read_at > ?2 AND read_at <= ?3";
+    let select = "SELECT CAST(entries AS BLOB) FROM model_lists WHERE path = ?1 AND read_at > ?2 AND read_at <= ?3";
     let parameters = vec![
         Value::from(list),
         Value::from(now.plus(-KEPT_MS).to_iso()),
         Value::from(now.to_iso()),
     ];
-    let rows = database.execute(select, parameters).await?;
-    Ok(rows.first().and_then(|row| row.text(0)).map(str::to_owned))
+    let rows = read(database, select, parameters).await?;
+    // Longer than other texts.
+    Ok(match rows.into_iter().next().map(|row| row.0) {
+        Some(columns) => match columns.into_iter().next() {
+            Some(Value::Blob(bytes)) => String::from_utf8(bytes).ok(),
+            _ => None,
+        },
+        None => None,
+    })
 }
 
 /// Keeps the entries of the list at a path of the upstream's.

@@ -4,15 +4,53 @@
 //! be read whole for a draw. A sample is as likely as the priorities of its keys say, so a key is drawn about as often as if
 //! the draw were among all, while none cools.
 
-use super::{Database, DatabaseError, Row, Value};
+use super::{Database, DatabaseError, Row, Value, number, read, text};
 use crate::pool::{
-    ApiKey, CredentialHeader, KeyId, KeyState, KeyStatus, Outcome, PoolKey, UnixMillis,
+    ApiKey, CredentialHeader, KeyId, KeyState, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome,
+    PAUSE_MS, PoolKey, UnixMillis,
 };
 
-const COLUMNS: &str = "id, api_key, priority, status, consecutive_failures, disabled_until, last_used_at,
-    name, project, last_success_began_at, last_outcome, last_outcome_at, trial_until, disabled_reason, credential_header";
+/// The columns that are texts, by [`pool_key`]'s positions.
+const TEXTS: [(usize, &str); 11] = [
+    (1, "api_key"),
+    (5, "disabled_until"),
+    (6, "last_used_at"),
+    (7, "name"),
+    (8, "project"),
+    (9, "last_success_began_at"),
+    (10, "last_outcome"),
+    (11, "last_outcome_at"),
+    (12, "trial_until"),
+    (13, "disabled_reason"),
+    (16, "credential_header"),
+];
 /// Where the size of the pool is, in a row that is no key.
-const USABLE: usize = 15;
+const USABLE: usize = 17;
+/// What a key without a priority counts as having: the column's default.
+const DEFAULT_PRIORITY: i64 = 100;
+
+fn columns() -> String {
+    let mut columns = vec![String::new(); USABLE];
+    for (position, column) in TEXTS {
+        if let Some(place) = columns.get_mut(position) {
+            *place = text(column);
+        }
+    }
+    let others = [
+        (0, "id".to_owned()),
+        (2, number("priority")),
+        (3, number("status")),
+        (4, number("consecutive_failures")),
+        (14, number("edits")),
+        (15, "disabled_until = paused_until".to_owned()),
+    ];
+    for (position, column) in others {
+        if let Some(place) = columns.get_mut(position) {
+            *place = column;
+        }
+    }
+    columns.join(", ")
+}
 
 /// A pool with fewer keys that are not disabled is read whole.
 const MANY: i64 = 200;
@@ -30,13 +68,18 @@ fn all_or_size() -> String {
     let no_key = "NULL, ".repeat(USABLE - 2);
     format!(
         "WITH size (usable) AS (SELECT (SELECT count(*) FROM api_keys) - (SELECT count(*) FROM api_keys WHERE status = 0))
-SELECT {COLUMNS}, NULL FROM size CROSS JOIN api_keys WHERE usable < {MANY}
-UNION ALL SELECT (SELECT min(priority) FROM api_keys), (SELECT max(priority) FROM api_keys), {no_key}usable
-FROM size WHERE usable >= {MANY}"
+SELECT {columns}, NULL FROM size CROSS JOIN api_keys WHERE usable < {MANY}
+UNION ALL SELECT {lowest}, {highest}, {no_key}usable FROM size WHERE usable >= {MANY}",
+        columns = columns(),
+        lowest = number("(SELECT min(priority) FROM api_keys)"),
+        highest = number("(SELECT max(priority) FROM api_keys)")
     )
 }
 
-const PRIORITIES: &str = "SELECT priority, count(*) FROM api_keys GROUP BY priority";
+fn priorities() -> String {
+    let priority = number("priority");
+    format!("SELECT {priority}, count(*) FROM api_keys GROUP BY priority")
+}
 
 /// The hash of one key of a priority.
 fn hash_of_one() -> String {
@@ -44,11 +87,12 @@ fn hash_of_one() -> String {
 }
 
 fn sample() -> String {
-    format!("SELECT {COLUMNS} FROM api_keys WHERE status <> 0 AND {HASH} >= ?1 AND {HASH} < ?2")
+    let columns = columns();
+    format!("SELECT {columns} FROM api_keys WHERE status <> 0 AND {HASH} >= ?1 AND {HASH} < ?2")
 }
 
 fn all() -> String {
-    format!("SELECT {COLUMNS} FROM api_keys")
+    format!("SELECT {} FROM api_keys", columns())
 }
 
 /// What was read of the keys.
@@ -58,23 +102,27 @@ pub(super) struct KeysRead {
     pub(super) is_whole: bool,
     /// Rows that are broken.
     pub(super) broken: Vec<KeyId>,
+    /// Columns of other rows that cannot be read.
+    pub(super) malformed: Vec<(KeyId, &'static str)>,
 }
 
 /// Reads all keys, or, of a pool of many, a sample that is drawn by `sample_by`, a number from 0 to 1.
 pub(super) async fn pool_keys(
     database: &impl Database,
     sample_by: Option<f64>,
+    now: UnixMillis,
 ) -> Result<KeysRead, DatabaseError> {
     let Some(by) = sample_by else {
-        return Ok(keys_of(&database.execute(&all(), Vec::new()).await?, true));
+        let rows = read(database, &all(), Vec::new()).await?;
+        return Ok(keys_of(&rows, true, now));
     };
-    let rows = database.execute(&all_or_size(), Vec::new()).await?;
+    let rows = read(database, &all_or_size(), Vec::new()).await?;
     let size = rows.first().and_then(|row| {
         let are_alike = row.0.first() == row.0.get(1);
         Some((row.integer(USABLE)?, are_alike))
     });
     let Some((usable, are_alike)) = size else {
-        return Ok(keys_of(&rows, true));
+        return Ok(keys_of(&rows, true, now));
     };
     let drawn = if are_alike {
         None
@@ -86,12 +134,13 @@ pub(super) async fn pool_keys(
     let ranges = u32::try_from(usable / SAMPLE).unwrap_or(u32::MAX);
     let (from, to) = range_of(hash, ranges);
     let range = vec![Value::from(from), Value::from(to)];
-    Ok(keys_of(&database.execute(&sample(), range).await?, false))
+    let rows = read(database, &sample(), range).await?;
+    Ok(keys_of(&rows, false, now))
 }
 
 /// The hash of the key that `by` falls upon by its priority; `None` where no key is worth anything.
 async fn hash_of_drawn(database: &impl Database, by: f64) -> Result<Option<u32>, DatabaseError> {
-    let rows = database.execute(PRIORITIES, Vec::new()).await?;
+    let rows = read(database, &priorities(), Vec::new()).await?;
     let counted: Vec<_> = rows
         .iter()
         .filter_map(|row| row.integer(0).zip(row.integer(1)))
@@ -100,7 +149,7 @@ async fn hash_of_drawn(database: &impl Database, by: f64) -> Result<Option<u32>,
         return Ok(None);
     };
     let key = vec![Value::from(priority), Value::from(place)];
-    let rows = database.execute(&hash_of_one(), key).await?;
+    let rows = read(database, &hash_of_one(), key).await?;
     let hash = rows.first().and_then(|row| row.integer(0));
     Ok(hash.and_then(|hash| u32::try_from(hash).ok()))
 }
@@ -130,47 +179,63 @@ fn range_of(hash: u32, ranges: u32) -> (u64, u64) {
     (begins(number), begins(number + 1))
 }
 
-fn keys_of(rows: &[Row], is_whole: bool) -> KeysRead {
-    let mut keys = Vec::with_capacity(rows.len());
-    let mut broken = Vec::new();
+fn keys_of(rows: &[Row], is_whole: bool, now: UnixMillis) -> KeysRead {
+    let mut read = KeysRead {
+        keys: Vec::with_capacity(rows.len()),
+        is_whole,
+        broken: Vec::new(),
+        malformed: Vec::new(),
+    };
     for row in rows {
-        match pool_key(row) {
-            Some(key) => keys.push(key),
-            None => broken.extend(row.integer(0).map(KeyId)),
+        match pool_key(row, now) {
+            Some(key) => {
+                let malformed = TEXTS
+                    .iter()
+                    .filter(|(position, _)| row.is_malformed(*position))
+                    .map(|(_, column)| (key.id, *column));
+                read.malformed.extend(malformed);
+                read.keys.push(key);
+            }
+            None => read.broken.extend(row.integer(0).map(KeyId)),
         }
     }
-    KeysRead {
-        keys,
-        is_whole,
-        broken,
-    }
+    read
 }
 
-fn pool_key(row: &Row) -> Option<PoolKey> {
+/// A key as it is at `now`: what a clock that ran ahead has written of it counts for nothing.
+fn pool_key(row: &Row, now: UnixMillis) -> Option<PoolKey> {
     let text = |column| row.text(column).map(str::to_owned);
     let time = |column| row.text(column).and_then(UnixMillis::parse);
+    let past = |column| time(column).filter(|at| !at.is_ahead_of(now));
     let status = KeyStatus::from_code(row.integer(3)?)?;
-    let disabled_until = time(5);
+    let mut disabled_until = time(5);
     if status == KeyStatus::Cooling && disabled_until.is_none() {
         return None;
     }
+    let is_own_pause = row.integer(15) == Some(1);
+    if is_own_pause && disabled_until.is_some_and(|until| until.is_ahead_of(now.plus(PAUSE_MS))) {
+        // The pool pauses nobody for so long: it is over, and a trial shows what the key is worth.
+        disabled_until = Some(now);
+    }
+    let longest_lease = now.plus(LONGEST_TRIAL_LEASE_MS);
     Some(PoolKey {
         id: KeyId(row.integer(0)?),
         key: ApiKey::try_new(row.text(1)?).ok()?,
-        name: text(7),
+        name: row.lossy_text(7),
         project: text(8).filter(|project| !project.is_empty()),
-        priority: row.integer(2).unwrap_or(0),
+        priority: row.integer(2).unwrap_or(DEFAULT_PRIORITY),
         state: KeyState {
             status,
             consecutive_failures: row.integer(4).unwrap_or(0),
             disabled_until,
         },
-        last_used_at: time(6),
-        last_success_began_at: time(9),
-        last_outcome: row.text(10).and_then(Outcome::from_name).zip(time(11)),
-        trial_until: time(12),
-        disabled_reason: text(13),
-        credential_header: row.text(14).and_then(CredentialHeader::from_name),
+        last_used_at: past(6),
+        last_success_began_at: past(9),
+        last_outcome: row.text(10).and_then(Outcome::from_name).zip(past(11)),
+        trial_until: time(12).filter(|until| !until.is_ahead_of(longest_lease)),
+        disabled_reason: row.lossy_text(13),
+        edits: row.integer(14).unwrap_or(0),
+        credential_header: row.text(16).and_then(CredentialHeader::from_name),
     })
 }
 

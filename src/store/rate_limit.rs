@@ -1,12 +1,13 @@
 //! Calls per client address and minute, counted in the database, where all instances meet.
 
-use super::{Database, DatabaseError, Value, write};
+use super::{Database, DatabaseError, Value, write, write_once};
 use crate::pool::UnixMillis;
 
 const COUNT: &str = "INSERT INTO rate_limits (client_address, minute, calls) VALUES (?1, ?2, 1)
 ON CONFLICT (client_address, minute) DO UPDATE SET calls = calls + 1
 RETURNING calls";
-const FORGET: &str = "DELETE FROM rate_limits WHERE minute < ?1";
+/// What is over, and what a clock that ran ahead has counted.
+const FORGET: &str = "DELETE FROM rate_limits WHERE minute < ?1 OR minute > ?2";
 
 const MS_PER_MINUTE: i64 = 60_000;
 
@@ -21,16 +22,13 @@ pub async fn count_call(
     now: UnixMillis,
 ) -> Result<(i64, i64), DatabaseError> {
     let minute = now.0.div_euclid(MS_PER_MINUTE);
-    let rows = write(
-        database,
-        COUNT,
-        vec![Value::from(client), Value::from(minute)],
-    )
-    .await?;
+    let counted = vec![Value::from(client), Value::from(minute)];
+    let rows = write_once(database, COUNT, counted).await?;
     let calls = rows.first().and_then(|row| row.integer(0)).unwrap_or(1);
     if calls == 1 {
         // A client's first call of a minute is the moment to forget minutes that no longer matter.
-        write(database, FORGET, vec![Value::from(minute - 1)]).await?;
+        let forgotten = vec![Value::from(minute - 1), Value::from(minute + 1)];
+        write(database, FORGET, forgotten).await?;
     }
     let ms_left = MS_PER_MINUTE - now.0.rem_euclid(MS_PER_MINUTE);
     Ok((calls, (ms_left + 999) / 1000))
@@ -84,6 +82,13 @@ mod tests {
             block_on(count_call(&database, "a", NOON.plus(minute * 60_000))).unwrap();
         }
         assert_eq!(database.query("SELECT count(*) FROM rate_limits"), ["2"]);
+        block_on(count_call(&database, "a", NOON)).unwrap();
+        block_on(count_call(&database, "b", NOON)).unwrap();
+        assert_eq!(
+            database.query("SELECT max(minute) FROM rate_limits"),
+            [(NOON.0 / 60_000).to_string()],
+            "nor is what was counted in the future kept"
+        );
     }
 
     #[test]

@@ -5,14 +5,18 @@
 //! - **A failure of the key** changes what the next draw may choose, so it is written at once: the state is read, the
 //!   pure [`judge`] decides, and a compare-and-set on what was read makes it so. Whoever loses the
 //!   race reads again.
-//! - **Log rows, and the counters of everything else,** may share their cost. Per instance, whoever ends first writes for
-//!   all who are queued at that moment, and who ends meanwhile waits for the next batch; so a batch forms while the one
-//!   before is being written, and there is no timer. Each batch is one statement, which holds for all tables or for none.
+//! - **Log rows, and the keys' counters,** may share their cost. Per instance, the first call to end writes for all that are
+//!   queued at that moment, and calls that end meanwhile wait for the next batch; so a batch forms while the one before is being
+//!   written, and there is no timer. Each batch is one statement, which holds for all tables or for none, and may run twice.
 //!
 //! [`Recorder::commit`] returns when the attempt is in the database, so that nobody is answered before their call is in
 //! the log. Where the settings say that it may follow, [`Recorder::defer`] leaves it to one who flushes it a moment later.
 
-use super::{Database, DatabaseError, Row, Value, write};
+use super::database::pause_after;
+use super::{
+    Access, Database, DatabaseError, ErrorKind, ROW_WAIT_MS, Row, Value, Within, number, read,
+    text, write, write_once,
+};
 use crate::openai::Usage;
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, Record, UnixMillis, Verdict};
@@ -24,10 +28,14 @@ use std::rc::Rc;
 /// Calls in one statement, so that none holds the database's lock for long: some milliseconds.
 const MAX_BATCH: usize = 500;
 
-/// Writes what migration 0011 says, for one call and for many. Each text is compiled once in a connection's life.
-const WRITE_CALL: &str = "INSERT INTO ended_calls
+/// How much later than a call's end a time may be that counts, in milliseconds: 60 s. A row is written some seconds after its
+/// call has ended, and what other calls have left by then counts; what is later still was written by a clock that ran ahead.
+const HORIZON_MS: i64 = 60_000;
+
+/// Writes what migration 0013 says, for one call and for many. Each text is compiled once in a connection's life.
+const WRITE_CALL: &str = "INSERT INTO recorded_calls
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-const WRITE_CALLS: &str = "INSERT INTO ended_calls
+const WRITE_CALLS: &str = "INSERT INTO recorded_calls
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
     value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16
 FROM json_each(?1)";
@@ -36,15 +44,22 @@ FROM json_each(?1)";
 /// failures the key pauses, so the rounds needed are about the calls that were under way at once.
 const MAX_ROUNDS: usize = 64;
 
-/// A key's state, and the [`Evidence`]: how many others failed alike, how many keys the pool has disabled since a minute
-/// ago, and how many are in use.
+/// A key's state, who has changed it, and the [`Evidence`]: how many others failed alike, how many keys the pool has disabled
+/// since a minute ago, and how many are in use.
 fn state() -> String {
     format!(
-        "SELECT status, consecutive_failures, disabled_until, {alike},
-    (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?3),
-    (SELECT count(*) FROM api_keys WHERE status <> 0), last_success_at, last_success_began_at, rejected_at
+        "SELECT {status}, {failures}, {until}, {edits}, {alike},
+    (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?3 AND disabled_at <= ?4),
+    (SELECT count(*) FROM api_keys WHERE status <> 0), {success}, {success_began}, {rejected}
 FROM api_keys WHERE id = ?1",
-        alike = alike("?2", "?3")
+        status = number("status"),
+        failures = number("consecutive_failures"),
+        until = text("disabled_until"),
+        edits = number("edits"),
+        success = text("last_success_at"),
+        success_began = text("last_success_began_at"),
+        rejected = text("rejected_at"),
+        alike = alike("?2", "?3", "?4")
     )
 }
 
@@ -52,38 +67,45 @@ FROM api_keys WHERE id = ?1",
 fn set_state() -> String {
     format!(
         "UPDATE api_keys SET status = ?5, consecutive_failures = ?6, disabled_until = ?7,
-    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?8), last_failure_at = ?9, updated_at = ?9,
-    last_outcome = ?10, last_outcome_at = ?9, trial_until = NULL,
-    disabled_reason = CASE WHEN ?5 = 1 THEN NULL WHEN ?5 = 0 AND status = 0 THEN coalesce(disabled_reason, ?11) ELSE ?11 END,
-    rejected_at = CASE WHEN ?15 THEN ?9 ELSE rejected_at END,
-    disabled_at = CASE WHEN ?5 = 0 AND status <> 0 THEN ?9 ELSE disabled_at END
-WHERE id = ?1 AND status IS ?2 AND consecutive_failures IS ?3 AND disabled_until IS ?4 AND {alike} = ?14
-    AND (?5 <> 0 OR status = 0 OR (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?12) = ?13)
+    paused_until = CASE WHEN ?5 = 2 THEN ?7 ELSE NULL END, pool_moves = pool_moves + 1,
+    last_failure_at = ?8, updated_at = ?8, last_outcome = ?9, last_outcome_at = ?8, trial_until = NULL,
+    disabled_reason = CASE WHEN ?5 = 1 THEN NULL WHEN ?5 = 0 AND status = 0 THEN coalesce(disabled_reason, ?10) ELSE ?10 END,
+    rejected_at = CASE WHEN ?16 THEN ?8 ELSE rejected_at END,
+    disabled_at = CASE WHEN ?5 = 0 AND status <> 0 THEN ?8 ELSE disabled_at END
+WHERE id = ?1 AND {status} IS ?2 AND {failures} IS ?3 AND {until} IS ?4 AND edits = ?14 AND {alike} = ?13
+    AND (?5 <> 0 OR status = 0
+        OR (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?11 AND disabled_at <= ?15) = ?12)
 RETURNING id",
-        alike = alike("?10", "?12")
+        status = number("status"),
+        failures = number("consecutive_failures"),
+        until = text("disabled_until"),
+        alike = alike("?9", "?11", "?15")
     )
 }
 
-/// [`suspicion::alike`] for the key `?1`, as an expression over the parameters of an outcome and of a minute ago.
-fn alike(outcome: &str, minute_ago: &str) -> String {
+/// [`suspicion::alike`] for the key `?1`, as an expression over the parameters of an outcome, of a minute ago, and of the
+/// horizon.
+fn alike(outcome: &str, minute_ago: &str, horizon: &str) -> String {
     format!(
-        "(SELECT count(*) FROM api_keys WHERE id <> ?1 AND last_outcome = {outcome} AND last_outcome_at >= {minute_ago}
-        AND last_outcome_at > coalesce((SELECT max(last_success_began_at) FROM api_keys), ''))"
+        "(SELECT count(*) FROM api_keys WHERE id <> ?1 AND last_outcome = {outcome}
+        AND last_outcome_at >= {minute_ago} AND last_outcome_at <= {horizon} AND last_outcome_at > coalesce(
+            (SELECT max(last_success_began_at) FROM api_keys WHERE last_success_began_at <= {horizon}), ''))"
     )
 }
 
-const COUNT_FAILURE: &str = "UPDATE api_keys SET consecutive_failures = consecutive_failures + 1,
-    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?2), last_failure_at = ?3, updated_at = ?3,
-    last_outcome = ?4, last_outcome_at = ?3, trial_until = NULL
+const COUNT_FAILURE: &str = "UPDATE api_keys SET consecutive_failures = coalesce(consecutive_failures, 0) + 1,
+    last_failure_at = ?2, updated_at = ?2, last_outcome = ?3, last_outcome_at = ?2, trial_until = NULL
 WHERE id = ?1";
-const COUNT_SUSPECTED: &str = "UPDATE api_keys SET
-    total_calls = total_calls + 1, last_used_at = max(coalesce(last_used_at, ''), ?2), last_failure_at = ?3, updated_at = ?3,
-    last_outcome = ?4, last_outcome_at = ?3, trial_until = NULL
+/// Leaves the state as it is.
+const NOTE_FAILURE: &str = "UPDATE api_keys SET
+    last_failure_at = ?2, updated_at = ?2, last_outcome = ?3, last_outcome_at = ?2, trial_until = NULL
 WHERE id = ?1";
-/// Takes back what was done within the last minute to keys that failed as these do now.
+/// Takes back what the pool did within the last minute to keys that failed as these do now.
 const REINSTATE: &str = "UPDATE api_keys SET status = 1, consecutive_failures = max(0, consecutive_failures - 1),
-    disabled_until = NULL, disabled_reason = NULL, disabled_at = NULL, updated_at = ?3
-WHERE last_outcome = ?1 AND ((status = 0 AND disabled_at >= ?2) OR (status = 2 AND last_failure_at >= ?2))
+    disabled_until = NULL, paused_until = NULL, disabled_reason = NULL, disabled_at = NULL, pool_moves = pool_moves + 1,
+    updated_at = ?3
+WHERE last_outcome = ?1 AND ((status = 0 AND disabled_at >= ?2 AND disabled_at <= ?4)
+    OR (status = 2 AND disabled_until = paused_until AND last_failure_at >= ?2 AND last_failure_at <= ?4))
 RETURNING id";
 
 /// What a failure has made of the key that was used.
@@ -105,6 +127,8 @@ pub struct Attempt {
     pub number: u32,
     /// The key that was used.
     pub key: KeyId,
+    /// [`PoolKey::edits`](crate::pool::PoolKey::edits) when it was chosen.
+    pub key_edits: i64,
     /// The model that was asked for.
     pub model: String,
     /// How it ended.
@@ -148,6 +172,8 @@ pub struct Lost {
 /// An attempt that is to be written with a batch.
 struct Entry {
     attempt: Attempt,
+    /// When it is given up, by the database's clock.
+    deadline_ms: u64,
     progress: RefCell<Progress>,
 }
 
@@ -200,6 +226,7 @@ impl<D: Database> Recorder<D> {
         }
         self.queue.borrow_mut().push_back(Rc::new(Entry {
             attempt,
+            deadline_ms: self.database.clock_ms().saturating_add(ROW_WAIT_MS),
             progress: RefCell::new(Progress::Abandoned),
         }));
         Deferred::Queued
@@ -224,8 +251,22 @@ impl<D: Database> Recorder<D> {
     /// # Errors
     /// The database refused; the attempt may be missing from the log or from the counters.
     pub async fn commit(&self, attempt: Attempt) -> Result<Moved, DatabaseError> {
+        self.commit_within(attempt, ROW_WAIT_MS).await
+    }
+
+    /// The same, and gives up after `wait_ms` milliseconds while the database is locked.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub async fn commit_within(
+        &self,
+        attempt: Attempt,
+        wait_ms: u64,
+    ) -> Result<Moved, DatabaseError> {
+        let deadline_ms = self.database.clock_ms().saturating_add(wait_ms);
         let moved = if attempt.outcome.verdict().is_against_key() {
-            self.move_state(&attempt).await
+            let database = Within::new(Rc::clone(&self.database), wait_ms);
+            move_state(&database, &attempt).await
         } else {
             Ok(Moved::default())
         };
@@ -235,6 +276,7 @@ impl<D: Database> Recorder<D> {
         }
         let entry = Rc::new(Entry {
             attempt,
+            deadline_ms,
             progress: RefCell::new(Progress::Queued),
         });
         self.queue.borrow_mut().push_back(Rc::clone(&entry));
@@ -269,138 +311,183 @@ impl<D: Database> Recorder<D> {
         }
     }
 
-    async fn move_state(&self, attempt: &Attempt) -> Result<Moved, DatabaseError> {
-        let database = &*self.database;
-        let id = attempt.key;
-        let outcome = attempt.outcome.name();
-        let (used, ended) = (attempt.started_at.to_iso(), attempt.ended_at.to_iso());
-        let minute_ago = attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso();
-        for _ in 0..MAX_ROUNDS {
-            let look = vec![
-                Value::from(id.0),
-                Value::from(outcome),
-                Value::from(minute_ago.as_str()),
-            ];
-            let rows = database.execute(&state(), look).await?;
-            let Some(row) = rows.into_iter().next() else {
-                // Somebody deleted the key while it was in use: nothing is left to change.
-                return Ok(Moved::default());
-            };
-            let count = |column| {
-                row.integer(column)
-                    .and_then(|count| usize::try_from(count).ok())
-                    .unwrap_or_default()
-            };
-            let evidence = Evidence {
-                alike: count(3),
-                disabled_lately: count(4),
-                in_use: count(5),
-            };
-            let verdict = attempt.outcome.verdict();
-            let time = |column| row.text(column).and_then(UnixMillis::parse);
-            let record = Record {
-                last_success_at: time(6),
-                last_success_began_at: time(7),
-                rejected_at: time(8),
-            };
-            let before = state_of(&row);
-            let after = match judge(before, verdict, record, attempt.ended_at, evidence) {
-                Judgement::Move(after) => after,
-                Judgement::Suspect { take_back } => return self.suspect(attempt, take_back).await,
-            };
-            let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
-            let mut parameters = vec![Value::from(id.0)];
-            parameters.extend(row.0.into_iter().take(3));
-            parameters.extend([
-                Value::from(after.status.code()),
-                Value::from(after.consecutive_failures),
-                Value::from(after.disabled_until.map(UnixMillis::to_iso)),
-                Value::from(used.as_str()),
-                Value::from(ended.as_str()),
-                Value::from(outcome),
-                Value::from(disabled_reason(attempt)),
-                Value::from(minute_ago.as_str()),
-                number(evidence.disabled_lately),
-                number(evidence.alike),
-                Value::from(i64::from(verdict == Verdict::Rejected)),
-            ]);
-            if !write(database, &set_state(), parameters).await?.is_empty() {
-                return Ok(Moved {
-                    state: Some(after),
-                    suspected: Vec::new(),
-                });
-            }
-        }
-        let parameters = [id.0.into(), used.into(), ended.into(), outcome.into()];
-        write(database, COUNT_FAILURE, parameters.into()).await?;
-        Ok(Moved::default())
-    }
-
-    /// Counts a failure that is hardly the key's, and takes back what earlier ones of its kind have done.
-    async fn suspect(&self, attempt: &Attempt, take_back: bool) -> Result<Moved, DatabaseError> {
-        let outcome = attempt.outcome.name();
-        let ended = attempt.ended_at.to_iso();
-        let parameters = vec![
-            Value::from(attempt.key.0),
-            Value::from(attempt.started_at.to_iso()),
-            Value::from(ended.as_str()),
-            Value::from(outcome),
-        ];
-        write(&*self.database, COUNT_SUSPECTED, parameters).await?;
-        let mut suspected = vec![attempt.key];
-        if take_back {
-            let minute_ago = attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso();
-            let parameters = [outcome.into(), minute_ago.into(), ended.into()];
-            let rows = write(&*self.database, REINSTATE, parameters.into()).await?;
-            suspected.extend(rows.iter().filter_map(|row| row.integer(0)).map(KeyId));
-        }
-        Ok(Moved {
-            state: None,
-            suspected,
-        })
-    }
-
     /// One result per entry.
-    async fn write_batch(&self, batch: &[Rc<Entry>]) -> Vec<Result<(), DatabaseError>> {
+    async fn write_batch(
+        &self,
+        batch: &[Rc<Entry>],
+        limit_ms: u64,
+    ) -> Vec<Result<(), DatabaseError>> {
         let attempts: Vec<&Attempt> = batch.iter().map(|entry| &entry.attempt).collect();
         let rows: Vec<_> = attempts.iter().map(|attempt| row_of(attempt)).collect();
         let together = match <[_; 1]>::try_from(rows) {
-            Ok([row]) => self.database.try_execute(WRITE_CALL, row.into()).await,
+            Ok([row]) => self.try_write(WRITE_CALL, row.into(), limit_ms).await,
             // No value of a row is a number that JSON does not have.
             Err(rows) => match serde_json::to_string(&rows) {
                 Ok(rows) => {
                     let rows = vec![Value::from(rows)];
-                    self.database.try_execute(WRITE_CALLS, rows).await
+                    self.try_write(WRITE_CALLS, rows, limit_ms).await
                 }
                 Err(error) => Err(DatabaseError(error.to_string())),
             },
         };
         match together {
             Ok(_) => vec![Ok(()); batch.len()],
-            Err(error) if error.is_busy() || batch.len() == 1 => vec![Err(error); batch.len()],
+            Err(error) if error.kind() != ErrorKind::Refused || batch.len() == 1 => {
+                vec![Err(error); batch.len()]
+            }
             // One row that the table refuses, such as one of a key deleted meanwhile, must not cost the others theirs.
-            Err(_) => self.write_each(&attempts).await,
+            Err(_) => self.write_each(&attempts, limit_ms).await,
         }
     }
 
+    async fn try_write(
+        &self,
+        statement: &str,
+        parameters: Vec<Value>,
+        limit_ms: u64,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.database
+            .try_execute(Access::Write, statement, parameters, limit_ms)
+            .await
+    }
+
     /// Each row on its own. Whoever holds the lock is waited for once, and not for each row again.
-    async fn write_each(&self, attempts: &[&Attempt]) -> Vec<Result<(), DatabaseError>> {
+    async fn write_each(
+        &self,
+        attempts: &[&Attempt],
+        wait_ms: u64,
+    ) -> Vec<Result<(), DatabaseError>> {
+        let database = Within::new(Rc::clone(&self.database), wait_ms);
         let mut results: Vec<Result<(), DatabaseError>> = Vec::with_capacity(attempts.len());
         for attempt in attempts {
-            let result = match results.last() {
-                Some(Err(error)) if error.is_busy() => Err(error.clone()),
-                _ => {
-                    let row = row_of(attempt).into();
-                    self.database.execute(WRITE_CALL, row).await.map(drop)
-                }
-            };
-            results.push(result);
+            let row = row_of(attempt).into();
+            results.push(write(&database, WRITE_CALL, row).await.map(drop));
         }
         results
     }
 }
 
-/// The values of a row of `ended_calls`.
+/// Moves the key's state as the failure of a call on it says.
+async fn move_state(database: &impl Database, attempt: &Attempt) -> Result<Moved, DatabaseError> {
+    let id = attempt.key;
+    let outcome = attempt.outcome.name();
+    let ended = attempt.ended_at.to_iso();
+    let minute_ago = attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso();
+    let horizon = attempt.ended_at.plus(HORIZON_MS).to_iso();
+    for _ in 0..MAX_ROUNDS {
+        let look = vec![
+            Value::from(id.0),
+            Value::from(outcome),
+            Value::from(minute_ago.as_str()),
+            Value::from(horizon.as_str()),
+        ];
+        let rows = read(database, &state(), look).await?;
+        let Some(row) = rows.into_iter().next() else {
+            // Somebody deleted the key while it was in use: nothing is left to change.
+            return Ok(Moved::default());
+        };
+        if row.integer(3) != Some(attempt.key_edits) {
+            // A person has changed the key while the call was under way, and knows better.
+            note_failure(database, attempt).await?;
+            return Ok(Moved::default());
+        }
+        let count = |column| {
+            row.integer(column)
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or_default()
+        };
+        let evidence = Evidence {
+            alike: count(4),
+            disabled_lately: count(5),
+            in_use: count(6),
+        };
+        let before = state_of(&row);
+        let verdict = attempt.outcome.verdict();
+        let time = |column| row.text(column).and_then(UnixMillis::parse);
+        let record = Record {
+            last_success_at: time(7),
+            last_success_began_at: time(8),
+            rejected_at: time(9),
+        };
+        let after = match judge(before, verdict, record, attempt.ended_at, evidence) {
+            Judgement::Move(after) => after,
+            Judgement::Suspect { take_back } => {
+                return suspect(database, attempt, take_back).await;
+            }
+        };
+        let moved = Moved {
+            state: Some(after),
+            suspected: Vec::new(),
+        };
+        if after == before {
+            // Also the text of its end stays: it may be a person's.
+            note_failure(database, attempt).await?;
+            return Ok(moved);
+        }
+        let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut parameters = vec![Value::from(id.0)];
+        parameters.extend(row.0.into_iter().take(3));
+        parameters.extend([
+            Value::from(after.status.code()),
+            Value::from(after.consecutive_failures),
+            Value::from(after.disabled_until.map(UnixMillis::to_iso)),
+            Value::from(ended.as_str()),
+            Value::from(outcome),
+            Value::from(disabled_reason(attempt)),
+            Value::from(minute_ago.as_str()),
+            number(evidence.disabled_lately),
+            number(evidence.alike),
+            Value::from(attempt.key_edits),
+            Value::from(horizon.as_str()),
+            Value::from(i64::from(verdict == Verdict::Rejected)),
+        ]);
+        // Were it run twice, the second time would look like another's change, and the failure would count twice.
+        if !write_once(database, &set_state(), parameters)
+            .await?
+            .is_empty()
+        {
+            return Ok(moved);
+        }
+    }
+    let parameters = [id.0.into(), ended.into(), outcome.into()];
+    write_once(database, COUNT_FAILURE, parameters.into()).await?;
+    Ok(Moved::default())
+}
+
+async fn note_failure(database: &impl Database, attempt: &Attempt) -> Result<(), DatabaseError> {
+    let parameters = vec![
+        Value::from(attempt.key.0),
+        Value::from(attempt.ended_at.to_iso()),
+        Value::from(attempt.outcome.name()),
+    ];
+    write(database, NOTE_FAILURE, parameters).await.map(drop)
+}
+
+/// Notes a failure that is hardly the key's, and takes back what earlier ones of its kind have done.
+async fn suspect(
+    database: &impl Database,
+    attempt: &Attempt,
+    take_back: bool,
+) -> Result<Moved, DatabaseError> {
+    note_failure(database, attempt).await?;
+    let mut suspected = vec![attempt.key];
+    if take_back {
+        let parameters = vec![
+            Value::from(attempt.outcome.name()),
+            Value::from(attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso()),
+            Value::from(attempt.ended_at.to_iso()),
+            Value::from(attempt.ended_at.plus(HORIZON_MS).to_iso()),
+        ];
+        let rows = write(database, REINSTATE, parameters).await?;
+        suspected.extend(rows.iter().filter_map(|row| row.integer(0)).map(KeyId));
+    }
+    Ok(Moved {
+        state: None,
+        suspected,
+    })
+}
+
+/// The values of a row of `recorded_calls`.
 fn row_of(attempt: &Attempt) -> [Value; 17] {
     let verdict = attempt.outcome.verdict();
     let tokens = |of: fn(&Usage) -> u64| Value::from(attempt.usage.as_ref().map(of));
@@ -422,7 +509,7 @@ fn row_of(attempt: &Attempt) -> [Value; 17] {
         tokens(|usage| usage.thinking),
         tokens(|usage| usage.cached),
         Value::from(attempt.ended_at.to_iso()),
-        Value::from(i64::from(!verdict.is_against_key())),
+        Value::from(attempt.ended_at.plus(HORIZON_MS).to_iso()),
     ]
 }
 
@@ -433,33 +520,47 @@ struct Place<'a, D: Database> {
 }
 
 impl<D: Database> Place<'_, D> {
+    /// Writes everything that is queued, and waits for the lock until some of it has waited for long enough. While another
+    /// instance writes, this one's batch grows.
     async fn write_next_batch(&self) {
-        let queue = &self.recorder.queue;
-        let mut tries = 1;
-        let mut waited = None;
+        let recorder = self.recorder;
+        let began = recorder.database.clock_ms();
         let (batch, results) = loop {
-            let mut batch: Vec<Rc<Entry>> =
-                queue.borrow().iter().take(MAX_BATCH).cloned().collect();
-            let waited = *waited.get_or_insert(batch.len());
-            let mut results = self.recorder.write_batch(&batch).await;
+            let batch: Vec<Rc<Entry>> = recorder
+                .queue
+                .borrow()
+                .iter()
+                .take(MAX_BATCH)
+                .cloned()
+                .collect();
+            let deadline = batch.iter().map(|entry| entry.deadline_ms).min();
+            let left = |now| deadline.unwrap_or_default().saturating_sub(now);
+            let limit = left(recorder.database.clock_ms());
+            let results = recorder.write_batch(&batch, limit).await;
             let is_locked = |result: &Result<(), DatabaseError>| {
                 result.as_ref().is_err_and(DatabaseError::is_busy)
             };
             if !results.iter().all(is_locked) {
                 break (batch, results);
             }
-            // While another instance writes, this one's batch grows.
-            if !self.recorder.database.wait_for_lock(tries).await {
-                // Who has come meanwhile has not waited for long, and is left to the next writer.
-                batch.truncate(waited);
-                results.truncate(waited);
-                break (batch, results);
+            let now = recorder.database.clock_ms();
+            let pause = pause_after(now.saturating_sub(began));
+            if left(now) <= pause {
+                // Others have come since, and wait on.
+                break batch
+                    .into_iter()
+                    .zip(results)
+                    .filter(|(entry, _)| entry.deadline_ms <= now.saturating_add(pause))
+                    .unzip();
             }
-            tries += 1;
+            recorder.database.pause(pause).await;
         };
         // Only now, so that a writer that was cancelled half-way leaves its batch to the next one. What it had written is
-        // then written twice; nothing cancels it but the end of its task.
-        queue.borrow_mut().drain(..batch.len());
+        // then left as it is.
+        recorder
+            .queue
+            .borrow_mut()
+            .retain(|queued| !batch.iter().any(|entry| Rc::ptr_eq(entry, queued)));
         let mut own = None;
         for (entry, result) in batch.iter().zip(results) {
             if std::ptr::eq(&**entry, self.entry) {
@@ -469,7 +570,7 @@ impl<D: Database> Place<'_, D> {
             // Drops the signal of whoever waits.
             let before = entry.progress.replace(Progress::Written(result.clone()));
             if let (Progress::Abandoned, Err(error)) = (before, result) {
-                self.recorder.lost.borrow_mut().push(Lost {
+                recorder.lost.borrow_mut().push(Lost {
                     request_id: entry.attempt.request_id.clone(),
                     key: entry.attempt.key,
                     error,
@@ -477,7 +578,7 @@ impl<D: Database> Place<'_, D> {
             }
         }
         if let Some(result) = own {
-            self.recorder.hand_on();
+            recorder.hand_on();
             self.entry.progress.replace(Progress::Written(result));
         }
     }
@@ -526,18 +627,22 @@ mod tests {
     use futures::executor::block_on;
     use futures::future::join_all;
     use std::pin::Pin;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::{Context, Waker};
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
     const SECOND: i64 = 1000;
     const STATES: &str = "SELECT id, status, consecutive_failures, total_calls, success_calls, disabled_until FROM api_keys ORDER BY id";
 
+    /// A call of its own.
     fn attempt(key: i64, outcome: Outcome, started: i64) -> Attempt {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         let works = outcome.verdict() == Verdict::Works;
         Attempt {
-            request_id: "req_1".to_owned(),
+            request_id: format!("req_{}", NEXT.fetch_add(1, Ordering::Relaxed)),
             number: 1,
             key: KeyId(key),
+            key_edits: 0,
             model: "m".to_owned(),
             outcome,
             response_status: Some(if works { 200 } else { 403 }),
@@ -575,7 +680,11 @@ mod tests {
     #[test]
     fn success_counts_and_logs() {
         let recorder = recorder(2);
-        commit(&recorder, attempt(1, Outcome::Success, 0));
+        let call = Attempt {
+            request_id: "req_1".to_owned(),
+            ..attempt(1, Outcome::Success, 0)
+        };
+        commit(&recorder, call);
         assert_eq!(states(&recorder), ["1|1|0|1|1|NULL", "2|1|0|0|0|NULL"]);
         assert_eq!(
             recorder.database.query("SELECT last_used_at, last_success_at, last_failure_at, updated_at FROM api_keys WHERE id = 1"),
@@ -615,10 +724,14 @@ mod tests {
             };
             // Alone, and with another one.
             recorder.database.run("DELETE FROM api_call_logs");
-            commit(&recorder, call.clone());
-            assert_eq!(recorder.defer(call.clone()), Deferred::Flush(call.clone()));
-            assert_eq!(recorder.defer(call.clone()), Deferred::Queued);
-            block_on(recorder.flush(call)).unwrap();
+            let numbered = |number| Attempt {
+                number,
+                ..call.clone()
+            };
+            commit(&recorder, numbered(1));
+            assert_eq!(recorder.defer(numbered(2)), Deferred::Flush(numbered(2)));
+            assert_eq!(recorder.defer(numbered(3)), Deferred::Queued);
+            block_on(recorder.flush(numbered(2))).unwrap();
             let row = format!(
                 "{text}|{text}|{text}|text|{max}|0|{max}|{}",
                 1i64 << 53,
@@ -675,26 +788,306 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_of_an_earlier_version_leaves_the_same() {
-        let (earlier, now) = (recorder(1), recorder(1));
-        for recorder in [&earlier, &now] {
-            commit(recorder, attempt(1, Outcome::ProjectRefused, 0));
+    fn a_call_that_is_written_twice_is_counted_once() {
+        let recorder = recorder(1);
+        for outcome in Outcome::ALL {
+            let call = attempt(1, outcome, 0);
+            let other = attempt(1, outcome, 0);
+            let again = Attempt {
+                number: 2,
+                ..call.clone()
+            };
+            let rows = [&call, &other, &again, &call].map(row_of);
+            let batch = serde_json::to_string(&rows).unwrap();
+            for _ in 0..2 {
+                for (statement, values) in [
+                    (WRITE_CALL, row_of(&call).to_vec()),
+                    (WRITE_CALLS, vec![Value::from(batch.as_str())]),
+                ] {
+                    block_on(write(&*recorder.database, statement, values)).unwrap();
+                }
+            }
         }
-        commit(&now, attempt(1, Outcome::Success, SECOND));
-        let calls = r#"[[1,1,200,null,250,"2027-01-15T08:00:01.000Z","req_1","m",1,"success",100,3,7,11,2]]"#;
-        let at = r#""2027-01-15T08:00:01.250Z""#;
-        let began = r#""2027-01-15T08:00:01.000Z""#;
-        let counts = format!(r#"[[1,1,1,{began},{at},{began},{at},"success"]]"#);
-        let values = vec![Value::from(calls), Value::from(counts)];
-        let write = "INSERT INTO call_batches (calls, counts) VALUES (?1, ?2)";
-        block_on(earlier.database.execute(write, values)).unwrap();
-        for table in ["api_call_logs", "api_call_hours"] {
-            let all = format!("SELECT * FROM {table}");
-            assert_eq!(earlier.database.query(&all), now.database.query(&all));
+        let calls = 3 * Outcome::ALL.len();
+        for count in [
+            "SELECT count(*) FROM api_call_logs",
+            "SELECT sum(calls) FROM api_call_hours",
+            "SELECT total_calls FROM api_keys",
+        ] {
+            assert_eq!(
+                recorder.database.query(count),
+                [calls.to_string()],
+                "{count}"
+            );
         }
-        let keys = "SELECT status, consecutive_failures, total_calls, success_calls, last_used_at, last_success_at, last_failure_at,
-            disabled_until, updated_at, last_success_began_at, last_outcome, last_outcome_at, trial_until FROM api_keys";
-        assert_eq!(earlier.database.query(keys), now.database.query(keys));
+        let is_counted =
+            "SELECT (SELECT sum(success) FROM api_call_logs) = success_calls FROM api_keys";
+        assert_eq!(recorder.database.query(is_counted), ["1"]);
+    }
+
+    #[test]
+    fn whether_a_call_is_written_is_found_by_an_index() {
+        let recorder = recorder(1);
+        let plan = recorder.database.query(
+            "EXPLAIN QUERY PLAN SELECT 1 FROM api_call_logs WHERE called_at = 'a' AND request_id = 'b' AND attempt = 1",
+        );
+        assert!(plan.concat().contains("called_at=?"), "{plan:?}");
+    }
+
+    #[test]
+    fn counters_that_are_null_count_from_0() {
+        let recorder = recorder(1);
+        recorder.database.run(
+            "DROP TRIGGER record_call; CREATE TABLE odd AS SELECT * FROM api_keys; DROP TABLE api_keys; ALTER TABLE odd RENAME TO api_keys;
+             DELETE FROM schema_migrations WHERE id = 15;
+             UPDATE api_keys SET total_calls = NULL, success_calls = NULL, consecutive_failures = NULL",
+        );
+        block_on(super::super::migrate(&*recorder.database)).unwrap();
+        for set_null in [false, true] {
+            if set_null {
+                recorder.database.run("UPDATE api_keys SET total_calls = NULL, success_calls = NULL, consecutive_failures = NULL");
+            }
+            commit(&recorder, attempt(1, Outcome::Success, 5 * SECOND));
+            assert_eq!(states(&recorder), ["1|1|0|1|1|NULL"]);
+            commit(&recorder, attempt(1, Outcome::ProjectRefused, SECOND));
+            assert_eq!(states(&recorder), ["1|1|1|2|1|NULL"]);
+        }
+    }
+
+    /// Changes that a person makes, and what they leave of a key: its status, and its end.
+    const EDITS: [(&str, &str); 10] = [
+        (
+            "status = 2, disabled_until = '2099-01-01T00:00:00.000Z'",
+            "2|2099-01-01T00:00:00.000Z",
+        ),
+        ("status = 2, disabled_until = '2099-01-01'", "2|2099-01-01"),
+        (
+            "status = 2, disabled_until = '2099-01-01 00:00:00'",
+            "2|2099-01-01 00:00:00",
+        ),
+        (
+            "status = 2, disabled_until = '2099-01-01T00:00:00+08:00'",
+            "2|2099-01-01T00:00:00+08:00",
+        ),
+        ("status = 2, disabled_until = '2099'", "2|2099"),
+        ("status = 2, disabled_until = 'next week'", "2|next week"),
+        ("status = 2, disabled_until = NULL", "2|NULL"),
+        ("status = 0", "0|NULL"),
+        ("status = 1", "1|NULL"),
+        ("status = 1, disabled_until = '2001-01-01'", "1|2001-01-01"),
+    ];
+
+    #[test]
+    fn what_a_person_has_changed_is_not_undone_by_calls_that_were_under_way() {
+        let before = [
+            (
+                "status = 1, disabled_until = NULL, consecutive_failures = 0",
+                0,
+            ),
+            (
+                "status = 1, disabled_until = NULL, consecutive_failures = 4",
+                4,
+            ),
+            // The pool's own doing.
+            (
+                "status = 2, disabled_until = '2027-01-15T08:30:00.000Z', paused_until = '2027-01-15T08:30:00.000Z', last_failure_at = '2027-01-15T07:59:00.000Z'",
+                2,
+            ),
+            (
+                "status = 0, disabled_until = NULL, disabled_at = '2027-01-15T08:00:00.000Z', disabled_reason = 'key_rejected'",
+                1,
+            ),
+        ];
+        let outcomes = [
+            Outcome::Success,
+            Outcome::ProjectRefused,
+            Outcome::KeyRejected,
+            Outcome::EmptyAnswer,
+        ];
+        for (state, _) in before {
+            for (edit, left) in EDITS {
+                for outcome in outcomes {
+                    for in_batch in [false, true] {
+                        let recorder = recorder(4);
+                        let run = |sql: &str| recorder.database.run(sql);
+                        run(&format!(
+                            "UPDATE api_keys SET {state}, pool_moves = pool_moves + 1 WHERE id = 1"
+                        ));
+                        let key = "SELECT status, disabled_until FROM api_keys WHERE id = 1";
+                        let unedited = recorder.database.query(key);
+                        run(&format!(
+                            "UPDATE api_keys SET {edit}, priority = 7, project = 'team' WHERE id = 1"
+                        ));
+                        if recorder.database.query(key) == unedited {
+                            continue;
+                        }
+                        let left = if left == "0|NULL" || left == "1|NULL" {
+                            // Where only the status is changed, the end stays.
+                            recorder.database.query(key)
+                        } else {
+                            vec![left.to_owned()]
+                        };
+                        // All of them began before.
+                        for started in 0..3 {
+                            let call = attempt(1, outcome, started);
+                            match recorder.defer(call) {
+                                Deferred::Flush(first) if in_batch => {
+                                    let others =
+                                        (0..3).map(|at| recorder.defer(attempt(1, outcome, at)));
+                                    assert!(others.eq([
+                                        Deferred::Queued,
+                                        Deferred::Queued,
+                                        Deferred::Queued
+                                    ]));
+                                    block_on(recorder.flush(first)).unwrap();
+                                }
+                                Deferred::Flush(first) => {
+                                    recorder.flushing.set(false);
+                                    commit(&recorder, first);
+                                }
+                                other => panic!("{other:?}"),
+                            }
+                        }
+                        assert_eq!(
+                            recorder.database.query(key),
+                            left,
+                            "{state}; {edit}; {outcome:?}"
+                        );
+                        let others = "SELECT priority, project FROM api_keys WHERE id = 1";
+                        assert_eq!(recorder.database.query(others), ["7|team"]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn calls_that_begin_after_a_persons_change_move_the_key_again() {
+        let recorder = recorder(1);
+        commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
+        recorder.database.run("UPDATE api_keys SET status = 1");
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT edits, disabled_reason, disabled_at FROM api_keys"),
+            ["1|NULL|NULL"]
+        );
+        let aware = |outcome, started| Attempt {
+            key_edits: 1,
+            ..attempt(1, outcome, started)
+        };
+        commit(&recorder, aware(Outcome::KeyRejected, SECOND));
+        assert_eq!(states(&recorder), ["1|0|2|2|0|NULL"]);
+        // A person's pause is over when it says, and a success then ends it.
+        recorder
+            .database
+            .run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15 09:00:00'");
+        commit(&recorder, aware(Outcome::Success, 3_599 * SECOND));
+        assert_eq!(states(&recorder), ["1|2|0|3|1|2027-01-15 09:00:00"]);
+        commit(&recorder, aware(Outcome::Success, 3_600 * SECOND));
+        assert_eq!(states(&recorder), ["1|1|0|4|2|NULL"]);
+    }
+
+    #[test]
+    fn only_what_the_pool_has_done_is_taken_back() {
+        let recorder = recorder(6);
+        for id in 1..=2 {
+            commit(&recorder, attempt(id, Outcome::KeyRejected, id));
+        }
+        // A person agrees that the first is dead, and pauses another.
+        recorder.database.run(
+            "UPDATE api_keys SET status = 1 WHERE id = 1; UPDATE api_keys SET status = 0 WHERE id = 1;
+             UPDATE api_keys SET status = 2, disabled_until = '2099-01-01', last_outcome = 'key_rejected',
+                 last_outcome_at = '2027-01-15T08:00:00.000Z', last_failure_at = '2027-01-15T08:00:00.000Z' WHERE id = 4",
+        );
+        let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 30));
+        assert_eq!(moved.suspected, [3, 2].map(KeyId));
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT status FROM api_keys ORDER BY id"),
+            ["0", "1", "1", "2", "1", "1"]
+        );
+    }
+
+    #[test]
+    fn a_reset_is_not_undone_by_calls_that_were_under_way() {
+        use crate::pool::{Incident, place_of, testing::key};
+        let recorder = recorder(1);
+        let database = &*recorder.database;
+        database.run("UPDATE api_keys SET project = 'p', consecutive_failures = 4");
+        let reset = super::super::reset_key(database, KeyId(1), NOW.plus(SECOND));
+        assert_eq!(block_on(reset), Ok(true));
+        let key = crate::pool::PoolKey {
+            project: Some("p".to_owned()),
+            ..key(1)
+        };
+        for (outcome, rows) in [(Outcome::ProjectRefused, 0), (Outcome::KeyRejected, 0)] {
+            commit(&recorder, attempt(1, outcome, 0));
+            assert_eq!(states(&recorder).len(), 1 + rows);
+            assert!(
+                states(&recorder)[0].starts_with("1|1|0|"),
+                "{:?}",
+                states(&recorder)
+            );
+        }
+        for outcome in [Outcome::BillingExhausted, Outcome::EgressRefused] {
+            let place = place_of(outcome, &key, "m", None).unwrap();
+            for (began, cools) in [(0, false), (SECOND, true)] {
+                let incident = Incident {
+                    outcome,
+                    retry_after_ms: None,
+                    began_at: NOW.plus(began),
+                    ended_at: NOW.plus(2 * SECOND),
+                };
+                let cooled = block_on(super::super::cool(database, &place, &incident, None));
+                assert_eq!(cooled.unwrap().is_some(), cools, "{outcome:?} {began}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_clock_that_ran_ahead_has_written_of_a_key_is_replaced() {
+        let recorder = recorder(5);
+        let year = 365 * 24 * 3600 * SECOND;
+        for outcome in [
+            Outcome::ProjectRefused,
+            Outcome::ProjectRefused,
+            Outcome::UpstreamTrouble,
+        ] {
+            commit(&recorder, attempt(1, outcome, year));
+        }
+        recorder.database.run("UPDATE api_keys SET last_success_began_at = '2028-01-15T08:00:00.000Z', last_success_at = '2028-01-15T08:00:00.000Z' WHERE id = 1");
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT status FROM api_keys WHERE id = 1"),
+            ["2"]
+        );
+        // The view takes its pause for over, and a trial succeeds.
+        commit(&recorder, attempt(1, Outcome::Success, 0));
+        assert_eq!(
+            recorder.database.query(
+                "SELECT status, disabled_until, consecutive_failures, last_used_at, last_success_at, last_success_began_at,
+                    last_outcome, last_outcome_at, updated_at FROM api_keys WHERE id = 1"
+            ),
+            ["1|NULL|0|2027-01-15T08:00:00.000Z|2027-01-15T08:00:00.250Z|2027-01-15T08:00:00.000Z|success|2027-01-15T08:00:00.250Z|2027-01-15T08:00:00.250Z"]
+        );
+    }
+
+    #[test]
+    fn failures_of_the_future_are_no_evidence() {
+        let recorder = recorder(6);
+        let year = 365 * 24 * 3600 * SECOND;
+        for id in 1..=2 {
+            commit(&recorder, attempt(id, Outcome::KeyRejected, year));
+        }
+        let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 0));
+        assert_eq!(moved.suspected, [], "the others failed at another time");
+        assert_eq!(
+            moved.state.map(|state| state.status),
+            Some(KeyStatus::Disabled)
+        );
     }
 
     #[test]
@@ -965,6 +1358,18 @@ mod tests {
         assert_eq!(states(&recorder), ["1|1|0|100|100|NULL"]);
     }
 
+    async fn give_way() {
+        let mut pending = true;
+        std::future::poll_fn(|context| {
+            if std::mem::take(&mut pending) {
+                context.waker().wake_by_ref();
+                return std::task::Poll::Pending;
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+
     type Commit<'a> = Pin<Box<dyn Future<Output = Result<Moved, DatabaseError>> + 'a>>;
 
     /// As many commits, each polled once, in order: the first writes, the others wait.
@@ -1022,9 +1427,11 @@ mod tests {
         let recorder = recorder(1);
         recorder
             .database
-            .fail("ended_calls", "database is locked", 2);
+            .fail("recorded_calls", "database is locked", 2);
         commit(&recorder, attempt(1, Outcome::Success, 0));
-        recorder.database.fail("ended_calls", "disk I/O error", 1);
+        recorder
+            .database
+            .fail("recorded_calls", "disk I/O error", 1);
         assert!(block_on(recorder.commit(attempt(1, Outcome::Success, 0))).is_err());
         commit(&recorder, attempt(1, Outcome::Success, 0));
         assert_eq!(
@@ -1063,7 +1470,7 @@ mod tests {
         recorder.database.answer_at_the_second_poll();
         recorder
             .database
-            .fail("ended_calls", "database is locked", 3);
+            .fail("recorded_calls", "database is locked", 3);
         let statements = recorder.database.statements();
         let commits = (0..100).map(|index| recorder.commit(attempt(1, Outcome::Success, index)));
         assert!(block_on(join_all(commits)).iter().all(Result::is_ok));
@@ -1076,25 +1483,42 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_stays_locked_is_waited_for_once_and_not_row_by_row() {
+    fn while_the_database_stays_locked_nobody_waits_longer_than_a_row_may_take() {
+        for try_ms in [0, 10, 100] {
+            let recorder = &recorder(1);
+            let database = &recorder.database;
+            database.each_try_takes(try_ms);
+            database.answer_at_the_second_poll();
+            database.fail("recorded_calls", "database is locked", usize::MAX);
+            // Another one comes with each try; all of them are under way together.
+            let commits = (0..20).map(|index| async move {
+                while database.clock_ms() < index * 200 {
+                    give_way().await;
+                }
+                let began = database.clock_ms();
+                let result = recorder.commit(attempt(1, Outcome::Success, 0)).await;
+                assert!(result.is_err_and(|error| error.is_busy()));
+                database.clock_ms() - began
+            });
+            let waited = block_on(join_all(commits));
+            for ms in waited {
+                let range = ROW_WAIT_MS - 200..=ROW_WAIT_MS + try_ms;
+                assert!(range.contains(&ms), "{ms} ms in tries of {try_ms} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_has_no_time_left_is_tried_once() {
         let recorder = recorder(1);
-        recorder.database.answer_at_the_second_poll();
+        let call = attempt(1, Outcome::Success, 0);
+        block_on(recorder.commit_within(call, 0)).unwrap();
         recorder
             .database
-            .fail("ended_calls", "database is locked", usize::MAX);
-        let statements = recorder.database.statements();
-        let commits = (0..20).map(|index| recorder.commit(attempt(1, Outcome::Success, index)));
-        let results = block_on(join_all(commits));
-        assert!(
-            results
-                .iter()
-                .all(|result| result.as_ref().is_err_and(DatabaseError::is_busy))
-        );
-        assert_eq!(
-            (recorder.database.statements() - statements) as u64,
-            2 * NativeDatabase::LOCKED_TRIES,
-            "as long for those who were there as for those who came meanwhile"
-        );
+            .fail("recorded_calls", "database is locked", usize::MAX);
+        let late = recorder.commit_within(attempt(1, Outcome::Success, 0), 0);
+        assert!(block_on(late).is_err_and(|error| error.is_busy()));
+        assert!(recorder.database.clock_ms() <= 20);
     }
 
     #[test]
@@ -1102,15 +1526,11 @@ mod tests {
         let recorder = recorder(1);
         recorder
             .database
-            .fail("UPDATE api_keys", "database is locked", 1000);
-        let statements = recorder.database.statements();
+            .fail("UPDATE api_keys", "database is locked", usize::MAX);
         let result = block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0)));
         assert!(result.is_err_and(|error| error.is_busy()));
-        assert_eq!(
-            recorder.database.statements() - statements,
-            4,
-            "one look at the state, and three tries to move it"
-        );
+        let waited = recorder.database.clock_ms();
+        assert!(waited <= ROW_WAIT_MS, "{waited}");
     }
 
     #[test]
@@ -1140,7 +1560,7 @@ mod tests {
         }
         // A success after them all, so that nothing is put down to the upstream.
         database.run(
-            "UPDATE api_keys SET last_success_began_at = '2030-01-01T00:00:00.000Z' WHERE id = 12",
+            "UPDATE api_keys SET last_success_began_at = '2027-01-15T08:00:01.000Z' WHERE id = 12",
         );
         std::thread::scope(|scope| {
             for id in 1..=11 {

@@ -1,7 +1,7 @@
 //! Which key made what: names of files, caches, batches and the like, and the keys that can use them.
 
-use super::{Database, DatabaseError, Value, write};
-use crate::pool::{KeyId, Owner, UnixMillis};
+use super::{Database, DatabaseError, Value, number, read, text, write};
+use crate::pool::{CLOCK_TOLERANCE_MS, KeyId, Owner, UnixMillis};
 use std::collections::BTreeSet;
 
 const FORGET: &str = "DELETE FROM resources WHERE made_at < ?1
@@ -10,13 +10,37 @@ AND name NOT LIKE 'tunedModels/%' AND name NOT LIKE 'cachedContents/%' AND name 
 /// How long names are kept of what Google keeps for days at most, in milliseconds: 60 days.
 const KEPT_MS: i64 = 60 * 24 * 3_600_000;
 
-/// Remembers that these were made with a key. A name that is known stays with its first key.
+/// Remembers that a key has just made these: whatever was known of their names is out of date.
 ///
 /// # Errors
 /// The database refused.
-pub async fn remember_resources(
+pub async fn remember_created(
     database: &impl Database,
     names: &BTreeSet<String>,
+    owner: &Owner,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let replace = "UPDATE SET api_key_id = excluded.api_key_id, project = excluded.project, made_at = excluded.made_at";
+    remember(database, names, replace, owner, now).await
+}
+
+/// Remembers that these belong to a key's project. A name that is known stays with the key that made it.
+///
+/// # Errors
+/// The database refused.
+pub async fn remember_reported(
+    database: &impl Database,
+    names: &BTreeSet<String>,
+    owner: &Owner,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    remember(database, names, "NOTHING", owner, now).await
+}
+
+async fn remember(
+    database: &impl Database,
+    names: &BTreeSet<String>,
+    known: &str,
     owner: &Owner,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
@@ -36,7 +60,7 @@ pub async fn remember_resources(
         })
         .collect();
     let insert = format!(
-        "INSERT INTO resources (name, api_key_id, project, made_at) VALUES {} ON CONFLICT (name) DO NOTHING",
+        "INSERT INTO resources (name, api_key_id, project, made_at) VALUES {} ON CONFLICT (name) DO {known}",
         rows.join(", ")
     );
     write(database, &insert, parameters).await.map(drop)
@@ -56,15 +80,18 @@ pub async fn owners(
     }
     let marks: Vec<String> = (1..=names.len()).map(|index| format!("?{index}")).collect();
     let select = format!(
-        "SELECT r.api_key_id, coalesce(k.project, r.project), r.name FROM resources AS r
-LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN ({})",
-        marks.join(", ")
+        "SELECT {id}, {project}, {name} FROM resources AS r
+LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN ({marks})",
+        id = number("r.api_key_id"),
+        project = text("coalesce(k.project, r.project)"),
+        name = text("r.name"),
+        marks = marks.join(", ")
     );
     let parameters = names
         .iter()
         .map(|name| Value::from(name.as_str()))
         .collect();
-    let rows = database.execute(&select, parameters).await?;
+    let rows = read(database, &select, parameters).await?;
     let owner = |row: &super::Row| {
         let owner = Owner {
             key: KeyId(row.integer(0)?),
@@ -78,7 +105,7 @@ LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN ({})",
     Ok(rows.iter().filter_map(owner).collect())
 }
 
-/// Whether a name is known, and not from before `since`.
+/// Whether a name is known, and from between `since` and now.
 ///
 /// # Errors
 /// The table cannot be read.
@@ -86,10 +113,15 @@ pub async fn is_made_since(
     database: &impl Database,
     name: &str,
     since: UnixMillis,
+    now: UnixMillis,
 ) -> Result<bool, DatabaseError> {
-    let select = "SELECT 1 FROM resources WHERE name = ?1 AND made_at >= ?2";
-    let parameters = vec![Value::from(name), Value::from(since.to_iso())];
-    Ok(!database.execute(select, parameters).await?.is_empty())
+    let select = "SELECT 1 FROM resources WHERE name = ?1 AND made_at >= ?2 AND made_at <= ?3";
+    let parameters = vec![
+        Value::from(name),
+        Value::from(since.to_iso()),
+        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
+    ];
+    Ok(!read(database, select, parameters).await?.is_empty())
 }
 
 /// Forgets what was deleted at the upstream.
@@ -134,11 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_its_first_key_and_that_keys_project_as_known_now() {
+    fn a_name_leads_to_the_key_that_made_it_and_that_keys_project_as_known_now() {
         let database = NativeDatabase::migrated();
         database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
         let remember = |list: &[&str], owner: Owner| {
-            block_on(remember_resources(&database, &names(list), &owner, NOW)).unwrap();
+            block_on(remember_reported(&database, &names(list), &owner, NOW)).unwrap();
         };
         let found = |list: &[&str]| -> Vec<Owner> {
             let found = block_on(owners(&database, &names(list))).unwrap();
@@ -152,8 +184,12 @@ mod tests {
             found(&["files/a", "files/b", "files/x"]),
             [owner(1, None), owner(1, None)]
         );
-        let since = |ms| block_on(is_made_since(&database, "files/a", NOW.plus(ms))).unwrap();
-        assert!(since(0) && !since(1));
+        let since = |ms, now: i64| {
+            let (since, now) = (NOW.plus(ms), NOW.plus(now));
+            block_on(is_made_since(&database, "files/a", since, now)).unwrap()
+        };
+        assert!(since(0, 0) && !since(1, 1));
+        assert!(!since(-9_000, -9_000), "made in the future");
         assert_eq!(found(&["files/c"]), [owner(2, Some("projects/2"))]);
         assert_eq!(
             found(&["files/d"]),
@@ -164,6 +200,9 @@ mod tests {
         assert_eq!(found(&[]), []);
         database.run("UPDATE api_keys SET project = 'projects/1' WHERE id = 1");
         assert_eq!(found(&["files/a"]), [owner(1, Some("projects/1"))]);
+        let again = names(&["files/a"]);
+        block_on(remember_created(&database, &again, &owner(2, None), NOW)).unwrap();
+        assert_eq!(found(&["files/a"]), [owner(2, None)], "made again");
         block_on(forget_resource(&database, "files/a")).unwrap();
         assert_eq!(found(&["files/a"]), []);
     }
@@ -172,7 +211,7 @@ mod tests {
     fn what_google_keeps_for_days_is_forgotten_after_two_months() {
         let database = NativeDatabase::migrated();
         let all = names(&["files/a", "cachedContents/c", "tunedModels/t", "uploads/u"]);
-        block_on(remember_resources(&database, &all, &owner(1, None), NOW)).unwrap();
+        block_on(remember_created(&database, &all, &owner(1, None), NOW)).unwrap();
         block_on(forget_old_resources(&database, NOW.plus(KEPT_MS))).unwrap();
         let left = "SELECT name FROM resources ORDER BY name";
         assert_eq!(database.query(left).len(), 4);

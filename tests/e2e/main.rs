@@ -44,4 +44,6 @@ mod stall;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod streaming;

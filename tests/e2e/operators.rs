@@ -55,7 +55,7 @@ async fn alive_and_ready_are_told_apart() {
     let ready = probe("/readyz").await;
     assert_eq!(
         (ready.status, ready.body.as_str()),
-        (200, r#"{"status":"ready","usable_keys":1}"#)
+        (200, r#"{"status":"ready"}"#)
     );
 
     app.gemini.set_condition(&key(1), Condition::Leaked);

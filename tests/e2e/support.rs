@@ -9,6 +9,7 @@ mod front;
 mod host;
 
 pub(crate) use client::{Answer, Client, Request, Stream};
+pub(crate) use database::Lock;
 pub(crate) use front::Front;
 pub(crate) use host::HostKind;
 
@@ -259,6 +260,11 @@ impl TestApp {
     /// Changes the pool's database from outside. The schema must be there, so some request must have come before.
     pub(crate) fn execute(&self, statements: &str) {
         database::execute(&database::file(self.start.folder.path()), statements);
+    }
+
+    /// Locks the pool's database for writers, as a backup or a migration of somebody else does.
+    pub(crate) fn lock(&self) -> Lock {
+        Lock::of(&database::file(self.start.folder.path()))
     }
 
     /// The most memory that the host has had so far, in bytes.

@@ -5,7 +5,7 @@ use gemini_keypool::pool::suspicion::{self, Evidence, Judgement, judge};
 use gemini_keypool::pool::{
     After, ApiKey, Change, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, MINUTE_MS,
     Moment, Outcome, Pick, Place, Policy, PoolKey, Record, RetryBudget, Scope, Snapshot, Standing,
-    Step, TRIAL_LEASE_MS, UnixMillis, Verdict, place_of, transition,
+    Step, UnixMillis, Verdict, place_of, transition,
 };
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -103,6 +103,7 @@ impl Chooser {
                 trial_until: None,
                 disabled_reason: None,
                 credential_header: None,
+                edits: 0,
             })
         });
         Self {
@@ -129,7 +130,7 @@ impl Chooser {
         if self.way == Way::Keypool {
             request.all_eligible &= self.is_eligible(pick.key.id, now);
             for claim in &pick.claims {
-                let lease = now.at().plus(TRIAL_LEASE_MS);
+                let lease = now.at().plus(POLICY.trial_lease_ms());
                 self.snapshot
                     .apply(&Change::TrialBegan(claim.clone(), lease));
             }
@@ -238,7 +239,7 @@ impl Chooser {
             }
         }
         for claim in &pick.claims {
-            let lease = began_at.plus(TRIAL_LEASE_MS);
+            let lease = began_at.plus(POLICY.trial_lease_ms());
             self.snapshot
                 .apply(&Change::TrialEnded(claim.clone(), lease));
         }

@@ -291,33 +291,167 @@ fn of_things_whose_project_nobody_knows_the_upstream_decides() {
 }
 
 #[test]
-fn what_was_made_elsewhere_is_learned_from_the_key_that_can_use_it() {
-    let pool = pool();
-    pool.database.run("UPDATE api_keys SET project = NULL");
-    let denied = fake_gemini::errors::file_denied("abc").pretty();
-    pool.script(403, "application/json", &[&denied]);
-    pool.json(SAID);
-    let answer = pool.ask("POST", GENERATE, USES_FILE);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let key = answer.header("x-keypool-key").unwrap();
-    let rows = pool
-        .database
-        .query("SELECT name, api_key_id FROM resources");
-    assert_eq!(rows, [format!("files/abc|{key}")]);
-    let cooling = "SELECT count(*) FROM cool_downs";
-    assert_eq!(
-        pool.database.query(cooling),
-        ["0"],
-        "no key is to blame for a stranger's file"
-    );
-    for _ in 0..5 {
-        pool.json(SAID);
+fn nothing_is_learned_from_what_a_request_merely_names() {
+    let named = USES_FILE.replace("}]}]}", "}]}],\"generationConfig\":{\"stopSequences\":[\"files/daily\"]},\"cachedContent\":\"cachedContents/c\"}");
+    let chat = r#"{"model":"m","stop":["files/daily"],"messages":[],"extra_body":{"google":{"cached_content":"cachedContents/c"}}}"#;
+    let ask = |method: &str, path: &str, body: &str, answer: &str| {
+        let pool = pool();
+        pool.database.run("UPDATE api_keys SET project = NULL");
+        let denied = fake_gemini::errors::file_denied("abc").pretty();
+        pool.script(403, "application/json", &[&denied]);
+        pool.json(answer);
+        let answer = pool.ask(method, path, body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         assert_eq!(
-            pool.ask("POST", GENERATE, USES_FILE)
-                .header("x-keypool-key"),
-            Some(key)
+            pool.database.query("SELECT count(*) FROM cool_downs"),
+            ["0"],
+            "no key is to blame for a stranger's file"
+        );
+        pool.database
+            .query("SELECT name FROM resources ORDER BY name")
+    };
+    let none = [""; 0];
+    assert_eq!(ask("POST", GENERATE, &named, SAID), none);
+    assert_eq!(ask("POST", "/v1/chat/completions", chat, ANSWER), none);
+    for path in [
+        "/v1beta/models/m:countTokens",
+        "/v1beta/models/m:embedContent",
+    ] {
+        assert_eq!(
+            ask("POST", path, &named, r#"{"totalTokens":3}"#),
+            none,
+            "{path}"
         );
     }
+    // An answer that repeats what the request has named is no news either; what it has made is.
+    assert_eq!(
+        ask(
+            "POST",
+            "/v1beta/models/m:batchGenerateContent",
+            r#"{"batch":{"inputConfig":{"fileName":"files/in"}}}"#,
+            r#"{"name":"batches/b","metadata":{"inputConfig":{"fileName":"files/in"}}}"#,
+        ),
+        ["batches/b", "files/in"],
+    );
+}
+
+fn owner(pool: &Pool, name: &str) -> String {
+    let owner = format!("SELECT api_key_id FROM resources WHERE name = '{name}'");
+    pool.database.query(&owner).concat()
+}
+
+#[test]
+fn what_is_made_again_under_its_own_name_belongs_to_the_key_that_made_it_last() {
+    let daily = r#"{"file":{"name":"files/daily","uri":"https://generativelanguage.googleapis.com/v1beta/files/daily"}}"#;
+    for (path, body, answer, name) in [
+        (
+            "/upload/v1beta/files?uploadType=multipart",
+            r#"{"file":{"name":"files/daily"}}"#,
+            daily,
+            "files/daily",
+        ),
+        (
+            "/v1beta/files",
+            r#"{"file":{"name":"files/daily"}}"#,
+            daily,
+            "files/daily",
+        ),
+        (
+            "/v1beta/cachedContents",
+            r#"{"name":"cachedContents/daily"}"#,
+            r#"{"name":"cachedContents/daily"}"#,
+            "cachedContents/daily",
+        ),
+        (
+            "/v1beta/corpora",
+            r#"{"name":"corpora/daily"}"#,
+            r#"{"name":"corpora/daily"}"#,
+            "corpora/daily",
+        ),
+        (
+            "/v1beta/tunedModels?tunedModelId=daily",
+            "{}",
+            r#"{"name":"tunedModels/daily/operations/o","metadata":{"tunedModel":"tunedModels/daily"}}"#,
+            "tunedModels/daily",
+        ),
+    ] {
+        for _ in 0..4 {
+            let pool = pool();
+            // Key 99 is gone, so that nobody could use what belongs to it.
+            pool.made_by(name, 1, "'projects/1'");
+            pool.json(answer);
+            let made = pool.ask("POST", path, body);
+            if name.starts_with("cachedContents")
+                || name.starts_with("corpora")
+                || path == "/v1beta/files"
+            {
+                // The request names it, and goes to its owner.
+                assert_eq!(made.status, 200, "{path}: {}", made.body);
+            }
+            let key = made.header("x-keypool-key").unwrap();
+            assert_eq!(owner(&pool, name), key, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_listing_never_overwrites_and_teaches_what_nobody_knew() {
+    let pool = pool();
+    pool.made_by("files/known", 99, "'projects/7'");
+    let list = r#"{"files":[{"name":"files/known"},{"name":"files/new"}]}"#;
+    pool.json(list);
+    let listed = pool.ask("GET", "/v1beta/files", "");
+    let key = listed.header("x-keypool-key").unwrap();
+    assert_eq!(owner(&pool, "files/known"), "99");
+    assert_eq!(owner(&pool, "files/new"), key);
+    pool.json(r#"{"name":"files/known"}"#);
+    pool.ask("PATCH", "/v1beta/files/known", "{}");
+    assert_eq!(owner(&pool, "files/known"), "99");
+    pool.json(r#"{"name":"batches/b"}"#);
+    pool.made_by("batches/b", 1, "NULL");
+    pool.ask("POST", "/v1beta/batches/b:cancel", "{}");
+    assert_eq!(owner(&pool, "batches/b"), "1");
+}
+
+#[test]
+fn what_its_owner_does_not_have_any_more_is_forgotten() {
+    let pool = pool();
+    pool.made_by("cachedContents/c", 1, "NULL");
+    let gone = fake_gemini::errors::no_such_entity().pretty();
+    pool.script(404, "application/json", &[&gone]);
+    assert_eq!(pool.ask("GET", "/v1beta/cachedContents/c", "").status, 404);
+    assert_eq!(owner(&pool, "cachedContents/c"), "");
+}
+
+#[test]
+fn a_name_is_found_however_json_escapes_it() {
+    let uri = "https://generativelanguage.googleapis.com/v1beta/files/abc";
+    for escaped in [
+        uri.replace('/', r"\/"),
+        uri.replace('/', r"\u002f"),
+        uri.replace('/', r"\u002F"),
+        uri.replace("files", r"\u0066iles"),
+        uri.replace("abc", r"a\u0062c"),
+        uri.replace("files/abc", r"fi\u006ces\/\u0061bc"),
+    ] {
+        for (path, body) in [
+            (GENERATE, USES_FILE.replace(uri, &escaped)),
+            (
+                "/v1beta/models/m:countTokens",
+                USES_FILE.replace(uri, &escaped),
+            ),
+        ] {
+            let pool = pool();
+            pool.made_by("files/abc", 5, "NULL");
+            pool.json(SAID);
+            let answer = pool.ask("POST", path, &body);
+            assert_eq!(answer.header("x-keypool-key"), Some("5"), "{escaped}");
+        }
+    }
+    let pool = pool();
+    pool.json(&FILE.replace('/', r"\/"));
+    pool.ask("POST", "/upload/v1beta/files?uploadType=multipart", "x");
+    assert_ne!(owner(&pool, "files/abc"), "");
 }
 
 #[test]
@@ -450,8 +584,4 @@ fn an_answer_without_content_that_is_handed_on_after_all_is_its_own_keys() {
     let first = "SELECT api_key_id FROM api_call_logs WHERE attempt = 1";
     let first = pool.database.query(first).concat();
     assert_eq!(answer.headers["x-keypool-key"], first.as_str());
-    let rows = pool
-        .database
-        .query("SELECT name, api_key_id FROM resources");
-    assert_eq!(rows, [format!("cachedContents/c|{first}")]);
 }

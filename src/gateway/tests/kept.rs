@@ -71,7 +71,7 @@ fn a_pool_that_cannot_be_read_again_goes_on_with_what_it_knows() {
     assert_eq!(pool.chat(CHAT).status, 200);
     pool.later(500);
     pool.database
-        .fail("last_success_began_at, last_outcome", "disk I/O error", 10);
+        .fail("SELECT id, substr", "disk I/O error", 10);
     for _ in 0..3 {
         pool.script(200, "application/json", &[ANSWER]);
         assert_eq!(pool.chat(CHAT).status, 200);
@@ -343,4 +343,145 @@ FROM api_keys WHERE id <> 150;",
         "the reasons of all keys are told, not those of a sample: {}",
         answer.body
     );
+}
+
+#[test]
+fn a_text_that_cannot_be_read_costs_its_value_and_is_told_once_by_its_row() {
+    let pool = Pool::new();
+    // Latin-1, GBK, half a character, NUL, and far too long; and one key that is no key.
+    for (index, bytes) in [
+        "X'4d fc 6c'",
+        "X'c4e3bac3'",
+        "X'e4bd'",
+        "X'ff00ff'",
+        "zeroblob(5000)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let bytes = bytes.replace(' ', "");
+        for (at, column) in [
+            "name",
+            "project",
+            "disabled_reason",
+            "last_used_at",
+            "last_success_began_at",
+            "last_outcome",
+            "last_outcome_at",
+            "trial_until",
+            "disabled_until",
+            "updated_at",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = 100 + index * 10 + at;
+            pool.database.run(&format!(
+                "INSERT INTO api_keys (id, api_key, {column}) VALUES ({id}, 'AIzaFAKE-{id}', CAST({bytes} AS TEXT))"
+            ));
+        }
+        let id = 90 + index;
+        pool.database.run(&format!(
+            "INSERT INTO api_keys (id, api_key) VALUES ({id}, CAST({bytes} || hex({id}) AS TEXT))"
+        ));
+        let numbers = [
+            "priority",
+            "status",
+            "consecutive_failures",
+            "total_calls",
+            "success_calls",
+        ];
+        for (at, number) in numbers.into_iter().enumerate() {
+            let id = 1_000 + index * 10 + at;
+            pool.database.run(&format!(
+                "INSERT INTO api_keys (id, api_key, {number}) VALUES ({id}, 'AIzaFAKE-{id}', CAST({bytes} AS TEXT))"
+            ));
+        }
+        pool.database.run(&format!(
+            "INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+                 (CAST({bytes} AS TEXT), 'm', 'billing_exhausted', '2027-01-15T08:00:00.000Z', '2027-01-15T09:00:00.000Z', 1),
+                 ('key:1', CAST({bytes} AS TEXT), 'billing_exhausted', '2027-01-15T08:00:00.000Z', '2027-01-15T09:00:00.000Z', CAST({bytes} AS TEXT));
+             INSERT OR IGNORE INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+                 ('key:2', 'm{index}', CAST({bytes} AS TEXT), '2027-01-15T08:00:00.000Z', '2027-01-15T09:00:00.000Z', 1),
+                 ('key:3', 'm{index}', 'billing_exhausted', '2027-01-15T08:00:00.000Z', '2099' || CAST({bytes} AS TEXT), 1);
+             INSERT INTO limits (scope, model, unit, per, preset) VALUES (CAST({bytes} AS TEXT), 'm', CAST({bytes} AS TEXT), 'day', CAST({bytes} AS TEXT));
+             INSERT INTO unsupported_fields (model, field, learned_at) VALUES (CAST({bytes} AS TEXT), CAST({bytes} AS TEXT), '2027-01-15T07:00:00.000Z');
+             INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES
+                 (CAST({bytes} AS TEXT), CAST({bytes} AS TEXT), 'day', '2027-01-15T08:00:00.000Z', CAST({bytes} AS TEXT), 1);
+             INSERT INTO resources (name, api_key_id, project, made_at) VALUES ('files/{index}', 1, CAST({bytes} AS TEXT), '');
+             INSERT OR REPLACE INTO model_lists (path, entries, read_at) VALUES ('/v1beta/openai/models', CAST({bytes} AS TEXT), '2027-01-15T07:59:00.000Z')"
+        ));
+    }
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    for _ in 0..3 {
+        pool.script(200, "application/json", &[ANSWER]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        pool.later(1_000);
+        assert_eq!(pool.call("GET", "/readyz", &[], "").status, 200);
+    }
+    for path in ["/api/keys/status", "/api/pool/explain?model=m"] {
+        let answer = pool.call("GET", path, &headers, "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(answer.body.contains("M\u{fffd}l"), "the name is lossy");
+    }
+    assert_eq!(
+        pool.call("POST", "/api/keys/101/reset", &headers, "")
+            .status,
+        200
+    );
+    let keys = pool
+        .database
+        .query("SELECT count(*) FROM api_keys WHERE project IS NOT NULL");
+    assert_eq!(keys, ["5"]);
+    let lines = pool.outside.0.log.borrow();
+    let told = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    for id in 90..95 {
+        assert_eq!(told(&format!("key {id} is left out")), 1, "{lines:?}");
+    }
+    assert_eq!(
+        told("key 100: the text in its column `name` is not UTF-8"),
+        1
+    );
+    assert_eq!(told("key 141: the text in its column `project`"), 1);
+    assert!(lines.iter().all(|line| !line.contains("AIzaFAKE")));
+}
+
+#[test]
+fn a_clock_that_ran_ahead_for_a_while_leaves_nothing_that_blocks() {
+    let year = 365 * 24 * 3_600_000;
+    let errors = fake_gemini::errors::quota_per_minute("m", 3, std::time::Duration::from_secs(30));
+    for (status, error) in [
+        (429, errors.pretty_array()),
+        (
+            429,
+            fake_gemini::errors::quota_per_day("m", 3, std::time::Duration::from_secs(5))
+                .pretty_array(),
+        ),
+        (
+            400,
+            fake_gemini::errors::location_unsupported().pretty_array(),
+        ),
+    ] {
+        let pool = Pool::with(&[("max_attempts", "1"), ("rate_limit_per_minute", "100")]);
+        pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'minute', 3)");
+        pool.later(year);
+        pool.script(status, "application/json", &[&error]);
+        assert_ne!(pool.chat(CHAT).status, 200);
+        for _ in 0..5 {
+            pool.script(200, "application/json", &[ANSWER]);
+            pool.later(61_000);
+            pool.chat(CHAT);
+        }
+        let sent = pool.sent();
+        pool.outside.0.replies.borrow_mut().clear();
+        // The clock is set right.
+        pool.later(-year - 5 * 61_000 - 10_000);
+        pool.script(200, "application/json", &[ANSWER]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, 200, "{error}: {}", answer.body);
+        assert_eq!(pool.sent(), sent + 1);
+        assert_eq!(pool.call("GET", "/readyz", &[], "").status, 200);
+    }
 }

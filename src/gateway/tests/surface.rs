@@ -604,3 +604,57 @@ fn what_is_asked_for_bit_by_bit_may_pause_and_nothing_else() {
         assert_eq!(limits.silence_ms, silence_ms, "{path} {body}");
     }
 }
+
+#[test]
+fn the_list_of_models_is_fetched_once_for_all_who_wait() {
+    let pool = Pool::new();
+    pool.database.answer_at_the_second_poll();
+    let bearer = format!("Bearer {TOKEN}");
+    let ask = |count: usize| {
+        let asking = (0..count).map(|_| async {
+            let request = Request::builder()
+                .uri("/v1/models")
+                .header("authorization", &bearer);
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let body = ScriptedBody {
+                chunks: VecDeque::new(),
+                silence_ms: None,
+                world: Rc::default(),
+            };
+            let reply = pool.gateway.handle(parts, body).await;
+            let Body::Whole(body) = reply.body else {
+                panic!("a list");
+            };
+            (reply.status.as_u16(), String::from_utf8(body).unwrap())
+        });
+        let answers = block_on(futures::future::join_all(asking));
+        assert!(answers.iter().all(|answer| *answer == answers[0]));
+        (pool.sent(), answers[0].clone())
+    };
+    // Nobody has one: all hear so, and the next who comes asks again.
+    let refused = fake_gemini::errors::invalid_argument().pretty_array();
+    pool.script(400, "application/json", &[&refused]);
+    let (sent, (status, _)) = ask(20);
+    assert_eq!((sent, status), (1, 400));
+    pool.script(
+        200,
+        "application/json",
+        &[r#"{"object":"list","data":[{"id":"models/a"}]}"#],
+    );
+    let (sent, (status, body)) = ask(20);
+    assert_eq!((sent, status), (2, 200));
+    assert!(body.contains(r#""id":"a""#), "{body}");
+    assert_eq!(ask(20).0, 2, "it is kept");
+    // The list is out of date, and the database cannot keep the next one.
+    pool.later(5 * 60_000);
+    pool.database
+        .fail("INTO model_lists", "disk I/O error", usize::MAX);
+    pool.script(
+        200,
+        "application/json",
+        &[r#"{"object":"list","data":[{"id":"models/b"}]}"#],
+    );
+    let (sent, (_, body)) = ask(20);
+    assert_eq!(sent, 3);
+    assert!(body.contains(r#""id":"b""#), "{body}");
+}

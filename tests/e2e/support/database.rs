@@ -29,6 +29,23 @@ pub(crate) fn rows(file: &Path, query: &str) -> Vec<String> {
     rows
 }
 
+/// Locked for writers until it is dropped.
+pub(crate) struct Lock(Connection);
+
+impl Lock {
+    pub(crate) fn of(file: &Path) -> Self {
+        let connection = Connection::open(file).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Self(connection)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.0.execute_batch("COMMIT").unwrap();
+    }
+}
+
 pub(crate) fn execute(file: &Path, statements: &str) {
     Connection::open(file)
         .unwrap()

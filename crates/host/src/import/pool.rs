@@ -6,7 +6,7 @@ use super::notes::Notes;
 use super::progress::Progress;
 use anyhow::{Context, Result, anyhow, ensure};
 use gemini_keypool::pool::UnixMillis;
-use gemini_keypool::store::{self, Database, DatabaseError, Row, Value};
+use gemini_keypool::store::{self, Access, Database, DatabaseError, Row, Value};
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::path::Path;
@@ -162,24 +162,25 @@ fn wait<T>(future: impl Future<Output = Result<T, DatabaseError>>) -> Result<T> 
 }
 
 impl Database for Pool {
-    async fn execute(
-        &self,
-        statement: &str,
-        parameters: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError> {
-        run(&self.0, statement, parameters).map_err(|error| DatabaseError(error.to_string()))
-    }
-
     async fn try_execute(
         &self,
+        _access: Access,
         statement: &str,
         parameters: Vec<Value>,
+        _limit_ms: u64,
     ) -> Result<Vec<Row>, DatabaseError> {
-        self.execute(statement, parameters).await
+        run(&self.0, statement, parameters).map_err(|error| DatabaseError::new(&error.to_string()))
     }
 
-    async fn wait_for_lock(&self, _tries: u64) -> bool {
-        false
+    fn clock_ms(&self) -> u64 {
+        0
+    }
+
+    async fn pause(&self, _ms: u64) {}
+
+    /// The transaction has the lock already.
+    fn patience_ms(&self, _access: Access) -> u64 {
+        0
     }
 }
 
@@ -195,6 +196,7 @@ fn run(
         Value::Integer(value) => SqlValue::Integer(value),
         Value::Real(value) => SqlValue::Real(value),
         Value::Text(text) => SqlValue::Text(text),
+        Value::Blob(bytes) => SqlValue::Blob(bytes),
     });
     let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
     let mut result = Vec::new();
@@ -204,9 +206,8 @@ fn run(
                 ValueRef::Null => Value::Null,
                 ValueRef::Integer(value) => Value::Integer(value),
                 ValueRef::Real(value) => Value::Real(value),
-                ValueRef::Text(text) | ValueRef::Blob(text) => {
-                    Value::Text(String::from_utf8_lossy(text).into_owned())
-                }
+                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
             })
         };
         let values: rusqlite::Result<_> = (0..columns).map(value).collect();
@@ -272,6 +273,7 @@ mod tests {
                     Value::Integer(value) => write!(line, "{value}|").unwrap(),
                     Value::Real(value) => write!(line, "{value:?}|").unwrap(),
                     Value::Text(text) => write!(line, "{text}|").unwrap(),
+                    Value::Blob(bytes) => write!(line, "{bytes:?}|").unwrap(),
                 }
             }
             lines.push(line);

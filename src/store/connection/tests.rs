@@ -1,0 +1,243 @@
+use super::super::database::{Database, read, write, write_once};
+use super::*;
+use crate::signal::native;
+use futures::executor::block_on;
+use futures::future::{join_all, pending};
+use std::collections::VecDeque;
+
+/// A host that is scripted.
+#[derive(Default)]
+struct Host {
+    clock_ms: Cell<u64>,
+    /// Whether pragmas are refused, as libSQL's client does.
+    is_remote: bool,
+    opened: Cell<usize>,
+    /// What each next statement comes to; afterwards each succeeds.
+    script: RefCell<VecDeque<Reply>>,
+    /// The connection and the text of each statement but pragmas.
+    ran: RefCell<Vec<(usize, String)>>,
+    pragmas: Cell<usize>,
+    /// Connections up to this one are dead, and statements let others run before they fail.
+    dead: Cell<usize>,
+    try_ms: Cell<u64>,
+}
+
+#[derive(Clone)]
+enum Reply {
+    Error(&'static str),
+    /// Nothing comes.
+    Hangs,
+    Done,
+}
+
+const EXPIRED: Reply = Reply::Error(
+    "Hrana: `api error: `status=400 Bad Request, body={\"code\":\"STREAM_EXPIRED\"}``",
+);
+const BATON: Reply =
+    Reply::Error("Hrana: `api error: `status=400 Bad Request, body=Received an invalid baton``");
+const LOST: Reply =
+    Reply::Error("Hrana: `http error: `connection closed before message completed``");
+const BUSY: Reply = Reply::Error("database is locked");
+const OTHER: Reply = Reply::Error("no such table: t");
+
+impl Connector for Rc<Host> {
+    type Connection = usize;
+
+    async fn connect(&self) -> Result<usize, DatabaseError> {
+        self.opened.set(self.opened.get() + 1);
+        Ok(self.opened.get())
+    }
+
+    async fn execute(
+        &self,
+        connection: &usize,
+        statement: &str,
+        _: Vec<Value>,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        if statement.starts_with("PRAGMA") {
+            self.pragmas.set(self.pragmas.get() + 1);
+            return match self.is_remote {
+                true => Err(DatabaseError::new("unsupported statement")),
+                false => Ok(Vec::new()),
+            };
+        }
+        let ran = (*connection, statement.to_owned());
+        self.ran.borrow_mut().push(ran);
+        self.clock_ms.set(self.clock_ms.get() + self.try_ms.get());
+        if *connection <= self.dead.get() {
+            give_way().await;
+            return Err(DatabaseError::new("STREAM_EXPIRED"));
+        }
+        let reply = self.script.borrow_mut().pop_front();
+        match reply.unwrap_or(Reply::Done) {
+            Reply::Error(text) => Err(DatabaseError::new(text)),
+            Reply::Hangs => pending().await,
+            Reply::Done => Ok(Vec::new()),
+        }
+    }
+
+    fn clock_ms(&self) -> u64 {
+        self.clock_ms.get()
+    }
+
+    async fn wait(&self, ms: u64) {
+        // What others can do takes no time.
+        for _ in 0..10 {
+            give_way().await;
+        }
+        self.clock_ms.set(self.clock_ms.get() + ms);
+    }
+}
+
+/// Lets others run once.
+async fn give_way() {
+    let mut pending = true;
+    std::future::poll_fn(|context| {
+        if std::mem::take(&mut pending) {
+            context.waker().wake_by_ref();
+            return std::task::Poll::Pending;
+        }
+        std::task::Poll::Ready(())
+    })
+    .await;
+}
+
+fn host(is_remote: bool, script: &[Reply]) -> (Rc<Host>, Rc<Reconnecting<Rc<Host>>>) {
+    let host = Rc::new(Host {
+        is_remote,
+        script: RefCell::new(script.iter().cloned().collect()),
+        ..Host::default()
+    });
+    let database = block_on(Reconnecting::open(Rc::clone(&host), native)).unwrap();
+    (host, Rc::new(database))
+}
+
+/// The connections that a statement ran on, and what came of it.
+fn ran(script: &[Reply], access: Access) -> (Vec<usize>, Result<Vec<Row>, DatabaseError>) {
+    let (host, database) = host(true, script);
+    let result = block_on(database.execute(access, "S", Vec::new()));
+    let connections = host.ran.borrow().iter().map(|(on, _)| *on).collect();
+    (connections, result)
+}
+
+#[test]
+fn a_statement_that_a_dead_connection_has_refused_is_run_on_a_new_one() {
+    for access in [Access::Read, Access::Write, Access::WriteOnce] {
+        for dead in [EXPIRED, BATON] {
+            let (connections, result) = ran(&[dead], access);
+            assert_eq!(
+                (connections, result),
+                (vec![1, 2], Ok(Vec::new())),
+                "{access:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn after_an_exchange_that_broke_only_what_may_run_twice_does() {
+    for access in [Access::Read, Access::Write] {
+        let (connections, result) = ran(&[LOST], access);
+        assert_eq!(
+            (connections, result),
+            (vec![1, 2], Ok(Vec::new())),
+            "{access:?}"
+        );
+    }
+    let (connections, result) = ran(&[LOST], Access::WriteOnce);
+    assert_eq!(connections, [1]);
+    assert_eq!(result.map_err(|error| error.kind()), Err(ErrorKind::Lost));
+}
+
+#[test]
+fn a_statement_is_run_again_once_and_what_it_was_refused_for_is_told() {
+    let (connections, result) = ran(&[EXPIRED, EXPIRED, EXPIRED], Access::Write);
+    assert_eq!(connections, [1, 2]);
+    assert!(result.is_err());
+    let (connections, result) = ran(&[OTHER], Access::Read);
+    assert_eq!(connections, [1]);
+    assert_eq!(result, Err(DatabaseError::new("no such table: t")));
+}
+
+#[test]
+fn the_next_statement_has_a_new_connection_also_where_the_one_before_could_not_be_repeated() {
+    let (host, database) = host(true, &[LOST]);
+    assert!(block_on(write_once(&*database, "A", Vec::new())).is_err());
+    block_on(write_once(&*database, "B", Vec::new())).unwrap();
+    assert_eq!(
+        *host.ran.borrow(),
+        [(1, "A".to_owned()), (2, "B".to_owned())]
+    );
+}
+
+#[test]
+fn statements_that_find_one_connection_dead_share_the_next() {
+    let (host, database) = host(true, &[]);
+    host.dead.set(1);
+    let all = (0..3).map(|_| write_once(&*database, "S", Vec::new()));
+    assert!(block_on(join_all(all)).iter().all(Result::is_ok));
+    assert_eq!(host.opened.get(), 2);
+    assert_eq!(host.ran.borrow().len(), 6);
+}
+
+#[test]
+fn pragmas_run_where_they_exist_and_are_tried_once_elsewhere() {
+    let (file, _) = host(false, &[]);
+    assert_eq!(file.pragmas.get(), 1 + PRAGMAS.len());
+    let (remote, database) = host(true, &[EXPIRED, EXPIRED, Reply::Done, EXPIRED]);
+    for _ in 0..3 {
+        let _ = block_on(read(&*database, "S", Vec::new()));
+    }
+    assert!(remote.opened.get() > 1);
+    assert_eq!(remote.pragmas.get(), 1);
+}
+
+#[test]
+fn a_statement_that_hangs_is_given_up_in_time_and_its_connection_is_not_used_again() {
+    let (host, database) = host(true, &[Reply::Hangs]);
+    let within = super::super::Within::optional(Rc::clone(&database), 250);
+    let result = block_on(write_once(&within, "A", Vec::new()));
+    assert_eq!(result.map_err(|error| error.kind()), Err(ErrorKind::Lost));
+    assert_eq!((host.clock_ms.get(), within.left_ms()), (250, 0));
+    block_on(read(&*database, "B", Vec::new())).unwrap();
+    assert_eq!(host.ran.borrow().last(), Some(&(2, "B".to_owned())));
+}
+
+#[test]
+fn a_slow_file_has_its_statements_timed() {
+    let (host, database) = host(false, &[Reply::Done, Reply::Hangs]);
+    host.try_ms.set(SLOW_MS);
+    block_on(write(&*database, "A", Vec::new())).unwrap();
+    host.try_ms.set(0);
+    let within = super::super::Within::optional(Rc::clone(&database), 250);
+    assert!(block_on(write(&within, "B", Vec::new())).is_err());
+    assert_eq!(host.opened.get(), 1, "the file is still the same");
+}
+
+#[test]
+fn once_a_short_wait_was_in_vain_another_is_not_begun_until_the_lock_is_free() {
+    let locked: Vec<Reply> = vec![BUSY; 1000];
+    let (host, database) = host(false, &locked);
+    host.try_ms.set(10);
+    let optional = || super::super::Within::optional(Rc::clone(&database), 250);
+    assert!(block_on(write(&optional(), "A", Vec::new())).is_err());
+    let (waited, tried) = (host.clock_ms.get(), host.ran.borrow().len());
+    assert!((200..=260).contains(&waited), "{waited}");
+    for _ in 0..100 {
+        let result = block_on(write(&optional(), "B", Vec::new()));
+        assert!(result.is_err_and(|error| error.is_busy()));
+    }
+    assert_eq!(host.ran.borrow().len(), tried, "nothing was tried");
+    assert_eq!(host.clock_ms.get(), waited, "and nobody waited");
+    // What must be written is tried all the same, and finds the lock free.
+    host.script.borrow_mut().clear();
+    block_on(write(&*database, "C", Vec::new())).unwrap();
+    block_on(write(&optional(), "D", Vec::new())).unwrap();
+    // Or it is looked at again after a while.
+    host.script.borrow_mut().extend(locked);
+    assert!(block_on(write(&optional(), "E", Vec::new())).is_err());
+    host.script.borrow_mut().clear();
+    assert!(block_on(write(&optional(), "F", Vec::new())).is_err());
+    block_on(database.pause(STUCK_FOR_MS + 1));
+    block_on(write(&optional(), "G", Vec::new())).unwrap();
+}

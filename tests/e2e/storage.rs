@@ -1,0 +1,121 @@
+//! A database that others lock, write to, or fill with what nobody can read.
+
+use crate::support::{Answer, CHAT, STREAM, Setup, TestApp, soon};
+use fake_gemini::{Reply, errors};
+use futures::future::join_all;
+
+/// Everything that a call may write: its count, a claim, a reservation, cool-downs, a retry, rows.
+async fn app() -> TestApp {
+    let app = Setup::keys(4)
+        .variable("rate_limit_per_minute", "1000")
+        .start()
+        .await;
+    assert_eq!(app.chat(CHAT).await.status, 200);
+    app.execute(
+        "INSERT INTO limits (scope, model, unit, per, preset)
+             SELECT 'key:' || id, 'gemini-2.5-flash', 'requests', 'day', 1000 FROM api_keys;
+         UPDATE api_keys SET status = 2, disabled_until = '2025-01-01T00:00:00.000Z' WHERE id = 2",
+    );
+    app
+}
+
+async fn ready(app: &TestApp) -> Answer {
+    app.client.get("/readyz").send().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_answered_while_another_process_holds_the_lock_all_the_time() {
+    let app = app().await;
+    let lock = app.lock();
+    app.gemini
+        .script(&crate::support::key(1), Reply::error(errors::overloaded()));
+    let calls = (0..16).map(|number| app.chat(if number % 2 == 0 { CHAT } else { STREAM }));
+    let answers = soon("16 answers", join_all(calls)).await;
+    for answer in answers {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let unready = ready(&app).await;
+    assert_eq!(
+        (unready.status, unready.error_code().as_str()),
+        (503, "database_not_writable")
+    );
+    let logged = app.rows("SELECT count(*) FROM api_call_logs");
+    assert_eq!(logged, ["1"], "the lock was held throughout");
+    drop(lock);
+    assert_eq!(app.chat(CHAT).await.status, 200);
+    assert_eq!(
+        app.rows("SELECT count(*), sum(success) FROM api_call_logs"),
+        ["2|2"],
+        "and afterwards calls are logged again"
+    );
+}
+
+#[tokio::test]
+async fn liveness_does_not_wait_for_a_migration() {
+    let app = Setup::keys(1).start().await;
+    // Nothing is migrated yet, and nobody can.
+    let lock = app.lock();
+    let waiting = app.chat(CHAT);
+    let probing = async {
+        for _ in 0..3 {
+            let alive = app.client.get("/healthz").send().await;
+            assert_eq!(
+                (alive.status, alive.body.as_str()),
+                (200, r#"{"status":"ok"}"#)
+            );
+        }
+        drop(lock);
+    };
+    let (answer, ()) = futures::future::join(waiting, probing).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_text_in_another_encoding_costs_its_value_and_nothing_else() {
+    let app = Setup::keys(3).without_memory().start().await;
+    assert_eq!(ready(&app).await.status, 200);
+    app.execute(
+        "UPDATE api_keys SET name = CAST(X'4dfc6c6c6572' AS TEXT), disabled_reason = CAST(X'c4e3' AS TEXT),
+             project = CAST(X'ff' AS TEXT), last_used_at = CAST(X'e4bd' AS TEXT) WHERE id = 1;
+         UPDATE api_keys SET api_key = CAST(X'41497a61e9' AS TEXT) WHERE id = 2;
+         INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes)
+             VALUES (CAST(X'ff' AS TEXT), CAST(X'ff' AS TEXT), CAST(X'ff' AS TEXT), CAST(X'ff' AS TEXT), CAST(X'ff' AS TEXT), 1);
+         INSERT INTO limits (scope, model, unit, per, preset) VALUES (CAST(X'ff' AS TEXT), '', 'requests', 'day', 0)",
+    );
+    for _ in 0..6 {
+        let answer = app.chat(CHAT).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_ne!(answer.header("x-keypool-key"), Some("2"));
+    }
+    assert_eq!(ready(&app).await.status, 200);
+    let keys = app.keys_status().await;
+    assert_eq!(
+        keys.len(),
+        4,
+        "the key that cannot be read is imported again"
+    );
+    assert_eq!(keys[0]["name"], "M\u{fffd}ller");
+    let output = app.output();
+    for told in ["key 1: the text in its column `name`", "key 2 is left out"] {
+        assert!(output.contains(told), "{told} is not in\n{output}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_by_hand_is_not_undone_by_streams_that_are_under_way() {
+    let app = Setup::keys(1).start().await;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(app.chat_stream(STREAM).await);
+    }
+    app.execute("UPDATE api_keys SET status = 2, disabled_until = '2099-01-01' WHERE id = 1");
+    for mut stream in streams {
+        assert_eq!(stream.events().await.last().unwrap(), "data: [DONE]");
+    }
+    app.rows_become("SELECT count(*) FROM api_call_logs", &["4"])
+        .await;
+    assert_eq!(
+        app.rows("SELECT status, disabled_until, total_calls FROM api_keys"),
+        ["2|2099-01-01|4"]
+    );
+}
