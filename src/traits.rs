@@ -56,10 +56,7 @@ pub(crate) fn traits_of(
         takes_keys: is_model_call && !target.rest.starts_with("tunedModels/")
             || TAKE_KEYS.contains(&target.collection()),
         names_resource,
-        tool: server_tool(body),
-        has_signature: ["thought_signature", "thoughtSignature"]
-            .iter()
-            .any(|name| memmem::find(body, name.as_bytes()).is_some()),
+        tool: server_tool(target.surface, body),
         has_other_header: false,
         size: RequestSize {
             input_tokens: text_tokens(body),
@@ -69,9 +66,10 @@ pub(crate) fn traits_of(
 }
 
 /// The server-side tool that a request has, if any.
-fn server_tool(body: &[u8]) -> Option<&'static str> {
+fn server_tool(surface: Surface, body: &[u8]) -> Option<&'static str> {
     let mentions = |name: &str| memmem::find(body, name.as_bytes()).is_some();
-    if !mentions("\"tools\"") && !mentions("\"web_search_options\"") {
+    let searches = || surface == Surface::OpenAi && mentions("\"web_search_options\"");
+    if !mentions("\"tools\"") && !searches() {
         return None;
     }
     let Members(members) = serde_json::from_slice(body).ok()?;
@@ -243,20 +241,6 @@ mod tests {
             (CHAT, r#"{"input":["a","b"]}"#.to_owned(), 0),
         ] {
             assert_eq!(of(path, "m", &body).size.texts, expected, "{body}");
-        }
-    }
-
-    #[test]
-    fn signatures_are_seen_on_both_surfaces() {
-        for (body, expected) in [
-            (
-                r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#,
-                true,
-            ),
-            (r#"{"parts":[{"thoughtSignature":"s"}]}"#, true),
-            (r#"{"parts":[{"text":"s"}]}"#, false),
-        ] {
-            assert_eq!(of(CHAT, "m", body).has_signature, expected, "{body}");
         }
     }
 }

@@ -55,8 +55,6 @@ enum When {
     TakesKeys,
     /// The request calls a model and names no file, cache or other resource, and the message names no model.
     NothingNamed,
-    /// The request carries a thought signature.
-    Signature,
     /// The request has a server-side tool.
     Tool,
     /// The key may be sent in another header, and was not yet.
@@ -360,7 +358,6 @@ const TABLE: &[Row] = &[
             &["thoughtsignature", "corrupt"],
         ],
         within: SOON,
-        when: When::Signature,
         outcome: Outcome::SignatureRefused,
         says: "a thought signature is not valid here",
         source: "google-gemini/gemini-cli#13467",
@@ -697,7 +694,6 @@ impl When {
             Self::NothingNamed => {
                 request.is_model_call && !request.names_resource && !request.is_named_in(message)
             }
-            Self::Signature => request.has_signature,
             Self::Tool => request.tool.is_some(),
             Self::OtherHeader => request.has_other_header,
             Self::OwnService => match error.service.as_deref() {
@@ -730,8 +726,6 @@ pub struct RequestTraits {
     pub names_resource: bool,
     /// The server-side tool that it has, such as `google_search`.
     pub tool: Option<&'static str>,
-    /// Whether it carries a thought signature.
-    pub has_signature: bool,
     /// Whether the key is of a kind that may be sent in another header, and was not yet.
     pub has_other_header: bool,
     /// What it uses by itself.

@@ -32,7 +32,7 @@ const MAX_BATCH: usize = 500;
 /// call has ended, and what other calls have left by then counts; what is later still was written by a clock that ran ahead.
 const HORIZON_MS: i64 = 60_000;
 
-/// Writes what migration 0013 says, for one call and for many. Each text is compiled once in a connection's life.
+/// Writes what migration 0015 says, for one call and for many. Each text is compiled once in a connection's life.
 const WRITE_CALL: &str = "INSERT INTO recorded_calls
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 const WRITE_CALLS: &str = "INSERT INTO recorded_calls

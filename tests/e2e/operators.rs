@@ -43,7 +43,7 @@ async fn the_report_has_the_keys_by_priority_and_their_counts() {
         assert_eq!(unused["id"], 1);
         assert!(unused["last_used_at"].is_null() && unused["success_rate"].is_null());
         assert_eq!(second["last_outcome"], "success");
-        assert_eq!(second.as_object().unwrap().len(), 12);
+        assert_eq!(second.as_object().unwrap().len(), 13);
     }
 }
 

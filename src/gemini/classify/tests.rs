@@ -425,10 +425,6 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
         names_resource: true,
         ..call()
     };
-    let with_signature = || RequestTraits {
-        has_signature: true,
-        ..call()
-    };
     let with_search = || RequestTraits {
         tool: Some("google_search"),
         ..call()
@@ -504,8 +500,7 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
         "The thought_signature could not be verified.",
     ] {
         let body = google(400, INVALID, message, "");
-        cases.push((with_signature(), 400, body.clone(), SignatureRefused));
-        cases.push((call(), 400, body, ClientFault));
+        cases.push((call(), 400, body, SignatureRefused));
     }
     for (status, reason, expected) in [
         (401, "CREDENTIALS_MISSING", RequestRefused),
