@@ -148,9 +148,10 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         let input_tokens = estimate_tokens(ask.body.len());
         let mut last_failure: Option<Failure> = None;
-        // A key that the upstream wants in its other header, and that header.
-        let mut moved: Option<(Box<Pick>, CredentialHeader)> = None;
-        let (mut without_content, mut last_outcome) = (None, None);
+        // A key that the upstream wants in its other header, that header, and the key's next turn.
+        let mut moved: Option<(KeyId, CredentialHeader)> = None;
+        let mut again: Option<Box<Pick>> = None;
+        let mut without_content = None;
         let mut max_age_ms = MAX_AGE_MS;
         let mut extent = if way.failover.needs_all_keys() {
             Extent::Whole
@@ -183,11 +184,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 extent = Extent::Whole;
                 continue;
             }
-            let again = moved
-                .as_mut()
-                .filter(|_| last_outcome == Some(Outcome::CredentialMisplaced));
-            let step = match again {
-                Some((pick, _)) => Step::Send(pick.clone()),
+            let step = match again.take() {
+                Some(pick) => Step::Send(pick),
                 None => {
                     let view = &mut way.kept.view();
                     way.failover.next(view, &way.asked, &now, &mut rng)
@@ -224,7 +222,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             way.latest = Some(owner.clone());
             let other_header = moved
                 .as_ref()
-                .filter(|(moved, _)| moved.key.id == pick.key.id)
+                .filter(|(moved, _)| *moved == pick.key.id)
                 .map(|(_, header)| *header);
             let header = other_header
                 .or(pick.key.credential_header)
@@ -304,9 +302,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 };
                 way.refused.push((place, incident));
             }
-            last_outcome = Some(outcome);
             if outcome == Outcome::CredentialMisplaced {
-                moved = Some((pick, header.other()));
+                moved = Some((pick.key.id, header.other()));
+                again = Some(pick);
             }
             max_age_ms = MAX_AGE_AFTER_FAILURE_MS;
             let goes_on = match way.failover.after(outcome, ended_at, &mut rng) {
