@@ -50,7 +50,7 @@ pub use limit::{Limit, RequestSize, Unit, Window};
 pub use outcome::{Blame, Cooling, Cure, Outcome, Verdict};
 pub use pacific::Moment;
 pub use retry_budget::{RetryBudget, RetryMinute};
-pub use scope::{Owner, Place, Scope, with_tool};
+pub use scope::{BETWEEN_TOOLS, Owner, Place, Scope, with_tool};
 pub use select::weight;
 pub use snapshot::{Change, Claim, Pick, Snapshot, Standing, Survey, Why};
 pub use time::{CLOCK_TOLERANCE_MS, MINUTE_MS, UnixMillis};

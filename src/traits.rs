@@ -3,19 +3,35 @@
 //! Bodies are skimmed, never built, and only as far as they must be: most have no tools and are small.
 
 use crate::gemini::RequestTraits;
-use crate::pool::RequestSize;
+use crate::pool::{BETWEEN_TOOLS, RequestSize};
 use crate::skim::{Members, find, read};
 use crate::target::{Kind, Subject, Surface, Target};
 use memchr::{memchr_iter, memmem};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Smaller bodies are below any limit of tokens, in bytes.
 const LARGE_BODY: usize = 16 * 1024;
 /// Bytes of text that make a token, more or less.
 const BYTES_PER_TOKEN: u64 = 4;
-/// A text without any blank that is longer than this is encoded data, in bytes.
-const LONGEST_WORD: usize = 256;
+/// Shorter texts need not be looked at, in bytes.
+const SHORTEST_DATA: usize = 256;
+/// Bytes by which `\uXXXX` is longer than the character that it stands for.
+const ESCAPE_EXCESS: u64 = 3;
+/// Fields whose texts are encoded data.
+const DATA: [&str; 8] = [
+    "data",
+    "bytesBase64Encoded",
+    "bytes_base64_encoded",
+    "imageBytes",
+    "videoBytes",
+    "file_data",
+    "b64_json",
+    "thoughtSignature",
+];
+/// The longest name of a tool that is looked at, in characters.
+const LONGEST_TOOL: usize = 64;
 
 /// Server-side tools, by how the two APIs spell them without case and underscores, and what their cool-downs are called.
 const TOOLS: [(&str, &str); 12] = [
@@ -56,7 +72,7 @@ pub(crate) fn traits_of(
         takes_keys: is_model_call && !target.rest.starts_with("tunedModels/")
             || TAKE_KEYS.contains(&target.collection()),
         names_resource,
-        tool: server_tool(target.surface, body),
+        tool: server_tools(target.surface, body),
         has_other_header: false,
         size: RequestSize {
             input_tokens: text_tokens(body),
@@ -65,33 +81,61 @@ pub(crate) fn traits_of(
     }
 }
 
-/// The server-side tool that a request has, if any.
-fn server_tool(surface: Surface, body: &[u8]) -> Option<&'static str> {
+/// The server-side tools that a request has, if any, joined in the order of their names.
+fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
     let mentions = |name: &str| memmem::find(body, name.as_bytes()).is_some();
     let searches = || surface == Surface::OpenAi && mentions("\"web_search_options\"");
     if !mentions("\"tools\"") && !searches() {
         return None;
     }
     let Members(members) = serde_json::from_slice(body).ok()?;
+    let mut tools = BTreeSet::new();
     if find(&members, "web_search_options").is_some() {
-        return Some("google_search");
+        tools.insert("google_search");
     }
-    let tools: Vec<&RawValue> = find(&members, "tools").and_then(read)?;
-    tools
+    tools.extend(tools_of(&members));
+    // On OpenAI's surface Google's own fields are further in.
+    let inside = |members: &[(Cow<'_, str>, &RawValue)], name: &str| {
+        find(members, name).and_then(|value| {
+            let tools: Option<Vec<_>> =
+                read(value).map(|Members(members)| tools_of(&members).collect());
+            tools
+        })
+    };
+    tools.extend(inside(&members, "google").into_iter().flatten());
+    let extra = find(&members, "extra_body").and_then(read::<Members<'_>>);
+    if let Some(Members(extra)) = extra {
+        tools.extend(tools_of(&extra));
+        tools.extend(inside(&extra, "google").into_iter().flatten());
+    }
+    let tools: Vec<&str> = tools.into_iter().collect();
+    (!tools.is_empty()).then(|| tools.join(&BETWEEN_TOOLS.to_string()))
+}
+
+/// The server-side tools of an object's `tools`.
+fn tools_of(members: &[(Cow<'_, str>, &RawValue)]) -> impl Iterator<Item = &'static str> + use<> {
+    let tools: Vec<&RawValue> = find(members, "tools").and_then(read).unwrap_or_default();
+    let named: Vec<&'static str> = tools
         .into_iter()
         .filter_map(read::<Members<'_>>)
-        .find_map(|Members(tool)| {
+        .flat_map(|Members(tool)| {
             let kind = find(&tool, "type").and_then(read::<Cow<'_, str>>);
             let names = tool.iter().map(|(name, _)| &**name);
-            names.chain(kind.as_deref()).find_map(tool_named)
+            let named: Vec<&'static str> = names
+                .chain(kind.as_deref())
+                .filter_map(tool_named)
+                .collect();
+            named
         })
+        .collect();
+    named.into_iter()
 }
 
 fn tool_named(name: &str) -> Option<&'static str> {
     let plain: String = name
         .chars()
         .filter(|c| *c != '_')
-        .take(LONGEST_WORD)
+        .take(LONGEST_TOOL)
         .flat_map(char::to_lowercase)
         .collect();
     let known = TOOLS.iter().find(|(spelled, _)| *spelled == plain);
@@ -104,21 +148,26 @@ fn text_tokens(body: &[u8]) -> u64 {
         return 0;
     }
     let (mut bytes, mut start) = (0u64, 0);
+    // What stands before a text that is a value: its name, and a colon.
+    let (mut name, mut between): (&[u8], &[u8]) = (&[], &[]);
     for end in memchr_iter(b'"', body).chain([body.len()]) {
         let piece = body.get(start..end).unwrap_or_default();
-        if !is_data(piece) {
-            bytes += piece.len() as u64;
+        let is_value = between.trim_ascii() == b":";
+        if !is_data(piece, name, is_value) {
+            let escaped = memmem::find_iter(piece, b"\\u").count() as u64;
+            bytes += (piece.len() as u64).saturating_sub(escaped * ESCAPE_EXCESS);
         }
+        (name, between) = (between, piece);
         start = end + 1;
     }
     bytes / BYTES_PER_TOKEN
 }
 
-/// Whether a text is base64, or a URL with it, and not for reading.
-fn is_data(text: &[u8]) -> bool {
-    let is_of_data = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-:;,.\\".contains(byte);
-    text.get(..LONGEST_WORD)
-        .is_some_and(|beginning| beginning.iter().all(is_of_data))
+/// Whether a piece of JSON is encoded data, and not for reading.
+fn is_data(piece: &[u8], name: &[u8], is_value: bool) -> bool {
+    piece.len() >= SHORTEST_DATA
+        && (piece.starts_with(b"data:")
+            || (is_value && DATA.iter().any(|field| field.as_bytes() == name)))
 }
 
 /// How many texts a request for embeddings has, if they are several.
@@ -186,6 +235,10 @@ mod tests {
                 Some("code_execution"),
             ),
             (r#"[{"google_maps":{}}]"#, Some("google_maps")),
+            (
+                r#"[{"googleSearch":{}},{"codeExecution":{}}]"#,
+                Some("code_execution+google_search"),
+            ),
             (r#"[{"type":"web_search"}]"#, Some("google_search")),
             (
                 r#"[{"type":"function","function":{"name":"google_search"}}]"#,
@@ -199,10 +252,27 @@ mod tests {
             (r#"7"#, None),
         ] {
             let body = format!(r#"{{"tools":{tools}}}"#);
-            assert_eq!(of(GENERATE, "m", &body).tool, expected, "{tools}");
+            assert_eq!(
+                of(GENERATE, "m", &body).tool.as_deref(),
+                expected,
+                "{tools}"
+            );
         }
         let options = r#"{"web_search_options":{}}"#;
-        assert_eq!(of(CHAT, "m", options).tool, Some("google_search"));
+        assert_eq!(
+            of(CHAT, "m", options).tool.as_deref(),
+            Some("google_search")
+        );
+        for body in [
+            r#"{"extra_body":{"google":{"tools":[{"google_search":{}}]}}}"#,
+            r#"{"google":{"tools":[{"google_search":{}}]}}"#,
+        ] {
+            assert_eq!(
+                of(CHAT, "m", body).tool.as_deref(),
+                Some("google_search"),
+                "{body}"
+            );
+        }
         let text = r#"{"contents":[{"parts":[{"text":"tools: google_search"}]}]}"#;
         assert_eq!(of(GENERATE, "m", text).tool, None);
     }
@@ -216,12 +286,18 @@ mod tests {
         assert!((25_000..25_100).contains(&long), "{long}");
         let quoted = tokens(&body(&r#"say \"it\" "#.repeat(10_000)));
         assert!(quoted > 20_000, "{quoted}");
-        for data in [
-            "iVBORw0KGgo".repeat(40_000),
-            format!("data:image/png;base64,{}", "AAAA/+b9".repeat(40_000)),
-            "AAAA\\/".repeat(40_000),
+        for text in ["a".repeat(100_000), "1,2,3,4,5\\n".repeat(10_000)] {
+            assert!(tokens(&body(&text)) >= 25_000, "{}", &text[..20]);
+        }
+        let escaped = tokens(&body(&"\\u4eca".repeat(20_000)));
+        assert!((15_000..16_000).contains(&escaped), "{escaped}");
+        let image = "iVBORw0KGgo".repeat(40_000);
+        for body in [
+            format!(r#"{{"inline_data":{{"mime_type":"image/png","data": "{image}"}}}}"#),
+            format!(r#"{{"image_url":{{"url":"data:image/png;base64,{image}"}}}}"#),
+            format!(r#"{{"instances":[{{"image":{{"bytesBase64Encoded":"{image}"}}}}]}}"#),
         ] {
-            assert!(tokens(&body(&data)) < 100, "{}", &data[..30]);
+            assert!(tokens(&body) < 100, "{}", &body[..40]);
         }
     }
 

@@ -22,6 +22,10 @@ pub(super) struct KeyList {
 
 impl KeyList {
     pub(super) fn parse(text: &str) -> Self {
+        // A line end as some files and shells keep it.
+        let text = ["\\r", "\\n", "\\t"]
+            .iter()
+            .fold(text.to_owned(), |text, escape| text.replace(escape, "\n"));
         let plain: String = text
             .chars()
             .map(|c| if is_around(c) { ' ' } else { c })

@@ -9,7 +9,7 @@ use super::headers;
 use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
 use super::request_body::declared_length;
-use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose, is_answer};
+use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose, is_answer, is_readable};
 use crate::openai::repair;
 use crate::pool::{Outcome, UnixMillis};
 use crate::store::Database;
@@ -327,9 +327,21 @@ async fn whole<D: Database, B, S: System>(
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|kind| !is_json(kind) && !kind.starts_with("text/"));
-        if call.traits.is_model_call && !is_encoded && !is_media && !is_answer(&bytes) {
-            let failure = call.broken_off(status, NO_ANSWER).await;
-            return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+        if call.traits.is_model_call && !is_encoded && !is_media {
+            let response = Seen::Response {
+                status,
+                headers,
+                body: &bytes,
+            };
+            let diagnosis = diagnose(response, &call.traits);
+            if diagnosis.outcome != Outcome::Success {
+                let failure = call.failed(&diagnosis, true, Some(&bytes)).await;
+                return Attempted::Failed(diagnosis.outcome, failure);
+            }
+            if !is_readable(&bytes) {
+                let failure = call.broken_off(status, NO_ANSWER).await;
+                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+            }
         }
         call.succeeded(status, glance.and_then(|glance| glance.usage))
             .await;

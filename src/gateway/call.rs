@@ -265,7 +265,12 @@ impl<D: Database, S: System> Call<D, S> {
         let moved = match committed {
             Ok(moved) => self.enter(moved, &incident).await,
             Err(error) => {
-                let place = place_of(outcome, &self.pick.key, &self.model, self.traits.tool);
+                let place = place_of(
+                    outcome,
+                    &self.pick.key,
+                    &self.model,
+                    self.traits.tool.as_deref(),
+                );
                 if let Some(place) = place.filter(|_| outcome.verdict().is_against_key()) {
                     self.kept.cool_here(&place, &incident);
                 }
@@ -379,7 +384,12 @@ impl<D: Database, S: System> Call<D, S> {
             Verdict::Works => self.forget_cool_downs().await,
             Verdict::Unknown => {
                 let cools = incident.outcome.rule().cooling.is_some_and(is_at_once);
-                match place_of(incident.outcome, &key, &self.model, self.traits.tool) {
+                match place_of(
+                    incident.outcome,
+                    &key,
+                    &self.model,
+                    self.traits.tool.as_deref(),
+                ) {
                     Some(place) if cools => self.kept.cool(&place, incident).await,
                     // Whether it was the key or the request shows when another key gets an answer.
                     _ => Ok(()),

@@ -488,6 +488,7 @@ impl Failure {
                     | Outcome::ResourceRefused
                     | Outcome::ModelRefused
                     | Outcome::PlanRefused
+                    | Outcome::PlanDoubted
                     | Outcome::FreeTierRefused
                     | Outcome::QuotaNone
                     | Outcome::BillingExhausted
@@ -725,6 +726,7 @@ fn upstream(
         | Outcome::ResourceRefused
         | Outcome::ModelRefused
         | Outcome::PlanRefused
+        | Outcome::PlanDoubted
         | Outcome::FreeTierRefused => {
             let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::FORBIDDEN);
             (status, body("permission_error", code.unwrap_or("permission_denied"), message.to_owned()))

@@ -39,6 +39,9 @@ const CLIENT_TIMEOUTS: [HeaderName; 2] = [
 /// Unsupported fields that are remembered of a model.
 const MOST_UNSUPPORTED: usize = 32;
 
+/// Calls that official clients make by themselves, the first included: after as many, a retry of theirs would be one too many.
+const TRIES_OF_CLIENTS: u32 = 3;
+
 /// One request in so many has what is over forgotten.
 const TIDY_EVERY: u32 = 256;
 
@@ -292,7 +295,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             };
             let cooling = outcome.rule().cooling;
             if cooling.is_some_and(|cooling| cooling.blame == Blame::WhenAnotherServes)
-                && let Some(place) = place_of(outcome, &pick.key, &way.model, ask.traits.tool)
+                && let Some(place) =
+                    place_of(outcome, &pick.key, &way.model, ask.traits.tool.as_deref())
             {
                 let incident = Incident {
                     outcome,
@@ -352,7 +356,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
         Self {
             request_id,
             model: ask.subject.clone(),
-            asked: with_tool(&ask.subject, ask.traits.tool),
+            asked: with_tool(&ask.subject, ask.traits.tool.as_deref()),
             kept,
             system,
             failover: failover.with_owner(owner).with_size(ask.traits.size),
@@ -481,7 +485,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
     }
 
     fn last_failure(&self, last: Option<Failure>) -> Failure {
-        Failure::of_last_attempt(last, self.failover.attempts() > 1)
+        Failure::of_last_attempt(last, self.failover.attempts() >= TRIES_OF_CLIENTS)
     }
 
     /// The upstream has taken a key in this header, after it refused the other one.

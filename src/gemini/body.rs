@@ -29,10 +29,20 @@ pub(super) fn unpacked(body: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-/// Whether the body of a 200 can be an answer: JSON to its end, or a stream of events.
-pub fn is_answer(body: &[u8]) -> bool {
+/// Whether the body of a 200 is JSON to its end, or a stream of events.
+pub fn is_readable(body: &[u8]) -> bool {
     let text = without_padding(body);
     first_event(text).is_some() || serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}
+
+/// Whether it can be what a model says: the same, and more than an empty object or a value that is none.
+pub fn is_answer(body: &[u8]) -> bool {
+    let text = without_padding(body).trim_ascii_end();
+    let inside = text
+        .get(1..text.len().saturating_sub(1))
+        .unwrap_or_default();
+    let is_empty = text.starts_with(b"{") && inside.trim_ascii().is_empty();
+    is_readable(text) && !is_empty && (text.starts_with(b"{") || first_event(text).is_some())
 }
 
 /// The text from its first character on.
@@ -112,7 +122,9 @@ mod tests {
     fn an_answer_is_json_to_its_end_or_a_stream_of_events() {
         for (body, expected) in [
             (r#"{"choices":[]}"#, true),
-            (" [1] \n", true),
+            ("{ }", false),
+            ("[]", false),
+            ("null", false),
             ("data: {}\n\ndata: [DONE]\n\n", true),
             (": comment\n\ndata: {}\n\n", true),
             ("", false),
@@ -122,6 +134,9 @@ mod tests {
             ("OK", false),
         ] {
             assert_eq!(is_answer(body.as_bytes()), expected, "{body}");
+        }
+        for body in ["{}", "[]", r#"{"predictions":[]}"#] {
+            assert!(is_readable(body.as_bytes()), "{body}");
         }
     }
 

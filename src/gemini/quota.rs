@@ -121,12 +121,40 @@ pub(super) fn named(error: &ApiError) -> Named {
     }
 }
 
-/// The limits that an error teaches, each once.
+/// Whether a quota that is named is one of a server-side tool's.
+pub(super) fn names_tool(error: &ApiError) -> bool {
+    error.violations.iter().any(|violation| {
+        let name = format!("{} {}", violation.id(), violation.metric()).to_ascii_lowercase();
+        [
+            "grounding",
+            "search",
+            "maps",
+            "code_execution",
+            "codeexecution",
+        ]
+        .iter()
+        .any(|tool| name.contains(tool))
+    })
+}
+
+/// The limits that an error teaches, each once. Where no violation is listed, the lines of the message tell limits of a
+/// minute, as long as they ask to wait.
 pub(super) fn limits(error: &ApiError) -> Vec<Limit> {
+    let message = error.message.as_deref().unwrap_or_default();
+    let in_message = lines(message)
+        .filter(|_| error.violations.is_empty() && error.retry_after_ms.is_some())
+        .filter(|(metric, _)| metric.contains("input_token_count"))
+        .map(|(_, value)| Limit {
+            unit: Unit::InputTokens,
+            window: Window::Minute,
+            value,
+        })
+        .filter(|limit| limit.value > 0);
     let mut limits: Vec<Limit> = error
         .violations
         .iter()
         .filter_map(QuotaViolation::limit)
+        .chain(in_message)
         .collect();
     limits.sort_unstable();
     limits.dedup();
@@ -165,10 +193,15 @@ pub(super) fn has_no_free_tier(message: &str) -> bool {
 
 /// Metric and limit of each line that names them.
 fn lines(message: &str) -> impl Iterator<Item = (&str, u64)> {
-    let is_about_quota = message.starts_with(EXCEEDED) || message.starts_with(LISTED);
+    let is_about_quota = message.starts_with(EXCEEDED)
+        || message.starts_with(LISTED)
+        || LISTED
+            .strip_prefix("* ")
+            .is_some_and(|listed| message.starts_with(listed));
     let listed = is_about_quota.then_some(message);
     listed.into_iter().flat_map(str::lines).filter_map(|line| {
-        let line = line.strip_prefix(LISTED)?;
+        let line = line.strip_prefix("* ").unwrap_or(line);
+        let line = line.strip_prefix(LISTED.strip_prefix("* ")?)?;
         let (metric, rest) = line.split_once(", limit: ")?;
         let limit = rest.split(',').next()?.trim();
         Some((metric, limit.parse().ok()?))

@@ -15,8 +15,14 @@ impl Words {
     pub(super) fn of(message: &str) -> Self {
         let unquoted = without_quotes(&message.chars().take(LOOKED_AT).collect::<String>());
         let mut words = String::from(" ");
-        let tokens = unquoted.split_whitespace();
-        for token in tokens.filter(|token| !token.contains('/') && !token.contains('@')) {
+        for token in unquoted.split_whitespace() {
+            let token = if SIGNATURE.iter().any(|name| token.contains(name)) {
+                "thought signature"
+            } else if is_identifier(token) {
+                continue;
+            } else {
+                token
+            };
             let pieces = token.split(|c: char| !c.is_alphanumeric());
             for piece in pieces.filter(|piece| !piece.is_empty()) {
                 words.extend(piece.chars().flat_map(char::to_lowercase));
@@ -26,12 +32,25 @@ impl Words {
         Self(words)
     }
 
-    /// Whether all of these phrases occur, each from the beginning of a word on, the first of them within so many bytes.
+    /// Whether all of these phrases occur, the first of them within so many bytes. They are whole words, but for what ends
+    /// in `*`, which is how a word begins.
     pub(super) fn have(&self, phrases: &[&str], within: usize) -> bool {
-        let at = |phrase: &str| self.0.find(&format!(" {phrase}"));
+        let at = |phrase: &str| match phrase.strip_suffix('*') {
+            Some(beginning) => self.0.find(&format!(" {beginning}")),
+            None => self.0.find(&format!(" {phrase} ")),
+        };
         let first = phrases.first().and_then(|phrase| at(phrase));
         first.is_some_and(|at| at <= within) && phrases.iter().all(|phrase| at(phrase).is_some())
     }
+}
+
+/// The one identifier of which errors tell.
+const SIGNATURE: [&str; 2] = ["thought_signature", "thoughtSignature"];
+
+/// Whether a token is a path, an address, or the name of a field, a function or a model rather than a word.
+fn is_identifier(token: &str) -> bool {
+    let inside = token.trim_matches(|c: char| !c.is_alphanumeric());
+    inside.contains(['/', '@', '_', '[', ']', '(', '=', '.', ':', '\\'])
 }
 
 /// The text without what stands in quotation marks. What is opened and never closed is left out as well.
@@ -86,7 +105,9 @@ mod tests {
             ("models/api-key-expired is not found", " is not found "),
             ("doesn't have a free-tier", " doesn t have a free tier "),
             ("the `thought_signature` of “API key” x", " the of x "),
-            ("thought_signature", " thought signature "),
+            ("a thought_signature.", " a thought signature "),
+            ("tools[0].api_key: bad get_api_key x.y", " bad "),
+            ("(not valid), is-that so?", " not valid is that so "),
             ("never closed: 'API key not valid", " never closed "),
         ] {
             assert_eq!(Words::of(message).0, words, "{message}");
@@ -94,13 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn phrases_begin_with_a_word_and_the_first_one_stands_near_the_beginning() {
+    fn phrases_are_whole_words_and_the_first_one_stands_near_the_beginning() {
         let words = Words::of("Your prepaid credits are depleted");
-        assert!(words.have(&["prepa", "deplet"], 100));
-        assert!(words.have(&["prepa", "deplet"], 5));
-        assert!(!words.have(&["deplet", "prepa"], 5));
+        assert!(words.have(&["prepaid", "deplet*"], 100));
+        assert!(words.have(&["prepaid credits", "depleted"], 5));
+        assert!(!words.have(&["depleted", "prepaid"], 5));
+        assert!(!words.have(&["deplet"], 100));
         assert!(!words.have(&["pleted"], 100));
-        assert!(!words.have(&["prepa", "exhausted"], 100));
+        assert!(!words.have(&["prepaid", "exhausted"], 100));
         assert!(!words.have(&[], 100));
     }
 

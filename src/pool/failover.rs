@@ -10,7 +10,7 @@
 
 use super::{
     Blame, Cure, KeyId, LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, Owner, Pick, PoolKey,
-    RequestSize, Scope, Snapshot, Standing, Survey, UnixMillis, Why,
+    RequestSize, Scope, Snapshot, Standing, Survey, Unit, UnixMillis, Why,
 };
 use rand::{Rng, RngExt};
 use std::collections::BTreeSet;
@@ -266,6 +266,14 @@ impl Failover {
     ) -> Option<Pick> {
         let too_small = self.keys_too_small(snapshot, model, now);
         let is_out = |key: &PoolKey| self.is_out(key) || too_small.contains(&key.id);
+        // A project that is known to allow so much goes first.
+        let roomy = self.keys_with_room(snapshot, model, now);
+        if !roomy.is_empty() {
+            let is_out = |key: &PoolKey| is_out(key) || !roomy.contains(&key.id);
+            if let Some(pick) = snapshot.choose(model, now, is_out, rng) {
+                return Some(pick);
+            }
+        }
         if self.tried.is_empty() {
             return match self.conversation {
                 Some(conversation) => snapshot.choose_for(conversation, model, now, is_out, rng),
@@ -316,6 +324,23 @@ impl Failover {
             });
         let decides = !unknown || too_small.len() >= PROJECTS_THAT_DECIDE;
         (decides && !fits_somewhere).then_some(limit)
+    }
+
+    /// Of a large request, keys that are known to have limits of which it exceeds none.
+    fn keys_with_room(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> BTreeSet<KeyId> {
+        if self.size == RequestSize::default() {
+            return BTreeSet::new();
+        }
+        let is_of_size = |limit: &Limit| limit.unit != Unit::Requests;
+        let has_room = |key: &&PoolKey| {
+            let mut limits = snapshot
+                .limits(key, model, now)
+                .filter(is_of_size)
+                .peekable();
+            limits.peek().is_some() && limits.all(|limit| !self.size.exceeds(&limit))
+        };
+        let keys = snapshot.keys().iter().filter(has_room);
+        keys.map(|key| key.id).collect()
     }
 
     /// Keys whose limits the request alone exceeds.

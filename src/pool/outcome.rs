@@ -39,6 +39,8 @@ pub enum Outcome {
     ModelRefused,
     /// The project's plan does not include what was asked for; other projects may have another plan.
     PlanRefused,
+    /// The message speaks of plans or billing: perhaps the same, perhaps the request's fault.
+    PlanDoubted,
     /// The project has no billing, and there is no free tier where the pool runs.
     FreeTierRefused,
     /// A quota of this minute is used up, of the key's project and for this model. The pool's, for calling too often.
@@ -222,7 +224,7 @@ const fn cools_when_another_serves(
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Success,
         Self::ClientGone,
         Self::EmptyAnswer,
@@ -238,6 +240,7 @@ impl Outcome {
         Self::ResourceRefused,
         Self::ModelRefused,
         Self::PlanRefused,
+        Self::PlanDoubted,
         Self::FreeTierRefused,
         Self::QuotaPerMinute,
         Self::QuotaPerDay,
@@ -301,6 +304,12 @@ impl Outcome {
                 Unknown,
                 Cure::AnotherKey,
                 cools(Project, Model, TODAY),
+            ),
+            Self::PlanDoubted => (
+                "plan_doubted",
+                Unknown,
+                Cure::OneOtherProject,
+                cools_when_another_serves(Project, Model, TODAY),
             ),
             Self::FreeTierRefused => (
                 "free_tier_refused",
@@ -396,7 +405,7 @@ impl Outcome {
     pub fn is_of_plan(self) -> bool {
         matches!(
             self,
-            Self::ModelRefused | Self::PlanRefused | Self::FreeTierRefused
+            Self::ModelRefused | Self::PlanRefused | Self::PlanDoubted | Self::FreeTierRefused
         )
     }
 }
@@ -436,6 +445,7 @@ mod tests {
             Outcome::RequestRefused,
             Outcome::EntityNotFound,
             Outcome::SignatureRefused,
+            Outcome::PlanDoubted,
             Outcome::ResourceRefused,
             Outcome::EgressRefused,
             Outcome::EmptyAnswer,

@@ -64,6 +64,8 @@ pub struct Place {
 
 /// Stands between a model and a server-side tool. No model's name has it.
 const BEFORE_TOOL: char = '#';
+/// Stands between several tools.
+pub const BETWEEN_TOOLS: char = '+';
 
 /// What a call for a model with a server-side tool is looked up under: `gemini-flash-latest#google_search`.
 pub fn with_tool(model: &str, tool: Option<&str>) -> String {
@@ -77,9 +79,15 @@ pub fn with_tool(model: &str, tool: Option<&str>) -> String {
 pub(super) fn covers(own: Option<&str>, model: &str) -> bool {
     own.is_none_or(|own| {
         own == model
-            || model
-                .split_once(BEFORE_TOOL)
-                .is_some_and(|(model, _)| own == model)
+            || model.split_once(BEFORE_TOOL).is_some_and(|(model, asked)| {
+                let own_tools = own.strip_prefix(model);
+                own_tools.is_some_and(|own| match own.strip_prefix(BEFORE_TOOL) {
+                    Some(tools) => tools
+                        .split(BETWEEN_TOOLS)
+                        .all(|tool| asked.split(BETWEEN_TOOLS).any(|asked| asked == tool)),
+                    None => own.is_empty(),
+                })
+            })
     })
 }
 
@@ -135,5 +143,10 @@ mod tests {
         }
         assert!(!covers(Some("m#code_execution"), &asked));
         assert!(!covers(Some("m#google_search"), "m"));
+        assert!(!covers(Some("m"), "m2#google_search"));
+        let both = with_tool("m", Some("code_execution+google_search"));
+        assert!(covers(Some("m#google_search"), &both));
+        assert!(covers(Some("m#code_execution+google_search"), &both));
+        assert!(!covers(Some("m#code_execution+google_search"), &asked));
     }
 }

@@ -157,6 +157,59 @@ fn a_plan_that_lacks_something_is_no_fault_of_the_request() {
 }
 
 #[test]
+fn a_message_that_only_resembles_a_refusal_harms_nobody() {
+    for (status, code, message) in [
+        (
+            400,
+            "FAILED_PRECONDITION",
+            "The File files/abc is still being prepared and has no content yet.",
+        ),
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "tools[0].api_key: Invalid enum value.",
+        ),
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "Function upgrade_account: parameter type is missing.",
+        ),
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "The image shows paid users content that cannot be described.",
+        ),
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "Please upgrade the plan of your function.",
+        ),
+        (
+            403,
+            "PERMISSION_DENIED",
+            "Fetching the URL was refused: IP address 10.0.0.1 is blocked.",
+        ),
+        (
+            403,
+            "PERMISSION_DENIED",
+            "Project billing-demo has been blocked from model x for policy reasons.",
+        ),
+    ] {
+        let pool = projects(5);
+        for _ in 0..5 {
+            pool.says(status, code, message);
+        }
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, status, "{message}");
+        assert_eq!(pool.places().len(), 0, "{message}");
+        assert_eq!(pool.statuses(), "11111", "{message}");
+        pool.outside.0.replies.borrow_mut().clear();
+        pool.works();
+        assert_eq!(pool.chat(CHAT).status, 200, "{message}");
+    }
+}
+
+#[test]
 fn another_model_is_served_by_a_project_whose_plan_lacks_one() {
     let pool = projects(2);
     pool.says(
@@ -418,6 +471,13 @@ fn a_large_request_goes_to_the_project_whose_limit_allows_it() {
     }
     pool.works();
     let large = CHAT.replace("the prompt", &"word ".repeat(80_000));
+    assert_eq!(pool.chat(&large).status, 200);
+    assert_eq!(pool.keys(), "3");
+
+    // Also where nothing is known of the others.
+    let pool = projects(3);
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('project:p3', 'm', 'input_tokens', 'minute', 1000000)");
+    pool.works();
     assert_eq!(pool.chat(&large).status, 200);
     assert_eq!(pool.keys(), "3");
 }

@@ -202,6 +202,11 @@ fn reported() -> Vec<(u16, String, Outcome)> {
                 "All credits of this billing account have been exhausted.",
                 "You are out of credits.",
                 "Insufficient credits to complete the request.",
+                "Your billing account has exceeded its monthly usage limit for this tier.",
+                "This project has hit the spend limit you configured.",
+                "Your prepaid balance is 0. Add funds to continue.",
+                "Monthly budget exceeded for this project. Raise the cap in AI Studio.",
+                "Your account has insufficient funds. Please top up.",
             ],
         ),
         of(
@@ -213,6 +218,7 @@ fn reported() -> Vec<(u16, String, Outcome)> {
                 "Your billing account has been closed.",
                 "The billing account of this project is not in good standing.",
                 "Billing is disabled for this project.",
+                "Lightning dunning decision is deny for project: projects/123",
             ],
         ),
         of(
@@ -229,6 +235,9 @@ fn reported() -> Vec<(u16, String, Outcome)> {
                 "Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.",
                 "The free tier is unavailable in this region.",
                 "Free-tier access isn't offered at your location.",
+                "Unpaid usage of the Gemini API is not available in your country. Please set up billing.",
+                "Gemini API is not available for free in your country.",
+                "The free quota tier cannot be used from your location.",
             ],
         ),
         of(
@@ -237,10 +246,19 @@ fn reported() -> Vec<(u16, String, Outcome)> {
             INVALID,
             &[
                 "Imagen API is only accessible to billed users at this time.",
+                "This feature requires billing to be enabled on your project.",
+            ],
+        ),
+        of(
+            PlanDoubted,
+            400,
+            INVALID,
+            &[
                 "Veo 3 is only available to users on a paid plan.",
                 "This model is not available on the free tier.",
                 "This model isn't available in the free tier. Please upgrade.",
-                "This feature requires billing to be enabled on your project.",
+                "Veo is only available to users with billing enabled.",
+                "Veo API is exclusively for accounts with an active billing account.",
                 "Please enable billing to use this model.",
                 "Upgrade to a higher tier to use this model.",
             ],
@@ -354,7 +372,11 @@ fn reported() -> Vec<(u16, String, Outcome)> {
             PoolFault,
             400,
             INVALID,
-            &["Multiple authentication credentials received. Please pass only one."],
+            &[
+                "Multiple authentication credentials received. Please pass only one.",
+                "Received more than one authentication credential.",
+                "More than one credential was supplied.",
+            ],
         ),
         of(
             PoolFault,
@@ -374,6 +396,7 @@ fn reported() -> Vec<(u16, String, Outcome)> {
             EXHAUSTED,
             &[
                 "You exceeded your current quota.\n* Quota exceeded for metric: s/a, limit: 0, model: m\n",
+                "Quota exceeded for metric: s/a, limit: 0, model: imagen-4.0",
                 "Gemini 2.5 Pro Preview doesn't have a free quota tier.",
                 "This model is not available in the free tier.",
             ],
@@ -396,9 +419,37 @@ fn reported() -> Vec<(u16, String, Outcome)> {
                 "Request contains an invalid argument.",
                 "Something new.",
                 "Function call is missing a thought_signature in functionCall parts.",
+                "tools[0].api_key: Invalid enum value.",
+                "Function get_api_key is invalid.",
+                "Parameter api_key of function login has an invalid type.",
+                "Schema for tool check: API key not valid",
+                "Function upgrade_account: parameter type is missing.",
+                "Please update your SDK: this API version is planned for removal.",
+                "Tier: not a valid enum value for field tier.",
             ],
         ),
-        of(ResourceRefused, 403, DENIED, &["Something new."]),
+        of(
+            ClientFault,
+            400,
+            PRECONDITION,
+            &[
+                "The File files/abc is still being prepared and has no content yet.",
+                "The file is being prepared, no need to retry.",
+                "Credit card numbers expired or not are not allowed in prompts.",
+                "API key expired? no: cache expired.",
+            ],
+        ),
+        of(
+            ResourceRefused,
+            403,
+            DENIED,
+            &[
+                "Something new.",
+                "Access to tuned model api_key_revoked denied.",
+                "Fetching the URL was refused: IP address 10.0.0.1 is blocked.",
+                "Project billing-demo has been blocked from model x for policy reasons.",
+            ],
+        ),
     ]
     .concat()
 }
@@ -426,7 +477,7 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
         ..call()
     };
     let with_search = || RequestTraits {
-        tool: Some("google_search"),
+        tool: Some("google_search".to_owned()),
         ..call()
     };
     let with_other_header = || RequestTraits {
@@ -486,6 +537,38 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
         (call(), 429, waits.clone(), QuotaPerMinute),
         (with_search(), 429, waits, ToolQuota),
         (
+            with_other_header(),
+            401,
+            errors::unauthenticated(METHOD).compact(),
+            CredentialMisplaced,
+        ),
+        (
+            with_search(),
+            429,
+            json!({"error": {"code": 429, "status": EXHAUSTED, "message": exceeded, "details": [{"violations": [{
+                "quotaMetric": "generativelanguage.googleapis.com/search_grounding_free_tier_requests",
+                "quotaId": "GroundingRequestsPerDayPerProject-FreeTier", "quotaValue": "500",
+            }]}]}})
+            .to_string(),
+            ToolQuota,
+        ),
+        // A quota that is named outweighs what else is said.
+        (
+            call(),
+            429,
+            json!({"error": {"code": 429, "status": EXHAUSTED,
+                "message": "You exceeded your current quota. Projects with a spending cap have lower limits.",
+                "details": [{"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "10"}]}]}})
+            .to_string(),
+            QuotaPerMinute,
+        ),
+        (
+            large(16_001, 0),
+            429,
+            google(429, EXHAUSTED, &format!("{exceeded}\n* Quota exceeded for metric: s/x_input_token_count, limit: 16000, model: m\nPlease retry in 9s."), ""),
+            RequestTooLarge,
+        ),
+        (
             with_search(),
             429,
             errors::quota_per_day(MODEL, 20, RETRY).compact(),
@@ -504,6 +587,7 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
     }
     for (status, reason, expected) in [
         (401, "CREDENTIALS_MISSING", RequestRefused),
+        (401, "API_KEY_INVALID", KeyRejected),
         (403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT", RequestRefused),
         (403, "API_KEY_IP_ADDRESS_BLOCKED", KeyRestricted),
         (403, "API_KEY_HTTP_REFERRER_BLOCKED", KeyRestricted),
