@@ -39,6 +39,8 @@ pub(crate) fn kill(places: &Places, scale: Scale) -> Result<Killed> {
         token: TOKEN.to_owned(),
         headers: Vec::new(),
     };
+    // The load is to meet a pool that serves, not one that makes its schema.
+    get(target.address, "/readyz", PAGE_PATIENCE)?;
     let body = write_request(places, 10)?;
     let load = Load {
         connections: 32,

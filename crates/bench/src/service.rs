@@ -115,14 +115,10 @@ impl Service {
         prepare_database(places, folder.path(), pool)?;
         let manifest = places.project.join("spin.toml");
         let arguments = &pool.host_arguments;
+        // The bare component has no such variable, and its host would say so.
+        let variables = [&[("my_api_token", TOKEN)], &*pool.variables].concat();
         start(
-            places,
-            "the pool",
-            &manifest,
-            folder,
-            upstream,
-            &pool.variables,
-            arguments,
+            places, "the pool", &manifest, folder, upstream, &variables, arguments,
         )
     }
 
@@ -224,8 +220,7 @@ fn start(
                 .iter()
                 .filter(|argument| places.host == Host::Embedded || **argument != "--nagle"),
         )
-        .env("SPIN_VARIABLE_LLM_API_ORIGIN", format!("http://{upstream}"))
-        .env("SPIN_VARIABLE_MY_API_TOKEN", TOKEN);
+        .env("SPIN_VARIABLE_LLM_API_ORIGIN", format!("http://{upstream}"));
     if places.host == Host::Embedded {
         command.arg("--statistics");
     }
@@ -309,7 +304,8 @@ fn migrate(places: &Places, file: &Path) -> Result<()> {
     std::fs::rename(file, database(folder.path()))?;
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
     let manifest = places.project.join("spin.toml");
-    let service = start(places, "the pool", &manifest, folder, nowhere, &[], &[])?;
+    let token = [("my_api_token", TOKEN)];
+    let service = start(places, "the pool", &manifest, folder, nowhere, &token, &[])?;
     get(service.process.address(), "/readyz", MIGRATION)?;
     service.process.stop()?;
     std::fs::rename(database(service.folder.path()), file)?;
