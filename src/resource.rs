@@ -11,6 +11,7 @@ use http::Method;
 use memchr::{memchr_iter, memmem};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -157,7 +158,23 @@ pub fn told(method: &Method, target: &Target, named: &BTreeSet<String>, body: &[
     Told { created, reported }
 }
 
-/// The name of what an answer is about.
+/// The name that a request chooses for what it makes: `POST /files` with `{"file": {"name": "files/abc"}}`, or with `name`
+/// alone as of the other collections.
+pub fn chosen_name(target: &Target, body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Wrapped<'a> {
+        #[serde(borrow)]
+        file: &'a RawValue,
+    }
+    if target.rest.contains(['/', ':']) {
+        return None;
+    }
+    let wrapped = serde_json::from_slice(body).map(|Wrapped { file }| file.get().as_bytes());
+    own_name(&target.rest, false, wrapped.unwrap_or(body))
+        .filter(|name| name.starts_with(&format!("{}/", target.rest)))
+}
+
+/// The name of what a body is about.
 fn own_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Thing<'a> {

@@ -7,7 +7,7 @@ use super::ports::{ByteStream, System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
 use crate::config::Config;
 use crate::pool::Owner;
-use crate::resource::{Told, named_in_body, named_in_path, of_upload, told};
+use crate::resource::{Told, chosen_name, named_in_body, named_in_path, of_upload, told};
 use crate::store::{self, Database, DatabaseError};
 use crate::target::{Kind, Target, forwarded_query};
 use http::header::{self, HeaderName, HeaderValue};
@@ -57,7 +57,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         match upload_id(query).filter(|_| target.is_upload()) {
             Some(id) => named.extend([of_upload(&target.path, &id)]),
             None if target.is_upload() => {}
-            None => named.extend(named_in_body(body, target.kind == Kind::Other)),
+            None => {
+                let mut in_body = named_in_body(body, target.kind == Kind::Other);
+                if let Some(chosen) = chosen_name(target, body) {
+                    in_body.remove(&chosen);
+                }
+                named.extend(in_body);
+            }
         }
         let mut owners = Vec::new();
         let mut unknown = named.clone();

@@ -9,7 +9,7 @@ use super::headers;
 use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
 use super::request_body::declared_length;
-use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose, is_answer, is_readable};
+use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose, is_events, is_page, is_readable};
 use crate::openai::repair;
 use crate::pool::{Outcome, UnixMillis};
 use crate::store::Database;
@@ -41,7 +41,7 @@ pub(super) enum Attempted<D, B, S> {
 }
 
 /// What is said of a 200 that is no answer.
-const NO_ANSWER: &str = "the upstream's answer is not JSON, or is cut short";
+const NO_ANSWER: &str = "the upstream's answer is none, or is cut short";
 
 type Timeout<'a> = Pin<&'a mut dyn Future<Output = ()>>;
 
@@ -297,6 +297,11 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 return Attempted::Failed(Outcome::UpstreamTrouble, failure);
             }
         }
+        let is_page = form.kind != Kind::Other && !is_encoded && is_page(&bytes);
+        if bytes.len() > MAX_HELD_ANSWER && is_page {
+            let failure = call.broken_off(status, NO_ANSWER).await;
+            return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+        }
         if is_events || bytes.len() > MAX_HELD_ANSWER {
             call.works().await;
             let stream = AnswerStream::opaque(call, status, bytes, body);
@@ -387,7 +392,7 @@ async fn whole<D: Database, B, S: System>(
                 let failure = call.failed(&diagnosis, true, Some(&bytes)).await;
                 return Attempted::Failed(diagnosis.outcome, failure);
             }
-            if !is_encoded && !is_answer(&bytes) {
+            if !is_encoded && !is_events(&bytes) {
                 let failure = call.broken_off(status, NO_ANSWER).await;
                 return Attempted::Failed(Outcome::UpstreamTrouble, failure);
             }

@@ -35,14 +35,14 @@ pub fn is_readable(body: &[u8]) -> bool {
     first_event(text).is_some() || serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
-/// Whether it can be what a model says: the same, and more than an empty object or a value that is none.
-pub fn is_answer(body: &[u8]) -> bool {
-    let text = without_padding(body).trim_ascii_end();
-    let inside = text
-        .get(1..text.len().saturating_sub(1))
-        .unwrap_or_default();
-    let is_empty = text.starts_with(b"{") && inside.trim_ascii().is_empty();
-    is_readable(text) && !is_empty && (text.starts_with(b"{") || first_event(text).is_some())
+/// Whether it is a stream of events.
+pub fn is_events(body: &[u8]) -> bool {
+    first_event(without_padding(body)).is_some()
+}
+
+/// Whether it begins as a web page does.
+pub fn is_page(body: &[u8]) -> bool {
+    without_padding(body).starts_with(b"<")
 }
 
 /// The text from its first character on.
@@ -119,25 +119,22 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_json_to_its_end_or_a_stream_of_events() {
-        for (body, expected) in [
-            (r#"{"choices":[]}"#, true),
-            ("{ }", false),
-            ("[]", false),
-            ("null", false),
-            ("data: {}\n\ndata: [DONE]\n\n", true),
-            (": comment\n\ndata: {}\n\n", true),
-            ("", false),
-            ("\n", false),
-            ("<html><body>Sign in</body></html>", false),
-            (r#"{"choices":[{"message":{"content":"Hel"#, false),
-            ("OK", false),
+    fn what_can_be_read_is_json_to_its_end_or_a_stream_of_events() {
+        for (body, readable, events) in [
+            (r#"{"choices":[]}"#, true, false),
+            (" [1] \n", true, false),
+            ("data: {}\n\ndata: [DONE]\n\n", true, true),
+            (": comment\n\ndata: {}\n\n", true, true),
+            ("", false, false),
+            ("\n", false, false),
+            ("<html><body>Sign in</body></html>", false, false),
+            (r#"{"choices":[{"message":{"content":"Hel"#, false, false),
+            ("OK", false, false),
         ] {
-            assert_eq!(is_answer(body.as_bytes()), expected, "{body}");
+            let found = (is_readable(body.as_bytes()), is_events(body.as_bytes()));
+            assert_eq!(found, (readable, events), "{body}");
         }
-        for body in ["{}", "[]", r#"{"predictions":[]}"#] {
-            assert!(is_readable(body.as_bytes()), "{body}");
-        }
+        assert!(is_page(b"\n<html>") && !is_page(b"{\"a\": \"<html>\"}") && !is_page(b""));
     }
 
     #[test]

@@ -28,8 +28,10 @@ const QUOTES_THE_REQUEST: [&str; 4] = [
     "Unable to parse ",
 ];
 
-/// How near to its beginning a message must say that a key or a project is at fault, in bytes of [`Words`].
-const AT_ONCE: usize = 20;
+/// How near to its beginning a message must say that a key or a project is at fault, in bytes of [`Words`]: at once.
+const AT_ONCE: usize = 0;
+/// The same, where another word may stand before.
+const NEARLY_AT_ONCE: usize = 12;
 /// How near to its beginning a message that may echo the request must say anything.
 const SOON: usize = 100;
 const ANYWHERE: usize = usize::MAX;
@@ -83,8 +85,8 @@ enum Sender {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
-    /// The request calls a model.
-    ModelCall,
+    /// The request calls a model, and the error names no other service.
+    OwnModelCall,
     /// The request is for a method that takes API keys for certain.
     TakesKeys,
     /// The request calls a model and names no file, cache or other resource, and the message names no model.
@@ -178,7 +180,7 @@ const TABLE: &[Row] = &[
         status: &[403],
         words: &[
             &["you do not have permission"],
-            &["the caller does not have permission"],
+            &["caller does not have permission"],
         ],
         within: 0,
         outcome: Outcome::ResourceRefused,
@@ -270,7 +272,7 @@ const TABLE: &[Row] = &[
             &["billing has been disabled"],
             &["dunning", "deny"],
         ],
-        within: SOON,
+        within: NEARLY_AT_ONCE,
         outcome: Outcome::BillingExhausted,
         says: BILLING,
         source: "wire",
@@ -299,7 +301,7 @@ const TABLE: &[Row] = &[
             &["unpaid", "region"],
             &["unpaid", "location"],
         ],
-        within: SOON,
+        within: 40,
         outcome: Outcome::FreeTierRefused,
         says: "the free tier is not available at this location, and the project has no billing",
         source: "u14app/neo-chat#45",
@@ -372,7 +374,10 @@ const TABLE: &[Row] = &[
     Row {
         status: &[401],
         reasons: &["ACCESS_TOKEN_TYPE_UNSUPPORTED"],
-        words: &[&["invalid authentication"]],
+        words: &[
+            &["request had invalid authentication"],
+            &["invalid authentication"],
+        ],
         within: AT_ONCE,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
@@ -473,7 +478,10 @@ const TABLE: &[Row] = &[
     Row {
         status: &[401],
         reasons: &["ACCESS_TOKEN_TYPE_UNSUPPORTED"],
-        words: &[&["invalid authentication"]],
+        words: &[
+            &["request had invalid authentication"],
+            &["invalid authentication"],
+        ],
         within: AT_ONCE,
         when: When::TakesKeys,
         outcome: Outcome::KeyRejected,
@@ -541,10 +549,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[403],
-        words: &[
-            &["your project has been denied access"],
-            &["project has been denied access"],
-        ],
+        words: &[&["project has been denied access"]],
         within: AT_ONCE,
         outcome: Outcome::ProjectRefused,
         says: "the key's project is denied access",
@@ -556,7 +561,7 @@ const TABLE: &[Row] = &[
         reasons: &["API_KEY_SERVICE_BLOCKED"],
         words: &[&["requests to this api", "blocked"]],
         within: AT_ONCE,
-        when: When::ModelCall,
+        when: When::OwnModelCall,
         outcome: Outcome::KeyRestricted,
         says: "the key is restricted to other services",
         source: "continuedev/continue#12781",
@@ -589,6 +594,7 @@ const TABLE: &[Row] = &[
             &["requests from referer", "blocked"],
             &["requests from referrer", "blocked"],
             &["requests from this ip address", "blocked"],
+            &["requests from ip address", "blocked"],
             &["requests from this", "application", "blocked"],
         ],
         within: AT_ONCE,
@@ -631,9 +637,9 @@ const TABLE: &[Row] = &[
     Row {
         status: &[404],
         words: &[
-            &["this model", "no longer available"],
-            &["this model", "not available to new"],
-            &["this model", "retired"],
+            &["model", "no longer available"],
+            &["model", "not available to new"],
+            &["model", "retired"],
         ],
         within: 0,
         outcome: Outcome::ModelRefused,
@@ -777,7 +783,13 @@ impl When {
         let message = error.message.as_deref().unwrap_or_default();
         match self {
             Self::Always => true,
-            Self::ModelCall => request.is_model_call,
+            Self::OwnModelCall => {
+                let names_other = match error.service.as_deref() {
+                    Some(service) => service != OWN_SERVICE,
+                    None => message.contains(".googleapis.com") && !message.contains(OWN_SERVICE),
+                };
+                request.is_model_call && !names_other
+            }
             Self::TakesKeys => request.takes_keys,
             Self::NothingNamed => {
                 request.is_model_call && !request.names_resource && !request.is_named_in(message)

@@ -29,7 +29,15 @@ impl Words {
                 words.push(' ');
             }
         }
-        Self(words)
+        // What a message begins with is what it is about, whatever article stands before.
+        let mut rest = words.trim_start();
+        while let Some(after) = ARTICLES
+            .iter()
+            .find_map(|article| rest.strip_prefix(article))
+        {
+            rest = after;
+        }
+        Self(format!(" {rest}"))
     }
 
     /// Whether all of these phrases occur, the first of them within so many bytes. They are whole words, but for what ends
@@ -44,6 +52,9 @@ impl Words {
     }
 }
 
+/// What may stand before the first word that counts.
+const ARTICLES: [&str; 6] = ["the ", "this ", "your ", "a ", "an ", "provided "];
+
 /// The one identifier of which errors tell.
 const SIGNATURE: [&str; 2] = ["thought_signature", "thoughtSignature"];
 
@@ -51,6 +62,7 @@ const SIGNATURE: [&str; 2] = ["thought_signature", "thoughtSignature"];
 fn is_identifier(token: &str) -> bool {
     let inside = token.trim_matches(|c: char| !c.is_alphanumeric());
     inside.contains(['/', '@', '_', '[', ']', '(', '=', '.', ':', '\\'])
+        || inside.matches('-').count() > 1
 }
 
 /// The text without what stands in quotation marks. What is opened and never closed is left out as well.
@@ -92,7 +104,7 @@ mod tests {
             ("", " "),
             (
                 "Your project's cap.  See https://ai.studio/spend now!",
-                " your project s cap see now ",
+                " project s cap see now ",
             ),
             (
                 "Invalid value at 'contents[0]' (TEXT), \"API key not valid\"",
@@ -104,8 +116,13 @@ mod tests {
             ),
             ("models/api-key-expired is not found", " is not found "),
             ("doesn't have a free-tier", " doesn t have a free tier "),
-            ("the `thought_signature` of “API key” x", " the of x "),
-            ("a thought_signature.", " a thought signature "),
+            ("The provided API key expired", " api key expired "),
+            ("Voice name api-key-expired", " voice name "),
+            (
+                "and the `thought_signature` of “API key” x",
+                " and the of x ",
+            ),
+            ("a thought_signature.", " thought signature "),
             ("tools[0].api_key: bad get_api_key x.y", " bad "),
             ("(not valid), is-that so?", " not valid is that so "),
             ("never closed: 'API key not valid", " never closed "),

@@ -627,6 +627,8 @@ fn a_200_that_is_no_answer_goes_to_another_key() {
     for (kind, body) in [
         ("text/html", page),
         ("application/json", &ANSWER[..60]),
+        ("application/json", r#"{"status":"ok"}"#),
+        ("application/json", "null"),
         ("application/json", ""),
         ("text/event-stream", page),
         ("text/event-stream", ""),
@@ -639,8 +641,9 @@ fn a_200_that_is_no_answer_goes_to_another_key() {
         assert!(answer.body.contains("Hi"));
         assert_eq!(pool.outcomes(), "upstream_trouble success", "{kind} {body}");
         for path in [GENERATE, "/v1beta/models/m:embedContent"] {
-            if path != GENERATE && kind == "text/event-stream" {
-                // Embeddings are not streamed: what comes so is passed on as it comes.
+            let is_json = serde_json::from_str::<serde_json::Value>(body).is_ok();
+            if path != GENERATE && (kind == "text/event-stream" || is_json) {
+                // Embeddings are not streamed, and may be any JSON.
                 continue;
             }
             let pool = projects(2);
@@ -650,6 +653,51 @@ fn a_200_that_is_no_answer_goes_to_another_key() {
             assert!(answer.body.contains("Hi"), "{path} {kind} {body}");
         }
     }
+}
+
+#[test]
+fn an_error_under_a_200_is_an_error_for_embeddings_too() {
+    let pool = projects(2);
+    pool.script(
+        200,
+        "application/json",
+        &[r#"{"error":{"code":503,"status":"UNAVAILABLE","message":"Busy."}}"#],
+    );
+    pool.script(
+        200,
+        "application/json",
+        &[r#"{"embedding":{"values":[1]}}"#],
+    );
+    let answer = pool.generate("/v1beta/models/m:embedContent", PROMPT);
+    assert!(answer.body.contains("values"), "{}", answer.body);
+    assert_eq!(pool.outcomes(), "model_overloaded success");
+}
+
+#[test]
+fn a_large_page_is_no_answer_either() {
+    let page = format!("<html>{}</html>", "x".repeat(2_000_000));
+    let pool = projects(2);
+    pool.script(200, "text/html", &[&page]);
+    pool.works();
+    assert_eq!(pool.chat(CHAT).status, 200);
+    assert_eq!(pool.outcomes(), "upstream_trouble success");
+}
+
+#[test]
+fn what_is_created_anew_is_not_used() {
+    let pool = projects(2);
+    pool.database.run("INSERT INTO resources (name, api_key_id, project, made_at) VALUES ('files/daily', 1, 'p1', '2027-01-14T08:00:00.000Z')");
+    pool.database
+        .run("UPDATE api_keys SET status = 0 WHERE id = 1");
+    pool.script(
+        200,
+        "application/json",
+        &[r#"{"file":{"name":"files/daily"}}"#],
+    );
+    let answer = pool.generate("/v1beta/files", r#"{"file":{"name":"files/daily"}}"#);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let owner = "SELECT api_key_id FROM resources WHERE name = 'files/daily'";
+    assert_eq!(pool.database.query(owner), ["2"]);
 }
 
 #[test]

@@ -426,6 +426,10 @@ fn reported() -> Vec<(u16, String, Outcome)> {
                 "Function upgrade_account: parameter type is missing.",
                 "Please update your SDK: this API version is planned for removal.",
                 "Tier: not a valid enum value for field tier.",
+                "Unsupported MIME type: api-key-expired",
+                "Voice name api key expired is not supported",
+                "Tool api key not valid is unknown.",
+                "The model api key expired does not support tools.",
             ],
         ),
         of(
@@ -437,6 +441,9 @@ fn reported() -> Vec<(u16, String, Outcome)> {
                 "The file is being prepared, no need to retry.",
                 "Credit card numbers expired or not are not allowed in prompts.",
                 "API key expired? no: cache expired.",
+                "Unsupported MIME type: billing-account-closed",
+                "Unsupported MIME type of file: billing account closed",
+                "The model free-tier-country does not support function calling.",
             ],
         ),
         of(
@@ -446,6 +453,8 @@ fn reported() -> Vec<(u16, String, Outcome)> {
             &[
                 "Something new.",
                 "Access to tuned model api_key_revoked denied.",
+                "Access to model api-key-leaked is forbidden.",
+                "Access to tool project-has-been-blocked is forbidden.",
                 "Fetching the URL was refused: IP address 10.0.0.1 is blocked.",
                 "Project billing-demo has been blocked from model x for policy reasons.",
             ],
@@ -522,6 +531,15 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
         (call(), 403, blocked.clone(), KeyRestricted),
         (about_corpora(), 403, blocked, RequestRefused),
         (call(), 403, vision, RequestRefused),
+        (
+            call(),
+            403,
+            json!({"error": {"code": 403, "status": DENIED,
+                "message": "Requests to this API places.googleapis.com method google.maps.places.v1.Places.SearchText are blocked.",
+                "details": [{"reason": "API_KEY_SERVICE_BLOCKED", "metadata": {"service": "places.googleapis.com"}}]}})
+            .to_string(),
+            RequestRefused,
+        ),
         (
             with_other_header(),
             400,
