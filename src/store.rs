@@ -57,7 +57,7 @@ pub enum Value {
     Real(f64),
     /// A text.
     Text(String),
-    /// Bytes, as texts that people write are read: see [`text`].
+    /// Bytes, as texts that people write are read: see `text`.
     Blob(Vec<u8>),
 }
 

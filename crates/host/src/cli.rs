@@ -60,7 +60,7 @@ pub(crate) struct Up {
     /// Set an environment variable of the component; can be repeated.
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) env: Vec<(String, String)>,
-    /// Spin's runtime configuration: [outbound_http] and [[client_tls]].
+    /// Spin's runtime configuration: `[outbound_http]` and `[[client_tls]]`.
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     pub(crate) runtime_config_file: Option<PathBuf>,
     /// Run SQL statements, or with @FILE those of a file, in one transaction before serving; can be repeated.
