@@ -17,8 +17,8 @@ use http::header::{self, HeaderName, HeaderValue};
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// The longest wait that a client is asked to sit out, in milliseconds: 60 s. Official clients ignore longer ones, and try
-/// again at once.
+/// The longest wait that a client is asked to sit out, in milliseconds: 60 s. Of a longer one, openai for Python makes a short
+/// one of its own, and openai for Node sits it out, however long.
 const LONGEST_WAIT_MS: i64 = 60_000;
 
 /// Why no key of the pool could take a call.
