@@ -29,7 +29,7 @@ pub use call_logs::count_old_calls;
 pub use connection::{Connector, Reconnecting};
 pub use cool_downs::{claim, cool, end_cool_down, release};
 pub use database::{
-    Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, Within,
+    Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, SettingUp, Within,
 };
 pub use keys::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,

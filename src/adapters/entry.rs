@@ -11,7 +11,7 @@ use crate::config::{Config, InvalidConfig, VARIABLES};
 use crate::gateway::ports::System;
 use crate::gateway::{self, Gateway};
 use crate::once::Once;
-use crate::store::{self, DatabaseError};
+use crate::store::{self, DatabaseError, SettingUp};
 use spin_sdk::variables;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -54,7 +54,7 @@ async fn gateway() -> Rc<HostGateway> {
         for warning in config.iter().flat_map(Config::warnings) {
             HostSystem.log(warning);
         }
-        let database = open_database(&config).await.map(Rc::new);
+        let database = open_database(&config).await;
         let is_ready = database.is_ok();
         let gateway = Gateway::new(config, database, HostUpstream, HostSystem, signal::new);
         (Rc::new(gateway), is_ready)
@@ -75,11 +75,12 @@ async fn without_database() -> Rc<HostGateway> {
 
 async fn open_database(
     config: &Result<Config, InvalidConfig>,
-) -> Result<HostDatabase, DatabaseError> {
-    let database = HostDatabase::open(HostConnector, signal::new).await?;
-    store::migrate(&database).await?;
+) -> Result<Rc<HostDatabase>, DatabaseError> {
+    let database = Rc::new(HostDatabase::open(HostConnector, signal::new).await?);
+    let setting_up = SettingUp(Rc::clone(&database));
+    store::migrate(&setting_up).await?;
     if let Ok(config) = config {
-        store::import_keys(&database, &config.import_keys, HostSystem.now()).await?;
+        store::import_keys(&setting_up, &config.import_keys, HostSystem.now()).await?;
     }
     Ok(database)
 }

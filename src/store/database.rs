@@ -2,7 +2,8 @@
 //!
 //! | what | waits at most |
 //! |---|---|
-//! | reading, setting up, what an operator asks for | 5 s a statement |
+//! | reading, what an operator asks for | 5 s a statement |
+//! | setting up: migrations, imported keys | 30 s a statement |
 //! | what a request can do without: counts, claims, reservations, cool-downs | 250 ms for all of a request together |
 //! | the rows of the calls that a response was made of | 4.75 s for all of a request together |
 //!
@@ -15,6 +16,9 @@ use std::rc::Rc;
 
 /// How long a statement waits for the lock where nothing else is said, in milliseconds: 5 s, as Spin's own time-out is.
 const LOCK_WAIT_MS: u64 = 5_000;
+/// How long one waits that an instance is set up by, in milliseconds: 30 s. Nothing is served without it, and a pool that begins
+/// under load has many instances that set up a new database at once.
+const SET_UP_WAIT_MS: u64 = 30_000;
 /// How long all statements together wait that a request can do without, in milliseconds.
 pub const OPTIONAL_WAIT_MS: u64 = 250;
 /// How long a response waits for the rows of its calls, in milliseconds: with [`OPTIONAL_WAIT_MS`], 5 s.
@@ -211,6 +215,40 @@ pub trait Database: 'static {
 /// The pause before another try, after so many milliseconds.
 pub(super) fn pause_after(waited_ms: u64) -> u64 {
     (waited_ms / 20).clamp(SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS)
+}
+
+/// A database for the statements that set an instance up, which wait longer for the lock.
+#[derive(Debug)]
+pub struct SettingUp<D>(pub Rc<D>);
+
+impl<D: Database> Database for SettingUp<D> {
+    async fn try_execute(
+        &self,
+        access: Access,
+        statement: &str,
+        parameters: Vec<Value>,
+        limit_ms: u64,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.0
+            .try_execute(access, statement, parameters, limit_ms)
+            .await
+    }
+
+    fn clock_ms(&self) -> u64 {
+        self.0.clock_ms()
+    }
+
+    async fn pause(&self, ms: u64) {
+        self.0.pause(ms).await;
+    }
+
+    fn patience_ms(&self, _access: Access) -> u64 {
+        SET_UP_WAIT_MS
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.0.is_stuck()
+    }
 }
 
 /// A database for statements that change something and share one allowance of time.
@@ -414,6 +452,17 @@ mod tests {
         ] {
             assert_eq!(DatabaseError::new(text).0, kept);
         }
+    }
+
+    #[test]
+    fn what_sets_an_instance_up_waits_longer() {
+        let database = locked();
+        let setting_up = SettingUp(Rc::clone(&database));
+        let began = database.clock_ms();
+        block_on(write(&setting_up, WRITE, Vec::new())).unwrap_err();
+        let waited = database.clock_ms() - began;
+        let range = SET_UP_WAIT_MS - LONGEST_PAUSE_MS..=SET_UP_WAIT_MS;
+        assert!(range.contains(&waited), "{waited} ms");
     }
 
     #[test]

@@ -129,7 +129,7 @@ async fn three_dead_three_exhausted_and_a_slow_key_among_ten_cost_nobody_an_answ
         });
     }
     for (status, body) in calls.join_all().await {
-        assert_eq!(status, 200, "{body}");
+        assert_eq!(status, 200, "{body}\n{}", app.output());
     }
     assert_eq!(
         app.rows("SELECT count(DISTINCT request_id) FROM api_call_logs WHERE outcome = 'success'"),

@@ -104,7 +104,9 @@ fn connections_without_a_request_do_not_delay_the_end() {
 fn every_signal_that_ends_a_program_ends_it_in_order() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let upstream = Upstream::new();
-        let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]").start();
+        // The tests themselves may have been started by `nohup`.
+        let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]")
+            .start_by("env", &["--default-signal=HUP"]);
         let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
         let request = upstream.request();
         host.signal_and_await_closed_door(signal);
@@ -123,7 +125,7 @@ fn a_hangup_that_is_ignored_from_the_start_stays_ignored() {
     let upstream = Upstream::new();
     let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]")
         .arguments(&LONG_GRACE)
-        .start_by("nohup");
+        .start_by("nohup", &[]);
     let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
     let request = upstream.request();
     host.signal(Signal::HUP);

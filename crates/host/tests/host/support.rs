@@ -99,9 +99,9 @@ impl App {
     }
 
     /// The same, as the child that another program turns into it.
-    pub(crate) fn start_by(&self, program: &str) -> Host {
+    pub(crate) fn start_by(&self, program: &str, arguments: &[&str]) -> Host {
         let mut command = Command::new(program);
-        command.arg(env!("CARGO_BIN_EXE_keypool"));
+        command.args(arguments).arg(env!("CARGO_BIN_EXE_keypool"));
         Host::of(self.set_up(command).spawn().unwrap())
     }
 
