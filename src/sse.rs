@@ -340,7 +340,10 @@ pub(crate) fn is_error(json: &[u8]) -> bool {
 }
 
 fn skip_blanks(bytes: &[u8]) -> &[u8] {
-    bytes.trim_ascii_start()
+    // Not a line feed: what follows it is another line.
+    let blanks = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let blanks = bytes.iter().take_while(blanks).count();
+    bytes.get(blanks..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -428,6 +431,14 @@ mod tests {
         let stream = [finish, "data: {\"code\":503,\"error\":{}}"].concat();
         scanner.push(stream.into_bytes());
         assert_eq!(scanner.end(), None);
+    }
+
+    #[test]
+    fn what_a_line_is_does_not_show_in_the_next_one() {
+        let mut scanner = EventScanner::new(Surface::OpenAi);
+        let scan = scanner.push(b"data:\n\n[{\"error\":{}}]\n".to_vec());
+        assert_eq!(scan.ready, b"data:\n\n");
+        assert!(matches!(scan.found, Found::Error(error) if error.starts_with(b"[{")));
     }
 
     #[test]

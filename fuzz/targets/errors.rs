@@ -1,7 +1,7 @@
 //! Error bodies of any status: always an outcome, and no success of what is none.
 #![no_main]
 
-use gemini_keypool::gemini::{Seen, diagnose, glance, kept, unknown_fields};
+use gemini_keypool::gemini::{RequestTraits, Seen, diagnose, glance, kept, unknown_fields};
 use gemini_keypool::pool::Outcome;
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
@@ -10,16 +10,21 @@ fuzz_target!(|input: (u16, &[u8])| {
     let (status, body) = input;
     let status = 100 + status % 500;
     let headers = HeaderMap::new();
-    let diagnosis = diagnose(Seen::Response {
+    let request = RequestTraits {
+        is_model_call: status % 2 == 0,
+        ..RequestTraits::default()
+    };
+    let response = Seen::Response {
         status,
         headers: &headers,
         body,
-    });
+    };
+    let diagnosis = diagnose(response, &request);
     assert!(status == 200 || diagnosis.outcome != Outcome::Success);
     let _ = unknown_fields(&diagnosis.error);
     if let Some(message) = &diagnosis.error.message {
-        let _ = kept(message);
+        let _ = kept(message, "an error");
     }
-    let _ = diagnose(Seen::InStream(body));
+    let _ = diagnose(Seen::InStream(body), &request);
     let _ = glance(body);
 });
