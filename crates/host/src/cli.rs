@@ -31,7 +31,7 @@ pub(crate) struct ImportSql {
     /// The manifest, or the folder that holds a spin.toml.
     #[arg(short, long, value_name = "FILE", default_value = "spin.toml", value_parser = manifest_path)]
     pub(crate) from: PathBuf,
-    /// Where the database is kept [default: .spin beside the manifest].
+    /// Folder that holds the database [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Up {
     /// Where to listen; with port 0 the system chooses one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
-    /// Where the database is kept [default: .spin beside the manifest].
+    /// Folder that holds the database [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// Set a variable of the application: NAME=VALUE, NAME=@FILE for a file's content, or @FILE for all those of a .json

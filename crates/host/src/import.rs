@@ -77,13 +77,13 @@ pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
         announce(format_args!(
             "{old} calls are older than {days} days. The pool deletes them from its log as soon as it serves requests, up to ten for \
              each; the sums per hour stay. To keep them, set {RETENTION} before you start it: SPIN_VARIABLE_LOG_RETENTION_DAYS=0 \
-             keeps all for ever, another number that many days."
+             keeps all calls forever, any other number keeps them for so many days."
         ));
     }
     Ok(())
 }
 
-/// How long the pool will keep calls, with the variables as they are now; 0 for ever.
+/// The number of days for which the pool keeps calls, by the current variables; 0 is forever.
 fn retention_days(app: &manifest::App) -> Result<u32> {
     let environment = variables::Environment::read(&[])?;
     // What the pool cannot start without does not concern the import.

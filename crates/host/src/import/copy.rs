@@ -16,7 +16,7 @@ const ZERO: ValueRef<'static> = ValueRef::Integer(0);
 /// How a column's value becomes the pool's.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
-    /// The row's id: an integer, or given anew.
+    /// The row's id. One that is no integer is replaced by a new one.
     Id,
     /// A key that can be sent.
     Key,

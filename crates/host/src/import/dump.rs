@@ -73,7 +73,7 @@ impl Dump {
         let file = File::open(path).context("cannot be opened")?;
         let mut file = BufReader::with_capacity(1 << 16, file);
         check_start(&mut file)?;
-        // Without a name it is a temporary file that nobody else can open, gone with the process.
+        // An empty name makes a private temporary file, which is deleted when the process ends.
         let database = Connection::open("")?;
         database.execute_batch(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -65536;

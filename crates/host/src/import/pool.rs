@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Pool(Connection);
 
 impl Pool {
-    /// Opens the database, which nobody else may have open, and begins the transaction.
+    /// Opens the database, which must not be open elsewhere, and begins the transaction.
     ///
     /// # Errors
     /// It cannot be opened, is in use, or is not empty. The message says what to do.
