@@ -114,23 +114,10 @@ impl<T> fmt::Debug for Once<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::native;
+    use crate::signal::{give_way, native};
     use futures::FutureExt;
     use futures::executor::block_on;
     use futures::future::{join_all, pending};
-
-    /// Lets others run once.
-    async fn give_way() {
-        let mut pending = true;
-        std::future::poll_fn(|context| {
-            if std::mem::take(&mut pending) {
-                context.waker().wake_by_ref();
-                return std::task::Poll::Pending;
-            }
-            std::task::Poll::Ready(())
-        })
-        .await;
-    }
 
     #[test]
     fn of_many_who_come_at_once_one_makes_it() {

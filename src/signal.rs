@@ -40,3 +40,17 @@ pub(crate) fn native() -> (Signal, Wait) {
     });
     (Signal::on_drop_of(sender), wait)
 }
+
+/// Lets other tasks run once, for tests.
+#[cfg(test)]
+pub(crate) async fn give_way() {
+    let mut pending = true;
+    std::future::poll_fn(|context| {
+        if std::mem::take(&mut pending) {
+            context.waker().wake_by_ref();
+            return std::task::Poll::Pending;
+        }
+        std::task::Poll::Ready(())
+    })
+    .await;
+}

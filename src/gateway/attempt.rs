@@ -297,12 +297,12 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 return Attempted::Failed(Outcome::UpstreamTrouble, failure);
             }
         }
-        let is_page = form.kind != Kind::Other && !is_encoded && is_page(&bytes);
-        if bytes.len() > MAX_HELD_ANSWER && is_page {
+        let is_large = bytes.len() > MAX_HELD_ANSWER;
+        if is_large && form.kind != Kind::Other && !is_encoded && is_page(&bytes) {
             let failure = call.broken_off(status, NO_ANSWER).await;
             return Attempted::Failed(Outcome::UpstreamTrouble, failure);
         }
-        if is_events || bytes.len() > MAX_HELD_ANSWER {
+        if is_events || is_large {
             call.works().await;
             let stream = AnswerStream::opaque(call, status, bytes, body);
             reply.body = Body::Stream(Box::new(stream));
@@ -333,19 +333,11 @@ async fn whole<D: Database, B, S: System>(
             .and_then(|value| value.to_str().ok())
             .is_some_and(|kind| !is_json(kind) && !kind.starts_with("text/"));
         if call.traits.is_model_call && !is_encoded && !is_media {
-            let response = Seen::Response {
-                status,
-                headers,
-                body: &bytes,
-            };
-            let diagnosis = diagnose(response, &call.traits);
-            if diagnosis.outcome != Outcome::Success {
-                let failure = call.failed(&diagnosis, true, Some(&bytes)).await;
-                return Attempted::Failed(diagnosis.outcome, failure);
-            }
-            if !is_readable(&bytes) {
-                let failure = call.broken_off(status, NO_ANSWER).await;
-                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+            let passes = || is_readable(&bytes);
+            if let Some((outcome, failure)) =
+                no_answer(&call, status, headers, &bytes, passes).await
+            {
+                return Attempted::Failed(outcome, failure);
             }
         }
         call.succeeded(status, glance.and_then(|glance| glance.usage))
@@ -382,25 +374,42 @@ async fn whole<D: Database, B, S: System>(
             Attempted::Answered(reply)
         }
         None => {
-            let response = Seen::Response {
-                status,
-                headers,
-                body: &bytes,
-            };
-            let diagnosis = diagnose(response, &call.traits);
-            if diagnosis.outcome != Outcome::Success {
-                let failure = call.failed(&diagnosis, true, Some(&bytes)).await;
-                return Attempted::Failed(diagnosis.outcome, failure);
-            }
-            if !is_encoded && !is_events(&bytes) {
-                let failure = call.broken_off(status, NO_ANSWER).await;
-                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+            let passes = || is_encoded || is_events(&bytes);
+            if let Some((outcome, failure)) =
+                no_answer(&call, status, headers, &bytes, passes).await
+            {
+                return Attempted::Failed(outcome, failure);
             }
             call.succeeded(status, None).await;
             reply.body = Body::Whole(mended(bytes));
             Attempted::Answered(reply)
         }
     }
+}
+
+/// Ends a call whose answer is an error, or does not pass.
+async fn no_answer<D: Database, S: System>(
+    call: &Call<D, S>,
+    status: u16,
+    headers: &HeaderMap,
+    bytes: &[u8],
+    passes: impl FnOnce() -> bool,
+) -> Option<(Outcome, Failure)> {
+    let response = Seen::Response {
+        status,
+        headers,
+        body: bytes,
+    };
+    let diagnosis = diagnose(response, &call.traits);
+    if diagnosis.outcome != Outcome::Success {
+        let failure = call.failed(&diagnosis, true, Some(bytes)).await;
+        return Some((diagnosis.outcome, failure));
+    }
+    if passes() {
+        return None;
+    }
+    let failure = call.broken_off(status, NO_ANSWER).await;
+    Some((Outcome::UpstreamTrouble, failure))
 }
 
 fn is_json(content_type: &str) -> bool {

@@ -245,10 +245,6 @@ impl<D: Database> Database for SettingUp<D> {
     fn patience_ms(&self, _access: Access) -> u64 {
         SET_UP_WAIT_MS
     }
-
-    fn is_stuck(&self) -> bool {
-        self.0.is_stuck()
-    }
 }
 
 /// A database for statements that change something and share one allowance of time.

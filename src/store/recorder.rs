@@ -623,7 +623,7 @@ fn state_of(row: &Row) -> KeyState {
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
-    use crate::signal::native;
+    use crate::signal::{give_way, native};
     use futures::executor::block_on;
     use futures::future::join_all;
     use std::pin::Pin;
@@ -1356,18 +1356,6 @@ mod tests {
             "one for the first alone, and one for all others together"
         );
         assert_eq!(states(&recorder), ["1|1|0|100|100|NULL"]);
-    }
-
-    async fn give_way() {
-        let mut pending = true;
-        std::future::poll_fn(|context| {
-            if std::mem::take(&mut pending) {
-                context.waker().wake_by_ref();
-                return std::task::Poll::Pending;
-            }
-            std::task::Poll::Ready(())
-        })
-        .await;
     }
 
     type Commit<'a> = Pin<Box<dyn Future<Output = Result<Moved, DatabaseError>> + 'a>>;

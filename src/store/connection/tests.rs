@@ -1,6 +1,6 @@
 use super::super::database::{Database, read, write, write_once};
 use super::*;
-use crate::signal::native;
+use crate::signal::{give_way, native};
 use futures::executor::block_on;
 use futures::future::{join_all, pending};
 use std::collections::VecDeque;
@@ -87,19 +87,6 @@ impl Connector for Rc<Host> {
         }
         self.clock_ms.set(self.clock_ms.get() + ms);
     }
-}
-
-/// Lets others run once.
-async fn give_way() {
-    let mut pending = true;
-    std::future::poll_fn(|context| {
-        if std::mem::take(&mut pending) {
-            context.waker().wake_by_ref();
-            return std::task::Poll::Pending;
-        }
-        std::task::Poll::Ready(())
-    })
-    .await;
 }
 
 fn host(is_remote: bool, script: &[Reply]) -> (Rc<Host>, Rc<Reconnecting<Rc<Host>>>) {
