@@ -46,8 +46,9 @@ const RELEASE_PLACE: &str = "UPDATE cool_downs SET trial_until = NULL
 WHERE scope = ?1 AND model = ?2 AND trial_until = ?3";
 const PLACE_IS_FREE: &str = "SELECT 1 FROM cool_downs WHERE scope = ?1 AND model = ?2";
 
-/// A pause's end as the pool writes times, where a person has written it in another zone.
-const PAUSED_UNTIL: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', trim(disabled_until))";
+/// A pause's end as the pool writes times, where a person has written it in another zone; as it stands where it is no time.
+pub(super) const PAUSED_UNTIL: &str =
+    "coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', trim(disabled_until)), disabled_until)";
 
 /// What is not spent ([`CoolDown::is_spent`]) as far as its texts tell; with [`says_something_at`].
 pub(super) const SAYS_SOMETHING: &str = "began_at <= ?3
@@ -146,7 +147,7 @@ pub async fn claim(
             let statement = format!(
                 "UPDATE api_keys SET trial_until = ?3
 WHERE id = ?1 AND status = {cooling}
-    AND (coalesce({PAUSED_UNTIL}, disabled_until) <= ?2 OR (disabled_until = paused_until AND disabled_until > ?5))
+    AND ({PAUSED_UNTIL} <= ?2 OR (disabled_until = paused_until AND disabled_until > ?5))
     AND (coalesce(trial_until, '') <= ?2 OR trial_until > ?4)
 RETURNING id",
                 cooling = KeyStatus::Cooling.code()

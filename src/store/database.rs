@@ -278,7 +278,8 @@ impl<D: Database> Within<D> {
     }
 
     /// What is left of the allowance, in milliseconds.
-    pub fn left_ms(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn left_ms(&self) -> u64 {
         self.left_ms.get()
     }
 

@@ -1,6 +1,6 @@
 //! The table of keys: reporting on it, importing into it, and what people change in it.
 
-use super::{Database, DatabaseError, Row, Value, number, read, text, write};
+use super::{Database, DatabaseError, Row, Value, number, placeholders, read, text, write};
 use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
 
@@ -185,10 +185,9 @@ pub async fn import_keys(
         return Ok(());
     }
     // Most starts find all keys there, and a read does not wait for the write lock.
-    let marks: Vec<String> = (1..=keys.len()).map(|index| format!("?{index}")).collect();
     let known = format!(
-        "SELECT count(*) FROM api_keys WHERE api_key IN ({})",
-        marks.join(", ")
+        "SELECT count(*) FROM api_keys WHERE api_key IN {}",
+        placeholders(0, keys.len())
     );
     let values = keys.iter().map(|key| Value::from(key.expose())).collect();
     let rows = read(database, &known, values).await?;

@@ -1,5 +1,6 @@
 //! The schema, brought up to date at first use.
 
+use super::cool_downs::PAUSED_UNTIL;
 use super::{Database, DatabaseError, Value, Within, number, read, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
@@ -130,10 +131,9 @@ const CHECK_WAIT_MS: u64 = 1_000;
 fn look() -> String {
     // As `ApiKey` has it: other rows are left out when the pool is read.
     let is_key = "api_key IS NOT NULL AND length(CAST(api_key AS BLOB)) BETWEEN 1 AND 1024 AND NOT (api_key GLOB '*[^!-~]*')";
-    let until = "coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', trim(disabled_until)), disabled_until)";
     format!(
         "SELECT EXISTS (SELECT 1 FROM api_keys WHERE status = {active} AND {is_key})
-    OR EXISTS (SELECT 1 FROM api_keys WHERE status = {cooling} AND {is_key} AND {until} <= ?1),
+    OR EXISTS (SELECT 1 FROM api_keys WHERE status = {cooling} AND {is_key} AND {PAUSED_UNTIL} <= ?1),
     EXISTS (SELECT 1 FROM readiness WHERE checked_at > ?2 AND checked_at <= ?3)",
         active = KeyStatus::Active.code(),
         cooling = KeyStatus::Cooling.code()

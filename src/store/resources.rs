@@ -1,6 +1,6 @@
 //! Which key made what: names of files, caches, batches and the like, and the keys that can use them.
 
-use super::{Database, DatabaseError, Value, number, read, text, write};
+use super::{Database, DatabaseError, Value, number, placeholders, read, text, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyId, Owner, UnixMillis};
 use std::collections::BTreeSet;
 
@@ -78,14 +78,13 @@ pub async fn owners(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let marks: Vec<String> = (1..=names.len()).map(|index| format!("?{index}")).collect();
     let select = format!(
         "SELECT {id}, {project}, {name} FROM resources AS r
-LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN ({marks})",
+LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN {marks}",
         id = number("r.api_key_id"),
         project = text("coalesce(k.project, r.project)"),
         name = text("r.name"),
-        marks = marks.join(", ")
+        marks = placeholders(0, names.len())
     );
     let parameters = names
         .iter()
