@@ -181,7 +181,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 admin::explain(&kept.view(), &model, self.system.now())
             }
             Route::Upstream(target) => {
-                let config = if self.presents_no_token(request)
+                let config = if target.is_upload()
+                    && self.presents_no_token(request)
                     && self.continues_upload(&target, request).await
                 {
                     self.config()?

@@ -331,14 +331,11 @@ where
     } = reply;
     let internal = |error: TransportError| ErrorCode::InternalError(Some(error.to_string()));
     let (contents, trailers, write) = match body {
-        // Without any, and not of no bytes: after the head of an answer to HEAD, HTTP/2 lets nothing follow.
-        Body::Whole(bytes) if bytes.is_empty() => {
-            let (_, trailers, write) = outgoing_body(bytes);
-            (None, trailers, write)
-        }
         Body::Whole(bytes) => {
+            // Without any, and not of no bytes: after the head of an answer to HEAD, HTTP/2 lets nothing follow.
+            let has_contents = !bytes.is_empty();
             let (contents, trailers, write) = outgoing_body(bytes);
-            (Some(contents), trailers, write)
+            (has_contents.then_some(contents), trailers, write)
         }
         Body::Stream(stream) => {
             let (contents, trailers, write) = outgoing_stream(*stream);

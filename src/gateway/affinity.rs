@@ -94,7 +94,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     /// Whether a request goes on with an upload that the pool has begun: Google's clients send no credential with it, since
     /// its URL is one.
     pub(super) async fn continues_upload(&self, target: &Target, request: &Parts) -> bool {
-        let Some(id) = upload_id(request.uri.query()).filter(|_| target.is_upload()) else {
+        let Some(id) = upload_id(request.uri.query()) else {
             return false;
         };
         let command = request.headers.get(UPLOAD_COMMAND);
