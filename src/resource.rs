@@ -239,11 +239,7 @@ fn name_at_end(text: &str) -> Option<&str> {
 /// files, too.
 fn is_place(before: &str) -> bool {
     // An operation's owner, or what it is below.
-    let before = match ["models/", "tunedModels/", "batches/"]
-        .iter()
-        .filter_map(|collection| before.rfind(collection))
-        .max()
-    {
+    let before = match owners_in(before).max() {
         Some(at) => before.get(..at).unwrap_or_default(),
         None => before,
     };
@@ -254,11 +250,16 @@ fn is_place(before: &str) -> bool {
                 .any(|version| before.ends_with(version))
 }
 
-/// Where `models/M/` begins at the end of what comes before `operations/`.
-fn owner_start(before: &str) -> usize {
-    let owner = ["models/", "tunedModels/", "batches/"]
+/// Where the last name of each collection begins below which operations are named.
+fn owners_in(before: &str) -> impl Iterator<Item = usize> {
+    ["models/", "tunedModels/", "batches/"]
         .iter()
         .filter_map(|collection| before.rfind(collection))
+}
+
+/// Where `models/M/` begins at the end of what comes before `operations/`.
+fn owner_start(before: &str) -> usize {
+    let owner = owners_in(before)
         .filter(|at| {
             *at == 0
                 || before

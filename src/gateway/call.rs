@@ -8,8 +8,8 @@ use crate::config::LogCommit;
 use crate::gemini::{Diagnosis, RequestTraits, Seen, diagnose, kept as kept_of, unknown_fields};
 use crate::openai::Usage;
 use crate::pool::{
-    Blame, Change, Cooling, Incident, KeyId, KeyStatus, Limit, Moment, Outcome, Pick, Place,
-    Record, Scope, UnixMillis, Verdict, place_of, transition,
+    Blame, Change, Incident, KeyId, KeyStatus, Limit, Moment, Outcome, Pick, Place, Record, Scope,
+    UnixMillis, Verdict, place_of, transition,
 };
 use crate::redact::{redact, redact_json, truncate};
 use crate::store::{self, Attempt, Database, DatabaseError, Deferred};
@@ -377,13 +377,12 @@ impl<D: Database, S: System> Call<D, S> {
             self.kept.change(Change::Limit(place.clone(), *limit));
             result = result.and(learned);
         }
-        let is_at_once = |cooling: Cooling| cooling.blame == Blame::AtOnce;
         let done = match incident.outcome.verdict() {
             // The key's own state says it.
             Verdict::Failed | Verdict::Rejected | Verdict::Restricted => Ok(()),
             Verdict::Works => self.forget_cool_downs().await,
             Verdict::Unknown => {
-                let cools = incident.outcome.rule().cooling.is_some_and(is_at_once);
+                let cools = incident.outcome.blame() == Some(Blame::AtOnce);
                 match place_of(
                     incident.outcome,
                     &key,

@@ -293,8 +293,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     outcome
                 }
             };
-            let cooling = outcome.rule().cooling;
-            if cooling.is_some_and(|cooling| cooling.blame == Blame::WhenAnotherServes)
+            if outcome.blame() == Some(Blame::WhenAnotherServes)
                 && let Some(place) =
                     place_of(outcome, &pick.key, &way.model, ask.traits.tool.as_deref())
             {

@@ -22,8 +22,9 @@ use crate::pool::{Limit, Unit, Window};
 /// How messages about quotas begin that list the quotas line by line.
 const EXCEEDED: &str = "You exceeded your current quota";
 
-/// How the lines of such a message begin.
-const LISTED: &str = "* Quota exceeded for metric: ";
+/// How the lines of such a message begin, with or without a bullet.
+const LISTED: &str = "Quota exceeded for metric: ";
+const BULLET: &str = "* ";
 
 /// How messages of Service Control begin.
 pub(super) const SERVICE_CONTROL: &str = "Quota exceeded for quota metric ";
@@ -191,18 +192,19 @@ pub(super) fn has_no_free_tier(message: &str) -> bool {
         })
 }
 
+/// What such a line says of its metric.
+fn listed(line: &str) -> Option<&str> {
+    line.strip_prefix(BULLET)
+        .unwrap_or(line)
+        .strip_prefix(LISTED)
+}
+
 /// Metric and limit of each line that names them.
 fn lines(message: &str) -> impl Iterator<Item = (&str, u64)> {
-    let is_about_quota = message.starts_with(EXCEEDED)
-        || message.starts_with(LISTED)
-        || LISTED
-            .strip_prefix("* ")
-            .is_some_and(|listed| message.starts_with(listed));
-    let listed = is_about_quota.then_some(message);
-    listed.into_iter().flat_map(str::lines).filter_map(|line| {
-        let line = line.strip_prefix("* ").unwrap_or(line);
-        let line = line.strip_prefix(LISTED.strip_prefix("* ")?)?;
-        let (metric, rest) = line.split_once(", limit: ")?;
+    let is_about_quota = message.starts_with(EXCEEDED) || listed(message).is_some();
+    let message = is_about_quota.then_some(message);
+    message.into_iter().flat_map(str::lines).filter_map(|line| {
+        let (metric, rest) = listed(line)?.split_once(", limit: ")?;
         let limit = rest.split(',').next()?.trim();
         Some((metric, limit.parse().ok()?))
     })

@@ -359,12 +359,8 @@ impl Failover {
 
     /// Whether a key can take a call whose project was not tried yet.
     pub fn has_new_project(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> bool {
-        let is_new = |key: &PoolKey| {
-            let scope = key.scope();
-            self.tried.iter().all(|(_, tried)| *tried != scope)
-        };
         snapshot.keys().iter().any(|key| {
-            is_new(key)
+            !self.is_of_tried_project(key)
                 && matches!(
                     snapshot.standing(key, model, now),
                     Standing::Eligible { .. }
@@ -535,9 +531,7 @@ impl Failover {
             return GiveUp::Exhausted(survey);
         }
         let is_refusal = |outcome: Outcome| {
-            let cooling = outcome.rule().cooling;
-            outcome.is_of_plan()
-                || cooling.is_some_and(|cooling| cooling.blame == Blame::WhenAnotherServes)
+            outcome.is_of_plan() || outcome.blame() == Some(Blame::WhenAnotherServes)
         };
         if survey.has_out_for(is_refusal) {
             return match self.last {

@@ -256,6 +256,11 @@ impl Outcome {
         Self::PoolFault,
     ];
 
+    /// When its cool-down begins, if it has one.
+    pub fn blame(self) -> Option<Blame> {
+        self.rule().cooling.map(|cooling| cooling.blame)
+    }
+
     /// Everything that follows from it.
     pub const fn rule(self) -> Rule {
         use CoolingScope::{Key, Project};
