@@ -81,6 +81,9 @@ pub(crate) struct Up {
     /// How long requests may go on after the host was told to stop: 10s, 500ms.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) grace: Duration,
+    /// How long a client may take nothing of an answer before its connection is closed: 60s, 500ms.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) write_timeout: Duration,
     /// Leave Nagle's algorithm on, as Spin does, to see what that costs.
     #[arg(long)]
     pub(crate) nagle: bool,

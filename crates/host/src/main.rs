@@ -111,6 +111,7 @@ fn up(options: &Up) -> Result<()> {
         let serving = server::Options {
             nagle: options.nagle,
             grace: options.grace,
+            write_timeout: options.write_timeout,
         };
         server::serve(&options.listen, &app, handler.clone(), serving, stop).await?;
         if options.statistics {

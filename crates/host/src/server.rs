@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::{Error, WasiBody};
@@ -55,6 +56,8 @@ pub(crate) struct Options {
     pub(crate) nagle: bool,
     /// How long requests and the work they leave behind may go on after the host was told to stop.
     pub(crate) grace: Duration,
+    /// How long a client may take nothing of an answer before its connection is closed.
+    pub(crate) write_timeout: Duration,
 }
 
 /// Serves until a signal to stop; then no connection is accepted any more, and requests and spawned work finish. What has
@@ -83,6 +86,7 @@ pub(crate) async fn serve(
         handler: handler.clone(),
         info: info.into(),
         closing: CancellationToken::new(),
+        write_timeout: options.write_timeout,
     });
     let connections = TaskTracker::new();
     loop {
@@ -208,6 +212,7 @@ struct Server {
     info: Bytes,
     /// Set when no connection may take another request.
     closing: CancellationToken,
+    write_timeout: Duration,
 }
 
 impl Server {
@@ -216,6 +221,8 @@ impl Server {
         let running = watch::Sender::new(0);
         let closing = self.closing.clone();
         let requests = running.clone();
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.write_timeout));
         let service = service_fn(move |request| {
             let server = Arc::clone(&self);
             let running = Running::begin(&requests);
@@ -234,7 +241,8 @@ impl Server {
             }
         });
         let builder = auto::Builder::new(TokioExecutor::new());
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection =
+            pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
         // Clients that leave are no news.
         tokio::select! {
             _ = connection.as_mut() => return,

@@ -101,6 +101,22 @@ fn connections_without_a_request_do_not_delay_the_end() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+    let app = App::new("", "sqlite_databases = [\"default\"]")
+        .arguments(&LONG_GRACE)
+        .arguments(&["--write-timeout", "100ms"]);
+    let host = app.start();
+    // More than the buffers of both sides hold.
+    let much = "SELECT hex(zeroblob(20000000))";
+    let mut connection = host.send("POST", "/sql", &[], much);
+    assert!(connection.read(&mut [0; 1]).unwrap() > 0);
+    // The end waits for every answer.
+    host.signal(Signal::TERM);
+    host.ends_well();
+    drop(connection);
+}
+
+#[test]
 fn every_signal_that_ends_a_program_ends_it_in_order() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let upstream = Upstream::new();
