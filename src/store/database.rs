@@ -5,7 +5,7 @@
 //! | reading, what an operator asks for | 5 s a statement |
 //! | setting up: migrations, imported keys | 30 s a statement |
 //! | what a request can do without: counts, claims, reservations, cool-downs | 250 ms for all of a request together |
-//! | the rows of the calls that a response was made of | 4.75 s for all of a request together |
+//! | the rows of the calls that a response was made of | 4.5 s for all of a request together |
 //!
 //! Waits are measured by a monotonic clock, whatever a try takes: see [`Within`].
 
@@ -22,7 +22,7 @@ const SET_UP_WAIT_MS: u64 = 30_000;
 /// How long all statements together wait that a request can do without, in milliseconds.
 pub const OPTIONAL_WAIT_MS: u64 = 250;
 /// How long a response waits for the rows of its calls, in milliseconds: with [`OPTIONAL_WAIT_MS`], 5 s.
-pub const ROW_WAIT_MS: u64 = 4_750;
+pub const ROW_WAIT_MS: u64 = 4_500;
 /// The shortest pause between two tries, in milliseconds: 1 ms, since others hold the lock for a tenth of that.
 const SHORTEST_PAUSE_MS: u64 = 1;
 /// The longest one, in milliseconds, where the lock is held for long.

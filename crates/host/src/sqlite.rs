@@ -4,6 +4,9 @@
 //! in the file, and wait for each other there for up to 5 s (SQLite's busy time-out as rusqlite sets it). A text of
 //! several statements is refused; Spin would run the first and silently drop the others. A text in a row that is not
 //! UTF-8 traps the instance, as it does with Spin.
+//!
+//! SQLite would go on with a file that was deleted, and what is written to it would be lost. So every statement fails once
+//! the file is not the one that the host began with.
 
 mod script;
 
@@ -13,6 +16,7 @@ use crate::manifest::App;
 use anyhow::{Context, Result};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{Value as SqlValue, ValueRef};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,9 +27,38 @@ pub(crate) const FILE: &str = "sqlite_db.db";
 /// What a row may have in bytes, as with Spin, or a whole result that is not streamed: 128 MiB.
 const MAX_BYTES: usize = 128 << 20;
 
+/// What a statement is told whose file has gone.
+const MOVED: &str = "the database's file was deleted or replaced while the host was running; stop the host, put the file in its place, and start again";
+
+/// A file, and which one it was at first.
+#[derive(Debug)]
+struct DatabaseFile {
+    path: PathBuf,
+    identity: Option<Identity>,
+}
+
+/// The device and the inode.
+type Identity = (u64, u64);
+
+impl DatabaseFile {
+    fn at(path: PathBuf) -> Self {
+        let identity = identity(&path);
+        Self { path, identity }
+    }
+
+    fn is_in_place(&self) -> bool {
+        self.identity.is_some() && self.identity == identity(&self.path)
+    }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
 /// The databases of the application.
 pub(crate) struct Databases {
-    file: PathBuf,
+    file: Arc<DatabaseFile>,
     /// Those that the component may open.
     allowed: Vec<String>,
     /// Run by the component so far.
@@ -44,23 +77,19 @@ impl Databases {
                 state_dir.display()
             )
         })?;
-        let databases = Self {
-            file: state_dir.join(FILE),
-            allowed: app.sqlite_databases.clone(),
-            statements: AtomicU64::new(0),
-        };
-        databases
-            .connect()
+        let path = state_dir.join(FILE);
+        rusqlite::Connection::open(&path)
             .and_then(|connection| {
                 // Opening does not touch the file yet.
                 connection.query_row("PRAGMA schema_version", [], |_| Ok(()))
             })
-            .with_context(|| format!("cannot open the database {}", databases.file.display()))?;
-        announce(format_args!(
-            "Storing default SQLite data to {:?}.",
-            databases.file
-        ));
-        Ok(databases)
+            .with_context(|| format!("cannot open the database {}", path.display()))?;
+        announce(format_args!("Storing default SQLite data to {path:?}."));
+        Ok(Self {
+            file: Arc::new(DatabaseFile::at(path)),
+            allowed: app.sqlite_databases.clone(),
+            statements: AtomicU64::new(0),
+        })
     }
 
     /// Runs what `--sqlite` says, each argument in a transaction: SQL, or `@FILE`.
@@ -92,12 +121,15 @@ impl Databases {
     }
 
     fn connect(&self) -> rusqlite::Result<rusqlite::Connection> {
-        rusqlite::Connection::open(&self.file)
+        rusqlite::Connection::open(&self.file.path)
     }
 
     fn open(&self, database: &str) -> Result<rusqlite::Connection, Error> {
         if !self.allowed.iter().any(|allowed| allowed == database) {
             return Err(Error::AccessDenied);
+        }
+        if !self.file.is_in_place() {
+            return Err(Error::Io(MOVED.to_owned()));
         }
         let connection = self.connect().map_err(io)?;
         // The file system stays out of reach: no other file, but temporary and in-memory databases.
@@ -124,7 +156,10 @@ fn io(error: rusqlite::Error) -> Error {
 /// A connection that the component has opened.
 #[derive(Clone)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Connection(Arc<Mutex<rusqlite::Connection>>);
+pub struct Connection {
+    sqlite: Arc<Mutex<rusqlite::Connection>>,
+    file: Arc<DatabaseFile>,
+}
 
 impl Connection {
     /// Works with the connection on a thread that may wait.
@@ -134,7 +169,7 @@ impl Connection {
     ) -> Result<T, Error> {
         let done = tokio::task::spawn_blocking(move || {
             // A connection is as good after a panic as before: SQLite has its own state.
-            work(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+            work(&self.sqlite.lock().unwrap_or_else(PoisonError::into_inner))
         });
         done.await.map_err(|error| Error::Io(error.to_string()))
     }
@@ -145,8 +180,14 @@ impl Connection {
         parameters: Vec<Value>,
         limit: Limit,
     ) -> wasmtime::Result<Result<QueryResult, Error>> {
+        let file = Arc::clone(&self.file);
         let ran = self
-            .with(move |connection| run(connection, &statement, parameters, limit))
+            .with(move |connection| {
+                if !file.is_in_place() {
+                    return Err(Failed::Statement(Error::Io(MOVED.to_owned())));
+                }
+                run(connection, &statement, parameters, limit)
+            })
             .await;
         match ran {
             Ok(Ok(result)) => Ok(Ok(result)),
@@ -262,7 +303,10 @@ impl SqliteView<'_> {
     ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
         match self.databases.open(database) {
             Ok(connection) => {
-                let connection = Connection(Arc::new(Mutex::new(connection)));
+                let connection = Connection {
+                    sqlite: Arc::new(Mutex::new(connection)),
+                    file: Arc::clone(&self.databases.file),
+                };
                 Ok(Ok(self.table.push(connection)?))
             }
             Err(error) => Ok(Err(error)),

@@ -213,6 +213,23 @@ fn the_database_takes_one_statement_a_call_and_no_other_file() {
 }
 
 #[test]
+fn a_database_file_that_is_deleted_or_replaced_is_not_written_to() {
+    let app = App::new("", "sqlite_databases = [\"default\"]")
+        .arguments(&["--sqlite", "CREATE TABLE t (a)"]);
+    let host = app.start();
+    let (file, kept) = (app.path(".spin/sqlite_db.db"), app.path("kept"));
+    let insert = || host.post("/sql", "INSERT INTO t VALUES (1)").body;
+    assert_eq!(insert(), "");
+    std::fs::rename(&file, &kept).unwrap();
+    assert!(insert().contains("was deleted or replaced"), "{}", insert());
+    assert!(!file.exists(), "no new database is begun");
+    std::fs::copy(&kept, &file).unwrap();
+    assert!(insert().contains("was deleted or replaced"), "{}", insert());
+    std::fs::rename(&kept, &file).unwrap();
+    assert_eq!(insert(), "");
+}
+
+#[test]
 fn a_dump_that_fails_leaves_the_database_as_it_was() {
     let app =
         App::new("", "sqlite_databases = [\"default\"]").arguments(&["--sqlite", "@dump.sql"]);
