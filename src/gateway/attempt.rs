@@ -9,7 +9,10 @@ use super::headers;
 use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
 use super::request_body::declared_length;
-use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose, is_events, is_page, is_readable};
+use crate::gemini::{
+    MAX_ERROR_BYTES, Seen, closing_bracket, diagnose, is_events, is_page, is_readable,
+    unpacked_answer,
+};
 use crate::openai::repair;
 use crate::pool::{Outcome, UnixMillis};
 use crate::store::Database;
@@ -41,7 +44,7 @@ pub(super) enum Attempted<D, B, S> {
 }
 
 /// What is said of a 200 that is no answer.
-const NO_ANSWER: &str = "the upstream's answer is none, or is cut short";
+pub(super) const NO_ANSWER: &str = "the upstream's answer is none, or is cut short";
 
 type Timeout<'a> = Pin<&'a mut dyn Future<Output = ()>>;
 
@@ -214,7 +217,8 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     } = response;
     let mut reply = Reply::empty(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
     reply.headers = headers::to_client(&upstream_headers, &call.secrets);
-    let is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
+    let mut is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
+    let must_answer = form.kind != Kind::Other || call.traits.is_model_call;
     let is_events = reply
         .headers
         .get(header::CONTENT_TYPE)
@@ -277,6 +281,14 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         match more {
             Ok(true) => call.first_byte(),
             Ok(false) => {
+                if must_answer && is_gzip(&reply.headers) {
+                    let Some(plain) = unpacked_answer(bytes) else {
+                        let failure = call.broken_off(status, NO_ANSWER).await;
+                        return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+                    };
+                    reply.headers.remove(header::CONTENT_ENCODING);
+                    (bytes, is_encoded) = (plain, false);
+                }
                 return whole(
                     call,
                     form,
@@ -304,7 +316,11 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         }
         if is_events || is_large {
             call.works().await;
-            let stream = AnswerStream::opaque(call, status, bytes, body);
+            let closing = match must_answer && !is_encoded {
+                true => closing_bracket(&bytes),
+                false => None,
+            };
+            let stream = AnswerStream::opaque(call, status, bytes, closing, body);
             reply.body = Body::Stream(Box::new(stream));
             return Attempted::Answered(reply);
         }
@@ -410,6 +426,12 @@ async fn no_answer<D: Database, S: System>(
     }
     let failure = call.broken_off(status, NO_ANSWER).await;
     Some((Outcome::UpstreamTrouble, failure))
+}
+
+fn is_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"))
 }
 
 fn is_json(content_type: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Answers: what the client gets, whole or bit by bit.
 
 use super::Failure;
-use super::attempt::no_byte;
+use super::attempt::{NO_ANSWER, no_byte};
 use super::call::{Call, EMPTY, End};
 use super::ports::{ByteStream, System, TransportError};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
@@ -117,8 +117,37 @@ enum Framing {
     Array(ArrayScanner),
     /// An array that has come to an error.
     ArrayError(ArrayScanner, Vec<u8>),
-    /// Anything else. The latest chunk is held back, since it may be the last.
-    Opaque(Vec<u8>),
+    /// Anything else.
+    Opaque(Opaque),
+}
+
+struct Opaque {
+    /// The latest chunk is held back, since it may be the last.
+    held: Vec<u8>,
+    /// The bracket without which the answer is cut short, if it is JSON.
+    closing: Option<u8>,
+    /// The last byte so far that is no white space.
+    last: Option<u8>,
+}
+
+impl Opaque {
+    fn new(first: Vec<u8>, closing: Option<u8>) -> Self {
+        Self {
+            last: first.trim_ascii_end().last().copied(),
+            held: first,
+            closing,
+        }
+    }
+
+    /// Takes a chunk, and gives the one before it.
+    fn push(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+        self.last = chunk.trim_ascii_end().last().copied().or(self.last);
+        std::mem::replace(&mut self.held, chunk)
+    }
+
+    fn is_cut_short(&self) -> bool {
+        self.closing.is_some() && self.closing != self.last
+    }
 }
 
 impl Framing {
@@ -221,14 +250,20 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         }
     }
 
-    /// Any other body, of which `first` has been read.
-    pub(super) fn opaque(call: Call<D, S>, status: u16, first: Vec<u8>, upstream: B) -> Self {
+    /// Any other body, of which `first` has been read, and which is cut short unless it ends with `closing`.
+    pub(super) fn opaque(
+        call: Call<D, S>,
+        status: u16,
+        first: Vec<u8>,
+        closing: Option<u8>,
+        upstream: B,
+    ) -> Self {
         Self {
             promised: true,
             ..Self::new(
                 call,
                 status,
-                Framing::Opaque(first),
+                Framing::Opaque(Opaque::new(first, closing)),
                 Surface::OpenAi,
                 upstream,
             )
@@ -328,9 +363,12 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 scan.ready
             }
             (Ok(Some(_)), Framing::ArrayError(..)) => Vec::new(),
-            (Ok(Some(chunk)), Framing::Opaque(held)) => std::mem::replace(held, chunk),
-            (Ok(None), Framing::Opaque(held)) => {
-                let last = std::mem::take(held);
+            (Ok(Some(chunk)), Framing::Opaque(body)) => body.push(chunk),
+            (Ok(None), Framing::Opaque(body)) if body.is_cut_short() => {
+                return self.broken_off(None).await;
+            }
+            (Ok(None), Framing::Opaque(body)) => {
+                let last = std::mem::take(&mut body.held);
                 self.record_end().await;
                 self.ended = true;
                 last
@@ -376,7 +414,12 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     async fn broken_off(&mut self, error: Option<TransportError>) -> Step {
         (self.ended, self.recorded) = (true, true);
         let is_stopping = error == Some(TransportError::Stopping);
-        let failure = self.call.broken_off(self.status, &reason_of(error)).await;
+        let reason = match (error, &self.framing) {
+            (Some(error), _) => error.to_string(),
+            (None, Framing::Opaque(_)) => NO_ANSWER.to_owned(),
+            (None, _) => "the upstream ended the stream before its closing event".to_owned(),
+        };
+        let failure = self.call.broken_off(self.status, &reason).await;
         let failure = if is_stopping {
             Failure::Stopping
         } else {
@@ -433,13 +476,5 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             };
             self.call.end(end).await;
         }
-    }
-}
-
-/// Why a stream has ended before its time.
-fn reason_of(error: Option<TransportError>) -> String {
-    match error {
-        Some(error) => error.to_string(),
-        None => "the upstream ended the stream before its closing event".to_owned(),
     }
 }

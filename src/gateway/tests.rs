@@ -1,5 +1,6 @@
 //! The sequence of one request, natively: the real SQL on SQLite, a scripted upstream, a clock that stands still.
 
+use super::attempt::NO_ANSWER;
 use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::{AnswerStream, Body, Gateway, Next, Reply};
 use crate::config::Config;
@@ -671,31 +672,50 @@ fn a_reset_after_the_closing_event_is_no_news() {
     assert_eq!(pool.logged(), ["1|200|NULL"]);
 }
 
+fn gzip(plain: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, plain.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[test]
-fn a_compressed_answer_is_handed_on_as_such_and_a_compressed_stream_is_refused() {
-    let compressed = |content_type| {
+fn a_gzip_answer_that_nobody_asked_for_is_unpacked_and_a_compressed_stream_is_refused() {
+    let compressed = |content_type, encoding, body: Vec<u8>| {
         Ok(Scripted {
             status: 200,
             content_type,
-            content_encoding: Some("gzip"),
+            content_encoding: Some(encoding),
             headers: Vec::new(),
-            chunks: vec![Ok(b"squeezed".to_vec())],
+            chunks: vec![Ok(body)],
         })
     };
+    let json = "application/json";
     let pool = Pool::new();
-    pool.script_reply(compressed("application/json"));
+    pool.script_reply(compressed(json, "gzip", gzip(ANSWER)));
     let answer = pool.chat(CHAT);
     assert_eq!(
         (answer.body.as_str(), answer.header("content-encoding")),
-        ("squeezed", Some("gzip"))
+        (ANSWER, None)
     );
-    pool.script_reply(compressed("text/event-stream"));
+    // What cannot be unpacked here is the client's.
+    pool.script_reply(compressed(json, "br", b"squeezed".to_vec()));
     let answer = pool.chat(CHAT);
     assert_eq!(
-        (answer.status, answer.error("code").as_str()),
-        (502, "upstream_answer_broken")
+        (answer.body.as_str(), answer.header("content-encoding")),
+        ("squeezed", Some("br"))
     );
-    assert!(pool.logged()[1].starts_with("0|200|the upstream compressed a stream"));
+    let cut_short = gzip(ANSWER)[..20].to_vec();
+    pool.script_reply(compressed(json, "gzip", cut_short));
+    pool.script_reply(compressed("text/event-stream", "gzip", gzip("data: {}")));
+    for reason in [NO_ANSWER, "the upstream compressed a stream"] {
+        let answer = pool.chat(CHAT);
+        assert_eq!(
+            (answer.status, answer.error("code").as_str()),
+            (502, "upstream_answer_broken")
+        );
+        let row = pool.logged().pop().unwrap();
+        assert!(row.starts_with(&format!("0|200|{reason}")), "{row}");
+    }
 }
 
 #[test]
@@ -852,6 +872,40 @@ fn a_plain_answer_that_breaks_off_is_never_taken_for_whole() {
         pool.database.query("SELECT success FROM api_call_logs"),
         ["0", "0"]
     );
+}
+
+#[test]
+fn a_large_plain_answer_that_ends_within_its_json_is_never_taken_for_whole() {
+    let large = format!(
+        r#"{{"choices":[{{"message":{{"content":"{}"#,
+        "x".repeat(2_000_000)
+    );
+    let models = "/v1beta/models/m:generateContent";
+    let bearer = format!("Bearer {TOKEN}");
+    for (rest, is_cut) in [
+        (&[r#""}}]}"#][..], false),
+        (&[r#""}}]}"#, "\n", " \n"], false),
+        (&[r#""}}]"#], true),
+        (&["x"], true),
+        (&["}", "x"], true),
+    ] {
+        let pool = Pool::new();
+        for path in ["/v1/chat/completions", models] {
+            let chunks: Vec<&str> = [large.as_str()]
+                .into_iter()
+                .chain(rest.iter().copied())
+                .collect();
+            pool.script(200, "application/json", &chunks);
+            let answer = pool.call("POST", path, &[("authorization", &bearer)], CHAT);
+            assert_eq!(
+                (answer.status, answer.cut),
+                (200, is_cut),
+                "{path} {rest:?}"
+            );
+            let row = pool.logged().pop().unwrap();
+            assert_eq!(row.starts_with("0|200"), is_cut, "{path} {rest:?}: {row}");
+        }
+    }
 }
 
 #[test]

@@ -29,6 +29,29 @@ pub(super) fn unpacked(body: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
+/// What a compressed answer may come to once it is unpacked: 16 MiB.
+const MAX_UNPACKED_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// A whole answer without gzip; `None` if it is damaged, cut short or too large. Its bytes tell whether it is compressed.
+pub fn unpacked_answer(body: Vec<u8>) -> Option<Vec<u8>> {
+    if !body.starts_with(&GZIP_MAGIC) {
+        return Some(body);
+    }
+    let mut plain = Vec::new();
+    let mut decoder = GzDecoder::new(body.as_slice()).take(MAX_UNPACKED_ANSWER);
+    decoder.read_to_end(&mut plain).ok()?;
+    (decoder.limit() > 0).then_some(plain)
+}
+
+/// The bracket that closes a body, if it is a JSON object or array.
+pub fn closing_bracket(body: &[u8]) -> Option<u8> {
+    match without_padding(body).first()? {
+        b'{' => Some(b'}'),
+        b'[' => Some(b']'),
+        _ => None,
+    }
+}
+
 /// Whether the body of a 200 is JSON to its end, or a stream of events.
 pub fn is_readable(body: &[u8]) -> bool {
     let text = without_padding(body);
@@ -97,6 +120,19 @@ mod tests {
         let bomb = gzip(&vec![b' '; 50 * MAX_ERROR_BYTES]);
         assert!(bomb.len() < MAX_ERROR_BYTES / 10);
         assert_eq!(unpacked(&bomb).len(), MAX_ERROR_BYTES);
+    }
+
+    #[test]
+    fn an_answer_is_unpacked_whole_or_not_at_all() {
+        let plain = br#"{"choices":[]}"#.to_vec();
+        let whole = gzip(&plain);
+        assert_eq!(unpacked_answer(plain.clone()), Some(plain.clone()));
+        assert_eq!(unpacked_answer(whole.clone()), Some(plain));
+        for end in GZIP_MAGIC.len()..whole.len() {
+            assert_eq!(unpacked_answer(whole[..end].to_vec()), None, "{end}");
+        }
+        let bomb = gzip(&vec![b' '; MAX_UNPACKED_ANSWER as usize]);
+        assert_eq!(unpacked_answer(bomb), None);
     }
 
     #[test]

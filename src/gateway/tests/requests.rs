@@ -606,11 +606,6 @@ fn a_header_that_echoes_the_key_does_not_pass() {
 
 #[test]
 fn a_compressed_request_is_read_and_sent_as_what_it_says() {
-    let gzip = |plain: &str| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut encoder, plain.as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    };
     let pool = Pool::with(&[("model_aliases", "gpt-4o=m")]);
     let embed = r#"{"model":"gpt-4o","input":"a"}"#;
     for (path, body, sent, answer) in [
