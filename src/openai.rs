@@ -9,6 +9,7 @@ mod glance;
 mod patch;
 pub mod repair;
 mod request;
+pub mod signatures;
 
 pub use edit::{Step, fields, steps, with_models, without};
 pub use error::ErrorBody;

@@ -19,6 +19,7 @@ mod pool_keys;
 mod rate_limit;
 mod recorder;
 mod resources;
+mod signatures;
 mod snapshot;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use model_lists::{keep_models, kept_models};
 pub use rate_limit::count_call;
 pub use recorder::{Attempt, Deferred, Lost, Moved, Recorder};
 pub use resources::{forget_resource, is_made_since, owners, remember_created, remember_reported};
+pub use signatures::{Nonce, keep_signatures, learn_signed_model, signatures_of};
 pub use snapshot::{PoolRead, read_pool};
 
 use crate::pool::{Place, UnixMillis};
@@ -163,6 +165,7 @@ pub async fn tidy(
     budgets::forget_usage(database, now).await?;
     resources::forget_old_resources(database, now).await?;
     keys::forget_resets(database, now).await?;
+    signatures::forget_old_signatures(database, now).await?;
     match log_retention_days {
         Some(days) => call_logs::forget_old_calls(database, now, days).await,
         None => Ok(()),

@@ -5,12 +5,13 @@ use super::attempt::Form;
 use crate::config::Config;
 use crate::gemini::{RequestTraits, UnknownField};
 use crate::naming::is_model;
+use crate::openai::signatures::{self, ToolCall};
 use crate::openai::{ChatRequest, Step, fields, model_of, repair, steps, with_models, without};
 use crate::pool::UnixMillis;
 use crate::target::{Kind, Subject, Surface, Target, forwarded_query};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// Fields that are left out of a request at most.
@@ -60,6 +61,8 @@ pub(super) struct Ask<'a> {
     pub(super) traits: RequestTraits,
     /// Fields that were left out since Google does not know them, as Google calls them.
     pub(super) dropped: BTreeSet<String>,
+    /// Thought signatures that were put back into the request.
+    restored: BTreeSet<String>,
 }
 
 impl<'a> Ask<'a> {
@@ -112,7 +115,50 @@ impl<'a> Ask<'a> {
             subject,
             traits: RequestTraits::default(),
             dropped: BTreeSet::new(),
+            restored: BTreeSet::new(),
         })
+    }
+
+    /// The tool calls in the request that have no thought signature.
+    pub(super) fn unsigned_calls(&self) -> BTreeSet<ToolCall> {
+        if self.is_repaired_chat() {
+            signatures::unsigned(&self.body)
+        } else {
+            BTreeSet::new()
+        }
+    }
+
+    /// Puts these thought signatures back where they are missing.
+    pub(super) fn restore_signatures(&mut self, known: HashMap<ToolCall, String>) {
+        if let Some(body) = signatures::signed(&self.body, &known) {
+            self.body = body;
+            self.restored.extend(known.into_values());
+        }
+    }
+
+    /// Puts placeholders where the model wants a thought signature and none is known; whether there was any such place.
+    pub(super) fn put_placeholders(&mut self) -> bool {
+        self.sign(&BTreeSet::new())
+    }
+
+    /// The same, and in the place of signatures that were put back, which were refused.
+    pub(super) fn replace_restored_signatures(&mut self) -> bool {
+        let restored = std::mem::take(&mut self.restored);
+        !restored.is_empty() && self.sign(&restored)
+    }
+
+    fn sign(&mut self, refused: &BTreeSet<String>) -> bool {
+        let signed = self
+            .is_repaired_chat()
+            .then(|| signatures::with_placeholders(&self.body, refused))
+            .flatten();
+        let is_changed = signed.is_some();
+        self.body = signed.unwrap_or_else(|| std::mem::take(&mut self.body));
+        is_changed
+    }
+
+    fn is_repaired_chat(&self) -> bool {
+        self.form.kind == Kind::Chat && self.form.repair.is_some()
     }
 
     /// Leaves out those of these fields of the body that are there.

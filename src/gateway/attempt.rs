@@ -14,6 +14,7 @@ use crate::gemini::{
     unpacked_answer,
 };
 use crate::openai::repair;
+use crate::openai::signatures::Signatures;
 use crate::pool::{Outcome, UnixMillis};
 use crate::store::Database;
 use crate::tally::glance;
@@ -385,8 +386,13 @@ async fn whole<D: Database, B, S: System>(
             Attempted::Empty(reply)
         }
         Some(glance) => {
+            let bytes = mended(bytes);
+            if form.kind == Kind::Chat && form.repair.is_some() {
+                let signatures = Signatures::of_completion(&bytes);
+                call.keep_signatures(&signatures).await;
+            }
             call.succeeded(status, glance.usage).await;
-            reply.body = Body::Whole(mended(bytes));
+            reply.body = Body::Whole(bytes);
             Attempted::Answered(reply)
         }
         None => {

@@ -7,12 +7,13 @@ use super::ports::{System, TransportError};
 use crate::config::LogCommit;
 use crate::gemini::{Diagnosis, RequestTraits, Seen, diagnose, kept as kept_of, unknown_fields};
 use crate::openai::Usage;
+use crate::openai::signatures::ToolCall;
 use crate::pool::{
     Blame, Change, Incident, KeyId, KeyStatus, Limit, Moment, Outcome, Pick, Place, Record, Scope,
     UnixMillis, Verdict, place_of, transition,
 };
 use crate::redact::{redact, redact_json, truncate};
-use crate::store::{self, Attempt, Database, DatabaseError, Deferred};
+use crate::store::{self, Attempt, Database, DatabaseError, Deferred, Nonce};
 use std::rc::Rc;
 
 /// The longest error message that a log row keeps, in characters.
@@ -92,6 +93,25 @@ impl<D: Database, S: System> Call<D, S> {
     pub(super) fn first_byte(&mut self) {
         if self.first_byte_at.is_none() {
             self.first_byte_at = Some(self.system.now());
+        }
+    }
+
+    /// Keeps the thought signatures of an answer's tool calls, for when the client sends the calls back without.
+    pub(super) async fn keep_signatures(&self, signatures: &[(ToolCall, String)]) {
+        let new_nonce = || {
+            let mut nonce = Nonce::default();
+            for bytes in nonce.chunks_mut(size_of::<u64>()) {
+                bytes.copy_from_slice(&self.system.random().to_le_bytes());
+            }
+            nonce
+        };
+        let now = self.system.now();
+        let database = &*self.kept.database;
+        if let Err(error) = store::keep_signatures(database, signatures, new_nonce, now).await {
+            self.system.log(&format!(
+                "request={} the thought signatures of its tool calls are not kept: {error}",
+                self.request_id
+            ));
         }
     }
 

@@ -484,6 +484,7 @@ impl Failure {
                     | Outcome::RequestTooLarge
                     | Outcome::RequestRefused
                     | Outcome::EntityNotFound
+                    | Outcome::SignatureMissing
                     | Outcome::SignatureRefused
                     | Outcome::ResourceRefused
                     | Outcome::ModelRefused
@@ -706,7 +707,7 @@ fn upstream(
         code: code.to_owned(),
     };
     match outcome {
-        Outcome::ClientFault => {
+        Outcome::ClientFault | Outcome::SignatureMissing => {
             let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
             (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
         }
@@ -807,6 +808,7 @@ mod tests {
             ),
             (Outcome::RequestRefused, 401, (401, "permission_denied")),
             (Outcome::EntityNotFound, 404, (404, "invalid_request")),
+            (Outcome::SignatureMissing, 400, (400, "invalid_request")),
             (Outcome::SignatureRefused, 400, (400, "invalid_request")),
             (Outcome::PlanRefused, 400, (400, "permission_denied")),
             (Outcome::FreeTierRefused, 400, (400, "permission_denied")),
@@ -839,6 +841,7 @@ mod tests {
                     // Of a method that takes no keys: the upstream's answer passes.
                     || outcome == Outcome::RequestRefused
                     || outcome == Outcome::EntityNotFound
+                    || outcome == Outcome::SignatureMissing
                     || outcome == Outcome::SignatureRefused
                     || outcome == Outcome::EgressRefused
                     || outcome == Outcome::ResourceRefused

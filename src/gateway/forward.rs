@@ -61,6 +61,8 @@ pub(super) struct Way<'a, D, S> {
     blames_refusers: bool,
     /// Fields that were left out: known to be unsupported once the request has worked without them.
     left_out: Vec<String>,
+    /// The model has refused a tool call without its thought signature.
+    lacked_signatures: bool,
 }
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
@@ -106,6 +108,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             let conversation = conversation(surface, kind, &ask.subject, &ask.body);
             way.failover.prefer(conversation);
         }
+        way.restore_signatures(&mut ask).await;
         let answered = self.go(&mut way, config, &mut ask).await;
         let mut reply = way.ended(answered, &ask)?;
         if ask.form.repair.is_some()
@@ -174,7 +177,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 {
                     break Failure::secret_in_name();
                 }
-                ask.leave_out_known(way.kept.view().unsupported(&way.model));
+                let view = way.kept.view();
+                ask.leave_out_known(view.unsupported(&way.model));
+                if view.wants_signatures(&way.model) {
+                    ask.put_placeholders();
+                }
             }
             let now = Moment::new(self.system.now());
             if extent == Extent::Sample
@@ -264,6 +271,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                         way.remember_header(pick.key.id, header).await;
                     }
                     way.remember_unsupported().await;
+                    way.remember_signed_model().await;
                     return Ok(reply);
                 }
                 Attempted::Empty(reply) => {
@@ -285,6 +293,17 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                         _ => None,
                     };
                     last_failure = Some(failure);
+                    let is_signed = way.failover.has_attempt_left(ended_at)
+                        && match outcome {
+                            Outcome::SignatureMissing => ask.put_placeholders(),
+                            Outcome::SignatureRefused => ask.replace_restored_signatures(),
+                            _ => false,
+                        };
+                    if is_signed {
+                        way.failover.change_request();
+                        way.lacked_signatures |= outcome == Outcome::SignatureMissing;
+                        continue;
+                    }
                     if let Some(fields) = left_out {
                         way.failover.change_request();
                         way.left_out.extend(fields);
@@ -363,6 +382,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             refused: Vec::new(),
             blames_refusers: true,
             left_out: Vec::new(),
+            lacked_signatures: false,
         }
     }
 
@@ -494,6 +514,35 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
         if let Err(error) = store::learn_credential_header(database, key, header).await {
             self.system.log(&format!(
                 "request={} the header of key {key} is not remembered: {error}",
+                self.request_id
+            ));
+        }
+    }
+
+    /// Puts back the thought signatures of tool calls that the client has dropped, as far as they are known.
+    async fn restore_signatures(&self, ask: &mut Ask<'_>) {
+        let calls = ask.unsigned_calls();
+        let now = self.system.now();
+        match store::signatures_of(&*self.kept.database, &calls, now).await {
+            Ok(known) => ask.restore_signatures(known),
+            Err(error) => self.system.log(&format!(
+                "request={} thought signatures cannot be looked up: {error}",
+                self.request_id
+            )),
+        }
+    }
+
+    /// The request has worked with placeholders, after the model refused it without signatures.
+    async fn remember_signed_model(&self) {
+        if !self.lacked_signatures {
+            return;
+        }
+        self.kept.change(Change::SignedModel(self.model.clone()));
+        let now = self.system.now();
+        let learned = store::learn_signed_model(&*self.kept.database, &self.model, now).await;
+        if let Err(error) = learned {
+            self.system.log(&format!(
+                "request={} that the model wants thought signatures is not remembered: {error}",
                 self.request_id
             ));
         }

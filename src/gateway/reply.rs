@@ -7,6 +7,7 @@ use super::ports::{ByteStream, System, TransportError};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
 use crate::json_array::ArrayScanner;
 use crate::openai::repair::{self, StreamRepair};
+use crate::openai::signatures::Signatures;
 use crate::pool::Outcome;
 use crate::sse::{EventScanner, Found, error_text};
 use crate::store::Database;
@@ -91,6 +92,8 @@ pub struct AnswerStream<D, B, S> {
     first: Option<Vec<u8>>,
     framing: Framing,
     repair: Option<StreamRepair>,
+    /// Thought signatures of its tool calls; where nothing is repaired none is kept.
+    signatures: Option<Signatures>,
     tally: Tally,
     /// The client has got something, or will: an end without content is then an end like any other.
     promised: bool,
@@ -215,6 +218,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Framing::Events(EventScanner::new(surface))
         };
         let mut stream = Self::new(call, status, framing, surface, upstream);
+        stream.signatures = repair.as_ref().map(|_| Signatures::default());
         stream.repair = repair.map(StreamRepair::new);
         let mut held = Vec::new();
         loop {
@@ -279,6 +283,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             first: None,
             framing,
             repair: None,
+            signatures: None,
             tally: Tally::new(surface),
             promised: false,
             recorded: false,
@@ -332,6 +337,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                     Some(repair) => repair.lines(scan.ready),
                     None => scan.ready,
                 };
+                if let Some(signatures) = &mut self.signatures {
+                    signatures.take_lines(&ready);
+                }
                 match scan.found {
                     Found::Nothing => {}
                     Found::Done => self.record_end().await,
@@ -469,6 +477,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     async fn record(&mut self, outcome: Outcome, message: Option<&str>) {
         if !self.recorded {
             self.recorded = true;
+            if let Some(signatures) = self.signatures.take() {
+                self.call.keep_signatures(&signatures.collected()).await;
+            }
             let end = End {
                 message,
                 usage: self.tally.seen.usage,

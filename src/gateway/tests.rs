@@ -21,6 +21,7 @@ mod kept;
 mod repair;
 mod reported;
 mod requests;
+mod signatures;
 mod surface;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);

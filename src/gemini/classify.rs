@@ -427,6 +427,22 @@ const TABLE: &[Row] = &[
     Row {
         status: &[400],
         words: &[
+            &["missing", "thought signature*"],
+            &["thought signature*", "missing"],
+            &["thought signature*", "required"],
+            &["requires", "thought signature*"],
+            &["without", "thought signature*"],
+            &["no thought signature*"],
+        ],
+        within: SOON,
+        outcome: Outcome::SignatureMissing,
+        says: "a tool call has no thought signature",
+        source: "opensquilla#225",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        words: &[
             &["thought signature*", "corrupt*"],
             &["thought signature*", "invalid"],
             &["thought signature*", "not valid"],

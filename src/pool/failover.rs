@@ -633,7 +633,10 @@ mod tests {
                 After::Answer => {
                     assert!(matches!(
                         outcome,
-                        Outcome::Success | Outcome::ClientGone | Outcome::ClientFault
+                        Outcome::Success
+                            | Outcome::ClientGone
+                            | Outcome::ClientFault
+                            | Outcome::SignatureMissing
                     ));
                     continue;
                 }

@@ -23,6 +23,9 @@ pub enum Outcome {
     RequestRefused,
     /// "Not found" for a call that names nothing but its model: a model that only some projects may use.
     EntityNotFound,
+    /// A tool call in the request's history has no thought signature, and the model refuses it. The client's fault, which the
+    /// pool can repair.
+    SignatureMissing,
     /// The request carries a thought signature that this project cannot read.
     SignatureRefused,
     /// The upstream does not accept this key: invalid, expired, leaked, suspended.
@@ -224,7 +227,7 @@ const fn cools_when_another_serves(
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Success,
         Self::ClientGone,
         Self::EmptyAnswer,
@@ -232,6 +235,7 @@ impl Outcome {
         Self::RequestTooLarge,
         Self::RequestRefused,
         Self::EntityNotFound,
+        Self::SignatureMissing,
         Self::SignatureRefused,
         Self::KeyRejected,
         Self::KeyRestricted,
@@ -287,6 +291,7 @@ impl Outcome {
                 Cure::OneOtherProject,
                 cools_when_another_serves(Project, Model, doubling(5 * MINUTE_MS, HOUR_MS)),
             ),
+            Self::SignatureMissing => ("signature_missing", Unknown, Cure::None, None),
             Self::SignatureRefused => ("signature_refused", Unknown, Cure::OneOtherProject, None),
             Self::KeyRejected => ("key_rejected", Rejected, Cure::AnotherKey, SUSPECTED),
             Self::KeyRestricted => ("key_restricted", Restricted, Cure::AnotherKey, SUSPECTED),
@@ -449,6 +454,7 @@ mod tests {
             Outcome::RequestTooLarge,
             Outcome::RequestRefused,
             Outcome::EntityNotFound,
+            Outcome::SignatureMissing,
             Outcome::SignatureRefused,
             Outcome::PlanDoubted,
             Outcome::ResourceRefused,

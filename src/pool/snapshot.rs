@@ -29,6 +29,8 @@ pub struct Snapshot {
     scopes: HashMap<Scope, Circumstances>,
     /// Fields of requests that the upstream does not know, by model.
     unsupported: HashMap<String, BTreeSet<String>>,
+    /// Models that refuse tool calls without their thought signature.
+    signed_models: BTreeSet<String>,
     /// Chances per model, made when a model is first asked for.
     tables: HashMap<String, Table>,
 }
@@ -128,6 +130,8 @@ pub enum Change {
     CredentialHeader(KeyId, CredentialHeader),
     /// An error has told that a model's requests cannot have a field.
     Unsupported(String, String),
+    /// An error has told that a model refuses tool calls without their thought signature.
+    SignedModel(String),
     /// A call is sent now.
     Sent {
         /// With this key.
@@ -245,6 +249,7 @@ impl Snapshot {
             }
             Change::Limit(place, limit) => self.budget_mut(place).replace_limit(*limit),
             Change::Unsupported(model, field) => self.add_unsupported(model, field),
+            Change::SignedModel(model) => self.add_signed_model(model),
             Change::State(id, state) => self.update_key(*id, |key| {
                 key.state = *state;
                 key.trial_until = None;
@@ -316,6 +321,16 @@ impl Snapshot {
         {
             change(key);
         }
+    }
+
+    /// Notes that a model refuses tool calls without their thought signature.
+    pub fn add_signed_model(&mut self, model: &str) {
+        self.signed_models.insert(model.to_owned());
+    }
+
+    /// Whether a model refuses tool calls without their thought signature, as far as is known.
+    pub fn wants_signatures(&self, model: &str) -> bool {
+        self.signed_models.contains(model)
     }
 
     /// Adds a field that requests for a model cannot have.

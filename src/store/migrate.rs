@@ -6,7 +6,7 @@ use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 15] = [
+const MIGRATIONS: [(&str, &str); 16] = [
     (
         "0001_keys_and_call_logs",
         include_str!("../../migrations/0001_keys_and_call_logs.sql"),
@@ -66,6 +66,10 @@ const MIGRATIONS: [(&str, &str); 15] = [
     (
         "0015_own_changes",
         include_str!("../../migrations/0015_own_changes.sql"),
+    ),
+    (
+        "0016_thought_signatures",
+        include_str!("../../migrations/0016_thought_signatures.sql"),
     ),
 ];
 
@@ -341,6 +345,8 @@ mod tests {
                 "resources",
                 "retry_budget",
                 "schema_migrations",
+                "signed_models",
+                "thought_signatures",
                 "unsupported_fields",
             ]
         );

@@ -16,6 +16,8 @@ fn circumstances() -> String {
 UNION ALL SELECT 'limit', {scope}, {model}, {unit}, {per}, {learned}, {preset}, {learned_at} FROM limits
 UNION ALL SELECT 'unsupported', '', {model}, {field}, NULL, NULL, NULL, NULL FROM unsupported_fields
     WHERE learned_at >= ?6 AND learned_at <= ?3
+UNION ALL SELECT 'signed', '', {model}, NULL, NULL, NULL, NULL, NULL FROM signed_models
+    WHERE learned_at >= ?6 AND learned_at <= ?3
 UNION ALL SELECT 'usage', {scope}, {model}, {per}, {began_at}, {requests}, {input_tokens}, NULL FROM budget_usage
     WHERE ((per = 'day' AND began_at >= ?4) OR (per = 'minute' AND began_at >= ?5)) AND began_at <= ?3",
         scope = text("scope"),
@@ -90,6 +92,10 @@ pub async fn read_pool(
 fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
     if row.text(0)? == "unsupported" {
         snapshot.add_unsupported(row.text(2)?, row.text(3)?);
+        return Some(());
+    }
+    if row.text(0)? == "signed" {
+        snapshot.add_signed_model(row.text(2)?);
         return Some(());
     }
     let place = Place {

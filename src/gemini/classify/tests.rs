@@ -90,7 +90,7 @@ fn recorded() -> Vec<(Fake, Outcome)> {
         (errors::input_too_long(1_048_576), ClientFault),
         (errors::too_many_embeddings(), ClientFault),
         (errors::payload_too_large(), ClientFault),
-        (errors::missing_thought_signature("f", 8), ClientFault),
+        (errors::missing_thought_signature("f", 8), SignatureMissing),
         (errors::tools_with_json(), ClientFault),
         (errors::invalid_argument(), ClientFault),
         (errors::unauthenticated(METHOD), KeyRejected),
@@ -418,7 +418,6 @@ fn reported() -> Vec<(u16, String, Outcome)> {
             &[
                 "Request contains an invalid argument.",
                 "Something new.",
-                "Function call is missing a thought_signature in functionCall parts.",
                 "tools[0].api_key: Invalid enum value.",
                 "Function get_api_key is invalid.",
                 "Parameter api_key of function login has an invalid type.",
@@ -602,6 +601,14 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
     ] {
         let body = google(400, INVALID, message, "");
         cases.push((call(), 400, body, SignatureRefused));
+    }
+    for message in [
+        "Function call is missing a thought_signature in functionCall parts.",
+        "A thought signature is required for function call 2.",
+        "Function calls without a thoughtSignature are not supported.",
+    ] {
+        let body = google(400, INVALID, message, "");
+        cases.push((call(), 400, body, SignatureMissing));
     }
     for (status, reason, expected) in [
         (401, "CREDENTIALS_MISSING", RequestRefused),

@@ -1,0 +1,223 @@
+//! Thought signatures of tool calls, sealed: a row says nothing to whoever does not know its call.
+//!
+//! The digest under which a row is found and the key of its seal are hashes of what the call says, so the database holds
+//! neither the call nor anything to open the seal with. The seal is XChaCha20-Poly1305 with a random nonce, which stands
+//! before the sealed text.
+
+use super::{Database, DatabaseError, Value, placeholders, read, write};
+use crate::openai::signatures::ToolCall;
+use crate::pool::{CLOCK_TOLERANCE_MS, UnixMillis};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap};
+
+/// How long signatures are kept, in milliseconds: 6 h.
+const KEPT_MS: i64 = 6 * 3_600_000;
+
+const NONCE_BYTES: usize = 24;
+
+/// A nonce; no two may be equal.
+pub type Nonce = [u8; NONCE_BYTES];
+
+/// What is hashed before the call, so that the digest does not give the key away.
+const FOR_DIGEST: &[u8] = b"keypool thought signature digest\0";
+const FOR_KEY: &[u8] = b"keypool thought signature key\0";
+
+fn digest(call: &ToolCall) -> Vec<u8> {
+    let digest = Sha256::new().chain_update(FOR_DIGEST);
+    digest.chain_update(call.as_bytes()).finalize().to_vec()
+}
+
+fn cipher(call: &ToolCall) -> XChaCha20Poly1305 {
+    let key = Sha256::new().chain_update(FOR_KEY);
+    XChaCha20Poly1305::new(&key.chain_update(call.as_bytes()).finalize())
+}
+
+/// `None` for a text that is too long for any memory.
+fn seal(call: &ToolCall, signature: &str, nonce: Nonce) -> Option<Vec<u8>> {
+    let sealed = cipher(call).encrypt(&XNonce::from(nonce), signature.as_bytes());
+    Some([nonce.as_slice(), &sealed.ok()?].concat())
+}
+
+/// `None` where it was not sealed for this call, or was changed.
+fn open(call: &ToolCall, sealed: &[u8]) -> Option<String> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    let plain = cipher(call).decrypt(&XNonce::from(*nonce), Payload::from(sealed));
+    String::from_utf8(plain.ok()?).ok()
+}
+
+/// Keeps the signatures of these calls for [some hours](KEPT_MS). One that is kept already is replaced.
+///
+/// # Errors
+/// The database refused.
+pub async fn keep_signatures(
+    database: &impl Database,
+    signatures: &[(ToolCall, String)],
+    mut new_nonce: impl FnMut() -> Nonce,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let mut parameters = vec![Value::from(now.to_iso())];
+    let mut rows = Vec::new();
+    for (call, signature) in signatures {
+        if let Some(sealed) = seal(call, signature, new_nonce()) {
+            parameters.extend([Value::Blob(digest(call)), Value::Blob(sealed)]);
+            let last = parameters.len();
+            rows.push(format!("(?{}, ?{last}, ?1)", last - 1));
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let insert = format!(
+        "INSERT INTO thought_signatures (call_digest, sealed, kept_at) VALUES {} ON CONFLICT (call_digest)
+DO UPDATE SET sealed = excluded.sealed, kept_at = excluded.kept_at",
+        rows.join(", ")
+    );
+    write(database, &insert, parameters).await.map(drop)
+}
+
+/// The signatures of these calls, as far as they are known.
+///
+/// # Errors
+/// The table cannot be read.
+pub async fn signatures_of(
+    database: &impl Database,
+    calls: &BTreeSet<ToolCall>,
+    now: UnixMillis,
+) -> Result<HashMap<ToolCall, String>, DatabaseError> {
+    if calls.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let by_digest: HashMap<Vec<u8>, &ToolCall> =
+        calls.iter().map(|call| (digest(call), call)).collect();
+    let select = format!(
+        "SELECT call_digest, CAST(sealed AS BLOB) FROM thought_signatures WHERE kept_at > ?1 AND kept_at <= ?2 AND call_digest IN {}",
+        placeholders(2, by_digest.len())
+    );
+    let mut parameters = vec![
+        Value::from(now.plus(-KEPT_MS).to_iso()),
+        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
+    ];
+    parameters.extend(by_digest.keys().cloned().map(Value::Blob));
+    let rows = read(database, &select, parameters).await?;
+    let signature = |row: &super::Row| match row.0.as_slice() {
+        [Value::Blob(digest), Value::Blob(sealed)] => {
+            let call = *by_digest.get(digest)?;
+            Some((call.clone(), open(call, sealed)?))
+        }
+        _ => None,
+    };
+    Ok(rows.iter().filter_map(signature).collect())
+}
+
+/// Remembers that a model refuses tool calls without their signature.
+///
+/// # Errors
+/// The database refused.
+pub async fn learn_signed_model(
+    database: &impl Database,
+    model: &str,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let insert = "INSERT INTO signed_models (model, learned_at) VALUES (?1, ?2)
+ON CONFLICT (model) DO UPDATE SET learned_at = excluded.learned_at";
+    let parameters = vec![Value::from(model), Value::from(now.to_iso())];
+    write(database, insert, parameters).await.map(drop)
+}
+
+/// Forgets signatures that are too old to be of use.
+pub(super) async fn forget_old_signatures(
+    database: &impl Database,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    let delete = "DELETE FROM thought_signatures WHERE kept_at <= ?1";
+    let before = Value::from(now.plus(-KEPT_MS).to_iso());
+    write(database, delete, vec![before]).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::NativeDatabase;
+    use super::*;
+    use crate::openai::signatures::{Signatures, unsigned};
+    use futures::executor::block_on;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn answer(id: &str, signature: &str) -> String {
+        format!(
+            r#"{{"choices":[{{"message":{{"tool_calls":[{{"id":"{id}","function":{{"name":"f","arguments":"{{}}"}},"extra_content":{{"google":{{"thought_signature":"{signature}"}}}}}}]}}}}]}}"#
+        )
+    }
+
+    fn calls(id: &str) -> BTreeSet<ToolCall> {
+        unsigned(
+            format!(r#"{{"messages":[{{"tool_calls":[{{"id":"{id}","function":{{"name":"f","arguments":"{{}}"}}}}]}}]}}"#)
+                .as_bytes(),
+        )
+    }
+
+    fn keep(database: &NativeDatabase, id: &str, signature: &str, nonce: u8, now: UnixMillis) {
+        let signed = Signatures::of_completion(answer(id, signature).as_bytes());
+        assert_eq!(signed.len(), 1);
+        block_on(keep_signatures(
+            database,
+            &signed,
+            || [nonce; NONCE_BYTES],
+            now,
+        ))
+        .unwrap();
+    }
+
+    fn found(database: &NativeDatabase, id: &str, now: UnixMillis) -> Vec<String> {
+        let found = block_on(signatures_of(database, &calls(id), now)).unwrap();
+        found.into_values().collect()
+    }
+
+    #[test]
+    fn a_signature_is_found_by_its_call_alone_for_some_hours() {
+        let database = NativeDatabase::migrated();
+        keep(&database, "call_1", "first", 1, NOW);
+        keep(&database, "call_1", "second", 2, NOW.plus(1));
+        assert_eq!(found(&database, "call_1", NOW.plus(2)), ["second"]);
+        assert_eq!(found(&database, "call_2", NOW.plus(2)), [""; 0]);
+        let future = NOW.plus(-CLOCK_TOLERANCE_MS);
+        assert_eq!(
+            found(&database, "call_1", future),
+            [""; 0],
+            "from a clock that ran ahead"
+        );
+        let late = NOW.plus(1 + KEPT_MS);
+        assert_eq!(found(&database, "call_1", late.plus(-1)), ["second"]);
+        assert_eq!(found(&database, "call_1", late), [""; 0]);
+        let rows = "SELECT count(*) FROM thought_signatures";
+        block_on(forget_old_signatures(&database, late.plus(-1))).unwrap();
+        assert_eq!(database.query(rows), ["1"]);
+        block_on(forget_old_signatures(&database, late)).unwrap();
+        assert_eq!(database.query(rows), ["0"]);
+    }
+
+    #[test]
+    fn a_row_says_nothing_of_call_or_signature() {
+        let database = NativeDatabase::migrated();
+        keep(&database, "call_1", "the-signature", 1, NOW);
+        let row = "SELECT call_digest, sealed, length(call_digest) FROM thought_signatures";
+        let row = database.query(row).join("|");
+        assert!(
+            !row.contains("the-signature") && !row.contains("call_1"),
+            "{row}"
+        );
+        assert!(row.ends_with("|32"), "{row}");
+    }
+
+    #[test]
+    fn a_row_that_was_changed_counts_as_none() {
+        let database = NativeDatabase::migrated();
+        keep(&database, "call_1", "s", 1, NOW);
+        database.run("UPDATE thought_signatures SET sealed = sealed || x'00'");
+        assert_eq!(found(&database, "call_1", NOW), [""; 0]);
+        database.run("UPDATE thought_signatures SET sealed = 'no bytes'");
+        assert_eq!(found(&database, "call_1", NOW), [""; 0]);
+    }
+}
