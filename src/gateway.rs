@@ -33,13 +33,13 @@ use crate::pool::{PoolKey, Scope};
 use crate::redact::reveals;
 use crate::signal::NewSignal;
 use crate::store::{self, Database, DatabaseError};
-use crate::target::Surface;
+use crate::target::{Surface, advice};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use kept::{Extent, Kept};
 use ports::{ByteStream, System, Upstream};
-use route::Route;
+use route::{ANY_METHOD, Route};
 use std::rc::Rc;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -88,12 +88,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             self.system.random(),
             self.system.random()
         );
-        let route = Route::find(
-            &request.method,
-            request.uri.path(),
-            credentials::is_googles(&request),
-        );
-        let surface = route.as_ref().map_or(Surface::OpenAi, Route::surface);
+        let by_google = credentials::is_googles(&request);
+        let route = Route::find(&request.method, request.uri.path(), by_google);
+        let surface = match &route {
+            Some(route) => route.surface(),
+            None if by_google => Surface::Gemini,
+            None => Surface::OpenAi,
+        };
         let mut reply = match self.answer(route, &request, &id, &mut body).await {
             Ok(reply) => reply,
             Err(failure) => {
@@ -110,6 +111,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 failure.into_reply(surface, false)
             }
         };
+        if headers::goes_on_with_upload(&request) {
+            reply.end_upload();
+        }
         self.allow_origin(&request, &mut reply.headers);
         if let Ok(id) = HeaderValue::from_str(&id) {
             reply.headers.insert(REQUEST_ID, id);
@@ -125,10 +129,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         request_id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let route = route.ok_or(Failure::UnknownPath)?;
         if request.method == Method::OPTIONS {
-            return self.preflight(&route, request);
+            // Of an unknown path, too: a page has to be able to read its error.
+            let allowed = route.as_ref().map_or(ANY_METHOD, Route::allow_header);
+            return self.preflight(allowed, request);
         }
+        let route = route.ok_or_else(|| Failure::UnknownPath(advice(request.uri.path())))?;
         if !route.allows(&request.method) {
             return Err(Failure::WrongMethod {
                 allow: route.allow_header(),
@@ -250,15 +256,17 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         reveals(name, view.keys().iter().map(|key| key.key.expose()))
     }
 
-    fn preflight(&self, route: &Route, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
+    fn preflight(
+        &self,
+        allowed_methods: &'static str,
+        request: &Parts,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
         if let Ok(config) = &self.config {
             check_origin(config, &request.headers)?;
         }
         let mut reply = Reply::empty(StatusCode::NO_CONTENT);
-        reply.headers.insert(
-            header::ALLOW,
-            HeaderValue::from_static(route.allow_header()),
-        );
+        let allowed_methods = HeaderValue::from_static(allowed_methods);
+        reply.headers.insert(header::ALLOW, allowed_methods.clone());
         if self.allowed_origin(&request.headers).is_some() {
             let asked = request
                 .headers
@@ -268,10 +276,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             reply
                 .headers
                 .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
-            reply.headers.insert(
-                header::ACCESS_CONTROL_ALLOW_METHODS,
-                HeaderValue::from_static(route.allow_header()),
-            );
+            reply
+                .headers
+                .insert(header::ACCESS_CONTROL_ALLOW_METHODS, allowed_methods);
             if request
                 .headers
                 .get(ASKS_FOR_PRIVATE_NETWORK)
@@ -309,7 +316,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if let Some(origin) = self.allowed_origin(&request.headers) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             let exposed = HeaderValue::from_static(
-                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-gemini-service-tier, x-goog-upload-url, x-goog-upload-status",
+                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-gemini-service-tier, server-timing, etag, content-disposition, content-range, accept-ranges, x-goog-upload-url, x-goog-upload-status, x-goog-upload-size-received, x-goog-upload-chunk-granularity",
             );
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }

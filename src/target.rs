@@ -5,11 +5,16 @@
 //! |---|---|---|
 //! | `/v1beta/openai/…`, `/v1/…` | `/v1beta/openai/…` | OpenAI's |
 //! | `/v1beta/…`, `/v1alpha/…`, `/upload/…`, `/download/…` | the same | Gemini's |
-//! | `/v1/…` where the path can only be Gemini's, such as `/v1/models/M:generateContent`, or is of a collection that both have and Google's kind of credential came with it | the same | Gemini's |
+//! | `/v1/…` where the path can only be Gemini's, such as `/v1/models/M:generateContent`, or may be and Google's kind of credential came with it | the same | Gemini's |
 //!
-//! Paths that the table of operations does not know are forwarded all the same: the upstream grows.
+//! Addresses that are typed otherwise are read as what is meant ([`address`]). Paths that nobody knows are forwarded all
+//! the same, since the upstream grows; those that Google is known not to have are not.
 //!
 //! Sources: <https://ai.google.dev/gemini-api/docs/openai>, <https://ai.google.dev/api>.
+
+mod address;
+
+pub use address::advice;
 
 use crate::naming::{is_model, word};
 use crate::pool::CredentialHeader;
@@ -23,7 +28,15 @@ const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
 /// What comes before the version in paths of large bodies.
 const MEDIA: [&str; 2] = ["/upload", "/download"];
 /// Collections that OpenAI's API does not have.
-const GEMINIS_OWN: [&str; 4] = ["cachedContents", "operations", "tunedModels", "corpora"];
+const GEMINIS_OWN: [&str; 7] = [
+    "auth_tokens",
+    "cachedContents",
+    "corpora",
+    "fileSearchStores",
+    "interactions",
+    "operations",
+    "tunedModels",
+];
 /// Collections of both APIs.
 const SHARED: [&str; 3] = ["models", "files", "batches"];
 /// Query parameters that carry a credential, in lower case and without `-` and `_`; so does whatever ends in
@@ -152,19 +165,22 @@ pub struct Target {
 }
 
 impl Target {
-    /// What `method` and `path` ask for; `None` for a path that is none of Google's. `by_google`: the credential came as
-    /// Google's clients send it, which decides where `/v1/…` could be either's.
+    /// What `method` and `path` ask for; `None` for a path that is none of Google's ([`advice`] says what to do).
+    /// `by_google`: the credential came as Google's clients send it, which decides where `/v1/…` could be either's.
     pub fn of(method: &Method, path: &str, by_google: bool) -> Option<Self> {
-        let decoded = slashes_of_ids(path);
-        let path = decoded.as_deref().unwrap_or(path);
-        if !is_plain(path) {
+        let meant = address::meant(path, by_google);
+        let decoded = slashes_of_ids(&meant);
+        let path = decoded.as_deref().unwrap_or(&meant);
+        if !is_plain(path) || address::missing(path).is_some() {
             return None;
         }
         let compatible = path.strip_prefix(COMPATIBLE);
         let either = path.strip_prefix("/v1/");
         match (compatible, either) {
             (Some(rest), _) => Some(Self::compatible(method, rest)),
-            (None, Some(rest)) if !(is_geminis(rest) || by_google && is_eithers(rest)) => {
+            (None, Some(rest))
+                if !by_google && !address::is_geminis(rest) || address::is_openais(rest) =>
+            {
                 Some(Self::compatible(method, rest))
             }
             _ => Self::native(method, path),
@@ -361,16 +377,6 @@ fn is_plain(path: &str) -> bool {
         })
 }
 
-/// What follows `/v1/` can be no path of OpenAI's.
-fn is_geminis(rest: &str) -> bool {
-    rest.contains(':') || GEMINIS_OWN.contains(&collection(rest))
-}
-
-/// What follows `/v1/` is a path of both APIs.
-fn is_eithers(rest: &str) -> bool {
-    SHARED.contains(&collection(rest))
-}
-
 fn collection(rest: &str) -> &str {
     rest.split(['/', ':']).next().unwrap_or(rest)
 }
@@ -504,11 +510,28 @@ mod tests {
         }
         let chat = Target::of(&Method::POST, "/v1/chat/completions", true).unwrap();
         assert_eq!(chat.surface, OpenAi, "Google has none there");
-        let by_google = Target::of(&Method::GET, "/v1/models", true).unwrap();
-        assert_eq!(
-            (by_google.surface, by_google.path.as_str()),
-            (Gemini, "/v1/models")
-        );
+        // The services of google-genai.
+        for service in [
+            "agents",
+            "auth_tokens",
+            "batches",
+            "cachedContents",
+            "decisions",
+            "environments",
+            "fileSearchStores",
+            "files",
+            "interactions",
+            "models",
+            "operations",
+            "triggers",
+            "tunedModels",
+            "voices",
+            "webhooks",
+        ] {
+            let path = format!("/v1/{service}/x");
+            let by_google = Target::of(&Method::GET, &path, true).unwrap();
+            assert_eq!((by_google.surface, by_google.path), (Gemini, path));
+        }
     }
 
     #[test]
@@ -521,14 +544,12 @@ mod tests {
             "/v2/models",
             "/v1beta",
             "/v1beta/",
-            "/v1beta//models",
             "/v1beta/../v1/models",
             "/v1/%2e%2e/x",
             "/v1/x%2f..%2fy",
             "/v1/%2fx",
             "/v1beta/a%2fb",
             "/v1/a%2f",
-            "/v1/a/",
             "/V1/models",
             "/upload/files",
             "/upload/v2/files",

@@ -8,7 +8,7 @@ use crate::naming::is_model;
 use crate::openai::signatures::{self, ToolCall};
 use crate::openai::{ChatRequest, Step, fields, model_of, repair, steps, with_models, without};
 use crate::pool::UnixMillis;
-use crate::target::{Kind, Subject, Surface, Target, forwarded_query};
+use crate::target::{Kind, Subject, Surface, Target, advice, forwarded_query};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use std::collections::{BTreeSet, HashMap};
@@ -97,7 +97,8 @@ impl<'a> Ask<'a> {
         });
         Ok(Self {
             method: &request.method,
-            uri: endpoint(config, target, query).ok_or(Failure::UnknownPath)?,
+            uri: endpoint(config, target, query)
+                .ok_or(Failure::UnknownPath(advice(&target.path)))?,
             path: match target.kind {
                 // It says nothing but that.
                 Kind::Chat => String::new(),

@@ -144,6 +144,9 @@ impl<D: Database, S: System> Call<D, S> {
         body: Option<&[u8]>,
     ) -> Failure {
         let said = match diagnosis.status {
+            Some(404) if !in_answer => {
+                "the upstream answered 404 without saying why; the path, or the client's base URL, may be wrong".to_owned()
+            }
             Some(status) if !in_answer => {
                 format!("the upstream answered {status} without saying why")
             }

@@ -17,8 +17,7 @@ use http::header::{self, HeaderName, HeaderValue};
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// The longest wait that a client is asked to sit out, in milliseconds: 60 s. Of a longer one, openai for Python makes a short
-/// one of its own, and openai for Node sits it out, however long.
+/// The longest wait that a client is asked to sit out, in milliseconds: 60 s. A longer one is told in words alone.
 const LONGEST_WAIT_MS: i64 = 60_000;
 
 /// Why no key of the pool could take a call.
@@ -39,8 +38,8 @@ pub enum Out {
 /// Why a request gets an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// No such path.
-    UnknownPath,
+    /// No such path, and what to do about it.
+    UnknownPath(&'static str),
     /// The path takes other methods.
     WrongMethod {
         /// Those that it takes.
@@ -215,13 +214,9 @@ impl Failure {
             code: code.to_owned(),
         };
         match self {
-            Self::UnknownPath => (
+            Self::UnknownPath(advice) => (
                 StatusCode::NOT_FOUND,
-                body(
-                    "There is no such path. OpenAI's API is below /v1, Gemini's below /v1beta.",
-                    "invalid_request_error",
-                    "unknown_path",
-                ),
+                body(advice, "invalid_request_error", "unknown_path"),
             ),
             Self::WrongMethod { allow } => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -349,7 +344,7 @@ impl Failure {
                 ),
             ),
             Self::OwnerGone => (
-                StatusCode::CONFLICT,
+                StatusCode::NOT_FOUND,
                 body(
                     "What this request uses (a file, cached content, batch, video or operation) belongs to the project of an API key that is no longer in the pool, or is disabled. Make it again, or ask the pool's operator for the key.",
                     "invalid_request_error",
@@ -357,7 +352,7 @@ impl Failure {
                 ),
             ),
             Self::OwnersDiffer => (
-                StatusCode::CONFLICT,
+                StatusCode::BAD_REQUEST,
                 body(
                     "This request uses things (files, cached contents) that were made with API keys of different projects; no key can use them together. Make them again one after another, or use a pool of one project.",
                     "invalid_request_error",
@@ -432,7 +427,7 @@ impl Failure {
             Self::NoUsableKey | Self::TokenNotConfigured | Self::KeysOut { .. } => {
                 self.describe().1.message
             }
-            Self::UnknownPath
+            Self::UnknownPath(_)
             | Self::WrongMethod { .. }
             | Self::UnknownKey(_)
             | Self::UnknownParameter(_)
@@ -557,10 +552,11 @@ impl Failure {
                     .headers
                     .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
             }
+            // google-genai's interactions sit out any wait, and openai for Python makes a short one of a long one.
             Self::KeysOut {
                 wait_ms: Some(wait_ms),
                 ..
-            } => {
+            } if wait_ms <= LONGEST_WAIT_MS => {
                 reply.headers.insert(
                     header::RETRY_AFTER,
                     HeaderValue::from(whole_seconds(wait_ms)),

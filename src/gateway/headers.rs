@@ -5,6 +5,7 @@ use crate::redact::reveals;
 use crate::target::Kind;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
 
 /// The client's headers that the upstream gets, beside those of [`UPLOAD`]. Credentials, cookies, forwarding and
 /// hop-by-hop headers, `Host`, and whatever the host adds are not among them.
@@ -24,7 +25,7 @@ const TO_UPSTREAM: [HeaderName; 12] = [
 ];
 
 /// The upstream's headers that the client gets, beside those of [`UPLOAD`].
-const TO_CLIENT: [HeaderName; 10] = [
+const TO_CLIENT: [HeaderName; 12] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::CONTENT_DISPOSITION,
@@ -34,13 +35,19 @@ const TO_CLIENT: [HeaderName; 10] = [
     header::LAST_MODIFIED,
     header::EXPIRES,
     header::RANGE,
+    HeaderName::from_static("server-timing"),
     HeaderName::from_static("x-gemini-service-tier"),
+    HeaderName::from_static("x-goog-api-version"),
 ];
 
 /// How the headers of Google's upload protocol begin.
 const UPLOAD: &str = "x-goog-upload-";
 /// Where the upload goes on: a URL of the upstream's.
 pub(super) const UPLOAD_URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
+/// What came of it: `active`, or `final` once nothing more can follow.
+pub(super) const UPLOAD_STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
+/// What a request does to it, of several things one after the other: `start`, `upload, finalize`.
+const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
 pub(super) const GOOGLE_KEY: HeaderName =
     HeaderName::from_static(CredentialHeader::GoogleApiKey.name());
 
@@ -103,6 +110,16 @@ pub(super) fn to_client(upstream: &HeaderMap, secrets: &[String]) -> HeaderMap {
         headers.remove(header::CONTENT_ENCODING);
     }
     headers
+}
+
+/// Whether a request goes on with an upload that has begun.
+pub(super) fn goes_on_with_upload(request: &Parts) -> bool {
+    let command = request.headers.get(UPLOAD_COMMAND);
+    request.uri.path().contains("/upload/")
+        && command.is_some_and(|command| {
+            let text = command.to_str().unwrap_or_default();
+            !text.trim().eq_ignore_ascii_case("start")
+        })
 }
 
 fn passing(all: &HeaderMap, names: &[HeaderName]) -> HeaderMap {

@@ -11,7 +11,7 @@ use crate::model_list::{ModelList, Page};
 use crate::openai::repair;
 use crate::pool::{Moment, Policy};
 use crate::store::{self, Database};
-use crate::target::{Surface, Target};
+use crate::target::{Surface, Target, advice};
 use crate::traits::traits_of;
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -56,7 +56,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let ask = Ask::new(config, target, request, request_id, Vec::new(), now)?;
         let repairs = ask.form.repair.is_some();
         let answer = |entries: &str| {
-            let list = ModelList::of_kept(target.surface, entries).ok_or(Failure::UnknownPath)?;
+            let list = ModelList::of_kept(target.surface, entries)
+                .ok_or_else(|| Failure::UnknownPath(advice(&target.path)))?;
             Ok(answer(config, list, page, repairs))
         };
         // Concurrent callers wait for the first, and share its result.
@@ -94,7 +95,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 let (_, reply) = self
                     .fetch_models(config, target, request, request_id, kept, page)
                     .await;
-                reply.unwrap_or(Err(Failure::UnknownPath))
+                reply.unwrap_or(Err(Failure::UnknownPath(advice(&target.path))))
             }
         }
     }
@@ -119,7 +120,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if target.surface == Surface::Gemini {
             ask.uri = match config.upstream_url(&target.path, Some(ALL)) {
                 Some(uri) => uri,
-                None => return failed(Failure::UnknownPath),
+                None => return failed(Failure::UnknownPath(advice(&target.path))),
             };
         }
         let policy = Policy {

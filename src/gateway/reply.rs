@@ -3,6 +3,7 @@
 use super::Failure;
 use super::attempt::{NO_ANSWER, no_byte};
 use super::call::{Call, EMPTY, End};
+use super::headers::UPLOAD_STATUS;
 use super::ports::{ByteStream, System, TransportError};
 use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
 use crate::json_array::ArrayScanner;
@@ -64,6 +65,17 @@ impl<D, B, S> Reply<D, B, S> {
         }
         if is_bodiless || *method == Method::HEAD {
             bytes.clear();
+        }
+    }
+
+    /// Says of an upload's refused part that nothing can follow: google-genai for Python would send it three times more. What
+    /// another time may cure does not say so.
+    pub(super) fn end_upload(&mut self) {
+        let may_be_cured = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+        if self.status.is_client_error() && !may_be_cured.contains(&self.status) {
+            self.headers
+                .entry(UPLOAD_STATUS)
+                .or_insert(HeaderValue::from_static("final"));
         }
     }
 

@@ -4,6 +4,9 @@ use crate::pool::KeyId;
 use crate::target::{Kind, Surface, Target};
 use http::Method;
 
+/// What a path takes that takes anything.
+pub(super) const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// A path of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
@@ -35,7 +38,7 @@ impl Route {
     pub(super) fn allow_header(&self) -> &'static str {
         match self {
             Self::Upstream(target) if target.kind == Kind::Chat => "POST, OPTIONS",
-            Self::Upstream(_) => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+            Self::Upstream(_) => ANY_METHOD,
             Self::KeysStatus => "GET, POST, OPTIONS",
             Self::KeyReset(_) => "POST, OPTIONS",
             Self::PoolExplain => "GET, OPTIONS",
@@ -104,7 +107,7 @@ mod tests {
         for path in [
             "/",
             "",
-            "/v1/chat/completions/",
+            "/v1/responses",
             "//healthz",
             "/V1/chat/completions",
             "/api/keys",

@@ -206,6 +206,13 @@ struct Answer {
 }
 
 impl Answer {
+    /// The seconds until a key is back, as the message tells them.
+    fn told_wait(&self) -> i64 {
+        let message = self.error("message");
+        let (_, wait) = message.split_once("The first one is back in ").unwrap();
+        wait.split_once(" s.").unwrap().0.parse().unwrap()
+    }
+
     /// Reads a reply to its end.
     fn read(reply: PoolReply) -> Self {
         let (mut bytes, mut cut) = (Vec::new(), false);

@@ -196,9 +196,9 @@ async fn a_sibling_takes_over_and_without_one_it_is_a_conflict() {
         made_by % 3
     ));
     let gone = google(&app.client, Method::GET, &path, "").await;
-    assert_eq!(gone.status, 409, "{}", gone.body);
+    assert_eq!(gone.status, 404, "{}", gone.body);
     assert!(gone.body.contains("RESOURCE_OWNER_GONE"));
     app.execute("DELETE FROM api_keys WHERE status = 0");
     let gone = google(&app.client, Method::GET, &path, "").await;
-    assert_eq!(gone.status, 409, "{}", gone.body);
+    assert_eq!(gone.status, 404, "{}", gone.body);
 }

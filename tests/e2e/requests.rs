@@ -170,6 +170,7 @@ async fn unknown_paths_and_wrong_methods_are_told_apart() {
     for (method, path, status, code, allow) in [
         (Method::GET, "/", 404, "unknown_path", None),
         (Method::POST, "/v2/completions", 404, "unknown_path", None),
+        (Method::POST, "/v1/responses", 404, "unknown_path", None),
         (
             Method::GET,
             "/v1/chat/completions",

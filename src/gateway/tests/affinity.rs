@@ -137,11 +137,11 @@ fn keys_of_one_project_share_what_one_of_them_made_on_retries_too() {
 }
 
 #[test]
-fn what_belongs_to_a_key_that_is_gone_is_a_conflict() {
+fn what_belongs_to_a_key_that_is_gone_is_not_found() {
     let pool = pool();
     pool.made_by("files/abc", 99, "NULL");
     let answer = pool.ask("POST", GENERATE, USES_FILE);
-    assert_eq!(answer.status, 409);
+    assert_eq!(answer.status, 404);
     assert!(
         answer.body.contains("RESOURCE_OWNER_GONE"),
         "{}",
@@ -151,13 +151,13 @@ fn what_belongs_to_a_key_that_is_gone_is_a_conflict() {
     pool.database
         .run("UPDATE resources SET api_key_id = 3; UPDATE api_keys SET status = 0 WHERE id = 3");
     pool.later(500);
-    assert_eq!(pool.ask("POST", GENERATE, USES_FILE).status, 409);
+    assert_eq!(pool.ask("POST", GENERATE, USES_FILE).status, 404);
     pool.made_by("cachedContents/c", 5, "'projects/5'");
     pool.database
         .run("UPDATE resources SET project = 'projects/3' WHERE name = 'files/abc'");
     let both = USES_FILE.replace("}]}]}", "}]}],\"cachedContent\":\"cachedContents/c\"}");
     let answer = pool.ask("POST", GENERATE, &both);
-    assert_eq!(answer.status, 409);
+    assert_eq!(answer.status, 400);
     assert!(
         answer.body.contains("RESOURCES_OF_DIFFERENT_PROJECTS"),
         "{}",

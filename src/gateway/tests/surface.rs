@@ -658,3 +658,120 @@ fn the_list_of_models_is_fetched_once_for_all_who_wait() {
     assert_eq!(sent, 3);
     assert!(body.contains(r#""id":"b""#), "{body}");
 }
+
+#[test]
+fn a_path_that_google_does_not_have_is_answered_here_with_what_to_do() {
+    let pool = Pool::new();
+    let bearer = format!("Bearer {TOKEN}");
+    let authorized = [("authorization", bearer.as_str())];
+    for (path, advice) in [
+        ("/v1/responses", "Set the client to chat completions"),
+        ("/v1/completions", "is_chat_model=True"),
+        ("/v1/audio/speech", "no speech"),
+        ("/v1/messages?beta=true", "Anthropic"),
+        ("/api/tags", "Ollama"),
+        ("/v2/models", "base URL"),
+    ] {
+        let answer = pool.call("POST", path, &authorized, CHAT);
+        let code = answer.error("code");
+        assert_eq!((answer.status, code.as_str()), (404, "unknown_path"));
+        let message = answer.error("message");
+        assert!(message.contains(advice), "{path}: {message}");
+    }
+    assert_eq!((pool.sent(), pool.logged().len()), (0, 0));
+}
+
+#[test]
+fn a_page_may_ask_before_it_calls_any_path() {
+    let pool = Pool::with(&[("allowed_origins", "https://app.example")]);
+    for path in ["/v1/chat/completions", "/v1/responses", "/chat", "/"] {
+        let asks = [
+            ("origin", "https://app.example"),
+            ("access-control-request-method", "POST"),
+        ];
+        let answer = pool.call("OPTIONS", path, &asks, "");
+        assert_eq!(answer.status, 204, "{path}");
+        let allowed = answer.header("access-control-allow-methods").unwrap();
+        assert!(allowed.contains("POST"), "{path}: {allowed}");
+    }
+}
+
+#[test]
+fn base_urls_that_are_typed_otherwise_reach_googles_path() {
+    const NATIVE: &str =
+        r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP","index":0}]}"#;
+    let pool = Pool::new();
+    let bearer = format!("Bearer {TOKEN}");
+    for (path, credential, upstream) in [
+        (
+            "/chat/completions",
+            "authorization",
+            "/v1beta/openai/chat/completions",
+        ),
+        (
+            "/v1//chat/completions/",
+            "authorization",
+            "/v1beta/openai/chat/completions",
+        ),
+        (
+            "/models/m:generateContent",
+            "x-goog-api-key",
+            "/v1beta/models/m:generateContent",
+        ),
+        (
+            "/v1beta/v1/models/m:generateContent",
+            "x-goog-api-key",
+            "/v1/models/m:generateContent",
+        ),
+        ("/v1/interactions", "x-goog-api-key", "/v1/interactions"),
+        ("/v1/agents", "x-goog-api-key", "/v1/agents"),
+        ("/v1/agents", "authorization", "/v1beta/openai/agents"),
+    ] {
+        let generates = path.ends_with(":generateContent");
+        let answer = if generates { NATIVE } else { ANSWER };
+        pool.script(200, "application/json", &[answer]);
+        let token = if credential == "authorization" {
+            &bearer
+        } else {
+            TOKEN
+        };
+        assert_eq!(
+            pool.call("POST", path, &[(credential, token)], CHAT).status,
+            200,
+            "{path}"
+        );
+        let sent = pool.outside.0.sent.borrow();
+        assert!(sent.last().unwrap().uri.ends_with(upstream), "{path}");
+    }
+}
+
+#[test]
+fn a_refused_part_of_an_upload_ends_it() {
+    let path = "/upload/v1beta/files?upload_id=U1&upload_protocol=resumable";
+    for (command, token, status, is_final) in [
+        ("upload, finalize", "wrong", 401, true),
+        ("start", "wrong", 401, false),
+        ("upload", TOKEN, 400, true),
+        ("upload", TOKEN, 429, false),
+        ("upload", TOKEN, 500, false),
+    ] {
+        let pool = Pool::new();
+        if token == TOKEN {
+            for _ in 0..3 {
+                pool.script(status, "text/plain", &["no"]);
+            }
+        }
+        let headers = [
+            ("x-goog-api-key", token),
+            ("x-goog-upload-command", command),
+        ];
+        let answer = pool.call("POST", path, &headers, "part");
+        let ended = answer.header("x-goog-upload-status");
+        assert_eq!(
+            ended,
+            is_final.then_some("final"),
+            "{command} {status}: {}",
+            answer.status
+        );
+    }
+}
