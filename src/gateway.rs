@@ -186,6 +186,23 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 }
                 admin::explain(&kept.view(), &model, self.system.now())
             }
+            Route::PoolForget => {
+                let config = self.admit(request, false).await?;
+                let model = model_of_query(request.uri.query(), &config.default_model)?;
+                if self.reveals_secret(config, &model) {
+                    return Err(Failure::secret_in_name());
+                }
+                let kept = self.kept()?;
+                store::forget_learned(&**kept.database.inner(), &model).await?;
+                kept.outdate();
+                self.system.log(&format!(
+                    "request={request_id} what was learned of requests for {model} is forgotten"
+                ));
+                Ok(Reply::json(
+                    StatusCode::OK,
+                    serde_json::json!({ "success": true, "model": model }).to_string(),
+                ))
+            }
             Route::Upstream(target) => {
                 let config = if target.is_upload()
                     && self.presents_no_token(request)

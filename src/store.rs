@@ -25,7 +25,9 @@ mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use budgets::{Reservation, learn_limit, learn_unsupported, reserve, settle, take_retry};
+pub use budgets::{
+    Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
+};
 pub use call_logs::count_old_calls;
 pub use connection::{Connector, Reconnecting};
 pub use cool_downs::{claim, cool, end_cool_down, release};

@@ -6,42 +6,65 @@ use crate::config::Config;
 use crate::gemini::{RequestTraits, UnknownField};
 use crate::naming::is_model;
 use crate::openai::signatures::{self, ToolCall};
-use crate::openai::{ChatRequest, Step, fields, model_of, repair, steps, with_models, without};
+use crate::openai::{
+    ChatRequest, Field, model_of, repair, steps, with_models, without, without_any,
+};
 use crate::pool::UnixMillis;
 use crate::target::{Kind, Subject, Surface, Target, advice, forwarded_query};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use memchr::memmem;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// Fields that are left out of a request at most.
 const MOST_LEFT_OUT: usize = 20;
-/// The longest name of a field that is left out.
-const LONGEST_FIELD: usize = 64;
 /// The longest path to a field that is left out.
 const LONGEST_PLACE: usize = 256;
 /// Bytes of the list of fields that were left out, about.
 const LONGEST_LIST: usize = 1_000;
-/// Fields of a body without which a request would be another one, in lower case and without `_`.
-const ESSENTIAL: [&str; 17] = [
-    "cachedcontent",
-    "contents",
-    "functions",
-    "generationconfig",
-    "input",
-    "instances",
-    "messages",
-    "model",
-    "prompt",
-    "requests",
-    "responseformat",
-    "stream",
-    "systeminstruction",
-    "text",
-    "toolchoice",
-    "toolconfig",
-    "tools",
+/// Fields that a request may lack without asking for something else, in lower case and without `_`.
+const DISPENSABLE: [&str; 34] = [
+    // How the answer is drawn.
+    "frequencypenalty",
+    "logitbias",
+    "logprobs",
+    "minp",
+    "prediction",
+    "presencepenalty",
+    "repetitionpenalty",
+    "seed",
+    "strict",
+    "temperature",
+    "topa",
+    "topk",
+    "toplogprobs",
+    "topp",
+    "typicalp",
+    "verbosity",
+    // What is cached or kept of it, for whom, and how it is accounted for.
+    "cachecontrol",
+    "metadata",
+    "promptcachekey",
+    "promptcacheretention",
+    "safetyidentifier",
+    "servicetier",
+    "store",
+    "streamoptions",
+    "user",
+    // What clients send back of earlier answers.
+    "annotations",
+    "index",
+    "parsed",
+    "parsedarguments",
+    "providerspecificfields",
+    "reasoning",
+    "reasoningcontent",
+    "reasoningdetails",
+    "refusal",
 ];
+/// What the pool's own repair puts into answers, and Google refuses when it comes back.
+const OWN: &str = "messages[].tool_calls[].index";
 
 /// `off` has requests and answers of OpenAI's API pass as they are.
 const REPAIR: HeaderName = HeaderName::from_static("x-keypool-repair");
@@ -162,54 +185,65 @@ impl<'a> Ask<'a> {
         self.form.kind == Kind::Chat && self.form.repair.is_some()
     }
 
-    /// Leaves out those of these fields of the body that are there.
+    /// Leaves out those of these fields that are there, and what the pool's own repair has put into earlier answers.
     pub(super) fn leave_out_known(&mut self, unsupported: Option<&BTreeSet<String>>) {
-        let Some(unsupported) = unsupported.filter(|_| self.form.repair.is_some()) else {
+        if self.form.repair.is_none() {
             return;
+        }
+        let has_own = || {
+            [&b"\"tool_calls\""[..], b"\"index\""]
+                .iter()
+                .all(|name| memmem::find(&self.body, name).is_some())
         };
-        let there: BTreeSet<String> = fields(&self.body)
+        let own = (self.form.kind == Kind::Chat && has_own()).then_some(OWN);
+        let learned = unsupported.into_iter().flatten().map(String::as_str);
+        let known: Vec<&str> = own.into_iter().chain(learned).collect();
+        let fields: Vec<(&str, Field<&str>)> = known
             .into_iter()
-            .filter(|field| unsupported.contains(field))
-            .filter(|name| {
-                is_dispensable(&UnknownField {
-                    place: String::new(),
-                    name: name.clone(),
-                })
+            .filter_map(|known| {
+                let (place, name) = known.rsplit_once('.').unwrap_or(("", known));
+                (is_dispensable(place, name)).then_some(())?;
+                Some((known, (steps(place)?, name)))
             })
             .collect();
-        let places: Vec<(Vec<Step>, &String)> =
-            there.iter().map(|field| (Vec::new(), field)).collect();
-        if let Some(body) = without(&self.body, &places) {
+        let (known, fields): (Vec<&str>, Vec<_>) = fields.into_iter().unzip();
+        if fields.is_empty() {
+            return;
+        }
+        if let Some((body, found)) = without_any(&self.body, &fields) {
             self.body = body;
-            self.dropped.extend(there);
+            let found = found.into_iter().filter_map(|number| known.get(number));
+            let told = found.filter(|known| **known != OWN);
+            self.dropped.extend(told.map(|known| (*known).to_owned()));
         }
     }
 
-    /// Leaves out fields that an error has named. Gives those of the body itself; `None` where nothing was left out, so that
-    /// the same request would fail in the same way: a request says too little without an [essential](ESSENTIAL) field, and
-    /// who sends more than [`MOST_LEFT_OUT`] that are unknown has to hear of it.
+    /// Leaves out fields that an error has named. Gives them as they are to be remembered, with `[]` for every element;
+    /// `None` where nothing was left out, so that the same request would fail in the same way: only what is
+    /// [dispensable](DISPENSABLE) may go, and who sends more than [`MOST_LEFT_OUT`] that are unknown has to hear of it.
     pub(super) fn leave_out(&mut self, unknown: &[UnknownField]) -> Option<Vec<String>> {
         self.form.repair.as_ref()?;
-        if !(1..=MOST_LEFT_OUT).contains(&unknown.len()) || !unknown.iter().all(is_dispensable) {
+        let may_go = |field: &UnknownField| is_dispensable(&field.place, &field.name);
+        if !(1..=MOST_LEFT_OUT).contains(&unknown.len()) || !unknown.iter().all(may_go) {
             return None;
         }
-        let places: Option<Vec<(Vec<Step>, &str)>> = unknown
+        let fields: Option<Vec<Field<&str>>> = unknown
             .iter()
             .map(|field| Some((steps(&field.place)?, field.name.as_str())))
             .collect();
-        self.body = without(&self.body, &places?)?;
-        let own: BTreeSet<&String> = unknown
-            .iter()
-            .filter(|field| field.place.is_empty())
-            .map(|field| &field.name)
-            .collect();
-        let own = own.into_iter().cloned().collect();
+        self.body = without(&self.body, &fields?)?;
+        let full_name = |place: &str, name: &str| match place {
+            "" => name.to_owned(),
+            place => format!("{place}.{name}"),
+        };
+        let named = unknown.iter();
         self.dropped
-            .extend(unknown.iter().map(|field| match &*field.place {
-                "" => field.name.clone(),
-                place => format!("{place}.{}", field.name),
-            }));
-        Some(own)
+            .extend(named.map(|field| full_name(&field.place, &field.name)));
+        let patterns: BTreeSet<String> = unknown
+            .iter()
+            .map(|field| full_name(&without_positions(&field.place), &field.name))
+            .collect();
+        Some(patterns.into_iter().collect())
     }
 
     /// The fields that were left out, for a header; `None` without any.
@@ -231,19 +265,22 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Whether a field has the name of one, in a place that is one, and may be missing.
-fn is_dispensable(field: &UnknownField) -> bool {
-    let UnknownField { place, name } = field;
-    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let is_name = starts_well
-        && name.len() <= LONGEST_FIELD
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let is_place = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
+/// Whether a field is one of [`DISPENSABLE`], in a place that is one.
+fn is_dispensable(place: &str, name: &str) -> bool {
+    let is_of_place = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
     let plain = name.replace('_', "").to_ascii_lowercase();
-    let is_essential = place.is_empty() && ESSENTIAL.contains(&plain.as_str());
-    is_name && place.len() <= LONGEST_PLACE && place.bytes().all(is_place) && !is_essential
+    DISPENSABLE.contains(&plain.as_str())
+        && place.len() <= LONGEST_PLACE
+        && place.bytes().all(is_of_place)
+}
+
+/// `messages[3].content[0]` as `messages[].content[]`.
+fn without_positions(place: &str) -> String {
+    let pieces = place.split('[').map(|piece| match piece.split_once(']') {
+        Some((_, behind)) => format!("]{behind}"),
+        None => piece.to_owned(),
+    });
+    pieces.collect::<Vec<_>>().join("[")
 }
 
 /// What is read of a request.

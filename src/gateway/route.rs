@@ -16,6 +16,7 @@ pub(super) enum Route {
     /// `/api/keys/{id}/reset`
     KeyReset(KeyId),
     PoolExplain,
+    PoolForget,
     Alive,
     Ready,
 }
@@ -28,6 +29,7 @@ impl Route {
             "/healthz" => Some(Self::Alive),
             "/readyz" => Some(Self::Ready),
             "/api/pool/explain" => Some(Self::PoolExplain),
+            "/api/pool/forget" => Some(Self::PoolForget),
             _ => {
                 key_reset(path).or_else(|| Target::of(method, path, by_google).map(Self::Upstream))
             }
@@ -40,7 +42,7 @@ impl Route {
             Self::Upstream(target) if target.kind == Kind::Chat => "POST, OPTIONS",
             Self::Upstream(_) => ANY_METHOD,
             Self::KeysStatus => "GET, POST, OPTIONS",
-            Self::KeyReset(_) => "POST, OPTIONS",
+            Self::KeyReset(_) | Self::PoolForget => "POST, OPTIONS",
             Self::PoolExplain => "GET, OPTIONS",
             Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
@@ -84,6 +86,7 @@ mod tests {
             ("/healthz", vec!["GET", "HEAD"]),
             ("/readyz", vec!["GET", "HEAD"]),
             ("/api/pool/explain", vec!["GET"]),
+            ("/api/pool/forget", vec!["POST"]),
             ("/api/keys/7/reset", vec!["POST"]),
         ] {
             for method in [

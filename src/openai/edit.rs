@@ -4,7 +4,7 @@ use super::patch::Patch;
 use crate::skim::{Members, read};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One step into a body: a field of an object, or an element of an array.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,9 +13,12 @@ pub enum Step {
     Field(String),
     /// By position, from 0.
     Element(usize),
+    /// Every element.
+    Elements,
 }
 
-/// The steps of a path as Google writes it: `tools[0].function`. `None` if it is none.
+/// The steps of a path as Google writes it, `tools[0].function`, or with every element meant, `tools[].function`. `None` if
+/// it is none.
 pub fn steps(place: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     for part in place.split('.').filter(|_| !place.is_empty()) {
@@ -23,7 +26,10 @@ pub fn steps(place: &str) -> Option<Vec<Step>> {
         let field = pieces.next().filter(|field| !field.is_empty())?;
         steps.push(Step::Field(field.to_owned()));
         for piece in pieces {
-            steps.push(Step::Element(piece.strip_suffix(']')?.parse().ok()?));
+            steps.push(match piece.strip_suffix(']')? {
+                "" => Step::Elements,
+                position => Step::Element(position.parse().ok()?),
+            });
         }
     }
     Some(steps)
@@ -60,61 +66,101 @@ pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Opt
     (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
 }
 
-/// Names of the fields of a body, in order; none if it is no object.
-pub fn fields(body: &[u8]) -> Vec<String> {
-    match serde_json::from_slice(body) {
-        Ok(Members(members)) => members
-            .into_iter()
-            .map(|(name, _)| name.into_owned())
-            .collect(),
-        Err(_) => Vec::new(),
-    }
+/// A field: the way to its object, and its name. Names count as equal in snake and in camel case, as they do for Google.
+pub type Field<N> = (Vec<Step>, N);
+
+/// `body` without these fields, however often each is there; `None` if one of them is not.
+pub fn without<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
+    let (body, found) = without_any(body, fields)?;
+    (found.len() == fields.len()).then_some(body)
 }
 
-/// `body` without these fields, each named in the object that its path leads to, however often it is there; `None` if one
-/// of them is not. Names count as equal in snake and in camel case, as they do for Google.
-pub fn without<N: AsRef<str>>(body: &[u8], fields: &[(Vec<Step>, N)]) -> Option<Vec<u8>> {
+/// `body` without those of these fields that are there, and which they were, by position; `None` if none is.
+pub fn without_any<N: AsRef<str>>(
+    body: &[u8],
+    fields: &[Field<N>],
+) -> Option<(Vec<u8>, BTreeSet<usize>)> {
     let text = std::str::from_utf8(body).ok()?;
     let object: &RawValue = serde_json::from_str(text).ok()?;
-    let fields: Vec<(&[Step], &str)> = fields
+    let fields: Vec<Sought<'_>> = fields
         .iter()
-        .map(|(path, name)| (path.as_slice(), name.as_ref()))
+        .enumerate()
+        .map(|(number, (path, name))| Sought {
+            number,
+            path,
+            name: name.as_ref(),
+        })
         .collect();
+    let mut found = BTreeSet::new();
     let mut patch = Patch::of(body);
-    cut(object, &fields, &mut patch)?;
+    cut(object, &fields, &mut patch, &mut found);
     let edits = patch.into_edits();
-    (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
+    (!edits.is_empty()).then(|| (edits.apply(body.to_vec()), found))
 }
 
-/// Removes fields from a value; `None` if one of them is not there.
-fn cut<'a>(value: &'a RawValue, fields: &[(&[Step], &str)], patch: &mut Patch<'a>) -> Option<()> {
-    let own: Vec<&str> = fields
-        .iter()
-        .filter(|(path, _)| path.is_empty())
-        .map(|(_, name)| *name)
-        .collect();
-    let mut deeper: BTreeMap<&Step, Vec<(&[Step], &str)>> = BTreeMap::new();
-    for (path, name) in fields {
-        if let Some((first, rest)) = path.split_first() {
-            deeper.entry(first).or_default().push((rest, name));
+/// A field that is to be cut, as seen from an object on the way to it.
+#[derive(Clone, Copy)]
+struct Sought<'s> {
+    number: usize,
+    path: &'s [Step],
+    name: &'s str,
+}
+
+/// Removes fields from a value, and notes those that were there.
+fn cut<'a>(
+    value: &'a RawValue,
+    fields: &[Sought<'_>],
+    patch: &mut Patch<'a>,
+    found: &mut BTreeSet<usize>,
+) {
+    let mut deeper: BTreeMap<&Step, Vec<Sought<'_>>> = BTreeMap::new();
+    for field in fields {
+        if let Some((first, path)) = field.path.split_first() {
+            deeper
+                .entry(first)
+                .or_default()
+                .push(Sought { path, ..*field });
         }
     }
-    let members = if value.get().starts_with('{') {
-        read::<Members<'_>>(value)?.0
-    } else {
-        Vec::new()
+    if value.get().starts_with('[') {
+        let elements = read::<Vec<&RawValue>>(value).unwrap_or_default();
+        for (step, fields) in deeper {
+            let meant = match step {
+                Step::Field(_) => &[],
+                Step::Element(position) => elements
+                    .get(*position)
+                    .map(std::slice::from_ref)
+                    .unwrap_or_default(),
+                Step::Elements => elements.as_slice(),
+            };
+            for element in meant {
+                cut(element, &fields, patch, found);
+            }
+        }
+        return;
+    }
+    let Some(Members(members)) = read(value).filter(|_| value.get().starts_with('{')) else {
+        return;
     };
     for (step, fields) in deeper {
-        let inner = match step {
-            Step::Field(field) => members.iter().rev().find(|(its, _)| is_same(its, field))?.1,
-            Step::Element(position) => *read::<Vec<&RawValue>>(value)?.get(*position)?,
-        };
-        cut(inner, &fields, patch)?;
+        let named = members
+            .iter()
+            .rev()
+            .find(|(its, _)| matches!(step, Step::Field(field) if is_same(its, field)));
+        if let Some((_, inner)) = named {
+            cut(inner, &fields, patch, found);
+        }
     }
-    let is_there = |name: &&str| members.iter().any(|(its, _)| is_same(its, name));
-    own.iter().all(is_there).then(|| {
-        cut_members(value, &members, &own, patch);
-    })
+    let own: Vec<&Sought<'_>> = fields
+        .iter()
+        .filter(|field| field.path.is_empty())
+        .filter(|field| members.iter().any(|(its, _)| is_same(its, field.name)))
+        .collect();
+    found.extend(own.iter().map(|field| field.number));
+    let names: Vec<&str> = own.iter().map(|field| field.name).collect();
+    if !names.is_empty() {
+        cut_members(value, &members, &names, patch);
+    }
 }
 
 /// Removes the members of an object that have one of these names, with the commas and blanks before them.
@@ -265,6 +311,25 @@ mod tests {
     }
 
     #[test]
+    fn a_field_of_every_element_goes_wherever_it_is() {
+        let body = r#"{"messages":[{"content":[{"text":"a","cache_control":{}},{"text":"b"}]},{"content":"c"},{"content":[{"cacheControl":1}]}],"seed":1}"#;
+        let fields = ["messages[].content[]", "messages[]", ""];
+        let names = ["cache_control", "cache_control", "seed"];
+        let fields: Vec<_> =
+            std::iter::zip(fields.map(|place| steps(place).unwrap()), names).collect();
+        let (left, found) = without_any(body.as_bytes(), &fields).unwrap();
+        assert_eq!(
+            String::from_utf8(left).unwrap(),
+            r#"{"messages":[{"content":[{"text":"a"},{"text":"b"}]},{"content":"c"},{"content":[{}]}]}"#
+        );
+        assert_eq!(found, BTreeSet::from([0, 2]));
+        assert_eq!(
+            without_any(br#"{"messages":{"content":[]}}"#, &fields),
+            None
+        );
+    }
+
+    #[test]
     fn a_path_is_read_step_by_step() {
         assert_eq!(steps(""), Some(vec![]));
         assert_eq!(
@@ -272,6 +337,12 @@ mod tests {
             Some(path(&["tools", "10", "function"]))
         );
         assert_eq!(steps("a[1][2]"), Some(path(&["a", "1", "2"])));
+        let every = [
+            Step::Field("a".into()),
+            Step::Elements,
+            Step::Field("b".into()),
+        ];
+        assert_eq!(steps("a[].b"), Some(every.into()));
         for odd in [".", "a..b", "a[x]", "a[1", "[1]"] {
             assert_eq!(steps(odd), None, "{odd}");
         }
@@ -331,7 +402,7 @@ mod tests {
         fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
             let _ = without(body.as_bytes(), &[(vec![Step::Field("a".into())], "b"), (vec![], "c")]);
             let _ = with_models(body.as_bytes(), |_| Some("m".to_owned()));
-            let _ = fields(body.as_bytes());
+            let _ = without_any(body.as_bytes(), &[(vec![Step::Elements, Step::Field("a".into())], "b"), (vec![], "c")]);
         }
     }
 }

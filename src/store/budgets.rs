@@ -90,6 +90,18 @@ ON CONFLICT (model, field) DO UPDATE SET learned_at = excluded.learned_at",
     write(database, &insert, parameters).await.map(drop)
 }
 
+/// Forgets which fields a model does not support, and that it wants thought signatures: both are then learned anew.
+///
+/// # Errors
+/// The database refused.
+pub async fn forget_learned(database: &impl Database, model: &str) -> Result<(), DatabaseError> {
+    for table in ["unsupported_fields", "signed_models"] {
+        let delete = format!("DELETE FROM {table} WHERE model = ?1");
+        write(database, &delete, vec![Value::from(model)]).await?;
+    }
+    Ok(())
+}
+
 /// Counts a call that is about to be sent towards all of these budgets, or, where one of them is used up by now, towards
 /// none: then it gives `false`, and the call must not be sent. One statement, so that no two instances take the last call
 /// of a budget both.

@@ -64,7 +64,7 @@ fn fields_that_google_does_not_know_are_left_out_and_remembered() {
 }
 
 #[test]
-fn a_field_further_in_is_left_out_of_this_request() {
+fn a_field_further_in_is_left_out_and_remembered_for_every_element() {
     let pool = Pool::new();
     let body = r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"f","strict":true}}]}"#;
     let unknown = errors::unknown_field_in("tools[0].function", "strict");
@@ -76,11 +76,51 @@ fn a_field_further_in_is_left_out_of_this_request() {
         Some("tools[0].function.strict")
     );
     assert_eq!(pool.bodies()[1], body.replace(",\"strict\":true", ""));
-    assert_eq!(
-        pool.database
-            .query("SELECT count(*) FROM unsupported_fields"),
-        ["0"]
+    let fields = "SELECT field FROM unsupported_fields";
+    assert_eq!(pool.database.query(fields), ["tools[].function.strict"]);
+    let two = body.replace(
+        "}]}",
+        "},{\"function\":{\"strict\":false,\"name\":\"g\"}}]}",
     );
+    pool.ok();
+    let answer = pool.chat(&two);
+    assert_eq!(
+        (
+            answer.header("x-keypool-dropped"),
+            answer.header("x-keypool-attempts")
+        ),
+        (Some("tools[].function.strict"), Some("1"))
+    );
+    assert!(!pool.bodies()[2].contains("strict"), "{}", pool.bodies()[2]);
+}
+
+#[test]
+fn an_operator_has_the_pool_forget_what_it_learned_of_a_model() {
+    let pool = Pool::new();
+    let bearer = format!("Bearer {TOKEN}");
+    let unknown = errors::unknown_fields(&["seed", "frequency_penalty"]).pretty_array();
+    pool.script(400, "application/json", &[&unknown]);
+    pool.ok();
+    assert_eq!(pool.chat(WITH_SEED).status, 200);
+    let forget = |path: &str, token: &str| pool.call("POST", path, &[("authorization", token)], "");
+    assert_eq!(forget("/api/pool/forget?model=m", "Bearer x").status, 401);
+    for (model, sent) in [("other", WITHOUT), ("m", WITH_SEED)] {
+        let answer = forget(&format!("/api/pool/forget?model={model}"), &bearer);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        pool.ok();
+        pool.chat(WITH_SEED);
+        assert_eq!(pool.bodies().pop().unwrap(), sent, "{model}");
+    }
+}
+
+#[test]
+fn what_the_pool_has_put_into_an_answer_is_left_out_when_it_comes_back() {
+    let pool = Pool::new();
+    pool.ok();
+    let turn = r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"index","arguments":"{}"}}]}]}"#;
+    let answer = pool.chat(turn);
+    assert_eq!(answer.header("x-keypool-dropped"), None);
+    assert_eq!(pool.bodies(), [turn.replace("\"index\":0,", "")]);
 }
 
 #[test]
