@@ -14,7 +14,7 @@ use key_list::KeyList;
 use std::fmt;
 
 /// Every variable that the component reads, by its name in `spin.toml`.
-pub const VARIABLES: [&str; 20] = [
+pub const VARIABLES: [&str; 22] = [
     "my_api_token",
     "gemini_api_key",
     "llm_api_origin",
@@ -27,6 +27,8 @@ pub const VARIABLES: [&str; 20] = [
     "max_body_bytes",
     "max_attempts",
     "first_byte_timeout",
+    "first_content_timeout",
+    "answer_timeout",
     "failover_deadline",
     "max_wait",
     "retry_empty",
@@ -59,7 +61,7 @@ pub const DEFAULT_LOG_RETENTION_DAYS: usize = 30;
 /// The longest time that the log may be kept for, other than for ever: ten years.
 const MOST_LOG_RETENTION_DAYS: usize = 3650;
 const DEFAULT_FIRST_BYTE_TIMEOUT_MS: u64 = 60_000;
-const DEFAULT_FAILOVER_DEADLINE_MS: u64 = 90_000;
+const DEFAULT_FIRST_CONTENT_TIMEOUT_MS: u64 = 300_000;
 const DEFAULT_MAX_WAIT_MS: u64 = 1_000;
 /// The longest time that may be set: 1 h.
 const LONGEST_MS: u64 = 3_600_000;
@@ -292,24 +294,25 @@ impl Config {
                 "log_retention_days must be from 1 to {MOST_LOG_RETENTION_DAYS}, or 0 to keep the log for ever"
             ));
         }
-        let mut seconds = |name: &str, default_ms: u64, least_ms: u64| match text(name)
-            .map(|value| milliseconds(&value))
-        {
-            None => default_ms,
-            Some(Some(ms)) if (least_ms..=LONGEST_MS).contains(&ms) => ms,
-            Some(_) => {
+        let mut seconds = |name: &str, least_ms: u64| match milliseconds(&text(name)?) {
+            Some(ms) if (least_ms..=LONGEST_MS).contains(&ms) => Some(ms),
+            Some(_) | None => {
                 let least = if least_ms == 0 { "0" } else { "0.001" };
                 problems.push(format!(
                     "{name} must be a number of seconds from {least} to 3600, such as 1.5"
                 ));
-                default_ms
+                None
             }
         };
         let failover = Policy {
             max_attempts: u32::try_from(max_attempts).unwrap_or(1),
-            first_byte_timeout_ms: seconds("first_byte_timeout", DEFAULT_FIRST_BYTE_TIMEOUT_MS, 1),
-            deadline_ms: seconds("failover_deadline", DEFAULT_FAILOVER_DEADLINE_MS, 1),
-            max_wait_ms: seconds("max_wait", DEFAULT_MAX_WAIT_MS, 0),
+            first_byte_timeout_ms: seconds("first_byte_timeout", 1)
+                .unwrap_or(DEFAULT_FIRST_BYTE_TIMEOUT_MS),
+            first_content_timeout_ms: seconds("first_content_timeout", 1)
+                .unwrap_or(DEFAULT_FIRST_CONTENT_TIMEOUT_MS),
+            answer_timeout_ms: seconds("answer_timeout", 1),
+            deadline_ms: seconds("failover_deadline", 1),
+            max_wait_ms: seconds("max_wait", 0).unwrap_or(DEFAULT_MAX_WAIT_MS),
             retry_empty,
         };
 

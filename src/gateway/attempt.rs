@@ -51,8 +51,10 @@ type Timeout<'a> = Pin<&'a mut dyn Future<Output = ()>>;
 
 /// How long an attempt may take.
 pub(super) struct Patience {
-    /// Milliseconds until the first byte of its answer.
-    pub(super) first_byte_ms: u64,
+    /// Milliseconds until the head of its answer.
+    pub(super) head_ms: u64,
+    /// Milliseconds until it says something.
+    pub(super) content_ms: u64,
     /// Milliseconds until the caller is given something of it.
     pub(super) answer_ms: u64,
     /// Milliseconds from one part of an answer in one piece to the next, whatever is left of the request's time: they hold
@@ -114,10 +116,10 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
     };
     // Begins to pass when it is first waited for.
     let rest_of = async |ms: u64| system.wait(left_of(ms)).await;
-    let timeout = pin!(rest_of(patience.first_byte_ms));
+    let timeout = pin!(rest_of(patience.content_ms));
     let late = pin!(rest_of(patience.answer_ms));
     let mut limits = Limits {
-        head_ms: patience.first_byte_ms,
+        head_ms: patience.head_ms,
         silence_ms: (!form.is_slow).then_some(patience.silence_ms),
     };
     let (mut uri, mut headers, mut body) = (uri.clone(), headers, body);
@@ -145,7 +147,7 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
             Some(next) => {
                 redirects += 1;
                 uri = next;
-                limits.head_ms = left_of(patience.first_byte_ms);
+                limits.head_ms = left_of(patience.head_ms);
             }
             None => break sent,
         }

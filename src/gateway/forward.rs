@@ -17,7 +17,7 @@ use crate::pool::{
     Owner, Pick, Place, Policy, Step, UnixMillis, estimate_tokens, place_of, with_tool,
 };
 use crate::store::{self, Database};
-use crate::target::Target;
+use crate::target::{Kind, Target};
 use crate::traits::traits_of;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -30,8 +30,9 @@ use std::rc::Rc;
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
 const DROPPED: HeaderName = HeaderName::from_static("x-keypool-dropped");
-/// How long OpenAI's clients wait for the next byte, in seconds: `600`, `600.0`.
-const CLIENT_TIMEOUTS: [HeaderName; 2] = [
+/// How long clients wait, in seconds: `600`, `600.0`. OpenAI's say it for the next byte, and Google's for all of it.
+const CLIENT_TIMEOUTS: [HeaderName; 3] = [
+    headers::SERVER_TIMEOUT,
     HeaderName::from_static("x-stainless-read-timeout"),
     HeaderName::from_static("x-stainless-timeout"),
 ];
@@ -218,7 +219,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 &way.asked,
                 input_tokens,
                 &now,
-                config.failover.trial_lease_ms(),
+                way.failover.trial_lease_ms(now.at()),
             )
             .await;
             let Some(claimed) = claimed else {
@@ -253,12 +254,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                     !ask.body.is_empty(),
                     &pick.key.key,
                     header,
+                    way.failover.patience_left_ms(began_at),
                 ),
                 body: ask.body.clone(),
                 form: ask.form.clone(),
             };
             let patience = Patience {
-                first_byte_ms: way.failover.first_byte_timeout_ms(began_at),
+                head_ms: way.failover.head_timeout_ms(began_at),
+                content_ms: way.failover.content_timeout_ms(began_at),
                 answer_ms: way.failover.left_ms(began_at),
                 silence_ms: config.failover.first_byte_timeout_ms,
             };
@@ -370,7 +373,10 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
     ) -> Self {
         let system = &gateway.system;
         let patience_ms = client_timeout_ms(&request.headers);
-        let failover = Failover::new(policy, system.now(), patience_ms, is_repeatable);
+        let mut failover = Failover::new(policy, system.now(), patience_ms, is_repeatable);
+        if ask.form.kind == Kind::Other || !ask.form.is_slow {
+            failover = failover.for_whole_answer();
+        }
         Self {
             request_id,
             model: ask.subject.clone(),

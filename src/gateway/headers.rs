@@ -44,6 +44,8 @@ const TO_CLIENT: [HeaderName; 12] = [
 const UPLOAD: &str = "x-goog-upload-";
 /// Where the upload goes on: a URL of the upstream's.
 pub(super) const UPLOAD_URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
+/// How long the client waits, in whole seconds: Google gives up then, too.
+pub(super) const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
 /// What came of it: `active`, or `final` once nothing more can follow.
 pub(super) const UPLOAD_STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 /// What a request does to it, of several things one after the other: `start`, `upload, finalize`.
@@ -51,14 +53,15 @@ const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-comman
 pub(super) const GOOGLE_KEY: HeaderName =
     HeaderName::from_static(CredentialHeader::GoogleApiKey.name());
 
-/// What the upstream gets: what passes of the client's, and the key. Bodies that can only be JSON are called so, whatever
-/// the client called them.
+/// What the upstream gets: what passes of the client's, the key, and how long the client still waits, if it says so. Bodies
+/// that can only be JSON are called so, whatever the client called them.
 pub(super) fn to_upstream(
     client: &HeaderMap,
     kind: Kind,
     has_body: bool,
     key: &ApiKey,
     header: CredentialHeader,
+    patience_ms: Option<u64>,
 ) -> HeaderMap {
     let mut headers = passing(client, &TO_UPSTREAM);
     let takes_json =
@@ -68,6 +71,9 @@ pub(super) fn to_upstream(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
+    }
+    if let Some(ms) = patience_ms {
+        headers.insert(SERVER_TIMEOUT, HeaderValue::from(ms.div_ceil(1000).max(1)));
     }
     // Google compresses event streams when asked, and a compressed stream hides its last event.
     headers.insert(
@@ -186,8 +192,10 @@ mod tests {
             ),
             (CredentialHeader::GoogleApiKey, "x-goog-api-key", "fake-key"),
         ] {
-            let sent = to_upstream(&client, Kind::Chat, true, &key, header);
+            let sent = to_upstream(&client, Kind::Chat, true, &key, header, Some(7_001));
+            assert_eq!(sent[SERVER_TIMEOUT], "8");
             let mut expected = vec![
+                "x-server-timeout",
                 "accept-encoding",
                 "content-type",
                 "user-agent",

@@ -21,6 +21,11 @@ const BACK_OFF_MS: u64 = 100;
 const LONGEST_BACK_OFF_MS: u64 = 2_000;
 /// The pool gives up so much before its client does, in milliseconds, so that the client hears why: 500 ms.
 const BEFORE_CLIENT_MS: u64 = 500;
+/// How long a client waits that does not say, in milliseconds: 600 s, as OpenAI's clients do.
+const UNTOLD_PATIENCE_MS: u64 = 600_000;
+/// A client that says it waits no longer than this, in milliseconds, does not expect a long answer: 60 s. Then silence may
+/// cost it half its time, so that another key can answer.
+const SHORT_PATIENCE_MS: u64 = 60_000;
 /// The shortest wait for a key, in milliseconds.
 const SHORTEST_WAIT_MS: i64 = 5;
 /// How soon a request looks again whether another's trial has ended, or whether a key can be had that it has just lost to
@@ -40,31 +45,31 @@ const PROJECTS_THAT_DECIDE: usize = 2;
 pub struct Policy {
     /// Calls to the upstream, the first included; at least 1.
     pub max_attempts: u32,
-    /// How long one call may take until the first byte of its answer, in milliseconds.
+    /// How long one call may take until the head of a stream, in milliseconds.
     pub first_byte_timeout_ms: u64,
-    /// How long all of them may take until then, in milliseconds.
-    pub deadline_ms: u64,
+    /// How long one may take until a stream says something, in milliseconds; longer for a client that waits longer.
+    pub first_content_timeout_ms: u64,
+    /// How long one may take until an answer in one piece, in milliseconds; `None` for as long as the request may.
+    pub answer_timeout_ms: Option<u64>,
+    /// How long all of them may take until the caller is given something, in milliseconds; `None` for as long as the client
+    /// says that it waits, or else [`UNTOLD_PATIENCE_MS`].
+    pub deadline_ms: Option<u64>,
     /// How long a request may wait for a key that cools, in milliseconds.
     pub max_wait_ms: u64,
     /// Whether an answer without content is tried once more.
     pub retry_empty: bool,
 }
 
-impl Policy {
-    /// How long a trial call is waited for before another may try, in milliseconds: a little longer than the request may take
-    /// to know.
-    pub fn trial_lease_ms(&self) -> i64 {
-        i64::try_from(self.deadline_ms.max(self.first_byte_timeout_ms))
-            .unwrap_or(LONGEST_TRIAL_LEASE_MS)
-            .saturating_add(TRIAL_LEASE_MARGIN_MS)
-            .min(LONGEST_TRIAL_LEASE_MS)
-    }
-}
-
 /// The attempts of one request, so far.
 #[derive(Debug)]
 pub struct Failover {
     policy: Policy,
+    /// How long the client waits, if it says so, in milliseconds, less what the pool needs to tell it why.
+    patience_ms: Option<u64>,
+    /// How long one attempt may take for its sake, in milliseconds.
+    attempt_ms: Option<u64>,
+    /// Its answer comes in one piece.
+    is_whole: bool,
     deadline: UnixMillis,
     attempts: u32,
     tried: Vec<(KeyId, Scope)>,
@@ -147,12 +152,18 @@ impl Failover {
         client_timeout_ms: Option<u64>,
         is_repeatable: bool,
     ) -> Self {
-        let patience = client_timeout_ms.map_or(u64::MAX, |ms| {
-            ms.saturating_sub(BEFORE_CLIENT_MS.min(ms / 2))
-        });
-        let deadline_ms = policy.deadline_ms.min(patience);
+        let patience_ms =
+            client_timeout_ms.map(|ms| ms.saturating_sub(BEFORE_CLIENT_MS.min(ms / 2)));
+        let deadline_ms = match (policy.deadline_ms, patience_ms) {
+            (Some(deadline_ms), Some(patience_ms)) => deadline_ms.min(patience_ms),
+            (told, None) | (None, told) => told.unwrap_or(UNTOLD_PATIENCE_MS),
+        };
+        let is_short = client_timeout_ms.is_some_and(|ms| ms <= SHORT_PATIENCE_MS);
         Self {
             policy,
+            patience_ms,
+            attempt_ms: is_short.then_some(deadline_ms / 2),
+            is_whole: false,
             deadline: now.plus(i64::try_from(deadline_ms).unwrap_or(i64::MAX)),
             attempts: 0,
             tried: Vec::new(),
@@ -170,6 +181,14 @@ impl Failover {
             doubts: 0,
             needs_new_project: false,
             was_not_sent: false,
+        }
+    }
+
+    /// The same, for a request whose answer comes in one piece, so that nothing of it is there before all of it is.
+    pub fn for_whole_answer(self) -> Self {
+        Self {
+            is_whole: true,
+            ..self
         }
     }
 
@@ -193,9 +212,44 @@ impl Failover {
         self.attempts
     }
 
-    /// Milliseconds that an attempt that begins at `now` may take until the first byte of its answer.
-    pub fn first_byte_timeout_ms(&self, now: UnixMillis) -> u64 {
-        self.left_ms(now).min(self.policy.first_byte_timeout_ms)
+    /// Milliseconds that an attempt that begins at `now` may take until the head of its answer.
+    pub fn head_timeout_ms(&self, now: UnixMillis) -> u64 {
+        let limit = if self.is_whole {
+            self.policy.answer_timeout_ms.unwrap_or(u64::MAX)
+        } else {
+            self.policy.first_byte_timeout_ms
+        };
+        self.attempt_left_ms(now).min(limit)
+    }
+
+    /// Milliseconds that it may take until its answer says something.
+    pub fn content_timeout_ms(&self, now: UnixMillis) -> u64 {
+        if self.is_whole {
+            return self.head_timeout_ms(now);
+        }
+        let limit = match self.patience_ms {
+            Some(ms) => self.policy.first_content_timeout_ms.max(ms),
+            None => self.policy.first_content_timeout_ms,
+        };
+        self.attempt_left_ms(now).min(limit)
+    }
+
+    fn attempt_left_ms(&self, now: UnixMillis) -> u64 {
+        self.left_ms(now).min(self.attempt_ms.unwrap_or(u64::MAX))
+    }
+
+    /// Milliseconds that the client still waits, if it says how long it does.
+    pub fn patience_left_ms(&self, now: UnixMillis) -> Option<u64> {
+        self.patience_ms.map(|_| self.left_ms(now))
+    }
+
+    /// How long a trial call that begins at `now` is waited for before another may try, in milliseconds: a little longer than
+    /// the request may take to know.
+    pub fn trial_lease_ms(&self, now: UnixMillis) -> i64 {
+        i64::try_from(self.left_ms(now))
+            .unwrap_or(LONGEST_TRIAL_LEASE_MS)
+            .saturating_add(TRIAL_LEASE_MARGIN_MS)
+            .min(LONGEST_TRIAL_LEASE_MS)
     }
 
     /// Milliseconds until the caller is to have an answer, for an attempt that goes on at `now`.
@@ -462,7 +516,7 @@ impl Failover {
         let full = (BACK_OFF_MS << self.back_offs.min(10)).min(LONGEST_BACK_OFF_MS);
         self.back_offs += 1;
         let back_off_ms = rng.random_range(full / 2..=full);
-        if self.first_byte_timeout_ms(now) <= back_off_ms {
+        if self.head_timeout_ms(now) <= back_off_ms {
             return After::Answer;
         }
         After::Retry {
@@ -556,25 +610,28 @@ mod tests {
     const POLICY: Policy = Policy {
         max_attempts: 5,
         first_byte_timeout_ms: 60_000,
-        deadline_ms: 90_000,
+        first_content_timeout_ms: 300_000,
+        answer_timeout_ms: None,
+        deadline_ms: None,
         max_wait_ms: 1_000,
         retry_empty: true,
     };
 
     #[test]
     fn the_lease_of_a_trial_outlives_the_request_whatever_time_it_has() {
-        for (deadline_ms, first_byte_timeout_ms, lease_ms) in [
-            (90_000, 60_000, 95_000),
-            (3_600_000, 60_000, 3_605_000),
-            (1_000, 60_000, 65_000),
-            (u64::MAX, 1, LONGEST_TRIAL_LEASE_MS),
+        for (deadline_ms, client_ms, lease_ms) in [
+            (None, None, 605_000),
+            (Some(90_000), None, 95_000),
+            (None, Some(1_200_000), 1_204_500),
+            (Some(90_000), Some(10_000), 14_500),
+            (Some(u64::MAX), None, LONGEST_TRIAL_LEASE_MS),
         ] {
             let policy = Policy {
                 deadline_ms,
-                first_byte_timeout_ms,
                 ..POLICY
             };
-            assert_eq!(policy.trial_lease_ms(), lease_ms, "{deadline_ms}");
+            let failover = Failover::new(policy, NOW, client_ms, true);
+            assert_eq!(failover.trial_lease_ms(NOW), lease_ms, "{deadline_ms:?}");
         }
     }
 
@@ -608,18 +665,42 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_is_the_pools_or_a_little_before_the_clients() {
-        for (client, expected) in [
-            (None, 60_000),
-            (Some(600_000), 60_000),
-            (Some(30_000), 29_500),
-            (Some(600), 300),
-            (Some(0), 0),
+    fn an_attempt_has_the_time_that_its_kind_of_answer_needs_and_the_client_gives() {
+        const S: u64 = 1_000;
+        for (client_s, whole_s, head_s, content_s) in [
+            (None, 600.0, 60.0, 300.0),
+            (Some(600), 599.5, 60.0, 599.5),
+            (Some(1_200), 1_199.5, 60.0, 1_199.5),
+            (Some(100), 99.5, 60.0, 99.5),
+            // Half, so that another key can answer.
+            (Some(60), 29.75, 29.75, 29.75),
+            (Some(8), 3.75, 3.75, 3.75),
+            (Some(0), 0.0, 0.0, 0.0),
         ] {
-            let failover = Failover::new(POLICY, NOW, client, true);
-            assert_eq!(failover.first_byte_timeout_ms(NOW), expected, "{client:?}");
-            assert_eq!(failover.first_byte_timeout_ms(NOW.plus(90_000)), 0);
+            let stream = Failover::new(POLICY, NOW, client_s.map(|s: u64| s * S), true);
+            let whole =
+                Failover::new(POLICY, NOW, client_s.map(|s| s * S), true).for_whole_answer();
+            let ms = |seconds: f64| (seconds * 1000.0) as u64;
+            assert_eq!(whole.head_timeout_ms(NOW), ms(whole_s), "{client_s:?}");
+            assert_eq!(stream.head_timeout_ms(NOW), ms(head_s), "{client_s:?}");
+            assert_eq!(
+                stream.content_timeout_ms(NOW),
+                ms(content_s),
+                "{client_s:?}"
+            );
+            let patience = client_s.map(|_| stream.left_ms(NOW));
+            assert_eq!(stream.patience_left_ms(NOW), patience);
         }
+        let policy = Policy {
+            answer_timeout_ms: Some(20 * S),
+            deadline_ms: Some(30 * S),
+            ..POLICY
+        };
+        // What the operator sets holds for clients that wait longer, too.
+        let failover = Failover::new(policy, NOW, Some(600 * S), true).for_whole_answer();
+        assert_eq!(failover.head_timeout_ms(NOW), 20 * S);
+        assert_eq!(failover.head_timeout_ms(NOW.plus(15_000)), 15 * S);
+        assert_eq!(failover.head_timeout_ms(NOW.plus(30_000)), 0);
     }
 
     #[test]
@@ -843,11 +924,11 @@ mod tests {
                 };
                 let another_is_left = snapshot.keys().iter().any(|key| !tried(&key.scope()));
                 prop_assert!(same_again || !another_is_left || !tried(&pick.key.scope()));
-                prop_assert!(now.since(NOW) < 90_000, "an attempt after the deadline");
+                prop_assert!(now.since(NOW) < 600_000, "an attempt after the deadline");
                 let number = failover.sent(&pick.key);
                 used.push(pick.key.id);
                 prop_assert_eq!(number as usize, used.len());
-                now = now.plus(took.min(i64::try_from(failover.first_byte_timeout_ms(now)).unwrap()));
+                now = now.plus(took.min(i64::try_from(failover.head_timeout_ms(now)).unwrap()));
                 same_again |= matches!(outcome.rule().cure, Cure::AtOnce | Cure::OtherHeader);
                 match failover.after(outcome, now, &mut rng) {
                     After::Answer => break,

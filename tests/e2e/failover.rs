@@ -56,7 +56,7 @@ async fn a_stream_that_breaks_after_its_first_event_is_told_and_not_repeated() {
 #[tokio::test]
 async fn a_silent_upstream_costs_its_time_and_another_key_answers() {
     let app = Setup::keys(2)
-        .variable("first_byte_timeout", "0.2")
+        .variable("answer_timeout", "0.2")
         .start()
         .await;
     app.gemini.script_any(Reply::silence());

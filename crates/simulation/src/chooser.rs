@@ -19,10 +19,16 @@ const TOKENS: u64 = 100;
 pub(crate) const POLICY: Policy = Policy {
     max_attempts: 5,
     first_byte_timeout_ms: 60_000,
-    deadline_ms: 90_000,
+    first_content_timeout_ms: 300_000,
+    answer_timeout_ms: None,
+    deadline_ms: Some(DEADLINE_MS),
     max_wait_ms: 1_000,
     retry_empty: true,
 };
+/// How long a request may take here, in milliseconds.
+const DEADLINE_MS: u64 = 90_000;
+/// How long a trial is waited for, in milliseconds: a little longer.
+const TRIAL_LEASE_MS: i64 = 95_000;
 
 /// What a request does next.
 pub(crate) enum Next {
@@ -130,7 +136,7 @@ impl Chooser {
         if self.way == Way::Keypool {
             request.all_eligible &= self.is_eligible(pick.key.id, now);
             for claim in &pick.claims {
-                let lease = now.at().plus(POLICY.trial_lease_ms());
+                let lease = now.at().plus(TRIAL_LEASE_MS);
                 self.snapshot
                     .apply(&Change::TrialBegan(claim.clone(), lease));
             }
@@ -239,7 +245,7 @@ impl Chooser {
             }
         }
         for claim in &pick.claims {
-            let lease = began_at.plus(POLICY.trial_lease_ms());
+            let lease = began_at.plus(TRIAL_LEASE_MS);
             self.snapshot
                 .apply(&Change::TrialEnded(claim.clone(), lease));
         }

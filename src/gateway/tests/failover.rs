@@ -343,7 +343,7 @@ fn an_outage_does_not_multiply_traffic() {
 
 #[test]
 fn silence_ends_after_its_time_and_another_key_answers() {
-    let pool = pool_with(2, &[("first_byte_timeout", "2")]);
+    let pool = pool_with(2, &[("answer_timeout", "2")]);
     pool.silence();
     pool.answer();
     let before = pool.outside.0.now.get();
@@ -355,10 +355,11 @@ fn silence_ends_after_its_time_and_another_key_answers() {
 #[test]
 fn an_upstream_that_stays_silent_is_a_504_within_the_deadline() {
     for (variables, client, limit_ms) in [
-        (vec![("first_byte_timeout", "2")], None, 11_600),
+        (vec![("answer_timeout", "2")], None, 11_600),
         (vec![("failover_deadline", "3")], None, 3_100),
         (vec![], Some("x-stainless-read-timeout"), 4_600),
         (vec![], Some("x-stainless-timeout"), 4_600),
+        (vec![], Some("x-server-timeout"), 4_600),
     ] {
         let pool = pool_with(9, &variables);
         for _ in 0..5 {
@@ -764,7 +765,7 @@ fn what_is_left_of_the_requests_time_is_no_limit_between_parts() {
 
 #[test]
 fn an_answer_that_drips_on_and_on_ends_with_the_requests_time() {
-    let pool = pool_of(1);
+    let pool = pool_with(1, &[("failover_deadline", "90")]);
     let drops = vec![Ok(b" ".to_vec()); 20_000];
     pool.script_chunks(200, "application/json", drops);
     let answer = pool.chat(CHAT);
@@ -813,4 +814,52 @@ fn without_writes_the_pool_still_knows_what_cools_and_retries_a_little() {
         retried += 2 - pool.outside.0.replies.borrow_mut().drain(..).count();
     }
     assert_eq!(retried - 20, 10, "the floor, in this instance");
+}
+
+#[test]
+fn an_answer_has_the_time_that_the_client_gives_and_is_asked_for_once() {
+    for (client, silent_ms) in [
+        (None, 599_000),
+        (Some("300"), 299_000),
+        (Some("1200"), 1_199_000),
+    ] {
+        let pool = pool_of(2);
+        pool.script_reply(Ok(Scripted {
+            status: 200,
+            content_type: "application/json",
+            content_encoding: None,
+            headers: Vec::new(),
+            chunks: vec![Ok(ANSWER.as_bytes().to_vec())],
+        }));
+        let bearer = format!("Bearer {TOKEN}");
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(client.map(|client| ("x-server-timeout", client)));
+        let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
+        assert_eq!(answer.status, 200);
+        let sent = pool.outside.0.sent.borrow();
+        assert!(sent[0].limits.head_ms > silent_ms, "{client:?}");
+        let told = sent[0].headers.get("x-server-timeout");
+        assert_eq!(told.map(|told| told.to_str().unwrap()), client);
+    }
+}
+
+#[test]
+fn a_client_that_does_not_wait_long_has_half_its_time_left_for_another_key() {
+    let pool = pool_of(2);
+    pool.silence();
+    pool.answer();
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("x-server-timeout", "8"),
+    ];
+    let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
+    assert_eq!(answer.status, 200);
+    assert!(pool.outside.0.now.get() < 4_000);
+    let sent = pool.outside.0.sent.borrow();
+    let told: Vec<_> = sent
+        .iter()
+        .map(|sent| sent.headers["x-server-timeout"].to_str().unwrap())
+        .collect();
+    assert_eq!(told, ["8", "4"]);
 }
