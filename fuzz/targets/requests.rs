@@ -2,7 +2,8 @@
 #![no_main]
 
 use gemini_keypool::conversation::conversation;
-use gemini_keypool::openai::{ChatRequest, fields, model_of, steps, with_models, without};
+use gemini_keypool::openai::signatures::{unsigned, with_placeholders};
+use gemini_keypool::openai::{ChatRequest, model_of, steps, with_models, without, without_any};
 use gemini_keypool::resource::{named_in_body, named_in_path};
 use gemini_keypool::target::{Kind, Surface, Target, forwarded_query, key_of_query};
 use http::Method;
@@ -22,12 +23,19 @@ fuzz_target!(|input: (&str, &[u8])| {
     }
     let _ = named_in_path(text);
     let _ = named_in_body(body, true);
-    let _ = (model_of(body), fields(body));
+    let _ = (model_of(body), unsigned(body));
     let _ = conversation(Surface::OpenAi, Kind::Chat, "m", body);
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
     let changed = steps(text).and_then(|steps| without(body, &[(steps, "seed")]));
     let renamed = with_models(body, |_| Some("other".to_owned()));
-    for changed in [changed, renamed].into_iter().flatten().filter(|_| is_json) {
+    let every = steps("messages[].content[]").map(|steps| [(steps, "cache_control")]);
+    let every = every.and_then(|fields| without_any(body, &fields));
+    let signed = with_placeholders(body, &std::collections::BTreeSet::new());
+    for changed in [changed, renamed, every.map(|(body, _)| body), signed]
+        .into_iter()
+        .flatten()
+        .filter(|_| is_json)
+    {
         serde_json::from_slice::<Value>(&changed).unwrap();
     }
     if let Ok(chat) = ChatRequest::parse(body.to_vec(), "default") {
