@@ -14,4 +14,4 @@ pub use edit::{Step, fields, steps, with_models, without};
 pub use error::ErrorBody;
 pub(crate) use glance::is_malformed_call;
 pub use glance::{Glance, Usage};
-pub use request::{ChatRequest, InvalidRequest, model_of};
+pub use request::{ChatRequest, InvalidRequest, asks_for_base64, model_of};

@@ -13,7 +13,7 @@ use crate::gemini::{
     MAX_ERROR_BYTES, Seen, closing_bracket, diagnose, is_events, is_page, is_readable,
     unpacked_answer,
 };
-use crate::openai::repair;
+use crate::openai::repair::{self, Asked};
 use crate::pool::{Outcome, UnixMillis};
 use crate::store::Database;
 use crate::tally::glance;
@@ -26,6 +26,10 @@ use std::pin::{Pin, pin};
 /// A plain answer up to this size is held until its call is in the log; a larger one streams through, all but its last
 /// chunk, so that memory stays bounded.
 const MAX_HELD_ANSWER: usize = 1024 * 1024;
+
+/// An answer up to this size is held where it comes in another form than was asked for: 16 MiB, more than Google's largest
+/// list of embeddings.
+const MAX_REFORMED_ANSWER: usize = 16 * 1024 * 1024;
 
 /// Room for an answer that declares to be larger, so that what is held of it is never moved.
 const HELD_ROOM: usize = MAX_HELD_ANSWER + MAX_HELD_ANSWER / 4;
@@ -88,6 +92,22 @@ impl Form {
             Kind::Chat | Kind::Generate => status == 200,
             // 304: the client has it already. 308: an upload goes on.
             Kind::Other => (200..300).contains(&status) || [304, 308].contains(&status),
+        }
+    }
+
+    /// Up to what size a plain answer is held.
+    fn max_held(&self) -> usize {
+        match self.repair.as_ref().map(|context| context.asked) {
+            Some(Asked::Embeddings { as_base64: true }) => MAX_REFORMED_ANSWER,
+            Some(_) | None => MAX_HELD_ANSWER,
+        }
+    }
+
+    /// A plain answer as its client gets it.
+    fn repaired(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match &self.repair {
+            Some(context) => repair::whole(bytes, context),
+            None => bytes,
         }
     }
 }
@@ -309,7 +329,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 return Attempted::Failed(Outcome::UpstreamTrouble, failure);
             }
         }
-        let is_large = bytes.len() > MAX_HELD_ANSWER;
+        let is_large = bytes.len() > form.max_held();
         if is_large && form.kind != Kind::Other && !is_encoded && is_page(&bytes) {
             let failure = call.broken_off(status, NO_ANSWER).await;
             return Attempted::Failed(Outcome::UpstreamTrouble, failure);
@@ -365,28 +385,26 @@ async fn whole<D: Database, B, S: System>(
         {
             reply.headers.insert(header::CONTENT_LENGTH, length.clone());
         }
-        reply.body = Body::Whole(bytes);
+        reply.body = Body::Whole(if is_encoded {
+            bytes
+        } else {
+            form.repaired(bytes)
+        });
         return Attempted::Answered(reply);
     }
     if bytes.is_empty() {
         let (outcome, failure) = no_byte(&call, status).await;
         return Attempted::Failed(outcome, failure);
     }
-    let mended = |bytes| match &form.repair {
-        Some(context) if form.kind == Kind::Chat && !is_encoded => {
-            repair::completion(bytes, context)
-        }
-        _ => bytes,
-    };
     match glance {
         Some(glance) if glance.is_empty_answer() => {
             call.empty(status, glance.usage).await;
-            reply.body = Body::Whole(mended(bytes));
+            reply.body = Body::Whole(form.repaired(bytes));
             Attempted::Empty(reply)
         }
         Some(glance) => {
             call.succeeded(status, glance.usage).await;
-            reply.body = Body::Whole(mended(bytes));
+            reply.body = Body::Whole(form.repaired(bytes));
             Attempted::Answered(reply)
         }
         None => {
@@ -397,7 +415,7 @@ async fn whole<D: Database, B, S: System>(
                 return Attempted::Failed(outcome, failure);
             }
             call.succeeded(status, None).await;
-            reply.body = Body::Whole(mended(bytes));
+            reply.body = Body::Whole(bytes);
             Attempted::Answered(reply)
         }
     }

@@ -8,6 +8,8 @@
 //! | messages without `content`, chunks without `id`    | strict decoders                                | `null`; one id for all chunks     |
 //! | `usage` so far on many chunks                      | clients that add up                            | once, in a last chunk of its own  |
 //! | models named `models/…`, without `created`         | lists to choose from, strict decoders          | the bare name; [`UNKNOWN_CREATED`] |
+//! | embeddings as numbers where base64 was asked for   | clients that decode whatever comes, to zeros   | base64                            |
+//! | embeddings without `usage`                         | clients that read it                           | zeros                             |
 //!
 //! Only that is changed, in the upstream's own bytes: a body is skimmed, and what is missing spliced in, so that unknown
 //! fields, thought signatures, number formats and the order of names reach the client as they were sent. A body without
@@ -16,6 +18,7 @@
 
 mod answer;
 mod completion;
+mod embeddings;
 mod ids;
 mod models;
 mod skim;
@@ -23,7 +26,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use completion::completion;
+use completion::completion;
+use embeddings::embeddings;
 pub use models::{UNKNOWN_CREATED, model, models};
 pub use stream::StreamRepair;
 
@@ -36,6 +40,34 @@ pub struct Context {
     pub created: i64,
     /// What made ids derive from: the same seed makes the same ids, so each call needs its own.
     pub seed: u64,
-    /// The client asked for `stream_options.include_usage`.
-    pub include_usage: bool,
+    /// What kind of answer that is.
+    pub asked: Asked,
+}
+
+/// Repairs a whole answer.
+pub fn whole(body: Vec<u8>, context: &Context) -> Vec<u8> {
+    match context.asked {
+        Asked::Completion | Asked::Stream { .. } => completion(body, context),
+        Asked::Embeddings { as_base64 } => embeddings(body, as_base64),
+        Asked::Other => body,
+    }
+}
+
+/// What a client asked for, as far as it decides how the answer is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A chat completion.
+    Completion,
+    /// A chat completion, chunk by chunk.
+    Stream {
+        /// The client asked for `stream_options.include_usage`.
+        include_usage: bool,
+    },
+    /// Embeddings.
+    Embeddings {
+        /// As base64 of their numbers.
+        as_base64: bool,
+    },
+    /// Something else.
+    Other,
 }

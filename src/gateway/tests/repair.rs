@@ -265,3 +265,58 @@ fn a_model_is_named_without_what_google_puts_before_it() {
         (&"m".into(), true)
     );
 }
+
+const EMBED: &str =
+    r#"{"input":["a","b"],"model":"gemini-embedding-001","encoding_format":"base64"}"#;
+
+fn embed(pool: &Pool, body: &str, more: &[(&str, &str)]) -> Answer {
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [&[("authorization", bearer.as_str())], more].concat();
+    pool.call("POST", "/v1/embeddings", &headers, body)
+}
+
+/// As Google answers, with this much of each vector.
+fn embeddings(numbers: usize) -> String {
+    let entry = |index| {
+        let numbers = vec!["0.5"; numbers].join(",");
+        format!(r#"{{"object":"embedding","embedding":[{numbers}],"index":{index}}}"#)
+    };
+    format!(
+        r#"{{"data":[{},{}],"model":"models/gemini-embedding-001","object":"list"}}"#,
+        entry(0),
+        entry(1)
+    )
+}
+
+#[test]
+fn embeddings_come_as_base64_where_that_was_asked_for_however_large_they_are() {
+    let pool = Pool::new();
+    let as_numbers = EMBED.replace("base64", "float");
+    for numbers in [2, 300_000] {
+        let body = embeddings(numbers);
+        for request in [EMBED, &as_numbers] {
+            let (first, second) = body.split_at(body.len() / 2);
+            pool.script(200, "application/json", &[first, second]);
+            let answer = embed(&pool, request, &[]);
+            let got = json(&answer.body);
+            let vector = &got["data"][1]["embedding"];
+            if request == EMBED {
+                let text = vector.as_str().unwrap();
+                assert_eq!(text.len(), (numbers * 4).div_ceil(3) * 4);
+                assert!(text.starts_with("AAAAPwAAAD8"), "two of 0.5");
+                let length = answer.body.len().to_string();
+                assert_eq!(answer.header("content-length"), Some(length.as_str()));
+            } else {
+                assert_eq!(vector.as_array().unwrap().len(), numbers);
+            }
+            if request == EMBED || numbers == 2 {
+                assert_eq!(got["usage"]["total_tokens"], 0);
+                assert_eq!(got["model"], "gemini-embedding-001");
+            }
+        }
+    }
+    let body = embeddings(2);
+    pool.script(200, "application/json", &[&body]);
+    let off = embed(&pool, EMBED, &[("x-keypool-repair", "off")]);
+    assert_eq!(off.body, body);
+}

@@ -9,7 +9,7 @@ use crate::openai::patch::{Edits, Patch};
 const KIND: &str = "chat.completion";
 
 /// Mends a `chat.completion`; anything else comes back as it is.
-pub fn completion(body: Vec<u8>, context: &Context) -> Vec<u8> {
+pub(super) fn completion(body: Vec<u8>, context: &Context) -> Vec<u8> {
     edits(&body, context).unwrap_or_default().apply(body)
 }
 

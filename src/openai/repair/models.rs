@@ -64,14 +64,11 @@ fn model_edits(body: &[u8]) -> Option<Edits> {
 /// `None` if it is no model.
 fn mend_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
     let model: Model<'_> = read_object(json)?;
-    let id = text_or_blank(model.id).filter(|id| !id.is_empty())?;
+    text_or_blank(model.id).filter(|id| !id.is_empty())?;
     if !is_blank(model.object) && !is_text(model.object, "model") {
         return None;
     }
-    let bare = id.trim_start_matches(PREFIX);
-    if bare.len() < id.len() && !bare.is_empty() {
-        patch.set(json, "id", model.id, &json_text(bare));
-    }
+    repair_name(patch, model.id);
     for (name, own, value) in [
         ("object", model.object, "\"model\""),
         ("created", model.created, &UNKNOWN_CREATED.to_string()),
@@ -82,6 +79,17 @@ fn mend_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Gives a model its bare name.
+pub(super) fn repair_name(patch: &mut Patch<'_>, name: Raw<'_>) {
+    let Some(own) = text_or_blank(name) else {
+        return;
+    };
+    let bare = own.trim_start_matches(PREFIX);
+    if let Some(name) = name.filter(|_| bare.len() < own.len() && !bare.is_empty()) {
+        patch.replace(name, &json_text(bare));
+    }
 }
 
 #[cfg(test)]

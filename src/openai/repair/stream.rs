@@ -1,11 +1,11 @@
 //! Streams of `chat.completion.chunk`s.
 
-use super::Context;
 use super::answer::{Head, end_with_calls, mend_call};
 use super::ids::CallIds;
 use super::skim::{
     Answer, Choice, Object, Raw, ToolCall, is_blank, is_text, read_object, text_of, text_or_blank,
 };
+use super::{Asked, Context};
 use crate::openai::patch::Patch;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -108,7 +108,11 @@ impl StreamRepair {
         if Head::is_missing_in(&chunk) {
             self.head().fill_in(patch, json, &chunk, KIND);
         }
-        if self.context.include_usage {
+        if (self.context.asked
+            == Asked::Stream {
+                include_usage: true,
+            })
+        {
             self.take_usage(patch, &chunk);
         }
         for Object(choice) in chunk.choices.iter().flatten() {
