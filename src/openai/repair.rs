@@ -2,11 +2,16 @@
 //!
 //! | Google                                             | breaks                                         | here                              |
 //! |----------------------------------------------------|------------------------------------------------|-----------------------------------|
-//! | streamed tool calls without `index`, or all with 0 | clients raise, or glue two calls into one      | indices count up per choice       |
+//! | streamed tool calls without `index`, all with 0, or from 1 on | clients raise, or glue two calls into one | indices count up per choice, from 0 |
 //! | tool calls with an empty `id`, or one for several  | a result cannot be told from the other         | ids are made                      |
+//! | a thought signature that is said again             | clients put both together                      | once for each call                |
 //! | tool calls that end with `stop`                    | agents take the answer for the last            | `tool_calls`                      |
+//! | reasons of Google's own, such as `SAFETY`          | strict decoders                                | one of OpenAI's five              |
+//! | choices without a reason until the end             | stream helpers raise                           | `stop`, in a chunk of its own     |
+//! | first deltas without `role`                        | stream helpers raise                           | `assistant`                       |
+//! | answers without `choices`, choices without what they say | clients raise                            | an empty list, an empty message   |
 //! | messages without `content`, chunks without `id`    | strict decoders                                | `null`; one id for all chunks     |
-//! | `usage` so far on many chunks                      | clients that add up                            | once, in a last chunk of its own  |
+//! | `usage` so far on many chunks                      | clients that add up, or did not ask for it     | once, in a last chunk of its own, or not at all |
 //! | models named `models/…`, without `created`         | lists to choose from, strict decoders          | the bare name; [`UNKNOWN_CREATED`] |
 //! | embeddings as numbers where base64 was asked for   | clients that decode whatever comes, to zeros   | base64                            |
 //! | embeddings without `usage`                         | clients that read it                           | zeros                             |

@@ -242,7 +242,7 @@ fn a_stream_is_mended_event_by_event() {
             assert_eq!(events[2]["usage"]["prompt_tokens"], 17);
         } else {
             assert_eq!(events.len(), 2);
-            assert_eq!(events[0]["usage"]["prompt_tokens"], 17, "nobody asked");
+            assert_eq!(events[0].get("usage"), None, "nobody asked");
         }
     }
     let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";

@@ -1,37 +1,54 @@
 //! Whole completions.
 
 use super::Context;
-use super::answer::{Head, end_with_calls, mend_call};
+use super::answer::{Head, NOTHING_SAID, end, finish_reason, repair_call, repair_choices};
 use super::ids::CallIds;
-use super::skim::{Answer, Choice, Object, Said, read_object, text_of};
+use super::skim::{Answer, Choice, Object, Raw, Said, is_text, read_object, text_of};
 use crate::openai::patch::{Edits, Patch};
 
 const KIND: &str = "chat.completion";
 
-/// Mends a `chat.completion`; anything else comes back as it is.
+/// Repairs a `chat.completion`; anything else comes back as it is.
 pub(super) fn completion(body: Vec<u8>, context: &Context) -> Vec<u8> {
     edits(&body, context).unwrap_or_default().apply(body)
 }
 
 fn edits(body: &[u8], context: &Context) -> Option<Edits> {
     let json = text_of(body)?;
-    let answer: Answer<'_> = read_object(json)?;
-    let mut choices = answer.choices.iter().flatten();
-    if !answer.is(KIND) || choices.any(|Object(choice)| choice.camel_case.is_some()) {
-        return None;
-    }
+    let answer = read(json).filter(|answer| answer.is(KIND))?;
     let mut patch = Patch::of(body);
     Head::of(context).fill_in(&mut patch, json, &answer, KIND);
+    repair_choices(&mut patch, json, &answer, "message");
     let mut ids = CallIds::new(context.seed);
-    for Object(choice) in answer.choices.iter().flatten() {
-        mend_choice(&mut patch, choice, &mut ids);
+    for choice in answer.choices.iter().flatten() {
+        let has_called = repair_message(&mut patch, choice, &mut ids).unwrap_or_default();
+        let reason = finish_reason(choice, has_called).unwrap_or(end(has_called));
+        if !is_text(choice.finish_reason, reason) {
+            let reason = format!("\"{reason}\"");
+            patch.set(choice.json, "finish_reason", choice.finish_reason, &reason);
+        }
     }
     Some(patch.into_edits())
 }
 
-/// `None` if it has no message to be mended.
-fn mend_choice(patch: &mut Patch<'_>, choice: &Choice<'_>, ids: &mut CallIds) -> Option<()> {
-    let message = choice.message?.get();
+/// Reads an answer; `None` if it is none, or one of a batch.
+fn read(json: &str) -> Option<Answer<'_>> {
+    let answer: Answer<'_> = read_object(json)?;
+    let mut choices = answer.choices.iter().flatten();
+    let is_of_batch = choices.any(|choice| choice.camel_case.is_some());
+    (!is_of_batch).then_some(answer)
+}
+
+/// Whether there are tool calls in it; `None` if it is no message.
+fn repair_message(
+    patch: &mut Patch<'_>,
+    choice: &Object<'_, Choice<'_>>,
+    ids: &mut CallIds,
+) -> Option<bool> {
+    let Some(message) = said(choice.message) else {
+        patch.set(choice.json, "message", choice.message, NOTHING_SAID);
+        return Some(false);
+    };
     let said: Said<'_> = read_object(message)?;
     if said.content.is_none() {
         patch.set(message, "content", None, "null");
@@ -39,13 +56,17 @@ fn mend_choice(patch: &mut Patch<'_>, choice: &Choice<'_>, ids: &mut CallIds) ->
     let calls = said.tool_calls();
     for entry in &calls {
         if let Some(call) = read_object(entry.get()) {
-            mend_call(patch, entry, &call, ids);
+            repair_call(patch, entry, &call, ids);
         }
     }
-    if !calls.is_empty() {
-        end_with_calls(patch, choice);
-    }
-    Some(())
+    Some(!calls.is_empty())
+}
+
+/// The text of a message, unless it is missing or null.
+fn said(message: Raw<'_>) -> Option<&str> {
+    message
+        .map(|message| message.get())
+        .filter(|message| *message != "null")
 }
 
 #[cfg(test)]
@@ -73,9 +94,9 @@ mod tests {
                 ),
             ),
             (
-                r#"{"object":"chat.completion","id":null,"created":null,"model":""}"#,
+                r#"{"object":"chat.completion","id":null,"created":null,"model":"","choices":null}"#,
                 format!(
-                    r#"{{"object":"chat.completion","id":"{made}","created":1790000000,"model":"asked-for"}}"#
+                    r#"{{"object":"chat.completion","id":"{made}","created":1790000000,"model":"asked-for","choices":[]}}"#
                 ),
             ),
             (
@@ -98,22 +119,26 @@ mod tests {
             (
                 r#"{"content":"","tool_calls":[{"function":{}},{"id":"a","type":"custom"},{"id":"a","custom":{}},[""],{ }]}"#,
                 format!(
-                    r#"{{"content":"","tool_calls":[{{"id":"{first}","type":"function","function":{{}}}},{{"id":"a","type":"custom"}},{{"id":"{second}","custom":{{}}}},[""],{{"id":"{}" }}]}}"#,
+                    r#"{{"content":"","tool_calls":[{{"id":"{first}","type":"function","function":{{}}}},{{"id":"a","type":"custom"}},{{"id":"{second}","custom":{{}}}},[""],{{"id":"{}","type":"function" }}]}}"#,
                     made(3)
                 ),
             ),
             ("[]", "[]".to_owned()),
-            ("null", "null".to_owned()),
+            ("null", NOTHING_SAID.to_owned()),
         ] {
-            let body = with(&format!(r#"{{"message":{message}}}"#));
-            let expected = with(&format!(r#"{{"message":{expected}}}"#));
+            let choice = |message: &str| {
+                with(&format!(
+                    r#"{{"finish_reason":"length","message":{message}}}"#
+                ))
+            };
+            let (body, expected) = (choice(message), choice(&expected));
             assert_eq!(mend(&body), expected, "{message}");
         }
     }
 
     #[test]
     fn the_ids_of_all_choices_are_apart() {
-        let choice = r#"{"message":{"content":null,"tool_calls":[{"id":"a","type":"function"}]}}"#;
+        let choice = r#"{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"a","type":"function"}]}}"#;
         let both = with(&format!("{choice},{choice}"));
         let expected = with(&format!(
             "{choice},{}",
@@ -130,8 +155,14 @@ mod tests {
             (call, "\"STOP\"", "\"tool_calls\""),
             (call, "\"st\\u006fp\"", "\"tool_calls\""),
             (call, "\"length\"", "\"length\""),
-            (call, "null", "null"),
+            (call, "\"content_filter: SAFETY\"", "\"content_filter\""),
+            (call, "\"UNEXPECTED_TOOL_CALL\"", "\"tool_calls\""),
+            (call, "null", "\"tool_calls\""),
             ("", "\"stop\"", "\"stop\""),
+            ("", "null", "\"stop\""),
+            ("", "\"\"", "\"stop\""),
+            ("", "7", "\"stop\""),
+            ("", "\"SAFETY\"", "\"content_filter\""),
         ] {
             let choice = |reason: &str| {
                 with(&format!(
@@ -139,6 +170,37 @@ mod tests {
                 ))
             };
             assert_eq!(mend(&choice(reason)), choice(expected), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_choice_has_all_that_a_client_looks_for() {
+        let said = format!(r#""message":{NOTHING_SAID}"#);
+        for (choice, expected) in [
+            ("{}", format!(r#"{{{said},"finish_reason":"stop"}}"#)),
+            (
+                r#"{"index":0,"message":null}"#,
+                format!(r#"{{"finish_reason":"stop","index":0,{said}}}"#),
+            ),
+            (
+                r#"{"message":[]}"#,
+                r#"{"finish_reason":"stop","message":[]}"#.to_owned(),
+            ),
+        ] {
+            assert_eq!(mend(&with(choice)), with(&expected), "{choice}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_was_refused_is_a_choice_that_was_filtered() {
+        let refused =
+            r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}"#;
+        for body in [refused, &refused.replacen('{', r#"{"choices":[],"#, 1)] {
+            let answer: serde_json::Value = serde_json::from_str(&mend(body)).unwrap();
+            let choice = &answer["choices"][0];
+            assert_eq!(choice["finish_reason"], "content_filter", "{body}");
+            assert_eq!(choice["message"]["role"], "assistant");
+            assert_eq!(answer["object"], KIND);
         }
     }
 
@@ -160,7 +222,8 @@ mod tests {
         ] {
             assert_eq!(mend(body), body);
         }
-        let whole = with(r#"{"message":{"content":"x"}}"#).into_bytes();
+        let choice = r#"{"message":{"content":"x"},"finish_reason":"stop"}"#;
+        let whole = with(choice).into_bytes();
         let place = whole.as_ptr();
         let mended = completion(whole, &context(false));
         assert_eq!(mended.as_ptr(), place);
@@ -169,7 +232,9 @@ mod tests {
     #[test]
     fn deep_nesting_passes_and_does_not_overflow_the_stack() {
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        let body = with(&format!(r#"{{"message":{{"tool_calls":{deep}}}}}"#));
+        let body = with(&format!(
+            r#"{{"finish_reason":"length","message":{{"tool_calls":{deep}}}}}"#
+        ));
         let expected = body.replace("{\"tool", "{\"content\":null,\"tool");
         assert!(mend(&body) == expected);
     }

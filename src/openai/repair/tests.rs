@@ -35,6 +35,14 @@ pub(super) fn made_answer_id() -> String {
     ids::answer_id(42)
 }
 
+/// A recorded text without its usage, which is at its end.
+fn without_usage(chunk: &str) -> String {
+    match chunk.split_once(",\"usage\":") {
+        Some((before, _)) => format!("{before}}}"),
+        None => chunk.to_owned(),
+    }
+}
+
 /// Recorded texts, with `*1` for the first made id of a call, and `*0` for that of the answer.
 fn with_ids(expected: &str) -> String {
     expected
@@ -103,7 +111,11 @@ data: [DONE]
 "#;
     assert_eq!(mend(HELLO, true), with_ids(expected));
     let with_id = format!("data: {{\"id\":\"{}\",", made_answer_id());
-    assert_eq!(mend(HELLO, false), HELLO.replace("data: {", &with_id));
+    let without: String = HELLO
+        .lines()
+        .map(|line| without_usage(line) + "\n")
+        .collect();
+    assert_eq!(mend(HELLO, false), without.replace("data: {", &with_id));
 }
 
 #[test]
@@ -141,6 +153,7 @@ fn recorded_chunks_are_mended() {
         ),
     ] {
         let expected = expected.map_or(chunk.to_owned(), with_ids);
+        let expected = without_usage(&expected);
         let mended = mend(&format!("data: {chunk}\n\n"), false);
         assert_eq!(mended, format!("data: {expected}\n\n"), "{chunk}");
     }
@@ -222,6 +235,13 @@ fn one_of(texts: &'static [&'static str]) -> BoxedStrategy<String> {
     mostly(prop::sample::select(texts).prop_map(str::to_owned).boxed())
 }
 
+fn signature() -> BoxedStrategy<String> {
+    one_of(&[
+        r#"{"google":{"thought_signature":"s"}}"#,
+        r#"{"google":{"thought":true, "thought_signature":"t"}}"#,
+    ])
+}
+
 fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<String> {
     let function = object(vec![
         member("name", one_of(&["\"f\"", "\"g\"", "\"\""])),
@@ -232,19 +252,27 @@ fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<St
         member("id", one_of(&["\"\"", "null", "\"call_1\"", "\"call_2\""])),
         member("type", one_of(&["\"function\"", "null"])),
         member("function", mostly(function)),
-        member("extra_content", leaf()),
+        member("extra_content", signature()),
     ]);
     let message = object(vec![
         member("role", one_of(&["\"assistant\""])),
         member("content", leaf()),
         member("tool_calls", mostly(list(mostly(call)))),
-        member("extra_content", leaf()),
+        member("extra_content", signature()),
+        member("thought_signature", one_of(&["\"s\"", "\"t\""])),
     ]);
     let choice = object(vec![
         member("index", one_of(&["0", "0", "1"])),
         member(
             "finish_reason",
-            one_of(&["null", "\"stop\"", "\"STOP\"", "\"tool_calls\""]),
+            one_of(&[
+                "null",
+                "\"stop\"",
+                "\"STOP\"",
+                "\"tool_calls\"",
+                "\"SAFETY\"",
+                "\"\"",
+            ]),
         ),
         member(said, mostly(message)),
         member("x", leaf()),
@@ -325,14 +353,15 @@ fn differ_where(
 ) -> bool {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
-            before.keys().all(|name| after.contains_key(name))
-                && after.iter().all(|(name, after)| {
-                    let path = format!("{path}/{name}");
-                    match before.get(name) {
-                        Some(before) => differ_where(&path, before, after, may),
-                        None => may(&path, None, after),
-                    }
-                })
+            before.iter().all(|(name, value)| {
+                after.contains_key(name) || may_go(&format!("{path}/{name}"), value)
+            }) && after.iter().all(|(name, after)| {
+                let path = format!("{path}/{name}");
+                match before.get(name) {
+                    Some(before) => differ_where(&path, before, after, may),
+                    None => may(&path, None, after),
+                }
+            })
         }
         (Value::Array(before), Value::Array(after)) => {
             before.len() == after.len()
@@ -345,6 +374,20 @@ fn differ_where(
     }
 }
 
+const REASONS: [&str; 5] = [
+    "stop",
+    "length",
+    "tool_calls",
+    "content_filter",
+    "function_call",
+];
+
+/// What may be taken out of answers.
+fn may_go(path: &str, before: &Value) -> bool {
+    path == "/usage" && before.is_object()
+        || path.ends_with("/thought_signature") && before.is_string()
+}
+
 /// The places that are mended in answers, with what may be there and what may come.
 fn may_be_mended(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
@@ -354,11 +397,29 @@ fn may_be_mended(path: &str, before: Option<&Value>, after: &Value) -> bool {
         "/created" => was_blank && after.is_i64(),
         "/object" => was_blank && starts("chat.completion"),
         "/usage" => before.is_some_and(Value::is_object) && after.is_null(),
+        "/choices" => {
+            before.is_none_or(|before| before.is_null() || *before == json!([])) && after.is_array()
+        }
         "/choices/#/finish_reason" => {
-            before.is_some_and(|before| before == "stop" || before == "STOP")
-                && after == "tool_calls"
+            let is_fine =
+                before.is_some_and(|before| REASONS.contains(&before.as_str().unwrap_or_default()));
+            if is_fine {
+                before.is_some_and(|before| before == "stop") && after == "tool_calls"
+            } else {
+                after.is_null() || REASONS.contains(&after.as_str().unwrap_or_default())
+            }
+        }
+        "/choices/#/message" => {
+            was_blank && *after == json!({"role": "assistant", "content": null})
         }
         "/choices/#/message/content" => before.is_none() && after.is_null(),
+        "/choices/#/delta" => {
+            was_blank && (*after == json!({}) || *after == json!({"role": "assistant"}))
+        }
+        "/choices/#/delta/role" => was_blank && after == "assistant",
+        "/choices/#/delta/tool_calls/#/id" if after.is_null() => {
+            before.is_some_and(Value::is_string)
+        }
         "/choices/#/delta/tool_calls/#/index" => {
             before.is_none_or(|before| before.is_null() || before.is_u64()) && after.is_u64()
         }
@@ -405,6 +466,18 @@ fn is_mended(
         }
 }
 
+/// Whether an event goes.
+fn is_usage_alone(line: &str) -> bool {
+    let goes = mend(&format!("{line}\n\n"), false).is_empty();
+    let data = line.strip_prefix("data:").unwrap_or_default();
+    // The test's parser refuses half a pair of surrogates.
+    if let (true, Ok(chunk)) = (goes, serde_json::from_str::<Value>(data)) {
+        assert!(chunk["usage"].is_object());
+        assert!(chunk["choices"].as_array().is_none_or(Vec::is_empty));
+    }
+    goes
+}
+
 fn is_mended_stream(before: &str, after: &str) -> bool {
     let data = |line: &str| {
         line.strip_prefix("data:")
@@ -413,16 +486,149 @@ fn is_mended_stream(before: &str, after: &str) -> bool {
     };
     let mut after = after.lines().filter(|line| !line.is_empty()).peekable();
     let before = before.lines().filter(|line| !line.is_empty());
+    let mut is_done = false;
     let all_match = before.into_iter().all(|line| {
-        if data(line) == "[DONE]" && after.peek().is_some_and(|line| data(line) != "[DONE]") {
-            let told: Value = serde_json::from_str(&data(after.next().unwrap())).unwrap();
-            assert_eq!(told["choices"], json!([]));
-            assert!(told["usage"].is_object());
+        if is_usage_alone(line) && !is_done {
+            return true;
         }
-        let mended = after.next().unwrap();
+        let is_end = data(line).starts_with("[DONE]") && !is_done;
+        while is_end
+            && after
+                .peek()
+                .is_some_and(|line| !data(line).starts_with("[DONE]"))
+        {
+            let Ok(told) = serde_json::from_str::<Value>(&data(after.next().unwrap())) else {
+                continue;
+            };
+            match told["choices"].as_array().unwrap().as_slice() {
+                [] => assert!(
+                    told["usage"].is_object()
+                        && after
+                            .peek()
+                            .is_some_and(|line| data(line).starts_with("[DONE]"))
+                ),
+                [end] => assert!(
+                    ["stop", "tool_calls"].contains(&end["finish_reason"].as_str().unwrap())
+                ),
+                more => panic!("{more:?}"),
+            }
+        }
+        is_done |= is_end;
+        let Some(mended) = after.next() else {
+            return false;
+        };
         line == mended || is_mended(&data(line), &data(mended), &may_be_mended)
     });
     all_match && after.next().is_none()
+}
+
+/// A stream of chunks in which everything has its type.
+fn proper_stream() -> BoxedStrategy<String> {
+    let (index, id) = (0..3_u32, prop::sample::select(vec!["", "a", "b"]));
+    let call = (prop::option::of(index), id, 0..4).prop_map(|(index, id, kind)| {
+        let mut call = match kind {
+            0 => json!({"extra_content": {"google": {"thought_signature": "s"}}}),
+            1 => json!({"function": {"arguments": "{"}}),
+            _ => json!({"id": id, "function": {"name": "f", "arguments": "{}"}, "extra_content": {"google": {"thought_signature": "s"}}}),
+        };
+        if let Some(index) = index {
+            call["index"] = index.into();
+        }
+        json!({"tool_calls": [call]})
+    });
+    let delta = prop_oneof![
+        call,
+        Just(json!({"role": "assistant", "content": "x"})),
+        Just(json!({"content": "x"})),
+        Just(json!(null)),
+    ];
+    let reasons = vec![
+        json!(null),
+        json!(null),
+        json!(""),
+        json!("stop"),
+        json!("SAFETY"),
+    ];
+    let choice = (0..2_u32, delta, prop::sample::select(reasons)).prop_map(
+        |(index, delta, reason)| json!({"index": index, "delta": delta, "finish_reason": reason}),
+    );
+    let usage = prop::option::of(1..3)
+        .prop_map(|tokens| json!(tokens.map(|tokens| json!({"total_tokens": tokens}))));
+    let choices = prop::option::weighted(0.9, prop::collection::vec(choice, 0..3));
+    let chunk = (choices, usage).prop_map(|(choices, usage)| {
+        let chunk = json!({"object": "chat.completion.chunk", "choices": choices, "usage": usage});
+        format!("data: {chunk}\n\n")
+    });
+    prop::collection::vec(chunk, 0..10)
+        .prop_map(|chunks| chunks.concat() + "data: [DONE]\n\n")
+        .boxed()
+}
+
+/// Reads a stream as the strictest of the official clients' helpers do.
+fn strict_client(stream: &str, include_usage: bool) {
+    #[derive(Default)]
+    struct Read {
+        deltas: usize,
+        end: Value,
+        signatures: Vec<usize>,
+    }
+    let events = stream.split_terminator("\n\n");
+    let mut data: Vec<&str> = events
+        .map(|event| event.strip_prefix("data: ").expect("data"))
+        .collect();
+    assert_eq!(data.pop(), Some("[DONE]"));
+    let mut choices: std::collections::BTreeMap<u64, Read> = Default::default();
+    let mut ids = std::collections::BTreeSet::new();
+    let mut was_told = false;
+    for chunk in data {
+        let chunk: Value = serde_json::from_str(chunk).unwrap();
+        assert!(!was_told, "the last chunk is that of the usage");
+        assert!(chunk["id"].is_string());
+        let said = chunk["choices"].as_array().expect("choices");
+        was_told = chunk["usage"].is_object();
+        assert!(!was_told || include_usage && said.is_empty());
+        for choice in said {
+            let read = choices
+                .entry(choice["index"].as_u64().unwrap())
+                .or_default();
+            let delta = choice["delta"].as_object().expect("a delta");
+            assert!(read.deltas > 0 || delta["role"] == "assistant");
+            read.deltas += 1;
+            for call in delta
+                .get("tool_calls")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                let index = call["index"].as_u64().expect("an index") as usize;
+                if index == read.signatures.len() {
+                    read.signatures.push(0);
+                    assert_eq!(call["type"], "function");
+                    let id = call["id"].as_str().expect("an id");
+                    assert!(!id.is_empty() && ids.insert(id.to_owned()), "its own");
+                } else {
+                    assert!(
+                        call["id"].as_str().unwrap_or_default().is_empty(),
+                        "said before"
+                    );
+                }
+                let signature = call.pointer("/extra_content/google/thought_signature");
+                read.signatures[index] += usize::from(signature.is_some());
+                assert!(read.signatures[index] <= 1);
+            }
+            match &choice["finish_reason"] {
+                Value::Null => {}
+                reason => read.end = reason.clone(),
+            }
+        }
+    }
+    for read in choices.into_values() {
+        assert!(REASONS.contains(&read.end.as_str().expect("an end")));
+        assert!(
+            read.signatures.is_empty() || read.end != "stop",
+            "it has called"
+        );
+    }
 }
 
 proptest! {
@@ -509,6 +715,11 @@ proptest! {
         stream[at] = byte;
         let once = StreamRepair::new(context(true)).lines(stream);
         prop_assert_eq!(&StreamRepair::new(context(true)).lines(once.clone()), &once);
+    }
+
+    #[test]
+    fn a_strict_client_takes_any_stream_of_proper_chunks(stream in proper_stream(), include_usage: bool) {
+        strict_client(&mend(&stream, include_usage), include_usage);
     }
 
     /// Calls that come whole, as Google sends them, in deltas and choices of any division.
