@@ -98,17 +98,27 @@ impl Form {
     /// Up to what size a plain answer is held.
     fn max_held(&self) -> usize {
         match self.repair.as_ref().map(|context| context.asked) {
-            Some(Asked::Embeddings { as_base64: true }) => MAX_REFORMED_ANSWER,
+            Some(Asked::Embeddings { as_base64: true } | Asked::Stream { .. }) => {
+                MAX_REFORMED_ANSWER
+            }
             Some(_) | None => MAX_HELD_ANSWER,
         }
     }
 
-    /// A plain answer as its client gets it.
-    fn repaired(&self, bytes: Vec<u8>) -> Vec<u8> {
-        match &self.repair {
-            Some(context) => repair::whole(bytes, context),
-            None => bytes,
+    /// Puts a plain answer into its reply, as the client asked for it; `None` if it is none.
+    fn put_into<D, B, S>(&self, reply: &mut Reply<D, B, S>, bytes: Vec<u8>) -> Option<()> {
+        let Some(context) = &self.repair else {
+            reply.body = Body::Whole(bytes);
+            return Some(());
+        };
+        reply.body = Body::Whole(repair::whole(bytes, context)?);
+        if let Asked::Stream { .. } = context.asked {
+            let events = HeaderValue::from_static("text/event-stream");
+            reply.headers.insert(header::CONTENT_TYPE, events);
+            let is_new = HeaderValue::from_static("no-cache");
+            reply.headers.insert(header::CACHE_CONTROL, is_new);
         }
+        Some(())
     }
 }
 
@@ -385,11 +395,11 @@ async fn whole<D: Database, B, S: System>(
         {
             reply.headers.insert(header::CONTENT_LENGTH, length.clone());
         }
-        reply.body = Body::Whole(if is_encoded {
-            bytes
+        if is_encoded {
+            reply.body = Body::Whole(bytes);
         } else {
-            form.repaired(bytes)
-        });
+            form.put_into(&mut reply, bytes);
+        }
         return Attempted::Answered(reply);
     }
     if bytes.is_empty() {
@@ -397,14 +407,16 @@ async fn whole<D: Database, B, S: System>(
         return Attempted::Failed(outcome, failure);
     }
     match glance {
-        Some(glance) if glance.is_empty_answer() => {
-            call.empty(status, glance.usage).await;
-            reply.body = Body::Whole(form.repaired(bytes));
-            Attempted::Empty(reply)
-        }
         Some(glance) => {
+            if form.put_into(&mut reply, bytes).is_none() {
+                let failure = call.broken_off(status, NO_ANSWER).await;
+                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+            }
+            if glance.is_empty_answer() {
+                call.empty(status, glance.usage).await;
+                return Attempted::Empty(reply);
+            }
             call.succeeded(status, glance.usage).await;
-            reply.body = Body::Whole(form.repaired(bytes));
             Attempted::Answered(reply)
         }
         None => {

@@ -86,6 +86,29 @@ impl<'a> Patch<'a> {
         }
     }
 
+    /// Gives a member of an object another name.
+    pub(super) fn rename(
+        &mut self,
+        object: &str,
+        members: &[(Cow<'_, str>, &RawValue)],
+        name: &str,
+        other: &str,
+    ) {
+        let mut from = self.place_of(object.as_bytes()).start + 1;
+        for (its, value) in members {
+            let value = self.place_of(value.get().as_bytes());
+            // The comma, the blanks, the name and the colon.
+            let before = self.bytes.get(from..value.start).unwrap_or_default();
+            let is_quote = |byte: &u8| *byte == b'"';
+            let open = before.iter().position(is_quote);
+            let close = before.iter().rposition(is_quote);
+            if let (true, Some(open), Some(close)) = (its == name, open, close) {
+                self.put_at(from + open..from + close + 1, format!("\"{other}\""));
+            }
+            from = value.end;
+        }
+    }
+
     /// Puts something in before a part.
     pub(super) fn put_before(&mut self, part: &[u8], text: String) {
         let at = self.place_of(part).start;
@@ -194,6 +217,24 @@ mod tests {
                 let Members(members) = serde_json::from_str(object).unwrap();
                 patch.cut(object, &members, |name| name == "x");
                 patch.set(object, "new", None, "0");
+            });
+            assert_eq!(changed, expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_changed_wherever_it_stands() {
+        for (object, expected) in [
+            (r#"{"x":1,"a":"x"}"#, r#"{"y":1,"a":"x"}"#),
+            (
+                r#"{"a":"x" , "\u0078" : {"x":1} }"#,
+                r#"{"a":"x" , "y" : {"x":1} }"#,
+            ),
+            ("{}", "{}"),
+        ] {
+            let changed = patched(object, |patch, object| {
+                let Members(members) = serde_json::from_str(object).unwrap();
+                patch.rename(object, &members, "x", "y");
             });
             assert_eq!(changed, expected, "{object}");
         }

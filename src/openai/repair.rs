@@ -12,6 +12,7 @@
 //! | answers without `choices`, choices without what they say | clients raise                            | an empty list, an empty message   |
 //! | messages without `content`, chunks without `id`    | strict decoders                                | `null`; one id for all chunks     |
 //! | `usage` so far on many chunks                      | clients that add up, or did not ask for it     | once, in a last chunk of its own, or not at all |
+//! | a completion where a stream was asked for          | clients see an empty stream                    | a stream of one chunk             |
 //! | models named `models/…`, without `created`         | lists to choose from, strict decoders          | the bare name; [`UNKNOWN_CREATED`] |
 //! | embeddings as numbers where base64 was asked for   | clients that decode whatever comes, to zeros   | base64                            |
 //! | embeddings without `usage`                         | clients that read it                           | zeros                             |
@@ -31,7 +32,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use completion::completion;
+use completion::{completion, stream_of};
 use embeddings::embeddings;
 pub use models::{UNKNOWN_CREATED, model, models};
 pub use stream::StreamRepair;
@@ -49,12 +50,13 @@ pub struct Context {
     pub asked: Asked,
 }
 
-/// Repairs a whole answer.
-pub fn whole(body: Vec<u8>, context: &Context) -> Vec<u8> {
+/// Repairs a whole answer; `None` if a stream was asked for, and it is nothing that could be made one.
+pub fn whole(body: Vec<u8>, context: &Context) -> Option<Vec<u8>> {
     match context.asked {
-        Asked::Completion | Asked::Stream { .. } => completion(body, context),
-        Asked::Embeddings { as_base64 } => embeddings(body, as_base64),
-        Asked::Other => body,
+        Asked::Completion => Some(completion(body, context)),
+        Asked::Stream { .. } => stream_of(&body, context),
+        Asked::Embeddings { as_base64 } => Some(embeddings(body, as_base64)),
+        Asked::Other => Some(body),
     }
 }
 

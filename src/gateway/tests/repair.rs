@@ -266,6 +266,60 @@ fn a_model_is_named_without_what_google_puts_before_it() {
     );
 }
 
+#[test]
+fn a_whole_answer_in_place_of_a_stream_becomes_one() {
+    let pool = Pool::new();
+    let asks = r#"{"model":"m","stream":true,"messages":[]}"#;
+    pool.script(200, "application/json; charset=UTF-8", &[QUIRKY]);
+    let answer = pool.chat(asks);
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    assert_eq!(answer.header("cache-control"), Some("no-cache"));
+    let (event, done) = answer.body.split_once("\n\n").unwrap();
+    assert_eq!(done, DONE);
+    let chunk = json(event.strip_prefix("data: ").unwrap());
+    assert_eq!(chunk["object"], "chat.completion.chunk");
+    let choice = &chunk["choices"][0];
+    assert_eq!(choice["delta"]["tool_calls"][0]["index"], 0);
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";
+    assert_eq!(pool.database.query(row), ["success|17|2"]);
+    // Larger ones, too.
+    let text = "x".repeat(3 * 1024 * 1024);
+    pool.script(200, "application/json", &[&ANSWER.replace("Hi", &text)]);
+    let large = pool.chat(asks);
+    assert!(large.body.contains(&text) && large.body.ends_with(DONE));
+    let bearer = format!("Bearer {TOKEN}");
+    let off = [
+        ("authorization", bearer.as_str()),
+        ("x-keypool-repair", "off"),
+    ];
+    pool.script(200, "application/json", &[QUIRKY]);
+    let answer = pool.call("POST", "/v1/chat/completions", &off, asks);
+    assert_eq!(answer.body, QUIRKY, "as it came");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn what_cannot_be_made_the_stream_that_was_asked_for_is_none() {
+    let asks = r#"{"model":"m","stream":true,"messages":[]}"#;
+    for body in [
+        r#"{"choices":7}"#,
+        r#"{"object":"list","data":[]}"#,
+        "{}",
+        "<html>",
+    ] {
+        let pool = Pool::with(&[("max_attempts", "1")]);
+        pool.script(200, "application/json", &[body]);
+        let answer = pool.chat(asks);
+        assert_eq!(answer.status, 502, "{body}: {}", answer.body);
+        assert_eq!(
+            pool.database.query("SELECT outcome FROM api_call_logs"),
+            ["upstream_trouble"],
+            "{body}"
+        );
+    }
+}
+
 const EMBED: &str =
     r#"{"input":["a","b"],"model":"gemini-embedding-001","encoding_format":"base64"}"#;
 

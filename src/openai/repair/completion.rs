@@ -4,13 +4,45 @@ use super::Context;
 use super::answer::{Head, NOTHING_SAID, end, finish_reason, repair_call, repair_choices};
 use super::ids::CallIds;
 use super::skim::{Answer, Choice, Object, Raw, Said, is_text, read_object, text_of};
+use super::stream::{self, StreamRepair};
 use crate::openai::patch::{Edits, Patch};
+use crate::skim::Members;
 
 const KIND: &str = "chat.completion";
 
 /// Repairs a `chat.completion`; anything else comes back as it is.
 pub(super) fn completion(body: Vec<u8>, context: &Context) -> Vec<u8> {
     edits(&body, context).unwrap_or_default().apply(body)
+}
+
+/// A completion as the stream that was asked for in its place; `None` if it is none.
+pub(super) fn stream_of(body: &[u8], context: &Context) -> Option<Vec<u8>> {
+    let json = text_of(body)?;
+    let answer: Answer<'_> = read(json)?;
+    if !answer.is(KIND) && !answer.is(stream::KIND) {
+        return None;
+    }
+    let mut patch = Patch::of(json.as_bytes());
+    let kind = format!("\"{}\"", stream::KIND);
+    patch.set(json, "object", answer.object, &kind);
+    for choice in answer.choices.iter().flatten() {
+        // A chunk that says something else could not be read.
+        if let Some(message) = said(choice.message) {
+            read_object::<Said<'_>>(message)?;
+        }
+        let Members(members) = serde_json::from_str(choice.json).ok()?;
+        patch.rename(choice.json, &members, "message", "delta");
+    }
+    let edits = patch.into_edits();
+    let mut chunk = edits.apply(json.into());
+    // It has to be in one line; line ends in texts are escaped.
+    for byte in &mut chunk {
+        if matches!(byte, b'\r' | b'\n') {
+            *byte = b' ';
+        }
+    }
+    let events = [b"data: ", chunk.as_slice(), b"\n\ndata: [DONE]\n\n"].concat();
+    Some(StreamRepair::new(context.clone()).lines(events))
 }
 
 fn edits(body: &[u8], context: &Context) -> Option<Edits> {
@@ -201,6 +233,85 @@ mod tests {
             assert_eq!(choice["finish_reason"], "content_filter", "{body}");
             assert_eq!(choice["message"]["role"], "assistant");
             assert_eq!(answer["object"], KIND);
+        }
+    }
+
+    fn streamed(body: &str, include_usage: bool) -> Option<String> {
+        let stream = stream_of(body.as_bytes(), &context(include_usage))?;
+        Some(String::from_utf8(stream).unwrap())
+    }
+
+    #[test]
+    fn a_completion_in_place_of_a_stream_becomes_one() {
+        let head = r#""created":1,"model":"m","object":"chat.completion"#;
+        let body = format!(
+            "{{\n  \"choices\": [{{\"finish_reason\":\"STOP\",\"index\":0,\r\n\"message\":{{\"role\":\"assistant\",\"content\":\"a\\nb\",\"tool_calls\":[{{\"id\":\"\",\"function\":{{\"name\":\"f\"}}}}]}},\"logprobs\":null}}],\"id\":\"i\",{head}\",\"usage\":{{\"total_tokens\":3}}}}\n"
+        );
+        let chunk = |usage: &str| {
+            format!(
+                "data: {{   \"choices\": [{{\"finish_reason\":\"tool_calls\",\"index\":0,  \"delta\":{{\"role\":\"assistant\",\"content\":\"a\\nb\",\"tool_calls\":[{{\"type\":\"function\",\"index\":0,\"id\":\"{}\",\"function\":{{\"name\":\"f\"}}}}]}},\"logprobs\":null}}],\"id\":\"i\",{head}.chunk\"{usage}}}\n\n",
+                made(1)
+            )
+        };
+        let told = format!(
+            "data: {{\"id\":\"i\",\"object\":\"{}\",\"created\":1,\"model\":\"m\",\"choices\":[],\"usage\":{{\"total_tokens\":3}}}}\n\n",
+            stream::KIND
+        );
+        let done = "data: [DONE]\n\n";
+        let unordered = |text: &str| -> Vec<serde_json::Value> {
+            let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            data.filter_map(|data| serde_json::from_str(data).ok())
+                .collect()
+        };
+        let plain = streamed(&body, false).unwrap();
+        assert_eq!(unordered(&plain), unordered(&chunk("")));
+        assert!(plain.ends_with(done));
+        let with_usage = streamed(&body, true).unwrap();
+        let expected = chunk(",\"usage\":null") + &told + done;
+        assert_eq!(unordered(&with_usage), unordered(&expected));
+        assert!(with_usage.ends_with(&(told + done)));
+    }
+
+    #[test]
+    fn a_stream_of_a_completion_has_a_finish_and_a_role() {
+        for (body, choices) in [
+            (with(r#"{"message":{"content":"x"}}"#), 2),
+            (with(r#"{"index":0,"message":null}"#), 2),
+            (with(r#"{"index":0}"#), 2),
+            (with(r#"{"message":{},"finish_reason":"length"}"#), 1),
+            (with("").replace("[]", "null"), 1),
+            (
+                r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#.to_owned(),
+                1,
+            ),
+            (with("").replace(KIND, stream::KIND), 1),
+        ] {
+            let stream = streamed(&body, false).unwrap();
+            let events: Vec<&str> = stream.split_terminator("\n\n").collect();
+            assert_eq!(events.len(), choices + 1, "{stream}");
+            let first = events[0].contains(r#""role":"assistant""#);
+            let is_empty = events[0].contains(r#""choices":[]"#);
+            assert!(first || is_empty, "{stream}");
+            assert_eq!(events[choices], "data: [DONE]");
+        }
+    }
+
+    #[test]
+    fn what_is_no_completion_becomes_no_stream() {
+        for body in [
+            "",
+            "{}",
+            "[]",
+            r#"{"choices":7}"#,
+            r#"{"choices":[1]}"#,
+            r#"{"choices":[{"message":[]}]}"#,
+            r#"{"choices":[{"message":{},"finishReason":"STOP"}]}"#,
+            r#"{"choices":[]} x"#,
+            r#"{"object":"list","data":[]}"#,
+            r#"{"error":{"code":503}}"#,
+            "data: {\"choices\":[]}\n\n",
+        ] {
+            assert_eq!(streamed(body, true), None, "{body}");
         }
     }
 
