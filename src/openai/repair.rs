@@ -8,7 +8,7 @@
 //! | tool calls that end with `stop`                    | agents take the answer for the last            | `tool_calls`                      |
 //! | reasons of Google's own, such as `SAFETY`          | strict decoders                                | one of OpenAI's five              |
 //! | choices without a reason until the end             | stream helpers raise                           | `stop`, in a chunk of its own     |
-//! | first deltas without `role`                        | stream helpers raise                           | `assistant`                       |
+//! | first deltas without `role`, or all with it        | stream helpers raise, or put them together     | `assistant`, once                 |
 //! | answers without `choices`, choices without what they say | clients raise                            | an empty list, an empty message   |
 //! | messages without `content`, chunks without `id`    | strict decoders                                | `null`; one id for all chunks     |
 //! | `usage` so far on many chunks                      | clients that add up, or did not ask for it     | once, in a last chunk of its own, or not at all |

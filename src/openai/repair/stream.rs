@@ -154,7 +154,7 @@ impl StreamRepair {
                 self.usage = Some(Usage::Taken(usage.get().to_owned()));
                 patch.replace(usage, "null");
             }
-            Some(_) => cut(patch, json, "usage"),
+            Some(_) => cut(patch, json, &["usage"]),
             None => {}
         }
         self.complete(patch, json, &chunk);
@@ -241,7 +241,7 @@ impl StreamRepair {
                 if is_first && is_blank(delta.role) {
                     patch.set(delta.json, "role", delta.role, "\"assistant\"");
                 }
-                progress.delta(patch, delta, &mut self.ids);
+                progress.delta(patch, delta, is_first, &mut self.ids);
             }
             None => {
                 let delta = if is_first {
@@ -257,10 +257,13 @@ impl StreamRepair {
     }
 }
 
-/// Removes a member of an object.
-fn cut(patch: &mut Patch<'_>, object: &str, name: &str) {
+/// Removes members of an object.
+fn cut(patch: &mut Patch<'_>, object: &str, names: &[&str]) {
+    if names.is_empty() {
+        return;
+    }
     if let Ok(Members(members)) = serde_json::from_str(object) {
-        patch.cut(object, &members, |its| its == name);
+        patch.cut(object, &members, |its| names.contains(&its));
     }
 }
 
@@ -300,11 +303,22 @@ impl Progress {
         self.end = Some(super::answer::CONTENT_FILTER);
     }
 
-    fn delta(&mut self, patch: &mut Patch<'_>, delta: &Object<'_, Said<'_>>, ids: &mut CallIds) {
+    fn delta(
+        &mut self,
+        patch: &mut Patch<'_>,
+        delta: &Object<'_, Said<'_>>,
+        is_first: bool,
+        ids: &mut CallIds,
+    ) {
         self.signatures.say_in(patch, delta.extra_content);
-        if self.old_signatures.was_said(delta.thought_signature) {
-            cut(patch, delta.json, "thought_signature");
+        let mut said_before = Vec::new();
+        if !is_first && is_text(delta.role, "assistant") {
+            said_before.push("role");
         }
+        if self.old_signatures.was_said(delta.thought_signature) {
+            said_before.push("thought_signature");
+        }
+        cut(patch, delta.json, &said_before);
         for entry in delta.tool_calls() {
             // What was its end, was none.
             self.end = self.end.filter(|reason| *reason != STOP);
@@ -344,7 +358,7 @@ impl Signatures {
         if let Some(google) = google
             && self.was_said(member(google.get(), "thought_signature"))
         {
-            cut(patch, google.get(), "thought_signature");
+            cut(patch, google.get(), &["thought_signature"]);
         }
     }
 

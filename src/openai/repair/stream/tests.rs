@@ -19,6 +19,11 @@ fn calls(calls: &str) -> String {
     format!(r#"{{"index":0,"delta":{{"role":"assistant","tool_calls":[{calls}]}}}}"#)
 }
 
+/// The same of a delta that is not the first.
+fn more(said: &str) -> String {
+    calls(said).replace(r#""role":"assistant","#, "")
+}
+
 /// What has become of the choices of [`chunks`].
 fn mended(choices: &[&str]) -> Vec<Value> {
     let mended = mend(&chunks(choices), false);
@@ -79,7 +84,8 @@ fn two_names_under_one_index_are_two_calls() {
 fn indices_that_are_fine_stay() {
     let deltas = [A_0, REST_0, C_1, REST_1, REST_0];
     assert_eq!(indices(&deltas), [0, 0, 1, 1, 0]);
-    let choices = deltas.map(calls);
+    let mut choices = deltas.map(more);
+    choices[0] = calls(deltas[0]);
     let stream = chunks(&choices.each_ref().map(String::as_str));
     assert_eq!(mend(&stream, true), stream);
 }
@@ -106,7 +112,7 @@ fn a_part_without_a_name_goes_on_with_the_call_that_is_meant() {
 #[test]
 fn a_part_without_a_name_gets_neither_id_nor_type() {
     let signature = r#"{"id":"","extra_content":{"google":{"thought_signature":"s"}}}"#;
-    let stream = chunks(&[&calls(A), &calls(signature)]);
+    let stream = chunks(&[&calls(A), &more(signature)]);
     let expected = stream
         .replace(A, &A.replacen('{', "{\"index\":0,", 1))
         .replace(signature, &signature.replacen('{', "{\"index\":0,", 1));
@@ -224,10 +230,11 @@ fn usage_that_was_asked_for_is_told_once_in_the_last_chunk_and_as_it_was_last() 
     let event = |usage| with_usage(WHOLE, usage);
     let told = |usage| with_usage("", usage);
     let (plain, done) = (chunks(&[WHOLE]), DONE_EVENT);
+    let later = |event: String| event.replace(r#""role":"assistant""#, "");
     for (stream, expected) in [
         (
             event(one) + &event(two) + &plain + done,
-            event("null") + &event("null") + &plain + &told(two) + done,
+            event("null") + &later(event("null") + &plain) + &told(two) + done,
         ),
         // The upstream's own chunk will do.
         (
@@ -282,7 +289,7 @@ fn usage_that_nobody_asked_for_is_told_nowhere() {
 }
 
 #[test]
-fn the_first_delta_of_each_choice_has_a_role() {
+fn the_first_delta_of_each_choice_has_a_role_and_no_other() {
     let delta = |index: u32, delta: &str| format!(r#"{{"index":{index},"delta":{delta}}}"#);
     for (said, first, later) in [
         ("{}", r#"{"role":"assistant"}"#, "{}"),
@@ -297,11 +304,13 @@ fn the_first_delta_of_each_choice_has_a_role() {
             r#"{"role":null}"#,
         ),
         ("null", r#"{"role":"assistant"}"#, "{}"),
+        (r#"{"role":"assistant"}"#, r#"{"role":"assistant"}"#, "{}"),
         (
-            r#"{"role":"assistant"}"#,
-            r#"{"role":"assistant"}"#,
-            r#"{"role":"assistant"}"#,
+            r#"{"role":"assistant", "content":"x"}"#,
+            r#"{"role":"assistant", "content":"x"}"#,
+            r#"{"content":"x"}"#,
         ),
+        (r#"{"role":"x"}"#, r#"{"role":"x"}"#, r#"{"role":"x"}"#),
     ] {
         let stream = chunks(&[&delta(0, said), &delta(1, said), &delta(0, said)]);
         let expected = chunks(&[&delta(0, first), &delta(1, first), &delta(0, later)]);
@@ -358,12 +367,18 @@ fn a_choice_without_an_end_ends_before_the_stream_does() {
         (called.clone(), end(0, "tool_calls")),
         (both.clone(), end(0, "stop") + &end(1, "stop")),
         (both.clone() + &end(1, "length"), end(0, "stop")),
+        (end(0, "length"), String::new()),
         (stopped.clone(), String::new()),
         // The call came after what was to be the end.
-        (stopped + &called, end(0, "tool_calls")),
-        (end(0, "length"), String::new()),
+        (stopped + &chunks(&[&more(A_0)]), end(0, "tool_calls")),
     ] {
-        let stream = stream.replace("\"delta\":{}", "\"delta\":{\"role\":\"assistant\"}");
+        let has_begun = stream.contains("assistant");
+        let first = if has_begun {
+            "{}"
+        } else {
+            r#"{"role":"assistant"}"#
+        };
+        let stream = stream.replace("{}", first);
         let got = mend(&format!("{stream}{usage}{DONE_EVENT}"), true);
         assert_eq!(got, format!("{stream}{ends}{usage}{DONE_EVENT}"));
         assert_eq!(mend(&stream, true), stream, "it was cut");
@@ -413,12 +428,13 @@ fn a_signature_is_said_once_for_each_call() {
         call(1, "t"),
         gone(call(0, "s")),
     ];
-    let all =
-        |parts: &[String]| -> String { parts.iter().map(|part| chunks(&[&calls(part)])).collect() };
+    let all = |parts: &[String]| -> String {
+        let later = parts.iter().skip(1).map(|part| chunks(&[&more(part)]));
+        chunks(&[&calls(&parts[0])]) + &later.collect::<String>()
+    };
     assert_eq!(mend(&all(&stream), false), all(&expected));
     let delta = r#"{"index":0,"delta":{"role":"assistant","thought_signature":"s","extra_content":{"google":{"thought":true,"thought_signature":"s"}}}}"#;
-    let again =
-        r#"{"index":0,"delta":{"role":"assistant","extra_content":{"google":{"thought":true}}}}"#;
+    let again = r#"{"index":0,"delta":{"extra_content":{"google":{"thought":true}}}}"#;
     assert_eq!(
         mend(&chunks(&[delta, delta]), false),
         chunks(&[delta, again])
