@@ -55,7 +55,7 @@ impl<'a> Patch<'a> {
         self.put_at(self.place_of(old.get().as_bytes()), value.to_owned());
     }
 
-    /// Removes members of an object, with the commas and blanks before them.
+    /// Removes members of an object, with the commas and blanks before them. Whatever is put into it has to be before.
     pub(super) fn cut(
         &mut self,
         object: &str,
@@ -83,6 +83,14 @@ impl<'a> Patch<'a> {
                 }
             }
             from = to;
+        }
+        // Nor has what was put in a comma behind it, if nothing else is left.
+        let (inside, edits) = (start + 1..start + 1, &mut self.edits.0);
+        let last = edits.iter_mut().rfind(|edit| edit.range == inside);
+        if let Some(edit) = last.filter(|_| !is_any_kept && !members.is_empty())
+            && edit.text.ends_with(',')
+        {
+            edit.text.pop();
         }
     }
 
@@ -212,11 +220,14 @@ mod tests {
             (r#"{"a":2, "x":1}"#, r#"{"new":0,"a":2}"#),
             (r#"{ "x" : 1 , "a":2}"#, r#"{"new":0,"a":2}"#),
             (r#"{"a":2}"#, r#"{"new":0,"a":2}"#),
+            (r#"{"x":1}"#, r#"{"new":0}"#),
+            (r#"{ "x":1,"x":2 }"#, r#"{"new":0 }"#),
+            ("{}", r#"{"new":0}"#),
         ] {
             let changed = patched(object, |patch, object| {
                 let Members(members) = serde_json::from_str(object).unwrap();
-                patch.cut(object, &members, |name| name == "x");
                 patch.set(object, "new", None, "0");
+                patch.cut(object, &members, |name| name == "x");
             });
             assert_eq!(changed, expected, "{object}");
         }

@@ -94,6 +94,8 @@ pub(super) struct ToolCall<'a> {
 pub(super) struct Function<'a> {
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) name: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "raw")]
+    pub(super) arguments: Raw<'a>,
 }
 
 impl<'a> Answer<'a> {

@@ -3,12 +3,12 @@
 use super::answer::{Head, STOP, TOOL_CALLS, end, finish_reason, repair_call, repair_choices};
 use super::ids::{CallIds, digest};
 use super::skim::{
-    Answer, Choice, Object, Raw, Said, ToolCall, is_blank, is_text, member, read_object, text_of,
-    text_or_blank,
+    Answer, Choice, Function, Object, Raw, Said, ToolCall, is_blank, is_text, member, read_object,
+    text_of, text_or_blank,
 };
 use super::{Asked, Context};
 use crate::openai::patch::Patch;
-use crate::skim::Members;
+use crate::skim::{Members, find, read};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,11 @@ const MAX_CHOICES: usize = 128;
 
 /// So many calls of a choice are remembered; parts of a call beyond count as parts of the latest.
 const MAX_CALLS: usize = 1024;
+
+/// Where Google puts what OpenAI's API does not have.
+const EXTRA: &str = "extra_content";
+/// What has to be sent back with a thought, or with the call that came of it.
+const SIGNATURE: &str = "thought_signature";
 
 /// So many signatures of a call are remembered.
 const MAX_SIGNATURES: usize = 16;
@@ -144,12 +149,13 @@ impl StreamRepair {
             == Asked::Stream {
                 include_usage: true,
             };
-        match chunk.usage() {
-            Some(_) if !chunk.has_choices() && !chunk.is_refusal() => {
-                self.usage =
-                    asks_for_usage.then(|| Usage::Event(self.event_of(line, json, &chunk)));
-                return Some(Fate::Goes);
-            }
+        let usage = chunk.usage();
+        if usage.is_some() && !chunk.has_choices() && !chunk.is_refusal() {
+            self.usage = asks_for_usage.then(|| Usage::Event(self.event_of(line, json, &chunk)));
+            return Some(Fate::Goes);
+        }
+        self.complete(patch, json, &chunk);
+        match usage {
             Some(usage) if asks_for_usage => {
                 self.usage = Some(Usage::Taken(usage.get().to_owned()));
                 patch.replace(usage, "null");
@@ -157,7 +163,6 @@ impl StreamRepair {
             Some(_) => cut(patch, json, &["usage"]),
             None => {}
         }
-        self.complete(patch, json, &chunk);
         if chunk.is_refusal() {
             self.choices.entry(0).or_default().begin_refused();
         }
@@ -281,6 +286,10 @@ fn says_something(value: &RawValue) -> bool {
     text_or_blank(Some(value)).is_some_and(|text| !text.is_empty())
 }
 
+fn says_anything(function: &Object<'_, Function<'_>>) -> bool {
+    !is_blank(function.name) || !is_blank(function.arguments)
+}
+
 fn is_count(value: &RawValue) -> bool {
     value.get().parse::<i64>().is_ok()
 }
@@ -310,13 +319,15 @@ impl Progress {
         is_first: bool,
         ids: &mut CallIds,
     ) {
-        self.signatures.say_in(patch, delta.extra_content);
         let mut said_before = Vec::new();
+        if self.signatures.take_out(patch, delta.extra_content) == Some(true) {
+            said_before.push(EXTRA);
+        }
         if !is_first && is_text(delta.role, "assistant") {
             said_before.push("role");
         }
         if self.old_signatures.was_said(delta.thought_signature) {
-            said_before.push("thought_signature");
+            said_before.push(SIGNATURE);
         }
         cut(patch, delta.json, &said_before);
         for entry in delta.tool_calls() {
@@ -352,14 +363,22 @@ impl Progress {
 struct Signatures(BTreeSet<u64>);
 
 impl Signatures {
-    /// Takes the signature out of `extra_content` if it was said.
-    fn say_in(&mut self, patch: &mut Patch<'_>, extra_content: Raw<'_>) {
-        let google = extra_content.and_then(|extra| member(extra.get(), "google"));
-        if let Some(google) = google
-            && self.was_said(member(google.get(), "thought_signature"))
-        {
-            cut(patch, google.get(), &["thought_signature"]);
+    /// Takes the signature out of `extra_content` if it was said before. Whether nothing else is in that: then it has to
+    /// go as a whole, as some clients put the latest in the place of the one before.
+    fn take_out(&mut self, patch: &mut Patch<'_>, extra_content: Raw<'_>) -> Option<bool> {
+        let extra_content = extra_content?;
+        let Members(all) = read(extra_content)?;
+        let google = find(&all, "google")?;
+        let Members(googles) = read(google)?;
+        if !self.was_said(find(&googles, SIGNATURE)) {
+            return None;
         }
+        match (all.len(), googles.len()) {
+            (1, 1) => return Some(true),
+            (_, 1) => cut(patch, extra_content.get(), &["google"]),
+            _ => cut(patch, google.get(), &[SIGNATURE]),
+        }
+        Some(false)
     }
 
     /// Whether it was said before.
@@ -394,7 +413,7 @@ struct Calls {
 /// A tool call so far.
 #[derive(Debug, Default)]
 struct Call {
-    /// Its function was in one of its parts, or a part of that.
+    /// Something of its function was in one of its parts.
     has_function: bool,
     signatures: Signatures,
 }
@@ -429,9 +448,15 @@ impl Calls {
             // Clients put it behind the one that the call has.
             patch.replace(id, "null");
         }
+        if call.function.is_none() && call.custom.is_none() {
+            let own = member(entry.get(), "function");
+            patch.set(entry.get(), "function", own, r#"{"arguments":""}"#);
+        }
         if let Some(known) = self.known.get_mut(&index) {
-            known.has_function |= call.function.is_some();
-            known.signatures.say_in(patch, call.extra_content);
+            known.has_function |= call.function.as_ref().is_some_and(says_anything);
+            if known.signatures.take_out(patch, call.extra_content) == Some(true) {
+                cut(patch, entry.get(), &[EXTRA]);
+            }
         }
         Some(())
     }

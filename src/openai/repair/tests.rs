@@ -389,6 +389,7 @@ fn may_go(path: &str, before: &Value) -> bool {
     path == "/usage" && before.is_object()
         || path == "/choices/#/delta/role" && before == "assistant"
         || path.ends_with("/thought_signature") && before.is_string()
+        || path.ends_with("/extra_content") && before.is_object()
 }
 
 /// The places that are mended in answers, with what may be there and what may come.
@@ -420,6 +421,7 @@ fn may_be_mended(path: &str, before: Option<&Value>, after: &Value) -> bool {
             was_blank && (*after == json!({}) || *after == json!({"role": "assistant"}))
         }
         "/choices/#/delta/role" => was_blank && after == "assistant",
+        "/choices/#/delta/tool_calls/#/function" => was_blank && *after == json!({"arguments": ""}),
         "/choices/#/delta/tool_calls/#/id" if after.is_null() => {
             before.is_some_and(Value::is_string)
         }
@@ -620,6 +622,7 @@ fn strict_client(stream: &str, include_usage: bool) {
                         "said before"
                     );
                 }
+                assert!(call["function"].is_object());
                 let signature = call.pointer("/extra_content/google/thought_signature");
                 read.signatures[index] += usize::from(signature.is_some());
                 assert!(read.signatures[index] <= 1);

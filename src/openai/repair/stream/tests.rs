@@ -110,12 +110,13 @@ fn a_part_without_a_name_goes_on_with_the_call_that_is_meant() {
 }
 
 #[test]
-fn a_part_without_a_name_gets_neither_id_nor_type() {
+fn a_part_that_is_not_the_first_gets_neither_id_nor_type() {
     let signature = r#"{"id":"","extra_content":{"google":{"thought_signature":"s"}}}"#;
     let stream = chunks(&[&calls(A), &more(signature)]);
+    let added = r#"{"index":0,"function":{"arguments":""},"#;
     let expected = stream
         .replace(A, &A.replacen('{', "{\"index\":0,", 1))
-        .replace(signature, &signature.replacen('{', "{\"index\":0,", 1));
+        .replace(signature, &signature.replacen('{', added, 1));
     assert_eq!(mend(&stream, false), expected);
 }
 
@@ -413,20 +414,21 @@ fn a_signature_is_said_once_for_each_call() {
         );
         call(index, "s").replace("\"extra", &named)
     };
-    let gone = |text: String| text.replace(r#""thought_signature":"s""#, "");
+    let gone = |index: u32| format!(r#"{{"function":{{"arguments":""}},"index":{index}}}"#);
+    let other = call(1, "t").replacen('{', r#"{"function":{},"#, 1);
     let stream = [
         begun(0, "a"),
         call(0, "s"),
         begun(1, "b"),
-        call(1, "t"),
+        other.clone(),
         call(0, "s"),
     ];
     let expected = [
         begun(0, "a"),
-        gone(call(0, "s")),
+        gone(0),
         begun(1, "b"),
-        call(1, "t"),
-        gone(call(0, "s")),
+        other.clone(),
+        gone(0),
     ];
     let all = |parts: &[String]| -> String {
         let later = parts.iter().skip(1).map(|part| chunks(&[&more(part)]));
@@ -439,6 +441,18 @@ fn a_signature_is_said_once_for_each_call() {
         mend(&chunks(&[delta, delta]), false),
         chunks(&[delta, again])
     );
+    for (extra, expected) in [
+        (r#"{"google":{"thought_signature":"s"}}"#, "{}"),
+        (
+            r#"{"google":{"thought_signature":"s"},"x":1}"#,
+            r#"{"extra_content":{"x":1}}"#,
+        ),
+    ] {
+        let again = format!(r#"{{"index":0,"delta":{{"extra_content":{extra}}}}}"#);
+        let expected = format!(r#"{{"index":0,"delta":{expected}}}"#);
+        let got = mend(&chunks(&[delta, &again]), false);
+        assert_eq!(got, chunks(&[delta, &expected]), "{extra}");
+    }
 }
 
 #[test]
@@ -542,8 +556,12 @@ fn odd_calls_pass_and_leave_the_others_alone() {
         assert_eq!(mend(&stream, false), expected, "{odd}");
     }
     let empty = chunks(&[&calls("{},{ }")]);
-    let first = format!(r#"{{"index":0,"id":"{}","type":"function"}}"#, made(1));
-    let expected = empty.replace("{},{ }", &format!("{first},{{\"index\":0 }}"));
+    let function = r#""function":{"arguments":""}"#;
+    let first = format!(
+        r#"{{"index":0,"id":"{}","type":"function",{function}}}"#,
+        made(1)
+    );
+    let expected = empty.replace("{},{ }", &format!("{first},{{\"index\":0,{function} }}"));
     assert_eq!(mend(&empty, false), expected);
 }
 
