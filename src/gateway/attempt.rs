@@ -81,7 +81,7 @@ pub(super) struct Form {
     pub(super) is_slow: bool,
     /// A JSON array that grows.
     pub(super) is_array: bool,
-    /// What mending it takes; `None` where nothing is mended.
+    /// What repairing it takes; `None` where nothing is repaired.
     pub(super) repair: Option<repair::Context>,
 }
 

@@ -162,15 +162,15 @@ impl Edits {
         self.0
             .sort_by_key(|edit| (edit.range.start, edit.range.end));
         let grown: usize = self.0.iter().map(|edit| edit.text.len()).sum();
-        let mut mended = Vec::with_capacity(bytes.len() + grown);
+        let mut changed = Vec::with_capacity(bytes.len() + grown);
         let mut at = 0;
         for Edit { range, text } in self.0 {
-            mended.extend_from_slice(bytes.get(at..range.start).unwrap_or_default());
-            mended.extend_from_slice(text.as_bytes());
+            changed.extend_from_slice(bytes.get(at..range.start).unwrap_or_default());
+            changed.extend_from_slice(text.as_bytes());
             at = range.end;
         }
-        mended.extend_from_slice(bytes.get(at..).unwrap_or_default());
-        mended
+        changed.extend_from_slice(bytes.get(at..).unwrap_or_default());
+        changed
     }
 }
 

@@ -1,4 +1,4 @@
-//! Mends what Google's compatible surface does otherwise than OpenAI's, where it breaks OpenAI's clients.
+//! Repairs what Google's compatible surface does otherwise than OpenAI's, where it breaks OpenAI's clients.
 //!
 //! | Google                                             | breaks                                         | here                              |
 //! |----------------------------------------------------|------------------------------------------------|-----------------------------------|
@@ -20,7 +20,7 @@
 //! Only that is changed, in the upstream's own bytes: a body is skimmed, and what is missing spliced in, so that unknown
 //! fields, thought signatures, number formats and the order of names reach the client as they were sent. A body without
 //! a quirk comes back as the very same bytes. What is not understood passes, too: broken JSON, an unexpected type, a name
-//! that is given twice where it matters, batch outputs with their names in camel case. Mending twice changes nothing.
+//! that is given twice where it matters, batch outputs with their names in camel case. Repairing twice changes nothing.
 
 mod answer;
 mod completion;

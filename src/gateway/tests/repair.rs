@@ -174,7 +174,7 @@ fn json(text: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_whole_answer_is_mended_and_logged_as_it_was() {
+fn a_whole_answer_is_repaired_and_logged_as_it_was() {
     let pool = Pool::new();
     pool.script(200, "application/json", &[QUIRKY]);
     let answer = json(&pool.chat(CHAT).body);
@@ -207,7 +207,7 @@ fn a_whole_answer_is_mended_and_logged_as_it_was() {
 }
 
 #[test]
-fn a_stream_is_mended_event_by_event() {
+fn a_stream_is_repaired_event_by_event() {
     let pool = Pool::new();
     let asks =
         r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;

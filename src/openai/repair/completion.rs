@@ -106,7 +106,7 @@ mod tests {
     use super::super::tests::{context, made, made_answer_id};
     use super::*;
 
-    fn mend(body: &str) -> String {
+    fn repaired(body: &str) -> String {
         String::from_utf8(completion(body.into(), &context(false))).unwrap()
     }
 
@@ -138,7 +138,7 @@ mod tests {
                 ),
             ),
         ] {
-            assert_eq!(mend(body), expected, "{body}");
+            assert_eq!(repaired(body), expected, "{body}");
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
                 ))
             };
             let (body, expected) = (choice(message), choice(&expected));
-            assert_eq!(mend(&body), expected, "{message}");
+            assert_eq!(repaired(&body), expected, "{message}");
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
             "{choice},{}",
             choice.replace("\"a\"", &format!("\"{}\"", made(1)))
         ));
-        assert_eq!(mend(&both), expected);
+        assert_eq!(repaired(&both), expected);
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
                     r#"{{"finish_reason":{reason},"message":{{"content":null,"tool_calls":[{calls}]}}}}"#
                 ))
             };
-            assert_eq!(mend(&choice(reason)), choice(expected), "{reason}");
+            assert_eq!(repaired(&choice(reason)), choice(expected), "{reason}");
         }
     }
 
@@ -219,7 +219,7 @@ mod tests {
                 r#"{"finish_reason":"stop","message":[]}"#.to_owned(),
             ),
         ] {
-            assert_eq!(mend(&with(choice)), with(&expected), "{choice}");
+            assert_eq!(repaired(&with(choice)), with(&expected), "{choice}");
         }
     }
 
@@ -228,7 +228,7 @@ mod tests {
         let refused =
             r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}"#;
         for body in [refused, &refused.replacen('{', r#"{"choices":[],"#, 1)] {
-            let answer: serde_json::Value = serde_json::from_str(&mend(body)).unwrap();
+            let answer: serde_json::Value = serde_json::from_str(&repaired(body)).unwrap();
             let choice = &answer["choices"][0];
             assert_eq!(choice["finish_reason"], "content_filter", "{body}");
             assert_eq!(choice["message"]["role"], "assistant");
@@ -331,13 +331,13 @@ mod tests {
             r#"{"error":{"code":503}}"#,
             r#"{"id":"","object":"chat.completion","choices":[{"message":{},"finishReason":"stop"}]}"#,
         ] {
-            assert_eq!(mend(body), body);
+            assert_eq!(repaired(body), body);
         }
         let choice = r#"{"message":{"content":"x"},"finish_reason":"stop"}"#;
         let whole = with(choice).into_bytes();
         let place = whole.as_ptr();
-        let mended = completion(whole, &context(false));
-        assert_eq!(mended.as_ptr(), place);
+        let repaired = completion(whole, &context(false));
+        assert_eq!(repaired.as_ptr(), place);
     }
 
     #[test]
@@ -347,6 +347,6 @@ mod tests {
             r#"{{"finish_reason":"length","message":{{"tool_calls":{deep}}}}}"#
         ));
         let expected = body.replace("{\"tool", "{\"content\":null,\"tool");
-        assert!(mend(&body) == expected);
+        assert!(repaired(&body) == expected);
     }
 }

@@ -33,12 +33,12 @@ struct Model<'a> {
     owned_by: Raw<'a>,
 }
 
-/// Mends a list of models; anything else comes back as it is.
+/// Repairs a list of models; anything else comes back as it is.
 pub fn models(body: Vec<u8>) -> Vec<u8> {
     list_edits(&body).unwrap_or_default().apply(body)
 }
 
-/// Mends one model; anything else comes back as it is.
+/// Repairs one model; anything else comes back as it is.
 pub fn model(body: Vec<u8>) -> Vec<u8> {
     model_edits(&body).unwrap_or_default().apply(body)
 }
@@ -50,19 +50,19 @@ fn list_edits(body: &[u8]) -> Option<Edits> {
     }
     let mut patch = Patch::of(body);
     for entry in list.data {
-        mend_model(&mut patch, entry.get());
+        repair_model(&mut patch, entry.get());
     }
     Some(patch.into_edits())
 }
 
 fn model_edits(body: &[u8]) -> Option<Edits> {
     let mut patch = Patch::of(body);
-    mend_model(&mut patch, text_of(body)?)?;
+    repair_model(&mut patch, text_of(body)?)?;
     Some(patch.into_edits())
 }
 
 /// `None` if it is no model.
-fn mend_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
+fn repair_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
     let model: Model<'_> = read_object(json)?;
     text_or_blank(model.id).filter(|id| !id.is_empty())?;
     if !is_blank(model.object) && !is_text(model.object, "model") {
@@ -96,8 +96,8 @@ pub(super) fn repair_name(patch: &mut Patch<'_>, name: Raw<'_>) {
 mod tests {
     use super::*;
 
-    fn text(mended: Vec<u8>) -> String {
-        String::from_utf8(mended).unwrap()
+    fn text(repaired: Vec<u8>) -> String {
+        String::from_utf8(repaired).unwrap()
     }
 
     #[test]

@@ -15,12 +15,12 @@ pub(super) fn context(include_usage: bool) -> Context {
     }
 }
 
-pub(super) fn mend(stream: &str, include_usage: bool) -> String {
-    let mended = StreamRepair::new(context(include_usage)).lines(stream.into());
-    String::from_utf8(mended).unwrap()
+pub(super) fn repaired_stream(stream: &str, include_usage: bool) -> String {
+    let repaired = StreamRepair::new(context(include_usage)).lines(stream.into());
+    String::from_utf8(repaired).unwrap()
 }
 
-fn mend_completion(body: &str) -> String {
+fn repaired_completion(body: &str) -> String {
     String::from_utf8(completion(body.into(), &context(false))).unwrap()
 }
 
@@ -51,7 +51,7 @@ fn with_ids(expected: &str) -> String {
 }
 
 #[test]
-fn recorded_completions_are_mended() {
+fn recorded_completions_are_repaired() {
     for (body, expected) in [
         // A text: nothing is missing.
         (
@@ -82,7 +82,7 @@ fn recorded_completions_are_mended() {
         ),
     ] {
         let expected = expected.map_or(body.to_owned(), with_ids);
-        assert_eq!(mend_completion(body), expected, "{body}");
+        assert_eq!(repaired_completion(body), expected, "{body}");
     }
 }
 
@@ -109,7 +109,7 @@ data: {"id":"*0","object":"chat.completion.chunk","created":1740894644,"model":"
 data: [DONE]
 
 "#;
-    assert_eq!(mend(HELLO, true), with_ids(expected));
+    assert_eq!(repaired_stream(HELLO, true), with_ids(expected));
     let with_id = format!("data: {{\"id\":\"{}\",", made_answer_id());
     let (first, later) = HELLO.split_once("\n\n").unwrap();
     let later = later.replace(r#","role":"assistant""#, "");
@@ -117,11 +117,14 @@ data: [DONE]
         .lines()
         .map(|line| without_usage(line) + "\n")
         .collect();
-    assert_eq!(mend(HELLO, false), without.replace("data: {", &with_id));
+    assert_eq!(
+        repaired_stream(HELLO, false),
+        without.replace("data: {", &with_id)
+    );
 }
 
 #[test]
-fn recorded_chunks_are_mended() {
+fn recorded_chunks_are_repaired() {
     for (chunk, expected) in [
         (
             r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"value\":[1,2,3,4,5]}","name":"return_list_of_int"},"id":"","type":"function"}]},"finish_reason":"stop","index":0}],"created":1740894645,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":8,"prompt_tokens":25,"total_tokens":33}}"#,
@@ -156,8 +159,8 @@ fn recorded_chunks_are_mended() {
     ] {
         let expected = expected.map_or(chunk.to_owned(), with_ids);
         let expected = without_usage(&expected);
-        let mended = mend(&format!("data: {chunk}\n\n"), false);
-        assert_eq!(mended, format!("data: {expected}\n\n"), "{chunk}");
+        let repaired = repaired_stream(&format!("data: {chunk}\n\n"), false);
+        assert_eq!(repaired, format!("data: {expected}\n\n"), "{chunk}");
     }
 }
 
@@ -392,8 +395,8 @@ fn may_go(path: &str, before: &Value) -> bool {
         || path.ends_with("/extra_content") && before.is_object()
 }
 
-/// The places that are mended in answers, with what may be there and what may come.
-fn may_be_mended(path: &str, before: Option<&Value>, after: &Value) -> bool {
+/// The places that are repaired in answers, with what may be there and what may come.
+fn may_be_repaired(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
     let starts = |prefix| after.as_str().is_some_and(|text| text.starts_with(prefix));
     match path {
@@ -438,8 +441,8 @@ fn may_be_mended(path: &str, before: Option<&Value>, after: &Value) -> bool {
     }
 }
 
-/// The places that are mended in models.
-fn may_be_mended_in_model(path: &str, before: Option<&Value>, after: &Value) -> bool {
+/// The places that are repaired in models.
+fn may_be_repaired_in_model(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
     match path.strip_prefix("/data/#").unwrap_or(path) {
         "/id" => before
@@ -456,7 +459,7 @@ fn may_be_mended_in_model(path: &str, before: Option<&Value>, after: &Value) -> 
 }
 
 /// Whether both are the same bytes, or both are JSON and differ only where they may.
-fn is_mended(
+fn is_repaired(
     before: &str,
     after: &str,
     may: &dyn Fn(&str, Option<&Value>, &Value) -> bool,
@@ -465,7 +468,7 @@ fn is_mended(
     before == after
         || match (parse(before), parse(after)) {
             (Ok(before), Ok(after)) => differ_where("", &before, &after, may),
-            // What this parser refuses, such as half a pair of surrogates, passes in a part that is not mended.
+            // What this parser refuses, such as half a pair of surrogates, passes in a part that is not repaired.
             (Err(_), _) => serde_json::from_str::<&serde_json::value::RawValue>(after).is_ok(),
             (Ok(_), Err(_)) => false,
         }
@@ -473,7 +476,7 @@ fn is_mended(
 
 /// Whether an event goes.
 fn is_usage_alone(line: &str) -> bool {
-    let goes = mend(&format!("{line}\n\n"), false).is_empty();
+    let goes = repaired_stream(&format!("{line}\n\n"), false).is_empty();
     let data = line.strip_prefix("data:").unwrap_or_default();
     // The test's parser refuses half a pair of surrogates.
     if let (true, Ok(chunk)) = (goes, serde_json::from_str::<Value>(data)) {
@@ -483,7 +486,7 @@ fn is_usage_alone(line: &str) -> bool {
     goes
 }
 
-fn is_mended_stream(before: &str, after: &str) -> bool {
+fn is_repaired_stream(before: &str, after: &str) -> bool {
     let data = |line: &str| {
         line.strip_prefix("data:")
             .map(|data| data.trim().to_owned())
@@ -519,10 +522,10 @@ fn is_mended_stream(before: &str, after: &str) -> bool {
             }
         }
         is_done |= is_end;
-        let Some(mended) = after.next() else {
+        let Some(repaired) = after.next() else {
             return false;
         };
-        line == mended || is_mended(&data(line), &data(mended), &may_be_mended)
+        line == repaired || is_repaired(&data(line), &data(repaired), &may_be_repaired)
     });
     all_match && after.next().is_none()
 }
@@ -644,10 +647,10 @@ fn strict_client(stream: &str, include_usage: bool) {
 
 proptest! {
     #[test]
-    fn a_stream_is_mended_nowhere_else_and_mending_it_again_changes_nothing(stream in stream(), include_usage: bool) {
-        let mended = mend(&stream, include_usage);
-        prop_assert!(is_mended_stream(&stream, &mended), "{mended}");
-        prop_assert_eq!(mend(&mended, include_usage), mended);
+    fn a_stream_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(stream in stream(), include_usage: bool) {
+        let repaired = repaired_stream(&stream, include_usage);
+        prop_assert!(is_repaired_stream(&stream, &repaired), "{repaired}");
+        prop_assert_eq!(repaired_stream(&repaired, include_usage), repaired);
     }
 
     #[test]
@@ -658,20 +661,20 @@ proptest! {
     ) {
         let stream = lines.concat() + "data: [DONE]\n\n";
         let mut repair = StreamRepair::new(context(include_usage));
-        let mut mended = Vec::new();
+        let mut repaired = Vec::new();
         let mut chunk = String::new();
         for (line, cut) in stream.split_inclusive('\n').zip(cuts.iter().cycle()) {
             chunk += line;
             if *cut {
-                mended.extend(repair.lines(std::mem::take(&mut chunk).into_bytes()));
+                repaired.extend(repair.lines(std::mem::take(&mut chunk).into_bytes()));
             }
         }
-        mended.extend(repair.lines(chunk.into_bytes()));
-        prop_assert_eq!(String::from_utf8(mended).unwrap(), mend(&stream, include_usage));
+        repaired.extend(repair.lines(chunk.into_bytes()));
+        prop_assert_eq!(String::from_utf8(repaired).unwrap(), repaired_stream(&stream, include_usage));
     }
 
     #[test]
-    fn a_stream_is_mended_alike_wherever_the_upstream_cuts_it(
+    fn a_stream_is_repaired_alike_wherever_the_upstream_cuts_it(
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
@@ -681,27 +684,27 @@ proptest! {
         borders.extend([0, stream.len()]);
         borders.sort_unstable();
         let (mut scanner, mut repair) = (EventScanner::new(Surface::OpenAi), StreamRepair::new(context(true)));
-        let mut mended = Vec::new();
+        let mut repaired = Vec::new();
         for pair in borders.windows(2) {
-            mended.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
+            repaired.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
         }
-        prop_assert_eq!(mended, StreamRepair::new(context(true)).lines(stream));
+        prop_assert_eq!(repaired, StreamRepair::new(context(true)).lines(stream));
     }
 
     #[test]
-    fn a_completion_is_mended_nowhere_else_and_mending_it_again_changes_nothing(body in whole_answer()) {
-        let mended = mend_completion(&body);
-        prop_assert!(is_mended(&body, &mended, &may_be_mended), "{mended}");
-        prop_assert_eq!(mend_completion(&mended), mended);
+    fn a_completion_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(body in whole_answer()) {
+        let repaired = repaired_completion(&body);
+        prop_assert!(is_repaired(&body, &repaired, &may_be_repaired), "{repaired}");
+        prop_assert_eq!(repaired_completion(&repaired), repaired);
     }
 
     #[test]
-    fn models_are_mended_nowhere_else_and_mending_them_again_changes_nothing(body in list_of_models()) {
-        for mend in [models, model] {
-            let mended = mend(body.clone().into_bytes());
-            let text = std::str::from_utf8(&mended).unwrap();
-            prop_assert!(is_mended(&body, text, &may_be_mended_in_model), "{text}");
-            prop_assert_eq!(&mend(mended.clone()), &mended);
+    fn models_are_repaired_nowhere_else_and_repairing_them_again_changes_nothing(body in list_of_models()) {
+        for repair in [models, model] {
+            let repaired = repair(body.clone().into_bytes());
+            let text = std::str::from_utf8(&repaired).unwrap();
+            prop_assert!(is_repaired(&body, text, &may_be_repaired_in_model), "{text}");
+            prop_assert_eq!(&repair(repaired.clone()), &repaired);
         }
     }
 
@@ -720,7 +723,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_chunks_pass_or_are_mended(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn damaged_chunks_pass_or_are_repaired(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut stream = HELLO.as_bytes().to_vec();
         let at = at.index(stream.len());
         stream[at] = byte;
@@ -730,7 +733,7 @@ proptest! {
 
     #[test]
     fn a_strict_client_takes_any_stream_of_proper_chunks(stream in proper_stream(), include_usage: bool) {
-        strict_client(&mend(&stream, include_usage), include_usage);
+        strict_client(&repaired_stream(&stream, include_usage), include_usage);
     }
 
     /// Calls that come whole, as Google sends them, in deltas and choices of any division.
@@ -752,7 +755,7 @@ proptest! {
         }
         let mut arguments: [Vec<String>; 2] = Default::default();
         let mut ids = std::collections::BTreeSet::new();
-        for data in mend(&stream, false).lines().filter_map(|line| line.strip_prefix("data: ")) {
+        for data in repaired_stream(&stream, false).lines().filter_map(|line| line.strip_prefix("data: ")) {
             let chunk: Value = serde_json::from_str(data).unwrap();
             let choice = &chunk["choices"][0];
             let of_choice = &mut arguments[choice["index"].as_u64().unwrap() as usize];

@@ -1,4 +1,4 @@
-use super::super::tests::{context, made, made_answer_id, mend};
+use super::super::tests::{context, made, made_answer_id, repaired_stream};
 use super::*;
 use crate::sse::EventScanner;
 use crate::target::Surface;
@@ -25,9 +25,9 @@ fn more(said: &str) -> String {
 }
 
 /// What has become of the choices of [`chunks`].
-fn mended(choices: &[&str]) -> Vec<Value> {
-    let mended = mend(&chunks(choices), false);
-    let data = mended
+fn repaired_choices(choices: &[&str]) -> Vec<Value> {
+    let repaired = repaired_stream(&chunks(choices), false);
+    let data = repaired
         .lines()
         .filter_map(|line| line.strip_prefix("data: "));
     data.map(|data| serde_json::from_str::<Value>(data).unwrap()["choices"][0].take())
@@ -38,7 +38,7 @@ fn mended(choices: &[&str]) -> Vec<Value> {
 fn indices(deltas: &[&str]) -> Vec<u64> {
     let choices: Vec<String> = deltas.iter().map(|delta| calls(delta)).collect();
     let choices: Vec<&str> = choices.iter().map(String::as_str).collect();
-    mended(&choices)
+    repaired_choices(&choices)
         .iter()
         .flat_map(|choice| choice["delta"]["tool_calls"].as_array().unwrap())
         .map(|call| call["index"].as_u64().unwrap())
@@ -47,7 +47,7 @@ fn indices(deltas: &[&str]) -> Vec<u64> {
 
 /// The reasons with which these choices end.
 fn reasons(choices: &[&str]) -> Vec<Value> {
-    mended(choices)
+    repaired_choices(choices)
         .iter_mut()
         .map(|choice| choice["finish_reason"].take())
         .collect()
@@ -87,7 +87,7 @@ fn indices_that_are_fine_stay() {
     let mut choices = deltas.map(more);
     choices[0] = calls(deltas[0]);
     let stream = chunks(&choices.each_ref().map(String::as_str));
-    assert_eq!(mend(&stream, true), stream);
+    assert_eq!(repaired_stream(&stream, true), stream);
 }
 
 #[test]
@@ -117,13 +117,13 @@ fn a_part_that_is_not_the_first_gets_neither_id_nor_type() {
     let expected = stream
         .replace(A, &A.replacen('{', "{\"index\":0,", 1))
         .replace(signature, &signature.replacen('{', added, 1));
-    assert_eq!(mend(&stream, false), expected);
+    assert_eq!(repaired_stream(&stream, false), expected);
 }
 
 #[test]
 fn choices_count_for_themselves() {
     let second = calls(A).replacen("\"index\":0", "\"index\":1", 1);
-    let got = mended(&[&calls(A), &second, &calls(B)]);
+    let got = repaired_choices(&[&calls(A), &second, &calls(B)]);
     let indices = got
         .iter()
         .map(|choice| &choice["delta"]["tool_calls"][0]["index"]);
@@ -162,9 +162,9 @@ fn ids_are_made_where_they_are_missing_or_repeated_and_types_where_they_are_miss
         let stream = chunks(&[&calls(&call(members))]);
         let rest = r#""function":{"name":"f"}}"#;
         let expected = stream.replace(&call(members), &format!("{expected}{rest}"));
-        assert_eq!(mend(&stream, false), expected, "{members}");
+        assert_eq!(repaired_stream(&stream, false), expected, "{members}");
     }
-    let got = mended(&[&calls(A), &calls(&format!("{A},{B}"))]);
+    let got = repaired_choices(&[&calls(A), &calls(&format!("{A},{B}"))]);
     let calls = &got[1]["delta"]["tool_calls"];
     assert_eq!(calls[0]["id"], made(1));
     assert_eq!(calls[1]["id"], "b");
@@ -211,7 +211,7 @@ data: {{"created":5,"model":"its","choices":[],"object":"chat.completion.chunk",
 "#,
         made_answer_id()
     );
-    assert_eq!(mend(stream, false), expected);
+    assert_eq!(repaired_stream(stream, false), expected);
 }
 
 /// Events with this usage, too.
@@ -256,13 +256,13 @@ fn usage_that_was_asked_for_is_told_once_in_the_last_chunk_and_as_it_was_last() 
         (event(one), event("null")),
         (event("7") + done, event("7") + done),
     ] {
-        assert_eq!(mend(&stream, true), expected, "{stream}");
+        assert_eq!(repaired_stream(&stream, true), expected, "{stream}");
     }
     let bare = r#"data: {"usage":{"total_tokens":1}}"#;
     let expected = format!(
         r#"data: {{"choices":[],"id":"i","object":"{KIND}","created":1,"model":"m","usage":{{"total_tokens":1}}}}"#
     );
-    let got = mend(&format!("{plain}{bare}\n\n{done}"), true);
+    let got = repaired_stream(&format!("{plain}{bare}\n\n{done}"), true);
     let event = got.split_terminator("\n\n").nth(1).unwrap();
     let json = |event: &str| serde_json::from_str::<Value>(event.strip_prefix("data: ").unwrap());
     assert_eq!(json(event).unwrap(), json(&expected).unwrap());
@@ -282,11 +282,11 @@ fn usage_that_nobody_asked_for_is_told_nowhere() {
         (format!(": hi\n{alone}{done}"), format!(": hi\n\n{done}")),
         (with_usage(WHOLE, "null"), with_usage(WHOLE, "null")),
     ] {
-        assert_eq!(mend(&stream, false), expected, "{stream}");
+        assert_eq!(repaired_stream(&stream, false), expected, "{stream}");
     }
     let first = event.replacen("data: {", &format!("data: {{\"usage\":{usage}, "), 1);
     let first = first.replace(&format!(",\"usage\":{usage}}}"), "}");
-    assert_eq!(mend(&first, false), plain);
+    assert_eq!(repaired_stream(&first, false), plain);
 }
 
 #[test]
@@ -315,9 +315,9 @@ fn the_first_delta_of_each_choice_has_a_role_and_no_other() {
     ] {
         let stream = chunks(&[&delta(0, said), &delta(1, said), &delta(0, said)]);
         let expected = chunks(&[&delta(0, first), &delta(1, first), &delta(0, later)]);
-        assert_eq!(mend(&stream, false), expected, "{said}");
+        assert_eq!(repaired_stream(&stream, false), expected, "{said}");
     }
-    let got = mended(&[r#"{"index":0}"#, r#"{"index":0}"#]);
+    let got = repaired_choices(&[r#"{"index":0}"#, r#"{"index":0}"#]);
     assert_eq!(got[0]["delta"]["role"], "assistant");
     assert_eq!(got[1]["delta"], serde_json::json!({}));
 }
@@ -327,13 +327,13 @@ fn a_chunk_has_choices() {
     let lacking = format!(r#"data: {{"id":"i","object":"{KIND}","created":1,"model":"m"}}"#);
     let expected = lacking.replace("{", "{\"choices\":[],");
     assert_eq!(
-        mend(&format!("{lacking}\n\n"), true),
+        repaired_stream(&format!("{lacking}\n\n"), true),
         format!("{expected}\n\n")
     );
     let null = lacking.replace('}', ",\"choices\":null}");
     let expected = null.replace("null", "[]");
     assert_eq!(
-        mend(&format!("{null}\n\n"), true),
+        repaired_stream(&format!("{null}\n\n"), true),
         format!("{expected}\n\n")
     );
 }
@@ -341,7 +341,7 @@ fn a_chunk_has_choices() {
 #[test]
 fn a_prompt_that_was_refused_ends_its_choice() {
     let refused = r#"data: {"promptFeedback":{"blockReason":"SAFETY"},"usage":{"total_tokens":1}}"#;
-    let got = mend(&format!("{refused}\n\n{DONE_EVENT}"), false);
+    let got = repaired_stream(&format!("{refused}\n\n{DONE_EVENT}"), false);
     let events: Vec<&str> = got.split_terminator("\n\n").collect();
     assert_eq!(events.len(), 2, "{got}");
     let chunk: Value = serde_json::from_str(events[0].strip_prefix("data: ").unwrap()).unwrap();
@@ -380,9 +380,9 @@ fn a_choice_without_an_end_ends_before_the_stream_does() {
             r#"{"role":"assistant"}"#
         };
         let stream = stream.replace("{}", first);
-        let got = mend(&format!("{stream}{usage}{DONE_EVENT}"), true);
+        let got = repaired_stream(&format!("{stream}{usage}{DONE_EVENT}"), true);
         assert_eq!(got, format!("{stream}{ends}{usage}{DONE_EVENT}"));
-        assert_eq!(mend(&stream, true), stream, "it was cut");
+        assert_eq!(repaired_stream(&stream, true), stream, "it was cut");
     }
 }
 
@@ -397,7 +397,7 @@ fn a_reason_that_is_none_is_null_until_there_is_one() {
     ] {
         let stream = chunks(&[&WHOLE.replace("\"stop\"", said)]);
         let expected = chunks(&[&WHOLE.replace("\"stop\"", expected)]);
-        assert_eq!(mend(&stream, false), expected, "{said}");
+        assert_eq!(repaired_stream(&stream, false), expected, "{said}");
     }
 }
 
@@ -434,11 +434,11 @@ fn a_signature_is_said_once_for_each_call() {
         let later = parts.iter().skip(1).map(|part| chunks(&[&more(part)]));
         chunks(&[&calls(&parts[0])]) + &later.collect::<String>()
     };
-    assert_eq!(mend(&all(&stream), false), all(&expected));
+    assert_eq!(repaired_stream(&all(&stream), false), all(&expected));
     let delta = r#"{"index":0,"delta":{"role":"assistant","thought_signature":"s","extra_content":{"google":{"thought":true,"thought_signature":"s"}}}}"#;
     let again = r#"{"index":0,"delta":{"extra_content":{"google":{"thought":true}}}}"#;
     assert_eq!(
-        mend(&chunks(&[delta, delta]), false),
+        repaired_stream(&chunks(&[delta, delta]), false),
         chunks(&[delta, again])
     );
     for (extra, expected) in [
@@ -450,7 +450,7 @@ fn a_signature_is_said_once_for_each_call() {
     ] {
         let again = format!(r#"{{"index":0,"delta":{{"extra_content":{extra}}}}}"#);
         let expected = format!(r#"{{"index":0,"delta":{expected}}}"#);
-        let got = mend(&chunks(&[delta, &again]), false);
+        let got = repaired_stream(&chunks(&[delta, &again]), false);
         assert_eq!(got, chunks(&[delta, &expected]), "{extra}");
     }
 }
@@ -458,7 +458,7 @@ fn a_signature_is_said_once_for_each_call() {
 #[test]
 fn a_call_whose_signature_comes_first_is_one_call() {
     let signature = r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#;
-    let got = mended(&[&calls(signature), &calls(A), &calls(B)]);
+    let got = repaired_choices(&[&calls(signature), &calls(A), &calls(B)]);
     let call = |at: usize| &got[at]["delta"]["tool_calls"][0];
     assert_eq!(
         (&call(0)["index"], &call(1)["index"], &call(2)["index"]),
@@ -478,7 +478,7 @@ fn every_framing_is_kept() {
     let event = format!(
         r#"{{"id":"i","object":"{KIND}","created":1,"model":"m","choices":[{{"delta":{{"role":"assistant"}},"finish_reason":"stop"}}],{usage}}}"#
     );
-    let mended = event.replace(usage, "\"usage\":null");
+    let repaired = event.replace(usage, "\"usage\":null");
     let told = event.replace(
         r#"{"delta":{"role":"assistant"},"finish_reason":"stop"}"#,
         "",
@@ -486,26 +486,26 @@ fn every_framing_is_kept() {
     for (stream, expected) in [
         (
             format!("data: {event}\r\n\r\ndata: [DONE]\r\n\r\n"),
-            format!("data: {mended}\r\n\r\ndata: {told}\r\n\r\ndata: [DONE]\r\n\r\n"),
+            format!("data: {repaired}\r\n\r\ndata: {told}\r\n\r\ndata: [DONE]\r\n\r\n"),
         ),
         (
             format!("data:{event}\n\ndata:[DONE]\n\n"),
-            format!("data:{mended}\n\ndata: {told}\n\ndata:[DONE]\n\n"),
+            format!("data:{repaired}\n\ndata: {told}\n\ndata:[DONE]\n\n"),
         ),
         (
             format!(": hi\n\ndata:   {event} \n\ndata:\n\ndata: [DONE]"),
-            format!(": hi\n\ndata:   {mended} \n\ndata:\n\ndata: {told}\n\ndata: [DONE]"),
+            format!(": hi\n\ndata:   {repaired} \n\ndata:\n\ndata: {told}\n\ndata: [DONE]"),
         ),
         (
             format!("data: {event}\ndata: [DONE]\n\n"),
-            format!("data: {mended}\n\ndata: {told}\n\ndata: [DONE]\n\n"),
+            format!("data: {repaired}\n\ndata: {told}\n\ndata: [DONE]\n\n"),
         ),
         (
             format!("data: [DONE]\n\ndata: {event}\n\n"),
             format!("data: [DONE]\n\ndata: {event}\n\n"),
         ),
     ] {
-        assert_eq!(mend(&stream, true), expected, "{stream}");
+        assert_eq!(repaired_stream(&stream, true), expected, "{stream}");
     }
 }
 
@@ -529,12 +529,12 @@ fn what_is_no_chunk_passes_as_the_same_bytes() {
         "data: {\"error\":{\"code\":503}}\n\n",
         "event: {\"choices\":[]}\n\n",
     ] {
-        assert_eq!(mend(stream, true), stream);
+        assert_eq!(repaired_stream(stream, true), stream);
     }
     let whole = chunks(&[WHOLE]).into_bytes();
     let place = whole.as_ptr();
-    let mended = StreamRepair::new(context(true)).lines(whole);
-    assert_eq!(mended.as_ptr(), place);
+    let repaired = StreamRepair::new(context(true)).lines(whole);
+    assert_eq!(repaired.as_ptr(), place);
 }
 
 #[test]
@@ -553,7 +553,7 @@ fn odd_calls_pass_and_leave_the_others_alone() {
     ] {
         let stream = chunks(&[&calls(&format!("{odd},{A}"))]);
         let expected = stream.replace(A, &A.replacen('{', "{\"index\":0,", 1));
-        assert_eq!(mend(&stream, false), expected, "{odd}");
+        assert_eq!(repaired_stream(&stream, false), expected, "{odd}");
     }
     let empty = chunks(&[&calls("{},{ }")]);
     let function = r#""function":{"arguments":""}"#;
@@ -562,7 +562,7 @@ fn odd_calls_pass_and_leave_the_others_alone() {
         made(1)
     );
     let expected = empty.replace("{},{ }", &format!("{first},{{\"index\":0,{function} }}"));
-    assert_eq!(mend(&empty, false), expected);
+    assert_eq!(repaired_stream(&empty, false), expected);
 }
 
 #[test]
@@ -609,7 +609,7 @@ fn what_is_remembered_of_a_stream_has_a_bound() {
             .all(|choice| choice.calls.known.len().max(choice.calls.of.len()) <= MAX_CALLS)
     );
     // Indices count on.
-    let mended = repair.lines(chunks(&[&calls(B)]).into_bytes());
+    let repaired = repair.lines(chunks(&[&calls(B)]).into_bytes());
     let index = format!("\"tool_calls\":[{{\"index\":{},", 2 * MAX_CALLS + 1);
-    assert!(String::from_utf8(mended).unwrap().contains(&index));
+    assert!(String::from_utf8(repaired).unwrap().contains(&index));
 }
