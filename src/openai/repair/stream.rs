@@ -47,6 +47,8 @@ pub struct StreamRepair {
     model: Option<String>,
     choices: BTreeMap<u32, Progress>,
     usage: Option<Usage>,
+    /// A line has passed in pieces: nobody knows which choices it has ended.
+    is_unread: bool,
     /// The latest line has no end yet.
     line_open: bool,
     /// Of the latest event, the blank line is missing.
@@ -85,6 +87,7 @@ impl StreamRepair {
             model: None,
             choices: BTreeMap::new(),
             usage: None,
+            is_unread: false,
             line_open: false,
             event_open: false,
             event_gone: false,
@@ -106,6 +109,7 @@ impl StreamRepair {
             if !is_rest && self.line(&mut patch, line, is_whole) == Fate::Goes {
                 patch.remove(patch.place_of(line));
             }
+            self.is_unread |= is_rest;
             if is_whole {
                 self.with_return = line.ends_with(b"\r\n");
             }
@@ -208,7 +212,7 @@ impl StreamRepair {
         let open = self
             .choices
             .iter()
-            .filter(|(_, choice)| choice.end.is_none());
+            .filter(|(_, choice)| choice.end.is_none() && !self.is_unread);
         let mut lines: Vec<String> = open
             .map(|(index, choice)| {
                 let reason = end(choice.calls.any);

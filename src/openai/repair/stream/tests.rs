@@ -566,7 +566,7 @@ fn odd_calls_pass_and_leave_the_others_alone() {
 }
 
 #[test]
-fn a_line_that_passes_in_pieces_passes_as_it_is() {
+fn a_line_that_passes_in_pieces_passes_as_it_is_and_may_have_been_an_end() {
     let image = "x".repeat(2 * 1024 * 1024);
     let long = chunks(&[&calls(A).replace("{}", &image)]);
     let event = chunks(&[&calls(B)]);
@@ -585,8 +585,6 @@ fn a_line_that_passes_in_pieces_passes_as_it_is() {
     let expected = parts
         .concat()
         .replace(B, &B.replacen('{', "{\"index\":0,", 1));
-    let end = chunks(&[r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}"#]);
-    let expected = expected.replace(DONE_EVENT, &(end + DONE_EVENT));
     assert!(got == expected.as_bytes());
 }
 
