@@ -15,4 +15,4 @@ pub use edit::{Field, Step, steps, with_models, without, without_any};
 pub use error::ErrorBody;
 pub(crate) use glance::is_malformed_call;
 pub use glance::{Glance, Usage};
-pub use request::{ChatRequest, InvalidRequest, model_of};
+pub use request::{ChatRequest, InvalidRequest, asks_for_base64, model_of};

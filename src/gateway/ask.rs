@@ -7,7 +7,7 @@ use crate::gemini::{RequestTraits, UnknownField};
 use crate::naming::is_model;
 use crate::openai::signatures::{self, ToolCall};
 use crate::openai::{
-    ChatRequest, Field, model_of, repair, steps, with_models, without, without_any,
+    ChatRequest, Field, asks_for_base64, model_of, repair, steps, with_models, without, without_any,
 };
 use crate::pool::UnixMillis;
 use crate::target::{Kind, Subject, Surface, Target, advice, forwarded_query};
@@ -109,14 +109,14 @@ impl<'a> Ask<'a> {
             subject,
             body,
             is_slow,
-            include_usage,
+            answer,
         } = asked(config, target, body)?;
         let repair = repairs.then(|| repair::Context {
             model: subject.clone(),
             created: now.0.div_euclid(1000),
             // Ids that are made are this request's own.
             seed: BuildHasherDefault::<DefaultHasher>::default().hash_one(request_id),
-            include_usage,
+            asked: answer,
         });
         Ok(Self {
             method: &request.method,
@@ -291,16 +291,21 @@ struct Asked {
     body: Vec<u8>,
     /// See [`Form::is_slow`].
     is_slow: bool,
-    /// A stream's tokens are asked for.
-    include_usage: bool,
+    /// What kind of answer is asked for.
+    answer: repair::Asked,
 }
 
 fn asked(config: &Config, target: &Target, body: Vec<u8>) -> Result<Asked, Failure> {
-    let mut include_usage = false;
+    let mut answer = repair::Asked::Other;
     let (asked, body, is_slow) = match target.kind {
         Kind::Chat => {
             let chat = ChatRequest::parse(body, &config.default_model)?;
-            include_usage = chat.include_usage;
+            answer = match chat.stream {
+                true => repair::Asked::Stream {
+                    include_usage: chat.include_usage,
+                },
+                false => repair::Asked::Completion,
+            };
             (Some(chat.model), chat.body, chat.stream)
         }
         Kind::Generate | Kind::Other => {
@@ -309,6 +314,11 @@ fn asked(config: &Config, target: &Target, body: Vec<u8>) -> Result<Asked, Failu
                 Subject::BodyOr(_) if !target.is_upload() => model_of(&body),
                 Subject::Path(_) | Subject::BodyOr(_) => None,
             };
+            if target.surface == Surface::OpenAi && target.rest == "embeddings" {
+                answer = repair::Asked::Embeddings {
+                    as_base64: asks_for_base64(&body),
+                };
+            }
             (asked, body, target.may_be_slow())
         }
     };
@@ -335,7 +345,7 @@ fn asked(config: &Config, target: &Target, body: Vec<u8>) -> Result<Asked, Failu
         subject,
         body: renamed.unwrap_or(body),
         is_slow,
-        include_usage,
+        answer,
     })
 }
 

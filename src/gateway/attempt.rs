@@ -13,7 +13,7 @@ use crate::gemini::{
     MAX_ERROR_BYTES, Seen, closing_bracket, diagnose, is_events, is_page, is_readable,
     unpacked_answer,
 };
-use crate::openai::repair;
+use crate::openai::repair::{self, Asked};
 use crate::openai::signatures::Signatures;
 use crate::pool::{Outcome, UnixMillis};
 use crate::store::Database;
@@ -27,6 +27,10 @@ use std::pin::{Pin, pin};
 /// A plain answer up to this size is held until its call is in the log; a larger one streams through, all but its last
 /// chunk, so that memory stays bounded.
 const MAX_HELD_ANSWER: usize = 1024 * 1024;
+
+/// An answer up to this size is held where it comes in another form than was asked for: 16 MiB, more than Google's largest
+/// list of embeddings.
+const MAX_REFORMED_ANSWER: usize = 16 * 1024 * 1024;
 
 /// Room for an answer that declares to be larger, so that what is held of it is never moved.
 const HELD_ROOM: usize = MAX_HELD_ANSWER + MAX_HELD_ANSWER / 4;
@@ -80,7 +84,7 @@ pub(super) struct Form {
     pub(super) is_slow: bool,
     /// A JSON array that grows.
     pub(super) is_array: bool,
-    /// What mending it takes; `None` where nothing is mended.
+    /// What repairing it takes; `None` where nothing is repaired.
     pub(super) repair: Option<repair::Context>,
 }
 
@@ -92,6 +96,32 @@ impl Form {
             // 304: the client has it already. 308: an upload goes on.
             Kind::Other => (200..300).contains(&status) || [304, 308].contains(&status),
         }
+    }
+
+    /// Up to what size a plain answer is held.
+    fn max_held(&self) -> usize {
+        match self.repair.as_ref().map(|context| context.asked) {
+            Some(Asked::Embeddings { as_base64: true } | Asked::Stream { .. }) => {
+                MAX_REFORMED_ANSWER
+            }
+            Some(_) | None => MAX_HELD_ANSWER,
+        }
+    }
+
+    /// Puts a plain answer into its reply, as the client asked for it; `None` if it is none.
+    fn put_into<D, B, S>(&self, reply: &mut Reply<D, B, S>, bytes: Vec<u8>) -> Option<()> {
+        let Some(context) = &self.repair else {
+            reply.body = Body::Whole(bytes);
+            return Some(());
+        };
+        reply.body = Body::Whole(repair::whole(bytes, context)?);
+        if let Asked::Stream { .. } = context.asked {
+            let events = HeaderValue::from_static("text/event-stream");
+            reply.headers.insert(header::CONTENT_TYPE, events);
+            let is_new = HeaderValue::from_static("no-cache");
+            reply.headers.insert(header::CACHE_CONTROL, is_new);
+        }
+        Some(())
     }
 }
 
@@ -312,7 +342,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
                 return Attempted::Failed(Outcome::UpstreamTrouble, failure);
             }
         }
-        let is_large = bytes.len() > MAX_HELD_ANSWER;
+        let is_large = bytes.len() > form.max_held();
         if is_large && form.kind != Kind::Other && !is_encoded && is_page(&bytes) {
             let failure = call.broken_off(status, NO_ANSWER).await;
             return Attempted::Failed(Outcome::UpstreamTrouble, failure);
@@ -368,33 +398,34 @@ async fn whole<D: Database, B, S: System>(
         {
             reply.headers.insert(header::CONTENT_LENGTH, length.clone());
         }
-        reply.body = Body::Whole(bytes);
+        if is_encoded {
+            reply.body = Body::Whole(bytes);
+        } else {
+            form.put_into(&mut reply, bytes);
+        }
         return Attempted::Answered(reply);
     }
     if bytes.is_empty() {
         let (outcome, failure) = no_byte(&call, status).await;
         return Attempted::Failed(outcome, failure);
     }
-    let mended = |bytes| match &form.repair {
-        Some(context) if form.kind == Kind::Chat && !is_encoded => {
-            repair::completion(bytes, context)
-        }
-        _ => bytes,
-    };
     match glance {
-        Some(glance) if glance.is_empty_answer() => {
-            call.empty(status, glance.usage).await;
-            reply.body = Body::Whole(mended(bytes));
-            Attempted::Empty(reply)
-        }
         Some(glance) => {
-            let bytes = mended(bytes);
-            if form.kind == Kind::Chat && form.repair.is_some() {
-                let signatures = Signatures::of_completion(&bytes);
+            if form.put_into(&mut reply, bytes).is_none() {
+                let failure = call.broken_off(status, NO_ANSWER).await;
+                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
+            }
+            if glance.is_empty_answer() {
+                call.empty(status, glance.usage).await;
+                return Attempted::Empty(reply);
+            }
+            if let (Kind::Chat, Some(_), Body::Whole(bytes)) =
+                (form.kind, &form.repair, &reply.body)
+            {
+                let signatures = Signatures::of_answer(bytes);
                 call.keep_signatures(&signatures).await;
             }
             call.succeeded(status, glance.usage).await;
-            reply.body = Body::Whole(bytes);
             Attempted::Answered(reply)
         }
         None => {
@@ -405,7 +436,7 @@ async fn whole<D: Database, B, S: System>(
                 return Attempted::Failed(outcome, failure);
             }
             call.succeeded(status, None).await;
-            reply.body = Body::Whole(mended(bytes));
+            reply.body = Body::Whole(bytes);
             Attempted::Answered(reply)
         }
     }

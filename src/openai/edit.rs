@@ -3,7 +3,6 @@
 use super::patch::Patch;
 use crate::skim::{Members, read};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One step into a body: a field of an object, or an element of an array.
@@ -157,46 +156,9 @@ fn cut<'a>(
         .filter(|field| members.iter().any(|(its, _)| is_same(its, field.name)))
         .collect();
     found.extend(own.iter().map(|field| field.number));
-    let names: Vec<&str> = own.iter().map(|field| field.name).collect();
-    if !names.is_empty() {
-        cut_members(value, &members, &names, patch);
-    }
-}
-
-/// Removes the members of an object that have one of these names, with the commas and blanks before them.
-fn cut_members<'a>(
-    object: &'a RawValue,
-    members: &[(Cow<'a, str>, &'a RawValue)],
-    names: &[&str],
-    patch: &mut Patch<'a>,
-) {
-    let bytes = object.get().as_bytes();
-    let start = patch.place_of(bytes).start;
-    let end_of = |value: &RawValue| patch.place_of(value.get().as_bytes()).end;
-    // Each member with what comes before it: the brace or the comma, and the blanks.
-    let ends: Vec<usize> = members.iter().map(|(_, value)| end_of(value)).collect();
-    let mut from = start + 1;
-    let mut gone = Vec::new();
-    let mut is_any_kept = false;
-    for ((its, _), to) in members.iter().zip(ends) {
-        if names.iter().any(|name| is_same(its, name)) {
-            gone.push(from..to);
-        } else if !is_any_kept {
-            is_any_kept = true;
-            // The first member has no comma before it.
-            let before = bytes.get(from - start..to - start).unwrap_or_default();
-            let blanks = before
-                .iter()
-                .position(|byte| *byte != b',' && !byte.is_ascii_whitespace());
-            if from > start + 1 {
-                gone.push(from..from + blanks.unwrap_or_default());
-            }
-        }
-        from = to;
-    }
-    for range in gone {
-        patch.remove(range);
-    }
+    patch.cut(value.get(), &members, |its| {
+        own.iter().any(|field| is_same(its, field.name))
+    });
 }
 
 fn is_same(a: &str, b: &str) -> bool {

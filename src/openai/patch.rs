@@ -1,6 +1,7 @@
 //! Changes to a text, collected while it is skimmed and made at once.
 
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// What is to be changed in some bytes. Every text that is named to it must be borrowed from them.
@@ -54,6 +55,68 @@ impl<'a> Patch<'a> {
         self.put_at(self.place_of(old.get().as_bytes()), value.to_owned());
     }
 
+    /// Removes members of an object, with the commas and blanks before them. Whatever is put into it has to be before.
+    pub(super) fn cut(
+        &mut self,
+        object: &str,
+        members: &[(Cow<'_, str>, &RawValue)],
+        goes: impl Fn(&str) -> bool,
+    ) {
+        let bytes = object.as_bytes();
+        let start = self.place_of(bytes).start;
+        // Each member with what comes before it: the brace or the comma, and the blanks.
+        let mut from = start + 1;
+        let mut is_any_kept = false;
+        for (name, value) in members {
+            let to = self.place_of(value.get().as_bytes()).end;
+            if goes(name) {
+                self.remove(from..to);
+            } else if !is_any_kept {
+                is_any_kept = true;
+                // The first member has no comma before it.
+                let before = bytes.get(from - start..to - start).unwrap_or_default();
+                let blanks = before
+                    .iter()
+                    .position(|byte| *byte != b',' && !byte.is_ascii_whitespace());
+                if from > start + 1 {
+                    self.remove(from..from + blanks.unwrap_or_default());
+                }
+            }
+            from = to;
+        }
+        // Nor has what was put in a comma behind it, if nothing else is left.
+        let (inside, edits) = (start + 1..start + 1, &mut self.edits.0);
+        let last = edits.iter_mut().rfind(|edit| edit.range == inside);
+        if let Some(edit) = last.filter(|_| !is_any_kept && !members.is_empty())
+            && edit.text.ends_with(',')
+        {
+            edit.text.pop();
+        }
+    }
+
+    /// Gives a member of an object another name.
+    pub(super) fn rename(
+        &mut self,
+        object: &str,
+        members: &[(Cow<'_, str>, &RawValue)],
+        name: &str,
+        other: &str,
+    ) {
+        let mut from = self.place_of(object.as_bytes()).start + 1;
+        for (its, value) in members {
+            let value = self.place_of(value.get().as_bytes());
+            // The comma, the blanks, the name and the colon.
+            let before = self.bytes.get(from..value.start).unwrap_or_default();
+            let is_quote = |byte: &u8| *byte == b'"';
+            let open = before.iter().position(is_quote);
+            let close = before.iter().rposition(is_quote);
+            if let (true, Some(open), Some(close)) = (its == name, open, close) {
+                self.put_at(from + open..from + close + 1, format!("\"{other}\""));
+            }
+            from = value.end;
+        }
+    }
+
     /// Puts something in before a part.
     pub(super) fn put_before(&mut self, part: &[u8], text: String) {
         let at = self.place_of(part).start;
@@ -62,9 +125,11 @@ impl<'a> Patch<'a> {
 
     /// Removes a part, and what was to be changed in it.
     pub(super) fn remove(&mut self, range: Range<usize>) {
-        self.edits
-            .0
-            .retain(|edit| edit.range.start < range.start || edit.range.end > range.end);
+        let is_inside = |edit: &Edit| {
+            let Range { start, end } = edit.range;
+            (range.start..range.end).contains(&start) && end <= range.end && end > range.start
+        };
+        self.edits.0.retain(|edit| !is_inside(edit));
         self.put_at(range, String::new());
     }
 
@@ -93,24 +158,26 @@ impl Edits {
         if self.is_empty() {
             return bytes;
         }
-        // Stable: what is put in at one place stays in order.
-        self.0.sort_by_key(|edit| edit.range.start);
+        // Stable: what is put in at one place stays in order. It comes before what goes there.
+        self.0
+            .sort_by_key(|edit| (edit.range.start, edit.range.end));
         let grown: usize = self.0.iter().map(|edit| edit.text.len()).sum();
-        let mut mended = Vec::with_capacity(bytes.len() + grown);
+        let mut changed = Vec::with_capacity(bytes.len() + grown);
         let mut at = 0;
         for Edit { range, text } in self.0 {
-            mended.extend_from_slice(bytes.get(at..range.start).unwrap_or_default());
-            mended.extend_from_slice(text.as_bytes());
+            changed.extend_from_slice(bytes.get(at..range.start).unwrap_or_default());
+            changed.extend_from_slice(text.as_bytes());
             at = range.end;
         }
-        mended.extend_from_slice(bytes.get(at..).unwrap_or_default());
-        mended
+        changed.extend_from_slice(bytes.get(at..).unwrap_or_default());
+        changed
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skim::Members;
 
     fn patched(text: &str, change: impl FnOnce(&mut Patch<'_>, &str)) -> String {
         let bytes = text.as_bytes().to_vec();
@@ -144,6 +211,44 @@ mod tests {
             patch.put_before(text.as_bytes(), "x".into());
         });
         assert_eq!(changed, r#"x[{"a":1},{"b":2}]"#);
+    }
+
+    #[test]
+    fn a_member_goes_though_others_come_in_its_place() {
+        for (object, expected) in [
+            (r#"{"x":1,"a":2}"#, r#"{"new":0,"a":2}"#),
+            (r#"{"a":2, "x":1}"#, r#"{"new":0,"a":2}"#),
+            (r#"{ "x" : 1 , "a":2}"#, r#"{"new":0,"a":2}"#),
+            (r#"{"a":2}"#, r#"{"new":0,"a":2}"#),
+            (r#"{"x":1}"#, r#"{"new":0}"#),
+            (r#"{ "x":1,"x":2 }"#, r#"{"new":0 }"#),
+            ("{}", r#"{"new":0}"#),
+        ] {
+            let changed = patched(object, |patch, object| {
+                let Members(members) = serde_json::from_str(object).unwrap();
+                patch.set(object, "new", None, "0");
+                patch.cut(object, &members, |name| name == "x");
+            });
+            assert_eq!(changed, expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_changed_wherever_it_stands() {
+        for (object, expected) in [
+            (r#"{"x":1,"a":"x"}"#, r#"{"y":1,"a":"x"}"#),
+            (
+                r#"{"a":"x" , "\u0078" : {"x":1} }"#,
+                r#"{"a":"x" , "y" : {"x":1} }"#,
+            ),
+            ("{}", "{}"),
+        ] {
+            let changed = patched(object, |patch, object| {
+                let Members(members) = serde_json::from_str(object).unwrap();
+                patch.rename(object, &members, "x", "y");
+            });
+            assert_eq!(changed, expected, "{object}");
+        }
     }
 
     #[test]

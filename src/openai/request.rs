@@ -4,10 +4,11 @@
 //! that unknown fields, number formats and key order reach the upstream as they were sent.
 
 use super::patch::Patch;
-use crate::skim::{Name, read};
+use crate::skim::{Members, Name, find, read};
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Why a body is no chat completion request.
@@ -173,6 +174,15 @@ pub fn model_of(body: &[u8]) -> Option<String> {
     named.model.filter(|model| !model.trim().is_empty())
 }
 
+/// Whether a request for embeddings asks for the base64 of their numbers.
+pub fn asks_for_base64(body: &[u8]) -> bool {
+    serde_json::from_slice(body).is_ok_and(|Members(members)| {
+        find(&members, "encoding_format")
+            .and_then(read::<Cow<'_, str>>)
+            .is_some_and(|format| format == "base64")
+    })
+}
+
 /// The parser's message: kind, line and column. It quotes nothing of the body but a field's name given twice.
 fn describe(error: &serde_json::Error) -> String {
     error.to_string()
@@ -331,6 +341,21 @@ mod tests {
             let body = format!(r#"{{"messages":[],{field}}}"#);
             let request = ChatRequest::parse(body.into_bytes(), "m").unwrap();
             assert_eq!(request.include_usage, expected, "{field}");
+        }
+    }
+
+    #[test]
+    fn base64_is_asked_for_by_one_value_alone() {
+        for (body, expected) in [
+            (r#"{"input":"x","encoding_format":"base64"}"#, true),
+            (r#"{"encoding_format":"b\u0061se64"}"#, true),
+            (r#"{"encoding_format":"float"}"#, false),
+            (r#"{"encoding_format":["base64"]}"#, false),
+            (r#"{"input":{"encoding_format":"base64"}}"#, false),
+            (r#"["encoding_format","base64"]"#, false),
+            ("", false),
+        ] {
+            assert_eq!(asks_for_base64(body.as_bytes()), expected, "{body}");
         }
     }
 

@@ -138,10 +138,11 @@ fn signature_of(extra_content: Option<ExtraContent>) -> Option<String> {
 }
 
 impl Signatures {
-    /// Those of a whole completion.
-    pub fn of_completion(completion: &[u8]) -> Vec<(ToolCall, String)> {
+    /// Those of a whole answer, a completion or a stream of events.
+    pub fn of_answer(answer: &[u8]) -> Vec<(ToolCall, String)> {
         let mut signatures = Self::default();
-        signatures.take(completion);
+        signatures.take(answer);
+        signatures.take_lines(answer);
         signatures.collected()
     }
 
@@ -435,7 +436,7 @@ mod tests {
         )];
         assert_eq!(of_stream(&[CHUNK]), expected);
         let whole = CHUNK.replace("\"delta\"", "\"message\"");
-        assert_eq!(Signatures::of_completion(whole.as_bytes()), expected);
+        assert_eq!(Signatures::of_answer(whole.as_bytes()), expected);
         let twice = CHUNK.replace("sig-1", "sig-2");
         assert_eq!(
             of_stream(&[CHUNK, &twice]).first().map(|(_, its)| &**its),

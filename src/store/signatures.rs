@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn keep(database: &NativeDatabase, id: &str, signature: &str, nonce: u8, now: UnixMillis) {
-        let signed = Signatures::of_completion(answer(id, signature).as_bytes());
+        let signed = Signatures::of_answer(answer(id, signature).as_bytes());
         assert_eq!(signed.len(), 1);
         block_on(keep_signatures(
             database,

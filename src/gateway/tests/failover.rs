@@ -447,15 +447,19 @@ fn a_stream_fails_over_until_it_says_something_and_never_after() {
         Duration::from_secs(20),
     ));
     let hello = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\",\"role\":\"assistant\"},\"index\":0}],\"created\":1,\"id\":\"fake-id\",\"model\":\"m\",\"object\":\"chat.completion.chunk\"}\n\n";
+    let end = hello.replace(
+        r#"{"content":"Hi","role":"assistant"}"#,
+        r#"{},"finish_reason":"stop""#,
+    ) + "data: [DONE]\n\n";
     for (broken, first) in [
         (vec![ROLE, &quota], "1 quota_per_minute"),
         (vec![ROLE], "1 upstream_trouble"),
     ] {
         let pool = pool_of(2);
         pool.script(200, "text/event-stream", &broken);
-        pool.script(200, "text/event-stream", &[hello, "data: [DONE]\n\n"]);
+        pool.script(200, "text/event-stream", &[hello, &end]);
         let answer = pool.chat(CHAT);
-        assert_eq!(answer.body, [hello, "data: [DONE]\n\n"].concat());
+        assert_eq!(answer.body, [hello, &end].concat());
         assert_eq!(pool.attempts(), [first, "2 success"]);
     }
     let pool = pool_of(2);

@@ -214,7 +214,7 @@ fn json(text: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_whole_answer_is_mended_and_logged_as_it_was() {
+fn a_whole_answer_is_repaired_and_logged_as_it_was() {
     let pool = Pool::new();
     pool.script(200, "application/json", &[QUIRKY]);
     let answer = json(&pool.chat(CHAT).body);
@@ -247,7 +247,7 @@ fn a_whole_answer_is_mended_and_logged_as_it_was() {
 }
 
 #[test]
-fn a_stream_is_mended_event_by_event() {
+fn a_stream_is_repaired_event_by_event() {
     let pool = Pool::new();
     let asks =
         r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
@@ -282,7 +282,7 @@ fn a_stream_is_mended_event_by_event() {
             assert_eq!(events[2]["usage"]["prompt_tokens"], 17);
         } else {
             assert_eq!(events.len(), 2);
-            assert_eq!(events[0]["usage"]["prompt_tokens"], 17, "nobody asked");
+            assert_eq!(events[0].get("usage"), None, "nobody asked");
         }
     }
     let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";
@@ -304,4 +304,113 @@ fn a_model_is_named_without_what_google_puts_before_it() {
         (&model["id"], model["created"].is_i64()),
         (&"m".into(), true)
     );
+}
+
+#[test]
+fn a_whole_answer_in_place_of_a_stream_becomes_one() {
+    let pool = Pool::new();
+    let asks = r#"{"model":"m","stream":true,"messages":[]}"#;
+    pool.script(200, "application/json; charset=UTF-8", &[QUIRKY]);
+    let answer = pool.chat(asks);
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    assert_eq!(answer.header("cache-control"), Some("no-cache"));
+    let (event, done) = answer.body.split_once("\n\n").unwrap();
+    assert_eq!(done, DONE);
+    let chunk = json(event.strip_prefix("data: ").unwrap());
+    assert_eq!(chunk["object"], "chat.completion.chunk");
+    let choice = &chunk["choices"][0];
+    assert_eq!(choice["delta"]["tool_calls"][0]["index"], 0);
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";
+    assert_eq!(pool.database.query(row), ["success|17|2"]);
+    // Larger ones, too.
+    let text = "x".repeat(3 * 1024 * 1024);
+    pool.script(200, "application/json", &[&ANSWER.replace("Hi", &text)]);
+    let large = pool.chat(asks);
+    assert!(large.body.contains(&text) && large.body.ends_with(DONE));
+    let bearer = format!("Bearer {TOKEN}");
+    let off = [
+        ("authorization", bearer.as_str()),
+        ("x-keypool-repair", "off"),
+    ];
+    pool.script(200, "application/json", &[QUIRKY]);
+    let answer = pool.call("POST", "/v1/chat/completions", &off, asks);
+    assert_eq!(answer.body, QUIRKY, "as it came");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn what_cannot_be_made_the_stream_that_was_asked_for_is_none() {
+    let asks = r#"{"model":"m","stream":true,"messages":[]}"#;
+    for body in [
+        r#"{"choices":7}"#,
+        r#"{"object":"list","data":[]}"#,
+        "{}",
+        "<html>",
+    ] {
+        let pool = Pool::with(&[("max_attempts", "1")]);
+        pool.script(200, "application/json", &[body]);
+        let answer = pool.chat(asks);
+        assert_eq!(answer.status, 502, "{body}: {}", answer.body);
+        assert_eq!(
+            pool.database.query("SELECT outcome FROM api_call_logs"),
+            ["upstream_trouble"],
+            "{body}"
+        );
+    }
+}
+
+const EMBED: &str =
+    r#"{"input":["a","b"],"model":"gemini-embedding-001","encoding_format":"base64"}"#;
+
+fn embed(pool: &Pool, body: &str, more: &[(&str, &str)]) -> Answer {
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [&[("authorization", bearer.as_str())], more].concat();
+    pool.call("POST", "/v1/embeddings", &headers, body)
+}
+
+/// As Google answers, with this much of each vector.
+fn embeddings(numbers: usize) -> String {
+    let entry = |index| {
+        let numbers = vec!["0.5"; numbers].join(",");
+        format!(r#"{{"object":"embedding","embedding":[{numbers}],"index":{index}}}"#)
+    };
+    format!(
+        r#"{{"data":[{},{}],"model":"models/gemini-embedding-001","object":"list"}}"#,
+        entry(0),
+        entry(1)
+    )
+}
+
+#[test]
+fn embeddings_come_as_base64_where_that_was_asked_for_however_large_they_are() {
+    let pool = Pool::new();
+    let as_numbers = EMBED.replace("base64", "float");
+    for numbers in [2, 300_000] {
+        let body = embeddings(numbers);
+        for request in [EMBED, &as_numbers] {
+            let (first, second) = body.split_at(body.len() / 2);
+            pool.script(200, "application/json", &[first, second]);
+            let answer = embed(&pool, request, &[]);
+            let got = json(&answer.body);
+            let vector = &got["data"][1]["embedding"];
+            if request == EMBED {
+                let text = vector.as_str().unwrap();
+                assert_eq!(text.len(), (numbers * 4).div_ceil(3) * 4);
+                assert!(text.starts_with("AAAAPwAAAD8"), "two of 0.5");
+                let length = answer.body.len().to_string();
+                assert_eq!(answer.header("content-length"), Some(length.as_str()));
+            } else {
+                assert_eq!(vector.as_array().unwrap().len(), numbers);
+            }
+            if request == EMBED || numbers == 2 {
+                assert_eq!(got["usage"]["total_tokens"], 0);
+                assert_eq!(got["model"], "gemini-embedding-001");
+            }
+        }
+    }
+    let body = embeddings(2);
+    pool.script(200, "application/json", &[&body]);
+    let off = embed(&pool, EMBED, &[("x-keypool-repair", "off")]);
+    assert_eq!(off.body, body);
 }

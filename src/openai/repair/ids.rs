@@ -1,7 +1,7 @@
 //! Ids that the upstream did not give, or gave twice.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// So many ids of an answer are remembered; one that repeats a later one stays. More calls than any model makes at once.
 const MAX_REMEMBERED: usize = 4096;
@@ -45,16 +45,18 @@ impl CallIds {
     }
 
     fn is_new(&mut self, id: &str) -> bool {
-        // Its keys are constant, so that the same answer is mended alike each time.
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = digest(id);
         if self.seen.len() < MAX_REMEMBERED {
             self.seen.insert(hash)
         } else {
             !self.seen.contains(&hash)
         }
     }
+}
+
+/// What a text is remembered by. The same answer is repaired alike each time.
+pub(super) fn digest(text: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }
 
 /// 24 characters of 0–9 and a–z: as many as OpenAI's ids have.

@@ -33,12 +33,12 @@ struct Model<'a> {
     owned_by: Raw<'a>,
 }
 
-/// Mends a list of models; anything else comes back as it is.
+/// Repairs a list of models; anything else comes back as it is.
 pub fn models(body: Vec<u8>) -> Vec<u8> {
     list_edits(&body).unwrap_or_default().apply(body)
 }
 
-/// Mends one model; anything else comes back as it is.
+/// Repairs one model; anything else comes back as it is.
 pub fn model(body: Vec<u8>) -> Vec<u8> {
     model_edits(&body).unwrap_or_default().apply(body)
 }
@@ -50,28 +50,25 @@ fn list_edits(body: &[u8]) -> Option<Edits> {
     }
     let mut patch = Patch::of(body);
     for entry in list.data {
-        mend_model(&mut patch, entry.get());
+        repair_model(&mut patch, entry.get());
     }
     Some(patch.into_edits())
 }
 
 fn model_edits(body: &[u8]) -> Option<Edits> {
     let mut patch = Patch::of(body);
-    mend_model(&mut patch, text_of(body)?)?;
+    repair_model(&mut patch, text_of(body)?)?;
     Some(patch.into_edits())
 }
 
 /// `None` if it is no model.
-fn mend_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
+fn repair_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
     let model: Model<'_> = read_object(json)?;
-    let id = text_or_blank(model.id).filter(|id| !id.is_empty())?;
+    text_or_blank(model.id).filter(|id| !id.is_empty())?;
     if !is_blank(model.object) && !is_text(model.object, "model") {
         return None;
     }
-    let bare = id.trim_start_matches(PREFIX);
-    if bare.len() < id.len() && !bare.is_empty() {
-        patch.set(json, "id", model.id, &json_text(bare));
-    }
+    repair_name(patch, model.id);
     for (name, own, value) in [
         ("object", model.object, "\"model\""),
         ("created", model.created, &UNKNOWN_CREATED.to_string()),
@@ -84,12 +81,23 @@ fn mend_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
     Some(())
 }
 
+/// Gives a model its bare name.
+pub(super) fn repair_name(patch: &mut Patch<'_>, name: Raw<'_>) {
+    let Some(own) = text_or_blank(name) else {
+        return;
+    };
+    let bare = own.trim_start_matches(PREFIX);
+    if let Some(name) = name.filter(|_| bare.len() < own.len() && !bare.is_empty()) {
+        patch.replace(name, &json_text(bare));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn text(mended: Vec<u8>) -> String {
-        String::from_utf8(mended).unwrap()
+    fn text(repaired: Vec<u8>) -> String {
+        String::from_utf8(repaired).unwrap()
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! The parts of an answer that may need mending, found in one pass over its text.
+//! The parts of an answer that may need repair, found in its text.
 //!
-//! Values stay unread, so that their place in the text is known, and a chunk of plain text costs no more than this pass
-//! and the list of its choices. A part of an unexpected type, or a name of these that is given twice, makes the whole
+//! Values stay unread, so that their place in the text is known, and a chunk of plain text costs no more than a look at it,
+//! its choices and their deltas. A part of an unexpected type, or a name of these that is given twice, makes the whole
 //! unreadable, and it passes as it is: nobody knows what a client takes it for.
 
-use crate::skim::{raw, read};
+use crate::skim::{Members, is_empty, raw, read};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 /// An unread value; `None` if it is not there. Null is a value.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
@@ -30,7 +31,10 @@ pub(super) struct Answer<'a> {
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) usage: Raw<'a>,
     #[serde(borrow)]
-    pub(super) choices: Option<Vec<Object<Choice<'a>>>>,
+    pub(super) choices: Option<Vec<Object<'a, Choice<'a>>>>,
+    /// Google's own name for why a prompt was refused.
+    #[serde(borrow, default, deserialize_with = "raw", rename = "promptFeedback")]
+    pub(super) feedback: Raw<'a>,
 }
 
 /// One of an answer's choices.
@@ -45,7 +49,7 @@ pub(super) struct Choice<'a> {
     pub(super) camel_case: Option<IgnoredAny>,
     /// Of a chunk.
     #[serde(borrow)]
-    pub(super) delta: Option<Object<Said<'a>>>,
+    pub(super) delta: Option<Object<'a, Said<'a>>>,
     /// Of a whole completion: to be read as [`Said`].
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) message: Raw<'a>,
@@ -55,7 +59,14 @@ pub(super) struct Choice<'a> {
 #[derive(Deserialize)]
 pub(super) struct Said<'a> {
     #[serde(borrow, default, deserialize_with = "raw")]
+    pub(super) role: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) content: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "raw")]
+    pub(super) extra_content: Raw<'a>,
+    /// Where it was before it came in `extra_content`.
+    #[serde(borrow, default, deserialize_with = "raw")]
+    pub(super) thought_signature: Raw<'a>,
     /// To be read as a list of [`ToolCall`]s.
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) tool_calls: Raw<'a>,
@@ -71,7 +82,11 @@ pub(super) struct ToolCall<'a> {
     #[serde(borrow, default, deserialize_with = "raw", rename = "type")]
     pub(super) kind: Raw<'a>,
     #[serde(borrow)]
-    pub(super) function: Option<Object<Function<'a>>>,
+    pub(super) function: Option<Object<'a, Function<'a>>>,
+    /// Of a call of another type.
+    pub(super) custom: Option<IgnoredAny>,
+    #[serde(borrow, default, deserialize_with = "raw")]
+    pub(super) extra_content: Raw<'a>,
 }
 
 /// The function of a tool call.
@@ -79,16 +94,32 @@ pub(super) struct ToolCall<'a> {
 pub(super) struct Function<'a> {
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) name: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "raw")]
+    pub(super) arguments: Raw<'a>,
 }
 
-impl Answer<'_> {
-    /// Whether it says to be of this kind, or has choices and does not say.
+impl<'a> Answer<'a> {
+    /// Whether it says to be of this kind, or has what one has and does not say.
     pub(super) fn is(&self, kind: &str) -> bool {
         if is_blank(self.object) {
-            self.choices.is_some()
+            self.choices.is_some() || self.usage().is_some() || self.is_refusal()
         } else {
             is_text(self.object, kind)
         }
+    }
+
+    /// Its prompt was not answered.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.feedback.is_some_and(|feedback| !is_empty(feedback)) && !self.has_choices()
+    }
+
+    /// What it cost, if it says that.
+    pub(super) fn usage(&self) -> Raw<'a> {
+        self.usage.filter(|usage| usage.get().starts_with('{'))
+    }
+
+    pub(super) fn has_choices(&self) -> bool {
+        self.choices.as_ref().is_some_and(|list| !list.is_empty())
     }
 }
 
@@ -101,7 +132,16 @@ impl<'a> Said<'a> {
 
 /// Reads an object; `None` if the text is none, or not of this kind.
 pub(super) fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
-    serde_json::from_str(json).ok().map(|Object(object)| object)
+    serde_json::from_str(json)
+        .ok()
+        .map(|FromObject(object)| object)
+}
+
+/// An object's member, also if it is null.
+pub(super) fn member<'a>(object: &'a str, name: &str) -> Raw<'a> {
+    let Members(members) = serde_json::from_str(object).ok()?;
+    let found = members.into_iter().find(|(its, _)| its == name);
+    found.map(|(_, value)| value)
 }
 
 /// Text that may hold JSON, without the blanks around it; `None` if it is no text.
@@ -131,15 +171,38 @@ pub(super) fn is_text(value: Raw<'_>, expected: &str) -> bool {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// An object, with its text.
+pub(super) struct Object<'a, T> {
+    pub(super) json: &'a str,
+    its: T,
+}
+
+impl<T> Deref for Object<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.its
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Object<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = <&RawValue>::deserialize(deserializer)?;
+        let json = value.get();
+        let its = read_object(json).ok_or_else(|| D::Error::custom("no such object"))?;
+        Ok(Self { json, its })
+    }
+}
+
 /// A value that is an object in the text, too: a list of its fields would be read as well, and nothing could be put into
 /// it by name.
-pub(super) struct Object<T>(pub(super) T);
+struct FromObject<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for FromObject<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_map(ObjectVisitor(PhantomData))
-            .map(Object)
+            .map(FromObject)
     }
 }
 

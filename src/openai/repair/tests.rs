@@ -11,16 +11,16 @@ pub(super) fn context(include_usage: bool) -> Context {
         model: "asked-for".into(),
         created: 1_790_000_000,
         seed: 42,
-        include_usage,
+        asked: Asked::Stream { include_usage },
     }
 }
 
-pub(super) fn mend(stream: &str, include_usage: bool) -> String {
-    let mended = StreamRepair::new(context(include_usage)).lines(stream.into());
-    String::from_utf8(mended).unwrap()
+pub(super) fn repaired_stream(stream: &str, include_usage: bool) -> String {
+    let repaired = StreamRepair::new(context(include_usage)).lines(stream.into());
+    String::from_utf8(repaired).unwrap()
 }
 
-fn mend_completion(body: &str) -> String {
+fn repaired_completion(body: &str) -> String {
     String::from_utf8(completion(body.into(), &context(false))).unwrap()
 }
 
@@ -35,6 +35,14 @@ pub(super) fn made_answer_id() -> String {
     ids::answer_id(42)
 }
 
+/// A recorded text without its usage, which is at its end.
+fn without_usage(chunk: &str) -> String {
+    match chunk.split_once(",\"usage\":") {
+        Some((before, _)) => format!("{before}}}"),
+        None => chunk.to_owned(),
+    }
+}
+
 /// Recorded texts, with `*1` for the first made id of a call, and `*0` for that of the answer.
 fn with_ids(expected: &str) -> String {
     expected
@@ -43,7 +51,7 @@ fn with_ids(expected: &str) -> String {
 }
 
 #[test]
-fn recorded_completions_are_mended() {
+fn recorded_completions_are_repaired() {
     for (body, expected) in [
         // A text: nothing is missing.
         (
@@ -74,7 +82,7 @@ fn recorded_completions_are_mended() {
         ),
     ] {
         let expected = expected.map_or(body.to_owned(), with_ids);
-        assert_eq!(mend_completion(body), expected, "{body}");
+        assert_eq!(repaired_completion(body), expected, "{body}");
     }
 }
 
@@ -89,25 +97,34 @@ data: [DONE]
 "#;
 
 #[test]
-fn a_recorded_stream_of_text_gets_one_id_and_tells_its_usage_once() {
+fn a_recorded_stream_of_text_gets_one_id_and_tells_its_role_and_usage_once() {
     let expected = r#"data: {"id":"*0","choices":[{"delta":{"content":"Hello","role":"assistant"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
 
-data: {"id":"*0","choices":[{"delta":{"content":" there","role":"assistant"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
+data: {"id":"*0","choices":[{"delta":{"content":" there"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
 
-data: {"id":"*0","choices":[{"delta":{"content":"! How can I help you today?\n","role":"assistant"},"finish_reason":"stop","index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
+data: {"id":"*0","choices":[{"delta":{"content":"! How can I help you today?\n"},"finish_reason":"stop","index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
 
 data: {"id":"*0","object":"chat.completion.chunk","created":1740894644,"model":"gemini-2.0-flash","choices":[],"usage":{"completion_tokens":11,"prompt_tokens":3,"total_tokens":14}}
 
 data: [DONE]
 
 "#;
-    assert_eq!(mend(HELLO, true), with_ids(expected));
+    assert_eq!(repaired_stream(HELLO, true), with_ids(expected));
     let with_id = format!("data: {{\"id\":\"{}\",", made_answer_id());
-    assert_eq!(mend(HELLO, false), HELLO.replace("data: {", &with_id));
+    let (first, later) = HELLO.split_once("\n\n").unwrap();
+    let later = later.replace(r#","role":"assistant""#, "");
+    let without: String = format!("{first}\n\n{later}")
+        .lines()
+        .map(|line| without_usage(line) + "\n")
+        .collect();
+    assert_eq!(
+        repaired_stream(HELLO, false),
+        without.replace("data: {", &with_id)
+    );
 }
 
 #[test]
-fn recorded_chunks_are_mended() {
+fn recorded_chunks_are_repaired() {
     for (chunk, expected) in [
         (
             r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"value\":[1,2,3,4,5]}","name":"return_list_of_int"},"id":"","type":"function"}]},"finish_reason":"stop","index":0}],"created":1740894645,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":8,"prompt_tokens":25,"total_tokens":33}}"#,
@@ -141,8 +158,9 @@ fn recorded_chunks_are_mended() {
         ),
     ] {
         let expected = expected.map_or(chunk.to_owned(), with_ids);
-        let mended = mend(&format!("data: {chunk}\n\n"), false);
-        assert_eq!(mended, format!("data: {expected}\n\n"), "{chunk}");
+        let expected = without_usage(&expected);
+        let repaired = repaired_stream(&format!("data: {chunk}\n\n"), false);
+        assert_eq!(repaired, format!("data: {expected}\n\n"), "{chunk}");
     }
 }
 
@@ -222,6 +240,13 @@ fn one_of(texts: &'static [&'static str]) -> BoxedStrategy<String> {
     mostly(prop::sample::select(texts).prop_map(str::to_owned).boxed())
 }
 
+fn signature() -> BoxedStrategy<String> {
+    one_of(&[
+        r#"{"google":{"thought_signature":"s"}}"#,
+        r#"{"google":{"thought":true, "thought_signature":"t"}}"#,
+    ])
+}
+
 fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<String> {
     let function = object(vec![
         member("name", one_of(&["\"f\"", "\"g\"", "\"\""])),
@@ -232,19 +257,27 @@ fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<St
         member("id", one_of(&["\"\"", "null", "\"call_1\"", "\"call_2\""])),
         member("type", one_of(&["\"function\"", "null"])),
         member("function", mostly(function)),
-        member("extra_content", leaf()),
+        member("extra_content", signature()),
     ]);
     let message = object(vec![
         member("role", one_of(&["\"assistant\""])),
         member("content", leaf()),
         member("tool_calls", mostly(list(mostly(call)))),
-        member("extra_content", leaf()),
+        member("extra_content", signature()),
+        member("thought_signature", one_of(&["\"s\"", "\"t\""])),
     ]);
     let choice = object(vec![
         member("index", one_of(&["0", "0", "1"])),
         member(
             "finish_reason",
-            one_of(&["null", "\"stop\"", "\"STOP\"", "\"tool_calls\""]),
+            one_of(&[
+                "null",
+                "\"stop\"",
+                "\"STOP\"",
+                "\"tool_calls\"",
+                "\"SAFETY\"",
+                "\"\"",
+            ]),
         ),
         member(said, mostly(message)),
         member("x", leaf()),
@@ -325,14 +358,15 @@ fn differ_where(
 ) -> bool {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
-            before.keys().all(|name| after.contains_key(name))
-                && after.iter().all(|(name, after)| {
-                    let path = format!("{path}/{name}");
-                    match before.get(name) {
-                        Some(before) => differ_where(&path, before, after, may),
-                        None => may(&path, None, after),
-                    }
-                })
+            before.iter().all(|(name, value)| {
+                after.contains_key(name) || may_go(&format!("{path}/{name}"), value)
+            }) && after.iter().all(|(name, after)| {
+                let path = format!("{path}/{name}");
+                match before.get(name) {
+                    Some(before) => differ_where(&path, before, after, may),
+                    None => may(&path, None, after),
+                }
+            })
         }
         (Value::Array(before), Value::Array(after)) => {
             before.len() == after.len()
@@ -345,8 +379,24 @@ fn differ_where(
     }
 }
 
-/// The places that are mended in answers, with what may be there and what may come.
-fn may_be_mended(path: &str, before: Option<&Value>, after: &Value) -> bool {
+const REASONS: [&str; 5] = [
+    "stop",
+    "length",
+    "tool_calls",
+    "content_filter",
+    "function_call",
+];
+
+/// What may be taken out of answers.
+fn may_go(path: &str, before: &Value) -> bool {
+    path == "/usage" && before.is_object()
+        || path == "/choices/#/delta/role" && before == "assistant"
+        || path.ends_with("/thought_signature") && before.is_string()
+        || path.ends_with("/extra_content") && before.is_object()
+}
+
+/// The places that are repaired in answers, with what may be there and what may come.
+fn may_be_repaired(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
     let starts = |prefix| after.as_str().is_some_and(|text| text.starts_with(prefix));
     match path {
@@ -354,11 +404,30 @@ fn may_be_mended(path: &str, before: Option<&Value>, after: &Value) -> bool {
         "/created" => was_blank && after.is_i64(),
         "/object" => was_blank && starts("chat.completion"),
         "/usage" => before.is_some_and(Value::is_object) && after.is_null(),
+        "/choices" => {
+            before.is_none_or(|before| before.is_null() || *before == json!([])) && after.is_array()
+        }
         "/choices/#/finish_reason" => {
-            before.is_some_and(|before| before == "stop" || before == "STOP")
-                && after == "tool_calls"
+            let is_fine =
+                before.is_some_and(|before| REASONS.contains(&before.as_str().unwrap_or_default()));
+            if is_fine {
+                before.is_some_and(|before| before == "stop") && after == "tool_calls"
+            } else {
+                after.is_null() || REASONS.contains(&after.as_str().unwrap_or_default())
+            }
+        }
+        "/choices/#/message" => {
+            was_blank && *after == json!({"role": "assistant", "content": null})
         }
         "/choices/#/message/content" => before.is_none() && after.is_null(),
+        "/choices/#/delta" => {
+            was_blank && (*after == json!({}) || *after == json!({"role": "assistant"}))
+        }
+        "/choices/#/delta/role" => was_blank && after == "assistant",
+        "/choices/#/delta/tool_calls/#/function" => was_blank && *after == json!({"arguments": ""}),
+        "/choices/#/delta/tool_calls/#/id" if after.is_null() => {
+            before.is_some_and(Value::is_string)
+        }
         "/choices/#/delta/tool_calls/#/index" => {
             before.is_none_or(|before| before.is_null() || before.is_u64()) && after.is_u64()
         }
@@ -372,8 +441,8 @@ fn may_be_mended(path: &str, before: Option<&Value>, after: &Value) -> bool {
     }
 }
 
-/// The places that are mended in models.
-fn may_be_mended_in_model(path: &str, before: Option<&Value>, after: &Value) -> bool {
+/// The places that are repaired in models.
+fn may_be_repaired_in_model(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
     match path.strip_prefix("/data/#").unwrap_or(path) {
         "/id" => before
@@ -390,7 +459,7 @@ fn may_be_mended_in_model(path: &str, before: Option<&Value>, after: &Value) -> 
 }
 
 /// Whether both are the same bytes, or both are JSON and differ only where they may.
-fn is_mended(
+fn is_repaired(
     before: &str,
     after: &str,
     may: &dyn Fn(&str, Option<&Value>, &Value) -> bool,
@@ -399,13 +468,25 @@ fn is_mended(
     before == after
         || match (parse(before), parse(after)) {
             (Ok(before), Ok(after)) => differ_where("", &before, &after, may),
-            // What this parser refuses, such as half a pair of surrogates, passes in a part that is not mended.
+            // What this parser refuses, such as half a pair of surrogates, passes in a part that is not repaired.
             (Err(_), _) => serde_json::from_str::<&serde_json::value::RawValue>(after).is_ok(),
             (Ok(_), Err(_)) => false,
         }
 }
 
-fn is_mended_stream(before: &str, after: &str) -> bool {
+/// Whether an event goes.
+fn is_usage_alone(line: &str) -> bool {
+    let goes = repaired_stream(&format!("{line}\n\n"), false).is_empty();
+    let data = line.strip_prefix("data:").unwrap_or_default();
+    // The test's parser refuses half a pair of surrogates.
+    if let (true, Ok(chunk)) = (goes, serde_json::from_str::<Value>(data)) {
+        assert!(chunk["usage"].is_object());
+        assert!(chunk["choices"].as_array().is_none_or(Vec::is_empty));
+    }
+    goes
+}
+
+fn is_repaired_stream(before: &str, after: &str) -> bool {
     let data = |line: &str| {
         line.strip_prefix("data:")
             .map(|data| data.trim().to_owned())
@@ -413,24 +494,163 @@ fn is_mended_stream(before: &str, after: &str) -> bool {
     };
     let mut after = after.lines().filter(|line| !line.is_empty()).peekable();
     let before = before.lines().filter(|line| !line.is_empty());
+    let mut is_done = false;
     let all_match = before.into_iter().all(|line| {
-        if data(line) == "[DONE]" && after.peek().is_some_and(|line| data(line) != "[DONE]") {
-            let told: Value = serde_json::from_str(&data(after.next().unwrap())).unwrap();
-            assert_eq!(told["choices"], json!([]));
-            assert!(told["usage"].is_object());
+        if is_usage_alone(line) && !is_done {
+            return true;
         }
-        let mended = after.next().unwrap();
-        line == mended || is_mended(&data(line), &data(mended), &may_be_mended)
+        let is_end = data(line).starts_with("[DONE]") && !is_done;
+        while is_end
+            && after
+                .peek()
+                .is_some_and(|line| !data(line).starts_with("[DONE]"))
+        {
+            let Ok(told) = serde_json::from_str::<Value>(&data(after.next().unwrap())) else {
+                continue;
+            };
+            match told["choices"].as_array().unwrap().as_slice() {
+                [] => assert!(
+                    told["usage"].is_object()
+                        && after
+                            .peek()
+                            .is_some_and(|line| data(line).starts_with("[DONE]"))
+                ),
+                [end] => assert!(
+                    ["stop", "tool_calls"].contains(&end["finish_reason"].as_str().unwrap())
+                ),
+                more => panic!("{more:?}"),
+            }
+        }
+        is_done |= is_end;
+        let Some(repaired) = after.next() else {
+            return false;
+        };
+        line == repaired || is_repaired(&data(line), &data(repaired), &may_be_repaired)
     });
     all_match && after.next().is_none()
 }
 
+/// A stream of chunks in which everything has its type.
+fn proper_stream() -> BoxedStrategy<String> {
+    let (index, id) = (0..3_u32, prop::sample::select(vec!["", "a", "b"]));
+    let call = (prop::option::of(index), id, 0..4).prop_map(|(index, id, kind)| {
+        let mut call = match kind {
+            0 => json!({"extra_content": {"google": {"thought_signature": "s"}}}),
+            1 => json!({"function": {"arguments": "{"}}),
+            _ => json!({"id": id, "function": {"name": "f", "arguments": "{}"}, "extra_content": {"google": {"thought_signature": "s"}}}),
+        };
+        if let Some(index) = index {
+            call["index"] = index.into();
+        }
+        json!({"tool_calls": [call]})
+    });
+    let delta = prop_oneof![
+        call,
+        Just(json!({"role": "assistant", "content": "x"})),
+        Just(json!({"content": "x"})),
+        Just(json!(null)),
+    ];
+    let reasons = vec![
+        json!(null),
+        json!(null),
+        json!(""),
+        json!("stop"),
+        json!("SAFETY"),
+    ];
+    let choice = (0..2_u32, delta, prop::sample::select(reasons)).prop_map(
+        |(index, delta, reason)| json!({"index": index, "delta": delta, "finish_reason": reason}),
+    );
+    let usage = prop::option::of(1..3)
+        .prop_map(|tokens| json!(tokens.map(|tokens| json!({"total_tokens": tokens}))));
+    let choices = prop::option::weighted(0.9, prop::collection::vec(choice, 0..3));
+    let chunk = (choices, usage).prop_map(|(choices, usage)| {
+        let chunk = json!({"object": "chat.completion.chunk", "choices": choices, "usage": usage});
+        format!("data: {chunk}\n\n")
+    });
+    prop::collection::vec(chunk, 0..10)
+        .prop_map(|chunks| chunks.concat() + "data: [DONE]\n\n")
+        .boxed()
+}
+
+/// Reads a stream as the strictest of the official clients' helpers do.
+fn strict_client(stream: &str, include_usage: bool) {
+    #[derive(Default)]
+    struct Read {
+        deltas: usize,
+        end: Value,
+        signatures: Vec<usize>,
+    }
+    let events = stream.split_terminator("\n\n");
+    let mut data: Vec<&str> = events
+        .map(|event| event.strip_prefix("data: ").expect("data"))
+        .collect();
+    assert_eq!(data.pop(), Some("[DONE]"));
+    let mut choices: std::collections::BTreeMap<u64, Read> = Default::default();
+    let mut ids = std::collections::BTreeSet::new();
+    let mut was_told = false;
+    for chunk in data {
+        let chunk: Value = serde_json::from_str(chunk).unwrap();
+        assert!(!was_told, "the last chunk is that of the usage");
+        assert!(chunk["id"].is_string());
+        let said = chunk["choices"].as_array().expect("choices");
+        was_told = chunk["usage"].is_object();
+        assert!(!was_told || include_usage && said.is_empty());
+        for choice in said {
+            let read = choices
+                .entry(choice["index"].as_u64().unwrap())
+                .or_default();
+            let delta = choice["delta"].as_object().expect("a delta");
+            let role = delta.get("role").and_then(Value::as_str);
+            assert_eq!(
+                role,
+                (read.deltas == 0).then_some("assistant"),
+                "clients add up"
+            );
+            read.deltas += 1;
+            for call in delta
+                .get("tool_calls")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                let index = call["index"].as_u64().expect("an index") as usize;
+                if index == read.signatures.len() {
+                    read.signatures.push(0);
+                    assert_eq!(call["type"], "function");
+                    let id = call["id"].as_str().expect("an id");
+                    assert!(!id.is_empty() && ids.insert(id.to_owned()), "its own");
+                } else {
+                    assert!(
+                        call["id"].as_str().unwrap_or_default().is_empty(),
+                        "said before"
+                    );
+                }
+                assert!(call["function"].is_object());
+                let signature = call.pointer("/extra_content/google/thought_signature");
+                read.signatures[index] += usize::from(signature.is_some());
+                assert!(read.signatures[index] <= 1);
+            }
+            match &choice["finish_reason"] {
+                Value::Null => {}
+                reason => read.end = reason.clone(),
+            }
+        }
+    }
+    for read in choices.into_values() {
+        assert!(REASONS.contains(&read.end.as_str().expect("an end")));
+        assert!(
+            read.signatures.is_empty() || read.end != "stop",
+            "it has called"
+        );
+    }
+}
+
 proptest! {
     #[test]
-    fn a_stream_is_mended_nowhere_else_and_mending_it_again_changes_nothing(stream in stream(), include_usage: bool) {
-        let mended = mend(&stream, include_usage);
-        prop_assert!(is_mended_stream(&stream, &mended), "{mended}");
-        prop_assert_eq!(mend(&mended, include_usage), mended);
+    fn a_stream_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(stream in stream(), include_usage: bool) {
+        let repaired = repaired_stream(&stream, include_usage);
+        prop_assert!(is_repaired_stream(&stream, &repaired), "{repaired}");
+        prop_assert_eq!(repaired_stream(&repaired, include_usage), repaired);
     }
 
     #[test]
@@ -441,20 +661,20 @@ proptest! {
     ) {
         let stream = lines.concat() + "data: [DONE]\n\n";
         let mut repair = StreamRepair::new(context(include_usage));
-        let mut mended = Vec::new();
+        let mut repaired = Vec::new();
         let mut chunk = String::new();
         for (line, cut) in stream.split_inclusive('\n').zip(cuts.iter().cycle()) {
             chunk += line;
             if *cut {
-                mended.extend(repair.lines(std::mem::take(&mut chunk).into_bytes()));
+                repaired.extend(repair.lines(std::mem::take(&mut chunk).into_bytes()));
             }
         }
-        mended.extend(repair.lines(chunk.into_bytes()));
-        prop_assert_eq!(String::from_utf8(mended).unwrap(), mend(&stream, include_usage));
+        repaired.extend(repair.lines(chunk.into_bytes()));
+        prop_assert_eq!(String::from_utf8(repaired).unwrap(), repaired_stream(&stream, include_usage));
     }
 
     #[test]
-    fn a_stream_is_mended_alike_wherever_the_upstream_cuts_it(
+    fn a_stream_is_repaired_alike_wherever_the_upstream_cuts_it(
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
@@ -464,27 +684,27 @@ proptest! {
         borders.extend([0, stream.len()]);
         borders.sort_unstable();
         let (mut scanner, mut repair) = (EventScanner::new(Surface::OpenAi), StreamRepair::new(context(true)));
-        let mut mended = Vec::new();
+        let mut repaired = Vec::new();
         for pair in borders.windows(2) {
-            mended.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
+            repaired.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
         }
-        prop_assert_eq!(mended, StreamRepair::new(context(true)).lines(stream));
+        prop_assert_eq!(repaired, StreamRepair::new(context(true)).lines(stream));
     }
 
     #[test]
-    fn a_completion_is_mended_nowhere_else_and_mending_it_again_changes_nothing(body in whole_answer()) {
-        let mended = mend_completion(&body);
-        prop_assert!(is_mended(&body, &mended, &may_be_mended), "{mended}");
-        prop_assert_eq!(mend_completion(&mended), mended);
+    fn a_completion_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(body in whole_answer()) {
+        let repaired = repaired_completion(&body);
+        prop_assert!(is_repaired(&body, &repaired, &may_be_repaired), "{repaired}");
+        prop_assert_eq!(repaired_completion(&repaired), repaired);
     }
 
     #[test]
-    fn models_are_mended_nowhere_else_and_mending_them_again_changes_nothing(body in list_of_models()) {
-        for mend in [models, model] {
-            let mended = mend(body.clone().into_bytes());
-            let text = std::str::from_utf8(&mended).unwrap();
-            prop_assert!(is_mended(&body, text, &may_be_mended_in_model), "{text}");
-            prop_assert_eq!(&mend(mended.clone()), &mended);
+    fn models_are_repaired_nowhere_else_and_repairing_them_again_changes_nothing(body in list_of_models()) {
+        for repair in [models, model] {
+            let repaired = repair(body.clone().into_bytes());
+            let text = std::str::from_utf8(&repaired).unwrap();
+            prop_assert!(is_repaired(&body, text, &may_be_repaired_in_model), "{text}");
+            prop_assert_eq!(&repair(repaired.clone()), &repaired);
         }
     }
 
@@ -503,12 +723,17 @@ proptest! {
     }
 
     #[test]
-    fn damaged_chunks_pass_or_are_mended(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn damaged_chunks_pass_or_are_repaired(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut stream = HELLO.as_bytes().to_vec();
         let at = at.index(stream.len());
         stream[at] = byte;
         let once = StreamRepair::new(context(true)).lines(stream);
         prop_assert_eq!(&StreamRepair::new(context(true)).lines(once.clone()), &once);
+    }
+
+    #[test]
+    fn a_strict_client_takes_any_stream_of_proper_chunks(stream in proper_stream(), include_usage: bool) {
+        strict_client(&repaired_stream(&stream, include_usage), include_usage);
     }
 
     /// Calls that come whole, as Google sends them, in deltas and choices of any division.
@@ -530,7 +755,7 @@ proptest! {
         }
         let mut arguments: [Vec<String>; 2] = Default::default();
         let mut ids = std::collections::BTreeSet::new();
-        for data in mend(&stream, false).lines().filter_map(|line| line.strip_prefix("data: ")) {
+        for data in repaired_stream(&stream, false).lines().filter_map(|line| line.strip_prefix("data: ")) {
             let chunk: Value = serde_json::from_str(data).unwrap();
             let choice = &chunk["choices"][0];
             let of_choice = &mut arguments[choice["index"].as_u64().unwrap() as usize];
