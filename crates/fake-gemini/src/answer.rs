@@ -352,6 +352,16 @@ impl Answer {
         parts
     }
 
+    /// All thought signatures in it.
+    pub(crate) fn signatures(&self) -> impl Iterator<Item = &str> {
+        let own = self.signature.as_ref().map(|signature| match signature {
+            Signature::Message(signature) | Signature::Event(signature) => signature.as_str(),
+        });
+        let calls = self.tool_calls.iter();
+        own.into_iter()
+            .chain(calls.filter_map(|call| call.signature.as_deref()))
+    }
+
     /// Why a stream of it ends.
     pub(crate) fn finish_of_stream(&self) -> &Finish {
         self.finish_in_streams.as_ref().unwrap_or(&self.finish)

@@ -53,6 +53,9 @@
 //! | the project's [`Quota`] for the model is used up | 429 |
 //! | anything else | the default reply |
 //!
+//! A request to Gemini 3, or to a newer model, is not in order either when the first tool call of a step has come back
+//! without its thought signature, or with one that the fake has not given.
+//!
 //! Files, caches, batches, videos that are made and tuned models belong to the project of the key that made them; to
 //! all others they are not there. Batches and videos stay pending until [`FakeGemini::finish`].
 //!
@@ -66,7 +69,7 @@
 //! | `fake`, `service` | the handle that tests hold; one call from arrival to answer |
 //! | `reply`, `answer`, `gate` | what a script can say |
 //! | [`errors`], `keys`, `quota`, `models` | Google's side: errors, keys, limits, models |
-//! | `resources` | what projects own |
+//! | `resources`, `signatures` | what projects own; the thought signatures that they got |
 //! | `surface`, `credential`, `json` | the wire of each API |
 //! | `play`, `server` | bodies, event by event; connections, and breaking them |
 //! | `log`, `clock`, `ids`, `hash` | what was seen; what time it is; made-up ids; hashes |
@@ -89,6 +92,7 @@ mod reply;
 mod resources;
 mod server;
 mod service;
+mod signatures;
 mod surface;
 
 pub use answer::{Answer, CallIndex, Finish, ToolCall};

@@ -132,6 +132,12 @@ impl Builder {
         self
     }
 
+    /// Takes thought signatures from the project alone that they were given to. Whether Google does is not known.
+    pub fn signatures_by_project(mut self) -> Self {
+        self.world.signatures.by_project = true;
+        self
+    }
+
     /// Adds `usage` to the compatible surface's embeddings. Whether Google does is not known.
     pub fn embedding_usage(mut self) -> Self {
         self.embedding_usage = true;

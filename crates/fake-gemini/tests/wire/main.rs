@@ -7,6 +7,7 @@
 //! | `errors`, `frames` | every error of the catalogue; what each surface puts around it |
 //! | `auth` | credentials, conditions of keys, scripts |
 //! | `strict` | fields and types that are taken and refused |
+//! | `signatures` | thought signatures that have to come back |
 //! | `requests` | malformed bodies, unknown models and paths |
 //! | `files` | uploads, and who may see files |
 //! | `caches`, `jobs`, `tuned` | what else projects own: caches; batches, pictures and videos; tuned models |
@@ -39,6 +40,7 @@ mod program;
 mod quotas;
 mod requests;
 mod shapes;
+mod signatures;
 mod strict;
 mod support;
 mod tuned;
