@@ -197,6 +197,12 @@ impl Answer {
         Self::pieces(text.split_inclusive(' '))
     }
 
+    /// The same with another text.
+    pub(crate) fn with_words(mut self, text: &str) -> Self {
+        self.pieces = Self::words(text).pieces;
+        self
+    }
+
     /// A text in `count` pieces, made up.
     pub fn events(count: usize) -> Self {
         Self::pieces((1..=count).map(|number| format!("Piece {number} of {count}. ")))

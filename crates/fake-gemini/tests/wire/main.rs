@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `compat`, `native` | the bytes of answers of each surface |
 //! | `shapes` | what changed in them with models and years |
+//! | `improvised` | tool calls and JSON without a script |
 //! | `errors`, `frames` | every error of the catalogue; what each surface puts around it |
 //! | `auth` | credentials, conditions of keys, scripts |
 //! | `strict` | fields and types that are taken and refused |
@@ -31,6 +32,7 @@ mod errors;
 mod files;
 mod frames;
 mod gzip;
+mod improvised;
 mod jobs;
 mod leave;
 mod native;
