@@ -66,6 +66,8 @@ fn prepare_node() -> Result<PathBuf> {
     run(program("npm")
         .args([
             "install",
+            // What packages do on their own would compile what no test uses.
+            "--ignore-scripts",
             "--no-package-lock",
             "--no-audit",
             "--no-fund",
