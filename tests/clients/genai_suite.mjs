@@ -5,6 +5,8 @@ import { ApiError, GoogleGenAI } from "@google/genai";
 import { PNG, raised, run } from "./suite.mjs";
 
 const MODEL = "gemini-2.5-flash";
+// It wants its thought signatures back.
+const NEWER = "gemini-3.8-flash";
 const client = new GoogleGenAI({ apiKey: process.env.GEMINI_API_KEY });
 const ask = (contents, config) => client.models.generateContent({ model: MODEL, contents, config });
 const stream = (contents, config) => client.models.generateContentStream({ model: MODEL, contents, config });
@@ -25,6 +27,23 @@ const tools = [
   },
 ];
 
+/** Two tool calls, one after the other, then words. `ask` gives what was called and what was said. */
+async function loop(ask) {
+  const chat = client.chats.create({ model: NEWER, config: { tools } });
+  const called = [];
+  let message = "Use tools";
+  for (let step = 0; step < 4; step++) {
+    const { calls, said } = await ask(chat, message);
+    if (!calls.length) {
+      assert.deepEqual(called, ["weather", "time"]);
+      return assert(said);
+    }
+    called.push(...calls.map((call) => call.name));
+    message = calls.map(({ id, name }) => ({ functionResponse: { id, name, response: { output: "fine" } } }));
+  }
+  throw new Error("it does not end");
+}
+
 await run({
   async plain() {
     const answer = await ask("Hello");
@@ -43,6 +62,17 @@ await run({
     const calls = chunks.flatMap((chunk) => (chunk.functionCalls ?? []).map((call) => call.name));
     assert.deepEqual(calls, ["weather", "time"]);
   },
+  tool_loop: () =>
+    loop(async (chat, message) => {
+      const answer = await chat.sendMessage({ message });
+      return { calls: answer.functionCalls ?? [], said: answer.text };
+    }),
+  tool_loop_streamed: () =>
+    loop(async (chat, message) => {
+      const chunks = await whole(await chat.sendMessageStream({ message }));
+      const calls = chunks.flatMap((chunk) => chunk.functionCalls ?? []);
+      return { calls, said: chunks.map((chunk) => chunk.text ?? "").join("") };
+    }),
   async structured() {
     const answer = await ask("Who?", { responseMimeType: "application/json" });
     assert.deepEqual(JSON.parse(answer.text), { name: "Ada", year: 1815 });

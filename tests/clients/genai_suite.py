@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from suite import PNG, check, run
 
 MODEL = "gemini-2.5-flash"
+# It wants its thought signatures back.
+NEWER = "gemini-3.8-flash"
 client = genai.Client()
 
 
@@ -65,6 +67,35 @@ def tools_streamed():
     chunks = whole(client.models.generate_content_stream(model=MODEL, contents="Use tools", config=TOOLS))
     calls = [call.name for chunk in chunks for call in chunk.function_calls or []]
     assert calls == ["weather", "time"], calls
+
+
+def loop(ask):
+    """The client's own loop: two tool calls, one after the other, then words."""
+    called = []
+
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        called.append("weather")
+        return "rain"
+
+    def time(city: str) -> str:
+        """The time in a city."""
+        called.append("time")
+        return "noon"
+
+    chat = client.chats.create(model=NEWER, config=types.GenerateContentConfig(tools=[weather, time]))
+    said = ask(chat)
+    assert called == ["weather", "time"] and said, (called, said)
+
+
+@check
+def tool_loop():
+    loop(lambda chat: chat.send_message("Use tools").text)
+
+
+@check
+def tool_loop_streamed():
+    loop(lambda chat: "".join(chunk.text or "" for chunk in chat.send_message_stream("Use tools")))
 
 
 @check

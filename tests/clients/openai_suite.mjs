@@ -7,6 +7,8 @@ import { z } from "zod";
 import { PNG, raised, run } from "./suite.mjs";
 
 const MODEL = "gemini-2.5-flash";
+// It wants its thought signatures back.
+const NEWER = "gemini-3.8-flash";
 const client = new OpenAI();
 const ask = (content, more = {}) =>
   client.chat.completions.create({ model: MODEL, messages: [{ role: "user", content }], ...more });
@@ -25,6 +27,22 @@ const tools = ["weather", "time"].map((name) => ({
   function: { name, parameters: { type: "object", properties: { city: { type: "string" } } } },
 }));
 const Person = z.object({ name: z.string(), year: z.number() });
+
+/** The client's own loop: two tool calls, one after the other, then words. */
+async function runTools(stream) {
+  const called = [];
+  const runner = client.chat.completions.runTools({
+    model: NEWER,
+    stream,
+    messages: [{ role: "user", content: "Use tools" }],
+    tools: tools.map(({ type, function: { name, parameters } }) => ({
+      type,
+      function: { name, parameters, parse: JSON.parse, function: () => (called.push(name), "fine") },
+    })),
+  });
+  assert(await runner.finalContent());
+  assert.deepEqual(called, ["weather", "time"]);
+}
 
 await run({
   async plain() {
@@ -63,6 +81,25 @@ await run({
     assert.equal(new Set(calls.map((call) => call.id)).size, 2);
     assert.equal(choice.finish_reason, "tool_calls");
   },
+  async tool_loop() {
+    const messages = [{ role: "user", content: "Use tools" }];
+    const called = [];
+    for (let step = 0; step < 4; step++) {
+      const { message } = (await client.chat.completions.create({ model: NEWER, messages, tools })).choices[0];
+      messages.push(message);
+      if (!message.tool_calls) {
+        assert.deepEqual(called, ["weather", "time"]);
+        return assert(message.content);
+      }
+      for (const call of message.tool_calls) {
+        called.push(call.function.name);
+        messages.push({ role: "tool", tool_call_id: call.id, content: "fine" });
+      }
+    }
+    throw new Error("it does not end");
+  },
+  run_tools: () => runTools(false),
+  run_tools_streamed: () => runTools(true),
   async structured() {
     const answer = await client.chat.completions.parse({
       model: MODEL,
@@ -75,6 +112,15 @@ await run({
     const image_url = { url: `data:image/png;base64,${PNG}` };
     const answer = await ask([{ type: "text", text: "What is it?" }, { type: "image_url", image_url }]);
     assert(answer.choices[0].message.content);
+  },
+  async embeddings_are_the_same_in_either_encoding() {
+    const create = async (asked) =>
+      (await client.embeddings.create({ model: "gemini-embedding-001", input: "a", ...asked })).data[0].embedding;
+    const plain = await create({ encoding_format: "float" });
+    // Unasked, the client asks for base64.
+    const vector = await create({});
+    assert.equal(vector.length, plain.length);
+    assert(vector.every((number, index) => Math.abs(number - plain[index]) < 1e-6), `${vector.slice(0, 3)}`);
   },
   async embeddings() {
     const answer = await client.embeddings.create({

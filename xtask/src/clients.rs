@@ -1,6 +1,7 @@
 //! The environments in which tests drive real client libraries, of Python and of Node.
 //!
-//! They live in `target/`, so that nothing is installed for the user. What is installed is as a list in `tests/clients`
+//! They live in `target/`, so that nothing is installed for the user. Python has two, since it cannot have two versions of a
+//! package in one: the newest clients, and the majors before them. What is installed is as a list in `tests/clients`
 //! says if the copy of that file in the environment is equal to it; the copy is written last, so that an interrupted
 //! installation does not count.
 
@@ -10,16 +11,42 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const REQUIREMENTS: &str = "tests/clients/requirements.txt";
+const NEWEST: Environment = Environment {
+    requirements: "tests/clients/requirements.txt",
+    folder: "clients/python",
+};
+const PREVIOUS: Environment = Environment {
+    requirements: "tests/clients/requirements-previous.txt",
+    folder: "clients/python-previous",
+};
 const PACKAGES: &str = "tests/clients/package.json";
 /// Below `target/`.
-const ENVIRONMENT: &str = "clients/python";
 const MODULES: &str = "clients/node";
 
-/// Makes sure that both environments are there, and returns the Python interpreter's absolute path, and the folder that has
-/// Node's packages.
-pub(crate) fn prepare() -> Result<(PathBuf, PathBuf)> {
-    Ok((prepare_python()?, prepare_node()?))
+/// An environment of Python.
+struct Environment {
+    requirements: &'static str,
+    /// Below `target/`.
+    folder: &'static str,
+}
+
+/// Where the environments are, as absolute paths.
+pub(crate) struct Prepared {
+    /// The interpreter that has the newest clients.
+    pub(crate) python: PathBuf,
+    /// The interpreter that has the majors before them.
+    pub(crate) previous_python: PathBuf,
+    /// The folder that has Node's packages.
+    pub(crate) node: PathBuf,
+}
+
+/// Makes sure that the environments are there.
+pub(crate) fn prepare() -> Result<Prepared> {
+    Ok(Prepared {
+        python: prepare_python(&NEWEST)?,
+        previous_python: prepare_python(&PREVIOUS)?,
+        node: prepare_node()?,
+    })
 }
 
 fn prepare_node() -> Result<PathBuf> {
@@ -39,6 +66,8 @@ fn prepare_node() -> Result<PathBuf> {
     run(program("npm")
         .args([
             "install",
+            // What packages do on their own would compile what no test uses.
+            "--ignore-scripts",
             "--no-package-lock",
             "--no-audit",
             "--no-fund",
@@ -52,10 +81,11 @@ fn prepare_node() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn prepare_python() -> Result<PathBuf> {
-    let requirements = workspace::root().join(REQUIREMENTS);
-    let wanted = fs::read(&requirements).with_context(|| format!("cannot read {REQUIREMENTS}"))?;
-    let environment = workspace::target(ENVIRONMENT);
+fn prepare_python(environment: &Environment) -> Result<PathBuf> {
+    let name = environment.requirements;
+    let requirements = workspace::root().join(name);
+    let wanted = fs::read(&requirements).with_context(|| format!("cannot read {name}"))?;
+    let environment = workspace::target(environment.folder);
     let python = environment.join("bin/python");
     let installed = environment.join("requirements.txt");
 
@@ -76,6 +106,8 @@ fn prepare_python() -> Result<PathBuf> {
             "install",
             "--quiet",
             "--disable-pip-version-check",
+            // Most of it is never imported.
+            "--no-compile",
             "--requirement",
         ])
         .arg(&requirements))

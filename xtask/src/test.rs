@@ -162,11 +162,12 @@ fn cargo_runs(arguments: &str) -> Result<()> {
 }
 
 fn all_tests() -> Result<()> {
-    let (python, node) = clients::prepare()?;
+    let clients = clients::prepare()?;
     run_command(
         cargo("test --locked --package gemini-keypool --package fake-gemini --package keypool-simulation --package xtask")
-            .env("KEYPOOL_TEST_PYTHON", python)
-            .env("KEYPOOL_TEST_NODE", node),
+            .env("KEYPOOL_TEST_PYTHON", clients.python)
+            .env("KEYPOOL_TEST_PYTHON_PREVIOUS", clients.previous_python)
+            .env("KEYPOOL_TEST_NODE", clients.node),
     )
 }
 

@@ -197,6 +197,12 @@ impl Answer {
         Self::pieces(text.split_inclusive(' '))
     }
 
+    /// The same with another text.
+    pub(crate) fn with_words(mut self, text: &str) -> Self {
+        self.pieces = Self::words(text).pieces;
+        self
+    }
+
     /// A text in `count` pieces, made up.
     pub fn events(count: usize) -> Self {
         Self::pieces((1..=count).map(|number| format!("Piece {number} of {count}. ")))
@@ -350,6 +356,16 @@ impl Answer {
             *signature = message;
         }
         parts
+    }
+
+    /// All thought signatures in it.
+    pub(crate) fn signatures(&self) -> impl Iterator<Item = &str> {
+        let own = self.signature.as_ref().map(|signature| match signature {
+            Signature::Message(signature) | Signature::Event(signature) => signature.as_str(),
+        });
+        let calls = self.tool_calls.iter();
+        own.into_iter()
+            .chain(calls.filter_map(|call| call.signature.as_deref()))
     }
 
     /// Why a stream of it ends.

@@ -15,7 +15,7 @@ pub(crate) struct Pace {
     pub(crate) gap: Duration,
 }
 
-/// The answer to a call with one of `keys` keys.
+/// The answer to a call with one of `keys` keys. Where the call asks for a tool call or for JSON, it is that.
 pub(crate) fn reply(call: &Call, keys: usize, pace: Pace) -> Reply {
     let key = call.key_ordinal.unwrap_or_default();
     let project = call.project.as_deref().unwrap_or("no project");
@@ -24,7 +24,7 @@ pub(crate) fn reply(call: &Call, keys: usize, pace: Pace) -> Reply {
          Gemini answers in Google's place, so that you can watch how calls are spread over the keys. Ask again, and \
          another key may answer."
     );
-    Reply::answer(Answer::words(&text))
+    Reply::answer(Answer::words(&text).as_asked(call))
         .delay(pace.delay)
         .gap(pace.gap)
 }

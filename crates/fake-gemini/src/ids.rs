@@ -1,5 +1,8 @@
 //! Made-up ids in the form of Google's, from a number: equal scripts give equal bytes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A response's id: 22 characters of base64url, as in `ccAXad3iNNbiz7IPocTe0Ac` and its like.
@@ -18,6 +21,22 @@ pub(crate) fn tool_call_id(number: u64, index: usize) -> String {
     let index = u64::try_from(index).unwrap_or(u64::MAX);
     let mut state = number.rotate_left(32) ^ index;
     format!("function-call-{}", scramble(&mut state))
+}
+
+/// A tool call's id as Gemini 3 gives it on the compatible surface: `call_297140`.
+pub(crate) fn call_id(number: u64) -> String {
+    let mut state = number.rotate_left(48);
+    format!("call_{:06}", scramble(&mut state) % 1_000_000)
+}
+
+/// A thought signature: bytes in base64, some of which need its full alphabet.
+pub(crate) fn signature(number: u64) -> String {
+    let mut state = !number;
+    let random = std::iter::repeat_with(|| scramble(&mut state).to_le_bytes());
+    // As recorded, it begins with `EpwI`.
+    let start = [0x12, 0x9C, 0x08, 0xFB, 0xEF, 0xBF];
+    let bytes: Vec<u8> = start.into_iter().chain(random.take(11).flatten()).collect();
+    STANDARD.encode(bytes)
 }
 
 /// The id of something that a project owns: `length` lower-case letters and digits, as in `files/l6htkj3q0xz1`.
@@ -72,6 +91,10 @@ mod tests {
         assert_eq!(response_id(1), response_id(1));
         assert_ne!(tool_call_id(1, 0), tool_call_id(1, 1));
         assert_ne!(tool_call_id(1, 1), tool_call_id(2, 0));
+        assert_ne!(call_id(1), call_id(2));
+        assert_ne!(signature(1), signature(2));
+        let signature = signature(1);
+        assert!(signature.starts_with("EpwI++"), "{signature}");
     }
 
     #[test]

@@ -51,7 +51,10 @@
 //! | a file or a cache that the request names is not there, or another project's | 403 |
 //! | the prompt is longer than the model takes | 400; it uses up quota |
 //! | the project's [`Quota`] for the model is used up | 429 |
-//! | anything else | the default reply |
+//! | anything else | the default reply: words, a call of a tool, or JSON, as the request asks for |
+//!
+//! A request to Gemini 3, or to a newer model, is not in order either when the first tool call of a step has come back
+//! without its thought signature, or with one that the fake has not given.
 //!
 //! Files, caches, batches, videos that are made and tuned models belong to the project of the key that made them; to
 //! all others they are not there. Batches and videos stay pending until [`FakeGemini::finish`].
@@ -65,8 +68,9 @@
 //! |---|---|
 //! | `fake`, `service` | the handle that tests hold; one call from arrival to answer |
 //! | `reply`, `answer`, `gate` | what a script can say |
+//! | `improvise`, `example` | what is said without one; values that fit a schema |
 //! | [`errors`], `keys`, `quota`, `models` | Google's side: errors, keys, limits, models |
-//! | `resources` | what projects own |
+//! | `resources`, `signatures` | what projects own; the thought signatures that they got |
 //! | `surface`, `credential`, `json` | the wire of each API |
 //! | `play`, `server` | bodies, event by event; connections, and breaking them |
 //! | `log`, `clock`, `ids`, `hash` | what was seen; what time it is; made-up ids; hashes |
@@ -75,10 +79,12 @@ mod answer;
 mod clock;
 mod credential;
 pub mod errors;
+mod example;
 mod fake;
 mod gate;
 mod hash;
 mod ids;
+mod improvise;
 mod json;
 mod keys;
 mod log;
@@ -89,6 +95,7 @@ mod reply;
 mod resources;
 mod server;
 mod service;
+mod signatures;
 mod surface;
 
 pub use answer::{Answer, CallIndex, Finish, ToolCall};

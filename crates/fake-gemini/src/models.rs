@@ -79,6 +79,19 @@ pub(crate) fn bare(id: &str) -> &str {
     id.strip_prefix("models/").unwrap_or(id)
 }
 
+/// Whether it is of Gemini 3 or newer. The names without a number lead to the latest. `id` is bare.
+pub(crate) fn is_gemini_3(id: &str) -> bool {
+    let version = id.strip_prefix("gemini-").unwrap_or_default();
+    let major = version.split(['.', '-']).next().unwrap_or_default();
+    major.parse().is_ok_and(|major: u32| major >= 3)
+        || (!version.is_empty() && version.ends_with("-latest"))
+}
+
+/// Whether it refuses tool calls without their thought signatures. Models that draw do not. `id` is bare.
+pub(crate) fn wants_signatures(id: &str) -> bool {
+    is_gemini_3(id) && !id.contains("-image")
+}
+
 /// The list that a fake starts with.
 pub(crate) fn known() -> Vec<Model> {
     let chat = [
@@ -115,4 +128,27 @@ pub(crate) fn known() -> Vec<Model> {
         .chain(video.into_iter().map(of(Kind::Video)))
         .chain(other.into_iter().map(of(Kind::Other)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_models_want_signatures() {
+        for (id, wants) in [
+            ("gemini-3-flash-preview", true),
+            ("gemini-3.8-flash", true),
+            ("gemini-4-argon", true),
+            ("gemini-flash-latest", true),
+            ("gemini-3-pro-image", false),
+            ("gemini-2.5-pro", false),
+            ("gemini-embedding-001", false),
+            ("gemma-4-31b-it", false),
+            ("tunedModels/gemini-3", false),
+            ("", false),
+        ] {
+            assert_eq!(wants_signatures(id), wants, "{id}");
+        }
+    }
 }

@@ -13,7 +13,8 @@ use crate::quota::{Meter, Rules};
 use crate::reply::{Content, Head, Reply};
 use crate::resources::{Found, Resources};
 use crate::server::{Line, Watch};
-use crate::surface::{Delivery, MAX_BODY_BYTES, Request, Scene, Strictness, Target};
+use crate::signatures::Signatures;
+use crate::surface::{Delivery, MAX_BODY_BYTES, Operation, Request, Scene, Strictness, Target};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -54,6 +55,7 @@ pub(crate) struct World {
     /// Pairs of project and model.
     retired: HashSet<(String, String)>,
     pub(crate) resources: Resources,
+    pub(crate) signatures: Signatures,
     meter: Meter,
 }
 
@@ -130,6 +132,7 @@ pub(crate) async fn answer(
                 match perform(&state, asked, request, &reply, call.number) {
                     Err(error) => play::compose_error(&asked.target, &error, gzip),
                     Ok(found) => {
+                        sign(&state, asked, &reply);
                         let scene = scene(&state, request, call.number, found);
                         play::compose_reply(&asked.target, &reply, &scene, gzip)
                     }
@@ -218,6 +221,17 @@ fn perform(
             state.world().resources.perform(task, &at)
         }
         (None, _) | (Some(_), Content::Error(_) | Content::Raw { .. }) => Ok(Found::Nothing),
+    }
+}
+
+/// Remembers the signatures of an answer, which have to come back.
+fn sign(state: &State, asked: &Asked, reply: &Reply) {
+    if let (Operation::Generate, Content::Answer(answer)) = (asked.target.operation, &reply.content)
+    {
+        let mut world = state.world();
+        for signature in answer.signatures() {
+            world.signatures.issue(asked.project(), signature);
+        }
     }
 }
 

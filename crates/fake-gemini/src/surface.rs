@@ -14,6 +14,7 @@ mod input;
 mod multipart;
 mod native;
 mod shape;
+pub(crate) mod turn;
 
 use crate::answer::{Answer, tokens_of};
 use crate::errors::ApiError;
@@ -26,6 +27,7 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
+use turn::Turn;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const JSON_UTF8: &str = "application/json; charset=UTF-8";
@@ -419,6 +421,8 @@ pub(crate) struct Request {
     pub(crate) task: Option<Task>,
     /// What it names that has to be the project's own.
     pub(crate) references: References,
+    /// The turn that the model is to go on with.
+    pub(crate) turn: Turn,
 }
 
 /// A text to embed.
@@ -451,6 +455,7 @@ impl Request {
             },
             task: None,
             references: References::default(),
+            turn: Turn::default(),
         }
     }
 

@@ -158,6 +158,11 @@ pub fn missing_thought_signature(function: &str, position: usize) -> ApiError {
     ))
 }
 
+/// A thought signature that was changed on its way, or was never given.
+pub fn corrupted_thought_signature() -> ApiError {
+    invalid("Corrupted thought signature.")
+}
+
 /// Tools and a JSON answer at once, which older models cannot do.
 pub fn tools_with_json() -> ApiError {
     invalid("Function calling with a response mime type: 'application/json' is unsupported")

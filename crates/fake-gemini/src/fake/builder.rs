@@ -1,6 +1,7 @@
 //! What can be chosen before a fake starts.
 
 use super::{FakeGemini, Running};
+use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::keys::{Condition, Keys};
 use crate::log::{Call, Log, Observer};
@@ -42,7 +43,7 @@ impl Default for Builder {
             embedding_usage: false,
             clock: Clock::system(),
             remember: usize::MAX,
-            default_reply: Arc::new(|_| Reply::ok()),
+            default_reply: Arc::new(|call| Reply::answer(Answer::default().as_asked(call))),
             observer: None,
         }
     }
@@ -132,6 +133,12 @@ impl Builder {
         self
     }
 
+    /// Takes thought signatures from the project alone that they were given to. Whether Google does is not known.
+    pub fn signatures_by_project(mut self) -> Self {
+        self.world.signatures.by_project = true;
+        self
+    }
+
     /// Adds `usage` to the compatible surface's embeddings. Whether Google does is not known.
     pub fn embedding_usage(mut self) -> Self {
         self.embedding_usage = true;
@@ -144,7 +151,7 @@ impl Builder {
         self
     }
 
-    /// What calls are answered for which nothing is scripted. They have passed the key's condition, the checks of the
+    /// What calls are answered for which nothing is scripted: [`Answer::as_asked`] if this is not used. They have passed the key's condition, the checks of the
     /// request and the quota. If it panics, the call is answered 500, and [`FakeGemini::calls`] panics.
     pub fn default_reply(mut self, reply: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
         self.default_reply = Arc::new(reply);

@@ -46,12 +46,26 @@ impl Asked {
             Some(body) => target.read(headers, body, state.strictness),
             None => Err(target.refused(errors::payload_too_large(), &[])),
         };
-        Self {
+        let mut asked = Self {
             target,
             key,
             known,
             request,
+        };
+        if let Ok(request) = &asked.request {
+            let checked = state.world().signatures.check(request, asked.project());
+            if let Err(error) = checked {
+                let body = body.map_or(&[][..], Bytes::as_ref);
+                asked.request = Err(asked.target.refused(error, body));
+            }
         }
+        asked
+    }
+
+    /// That of the key. A key that is not registered has a project of its own, which is called as the key is.
+    pub(super) fn project(&self) -> &str {
+        let key = self.key.as_deref().unwrap_or_default();
+        self.known.as_ref().map_or(key, |known| &known.project)
     }
 
     /// The model, as it was asked for.
@@ -69,12 +83,11 @@ impl Asked {
         }
     }
 
-    /// Who does it. A key that is not registered has a project of its own, which is called as the key is.
+    /// Who does it.
     pub(super) fn circumstances(&self, now_ms: i64, number: u64) -> Circumstances<'_> {
-        let key = self.key.as_deref().unwrap_or_default();
         Circumstances {
-            project: self.known.as_ref().map_or(key, |known| &known.project),
-            key,
+            project: self.project(),
+            key: self.key.as_deref().unwrap_or_default(),
             now_ms,
             number,
         }

@@ -22,6 +22,7 @@ use super::input::{
 };
 use super::multipart::is_multipart;
 use super::shape::check;
+use super::turn::Turn;
 use super::{Act, Delivery, Operation, Request, Scene, Strictness, Success, Surface, Target, Text};
 use crate::answer::Answer;
 use crate::errors::{self, ApiError};
@@ -190,6 +191,7 @@ fn read_chat(body: &Body, request: Request) -> Result<Request, ApiError> {
             cached_content: google(body, "cached_content").and_then(cache_name),
             ..references(body)
         },
+        turn: Turn::of_messages(messages),
         ..request
     })
 }

@@ -29,6 +29,7 @@ mod resources;
 mod upload;
 
 use super::input::{Body, cache_name, check_texts, dimensions, references, text_of, tokens_in};
+use super::turn::Turn;
 use super::{Act, Delivery, Operation, Page, Request, Scene, Success, Surface, Target, Text};
 use crate::answer::Answer;
 use crate::errors::{self, ApiError};
@@ -166,12 +167,15 @@ pub(super) fn read(
                 return Err(errors::no_contents());
             }
             let mut references = references(&body);
+            let mut turn = Turn::default();
             if target.operation == Operation::Generate {
                 references.cached_content = cached_content(&body)?;
+                turn = Turn::of_contents(contents);
             }
             Ok(Request {
                 prompt_tokens: tokens_in(contents),
                 references,
+                turn,
                 ..request
             })
         }

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `compat`, `native` | the bytes of answers of each surface |
 //! | `shapes` | what changed in them with models and years |
+//! | `improvised` | tool calls and JSON without a script |
 //! | `errors`, `frames` | every error of the catalogue; what each surface puts around it |
 //! | `auth` | credentials, conditions of keys, scripts |
 //! | `strict` | fields and types that are taken and refused |
+//! | `signatures` | thought signatures that have to come back |
 //! | `requests` | malformed bodies, unknown models and paths |
 //! | `files` | uploads, and who may see files |
 //! | `caches`, `jobs`, `tuned` | what else projects own: caches; batches, pictures and videos; tuned models |
@@ -30,6 +32,7 @@ mod errors;
 mod files;
 mod frames;
 mod gzip;
+mod improvised;
 mod jobs;
 mod leave;
 mod native;
@@ -39,6 +42,7 @@ mod program;
 mod quotas;
 mod requests;
 mod shapes;
+mod signatures;
 mod strict;
 mod support;
 mod tuned;

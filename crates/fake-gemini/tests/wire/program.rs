@@ -96,11 +96,18 @@ async fn it_listens_answers_logs_and_ends_on_a_signal() {
         "{whole}"
     );
     assert!(!whole.contains(KEY) && !whole.contains("Say hello."));
+    let tools = r#","tools":[{"type":"function","function":{"name":"weather"}}]"#;
+    let call = ask(address, KEY, &question(tools)).await;
+    assert!(
+        call.contains(r#"{"arguments":"{}","name":"weather"}"#),
+        "{call}"
+    );
     let dead = ask(address, OTHER_KEY, &question("")).await;
     assert!(dead.starts_with("HTTP/1.1 400 "), "{dead}");
     ask(address, "AIzaFAKE-nobody", &question("")).await;
 
     for expected in [
+        "compat generateContent, key 1, gemini-2.5-flash: 200",
         "compat generateContent, key 1, gemini-2.5-flash: 200",
         "compat generateContent, key 1, gemini-2.5-flash: 200",
         "compat generateContent, key 2, gemini-2.5-flash: 400",

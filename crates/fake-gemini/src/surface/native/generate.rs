@@ -7,6 +7,7 @@ use super::{ARRAY_END, element};
 use crate::answer::{self, Answer, Finish, Tokens};
 use crate::ids;
 use crate::json;
+use crate::models::is_gemini_3;
 use crate::surface::{EVENT_STREAM, JSON_UTF8, Scene, Success, Surface};
 use serde::Serialize;
 use serde_json::Value;
@@ -266,11 +267,6 @@ fn chunks<'a>(answer: &'a Answer, scene: &'a Scene<'_>) -> Vec<Response<'a>> {
             response(answer, parts, finish, tokens.after(done, count), scene)
         })
         .collect()
-}
-
-/// The names without a number lead to the latest.
-fn is_gemini_3(model: &str) -> bool {
-    model.starts_with("gemini-3") || model.ends_with("-latest")
 }
 
 pub(super) fn whole(answer: &Answer, scene: &Scene<'_>) -> Success {

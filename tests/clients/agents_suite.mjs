@@ -1,0 +1,99 @@
+// Agents of others, unmodified: each goes through three steps with tools, asked for Gemini 3.
+//
+// It calls two tools, one after the other, and then says something. Gemini 3 gives each call a thought signature, and
+// refuses the next step if the agent has lost it.
+
+import assert from "node:assert";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { createGoogleGenerativeAI } from "@ai-sdk/google";
+import { createOpenAI } from "@ai-sdk/openai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { generateText, Output, stepCountIs, streamText, tool } from "ai";
+import { z } from "zod";
+import { run } from "./suite.mjs";
+
+const MODEL = "gemini-3.8-flash";
+const openai = { baseURL: process.env.OPENAI_BASE_URL, apiKey: process.env.OPENAI_API_KEY };
+const google = { baseURL: `${process.env.GOOGLE_GEMINI_BASE_URL}/v1beta`, apiKey: process.env.GEMINI_API_KEY };
+const models = {
+  google: createGoogleGenerativeAI(google)(MODEL),
+  openai: createOpenAI(openai).chat(MODEL),
+  openai_compatible: createOpenAICompatible({ name: "gemini", supportsStructuredOutputs: true, ...openai })(MODEL),
+};
+const Person = z.object({ name: z.string(), year: z.number() });
+
+/** Whether the agent calls both tools, and then says something. */
+async function goesThrough(agent, model) {
+  const called = [];
+  const tools = Object.fromEntries(
+    ["weather", "time"].map((name) => [
+      name,
+      tool({
+        description: `The ${name} in a city.`,
+        inputSchema: z.object({ city: z.string() }),
+        execute: async ({ city }) => {
+          assert(city);
+          called.push(name);
+          return "fine";
+        },
+      }),
+    ]),
+  );
+  const said = await agent({ model, tools, prompt: "Use tools", stopWhen: stepCountIs(4), maxRetries: 0 });
+  assert.deepEqual(called, ["weather", "time"]);
+  assert(said, "it says nothing");
+}
+
+const whole = async (asked) => (await generateText(asked)).text;
+
+async function streamed(asked) {
+  let said = "";
+  const answer = streamText({ ...asked, onError() {} });
+  for await (const part of answer.fullStream) {
+    if (part.type === "error") throw part.error;
+    if (part.type === "text-delta") said += part.text;
+  }
+  return said;
+}
+
+const checks = {};
+for (const [name, model] of Object.entries(models)) {
+  checks[`ai_sdk_${name}`] = () => goesThrough(whole, model);
+  checks[`ai_sdk_${name}_streamed`] = () => goesThrough(streamed, model);
+  checks[`ai_sdk_${name}_structured`] = async () => {
+    const output = Output.object({ schema: Person });
+    Person.parse((await generateText({ model, output, prompt: "Who?", maxRetries: 0 })).output);
+  };
+}
+
+/** Google's own agent for terminals, asked once. It says what it does in a line of JSON each. */
+checks.gemini_cli = async () => {
+  const program = fileURLToPath(new URL("node_modules/@google/gemini-cli/bundle/gemini.js", import.meta.url));
+  const home = await mkdtemp(join(tmpdir(), "gemini-cli-"));
+  try {
+    await mkdir(join(home, ".gemini"));
+    const settings = {
+      general: { enableAutoUpdate: false, enableAutoUpdateNotification: false },
+      privacy: { usageStatisticsEnabled: false },
+      security: { auth: { selectedType: "gemini-api-key" } },
+    };
+    await writeFile(join(home, ".gemini", "settings.json"), JSON.stringify(settings));
+    const asked = ["--skip-trust", "--model", MODEL, "--output-format", "stream-json", "--prompt", "Use tools"];
+    const env = { ...process.env, HOME: home };
+    const { stdout } = await promisify(execFile)(process.execPath, [program, ...asked], { cwd: home, env });
+    const events = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+    const of = (type) => events.filter((event) => event.type === type);
+    assert.equal(of("result").at(-1)?.status, "success", stdout.slice(-400));
+    assert.deepEqual([of("tool_use").length, of("tool_result").length], [2, 2]);
+    assert(of("message").some((message) => message.role === "assistant" && message.content));
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+};
+
+await run(checks);

@@ -1,0 +1,210 @@
+"""Agents of others, unmodified: each goes through three steps with tools, asked for Gemini 3.
+
+It calls two tools, one after the other, and then says something. Gemini 3 gives each call a thought signature, and
+refuses the next step if the agent has lost it."""
+
+import asyncio
+import json
+import os
+
+import litellm
+from langchain.agents import create_agent
+from langchain_google_genai import ChatGoogleGenerativeAI
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
+from pydantic_ai import Agent
+from pydantic_ai.models.google import GoogleModel
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.google import GoogleProvider
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from suite import check, run
+
+MODEL = "gemini-3.8-flash"
+PROMPT = "Use tools"
+OPENAI = {"base_url": os.environ["OPENAI_BASE_URL"], "api_key": os.environ["OPENAI_API_KEY"]}
+GOOGLE = {"base_url": os.environ["GOOGLE_GEMINI_BASE_URL"], "api_key": os.environ["GEMINI_API_KEY"]}
+
+# Else it prints advice among the results.
+litellm.suppress_debug_info = True
+
+called = []
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    called.append("weather")
+    assert city
+    return "rain"
+
+
+def time(city: str) -> str:
+    """The time in a city."""
+    called.append("time")
+    assert city
+    return "noon"
+
+
+class Person(BaseModel):
+    name: str
+    year: int
+
+
+def goes_through(agent, *model, stream):
+    """Whether the agent calls both tools, and then says something."""
+    called.clear()
+    said = agent(*model, stream)
+    assert called == ["weather", "time"], called
+    assert said, "it says nothing"
+
+
+def lite(surface, stream):
+    """A loop as LiteLLM's documentation has it."""
+    where = (
+        {"api_base": OPENAI["base_url"], "api_key": OPENAI["api_key"]}
+        if surface == "openai"
+        else {"api_base": GOOGLE["base_url"] + "/v1beta", "api_key": GOOGLE["api_key"]}
+    )
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tools = [
+        {"type": "function", "function": {"name": tool.__name__, "parameters": parameters}} for tool in (weather, time)
+    ]
+    messages = [{"role": "user", "content": PROMPT}]
+    for _ in range(4):
+        answer = litellm.completion(
+            model=f"{surface}/{MODEL}", messages=messages, tools=tools, stream=stream, num_retries=0, **where
+        )
+        if stream:
+            answer = litellm.stream_chunk_builder(list(answer), messages=messages)
+        message = answer.choices[0].message
+        messages.append(message)
+        if not message.tool_calls:
+            return message.content
+        for call in message.tool_calls:
+            arguments = json.loads(call.function.arguments)
+            result = {"weather": weather, "time": time}[call.function.name](**arguments)
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    raise AssertionError("it does not end")
+
+
+def chain(model, stream):
+    """LangChain's agent, which streams its model when its messages are streamed."""
+    agent = create_agent(model, tools=[weather, time])
+    asked = {"messages": [{"role": "user", "content": PROMPT}]}
+    if not stream:
+        return agent.invoke(asked)["messages"][-1].text
+    chunks = [message for message, _ in agent.stream(asked, stream_mode="messages")]
+    return "".join(chunk.text for chunk in chunks if chunk.type == "AIMessageChunk")
+
+
+def chain_openai():
+    return ChatOpenAI(model=MODEL, max_retries=0, **OPENAI)
+
+
+def chain_google():
+    return ChatGoogleGenerativeAI(
+        model=MODEL, max_retries=1, base_url=GOOGLE["base_url"], google_api_key=GOOGLE["api_key"]
+    )
+
+
+def pydantic(model, stream):
+    agent = Agent(model, tools=[weather, time])
+    if not stream:
+        return agent.run_sync(PROMPT).output
+
+    async def streamed():
+        async with agent.run_stream(PROMPT) as answer:
+            return "".join([piece async for piece in answer.stream_text(delta=True)])
+
+    return asyncio.run(streamed())
+
+
+def pydantic_openai():
+    return OpenAIChatModel(MODEL, provider=OpenAIProvider(**OPENAI))
+
+
+def pydantic_google():
+    return GoogleModel(MODEL, provider=GoogleProvider(**GOOGLE))
+
+
+@check
+def litellm_openai():
+    goes_through(lite, "openai", stream=False)
+
+
+@check
+def litellm_openai_streamed():
+    goes_through(lite, "openai", stream=True)
+
+
+@check
+def litellm_gemini():
+    goes_through(lite, "gemini", stream=False)
+
+
+@check
+def litellm_gemini_streamed():
+    goes_through(lite, "gemini", stream=True)
+
+
+@check
+def langchain_openai():
+    goes_through(chain, chain_openai(), stream=False)
+
+
+@check
+def langchain_openai_streamed():
+    goes_through(chain, chain_openai(), stream=True)
+
+
+@check
+def langchain_openai_structured():
+    assert isinstance(chain_openai().with_structured_output(Person).invoke("Who?"), Person)
+
+
+@check
+def langchain_google():
+    goes_through(chain, chain_google(), stream=False)
+
+
+@check
+def langchain_google_streamed():
+    goes_through(chain, chain_google(), stream=True)
+
+
+@check
+def langchain_google_structured():
+    assert isinstance(chain_google().with_structured_output(Person).invoke("Who?"), Person)
+
+
+@check
+def pydantic_ai_openai():
+    goes_through(pydantic, pydantic_openai(), stream=False)
+
+
+@check
+def pydantic_ai_openai_streamed():
+    goes_through(pydantic, pydantic_openai(), stream=True)
+
+
+@check
+def pydantic_ai_openai_structured():
+    assert isinstance(Agent(pydantic_openai(), output_type=Person).run_sync("Who?").output, Person)
+
+
+@check
+def pydantic_ai_google():
+    goes_through(pydantic, pydantic_google(), stream=False)
+
+
+@check
+def pydantic_ai_google_streamed():
+    goes_through(pydantic, pydantic_google(), stream=True)
+
+
+@check
+def pydantic_ai_google_structured():
+    assert isinstance(Agent(pydantic_google(), output_type=Person).run_sync("Who?").output, Person)
+
+
+run()
