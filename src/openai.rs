@@ -11,7 +11,7 @@ pub mod repair;
 mod request;
 pub mod signatures;
 
-pub use edit::{Field, Step, steps, with_models, without, without_any};
+pub use edit::{Field, Step, steps, with_models, without, without_any, without_nulls_in_messages};
 pub use error::ErrorBody;
 pub(crate) use glance::is_malformed_call;
 pub use glance::{Glance, Usage};

@@ -7,7 +7,8 @@ use crate::gemini::{RequestTraits, UnknownField};
 use crate::naming::is_model;
 use crate::openai::signatures::{self, ToolCall};
 use crate::openai::{
-    ChatRequest, Field, asks_for_base64, model_of, repair, steps, with_models, without, without_any,
+    ChatRequest, Field, asks_for_base64, model_of, repair, steps, with_models, without,
+    without_any, without_nulls_in_messages,
 };
 use crate::pool::UnixMillis;
 use crate::target::{Kind, Subject, Surface, Target, advice, forwarded_query};
@@ -189,6 +190,11 @@ impl<'a> Ask<'a> {
     pub(super) fn leave_out_known(&mut self, unsupported: Option<&BTreeSet<String>>) {
         if self.form.repair.is_none() {
             return;
+        }
+        if self.form.kind == Kind::Chat
+            && let Some(body) = without_nulls_in_messages(&self.body)
+        {
+            self.body = body;
         }
         let has_own = || {
             [&b"\"tool_calls\""[..], b"\"index\""]

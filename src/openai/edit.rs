@@ -1,7 +1,8 @@
 //! Changes in a request's body, made in the caller's own bytes: everything else stays as it was sent.
 
 use super::patch::Patch;
-use crate::skim::{Members, read};
+use crate::skim::{Members, find, read};
+use memchr::memmem;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,6 +96,27 @@ pub fn without_any<N: AsRef<str>>(
     cut(object, &fields, &mut patch, &mut found);
     let edits = patch.into_edits();
     (!edits.is_empty()).then(|| (edits.apply(body.to_vec()), found))
+}
+
+/// `body` without what is null in its messages, but for `content`: clients send it back of answers, and Google refuses the
+/// names that it does not know. `None` where nothing changes.
+pub fn without_nulls_in_messages(body: &[u8]) -> Option<Vec<u8>> {
+    memmem::find(body, b"null")?;
+    let Members(own) = serde_json::from_slice(body).ok()?;
+    let messages: Vec<&RawValue> = read(find(&own, "messages")?)?;
+    let mut patch = Patch::of(body);
+    for message in messages {
+        let Some(Members(members)) = read(message) else {
+            continue;
+        };
+        let is_null = |name: &str| {
+            let mut named = members.iter().filter(|(its, _)| its == name);
+            name != "content" && named.all(|(_, value)| value.get() == "null")
+        };
+        patch.cut(message.get(), &members, is_null);
+    }
+    let edits = patch.into_edits();
+    (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
 }
 
 /// A field that is to be cut, as seen from an object on the way to it.
@@ -292,6 +314,19 @@ mod tests {
     }
 
     #[test]
+    fn nulls_in_messages_go_but_for_content() {
+        let body = r#"{"user":null,"messages":[{"role":"assistant","content":null,"refusal":null,"audio":null,"parsed":0},{"content":"null"},null,[null]]}"#;
+        let left = without_nulls_in_messages(body.as_bytes()).unwrap();
+        assert_eq!(
+            String::from_utf8(left.clone()).unwrap(),
+            r#"{"user":null,"messages":[{"role":"assistant","content":null,"parsed":0},{"content":"null"},null,[null]]}"#
+        );
+        for same in [left.as_slice(), b"{\"messages\":null}", b"[null", b"{}"] {
+            assert_eq!(without_nulls_in_messages(same), None);
+        }
+    }
+
+    #[test]
     fn a_path_is_read_step_by_step() {
         assert_eq!(steps(""), Some(vec![]));
         assert_eq!(
@@ -364,6 +399,7 @@ mod tests {
         fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
             let _ = without(body.as_bytes(), &[(vec![Step::Field("a".into())], "b"), (vec![], "c")]);
             let _ = with_models(body.as_bytes(), |_| Some("m".to_owned()));
+            let _ = without_nulls_in_messages(body.as_bytes());
             let _ = without_any(body.as_bytes(), &[(vec![Step::Elements, Step::Field("a".into())], "b"), (vec![], "c")]);
         }
     }
