@@ -25,7 +25,7 @@ const TO_UPSTREAM: [HeaderName; 12] = [
 ];
 
 /// The upstream's headers that the client gets, beside those of [`UPLOAD`].
-const TO_CLIENT: [HeaderName; 12] = [
+const TO_CLIENT: [HeaderName; 10] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::CONTENT_DISPOSITION,
@@ -35,9 +35,7 @@ const TO_CLIENT: [HeaderName; 12] = [
     header::LAST_MODIFIED,
     header::EXPIRES,
     header::RANGE,
-    HeaderName::from_static("server-timing"),
     HeaderName::from_static("x-gemini-service-tier"),
-    HeaderName::from_static("x-goog-api-version"),
 ];
 
 /// How the headers of Google's upload protocol begin.

@@ -9,7 +9,7 @@ use super::ports::System;
 use crate::once::{Once, Taken, Turn};
 use crate::pool::{
     Change, Claim, CoolDown, Incident, KeyId, Place, RetryBudget, RetryMinute, Scope, Snapshot,
-    UnixMillis,
+    UnixMillis, Verdict,
 };
 use crate::signal::NewSignal;
 use crate::store::{
@@ -68,6 +68,8 @@ pub(super) struct Shared<D> {
     retries: Cell<RetryMinute>,
     /// Broken rows, and columns of others, that the operator has been told of.
     told: RefCell<HashSet<(KeyId, &'static str)>>,
+    /// Rows of `limits` that the operator has been told of.
+    told_limits: RefCell<HashSet<String>>,
     /// Whether the pool is ready, and when that was found out.
     readiness: RefCell<Option<(UnixMillis, Result<Readiness, DatabaseError>)>>,
     checking: Turn,
@@ -123,7 +125,12 @@ impl<D: Database> Kept<D> {
     pub(super) async fn commit(&self, attempt: Attempt) -> Result<Moved, DatabaseError> {
         let began = self.database.inner().clock_ms();
         let left = self.rows_ms.get();
-        let committed = self.recorder.commit_within(attempt, left).await;
+        // Something is left for the row of the attempt that the client sees answered.
+        let limit = match attempt.outcome.verdict() {
+            Verdict::Works => left,
+            _ => left / 2,
+        };
+        let committed = self.recorder.commit_within(attempt, limit).await;
         let took = self.database.inner().clock_ms().saturating_sub(began);
         self.rows_ms.set(left.saturating_sub(took));
         committed
@@ -261,6 +268,7 @@ impl<D: Database> Kept<D> {
             is_whole,
             broken,
             malformed,
+            unread_limits,
         } = store::read_pool(&*self.database, sample_by, began_at).await?;
         // Each once: there may be a thousand calls a second.
         let is_new = |told| self.told.borrow_mut().insert(told);
@@ -272,6 +280,11 @@ impl<D: Database> Kept<D> {
         for (id, column) in malformed {
             if is_new((id, column)) {
                 system.log(&format!("key {id}: the text in its column `{column}` is not UTF-8, or too long, and counts as empty; repair it"));
+            }
+        }
+        for limit in unread_limits {
+            if self.told_limits.borrow_mut().insert(limit.clone()) {
+                system.log(&format!("a row of `limits` is left out, since its values are not all known: {limit}; repair or delete it"));
             }
         }
         self.unwritten
@@ -338,6 +351,7 @@ impl<D: Database> Shared<D> {
             unwritten: RefCell::default(),
             retries: Cell::default(),
             told: RefCell::default(),
+            told_limits: RefCell::default(),
             readiness: RefCell::default(),
             checking: Turn::default(),
             model_lists: RefCell::default(),

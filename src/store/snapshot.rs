@@ -26,7 +26,7 @@ UNION ALL SELECT 'usage', {scope}, {model}, {per}, {began_at}, {requests}, {inpu
         unit = text("unit"),
         per = text("per"),
         learned = number("learned"),
-        preset = number("preset"),
+        preset = "iif(typeof(preset) = 'text', CAST(preset AS BLOB), preset)",
         learned_at = text("learned_at"),
         field = text("field"),
         began_at = text("began_at"),
@@ -39,6 +39,9 @@ UNION ALL SELECT 'usage', {scope}, {model}, {per}, {began_at}, {requests}, {inpu
 /// teaches nobody, since the pool stays below it; so it is learned anew from time to time, at the price of one refused call.
 const LIMIT_BELIEVED_MS: i64 = 7 * 24 * 3_600_000;
 
+/// Characters of a text that are told of a row that cannot be read.
+const MOST_TOLD: usize = 64;
+
 /// What was read of the pool.
 #[derive(Debug)]
 pub struct PoolRead {
@@ -50,6 +53,8 @@ pub struct PoolRead {
     pub broken: Vec<KeyId>,
     /// Columns of other rows that cannot be read, since they are not UTF-8 or far too long: each counts as empty.
     pub malformed: Vec<(KeyId, &'static str)>,
+    /// Rows of `limits` that say nothing that counts, as they can be read.
+    pub unread_limits: Vec<String>,
 }
 
 /// Reads the pool, or, of a pool of many keys, a sample that is drawn by `sample_by`, a number from 0 to 1.
@@ -77,16 +82,32 @@ pub async fn read_pool(
     ];
     parameters.extend(since.map(|time| Value::from(time.to_iso())));
     let rows = read(database, &circumstances(), parameters).await?;
+    let mut unread_limits = Vec::new();
     for row in &rows {
         // A row that cannot be read says nothing; every row of the pool's own making can.
-        let _ = enter(&mut snapshot, row, now);
+        let entered = enter(&mut snapshot, row, now);
+        if entered.is_none() && row.text(0) == Some("limit") {
+            unread_limits.push(described_limit(row));
+        }
     }
     Ok(PoolRead {
         snapshot,
         is_whole,
         broken,
         malformed,
+        unread_limits,
     })
+}
+
+/// What a person wrote into a row of `limits`.
+fn described_limit(row: &Row) -> String {
+    let columns = [(1, "scope"), (2, "model"), (3, "unit"), (4, "per")];
+    let texts = columns.map(|(column, name)| {
+        let text = row.lossy_text(column).unwrap_or_default();
+        let text: String = text.chars().take(MOST_TOLD).collect();
+        format!("{name} {text:?}")
+    });
+    texts.join(", ")
 }
 
 fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
@@ -97,6 +118,10 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
     if row.text(0)? == "signed" {
         snapshot.add_signed_model(row.text(2)?);
         return Some(());
+    }
+    if row.is_malformed(2) {
+        // For every model it would hold for too many.
+        return None;
     }
     let place = Place {
         scope: Scope::parse(row.text(1)?)?,
@@ -122,7 +147,11 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
                 learned_at
                     .is_some_and(|at| now.since(at) < LIMIT_BELIEVED_MS && !at.is_ahead_of(now))
             });
-            for value in [learned, row.integer(6)].into_iter().flatten() {
+            let preset = row.integer(6);
+            if preset.is_none() && row.0.get(6) != Some(&Value::Null) {
+                return None;
+            }
+            for value in [learned, preset].into_iter().flatten() {
                 let value = u64::try_from(value).unwrap_or_default();
                 snapshot.add_limit(
                     &place,
@@ -208,6 +237,30 @@ mod tests {
         let at = UnixMillis::parse("2027-01-15T07:31:00.000Z");
         assert_eq!(cooling.last_outcome, Some(Outcome::ProjectRefused).zip(at));
         assert_eq!(snapshot.key(KeyId(3)).unwrap().project, None);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_is_told_and_holds_for_nothing() {
+        let database = NativeDatabase::migrated();
+        database.run(
+            "INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1');
+             INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 5),
+                 ('key1', 'm', 'requests', 'day', 1), ('key:1', 'm', 'request', 'day', 1), ('key:1', 'm', 'requests', 'hour', 1),
+                 ('key:1', 'a', 'requests', 'day', '1x'), ('key:1', CAST(x'ff' AS TEXT), 'requests', 'day', 1),
+                 ('key:1', 'b', 'requests', 'day', NULL)",
+        );
+        let read = block_on(read_pool(&database, None, NOW)).unwrap();
+        let key = &read.snapshot.keys()[0];
+        let moment = Moment::new(NOW);
+        let of = |model: &str| read.snapshot.limits(key, model, &moment).count();
+        assert_eq!((of("m"), of("a"), of("b"), of("other")), (1, 0, 0, 0));
+        let mut told = read.unread_limits;
+        told.sort();
+        assert_eq!(told.len(), 5, "{told:#?}");
+        assert_eq!(
+            told[0],
+            r#"scope "key1", model "m", unit "requests", per "day""#
+        );
     }
 
     #[test]

@@ -196,6 +196,7 @@ async fn the_callers_own_mistakes_leave_the_key_alone() {
         let logged = caller.0.to_string();
         let outcome = match name {
             "retired for the project" => "model_refused",
+            "signature" => "signature_missing",
             _ => "client_fault",
         };
         check(name, reply, caller, "1|0", (&logged, outcome)).await;
