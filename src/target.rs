@@ -7,7 +7,7 @@
 //! | `/v1beta/…`, `/v1alpha/…`, `/upload/…`, `/download/…` | the same | Gemini's |
 //! | `/v1/…` where the path can only be Gemini's, such as `/v1/models/M:generateContent`, or may be and Google's kind of credential came with it | the same | Gemini's |
 //!
-//! Addresses that are typed otherwise are read as what is meant ([`address`]). Paths that nobody knows are forwarded all
+//! Addresses that are typed otherwise are read as what is meant (`address`). Paths that nobody knows are forwarded all
 //! the same, since the upstream grows; those that Google is known not to have are not.
 //!
 //! Sources: <https://ai.google.dev/gemini-api/docs/openai>, <https://ai.google.dev/api>.

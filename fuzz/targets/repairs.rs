@@ -1,36 +1,49 @@
-//! Answers of any bytes, mended: JSON stays JSON, and mending twice changes nothing.
+//! Answers of any bytes, repaired: JSON stays JSON, and repairing twice changes nothing.
 #![no_main]
 
 use gemini_keypool::model_list::{ModelList, Page};
-use gemini_keypool::openai::repair::{Context, StreamRepair, completion, model, models};
+use gemini_keypool::openai::repair::{Asked, Context, StreamRepair, model, models, whole};
+use gemini_keypool::openai::signatures::Signatures;
 use gemini_keypool::sse::EventScanner;
 use gemini_keypool::target::Surface;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-fn mended(context: &Context, stream: &[u8]) -> Vec<u8> {
+fn repaired(context: &Context, stream: &[u8]) -> Vec<u8> {
     let mut scanner = EventScanner::new(Surface::OpenAi);
     let mut repair = StreamRepair::new(context.clone());
     repair.lines(scanner.push(stream.to_vec()).ready)
 }
 
 fuzz_target!(|input: (bool, &[u8])| {
-    let (include_usage, body) = input;
-    let context = Context {
+    let (flag, body) = input;
+    let context = |asked| Context {
         model: "m".to_owned(),
         created: 1_800_000_000,
         seed: 7,
-        include_usage,
+        asked,
+    };
+    let of_stream = Asked::Stream {
+        include_usage: flag,
     };
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
-    let whole = completion(body.to_vec(), &context);
-    for changed in [&whole, &models(body.to_vec()), &model(body.to_vec())] {
-        assert_eq!(serde_json::from_slice::<Value>(changed).is_ok(), is_json);
+    for asked in [Asked::Completion, Asked::Embeddings { as_base64: flag }] {
+        let context = context(asked);
+        let once = whole(body.to_vec(), &context).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&once).is_ok(), is_json);
+        assert_eq!(whole(once.clone(), &context).unwrap(), once);
     }
-    assert_eq!(completion(whole.clone(), &context), whole);
-    let once = mended(&context, body);
-    assert_eq!(mended(&context, &once), once);
+    for changed in [models(body.to_vec()), model(body.to_vec())] {
+        assert_eq!(serde_json::from_slice::<Value>(&changed).is_ok(), is_json);
+    }
+    let context = context(of_stream);
+    let once = repaired(&context, body);
+    assert_eq!(repaired(&context, &once), once);
+    if let Some(stream) = whole(body.to_vec(), &context) {
+        assert!(stream.ends_with(b"data: [DONE]\n\n"));
+    }
+    let _ = Signatures::of_answer(body);
     let mut list = ModelList::new(Surface::Gemini);
     if list.add(body)
         && let Some(page) = Page::of_query(None)

@@ -52,7 +52,7 @@ pub struct Policy {
     /// How long one may take until an answer in one piece, in milliseconds; `None` for as long as the request may.
     pub answer_timeout_ms: Option<u64>,
     /// How long all of them may take until the caller is given something, in milliseconds; `None` for as long as the client
-    /// says that it waits, or else [`UNTOLD_PATIENCE_MS`].
+    /// says that it waits, or else 600 s.
     pub deadline_ms: Option<u64>,
     /// How long a request may wait for a key that cools, in milliseconds.
     pub max_wait_ms: u64,

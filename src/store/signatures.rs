@@ -47,7 +47,7 @@ fn open(call: &ToolCall, sealed: &[u8]) -> Option<String> {
     String::from_utf8(plain.ok()?).ok()
 }
 
-/// Keeps the signatures of these calls for [some hours](KEPT_MS). One that is kept already is replaced.
+/// Keeps the signatures of these calls for 6 hours. One that is kept already is replaced.
 ///
 /// # Errors
 /// The database refused.
