@@ -122,7 +122,7 @@ impl<'a> Ask<'a> {
         Ok(Self {
             method: &request.method,
             uri: endpoint(config, target, query)
-                .ok_or(Failure::UnknownPath(advice(&target.path)))?,
+                .ok_or_else(|| Failure::UnknownPath(advice(&target.path)))?,
             path: match target.kind {
                 // It says nothing but that.
                 Kind::Chat => String::new(),
@@ -173,13 +173,14 @@ impl<'a> Ask<'a> {
     }
 
     fn sign(&mut self, refused: &BTreeSet<String>) -> bool {
-        let signed = self
-            .is_repaired_chat()
-            .then(|| signatures::with_placeholders(&self.body, refused))
-            .flatten();
-        let is_changed = signed.is_some();
-        self.body = signed.unwrap_or_else(|| std::mem::take(&mut self.body));
-        is_changed
+        if !self.is_repaired_chat() {
+            return false;
+        }
+        let Some(body) = signatures::with_placeholders(&self.body, refused) else {
+            return false;
+        };
+        self.body = body;
+        true
     }
 
     fn is_repaired_chat(&self) -> bool {

@@ -95,7 +95,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 let (_, reply) = self
                     .fetch_models(config, target, request, request_id, kept, page)
                     .await;
-                reply.unwrap_or(Err(Failure::UnknownPath(advice(&target.path))))
+                reply.unwrap_or_else(|| Err(Failure::UnknownPath(advice(&target.path))))
             }
         }
     }
