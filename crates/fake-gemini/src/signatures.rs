@@ -45,7 +45,7 @@ impl Signatures {
         }
     }
 
-    /// Whether the turn has the signatures that the model wants.
+    /// Whether the turn carries every signature that the model requires.
     pub(crate) fn check(&self, request: &Request, project: &str) -> Result<(), ApiError> {
         if !models::wants_signatures(request.bare_model()) {
             return Ok(());

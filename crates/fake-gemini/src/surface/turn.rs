@@ -1,7 +1,7 @@
 //! The turn of a conversation that is going on: what came after the user's last words.
 //!
-//! A turn has steps: a step is what the model called at once, and the results of that. Of Gemini 3 the first call of
-//! each step bears a thought signature, which has to come back for as long as the turn lasts.
+//! A turn consists of steps: the calls that the model makes at once, and their results. On Gemini 3, the first call of each
+//! step has a thought signature, which the client must send back until the turn ends.
 //!
 //! Source: <https://ai.google.dev/gemini-api/docs/thought-signatures>. How contents are counted is taken from published
 //! errors: from 1, without the system's instructions.
