@@ -200,10 +200,11 @@ const TABLE: &[Row] = &[
             "BILLING_DISABLED",
             "BILLING_ACCOUNT_CLOSED",
             "SPENDING_CAP_EXCEEDED",
+            "PAYMENT_REQUIRED",
         ],
         outcome: Outcome::BillingExhausted,
         says: BILLING,
-        source: "google.api.ErrorReason",
+        source: "google.api.ErrorReason; ai.google.dev/gemini-api/docs/api-errors",
         ..GOOGLE
     },
     Row {
@@ -719,6 +720,14 @@ const TABLE: &[Row] = &[
         outcome: Outcome::QuotaPerDay,
         source: "wire",
         ..ANY
+    },
+    Row {
+        status: &[429],
+        reasons: &["QUOTA_EXCEEDED"],
+        when: When::NoQuotaNamed,
+        outcome: Outcome::QuotaPerDay,
+        source: "ai.google.dev/gemini-api/docs/api-errors",
+        ..GOOGLE
     },
     Row {
         status: &[429],

@@ -2,9 +2,9 @@
 //!
 //! The OpenAI-compatible surface wraps the error in an array of one (`[{"error":{…}}]`, pretty-printed), the native one
 //! sends the bare object, both with the same inside (`google.rpc.Status`,
-//! <https://cloud.google.com/apis/design/errors>). They come plain, as the data of an event, or under the content type
-//! of a stream without being one; and compressed. Front ends answer with HTML, with nothing, or with a body cut short.
-//! All of these are read; what cannot be read is an [`ApiError`] without any field.
+//! <https://cloud.google.com/apis/design/errors>); that of interactions has a name for its code. They come plain, as the
+//! data of an event, or under the content type of a stream without being one; and compressed. Front ends answer with HTML,
+//! with nothing, or with a body cut short. All of these are read; what cannot be read is an [`ApiError`] without any field.
 //!
 //! Fields are picked one by one: one of another type than expected is no reason to lose the others.
 
@@ -18,6 +18,51 @@ use serde_json::{Map, Value};
 /// of a request.
 pub const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
+/// The names by which interactions tell what is wrong, with the status and the canonical code behind each.
+///
+/// Source: <https://ai.google.dev/gemini-api/docs/api-errors>.
+const NAMED_CODES: [(&str, u16, &str); 18] = [
+    ("invalid_request", 400, "INVALID_ARGUMENT"),
+    ("parameter_unknown", 400, "INVALID_ARGUMENT"),
+    ("failed_precondition", 400, "FAILED_PRECONDITION"),
+    ("out_of_range", 416, "OUT_OF_RANGE"),
+    ("authentication", 401, "UNAUTHENTICATED"),
+    ("payment_required", 402, "RESOURCE_EXHAUSTED"),
+    ("permission_denied", 403, "PERMISSION_DENIED"),
+    ("not_found", 404, "NOT_FOUND"),
+    ("model_not_found", 404, "NOT_FOUND"),
+    ("already_exists", 409, "ALREADY_EXISTS"),
+    ("aborted", 409, "ABORTED"),
+    ("rate_limit_exceeded", 429, "RESOURCE_EXHAUSTED"),
+    ("quota_exceeded", 429, "RESOURCE_EXHAUSTED"),
+    ("too_many_requests", 429, "RESOURCE_EXHAUSTED"),
+    ("api_error", 500, "INTERNAL"),
+    ("unimplemented", 501, "UNIMPLEMENTED"),
+    ("service_unavailable", 503, "UNAVAILABLE"),
+    ("deadline_exceeded", 504, "DEADLINE_EXCEEDED"),
+];
+
+/// The same for what keeps a model from an answer, which has the status 400.
+const BLOCKED: [&str; 17] = [
+    "blocklist",
+    "content_blocked",
+    "image_other",
+    "image_prohibited_content",
+    "image_recitation",
+    "image_safety",
+    "language",
+    "malformed_function_call",
+    "malformed_tool_call",
+    "missing_thought_signature",
+    "no_image",
+    "prohibited_content",
+    "recitation",
+    "safety",
+    "spii",
+    "too_many_tool_calls",
+    "unexpected_tool_call",
+];
+
 /// The parts of an error body that decide what it means.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiError {
@@ -27,7 +72,7 @@ pub struct ApiError {
     pub status: Option<String>,
     /// The text for people. It may echo a key, and a request's content where a field was invalid.
     pub message: Option<String>,
-    /// `reason` of the first `google.rpc.ErrorInfo`, such as `API_KEY_INVALID`.
+    /// `reason` of the first `google.rpc.ErrorInfo`, such as `API_KEY_INVALID`, or a code by name, such as `QUOTA_EXCEEDED`.
     pub reason: Option<String>,
     /// The quotas that were exceeded, from `google.rpc.QuotaFailure` or Service Control's `ErrorInfo`.
     pub violations: Vec<QuotaViolation>,
@@ -117,10 +162,16 @@ impl ApiError {
         let in_metadata = each("metadata")
             .filter_map(|it| violation(it, ["quota_metric", "quota_limit", "quota_limit_value"]));
         let service = each("metadata").find_map(|metadata| text(metadata.get("service")));
+        let code = status.get("code");
+        let named = code.and_then(Value::as_str).and_then(named_code);
         Self {
-            code: number(status.get("code")).and_then(|code| u16::try_from(code).ok()),
-            status: text(status.get("status")),
-            reason: each("reason").find_map(|reason| text(Some(reason))),
+            code: number(code)
+                .and_then(|code| u16::try_from(code).ok())
+                .or(named.map(|(_, status, _)| status)),
+            status: text(status.get("status")).or(named.map(|(_, _, code)| code.to_owned())),
+            reason: each("reason")
+                .find_map(|reason| text(Some(reason)))
+                .or(named.map(|(name, _, _)| name.to_ascii_uppercase())),
             violations: listed
                 .chain(in_metadata)
                 .map(|it| QuotaViolation {
@@ -155,6 +206,14 @@ fn error_field(json: &[u8]) -> Option<&RawValue> {
 /// The JSON value that the text begins with. In the middle of a stream, more of the stream may follow.
 fn first<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Option<T> {
     T::deserialize(&mut serde_json::Deserializer::from_slice(json)).ok()
+}
+
+fn named_code(name: &str) -> Option<(&'static str, u16, &'static str)> {
+    let blocked = BLOCKED.map(|name| (name, 400, "INVALID_ARGUMENT"));
+    NAMED_CODES
+        .into_iter()
+        .chain(blocked)
+        .find(|(known, _, _)| *known == name)
 }
 
 fn text(value: Option<&Value>) -> Option<String> {

@@ -647,6 +647,7 @@ fn every_row_of_the_table_has_a_source_and_an_example() {
                 .map(|(error, _)| plain(error.code(), &error.compact())),
         )
         .chain([400, 401, 403, 429].map(|status| plain(status, PAGE)))
+        .chain([plain(429, QUOTA_EXCEEDED)])
         .chain(
             depending()
                 .iter()
@@ -963,4 +964,49 @@ proptest! {
         let outcome = seen(status, &body).outcome;
         prop_assert!(matches!(outcome, Outcome::UpstreamTrouble | Outcome::ModelOverloaded), "{outcome:?}");
     }
+}
+
+const QUOTA_EXCEEDED: &str = r#"{"error":{"code":"quota_exceeded","message":"No more today."}}"#;
+
+#[test]
+fn an_interactions_error_is_known_by_its_code() {
+    use Outcome::*;
+    let said = |code: &str, message: &str| {
+        json!({"error": {"code": code, "message": message}, "event_type": "error"}).to_string()
+    };
+    for (status, code, message, expected) in [
+        (429, "rate_limit_exceeded", "Slow down.", QuotaUnspecified),
+        (429, "too_many_requests", "Slow down.", QuotaUnspecified),
+        (
+            402,
+            "payment_required",
+            "The balance is used up.",
+            BillingExhausted,
+        ),
+        (
+            400,
+            "invalid_request",
+            "API key not valid. Please pass a valid API key.",
+            KeyRejected,
+        ),
+        (
+            400,
+            "invalid_request",
+            "The value 'x' is not supported.",
+            ClientFault,
+        ),
+        (
+            503,
+            "service_unavailable",
+            "Try again later.",
+            ModelOverloaded,
+        ),
+    ] {
+        let body = said(code, message);
+        assert_eq!(outcome(status, &body), expected, "{code}");
+        assert_eq!(in_stream(body.as_bytes()).outcome, expected, "{code}");
+    }
+    assert_eq!(outcome(429, QUOTA_EXCEEDED), QuotaPerDay);
+    let blocked = said("prohibited_content", "The content is not allowed.");
+    assert_eq!(in_stream(blocked.as_bytes()).outcome, ClientFault);
 }
