@@ -2,13 +2,17 @@
 //!
 //! Two lines matter. One closes the stream, and the call must be in the log before it leaves: `data: [DONE]` in OpenAI's
 //! form; in Google's own, which has no closing line, the event that says why the answer ended, unless more follows it.
-//! And an error in the middle must reach the client in a form that it understands, and never with a key in it: Google
-//! sends one as `data: {"error":…}`, as `data: [{"error":…}]`, or as plain pretty-printed JSON between the events, which
-//! OpenAI's clients ignore. [`EventScanner`] looks at the first bytes of each line and passes whole lines on, untouched: a line that the
-//! upstream never ends is no event, and half of one would be read as a broken one.
+//! Any other stream may end with either, or just end. And an error in the middle must reach the client in a form that it
+//! understands, and never with a key in it: Google sends one as `data: {"error":…}`, as `data: [{"error":…}]`, or as plain
+//! pretty-printed JSON between the events, which OpenAI's clients ignore. [`EventScanner`] looks at the first bytes of
+//! each line and passes whole lines on, untouched: a line that the upstream never ends is no event, and half of one would
+//! be read as a broken one.
+//!
+//! In Google's own form only `data:` lines pass. Its clients know no others: google-genai for Python raises at a comment,
+//! the one for Node loses the event after it, and LiteLLM takes it for the end.
 
 use crate::skim::{Members, find};
-use crate::target::Surface;
+use crate::target::Kind;
 use memchr::{memchr, memmem};
 
 /// A line longer than this passes in pieces, so that memory stays bounded: 1 MiB. Google's longest hold images.
@@ -43,9 +47,14 @@ const ENDINGS: [&[u8]; 2] = [b"\"finishReason\"", b"\"promptFeedback\""];
 /// Finds the end of a stream and errors in it, in chunks that are cut anywhere.
 #[derive(Debug)]
 pub struct EventScanner {
-    surface: Surface,
-    /// In Google's own form: what may be the end, and is not handed on before more has come, or the end has.
+    kind: Kind,
+    /// What is not handed on yet: of an answer in Google's own form what may be its end, of others than a model's the
+    /// beginning of an event.
     last: Vec<u8>,
+    /// In Google's own form: an event has begun, so that the next blank line ends it.
+    has_data: bool,
+    /// The line that is passing in pieces is left out.
+    is_line_dropped: bool,
     /// An event has said why the answer ended: whatever comes now may be the last.
     is_ending: bool,
     /// Of a line that passes in pieces, the end of the latest.
@@ -60,11 +69,13 @@ pub struct EventScanner {
 }
 
 impl EventScanner {
-    /// A scanner of a stream in this form.
-    pub fn new(surface: Surface) -> Self {
+    /// A scanner of a stream of this kind.
+    pub fn new(kind: Kind) -> Self {
         Self {
-            surface,
+            kind,
             last: Vec::new(),
+            has_data: false,
+            is_line_dropped: false,
             is_ending: false,
             before_piece: Vec::new(),
             held: Vec::new(),
@@ -74,18 +85,17 @@ impl EventScanner {
         }
     }
 
-    /// The stream's form.
-    pub fn surface(&self) -> Surface {
-        self.surface
-    }
-
     /// Takes the next chunk. Not to be called again after an error was found.
     pub fn push(&mut self, chunk: Vec<u8>) -> Scan {
         let was_open = self.line_open;
         let scan = self.scan(chunk);
-        let scan = match self.surface {
-            Surface::OpenAi => scan,
-            Surface::Gemini => self.keep_last(scan, was_open),
+        let scan = match self.kind {
+            Kind::Chat => scan,
+            Kind::Generate => {
+                let scan = self.data_alone(scan, was_open);
+                self.keep_last(scan, was_open)
+            }
+            Kind::Other => self.keep_begun(scan),
         };
         self.note_sent(&scan.ready);
         scan
@@ -94,12 +104,59 @@ impl EventScanner {
     /// What is left when the upstream has nothing more; `None` if the stream ended before its time.
     pub fn end(&mut self) -> Option<Vec<u8>> {
         let is_cut = self.line_open || !is_whole(&self.held);
-        if !self.is_ending || is_cut || is_error_line(&self.held) {
+        let may_end = self.is_ending || self.kind == Kind::Other;
+        if !may_end || is_cut || is_error_line(&self.held) {
             return None;
         }
         let mut rest = std::mem::take(&mut self.last);
         rest.append(&mut self.held);
         Some(rest)
+    }
+
+    /// Leaves out every line but those with data, and the blank ones after them.
+    fn data_alone(&mut self, mut scan: Scan, was_open: bool) -> Scan {
+        let lines = &mut scan.ready;
+        let (mut at, mut kept) = (0, 0);
+        let mut is_rest = was_open;
+        while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
+            let line = match line_end(rest) {
+                Some(end) => rest.get(..end).unwrap_or(rest),
+                None => rest,
+            };
+            // How a line begins decides for all of its pieces.
+            if !std::mem::take(&mut is_rest) {
+                let is_blank = line.trim_ascii().is_empty();
+                let is_data = line.starts_with(b"data:") && line_start(line) != LineStart::Done;
+                self.is_line_dropped = !(is_data || (is_blank && self.has_data));
+                self.has_data = !is_blank && (self.has_data || is_data);
+            }
+            let end = at + line.len();
+            if !self.is_line_dropped {
+                lines.copy_within(at..end, kept);
+                kept += end - at;
+            }
+            at = end;
+        }
+        lines.truncate(kept);
+        scan
+    }
+
+    /// Keeps back an event that has only begun, so that an error's name does not go without it.
+    fn keep_begun(&mut self, scan: Scan) -> Scan {
+        let Scan { ready, found } = scan;
+        let mut lines = std::mem::take(&mut self.last);
+        lines.extend_from_slice(&ready);
+        match found {
+            Found::Nothing if !self.line_open && lines.len() <= MAX_HELD => {
+                self.last = lines.split_off(end_of_events(&lines));
+            }
+            Found::Error(_) => lines.truncate(end_of_events(&lines)),
+            Found::Nothing | Found::Done => {}
+        }
+        Scan {
+            ready: lines,
+            found,
+        }
     }
 
     /// Keeps back what may be the end.
@@ -167,7 +224,7 @@ impl EventScanner {
             let end = line_end(rest.get(from..).unwrap_or_default()).map(|end| from + end);
             let line = rest.get(..end.unwrap_or_default()).unwrap_or_default();
             match line_start(rest) {
-                LineStart::Done if self.surface == Surface::OpenAi => {
+                LineStart::Done if self.kind != Kind::Generate => {
                     self.done = true;
                     return Scan {
                         ready: bytes,
@@ -211,6 +268,9 @@ impl EventScanner {
     /// is seen by its clients only if it comes in a packet of its own, so it is not used for Google's either.
     pub fn close_with(&mut self, error: &str) -> Vec<u8> {
         let mut end = std::mem::take(&mut self.last);
+        if self.kind == Kind::Other {
+            end.clear();
+        }
         self.note_sent(&end);
         let separator = match self.sent_end.as_slice() {
             [] | [.., b'\n', b'\n'] | [.., b'\n', b'\r', b'\n'] => "",
@@ -256,6 +316,19 @@ fn latest_event(lines: &[u8]) -> Option<usize> {
         at += line.len();
     }
     found
+}
+
+/// Where the last blank line ends, and with it all events before.
+fn end_of_events(lines: &[u8]) -> usize {
+    let mut end = 0;
+    let mut at = 0;
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        if line.ends_with(b"\n") && line.trim_ascii().is_empty() {
+            end = at;
+        }
+    }
+    end
 }
 
 /// The JSON text of an error that [`EventScanner`] found, without the `data:` before it; and whether all of it is there.
@@ -353,7 +426,7 @@ mod tests {
 
     /// What was handed on of each chunk, and what was found at last.
     fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
-        let mut scanner = EventScanner::new(Surface::OpenAi);
+        let mut scanner = EventScanner::new(Kind::Chat);
         let mut found = Found::Nothing;
         let mut ready = Vec::new();
         for chunk in chunks {
@@ -405,10 +478,10 @@ mod tests {
 
     #[test]
     fn a_line_in_many_pieces_is_looked_through_once() {
-        // For each surface, an event of 900,000 bytes in pieces of 8.
-        for surface in [Surface::OpenAi, Surface::Gemini] {
+        // For each kind, an event of 900,000 bytes in pieces of 8.
+        for kind in [Kind::Chat, Kind::Generate, Kind::Other] {
             let event = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(900_000));
-            let mut scanner = EventScanner::new(surface);
+            let mut scanner = EventScanner::new(kind);
             let mut sent = Vec::new();
             let mut place = None;
             for piece in event.as_bytes().chunks(8) {
@@ -427,7 +500,7 @@ mod tests {
     #[test]
     fn an_error_that_has_no_line_end_is_never_the_last_event_of_an_answer() {
         let [_, finish, _] = GOOGLES;
-        let mut scanner = EventScanner::new(Surface::Gemini);
+        let mut scanner = EventScanner::new(Kind::Generate);
         let stream = [finish, "data: {\"code\":503,\"error\":{}}"].concat();
         scanner.push(stream.into_bytes());
         assert_eq!(scanner.end(), None);
@@ -435,7 +508,7 @@ mod tests {
 
     #[test]
     fn what_a_line_is_does_not_show_in_the_next_one() {
-        let mut scanner = EventScanner::new(Surface::OpenAi);
+        let mut scanner = EventScanner::new(Kind::Chat);
         let scan = scanner.push(b"data:\n\n[{\"error\":{}}]\n".to_vec());
         assert_eq!(scan.ready, b"data:\n\n");
         assert!(matches!(scan.found, Found::Error(error) if error.starts_with(b"[{")));
@@ -507,7 +580,7 @@ mod tests {
             ("data: {}\n\ndata: {\"cut", "data: {}\n\n"),
             ("data: {}\n\nda", "data: {}\n\n"),
         ] {
-            let mut scanner = EventScanner::new(Surface::OpenAi);
+            let mut scanner = EventScanner::new(Kind::Chat);
             let mut sent = scanner.push(stream.as_bytes().to_vec()).ready;
             sent.extend(scanner.close_with(ERROR));
             assert_eq!(
@@ -520,7 +593,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_to_hold_passes_in_pieces() {
-        let mut scanner = EventScanner::new(Surface::OpenAi);
+        let mut scanner = EventScanner::new(Kind::Chat);
         let long = [b"data: ".to_vec(), vec![b'x'; MAX_HELD]].concat();
         assert_eq!(scanner.push(long[..9].to_vec()).ready, b"");
         assert_eq!(scanner.push(long[9..].to_vec()).ready, long);
@@ -560,7 +633,7 @@ mod tests {
             (vec![finish, text, blocked], blocked),
             (vec![finish, finish], finish),
         ] {
-            let mut scanner = EventScanner::new(Surface::Gemini);
+            let mut scanner = EventScanner::new(Kind::Generate);
             let mut sent = Vec::new();
             for event in &events {
                 // The blank line comes apart from its event.
@@ -573,21 +646,98 @@ mod tests {
             let before = events[..events.len() - 1].concat();
             assert_eq!(String::from_utf8(sent).unwrap(), before);
         }
-        // What follows the reason belongs to the answer: usage, or a comment.
-        for more in ["data: {\"usageMetadata\": {}}\r\n\r\n", ": ping\r\n\r\n"] {
-            let mut scanner = EventScanner::new(Surface::Gemini);
+        // What follows the reason belongs to the answer: usage, or a comment, which no client gets.
+        let usage = "data: {\"usageMetadata\": {}}\r\n\r\n";
+        for (more, passes) in [(usage, usage), (": ping\r\n\r\n", "")] {
+            let mut scanner = EventScanner::new(Kind::Generate);
             let mut sent = scanner.push([text, finish].concat().into_bytes()).ready;
             sent.extend(scanner.push(more.as_bytes().to_vec()).ready);
             sent.extend(scanner.end().expect("an end"));
             assert_eq!(
                 String::from_utf8(sent).unwrap(),
-                [text, finish, more].concat()
+                [text, finish, passes].concat()
             );
         }
-        let mut scanner = EventScanner::new(Surface::Gemini);
+        let mut scanner = EventScanner::new(Kind::Generate);
         scanner.push(text.as_bytes().to_vec());
         assert_eq!(scanner.end(), None, "it was cut");
-        assert_eq!(EventScanner::new(Surface::Gemini).end(), None);
+        assert_eq!(EventScanner::new(Kind::Generate).end(), None);
+    }
+
+    #[test]
+    fn of_googles_own_stream_only_data_passes() {
+        let [text, finish, _] = GOOGLES;
+        let long = format!(": {}\n", "x".repeat(MAX_HELD));
+        for (stream, passes) in [
+            (vec![": ping\r\n\r\n", text, finish], vec![text, finish]),
+            (vec![text, ":\n", ":\n\n", finish], vec![text, finish]),
+            (
+                vec!["event: message\n", text, "id: 7\nretry: 3\n", finish],
+                vec![text, finish],
+            ),
+            (vec![text, finish, "data: [DONE]\n\n"], vec![text, finish]),
+            (vec![&long, text, &long, "\n", finish], vec![text, finish]),
+            (
+                vec!["data: {\n: ping\ndata: }\n\n", finish],
+                vec!["data: {\ndata: }\n\n", finish],
+            ),
+        ] {
+            let stream = stream.concat();
+            for size in [1, 3, 64 * 1024, stream.len()] {
+                if size < 64 && stream.len() > MAX_HELD {
+                    continue;
+                }
+                let mut scanner = EventScanner::new(Kind::Generate);
+                let mut sent = Vec::new();
+                for piece in stream.as_bytes().chunks(size) {
+                    sent.extend(scanner.push(piece.to_vec()).ready);
+                }
+                sent.extend(scanner.end().expect("an end"));
+                assert_eq!(String::from_utf8(sent).unwrap(), passes.concat());
+            }
+        }
+    }
+
+    const CREATED: &str = "event: interaction.created\ndata: {\"interaction\":{\"id\":\"v1_fake\"},\"event_type\":\"interaction.created\"}\n\n";
+    const COMPLETED: &str =
+        "event: interaction.completed\ndata: {\"event_type\":\"interaction.completed\"}\n\n";
+
+    #[test]
+    fn another_stream_passes_event_by_event_and_ends_with_its_upstream() {
+        for closing in ["", "event: done\ndata: [DONE]\n\n", ": bye\n\n"] {
+            let mut scanner = EventScanner::new(Kind::Other);
+            for event in [CREATED, ": ping\n\n", COMPLETED] {
+                let (name, data) = event.split_at(event.find("data").unwrap_or(3));
+                assert_eq!(scanner.push(name.as_bytes().to_vec()).ready, b"", "{event}");
+                let ready = scanner.push(data.as_bytes().to_vec()).ready;
+                assert_eq!(String::from_utf8(ready).unwrap(), event);
+            }
+            let scan = scanner.push(closing.as_bytes().to_vec());
+            assert_eq!(scan.ready, closing.as_bytes());
+            assert_eq!(scan.found == Found::Done, closing.contains("[DONE]"));
+            assert_eq!(scanner.end().as_deref(), Some(&b""[..]));
+        }
+        let mut scanner = EventScanner::new(Kind::Other);
+        scanner.push(format!("{CREATED}event: st").into_bytes());
+        assert_eq!(scanner.end(), None, "it was cut");
+    }
+
+    #[test]
+    fn the_error_of_another_stream_takes_its_name_along() {
+        for error in [
+            "event: error\ndata: {\"error\":{\"code\":\"c\"},\"event_type\":\"error\"}\n\n",
+            "{\"error\":{\"code\":429}}\n",
+        ] {
+            let mut scanner = EventScanner::new(Kind::Other);
+            let scan = scanner.push([CREATED, error].concat().into_bytes());
+            assert_eq!(String::from_utf8(scan.ready).unwrap(), CREATED);
+            assert!(matches!(scan.found, Found::Error(_)), "{error}");
+            let closed = scanner.close_with(ERROR);
+            assert_eq!(
+                String::from_utf8(closed).unwrap(),
+                format!("data: {ERROR}\n\n")
+            );
+        }
     }
 
     #[test]
@@ -595,7 +745,7 @@ mod tests {
         let image = "x".repeat(MAX_HELD + 10);
         let event = format!("data: {{\"image\":\"{image}\",\"finishReason\": \"STOP\"}}\r\n\r\n");
         for cut in [1, 5, 40, 45, 50] {
-            let mut scanner = EventScanner::new(Surface::Gemini);
+            let mut scanner = EventScanner::new(Kind::Generate);
             let (first, second) = event.split_at(event.len() - cut);
             let mut sent = scanner.push(first.as_bytes().to_vec()).ready;
             sent.extend(scanner.push(second.as_bytes().to_vec()).ready);
@@ -609,7 +759,7 @@ mod tests {
     #[test]
     fn a_stream_that_is_cut_within_a_line_is_cut_whatever_came_before() {
         let [text, finish, _] = GOOGLES;
-        let mut scanner = EventScanner::new(Surface::Gemini);
+        let mut scanner = EventScanner::new(Kind::Generate);
         let cut = [finish, text, "data: {\"candidates\": [{\"te"].concat();
         let mut sent = scanner.push(cut.into_bytes()).ready;
         assert_eq!(scanner.end(), None);
@@ -621,7 +771,7 @@ mod tests {
             "half a line is dropped"
         );
         // The last line's end may be missing.
-        let mut scanner = EventScanner::new(Surface::Gemini);
+        let mut scanner = EventScanner::new(Kind::Generate);
         scanner.push(
             [finish, "data: {\"usageMetadata\": {}}"]
                 .concat()
@@ -632,7 +782,7 @@ mod tests {
 
     #[test]
     fn of_a_long_event_nothing_is_lost_when_an_error_follows() {
-        let mut scanner = EventScanner::new(Surface::Gemini);
+        let mut scanner = EventScanner::new(Kind::Generate);
         let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
         let mut sent = Vec::new();
         for piece in [&long, "MIDDLE", "TAIL\"}\r\n\r\n"] {
@@ -647,7 +797,7 @@ mod tests {
     #[test]
     fn an_error_in_googles_own_stream_is_found_and_told_in_an_event() {
         let [text, finish, _] = GOOGLES;
-        let mut scanner = EventScanner::new(Surface::Gemini);
+        let mut scanner = EventScanner::new(Kind::Generate);
         scanner.push(finish.as_bytes().to_vec());
         let scan = scanner.push([text, "{\n  \"error\""].concat().into_bytes());
         assert_eq!(scan.ready, [finish, text].concat().as_bytes());
@@ -666,7 +816,7 @@ mod tests {
             let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
             borders.extend([0, stream.len()]);
             borders.sort_unstable();
-            let mut scanner = EventScanner::new(Surface::Gemini);
+            let mut scanner = EventScanner::new(Kind::Generate);
             let mut passed = Vec::new();
             for pair in borders.windows(2) {
                 passed.extend(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready);
@@ -696,11 +846,11 @@ mod tests {
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {
             let stream = (lines.concat() + closing).into_bytes();
-            let whole = EventScanner::new(Surface::OpenAi).push(stream.clone());
+            let whole = EventScanner::new(Kind::Chat).push(stream.clone());
             let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
             borders.extend([0, stream.len()]);
             borders.sort_unstable();
-            let mut scanner = EventScanner::new(Surface::OpenAi);
+            let mut scanner = EventScanner::new(Kind::Chat);
             let mut passed = Vec::new();
             let mut error = None;
             for pair in borders.windows(2) {

@@ -166,7 +166,10 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         owner.project = project.or(owner.project);
         let mut told = match &reply.body {
             Body::Whole(bytes) => told(&request.method, target, &uses.named, bytes),
-            Body::Stream(_) => Told::default(),
+            Body::Stream(stream) => match stream.begun_interaction() {
+                Some(interaction) => told(&request.method, target, &uses.named, interaction),
+                None => Told::default(),
+            },
         };
         let upload: Option<Uri> = upload.and_then(|url| url.to_str().ok()?.parse().ok());
         if let Some(url) = upload {

@@ -258,7 +258,8 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
 
-    if (is_events || form.is_array) && form.kind != Kind::Other {
+    let is_model = form.kind != Kind::Other;
+    if (is_events && (is_model || !is_encoded)) || (form.is_array && is_model) {
         if is_encoded {
             let reason = "the upstream compressed a stream, which it was asked not to";
             let failure = call.broken_off(status, reason).await;
@@ -267,16 +268,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
         reply
             .headers
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        return match AnswerStream::begin(
-            call,
-            status,
-            form.surface,
-            !is_events,
-            form.repair,
-            body,
-            end.first_byte,
-        )
-        .await
+        return match AnswerStream::begin(call, status, form, !is_events, body, end.first_byte).await
         {
             Begun::Stream(stream) => {
                 reply.body = Body::Stream(stream);

@@ -1,19 +1,20 @@
 //! Answers: what the client gets, whole or bit by bit.
 
 use super::Failure;
-use super::attempt::{NO_ANSWER, no_byte};
+use super::attempt::{Form, NO_ANSWER, no_byte};
 use super::call::{Call, EMPTY, End};
 use super::headers::UPLOAD_STATUS;
 use super::ports::{ByteStream, System, TransportError};
-use crate::gemini::{MAX_ERROR_BYTES, Seen, diagnose};
+use crate::gemini::{self, MAX_ERROR_BYTES, Seen, diagnose};
 use crate::json_array::ArrayScanner;
-use crate::openai::repair::{self, StreamRepair};
+use crate::openai::repair::StreamRepair;
 use crate::openai::signatures::Signatures;
 use crate::pool::Outcome;
+use crate::skim::{Members, find};
 use crate::sse::{EventScanner, Found, error_text};
 use crate::store::Database;
 use crate::tally::Tally;
-use crate::target::Surface;
+use crate::target::{Kind, Surface};
 use futures::future::{Either, select};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
@@ -97,6 +98,8 @@ impl<D, B, S> Reply<D, B, S> {
 pub struct AnswerStream<D, B, S> {
     call: Call<D, S>,
     status: u16,
+    kind: Kind,
+    surface: Surface,
     upstream: B,
     /// What came of the upstream and was not looked at yet.
     arrived: Option<Result<Option<Vec<u8>>, TransportError>>,
@@ -167,10 +170,14 @@ impl Opaque {
 
 impl Framing {
     /// How an answer ends in which nothing can follow, as an error that the client reads; `None` where none does.
-    fn close_with(&mut self, failure: &Failure) -> Option<Vec<u8>> {
+    fn close_with(&mut self, failure: &Failure, kind: Kind, surface: Surface) -> Option<Vec<u8>> {
         match self {
             Self::Events(scanner) | Self::Error(scanner, _) => {
-                let error = in_a_line(&failure.to_json(scanner.surface(), false));
+                let error = failure.to_json(surface, false);
+                let error = match (kind, surface) {
+                    (Kind::Other, Surface::Gemini) => gemini::error_event(&error),
+                    _ => in_a_line(&error),
+                };
                 Some(scanner.close_with(&error))
             }
             Self::Array(scanner) | Self::ArrayError(scanner, _) => {
@@ -218,20 +225,21 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     pub(super) async fn begin(
         call: Call<D, S>,
         status: u16,
-        surface: Surface,
+        form: Form,
         is_array: bool,
-        repair: Option<repair::Context>,
         upstream: B,
         mut timeout: Pin<&mut dyn Future<Output = ()>>,
     ) -> Begun<D, B, S> {
         let framing = if is_array {
             Framing::Array(ArrayScanner::default())
         } else {
-            Framing::Events(EventScanner::new(surface))
+            Framing::Events(EventScanner::new(form.kind))
         };
-        let mut stream = Self::new(call, status, framing, surface, upstream);
-        stream.signatures = repair.as_ref().map(|_| Signatures::default());
-        stream.repair = repair.map(StreamRepair::new);
+        let mut stream = Self::new(call, status, framing, form.kind, form.surface, upstream);
+        if form.kind != Kind::Other {
+            stream.signatures = form.repair.as_ref().map(|_| Signatures::default());
+            stream.repair = form.repair.map(StreamRepair::new);
+        }
         let mut held = Vec::new();
         loop {
             let is_late = matches!(
@@ -252,7 +260,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 Step::End => return Begun::Empty(held),
                 Step::Failed(outcome, failure) => return Begun::Failed(outcome, failure),
             }
-            if stream.recorded && stream.tally.seen.is_empty_answer() {
+            if stream.recorded && stream.is_empty_answer() {
                 return Begun::Empty(held);
             }
             if stream.tally.seen.has_content || stream.recorded || held.len() > MAX_HELD_EVENTS {
@@ -274,22 +282,33 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         closing: Option<u8>,
         upstream: B,
     ) -> Self {
+        let framing = Framing::Opaque(Opaque::new(first, closing));
         Self {
             promised: true,
             ..Self::new(
                 call,
                 status,
-                Framing::Opaque(Opaque::new(first, closing)),
+                framing,
+                Kind::Other,
                 Surface::OpenAi,
                 upstream,
             )
         }
     }
 
-    fn new(call: Call<D, S>, status: u16, framing: Framing, surface: Surface, upstream: B) -> Self {
+    fn new(
+        call: Call<D, S>,
+        status: u16,
+        framing: Framing,
+        kind: Kind,
+        surface: Surface,
+        upstream: B,
+    ) -> Self {
         Self {
             call,
             status,
+            kind,
+            surface,
             upstream,
             arrived: None,
             first: None,
@@ -313,6 +332,16 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         }
     }
 
+    /// The interaction that the stream's first event tells of, before the client has got anything.
+    pub(super) fn begun_interaction(&self) -> Option<&[u8]> {
+        let lines = self.first.as_deref()?.split(|byte| *byte == b'\n');
+        let data = lines
+            .filter_map(|line| line.strip_prefix(b"data:"))
+            .next()?;
+        let Members(event) = serde_json::from_slice(data).ok()?;
+        find(&event, "interaction").map(|interaction| interaction.get().as_bytes())
+    }
+
     /// What the next bytes of the upstream come to.
     pub async fn next(&mut self) -> Next {
         if let Some(first) = self.first.take() {
@@ -322,10 +351,12 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Step::Bytes(bytes) if bytes.is_empty() => Next::Nothing,
             Step::Bytes(bytes) => Next::Bytes(bytes),
             Step::End => Next::End,
-            Step::Failed(_, failure) => match self.framing.close_with(&failure) {
-                Some(end) => Next::Bytes(end),
-                None => Next::Broken,
-            },
+            Step::Failed(_, failure) => {
+                match self.framing.close_with(&failure, self.kind, self.surface) {
+                    Some(end) => Next::Bytes(end),
+                    None => Next::Broken,
+                }
+            }
         }
     }
 
@@ -356,8 +387,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                     Found::Nothing => {}
                     Found::Done => self.record_end().await,
                     Found::Error(begun) => {
-                        let scanner =
-                            std::mem::replace(scanner, EventScanner::new(Surface::OpenAi));
+                        let scanner = std::mem::replace(scanner, EventScanner::new(Kind::Chat));
                         self.framing = Framing::Error(scanner, begun);
                     }
                 }
@@ -402,8 +432,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 return Step::End;
             }
             (ended, Framing::Events(scanner)) => {
-                // What may follow the last event is no answer any more.
-                if let Some(rest) = scanner.end() {
+                // What may follow the last event is no answer any more; where no event is known to be it, only the end tells.
+                let may_be_whole = ended.is_ok() || self.kind != Kind::Other;
+                if let Some(rest) = scanner.end().filter(|_| may_be_whole) {
                     self.tally.take(&rest);
                     self.record_end().await;
                     self.ended = true;
@@ -457,7 +488,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Framing::Events(_) | Framing::Array(_) | Framing::Opaque(_) => &[],
         };
         let diagnosis = diagnose(Seen::InStream(text), &self.call.traits);
-        let failure = self.call.failed(&diagnosis, true, None).await;
+        // The code of an interaction's error is one of those that its clients know.
+        let body = Some(text).filter(|_| self.kind == Kind::Other);
+        let failure = self.call.failed(&diagnosis, true, body).await;
         Step::Failed(diagnosis.outcome, failure)
     }
 
@@ -476,10 +509,14 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         .await;
     }
 
+    /// It has said nothing, where a model should have.
+    fn is_empty_answer(&self) -> bool {
+        self.kind != Kind::Other && self.tally.seen.is_empty_answer()
+    }
+
     /// The answer has come to its end.
     async fn record_end(&mut self) {
-        let is_empty = !self.promised && self.tally.seen.is_empty_answer();
-        if is_empty {
+        if !self.promised && self.is_empty_answer() {
             self.record(Outcome::EmptyAnswer, Some(EMPTY)).await;
         } else {
             self.record(Outcome::Success, None).await;

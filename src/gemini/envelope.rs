@@ -31,6 +31,31 @@ pub fn error_json(status: u16, message: &str, reason: &str, retry_after_ms: Opti
     format!("{body:#}\n")
 }
 
+/// An error in Google's own form as an event of an interaction's stream. One that is such an event stays as it is.
+///
+/// Source: <https://ai.google.dev/gemini-api/docs/api-errors>.
+pub fn error_event(json: &str) -> String {
+    let mut event: Value = serde_json::from_str(json).unwrap_or_default();
+    if event.get("event_type").is_none() {
+        let error = &event["error"];
+        let code = match error["code"].as_u64() {
+            Some(401) => "authentication",
+            Some(403) => "permission_denied",
+            Some(404) => "not_found",
+            Some(429) => "rate_limit_exceeded",
+            Some(400..=498) => "invalid_request",
+            Some(502 | 503) => "service_unavailable",
+            Some(504) => "deadline_exceeded",
+            _ => "api_error",
+        };
+        event = json!({
+            "error": {"code": code, "message": error["message"]},
+            "event_type": "error",
+        });
+    }
+    event.to_string()
+}
+
 /// Google's name for an HTTP status.
 fn canonical(status: u16) -> &'static str {
     match status {
@@ -72,5 +97,19 @@ mod tests {
         }
         let without = ApiError::parse(error_json(400, "m", "c", None).as_bytes());
         assert_eq!(without.retry_after_ms, None);
+    }
+
+    #[test]
+    fn an_error_becomes_an_event_with_a_type() {
+        let own = r#"{"error":{"code":"not_found","message":"m"},"event_type":"error"}"#;
+        for (error, event) in [
+            (own.to_owned(), own),
+            (
+                error_json(429, "m", "c", Some(9)),
+                r#"{"error":{"code":"rate_limit_exceeded","message":"m"},"event_type":"error"}"#,
+            ),
+        ] {
+            assert_eq!(error_event(&error), event);
+        }
     }
 }

@@ -518,6 +518,21 @@ fn an_interaction_goes_on_where_it_began() {
 }
 
 #[test]
+fn a_streamed_interaction_goes_on_where_it_began() {
+    let pool = pool();
+    let created = "event: interaction.created\ndata: {\"event_type\":\"interaction.created\",\"interaction\":{\"id\":\"v1_abc\"}}\n\n";
+    pool.script(200, "text/event-stream", &[created, "data: [DONE]\n\n"]);
+    let body = r#"{"model":"m","input":"x","stream":true}"#;
+    let begun = pool.ask("POST", "/v1beta/interactions", body);
+    let key = begun.header("x-keypool-key").unwrap();
+    for _ in 0..5 {
+        pool.json("{}");
+        let found = pool.ask("GET", "/v1beta/interactions/v1_abc", "");
+        assert_eq!(found.header("x-keypool-key"), Some(key));
+    }
+}
+
+#[test]
 fn a_download_is_fetched_from_where_google_has_it_on_its_own_host() {
     for (location, expected) in [
         ("/download/v1beta/files/abc:download?alt=media", 200),

@@ -777,3 +777,100 @@ fn a_refused_part_of_an_upload_ends_it() {
         );
     }
 }
+
+const INTERACTION: &str = r#"{"model":"m","input":"x","stream":true}"#;
+const CREATED: &str = "event: interaction.created\ndata: {\"interaction\":{\"id\":\"v1_fake\"},\"event_type\":\"interaction.created\"}\n\n";
+const DELTA: &str =
+    "event: step.delta\nid: 2\ndata: {\"index\":0,\"event_type\":\"step.delta\"}\n\n";
+
+fn interaction(pool: &Pool) -> PoolReply {
+    let credential = [("x-goog-api-key", TOKEN)];
+    pool.reply("POST", "/v1beta/interactions", &credential, INTERACTION)
+}
+
+#[test]
+fn a_stream_of_any_endpoint_arrives_event_by_event() {
+    const DONE: &str = "event: done\ndata: [DONE]\n\n";
+    for (events, rows) in [(vec![CREATED, DELTA, DONE], 1), (vec![CREATED, DELTA], 0)] {
+        let pool = Pool::new();
+        pool.script(200, "text/event-stream", &events);
+        let Body::Stream(mut stream) = interaction(&pool).body else {
+            panic!("a stream")
+        };
+        for event in &events {
+            assert_eq!(pool.logged(), [""; 0]);
+            let next = Next::Bytes(event.as_bytes().to_vec());
+            assert_eq!(block_on(stream.next()), next, "at once, and as it is");
+        }
+        assert_eq!(pool.logged().len(), rows, "before the closing event");
+        while block_on(stream.next()) != Next::End {}
+        assert_eq!(pool.logged(), ["1|200|NULL"]);
+    }
+}
+
+#[test]
+fn an_error_in_a_stream_of_any_endpoint_is_one_in_the_log_and_for_the_client() {
+    const QUOTA: &str = "Resource has been exhausted (e.g. check quota).";
+    let bare = format!(
+        "{{\"error\":{{\"code\":429,\"message\":\"{QUOTA}\",\"status\":\"RESOURCE_EXHAUSTED\"}}}}\n"
+    );
+    let of_a_type = format!(
+        "event: error\ndata: {{\"event_type\":\"error\",\"error\":{{\"code\":\"rate_limit_exceeded\",\"message\":\"{QUOTA}\"}}}}\n\n"
+    );
+    let blocked = of_a_type.replace("rate_limit_exceeded", "prohibited_content");
+    for (error, code) in [
+        (&bare, "rate_limit_exceeded"),
+        (&of_a_type, "rate_limit_exceeded"),
+        (&blocked, "prohibited_content"),
+    ] {
+        let pool = Pool::new();
+        pool.script(200, "text/event-stream", &[CREATED, DELTA, error]);
+        let answer = Answer::read(interaction(&pool));
+        let last = answer
+            .body
+            .strip_prefix(&[CREATED, DELTA, "data: "].concat());
+        let last: serde_json::Value = serde_json::from_str(last.unwrap()).unwrap();
+        assert_eq!(last["event_type"], "error");
+        assert_eq!(last["error"]["code"], code);
+        assert_eq!(last["error"]["message"], QUOTA);
+        let row = pool.logged().concat();
+        assert!(row.starts_with("0|200|") && row.contains(QUOTA), "{row}");
+    }
+    // Before the first event nothing has been promised.
+    let pool = Pool::new();
+    pool.script(200, "text/event-stream", &[&bare]);
+    assert_eq!(Answer::read(interaction(&pool)).status, 429);
+    // Nor is a stream whole that was cut.
+    let pool = Pool::new();
+    let reset = || Err(TransportError::Failed("ConnectionTerminated".into()));
+    let begun = || Ok(CREATED.as_bytes().to_vec());
+    pool.script_chunks(200, "text/event-stream", vec![begun(), reset()]);
+    let answer = Answer::read(interaction(&pool));
+    assert!(
+        answer.body.contains(r#""event_type":"error""#),
+        "{}",
+        answer.body
+    );
+    assert!(pool.logged().concat().contains("ConnectionTerminated"));
+}
+
+#[test]
+fn on_geminis_surface_only_data_reaches_the_client() {
+    let pool = Pool::new();
+    let (said, finished) = (event(SAID), event(FINISHED));
+    pool.script(
+        200,
+        "text/event-stream",
+        &[
+            ": ping\n\n",
+            &said,
+            "id: 3\n",
+            ":\n\n",
+            &finished,
+            ": bye\n\n",
+        ],
+    );
+    let answer = pool.google("POST", STREAM, CONTENTS);
+    assert_eq!(answer.body, [said, finished].concat());
+    assert_eq!(pool.logged(), ["1|200|NULL"]);
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sse::EventScanner;
-use crate::target::Surface;
+use crate::target::Kind;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -683,7 +683,7 @@ proptest! {
         let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
         borders.extend([0, stream.len()]);
         borders.sort_unstable();
-        let (mut scanner, mut repair) = (EventScanner::new(Surface::OpenAi), StreamRepair::new(context(true)));
+        let (mut scanner, mut repair) = (EventScanner::new(Kind::Chat), StreamRepair::new(context(true)));
         let mut repaired = Vec::new();
         for pair in borders.windows(2) {
             repaired.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));

@@ -1,7 +1,7 @@
 use super::super::tests::{context, made, made_answer_id, repaired_stream};
 use super::*;
 use crate::sse::EventScanner;
-use crate::target::Surface;
+use crate::target::Kind;
 use serde_json::Value;
 
 /// Events with these choices, each complete but for what is in the choice.
@@ -575,7 +575,7 @@ fn a_line_that_passes_in_pieces_passes_as_it_is_and_may_have_been_an_end() {
     let rest = "data: {\"choices\":[]}\n\n";
     let parts = [head, rest, &event, "data: [DONE]\n\n"];
     let (mut scanner, mut repair) = (
-        EventScanner::new(Surface::OpenAi),
+        EventScanner::new(Kind::Chat),
         StreamRepair::new(context(true)),
     );
     let mut got = Vec::new();
