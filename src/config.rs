@@ -14,7 +14,7 @@ use key_list::KeyList;
 use std::fmt;
 
 /// Every variable that the component reads, by its name in `spin.toml`.
-pub const VARIABLES: [&str; 22] = [
+pub const VARIABLES: [&str; 24] = [
     "my_api_token",
     "gemini_api_key",
     "llm_api_origin",
@@ -24,7 +24,9 @@ pub const VARIABLES: [&str; 22] = [
     "enforce_origin",
     "rate_limit_per_minute",
     "trust_forwarded_for",
+    "public_url",
     "max_body_bytes",
+    "max_held_bytes",
     "max_attempts",
     "first_byte_timeout",
     "first_content_timeout",
@@ -39,14 +41,18 @@ pub const VARIABLES: [&str; 22] = [
     "log_retention_days",
 ];
 
-/// The largest limit of a body: 100 MiB, which is what Google takes in line. 16 requests at a time share the component's
-/// 4 GiB, and a body is there twice while it is sent.
+/// The largest limit of a body: 100 MiB, which is what Google takes in line.
 const LARGEST_MAX_BODY_BYTES: usize = 100 * 1024 * 1024;
 const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
 /// Largest request body in bytes where nothing else is set: 32 MiB, enough for a PDF of 16 MB in base64.
 pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes that the bodies of all requests may take in an instance where nothing else is set: 512 MiB, as much as the largest
+/// bodies of 16 requests, which share an instance.
+const DEFAULT_MAX_HELD_BYTES: usize = 512 * 1024 * 1024;
+/// The most of it: 1 GiB. A body is in memory up to three times while it is read and sent, and an instance has 4 GiB.
+const LARGEST_MAX_HELD_BYTES: usize = 1024 * 1024 * 1024;
 
 /// The shortest client token that is accepted, in characters.
 const SHORTEST_TOKEN: usize = 8;
@@ -112,6 +118,10 @@ pub struct Config {
     pub trust_forwarded_for: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
+    /// Bytes of all request bodies that an instance holds at a time.
+    pub max_held_bytes: usize,
+    /// Where clients reach the pool: scheme, host and port, and the path before that of a request, without a slash at its end.
+    pub public_url: Option<String>,
     /// How far a request may go.
     pub failover: Policy,
     /// Mend what breaks OpenAI's clients in answers, and leave out of requests what Google does not know.
@@ -226,6 +236,12 @@ impl Config {
             Uri::from_static(DEFAULT_ORIGIN)
         });
 
+        let public_url = text("public_url").and_then(|url| {
+            parse_public_url(&url)
+                .map_err(|problem| problems.push(problem))
+                .ok()
+        });
+
         let mut flag = |name: &str, default: bool| match text(name)
             .as_deref()
             .map(str::to_ascii_lowercase)
@@ -270,6 +286,11 @@ impl Config {
             DEFAULT_MAX_BODY_BYTES,
             "of bytes, from 1 to 104857600",
         );
+        let max_held_bytes = number(
+            "max_held_bytes",
+            DEFAULT_MAX_HELD_BYTES,
+            "of bytes, from max_body_bytes to 1073741824",
+        );
         let max_attempts = number(
             "max_attempts",
             DEFAULT_MAX_ATTEMPTS,
@@ -286,6 +307,11 @@ impl Config {
             ));
         }
 
+        if !(max_body_bytes..=LARGEST_MAX_HELD_BYTES).contains(&max_held_bytes) {
+            problems.push(format!(
+                "max_held_bytes must be from max_body_bytes to {LARGEST_MAX_HELD_BYTES}: one body has to fit in"
+            ));
+        }
         if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
             problems.push(format!("max_attempts must be from 1 to {MOST_ATTEMPTS}"));
         }
@@ -401,6 +427,8 @@ impl Config {
             rate_limit_per_minute: u32::try_from(rate_limit).ok().filter(|limit| *limit > 0),
             trust_forwarded_for,
             max_body_bytes,
+            max_held_bytes,
+            public_url,
             failover,
             repair,
             log_commit,
@@ -441,6 +469,25 @@ fn parse_origin(text: &str) -> Result<Uri, String> {
     }
     if web && bare && has_host_and_port_alone(&uri) {
         Ok(uri)
+    } else {
+        Err(problem())
+    }
+}
+
+/// The URL without a slash at its end.
+fn parse_public_url(text: &str) -> Result<String, String> {
+    let problem = || {
+        "public_url must be where clients reach the pool, such as https://pool.example.com or https://example.com/gemini"
+            .to_owned()
+    };
+    let uri: Uri = text.parse().map_err(|_| problem())?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    if is_web
+        && uri.query().is_none()
+        && !text.contains(['*', '#'])
+        && has_host_and_port_alone(&uri)
+    {
+        Ok(text.trim_end_matches('/').to_owned())
     } else {
         Err(problem())
     }
@@ -774,6 +821,45 @@ mod tests {
                 accepted,
                 "{bytes}"
             );
+        }
+    }
+
+    #[test]
+    fn the_bodies_that_are_held_must_fit_the_instance_and_one_of_them_must_fit_in() {
+        for (held, body, accepted) in [
+            ("33554432", "33554432", true),
+            ("33554431", "33554432", false),
+            ("1073741824", "104857600", true),
+            ("1073741825", "1", false),
+            ("1", "1", true),
+        ] {
+            let set = [("max_held_bytes", held), ("max_body_bytes", body)];
+            assert_eq!(config(&set).is_ok(), accepted, "{held} {body}");
+        }
+    }
+
+    #[test]
+    fn the_public_url_is_a_place_and_no_more() {
+        for (url, read) in [
+            ("https://pool.example.com", "https://pool.example.com"),
+            ("http://10.0.0.1:8080/", "http://10.0.0.1:8080"),
+            ("https://example.com/a/b//", "https://example.com/a/b"),
+        ] {
+            let config = config(&[("public_url", url)]).unwrap();
+            assert_eq!(config.public_url.as_deref(), Some(read));
+        }
+        for url in [
+            "pool.example.com",
+            "/gemini",
+            "ftp://example.com",
+            "https://example.com/?a",
+            "https://example.com/#a",
+            "https://user:pw@example.com",
+            "https://example.com:99999",
+            "https://*.example.com",
+        ] {
+            let problem = config(&[("public_url", url)]).unwrap_err().to_string();
+            assert!(problem.contains("public_url must be"), "{url}: {problem}");
         }
     }
 

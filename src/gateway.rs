@@ -31,6 +31,7 @@ use crate::naming::is_model;
 use crate::origin;
 use crate::pool::{PoolKey, Scope};
 use crate::redact::reveals;
+use crate::room::Room;
 use crate::signal::NewSignal;
 use crate::store::{self, Database, DatabaseError};
 use crate::target::{Surface, advice};
@@ -60,6 +61,8 @@ pub struct Gateway<D, U, S> {
     config: Result<Config, InvalidConfig>,
     /// What is kept, or why nothing can be.
     kept: Result<Rc<Kept<D>>, DatabaseError>,
+    /// For the bodies of requests.
+    room: Rc<Room>,
     upstream: U,
     system: S,
 }
@@ -73,8 +76,10 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         system: S,
         new_signal: NewSignal,
     ) -> Self {
+        let size = config.as_ref().map_or(0, |config| config.max_held_bytes);
         Self {
             config,
+            room: Room::new(size, new_signal),
             kept: database.map(|database| Rc::new(Kept::new(database, new_signal))),
             upstream,
             system,

@@ -16,7 +16,7 @@
 //! | [`naming`] | which names of models, methods and collections are taken and stored. Pure |
 //! | [`origin`] | which web pages may call. Pure |
 //! | [`redact`] | keeping secrets out of texts. Pure |
-//! | [`signal`], [`once`] | waiting for another task of the instance; having one do what all need |
+//! | [`signal`], [`once`], [`room`] | waiting for another task of the instance; having one do what all need; sharing its memory |
 //! | [`config`] | the variables, checked |
 //! | [`store`] | the schema and all SQL, over a small `Database` trait |
 //! | [`gateway`] | the sequence of one request, over traits for all that is outside |
@@ -40,6 +40,7 @@ pub mod origin;
 pub mod pool;
 pub mod redact;
 pub mod resource;
+pub mod room;
 pub mod signal;
 mod skim;
 pub mod sse;

@@ -18,6 +18,9 @@ use std::collections::BTreeSet;
 /// The request's URL as Spin reports it.
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The path that a proxy has taken off before it handed the request on.
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
 /// Another URL of the upstream's, which no official client uses.
@@ -201,19 +204,36 @@ fn upload_id(query: Option<&str>) -> Option<String> {
 
 /// A URL of the upstream's as one of the pool's, as its client reaches it.
 fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
-    let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
-    let full: Option<Uri> = latest(&request.headers, &FULL_URL).and_then(|url| url.parse().ok());
-    let host = text(header::HOST)
-        .or_else(|| Some(request.uri.authority()?.as_str()))
-        .or_else(|| Some(full.as_ref()?.authority()?.as_str()))?;
-    let forwarded = text(FORWARDED_PROTO).filter(|_| config.trust_forwarded_for);
-    let scheme = match forwarded.or_else(|| full.as_ref()?.scheme_str()) {
-        Some("https") => "https",
-        _ => "http",
+    let base = match &config.public_url {
+        Some(url) => url.clone(),
+        None => reached_at(request, config.trust_forwarded_for)?,
     };
     let query = url
         .query()
         .and_then(|query| forwarded_query(query, config.secrets()));
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
-    HeaderValue::from_str(&format!("{scheme}://{host}{}{query}", url.path())).ok()
+    HeaderValue::from_str(&format!("{base}{}{query}", url.path())).ok()
+}
+
+/// Where the client has reached the pool: what the request says, or the proxies before it, if they are trusted.
+fn reached_at(request: &Parts, trusts_proxies: bool) -> Option<String> {
+    let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
+    // The first of several proxies is the one that the client has reached.
+    let forwarded = |name: HeaderName| {
+        let first = text(name).filter(|_| trusts_proxies)?.split(',').next()?;
+        Some(first.trim()).filter(|first| !first.is_empty())
+    };
+    let full: Option<Uri> = latest(&request.headers, &FULL_URL).and_then(|url| url.parse().ok());
+    let host = forwarded(FORWARDED_HOST)
+        .or_else(|| text(header::HOST))
+        .or_else(|| Some(request.uri.authority()?.as_str()))
+        .or_else(|| Some(full.as_ref()?.authority()?.as_str()))?;
+    let scheme = match forwarded(FORWARDED_PROTO).or_else(|| full.as_ref()?.scheme_str()) {
+        Some("https") => "https",
+        _ => "http",
+    };
+    let prefix = forwarded(FORWARDED_PREFIX)
+        .filter(|prefix| prefix.starts_with('/'))
+        .unwrap_or_default();
+    Some(format!("{scheme}://{host}{}", prefix.trim_end_matches('/')))
 }

@@ -80,6 +80,8 @@ pub enum Failure {
     BodyIncomplete,
     /// The request's body did not come to its end in time.
     BodyStalled,
+    /// The bodies of other requests leave no room for it.
+    NoRoom,
     /// The request's body is compressed otherwise than by gzip.
     EncodingUnsupported,
     /// The request's body is no chat completion request.
@@ -320,6 +322,14 @@ impl Failure {
                     "incomplete_body",
                 ),
             ),
+            Self::NoRoom => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                body(
+                    "The pool holds as many request bodies as it may (`max_held_bytes`). Try again in a moment.",
+                    "server_error",
+                    "pool_busy",
+                ),
+            ),
             Self::EncodingUnsupported => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 body(
@@ -441,6 +451,7 @@ impl Failure {
             | Self::BodyTooLarge { .. }
             | Self::BodyIncomplete
             | Self::BodyStalled
+            | Self::NoRoom
             | Self::EncodingUnsupported
             | Self::InvalidRequest(..)
             | Self::TooLarge { .. }
@@ -524,7 +535,7 @@ impl Failure {
                     Self::KeysOut { wait_ms, .. } => *wait_ms,
                     Self::RateLimited { retry_after, .. }
                     | Self::WrongTokens { retry_after, .. } => Some(retry_after * 1000),
-                    Self::Stopping => Some(1000),
+                    Self::Stopping | Self::NoRoom => Some(1000),
                     _ => None,
                 };
                 gemini::error_json(status.as_u16(), &error.message, &error.code, wait_ms)
@@ -571,7 +582,7 @@ impl Failure {
                     HeaderValue::from_static("gzip, identity"),
                 );
             }
-            Self::Stopping => {
+            Self::Stopping | Self::NoRoom => {
                 reply
                     .headers
                     .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

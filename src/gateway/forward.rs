@@ -76,13 +76,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         kept: &Rc<Kept<D>>,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let body =
-            request_body::read(&request.headers, body, config.max_body_bytes, &self.system).await?;
+        let max = config.max_body_bytes;
+        let mut share = request_body::make_room(request, max, &self.room, &self.system).await?;
+        let body = request_body::read(&request.headers, body, max, &self.system).await?;
         let plain;
         let (request, body) = if target.is_upload() {
             (request, body)
         } else {
-            match request_body::decompressed(&request.headers, &body, config.max_body_bytes)? {
+            match request_body::decompressed(&request.headers, &body, max)? {
                 None => (request, body),
                 Some(decompressed) => {
                     plain = request_body::without_encoding(request);
@@ -90,6 +91,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 }
             }
         };
+        share.resize(body.len());
         let target = &target.renamed(|name| config.model_of(name).to_owned());
         let now = self.system.now();
         let mut ask = Ask::new(config, target, request, request_id, body, now)?;

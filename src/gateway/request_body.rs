@@ -2,13 +2,15 @@
 
 use super::Failure;
 use super::ports::{ByteStream, System};
+use crate::room::{Room, Share};
 use flate2::read::MultiGzDecoder;
 use futures::future::{Either, select};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use std::future::poll_fn;
 use std::io::Read;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 
 /// Room that is made for what a body still promises, in times of what is here already.
@@ -26,6 +28,38 @@ const PROGRESS: usize = 1024;
 const DRAIN_MS: u64 = 5_000;
 /// And how long nothing of it may come: 1 s.
 const DRAIN_STALL_MS: u64 = 1_000;
+
+/// How long a request waits for room for its body, in milliseconds: 10 s.
+const ROOM_MS: u64 = 10_000;
+
+/// Takes room for as much as the body may have. One that does not say how long it is may be as large as any.
+///
+/// # Errors
+/// It is larger than `max` bytes, or other requests leave no room for it.
+pub(super) async fn make_room<S: System>(
+    request: &Parts,
+    max: usize,
+    room: &Rc<Room>,
+    system: &S,
+) -> Result<Share, Failure> {
+    let bytes = match declared_length(&request.headers) {
+        Some(declared) => usize::try_from(declared).unwrap_or(usize::MAX),
+        None if [Method::GET, Method::HEAD].contains(&request.method) => 0,
+        None => max,
+    };
+    if bytes > max {
+        return Err(Failure::BodyTooLarge { max });
+    }
+    // A timer is a task of the host: none where there is room.
+    let mut taking = pin!(room.take(bytes));
+    if let Poll::Ready(share) = futures::poll!(taking.as_mut()) {
+        return Ok(share);
+    }
+    match select(taking, pin!(system.wait(ROOM_MS))).await {
+        Either::Left((share, _)) => Ok(share),
+        Either::Right(_) => Err(Failure::NoRoom),
+    }
+}
 
 /// Reads all of it.
 ///

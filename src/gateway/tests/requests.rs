@@ -674,3 +674,69 @@ fn an_upload_url_in_the_place_of_the_list_of_models_does_not_pass() {
     assert_eq!((answer.status, answer.body.as_str()), (200, "no list"));
     assert_eq!(answer.header("x-goog-upload-url"), None);
 }
+
+#[test]
+fn a_body_for_which_others_leave_no_room_waits_and_is_refused_in_time() {
+    let pool = Pool::with(&[("max_body_bytes", "1000"), ("max_held_bytes", "1000")]);
+    let room = &pool.gateway.room;
+    let held = block_on(room.take(901));
+    let answer = pool.chat(CHAT);
+    assert_eq!(
+        (answer.status, answer.error("code").as_str()),
+        (503, "pool_busy")
+    );
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.header("x-should-retry"), None);
+    assert_eq!(pool.sent(), 0);
+    drop(held);
+    pool.script(200, "application/json", &[ANSWER]);
+    assert_eq!(pool.chat(CHAT).status, 200);
+    // It is free again, though the length was not declared.
+    assert_eq!(format!("{room:?}"), "Room(0 of 1000 bytes)");
+}
+
+#[test]
+fn an_upload_goes_on_where_the_client_has_reached_the_pool() {
+    const PUBLIC: (&str, &str) = ("public_url", "https://example.com/gemini/");
+    const TRUSTED: (&str, &str) = ("trust_forwarded_for", "true");
+    let own = ("host", "10.0.0.7:3000");
+    let forwarded = [
+        own,
+        ("x-forwarded-proto", "https, http"),
+        ("x-forwarded-host", "pool.example, inner"),
+        ("x-forwarded-prefix", "/keys/"),
+    ];
+    for (settings, headers, base) in [
+        (vec![], &forwarded[..], "http://10.0.0.7:3000"),
+        (vec![TRUSTED], &forwarded, "https://pool.example/keys"),
+        (vec![TRUSTED], &[own], "http://10.0.0.7:3000"),
+        (
+            vec![PUBLIC, TRUSTED],
+            &forwarded,
+            "https://example.com/gemini",
+        ),
+    ] {
+        let pool = Pool::with(&settings);
+        pool.script_reply(Ok(Scripted {
+            status: 200,
+            content_type: "text/plain",
+            content_encoding: None,
+            headers: vec![(
+                "x-goog-upload-url",
+                "https://generativelanguage.googleapis.com/upload/v1beta/files?upload_id=U"
+                    .to_owned(),
+            )],
+            chunks: Vec::new(),
+        }));
+        let start = [
+            ("x-goog-api-key", TOKEN),
+            ("x-goog-upload-command", "start"),
+        ];
+        let headers = [&start, headers].concat();
+        let begun = pool.call("POST", "/upload/v1beta/files", &headers, "{}");
+        assert_eq!(
+            begun.header("x-goog-upload-url").unwrap(),
+            format!("{base}/upload/v1beta/files?upload_id=U")
+        );
+    }
+}
