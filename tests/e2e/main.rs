@@ -12,6 +12,8 @@ mod affinity;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod clients;

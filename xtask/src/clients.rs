@@ -1,13 +1,14 @@
-//! The environments in which tests drive real client libraries, of Python and of Node.
+//! The environments in which tests drive real client libraries, of Python and of Node, and a browser.
 //!
-//! They live in `target/`, so that nothing is installed for the user. Python has two, since it cannot have two versions of a
+//! They live in `target/`, so that nothing is installed for the user, but for a browser where there is none: only root, as
+//! in a container, gets Debian's. Python has two, since it cannot have two versions of a
 //! package in one: the newest clients, and the majors before them. What is installed is as a list in `tests/clients`
 //! says if the copy of that file in the environment is equal to it; the copy is written last, so that an interrupted
 //! installation does not count.
 
 use crate::command::{capture, program, run};
 use crate::workspace;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,8 @@ pub(crate) struct Prepared {
     pub(crate) previous_python: PathBuf,
     /// The folder that has Node's packages.
     pub(crate) node: PathBuf,
+    /// The program that is Chromium.
+    pub(crate) browser: PathBuf,
 }
 
 /// Makes sure that the environments are there.
@@ -46,7 +49,30 @@ pub(crate) fn prepare() -> Result<Prepared> {
         python: prepare_python(&NEWEST)?,
         previous_python: prepare_python(&PREVIOUS)?,
         node: prepare_node()?,
+        browser: prepare_browser()?,
     })
+}
+
+fn prepare_browser() -> Result<PathBuf> {
+    let chosen = std::env::var_os("KEYPOOL_TEST_BROWSER").map(PathBuf::from);
+    let names = ["chromium", "chromium-browser", "google-chrome"].map(PathBuf::from);
+    let mut browsers = chosen.into_iter().chain(names);
+    if let Some(browser) = browsers.find(|browser| works(browser)) {
+        return Ok(browser);
+    }
+    let is_root = capture(program("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !is_root || !works(Path::new("apt-get")) {
+        bail!(
+            "one test needs Chromium: install it (on Debian: apt-get install chromium), or name it in KEYPOOL_TEST_BROWSER"
+        );
+    }
+    run(program("apt-get").args(["update", "--quiet"]))?;
+    let install = ["install", "--quiet", "--yes", "--no-install-recommends"];
+    run(program("apt-get")
+        .args(install)
+        .arg("chromium")
+        .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    Ok(PathBuf::from("chromium"))
 }
 
 fn prepare_node() -> Result<PathBuf> {
@@ -120,9 +146,9 @@ fn is_as_wanted(installed: &Path, wanted: &[u8]) -> bool {
     fs::read(installed).is_ok_and(|installed| installed == wanted)
 }
 
-/// An environment breaks when the Python that it was made with is removed.
-fn works(python: &Path) -> bool {
-    capture(program(python).arg("--version")).is_ok()
+/// An environment of Python breaks when the Python that it was made with is removed.
+fn works(name: &Path) -> bool {
+    capture(program(name).arg("--version")).is_ok()
 }
 
 #[cfg(test)]

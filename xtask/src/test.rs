@@ -36,7 +36,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "clients",
-        what: "the Python and Node clients that tests drive are installed",
+        what: "the Python and Node clients and the browser that tests drive are installed",
         run: || clients::prepare().map(drop),
     },
     Stage {
@@ -167,7 +167,8 @@ fn all_tests() -> Result<()> {
         cargo("test --locked --package gemini-keypool --package fake-gemini --package keypool-simulation --package xtask")
             .env("KEYPOOL_TEST_PYTHON", clients.python)
             .env("KEYPOOL_TEST_PYTHON_PREVIOUS", clients.previous_python)
-            .env("KEYPOOL_TEST_NODE", clients.node),
+            .env("KEYPOOL_TEST_NODE", clients.node)
+            .env("KEYPOOL_TEST_BROWSER", clients.browser),
     )
 }
 

@@ -1,0 +1,69 @@
+// Serves `browser_page.mjs` with the clients that it uses, as a web app's build has them, and opens it in Chromium.
+//
+// Run in the folder of Node's packages. It tells the page's origin in a line, is told the pool's in one, and from then on tells
+// what the page does.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+
+const { build } = createRequire(`${process.cwd()}/`)("esbuild");
+const page = await build({
+  entryPoints: [join(import.meta.dirname, "browser_page.mjs")],
+  nodePaths: [join(process.cwd(), "node_modules")],
+  bundle: true,
+  format: "esm",
+  platform: "browser",
+  write: false,
+});
+
+const profile = mkdtempSync(join(tmpdir(), "keypool-browser-"));
+let browser;
+// The page, and the same one under a name that is not allowed.
+let pages = 2;
+
+const server = createServer(async (request, response) => {
+  if (request.url === "/page.mjs") {
+    response.setHeader("content-type", "text/javascript");
+    return response.end(page.outputFiles[0].text);
+  }
+  if (request.url === "/told") {
+    const line = await text(request);
+    response.end();
+    if (line !== "end") return console.log(line);
+    pages -= 1;
+    if (pages === 0) browser.kill();
+    return;
+  }
+  response.setHeader("content-type", "text/html");
+  response.end('<!doctype html><script type="module" src="/page.mjs"></script>');
+});
+server.listen(0, "127.0.0.1", () => console.log(`origin\t${new URL(`http://127.0.0.1:${server.address().port}`).origin}`));
+
+createInterface({ input: process.stdin }).once("line", (pool) => {
+  const { port } = server.address();
+  const query = `?pool=${pool}&token=${process.env.OPENAI_API_KEY}`;
+  const url = `http://127.0.0.1:${port}/${query}&is_allowed=1`;
+  browser = spawn(
+    process.env.KEYPOOL_TEST_BROWSER ?? "chromium",
+    // Its sandbox does not work for root, as whom it runs in containers.
+    ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", `--user-data-dir=${profile}`, url],
+    { stdio: "ignore" },
+  );
+  browser.on("error", (error) => {
+    console.error(`Chromium cannot be started: ${error.message}`);
+    process.exit(1);
+  });
+  browser.on("exit", (code) => {
+    server.close();
+    server.closeAllConnections();
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    if (pages) console.error(`Chromium ended before the page did, with ${code}`);
+    process.exit(pages ? 1 : 0);
+  });
+});
