@@ -247,3 +247,29 @@ async fn a_large_answer_comes_whole() {
     );
     assert_eq!(app.rows(ROWS), ["1|200|NULL"]);
 }
+
+#[tokio::test]
+async fn a_stream_of_any_endpoint_arrives_event_by_event_and_tells_its_error() {
+    const NAMED: &str = "event: step\nid: 1\ndata: {\"event_type\":\"step\"}\n\n";
+    const BARE: &str = "{\"error\":{\"code\":429,\"message\":\"Resource has been exhausted.\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n";
+    let app = Setup::keys(1).start().await;
+    let events = [NAMED, NAMED, BARE];
+    let (reply, steps) = Reply::raw_chunks(200, "text/event-stream", events).stepwise();
+    app.gemini.script(&key(1), reply);
+
+    steps.release(1);
+    let request = app.client.get("/v1beta/models/gemini-2.5-flash");
+    let mut stream = request.authorized().open().await;
+    for number in 1..=2 {
+        let event = stream.event().await.unwrap();
+        assert_eq!(format!("{event}\n\n"), NAMED);
+        assert_eq!(app.gemini.calls()[0].events_sent, number);
+        steps.release(1);
+    }
+    let [error] = &stream.events().await[..] else {
+        panic!("one event")
+    };
+    assert!(error.contains("rate_limit_exceeded") && error.contains("\"event_type\":\"error\""));
+    let outcome = app.rows("SELECT success, outcome FROM api_call_logs");
+    assert_eq!(outcome, ["0|quota_unspecified"]);
+}
