@@ -1,7 +1,7 @@
 // Agents of others, unmodified: each goes through three steps with tools, asked for Gemini 3.
 //
-// It calls two tools, one after the other, and then says something. Gemini 3 gives each call a thought signature, and
-// refuses the next step if the agent has lost it.
+// It calls two tools, one after the other or both at once, and then says something. Gemini 3 gives each call a thought
+// signature, of several at once the first, and refuses the next step if the agent has lost it.
 
 import assert from "node:assert";
 import { execFile } from "node:child_process";
@@ -28,7 +28,7 @@ const models = {
 const Person = z.object({ name: z.string(), year: z.number() });
 
 /** Whether the agent calls both tools, and then says something. */
-async function goesThrough(agent, model) {
+async function goesThrough(agent, model, prompt) {
   const called = [];
   const tools = Object.fromEntries(
     ["weather", "time"].map((name) => [
@@ -44,8 +44,8 @@ async function goesThrough(agent, model) {
       }),
     ]),
   );
-  const said = await agent({ model, tools, prompt: "Use tools", stopWhen: stepCountIs(4), maxRetries: 0 });
-  assert.deepEqual(called, ["weather", "time"]);
+  const said = await agent({ model, tools, prompt, stopWhen: stepCountIs(4), maxRetries: 0 });
+  assert.deepEqual(called.sort(), ["time", "weather"]);
   assert(said, "it says nothing");
 }
 
@@ -63,8 +63,10 @@ async function streamed(asked) {
 
 const checks = {};
 for (const [name, model] of Object.entries(models)) {
-  checks[`ai_sdk_${name}`] = () => goesThrough(whole, model);
-  checks[`ai_sdk_${name}_streamed`] = () => goesThrough(streamed, model);
+  for (const [how, prompt] of [["", "Use tools"], ["_at_once", "Use both tools at once"]]) {
+    checks[`ai_sdk_${name}${how}`] = () => goesThrough(whole, model, prompt);
+    checks[`ai_sdk_${name}${how}_streamed`] = () => goesThrough(streamed, model, prompt);
+  }
   checks[`ai_sdk_${name}_structured`] = async () => {
     const output = Output.object({ schema: Person });
     Person.parse((await generateText({ model, output, prompt: "Who?", maxRetries: 0 })).output);
@@ -72,7 +74,7 @@ for (const [name, model] of Object.entries(models)) {
 }
 
 /** Google's own agent for terminals, asked once. It says what it does in a line of JSON each. */
-checks.gemini_cli = async () => {
+async function geminiCli(prompt) {
   const program = fileURLToPath(new URL("node_modules/@google/gemini-cli/bundle/gemini.js", import.meta.url));
   const home = await mkdtemp(join(tmpdir(), "gemini-cli-"));
   try {
@@ -83,7 +85,7 @@ checks.gemini_cli = async () => {
       security: { auth: { selectedType: "gemini-api-key" } },
     };
     await writeFile(join(home, ".gemini", "settings.json"), JSON.stringify(settings));
-    const asked = ["--skip-trust", "--model", MODEL, "--output-format", "stream-json", "--prompt", "Use tools"];
+    const asked = ["--skip-trust", "--model", MODEL, "--output-format", "stream-json", "--prompt", prompt];
     const env = { ...process.env, HOME: home };
     const { stdout } = await promisify(execFile)(process.execPath, [program, ...asked], { cwd: home, env });
     const events = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
@@ -94,6 +96,8 @@ checks.gemini_cli = async () => {
   } finally {
     await rm(home, { recursive: true, force: true });
   }
-};
+}
+checks.gemini_cli = () => geminiCli("Use tools");
+checks.gemini_cli_at_once = () => geminiCli("Use both tools at once");
 
 await run(checks);

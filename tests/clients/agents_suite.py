@@ -1,7 +1,7 @@
 """Agents of others, unmodified: each goes through three steps with tools, asked for Gemini 3.
 
-It calls two tools, one after the other, and then says something. Gemini 3 gives each call a thought signature, and
-refuses the next step if the agent has lost it."""
+It calls two tools, one after the other or both at once, and then says something. Gemini 3 gives each call a thought
+signature, of several at once the first, and refuses the next step if the agent has lost it."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from suite import check, run
 
 MODEL = "gemini-3.8-flash"
-PROMPT = "Use tools"
+PROMPTS = {"": "Use tools", "_at_once": "Use both tools at once"}
 OPENAI = {"base_url": os.environ["OPENAI_BASE_URL"], "api_key": os.environ["OPENAI_API_KEY"]}
 GOOGLE = {"base_url": os.environ["GOOGLE_GEMINI_BASE_URL"], "api_key": os.environ["GEMINI_API_KEY"]}
 
@@ -50,15 +50,15 @@ class Person(BaseModel):
     year: int
 
 
-def goes_through(agent, *model, stream):
+def goes_through(agent, model, prompt, stream):
     """Whether the agent calls both tools, and then says something."""
     called.clear()
-    said = agent(*model, stream)
-    assert called == ["weather", "time"], called
+    said = agent(model, prompt, stream)
+    assert sorted(called) == ["time", "weather"], called
     assert said, "it says nothing"
 
 
-def lite(surface, stream):
+def lite(surface, prompt, stream):
     """A loop as LiteLLM's documentation has it."""
     where = (
         {"api_base": OPENAI["base_url"], "api_key": OPENAI["api_key"]}
@@ -69,7 +69,7 @@ def lite(surface, stream):
     tools = [
         {"type": "function", "function": {"name": tool.__name__, "parameters": parameters}} for tool in (weather, time)
     ]
-    messages = [{"role": "user", "content": PROMPT}]
+    messages = [{"role": "user", "content": prompt}]
     for _ in range(4):
         answer = litellm.completion(
             model=f"{surface}/{MODEL}", messages=messages, tools=tools, stream=stream, num_retries=0, **where
@@ -87,10 +87,10 @@ def lite(surface, stream):
     raise AssertionError("it does not end")
 
 
-def chain(model, stream):
+def chain(model, prompt, stream):
     """LangChain's agent, which streams its model when its messages are streamed."""
     agent = create_agent(model, tools=[weather, time])
-    asked = {"messages": [{"role": "user", "content": PROMPT}]}
+    asked = {"messages": [{"role": "user", "content": prompt}]}
     if not stream:
         return agent.invoke(asked)["messages"][-1].text
     chunks = [message for message, _ in agent.stream(asked, stream_mode="messages")]
@@ -107,13 +107,13 @@ def chain_google():
     )
 
 
-def pydantic(model, stream):
+def pydantic(model, prompt, stream):
     agent = Agent(model, tools=[weather, time])
     if not stream:
-        return agent.run_sync(PROMPT).output
+        return agent.run_sync(prompt).output
 
     async def streamed():
-        async with agent.run_stream(PROMPT) as answer:
+        async with agent.run_stream(prompt) as answer:
             return "".join([piece async for piece in answer.stream_text(delta=True)])
 
     return asyncio.run(streamed())
@@ -127,34 +127,28 @@ def pydantic_google():
     return GoogleModel(MODEL, provider=GoogleProvider(**GOOGLE))
 
 
-@check
-def litellm_openai():
-    goes_through(lite, "openai", stream=False)
+AGENTS = {
+    "litellm_openai": (lite, lambda: "openai"),
+    "litellm_gemini": (lite, lambda: "gemini"),
+    "langchain_openai": (chain, chain_openai),
+    "langchain_google": (chain, chain_google),
+    "pydantic_ai_openai": (pydantic, pydantic_openai),
+    "pydantic_ai_google": (pydantic, pydantic_google),
+}
 
 
-@check
-def litellm_openai_streamed():
-    goes_through(lite, "openai", stream=True)
+def register(name, agent, model, prompt, stream):
+    def goes():
+        goes_through(agent, model(), prompt, stream)
+
+    goes.__name__ = name
+    check(goes)
 
 
-@check
-def litellm_gemini():
-    goes_through(lite, "gemini", stream=False)
-
-
-@check
-def litellm_gemini_streamed():
-    goes_through(lite, "gemini", stream=True)
-
-
-@check
-def langchain_openai():
-    goes_through(chain, chain_openai(), stream=False)
-
-
-@check
-def langchain_openai_streamed():
-    goes_through(chain, chain_openai(), stream=True)
+for name, (agent, model) in AGENTS.items():
+    for how, prompt in PROMPTS.items():
+        register(name + how, agent, model, prompt, stream=False)
+        register(name + how + "_streamed", agent, model, prompt, stream=True)
 
 
 @check
@@ -163,43 +157,13 @@ def langchain_openai_structured():
 
 
 @check
-def langchain_google():
-    goes_through(chain, chain_google(), stream=False)
-
-
-@check
-def langchain_google_streamed():
-    goes_through(chain, chain_google(), stream=True)
-
-
-@check
 def langchain_google_structured():
     assert isinstance(chain_google().with_structured_output(Person).invoke("Who?"), Person)
 
 
 @check
-def pydantic_ai_openai():
-    goes_through(pydantic, pydantic_openai(), stream=False)
-
-
-@check
-def pydantic_ai_openai_streamed():
-    goes_through(pydantic, pydantic_openai(), stream=True)
-
-
-@check
 def pydantic_ai_openai_structured():
     assert isinstance(Agent(pydantic_openai(), output_type=Person).run_sync("Who?").output, Person)
-
-
-@check
-def pydantic_ai_google():
-    goes_through(pydantic, pydantic_google(), stream=False)
-
-
-@check
-def pydantic_ai_google_streamed():
-    goes_through(pydantic, pydantic_google(), stream=True)
 
 
 @check
