@@ -236,11 +236,11 @@ impl Config {
             Uri::from_static(DEFAULT_ORIGIN)
         });
 
-        let public_url = text("public_url").and_then(|url| {
-            parse_public_url(&url)
-                .map_err(|problem| problems.push(problem))
-                .ok()
-        });
+        let public = text("public_url");
+        let public_url = public.as_deref().and_then(public_url);
+        if public.is_some() && public_url.is_none() {
+            problems.push("public_url must be where clients reach the pool, such as https://pool.example.com or https://example.com/gemini".to_owned());
+        }
 
         let mut flag = |name: &str, default: bool| match text(name)
             .as_deref()
@@ -474,23 +474,13 @@ fn parse_origin(text: &str) -> Result<Uri, String> {
     }
 }
 
-/// The URL without a slash at its end.
-fn parse_public_url(text: &str) -> Result<String, String> {
-    let problem = || {
-        "public_url must be where clients reach the pool, such as https://pool.example.com or https://example.com/gemini"
-            .to_owned()
-    };
-    let uri: Uri = text.parse().map_err(|_| problem())?;
+/// A URL of scheme, host, port and path alone, without a slash at its end; `None` if it is none.
+pub(crate) fn public_url(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    if is_web
-        && uri.query().is_none()
-        && !text.contains(['*', '#'])
-        && has_host_and_port_alone(&uri)
-    {
-        Ok(text.trim_end_matches('/').to_owned())
-    } else {
-        Err(problem())
-    }
+    let is_plain = uri.query().is_none() && !text.contains(['*', '#']);
+    let fits = is_web && is_plain && has_host_and_port_alone(&uri);
+    fits.then(|| text.trim_end_matches('/').to_owned())
 }
 
 fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {

@@ -44,6 +44,9 @@ pub enum Found {
 /// What a line of Google's own form has in it when the answer has come to its end. Within a text the quotes are escaped.
 const ENDINGS: [&[u8]; 2] = [b"\"finishReason\"", b"\"promptFeedback\""];
 
+/// How the lines of an event begin that are neither data nor comments.
+const OTHER_FIELDS: [&[u8]; 3] = [b"event:", b"id:", b"retry:"];
+
 /// Finds the end of a stream and errors in it, in chunks that are cut anywhere.
 #[derive(Debug)]
 pub struct EventScanner {
@@ -103,13 +106,15 @@ impl EventScanner {
 
     /// What is left when the upstream has nothing more; `None` if the stream ended before its time.
     pub fn end(&mut self) -> Option<Vec<u8>> {
-        let is_cut = self.line_open || !is_whole(&self.held);
-        let may_end = self.is_ending || self.kind == Kind::Other;
+        let is_cut = self.line_open || !self.is_whole(&self.held);
+        let may_end = self.is_ending || has_ending(&self.held) || self.kind == Kind::Other;
         if !may_end || is_cut || is_error_line(&self.held) {
             return None;
         }
         let mut rest = std::mem::take(&mut self.last);
-        rest.append(&mut self.held);
+        if self.kind != Kind::Generate || is_data(&self.held) {
+            rest.append(&mut self.held);
+        }
         Some(rest)
     }
 
@@ -126,9 +131,9 @@ impl EventScanner {
             // How a line begins decides for all of its pieces.
             if !std::mem::take(&mut is_rest) {
                 let is_blank = line.trim_ascii().is_empty();
-                let is_data = line.starts_with(b"data:") && line_start(line) != LineStart::Done;
-                self.is_line_dropped = !(is_data || (is_blank && self.has_data));
-                self.has_data = !is_blank && (self.has_data || is_data);
+                let has_data = is_data(line);
+                self.is_line_dropped = !(has_data || (is_blank && self.has_data));
+                self.has_data = !is_blank && (self.has_data || has_data);
             }
             let end = at + line.len();
             if !self.is_line_dropped {
@@ -170,7 +175,7 @@ impl EventScanner {
                 let from = seen.len().saturating_sub(longest.unwrap_or_default());
                 self.before_piece = seen.get(from..).unwrap_or_default().to_vec();
                 self.is_ending |= has_ending(&seen);
-                Some(0)
+                self.is_ending.then_some(0)
             } else {
                 self.before_piece.clear();
                 let latest = latest_event(&ready);
@@ -281,6 +286,20 @@ impl EventScanner {
         end
     }
 
+    /// Whether a last line without its end is a whole one all the same. What no client gets may as well be cut.
+    fn is_whole(&self, line: &[u8]) -> bool {
+        let line = line.trim_ascii();
+        let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
+            let is_dropped = || OTHER_FIELDS.iter().any(|field| line.starts_with(field));
+            return line.is_empty()
+                || line.starts_with(b":")
+                || (self.kind == Kind::Generate && is_dropped());
+        };
+        data.is_empty()
+            || line_start(line) == LineStart::Done
+            || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
+    }
+
     /// Notes how what was handed on ends.
     fn note_sent(&mut self, sent: &[u8]) {
         let tail = sent.len().saturating_sub(3);
@@ -291,12 +310,9 @@ impl EventScanner {
     }
 }
 
-/// Whether a last line without its end is a whole one all the same.
-fn is_whole(line: &[u8]) -> bool {
-    let line = line.trim_ascii();
-    let data = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii);
-    line.is_empty()
-        || data.is_some_and(|data| serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok())
+/// Whether a line is for a client of Google's own form.
+fn is_data(line: &[u8]) -> bool {
+    line.starts_with(b"data:") && line_start(line) != LineStart::Done
 }
 
 fn has_ending(bytes: &[u8]) -> bool {
@@ -696,6 +712,47 @@ mod tests {
                 assert_eq!(String::from_utf8(sent).unwrap(), passes.concat());
             }
         }
+    }
+
+    #[test]
+    fn a_last_line_without_its_end_is_the_end_unless_it_is_cut() {
+        let [text, finish, _] = GOOGLES;
+        let bare = finish.trim_end();
+        for (last, passes) in [
+            (bare, Some(bare)),
+            ("data: [DONE]", Some("")),
+            (": bye", Some("")),
+            ("id: 4", Some("")),
+            ("data:", Some("data:")),
+            ("dat", None),
+            ("data: {\"cut", None),
+        ] {
+            let mut scanner = EventScanner::new(Kind::Generate);
+            let before = if last == bare { text } else { finish };
+            let mut sent = scanner.push([before, last].concat().into_bytes()).ready;
+            let rest = scanner.end();
+            assert_eq!(rest.is_some(), passes.is_some(), "{last}");
+            if let Some(passes) = passes {
+                sent.extend(rest.unwrap());
+                let sent = String::from_utf8(sent).unwrap();
+                assert_eq!(sent, [before, passes].concat(), "{last}");
+            }
+        }
+        let mut scanner = EventScanner::new(Kind::Other);
+        scanner.push(format!("{CREATED}: bye").into_bytes());
+        assert_eq!(scanner.end().as_deref(), Some(&b": bye"[..]));
+    }
+
+    #[test]
+    fn a_long_event_passes_at_once_unless_it_may_be_the_last() {
+        let mut scanner = EventScanner::new(Kind::Generate);
+        let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
+        assert_eq!(
+            scanner.push(long.clone().into_bytes()).ready,
+            long.as_bytes()
+        );
+        let end = b"\"}\r\n\r\n";
+        assert_eq!(scanner.push(end.to_vec()).ready, end);
     }
 
     const CREATED: &str = "event: interaction.created\ndata: {\"interaction\":{\"id\":\"v1_fake\"},\"event_type\":\"interaction.created\"}\n\n";

@@ -50,7 +50,13 @@ const TOOLS: [(&str, &str); 12] = [
 ];
 
 /// Collections whose methods are documented with API keys.
-const TAKE_KEYS: [&str; 4] = ["models", "files", "batches", "cachedContents"];
+const TAKE_KEYS: [&str; 5] = [
+    "models",
+    "files",
+    "batches",
+    "cachedContents",
+    "interactions",
+];
 
 /// The traits of a request for `model`; those that depend on the key are still unset.
 pub(crate) fn traits_of(
@@ -64,7 +70,9 @@ pub(crate) fn traits_of(
         (Surface::OpenAi, Subject::BodyOr(collection)) => {
             target.kind == Kind::Chat || (!body.is_empty() && model != collection)
         }
-        (Surface::Gemini, Subject::BodyOr(_)) => false,
+        (Surface::Gemini, Subject::BodyOr(collection)) => {
+            target.collection() == "interactions" && !body.is_empty() && model != collection
+        }
     };
     RequestTraits {
         model: model.to_owned(),

@@ -5,7 +5,7 @@ use super::headers::UPLOAD_URL;
 use super::kept::Kept;
 use super::ports::{ByteStream, System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
-use crate::config::Config;
+use crate::config::{Config, public_url};
 use crate::pool::Owner;
 use crate::resource::{Told, chosen_name, named_in_body, named_in_path, of_upload, told};
 use crate::store::{self, Database, DatabaseError};
@@ -206,7 +206,15 @@ fn upload_id(query: Option<&str>) -> Option<String> {
 fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     let base = match &config.public_url {
         Some(url) => url.clone(),
-        None => reached_at(request, config.trust_forwarded_for)?,
+        None => {
+            let forwarded = config
+                .trust_forwarded_for
+                .then(|| reached_at(request, true));
+            forwarded
+                .into_iter()
+                .chain([reached_at(request, false)])
+                .find_map(|url| public_url(&url?))?
+        }
     };
     let query = url
         .query()
@@ -229,11 +237,11 @@ fn reached_at(request: &Parts, trusts_proxies: bool) -> Option<String> {
         .or_else(|| Some(request.uri.authority()?.as_str()))
         .or_else(|| Some(full.as_ref()?.authority()?.as_str()))?;
     let scheme = match forwarded(FORWARDED_PROTO).or_else(|| full.as_ref()?.scheme_str()) {
-        Some("https") => "https",
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
         _ => "http",
     };
     let prefix = forwarded(FORWARDED_PREFIX)
         .filter(|prefix| prefix.starts_with('/'))
         .unwrap_or_default();
-    Some(format!("{scheme}://{host}{}", prefix.trim_end_matches('/')))
+    Some(format!("{scheme}://{host}{prefix}"))
 }

@@ -153,11 +153,12 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
         silence_ms: (!form.is_slow).then_some(patience.silence_ms),
     };
     let (mut uri, mut headers, mut body) = (uri.clone(), headers, body);
+    let is_read = [Method::GET, Method::HEAD].contains(method);
     let mut redirects = 0;
     let sent = loop {
         let sent = {
             // Only what may be redirected is needed again.
-            let sent_headers = if method == Method::GET {
+            let sent_headers = if is_read {
                 headers.clone()
             } else {
                 std::mem::take(&mut headers)
@@ -168,9 +169,7 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
                 .await
         };
         let next = match &sent {
-            Ok(response) if method == Method::GET && redirects < MOST_REDIRECTS => {
-                redirect(response, &uri)
-            }
+            Ok(response) if is_read && redirects < MOST_REDIRECTS => redirect(response, &uri),
             _ => None,
         };
         match next {
@@ -195,7 +194,7 @@ pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
                 answer_by: began_at.plus(milliseconds(patience.answer_ms)),
                 silence_ms: limits.silence_ms.map(milliseconds),
             };
-            answer(call, form, response, end).await
+            answer(call, form, response, end, *method != Method::HEAD).await
         }
         Ok(response) => {
             call.first_byte();
@@ -242,6 +241,7 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     form: Form,
     response: UpstreamResponse<B>,
     mut end: Deadline<'_>,
+    has_body: bool,
 ) -> Attempted<D, B, S> {
     let UpstreamResponse {
         status,
@@ -252,11 +252,12 @@ async fn answer<D: Database, B: ByteStream, S: System>(
     reply.headers = headers::to_client(&upstream_headers, &call.secrets);
     let mut is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
     let must_answer = form.kind != Kind::Other || call.traits.is_model_call;
-    let is_events = reply
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
+    let is_events = has_body
+        && reply
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
 
     let is_model = form.kind != Kind::Other;
     if (is_events && (is_model || !is_encoded)) || (form.is_array && is_model) {

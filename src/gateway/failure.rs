@@ -466,7 +466,17 @@ impl Failure {
     /// Whether official clients should try again, where they would not know by the status.
     fn should_retry(&self) -> Option<&'static str> {
         match self {
-            Self::TokenNotConfigured
+            Self::UnknownPath(_)
+            | Self::WrongMethod { .. }
+            | Self::UnknownKey(_)
+            | Self::UnknownParameter(_)
+            | Self::OriginRefused
+            | Self::TokenMissing
+            | Self::TokenWrong
+            | Self::BodyTooLarge { .. }
+            | Self::EncodingUnsupported
+            | Self::InvalidRequest(..)
+            | Self::TokenNotConfigured
             | Self::WrongTokens { .. }
             | Self::Configuration(_)
             | Self::Spent(_)

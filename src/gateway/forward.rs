@@ -7,6 +7,7 @@ use super::failure::Out;
 use super::kept::{Extent, Kept, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
 use super::ports::{ByteStream, System, Upstream};
 use super::reply::{Body, Reply};
+use super::request_body::Held;
 use super::{Failure, Gateway, headers, request_body};
 use crate::config::Config;
 use crate::conversation::conversation;
@@ -76,14 +77,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         kept: &Rc<Kept<D>>,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let max = config.max_body_bytes;
-        let mut share = request_body::make_room(request, max, &self.room, &self.system).await?;
-        let body = request_body::read(&request.headers, body, max, &self.system).await?;
+        let (max, room, system) = (config.max_body_bytes, &self.room, &self.system);
+        let mut body = request_body::read(&request.headers, body, max, room, system).await?;
         let plain;
         let (request, body) = if target.is_upload() {
             (request, body)
         } else {
-            match request_body::decompressed(&request.headers, &body, max)? {
+            match request_body::decompressed(&request.headers, &mut body, max, room, system).await?
+            {
                 None => (request, body),
                 Some(decompressed) => {
                     plain = request_body::without_encoding(request);
@@ -91,7 +92,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 }
             }
         };
-        share.resize(body.len());
+        // The room is free again once the answer begins.
+        let Held {
+            bytes: body,
+            share: _share,
+        } = body;
         let target = &target.renamed(|name| config.model_of(name).to_owned());
         let now = self.system.now();
         let mut ask = Ask::new(config, target, request, request_id, body, now)?;

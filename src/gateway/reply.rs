@@ -332,14 +332,13 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         }
     }
 
-    /// The interaction that the stream's first event tells of, before the client has got anything.
+    /// The interaction that the stream's first events tell of, before the client has got anything.
     pub(super) fn begun_interaction(&self) -> Option<&[u8]> {
-        let lines = self.first.as_deref()?.split(|byte| *byte == b'\n');
-        let data = lines
-            .filter_map(|line| line.strip_prefix(b"data:"))
-            .next()?;
-        let Members(event) = serde_json::from_slice(data).ok()?;
-        find(&event, "interaction").map(|interaction| interaction.get().as_bytes())
+        let mut lines = self.first.as_deref()?.split(|byte| *byte == b'\n');
+        lines.find_map(|line| {
+            let Members(event) = serde_json::from_slice(line.strip_prefix(b"data:")?).ok()?;
+            find(&event, "interaction").map(|interaction| interaction.get().as_bytes())
+        })
     }
 
     /// What the next bytes of the upstream come to.

@@ -6,7 +6,7 @@ use crate::room::{Room, Share};
 use flate2::read::MultiGzDecoder;
 use futures::future::{Either, select};
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, header};
 use std::future::poll_fn;
 use std::io::Read;
 use std::pin::{Pin, pin};
@@ -31,25 +31,19 @@ const DRAIN_STALL_MS: u64 = 1_000;
 
 /// How long a request waits for room for its body, in milliseconds: 10 s.
 const ROOM_MS: u64 = 10_000;
+/// So much of a body needs no room, so that small requests do not wait for large ones, and one that promises much and sends
+/// little takes nothing from others: 64 KiB.
+const FREE: usize = 64 * 1024;
 
-/// Takes room for as much as the body may have. One that does not say how long it is may be as large as any.
-///
-/// # Errors
-/// It is larger than `max` bytes, or other requests leave no room for it.
-pub(super) async fn make_room<S: System>(
-    request: &Parts,
-    max: usize,
-    room: &Rc<Room>,
-    system: &S,
-) -> Result<Share, Failure> {
-    let bytes = match declared_length(&request.headers) {
-        Some(declared) => usize::try_from(declared).unwrap_or(usize::MAX),
-        None if [Method::GET, Method::HEAD].contains(&request.method) => 0,
-        None => max,
-    };
-    if bytes > max {
-        return Err(Failure::BodyTooLarge { max });
-    }
+/// A body, and the room that it takes in the instance's memory, for as long as it is held.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) bytes: Vec<u8>,
+    pub(super) share: Option<Share>,
+}
+
+/// Takes room, within [`ROOM_MS`].
+async fn take<S: System>(room: &Rc<Room>, bytes: usize, system: &S) -> Result<Share, Failure> {
     // A timer is a task of the host: none where there is room.
     let mut taking = pin!(room.take(bytes));
     if let Poll::Ready(share) = futures::poll!(taking.as_mut()) {
@@ -64,17 +58,25 @@ pub(super) async fn make_room<S: System>(
 /// Reads all of it.
 ///
 /// # Errors
-/// It is larger than `max` bytes, breaks off, or does not come to its end in time.
+/// It is larger than `max` bytes, breaks off, or does not come to its end in time, or others leave no room for it.
 pub(super) async fn read<S: System>(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
     max: usize,
+    room: &Rc<Room>,
     system: &S,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Held, Failure> {
     let declared = match usize::try_from(declared_length(headers).unwrap_or_default()) {
         Ok(declared) if declared <= max => declared,
         Ok(_) | Err(_) => return Err(Failure::BodyTooLarge { max }),
     };
+    // Nothing but a length tells how large it becomes, and of a compressed one not even that.
+    let expected = if declared == 0 || headers.contains_key(header::CONTENT_ENCODING) {
+        max
+    } else {
+        declared
+    };
+    let mut share = None;
     let mut bytes = Vec::new();
     // One timer for many parts, and none for a body that is there: each is a task of the host.
     let mut stall: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
@@ -105,8 +107,16 @@ pub(super) async fn read<S: System>(
         };
         match more {
             Ok(_) if bytes.len() > max => return Err(Failure::BodyTooLarge { max }),
+            Ok(true) if bytes.len() > FREE && share.is_none() => {
+                share = Some(take(room, expected, system).await?);
+            }
             Ok(true) => {}
-            Ok(false) => return Ok(bytes),
+            Ok(false) => {
+                if let Some(share) = &mut share {
+                    share.resize(bytes.len());
+                }
+                return Ok(Held { bytes, share });
+            }
             Err(_) => return Err(Failure::BodyIncomplete),
         }
     }
@@ -128,12 +138,15 @@ async fn once_more() {
 /// What a body is that came compressed; `None` of one that did not.
 ///
 /// # Errors
-/// It is compressed otherwise than by gzip, is not what it says, or is larger than `max` bytes once decompressed.
-pub(super) fn decompressed(
+/// It is compressed otherwise than by gzip, is not what it says, or is larger than `max` bytes once decompressed, or others
+/// leave no room for it.
+pub(super) async fn decompressed<S: System>(
     headers: &HeaderMap,
-    body: &[u8],
+    body: &mut Held,
     max: usize,
-) -> Result<Option<Vec<u8>>, Failure> {
+    room: &Rc<Room>,
+    system: &S,
+) -> Result<Option<Held>, Failure> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     let encoding = match (encodings.next(), encodings.next()) {
         (None, _) => return Ok(None),
@@ -145,11 +158,21 @@ pub(super) fn decompressed(
         "gzip" | "x-gzip" => {}
         _ => return Err(Failure::EncodingUnsupported),
     }
+    // Whoever waits holds nothing: two that wait for one another would wait in vain.
+    body.share = None;
+    let mut share = take(room, max, system).await?;
+    let body = &body.bytes[..];
     let mut plain = Vec::new();
     let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     match MultiGzDecoder::new(body).take(most).read_to_end(&mut plain) {
         Ok(_) if plain.len() > max => Err(Failure::BodyTooLarge { max }),
-        Ok(_) => Ok(Some(plain)),
+        Ok(_) => {
+            share.resize(plain.len());
+            Ok(Some(Held {
+                bytes: plain,
+                share: Some(share),
+            }))
+        }
         Err(_) => {
             let message = "the request body is not the gzip that its `Content-Encoding` says";
             Err(Failure::InvalidRequest(message.to_owned(), None))
@@ -297,6 +320,100 @@ mod tests {
         HeaderMap::from_iter([(header::CONTENT_LENGTH, length)])
     }
 
+    fn room(size: usize) -> Rc<Room> {
+        Room::new(size, crate::signal::native)
+    }
+
+    /// So many bytes in each part.
+    struct Parts(Vec<usize>);
+
+    impl ByteStream for Parts {
+        async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+            Ok(self.0.pop().map(|bytes| vec![b'x'; bytes]))
+        }
+    }
+
+    /// Reads a body that has room enough.
+    fn whole(
+        headers: &HeaderMap,
+        body: &mut impl ByteStream,
+        max: usize,
+        clock: &Clock,
+    ) -> Result<Vec<u8>, Failure> {
+        let read = block_on(read(headers, body, max, &room(max), clock));
+        read.map(|held| held.bytes)
+    }
+
+    fn plain(headers: &HeaderMap, body: &[u8], max: usize) -> Result<Option<Vec<u8>>, Failure> {
+        let mut held = Held {
+            bytes: body.to_vec(),
+            share: None,
+        };
+        let clock = Clock::default();
+        let plain = block_on(decompressed(headers, &mut held, max, &room(max), &clock));
+        plain.map(|plain| plain.map(|held| held.bytes))
+    }
+
+    #[test]
+    fn only_what_is_large_takes_room_and_no_more_than_it_is() {
+        const MAX: usize = 10 * FREE;
+        let none = HeaderMap::new();
+        let declared = declaring("131072");
+        for (rule, headers, body, most, taken) in [
+            ("nothing", &none, vec![], 0, 0),
+            ("a small one", &none, vec![FREE], 0, 0),
+            ("a large one", &none, vec![FREE, FREE], MAX, 2 * FREE),
+            (
+                "its length is known",
+                &declared,
+                vec![FREE, FREE],
+                2 * FREE,
+                2 * FREE,
+            ),
+        ] {
+            let (room, clock) = (room(MAX), Clock::default());
+            // What others have leaves just enough.
+            let others = block_on(room.take(MAX - most));
+            let held = block_on(read(headers, &mut Parts(body.clone()), MAX, &room, &clock));
+            drop(others);
+            let held = held.unwrap_or_else(|failure| panic!("{rule}: {failure:?}"));
+            assert_eq!(
+                format!("{room:?}"),
+                format!("Room({taken} of {MAX} bytes)"),
+                "{rule}"
+            );
+            drop(held);
+            if most > 0 {
+                let others = block_on(room.take(MAX - most + 1));
+                let refused = block_on(read(headers, &mut Parts(body.clone()), MAX, &room, &clock));
+                assert_eq!(refused.unwrap_err(), Failure::NoRoom, "{rule}");
+                assert_eq!(clock.0.get(), ROOM_MS, "{rule}");
+                drop(others);
+            }
+            assert_eq!(
+                format!("{room:?}"),
+                format!("Room(0 of {MAX} bytes)"),
+                "{rule}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_compressed_takes_room_for_what_it_may_become() {
+        let (room, clock) = (room(1000), Clock::default());
+        let body = || Held {
+            bytes: gzip(&[0; 500]),
+            share: None,
+        };
+        let headers = encoded("gzip");
+        let held = block_on(decompressed(&headers, &mut body(), 1000, &room, &clock));
+        assert_eq!(format!("{room:?}"), "Room(500 of 1000 bytes)");
+        let refused = block_on(decompressed(&headers, &mut body(), 1000, &room, &clock));
+        assert_eq!(refused.unwrap_err(), Failure::NoRoom);
+        drop(held);
+        assert_eq!(format!("{room:?}"), "Room(0 of 1000 bytes)");
+    }
+
     #[test]
     fn a_body_is_read_up_to_the_limit() {
         let none = HeaderMap::new();
@@ -305,7 +422,7 @@ mod tests {
             (3, 30, Ok(30)),
             (3, 29, Err(Failure::BodyTooLarge { max: 29 })),
         ] {
-            let read = block_on(read(&none, &mut chunks(count), max, &Clock::default()));
+            let read = whole(&none, &mut chunks(count), max, &Clock::default());
             assert_eq!(read.map(|bytes| bytes.len()), expected, "{count} of {max}");
         }
         let mut broken = Chunks {
@@ -313,7 +430,7 @@ mod tests {
             breaks: true,
         };
         assert_eq!(
-            block_on(read(&none, &mut broken, 30, &Clock::default())),
+            whole(&none, &mut broken, 30, &Clock::default()),
             Err(Failure::BodyIncomplete)
         );
     }
@@ -328,7 +445,7 @@ mod tests {
         ] {
             let mut body = chunks(3);
             let clock = Clock::default();
-            let read = block_on(read(&declaring(length), &mut body, 30, &clock));
+            let read = whole(&declaring(length), &mut body, 30, &clock);
             assert_eq!(read, Err(Failure::BodyTooLarge { max: 30 }), "{length}");
             block_on(drain(&declaring(length), &mut body, 30 / 4, &clock));
             assert_eq!((body.left, clock.0.get()), (3, 0), "{length}");
@@ -406,13 +523,9 @@ mod tests {
             ("zstd", b"{}", Err(Failure::EncodingUnsupported)),
             ("gzip, gzip", &body, Err(Failure::EncodingUnsupported)),
         ] {
-            assert_eq!(
-                decompressed(&encoded(encoding), body, 20),
-                expected,
-                "{encoding}"
-            );
+            assert_eq!(plain(&encoded(encoding), body, 20), expected, "{encoding}");
         }
-        assert_eq!(decompressed(&HeaderMap::new(), &body, 20), Ok(None));
+        assert_eq!(plain(&HeaderMap::new(), &body, 20), Ok(None));
     }
 
     #[test]
@@ -434,7 +547,7 @@ mod tests {
             ),
         ] {
             let clock = Clock::default();
-            let read = block_on(read(&none, &mut Slow(parts.into()), 90_000, &clock));
+            let read = whole(&none, &mut Slow(parts.into()), 90_000, &clock);
             let expected = match expected {
                 Some(()) => Failure::BodyTooLarge { max: 90_000 },
                 None => Failure::BodyStalled,

@@ -676,23 +676,25 @@ fn an_upload_url_in_the_place_of_the_list_of_models_does_not_pass() {
 }
 
 #[test]
-fn a_body_for_which_others_leave_no_room_waits_and_is_refused_in_time() {
-    let pool = Pool::with(&[("max_body_bytes", "1000"), ("max_held_bytes", "1000")]);
+fn a_body_for_which_others_leave_no_room_is_refused_in_time_and_a_small_one_needs_none() {
+    let size = ("max_body_bytes", "200000");
+    let pool = Pool::with(&[size, ("max_held_bytes", "200000")]);
     let room = &pool.gateway.room;
-    let held = block_on(room.take(901));
-    let answer = pool.chat(CHAT);
+    let held = block_on(room.take(1));
+    let large = CHAT.replace("the prompt", &"x".repeat(100_000));
+    let answer = pool.chat(&large);
     assert_eq!(
         (answer.status, answer.error("code").as_str()),
         (503, "pool_busy")
     );
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("x-should-retry"), None);
-    assert_eq!(pool.sent(), 0);
-    drop(held);
     pool.script(200, "application/json", &[ANSWER]);
     assert_eq!(pool.chat(CHAT).status, 200);
-    // It is free again, though the length was not declared.
-    assert_eq!(format!("{room:?}"), "Room(0 of 1000 bytes)");
+    drop(held);
+    pool.script(200, "application/json", &[ANSWER]);
+    assert_eq!(pool.chat(&large).status, 200);
+    assert_eq!(format!("{room:?}"), "Room(0 of 200000 bytes)");
 }
 
 #[test]
@@ -702,14 +704,21 @@ fn an_upload_goes_on_where_the_client_has_reached_the_pool() {
     let own = ("host", "10.0.0.7:3000");
     let forwarded = [
         own,
-        ("x-forwarded-proto", "https, http"),
+        ("x-forwarded-proto", "HTTPS, http"),
         ("x-forwarded-host", "pool.example, inner"),
         ("x-forwarded-prefix", "/keys/"),
+    ];
+    let odd = [
+        own,
+        ("x-forwarded-proto", "HTTPS"),
+        ("x-forwarded-host", "someone@pool.example"),
+        ("x-forwarded-prefix", "/keys?b=1"),
     ];
     for (settings, headers, base) in [
         (vec![], &forwarded[..], "http://10.0.0.7:3000"),
         (vec![TRUSTED], &forwarded, "https://pool.example/keys"),
         (vec![TRUSTED], &[own], "http://10.0.0.7:3000"),
+        (vec![TRUSTED], &odd[..], "http://10.0.0.7:3000"),
         (
             vec![PUBLIC, TRUSTED],
             &forwarded,

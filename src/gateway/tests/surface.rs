@@ -874,3 +874,23 @@ fn on_geminis_surface_only_data_reaches_the_client() {
     assert_eq!(answer.body, [said, finished].concat());
     assert_eq!(pool.logged(), ["1|200|NULL"]);
 }
+
+#[test]
+fn a_dead_key_is_found_out_by_an_interaction() {
+    let pool = Pool::new();
+    pool.database
+        .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2')");
+    let dead = r#"{"error":{"code":"authentication","message":"API key not valid. Please pass a valid API key."}}"#;
+    pool.script(401, "application/json", &[dead]);
+    pool.script(200, "application/json", &[r#"{"id":"v1_fake"}"#]);
+    let body = r#"{"model":"m","input":"x"}"#;
+    let answer = pool.google("POST", "/v1beta/interactions", body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(pool.rows().concat().contains("key_rejected"));
+    // Nor is an error in place of an interaction an answer.
+    let limit = r#"{"error":{"code":"rate_limit_exceeded","message":"Slow down."}}"#;
+    pool.later(60_000);
+    pool.script(200, "application/json", &[limit]);
+    let answer = pool.google("POST", "/v1beta/interactions", body);
+    assert_eq!(answer.status, 429, "{}", answer.body);
+}
