@@ -8,8 +8,10 @@
 //! each line and passes whole lines on, untouched: a line that the upstream never ends is no event, and half of one would
 //! be read as a broken one.
 //!
-//! In Google's own form only `data:` lines pass. Its clients know no others: google-genai for Python raises at a comment,
-//! the one for Node loses the event after it, and LiteLLM takes it for the end.
+//! Of what a model says only `data:` lines pass, and OpenAI's clients get comments, too. Google sends nothing else, and a
+//! name or an id would stay behind, as an event of its own, where an event is repaired away or is an error. Google's clients
+//! know no other lines at all: google-genai for Python raises at a comment, the one for Node loses the event after it, and
+//! LiteLLM takes it for the end.
 
 use crate::skim::{Members, find};
 use crate::target::Kind;
@@ -54,7 +56,7 @@ pub struct EventScanner {
     /// What is not handed on yet: of an answer in Google's own form what may be its end, of others than a model's the
     /// beginning of an event.
     last: Vec<u8>,
-    /// In Google's own form: an event has begun, so that the next blank line ends it.
+    /// An event has begun, so that the next blank line ends it.
     has_data: bool,
     /// The line that is passing in pieces is left out.
     is_line_dropped: bool,
@@ -90,10 +92,11 @@ impl EventScanner {
 
     /// Takes the next chunk. Not to be called again after an error was found.
     pub fn push(&mut self, chunk: Vec<u8>) -> Scan {
-        let was_open = self.line_open;
+        let (was_open, was_done) = (self.line_open, self.done);
         let scan = self.scan(chunk);
         let scan = match self.kind {
-            Kind::Chat => scan,
+            Kind::Chat if was_done => scan,
+            Kind::Chat => self.data_alone(scan, was_open),
             Kind::Generate => {
                 let scan = self.data_alone(scan, was_open);
                 self.keep_last(scan, was_open)
@@ -118,20 +121,25 @@ impl EventScanner {
         Some(rest)
     }
 
-    /// Leaves out every line but those with data, and the blank ones after them.
+    /// Leaves out every line but those with data, and the blank ones after them; OpenAI's clients get comments, too.
     fn data_alone(&mut self, mut scan: Scan, was_open: bool) -> Scan {
         let lines = &mut scan.ready;
         let (mut at, mut kept) = (0, 0);
         let mut is_rest = was_open;
         while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
-            let line = match line_end(rest) {
+            // What follows the closing line is no event.
+            let is_closed = self.kind == Kind::Chat && line_start(rest) == LineStart::Done;
+            let line = match line_end(rest).filter(|_| !is_closed) {
                 Some(end) => rest.get(..end).unwrap_or(rest),
                 None => rest,
             };
             // How a line begins decides for all of its pieces.
             if !std::mem::take(&mut is_rest) {
                 let is_blank = line.trim_ascii().is_empty();
-                let has_data = is_data(line);
+                let has_data = match self.kind {
+                    Kind::Chat => line.starts_with(b"data:") || line.starts_with(b":"),
+                    Kind::Generate | Kind::Other => is_data(line),
+                };
                 self.is_line_dropped = !(has_data || (is_blank && self.has_data));
                 self.has_data = !is_blank && (self.has_data || has_data);
             }
@@ -554,10 +562,10 @@ mod tests {
             "data\n\n",
             "\n\n\n",
         ] {
-            let (ready, found) = scan(&[stream]);
+            let scan = EventScanner::new(Kind::Other).push(stream.as_bytes().to_vec());
             assert_eq!(
-                (ready.concat().as_str(), found),
-                (stream, Found::Nothing),
+                (scan.ready.as_slice(), scan.found),
+                (stream.as_bytes(), Found::Nothing),
                 "{stream:?}"
             );
         }
@@ -712,6 +720,20 @@ mod tests {
                 assert_eq!(String::from_utf8(sent).unwrap(), passes.concat());
             }
         }
+    }
+
+    #[test]
+    fn names_and_ids_of_events_do_not_reach_openais_clients() {
+        let data = "data: {\"a\":1}\n\n";
+        let error = "event: error\ndata: {\"error\":{\"code\":503}}\n\n";
+        let mut scanner = EventScanner::new(Kind::Chat);
+        let stream = [": ping\n\nevent: chunk\nid: 7\n", data, error].concat();
+        let scan = scanner.push(stream.into_bytes());
+        let sent = [scan.ready, scanner.close_with(ERROR)].concat();
+        assert_eq!(
+            String::from_utf8(sent).unwrap(),
+            format!(": ping\n\n{data}data: {ERROR}\n\n")
+        );
     }
 
     #[test]

@@ -72,7 +72,12 @@ const UNKNOWN: &str = "There is no such path. Set the client's base URL to the p
 pub(super) fn meant(path: &str, by_google: bool) -> Cow<'_, str> {
     let plain = with_single_slashes(path);
     let Some((version, rest)) = split(&plain) else {
-        return plain;
+        // Google's clients put the path of an upload, its version included, behind the base URL.
+        let (version, media) = split_versions(plain.strip_prefix('/').unwrap_or_default());
+        return match version.filter(|_| !media.is_empty()) {
+            Some(_) => format!("/{media}").into(),
+            None => plain,
+        };
     };
     let meant = if let Some(rest) = rest.strip_prefix("openai/") {
         format!("{COMPATIBLE}{}", split_versions(rest).1)
@@ -198,6 +203,12 @@ mod tests {
             ("/v1beta/models", "/v1beta/models"),
             ("/v1/what/comes/next", "/v1/what/comes/next"),
             ("/upload/v1beta/files", "/upload/v1beta/files"),
+            ("/v1beta/upload/v1/files", "/upload/v1/files"),
+            ("/v1/upload/v1beta/files", "/upload/v1beta/files"),
+            (
+                "/v1beta/download/v1beta/files/f:download",
+                "/download/v1beta/files/f:download",
+            ),
             ("/what", "/what"),
             ("/v1/", "/v1"),
             ("/", ""),

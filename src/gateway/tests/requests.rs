@@ -749,3 +749,19 @@ fn an_upload_goes_on_where_the_client_has_reached_the_pool() {
         );
     }
 }
+
+#[test]
+fn what_is_empty_is_not_called_json() {
+    let pool = Pool::new();
+    for status in [200, 204] {
+        pool.script(status, "application/json", &[]);
+        let answer = pool.call(
+            "DELETE",
+            "/v1beta/files/f",
+            &[("x-goog-api-key", TOKEN)],
+            "",
+        );
+        assert_eq!((answer.status, answer.body.as_str()), (status, ""));
+        assert_eq!(answer.header("content-type"), None);
+    }
+}

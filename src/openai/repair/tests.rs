@@ -688,7 +688,8 @@ proptest! {
         for pair in borders.windows(2) {
             repaired.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
         }
-        prop_assert_eq!(repaired, StreamRepair::new(context(true)).lines(stream));
+        let whole = EventScanner::new(Kind::Chat).push(stream).ready;
+        prop_assert_eq!(repaired, StreamRepair::new(context(true)).lines(whole));
     }
 
     #[test]
