@@ -5,13 +5,13 @@ use gemini_keypool::model_list::{ModelList, Page};
 use gemini_keypool::openai::repair::{Asked, Context, StreamRepair, model, models, whole};
 use gemini_keypool::openai::signatures::Signatures;
 use gemini_keypool::sse::EventScanner;
-use gemini_keypool::target::Surface;
+use gemini_keypool::target::{Kind, Surface};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 fn repaired(context: &Context, stream: &[u8]) -> Vec<u8> {
-    let mut scanner = EventScanner::new(Surface::OpenAi);
+    let mut scanner = EventScanner::new(Kind::Chat);
     let mut repair = StreamRepair::new(context.clone());
     repair.lines(scanner.push(stream.to_vec()).ready)
 }
