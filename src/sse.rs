@@ -145,7 +145,9 @@ impl EventScanner {
             }
             let end = at + line.len();
             if !self.is_line_dropped {
-                lines.copy_within(at..end, kept);
+                if kept < at {
+                    lines.copy_within(at..end, kept);
+                }
                 kept += end - at;
             }
             at = end;
