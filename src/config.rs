@@ -475,7 +475,7 @@ fn parse_origin(text: &str) -> Result<Uri, String> {
 }
 
 /// A URL of scheme, host, port and path alone, without a slash at its end; `None` if it is none.
-pub(crate) fn public_url(text: &str) -> Option<String> {
+fn public_url(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
     let is_plain = uri.query().is_none() && !text.contains(['*', '#']);

@@ -115,8 +115,12 @@ impl EventScanner {
             return None;
         }
         let mut rest = std::mem::take(&mut self.last);
-        if self.kind != Kind::Generate || is_data(&self.held) {
+        if self.kind != Kind::Generate {
             rest.append(&mut self.held);
+        } else if is_data(&self.held) && self.held.trim_ascii() != b"data:" {
+            rest.append(&mut self.held);
+            // Google's client for Node reads no event without it.
+            rest.extend_from_slice(b"\r\n\r\n");
         }
         Some(rest)
     }
@@ -743,11 +747,11 @@ mod tests {
         let [text, finish, _] = GOOGLES;
         let bare = finish.trim_end();
         for (last, passes) in [
-            (bare, Some(bare)),
+            (bare, Some(finish)),
             ("data: [DONE]", Some("")),
             (": bye", Some("")),
             ("id: 4", Some("")),
-            ("data:", Some("data:")),
+            ("data:", Some("")),
             ("dat", None),
             ("data: {\"cut", None),
         ] {

@@ -5,13 +5,14 @@ use super::headers::UPLOAD_URL;
 use super::kept::Kept;
 use super::ports::{ByteStream, System, Upstream};
 use super::{Body, Failure, Gateway, Reply};
-use crate::config::{Config, public_url};
+use crate::config::Config;
 use crate::pool::Owner;
 use crate::resource::{Told, chosen_name, named_in_body, named_in_path, of_upload, told};
 use crate::store::{self, Database, DatabaseError};
 use crate::target::{Kind, Target, forwarded_query};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{Method, StatusCode, Uri};
 use std::collections::BTreeSet;
 
@@ -206,15 +207,7 @@ fn upload_id(query: Option<&str>) -> Option<String> {
 fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     let base = match &config.public_url {
         Some(url) => url.clone(),
-        None => {
-            let forwarded = config
-                .trust_forwarded_for
-                .then(|| reached_at(request, true));
-            forwarded
-                .into_iter()
-                .chain([reached_at(request, false)])
-                .find_map(|url| public_url(&url?))?
-        }
+        None => reached_at(request, config.trust_forwarded_for)?,
     };
     let query = url
         .query()
@@ -223,7 +216,8 @@ fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{base}{}{query}", url.path())).ok()
 }
 
-/// Where the client has reached the pool: what the request says, or the proxies before it, if they are trusted.
+/// Where the client has reached the pool: what the request says, or the proxies before it, if they are trusted and what they
+/// say is a scheme, a host, or a path.
 fn reached_at(request: &Parts, trusts_proxies: bool) -> Option<String> {
     let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
     // The first of several proxies is the one that the client has reached.
@@ -232,7 +226,9 @@ fn reached_at(request: &Parts, trusts_proxies: bool) -> Option<String> {
         Some(first.trim()).filter(|first| !first.is_empty())
     };
     let full: Option<Uri> = latest(&request.headers, &FULL_URL).and_then(|url| url.parse().ok());
+    let is_host = |host: &&str| host.parse::<Authority>().is_ok() && !host.contains('@');
     let host = forwarded(FORWARDED_HOST)
+        .filter(is_host)
         .or_else(|| text(header::HOST))
         .or_else(|| Some(request.uri.authority()?.as_str()))
         .or_else(|| Some(full.as_ref()?.authority()?.as_str()))?;
@@ -241,7 +237,18 @@ fn reached_at(request: &Parts, trusts_proxies: bool) -> Option<String> {
         _ => "http",
     };
     let prefix = forwarded(FORWARDED_PREFIX)
-        .filter(|prefix| prefix.starts_with('/'))
+        .filter(|prefix| is_path(prefix))
         .unwrap_or_default();
-    Some(format!("{scheme}://{host}{prefix}"))
+    Some(format!("{scheme}://{host}{}", prefix.trim_end_matches('/')))
+}
+
+/// Whether a text is a plain path, that leads down and nowhere else.
+fn is_path(text: &str) -> bool {
+    let fits = |segment: &str| {
+        segment != ".."
+            && segment
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    text.starts_with('/') && !text.starts_with("//") && text.split('/').all(fits)
 }

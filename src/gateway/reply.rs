@@ -64,10 +64,6 @@ impl<D, B, S> Reply<D, B, S> {
         } else if !is_bodiless && (*method != Method::HEAD || !bytes.is_empty()) {
             self.headers.insert(header::CONTENT_LENGTH, length);
         }
-        // Google's client for Node reads what is called JSON, though there be nothing.
-        if bytes.is_empty() && *method != Method::HEAD {
-            self.headers.remove(header::CONTENT_TYPE);
-        }
         if is_bodiless || *method == Method::HEAD {
             bytes.clear();
         }
