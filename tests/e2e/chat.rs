@@ -190,3 +190,29 @@ async fn the_clients_token_may_be_written_as_http_allows() {
         .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
+
+#[tokio::test]
+async fn a_thought_signature_outlives_the_instance_that_has_seen_it() {
+    const SIGNATURE: &str = "c2lnbmF0dXJlLW9mLXRoZS1jYWxs";
+    const ASKED: &str = r#"{"role":"user","content":"Use tools"}"#;
+    // The client has dropped what it does not know of the call.
+    const CALLED: &str = r#"{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]},{"role":"tool","tool_call_id":"call_1","content":"rain"}"#;
+    let body = |messages: &str| {
+        format!(
+            r#"{{"model":"gemini-3.8-flash","messages":[{messages}],"tools":[{{"type":"function","function":{{"name":"weather"}}}}]}}"#
+        )
+    };
+    let mut app = Setup::keys(1).start().await;
+    let call = ToolCall::new("weather", r#"{"city":"Oslo"}"#).id("call_1");
+    let call = Answer::tool_calls([call.signature(SIGNATURE)]);
+    app.gemini.script(&key(1), Reply::answer(call));
+    assert_eq!(app.chat(body(ASKED)).await.status, 200);
+    app.restart().await;
+
+    let answer = app.chat(body(&format!("{ASKED},{CALLED}"))).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let calls = app.gemini.calls();
+    let sent = String::from_utf8_lossy(&calls.last().unwrap().body).into_owned();
+    assert!(sent.contains(SIGNATURE), "{sent}");
+    assert_eq!(calls.len(), 2, "at once");
+}
