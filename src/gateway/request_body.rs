@@ -44,12 +44,8 @@ pub(super) struct Held {
 
 /// Takes room, within [`ROOM_MS`].
 async fn take<S: System>(room: &Rc<Room>, bytes: usize, system: &S) -> Result<Share, Failure> {
-    // A timer is a task of the host: none where there is room.
-    let mut taking = pin!(room.take(bytes));
-    if let Poll::Ready(share) = futures::poll!(taking.as_mut()) {
-        return Ok(share);
-    }
-    match select(taking, pin!(system.wait(ROOM_MS))).await {
+    // Where there is room no timer is begun, which would be a task of the host.
+    match select(pin!(room.take(bytes)), pin!(system.wait(ROOM_MS))).await {
         Either::Left((share, _)) => Ok(share),
         Either::Right(_) => Err(Failure::NoRoom),
     }
