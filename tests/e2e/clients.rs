@@ -108,7 +108,7 @@ static RUNS: AtomicUsize = AtomicUsize::new(0);
 /// How each check of a suite ended, by name.
 type Results = BTreeMap<String, String>;
 
-/// Two tool calls at once, where that is asked for and no result is there yet: Gemini 3 signs the first of them.
+/// Parallel tool calls, if the prompt asks for them and no result has come back yet. Gemini 3 signs the first of them.
 fn both_tools(call: &Call) -> Option<Answer> {
     let body = String::from_utf8_lossy(&call.body);
     let results = [
@@ -415,10 +415,10 @@ async fn langchain_works() {
 async fn agents_in_python_go_through_three_steps() {
     let mended = [
         "langchain_openai",
-        "langchain_openai_at_once",
-        "langchain_openai_at_once_streamed",
+        "langchain_openai_parallel",
+        "langchain_openai_parallel_streamed",
         "langchain_openai_streamed",
-        "litellm_openai_at_once_streamed",
+        "litellm_openai_parallel_streamed",
         "litellm_openai_streamed",
     ];
     compare("agents_suite.py", Release::Newest, &mended, &[]).await;
@@ -428,8 +428,8 @@ async fn agents_in_python_go_through_three_steps() {
 async fn agents_in_node_go_through_three_steps() {
     let mended = [
         "ai_sdk_openai",
-        "ai_sdk_openai_at_once",
-        "ai_sdk_openai_at_once_streamed",
+        "ai_sdk_openai_parallel",
+        "ai_sdk_openai_parallel_streamed",
         "ai_sdk_openai_streamed",
     ];
     compare("agents_suite.mjs", Release::Newest, &mended, &[]).await;
