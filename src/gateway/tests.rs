@@ -326,6 +326,20 @@ impl Pool {
         }));
     }
 
+    /// An upload begins, and goes on at this URL of the upstream's.
+    fn script_upload(&self, url: &str) {
+        self.script_reply(Ok(Scripted {
+            status: 200,
+            content_type: "text/plain",
+            content_encoding: None,
+            headers: vec![
+                ("x-goog-upload-url", url.to_owned()),
+                ("x-goog-upload-status", "active".to_owned()),
+            ],
+            chunks: Vec::new(),
+        }));
+    }
+
     fn script_reply(&self, reply: Result<Scripted, TransportError>) {
         self.outside.0.replies.borrow_mut().push_back(Some(reply));
     }

@@ -182,16 +182,7 @@ fn what_belongs_to_a_key_that_is_gone_is_not_found() {
 fn an_upload_goes_on_here_without_a_credential_and_with_its_key() {
     let pool = pool();
     let upstream = "https://generativelanguage.googleapis.com/upload/v1beta/files?upload_id=AbC_1&upload_protocol=resumable&key=leak";
-    pool.script_reply(Ok(Scripted {
-        status: 200,
-        content_type: "text/plain",
-        content_encoding: None,
-        headers: vec![
-            ("x-goog-upload-url", upstream.to_owned()),
-            ("x-goog-upload-status", "active".to_owned()),
-        ],
-        chunks: Vec::new(),
-    }));
+    pool.script_upload(upstream);
     let headers = [
         ("x-goog-api-key", TOKEN),
         ("host", "pool.example:3000"),

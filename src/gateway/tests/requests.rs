@@ -53,6 +53,9 @@ impl Pool {
     }
 }
 
+/// Where Google has an upload go on.
+const UPLOAD: &str = "https://generativelanguage.googleapis.com/upload/v1beta/files?upload_id=U";
+
 #[test]
 fn a_model_that_can_be_none_is_refused_wherever_it_stands() {
     let long = "n".repeat(129);
@@ -493,16 +496,7 @@ fn what_a_client_says_of_itself_comes_before_what_the_host_says() {
     assert_eq!(statuses, [400, 429, 429]);
 
     let pool = Pool::new();
-    pool.script_reply(Ok(Scripted {
-        status: 200,
-        content_type: "text/plain",
-        content_encoding: None,
-        headers: vec![(
-            "x-goog-upload-url",
-            "https://generativelanguage.googleapis.com/upload/v1beta/files?upload_id=U".to_owned(),
-        )],
-        chunks: Vec::new(),
-    }));
+    pool.script_upload(UPLOAD);
     let headers = [
         ("authorization", bearer.as_str()),
         ("spin-full-url", "https://evil.example/"),
@@ -732,17 +726,7 @@ fn an_upload_goes_on_where_the_client_has_reached_the_pool() {
         ),
     ] {
         let pool = Pool::with(&settings);
-        pool.script_reply(Ok(Scripted {
-            status: 200,
-            content_type: "text/plain",
-            content_encoding: None,
-            headers: vec![(
-                "x-goog-upload-url",
-                "https://generativelanguage.googleapis.com/upload/v1beta/files?upload_id=U"
-                    .to_owned(),
-            )],
-            chunks: Vec::new(),
-        }));
+        pool.script_upload(UPLOAD);
         let start = [
             ("x-goog-api-key", TOKEN),
             ("x-goog-upload-command", "start"),
