@@ -48,10 +48,9 @@ const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
 /// Largest request body in bytes where nothing else is set: 32 MiB, enough for a PDF of 16 MB in base64.
 pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes that the bodies of all requests may take in an instance where nothing else is set: 512 MiB, as much as the largest
-/// bodies of 16 requests, which share an instance.
+/// The default of `max_held_bytes`: 512 MiB, enough for 16 bodies of the default size. 16 requests share an instance.
 const DEFAULT_MAX_HELD_BYTES: usize = 512 * 1024 * 1024;
-/// The most of it: 1 GiB. A body is in memory up to three times while it is read and sent, and an instance has 4 GiB.
+/// The largest `max_held_bytes`: 1 GiB. Up to three copies of a body exist while it is sent, and an instance has 4 GiB.
 const LARGEST_MAX_HELD_BYTES: usize = 1024 * 1024 * 1024;
 
 /// The shortest client token that is accepted, in characters.
@@ -120,7 +119,7 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Bytes of all request bodies that an instance holds at a time.
     pub max_held_bytes: usize,
-    /// Where clients reach the pool: scheme, host and port, and the path before that of a request, without a slash at its end.
+    /// The URL at which clients reach the pool, with any path prefix and without a trailing slash.
     pub public_url: Option<String>,
     /// How far a request may go.
     pub failover: Policy,

@@ -1,11 +1,11 @@
-//! Room for what the requests of an instance hold in its memory at a time.
+//! A limit on the memory that the requests of an instance hold at a time.
 
 use crate::signal::{NewSignal, Signal};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-/// So many bytes, shared by all requests.
+/// A number of bytes that all requests share.
 pub struct Room {
     size: usize,
     taken: Cell<usize>,
@@ -13,7 +13,7 @@ pub struct Room {
     new_signal: NewSignal,
 }
 
-/// A part of the room, free again once it is dropped.
+/// A part of the room, freed on drop.
 #[derive(Debug)]
 pub struct Share {
     room: Rc<Room>,
@@ -31,7 +31,7 @@ impl Room {
         })
     }
 
-    /// Takes so many bytes, or all where there never are as many; waits until they are free.
+    /// Takes `bytes`, at most the whole room, and waits until they are free.
     pub async fn take(self: &Rc<Self>, bytes: usize) -> Share {
         let bytes = bytes.min(self.size);
         while bytes > self.size.saturating_sub(self.taken.get()) {
@@ -48,7 +48,7 @@ impl Room {
 }
 
 impl Share {
-    /// Changes the share to so many bytes, which may be more than are free: others then wait for longer.
+    /// Changes the size of the share, at once. It may exceed what is free; others then wait longer.
     pub fn resize(&mut self, bytes: usize) {
         let others = self.room.taken.get() - self.bytes;
         self.room.taken.set(others.saturating_add(bytes));

@@ -8,10 +8,10 @@
 //! each line and passes whole lines on, untouched: a line that the upstream never ends is no event, and half of one would
 //! be read as a broken one.
 //!
-//! Of what a model says only `data:` lines pass, and OpenAI's clients get comments, too. Google sends nothing else, and a
-//! name or an id would stay behind, as an event of its own, where an event is repaired away or is an error. Google's clients
-//! know no other lines at all: google-genai for Python raises at a comment, the one for Node loses the event after it, and
-//! LiteLLM takes it for the end.
+//! Streams from a model carry `data:` lines only; OpenAI's clients also get comments. Google sends nothing else, and when an
+//! event is removed or replaced by an error, its name or id would be left behind as an event without data. Google's clients
+//! understand no other line: on a comment, google-genai for Python raises, the one for Node drops the next event, and LiteLLM
+//! stops reading.
 
 use crate::skim::{Members, find};
 use crate::target::Kind;
@@ -53,12 +53,11 @@ const OTHER_FIELDS: [&[u8]; 3] = [b"event:", b"id:", b"retry:"];
 #[derive(Debug)]
 pub struct EventScanner {
     kind: Kind,
-    /// What is not handed on yet: of an answer in Google's own form what may be its end, of others than a model's the
-    /// beginning of an event.
+    /// Held back: in Google's own form what may be the last event, in streams that are not a model's an incomplete event.
     last: Vec<u8>,
     /// An event has begun, so that the next blank line ends it.
     has_data: bool,
-    /// The line that is passing in pieces is left out.
+    /// The line that arrives in pieces is left out.
     is_line_dropped: bool,
     /// An event has said why the answer ended: whatever comes now may be the last.
     is_ending: bool,
@@ -125,7 +124,7 @@ impl EventScanner {
         Some(rest)
     }
 
-    /// Leaves out every line but those with data, and the blank ones after them; OpenAI's clients get comments, too.
+    /// Removes every line except data and the blank lines that end an event. OpenAI's clients also get comments.
     fn data_alone(&mut self, mut scan: Scan, was_open: bool) -> Scan {
         let lines = &mut scan.ready;
         let (mut at, mut kept) = (0, 0);
@@ -160,7 +159,7 @@ impl EventScanner {
         scan
     }
 
-    /// Keeps back an event that has only begun, so that an error's name does not go without it.
+    /// Holds back an incomplete event, so that `event: error` is not sent without its data.
     fn keep_begun(&mut self, scan: Scan) -> Scan {
         let Scan { ready, found } = scan;
         let mut lines = std::mem::take(&mut self.last);
@@ -300,7 +299,7 @@ impl EventScanner {
         end
     }
 
-    /// Whether a last line without its end is a whole one all the same. What no client gets may as well be cut.
+    /// Whether the last line is complete although its line feed is missing. A line that no client gets may be incomplete.
     fn is_whole(&self, line: &[u8]) -> bool {
         let line = line.trim_ascii();
         let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
@@ -324,7 +323,7 @@ impl EventScanner {
     }
 }
 
-/// Whether a line is for a client of Google's own form.
+/// Whether a line is data in Google's own form, which has no `[DONE]`.
 fn is_data(line: &[u8]) -> bool {
     line.starts_with(b"data:") && line_start(line) != LineStart::Done
 }
@@ -348,7 +347,7 @@ fn latest_event(lines: &[u8]) -> Option<usize> {
     found
 }
 
-/// Where the last blank line ends, and with it all events before.
+/// The length of the complete events, up to and including the last blank line.
 fn end_of_events(lines: &[u8]) -> usize {
     let mut end = 0;
     let mut at = 0;

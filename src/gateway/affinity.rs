@@ -216,8 +216,8 @@ fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{base}{}{query}", url.path())).ok()
 }
 
-/// Where the client has reached the pool: what the request says, or the proxies before it, if they are trusted and what they
-/// say is a scheme, a host, or a path.
+/// The URL at which the client reached the pool: from the request, or from the headers of trusted proxies, each of which
+/// counts only if it is valid.
 fn reached_at(request: &Parts, trusts_proxies: bool) -> Option<String> {
     let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
     // The first of several proxies is the one that the client has reached.
@@ -242,7 +242,7 @@ fn reached_at(request: &Parts, trusts_proxies: bool) -> Option<String> {
     Some(format!("{scheme}://{host}{}", prefix.trim_end_matches('/')))
 }
 
-/// Whether a text is a plain path, that leads down and nowhere else.
+/// Whether a text is an absolute path without `..`, a query or escapes.
 fn is_path(text: &str) -> bool {
     let fits = |segment: &str| {
         segment != ".."

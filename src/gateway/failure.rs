@@ -80,7 +80,7 @@ pub enum Failure {
     BodyIncomplete,
     /// The request's body did not come to its end in time.
     BodyStalled,
-    /// The bodies of other requests leave no room for it.
+    /// The request's body does not fit beside those of other requests.
     NoRoom,
     /// The request's body is compressed otherwise than by gzip.
     EncodingUnsupported,

@@ -332,7 +332,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         }
     }
 
-    /// The interaction that the stream's first events tell of, before the client has got anything.
+    /// The interaction in the stream's first events, as long as none of them has been sent.
     pub(super) fn begun_interaction(&self) -> Option<&[u8]> {
         let mut lines = self.first.as_deref()?.split(|byte| *byte == b'\n');
         lines.find_map(|line| {
@@ -431,7 +431,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 return Step::End;
             }
             (ended, Framing::Events(scanner)) => {
-                // What may follow the last event is no answer any more; where no event is known to be it, only the end tells.
+                // Nothing after the last event belongs to the answer. Without a known last event, only a clean end is one.
                 let may_be_whole = ended.is_ok() || self.kind != Kind::Other;
                 if let Some(rest) = scanner.end().filter(|_| may_be_whole) {
                     self.tally.take(&rest);
@@ -487,7 +487,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Framing::Events(_) | Framing::Array(_) | Framing::Opaque(_) => &[],
         };
         let diagnosis = diagnose(Seen::InStream(text), &self.call.traits);
-        // The code of an interaction's error is one of those that its clients know.
+        // Clients of interactions know Google's own error codes.
         let body = Some(text).filter(|_| self.kind == Kind::Other);
         let failure = self.call.failed(&diagnosis, true, body).await;
         Step::Failed(diagnosis.outcome, failure)
@@ -508,7 +508,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         .await;
     }
 
-    /// It has said nothing, where a model should have.
+    /// Whether a model has said nothing.
     fn is_empty_answer(&self) -> bool {
         self.kind != Kind::Other && self.tally.seen.is_empty_answer()
     }

@@ -31,11 +31,11 @@ const DRAIN_STALL_MS: u64 = 1_000;
 
 /// How long a request waits for room for its body, in milliseconds: 10 s.
 const ROOM_MS: u64 = 10_000;
-/// So much of a body needs no room, so that small requests do not wait for large ones, and one that promises much and sends
-/// little takes nothing from others: 64 KiB.
+/// Bodies up to this size take no room: 64 KiB. Small requests then never wait for large ones, and a client that declares a
+/// large body but does not send it takes nothing from others.
 const FREE: usize = 64 * 1024;
 
-/// A body, and the room that it takes in the instance's memory, for as long as it is held.
+/// A body and its share of the instance's [`Room`], which is freed with it.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) bytes: Vec<u8>,
@@ -54,7 +54,7 @@ async fn take<S: System>(room: &Rc<Room>, bytes: usize, system: &S) -> Result<Sh
 /// Reads all of it.
 ///
 /// # Errors
-/// It is larger than `max` bytes, breaks off, or does not come to its end in time, or others leave no room for it.
+/// It is larger than `max` bytes, breaks off, does not end in time, or finds no room.
 pub(super) async fn read<S: System>(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
@@ -66,7 +66,7 @@ pub(super) async fn read<S: System>(
         Ok(declared) if declared <= max => declared,
         Ok(_) | Err(_) => return Err(Failure::BodyTooLarge { max }),
     };
-    // Nothing but a length tells how large it becomes, and of a compressed one not even that.
+    // Without a length, or compressed, it may become as large as is allowed.
     let expected = if declared == 0 || headers.contains_key(header::CONTENT_ENCODING) {
         max
     } else {
@@ -134,8 +134,7 @@ async fn once_more() {
 /// What a body is that came compressed; `None` of one that did not.
 ///
 /// # Errors
-/// It is compressed otherwise than by gzip, is not what it says, or is larger than `max` bytes once decompressed, or others
-/// leave no room for it.
+/// It is compressed otherwise than by gzip, is no valid gzip, is larger than `max` bytes once decompressed, or finds no room.
 pub(super) async fn decompressed<S: System>(
     headers: &HeaderMap,
     body: &mut Held,
@@ -154,7 +153,7 @@ pub(super) async fn decompressed<S: System>(
         "gzip" | "x-gzip" => {}
         _ => return Err(Failure::EncodingUnsupported),
     }
-    // Whoever waits holds nothing: two that wait for one another would wait in vain.
+    // Two requests that wait while each holds a share could wait for each other.
     body.share = None;
     let mut share = take(room, max, system).await?;
     let body = &body.bytes[..];

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 /// of a request.
 pub const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
-/// The names by which interactions tell what is wrong, with the status and the canonical code behind each.
+/// The error codes of the Interactions API, each with its HTTP status and canonical code.
 ///
 /// Source: <https://ai.google.dev/gemini-api/docs/api-errors>.
 const NAMED_CODES: [(&str, u16, &str); 18] = [
@@ -42,7 +42,7 @@ const NAMED_CODES: [(&str, u16, &str); 18] = [
     ("deadline_exceeded", 504, "DEADLINE_EXCEEDED"),
 ];
 
-/// The same for what keeps a model from an answer, which has the status 400.
+/// Further error codes, for blocked or malformed output. Their status is 400.
 const BLOCKED: [&str; 17] = [
     "blocklist",
     "content_blocked",
