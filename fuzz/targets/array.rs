@@ -1,8 +1,8 @@
 //! Arrays that grow, in chunks that are cut anywhere: what was sent and a closing error are always JSON.
 #![no_main]
 
-use gemini_keypool::json_array::ArrayScanner;
-use gemini_keypool::sse::Found;
+use gemini_keypool::wire::stream::ArrayScanner;
+use gemini_keypool::wire::stream::Found;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (usize, &[u8])| {

@@ -1,7 +1,7 @@
 //! Error bodies of any status: always an outcome, and no success of what is none.
 #![no_main]
 
-use gemini_keypool::gemini::{RequestTraits, Seen, diagnose, glance, kept, unknown_fields};
+use gemini_keypool::wire::gemini::{RequestTraits, Seen, diagnose, summarize, kept, unknown_fields};
 use gemini_keypool::pool::Outcome;
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
@@ -26,5 +26,5 @@ fuzz_target!(|input: (u16, &[u8])| {
         let _ = kept(message, "an error");
     }
     let _ = diagnose(Seen::InStream(body), &request);
-    let _ = glance(body);
+    let _ = summarize(body);
 });

@@ -1,8 +1,8 @@
 //! Streams of events in chunks that are cut anywhere: no event is lost, and borders change nothing.
 #![no_main]
 
-use gemini_keypool::sse::{EventScanner, Found, error_text};
-use gemini_keypool::target::Kind;
+use gemini_keypool::wire::stream::{EventScanner, Found, error_text};
+use gemini_keypool::wire::Kind;
 use libfuzzer_sys::fuzz_target;
 
 fn scan(kind: Kind, stream: &[u8], size: usize) -> (Vec<u8>, bool) {

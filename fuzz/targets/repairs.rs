@@ -1,11 +1,11 @@
 //! Answers of any bytes, repaired: JSON stays JSON, and repairing twice changes nothing.
 #![no_main]
 
-use gemini_keypool::model_list::{ModelList, Page};
-use gemini_keypool::openai::repair::{Asked, Context, StreamRepair, model, models, whole};
-use gemini_keypool::openai::signatures::Signatures;
-use gemini_keypool::sse::EventScanner;
-use gemini_keypool::target::{Kind, Surface};
+use gemini_keypool::wire::model_list::{ModelList, Page};
+use gemini_keypool::wire::openai::repair::{Asked, Context, StreamRepair, model, models, whole};
+use gemini_keypool::wire::openai::signatures::Signatures;
+use gemini_keypool::wire::stream::EventScanner;
+use gemini_keypool::wire::{Kind, Surface};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;

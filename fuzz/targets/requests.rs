@@ -1,11 +1,13 @@
 //! Requests: paths, queries and bodies of any bytes. What is changed stays JSON.
 #![no_main]
 
-use gemini_keypool::conversation::conversation;
-use gemini_keypool::openai::signatures::{unsigned, with_placeholders};
-use gemini_keypool::openai::{ChatRequest, model_of, steps, with_models, without, without_any};
-use gemini_keypool::resource::{named_in_body, named_in_path};
-use gemini_keypool::target::{Kind, Surface, Target, forwarded_query, key_of_query};
+use gemini_keypool::wire::conversation::conversation;
+use gemini_keypool::wire::openai::signatures::{unsigned, with_placeholders};
+use gemini_keypool::wire::json::{steps, with_models, without, without_any};
+use gemini_keypool::wire::openai::{ChatRequest, model_of};
+use gemini_keypool::wire::resource::{named_in_body, named_in_path};
+use gemini_keypool::wire::{Kind, Surface};
+use gemini_keypool::wire::target::{Target, forwarded_query, key_of_query};
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

@@ -4,7 +4,7 @@
 //! cancels a read on a stream that is still in a waitable set, which wasmtime 48 and newer answer with a trap, and it
 //! costs every request a read and a cancellation at each await. This one costs something only when there is a wait.
 
-use crate::signal::{Signal, Wait};
+use crate::sync::{Signal, Wait};
 use spin_sdk::wasip3::wit_stream;
 
 pub(super) fn new() -> (Signal, Wait) {

@@ -3,15 +3,16 @@
 use super::Failure;
 use super::attempt::Form;
 use crate::config::Config;
-use crate::gemini::{RequestTraits, UnknownField};
-use crate::naming::is_model;
-use crate::openai::signatures::{self, ToolCall};
-use crate::openai::{
-    ChatRequest, Field, asks_for_base64, model_of, repair, steps, with_models, without,
-    without_any, without_nulls_in_messages,
-};
 use crate::pool::UnixMillis;
-use crate::target::{Kind, Subject, Surface, Target, advice, forwarded_query};
+use crate::wire::gemini::{RequestTraits, UnknownField};
+use crate::wire::json::{
+    Field, steps, with_models, without, without_any, without_nulls_in_messages,
+};
+use crate::wire::naming::is_model;
+use crate::wire::openai::signatures::{self, ToolCall};
+use crate::wire::openai::{ChatRequest, asks_for_base64, model_of, repair};
+use crate::wire::target::{Subject, Target, advice, forwarded_query};
+use crate::wire::{Kind, Surface};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use memchr::memmem;

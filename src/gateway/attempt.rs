@@ -9,16 +9,16 @@ use super::headers;
 use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{AnswerStream, Begun, Body, Reply};
 use super::request_body::declared_length;
-use crate::gemini::{
+use crate::pool::{Outcome, UnixMillis};
+use crate::store::Database;
+use crate::wire::gemini::{
     MAX_ERROR_BYTES, Seen, closing_bracket, diagnose, is_events, is_page, is_readable,
     unpacked_answer,
 };
-use crate::openai::repair::{self, Asked};
-use crate::openai::signatures::Signatures;
-use crate::pool::{Outcome, UnixMillis};
-use crate::store::Database;
-use crate::tally::glance;
-use crate::target::{Kind, Surface};
+use crate::wire::openai::repair::{self, Asked};
+use crate::wire::openai::signatures::Signatures;
+use crate::wire::stream::summarize;
+use crate::wire::{Kind, Surface};
 use futures::future::{Either, select};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri};
@@ -366,7 +366,7 @@ async fn whole<D: Database, B, S: System>(
     let glance = if is_encoded {
         None
     } else {
-        glance(form.surface, &bytes)
+        summarize(form.surface, &bytes)
     };
     if form.kind == Kind::Other {
         let is_media = reply

@@ -5,15 +5,17 @@ use super::Failure;
 use super::kept::Kept;
 use super::ports::{System, TransportError};
 use crate::config::LogCommit;
-use crate::gemini::{Diagnosis, RequestTraits, Seen, diagnose, kept as kept_of, unknown_fields};
-use crate::openai::Usage;
-use crate::openai::signatures::ToolCall;
+use crate::pool::Usage;
 use crate::pool::{
     Blame, Change, Incident, KeyId, KeyStatus, Limit, Moment, Outcome, Pick, Place, Record, Scope,
     UnixMillis, Verdict, place_of, transition,
 };
-use crate::redact::{redact, redact_json, truncate};
 use crate::store::{self, Attempt, Database, DatabaseError, Deferred, Nonce};
+use crate::wire::gemini::{
+    Diagnosis, RequestTraits, Seen, diagnose, kept as kept_of, unknown_fields,
+};
+use crate::wire::openai::signatures::ToolCall;
+use crate::wire::redact::{redact, redact_json, truncate};
 use std::rc::Rc;
 
 /// The longest error message that a log row keeps, in characters.

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::headers::GOOGLE_KEY;
 use crate::config::Config;
-use crate::target::key_of_query;
+use crate::wire::target::key_of_query;
 use http::header;
 use http::request::Parts;
 

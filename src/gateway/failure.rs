@@ -5,12 +5,12 @@
 
 use super::reply::Reply;
 use crate::config::InvalidConfig;
-use crate::gemini::{self, UnknownField};
-use crate::naming::MODEL_RULE;
-use crate::openai::{ErrorBody, InvalidRequest};
 use crate::pool::{KeyId, Limit, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
-use crate::target::Surface;
+use crate::wire::Surface;
+use crate::wire::gemini::{self, UnknownField};
+use crate::wire::naming::MODEL_RULE;
+use crate::wire::openai::{ErrorBody, InvalidRequest};
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 

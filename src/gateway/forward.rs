@@ -10,16 +10,17 @@ use super::reply::{Body, Reply};
 use super::request_body::Held;
 use super::{Failure, Gateway, headers, request_body};
 use crate::config::Config;
-use crate::conversation::conversation;
-use crate::gemini::RequestTraits;
-use crate::openai::repair;
 use crate::pool::{
     After, Blame, Change, CredentialHeader, Failover, GiveUp, Incident, KeyId, Moment, Outcome,
     Owner, Pick, Place, Policy, Step, UnixMillis, estimate_tokens, place_of, with_tool,
 };
 use crate::store::{self, Database};
-use crate::target::{Kind, Target};
-use crate::traits::traits_of;
+use crate::wire::Kind;
+use crate::wire::conversation::conversation;
+use crate::wire::gemini::RequestTraits;
+use crate::wire::openai::repair;
+use crate::wire::request_traits::traits_of;
+use crate::wire::target::Target;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;

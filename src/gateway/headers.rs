@@ -1,8 +1,8 @@
 //! Which headers pass: lists of those that do, so that what nobody thought of stays where it is.
 
 use crate::pool::{ApiKey, CredentialHeader};
-use crate::redact::reveals;
-use crate::target::Kind;
+use crate::wire::Kind;
+use crate::wire::redact::reveals;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;

@@ -6,16 +6,16 @@
 
 use super::models::Listed;
 use super::ports::System;
-use crate::once::{Once, Taken, Turn};
 use crate::pool::{
     Change, Claim, CoolDown, Incident, KeyId, Place, RetryBudget, RetryMinute, Scope, Snapshot,
     UnixMillis, Verdict,
 };
-use crate::signal::NewSignal;
 use crate::store::{
     self, Attempt, Database, DatabaseError, Moved, OPTIONAL_WAIT_MS, PoolRead, ROW_WAIT_MS,
     Readiness, Recorder, Within,
 };
+use crate::sync::NewSignal;
+use crate::sync::{Once, Taken, Turn};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::cell::{Cell, RefCell, RefMut};

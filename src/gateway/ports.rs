@@ -1,7 +1,7 @@
 //! What a gateway needs from the world around it, besides the database.
 
-pub use crate::gemini::TransportError;
 use crate::pool::UnixMillis;
+pub use crate::wire::TransportError;
 use http::{HeaderMap, Method, Uri};
 
 /// Bytes that arrive bit by bit: a request's body, or a response's.

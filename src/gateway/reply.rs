@@ -5,16 +5,16 @@ use super::attempt::{Form, NO_ANSWER, no_byte};
 use super::call::{Call, EMPTY, End};
 use super::headers::UPLOAD_STATUS;
 use super::ports::{ByteStream, System, TransportError};
-use crate::gemini::{self, MAX_ERROR_BYTES, Seen, diagnose};
-use crate::json_array::ArrayScanner;
-use crate::openai::repair::StreamRepair;
-use crate::openai::signatures::Signatures;
 use crate::pool::Outcome;
-use crate::skim::{Members, find};
-use crate::sse::{EventScanner, Found, error_text};
 use crate::store::Database;
-use crate::tally::Tally;
-use crate::target::{Kind, Surface};
+use crate::wire::gemini::{self, MAX_ERROR_BYTES, Seen, diagnose};
+use crate::wire::json::{Members, find};
+use crate::wire::openai::repair::StreamRepair;
+use crate::wire::openai::signatures::Signatures;
+use crate::wire::stream::ArrayScanner;
+use crate::wire::stream::StreamSummary;
+use crate::wire::stream::{EventScanner, Found, error_text};
+use crate::wire::{Kind, Surface};
 use futures::future::{Either, select};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
@@ -109,7 +109,7 @@ pub struct AnswerStream<D, B, S> {
     repair: Option<StreamRepair>,
     /// Thought signatures of its tool calls; where nothing is repaired none is kept.
     signatures: Option<Signatures>,
-    tally: Tally,
+    tally: StreamSummary,
     /// The client has got something, or will: an end without content is then an end like any other.
     promised: bool,
     recorded: bool,
@@ -315,7 +315,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             framing,
             repair: None,
             signatures: None,
-            tally: Tally::new(surface),
+            tally: StreamSummary::new(surface),
             promised: false,
             recorded: false,
             ended: false,

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::ports::{ByteStream, System};
-use crate::room::{Room, Share};
+use crate::sync::{Room, Share};
 use flate2::read::MultiGzDecoder;
 use futures::future::{Either, select};
 use http::request::Parts;
@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn room(size: usize) -> Rc<Room> {
-        Room::new(size, crate::signal::native)
+        Room::new(size, crate::sync::native)
     }
 
     /// So many bytes in each part.

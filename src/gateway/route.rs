@@ -1,7 +1,8 @@
 //! Which paths there are, and which methods they take.
 
 use crate::pool::KeyId;
-use crate::target::{Kind, Surface, Target};
+use crate::wire::target::Target;
+use crate::wire::{Kind, Surface};
 use http::Method;
 
 /// What a path takes that takes anything.

@@ -283,7 +283,7 @@ impl Pool {
             open(Rc::clone(&database)),
             outside.clone(),
             outside.clone(),
-            crate::signal::native,
+            crate::sync::native,
         );
         Self {
             gateway,

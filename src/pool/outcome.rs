@@ -3,7 +3,7 @@
 //! Most key pools ban good keys because they count every error against the key: a caller's malformed request, an
 //! overloaded model, a blocked address. So the fault is named first, and everything that follows is read from one row of
 //! [`Outcome::rule`]: what it says about the key, which retry may help, and what cools down. The wire knowledge behind
-//! each name is [`crate::gemini::diagnose`].
+//! each name is [`crate::wire::gemini::diagnose`].
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -84,9 +84,9 @@ mod tests {
     use super::super::testing::NativeDatabase;
     use super::super::{Attempt, Recorder, migrate};
     use super::*;
-    use crate::openai::Usage;
+    use crate::pool::Usage;
     use crate::pool::{KeyId, Outcome};
-    use crate::signal::native;
+    use crate::sync::native;
     use futures::executor::block_on;
     use futures::future::join_all;
     use proptest::prelude::*;

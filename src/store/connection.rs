@@ -7,8 +7,8 @@
 
 use super::database::{Access, Database, DatabaseError, ErrorKind, pause_after};
 use super::{Row, Value};
-use crate::once::Turn;
-use crate::signal::NewSignal;
+use crate::sync::NewSignal;
+use crate::sync::Turn;
 use futures::future::{Either, select};
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -17,10 +17,10 @@ use super::{
     Access, Database, DatabaseError, ErrorKind, ROW_WAIT_MS, Row, Value, Within, number, read,
     text, write, write_once,
 };
-use crate::openai::Usage;
+use crate::pool::Usage;
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, Record, UnixMillis, Verdict};
-use crate::signal::{NewSignal, Signal};
+use crate::sync::{NewSignal, Signal};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -623,7 +623,7 @@ fn state_of(row: &Row) -> KeyState {
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
-    use crate::signal::{give_way, native};
+    use crate::sync::{give_way, native};
     use futures::executor::block_on;
     use futures::future::join_all;
     use std::pin::Pin;

@@ -5,8 +5,8 @@
 //! before the sealed text.
 
 use super::{Database, DatabaseError, Value, placeholders, read, write};
-use crate::openai::signatures::ToolCall;
 use crate::pool::{CLOCK_TOLERANCE_MS, UnixMillis};
+use crate::wire::openai::signatures::ToolCall;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
@@ -140,7 +140,7 @@ pub(super) async fn forget_old_signatures(
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
-    use crate::openai::signatures::{Signatures, unsigned};
+    use crate::wire::openai::signatures::{Signatures, unsigned};
     use futures::executor::block_on;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);

@@ -1,6 +1,6 @@
 use super::super::database::{Database, read, write, write_once};
 use super::*;
-use crate::signal::{give_way, native};
+use crate::sync::{give_way, native};
 use futures::executor::block_on;
 use futures::future::{join_all, pending};
 use std::collections::VecDeque;
