@@ -5,13 +5,13 @@
 
 use super::clock::HostSystem;
 use super::http::{HostUpstream, IncomingBody, head_of, respond};
-use super::signal;
+use super::notify;
 use super::sqlite::{HostConnector, HostDatabase};
 use crate::config::{Config, InvalidConfig, VARIABLES};
 use crate::gateway::ports::System;
 use crate::gateway::{self, Gateway};
 use crate::store::{self, DatabaseError, SettingUp};
-use crate::sync::Once;
+use crate::sync::{Flight, SingleFlight};
 use spin_sdk::variables;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -21,9 +21,9 @@ use std::rc::Rc;
 type HostGateway = Gateway<HostDatabase, HostUpstream, HostSystem>;
 
 thread_local! {
-    static GATEWAY: Rc<Once<HostGateway>> = Rc::default();
+    static GATEWAY: Rc<SingleFlight<HostGateway>> = Rc::default();
     /// One without the database, for what needs none.
-    static WITHOUT_DATABASE: Rc<Once<HostGateway>> = Rc::default();
+    static WITHOUT_DATABASE: Rc<SingleFlight<HostGateway>> = Rc::default();
 }
 
 struct Component;
@@ -45,30 +45,33 @@ impl Guest for Component {
     }
 }
 
-/// The instance's gateway. An instance begins with many requests at once: the first sets it up for all. Without a database
-/// it lasts for those, and the next tries again.
+/// The instance's gateway, set up by the first of the requests that an instance starts with. Without
+/// a database it is not cached, so that the next request tries again.
 async fn gateway() -> Rc<HostGateway> {
     let once = GATEWAY.with(Rc::clone);
-    once.get(signal::new, async || {
+    once.get(notify::new, async || {
         let config = read_config().await;
         for warning in config.iter().flat_map(Config::warnings) {
             HostSystem.log(warning);
         }
         let database = open_database(&config).await;
         let is_ready = database.is_ok();
-        let gateway = Gateway::new(config, database, HostUpstream, HostSystem, signal::new);
-        (Rc::new(gateway), is_ready)
+        let gateway = Gateway::new(config, database, HostUpstream, HostSystem, notify::new);
+        match is_ready {
+            true => Flight::Cache(Rc::new(gateway)),
+            false => Flight::Share(Rc::new(gateway)),
+        }
     })
     .await
 }
 
 async fn without_database() -> Rc<HostGateway> {
     let once = WITHOUT_DATABASE.with(Rc::clone);
-    once.get(signal::new, async || {
+    once.get(notify::new, async || {
         let config = read_config().await;
         let none = Err(DatabaseError::new("it is not opened for this request"));
-        let gateway = Gateway::new(config, none, HostUpstream, HostSystem, signal::new);
-        (Rc::new(gateway), true)
+        let gateway = Gateway::new(config, none, HostUpstream, HostSystem, notify::new);
+        Flight::Cache(Rc::new(gateway))
     })
     .await
 }
@@ -76,7 +79,7 @@ async fn without_database() -> Rc<HostGateway> {
 async fn open_database(
     config: &Result<Config, InvalidConfig>,
 ) -> Result<Rc<HostDatabase>, DatabaseError> {
-    let database = Rc::new(HostDatabase::open(HostConnector, signal::new).await?);
+    let database = Rc::new(HostDatabase::open(HostConnector, notify::new).await?);
     let setting_up = SettingUp(Rc::clone(&database));
     store::migrate(&setting_up).await?;
     if let Ok(config) = config {

@@ -3,5 +3,5 @@
 mod clock;
 mod entry;
 mod http;
-mod signal;
+mod notify;
 mod sqlite;

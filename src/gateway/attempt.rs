@@ -32,7 +32,7 @@ const MAX_HELD_ANSWER: usize = 1024 * 1024;
 /// list of embeddings.
 const MAX_REFORMED_ANSWER: usize = 16 * 1024 * 1024;
 
-/// Room for an answer that declares to be larger, so that what is held of it is never moved.
+/// ByteSemaphore for an answer that declares to be larger, so that what is held of it is never moved.
 const HELD_ROOM: usize = MAX_HELD_ANSWER + MAX_HELD_ANSWER / 4;
 
 /// Google sends downloads of what it has made elsewhere on its host.

@@ -96,7 +96,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         // The room is free again once the answer begins.
         let Held {
             bytes: body,
-            share: _share,
+            permit: _permit,
         } = body;
         let target = &target.renamed(|name| config.model_of(name).to_owned());
         let now = self.system.now();

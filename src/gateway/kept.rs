@@ -14,8 +14,8 @@ use crate::store::{
     self, Attempt, Database, DatabaseError, Moved, OPTIONAL_WAIT_MS, PoolRead, ROW_WAIT_MS,
     Readiness, Recorder, Within,
 };
-use crate::sync::NewSignal;
-use crate::sync::{Once, Taken, Turn};
+use crate::sync::NewNotify;
+use crate::sync::{Exclusive, Permit, SingleFlight};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::cell::{Cell, RefCell, RefMut};
@@ -47,7 +47,7 @@ pub(super) struct Kept<D> {
 /// What an instance keeps.
 pub(super) struct Shared<D> {
     pub(super) recorder: Recorder<D>,
-    new_signal: NewSignal,
+    new_notify: NewNotify,
     snapshot: RefCell<Snapshot>,
     /// The latest reading; `None` once it is known to be out of date.
     latest: RefCell<Option<Reading>>,
@@ -57,7 +57,7 @@ pub(super) struct Shared<D> {
     is_read: Cell<bool>,
     /// Whether all keys are in the view.
     is_whole: Cell<bool>,
-    loading: Turn,
+    loading: Exclusive,
     /// The reading that is under way is out of date already.
     outdated: Cell<bool>,
     /// Own changes since the reading that is under way began: they may be missing in it.
@@ -72,9 +72,9 @@ pub(super) struct Shared<D> {
     told_limits: RefCell<HashSet<String>>,
     /// Whether the pool is ready, and when that was found out.
     readiness: RefCell<Option<(UnixMillis, Result<Readiness, DatabaseError>)>>,
-    checking: Turn,
+    checking: Exclusive,
     /// Lists of models that are being fetched, by where they are at the upstream.
-    model_lists: RefCell<HashMap<String, Rc<Once<Listed>>>>,
+    model_lists: RefCell<HashMap<String, Rc<SingleFlight<Listed>>>>,
 }
 
 /// How much of the pool a view has to have.
@@ -102,8 +102,8 @@ impl<D> Deref for Kept<D> {
 }
 
 impl<D: Database> Kept<D> {
-    pub(super) fn new(database: Rc<D>, new_signal: NewSignal) -> Self {
-        let shared = Rc::new(Shared::new(Rc::clone(&database), new_signal));
+    pub(super) fn new(database: Rc<D>, new_notify: NewNotify) -> Self {
+        let shared = Rc::new(Shared::new(Rc::clone(&database), new_notify));
         Self::of(shared, database)
     }
 
@@ -223,11 +223,11 @@ impl<D: Database> Kept<D> {
                     return latest.result.clone();
                 }
             }
-            if let Some(taken) = self.loading.take() {
+            if let Some(permit) = self.loading.try_acquire() {
                 self.outdated.set(false);
                 let _ending = Loading {
                     kept: self,
-                    _taken: taken,
+                    _permit: permit,
                 };
                 let began_at = now;
                 let number = self.readings.get() + 1;
@@ -248,7 +248,7 @@ impl<D: Database> Kept<D> {
                 }
                 return result;
             }
-            self.loading.wait(self.new_signal).await;
+            self.loading.released(self.new_notify).await;
             now = system.now();
         }
     }
@@ -322,7 +322,7 @@ impl<D: Database> Kept<D> {
             {
                 return readiness.clone();
             }
-            if let Some(_taken) = self.checking.take() {
+            if let Some(_permit) = self.checking.try_acquire() {
                 let readiness = store::readiness(self.database.inner(), now).await;
                 // The time after it: those who have waited for it are to have it.
                 self.shared
@@ -330,22 +330,22 @@ impl<D: Database> Kept<D> {
                     .replace(Some((system.now(), readiness.clone())));
                 return readiness;
             }
-            self.checking.wait(self.new_signal).await;
+            self.checking.released(self.new_notify).await;
         }
     }
 }
 
 impl<D: Database> Shared<D> {
-    fn new(database: Rc<D>, new_signal: NewSignal) -> Self {
+    fn new(database: Rc<D>, new_notify: NewNotify) -> Self {
         Self {
-            recorder: Recorder::new(database, new_signal),
-            new_signal,
+            recorder: Recorder::new(database, new_notify),
+            new_notify,
             snapshot: RefCell::default(),
             latest: RefCell::default(),
             readings: Cell::default(),
             is_read: Cell::default(),
             is_whole: Cell::default(),
-            loading: Turn::default(),
+            loading: Exclusive::default(),
             outdated: Cell::default(),
             meanwhile: RefCell::default(),
             unwritten: RefCell::default(),
@@ -353,7 +353,7 @@ impl<D: Database> Shared<D> {
             told: RefCell::default(),
             told_limits: RefCell::default(),
             readiness: RefCell::default(),
-            checking: Turn::default(),
+            checking: Exclusive::default(),
             model_lists: RefCell::default(),
         }
     }
@@ -369,7 +369,7 @@ impl<D: Database> Shared<D> {
         if matches!(change, Change::State(..)) {
             self.readiness.replace(None);
         }
-        if self.loading.is_taken() {
+        if self.loading.is_held() {
             self.meanwhile.borrow_mut().push(match change {
                 // The reading may have counted it already, and to count it twice would keep calls out that the database
                 // allows.
@@ -409,13 +409,13 @@ impl<D: Database> Shared<D> {
     }
 
     /// The list of models at a path of the upstream's, to be fetched by the first who asks for it.
-    pub(super) fn model_list(&self, path: &str) -> Rc<Once<Listed>> {
+    pub(super) fn model_list(&self, path: &str) -> Rc<SingleFlight<Listed>> {
         let mut lists = self.model_lists.borrow_mut();
         Rc::clone(lists.entry(path.to_owned()).or_default())
     }
 
     /// Has the next who asks fetch the list anew.
-    pub(super) fn end_model_list(&self, path: &str, list: &Rc<Once<Listed>>) {
+    pub(super) fn end_model_list(&self, path: &str, list: &Rc<SingleFlight<Listed>>) {
         let mut lists = self.model_lists.borrow_mut();
         if lists.get(path).is_some_and(|own| Rc::ptr_eq(own, list)) {
             lists.remove(path);
@@ -423,8 +423,8 @@ impl<D: Database> Shared<D> {
     }
 
     /// How a task waits for another one.
-    pub(super) fn new_signal(&self) -> NewSignal {
-        self.new_signal
+    pub(super) fn new_notify(&self) -> NewNotify {
+        self.new_notify
     }
 
     /// Whether all keys of the pool are in the view.
@@ -441,7 +441,7 @@ impl<D: Database> Shared<D> {
 /// Forgets what was noted for the reading under way, before who waits is woken; also when it is cancelled.
 struct Loading<'a, D> {
     kept: &'a Shared<D>,
-    _taken: Taken<'a>,
+    _permit: Permit<'a>,
 }
 
 impl<D> Drop for Loading<'_, D> {

@@ -30,8 +30,8 @@ use crate::config::origin;
 use crate::config::{self, Config, InvalidConfig};
 use crate::pool::{PoolKey, Scope};
 use crate::store::{self, Database, DatabaseError};
-use crate::sync::NewSignal;
-use crate::sync::Room;
+use crate::sync::ByteSemaphore;
+use crate::sync::NewNotify;
 use crate::wire::Surface;
 use crate::wire::naming::is_model;
 use crate::wire::redact::reveals;
@@ -63,7 +63,7 @@ pub struct Gateway<D, U, S> {
     /// What is kept, or why nothing can be.
     kept: Result<Rc<Kept<D>>, DatabaseError>,
     /// For the bodies of requests.
-    room: Rc<Room>,
+    room: Rc<ByteSemaphore>,
     upstream: U,
     system: S,
 }
@@ -75,13 +75,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         database: Result<Rc<D>, DatabaseError>,
         upstream: U,
         system: S,
-        new_signal: NewSignal,
+        new_notify: NewNotify,
     ) -> Self {
         let size = config.as_ref().map_or(0, |config| config.max_held_bytes);
         Self {
             config,
-            room: Room::new(size, new_signal),
-            kept: database.map(|database| Rc::new(Kept::new(database, new_signal))),
+            room: ByteSemaphore::new(size, new_notify),
+            kept: database.map(|database| Rc::new(Kept::new(database, new_notify))),
             upstream,
             system,
         }

@@ -9,6 +9,7 @@ use super::{Body, Failure, Gateway, Reply};
 use crate::config::Config;
 use crate::pool::{Moment, Policy};
 use crate::store::{self, Database};
+use crate::sync::Flight;
 use crate::wire::Surface;
 use crate::wire::model_list::{ModelList, Page};
 use crate::wire::openai::repair;
@@ -65,7 +66,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let once = kept.model_list(&target.path);
         let own = RefCell::new(None);
         let listed = once
-            .get(kept.new_signal(), async || {
+            .get(kept.new_notify(), async || {
                 let database = &*kept.database;
                 let known = store::kept_models(database, &target.path, self.system.now()).await;
                 let known = known.map(|known| {
@@ -82,7 +83,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                         listed
                     }
                 };
-                (Rc::new(listed), false)
+                Flight::Share(Rc::new(listed))
             })
             .await;
         kept.end_model_list(&target.path, &once);

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::ports::{ByteStream, System};
-use crate::sync::{Room, Share};
+use crate::sync::{BytePermit, ByteSemaphore};
 use flate2::read::MultiGzDecoder;
 use futures::future::{Either, select};
 use http::request::Parts;
@@ -35,18 +35,22 @@ const ROOM_MS: u64 = 10_000;
 /// large body but does not send it takes nothing from others.
 const FREE: usize = 64 * 1024;
 
-/// A body and its share of the instance's [`Room`], which is freed with it.
+/// A body and its permit of the instance's [`ByteSemaphore`], which is freed with it.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) bytes: Vec<u8>,
-    pub(super) share: Option<Share>,
+    pub(super) permit: Option<BytePermit>,
 }
 
 /// Takes room, within [`ROOM_MS`].
-async fn take<S: System>(room: &Rc<Room>, bytes: usize, system: &S) -> Result<Share, Failure> {
+async fn acquire<S: System>(
+    memory: &Rc<ByteSemaphore>,
+    bytes: usize,
+    system: &S,
+) -> Result<BytePermit, Failure> {
     // Where there is room no timer is begun, which would be a task of the host.
-    match select(pin!(room.take(bytes)), pin!(system.wait(ROOM_MS))).await {
-        Either::Left((share, _)) => Ok(share),
+    match select(pin!(memory.acquire(bytes)), pin!(system.wait(ROOM_MS))).await {
+        Either::Left((permit, _)) => Ok(permit),
         Either::Right(_) => Err(Failure::NoRoom),
     }
 }
@@ -59,7 +63,7 @@ pub(super) async fn read<S: System>(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
     max: usize,
-    room: &Rc<Room>,
+    memory: &Rc<ByteSemaphore>,
     system: &S,
 ) -> Result<Held, Failure> {
     let declared = match usize::try_from(declared_length(headers).unwrap_or_default()) {
@@ -72,7 +76,7 @@ pub(super) async fn read<S: System>(
     } else {
         declared
     };
-    let mut share = None;
+    let mut permit = None;
     let mut bytes = Vec::new();
     // One timer for many parts, and none for a body that is there: each is a task of the host.
     let mut stall: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
@@ -103,15 +107,15 @@ pub(super) async fn read<S: System>(
         };
         match more {
             Ok(_) if bytes.len() > max => return Err(Failure::BodyTooLarge { max }),
-            Ok(true) if bytes.len() > FREE && share.is_none() => {
-                share = Some(take(room, expected, system).await?);
+            Ok(true) if bytes.len() > FREE && permit.is_none() => {
+                permit = Some(acquire(memory, expected, system).await?);
             }
             Ok(true) => {}
             Ok(false) => {
-                if let Some(share) = &mut share {
-                    share.resize(bytes.len());
+                if let Some(permit) = &mut permit {
+                    permit.resize(bytes.len());
                 }
-                return Ok(Held { bytes, share });
+                return Ok(Held { bytes, permit });
             }
             Err(_) => return Err(Failure::BodyIncomplete),
         }
@@ -139,7 +143,7 @@ pub(super) async fn decompressed<S: System>(
     headers: &HeaderMap,
     body: &mut Held,
     max: usize,
-    room: &Rc<Room>,
+    memory: &Rc<ByteSemaphore>,
     system: &S,
 ) -> Result<Option<Held>, Failure> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
@@ -153,19 +157,19 @@ pub(super) async fn decompressed<S: System>(
         "gzip" | "x-gzip" => {}
         _ => return Err(Failure::EncodingUnsupported),
     }
-    // Two requests that wait while each holds a share could wait for each other.
-    body.share = None;
-    let mut share = take(room, max, system).await?;
+    // Two requests that wait while each holds a permit could wait for each other.
+    body.permit = None;
+    let mut permit = acquire(memory, max, system).await?;
     let body = &body.bytes[..];
     let mut plain = Vec::new();
     let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     match MultiGzDecoder::new(body).take(most).read_to_end(&mut plain) {
         Ok(_) if plain.len() > max => Err(Failure::BodyTooLarge { max }),
         Ok(_) => {
-            share.resize(plain.len());
+            permit.resize(plain.len());
             Ok(Some(Held {
                 bytes: plain,
-                share: Some(share),
+                permit: Some(permit),
             }))
         }
         Err(_) => {
@@ -315,8 +319,8 @@ mod tests {
         HeaderMap::from_iter([(header::CONTENT_LENGTH, length)])
     }
 
-    fn room(size: usize) -> Rc<Room> {
-        Room::new(size, crate::sync::native)
+    fn memory(size: usize) -> Rc<ByteSemaphore> {
+        ByteSemaphore::new(size, crate::sync::native)
     }
 
     /// So many bytes in each part.
@@ -335,17 +339,17 @@ mod tests {
         max: usize,
         clock: &Clock,
     ) -> Result<Vec<u8>, Failure> {
-        let read = block_on(read(headers, body, max, &room(max), clock));
+        let read = block_on(read(headers, body, max, &memory(max), clock));
         read.map(|held| held.bytes)
     }
 
     fn plain(headers: &HeaderMap, body: &[u8], max: usize) -> Result<Option<Vec<u8>>, Failure> {
         let mut held = Held {
             bytes: body.to_vec(),
-            share: None,
+            permit: None,
         };
         let clock = Clock::default();
-        let plain = block_on(decompressed(headers, &mut held, max, &room(max), &clock));
+        let plain = block_on(decompressed(headers, &mut held, max, &memory(max), &clock));
         plain.map(|plain| plain.map(|held| held.bytes))
     }
 
@@ -366,28 +370,40 @@ mod tests {
                 2 * FREE,
             ),
         ] {
-            let (room, clock) = (room(MAX), Clock::default());
+            let (memory, clock) = (memory(MAX), Clock::default());
             // What others have leaves just enough.
-            let others = block_on(room.take(MAX - most));
-            let held = block_on(read(headers, &mut Parts(body.clone()), MAX, &room, &clock));
+            let others = block_on(memory.acquire(MAX - most));
+            let held = block_on(read(
+                headers,
+                &mut Parts(body.clone()),
+                MAX,
+                &memory,
+                &clock,
+            ));
             drop(others);
             let held = held.unwrap_or_else(|failure| panic!("{rule}: {failure:?}"));
             assert_eq!(
-                format!("{room:?}"),
-                format!("Room({taken} of {MAX} bytes)"),
+                format!("{memory:?}"),
+                format!("ByteSemaphore({taken} of {MAX} bytes)"),
                 "{rule}"
             );
             drop(held);
             if most > 0 {
-                let others = block_on(room.take(MAX - most + 1));
-                let refused = block_on(read(headers, &mut Parts(body.clone()), MAX, &room, &clock));
+                let others = block_on(memory.acquire(MAX - most + 1));
+                let refused = block_on(read(
+                    headers,
+                    &mut Parts(body.clone()),
+                    MAX,
+                    &memory,
+                    &clock,
+                ));
                 assert_eq!(refused.unwrap_err(), Failure::NoRoom, "{rule}");
                 assert_eq!(clock.0.get(), ROOM_MS, "{rule}");
                 drop(others);
             }
             assert_eq!(
-                format!("{room:?}"),
-                format!("Room(0 of {MAX} bytes)"),
+                format!("{memory:?}"),
+                format!("ByteSemaphore(0 of {MAX} bytes)"),
                 "{rule}"
             );
         }
@@ -395,18 +411,18 @@ mod tests {
 
     #[test]
     fn what_is_compressed_takes_room_for_what_it_may_become() {
-        let (room, clock) = (room(1000), Clock::default());
+        let (memory, clock) = (memory(1000), Clock::default());
         let body = || Held {
             bytes: gzip(&[0; 500]),
-            share: None,
+            permit: None,
         };
         let headers = encoded("gzip");
-        let held = block_on(decompressed(&headers, &mut body(), 1000, &room, &clock));
-        assert_eq!(format!("{room:?}"), "Room(500 of 1000 bytes)");
-        let refused = block_on(decompressed(&headers, &mut body(), 1000, &room, &clock));
+        let held = block_on(decompressed(&headers, &mut body(), 1000, &memory, &clock));
+        assert_eq!(format!("{memory:?}"), "ByteSemaphore(500 of 1000 bytes)");
+        let refused = block_on(decompressed(&headers, &mut body(), 1000, &memory, &clock));
         assert_eq!(refused.unwrap_err(), Failure::NoRoom);
         drop(held);
-        assert_eq!(format!("{room:?}"), "Room(0 of 1000 bytes)");
+        assert_eq!(format!("{memory:?}"), "ByteSemaphore(0 of 1000 bytes)");
     }
 
     #[test]

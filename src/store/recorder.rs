@@ -20,7 +20,7 @@ use super::{
 use crate::pool::Usage;
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Outcome, Record, UnixMillis, Verdict};
-use crate::sync::{NewSignal, Signal};
+use crate::sync::{NewNotify, Notify};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -181,7 +181,7 @@ enum Progress {
     /// In the queue, and whoever brought it is on the way to wait or to write.
     Queued,
     /// In the queue; the signal wakes whoever brought it.
-    Waiting(#[expect(dead_code, reason = "held for its drop")] Signal),
+    Waiting(#[expect(dead_code, reason = "held for its drop")] Notify),
     /// In the queue; whoever brought it was woken to write the next batch.
     Leading,
     /// Out of the queue.
@@ -193,7 +193,7 @@ enum Progress {
 /// Records attempts in group commits; see the module's documentation.
 pub struct Recorder<D> {
     database: Rc<D>,
-    new_signal: NewSignal,
+    new_notify: NewNotify,
     queue: RefCell<VecDeque<Rc<Entry>>>,
     /// Whether somebody writes, or was woken to.
     writing: Cell<bool>,
@@ -203,11 +203,11 @@ pub struct Recorder<D> {
 }
 
 impl<D: Database> Recorder<D> {
-    /// A recorder that writes through `database`; who waits for the writer does so by `new_signal`.
-    pub fn new(database: Rc<D>, new_signal: NewSignal) -> Self {
+    /// A recorder that writes through `database`; who waits for the writer does so by `new_notify`.
+    pub fn new(database: Rc<D>, new_notify: NewNotify) -> Self {
         Self {
             database,
-            new_signal,
+            new_notify,
             queue: RefCell::default(),
             writing: Cell::new(false),
             flushing: Cell::new(false),
@@ -285,7 +285,7 @@ impl<D: Database> Recorder<D> {
             entry: &entry,
         };
         if self.writing.replace(true) {
-            let (signal, wait) = (self.new_signal)();
+            let (signal, wait) = (self.new_notify)();
             entry.progress.replace(Progress::Waiting(signal));
             wait.await;
         } else {
@@ -623,7 +623,7 @@ fn state_of(row: &Row) -> KeyState {
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
-    use crate::sync::{give_way, native};
+    use crate::sync::{native, yield_now};
     use futures::executor::block_on;
     use futures::future::join_all;
     use std::pin::Pin;
@@ -1481,7 +1481,7 @@ mod tests {
             // Another one comes with each try; all of them are under way together.
             let commits = (0..20).map(|index| async move {
                 while database.clock_ms() < index * 200 {
-                    give_way().await;
+                    yield_now().await;
                 }
                 let began = database.clock_ms();
                 let result = recorder.commit(attempt(1, Outcome::Success, 0)).await;

@@ -1,49 +1,49 @@
-//! How one task of an instance waits for another.
+//! How one task of an instance wakes another.
 //!
-//! Many requests share an instance, each as a task of its own, and a waker of ordinary Rust cannot wake a task that
-//! sleeps: the host must, since only the host runs tasks. So a wait goes through the host, and what it is made of comes
-//! in from outside: a stream of the host in the component, a channel in native tests.
+//! Many requests share an instance, each as a task of its own. An ordinary Rust waker cannot wake a
+//! task that sleeps in the host, which alone runs tasks. So a notification is made of something of
+//! the host's: a stream in the component, a channel in native tests.
 
 use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 
-/// Ends the wait of its counterpart when it is dropped.
-pub struct Signal(#[expect(dead_code, reason = "held for its drop")] Box<dyn Any>);
+/// Completes its [`Notified`] when dropped.
+pub struct Notify(#[expect(dead_code, reason = "held for its drop")] Box<dyn Any>);
 
-/// Ends when its [`Signal`] is dropped.
-pub type Wait = Pin<Box<dyn Future<Output = ()>>>;
+/// Completes when its [`Notify`] is dropped.
+pub type Notified = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Makes a signal and the wait that it ends.
-pub type NewSignal = fn() -> (Signal, Wait);
+/// Makes a connected pair.
+pub type NewNotify = fn() -> (Notify, Notified);
 
-impl Signal {
-    /// A signal that is given by dropping `held`.
-    pub fn on_drop_of(held: impl Any) -> Self {
+impl Notify {
+    /// Notifies by dropping `held`.
+    pub fn on_drop(held: impl Any) -> Self {
         Self(Box::new(held))
     }
 }
 
-impl fmt::Debug for Signal {
+impl fmt::Debug for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signal")
+        f.write_str("Notify")
     }
 }
 
-/// A signal of native Rust, for tests.
+/// A native pair, for tests.
 #[cfg(test)]
-pub(crate) fn native() -> (Signal, Wait) {
+pub(crate) fn native() -> (Notify, Notified) {
     let (sender, receiver) = futures::channel::oneshot::channel::<()>();
-    let wait = Box::pin(async move {
-        // Never sent, only dropped.
+    let notified = Box::pin(async move {
+        // Nothing is ever sent: the sender is only dropped.
         let _ = receiver.await;
     });
-    (Signal::on_drop_of(sender), wait)
+    (Notify::on_drop(sender), notified)
 }
 
 /// Lets other tasks run once, for tests.
 #[cfg(test)]
-pub(crate) async fn give_way() {
+pub(crate) async fn yield_now() {
     let mut pending = true;
     std::future::poll_fn(|context| {
         if std::mem::take(&mut pending) {

@@ -1,97 +1,99 @@
 //! A limit on the memory that the requests of an instance hold at a time.
 
-use crate::sync::{NewSignal, Signal};
+use super::{NewNotify, Notify};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
 /// A number of bytes that all requests share.
-pub struct Room {
-    size: usize,
-    taken: Cell<usize>,
-    waiting: RefCell<Vec<Signal>>,
-    new_signal: NewSignal,
+pub struct ByteSemaphore {
+    capacity: usize,
+    acquired: Cell<usize>,
+    waiters: RefCell<Vec<Notify>>,
+    new_notify: NewNotify,
 }
 
-/// A part of the room, freed on drop.
+/// Bytes taken from a [`ByteSemaphore`], released on drop.
 #[derive(Debug)]
-pub struct Share {
-    room: Rc<Room>,
+pub struct BytePermit {
+    semaphore: Rc<ByteSemaphore>,
     bytes: usize,
 }
 
-impl Room {
-    /// Room for `size` bytes.
-    pub fn new(size: usize, new_signal: NewSignal) -> Rc<Self> {
+impl ByteSemaphore {
+    /// A semaphore of `capacity` bytes.
+    pub fn new(capacity: usize, new_notify: NewNotify) -> Rc<Self> {
         Rc::new(Self {
-            size,
-            taken: Cell::new(0),
-            waiting: RefCell::default(),
-            new_signal,
+            capacity,
+            acquired: Cell::new(0),
+            waiters: RefCell::default(),
+            new_notify,
         })
     }
 
-    /// Takes `bytes`, at most the whole room, and waits until they are free.
-    pub async fn take(self: &Rc<Self>, bytes: usize) -> Share {
-        let bytes = bytes.min(self.size);
-        while bytes > self.size.saturating_sub(self.taken.get()) {
-            let (signal, wait) = (self.new_signal)();
-            self.waiting.borrow_mut().push(signal);
-            wait.await;
+    /// Waits until `bytes` are free and takes them. More than the capacity means all of it.
+    pub async fn acquire(self: &Rc<Self>, bytes: usize) -> BytePermit {
+        let bytes = bytes.min(self.capacity);
+        while bytes > self.capacity.saturating_sub(self.acquired.get()) {
+            let (notify, notified) = (self.new_notify)();
+            self.waiters.borrow_mut().push(notify);
+            notified.await;
         }
-        self.taken.set(self.taken.get() + bytes);
-        Share {
-            room: Rc::clone(self),
+        self.acquired.set(self.acquired.get() + bytes);
+        BytePermit {
+            semaphore: Rc::clone(self),
             bytes,
         }
     }
 }
 
-impl Share {
-    /// Changes the size of the share, at once. It may exceed what is free; others then wait longer.
+impl BytePermit {
+    /// Changes the size of the permit without waiting. It may exceed what is free; later callers
+    /// then wait longer.
     pub fn resize(&mut self, bytes: usize) {
-        let others = self.room.taken.get() - self.bytes;
-        self.room.taken.set(others.saturating_add(bytes));
+        let others = self.semaphore.acquired.get() - self.bytes;
+        self.semaphore.acquired.set(others.saturating_add(bytes));
         if bytes < self.bytes {
-            self.room.waiting.borrow_mut().clear();
+            self.semaphore.waiters.borrow_mut().clear();
         }
         self.bytes = bytes;
     }
 }
 
-impl Drop for Share {
+impl Drop for BytePermit {
     fn drop(&mut self) {
         self.resize(0);
     }
 }
 
-impl fmt::Debug for Room {
+impl fmt::Debug for ByteSemaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Room({} of {} bytes)", self.taken.get(), self.size)
+        let (acquired, capacity) = (self.acquired.get(), self.capacity);
+        write!(f, "ByteSemaphore({acquired} of {capacity} bytes)")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{give_way, native};
+    use crate::sync::{native, yield_now};
     use futures::executor::block_on;
     use futures::future::join;
 
     #[test]
-    fn whoever_finds_no_room_waits_until_enough_is_free() {
-        let room = Room::new(100, native);
+    fn waits_until_enough_is_free() {
+        let semaphore = ByteSemaphore::new(100, native);
         let order = RefCell::new(Vec::new());
         let first = async {
-            let share = room.take(70).await;
-            give_way().await;
+            let permit = semaphore.acquire(70).await;
+            yield_now().await;
             order.borrow_mut().push("first ends");
-            drop(share);
+            drop(permit);
         };
         let second = async {
-            let small = room.take(30).await;
+            let small = semaphore.acquire(30).await;
             order.borrow_mut().push("small fits");
-            let large = room.take(60).await;
+            let large = semaphore.acquire(60).await;
             order.borrow_mut().push("large fits");
             drop((small, large));
         };
@@ -100,35 +102,35 @@ mod tests {
             order.into_inner(),
             ["small fits", "first ends", "large fits"]
         );
-        assert_eq!(room.taken.get(), 0);
+        assert_eq!(semaphore.acquired.get(), 0);
     }
 
     #[test]
-    fn a_share_may_grow_beyond_the_room_and_what_shrinks_lets_others_in() {
-        let room = Room::new(100, native);
-        let mut all = block_on(room.take(1_000));
-        assert_eq!(room.taken.get(), 100, "more than there is means all");
+    fn a_permit_may_grow_beyond_the_capacity_and_shrinking_it_wakes_waiters() {
+        let semaphore = ByteSemaphore::new(100, native);
+        let mut all = block_on(semaphore.acquire(1_000));
+        assert_eq!(semaphore.acquired.get(), 100, "capped at the capacity");
         all.resize(250);
-        assert_eq!(room.taken.get(), 250);
-        let waits = async { drop(room.take(90).await) };
+        assert_eq!(semaphore.acquired.get(), 250);
+        let waits = async { drop(semaphore.acquire(90).await) };
         let shrinks = async {
-            give_way().await;
+            yield_now().await;
             all.resize(10);
         };
         block_on(join(waits, shrinks));
         drop(all);
-        assert_eq!(room.taken.get(), 0);
+        assert_eq!(semaphore.acquired.get(), 0);
     }
 
     #[test]
-    fn a_wait_that_is_given_up_takes_nothing() {
-        let room = Room::new(1, native);
-        let all = block_on(room.take(1));
+    fn a_cancelled_wait_acquires_nothing() {
+        let semaphore = ByteSemaphore::new(1, native);
+        let all = block_on(semaphore.acquire(1));
         {
-            let mut waiting = Box::pin(room.take(1));
+            let mut waiting = Box::pin(semaphore.acquire(1));
             assert!(block_on(async { futures::poll!(&mut waiting) }).is_pending());
         }
         drop(all);
-        assert_eq!(room.taken.get(), 0);
+        assert_eq!(semaphore.acquired.get(), 0);
     }
 }

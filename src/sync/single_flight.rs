@@ -1,162 +1,177 @@
-//! What many requests need, and one does for all.
+//! Work that many callers need and one does for all.
 
-use crate::sync::{NewSignal, Signal};
+use super::{NewNotify, Notify};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-/// The turn to do something, which one has at a time.
+/// A lock that one task holds at a time.
 #[derive(Default)]
-pub struct Turn {
-    is_taken: Cell<bool>,
-    waiting: RefCell<Vec<Signal>>,
+pub struct Exclusive {
+    is_held: Cell<bool>,
+    waiters: RefCell<Vec<Notify>>,
 }
 
-/// Held while the turn is taken. Whoever waits is woken when it is dropped, also when what was done is cancelled.
-pub struct Taken<'a>(&'a Turn);
+/// Holds an [`Exclusive`]. Dropping it wakes all waiters, also when the holder is cancelled.
+pub struct Permit<'a>(&'a Exclusive);
 
-impl Turn {
-    /// Takes the turn, unless somebody has it.
-    pub fn take(&self) -> Option<Taken<'_>> {
-        (!self.is_taken.replace(true)).then(|| Taken(self))
+impl Exclusive {
+    /// Takes the lock, unless it is held.
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        (!self.is_held.replace(true)).then(|| Permit(self))
     }
 
-    /// Whether somebody has it.
-    pub fn is_taken(&self) -> bool {
-        self.is_taken.get()
+    /// Whether the lock is held.
+    pub fn is_held(&self) -> bool {
+        self.is_held.get()
     }
 
-    /// Waits until whoever has it is done.
-    pub async fn wait(&self, new_signal: NewSignal) {
-        let (signal, wait) = new_signal();
-        self.waiting.borrow_mut().push(signal);
-        wait.await;
+    /// Waits until the holder releases the lock, without taking it.
+    pub async fn released(&self, new_notify: NewNotify) {
+        let (notify, notified) = new_notify();
+        self.waiters.borrow_mut().push(notify);
+        notified.await;
     }
 }
 
-impl fmt::Debug for Turn {
+impl fmt::Debug for Exclusive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Turn")
+        f.write_str("Exclusive")
     }
 }
 
-impl fmt::Debug for Taken<'_> {
+impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Taken")
+        f.write_str("Permit")
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.0.is_taken.set(false);
-        self.0.waiting.borrow_mut().clear();
+        self.0.is_held.set(false);
+        self.0.waiters.borrow_mut().clear();
     }
 }
 
-/// Something that is made by whoever needs it first. Who comes meanwhile waits, and has what comes of it.
-pub struct Once<T> {
-    made: RefCell<Option<Rc<T>>>,
-    turn: Turn,
-    slots: RefCell<Vec<Slot<T>>>,
+/// Makes a value at most once at a time. Concurrent callers wait for the first and share its
+/// result.
+pub struct SingleFlight<T> {
+    cached: RefCell<Option<Rc<T>>>,
+    flight: Exclusive,
+    waiters: RefCell<Vec<Slot<T>>>,
 }
 
 type Slot<T> = Rc<RefCell<Option<Rc<T>>>>;
 
-impl<T> Once<T> {
-    /// Nothing yet.
-    pub fn new() -> Self {
-        Self {
-            made: RefCell::default(),
-            turn: Turn::default(),
-            slots: RefCell::default(),
-        }
-    }
+/// The result of a flight.
+#[derive(Debug)]
+pub enum Flight<T> {
+    /// For the callers that waited for it, and all later ones.
+    Cache(Rc<T>),
+    /// For the callers that waited for it; the next caller makes another.
+    Share(Rc<T>),
+}
 
-    /// What was made, or is made now by `make`, which also says whether it is good for later.
-    pub async fn get(&self, new_signal: NewSignal, make: impl AsyncFn() -> (Rc<T>, bool)) -> Rc<T> {
+impl<T> SingleFlight<T> {
+    /// Returns the cached value, the result of the flight under way, or else that of `make`.
+    ///
+    /// If the caller that runs `make` is cancelled, one of the waiting callers takes over.
+    pub async fn get(&self, new_notify: NewNotify, make: impl AsyncFn() -> Flight<T>) -> Rc<T> {
         loop {
-            if let Some(made) = &*self.made.borrow() {
-                return Rc::clone(made);
+            if let Some(cached) = &*self.cached.borrow() {
+                return Rc::clone(cached);
             }
-            if let Some(_taken) = self.turn.take() {
-                let (made, is_good) = make().await;
-                if is_good {
-                    self.made.replace(Some(Rc::clone(&made)));
+            if let Some(_permit) = self.flight.try_acquire() {
+                let value = match make().await {
+                    Flight::Cache(value) => {
+                        self.cached.replace(Some(Rc::clone(&value)));
+                        value
+                    }
+                    Flight::Share(value) => value,
+                };
+                for slot in self.waiters.take() {
+                    slot.replace(Some(Rc::clone(&value)));
                 }
-                for slot in self.slots.take() {
-                    slot.replace(Some(Rc::clone(&made)));
-                }
-                return made;
+                return value;
             }
             let slot = Slot::default();
-            self.slots.borrow_mut().push(Rc::clone(&slot));
-            self.turn.wait(new_signal).await;
-            // Nothing, where whoever made it was cancelled.
-            if let Some(made) = slot.take() {
-                return made;
+            self.waiters.borrow_mut().push(Rc::clone(&slot));
+            self.flight.released(new_notify).await;
+            // Still empty if the flight was cancelled.
+            if let Some(value) = slot.take() {
+                return value;
             }
         }
     }
 }
 
-impl<T> Default for Once<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
-        Self::new()
+        Self {
+            cached: RefCell::default(),
+            flight: Exclusive::default(),
+            waiters: RefCell::default(),
+        }
     }
 }
 
-impl<T> fmt::Debug for Once<T> {
+impl<T> fmt::Debug for SingleFlight<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Once")
+        f.write_str("SingleFlight")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{give_way, native};
+    use crate::sync::{native, yield_now};
     use futures::FutureExt;
     use futures::executor::block_on;
     use futures::future::{join_all, pending};
 
     #[test]
-    fn of_many_who_come_at_once_one_makes_it() {
-        let (once, times) = (Once::new(), Cell::new(0));
+    fn concurrent_callers_share_one_flight() {
+        let (flights, times) = (SingleFlight::default(), Cell::new(0));
         let make = async || {
             times.set(times.get() + 1);
-            give_way().await;
-            (Rc::new(times.get()), true)
+            yield_now().await;
+            Flight::Cache(Rc::new(times.get()))
         };
-        let all = block_on(join_all((0..16).map(|_| once.get(native, make))));
-        assert!(all.iter().all(|made| **made == 1));
-        assert_eq!(*block_on(once.get(native, make)), 1);
+        let all = block_on(join_all((0..16).map(|_| flights.get(native, make))));
+        assert!(all.iter().all(|value| **value == 1));
+        assert_eq!(*block_on(flights.get(native, make)), 1);
         assert_eq!(times.get(), 1);
     }
 
     #[test]
-    fn what_is_not_good_is_for_those_who_waited_and_nobody_else() {
-        let (once, times) = (Once::new(), Cell::new(0));
+    fn an_uncached_result_is_shared_by_waiters_only() {
+        let (flights, times) = (SingleFlight::default(), Cell::new(0));
         let make = async || {
             times.set(times.get() + 1);
-            give_way().await;
-            (Rc::new(times.get()), times.get() > 1)
+            yield_now().await;
+            let value = Rc::new(times.get());
+            if *value > 1 {
+                Flight::Cache(value)
+            } else {
+                Flight::Share(value)
+            }
         };
-        let all = block_on(join_all((0..3).map(|_| once.get(native, make))));
-        assert!(all.iter().all(|made| **made == 1));
-        assert_eq!(*block_on(once.get(native, make)), 2);
-        assert_eq!(*block_on(once.get(native, make)), 2);
+        let all = block_on(join_all((0..3).map(|_| flights.get(native, make))));
+        assert!(all.iter().all(|value| **value == 1));
+        assert_eq!(*block_on(flights.get(native, make)), 2);
+        assert_eq!(*block_on(flights.get(native, make)), 2);
     }
 
     #[test]
-    fn when_making_is_cancelled_the_next_who_waits_makes_it() {
-        let once = Once::new();
+    fn a_waiter_takes_over_when_the_flight_is_cancelled() {
+        let flights = SingleFlight::default();
         let never = async || {
             pending::<()>().await;
-            (Rc::new(0), true)
+            Flight::Cache(Rc::new(0))
         };
-        let mut first = Box::pin(once.get(native, never));
+        let mut first = Box::pin(flights.get(native, never));
         assert!(first.as_mut().now_or_never().is_none());
-        let second = once.get(native, async || (Rc::new(2), true));
+        let second = flights.get(native, async || Flight::Cache(Rc::new(2)));
         let mut second = Box::pin(second);
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);

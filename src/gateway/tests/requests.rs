@@ -674,7 +674,7 @@ fn a_body_for_which_others_leave_no_room_is_refused_in_time_and_a_small_one_need
     let size = ("max_body_bytes", "200000");
     let pool = Pool::with(&[size, ("max_held_bytes", "200000")]);
     let room = &pool.gateway.room;
-    let held = block_on(room.take(1));
+    let held = block_on(room.acquire(1));
     let large = CHAT.replace("the prompt", &"x".repeat(100_000));
     let answer = pool.chat(&large);
     assert_eq!(
@@ -688,7 +688,7 @@ fn a_body_for_which_others_leave_no_room_is_refused_in_time_and_a_small_one_need
     drop(held);
     pool.script(200, "application/json", &[ANSWER]);
     assert_eq!(pool.chat(&large).status, 200);
-    assert_eq!(format!("{room:?}"), "Room(0 of 200000 bytes)");
+    assert_eq!(format!("{room:?}"), "ByteSemaphore(0 of 200000 bytes)");
 }
 
 #[test]
