@@ -2,7 +2,7 @@
 
 use crate::gateway::{Failure, Reply};
 use crate::pool::suspicion::suspicion;
-use crate::pool::{Balance, KeyId, Limit, Moment, Place, Snapshot, Standing, UnixMillis, Why};
+use crate::pool::{Balance, KeyId, Limit, Moment, Place, Reason, Snapshot, Standing, UnixMillis};
 use crate::store::{DatabaseError, KeyReport, Readiness};
 use http::StatusCode;
 use serde::Serialize;
@@ -157,7 +157,7 @@ pub(crate) fn explain<D, B, S>(
         .collect();
     let weights = standings.iter().filter_map(|standing| match standing {
         Standing::Eligible { weight } => Some(*weight),
-        Standing::Out { .. } => None,
+        Standing::Ineligible { .. } => None,
     });
     let (eligible, total) = weights.fold((0usize, 0.0), |(count, sum), weight| {
         (count + 1, sum + weight)
@@ -169,7 +169,7 @@ pub(crate) fn explain<D, B, S>(
         .map(|(key, standing)| {
             let (weight, reason, until) = match standing {
                 Standing::Eligible { weight } => (Some(*weight), None, None),
-                Standing::Out { why, until } => (None, Some(*why), *until),
+                Standing::Ineligible { reason, until } => (None, Some(*reason), *until),
             };
             let probability = match weight {
                 Some(weight) if total > 0.0 => weight / total,
@@ -181,11 +181,11 @@ pub(crate) fn explain<D, B, S>(
                 name: key.name.as_deref(),
                 project: key.project.as_deref(),
                 eligible: weight.is_some(),
-                reason: reason.map(Why::name),
+                reason: reason.map(Reason::name),
                 detail: key
                     .disabled_reason
                     .as_deref()
-                    .filter(|_| reason == Some(Why::Disabled)),
+                    .filter(|_| reason == Some(Reason::Disabled)),
                 until: until.map(UnixMillis::to_iso),
                 weight: weight.unwrap_or_default(),
                 probability,

@@ -5,7 +5,7 @@
 
 use super::reply::Reply;
 use crate::config::InvalidConfig;
-use crate::pool::{KeyId, Limit, Outcome, Survey, UnixMillis};
+use crate::pool::{Answer, KeyId, Limit, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
 use crate::wire::Surface;
 use crate::wire::gemini::{self, UnknownField};
@@ -189,14 +189,7 @@ impl Failure {
             return Self::NoUsableKey;
         };
         let is_trouble = match &last {
-            Self::Upstream { outcome, .. } => matches!(
-                outcome,
-                Outcome::UpstreamTrouble
-                    | Outcome::ModelOverloaded
-                    | Outcome::EmptyAnswer
-                    | Outcome::NotSent
-                    | Outcome::Unanswered
-            ),
+            Self::Upstream { outcome, .. } => outcome.rule().answer == Answer::Trouble,
             Self::AnswerBroken { .. } => true,
             _ => false,
         };
@@ -491,29 +484,20 @@ impl Failure {
             } => {
                 let is_soon = wait_ms.is_some_and(|ms| ms <= LONGEST_WAIT_MS);
                 let is_lasting = matches!(why, Out::Model | Out::Plan)
-                    || survey.all_out_for(Outcome::BillingExhausted);
+                    || survey.all_cooling_for(Outcome::BillingExhausted);
                 (!is_soon || is_lasting).then_some("false")
             }
-            Self::Upstream {
-                outcome:
-                    Outcome::ClientFault
-                    | Outcome::RequestTooLarge
-                    | Outcome::RequestRefused
-                    | Outcome::EntityNotFound
-                    | Outcome::SignatureMissing
-                    | Outcome::SignatureRefused
-                    | Outcome::ResourceRefused
-                    | Outcome::ModelRefused
-                    | Outcome::PlanRefused
-                    | Outcome::PlanDoubted
-                    | Outcome::FreeTierRefused
-                    | Outcome::QuotaNone
-                    | Outcome::BillingExhausted
-                    | Outcome::EgressRefused
-                    | Outcome::CredentialMisplaced
-                    | Outcome::PoolFault,
-                ..
-            } => Some("false"),
+            Self::Upstream { outcome, .. } => match outcome.rule().answer {
+                Answer::RequestFault
+                | Answer::TooLarge
+                | Answer::Location
+                | Answer::Permission
+                | Answer::Plan
+                | Answer::NoQuota
+                | Answer::Billing
+                | Answer::PoolFault => Some("false"),
+                Answer::Quota | Answer::KeyRejected | Answer::Trouble => None,
+            },
             _ => None,
         }
     }
@@ -634,7 +618,7 @@ fn keys_out(
     wait_ms: Option<i64>,
 ) -> (StatusCode, ErrorBody) {
     let (status, kind, code, what) = match why {
-        Out::Exhausted if survey.all_out_for(Outcome::BillingExhausted) => (
+        Out::Exhausted if survey.all_cooling_for(Outcome::BillingExhausted) => (
             StatusCode::TOO_MANY_REQUESTS,
             "insufficient_quota",
             "billing_exhausted",
@@ -653,7 +637,7 @@ fn keys_out(
             "The pool has no API key that the upstream accepts; its operator has to mend that"
                 .to_owned(),
         ),
-        Out::Suspected if survey.all_out_for(Outcome::EgressRefused) => (
+        Out::Suspected if survey.all_cooling_for(Outcome::EgressRefused) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_refuses_location",
@@ -680,9 +664,9 @@ fn keys_out(
         ),
     };
     let mut out: Vec<String> = survey
-        .out
+        .ineligible
         .iter()
-        .map(|(reason, keys)| format!("{keys} {reason}"))
+        .map(|(reason, keys)| format!("{keys} {}", reason.name()))
         .collect();
     if survey.eligible > 0 {
         out.push(format!("{} taken by other calls", survey.eligible));
@@ -717,76 +701,72 @@ fn upstream(
     message: &str,
 ) -> (StatusCode, ErrorBody) {
     let own = StatusCode::from_u16(status).ok();
-    let body = |kind, code: &str, message: String| ErrorBody {
+    let client_error = |default| own.filter(StatusCode::is_client_error).unwrap_or(default);
+    let (status, kind, code, message) = match outcome.rule().answer {
+        Answer::Location if status == 429 => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "upstream_refuses_location",
+            format!("The upstream refuses calls from the pool's address: {message}"),
+        ),
+        Answer::RequestFault | Answer::Location => (
+            client_error(StatusCode::BAD_REQUEST),
+            "invalid_request_error",
+            code.unwrap_or("invalid_request"),
+            message.to_owned(),
+        ),
+        Answer::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request_error",
+            "request_exceeds_quota",
+            message.to_owned(),
+        ),
+        Answer::Permission | Answer::Plan => (
+            client_error(StatusCode::FORBIDDEN),
+            "permission_error",
+            code.unwrap_or("permission_denied"),
+            message.to_owned(),
+        ),
+        Answer::Quota | Answer::NoQuota => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            message.to_owned(),
+        ),
+        Answer::Billing => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "insufficient_quota",
+            "billing_exhausted",
+            message.to_owned(),
+        ),
+        Answer::KeyRejected => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "upstream_key_rejected",
+            "The upstream rejected the API key that was chosen for this call. Another call uses another key.".to_owned(),
+        ),
+        Answer::PoolFault => (
+            StatusCode::BAD_GATEWAY,
+            "server_error",
+            "pool_fault",
+            format!("The pool's own call to the upstream was refused: {message}"),
+        ),
+        Answer::Trouble => {
+            let status = match status {
+                408 => StatusCode::GATEWAY_TIMEOUT,
+                _ => own.filter(StatusCode::is_server_error).unwrap_or(StatusCode::BAD_GATEWAY),
+            };
+            let code = code.unwrap_or("upstream_error");
+            (status, "server_error", code, message.to_owned())
+        }
+    };
+    let body = ErrorBody {
         message,
         kind,
         param: None,
         code: code.to_owned(),
     };
-    match outcome {
-        Outcome::ClientFault | Outcome::SignatureMissing => {
-            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
-            (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
-        }
-        Outcome::RequestTooLarge => (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            body("invalid_request_error", "request_exceeds_quota", message.to_owned()),
-        ),
-        Outcome::EgressRefused if status == 429 => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            body("server_error", "upstream_refuses_location", format!("The upstream refuses calls from the pool's address: {message}")),
-        ),
-        Outcome::EntityNotFound | Outcome::SignatureRefused | Outcome::EgressRefused => {
-            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
-            (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
-        }
-        Outcome::RequestRefused
-        | Outcome::ResourceRefused
-        | Outcome::ModelRefused
-        | Outcome::PlanRefused
-        | Outcome::PlanDoubted
-        | Outcome::FreeTierRefused => {
-            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::FORBIDDEN);
-            (status, body("permission_error", code.unwrap_or("permission_denied"), message.to_owned()))
-        }
-        Outcome::QuotaPerMinute
-        | Outcome::QuotaPerDay
-        | Outcome::QuotaNone
-        | Outcome::QuotaUnspecified
-        | Outcome::ToolQuota => (
-            StatusCode::TOO_MANY_REQUESTS,
-            body("rate_limit_error", "rate_limit_exceeded", message.to_owned()),
-        ),
-        Outcome::BillingExhausted => (
-            StatusCode::TOO_MANY_REQUESTS,
-            body("insufficient_quota", "billing_exhausted", message.to_owned()),
-        ),
-        Outcome::KeyRejected | Outcome::KeyRestricted | Outcome::ProjectRefused => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            body(
-                "server_error",
-                "upstream_key_rejected",
-                "The upstream rejected the API key that was chosen for this call. Another call uses another key.".to_owned(),
-            ),
-        ),
-        Outcome::CredentialMisplaced | Outcome::PoolFault => (
-            StatusCode::BAD_GATEWAY,
-            body("server_error", "pool_fault", format!("The pool's own call to the upstream was refused: {message}")),
-        ),
-        Outcome::UpstreamTrouble
-        | Outcome::NotSent
-        | Outcome::Unanswered
-        | Outcome::ModelOverloaded
-        | Outcome::EmptyAnswer
-        | Outcome::Success
-        | Outcome::ClientGone => {
-            let status = match status {
-                408 => StatusCode::GATEWAY_TIMEOUT,
-                _ => own.filter(StatusCode::is_server_error).unwrap_or(StatusCode::BAD_GATEWAY),
-            };
-            (status, body("server_error", code.unwrap_or("upstream_error"), message.to_owned()))
-        }
-    }
+    (status, body)
 }
 
 #[cfg(test)]

@@ -509,7 +509,7 @@ impl<'a, D: Database, S: System> Way<'a, D, S> {
             GiveUp::Exhausted(survey) => (Out::Exhausted, survey),
             GiveUp::CredentialsExhausted(survey) => (Out::Credentials, survey),
             GiveUp::Suspected(survey) => (Out::Suspected, survey),
-            GiveUp::ModelRefused(survey) if survey.has_out_for(Outcome::is_of_plan) => {
+            GiveUp::ModelRefused(survey) if survey.has_cooling(Outcome::is_of_plan) => {
                 (Out::Plan, survey)
             }
             GiveUp::ModelRefused(survey) => (Out::Model, survey),

@@ -10,7 +10,7 @@
 
 use super::{
     Blame, Cure, KeyId, LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, Owner, Pick, PoolKey,
-    RequestSize, Scope, Snapshot, Standing, Survey, Unit, UnixMillis, Why,
+    Reason, RequestSize, Scope, Snapshot, Standing, Survey, Unit, UnixMillis,
 };
 use rand::{Rng, RngExt};
 use std::collections::BTreeSet;
@@ -477,8 +477,7 @@ impl Failover {
         if !self.has_attempt_left(now) {
             return After::Answer;
         }
-        let may_be_done = matches!(outcome, Outcome::UpstreamTrouble | Outcome::Unanswered);
-        if !self.is_repeatable && may_be_done {
+        if !self.is_repeatable && outcome.rule().may_have_run {
             return After::Answer;
         }
         self.needs_new_project = false;
@@ -536,11 +535,11 @@ impl Failover {
             .iter()
             .filter(|key| !self.is_tried(key) && self.may_serve(key))
             .filter_map(|key| match snapshot.standing(key, model, now) {
-                Standing::Out {
-                    why: Why::OnTrial,
+                Standing::Ineligible {
+                    reason: Reason::OnTrial,
                     until,
                 } => until.map(|until| until.min(look_again)),
-                Standing::Out { until, .. } => until,
+                Standing::Ineligible { until, .. } => until,
                 Standing::Eligible { .. } => Some(look_again),
             })
             .min()?;
@@ -551,7 +550,7 @@ impl Failover {
     }
 
     fn give_up(&self, survey: Survey, now: UnixMillis) -> GiveUp {
-        let disabled = survey.out.get(Why::Disabled.name()).copied();
+        let disabled = survey.ineligible.get(&Reason::Disabled).copied();
         if self.owner.is_some() && survey.keys == disabled.unwrap_or_default() {
             return GiveUp::OwnerGone;
         }
@@ -568,26 +567,26 @@ impl Failover {
                 }),
             };
         }
-        if survey.has_out_for(Outcome::is_of_quota) || survey.out.contains_key("budget_spent") {
+        if survey.has_cooling(Outcome::is_of_quota) || survey.has(Reason::BudgetSpent) {
             return GiveUp::Exhausted(survey);
         }
         let is_suspicious = |outcome: Outcome| {
             outcome == Outcome::EgressRefused || outcome.verdict().is_against_key()
         };
-        if survey.has_out_for(is_suspicious) {
+        if survey.has_cooling(is_suspicious) {
             return match self.last {
                 Some(Outcome::EgressRefused) => GiveUp::LastFailure,
                 _ => GiveUp::Suspected(survey),
             };
         }
-        if survey.out.contains_key(Why::OnTrial.name()) {
+        if survey.has(Reason::OnTrial) {
             // Perhaps one of them is back in a moment.
             return GiveUp::Exhausted(survey);
         }
         let is_refusal = |outcome: Outcome| {
             outcome.is_of_plan() || outcome.blame() == Some(Blame::WhenAnotherServes)
         };
-        if survey.has_out_for(is_refusal) {
+        if survey.has_cooling(is_refusal) {
             return match self.last {
                 Some(last) if is_refusal(last) => GiveUp::LastFailure,
                 _ => GiveUp::ModelRefused(survey),

@@ -12,6 +12,7 @@ use super::{
     Window,
 };
 use rand::Rng;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -51,9 +52,9 @@ pub enum Standing {
         weight: f64,
     },
     /// It cannot.
-    Out {
+    Ineligible {
         /// Why.
-        why: Why,
+        reason: Reason,
         /// Until when; `None` where no time brings it back.
         until: Option<UnixMillis>,
     },
@@ -61,7 +62,7 @@ pub enum Standing {
 
 /// Why a key cannot take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum Reason {
     /// The pool or a person has disabled it.
     Disabled,
     /// It failed too often in a row, and pauses.
@@ -69,21 +70,34 @@ pub enum Why {
     /// It, or its project, cools.
     Cooling(Outcome),
     /// A budget is used up.
-    BudgetSpent(Limit),
+    BudgetSpent,
     /// Another call is trying whether it works again.
     OnTrial,
 }
 
-impl Why {
+impl Reason {
     /// The name in reports and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
             Self::Paused => "paused",
             Self::Cooling(outcome) => outcome.name(),
-            Self::BudgetSpent(_) => "budget_spent",
+            Self::BudgetSpent => "budget_spent",
             Self::OnTrial => "on_trial",
         }
+    }
+}
+
+/// By name, in the order of messages.
+impl Ord for Reason {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name().cmp(other.name())
+    }
+}
+
+impl PartialOrd for Reason {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -152,25 +166,32 @@ pub struct Survey {
     pub keys: usize,
     /// Keys that can take a call.
     pub eligible: usize,
-    /// Keys that cannot, by [`Why::name`].
-    pub out: BTreeMap<&'static str, usize>,
+    /// Keys that cannot, by reason.
+    pub ineligible: BTreeMap<Reason, usize>,
     /// When the first of them comes back by itself.
     pub soonest: Option<UnixMillis>,
 }
 
 impl Survey {
-    /// Whether some key is kept out for such an outcome.
-    pub fn has_out_for(&self, is: impl Fn(Outcome) -> bool) -> bool {
-        let mut outcomes = self.out.keys().copied().filter_map(Outcome::from_name);
-        outcomes.any(is)
+    /// Whether some key is ineligible for this reason.
+    pub fn has(&self, reason: Reason) -> bool {
+        self.ineligible.contains_key(&reason)
     }
 
-    /// Whether all keys are kept out, and, but for disabled and paused ones, for this outcome alone.
-    pub fn all_out_for(&self, outcome: Outcome) -> bool {
-        let others = [Why::Disabled.name(), Why::Paused.name(), outcome.name()];
+    /// Whether some key cools for an outcome that matches.
+    pub fn has_cooling(&self, matches: impl Fn(Outcome) -> bool) -> bool {
+        self.ineligible
+            .keys()
+            .any(|reason| matches!(reason, Reason::Cooling(outcome) if matches(*outcome)))
+    }
+
+    /// Whether all keys are ineligible and, apart from disabled and paused ones, cool for this
+    /// outcome alone.
+    pub fn all_cooling_for(&self, outcome: Outcome) -> bool {
+        let counts = [Reason::Disabled, Reason::Paused, Reason::Cooling(outcome)];
         self.eligible == 0
-            && self.out.contains_key(outcome.name())
-            && self.out.keys().all(|reason| others.contains(reason))
+            && self.has(Reason::Cooling(outcome))
+            && self.ineligible.keys().all(|reason| counts.contains(reason))
     }
 }
 
@@ -402,15 +423,15 @@ impl Snapshot {
 
     /// Whether a key can take a call for `model` now, and if not, why.
     pub fn standing(&self, key: &PoolKey, model: &str, now: &Moment) -> Standing {
-        let mut out: Option<(Why, Option<UnixMillis>)> = None;
-        let mut keep_out = |why: Why, until: Option<UnixMillis>| {
+        let mut out: Option<(Reason, Option<UnixMillis>)> = None;
+        let mut keep_out = |reason: Reason, until: Option<UnixMillis>| {
             let is_later = |before: Option<UnixMillis>| match (before, until) {
                 (None, _) => false,
                 (Some(_), None) => true,
                 (Some(before), Some(until)) => before < until,
             };
             if out.is_none_or(|(_, before)| is_later(before)) {
-                out = Some((why, until));
+                out = Some((reason, until));
             }
         };
         let lease = |trial_until: Option<UnixMillis>| {
@@ -420,16 +441,16 @@ impl Snapshot {
         match (key.state.status, key.state.disabled_until) {
             (KeyStatus::Active, _) => {}
             (KeyStatus::Cooling, Some(until)) if until > now.at() => {
-                keep_out(Why::Paused, Some(until));
+                keep_out(Reason::Paused, Some(until));
             }
             (KeyStatus::Cooling, Some(_)) => {
                 if let Some(until) = lease(key.trial_until) {
-                    keep_out(Why::OnTrial, Some(until));
+                    keep_out(Reason::OnTrial, Some(until));
                 }
             }
             (KeyStatus::Cooling, None) | (KeyStatus::Disabled, _) => {
-                return Standing::Out {
-                    why: Why::Disabled,
+                return Standing::Ineligible {
+                    reason: Reason::Disabled,
                     until: None,
                 };
             }
@@ -438,22 +459,22 @@ impl Snapshot {
         for (_, circumstances) in self.scopes_of(key) {
             for (_, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.holds(now.at()) {
-                    keep_out(Why::Cooling(cool_down.reason), Some(cool_down.until));
+                    keep_out(Reason::Cooling(cool_down.reason), Some(cool_down.until));
                 } else if let Some(until) = lease(cool_down.trial_until) {
-                    keep_out(Why::OnTrial, Some(until));
+                    keep_out(Reason::OnTrial, Some(until));
                 }
             }
             for (_, budget) in circumstances.budgets(model) {
                 for balance in budget.balances(now) {
                     headroom = headroom.min(balance.headroom());
                     if balance.is_spent() {
-                        keep_out(Why::BudgetSpent(balance.limit), balance.resets_at);
+                        keep_out(Reason::BudgetSpent, balance.resets_at);
                     }
                 }
             }
         }
         match out {
-            Some((why, until)) => Standing::Out { why, until },
+            Some((reason, until)) => Standing::Ineligible { reason, until },
             None => Standing::Eligible {
                 weight: weight(key, now.at()) * headroom,
             },
@@ -464,7 +485,7 @@ impl Snapshot {
     fn eligible_weight(&self, position: usize, model: &str, now: &Moment) -> Option<f64> {
         match self.standing(self.keys.get(position)?, model, now) {
             Standing::Eligible { weight } => Some(weight),
-            Standing::Out { .. } => None,
+            Standing::Ineligible { .. } => None,
         }
     }
 
@@ -537,7 +558,7 @@ impl Snapshot {
             .enumerate()
             .filter_map(|(position, key)| match self.standing(key, model, now) {
                 Standing::Eligible { weight } => Some((position, weight)),
-                Standing::Out { until, .. } => {
+                Standing::Ineligible { until, .. } => {
                     returns = match (returns, until) {
                         (Some(a), Some(b)) => Some(a.min(b)),
                         (a, b) => a.or(b),
@@ -596,10 +617,10 @@ impl Snapshot {
             survey.keys += 1;
             match self.standing(key, model, now) {
                 Standing::Eligible { .. } => survey.eligible += 1,
-                Standing::Out { why, until } => {
-                    *survey.out.entry(why.name()).or_default() += 1;
-                    let until = match why {
-                        Why::OnTrial => until.min(Some(now.at().plus(TRIAL_ANSWER_MS))),
+                Standing::Ineligible { reason, until } => {
+                    *survey.ineligible.entry(reason).or_default() += 1;
+                    let until = match reason {
+                        Reason::OnTrial => until.min(Some(now.at().plus(TRIAL_ANSWER_MS))),
                         _ => until,
                     };
                     if let Some(until) = until {

@@ -195,7 +195,7 @@ mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
     use crate::pool::{KeyState, KeyStatus};
-    use crate::pool::{Standing, Why};
+    use crate::pool::{Reason, Standing};
     use futures::executor::block_on;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -290,8 +290,8 @@ mod tests {
         );
         assert_eq!(
             snapshot.standing(first, "m", &now),
-            Standing::Out {
-                why: Why::Cooling(Outcome::QuotaPerDay),
+            Standing::Ineligible {
+                reason: Reason::Cooling(Outcome::QuotaPerDay),
                 until: Some(NOW.plus(1))
             }
         );
