@@ -15,7 +15,11 @@ use serde_json::value::RawValue;
 
 fuzz_target!(|input: (&str, &[u8])| {
     let (text, body) = input;
-    if let Some(target) = Target::of(&Method::POST, text, text.len() % 2 == 0) {
+    let credential = match text.len() % 2 {
+        0 => Surface::Gemini,
+        _ => Surface::OpenAi,
+    };
+    if let Some(target) = Target::of(&Method::POST, text, credential) {
         assert!(!target.path.contains("/../") && !target.path.contains("//"));
         let _ = (target.names_no_model(), target.decoded_path());
         let _ = target.renamed(|name| name.to_uppercase());
@@ -24,7 +28,7 @@ fuzz_target!(|input: (&str, &[u8])| {
         assert_eq!(key_of_query(&query), None);
     }
     let _ = named_in_path(text);
-    let _ = named_in_body(body, true);
+    let _ = named_in_body(body, Kind::Other);
     let _ = (model_of(body), unsigned(body));
     let _ = conversation(Surface::OpenAi, Kind::Chat, "m", body);
     let is_json = serde_json::from_slice::<Value>(body).is_ok();

@@ -1,12 +1,13 @@
-//! The entry point: what an instance sets up once, and each request's way through it.
+//! The entry point: what an instance sets up once, and how each request enters the gateway.
 //!
-//! The host sends an instance many requests, several at a time, and may drop it between any two; so the set-up (the
-//! variables, a connection, a look at the schema) is kept for the instance's life, and every fact stays in the database.
+//! The host sends an instance many requests, several at a time, and may drop it between any two. So the
+//! setup (the variables, a connection, a check of the schema) lasts for the instance's life, and every
+//! fact stays in the database.
 
-use super::clock::HostSystem;
 use super::http::{HostUpstream, IncomingBody, head_of, respond};
 use super::notify;
 use super::sqlite::{HostConnector, HostDatabase};
+use super::system::HostSystem;
 use crate::config::{Config, InvalidConfig, VARIABLES};
 use crate::gateway::ports::System;
 use crate::gateway::{self, Gateway};
@@ -22,7 +23,7 @@ type HostGateway = Gateway<HostDatabase, HostUpstream, HostSystem>;
 
 thread_local! {
     static GATEWAY: Rc<SingleFlight<HostGateway>> = Rc::default();
-    /// One without the database, for what needs none.
+    /// A gateway without the database, for requests that need none.
     static WITHOUT_DATABASE: Rc<SingleFlight<HostGateway>> = Rc::default();
 }
 
@@ -30,11 +31,11 @@ struct Component;
 
 spin_sdk::wasip3::http::service::export!(Component);
 
-// What `#[http_service]` makes, but for its conversion of the request.
+// As `#[http_service]` generates it, except for its conversion of the request.
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let head = head_of(&request)?;
-        // Whether the pool is alive does not depend on the database, which may be migrating for a while.
+        // Liveness does not depend on the database, which may be migrating for a while.
         let gateway = if gateway::needs_database(&head) {
             gateway().await
         } else {

@@ -1,7 +1,8 @@
-//! The host, and the component's entry point. The only modules that name host interfaces; compiled for WebAssembly alone.
+//! The host, and the component's entry point. Only these modules name host interfaces; they are compiled
+//! for WebAssembly alone.
 
-mod clock;
 mod entry;
 mod http;
 mod notify;
 mod sqlite;
+mod system;

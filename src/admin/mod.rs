@@ -1,14 +1,15 @@
-//! What operators see: the keys' state, whether the pool can serve, and why it would choose which key.
+//! What operators read: the state of the keys, and which key would be drawn and why.
 
-use crate::gateway::{Failure, Reply};
 use crate::pool::suspicion::suspicion;
-use crate::pool::{Balance, KeyId, Limit, Moment, Place, Reason, Snapshot, Standing, UnixMillis};
-use crate::store::{DatabaseError, KeyReport, Readiness};
-use http::StatusCode;
+use crate::pool::{
+    Balance, KeyId, Limit, Moment, QuotaScope, Reason, Snapshot, Standing, UnixMillis,
+};
+use crate::store::KeyReport;
 use serde::Serialize;
 
+/// `GET /api/keys/status`: every key's counters and state, and what cools; never a key's value.
 #[derive(Serialize)]
-struct KeysStatus<'a> {
+pub struct KeysStatus<'a> {
     success: bool,
     data: Vec<KeyStatusReport>,
     suspicion: Option<SuspicionReport>,
@@ -45,13 +46,13 @@ struct SuspicionReport {
     message: &'static str,
 }
 
-/// `GET /api/keys/status`: every key's counters and state, and what cools, never a key.
-pub(crate) fn keys_status<D, B, S>(
+/// Reports the state of every key.
+pub fn keys_status<'a>(
     keys: Vec<KeyReport>,
     snapshot: &Snapshot,
     now: UnixMillis,
-    warnings: &[String],
-) -> Result<Reply<D, B, S>, Failure> {
+    warnings: &'a [String],
+) -> KeysStatus<'a> {
     let cooling = |key: &KeyReport| {
         let key = snapshot.key(KeyId(key.id));
         let cool_downs = key.into_iter().flat_map(|key| snapshot.cool_downs_of(key));
@@ -78,35 +79,17 @@ pub(crate) fn keys_status<D, B, S>(
         latest_at: suspicion.latest.to_iso(),
         message: "These keys fail alike and none has succeeded since: the upstream, or this machine's address, is suspected, and no key is disabled for it.",
     });
-    json(&KeysStatus {
+    KeysStatus {
         success: true,
         data,
         suspicion,
         warnings,
-    })
-}
-
-fn json<D, B, S>(body: &impl Serialize) -> Result<Reply<D, B, S>, Failure> {
-    let json = serde_json::to_string(body)
-        .map_err(|error| Failure::Database(DatabaseError(error.to_string())))?;
-    Ok(Reply::json(StatusCode::OK, json))
-}
-
-/// `GET /readyz`: the database takes writes, and at least one key is neither disabled nor paused. A quota that is used up for
-/// a while does not make the pool unready: callers are better told when to come back than sent to nobody.
-pub(crate) fn readiness<D, B, S>(readiness: Readiness) -> Result<Reply<D, B, S>, Failure> {
-    match readiness {
-        Readiness::Ready => Ok(Reply::json(
-            StatusCode::OK,
-            r#"{"status":"ready"}"#.to_owned(),
-        )),
-        Readiness::NoKey => Err(Failure::NoUsableKey),
-        Readiness::NotWritable(error) => Err(Failure::DatabaseNotWritable(error)),
     }
 }
 
+/// `GET /api/pool/explain?model=M`: what a draw for the model would be like now, key by key.
 #[derive(Serialize)]
-struct Explanation<'a> {
+pub struct Explanation<'a> {
     model: &'a str,
     at: String,
     eligible: usize,
@@ -143,12 +126,8 @@ struct BudgetReport {
     resets_at: Option<String>,
 }
 
-/// `GET /api/pool/explain?model=M`: what a draw for the model would come to now, key by key.
-pub(crate) fn explain<D, B, S>(
-    snapshot: &Snapshot,
-    model: &str,
-    now: UnixMillis,
-) -> Result<Reply<D, B, S>, Failure> {
+/// Explains a draw for `model`.
+pub fn explain<'a>(snapshot: &'a Snapshot, model: &'a str, now: UnixMillis) -> Explanation<'a> {
     let now = Moment::new(now);
     let standings: Vec<Standing> = snapshot
         .keys()
@@ -197,15 +176,15 @@ pub(crate) fn explain<D, B, S>(
             }
         })
         .collect();
-    json(&Explanation {
+    Explanation {
         model,
         at: now.at().to_iso(),
         eligible,
         keys,
-    })
+    }
 }
 
-fn budget((place, balance): (Place, Balance)) -> BudgetReport {
+fn budget((place, balance): (QuotaScope, Balance)) -> BudgetReport {
     let Limit {
         unit,
         window,

@@ -176,7 +176,24 @@ impl fmt::Display for InvalidConfig {
 
 impl std::error::Error for InvalidConfig {}
 
+/// Whether the proxies before the pool are trusted to say where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxies {
+    /// Their forwarding headers count.
+    Trusted,
+    /// Forwarding headers are ignored.
+    Untrusted,
+}
+
 impl Config {
+    /// Whether forwarding headers count, by `trust_forwarded_for`.
+    pub fn proxies(&self) -> Proxies {
+        match self.trust_forwarded_for {
+            true => Proxies::Trusted,
+            false => Proxies::Untrusted,
+        }
+    }
+
     /// What the pool can work with, but its operator may want to change, one line each: the variable, never a value.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -22,7 +22,7 @@ const LONGEST_WAIT_MS: i64 = 60_000;
 
 /// Why no key of the pool could take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Out {
+pub enum Unavailable {
     /// Quotas and budgets are used up, or other calls have taken what was left.
     Exhausted,
     /// The keys were rejected, or are paused.
@@ -33,6 +33,16 @@ pub enum Out {
     Model,
     /// No project has a plan that includes it.
     Plan,
+}
+
+/// How an error of Google's about the request itself reaches clients of OpenAI's surface. On Google's
+/// own surface it is always passed on as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorForm {
+    /// In the pool's form.
+    Pool,
+    /// As it came.
+    Verbatim,
 }
 
 /// Why a request gets an error.
@@ -95,7 +105,7 @@ pub enum Failure {
     /// No key can take a call for the model now.
     KeysOut {
         /// Why.
-        why: Out,
+        why: Unavailable,
         /// The model.
         model: String,
         /// What keeps the keys from it.
@@ -163,7 +173,7 @@ impl From<InvalidRequest> for Failure {
 
 impl Failure {
     /// No key can take a call for `model` now.
-    pub(super) fn keys_out(why: Out, model: &str, survey: Survey, now: UnixMillis) -> Self {
+    pub(super) fn keys_out(why: Unavailable, model: &str, survey: Survey, now: UnixMillis) -> Self {
         Self::KeysOut {
             why,
             model: model.to_owned(),
@@ -183,20 +193,22 @@ impl Failure {
         Self::InvalidRequest(message.to_owned(), None)
     }
 
-    /// What the last attempt of a request came to. `is_spent`: the pool has retried, or would have if its budget allowed.
-    pub(super) fn of_last_attempt(last: Option<Self>, is_spent: bool) -> Self {
-        let Some(last) = last else {
-            return Self::NoUsableKey;
-        };
-        let is_trouble = match &last {
+    /// The failure of a request's last attempt.
+    pub(super) fn of_last_attempt(last: Option<Self>) -> Self {
+        last.unwrap_or(Self::NoUsableKey)
+    }
+
+    /// The same after the pool has retried, or would have if its budget allowed: trouble of the
+    /// upstream is then not worth a retry of the client.
+    pub(super) fn spent(self) -> Self {
+        let is_trouble = match &self {
             Self::Upstream { outcome, .. } => outcome.rule().answer == Answer::Trouble,
             Self::AnswerBroken { .. } => true,
             _ => false,
         };
-        if is_spent && is_trouble {
-            Self::Spent(Box::new(last))
-        } else {
-            last
+        match is_trouble {
+            true => Self::Spent(Box::new(self)),
+            false => self,
         }
     }
 
@@ -483,7 +495,7 @@ impl Failure {
                 ..
             } => {
                 let is_soon = wait_ms.is_some_and(|ms| ms <= LONGEST_WAIT_MS);
-                let is_lasting = matches!(why, Out::Model | Out::Plan)
+                let is_lasting = matches!(why, Unavailable::Model | Unavailable::Plan)
                     || survey.all_cooling_for(Outcome::BillingExhausted);
                 (!is_soon || is_lasting).then_some("false")
             }
@@ -502,12 +514,11 @@ impl Failure {
         }
     }
 
-    /// The error's JSON text as clients of a surface read it. `verbatim`: an error of Google's about the request itself comes
-    /// as it is, as it always does on Google's own surface.
-    pub fn to_json(&self, surface: Surface, verbatim: bool) -> String {
+    /// The error's JSON text as clients of a surface read it.
+    pub(super) fn to_json(&self, surface: Surface, form: ErrorForm) -> String {
         let (status, error) = self.describe();
         match (surface, self) {
-            (_, Self::Spent(last)) => last.to_json(surface, verbatim),
+            (_, Self::Spent(last)) => last.to_json(surface, form),
             (
                 _,
                 Self::Upstream {
@@ -517,7 +528,7 @@ impl Failure {
                 },
             ) if *own == status.as_u16()
                 && match surface {
-                    Surface::OpenAi => verbatim,
+                    Surface::OpenAi => form == ErrorForm::Verbatim,
                     Surface::Gemini => body.trim_start().starts_with('{'),
                 } =>
             {
@@ -538,9 +549,9 @@ impl Failure {
     }
 
     /// The failure as an answer.
-    pub fn into_reply<D, B, S>(self, surface: Surface, verbatim: bool) -> Reply<D, B, S> {
+    pub(super) fn into_reply<D, B, S>(self, surface: Surface, form: ErrorForm) -> Reply<D, B, S> {
         let (status, _) = self.describe();
-        let mut reply = Reply::json(status, self.to_json(surface, verbatim));
+        let mut reply = Reply::json(status, self.to_json(surface, form));
         if let Some(should_retry) = self.should_retry() {
             reply
                 .headers
@@ -612,51 +623,51 @@ fn too_large(quota: &str) -> (StatusCode, ErrorBody) {
 
 /// What a caller gets when no key can take the call.
 fn keys_out(
-    why: Out,
+    why: Unavailable,
     model: &str,
     survey: &Survey,
     wait_ms: Option<i64>,
 ) -> (StatusCode, ErrorBody) {
     let (status, kind, code, what) = match why {
-        Out::Exhausted if survey.all_cooling_for(Outcome::BillingExhausted) => (
+        Unavailable::Exhausted if survey.all_cooling_for(Outcome::BillingExhausted) => (
             StatusCode::TOO_MANY_REQUESTS,
             "insufficient_quota",
             "billing_exhausted",
             "The projects of the pool's API keys are out of billing: a spending cap is reached, credits are used up, or a billing account is closed. The pool's operator has to change that".to_owned(),
         ),
-        Out::Exhausted => (
+        Unavailable::Exhausted => (
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limit_error",
             "rate_limit_exceeded",
             format!("No API key of the pool can take a call for the model {model} now"),
         ),
-        Out::Credentials => (
+        Unavailable::Credentials => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_credentials_exhausted",
             "The pool has no API key that the upstream accepts; its operator has to mend that"
                 .to_owned(),
         ),
-        Out::Suspected if survey.all_cooling_for(Outcome::EgressRefused) => (
+        Unavailable::Suspected if survey.all_cooling_for(Outcome::EgressRefused) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_refuses_location",
             "The upstream refuses calls from the pool's location or address".to_owned(),
         ),
-        Out::Suspected => (
+        Unavailable::Suspected => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_suspected",
             "The pool's API keys fail alike, so the upstream, or the pool's address, is suspected; the keys are kept"
                 .to_owned(),
         ),
-        Out::Plan => (
+        Unavailable::Plan => (
             StatusCode::FORBIDDEN,
             "permission_error",
             "plan_refused",
             format!("No project of the pool's API keys has a plan that includes the model {model}"),
         ),
-        Out::Model => (
+        Unavailable::Model => (
             StatusCode::NOT_FOUND,
             "invalid_request_error",
             "model_not_available",
@@ -679,7 +690,7 @@ fn keys_out(
         survey.keys,
         out.join(", ")
     );
-    let param = matches!(why, Out::Model | Out::Plan).then_some("model");
+    let param = matches!(why, Unavailable::Model | Unavailable::Plan).then_some("model");
     let code = code.to_owned();
     (
         status,

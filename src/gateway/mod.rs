@@ -1,75 +1,95 @@
-//! One request from its arrival to its answer: route, authenticate, choose a key, send, hand the answer on, record.
+//! One request from its arrival to its response: route, authenticate, choose a key, send, pass the
+//! answer on, record.
 //!
-//! Written against the traits of [`ports`], so that all of it runs natively against a scripted upstream and clock.
+//! | stage | type |
+//! |---|---|
+//! | the path | [`Route`](route::Route), with the [`Caller`](caller::Caller) |
+//! | the client's request | [`Incoming`] |
+//! | the request that is sent | [`UpstreamRequest`](upstream_request::UpstreamRequest) |
+//! | the attempts | [`AttemptLoop`](attempt_loop::AttemptLoop), run by [`Relay`] |
+//! | one attempt | [`Attempt`](attempt::Attempt), sent by [`Exchange`](exchange::Exchange) |
+//! | the response | [`Reply`], with an [`AnswerStream`] while it arrives |
+//!
+//! Written against the traits of [`ports`], so that all of it runs natively against a scripted
+//! upstream and clock.
 
 mod affinity;
-mod ask;
+mod answer_stream;
 mod attempt;
-mod call;
-mod client;
-mod credentials;
+mod attempt_loop;
+mod caller;
+mod claim;
+mod client_address;
+mod cors;
+mod exchange;
 mod failure;
-mod forward;
 mod headers;
-mod kept;
+mod incoming;
+mod lessons;
 mod models;
 pub mod ports;
+mod relay;
 mod reply;
 mod request_body;
 mod route;
+mod upstream_request;
+mod view;
 
 #[cfg(test)]
 mod tests;
 
+pub use answer_stream::{AnswerStream, Chunk};
 pub use failure::Failure;
-pub use reply::{AnswerStream, Body, Next, Reply};
+pub use reply::{Body, Reply};
 pub use request_body::declared_length;
 
 use crate::admin;
-use crate::config::origin;
 use crate::config::{self, Config, InvalidConfig};
-use crate::pool::{PoolKey, Scope};
-use crate::store::{self, Database, DatabaseError};
-use crate::sync::ByteSemaphore;
-use crate::sync::NewNotify;
+use crate::pool::{KeyId, PoolKey, Scope};
+use crate::store::{self, CallCount, Database, DatabaseError, Readiness};
+use crate::sync::{ByteSemaphore, NewNotify};
 use crate::wire::Surface;
 use crate::wire::naming::is_model;
-use crate::wire::redact::reveals;
 use crate::wire::target::advice;
-use http::header::{self, HeaderName, HeaderValue};
+use affinity::Affinity;
+use caller::{Accepts, Caller};
+use failure::ErrorForm;
+use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
-use kept::{Extent, Kept};
+use incoming::Incoming;
+use models::ModelsRequest;
 use ports::{ByteStream, System, Upstream};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use relay::Relay;
 use route::{ANY_METHOD, Route};
+use serde::Serialize;
 use std::rc::Rc;
+use view::{Extent, MAX_AGE_MS, PoolView};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A browser asks this before a public page calls a server in a private network:
-/// <https://wicg.github.io/private-network-access/>.
-const ASKS_FOR_PRIVATE_NETWORK: HeaderName =
-    HeaderName::from_static("access-control-request-private-network");
-const ALLOWS_PRIVATE_NETWORK: HeaderName =
-    HeaderName::from_static("access-control-allow-private-network");
-
-/// Wrong tokens per client address and minute where no limit of calls is set.
+/// Wrong tokens per client address and minute, if calls are not limited.
 const WRONG_TOKENS_PER_MINUTE: u32 = 20;
 
-/// The pool behind one connection to its database.
+/// One request in so many also deletes expired rows, after its response.
+const HOUSEKEEPING_EVERY: u32 = 256;
+
+/// The pool over one connection to its database.
 pub struct Gateway<D, U, S> {
-    /// The settings, or what is wrong with them: a pool that cannot work still has to say why.
+    /// The settings, or what is wrong with them: a pool that cannot work must still say why.
     config: Result<Config, InvalidConfig>,
-    /// What is kept, or why nothing can be.
-    kept: Result<Rc<Kept<D>>, DatabaseError>,
-    /// For the bodies of requests.
-    room: Rc<ByteSemaphore>,
+    /// The view of the pool, or why there is none.
+    view: Result<Rc<PoolView<D>>, DatabaseError>,
+    /// Memory for the bodies of requests.
+    memory: Rc<ByteSemaphore>,
     upstream: U,
     system: S,
 }
 
 impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
-    /// A gateway over an open database, its schema up to date, or without one.
+    /// A gateway over an open database whose schema is up to date, or without one.
     pub fn new(
         config: Result<Config, InvalidConfig>,
         database: Result<Rc<D>, DatabaseError>,
@@ -77,50 +97,34 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         system: S,
         new_notify: NewNotify,
     ) -> Self {
-        let size = config.as_ref().map_or(0, |config| config.max_held_bytes);
+        let capacity = config.as_ref().map_or(0, |config| config.max_held_bytes);
         Self {
             config,
-            room: ByteSemaphore::new(size, new_notify),
-            kept: database.map(|database| Rc::new(Kept::new(database, new_notify))),
+            memory: ByteSemaphore::new(capacity, new_notify),
+            view: database.map(|database| Rc::new(PoolView::new(database, new_notify))),
             upstream,
             system,
         }
     }
 
-    /// Answers one request. Never fails: whatever goes wrong becomes an answer in the error shape of the API asked for.
+    /// Responds to one request. Never fails: an error becomes a response in the form of the API that
+    /// was called.
     pub async fn handle<B: ByteStream>(&self, request: Parts, mut body: B) -> Reply<D, U::Body, S> {
-        let id = format!(
-            "req_{:016x}{:016x}",
-            self.system.random(),
-            self.system.random()
-        );
-        let by_google = credentials::is_googles(&request);
-        let route = Route::find(&request.method, request.uri.path(), by_google);
-        let surface = match &route {
-            Some(route) => route.surface(),
-            None if by_google => Surface::Gemini,
-            None => Surface::OpenAi,
-        };
-        let mut reply = match self.answer(route, &request, &id, &mut body).await {
+        let id = self.new_request_id();
+        let credential = caller::surface_of_credential(&request);
+        let route = Route::find(&request.method, request.uri.path(), credential);
+        let surface = route.as_ref().map_or(credential, Route::surface);
+        let result = self.respond(route, &request, &id, &mut body).await;
+        let mut reply = match result {
             Ok(reply) => reply,
-            Err(failure) => {
-                if let Some(reason) = failure.for_operator() {
-                    self.system.log(&format!("request={id} {reason}"));
-                }
-                let max = match &self.config {
-                    Ok(config) => config.max_body_bytes,
-                    Err(_) => config::DEFAULT_MAX_BODY_BYTES,
-                };
-                if failure != Failure::BodyStalled {
-                    request_body::drain(&request.headers, &mut body, max, &self.system).await;
-                }
-                failure.into_reply(surface, false)
-            }
+            Err(failure) => self.fail(failure, surface, &request, &id, &mut body).await,
         };
-        if headers::goes_on_with_upload(&request) {
+        if headers::continues_upload(&request) {
             reply.end_upload();
         }
-        self.allow_origin(&request, &mut reply.headers);
+        if let Ok(config) = &self.config {
+            cors::allow_origin(config, &request.headers, &mut reply.headers);
+        }
         if let Ok(id) = HeaderValue::from_str(&id) {
             reply.headers.insert(REQUEST_ID, id);
         }
@@ -128,17 +132,47 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         reply
     }
 
-    async fn answer<B: ByteStream>(
+    fn new_request_id(&self) -> String {
+        let random = || self.system.random();
+        format!("req_{:016x}{:016x}", random(), random())
+    }
+
+    async fn fail<B: ByteStream>(
+        &self,
+        failure: Failure,
+        surface: Surface,
+        request: &Parts,
+        id: &str,
+        body: &mut B,
+    ) -> Reply<D, U::Body, S> {
+        if let Some(reason) = failure.for_operator() {
+            self.system.log(&format!("request={id} {reason}"));
+        }
+        let max = match &self.config {
+            Ok(config) => config.max_body_bytes,
+            Err(_) => config::DEFAULT_MAX_BODY_BYTES,
+        };
+        if failure != Failure::BodyStalled {
+            request_body::drain(&request.headers, body, max, &self.system).await;
+        }
+        failure.into_reply(surface, ErrorForm::Pool)
+    }
+
+    async fn respond<B: ByteStream>(
         &self,
         route: Option<Route>,
         request: &Parts,
-        request_id: &str,
+        id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         if request.method == Method::OPTIONS {
-            // Of an unknown path, too: a page has to be able to read its error.
+            // For unknown paths, too: a page must be able to read the error.
             let allowed = route.as_ref().map_or(ANY_METHOD, Route::allow_header);
-            return self.preflight(allowed, request);
+            let config = self.config.as_ref().ok();
+            let (status, headers) = cors::preflight(config, &request.headers, allowed)?;
+            let mut reply = Reply::empty(status);
+            reply.headers = headers;
+            return Ok(reply);
         }
         let route = route.ok_or_else(|| Failure::UnknownPath(advice(request.uri.path())))?;
         if !route.allows(&request.method) {
@@ -147,96 +181,251 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             });
         }
         match route {
-            Route::Alive => Ok(alive()),
-            Route::Ready => {
-                if self.config()?.client_token.is_none() {
-                    return Err(Failure::TokenNotConfigured);
-                }
-                admin::readiness(self.kept()?.readiness(&self.system).await?)
-            }
-            Route::KeysStatus => {
-                let config = self.admit(request, false).await?;
-                let kept = self.kept()?;
-                kept.refresh(&self.system, Extent::Whole, 0).await?;
-                let reports = store::key_report(&**kept.database.inner()).await?;
-                let now = self.system.now();
-                admin::keys_status(reports, &kept.view(), now, config.warnings())
-            }
-            Route::KeyReset(id) => {
-                self.admit(request, false).await?;
-                let kept = self.kept()?;
-                kept.refresh(&self.system, Extent::Whole, kept::MAX_AGE_MS)
-                    .await?;
-                let database = &**kept.database.inner();
-                let reset = store::reset_key(database, id, self.system.now()).await?;
-                let scope = kept.view().key(id).map(PoolKey::scope);
-                kept.forget(&[Scope::Key(id), scope.unwrap_or(Scope::Key(id))]);
-                kept.outdate();
-                if !reset {
-                    return Err(Failure::UnknownKey(id));
-                }
-                self.system
-                    .log(&format!("request={request_id} key {id} is reset"));
-                Ok(Reply::json(
-                    StatusCode::OK,
-                    format!(r#"{{"success":true,"id":{id}}}"#),
-                ))
-            }
-            Route::PoolExplain => {
-                let config = self.admit(request, false).await?;
-                let model = model_of_query(request.uri.query(), &config.default_model)?;
-                let kept = self.kept()?;
-                kept.refresh(&self.system, Extent::Whole, 0).await?;
-                if self.reveals_secret(config, &model) {
-                    return Err(Failure::secret_in_name());
-                }
-                admin::explain(&kept.view(), &model, self.system.now())
-            }
-            Route::PoolForget => {
-                let config = self.admit(request, false).await?;
-                let model = model_of_query(request.uri.query(), &config.default_model)?;
-                if self.reveals_secret(config, &model) {
-                    return Err(Failure::secret_in_name());
-                }
-                let kept = self.kept()?;
-                store::forget_learned(&**kept.database.inner(), &model).await?;
-                kept.outdate();
-                self.system.log(&format!(
-                    "request={request_id} what was learned of requests for {model} is forgotten"
-                ));
-                Ok(Reply::json(
-                    StatusCode::OK,
-                    serde_json::json!({ "success": true, "model": model }).to_string(),
-                ))
-            }
+            Route::Alive => json(&serde_json::json!({ "status": "ok" })),
+            Route::Ready => self.ready().await,
+            Route::KeysStatus => self.keys_status(request).await,
+            Route::KeyReset(key) => self.reset_key(request, id, key).await,
+            Route::PoolExplain => self.explain(request).await,
+            Route::PoolForget => self.forget(request, id).await,
             Route::Upstream(target) => {
-                let config = if target.is_upload()
-                    && self.presents_no_token(request)
-                    && self.continues_upload(&target, request).await
-                {
-                    self.config()?
-                } else {
-                    self.admit(request, true).await?
-                };
-                let kept = self.kept()?.for_request();
-                self.limit_rate(config, &request.headers, request_id, &kept)
-                    .await?;
-                if target.names_no_model() {
-                    return Err(Failure::no_model_name());
-                }
-                if models::is_list(&target, &request.method) {
-                    return self
-                        .list_models(config, &target, request, request_id, &kept)
-                        .await;
-                }
-                self.forward(config, &target, request, request_id, &kept, body)
-                    .await
+                let head = request;
+                self.relay(Incoming { id, head, target }, body).await
             }
         }
     }
 
-    fn kept(&self) -> Result<&Rc<Kept<D>>, Failure> {
-        self.kept
+    /// `GET /readyz`: the database takes writes, and at least one key is neither disabled nor paused. A
+    /// quota that is used up does not make the pool unready: callers are better told when to retry.
+    async fn ready(&self) -> Result<Reply<D, U::Body, S>, Failure> {
+        if self.config()?.client_token.is_none() {
+            return Err(Failure::TokenNotConfigured);
+        }
+        match self.view()?.readiness(&self.system).await? {
+            Readiness::Ready => json(&serde_json::json!({ "status": "ready" })),
+            Readiness::NoKey => Err(Failure::NoUsableKey),
+            Readiness::NotWritable(error) => Err(Failure::DatabaseNotWritable(error)),
+        }
+    }
+
+    async fn keys_status(&self, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
+        let config = self.config()?;
+        self.admit(config, request, Accepts::Bearer).await?;
+        let view = self.view()?;
+        view.refresh(&self.system, Extent::Whole, 0).await?;
+        let keys = store::key_report(view.unlimited_database()).await?;
+        let now = self.system.now();
+        json(&admin::keys_status(
+            keys,
+            &view.snapshot(),
+            now,
+            config.warnings(),
+        ))
+    }
+
+    async fn reset_key(
+        &self,
+        request: &Parts,
+        request_id: &str,
+        id: KeyId,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        self.admit(self.config()?, request, Accepts::Bearer).await?;
+        let view = self.view()?;
+        view.refresh(&self.system, Extent::Whole, MAX_AGE_MS)
+            .await?;
+        let reset = store::reset_key(view.unlimited_database(), id, self.system.now()).await?;
+        let scope = view.snapshot().key(id).map(PoolKey::scope);
+        view.forget(&[Scope::Key(id), scope.unwrap_or(Scope::Key(id))]);
+        view.outdate();
+        if !reset {
+            return Err(Failure::UnknownKey(id));
+        }
+        self.system
+            .log(&format!("request={request_id} key {id} is reset"));
+        json(&Done {
+            id: Some(id.0),
+            ..Done::default()
+        })
+    }
+
+    async fn explain(&self, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
+        let config = self.config()?;
+        self.admit(config, request, Accepts::Bearer).await?;
+        let model = model_of_query(request.uri.query(), &config.default_model)?;
+        let view = self.view()?;
+        view.refresh(&self.system, Extent::Whole, 0).await?;
+        if view.reveals_secret(config, &model) {
+            return Err(Failure::secret_in_name());
+        }
+        let now = self.system.now();
+        json(&admin::explain(&view.snapshot(), &model, now))
+    }
+
+    async fn forget(
+        &self,
+        request: &Parts,
+        request_id: &str,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        let config = self.config()?;
+        self.admit(config, request, Accepts::Bearer).await?;
+        let model = model_of_query(request.uri.query(), &config.default_model)?;
+        let view = self.view()?;
+        if view.reveals_secret(config, &model) {
+            return Err(Failure::secret_in_name());
+        }
+        store::forget_learned(view.unlimited_database(), &model).await?;
+        view.outdate();
+        self.system.log(&format!(
+            "request={request_id} what was learned of requests for {model} is forgotten"
+        ));
+        json(&Done {
+            model: Some(&model),
+            ..Done::default()
+        })
+    }
+
+    async fn relay<B: ByteStream>(
+        &self,
+        incoming: Incoming<'_>,
+        body: &mut B,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        let config = self.config()?;
+        let head = incoming.head;
+        match self.upload_caller(config, &incoming).await {
+            Some(Caller::UploadUrl) => {}
+            Some(Caller::BuiltInToken) | None => {
+                self.admit(config, head, Accepts::Anywhere).await?;
+            }
+        }
+        let view = self.view()?.for_request();
+        self.limit_rate(config, &incoming, &view).await?;
+        if incoming.target.names_no_model() {
+            return Err(Failure::no_model_name());
+        }
+        let relay = Relay {
+            config,
+            view,
+            memory: &self.memory,
+            upstream: &self.upstream,
+            system: &self.system,
+        };
+        let result = if models::is_list(&incoming.target, &head.method) {
+            ModelsRequest::new(&relay, &incoming)?.run().await
+        } else {
+            relay.run(incoming, body).await
+        };
+        let mut rng = SmallRng::seed_from_u64(self.system.random());
+        if rng.random_ratio(1, HOUSEKEEPING_EVERY) {
+            self.keep_house(config);
+        }
+        result
+    }
+
+    /// Admits callers that may call: those with the client's token, unless they are pages of an origin
+    /// that is not allowed.
+    async fn admit(
+        &self,
+        config: &Config,
+        request: &Parts,
+        accepts: Accepts,
+    ) -> Result<Caller, Failure> {
+        cors::check_origin(config, &request.headers)?;
+        match caller::authenticate(config, request, accepts) {
+            Err(wrong @ (Failure::TokenMissing | Failure::TokenWrong)) => {
+                self.count_wrong_token(config, &request.headers).await?;
+                Err(wrong)
+            }
+            result => result,
+        }
+    }
+
+    /// The caller of a request without a token that continues an upload.
+    async fn upload_caller(&self, config: &Config, incoming: &Incoming<'_>) -> Option<Caller> {
+        let Incoming { head, target, .. } = incoming;
+        let may_continue = target.is_upload()
+            && cors::check_origin(config, &head.headers).is_ok()
+            && caller::authenticate(config, head, Accepts::Anywhere) == Err(Failure::TokenMissing);
+        if !may_continue {
+            return None;
+        }
+        let view = self.view().ok()?;
+        let affinity = Affinity { config, view };
+        let now = self.system.now();
+        match affinity.continues_upload(target, head, now).await {
+            Ok(continues) => continues.then_some(Caller::UploadUrl),
+            Err(error) => {
+                self.system
+                    .log(&format!("an upload cannot be looked up: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Counts a call against its client's limit. A database that cannot count refuses nobody: the
+    /// limit protects the pool, and the pool is there to answer.
+    async fn limit_rate(
+        &self,
+        config: &Config,
+        incoming: &Incoming<'_>,
+        view: &PoolView<D>,
+    ) -> Result<(), Failure> {
+        let Some(limit) = config.rate_limit_per_minute else {
+            return Ok(());
+        };
+        let client = client_address::of(&incoming.head.headers, config.proxies());
+        match store::count_call(&*view.database, &client, self.system.now()).await {
+            Ok(CallCount { calls, retry_after }) if calls > i64::from(limit) => {
+                Err(Failure::RateLimited { limit, retry_after })
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.system.log(&format!(
+                    "request={} is not counted against a limit: {error}",
+                    incoming.id
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    /// Counts a call with a wrong token, or with none: as a call of its client if calls are limited, and
+    /// otherwise separately, so that a right token is never refused for wrong ones from its address.
+    async fn count_wrong_token(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
+        let client = client_address::of(headers, config.proxies());
+        let (counted, limit) = match config.rate_limit_per_minute {
+            Some(limit) => (client, limit),
+            None => (format!("wrong token {client}"), WRONG_TOKENS_PER_MINUTE),
+        };
+        let Ok(view) = self.view() else {
+            return Ok(());
+        };
+        match store::count_call(&*view.database, &counted, self.system.now()).await {
+            Ok(CallCount { calls, retry_after }) if calls > i64::from(limit) => {
+                Err(Failure::WrongTokens { limit, retry_after })
+            }
+            // A token that cannot be counted is just as wrong.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Deletes expired rows in a task of its own.
+    fn keep_house(&self, config: &Config) {
+        let Ok(view) = self.view() else {
+            return;
+        };
+        let (view, system) = (view.for_request(), self.system.clone());
+        let retention_days = config.log_retention_days;
+        self.system.spawn(async move {
+            match store::delete_expired(&*view.database, system.now(), retention_days).await {
+                // Another request will do it.
+                Err(error) if error.is_busy() => {}
+                Err(error) => system.log(&format!("expired rows cannot be deleted: {error}")),
+                Ok(()) => {}
+            }
+        });
+    }
+
+    fn view(&self) -> Result<&Rc<PoolView<D>>, Failure> {
+        self.view
             .as_ref()
             .map_err(|error| Failure::Database(error.clone()))
     }
@@ -244,156 +433,35 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     fn config(&self) -> Result<&Config, Failure> {
         self.config.as_ref().map_err(Failure::from)
     }
+}
 
-    /// Lets only those in who may call: a page of an allowed origin, with the client's token.
-    async fn admit(&self, request: &Parts, anywhere: bool) -> Result<&Config, Failure> {
-        let config = self.config()?;
-        check_origin(config, &request.headers)?;
-        match credentials::authenticate(config, request, anywhere) {
-            Ok(()) => Ok(config),
-            Err(wrong @ (Failure::TokenMissing | Failure::TokenWrong)) => {
-                self.count_wrong_token(config, &request.headers).await?;
-                Err(wrong)
-            }
-            Err(failure) => Err(failure),
-        }
-    }
+/// The response to an action of an operator.
+#[derive(Serialize)]
+struct Done<'a> {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+}
 
-    /// Whether a request has no token at all, though a page may send it from where it comes.
-    fn presents_no_token(&self, request: &Parts) -> bool {
-        self.config().is_ok_and(|config| {
-            check_origin(config, &request.headers).is_ok()
-                && credentials::authenticate(config, request, true) == Err(Failure::TokenMissing)
-        })
-    }
-
-    /// Whether a name has the client token in it, or a key as far as the instance knows them. Such a name is not stored.
-    fn reveals_secret(&self, config: &Config, name: &str) -> bool {
-        if reveals(name, config.secrets()) {
-            return true;
-        }
-        let Ok(kept) = self.kept() else {
-            return false;
-        };
-        let view = kept.view();
-        reveals(name, view.keys().iter().map(|key| key.key.expose()))
-    }
-
-    fn preflight(
-        &self,
-        allowed_methods: &'static str,
-        request: &Parts,
-    ) -> Result<Reply<D, U::Body, S>, Failure> {
-        if let Ok(config) = &self.config {
-            check_origin(config, &request.headers)?;
-        }
-        let mut reply = Reply::empty(StatusCode::NO_CONTENT);
-        let allowed_methods = HeaderValue::from_static(allowed_methods);
-        reply.headers.insert(header::ALLOW, allowed_methods.clone());
-        if self.allowed_origin(&request.headers).is_some() {
-            let asked = request
-                .headers
-                .get(header::ACCESS_CONTROL_REQUEST_HEADERS)
-                .cloned();
-            let allowed = asked.unwrap_or(HeaderValue::from_static("authorization, content-type"));
-            reply
-                .headers
-                .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
-            reply
-                .headers
-                .insert(header::ACCESS_CONTROL_ALLOW_METHODS, allowed_methods);
-            if request
-                .headers
-                .get(ASKS_FOR_PRIVATE_NETWORK)
-                .is_some_and(|value| value == "true")
-            {
-                reply
-                    .headers
-                    .insert(ALLOWS_PRIVATE_NETWORK, HeaderValue::from_static("true"));
-            }
-            reply.headers.insert(
-                header::ACCESS_CONTROL_MAX_AGE,
-                HeaderValue::from_static("86400"),
-            );
-        }
-        Ok(reply)
-    }
-
-    fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let config = self.config.as_ref().ok()?;
-        let origin = origin::of_request(headers)?;
-        config
-            .allowed_origins
-            .allows(&origin)
-            .then(|| HeaderValue::from_str(&origin).ok())?
-    }
-
-    fn allow_origin(&self, request: &Parts, headers: &mut HeaderMap) {
-        if self
-            .config
-            .as_ref()
-            .is_ok_and(|config| !config.allowed_origins.is_empty())
-        {
-            headers.append(header::VARY, HeaderValue::from_static("origin"));
-        }
-        if let Some(origin) = self.allowed_origin(&request.headers) {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            let exposed = HeaderValue::from_static(
-                "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-gemini-service-tier, etag, content-disposition, content-range, accept-ranges, range, x-goog-upload-url, x-goog-upload-status, x-goog-upload-size-received, x-goog-upload-chunk-granularity",
-            );
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-        }
-    }
-
-    /// Counts a call against its client's limit. A database that cannot count refuses nobody: the limit guards the pool,
-    /// and a pool that answers is what it is there for.
-    async fn limit_rate(
-        &self,
-        config: &Config,
-        headers: &HeaderMap,
-        request_id: &str,
-        kept: &Kept<D>,
-    ) -> Result<(), Failure> {
-        let Some(limit) = config.rate_limit_per_minute else {
-            return Ok(());
-        };
-        let client = client::address(headers, config.trust_forwarded_for);
-        match store::count_call(&*kept.database, &client, self.system.now()).await {
-            Ok((calls, retry_after)) if calls > i64::from(limit) => {
-                Err(Failure::RateLimited { limit, retry_after })
-            }
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.system.log(&format!(
-                    "request={request_id} is not counted against a limit: {error}"
-                ));
-                Ok(())
-            }
-        }
-    }
-
-    /// Counts a call with a wrong token, or with none: as a call of its client where calls are limited, and otherwise apart,
-    /// so that a right token from the same address is never refused for others' wrong ones.
-    async fn count_wrong_token(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
-        let client = client::address(headers, config.trust_forwarded_for);
-        let (counted, limit) = match config.rate_limit_per_minute {
-            Some(limit) => (client, limit),
-            None => (format!("wrong token {client}"), WRONG_TOKENS_PER_MINUTE),
-        };
-        let Ok(kept) = self.kept() else {
-            return Ok(());
-        };
-        match store::count_call(&*kept.database, &counted, self.system.now()).await {
-            Ok((calls, retry_after)) if calls > i64::from(limit) => {
-                Err(Failure::WrongTokens { limit, retry_after })
-            }
-            // Where it cannot be counted, the token is as wrong.
-            Ok(_) | Err(_) => Ok(()),
+impl Default for Done<'_> {
+    fn default() -> Self {
+        Self {
+            success: true,
+            id: None,
+            model: None,
         }
     }
 }
 
-/// `model=M` of a query, or the model for requests that name none.
+fn json<D, B, S>(body: &impl Serialize) -> Result<Reply<D, B, S>, Failure> {
+    let json = serde_json::to_string(body)
+        .map_err(|error| Failure::Database(DatabaseError::new(&error.to_string())))?;
+    Ok(Reply::json(StatusCode::OK, json))
+}
+
+/// `model=M` of a query, or the default model.
 fn model_of_query(query: Option<&str>, default: &str) -> Result<String, Failure> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     for (name, value) in pairs {
@@ -410,25 +478,9 @@ fn model_of_query(query: Option<&str>, default: &str) -> Result<String, Failure>
     Ok(default.to_owned())
 }
 
-/// Whether the answer to a request depends on the database. Liveness does not.
+/// Whether the response depends on the database. That of the liveness check does not.
 pub fn needs_database(request: &Parts) -> bool {
-    let path = request.uri.path();
-    !matches!(
-        Route::find(&request.method, path, credentials::is_googles(request)),
-        Some(Route::Alive)
-    )
-}
-
-fn alive<D, B, S>() -> Reply<D, B, S> {
-    Reply::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())
-}
-
-/// Refuses pages of other origins where the operator wants that. A call without an origin comes from no page.
-fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
-    match origin::of_request(headers) {
-        Some(origin) if config.enforce_origin && !config.allowed_origins.allows(&origin) => {
-            Err(Failure::OriginRefused)
-        }
-        _ => Ok(()),
-    }
+    let credential = caller::surface_of_credential(request);
+    let route = Route::find(&request.method, request.uri.path(), credential);
+    !matches!(route, Some(Route::Alive))
 }

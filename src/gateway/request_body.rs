@@ -37,7 +37,7 @@ const FREE: usize = 64 * 1024;
 
 /// A body and its permit of the instance's [`ByteSemaphore`], which is freed with it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldBody {
     pub(super) bytes: Vec<u8>,
     pub(super) permit: Option<BytePermit>,
 }
@@ -65,7 +65,7 @@ pub(super) async fn read<S: System>(
     max: usize,
     memory: &Rc<ByteSemaphore>,
     system: &S,
-) -> Result<Held, Failure> {
+) -> Result<HeldBody, Failure> {
     let declared = match usize::try_from(declared_length(headers).unwrap_or_default()) {
         Ok(declared) if declared <= max => declared,
         Ok(_) | Err(_) => return Err(Failure::BodyTooLarge { max }),
@@ -115,7 +115,7 @@ pub(super) async fn read<S: System>(
                 if let Some(permit) = &mut permit {
                     permit.resize(bytes.len());
                 }
-                return Ok(Held { bytes, permit });
+                return Ok(HeldBody { bytes, permit });
             }
             Err(_) => return Err(Failure::BodyIncomplete),
         }
@@ -141,11 +141,11 @@ async fn once_more() {
 /// It is compressed otherwise than by gzip, is no valid gzip, is larger than `max` bytes once decompressed, or finds no room.
 pub(super) async fn decompressed<S: System>(
     headers: &HeaderMap,
-    body: &mut Held,
+    body: &mut HeldBody,
     max: usize,
     memory: &Rc<ByteSemaphore>,
     system: &S,
-) -> Result<Option<Held>, Failure> {
+) -> Result<Option<HeldBody>, Failure> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     let encoding = match (encodings.next(), encodings.next()) {
         (None, _) => return Ok(None),
@@ -167,7 +167,7 @@ pub(super) async fn decompressed<S: System>(
         Ok(_) if plain.len() > max => Err(Failure::BodyTooLarge { max }),
         Ok(_) => {
             permit.resize(plain.len());
-            Ok(Some(Held {
+            Ok(Some(HeldBody {
                 bytes: plain,
                 permit: Some(permit),
             }))
@@ -344,7 +344,7 @@ mod tests {
     }
 
     fn plain(headers: &HeaderMap, body: &[u8], max: usize) -> Result<Option<Vec<u8>>, Failure> {
-        let mut held = Held {
+        let mut held = HeldBody {
             bytes: body.to_vec(),
             permit: None,
         };
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn what_is_compressed_takes_room_for_what_it_may_become() {
         let (memory, clock) = (memory(1000), Clock::default());
-        let body = || Held {
+        let body = || HeldBody {
             bytes: gzip(&[0; 500]),
             permit: None,
         };

@@ -11,7 +11,7 @@
 
 use super::outcome::{CoolingScope, Extent, Length};
 use super::scope::with_tool;
-use super::{MINUTE_MS, Outcome, Place, PoolKey, Scope, UnixMillis, pacific};
+use super::{MINUTE_MS, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, pacific};
 
 const SECOND_MS: i64 = 1000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -97,9 +97,14 @@ impl Length {
 }
 
 /// Where a failure of `key` on a call for `model`, with a server-side `tool`, cools; `None` where nothing does.
-pub fn place_of(outcome: Outcome, key: &PoolKey, model: &str, tool: Option<&str>) -> Option<Place> {
+pub fn quota_scope_of(
+    outcome: Outcome,
+    key: &PoolKey,
+    model: &str,
+    tool: Option<&str>,
+) -> Option<QuotaScope> {
     let cooling = outcome.rule().cooling?;
-    Some(Place {
+    Some(QuotaScope {
         scope: match cooling.scope {
             CoolingScope::Project => key.scope(),
             CoolingScope::Key => Scope::Key(key.id),
@@ -316,7 +321,8 @@ mod tests {
     fn who_cools_is_the_project_or_the_key() {
         let mut key = key(7);
         let text = |outcome, key: &PoolKey| {
-            place_of(outcome, key, "m", None).map(|place| (place.scope.to_string(), place.model))
+            quota_scope_of(outcome, key, "m", None)
+                .map(|place| (place.scope.to_string(), place.model))
         };
         let asked = Some("m".to_owned());
         assert_eq!(
@@ -335,7 +341,7 @@ mod tests {
         ] {
             assert_eq!(text(outcome, &key), Some((scope.into(), model)));
         }
-        let of_tool = place_of(Outcome::ToolQuota, &key, "m", Some("google_search"));
+        let of_tool = quota_scope_of(Outcome::ToolQuota, &key, "m", Some("google_search"));
         assert_eq!(
             of_tool.and_then(|place| place.model).as_deref(),
             Some("m#google_search")

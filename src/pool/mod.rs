@@ -44,15 +44,17 @@ mod usage;
 pub(crate) mod testing;
 
 pub use budget::{Balance, Budget, Used, before_minute, estimate_tokens, slot_start};
-pub use cool_down::{CoolDown, Incident, LONGEST_TRIAL_LEASE_MS, place_of};
-pub use failover::{After, Failover, GiveUp, Policy, Step};
+pub use cool_down::{CoolDown, Incident, LONGEST_TRIAL_LEASE_MS, quota_scope_of};
+pub use failover::{
+    After, AnswerShape, Deadlines, Demand, Failover, GiveUp, Policy, Step, Timeouts,
+};
 pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyId, KeyState, KeyStatus, PoolKey, mask};
 pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};
 pub use outcome::{Answer, Blame, Cooling, Cure, Outcome, Verdict};
 pub use pacific::Moment;
 pub use retry_budget::{RetryBudget, RetryMinute};
-pub use scope::{BETWEEN_TOOLS, Owner, Place, Scope, with_tool};
+pub use scope::{BETWEEN_TOOLS, Owner, QuotaScope, Scope, with_tool};
 pub use select::weight;
 pub use snapshot::{Change, Claim, Pick, Reason, Snapshot, Standing, Survey};
 pub use time::{CLOCK_TOLERANCE_MS, MINUTE_MS, UnixMillis};

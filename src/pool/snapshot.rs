@@ -8,7 +8,7 @@ use super::scope::covers;
 use super::select::{Table, weight};
 use super::{
     Balance, Budget, CoolDown, CredentialHeader, KeyId, KeyState, KeyStatus,
-    LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, Place, PoolKey, Scope, UnixMillis, Used,
+    LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, Used,
     Window,
 };
 use rand::Rng;
@@ -107,7 +107,7 @@ pub enum Claim {
     /// The call is the only one that tries whether the key works again.
     KeyTrial(KeyId),
     /// The call is the only one that tries whether the place works again.
-    PlaceTrial(Place),
+    ScopeTrial(QuotaScope),
 }
 
 /// A key that was drawn, and what to see to before the call.
@@ -118,18 +118,18 @@ pub struct Pick {
     /// Trials to be claimed.
     pub claims: Vec<Claim>,
     /// Places whose budgets the call counts towards.
-    pub counted: Vec<Place>,
+    pub counted: Vec<QuotaScope>,
     /// Places whose cool-down is over and waits for a call that works.
-    pub on_probation: Vec<Place>,
+    pub on_probation: Vec<QuotaScope>,
 }
 
 /// What an instance does to the pool, or learns of it, between two readings.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A place cools.
-    CoolDown(Place, CoolDown),
+    CoolDown(QuotaScope, CoolDown),
     /// A call that began at this time has worked: a cool-down of the place that was over by then is forgotten.
-    Worked(Place, UnixMillis),
+    Worked(QuotaScope, UnixMillis),
     /// A trial is under way until this time at most.
     TrialBegan(Claim, UnixMillis),
     /// The trial that was to end by this time has ended.
@@ -137,7 +137,7 @@ pub enum Change {
     /// An error has told a key's project.
     Project(KeyId, String),
     /// An error has told a limit.
-    Limit(Place, Limit),
+    Limit(QuotaScope, Limit),
     /// An outcome has moved a key.
     State(KeyId, KeyState),
     /// The upstream has taken a key in this header, and refused the other one.
@@ -151,7 +151,7 @@ pub enum Change {
         /// With this key.
         key: KeyId,
         /// Towards these budgets.
-        counted: Vec<Place>,
+        counted: Vec<QuotaScope>,
         /// As so many input tokens.
         input_tokens: u64,
         /// Now.
@@ -220,7 +220,7 @@ impl Snapshot {
     }
 
     /// The cool-down of exactly this place, also one that is over.
-    pub fn cool_down(&self, place: &Place) -> Option<&CoolDown> {
+    pub fn cool_down(&self, place: &QuotaScope) -> Option<&CoolDown> {
         let (_, cool_down) = self
             .scopes
             .get(&place.scope)?
@@ -231,10 +231,10 @@ impl Snapshot {
     }
 
     /// The cool-downs of a key and of its project, also those that are over.
-    pub fn cool_downs_of(&self, key: &PoolKey) -> impl Iterator<Item = (Place, CoolDown)> {
+    pub fn cool_downs_of(&self, key: &PoolKey) -> impl Iterator<Item = (QuotaScope, CoolDown)> {
         self.scopes_of(key).flat_map(|(scope, circumstances)| {
             let of = move |(model, cool_down): &(Option<String>, CoolDown)| {
-                let place = Place {
+                let place = QuotaScope {
                     scope: scope.clone(),
                     model: model.clone(),
                 };
@@ -294,12 +294,12 @@ impl Snapshot {
     fn trial(&self, claim: &Claim) -> Option<UnixMillis> {
         match claim {
             Claim::KeyTrial(id) => self.key(*id)?.trial_until,
-            Claim::PlaceTrial(place) => self.cool_down(place)?.trial_until,
+            Claim::ScopeTrial(place) => self.cool_down(place)?.trial_until,
         }
     }
 
     /// Enters a cool-down, in the place of one before.
-    pub fn set_cool_down(&mut self, place: &Place, cool_down: CoolDown) {
+    pub fn set_cool_down(&mut self, place: &QuotaScope, cool_down: CoolDown) {
         self.clear_cool_down(place);
         self.scopes
             .entry(place.scope.clone())
@@ -308,7 +308,7 @@ impl Snapshot {
             .push((place.model.clone(), cool_down));
     }
 
-    fn clear_cool_down(&mut self, place: &Place) {
+    fn clear_cool_down(&mut self, place: &QuotaScope) {
         if let Some(circumstances) = self.scopes.get_mut(&place.scope) {
             circumstances
                 .cool_downs
@@ -319,7 +319,7 @@ impl Snapshot {
     fn set_trial(&mut self, claim: &Claim, until: Option<UnixMillis>) {
         match claim {
             Claim::KeyTrial(id) => self.update_key(*id, |key| key.trial_until = until),
-            Claim::PlaceTrial(place) => {
+            Claim::ScopeTrial(place) => {
                 if let Some(cool_down) = self.cool_down(place).copied() {
                     self.set_cool_down(
                         place,
@@ -368,16 +368,22 @@ impl Snapshot {
     }
 
     /// Adds a limit of a place beside those that are known.
-    pub fn add_limit(&mut self, place: &Place, limit: Limit) {
+    pub fn add_limit(&mut self, place: &QuotaScope, limit: Limit) {
         self.budget_mut(place).add_limit(limit);
     }
 
     /// Adds what was used at a place.
-    pub fn add_used(&mut self, place: &Place, window: Window, began_at: UnixMillis, used: Used) {
+    pub fn add_used(
+        &mut self,
+        place: &QuotaScope,
+        window: Window,
+        began_at: UnixMillis,
+        used: Used,
+    ) {
         self.budget_mut(place).add_used(window, began_at, used);
     }
 
-    fn budget_mut(&mut self, place: &Place) -> &mut Budget {
+    fn budget_mut(&mut self, place: &QuotaScope) -> &mut Budget {
         let budgets = &mut self.scopes.entry(place.scope.clone()).or_default().budgets;
         let position = budgets.iter().position(|(model, _)| *model == place.model);
         let position = position.unwrap_or_else(|| {
@@ -401,11 +407,11 @@ impl Snapshot {
     }
 
     /// The budgets that a call with a key counts towards, as they stand.
-    pub fn balances(&self, key: &PoolKey, model: &str, now: &Moment) -> Vec<(Place, Balance)> {
+    pub fn balances(&self, key: &PoolKey, model: &str, now: &Moment) -> Vec<(QuotaScope, Balance)> {
         let mut balances = Vec::new();
         for (scope, circumstances) in self.scopes_of(key) {
             for (own, budget) in circumstances.budgets(model) {
-                let place = Place {
+                let place = QuotaScope {
                     scope: scope.clone(),
                     model: own.clone(),
                 };
@@ -577,13 +583,13 @@ impl Snapshot {
         }
         let (mut counted, mut on_probation) = (Vec::new(), Vec::new());
         for (scope, circumstances) in self.scopes_of(&key) {
-            let place = |model: &Option<String>| Place {
+            let place = |model: &Option<String>| QuotaScope {
                 scope: scope.clone(),
                 model: model.clone(),
             };
             for (own, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.needs_trial() && !cool_down.is_spent(now.at()) {
-                    claims.push(Claim::PlaceTrial(place(own)));
+                    claims.push(Claim::ScopeTrial(place(own)));
                     on_probation.push(place(own));
                 }
             }

@@ -1,9 +1,9 @@
 //! What is known of limits, what was used of them, and the pool's budget of retries.
 
-use super::{Database, DatabaseError, Value, place_values, placeholders, write, write_once};
+use super::{Database, DatabaseError, Value, placeholders, quota_scope_values, write, write_once};
 use crate::pool::{
-    CLOCK_TOLERANCE_MS, Limit, MINUTE_MS, Moment, Place, RetryBudget, Unit, UnixMillis, Window,
-    before_minute, slot_start,
+    CLOCK_TOLERANCE_MS, Limit, MINUTE_MS, Moment, QuotaScope, RetryBudget, Unit, UnixMillis,
+    Window, before_minute, slot_start,
 };
 
 const LEARN: &str = "INSERT INTO limits (scope, model, unit, per, learned, learned_at)
@@ -30,7 +30,7 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
     /// Whose quota, for which model.
-    pub place: Place,
+    pub place: QuotaScope,
     /// What is known to be allowed.
     pub limits: Vec<Limit>,
 }
@@ -52,11 +52,11 @@ impl Reservation {
 /// The database refused.
 pub async fn learn_limit(
     database: &impl Database,
-    place: &Place,
+    place: &QuotaScope,
     limit: Limit,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = Vec::from(place_values(place));
+    let mut parameters = Vec::from(quota_scope_values(place));
     parameters.extend([
         Value::from(limit.unit.name()),
         Value::from(limit.window.name()),
@@ -130,7 +130,7 @@ pub async fn reserve(
     for reservation in reservations {
         for (window, began_at, after) in windows {
             rows.push(placeholders(parameters.len(), 7));
-            parameters.extend(place_values(&reservation.place));
+            parameters.extend(quota_scope_values(&reservation.place));
             parameters.extend([
                 Value::from(window.name()),
                 Value::from(began_at.to_iso()),
@@ -166,11 +166,11 @@ RETURNING 1",
 /// The database refused.
 pub async fn settle(
     database: &impl Database,
-    place: &Place,
+    place: &QuotaScope,
     began_at: &Moment,
     difference: i64,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = Vec::from(place_values(place));
+    let mut parameters = Vec::from(quota_scope_values(place));
     parameters.extend([
         Value::from(slot_start(began_at.at()).to_iso()),
         Value::from(began_at.day_start().to_iso()),
@@ -227,8 +227,8 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-    fn place() -> Place {
-        Place {
+    fn place() -> QuotaScope {
+        QuotaScope {
             scope: Scope::Key(KeyId(1)),
             model: Some("m".to_owned()),
         }

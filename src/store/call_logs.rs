@@ -82,7 +82,7 @@ fn limits(now: UnixMillis, days: u32) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::NativeDatabase;
-    use super::super::{Attempt, Recorder, migrate};
+    use super::super::{AttemptRow, Recorder, migrate};
     use super::*;
     use crate::pool::Usage;
     use crate::pool::{KeyId, Outcome};
@@ -104,7 +104,7 @@ mod tests {
     sum(coalesce(first_byte_ms, 0)), count(first_byte_ms)
 FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
-    fn attempts() -> impl Strategy<Value = Attempt> {
+    fn attempts() -> impl Strategy<Value = AttemptRow> {
         let usage = (0u64..5000, 0u64..5000, 0u64..5000, 0u64..5000);
         let usage = usage.prop_map(|(input, output, thinking, cached)| Usage {
             input,
@@ -126,7 +126,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
             .prop_map(
                 |(key, model, outcome, response_status, began, first_byte, lasted, usage)| {
                     let started_at = NOW.plus(began);
-                    Attempt {
+                    AttemptRow {
                         request_id: "req_1".to_owned(),
                         number: NEXT.fetch_add(1, Ordering::Relaxed),
                         key: KeyId(key),
@@ -145,9 +145,9 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
     }
 
     /// As an attempt leaves it that ended without a response.
-    fn silent(key: i64) -> Attempt {
+    fn silent(key: i64) -> AttemptRow {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        Attempt {
+        AttemptRow {
             request_id: "req_1".to_owned(),
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             key: KeyId(key),

@@ -1,10 +1,12 @@
 //! Cool-downs and trials, written so that many instances can do it at once.
 
 use super::snapshot::cool_down;
-use super::{Database, DatabaseError, Value, number, place_values, read, text, write, write_once};
+use super::{
+    Database, DatabaseError, Value, number, quota_scope_values, read, text, write, write_once,
+};
 use crate::pool::{
     CLOCK_TOLERANCE_MS, Claim, CoolDown, Incident, KeyStatus, LONGEST_TRIAL_LEASE_MS, PAUSE_MS,
-    Place, UnixMillis,
+    QuotaScope, UnixMillis,
 };
 
 /// The columns of [`cool_down`], as they are read.
@@ -74,7 +76,7 @@ const MAX_ROUNDS: usize = 16;
 /// The database refused.
 pub async fn cool(
     database: &impl Database,
-    place: &Place,
+    place: &QuotaScope,
     incident: &Incident,
     known: Option<CoolDown>,
 ) -> Result<Option<CoolDown>, DatabaseError> {
@@ -93,7 +95,7 @@ pub async fn cool(
         let Some(after) = CoolDown::after(before.as_ref(), incident) else {
             return Ok(before);
         };
-        let mut parameters = Vec::from(place_values(place));
+        let mut parameters = Vec::from(quota_scope_values(place));
         parameters.extend([
             Value::from(after.reason.name()),
             Value::from(after.began_at.to_iso()),
@@ -106,7 +108,7 @@ pub async fn cool(
         if !write(database, SET, parameters).await?.is_empty() {
             return Ok(Some(after));
         }
-        let seen = read(database, &seen(), place_values(place).into()).await?;
+        let seen = read(database, &seen(), quota_scope_values(place).into()).await?;
         before = seen.first().and_then(|row| cool_down(row, 0));
     }
     Ok(before)
@@ -118,10 +120,10 @@ pub async fn cool(
 /// The database refused.
 pub async fn end_cool_down(
     database: &impl Database,
-    place: &Place,
+    place: &QuotaScope,
     began_at: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = Vec::from(place_values(place));
+    let mut parameters = Vec::from(quota_scope_values(place));
     parameters.push(Value::from(began_at.to_iso()));
     write(database, CLEAR, parameters).await.map(drop)
 }
@@ -168,8 +170,8 @@ RETURNING id",
             let rows = read(database, &is_active, vec![Value::from(id.0)]).await?;
             Ok(!rows.is_empty())
         }
-        Claim::PlaceTrial(place) => {
-            let mut parameters = Vec::from(place_values(place));
+        Claim::ScopeTrial(place) => {
+            let mut parameters = Vec::from(quota_scope_values(place));
             parameters.extend([at, lease, no_lease].map(Value::from));
             // Run twice, it would find its own lease.
             if !write_once(database, CLAIM_PLACE, parameters)
@@ -179,7 +181,7 @@ RETURNING id",
                 return Ok(true);
             }
             // Another call has worked meanwhile: there is nothing to try any more.
-            let rows = read(database, PLACE_IS_FREE, place_values(place).into()).await?;
+            let rows = read(database, PLACE_IS_FREE, quota_scope_values(place).into()).await?;
             Ok(rows.is_empty())
         }
     }
@@ -198,8 +200,8 @@ pub async fn release(
     let lease = Value::from(until.to_iso());
     let (statement, parameters) = match claim {
         Claim::KeyTrial(id) => (RELEASE_KEY, vec![Value::from(id.0), lease]),
-        Claim::PlaceTrial(place) => {
-            let [scope, model] = place_values(place);
+        Claim::ScopeTrial(place) => {
+            let [scope, model] = quota_scope_values(place);
             (RELEASE_PLACE, vec![scope, model, lease])
         }
     };
@@ -232,8 +234,8 @@ mod tests {
     const LEASE_MS: i64 = 90_000;
     const ROWS: &str = "SELECT scope, model, reason, until, strikes FROM cool_downs";
 
-    fn place(model: Option<&str>) -> Place {
-        Place {
+    fn place(model: Option<&str>) -> QuotaScope {
+        QuotaScope {
             scope: Scope::Project("projects/1".to_owned()),
             model: model.map(str::to_owned),
         }
@@ -290,7 +292,7 @@ mod tests {
         database.run("INSERT INTO api_keys (id, api_key, status, disabled_until) VALUES (1, 'fake-1', 2, '2027-01-15T08:00:00.000Z')");
         let bare = incident(Outcome::QuotaUnspecified, -5_000, -5_000);
         block_on(cool(&database, &place(None), &bare, None)).unwrap();
-        for trial in [Claim::KeyTrial(KeyId(1)), Claim::PlaceTrial(place(None))] {
+        for trial in [Claim::KeyTrial(KeyId(1)), Claim::ScopeTrial(place(None))] {
             let claimed = |ms| {
                 let until = NOW.plus(ms + LEASE_MS);
                 block_on(claim(&database, &trial, NOW.plus(ms), until)).unwrap()
@@ -309,7 +311,7 @@ mod tests {
         let claimed = claim(&database, &works, NOW, NOW.plus(1));
         assert_eq!(block_on(claimed), Ok(true), "another call has worked");
         database.run("DELETE FROM cool_downs");
-        let gone = Claim::PlaceTrial(place(None));
+        let gone = Claim::ScopeTrial(place(None));
         assert_eq!(
             block_on(claim(&database, &gone, NOW, NOW.plus(1))),
             Ok(true)
@@ -379,7 +381,7 @@ mod tests {
                  pool_moves = pool_moves + 1",
         );
         let at = NOW.plus(6_000);
-        for trial in [Claim::KeyTrial(KeyId(1)), Claim::PlaceTrial(place.clone())] {
+        for trial in [Claim::KeyTrial(KeyId(1)), Claim::ScopeTrial(place.clone())] {
             let claimed = || block_on(claim(&database, &trial, at, at.plus(LEASE_MS))).unwrap();
             assert!(claimed() && !claimed(), "{trial:?}");
         }
@@ -442,7 +444,7 @@ mod tests {
         }
         let holders = std::sync::atomic::AtomicUsize::new(0);
         in_parallel(&path, |database, _| {
-            let trial = Claim::PlaceTrial(place(None));
+            let trial = Claim::ScopeTrial(place(None));
             if block_on(claim(database, &trial, until, until.plus(1))).unwrap() {
                 holders.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }

@@ -39,13 +39,13 @@ pub use keys::{
 };
 pub use migrate::{Readiness, migrate, readiness};
 pub use model_lists::{keep_models, kept_models};
-pub use rate_limit::count_call;
-pub use recorder::{Attempt, Deferred, Lost, Moved, Recorder};
+pub use rate_limit::{CallCount, count_call};
+pub use recorder::{AttemptRow, Deferred, Lost, Moved, Recorder};
 pub use resources::{forget_resource, is_made_since, owners, remember_created, remember_reported};
-pub use signatures::{Nonce, keep_signatures, learn_signed_model, signatures_of};
+pub use signatures::{Nonce, learn_signed_model, save_signatures, signatures_of};
 pub use snapshot::{PoolRead, read_pool};
 
-use crate::pool::{Place, UnixMillis};
+use crate::pool::{QuotaScope, UnixMillis};
 use database::{read, write, write_once};
 use serde::Serialize;
 
@@ -153,12 +153,12 @@ fn number(column: &str) -> String {
     format!("iif(typeof({column}) = 'text', NULL, {column})")
 }
 
-/// Forgets what is over: cool-downs, usage and retries that count for nothing any more, and calls in the log after
-/// `log_retention_days`, if they are not kept for ever.
+/// Deletes expired rows: cool-downs, usage and retries that no longer count, and calls in the log after
+/// `log_retention_days`, if set.
 ///
 /// # Errors
 /// The database refused.
-pub async fn tidy(
+pub async fn delete_expired(
     database: &impl Database,
     now: UnixMillis,
     log_retention_days: Option<u32>,
@@ -175,7 +175,7 @@ pub async fn tidy(
 }
 
 /// A place's columns `scope` and `model`.
-fn place_values(place: &Place) -> [Value; 2] {
+fn quota_scope_values(place: &QuotaScope) -> [Value; 2] {
     [
         Value::from(place.scope.to_string()),
         Value::from(place.model.as_deref().unwrap_or_default()),

@@ -120,7 +120,7 @@ pub struct Moved {
 
 /// A call to the upstream that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct AttemptRow {
     /// The id of the request that it was made for.
     pub request_id: String,
     /// Its number within the request, from 1.
@@ -153,9 +153,9 @@ pub enum Deferred {
     /// It is written with others for which somebody has been told to [`flush`](Recorder::flush).
     Queued,
     /// It is the first of those: to be flushed in a while.
-    Flush(Attempt),
+    Flush(AttemptRow),
     /// Too many wait already: to be committed at once.
-    Commit(Attempt),
+    Commit(AttemptRow),
 }
 
 /// An attempt that nobody waited for, and that the database did not take.
@@ -171,7 +171,7 @@ pub struct Lost {
 
 /// An attempt that is to be written with a batch.
 struct Entry {
-    attempt: Attempt,
+    attempt: AttemptRow,
     /// When it is given up, by the database's clock.
     deadline_ms: u64,
     progress: RefCell<Progress>,
@@ -216,7 +216,7 @@ impl<D: Database> Recorder<D> {
     }
 
     /// Takes an attempt that may be written later. One that moves its key's state may not.
-    pub fn defer(&self, attempt: Attempt) -> Deferred {
+    pub fn defer(&self, attempt: AttemptRow) -> Deferred {
         // Also where whoever was to flush has gone.
         if self.queue.borrow().len() >= MAX_BATCH {
             return Deferred::Commit(attempt);
@@ -236,7 +236,7 @@ impl<D: Database> Recorder<D> {
     ///
     /// # Errors
     /// The database refused; some of it may be missing from the log or from the counters.
-    pub async fn flush(&self, first: Attempt) -> Result<(), DatabaseError> {
+    pub async fn flush(&self, first: AttemptRow) -> Result<(), DatabaseError> {
         self.flushing.set(false);
         self.commit(first).await.map(drop)
     }
@@ -250,7 +250,7 @@ impl<D: Database> Recorder<D> {
     ///
     /// # Errors
     /// The database refused; the attempt may be missing from the log or from the counters.
-    pub async fn commit(&self, attempt: Attempt) -> Result<Moved, DatabaseError> {
+    pub async fn commit(&self, attempt: AttemptRow) -> Result<Moved, DatabaseError> {
         self.commit_within(attempt, ROW_WAIT_MS).await
     }
 
@@ -260,7 +260,7 @@ impl<D: Database> Recorder<D> {
     /// Those of [`commit`](Self::commit).
     pub async fn commit_within(
         &self,
-        attempt: Attempt,
+        attempt: AttemptRow,
         wait_ms: u64,
     ) -> Result<Moved, DatabaseError> {
         let deadline_ms = self.database.clock_ms().saturating_add(wait_ms);
@@ -280,7 +280,7 @@ impl<D: Database> Recorder<D> {
             progress: RefCell::new(Progress::Queued),
         });
         self.queue.borrow_mut().push_back(Rc::clone(&entry));
-        let place = Place {
+        let place = QueueSlot {
             recorder: self,
             entry: &entry,
         };
@@ -317,7 +317,7 @@ impl<D: Database> Recorder<D> {
         batch: &[Rc<Entry>],
         limit_ms: u64,
     ) -> Vec<Result<(), DatabaseError>> {
-        let attempts: Vec<&Attempt> = batch.iter().map(|entry| &entry.attempt).collect();
+        let attempts: Vec<&AttemptRow> = batch.iter().map(|entry| &entry.attempt).collect();
         let rows: Vec<_> = attempts.iter().map(|attempt| row_of(attempt)).collect();
         let together = match <[_; 1]>::try_from(rows) {
             Ok([row]) => self.try_write(WRITE_CALL, row.into(), limit_ms).await,
@@ -354,7 +354,7 @@ impl<D: Database> Recorder<D> {
     /// Each row on its own. Whoever holds the lock is waited for once, and not for each row again.
     async fn write_each(
         &self,
-        attempts: &[&Attempt],
+        attempts: &[&AttemptRow],
         wait_ms: u64,
     ) -> Vec<Result<(), DatabaseError>> {
         let database = Within::new(Rc::clone(&self.database), wait_ms);
@@ -368,7 +368,10 @@ impl<D: Database> Recorder<D> {
 }
 
 /// Moves the key's state as the failure of a call on it says.
-async fn move_state(database: &impl Database, attempt: &Attempt) -> Result<Moved, DatabaseError> {
+async fn move_state(
+    database: &impl Database,
+    attempt: &AttemptRow,
+) -> Result<Moved, DatabaseError> {
     let id = attempt.key;
     let outcome = attempt.outcome.name();
     let ended = attempt.ended_at.to_iso();
@@ -454,7 +457,7 @@ async fn move_state(database: &impl Database, attempt: &Attempt) -> Result<Moved
     Ok(Moved::default())
 }
 
-async fn note_failure(database: &impl Database, attempt: &Attempt) -> Result<(), DatabaseError> {
+async fn note_failure(database: &impl Database, attempt: &AttemptRow) -> Result<(), DatabaseError> {
     let parameters = vec![
         Value::from(attempt.key.0),
         Value::from(attempt.ended_at.to_iso()),
@@ -466,7 +469,7 @@ async fn note_failure(database: &impl Database, attempt: &Attempt) -> Result<(),
 /// Notes a failure that is hardly the key's, and takes back what earlier ones of its kind have done.
 async fn suspect(
     database: &impl Database,
-    attempt: &Attempt,
+    attempt: &AttemptRow,
     take_back: bool,
 ) -> Result<Moved, DatabaseError> {
     note_failure(database, attempt).await?;
@@ -488,7 +491,7 @@ async fn suspect(
 }
 
 /// The values of a row of `recorded_calls`.
-fn row_of(attempt: &Attempt) -> [Value; 17] {
+fn row_of(attempt: &AttemptRow) -> [Value; 17] {
     let verdict = attempt.outcome.verdict();
     let tokens = |of: fn(&Usage) -> u64| Value::from(attempt.usage.as_ref().map(of));
     let after = |at: UnixMillis| at.since(attempt.started_at);
@@ -514,12 +517,12 @@ fn row_of(attempt: &Attempt) -> [Value; 17] {
 }
 
 /// Somebody's place in the queue. Leaving it hands the writing on to the next who waits.
-struct Place<'a, D: Database> {
+struct QueueSlot<'a, D: Database> {
     recorder: &'a Recorder<D>,
     entry: &'a Entry,
 }
 
-impl<D: Database> Place<'_, D> {
+impl<D: Database> QueueSlot<'_, D> {
     /// Writes everything that is queued, and waits for the lock until some of it has waited for long enough. While another
     /// instance writes, this one's batch grows.
     async fn write_next_batch(&self) {
@@ -584,7 +587,7 @@ impl<D: Database> Place<'_, D> {
     }
 }
 
-impl<D: Database> Drop for Place<'_, D> {
+impl<D: Database> Drop for QueueSlot<'_, D> {
     fn drop(&mut self) {
         let left = match &*self.entry.progress.borrow() {
             Progress::Written(_) => return,
@@ -599,7 +602,7 @@ impl<D: Database> Drop for Place<'_, D> {
 }
 
 /// Why the pool disables a key: the outcome, and what the upstream said.
-fn disabled_reason(attempt: &Attempt) -> String {
+fn disabled_reason(attempt: &AttemptRow) -> String {
     match &attempt.error_message {
         Some(message) => format!("{}: {message}", attempt.outcome.name()),
         None => attempt.outcome.name().to_owned(),
@@ -635,10 +638,10 @@ mod tests {
     const STATES: &str = "SELECT id, status, consecutive_failures, total_calls, success_calls, disabled_until FROM api_keys ORDER BY id";
 
     /// A call of its own.
-    fn attempt(key: i64, outcome: Outcome, started: i64) -> Attempt {
+    fn attempt(key: i64, outcome: Outcome, started: i64) -> AttemptRow {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let works = outcome.verdict() == Verdict::Works;
-        Attempt {
+        AttemptRow {
             request_id: format!("req_{}", NEXT.fetch_add(1, Ordering::Relaxed)),
             number: 1,
             key: KeyId(key),
@@ -673,14 +676,14 @@ mod tests {
         recorder.database.query(STATES)
     }
 
-    fn commit(recorder: &Recorder<NativeDatabase>, attempt: Attempt) -> Moved {
+    fn commit(recorder: &Recorder<NativeDatabase>, attempt: AttemptRow) -> Moved {
         block_on(recorder.commit(attempt)).unwrap()
     }
 
     #[test]
     fn success_counts_and_logs() {
         let recorder = recorder(2);
-        let call = Attempt {
+        let call = AttemptRow {
             request_id: "req_1".to_owned(),
             ..attempt(1, Outcome::Success, 0)
         };
@@ -710,7 +713,7 @@ mod tests {
             "",
             "\u{1}\u{2028}",
         ] {
-            let call = Attempt {
+            let call = AttemptRow {
                 request_id: text.to_owned(),
                 model: text.to_owned(),
                 error_message: Some(text.to_owned()),
@@ -724,7 +727,7 @@ mod tests {
             };
             // Alone, and with another one.
             recorder.database.run("DELETE FROM api_call_logs");
-            let numbered = |number| Attempt {
+            let numbered = |number| AttemptRow {
                 number,
                 ..call.clone()
             };
@@ -748,7 +751,7 @@ mod tests {
     fn calls_of_one_key_that_are_written_together_count_in_whatever_order_they_ended() {
         let recorder = recorder(2);
         commit(&recorder, attempt(1, Outcome::ProjectRefused, SECOND));
-        let ended = |outcome, started, lasted| Attempt {
+        let ended = |outcome, started, lasted| AttemptRow {
             ended_at: NOW.plus(started + lasted),
             ..attempt(1, outcome, started)
         };
@@ -793,7 +796,7 @@ mod tests {
         for outcome in Outcome::ALL {
             let call = attempt(1, outcome, 0);
             let other = attempt(1, outcome, 0);
-            let again = Attempt {
+            let again = AttemptRow {
                 number: 2,
                 ..call.clone()
             };
@@ -972,7 +975,7 @@ mod tests {
                 .query("SELECT edits, disabled_reason, disabled_at FROM api_keys"),
             ["1|NULL|NULL"]
         );
-        let aware = |outcome, started| Attempt {
+        let aware = |outcome, started| AttemptRow {
             key_edits: 1,
             ..attempt(1, outcome, started)
         };
@@ -1012,7 +1015,7 @@ mod tests {
 
     #[test]
     fn a_reset_is_not_undone_by_calls_that_were_under_way() {
-        use crate::pool::{Incident, place_of, testing::key};
+        use crate::pool::{Incident, quota_scope_of, testing::key};
         let recorder = recorder(1);
         let database = &*recorder.database;
         database.run("UPDATE api_keys SET project = 'p', consecutive_failures = 4");
@@ -1032,7 +1035,7 @@ mod tests {
             );
         }
         for outcome in [Outcome::BillingExhausted, Outcome::EgressRefused] {
-            let place = place_of(outcome, &key, "m", None).unwrap();
+            let place = quota_scope_of(outcome, &key, "m", None).unwrap();
             for (began, cools) in [(0, false), (SECOND, true)] {
                 let incident = Incident {
                     outcome,
@@ -1237,7 +1240,7 @@ mod tests {
         let recorder = recorder(4);
         commit(&recorder, attempt(1, Outcome::KeyRejected, 1000));
         commit(&recorder, attempt(2, Outcome::KeyRejected, 1000));
-        let stream = Attempt {
+        let stream = AttemptRow {
             ended_at: NOW.plus(2500),
             ..attempt(4, Outcome::Success, 0)
         };

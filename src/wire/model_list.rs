@@ -133,13 +133,13 @@ impl ModelList {
     }
 
     /// The entries as a JSON array, to be kept.
-    pub fn to_kept(&self) -> String {
+    pub fn to_cache(&self) -> String {
         let entries: Vec<&str> = self.entries.iter().map(|(_, entry)| &**entry).collect();
         format!("[{}]", entries.join(","))
     }
 
     /// Reads what was kept; `None` if it is no array.
-    pub fn of_kept(surface: Surface, entries: &str) -> Option<Self> {
+    pub fn from_cache(surface: Surface, entries: &str) -> Option<Self> {
         let mut list = Self::new(surface);
         list.add_all(serde_json::from_str(entries).ok()?);
         Some(list)
@@ -200,10 +200,10 @@ mod tests {
             assert!(!list.add(other.as_bytes()), "{other}");
         }
         assert_eq!(
-            ModelList::of_kept(Surface::OpenAi, &list.to_kept()),
+            ModelList::from_cache(Surface::OpenAi, &list.to_cache()),
             Some(list)
         );
-        assert_eq!(ModelList::of_kept(Surface::OpenAi, "nonsense"), None);
+        assert_eq!(ModelList::from_cache(Surface::OpenAi, "nonsense"), None);
     }
 
     #[test]

@@ -201,7 +201,7 @@ mod tests {
     use http::Method;
 
     fn of(path: &str, model: &str, body: &str) -> RequestTraits {
-        let target = Target::of(&Method::POST, path, false).unwrap();
+        let target = Target::of(&Method::POST, path, Surface::OpenAi).unwrap();
         traits_of(&target, model, false, body.as_bytes())
     }
 

@@ -6,8 +6,8 @@
 //!
 //! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, <https://ai.google.dev/api/batch-api>.
 
-use crate::wire::Surface;
 use crate::wire::target::Target;
+use crate::wire::{Kind, Surface};
 use http::Method;
 use memchr::{memchr_iter, memmem};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
@@ -30,9 +30,9 @@ const COLLECTIONS: [&str; 9] = [
     "interactions/",
 ];
 /// Fields whose texts are for people or for tools, and name nothing that the request uses.
-const TOLD: [&str; 4] = ["text", "content", "arguments", "output"];
-/// Fields that have nothing in them that the request uses.
-const SAID_AND_DONE: [&str; 10] = [
+const TEXT_FIELDS: [&str; 4] = ["text", "content", "arguments", "output"];
+/// Fields whose values name nothing that the request uses.
+const IGNORED_FIELDS: [&str; 10] = [
     "functionCall",
     "functionResponse",
     "function_call",
@@ -77,9 +77,9 @@ pub fn named_in_path(rest: &str) -> BTreeSet<String> {
     names
 }
 
-/// The names among the texts of a JSON body; none of anything else. Only a body that `may_continue` an interaction is looked
-/// through for one.
-pub fn named_in_body(body: &[u8], may_continue: bool) -> BTreeSet<String> {
+/// The names among the texts of a JSON body; none if it is anything else. Only bodies that call no
+/// model are searched for the interaction that they continue.
+pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     // Most bodies have none, and need not be walked through: one look at their slashes tells, and at the characters that are
     // written by their number.
@@ -95,14 +95,14 @@ pub fn named_in_body(body: &[u8], may_continue: bool) -> BTreeSet<String> {
     };
     let continues = |field: &&str| memmem::find(body, field.as_bytes()).is_some();
     if memchr_iter(b'/', body).any(mentions)
-        || (may_continue && INTERACTION.iter().any(continues))
+        || (kind == Kind::Other && INTERACTION.iter().any(continues))
         || memmem::find_iter(body, br"\u00").any(|at| hides_a_name(body, at))
     {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         // What is found before the place where it breaks off is found.
         let texts = Texts {
             names: &mut names,
-            of: Of::Any,
+            of: FieldKind::Any,
         };
         let _ = texts.deserialize(&mut deserializer);
     }
@@ -117,35 +117,41 @@ fn hides_a_name(body: &[u8], at: usize) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"/_-.~:".contains(&byte))
 }
 
-/// What an answer tells of things that belong to the project of the key that it came by.
+/// What an answer reports of things that belong to the project of the key that it came by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
-    /// They were made by this request.
+pub struct Reported {
+    /// Made by this request.
     pub created: BTreeSet<String>,
-    /// They are there.
-    pub reported: BTreeSet<String>,
+    /// Known to exist.
+    pub listed: BTreeSet<String>,
 }
 
-/// What the answer to a request tells that is no call of a model; `named` is what the request names. Of what is asked for,
-/// listed or changed the answer only reports. What a POST or an upload answers with is made by it, but for what the request
-/// names, which was there before: an answer repeats it. What the answer itself is about is made also where the request has
-/// chosen its name, unless the path is about it.
-pub fn told(method: &Method, target: &Target, named: &BTreeSet<String>, body: &[u8]) -> Told {
+/// What the answer to a request reports, unless it calls a model. `named` is what the request names.
+///
+/// The answer to a POST or an upload reports what was created, except for names in the request, which
+/// existed before and are repeated. The subject of the answer is created even if the request chose its
+/// name, unless the path names it. Any other answer only lists.
+pub fn reported(
+    method: &Method,
+    target: &Target,
+    named: &BTreeSet<String>,
+    body: &[u8],
+) -> Reported {
     let collection = target.rest.split('/').next().unwrap_or_default();
     let has_ids = target.surface == Surface::OpenAi || collection == "interactions";
     let own = own_name(collection, has_ids, body);
-    let mut names = named_in_body(body, true);
+    let mut names = named_in_body(body, Kind::Other);
     names.extend(own.clone());
     if target.is_upload() {
-        return Told {
+        return Reported {
             created: names,
-            reported: BTreeSet::new(),
+            listed: BTreeSet::new(),
         };
     }
     if *method != Method::POST {
-        return Told {
+        return Reported {
             created: BTreeSet::new(),
-            reported: names,
+            listed: names,
         };
     }
     let in_path = named_in_path(&target.rest);
@@ -155,8 +161,8 @@ pub fn told(method: &Method, target: &Target, named: &BTreeSet<String>, body: &[
         let is_own = own.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
         is_own || !named.contains(name)
     };
-    let (created, reported) = names.into_iter().partition(is_created);
-    Told { created, reported }
+    let (created, listed) = names.into_iter().partition(is_created);
+    Reported { created, listed }
 }
 
 /// The name that a request chooses for what it makes: `POST /files` with `{"file": {"name": "files/abc"}}`, or with `name`
@@ -274,15 +280,15 @@ fn owner_start(before: &str) -> usize {
 /// Walks through JSON and collects the texts that are names.
 struct Texts<'a> {
     names: &'a mut BTreeSet<String>,
-    of: Of,
+    of: FieldKind,
 }
 
 /// What kind of field a text is the value of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
+enum FieldKind {
     Any,
     /// For people or tools.
-    Told,
+    Text,
     /// The bare id of an interaction.
     Interaction,
 }
@@ -309,9 +315,9 @@ impl<'de> Visitor<'de> for Texts<'_> {
             return Ok(());
         }
         let name = match self.of {
-            Of::Told => None,
-            Of::Any => name_at_end(text).map(str::to_owned),
-            Of::Interaction => of_id("interactions", text),
+            FieldKind::Text => None,
+            FieldKind::Any => name_at_end(text).map(str::to_owned),
+            FieldKind::Interaction => of_id("interactions", text),
         };
         self.names
             .extend(name.filter(|name| name.len() <= LONGEST_NAME));
@@ -320,16 +326,16 @@ impl<'de> Visitor<'de> for Texts<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         while let Some(key) = entries.next_key::<Cow<'_, str>>()? {
-            if SAID_AND_DONE.contains(&&*key) {
+            if IGNORED_FIELDS.contains(&&*key) {
                 entries.next_value::<serde::de::IgnoredAny>()?;
                 continue;
             }
-            let of = if TOLD.contains(&&*key) {
-                Of::Told
+            let of = if TEXT_FIELDS.contains(&&*key) {
+                FieldKind::Text
             } else if INTERACTION.contains(&&*key) {
-                Of::Interaction
+                FieldKind::Interaction
             } else {
-                Of::Any
+                FieldKind::Any
             };
             let names = &mut *self.names;
             entries.next_value_seed(Texts { names, of })?;
@@ -473,7 +479,11 @@ mod tests {
             (r#""files/abc""#, vec!["files/abc"]),
             (r#"{"files/abc":1}"#, vec![]),
         ] {
-            assert_eq!(list(named_in_body(body.as_bytes(), true)), names, "{body}");
+            assert_eq!(
+                list(named_in_body(body.as_bytes(), Kind::Other)),
+                names,
+                "{body}"
+            );
         }
     }
 
@@ -483,9 +493,12 @@ mod tests {
             .map(|number| format!("\"files/f{number}\""))
             .collect();
         let body = format!("[{}]", many.join(","));
-        assert_eq!(named_in_body(body.as_bytes(), true).len(), MOST_NAMES);
+        assert_eq!(
+            named_in_body(body.as_bytes(), Kind::Other).len(),
+            MOST_NAMES
+        );
         let long = format!("[\"files/{}\"]", "x".repeat(LONGEST_NAME));
-        assert!(named_in_body(long.as_bytes(), true).is_empty());
+        assert!(named_in_body(long.as_bytes(), Kind::Other).is_empty());
     }
 
     #[test]
@@ -503,8 +516,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..100), text in "[a-zé/:?.{}\"\\[\\]]{0,60}") {
-            named_in_body(&body, true);
-            named_in_body(format!("{{\"files/\":\"{text}\"}}").as_bytes(), true);
+            named_in_body(&body, Kind::Other);
+            named_in_body(format!("{{\"files/\":\"{text}\"}}").as_bytes(), Kind::Other);
             named_in_path(&text);
         }
     }

@@ -28,7 +28,7 @@ impl Summary {
 }
 
 /// Whether an answer ended so because the model's tool call could not be read: `MALFORMED_FUNCTION_CALL`,
-/// `function_call_filter: MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL`. Asked once more, the model mostly gets it right.
+/// `function_call_filter: MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL`. Requested once more, the model mostly gets it right.
 pub(crate) fn is_malformed_call(finish_reason: &str) -> bool {
     let reason = finish_reason.to_ascii_uppercase();
     ["MALFORMED_", "UNEXPECTED_TOOL_CALL"]

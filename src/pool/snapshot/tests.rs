@@ -178,8 +178,8 @@ proptest! {
     }
 }
 
-fn place(scope: Scope, model: Option<&str>) -> Place {
-    Place {
+fn place(scope: Scope, model: Option<&str>) -> QuotaScope {
+    QuotaScope {
         scope,
         model: model.map(str::to_owned),
     }
@@ -246,7 +246,7 @@ fn a_cool_down_for_all_models_is_tried_by_one_call() {
     let pick = snapshot
         .choose(MODEL, &moment(1000), not_three, &mut rng)
         .unwrap();
-    assert_eq!(pick.claims, [Claim::PlaceTrial(place.clone())]);
+    assert_eq!(pick.claims, [Claim::ScopeTrial(place.clone())]);
     assert_eq!(pick.on_probation, std::slice::from_ref(&place));
     snapshot.apply(&Change::TrialBegan(pick.claims[0].clone(), NOW.plus(5000)));
     assert_eq!(drawn(&mut snapshot, 20, 1001), [3; 20]);

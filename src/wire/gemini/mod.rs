@@ -16,6 +16,6 @@ pub use classify::{Diagnosis, RequestTraits, Seen, diagnose};
 pub use envelope::{error_event, error_json};
 pub use error::{ApiError, MAX_ERROR_BYTES};
 pub use quota::QuotaViolation;
-pub use sentence::kept;
+pub use sentence::loggable;
 pub use summary::summarize;
 pub use unknown::{UnknownField, unknown_fields};

@@ -100,7 +100,7 @@ const SENTENCES: [(&str, &str); 20] = [
 ];
 
 /// What may be kept of a message. `says` is what its row of the table of errors says of it; empty where that is nothing.
-pub fn kept<'a>(message: &'a str, says: &'a str) -> &'a str {
+pub fn loggable<'a>(message: &'a str, says: &'a str) -> &'a str {
     if WHOLE.iter().any(|beginning| message.starts_with(beginning)) {
         return message;
     }
@@ -157,10 +157,10 @@ mod tests {
             ),
             ("", NOT_KEPT),
         ] {
-            assert_eq!(kept(message, ""), expected, "{message}");
+            assert_eq!(loggable(message, ""), expected, "{message}");
         }
         assert_eq!(
-            kept("Unsupported value: my secret prompt", "what it is"),
+            loggable("Unsupported value: my secret prompt", "what it is"),
             "what it is"
         );
     }

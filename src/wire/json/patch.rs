@@ -38,7 +38,7 @@ impl<'a> Patch<'a> {
         let Some(inside) = object.strip_prefix('{') else {
             return;
         };
-        let at = self.place_of(inside.as_bytes()).start;
+        let at = self.quota_scope_of(inside.as_bytes()).start;
         let text = if !inside.trim_start().starts_with('}') {
             format!("\"{name}\":{value},")
         } else if self.edits.0.last().is_some_and(|edit| edit.range.end == at) {
@@ -52,7 +52,7 @@ impl<'a> Patch<'a> {
 
     /// Replaces a value.
     pub(crate) fn replace(&mut self, old: &RawValue, value: &str) {
-        self.put_at(self.place_of(old.get().as_bytes()), value.to_owned());
+        self.put_at(self.quota_scope_of(old.get().as_bytes()), value.to_owned());
     }
 
     /// Removes members of an object, with the commas and blanks before them. Whatever is put into it has to be before.
@@ -63,12 +63,12 @@ impl<'a> Patch<'a> {
         goes: impl Fn(&str) -> bool,
     ) {
         let bytes = object.as_bytes();
-        let start = self.place_of(bytes).start;
+        let start = self.quota_scope_of(bytes).start;
         // Each member with what comes before it: the brace or the comma, and the blanks.
         let mut from = start + 1;
         let mut is_any_kept = false;
         for (name, value) in members {
-            let to = self.place_of(value.get().as_bytes()).end;
+            let to = self.quota_scope_of(value.get().as_bytes()).end;
             if goes(name) {
                 self.remove(from..to);
             } else if !is_any_kept {
@@ -102,9 +102,9 @@ impl<'a> Patch<'a> {
         name: &str,
         other: &str,
     ) {
-        let mut from = self.place_of(object.as_bytes()).start + 1;
+        let mut from = self.quota_scope_of(object.as_bytes()).start + 1;
         for (its, value) in members {
-            let value = self.place_of(value.get().as_bytes());
+            let value = self.quota_scope_of(value.get().as_bytes());
             // The comma, the blanks, the name and the colon.
             let before = self.bytes.get(from..value.start).unwrap_or_default();
             let is_quote = |byte: &u8| *byte == b'"';
@@ -119,7 +119,7 @@ impl<'a> Patch<'a> {
 
     /// Puts something in before a part.
     pub(crate) fn put_before(&mut self, part: &[u8], text: String) {
-        let at = self.place_of(part).start;
+        let at = self.quota_scope_of(part).start;
         self.put_at(at..at, text);
     }
 
@@ -142,7 +142,7 @@ impl<'a> Patch<'a> {
     }
 
     /// Where a part lies that is borrowed from the bytes.
-    pub(crate) fn place_of(&self, part: &[u8]) -> Range<usize> {
+    pub(crate) fn quota_scope_of(&self, part: &[u8]) -> Range<usize> {
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         start..start.wrapping_add(part.len())
     }

@@ -25,6 +25,15 @@ const MOST_LOOKED_UP: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ToolCall(String);
 
+/// A tool call and its thought signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedCall {
+    /// The call.
+    pub call: ToolCall,
+    /// Its signature.
+    pub signature: String,
+}
+
 impl ToolCall {
     fn new(id: &str, name: &str, arguments: &str) -> Self {
         // Clients may write the arguments anew: only what they mean counts.
@@ -139,7 +148,7 @@ fn signature_of(extra_content: Option<ExtraContent>) -> Option<String> {
 
 impl Signatures {
     /// Those of a whole answer, a completion or a stream of events.
-    pub fn of_answer(answer: &[u8]) -> Vec<(ToolCall, String)> {
+    pub fn of_answer(answer: &[u8]) -> Vec<SignedCall> {
         let mut signatures = Self::default();
         signatures.take(answer);
         signatures.take_lines(answer);
@@ -184,13 +193,15 @@ impl Signatures {
     }
 
     /// What has been collected.
-    pub fn collected(self) -> Vec<(ToolCall, String)> {
+    pub fn collected(self) -> Vec<SignedCall> {
         let calls = self.calls.into_values().flatten();
         calls
             .filter(|call| !call.id.is_empty())
             .filter_map(|call| {
-                let name = ToolCall::new(&call.id, &call.name, &call.arguments);
-                Some((name, call.signature?))
+                Some(SignedCall {
+                    call: ToolCall::new(&call.id, &call.name, &call.arguments),
+                    signature: call.signature?,
+                })
             })
             .collect()
     }
@@ -393,7 +404,7 @@ mod tests {
         ToolCall::new(id, name, arguments)
     }
 
-    fn of_stream(chunks: &[&str]) -> Vec<(ToolCall, String)> {
+    fn of_stream(chunks: &[&str]) -> Vec<SignedCall> {
         let mut signatures = Signatures::default();
         for chunk in chunks {
             signatures.take_lines(format!("data: {chunk}\n\n").as_bytes());
@@ -430,16 +441,18 @@ mod tests {
 
     #[test]
     fn a_signature_is_collected_with_its_call() {
-        let expected = [(
-            call("call_297140", "read", r#"{"offset":1}"#),
-            "sig-1".to_owned(),
-        )];
+        let expected = [SignedCall {
+            call: call("call_297140", "read", r#"{"offset":1}"#),
+            signature: "sig-1".to_owned(),
+        }];
         assert_eq!(of_stream(&[CHUNK]), expected);
         let whole = CHUNK.replace("\"delta\"", "\"message\"");
         assert_eq!(Signatures::of_answer(whole.as_bytes()), expected);
         let twice = CHUNK.replace("sig-1", "sig-2");
         assert_eq!(
-            of_stream(&[CHUNK, &twice]).first().map(|(_, its)| &**its),
+            of_stream(&[CHUNK, &twice])
+                .first()
+                .map(|signed| &*signed.signature),
             Some("sig-1")
         );
         for none in [
@@ -471,7 +484,11 @@ mod tests {
             &piece(0, json!({"function": {"arguments": ":1}"}})),
             r#"{"choices":[{"index":0,"delta":{"extra_content":{"google":{"thought_signature":"s"}}}}]}"#,
         ]);
-        assert_eq!(found, [(call("a", "f", r#"{"x":1}"#), "s".to_owned())]);
+        let expected = SignedCall {
+            call: call("a", "f", r#"{"x":1}"#),
+            signature: "s".to_owned(),
+        };
+        assert_eq!(found, [expected]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod sse;
 mod summary;
 
 pub use array::{ArrayScan, ArrayScanner};
-pub use sse::{EventScanner, Scan, error_text};
+pub use sse::{ErrorText, EventScanner, Scan, error_text};
 pub(crate) use summary::{StreamSummary, summarize};
 
 use crate::wire::json::{Members, find};

@@ -349,19 +349,29 @@ fn end_of_events(lines: &[u8]) -> usize {
     end
 }
 
-/// The JSON text of an error that [`EventScanner`] found, without the `data:` before it; and whether all of it is there.
-pub fn error_text(found: &[u8]) -> (&[u8], bool) {
-    match found.strip_prefix(b"data:") {
+/// An error that [`EventScanner`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorText<'a> {
+    /// Its JSON text, as far as it has arrived, without the `data:` before it.
+    pub json: &'a [u8],
+    /// Whether all of it has arrived.
+    pub is_complete: bool,
+}
+
+/// Reads an error that [`EventScanner`] found, as far as it has arrived.
+pub fn error_text(found: &[u8]) -> ErrorText<'_> {
+    let (json, is_complete) = match found.strip_prefix(b"data:") {
         Some(data) => match line_end(data) {
             Some(end) => (data.get(..end).unwrap_or(data), true),
             None => (data, false),
         },
-        // Pretty-printed, over many lines: whole when it is JSON.
-        None => (
-            found,
-            serde_json::from_slice::<serde::de::IgnoredAny>(found).is_ok(),
-        ),
-    }
+        // Pretty-printed over many lines: complete once it is JSON.
+        None => {
+            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(found).is_ok();
+            (found, is_json)
+        }
+    };
+    ErrorText { json, is_complete }
 }
 
 /// Where the next line begins, if this one's line feed is there.
@@ -618,7 +628,10 @@ mod tests {
         ] {
             assert_eq!(
                 error_text(found.as_bytes()),
-                (text.as_bytes(), whole),
+                ErrorText {
+                    json: text.as_bytes(),
+                    is_complete: whole,
+                },
                 "{found:?}"
             );
         }

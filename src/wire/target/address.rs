@@ -4,6 +4,7 @@
 //! too many. Where only one path can be meant, it is served.
 
 use super::{COMPATIBLE, GEMINIS_OWN, SHARED, VERSIONS, collection};
+use crate::wire::Surface;
 use std::borrow::Cow;
 
 /// How paths below OpenAI's `/v1/` begin that Gemini's API cannot have.
@@ -68,8 +69,8 @@ const NOT_AT_GOOGLE: &str = "Google's OpenAI API does not have this. It has chat
 /// What the pool says of any other path that it does not know.
 const UNKNOWN: &str = "There is no such path. Set the client's base URL to the pool's address with /v1 for OpenAI's API, and to the address alone, or with /v1beta, for Gemini's.";
 
-/// The path that is meant. `by_google`: the credential came as Google's clients send it.
-pub(super) fn meant(path: &str, by_google: bool) -> Cow<'_, str> {
+/// The path that is meant. `credential`: the API whose clients send credentials as this request does.
+pub(super) fn meant(path: &str, credential: Surface) -> Cow<'_, str> {
     let plain = with_single_slashes(path);
     let Some((version, rest)) = split(&plain) else {
         // Google's clients put the path of an upload, its version included, behind the base URL.
@@ -88,7 +89,7 @@ pub(super) fn meant(path: &str, by_google: bool) -> Cow<'_, str> {
             Some(version) => format!("/{version}/{rest}"),
             None if is_geminis(rest) => format!("/v1beta/{rest}"),
             None if !SHARED.contains(&collection(rest)) => return plain,
-            None if by_google => format!("/v1beta/{rest}"),
+            None if credential == Surface::Gemini => format!("/v1beta/{rest}"),
             None => format!("/v1/{rest}"),
         }
     };
@@ -213,10 +214,10 @@ mod tests {
             ("/v1/", "/v1"),
             ("/", ""),
         ] {
-            assert_eq!(meant(path, false), expected, "{path}");
+            assert_eq!(meant(path, Surface::OpenAi), expected, "{path}");
         }
-        assert_eq!(meant("/models", true), "/v1beta/models");
-        assert_eq!(meant("/files/f", true), "/v1beta/files/f");
+        assert_eq!(meant("/models", Surface::Gemini), "/v1beta/models");
+        assert_eq!(meant("/files/f", Surface::Gemini), "/v1beta/files/f");
     }
 
     #[test]

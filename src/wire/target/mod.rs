@@ -136,9 +136,10 @@ pub struct Target {
 
 impl Target {
     /// What `method` and `path` ask for; `None` for a path that is none of Google's ([`advice`] says what to do).
-    /// `by_google`: the credential came as Google's clients send it, which decides where `/v1/…` could be either's.
-    pub fn of(method: &Method, path: &str, by_google: bool) -> Option<Self> {
-        let meant = address::meant(path, by_google);
+    /// `credential`: the API whose clients send credentials as this request does, which decides about
+    /// paths below `/v1/` that both APIs have.
+    pub fn of(method: &Method, path: &str, credential: Surface) -> Option<Self> {
+        let meant = address::meant(path, credential);
         let decoded = slashes_of_ids(&meant);
         let path = decoded.as_deref().unwrap_or(&meant);
         if !is_plain(path) || address::missing(path).is_some() {
@@ -149,7 +150,8 @@ impl Target {
         match (compatible, either) {
             (Some(rest), _) => Some(Self::compatible(method, rest)),
             (None, Some(rest))
-                if !by_google && !address::is_geminis(rest) || address::is_openais(rest) =>
+                if credential == Surface::OpenAi && !address::is_geminis(rest)
+                    || address::is_openais(rest) =>
             {
                 Some(Self::compatible(method, rest))
             }
@@ -382,7 +384,7 @@ mod tests {
 
     fn of(line: &str) -> Option<Target> {
         let (method, path) = line.split_once(' ').unwrap();
-        Target::of(&method.parse().unwrap(), path, false)
+        Target::of(&method.parse().unwrap(), path, Surface::OpenAi)
     }
 
     #[test]
@@ -478,7 +480,7 @@ mod tests {
                 "{line}"
             );
         }
-        let chat = Target::of(&Method::POST, "/v1/chat/completions", true).unwrap();
+        let chat = Target::of(&Method::POST, "/v1/chat/completions", Surface::Gemini).unwrap();
         assert_eq!(chat.surface, OpenAi, "Google has none there");
         // The services of google-genai.
         for service in [
@@ -499,7 +501,7 @@ mod tests {
             "webhooks",
         ] {
             let path = format!("/v1/{service}/x");
-            let by_google = Target::of(&Method::GET, &path, true).unwrap();
+            let by_google = Target::of(&Method::GET, &path, Surface::Gemini).unwrap();
             assert_eq!((by_google.surface, by_google.path), (Gemini, path));
         }
     }
@@ -528,7 +530,11 @@ mod tests {
             "/v1/a\\b",
             "/v1betamodels/x",
         ] {
-            assert_eq!(Target::of(&Method::GET, path, false), None, "{path}");
+            assert_eq!(
+                Target::of(&Method::GET, path, Surface::OpenAi),
+                None,
+                "{path}"
+            );
         }
     }
 

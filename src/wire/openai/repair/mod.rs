@@ -47,22 +47,22 @@ pub struct Context {
     /// What made ids derive from: the same seed makes the same ids, so each call needs its own.
     pub seed: u64,
     /// What kind of answer that is.
-    pub asked: Asked,
+    pub requested: Requested,
 }
 
 /// Repairs a whole answer; `None` if a stream was asked for, and it is nothing that could be made one.
 pub fn whole(body: Vec<u8>, context: &Context) -> Option<Vec<u8>> {
-    match context.asked {
-        Asked::Completion => Some(completion(body, context)),
-        Asked::Stream { .. } => stream_of(&body, context),
-        Asked::Embeddings { as_base64 } => Some(embeddings(body, as_base64)),
-        Asked::Other => Some(body),
+    match context.requested {
+        Requested::Completion => Some(completion(body, context)),
+        Requested::Stream { .. } => stream_of(&body, context),
+        Requested::Embeddings { as_base64 } => Some(embeddings(body, as_base64)),
+        Requested::Other => Some(body),
     }
 }
 
 /// What a client asked for, as far as it decides how the answer is repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum Requested {
     /// A chat completion.
     Completion,
     /// A chat completion, chunk by chunk.

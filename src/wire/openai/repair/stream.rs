@@ -3,7 +3,7 @@
 use super::answer::{Head, STOP, TOOL_CALLS, end, finish_reason, repair_call, repair_choices};
 use super::ids::{CallIds, digest};
 use super::parts::{Answer, Choice, Function, Said, ToolCall};
-use super::{Asked, Context};
+use super::{Context, Requested};
 use crate::wire::json::Patch;
 use crate::wire::json::{Members, find, read};
 use crate::wire::json::{
@@ -107,7 +107,7 @@ impl StreamRepair {
             let is_whole = line.ends_with(b"\n");
             let is_rest = std::mem::replace(&mut self.line_open, !is_whole);
             if !is_rest && self.line(&mut patch, line, is_whole) == Fate::Goes {
-                patch.remove(patch.place_of(line));
+                patch.remove(patch.quota_scope_of(line));
             }
             self.is_unread |= is_rest;
             if is_whole {
@@ -149,8 +149,8 @@ impl StreamRepair {
         learn(&mut self.id, chunk.id, says_something);
         learn(&mut self.created, chunk.created, is_count);
         learn(&mut self.model, chunk.model, says_something);
-        let asks_for_usage = self.context.asked
-            == Asked::Stream {
+        let asks_for_usage = self.context.requested
+            == Requested::Stream {
                 include_usage: true,
             };
         let usage = chunk.usage();

@@ -11,7 +11,7 @@ pub(super) fn context(include_usage: bool) -> Context {
         model: "asked-for".into(),
         created: 1_790_000_000,
         seed: 42,
-        asked: Asked::Stream { include_usage },
+        requested: Requested::Stream { include_usage },
     }
 }
 

@@ -1,5 +1,6 @@
-//! Whom a request comes from: the address that calls and wrong tokens are counted under.
+//! The address of a client, under which calls and wrong tokens are counted.
 
+use crate::config::Proxies;
 use http::HeaderMap;
 use http::header::HeaderName;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -8,23 +9,23 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Stands for every address that cannot be read.
+/// Every address that cannot be read.
 const UNKNOWN: &str = "unknown";
 
-/// The latest value of a header, as text. What the host or a proxy says about a client comes after what the client itself
-/// has sent under that name.
+/// The last value of a header, as text: the host and proxies append theirs to what the client has sent
+/// under that name.
 pub(super) fn latest<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get_all(name).iter().next_back()?.to_str().ok()
 }
 
-/// The client of a request, in one spelling: an IPv4 address, or the /64 of an IPv6 address, since a client has all of
-/// those to choose from. Of a forwarded list the last entry counts: the operator's own proxy wrote it, and the client
-/// whatever comes before.
-pub(super) fn address(headers: &HeaderMap, trust_forwarded_for: bool) -> String {
+/// The client of a request in one spelling: an IPv4 address, or the /64 of an IPv6 address, in which a
+/// client can choose freely. Of a forwarded list the last entry counts: the operator's own proxy wrote
+/// it, and the client may have written the others.
+pub(super) fn of(headers: &HeaderMap, proxies: Proxies) -> String {
     let forwarded = latest(headers, &FORWARDED_FOR)
         .and_then(|list| list.rsplit(',').next())
         .map(str::trim)
-        .filter(|address| trust_forwarded_for && !address.is_empty());
+        .filter(|address| proxies == Proxies::Trusted && !address.is_empty());
     forwarded
         .or_else(|| latest(headers, &CLIENT_ADDRESS))
         .and_then(parse)
@@ -63,12 +64,12 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn of(values: &[(&HeaderName, &str)], trust_forwarded_for: bool) -> String {
+    fn address(values: &[(&HeaderName, &str)], proxies: Proxies) -> String {
         let mut headers = HeaderMap::new();
         for (name, value) in values {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        address(&headers, trust_forwarded_for)
+        of(&headers, proxies)
     }
 
     #[test]
@@ -100,12 +101,20 @@ mod tests {
             ("fake-client-token-0001", UNKNOWN),
             ("[::1", UNKNOWN),
         ] {
-            assert_eq!(of(&[(&CLIENT_ADDRESS, text)], false), expected, "{text}");
+            assert_eq!(
+                address(&[(&CLIENT_ADDRESS, text)], Proxies::Untrusted),
+                expected,
+                "{text}"
+            );
             if !text.is_empty() {
-                assert_eq!(of(&[(&FORWARDED_FOR, text)], true), expected, "{text}");
+                assert_eq!(
+                    address(&[(&FORWARDED_FOR, text)], Proxies::Trusted),
+                    expected,
+                    "{text}"
+                );
             }
         }
-        assert_eq!(of(&[], true), UNKNOWN);
+        assert_eq!(address(&[], Proxies::Trusted), UNKNOWN);
     }
 
     #[test]
@@ -114,15 +123,22 @@ mod tests {
             (&CLIENT_ADDRESS, "9.9.9.9:1"),
             (&CLIENT_ADDRESS, "10.0.0.1:1"),
         );
-        assert_eq!(of(&[forged, host], false), "10.0.0.1");
+        assert_eq!(address(&[forged, host], Proxies::Untrusted), "10.0.0.1");
         let (first, second) = (
             (&FORWARDED_FOR, "1.1.1.1"),
             (&FORWARDED_FOR, "6.6.6.6, 2.2.2.2"),
         );
-        for (trust, expected) in [(true, "2.2.2.2"), (false, "10.0.0.1")] {
-            assert_eq!(of(&[first, host, second], trust), expected);
+        for (proxies, expected) in [
+            (Proxies::Trusted, "2.2.2.2"),
+            (Proxies::Untrusted, "10.0.0.1"),
+        ] {
+            assert_eq!(address(&[first, host, second], proxies), expected);
         }
         let nothing = (&FORWARDED_FOR, " ");
-        assert_eq!(of(&[nothing, host], true), "10.0.0.1", "the direct address");
+        assert_eq!(
+            address(&[nothing, host], Proxies::Trusted),
+            "10.0.0.1",
+            "the direct address"
+        );
     }
 }

@@ -1,12 +1,12 @@
 //! What an instance knows of the pool while the database is slow, or refuses.
 
 use super::*;
-use crate::gateway::kept::{Extent, Kept, MAX_AGE_AFTER_FAILURE_MS};
-use crate::pool::{Change, CoolDown, KeyId, Outcome, Place, Scope};
+use crate::gateway::view::{Extent, MAX_AGE_AFTER_FAILURE_MS, PoolView};
+use crate::pool::{Change, CoolDown, KeyId, Outcome, QuotaScope, Scope};
 use futures::future::{join, join_all};
 
-fn kept(pool: &Pool) -> &Kept<NativeDatabase> {
-    pool.gateway.kept.as_ref().unwrap()
+fn view(pool: &Pool) -> &PoolView<NativeDatabase> {
+    pool.gateway.view.as_ref().unwrap()
 }
 
 #[test]
@@ -18,10 +18,10 @@ fn a_slow_reading_is_shared_by_all_who_wait_for_it() {
         .before_each(move || world.now.set(world.now.get() + 400));
     let before = pool.database.statements();
     let all = (0..50)
-        .map(|_| kept(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS));
+        .map(|_| view(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS));
     assert!(block_on(join_all(all)).iter().all(Result::is_ok));
     assert_eq!(pool.database.statements() - before, 2);
-    let late = kept(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS);
+    let late = view(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS);
     block_on(late).unwrap();
     assert_eq!(pool.database.statements() - before, 4, "it was out of date");
 }
@@ -30,7 +30,7 @@ fn a_slow_reading_is_shared_by_all_who_wait_for_it() {
 fn what_happens_while_the_view_is_read_is_not_forgotten() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
-    let place = Place {
+    let place = QuotaScope {
         scope: Scope::Key(KeyId(1)),
         model: None,
     };
@@ -41,14 +41,14 @@ fn what_happens_while_the_view_is_read_is_not_forgotten() {
         strikes: 1,
         trial_until: None,
     };
-    let kept = kept(&pool);
-    let reading = kept.refresh(&pool.outside, Extent::Whole, 0);
-    let change = async { kept.change(Change::CoolDown(place.clone(), cool_down)) };
+    let view = view(&pool);
+    let reading = view.refresh(&pool.outside, Extent::Whole, 0);
+    let change = async { view.change(Change::CoolDown(place.clone(), cool_down)) };
     block_on(join(reading, change)).0.unwrap();
-    assert_eq!(kept.view().keys().len(), 1);
-    assert_eq!(kept.view().cool_down(&place), Some(&cool_down));
+    assert_eq!(view.snapshot().keys().len(), 1);
+    assert_eq!(view.snapshot().cool_down(&place), Some(&cool_down));
     let before = pool.database.statements();
-    block_on(kept.refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
+    block_on(view.refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
     assert_eq!(pool.database.statements(), before, "and the view is new");
 }
 
@@ -56,11 +56,11 @@ fn what_happens_while_the_view_is_read_is_not_forgotten() {
 fn what_is_known_to_be_out_of_date_while_it_is_read_is_read_again() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
-    let kept = kept(&pool);
-    let reading = kept.refresh(&pool.outside, Extent::Whole, 0);
-    block_on(join(reading, async { kept.outdate() })).0.unwrap();
+    let view = view(&pool);
+    let reading = view.refresh(&pool.outside, Extent::Whole, 0);
+    block_on(join(reading, async { view.outdate() })).0.unwrap();
     let before = pool.database.statements();
-    block_on(kept.refresh(&pool.outside, Extent::Whole, 500)).unwrap();
+    block_on(view.refresh(&pool.outside, Extent::Whole, 500)).unwrap();
     assert_eq!(pool.database.statements() - before, 2);
 }
 
@@ -99,27 +99,27 @@ fn over_quota(pool: &Pool) {
 fn a_call_is_not_counted_twice_by_a_reading_that_saw_it() {
     let pool = Pool::new();
     pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 2)");
-    let kept = kept(&pool);
+    let view = view(&pool);
     pool.database.answer_at_the_second_poll();
     let now = crate::pool::Moment::new(NOON);
     let sent = async {
         // Reserved and entered while the view is read.
         pool.database.run("INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.000Z', 1, 1)");
-        let counted = vec![Place {
+        let counted = vec![QuotaScope {
             scope: Scope::Key(KeyId(1)),
             model: Some("m".to_owned()),
         }];
-        kept.change(Change::Sent {
+        view.change(Change::Sent {
             key: KeyId(1),
             counted,
             input_tokens: 1,
             now: now.clone(),
         });
     };
-    block_on(join(kept.refresh(&pool.outside, Extent::Whole, 0), sent))
+    block_on(join(view.refresh(&pool.outside, Extent::Whole, 0), sent))
         .0
         .unwrap();
-    let view = kept.view();
+    let view = view.snapshot();
     let balances = view.balances(view.key(KeyId(1)).unwrap(), "m", &now);
     assert_eq!(balances[0].1.used, 1);
 }
@@ -128,7 +128,7 @@ fn a_call_is_not_counted_twice_by_a_reading_that_saw_it() {
 fn what_could_not_be_written_is_written_by_the_next_who_finds_it_out() {
     let pool = Pool::with(&[("max_attempts", "1")]);
     unwritable(&pool, 1);
-    let place = Place {
+    let place = QuotaScope {
         scope: Scope::Key(KeyId(1)),
         model: Some("m".to_owned()),
     };
@@ -138,10 +138,10 @@ fn what_could_not_be_written_is_written_by_the_next_who_finds_it_out() {
         began_at: NOON,
         ended_at: NOON,
     };
-    block_on(kept(&pool).refresh(&pool.outside, Extent::Whole, 0)).unwrap();
-    assert!(block_on(kept(&pool).cool(&place, &incident)).is_err());
+    block_on(view(&pool).refresh(&pool.outside, Extent::Whole, 0)).unwrap();
+    assert!(block_on(view(&pool).cool(&place, &incident)).is_err());
     // Another call of the same incident.
-    assert!(block_on(kept(&pool).cool(&place, &incident)).is_ok());
+    assert!(block_on(view(&pool).cool(&place, &incident)).is_ok());
     let rows = "SELECT reason FROM cool_downs";
     assert_eq!(pool.database.query(rows), ["quota_per_day"]);
 }
@@ -194,19 +194,19 @@ fn a_trial_that_has_ended_stays_so_whenever_the_view_is_read() {
     let pool = Pool::new();
     pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until) VALUES
         ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1, '2027-01-15T08:01:00.000Z')");
-    let kept = kept(&pool);
-    let place = Place {
+    let view = view(&pool);
+    let place = QuotaScope {
         scope: Scope::Key(KeyId(1)),
         model: None,
     };
-    let claims = [crate::pool::Claim::PlaceTrial(place.clone())];
+    let claims = [crate::pool::Claim::ScopeTrial(place.clone())];
     pool.database.answer_at_the_second_poll();
     pool.database
         .fail("UPDATE cool_downs", "database is locked", 2);
-    let release = kept.release(&claims, NOON.plus(60_000));
-    let (released, read) = block_on(join(release, kept.refresh(&pool.outside, Extent::Whole, 0)));
+    let release = view.release(&claims, NOON.plus(60_000));
+    let (released, read) = block_on(join(release, view.refresh(&pool.outside, Extent::Whole, 0)));
     released.and(read).unwrap();
-    assert_eq!(kept.view().cool_down(&place).unwrap().trial_until, None);
+    assert_eq!(view.snapshot().cool_down(&place).unwrap().trial_until, None);
 }
 
 #[test]
@@ -305,6 +305,7 @@ fn what_is_over_is_forgotten_in_the_end() {
     let left = "SELECT count(*) FROM cool_downs";
     let requests = (0..5_000).find(|_| {
         pool.chat(CHAT);
+        pool.run_spawned();
         pool.database.query(left) == ["0"]
     });
     assert!(requests.is_some());
@@ -328,7 +329,7 @@ SELECT 'key:' || id, '', 'upstream_trouble', '2026-01-01T00:00:00.000Z', '2099-0
 FROM api_keys WHERE id <> 150;",
     );
     for _ in 0..12 {
-        kept(&pool).outdate();
+        view(&pool).outdate();
         pool.script(200, "application/json", &[ANSWER]);
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -336,7 +337,7 @@ FROM api_keys WHERE id <> 150;",
     }
     pool.database
         .run("UPDATE api_keys SET status = 0 WHERE id = 150");
-    kept(&pool).outdate();
+    view(&pool).outdate();
     let answer = pool.chat(CHAT);
     assert!(
         answer.body.contains("400 keys") || answer.body.contains("399"),

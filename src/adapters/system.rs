@@ -1,4 +1,4 @@
-//! The host's clock, chance and terminal.
+//! The host's clock, timers, tasks, entropy and terminal.
 
 use crate::gateway::ports::System;
 use crate::pool::UnixMillis;
@@ -12,8 +12,8 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 thread_local! {
-    /// The host is asked for chance once in an instance's life: nothing that is drawn is a secret.
-    static CHANCE: RefCell<SmallRng> = RefCell::new(SmallRng::from_seed(seed()));
+    /// Seeded once per instance from the host's entropy. Not used for anything secret.
+    static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_seed(seed()));
 }
 
 fn seed() -> [u8; 32] {
@@ -24,7 +24,7 @@ fn seed() -> [u8; 32] {
     seed
 }
 
-/// The real thing, as the host provides it.
+/// The system as the host provides it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostSystem;
 
@@ -32,7 +32,7 @@ impl System for HostSystem {
     fn now(&self) -> UnixMillis {
         #[expect(
             clippy::disallowed_methods,
-            reason = "this is where the host's clock is read"
+            reason = "the one place where the host's clock is read"
         )]
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -49,12 +49,12 @@ impl System for HostSystem {
     }
 
     fn random(&self) -> u64 {
-        CHANCE.with_borrow_mut(RngExt::random)
+        RNG.with_borrow_mut(RngExt::random)
     }
 
     fn log(&self, line: &str) {
-        // In one piece, since many instances write to one terminal. Where nobody reads there is nobody to tell; that is no
-        // reason to fail, as `eprintln` would.
+        // In one write, since many instances share a terminal. A closed terminal is no reason to fail, as
+        // `eprintln` would.
         let _ = std::io::stderr().write_all(format!("keypool: {line}\n").as_bytes());
     }
 }
