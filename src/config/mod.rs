@@ -903,9 +903,12 @@ mod tests {
             for (text, line) in [
                 (manifest, format!("\n{name} = {{ default = ")),
                 (manifest, format!("\n{name} = \"{{{{ {name} }}}}\"\n")),
-                (include_str!("../../README.md"), format!("\n| `{name}` | ")),
                 (
-                    include_str!("../../README.zh-CN.md"),
+                    include_str!("../../docs/configuration.md"),
+                    format!("\n| `{name}` | "),
+                ),
+                (
+                    include_str!("../../docs/zh-CN/configuration.md"),
                     format!("\n| `{name}` | "),
                 ),
             ] {

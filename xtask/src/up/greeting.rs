@@ -132,7 +132,7 @@ impl Settings {
                         &mut text,
                         &format!(
                             "\nOf the {number} keys in SPIN_VARIABLE_GEMINI_API_KEY, the first ten get most calls and the last few none:\n\
-                             each is imported with a lower priority than the one before. README.md, \"Keys\", tells how to make them equal."
+                             each is imported with a lower priority than the one before. docs/keys.md says how to make them equal."
                         ),
                     ),
                     Variable::Unknown | Variable::Set(_) => {}
