@@ -1399,7 +1399,7 @@ fn a_limit_that_cannot_be_counted_refuses_nobody() {
 #[test]
 fn without_a_database_everything_else_works_and_the_operator_is_told() {
     let pool = Pool::opened(&[("allowed_origins", "https://app.example")], |_| {
-        Err(DatabaseError("unable to open database file".to_owned()))
+        Err(DatabaseError::new("unable to open database file"))
     });
     let bearer = format!("Bearer {TOKEN}");
     let token = Some(("authorization", bearer.as_str()));

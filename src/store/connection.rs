@@ -232,7 +232,10 @@ impl<C: Connector> Database for Reconnecting<C> {
             let may_repeat = match error.kind() {
                 ErrorKind::Expired => true,
                 ErrorKind::Lost => access != Access::WriteOnce,
-                ErrorKind::Busy | ErrorKind::Refused => false,
+                ErrorKind::Busy
+                | ErrorKind::NoSuchTable
+                | ErrorKind::DuplicateColumn
+                | ErrorKind::Refused => false,
             };
             let took = self.connector.clock_ms().saturating_sub(began);
             let left = limit_ms.saturating_sub(took);

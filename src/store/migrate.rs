@@ -1,77 +1,21 @@
 //! The schema, brought up to date at first use.
 
 use super::cool_downs::PAUSED_UNTIL;
-use super::{Database, DatabaseError, Value, Within, number, read, write};
+use super::{Database, DatabaseError, ErrorKind, Value, Within, number, read, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 16] = [
+const MIGRATIONS: [(&str, &str); 2] = [
     (
-        "0001_keys_and_call_logs",
-        include_str!("../../migrations/0001_keys_and_call_logs.sql"),
+        "0001_owner",
+        include_str!("../../migrations/0001_owner.sql"),
     ),
-    (
-        "0002_rate_limits",
-        include_str!("../../migrations/0002_rate_limits.sql"),
-    ),
-    (
-        "0003_readiness",
-        include_str!("../../migrations/0003_readiness.sql"),
-    ),
-    (
-        "0004_failover",
-        include_str!("../../migrations/0004_failover.sql"),
-    ),
-    (
-        "0005_evidence",
-        include_str!("../../migrations/0005_evidence.sql"),
-    ),
-    (
-        "0006_resources",
-        include_str!("../../migrations/0006_resources.sql"),
-    ),
-    (
-        "0007_unsupported_fields",
-        include_str!("../../migrations/0007_unsupported_fields.sql"),
-    ),
-    (
-        "0008_model_lists",
-        include_str!("../../migrations/0008_model_lists.sql"),
-    ),
-    (
-        "0009_call_hours",
-        include_str!("../../migrations/0009_call_hours.sql"),
-    ),
-    (
-        "0010_call_batches",
-        include_str!("../../migrations/0010_call_batches.sql"),
-    ),
-    (
-        "0011_ended_calls",
-        include_str!("../../migrations/0011_ended_calls.sql"),
-    ),
-    (
-        "0012_key_samples",
-        include_str!("../../migrations/0012_key_samples.sql"),
-    ),
-    (
-        "0013_key_rejections",
-        include_str!("../../migrations/0013_key_rejections.sql"),
-    ),
-    (
-        "0014_index_names",
-        include_str!("../../migrations/0014_index_names.sql"),
-    ),
-    (
-        "0015_own_changes",
-        include_str!("../../migrations/0015_own_changes.sql"),
-    ),
-    (
-        "0016_thought_signatures",
-        include_str!("../../migrations/0016_thought_signatures.sql"),
-    ),
+    ("0002_pool", include_str!("../../migrations/0002_pool.sql")),
 ];
+
+/// The line between two statements of a file: the host runs one statement at a time.
+const SEPARATOR: &str = "\n-- ;;\n";
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     id INTEGER PRIMARY KEY,
@@ -89,7 +33,7 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
     let applied = format!("SELECT {} FROM schema_migrations", number("max(id)"));
     let applied = match read(database, &applied, Vec::new()).await {
         Ok(rows) => rows.first().and_then(|row| row.integer(0)).unwrap_or(0),
-        Err(error) if error.0.contains("no such table") => {
+        Err(error) if error.kind() == ErrorKind::NoSuchTable => {
             write(database, CREATE_TABLE, Vec::new()).await?;
             0
         }
@@ -97,15 +41,15 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
     };
     let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if applied > newest {
-        return Err(DatabaseError(format!(
+        return Err(DatabaseError::new(&format!(
             "the database is of a newer version of the pool: its schema has number {applied}, and this version knows {newest}; run the newer version, or restore a copy of the database from before"
         )));
     }
     for (id, (name, sql)) in (1i64..).zip(MIGRATIONS).filter(|(id, _)| *id > applied) {
         for statement in statements(sql) {
             match write(database, statement, Vec::new()).await {
-                Err(error) if !error.0.contains("duplicate column name") => {
-                    return Err(DatabaseError(format!("migration {name}: {}", error.0)));
+                Err(error) if error.kind() != ErrorKind::DuplicateColumn => {
+                    return Err(error.within(&format!("migration {name}")));
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -176,134 +120,18 @@ pub async fn readiness<D: Database>(
     })
 }
 
-/// Splits a migration at the semicolons that end a statement; pieces without a statement are left out.
+/// The statements of a migration file.
 fn statements(sql: &str) -> impl Iterator<Item = &str> {
-    let mut rest = sql;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let end = statement_end(rest);
-        let (statement, after) = rest.split_at(end);
-        rest = after.strip_prefix(';').unwrap_or(after);
-        Some(statement.trim())
-    })
-    .filter(|statement| !is_blank(statement))
-}
-
-/// Where in a statement a semicolon may stand, as SQLite's own `sqlite3_complete` tells it.
-#[derive(Clone, Copy)]
-enum Position {
-    /// Before its first word.
-    Start,
-    /// After `CREATE`, or `CREATE TEMP`.
-    Create,
-    /// In a statement that the next semicolon ends.
-    Plain,
-    /// In a trigger, whose statements have semicolons of their own.
-    Trigger,
-    /// After one of those.
-    TriggerSemicolon,
-    /// After the `END` that follows one of those: unlike that of a `CASE`, the trigger's.
-    TriggerEnd,
-}
-
-impl Position {
-    /// The position after a word, a quoted text or any other sign.
-    fn after(self, token: &str) -> Self {
-        let is = |word: &str| token.eq_ignore_ascii_case(word);
-        match self {
-            Self::Start if is("CREATE") => Self::Create,
-            Self::Create if is("TEMP") || is("TEMPORARY") => Self::Create,
-            Self::Create if is("TRIGGER") => Self::Trigger,
-            Self::Start | Self::Create | Self::Plain => Self::Plain,
-            Self::TriggerSemicolon if is("END") => Self::TriggerEnd,
-            Self::Trigger | Self::TriggerSemicolon | Self::TriggerEnd => Self::Trigger,
-        }
-    }
-
-    /// The position after a semicolon; `None` where it ends the statement.
-    fn after_semicolon(self) -> Option<Self> {
-        match self {
-            Self::Start | Self::Create | Self::Plain | Self::TriggerEnd => None,
-            Self::Trigger | Self::TriggerSemicolon => Some(Self::TriggerSemicolon),
-        }
-    }
-}
-
-/// The byte position of the first semicolon that ends a statement, or the text's length.
-fn statement_end(sql: &str) -> usize {
-    let mut position = Position::Start;
-    let mut at = 0;
-    while let Some(rest) = sql.get(at..).filter(|rest| !rest.is_empty()) {
-        let (length, is_space) = token(rest);
-        let token = rest.get(..length).unwrap_or(rest);
-        if token == ";" {
-            match position.after_semicolon() {
-                Some(after) => position = after,
-                None => return at,
-            }
-        } else if !is_space {
-            position = position.after(token);
-        }
-        at += length;
-    }
-    sql.len()
-}
-
-/// The length of the word, quoted text, comment or single sign that a text begins with, and whether it is a comment or
-/// white space.
-fn token(text: &str) -> (usize, bool) {
-    match text.as_bytes() {
-        [quote @ (b'\'' | b'"' | b'`'), ..] => (skip_past(text, 1, char::from(*quote)), false),
-        [b'[', ..] => (skip_past(text, 1, ']'), false),
-        [b'-', b'-', ..] => (skip_past(text, 2, '\n'), true),
-        [b'/', b'*', ..] => (comment(text), true),
-        _ => {
-            let in_word = |sign: char| sign.is_alphanumeric() || matches!(sign, '_' | '$');
-            let word = text.find(|sign| !in_word(sign)).unwrap_or(text.len());
-            let first = text.chars().next();
-            let sign = first.map_or(1, char::len_utf8);
-            (word.max(sign), first.is_some_and(char::is_whitespace))
-        }
-    }
-}
-
-/// Length of `text` up to and including the first `end` after `from` bytes; all of it when there is none. A doubled
-/// quote inside a quoted text ends it here and opens the next one at once, which comes to the same.
-fn skip_past(text: &str, from: usize, end: char) -> usize {
-    text.get(from..)
-        .and_then(|rest| rest.find(end))
-        .map_or(text.len(), |at| from + at + end.len_utf8())
-}
-
-/// The length of the comment that a text begins with: `/*/` has not ended yet.
-fn comment(text: &str) -> usize {
-    let inside = text.get(2..).and_then(|inside| inside.find("*/"));
-    inside.map_or(text.len(), |at| at + 4)
-}
-
-/// Whether nothing is left of a statement without its comments.
-fn is_blank(statement: &str) -> bool {
-    let mut rest = statement.trim_start();
-    loop {
-        let skipped = if rest.starts_with("--") {
-            skip_past(rest, 2, '\n')
-        } else if rest.starts_with("/*") {
-            comment(rest)
-        } else {
-            return rest.is_empty();
-        };
-        rest = rest.get(skipped..).unwrap_or_default().trim_start();
-    }
+    sql.split(SEPARATOR)
+        .map(|statement| statement.trim().trim_end_matches(';'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
+    use fallible_iterator::FallibleIterator;
     use futures::executor::block_on;
-    use proptest::prelude::*;
 
     const INDEXES: &str = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('api_keys', 'api_call_logs')
         AND sql IS NOT NULL ORDER BY name";
@@ -353,8 +181,6 @@ mod tests {
         assert_eq!(
             database.query(INDEXES),
             [
-                "idx_api_keys_disabled_until",
-                "idx_api_keys_priority",
                 "idx_api_keys_sample",
                 "idx_api_keys_status",
                 "idx_logs_called_at",
@@ -419,9 +245,9 @@ mod tests {
     #[test]
     fn an_unfinished_migration_is_taken_up_again() {
         let database = NativeDatabase::in_memory();
-        database.fail("idx_api_keys_priority", "disk I/O error", 1);
+        database.fail("idx_api_keys_status", "disk I/O error", 1);
         let error = block_on(migrate(&database)).unwrap_err();
-        assert_eq!(error.0, "migration 0001_keys_and_call_logs: disk I/O error");
+        assert_eq!(error.text(), "migration 0001_owner: disk I/O error");
         block_on(migrate(&database)).unwrap();
         assert_eq!(
             database.query("SELECT count(*) FROM schema_migrations"),
@@ -519,7 +345,7 @@ mod tests {
         assert_eq!(ready(&database, 500), Readiness::Ready, "written just now");
         let unready = ready(&database, 1_000);
         assert!(
-            matches!(&unready, Readiness::NotWritable(error) if error.0.contains("readonly")),
+            matches!(&unready, Readiness::NotWritable(error) if error.text().contains("readonly")),
             "{unready:?}"
         );
         database.run("PRAGMA query_only = OFF");
@@ -549,7 +375,7 @@ mod tests {
         database.run("INSERT INTO schema_migrations (id, name) VALUES (900, '0900_later')");
         let error = block_on(migrate(&database)).unwrap_err();
         assert!(
-            error.0.contains("newer version") && error.0.contains("900"),
+            error.text().contains("newer version") && error.text().contains("900"),
             "{error}"
         );
     }
@@ -571,83 +397,26 @@ mod tests {
     }
 
     #[test]
-    fn files_are_split_at_statement_ends_alone() {
-        for (sql, expected) in [
-            ("", vec![]),
-            (" ;; -- nothing;\n/* ; */", vec![]),
-            ("A; B", vec!["A", "B"]),
-            ("A ';' B; C \";\" D; E", vec!["A ';' B", "C \";\" D", "E"]),
-            ("A 'it''s; one'; B", vec!["A 'it''s; one'", "B"]),
-            (
-                "-- first; comment\nA; /* second; */ B;",
-                vec!["-- first; comment\nA", "/* second; */ B"],
-            ),
-            ("A /*/ ; */; B", vec!["A /*/ ; */", "B"]),
-            ("/*/ only; */", vec![]),
-            ("A [x;y] `z;`; B", vec!["A [x;y] `z;`", "B"]),
-            ("A 'open; text", vec!["A 'open; text"]),
-            ("A -- é; ü\n; B", vec!["A -- é; ü", "B"]),
-            (
-                "CREATE TRIGGER t BEGIN A; B; END; C",
-                vec!["CREATE TRIGGER t BEGIN A; B; END", "C"],
-            ),
-            (
-                "-- c\ncreate temp trigger t begin a ';end;'; select case b when 1 then 2 end; -- end;\n /* ; */ end ; c",
-                vec![
-                    "-- c\ncreate temp trigger t begin a ';end;'; select case b when 1 then 2 end; -- end;\n /* ; */ end",
-                    "c",
-                ],
-            ),
-            (
-                "CREATE TRIGGER t BEGIN A; END_ALL; \"END\"; ; END",
-                vec!["CREATE TRIGGER t BEGIN A; END_ALL; \"END\"; ; END"],
-            ),
-            (
-                "CREATE TABLE trigger; BEGIN; A; END; B",
-                vec!["CREATE TABLE trigger", "BEGIN", "A", "END", "B"],
-            ),
-            (
-                "DROP TRIGGER t; CREATE INDEX i; C",
-                vec!["DROP TRIGGER t", "CREATE INDEX i", "C"],
-            ),
-        ] {
-            assert_eq!(statements(sql).collect::<Vec<_>>(), expected, "{sql}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn splitting_accepts_any_text(sql in "[a-z;'\"`\\[\\]/*é\n -]{0,60}") {
-            for statement in statements(&sql) {
-                prop_assert!(!statement.is_empty());
+    fn every_part_of_a_file_is_one_statement() {
+        let database = NativeDatabase::migrated();
+        for (name, sql) in MIGRATIONS {
+            for statement in statements(sql) {
+                let mut batch = rusqlite::Batch::new(&database.connection, statement);
+                let mut parts = 0;
+                loop {
+                    match batch.next() {
+                        Ok(Some(_)) => parts += 1,
+                        Ok(None) => break,
+                        // The migration was applied, and what follows is not read.
+                        Err(error) => {
+                            assert!(error.to_string().contains("duplicate column name"));
+                            parts += 1;
+                            break;
+                        }
+                    }
+                }
+                assert_eq!(parts, 1, "{name}: {statement}");
             }
         }
-
-        #[test]
-        fn joined_statements_are_split_again(
-            parts in proptest::collection::vec((any::<bool>(), inner()), 1..6)
-        ) {
-            let whole: Vec<String> = parts
-                .iter()
-                .map(|(is_trigger, inner)| match is_trigger {
-                    true => format!("CREATE TRIGGER t AFTER INSERT ON x BEGIN {}; END", inner.join("; ")),
-                    false => inner.join(" "),
-                })
-                .collect();
-            let sql = whole.join(";\n");
-            prop_assert_eq!(statements(&sql).collect::<Vec<_>>(), whole, "{}", sql);
-        }
-    }
-
-    /// Statements as they may stand in a trigger, and alone.
-    fn inner() -> impl Strategy<Value = Vec<&'static str>> {
-        let statements = vec![
-            "SELECT CASE x WHEN 1 THEN 2 END",
-            "SELECT ';' AS [END;]",
-            "DELETE /* ; END; */ FROM \"end;\"",
-            "INSERT INTO é -- ; END;\n VALUES ('it''s; END')",
-            "x",
-        ];
-        proptest::collection::vec(proptest::sample::select(statements), 1..4)
     }
 }
