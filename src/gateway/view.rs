@@ -426,7 +426,7 @@ pub(super) struct Retry {
 impl<D: Database> Shared<D> {
     fn new(database: Rc<D>, new_notify: NewNotify) -> Self {
         Self {
-            recorder: Recorder::new(database, new_notify),
+            recorder: Recorder::new(database),
             new_notify,
             snapshot: RefCell::default(),
             latest: RefCell::default(),

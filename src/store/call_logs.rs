@@ -86,7 +86,6 @@ mod tests {
     use super::*;
     use crate::pool::Usage;
     use crate::pool::{KeyId, Outcome};
-    use crate::sync::native;
     use futures::executor::block_on;
     use futures::future::join_all;
     use proptest::prelude::*;
@@ -173,7 +172,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
     /// The database as it was before there were sums.
     fn without_hours(database: &NativeDatabase) {
         database.run(
-            "DROP TRIGGER count_api_call; DROP TABLE api_call_hours; DELETE FROM schema_migrations WHERE id >= 9",
+            "DROP TRIGGER count_api_call; DROP TABLE api_call_hours; DELETE FROM schema_migrations WHERE id >= 2",
         );
     }
 
@@ -208,7 +207,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
             is_older in any::<bool>(),
         ) {
             let database = with_keys(NativeDatabase::migrated());
-            let recorder = Recorder::new(Rc::clone(&database), native);
+            let recorder = Recorder::new(Rc::clone(&database));
             if is_older {
                 without_hours(&database);
             }
@@ -229,7 +228,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
     #[test]
     fn a_call_without_a_response_is_a_call() {
         let database = with_keys(NativeDatabase::migrated());
-        let recorder = Recorder::new(Rc::clone(&database), native);
+        let recorder = Recorder::new(Rc::clone(&database));
         for _ in 0..2 {
             block_on(recorder.commit(silent(1))).unwrap();
         }
@@ -311,7 +310,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
         assert_eq!(hours.len(), 1);
         assert_ne!(with_one_more, hours);
         // All of the migration is done, and not recorded yet.
-        database.run("DELETE FROM schema_migrations WHERE id >= 9");
+        database.run("DELETE FROM schema_migrations WHERE id >= 2");
         block_on(migrate(&database)).unwrap();
         assert_eq!(database.query(HOURS), with_one_more);
     }
@@ -365,7 +364,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
         std::thread::scope(|scope| {
             for key in 1..=3 {
                 scope.spawn(move || {
-                    let recorder = Recorder::new(open(), native);
+                    let recorder = Recorder::new(open());
                     for _ in 0..60 {
                         block_on(recorder.commit(silent(key))).unwrap();
                     }
@@ -373,7 +372,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
                 scope.spawn(move || {
                     let database = open();
                     block_on(migrate(&*database)).unwrap();
-                    let recorder = Recorder::new(Rc::clone(&database), native);
+                    let recorder = Recorder::new(Rc::clone(&database));
                     for _ in 0..10 {
                         let batch = (0..4).map(|_| recorder.commit(silent(key)));
                         assert!(block_on(join_all(batch)).iter().all(Result::is_ok));
@@ -455,7 +454,7 @@ FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
     #[test]
     fn ids_are_not_given_again_and_counters_stay() {
         let database = with_keys(NativeDatabase::migrated());
-        let recorder = Recorder::new(Rc::clone(&database), native);
+        let recorder = Recorder::new(Rc::clone(&database));
         block_on(recorder.commit(silent(1))).unwrap();
         let keys = database.query("SELECT * FROM api_keys");
         block_on(forget_old_calls(&*database, NOW.plus(2 * DAY_MS), 1)).unwrap();
