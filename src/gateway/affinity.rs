@@ -116,8 +116,8 @@ impl<D: Database> Affinity<'_, D> {
         store::is_made_since(&*self.view.database, &name, now.plus(-UPLOAD_MS), now).await
     }
 
-    /// Records what an answer reports of things that belong to the project of `owner`, and directs an
-    /// upload to the pool. A name that a request merely mentions teaches nothing.
+    /// Records what an answer reports of things that belong to the project of `owner`, and directs
+    /// an upload to the pool. A name that a request merely mentions teaches nothing.
     ///
     /// # Errors
     /// The database refused.
@@ -235,8 +235,8 @@ fn pool_url(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> 
     HeaderValue::from_str(&format!("{base}{}{query}", url.path())).ok()
 }
 
-/// The address at which the client reached the pool: from the request, or from the headers of trusted
-/// proxies, each of which counts only if it is valid.
+/// The address at which the client reached the pool: from the request, or from the headers of
+/// trusted proxies, each of which counts only if it is valid.
 fn reached_at(request: &Parts, proxies: Proxies) -> Option<String> {
     let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
     // The first of several proxies is the one that the client has reached.

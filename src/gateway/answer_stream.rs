@@ -253,8 +253,8 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         }
     }
 
-    /// Reads until the stream has content, for as long as `timeout` allows. Nothing is promised to the
-    /// client before.
+    /// Reads until the stream has content, for as long as `timeout` allows. Nothing is promised to
+    /// the client before.
     pub(super) async fn open(
         mut self,
         mut timeout: Pin<&mut dyn Future<Output = ()>>,
@@ -479,7 +479,8 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         Progress::Failed(ended.await)
     }
 
-    /// Ends the attempt because the client left. Dropping the stream closes the upstream connection.
+    /// Ends the attempt because the client left. Dropping the stream closes the upstream
+    /// connection.
     pub async fn client_gone(mut self) {
         if self.framing.error_json().is_some() {
             self.end_with_upstream_error().await;

@@ -1,5 +1,6 @@
-//! One attempt: a call to the upstream that is under way, and everything that its end leaves behind:
-//! one log row, counters, and what the outcome does to the key, its project and their budgets.
+//! One attempt: a call to the upstream that is under way, and everything that its end leaves
+//! behind: one log row, counters, and what the outcome does to the key, its project and their
+//! budgets.
 
 use super::Failure;
 use super::claim::Claimed;
@@ -289,8 +290,8 @@ impl<D: Database, S: System> Attempt<D, S> {
         self.end_broken_off(status, EMPTY).await
     }
 
-    /// Writes the row and applies what follows from the outcome. The client is answered even if that
-    /// fails: the answer is paid for, and a retry would not repair the database.
+    /// Writes the row and applies what follows from the outcome. The client is answered even if
+    /// that fails: the answer is paid for, and a retry would not repair the database.
     async fn end(self, end: End<'_>) {
         let incident = Incident {
             outcome: end.outcome,
@@ -464,7 +465,8 @@ impl<D: Database, S: System> Attempt<D, S> {
             .await
     }
 
-    /// Replaces the reserved number of tokens by the true one: none, if the upstream did not answer.
+    /// Replaces the reserved number of tokens by the true one: none, if the upstream did not
+    /// answer.
     async fn settle(&self, status: Option<u16>, usage: Option<Usage>) -> Result<(), DatabaseError> {
         let true_tokens = match (status, usage) {
             (_, Some(usage)) => usage.input,

@@ -31,8 +31,8 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
 const DROPPED: HeaderName = HeaderName::from_static("x-keypool-dropped");
 
-/// Calls that official clients make by themselves, the first included. After as many attempts of the
-/// pool, a retry of theirs would be one too many.
+/// Calls that official clients make by themselves, the first included. After as many attempts of
+/// the pool, a retry of theirs would be one too many.
 const CLIENT_ATTEMPTS: u32 = 3;
 
 /// See the module's documentation.

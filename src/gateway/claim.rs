@@ -1,4 +1,5 @@
-//! What must be true in the database before a call is sent: its trials and its share of the budgets.
+//! What must be true in the database before a call is sent: its trials and its share of the
+//! budgets.
 
 use super::ports::System;
 use super::view::PoolView;

@@ -17,8 +17,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
     "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-gemini-service-tier, etag, content-disposition, content-range, accept-ranges, range, x-goog-upload-url, x-goog-upload-status, x-goog-upload-size-received, x-goog-upload-chunk-granularity",
 );
 
-/// Refuses pages of other origins if the operator wants that. A call without an origin comes from no
-/// page.
+/// Refuses pages of other origins if the operator wants that. A call without an origin comes from
+/// no page.
 pub(super) fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
     match origin::of_request(headers) {
         Some(origin) if config.enforce_origin && !config.allowed_origins.allows(&origin) => {

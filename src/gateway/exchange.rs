@@ -487,8 +487,8 @@ async fn refused<D: Database, B: ByteStream, S: System>(
     } = response;
     attempt.on_first_byte();
     let mut bytes = Vec::new();
-    // A body that breaks off, or takes too long, counts as far as it arrived; the status alone is an
-    // answer, too.
+    // A body that breaks off, or takes too long, counts as far as it arrived; the status alone is
+    // an answer, too.
     while let Either::Left((Ok(Some(chunk)), _)) = select(pin!(body.next()), timer.as_mut()).await {
         bytes.extend_from_slice(&chunk);
         if bytes.len() >= MAX_ERROR_BYTES {

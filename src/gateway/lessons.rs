@@ -1,5 +1,5 @@
-//! What a request teaches once it has worked: which keys were wrong to refuse it, which header a key
-//! wants, and what a model does not take.
+//! What a request teaches once it has worked: which keys were wrong to refuse it, which header a
+//! key wants, and what a model does not take.
 
 use super::ports::System;
 use super::view::PoolView;

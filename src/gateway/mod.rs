@@ -107,8 +107,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    /// Responds to one request. Never fails: an error becomes a response in the form of the API that
-    /// was called.
+    /// Responds to one request. Never fails: an error becomes a response in the form of the API
+    /// that was called.
     pub async fn handle<B: ByteStream>(&self, request: Parts, mut body: B) -> Reply<D, U::Body, S> {
         let id = self.new_request_id();
         let credential = caller::surface_of_credential(&request);
@@ -194,8 +194,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    /// `GET /readyz`: the database takes writes, and at least one key is neither disabled nor paused. A
-    /// quota that is used up does not make the pool unready: callers are better told when to retry.
+    /// `GET /readyz`: the database takes writes, and at least one key is neither disabled nor
+    /// paused. A quota that is used up does not make the pool unready: callers are better told when
+    /// to retry.
     async fn ready(&self) -> Result<Reply<D, U::Body, S>, Failure> {
         if self.config()?.client_token.is_none() {
             return Err(Failure::TokenNotConfigured);
@@ -320,8 +321,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         result
     }
 
-    /// Admits callers that may call: those with the client's token, unless they are pages of an origin
-    /// that is not allowed.
+    /// Admits callers that may call: those with the client's token, unless they are pages of an
+    /// origin that is not allowed.
     async fn admit(
         &self,
         config: &Config,
@@ -387,8 +388,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    /// Counts a call with a wrong token, or with none: as a call of its client if calls are limited, and
-    /// otherwise separately, so that a right token is never refused for wrong ones from its address.
+    /// Counts a call with a wrong token, or with none: as a call of its client if calls are
+    /// limited, and otherwise separately, so that a right token is never refused for wrong ones
+    /// from its address.
     async fn count_wrong_token(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
         let client = client_address::of(headers, config.proxies());
         let (counted, limit) = match config.rate_limit_per_minute {

@@ -20,8 +20,8 @@ use http::{Method, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Projects that are asked. What eight have in common is what the pool offers, and a thousand would be
-/// a thousand calls.
+/// Projects that are asked. What eight have in common is what the pool offers, and a thousand would
+/// be a thousand calls.
 const MAX_PROJECTS: u32 = 8;
 /// One page has all of Google's models.
 const ALL: &str = "pageSize=1000";

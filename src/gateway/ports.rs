@@ -17,8 +17,8 @@ pub trait ByteStream {
     /// The peer or the connection failed, or was idle for too long. Nothing follows.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError>;
 
-    /// Appends the next bytes to others, without a copy where there is capacity; `false` at the end.
-    /// Dropping the future may lose the bytes.
+    /// Appends the next bytes to others, without a copy where there is capacity; `false` at the
+    /// end. Dropping the future may lose the bytes.
     ///
     /// # Errors
     /// Those of [`next`](Self::next).
@@ -62,8 +62,8 @@ pub trait Upstream {
     ) -> Result<UpstreamResponse<Self::Body>, TransportError>;
 }
 
-/// The clock, timers, tasks, entropy and the operator's log. Clones share all of them, since a stream
-/// outlives its request.
+/// The clock, timers, tasks, entropy and the operator's log. Clones share all of them, since a
+/// stream outlives its request.
 #[expect(
     async_fn_in_trait,
     reason = "components are single-threaded: no future here is ever sent to another thread"

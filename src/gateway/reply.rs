@@ -19,8 +19,8 @@ pub struct Reply<D, B, S> {
 pub enum Body<D, B, S> {
     /// All of it. The attempt is in the log.
     Whole(Vec<u8>),
-    /// Still arriving from the upstream. The sender must read it to its end, or report that the client
-    /// has left.
+    /// Still arriving from the upstream. The sender must read it to its end, or report that the
+    /// client has left.
     Stream(Box<AnswerStream<D, B, S>>),
 }
 
@@ -34,8 +34,8 @@ impl<D, B, S> Reply<D, B, S> {
     }
 
     /// Sets the length of the body, and removes a body that must not be sent: that of a response to
-    /// `HEAD`, whose length is that of the response to `GET` (RFC 9110 §8.6, §9.3.2). Without a body,
-    /// the length is the upstream's.
+    /// `HEAD`, whose length is that of the response to `GET` (RFC 9110 §8.6, §9.3.2). Without a
+    /// body, the length is the upstream's.
     pub(super) fn frame(&mut self, method: &Method) {
         let Body::Whole(bytes) = &mut self.body else {
             return;
@@ -52,8 +52,8 @@ impl<D, B, S> Reply<D, B, S> {
         }
     }
 
-    /// Marks an upload as final if its part was refused for good: google-genai for Python would send
-    /// the part three times more.
+    /// Marks an upload as final if its part was refused for good: google-genai for Python would
+    /// send the part three times more.
     pub(super) fn end_upload(&mut self) {
         let may_be_retried = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
         if self.status.is_client_error() && !may_be_retried.contains(&self.status) {

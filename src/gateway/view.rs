@@ -1,4 +1,5 @@
-//! What an instance knows between requests: the open database, the recorder, and a view of the pool.
+//! What an instance knows between requests: the open database, the recorder, and a view of the
+//! pool.
 //!
 //! The view may be half a second old, and less after a request has learned from a failure that
 //! things change. The instance enters its own changes as it makes them. While the database refuses,
@@ -131,8 +132,8 @@ impl<D: Database> PoolView<D> {
         self.database.inner()
     }
 
-    /// Draws the next key of a request, from a view no older than `max_age_ms`. Of a large pool only
-    /// a sample is read, and all of it where the sample offers no choice.
+    /// Draws the next key of a request, from a view no older than `max_age_ms`. Of a large pool
+    /// only a sample is read, and all of it where the sample offers no choice.
     ///
     /// # Errors
     /// The pool was never read. Otherwise the draw is from an older view.
@@ -266,8 +267,8 @@ impl<D: Database> PoolView<D> {
         }
     }
 
-    /// Reads the view again if it is older than `max_age_ms`. Concurrent refreshes are coalesced: one
-    /// reads, and all receive its result.
+    /// Reads the view again if it is older than `max_age_ms`. Concurrent refreshes are coalesced:
+    /// one reads, and all receive its result.
     ///
     /// # Errors
     /// The database refused. The old view stays.
@@ -468,8 +469,8 @@ impl<D: Database> Shared<D> {
         }
         if self.reading.is_held() {
             self.pending.borrow_mut().push(match change {
-                // The reading may have counted the call. Counting it twice would keep calls out that
-                // the database allows.
+                // The reading may have counted the call. Counting it twice would keep calls out
+                // that the database allows.
                 Change::Sent { key, now, .. } => Change::Sent {
                     key,
                     counted: Vec::new(),
