@@ -1,6 +1,7 @@
-//! Checks the Markdown files: links lead somewhere, the tests that the threat model names exist, and
-//! the Chinese tables have the same rows as the English ones.
+//! Checks the Markdown files: links lead somewhere, the tests that the threat model names exist, tables
+//! say what the code says, and the Chinese tables have the same rows as the English ones.
 
+use gemini_keypool::pool::{Blame, Cooling, CoolingScope, Extent, Length, Outcome, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,64 @@ fn chinese_tables_have_the_rows_of_the_english_ones() {
         assert!(!expected.is_empty(), "{english} has no marked table");
         assert_eq!(expected, found, "{english} and {chinese}");
     }
+}
+
+#[test]
+fn the_table_of_outcomes_is_that_of_the_code() {
+    let text = read(&Path::new(ROOT).join("docs/errors.md"));
+    let (_, rest) = text.split_once("<!-- table: outcomes -->").unwrap();
+    let (table, _) = rest.split_once(TABLE_END).unwrap();
+    let rows: Vec<Vec<&str>> = rows(table).collect();
+    let expected: Vec<String> = Outcome::ALL.map(|o| format!("`{}`", o.name())).to_vec();
+    let found: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(found, expected);
+    for (outcome, row) in Outcome::ALL.iter().zip(&rows) {
+        let rule = outcome.rule();
+        match (rule.verdict, rule.cooling) {
+            (Verdict::Unknown, Some(cooling)) => {
+                assert!(row[2].starts_with(&cool_down(cooling)), "{row:?}");
+            }
+            (Verdict::Unknown, None) => {
+                assert!(!row[2].contains('×'), "{row:?}");
+            }
+            // What cools then depends on other keys, and the state is told in words.
+            (_, _) => {}
+        }
+    }
+}
+
+/// What cools down, as the table says it.
+fn cool_down(cooling: Cooling) -> String {
+    let minutes = |ms: i64| match ms {
+        ms if ms >= 3_600_000 => format!("{} h", ms / 3_600_000),
+        60_000 if matches!(cooling.length, Length::Doubling { first_ms, .. } if first_ms < 60_000) => {
+            "60 s".to_owned()
+        }
+        ms if ms >= 60_000 => format!("{} min", ms / 60_000),
+        ms => format!("{} s", ms / 1_000),
+    };
+    let scope = match cooling.scope {
+        CoolingScope::Key => "Key",
+        CoolingScope::Project => "Project",
+    };
+    let extent = match cooling.extent {
+        Extent::AllModels => ", all models",
+        Extent::Model => " × model",
+        Extent::ModelAndTool => " × model × tool",
+    };
+    let length = match cooling.length {
+        Length::AsAsked => "as long as Google says, at most 60 s".to_owned(),
+        Length::UntilNextDay { .. } => "until midnight in Los Angeles".to_owned(),
+        Length::Doubling {
+            first_ms,
+            longest_ms,
+        } => format!("{} doubling to {}", minutes(first_ms), minutes(longest_ms)),
+    };
+    let blame = match cooling.blame {
+        Blame::AtOnce => "",
+        Blame::WhenAnotherServes => ", if another",
+    };
+    format!("{scope}{extent}, {length}{blame}")
 }
 
 /// The files below a folder with this extension.

@@ -51,7 +51,9 @@ pub use failover::{
 pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyId, KeyState, KeyStatus, PoolKey, mask};
 pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};
-pub use outcome::{Answer, Blame, Cooling, Cure, Outcome, Verdict};
+pub use outcome::{
+    Answer, Blame, Cooling, CoolingScope, Cure, Extent, Length, Outcome, Rule, Verdict,
+};
 pub use pacific::Moment;
 pub use retry_budget::{RetryBudget, RetryMinute};
 pub use scope::{BETWEEN_TOOLS, Owner, QuotaScope, Scope, with_tool};

@@ -254,7 +254,9 @@ fn calls_between_the_statements_of_the_migration_are_counted_once() {
 #[test]
 fn a_deleted_key_leaves_its_hours() {
     let database = NativeDatabase::in_memory();
-    database.run(include_str!("../../../tests/fixtures/earlier_deployment.sql"));
+    database.run(include_str!(
+        "../../../tests/fixtures/earlier_deployment.sql"
+    ));
     block_on(migrate(&database)).unwrap();
     let hours = database.query(HOURS);
     assert_eq!(

@@ -61,7 +61,9 @@ fn a_fresh_database_gets_tables_and_indexes() {
 #[test]
 fn a_database_of_an_earlier_deployment_keeps_its_indexes_and_gets_no_second_one() {
     let database = NativeDatabase::in_memory();
-    database.run(include_str!("../../../tests/fixtures/earlier_deployment.sql"));
+    database.run(include_str!(
+        "../../../tests/fixtures/earlier_deployment.sql"
+    ));
     block_on(migrate(&database)).unwrap();
     assert_eq!(
         database.query(INDEXES),
