@@ -2,8 +2,7 @@
 //! before the last bytes leave.
 
 use super::Failure;
-use super::attempt::{Attempt, ErrorSource, Failed};
-use super::exchange::NO_ANSWER;
+use super::attempt::{Attempt, ErrorSource, Failed, NO_ANSWER};
 use super::failure::ErrorForm;
 use super::ports::{ByteStream, System, TransportError, UpstreamResponse};
 use super::upstream_request::AnswerForm;

@@ -26,6 +26,8 @@ const DEFERRED_MS: u64 = 50;
 /// The status of an error that came without one.
 const NO_STATUS: u16 = 500;
 
+/// The message of a 200 that is no answer.
+pub(super) const NO_ANSWER: &str = "the upstream's answer is none, or is cut short";
 /// The message of an answer without content.
 const EMPTY: &str = "the upstream's answer has no content";
 

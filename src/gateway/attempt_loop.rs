@@ -6,13 +6,13 @@ use super::Failure;
 use super::affinity::Uses;
 use super::attempt::{Attempt, Failed};
 use super::claim::{Claim, Claimed};
+use super::context::Context;
 use super::exchange::{Attempted, Exchange};
 use super::failure::{ErrorForm, Unavailable};
 use super::headers::{self, ContentType, Credential};
 use super::incoming::Incoming;
 use super::lessons::Lessons;
 use super::ports::{System, Upstream};
-use super::relay::Relay;
 use super::reply::Reply;
 use super::upstream_request::{self, UpstreamRequest};
 use super::view::{Extent, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
@@ -37,7 +37,7 @@ const CLIENT_ATTEMPTS: u32 = 3;
 
 /// See the module's documentation.
 pub(super) struct AttemptLoop<'a, D, U: Upstream, S> {
-    relay: &'a Relay<'a, D, U, S>,
+    context: &'a Context<'a, D, U, S>,
     request_id: &'a str,
     model: String,
     /// The model with the request's server-side tool, under which cool-downs are looked up.
@@ -72,14 +72,14 @@ enum Verdict {
 
 impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
     pub(super) fn new(
-        relay: &'a Relay<'a, D, U, S>,
+        context: &'a Context<'a, D, U, S>,
         incoming: &Incoming<'a>,
         request: &UpstreamRequest<'_>,
         uses: &Uses,
     ) -> Self {
-        let demand = request.demand(relay.config, uses);
-        let failover = Failover::new(relay.config.failover, demand, relay.system.now());
-        let mut attempts = Self::over(relay, incoming, request, failover);
+        let demand = request.demand(context.config, uses);
+        let failover = Failover::new(context.config.failover, demand, context.system.now());
+        let mut attempts = Self::over(context, incoming, request, failover);
         // A refusal is then more likely the request's fault than the key's.
         attempts.lessons.blames_refusers = !uses.has_unknown;
         attempts
@@ -87,34 +87,34 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
 
     /// Attempts over as many projects as the policy allows, for a request without a body.
     pub(super) fn over_projects(
-        relay: &'a Relay<'a, D, U, S>,
+        context: &'a Context<'a, D, U, S>,
         incoming: &Incoming<'a>,
         request: &UpstreamRequest<'_>,
         policy: Policy,
     ) -> Self {
-        let mut demand = request.demand(relay.config, &Uses::default());
+        let mut demand = request.demand(context.config, &Uses::default());
         demand.is_repeatable = true;
         demand.conversation = None;
         demand.asks_all_projects = true;
-        let failover = Failover::new(policy, demand, relay.system.now());
-        Self::over(relay, incoming, request, failover)
+        let failover = Failover::new(policy, demand, context.system.now());
+        Self::over(context, incoming, request, failover)
     }
 
     fn over(
-        relay: &'a Relay<'a, D, U, S>,
+        context: &'a Context<'a, D, U, S>,
         incoming: &Incoming<'a>,
         request: &UpstreamRequest<'_>,
         failover: Failover,
     ) -> Self {
         Self {
-            relay,
+            context,
             request_id: incoming.id,
             model: request.subject.clone(),
             model_and_tool: with_tool(&request.subject, request.traits.tool.as_deref()),
             failover,
             latest: None,
             max_age_ms: MAX_AGE_MS,
-            rng: SmallRng::seed_from_u64(relay.system.random()),
+            rng: SmallRng::seed_from_u64(context.system.random()),
             lessons: Lessons::default(),
             last_failure: None,
             other_header: None,
@@ -138,7 +138,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             let pick = match self.next_step().await {
                 Ok(Step::Send(pick)) => pick,
                 Ok(Step::Wait { ms }) => {
-                    self.relay.system.wait(ms).await;
+                    self.context.system.wait(ms).await;
                     continue;
                 }
                 Ok(Step::GiveUp(reason)) => break self.give_up(reason),
@@ -183,12 +183,12 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
 
     /// Applies what is known of the model to a request that was not sent yet.
     async fn prepare(&mut self, request: &mut UpstreamRequest<'_>) -> Result<(), Failure> {
-        let Relay {
+        let Context {
             view,
             config,
             system,
             ..
-        } = self.relay;
+        } = self.context;
         let extent = match self.failover.needs_all_keys() {
             true => Extent::Whole,
             false => Extent::Sample,
@@ -215,7 +215,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         {
             return Ok(Step::Send(pick));
         }
-        let Relay { view, system, .. } = self.relay;
+        let Context { view, system, .. } = self.context;
         let step = view.next_step(
             *system,
             &mut self.failover,
@@ -227,7 +227,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
     }
 
     async fn claim(&self, pick: &Pick, request: &UpstreamRequest<'_>) -> Option<Claimed> {
-        let Relay { view, system, .. } = self.relay;
+        let Context { view, system, .. } = self.context;
         let now = Moment::new(system.now());
         let claim = Claim {
             pick,
@@ -262,7 +262,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             .map(|by| u64::try_from(by.since(attempt.started_at)).unwrap_or_default());
         let headers = headers::to_upstream(request.headers, content_type, credential, client_ms);
         let exchange = Exchange { attempt, deadlines };
-        exchange.run(self.relay.upstream, request, headers).await
+        exchange.run(self.context.upstream, request, headers).await
     }
 
     fn attempt(
@@ -272,12 +272,12 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         sent: &Sent,
         request: &UpstreamRequest<'_>,
     ) -> Attempt<D, S> {
-        let Relay {
+        let Context {
             config,
             view,
             system,
             ..
-        } = self.relay;
+        } = self.context;
         let token = config.client_token.as_ref().map(|token| token.expose());
         let key = pick.key.key.expose();
         Attempt {
@@ -311,13 +311,13 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         failed: &Failed,
     ) -> upstream_request::Change {
         use upstream_request::Change;
-        let now = self.relay.system.now();
+        let now = self.context.system.now();
         if !self.failover.has_attempt_left(now) {
             return Change::None;
         }
         let left_out = match &failed.failure {
             Failure::Upstream { unknown_fields, .. } => {
-                let Relay { config, view, .. } = self.relay;
+                let Context { config, view, .. } = self.context;
                 let reveals = |name: &str| view.reveals_secret(config, name);
                 let may_be_named = !unknown_fields
                     .iter()
@@ -353,7 +353,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         sent: &Sent,
         request: &UpstreamRequest<'_>,
     ) -> Verdict {
-        let ended_at = self.relay.system.now();
+        let ended_at = self.context.system.now();
         if outcome.blame() == Some(Blame::WhenAnotherServes) {
             let tool = request.traits.tool.as_deref();
             if let Some(scope) = quota_scope_of(outcome, &pick.key, &self.model, tool) {
@@ -384,7 +384,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                     return Verdict::Stop;
                 }
                 if back_off_ms > 0 {
-                    self.relay.system.wait(back_off_ms).await;
+                    self.context.system.wait(back_off_ms).await;
                 }
                 Verdict::Continue
             }
@@ -392,7 +392,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
     }
 
     async fn take_retry(&self) -> bool {
-        let Relay { view, system, .. } = self.relay;
+        let Context { view, system, .. } = self.context;
         let retry = view.take_retry(system.now()).await;
         if let Some(error) = retry.uncounted {
             system.log(&format!(
@@ -409,7 +409,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         lessons.header = sent
             .is_other_header
             .then_some((sent.owner.key, sent.header));
-        let Relay { view, system, .. } = self.relay;
+        let Context { view, system, .. } = self.context;
         lessons
             .remember(view, *system, self.request_id, &self.model)
             .await;
@@ -435,7 +435,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             }
             GiveUp::ModelRefused(survey) => (Unavailable::Model, survey),
         };
-        Failure::keys_out(reason, &self.model, survey, self.relay.system.now())
+        Failure::keys_out(reason, &self.model, survey, self.context.system.now())
     }
 
     fn last_failure(&mut self) -> Failure {
@@ -448,7 +448,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
 
     /// Whether a project is left that this request has not used, and that can take a call.
     pub(super) fn has_new_project(&self) -> bool {
-        let Relay { view, system, .. } = self.relay;
+        let Context { view, system, .. } = self.context;
         let now = Moment::new(system.now());
         self.failover
             .has_new_project(&view.snapshot(), &self.model_and_tool, &now)
@@ -466,7 +466,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             Err(failure) => {
                 if let Some(reason) = failure.for_operator() {
                     let id = self.request_id;
-                    self.relay.system.log(&format!("request={id} {reason}"));
+                    self.context.system.log(&format!("request={id} {reason}"));
                 }
                 let form = match request.form.repair {
                     Some(_) => ErrorForm::Pool,
@@ -526,7 +526,7 @@ impl Sent {
             header: other.or(pick.key.credential_header).unwrap_or(default),
             is_other_header: other.is_some(),
             // Claiming may have taken its time.
-            started_at: attempts.relay.system.now(),
+            started_at: attempts.context.system.now(),
         }
     }
 }

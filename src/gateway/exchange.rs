@@ -4,7 +4,7 @@
 //! end, and a stream until it has content, before the caller gets anything.
 
 use super::answer_stream::{AnswerStream, Division, Opening};
-use super::attempt::{Attempt, ErrorSource, Failed};
+use super::attempt::{Attempt, ErrorSource, Failed, NO_ANSWER};
 use super::headers;
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{Body, Reply};
@@ -38,9 +38,6 @@ const HELD_CAPACITY: usize = MAX_HELD_ANSWER + MAX_HELD_ANSWER / 4;
 
 /// Google redirects downloads of what it has made to other paths of its host.
 const MAX_REDIRECTS: usize = 3;
-
-/// The message of a 200 that is no answer.
-pub(super) const NO_ANSWER: &str = "the upstream's answer is none, or is cut short";
 
 /// The result of a call before the caller got anything. Its row is in the log unless the answer is
 /// still arriving.

@@ -20,6 +20,7 @@ mod attempt_loop;
 mod caller;
 mod claim;
 mod client_address;
+mod context;
 mod cors;
 mod exchange;
 mod failure;
@@ -53,12 +54,13 @@ use crate::wire::naming::is_model;
 use crate::wire::target::advice;
 use affinity::Affinity;
 use caller::{Accepts, Caller};
+use context::Context;
 use failure::ErrorForm;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use incoming::Incoming;
-use models::ModelsRequest;
+use models::{ModelLists, ModelsRequest};
 use ports::{ByteStream, System, Upstream};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -84,6 +86,7 @@ pub struct Gateway<D, U, S> {
     view: Result<Rc<PoolView<D>>, DatabaseError>,
     /// Memory for the bodies of requests.
     memory: Rc<ByteSemaphore>,
+    model_lists: ModelLists,
     upstream: U,
     system: S,
 }
@@ -101,6 +104,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         Self {
             config,
             memory: ByteSemaphore::new(capacity, new_notify),
+            model_lists: ModelLists::new(new_notify),
             view: database.map(|database| Rc::new(PoolView::new(database, new_notify))),
             upstream,
             system,
@@ -302,7 +306,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if incoming.target.names_no_model() {
             return Err(Failure::no_model_name());
         }
-        let relay = Relay {
+        let context = Context {
             config,
             view,
             memory: &self.memory,
@@ -310,9 +314,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             system: &self.system,
         };
         let result = if models::is_list(&incoming.target, &head.method) {
-            ModelsRequest::new(&relay, &incoming)?.run().await
+            ModelsRequest::new(&context, &self.model_lists, &incoming)?
+                .run()
+                .await
         } else {
-            relay.run(incoming, body).await
+            Relay(&context).run(incoming, body).await
         };
         let mut rng = SmallRng::seed_from_u64(self.system.random());
         if rng.random_ratio(1, HOUSEKEEPING_EVERY) {

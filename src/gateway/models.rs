@@ -2,22 +2,23 @@
 
 use super::affinity::Uses;
 use super::attempt_loop::AttemptLoop;
+use super::context::Context;
 use super::headers::UPLOAD_URL;
 use super::incoming::Incoming;
 use super::ports::{System, Upstream};
-use super::relay::Relay;
 use super::upstream_request::UpstreamRequest;
 use super::{Body, Failure, Reply};
 use crate::config::Config;
 use crate::pool::Policy;
 use crate::store::{self, Database};
-use crate::sync::Flight;
+use crate::sync::{Flight, NewNotify, SingleFlight};
 use crate::wire::Surface;
 use crate::wire::model_list::{ModelList, Page};
 use crate::wire::openai::repair;
 use crate::wire::target::{Target, advice};
 use http::{Method, StatusCode};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Projects that are asked. What eight have in common is what the pool offers, and a thousand would
@@ -33,13 +34,44 @@ pub(super) fn is_list(target: &Target, method: &Method) -> bool {
 
 /// The result of fetching a list, for all callers that wait for it.
 #[derive(Debug)]
-pub(super) enum Listed {
+enum Listed {
     /// Its entries.
     Entries(String),
     /// No project gave a list.
     Failed(Failure),
     /// The upstream answers with something else, which is passed on.
     Foreign,
+}
+
+/// The lists that are being fetched, by their path at the upstream.
+pub(super) struct ModelLists {
+    flights: RefCell<HashMap<String, Rc<SingleFlight<Listed>>>>,
+    new_notify: NewNotify,
+}
+
+impl ModelLists {
+    pub(super) fn new(new_notify: NewNotify) -> Self {
+        Self {
+            flights: RefCell::default(),
+            new_notify,
+        }
+    }
+
+    fn flight(&self, path: &str) -> Rc<SingleFlight<Listed>> {
+        let mut flights = self.flights.borrow_mut();
+        Rc::clone(flights.entry(path.to_owned()).or_default())
+    }
+
+    /// Forgets a flight that has ended, so that the next caller starts another.
+    fn end(&self, path: &str, flight: &Rc<SingleFlight<Listed>>) {
+        let mut flights = self.flights.borrow_mut();
+        if flights
+            .get(path)
+            .is_some_and(|known| Rc::ptr_eq(known, flight))
+        {
+            flights.remove(path);
+        }
+    }
 }
 
 /// The result of fetching a list, for the caller that fetched it.
@@ -59,7 +91,8 @@ impl<D, B, S> From<Failure> for Fetched<D, B, S> {
 
 /// A request for the list of models.
 pub(super) struct ModelsRequest<'a, D, U, S> {
-    relay: &'a Relay<'a, D, U, S>,
+    context: &'a Context<'a, D, U, S>,
+    lists: &'a ModelLists,
     incoming: &'a Incoming<'a>,
     page: Page,
 }
@@ -68,7 +101,8 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     /// # Errors
     /// The page token is not one of the pool.
     pub(super) fn new(
-        relay: &'a Relay<'a, D, U, S>,
+        context: &'a Context<'a, D, U, S>,
+        lists: &'a ModelLists,
         incoming: &'a Incoming<'a>,
     ) -> Result<Self, Failure> {
         let page = Page::of_query(incoming.head.uri.query()).ok_or_else(|| {
@@ -76,7 +110,8 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
             Failure::InvalidRequest(message, Some("pageToken"))
         })?;
         Ok(Self {
-            relay,
+            context,
+            lists,
             incoming,
             page,
         })
@@ -86,12 +121,11 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     pub(super) async fn run(self) -> Result<Reply<D, U::Body, S>, Failure> {
         let request = self.upstream_request()?;
         let repairs = request.form.repair.is_some();
-        let view = &self.relay.view;
         let path = &self.incoming.target.path;
-        let flight = view.model_list(path);
+        let flight = self.lists.flight(path);
         let own = RefCell::new(None);
         let listed = flight
-            .get(view.new_notify(), async || {
+            .get(self.lists.new_notify, async || {
                 let listed = match self.stored().await {
                     Ok(Some(entries)) => Listed::Entries(entries),
                     Err(failure) => Listed::Failed(failure),
@@ -104,7 +138,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                 Flight::Share(Rc::new(listed))
             })
             .await;
-        view.end_model_list(path, &flight);
+        self.lists.end(path, &flight);
         if let Some(reply) = own.take() {
             return reply;
         }
@@ -120,8 +154,8 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     }
 
     fn upstream_request(&self) -> Result<UpstreamRequest<'_>, Failure> {
-        let now = self.relay.system.now();
-        UpstreamRequest::new(self.relay.config, self.incoming, Vec::new(), now)
+        let now = self.context.system.now();
+        UpstreamRequest::new(self.context.config, self.incoming, Vec::new(), now)
     }
 
     fn unknown_path(&self) -> Failure {
@@ -131,14 +165,14 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     /// The entries in the database, unless they are too old or of no use.
     async fn stored(&self) -> Result<Option<String>, Failure> {
         let Target { path, surface, .. } = &self.incoming.target;
-        let database = &*self.relay.view.database;
-        let stored = store::kept_models(database, path, self.relay.system.now()).await?;
+        let database = &*self.context.view.database;
+        let stored = store::kept_models(database, path, self.context.system.now()).await?;
         Ok(stored.filter(|entries| ModelList::from_cache(*surface, entries).is_some()))
     }
 
     /// Asks one project after another.
     async fn fetch(&self) -> Fetched<D, U::Body, S> {
-        let Relay { config, .. } = self.relay;
+        let Context { config, .. } = self.context;
         let target = &self.incoming.target;
         let mut request = match self.upstream_request() {
             Ok(request) => request,
@@ -155,7 +189,8 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
             max_attempts: MAX_PROJECTS.max(config.failover.max_attempts),
             ..config.failover
         };
-        let mut attempts = AttemptLoop::over_projects(self.relay, self.incoming, &request, policy);
+        let mut attempts =
+            AttemptLoop::over_projects(self.context, self.incoming, &request, policy);
         let mut list = ModelList::new(target.surface);
         let mut has_list = false;
         for _ in 0..MAX_PROJECTS {
@@ -199,7 +234,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     }
 
     async fn store(&self, entries: &str) {
-        let Relay { view, system, .. } = self.relay;
+        let Context { view, system, .. } = self.context;
         let path = &self.incoming.target.path;
         let stored = store::keep_models(&*view.database, path, entries, system.now()).await;
         if let Err(error) = stored {
@@ -211,7 +246,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     }
 
     fn reply(&self, mut list: ModelList, repairs: bool) -> Reply<D, U::Body, S> {
-        let config: &Config = self.relay.config;
+        let config: &Config = self.context.config;
         list.add_aliases(&config.model_aliases);
         let body = list.to_json(self.page).into_bytes();
         let body = match repairs {

@@ -1,6 +1,6 @@
 //! The sequence of one request, natively: the real SQL on SQLite, a scripted upstream, a clock that stands still.
 
-use super::exchange::NO_ANSWER;
+use super::attempt::NO_ANSWER;
 use super::ports::{ByteStream, System, Timeouts, TransportError, Upstream, UpstreamResponse};
 use super::{AnswerStream, Body, Chunk, Gateway, Reply};
 use crate::config::Config;

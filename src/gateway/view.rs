@@ -5,7 +5,6 @@
 //! things change. The instance enters its own changes as it makes them. While the database refuses,
 //! the pool continues with the view that it has, and remembers here what could not be written.
 
-use super::models::Listed;
 use super::ports::System;
 use crate::config::Config;
 use crate::pool::{
@@ -16,7 +15,7 @@ use crate::store::{
     self, AttemptRow, Database, DatabaseError, Moved, OPTIONAL_WAIT_MS, PoolRead, ROW_WAIT_MS,
     Readiness, Recorder, Within,
 };
-use crate::sync::{Exclusive, NewNotify, Permit, SingleFlight};
+use crate::sync::{Exclusive, NewNotify, Permit};
 use crate::wire::redact::reveals;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -72,8 +71,6 @@ pub(super) struct Shared<D> {
     /// Whether the pool was ready, and when that was checked.
     readiness: RefCell<Option<(UnixMillis, Result<Readiness, DatabaseError>)>>,
     checking: Exclusive,
-    /// Lists of models that are being fetched, by their path at the upstream.
-    model_lists: RefCell<HashMap<String, Rc<SingleFlight<Listed>>>>,
 }
 
 /// Broken rows that the operator was told of, each once: there may be a thousand calls a second.
@@ -442,7 +439,6 @@ impl<D: Database> Shared<D> {
             reported: RefCell::default(),
             readiness: RefCell::default(),
             checking: Exclusive::default(),
-            model_lists: RefCell::default(),
         }
     }
 
@@ -504,27 +500,6 @@ impl<D: Database> Shared<D> {
         self.latest.replace(None);
         self.readiness.replace(None);
         self.outdated.set(true);
-    }
-
-    /// The flight that fetches the list of models at a path of the upstream.
-    pub(super) fn model_list(&self, path: &str) -> Rc<SingleFlight<Listed>> {
-        let mut lists = self.model_lists.borrow_mut();
-        Rc::clone(lists.entry(path.to_owned()).or_default())
-    }
-
-    /// Forgets a flight that has ended, so that the next caller starts another.
-    pub(super) fn end_model_list(&self, path: &str, flight: &Rc<SingleFlight<Listed>>) {
-        let mut lists = self.model_lists.borrow_mut();
-        if lists
-            .get(path)
-            .is_some_and(|known| Rc::ptr_eq(known, flight))
-        {
-            lists.remove(path);
-        }
-    }
-
-    pub(super) fn new_notify(&self) -> NewNotify {
-        self.new_notify
     }
 
     /// Whether the snapshot has all keys of the pool.
