@@ -65,7 +65,7 @@ use ports::{ByteStream, System, Upstream};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use relay::Relay;
-use route::{ANY_METHOD, Route};
+use route::{ANY_METHOD, Action, Route};
 use serde::Serialize;
 use std::rc::Rc;
 use view::{Extent, MAX_AGE_MS, PoolView};
@@ -185,12 +185,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             });
         }
         match route {
-            Route::Alive => json(&serde_json::json!({ "status": "ok" })),
+            Route::Alive => json(&Status { status: "ok" }),
             Route::Ready => self.ready().await,
-            Route::KeysStatus => self.keys_status(request).await,
-            Route::KeyReset(key) => self.reset_key(request, id, key).await,
-            Route::PoolExplain => self.explain(request).await,
-            Route::PoolForget => self.forget(request, id).await,
+            Route::Operator(action) => self.act(action, request, id).await,
             Route::Upstream(target) => {
                 let head = request;
                 self.relay(Incoming { id, head, target }, body).await
@@ -206,35 +203,62 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             return Err(Failure::TokenNotConfigured);
         }
         match self.view()?.readiness(&self.system).await? {
-            Readiness::Ready => json(&serde_json::json!({ "status": "ready" })),
+            Readiness::Ready => json(&Status { status: "ready" }),
             Readiness::NoKey => Err(Failure::NoUsableKey),
             Readiness::NotWritable(error) => Err(Failure::DatabaseNotWritable(error)),
         }
     }
 
-    async fn keys_status(&self, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
+    async fn act(
+        &self,
+        action: Action,
+        request: &Parts,
+        request_id: &str,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
         let config = self.config()?;
         self.admit(config, request, Accepts::Bearer).await?;
         let view = self.view()?;
-        view.refresh(&self.system, Extent::Whole, 0).await?;
-        let keys = store::key_report(view.unlimited_database()).await?;
-        let now = self.system.now();
-        json(&admin::keys_status(
-            keys,
-            &view.snapshot(),
-            now,
-            config.warnings(),
-        ))
+        match action {
+            Action::KeysStatus => {
+                view.refresh(&self.system, Extent::Whole, 0).await?;
+                let keys = store::key_report(view.unlimited_database()).await?;
+                let now = self.system.now();
+                let warnings = config.warnings();
+                json(&admin::keys_status(keys, &view.snapshot(), now, warnings))
+            }
+            Action::ResetKey(id) => self.reset_key(view, id, request_id).await,
+            Action::Explain => {
+                let model = model_of_query(request.uri.query(), &config.default_model)?;
+                view.refresh(&self.system, Extent::Whole, 0).await?;
+                if view.reveals_secret(config, &model) {
+                    return Err(Failure::secret_in_name());
+                }
+                json(&admin::explain(&view.snapshot(), &model, self.system.now()))
+            }
+            Action::Forget => {
+                let model = model_of_query(request.uri.query(), &config.default_model)?;
+                if view.reveals_secret(config, &model) {
+                    return Err(Failure::secret_in_name());
+                }
+                store::forget_learned(view.unlimited_database(), &model).await?;
+                view.outdate();
+                self.system.log(&format!(
+                    "request={request_id} what was learned of requests for {model} is forgotten"
+                ));
+                json(&Done {
+                    model: Some(&model),
+                    ..Done::default()
+                })
+            }
+        }
     }
 
     async fn reset_key(
         &self,
-        request: &Parts,
-        request_id: &str,
+        view: &PoolView<D>,
         id: KeyId,
+        request_id: &str,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        self.admit(self.config()?, request, Accepts::Bearer).await?;
-        let view = self.view()?;
         view.refresh(&self.system, Extent::Whole, MAX_AGE_MS)
             .await?;
         let reset = store::reset_key(view.unlimited_database(), id, self.system.now()).await?;
@@ -248,42 +272,6 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             .log(&format!("request={request_id} key {id} is reset"));
         json(&Done {
             id: Some(id.0),
-            ..Done::default()
-        })
-    }
-
-    async fn explain(&self, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
-        let config = self.config()?;
-        self.admit(config, request, Accepts::Bearer).await?;
-        let model = model_of_query(request.uri.query(), &config.default_model)?;
-        let view = self.view()?;
-        view.refresh(&self.system, Extent::Whole, 0).await?;
-        if view.reveals_secret(config, &model) {
-            return Err(Failure::secret_in_name());
-        }
-        let now = self.system.now();
-        json(&admin::explain(&view.snapshot(), &model, now))
-    }
-
-    async fn forget(
-        &self,
-        request: &Parts,
-        request_id: &str,
-    ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let config = self.config()?;
-        self.admit(config, request, Accepts::Bearer).await?;
-        let model = model_of_query(request.uri.query(), &config.default_model)?;
-        let view = self.view()?;
-        if view.reveals_secret(config, &model) {
-            return Err(Failure::secret_in_name());
-        }
-        store::forget_learned(view.unlimited_database(), &model).await?;
-        view.outdate();
-        self.system.log(&format!(
-            "request={request_id} what was learned of requests for {model} is forgotten"
-        ));
-        json(&Done {
-            model: Some(&model),
             ..Done::default()
         })
     }
@@ -441,6 +429,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     fn config(&self) -> Result<&Config, Failure> {
         self.config.as_ref().map_err(Failure::from)
     }
+}
+
+/// The response to a health check.
+#[derive(Serialize)]
+struct Status {
+    status: &'static str,
 }
 
 /// The response to an action of an operator.

@@ -13,24 +13,34 @@ pub(super) const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTION
 pub(super) enum Route {
     /// A path of the upstream.
     Upstream(Target),
-    KeysStatus,
-    /// `/api/keys/{id}/reset`
-    KeyReset(KeyId),
-    PoolExplain,
-    PoolForget,
+    /// A path for operators.
+    Operator(Action),
     Alive,
     Ready,
+}
+
+/// What an operator may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// `/api/keys/status`
+    KeysStatus,
+    /// `/api/keys/{id}/reset`
+    ResetKey(KeyId),
+    /// `/api/pool/explain`
+    Explain,
+    /// `/api/pool/forget`
+    Forget,
 }
 
 impl Route {
     /// `credential`: the API whose clients send credentials as this request does.
     pub(super) fn find(method: &Method, path: &str, credential: Surface) -> Option<Self> {
         match path {
-            "/api/keys/status" => Some(Self::KeysStatus),
+            "/api/keys/status" => Some(Self::Operator(Action::KeysStatus)),
             "/healthz" => Some(Self::Alive),
             "/readyz" => Some(Self::Ready),
-            "/api/pool/explain" => Some(Self::PoolExplain),
-            "/api/pool/forget" => Some(Self::PoolForget),
+            "/api/pool/explain" => Some(Self::Operator(Action::Explain)),
+            "/api/pool/forget" => Some(Self::Operator(Action::Forget)),
             _ => {
                 key_reset(path).or_else(|| Target::of(method, path, credential).map(Self::Upstream))
             }
@@ -42,9 +52,9 @@ impl Route {
         match self {
             Self::Upstream(target) if target.kind == Kind::Chat => "POST, OPTIONS",
             Self::Upstream(_) => ANY_METHOD,
-            Self::KeysStatus => "GET, POST, OPTIONS",
-            Self::KeyReset(_) | Self::PoolForget => "POST, OPTIONS",
-            Self::PoolExplain => "GET, OPTIONS",
+            Self::Operator(Action::KeysStatus) => "GET, POST, OPTIONS",
+            Self::Operator(Action::ResetKey(_) | Action::Forget) => "POST, OPTIONS",
+            Self::Operator(Action::Explain) => "GET, OPTIONS",
             Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
     }
@@ -68,7 +78,7 @@ fn key_reset(path: &str) -> Option<Route> {
     let id = path.strip_prefix("/api/keys/")?.strip_suffix("/reset")?;
     // No sign, and no leading zeros: there is one way to write an id.
     let number: i64 = id.parse().ok()?;
-    (number.to_string() == id).then_some(Route::KeyReset(KeyId(number)))
+    (number.to_string() == id).then_some(Route::Operator(Action::ResetKey(KeyId(number))))
 }
 
 #[cfg(test)]

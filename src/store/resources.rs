@@ -101,7 +101,11 @@ LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN {marks}",
         };
         Some((row.text(2)?.to_owned(), owner))
     };
-    Ok(rows.iter().filter_map(owner).collect())
+    let mut owners = BTreeMap::new();
+    for (name, owner) in rows.iter().filter_map(owner) {
+        owners.insert(name, owner);
+    }
+    Ok(owners)
 }
 
 /// Whether a name is known, and from between `since` and now.
