@@ -62,7 +62,7 @@
 //! | `credential`, `keys`, `quota`, `signatures` | what Google checks |
 //! | `resources` | files, caches, batches and videos |
 //! | `request`, `encode` | reading requests and writing responses on both surfaces |
-//! | `log`, `connection` | what was seen; sockets that break |
+//! | `log`, `connection` | what was seen; sockets that can be reset |
 //! | `output` | bodies, event by event |
 //! | `sample`, `improvise` | tool calls and JSON for requests that ask for them |
 //! | `service`, `server`, `fake` | a call, the connections, and the handle that tests hold |

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -25,8 +24,6 @@ pub enum Ended {
     ClientGone,
     /// Broken off by the fake, as scripted.
     BrokenOff,
-    /// The fake was stopped before the end.
-    Stopped,
 }
 
 /// A call as the fake saw it.
@@ -84,7 +81,6 @@ pub(crate) type Observer = Arc<dyn Fn(&Call) + Send + Sync>;
 pub(crate) struct Log {
     state: Mutex<State>,
     changed: watch::Sender<()>,
-    stopping: AtomicBool,
     observer: Option<Observer>,
     /// How many calls are remembered.
     limit: usize,
@@ -126,7 +122,6 @@ impl Log {
         Self {
             state: Mutex::default(),
             changed: watch::Sender::new(()),
-            stopping: AtomicBool::new(false),
             observer,
             limit,
         }
@@ -192,11 +187,6 @@ impl Log {
         self.update(|state| state.accepted_connections += 1);
     }
 
-    /// From now on, calls that do not complete were stopped by the fake.
-    pub(crate) fn stopping(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-    }
-
     fn update_call<T>(&self, number: u64, change: impl FnOnce(&mut Call) -> T) -> Option<T> {
         self.update(|state| {
             let mut latest_first = state.calls.iter_mut().rev();
@@ -256,9 +246,6 @@ impl CallGuard {
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        self.end(match self.log.stopping.load(Ordering::SeqCst) {
-            true => Ended::Stopped,
-            false => Ended::ClientGone,
-        });
+        self.end(Ended::ClientGone);
     }
 }

@@ -116,7 +116,6 @@ fn line(call: &Call) -> String {
         Ended::NotYet | Ended::Whole => "",
         Ended::ClientGone => ", client left",
         Ended::BrokenOff => ", broken off",
-        Ended::Stopped => ", stopped",
     };
     format!("{target}, {key}, {model}: {status}{end}")
 }

@@ -43,19 +43,16 @@ impl Target {
             return Some(Self::new(target, operation, name, query));
         }
         let path = path.strip_prefix('/')?;
-        let (service, path) = match path.split_once('/')? {
-            (service @ ("upload" | "download"), rest) => (service, rest),
-            _ => ("", path),
+        let (is_upload, path) = match path.strip_prefix("upload/") {
+            Some(path) => (true, path),
+            None => (false, path),
         };
         let (version, path) = path.split_once('/')?;
         let version = VERSIONS.into_iter().find(|known| *known == version)?;
-        let (operation, name, delivery) = match service {
-            "upload" => upload(method, path, query)?,
-            _ => native(method, path, query)?,
+        let (operation, name, delivery) = match is_upload {
+            true => upload(method, path, query)?,
+            false => native(method, path, query)?,
         };
-        if service == "download" && operation != Operation::DownloadFile {
-            return None;
-        }
         let target = (Surface::Native, version, delivery);
         Some(Self::new(target, operation, name, query))
     }

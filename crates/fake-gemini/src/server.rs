@@ -35,7 +35,6 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: wa
     }
     // Before the connections: a client that sees its connection end may rely on the port.
     drop(listener);
-    state.log.stopping();
     connections.shutdown().await;
 }
 

@@ -135,7 +135,7 @@ impl Asked {
 /// Answers a call. The error makes hyper drop the connection without a response.
 pub(crate) async fn answer(
     state: Arc<State>,
-    handle: Arc<Handle>,
+    connection: Arc<Handle>,
     request: http::Request<Incoming>,
 ) -> Result<Response<ReplyBody>, BrokenOff> {
     let started = Instant::now();
@@ -148,7 +148,6 @@ pub(crate) async fn answer(
     let asked = target.map(|target| Asked::new(&state, target, headers, &credentials, &body));
     let mut call = new_call(&parts, body, credentials, asked.as_ref());
     let mut guard = state.log.begin(&mut call);
-    let connection = handle.watch();
     let gzip = accepts_gzip(&parts.headers);
 
     let mut composed = match &asked {
@@ -156,7 +155,7 @@ pub(crate) async fn answer(
         Some(asked) => match decide(&state, asked, &call) {
             Err(error) => compose_error(&asked.target, &error, gzip),
             Ok((request, reply)) => {
-                wait_for_head(&reply, &handle, &mut guard).await?;
+                wait_for_head(&reply, &connection, &mut guard).await?;
                 compose(&state, asked, request, &reply, &call, gzip)
             }
         },
@@ -261,7 +260,7 @@ fn check_model(asked: &Asked) -> Result<(), ApiError> {
 /// Waits as long as the reply says, and breaks off if it has no head.
 async fn wait_for_head(
     reply: &Reply,
-    handle: &Handle,
+    connection: &Handle,
     guard: &mut CallGuard,
 ) -> Result<(), BrokenOff> {
     if !reply.delay.is_zero() {
@@ -270,7 +269,7 @@ async fn wait_for_head(
     match reply.head {
         Head::Send => return Ok(()),
         Head::Silence => pending().await,
-        Head::Reset => handle.reset_when_closed(),
+        Head::Reset => connection.reset_when_closed(),
         Head::Close => {}
     }
     guard.end(Ended::BrokenOff);

@@ -4,13 +4,14 @@
 
 use super::gzip::Gzip;
 use super::{Composed, End, Frame};
-use crate::connection::WatchGuard;
+use crate::connection::Handle;
 use crate::log::{CallGuard, Ended};
 use bytes::Bytes;
 use futures::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, StreamBody};
 use std::fmt;
+use std::sync::Arc;
 
 /// The body of a response.
 pub(crate) type ReplyBody = UnsyncBoxBody<Bytes, BrokenOff>;
@@ -30,7 +31,7 @@ impl std::error::Error for BrokenOff {}
 /// The body of a composed response.
 pub(crate) fn into_body(
     composed: Composed,
-    connection: WatchGuard,
+    connection: Arc<Handle>,
     mut guard: CallGuard,
 ) -> ReplyBody {
     if composed.frames.is_empty() && composed.end == End::Whole {
@@ -54,7 +55,7 @@ pub(crate) fn into_body(
 struct Sender {
     composed: Composed,
     gzip: Option<Gzip>,
-    connection: WatchGuard,
+    connection: Arc<Handle>,
     guard: CallGuard,
     /// Whether an event was sent.
     has_begun: bool,

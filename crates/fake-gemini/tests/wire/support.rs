@@ -115,11 +115,7 @@ impl Client {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-        self.write(&request).await;
-    }
-
-    pub(crate) async fn write(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.unwrap();
+        self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
     /// Sends a chat completion with [`KEY`].
