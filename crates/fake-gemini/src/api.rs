@@ -16,87 +16,78 @@ pub enum Surface {
     Native,
 }
 
-/// What a call is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
+macro_rules! operations {
+    ($(#[doc = $doc:literal] $operation:ident = $name:literal, $method:literal;)*) => {
+        /// What a call is for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Operation {
+            $(#[doc = $doc] $operation,)*
+        }
+
+        impl Operation {
+            /// The name in a native path and in errors.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$operation => $name,)*
+                }
+            }
+
+            /// The gRPC method of a call without a stream, without its package.
+            fn unary_method(self) -> &'static str {
+                match self {
+                    $(Self::$operation => $method,)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
     /// Generates an answer, streamed or not.
-    Generate,
+    Generate = "generateContent", "GenerativeService.GenerateContent";
     /// Counts the tokens of an input.
-    CountTokens,
+    CountTokens = "countTokens", "GenerativeService.CountTokens";
     /// Embeds texts; on the native surface, one.
-    Embed,
+    Embed = "embedContent", "GenerativeService.EmbedContent";
     /// Embeds several texts, on the native surface.
-    BatchEmbed,
+    BatchEmbed = "batchEmbedContents", "GenerativeService.BatchEmbedContents";
     /// Generates images.
-    GenerateImages,
+    GenerateImages = "predict", "PredictionService.Predict";
     /// Starts a video.
-    GenerateVideo,
+    GenerateVideo = "predictLongRunning", "PredictionService.PredictLongRunning";
     /// Lists the models.
-    ListModels,
+    ListModels = "listModels", "ModelService.ListModels";
     /// Describes a model.
-    GetModel,
+    GetModel = "getModel", "ModelService.GetModel";
     /// Starts the upload of a file.
-    StartUpload,
+    StartUpload = "startUpload", "FileService.CreateFile";
     /// Continues an upload.
-    ContinueUpload,
+    ContinueUpload = "continueUpload", "FileService.CreateFile";
     /// Describes a file.
-    GetFile,
+    GetFile = "getFile", "FileService.GetFile";
     /// Downloads a file.
-    DownloadFile,
+    DownloadFile = "downloadFile", "FileService.DownloadFile";
     /// Deletes a file.
-    DeleteFile,
+    DeleteFile = "deleteFile", "FileService.DeleteFile";
     /// Creates a cache.
-    CreateCache,
-    /// Describes a cache.
-    GetCache,
+    CreateCache = "createCachedContent", "CacheService.CreateCachedContent";
     /// Changes when a cache expires.
-    UpdateCache,
+    UpdateCache = "updateCachedContent", "CacheService.UpdateCachedContent";
     /// Deletes a cache.
-    DeleteCache,
+    DeleteCache = "deleteCachedContent", "CacheService.DeleteCachedContent";
     /// Creates a batch.
-    CreateBatch,
+    CreateBatch = "createBatch", "BatchService.BatchGenerateContent";
     /// Describes a batch.
-    GetBatch,
+    GetBatch = "getBatch", "BatchService.GetBatch";
     /// Describes a long-running operation, such as a video.
-    GetOperation,
+    GetOperation = "getOperation", "Operations.GetOperation";
 }
 
 impl Operation {
-    /// The name in a native path and in errors, and the gRPC method.
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Generate => ("generateContent", "GenerativeService.GenerateContent"),
-            Self::CountTokens => ("countTokens", "GenerativeService.CountTokens"),
-            Self::Embed => ("embedContent", "GenerativeService.EmbedContent"),
-            Self::BatchEmbed => ("batchEmbedContents", "GenerativeService.BatchEmbedContents"),
-            Self::GenerateImages => ("predict", "PredictionService.Predict"),
-            Self::GenerateVideo => ("predictLongRunning", "PredictionService.PredictLongRunning"),
-            Self::ListModels => ("listModels", "ModelService.ListModels"),
-            Self::GetModel => ("getModel", "ModelService.GetModel"),
-            Self::StartUpload => ("startUpload", "FileService.CreateFile"),
-            Self::ContinueUpload => ("continueUpload", "FileService.CreateFile"),
-            Self::GetFile => ("getFile", "FileService.GetFile"),
-            Self::DownloadFile => ("downloadFile", "FileService.DownloadFile"),
-            Self::DeleteFile => ("deleteFile", "FileService.DeleteFile"),
-            Self::CreateCache => ("createCachedContent", "CacheService.CreateCachedContent"),
-            Self::GetCache => ("getCachedContent", "CacheService.GetCachedContent"),
-            Self::UpdateCache => ("updateCachedContent", "CacheService.UpdateCachedContent"),
-            Self::DeleteCache => ("deleteCachedContent", "CacheService.DeleteCachedContent"),
-            Self::CreateBatch => ("createBatch", "BatchService.BatchGenerateContent"),
-            Self::GetBatch => ("getBatch", "Operations.GetOperation"),
-            Self::GetOperation => ("getOperation", "Operations.GetOperation"),
-        }
-    }
-
-    /// The name in a native path and in errors.
-    pub fn name(self) -> &'static str {
-        self.names().0
-    }
-
     pub(crate) fn suits(self, model: &Model) -> bool {
         match self {
             Self::Generate | Self::CreateCache => model.kind == Kind::Chat,
-            Self::CountTokens => matches!(model.kind, Kind::Chat | Kind::Embedding),
+            Self::CountTokens => model.kind != Kind::Video,
             Self::Embed | Self::BatchEmbed => model.kind == Kind::Embedding,
             Self::GenerateImages => model.draws(),
             Self::GenerateVideo => model.kind == Kind::Video,
@@ -122,7 +113,7 @@ impl Operation {
             (Self::Generate, Delivery::Events | Delivery::Array) => {
                 "GenerativeService.StreamGenerateContent"
             }
-            _ => self.names().1,
+            _ => self.unary_method(),
         };
         format!("google.ai.generativelanguage.{version}.{method}")
     }

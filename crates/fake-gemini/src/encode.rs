@@ -42,7 +42,7 @@ impl Context<'_> {
 
     /// The models that are asked about: the one in the path, or all.
     fn described(&self) -> Vec<&'static Model> {
-        let asked = self.target.model.as_deref().map(bare);
+        let asked = self.target.model().map(bare);
         let models = models::all().iter();
         models
             .filter(|model| asked.is_none_or(|asked| asked == model.id))

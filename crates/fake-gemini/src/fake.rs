@@ -9,7 +9,6 @@ use crate::reply::Reply;
 use crate::request::UnknownFields;
 use crate::server;
 use crate::service::{DefaultReply, State, World};
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +17,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// A running fake. Clones are handles to the same one; it stops with the last of them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FakeGemini(Arc<Running>);
 
-#[derive(Debug)]
 struct Running {
     address: SocketAddr,
     state: Arc<State>,
@@ -119,14 +117,6 @@ impl Default for Builder {
             default_reply: Arc::new(|call| Reply::answer(Answer::default().as_asked(call))),
             observer: None,
         }
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("listen", &self.listen)
-            .finish_non_exhaustive()
     }
 }
 

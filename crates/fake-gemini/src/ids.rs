@@ -1,65 +1,61 @@
-//! Made-up ids in Google's formats, derived from a number: equal scripts give equal bytes.
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+//! Made-up ids in Google's formats, derived from the number of a call: equal scripts give equal
+//! bytes.
 
 const BASE64URL: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const LOWER_CASE: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// A response's id: 22 characters of base64url, such as `ccAXad3iNNbiz7IPocTe0Ac`.
+/// The length of an embedding.
+const DIMENSIONS: usize = 3072;
+
+/// A response's id, such as `ccAXad3iNNbiz7IPocTe0Ac`.
 pub(crate) fn response_id(number: u64) -> String {
-    let mut state = number;
-    // Each number yields ten letters of six bits.
-    std::iter::repeat_with(|| scramble(&mut state))
-        .flat_map(|bits| (0..10).map(move |letter| bits >> (6 * letter)))
-        .take(22)
-        .map(|bits| char::from(BASE64URL[(bits % 64) as usize]))
-        .collect()
+    letters(number, BASE64URL, 22)
 }
 
-/// A tool call's id in the format of Gemini 2.5: `function-call-18439433602034082669`.
+/// A tool call's id in the format of Gemini 2.5, such as `function-call-18439433602034082669`.
 pub(crate) fn function_call_id(number: u64, index: usize) -> String {
-    let mut state = number.rotate_left(32) ^ index as u64;
-    format!("function-call-{}", scramble(&mut state))
+    format!("function-call-{number}{index:03}")
 }
 
-/// A tool call's id in the format of Gemini 3 on the compatible surface: `call_297140`.
+/// A tool call's id in the format of Gemini 3 on the compatible surface, such as `call_297140`.
 pub(crate) fn call_id(number: u64) -> String {
-    let mut state = number.rotate_left(48);
-    format!("call_{:06}", scramble(&mut state) % 1_000_000)
+    format!("call_{number:06}")
 }
 
-/// A thought signature: bytes in base64, some of which need its full alphabet.
+/// A thought signature: base64, some of which needs the full alphabet.
 pub(crate) fn signature(number: u64) -> String {
-    let mut state = !number;
-    let random = std::iter::repeat_with(|| scramble(&mut state).to_le_bytes());
-    // Recorded signatures start with `EpwI`.
-    let start = [0x12, 0x9C, 0x08, 0xFB, 0xEF, 0xBF];
-    let bytes: Vec<u8> = start.into_iter().chain(random.take(11).flatten()).collect();
-    STANDARD.encode(bytes)
+    let letters = letters(!number, BASE64URL, 42)
+        .replace('-', "+")
+        .replace('_', "/");
+    format!("EpwI++/v{letters}A=")
 }
 
-/// The id of a resource: `length` lower-case letters and digits, as in `files/l6htkj3q0xz1`.
+/// The id of a resource, as in `files/l6htkj3q0xz1`.
 pub(crate) fn resource_id(number: u64, length: usize) -> String {
-    let mut state = number.rotate_left(16);
-    std::iter::repeat_with(|| scramble(&mut state))
-        .take(length)
-        .map(|bits| char::from(LOWER_CASE[(bits % 36) as usize]))
-        .collect()
+    letters(number.rotate_left(16), LOWER_CASE, length)
 }
 
 /// An upload's id. It is a credential, so Google's are long.
 pub(crate) fn upload_id(number: u64) -> String {
-    format!("AHmU{}{}", response_id(number), response_id(!number))
+    letters(number.rotate_left(32), BASE64URL, 64)
+}
+
+fn letters(seed: u64, alphabet: &[u8], length: usize) -> String {
+    let mut state = seed;
+    let letters = std::iter::repeat_with(|| scramble(&mut state) as usize % alphabet.len());
+    letters
+        .take(length)
+        .map(|index| char::from(alphabet[index]))
+        .collect()
 }
 
 /// The embedding of `text`: numbers in [-1, 1).
-pub(crate) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+pub(crate) fn vector(text: &str) -> Vec<f32> {
     // FNV-1a: stable across compiler versions, unlike the standard hasher.
     let mut state = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     });
-    (0..dimensions)
+    (0..DIMENSIONS)
         .map(|_| (scramble(&mut state) >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
         .collect()
 }

@@ -9,7 +9,6 @@ use crate::credential::Credential;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use std::any::Any;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -110,13 +109,6 @@ impl State {
     }
 }
 
-impl fmt::Debug for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No calls: they contain keys and prompts.
-        f.debug_struct("Log").finish_non_exhaustive()
-    }
-}
-
 impl Log {
     pub(crate) fn new(limit: usize, observer: Option<Observer>) -> Self {
         Self {
@@ -211,7 +203,6 @@ impl Log {
 
 /// Belongs to a call until it ends. If it is dropped before, the client has left: hyper drops the
 /// response then.
-#[derive(Debug)]
 pub(crate) struct CallGuard {
     log: Arc<Log>,
     number: u64,

@@ -5,7 +5,6 @@
 pub(crate) enum Kind {
     Chat,
     Embedding,
-    Image,
     Video,
 }
 
@@ -32,36 +31,22 @@ impl Model {
         match self.kind {
             Kind::Chat => &["generateContent", "countTokens", "createCachedContent"],
             Kind::Embedding => &["embedContent", "countTextTokens", "countTokens"],
-            Kind::Image => &["predict"],
             Kind::Video => &["predictLongRunning"],
         }
     }
 
-    /// Whether it generates images, alone or within a chat.
+    /// Whether it generates images.
     pub(crate) fn draws(&self) -> bool {
-        self.kind == Kind::Image || self.id.contains("-image")
+        self.id.contains("-image")
     }
 }
 
-const MODELS: [Model; 19] = [
+const MODELS: [Model; 10] = [
     Model::new(Kind::Chat, "gemini-2.5-flash", "Gemini 2.5 Flash"),
     Model::new(Kind::Chat, "gemini-2.5-flash-lite", "Gemini 2.5 Flash-Lite"),
+    Model::new(Kind::Chat, "gemini-2.5-flash-image", "Nano Banana"),
     Model::new(Kind::Chat, "gemini-2.5-pro", "Gemini 2.5 Pro"),
-    Model::new(
-        Kind::Chat,
-        "gemini-3-flash-preview",
-        "Gemini 3 Flash Preview",
-    ),
-    Model::new(
-        Kind::Chat,
-        "gemini-3.1-pro-preview",
-        "Gemini 3.1 Pro Preview",
-    ),
-    Model::new(Kind::Chat, "gemini-3.1-flash-lite", "Gemini 3.1 Flash-Lite"),
     Model::new(Kind::Chat, "gemini-3.5-flash", "Gemini 3.5 Flash"),
-    Model::new(Kind::Chat, "gemini-3.5-flash-lite", "Gemini 3.5 Flash-Lite"),
-    Model::new(Kind::Chat, "gemini-3.6-flash", "Gemini 3.6 Flash"),
-    Model::new(Kind::Chat, "gemini-3.7-flash", "Gemini 3.7 Flash"),
     Model::new(Kind::Chat, "gemini-3.8-flash", "Gemini 3.8 Flash"),
     Model::new(Kind::Chat, "gemini-flash-latest", "Gemini Flash Latest"),
     Model::new(
@@ -69,11 +54,7 @@ const MODELS: [Model; 19] = [
         "gemini-flash-lite-latest",
         "Gemini Flash-Lite Latest",
     ),
-    Model::new(Kind::Chat, "gemini-2.5-flash-image", "Nano Banana"),
-    Model::new(Kind::Chat, "gemma-4-31b-it", "Gemma 4 31B"),
     Model::new(Kind::Embedding, "gemini-embedding-001", "Gemini Embedding"),
-    Model::new(Kind::Embedding, "gemini-embedding-2", "Gemini Embedding 2"),
-    Model::new(Kind::Image, "imagen-4.0-generate-001", "Imagen 4"),
     Model::new(Kind::Video, "veo-3.1-generate-preview", "Veo 3.1"),
 ];
 

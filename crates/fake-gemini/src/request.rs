@@ -11,13 +11,16 @@ pub(crate) use native::PAGE_TOKEN;
 
 use crate::answer::estimate_tokens;
 use crate::api::{Delivery, Operation, Surface};
-use crate::errors::ApiError;
+use crate::errors::{self, ApiError};
 use crate::resources::Task;
 use crate::route::Target;
 use crate::turn::Turn;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
+
+/// The most texts to embed per call.
+const MAX_TEXTS: usize = 100;
 
 /// A request, as far as its answer depends on it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,20 +29,13 @@ pub(crate) struct Request {
     pub(crate) include_usage: bool,
     pub(crate) prompt_tokens: u64,
     /// The texts to embed.
-    pub(crate) texts: Vec<Text>,
+    pub(crate) texts: Vec<String>,
     /// The page of the native list of models.
     pub(crate) page: Page,
     pub(crate) task: Option<Task>,
     /// The names of files and caches that have to be the project's own.
     pub(crate) references: Vec<String>,
     pub(crate) turn: Turn,
-}
-
-/// A text to embed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Text {
-    pub(crate) text: String,
-    pub(crate) dimensions: usize,
 }
 
 /// A page of a list.
@@ -57,13 +53,19 @@ impl Request {
         }
     }
 
-    fn embedding(texts: Vec<Text>) -> Self {
-        let tokens = texts.iter().map(|text| estimate_tokens(text.text.len()));
-        Self {
+    /// A request to embed texts.
+    fn embedding(texts: Vec<String>) -> Result<Self, ApiError> {
+        match texts.len() {
+            0 => return Err(errors::invalid_argument()),
+            1..=MAX_TEXTS => {}
+            _ => return Err(errors::too_many_embeddings()),
+        }
+        let tokens = texts.iter().map(|text| estimate_tokens(text.len()));
+        Ok(Self {
             prompt_tokens: tokens.sum(),
             texts,
             ..Self::default()
-        }
+        })
     }
 }
 
@@ -96,7 +98,7 @@ impl<'a> Received<'a> {
             }
             (Surface::Native, _) => None,
         };
-        self.target.model.clone().or(in_body)
+        self.target.model().map(str::to_owned).or(in_body)
     }
 
     /// The delivery that was asked for, even if the request is refused.

@@ -13,21 +13,13 @@ pub(crate) struct Target {
     pub(crate) operation: Operation,
     /// `v1beta`, `v1alpha` or `v1`.
     pub(crate) version: &'static str,
-    /// The model in the path; the compatible surface has it in the body.
-    pub(crate) model: Option<String>,
-    /// The name of the resource in the path, such as `files/abc-123`, or the id of an upload.
-    pub(crate) resource: Option<String>,
+    /// The model or the resource in the path, such as `files/abc-123` or the id of an upload; empty
+    /// for none. The compatible surface has the model in the body.
+    pub(crate) name: String,
     /// As the path says; the compatible surface says it in the body.
     pub(crate) delivery: Delivery,
     /// The raw query.
     pub(crate) query: String,
-}
-
-/// Which kind of name the path ends in.
-enum Name {
-    Missing,
-    Model(String),
-    Resource(String),
 }
 
 impl Target {
@@ -38,9 +30,8 @@ impl Target {
             .ok()?;
         let query = query.unwrap_or_default();
         if let Some(path) = path.strip_prefix("/v1beta/openai/") {
-            let (operation, name) = compat(method, path)?;
             let target = (Surface::Compat, "v1beta", Delivery::Whole);
-            return Some(Self::new(target, operation, name, query));
+            return Some(Self::new(target, compat(method, path)?, query));
         }
         let path = path.strip_prefix('/')?;
         let (is_upload, path) = match path.strip_prefix("upload/") {
@@ -49,40 +40,46 @@ impl Target {
         };
         let (version, path) = path.split_once('/')?;
         let version = VERSIONS.into_iter().find(|known| *known == version)?;
-        let (operation, name, delivery) = match is_upload {
-            true => upload(method, path, query)?,
+        let (call, delivery) = match is_upload {
+            true => (upload(method, path, query)?, Delivery::Whole),
             false => native(method, path, query)?,
         };
-        let target = (Surface::Native, version, delivery);
-        Some(Self::new(target, operation, name, query))
+        Some(Self::new((Surface::Native, version, delivery), call, query))
     }
 
     fn new(
         (surface, version, delivery): (Surface, &'static str, Delivery),
-        operation: Operation,
-        name: Name,
+        (operation, name): (Operation, String),
         query: &str,
     ) -> Self {
-        let (model, resource) = match name {
-            Name::Missing => (None, None),
-            Name::Model(model) => (Some(model), None),
-            Name::Resource(resource) => (None, Some(resource)),
-        };
         Self {
             surface,
             operation,
             version,
-            model,
-            resource,
+            name,
             delivery,
             query: query.to_owned(),
         }
     }
 
+    /// The model in the path.
+    pub(crate) fn model(&self) -> Option<&str> {
+        let has_model = matches!(
+            self.operation,
+            Operation::Generate
+                | Operation::CountTokens
+                | Operation::Embed
+                | Operation::BatchEmbed
+                | Operation::GenerateVideo
+                | Operation::GetModel
+        );
+        (has_model && !self.name.is_empty()).then_some(&self.name)
+    }
+
     /// The upload that the call continues. Its id is the only credential.
     pub(crate) fn upload(&self) -> Option<&str> {
         let continues = self.operation == Operation::ContinueUpload;
-        self.resource.as_deref().filter(|_| continues)
+        continues.then_some(&self.name)
     }
 
     /// The name of the API in the error for an unknown model.
@@ -107,7 +104,7 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 }
 
 /// `path` follows `/v1beta/openai/`.
-fn compat(method: &Method, path: &str) -> Option<(Operation, Name)> {
+fn compat(method: &Method, path: &str) -> Option<(Operation, String)> {
     let operation = match (method, path) {
         (&Method::POST, "chat/completions") => Operation::Generate,
         (&Method::POST, "embeddings") => Operation::Embed,
@@ -116,40 +113,38 @@ fn compat(method: &Method, path: &str) -> Option<(Operation, Name)> {
         (&Method::GET, "models") => Operation::ListModels,
         (&Method::GET, path) => {
             return match path.split_once('/').filter(|(_, id)| !id.is_empty())? {
-                ("models", id) => Some((Operation::GetModel, Name::Model(id.to_owned()))),
+                ("models", id) => Some((Operation::GetModel, id.to_owned())),
                 ("batches", id) => {
                     let id = id.strip_prefix("batches/").unwrap_or(id);
-                    let name = Name::Resource(format!("batches/{id}"));
-                    Some((Operation::GetBatch, name))
+                    Some((Operation::GetBatch, format!("batches/{id}")))
                 }
                 _ => None,
             };
         }
         _ => return None,
     };
-    Some((operation, Name::Missing))
+    Some((operation, String::new()))
 }
 
 /// `path` follows `/upload/` and the version.
-fn upload(method: &Method, path: &str, query: &str) -> Option<(Operation, Name, Delivery)> {
-    let (operation, name) = match parameter(query, "upload_id") {
-        _ if path != "files" => return None,
+fn upload(method: &Method, path: &str, query: &str) -> Option<(Operation, String)> {
+    match parameter(query, "upload_id") {
+        _ if path != "files" => None,
         Some(id) if method == Method::POST || method == Method::PUT => {
-            (Operation::ContinueUpload, Name::Resource(id))
+            Some((Operation::ContinueUpload, id))
         }
-        None if method == Method::POST => (Operation::StartUpload, Name::Missing),
-        Some(_) | None => return None,
-    };
-    Some((operation, name, Delivery::Whole))
+        None if method == Method::POST => Some((Operation::StartUpload, String::new())),
+        Some(_) | None => None,
+    }
 }
 
 /// `path` follows the version.
-fn native(method: &Method, path: &str, query: &str) -> Option<(Operation, Name, Delivery)> {
+fn native(method: &Method, path: &str, query: &str) -> Option<((Operation, String), Delivery)> {
     let segments: Vec<&str> = path.split('/').collect();
     let (collection, id) = match segments.as_slice() {
         ["models", _, "operations", _] if method == Method::GET => {
-            let name = Name::Resource(path.to_owned());
-            return Some((Operation::GetOperation, name, Delivery::Whole));
+            let call = (Operation::GetOperation, path.to_owned());
+            return Some((call, Delivery::Whole));
         }
         [collection] => (*collection, ""),
         [collection, id] if !id.is_empty() => (*collection, *id),
@@ -162,6 +157,8 @@ fn native(method: &Method, path: &str, query: &str) -> Option<(Operation, Name, 
     let operation = match (method, collection, id, verb) {
         (&Method::GET, "models", "", "") => Operation::ListModels,
         (&Method::GET, "models", _, "") => Operation::GetModel,
+        (&Method::POST, "cachedContents", "", "") => Operation::CreateCache,
+        (_, _, "", _) => return None,
         (&Method::POST, "models", _, "generateContent" | "streamGenerateContent") => {
             Operation::Generate
         }
@@ -169,20 +166,16 @@ fn native(method: &Method, path: &str, query: &str) -> Option<(Operation, Name, 
         (&Method::POST, "models", _, "embedContent") => Operation::Embed,
         (&Method::POST, "models", _, "batchEmbedContents") => Operation::BatchEmbed,
         (&Method::POST, "models", _, "predictLongRunning") => Operation::GenerateVideo,
-        (&Method::POST, "cachedContents", "", "") => Operation::CreateCache,
-        (_, _, "", _) => return None,
         (&Method::GET, "files", _, "") => Operation::GetFile,
         (&Method::GET, "files", _, "download") => Operation::DownloadFile,
         (&Method::DELETE, "files", _, "") => Operation::DeleteFile,
-        (&Method::GET, "cachedContents", _, "") => Operation::GetCache,
         (&Method::PATCH, "cachedContents", _, "") => Operation::UpdateCache,
         (&Method::DELETE, "cachedContents", _, "") => Operation::DeleteCache,
         _ => return None,
     };
-    let name = match (collection, id) {
-        (_, "") => Name::Missing,
-        ("models", id) => Name::Model(id.to_owned()),
-        (collection, id) => Name::Resource(format!("{collection}/{id}")),
+    let name = match collection {
+        "models" => id.to_owned(),
+        collection => format!("{collection}/{id}"),
     };
     let delivery = match verb {
         "streamGenerateContent" if parameter(query, "alt").as_deref() == Some("sse") => {
@@ -191,5 +184,5 @@ fn native(method: &Method, path: &str, query: &str) -> Option<(Operation, Name, 
         "streamGenerateContent" => Delivery::Array,
         _ => Delivery::Whole,
     };
-    Some((operation, name, delivery))
+    Some(((operation, name), delivery))
 }

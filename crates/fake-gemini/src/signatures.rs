@@ -8,14 +8,15 @@
 
 use crate::errors::{self, ApiError};
 use crate::turn::Turn;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use std::collections::HashSet;
 
-/// What Google accepts instead of a signature, for calls that none of its models made.
-const PLACEHOLDERS: [&str; 2] = [
+/// What Google accepts instead of a signature, for calls that none of its models made. Clients that
+/// know the field to be bytes send it in base64.
+const PLACEHOLDERS: [&str; 4] = [
     "skip_thought_signature_validator",
+    "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I",
     "context_engineering_is_the_way_to_go",
+    "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv",
 ];
 
 /// All issued signatures.
@@ -35,7 +36,8 @@ impl Signatures {
                 let function = format!("default_api:{}", call.function);
                 return Err(errors::missing_thought_signature(&function, call.position));
             }
-            if !is_placeholder(signature) && !self.0.contains(&normalize(signature)) {
+            let is_placeholder = PLACEHOLDERS.contains(&signature.trim_end_matches('='));
+            if !is_placeholder && !self.0.contains(&normalize(signature)) {
                 return Err(errors::corrupted_thought_signature());
             }
         }
@@ -48,11 +50,4 @@ impl Signatures {
 fn normalize(signature: &str) -> String {
     let signature = signature.trim_end_matches('=');
     signature.replace('-', "+").replace('_', "/")
-}
-
-/// Clients that know the field to be bytes send the placeholder in base64.
-fn is_placeholder(signature: &str) -> bool {
-    PLACEHOLDERS
-        .iter()
-        .any(|text| signature == *text || normalize(signature) == normalize(&STANDARD.encode(text)))
 }

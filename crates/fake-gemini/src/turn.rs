@@ -139,16 +139,21 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn call(function: &str, position: usize, signature: Option<&str>) -> FirstCall {
-        FirstCall {
-            function: function.to_owned(),
-            position,
-            signature: signature.map(str::to_owned),
-        }
+    fn calls(turn: &Turn) -> Vec<(&str, usize, Option<&str>)> {
+        let calls = turn.calls.iter();
+        calls
+            .map(|call| {
+                (
+                    call.function.as_str(),
+                    call.position,
+                    call.signature.as_deref(),
+                )
+            })
+            .collect()
     }
 
     #[test]
-    fn turn_of_messages_starts_with_the_last_user_message() {
+    fn turn_starts_with_the_last_words_of_the_user() {
         let signed = json!({"google": {"thought_signature": "AVSo"}});
         let messages = json!([
             {"role": "system", "content": "Be brief."},
@@ -165,12 +170,8 @@ mod tests {
             {"role": "assistant", "tool_calls": [{"function": {"name": "h"}}]},
         ]);
         let turn = Turn::of_messages(messages.as_array().unwrap());
-        let calls = vec![call("f", 5, Some("AVSo")), call("h", 7, None)];
-        assert_eq!(turn, Turn { calls, results: 2 });
-    }
-
-    #[test]
-    fn turn_of_contents_reads_both_spellings() {
+        assert_eq!(calls(&turn), [("f", 5, Some("AVSo")), ("h", 7, None)]);
+        assert_eq!(turn.results, 2);
         let contents = json!([
             {"parts": [{"text": "a"}]},
             {"role": "model", "parts": [
@@ -179,13 +180,10 @@ mod tests {
                 {"functionCall": {"name": "g", "args": {}}},
             ]},
             {"role": "user", "parts": [{"functionResponse": {}}, {"functionResponse": {}}]},
-            {"role": "model", "parts": [
-                {"function_call": {"name": "h"}, "thought_signature": "EpwI"},
-            ]},
-            {"role": "function", "parts": [{"function_response": {}}]},
+            {"role": "model", "parts": [{"function_call": {"name": "h"}}]},
         ]);
         let turn = Turn::of_contents(contents.as_array().unwrap());
-        let calls = vec![call("f", 2, Some("AVSo")), call("h", 4, Some("EpwI"))];
-        assert_eq!(turn, Turn { calls, results: 3 });
+        assert_eq!(calls(&turn), [("f", 2, Some("AVSo")), ("h", 4, None)]);
+        assert_eq!(turn.results, 2);
     }
 }

@@ -145,7 +145,7 @@ fn stream(answer: &Answer, context: &Context<'_>) -> Success {
 fn embeddings(context: &Context<'_>) -> Value {
     let texts = context.request.texts.iter().enumerate();
     let data = texts.map(|(index, text)| {
-        let vector = ids::vector(&text.text, text.dimensions);
+        let vector = ids::vector(text);
         json!({"embedding": vector, "index": index, "object": "embedding"})
     });
     let data: Vec<Value> = data.collect();

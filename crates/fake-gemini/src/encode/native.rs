@@ -219,7 +219,7 @@ fn generate(answer: &Answer, delivery: Delivery, context: &Context<'_>) -> Succe
 
 fn vectors(context: &Context<'_>) -> Vec<Value> {
     let texts = context.request.texts.iter();
-    let vectors = texts.map(|text| ids::vector(&text.text, text.dimensions));
+    let vectors = texts.map(|text| ids::vector(text));
     vectors.map(|vector| json!({"values": vector})).collect()
 }
 

@@ -26,23 +26,10 @@ struct Draft {
     /// Headers in addition to the usual ones or instead of them.
     headers: Vec<(&'static str, String)>,
     frames: VecDeque<Frame>,
-    encoding: Encoding,
-    length: Length,
-}
-
-/// Whether a body may be compressed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Encoding {
-    Any,
-    /// Raw bytes stay as they are.
-    Identity,
-}
-
-/// How an uncompressed body is framed: errors by a `Content-Length`, successes in chunks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Length {
-    Known,
-    Chunked,
+    /// Raw bytes are never compressed.
+    may_compress: bool,
+    /// Errors have a `Content-Length` unless they are compressed; successes come in chunks.
+    has_length: bool,
 }
 
 impl Draft {
@@ -114,8 +101,8 @@ fn draft_of_success(success: Success) -> Draft {
         content_type: success.content_type.to_owned(),
         headers: success.headers,
         frames,
-        encoding: Encoding::Any,
-        length: Length::Chunked,
+        may_compress: true,
+        has_length: false,
     }
 }
 
@@ -126,8 +113,8 @@ fn draft_of_error(target: &Target, error: &ApiError) -> Draft {
         content_type: content_type.to_owned(),
         headers: Vec::new(),
         frames: event(body).into_iter().collect(),
-        encoding: Encoding::Any,
-        length: Length::Known,
+        may_compress: true,
+        has_length: true,
     }
 }
 
@@ -137,11 +124,8 @@ fn draft_of_raw(raw: &Raw) -> Draft {
         content_type: raw.content_type.clone(),
         headers: Vec::new(),
         frames: raw.body.iter().cloned().filter_map(event).collect(),
-        encoding: Encoding::Identity,
-        length: match raw.has_length {
-            true => Length::Known,
-            false => Length::Chunked,
-        },
+        may_compress: false,
+        has_length: raw.has_length,
     }
 }
 
@@ -151,7 +135,7 @@ fn break_after(draft: &mut Draft, events: usize, how: &Break, target: &Target) -
         .frames
         .retain(|frame| matches!(frame, Frame::Event(_)));
     draft.frames.truncate(events);
-    draft.length = Length::Chunked;
+    draft.has_length = false;
     match how {
         Break::Reset => End::Reset,
         Break::Close => End::Close,
@@ -171,7 +155,7 @@ fn break_after(draft: &mut Draft, events: usize, how: &Break, target: &Target) -
 /// Splits the body into pieces of `bytes` bytes.
 fn split(draft: &mut Draft, bytes: usize) {
     let whole = draft.whole();
-    draft.length = Length::Chunked;
+    draft.has_length = false;
     draft.frames = whole
         .chunks(bytes)
         .map(|piece| Frame::Event(Bytes::copy_from_slice(piece)))
@@ -179,9 +163,9 @@ fn split(draft: &mut Draft, bytes: usize) {
 }
 
 fn compose(draft: Draft, gzip: bool, end: End) -> Composed {
-    let gzip = gzip && draft.encoding == Encoding::Any && !draft.frames.is_empty();
+    let gzip = gzip && draft.may_compress && !draft.frames.is_empty();
     let mut headers = headers(&draft, gzip);
-    if draft.frames.is_empty() || (draft.length == Length::Known && !gzip) {
+    if draft.frames.is_empty() || (draft.has_length && !gzip) {
         let length: usize = draft.frames.iter().map(|it| it.bytes().len()).sum();
         // A body that breaks off before its first byte must not look complete.
         if end == End::Whole || length > 0 {
@@ -201,7 +185,7 @@ fn compose(draft: Draft, gzip: bool, end: End) -> Composed {
 
 /// The first `bytes` bytes of the body as it would go out.
 fn cut(draft: &Draft, bytes: usize, framing: Framing, gzip: bool) -> Composed {
-    let gzip = gzip && draft.encoding == Encoding::Any;
+    let gzip = gzip && draft.may_compress;
     let mut headers = headers(draft, gzip);
     let mut whole = draft.whole();
     if gzip {

@@ -4,7 +4,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
-use std::fmt;
 use std::io::{self, Write};
 
 /// Whether `Accept-Encoding` names gzip or everything, and not with `q=0`.
@@ -35,11 +34,5 @@ impl Gzip {
             self.0.flush()?;
         }
         Ok(std::mem::take(self.0.get_mut()))
-    }
-}
-
-impl fmt::Debug for Gzip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gzip")
     }
 }

@@ -2,13 +2,8 @@
 
 use crate::answer::estimate_tokens;
 use crate::errors::{self, ApiError};
-use crate::request::Text;
 use serde_json::{Map, Value};
 
-/// The largest vector of any model.
-const MAX_DIMENSIONS: usize = 3072;
-/// The most texts per call.
-const MAX_TEXTS: usize = 100;
 /// How much of an invalid body an error shows.
 const EXCERPT: usize = 40;
 
@@ -82,30 +77,6 @@ pub(super) fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::String(text) => text.parse().ok(),
         value => value.as_i64().or_else(|| value.as_f64().and_then(whole)),
-    }
-}
-
-/// The length of a vector. `field` is its name in errors.
-pub(super) fn dimensions(value: Option<&Value>, field: &str) -> Result<usize, ApiError> {
-    let Some(value) = value.filter(|value| !value.is_null()) else {
-        return Ok(MAX_DIMENSIONS);
-    };
-    let Some(number) = integer(value) else {
-        let value = value.to_string();
-        return Err(errors::invalid_value(field, "TYPE_INT32", &value));
-    };
-    usize::try_from(number)
-        .ok()
-        .filter(|number| (1..=MAX_DIMENSIONS).contains(number))
-        .ok_or_else(errors::invalid_argument)
-}
-
-/// Refuses no texts to embed, and too many.
-pub(super) fn check_texts(texts: Vec<Text>) -> Result<Vec<Text>, ApiError> {
-    match texts.len() {
-        0 => Err(errors::invalid_argument()),
-        1..=MAX_TEXTS => Ok(texts),
-        _ => Err(errors::too_many_embeddings()),
     }
 }
 

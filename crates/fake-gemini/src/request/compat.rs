@@ -1,8 +1,8 @@
 //! Requests on the compatible surface.
 
-use super::body::{Body, cache_name, check_texts, dimensions, text_of, tokens_in};
+use super::body::{Body, cache_name, text_of, tokens_in};
 use super::fields::{self, UnknownFields};
-use super::{Received, Request, Text};
+use super::{Received, Request};
 use crate::answer::estimate_tokens;
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
@@ -18,8 +18,8 @@ pub(super) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Re
         Operation::GenerateImages => fields::IMAGES,
         Operation::CreateBatch => fields::BATCH,
         Operation::GetBatch => {
-            let name = received.target.resource.clone();
-            return Ok(Request::task(Task::Get(name.unwrap_or_default())));
+            let name = received.target.name.clone();
+            return Ok(Request::task(Task::Get(name)));
         }
         _ => return Ok(Request::default()),
     };
@@ -58,16 +58,11 @@ fn read_chat(body: &Body) -> Result<Request, ApiError> {
 }
 
 fn read_embedding(body: &Body) -> Result<Request, ApiError> {
-    let dimensions = dimensions(body.get("dimensions"), "dimensions")?;
-    let text = |value| Text {
-        text: text_of(value),
-        dimensions,
-    };
     let texts = match body.get("input") {
-        Some(Value::Array(texts)) => texts.iter().map(text).collect(),
-        input => input.map(text).into_iter().collect(),
+        Some(Value::Array(texts)) => texts.iter().map(text_of).collect(),
+        input => input.map(text_of).into_iter().collect(),
     };
-    Ok(Request::embedding(check_texts(texts)?))
+    Request::embedding(texts)
 }
 
 fn read_images(body: &Body) -> Result<Request, ApiError> {

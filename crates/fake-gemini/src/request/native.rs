@@ -7,8 +7,8 @@
 //! <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, and what Google's
 //! clients send (<https://github.com/googleapis/js-genai>).
 
-use super::body::{Body, cache_name, check_texts, dimensions, text_of, tokens_in};
-use super::{Page, Received, Request, Text};
+use super::body::{Body, cache_name, text_of, tokens_in};
+use super::{Page, Received, Request};
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
 use crate::models::bare;
@@ -31,22 +31,21 @@ pub(crate) const PAGE_TOKEN: &str = "page-from-";
 pub(super) fn read(received: &Received<'_>) -> Result<Request, ApiError> {
     let target = received.target;
     let body = || received.body.as_ref().map_err(Clone::clone);
-    let resource = || target.resource.clone().unwrap_or_default();
+    let name = || target.name.clone();
     Ok(match target.operation {
         Operation::Generate => read_generate(body()?)?,
         Operation::CountTokens => read_count(body()?)?,
         Operation::Embed => {
             let body = body()?;
             let content = body.get("content").ok_or_else(errors::invalid_argument)?;
-            let size = body.get("outputDimensionality");
-            Request::embedding(vec![Text {
-                text: text_of(content),
-                dimensions: dimensions(size, "output_dimensionality")?,
-            }])
+            Request::embedding(vec![text_of(content)])?
         }
-        Operation::BatchEmbed => read_batch_embed(body()?)?,
+        Operation::BatchEmbed => {
+            let requests = body()?.list("requests")?;
+            Request::embedding(requests.iter().map(text_of).collect())?
+        }
         Operation::GenerateVideo => {
-            let model = bare(target.model.as_deref().unwrap_or_default()).to_owned();
+            let model = bare(&target.name).to_owned();
             let instances = body()?.list("instances")?;
             if !instances.iter().any(|it| it["prompt"].is_string()) {
                 return Err(errors::invalid_argument());
@@ -58,17 +57,15 @@ pub(super) fn read(received: &Received<'_>) -> Result<Request, ApiError> {
             ..Request::default()
         },
         Operation::StartUpload => Request::task(read_start(received)?),
-        Operation::ContinueUpload => Request::task(read_chunk(received, resource())?),
+        Operation::ContinueUpload => Request::task(read_chunk(received, name())?),
         Operation::CreateCache => read_cache(body()?)?,
         Operation::UpdateCache => Request::task(Task::UpdateCache {
-            name: resource(),
+            name: name(),
             ttl_ms: read_ttl(body()?)?,
         }),
-        Operation::GetFile | Operation::GetCache | Operation::GetOperation => {
-            Request::task(Task::Get(resource()))
-        }
-        Operation::DownloadFile => Request::task(Task::Download(resource())),
-        Operation::DeleteFile | Operation::DeleteCache => Request::task(Task::Delete(resource())),
+        Operation::GetFile | Operation::GetOperation => Request::task(Task::Get(name())),
+        Operation::DownloadFile => Request::task(Task::Download(name())),
+        Operation::DeleteFile | Operation::DeleteCache => Request::task(Task::Delete(name())),
         Operation::GetModel
         | Operation::GenerateImages
         | Operation::CreateBatch
@@ -102,19 +99,6 @@ fn read_count(body: &Body) -> Result<Request, ApiError> {
         references: body.files(),
         ..Request::default()
     })
-}
-
-fn read_batch_embed(body: &Body) -> Result<Request, ApiError> {
-    let requests = body.list("requests")?.iter().enumerate();
-    let texts = requests.map(|(index, request)| {
-        let field = format!("requests[{index}].output_dimensionality");
-        Ok(Text {
-            text: text_of(request),
-            dimensions: dimensions(request.get("outputDimensionality"), &field)?,
-        })
-    });
-    let texts: Result<Vec<Text>, ApiError> = texts.collect();
-    Ok(Request::embedding(check_texts(texts?)?))
 }
 
 fn read_page(target: &Target) -> Result<Page, ApiError> {

@@ -117,7 +117,8 @@ async fn caches_belong_to_their_project() {
         native(&gemini, KEY, "DELETE", &path, "").await.status(),
         200
     );
-    assert_eq!(native(&gemini, KEY, "GET", &path, "").await.status(), 403);
+    let used = native(&gemini, KEY, "POST", GENERATE, &native_use).await;
+    assert_eq!(used.status(), 403);
 }
 
 #[tokio::test]
