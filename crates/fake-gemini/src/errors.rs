@@ -19,9 +19,10 @@ pub(crate) use fields::{FieldViolation, invalid_fields};
 pub use fields::{invalid_value, not_an_object, unknown_field_in, unknown_fields};
 pub use quotas::*;
 
-use crate::json::{self, Fields};
+use crate::json;
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 /// The service that all errors are about.
 const SERVICE: &str = "generativelanguage.googleapis.com";
@@ -33,7 +34,7 @@ pub struct ApiError {
     message: String,
     status: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    details: Vec<Detail>,
+    details: Vec<Value>,
 }
 
 impl ApiError {
@@ -78,23 +79,17 @@ impl ApiError {
         format!("[{}]\n", self.pretty())
     }
 
-    fn with(mut self, detail: Detail) -> Self {
+    fn with(mut self, detail: Value) -> Self {
         self.details.push(detail);
         self
     }
 
     /// Adds `ErrorInfo` and repeats the message in `LocalizedMessage`, as errors about keys do.
-    fn with_reason(self, reason: &'static str, metadata: Vec<(&'static str, String)>) -> Self {
-        let message = self.message.clone();
-        self.with(Detail::ErrorInfo {
-            reason,
-            domain: Some("googleapis.com"),
-            metadata: Fields(metadata),
-        })
-        .with(Detail::LocalizedMessage {
-            locale: "en-US",
-            message,
-        })
+    fn with_reason(self, reason: &str, metadata: Value) -> Self {
+        let info = json!({"reason": reason, "domain": "googleapis.com", "metadata": metadata});
+        let localized = json!({"locale": "en-US", "message": self.message});
+        self.with(detail("ErrorInfo", info))
+            .with(detail("LocalizedMessage", localized))
     }
 
     pub(crate) fn http_status(&self) -> StatusCode {
@@ -120,47 +115,13 @@ struct Envelope<'a> {
     error: &'a ApiError,
 }
 
-/// The messages of `google/rpc/error_details.proto`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "@type")]
-enum Detail {
-    #[serde(rename = "type.googleapis.com/google.rpc.ErrorInfo")]
-    ErrorInfo {
-        reason: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        domain: Option<&'static str>,
-        metadata: Fields,
-    },
-    #[serde(rename = "type.googleapis.com/google.rpc.LocalizedMessage")]
-    LocalizedMessage {
-        locale: &'static str,
-        message: String,
-    },
-    #[serde(rename = "type.googleapis.com/google.rpc.Help")]
-    Help { links: [Fields; 1] },
-    #[serde(rename = "type.googleapis.com/google.rpc.QuotaFailure")]
-    QuotaFailure {
-        violations: Vec<quotas::QuotaViolation>,
-    },
-    #[serde(
-        rename = "type.googleapis.com/google.rpc.RetryInfo",
-        rename_all = "camelCase"
-    )]
-    RetryInfo { retry_delay: String },
-    #[serde(
-        rename = "type.googleapis.com/google.rpc.BadRequest",
-        rename_all = "camelCase"
-    )]
-    BadRequest {
-        field_violations: Vec<fields::FieldViolation>,
-    },
+/// A message of `google/rpc/error_details.proto`.
+fn detail(kind: &str, mut fields: Value) -> Value {
+    fields["@type"] = format!("type.googleapis.com/google.rpc.{kind}").into();
+    fields
 }
 
-impl Detail {
-    fn help(description: &str, url: &str) -> Self {
-        let link = vec![("description", description.into()), ("url", url.into())];
-        Self::Help {
-            links: [Fields(link)],
-        }
-    }
+fn help(description: &str, url: &str) -> Value {
+    let link = json!({"description": description, "url": url});
+    detail("Help", json!({"links": [link]}))
 }

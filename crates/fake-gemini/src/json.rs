@@ -6,10 +6,10 @@
 //! | pretty, two spaces per level | whole native answers and all errors |
 //! | one line, a space after each colon | events of native streams |
 //!
-//! Clients stumble over framing, so the bytes are those recorded from the API. `json!` sorts keys,
-//! as the compatible surface does; where another order is recorded, structs and [`Fields`] keep it.
+//! Clients stumble over framing, so whitespace is as recorded from the API. Keys are sorted, which
+//! is recorded of the compatible surface only.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::ser::Formatter;
 use std::io;
 
@@ -39,15 +39,5 @@ struct Spaced;
 impl Formatter for Spaced {
     fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b": ")
-    }
-}
-
-/// An object of strings that keeps the order of its fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fields(pub(crate) Vec<(&'static str, String)>);
-
-impl Serialize for Fields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }

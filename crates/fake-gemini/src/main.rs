@@ -29,8 +29,6 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    // Caught before the address is printed: whoever reads it may send a signal at once.
-    let stopped = stop_signal().context("cannot wait for signals")?;
     let count = args.keys.len();
     let builder = FakeGemini::builder()
         .listen(args.listen)
@@ -50,32 +48,7 @@ async fn main() -> Result<()> {
     })?;
     let mut out = std::io::stdout();
     let _ = writeln!(out, "Listening {}", gemini.origin()).and_then(|()| out.flush());
-    stopped.await;
-    gemini.stop().await;
-    Ok(())
-}
-
-/// Completes on SIGINT and on SIGTERM. Both are caught as soon as this returns.
-#[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// Completes on Ctrl-C.
-#[cfg(not(unix))]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // An error means that there is nothing to wait for.
-        let _ = tokio::signal::ctrl_c().await;
-    })
+    std::future::pending().await
 }
 
 /// The answer to a call with one of `keys` keys: a tool call or JSON if the request asks for it.

@@ -5,14 +5,13 @@
 //! reason. After tool calls of Gemini 3 that is a chunk of its own with an empty text.
 
 use super::{Context, EVENT_STREAM, JSON_UTF8, Success, event};
-use crate::answer::{Answer, Finish, Tokens, ToolCall};
+use crate::answer::{Answer, Tokens, ToolCall};
 use crate::api::{Delivery, Operation, Surface};
 use crate::ids;
 use crate::json;
 use crate::models::{Model, is_gemini_3};
 use crate::request::PAGE_TOKEN;
 use crate::resources::Outcome;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What follows the last element of an array.
@@ -49,144 +48,85 @@ pub(super) fn success(answer: &Answer, delivery: Delivery, context: &Context<'_>
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Response<'a> {
-    candidates: [Candidate<'a>; 1],
-    usage_metadata: Usage,
-    model_version: &'a str,
-    response_id: String,
+fn text(text: &str) -> Value {
+    json!({"text": text})
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
-    content: Content<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finish_reason: Option<&'static str>,
-    index: u32,
+fn tool_call(call: &ToolCall) -> Value {
+    let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
+    let mut part = json!({"functionCall": {"name": call.name, "args": arguments}});
+    if let Some(signature) = &call.signature {
+        part["thoughtSignature"] = signature.as_str().into();
+    }
+    part
 }
 
-#[derive(Serialize)]
-struct Content<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    parts: Vec<Part<'a>>,
-    role: &'static str,
+/// Whether a response is the last of its stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Position {
+    Middle,
+    Last,
 }
 
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Part<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    function_call: Option<FunctionCall<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thought_signature: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct FunctionCall<'a> {
-    name: &'a str,
-    args: Value,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Usage {
-    prompt_token_count: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    candidates_token_count: u64,
-    total_token_count: u64,
-    prompt_tokens_details: [Value; 1],
-    #[serde(skip_serializing_if = "is_zero")]
-    thoughts_token_count: u64,
-    service_tier: &'static str,
-}
-
-/// Protobuf's JSON omits zeros.
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-impl<'a> Part<'a> {
-    fn text(text: impl Into<String>) -> Self {
-        Self {
-            text: Some(text.into()),
-            ..Self::default()
+fn response(parts: &[Value], position: Position, tokens: Tokens, context: &Context<'_>) -> Value {
+    let mut candidate = json!({"content": {"role": "model"}, "index": 0});
+    if !parts.is_empty() {
+        candidate["content"]["parts"] = parts.into();
+    }
+    if position == Position::Last {
+        // Tool calls make no difference here.
+        candidate["finishReason"] = "STOP".into();
+    }
+    let mut usage = json!({
+        "promptTokenCount": tokens.prompt,
+        "totalTokenCount": tokens.total(),
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": tokens.prompt}],
+        "serviceTier": "standard",
+    });
+    // Protobuf's JSON omits zeros.
+    for (name, count) in [
+        ("candidatesTokenCount", tokens.completion),
+        ("thoughtsTokenCount", tokens.thinking),
+    ] {
+        if count > 0 {
+            usage[name] = count.into();
         }
     }
-
-    fn call(call: &'a ToolCall) -> Self {
-        Self {
-            function_call: Some(FunctionCall {
-                name: &call.name,
-                args: serde_json::from_str(&call.arguments).unwrap_or_default(),
-            }),
-            thought_signature: call.signature.as_deref(),
-            ..Self::default()
-        }
-    }
+    json!({
+        "candidates": [candidate],
+        "usageMetadata": usage,
+        "modelVersion": context.bare_model(),
+        "responseId": ids::response_id(context.number),
+    })
 }
 
-fn finish_reason(finish: Finish) -> &'static str {
-    match finish {
-        Finish::Stop | Finish::ToolCalls => "STOP",
-    }
-}
-
-fn response<'a>(
-    parts: Vec<Part<'a>>,
-    finish: Option<Finish>,
-    tokens: Tokens,
-    context: &'a Context<'_>,
-) -> Response<'a> {
-    Response {
-        candidates: [Candidate {
-            content: Content {
-                parts,
-                role: "model",
-            },
-            finish_reason: finish.map(finish_reason),
-            index: 0,
-        }],
-        usage_metadata: Usage {
-            prompt_token_count: tokens.prompt,
-            candidates_token_count: tokens.completion,
-            total_token_count: tokens.total(),
-            prompt_tokens_details: [json!({"modality": "TEXT", "tokenCount": tokens.prompt})],
-            thoughts_token_count: tokens.thinking,
-            service_tier: "standard",
-        },
-        model_version: context.bare_model(),
-        response_id: ids::response_id(context.number),
-    }
-}
-
-fn whole<'a>(answer: &'a Answer, context: &'a Context<'_>) -> Response<'a> {
-    let text = answer.pieces.concat();
-    let text = (!text.is_empty()).then(|| Part::text(text));
-    let calls = answer.tool_calls.iter().map(Part::call);
-    let parts = text.into_iter().chain(calls).collect();
+fn whole(answer: &Answer, context: &Context<'_>) -> Value {
+    let content = answer.pieces.concat();
+    let content = (!content.is_empty()).then(|| text(&content));
+    let calls = answer.tool_calls.iter().map(tool_call);
+    let parts: Vec<Value> = content.into_iter().chain(calls).collect();
     let tokens = answer.tokens(context.request.prompt_tokens);
-    response(parts, Some(answer.finish), tokens, context)
+    response(&parts, Position::Last, tokens, context)
 }
 
-fn chunks<'a>(answer: &'a Answer, context: &'a Context<'_>) -> Vec<Response<'a>> {
-    let texts = answer.pieces.iter().map(Part::text);
-    let calls = answer.tool_calls.iter().map(Part::call);
-    let mut contents: Vec<Vec<Part<'a>>> = texts.chain(calls).map(|part| vec![part]).collect();
+fn chunks(answer: &Answer, context: &Context<'_>) -> Vec<Value> {
+    let texts = answer.pieces.iter().map(|piece| text(piece));
+    let calls = answer.tool_calls.iter().map(tool_call);
+    let mut contents: Vec<Vec<Value>> = texts.chain(calls).map(|part| vec![part]).collect();
     let called = !answer.tool_calls.is_empty();
     if answer.finish_apart || (called && is_gemini_3(context.model)) {
-        contents.push(vec![Part::text("")]);
+        contents.push(vec![text("")]);
     } else if contents.is_empty() {
         contents.push(Vec::new());
     }
     let tokens = answer.tokens(context.request.prompt_tokens);
     let count = contents.len();
     let chunks = (1..).zip(contents).map(|(done, parts)| {
-        let finish = (done == count).then_some(answer.finish_in_streams);
-        response(parts, finish, tokens.after(done, count), context)
+        let position = match done == count {
+            true => Position::Last,
+            false => Position::Middle,
+        };
+        response(&parts, position, tokens.after(done, count), context)
     });
     chunks.collect()
 }

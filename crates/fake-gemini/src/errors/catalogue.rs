@@ -1,8 +1,8 @@
 //! Errors other than those about fields and quotas.
 
-use super::{ApiError, Detail, SERVICE};
-use crate::json::Fields;
+use super::{ApiError, SERVICE, detail, help};
 use crate::models::bare;
+use serde_json::{Value, json};
 
 /// Constructors of errors whose message is all they say.
 macro_rules! plain {
@@ -150,7 +150,7 @@ plain! {
 
 fn invalid_key(message: &str) -> ApiError {
     ApiError::new(400, "INVALID_ARGUMENT", message)
-        .with_reason("API_KEY_INVALID", vec![("service", SERVICE.to_owned())])
+        .with_reason("API_KEY_INVALID", json!({"service": SERVICE}))
 }
 
 /// A key that Google does not know. The status is 400, not 401.
@@ -171,12 +171,9 @@ pub fn key_not_found() -> ApiError {
 /// A token that is not accepted, or a key as a bearer token on the native surface. `method` is
 /// the full name of the gRPC method.
 pub fn unauthenticated(method: &str) -> ApiError {
-    let service = SERVICE.to_owned();
-    unauthenticated_without_details().with(Detail::ErrorInfo {
-        reason: "ACCESS_TOKEN_TYPE_UNSUPPORTED",
-        domain: None,
-        metadata: Fields(vec![("method", method.to_owned()), ("service", service)]),
-    })
+    let metadata = json!({"method": method, "service": SERVICE});
+    let info = json!({"reason": "ACCESS_TOKEN_TYPE_UNSUPPORTED", "metadata": metadata});
+    unauthenticated_without_details().with(detail("ErrorInfo", info))
 }
 
 fn number(project: &str) -> &str {
@@ -184,17 +181,9 @@ fn number(project: &str) -> &str {
 }
 
 /// A 403 about a consumer. `project` may start with `projects/`, here and below.
-fn denied(
-    message: String,
-    reason: &'static str,
-    project: &str,
-    more: Vec<(&'static str, String)>,
-) -> ApiError {
-    let mut metadata = vec![
-        ("consumer", format!("projects/{}", number(project))),
-        ("service", SERVICE.to_owned()),
-    ];
-    metadata.extend(more);
+fn denied(message: String, reason: &str, project: &str, mut metadata: Value) -> ApiError {
+    metadata["consumer"] = format!("projects/{}", number(project)).into();
+    metadata["service"] = SERVICE.into();
     ApiError::new(403, "PERMISSION_DENIED", message).with_reason(reason, metadata)
 }
 
@@ -202,25 +191,22 @@ fn denied(
 pub fn suspended(key: &str, project: &str) -> ApiError {
     let key = format!("api_key:{key}");
     let message = format!("Permission denied: Consumer '{key}' has been suspended.");
-    let container = vec![("containerInfo", key)];
-    denied(message, "CONSUMER_SUSPENDED", project, container)
+    let metadata = json!({"containerInfo": key});
+    denied(message, "CONSUMER_SUSPENDED", project, metadata)
 }
 
 /// A key that is restricted to other APIs. `method` is the full name of the gRPC method.
 pub fn service_blocked(project: &str, method: &str) -> ApiError {
     let message = format!("Requests to this API {SERVICE} method {method} are blocked.");
-    let more = vec![
-        ("apiName", SERVICE.to_owned()),
-        ("methodName", method.to_owned()),
-    ];
-    denied(message, "API_KEY_SERVICE_BLOCKED", project, more)
+    let metadata = json!({"apiName": SERVICE, "methodName": method});
+    denied(message, "API_KEY_SERVICE_BLOCKED", project, metadata)
 }
 
 /// A key that is restricted to certain web pages.
 pub fn referrer_blocked(project: &str) -> ApiError {
     let message = "Requests from referer <empty> are blocked.".to_owned();
-    let more = vec![("httpReferrer", "<empty>".to_owned())];
-    denied(message, "API_KEY_HTTP_REFERRER_BLOCKED", project, more)
+    let metadata = json!({"httpReferrer": "<empty>"});
+    denied(message, "API_KEY_HTTP_REFERRER_BLOCKED", project, metadata)
 }
 
 /// A key that is restricted to certain addresses; `ip` is the caller's.
@@ -229,7 +215,7 @@ pub fn ip_blocked(project: &str, ip: &str) -> ApiError {
         "The provided API key has an IP address restriction. The originating IP address of the \
          call ({ip}) violates this restriction."
     );
-    denied(message, "API_KEY_IP_ADDRESS_BLOCKED", project, Vec::new())
+    denied(message, "API_KEY_IP_ADDRESS_BLOCKED", project, json!({}))
 }
 
 /// A project that has not enabled the API.
@@ -243,15 +229,11 @@ pub fn service_disabled(project: &str) -> ApiError {
          Enable it by visiting {url} then retry. If you enabled this API recently, wait a few \
          minutes for the action to propagate to our systems and retry."
     );
-    let metadata = vec![
-        ("serviceTitle", "Generative Language API".to_owned()),
-        ("consumer", format!("projects/{number}")),
-        ("containerInfo", number.to_owned()),
-        ("service", SERVICE.to_owned()),
-        ("activationUrl", url.clone()),
-    ];
-    let help = Detail::help("Google developers console API activation", &url);
-    ApiError::new(403, "PERMISSION_DENIED", message)
-        .with_reason("SERVICE_DISABLED", metadata)
-        .with(help)
+    let metadata = json!({
+        "serviceTitle": "Generative Language API",
+        "containerInfo": number,
+        "activationUrl": url,
+    });
+    denied(message, "SERVICE_DISABLED", project, metadata)
+        .with(help("Google developers console API activation", &url))
 }

@@ -4,10 +4,9 @@
 //! until midnight Pacific time (<https://ai.google.dev/gemini-api/docs/rate-limits>). Other forms
 //! name no quota.
 
-use super::{ApiError, Detail, SERVICE};
-use crate::json::Fields;
+use super::{ApiError, SERVICE, detail, help};
 use crate::models::bare;
-use serde::Serialize;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const RATE_LIMITS: &str = "https://ai.google.dev/gemini-api/docs/rate-limits";
@@ -34,16 +33,6 @@ pub struct Violation {
     quota_id: String,
     limit: u64,
     model: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct QuotaViolation {
-    quota_metric: String,
-    quota_id: String,
-    quota_dimensions: Fields,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quota_value: Option<String>,
 }
 
 macro_rules! known_quotas {
@@ -114,17 +103,17 @@ impl Violation {
         format!("* Quota exceeded for metric: {SERVICE}/{metric}, limit: {limit}{model}\n")
     }
 
-    fn detail(&self) -> QuotaViolation {
-        QuotaViolation {
-            quota_metric: format!("{SERVICE}/{}", self.metric),
-            quota_id: self.quota_id.clone(),
-            quota_dimensions: Fields(vec![
-                ("location", "global".to_owned()),
-                ("model", self.model.clone()),
-            ]),
-            // Protobuf's JSON omits zeros.
-            quota_value: (self.limit > 0).then(|| self.limit.to_string()),
+    fn json(&self) -> Value {
+        let mut json = json!({
+            "quotaMetric": format!("{SERVICE}/{}", self.metric),
+            "quotaId": self.quota_id,
+            "quotaDimensions": {"location": "global", "model": self.model},
+        });
+        // Protobuf's JSON omits zeros.
+        if self.limit > 0 {
+            json["quotaValue"] = self.limit.to_string().into();
         }
+        json
     }
 }
 
@@ -140,18 +129,18 @@ pub fn quota_exceeded(violations: &[Violation], retry: Duration, layout: Layout)
         "{EXCEEDED}{RATE_LIMITS}. To monitor your current usage, head to: {monitor}. \n\
          {lines}Please retry in {retry_in}."
     );
-    let failure = Detail::QuotaFailure {
-        violations: violations.iter().map(Violation::detail).collect(),
-    };
+    let violations: Value = violations.iter().map(Violation::json).collect();
+    let failure = detail("QuotaFailure", json!({"violations": violations}));
+    let help = help("Learn more about Gemini API quotas", RATE_LIMITS);
     let (first, second) = match layout {
-        Layout::Y2025 => (failure, help()),
-        Layout::Y2026 => (help(), failure),
+        Layout::Y2025 => (failure, help),
+        Layout::Y2026 => (help, failure),
     };
-    let retry_delay = format!("{}s", retry.as_secs());
+    let retry = json!({"retryDelay": format!("{}s", retry.as_secs())});
     exhausted(message)
         .with(first)
         .with(second)
-        .with(Detail::RetryInfo { retry_delay })
+        .with(detail("RetryInfo", retry))
 }
 
 fn exceeded(violation: Violation, retry: Duration) -> ApiError {
@@ -202,7 +191,8 @@ pub fn resource_exhausted() -> ApiError {
 
 /// A quota of a paid tier, which is not named: only `Help` comes along.
 pub fn paid_quota() -> ApiError {
-    exhausted(format!("{EXCEEDED}{RATE_LIMITS}.")).with(help())
+    exhausted(format!("{EXCEEDED}{RATE_LIMITS}."))
+        .with(help("Learn more about Gemini API quotas", RATE_LIMITS))
 }
 
 /// A prepaid account that is empty.
@@ -221,22 +211,16 @@ pub fn service_control(project_number: &str, limit: u64) -> ApiError {
          embed contents request limit per minute for a region' of service '{SERVICE}' for \
          consumer 'project_number:{project_number}'."
     );
-    let quota_limit = "BatchEmbedContentsRequestsPerMinutePerProjectPerRegion";
-    let metadata = vec![
-        ("service", SERVICE.to_owned()),
-        ("consumer", format!("projects/{project_number}")),
-        ("quota_limit", quota_limit.to_owned()),
-        ("quota_limit_value", limit.to_string()),
-        (
-            "quota_metric",
-            format!("{SERVICE}/batch_embed_contents_requests"),
-        ),
-    ];
-    exhausted(message).with(Detail::ErrorInfo {
-        reason: "RATE_LIMIT_EXCEEDED",
-        domain: Some("googleapis.com"),
-        metadata: Fields(metadata),
-    })
+    let metadata = json!({
+        "service": SERVICE,
+        "consumer": format!("projects/{project_number}"),
+        "quota_limit": "BatchEmbedContentsRequestsPerMinutePerProjectPerRegion",
+        "quota_limit_value": limit.to_string(),
+        "quota_metric": format!("{SERVICE}/batch_embed_contents_requests"),
+    });
+    let reason = "RATE_LIMIT_EXCEEDED";
+    let info = json!({"reason": reason, "domain": "googleapis.com", "metadata": metadata});
+    exhausted(message).with(detail("ErrorInfo", info))
 }
 
 /// A preview without a free tier, as of April 2025. `model` and `instead` are display names.
@@ -253,10 +237,6 @@ pub fn shared_capacity() -> ApiError {
         "Resource exhausted. Please try again later. Please refer to \
          https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details.",
     )
-}
-
-fn help() -> Detail {
-    Detail::help("Learn more about Gemini API quotas", RATE_LIMITS)
 }
 
 /// `47.618338084s`, or `373.8ms` below a second, without trailing zeros.

@@ -125,7 +125,7 @@ pub(super) fn check(body: &Body, known: &[Field], unknown: UnknownFields) -> Res
     check.object(known, "", &body.0);
     match check.violations.is_empty() {
         true => Ok(()),
-        false => Err(invalid_fields(check.violations)),
+        false => Err(invalid_fields(&check.violations)),
     }
 }
 

@@ -126,21 +126,16 @@ fn read_start(received: &Received<'_>) -> Result<Task, ApiError> {
     if header(headers, "x-goog-upload-command") != Some("start") {
         return Err(errors::invalid_argument());
     }
-    let file = match &received.body {
-        Ok(body) => body.get("file").cloned().unwrap_or_default(),
-        Err(_) if received.bytes.is_empty() => Value::Null,
-        Err(error) => return Err(error.clone()),
-    };
-    let text = |camel: &str, snake: &str| {
-        let value = file.get(camel).or_else(|| file.get(snake))?;
-        value.as_str().map(str::to_owned)
-    };
-    let content_type = header(headers, "x-goog-upload-header-content-type");
+    let file = received
+        .body
+        .as_ref()
+        .ok()
+        .and_then(|body| body.get("file"));
+    let display_name = file.and_then(|file| file["displayName"].as_str());
+    let mime_type = header(headers, "x-goog-upload-header-content-type");
     Ok(Task::StartUpload(Draft {
-        display_name: text("displayName", "display_name"),
-        mime_type: content_type
-            .map(str::to_owned)
-            .or_else(|| text("mimeType", "mime_type")),
+        display_name: display_name.map(str::to_owned),
+        mime_type: mime_type.map(str::to_owned),
     }))
 }
 

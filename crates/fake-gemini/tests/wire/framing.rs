@@ -96,21 +96,21 @@ async fn native_answer_is_pretty_printed() {
       "index": 0
     }
   ],
+  "modelVersion": "gemini-2.5-flash",
+  "responseId": "v0Psbqh8DmJ27vZrVGksXN",
   "usageMetadata": {
-    "promptTokenCount": 18,
     "candidatesTokenCount": 80,
-    "totalTokenCount": 133,
+    "promptTokenCount": 18,
     "promptTokensDetails": [
       {
         "modality": "TEXT",
         "tokenCount": 18
       }
     ],
+    "serviceTier": "standard",
     "thoughtsTokenCount": 35,
-    "serviceTier": "standard"
-  },
-  "modelVersion": "gemini-2.5-flash",
-  "responseId": "v0Psbqh8DmJ27vZrVGksXN"
+    "totalTokenCount": 133
+  }
 }
 "#
     );
@@ -127,8 +127,8 @@ async fn native_events_end_in_crlf_and_finish_after_tool_calls() {
     for (event, start) in events.iter().zip([
         concat!(
             r#"data: {"candidates": [{"content": {"parts": [{"functionCall": {"#,
-            r#""name": "get_country","args": {"code": "PT"}},"thoughtSignature": "EpwI"}],"#,
-            r#""role": "model"},"index": 0}],"usageMetadata": {"#
+            r#""args": {"code": "PT"},"name": "get_country"},"thoughtSignature": "EpwI"}],"#,
+            r#""role": "model"},"index": 0}],"#
         ),
         concat!(
             r#"data: {"candidates": [{"content": {"parts": [{"text": ""}],"role": "model"},"#,

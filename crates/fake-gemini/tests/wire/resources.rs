@@ -12,7 +12,7 @@ async fn upload(gemini: &FakeGemini, key: &str, text: &str) -> Value {
         ("x-goog-upload-command", "start"),
         ("x-goog-upload-header-content-type", "text/plain"),
     ];
-    let body = r#"{"file":{"display_name":"greeting"}}"#;
+    let body = r#"{"file":{"displayName":"greeting"}}"#;
     let begun = call(gemini, "POST", "/upload/v1beta/files", &headers, body).await;
     assert_eq!((begun.status(), begun.text()), (200, ""));
     let url = begun.head.get("x-goog-upload-url").unwrap();
