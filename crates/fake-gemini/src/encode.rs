@@ -2,81 +2,16 @@
 
 mod compat;
 mod native;
+mod success;
+
+pub(crate) use success::{Context, Success};
 
 use crate::answer::Answer;
 use crate::api::{Delivery, Surface};
 use crate::errors::ApiError;
-use crate::json;
-use crate::models::{self, Model, bare};
 use crate::reply::MidStream;
-use crate::request::Request;
-use crate::resources::Outcome;
 use crate::route::Target;
-use serde::Serialize;
-
-const JSON: &str = "application/json";
-const JSON_UTF8: &str = "application/json; charset=UTF-8";
-const EVENT_STREAM: &str = "text/event-stream";
-
-/// What an answer depends on apart from its content.
-#[derive(Debug)]
-pub(crate) struct Context<'a> {
-    pub(crate) target: &'a Target,
-    /// The model as it was asked for; empty if none was.
-    pub(crate) model: &'a str,
-    pub(crate) request: &'a Request,
-    /// Seconds since the Unix epoch.
-    pub(crate) created: i64,
-    /// Different for each call; ids derive from it.
-    pub(crate) number: u64,
-    /// The result of the request's task.
-    pub(crate) outcome: Option<Outcome>,
-    /// The address of the fake, such as `http://127.0.0.1:8080`.
-    pub(crate) origin: &'a str,
-}
-
-impl Context<'_> {
-    fn bare_model(&self) -> &str {
-        bare(self.model)
-    }
-
-    /// The models that are asked about: the one in the path, or all.
-    fn described(&self) -> Vec<&'static Model> {
-        let asked = self.target.model().map(bare);
-        let models = models::all().iter();
-        models
-            .filter(|model| asked.is_none_or(|asked| asked == model.id))
-            .collect()
-    }
-}
-
-/// A success: the events of its body, and what follows the last one.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Success {
-    pub(crate) content_type: &'static str,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) events: Vec<String>,
-    pub(crate) closing: &'static str,
-}
-
-impl Success {
-    fn compact(body: &impl Serialize) -> Self {
-        Self::stream(JSON, vec![json::compact(body)])
-    }
-
-    fn pretty(body: &impl Serialize) -> Self {
-        Self::stream(JSON_UTF8, vec![json::pretty(body) + "\n"])
-    }
-
-    fn stream(content_type: &'static str, events: Vec<String>) -> Self {
-        Self {
-            content_type,
-            headers: Vec::new(),
-            events,
-            closing: "",
-        }
-    }
-}
+use success::{EVENT_STREAM, JSON_UTF8, event};
 
 pub(crate) fn success(answer: &Answer, delivery: Delivery, context: &Context<'_>) -> Success {
     match context.target.surface {
@@ -107,13 +42,4 @@ pub(crate) fn mid_stream(target: &Target, error: &ApiError, form: MidStream) -> 
         (MidStream::Unframed, Surface::Compat, _) => error.pretty_array(),
         (MidStream::Unframed, Surface::Native, _) => error.pretty(),
     }
-}
-
-/// An event of a stream.
-fn event(surface: Surface, data: &str) -> String {
-    let end = match surface {
-        Surface::Compat => "\n\n",
-        Surface::Native => "\r\n\r\n",
-    };
-    format!("data: {data}{end}")
 }

@@ -17,15 +17,19 @@ const FILE_LIFETIME_MS: i64 = 48 * 60 * 60 * 1000;
 /// What to do with what a project owns.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Task {
-    StartUpload(Draft),
+    StartUpload {
+        mime_type: String,
+    },
     ContinueUpload(Chunk),
-    CreateCache(NewCache),
-    /// `ttl_ms` is the time from now on.
+    CreateCache {
+        model: String,
+        ttl_ms: i64,
+    },
     UpdateCache {
         name: String,
         ttl_ms: i64,
     },
-    /// The fields that the client sent.
+    /// With the fields that the client sent.
     CreateBatch(Value),
     CreateVideo {
         model: String,
@@ -35,40 +39,25 @@ pub(crate) enum Task {
     Delete(String),
 }
 
-/// A file before its bytes have arrived.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Draft {
-    pub(crate) display_name: Option<String>,
-    pub(crate) mime_type: Option<String>,
-}
-
 /// Bytes of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunk {
+    /// The id of the upload.
     pub(crate) upload: String,
-    pub(crate) offset: Option<u64>,
+    pub(crate) offset: Option<usize>,
     pub(crate) bytes: Bytes,
     pub(crate) is_last: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NewCache {
-    pub(crate) model: String,
-    pub(crate) display_name: String,
-    pub(crate) tokens: u64,
-    pub(crate) ttl_ms: i64,
 }
 
 /// The result of a task.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outcome {
     Json(Value),
-    /// An upload that goes on; the file once it is complete.
-    Upload {
-        id: String,
-        received: u64,
-        file: Option<Value>,
-    },
+    /// A new upload with this id.
+    UploadStarted(String),
+    UploadContinues,
+    /// The uploaded file.
+    Uploaded(Value),
 }
 
 /// Who acts, and when.
@@ -95,8 +84,8 @@ struct Upload {
     id: String,
     project: String,
     key: String,
-    draft: Draft,
-    received: u64,
+    mime_type: String,
+    received: usize,
 }
 
 /// What all projects own.
@@ -114,17 +103,23 @@ impl Resources {
     ) -> Result<Outcome, ApiError> {
         let number = caller.number;
         let json = match task {
-            Task::StartUpload(draft) => return Ok(self.start_upload(draft, caller)),
+            Task::StartUpload { mime_type } => return Ok(self.start_upload(mime_type, caller)),
             Task::ContinueUpload(chunk) => return self.continue_upload(chunk, caller),
-            Task::CreateCache(new) => {
+            Task::CreateCache { model, ttl_ms } => {
                 let name = format!("cachedContents/{}", ids::resource_id(number, 40));
-                let cache = cache(&name, new, caller.now_ms);
+                let cache = json!({
+                    "name": name,
+                    "model": format!("models/{model}"),
+                    "createTime": timestamp(caller.now_ms),
+                    "updateTime": timestamp(caller.now_ms),
+                    "expireTime": timestamp(caller.now_ms + ttl_ms),
+                });
                 self.add(name, cache, caller.project)
             }
             Task::UpdateCache { name, ttl_ms } => {
                 let cache = &mut self.find(name, caller.project)?.json;
                 cache["updateTime"] = timestamp(caller.now_ms).into();
-                cache["expireTime"] = timestamp(caller.now_ms.saturating_add(*ttl_ms)).into();
+                cache["expireTime"] = timestamp(caller.now_ms + ttl_ms).into();
                 cache.clone()
             }
             Task::CreateBatch(fields) => {
@@ -188,17 +183,16 @@ impl Resources {
         json
     }
 
-    fn start_upload(&mut self, draft: &Draft, caller: &Caller<'_>) -> Outcome {
+    fn start_upload(&mut self, mime_type: &str, caller: &Caller<'_>) -> Outcome {
         let id = ids::upload_id(caller.number);
         self.uploads.push(Upload {
             id: id.clone(),
             project: caller.project.to_owned(),
             key: caller.key.to_owned(),
-            draft: draft.clone(),
+            mime_type: mime_type.to_owned(),
             received: 0,
         });
-        let (received, file) = (0, None);
-        Outcome::Upload { id, received, file }
+        Outcome::UploadStarted(id)
     }
 
     fn continue_upload(&mut self, chunk: &Chunk, caller: &Caller<'_>) -> Result<Outcome, ApiError> {
@@ -209,51 +203,27 @@ impl Resources {
         if chunk.offset.is_some_and(|offset| offset != upload.received) {
             return Err(errors::invalid_argument());
         }
-        upload.received += chunk.bytes.len() as u64;
-        let (id, received) = (upload.id.clone(), upload.received);
+        upload.received += chunk.bytes.len();
         if !chunk.is_last {
-            let file = None;
-            return Ok(Outcome::Upload { id, received, file });
+            return Ok(Outcome::UploadContinues);
         }
         let name = format!("files/{}", ids::resource_id(caller.number, 12));
-        let file = file(&name, upload, caller);
+        let now = timestamp(caller.now_ms);
+        let file = json!({
+            "name": name,
+            "mimeType": upload.mime_type,
+            "sizeBytes": upload.received.to_string(),
+            "createTime": now,
+            "updateTime": now,
+            "expirationTime": timestamp(caller.now_ms + FILE_LIFETIME_MS),
+            "uri": format!("{}/v1beta/{name}", caller.origin),
+            "state": "ACTIVE",
+            "source": "UPLOADED",
+        });
         let project = upload.project.clone();
-        self.uploads.retain(|upload| upload.id != id);
-        let file = Some(self.add(name, file, &project));
-        Ok(Outcome::Upload { id, received, file })
+        self.uploads.retain(|upload| upload.id != chunk.upload);
+        Ok(Outcome::Uploaded(self.add(name, file, &project)))
     }
-}
-
-fn file(name: &str, upload: &Upload, caller: &Caller<'_>) -> Value {
-    let now = timestamp(caller.now_ms);
-    let mut file = json!({
-        "name": name,
-        "mimeType": upload.draft.mime_type.as_deref().unwrap_or("application/octet-stream"),
-        "sizeBytes": upload.received.to_string(),
-        "createTime": now,
-        "updateTime": now,
-        "expirationTime": timestamp(caller.now_ms.saturating_add(FILE_LIFETIME_MS)),
-        "uri": format!("{}/v1beta/{name}", caller.origin),
-        "state": "ACTIVE",
-        "source": "UPLOADED",
-    });
-    if let Some(display_name) = &upload.draft.display_name {
-        file["displayName"] = display_name.as_str().into();
-    }
-    file
-}
-
-fn cache(name: &str, new: &NewCache, now_ms: i64) -> Value {
-    json!({
-        "name": name,
-        "model": format!("models/{}", new.model),
-        "createTime": timestamp(now_ms),
-        "updateTime": timestamp(now_ms),
-        "expireTime": timestamp(now_ms.saturating_add(new.ttl_ms)),
-        // Recorded as empty rather than missing.
-        "displayName": new.display_name,
-        "usageMetadata": {"totalTokenCount": new.tokens},
-    })
 }
 
 /// A time in UTC, with as many groups of three digits as it needs.

@@ -15,7 +15,7 @@ use crate::output::{
 };
 use crate::quota::Quotas;
 use crate::reply::{Content, Head, Reply};
-use crate::request::{Received, Request, UnknownFields};
+use crate::request::{self, Received, Request, UnknownFields};
 use crate::resources::{Caller, Outcome, Resources};
 use crate::route::Target;
 use crate::signatures::Signatures;
@@ -97,7 +97,7 @@ impl Asked {
         };
         let received = Received::new(&target, headers, bytes);
         let (model, delivery) = (received.model().unwrap_or_default(), received.delivery());
-        let mut request = received.read(state.unknown_fields);
+        let mut request = request::read(&received, state.unknown_fields);
         let world = state.world();
         if models::requires_signatures(&model) {
             request = request.and_then(|request| {

@@ -6,7 +6,7 @@
 //!
 //! Sources: <https://ai.google.dev/gemini-api/docs/openai>, and what users published.
 
-use super::{Context, EVENT_STREAM, Success, event};
+use super::success::{Context, EVENT_STREAM, Success, event};
 use crate::answer::{Answer, Finish, Tokens, ToolCall};
 use crate::api::{Delivery, Operation, Surface};
 use crate::ids;
@@ -34,7 +34,7 @@ pub(super) fn success(answer: &Answer, delivery: Delivery, context: &Context<'_>
         }
         _ => match &context.outcome {
             Some(Outcome::Json(json)) => json.clone(),
-            Some(Outcome::Upload { .. }) | None => json!({}),
+            _ => json!({}),
         },
     };
     Success::compact(&body)

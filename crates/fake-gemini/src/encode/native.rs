@@ -4,7 +4,7 @@
 //! Each chunk of a stream is a whole response with the usage so far; the last one has the finish
 //! reason. After tool calls of Gemini 3 that is a chunk of its own with an empty text.
 
-use super::{Context, EVENT_STREAM, JSON_UTF8, Success, event};
+use super::success::{Context, EVENT_STREAM, JSON_UTF8, Success, event};
 use crate::answer::{Answer, Tokens, ToolCall};
 use crate::api::{Delivery, Operation, Surface};
 use crate::ids;
@@ -40,9 +40,9 @@ pub(super) fn success(answer: &Answer, delivery: Delivery, context: &Context<'_>
         Operation::ListModels => Success::pretty(&models(context)),
         _ => match &context.outcome {
             Some(Outcome::Json(json)) => Success::pretty(json),
-            Some(Outcome::Upload { id, received, file }) => {
-                upload(id, *received, file.as_ref(), context)
-            }
+            Some(Outcome::UploadStarted(id)) => upload_started(id, context),
+            Some(Outcome::UploadContinues) => upload("active", None),
+            Some(Outcome::Uploaded(file)) => upload("final", Some(file)),
             None => Success::pretty(&json!({})),
         },
     }
@@ -184,26 +184,28 @@ fn models(context: &Context<'_>) -> Value {
     json
 }
 
-/// The state of an upload, in headers; its body is the file once that is complete.
-fn upload(id: &str, received: u64, file: Option<&Value>, context: &Context<'_>) -> Success {
-    let status = if file.is_some() { "final" } else { "active" };
-    let mut headers = vec![
-        ("server", "UploadServer".to_owned()),
-        ("x-guploader-uploadid", id.to_owned()),
-        ("x-goog-upload-status", status.to_owned()),
-        ("x-goog-upload-size-received", received.to_string()),
-    ];
-    if context.target.operation == Operation::StartUpload {
-        let (origin, version) = (context.origin, context.target.version);
-        let path = format!("/upload/{version}/files?upload_id={id}&upload_protocol=resumable");
-        let url = format!("{origin}{path}");
-        headers.push(("x-goog-upload-url", url.clone()));
-        headers.push(("x-goog-upload-control-url", url));
-        headers.push(("x-goog-upload-chunk-granularity", GRANULARITY.to_owned()));
-    }
+/// The state of an upload in a header; the body is the file once that is complete.
+fn upload(status: &str, file: Option<&Value>) -> Success {
     let body = match file {
         Some(file) => Success::pretty(&json!({"file": file})),
         None => Success::stream("text/plain; charset=utf-8", Vec::new()),
     };
-    Success { headers, ..body }
+    Success {
+        headers: vec![("x-goog-upload-status", status.to_owned())],
+        ..body
+    }
+}
+
+/// An upload with the URL to continue at.
+fn upload_started(id: &str, context: &Context<'_>) -> Success {
+    let (origin, version) = (context.origin, context.target.version);
+    let path = format!("/upload/{version}/files?upload_id={id}&upload_protocol=resumable");
+    let url = format!("{origin}{path}");
+    let mut success = upload("active", None);
+    success.headers.extend([
+        ("x-goog-upload-url", url.clone()),
+        ("x-goog-upload-control-url", url),
+        ("x-goog-upload-chunk-granularity", GRANULARITY.to_owned()),
+    ]);
+    success
 }

@@ -2,7 +2,7 @@
 
 use super::body::{Body, cache_name, text_of, tokens_in};
 use super::fields::{self, UnknownFields};
-use super::{Received, Request};
+use super::received::{Received, Request};
 use crate::answer::estimate_tokens;
 use crate::api::Operation;
 use crate::errors::{self, ApiError};

@@ -8,11 +8,11 @@
 //! clients send (<https://github.com/googleapis/js-genai>).
 
 use super::body::{Body, cache_name, text_of, tokens_in};
-use super::{Page, Received, Request};
+use super::received::{Page, Received, Request};
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
 use crate::models::bare;
-use crate::resources::{Chunk, Draft, NewCache, Task};
+use crate::resources::{Chunk, Task};
 use crate::route::Target;
 use crate::turn::Turn;
 use http::HeaderMap;
@@ -126,17 +126,9 @@ fn read_start(received: &Received<'_>) -> Result<Task, ApiError> {
     if header(headers, "x-goog-upload-command") != Some("start") {
         return Err(errors::invalid_argument());
     }
-    let file = received
-        .body
-        .as_ref()
-        .ok()
-        .and_then(|body| body.get("file"));
-    let display_name = file.and_then(|file| file["displayName"].as_str());
     let mime_type = header(headers, "x-goog-upload-header-content-type");
-    Ok(Task::StartUpload(Draft {
-        display_name: display_name.map(str::to_owned),
-        mime_type: mime_type.map(str::to_owned),
-    }))
+    let mime_type = mime_type.unwrap_or("application/octet-stream").to_owned();
+    Ok(Task::StartUpload { mime_type })
 }
 
 fn read_chunk(received: &Received<'_>, upload: String) -> Result<Task, ApiError> {
@@ -158,14 +150,11 @@ fn read_chunk(received: &Received<'_>, upload: String) -> Result<Task, ApiError>
 
 fn read_cache(body: &Body) -> Result<Request, ApiError> {
     let model = body.text("model").ok_or_else(errors::no_model)?;
+    let model = bare(&model).to_owned();
+    let ttl_ms = read_ttl(body)?;
     Ok(Request {
         references: body.files(),
-        ..Request::task(Task::CreateCache(NewCache {
-            model: bare(&model).to_owned(),
-            display_name: body.text("displayName").unwrap_or_default(),
-            tokens: tokens_in(body.list("contents")?),
-            ttl_ms: read_ttl(body)?,
-        }))
+        ..Request::task(Task::CreateCache { model, ttl_ms })
     })
 }
 

@@ -79,41 +79,24 @@ async fn native_answer_is_pretty_printed() {
     let answer = Answer::text("Hello").usage(18, 80).thinking(35);
     gemini.script(KEY, Reply::answer(answer));
     let response = native(&gemini, KEY, "POST", GENERATE, CONTENTS).await;
-    assert_eq!(
-        response.text(),
-        r#"{
-  "candidates": [
-    {
-      "content": {
-        "parts": [
-          {
-            "text": "Hello"
-          }
-        ],
-        "role": "model"
-      },
-      "finishReason": "STOP",
-      "index": 0
-    }
-  ],
-  "modelVersion": "gemini-2.5-flash",
-  "responseId": "v0Psbqh8DmJ27vZrVGksXN",
-  "usageMetadata": {
-    "candidatesTokenCount": 80,
-    "promptTokenCount": 18,
-    "promptTokensDetails": [
-      {
-        "modality": "TEXT",
-        "tokenCount": 18
-      }
-    ],
-    "serviceTier": "standard",
-    "thoughtsTokenCount": 35,
-    "totalTokenCount": 133
-  }
-}
-"#
-    );
+    let expected = json!({
+        "candidates": [{
+            "content": {"parts": [{"text": "Hello"}], "role": "model"},
+            "finishReason": "STOP",
+            "index": 0,
+        }],
+        "modelVersion": "gemini-2.5-flash",
+        "responseId": "v0Psbqh8DmJ27vZrVGksXN",
+        "usageMetadata": {
+            "candidatesTokenCount": 80,
+            "promptTokenCount": 18,
+            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 18}],
+            "serviceTier": "standard",
+            "thoughtsTokenCount": 35,
+            "totalTokenCount": 133,
+        },
+    });
+    assert_eq!(response.text(), format!("{expected:#}\n"));
 }
 
 #[tokio::test]
