@@ -35,7 +35,7 @@ pub(crate) fn mid_stream(target: &Target, error: &ApiError, form: MidStream) -> 
     match (form, target.surface, target.delivery) {
         // In an array, an error can only be an element.
         (_, Surface::Native, Delivery::Array) => {
-            native::element(&error.pretty(), false) + native::ARRAY_END
+            native::ARRAY_SEPARATOR.to_owned() + &error.pretty() + native::ARRAY_END
         }
         (MidStream::Object, surface, _) => event(surface, &error.compact()),
         (MidStream::Array, surface, _) => event(surface, &format!("[{}]", error.compact())),

@@ -9,7 +9,7 @@ mod gzip;
 
 pub(crate) use body::{BrokenOff, ReplyBody, into_body};
 pub(crate) use compose::{compose_error, compose_not_found, compose_reply};
-pub(crate) use gzip::accepts_gzip;
+pub(crate) use gzip::Encoding;
 
 use crate::reply::Steps;
 use bytes::Bytes;
@@ -52,8 +52,8 @@ pub(crate) struct Composed {
     pub(crate) headers: HeaderMap,
     frames: VecDeque<Frame>,
     end: End,
-    /// Whether each frame is compressed on its way out.
-    gzip: bool,
+    /// How each frame is encoded on its way out.
+    encoding: Encoding,
     gap: Duration,
     steps: Option<Steps>,
 }

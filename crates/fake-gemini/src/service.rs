@@ -1,6 +1,6 @@
 //! One call, from its arrival to its answer.
 
-use crate::api::Delivery;
+use crate::api::{Delivery, Operation};
 use crate::clock::Clock;
 use crate::connection::Handle;
 use crate::credential::{self, Credential};
@@ -10,7 +10,7 @@ use crate::keys::{Key, Keys};
 use crate::log::{Call, CallGuard, Ended, Log};
 use crate::models::{self, bare};
 use crate::output::{
-    BrokenOff, Composed, ReplyBody, accepts_gzip, compose_error, compose_not_found, compose_reply,
+    BrokenOff, Composed, Encoding, ReplyBody, compose_error, compose_not_found, compose_reply,
     into_body,
 };
 use crate::quota::Quotas;
@@ -100,16 +100,12 @@ impl Asked {
         let mut request = request::read(&received, state.unknown_fields);
         let world = state.world();
         if models::requires_signatures(&model) {
-            request = request.and_then(|request| {
-                world.signatures.check(&request.turn)?;
-                Ok(request)
-            });
+            let checked = |read: &Request| world.signatures.check(&read.turn);
+            request = request.and_then(|read| checked(&read).map(|()| read));
         }
+        let known = key.as_deref().ok().and_then(|key| world.keys.find(key));
         Self {
-            known: key
-                .as_deref()
-                .ok()
-                .and_then(|key| world.keys.find(key).cloned()),
+            known: known.cloned(),
             key,
             model,
             delivery,
@@ -141,15 +137,15 @@ pub(crate) async fn answer(
     let asked = target.map(|target| Asked::new(&state, target, headers, &credentials, &body));
     let mut call = new_call(&parts, body, credentials, asked.as_ref());
     let mut guard = state.log.begin(&mut call);
-    let gzip = accepts_gzip(&parts.headers);
+    let accepted = Encoding::accepted_by(&parts.headers);
 
     let mut composed = match &asked {
         None => compose_not_found(),
         Some(asked) => match decide(&state, asked, &call) {
-            Err(error) => compose_error(&asked.target, &error, gzip),
+            Err(error) => compose_error(&asked.target, &error, accepted),
             Ok((request, reply)) => {
                 wait_for_head(&reply, &connection, &mut guard).await?;
-                compose(&state, asked, request, &reply, &call, gzip)
+                compose(&state, asked, request, &reply, &call, accepted)
             }
         },
     };
@@ -215,7 +211,7 @@ fn decide<'a>(
     let target = &asked.target;
     let method = target.operation.grpc_method(target.version, asked.delivery);
     let refusal = known.condition.error(key, &known.project, &method);
-    // The id of an upload is enough, whatever has become of the key.
+    // The id of an upload is a credential of its own.
     if let Some(error) = refusal.filter(|_| target.upload().is_none()) {
         return Err(error);
     }
@@ -233,7 +229,6 @@ fn decide<'a>(
 }
 
 fn check_model(asked: &Asked) -> Result<(), ApiError> {
-    use crate::api::Operation;
     let (target, model) = (&asked.target, asked.model.as_str());
     let operation = target.operation;
     match models::find(model) {
@@ -275,22 +270,19 @@ fn compose(
     request: &Request,
     reply: &Reply,
     call: &Call,
-    gzip: bool,
+    accepted: Encoding,
 ) -> Composed {
     let target = &asked.target;
     let Content::Answer(answer) = &reply.content else {
-        return compose_reply(target, reply, None, gzip);
+        return compose_reply(target, reply, None, accepted);
     };
-    for signature in answer
-        .tool_calls
-        .iter()
-        .filter_map(|call| call.signature.as_ref())
-    {
+    let calls = answer.tool_calls.iter();
+    for signature in calls.filter_map(|call| call.signature.as_deref()) {
         state.world().signatures.issue(signature);
     }
     let outcome = match perform(state, asked, request, call.number) {
         Ok(outcome) => outcome,
-        Err(error) => return compose_error(target, &error, gzip),
+        Err(error) => return compose_error(target, &error, accepted),
     };
     let context = Context {
         target,
@@ -302,7 +294,7 @@ fn compose(
         origin: &state.origin,
     };
     let success = encode::success(answer, asked.delivery, &context);
-    compose_reply(target, reply, Some(success), gzip)
+    compose_reply(target, reply, Some(success), accepted)
 }
 
 /// Performs the request's task, if it has one.

@@ -14,17 +14,16 @@ use crate::request::PAGE_TOKEN;
 use crate::resources::Outcome;
 use serde_json::{Value, json};
 
-/// What follows the last element of an array.
+/// The finish reason, also after tool calls.
+const STOP: &str = "STOP";
+
+/// What surrounds the elements of a growing array.
+const ARRAY_START: &str = "[";
+pub(super) const ARRAY_SEPARATOR: &str = ",\r\n";
 pub(super) const ARRAY_END: &str = "]\n";
 
 /// What the parts of an upload should be multiples of, in bytes: 8 MiB.
 const GRANULARITY: &str = "8388608";
-
-/// An element of a growing array with its separator.
-pub(super) fn element(json: &str, is_first: bool) -> String {
-    let before = if is_first { "[" } else { ",\r\n" };
-    format!("{before}{json}")
-}
 
 pub(super) fn success(answer: &Answer, delivery: Delivery, context: &Context<'_>) -> Success {
     match context.target.operation {
@@ -61,21 +60,13 @@ fn tool_call(call: &ToolCall) -> Value {
     part
 }
 
-/// Whether a response is the last of its stream.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Position {
-    Middle,
-    Last,
-}
-
-fn response(parts: &[Value], position: Position, tokens: Tokens, context: &Context<'_>) -> Value {
+fn response(parts: &[Value], finish: Option<&str>, tokens: Tokens, context: &Context<'_>) -> Value {
     let mut candidate = json!({"content": {"role": "model"}, "index": 0});
     if !parts.is_empty() {
         candidate["content"]["parts"] = parts.into();
     }
-    if position == Position::Last {
-        // Tool calls make no difference here.
-        candidate["finishReason"] = "STOP".into();
+    if let Some(reason) = finish {
+        candidate["finishReason"] = reason.into();
     }
     let mut usage = json!({
         "promptTokenCount": tokens.prompt,
@@ -106,7 +97,7 @@ fn whole(answer: &Answer, context: &Context<'_>) -> Value {
     let calls = answer.tool_calls.iter().map(tool_call);
     let parts: Vec<Value> = content.into_iter().chain(calls).collect();
     let tokens = answer.tokens(context.request.prompt_tokens);
-    response(&parts, Position::Last, tokens, context)
+    response(&parts, Some(STOP), tokens, context)
 }
 
 fn chunks(answer: &Answer, context: &Context<'_>) -> Vec<Value> {
@@ -122,11 +113,8 @@ fn chunks(answer: &Answer, context: &Context<'_>) -> Vec<Value> {
     let tokens = answer.tokens(context.request.prompt_tokens);
     let count = contents.len();
     let chunks = (1..).zip(contents).map(|(done, parts)| {
-        let position = match done == count {
-            true => Position::Last,
-            false => Position::Middle,
-        };
-        response(&parts, position, tokens.after(done, count), context)
+        let finish = (done == count).then_some(STOP);
+        response(&parts, finish, tokens.after(done, count), context)
     });
     chunks.collect()
 }
@@ -145,10 +133,10 @@ fn generate(answer: &Answer, delivery: Delivery, context: &Context<'_>) -> Succe
         }
         Delivery::Array => {
             let chunks = chunks(answer, context);
-            let elements = chunks.iter().enumerate().map(|(index, chunk)| {
-                let json = json::pretty(chunk) + "\n";
-                element(&json, index == 0)
-            });
+            let starts = std::iter::once(ARRAY_START).chain(std::iter::repeat(ARRAY_SEPARATOR));
+            let elements = starts.zip(&chunks);
+            let elements =
+                elements.map(|(start, chunk)| start.to_owned() + &json::pretty(chunk) + "\n");
             Success {
                 closing: ARRAY_END,
                 ..Success::stream(JSON_UTF8, elements.collect())

@@ -2,7 +2,7 @@
 //!
 //! It owns the call's guard, so that the call ends when hyper drops the body.
 
-use super::gzip::Gzip;
+use super::gzip::{Encoding, Gzip};
 use super::{Composed, End, Frame};
 use crate::connection::Handle;
 use crate::log::{CallGuard, Ended};
@@ -39,7 +39,7 @@ pub(crate) fn into_body(
         guard.end(Ended::Whole);
     }
     let sender = Sender {
-        gzip: composed.gzip.then(Gzip::new),
+        gzip: (composed.encoding == Encoding::Gzip).then(Gzip::new),
         composed,
         connection,
         guard,
@@ -78,7 +78,8 @@ impl Sender {
         }
         let is_last = self.composed.frames.is_empty() && self.composed.end == End::Whole;
         let bytes = match &mut self.gzip {
-            Some(gzip) => gzip.push(frame.bytes(), is_last).map(Bytes::from),
+            Some(gzip) if is_last => gzip.finish(frame.bytes()).map(Bytes::from),
+            Some(gzip) => gzip.push(frame.bytes()).map(Bytes::from),
             None => Ok(frame.bytes().clone()),
         };
         if is_last {

@@ -3,7 +3,7 @@
 //! The headers are those recorded from the API: there is no request id, no `x-ratelimit-…`, and no
 //! `Retry-After`.
 
-use super::gzip::Gzip;
+use super::gzip::{Encoding, Gzip};
 use super::{Composed, End, Frame};
 use crate::encode::{self, Success};
 use crate::errors::{ApiError, final_status};
@@ -33,6 +33,13 @@ struct Draft {
 }
 
 impl Draft {
+    fn encoding(&self, accepted: Encoding) -> Encoding {
+        match self.may_compress && !self.frames.is_empty() {
+            true => accepted,
+            false => Encoding::Identity,
+        }
+    }
+
     fn whole(&self) -> Vec<u8> {
         let bytes = self.frames.iter().map(Frame::bytes);
         bytes.flat_map(|bytes| bytes.iter().copied()).collect()
@@ -40,8 +47,8 @@ impl Draft {
 }
 
 /// The response to a call that is refused.
-pub(crate) fn compose_error(target: &Target, error: &ApiError, gzip: bool) -> Composed {
-    compose(draft_of_error(target, error), gzip, End::Whole)
+pub(crate) fn compose_error(target: &Target, error: &ApiError, accepted: Encoding) -> Composed {
+    compose(draft_of_error(target, error), accepted, End::Whole)
 }
 
 /// 404 without a body.
@@ -52,7 +59,7 @@ pub(crate) fn compose_not_found() -> Composed {
         body: Vec::new(),
         has_length: true,
     };
-    compose(draft_of_raw(&raw), false, End::Whole)
+    compose(draft_of_raw(&raw), Encoding::Identity, End::Whole)
 }
 
 /// The response that `reply` scripts. `success` encodes an answer.
@@ -60,7 +67,7 @@ pub(crate) fn compose_reply(
     target: &Target,
     reply: &Reply,
     success: Option<Success>,
-    gzip: bool,
+    accepted: Encoding,
 ) -> Composed {
     let mut draft = match (&reply.content, success) {
         (Content::Answer(_), Some(success)) => draft_of_success(success),
@@ -76,8 +83,8 @@ pub(crate) fn compose_reply(
         split(&mut draft, bytes);
     }
     let mut composed = match reply.cut {
-        Some((bytes, framing)) => cut(&draft, bytes, framing, gzip),
-        None => compose(draft, gzip, end),
+        Some((bytes, framing)) => cut(&draft, bytes, framing, accepted),
+        None => compose(draft, accepted, end),
     };
     composed.gap = reply.gap;
     composed.steps = reply.steps.clone();
@@ -162,10 +169,11 @@ fn split(draft: &mut Draft, bytes: usize) {
         .collect();
 }
 
-fn compose(draft: Draft, gzip: bool, end: End) -> Composed {
-    let gzip = gzip && draft.may_compress && !draft.frames.is_empty();
-    let mut headers = headers(&draft, gzip);
-    if draft.frames.is_empty() || (draft.has_length && !gzip) {
+fn compose(draft: Draft, accepted: Encoding, end: End) -> Composed {
+    let encoding = draft.encoding(accepted);
+    let mut headers = headers(&draft, encoding);
+    let is_plain = encoding == Encoding::Identity;
+    if draft.frames.is_empty() || (draft.has_length && is_plain) {
         let length: usize = draft.frames.iter().map(|it| it.bytes().len()).sum();
         // A body that breaks off before its first byte must not look complete.
         if end == End::Whole || length > 0 {
@@ -177,20 +185,20 @@ fn compose(draft: Draft, gzip: bool, end: End) -> Composed {
         headers,
         frames: draft.frames,
         end,
-        gzip,
+        encoding,
         gap: Duration::ZERO,
         steps: None,
     }
 }
 
 /// The first `bytes` bytes of the body as it would go out.
-fn cut(draft: &Draft, bytes: usize, framing: Framing, gzip: bool) -> Composed {
-    let gzip = gzip && draft.may_compress;
-    let mut headers = headers(draft, gzip);
+fn cut(draft: &Draft, bytes: usize, framing: Framing, accepted: Encoding) -> Composed {
+    let encoding = draft.encoding(accepted);
+    let mut headers = headers(draft, encoding);
     let mut whole = draft.whole();
-    if gzip {
+    if encoding == Encoding::Gzip {
         // Writing to memory does not fail.
-        whole = Gzip::new().push(&whole, true).unwrap_or_default();
+        whole = Gzip::new().finish(&whole).unwrap_or_default();
     }
     if framing == Framing::Length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
@@ -201,17 +209,17 @@ fn cut(draft: &Draft, bytes: usize, framing: Framing, gzip: bool) -> Composed {
         headers,
         frames: event(whole).into_iter().collect(),
         end: End::Close,
-        // Already compressed.
-        gzip: false,
+        // Already encoded.
+        encoding: Encoding::Identity,
         gap: Duration::ZERO,
         steps: None,
     }
 }
 
-fn headers(draft: &Draft, gzip: bool) -> HeaderMap {
+fn headers(draft: &Draft, encoding: Encoding) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let text = HeaderValue::from_static;
-    if gzip {
+    if encoding == Encoding::Gzip {
         headers.insert(CONTENT_ENCODING, text("gzip"));
     }
     for name in ["Origin", "X-Origin", "Referer"] {

@@ -6,15 +6,27 @@ use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 use std::io::{self, Write};
 
-/// Whether `Accept-Encoding` names gzip or everything, and not with `q=0`.
-pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT_ENCODING).iter().any(|value| {
-        let codings = value.to_str().unwrap_or_default().split(',');
-        codings.map(str::trim).any(|coding| {
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Identity,
+    Gzip,
+}
+
+impl Encoding {
+    /// gzip if `Accept-Encoding` names it or everything, and not with `q=0`.
+    pub(crate) fn accepted_by(headers: &HeaderMap) -> Self {
+        let accepts_gzip = |coding: &str| {
             let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-            (name.eq_ignore_ascii_case("gzip") || name == "*") && parameters.trim() != "q=0"
-        })
-    })
+            let is_named = name.trim().eq_ignore_ascii_case("gzip") || name.trim() == "*";
+            is_named && parameters.trim() != "q=0"
+        };
+        let mut values = headers.get_all(ACCEPT_ENCODING).iter();
+        match values.any(|it| it.to_str().unwrap_or_default().split(',').any(accepts_gzip)) {
+            true => Self::Gzip,
+            false => Self::Identity,
+        }
+    }
 }
 
 /// Compresses a body piece by piece.
@@ -25,14 +37,17 @@ impl Gzip {
         Self(GzEncoder::new(Vec::new(), Compression::default()))
     }
 
-    /// All that the client needs to read `piece`; with the last one, the end of the gzip file.
-    pub(super) fn push(&mut self, piece: &[u8], is_last: bool) -> io::Result<Vec<u8>> {
+    /// All that the client needs to read `piece`.
+    pub(super) fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
         self.0.write_all(piece)?;
-        if is_last {
-            self.0.try_finish()?;
-        } else {
-            self.0.flush()?;
-        }
+        self.0.flush()?;
+        Ok(std::mem::take(self.0.get_mut()))
+    }
+
+    /// The last piece and the end of the file.
+    pub(super) fn finish(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+        self.0.write_all(piece)?;
+        self.0.try_finish()?;
         Ok(std::mem::take(self.0.get_mut()))
     }
 }
