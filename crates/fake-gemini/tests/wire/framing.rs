@@ -1,8 +1,6 @@
 //! Successes and errors of each surface, to the byte.
 
-use crate::support::{
-    CONTENTS, Client, GENERATE, KEY, STREAM, chat, ended, gemini, native, openai, start,
-};
+use crate::support::{CONTENTS, Client, GENERATE, KEY, STREAM, chat, ended, gemini, native, start};
 use fake_gemini::{Answer, Break, Ended, FakeGemini, Framing, Reply, ToolCall, errors};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
@@ -136,31 +134,6 @@ async fn native_stream_without_sse_is_a_json_array() {
     assert!(text.contains("\n}\n,\r\n{\n  \"candidates\": ["), "{text}");
     assert!(text.ends_with("\n}\n]\n"), "{text}");
     assert_eq!(response.json().as_array().unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn model_list_is_paged() {
-    let gemini = gemini().await;
-    let (mut names, mut query) = (Vec::new(), "pageSize=5".to_owned());
-    loop {
-        let path = format!("/v1beta/models?{query}");
-        let page = native(&gemini, KEY, "GET", &path, "").await.json();
-        let models = page["models"].as_array().unwrap();
-        assert!(models.len() <= 5);
-        names.extend(models.iter().map(|model| model["name"].clone()));
-        match page["nextPageToken"].as_str() {
-            Some(token) => query = format!("pageSize=5&pageToken={token}"),
-            None => break,
-        }
-    }
-    let all = openai(&gemini, KEY, "models", "").await.json();
-    let all: Vec<_> = all["data"].as_array().unwrap().iter().collect();
-    assert_eq!(
-        names,
-        all.iter()
-            .map(|model| model["id"].clone())
-            .collect::<Vec<_>>()
-    );
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@
 //! | `breaks` | resets, cuts and errors in the middle of a body; clients that leave |
 //! | `refusals` | credentials, conditions of keys, unknown fields, thought signatures |
 //! | `errors` | the layouts of Google's errors |
-//! | `resources` | files, caches, batches and videos, and whom they belong to |
+//! | `files` | uploads, and the projects that files belong to |
 
 #![expect(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
 mod breaks;
 mod errors;
+mod files;
 mod framing;
 mod refusals;
-mod resources;
 mod support;

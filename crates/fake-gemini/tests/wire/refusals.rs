@@ -141,21 +141,6 @@ async fn values_of_another_type_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn unknown_models_are_not_found() {
-    let gemini = gemini().await;
-    let path = "/v1/models/gemini-9:generateContent";
-    let response = native(&gemini, KEY, "POST", path, CONTENTS).await;
-    let expected = errors::model_not_found("gemini-9", "v1", "generateContent");
-    assert_eq!(
-        (response.status(), response.text()),
-        (404, expected.pretty().as_str())
-    );
-    let response = openai(&gemini, KEY, "models/gemini-9", "").await;
-    let expected = errors::no_such_model("gemini-9", "v1beta");
-    assert_eq!(response.text(), expected.pretty_array());
-}
-
 /// The current turn: the user asks, the model calls `shell`, the result comes back.
 fn turn(signature: Option<&str>) -> String {
     let function = json!({"name": "shell", "arguments": "{}"});

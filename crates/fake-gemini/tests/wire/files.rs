@@ -1,6 +1,6 @@
-//! What projects own.
+//! Uploads, and the projects that files belong to.
 
-use crate::support::{GENERATE, KEY, OTHER_KEY, Response, call, native, openai, two_projects};
+use crate::support::{GENERATE, KEY, OTHER_KEY, Response, call, native, two_projects};
 use fake_gemini::{FakeGemini, errors};
 use serde_json::{Value, json};
 
@@ -84,63 +84,4 @@ async fn files_belong_to_the_project_that_uploaded_them() {
         200
     );
     assert_eq!(native(&gemini, KEY, "GET", &path, "").await.status(), 403);
-}
-
-#[tokio::test]
-async fn caches_belong_to_their_project() {
-    let gemini = two_projects().await;
-    let contents = json!([{"parts": [{"text": "long"}]}]);
-    let body = json!({"model": "models/gemini-2.5-flash", "contents": contents, "ttl": "600s"});
-    let body = &body.to_string();
-    let cache = native(&gemini, KEY, "POST", "/v1beta/cachedContents", body).await;
-    let cache = cache.json();
-    assert_eq!(cache["expireTime"], "2027-01-15T08:10:00Z");
-    let name = cache["name"].as_str().unwrap();
-    let path = format!("/v1beta/{name}");
-    let patched = native(&gemini, KEY, "PATCH", &path, r#"{"ttl":"60s"}"#).await;
-    assert_eq!(patched.json()["expireTime"], "2027-01-15T08:01:00Z");
-    let native_use = json!({"cachedContent": name, "contents": contents}).to_string();
-    let openai_use = json!({
-        "model": "gemini-2.5-flash",
-        "messages": [{"role": "user", "content": "a"}],
-        "extra_body": {"google": {"cached_content": name}},
-    })
-    .to_string();
-    for (key, status) in [(KEY, 200), (OTHER_KEY, 403)] {
-        let used = native(&gemini, key, "POST", GENERATE, &native_use).await;
-        assert_eq!(used.status(), status, "{}", used.text());
-        let used = openai(&gemini, key, "chat/completions", &openai_use).await;
-        assert_eq!(used.status(), status, "{}", used.text());
-    }
-    assert_eq!(
-        native(&gemini, KEY, "DELETE", &path, "").await.status(),
-        200
-    );
-    let used = native(&gemini, KEY, "POST", GENERATE, &native_use).await;
-    assert_eq!(used.status(), 403);
-}
-
-#[tokio::test]
-async fn batches_and_videos_stay_pending_and_belong_to_their_project() {
-    let gemini = two_projects().await;
-    let file = upload(&gemini, KEY, "{}\n{}\n").await;
-    let body = format!(
-        r#"{{"input_file_id":{},"endpoint":"/v1/chat/completions"}}"#,
-        file["name"]
-    );
-    let refused = openai(&gemini, OTHER_KEY, "batches", &body).await;
-    assert_eq!(refused.status(), 403);
-    let batch = openai(&gemini, KEY, "batches", &body).await.json();
-    assert_eq!(batch["status"], "validating");
-    let path = format!("batches/{}", batch["id"].as_str().unwrap());
-    assert_eq!(openai(&gemini, KEY, &path, "").await.json(), batch);
-    assert_eq!(openai(&gemini, OTHER_KEY, &path, "").await.status(), 404);
-
-    let path = "/v1beta/models/veo-3.1-generate-preview:predictLongRunning";
-    let body = r#"{"instances":[{"prompt":"a cat"}]}"#;
-    let video = native(&gemini, KEY, "POST", path, body).await.json();
-    let path = format!("/v1beta/{}", video["name"].as_str().unwrap());
-    assert_eq!(native(&gemini, KEY, "GET", &path, "").await.json(), video);
-    let refused = native(&gemini, OTHER_KEY, "GET", &path, "").await;
-    assert_eq!(refused.status(), 404);
 }
