@@ -1,4 +1,4 @@
-//! What a model makes of a request that asks for more than words.
+//! Answers to requests that ask for tool calls or JSON.
 //!
 //! | the request | the answer |
 //! |---|---|
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 const RESULTS: usize = 2;
 
 /// What a request says about tools and about the form of the answer.
-struct Wishes {
+struct Options {
     tools: Vec<Tool>,
     choice: Choice,
     /// The schema of a JSON answer.
@@ -45,19 +45,19 @@ enum Choice {
 }
 
 impl Answer {
-    /// The answer to `call` of a model that says this if only words are asked for. With tools it
-    /// calls one with made-up arguments until two results are back; with a schema it follows that.
+    /// Adapts this answer to a request: it becomes a tool call with made-up arguments until two
+    /// results are back, or JSON for a schema. Other requests get it unchanged.
     pub fn as_asked(self, call: &Call) -> Self {
         let body = call.json();
-        let wishes = match (call.surface, call.operation) {
-            (Some(Surface::Compat), Some(Operation::Generate)) => Wishes::of_compat(&body),
-            (Some(Surface::Native), Some(Operation::Generate)) => Wishes::of_native(&body),
+        let options = match (call.surface, call.operation) {
+            (Some(Surface::Compat), Some(Operation::Generate)) => Options::of_compat(&body),
+            (Some(Surface::Native), Some(Operation::Generate)) => Options::of_native(&body),
             _ => return self,
         };
-        if let Some(tool) = wishes.next_tool() {
+        if let Some(tool) = options.next_tool() {
             return call_tool(tool, call);
         }
-        match wishes.schema {
+        match options.schema {
             Some(schema) => self.with_words(&json::pretty(&sample(&schema))),
             None => self,
         }
@@ -77,7 +77,7 @@ fn call_tool(tool: &Tool, call: &Call) -> Answer {
     answer.finish_in_streams(Finish::Stop)
 }
 
-impl Wishes {
+impl Options {
     fn of_compat(body: &Value) -> Self {
         let tools = items(&body["tools"]).filter_map(|tool| Tool::of(&tool["function"]));
         let mut tools: Vec<Tool> = tools.collect();

@@ -1,8 +1,8 @@
 //! A fake of Google's Gemini API that tests script and that a person can run.
 //!
 //! It listens on this machine and sends what Google sends: the framing of streams, errors in their
-//! arrays, gzip, the headers that are there and none that are missing. It is as unfriendly as
-//! Google, too: it refuses unknown fields, lost thought signatures and misplaced credentials.
+//! arrays, gzip, and the recorded headers only. It is as unfriendly as Google, too: it refuses
+//! unknown fields, lost thought signatures and misplaced credentials.
 //!
 //! ```
 //! use fake_gemini::{Break, FakeGemini, Reply, errors};

@@ -8,7 +8,7 @@ mod compose;
 mod gzip;
 
 pub(crate) use body::{BrokenOff, ReplyBody, into_body};
-pub(crate) use compose::{compose_error, compose_not_found, compose_reply};
+pub(crate) use compose::{Source, compose_error, compose_not_found, compose_reply};
 pub(crate) use gzip::Encoding;
 
 use crate::reply::Steps;

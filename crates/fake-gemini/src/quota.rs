@@ -32,21 +32,21 @@ impl Quota {
 }
 
 /// A project and a model without `models/`.
-type Place = (String, String);
+type Scope = (String, String);
 
 /// The quotas and what has been used of them.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
     /// Where no other quota is set.
     pub(crate) default: Quota,
-    limits: HashMap<Place, Quota>,
-    used: HashMap<Place, (NaiveDate, u64)>,
+    limits: HashMap<Scope, Quota>,
+    used: HashMap<Scope, (NaiveDate, u64)>,
 }
 
 impl Quotas {
     pub(crate) fn set(&mut self, project: &str, model: &str, quota: Quota) {
-        let place = (project.to_owned(), model.to_owned());
-        self.limits.insert(place, quota);
+        let scope = (project.to_owned(), model.to_owned());
+        self.limits.insert(scope, quota);
     }
 
     /// Counts a call, or refuses it with 429 and does not count it.
@@ -56,13 +56,13 @@ impl Quotas {
         model: &str,
         now_ms: i64,
     ) -> Result<(), ApiError> {
-        let place = (project.to_owned(), model.to_owned());
-        let quota = self.limits.get(&place).unwrap_or(&self.default);
+        let scope = (project.to_owned(), model.to_owned());
+        let quota = self.limits.get(&scope).unwrap_or(&self.default);
         let Some(limit) = quota.requests_per_day else {
             return Ok(());
         };
         let today = pacific_date(now_ms);
-        let (day, count) = self.used.entry(place).or_insert((today, 0));
+        let (day, count) = self.used.entry(scope).or_insert((today, 0));
         if *day != today {
             (*day, *count) = (today, 0);
         }

@@ -1,18 +1,16 @@
 //! One call, from its arrival to its answer.
 
+use crate::answer::Answer;
 use crate::api::{Delivery, Operation};
 use crate::clock::Clock;
 use crate::connection::Handle;
 use crate::credential::{self, Credential};
-use crate::encode::{self, Context};
+use crate::encode::{self, Context, Success};
 use crate::errors::{self, ApiError};
 use crate::keys::{Key, Keys};
 use crate::log::{Call, CallGuard, Ended, Log};
 use crate::models::{self, bare};
-use crate::output::{
-    BrokenOff, Composed, Encoding, ReplyBody, compose_error, compose_not_found, compose_reply,
-    into_body,
-};
+use crate::output::{self, BrokenOff, Composed, Encoding, ReplyBody, Source};
 use crate::quota::Quotas;
 use crate::reply::{Content, Head, Reply};
 use crate::request::{self, Received, Request, UnknownFields};
@@ -140,9 +138,9 @@ pub(crate) async fn answer(
     let accepted = Encoding::accepted_by(&parts.headers);
 
     let mut composed = match &asked {
-        None => compose_not_found(),
+        None => output::compose_not_found(),
         Some(asked) => match decide(&state, asked, &call) {
-            Err(error) => compose_error(&asked.target, &error, accepted),
+            Err(error) => output::compose_error(&asked.target, &error, accepted),
             Ok((request, reply)) => {
                 wait_for_head(&reply, &connection, &mut guard).await?;
                 compose(&state, asked, request, &reply, &call, accepted)
@@ -155,7 +153,7 @@ pub(crate) async fn answer(
         composed.headers.insert("server-timing", timing);
     }
     let (status, headers) = (composed.status, std::mem::take(&mut composed.headers));
-    let mut response = Response::new(into_body(composed, connection, guard));
+    let mut response = Response::new(output::into_body(composed, connection, guard));
     (*response.status_mut(), *response.headers_mut()) = (status, headers);
     Ok(response)
 }
@@ -273,28 +271,40 @@ fn compose(
     accepted: Encoding,
 ) -> Composed {
     let target = &asked.target;
-    let Content::Answer(answer) = &reply.content else {
-        return compose_reply(target, reply, None, accepted);
+    let source = match &reply.content {
+        Content::Error(error) => Source::Error(error),
+        Content::Raw(raw) => Source::Raw(raw),
+        Content::Answer(answer) => match encode(state, asked, request, answer, call.number) {
+            Ok(success) => Source::Success(success),
+            Err(error) => return output::compose_error(target, &error, accepted),
+        },
     };
+    output::compose_reply(target, source, reply, accepted)
+}
+
+/// Performs the request's task, issues the answer's signatures, and encodes it.
+fn encode(
+    state: &State,
+    asked: &Asked,
+    request: &Request,
+    answer: &Answer,
+    number: u64,
+) -> Result<Success, ApiError> {
+    let outcome = perform(state, asked, request, number)?;
     let calls = answer.tool_calls.iter();
     for signature in calls.filter_map(|call| call.signature.as_deref()) {
         state.world().signatures.issue(signature);
     }
-    let outcome = match perform(state, asked, request, call.number) {
-        Ok(outcome) => outcome,
-        Err(error) => return compose_error(target, &error, accepted),
-    };
     let context = Context {
-        target,
+        target: &asked.target,
         model: &asked.model,
         request,
         created: state.clock.now_ms().div_euclid(1000),
-        number: call.number,
+        number,
         outcome,
         origin: &state.origin,
     };
-    let success = encode::success(answer, asked.delivery, &context);
-    compose_reply(target, reply, Some(success), accepted)
+    Ok(encode::success(answer, asked.delivery, &context))
 }
 
 /// Performs the request's task, if it has one.

@@ -7,7 +7,7 @@ use super::gzip::{Encoding, Gzip};
 use super::{Composed, End, Frame};
 use crate::encode::{self, Success};
 use crate::errors::{ApiError, final_status};
-use crate::reply::{Break, Content, Framing, MidStream, Raw, Reply};
+use crate::reply::{Break, Framing, MidStream, Raw, Reply};
 use crate::route::Target;
 use bytes::Bytes;
 use http::header::{
@@ -62,18 +62,24 @@ pub(crate) fn compose_not_found() -> Composed {
     compose(draft_of_raw(&raw), Encoding::Identity, End::Whole)
 }
 
-/// The response that `reply` scripts. `success` encodes an answer.
+/// What a reply consists of.
+pub(crate) enum Source<'a> {
+    Success(Success),
+    Error(&'a ApiError),
+    Raw(&'a Raw),
+}
+
+/// The response that `reply` scripts, with its delays and breaks.
 pub(crate) fn compose_reply(
     target: &Target,
+    source: Source<'_>,
     reply: &Reply,
-    success: Option<Success>,
     accepted: Encoding,
 ) -> Composed {
-    let mut draft = match (&reply.content, success) {
-        (Content::Answer(_), Some(success)) => draft_of_success(success),
-        (Content::Error(error), _) => draft_of_error(target, error),
-        (Content::Raw(raw), _) => draft_of_raw(raw),
-        (Content::Answer(_), None) => return compose_not_found(),
+    let mut draft = match source {
+        Source::Success(success) => draft_of_success(success),
+        Source::Error(error) => draft_of_error(target, error),
+        Source::Raw(raw) => draft_of_raw(raw),
     };
     let end = match &reply.broken {
         Some((events, how)) => break_after(&mut draft, *events, how, target),
