@@ -1,4 +1,4 @@
-//! Errors other than those about fields and quotas.
+//! All errors but those about fields and named quotas.
 
 use super::{ApiError, SERVICE, detail, help};
 use crate::models::bare;
@@ -119,6 +119,26 @@ plain! {
     /// The 400 that names no reason.
     invalid_argument() = 400 INVALID_ARGUMENT,
         "Request contains an invalid argument.";
+}
+
+// 429 without details.
+plain! {
+    /// The 429 that names no reason: bursts, capacity, suspected abuse.
+    resource_exhausted() = 429 RESOURCE_EXHAUSTED,
+        "Resource has been exhausted (e.g. check quota).";
+    /// A prepaid account that is empty.
+    prepayment_depleted() = 429 RESOURCE_EXHAUSTED,
+        "Your prepayment credits are depleted. Please go to AI Studio at \
+         https://ai.studio/projects to manage your project and billing. Learn more at \
+         https://ai.google.dev/gemini-api/docs/billing#prepay. ";
+    /// A preview without a free tier, as of April 2025. `model` and `instead` are display names.
+    no_free_tier(model: &str, instead: &str) = 429 RESOURCE_EXHAUSTED,
+        "{model} doesn't have a free quota tier. Please use {instead} instead. For more \
+         information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits.";
+    /// Shared capacity, in Vertex AI's words.
+    shared_capacity() = 429 RESOURCE_EXHAUSTED,
+        "Resource exhausted. Please try again later. Please refer to \
+         https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details.";
 }
 
 // Google itself.

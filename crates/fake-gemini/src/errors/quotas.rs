@@ -1,8 +1,7 @@
-//! 429 in all its forms.
+//! The 429s that name a quota or come with details.
 //!
 //! The message and `QuotaFailure` name the quota; `RetryInfo` is short even if the quota lasts
-//! until midnight Pacific time (<https://ai.google.dev/gemini-api/docs/rate-limits>). Other forms
-//! name no quota.
+//! until midnight Pacific time (<https://ai.google.dev/gemini-api/docs/rate-limits>).
 
 use super::{ApiError, SERVICE, detail, help};
 use crate::models::bare;
@@ -184,24 +183,10 @@ pub fn embedding_quota_zero(model: &str, retry: Duration) -> ApiError {
     quota_exceeded(&violations, retry, Layout::Y2026)
 }
 
-/// The 429 that names no reason: bursts, capacity, suspected abuse.
-pub fn resource_exhausted() -> ApiError {
-    exhausted("Resource has been exhausted (e.g. check quota).")
-}
-
 /// A quota of a paid tier, which is not named: only `Help` comes along.
 pub fn paid_quota() -> ApiError {
     exhausted(format!("{EXCEEDED}{RATE_LIMITS}."))
         .with(help("Learn more about Gemini API quotas", RATE_LIMITS))
-}
-
-/// A prepaid account that is empty.
-pub fn prepayment_depleted() -> ApiError {
-    exhausted(
-        "Your prepayment credits are depleted. Please go to AI Studio at \
-         https://ai.studio/projects to manage your project and billing. Learn more at \
-         https://ai.google.dev/gemini-api/docs/billing#prepay. ",
-    )
 }
 
 /// A quota in the older words of Google's Service Control. `project_number` is digits only.
@@ -221,22 +206,6 @@ pub fn service_control(project_number: &str, limit: u64) -> ApiError {
     let reason = "RATE_LIMIT_EXCEEDED";
     let info = json!({"reason": reason, "domain": "googleapis.com", "metadata": metadata});
     exhausted(message).with(detail("ErrorInfo", info))
-}
-
-/// A preview without a free tier, as of April 2025. `model` and `instead` are display names.
-pub fn no_free_tier(model: &str, instead: &str) -> ApiError {
-    exhausted(format!(
-        "{model} doesn't have a free quota tier. Please use {instead} instead. For more \
-         information on this error, head to: {RATE_LIMITS}."
-    ))
-}
-
-/// Shared capacity, in Vertex AI's words.
-pub fn shared_capacity() -> ApiError {
-    exhausted(
-        "Resource exhausted. Please try again later. Please refer to \
-         https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details.",
-    )
 }
 
 /// `47.618338084s`, or `373.8ms` below a second, without trailing zeros.
