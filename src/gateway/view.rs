@@ -152,7 +152,7 @@ impl<D: Database> PoolView<D> {
             let snapshot = &mut self.snapshot();
             if extent == Extent::Sample
                 && !self.is_whole()
-                && !failover.has_choice(snapshot, model, &now, rng)
+                && !failover.has_choice(snapshot, model, &now)
             {
                 // The keys that are left may be among the others, and so may the reason to give up.
                 extent = Extent::Whole;

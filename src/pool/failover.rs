@@ -331,22 +331,19 @@ impl Failover {
         demand.owner.is_some() || demand.conversation.is_some() || demand.asks_all_projects
     }
 
-    /// Whether the next step is to send, and to a project that was not tried yet, if the pool is a sample that may hide one.
-    pub fn has_choice(
-        &self,
-        snapshot: &mut Snapshot,
-        model: &str,
-        now: &Moment,
-        rng: &mut impl Rng,
-    ) -> bool {
+    /// Whether the next step is to send, and to a project that was not tried yet. If not, a sample of the
+    /// pool may hide a better one.
+    pub fn has_choice(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> bool {
         if self.limit_below(snapshot, model, now).is_some() {
             return false;
         }
         let too_small = self.keys_too_small(snapshot, model, now);
-        let is_out = |key: &PoolKey| {
-            self.is_out(key) || self.is_of_tried_project(key) || too_small.contains(&key.id)
+        let may_take = |key: &PoolKey| {
+            let is_out =
+                self.is_out(key) || self.is_of_tried_project(key) || too_small.contains(&key.id);
+            !is_out && snapshot.standing(key, model, now).is_eligible()
         };
-        self.lost_claims < MAX_LOST_CLAIMS && snapshot.choose(model, now, is_out, rng).is_some()
+        self.lost_claims < MAX_LOST_CLAIMS && snapshot.keys().iter().any(may_take)
     }
 
     fn choose(
@@ -452,11 +449,7 @@ impl Failover {
     /// Whether a key can take a call whose project was not tried yet.
     pub fn has_new_project(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> bool {
         snapshot.keys().iter().any(|key| {
-            !self.is_of_tried_project(key)
-                && matches!(
-                    snapshot.standing(key, model, now),
-                    Standing::Eligible { .. }
-                )
+            !self.is_of_tried_project(key) && snapshot.standing(key, model, now).is_eligible()
         })
     }
 

@@ -60,6 +60,13 @@ pub enum Standing {
     },
 }
 
+impl Standing {
+    /// Whether the key can take a call.
+    pub fn is_eligible(self) -> bool {
+        matches!(self, Self::Eligible { .. })
+    }
+}
+
 /// Why a key cannot take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

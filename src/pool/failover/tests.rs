@@ -64,10 +64,10 @@ fn a_retry_has_a_choice_only_where_a_project_is_left_that_was_not_tried() {
     for (projects, expected) in [(1, false), (2, true)] {
         let mut sample = pool(4, projects);
         let mut failover = Failover::new(POLICY, Demand::default(), NOW);
-        assert!(failover.has_choice(&mut sample, MODEL, &now, &mut rng));
+        assert!(failover.has_choice(&sample, MODEL, &now));
         let tried = sample.keys()[0].clone();
         failover.sent(&tried);
-        let has_choice = failover.has_choice(&mut sample, MODEL, &now, &mut rng);
+        let has_choice = failover.has_choice(&sample, MODEL, &now);
         assert_eq!(has_choice, expected, "{projects} projects");
         // Of the whole pool, another key of the same project is better than none.
         let next = failover.next(&mut sample, MODEL, &now, &mut rng);
