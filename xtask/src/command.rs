@@ -36,7 +36,7 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
 }
 
 /// The Cargo that runs xtask.
-pub(crate) fn cargo_program() -> OsString {
+fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
