@@ -9,7 +9,8 @@ use std::path::PathBuf;
 /// The load generator, at the version whose report is read.
 const OHA: &str = "1.16.0";
 /// The component that only forwards, built as the pool is.
-const BARE_BUILD: &str = "build --locked --release --target wasm32-wasip2 --package bare-proxy --config .cargo/component.toml";
+const BARE_BUILD: &str =
+    "build --locked --profile component --target wasm32-wasip2 --package bare-proxy";
 
 pub(crate) fn run(options: &HandedOn) -> Result<()> {
     bench(&options.arguments)

@@ -8,13 +8,14 @@ use crate::{setup, workspace};
 use anyhow::{Result, ensure};
 
 /// The component, below `target/`; spin.toml names the same file.
-const COMPONENT: &str = "wasm32-wasip2/release/gemini_keypool.wasm";
+const COMPONENT: &str = "wasm32-wasip2/component/gemini_keypool.wasm";
 /// The host that runs the component without Spin, below `target/`.
 pub(crate) const HOST: &str = "release/keypool";
 /// The stand-in for Google's API, below `target/`.
 pub(crate) const FAKE_GEMINI: &str = "release/fake-gemini";
 
-const COMPONENT_BUILD: &str = "build --locked --release --target wasm32-wasip2 --package gemini-keypool --config .cargo/component.toml";
+const COMPONENT_BUILD: &str =
+    "build --locked --profile component --target wasm32-wasip2 --package gemini-keypool";
 const HOST_BUILD: &str = "build --locked --release --package keypool-host --package fake-gemini";
 
 pub(crate) fn run() -> Result<()> {

@@ -51,7 +51,7 @@ const STAGES: &[Stage] = &[
         // many minutes.
         run: || {
             cargo_runs(
-                "build --locked --release --target wasm32-wasip2 --package test-guest --config .cargo/component.toml",
+                "build --locked --profile component --target wasm32-wasip2 --package test-guest",
             )?;
             cargo_runs("test --locked --release --package keypool-host --package keypool-bench")
         },
@@ -67,7 +67,7 @@ const STAGES: &[Stage] = &[
         run: || {
             cargo_runs("clippy --locked --release --workspace --all-targets -- -D warnings")?;
             cargo_runs(
-                "clippy --locked --release --target wasm32-wasip2 --package gemini-keypool --package bare-proxy --package test-guest -- -D warnings",
+                "clippy --locked --profile component --target wasm32-wasip2 --package gemini-keypool --package bare-proxy --package test-guest -- -D warnings",
             )
         },
     },

@@ -89,6 +89,6 @@ pub(crate) fn pages(places: &Places, scale: Scale) -> Result<Vec<(&'static str, 
 
 /// The component's size in bytes.
 pub(crate) fn component_size(places: &Places) -> Result<u64> {
-    let file = places.target("wasm32-wasip2/release/gemini_keypool.wasm");
+    let file = places.target("wasm32-wasip2/component/gemini_keypool.wasm");
     Ok(std::fs::metadata(file)?.len())
 }

@@ -23,7 +23,7 @@ impl App {
     /// The test guest, with `[variables]`, and with `more` in its component's table.
     pub(crate) fn new(variables: &str, more: &str) -> Self {
         let guest = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../target/wasm32-wasip2/release/test_guest.wasm");
+            .join("../../target/wasm32-wasip2/component/test_guest.wasm");
         assert!(
             guest.is_file(),
             "{} is missing; `cargo xtask test --only host` builds it",
