@@ -14,7 +14,7 @@ const REPEATED_COMMAND: usize = 80;
 
 /// Arguments for the program that a command runs.
 #[derive(clap::Args)]
-pub(crate) struct HandedOn {
+pub(crate) struct PassedOn {
     /// Handed on to the program, such as `--quick` or `--keys 100`; `-- --help` lists what it takes.
     #[arg(
         value_name = "ARGUMENT",

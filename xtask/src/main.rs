@@ -34,9 +34,9 @@ enum Task {
     /// Build everything and serve the component until Ctrl-C.
     Up(up::Options),
     /// Simulate days of traffic over a thousand keys, and compare the pool with simpler ways to choose keys.
-    Simulate(command::HandedOn),
+    Simulate(command::PassedOn),
     /// Measure the pool against a component that only forwards.
-    Bench(command::HandedOn),
+    Bench(command::PassedOn),
     /// Meet the parsers of foreign bytes with any bytes.
     Fuzz(fuzz::Options),
     /// Run every check of the project, in order, up to the first that fails.

@@ -59,7 +59,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "bench",
         what: "under load nothing is lost, in a short run of each case of the benchmark",
-        run: bench::shortly,
+        run: bench::run_quick,
     },
     Stage {
         name: "clippy",
