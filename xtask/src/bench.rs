@@ -1,10 +1,15 @@
 //! `cargo xtask bench`: builds and runs the benchmark in `crates/bench`.
 
-use crate::command::{PassedOn, cargo, run as run_command};
+use crate::command::{PassedOn, cargo, program, run as run_command};
 use crate::{build, workspace};
 use anyhow::Result;
 use std::ffi::OsString;
 
+/// The packages of `cargo xtask build` and the benchmark, so that their dependencies are shared.
+const BENCH_BUILD: &str =
+    "build --locked --release --package keypool-host --package fake-gemini --package keypool-bench";
+/// The benchmark, below `target/`.
+const BENCH: &str = "release/keypool-bench";
 const BARE_BUILD: &str =
     "build --locked --profile component --target wasm32-wasip2 --package bare-proxy";
 
@@ -20,9 +25,10 @@ pub(crate) fn run_quick() -> Result<()> {
 fn bench(arguments: &[OsString]) -> Result<()> {
     build::run()?;
     run_command(&mut cargo(BARE_BUILD))?;
+    run_command(&mut cargo(BENCH_BUILD))?;
     run_command(
-        cargo("run --locked --release --quiet --package keypool-bench -- run")
-            .arg("--project")
+        program(workspace::target(BENCH))
+            .args(["run", "--project"])
             .arg(workspace::root())
             .args(arguments),
     )

@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: the simulation, built and run. What it takes is in `crates/simulation`.
+//! `cargo xtask simulate`: builds and runs the simulation in `crates/simulation`.
 
 use crate::command::{self, PassedOn, cargo};
 use anyhow::Result;
