@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`statements`] | splits the file |
+//! | [`tokens`], [`statements`] | splits the file into statements |
 //! | [`dump`] | reads it into a temporary database |
 //! | [`pool`] | the pool's database, in one transaction |
 //! | [`copy`] | the rows, from one to the other |
@@ -14,6 +14,7 @@ mod notes;
 mod pool;
 mod progress;
 mod statements;
+mod tokens;
 
 use crate::cli::ImportSql;
 use crate::log::{announce, log};

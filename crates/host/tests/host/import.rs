@@ -157,7 +157,7 @@ fn a_file_that_is_not_there_is_named() {
     });
     assert_eq!(code, Some(1));
     assert!(
-        error.starts_with("error: dump.sql: cannot be opened"),
+        error.starts_with("error: dump.sql: cannot be read"),
         "{error}"
     );
 }
