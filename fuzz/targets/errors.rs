@@ -1,4 +1,4 @@
-//! Error bodies of any status: always an outcome, and no success of what is none.
+//! Error bodies with any status: only a 200 is a success.
 #![no_main]
 
 use gemini_keypool::gemini::{RequestTraits, Seen, diagnose, glance, kept, unknown_fields};

@@ -1,4 +1,4 @@
-//! Answers of any bytes, repaired: JSON stays JSON, and repairing twice changes nothing.
+//! Repairs of responses: JSON stays JSON, and a second repair changes nothing.
 #![no_main]
 
 use gemini_keypool::model_list::{ModelList, Page};
@@ -48,7 +48,7 @@ fuzz_target!(|input: (bool, &[u8])| {
     if list.add(body)
         && let Some(page) = Page::of_query(None)
     {
-        // Numbers that no type holds pass, too.
+        // Numbers that fit no type are passed on.
         serde_json::from_str::<&RawValue>(&list.to_json(page)).unwrap();
     }
 });

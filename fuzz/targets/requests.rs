@@ -1,4 +1,4 @@
-//! Requests: paths, queries and bodies of any bytes. What is changed stays JSON.
+//! Paths, queries and bodies of requests: an edited body stays JSON.
 #![no_main]
 
 use gemini_keypool::conversation::conversation;
@@ -40,7 +40,7 @@ fuzz_target!(|input: (&str, &[u8])| {
     }
     if let Ok(chat) = ChatRequest::parse(body.to_vec(), "default") {
         assert!(!chat.model.trim().is_empty());
-        // A number of any size is JSON, also where no type holds it.
+        // Numbers that fit no type are passed on.
         serde_json::from_slice::<&RawValue>(&chat.body).unwrap();
     }
 });
