@@ -1,7 +1,8 @@
-//! The dump, read into a temporary database.
+//! Reads a dump into a temporary database.
 //!
-//! Of all its statements only those run that create one of the two tables or insert into it, so that nothing in a file can
-//! reach the pool's database or the file system. Errors name the line and no value: any text may be a key.
+//! It runs only statements that create one of the two tables or insert into it, so a file can
+//! affect neither the pool's database nor the file system. Errors name the line but quote no text,
+//! which may be a key.
 
 use super::progress::Progress;
 use super::statements::{Action, End, Statement, Statements};
@@ -33,17 +34,20 @@ impl Table {
         Self::ALL.into_iter().find(is_name)
     }
 
-    /// The table as the earlier deployment has it, for a dump without the schema.
+    /// The table of the earlier deployment, for a dump without the schema.
     fn create(self) -> &'static str {
         match self {
             Self::Keys => {
-                "CREATE TABLE api_keys (id INTEGER PRIMARY KEY, api_key TEXT, name TEXT, priority INTEGER, status INTEGER,
-                consecutive_failures INTEGER, total_calls INTEGER, success_calls INTEGER, last_used_at TEXT,
-                last_success_at TEXT, last_failure_at TEXT, disabled_until TEXT, created_at TEXT, updated_at TEXT)"
+                "CREATE TABLE api_keys (id INTEGER PRIMARY KEY, api_key TEXT, name TEXT,
+                priority INTEGER, status INTEGER, consecutive_failures INTEGER,
+                total_calls INTEGER, success_calls INTEGER, last_used_at TEXT,
+                last_success_at TEXT, last_failure_at TEXT, disabled_until TEXT,
+                created_at TEXT, updated_at TEXT)"
             }
             Self::Calls => {
-                "CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id INTEGER, success INTEGER,
-                response_status INTEGER, error_message TEXT, response_time_ms INTEGER, called_at TEXT)"
+                "CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id INTEGER,
+                success INTEGER, response_status INTEGER, error_message TEXT,
+                response_time_ms INTEGER, called_at TEXT)"
             }
         }
     }
@@ -58,29 +62,30 @@ enum Transaction {
 /// The contents of a dump.
 #[derive(Debug)]
 pub(super) struct Dump {
-    /// A temporary database with those of the two tables that the dump has.
+    /// A temporary database with the tables of the dump.
     pub(super) database: Connection,
     pub(super) tables: BTreeSet<Table>,
-    /// Rows of both.
+    /// Rows of all tables.
     pub(super) rows: u64,
-    /// Names of the indexes on both.
+    /// Names of the indexes of the tables.
     pub(super) indexes: BTreeSet<String>,
     /// Names of other tables.
     pub(super) ignored: BTreeSet<String>,
 }
 
 impl Dump {
-    /// Reads a dump to its end.
+    /// Reads a dump.
     ///
     /// # Errors
-    /// It cannot be read, is no dump, is not complete, or has a statement that SQLite refuses.
+    /// It cannot be read, is not a dump, is incomplete, or has a statement that SQLite rejects.
     pub(super) fn read(path: &Path, progress: &mut Progress) -> Result<Self> {
         let file = std::fs::read(path).context("cannot be read")?;
         let sql = sql_text(&file)?;
-        // An empty name makes a private temporary file, which is deleted when the process ends.
+        // An empty name means a temporary file, which is deleted when the connection is closed.
         let database = Connection::open("")?;
         database.execute_batch(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -65536;
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;
+             PRAGMA cache_size = -65536;
              CREATE TABLE sequences (id INTEGER PRIMARY KEY AUTOINCREMENT); BEGIN",
         )?;
         let mut dump = Self {
@@ -101,29 +106,31 @@ impl Dump {
         }
         ensure!(
             transaction == Transaction::None,
-            "there is no COMMIT at the end, so a part of the file is missing; export it again"
+            "the COMMIT at the end is missing, so the file is incomplete; export it again"
         );
         ensure!(
             !dump.tables.is_empty(),
-            "there is neither a table api_keys nor a table api_call_logs in it, so it is no dump of an earlier deployment"
+            "it has neither a table api_keys nor a table api_call_logs, so it is not a dump of an \
+             earlier deployment"
         );
         Ok(dump)
     }
 
-    /// Runs a statement that is for one of the two tables; gives the rows that it inserted.
+    /// Runs a statement if it is for one of the two tables, and returns the number of inserted
+    /// rows.
     fn take(&mut self, statement: &Statement<'_>, transaction: &mut Transaction) -> Result<u64> {
         let action = Action::of(statement.sql);
         ensure!(
             statement.end == End::Semicolon || action == Action::Unexpected,
-            "the file ends within this statement, so a part of it is missing; export it again"
+            "the file ends within this statement, so it is incomplete; export it again"
         );
         match action {
             Action::Begin => *transaction = Transaction::Open,
             Action::Commit => *transaction = Transaction::None,
             Action::Nothing => {}
             Action::Rollback => bail!(
-                "sqlite3 ends a dump with ROLLBACK when it could not read all of the database; repair that database first \
-                 (`.recover` of sqlite3)"
+                "sqlite3 ends a dump with ROLLBACK if it could not read all of the database; \
+                 repair that database first (`.recover` of sqlite3)"
             ),
             Action::CreateIndex { name, table } => {
                 if Table::named(&table).is_some() {
@@ -150,7 +157,8 @@ impl Dump {
                 None => self.ignore(name),
             },
             Action::Unexpected => bail!(
-                "this is no statement of a dump (CREATE, INSERT, PRAGMA, BEGIN, COMMIT); is a quote missing before it?"
+                "this is not a statement of a dump (CREATE, INSERT, PRAGMA, BEGIN, COMMIT); is a \
+                 quote missing before it?"
             ),
         }
         Ok(0)
@@ -197,26 +205,26 @@ fn sql_text(file: &[u8]) -> Result<&[u8]> {
     Ok(file.strip_prefix("\u{feff}".as_bytes()).unwrap_or(file))
 }
 
-/// What SQLite says about a statement may quote it.
+/// SQLite's error without text of the statement, which SQLite may quote.
 fn without_values(error: rusqlite::Error) -> anyhow::Error {
     let message = match error {
         rusqlite::Error::SqlInputError { msg, .. } => msg,
         rusqlite::Error::SqliteFailure(code, Some(message)) if code.code == ErrorCode::Unknown => {
             message
         }
-        // About the database, such as a full disk.
+        // Concerns the database, such as a full disk.
         rusqlite::Error::SqliteFailure(code, _) => return code.into(),
         _ => String::new(),
     };
     anyhow::anyhow!(
         if message.contains("values were supplied") || message.contains("values for") {
-            "it has another number of values than the table has columns"
+            "the number of its values differs from that of the table's columns"
         } else if message.contains("already exists") {
-            "the table is there already"
+            "the table already exists"
         } else if message.contains("no column named") {
             "it names a column that the table does not have"
         } else {
-            "it is no SQL that SQLite understands"
+            "SQLite does not understand it"
         }
     )
 }

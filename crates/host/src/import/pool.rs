@@ -1,4 +1,4 @@
-//! The pool's database: opened for the import alone, migrated as the component does it, filled.
+//! The pool's database: opened exclusively, migrated like the component does, and filled.
 
 use super::copy;
 use super::dump::{Dump, Table};
@@ -12,29 +12,30 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::path::Path;
 use std::time::Duration;
 
-/// The owner's indexes that the pool itself does not need, and their columns of the log: kept where a dump has them.
+/// Indexes of the log that only the owner needs, with their columns; created if the dump has them.
 const OWNERS_INDEXES: [(&str, &str); 2] = [
     ("idx_logs_api_key_id", "api_key_id"),
     ("idx_logs_success", "success"),
 ];
 
-/// How long another program may hold the database for, such as one that is about to end.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for another program, such as a stopping pool, to close the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pool's database within one transaction, which is rolled back unless it is committed.
+/// The pool's database in a transaction, which is rolled back unless it is committed.
 pub(super) struct Pool(Connection);
 
 impl Pool {
-    /// Opens the database, which must not be open elsewhere, and begins the transaction.
+    /// Opens the database exclusively and begins the transaction.
     ///
     /// # Errors
-    /// It cannot be opened, is in use, or is not empty. The message says what to do.
+    /// It cannot be opened, is in use, or is not empty; the message has the remedy.
     pub(super) fn open(file: &Path) -> Result<Self> {
         let connection = Connection::open(file)?;
-        connection.busy_timeout(PATIENCE)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         begin(&connection).map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => anyhow!(
-                "it is in use; stop the pool (`keypool up`, `spin up`) and whatever else has it open, and run this again"
+                "it is in use; stop the pool (`keypool up`, `spin up`) and any other program that \
+                 has it open, and run this again"
             ),
             _ => error.into(),
         })?;
@@ -43,23 +44,24 @@ impl Pool {
         Ok(pool)
     }
 
-    /// An import into a pool that is in use could not tell old rows from new ones.
+    /// With other data, an import that is repeated could duplicate rows.
     fn check_empty(&self) -> Result<()> {
         let keys = self.count("api_keys")?;
         let calls = self.count("api_call_logs")?;
         let sums = self.count("api_call_hours")?;
         ensure!(
             keys == 0 && calls == 0 && sums == 0,
-            "it has data already ({keys} keys, {calls} calls, {sums} hourly sums), and an import could duplicate it. Import into \
-             a new database: choose another folder with --state-dir, or move this file away. Keys that come from \
-             gemini_api_key are added again when the pool starts"
+            "it already has data ({keys} keys, {calls} calls, {sums} hourly sums), which an import \
+             could duplicate. Import into a new database: choose another folder with --state-dir, \
+             or move this file away. Keys from gemini_api_key are added again when the pool starts"
         );
         let foreign_keys = "SELECT count(*) FROM pragma_foreign_key_list('api_call_logs')";
         let foreign_keys: i64 = self.0.query_row(foreign_keys, [], |row| row.get(0))?;
         ensure!(
             foreign_keys == 0,
-            "its empty tables are those of an earlier deployment, where deleting a key takes its calls along or fails. Import \
-             into a new database: choose another folder with --state-dir, or move this file away"
+            "its empty tables are those of an earlier deployment, where deleting a key deletes its \
+             calls or fails. Import into a new database: choose another folder with --state-dir, \
+             or move this file away"
         );
         Ok(())
     }
@@ -78,7 +80,7 @@ impl Pool {
     /// Migrates the database and copies a dump into it.
     ///
     /// # Errors
-    /// The database refuses.
+    /// The database rejects it.
     pub(super) fn fill(&mut self, dump: &Dump, progress: &mut Progress) -> Result<(Filled, Notes)> {
         wait(store::migrate(self))?;
         let now = self.now()?;
@@ -105,9 +107,10 @@ impl Pool {
         Ok((filled, notes))
     }
 
-    /// No id is given again, those of rows that the earlier deployment has deleted included.
+    /// Raises the sequence, so that ids of rows deleted in the earlier deployment are not reused.
     fn raise_sequence(&self, table: Table, dump: &Dump) -> Result<()> {
-        let last = "SELECT max(seq) FROM sqlite_sequence WHERE name = ?1 COLLATE NOCASE AND typeof(seq) = 'integer'";
+        let last = "SELECT max(seq) FROM sqlite_sequence \
+            WHERE name = ?1 COLLATE NOCASE AND typeof(seq) = 'integer'";
         let last: Option<i64> = dump
             .database
             .query_row(last, [table.name()], |row| row.get(0))?;
@@ -122,13 +125,13 @@ impl Pool {
         Ok(())
     }
 
-    /// How many calls are older than so many days.
+    /// The number of calls older than so many days.
     pub(super) fn old_calls(&self, days: u32) -> Result<u64> {
-        let now = UnixMillis::parse(&self.now()?).context("SQLite has no time")?;
+        let now = UnixMillis::parse(&self.now()?).context("SQLite returned no time")?;
         wait(store::count_old_calls(self, now, days))
     }
 
-    /// As the database writes it.
+    /// The current time, in the format of the database.
     fn now(&self) -> rusqlite::Result<String> {
         let now = "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
         self.0.query_row(now, [], |row| row.get(0))
@@ -140,22 +143,22 @@ impl Pool {
 }
 
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
-    // A running pool has connections open, though it may hold no lock just now.
+    // Excludes a running pool even while it holds no lock.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "cache_size", -65_536)?;
-    // Each row has a statement journal, since a trigger sums it up.
+    // Inserts need a statement journal, because of the trigger.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.execute_batch("BEGIN EXCLUSIVE")
 }
 
-/// What is in the database after the import.
+/// The rows in the database after the import.
 #[derive(Debug, Default)]
 pub(super) struct Filled {
     pub(super) keys: u64,
     pub(super) calls: u64,
 }
 
-/// Runs a future of the store, which never waits here.
+/// Runs a future of the store, which never blocks here.
 fn wait<T>(future: impl Future<Output = Result<T, DatabaseError>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     Ok(runtime.block_on(future)?)
@@ -178,7 +181,7 @@ impl Database for Pool {
 
     async fn pause(&self, _ms: u64) {}
 
-    /// The transaction has the lock already.
+    /// The transaction already has the lock.
     fn patience_ms(&self, _access: Access) -> u64 {
         0
     }

@@ -10,7 +10,7 @@ fn read(dump: &[u8]) -> Result<Dump> {
     Dump::read(&path, &mut Progress::new())
 }
 
-/// The values of the first column that a query gives.
+/// The values in the first column of a query.
 fn values(dump: &Dump, query: &str) -> Vec<Value> {
     let mut statement = dump.database.prepare(query).unwrap();
     let rows = statement.query_map([], |row| row.get(0)).unwrap();
@@ -18,7 +18,7 @@ fn values(dump: &Dump, query: &str) -> Vec<Value> {
 }
 
 #[test]
-fn texts_are_read_however_a_dump_writes_them() {
+fn reads_every_notation_of_text() {
     for (text, expected) in [
         ("'it''s; \"one\"'", "it's; \"one\""),
         ("replace('a\\nb','\\n',char(10))", "a\nb"),
@@ -38,7 +38,7 @@ fn texts_are_read_however_a_dump_writes_them() {
 }
 
 #[test]
-fn texts_in_another_encoding_keep_their_bytes() {
+fn text_in_another_encoding_keeps_its_bytes() {
     let dump: &[u8] =
         b"INSERT INTO \"api_keys\" (id, api_key, name) VALUES (1,'AIzaFAKE-1','caf\xe9; it''s'),
         (2,'AIzaFAKE-2',replace('\xb2\xe2\\n\xca\xd4','\\n',char(10)));";
@@ -53,7 +53,7 @@ fn texts_in_another_encoding_keep_their_bytes() {
 }
 
 #[test]
-fn an_error_names_the_line_and_no_value() {
+fn error_names_the_line_and_quotes_no_value() {
     for (dump, expected) in [
         (
             "\n\nINSERT INTO api_keys VALUES(1,'AIzaFAKE-1'));",
@@ -61,15 +61,15 @@ fn an_error_names_the_line_and_no_value() {
         ),
         (
             "INSERT INTO api_keys VALUES(1,AIzaFAKE);",
-            "no SQL that SQLite understands",
+            "SQLite does not understand it",
         ),
         (
             "INSERT INTO api_keys VALUES(1,\"AIzaFAKE-1\");",
-            "another number of values",
+            "the number of its values differs",
         ),
         (
             "INSERT INTO api_keys VALUES(1,AIzaFAKE());",
-            "no SQL that SQLite understands",
+            "SQLite does not understand it",
         ),
         (
             "INSERT INTO api_keys (AIzaFAKE) VALUES (1);",
@@ -77,7 +77,7 @@ fn an_error_names_the_line_and_no_value() {
         ),
         (
             "PRAGMA x;\nAIzaFAKE-1',NULL);",
-            "line 2 (statement 2): this is no statement of a dump",
+            "line 2 (statement 2): this is not a statement of a dump",
         ),
         (
             "INSERT INTO api_keys VALUES(1,'AIzaFAKE-1",
@@ -85,13 +85,13 @@ fn an_error_names_the_line_and_no_value() {
         ),
         (
             "BEGIN;\nINSERT INTO api_keys (api_key) VALUES('AIzaFAKE-1');",
-            "no COMMIT",
+            "the COMMIT at the end is missing",
         ),
         (
             "BEGIN;\nROLLBACK; -- due to errors",
             "line 2 (statement 2): sqlite3 ends a dump",
         ),
-        ("ATTACH 'AIzaFAKE' AS x;", "no statement of a dump"),
+        ("ATTACH 'AIzaFAKE' AS x;", "not a statement of a dump"),
         ("CREATE TABLE AIzaFAKE (id);", "neither a table api_keys"),
         ("", "neither a table api_keys"),
         ("SQLite format 3\0AIzaFAKE", "a database and not a dump"),
@@ -114,17 +114,18 @@ fn an_error_names_the_line_and_no_value() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_statement() {
+fn byte_order_mark_is_skipped() {
     let dump = read("\u{feff}INSERT INTO api_keys (api_key) VALUES ('AIzaFAKE-1');".as_bytes());
     assert_eq!(dump.unwrap().rows, 1);
 }
 
 #[test]
-fn other_tables_are_ignored_and_named() {
+fn other_tables_are_ignored_and_listed() {
     let dump = read(
         b"CREATE TABLE d1_migrations (id); INSERT INTO d1_migrations VALUES (1);
           CREATE TABLE _cf_KV (id); INSERT INTO sqlite_stat1 VALUES (1);
-          CREATE TABLE API_KEYS (id, api_key); CREATE INDEX i ON api_keys (id); CREATE INDEX j ON d1_migrations (id);
+          CREATE TABLE API_KEYS (id, api_key); CREATE INDEX i ON api_keys (id);
+          CREATE INDEX j ON d1_migrations (id);
           CREATE TRIGGER t AFTER INSERT ON api_keys BEGIN DELETE FROM api_keys; END;
           INSERT INTO api_keys VALUES (1, 'AIzaFAKE-1');",
     )

@@ -5,13 +5,15 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-const SCHEMA: &str = "CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT, api_key TEXT NOT NULL UNIQUE, name TEXT,
-    priority INTEGER DEFAULT 100, status INTEGER DEFAULT 1, consecutive_failures INTEGER DEFAULT 0,
-    total_calls INTEGER DEFAULT 0, success_calls INTEGER DEFAULT 0, last_used_at TEXT, last_success_at TEXT,
-    last_failure_at TEXT, disabled_until TEXT, created_at TEXT DEFAULT CURRENT_TIMESTAMP,
-    updated_at TEXT DEFAULT CURRENT_TIMESTAMP);
-    CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY AUTOINCREMENT, api_key_id INTEGER, success INTEGER,
-    response_status INTEGER, error_message TEXT, response_time_ms INTEGER, called_at TEXT DEFAULT CURRENT_TIMESTAMP,
+const SCHEMA: &str = "CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT,
+    api_key TEXT NOT NULL UNIQUE, name TEXT, priority INTEGER DEFAULT 100,
+    status INTEGER DEFAULT 1, consecutive_failures INTEGER DEFAULT 0,
+    total_calls INTEGER DEFAULT 0, success_calls INTEGER DEFAULT 0, last_used_at TEXT,
+    last_success_at TEXT, last_failure_at TEXT, disabled_until TEXT,
+    created_at TEXT DEFAULT CURRENT_TIMESTAMP, updated_at TEXT DEFAULT CURRENT_TIMESTAMP);
+    CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY AUTOINCREMENT, api_key_id INTEGER,
+    success INTEGER, response_status INTEGER, error_message TEXT, response_time_ms INTEGER,
+    called_at TEXT DEFAULT CURRENT_TIMESTAMP,
     FOREIGN KEY (api_key_id) REFERENCES api_keys(id));
     CREATE INDEX idx_logs_api_key_id ON api_call_logs(api_key_id);
     CREATE INDEX idx_logs_called_at ON api_call_logs(called_at);
@@ -28,7 +30,7 @@ impl Folder {
         self.0.path().join("pool.db")
     }
 
-    /// Loads a dump; gives the notes.
+    /// Imports a dump and returns the notes.
     fn import(&self, dump: impl AsRef<[u8]>) -> Result<String> {
         let file = self.0.path().join("dump.sql");
         std::fs::write(&file, dump).unwrap();
@@ -64,12 +66,13 @@ fn rows(connection: &Connection, query: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_priority_of_null_or_zero_is_100_as_the_worker_read_it() {
+fn priority_of_null_or_zero_becomes_100() {
     let folder = Folder::new();
     let notes = folder
         .import(format!(
-            "{SCHEMA} INSERT INTO api_keys (id, api_key, priority) VALUES (1, 'AIzaFAKE-1', NULL), (2, 'AIzaFAKE-2', 0),
-             (3, 'AIzaFAKE-3', 0.0), (4, 'AIzaFAKE-4', 'high'), (5, 'AIzaFAKE-5', -3), (6, 'AIzaFAKE-6', '70');
+            "{SCHEMA} INSERT INTO api_keys (id, api_key, priority) VALUES
+             (1, 'AIzaFAKE-1', NULL), (2, 'AIzaFAKE-2', 0), (3, 'AIzaFAKE-3', 0.0),
+             (4, 'AIzaFAKE-4', 'high'), (5, 'AIzaFAKE-5', -3), (6, 'AIzaFAKE-6', '70');
              INSERT INTO api_keys (id, api_key) VALUES (7, 'AIzaFAKE-7');"
         ))
         .unwrap();
@@ -83,25 +86,29 @@ fn a_priority_of_null_or_zero_is_100_as_the_worker_read_it() {
         notes,
         "api_keys.priority was 0 and is now 100: id 2, 3\n\
          api_keys.priority was NULL and is now 100: id 1\n\
-         api_keys.priority was no number and is now 100: id 4\n"
+         api_keys.priority was not a number and is now 100: id 4\n"
     );
 }
 
 #[test]
-fn odd_values_are_kept_where_they_can_be_and_told_by_row() {
+fn odd_values_are_noted_by_row() {
     let folder = Folder::new();
     let mut dump = SCHEMA.as_bytes().to_vec();
     dump.extend_from_slice(
-        b"INSERT INTO api_keys VALUES (1,'AIzaFAKE-1','caf\xe9',100,NULL,NULL,NULL,NULL,'yesterday',NULL,NULL,NULL,NULL,NULL);
-          INSERT INTO api_keys VALUES (2,'AIzaFAKE-2','\xb2\xe2\xca\xd4',100,'on','x',5,5,'2025-01-02 03:04:05',NULL,NULL,NULL,
-          '2025-01-01 00:00:00','');
+        b"INSERT INTO api_keys VALUES (1,'AIzaFAKE-1','caf\xe9',100,NULL,NULL,NULL,NULL,
+          'yesterday',NULL,NULL,NULL,NULL,NULL);
+          INSERT INTO api_keys VALUES (2,'AIzaFAKE-2','\xb2\xe2\xca\xd4',100,'on','x',5,5,
+          '2025-01-02 03:04:05',NULL,NULL,NULL,'2025-01-01 00:00:00','');
           INSERT INTO api_keys VALUES (3,'no key',NULL,100,1,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL);
           INSERT INTO api_call_logs VALUES (7,NULL,NULL,NULL,'\xff',NULL,NULL);
           INSERT INTO api_call_logs VALUES (8,99,'yes','n/a',x'00','soon','1735787045');",
     );
     let notes = folder.import(dump).unwrap();
     assert_eq!(
-        folder.query("SELECT id, hex(name), status, consecutive_failures, total_calls, success_calls, last_used_at FROM api_keys"),
+        folder.query(
+            "SELECT id, hex(name), status, consecutive_failures, total_calls, success_calls,
+             last_used_at FROM api_keys"
+        ),
         [
             "1|636166E9|0|0|0|0|yesterday|",
             "2|B2E2CAD4|on|0|5|5|2025-01-02 03:04:05|",
@@ -109,41 +116,47 @@ fn odd_values_are_kept_where_they_can_be_and_told_by_row() {
         ]
     );
     assert_eq!(
-        folder.query("SELECT count(*) FROM api_keys WHERE created_at GLOB '20*Z' AND updated_at GLOB '20*Z' AND id <> 2"),
+        folder.query(
+            "SELECT count(*) FROM api_keys
+             WHERE created_at GLOB '20*Z' AND updated_at GLOB '20*Z' AND id <> 2"
+        ),
         ["2|"]
     );
     assert_eq!(
-        folder.query("SELECT id, api_key_id, success, response_status, hex(error_message), response_time_ms, called_at FROM api_call_logs"),
+        folder.query(
+            "SELECT id, api_key_id, success, response_status, hex(error_message),
+             response_time_ms, called_at FROM api_call_logs"
+        ),
         ["7|0|0|NULL|FF|NULL||", "8|99|yes|n/a|00|soon|1735787045|"]
     );
     assert_eq!(
         notes,
-        "api_keys.api_key is no key that can be sent; the pool does not use it: id 3\n\
+        "api_keys.api_key is not a valid key; the pool does not use it: id 3\n\
          api_keys.consecutive_failures was NULL and is now 0: id 1\n\
-         api_keys.consecutive_failures was no number and is now 0: id 2\n\
-         api_keys.last_used_at is no time that can be read: id 1\n\
-         api_keys.name is not UTF-8; its bytes are kept: id 1, 2\n\
+         api_keys.consecutive_failures was not a number and is now 0: id 2\n\
+         api_keys.last_used_at is not a valid time: id 1\n\
+         api_keys.name is not UTF-8; its bytes are unchanged: id 1, 2\n\
          api_keys.status is not 0, 1 or 2; the pool does not use the key: id 2\n\
          api_keys.status was NULL, for which no key was used, and is now 0, disabled: id 1\n\
          api_keys.success_calls was NULL and is now 0: id 1\n\
          api_keys.total_calls was NULL and is now 0: id 1\n\
-         api_keys.updated_at is no time that can be read: id 2\n\
+         api_keys.updated_at is not a valid time: id 2\n\
          api_call_logs.api_key_id was NULL and is now 0: id 7\n\
-         api_call_logs.called_at is no time that can be read: id 8\n\
+         api_call_logs.called_at is not a valid time: id 8\n\
          api_call_logs.called_at was NULL and is now '': the call has no age: id 7\n\
-         api_call_logs.error_message is not UTF-8; its bytes are kept: id 7\n\
+         api_call_logs.error_message is not UTF-8; its bytes are unchanged: id 7\n\
          api_call_logs.success was NULL and is now 0: id 7\n"
     );
 }
 
 #[test]
-fn a_row_that_the_pool_cannot_hold_costs_itself_alone() {
+fn invalid_row_is_skipped_alone() {
     let folder = Folder::new();
     let notes = folder
         .import(
             "CREATE TABLE api_keys (id, api_key, weight);
-             INSERT INTO api_keys VALUES (1, 'AIzaFAKE-1', 1), (2, 'AIzaFAKE-1', 1), (1, 'AIzaFAKE-3', 1), (4, NULL, 1),
-             ('x', 'AIzaFAKE-5', 1), (6, 'AIzaFAKE-6', 1);",
+             INSERT INTO api_keys VALUES (1, 'AIzaFAKE-1', 1), (2, 'AIzaFAKE-1', 1),
+             (1, 'AIzaFAKE-3', 1), (4, NULL, 1), ('x', 'AIzaFAKE-5', 1), (6, 'AIzaFAKE-6', 1);",
         )
         .unwrap();
     assert_eq!(
@@ -152,14 +165,14 @@ fn a_row_that_the_pool_cannot_hold_costs_itself_alone() {
     );
     assert_eq!(
         notes,
-        "api_keys.api_key is no key that can be sent; the pool does not use it: id 4\n\
-         api_keys.id is left out: it has no key, or another row has its key or id: id 2, 1, 4\n\
-         api_keys.id is no whole number; the row has a new id: id none\n\
-         ignored columns, which the pool does not have: api_keys.weight\n"
+        "api_keys.api_key is not a valid key; the pool does not use it: id 4\n\
+         api_keys.id is not a whole number; the row has a new id: id none\n\
+         api_keys.id is skipped: it has no key, or another row has its key or id: id 2, 1, 4\n\
+         ignored columns that the pool does not have: api_keys.weight\n"
     );
 }
 
-/// Rows as an earlier deployment has them, at hours that do not rise, some of them odd.
+/// Rows of an earlier deployment, not in order of time, some of them odd.
 fn calls() -> String {
     let mut dump = SCHEMA.to_owned();
     for id in 1..=500 {
@@ -182,7 +195,7 @@ fn calls() -> String {
 }
 
 #[test]
-fn the_sums_per_hour_are_those_that_the_migration_comes_to() {
+fn hourly_sums_equal_those_of_the_migration() {
     const HOURS: &str = "SELECT * FROM api_call_hours";
     let folder = Folder::new();
     folder.import(calls()).unwrap();
@@ -200,12 +213,13 @@ fn the_sums_per_hour_are_those_that_the_migration_comes_to() {
 }
 
 #[test]
-fn each_set_of_columns_has_one_index_with_the_owners_name() {
+fn owners_indexes_are_created_once() {
     let folder = Folder::new();
     folder.import(SCHEMA).unwrap();
     assert_eq!(
         folder.query(
-            "SELECT group_concat(i.name), (SELECT group_concat(c.name) FROM pragma_index_info(i.name) AS c) AS columns
+            "SELECT group_concat(i.name),
+                (SELECT group_concat(c.name) FROM pragma_index_info(i.name) AS c) AS columns
              FROM sqlite_schema AS t JOIN pragma_index_list(t.name) AS i
              WHERE t.name IN ('api_keys', 'api_call_logs') AND i.origin = 'c' AND NOT i.partial
              GROUP BY t.name, columns ORDER BY 1"
@@ -222,7 +236,7 @@ fn each_set_of_columns_has_one_index_with_the_owners_name() {
 }
 
 #[test]
-fn a_key_can_be_deleted_and_its_calls_stay() {
+fn deleting_a_key_keeps_its_calls() {
     let folder = Folder::new();
     folder
         .import(format!(
@@ -237,7 +251,7 @@ fn a_key_can_be_deleted_and_its_calls_stay() {
 }
 
 #[test]
-fn no_id_is_given_again() {
+fn ids_are_not_reused() {
     let folder = Folder::new();
     folder
         .import(format!(
@@ -257,7 +271,7 @@ fn no_id_is_given_again() {
     assert_eq!(folder.query(ids), ["9|", "91|"]);
 }
 
-/// A database as the component leaves it that has not been used.
+/// The database of a pool that has not served a request.
 fn migrate(folder: &Folder) -> Connection {
     let pool = Pool(Connection::open(folder.database()).unwrap());
     pool.0.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -266,7 +280,7 @@ fn migrate(folder: &Folder) -> Connection {
 }
 
 #[test]
-fn an_empty_database_of_the_pool_is_filled() {
+fn fills_empty_database() {
     let folder = Folder::new();
     drop(migrate(&folder));
     folder.import(calls()).unwrap();
@@ -278,7 +292,7 @@ fn an_empty_database_of_the_pool_is_filled() {
 }
 
 #[test]
-fn a_database_with_data_is_left_as_it_is() {
+fn rejects_database_with_data() {
     for data in [
         "INSERT INTO api_keys (api_key) VALUES ('AIzaFAKE-9')",
         "INSERT INTO api_call_logs (api_key_id, success) VALUES (1, 1)",
@@ -291,7 +305,7 @@ fn a_database_with_data_is_left_as_it_is() {
         let before = folder.query(all);
         let error = format!("{:#}", folder.import(calls()).unwrap_err());
         assert!(
-            error.contains("has data already") && error.contains("--state-dir"),
+            error.contains("already has data") && error.contains("--state-dir"),
             "{error}"
         );
         assert_eq!(folder.query(all), before);
@@ -299,7 +313,7 @@ fn a_database_with_data_is_left_as_it_is() {
 }
 
 #[test]
-fn empty_tables_with_a_foreign_key_are_refused() {
+fn rejects_empty_tables_with_foreign_key() {
     let folder = Folder::new();
     let connection = Connection::open(folder.database()).unwrap();
     connection.execute_batch(SCHEMA).unwrap();
@@ -309,7 +323,7 @@ fn empty_tables_with_a_foreign_key_are_refused() {
 }
 
 #[test]
-fn a_database_in_use_is_refused() {
+fn rejects_database_in_use() {
     let folder = Folder::new();
     let idle = migrate(&folder);
     let error = format!("{:#}", folder.import(calls()).unwrap_err());
@@ -326,17 +340,20 @@ fn a_database_in_use_is_refused() {
 }
 
 #[test]
-fn a_dump_of_the_pool_itself_brings_all_that_the_pool_knows_of_a_call() {
+fn dump_of_a_pool_keeps_all_columns() {
     let folder = Folder::new();
     let notes = folder
         .import(
             "CREATE TABLE schema_migrations (id);
-             CREATE TABLE IF NOT EXISTS \"api_keys\" (id INTEGER PRIMARY KEY, api_key TEXT, project TEXT);
+             CREATE TABLE IF NOT EXISTS \"api_keys\" (id INTEGER PRIMARY KEY, api_key TEXT,
+             project TEXT);
              INSERT INTO api_keys VALUES(1,'AIzaFAKE-1','projects/1');
-             CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id, success, called_at, model, outcome, input_tokens);
+             CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id, success, called_at,
+             model, outcome, input_tokens);
              INSERT INTO api_call_logs VALUES(1,1,1,'2025-01-02T03:04:05.000Z','m','success',7);
              CREATE TABLE api_call_hours (hour); INSERT INTO api_call_hours VALUES ('x');
-             CREATE TRIGGER count_api_call AFTER INSERT ON api_call_logs BEGIN SELECT 1; SELECT 2; END;
+             CREATE TRIGGER count_api_call AFTER INSERT ON api_call_logs
+             BEGIN SELECT 1; SELECT 2; END;
              CREATE INDEX idx_api_call_logs_called_at ON api_call_logs (called_at);",
         )
         .unwrap();
@@ -354,7 +371,7 @@ fn a_dump_of_the_pool_itself_brings_all_that_the_pool_knows_of_a_call() {
 }
 
 #[test]
-fn a_dump_that_fails_leaves_nothing() {
+fn failed_dump_changes_nothing() {
     let folder = Folder::new();
     let error = folder
         .import(calls() + "INSERT INTO api_keys VALUES (1);")
