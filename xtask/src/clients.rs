@@ -2,8 +2,8 @@
 //!
 //! They are installed below `target/`, except for the browser: if there is none, root, as in a
 //! container, gets Debian's. Python has two environments, with the newest clients and the major
-//! versions before them. An environment is complete if it has a copy of its list in `tests/clients`;
-//! the copy is written last, so that an interrupted installation is repeated.
+//! versions before them. An environment is complete if it has a copy of its list in
+//! `tests/clients`; the copy is written last, so that an interrupted installation is repeated.
 
 use crate::command::{capture, program, run};
 use crate::workspace;

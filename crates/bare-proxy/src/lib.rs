@@ -1,8 +1,8 @@
 //! A component that only forwards requests to `llm_api_origin`, as a baseline for the benchmark.
 //!
 //! Requests and event streams are passed on as the host's own streams, unread. Other responses are
-//! read, to send them with a length in one packet: passed on in chunks, they would leave Spin in two
-//! packets, the second of which waits 44 ms for an acknowledgement.
+//! read, to send them with a length in one packet: passed on in chunks, they would leave Spin in
+//! two packets, the second of which waits 44 ms for an acknowledgement.
 
 #[cfg(target_family = "wasm")]
 mod forward {
@@ -67,9 +67,6 @@ mod forward {
         if is_events || headers.has("content-length") {
             return Ok(response);
         }
-        let mut list = headers.copy_all();
-        // Connection headers, which a component may not set.
-        list.retain(|(name, _)| !["transfer-encoding", "connection"].contains(&name.as_str()));
         let status = response.get_status_code();
         let (_consumed, result) = wit_future::new(|| Ok(()));
         let (mut upstream, _end) = Response::consume_body(response, result);
@@ -84,12 +81,7 @@ mod forward {
                 break false;
             }
         };
-        if is_whole {
-            list.push((
-                "content-length".to_owned(),
-                bytes.len().to_string().into_bytes(),
-            ));
-        }
+        let headers = end_to_end_headers(&headers, is_whole.then_some(bytes.len()))?;
         let (mut writer, reader) = wit_stream::new::<u8>();
         let (end, trailers) = wit_future::new(|| Ok(None));
         let mut write: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
@@ -104,19 +96,27 @@ mod forward {
             drop(writer);
             let _ = end.write(Ok(None)).await;
         });
-        let headers =
-            Fields::from_list(&list).map_err(|_| internal_error("the host rejects the headers"))?;
         let (response, _sent) = Response::new(headers, Some(reader), trailers);
         response
             .set_status_code(status)
             .map_err(|()| internal_error("the host rejects the status"))?;
-        // The host must find the first bytes when it takes the head; see the pool's `adapters::http`.
+        // The host must find the first bytes when it takes the head; see the pool's
+        // `adapters::http`.
         yield_async().await;
         let first = std::future::poll_fn(|context| Poll::Ready(write.as_mut().poll(context)));
         if first.await == Poll::Pending {
             spawn(write);
         }
         Ok(response)
+    }
+
+    /// The headers without those of the connection, which a component may not set.
+    fn end_to_end_headers(headers: &Fields, length: Option<usize>) -> Result<Fields, ErrorCode> {
+        let mut list = headers.copy_all();
+        list.retain(|(name, _)| !["transfer-encoding", "connection"].contains(&name.as_str()));
+        let length = length.map(|length| length.to_string().into_bytes());
+        list.extend(length.map(|length| ("content-length".to_owned(), length)));
+        Fields::from_list(&list).map_err(|_| internal_error("the host rejects the headers"))
     }
 
     async fn origin() -> Result<Uri, ErrorCode> {

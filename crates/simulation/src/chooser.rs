@@ -89,7 +89,8 @@ impl Request {
 }
 
 impl Chooser {
-    /// Creates a pool with a key for each of these projects; the operator knows which keys share one.
+    /// Creates a pool with a key for each of these projects; the operator knows which keys share
+    /// one.
     pub(crate) fn new(strategy: Strategy, projects: impl Iterator<Item = usize>) -> Self {
         let keys = (0i64..).zip(projects).filter_map(|(id, project)| {
             Some(PoolKey {

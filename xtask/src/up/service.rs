@@ -1,8 +1,8 @@
 //! A child process that serves until it is stopped.
 //!
-//! It has a process group of its own. The terminal sends Ctrl-C to a whole group, so the child would
-//! get it in addition to the SIGTERM from here, and some programs then stop without grace. To stop
-//! when this process is killed, it is [`tied`] to it.
+//! It has a process group of its own. The terminal sends Ctrl-C to a whole group, so the child
+//! would get it in addition to the SIGTERM from here, and some programs then stop without grace. To
+//! stop when this process is killed, it is [`tied`] to it.
 
 use super::tied;
 use anyhow::{Context, Result};

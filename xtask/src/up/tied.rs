@@ -51,7 +51,8 @@ fn stop_with(_: i32) -> Result<()> {
     Ok(())
 }
 
-/// Ties `command` to this process. To be spawned on the main thread: the parent is a thread for Linux.
+/// Ties `command` to this process. To be spawned on the main thread: the parent is a thread for
+/// Linux.
 pub(super) fn tie(command: &Command) -> Command {
     // On Linux, this works even after a rebuild has replaced the file.
     let own = if cfg!(target_os = "linux") {
