@@ -2,7 +2,7 @@
 
 use crate::command::{PassedOn, cargo, program, run as run_command};
 use crate::{build, workspace};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::ffi::OsString;
 
 /// The packages of `cargo xtask build` and the benchmark, so that their dependencies are shared.
@@ -26,8 +26,11 @@ fn bench(arguments: &[OsString]) -> Result<()> {
     build::run()?;
     run_command(&mut cargo(BARE_BUILD))?;
     run_command(&mut cargo(BENCH_BUILD))?;
+    let here = std::env::current_dir().context("the current folder does not exist")?;
     run_command(
         program(workspace::target(BENCH))
+            // Paths in the arguments are relative to the caller's folder.
+            .current_dir(here)
             .args(["run", "--project"])
             .arg(workspace::root())
             .args(arguments),
