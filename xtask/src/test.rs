@@ -44,11 +44,13 @@ const STAGES: &[Stage] = &[
         name: "docs",
         what: "the documentation builds without warnings, and its examples run",
         run: || {
-            // `--examples`, of which there are none, has Cargo select features as for clippy.
+            // `--examples`, of which there are none, has Cargo select features as for clippy. The
+            // program `fake-gemini` is not listed, since its library has the same name.
             run_command(
                 cargo(
                     "doc --locked --release --workspace --no-deps --document-private-items \
-                     --lib --bins --examples",
+                     --lib --bin keypool --bin keypool-bench --bin keypool-simulation --bin xtask \
+                     --examples",
                 )
                 .env("RUSTDOCFLAGS", "-D warnings"),
             )?;

@@ -84,9 +84,9 @@ fn up(options: &Up) -> Result<()> {
     };
     let stop = CancellationToken::new();
     let outbound = outbound::Client::new(
-        allowed_hosts(options, &app, &variables)?,
+        load_allowed_hosts(options, &app, &variables)?,
         nagle,
-        runtime_config(options, &app)?,
+        load_runtime_config(options, &app)?,
         stop.clone(),
     );
     let clock = options.test_clock.as_deref();
@@ -121,7 +121,7 @@ fn up(options: &Up) -> Result<()> {
     served
 }
 
-fn allowed_hosts(options: &Up, app: &App, variables: &Resolved) -> Result<AllowedHosts> {
+fn load_allowed_hosts(options: &Up, app: &App, variables: &Resolved) -> Result<AllowedHosts> {
     AllowedHosts::parse(&variables.allowed_outbound_hosts).with_context(|| {
         format!(
             "{}: allowed_outbound_hosts of the component {}",
@@ -131,7 +131,7 @@ fn allowed_hosts(options: &Up, app: &App, variables: &Resolved) -> Result<Allowe
     })
 }
 
-fn runtime_config(options: &Up, app: &App) -> Result<RuntimeConfig> {
+fn load_runtime_config(options: &Up, app: &App) -> Result<RuntimeConfig> {
     match &options.runtime_config_file {
         Some(file) => RuntimeConfig::load(file, &app.component_id),
         None => RuntimeConfig::default_of_spin(),
