@@ -1,8 +1,8 @@
 //! Streamed JSON arrays, split at any byte: the bytes passed on plus a closing error are JSON.
 #![no_main]
 
-use gemini_keypool::json_array::ArrayScanner;
-use gemini_keypool::sse::Found;
+use gemini_keypool::wire::stream::ArrayScanner;
+use gemini_keypool::wire::stream::Found;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (usize, &[u8])| {

@@ -1,7 +1,7 @@
 //! Error bodies with any status: only a 200 is a success.
 #![no_main]
 
-use gemini_keypool::gemini::{RequestTraits, Seen, diagnose, glance, kept, unknown_fields};
+use gemini_keypool::wire::gemini::{RequestTraits, Seen, diagnose, summarize, loggable, unknown_fields};
 use gemini_keypool::pool::Outcome;
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
@@ -23,8 +23,8 @@ fuzz_target!(|input: (u16, &[u8])| {
     assert!(status == 200 || diagnosis.outcome != Outcome::Success);
     let _ = unknown_fields(&diagnosis.error);
     if let Some(message) = &diagnosis.error.message {
-        let _ = kept(message, "an error");
+        let _ = loggable(message, "an error");
     }
     let _ = diagnose(Seen::InStream(body), &request);
-    let _ = glance(body);
+    let _ = summarize(body);
 });

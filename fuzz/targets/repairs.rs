@@ -1,11 +1,11 @@
 //! Repairs of responses: JSON stays JSON, and a second repair changes nothing.
 #![no_main]
 
-use gemini_keypool::model_list::{ModelList, Page};
-use gemini_keypool::openai::repair::{Asked, Context, StreamRepair, model, models, whole};
-use gemini_keypool::openai::signatures::Signatures;
-use gemini_keypool::sse::EventScanner;
-use gemini_keypool::target::{Kind, Surface};
+use gemini_keypool::wire::model_list::{ModelList, Page};
+use gemini_keypool::wire::openai::repair::{Requested, Context, StreamRepair, model, models, whole};
+use gemini_keypool::wire::openai::signatures::Signatures;
+use gemini_keypool::wire::stream::EventScanner;
+use gemini_keypool::wire::{Kind, Surface};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -24,11 +24,11 @@ fuzz_target!(|input: (bool, &[u8])| {
         seed: 7,
         asked,
     };
-    let of_stream = Asked::Stream {
+    let of_stream = Requested::Stream {
         include_usage: flag,
     };
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
-    for asked in [Asked::Completion, Asked::Embeddings { as_base64: flag }] {
+    for asked in [Requested::Completion, Requested::Embeddings { as_base64: flag }] {
         let context = context(asked);
         let once = whole(body.to_vec(), &context).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&once).is_ok(), is_json);

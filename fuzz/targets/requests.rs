@@ -1,11 +1,13 @@
 //! Paths, queries and bodies of requests: an edited body stays JSON.
 #![no_main]
 
-use gemini_keypool::conversation::conversation;
-use gemini_keypool::openai::signatures::{unsigned, with_placeholders};
-use gemini_keypool::openai::{ChatRequest, model_of, steps, with_models, without, without_any};
-use gemini_keypool::resource::{named_in_body, named_in_path};
-use gemini_keypool::target::{Kind, Surface, Target, forwarded_query, key_of_query};
+use gemini_keypool::wire::conversation::conversation;
+use gemini_keypool::wire::openai::signatures::{unsigned, with_placeholders};
+use gemini_keypool::wire::json::{steps, with_models, without, without_any};
+use gemini_keypool::wire::openai::{ChatRequest, model_of};
+use gemini_keypool::wire::resource::{named_in_body, named_in_path};
+use gemini_keypool::wire::{Kind, Surface};
+use gemini_keypool::wire::target::{Target, forwarded_query, key_of_query};
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -13,7 +15,11 @@ use serde_json::value::RawValue;
 
 fuzz_target!(|input: (&str, &[u8])| {
     let (text, body) = input;
-    if let Some(target) = Target::of(&Method::POST, text, text.len() % 2 == 0) {
+    let credential = match text.len() % 2 {
+        0 => Surface::Gemini,
+        _ => Surface::OpenAi,
+    };
+    if let Some(target) = Target::of(&Method::POST, text, credential) {
         assert!(!target.path.contains("/../") && !target.path.contains("//"));
         let _ = (target.names_no_model(), target.decoded_path());
         let _ = target.renamed(|name| name.to_uppercase());
@@ -22,7 +28,7 @@ fuzz_target!(|input: (&str, &[u8])| {
         assert_eq!(key_of_query(&query), None);
     }
     let _ = named_in_path(text);
-    let _ = named_in_body(body, true);
+    let _ = named_in_body(body, Kind::Other);
     let _ = (model_of(body), unsigned(body));
     let _ = conversation(Surface::OpenAi, Kind::Chat, "m", body);
     let is_json = serde_json::from_slice::<Value>(body).is_ok();

@@ -1,17 +1,18 @@
-//! The entry point: what an instance sets up once, and each request's way through it.
+//! The entry point: what an instance sets up once, and how each request enters the gateway.
 //!
-//! The host sends an instance many requests, several at a time, and may drop it between any two; so the set-up (the
-//! variables, a connection, a look at the schema) is kept for the instance's life, and every fact stays in the database.
+//! The host sends an instance many requests, several at a time, and may drop it between any two. So the
+//! setup (the variables, a connection, a check of the schema) lasts for the instance's life, and every
+//! fact stays in the database.
 
-use super::clock::HostSystem;
 use super::http::{HostUpstream, IncomingBody, head_of, respond};
-use super::signal;
+use super::notify;
 use super::sqlite::{HostConnector, HostDatabase};
+use super::system::HostSystem;
 use crate::config::{Config, InvalidConfig, VARIABLES};
 use crate::gateway::ports::System;
 use crate::gateway::{self, Gateway};
-use crate::once::Once;
 use crate::store::{self, DatabaseError, SettingUp};
+use crate::sync::{Flight, SingleFlight};
 use spin_sdk::variables;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -21,20 +22,20 @@ use std::rc::Rc;
 type HostGateway = Gateway<HostDatabase, HostUpstream, HostSystem>;
 
 thread_local! {
-    static GATEWAY: Rc<Once<HostGateway>> = Rc::default();
-    /// One without the database, for what needs none.
-    static WITHOUT_DATABASE: Rc<Once<HostGateway>> = Rc::default();
+    static GATEWAY: Rc<SingleFlight<HostGateway>> = Rc::default();
+    /// A gateway without the database, for requests that need none.
+    static WITHOUT_DATABASE: Rc<SingleFlight<HostGateway>> = Rc::default();
 }
 
 struct Component;
 
 spin_sdk::wasip3::http::service::export!(Component);
 
-// What `#[http_service]` makes, but for its conversion of the request.
+// As `#[http_service]` generates it, except for its conversion of the request.
 impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let head = head_of(&request)?;
-        // Whether the pool is alive does not depend on the database, which may be migrating for a while.
+        // Liveness does not depend on the database, which may be migrating for a while.
         let gateway = if gateway::needs_database(&head) {
             gateway().await
         } else {
@@ -45,30 +46,33 @@ impl Guest for Component {
     }
 }
 
-/// The instance's gateway. An instance begins with many requests at once: the first sets it up for all. Without a database
-/// it lasts for those, and the next tries again.
+/// The instance's gateway, set up by the first of the requests that an instance starts with. Without
+/// a database it is not cached, so that the next request tries again.
 async fn gateway() -> Rc<HostGateway> {
     let once = GATEWAY.with(Rc::clone);
-    once.get(signal::new, async || {
+    once.get(notify::new, async || {
         let config = read_config().await;
         for warning in config.iter().flat_map(Config::warnings) {
             HostSystem.log(warning);
         }
         let database = open_database(&config).await;
         let is_ready = database.is_ok();
-        let gateway = Gateway::new(config, database, HostUpstream, HostSystem, signal::new);
-        (Rc::new(gateway), is_ready)
+        let gateway = Gateway::new(config, database, HostUpstream, HostSystem, notify::new);
+        match is_ready {
+            true => Flight::Cache(Rc::new(gateway)),
+            false => Flight::Share(Rc::new(gateway)),
+        }
     })
     .await
 }
 
 async fn without_database() -> Rc<HostGateway> {
     let once = WITHOUT_DATABASE.with(Rc::clone);
-    once.get(signal::new, async || {
+    once.get(notify::new, async || {
         let config = read_config().await;
         let none = Err(DatabaseError::new("it is not opened for this request"));
-        let gateway = Gateway::new(config, none, HostUpstream, HostSystem, signal::new);
-        (Rc::new(gateway), true)
+        let gateway = Gateway::new(config, none, HostUpstream, HostSystem, notify::new);
+        Flight::Cache(Rc::new(gateway))
     })
     .await
 }
@@ -76,7 +80,7 @@ async fn without_database() -> Rc<HostGateway> {
 async fn open_database(
     config: &Result<Config, InvalidConfig>,
 ) -> Result<Rc<HostDatabase>, DatabaseError> {
-    let database = Rc::new(HostDatabase::open(HostConnector, signal::new).await?);
+    let database = Rc::new(HostDatabase::open(HostConnector, notify::new).await?);
     let setting_up = SettingUp(Rc::clone(&database));
     store::migrate(&setting_up).await?;
     if let Ok(config) = config {

@@ -1,15 +1,15 @@
-//! `wasi:http` behind the gateway's traits, and replies on their way out.
+//! `wasi:http` behind the gateway's traits, and responses on their way out.
 //!
-//! Requests and responses are built by hand rather than by the SDK's conversions, because of a 40 ms trap: a host whose
-//! sockets leave Nagle's algorithm on sends a head and a body that come apart in two packets, and holds the second until
-//! the peer has acknowledged the first, which a peer delays by 40 ms. They leave together when the first bytes of the
-//! body are already offered as the host takes the head. So a body's first write is polled once before its message is
-//! handed over.
+//! Requests and responses are built by hand rather than by the SDK's conversions, because of a 40 ms
+//! trap. A host whose sockets leave Nagle's algorithm on sends a head and a body that arrive separately
+//! in two packets, and holds the second until the peer has acknowledged the first, which the peer
+//! delays by 40 ms. Both leave together if the first bytes of the body are already offered when the
+//! host takes the head. So a body's first write is polled once before its message is handed over.
 
 use crate::gateway::ports::{
-    ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse,
+    ByteStream, System, Timeouts, TransportError, Upstream, UpstreamResponse,
 };
-use crate::gateway::{AnswerStream, Body, Next, Reply, declared_length};
+use crate::gateway::{AnswerStream, Body, Chunk, Reply, declared_length};
 use crate::store::Database;
 use futures::future::{Either, select};
 use http::request::Parts;
@@ -27,27 +27,27 @@ use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, Stream
 
 /// How long a connection to the upstream may take, in nanoseconds: 10 s.
 const CONNECT_TIMEOUT_NS: u64 = 10_000_000_000;
-/// How long the upstream may be silent within an answer that comes bit by bit, in nanoseconds: 5 minutes, since a model may
-/// think for minutes between two words.
-const SILENCE_TIMEOUT_NS: u64 = 300_000_000_000;
-/// How often a stream looks after its client while the upstream is silent, in nanoseconds: 500 ms. Nothing tells the
-/// component that a client left, but a write that fails.
+/// How long a streamed answer may be idle, in nanoseconds: 5 minutes, since a model may think for
+/// minutes between two words.
+const STREAM_IDLE_TIMEOUT_NS: u64 = 300_000_000_000;
+/// How often a stream probes its client while the upstream is idle, in nanoseconds: 500 ms. Only a
+/// write that fails tells the component that a client has left.
 const PROBE_INTERVAL_NS: u64 = 500_000_000;
-/// Bytes read at first, which is more than most bodies have.
+/// The size of the first read, in bytes, which most bodies fit in.
 const FIRST_READ: usize = 16 * 1024;
-/// Bytes read at a time where there are many: each read is a way to the host and back.
+/// The size of the largest read, in bytes. Each read is a call into the host.
 const LARGEST_READ: usize = 256 * 1024;
 
-/// What the embedded host says in the internal error that every exchange ends with once it stops.
+/// The internal error with which the embedded host ends every exchange once it stops.
 const HOST_STOPPING: &str = "the host is stopping";
 
 type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
-/// A request's head. The SDK's own conversion asks the host for half as much again, of which nothing is used.
+/// A request's head. The SDK's conversion makes more calls into the host, for parts that are not used.
 pub(super) fn head_of(request: &Request) -> Result<Parts, ErrorCode> {
     let mut uri = Uri::builder();
     if let Some(authority) = request.get_authority() {
-        // With an authority goes a scheme; which one, nobody asks.
+        // An authority needs a scheme, which is never read.
         uri = uri.scheme("http").authority(authority);
     }
     if let Some(path) = request.get_path_with_query() {
@@ -64,14 +64,14 @@ pub(super) fn head_of(request: &Request) -> Result<Parts, ErrorCode> {
 /// A body that arrives from the host.
 pub(super) struct IncomingBody {
     stream: StreamReader<u8>,
-    /// Bytes that room is made for where there is none.
+    /// The size of the next read, in bytes, if there is no capacity left.
     read_size: usize,
-    /// Bytes that are still to come, where the length was declared. Then the last of them is the end, and the host need
-    /// not be asked for it.
+    /// Bytes that are still to come, if the length was declared. After the last of them the host need
+    /// not be asked for the end.
     left: Option<u64>,
-    /// Whether the body arrived whole; gone when the last of it is here.
+    /// Whether the body arrived whole; `None` once its end was read.
     end: Option<FutureReader<TrailersResult>>,
-    /// Tells the host, by being dropped, that nobody reads on.
+    /// Dropping it tells the host that the body is no longer read.
     _consumed: FutureWriter<Result<(), ErrorCode>>,
 }
 
@@ -159,20 +159,24 @@ impl Upstream for HostUpstream {
         uri: &Uri,
         mut headers: HeaderMap,
         body: Vec<u8>,
-        limits: Limits,
+        timeouts: Timeouts,
     ) -> Result<UpstreamResponse<IncomingBody>, TransportError> {
-        // A GET says nothing of a body that it does not have (RFC 9110 §8.6).
+        // A GET without a body has no content length (RFC 9110 §8.6).
         let has_body = !body.is_empty() || !is_without_body(method);
         if has_body {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let (contents, trailers, write) = outgoing_body(body);
+        let OutgoingBody {
+            contents,
+            trailers,
+            write,
+        } = outgoing_body(body);
         let options = RequestOptions::new();
-        // A host that does not know a time-out applies its own.
+        // A host that does not know a timeout applies its own.
         let _ = options.set_connect_timeout(Some(CONNECT_TIMEOUT_NS));
-        let _ = options.set_first_byte_timeout(Some(nanoseconds(limits.head_ms)));
-        let silence = limits.silence_ms.map_or(SILENCE_TIMEOUT_NS, nanoseconds);
-        let _ = options.set_between_bytes_timeout(Some(silence));
+        let _ = options.set_first_byte_timeout(Some(nanoseconds(timeouts.head_ms)));
+        let idle = timeouts.idle_ms.map_or(STREAM_IDLE_TIMEOUT_NS, nanoseconds);
+        let _ = options.set_between_bytes_timeout(Some(idle));
         let (request, _sent) = Request::new(
             fields(&headers)?,
             has_body.then_some(contents),
@@ -226,8 +230,8 @@ fn method_of(method: &http::Method) -> Method {
     }
 }
 
-/// What an error before a response's head means. Spin has one code for a stream that the upstream refused, which was never
-/// read, and for a connection that broke.
+/// An error before a response's head. Spin has one code both for a stream that the upstream refused,
+/// whose request was never read, and for a connection that broke.
 fn before_response(error: &ErrorCode) -> TransportError {
     match error {
         ErrorCode::ConnectionRefused
@@ -258,7 +262,7 @@ fn describe(error: &ErrorCode) -> TransportError {
         | ErrorCode::DnsTimeout
         | ErrorCode::HttpResponseTimeout => TransportError::TimedOut,
         ErrorCode::InternalError(Some(text)) if text == HOST_STOPPING => TransportError::Stopping,
-        // The name alone: texts of the host may hold the URL.
+        // Only the name: the host's text may contain the URL.
         other => TransportError::Failed(name(other)),
     }
 }
@@ -275,7 +279,7 @@ fn name(error: &ErrorCode) -> String {
 fn header_map(fields: &Fields) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in fields.copy_all() {
-        // The host has checked both; what it let through and we cannot hold is of no use to anybody here.
+        // The host has checked both, so nothing that is needed is skipped.
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
             HeaderValue::try_from(value),
@@ -297,27 +301,37 @@ fn fields(headers: &HeaderMap) -> Result<Fields, TransportError> {
 
 type Write = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A body's two ends, and the future that writes `bytes` into it.
-fn outgoing_body(bytes: Vec<u8>) -> (StreamReader<u8>, FutureReader<TrailersResult>, Write) {
+/// A body on its way out: what the host reads, and the future that writes it.
+struct OutgoingBody {
+    contents: StreamReader<u8>,
+    trailers: FutureReader<TrailersResult>,
+    write: Write,
+}
+
+fn outgoing_body(bytes: Vec<u8>) -> OutgoingBody {
     let (mut writer, reader) = wit_stream::new::<u8>();
     let (end, trailers) = wit_future::new::<TrailersResult>(|| Ok(None));
     let write = Box::pin(async move {
-        // What a receiver that has gone does not take, nobody misses.
+        // If the receiver is gone, the rest is dropped.
         let _ = writer.write_all(bytes).await;
         drop(writer);
         let _ = end.write(Ok(None)).await;
     });
-    (reader, trailers, write)
+    OutgoingBody {
+        contents: reader,
+        trailers,
+        write,
+    }
 }
 
-/// Offers the first bytes now, and leaves the rest to a task of its own.
+/// Offers the first bytes now and writes the rest in a task of its own.
 async fn start(mut write: Write) {
     if futures::poll!(&mut write) == Poll::Pending {
         spawn(write);
     }
 }
 
-/// Sends a reply.
+/// Hands a reply over to the host.
 pub(super) async fn respond<D, B, S>(reply: Reply<D, B, S>) -> Result<Response, ErrorCode>
 where
     D: Database + 'static,
@@ -330,40 +344,37 @@ where
         body,
     } = reply;
     let internal = |error: TransportError| ErrorCode::InternalError(Some(error.to_string()));
-    let (contents, trailers, write) = match body {
-        Body::Whole(bytes) => {
-            // Without any, and not of no bytes: after the head of an answer to HEAD, HTTP/2 lets nothing follow.
-            let has_contents = !bytes.is_empty();
-            let (contents, trailers, write) = outgoing_body(bytes);
-            (has_contents.then_some(contents), trailers, write)
-        }
-        Body::Stream(stream) => {
-            let (contents, trailers, write) = outgoing_stream(*stream);
-            (Some(contents), trailers, write)
-        }
+    let (has_contents, body) = match body {
+        // An empty body is no body: after the head of a response to HEAD, HTTP/2 lets nothing follow.
+        Body::Whole(bytes) => (!bytes.is_empty(), outgoing_body(bytes)),
+        Body::Stream(stream) => (true, outgoing_stream(*stream)),
     };
-    let (response, _sent) = Response::new(fields(&headers).map_err(internal)?, contents, trailers);
+    let contents = has_contents.then_some(body.contents);
+    let headers = fields(&headers).map_err(internal)?;
+    let (response, _sent) = Response::new(headers, contents, body.trailers);
     response.set_status_code(status.as_u16()).map_err(|()| {
         ErrorCode::InternalError(Some("status code refused by the host".to_owned()))
     })?;
-    // Lets the host finish what the last read from the upstream or the database began; without it the first write is
-    // not seen together with the head.
+    // The host finishes what the last read from the upstream or the database began. Without this it
+    // does not see the first write together with the head.
     wit_bindgen::yield_async().await;
-    start(write).await;
+    start(body.write).await;
     Ok(response)
 }
 
-fn outgoing_stream<D, B, S>(
-    stream: AnswerStream<D, B, S>,
-) -> (StreamReader<u8>, FutureReader<TrailersResult>, Write)
+fn outgoing_stream<D, B, S>(stream: AnswerStream<D, B, S>) -> OutgoingBody
 where
     D: Database + 'static,
     B: ByteStream + 'static,
     S: System + 'static,
 {
-    let (writer, reader) = wit_stream::new::<u8>();
+    let (writer, contents) = wit_stream::new::<u8>();
     let (end, trailers) = wit_future::new::<TrailersResult>(|| Ok(None));
-    (reader, trailers, Box::pin(pump(stream, writer, end)))
+    OutgoingBody {
+        contents,
+        trailers,
+        write: Box::pin(pump(stream, writer, end)),
+    }
 }
 
 async fn pump<D: Database, B: ByteStream, S: System>(
@@ -380,21 +391,21 @@ async fn pump<D: Database, B: ByteStream, S: System>(
             return stream.client_gone().await;
         }
         match stream.next().await {
-            Next::Bytes(bytes) => {
+            Chunk::Data(bytes) => {
                 if !writer.write_all(bytes).await.is_empty() {
                     return stream.client_gone().await;
                 }
             }
-            Next::Nothing => {}
-            Next::End => break Ok(None),
-            Next::Broken => break Err(ErrorCode::ConnectionTerminated),
+            Chunk::Pending => {}
+            Chunk::End => break Ok(None),
+            Chunk::Broken => break Err(ErrorCode::ConnectionTerminated),
         }
     };
     drop(writer);
     let _ = end.write(result).await;
 }
 
-/// Looks after a client from time to time.
+/// Checks from time to time whether the client is still there.
 struct Probe(Pin<Box<dyn Future<Output = ()>>>);
 
 impl Probe {

@@ -10,7 +10,7 @@ const MS: u64 = 1_000_000;
 /// The component's database.
 pub(super) type HostDatabase = Reconnecting<HostConnector>;
 
-/// The host's way to the default database.
+/// Opens connections to the host's default database.
 pub(super) struct HostConnector;
 
 impl Connector for HostConnector {

@@ -1,15 +1,19 @@
-//! What was made with a key goes back to it: which owner a request needs, and what an answer says was made.
+//! Which key a request needs: what was made with a key goes back to that key's project.
 
-use super::client::latest;
+use super::client_address::latest;
 use super::headers::UPLOAD_URL;
-use super::kept::Kept;
-use super::ports::{ByteStream, System, Upstream};
-use super::{Body, Failure, Gateway, Reply};
-use crate::config::Config;
-use crate::pool::Owner;
-use crate::resource::{Told, chosen_name, named_in_body, named_in_path, of_upload, told};
+use super::incoming::Incoming;
+use super::ports::ByteStream;
+use super::view::PoolView;
+use super::{Body, Failure, Reply};
+use crate::config::{Config, Proxies};
+use crate::pool::{Owner, UnixMillis};
 use crate::store::{self, Database, DatabaseError};
-use crate::target::{Kind, Target, forwarded_query};
+use crate::wire::Kind;
+use crate::wire::resource::{
+    Reported, chosen_name, named_in_body, named_in_path, of_upload, reported,
+};
+use crate::wire::target::{Target, forwarded_query};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
@@ -20,181 +24,196 @@ use std::collections::BTreeSet;
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// The path that a proxy has taken off before it handed the request on.
+/// The path prefix that a proxy has stripped.
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
-/// Another URL of the upstream's, which no official client uses.
+/// Another URL of the upstream, which no official client uses.
 const UPLOAD_CONTROL_URL: HeaderName = HeaderName::from_static("x-goog-upload-control-url");
-/// Commands that begin nothing.
-const GOING_ON: [&str; 4] = ["upload", "query", "cancel", "finalize"];
-/// The longest name that is stored, in bytes: an upload's has an id of Google's in it.
+/// Commands that do not begin an upload.
+const CONTINUING: [&str; 4] = ["upload", "query", "cancel", "finalize"];
+/// The longest name that is stored, in bytes. That of an upload contains an id of Google's.
 const LONGEST_STORED: usize = 1024;
-/// How long an upload may go on, in milliseconds: 2 days, as long as Google keeps a file.
+/// How long an upload may take, in milliseconds: 2 days, as long as Google keeps a file.
 const UPLOAD_MS: i64 = 2 * 24 * 3_600_000;
 
 /// What a request uses that belongs to projects.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
-    /// Whose keys alone can serve it; `None` where any can.
+    /// Whose keys alone can serve it; `None` if any can.
     pub(super) owner: Option<Owner>,
     /// All names in it.
-    pub(super) named: BTreeSet<String>,
-    /// Those of which nobody knows the owner.
-    pub(super) unknown: BTreeSet<String>,
+    named: BTreeSet<String>,
+    /// Whether the owner of some name is not known.
+    pub(super) has_unknown: bool,
 }
 
-impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
-    /// What a request uses that only some keys can.
-    pub(super) async fn used_by(
-        &self,
-        target: &Target,
-        query: Option<&str>,
-        body: &[u8],
-    ) -> Result<Uses, Failure> {
-        let mut named = match target.kind {
-            // The path says nothing but that.
-            Kind::Chat => BTreeSet::new(),
-            Kind::Generate | Kind::Other => named_in_path(&target.rest),
-        };
-        // What is uploaded is content, whatever it mentions.
-        match upload_id(query).filter(|_| target.is_upload()) {
-            Some(id) => named.extend([of_upload(&target.path, &id)]),
-            None if target.is_upload() => {}
-            None => {
-                let mut in_body = named_in_body(body, target.kind == Kind::Other);
-                if let Some(chosen) = chosen_name(target, body) {
-                    in_body.remove(&chosen);
-                }
-                named.extend(in_body);
-            }
-        }
-        let mut owners = Vec::new();
-        let mut unknown = named.clone();
-        for (name, owner) in store::owners(&*self.kept()?.database, &named).await? {
-            unknown.remove(&name);
-            owners.push(owner);
-        }
-        let projects: BTreeSet<&str> = owners
-            .iter()
+impl Uses {
+    pub(super) fn names_resource(&self) -> bool {
+        self.owner.is_some() || self.has_unknown
+    }
+}
+
+/// Looks up and records which project owns what.
+pub(super) struct Affinity<'a, D> {
+    pub(super) config: &'a Config,
+    pub(super) view: &'a PoolView<D>,
+}
+
+impl<D: Database> Affinity<'_, D> {
+    /// What a request uses that belongs to projects.
+    ///
+    /// # Errors
+    /// It uses things of several projects, or the database refused.
+    pub(super) async fn uses(&self, incoming: &Incoming<'_>, body: &[u8]) -> Result<Uses, Failure> {
+        let target = &incoming.target;
+        let named = names_in(target, incoming.head.uri.query(), body);
+        let found = store::owners(&*self.view.database, &named).await?;
+        let projects: BTreeSet<&str> = found
+            .values()
             .filter_map(|owner| owner.project.as_deref())
             .collect();
         if projects.len() > 1 {
             return Err(Failure::OwnersDiffer);
         }
-        // Of several keys whose project nobody knows one may do; the upstream will say.
-        let known = owners.iter().position(|owner| owner.project.is_some());
-        let owner = match known {
-            Some(position) => Some(owners.swap_remove(position)),
-            None => owners.pop(),
-        };
+        let has_unknown = named.iter().any(|name| !found.contains_key(name));
+        // If no project is known, any of the owners is tried, and the upstream decides.
+        let owner = found
+            .values()
+            .find(|owner| owner.project.is_some())
+            .or_else(|| found.values().next_back())
+            .cloned();
         Ok(Uses {
             owner,
             named,
-            unknown,
+            has_unknown,
         })
     }
 
-    /// Whether a request goes on with an upload that the pool has begun: Google's clients send no credential with it, since
-    /// its URL is one.
-    pub(super) async fn continues_upload(&self, target: &Target, request: &Parts) -> bool {
+    /// Whether a request continues an upload that the pool has begun. Google's clients send no
+    /// credential with it, since its URL is one.
+    pub(super) async fn continues_upload(
+        &self,
+        target: &Target,
+        request: &Parts,
+        now: UnixMillis,
+    ) -> Result<bool, DatabaseError> {
         let Some(id) = upload_id(request.uri.query()) else {
-            return false;
+            return Ok(false);
         };
         let command = request.headers.get(UPLOAD_COMMAND);
-        let goes_on = command
+        let continues = command
             .and_then(|command| command.to_str().ok())
             .is_some_and(|command| {
                 command
                     .split(',')
-                    .all(|part| GOING_ON.contains(&part.trim().to_ascii_lowercase().as_str()))
+                    .all(|part| CONTINUING.contains(&part.trim().to_ascii_lowercase().as_str()))
             });
-        let Ok(kept) = self.kept() else {
-            return false;
-        };
-        if !goes_on {
-            return false;
+        if !continues {
+            return Ok(false);
         }
         let name = of_upload(&target.path, &id);
-        let now = self.system.now();
-        match store::is_made_since(&*kept.database, &name, now.plus(-UPLOAD_MS), now).await {
-            Ok(is_known) => is_known,
-            Err(error) => {
-                self.system
-                    .log(&format!("an upload cannot be looked up: {error}"));
-                false
-            }
-        }
+        store::is_made_since(&*self.view.database, &name, now.plus(-UPLOAD_MS), now).await
     }
 
-    /// Remembers what an answer says of things that belong to `owner`'s project, and has an upload go on here. Nothing is
-    /// learned from what a request merely names.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is another fact of the request"
-    )]
-    pub(super) async fn note_made<B: ByteStream>(
+    /// Records what an answer reports of things that belong to the project of `owner`, and directs
+    /// an upload to the pool. A name that a request merely mentions teaches nothing.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub(super) async fn record<B: ByteStream, S: super::ports::System>(
         &self,
-        config: &Config,
-        target: &Target,
-        request: &Parts,
-        kept: &Kept<D>,
-        mut owner: Owner,
+        incoming: &Incoming<'_>,
         uses: &Uses,
+        mut owner: Owner,
         reply: &mut Reply<D, B, S>,
+        now: UnixMillis,
     ) -> Result<(), DatabaseError> {
+        let Incoming { head, target, .. } = incoming;
         let upload = reply.headers.remove(UPLOAD_URL);
         reply.headers.remove(UPLOAD_CONTROL_URL);
         if target.kind != Kind::Other {
             return Ok(());
         }
-        let database = &*kept.database;
-        let is_deleted = reply.status.is_success() && request.method == Method::DELETE;
+        let is_success = reply.status.is_success();
+        let is_deleted = is_success && head.method == Method::DELETE;
         let is_gone = reply.status == StatusCode::NOT_FOUND && uses.owner.is_some();
         if is_deleted || is_gone {
-            for name in named_in_path(&target.rest) {
-                let ends_so = target.rest.strip_suffix(&name);
-                if ends_so.is_some_and(|before| before.is_empty() || before.ends_with('/')) {
-                    store::forget_resource(database, &name).await?;
-                }
-            }
+            self.forget(target).await?;
         }
-        if is_deleted || !reply.status.is_success() {
+        if is_deleted || !is_success {
             return Ok(());
         }
-        // An error may have told its project meanwhile.
-        let project = kept
-            .view()
+        // An error may have named the key's project since.
+        let snapshot_project = self
+            .view
+            .snapshot()
             .key(owner.key)
             .and_then(|key| key.project.clone());
-        owner.project = project.or(owner.project);
-        let mut told = match &reply.body {
-            Body::Whole(bytes) => told(&request.method, target, &uses.named, bytes),
-            Body::Stream(stream) => match stream.begun_interaction() {
-                Some(interaction) => told(&request.method, target, &uses.named, interaction),
-                None => Told::default(),
-            },
+        owner.project = snapshot_project.or(owner.project);
+        let json = match &reply.body {
+            Body::Whole(bytes) => Some(bytes.as_slice()),
+            Body::Stream(stream) => stream.begun_interaction(),
+        };
+        let mut found = match json {
+            Some(json) => reported(&head.method, target, &uses.named, json),
+            None => Reported::default(),
         };
         let upload: Option<Uri> = upload.and_then(|url| url.to_str().ok()?.parse().ok());
         if let Some(url) = upload {
             let begun = upload_id(url.query()).map(|id| of_upload(url.path(), &id));
-            told.created.extend(begun);
-            if let Some(here) = here(config, request, &url) {
-                reply.headers.insert(UPLOAD_URL, here);
+            found.created.extend(begun);
+            if let Some(url) = pool_url(self.config, head, &url) {
+                reply.headers.insert(UPLOAD_URL, url);
             }
         }
-        let now = self.system.now();
-        let created = self.storable(config, told.created);
-        let reported = self.storable(config, told.reported);
+        let database = &*self.view.database;
+        let created = self.storable(found.created);
+        let listed = self.storable(found.listed);
         store::remember_created(database, &created, &owner, now).await?;
-        store::remember_reported(database, &reported, &owner, now).await
+        store::remember_reported(database, &listed, &owner, now).await
     }
 
-    /// Those of these names that may be stored.
-    fn storable(&self, config: &Config, mut names: BTreeSet<String>) -> BTreeSet<String> {
-        names.retain(|name| name.len() <= LONGEST_STORED && !self.reveals_secret(config, name));
+    /// Forgets the resource that a path ends with.
+    async fn forget(&self, target: &Target) -> Result<(), DatabaseError> {
+        for name in named_in_path(&target.rest) {
+            let prefix = target.rest.strip_suffix(&name);
+            if prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('/')) {
+                store::forget_resource(&*self.view.database, &name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that may be stored.
+    fn storable(&self, mut names: BTreeSet<String>) -> BTreeSet<String> {
+        names.retain(|name| {
+            name.len() <= LONGEST_STORED && !self.view.reveals_secret(self.config, name)
+        });
         names
     }
+}
+
+/// All names in a request that belong to projects.
+fn names_in(target: &Target, query: Option<&str>, body: &[u8]) -> BTreeSet<String> {
+    let mut named = match target.kind {
+        // The same path for every chat.
+        Kind::Chat => BTreeSet::new(),
+        Kind::Generate | Kind::Other => named_in_path(&target.rest),
+    };
+    // An upload is content, whatever it mentions.
+    match upload_id(query).filter(|_| target.is_upload()) {
+        Some(id) => named.extend([of_upload(&target.path, &id)]),
+        None if target.is_upload() => {}
+        None => {
+            let mut in_body = named_in_body(body, target.kind);
+            if let Some(chosen) = chosen_name(target, body) {
+                in_body.remove(&chosen);
+            }
+            named.extend(in_body);
+        }
+    }
+    named
 }
 
 fn upload_id(query: Option<&str>) -> Option<String> {
@@ -203,11 +222,11 @@ fn upload_id(query: Option<&str>) -> Option<String> {
         .map(|(_, id)| id.into_owned())
 }
 
-/// A URL of the upstream's as one of the pool's, as its client reaches it.
-fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
+/// A URL of the upstream as one of the pool, under the address at which the client reaches it.
+fn pool_url(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     let base = match &config.public_url {
         Some(url) => url.clone(),
-        None => reached_at(request, config.trust_forwarded_for)?,
+        None => reached_at(request, config.proxies())?,
     };
     let query = url
         .query()
@@ -216,13 +235,16 @@ fn here(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{base}{}{query}", url.path())).ok()
 }
 
-/// The URL at which the client reached the pool: from the request, or from the headers of trusted proxies, each of which
-/// counts only if it is valid.
-fn reached_at(request: &Parts, trusts_proxies: bool) -> Option<String> {
+/// The address at which the client reached the pool: from the request, or from the headers of
+/// trusted proxies, each of which counts only if it is valid.
+fn reached_at(request: &Parts, proxies: Proxies) -> Option<String> {
     let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
     // The first of several proxies is the one that the client has reached.
     let forwarded = |name: HeaderName| {
-        let first = text(name).filter(|_| trusts_proxies)?.split(',').next()?;
+        let first = text(name)
+            .filter(|_| proxies == Proxies::Trusted)?
+            .split(',')
+            .next()?;
         Some(first.trim()).filter(|first| !first.is_empty())
     };
     let full: Option<Uri> = latest(&request.headers, &FULL_URL).and_then(|url| url.parse().ok());

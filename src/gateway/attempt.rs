@@ -1,513 +1,578 @@
-//! One call to the upstream, up to the moment when the caller can be given something of it.
-//!
-//! Nothing can be tried again once a byte went to the client. So a plain answer is read to its end, and of a stream as much
-//! as it takes to know that it says something, before the caller hears of it.
+//! One attempt: a call to the upstream that is under way, and everything that its end leaves
+//! behind: one log row, counters, and what the outcome does to the key, its project and their
+//! budgets.
 
 use super::Failure;
-use super::call::{Call, EMPTY};
-use super::headers;
-use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
-use super::reply::{AnswerStream, Begun, Body, Reply};
-use super::request_body::declared_length;
-use crate::gemini::{
-    MAX_ERROR_BYTES, Seen, closing_bracket, diagnose, is_events, is_page, is_readable,
-    unpacked_answer,
+use super::claim::Claimed;
+use super::ports::{System, TransportError};
+use super::view::PoolView;
+use crate::config::LogCommit;
+use crate::pool::{
+    Blame, Change, Incident, KeyId, KeyStatus, Limit, Outcome, Pick, QuotaScope, Record, Scope,
+    UnixMillis, Usage, Verdict, quota_scope_of, transition,
 };
-use crate::openai::repair::{self, Asked};
-use crate::openai::signatures::Signatures;
-use crate::pool::{Outcome, UnixMillis};
-use crate::store::Database;
-use crate::tally::glance;
-use crate::target::{Kind, Surface};
-use futures::future::{Either, select};
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, StatusCode, Uri};
-use std::pin::{Pin, pin};
+use crate::store::{self, AttemptRow, Database, DatabaseError, Deferred, Nonce};
+use crate::wire::gemini::{Diagnosis, RequestTraits, Seen, diagnose, loggable, unknown_fields};
+use crate::wire::openai::signatures::SignedCall;
+use crate::wire::redact::{redact, redact_json, truncate};
+use std::rc::Rc;
 
-/// A plain answer up to this size is held until its call is in the log; a larger one streams through, all but its last
-/// chunk, so that memory stays bounded.
-const MAX_HELD_ANSWER: usize = 1024 * 1024;
+/// The longest error message that a log row keeps, in characters.
+const MAX_LOGGED_MESSAGE: usize = 500;
 
-/// An answer up to this size is held where it comes in another form than was asked for: 16 MiB, more than Google's largest
-/// list of embeddings.
-const MAX_REFORMED_ANSWER: usize = 16 * 1024 * 1024;
+/// How long a row that may be written later waits for others, in milliseconds.
+const DEFERRED_MS: u64 = 50;
 
-/// Room for an answer that declares to be larger, so that what is held of it is never moved.
-const HELD_ROOM: usize = MAX_HELD_ANSWER + MAX_HELD_ANSWER / 4;
+/// The status of an error that came without one.
+const NO_STATUS: u16 = 500;
 
-/// Google sends downloads of what it has made elsewhere on its host.
-const MOST_REDIRECTS: usize = 3;
-
-/// What a call came to before the caller got anything. The call is in the log, unless its answer is still arriving.
-pub(super) enum Attempted<D, B, S> {
-    /// An answer.
-    Answered(Reply<D, B, S>),
-    /// An answer without content, to be handed on if there is no better one.
-    Empty(Reply<D, B, S>),
-    /// None.
-    Failed(Outcome, Failure),
-}
-
-/// What is said of a 200 that is no answer.
+/// The message of a 200 that is no answer.
 pub(super) const NO_ANSWER: &str = "the upstream's answer is none, or is cut short";
+/// The message of an answer without content.
+const EMPTY: &str = "the upstream's answer has no content";
 
-type Timeout<'a> = Pin<&'a mut dyn Future<Output = ()>>;
-
-/// How long an attempt may take.
-pub(super) struct Patience {
-    /// Milliseconds until the head of its answer.
-    pub(super) head_ms: u64,
-    /// Milliseconds until it says something.
-    pub(super) content_ms: u64,
-    /// Milliseconds until the caller is given something of it.
-    pub(super) answer_ms: u64,
-    /// Milliseconds from one part of an answer in one piece to the next, whatever is left of the request's time: they hold
-    /// for what is given to the caller, too.
-    pub(super) silence_ms: u64,
+/// An attempt under way. Each way to end it consumes it and writes its one log row.
+pub(super) struct Attempt<D, S> {
+    /// The `x-request-id` of the response.
+    pub(super) request_id: String,
+    /// The attempt's number within the request, from 1.
+    pub(super) number: u32,
+    pub(super) pick: Pick,
+    pub(super) model: String,
+    /// What its request is like.
+    pub(super) traits: RequestTraits,
+    pub(super) claimed: Claimed,
+    /// When its row is written.
+    pub(super) log_commit: LogCommit,
+    /// The key and the client's token, to be redacted from messages.
+    pub(super) secrets: Vec<String>,
+    pub(super) started_at: UnixMillis,
+    pub(super) first_byte_at: Option<UnixMillis>,
+    pub(super) view: Rc<PoolView<D>>,
+    pub(super) system: S,
 }
 
-/// What is sent.
-pub(super) struct Outgoing<'a> {
-    pub(super) method: &'a Method,
-    pub(super) uri: &'a Uri,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
-    pub(super) form: Form,
+/// An attempt that failed. Its row is written.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) outcome: Outcome,
+    /// What the caller gets if no other attempt follows.
+    pub(super) failure: Failure,
 }
 
-/// What the answer is like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Form {
-    pub(super) surface: Surface,
-    pub(super) kind: Kind,
-    /// It comes bit by bit, with pauses, or may.
-    pub(super) is_slow: bool,
-    /// A JSON array that grows.
-    pub(super) is_array: bool,
-    /// What repairing it takes; `None` where nothing is repaired.
-    pub(super) repair: Option<repair::Context>,
+/// Where an error of the upstream was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorSource {
+    /// A response with an error status.
+    Response,
+    /// A response with status 200.
+    Answer,
 }
 
-impl Form {
-    /// Whether a response with this status is what was asked for.
-    fn is_answer(&self, status: u16) -> bool {
-        match self.kind {
-            Kind::Chat | Kind::Generate => status == 200,
-            // 304: the client has it already. 308: an upload goes on.
-            Kind::Other => (200..300).contains(&status) || [304, 308].contains(&status),
+/// How an attempt ended.
+struct End<'a> {
+    outcome: Outcome,
+    status: Option<u16>,
+    message: Option<&'a str>,
+    usage: Option<Usage>,
+    diagnosis: Option<&'a Diagnosis>,
+}
+
+impl End<'_> {
+    fn new(outcome: Outcome, status: Option<u16>) -> Self {
+        Self {
+            outcome,
+            status,
+            message: None,
+            usage: None,
+            diagnosis: None,
+        }
+    }
+}
+
+impl<D: Database, S: System> Attempt<D, S> {
+    /// Notes that the first byte of the answer has arrived.
+    pub(super) fn on_first_byte(&mut self) {
+        if self.first_byte_at.is_none() {
+            self.first_byte_at = Some(self.system.now());
         }
     }
 
-    /// Up to what size a plain answer is held.
-    fn max_held(&self) -> usize {
-        match self.repair.as_ref().map(|context| context.asked) {
-            Some(Asked::Embeddings { as_base64: true } | Asked::Stream { .. }) => {
-                MAX_REFORMED_ANSWER
+    /// The upstream has started to answer: the key works, however the answer ends.
+    pub(super) async fn on_first_content(&self) {
+        let ended = self.end_cool_downs().await;
+        let released = self.release_trials().await;
+        if let Err(error) = ended.and(released) {
+            self.system.log(&format!(
+                "call request={} key={}: a trial that has worked cannot be ended: {error}",
+                self.request_id,
+                self.key()
+            ));
+        }
+    }
+
+    /// Stores the thought signatures of an answer's tool calls, for when the client sends the calls
+    /// back without them.
+    pub(super) async fn save_signatures(&self, calls: &[SignedCall]) {
+        let new_nonce = || {
+            let mut nonce = Nonce::default();
+            for bytes in nonce.chunks_mut(size_of::<u64>()) {
+                bytes.copy_from_slice(&self.system.random().to_le_bytes());
             }
-            Some(_) | None => MAX_HELD_ANSWER,
+            nonce
+        };
+        let now = self.system.now();
+        let database = &*self.view.database;
+        if let Err(error) = store::save_signatures(database, calls, new_nonce, now).await {
+            self.system.log(&format!(
+                "request={} the thought signatures of its tool calls are not stored: {error}",
+                self.request_id
+            ));
         }
     }
 
-    /// Puts a plain answer into its reply, as the client asked for it; `None` if it is none.
-    fn put_into<D, B, S>(&self, reply: &mut Reply<D, B, S>, bytes: Vec<u8>) -> Option<()> {
-        let Some(context) = &self.repair else {
-            reply.body = Body::Whole(bytes);
-            return Some(());
+    /// Ends with an answer.
+    pub(super) async fn end_with_answer(self, status: u16, usage: Option<Usage>) {
+        let end = End {
+            usage,
+            ..End::new(Outcome::Success, Some(status))
         };
-        reply.body = Body::Whole(repair::whole(bytes, context)?);
-        if let Asked::Stream { .. } = context.asked {
-            let events = HeaderValue::from_static("text/event-stream");
-            reply.headers.insert(header::CONTENT_TYPE, events);
-            let is_new = HeaderValue::from_static("no-cache");
-            reply.headers.insert(header::CACHE_CONTROL, is_new);
-        }
-        Some(())
+        self.end(end).await;
     }
-}
 
-/// Sends a call and waits for its answer.
-pub(super) async fn attempt<D: Database, U: Upstream, S: System>(
-    mut call: Call<D, S>,
-    upstream: &U,
-    outgoing: Outgoing<'_>,
-    patience: Patience,
-) -> Attempted<D, U::Body, S> {
-    let Outgoing {
-        method,
-        uri,
-        headers,
-        body,
-        form,
-    } = outgoing;
-    let (system, began_at) = (call.system.clone(), call.started_at);
-    let left_of = |ms: u64| {
-        let passed = system.now().since(began_at);
-        ms.saturating_sub(u64::try_from(passed).unwrap_or_default())
-    };
-    // Begins to pass when it is first waited for.
-    let rest_of = async |ms: u64| system.wait(left_of(ms)).await;
-    let timeout = pin!(rest_of(patience.content_ms));
-    let late = pin!(rest_of(patience.answer_ms));
-    let mut limits = Limits {
-        head_ms: patience.head_ms,
-        silence_ms: (!form.is_slow).then_some(patience.silence_ms),
-    };
-    let (mut uri, mut headers, mut body) = (uri.clone(), headers, body);
-    let is_read = [Method::GET, Method::HEAD].contains(method);
-    let mut redirects = 0;
-    let sent = loop {
-        let sent = {
-            // Only what may be redirected is needed again.
-            let sent_headers = if is_read {
-                headers.clone()
-            } else {
-                std::mem::take(&mut headers)
-            };
-            let body = std::mem::take(&mut body);
-            upstream
-                .send(method, &uri, sent_headers, body, limits)
-                .await
+    /// Ends with an answer without content.
+    pub(super) async fn end_without_content(self, status: u16, usage: Option<Usage>) {
+        let end = End {
+            message: Some(EMPTY),
+            usage,
+            ..End::new(Outcome::EmptyAnswer, Some(status))
         };
-        let next = match &sent {
-            Ok(response) if is_read && redirects < MOST_REDIRECTS => redirect(response, &uri),
-            _ => None,
+        self.end(end).await;
+    }
+
+    /// Ends because the client left before the answer was complete.
+    pub(super) async fn end_without_client(self, status: u16, usage: Option<Usage>) {
+        let message = "the client closed the connection before the end of the answer";
+        let end = End {
+            message: Some(message),
+            usage,
+            ..End::new(Outcome::ClientGone, Some(status))
         };
-        match next {
-            Some(next) => {
-                redirects += 1;
-                uri = next;
-                limits.head_ms = left_of(patience.head_ms);
+        self.end(end).await;
+    }
+
+    /// Ends with an error of the upstream. `body` is the error as it came, if callers may have it.
+    pub(super) async fn end_with_error(
+        self,
+        diagnosis: &Diagnosis,
+        source: ErrorSource,
+        body: Option<&[u8]>,
+    ) -> Failed {
+        let silent = match (diagnosis.status, source) {
+            (Some(404), ErrorSource::Response) => {
+                "the upstream answered 404 without saying why; the path, or the client's base URL, may be wrong".to_owned()
             }
-            None => break sent,
-        }
-    };
-    match sent {
-        Err(error) => {
-            let (outcome, failure) = call.silent(&error, None).await;
-            Attempted::Failed(outcome, failure)
-        }
-        Ok(response) if form.is_answer(response.status) => {
-            let milliseconds = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-            let end = Deadline {
-                first_byte: timeout,
-                answer: late,
-                answer_by: began_at.plus(milliseconds(patience.answer_ms)),
-                silence_ms: limits.silence_ms.map(milliseconds),
-            };
-            answer(call, form, response, end, *method != Method::HEAD).await
-        }
-        Ok(response) => {
-            call.first_byte();
-            refused(&call, response, timeout).await
-        }
-    }
-}
-
-/// Where a response sends a request on the same host; no key goes anywhere else.
-fn redirect<B>(response: &UpstreamResponse<B>, from: &Uri) -> Option<Uri> {
-    let is_redirect = [301, 302, 303, 307, 308].contains(&response.status);
-    let location = response
-        .headers
-        .get(header::LOCATION)
-        .filter(|_| is_redirect)?;
-    let to: Uri = location.to_str().ok()?.parse().ok()?;
-    let is_here = match to.authority() {
-        Some(authority) => to.scheme() == from.scheme() && Some(authority) == from.authority(),
-        None => to.path().starts_with('/'),
-    };
-    if !is_here {
-        return None;
-    }
-    let mut parts = from.clone().into_parts();
-    parts.path_and_query = to.path_and_query().cloned();
-    Uri::from_parts(parts).ok()
-}
-
-/// Until when an answer has to be here.
-struct Deadline<'a> {
-    /// Waits until its first byte is late.
-    first_byte: Timeout<'a>,
-    /// Waits until all of it is.
-    answer: Timeout<'a>,
-    /// When that is.
-    answer_by: UnixMillis,
-    /// How long the host waits for a part of it; `None` where the timers alone count.
-    silence_ms: Option<i64>,
-}
-
-/// What was asked for.
-async fn answer<D: Database, B: ByteStream, S: System>(
-    mut call: Call<D, S>,
-    form: Form,
-    response: UpstreamResponse<B>,
-    mut end: Deadline<'_>,
-    has_body: bool,
-) -> Attempted<D, B, S> {
-    let UpstreamResponse {
-        status,
-        headers: upstream_headers,
-        mut body,
-    } = response;
-    let mut reply = Reply::empty(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
-    reply.headers = headers::to_client(&upstream_headers, &call.secrets);
-    let mut is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
-    let must_answer = form.kind != Kind::Other || call.traits.is_model_call;
-    let is_events = has_body
-        && reply
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.to_ascii_lowercase().starts_with("text/event-stream"));
-
-    let is_model = form.kind != Kind::Other;
-    if (is_events && (is_model || !is_encoded)) || (form.is_array && is_model) {
-        if is_encoded {
-            let reason = "the upstream compressed a stream, which it was asked not to";
-            let failure = call.broken_off(status, reason).await;
-            return Attempted::Failed(Outcome::UpstreamTrouble, failure);
-        }
-        reply
-            .headers
-            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        return match AnswerStream::begin(call, status, form, !is_events, body, end.first_byte).await
-        {
-            Begun::Stream(stream) => {
-                reply.body = Body::Stream(stream);
-                Attempted::Answered(reply)
+            (Some(status), ErrorSource::Response) => {
+                format!("the upstream answered {status} without saying why")
             }
-            Begun::Empty(bytes) => {
-                reply.body = Body::Whole(bytes);
-                Attempted::Empty(reply)
-            }
-            Begun::Failed(outcome, failure) => Attempted::Failed(outcome, failure),
+            _ => "the upstream sent an error without saying why".to_owned(),
         };
-    }
-
-    let declared = declared_length(&upstream_headers).unwrap_or_default();
-    let declared = usize::try_from(declared).unwrap_or(HELD_ROOM);
-    let mut bytes = Vec::with_capacity(declared.min(HELD_ROOM));
-    loop {
-        let now = call.system.now();
-        let is_begun = !bytes.is_empty();
-        // The host's limit is enough where it ends before the request's time does.
-        let limit = match end.silence_ms {
-            Some(ms) if now.plus(ms) <= end.answer_by => None,
-            None if !is_begun => Some(end.first_byte.as_mut()),
-            _ => Some(end.answer.as_mut()),
-        };
-        let more = match limit {
-            // What drips on and on has always something to give.
-            _ if is_begun && now > end.answer_by => Err(TransportError::TimedOut),
-            Some(limit) => match select(pin!(body.append(&mut bytes)), limit).await {
-                Either::Left((more, _)) => more,
-                Either::Right(_) => Err(TransportError::TimedOut),
+        let error = UpstreamError {
+            diagnosis,
+            default_message: silent,
+            status: match diagnosis.status {
+                Some(200) | None => diagnosis.error.code.unwrap_or(NO_STATUS),
+                Some(status) => status,
             },
-            None => body.append(&mut bytes).await,
+            response_status: match source {
+                ErrorSource::Response => diagnosis.status,
+                ErrorSource::Answer => Some(200),
+            },
+            body,
         };
-        match more {
-            Ok(true) => call.first_byte(),
-            Ok(false) => {
-                if must_answer && is_gzip(&reply.headers) {
-                    let Some(plain) = unpacked_answer(bytes) else {
-                        let failure = call.broken_off(status, NO_ANSWER).await;
-                        return Attempted::Failed(Outcome::UpstreamTrouble, failure);
-                    };
-                    reply.headers.remove(header::CONTENT_ENCODING);
-                    (bytes, is_encoded) = (plain, false);
-                }
-                return whole(
-                    call,
-                    form,
-                    status,
-                    &upstream_headers,
-                    reply,
-                    bytes,
-                    is_encoded,
-                )
-                .await;
-            }
-            Err(error @ (TransportError::TimedOut | TransportError::Stopping)) => {
-                let (outcome, failure) = call.silent(&error, Some(status)).await;
-                return Attempted::Failed(outcome, failure);
-            }
-            Err(error) => {
-                let failure = call.broken_off(status, &error.to_string()).await;
-                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
-            }
-        }
-        let is_large = bytes.len() > form.max_held();
-        if is_large && form.kind != Kind::Other && !is_encoded && is_page(&bytes) {
-            let failure = call.broken_off(status, NO_ANSWER).await;
-            return Attempted::Failed(Outcome::UpstreamTrouble, failure);
-        }
-        if is_events || is_large {
-            call.works().await;
-            let closing = match must_answer && !is_encoded {
-                true => closing_bracket(&bytes),
-                false => None,
-            };
-            let stream = AnswerStream::opaque(call, status, bytes, closing, body);
-            reply.body = Body::Stream(Box::new(stream));
-            return Attempted::Answered(reply);
+        self.end_with(error).await
+    }
+
+    /// Ends without a response, or with nothing in time after a head with the status `answered`.
+    pub(super) async fn end_without_response(
+        self,
+        error: &TransportError,
+        answered: Option<u16>,
+    ) -> Failed {
+        let diagnosis = diagnose(Seen::NoResponse(error), &self.traits);
+        let upstream_error = UpstreamError {
+            diagnosis: &diagnosis,
+            default_message: error.to_string(),
+            status: match error {
+                TransportError::TimedOut => 504,
+                TransportError::Denied
+                | TransportError::NotSent(_)
+                | TransportError::Unanswered(_)
+                | TransportError::Stopping
+                | TransportError::Failed(_) => 502,
+            },
+            response_status: answered,
+            body: None,
+        };
+        let failed = self.end_with(upstream_error).await;
+        match error {
+            TransportError::Stopping => Failed {
+                failure: Failure::Stopping,
+                ..failed
+            },
+            _ => failed,
         }
     }
-}
 
-/// A plain answer that is here to its end.
-async fn whole<D: Database, B, S: System>(
-    call: Call<D, S>,
-    form: Form,
-    status: u16,
-    headers: &HeaderMap,
-    mut reply: Reply<D, B, S>,
-    bytes: Vec<u8>,
-    is_encoded: bool,
-) -> Attempted<D, B, S> {
-    let glance = if is_encoded {
-        None
-    } else {
-        glance(form.surface, &bytes)
-    };
-    if form.kind == Kind::Other {
-        let is_media = reply
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|kind| !is_json(kind) && !kind.starts_with("text/"));
-        if call.traits.is_model_call && !is_encoded && !is_media {
-            let passes = || is_readable(&bytes);
-            if let Some((outcome, failure)) =
-                no_answer(&call, status, headers, &bytes, passes).await
-            {
-                return Attempted::Failed(outcome, failure);
-            }
+    async fn end_with(self, error: UpstreamError<'_>) -> Failed {
+        let diagnosis = error.diagnosis;
+        let end = End {
+            message: Some(&error.log_message()),
+            diagnosis: Some(diagnosis),
+            ..End::new(diagnosis.outcome, error.response_status)
+        };
+        let failure = self.failure_of(&error);
+        self.end(end).await;
+        Failed {
+            outcome: diagnosis.outcome,
+            failure,
         }
-        call.succeeded(status, glance.and_then(|glance| glance.usage))
-            .await;
-        // Of HEAD and of a 304 the length is that of what GET gets.
-        if let Some(length) = headers
-            .get(header::CONTENT_LENGTH)
-            .filter(|_| bytes.is_empty())
+    }
+
+    fn failure_of(&self, error: &UpstreamError<'_>) -> Failure {
+        let UpstreamError {
+            diagnosis,
+            default_message,
+            body,
+            ..
+        } = error;
+        let exceeded = |limit: &&Limit| self.traits.size.exceeds(limit);
+        if diagnosis.outcome == Outcome::RequestTooLarge
+            && let Some(limit) = diagnosis.limits.iter().find(exceeded)
         {
-            reply.headers.insert(header::CONTENT_LENGTH, length.clone());
+            return Failure::TooLarge {
+                model: self.model.clone(),
+                limit: *limit,
+            };
         }
-        if is_encoded {
-            reply.body = Body::Whole(bytes);
-        } else {
-            form.put_into(&mut reply, bytes);
+        let code = diagnosis.error.canonical_code();
+        let message = diagnosis.error.message.as_deref();
+        Failure::Upstream {
+            outcome: diagnosis.outcome,
+            status: error.status,
+            code: code.map(str::to_ascii_lowercase),
+            message: self.redact(message.unwrap_or(default_message)),
+            body: body
+                .filter(|_| code.is_some())
+                .and_then(|body| std::str::from_utf8(body).ok())
+                .map(|body| self.redact_json(body)),
+            unknown_fields: match diagnosis.outcome {
+                Outcome::ClientFault => unknown_fields(&diagnosis.error),
+                _ => Vec::new(),
+            },
         }
-        return Attempted::Answered(reply);
     }
-    if bytes.is_empty() {
-        let (outcome, failure) = no_byte(&call, status).await;
-        return Attempted::Failed(outcome, failure);
+
+    /// Ends with an answer that breaks off.
+    pub(super) async fn end_broken_off(self, status: u16, reason: &str) -> Failed {
+        let outcome = Outcome::UpstreamTrouble;
+        let failure = Failure::AnswerBroken {
+            reason: self.redact(reason),
+        };
+        let end = End {
+            message: Some(reason),
+            ..End::new(outcome, Some(status))
+        };
+        self.end(end).await;
+        Failed { outcome, failure }
     }
-    match glance {
-        Some(glance) => {
-            if form.put_into(&mut reply, bytes).is_none() {
-                let failure = call.broken_off(status, NO_ANSWER).await;
-                return Attempted::Failed(Outcome::UpstreamTrouble, failure);
-            }
-            if glance.is_empty_answer() {
-                call.empty(status, glance.usage).await;
-                return Attempted::Empty(reply);
-            }
-            if let (Kind::Chat, Some(_), Body::Whole(bytes)) =
-                (form.kind, &form.repair, &reply.body)
-            {
-                let signatures = Signatures::of_answer(bytes);
-                call.keep_signatures(&signatures).await;
-            }
-            call.succeeded(status, glance.usage).await;
-            Attempted::Answered(reply)
+
+    /// Ends with a response that has not a single byte.
+    pub(super) async fn end_without_byte(self, status: u16) -> Failed {
+        self.end_broken_off(status, EMPTY).await
+    }
+
+    /// Writes the row and applies what follows from the outcome. The client is answered even if
+    /// that fails: the answer is paid for, and a retry would not repair the database.
+    async fn end(self, end: End<'_>) {
+        let incident = Incident {
+            outcome: end.outcome,
+            retry_after_ms: end.diagnosis.and_then(|diagnosis| diagnosis.retry_after_ms),
+            began_at: self.started_at,
+            ended_at: self.system.now(),
+        };
+        let row = self.row(&end, &incident);
+        let line = (end.outcome != Outcome::Success).then(|| self.line(&row));
+        // Each of these is tried even if another one fails.
+        let learned = self.learn(&incident, end.diagnosis).await;
+        let settled = self.settle(end.status, end.usage).await;
+        let committed = self.commit(row).await;
+        if let Some(line) = line {
+            self.system.log(&line);
         }
-        None => {
-            let passes = || is_encoded || is_events(&bytes);
-            if let Some((outcome, failure)) =
-                no_answer(&call, status, headers, &bytes, passes).await
-            {
-                return Attempted::Failed(outcome, failure);
+        let moved = match committed {
+            Ok(moved) => self.enter(moved, &incident).await,
+            Err(error) => {
+                if end.outcome.verdict().is_against_key()
+                    && let Some(scope) = self.quota_scope(end.outcome, &self.pick.key)
+                {
+                    self.view.cool_here(&scope, &incident);
+                }
+                Err(error)
             }
-            call.succeeded(status, None).await;
-            reply.body = Body::Whole(bytes);
-            Attempted::Answered(reply)
+        };
+        let released = self.release_trials().await;
+        if let Err(error) = learned.and(settled).and(moved).and(released) {
+            self.system.log(&format!(
+                "call request={} key={} is missing from the log, the counters or the cool-downs: {error}",
+                self.request_id,
+                self.key()
+            ));
         }
+    }
+
+    fn row(&self, end: &End<'_>, incident: &Incident) -> AttemptRow {
+        AttemptRow {
+            request_id: self.request_id.clone(),
+            number: self.number,
+            key: self.key(),
+            key_edits: self.pick.key.edits,
+            model: self.model.clone(),
+            outcome: end.outcome,
+            response_status: end.status,
+            error_message: end
+                .message
+                .map(|message| truncate(&self.redact(message), MAX_LOGGED_MESSAGE)),
+            started_at: self.started_at,
+            first_byte_at: self.first_byte_at,
+            ended_at: incident.ended_at,
+            usage: end.usage,
+        }
+    }
+
+    /// Writes the row and the counters; or defers them for a moment if the settings allow it and no
+    /// key's state depends on them.
+    async fn commit(&self, row: AttemptRow) -> Result<store::Moved, DatabaseError> {
+        let recorder = &self.view.recorder;
+        let may_wait =
+            self.log_commit == LogCommit::After && !row.outcome.verdict().is_against_key();
+        let row = match may_wait {
+            true => match recorder.defer(row) {
+                Deferred::Queued => return Ok(store::Moved::default()),
+                Deferred::Flush(first) => {
+                    self.flush_later(first);
+                    return Ok(store::Moved::default());
+                }
+                Deferred::Commit(row) => row,
+            },
+            false => row,
+        };
+        let committed = self.view.commit(row).await;
+        report_lost(&self.view, &self.system);
+        committed
+    }
+
+    fn flush_later(&self, first: AttemptRow) {
+        let (view, system) = (Rc::clone(&self.view), self.system.clone());
+        let (request_id, key) = (first.request_id.clone(), first.key);
+        self.system.spawn(async move {
+            system.wait(DEFERRED_MS).await;
+            if let Err(error) = view.recorder.flush(first).await {
+                report_missing(&system, &request_id, key, &error);
+            }
+            report_lost(&view, &system);
+        });
+    }
+
+    /// The line for the operator's log.
+    fn line(&self, row: &AttemptRow) -> String {
+        format!(
+            "call request={} attempt={} key={} model={:?} outcome={} status={} duration_ms={} message={:?}",
+            self.request_id,
+            self.number,
+            self.key(),
+            self.redact(&self.model),
+            row.outcome.name(),
+            row.response_status
+                .map_or_else(|| "none".to_owned(), |status| status.to_string()),
+            row.ended_at.since(row.started_at),
+            row.error_message.as_deref().unwrap_or_default(),
+        )
+    }
+
+    /// Applies the outcome to the key's project and its budgets: to the view always, also if the
+    /// database refuses; then the first error is returned.
+    async fn learn(
+        &self,
+        incident: &Incident,
+        diagnosis: Option<&Diagnosis>,
+    ) -> Result<(), DatabaseError> {
+        let database = &*self.view.database;
+        let mut key = self.pick.key.clone();
+        let mut result = Ok(());
+        if let Some(project) = diagnosis.and_then(|diagnosis| diagnosis.project.as_deref())
+            && key.project.is_none()
+        {
+            key.project = Some(project.to_owned());
+            result = store::learn_project(database, key.id, project).await;
+            self.view
+                .change(Change::Project(key.id, project.to_owned()));
+        }
+        let scope = QuotaScope {
+            scope: key.scope(),
+            model: Some(self.model.clone()),
+        };
+        let limits = diagnosis
+            .into_iter()
+            .flat_map(|diagnosis| &diagnosis.limits);
+        for limit in limits {
+            let learned = store::learn_limit(database, &scope, *limit, incident.ended_at).await;
+            self.view.change(Change::Limit(scope.clone(), *limit));
+            result = result.and(learned);
+        }
+        let applied = match incident.outcome.verdict() {
+            // The key's own state covers it.
+            Verdict::Failed | Verdict::Rejected | Verdict::Restricted => Ok(()),
+            Verdict::Works => self.end_cool_downs().await,
+            Verdict::Unknown => {
+                let cools = incident.outcome.blame() == Some(Blame::AtOnce);
+                match self.quota_scope(incident.outcome, &key) {
+                    Some(scope) if cools => self.view.cool(&scope, incident).await,
+                    // Another key's answer will tell whether the key or the request was at fault.
+                    _ => Ok(()),
+                }
+            }
+        };
+        result.and(applied)
+    }
+
+    fn quota_scope(&self, outcome: Outcome, key: &crate::pool::PoolKey) -> Option<QuotaScope> {
+        quota_scope_of(outcome, key, &self.model, self.traits.tool.as_deref())
+    }
+
+    async fn end_cool_downs(&self) -> Result<(), DatabaseError> {
+        let mut result = Ok(());
+        for scope in &self.pick.on_probation {
+            let ended = self.view.end_cool_down(scope, self.started_at).await;
+            result = result.and(ended);
+        }
+        result
+    }
+
+    /// Lets the next call try what this one could not find out. What it has found out has ended its
+    /// trial already.
+    async fn release_trials(&self) -> Result<(), DatabaseError> {
+        self.view
+            .release(&self.pick.claims, self.claimed.trials_until)
+            .await
+    }
+
+    /// Replaces the reserved number of tokens by the true one: none, if the upstream did not
+    /// answer.
+    async fn settle(&self, status: Option<u16>, usage: Option<Usage>) -> Result<(), DatabaseError> {
+        let true_tokens = match (status, usage) {
+            (_, Some(usage)) => usage.input,
+            (Some(200), None) => return Ok(()),
+            (_, None) => 0,
+        };
+        let signed = |tokens| i64::try_from(tokens).unwrap_or(i64::MAX);
+        let difference = signed(true_tokens).saturating_sub(signed(self.claimed.input_tokens));
+        let mut result = Ok(());
+        let Some(reserved_at) = &self.claimed.reserved_at else {
+            return result;
+        };
+        for scope in &self.pick.counted {
+            let settled = store::settle(&*self.view.database, scope, reserved_at, difference).await;
+            result = result.and(settled);
+        }
+        result
+    }
+
+    /// Enters what the database has made of the key.
+    async fn enter(&self, moved: store::Moved, incident: &Incident) -> Result<(), DatabaseError> {
+        if let Some(state) = moved.state {
+            self.view.change(Change::State(self.key(), state));
+        }
+        // Unless a person has changed the key since, as far as the view knows.
+        let edits = self.view.snapshot().key(self.key()).map(|key| key.edits);
+        if incident.outcome == Outcome::Success
+            && self.pick.key.state.status == KeyStatus::Cooling
+            && edits == Some(self.pick.key.edits)
+        {
+            let state = transition(
+                self.pick.key.state,
+                Verdict::Works,
+                Record::default(),
+                incident.ended_at,
+            );
+            self.view.change(Change::State(self.key(), state));
+        }
+        let mut result = Ok(());
+        for id in moved.suspected {
+            let scope = QuotaScope {
+                scope: Scope::Key(id),
+                model: None,
+            };
+            result = result.and(self.view.cool(&scope, incident).await);
+            self.system.log(&format!(
+                "key {id} is not disabled: several keys fail alike ({}), so the upstream or this machine's address is suspected",
+                incident.outcome.name()
+            ));
+        }
+        result
+    }
+
+    pub(super) fn key(&self) -> KeyId {
+        self.pick.key.id
+    }
+
+    fn redact(&self, text: &str) -> String {
+        let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
+        redact(text, &secrets)
+    }
+
+    fn redact_json(&self, json: &str) -> String {
+        let secrets: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
+        redact_json(json, &secrets)
     }
 }
 
-/// Ends a call whose answer is an error, or does not pass.
-async fn no_answer<D: Database, S: System>(
-    call: &Call<D, S>,
+/// An error of the upstream, or none that could be read.
+struct UpstreamError<'a> {
+    diagnosis: &'a Diagnosis,
+    /// For an error without words of its own.
+    default_message: String,
+    /// The status for the caller.
     status: u16,
-    headers: &HeaderMap,
-    bytes: &[u8],
-    passes: impl FnOnce() -> bool,
-) -> Option<(Outcome, Failure)> {
-    let response = Seen::Response {
-        status,
-        headers,
-        body: bytes,
-    };
-    let diagnosis = diagnose(response, &call.traits);
-    if diagnosis.outcome != Outcome::Success {
-        let failure = call.failed(&diagnosis, true, Some(bytes)).await;
-        return Some((diagnosis.outcome, failure));
-    }
-    if passes() {
-        return None;
-    }
-    let failure = call.broken_off(status, NO_ANSWER).await;
-    Some((Outcome::UpstreamTrouble, failure))
+    /// The status for the log.
+    response_status: Option<u16>,
+    body: Option<&'a [u8]>,
 }
 
-fn is_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"))
-}
-
-fn is_json(content_type: &str) -> bool {
-    content_type
-        .split(';')
-        .next()
-        .is_some_and(|kind| kind.trim().ends_with("json"))
-}
-
-/// Ends a call whose answer has not a single byte.
-pub(super) async fn no_byte<D: Database, S: System>(
-    call: &Call<D, S>,
-    status: u16,
-) -> (Outcome, Failure) {
-    let failure = call.broken_off(status, EMPTY).await;
-    (Outcome::UpstreamTrouble, failure)
-}
-
-/// Any other status.
-async fn refused<D: Database, B: ByteStream, S: System>(
-    call: &Call<D, S>,
-    response: UpstreamResponse<B>,
-    mut timeout: Timeout<'_>,
-) -> Attempted<D, B, S> {
-    let UpstreamResponse {
-        status,
-        headers,
-        mut body,
-    } = response;
-    let mut bytes = Vec::new();
-    // A body that breaks off, or takes too long, says what it has said so far; the status alone is an answer, too.
-    while let Either::Left((Ok(Some(chunk)), _)) = select(pin!(body.next()), timeout.as_mut()).await
-    {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= MAX_ERROR_BYTES {
-            break;
+impl UpstreamError<'_> {
+    /// What the log may say of it.
+    fn log_message(&self) -> String {
+        let error = &self.diagnosis.error;
+        let Some(message) = &error.message else {
+            return self.default_message.clone();
+        };
+        let message = loggable(message, self.diagnosis.says);
+        match error.canonical_code() {
+            Some(code) => format!("{code}: {message}"),
+            None => message.to_owned(),
         }
     }
-    let response = Seen::Response {
-        status,
-        headers: &headers,
-        body: &bytes,
-    };
-    let diagnosis = diagnose(response, &call.traits);
-    let failure = call.failed(&diagnosis, false, Some(&bytes)).await;
-    Attempted::Failed(diagnosis.outcome, failure)
+}
+
+/// Reports deferred rows that could not be written.
+fn report_lost<D: Database, S: System>(view: &PoolView<D>, system: &S) {
+    for lost in view.recorder.take_lost() {
+        report_missing(system, &lost.request_id, lost.key, &lost.error);
+    }
+}
+
+fn report_missing<S: System>(system: &S, request_id: &str, key: KeyId, error: &DatabaseError) {
+    system.log(&format!(
+        "call request={request_id} key={key} is missing from the log or the counters: {error}"
+    ));
 }

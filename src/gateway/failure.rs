@@ -5,12 +5,12 @@
 
 use super::reply::Reply;
 use crate::config::InvalidConfig;
-use crate::gemini::{self, UnknownField};
-use crate::naming::MODEL_RULE;
-use crate::openai::{ErrorBody, InvalidRequest};
-use crate::pool::{KeyId, Limit, Outcome, Survey, UnixMillis};
+use crate::pool::{Answer, KeyId, Limit, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
-use crate::target::Surface;
+use crate::wire::Surface;
+use crate::wire::gemini::{self, UnknownField};
+use crate::wire::naming::MODEL_RULE;
+use crate::wire::openai::{ErrorBody, InvalidRequest};
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -22,7 +22,7 @@ const LONGEST_WAIT_MS: i64 = 60_000;
 
 /// Why no key of the pool could take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Out {
+pub enum Unavailable {
     /// Quotas and budgets are used up, or other calls have taken what was left.
     Exhausted,
     /// The keys were rejected, or are paused.
@@ -33,6 +33,16 @@ pub enum Out {
     Model,
     /// No project has a plan that includes it.
     Plan,
+}
+
+/// How an error of Google's about the request itself reaches clients of OpenAI's surface. On Google's
+/// own surface it is always passed on as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorForm {
+    /// In the pool's form.
+    Pool,
+    /// As it came.
+    Verbatim,
 }
 
 /// Why a request gets an error.
@@ -95,7 +105,7 @@ pub enum Failure {
     /// No key can take a call for the model now.
     KeysOut {
         /// Why.
-        why: Out,
+        why: Unavailable,
         /// The model.
         model: String,
         /// What keeps the keys from it.
@@ -163,7 +173,7 @@ impl From<InvalidRequest> for Failure {
 
 impl Failure {
     /// No key can take a call for `model` now.
-    pub(super) fn keys_out(why: Out, model: &str, survey: Survey, now: UnixMillis) -> Self {
+    pub(super) fn keys_out(why: Unavailable, model: &str, survey: Survey, now: UnixMillis) -> Self {
         Self::KeysOut {
             why,
             model: model.to_owned(),
@@ -183,27 +193,22 @@ impl Failure {
         Self::InvalidRequest(message.to_owned(), None)
     }
 
-    /// What the last attempt of a request came to. `is_spent`: the pool has retried, or would have if its budget allowed.
-    pub(super) fn of_last_attempt(last: Option<Self>, is_spent: bool) -> Self {
-        let Some(last) = last else {
-            return Self::NoUsableKey;
-        };
-        let is_trouble = match &last {
-            Self::Upstream { outcome, .. } => matches!(
-                outcome,
-                Outcome::UpstreamTrouble
-                    | Outcome::ModelOverloaded
-                    | Outcome::EmptyAnswer
-                    | Outcome::NotSent
-                    | Outcome::Unanswered
-            ),
+    /// The failure of a request's last attempt.
+    pub(super) fn of_last_attempt(last: Option<Self>) -> Self {
+        last.unwrap_or(Self::NoUsableKey)
+    }
+
+    /// The same after the pool has retried, or would have if its budget allowed: trouble of the
+    /// upstream is then not worth a retry of the client.
+    pub(super) fn spent(self) -> Self {
+        let is_trouble = match &self {
+            Self::Upstream { outcome, .. } => outcome.rule().answer == Answer::Trouble,
             Self::AnswerBroken { .. } => true,
             _ => false,
         };
-        if is_spent && is_trouble {
-            Self::Spent(Box::new(last))
-        } else {
-            last
+        match is_trouble {
+            true => Self::Spent(Box::new(self)),
+            false => self,
         }
     }
 
@@ -490,40 +495,30 @@ impl Failure {
                 ..
             } => {
                 let is_soon = wait_ms.is_some_and(|ms| ms <= LONGEST_WAIT_MS);
-                let is_lasting = matches!(why, Out::Model | Out::Plan)
-                    || survey.all_out_for(Outcome::BillingExhausted);
+                let is_lasting = matches!(why, Unavailable::Model | Unavailable::Plan)
+                    || survey.all_cooling_for(Outcome::BillingExhausted);
                 (!is_soon || is_lasting).then_some("false")
             }
-            Self::Upstream {
-                outcome:
-                    Outcome::ClientFault
-                    | Outcome::RequestTooLarge
-                    | Outcome::RequestRefused
-                    | Outcome::EntityNotFound
-                    | Outcome::SignatureMissing
-                    | Outcome::SignatureRefused
-                    | Outcome::ResourceRefused
-                    | Outcome::ModelRefused
-                    | Outcome::PlanRefused
-                    | Outcome::PlanDoubted
-                    | Outcome::FreeTierRefused
-                    | Outcome::QuotaNone
-                    | Outcome::BillingExhausted
-                    | Outcome::EgressRefused
-                    | Outcome::CredentialMisplaced
-                    | Outcome::PoolFault,
-                ..
-            } => Some("false"),
+            Self::Upstream { outcome, .. } => match outcome.rule().answer {
+                Answer::RequestFault
+                | Answer::TooLarge
+                | Answer::Location
+                | Answer::Permission
+                | Answer::Plan
+                | Answer::NoQuota
+                | Answer::Billing
+                | Answer::PoolFault => Some("false"),
+                Answer::Quota | Answer::KeyRejected | Answer::Trouble => None,
+            },
             _ => None,
         }
     }
 
-    /// The error's JSON text as clients of a surface read it. `verbatim`: an error of Google's about the request itself comes
-    /// as it is, as it always does on Google's own surface.
-    pub fn to_json(&self, surface: Surface, verbatim: bool) -> String {
+    /// The error's JSON text as clients of a surface read it.
+    pub(super) fn to_json(&self, surface: Surface, form: ErrorForm) -> String {
         let (status, error) = self.describe();
         match (surface, self) {
-            (_, Self::Spent(last)) => last.to_json(surface, verbatim),
+            (_, Self::Spent(last)) => last.to_json(surface, form),
             (
                 _,
                 Self::Upstream {
@@ -533,7 +528,7 @@ impl Failure {
                 },
             ) if *own == status.as_u16()
                 && match surface {
-                    Surface::OpenAi => verbatim,
+                    Surface::OpenAi => form == ErrorForm::Verbatim,
                     Surface::Gemini => body.trim_start().starts_with('{'),
                 } =>
             {
@@ -554,9 +549,9 @@ impl Failure {
     }
 
     /// The failure as an answer.
-    pub fn into_reply<D, B, S>(self, surface: Surface, verbatim: bool) -> Reply<D, B, S> {
+    pub(super) fn into_reply<D, B, S>(self, surface: Surface, form: ErrorForm) -> Reply<D, B, S> {
         let (status, _) = self.describe();
-        let mut reply = Reply::json(status, self.to_json(surface, verbatim));
+        let mut reply = Reply::json(status, self.to_json(surface, form));
         if let Some(should_retry) = self.should_retry() {
             reply
                 .headers
@@ -628,51 +623,51 @@ fn too_large(quota: &str) -> (StatusCode, ErrorBody) {
 
 /// What a caller gets when no key can take the call.
 fn keys_out(
-    why: Out,
+    why: Unavailable,
     model: &str,
     survey: &Survey,
     wait_ms: Option<i64>,
 ) -> (StatusCode, ErrorBody) {
     let (status, kind, code, what) = match why {
-        Out::Exhausted if survey.all_out_for(Outcome::BillingExhausted) => (
+        Unavailable::Exhausted if survey.all_cooling_for(Outcome::BillingExhausted) => (
             StatusCode::TOO_MANY_REQUESTS,
             "insufficient_quota",
             "billing_exhausted",
             "The projects of the pool's API keys are out of billing: a spending cap is reached, credits are used up, or a billing account is closed. The pool's operator has to change that".to_owned(),
         ),
-        Out::Exhausted => (
+        Unavailable::Exhausted => (
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limit_error",
             "rate_limit_exceeded",
             format!("No API key of the pool can take a call for the model {model} now"),
         ),
-        Out::Credentials => (
+        Unavailable::Credentials => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_credentials_exhausted",
             "The pool has no API key that the upstream accepts; its operator has to mend that"
                 .to_owned(),
         ),
-        Out::Suspected if survey.all_out_for(Outcome::EgressRefused) => (
+        Unavailable::Suspected if survey.all_cooling_for(Outcome::EgressRefused) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_refuses_location",
             "The upstream refuses calls from the pool's location or address".to_owned(),
         ),
-        Out::Suspected => (
+        Unavailable::Suspected => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_suspected",
             "The pool's API keys fail alike, so the upstream, or the pool's address, is suspected; the keys are kept"
                 .to_owned(),
         ),
-        Out::Plan => (
+        Unavailable::Plan => (
             StatusCode::FORBIDDEN,
             "permission_error",
             "plan_refused",
             format!("No project of the pool's API keys has a plan that includes the model {model}"),
         ),
-        Out::Model => (
+        Unavailable::Model => (
             StatusCode::NOT_FOUND,
             "invalid_request_error",
             "model_not_available",
@@ -680,9 +675,9 @@ fn keys_out(
         ),
     };
     let mut out: Vec<String> = survey
-        .out
+        .ineligible
         .iter()
-        .map(|(reason, keys)| format!("{keys} {reason}"))
+        .map(|(reason, keys)| format!("{keys} {}", reason.name()))
         .collect();
     if survey.eligible > 0 {
         out.push(format!("{} taken by other calls", survey.eligible));
@@ -695,7 +690,7 @@ fn keys_out(
         survey.keys,
         out.join(", ")
     );
-    let param = matches!(why, Out::Model | Out::Plan).then_some("model");
+    let param = matches!(why, Unavailable::Model | Unavailable::Plan).then_some("model");
     let code = code.to_owned();
     (
         status,
@@ -717,76 +712,72 @@ fn upstream(
     message: &str,
 ) -> (StatusCode, ErrorBody) {
     let own = StatusCode::from_u16(status).ok();
-    let body = |kind, code: &str, message: String| ErrorBody {
+    let client_error = |default| own.filter(StatusCode::is_client_error).unwrap_or(default);
+    let (status, kind, code, message) = match outcome.rule().answer {
+        Answer::Location if status == 429 => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "upstream_refuses_location",
+            format!("The upstream refuses calls from the pool's address: {message}"),
+        ),
+        Answer::RequestFault | Answer::Location => (
+            client_error(StatusCode::BAD_REQUEST),
+            "invalid_request_error",
+            code.unwrap_or("invalid_request"),
+            message.to_owned(),
+        ),
+        Answer::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request_error",
+            "request_exceeds_quota",
+            message.to_owned(),
+        ),
+        Answer::Permission | Answer::Plan => (
+            client_error(StatusCode::FORBIDDEN),
+            "permission_error",
+            code.unwrap_or("permission_denied"),
+            message.to_owned(),
+        ),
+        Answer::Quota | Answer::NoQuota => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            message.to_owned(),
+        ),
+        Answer::Billing => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "insufficient_quota",
+            "billing_exhausted",
+            message.to_owned(),
+        ),
+        Answer::KeyRejected => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "upstream_key_rejected",
+            "The upstream rejected the API key that was chosen for this call. Another call uses another key.".to_owned(),
+        ),
+        Answer::PoolFault => (
+            StatusCode::BAD_GATEWAY,
+            "server_error",
+            "pool_fault",
+            format!("The pool's own call to the upstream was refused: {message}"),
+        ),
+        Answer::Trouble => {
+            let status = match status {
+                408 => StatusCode::GATEWAY_TIMEOUT,
+                _ => own.filter(StatusCode::is_server_error).unwrap_or(StatusCode::BAD_GATEWAY),
+            };
+            let code = code.unwrap_or("upstream_error");
+            (status, "server_error", code, message.to_owned())
+        }
+    };
+    let body = ErrorBody {
         message,
         kind,
         param: None,
         code: code.to_owned(),
     };
-    match outcome {
-        Outcome::ClientFault | Outcome::SignatureMissing => {
-            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
-            (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
-        }
-        Outcome::RequestTooLarge => (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            body("invalid_request_error", "request_exceeds_quota", message.to_owned()),
-        ),
-        Outcome::EgressRefused if status == 429 => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            body("server_error", "upstream_refuses_location", format!("The upstream refuses calls from the pool's address: {message}")),
-        ),
-        Outcome::EntityNotFound | Outcome::SignatureRefused | Outcome::EgressRefused => {
-            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST);
-            (status, body("invalid_request_error", code.unwrap_or("invalid_request"), message.to_owned()))
-        }
-        Outcome::RequestRefused
-        | Outcome::ResourceRefused
-        | Outcome::ModelRefused
-        | Outcome::PlanRefused
-        | Outcome::PlanDoubted
-        | Outcome::FreeTierRefused => {
-            let status = own.filter(StatusCode::is_client_error).unwrap_or(StatusCode::FORBIDDEN);
-            (status, body("permission_error", code.unwrap_or("permission_denied"), message.to_owned()))
-        }
-        Outcome::QuotaPerMinute
-        | Outcome::QuotaPerDay
-        | Outcome::QuotaNone
-        | Outcome::QuotaUnspecified
-        | Outcome::ToolQuota => (
-            StatusCode::TOO_MANY_REQUESTS,
-            body("rate_limit_error", "rate_limit_exceeded", message.to_owned()),
-        ),
-        Outcome::BillingExhausted => (
-            StatusCode::TOO_MANY_REQUESTS,
-            body("insufficient_quota", "billing_exhausted", message.to_owned()),
-        ),
-        Outcome::KeyRejected | Outcome::KeyRestricted | Outcome::ProjectRefused => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            body(
-                "server_error",
-                "upstream_key_rejected",
-                "The upstream rejected the API key that was chosen for this call. Another call uses another key.".to_owned(),
-            ),
-        ),
-        Outcome::CredentialMisplaced | Outcome::PoolFault => (
-            StatusCode::BAD_GATEWAY,
-            body("server_error", "pool_fault", format!("The pool's own call to the upstream was refused: {message}")),
-        ),
-        Outcome::UpstreamTrouble
-        | Outcome::NotSent
-        | Outcome::Unanswered
-        | Outcome::ModelOverloaded
-        | Outcome::EmptyAnswer
-        | Outcome::Success
-        | Outcome::ClientGone => {
-            let status = match status {
-                408 => StatusCode::GATEWAY_TIMEOUT,
-                _ => own.filter(StatusCode::is_server_error).unwrap_or(StatusCode::BAD_GATEWAY),
-            };
-            (status, body("server_error", code.unwrap_or("upstream_error"), message.to_owned()))
-        }
-    }
+    (status, body)
 }
 
 #[cfg(test)]

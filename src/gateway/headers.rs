@@ -1,14 +1,13 @@
-//! Which headers pass: lists of those that do, so that what nobody thought of stays where it is.
+//! Which headers pass in either direction. They are listed, so that no other header does.
 
 use crate::pool::{ApiKey, CredentialHeader};
-use crate::redact::reveals;
-use crate::target::Kind;
+use crate::wire::redact::reveals;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 
-/// The client's headers that the upstream gets, beside those of [`UPLOAD`]. Credentials, cookies, forwarding and
-/// hop-by-hop headers, `Host`, and whatever the host adds are not among them.
+/// The client's headers that the upstream gets, in addition to those of [`UPLOAD`]: no credentials,
+/// cookies, forwarding and hop-by-hop headers, no `Host`, and nothing that the host adds.
 const TO_UPSTREAM: [HeaderName; 12] = [
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
@@ -24,7 +23,7 @@ const TO_UPSTREAM: [HeaderName; 12] = [
     HeaderName::from_static("x-goog-request-params"),
 ];
 
-/// The upstream's headers that the client gets, beside those of [`UPLOAD`].
+/// The upstream's headers that the client gets, in addition to those of [`UPLOAD`].
 const TO_CLIENT: [HeaderName; 10] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
@@ -38,39 +37,65 @@ const TO_CLIENT: [HeaderName; 10] = [
     HeaderName::from_static("x-gemini-service-tier"),
 ];
 
-/// How the headers of Google's upload protocol begin.
+/// The prefix of the headers of Google's upload protocol.
 const UPLOAD: &str = "x-goog-upload-";
-/// Where the upload goes on: a URL of the upstream's.
+/// Where the upload continues: a URL of the upstream.
 pub(super) const UPLOAD_URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
 /// How long the client waits, in whole seconds: Google gives up then, too.
-pub(super) const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
-/// What came of it: `active`, or `final` once nothing more can follow.
+const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
+/// How long clients wait, in seconds: `600`, `600.0`. OpenAI's state it for the next byte, Google's
+/// for the whole answer.
+const CLIENT_TIMEOUTS: [HeaderName; 3] = [
+    SERVER_TIMEOUT,
+    HeaderName::from_static("x-stainless-read-timeout"),
+    HeaderName::from_static("x-stainless-timeout"),
+];
+/// The state of an upload: `active`, or `final` once nothing can follow.
 pub(super) const UPLOAD_STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
-/// What a request does to it, of several things one after the other: `start`, `upload, finalize`.
+/// What a request does to an upload, one or more commands: `start`, `upload, finalize`.
 const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
 pub(super) const GOOGLE_KEY: HeaderName =
     HeaderName::from_static(CredentialHeader::GoogleApiKey.name());
 
-/// What the upstream gets: what passes of the client's, the key, and how long the client still waits, if it says so. Bodies
-/// that can only be JSON are called so, whatever the client called them.
+/// A key, and the header that carries it to the upstream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Credential<'a> {
+    pub(super) key: &'a ApiKey,
+    pub(super) header: CredentialHeader,
+}
+
+/// How a body is labelled for the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContentType {
+    /// JSON, whatever the client called it: nothing else can be meant.
+    Json,
+    /// As the client called it; JSON if it called it nothing.
+    JsonByDefault,
+    /// As the client called it.
+    AsSent,
+}
+
+/// The headers for the upstream: those of the client that pass, the key, and how long the client
+/// still waits, in milliseconds, if it says so.
 pub(super) fn to_upstream(
     client: &HeaderMap,
-    kind: Kind,
-    has_body: bool,
-    key: &ApiKey,
-    header: CredentialHeader,
-    patience_ms: Option<u64>,
+    content_type: ContentType,
+    credential: Credential<'_>,
+    client_timeout_ms: Option<u64>,
 ) -> HeaderMap {
     let mut headers = passing(client, &TO_UPSTREAM);
-    let takes_json =
-        kind != Kind::Other || (has_body && !headers.contains_key(header::CONTENT_TYPE));
-    if takes_json {
+    let is_json = match content_type {
+        ContentType::Json => true,
+        ContentType::JsonByDefault => !headers.contains_key(header::CONTENT_TYPE),
+        ContentType::AsSent => false,
+    };
+    if is_json {
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
     }
-    if let Some(ms) = patience_ms {
+    if let Some(ms) = client_timeout_ms {
         headers.insert(SERVER_TIMEOUT, HeaderValue::from(ms.div_ceil(1000).max(1)));
     }
     // Google compresses event streams when asked, and a compressed stream hides its last event.
@@ -78,11 +103,10 @@ pub(super) fn to_upstream(
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),
     );
-    let (name, value) = match header {
-        CredentialHeader::Authorization => {
-            (header::AUTHORIZATION, format!("Bearer {}", key.expose()))
-        }
-        CredentialHeader::GoogleApiKey => (GOOGLE_KEY, key.expose().to_owned()),
+    let key = credential.key.expose();
+    let (name, value) = match credential.header {
+        CredentialHeader::Authorization => (header::AUTHORIZATION, format!("Bearer {key}")),
+        CredentialHeader::GoogleApiKey => (GOOGLE_KEY, key.to_owned()),
     };
     if let Ok(mut credential) = HeaderValue::from_str(&value) {
         credential.set_sensitive(true);
@@ -91,8 +115,19 @@ pub(super) fn to_upstream(
     headers
 }
 
-/// What the client gets of an answer's headers; [`UPLOAD_URL`] among them is still the upstream's, and any other with one of
-/// `secrets` in it is not. `content-encoding: identity` says nothing.
+/// How long the client waits, in milliseconds: the shortest of the times that it states.
+pub(super) fn client_timeout_ms(headers: &HeaderMap) -> Option<u64> {
+    CLIENT_TIMEOUTS
+        .iter()
+        .filter_map(|name| {
+            let seconds: f64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
+            (seconds.is_finite() && seconds > 0.0).then_some((seconds * 1000.0) as u64)
+        })
+        .min()
+}
+
+/// The headers of an answer that the client gets. [`UPLOAD_URL`] is still the upstream's. A header
+/// that contains one of `secrets` is left out, and so is `content-encoding: identity`.
 pub(super) fn to_client(upstream: &HeaderMap, secrets: &[String]) -> HeaderMap {
     let mut headers = passing(upstream, &TO_CLIENT);
     let echoes = |value: &HeaderValue| {
@@ -116,8 +151,8 @@ pub(super) fn to_client(upstream: &HeaderMap, secrets: &[String]) -> HeaderMap {
     headers
 }
 
-/// Whether a request goes on with an upload that has begun.
-pub(super) fn goes_on_with_upload(request: &Parts) -> bool {
+/// Whether a request continues an upload.
+pub(super) fn continues_upload(request: &Parts) -> bool {
     let command = request.headers.get(UPLOAD_COMMAND);
     request.uri.path().contains("/upload/")
         && command.is_some_and(|command| {
@@ -190,7 +225,8 @@ mod tests {
             ),
             (CredentialHeader::GoogleApiKey, "x-goog-api-key", "fake-key"),
         ] {
-            let sent = to_upstream(&client, Kind::Chat, true, &key, header, Some(7_001));
+            let credential = Credential { key: &key, header };
+            let sent = to_upstream(&client, ContentType::Json, credential, Some(7_001));
             assert_eq!(sent[SERVER_TIMEOUT], "8");
             let mut expected = vec![
                 "x-server-timeout",

@@ -1,25 +1,29 @@
-//! The list of models: the union over the projects of the pool, read anew every few minutes.
+//! The list of models: the union over the projects of the pool, fetched every few minutes.
 
-use super::ask::Ask;
-use super::forward::Way;
+use super::affinity::Uses;
+use super::attempt_loop::AttemptLoop;
+use super::context::Context;
 use super::headers::UPLOAD_URL;
-use super::kept::Kept;
+use super::incoming::Incoming;
 use super::ports::{System, Upstream};
-use super::{Body, Failure, Gateway, Reply};
+use super::upstream_request::UpstreamRequest;
+use super::{Body, Failure, Reply};
 use crate::config::Config;
-use crate::model_list::{ModelList, Page};
-use crate::openai::repair;
-use crate::pool::{Moment, Policy};
+use crate::pool::Policy;
 use crate::store::{self, Database};
-use crate::target::{Surface, Target, advice};
-use crate::traits::traits_of;
-use http::request::Parts;
+use crate::sync::{Flight, NewNotify, SingleFlight};
+use crate::wire::Surface;
+use crate::wire::model_list::{ModelList, Page};
+use crate::wire::openai::repair;
+use crate::wire::target::{Target, advice};
 use http::{Method, StatusCode};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Projects that are asked. What eight have in common is what the pool offers; a thousand would be a thousand calls.
-const MOST_PROJECTS: u32 = 8;
+/// Projects that are asked. What eight have in common is what the pool offers, and a thousand would
+/// be a thousand calls.
+const MAX_PROJECTS: u32 = 8;
 /// One page has all of Google's models.
 const ALL: &str = "pageSize=1000";
 
@@ -28,159 +32,229 @@ pub(super) fn is_list(target: &Target, method: &Method) -> bool {
     target.rest == "models" && method == Method::GET
 }
 
-/// What fetching a list came to.
+/// The result of fetching a list, for all callers that wait for it.
 #[derive(Debug)]
-pub(super) enum Listed {
-    /// Its entries, to be kept.
+enum Listed {
+    /// Its entries.
     Entries(String),
-    /// No project gave one.
+    /// No project gave a list.
     Failed(Failure),
-    /// The upstream answers with something else, which is handed on.
+    /// The upstream answers with something else, which is passed on.
     Foreign,
 }
 
-impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
-    pub(super) async fn list_models(
-        &self,
-        config: &Config,
-        target: &Target,
-        request: &Parts,
-        request_id: &str,
-        kept: &Rc<Kept<D>>,
-    ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let page = Page::of_query(request.uri.query()).ok_or_else(|| {
+/// The lists that are being fetched, by their path at the upstream.
+pub(super) struct ModelLists {
+    flights: RefCell<HashMap<String, Rc<SingleFlight<Listed>>>>,
+    new_notify: NewNotify,
+}
+
+impl ModelLists {
+    pub(super) fn new(new_notify: NewNotify) -> Self {
+        Self {
+            flights: RefCell::default(),
+            new_notify,
+        }
+    }
+
+    fn flight(&self, path: &str) -> Rc<SingleFlight<Listed>> {
+        let mut flights = self.flights.borrow_mut();
+        Rc::clone(flights.entry(path.to_owned()).or_default())
+    }
+
+    /// Forgets a flight that has ended, so that the next caller starts another.
+    fn end(&self, path: &str, flight: &Rc<SingleFlight<Listed>>) {
+        let mut flights = self.flights.borrow_mut();
+        if flights
+            .get(path)
+            .is_some_and(|known| Rc::ptr_eq(known, flight))
+        {
+            flights.remove(path);
+        }
+    }
+}
+
+/// The result of fetching a list, for the caller that fetched it.
+struct Fetched<D, B, S> {
+    listed: Listed,
+    reply: Result<Reply<D, B, S>, Failure>,
+}
+
+impl<D, B, S> From<Failure> for Fetched<D, B, S> {
+    fn from(failure: Failure) -> Self {
+        Self {
+            listed: Listed::Failed(failure.clone()),
+            reply: Err(failure),
+        }
+    }
+}
+
+/// A request for the list of models.
+pub(super) struct ModelsRequest<'a, D, U, S> {
+    context: &'a Context<'a, D, U, S>,
+    lists: &'a ModelLists,
+    incoming: &'a Incoming<'a>,
+    page: Page,
+}
+
+impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
+    /// # Errors
+    /// The page token is not one of the pool.
+    pub(super) fn new(
+        context: &'a Context<'a, D, U, S>,
+        lists: &'a ModelLists,
+        incoming: &'a Incoming<'a>,
+    ) -> Result<Self, Failure> {
+        let page = Page::of_query(incoming.head.uri.query()).ok_or_else(|| {
             let message = "`pageToken` is not one that the pool has given".to_owned();
             Failure::InvalidRequest(message, Some("pageToken"))
         })?;
-        let now = self.system.now();
-        let ask = Ask::new(config, target, request, request_id, Vec::new(), now)?;
-        let repairs = ask.form.repair.is_some();
-        let answer = |entries: &str| {
-            let list = ModelList::of_kept(target.surface, entries)
-                .ok_or_else(|| Failure::UnknownPath(advice(&target.path)))?;
-            Ok(answer(config, list, page, repairs))
-        };
-        // Concurrent callers wait for the first, and share its result.
-        let once = kept.model_list(&target.path);
+        Ok(Self {
+            context,
+            lists,
+            incoming,
+            page,
+        })
+    }
+
+    /// Returns the list from the database, or fetches it. Concurrent callers share one fetch.
+    pub(super) async fn run(self) -> Result<Reply<D, U::Body, S>, Failure> {
+        let request = self.upstream_request()?;
+        let repairs = request.form.repair.is_some();
+        let path = &self.incoming.target.path;
+        let flight = self.lists.flight(path);
         let own = RefCell::new(None);
-        let listed = once
-            .get(kept.new_signal(), async || {
-                let database = &*kept.database;
-                let known = store::kept_models(database, &target.path, self.system.now()).await;
-                let known = known.map(|known| {
-                    known.filter(|entries| ModelList::of_kept(target.surface, entries).is_some())
-                });
-                let listed = match known {
+        let listed = flight
+            .get(self.lists.new_notify, async || {
+                let listed = match self.stored().await {
                     Ok(Some(entries)) => Listed::Entries(entries),
-                    Err(error) => Listed::Failed(Failure::Database(error)),
+                    Err(failure) => Listed::Failed(failure),
                     Ok(None) => {
-                        let (listed, reply) = self
-                            .fetch_models(config, target, request, request_id, kept, page)
-                            .await;
-                        own.replace(reply);
+                        let Fetched { listed, reply } = self.fetch().await;
+                        own.replace(Some(reply));
                         listed
                     }
                 };
-                (Rc::new(listed), false)
+                Flight::Share(Rc::new(listed))
             })
             .await;
-        kept.end_model_list(&target.path, &once);
+        self.lists.end(path, &flight);
         if let Some(reply) = own.take() {
             return reply;
         }
         match &*listed {
-            Listed::Entries(entries) => answer(entries),
-            Listed::Failed(failure) => Err(failure.clone()),
-            Listed::Foreign => {
-                let (_, reply) = self
-                    .fetch_models(config, target, request, request_id, kept, page)
-                    .await;
-                reply.unwrap_or_else(|| Err(Failure::UnknownPath(advice(&target.path))))
+            Listed::Entries(entries) => {
+                let list = ModelList::from_cache(self.incoming.target.surface, entries)
+                    .ok_or_else(|| self.unknown_path())?;
+                Ok(self.reply(list, repairs))
             }
+            Listed::Failed(failure) => Err(failure.clone()),
+            Listed::Foreign => self.fetch().await.reply,
         }
     }
 
-    /// Asks one project after the other. Gives what came of it for all who wait, and the reply for the request itself.
-    async fn fetch_models(
-        &self,
-        config: &Config,
-        target: &Target,
-        request: &Parts,
-        request_id: &str,
-        kept: &Rc<Kept<D>>,
-        page: Page,
-    ) -> (Listed, Option<Result<Reply<D, U::Body, S>, Failure>>) {
-        let failed = |failure: Failure| (Listed::Failed(failure.clone()), Some(Err(failure)));
-        let now = self.system.now();
-        let mut ask = match Ask::new(config, target, request, request_id, Vec::new(), now) {
-            Ok(ask) => ask,
-            Err(failure) => return failed(failure),
+    fn upstream_request(&self) -> Result<UpstreamRequest<'_>, Failure> {
+        let now = self.context.system.now();
+        UpstreamRequest::new(self.context.config, self.incoming, Vec::new(), now)
+    }
+
+    fn unknown_path(&self) -> Failure {
+        Failure::UnknownPath(advice(&self.incoming.target.path))
+    }
+
+    /// The entries in the database, unless they are too old or of no use.
+    async fn stored(&self) -> Result<Option<String>, Failure> {
+        let Target { path, surface, .. } = &self.incoming.target;
+        let database = &*self.context.view.database;
+        let stored = store::kept_models(database, path, self.context.system.now()).await?;
+        Ok(stored.filter(|entries| ModelList::from_cache(*surface, entries).is_some()))
+    }
+
+    /// Asks one project after another.
+    async fn fetch(&self) -> Fetched<D, U::Body, S> {
+        let Context { config, .. } = self.context;
+        let target = &self.incoming.target;
+        let mut request = match self.upstream_request() {
+            Ok(request) => request,
+            Err(failure) => return failure.into(),
         };
-        ask.traits = traits_of(target, &ask.subject, false, &[]);
+        request.read_traits(target, &Uses::default());
         if target.surface == Surface::Gemini {
-            ask.uri = match config.upstream_url(&target.path, Some(ALL)) {
+            request.uri = match config.upstream_url(&target.path, Some(ALL)) {
                 Some(uri) => uri,
-                None => return failed(Failure::UnknownPath(advice(&target.path))),
+                None => return self.unknown_path().into(),
             };
         }
         let policy = Policy {
-            max_attempts: MOST_PROJECTS.max(config.failover.max_attempts),
+            max_attempts: MAX_PROJECTS.max(config.failover.max_attempts),
             ..config.failover
         };
-        let mut way = Way::new(self, policy, request, request_id, &ask, true, kept, None);
-        way.failover.ask_all_projects();
+        let mut attempts =
+            AttemptLoop::over_projects(self.context, self.incoming, &request, policy);
         let mut list = ModelList::new(target.surface);
         let mut has_list = false;
-        for _ in 0..MOST_PROJECTS {
-            match self.go(&mut way, config, &mut ask).await {
+        for _ in 0..MAX_PROJECTS {
+            match attempts.run(&mut request).await {
                 Ok(reply) => {
                     let is_list = match &reply.body {
                         Body::Whole(bytes) => list.add(bytes),
                         Body::Stream(_) => false,
                     };
                     if !is_list {
-                        // Whoever answered so does not know the list as Google has it: as it is, then.
-                        let mut reply = way.labelled(reply, &ask);
+                        // An upstream that does not have the list as Google has it.
+                        let mut reply = attempts.labelled(reply, &request);
                         reply.headers.remove(UPLOAD_URL);
-                        return (Listed::Foreign, Some(Ok(reply)));
+                        return Fetched {
+                            listed: Listed::Foreign,
+                            reply: Ok(reply),
+                        };
                     }
                     has_list = true;
                 }
                 Err(failure) if !has_list => {
-                    let listed = Listed::Failed(failure.clone());
-                    return (listed, Some(way.ended(Err(failure), &ask)));
+                    return Fetched {
+                        listed: Listed::Failed(failure.clone()),
+                        reply: attempts.finish(Err(failure), &request),
+                    };
                 }
+                // A list of some projects is better than none.
                 Err(_) => break,
             }
-            let now = Moment::new(self.system.now());
-            if !way.has_new_project(&now) {
+            if !attempts.has_new_project() {
                 break;
             }
         }
-        let entries = list.to_kept();
-        let database = &*kept.database;
-        if let Err(error) =
-            store::keep_models(database, &target.path, &entries, self.system.now()).await
-        {
-            self.system.log(&format!(
-                "request={request_id} the list of models is not kept: {error}"
+        let entries = list.to_cache();
+        self.store(&entries).await;
+        let reply = self.reply(list, request.form.repair.is_some());
+        Fetched {
+            listed: Listed::Entries(entries),
+            reply: Ok(attempts.labelled(reply, &request)),
+        }
+    }
+
+    async fn store(&self, entries: &str) {
+        let Context { view, system, .. } = self.context;
+        let path = &self.incoming.target.path;
+        let stored = store::keep_models(&*view.database, path, entries, system.now()).await;
+        if let Err(error) = stored {
+            system.log(&format!(
+                "request={} the list of models is not stored: {error}",
+                self.incoming.id
             ));
         }
-        let reply = way.labelled(answer(config, list, page, ask.form.repair.is_some()), &ask);
-        (Listed::Entries(entries), Some(Ok(reply)))
     }
-}
 
-fn answer<D, B, S>(
-    config: &Config,
-    mut list: ModelList,
-    page: Page,
-    repairs: bool,
-) -> Reply<D, B, S> {
-    list.add_aliases(&config.model_aliases);
-    let body = list.to_json(page).into_bytes();
-    let body = if repairs { repair::models(body) } else { body };
-    let mut reply = Reply::json(StatusCode::OK, String::new());
-    reply.body = Body::Whole(body);
-    reply
+    fn reply(&self, mut list: ModelList, repairs: bool) -> Reply<D, U::Body, S> {
+        let config: &Config = self.context.config;
+        list.add_aliases(&config.model_aliases);
+        let body = list.to_json(self.page).into_bytes();
+        let body = match repairs {
+            true => repair::models(body),
+            false => body,
+        };
+        let mut reply = Reply::json(StatusCode::OK, String::new());
+        reply.body = Body::Whole(body);
+        reply
+    }
 }

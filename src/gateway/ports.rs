@@ -1,10 +1,11 @@
-//! What a gateway needs from the world around it, besides the database.
+//! What the gateway needs from its host, besides the database.
 
-pub use crate::gemini::TransportError;
+pub use crate::pool::Timeouts;
 use crate::pool::UnixMillis;
+pub use crate::wire::TransportError;
 use http::{HeaderMap, Method, Uri};
 
-/// Bytes that arrive bit by bit: a request's body, or a response's.
+/// A body that arrives in chunks.
 #[expect(
     async_fn_in_trait,
     reason = "components are single-threaded: no future here is ever sent to another thread"
@@ -13,11 +14,11 @@ pub trait ByteStream {
     /// The next bytes, never empty; `None` at the end.
     ///
     /// # Errors
-    /// The other side, or the way to it, broke, or was silent for too long. Nothing follows.
+    /// The peer or the connection failed, or was idle for too long. Nothing follows.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError>;
 
-    /// Appends the next bytes to others, best without a copy where there is room for them; `false` at the end. Whoever gives
-    /// up waiting gives up the bytes, too.
+    /// Appends the next bytes to others, without a copy where there is capacity; `false` at the
+    /// end. Dropping the future may lose the bytes.
     ///
     /// # Errors
     /// Those of [`next`](Self::next).
@@ -38,17 +39,7 @@ pub struct UpstreamResponse<B> {
     pub body: B,
 }
 
-/// How long a response may take, in milliseconds. Whoever sends keeps to it: the host's time-outs cost next to nothing, while
-/// a timer of the component's own is a task of the host that has to be joined and cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// From sending the request to the head of the response.
-    pub head_ms: u64,
-    /// From one part of it to the next; `None` where there is no saying, since a model may think in between.
-    pub silence_ms: Option<u64>,
-}
-
-/// The way to the upstream.
+/// The client for the upstream.
 #[expect(
     async_fn_in_trait,
     reason = "components are single-threaded: no future here is ever sent to another thread"
@@ -67,11 +58,12 @@ pub trait Upstream {
         uri: &Uri,
         headers: HeaderMap,
         body: Vec<u8>,
-        limits: Limits,
+        timeouts: Timeouts,
     ) -> Result<UpstreamResponse<Self::Body>, TransportError>;
 }
 
-/// The clock, chance, and the operator's log. Clones share all of them, since a stream outlives its request.
+/// The clock, timers, tasks, entropy and the operator's log. Clones share all of them, since a
+/// stream outlives its request.
 #[expect(
     async_fn_in_trait,
     reason = "components are single-threaded: no future here is ever sent to another thread"
@@ -79,9 +71,9 @@ pub trait Upstream {
 pub trait System: Clone + 'static {
     /// The time now.
     fn now(&self) -> UnixMillis;
-    /// Lets so many milliseconds pass. May be dropped before.
+    /// Waits so many milliseconds. May be dropped before.
     async fn wait(&self, ms: u64);
-    /// Does something of which nobody waits for the end.
+    /// Runs a task in the background.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
     /// 64 random bits.
     fn random(&self) -> u64;

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::ports::{ByteStream, System};
-use crate::room::{Room, Share};
+use crate::sync::{BytePermit, ByteSemaphore};
 use flate2::read::MultiGzDecoder;
 use futures::future::{Either, select};
 use http::request::Parts;
@@ -35,18 +35,22 @@ const ROOM_MS: u64 = 10_000;
 /// large body but does not send it takes nothing from others.
 const FREE: usize = 64 * 1024;
 
-/// A body and its share of the instance's [`Room`], which is freed with it.
+/// A body and its permit of the instance's [`ByteSemaphore`], which is freed with it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldBody {
     pub(super) bytes: Vec<u8>,
-    pub(super) share: Option<Share>,
+    pub(super) permit: Option<BytePermit>,
 }
 
 /// Takes room, within [`ROOM_MS`].
-async fn take<S: System>(room: &Rc<Room>, bytes: usize, system: &S) -> Result<Share, Failure> {
+async fn acquire<S: System>(
+    memory: &Rc<ByteSemaphore>,
+    bytes: usize,
+    system: &S,
+) -> Result<BytePermit, Failure> {
     // Where there is room no timer is begun, which would be a task of the host.
-    match select(pin!(room.take(bytes)), pin!(system.wait(ROOM_MS))).await {
-        Either::Left((share, _)) => Ok(share),
+    match select(pin!(memory.acquire(bytes)), pin!(system.wait(ROOM_MS))).await {
+        Either::Left((permit, _)) => Ok(permit),
         Either::Right(_) => Err(Failure::NoRoom),
     }
 }
@@ -59,9 +63,9 @@ pub(super) async fn read<S: System>(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
     max: usize,
-    room: &Rc<Room>,
+    memory: &Rc<ByteSemaphore>,
     system: &S,
-) -> Result<Held, Failure> {
+) -> Result<HeldBody, Failure> {
     let declared = match usize::try_from(declared_length(headers).unwrap_or_default()) {
         Ok(declared) if declared <= max => declared,
         Ok(_) | Err(_) => return Err(Failure::BodyTooLarge { max }),
@@ -72,7 +76,7 @@ pub(super) async fn read<S: System>(
     } else {
         declared
     };
-    let mut share = None;
+    let mut permit = None;
     let mut bytes = Vec::new();
     // One timer for many parts, and none for a body that is there: each is a task of the host.
     let mut stall: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
@@ -103,15 +107,15 @@ pub(super) async fn read<S: System>(
         };
         match more {
             Ok(_) if bytes.len() > max => return Err(Failure::BodyTooLarge { max }),
-            Ok(true) if bytes.len() > FREE && share.is_none() => {
-                share = Some(take(room, expected, system).await?);
+            Ok(true) if bytes.len() > FREE && permit.is_none() => {
+                permit = Some(acquire(memory, expected, system).await?);
             }
             Ok(true) => {}
             Ok(false) => {
-                if let Some(share) = &mut share {
-                    share.resize(bytes.len());
+                if let Some(permit) = &mut permit {
+                    permit.resize(bytes.len());
                 }
-                return Ok(Held { bytes, share });
+                return Ok(HeldBody { bytes, permit });
             }
             Err(_) => return Err(Failure::BodyIncomplete),
         }
@@ -137,11 +141,11 @@ async fn once_more() {
 /// It is compressed otherwise than by gzip, is no valid gzip, is larger than `max` bytes once decompressed, or finds no room.
 pub(super) async fn decompressed<S: System>(
     headers: &HeaderMap,
-    body: &mut Held,
+    body: &mut HeldBody,
     max: usize,
-    room: &Rc<Room>,
+    memory: &Rc<ByteSemaphore>,
     system: &S,
-) -> Result<Option<Held>, Failure> {
+) -> Result<Option<HeldBody>, Failure> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     let encoding = match (encodings.next(), encodings.next()) {
         (None, _) => return Ok(None),
@@ -153,19 +157,19 @@ pub(super) async fn decompressed<S: System>(
         "gzip" | "x-gzip" => {}
         _ => return Err(Failure::EncodingUnsupported),
     }
-    // Two requests that wait while each holds a share could wait for each other.
-    body.share = None;
-    let mut share = take(room, max, system).await?;
+    // Two requests that wait while each holds a permit could wait for each other.
+    body.permit = None;
+    let mut permit = acquire(memory, max, system).await?;
     let body = &body.bytes[..];
     let mut plain = Vec::new();
     let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     match MultiGzDecoder::new(body).take(most).read_to_end(&mut plain) {
         Ok(_) if plain.len() > max => Err(Failure::BodyTooLarge { max }),
         Ok(_) => {
-            share.resize(plain.len());
-            Ok(Some(Held {
+            permit.resize(plain.len());
+            Ok(Some(HeldBody {
                 bytes: plain,
-                share: Some(share),
+                permit: Some(permit),
             }))
         }
         Err(_) => {
@@ -223,331 +227,4 @@ pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::ports::TransportError;
-    use super::*;
-    use crate::pool::UnixMillis;
-    use futures::executor::block_on;
-    use http::HeaderValue;
-    use std::cell::Cell;
-    use std::collections::VecDeque;
-    use std::rc::Rc;
-
-    /// So many chunks of ten bytes, then the end, or a break.
-    struct Chunks {
-        left: usize,
-        breaks: bool,
-    }
-
-    /// Nothing ever comes.
-    struct Silence;
-
-    impl ByteStream for Silence {
-        async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-            std::future::pending().await
-        }
-    }
-
-    impl ByteStream for Chunks {
-        async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-            match (self.left, self.breaks) {
-                (0, false) => Ok(None),
-                (0, true) => Err(TransportError::Failed("broke off".to_owned())),
-                _ => {
-                    self.left -= 1;
-                    Ok(Some(vec![b'x'; 10]))
-                }
-            }
-        }
-    }
-
-    /// Time passes when there is nothing else to do: at once.
-    #[derive(Clone, Default)]
-    struct Clock(Rc<Cell<u64>>);
-
-    impl System for Clock {
-        fn now(&self) -> UnixMillis {
-            UnixMillis(0)
-        }
-
-        async fn wait(&self, ms: u64) {
-            self.0.set(self.0.get() + ms);
-        }
-
-        fn spawn(&self, _task: impl Future<Output = ()> + 'static) {}
-
-        fn random(&self) -> u64 {
-            0
-        }
-
-        fn log(&self, _line: &str) {}
-    }
-
-    /// Parts of so many bytes, each after so many time-outs of whoever waits for it; then silence.
-    struct Slow(VecDeque<(usize, usize)>);
-
-    impl ByteStream for Slow {
-        async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-            let Some((size, mut times)) = self.0.pop_front() else {
-                return std::future::pending().await;
-            };
-            std::future::poll_fn(|context| {
-                context.waker().wake_by_ref();
-                if times == 0 {
-                    return Poll::Ready(Ok(Some(vec![b'x'; size])));
-                }
-                times -= 1;
-                Poll::Pending
-            })
-            .await
-        }
-    }
-
-    fn chunks(count: usize) -> Chunks {
-        Chunks {
-            left: count,
-            breaks: false,
-        }
-    }
-
-    fn declaring(length: &'static str) -> HeaderMap {
-        let length = HeaderValue::from_static(length);
-        HeaderMap::from_iter([(header::CONTENT_LENGTH, length)])
-    }
-
-    fn room(size: usize) -> Rc<Room> {
-        Room::new(size, crate::signal::native)
-    }
-
-    /// So many bytes in each part.
-    struct Parts(Vec<usize>);
-
-    impl ByteStream for Parts {
-        async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-            Ok(self.0.pop().map(|bytes| vec![b'x'; bytes]))
-        }
-    }
-
-    /// Reads a body that has room enough.
-    fn whole(
-        headers: &HeaderMap,
-        body: &mut impl ByteStream,
-        max: usize,
-        clock: &Clock,
-    ) -> Result<Vec<u8>, Failure> {
-        let read = block_on(read(headers, body, max, &room(max), clock));
-        read.map(|held| held.bytes)
-    }
-
-    fn plain(headers: &HeaderMap, body: &[u8], max: usize) -> Result<Option<Vec<u8>>, Failure> {
-        let mut held = Held {
-            bytes: body.to_vec(),
-            share: None,
-        };
-        let clock = Clock::default();
-        let plain = block_on(decompressed(headers, &mut held, max, &room(max), &clock));
-        plain.map(|plain| plain.map(|held| held.bytes))
-    }
-
-    #[test]
-    fn only_what_is_large_takes_room_and_no_more_than_it_is() {
-        const MAX: usize = 10 * FREE;
-        let none = HeaderMap::new();
-        let declared = declaring("131072");
-        for (rule, headers, body, most, taken) in [
-            ("nothing", &none, vec![], 0, 0),
-            ("a small one", &none, vec![FREE], 0, 0),
-            ("a large one", &none, vec![FREE, FREE], MAX, 2 * FREE),
-            (
-                "its length is known",
-                &declared,
-                vec![FREE, FREE],
-                2 * FREE,
-                2 * FREE,
-            ),
-        ] {
-            let (room, clock) = (room(MAX), Clock::default());
-            // What others have leaves just enough.
-            let others = block_on(room.take(MAX - most));
-            let held = block_on(read(headers, &mut Parts(body.clone()), MAX, &room, &clock));
-            drop(others);
-            let held = held.unwrap_or_else(|failure| panic!("{rule}: {failure:?}"));
-            assert_eq!(
-                format!("{room:?}"),
-                format!("Room({taken} of {MAX} bytes)"),
-                "{rule}"
-            );
-            drop(held);
-            if most > 0 {
-                let others = block_on(room.take(MAX - most + 1));
-                let refused = block_on(read(headers, &mut Parts(body.clone()), MAX, &room, &clock));
-                assert_eq!(refused.unwrap_err(), Failure::NoRoom, "{rule}");
-                assert_eq!(clock.0.get(), ROOM_MS, "{rule}");
-                drop(others);
-            }
-            assert_eq!(
-                format!("{room:?}"),
-                format!("Room(0 of {MAX} bytes)"),
-                "{rule}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_compressed_takes_room_for_what_it_may_become() {
-        let (room, clock) = (room(1000), Clock::default());
-        let body = || Held {
-            bytes: gzip(&[0; 500]),
-            share: None,
-        };
-        let headers = encoded("gzip");
-        let held = block_on(decompressed(&headers, &mut body(), 1000, &room, &clock));
-        assert_eq!(format!("{room:?}"), "Room(500 of 1000 bytes)");
-        let refused = block_on(decompressed(&headers, &mut body(), 1000, &room, &clock));
-        assert_eq!(refused.unwrap_err(), Failure::NoRoom);
-        drop(held);
-        assert_eq!(format!("{room:?}"), "Room(0 of 1000 bytes)");
-    }
-
-    #[test]
-    fn a_body_is_read_up_to_the_limit() {
-        let none = HeaderMap::new();
-        for (count, max, expected) in [
-            (0, 10, Ok(0)),
-            (3, 30, Ok(30)),
-            (3, 29, Err(Failure::BodyTooLarge { max: 29 })),
-        ] {
-            let read = whole(&none, &mut chunks(count), max, &Clock::default());
-            assert_eq!(read.map(|bytes| bytes.len()), expected, "{count} of {max}");
-        }
-        let mut broken = Chunks {
-            left: 1,
-            breaks: true,
-        };
-        assert_eq!(
-            whole(&none, &mut broken, 30, &Clock::default()),
-            Err(Failure::BodyIncomplete)
-        );
-    }
-
-    #[test]
-    fn a_length_that_is_too_large_is_refused_unread() {
-        for length in [
-            "31",
-            "4294967297",
-            "18446744073709551616",
-            "99999999999999999999999",
-        ] {
-            let mut body = chunks(3);
-            let clock = Clock::default();
-            let read = whole(&declaring(length), &mut body, 30, &clock);
-            assert_eq!(read, Err(Failure::BodyTooLarge { max: 30 }), "{length}");
-            block_on(drain(&declaring(length), &mut body, 30 / 4, &clock));
-            assert_eq!((body.left, clock.0.get()), (3, 0), "{length}");
-        }
-    }
-
-    #[test]
-    fn what_is_left_is_read_within_bounds() {
-        for (rule, headers, count, left) in [
-            ("all of it", HeaderMap::new(), 12, 0),
-            ("four times the limit", HeaderMap::new(), 20, 7),
-            (
-                "nothing of what is declared larger",
-                declaring("121"),
-                12,
-                12,
-            ),
-            ("a length that is none", declaring("many"), 12, 0),
-        ] {
-            let mut body = chunks(count);
-            block_on(drain(&headers, &mut body, 30, &Clock::default()));
-            assert_eq!(body.left, left, "{rule}");
-        }
-    }
-
-    #[test]
-    fn a_body_that_does_not_come_is_not_waited_for() {
-        let (none, clock) = (HeaderMap::new(), Clock::default());
-        block_on(drain(&none, &mut Silence, 30, &clock));
-        assert!((1..=DRAIN_MS + DRAIN_STALL_MS).contains(&clock.0.get()));
-        let (asks, clock) = (
-            HeaderMap::from_iter([(header::EXPECT, HeaderValue::from_static("100-continue"))]),
-            Clock::default(),
-        );
-        block_on(drain(&asks, &mut Silence, 30, &clock));
-        assert_eq!(clock.0.get(), 0);
-    }
-
-    fn gzip(plain: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut encoder, plain).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn encoded(encoding: &'static str) -> HeaderMap {
-        let encoding = HeaderValue::from_static(encoding);
-        HeaderMap::from_iter([(header::CONTENT_ENCODING, encoding)])
-    }
-
-    #[test]
-    fn a_compressed_body_is_read_up_to_the_limit() {
-        let body = gzip(b"0123456789");
-        let twice = [body.clone(), body.clone()].concat();
-        let invalid = || {
-            let message = "the request body is not the gzip that its `Content-Encoding` says";
-            Err(Failure::InvalidRequest(message.to_owned(), None))
-        };
-        for (encoding, body, expected) in [
-            ("gzip", body.as_slice(), Ok(Some(b"0123456789".to_vec()))),
-            (" X-GZip ", &body, Ok(Some(b"0123456789".to_vec()))),
-            ("gzip", &twice, Ok(Some(b"01234567890123456789".to_vec()))),
-            (
-                "gzip",
-                &gzip(&[0; 21]),
-                Err(Failure::BodyTooLarge { max: 20 }),
-            ),
-            (
-                "gzip",
-                &gzip(&vec![0; 10_000_000]),
-                Err(Failure::BodyTooLarge { max: 20 }),
-            ),
-            ("gzip", b"{}", invalid()),
-            ("gzip", &body[..15], invalid()),
-            ("identity", b"{}", Ok(None)),
-            ("zstd", b"{}", Err(Failure::EncodingUnsupported)),
-            ("gzip, gzip", &body, Err(Failure::EncodingUnsupported)),
-        ] {
-            assert_eq!(plain(&encoded(encoding), body, 20), expected, "{encoding}");
-        }
-        assert_eq!(plain(&HeaderMap::new(), &body, 20), Ok(None));
-    }
-
-    #[test]
-    fn a_body_that_stalls_or_drips_is_given_up_and_a_slow_one_is_not() {
-        let none = HeaderMap::new();
-        for (rule, parts, expected) in [
-            ("nothing comes", vec![], None),
-            ("half of it comes", vec![(5000, 0)], None),
-            ("it drips on", vec![(1, 1), (1, 1), (1, 1)], None),
-            (
-                "a lot, then it drips on",
-                vec![(5000, 0), (10, 2), (10, 1), (10, 1)],
-                None,
-            ),
-            (
-                "a kilobyte a minute",
-                vec![(1024, 0), (1024, 1), (1024, 1), (90_000, 1)],
-                Some(()),
-            ),
-        ] {
-            let clock = Clock::default();
-            let read = whole(&none, &mut Slow(parts.into()), 90_000, &clock);
-            let expected = match expected {
-                Some(()) => Failure::BodyTooLarge { max: 90_000 },
-                None => Failure::BodyStalled,
-            };
-            assert_eq!(read, Err(expected), "{rule}");
-        }
-    }
-}
+mod tests;

@@ -1,49 +1,60 @@
-//! Which paths there are, and which methods they take.
+//! The paths of the gateway, and the methods that they take.
 
 use crate::pool::KeyId;
-use crate::target::{Kind, Surface, Target};
+use crate::wire::target::Target;
+use crate::wire::{Kind, Surface};
 use http::Method;
 
-/// What a path takes that takes anything.
+/// The methods of a path that takes any.
 pub(super) const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// A path of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    /// What the upstream is there for.
+    /// A path of the upstream.
     Upstream(Target),
-    KeysStatus,
-    /// `/api/keys/{id}/reset`
-    KeyReset(KeyId),
-    PoolExplain,
-    PoolForget,
+    /// A path for operators.
+    Operator(Action),
     Alive,
     Ready,
 }
 
+/// What an operator may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// `/api/keys/status`
+    KeysStatus,
+    /// `/api/keys/{id}/reset`
+    ResetKey(KeyId),
+    /// `/api/pool/explain`
+    Explain,
+    /// `/api/pool/forget`
+    Forget,
+}
+
 impl Route {
-    /// `by_google`: the credential came as Google's clients send it.
-    pub(super) fn find(method: &Method, path: &str, by_google: bool) -> Option<Self> {
+    /// `credential`: the API whose clients send credentials as this request does.
+    pub(super) fn find(method: &Method, path: &str, credential: Surface) -> Option<Self> {
         match path {
-            "/api/keys/status" => Some(Self::KeysStatus),
+            "/api/keys/status" => Some(Self::Operator(Action::KeysStatus)),
             "/healthz" => Some(Self::Alive),
             "/readyz" => Some(Self::Ready),
-            "/api/pool/explain" => Some(Self::PoolExplain),
-            "/api/pool/forget" => Some(Self::PoolForget),
+            "/api/pool/explain" => Some(Self::Operator(Action::Explain)),
+            "/api/pool/forget" => Some(Self::Operator(Action::Forget)),
             _ => {
-                key_reset(path).or_else(|| Target::of(method, path, by_google).map(Self::Upstream))
+                key_reset(path).or_else(|| Target::of(method, path, credential).map(Self::Upstream))
             }
         }
     }
 
-    /// The methods it takes, as an `Allow` header. `OPTIONS` is answered everywhere.
+    /// The methods that it takes, as an `Allow` header. `OPTIONS` is answered on every path.
     pub(super) fn allow_header(&self) -> &'static str {
         match self {
             Self::Upstream(target) if target.kind == Kind::Chat => "POST, OPTIONS",
             Self::Upstream(_) => ANY_METHOD,
-            Self::KeysStatus => "GET, POST, OPTIONS",
-            Self::KeyReset(_) | Self::PoolForget => "POST, OPTIONS",
-            Self::PoolExplain => "GET, OPTIONS",
+            Self::Operator(Action::KeysStatus) => "GET, POST, OPTIONS",
+            Self::Operator(Action::ResetKey(_) | Action::Forget) => "POST, OPTIONS",
+            Self::Operator(Action::Explain) => "GET, OPTIONS",
             Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
     }
@@ -54,7 +65,7 @@ impl Route {
             .any(|allowed| allowed == method.as_str())
     }
 
-    /// Whose errors its clients read.
+    /// The API whose errors its clients read.
     pub(super) fn surface(&self) -> Surface {
         match self {
             Self::Upstream(target) => target.surface,
@@ -65,9 +76,9 @@ impl Route {
 
 fn key_reset(path: &str) -> Option<Route> {
     let id = path.strip_prefix("/api/keys/")?.strip_suffix("/reset")?;
-    // One way to write an id: no sign, no zeros before it.
+    // No sign, and no leading zeros: there is one way to write an id.
     let number: i64 = id.parse().ok()?;
-    (number.to_string() == id).then_some(Route::KeyReset(KeyId(number)))
+    (number.to_string() == id).then_some(Route::Operator(Action::ResetKey(KeyId(number))))
 }
 
 #[cfg(test)]
@@ -95,7 +106,7 @@ mod tests {
                 let Ok(parsed) = Method::from_bytes(method.as_bytes()) else {
                     continue;
                 };
-                let route = Route::find(&parsed, path, false).unwrap();
+                let route = Route::find(&parsed, path, Surface::OpenAi).unwrap();
                 assert_eq!(
                     route.allows(&parsed),
                     methods.contains(&method),
@@ -120,7 +131,11 @@ mod tests {
             "/api/keys/7/reset/",
             "/api/keys/99999999999999999999/reset",
         ] {
-            assert_eq!(Route::find(&Method::GET, path, false), None, "{path}");
+            assert_eq!(
+                Route::find(&Method::GET, path, Surface::OpenAi),
+                None,
+                "{path}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The sequence of one request, natively: the real SQL on SQLite, a scripted upstream, a clock that stands still.
 
 use super::attempt::NO_ANSWER;
-use super::ports::{ByteStream, Limits, System, TransportError, Upstream, UpstreamResponse};
-use super::{AnswerStream, Body, Gateway, Next, Reply};
+use super::ports::{ByteStream, System, Timeouts, TransportError, Upstream, UpstreamResponse};
+use super::{AnswerStream, Body, Chunk, Gateway, Reply};
 use crate::config::Config;
 use crate::pool::UnixMillis;
 use crate::store::testing::NativeDatabase;
@@ -17,12 +17,12 @@ use std::task::Poll;
 
 mod affinity;
 mod failover;
-mod kept;
 mod repair;
 mod reported;
 mod requests;
 mod signatures;
 mod surface;
+mod view;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
 const TOKEN: &str = "fake-client-token-0001";
@@ -47,7 +47,7 @@ struct Sent {
     uri: String,
     headers: HeaderMap,
     body: String,
-    limits: Limits,
+    timeouts: Timeouts,
 }
 
 struct Scripted {
@@ -99,7 +99,7 @@ impl Upstream for Outside {
         uri: &Uri,
         headers: HeaderMap,
         body: Vec<u8>,
-        limits: Limits,
+        timeouts: Timeouts,
     ) -> Result<UpstreamResponse<ScriptedBody>, TransportError> {
         let body = String::from_utf8(body).unwrap();
         self.0.sent.borrow_mut().push(Sent {
@@ -107,7 +107,7 @@ impl Upstream for Outside {
             uri: uri.to_string(),
             headers,
             body,
-            limits,
+            timeouts,
         });
         self.0.now.set(self.0.now.get() + 40);
         let reply = self
@@ -117,7 +117,7 @@ impl Upstream for Outside {
             .pop_front()
             .expect("one scripted reply per call");
         let Some(reply) = reply else {
-            self.wait(limits.head_ms).await;
+            self.wait(timeouts.head_ms).await;
             return Err(TransportError::TimedOut);
         };
         let reply = reply?;
@@ -138,7 +138,7 @@ impl Upstream for Outside {
             headers,
             body: ScriptedBody {
                 chunks: reply.chunks.into(),
-                silence_ms: limits.silence_ms,
+                idle_ms: timeouts.idle_ms,
                 world: Rc::clone(&self.0),
             },
         })
@@ -147,7 +147,7 @@ impl Upstream for Outside {
 
 struct ScriptedBody {
     chunks: VecDeque<Result<Vec<u8>, TransportError>>,
-    silence_ms: Option<u64>,
+    idle_ms: Option<u64>,
     world: Rc<World>,
 }
 
@@ -159,7 +159,7 @@ impl ByteStream for ScriptedBody {
             .as_ref()
             .is_ok_and(|chunk| chunk.as_ref().is_some_and(Vec::is_empty))
         {
-            let Some(ms) = self.silence_ms else {
+            let Some(ms) = self.idle_ms else {
                 return std::future::pending().await;
             };
             // A timer of the gateway's own is always sooner: else it would have none.
@@ -220,10 +220,10 @@ impl Answer {
             Body::Whole(whole) => bytes = whole,
             Body::Stream(mut stream) => loop {
                 match block_on(stream.next()) {
-                    Next::Bytes(more) => bytes.extend(more),
-                    Next::Nothing => {}
-                    Next::End => break,
-                    Next::Broken => {
+                    Chunk::Data(more) => bytes.extend(more),
+                    Chunk::Pending => {}
+                    Chunk::End => break,
+                    Chunk::Broken => {
                         cut = true;
                         break;
                     }
@@ -283,7 +283,7 @@ impl Pool {
             open(Rc::clone(&database)),
             outside.clone(),
             outside.clone(),
-            crate::signal::native,
+            crate::sync::native,
         );
         Self {
             gateway,
@@ -296,7 +296,12 @@ impl Pool {
         Self::with(&[])
     }
 
-    /// Does what was left for later: so many tasks.
+    /// Runs the tasks that were spawned, if any.
+    fn run_spawned(&self) {
+        self.outside.0.spawned.take().into_iter().for_each(block_on);
+    }
+
+    /// Runs the tasks that were spawned, so many.
     fn finish_spawned(&self, expected: usize) {
         let spawned = self.outside.0.spawned.take();
         assert_eq!(spawned.len(), expected);
@@ -357,7 +362,7 @@ impl Pool {
             .collect();
         let body = ScriptedBody {
             chunks,
-            silence_ms: None,
+            idle_ms: None,
             world: Rc::default(),
         };
         block_on(self.gateway.handle(parts, body))
@@ -506,13 +511,13 @@ fn a_stream_is_in_the_log_before_its_last_event() {
     let (headers, mut stream) = pool.chat_stream();
     assert_eq!(headers["content-type"], "text/event-stream");
     for (event, rows_before) in events.iter().zip([0, 0, 1]) {
-        let Next::Bytes(bytes) = block_on(stream.next()) else {
+        let Chunk::Data(bytes) = block_on(stream.next()) else {
             panic!("an event")
         };
         assert_eq!(bytes, event.as_bytes());
         assert_eq!(pool.logged().len(), rows_before, "{event}");
     }
-    assert_eq!(block_on(stream.next()), Next::End);
+    assert_eq!(block_on(stream.next()), Chunk::End);
     assert_eq!(pool.logged(), ["1|200|NULL"]);
 }
 
@@ -746,10 +751,10 @@ fn an_error_in_a_stream_is_judged_though_the_client_has_left() {
     let quota = "data: {\"error\":{\"code\":429,\"message\":\"You exceeded your current quota\",\"status\":\"RESOURCE_EXHAUSTED\"}}";
     pool.script(200, "text/event-stream", &["data: {\"a\":1}\n\n", quota]);
     let (_, mut stream) = pool.chat_stream();
-    assert!(matches!(block_on(stream.next()), Next::Bytes(_)));
+    assert!(matches!(block_on(stream.next()), Chunk::Data(_)));
     assert_eq!(
         block_on(stream.next()),
-        Next::Nothing,
+        Chunk::Pending,
         "the error's line is not at its end"
     );
     block_on(stream.client_gone());
@@ -853,7 +858,7 @@ fn a_client_that_leaves_frees_the_upstream_and_is_no_failure() {
         &["data: {\"a\":1}\n\n", "data: {\"b\":2}\n\n"],
     );
     let (_, mut stream) = pool.chat_stream();
-    assert!(matches!(block_on(stream.next()), Next::Bytes(_)));
+    assert!(matches!(block_on(stream.next()), Chunk::Data(_)));
     assert_eq!(pool.outside.0.bodies_dropped.get(), 0);
     block_on(stream.client_gone());
     assert_eq!(pool.outside.0.bodies_dropped.get(), 1);
@@ -871,7 +876,7 @@ fn a_large_plain_answer_streams_and_is_logged_before_its_last_chunk() {
     pool.script(200, "application/json", &[&chunk, &chunk, "middle", "last"]);
     let (_, mut stream) = pool.chat_stream();
     let mut chunks = Vec::new();
-    while let Next::Bytes(bytes) = block_on(stream.next()) {
+    while let Chunk::Data(bytes) = block_on(stream.next()) {
         chunks.push((bytes.len(), pool.logged().len()));
     }
     assert_eq!(chunks, [(1_200_000, 0), (6, 0), (4, 1)]);
@@ -1220,10 +1225,10 @@ fn ready_means_writable_and_a_usable_key() {
 fn readiness_is_found_out_once_a_second_for_all_callers() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
-    let kept = pool.gateway.kept.as_ref().unwrap();
+    let view = pool.gateway.view.as_ref().unwrap();
     let ask = || {
         let before = pool.database.statements();
-        let all = (0..50).map(|_| kept.readiness(&pool.outside));
+        let all = (0..50).map(|_| view.readiness(&pool.outside));
         let all = block_on(futures::future::join_all(all));
         assert!(
             all.iter()
@@ -1258,7 +1263,15 @@ fn readiness_of_a_large_pool_costs_no_more() {
     let before = pool.database.statements();
     assert_eq!(pool.call("GET", "/readyz", &[], "").status, 200);
     assert_eq!(pool.database.statements() - before, 2);
-    assert!(pool.gateway.kept.as_ref().unwrap().view().keys().is_empty());
+    assert!(
+        pool.gateway
+            .view
+            .as_ref()
+            .unwrap()
+            .snapshot()
+            .keys()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -1386,7 +1399,7 @@ fn a_limit_that_cannot_be_counted_refuses_nobody() {
 #[test]
 fn without_a_database_everything_else_works_and_the_operator_is_told() {
     let pool = Pool::opened(&[("allowed_origins", "https://app.example")], |_| {
-        Err(DatabaseError("unable to open database file".to_owned()))
+        Err(DatabaseError::new("unable to open database file"))
     });
     let bearer = format!("Bearer {TOKEN}");
     let token = Some(("authorization", bearer.as_str()));
@@ -1519,6 +1532,7 @@ fn old_calls_go_from_the_log_while_others_come_unless_it_is_kept_for_ever() {
         let is_gone = (0..2000).any(|_| {
             pool.script(200, "application/json", &[ANSWER]);
             assert_eq!(pool.chat(CHAT).status, 200);
+            pool.run_spawned();
             pool.database.query(old) == ["1"]
         });
         assert_eq!(is_gone, left == 1, "{days}");

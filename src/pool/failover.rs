@@ -10,7 +10,7 @@
 
 use super::{
     Blame, Cure, KeyId, LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, Owner, Pick, PoolKey,
-    RequestSize, Scope, Snapshot, Standing, Survey, Unit, UnixMillis, Why,
+    Reason, RequestSize, Scope, Snapshot, Standing, Survey, Unit, UnixMillis,
 };
 use rand::{Rng, RngExt};
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ const LONGEST_BACK_OFF_MS: u64 = 2_000;
 /// The pool gives up so much before its client does, in milliseconds, so that the client hears why: 500 ms.
 const BEFORE_CLIENT_MS: u64 = 500;
 /// How long a client waits that does not say, in milliseconds: 600 s, as OpenAI's clients do.
-const UNTOLD_PATIENCE_MS: u64 = 600_000;
+const DEFAULT_PATIENCE_MS: u64 = 600_000;
 /// A client that says it waits no longer than this, in milliseconds, does not expect a long answer: 60 s. Then silence may
 /// cost it half its time, so that another key can answer.
 const SHORT_PATIENCE_MS: u64 = 60_000;
@@ -60,16 +60,101 @@ pub struct Policy {
     pub retry_empty: bool,
 }
 
+/// What a request asks of the pool.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    /// How long the client waits, if it says so, in milliseconds.
+    pub client_timeout_ms: Option<u64>,
+    /// Whether it may be sent again after a failure that leaves open whether it was done.
+    pub is_repeatable: bool,
+    /// How its answer arrives.
+    pub answer: AnswerShape,
+    /// How large it is.
+    pub size: RequestSize,
+    /// Whose keys alone can serve it.
+    pub owner: Option<Owner>,
+    /// The conversation that it continues, if that is to stay with one project.
+    pub conversation: Option<u64>,
+    /// Whether it goes to one project after another.
+    pub asks_all_projects: bool,
+}
+
+impl Default for Demand {
+    fn default() -> Self {
+        Self {
+            client_timeout_ms: None,
+            is_repeatable: true,
+            answer: AnswerShape::default(),
+            size: RequestSize::default(),
+            owner: None,
+            conversation: None,
+            asks_all_projects: false,
+        }
+    }
+}
+
+/// How an answer arrives, which decides how long to wait for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AnswerShape {
+    /// Event by event: the head comes soon, the first content later.
+    #[default]
+    Stream,
+    /// In one piece: the head comes once the answer is complete, and the body without a pause.
+    Whole,
+    /// In one piece or not: like [`Whole`](Self::Whole), but the body may pause.
+    Unknown,
+}
+
+/// Until when an attempt must have got how far. Built once per attempt, by [`Failover::deadlines`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// When the head of its answer must be there.
+    pub head_by: UnixMillis,
+    /// When its answer must have content.
+    pub content_by: UnixMillis,
+    /// When the caller must be given something of it.
+    pub answer_by: UnixMillis,
+    /// How long a body may pause, in milliseconds; `None` where pauses are normal.
+    pub idle_ms: Option<u64>,
+    /// When the client gives up, if it says so.
+    pub client_by: Option<UnixMillis>,
+}
+
+/// The deadlines that a host keeps by itself, which costs less than timers of the component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From sending the request to the head of the response, in milliseconds.
+    pub head_ms: u64,
+    /// From one part of the body to the next, in milliseconds; `None` where pauses are normal.
+    pub idle_ms: Option<u64>,
+}
+
+impl Deadlines {
+    /// What the host keeps for a request that is sent at `now`.
+    pub fn timeouts(&self, now: UnixMillis) -> Timeouts {
+        Timeouts {
+            head_ms: u64::try_from(self.head_by.since(now)).unwrap_or_default(),
+            idle_ms: self.idle_ms,
+        }
+    }
+
+    /// When a body that pauses at `now` is idle for too long.
+    pub fn idle_by(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.idle_ms.map(|ms| after(now, ms))
+    }
+}
+
 /// The attempts of one request, so far.
 #[derive(Debug)]
 pub struct Failover {
     policy: Policy,
-    /// How long the client waits, if it says so, in milliseconds, less what the pool needs to tell it why.
+    demand: Demand,
+    /// How long the client waits, if it says so, in milliseconds, less what the pool needs to answer
+    /// it before it gives up.
     patience_ms: Option<u64>,
-    /// How long one attempt may take for its sake, in milliseconds.
+    /// How long one attempt may take, in milliseconds, so that a client that waits for a short time
+    /// gets a second one.
     attempt_ms: Option<u64>,
-    /// Its answer comes in one piece.
-    is_whole: bool,
     deadline: UnixMillis,
     attempts: u32,
     tried: Vec<(KeyId, Scope)>,
@@ -80,14 +165,7 @@ pub struct Failover {
     back_offs: u32,
     last: Option<Outcome>,
     empty_seen: bool,
-    is_repeatable: bool,
-    /// Only keys that share with it can serve the request.
-    owner: Option<Owner>,
-    /// The conversation that it goes on with, if that is to stay with one project.
-    conversation: Option<u64>,
-    asks_all_projects: bool,
-    size: RequestSize,
-    /// Projects that refused the request in a way that puts the request at fault if another one agrees.
+    /// Projects that refused the request in a way that puts the request at fault if another agrees.
     doubts: usize,
     /// Only a project that was not tried yet can tell more.
     needs_new_project: bool,
@@ -144,27 +222,22 @@ pub enum After {
 }
 
 impl Failover {
-    /// A request that arrived at `now`, from a client that waits for `client_timeout_ms` at most, if it says so. One that
-    /// is not repeatable is not tried again after a failure that leaves open whether it was done.
-    pub fn new(
-        policy: Policy,
-        now: UnixMillis,
-        client_timeout_ms: Option<u64>,
-        is_repeatable: bool,
-    ) -> Self {
+    /// A request that arrived at `now`.
+    pub fn new(policy: Policy, demand: Demand, now: UnixMillis) -> Self {
+        let client_timeout_ms = demand.client_timeout_ms;
         let patience_ms =
             client_timeout_ms.map(|ms| ms.saturating_sub(BEFORE_CLIENT_MS.min(ms / 2)));
         let deadline_ms = match (policy.deadline_ms, patience_ms) {
             (Some(deadline_ms), Some(patience_ms)) => deadline_ms.min(patience_ms),
-            (told, None) | (None, told) => told.unwrap_or(UNTOLD_PATIENCE_MS),
+            (set, None) | (None, set) => set.unwrap_or(DEFAULT_PATIENCE_MS),
         };
         let is_short = client_timeout_ms.is_some_and(|ms| ms <= SHORT_PATIENCE_MS);
         Self {
             policy,
+            demand,
             patience_ms,
             attempt_ms: is_short.then_some(deadline_ms / 2),
-            is_whole: false,
-            deadline: now.plus(i64::try_from(deadline_ms).unwrap_or(i64::MAX)),
+            deadline: after(now, deadline_ms),
             attempts: 0,
             tried: Vec::new(),
             lost: Vec::new(),
@@ -173,38 +246,10 @@ impl Failover {
             back_offs: 0,
             last: None,
             empty_seen: false,
-            is_repeatable,
-            owner: None,
-            conversation: None,
-            asks_all_projects: false,
-            size: RequestSize::default(),
             doubts: 0,
             needs_new_project: false,
             was_not_sent: false,
         }
-    }
-
-    /// The same, for a request whose answer comes in one piece, so that nothing of it is there before all of it is.
-    pub fn for_whole_answer(self) -> Self {
-        Self {
-            is_whole: true,
-            ..self
-        }
-    }
-
-    /// The same, for a request of this size.
-    pub fn with_size(self, size: RequestSize) -> Self {
-        Self { size, ..self }
-    }
-
-    /// The same, for a request that uses what this owner made.
-    pub fn with_owner(self, owner: Option<Owner>) -> Self {
-        Self { owner, ..self }
-    }
-
-    /// Has the first attempt go to the project that a conversation prefers.
-    pub fn prefer(&mut self, conversation: Option<u64>) {
-        self.conversation = conversation;
     }
 
     /// Attempts so far.
@@ -212,35 +257,32 @@ impl Failover {
         self.attempts
     }
 
-    /// Milliseconds that an attempt that begins at `now` may take until the head of its answer.
-    pub fn head_timeout_ms(&self, now: UnixMillis) -> u64 {
-        let limit = if self.is_whole {
-            self.policy.answer_timeout_ms.unwrap_or(u64::MAX)
-        } else {
-            self.policy.first_byte_timeout_ms
+    /// The deadlines of an attempt that starts at `now`.
+    pub fn deadlines(&self, now: UnixMillis) -> Deadlines {
+        let policy = &self.policy;
+        let left_ms = self.left_ms(now);
+        let attempt_ms = left_ms.min(self.attempt_ms.unwrap_or(u64::MAX));
+        let (head_ms, content_ms) = match self.demand.answer {
+            AnswerShape::Stream => {
+                let patience_ms = self.patience_ms.unwrap_or_default();
+                let content_ms = policy.first_content_timeout_ms.max(patience_ms);
+                (policy.first_byte_timeout_ms, content_ms)
+            }
+            AnswerShape::Whole | AnswerShape::Unknown => {
+                let answer_ms = policy.answer_timeout_ms.unwrap_or(u64::MAX);
+                (answer_ms, answer_ms)
+            }
         };
-        self.attempt_left_ms(now).min(limit)
-    }
-
-    /// Milliseconds that it may take until its answer says something.
-    pub fn content_timeout_ms(&self, now: UnixMillis) -> u64 {
-        if self.is_whole {
-            return self.head_timeout_ms(now);
+        Deadlines {
+            head_by: after(now, head_ms.min(attempt_ms)),
+            content_by: after(now, content_ms.min(attempt_ms)),
+            answer_by: after(now, left_ms),
+            idle_ms: match self.demand.answer {
+                AnswerShape::Whole => Some(policy.first_byte_timeout_ms),
+                AnswerShape::Stream | AnswerShape::Unknown => None,
+            },
+            client_by: self.patience_ms.map(|_| after(now, left_ms)),
         }
-        let limit = match self.patience_ms {
-            Some(ms) => self.policy.first_content_timeout_ms.max(ms),
-            None => self.policy.first_content_timeout_ms,
-        };
-        self.attempt_left_ms(now).min(limit)
-    }
-
-    fn attempt_left_ms(&self, now: UnixMillis) -> u64 {
-        self.left_ms(now).min(self.attempt_ms.unwrap_or(u64::MAX))
-    }
-
-    /// Milliseconds that the client still waits, if it says how long it does.
-    pub fn patience_left_ms(&self, now: UnixMillis) -> Option<u64> {
-        self.patience_ms.map(|_| self.left_ms(now))
     }
 
     /// How long a trial call that begins at `now` is waited for before another may try, in milliseconds: a little longer than
@@ -252,8 +294,8 @@ impl Failover {
             .min(LONGEST_TRIAL_LEASE_MS)
     }
 
-    /// Milliseconds until the caller is to have an answer, for an attempt that goes on at `now`.
-    pub fn left_ms(&self, now: UnixMillis) -> u64 {
+    /// Milliseconds left until the caller must have an answer.
+    fn left_ms(&self, now: UnixMillis) -> u64 {
         u64::try_from(self.deadline.since(now)).unwrap_or_default()
     }
 
@@ -282,15 +324,11 @@ impl Failover {
         Step::GiveUp(self.give_up(survey, now.at()))
     }
 
-    /// Whether only all keys together tell which one to take: one that shares with an owner, that a conversation prefers, or
-    /// of as many projects as there are.
+    /// Whether a sample of the pool cannot serve the request: it needs the keys of one owner, of the
+    /// project that a conversation prefers, or of all projects.
     pub fn needs_all_keys(&self) -> bool {
-        self.owner.is_some() || self.conversation.is_some() || self.asks_all_projects
-    }
-
-    /// Has the request go to one project after the other.
-    pub fn ask_all_projects(&mut self) {
-        self.asks_all_projects = true;
+        let demand = &self.demand;
+        demand.owner.is_some() || demand.conversation.is_some() || demand.asks_all_projects
     }
 
     /// Whether the next step is to send, and to a project that was not tried yet, if the pool is a sample that may hide one.
@@ -329,7 +367,7 @@ impl Failover {
             }
         }
         if self.tried.is_empty() {
-            return match self.conversation {
+            return match self.demand.conversation {
                 Some(conversation) => snapshot.choose_for(conversation, model, now, is_out, rng),
                 None => snapshot.choose(model, now, is_out, rng),
             };
@@ -345,13 +383,13 @@ impl Failover {
     /// A limit that the request alone exceeds in every project whose limits are known, if enough of them are: then the
     /// others are taken to have the same.
     fn limit_below(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> Option<Limit> {
-        if self.attempts > 0 || self.size == RequestSize::default() {
+        if self.attempts > 0 || self.demand.size == RequestSize::default() {
             return None;
         }
         let mut largest: Option<Limit> = None;
         let (mut too_small, mut unknown) = (BTreeSet::new(), false);
         for key in snapshot.keys().iter().filter(|key| self.may_serve(key)) {
-            let exceeded = |limit: &Limit| self.size.surely_exceeds(limit);
+            let exceeded = |limit: &Limit| self.demand.size.surely_exceeds(limit);
             let limits: Vec<Limit> = snapshot.limits(key, model, now).collect();
             match limits.iter().copied().find(exceeded) {
                 Some(limit) => {
@@ -374,7 +412,7 @@ impl Failover {
                     && !too_small.contains(&key.scope())
                     && snapshot
                         .limits(key, model, now)
-                        .any(|other| other.unit == limit.unit && !self.size.exceeds(&other))
+                        .any(|other| other.unit == limit.unit && !self.demand.size.exceeds(&other))
             });
         let decides = !unknown || too_small.len() >= PROJECTS_THAT_DECIDE;
         (decides && !fits_somewhere).then_some(limit)
@@ -382,7 +420,7 @@ impl Failover {
 
     /// Of a large request, keys that are known to have limits of which it exceeds none.
     fn keys_with_room(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> BTreeSet<KeyId> {
-        if self.size == RequestSize::default() {
+        if self.demand.size == RequestSize::default() {
             return BTreeSet::new();
         }
         let is_of_size = |limit: &Limit| limit.unit != Unit::Requests;
@@ -391,7 +429,7 @@ impl Failover {
                 .limits(key, model, now)
                 .filter(is_of_size)
                 .peekable();
-            limits.peek().is_some() && limits.all(|limit| !self.size.exceeds(&limit))
+            limits.peek().is_some() && limits.all(|limit| !self.demand.size.exceeds(&limit))
         };
         let keys = snapshot.keys().iter().filter(has_room);
         keys.map(|key| key.id).collect()
@@ -399,13 +437,13 @@ impl Failover {
 
     /// Keys whose limits the request alone exceeds.
     fn keys_too_small(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> BTreeSet<KeyId> {
-        if self.size == RequestSize::default() {
+        if self.demand.size == RequestSize::default() {
             return BTreeSet::new();
         }
         let is_too_small = |key: &&PoolKey| {
             snapshot
                 .limits(key, model, now)
-                .any(|limit| self.size.surely_exceeds(&limit))
+                .any(|limit| self.demand.size.surely_exceeds(&limit))
         };
         let keys = snapshot.keys().iter().filter(is_too_small);
         keys.map(|key| key.id).collect()
@@ -432,7 +470,8 @@ impl Failover {
     }
 
     fn may_serve(&self, key: &PoolKey) -> bool {
-        self.owner
+        self.demand
+            .owner
             .as_ref()
             .is_none_or(|owner| owner.shares_with(key))
     }
@@ -477,8 +516,7 @@ impl Failover {
         if !self.has_attempt_left(now) {
             return After::Answer;
         }
-        let may_be_done = matches!(outcome, Outcome::UpstreamTrouble | Outcome::Unanswered);
-        if !self.is_repeatable && may_be_done {
+        if !self.demand.is_repeatable && outcome.rule().may_have_run {
             return After::Answer;
         }
         self.needs_new_project = false;
@@ -516,7 +554,7 @@ impl Failover {
         let full = (BACK_OFF_MS << self.back_offs.min(10)).min(LONGEST_BACK_OFF_MS);
         self.back_offs += 1;
         let back_off_ms = rng.random_range(full / 2..=full);
-        if self.head_timeout_ms(now) <= back_off_ms {
+        if self.deadlines(now).head_by.since(now) <= signed(back_off_ms) {
             return After::Answer;
         }
         After::Retry {
@@ -536,11 +574,11 @@ impl Failover {
             .iter()
             .filter(|key| !self.is_tried(key) && self.may_serve(key))
             .filter_map(|key| match snapshot.standing(key, model, now) {
-                Standing::Out {
-                    why: Why::OnTrial,
+                Standing::Ineligible {
+                    reason: Reason::OnTrial,
                     until,
                 } => until.map(|until| until.min(look_again)),
-                Standing::Out { until, .. } => until,
+                Standing::Ineligible { until, .. } => until,
                 Standing::Eligible { .. } => Some(look_again),
             })
             .min()?;
@@ -551,8 +589,8 @@ impl Failover {
     }
 
     fn give_up(&self, survey: Survey, now: UnixMillis) -> GiveUp {
-        let disabled = survey.out.get(Why::Disabled.name()).copied();
-        if self.owner.is_some() && survey.keys == disabled.unwrap_or_default() {
+        let disabled = survey.ineligible.get(&Reason::Disabled).copied();
+        if self.demand.owner.is_some() && survey.keys == disabled.unwrap_or_default() {
             return GiveUp::OwnerGone;
         }
         if survey.keys == 0 {
@@ -568,26 +606,26 @@ impl Failover {
                 }),
             };
         }
-        if survey.has_out_for(Outcome::is_of_quota) || survey.out.contains_key("budget_spent") {
+        if survey.has_cooling(Outcome::is_of_quota) || survey.has(Reason::BudgetSpent) {
             return GiveUp::Exhausted(survey);
         }
         let is_suspicious = |outcome: Outcome| {
             outcome == Outcome::EgressRefused || outcome.verdict().is_against_key()
         };
-        if survey.has_out_for(is_suspicious) {
+        if survey.has_cooling(is_suspicious) {
             return match self.last {
                 Some(Outcome::EgressRefused) => GiveUp::LastFailure,
                 _ => GiveUp::Suspected(survey),
             };
         }
-        if survey.out.contains_key(Why::OnTrial.name()) {
+        if survey.has(Reason::OnTrial) {
             // Perhaps one of them is back in a moment.
             return GiveUp::Exhausted(survey);
         }
         let is_refusal = |outcome: Outcome| {
             outcome.is_of_plan() || outcome.blame() == Some(Blame::WhenAnotherServes)
         };
-        if survey.has_out_for(is_refusal) {
+        if survey.has_cooling(is_refusal) {
             return match self.last {
                 Some(last) if is_refusal(last) => GiveUp::LastFailure,
                 _ => GiveUp::ModelRefused(survey),
@@ -597,345 +635,14 @@ impl Failover {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pool::testing::{USED as NOW, key};
-    use crate::pool::{CoolDown, Place};
-    use proptest::prelude::*;
-    use rand::SeedableRng;
-    use rand::rngs::SmallRng;
-
-    const MODEL: &str = "m";
-    const POLICY: Policy = Policy {
-        max_attempts: 5,
-        first_byte_timeout_ms: 60_000,
-        first_content_timeout_ms: 300_000,
-        answer_timeout_ms: None,
-        deadline_ms: None,
-        max_wait_ms: 1_000,
-        retry_empty: true,
-    };
-
-    #[test]
-    fn the_lease_of_a_trial_outlives_the_request_whatever_time_it_has() {
-        for (deadline_ms, client_ms, lease_ms) in [
-            (None, None, 605_000),
-            (Some(90_000), None, 95_000),
-            (None, Some(1_200_000), 1_204_500),
-            (Some(90_000), Some(10_000), 14_500),
-            (Some(u64::MAX), None, LONGEST_TRIAL_LEASE_MS),
-        ] {
-            let policy = Policy {
-                deadline_ms,
-                ..POLICY
-            };
-            let failover = Failover::new(policy, NOW, client_ms, true);
-            assert_eq!(failover.trial_lease_ms(NOW), lease_ms, "{deadline_ms:?}");
-        }
-    }
-
-    fn pool(keys: i64, projects: i64) -> Snapshot {
-        let of_project = |id| PoolKey {
-            project: Some(format!("projects/{}", id % projects)),
-            ..key(id)
-        };
-        Snapshot::new((0..keys).map(of_project).collect())
-    }
-
-    #[test]
-    fn a_retry_has_a_choice_only_where_a_project_is_left_that_was_not_tried() {
-        let (mut rng, now) = (SmallRng::seed_from_u64(1), Moment::new(NOW));
-        for (projects, expected) in [(1, false), (2, true)] {
-            let mut sample = pool(4, projects);
-            let mut failover = Failover::new(POLICY, NOW, None, true);
-            assert!(failover.has_choice(&mut sample, MODEL, &now, &mut rng));
-            let tried = sample.keys()[0].clone();
-            failover.sent(&tried);
-            let has_choice = failover.has_choice(&mut sample, MODEL, &now, &mut rng);
-            assert_eq!(has_choice, expected, "{projects} projects");
-            // Of the whole pool, another key of the same project is better than none.
-            let next = failover.next(&mut sample, MODEL, &now, &mut rng);
-            assert!(matches!(next, Step::Send(pick) if pick.key.id != tried.id));
-        }
-        let mut list = Failover::new(POLICY, NOW, None, true);
-        assert!(!list.needs_all_keys());
-        list.ask_all_projects();
-        assert!(list.needs_all_keys());
-    }
-
-    #[test]
-    fn an_attempt_has_the_time_that_its_kind_of_answer_needs_and_the_client_gives() {
-        const S: u64 = 1_000;
-        for (client_s, whole_s, head_s, content_s) in [
-            (None, 600.0, 60.0, 300.0),
-            (Some(600), 599.5, 60.0, 599.5),
-            (Some(1_200), 1_199.5, 60.0, 1_199.5),
-            (Some(100), 99.5, 60.0, 99.5),
-            // Half, so that another key can answer.
-            (Some(60), 29.75, 29.75, 29.75),
-            (Some(8), 3.75, 3.75, 3.75),
-            (Some(0), 0.0, 0.0, 0.0),
-        ] {
-            let stream = Failover::new(POLICY, NOW, client_s.map(|s: u64| s * S), true);
-            let whole =
-                Failover::new(POLICY, NOW, client_s.map(|s| s * S), true).for_whole_answer();
-            let ms = |seconds: f64| (seconds * 1000.0) as u64;
-            assert_eq!(whole.head_timeout_ms(NOW), ms(whole_s), "{client_s:?}");
-            assert_eq!(stream.head_timeout_ms(NOW), ms(head_s), "{client_s:?}");
-            assert_eq!(
-                stream.content_timeout_ms(NOW),
-                ms(content_s),
-                "{client_s:?}"
-            );
-            let patience = client_s.map(|_| stream.left_ms(NOW));
-            assert_eq!(stream.patience_left_ms(NOW), patience);
-        }
-        let policy = Policy {
-            answer_timeout_ms: Some(20 * S),
-            deadline_ms: Some(30 * S),
-            ..POLICY
-        };
-        // What the operator sets holds for clients that wait longer, too.
-        let failover = Failover::new(policy, NOW, Some(600 * S), true).for_whole_answer();
-        assert_eq!(failover.head_timeout_ms(NOW), 20 * S);
-        assert_eq!(failover.head_timeout_ms(NOW.plus(15_000)), 15 * S);
-        assert_eq!(failover.head_timeout_ms(NOW.plus(30_000)), 0);
-    }
-
-    #[test]
-    fn what_follows_depends_on_whose_fault_it_was() {
-        let mut rng = SmallRng::seed_from_u64(1);
-        for outcome in Outcome::ALL {
-            let mut failover = Failover::new(POLICY, NOW, None, true);
-            failover.sent(&key(1));
-            let after = failover.after(outcome, NOW, &mut rng);
-            let (charged, backs_off) = match after {
-                After::Answer => {
-                    assert!(matches!(
-                        outcome,
-                        Outcome::Success
-                            | Outcome::ClientGone
-                            | Outcome::ClientFault
-                            | Outcome::SignatureMissing
-                    ));
-                    continue;
-                }
-                After::Retry {
-                    charged,
-                    back_off_ms,
-                } => (charged, back_off_ms > 0),
-            };
-            let is_trouble = matches!(outcome, Outcome::ModelOverloaded | Outcome::UpstreamTrouble);
-            let may_cure = matches!(
-                outcome,
-                Outcome::EgressRefused | Outcome::PoolFault | Outcome::EmptyAnswer
-            );
-            assert_eq!(
-                (charged, backs_off),
-                (is_trouble || may_cure, is_trouble),
-                "{}",
-                outcome.name()
-            );
-        }
-    }
-
-    #[test]
-    fn what_may_have_been_done_is_not_done_again() {
-        let mut rng = SmallRng::seed_from_u64(1);
-        for (outcome, again) in [
-            (Outcome::UpstreamTrouble, false),
-            (Outcome::ModelOverloaded, true),
-            (Outcome::KeyRejected, true),
-            (Outcome::QuotaPerDay, true),
-        ] {
-            let mut failover = Failover::new(POLICY, NOW, None, false);
-            failover.sent(&key(1));
-            let after = failover.after(outcome, NOW, &mut rng);
-            assert_eq!(after != After::Answer, again, "{}", outcome.name());
-        }
-    }
-
-    #[test]
-    fn an_answer_without_content_is_tried_once_more_at_most() {
-        let mut rng = SmallRng::seed_from_u64(1);
-        let mut failover = Failover::new(POLICY, NOW, None, true);
-        failover.sent(&key(1));
-        let first = failover.after(Outcome::EmptyAnswer, NOW, &mut rng);
-        assert!(matches!(first, After::Retry { .. }));
-        failover.sent(&key(2));
-        let second = failover.after(Outcome::EmptyAnswer, NOW, &mut rng);
-        assert_eq!(second, After::Answer);
-    }
-
-    #[test]
-    fn what_belongs_to_a_project_is_served_by_its_keys_alone() {
-        let mut rng = SmallRng::seed_from_u64(1);
-        let owner = |key, project: Option<&str>| Owner {
-            key: KeyId(key),
-            project: project.map(str::to_owned),
-        };
-        let order = |snapshot: &mut Snapshot, owner: Owner, rng: &mut SmallRng| {
-            let mut failover = Failover::new(POLICY, NOW, None, true).with_owner(Some(owner));
-            let mut used = Vec::new();
-            loop {
-                match failover.next(snapshot, MODEL, &Moment::new(NOW), rng) {
-                    Step::Send(pick) => {
-                        failover.sent(&pick.key);
-                        failover.after(Outcome::QuotaPerDay, NOW, rng);
-                        used.push(pick.key.id.0);
-                    }
-                    Step::GiveUp(reason) => {
-                        used.sort_unstable();
-                        return (used, reason);
-                    }
-                    step @ Step::Wait { .. } => panic!("{step:?}"),
-                }
-            }
-        };
-        let mut snapshot = pool(9, 3);
-        let (used, reason) = order(&mut snapshot, owner(1, Some("projects/1")), &mut rng);
-        assert_eq!((used, reason), (vec![1, 4, 7], GiveUp::LastFailure));
-        let (used, _) = order(&mut snapshot, owner(2, None), &mut rng);
-        assert_eq!(used, [2]);
-        for id in [1, 4, 7] {
-            snapshot.update_key(KeyId(id), |key| {
-                key.state.status = crate::pool::KeyStatus::Disabled;
-            });
-        }
-        for gone in [owner(1, Some("projects/1")), owner(99, None)] {
-            let (used, reason) = order(&mut snapshot, gone, &mut rng);
-            assert_eq!((used, reason), (vec![], GiveUp::OwnerGone));
-        }
-    }
-
-    #[test]
-    fn a_key_that_was_lost_to_another_is_drawn_again_only_after_a_wait() {
-        let mut rng = SmallRng::seed_from_u64(1);
-        let mut snapshot = pool(2, 2);
-        let mut failover = Failover::new(POLICY, NOW, None, true);
-        let mut steps = Vec::new();
-        let mut now = NOW;
-        loop {
-            match failover.next(&mut snapshot, MODEL, &Moment::new(now), &mut rng) {
-                Step::Send(pick) => {
-                    steps.push(pick.key.id.0);
-                    failover.lost(pick.key.id);
-                }
-                Step::Wait { ms } => {
-                    steps.sort_unstable();
-                    assert_eq!(steps, [0, 1]);
-                    steps.clear();
-                    now = now.plus(i64::try_from(ms).unwrap());
-                }
-                Step::GiveUp(GiveUp::Exhausted(survey)) => {
-                    assert_eq!((survey.keys, survey.eligible), (2, 2));
-                    assert!(survey.soonest > Some(now), "and the caller may come back");
-                    break;
-                }
-                Step::GiveUp(other) => panic!("{other:?}"),
-            }
-        }
-        assert!(
-            (900..=1000).contains(&now.since(NOW)),
-            "no longer than max_wait"
-        );
-
-        let mut failover = Failover::new(POLICY, NOW, None, true);
-        failover.sent(&key(9));
-        failover.after(Outcome::QuotaPerMinute, NOW, &mut rng);
-        (0..MAX_LOST_CLAIMS).for_each(|_| failover.lost(KeyId(1)));
-        let step = failover.next(&mut snapshot, MODEL, &Moment::new(NOW), &mut rng);
-        assert!(
-            matches!(step, Step::GiveUp(GiveUp::LastFailure)),
-            "{step:?}"
-        );
-    }
-
-    #[test]
-    fn keys_that_fail_alike_are_suspected_though_one_of_them_is_on_trial() {
-        let mut snapshot = pool(3, 3);
-        let cooling = |reason, until, trial_until| CoolDown {
-            reason,
-            began_at: NOW.plus(-1),
-            until,
-            strikes: 1,
-            trial_until,
-        };
-        let give_up = |snapshot: &mut Snapshot| {
-            let mut failover = Failover::new(
-                Policy {
-                    max_wait_ms: 0,
-                    ..POLICY
-                },
-                NOW,
-                None,
-                true,
-            );
-            let mut rng = SmallRng::seed_from_u64(1);
-            match failover.next(snapshot, MODEL, &Moment::new(NOW), &mut rng) {
-                Step::GiveUp(reason) => reason,
-                step => panic!("{step:?}"),
-            }
-        };
-        for (reason, is_suspected) in [(Outcome::KeyRejected, true), (Outcome::ModelRefused, false)]
-        {
-            for id in 0..3 {
-                let place = Place {
-                    scope: Scope::Key(KeyId(id)),
-                    model: None,
-                };
-                let cool_down = match id {
-                    0 => cooling(reason, NOW, Some(NOW.plus(90_000))),
-                    _ => cooling(reason, NOW.plus(60_000), None),
-                };
-                snapshot.set_cool_down(&place, cool_down);
-            }
-            let reason = give_up(&mut snapshot);
-            let found = matches!(reason, GiveUp::Suspected(_));
-            assert_eq!(found, is_suspected);
-            assert!(
-                found || matches!(reason, GiveUp::Exhausted(_)),
-                "{reason:?}"
-            );
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_key_twice_other_projects_first_and_an_end(
-            keys in 1i64..12,
-            projects in 1i64..6,
-            outcomes in prop::collection::vec(prop::sample::select(Outcome::ALL.to_vec()), 40),
-            took in prop::collection::vec(0i64..40_000, 40),
-            seed in any::<u64>(),
-        ) {
-            let mut rng = SmallRng::seed_from_u64(seed);
-            let mut snapshot = pool(keys, projects);
-            let mut failover = Failover::new(POLICY, NOW, None, true);
-            let (mut now, mut used, mut same_again) = (NOW, Vec::new(), false);
-            for (outcome, took) in outcomes.into_iter().zip(took) {
-                let Step::Send(pick) = failover.next(&mut snapshot, MODEL, &Moment::new(now), &mut rng) else {
-                    break;
-                };
-                prop_assert!(same_again || !used.contains(&pick.key.id));
-                let tried = |scope: &Scope| {
-                    used.iter().any(|id| snapshot.key(*id).is_some_and(|key| key.scope() == *scope))
-                };
-                let another_is_left = snapshot.keys().iter().any(|key| !tried(&key.scope()));
-                prop_assert!(same_again || !another_is_left || !tried(&pick.key.scope()));
-                prop_assert!(now.since(NOW) < 600_000, "an attempt after the deadline");
-                let number = failover.sent(&pick.key);
-                used.push(pick.key.id);
-                prop_assert_eq!(number as usize, used.len());
-                now = now.plus(took.min(i64::try_from(failover.head_timeout_ms(now)).unwrap()));
-                same_again |= matches!(outcome.rule().cure, Cure::AtOnce | Cure::OtherHeader);
-                match failover.after(outcome, now, &mut rng) {
-                    After::Answer => break,
-                    After::Retry { back_off_ms, .. } => now = now.plus(i64::try_from(back_off_ms).unwrap()),
-                }
-            }
-            prop_assert!(used.len() <= 5);
-        }
-    }
+/// The moment `ms` milliseconds after another.
+fn after(now: UnixMillis, ms: u64) -> UnixMillis {
+    now.plus(signed(ms))
 }
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

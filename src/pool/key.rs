@@ -67,8 +67,22 @@ impl ApiKey {
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKey({})", crate::redact::mask(&self.0))
+        write!(f, "ApiKey({})", mask(&self.0))
     }
+}
+
+/// Stands for what is not shown.
+pub(crate) const MASK: &str = "…";
+/// A secret no longer than this shows nothing at all: four characters of it would be too much of it.
+pub(crate) const SHORT_SECRET: usize = 12;
+
+/// `…` and the secret's last four characters; only `…` for a short secret.
+pub fn mask(secret: &str) -> String {
+    let length = secret.chars().count();
+    if length <= SHORT_SECRET {
+        return MASK.to_owned();
+    }
+    format!("…{}", secret.chars().skip(length - 4).collect::<String>())
 }
 
 /// The header that carries a key to the upstream.

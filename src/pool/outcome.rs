@@ -1,76 +1,31 @@
 //! How an attempt ended, whose fault that was, and what follows from it.
 //!
-//! Most key pools ban good keys because they count every error against the key: a caller's malformed request, an
-//! overloaded model, a blocked address. So the fault is named first, and everything that follows is read from one row of
-//! [`Outcome::rule`]: what it says about the key, which retry may help, and what cools down. The wire knowledge behind
-//! each name is [`crate::gemini::diagnose`].
+//! Most key pools ban good keys because they count every error against the key: a caller's malformed
+//! request, an overloaded model, a blocked address. So the fault is named first, and everything that
+//! follows is one row of [`Outcome::rule`]: what the outcome says about the key, which retry may
+//! help, what cools down and what the caller is told. [`crate::wire::gemini::diagnose`] knows the
+//! wire behind each name.
 
-/// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The upstream answered, and the answer was passed on to its end. Nobody's fault.
-    Success,
-    /// The upstream answered; the client left before the end. The client's own choice.
-    ClientGone,
-    /// The upstream answered 200 without anything for the reader: no text, no call, at most thoughts. The upstream's fault.
-    EmptyAnswer,
-    /// The request itself is wrong (400, 404, 413 and kin): every key would get the same answer. The client's fault.
-    ClientFault,
-    /// The request alone is larger than the quota: it can never succeed where that limit holds. The client's fault.
-    RequestTooLarge,
-    /// The method takes no API keys, belongs to another service, or was refused by a front end. Most likely the request's
-    /// fault; the key's only if another key can do it.
-    RequestRefused,
-    /// "Not found" for a call that names nothing but its model: a model that only some projects may use.
-    EntityNotFound,
-    /// A tool call in the request's history has no thought signature, and the model refuses it. The client's fault, which the
-    /// pool can repair.
-    SignatureMissing,
-    /// The request carries a thought signature that this project cannot read.
-    SignatureRefused,
-    /// The upstream does not accept this key: invalid, expired, leaked, suspended.
-    KeyRejected,
-    /// The key is restricted to other addresses, referrers, apps or services. The operator's to change.
-    KeyRestricted,
-    /// The upstream wants this key in another header.
-    CredentialMisplaced,
-    /// The key's project has the API switched off, or is denied access. The operator's to repair, so it is not final.
-    ProjectRefused,
-    /// This key may not use this resource or model; with others it works. Nobody's fault.
-    ResourceRefused,
-    /// The model is not available to the key's project; other projects may still have it. Nobody's fault.
-    ModelRefused,
-    /// The project's plan does not include what was asked for; other projects may have another plan.
-    PlanRefused,
-    /// The message speaks of plans or billing: perhaps the same, perhaps the request's fault.
-    PlanDoubted,
-    /// The project has no billing, and there is no free tier where the pool runs.
-    FreeTierRefused,
-    /// A quota of this minute is used up, of the key's project and for this model. The pool's, for calling too often.
-    QuotaPerMinute,
-    /// A quota of this day is used up, of the key's project and for this model. It is back at midnight Pacific.
-    QuotaPerDay,
-    /// The project's plan has no quota at all for this model (`limit: 0`). Waiting does not help, another plan does.
-    QuotaNone,
-    /// The project's spending cap is reached, its credits are used up, or its billing account is closed. The operator's to
-    /// repair.
-    BillingExhausted,
-    /// A refusal for "quota" that names none: a burst, or capacity shared with others. Nobody's fault in particular.
-    QuotaUnspecified,
-    /// The same, of a request with a server-side tool such as search: the tool has a quota of its own.
-    ToolQuota,
-    /// This machine's address or country is refused. The place's fault.
-    EgressRefused,
-    /// The model has more calls than it can serve (503), whatever the key. The upstream's fault.
-    ModelOverloaded,
-    /// The upstream is broken or unreachable, or sent something that is no answer. The upstream's fault.
-    UpstreamTrouble,
-    /// The call never reached the upstream. Neither the key's fault nor the upstream's.
-    NotSent,
-    /// The connection failed before the response began; whether the upstream has read the request is open.
-    Unanswered,
-    /// The pool sent something that it should not have sent, or may not send at all. The pool's fault.
-    PoolFault,
+/// Everything that follows from an [`Outcome`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The outcome's name in log lines and in the database.
+    pub name: &'static str,
+    /// What it says about the key.
+    pub verdict: Verdict,
+    /// Which retry may help.
+    pub cure: Cure,
+    /// What the caller is told if no attempt fares better.
+    pub answer: Answer,
+    /// What cools down, if anything. For a failure of the key itself this applies while the upstream
+    /// is [suspected](super::suspicion).
+    pub cooling: Option<Cooling>,
+    /// Whether several keys that end like this put the upstream, or this machine's address, under
+    /// suspicion.
+    pub is_systemic: bool,
+    /// Whether the upstream may have done what was asked, so that a request that must not run twice
+    /// is not sent again.
+    pub may_have_run: bool,
 }
 
 /// What an outcome says about the key that was used.
@@ -107,14 +62,42 @@ pub enum Cure {
     AnotherKey,
     /// One key of another project, at once. If that one says the same, the request is at fault.
     OneOtherProject,
-    /// Another key, at once; taken from the retry budget, since it may not help.
+    /// Another key, at once; charged to the retry budget, since it may not help.
     PerhapsAnotherKey,
-    /// Another key after a back-off; taken from the retry budget.
+    /// Another key after a back-off; charged to the retry budget.
     AnotherTime,
-    /// The same key with its other credential header.
+    /// The same key in its other credential header.
     OtherHeader,
-    /// Any key at once, the same one included; the second time in a request as [`AnotherTime`](Self::AnotherTime).
+    /// Any key at once, the same one included; the second time in a request as
+    /// [`AnotherTime`](Self::AnotherTime).
     AtOnce,
+}
+
+/// What kind of error a caller gets for an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The upstream's own: the request is at fault.
+    RequestFault,
+    /// The request is larger than any quota.
+    TooLarge,
+    /// This machine's address or country is refused.
+    Location,
+    /// The request's resource or method is not permitted.
+    Permission,
+    /// The project's plan does not include the request, so that no time brings the key back soon.
+    Plan,
+    /// A quota is used up, and comes back.
+    Quota,
+    /// There is no quota at all.
+    NoQuota,
+    /// The project is out of billing.
+    Billing,
+    /// The pool's key was rejected, which is not the caller's fault.
+    KeyRejected,
+    /// The pool's own call was wrong.
+    PoolFault,
+    /// The upstream is in trouble.
+    Trouble,
 }
 
 /// What cools down after an outcome.
@@ -162,7 +145,7 @@ pub enum Blame {
 /// How long a cool-down lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// As long as the upstream asks, at most 60 s; 60 s where it does not ask. No trial.
+    /// As long as the upstream asks, at most 60 s; 60 s if it does not ask. No trial.
     AsAsked,
     /// Until midnight Pacific, whatever the upstream asks.
     UntilNextDay {
@@ -178,23 +161,11 @@ pub enum Length {
     },
 }
 
-/// Everything that follows from an outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
-    /// The outcome's name in log lines and in the database.
-    pub name: &'static str,
-    /// What it says about the key.
-    pub verdict: Verdict,
-    /// Which retry may help.
-    pub cure: Cure,
-    /// What cools down; `None` where nothing does. Of a failure of the key itself this holds while the upstream is
-    /// [suspected](super::suspicion).
-    pub cooling: Option<Cooling>,
-}
-
 const SECOND_MS: i64 = 1000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+const TODAY: Length = Length::UntilNextDay { trial: true };
 
 const fn doubling(first_ms: i64, longest_ms: i64) -> Length {
     Length::Doubling {
@@ -203,192 +174,203 @@ const fn doubling(first_ms: i64, longest_ms: i64) -> Length {
     }
 }
 
-const fn cools(scope: CoolingScope, extent: Extent, length: Length) -> Option<Cooling> {
-    Some(Cooling {
-        scope,
-        extent,
-        length,
-        blame: Blame::AtOnce,
-    })
-}
-
-const fn cools_when_another_serves(
-    scope: CoolingScope,
-    extent: Extent,
-    length: Length,
-) -> Option<Cooling> {
-    Some(Cooling {
-        scope,
-        extent,
-        length,
-        blame: Blame::WhenAnotherServes,
-    })
-}
-
-impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 30] = [
-        Self::Success,
-        Self::ClientGone,
-        Self::EmptyAnswer,
-        Self::ClientFault,
-        Self::RequestTooLarge,
-        Self::RequestRefused,
-        Self::EntityNotFound,
-        Self::SignatureMissing,
-        Self::SignatureRefused,
-        Self::KeyRejected,
-        Self::KeyRestricted,
-        Self::CredentialMisplaced,
-        Self::ProjectRefused,
-        Self::ResourceRefused,
-        Self::ModelRefused,
-        Self::PlanRefused,
-        Self::PlanDoubted,
-        Self::FreeTierRefused,
-        Self::QuotaPerMinute,
-        Self::QuotaPerDay,
-        Self::QuotaNone,
-        Self::BillingExhausted,
-        Self::QuotaUnspecified,
-        Self::ToolQuota,
-        Self::EgressRefused,
-        Self::ModelOverloaded,
-        Self::UpstreamTrouble,
-        Self::NotSent,
-        Self::Unanswered,
-        Self::PoolFault,
-    ];
-
-    /// When its cool-down begins, if it has one.
-    pub fn blame(self) -> Option<Blame> {
-        self.rule().cooling.map(|cooling| cooling.blame)
-    }
-
-    /// Everything that follows from it.
-    pub const fn rule(self) -> Rule {
-        use CoolingScope::{Key, Project};
-        use Extent::{AllModels, Model, ModelAndTool};
-        use Verdict::{Failed, Rejected, Restricted, Unknown, Works};
-        const SUSPECTED: Option<Cooling> =
-            cools(Key, AllModels, doubling(MINUTE_MS, 10 * MINUTE_MS));
-        const TODAY: Length = Length::UntilNextDay { trial: true };
-        let (name, verdict, cure, cooling) = match self {
-            Self::Success => ("success", Works, Cure::None, None),
-            Self::ClientGone => ("client_gone", Works, Cure::None, None),
-            Self::EmptyAnswer => ("empty_answer", Unknown, Cure::PerhapsAnotherKey, None),
-            Self::ClientFault => ("client_fault", Unknown, Cure::None, None),
-            Self::RequestTooLarge => ("request_too_large", Unknown, Cure::OneOtherProject, None),
-            Self::RequestRefused => (
-                "request_refused",
-                Unknown,
-                Cure::OneOtherProject,
-                cools_when_another_serves(Key, Model, doubling(5 * MINUTE_MS, HOUR_MS)),
-            ),
-            Self::EntityNotFound => (
-                "entity_not_found",
-                Unknown,
-                Cure::OneOtherProject,
-                cools_when_another_serves(Project, Model, doubling(5 * MINUTE_MS, HOUR_MS)),
-            ),
-            Self::SignatureMissing => ("signature_missing", Unknown, Cure::None, None),
-            Self::SignatureRefused => ("signature_refused", Unknown, Cure::OneOtherProject, None),
-            Self::KeyRejected => ("key_rejected", Rejected, Cure::AnotherKey, SUSPECTED),
-            Self::KeyRestricted => ("key_restricted", Restricted, Cure::AnotherKey, SUSPECTED),
-            Self::CredentialMisplaced => ("credential_misplaced", Unknown, Cure::OtherHeader, None),
-            Self::ProjectRefused => ("project_refused", Failed, Cure::AnotherKey, SUSPECTED),
-            Self::ResourceRefused => (
-                "resource_refused",
-                Unknown,
-                Cure::AnotherKey,
-                cools_when_another_serves(Key, Model, doubling(5 * MINUTE_MS, HOUR_MS)),
-            ),
-            Self::ModelRefused => (
-                "model_refused",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, Model, TODAY),
-            ),
-            Self::PlanRefused => (
-                "plan_refused",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, Model, TODAY),
-            ),
-            Self::PlanDoubted => (
-                "plan_doubted",
-                Unknown,
-                Cure::OneOtherProject,
-                cools_when_another_serves(Project, Model, TODAY),
-            ),
-            Self::FreeTierRefused => (
-                "free_tier_refused",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, AllModels, TODAY),
-            ),
-            Self::QuotaPerMinute => (
-                "quota_per_minute",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, Model, Length::AsAsked),
-            ),
-            Self::QuotaPerDay => (
-                "quota_per_day",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, Model, Length::UntilNextDay { trial: false }),
-            ),
-            Self::QuotaNone => (
-                "quota_none",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, Model, TODAY),
-            ),
-            Self::BillingExhausted => (
-                "billing_exhausted",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, AllModels, doubling(HOUR_MS, 24 * HOUR_MS)),
-            ),
-            Self::QuotaUnspecified => (
-                "quota_unspecified",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, Model, doubling(5 * SECOND_MS, MINUTE_MS)),
-            ),
-            Self::ToolQuota => (
-                "tool_quota",
-                Unknown,
-                Cure::AnotherKey,
-                cools(Project, ModelAndTool, doubling(5 * SECOND_MS, MINUTE_MS)),
-            ),
-            Self::EgressRefused => (
-                "egress_refused",
-                Unknown,
-                Cure::PerhapsAnotherKey,
-                cools_when_another_serves(Key, Model, doubling(MINUTE_MS, 10 * MINUTE_MS)),
-            ),
-            Self::ModelOverloaded => ("model_overloaded", Unknown, Cure::AnotherTime, None),
-            Self::UpstreamTrouble => ("upstream_trouble", Unknown, Cure::AnotherTime, None),
-            Self::NotSent => ("not_sent", Unknown, Cure::AtOnce, None),
-            Self::Unanswered => ("unanswered", Unknown, Cure::AtOnce, None),
-            Self::PoolFault => ("pool_fault", Unknown, Cure::PerhapsAnotherKey, None),
-        };
-        Rule {
+impl Rule {
+    /// A rule for an outcome that says nothing about the key and cools nothing.
+    const fn new(name: &'static str, cure: Cure, answer: Answer) -> Self {
+        Self {
             name,
-            verdict,
+            verdict: Verdict::Unknown,
             cure,
-            cooling,
+            answer,
+            cooling: None,
+            is_systemic: false,
+            may_have_run: false,
         }
     }
 
+    /// A failure of the key itself. While the upstream is suspected, the key cools instead.
+    const fn against_key(self, verdict: Verdict) -> Self {
+        let length = doubling(MINUTE_MS, 10 * MINUTE_MS);
+        Self {
+            verdict,
+            is_systemic: true,
+            ..self.cools(CoolingScope::Key, Extent::AllModels, length)
+        }
+    }
+
+    const fn works(self) -> Self {
+        Self {
+            verdict: Verdict::Works,
+            ..self
+        }
+    }
+
+    const fn cools(self, scope: CoolingScope, extent: Extent, length: Length) -> Self {
+        let blame = Blame::AtOnce;
+        Self {
+            cooling: Some(Cooling {
+                scope,
+                extent,
+                length,
+                blame,
+            }),
+            ..self
+        }
+    }
+
+    /// Cools the scope for the model once another key has served the same request.
+    const fn cools_when_another_serves(self, scope: CoolingScope, length: Length) -> Self {
+        let (extent, blame) = (Extent::Model, Blame::WhenAnotherServes);
+        Self {
+            cooling: Some(Cooling {
+                scope,
+                extent,
+                length,
+                blame,
+            }),
+            ..self
+        }
+    }
+
+    const fn systemic(self) -> Self {
+        Self {
+            is_systemic: true,
+            ..self
+        }
+    }
+
+    const fn may_have_run(self) -> Self {
+        Self {
+            may_have_run: true,
+            ..self
+        }
+    }
+}
+
+/// Declares the outcomes, each with its documentation and its rule, so that none can lack either.
+macro_rules! outcomes {
+    ($($(#[$doc:meta])* $variant:ident => $rule:expr;)*) => {
+        /// How an attempt ended.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Outcome {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Outcome {
+            /// Every outcome, in the order of the table.
+            pub const ALL: [Self; [$(stringify!($variant)),*].len()] = [$(Self::$variant,)*];
+
+            /// Everything that follows from the outcome.
+            pub const fn rule(self) -> Rule {
+                use CoolingScope::{Key, Project};
+                use Extent::{AllModels, Model, ModelAndTool};
+                match self {
+                    $(Self::$variant => $rule,)*
+                }
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// The upstream answered, and the answer was passed on to its end.
+    Success => Rule::new("success", Cure::None, Answer::Trouble).works();
+    /// The upstream answered; the client left before the end.
+    ClientGone => Rule::new("client_gone", Cure::None, Answer::Trouble).works();
+    /// The upstream answered 200 with nothing for the reader: no text, no call, at most thoughts.
+    EmptyAnswer => Rule::new("empty_answer", Cure::PerhapsAnotherKey, Answer::Trouble);
+    /// The request itself is wrong (400, 404, 413 and the like): every key would get the same answer.
+    ClientFault => Rule::new("client_fault", Cure::None, Answer::RequestFault);
+    /// The request alone is larger than the quota: it can never succeed where that limit applies.
+    RequestTooLarge => Rule::new("request_too_large", Cure::OneOtherProject, Answer::TooLarge);
+    /// The method takes no API keys, belongs to another service, or was refused by a front end. Most
+    /// likely the request's fault; the key's only if another key can do it.
+    RequestRefused => Rule::new("request_refused", Cure::OneOtherProject, Answer::Permission)
+        .cools_when_another_serves(Key, doubling(5 * MINUTE_MS, HOUR_MS));
+    /// "Not found" for a call that names nothing but its model: only some projects may use it.
+    EntityNotFound => Rule::new("entity_not_found", Cure::OneOtherProject, Answer::RequestFault)
+        .cools_when_another_serves(Project, doubling(5 * MINUTE_MS, HOUR_MS));
+    /// A tool call in the request's history lacks its thought signature, and the model refuses it.
+    /// The pool can repair this.
+    SignatureMissing => Rule::new("signature_missing", Cure::None, Answer::RequestFault);
+    /// The request carries a thought signature that this project cannot read.
+    SignatureRefused => Rule::new("signature_refused", Cure::OneOtherProject, Answer::RequestFault);
+    /// The upstream does not accept this key: invalid, expired, leaked, suspended.
+    KeyRejected => Rule::new("key_rejected", Cure::AnotherKey, Answer::KeyRejected)
+        .against_key(Verdict::Rejected);
+    /// The key is restricted to other addresses, referrers, apps or services, which its owner can
+    /// change.
+    KeyRestricted => Rule::new("key_restricted", Cure::AnotherKey, Answer::KeyRejected)
+        .against_key(Verdict::Restricted);
+    /// The upstream wants this key in another header.
+    CredentialMisplaced => Rule::new("credential_misplaced", Cure::OtherHeader, Answer::PoolFault);
+    /// The key's project has the API switched off, or is denied access. Its owner can change that, so
+    /// it is not final.
+    ProjectRefused => Rule::new("project_refused", Cure::AnotherKey, Answer::KeyRejected)
+        .against_key(Verdict::Failed);
+    /// This key may not use this resource or model; others may.
+    ResourceRefused => Rule::new("resource_refused", Cure::AnotherKey, Answer::Permission)
+        .cools_when_another_serves(Key, doubling(5 * MINUTE_MS, HOUR_MS));
+    /// The model is not available to the key's project; other projects may have it.
+    ModelRefused => Rule::new("model_refused", Cure::AnotherKey, Answer::Plan)
+        .cools(Project, Model, TODAY);
+    /// The project's plan does not include what was asked for; other projects may have another plan.
+    PlanRefused => Rule::new("plan_refused", Cure::AnotherKey, Answer::Plan)
+        .cools(Project, Model, TODAY);
+    /// The message speaks of plans or billing: perhaps the same, perhaps the request's fault.
+    PlanDoubted => Rule::new("plan_doubted", Cure::OneOtherProject, Answer::Plan)
+        .cools_when_another_serves(Project, TODAY);
+    /// The project has no billing, and there is no free tier where the pool runs.
+    FreeTierRefused => Rule::new("free_tier_refused", Cure::AnotherKey, Answer::Plan)
+        .cools(Project, AllModels, TODAY);
+    /// The project's quota of this minute for this model is used up.
+    QuotaPerMinute => Rule::new("quota_per_minute", Cure::AnotherKey, Answer::Quota)
+        .cools(Project, Model, Length::AsAsked);
+    /// The project's quota of this day for this model is used up, until midnight Pacific.
+    QuotaPerDay => Rule::new("quota_per_day", Cure::AnotherKey, Answer::Quota)
+        .cools(Project, Model, Length::UntilNextDay { trial: false });
+    /// The project's plan has no quota for this model (`limit: 0`). Waiting does not help, another
+    /// plan does.
+    QuotaNone => Rule::new("quota_none", Cure::AnotherKey, Answer::NoQuota)
+        .cools(Project, Model, TODAY);
+    /// The project's spending cap is reached, its credits are used up, or its billing account is
+    /// closed.
+    BillingExhausted => Rule::new("billing_exhausted", Cure::AnotherKey, Answer::Billing)
+        .cools(Project, AllModels, doubling(HOUR_MS, 24 * HOUR_MS));
+    /// A refusal for "quota" that names none: a burst, or capacity shared with others.
+    QuotaUnspecified => Rule::new("quota_unspecified", Cure::AnotherKey, Answer::Quota)
+        .cools(Project, Model, doubling(5 * SECOND_MS, MINUTE_MS))
+        .systemic();
+    /// The same for a request with a server-side tool such as search, which has a quota of its own.
+    ToolQuota => Rule::new("tool_quota", Cure::AnotherKey, Answer::Quota)
+        .cools(Project, ModelAndTool, doubling(5 * SECOND_MS, MINUTE_MS));
+    /// This machine's address or country is refused.
+    EgressRefused => Rule::new("egress_refused", Cure::PerhapsAnotherKey, Answer::Location)
+        .cools_when_another_serves(Key, doubling(MINUTE_MS, 10 * MINUTE_MS))
+        .systemic();
+    /// The model has more calls than it can serve (503), whatever the key.
+    ModelOverloaded => Rule::new("model_overloaded", Cure::AnotherTime, Answer::Trouble).systemic();
+    /// The upstream is broken or unreachable, or sent something that is no answer.
+    UpstreamTrouble => Rule::new("upstream_trouble", Cure::AnotherTime, Answer::Trouble)
+        .systemic()
+        .may_have_run();
+    /// The call never reached the upstream.
+    NotSent => Rule::new("not_sent", Cure::AtOnce, Answer::Trouble).systemic();
+    /// The connection failed before the response began; the upstream may have read the request.
+    Unanswered => Rule::new("unanswered", Cure::AtOnce, Answer::Trouble)
+        .systemic()
+        .may_have_run();
+    /// The pool sent something that it should not have sent, or may not send at all.
+    PoolFault => Rule::new("pool_fault", Cure::PerhapsAnotherKey, Answer::PoolFault);
+}
+
+impl Outcome {
     /// The outcome's name in log lines and in the database.
     pub fn name(self) -> &'static str {
         self.rule().name
     }
 
-    /// The outcome of this [`name`](Self::name); `None` if there is none.
+    /// The outcome with this [`name`](Self::name), if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.name() == name)
     }
@@ -398,25 +380,20 @@ impl Outcome {
         self.rule().verdict
     }
 
-    /// Whether the caller waits in vain: the key's project cannot serve it for want of quota or money.
+    /// When its cool-down begins, if it has one.
+    pub fn blame(self) -> Option<Blame> {
+        self.rule().cooling.map(|cooling| cooling.blame)
+    }
+
+    /// Whether the key's project cannot serve the call for want of quota or money.
     pub fn is_of_quota(self) -> bool {
-        matches!(
-            self,
-            Self::QuotaPerMinute
-                | Self::QuotaPerDay
-                | Self::QuotaNone
-                | Self::QuotaUnspecified
-                | Self::ToolQuota
-                | Self::BillingExhausted
-        )
+        let answer = self.rule().answer;
+        matches!(answer, Answer::Quota | Answer::NoQuota | Answer::Billing)
     }
 
     /// Whether the project's plan keeps the key from the call, so that no time brings it back soon.
     pub fn is_of_plan(self) -> bool {
-        matches!(
-            self,
-            Self::ModelRefused | Self::PlanRefused | Self::PlanDoubted | Self::FreeTierRefused
-        )
+        self.rule().answer == Answer::Plan
     }
 }
 
@@ -433,14 +410,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_key_or_its_project_is_refused_for_counts_against_the_key() {
+    fn only_refusals_of_the_key_or_its_project_count_against_the_key() {
         assert_eq!(with(Verdict::Rejected), [Outcome::KeyRejected]);
         assert_eq!(with(Verdict::Restricted), [Outcome::KeyRestricted]);
         assert_eq!(with(Verdict::Failed), [Outcome::ProjectRefused]);
     }
 
     #[test]
-    fn only_a_call_that_was_answered_counts_for_the_key() {
+    fn only_answered_calls_count_for_the_key() {
         assert_eq!(
             with(Verdict::Works),
             [Outcome::Success, Outcome::ClientGone]
@@ -448,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_the_request_or_of_the_upstream_cools_nothing_at_once() {
+    fn faults_of_requests_and_of_the_upstream_cool_nothing_at_once() {
         for outcome in [
             Outcome::ClientFault,
             Outcome::RequestTooLarge,
@@ -476,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_distinct_and_lead_back() {
+    fn names_are_unique_and_parse_back() {
         let names: HashSet<_> = Outcome::ALL.into_iter().map(Outcome::name).collect();
         assert_eq!(names.len(), Outcome::ALL.len());
         for outcome in Outcome::ALL {

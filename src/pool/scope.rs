@@ -55,7 +55,7 @@ impl Owner {
 
 /// A scope and a model: what a cool-down or a budget is of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct QuotaScope {
     /// Whose quota.
     pub scope: Scope,
     /// The model as it was asked for, or `None` for all models together.

@@ -8,10 +8,11 @@ use super::scope::covers;
 use super::select::{Table, weight};
 use super::{
     Balance, Budget, CoolDown, CredentialHeader, KeyId, KeyState, KeyStatus,
-    LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, Place, PoolKey, Scope, UnixMillis, Used,
+    LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, Used,
     Window,
 };
 use rand::Rng;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -51,9 +52,9 @@ pub enum Standing {
         weight: f64,
     },
     /// It cannot.
-    Out {
+    Ineligible {
         /// Why.
-        why: Why,
+        reason: Reason,
         /// Until when; `None` where no time brings it back.
         until: Option<UnixMillis>,
     },
@@ -61,7 +62,7 @@ pub enum Standing {
 
 /// Why a key cannot take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum Reason {
     /// The pool or a person has disabled it.
     Disabled,
     /// It failed too often in a row, and pauses.
@@ -69,21 +70,34 @@ pub enum Why {
     /// It, or its project, cools.
     Cooling(Outcome),
     /// A budget is used up.
-    BudgetSpent(Limit),
+    BudgetSpent,
     /// Another call is trying whether it works again.
     OnTrial,
 }
 
-impl Why {
+impl Reason {
     /// The name in reports and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
             Self::Paused => "paused",
             Self::Cooling(outcome) => outcome.name(),
-            Self::BudgetSpent(_) => "budget_spent",
+            Self::BudgetSpent => "budget_spent",
             Self::OnTrial => "on_trial",
         }
+    }
+}
+
+/// By name, in the order of messages.
+impl Ord for Reason {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name().cmp(other.name())
+    }
+}
+
+impl PartialOrd for Reason {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -93,7 +107,7 @@ pub enum Claim {
     /// The call is the only one that tries whether the key works again.
     KeyTrial(KeyId),
     /// The call is the only one that tries whether the place works again.
-    PlaceTrial(Place),
+    ScopeTrial(QuotaScope),
 }
 
 /// A key that was drawn, and what to see to before the call.
@@ -104,18 +118,18 @@ pub struct Pick {
     /// Trials to be claimed.
     pub claims: Vec<Claim>,
     /// Places whose budgets the call counts towards.
-    pub counted: Vec<Place>,
+    pub counted: Vec<QuotaScope>,
     /// Places whose cool-down is over and waits for a call that works.
-    pub on_probation: Vec<Place>,
+    pub on_probation: Vec<QuotaScope>,
 }
 
 /// What an instance does to the pool, or learns of it, between two readings.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A place cools.
-    CoolDown(Place, CoolDown),
+    CoolDown(QuotaScope, CoolDown),
     /// A call that began at this time has worked: a cool-down of the place that was over by then is forgotten.
-    Worked(Place, UnixMillis),
+    Worked(QuotaScope, UnixMillis),
     /// A trial is under way until this time at most.
     TrialBegan(Claim, UnixMillis),
     /// The trial that was to end by this time has ended.
@@ -123,7 +137,7 @@ pub enum Change {
     /// An error has told a key's project.
     Project(KeyId, String),
     /// An error has told a limit.
-    Limit(Place, Limit),
+    Limit(QuotaScope, Limit),
     /// An outcome has moved a key.
     State(KeyId, KeyState),
     /// The upstream has taken a key in this header, and refused the other one.
@@ -137,7 +151,7 @@ pub enum Change {
         /// With this key.
         key: KeyId,
         /// Towards these budgets.
-        counted: Vec<Place>,
+        counted: Vec<QuotaScope>,
         /// As so many input tokens.
         input_tokens: u64,
         /// Now.
@@ -152,25 +166,32 @@ pub struct Survey {
     pub keys: usize,
     /// Keys that can take a call.
     pub eligible: usize,
-    /// Keys that cannot, by [`Why::name`].
-    pub out: BTreeMap<&'static str, usize>,
+    /// Keys that cannot, by reason.
+    pub ineligible: BTreeMap<Reason, usize>,
     /// When the first of them comes back by itself.
     pub soonest: Option<UnixMillis>,
 }
 
 impl Survey {
-    /// Whether some key is kept out for such an outcome.
-    pub fn has_out_for(&self, is: impl Fn(Outcome) -> bool) -> bool {
-        let mut outcomes = self.out.keys().copied().filter_map(Outcome::from_name);
-        outcomes.any(is)
+    /// Whether some key is ineligible for this reason.
+    pub fn has(&self, reason: Reason) -> bool {
+        self.ineligible.contains_key(&reason)
     }
 
-    /// Whether all keys are kept out, and, but for disabled and paused ones, for this outcome alone.
-    pub fn all_out_for(&self, outcome: Outcome) -> bool {
-        let others = [Why::Disabled.name(), Why::Paused.name(), outcome.name()];
+    /// Whether some key cools for an outcome that matches.
+    pub fn has_cooling(&self, matches: impl Fn(Outcome) -> bool) -> bool {
+        self.ineligible
+            .keys()
+            .any(|reason| matches!(reason, Reason::Cooling(outcome) if matches(*outcome)))
+    }
+
+    /// Whether all keys are ineligible and, apart from disabled and paused ones, cool for this
+    /// outcome alone.
+    pub fn all_cooling_for(&self, outcome: Outcome) -> bool {
+        let counts = [Reason::Disabled, Reason::Paused, Reason::Cooling(outcome)];
         self.eligible == 0
-            && self.out.contains_key(outcome.name())
-            && self.out.keys().all(|reason| others.contains(reason))
+            && self.has(Reason::Cooling(outcome))
+            && self.ineligible.keys().all(|reason| counts.contains(reason))
     }
 }
 
@@ -199,7 +220,7 @@ impl Snapshot {
     }
 
     /// The cool-down of exactly this place, also one that is over.
-    pub fn cool_down(&self, place: &Place) -> Option<&CoolDown> {
+    pub fn cool_down(&self, place: &QuotaScope) -> Option<&CoolDown> {
         let (_, cool_down) = self
             .scopes
             .get(&place.scope)?
@@ -210,10 +231,10 @@ impl Snapshot {
     }
 
     /// The cool-downs of a key and of its project, also those that are over.
-    pub fn cool_downs_of(&self, key: &PoolKey) -> impl Iterator<Item = (Place, CoolDown)> {
+    pub fn cool_downs_of(&self, key: &PoolKey) -> impl Iterator<Item = (QuotaScope, CoolDown)> {
         self.scopes_of(key).flat_map(|(scope, circumstances)| {
             let of = move |(model, cool_down): &(Option<String>, CoolDown)| {
-                let place = Place {
+                let place = QuotaScope {
                     scope: scope.clone(),
                     model: model.clone(),
                 };
@@ -273,12 +294,12 @@ impl Snapshot {
     fn trial(&self, claim: &Claim) -> Option<UnixMillis> {
         match claim {
             Claim::KeyTrial(id) => self.key(*id)?.trial_until,
-            Claim::PlaceTrial(place) => self.cool_down(place)?.trial_until,
+            Claim::ScopeTrial(place) => self.cool_down(place)?.trial_until,
         }
     }
 
     /// Enters a cool-down, in the place of one before.
-    pub fn set_cool_down(&mut self, place: &Place, cool_down: CoolDown) {
+    pub fn set_cool_down(&mut self, place: &QuotaScope, cool_down: CoolDown) {
         self.clear_cool_down(place);
         self.scopes
             .entry(place.scope.clone())
@@ -287,7 +308,7 @@ impl Snapshot {
             .push((place.model.clone(), cool_down));
     }
 
-    fn clear_cool_down(&mut self, place: &Place) {
+    fn clear_cool_down(&mut self, place: &QuotaScope) {
         if let Some(circumstances) = self.scopes.get_mut(&place.scope) {
             circumstances
                 .cool_downs
@@ -298,7 +319,7 @@ impl Snapshot {
     fn set_trial(&mut self, claim: &Claim, until: Option<UnixMillis>) {
         match claim {
             Claim::KeyTrial(id) => self.update_key(*id, |key| key.trial_until = until),
-            Claim::PlaceTrial(place) => {
+            Claim::ScopeTrial(place) => {
                 if let Some(cool_down) = self.cool_down(place).copied() {
                     self.set_cool_down(
                         place,
@@ -347,16 +368,22 @@ impl Snapshot {
     }
 
     /// Adds a limit of a place beside those that are known.
-    pub fn add_limit(&mut self, place: &Place, limit: Limit) {
+    pub fn add_limit(&mut self, place: &QuotaScope, limit: Limit) {
         self.budget_mut(place).add_limit(limit);
     }
 
     /// Adds what was used at a place.
-    pub fn add_used(&mut self, place: &Place, window: Window, began_at: UnixMillis, used: Used) {
+    pub fn add_used(
+        &mut self,
+        place: &QuotaScope,
+        window: Window,
+        began_at: UnixMillis,
+        used: Used,
+    ) {
         self.budget_mut(place).add_used(window, began_at, used);
     }
 
-    fn budget_mut(&mut self, place: &Place) -> &mut Budget {
+    fn budget_mut(&mut self, place: &QuotaScope) -> &mut Budget {
         let budgets = &mut self.scopes.entry(place.scope.clone()).or_default().budgets;
         let position = budgets.iter().position(|(model, _)| *model == place.model);
         let position = position.unwrap_or_else(|| {
@@ -380,11 +407,11 @@ impl Snapshot {
     }
 
     /// The budgets that a call with a key counts towards, as they stand.
-    pub fn balances(&self, key: &PoolKey, model: &str, now: &Moment) -> Vec<(Place, Balance)> {
+    pub fn balances(&self, key: &PoolKey, model: &str, now: &Moment) -> Vec<(QuotaScope, Balance)> {
         let mut balances = Vec::new();
         for (scope, circumstances) in self.scopes_of(key) {
             for (own, budget) in circumstances.budgets(model) {
-                let place = Place {
+                let place = QuotaScope {
                     scope: scope.clone(),
                     model: own.clone(),
                 };
@@ -402,15 +429,15 @@ impl Snapshot {
 
     /// Whether a key can take a call for `model` now, and if not, why.
     pub fn standing(&self, key: &PoolKey, model: &str, now: &Moment) -> Standing {
-        let mut out: Option<(Why, Option<UnixMillis>)> = None;
-        let mut keep_out = |why: Why, until: Option<UnixMillis>| {
+        let mut out: Option<(Reason, Option<UnixMillis>)> = None;
+        let mut keep_out = |reason: Reason, until: Option<UnixMillis>| {
             let is_later = |before: Option<UnixMillis>| match (before, until) {
                 (None, _) => false,
                 (Some(_), None) => true,
                 (Some(before), Some(until)) => before < until,
             };
             if out.is_none_or(|(_, before)| is_later(before)) {
-                out = Some((why, until));
+                out = Some((reason, until));
             }
         };
         let lease = |trial_until: Option<UnixMillis>| {
@@ -420,16 +447,16 @@ impl Snapshot {
         match (key.state.status, key.state.disabled_until) {
             (KeyStatus::Active, _) => {}
             (KeyStatus::Cooling, Some(until)) if until > now.at() => {
-                keep_out(Why::Paused, Some(until));
+                keep_out(Reason::Paused, Some(until));
             }
             (KeyStatus::Cooling, Some(_)) => {
                 if let Some(until) = lease(key.trial_until) {
-                    keep_out(Why::OnTrial, Some(until));
+                    keep_out(Reason::OnTrial, Some(until));
                 }
             }
             (KeyStatus::Cooling, None) | (KeyStatus::Disabled, _) => {
-                return Standing::Out {
-                    why: Why::Disabled,
+                return Standing::Ineligible {
+                    reason: Reason::Disabled,
                     until: None,
                 };
             }
@@ -438,22 +465,22 @@ impl Snapshot {
         for (_, circumstances) in self.scopes_of(key) {
             for (_, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.holds(now.at()) {
-                    keep_out(Why::Cooling(cool_down.reason), Some(cool_down.until));
+                    keep_out(Reason::Cooling(cool_down.reason), Some(cool_down.until));
                 } else if let Some(until) = lease(cool_down.trial_until) {
-                    keep_out(Why::OnTrial, Some(until));
+                    keep_out(Reason::OnTrial, Some(until));
                 }
             }
             for (_, budget) in circumstances.budgets(model) {
                 for balance in budget.balances(now) {
                     headroom = headroom.min(balance.headroom());
                     if balance.is_spent() {
-                        keep_out(Why::BudgetSpent(balance.limit), balance.resets_at);
+                        keep_out(Reason::BudgetSpent, balance.resets_at);
                     }
                 }
             }
         }
         match out {
-            Some((why, until)) => Standing::Out { why, until },
+            Some((reason, until)) => Standing::Ineligible { reason, until },
             None => Standing::Eligible {
                 weight: weight(key, now.at()) * headroom,
             },
@@ -464,7 +491,7 @@ impl Snapshot {
     fn eligible_weight(&self, position: usize, model: &str, now: &Moment) -> Option<f64> {
         match self.standing(self.keys.get(position)?, model, now) {
             Standing::Eligible { weight } => Some(weight),
-            Standing::Out { .. } => None,
+            Standing::Ineligible { .. } => None,
         }
     }
 
@@ -537,7 +564,7 @@ impl Snapshot {
             .enumerate()
             .filter_map(|(position, key)| match self.standing(key, model, now) {
                 Standing::Eligible { weight } => Some((position, weight)),
-                Standing::Out { until, .. } => {
+                Standing::Ineligible { until, .. } => {
                     returns = match (returns, until) {
                         (Some(a), Some(b)) => Some(a.min(b)),
                         (a, b) => a.or(b),
@@ -556,13 +583,13 @@ impl Snapshot {
         }
         let (mut counted, mut on_probation) = (Vec::new(), Vec::new());
         for (scope, circumstances) in self.scopes_of(&key) {
-            let place = |model: &Option<String>| Place {
+            let place = |model: &Option<String>| QuotaScope {
                 scope: scope.clone(),
                 model: model.clone(),
             };
             for (own, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.needs_trial() && !cool_down.is_spent(now.at()) {
-                    claims.push(Claim::PlaceTrial(place(own)));
+                    claims.push(Claim::ScopeTrial(place(own)));
                     on_probation.push(place(own));
                 }
             }
@@ -596,10 +623,10 @@ impl Snapshot {
             survey.keys += 1;
             match self.standing(key, model, now) {
                 Standing::Eligible { .. } => survey.eligible += 1,
-                Standing::Out { why, until } => {
-                    *survey.out.entry(why.name()).or_default() += 1;
-                    let until = match why {
-                        Why::OnTrial => until.min(Some(now.at().plus(TRIAL_ANSWER_MS))),
+                Standing::Ineligible { reason, until } => {
+                    *survey.ineligible.entry(reason).or_default() += 1;
+                    let until = match reason {
+                        Reason::OnTrial => until.min(Some(now.at().plus(TRIAL_ANSWER_MS))),
                         _ => until,
                     };
                     if let Some(until) = until {

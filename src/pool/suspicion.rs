@@ -112,7 +112,7 @@ pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
     let mut failures: BTreeMap<&'static str, Suspicion> = BTreeMap::new();
     for (outcome, at) in keys.iter().filter_map(|key| key.last_outcome) {
         let is_recent = now.since(at) < WAVE_MS;
-        if is_recent && is_the_upstreams_or_keys(outcome) && Some(at) > success {
+        if is_recent && outcome.rule().is_systemic && Some(at) > success {
             let alike = failures.entry(outcome.name()).or_insert(Suspicion {
                 outcome,
                 keys: 0,
@@ -126,19 +126,6 @@ pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
         .into_values()
         .filter(|alike| is_suspected(alike.keys))
         .max_by_key(|alike| alike.keys)
-}
-
-fn is_the_upstreams_or_keys(outcome: Outcome) -> bool {
-    outcome.verdict().is_against_key()
-        || matches!(
-            outcome,
-            Outcome::EgressRefused
-                | Outcome::UpstreamTrouble
-                | Outcome::NotSent
-                | Outcome::Unanswered
-                | Outcome::ModelOverloaded
-                | Outcome::QuotaUnspecified
-        )
 }
 
 /// Keys in use: those that are not disabled.

@@ -7,8 +7,7 @@
 
 use super::database::{Access, Database, DatabaseError, ErrorKind, pause_after};
 use super::{Row, Value};
-use crate::once::Turn;
-use crate::signal::NewSignal;
+use crate::sync::{Exclusive, NewNotify};
 use futures::future::{Either, select};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -75,9 +74,9 @@ pub trait Connector: 'static {
 /// The database behind a host's connections.
 pub struct Reconnecting<C: Connector> {
     connector: C,
-    new_signal: NewSignal,
+    new_notify: NewNotify,
     connection: RefCell<Option<Rc<C::Connection>>>,
-    connecting: Turn,
+    connecting: Exclusive,
     /// Every statement is a request over a network, and there are no pragmas.
     is_remote: Cell<bool>,
     /// Since when, and until when at least, every try to write has found the lock held.
@@ -91,12 +90,12 @@ impl<C: Connector> Reconnecting<C> {
     ///
     /// # Errors
     /// There is no database, or it cannot be opened.
-    pub async fn open(connector: C, new_signal: NewSignal) -> Result<Self, DatabaseError> {
+    pub async fn open(connector: C, new_notify: NewNotify) -> Result<Self, DatabaseError> {
         let database = Self {
             connector,
-            new_signal,
+            new_notify,
             connection: RefCell::default(),
-            connecting: Turn::default(),
+            connecting: Exclusive::default(),
             is_remote: Cell::new(false),
             locked: Cell::default(),
             timed_until: Cell::default(),
@@ -111,13 +110,13 @@ impl<C: Connector> Reconnecting<C> {
             if let Some(connection) = &*self.connection.borrow() {
                 return Ok(Rc::clone(connection));
             }
-            if let Some(_taken) = self.connecting.take() {
+            if let Some(_permit) = self.connecting.try_acquire() {
                 let connection = Rc::new(self.connector.connect().await?);
                 self.set_up(&connection).await;
                 self.connection.replace(Some(Rc::clone(&connection)));
                 return Ok(connection);
             }
-            self.connecting.wait(self.new_signal).await;
+            self.connecting.released(self.new_notify).await;
         }
     }
 
@@ -233,7 +232,10 @@ impl<C: Connector> Database for Reconnecting<C> {
             let may_repeat = match error.kind() {
                 ErrorKind::Expired => true,
                 ErrorKind::Lost => access != Access::WriteOnce,
-                ErrorKind::Busy | ErrorKind::Refused => false,
+                ErrorKind::Busy
+                | ErrorKind::NoSuchTable
+                | ErrorKind::DuplicateColumn
+                | ErrorKind::Refused => false,
             };
             let took = self.connector.clock_ms().saturating_sub(began);
             let left = limit_ms.saturating_sub(took);

@@ -42,20 +42,67 @@ pub enum Access {
 /// What went wrong, as far as something follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Another connection held the lock for longer than the statement could wait. The statement did not run.
+    /// Another connection held the lock for longer than the statement could wait. The statement did not
+    /// run.
     Busy,
-    /// The connection is dead, and has refused the statement. The statement did not run.
+    /// The connection is dead and has refused the statement. The statement did not run.
     Expired,
-    /// The connection broke, or the statement took too long. Nobody knows whether it ran.
+    /// The connection broke, or the statement took too long. It may have run.
     Lost,
-    /// The statement was refused or failed. It changed nothing.
+    /// A table does not exist. The statement changed nothing.
+    NoSuchTable,
+    /// A column exists already. The statement changed nothing.
+    DuplicateColumn,
+    /// The statement was refused or failed for another reason. It changed nothing.
     Refused,
 }
 
-/// A statement that failed: the database's own words, which hold neither a parameter nor the statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseError(pub String);
+impl ErrorKind {
+    /// Whether the database has refused the statement itself, so that no retry helps.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::NoSuchTable | Self::DuplicateColumn | Self::Refused => true,
+            Self::Busy | Self::Expired | Self::Lost => false,
+        }
+    }
 
+    /// Hosts report errors as text alone.
+    fn of(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let says = |words: &[&str]| {
+            let mut words = words.iter().map(|words| words.to_ascii_lowercase());
+            words.any(|words| text.contains(&words))
+        };
+        if says(&BUSY) {
+            Self::Busy
+        } else if says(&EXPIRED) {
+            Self::Expired
+        } else if says(&LOST) {
+            Self::Lost
+        } else if says(&["no such table"]) {
+            Self::NoSuchTable
+        } else if says(&["duplicate column name"]) {
+            Self::DuplicateColumn
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// A statement that failed: the database's own words, which contain neither a parameter nor the
+/// statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseError {
+    kind: ErrorKind,
+    text: String,
+}
+
+/// Texts of a database that is locked.
+const BUSY: [&str; 3] = [
+    "database is locked",
+    "database table is locked",
+    "SQLITE_BUSY",
+];
 /// What libSQL says of a stream that it has closed, or forgotten (`Hrana: api error: …`).
 const EXPIRED: [&str; 4] = [
     "STREAM_EXPIRED",
@@ -95,39 +142,41 @@ impl DatabaseError {
             })
         });
         let end = quote.map_or(text.len(), |(at, _)| at);
-        Self(text.get(..end).unwrap_or_default().to_owned())
+        Self::of(text.get(..end).unwrap_or_default().to_owned())
     }
 
     /// The error of a wait that has taken all the time that it may.
     pub(super) fn waited() -> Self {
-        Self("database is locked or slow, and was waited for long enough".to_owned())
+        Self::of("database is locked or slow, and was waited for long enough".to_owned())
     }
 
     /// The error of a statement that was given up while it ran.
     pub(super) fn timed_out() -> Self {
-        Self("the statement timed out".to_owned())
+        Self::of("the statement timed out".to_owned())
     }
 
-    /// What went wrong, by its words.
+    fn of(text: String) -> Self {
+        Self {
+            kind: ErrorKind::of(&text),
+            text,
+        }
+    }
+
+    /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
-        let says = |words: &[&str]| {
-            let text = self.0.to_ascii_lowercase();
-            words
-                .iter()
-                .any(|words| text.contains(&words.to_ascii_lowercase()))
-        };
-        if says(&[
-            "database is locked",
-            "database table is locked",
-            "SQLITE_BUSY",
-        ]) {
-            ErrorKind::Busy
-        } else if says(&EXPIRED) {
-            ErrorKind::Expired
-        } else if says(&LOST) {
-            ErrorKind::Lost
-        } else {
-            ErrorKind::Refused
+        self.kind
+    }
+
+    /// The database's words.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same error with `context` before its words.
+    pub(super) fn within(self, context: &str) -> Self {
+        Self {
+            text: format!("{context}: {}", self.text),
+            ..self
         }
     }
 
@@ -139,7 +188,7 @@ impl DatabaseError {
 
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "database: {}", self.0)
+        write!(f, "database: {}", self.text)
     }
 }
 
@@ -278,7 +327,6 @@ impl<D: Database> Within<D> {
     }
 
     /// What is left of the allowance, in milliseconds.
-    #[cfg(test)]
     pub(super) fn left_ms(&self) -> u64 {
         self.left_ms.get()
     }
@@ -421,7 +469,7 @@ mod tests {
             ),
             ("the connection is not open", Lost),
             ("the statement timed out", Lost),
-            ("no such table: api_keys", Refused),
+            ("no such table: api_keys", NoSuchTable),
             ("disk I/O error", Refused),
             ("attempt to write a readonly database", Refused),
         ] {
@@ -447,7 +495,7 @@ mod tests {
             ),
             ("disk I/O error", "disk I/O error"),
         ] {
-            assert_eq!(DatabaseError::new(text).0, kept);
+            assert_eq!(DatabaseError::new(text).text(), kept);
         }
     }
 

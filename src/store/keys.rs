@@ -152,7 +152,8 @@ WHERE id = ?1 RETURNING {project}",
         .into_iter()
         .flatten()
         .collect();
-    let list = serde_json::to_string(&scopes).map_err(|error| DatabaseError(error.to_string()))?;
+    let list =
+        serde_json::to_string(&scopes).map_err(|error| DatabaseError::new(&error.to_string()))?;
     let noted = vec![Value::from(now.to_iso()), Value::from(list)];
     write(database, NOTE_RESET, noted).await?;
     let scopes = vec![Value::from(key), Value::from(project)];

@@ -11,8 +11,16 @@ const FORGET: &str = "DELETE FROM rate_limits WHERE minute < ?1 OR minute > ?2";
 
 const MS_PER_MINUTE: i64 = 60_000;
 
-/// Counts a call of `client` at `now`. Gives the calls of this client in this minute, the new one included, and the
-/// whole seconds until the next minute (1 to 60).
+/// The calls of a client in this minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallCount {
+    /// All of them, the latest included.
+    pub calls: i64,
+    /// Whole seconds until the next minute, 1 to 60.
+    pub retry_after: i64,
+}
+
+/// Counts a call of `client` at `now`.
 ///
 /// # Errors
 /// The database could not count.
@@ -20,7 +28,7 @@ pub async fn count_call(
     database: &impl Database,
     client: &str,
     now: UnixMillis,
-) -> Result<(i64, i64), DatabaseError> {
+) -> Result<CallCount, DatabaseError> {
     let minute = now.0.div_euclid(MS_PER_MINUTE);
     let counted = vec![Value::from(client), Value::from(minute)];
     let rows = write_once(database, COUNT, counted).await?;
@@ -31,7 +39,10 @@ pub async fn count_call(
         write(database, FORGET, forgotten).await?;
     }
     let ms_left = MS_PER_MINUTE - now.0.rem_euclid(MS_PER_MINUTE);
-    Ok((calls, (ms_left + 999) / 1000))
+    Ok(CallCount {
+        calls,
+        retry_after: (ms_left + 999) / 1000,
+    })
 }
 
 #[cfg(test)]
@@ -48,7 +59,7 @@ mod tests {
         let count = |client: &str, ms: i64| {
             block_on(count_call(&database, client, NOON.plus(ms)))
                 .unwrap()
-                .0
+                .calls
         };
         assert_eq!(
             (
@@ -68,7 +79,7 @@ mod tests {
             assert_eq!(
                 block_on(count_call(&database, "a", NOON.plus(ms)))
                     .unwrap()
-                    .1,
+                    .retry_after,
                 seconds,
                 "{ms} ms"
             );
@@ -102,7 +113,7 @@ mod tests {
                 scope.spawn(|| {
                     let database = NativeDatabase::open(&path);
                     for _ in 0..25 {
-                        let count = block_on(count_call(&database, "a", NOON)).unwrap().0;
+                        let count = block_on(count_call(&database, "a", NOON)).unwrap().calls;
                         counts.lock().unwrap().push(count);
                     }
                 });

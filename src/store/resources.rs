@@ -2,7 +2,7 @@
 
 use super::{Database, DatabaseError, Value, number, placeholders, read, text, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyId, Owner, UnixMillis};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const FORGET: &str = "DELETE FROM resources WHERE made_at < ?1
 AND name NOT LIKE 'tunedModels/%' AND name NOT LIKE 'cachedContents/%' AND name NOT LIKE 'fileSearchStores/%' AND name NOT LIKE 'corpora/%'";
@@ -74,9 +74,9 @@ async fn remember(
 pub async fn owners(
     database: &impl Database,
     names: &BTreeSet<String>,
-) -> Result<Vec<(String, Owner)>, DatabaseError> {
+) -> Result<BTreeMap<String, Owner>, DatabaseError> {
     if names.is_empty() {
-        return Ok(Vec::new());
+        return Ok(BTreeMap::new());
     }
     let select = format!(
         "SELECT {id}, {project}, {name} FROM resources AS r
@@ -101,7 +101,11 @@ LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN {marks}",
         };
         Some((row.text(2)?.to_owned(), owner))
     };
-    Ok(rows.iter().filter_map(owner).collect())
+    let mut owners = BTreeMap::new();
+    for (name, owner) in rows.iter().filter_map(owner) {
+        owners.insert(name, owner);
+    }
+    Ok(owners)
 }
 
 /// Whether a name is known, and from between `since` and now.

@@ -5,8 +5,8 @@
 //! before the sealed text.
 
 use super::{Database, DatabaseError, Value, placeholders, read, write};
-use crate::openai::signatures::ToolCall;
 use crate::pool::{CLOCK_TOLERANCE_MS, UnixMillis};
+use crate::wire::openai::signatures::{SignedCall, ToolCall};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
@@ -51,15 +51,15 @@ fn open(call: &ToolCall, sealed: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// The database refused.
-pub async fn keep_signatures(
+pub async fn save_signatures(
     database: &impl Database,
-    signatures: &[(ToolCall, String)],
+    calls: &[SignedCall],
     mut new_nonce: impl FnMut() -> Nonce,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
     let mut parameters = vec![Value::from(now.to_iso())];
     let mut rows = Vec::new();
-    for (call, signature) in signatures {
+    for SignedCall { call, signature } in calls {
         if let Some(sealed) = seal(call, signature, new_nonce()) {
             parameters.extend([Value::Blob(digest(call)), Value::Blob(sealed)]);
             let last = parameters.len();
@@ -140,7 +140,7 @@ pub(super) async fn forget_old_signatures(
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
-    use crate::openai::signatures::{Signatures, unsigned};
+    use crate::wire::openai::signatures::{Signatures, unsigned};
     use futures::executor::block_on;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -161,7 +161,7 @@ mod tests {
     fn keep(database: &NativeDatabase, id: &str, signature: &str, nonce: u8, now: UnixMillis) {
         let signed = Signatures::of_answer(answer(id, signature).as_bytes());
         assert_eq!(signed.len(), 1);
-        block_on(keep_signatures(
+        block_on(save_signatures(
             database,
             &signed,
             || [nonce; NONCE_BYTES],

@@ -4,7 +4,7 @@ use super::cool_downs::{self, SAYS_SOMETHING, says_something_at};
 use super::pool_keys::{KeysRead, pool_keys};
 use super::{Database, DatabaseError, Row, Value, number, read, text};
 use crate::pool::{
-    CoolDown, KeyId, Limit, Moment, Outcome, Place, Scope, Snapshot, Unit, UnixMillis, Used,
+    CoolDown, KeyId, Limit, Moment, Outcome, QuotaScope, Scope, Snapshot, Unit, UnixMillis, Used,
     Window, before_minute,
 };
 
@@ -123,7 +123,7 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
         // For every model it would hold for too many.
         return None;
     }
-    let place = Place {
+    let place = QuotaScope {
         scope: Scope::parse(row.text(1)?)?,
         model: row
             .text(2)
@@ -195,7 +195,7 @@ mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
     use crate::pool::{KeyState, KeyStatus};
-    use crate::pool::{Standing, Why};
+    use crate::pool::{Reason, Standing};
     use futures::executor::block_on;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -290,8 +290,8 @@ mod tests {
         );
         assert_eq!(
             snapshot.standing(first, "m", &now),
-            Standing::Out {
-                why: Why::Cooling(Outcome::QuotaPerDay),
+            Standing::Ineligible {
+                reason: Reason::Cooling(Outcome::QuotaPerDay),
                 until: Some(NOW.plus(1))
             }
         );

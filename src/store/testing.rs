@@ -170,7 +170,7 @@ impl Database for NativeDatabase {
         for (part, error, times) in self.failures.borrow_mut().iter_mut() {
             if *times > 0 && statement.contains(part.as_str()) {
                 *times -= 1;
-                return Err(DatabaseError(error.clone()));
+                return Err(DatabaseError::new(error));
             }
         }
         let statement = self.rewritten(statement);

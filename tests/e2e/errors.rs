@@ -97,7 +97,7 @@ async fn a_key_that_is_refused_is_the_pools_trouble() {
         };
         let app = Setup::keys(1).start().await;
         app.gemini.set_condition(&key(1), condition);
-        check_call(&app, condition.name(), caller, key_state, logged).await;
+        check_call(&app, &format!("{condition:?}"), caller, key_state, logged).await;
     }
 }
 

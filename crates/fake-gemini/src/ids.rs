@@ -1,67 +1,61 @@
-//! Made-up ids in the form of Google's, from a number: equal scripts give equal bytes.
+//! Made-up ids in Google's formats, derived from the number of a call: equal scripts give equal
+//! bytes.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+const BASE64URL: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const LOWER_CASE: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// The length of an embedding.
+const DIMENSIONS: usize = 3072;
 
-/// A response's id: 22 characters of base64url, as in `ccAXad3iNNbiz7IPocTe0Ac` and its like.
+/// A response's id, such as `ccAXad3iNNbiz7IPocTe0Ac`.
 pub(crate) fn response_id(number: u64) -> String {
-    let mut state = number;
-    // Each number that comes out is good for ten letters of six bits.
-    std::iter::repeat_with(|| scramble(&mut state))
-        .flat_map(|bits| (0..10).map(move |letter| bits >> (6 * letter)))
-        .take(22)
-        .map(|bits| char::from(ALPHABET[(bits % 64) as usize]))
-        .collect()
+    letters(number, BASE64URL, 22)
 }
 
-/// A tool call's id as Gemini 2.5 gives it: `function-call-18439433602034082669`.
-pub(crate) fn tool_call_id(number: u64, index: usize) -> String {
-    let index = u64::try_from(index).unwrap_or(u64::MAX);
-    let mut state = number.rotate_left(32) ^ index;
-    format!("function-call-{}", scramble(&mut state))
+/// A tool call's id in the format of Gemini 2.5, such as `function-call-18439433602034082669`.
+pub(crate) fn function_call_id(number: u64, index: usize) -> String {
+    format!("function-call-{number}{index:03}")
 }
 
-/// A tool call's id as Gemini 3 gives it on the compatible surface: `call_297140`.
+/// A tool call's id in the format of Gemini 3 on the compatible surface, such as `call_297140`.
 pub(crate) fn call_id(number: u64) -> String {
-    let mut state = number.rotate_left(48);
-    format!("call_{:06}", scramble(&mut state) % 1_000_000)
+    format!("call_{number:06}")
 }
 
-/// A thought signature: bytes in base64, some of which need its full alphabet.
+/// A thought signature: base64, some of which needs the full alphabet.
 pub(crate) fn signature(number: u64) -> String {
-    let mut state = !number;
-    let random = std::iter::repeat_with(|| scramble(&mut state).to_le_bytes());
-    // As recorded, it begins with `EpwI`.
-    let start = [0x12, 0x9C, 0x08, 0xFB, 0xEF, 0xBF];
-    let bytes: Vec<u8> = start.into_iter().chain(random.take(11).flatten()).collect();
-    STANDARD.encode(bytes)
+    let letters = letters(!number, BASE64URL, 42)
+        .replace('-', "+")
+        .replace('_', "/");
+    format!("EpwI++/v{letters}A=")
 }
 
-/// The id of something that a project owns: `length` lower-case letters and digits, as in `files/l6htkj3q0xz1`.
+/// The id of a resource, as in `files/l6htkj3q0xz1`.
 pub(crate) fn resource_id(number: u64, length: usize) -> String {
-    const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    // Other letters than a response's id of the same call.
-    let mut state = number.rotate_left(16);
-    std::iter::repeat_with(|| scramble(&mut state))
+    letters(number.rotate_left(16), LOWER_CASE, length)
+}
+
+/// An upload's id. It is a credential, so Google's are long.
+pub(crate) fn upload_id(number: u64) -> String {
+    letters(number.rotate_left(32), BASE64URL, 64)
+}
+
+fn letters(seed: u64, alphabet: &[u8], length: usize) -> String {
+    let mut state = seed;
+    let letters = std::iter::repeat_with(|| scramble(&mut state) as usize % alphabet.len());
+    letters
         .take(length)
-        .map(|bits| char::from(LETTERS[(bits % 36) as usize]))
+        .map(|index| char::from(alphabet[index]))
         .collect()
 }
 
-/// An upload's id. Whoever has it may go on with the upload, so Google's are long.
-pub(crate) fn upload_id(number: u64) -> String {
-    format!("AHmU{}{}", response_id(number), response_id(!number))
-}
-
-/// A number in [-1, 1) for each `index` of the vector that belongs to `text`.
-pub(crate) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+/// The embedding of `text`: numbers in [-1, 1).
+pub(crate) fn vector(text: &str) -> Vec<f32> {
     // FNV-1a: stable across compiler versions, unlike the standard hasher.
     let mut state = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     });
-    (0..dimensions)
+    (0..DIMENSIONS)
         .map(|_| (scramble(&mut state) >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
         .collect()
 }
@@ -73,35 +67,4 @@ fn scramble(state: &mut u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn ids_are_googles_in_form_and_the_same_each_time() {
-        let ids: HashSet<String> = (0..1000).map(response_id).collect();
-        assert_eq!(ids.len(), 1000);
-        for id in ids {
-            assert_eq!(id.len(), 22);
-            assert!(id.bytes().all(|byte| ALPHABET.contains(&byte)), "{id}");
-        }
-        assert_eq!(response_id(1), response_id(1));
-        assert_ne!(tool_call_id(1, 0), tool_call_id(1, 1));
-        assert_ne!(tool_call_id(1, 1), tool_call_id(2, 0));
-        assert_ne!(call_id(1), call_id(2));
-        assert_ne!(signature(1), signature(2));
-        let signature = signature(1);
-        assert!(signature.starts_with("EpwI++"), "{signature}");
-    }
-
-    #[test]
-    fn vectors_belong_to_their_text() {
-        assert_eq!(vector("a", 768), vector("a", 768));
-        assert_ne!(vector("a", 768), vector("b", 768));
-        assert_eq!(vector("", 3072).len(), 3072);
-        assert!(vector("x", 3072).iter().all(|x| (-1.0..1.0).contains(x)));
-    }
 }

@@ -1,33 +1,33 @@
-//! What a model makes of a request that asks for more than words: a call of one of its tools, or JSON.
+//! Answers to requests that ask for tool calls or JSON.
 //!
 //! | the request | the answer |
 //! |---|---|
-//! | has tools that may be called, and the turn has fewer than two results | a call of the next tool |
-//! | has tools of which one must be called | a call of the next tool, however many results there are |
-//! | asks for JSON | a value that fits the schema |
-//! | is anything else | the words that are there anyway |
+//! | has tools, and the turn has fewer than two results | a call of the next tool |
+//! | requires a tool call | a call of the next tool |
+//! | asks for JSON | a value for the schema |
+//! | is anything else | the given words |
 //!
-//! So an agent goes through three steps: two calls, then words. Calls look as recorded: those of Gemini 2.5 have an
-//! empty id, and the signature is the message's; those of Gemini 3 have an id and a signature of their own, and the
-//! stream's end is a chunk of its own.
+//! So an agent goes through three steps: two calls, then words. Gemini 3 sends an id and a
+//! signature with each call and the finish reason apart; Gemini 2.5 sends an empty id.
 
 use crate::answer::{Answer, Finish, ToolCall};
-use crate::example::example;
+use crate::api::{Operation, Surface};
 use crate::log::Call;
-use crate::models::{bare, is_gemini_3};
-use crate::surface::turn::Turn;
-use crate::surface::{Operation, Surface};
+use crate::models::is_gemini_3;
+use crate::sample::sample;
+use crate::turn::Turn;
 use crate::{ids, json};
 use serde_json::{Value, json};
 
-/// With so many results of tools, a model that may say something does.
+/// After so many tool results a model that may answer does.
 const RESULTS: usize = 2;
 
-/// What a request says of its tools and of the answer's form.
-struct Wishes {
+/// What a request says about tools and about the form of the answer.
+struct Options {
     tools: Vec<Tool>,
     choice: Choice,
-    form: Form,
+    /// The schema of a JSON answer.
+    schema: Option<Value>,
     turn: Turn,
 }
 
@@ -40,131 +40,118 @@ struct Tool {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Choice {
     Never,
-    Maybe,
-    Always,
-}
-
-/// What an answer without calls is.
-enum Form {
-    Words,
-    Json(Value),
-    /// One of a few words, without quotes.
-    Enum(Value),
+    Auto,
+    Required,
 }
 
 impl Answer {
-    /// What a model answers to `call`, if this is what it says where nothing but words is asked for. With tools it
-    /// calls one, with made-up arguments, until two results have come back; with a schema it answers by that.
+    /// Adapts this answer to a request: it becomes a tool call with made-up arguments until two
+    /// results are back, or JSON for a schema. Other requests get it unchanged.
     pub fn as_asked(self, call: &Call) -> Self {
         let body = call.json();
-        let wishes = match (call.surface, call.operation) {
-            (Some(Surface::Compat), Some(Operation::Generate)) => Wishes::of_compat(&body),
-            (Some(Surface::Native), Some(Operation::Generate)) => Wishes::of_native(&body),
+        let options = match (call.surface, call.operation) {
+            (Some(Surface::Compat), Some(Operation::Generate)) => Options::of_compat(&body),
+            (Some(Surface::Native), Some(Operation::Generate)) => Options::of_native(&body),
             _ => return self,
         };
-        if let Some(tool) = wishes.next_tool() {
-            return calling(tool, call);
+        if let Some(tool) = options.next_tool() {
+            return call_tool(tool, call);
         }
-        let pretty = |schema: &Value| json::pretty(&example(schema));
-        match wishes.form {
-            Form::Words => self,
-            Form::Json(schema) => self.with_words(&pretty(&schema)),
-            Form::Enum(schema) => match example(&schema) {
-                Value::String(word) => self.with_words(&word),
-                value => self.with_words(&json::pretty(&value)),
-            },
+        match options.schema {
+            Some(schema) => self.with_words(&json::pretty(&sample(&schema))),
+            None => self,
         }
     }
 }
 
-fn calling(tool: &Tool, call: &Call) -> Answer {
-    let arguments = json::compact(&example(&tool.parameters));
-    let signature = ids::signature(call.number);
+fn call_tool(tool: &Tool, call: &Call) -> Answer {
+    let arguments = json::compact(&sample(&tool.parameters));
     let tool_call = ToolCall::new(tool.name.as_str(), arguments);
-    let answer = if is_gemini_3(bare(call.model.as_deref().unwrap_or_default())) {
+    let answer = if is_gemini_3(call.model.as_deref().unwrap_or_default()) {
         let tool_call = tool_call.id(ids::call_id(call.number));
+        let signature = ids::signature(call.number);
         Answer::tool_calls([tool_call.signature(signature)]).finish_apart()
     } else {
-        Answer::tool_calls([tool_call.id("")]).signature(signature)
+        Answer::tool_calls([tool_call.id("")])
     };
     answer.finish_in_streams(Finish::Stop)
 }
 
-impl Wishes {
+impl Options {
     fn of_compat(body: &Value) -> Self {
-        let tools = items(body.get("tools")).filter_map(|tool| Tool::of(tool.get("function")?));
+        let tools = items(&body["tools"]).filter_map(|tool| Tool::of(&tool["function"]));
         let mut tools: Vec<Tool> = tools.collect();
-        let choice = match body.get("tool_choice") {
-            Some(Value::String(choice)) if choice == "none" => Choice::Never,
-            Some(Value::String(choice)) if choice == "required" => Choice::Always,
-            Some(named) if named.is_object() => {
-                let name = named.pointer("/function/name").and_then(Value::as_str);
-                tools.retain(|tool| Some(tool.name.as_str()) == name);
-                Choice::Always
+        let choice = match &body["tool_choice"] {
+            Value::String(choice) if choice == "none" => Choice::Never,
+            Value::String(choice) if choice == "required" => Choice::Required,
+            Value::Object(named) => {
+                let name = named.get("function").map(|function| &function["name"]);
+                tools.retain(|tool| name.is_some_and(|name| name == tool.name.as_str()));
+                Choice::Required
             }
-            Some(_) | None => Choice::Maybe,
+            _ => Choice::Auto,
         };
-        let format = body.get("response_format").unwrap_or(&Value::Null);
-        let form = match format.get("type").and_then(Value::as_str) {
-            Some("json_schema") => {
-                let schema = format.pointer("/json_schema/schema");
-                Form::Json(schema.cloned().unwrap_or_else(any_object))
-            }
-            Some("json_object") => Form::Json(any_object()),
-            Some(_) | None => Form::Words,
+        let format = &body["response_format"];
+        let schema = match format["type"].as_str() {
+            Some("json_schema") => format.pointer("/json_schema/schema").cloned(),
+            Some("json_object") => Some(any_object()),
+            Some(_) | None => None,
         };
-        let messages = body.get("messages").and_then(Value::as_array);
         Self {
             tools,
             choice,
-            form,
-            turn: Turn::of_messages(messages.map_or(&[], Vec::as_slice)),
+            schema,
+            turn: Turn::of_messages(list(&body["messages"])),
         }
     }
 
     fn of_native(body: &Value) -> Self {
-        let declared = |tool| items(field(tool, "functionDeclarations", "function_declarations"));
-        let tools = items(body.get("tools")).flat_map(declared);
+        let declared = |tool| {
+            items(either(
+                tool,
+                "functionDeclarations",
+                "function_declarations",
+            ))
+        };
+        let tools = items(&body["tools"]).flat_map(declared);
         let mut tools: Vec<Tool> = tools.filter_map(Tool::of).collect();
-        let config = field(body, "toolConfig", "tool_config")
-            .and_then(|config| field(config, "functionCallingConfig", "function_calling_config"))
-            .unwrap_or(&Value::Null);
-        let choice = match config.get("mode").and_then(Value::as_str) {
+        let config = either(body, "toolConfig", "tool_config");
+        let config = either(config, "functionCallingConfig", "function_calling_config");
+        let choice = match config["mode"].as_str() {
             Some("NONE") => Choice::Never,
-            Some("ANY") => Choice::Always,
-            Some(_) | None => Choice::Maybe,
+            Some("ANY") => Choice::Required,
+            Some(_) | None => Choice::Auto,
         };
-        let allowed = field(config, "allowedFunctionNames", "allowed_function_names");
-        let allowed: Vec<&str> = items(allowed).filter_map(Value::as_str).collect();
-        if !allowed.is_empty() {
-            tools.retain(|tool| allowed.contains(&tool.name.as_str()));
-        }
-        let config = field(body, "generationConfig", "generation_config").unwrap_or(&Value::Null);
-        let schema = field(config, "responseJsonSchema", "response_json_schema")
-            .or_else(|| field(config, "responseSchema", "response_schema"))
-            .or_else(|| config.get("_responseJsonSchema"));
-        let kind = field(config, "responseMimeType", "response_mime_type").and_then(Value::as_str);
-        let form = match (kind, schema) {
-            (Some("text/x.enum"), Some(schema)) => Form::Enum(schema.clone()),
-            (_, Some(schema)) => Form::Json(schema.clone()),
-            (Some("application/json"), None) => Form::Json(any_object()),
-            (_, None) => Form::Words,
-        };
-        let contents = body.get("contents").and_then(Value::as_array);
+        let allowed = list(either(
+            config,
+            "allowedFunctionNames",
+            "allowed_function_names",
+        ));
+        tools.retain(|tool| {
+            allowed.is_empty() || allowed.iter().any(|name| name == tool.name.as_str())
+        });
+        let config = either(body, "generationConfig", "generation_config");
+        let schemas = [
+            either(config, "responseJsonSchema", "response_json_schema"),
+            either(config, "responseSchema", "response_schema"),
+        ];
+        let schema = schemas.into_iter().find(|schema| schema.is_object());
+        let is_json =
+            either(config, "responseMimeType", "response_mime_type") == "application/json";
         Self {
             tools,
             choice,
-            form,
-            turn: Turn::of_contents(contents.map_or(&[], Vec::as_slice)),
+            schema: schema.cloned().or(is_json.then(any_object)),
+            turn: Turn::of_contents(list(&body["contents"])),
         }
     }
 
-    /// The tool that is called, if any is.
+    /// The tool that is called, if any.
     fn next_tool(&self) -> Option<&Tool> {
         let calls = match self.choice {
             Choice::Never => false,
-            Choice::Maybe => self.turn.results < RESULTS,
-            Choice::Always => true,
+            Choice::Auto => self.turn.results < RESULTS,
+            Choice::Required => true,
         };
         let place = self.turn.calls.len().checked_rem(self.tools.len())?;
         self.tools.get(place).filter(|_| calls)
@@ -173,31 +160,36 @@ impl Wishes {
 
 impl Tool {
     fn of(declared: &Value) -> Option<Self> {
-        let parameters = field(declared, "parametersJsonSchema", "parameters_json_schema")
-            .or_else(|| declared.get("parameters"));
-        let parameters = parameters.filter(|schema| schema.is_object());
+        let parameters = match either(declared, "parametersJsonSchema", "parameters_json_schema") {
+            Value::Null => &declared["parameters"],
+            schema => schema,
+        };
         Some(Self {
-            name: declared.get("name")?.as_str()?.to_owned(),
-            parameters: parameters.cloned().unwrap_or_else(no_parameters),
+            name: declared["name"].as_str()?.to_owned(),
+            parameters: match parameters {
+                Value::Object(_) => parameters.clone(),
+                _ => json!({"type": "object"}),
+            },
         })
     }
 }
 
-/// Any object will do.
 fn any_object() -> Value {
     json!({"type": "object", "properties": {"answer": {"type": "string"}}})
 }
 
-fn no_parameters() -> Value {
-    json!({"type": "object"})
+/// A field in either spelling of protobuf's JSON; `null` if there is none.
+fn either<'a>(value: &'a Value, camel: &str, snake: &str) -> &'a Value {
+    match &value[camel] {
+        Value::Null => &value[snake],
+        field => field,
+    }
 }
 
-/// The field, in either of protobuf's spellings, unless it is `null`.
-fn field<'a>(value: &'a Value, name: &str, other: &str) -> Option<&'a Value> {
-    let field = value.get(name).or_else(|| value.get(other))?;
-    Some(field).filter(|field| !field.is_null())
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
-    value.and_then(Value::as_array).into_iter().flatten()
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    list(value).iter()
 }

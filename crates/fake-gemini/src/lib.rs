@@ -1,11 +1,11 @@
-//! A stand-in for Google's Gemini API that tests script, and that a person can run.
+//! A fake of Google's Gemini API that tests script and that a person can run.
 //!
-//! It listens on this machine and sends what Google sends: the framing of streams, the errors in their arrays, gzip,
-//! the headers that are there and those that are missing. A client that copes with this copes with Google, as far as
-//! public recordings go.
+//! It listens on this machine and sends what Google sends: the framing of streams, errors in their
+//! arrays, gzip, and the recorded headers only. It is as unfriendly as Google, too: it refuses
+//! unknown fields, lost thought signatures and misplaced credentials.
 //!
 //! ```
-//! use fake_gemini::{Break, Ended, FakeGemini, Reply, errors};
+//! use fake_gemini::{Break, FakeGemini, Reply, errors};
 //! use std::time::Duration;
 //!
 //! const KEY_A: &str = "AIzaFAKE-first-key-000000000000000000001";
@@ -19,93 +19,86 @@
 //!     .start()
 //!     .await?;
 //!
-//! // KEY_A is over its quota once, then breaks off a stream, then answers as usual.
-//! let over = errors::quota_per_minute("gemini-flash-latest", 15, Duration::from_secs(47));
-//! gemini.script(KEY_A, Reply::error(over));
+//! // KEY_A exceeds its quota once, then breaks off a stream, then answers as usual.
+//! let exceeded = errors::quota_per_minute("gemini-flash-latest", 15, Duration::from_secs(47));
+//! gemini.script(KEY_A, Reply::error(exceeded));
 //! gemini.script(KEY_A, Reply::events(5).break_after(3, Break::Reset));
 //!
-//! // KEY_B sends event after event, as the test lets it.
+//! // KEY_B sends an event each time the test releases one.
 //! let (reply, steps) = Reply::stepped(50);
 //! gemini.script(KEY_B, reply);
 //! steps.release(1);
 //!
 //! println!("base_url = {}/v1beta/openai/", gemini.origin());
-//! # if false {
-//! gemini.wait_until(|calls| calls.iter().any(|call| call.ended == Ended::ClientGone)).await;
-//! # }
 //! # gemini.stop().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What is answered
+//! # What a call is answered
 //!
-//! | first that fits | answer |
+//! | first match | answer |
 //! |---|---|
-//! | no such path, or not with that method | 404 without a body |
+//! | nothing serves the path or the method | 404 without a body |
 //! | no credential, several, or one in the wrong place | 400, 401 or 403 of the surface |
-//! | the request is in order, and a reply is scripted for the key, or for any registered key | that reply |
-//! | the key is not registered, or its [`Condition`] is not `Valid` | the error that belongs to it |
-//! | the request is not in order | 400; it uses up quota |
-//! | the model does not exist, cannot do that, or is retired for the project | 404 |
-//! | a file or a cache that the request names is not there, or another project's | 403 |
-//! | the prompt is longer than the model takes | 400; it uses up quota |
-//! | the project's [`Quota`] for the model is used up | 429 |
-//! | anything else | the default reply: words, a call of a tool, or JSON, as the request asks for |
-//!
-//! A request to Gemini 3, or to a newer model, is not in order either when the first tool call of a step has come back
-//! without its thought signature, or with one that the fake has not given.
-//!
-//! Files, caches, batches, videos that are made and tuned models belong to the project of the key that made them; to
-//! all others they are not there. Batches and videos stay pending until [`FakeGemini::finish`].
-//!
-//! Not there yet are uploads by `?uploadType=resumable`, which older clients of Google's use, batches of embeddings,
-//! and tuning itself: they are refused, or answered 404 like any path that nothing serves.
+//! | the request is valid, and a reply is scripted for the key or for any registered key | that |
+//! | the key is not registered, or its [`Condition`] is not `Valid` | the error for it |
+//! | the request is not valid | 400 |
+//! | the model does not exist or cannot do that | 404 |
+//! | a file or a cache that the request names is missing or another project's | 403 |
+//! | the project's [`Quota`] for the model is exhausted | 429 |
+//! | anything else | the default reply |
 //!
 //! # Modules
 //!
-//! | module | what it knows |
+//! Each module uses only those above it.
+//!
+//! | module | what it holds |
 //! |---|---|
-//! | `fake`, `service` | the handle that tests hold; one call from arrival to answer |
-//! | `reply`, `answer`, `gate` | what a script can say |
-//! | `improvise`, `example` | what is said without one; values that fit a schema |
-//! | [`errors`], `keys`, `quota`, `models` | Google's side: errors, keys, limits, models |
-//! | `resources`, `signatures` | what projects own; the thought signatures that they got |
-//! | `surface`, `credential`, `json` | the wire of each API |
-//! | `play`, `server` | bodies, event by event; connections, and breaking them |
-//! | `log`, `clock`, `ids`, `hash` | what was seen; what time it is; made-up ids; hashes |
+//! | `json`, `ids`, `clock`, `models` | styles of JSON, made-up ids, the time, the models |
+//! | [`errors`] | Google's errors |
+//! | `api`, `route` | surfaces and operations; from a path to an operation |
+//! | `turn`, `answer`, `reply` | conversations, what a model says, what a script says |
+//! | `credential`, `keys`, `quota`, `signatures` | what Google checks |
+//! | `resources` | files, caches, batches and videos |
+//! | `request`, `encode` | reading requests and writing responses on both surfaces |
+//! | `log`, `connection` | what was seen; sockets that can be reset |
+//! | `output` | bodies, event by event |
+//! | `sample`, `improvise` | tool calls and JSON for requests that ask for them |
+//! | `service`, `server`, `fake` | a call, the connections, and the handle that tests hold |
 
 mod answer;
+mod api;
 mod clock;
+mod connection;
 mod credential;
+mod encode;
 pub mod errors;
-mod example;
 mod fake;
-mod gate;
-mod hash;
 mod ids;
 mod improvise;
 mod json;
 mod keys;
 mod log;
 mod models;
-mod play;
+mod output;
 mod quota;
 mod reply;
+mod request;
 mod resources;
+mod route;
+mod sample;
 mod server;
 mod service;
 mod signatures;
-mod surface;
+mod turn;
 
-pub use answer::{Answer, CallIndex, Finish, ToolCall};
+pub use answer::{Answer, Finish, ToolCall};
+pub use api::{Operation, Surface};
 pub use clock::{Clock, ManualClock};
 pub use credential::{Credential, Place};
 pub use fake::{Builder, FakeGemini};
-pub use gate::{Gate, Steps};
-pub use keys::{Condition, UnknownCondition};
-pub use log::{Call, Connections, Ended};
-pub use models::{Kind, Model};
+pub use keys::Condition;
+pub use log::{Call, Ended};
 pub use quota::Quota;
-pub use reply::{Break, Framing, MidStream, Reply};
-pub use surface::{Act, Operation, Surface};
+pub use reply::{Break, Framing, MidStream, Reply, Steps};

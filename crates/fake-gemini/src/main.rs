@@ -1,125 +1,94 @@
-//! The fake Gemini as a program: answers made up, keys, quotas and scripts from the command line, one line a call on
-//! stderr.
-
-mod args;
-mod demo;
-mod lines;
-mod script;
+//! The fake Gemini as a program, for demos and for trying clients by hand: made-up answers, and
+//! one line per call on stderr.
 
 use anyhow::{Context, Result};
-use args::Args;
 use clap::Parser;
-use fake_gemini::FakeGemini;
-use lines::Lines;
+use fake_gemini::{Answer, Call, Ended, FakeGemini, Reply, Surface};
 use std::io::Write;
-use std::process::ExitCode;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Calls are only logged as lines, so few have to be kept.
+/// Calls are only printed, so few have to be remembered.
 const REMEMBERED_CALLS: usize = 16;
 
-/// The last lines may take so long at the end, in case that nobody reads them.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// The pause between the words of a stream.
+const EVENT_GAP: Duration = Duration::from_millis(40);
+
+/// A fake of Google's Gemini API: made-up answers in Google's wire format.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// A valid key, of a project of its own; may be repeated.
+    #[arg(long = "key", value_name = "KEY", required = true)]
+    keys: Vec<String>,
+}
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(args: &Args) -> Result<()> {
-    // Before the address is told: whoever reads it may send a signal at once.
-    let stopped = stop_signal().context("cannot wait for signals")?;
-    let (lines, written) = Lines::new(std::io::stderr());
-    let gemini = start(args, lines).await?;
-    let mut out = std::io::stdout();
-    // Without anybody to read it, it serves all the same.
-    let _ = writeln!(out, "Listening {}", gemini.origin()).and_then(|()| out.flush());
-    stopped.await;
-    gemini.stop().await;
-    drop(gemini);
-    // An error means that they are not written in time.
-    let _ = tokio::time::timeout(LAST_LINES, written).await;
-    Ok(())
-}
-
-async fn start(args: &Args, lines: Lines) -> Result<FakeGemini> {
-    let keys = args.keys()?;
-    let scripts = args.scripts(keys.len())?;
-    let (count, pace) = (keys.len(), args.pace());
-    let mut builder = FakeGemini::builder()
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let count = args.keys.len();
+    let builder = FakeGemini::builder()
         .listen(args.listen)
-        .quota(args.quota())
         .remember(REMEMBERED_CALLS)
-        .default_reply(move |call| demo::reply(call, count, pace))
-        .on_call(move |call| lines.push(demo::line(call)));
-    for key in &keys {
-        builder = builder.key_with(&key.text, key.project.clone(), key.condition);
-    }
-    if args.lenient {
-        builder = builder.lenient();
-    }
+        .default_reply(move |call| reply(call, count))
+        .on_call(|call| {
+            // A closed terminal is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "{}", line(call));
+        });
+    let builder = args
+        .keys
+        .iter()
+        .fold(builder, |builder, key| builder.key(key));
     let gemini = builder.start().await.with_context(|| {
-        format!(
-            "cannot listen on {} (--listen names another address)",
-            args.listen
-        )
+        let listen = args.listen;
+        format!("cannot listen on {listen} (--listen names another address)")
     })?;
-    for (place, replies) in scripts {
-        if let Some(key) = keys.get(place - 1) {
-            for reply in replies {
-                gemini.script(&key.text, reply);
-            }
-        }
-    }
-    Ok(gemini)
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "Listening {}", gemini.origin()).and_then(|()| out.flush());
+    std::future::pending().await
 }
 
-/// Completes on SIGINT and on SIGTERM. Both are caught as soon as this returns.
-#[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+/// The answer to a call with one of `keys` keys: a tool call or JSON if the request asks for it.
+fn reply(call: &Call, keys: usize) -> Reply {
+    let key = call.key_ordinal.unwrap_or_default();
+    let project = call.project.as_deref().unwrap_or("no project");
+    let text = format!(
+        "This is a made-up answer by key {key} of {keys}, which belongs to {project}. No model was \
+         asked: a fake Gemini answers in Google's place, so that you can watch how calls are \
+         spread over the keys. Ask again, and another key may answer."
+    );
+    Reply::answer(Answer::words(&text).as_asked(call)).gap(EVENT_GAP)
 }
 
-/// Completes on Ctrl-C.
-#[cfg(not(unix))]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // An error means that there is nothing to wait for.
-        let _ = tokio::signal::ctrl_c().await;
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
-    #[tokio::test]
-    async fn few_calls_are_remembered() {
-        let args = ["fake-gemini", "--listen", "127.0.0.1:0", "--key", "k"];
-        let (lines, _) = Lines::new(std::io::sink());
-        let gemini = start(&Args::parse_from(args), lines).await.unwrap();
-        for _ in 0..REMEMBERED_CALLS + 4 {
-            let mut stream = TcpStream::connect(gemini.address()).await.unwrap();
-            let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-            stream.write_all(request).await.unwrap();
-            stream.read_to_end(&mut Vec::new()).await.unwrap();
-        }
-        assert_eq!(gemini.calls().len(), REMEMBERED_CALLS);
-    }
+/// One line per call. It repeats nothing that the client sent: a path or a model may hold a key
+/// or a prompt.
+fn line(call: &Call) -> String {
+    let target = match (call.surface, call.operation) {
+        (Some(Surface::Compat), Some(operation)) => format!("compat {}", operation.name()),
+        (Some(Surface::Native), Some(operation)) => format!("native {}", operation.name()),
+        (None, _) | (_, None) => "unknown path".to_owned(),
+    };
+    let key = match (call.key_ordinal, &call.key) {
+        (Some(ordinal), _) => format!("key {ordinal}"),
+        (None, Some(_)) => "unknown key".to_owned(),
+        (None, None) => "no key".to_owned(),
+    };
+    let model = match (&call.known_model, &call.model) {
+        (Some(model), _) => model,
+        (None, Some(_)) => "unknown model",
+        (None, None) => "no model",
+    };
+    let status = match call.status {
+        Some(status) => status.to_string(),
+        None => "no answer".to_owned(),
+    };
+    let end = match call.ended {
+        Ended::NotYet | Ended::Whole => "",
+        Ended::ClientGone => ", client left",
+        Ended::BrokenOff => ", broken off",
+    };
+    format!("{target}, {key}, {model}: {status}{end}")
 }

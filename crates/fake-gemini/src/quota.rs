@@ -1,133 +1,109 @@
-//! What a project may use of a model, and what it has used.
+//! What a project may use of a model per day, and what it has used.
 //!
-//! Limits hold for a project and a model, not for a key (<https://ai.google.dev/gemini-api/docs/rate-limits>).
-//!
-//! | limit | window | counts |
-//! |---|---|---|
-//! | requests per minute, input tokens per minute | the last 60 s | answered calls, and those refused with 400 |
-//! | requests per day, input tokens per day | until midnight in Los Angeles | answered calls |
-//!
-//! A call refused with 429 counts nowhere. Of embeddings, each text is a request. A minute is only kept account of
-//! while a limit holds for it.
+//! Limits hold for a project and a model, not for a key, and days end at midnight Pacific time
+//! (<https://ai.google.dev/gemini-api/docs/rate-limits>). A refused call counts nowhere.
 
-mod day;
-mod meter;
-mod minute;
+use crate::errors::{self, ApiError};
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::America::Los_Angeles;
+use std::collections::HashMap;
+use std::time::Duration;
 
-pub(crate) use meter::{Cost, Meter, Use};
+const MINUTE_MS: i64 = 60_000;
 
-/// Limits of a project for a model. Without any, nothing is refused.
-///
-/// Refusals name the quotas of the free tier. For those of the paid tier, of which few are known, script
-/// [`quota_exceeded`](crate::errors::quota_exceeded) with `Violation::paid_…`.
+/// The limit of a project for a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quota {
-    pub(crate) requests_per_minute: Option<u64>,
-    pub(crate) requests_per_day: Option<u64>,
-    pub(crate) input_tokens_per_minute: Option<u64>,
-    pub(crate) input_tokens_per_day: Option<u64>,
-    pub(crate) none: bool,
+    requests_per_day: Option<u64>,
 }
 
 impl Quota {
-    /// No limits.
+    /// No limit.
     pub fn unlimited() -> Self {
         Self::default()
     }
 
-    /// Not in the plan at all: each call is refused with `limit: 0`.
-    pub fn none() -> Self {
-        Self {
-            none: true,
-            ..Self::default()
-        }
-    }
-
-    /// At most `limit` requests in any 60 s.
-    pub fn requests_per_minute(self, limit: u64) -> Self {
-        Self {
-            requests_per_minute: Some(limit),
-            ..self
-        }
-    }
-
-    /// At most `limit` requests in a Pacific day.
+    /// At most `limit` requests per Pacific day.
     pub fn requests_per_day(self, limit: u64) -> Self {
         Self {
             requests_per_day: Some(limit),
-            ..self
         }
-    }
-
-    /// At most `limit` tokens of input in any 60 s.
-    pub fn input_tokens_per_minute(self, limit: u64) -> Self {
-        Self {
-            input_tokens_per_minute: Some(limit),
-            ..self
-        }
-    }
-
-    /// At most `limit` tokens of input in a Pacific day.
-    pub fn input_tokens_per_day(self, limit: u64) -> Self {
-        Self {
-            input_tokens_per_day: Some(limit),
-            ..self
-        }
-    }
-
-    /// Whether it matters when in the last minute something was used.
-    pub(crate) fn limits_the_minute(&self) -> bool {
-        self.requests_per_minute.is_some() || self.input_tokens_per_minute.is_some()
     }
 }
 
-/// Which quota holds where; the most specific rule that was set last wins.
+/// A project and a model without `models/`.
+type Scope = (String, String);
+
+/// The quotas and what has been used of them.
 #[derive(Debug, Default)]
-pub(crate) struct Rules(Vec<(Option<String>, Option<String>, Quota)>);
+pub(crate) struct Quotas {
+    /// Where no other quota is set.
+    pub(crate) default: Quota,
+    limits: HashMap<Scope, Quota>,
+    used: HashMap<Scope, (NaiveDate, u64)>,
+}
 
-impl Rules {
-    /// `None` stands for every project, or every model.
-    pub(crate) fn set(&mut self, project: Option<&str>, model: Option<&str>, quota: Quota) {
-        let model = model.map(crate::models::bare);
-        self.0
-            .push((project.map(str::to_owned), model.map(str::to_owned), quota));
+impl Quotas {
+    pub(crate) fn set(&mut self, project: &str, model: &str, quota: Quota) {
+        let scope = (project.to_owned(), model.to_owned());
+        self.limits.insert(scope, quota);
     }
 
-    /// The quota of `project` for `model`, which is bare.
-    pub(crate) fn of(&self, project: &str, model: &str) -> Quota {
-        let fits = |rule: &Option<String>, name: &str| rule.as_deref().is_none_or(|r| r == name);
-        self.0
-            .iter()
-            .filter(|(p, m, _)| fits(p, project) && fits(m, model))
-            // Of equals the last one is kept.
-            .max_by_key(|(p, m, _)| (p.is_some(), m.is_some()))
-            .map_or_else(Quota::unlimited, |(_, _, quota)| *quota)
+    /// Counts a call, or refuses it with 429 and does not count it.
+    pub(crate) fn admit(
+        &mut self,
+        project: &str,
+        model: &str,
+        now_ms: i64,
+    ) -> Result<(), ApiError> {
+        let scope = (project.to_owned(), model.to_owned());
+        let quota = self.limits.get(&scope).unwrap_or(&self.default);
+        let Some(limit) = quota.requests_per_day else {
+            return Ok(());
+        };
+        let today = pacific_date(now_ms);
+        let (day, count) = self.used.entry(scope).or_insert((today, 0));
+        if *day != today {
+            (*day, *count) = (today, 0);
+        }
+        if *count >= limit {
+            // Google's hint is short although the day is long.
+            let rest_of_minute = MINUTE_MS - now_ms.rem_euclid(MINUTE_MS);
+            let retry = Duration::from_millis(rest_of_minute.unsigned_abs());
+            return Err(errors::quota_per_day(model, limit, retry));
+        }
+        *count += 1;
+        Ok(())
     }
+}
+
+fn pacific_date(unix_ms: i64) -> NaiveDate {
+    DateTime::<Utc>::from_timestamp_millis(unix_ms)
+        .unwrap_or_default()
+        .with_timezone(&Los_Angeles)
+        .date_naive()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// 2027-01-15T08:00:00Z, midnight in Los Angeles.
+    const MIDNIGHT: i64 = 1_800_000_000_000;
+    const DAY_MS: i64 = 86_400_000;
+
     #[test]
-    fn the_most_specific_quota_wins_and_of_equals_the_last() {
-        let limit = |limit| Quota::unlimited().requests_per_minute(limit);
-        let mut rules = Rules::default();
-        assert_eq!(rules.of("p", "m"), Quota::unlimited());
-        rules.set(Some("p"), Some("models/m"), limit(1));
-        rules.set(Some("p"), None, limit(2));
-        rules.set(None, Some("m"), limit(3));
-        rules.set(None, None, limit(4));
-        for (project, model, expected) in
-            [("p", "m", 1), ("p", "x", 2), ("x", "m", 3), ("x", "x", 4)]
-        {
-            assert_eq!(
-                rules.of(project, model),
-                limit(expected),
-                "{project} {model}"
-            );
-        }
-        rules.set(None, None, limit(5));
-        assert_eq!(rules.of("x", "x"), limit(5));
+    fn day_ends_at_pacific_midnight() {
+        let mut quotas = Quotas::default();
+        quotas.set("p", "m", Quota::unlimited().requests_per_day(1));
+        let mut admit = |project, ms| quotas.admit(project, "m", MIDNIGHT + ms);
+        assert_eq!(admit("p", -1), Ok(()));
+        let refused = admit("p", -1).unwrap_err();
+        let expected = errors::quota_per_day("m", 1, Duration::from_millis(1));
+        assert_eq!(refused, expected);
+        assert_eq!(admit("q", -1), Ok(()), "another project has no limit");
+        assert_eq!(admit("p", 0), Ok(()));
+        assert!(admit("p", DAY_MS - 1).is_err());
+        assert_eq!(admit("p", DAY_MS), Ok(()));
     }
 }

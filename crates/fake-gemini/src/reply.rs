@@ -1,79 +1,99 @@
-//! What a script says: an answer, an error or bytes, when they come, and how they break off.
+//! A scripted reply: an answer, an error or raw bytes, when it comes, and how it breaks off.
 //!
-//! The parts combine: `Reply::events(5).gap(…).break_after(3, Break::Reset)`. Whether it is a stream is for the
-//! request to say; a body that is no stream counts as one event.
+//! The parts combine: `Reply::events(5).gap(…).break_after(3, Break::Reset)`. The request decides
+//! whether it is a stream; a body that is not a stream counts as one event.
 
 use crate::answer::Answer;
-use crate::errors::ApiError;
-use crate::gate::{Gate, Steps};
+use crate::errors::{self, ApiError};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How a body breaks off.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Break {
     /// The connection is reset: the client's next read fails.
     Reset,
-    /// The connection is closed in the middle of the message: its end is missing.
+    /// The connection is closed in the middle of the message.
     Close,
-    /// The message ends as HTTP, but the stream does not: no finish reason, no `[DONE]`.
+    /// The message is complete as HTTP, but not as a stream: no finish reason, no `[DONE]`.
     End,
-    /// An error takes the place of what is left, then the message ends.
+    /// An error replaces the rest, then the message ends.
     Error(ApiError, MidStream),
 }
 
-/// How an error looks in the middle of a stream. Of the native surface the last one is known; of the compatible one
-/// no recording is public, and clients have to bear all three.
+/// The form of an error in the middle of a stream. The native surface is recorded to send it
+/// unframed; for the compatible one no recording is public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MidStream {
     /// `data: {"error":{…}}`.
     Object,
     /// `data: [{"error":{…}}]`.
     Array,
-    /// The surface's pretty-printed error as it is, without `data:`, line by line.
+    /// The pretty-printed error of the surface without `data:`, line by line.
     Unframed,
 }
 
-/// How a body that is cut short claims its length.
+/// How a body that is cut short is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// By a `Content-Length` that is never reached.
     Length,
-    /// By chunks, of which the last is missing.
+    /// In chunks, of which the last is missing.
     Chunked,
 }
 
-/// A scripted reply. Clones share their [`Gate`] and [`Steps`].
+/// Releases the events of a stream one by one. Dropping it releases nothing: the stream then
+/// waits until the client leaves.
+#[derive(Debug, Clone)]
+pub struct Steps(Arc<Semaphore>);
+
+impl Steps {
+    /// Releases `count` more events, possibly before they are waited for.
+    pub fn release(&self, count: usize) {
+        self.0.add_permits(count);
+    }
+
+    /// Waits for a release and consumes it.
+    pub(crate) async fn pass(&self) {
+        // Fails only if closed, and nothing closes it.
+        if let Ok(permit) = self.0.acquire().await {
+            permit.forget();
+        }
+    }
+}
+
+/// A scripted reply. Clones share their [`Steps`].
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub(crate) content: Content,
     pub(crate) head: Head,
     pub(crate) delay: Duration,
-    pub(crate) gate: Option<Gate>,
     pub(crate) gap: Duration,
     pub(crate) steps: Option<Steps>,
-    pub(crate) stream: Option<bool>,
     pub(crate) broken: Option<(usize, Break)>,
-    pub(crate) pieces: Option<usize>,
+    pub(crate) piece_size: Option<usize>,
     pub(crate) cut: Option<(usize, Framing)>,
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
-    /// What the operation answers by itself.
     Answer(Answer),
     Error(ApiError),
-    Raw {
-        status: u16,
-        content_type: Option<HeaderValue>,
-        body: Vec<Bytes>,
-        has_length: bool,
-    },
+    Raw(Raw),
 }
 
-/// What comes where the head is due.
+#[derive(Debug, Clone)]
+pub(crate) struct Raw {
+    pub(crate) status: u16,
+    /// Empty for none.
+    pub(crate) content_type: String,
+    pub(crate) body: Vec<Bytes>,
+    pub(crate) has_length: bool,
+}
+
+/// What happens when the head is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
     Send,
@@ -88,25 +108,22 @@ impl Reply {
             content,
             head: Head::Send,
             delay: Duration::ZERO,
-            gate: None,
             gap: Duration::ZERO,
             steps: None,
-            stream: None,
             broken: None,
-            pieces: None,
+            piece_size: None,
             cut: None,
-            headers: Vec::new(),
         }
     }
 
-    /// An ordinary answer, the same each time. Calls that ask no model are answered as ever.
+    /// An ordinary answer, the same each time.
     pub fn ok() -> Self {
         Self::answer(Answer::default())
     }
 
-    /// An answer of the model. Calls that ask no model are answered as ever.
-    pub fn answer(answer: impl Into<Answer>) -> Self {
-        Self::new(Content::Answer(answer.into()))
+    /// An answer. Operations other than generating answer as usual.
+    pub fn answer(answer: Answer) -> Self {
+        Self::new(Content::Answer(answer))
     }
 
     /// An answer whose stream has `count` events.
@@ -114,7 +131,7 @@ impl Reply {
         Self::answer(Answer::events(count))
     }
 
-    /// An answer whose stream has `count` events, each of which waits to be released.
+    /// An answer whose stream has `count` events, each of which has to be released.
     pub fn stepped(count: usize) -> (Self, Steps) {
         Self::events(count).stepwise()
     }
@@ -124,96 +141,79 @@ impl Reply {
         Self::new(Content::Error(error))
     }
 
-    /// Exactly these bytes, never compressed. A status that no final response has becomes 500, and a content type
-    /// that no header can carry is left out, as is an empty one. 204 and 304 come without a body, whatever is given.
+    /// Exactly these bytes, never compressed. An empty content type is omitted.
     pub fn raw(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
-        Self::of_bytes(status, content_type, vec![body.into()], true)
+        Self::new(Content::Raw(Raw {
+            status,
+            content_type: content_type.to_owned(),
+            body: vec![body.into()],
+            has_length: true,
+        }))
     }
 
-    /// The same in chunks as given, each of which counts as an event.
+    /// The same in the given chunks, each of which counts as an event.
     pub fn raw_chunks<T: Into<Bytes>>(
         status: u16,
         content_type: &str,
         chunks: impl IntoIterator<Item = T>,
     ) -> Self {
-        let chunks = chunks.into_iter().map(Into::into).collect();
-        Self::of_bytes(status, content_type, chunks, false)
-    }
-
-    fn of_bytes(status: u16, content_type: &str, body: Vec<Bytes>, has_length: bool) -> Self {
-        Self::new(Content::Raw {
+        Self::new(Content::Raw(Raw {
             status,
-            content_type: HeaderValue::from_str(content_type)
-                .ok()
-                .filter(|value| !value.is_empty()),
-            body,
-            has_length,
-        })
+            content_type: content_type.to_owned(),
+            body: chunks.into_iter().map(Into::into).collect(),
+            has_length: false,
+        }))
     }
 
-    /// A status with nothing behind it.
+    /// A status without a body.
     pub fn bare(status: u16) -> Self {
         Self::raw(status, "", Bytes::new())
     }
 
-    /// The page of Google's front end, as for 502 and 503: HTML where JSON is expected.
+    /// The page of Google's front end, such as for 502: HTML where JSON is expected.
     pub fn html(status: u16) -> Self {
-        let phrase = crate::errors::final_status(status)
-            .canonical_reason()
-            .unwrap_or("Error");
-        Self::raw(
-            status,
-            "text/html; charset=UTF-8",
-            format!(
-                "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  <meta name=viewport \
-                 content=\"initial-scale=1, minimum-scale=1, width=device-width\">\n  <title>Error {status} \
-                 ({phrase})!!1</title>\n  <p><b>{status}.</b> <ins>That’s an error.</ins>\n  <p>The server encountered \
-                 a temporary error and could not complete your request.<p>Please try again in 30 seconds.  <ins>That’s \
-                 all we know.</ins>\n"
-            ),
-        )
+        let status_code = errors::final_status(status);
+        let phrase = status_code.canonical_reason().unwrap_or("Error");
+        let page = format!(
+            "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n  \
+             <title>Error {status} ({phrase})!!1</title>\n  <p><b>{status}.</b> <ins>That’s an \
+             error.</ins>\n  <p>The server encountered a temporary error and could not complete \
+             your request.<p>Please try again in 30 seconds.  <ins>That’s all we know.</ins>\n"
+        );
+        Self::raw(status, "text/html; charset=UTF-8", page)
     }
 
-    /// The page that a blocked address gets: 403, and HTML.
+    /// The page for a blocked address: 403 and HTML.
     pub fn automated_queries() -> Self {
-        Self::raw(
-            403,
-            "text/html; charset=UTF-8",
-            "<html><head><meta http-equiv=\"content-type\" content=\"text/html; charset=utf-8\"/>\
-             <title>Sorry...</title></head><body><h1>We're sorry...</h1><p>... but your computer or network may be \
-             sending automated queries. To protect our users, we can't process your request right now.</p></body></html>",
-        )
+        let page = "<html><head><title>Sorry...</title></head><body><h1>We're sorry...</h1><p>... \
+                    but your computer or network may be sending automated queries. To protect our \
+                    users, we can't process your request right now.</p></body></html>";
+        Self::raw(403, "text/html; charset=UTF-8", page)
     }
 
-    /// Nothing, until the client leaves.
+    /// Nothing until the client leaves.
     pub fn silence() -> Self {
-        Self::before_head(Head::Silence)
+        Self::without_head(Head::Silence)
     }
 
-    /// A reset of the connection instead of an answer.
+    /// A reset of the connection instead of a response.
     pub fn reset() -> Self {
-        Self::before_head(Head::Reset)
+        Self::without_head(Head::Reset)
     }
 
-    /// The connection is closed instead of an answer.
+    /// A closed connection instead of a response.
     pub fn close() -> Self {
-        Self::before_head(Head::Close)
+        Self::without_head(Head::Close)
     }
 
-    fn before_head(head: Head) -> Self {
+    fn without_head(head: Head) -> Self {
         Self { head, ..Self::ok() }
     }
 
-    /// Waits before the head, and before a reset that takes its place.
+    /// Waits before the head.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
-    }
-
-    /// Holds the head back, after the delay, until the gate is opened.
-    pub fn hold(mut self) -> (Self, Gate) {
-        let gate = self.gate.get_or_insert_with(Gate::new).clone();
-        (self, gate)
     }
 
     /// Waits between events.
@@ -222,49 +222,29 @@ impl Reply {
         self
     }
 
-    /// Holds each event back, the first one too, until it is released.
+    /// Holds each event back until it is released.
     pub fn stepwise(mut self) -> (Self, Steps) {
-        let steps = self.steps.get_or_insert_with(Steps::new).clone();
+        let steps = Steps(Arc::new(Semaphore::new(0)));
+        self.steps = Some(steps.clone());
         (self, steps)
     }
 
-    /// A stream even if none was asked for.
-    pub fn as_stream(mut self) -> Self {
-        self.stream = Some(true);
-        self
-    }
-
-    /// No stream even if one was asked for.
-    pub fn as_whole(mut self) -> Self {
-        self.stream = Some(false);
-        self
-    }
-
-    /// Breaks the body off after `events` events; 0 is right after the head. More than there are is the place where
-    /// only the stream's end is missing.
+    /// Breaks the body off after `events` events, at most all; 0 is right after the head.
     pub fn break_after(mut self, events: usize, how: Break) -> Self {
         self.broken = Some((events, how));
         self
     }
 
-    /// Sends the body in chunks of `bytes` bytes, at least one, wherever its events end. Such a piece then takes an
-    /// event's place: it is counted, released and waited for; only [`break_after`](Self::break_after) still counts
-    /// events.
+    /// Sends the body in pieces of `bytes` bytes, which then count as the events.
     pub fn in_pieces_of(mut self, bytes: usize) -> Self {
-        self.pieces = Some(bytes.max(1));
+        self.piece_size = Some(bytes.max(1));
         self
     }
 
-    /// Sends only the first `bytes` bytes of a body that is no stream, then closes the connection. Compressed bodies
-    /// are cut after compression.
+    /// Sends only the first `bytes` bytes of a body that is not a stream, then closes the
+    /// connection. Compressed bodies are cut after compression.
     pub fn cut_at(mut self, bytes: usize, framing: Framing) -> Self {
         self.cut = Some((bytes, framing));
-        self
-    }
-
-    /// Adds a header, or replaces Google's.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
         self
     }
 }

@@ -1,9 +1,6 @@
-//! The listening socket and the tasks behind it: one for all connections, one for each.
+//! The listening socket, and a task per connection.
 
-mod wire;
-
-pub(crate) use wire::{Line, Watch};
-
+use crate::connection::Socket;
 use crate::service::{self, State};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -12,12 +9,11 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use wire::Wire;
 
-/// A pause after a failed accept, such as for want of file descriptors, which would fail again at once.
+/// The pause after a failed accept, such as for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Serves until `stop` changes or its sender is gone; connections that are open then are cut off.
+/// Serves until `stop` changes or its sender is gone; then it cuts open connections off.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<()>) {
     let mut connections = JoinSet::new();
     loop {
@@ -25,32 +21,32 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: wa
             _ = stop.changed() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    state.log.connection_accepted();
                     connections.spawn(serve_connection(stream, Arc::clone(&state)));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             Some(ended) = connections.join_next() => {
                 if let Some(payload) = ended.err().and_then(|error| error.try_into_panic().ok()) {
-                    state.log.panicked("a call", &*payload);
+                    state.log.panicked(&*payload);
                 }
             }
         }
     }
-    // Whoever sees a connection end may count on the port being free.
+    // Before the connections: a client that sees its connection end may rely on the port.
     drop(listener);
-    state.log.stopping();
     connections.shutdown().await;
 }
 
 async fn serve_connection(stream: TcpStream, state: Arc<State>) {
-    // Events have to leave one by one. A socket that is closed already says so when it is read.
+    // Events have to leave one by one. A closed socket reports that when it is read.
     let _ = stream.set_nodelay(true);
-    let (wire, line) = Wire::new(stream, Arc::clone(&state.log));
+    let (socket, handle) = Socket::new(stream);
     let service =
-        service_fn(|request| service::answer(Arc::clone(&state), Arc::clone(&line), request));
-    // An error is a client that left or a script that broke off; the log knows which.
+        service_fn(|request| service::answer(Arc::clone(&state), Arc::clone(&handle), request));
+    // An error is a client that left or a reply that broke off, which the log knows.
     let _ = http1::Builder::new()
         .title_case_headers(true)
-        .serve_connection(wire, service)
+        .serve_connection(socket, service)
         .await;
 }

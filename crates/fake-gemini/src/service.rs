@@ -1,30 +1,29 @@
 //! One call, from its arrival to its answer.
 
-mod judge;
-
+use crate::answer::Answer;
+use crate::api::{Delivery, Operation};
 use crate::clock::Clock;
+use crate::connection::Handle;
 use crate::credential::{self, Credential};
-use crate::errors::ApiError;
+use crate::encode::{self, Context, Success};
+use crate::errors::{self, ApiError};
 use crate::keys::{Key, Keys};
 use crate::log::{Call, CallGuard, Ended, Log};
-use crate::models::{Model, bare};
-use crate::play::{self, Cut, Player, ReplyBody, Score};
-use crate::quota::{Meter, Rules};
+use crate::models::{self, bare};
+use crate::output::{self, BrokenOff, Composed, Encoding, ReplyBody, Source};
+use crate::quota::Quotas;
 use crate::reply::{Content, Head, Reply};
-use crate::resources::{Found, Resources};
-use crate::server::{Line, Watch};
+use crate::request::{self, Received, Request, UnknownFields};
+use crate::resources::{Caller, Outcome, Resources};
+use crate::route::Target;
 use crate::signatures::Signatures;
-use crate::surface::{Delivery, MAX_BODY_BYTES, Operation, Request, Scene, Strictness, Target};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderValue};
+use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Incoming;
-use hyper::ext::ReasonPhrase;
-use judge::Asked;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
+use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -38,137 +37,140 @@ pub(crate) struct State {
     /// Such as `http://127.0.0.1:8080`.
     pub(crate) origin: String,
     pub(crate) clock: Clock,
-    pub(crate) strictness: Strictness,
-    pub(crate) embedding_usage: bool,
-    pub(crate) models: Vec<Model>,
+    pub(crate) unknown_fields: UnknownFields,
     pub(crate) default_reply: DefaultReply,
     pub(crate) world: Mutex<World>,
 }
 
 /// The part that calls and tests change.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct World {
     pub(crate) keys: Keys,
     pub(crate) scripts: HashMap<String, VecDeque<Reply>>,
     pub(crate) scripts_for_any: VecDeque<Reply>,
-    pub(crate) quotas: Rules,
-    /// Pairs of project and model.
-    retired: HashSet<(String, String)>,
-    pub(crate) resources: Resources,
-    pub(crate) signatures: Signatures,
-    meter: Meter,
+    pub(crate) quotas: Quotas,
+    resources: Resources,
+    signatures: Signatures,
 }
 
 impl State {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        // Nothing in here is left half done by a panic.
+        // No panic leaves it half updated.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The key, if it is registered.
-    fn registered(&self, key: Option<&str>) -> Option<Key> {
-        key.and_then(|key| self.world().keys.find(key).cloned())
-    }
-
-    /// Whether there is such a model; `model` is bare.
-    fn knows(&self, model: &str) -> bool {
-        self.models.iter().any(|known| known.id == model)
     }
 }
 
 impl World {
-    /// Makes a model "no longer available to new users" for a project.
-    pub(crate) fn retire(&mut self, project: &str, model: &str) {
-        let place = (project.to_owned(), bare(model).to_owned());
-        self.retired.insert(place);
+    /// The next scripted reply for a key: its own first.
+    fn next_scripted(&mut self, key: &str, known: Option<&Key>) -> Option<Reply> {
+        let own = self.scripts.get_mut(key).and_then(VecDeque::pop_front);
+        own.or_else(|| known.and_then(|_| self.scripts_for_any.pop_front()))
     }
 }
 
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").finish_non_exhaustive()
+/// What a call asks for, before it is decided.
+struct Asked {
+    target: Target,
+    /// The key, or why there is none. An upload that continues has the key that started it.
+    key: Result<String, ApiError>,
+    /// The key, if it is registered.
+    known: Option<Key>,
+    /// As it was asked for; empty for none.
+    model: String,
+    delivery: Delivery,
+    request: Result<Request, ApiError>,
+}
+
+impl Asked {
+    fn new(
+        state: &State,
+        target: Target,
+        headers: &HeaderMap,
+        credentials: &[Credential],
+        bytes: &Bytes,
+    ) -> Self {
+        let key = match target.upload() {
+            None => credential::key(&target, credentials).map(str::to_owned),
+            Some(id) => state.world().resources.uploader(id),
+        };
+        let received = Received::new(&target, headers, bytes);
+        let (model, delivery) = (received.model().unwrap_or_default(), received.delivery());
+        let mut request = request::read(&received, state.unknown_fields);
+        let world = state.world();
+        if models::requires_signatures(&model) {
+            let checked = |read: &Request| world.signatures.check(&read.turn);
+            request = request.and_then(|read| checked(&read).map(|()| read));
+        }
+        let known = key.as_deref().ok().and_then(|key| world.keys.find(key));
+        Self {
+            known: known.cloned(),
+            key,
+            model,
+            delivery,
+            request,
+            target,
+        }
+    }
+
+    /// The key's project. A key that is not registered has one of its own, named like the key.
+    fn project(&self) -> &str {
+        let key = self.key.as_deref().unwrap_or_default();
+        self.known.as_ref().map_or(key, |known| &known.project)
     }
 }
 
-/// Answers a call. The error makes hyper drop the connection without an answer.
+/// Answers a call. The error makes hyper drop the connection without a response.
 pub(crate) async fn answer(
     state: Arc<State>,
-    line: Arc<Line>,
+    connection: Arc<Handle>,
     request: http::Request<Incoming>,
-) -> Result<Response<ReplyBody>, Cut> {
+) -> Result<Response<ReplyBody>, BrokenOff> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let target = Target::of(&parts.method, parts.uri.path(), parts.uri.query());
-    let limit = target.as_ref().map_or(MAX_BODY_BYTES, Target::max_body);
-    let body = match Limited::new(body, limit).collect().await {
-        Ok(body) => Some(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => None,
-        // The client left before it had asked anything.
-        Err(_) => return Err(Cut),
-    };
-    let credentials = credential::all(&parts.headers, parts.uri.query());
-    let asked = target
-        .map(|target| Asked::new(&state, target, &parts.headers, &credentials, body.as_ref()));
-    let mut call = Call {
-        connection: line.number,
-        ..noted(
-            &state,
-            &parts,
-            body.unwrap_or_default(),
-            credentials,
-            asked.as_ref(),
-        )
-    };
+    // An error means that the client left before it had sent everything.
+    let body = body.collect().await.map_err(|_| BrokenOff)?.to_bytes();
+    let (headers, query) = (&parts.headers, parts.uri.query());
+    let target = Target::find(&parts.method, parts.uri.path(), query);
+    let credentials = credential::all(headers, query);
+    let asked = target.map(|target| Asked::new(&state, target, headers, &credentials, &body));
+    let mut call = new_call(&parts, body, credentials, asked.as_ref());
     let mut guard = state.log.begin(&mut call);
-    let watch = line.watch();
-    let gzip = play::accepts_gzip(&parts.headers);
+    let accepted = Encoding::accepted_by(&parts.headers);
 
-    let score = match &asked {
-        None => play::compose_nothing(StatusCode::NOT_FOUND),
-        Some(asked) => match judge::decide(&state, asked, &call) {
-            Err(error) => play::compose_error(&asked.target, &error, gzip),
+    let mut composed = match &asked {
+        None => output::compose_not_found(),
+        Some(asked) => match decide(&state, asked, &call) {
+            Err(error) => output::compose_error(&asked.target, &error, accepted),
             Ok((request, reply)) => {
-                before_head(&reply, &line, &mut guard).await?;
-                match perform(&state, asked, request, &reply, call.number) {
-                    Err(error) => play::compose_error(&asked.target, &error, gzip),
-                    Ok(found) => {
-                        sign(&state, asked, &reply);
-                        let scene = scene(&state, request, call.number, found);
-                        play::compose_reply(&asked.target, &reply, &scene, gzip)
-                    }
-                }
+                wait_for_head(&reply, &connection, &mut guard).await?;
+                compose(&state, asked, request, &reply, &call, accepted)
             }
         },
     };
-    guard.status(score.status.as_u16());
-    Ok(response(score, watch, guard, started))
+    guard.set_status(composed.status.as_u16());
+    let timing = format!("gfet4t7; dur={}", started.elapsed().as_millis());
+    if let Ok(timing) = HeaderValue::try_from(timing) {
+        composed.headers.insert("server-timing", timing);
+    }
+    let (status, headers) = (composed.status, std::mem::take(&mut composed.headers));
+    let mut response = Response::new(output::into_body(composed, connection, guard));
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    Ok(response)
 }
 
-/// The call's entry in the log, as far as the request tells it.
-fn noted(
-    state: &State,
+/// The entry of the log.
+fn new_call(
     parts: &Parts,
     body: Bytes,
     credentials: Vec<Credential>,
     asked: Option<&Asked>,
 ) -> Call {
-    let (key, known) = match asked {
-        // What is done by an upload's id is done without a key.
-        Some(asked) if asked.target.upload().is_some() => {
-            let key = credential::only(&credentials);
-            (key.map(str::to_owned), asked.known.clone())
-        }
-        Some(asked) => (asked.key.clone().ok(), asked.known.clone()),
-        None => {
-            let key = credential::only(&credentials);
-            (key.map(str::to_owned), state.registered(key))
-        }
-    };
-    let model = asked.and_then(Asked::model);
-    let known_model = model.map(bare).filter(|model| state.knows(model));
+    let known = asked.and_then(|asked| asked.known.as_ref());
+    let model = asked.map(|asked| asked.model.as_str());
+    let model = model.filter(|model| !model.is_empty());
+    let known_model = model.and_then(models::find);
     Call {
         number: 0,
-        connection: 0,
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().map(str::to_owned),
@@ -177,110 +179,151 @@ fn noted(
         headers: parts.headers.clone(),
         body,
         credentials,
-        key,
-        key_ordinal: known.as_ref().map(|key| key.ordinal),
-        project: known.map(|key| key.project),
-        known_model: known_model.map(str::to_owned),
+        key: asked.and_then(|asked| asked.key.clone().ok()),
+        key_ordinal: known.map(|key| key.ordinal),
+        project: known.map(|key| key.project.clone()),
+        known_model: known_model.map(|model| model.id.to_owned()),
         model: model.map(str::to_owned),
-        stream: asked.is_some_and(|asked| asked.delivery() != Delivery::Whole),
+        stream: asked.is_some_and(|asked| asked.delivery != Delivery::Whole),
         status: None,
         ended: Ended::NotYet,
         events_sent: 0,
     }
 }
 
-/// Waits for as long as the reply says, and gives up where it has no head.
-async fn before_head(reply: &Reply, line: &Line, guard: &mut CallGuard) -> Result<(), Cut> {
+/// Decides what a call is answered, by the table in the crate's documentation.
+fn decide<'a>(
+    state: &State,
+    asked: &'a Asked,
+    call: &Call,
+) -> Result<(&'a Request, Reply), ApiError> {
+    let key = asked.key.as_ref().map_err(Clone::clone)?;
+    let known = asked.known.as_ref();
+    if let Ok(request) = &asked.request {
+        let scripted = state.world().next_scripted(key, known);
+        if let Some(reply) = scripted {
+            return Ok((request, reply));
+        }
+    }
+    let known = known.ok_or_else(errors::key_invalid)?;
+    let target = &asked.target;
+    let method = target.operation.grpc_method(target.version, asked.delivery);
+    let refusal = known.condition.error(key, &known.project, &method);
+    // The id of an upload is a credential of its own.
+    if let Some(error) = refusal.filter(|_| target.upload().is_none()) {
+        return Err(error);
+    }
+    let request = asked.request.as_ref().map_err(Clone::clone)?;
+    check_model(asked)?;
+    let mut world = state.world();
+    let project = &known.project;
+    world.resources.check(&request.references, project)?;
+    if target.operation.uses_quota() {
+        let now_ms = state.clock.now_ms();
+        world.quotas.admit(project, bare(&asked.model), now_ms)?;
+    }
+    drop(world);
+    Ok((request, (state.default_reply)(call)))
+}
+
+fn check_model(asked: &Asked) -> Result<(), ApiError> {
+    let (target, model) = (&asked.target, asked.model.as_str());
+    let operation = target.operation;
+    match models::find(model) {
+        _ if model.is_empty() => Ok(()),
+        Some(known) if operation.suits(known) => Ok(()),
+        None if operation == Operation::GetModel => {
+            Err(errors::no_such_model(model, target.version))
+        }
+        None | Some(_) => Err(errors::model_not_found(
+            model,
+            target.api_version(),
+            operation.name(),
+        )),
+    }
+}
+
+/// Waits as long as the reply says, and breaks off if it has no head.
+async fn wait_for_head(
+    reply: &Reply,
+    connection: &Handle,
+    guard: &mut CallGuard,
+) -> Result<(), BrokenOff> {
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
-    }
-    if let Some(gate) = &reply.gate {
-        gate.pass().await;
     }
     match reply.head {
         Head::Send => return Ok(()),
         Head::Silence => pending().await,
-        Head::Reset => line.reset_when_closed(),
+        Head::Reset => connection.reset_when_closed(),
         Head::Close => {}
     }
     guard.end(Ended::BrokenOff);
-    Err(Cut)
+    Err(BrokenOff)
 }
 
-/// Does what is asked for with what the project owns, unless the reply is of another kind.
-fn perform(
+fn compose(
     state: &State,
     asked: &Asked,
     request: &Request,
     reply: &Reply,
+    call: &Call,
+    accepted: Encoding,
+) -> Composed {
+    let target = &asked.target;
+    let source = match &reply.content {
+        Content::Error(error) => Source::Error(error),
+        Content::Raw(raw) => Source::Raw(raw),
+        Content::Answer(answer) => match encode(state, asked, request, answer, call.number) {
+            Ok(success) => Source::Success(success),
+            Err(error) => return output::compose_error(target, &error, accepted),
+        },
+    };
+    output::compose_reply(target, source, reply, accepted)
+}
+
+/// Performs the request's task, issues the answer's signatures, and encodes it.
+fn encode(
+    state: &State,
+    asked: &Asked,
+    request: &Request,
+    answer: &Answer,
     number: u64,
-) -> Result<Found, ApiError> {
-    match (&request.task, &reply.content) {
-        (Some(task), Content::Answer(_)) => {
-            let at = asked.circumstances(state.clock.now_ms(), number);
-            state.world().resources.perform(task, &at)
-        }
-        (None, _) | (Some(_), Content::Error(_) | Content::Raw { .. }) => Ok(Found::Nothing),
+) -> Result<Success, ApiError> {
+    let outcome = perform(state, asked, request, number)?;
+    let calls = answer.tool_calls.iter();
+    for signature in calls.filter_map(|call| call.signature.as_deref()) {
+        state.world().signatures.issue(signature);
     }
-}
-
-/// Remembers the signatures of an answer, which have to come back.
-fn sign(state: &State, asked: &Asked, reply: &Reply) {
-    if let (Operation::Generate, Content::Answer(answer)) = (asked.target.operation, &reply.content)
-    {
-        let mut world = state.world();
-        for signature in answer.signatures() {
-            world.signatures.issue(asked.project(), signature);
-        }
-    }
-}
-
-fn scene<'a>(state: &'a State, request: &'a Request, number: u64, found: Found) -> Scene<'a> {
-    Scene {
+    let context = Context {
+        target: &asked.target,
+        model: &asked.model,
         request,
-        models: &state.models,
         created: state.clock.now_ms().div_euclid(1000),
         number,
-        embedding_usage: state.embedding_usage,
+        outcome,
         origin: &state.origin,
-        found,
-    }
+    };
+    Ok(encode::success(answer, asked.delivery, &context))
 }
 
-fn response(
-    mut score: Score,
-    watch: Watch,
-    guard: CallGuard,
-    started: Instant,
-) -> Response<ReplyBody> {
-    let timing = format!("gfet4t7; dur={}", started.elapsed().as_millis());
-    if let Ok(timing) = HeaderValue::try_from(timing) {
-        score.headers.insert("server-timing", timing);
-    }
-    let (status, headers) = (score.status, std::mem::take(&mut score.headers));
-    let mut response = Response::new(Player::new(score, watch, guard).into_body());
-    (*response.status_mut(), *response.headers_mut()) = (status, headers);
-    if status.as_u16() == 499 {
-        // No standard has it, so hyper does not know it.
-        let phrase = ReasonPhrase::from_static(b"Client Closed Request");
-        response.extensions_mut().insert(phrase);
-    }
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_head_tells_how_long_it_took_in_milliseconds() {
-        let started = Instant::now();
-        tokio::time::advance(Duration::from_millis(1609)).await;
-        let guard = Arc::new(Log::new(1, None)).begin(&mut Call::empty());
-        let watch = Arc::new(Line::new(0)).watch();
-        let score = play::compose_nothing(StatusCode::NOT_FOUND);
-        let response = response(score, watch, guard, started);
-        assert_eq!(response.headers()["server-timing"], "gfet4t7; dur=1609");
-    }
+/// Performs the request's task, if it has one.
+fn perform(
+    state: &State,
+    asked: &Asked,
+    request: &Request,
+    number: u64,
+) -> Result<Option<Outcome>, ApiError> {
+    let Some(task) = &request.task else {
+        return Ok(None);
+    };
+    let caller = Caller {
+        project: asked.project(),
+        key: asked.key.as_deref().unwrap_or_default(),
+        now_ms: state.clock.now_ms(),
+        number,
+        origin: &state.origin,
+    };
+    let outcome = state.world().resources.perform(task, &caller)?;
+    Ok(Some(outcome))
 }

@@ -3,9 +3,9 @@
 use crate::world::Reply;
 use gemini_keypool::pool::suspicion::{self, Evidence, Judgement, judge};
 use gemini_keypool::pool::{
-    After, ApiKey, Change, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, MINUTE_MS,
-    Moment, Outcome, Pick, Place, Policy, PoolKey, Record, RetryBudget, Scope, Snapshot, Standing,
-    Step, UnixMillis, Verdict, place_of, transition,
+    After, ApiKey, Change, CoolDown, Demand, Failover, Incident, KeyId, KeyState, KeyStatus,
+    MINUTE_MS, Moment, Outcome, Pick, Policy, PoolKey, QuotaScope, Record, RetryBudget, Scope,
+    Snapshot, Standing, Step, UnixMillis, Verdict, quota_scope_of, transition,
 };
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -81,7 +81,7 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn new(now: UnixMillis) -> Self {
         Self {
-            failover: Failover::new(POLICY, now, None, true),
+            failover: Failover::new(POLICY, Demand::default(), now),
             tried: Vec::new(),
             all_eligible: true,
         }
@@ -220,7 +220,7 @@ impl Chooser {
             began_at,
             ended_at: now,
         };
-        let project = Place {
+        let project = QuotaScope {
             scope: pick.key.scope(),
             model: Some(MODEL.to_owned()),
         };
@@ -240,7 +240,7 @@ impl Chooser {
             }
             Verdict::Failed | Verdict::Rejected | Verdict::Restricted => self.reject(id, &incident),
             Verdict::Unknown => {
-                if let Some(place) = place_of(reply.outcome, &pick.key, MODEL, None) {
+                if let Some(place) = quota_scope_of(reply.outcome, &pick.key, MODEL, None) {
                     self.cool(&place, &incident);
                 }
             }
@@ -255,7 +255,7 @@ impl Chooser {
         });
     }
 
-    fn cool(&mut self, place: &Place, incident: &Incident) {
+    fn cool(&mut self, place: &QuotaScope, incident: &Incident) {
         let before = self.snapshot.cool_down(place).copied();
         if let Some(cool_down) = CoolDown::after(before.as_ref(), incident) {
             self.snapshot.set_cool_down(place, cool_down);
@@ -296,7 +296,7 @@ impl Chooser {
             }
         }
         for id in suspected {
-            let place = Place {
+            let place = QuotaScope {
                 scope: Scope::Key(id),
                 model: None,
             };

@@ -550,7 +550,7 @@ fn a_place_on_trial_is_tried_by_one_call_and_freed_by_its_success() {
     assert!(pool.cool_downs().is_empty(), "its first content is enough");
     pool.answer();
     assert_eq!(pool.chat(CHAT).status, 200);
-    while block_on(trial.next()) != Next::End {}
+    while block_on(trial.next()) != Chunk::End {}
     assert_eq!(pool.attempts(), ["1 success", "1 success"]);
 }
 
@@ -584,7 +584,7 @@ fn a_paused_key_may_be_used_by_others_once_its_trial_has_content() {
     let (_, mut trial) = pool.chat_stream();
     pool.answer();
     assert_eq!(pool.chat(CHAT).status, 200);
-    while block_on(trial.next()) != Next::End {}
+    while block_on(trial.next()) != Chunk::End {}
     assert_eq!(
         pool.database
             .query("SELECT status, trial_until FROM api_keys"),
@@ -763,8 +763,8 @@ fn what_is_left_of_the_requests_time_is_no_limit_between_parts() {
     let pool = pool_with(1, &[("failover_deadline", "5")]);
     pool.answer();
     pool.chat(CHAT);
-    let limits = pool.outside.0.sent.borrow()[0].limits;
-    assert_eq!((limits.head_ms, limits.silence_ms), (5_000, Some(60_000)));
+    let timeouts = pool.outside.0.sent.borrow()[0].timeouts;
+    assert_eq!((timeouts.head_ms, timeouts.idle_ms), (5_000, Some(60_000)));
 }
 
 #[test]
@@ -841,7 +841,7 @@ fn an_answer_has_the_time_that_the_client_gives_and_is_asked_for_once() {
         let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
         assert_eq!(answer.status, 200);
         let sent = pool.outside.0.sent.borrow();
-        assert!(sent[0].limits.head_ms > silent_ms, "{client:?}");
+        assert!(sent[0].timeouts.head_ms > silent_ms, "{client:?}");
         let told = sent[0].headers.get("x-server-timeout");
         assert_eq!(told.map(|told| told.to_str().unwrap()), client);
     }

@@ -593,8 +593,8 @@ fn an_authorization_key_is_sent_in_the_header_that_the_upstream_wants() {
     for index in [1, 2] {
         assert_eq!(credential(index), [None, Some("AQ.FAKE-1".into())]);
     }
-    let kept = "SELECT status, credential_header FROM api_keys";
-    assert_eq!(pool.database.query(kept), ["1|x-goog-api-key"]);
+    let view = "SELECT status, credential_header FROM api_keys";
+    assert_eq!(pool.database.query(view), ["1|x-goog-api-key"]);
     assert_eq!(pool.outcomes(), "credential_misplaced success success");
 }
 
@@ -613,8 +613,8 @@ fn a_key_that_no_header_carries_ends_the_request() {
     let answer = pool.chat(CHAT);
     assert_eq!((answer.status, pool.sent()), (502, 2));
     assert_eq!(pool.outcomes(), "credential_misplaced pool_fault");
-    let kept = "SELECT status, credential_header FROM api_keys";
-    assert_eq!(pool.database.query(kept), ["1|NULL"]);
+    let view = "SELECT status, credential_header FROM api_keys";
+    assert_eq!(pool.database.query(view), ["1|NULL"]);
 }
 
 #[test]

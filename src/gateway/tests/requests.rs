@@ -23,7 +23,7 @@ impl Pool {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let body = ScriptedBody {
             chunks: VecDeque::from([Ok(body)]),
-            silence_ms: None,
+            idle_ms: None,
             world: Rc::default(),
         };
         Answer::read(block_on(self.gateway.handle(parts, body)))
@@ -673,8 +673,8 @@ fn an_upload_url_in_the_place_of_the_list_of_models_does_not_pass() {
 fn a_body_for_which_others_leave_no_room_is_refused_in_time_and_a_small_one_needs_none() {
     let size = ("max_body_bytes", "200000");
     let pool = Pool::with(&[size, ("max_held_bytes", "200000")]);
-    let room = &pool.gateway.room;
-    let held = block_on(room.take(1));
+    let room = &pool.gateway.memory;
+    let held = block_on(room.acquire(1));
     let large = CHAT.replace("the prompt", &"x".repeat(100_000));
     let answer = pool.chat(&large);
     assert_eq!(
@@ -688,7 +688,7 @@ fn a_body_for_which_others_leave_no_room_is_refused_in_time_and_a_small_one_need
     drop(held);
     pool.script(200, "application/json", &[ANSWER]);
     assert_eq!(pool.chat(&large).status, 200);
-    assert_eq!(format!("{room:?}"), "Room(0 of 200000 bytes)");
+    assert_eq!(format!("{room:?}"), "ByteSemaphore(0 of 200000 bytes)");
 }
 
 #[test]

@@ -261,12 +261,16 @@ fn a_stream_in_googles_form_is_logged_before_its_last_event() {
     let Body::Stream(mut stream) = reply.body else {
         panic!("a stream")
     };
-    assert_eq!(block_on(stream.next()), Next::Bytes(first.into_bytes()));
+    assert_eq!(block_on(stream.next()), Chunk::Data(first.into_bytes()));
     assert!(pool.rows().is_empty());
-    assert_eq!(block_on(stream.next()), Next::Nothing, "it may be the last");
-    assert_eq!(block_on(stream.next()), Next::Bytes(last.into_bytes()));
+    assert_eq!(
+        block_on(stream.next()),
+        Chunk::Pending,
+        "it may be the last"
+    );
+    assert_eq!(block_on(stream.next()), Chunk::Data(last.into_bytes()));
     assert_eq!(pool.rows(), ["m|success|5|2|7"]);
-    assert_eq!(block_on(stream.next()), Next::End);
+    assert_eq!(block_on(stream.next()), Chunk::End);
 }
 
 #[test]
@@ -322,11 +326,11 @@ fn an_array_that_grows_passes_as_it_comes_and_ends_in_an_error_if_there_is_one()
     };
     assert_eq!(
         block_on(stream.next()),
-        Next::Bytes(chunks[0].into()),
+        Chunk::Data(chunks[0].into()),
         "before the next is there"
     );
     let mut rest = Vec::new();
-    while let Next::Bytes(more) = block_on(stream.next()) {
+    while let Chunk::Data(more) = block_on(stream.next()) {
         rest.extend(more);
     }
     assert_eq!(String::from_utf8(rest).unwrap(), chunks[1..].concat());
@@ -505,8 +509,8 @@ fn without_any_list_the_failure_is_told() {
     let answer = pool.google("GET", "/v1beta/models", "");
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert_eq!(answer.header("x-keypool-attempts"), Some("1"));
-    let kept = "SELECT count(*) FROM model_lists";
-    assert_eq!(pool.database.query(kept), ["0"]);
+    let view = "SELECT count(*) FROM model_lists";
+    assert_eq!(pool.database.query(view), ["0"]);
 }
 
 #[test]
@@ -598,12 +602,12 @@ fn what_is_asked_for_bit_by_bit_may_pause_and_nothing_else() {
         pool.script(200, "application/json", &[ANSWER]);
         let bearer = format!("Bearer {TOKEN}");
         pool.call("POST", path, &[("authorization", &bearer)], &body);
-        let limits = pool.outside.0.sent.borrow()[0].limits;
+        let timeouts = pool.outside.0.sent.borrow()[0].timeouts;
         let is_stream = may_pause && path != "/v1beta/interactions";
         let head_ms = if is_stream { 7_000 } else { 600_000 };
-        assert_eq!(limits.head_ms, head_ms, "{path} {body}");
-        let silence_ms = (!may_pause).then_some(7_000);
-        assert_eq!(limits.silence_ms, silence_ms, "{path} {body}");
+        assert_eq!(timeouts.head_ms, head_ms, "{path} {body}");
+        let idle_ms = (!may_pause).then_some(7_000);
+        assert_eq!(timeouts.idle_ms, idle_ms, "{path} {body}");
     }
 }
 
@@ -620,7 +624,7 @@ fn the_list_of_models_is_fetched_once_for_all_who_wait() {
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let body = ScriptedBody {
                 chunks: VecDeque::new(),
-                silence_ms: None,
+                idle_ms: None,
                 world: Rc::default(),
             };
             let reply = pool.gateway.handle(parts, body).await;
@@ -799,11 +803,11 @@ fn a_stream_of_any_endpoint_arrives_event_by_event() {
         };
         for event in &events {
             assert_eq!(pool.logged(), [""; 0]);
-            let next = Next::Bytes(event.as_bytes().to_vec());
+            let next = Chunk::Data(event.as_bytes().to_vec());
             assert_eq!(block_on(stream.next()), next, "at once, and as it is");
         }
         assert_eq!(pool.logged().len(), rows, "before the closing event");
-        while block_on(stream.next()) != Next::End {}
+        while block_on(stream.next()) != Chunk::End {}
         assert_eq!(pool.logged(), ["1|200|NULL"]);
     }
 }

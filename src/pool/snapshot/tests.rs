@@ -151,7 +151,7 @@ proptest! {
             .iter()
             .filter_map(|key| match snapshot.standing(key, MODEL, &now) {
                 Standing::Eligible { weight } => Some(weight),
-                Standing::Out { .. } => None,
+                Standing::Ineligible { .. } => None,
             })
             .collect();
         prop_assert_eq!(drawn.is_some(), !weights.is_empty());
@@ -178,8 +178,8 @@ proptest! {
     }
 }
 
-fn place(scope: Scope, model: Option<&str>) -> Place {
-    Place {
+fn place(scope: Scope, model: Option<&str>) -> QuotaScope {
+    QuotaScope {
         scope,
         model: model.map(str::to_owned),
     }
@@ -220,7 +220,13 @@ fn a_cool_down_keeps_out_the_keys_of_its_project_for_its_model() {
     let other_model = snapshot.survey("other", &moment(0));
     assert_eq!(other_model.eligible, 3);
     let survey = snapshot.survey(MODEL, &moment(0));
-    assert_eq!((survey.eligible, survey.out["quota_per_minute"]), (1, 2));
+    assert_eq!(
+        (
+            survey.eligible,
+            survey.ineligible[&Reason::Cooling(Outcome::QuotaPerMinute)]
+        ),
+        (1, 2)
+    );
     assert_eq!(survey.soonest, Some(NOW.plus(1000)));
     let later = drawn(&mut snapshot, 200, 1000);
     assert!(
@@ -240,12 +246,12 @@ fn a_cool_down_for_all_models_is_tried_by_one_call() {
     let pick = snapshot
         .choose(MODEL, &moment(1000), not_three, &mut rng)
         .unwrap();
-    assert_eq!(pick.claims, [Claim::PlaceTrial(place.clone())]);
+    assert_eq!(pick.claims, [Claim::ScopeTrial(place.clone())]);
     assert_eq!(pick.on_probation, std::slice::from_ref(&place));
     snapshot.apply(&Change::TrialBegan(pick.claims[0].clone(), NOW.plus(5000)));
     assert_eq!(drawn(&mut snapshot, 20, 1001), [3; 20]);
     let survey = snapshot.survey(MODEL, &moment(1001));
-    assert_eq!(survey.out["on_trial"], 2);
+    assert_eq!(survey.ineligible[&Reason::OnTrial], 2);
     assert_eq!(
         survey.soonest,
         Some(NOW.plus(2001)),
@@ -290,7 +296,7 @@ fn a_budget_that_is_used_up_keeps_out_and_one_that_shrinks_weighs_less() {
     let weight_of_first =
         |snapshot: &Snapshot| match snapshot.standing(&snapshot.keys()[0], MODEL, &moment(0)) {
             Standing::Eligible { weight } => Some(weight),
-            Standing::Out { .. } => None,
+            Standing::Ineligible { .. } => None,
         };
     for left in [Some(100.0), Some(75.0), Some(50.0), Some(25.0)] {
         assert_eq!(weight_of_first(&snapshot), left);
@@ -307,7 +313,7 @@ fn a_budget_that_is_used_up_keeps_out_and_one_that_shrinks_weighs_less() {
     assert_eq!(weight_of_first(&snapshot), None);
     assert_eq!(drawn(&mut snapshot, 20, 0), [3; 20]);
     let survey = snapshot.survey(MODEL, &moment(0));
-    assert_eq!(survey.out["budget_spent"], 2);
+    assert_eq!(survey.ineligible[&Reason::BudgetSpent], 2);
     assert_eq!(survey.soonest, Some(moment(0).next_day()));
     assert_eq!(snapshot.survey("other", &moment(0)).eligible, 3);
 }

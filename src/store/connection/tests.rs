@@ -1,6 +1,6 @@
 use super::super::database::{Database, read, write, write_once};
 use super::*;
-use crate::signal::{give_way, native};
+use crate::sync::{native, yield_now};
 use futures::executor::block_on;
 use futures::future::{join_all, pending};
 use std::collections::VecDeque;
@@ -65,7 +65,7 @@ impl Connector for Rc<Host> {
         self.ran.borrow_mut().push(ran);
         self.clock_ms.set(self.clock_ms.get() + self.try_ms.get());
         if *connection <= self.dead.get() {
-            give_way().await;
+            yield_now().await;
             return Err(DatabaseError::new("STREAM_EXPIRED"));
         }
         let reply = self.script.borrow_mut().pop_front();
@@ -83,7 +83,7 @@ impl Connector for Rc<Host> {
     async fn wait(&self, ms: u64) {
         // What others can do takes no time.
         for _ in 0..10 {
-            give_way().await;
+            yield_now().await;
         }
         self.clock_ms.set(self.clock_ms.get() + ms);
     }

@@ -136,7 +136,7 @@ fn real_advice(token: &Variable<MaskedToken>, keys: &Variable<usize>) -> String 
             text += &format!(
                 "\nOf the {number} keys in SPIN_VARIABLE_GEMINI_API_KEY, the first ten get most \
                  calls and the last few none:\neach is imported with a lower priority than the \
-                 one before. README.md, \"Keys\", tells how to make them equal.\n"
+                 one before. docs/keys.md says how to make them equal.\n"
             );
         }
         Variable::Unknown | Variable::Set(_) => {}

@@ -1,48 +1,18 @@
-//! What goes over the wire, byte by byte, against a socket without any HTTP client in between.
+//! The bytes on the wire, read from a socket without an HTTP client in between.
 //!
-//! | file | what it fixes |
+//! | file | what it covers |
 //! |---|---|
-//! | `compat`, `native` | the bytes of answers of each surface |
-//! | `shapes` | what changed in them with models and years |
-//! | `improvised` | tool calls and JSON without a script |
-//! | `errors`, `frames` | every error of the catalogue; what each surface puts around it |
-//! | `auth` | credentials, conditions of keys, scripts |
-//! | `strict` | fields and types that are taken and refused |
-//! | `signatures` | thought signatures that have to come back |
-//! | `requests` | malformed bodies, unknown models and paths |
-//! | `files` | uploads, and who may see files |
-//! | `caches`, `jobs`, `tuned` | what else projects own: caches; batches, pictures and videos; tuned models |
-//! | `quotas` | limits by minute and by Pacific day |
-//! | `breaks` | resets, cuts, errors in the middle of a stream |
-//! | `pace` | gates, steps, connections, the log |
-//! | `leave`, `panics` | clients that leave, tests whose own code panics |
-//! | `gzip` | compression, flushed with each event |
-//! | `program` | the program: its output, its signals |
+//! | `framing` | successes and errors of each surface, to the byte; gzip |
+//! | `breaks` | resets, cuts and errors in the middle of a body; clients that leave |
+//! | `refusals` | credentials, conditions of keys, unknown fields, thought signatures |
+//! | `errors` | the layouts of Google's errors |
+//! | `files` | uploads, and the projects that files belong to |
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests fail like tests: by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
-mod auth;
 mod breaks;
-mod caches;
-mod compat;
 mod errors;
 mod files;
-mod frames;
-mod gzip;
-mod improvised;
-mod jobs;
-mod leave;
-mod native;
-mod pace;
-mod panics;
-mod program;
-mod quotas;
-mod requests;
-mod shapes;
-mod signatures;
-mod strict;
+mod framing;
+mod refusals;
 mod support;
-mod tuned;

@@ -1,4 +1,4 @@
-//! A client that sees every byte, and what tests have in common.
+//! A client that sees every byte, and shared helpers.
 
 use fake_gemini::{Builder, Call, Ended, FakeGemini, ManualClock};
 use std::io;
@@ -9,67 +9,64 @@ use tokio::net::TcpStream;
 pub(crate) const KEY: &str = "AIzaFAKE-first-key-000000000000000000001";
 pub(crate) const OTHER_KEY: &str = "AIzaFAKE-second-key-00000000000000000002";
 pub(crate) const CHAT: &str = "/v1beta/openai/chat/completions";
+pub(crate) const GENERATE: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
 /// Makes a chat completion a stream.
 pub(crate) const STREAM: &str = r#","stream":true"#;
-/// 2027-01-15T08:00:00Z, which is midnight in Los Angeles.
-pub(crate) const MIDNIGHT: i64 = 1_800_000_000_000;
+pub(crate) const CONTENTS: &str =
+    r#"{"contents":[{"role":"user","parts":[{"text":"Say hello."}]}]}"#;
 
-/// A test that waits for longer than this waits for something that will not come.
-const HANGING: Duration = Duration::from_secs(60);
+/// 2027-01-15T08:00:00Z.
+const NOW_MS: i64 = 1_800_000_000_000;
+/// A test that waits for longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(HANGING, event)
+    tokio::time::timeout(PATIENCE, event)
         .await
-        .expect("what the test waits for does not happen")
+        .expect("the expected event did not happen")
 }
 
-/// A fake with one key, at a time that stands still.
+/// A fake with one key and a clock that stands still.
 pub(crate) async fn gemini() -> FakeGemini {
     start(FakeGemini::builder().key(KEY)).await
 }
 
+/// A fake with [`KEY`] and [`OTHER_KEY`], each of its own project.
+pub(crate) async fn two_projects() -> FakeGemini {
+    start(FakeGemini::builder().key(KEY).key(OTHER_KEY)).await
+}
+
 pub(crate) async fn start(builder: Builder) -> FakeGemini {
-    builder
-        .clock(ManualClock::at(MIDNIGHT).clock())
-        .start()
-        .await
-        .unwrap()
+    let clock = ManualClock::at(NOW_MS).clock();
+    builder.clock(clock).start().await.unwrap()
 }
 
 pub(crate) fn question(more: &str) -> String {
-    format!(
-        r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"user","content":"Say hello."}}]{more}}}"#
-    )
+    let messages = r#"[{"role":"user","content":"Say hello."}]"#;
+    format!(r#"{{"model":"gemini-2.5-flash","messages":{messages}{more}}}"#)
 }
 
-pub(crate) fn contents() -> String {
-    r#"{"contents":[{"role":"user","parts":[{"text":"Say hello."}]}]}"#.to_owned()
-}
-
-/// Waits until the only call has ended.
+/// Waits until all calls have ended; returns the last one.
 pub(crate) async fn ended(gemini: &FakeGemini) -> Call {
     let calls = soon(gemini.wait_until(|calls| {
         !calls.is_empty() && calls.iter().all(|call| call.ended != Ended::NotYet)
-    }))
-    .await;
-    calls.into_iter().next_back().unwrap()
+    }));
+    calls.await.into_iter().next_back().unwrap()
 }
 
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: u16,
     /// Names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
 }
 
 impl Head {
-    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        let fits = self.headers.iter().filter(|(header, _)| header == name);
-        fits.map(|(_, value)| value.as_str()).collect()
-    }
-
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).first().copied()
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -118,29 +115,16 @@ impl Client {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-        self.write(&request).await;
+        self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
-    pub(crate) async fn write(&mut self, text: &str) {
-        self.write_bytes(text.as_bytes()).await;
-    }
-
-    pub(crate) async fn write_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
-    }
-
-    /// A chat completion with [`KEY`].
+    /// Sends a chat completion with [`KEY`].
     pub(crate) async fn chat(&mut self, more_fields: &str, more_headers: &[(&str, &str)]) {
         let bearer = format!("Bearer {KEY}");
         let mut headers = vec![("authorization", bearer.as_str())];
         headers.extend(more_headers);
         self.send("POST", CHAT, &headers, &question(more_fields))
             .await;
-    }
-
-    /// Leaves by a reset.
-    pub(crate) fn reset(self) {
-        self.stream.set_zero_linger().unwrap();
     }
 
     /// Reads more; `false` at the end of the connection.
@@ -238,33 +222,19 @@ pub(crate) async fn call(
 
 /// A chat completion with [`KEY`].
 pub(crate) async fn chat(gemini: &FakeGemini, more_fields: &str) -> Response {
-    chat_with(gemini, KEY, &question(more_fields)).await
+    openai(gemini, KEY, "chat/completions", &question(more_fields)).await
 }
 
-pub(crate) async fn chat_with(gemini: &FakeGemini, key: &str, body: &str) -> Response {
+/// A compatible call; `path` follows `/v1beta/openai/`. Without a body it is a GET.
+pub(crate) async fn openai(gemini: &FakeGemini, key: &str, path: &str, body: &str) -> Response {
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    let path = format!("/v1beta/openai/{path}");
     let bearer = format!("Bearer {key}");
-    call(gemini, "POST", CHAT, &[("authorization", &bearer)], body).await
+    call(gemini, method, &path, &[("authorization", &bearer)], body).await
 }
 
-/// A compatible call with [`KEY`].
-pub(crate) async fn compat(gemini: &FakeGemini, path: &str, body: &str) -> Response {
-    compat_as(gemini, KEY, path, body).await
-}
-
-/// A native call with [`KEY`].
-pub(crate) async fn native(gemini: &FakeGemini, path: &str, body: &str) -> Response {
-    let path = format!("/v1beta/{path}");
-    let headers = [("x-goog-api-key", KEY)];
-    call(gemini, method_for(body), &path, &headers, body).await
-}
-
-/// A fake with [`KEY`] and [`OTHER_KEY`], each in a project of its own.
-pub(crate) async fn two_projects() -> FakeGemini {
-    start(FakeGemini::builder().key(KEY).key(OTHER_KEY)).await
-}
-
-/// A native call with `key`; `path` begins with the version.
-pub(crate) async fn native_as(
+/// A native call; `path` starts with the version.
+pub(crate) async fn native(
     gemini: &FakeGemini,
     key: &str,
     method: &str,
@@ -272,27 +242,4 @@ pub(crate) async fn native_as(
     body: &str,
 ) -> Response {
     call(gemini, method, path, &[("x-goog-api-key", key)], body).await
-}
-
-/// A compatible call with `key`; `path` is what follows `/v1beta/openai/`.
-pub(crate) async fn compat_as(gemini: &FakeGemini, key: &str, path: &str, body: &str) -> Response {
-    let path = format!("/v1beta/openai/{path}");
-    let bearer = format!("Bearer {key}");
-    let headers = [("authorization", bearer.as_str())];
-    call(gemini, method_for(body), &path, &headers, body).await
-}
-
-/// A file of `key`'s project, by its name.
-pub(crate) async fn file(gemini: &FakeGemini, key: &str, text: &str) -> String {
-    let headers = [
-        ("x-goog-api-key", key),
-        ("x-goog-upload-protocol", "raw"),
-        ("content-type", "text/plain"),
-    ];
-    let response = call(gemini, "POST", "/upload/v1beta/files", &headers, text).await;
-    response.json()["file"]["name"].as_str().unwrap().to_owned()
-}
-
-fn method_for(body: &str) -> &'static str {
-    if body.is_empty() { "GET" } else { "POST" }
 }

@@ -1,1 +1,0 @@
--- Had a view that migration 0013 has replaced.

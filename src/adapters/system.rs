@@ -1,0 +1,60 @@
+//! The host's clock, timers, tasks, entropy and terminal.
+
+use crate::gateway::ports::System;
+use crate::pool::UnixMillis;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use spin_sdk::wasip3;
+use spin_sdk::wasip3::clocks::monotonic_clock;
+use spin_sdk::wasip3::random::random::get_random_u64;
+use std::cell::RefCell;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    /// Seeded once per instance from the host's entropy. Not used for anything secret.
+    static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_seed(seed()));
+}
+
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for part in seed.chunks_exact_mut(8) {
+        part.copy_from_slice(&get_random_u64().to_le_bytes());
+    }
+    seed
+}
+
+/// The system as the host provides it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostSystem;
+
+impl System for HostSystem {
+    fn now(&self) -> UnixMillis {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where the host's clock is read"
+        )]
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    async fn wait(&self, ms: u64) {
+        monotonic_clock::wait_for(ms.saturating_mul(1_000_000)).await;
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        wasip3::spawn(task);
+    }
+
+    fn random(&self) -> u64 {
+        RNG.with_borrow_mut(RngExt::random)
+    }
+
+    fn log(&self, line: &str) {
+        // In one write, since many instances share a terminal. A closed terminal is no reason to fail, as
+        // `eprintln` would.
+        let _ = std::io::stderr().write_all(format!("keypool: {line}\n").as_bytes());
+    }
+}

@@ -1,0 +1,527 @@
+//! A response's body that is passed on as it arrives from the upstream. Its attempt is in the log
+//! before the last bytes leave.
+
+use super::Failure;
+use super::attempt::{Attempt, ErrorSource, Failed, NO_ANSWER};
+use super::failure::ErrorForm;
+use super::ports::{ByteStream, System, TransportError, UpstreamResponse};
+use super::upstream_request::AnswerForm;
+use crate::store::Database;
+use crate::wire::gemini::{self, MAX_ERROR_BYTES, Seen, diagnose};
+use crate::wire::json::{Members, find};
+use crate::wire::openai::repair::StreamRepair;
+use crate::wire::openai::signatures::Signatures;
+use crate::wire::stream::{ArrayScanner, EventScanner, Found, StreamSummary, error_text};
+use crate::wire::{Kind, Surface};
+use futures::future::{Either, select};
+use std::pin::{Pin, pin};
+
+/// Events without content are held up to this size; then they are the answer: 64 KiB.
+const MAX_HELD_EVENTS: usize = 64 * 1024;
+
+/// See the module's documentation.
+pub struct AnswerStream<D, B, S> {
+    /// The attempt until its row is written.
+    attempt: Option<Attempt<D, S>>,
+    status: u16,
+    kind: Kind,
+    surface: Surface,
+    upstream: B,
+    /// What the upstream sent and was not looked at yet.
+    arrived: Option<Result<Option<Vec<u8>>, TransportError>>,
+    phase: Phase,
+    framing: Framing,
+    repair: Option<StreamRepair>,
+    /// Thought signatures of its tool calls, if it is repaired.
+    signatures: Option<Signatures>,
+    summary: StreamSummary,
+}
+
+/// How far a stream is.
+enum Phase {
+    /// Nothing was promised to the client: an end without content is a failure.
+    Opening,
+    /// These bytes are for the client, before anything else arrives.
+    Opened(Vec<u8>),
+    /// Bytes pass as they arrive.
+    Flowing,
+    /// Nothing follows.
+    Ended,
+}
+
+/// How a stream is divided, and the text of an error in it, as far as it has arrived.
+enum Framing {
+    Events {
+        scanner: EventScanner,
+        error: Option<Vec<u8>>,
+    },
+    /// A JSON array.
+    Array {
+        scanner: ArrayScanner,
+        error: Option<Vec<u8>>,
+    },
+    /// Anything else.
+    Opaque(Opaque),
+}
+
+/// The two divisions that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Division {
+    Events,
+    Array,
+}
+
+struct Opaque {
+    /// The latest chunk, held back since it may be the last.
+    held: Vec<u8>,
+    /// The bracket without which the answer is cut short, if it is JSON.
+    closing: Option<u8>,
+    /// The last byte so far that is not white space.
+    last: Option<u8>,
+}
+
+impl Opaque {
+    fn new(first: Vec<u8>, closing: Option<u8>) -> Self {
+        Self {
+            last: first.trim_ascii_end().last().copied(),
+            held: first,
+            closing,
+        }
+    }
+
+    /// Takes a chunk and returns the one before it.
+    fn push(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+        self.last = chunk.trim_ascii_end().last().copied().or(self.last);
+        std::mem::replace(&mut self.held, chunk)
+    }
+
+    fn is_cut_short(&self) -> bool {
+        self.closing.is_some() && self.closing != self.last
+    }
+}
+
+impl Framing {
+    fn new(division: Division, kind: Kind) -> Self {
+        match division {
+            Division::Events => Self::Events {
+                scanner: EventScanner::new(kind),
+                error: None,
+            },
+            Division::Array => Self::Array {
+                scanner: ArrayScanner::default(),
+                error: None,
+            },
+        }
+    }
+
+    /// The error that has begun, as far as it has arrived.
+    fn error_json(&self) -> Option<&[u8]> {
+        match self {
+            Self::Events { error, .. } => Some(error_text(error.as_deref()?).json),
+            Self::Array { error, .. } => error.as_deref(),
+            Self::Opaque(_) => None,
+        }
+    }
+
+    /// Whether an error has arrived as a whole, or as far as errors are read.
+    fn has_whole_error(&self) -> bool {
+        match self {
+            Self::Events { error, .. } => error
+                .as_deref()
+                .is_some_and(|text| error_text(text).is_complete || text.len() >= MAX_ERROR_BYTES),
+            Self::Array { error, .. } => error.is_some(),
+            Self::Opaque(_) => false,
+        }
+    }
+
+    /// The end of an answer that fails, as an error that the client reads; `None` where none can
+    /// follow.
+    fn close_with(&mut self, failure: &Failure, kind: Kind, surface: Surface) -> Option<Vec<u8>> {
+        match self {
+            Self::Events { scanner, .. } => {
+                let error = failure.to_json(surface, ErrorForm::Pool);
+                let error = match (kind, surface) {
+                    (Kind::Other, Surface::Gemini) => gemini::error_event(&error),
+                    _ => on_one_line(&error),
+                };
+                Some(scanner.close_with(&error))
+            }
+            Self::Array { scanner, .. } => {
+                let error = failure.to_json(Surface::Gemini, ErrorForm::Pool);
+                scanner.close_with(error.trim_end())
+            }
+            Self::Opaque(_) => None,
+        }
+    }
+}
+
+/// JSON text without line ends, as an event needs it.
+fn on_one_line(json: &str) -> String {
+    match serde_json::from_str::<serde_json::Value>(json) {
+        Ok(value) => value.to_string(),
+        // The pool's own errors are JSON, and others are passed only if they are.
+        Err(_) => json.replace(['\r', '\n'], " "),
+    }
+}
+
+/// The next part of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Bytes for the client, never empty.
+    Data(Vec<u8>),
+    /// Nothing that can be passed on yet.
+    Pending,
+    /// The end. The attempt is in the log.
+    End,
+    /// The upstream broke off, and nothing in the body can tell the client: the connection must be
+    /// cut. The attempt is in the log.
+    Broken,
+}
+
+/// What the upstream sent, before it is passed to the client.
+enum Progress {
+    /// Bytes for the client, possibly none.
+    Data(Vec<u8>),
+    End,
+    /// It broke off, or sent an error.
+    Failed(Failed),
+}
+
+/// How a stream begins.
+pub(super) enum Opening<D, B, S> {
+    /// It has content.
+    Stream(Box<AnswerStream<D, B, S>>),
+    /// It has ended without content. These are its bytes; the attempt is in the log.
+    Empty(Vec<u8>),
+    /// It broke off, or is an error, before it had content.
+    Failed(Failed),
+}
+
+impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
+    /// A stream of events, or an array, of which nothing was read.
+    pub(super) fn new(
+        attempt: Attempt<D, S>,
+        form: AnswerForm,
+        division: Division,
+        response: UpstreamResponse<B>,
+    ) -> Self {
+        let AnswerForm {
+            kind,
+            surface,
+            repair,
+            ..
+        } = form;
+        let repair = repair.filter(|_| kind != Kind::Other);
+        Self {
+            attempt: Some(attempt),
+            status: response.status,
+            kind,
+            surface,
+            upstream: response.body,
+            arrived: None,
+            phase: Phase::Opening,
+            framing: Framing::new(division, kind),
+            signatures: repair.as_ref().map(|_| Signatures::default()),
+            repair: repair.map(StreamRepair::new),
+            summary: StreamSummary::new(surface),
+        }
+    }
+
+    /// Any other body, of which `first` was read, and which is cut short unless it ends with
+    /// `closing`.
+    pub(super) fn opaque(
+        attempt: Attempt<D, S>,
+        status: u16,
+        first: Vec<u8>,
+        closing: Option<u8>,
+        upstream: B,
+    ) -> Self {
+        let surface = Surface::OpenAi;
+        Self {
+            attempt: Some(attempt),
+            status,
+            kind: Kind::Other,
+            surface,
+            upstream,
+            arrived: None,
+            phase: Phase::Flowing,
+            framing: Framing::Opaque(Opaque::new(first, closing)),
+            repair: None,
+            signatures: None,
+            summary: StreamSummary::new(surface),
+        }
+    }
+
+    /// Reads until the stream has content, for as long as `timeout` allows. Nothing is promised to
+    /// the client before.
+    pub(super) async fn open(
+        mut self,
+        mut timeout: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Opening<D, B, S> {
+        let mut held = Vec::new();
+        loop {
+            let is_late = matches!(
+                select(pin!(self.ready()), timeout.as_mut()).await,
+                Either::Right(_)
+            );
+            if is_late {
+                return self.fail_to_open(Late::Timeout).await;
+            }
+            match self.advance().await {
+                Progress::Data(bytes) => held.extend(bytes),
+                Progress::End if held.is_empty() => {
+                    return self.fail_to_open(Late::NoByte).await;
+                }
+                Progress::End => return Opening::Empty(held),
+                Progress::Failed(failed) => return Opening::Failed(failed),
+            }
+            if self.attempt.is_none() && self.is_empty_answer() {
+                return Opening::Empty(held);
+            }
+            let has_content = self.summary.seen.has_content || self.attempt.is_none();
+            if has_content || held.len() > MAX_HELD_EVENTS {
+                self.phase = Phase::Opened(held);
+                if let Some(attempt) = &self.attempt {
+                    attempt.on_first_content().await;
+                }
+                return Opening::Stream(Box::new(self));
+            }
+        }
+    }
+
+    async fn fail_to_open(mut self, late: Late) -> Opening<D, B, S> {
+        let Some(attempt) = self.attempt.take() else {
+            return Opening::Empty(Vec::new());
+        };
+        Opening::Failed(match late {
+            Late::Timeout => {
+                let error = TransportError::TimedOut;
+                attempt
+                    .end_without_response(&error, Some(self.status))
+                    .await
+            }
+            Late::NoByte => attempt.end_without_byte(self.status).await,
+        })
+    }
+
+    /// Waits until [`next`](Self::next) has something to do. This future may be dropped; that of
+    /// `next`, which writes to the log, must not.
+    pub async fn ready(&mut self) {
+        let has_something = matches!(self.phase, Phase::Opened(_) | Phase::Ended)
+            || self.arrived.is_some()
+            || self.framing.has_whole_error();
+        if !has_something {
+            self.arrived = Some(self.upstream.next().await);
+        }
+    }
+
+    /// The interaction in the stream's first events, while none of them has been sent.
+    pub(super) fn begun_interaction(&self) -> Option<&[u8]> {
+        let Phase::Opened(first) = &self.phase else {
+            return None;
+        };
+        first.split(|byte| *byte == b'\n').find_map(|line| {
+            let Members(event) = serde_json::from_slice(line.strip_prefix(b"data:")?).ok()?;
+            find(&event, "interaction").map(|interaction| interaction.get().as_bytes())
+        })
+    }
+
+    /// The next part of the body.
+    pub async fn next(&mut self) -> Chunk {
+        if let Phase::Opened(first) = &mut self.phase {
+            let first = std::mem::take(first);
+            self.phase = Phase::Flowing;
+            return Chunk::Data(first);
+        }
+        match self.advance().await {
+            Progress::Data(bytes) if bytes.is_empty() => Chunk::Pending,
+            Progress::Data(bytes) => Chunk::Data(bytes),
+            Progress::End => Chunk::End,
+            Progress::Failed(Failed { failure, .. }) => {
+                match self.framing.close_with(&failure, self.kind, self.surface) {
+                    Some(end) => Chunk::Data(end),
+                    None => Chunk::Broken,
+                }
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Progress {
+        if let Phase::Ended = self.phase {
+            return Progress::End;
+        }
+        self.ready().await;
+        match self.arrived.take() {
+            Some(Ok(Some(chunk))) => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.on_first_byte();
+                }
+                Progress::Data(self.take(chunk).await)
+            }
+            Some(Ok(None)) => self.on_upstream_end(None).await,
+            Some(Err(error)) => self.on_upstream_end(Some(error)).await,
+            // A complete error waits for nothing more.
+            None => self.end_with_upstream_error().await,
+        }
+    }
+
+    /// Takes a chunk and returns what of it is for the client.
+    async fn take(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+        let (ready, found) = match &mut self.framing {
+            Framing::Events {
+                error: Some(text), ..
+            } => {
+                text.extend_from_slice(&chunk);
+                return Vec::new();
+            }
+            Framing::Array { error: Some(_), .. } => return Vec::new(),
+            Framing::Opaque(body) => return body.push(chunk),
+            Framing::Events { scanner, .. } => {
+                let scan = scanner.push(chunk);
+                self.summary.take(&scan.ready);
+                let ready = match &mut self.repair {
+                    Some(repair) => repair.lines(scan.ready),
+                    None => scan.ready,
+                };
+                if let Some(signatures) = &mut self.signatures {
+                    signatures.take_lines(&ready);
+                }
+                (ready, scan.found)
+            }
+            Framing::Array { scanner, .. } => {
+                let scan = scanner.push(chunk);
+                for element in scan.elements {
+                    self.summary
+                        .take_element(scan.ready.get(element).unwrap_or_default());
+                }
+                (scan.ready, scan.found)
+            }
+        };
+        match found {
+            Found::Nothing => {}
+            Found::Done => self.end().await,
+            Found::Error(begun) => {
+                if let Framing::Events { error, .. } | Framing::Array { error, .. } =
+                    &mut self.framing
+                {
+                    *error = Some(begun);
+                }
+            }
+        }
+        ready
+    }
+
+    /// The upstream has ended the body, or broken off.
+    async fn on_upstream_end(&mut self, error: Option<TransportError>) -> Progress {
+        let rest = match &mut self.framing {
+            Framing::Events { error: Some(_), .. } | Framing::Array { error: Some(_), .. } => {
+                return self.end_with_upstream_error().await;
+            }
+            Framing::Opaque(body) if error.is_none() && !body.is_cut_short() => {
+                Some(std::mem::take(&mut body.held))
+            }
+            Framing::Opaque(_) => None,
+            // After the closing event nothing is missing.
+            Framing::Events { .. } | Framing::Array { .. } if self.attempt.is_none() => {
+                self.phase = Phase::Ended;
+                return Progress::End;
+            }
+            Framing::Events { scanner, .. } => {
+                // Without a known last event, only a clean end is one.
+                let may_be_whole = error.is_none() || self.kind != Kind::Other;
+                scanner
+                    .end()
+                    .filter(|_| may_be_whole)
+                    .inspect(|rest| self.summary.take(rest))
+            }
+            Framing::Array { .. } => None,
+        };
+        match rest {
+            Some(rest) => {
+                self.end().await;
+                self.phase = Phase::Ended;
+                Progress::Data(rest)
+            }
+            None => self.end_broken_off(error).await,
+        }
+    }
+
+    /// The upstream has nothing more, though something is missing.
+    async fn end_broken_off(&mut self, error: Option<TransportError>) -> Progress {
+        self.phase = Phase::Ended;
+        let Some(attempt) = self.attempt.take() else {
+            return Progress::End;
+        };
+        let reason = match (&error, &self.framing) {
+            (Some(error), _) => error.to_string(),
+            (None, Framing::Opaque(_)) => NO_ANSWER.to_owned(),
+            (None, _) => "the upstream ended the stream before its closing event".to_owned(),
+        };
+        let mut failed = attempt.end_broken_off(self.status, &reason).await;
+        if error == Some(TransportError::Stopping) {
+            failed.failure = Failure::Stopping;
+        }
+        Progress::Failed(failed)
+    }
+
+    /// The upstream has sent an error instead of the rest. What has arrived of it counts.
+    async fn end_with_upstream_error(&mut self) -> Progress {
+        self.phase = Phase::Ended;
+        let Some(attempt) = self.attempt.take() else {
+            return Progress::End;
+        };
+        let json = self.framing.error_json().unwrap_or_default();
+        let diagnosis = diagnose(Seen::InStream(json), &attempt.traits);
+        // Clients of interactions know Google's own error codes.
+        let body = Some(json).filter(|_| self.kind == Kind::Other);
+        let ended = attempt.end_with_error(&diagnosis, ErrorSource::Answer, body);
+        Progress::Failed(ended.await)
+    }
+
+    /// Ends the attempt because the client left. Dropping the stream closes the upstream
+    /// connection.
+    pub async fn client_gone(mut self) {
+        if self.framing.error_json().is_some() {
+            self.end_with_upstream_error().await;
+        } else if let Some(attempt) = self.attempt.take() {
+            self.save_signatures(&attempt).await;
+            let usage = self.summary.seen.usage;
+            attempt.end_without_client(self.status, usage).await;
+        }
+    }
+
+    /// Whether a model has said nothing.
+    fn is_empty_answer(&self) -> bool {
+        self.kind != Kind::Other && self.summary.seen.is_empty_answer()
+    }
+
+    /// Ends the attempt, since the answer is complete.
+    async fn end(&mut self) {
+        let Some(attempt) = self.attempt.take() else {
+            return;
+        };
+        self.save_signatures(&attempt).await;
+        let usage = self.summary.seen.usage;
+        if let Phase::Opening = self.phase
+            && self.is_empty_answer()
+        {
+            attempt.end_without_content(self.status, usage).await;
+        } else {
+            attempt.end_with_answer(self.status, usage).await;
+        }
+    }
+
+    async fn save_signatures(&mut self, attempt: &Attempt<D, S>) {
+        if let Some(signatures) = self.signatures.take() {
+            attempt.save_signatures(&signatures.collected()).await;
+        }
+    }
+}
+
+/// Why a stream without content is given up.
+enum Late {
+    /// It had no content in time.
+    Timeout,
+    /// It ended without a byte.
+    NoByte,
+}

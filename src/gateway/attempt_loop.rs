@@ -1,0 +1,532 @@
+//! The attempts of one request over the keys of the pool, until one gives an answer.
+//!
+//! [`Failover`] decides which key is next and when to give up; this loop does what it says.
+
+use super::Failure;
+use super::affinity::Uses;
+use super::attempt::{Attempt, Failed};
+use super::claim::{Claim, Claimed};
+use super::context::Context;
+use super::exchange::{Attempted, Exchange};
+use super::failure::{ErrorForm, Unavailable};
+use super::headers::{self, ContentType, Credential};
+use super::incoming::Incoming;
+use super::lessons::Lessons;
+use super::ports::{System, Upstream};
+use super::reply::Reply;
+use super::upstream_request::{self, UpstreamRequest};
+use super::view::{Extent, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
+use crate::pool::{
+    After, Blame, CredentialHeader, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Owner,
+    Pick, Policy, Step, estimate_tokens, quota_scope_of, with_tool,
+};
+use crate::store::Database;
+use crate::wire::Kind;
+use crate::wire::gemini::RequestTraits;
+use http::header::{HeaderName, HeaderValue};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
+const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
+const DROPPED: HeaderName = HeaderName::from_static("x-keypool-dropped");
+
+/// Calls that official clients make by themselves, the first included. After as many attempts of
+/// the pool, a retry of theirs would be one too many.
+const CLIENT_ATTEMPTS: u32 = 3;
+
+/// See the module's documentation.
+pub(super) struct AttemptLoop<'a, D, U: Upstream, S> {
+    context: &'a Context<'a, D, U, S>,
+    request_id: &'a str,
+    model: String,
+    /// The model with the request's server-side tool, under which cool-downs are looked up.
+    model_and_tool: String,
+    failover: Failover,
+    /// The latest key, and its project.
+    pub(super) latest: Option<Owner>,
+    /// How old the view may be for the next draw, in milliseconds.
+    max_age_ms: i64,
+    rng: SmallRng,
+    /// What the request teaches once it has worked.
+    lessons: Lessons,
+    last_failure: Option<Failure>,
+    /// A key that the upstream wants in its other header, which is sent next.
+    other_header: Option<OtherHeader>,
+    /// An answer without content, which is better than none.
+    empty: Option<(Reply<D, U::Body, S>, Owner)>,
+}
+
+struct OtherHeader {
+    key: KeyId,
+    header: CredentialHeader,
+    /// The pick to be sent again.
+    pick: Option<Box<Pick>>,
+}
+
+/// Whether to make another attempt.
+enum Verdict {
+    Continue,
+    Stop,
+}
+
+impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
+    pub(super) fn new(
+        context: &'a Context<'a, D, U, S>,
+        incoming: &Incoming<'a>,
+        request: &UpstreamRequest<'_>,
+        uses: &Uses,
+    ) -> Self {
+        let demand = request.demand(context.config, uses);
+        let failover = Failover::new(context.config.failover, demand, context.system.now());
+        let mut attempts = Self::over(context, incoming, request, failover);
+        // A refusal is then more likely the request's fault than the key's.
+        attempts.lessons.blames_refusers = !uses.has_unknown;
+        attempts
+    }
+
+    /// Attempts over as many projects as the policy allows, for a request without a body.
+    pub(super) fn over_projects(
+        context: &'a Context<'a, D, U, S>,
+        incoming: &Incoming<'a>,
+        request: &UpstreamRequest<'_>,
+        policy: Policy,
+    ) -> Self {
+        let mut demand = request.demand(context.config, &Uses::default());
+        demand.is_repeatable = true;
+        demand.conversation = None;
+        demand.asks_all_projects = true;
+        let failover = Failover::new(policy, demand, context.system.now());
+        Self::over(context, incoming, request, failover)
+    }
+
+    fn over(
+        context: &'a Context<'a, D, U, S>,
+        incoming: &Incoming<'a>,
+        request: &UpstreamRequest<'_>,
+        failover: Failover,
+    ) -> Self {
+        Self {
+            context,
+            request_id: incoming.id,
+            model: request.subject.clone(),
+            model_and_tool: with_tool(&request.subject, request.traits.tool.as_deref()),
+            failover,
+            latest: None,
+            max_age_ms: MAX_AGE_MS,
+            rng: SmallRng::seed_from_u64(context.system.random()),
+            lessons: Lessons::default(),
+            last_failure: None,
+            other_header: None,
+            empty: None,
+        }
+    }
+
+    /// Attempts until one gives an answer.
+    pub(super) async fn run(
+        &mut self,
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        self.max_age_ms = MAX_AGE_MS;
+        self.last_failure = None;
+        let failure = loop {
+            if self.failover.attempts() == 0
+                && let Err(failure) = self.prepare(request).await
+            {
+                break failure;
+            }
+            let pick = match self.next_step().await {
+                Ok(Step::Send(pick)) => pick,
+                Ok(Step::Wait { ms }) => {
+                    self.context.system.wait(ms).await;
+                    continue;
+                }
+                Ok(Step::GiveUp(reason)) => break self.give_up(reason),
+                Err(failure) => break failure,
+            };
+            let Some(claimed) = self.claim(&pick, request).await else {
+                self.failover.lost(pick.key.id);
+                continue;
+            };
+            let sent = Sent::new(&pick, self, request);
+            let outcome = match self.send(&pick, claimed, &sent, request).await {
+                Attempted::Answered(reply) => {
+                    self.learn(&sent).await;
+                    return Ok(reply);
+                }
+                Attempted::Empty(reply) => {
+                    self.empty = Some((reply, sent.owner.clone()));
+                    Outcome::EmptyAnswer
+                }
+                Attempted::Failed(Failed {
+                    failure: failure @ Failure::Stopping,
+                    ..
+                }) => break failure,
+                Attempted::Failed(failed) => {
+                    if self.repair(request, &failed) == upstream_request::Change::Made {
+                        self.last_failure = Some(failed.failure);
+                        continue;
+                    }
+                    self.last_failure = Some(failed.failure);
+                    failed.outcome
+                }
+            };
+            if let Verdict::Stop = self.follow_up(outcome, pick, &sent, request).await {
+                break self.last_failure();
+            }
+        };
+        // An answer without content is better than none.
+        let (reply, owner) = self.empty.take().ok_or(failure)?;
+        self.latest = Some(owner);
+        Ok(reply)
+    }
+
+    /// Applies what is known of the model to a request that was not sent yet.
+    async fn prepare(&mut self, request: &mut UpstreamRequest<'_>) -> Result<(), Failure> {
+        let Context {
+            view,
+            config,
+            system,
+            ..
+        } = self.context;
+        let extent = match self.failover.needs_all_keys() {
+            true => Extent::Whole,
+            false => Extent::Sample,
+        };
+        view.refresh_if_possible(*system, extent, self.max_age_ms)
+            .await?;
+        // The instance may not have known the keys before.
+        if view.reveals_secret(config, &self.model) || view.reveals_secret(config, &request.path) {
+            return Err(Failure::secret_in_name());
+        }
+        let snapshot = view.snapshot();
+        request.leave_out_known(snapshot.unsupported(&self.model));
+        if snapshot.wants_signatures(&self.model) {
+            request.put_placeholders();
+        }
+        Ok(())
+    }
+
+    async fn next_step(&mut self) -> Result<Step, Failure> {
+        if let Some(pick) = self
+            .other_header
+            .as_mut()
+            .and_then(|other| other.pick.take())
+        {
+            return Ok(Step::Send(pick));
+        }
+        let Context { view, system, .. } = self.context;
+        let step = view.next_step(
+            *system,
+            &mut self.failover,
+            &self.model_and_tool,
+            self.max_age_ms,
+            &mut self.rng,
+        );
+        Ok(step.await?)
+    }
+
+    async fn claim(&self, pick: &Pick, request: &UpstreamRequest<'_>) -> Option<Claimed> {
+        let Context { view, system, .. } = self.context;
+        let now = Moment::new(system.now());
+        let claim = Claim {
+            pick,
+            model: &self.model_and_tool,
+            input_tokens: estimate_tokens(request.body.len()),
+            trial_lease_ms: self.failover.trial_lease_ms(now.at()),
+        };
+        claim.take(view, *system, &now).await
+    }
+
+    async fn send(
+        &mut self,
+        pick: &Pick,
+        claimed: Claimed,
+        sent: &Sent,
+        request: &UpstreamRequest<'_>,
+    ) -> Attempted<D, U::Body, S> {
+        self.latest = Some(sent.owner.clone());
+        let attempt = self.attempt(pick, claimed, sent, request);
+        let deadlines = self.failover.deadlines(attempt.started_at);
+        let content_type = match (request.form.kind, request.body.is_empty()) {
+            (Kind::Chat | Kind::Generate, _) => ContentType::Json,
+            (Kind::Other, false) => ContentType::JsonByDefault,
+            (Kind::Other, true) => ContentType::AsSent,
+        };
+        let credential = Credential {
+            key: &pick.key.key,
+            header: sent.header,
+        };
+        let client_ms = deadlines
+            .client_by
+            .map(|by| u64::try_from(by.since(attempt.started_at)).unwrap_or_default());
+        let headers = headers::to_upstream(request.headers, content_type, credential, client_ms);
+        let exchange = Exchange { attempt, deadlines };
+        exchange.run(self.context.upstream, request, headers).await
+    }
+
+    fn attempt(
+        &mut self,
+        pick: &Pick,
+        claimed: Claimed,
+        sent: &Sent,
+        request: &UpstreamRequest<'_>,
+    ) -> Attempt<D, S> {
+        let Context {
+            config,
+            view,
+            system,
+            ..
+        } = self.context;
+        let token = config.client_token.as_ref().map(|token| token.expose());
+        let key = pick.key.key.expose();
+        Attempt {
+            request_id: self.request_id.to_owned(),
+            number: self.failover.sent(&pick.key),
+            model: self.model.clone(),
+            traits: RequestTraits {
+                has_other_header: !pick.key.key.is_standard() && !sent.is_other_header,
+                ..request.traits.clone()
+            },
+            claimed,
+            log_commit: config.log_commit,
+            secrets: [Some(key), token]
+                .into_iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect(),
+            pick: pick.clone(),
+            started_at: sent.started_at,
+            first_byte_at: None,
+            view: view.clone(),
+            system: (*system).clone(),
+        }
+    }
+
+    /// Changes the request if the upstream has said what is wrong with it and it means the same
+    /// without.
+    fn repair(
+        &mut self,
+        request: &mut UpstreamRequest<'_>,
+        failed: &Failed,
+    ) -> upstream_request::Change {
+        use upstream_request::Change;
+        let now = self.context.system.now();
+        if !self.failover.has_attempt_left(now) {
+            return Change::None;
+        }
+        let left_out = match &failed.failure {
+            Failure::Upstream { unknown_fields, .. } => {
+                let Context { config, view, .. } = self.context;
+                let reveals = |name: &str| view.reveals_secret(config, name);
+                let may_be_named = !unknown_fields
+                    .iter()
+                    .any(|field| reveals(&field.name) || reveals(&field.place));
+                match may_be_named {
+                    true => request.leave_out(unknown_fields),
+                    false => None,
+                }
+            }
+            _ => None,
+        };
+        let signed = match failed.outcome {
+            Outcome::SignatureMissing => request.put_placeholders(),
+            Outcome::SignatureRefused => request.replace_restored_signatures(),
+            _ => Change::None,
+        };
+        if signed == Change::Made {
+            self.lessons.lacked_signatures |= failed.outcome == Outcome::SignatureMissing;
+        } else if let Some(fields) = left_out {
+            self.lessons.left_out.extend(fields);
+        } else {
+            return Change::None;
+        }
+        self.failover.change_request();
+        Change::Made
+    }
+
+    /// Decides what follows an attempt that gave no answer with content.
+    async fn follow_up(
+        &mut self,
+        outcome: Outcome,
+        pick: Box<Pick>,
+        sent: &Sent,
+        request: &UpstreamRequest<'_>,
+    ) -> Verdict {
+        let ended_at = self.context.system.now();
+        if outcome.blame() == Some(Blame::WhenAnotherServes) {
+            let tool = request.traits.tool.as_deref();
+            if let Some(scope) = quota_scope_of(outcome, &pick.key, &self.model, tool) {
+                let incident = Incident {
+                    outcome,
+                    retry_after_ms: None,
+                    began_at: sent.started_at,
+                    ended_at,
+                };
+                self.lessons.refused.push((scope, incident));
+            }
+        }
+        if outcome == Outcome::CredentialMisplaced {
+            self.other_header = Some(OtherHeader {
+                key: pick.key.id,
+                header: sent.header.other(),
+                pick: Some(pick),
+            });
+        }
+        self.max_age_ms = MAX_AGE_AFTER_FAILURE_MS;
+        match self.failover.after(outcome, ended_at, &mut self.rng) {
+            After::Answer => Verdict::Stop,
+            After::Retry {
+                charged,
+                back_off_ms,
+            } => {
+                if charged && !self.take_retry().await {
+                    return Verdict::Stop;
+                }
+                if back_off_ms > 0 {
+                    self.context.system.wait(back_off_ms).await;
+                }
+                Verdict::Continue
+            }
+        }
+    }
+
+    async fn take_retry(&self) -> bool {
+        let Context { view, system, .. } = self.context;
+        let retry = view.take_retry(system.now()).await;
+        if let Some(error) = retry.uncounted {
+            system.log(&format!(
+                "request={} a retry is counted in this instance alone: {error}",
+                self.request_id
+            ));
+        }
+        retry.is_granted
+    }
+
+    /// Remembers what the request has taught, now that it has worked.
+    async fn learn(&mut self, sent: &Sent) {
+        let mut lessons = std::mem::take(&mut self.lessons);
+        lessons.header = sent
+            .is_other_header
+            .then_some((sent.owner.key, sent.header));
+        let Context { view, system, .. } = self.context;
+        lessons
+            .remember(view, *system, self.request_id, &self.model)
+            .await;
+    }
+
+    /// The failure to report when no attempt gave an answer.
+    fn give_up(&mut self, reason: GiveUp) -> Failure {
+        let (reason, survey) = match reason {
+            GiveUp::NoKeys => return Failure::NoUsableKey,
+            GiveUp::OwnerGone => return Failure::OwnerGone,
+            GiveUp::LastFailure => return self.last_failure(),
+            GiveUp::TooLarge(limit) => {
+                return Failure::TooLarge {
+                    model: self.model.clone(),
+                    limit,
+                };
+            }
+            GiveUp::Exhausted(survey) => (Unavailable::Exhausted, survey),
+            GiveUp::CredentialsExhausted(survey) => (Unavailable::Credentials, survey),
+            GiveUp::Suspected(survey) => (Unavailable::Suspected, survey),
+            GiveUp::ModelRefused(survey) if survey.has_cooling(Outcome::is_of_plan) => {
+                (Unavailable::Plan, survey)
+            }
+            GiveUp::ModelRefused(survey) => (Unavailable::Model, survey),
+        };
+        Failure::keys_out(reason, &self.model, survey, self.context.system.now())
+    }
+
+    fn last_failure(&mut self) -> Failure {
+        let last = self.last_failure.take();
+        match self.failover.attempts() >= CLIENT_ATTEMPTS {
+            true => Failure::of_last_attempt(last).spent(),
+            false => Failure::of_last_attempt(last),
+        }
+    }
+
+    /// Whether a project is left that this request has not used, and that can take a call.
+    pub(super) fn has_new_project(&self) -> bool {
+        let Context { view, system, .. } = self.context;
+        let now = Moment::new(system.now());
+        self.failover
+            .has_new_project(&view.snapshot(), &self.model_and_tool, &now)
+    }
+
+    /// The response to the request. Once a call was made the body has been read, and a failure is a
+    /// response like any other.
+    pub(super) fn finish(
+        &self,
+        result: Result<Reply<D, U::Body, S>, Failure>,
+        request: &UpstreamRequest<'_>,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        let reply = match result {
+            Err(failure) if self.failover.attempts() == 0 => return Err(failure),
+            Err(failure) => {
+                if let Some(reason) = failure.for_operator() {
+                    let id = self.request_id;
+                    self.context.system.log(&format!("request={id} {reason}"));
+                }
+                let form = match request.form.repair {
+                    Some(_) => ErrorForm::Pool,
+                    None => ErrorForm::Verbatim,
+                };
+                failure.into_reply(request.form.surface, form)
+            }
+            Ok(reply) => reply,
+        };
+        Ok(self.labelled(reply, request))
+    }
+
+    /// The response with the number of attempts, the latest key's id, and the fields left out.
+    pub(super) fn labelled(
+        &self,
+        mut reply: Reply<D, U::Body, S>,
+        request: &UpstreamRequest<'_>,
+    ) -> Reply<D, U::Body, S> {
+        let headers = &mut reply.headers;
+        if let Some(dropped) = request.dropped_header() {
+            headers.insert(DROPPED, dropped);
+        }
+        if let Some(owner) = &self.latest {
+            headers.insert(ATTEMPTS, HeaderValue::from(self.failover.attempts()));
+            headers.insert(KEY, HeaderValue::from(owner.key.0));
+        }
+        reply
+    }
+}
+
+/// How an attempt is sent.
+struct Sent {
+    owner: Owner,
+    header: CredentialHeader,
+    /// Whether that is the header that the upstream asked for in this request.
+    is_other_header: bool,
+    started_at: crate::pool::UnixMillis,
+}
+
+impl Sent {
+    fn new<D: Database, U: Upstream, S: System>(
+        pick: &Pick,
+        attempts: &AttemptLoop<'_, D, U, S>,
+        request: &UpstreamRequest<'_>,
+    ) -> Self {
+        let other = attempts
+            .other_header
+            .as_ref()
+            .filter(|other| other.key == pick.key.id)
+            .map(|other| other.header);
+        let default = request.form.surface.credential_header();
+        Self {
+            owner: Owner {
+                key: pick.key.id,
+                project: pick.key.project.clone(),
+            },
+            header: other.or(pick.key.credential_header).unwrap_or(default),
+            is_other_header: other.is_some(),
+            // Claiming may have taken its time.
+            started_at: attempts.context.system.now(),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What serving a request for the upstream takes.
+
+use super::view::PoolView;
+use crate::config::Config;
+use crate::sync::ByteSemaphore;
+use std::rc::Rc;
+
+/// See the module's documentation.
+pub(super) struct Context<'a, D, U, S> {
+    pub(super) config: &'a Config,
+    pub(super) view: Rc<PoolView<D>>,
+    /// Memory for the bodies of requests.
+    pub(super) memory: &'a Rc<ByteSemaphore>,
+    pub(super) upstream: &'a U,
+    pub(super) system: &'a S,
+}

@@ -1,0 +1,122 @@
+//! A request for the upstream, from its body to its response.
+
+use super::affinity::Affinity;
+use super::attempt_loop::AttemptLoop;
+use super::context::Context;
+use super::incoming::Incoming;
+use super::ports::{ByteStream, System, Upstream};
+use super::request_body::{self, HeldBody};
+use super::upstream_request::UpstreamRequest;
+use super::{Body, Failure, Reply};
+use crate::store::{self, Database};
+use crate::wire::openai::repair;
+
+/// See the module's documentation.
+pub(super) struct Relay<'a, D, U, S>(pub(super) &'a Context<'a, D, U, S>);
+
+impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
+    /// Relays a request and returns the response.
+    ///
+    /// # Errors
+    /// The request never reached the upstream.
+    pub(super) async fn run<B: ByteStream>(
+        &self,
+        mut incoming: Incoming<'_>,
+        body: &mut B,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        let plain_head;
+        let mut held = self.read_body(&incoming, body).await?;
+        if let Some(plain) = self.decompress(&incoming, &mut held).await? {
+            held = plain;
+            plain_head = request_body::without_encoding(incoming.head);
+            incoming.head = &plain_head;
+        }
+        // The memory is released when the response starts.
+        let HeldBody {
+            bytes: body,
+            permit: _permit,
+        } = held;
+        let Context {
+            config,
+            view,
+            system,
+            ..
+        } = self.0;
+        incoming.target = incoming
+            .target
+            .renamed(|name| config.model_of(name).to_owned());
+        let mut request = UpstreamRequest::new(config, &incoming, body, system.now())?;
+        let affinity = Affinity { config, view };
+        let uses = affinity.uses(&incoming, &request.body).await?;
+        request.read_traits(&incoming.target, &uses);
+        self.restore_signatures(&incoming, &mut request).await;
+        let mut attempts = AttemptLoop::new(self.0, &incoming, &request, &uses);
+        let result = attempts.run(&mut request).await;
+        let mut reply = attempts.finish(result, &request)?;
+        if request.form.repair.is_some()
+            && incoming.target.rest.starts_with("models/")
+            && let Body::Whole(bytes) = &mut reply.body
+        {
+            *bytes = repair::model(std::mem::take(bytes));
+        }
+        if let Some(owner) = attempts.latest {
+            let key = owner.key;
+            let now = system.now();
+            let recorded = affinity.record(&incoming, &uses, owner, &mut reply, now);
+            if let Err(error) = recorded.await {
+                system.log(&format!(
+                    "request={} what was made with key {key} is not remembered: {error}",
+                    incoming.id
+                ));
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn read_body<B: ByteStream>(
+        &self,
+        incoming: &Incoming<'_>,
+        body: &mut B,
+    ) -> Result<HeldBody, Failure> {
+        let Context {
+            config,
+            memory,
+            system,
+            ..
+        } = self.0;
+        let headers = &incoming.head.headers;
+        request_body::read(headers, body, config.max_body_bytes, memory, *system).await
+    }
+
+    /// The plain form of a compressed body. An upload is content and stays as it is.
+    async fn decompress(
+        &self,
+        incoming: &Incoming<'_>,
+        body: &mut HeldBody,
+    ) -> Result<Option<HeldBody>, Failure> {
+        if incoming.target.is_upload() {
+            return Ok(None);
+        }
+        let Context {
+            config,
+            memory,
+            system,
+            ..
+        } = self.0;
+        let headers = &incoming.head.headers;
+        request_body::decompressed(headers, body, config.max_body_bytes, memory, *system).await
+    }
+
+    /// Puts back the thought signatures that the client has dropped, as far as they are known.
+    async fn restore_signatures(&self, incoming: &Incoming<'_>, request: &mut UpstreamRequest<'_>) {
+        let Context { view, system, .. } = self.0;
+        let calls = request.unsigned_calls();
+        match store::signatures_of(&*view.database, &calls, system.now()).await {
+            Ok(known) => request.restore_signatures(known),
+            Err(error) => system.log(&format!(
+                "request={} thought signatures cannot be looked up: {error}",
+                incoming.id
+            )),
+        }
+    }
+}

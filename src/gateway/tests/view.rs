@@ -1,0 +1,488 @@
+//! What an instance knows of the pool while the database is slow, or refuses.
+
+use super::*;
+use crate::gateway::view::{Extent, MAX_AGE_AFTER_FAILURE_MS, PoolView};
+use crate::pool::{Change, CoolDown, KeyId, Outcome, QuotaScope, Scope};
+use futures::future::{join, join_all};
+
+fn view(pool: &Pool) -> &PoolView<NativeDatabase> {
+    pool.gateway.view.as_ref().unwrap()
+}
+
+#[test]
+fn a_slow_reading_is_shared_by_all_who_wait_for_it() {
+    let pool = Pool::new();
+    pool.database.answer_at_the_second_poll();
+    let world = Rc::clone(&pool.outside.0);
+    pool.database
+        .before_each(move || world.now.set(world.now.get() + 400));
+    let before = pool.database.statements();
+    let all = (0..50)
+        .map(|_| view(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS));
+    assert!(block_on(join_all(all)).iter().all(Result::is_ok));
+    assert_eq!(pool.database.statements() - before, 2);
+    let late = view(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS);
+    block_on(late).unwrap();
+    assert_eq!(pool.database.statements() - before, 4, "it was out of date");
+}
+
+#[test]
+fn what_happens_while_the_view_is_read_is_not_forgotten() {
+    let pool = Pool::new();
+    pool.database.answer_at_the_second_poll();
+    let place = QuotaScope {
+        scope: Scope::Key(KeyId(1)),
+        model: None,
+    };
+    let cool_down = CoolDown {
+        reason: Outcome::BillingExhausted,
+        began_at: NOON,
+        until: NOON.plus(1000),
+        strikes: 1,
+        trial_until: None,
+    };
+    let view = view(&pool);
+    let reading = view.refresh(&pool.outside, Extent::Whole, 0);
+    let change = async { view.change(Change::CoolDown(place.clone(), cool_down)) };
+    block_on(join(reading, change)).0.unwrap();
+    assert_eq!(view.snapshot().keys().len(), 1);
+    assert_eq!(view.snapshot().cool_down(&place), Some(&cool_down));
+    let before = pool.database.statements();
+    block_on(view.refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
+    assert_eq!(pool.database.statements(), before, "and the view is new");
+}
+
+#[test]
+fn what_is_known_to_be_out_of_date_while_it_is_read_is_read_again() {
+    let pool = Pool::new();
+    pool.database.answer_at_the_second_poll();
+    let view = view(&pool);
+    let reading = view.refresh(&pool.outside, Extent::Whole, 0);
+    block_on(join(reading, async { view.outdate() })).0.unwrap();
+    let before = pool.database.statements();
+    block_on(view.refresh(&pool.outside, Extent::Whole, 500)).unwrap();
+    assert_eq!(pool.database.statements() - before, 2);
+}
+
+#[test]
+fn a_pool_that_cannot_be_read_again_goes_on_with_what_it_knows() {
+    let pool = Pool::new();
+    pool.script(200, "application/json", &[ANSWER]);
+    assert_eq!(pool.chat(CHAT).status, 200);
+    pool.later(500);
+    pool.database
+        .fail("SELECT id, substr", "disk I/O error", 10);
+    for _ in 0..3 {
+        pool.script(200, "application/json", &[ANSWER]);
+        assert_eq!(pool.chat(CHAT).status, 200);
+    }
+    let lines = pool.outside.0.log.borrow();
+    let told = lines.iter().filter(|line| line.contains("disk I/O error"));
+    assert_eq!(
+        told.count(),
+        1,
+        "a reading that failed is not tried at once"
+    );
+}
+
+fn unwritable(pool: &Pool, times: usize) {
+    let error = "attempt to write a readonly database";
+    pool.database.fail("INSERT INTO cool_downs", error, times);
+}
+
+fn over_quota(pool: &Pool) {
+    let error = fake_gemini::errors::quota_per_day("m", 250, std::time::Duration::from_secs(5));
+    pool.script(429, "application/json", &[&error.pretty_array()]);
+}
+
+#[test]
+fn a_call_is_not_counted_twice_by_a_reading_that_saw_it() {
+    let pool = Pool::new();
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 2)");
+    let view = view(&pool);
+    pool.database.answer_at_the_second_poll();
+    let now = crate::pool::Moment::new(NOON);
+    let sent = async {
+        // Reserved and entered while the view is read.
+        pool.database.run("INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.000Z', 1, 1)");
+        let counted = vec![QuotaScope {
+            scope: Scope::Key(KeyId(1)),
+            model: Some("m".to_owned()),
+        }];
+        view.change(Change::Sent {
+            key: KeyId(1),
+            counted,
+            input_tokens: 1,
+            now: now.clone(),
+        });
+    };
+    block_on(join(view.refresh(&pool.outside, Extent::Whole, 0), sent))
+        .0
+        .unwrap();
+    let view = view.snapshot();
+    let balances = view.balances(view.key(KeyId(1)).unwrap(), "m", &now);
+    assert_eq!(balances[0].1.used, 1);
+}
+
+#[test]
+fn what_could_not_be_written_is_written_by_the_next_who_finds_it_out() {
+    let pool = Pool::with(&[("max_attempts", "1")]);
+    unwritable(&pool, 1);
+    let place = QuotaScope {
+        scope: Scope::Key(KeyId(1)),
+        model: Some("m".to_owned()),
+    };
+    let incident = crate::pool::Incident {
+        outcome: Outcome::QuotaPerDay,
+        retry_after_ms: None,
+        began_at: NOON,
+        ended_at: NOON,
+    };
+    block_on(view(&pool).refresh(&pool.outside, Extent::Whole, 0)).unwrap();
+    assert!(block_on(view(&pool).cool(&place, &incident)).is_err());
+    // Another call of the same incident.
+    assert!(block_on(view(&pool).cool(&place, &incident)).is_ok());
+    let rows = "SELECT reason FROM cool_downs";
+    assert_eq!(pool.database.query(rows), ["quota_per_day"]);
+}
+
+#[test]
+fn a_reset_counts_for_what_could_not_be_written_too() {
+    let pool = Pool::with(&[("max_attempts", "1")]);
+    unwritable(&pool, 1);
+    over_quota(&pool);
+    assert_eq!(pool.chat(CHAT).status, 429);
+    pool.later(600);
+    assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 1));
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    assert_eq!(
+        pool.call("POST", "/api/keys/1/reset", &headers, "").status,
+        200
+    );
+    pool.script(200, "application/json", &[ANSWER]);
+    assert_eq!(pool.chat(CHAT).status, 200);
+    // Without a reset it is found out again after a minute.
+    unwritable(&pool, 1);
+    over_quota(&pool);
+    assert_eq!(pool.chat(CHAT).status, 429);
+    pool.later(60_500);
+    over_quota(&pool);
+    assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 4));
+}
+
+#[test]
+fn tokens_that_could_not_be_set_aside_are_not_given_back() {
+    let pool = Pool::with(&[("max_attempts", "1")]);
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'input_tokens', 'day', 900);
+        INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.000Z', 4, 400)");
+    pool.database
+        .fail("INSERT INTO budget_usage", "disk I/O error", 1);
+    pool.script(
+        503,
+        "application/json",
+        &[&fake_gemini::errors::overloaded().pretty_array()],
+    );
+    pool.chat(CHAT);
+    assert_eq!(pool.sent(), 1);
+    let used = "SELECT input_tokens FROM budget_usage WHERE per = 'day'";
+    assert_eq!(pool.database.query(used), ["400"]);
+}
+
+#[test]
+fn a_trial_that_has_ended_stays_so_whenever_the_view_is_read() {
+    let pool = Pool::new();
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1, '2027-01-15T08:01:00.000Z')");
+    let view = view(&pool);
+    let place = QuotaScope {
+        scope: Scope::Key(KeyId(1)),
+        model: None,
+    };
+    let claims = [crate::pool::Claim::ScopeTrial(place.clone())];
+    pool.database.answer_at_the_second_poll();
+    pool.database
+        .fail("UPDATE cool_downs", "database is locked", 2);
+    let release = view.release(&claims, NOON.plus(60_000));
+    let (released, read) = block_on(join(release, view.refresh(&pool.outside, Extent::Whole, 0)));
+    released.and(read).unwrap();
+    assert_eq!(view.snapshot().cool_down(&place).unwrap().trial_until, None);
+}
+
+#[test]
+fn every_key_that_is_suspected_cools_also_where_one_cannot_be_written() {
+    let pool = Pool::with(&[("max_attempts", "3")]);
+    pool.database
+        .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2'), (3, 'AIzaFAKE-3')");
+    unwritable(&pool, 1);
+    for _ in 0..3 {
+        let error = fake_gemini::errors::unauthenticated("Chat");
+        pool.script(401, "application/json", &[&error.pretty_array()]);
+    }
+    assert_eq!(pool.chat(CHAT).status, 503);
+    pool.later(600);
+    assert_eq!(pool.chat(CHAT).status, 503);
+    assert_eq!(pool.sent(), 3, "none is tried again at once");
+}
+
+#[test]
+fn a_claim_that_takes_its_time_leaves_less_for_the_answer() {
+    let pool = Pool::new();
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 9)");
+    let world = Rc::clone(&pool.outside.0);
+    pool.chat_is_silent();
+    let seen = Cell::new(0);
+    pool.database.before_each(move || {
+        // The reservation, after two statements for the view.
+        seen.set(seen.get() + 1);
+        if seen.get() == 3 {
+            world.now.set(world.now.get() + 20_000);
+        }
+    });
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("x-stainless-timeout", "30"),
+    ];
+    let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
+    assert_eq!(answer.status, 504, "{}", answer.body);
+    let took = pool.outside.0.now.get();
+    assert!((29_000..30_000).contains(&took), "{took}");
+}
+
+/// A key whose day's budget looks free in the view and is used up in the database: the row is not of a day's beginning.
+fn seemingly_free(pool: &Pool) {
+    pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 1);
+        INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.001Z', 1, 1)");
+}
+
+#[test]
+fn a_key_that_is_always_lost_ends_the_request_in_time() {
+    let pool = Pool::new();
+    seemingly_free(&pool);
+    let before = pool.database.statements();
+    let answer = pool.chat(CHAT);
+    assert_eq!((answer.status, pool.sent()), (429, 0));
+    assert!(answer.error("message").contains("1 taken by other calls"));
+    assert!(pool.outside.0.now.get() <= 1000);
+    let statements = pool.database.statements() - before;
+    assert!(statements < 60, "{statements} statements");
+}
+
+#[test]
+fn a_trial_whose_budget_is_lost_is_given_back() {
+    let pool = Pool::with(&[("max_wait", "0")]);
+    seemingly_free(&pool);
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1)");
+    assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 0));
+    let leases = "SELECT trial_until FROM cool_downs";
+    assert_eq!(pool.database.query(leases), ["NULL"]);
+}
+
+#[test]
+fn a_large_answer_ends_its_trial_when_it_begins() {
+    let pool = Pool::new();
+    pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1)");
+    let large = "x".repeat(1024 * 1024 + 1);
+    pool.script(200, "application/json", &[&large, "y"]);
+    let (_, _stream) = pool.chat_stream();
+    assert_eq!(
+        pool.database.query("SELECT count(*) FROM cool_downs"),
+        ["0"]
+    );
+}
+
+#[test]
+fn what_is_over_is_forgotten_in_the_end() {
+    let pool = Pool::new();
+    pool.database.run(
+        "UPDATE api_keys SET status = 0;
+        INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+        ('key:9', '', 'quota_per_day', '2027-01-14T06:00:00.000Z', '2027-01-14T07:00:00.000Z', 1)",
+    );
+    let left = "SELECT count(*) FROM cool_downs";
+    let requests = (0..5_000).find(|_| {
+        pool.chat(CHAT);
+        pool.run_spawned();
+        pool.database.query(left) == ["0"]
+    });
+    assert!(requests.is_some());
+}
+
+impl Pool {
+    fn chat_is_silent(&self) {
+        self.outside.0.replies.borrow_mut().push_back(None);
+    }
+}
+
+#[test]
+fn where_a_sample_has_no_key_left_all_keys_are_looked_at() {
+    let pool = Pool::new();
+    pool.database.run(
+        "DELETE FROM api_keys;
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+INSERT INTO api_keys (id, api_key) SELECT i, 'fake-key-' || i FROM n;
+INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes)
+SELECT 'key:' || id, '', 'upstream_trouble', '2026-01-01T00:00:00.000Z', '2099-01-01T00:00:00.000Z', 1
+FROM api_keys WHERE id <> 150;",
+    );
+    for _ in 0..12 {
+        view(&pool).outdate();
+        pool.script(200, "application/json", &[ANSWER]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.header("x-keypool-key"), Some("150"));
+    }
+    pool.database
+        .run("UPDATE api_keys SET status = 0 WHERE id = 150");
+    view(&pool).outdate();
+    let answer = pool.chat(CHAT);
+    assert!(
+        answer.body.contains("400 keys") || answer.body.contains("399"),
+        "the reasons of all keys are told, not those of a sample: {}",
+        answer.body
+    );
+}
+
+#[test]
+fn a_text_that_cannot_be_read_costs_its_value_and_is_told_once_by_its_row() {
+    let pool = Pool::new();
+    // Latin-1, GBK, half a character, NUL, and far too long; and one key that is no key.
+    for (index, bytes) in [
+        "X'4d fc 6c'",
+        "X'c4e3bac3'",
+        "X'e4bd'",
+        "X'ff00ff'",
+        "zeroblob(5000)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let bytes = bytes.replace(' ', "");
+        for (at, column) in [
+            "name",
+            "project",
+            "disabled_reason",
+            "last_used_at",
+            "last_success_began_at",
+            "last_outcome",
+            "last_outcome_at",
+            "trial_until",
+            "disabled_until",
+            "updated_at",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = 100 + index * 10 + at;
+            pool.database.run(&format!(
+                "INSERT INTO api_keys (id, api_key, {column}) VALUES ({id}, 'AIzaFAKE-{id}', CAST({bytes} AS TEXT))"
+            ));
+        }
+        let id = 90 + index;
+        pool.database.run(&format!(
+            "INSERT INTO api_keys (id, api_key) VALUES ({id}, CAST({bytes} || hex({id}) AS TEXT))"
+        ));
+        let numbers = [
+            "priority",
+            "status",
+            "consecutive_failures",
+            "total_calls",
+            "success_calls",
+        ];
+        for (at, number) in numbers.into_iter().enumerate() {
+            let id = 1_000 + index * 10 + at;
+            pool.database.run(&format!(
+                "INSERT INTO api_keys (id, api_key, {number}) VALUES ({id}, 'AIzaFAKE-{id}', CAST({bytes} AS TEXT))"
+            ));
+        }
+        pool.database.run(&format!(
+            "INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+                 (CAST({bytes} AS TEXT), 'm', 'billing_exhausted', '2027-01-15T08:00:00.000Z', '2027-01-15T09:00:00.000Z', 1),
+                 ('key:1', CAST({bytes} AS TEXT), 'billing_exhausted', '2027-01-15T08:00:00.000Z', '2027-01-15T09:00:00.000Z', CAST({bytes} AS TEXT));
+             INSERT OR IGNORE INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+                 ('key:2', 'm{index}', CAST({bytes} AS TEXT), '2027-01-15T08:00:00.000Z', '2027-01-15T09:00:00.000Z', 1),
+                 ('key:3', 'm{index}', 'billing_exhausted', '2027-01-15T08:00:00.000Z', '2099' || CAST({bytes} AS TEXT), 1);
+             INSERT INTO limits (scope, model, unit, per, preset) VALUES (CAST({bytes} AS TEXT), 'm', CAST({bytes} AS TEXT), 'day', CAST({bytes} AS TEXT));
+             INSERT INTO unsupported_fields (model, field, learned_at) VALUES (CAST({bytes} AS TEXT), CAST({bytes} AS TEXT), '2027-01-15T07:00:00.000Z');
+             INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES
+                 (CAST({bytes} AS TEXT), CAST({bytes} AS TEXT), 'day', '2027-01-15T08:00:00.000Z', CAST({bytes} AS TEXT), 1);
+             INSERT INTO resources (name, api_key_id, project, made_at) VALUES ('files/{index}', 1, CAST({bytes} AS TEXT), '');
+             INSERT OR REPLACE INTO model_lists (path, entries, read_at) VALUES ('/v1beta/openai/models', CAST({bytes} AS TEXT), '2027-01-15T07:59:00.000Z')"
+        ));
+    }
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    for _ in 0..3 {
+        pool.script(200, "application/json", &[ANSWER]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        pool.later(1_000);
+        assert_eq!(pool.call("GET", "/readyz", &[], "").status, 200);
+    }
+    for path in ["/api/keys/status", "/api/pool/explain?model=m"] {
+        let answer = pool.call("GET", path, &headers, "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(answer.body.contains("M\u{fffd}l"), "the name is lossy");
+    }
+    assert_eq!(
+        pool.call("POST", "/api/keys/101/reset", &headers, "")
+            .status,
+        200
+    );
+    let keys = pool
+        .database
+        .query("SELECT count(*) FROM api_keys WHERE project IS NOT NULL");
+    assert_eq!(keys, ["5"]);
+    let lines = pool.outside.0.log.borrow();
+    let told = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    for id in 90..95 {
+        assert_eq!(told(&format!("key {id} is left out")), 1, "{lines:?}");
+    }
+    assert_eq!(
+        told("key 100: the text in its column `name` is not UTF-8"),
+        1
+    );
+    assert_eq!(told("key 141: the text in its column `project`"), 1);
+    assert!(lines.iter().all(|line| !line.contains("AIzaFAKE")));
+}
+
+#[test]
+fn a_clock_that_ran_ahead_for_a_while_leaves_nothing_that_blocks() {
+    let year = 365 * 24 * 3_600_000;
+    let errors = fake_gemini::errors::quota_per_minute("m", 3, std::time::Duration::from_secs(30));
+    for (status, error) in [
+        (429, errors.pretty_array()),
+        (
+            429,
+            fake_gemini::errors::quota_per_day("m", 3, std::time::Duration::from_secs(5))
+                .pretty_array(),
+        ),
+        (
+            400,
+            fake_gemini::errors::location_unsupported().pretty_array(),
+        ),
+    ] {
+        let pool = Pool::with(&[("max_attempts", "1"), ("rate_limit_per_minute", "100")]);
+        pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'minute', 3)");
+        pool.later(year);
+        pool.script(status, "application/json", &[&error]);
+        assert_ne!(pool.chat(CHAT).status, 200);
+        for _ in 0..5 {
+            pool.script(200, "application/json", &[ANSWER]);
+            pool.later(61_000);
+            pool.chat(CHAT);
+        }
+        let sent = pool.sent();
+        pool.outside.0.replies.borrow_mut().clear();
+        // The clock is set right.
+        pool.later(-year - 5 * 61_000 - 10_000);
+        pool.script(200, "application/json", &[ANSWER]);
+        let answer = pool.chat(CHAT);
+        assert_eq!(answer.status, 200, "{error}: {}", answer.body);
+        assert_eq!(pool.sent(), sent + 1);
+        assert_eq!(pool.call("GET", "/readyz", &[], "").status, 200);
+    }
+}

@@ -1,0 +1,64 @@
+//! The pool's decisions: which key serves a call, and what an outcome does to the key.
+//!
+//! Pure by construction: no async, no clock, no entropy, no SQL, no HTTP. Time and randomness are arguments, decisions
+//! come back as values, so that every rule is a unit test.
+//!
+//! # How a key's state moves
+//!
+//! ```text
+//!            1st failure in a row            2nd to 4th failure in a row
+//!          ┌────────────────────┐       ┌──────────────────────────────────┐
+//!          ▼                    │       │                                  ▼
+//!      ┌────────┐───────────────┴───────┘                            ┌──────────┐
+//!      │ active │                                                    │ cooling  │  30 minutes, then one trial call
+//!      └────────┘◀───────────────────────────────────────────────────└──────────┘
+//!          │                          success                              │
+//!          │ key rejected by the upstream, or 5th failure in a row         │
+//!          ▼                                                               ▼
+//!      ┌──────────────────────────────────────────────────────────────────────┐
+//!      │ disabled                     (only a person brings the key back)     │
+//!      └──────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! What counts as a failure of the *key* is [`Outcome`]'s business, and what it does to the key is [`transition()`]'s. Most
+//! failures are not the key's: they cool its project for a model ([`CoolDown`]), or nobody. [`Snapshot`] puts all of it
+//! together and draws; [`Failover`] leads one request over several keys.
+
+mod budget;
+mod cool_down;
+mod failover;
+mod key;
+mod limit;
+mod outcome;
+mod pacific;
+mod retry_budget;
+mod scope;
+mod select;
+mod snapshot;
+pub mod suspicion;
+mod time;
+mod transition;
+mod usage;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use budget::{Balance, Budget, Used, before_minute, estimate_tokens, slot_start};
+pub use cool_down::{CoolDown, Incident, LONGEST_TRIAL_LEASE_MS, quota_scope_of};
+pub use failover::{
+    After, AnswerShape, Deadlines, Demand, Failover, GiveUp, Policy, Step, Timeouts,
+};
+pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyId, KeyState, KeyStatus, PoolKey, mask};
+pub(crate) use key::{MASK, SHORT_SECRET};
+pub use limit::{Limit, RequestSize, Unit, Window};
+pub use outcome::{
+    Answer, Blame, Cooling, CoolingScope, Cure, Extent, Length, Outcome, Rule, Verdict,
+};
+pub use pacific::Moment;
+pub use retry_budget::{RetryBudget, RetryMinute};
+pub use scope::{BETWEEN_TOOLS, Owner, QuotaScope, Scope, with_tool};
+pub use select::weight;
+pub use snapshot::{Change, Claim, Pick, Reason, Snapshot, Standing, Survey};
+pub use time::{CLOCK_TOLERANCE_MS, MINUTE_MS, UnixMillis};
+pub use transition::{FAILURES_UNTIL_DISABLED, FAILURES_UNTIL_PAUSE, PAUSE_MS, Record, transition};
+pub use usage::Usage;

@@ -1,0 +1,212 @@
+use super::super::testing::NativeDatabase;
+use super::*;
+use crate::pool::{KeyId, Scope};
+use futures::executor::block_on;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+fn place() -> QuotaScope {
+    QuotaScope {
+        scope: Scope::Key(KeyId(1)),
+        model: Some("m".to_owned()),
+    }
+}
+
+fn limit(unit: Unit, window: Window, value: u64) -> Limit {
+    Limit {
+        unit,
+        window,
+        value,
+    }
+}
+
+fn reservation(limits: &[Limit]) -> Vec<Reservation> {
+    vec![Reservation {
+        place: place(),
+        limits: limits.to_vec(),
+    }]
+}
+
+fn reserved(database: &NativeDatabase, limits: &[Limit], tokens: u64, ms: i64) -> bool {
+    let now = Moment::new(NOW.plus(ms));
+    block_on(reserve(database, &reservation(limits), tokens, &now)).unwrap()
+}
+
+#[test]
+fn the_latest_limit_that_was_learned_holds_and_a_preset_stays() {
+    let database = NativeDatabase::migrated();
+    database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 5)");
+    let learn = |value, ms| {
+        let day = limit(Unit::Requests, Window::Day, value);
+        block_on(learn_limit(&database, &place(), day, NOW.plus(ms))).unwrap();
+    };
+    learn(20, 0);
+    learn(50, 10);
+    learn(20, 5);
+    assert_eq!(
+        database.query("SELECT learned, learned_at, preset FROM limits"),
+        ["50|2027-01-15T08:00:00.010Z|5"]
+    );
+}
+
+#[test]
+fn a_call_is_counted_where_all_limits_allow_it_and_nowhere_otherwise() {
+    let database = NativeDatabase::migrated();
+    let limits = [
+        limit(Unit::Requests, Window::Minute, 2),
+        limit(Unit::Requests, Window::Day, 3),
+        limit(Unit::InputTokens, Window::Day, 1000),
+    ];
+    assert!(reserved(&database, &limits, 10, 0) && reserved(&database, &limits, 10, 1));
+    assert!(!reserved(&database, &limits, 10, 2), "two in this minute");
+    assert!(!reserved(&database, &limits, 10, 69_999));
+    assert!(reserved(&database, &limits, 10, 70_000));
+    assert!(
+        !reserved(&database, &limits, 10, 200_000),
+        "three on this day"
+    );
+    assert_eq!(
+        database.query("SELECT requests, input_tokens FROM budget_usage WHERE per = 'day'"),
+        ["3|30"]
+    );
+    assert!(reserved(&database, &limits, 10, 24 * 3_600_000));
+}
+
+#[test]
+fn the_true_number_of_tokens_takes_the_place_of_the_expected() {
+    let database = NativeDatabase::migrated();
+    let limits = [limit(Unit::InputTokens, Window::Minute, 100)];
+    assert!(reserved(&database, &limits, 60, 0));
+    block_on(settle(&database, &place(), &Moment::new(NOW), 50)).unwrap();
+    assert_eq!(
+        database.query("SELECT DISTINCT input_tokens FROM budget_usage"),
+        ["110"]
+    );
+    assert!(!reserved(&database, &limits, 1, 1));
+    block_on(settle(&database, &place(), &Moment::new(NOW), -500)).unwrap();
+    assert!(reserved(&database, &limits, 1, 1));
+}
+
+#[test]
+fn slots_that_no_longer_matter_are_forgotten() {
+    let database = NativeDatabase::migrated();
+    let limits = [limit(Unit::Requests, Window::Minute, 100)];
+    for minute in 0..20 {
+        assert!(reserved(&database, &limits, 1, minute * 60_000));
+    }
+    let retry_at = |ms| {
+        let taken = take_retry(&database, RetryBudget::default(), NOW.plus(ms));
+        assert!(block_on(taken).unwrap());
+    };
+    retry_at(0);
+    retry_at(19 * 60_000);
+    block_on(forget_usage(&database, NOW.plus(19 * 60_000))).unwrap();
+    let count = |table: &str| database.query(&format!("SELECT count(*) FROM {table}"));
+    assert_eq!(count("budget_usage WHERE per = 'minute'"), ["3"]);
+    assert_eq!(count("budget_usage WHERE per = 'day'"), ["1"]);
+    assert_eq!(count("retry_budget"), ["1"]);
+    block_on(forget_usage(&database, NOW.plus(4 * DAY_MS))).unwrap();
+    assert_eq!(count("budget_usage"), ["0"]);
+    let plan = database.query(&format!(
+        "EXPLAIN QUERY PLAN {}",
+        FORGET_USAGE
+            .replace("?1", "'1'")
+            .replace("?2", "'2'")
+            .replace("?3", "'3'")
+    ));
+    assert!(
+        plan.iter().all(|step| !step.contains("SCAN")),
+        "no row is looked at in vain: {plan:?}"
+    );
+}
+
+#[test]
+fn parallel_instances_never_pass_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pool.db");
+    let database = NativeDatabase::migrated_at(&path);
+    database.run("INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 0)");
+    let (calls, retries) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let database = NativeDatabase::open(&path);
+                for _ in 0..10 {
+                    let limits = [limit(Unit::Requests, Window::Day, 25)];
+                    if reserved(&database, &limits, 1, 0) {
+                        calls.fetch_add(1, Ordering::Relaxed);
+                    }
+                    let budget = RetryBudget::default();
+                    if block_on(take_retry(&database, budget, NOW)).unwrap() {
+                        retries.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!((calls.into_inner(), retries.into_inner()), (25, 10));
+    assert_eq!(
+        database.query("SELECT requests FROM budget_usage WHERE per = 'day'"),
+        ["25"]
+    );
+}
+
+#[test]
+fn retries_are_a_share_of_the_calls_of_the_minute() {
+    let database = NativeDatabase::migrated();
+    let log = |calls: usize| {
+        database.run(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {calls})
+             INSERT INTO api_call_logs (api_key_id, success) SELECT 1, 1 FROM n"
+        ));
+    };
+    log(1000);
+    let taken = |ms| block_on(take_retry(&database, RetryBudget::default(), NOW.plus(ms))).unwrap();
+    let count = |ms| (0..100).take_while(|_| taken(ms)).count();
+    assert_eq!(count(0), 10);
+    log(110);
+    // 26 in all: 10, and a fifth of the other 84.
+    assert_eq!(count(1), 16);
+    assert_eq!(count(60_000), 10, "another minute");
+    database.run("DELETE FROM api_call_logs");
+    assert_eq!(count(60_001), 0, "an empty log adds nothing");
+    assert_eq!(count(120_000), 10);
+}
+
+#[test]
+fn a_retry_costs_no_look_at_all_keys_or_calls() {
+    let database = NativeDatabase::migrated();
+    let statement = TAKE_RETRY
+        .replace("?1", "1")
+        .replace("?2", "2")
+        .replace("?3", "3");
+    let plan = database.query(&format!("EXPLAIN QUERY PLAN {statement}"));
+    assert!(plan.iter().all(|step| !step.contains("SCAN")), "{plan:?}");
+}
+
+#[test]
+fn what_a_clock_that_ran_ahead_has_counted_does_not_count() {
+    let year = 365 * DAY_MS;
+    let mut database = NativeDatabase::migrated();
+    for window in Window::ALL {
+        database = NativeDatabase::migrated();
+        let limits = [limit(Unit::Requests, window, 3)];
+        for _ in 0..3 {
+            assert!(reserved(&database, &limits, 1, year));
+        }
+        assert!(!reserved(&database, &limits, 1, year));
+        assert!(reserved(&database, &limits, 1, 0), "{}", window.name());
+    }
+    let count = |what: &str| database.query(&format!("SELECT count(*) FROM {what}"));
+    let taken = take_retry(&database, RetryBudget::default(), NOW.plus(year));
+    assert!(block_on(taken).unwrap());
+    block_on(forget_usage(&database, NOW)).unwrap();
+    assert_eq!(count("budget_usage WHERE began_at > '2027-02'"), ["0"]);
+    assert_eq!(count("retry_budget"), ["0"]);
+    let day = |value| limit(Unit::Requests, Window::Day, value);
+    for (value, at) in [(1, NOW.plus(year)), (20, NOW)] {
+        block_on(learn_limit(&database, &place(), day(value), at)).unwrap();
+    }
+    assert_eq!(database.query("SELECT learned FROM limits"), ["20"]);
+}

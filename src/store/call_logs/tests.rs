@@ -1,0 +1,405 @@
+use super::super::testing::NativeDatabase;
+use super::super::{AttemptRow, Recorder, migrate};
+use super::*;
+use crate::pool::Usage;
+use crate::pool::{KeyId, Outcome};
+use futures::executor::block_on;
+use futures::future::join_all;
+use proptest::prelude::*;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+const HOUR_MS: i64 = 3_600_000;
+
+const HOURS: &str = "SELECT * FROM api_call_hours";
+/// The same of the log, as long as all of it is there.
+const HOURS_OF_LOG: &str = "SELECT substr(called_at, 1, 13) || ':00:00.000Z', api_key_id, model, outcome, count(*),
+sum(outcome IN ('success', 'client_gone')), sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)),
+sum(coalesce(thinking_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(response_time_ms), max(response_time_ms),
+sum(coalesce(first_byte_ms, 0)), count(first_byte_ms)
+FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
+
+fn attempts() -> impl Strategy<Value = AttemptRow> {
+    let usage = (0u64..5000, 0u64..5000, 0u64..5000, 0u64..5000);
+    let usage = usage.prop_map(|(input, output, thinking, cached)| Usage {
+        input,
+        output,
+        thinking,
+        cached,
+    });
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    (
+        1i64..4,
+        prop::sample::select(vec!["gemini-flash-latest", "m", "files", ""]),
+        prop::sample::select(Outcome::ALL.to_vec()),
+        prop::option::of(200u16..504),
+        -3 * HOUR_MS..0,
+        prop::option::of(0i64..4000),
+        0i64..90_000,
+        prop::option::of(usage),
+    )
+        .prop_map(
+            |(key, model, outcome, response_status, began, first_byte, lasted, usage)| {
+                let started_at = NOW.plus(began);
+                AttemptRow {
+                    request_id: "req_1".to_owned(),
+                    number: NEXT.fetch_add(1, Ordering::Relaxed),
+                    key: KeyId(key),
+                    key_edits: 0,
+                    model: model.to_owned(),
+                    outcome,
+                    response_status,
+                    error_message: None,
+                    started_at,
+                    first_byte_at: first_byte.map(|ms| started_at.plus(ms)),
+                    ended_at: started_at.plus(lasted),
+                    usage,
+                }
+            },
+        )
+}
+
+/// As an attempt leaves it that ended without a response.
+fn silent(key: i64) -> AttemptRow {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    AttemptRow {
+        request_id: "req_1".to_owned(),
+        number: NEXT.fetch_add(1, Ordering::Relaxed),
+        key: KeyId(key),
+        key_edits: 0,
+        model: "m".to_owned(),
+        outcome: Outcome::UpstreamTrouble,
+        response_status: None,
+        error_message: Some("timed out".to_owned()),
+        started_at: NOW,
+        first_byte_at: None,
+        ended_at: NOW.plus(250),
+        usage: None,
+    }
+}
+
+fn with_keys(database: NativeDatabase) -> Rc<NativeDatabase> {
+    database.run(
+        "INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2'), (3, 'fake-3')",
+    );
+    Rc::new(database)
+}
+
+/// The database as it was before there were sums.
+fn without_hours(database: &NativeDatabase) {
+    database.run(
+        "DROP TRIGGER count_api_call; DROP TABLE api_call_hours; DELETE FROM schema_migrations WHERE id >= 2",
+    );
+}
+
+fn log_at(database: &NativeDatabase, time: &str) {
+    let insert = "INSERT INTO api_call_logs (api_key_id, success, called_at) VALUES (1, 1, ?1)";
+    block_on(write(database, insert, vec![Value::from(time)])).unwrap();
+}
+
+fn log_old(database: &NativeDatabase, rows: usize) {
+    database.run(&format!(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {rows})
+         INSERT INTO api_call_logs (api_key_id, success, called_at)
+         SELECT 1, 1, strftime('%Y-%m-%dT%H:%M:%fZ', '2026-01-01', n || ' seconds') FROM n"
+    ));
+}
+
+fn forget(database: &NativeDatabase, days: u32) {
+    block_on(forget_old_calls(database, NOW, days)).unwrap();
+}
+
+fn rows(database: &NativeDatabase) -> usize {
+    let count = database.query("SELECT count(*) FROM api_call_logs");
+    count.concat().parse().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn the_hours_are_what_the_log_comes_to(
+        before in prop::collection::vec(attempts(), 0..20),
+        after in prop::collection::vec(attempts(), 0..20),
+        is_older in any::<bool>(),
+    ) {
+        let database = with_keys(NativeDatabase::migrated());
+        let recorder = Recorder::new(Rc::clone(&database));
+        if is_older {
+            without_hours(&database);
+        }
+        let written = join_all(before.into_iter().map(|attempt| recorder.commit(attempt)));
+        prop_assert!(block_on(written).iter().all(Result::is_ok));
+        block_on(migrate(&database as &NativeDatabase)).unwrap();
+        for attempt in after {
+            block_on(recorder.commit(attempt)).unwrap();
+        }
+        let hours = database.query(HOURS);
+        prop_assert_eq!(&hours, &database.query(HOURS_OF_LOG));
+        block_on(forget_old_calls(&*database, NOW.plus(3 * DAY_MS), 1)).unwrap();
+        prop_assert_eq!(rows(&database), 0);
+        prop_assert_eq!(hours, database.query(HOURS), "they stay");
+    }
+}
+
+#[test]
+fn a_call_without_a_response_is_a_call() {
+    let database = with_keys(NativeDatabase::migrated());
+    let recorder = Recorder::new(Rc::clone(&database));
+    for _ in 0..2 {
+        block_on(recorder.commit(silent(1))).unwrap();
+    }
+    assert_eq!(
+        database.query(HOURS),
+        ["2027-01-15T08:00:00.000Z|1|m|upstream_trouble|2|0|0|0|0|0|500|250|0|0"]
+    );
+}
+
+#[test]
+fn whatever_a_dump_brings_is_counted_and_loses_no_row() {
+    let odd = "INSERT INTO api_call_logs (api_key_id, success, response_time_ms, called_at, model, outcome, first_byte_ms, input_tokens, output_tokens) VALUES
+        (1, 1, 812, '2025-01-02 03:04:05', NULL, NULL, NULL, NULL, NULL),
+        (1, 0, 90, '2025-01-02T03:59:59Z', NULL, NULL, NULL, NULL, NULL),
+        (1, 7, NULL, '2025-01-02T04:30:00+01:00', NULL, NULL, NULL, NULL, NULL),
+        (1, 'yes', 'n/a', '2025-01-02', 'm', 'success', 'soon', 'many', x'00'),
+        (2, 1, 5, 'yesterday', 'm', 'success', 40, 9223372036854775807, 3),
+        (2, 1, 6, '', 'm', 'success', 0, 9223372036854775807, -3),
+        (2, 1, 7, '1735787045', 'm', 'success', 2, 9e999, 1.0)";
+    let expected = [
+        "|2|m|success|3|3|9223372036854775807|1|0|0|18|7|42|3",
+        "2025-01-02T00:00:00.000Z|1|m|success|1|1|0|0|0|0|0|0|0|1",
+        "2025-01-02T03:00:00.000Z|1|||3|2|0|0|0|0|902|812|0|0",
+    ];
+    let hours =
+        "SELECT hour, api_key_id, model, outcome, calls, successes, CAST(input_tokens AS INTEGER),
+        output_tokens, thinking_tokens, cached_tokens, total_response_time_ms, max_response_time_ms,
+        total_first_byte_ms, first_bytes FROM api_call_hours";
+    for is_there_before in [false, true] {
+        let database = NativeDatabase::migrated();
+        if is_there_before {
+            without_hours(&database);
+        }
+        database.run(odd);
+        block_on(migrate(&database)).unwrap();
+        assert_eq!(rows(&database), 7);
+        assert_eq!(database.query(hours), expected, "{is_there_before}");
+    }
+}
+
+#[test]
+fn a_table_without_constraints_is_counted() {
+    let database = NativeDatabase::in_memory();
+    database.run("CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id, success, response_status, error_message, response_time_ms, called_at)");
+    let row = "INSERT INTO api_call_logs (api_key_id) VALUES (NULL), ('7'), (7)";
+    database.run(row);
+    block_on(migrate(&database)).unwrap();
+    database.run(row);
+    assert_eq!(
+        database.query("SELECT hour, api_key_id, calls, successes FROM api_call_hours"),
+        ["|0|2|0", "|7|4|0"]
+    );
+}
+
+#[test]
+fn every_kind_of_insert_is_counted_alike() {
+    for insert in ["INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE"] {
+        let database = NativeDatabase::migrated();
+        for id in 1..=2 {
+            database.run(&format!(
+                "{insert} INTO api_call_logs (id, api_key_id, success, called_at) VALUES ({id}, 1, 1, '2025-01-02 03:04:05')"
+            ));
+        }
+        assert_eq!(
+            database.query("SELECT calls, successes FROM api_call_hours"),
+            ["2|2"],
+            "{insert}"
+        );
+    }
+}
+
+#[test]
+fn a_late_instance_takes_nothing_back() {
+    let database = NativeDatabase::migrated();
+    log_old(&database, 300);
+    let hours = database.query(HOURS);
+    forget(&database, 30);
+    log_at(&database, "2026-01-01T00:00:01.000Z");
+    let with_one_more = database.query(HOURS);
+    assert_eq!(hours.len(), 1);
+    assert_ne!(with_one_more, hours);
+    // All of the migration is done, and not recorded yet.
+    database.run("DELETE FROM schema_migrations WHERE id >= 2");
+    block_on(migrate(&database)).unwrap();
+    assert_eq!(database.query(HOURS), with_one_more);
+}
+
+#[test]
+fn calls_between_the_statements_of_the_migration_are_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pool.db");
+    let database = NativeDatabase::migrated_at(&path);
+    without_hours(&database);
+    log_old(&database, 10);
+    let (other, before) = (NativeDatabase::open(&path), database.statements());
+    database.before_each(move || log_old(&other, 1));
+    block_on(migrate(&database)).unwrap();
+    // What is applied so far, the table, the trigger, the sums, that they are applied, and later migrations.
+    assert!(database.statements() - before >= 5);
+    assert_eq!(
+        database.query("SELECT (SELECT sum(calls) FROM api_call_hours) = count(*), count(*) >= 15 FROM api_call_logs"),
+        ["1|1"]
+    );
+}
+
+#[test]
+fn a_deleted_key_leaves_its_hours() {
+    let database = NativeDatabase::in_memory();
+    database.run(include_str!(
+        "../../../tests/fixtures/earlier_deployment.sql"
+    ));
+    block_on(migrate(&database)).unwrap();
+    let hours = database.query(HOURS);
+    assert_eq!(
+        hours,
+        [
+            "2025-05-01T00:00:00.000Z|3|||1|0|0|0|0|0|60|60|0|0",
+            "2025-05-30T08:00:00.000Z|1|||1|0|0|0|0|0|95|95|0|0",
+            "2025-06-01T12:00:00.000Z|1|||1|1|0|0|0|0|812|812|0|0",
+            "2025-06-01T12:00:00.000Z|2|||1|0|0|0|0|0|90|90|0|0",
+        ]
+    );
+    database.run("PRAGMA foreign_keys = ON; DELETE FROM api_keys WHERE id = 1");
+    assert_eq!((rows(&database), database.query(HOURS)), (2, hours));
+}
+
+/// Instances of the version before write all the time, those of this one migrate, write and delete.
+#[test]
+fn parallel_instances_count_each_call_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pool.db");
+    let database = with_keys(NativeDatabase::migrated_at(&path));
+    without_hours(&database);
+    log_old(&database, 1000);
+    let open = || Rc::new(NativeDatabase::open(&path));
+    std::thread::scope(|scope| {
+        for key in 1..=3 {
+            scope.spawn(move || {
+                let recorder = Recorder::new(open());
+                for _ in 0..60 {
+                    block_on(recorder.commit(silent(key))).unwrap();
+                }
+            });
+            scope.spawn(move || {
+                let database = open();
+                block_on(migrate(&*database)).unwrap();
+                let recorder = Recorder::new(Rc::clone(&database));
+                for _ in 0..10 {
+                    let batch = (0..4).map(|_| recorder.commit(silent(key)));
+                    assert!(block_on(join_all(batch)).iter().all(Result::is_ok));
+                    forget(&database, 30);
+                }
+            });
+        }
+    });
+    assert_eq!(rows(&database), 300, "the old ones are gone");
+    assert_eq!(
+        database.query("SELECT api_key_id, sum(calls), sum(total_response_time_ms), max(max_response_time_ms) FROM api_call_hours WHERE model = 'm' GROUP BY 1"),
+        ["1|100|25000|250", "2|100|25000|250", "3|100|25000|250"]
+    );
+    assert_eq!(
+        database.query("SELECT sum(calls), sum(successes) FROM api_call_hours WHERE model = ''"),
+        ["1000|1000"]
+    );
+}
+
+#[test]
+fn what_is_older_than_the_limit_goes_and_nothing_younger() {
+    // NOW is 2027-01-15T08:00:00.000Z.
+    for (time, is_kept) in [
+        ("2026-12-16T08:00:00.000Z", true),
+        ("2026-12-16T07:59:59.999Z", false),
+        ("2026-12-16T08:00:00.001Z", true),
+        ("2028-01-01T00:00:00.000Z", true),
+        ("1970-01-01T00:00:00.000Z", false),
+        ("2026-12-16T07:59:58Z", false),
+        ("2026-12-16T08:00:00Z", true),
+        // Where texts do not sort as times do, two days more are waited.
+        ("2026-12-16 23:59:59", true),
+        ("2026-12-16 00:00:00", true),
+        ("2026-12-16", true),
+        ("2026-12-14 07:59:59", false),
+        ("2026-12-16T00:00:00-12:00", true),
+        ("2026-12-16T08:00:00", true),
+        ("2026-12-16T07:59:59.999", true),
+        ("2026-12-01T00:00:00-12:00", false),
+        ("2026-12-16 08:00 PST", true),
+        ("2026/12/01 08:00", true),
+        ("2026-9-30", true),
+        ("2025/12/01 08:00", false),
+        // What is no date has no age.
+        ("", true),
+        ("yesterday", true),
+        ("1735787045", true),
+        ("01/02/2025", true),
+    ] {
+        let database = NativeDatabase::migrated();
+        log_at(&database, time);
+        let old = block_on(count_old_calls(&database, NOW, 30)).unwrap();
+        assert_eq!(old == 0, is_kept, "{time:?}");
+        forget(&database, 30);
+        assert_eq!(rows(&database) == 1, is_kept, "{time:?}");
+        assert_eq!(database.query("SELECT calls FROM api_call_hours"), ["1"]);
+    }
+}
+
+#[test]
+fn rows_go_in_slices_and_the_oldest_first() {
+    let database = NativeDatabase::migrated();
+    let most = SLICE * MOST_SLICES;
+    log_old(&database, most + 300);
+    log_at(&database, &NOW.to_iso());
+    for (left, statements) in [(301, MOST_SLICES), (1, 2), (1, 1)] {
+        let before = database.statements();
+        forget(&database, 30);
+        assert_eq!(database.statements() - before, statements);
+        assert_eq!(rows(&database), left);
+        assert_eq!(
+            database.query("SELECT count(*) FROM api_call_logs WHERE id <= 2560"),
+            ["0"]
+        );
+    }
+}
+
+#[test]
+fn ids_are_not_given_again_and_counters_stay() {
+    let database = with_keys(NativeDatabase::migrated());
+    let recorder = Recorder::new(Rc::clone(&database));
+    block_on(recorder.commit(silent(1))).unwrap();
+    let keys = database.query("SELECT * FROM api_keys");
+    block_on(forget_old_calls(&*database, NOW.plus(2 * DAY_MS), 1)).unwrap();
+    assert_eq!(rows(&database), 0);
+    assert_eq!(database.query("SELECT * FROM api_keys"), keys);
+    block_on(recorder.commit(silent(1))).unwrap();
+    assert_eq!(database.query("SELECT id FROM api_call_logs"), ["2"]);
+}
+
+#[test]
+fn no_row_is_looked_at_in_vain() {
+    let database = NativeDatabase::migrated();
+    let plan = database.query(&format!(
+        "EXPLAIN QUERY PLAN {}",
+        FORGET
+            .replace("?1", "'2026'")
+            .replace("?2", "'2025'")
+            .replace("?3", "9")
+    ));
+    let steps = plan.join("\n");
+    assert!(
+        steps.contains("COVERING INDEX idx_logs_called_at (called_at>? AND called_at<?)"),
+        "{steps}"
+    );
+    assert!(
+        !steps.contains("SCAN") && !steps.contains("TEMP"),
+        "{steps}"
+    );
+}

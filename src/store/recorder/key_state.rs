@@ -1,0 +1,237 @@
+//! What a failure does to the state of its key, by compare-and-set.
+//!
+//! The state is read, the pure [`judge`] decides, and one statement makes it so if nothing has changed
+//! since. If another instance was faster, the state is read again.
+
+use super::{AttemptRow, HORIZON_MS};
+use crate::pool::suspicion::{self, Evidence, Judgement, judge};
+use crate::pool::{KeyId, KeyState, KeyStatus, Record, UnixMillis, Verdict};
+use crate::store::{Database, DatabaseError, Row, Value, number, read, text, write, write_once};
+
+/// What a failure has done to the key that was used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Its state, if the failure has moved it.
+    pub state: Option<KeyState>,
+    /// Keys that are to cool instead of being disabled or paused, because the upstream is suspected or
+    /// enough keys were disabled: this one, and those that were reinstated.
+    pub suspected: Vec<KeyId>,
+}
+
+/// Rounds of compare-and-set before a failure is only counted. Each lost round is one that another call
+/// has won, and after two failures the key pauses, so about as many rounds are needed as calls were in
+/// flight.
+const MAX_ROUNDS: usize = 64;
+
+/// Reads a key's state, who has changed it, and the [`Evidence`]: how many other keys failed alike, how
+/// many the pool has disabled within a minute, and how many are in use.
+fn state() -> String {
+    format!(
+        "SELECT {status}, {failures}, {until}, {edits}, {alike},
+    (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?3 AND disabled_at <= ?4),
+    (SELECT count(*) FROM api_keys WHERE status <> 0), {success}, {success_began}, {rejected}
+FROM api_keys WHERE id = ?1",
+        status = number("status"),
+        failures = number("consecutive_failures"),
+        until = text("disabled_until"),
+        edits = number("edits"),
+        success = text("last_success_at"),
+        success_began = text("last_success_began_at"),
+        rejected = text("rejected_at"),
+        alike = alike("?2", "?3", "?4")
+    )
+}
+
+/// Writes a state if nothing has changed since it was read. Of several keys that fail at once, each but
+/// the first finds one more that has failed.
+fn set_state() -> String {
+    format!(
+        "UPDATE api_keys SET status = ?5, consecutive_failures = ?6, disabled_until = ?7,
+    paused_until = CASE WHEN ?5 = 2 THEN ?7 ELSE NULL END, pool_moves = pool_moves + 1,
+    last_failure_at = ?8, updated_at = ?8, last_outcome = ?9, last_outcome_at = ?8, trial_until = NULL,
+    disabled_reason = CASE WHEN ?5 = 1 THEN NULL WHEN ?5 = 0 AND status = 0 THEN coalesce(disabled_reason, ?10) ELSE ?10 END,
+    rejected_at = CASE WHEN ?16 THEN ?8 ELSE rejected_at END,
+    disabled_at = CASE WHEN ?5 = 0 AND status <> 0 THEN ?8 ELSE disabled_at END
+WHERE id = ?1 AND {status} IS ?2 AND {failures} IS ?3 AND {until} IS ?4 AND edits = ?14 AND {alike} = ?13
+    AND (?5 <> 0 OR status = 0
+        OR (SELECT count(*) FROM api_keys WHERE status = 0 AND disabled_at >= ?11 AND disabled_at <= ?15) = ?12)
+RETURNING id",
+        status = number("status"),
+        failures = number("consecutive_failures"),
+        until = text("disabled_until"),
+        alike = alike("?9", "?11", "?15")
+    )
+}
+
+/// [`suspicion::alike`] for the key `?1`, as an SQL expression over the parameters of an outcome, a minute
+/// ago, and the horizon.
+fn alike(outcome: &str, minute_ago: &str, horizon: &str) -> String {
+    format!(
+        "(SELECT count(*) FROM api_keys WHERE id <> ?1 AND last_outcome = {outcome}
+        AND last_outcome_at >= {minute_ago} AND last_outcome_at <= {horizon} AND last_outcome_at > coalesce(
+            (SELECT max(last_success_began_at) FROM api_keys WHERE last_success_began_at <= {horizon}), ''))"
+    )
+}
+
+const COUNT_FAILURE: &str = "UPDATE api_keys SET consecutive_failures = coalesce(consecutive_failures, 0) + 1,
+    last_failure_at = ?2, updated_at = ?2, last_outcome = ?3, last_outcome_at = ?2, trial_until = NULL
+WHERE id = ?1";
+/// Does not change the state.
+const NOTE_FAILURE: &str = "UPDATE api_keys SET
+    last_failure_at = ?2, updated_at = ?2, last_outcome = ?3, last_outcome_at = ?2, trial_until = NULL
+WHERE id = ?1";
+/// Reverts what the pool did within the last minute to keys that failed in the same way.
+const REINSTATE: &str = "UPDATE api_keys SET status = 1, consecutive_failures = max(0, consecutive_failures - 1),
+    disabled_until = NULL, paused_until = NULL, disabled_reason = NULL, disabled_at = NULL, pool_moves = pool_moves + 1,
+    updated_at = ?3
+WHERE last_outcome = ?1 AND ((status = 0 AND disabled_at >= ?2 AND disabled_at <= ?4)
+    OR (status = 2 AND disabled_until = paused_until AND last_failure_at >= ?2 AND last_failure_at <= ?4))
+RETURNING id";
+
+/// Moves the state of a key after a failure.
+///
+/// # Errors
+/// The database refused.
+pub(super) async fn move_state(
+    database: &impl Database,
+    attempt: &AttemptRow,
+) -> Result<Moved, DatabaseError> {
+    let id = attempt.key;
+    let outcome = attempt.outcome.name();
+    let ended = attempt.ended_at.to_iso();
+    let minute_ago = attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso();
+    let horizon = attempt.ended_at.plus(HORIZON_MS).to_iso();
+    for _ in 0..MAX_ROUNDS {
+        let look = vec![
+            Value::from(id.0),
+            Value::from(outcome),
+            Value::from(minute_ago.as_str()),
+            Value::from(horizon.as_str()),
+        ];
+        let rows = read(database, &state(), look).await?;
+        let Some(row) = rows.into_iter().next() else {
+            // The key was deleted while it was in use.
+            return Ok(Moved::default());
+        };
+        if row.integer(3) != Some(attempt.key_edits) {
+            // A person has changed the key while the call was in flight, and takes precedence.
+            note_failure(database, attempt).await?;
+            return Ok(Moved::default());
+        }
+        let count = |column| {
+            row.integer(column)
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or_default()
+        };
+        let evidence = Evidence {
+            alike: count(4),
+            disabled_lately: count(5),
+            in_use: count(6),
+        };
+        let before = state_of(&row);
+        let verdict = attempt.outcome.verdict();
+        let time = |column| row.text(column).and_then(UnixMillis::parse);
+        let record = Record {
+            last_success_at: time(7),
+            last_success_began_at: time(8),
+            rejected_at: time(9),
+        };
+        let after = match judge(before, verdict, record, attempt.ended_at, evidence) {
+            Judgement::Move(after) => after,
+            Judgement::Suspect { take_back } => {
+                return suspect(database, attempt, take_back).await;
+            }
+        };
+        let moved = Moved {
+            state: Some(after),
+            suspected: Vec::new(),
+        };
+        if after == before {
+            // The text of a pause's end stays as it is, since a person may have written it.
+            note_failure(database, attempt).await?;
+            return Ok(moved);
+        }
+        let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut parameters = vec![Value::from(id.0)];
+        parameters.extend(row.0.into_iter().take(3));
+        parameters.extend([
+            Value::from(after.status.code()),
+            Value::from(after.consecutive_failures),
+            Value::from(after.disabled_until.map(UnixMillis::to_iso)),
+            Value::from(ended.as_str()),
+            Value::from(outcome),
+            Value::from(disabled_reason(attempt)),
+            Value::from(minute_ago.as_str()),
+            number(evidence.disabled_lately),
+            number(evidence.alike),
+            Value::from(attempt.key_edits),
+            Value::from(horizon.as_str()),
+            Value::from(i64::from(verdict == Verdict::Rejected)),
+        ]);
+        // Must not run twice: the second run would fail to match and count the failure again.
+        if !write_once(database, &set_state(), parameters)
+            .await?
+            .is_empty()
+        {
+            return Ok(moved);
+        }
+    }
+    let parameters = [id.0.into(), ended.into(), outcome.into()];
+    write_once(database, COUNT_FAILURE, parameters.into()).await?;
+    Ok(Moved::default())
+}
+
+async fn note_failure(database: &impl Database, attempt: &AttemptRow) -> Result<(), DatabaseError> {
+    let parameters = vec![
+        Value::from(attempt.key.0),
+        Value::from(attempt.ended_at.to_iso()),
+        Value::from(attempt.outcome.name()),
+    ];
+    write(database, NOTE_FAILURE, parameters).await.map(drop)
+}
+
+/// Notes a failure for which the key is hardly to blame, and reverts what earlier ones of its kind have
+/// done.
+async fn suspect(
+    database: &impl Database,
+    attempt: &AttemptRow,
+    take_back: bool,
+) -> Result<Moved, DatabaseError> {
+    note_failure(database, attempt).await?;
+    let mut suspected = vec![attempt.key];
+    if take_back {
+        let parameters = vec![
+            Value::from(attempt.outcome.name()),
+            Value::from(attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso()),
+            Value::from(attempt.ended_at.to_iso()),
+            Value::from(attempt.ended_at.plus(HORIZON_MS).to_iso()),
+        ];
+        let rows = write(database, REINSTATE, parameters).await?;
+        suspected.extend(rows.iter().filter_map(|row| row.integer(0)).map(KeyId));
+    }
+    Ok(Moved {
+        state: None,
+        suspected,
+    })
+}
+
+/// Why the pool disables a key: the outcome and the upstream's message.
+fn disabled_reason(attempt: &AttemptRow) -> String {
+    match &attempt.error_message {
+        Some(message) => format!("{}: {message}", attempt.outcome.name()),
+        None => attempt.outcome.name().to_owned(),
+    }
+}
+
+/// A key's state from the columns of [`state`]. An unknown status counts as disabled: such a key is never
+/// chosen, so this only matters for a row that was broken while the key was in use.
+fn state_of(row: &Row) -> KeyState {
+    KeyState {
+        status: row
+            .integer(0)
+            .and_then(KeyStatus::from_code)
+            .unwrap_or(KeyStatus::Disabled),
+        consecutive_failures: row.integer(1).unwrap_or(0),
+        disabled_until: row.text(2).and_then(UnixMillis::parse),
+    }
+}

@@ -1,0 +1,272 @@
+//! Recording attempts: the log row, the key's counters, the key's state.
+//!
+//! - **A failure of the key** changes what the next draw may choose, so it is written at once, by
+//!   compare-and-set ([`key_state`]).
+//! - **The log row and the key's counters** are one statement, which applies to all tables or to none,
+//!   and may run twice. [`Recorder::commit`] returns when it is in the database, so that no client is
+//!   answered before its call is in the log.
+//! - If the settings allow the row to follow later, [`Recorder::defer`] queues it, and one task flushes
+//!   the queue a moment later, in one statement for many rows.
+
+mod key_state;
+
+#[cfg(test)]
+mod tests;
+
+pub use key_state::Moved;
+
+use super::{Access, Database, DatabaseError, ROW_WAIT_MS, Value, Within, write};
+use crate::pool::{KeyId, Outcome, UnixMillis, Usage, Verdict};
+use key_state::move_state;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// Rows in one statement, so that none holds the database's lock for more than some milliseconds.
+const MAX_BATCH: usize = 500;
+
+/// How much later than a call's end a time may be, in milliseconds: 60 s. A row is written some seconds
+/// after its call has ended, and what other calls have left by then counts; anything later was written
+/// by a clock that ran ahead.
+const HORIZON_MS: i64 = 60_000;
+
+/// Fires the trigger `record_call` of migration 0002 for one row, or for many. Two texts, so that each
+/// connection compiles each only once.
+const WRITE_CALL: &str = "INSERT INTO recorded_calls
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+const WRITE_CALLS: &str = "INSERT INTO recorded_calls
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+    value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13,
+    value ->> 14, value ->> 15, value ->> 16
+FROM json_each(?1)";
+
+/// An attempt that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// The id of the request that it was made for.
+    pub request_id: String,
+    /// Its number within the request, from 1.
+    pub number: u32,
+    /// The key that was used.
+    pub key: KeyId,
+    /// [`PoolKey::edits`](crate::pool::PoolKey::edits) when it was chosen.
+    pub key_edits: i64,
+    /// The model that was asked for.
+    pub model: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The upstream's status; `None` without a response.
+    pub response_status: Option<u16>,
+    /// What went wrong, redacted; `None` on success.
+    pub error_message: Option<String>,
+    /// When it was sent.
+    pub started_at: UnixMillis,
+    /// When the first byte of the answer arrived, if one did.
+    pub first_byte_at: Option<UnixMillis>,
+    /// When the answer ended, or was given up.
+    pub ended_at: UnixMillis,
+    /// The answer's tokens, if it states them.
+    pub usage: Option<Usage>,
+}
+
+/// What becomes of a row that may be written later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deferred {
+    /// It is written with the next [`flush`](Recorder::flush), which is scheduled.
+    Queued,
+    /// It is the first in the queue: the caller schedules the flush.
+    Flush(AttemptRow),
+    /// The queue is full: the caller commits the row now.
+    Commit(AttemptRow),
+}
+
+/// A deferred row that the database did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The request that it was made for.
+    pub request_id: String,
+    /// The key that was used.
+    pub key: KeyId,
+    /// Why.
+    pub error: DatabaseError,
+}
+
+/// See the module's documentation.
+pub struct Recorder<D> {
+    database: Rc<D>,
+    deferred: RefCell<Vec<Rc<AttemptRow>>>,
+    /// Whether a flush is scheduled.
+    is_flush_scheduled: Cell<bool>,
+    lost: RefCell<Vec<Lost>>,
+}
+
+impl<D: Database> Recorder<D> {
+    /// A recorder that writes through `database`.
+    pub fn new(database: Rc<D>) -> Self {
+        Self {
+            database,
+            deferred: RefCell::default(),
+            is_flush_scheduled: Cell::new(false),
+            lost: RefCell::default(),
+        }
+    }
+
+    /// Writes a row and returns when it is in the database.
+    ///
+    /// # Errors
+    /// The database refused. The row may be missing from the log or from the counters.
+    pub async fn commit(&self, row: AttemptRow) -> Result<Moved, DatabaseError> {
+        self.commit_within(row, ROW_WAIT_MS).await
+    }
+
+    /// The same, but gives up after `wait_ms` milliseconds while the database is locked.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub async fn commit_within(
+        &self,
+        row: AttemptRow,
+        wait_ms: u64,
+    ) -> Result<Moved, DatabaseError> {
+        let database = Within::new(Rc::clone(&self.database), wait_ms);
+        let moved = match row.outcome.verdict().is_against_key() {
+            true => move_state(&database, &row).await,
+            false => Ok(Moved::default()),
+        };
+        if moved.as_ref().is_err_and(DatabaseError::is_busy) {
+            // The row would only wait as long again.
+            return moved;
+        }
+        // The task that was to flush a full queue is gone.
+        if self.deferred.borrow().len() >= MAX_BATCH {
+            self.flush_deferred().await;
+        }
+        self.write_row(&database, &row).await.and(moved)
+    }
+
+    /// Queues a row that may be written later. A row that moves its key's state may not.
+    pub fn defer(&self, row: AttemptRow) -> Deferred {
+        if self.deferred.borrow().len() >= MAX_BATCH {
+            return Deferred::Commit(row);
+        }
+        if !self.is_flush_scheduled.replace(true) {
+            return Deferred::Flush(row);
+        }
+        self.deferred.borrow_mut().push(Rc::new(row));
+        Deferred::Queued
+    }
+
+    /// Writes everything that was deferred since `first`.
+    ///
+    /// # Errors
+    /// The database refused `first`. Other rows that it refused are [lost](Self::take_lost).
+    pub async fn flush(&self, first: AttemptRow) -> Result<(), DatabaseError> {
+        self.is_flush_scheduled.set(false);
+        let first = Rc::new(first);
+        self.deferred.borrow_mut().push(Rc::clone(&first));
+        let mut result = Ok(());
+        for (row, error) in self.write_deferred().await {
+            match Rc::ptr_eq(&row, &first) {
+                true => result = Err(error),
+                false => self.lose(&row, error),
+            }
+        }
+        result
+    }
+
+    /// The rows that were lost since the last call.
+    pub fn take_lost(&self) -> Vec<Lost> {
+        self.lost.take()
+    }
+
+    async fn flush_deferred(&self) {
+        for (row, error) in self.write_deferred().await {
+            self.lose(&row, error);
+        }
+    }
+
+    fn lose(&self, row: &AttemptRow, error: DatabaseError) {
+        self.lost.borrow_mut().push(Lost {
+            request_id: row.request_id.clone(),
+            key: row.key,
+            error,
+        });
+    }
+
+    /// Writes the queue, and returns the rows that the database did not take. A row leaves the queue
+    /// once it was tried, so that a cancelled flush leaves its rows to the next one.
+    async fn write_deferred(&self) -> Vec<(Rc<AttemptRow>, DatabaseError)> {
+        let rows = self.deferred.borrow().clone();
+        let mut refused = Vec::new();
+        for batch in rows.chunks(MAX_BATCH) {
+            let results = self.write_batch(batch).await;
+            self.deferred
+                .borrow_mut()
+                .retain(|row| !batch.iter().any(|written| Rc::ptr_eq(row, written)));
+            let failed = batch.iter().zip(results);
+            refused
+                .extend(failed.filter_map(|(row, result)| Some((Rc::clone(row), result.err()?))));
+        }
+        refused
+    }
+
+    /// One result per row.
+    async fn write_batch(&self, batch: &[Rc<AttemptRow>]) -> Vec<Result<(), DatabaseError>> {
+        let database = Within::new(Rc::clone(&self.database), ROW_WAIT_MS);
+        let rows: Vec<_> = batch.iter().map(|row| values_of(row)).collect();
+        // No value of a row is a number that JSON does not have.
+        let written = match serde_json::to_string(&rows) {
+            Ok(rows) => write(&database, WRITE_CALLS, vec![Value::from(rows)]).await,
+            Err(error) => Err(DatabaseError::new(&error.to_string())),
+        };
+        match written {
+            Ok(_) => vec![Ok(()); batch.len()],
+            // A row that the table refuses, such as that of a deleted key, must not cost the others.
+            Err(error) if error.kind().is_refusal() => {
+                let mut results = Vec::with_capacity(batch.len());
+                for row in batch {
+                    results.push(self.write_row(&database, row).await);
+                }
+                results
+            }
+            Err(error) => vec![Err(error); batch.len()],
+        }
+    }
+
+    /// Writes a row, and waits for a locked database for as long as `database` may. Tries once even if
+    /// no time is left.
+    async fn write_row(&self, database: &Within<D>, row: &AttemptRow) -> Result<(), DatabaseError> {
+        let values = Vec::from(values_of(row));
+        if database.left_ms() > 0 {
+            return write(database, WRITE_CALL, values).await.map(drop);
+        }
+        let database = database.inner();
+        let written = database.try_execute(Access::Write, WRITE_CALL, values, 0);
+        written.await.map(drop)
+    }
+}
+
+/// The values of a row, in the order of `recorded_calls`.
+fn values_of(attempt: &AttemptRow) -> [Value; 17] {
+    let verdict = attempt.outcome.verdict();
+    let tokens = |of: fn(&Usage) -> u64| Value::from(attempt.usage.as_ref().map(of));
+    let after = |at: UnixMillis| at.since(attempt.started_at);
+    [
+        Value::from(attempt.key.0),
+        Value::from(i64::from(verdict == Verdict::Works)),
+        Value::from(attempt.response_status.map(i64::from)),
+        Value::from(attempt.error_message.as_deref()),
+        Value::from(after(attempt.ended_at)),
+        Value::from(attempt.started_at.to_iso()),
+        Value::from(attempt.request_id.as_str()),
+        Value::from(attempt.model.as_str()),
+        Value::from(i64::from(attempt.number)),
+        Value::from(attempt.outcome.name()),
+        Value::from(attempt.first_byte_at.map(after)),
+        tokens(|usage| usage.input),
+        tokens(|usage| usage.output),
+        tokens(|usage| usage.thinking),
+        tokens(|usage| usage.cached),
+        Value::from(attempt.ended_at.to_iso()),
+        Value::from(attempt.ended_at.plus(HORIZON_MS).to_iso()),
+    ]
+}

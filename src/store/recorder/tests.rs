@@ -1,0 +1,913 @@
+//! Recording attempts on the real schema, in SQLite.
+
+use super::*;
+use crate::pool::KeyStatus;
+use crate::store::testing::NativeDatabase;
+use futures::executor::block_on;
+use futures::future::join_all;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+const SECOND: i64 = 1000;
+const STATES: &str = "SELECT id, status, consecutive_failures, total_calls, success_calls, disabled_until FROM api_keys ORDER BY id";
+
+/// A call of its own.
+fn attempt(key: i64, outcome: Outcome, started: i64) -> AttemptRow {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let works = outcome.verdict() == Verdict::Works;
+    AttemptRow {
+        request_id: format!("req_{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+        number: 1,
+        key: KeyId(key),
+        key_edits: 0,
+        model: "m".to_owned(),
+        outcome,
+        response_status: Some(if works { 200 } else { 403 }),
+        error_message: (!works).then(|| "it's over; really".to_owned()),
+        started_at: NOW.plus(started),
+        first_byte_at: Some(NOW.plus(started + 100)),
+        ended_at: NOW.plus(started + 250),
+        usage: works.then_some(Usage {
+            input: 3,
+            output: 7,
+            thinking: 11,
+            cached: 2,
+        }),
+    }
+}
+
+fn recorder(keys: i64) -> Recorder<NativeDatabase> {
+    let database = NativeDatabase::migrated();
+    for id in 1..=keys {
+        database.run(&format!(
+            "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
+        ));
+    }
+    Recorder::new(Rc::new(database))
+}
+
+fn states(recorder: &Recorder<NativeDatabase>) -> Vec<String> {
+    recorder.database.query(STATES)
+}
+
+fn commit(recorder: &Recorder<NativeDatabase>, attempt: AttemptRow) -> Moved {
+    block_on(recorder.commit(attempt)).unwrap()
+}
+
+#[test]
+fn success_counts_and_logs() {
+    let recorder = recorder(2);
+    let call = AttemptRow {
+        request_id: "req_1".to_owned(),
+        ..attempt(1, Outcome::Success, 0)
+    };
+    commit(&recorder, call);
+    assert_eq!(states(&recorder), ["1|1|0|1|1|NULL", "2|1|0|0|0|NULL"]);
+    assert_eq!(
+        recorder.database.query("SELECT last_used_at, last_success_at, last_failure_at, updated_at FROM api_keys WHERE id = 1"),
+        ["2027-01-15T08:00:00.000Z|2027-01-15T08:00:00.250Z|NULL|2027-01-15T08:00:00.250Z"]
+    );
+    assert_eq!(
+        recorder.database.query("SELECT api_key_id, success, response_status, error_message, response_time_ms, called_at FROM api_call_logs"),
+        ["1|1|200|NULL|250|2027-01-15T08:00:00.000Z"]
+    );
+    assert_eq!(
+        recorder.database.query("SELECT request_id, model, attempt, outcome, first_byte_ms, input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs"),
+        ["req_1|m|1|success|100|3|7|11|2"]
+    );
+}
+
+#[test]
+fn any_text_and_any_number_arrive_as_they_are() {
+    let recorder = recorder(1);
+    for text in [
+        "\"[1,{}]\\u0041'\n\u{7f}é💥",
+        "null",
+        "12",
+        "",
+        "\u{1}\u{2028}",
+    ] {
+        let call = AttemptRow {
+            request_id: text.to_owned(),
+            model: text.to_owned(),
+            error_message: Some(text.to_owned()),
+            usage: Some(Usage {
+                input: u64::MAX,
+                output: 0,
+                thinking: i64::MAX as u64,
+                cached: 1 << 53,
+            }),
+            ..attempt(1, Outcome::UpstreamTrouble, 0)
+        };
+        // Alone, and with another one.
+        recorder.database.run("DELETE FROM api_call_logs");
+        let numbered = |number| AttemptRow {
+            number,
+            ..call.clone()
+        };
+        commit(&recorder, numbered(1));
+        assert_eq!(recorder.defer(numbered(2)), Deferred::Flush(numbered(2)));
+        assert_eq!(recorder.defer(numbered(3)), Deferred::Queued);
+        block_on(recorder.flush(numbered(2))).unwrap();
+        let row = format!(
+            "{text}|{text}|{text}|text|{max}|0|{max}|{}",
+            1i64 << 53,
+            max = i64::MAX
+        );
+        assert_eq!(
+            recorder.database.query("SELECT request_id, model, error_message, typeof(model), input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs"),
+            [row.as_str(); 3]
+        );
+    }
+}
+
+#[test]
+fn calls_of_one_key_that_are_written_together_count_in_whatever_order_they_ended() {
+    let recorder = recorder(2);
+    commit(&recorder, attempt(1, Outcome::ProjectRefused, SECOND));
+    let ended = |outcome, started, lasted| AttemptRow {
+        ended_at: NOW.plus(started + lasted),
+        ..attempt(1, outcome, started)
+    };
+    // Of these only the third began after the failure; the second ended last, and the first is written last.
+    let calls = [
+        ended(Outcome::Success, 0, 9 * SECOND),
+        ended(Outcome::UpstreamTrouble, 3 * SECOND, 7 * SECOND),
+        ended(Outcome::Success, 2 * SECOND, SECOND),
+    ];
+    let key = "SELECT status, consecutive_failures, total_calls, success_calls, last_used_at, last_success_at,
+        last_success_began_at, last_outcome, last_outcome_at, updated_at FROM api_keys WHERE id = 1";
+    recorder.database.run("DELETE FROM api_call_logs");
+    let [first, second, third] = calls;
+    let Deferred::Flush(first) = recorder.defer(first) else {
+        panic!("the first is to be flushed");
+    };
+    recorder.defer(second);
+    recorder.defer(third);
+    // Deleted while its call was under way.
+    recorder.database.run("DELETE FROM api_keys WHERE id = 2");
+    recorder.defer(attempt(2, Outcome::Success, 0));
+    let statements = recorder.database.statements();
+    block_on(recorder.flush(first)).unwrap();
+    assert_eq!(recorder.database.statements() - statements, 1);
+    assert_eq!(
+        recorder.database.query(key),
+        [
+            "1|0|4|2|2027-01-15T08:00:03.000Z|2027-01-15T08:00:09.000Z|2027-01-15T08:00:02.000Z|upstream_trouble|2027-01-15T08:00:10.000Z|2027-01-15T08:00:10.000Z"
+        ]
+    );
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT api_key_id, outcome FROM api_call_logs"),
+        ["1|upstream_trouble", "1|success", "2|success", "1|success"]
+    );
+}
+
+#[test]
+fn a_call_that_is_written_twice_is_counted_once() {
+    let recorder = recorder(1);
+    for outcome in Outcome::ALL {
+        let call = attempt(1, outcome, 0);
+        let other = attempt(1, outcome, 0);
+        let again = AttemptRow {
+            number: 2,
+            ..call.clone()
+        };
+        let rows = [&call, &other, &again, &call].map(values_of);
+        let batch = serde_json::to_string(&rows).unwrap();
+        for _ in 0..2 {
+            for (statement, values) in [
+                (WRITE_CALL, values_of(&call).to_vec()),
+                (WRITE_CALLS, vec![Value::from(batch.as_str())]),
+            ] {
+                block_on(write(&*recorder.database, statement, values)).unwrap();
+            }
+        }
+    }
+    let calls = 3 * Outcome::ALL.len();
+    for count in [
+        "SELECT count(*) FROM api_call_logs",
+        "SELECT sum(calls) FROM api_call_hours",
+        "SELECT total_calls FROM api_keys",
+    ] {
+        assert_eq!(
+            recorder.database.query(count),
+            [calls.to_string()],
+            "{count}"
+        );
+    }
+    let is_counted =
+        "SELECT (SELECT sum(success) FROM api_call_logs) = success_calls FROM api_keys";
+    assert_eq!(recorder.database.query(is_counted), ["1"]);
+}
+
+#[test]
+fn whether_a_call_is_written_is_found_by_an_index() {
+    let recorder = recorder(1);
+    let plan = recorder.database.query(
+        "EXPLAIN QUERY PLAN SELECT 1 FROM api_call_logs WHERE called_at = 'a' AND request_id = 'b' AND attempt = 1",
+    );
+    assert!(plan.concat().contains("called_at=?"), "{plan:?}");
+}
+
+#[test]
+fn counters_that_are_null_count_from_0() {
+    let recorder = recorder(1);
+    recorder.database.run(
+        "DROP TRIGGER record_call; CREATE TABLE odd AS SELECT * FROM api_keys; DROP TABLE api_keys; ALTER TABLE odd RENAME TO api_keys;
+         DELETE FROM schema_migrations WHERE id >= 2;
+         UPDATE api_keys SET total_calls = NULL, success_calls = NULL, consecutive_failures = NULL",
+    );
+    block_on(super::super::migrate(&*recorder.database)).unwrap();
+    for set_null in [false, true] {
+        if set_null {
+            recorder.database.run("UPDATE api_keys SET total_calls = NULL, success_calls = NULL, consecutive_failures = NULL");
+        }
+        commit(&recorder, attempt(1, Outcome::Success, 5 * SECOND));
+        assert_eq!(states(&recorder), ["1|1|0|1|1|NULL"]);
+        commit(&recorder, attempt(1, Outcome::ProjectRefused, SECOND));
+        assert_eq!(states(&recorder), ["1|1|1|2|1|NULL"]);
+    }
+}
+
+/// Changes that a person makes, and what they leave of a key: its status, and its end.
+const EDITS: [(&str, &str); 10] = [
+    (
+        "status = 2, disabled_until = '2099-01-01T00:00:00.000Z'",
+        "2|2099-01-01T00:00:00.000Z",
+    ),
+    ("status = 2, disabled_until = '2099-01-01'", "2|2099-01-01"),
+    (
+        "status = 2, disabled_until = '2099-01-01 00:00:00'",
+        "2|2099-01-01 00:00:00",
+    ),
+    (
+        "status = 2, disabled_until = '2099-01-01T00:00:00+08:00'",
+        "2|2099-01-01T00:00:00+08:00",
+    ),
+    ("status = 2, disabled_until = '2099'", "2|2099"),
+    ("status = 2, disabled_until = 'next week'", "2|next week"),
+    ("status = 2, disabled_until = NULL", "2|NULL"),
+    ("status = 0", "0|NULL"),
+    ("status = 1", "1|NULL"),
+    ("status = 1, disabled_until = '2001-01-01'", "1|2001-01-01"),
+];
+
+#[test]
+fn what_a_person_has_changed_is_not_undone_by_calls_that_were_under_way() {
+    let before = [
+        (
+            "status = 1, disabled_until = NULL, consecutive_failures = 0",
+            0,
+        ),
+        (
+            "status = 1, disabled_until = NULL, consecutive_failures = 4",
+            4,
+        ),
+        // The pool's own doing.
+        (
+            "status = 2, disabled_until = '2027-01-15T08:30:00.000Z', paused_until = '2027-01-15T08:30:00.000Z', last_failure_at = '2027-01-15T07:59:00.000Z'",
+            2,
+        ),
+        (
+            "status = 0, disabled_until = NULL, disabled_at = '2027-01-15T08:00:00.000Z', disabled_reason = 'key_rejected'",
+            1,
+        ),
+    ];
+    let outcomes = [
+        Outcome::Success,
+        Outcome::ProjectRefused,
+        Outcome::KeyRejected,
+        Outcome::EmptyAnswer,
+    ];
+    for (state, _) in before {
+        for (edit, left) in EDITS {
+            for outcome in outcomes {
+                for in_batch in [false, true] {
+                    let recorder = recorder(4);
+                    let run = |sql: &str| recorder.database.run(sql);
+                    run(&format!(
+                        "UPDATE api_keys SET {state}, pool_moves = pool_moves + 1 WHERE id = 1"
+                    ));
+                    let key = "SELECT status, disabled_until FROM api_keys WHERE id = 1";
+                    let unedited = recorder.database.query(key);
+                    run(&format!(
+                        "UPDATE api_keys SET {edit}, priority = 7, project = 'team' WHERE id = 1"
+                    ));
+                    if recorder.database.query(key) == unedited {
+                        continue;
+                    }
+                    let left = if left == "0|NULL" || left == "1|NULL" {
+                        // Where only the status is changed, the end stays.
+                        recorder.database.query(key)
+                    } else {
+                        vec![left.to_owned()]
+                    };
+                    // All of them began before.
+                    for started in 0..3 {
+                        let call = attempt(1, outcome, started);
+                        match recorder.defer(call) {
+                            Deferred::Flush(first) if in_batch => {
+                                let others =
+                                    (0..3).map(|at| recorder.defer(attempt(1, outcome, at)));
+                                assert!(others.eq([
+                                    Deferred::Queued,
+                                    Deferred::Queued,
+                                    Deferred::Queued
+                                ]));
+                                block_on(recorder.flush(first)).unwrap();
+                            }
+                            Deferred::Flush(first) => {
+                                recorder.is_flush_scheduled.set(false);
+                                commit(&recorder, first);
+                            }
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                    assert_eq!(
+                        recorder.database.query(key),
+                        left,
+                        "{state}; {edit}; {outcome:?}"
+                    );
+                    let others = "SELECT priority, project FROM api_keys WHERE id = 1";
+                    assert_eq!(recorder.database.query(others), ["7|team"]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn calls_that_begin_after_a_persons_change_move_the_key_again() {
+    let recorder = recorder(1);
+    commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
+    recorder.database.run("UPDATE api_keys SET status = 1");
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT edits, disabled_reason, disabled_at FROM api_keys"),
+        ["1|NULL|NULL"]
+    );
+    let aware = |outcome, started| AttemptRow {
+        key_edits: 1,
+        ..attempt(1, outcome, started)
+    };
+    commit(&recorder, aware(Outcome::KeyRejected, SECOND));
+    assert_eq!(states(&recorder), ["1|0|2|2|0|NULL"]);
+    // A person's pause is over when it says, and a success then ends it.
+    recorder
+        .database
+        .run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15 09:00:00'");
+    commit(&recorder, aware(Outcome::Success, 3_599 * SECOND));
+    assert_eq!(states(&recorder), ["1|2|0|3|1|2027-01-15 09:00:00"]);
+    commit(&recorder, aware(Outcome::Success, 3_600 * SECOND));
+    assert_eq!(states(&recorder), ["1|1|0|4|2|NULL"]);
+}
+
+#[test]
+fn only_what_the_pool_has_done_is_taken_back() {
+    let recorder = recorder(6);
+    for id in 1..=2 {
+        commit(&recorder, attempt(id, Outcome::KeyRejected, id));
+    }
+    // A person agrees that the first is dead, and pauses another.
+    recorder.database.run(
+        "UPDATE api_keys SET status = 1 WHERE id = 1; UPDATE api_keys SET status = 0 WHERE id = 1;
+         UPDATE api_keys SET status = 2, disabled_until = '2099-01-01', last_outcome = 'key_rejected',
+             last_outcome_at = '2027-01-15T08:00:00.000Z', last_failure_at = '2027-01-15T08:00:00.000Z' WHERE id = 4",
+    );
+    let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 30));
+    assert_eq!(moved.suspected, [3, 2].map(KeyId));
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT status FROM api_keys ORDER BY id"),
+        ["0", "1", "1", "2", "1", "1"]
+    );
+}
+
+#[test]
+fn a_reset_is_not_undone_by_calls_that_were_under_way() {
+    use crate::pool::{Incident, quota_scope_of, testing::key};
+    let recorder = recorder(1);
+    let database = &*recorder.database;
+    database.run("UPDATE api_keys SET project = 'p', consecutive_failures = 4");
+    let reset = super::super::reset_key(database, KeyId(1), NOW.plus(SECOND));
+    assert_eq!(block_on(reset), Ok(true));
+    let key = crate::pool::PoolKey {
+        project: Some("p".to_owned()),
+        ..key(1)
+    };
+    for (outcome, rows) in [(Outcome::ProjectRefused, 0), (Outcome::KeyRejected, 0)] {
+        commit(&recorder, attempt(1, outcome, 0));
+        assert_eq!(states(&recorder).len(), 1 + rows);
+        assert!(
+            states(&recorder)[0].starts_with("1|1|0|"),
+            "{:?}",
+            states(&recorder)
+        );
+    }
+    for outcome in [Outcome::BillingExhausted, Outcome::EgressRefused] {
+        let place = quota_scope_of(outcome, &key, "m", None).unwrap();
+        for (began, cools) in [(0, false), (SECOND, true)] {
+            let incident = Incident {
+                outcome,
+                retry_after_ms: None,
+                began_at: NOW.plus(began),
+                ended_at: NOW.plus(2 * SECOND),
+            };
+            let cooled = block_on(super::super::cool(database, &place, &incident, None));
+            assert_eq!(cooled.unwrap().is_some(), cools, "{outcome:?} {began}");
+        }
+    }
+}
+
+#[test]
+fn what_a_clock_that_ran_ahead_has_written_of_a_key_is_replaced() {
+    let recorder = recorder(5);
+    let year = 365 * 24 * 3600 * SECOND;
+    for outcome in [
+        Outcome::ProjectRefused,
+        Outcome::ProjectRefused,
+        Outcome::UpstreamTrouble,
+    ] {
+        commit(&recorder, attempt(1, outcome, year));
+    }
+    recorder.database.run("UPDATE api_keys SET last_success_began_at = '2028-01-15T08:00:00.000Z', last_success_at = '2028-01-15T08:00:00.000Z' WHERE id = 1");
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT status FROM api_keys WHERE id = 1"),
+        ["2"]
+    );
+    // The view takes its pause for over, and a trial succeeds.
+    commit(&recorder, attempt(1, Outcome::Success, 0));
+    assert_eq!(
+        recorder.database.query(
+            "SELECT status, disabled_until, consecutive_failures, last_used_at, last_success_at, last_success_began_at,
+                last_outcome, last_outcome_at, updated_at FROM api_keys WHERE id = 1"
+        ),
+        ["1|NULL|0|2027-01-15T08:00:00.000Z|2027-01-15T08:00:00.250Z|2027-01-15T08:00:00.000Z|success|2027-01-15T08:00:00.250Z|2027-01-15T08:00:00.250Z"]
+    );
+}
+
+#[test]
+fn failures_of_the_future_are_no_evidence() {
+    let recorder = recorder(6);
+    let year = 365 * 24 * 3600 * SECOND;
+    for id in 1..=2 {
+        commit(&recorder, attempt(id, Outcome::KeyRejected, year));
+    }
+    let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 0));
+    assert_eq!(moved.suspected, [], "the others failed at another time");
+    assert_eq!(
+        moved.state.map(|state| state.status),
+        Some(KeyStatus::Disabled)
+    );
+}
+
+#[test]
+fn failures_in_a_row_pause_and_then_disable() {
+    let recorder = recorder(1);
+    let hour = 3600 * SECOND;
+    for (round, expected) in [
+        (0, "1|1|1|1|0|NULL"),
+        (1, "1|2|2|2|0|2027-01-15T09:30:00.250Z"),
+        (2, "1|2|3|3|0|2027-01-15T10:30:00.250Z"),
+        (3, "1|2|4|4|0|2027-01-15T11:30:00.250Z"),
+        (4, "1|0|5|5|0|NULL"),
+    ] {
+        commit(&recorder, attempt(1, Outcome::ProjectRefused, round * hour));
+        assert_eq!(states(&recorder), [expected], "failure {}", round + 1);
+    }
+    assert_eq!(
+        recorder.database.query(
+            "SELECT success, response_status, error_message FROM api_call_logs WHERE id = 5"
+        ),
+        ["0|403|it's over; really"]
+    );
+}
+
+#[test]
+fn success_after_the_pause_starts_afresh() {
+    let recorder = recorder(1);
+    for round in 0..2 {
+        commit(
+            &recorder,
+            attempt(1, Outcome::ProjectRefused, round * SECOND),
+        );
+    }
+    commit(&recorder, attempt(1, Outcome::Success, 3600 * SECOND));
+    assert_eq!(states(&recorder), ["1|1|0|3|1|NULL"]);
+}
+
+#[test]
+fn rejection_disables_and_a_late_success_does_not_bring_it_back() {
+    let recorder = recorder(1);
+    commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
+    assert_eq!(states(&recorder), ["1|0|1|1|0|NULL"]);
+    commit(&recorder, attempt(1, Outcome::Success, 3600 * SECOND));
+    assert_eq!(states(&recorder), ["1|0|0|2|1|NULL"]);
+}
+
+#[test]
+fn a_success_that_began_before_the_failure_does_not_forgive_it() {
+    let recorder = recorder(1);
+    for round in 0..2 {
+        commit(
+            &recorder,
+            attempt(1, Outcome::ProjectRefused, round * SECOND),
+        );
+    }
+    commit(&recorder, attempt(1, Outcome::Success, 0));
+    assert_eq!(states(&recorder), ["1|2|2|3|1|2027-01-15T08:30:01.250Z"]);
+}
+
+#[test]
+fn what_is_not_the_keys_fault_is_only_counted() {
+    let recorder = recorder(1);
+    recorder
+        .database
+        .run("UPDATE api_keys SET consecutive_failures = 1");
+    let others = Outcome::ALL
+        .into_iter()
+        .filter(|outcome| outcome.verdict() == Verdict::Unknown);
+    for (calls, outcome) in (1..).zip(others) {
+        commit(&recorder, attempt(1, outcome, 0));
+        assert_eq!(
+            states(&recorder),
+            [format!("1|1|1|{calls}|0|NULL")],
+            "{}",
+            outcome.name()
+        );
+    }
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT DISTINCT success FROM api_call_logs"),
+        ["0"]
+    );
+}
+
+#[test]
+fn a_disabled_key_says_why_and_when() {
+    let recorder = recorder(4);
+    commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
+    assert_eq!(
+        recorder.database.query("SELECT disabled_reason, disabled_at, last_outcome, last_outcome_at FROM api_keys WHERE id = 1"),
+        ["key_rejected: it's over; really|2027-01-15T08:00:00.250Z|key_rejected|2027-01-15T08:00:00.250Z"]
+    );
+}
+
+#[test]
+fn the_latest_outcome_is_that_of_the_call_that_ended_last() {
+    let recorder = recorder(1);
+    commit(&recorder, attempt(1, Outcome::UpstreamTrouble, 500));
+    commit(&recorder, attempt(1, Outcome::Success, 0));
+    assert_eq!(
+        recorder.database.query("SELECT last_outcome FROM api_keys"),
+        ["upstream_trouble"]
+    );
+}
+
+#[test]
+fn keys_that_fail_alike_without_any_success_are_all_kept() {
+    for outcome in [Outcome::KeyRejected, Outcome::ProjectRefused] {
+        let recorder = recorder(5);
+        assert!(
+            commit(&recorder, attempt(1, outcome, 0))
+                .suspected
+                .is_empty()
+        );
+        assert!(
+            commit(&recorder, attempt(2, outcome, 10))
+                .suspected
+                .is_empty()
+        );
+        let moved = commit(&recorder, attempt(3, outcome, 20));
+        assert_eq!(moved.state, None);
+        let mut kept = vec![KeyId(3)];
+        if outcome == Outcome::KeyRejected {
+            kept.extend([KeyId(1), KeyId(2)]);
+        }
+        assert_eq!(moved.suspected, kept, "{}", outcome.name());
+        let moved = commit(&recorder, attempt(4, outcome, 30));
+        assert_eq!(moved.suspected, [KeyId(4)]);
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT DISTINCT status FROM api_keys"),
+            ["1"]
+        );
+        assert_eq!(
+            recorder
+                .database
+                .query("SELECT count(*) FROM api_call_logs"),
+            ["4"]
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_began_before_the_failures_clears_nobody_of_them() {
+    let recorder = recorder(4);
+    commit(&recorder, attempt(1, Outcome::KeyRejected, 1000));
+    commit(&recorder, attempt(2, Outcome::KeyRejected, 1000));
+    let stream = AttemptRow {
+        ended_at: NOW.plus(2500),
+        ..attempt(4, Outcome::Success, 0)
+    };
+    commit(&recorder, stream);
+    let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 3000));
+    assert_eq!(moved.suspected.len(), 3);
+}
+
+#[test]
+fn failures_that_are_more_than_a_minute_apart_have_nothing_in_common() {
+    let recorder = recorder(8);
+    for id in 1..=4 {
+        let moved = commit(&recorder, attempt(id, Outcome::KeyRejected, id * 61_000));
+        assert!(moved.suspected.is_empty(), "key {id}");
+    }
+    let disabled = "SELECT count(*) FROM api_keys WHERE status = 0";
+    assert_eq!(recorder.database.query(disabled), ["4"]);
+}
+
+#[test]
+fn after_a_success_dead_keys_are_disabled_up_to_half_of_the_pool_in_a_minute() {
+    let recorder = recorder(6);
+    for id in 1..=5 {
+        commit(&recorder, attempt(id, Outcome::KeyRejected, id * 1000));
+        commit(&recorder, attempt(6, Outcome::Success, id * 1000 + 500));
+    }
+    let disabled = "SELECT group_concat(id) FROM api_keys WHERE status = 0";
+    assert_eq!(recorder.database.query(disabled), ["1,2,3"]);
+    let moved = commit(&recorder, attempt(4, Outcome::KeyRejected, 20_000));
+    assert_eq!(moved.suspected, [KeyId(4)], "and nothing is taken back");
+    commit(&recorder, attempt(6, Outcome::Success, 21_000));
+    commit(&recorder, attempt(4, Outcome::KeyRejected, 70_000));
+    assert_eq!(recorder.database.query(disabled), ["1,2,3,4"]);
+}
+
+#[test]
+fn times_never_run_backwards() {
+    let recorder = recorder(1);
+    commit(&recorder, attempt(1, Outcome::Success, 10 * SECOND));
+    commit(&recorder, attempt(1, Outcome::Success, 0));
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT last_used_at, last_success_at FROM api_keys"),
+        ["2027-01-15T08:00:10.000Z|2027-01-15T08:00:10.250Z"]
+    );
+}
+
+#[test]
+fn a_key_deleted_in_flight_costs_nobody_else_their_row() {
+    let recorder = recorder(2);
+    recorder.database.run(
+        "DROP TABLE api_call_logs;
+         CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id INTEGER NOT NULL REFERENCES api_keys (id),
+             success INTEGER, response_status INTEGER, error_message TEXT, response_time_ms INTEGER, called_at TEXT,
+             request_id TEXT, model TEXT, attempt INTEGER, outcome TEXT, first_byte_ms INTEGER,
+             input_tokens INTEGER, output_tokens INTEGER, thinking_tokens INTEGER, cached_tokens INTEGER);
+         PRAGMA foreign_keys = ON;
+         DELETE FROM api_keys WHERE id = 1;",
+    );
+    let results = block_on(join_all([
+        recorder.commit(attempt(2, Outcome::Success, 0)),
+        recorder.commit(attempt(1, Outcome::Success, 0)),
+        recorder.commit(attempt(2, Outcome::Success, 0)),
+        recorder.commit(attempt(1, Outcome::ProjectRefused, 0)),
+    ]));
+    assert_eq!(
+        results.iter().map(Result::is_ok).collect::<Vec<_>>(),
+        [true, false, true, false]
+    );
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT api_key_id FROM api_call_logs"),
+        ["2", "2"]
+    );
+    assert_eq!(states(&recorder), ["2|1|0|2|2|NULL"]);
+}
+
+#[test]
+fn concurrent_commits_are_all_written() {
+    let recorder = recorder(3);
+    let attempts: Vec<_> = (0..1200)
+        .map(|index| attempt(1 + index % 3, Outcome::Success, index))
+        .collect();
+    let results = block_on(join_all(
+        attempts.into_iter().map(|attempt| recorder.commit(attempt)),
+    ));
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT count(*) FROM api_call_logs"),
+        ["1200"]
+    );
+    assert_eq!(
+        states(&recorder),
+        [
+            "1|1|0|400|400|NULL",
+            "2|1|0|400|400|NULL",
+            "3|1|0|400|400|NULL"
+        ]
+    );
+}
+
+#[test]
+fn a_busy_database_is_tried_again_and_a_broken_one_reported() {
+    let recorder = recorder(1);
+    recorder
+        .database
+        .fail("recorded_calls", "database is locked", 2);
+    commit(&recorder, attempt(1, Outcome::Success, 0));
+    recorder
+        .database
+        .fail("recorded_calls", "disk I/O error", 1);
+    assert!(block_on(recorder.commit(attempt(1, Outcome::Success, 0))).is_err());
+    commit(&recorder, attempt(1, Outcome::Success, 0));
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT count(*) FROM api_call_logs"),
+        ["2"]
+    );
+}
+
+#[test]
+fn when_too_many_are_deferred_the_next_one_writes_them() {
+    let recorder = recorder(1);
+    let defer = |index| recorder.defer(attempt(1, Outcome::Success, index));
+    let Deferred::Flush(first) = defer(0) else {
+        panic!("the first is to be flushed");
+    };
+    for index in 1..=500 {
+        assert_eq!(defer(index), Deferred::Queued, "{index}");
+    }
+    let Deferred::Commit(one_more) = defer(501) else {
+        panic!("one too many");
+    };
+    commit(&recorder, one_more);
+    assert_eq!(states(&recorder), ["1|1|0|501|501|NULL"]);
+    assert_eq!(defer(502), Deferred::Queued, "the first is not flushed yet");
+    block_on(recorder.flush(first)).unwrap();
+    assert_eq!(states(&recorder), ["1|1|0|503|503|NULL"]);
+    assert!(matches!(defer(503), Deferred::Flush(_)));
+    assert_eq!(recorder.take_lost(), []);
+}
+
+#[test]
+fn a_row_waits_for_a_locked_database_no_longer_than_allowed() {
+    for try_ms in [0, 10, 100] {
+        let recorder = &recorder(1);
+        let database = &recorder.database;
+        database.each_try_takes(try_ms);
+        database.answer_at_the_second_poll();
+        database.fail("recorded_calls", "database is locked", usize::MAX);
+        let began = database.clock_ms();
+        let result = block_on(recorder.commit(attempt(1, Outcome::Success, 0)));
+        assert!(result.is_err_and(|error| error.is_busy()));
+        let ms = database.clock_ms() - began;
+        let range = ROW_WAIT_MS - 200..=ROW_WAIT_MS + try_ms;
+        assert!(range.contains(&ms), "{ms} ms in tries of {try_ms} ms");
+    }
+}
+
+#[test]
+fn a_row_that_has_no_time_left_is_tried_once() {
+    let recorder = recorder(1);
+    let call = attempt(1, Outcome::Success, 0);
+    block_on(recorder.commit_within(call, 0)).unwrap();
+    recorder
+        .database
+        .fail("recorded_calls", "database is locked", usize::MAX);
+    let late = recorder.commit_within(attempt(1, Outcome::Success, 0), 0);
+    assert!(block_on(late).is_err_and(|error| error.is_busy()));
+    assert!(recorder.database.clock_ms() <= 20);
+}
+
+#[test]
+fn a_state_that_stays_locked_is_not_waited_for_again_for_its_row() {
+    let recorder = recorder(1);
+    recorder
+        .database
+        .fail("UPDATE api_keys", "database is locked", usize::MAX);
+    let result = block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0)));
+    assert!(result.is_err_and(|error| error.is_busy()));
+    let waited = recorder.database.clock_ms();
+    assert!(waited <= ROW_WAIT_MS, "{waited}");
+}
+
+#[test]
+fn a_failure_is_in_the_log_even_when_the_keys_state_cannot_be_moved() {
+    let recorder = recorder(1);
+    recorder
+        .database
+        .fail("UPDATE api_keys SET status", "disk I/O error", 1);
+    assert!(block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0))).is_err());
+    assert_eq!(
+        recorder
+            .database
+            .query("SELECT success, response_status FROM api_call_logs"),
+        ["0|403"]
+    );
+}
+
+#[test]
+fn parallel_writers_disable_no_more_than_half() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pool.db");
+    let database = NativeDatabase::migrated_at(&path);
+    for id in 1..=12 {
+        database.run(&format!(
+            "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
+        ));
+    }
+    // A success after them all, so that nothing is put down to the upstream.
+    database.run(
+        "UPDATE api_keys SET last_success_began_at = '2027-01-15T08:00:01.000Z' WHERE id = 12",
+    );
+    std::thread::scope(|scope| {
+        for id in 1..=11 {
+            let path = &path;
+            scope.spawn(move || {
+                let recorder = Recorder::new(Rc::new(NativeDatabase::open(path)));
+                commit(&recorder, attempt(id, Outcome::KeyRejected, 0));
+            });
+        }
+    });
+    assert_eq!(
+        database.query("SELECT count(*) FROM api_keys WHERE status = 0"),
+        ["6"]
+    );
+    assert_eq!(
+        database.query("SELECT sum(total_calls) FROM api_keys"),
+        ["11"]
+    );
+}
+
+#[test]
+fn parallel_writers_that_fail_alike_leave_every_key_in_use() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.db");
+        let database = NativeDatabase::migrated_at(&path);
+        for id in 1..=3 {
+            // One failure more, and it pauses.
+            database.run(&format!(
+                "INSERT INTO api_keys (id, api_key, consecutive_failures) VALUES ({id}, 'fake-{id}', 1)"
+            ));
+        }
+        let start = std::sync::Barrier::new(3);
+        std::thread::scope(|scope| {
+            for id in 1..=3 {
+                let (path, start) = (&path, &start);
+                scope.spawn(move || {
+                    let recorder = Recorder::new(Rc::new(NativeDatabase::open(path)));
+                    start.wait();
+                    commit(&recorder, attempt(id, Outcome::ProjectRefused, 0));
+                });
+            }
+        });
+        assert_eq!(
+            database.query("SELECT count(*) FROM api_keys WHERE status = 1"),
+            ["3"],
+            "the third is suspected, and the others' pauses are taken back"
+        );
+    }
+}
+
+#[test]
+fn parallel_writers_lose_no_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pool.db");
+    let database = NativeDatabase::migrated_at(&path);
+    database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let recorder = Recorder::new(Rc::new(NativeDatabase::open(&path)));
+                for round in 0..30 {
+                    commit(&recorder, attempt(1, Outcome::ProjectRefused, round));
+                    commit(&recorder, attempt(2, Outcome::Success, round));
+                }
+            });
+        }
+    });
+    let counts = "SELECT id, consecutive_failures, total_calls, success_calls FROM api_keys";
+    assert_eq!(database.query(counts), ["1|2|180|0", "2|0|180|180"]);
+    assert_eq!(
+        database.query("SELECT count(*), count(DISTINCT id) FROM api_call_logs WHERE outcome = 'project_refused'"),
+        ["180|180"]
+    );
+    assert_eq!(
+        database.query("SELECT count(*) FROM api_call_logs"),
+        ["360"]
+    );
+}

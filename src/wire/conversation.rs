@@ -1,0 +1,101 @@
+//! Which conversation a request goes on with: its model and its first messages, which every later turn repeats.
+//!
+//! Google keeps what it has made of a prompt's beginning for a while, per project, and charges less for it
+//! (<https://ai.google.dev/gemini-api/docs/caching>). So the turns of one conversation are better sent to one project.
+
+use crate::wire::json::{Members, find, read};
+use crate::wire::{Kind, Surface};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Messages that are looked at for the first one of the user.
+const FIRST_MESSAGES: usize = 8;
+
+/// A number for the conversation; `None` for what is none. Equal for equal beginnings in one build of the pool, which is
+/// all that is needed: a new build begins anew.
+pub fn conversation(surface: Surface, kind: Kind, model: &str, body: &[u8]) -> Option<u64> {
+    if kind == Kind::Other {
+        return None;
+    }
+    let Members(members) = serde_json::from_slice(body).ok()?;
+    let mut hasher = DefaultHasher::new();
+    model.hash(&mut hasher);
+    match surface {
+        Surface::OpenAi => {
+            let messages = find(&members, "messages").and_then(read::<Vec<&RawValue>>)?;
+            messages.first()?;
+            for message in messages.into_iter().take(FIRST_MESSAGES) {
+                message.get().hash(&mut hasher);
+                if role(message).is_some_and(|role| role == "user") {
+                    break;
+                }
+            }
+        }
+        Surface::Gemini => {
+            let instruction = ["systemInstruction", "system_instruction"]
+                .into_iter()
+                .find_map(|name| find(&members, name));
+            instruction.map(RawValue::get).hash(&mut hasher);
+            let contents = find(&members, "contents").and_then(read::<Vec<&RawValue>>)?;
+            contents.first()?.get().hash(&mut hasher);
+        }
+    }
+    Some(hasher.finish())
+}
+
+fn role(message: &RawValue) -> Option<Cow<'_, str>> {
+    let Members(message) = read(message)?;
+    find(&message, "role").and_then(read::<Cow<'_, str>>)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn openai(model: &str, messages: &str) -> Option<u64> {
+        let body = format!(r#"{{"x":1,"messages":[{messages}]}}"#);
+        conversation(Surface::OpenAi, Kind::Chat, model, body.as_bytes())
+    }
+
+    const SYSTEM: &str = r#"{"role":"system","content":"s"}"#;
+    const FIRST: &str = r#"{"role":"user","content":"first"}"#;
+    const SECOND: &str = r#"{"role":"assistant","content":"a"},{"role":"user","content":"second"}"#;
+
+    #[test]
+    fn a_conversation_stays_the_same_as_it_goes_on() {
+        let begun = openai("m", &format!("{SYSTEM},{FIRST}"));
+        assert!(begun.is_some());
+        assert_eq!(openai("m", &format!("{SYSTEM},{FIRST},{SECOND}")), begun);
+        for other in [
+            openai("n", &format!("{SYSTEM},{FIRST}")),
+            openai("m", FIRST),
+            openai("m", &format!("{SYSTEM},{SECOND}")),
+        ] {
+            assert!(other.is_some() && other != begun);
+        }
+        let gemini =
+            |body: &str| conversation(Surface::Gemini, Kind::Generate, "m", body.as_bytes());
+        let begun = gemini(r#"{"systemInstruction":{"parts":[]},"contents":[{"a":1}]}"#);
+        assert!(begun.is_some());
+        assert_eq!(
+            gemini(r#"{"contents":[{"a":1},{"b":2}],"systemInstruction":{"parts":[]}}"#),
+            begun
+        );
+        assert_ne!(gemini(r#"{"contents":[{"a":1}]}"#), begun);
+    }
+
+    #[test]
+    fn what_is_no_conversation_has_no_number() {
+        assert_eq!(openai("m", ""), None);
+        for body in ["", "[]", "{}", r#"{"contents":[]}"#, r#"{"contents":{}}"#] {
+            assert_eq!(
+                conversation(Surface::Gemini, Kind::Generate, "m", body.as_bytes()),
+                None,
+                "{body}"
+            );
+        }
+        let list = br#"{"contents":[{}]}"#;
+        assert_eq!(conversation(Surface::Gemini, Kind::Other, "m", list), None);
+    }
+}

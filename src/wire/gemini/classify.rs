@@ -1,0 +1,1001 @@
+//! From a response to the fault behind it.
+//!
+//! Google says "your key is dead" with 400, 401 and 403, "this model is not for you" with 403, 404 and 429, and uses one
+//! code for several faults, so the status alone never decides. [`TABLE`] does: it is read from top to bottom, and the first
+//! row that fits counts. What fits none before it ends in a row that harms no key.
+//!
+//! Messages are matched by a few words ([`Words`]). A key or a project is condemned only by an error of Google's that was
+//! read to its end, one with a canonical code: a proxy on the way does not know the key.
+
+use super::ApiError;
+use super::quota::{self, Named};
+use super::words::Words;
+use crate::pool::{Limit, Outcome, RequestSize};
+use crate::wire::TransportError;
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+
+/// Stands for the status of an error that came without one.
+const NO_STATUS: u16 = 500;
+
+/// The name of the service whose keys these are.
+const OWN_SERVICE: &str = "generativelanguage.googleapis.com";
+
+/// How messages begin that quote the request at length.
+const QUOTES_THE_REQUEST: [&str; 4] = [
+    "Invalid JSON payload received",
+    "Invalid value at ",
+    "* ",
+    "Unable to parse ",
+];
+
+/// How near to its beginning a message must say that a key or a project is at fault, in bytes of [`Words`]: at once.
+const AT_ONCE: usize = 0;
+/// The same, where another word may stand before.
+const NEARLY_AT_ONCE: usize = 12;
+/// How near to its beginning a message that may echo the request must say anything.
+const SOON: usize = 100;
+const ANYWHERE: usize = usize::MAX;
+
+const BILLING: &str = "the project's spending cap, credits or billing account are exhausted";
+const PLAN: &str = "the project's plan does not include this";
+
+/// How a message says that more than one credential came.
+const CREDENTIALS: &[&[&str]] = &[
+    &["multiple authentication credentials"],
+    &["multiple credentials"],
+    &["received multiple", "credentials"],
+    &["more than one authentication credential"],
+    &["more than one credential"],
+    &["received more than one", "credential*"],
+    &["two credentials"],
+];
+
+/// How a message says that a key is not valid.
+const NO_KEY: &[&[&str]] = &[
+    &["api key not valid"],
+    &["api key is not valid"],
+    &["api key is invalid"],
+    &["api key expired"],
+    &["api key has expired"],
+    &["api key is expired"],
+    &["api key not found"],
+    &["api key was not found"],
+    &["api key has been revoked"],
+    &["api key was revoked"],
+    &["api key has been deleted"],
+    &["api key was deleted"],
+    &["api key is no longer"],
+    &["api key no longer"],
+    &["api keys are no longer"],
+    &["invalid api key"],
+];
+
+/// Somebody who answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// Whoever.
+    Any,
+    /// Google's API: an error with a canonical code.
+    Google,
+    /// A web page: a front end of Google's, or somebody on the way.
+    Page,
+}
+
+/// A further condition of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    /// The request calls a model, and the error names no other service.
+    OwnModelCall,
+    /// The request is for a method that takes API keys for certain.
+    TakesKeys,
+    /// The request calls a model and names no file, cache or other resource, and the message names no model.
+    NothingNamed,
+    /// The request has a server-side tool.
+    Tool,
+    /// The key may be sent in another header, and was not yet.
+    OtherHeader,
+    /// The error is about the Gemini API itself, not about another service.
+    OwnService,
+    /// The message quotes the request at length.
+    Quotes,
+    /// A quota is named by which the request alone is too large.
+    TooLarge,
+    /// No quota is named.
+    NoQuotaNamed,
+    /// The request has a server-side tool, and the quota that is named is a tool's.
+    ToolNamed,
+    /// This is what is said of quotas.
+    Quota(Named),
+}
+
+/// A row of [`TABLE`].
+#[derive(Debug)]
+struct Row {
+    /// Any of these; empty for every 4xx.
+    status: &'static [u16],
+    sender: Sender,
+    /// Any of these canonical codes; empty for any.
+    codes: &'static [&'static str],
+    /// Any of these reasons of `google.rpc.ErrorInfo`, or any of `words`; where both are empty, whatever was said.
+    reasons: &'static [&'static str],
+    /// Groups of phrases; all of one group have to occur.
+    words: &'static [&'static [&'static str]],
+    /// How near to the message's beginning the first phrase of a group has to stand.
+    within: usize,
+    when: When,
+    outcome: Outcome,
+    /// What the log says in place of a message that may quote the request.
+    says: &'static str,
+    /// Where it was seen. "wire" stands for bodies recorded from the API, and
+    /// <https://ai.google.dev/gemini-api/docs/troubleshooting>.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for readers, and for a test"))]
+    source: &'static str,
+}
+
+const ANY: Row = Row {
+    status: &[],
+    sender: Sender::Any,
+    codes: &[],
+    reasons: &[],
+    words: &[],
+    within: ANYWHERE,
+    when: When::Always,
+    outcome: Outcome::UpstreamTrouble,
+    says: "",
+    source: "",
+};
+
+const GOOGLE: Row = Row {
+    sender: Sender::Google,
+    ..ANY
+};
+
+const TABLE: &[Row] = &[
+    Row {
+        status: &[429],
+        sender: Sender::Page,
+        outcome: Outcome::EgressRefused,
+        says: "a page about automated queries",
+        source: "thooton/muse#6",
+        ..ANY
+    },
+    Row {
+        status: &[401, 403],
+        sender: Sender::Page,
+        outcome: Outcome::RequestRefused,
+        says: "refused by a front end, with a web page",
+        source: "thooton/muse#6",
+        ..ANY
+    },
+    Row {
+        status: &[400, 503],
+        sender: Sender::Page,
+        outcome: Outcome::UpstreamTrouble,
+        says: "a web page in place of an answer",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[403],
+        words: &[
+            &["you do not have permission"],
+            &["caller does not have permission"],
+        ],
+        within: 0,
+        outcome: Outcome::ResourceRefused,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        when: When::Quotes,
+        outcome: Outcome::ClientFault,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[402, 403, 429],
+        reasons: &[
+            "BILLING_DISABLED",
+            "BILLING_ACCOUNT_CLOSED",
+            "SPENDING_CAP_EXCEEDED",
+            "PAYMENT_REQUIRED",
+        ],
+        outcome: Outcome::BillingExhausted,
+        says: BILLING,
+        source: "google.api.ErrorReason; ai.google.dev/gemini-api/docs/api-errors",
+        ..GOOGLE
+    },
+    Row {
+        status: &[402, 429],
+        // These messages do not echo the request. One that names a quota is about that.
+        words: &[
+            &["spending cap"],
+            &["spend cap"],
+            &["spending limit"],
+            &["spend limit"],
+            &["monthly spend*"],
+            &["budget", "exceeded"],
+            &["prepaid"],
+            &["prepay*"],
+            &["credit*", "deplet*"],
+            &["credit*", "exhaust*"],
+            &["credit*", "used up"],
+            &["credit*", "insufficient"],
+            &["credit*", "run out"],
+            &["credit*", "expired"],
+            &["out of credit*"],
+            &["no credit*"],
+            &["no remaining credit*"],
+            &["no more credit*"],
+            &["balance", "insufficient"],
+            &["balance", "deplet*"],
+            &["balance", "exhaust*"],
+            &["insufficient funds"],
+            &["add funds"],
+            &["top up"],
+            &["billing account"],
+            &["billing", "disabled"],
+            &["payment", "past due"],
+            &["payment", "failed"],
+        ],
+        when: When::NoQuotaNamed,
+        outcome: Outcome::BillingExhausted,
+        says: BILLING,
+        source: "wire; screenpipe/screenpipe PR #6060",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400, 403],
+        codes: &["FAILED_PRECONDITION", "PERMISSION_DENIED"],
+        words: &[
+            &["project", "spending cap"],
+            &["project", "spend cap"],
+            &["project", "spending limit"],
+            &["prepa* credits", "deplet*"],
+            &["prepa* credits", "exhaust*"],
+            &["prepayment credits"],
+            &["prepaid credits"],
+            &["billing account", "closed"],
+            &["billing account", "exhaust*"],
+            &["billing account", "exceed*"],
+            &["billing account", "disabled"],
+            &["billing account", "suspended"],
+            &["billing account", "inactive"],
+            &["billing account", "not active"],
+            &["billing account", "no longer"],
+            &["billing account", "standing"],
+            &["billing account", "past due"],
+            &["billing account", "delinquent"],
+            &["billing account", "not open"],
+            &["billing is disabled"],
+            &["billing has been disabled"],
+            &["dunning", "deny"],
+        ],
+        within: NEARLY_AT_ONCE,
+        outcome: Outcome::BillingExhausted,
+        says: BILLING,
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400, 403, 429],
+        codes: &[
+            "FAILED_PRECONDITION",
+            "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED",
+        ],
+        words: &[
+            &["free tier", "country"],
+            &["free tier", "countries"],
+            &["free tier", "region"],
+            &["free tier", "location"],
+            &["free tier", "territory"],
+            &["free quota tier", "country"],
+            &["free quota tier", "region"],
+            &["free quota tier", "location"],
+            &["for free", "country"],
+            &["for free", "region"],
+            &["for free", "location"],
+            &["unpaid", "country"],
+            &["unpaid", "region"],
+            &["unpaid", "location"],
+        ],
+        within: 40,
+        outcome: Outcome::FreeTierRefused,
+        says: "the free tier is not available at this location, and the project has no billing",
+        source: "u14app/neo-chat#45",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400, 402, 403],
+        words: &[
+            &["only accessible to billed users"],
+            &["only available to billed users"],
+            &["billed users only"],
+            &["requires billing to be enabled"],
+        ],
+        within: SOON,
+        outcome: Outcome::PlanRefused,
+        says: PLAN,
+        source: "ammaarreshi/openjourney#1",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400, 402, 403],
+        words: &[
+            &["billed"],
+            &["billing", "enable*"],
+            &["billing", "requires"],
+            &["billing", "required"],
+            &["without billing"],
+            &["active billing account"],
+            &["paid tier*"],
+            &["paid plan*"],
+            &["paid account*"],
+            &["paid user*"],
+            &["paid project*"],
+            &["paid customer*"],
+            &["paid subscription"],
+            &["paying"],
+            &["free tier"],
+            &["free plan"],
+            &["free quota tier"],
+            &["upgrade", "plan"],
+            &["upgrade", "tier"],
+            &["upgrade", "account"],
+        ],
+        within: SOON,
+        outcome: Outcome::PlanDoubted,
+        says: PLAN,
+        source: "the same in other words",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400],
+        words: &[
+            &["user location", "not"],
+            &["user location", "unsupported"],
+            &["location", "not supported"],
+            &["country", "not supported"],
+            &["region", "not supported"],
+            &["not available in your country"],
+            &["not available in your region"],
+            &["not available in your location"],
+            &["not supported in your country"],
+            &["not supported in your region"],
+        ],
+        within: SOON,
+        outcome: Outcome::EgressRefused,
+        says: "this location is not supported",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[401],
+        reasons: &["ACCESS_TOKEN_TYPE_UNSUPPORTED"],
+        words: &[
+            &["request had invalid authentication"],
+            &["invalid authentication"],
+        ],
+        within: AT_ONCE,
+        when: When::OtherHeader,
+        outcome: Outcome::CredentialMisplaced,
+        says: "the key is not taken in this header",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400],
+        words: CREDENTIALS,
+        within: AT_ONCE,
+        when: When::OtherHeader,
+        outcome: Outcome::CredentialMisplaced,
+        says: "the key is not taken in this header",
+        source: "NousResearch/hermes-agent#7893",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        words: CREDENTIALS,
+        within: AT_ONCE,
+        outcome: Outcome::PoolFault,
+        says: "the pool sent two credentials",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        words: &[&["missing or invalid authorization header"]],
+        within: AT_ONCE,
+        outcome: Outcome::PoolFault,
+        says: "the pool sent no credential",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        codes: &["INVALID_ARGUMENT"],
+        reasons: &["API_KEY_INVALID", "API_KEY_EXPIRED"],
+        words: NO_KEY,
+        within: AT_ONCE,
+        outcome: Outcome::KeyRejected,
+        says: "the API key is not valid",
+        source: "wire; google-gemini/gemini-cli#25198",
+        ..GOOGLE
+    },
+    Row {
+        status: &[400],
+        words: &[
+            &["missing", "thought signature*"],
+            &["thought signature*", "missing"],
+            &["thought signature*", "required"],
+            &["requires", "thought signature*"],
+            &["without", "thought signature*"],
+            &["no thought signature*"],
+        ],
+        within: SOON,
+        outcome: Outcome::SignatureMissing,
+        says: "a tool call has no thought signature",
+        source: "opensquilla#225",
+        ..ANY
+    },
+    Row {
+        status: &[400],
+        words: &[
+            &["thought signature*", "corrupt*"],
+            &["thought signature*", "invalid"],
+            &["thought signature*", "not valid"],
+            &["thought signature*", "match*"],
+            &["thought signature*", "mismatch*"],
+            &["thought signature*", "verified"],
+            &["thought signature*", "decrypt*"],
+            &["thought signature*", "decode*"],
+            &["thought signature*", "does not belong"],
+            &["thought signature*", "another"],
+            &["thought signature*", "different"],
+            &["thought signature*", "expired"],
+            &["corrupted thought signature*"],
+            &["invalid thought signature*"],
+        ],
+        within: SOON,
+        outcome: Outcome::SignatureRefused,
+        says: "a thought signature is not valid here",
+        source: "google-gemini/gemini-cli#13467",
+        ..ANY
+    },
+    Row {
+        status: &[401, 403],
+        reasons: &[
+            "CREDENTIALS_MISSING",
+            "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+            "SESSION_COOKIE_INVALID",
+        ],
+        words: &[
+            &["api keys", "not supported"],
+            &["api keys", "not accepted"],
+            &["api keys", "not allowed"],
+            &["api keys", "cannot"],
+            &["api key", "not supported"],
+            &["insufficient", "scope*"],
+            &["authentication scope*"],
+            &["oauth", "required"],
+            &["requires oauth"],
+            &["require oauth"],
+            &["missing required authentication"],
+            &["missing", "authentication credential"],
+        ],
+        within: SOON,
+        outcome: Outcome::RequestRefused,
+        says: "this method takes no API keys",
+        source: "google/generative-ai-go#103; a2aproject/a2a-samples#43",
+        ..GOOGLE
+    },
+    Row {
+        status: &[401],
+        reasons: &["ACCESS_TOKEN_TYPE_UNSUPPORTED"],
+        words: &[
+            &["request had invalid authentication"],
+            &["invalid authentication"],
+        ],
+        within: AT_ONCE,
+        when: When::TakesKeys,
+        outcome: Outcome::KeyRejected,
+        says: "the credential is not valid",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[401],
+        reasons: &["API_KEY_INVALID"],
+        words: NO_KEY,
+        within: AT_ONCE,
+        when: When::TakesKeys,
+        outcome: Outcome::KeyRejected,
+        says: "the API key is not valid",
+        source: "the same with another status",
+        ..GOOGLE
+    },
+    Row {
+        status: &[401],
+        outcome: Outcome::RequestRefused,
+        says: "not authenticated",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[401],
+        outcome: Outcome::UpstreamTrouble,
+        source: "somebody on the way, who does not know the key",
+        ..ANY
+    },
+    Row {
+        status: &[403],
+        words: &[&["method doesn t allow unregistered callers"]],
+        within: AT_ONCE,
+        outcome: Outcome::PoolFault,
+        says: "no key arrived",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[403],
+        reasons: &["SERVICE_DISABLED"],
+        words: &[
+            &["api has not been used in project"],
+            &["generative language api", "disabled"],
+            &["gemini api", "disabled"],
+        ],
+        within: 60,
+        when: When::OwnService,
+        outcome: Outcome::ProjectRefused,
+        says: "the Gemini API is switched off in the key's project",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &["SERVICE_DISABLED"],
+        words: &[&["api has not been used in project"]],
+        within: 60,
+        outcome: Outcome::RequestRefused,
+        says: "another service is switched off in the key's project",
+        source: "the same error of a sister service",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        words: &[&["project has been denied access"]],
+        within: AT_ONCE,
+        outcome: Outcome::ProjectRefused,
+        says: "the key's project is denied access",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &["API_KEY_SERVICE_BLOCKED"],
+        words: &[&["requests to this api", "blocked"]],
+        within: AT_ONCE,
+        when: When::OwnModelCall,
+        outcome: Outcome::KeyRestricted,
+        says: "the key is restricted to other services",
+        source: "continuedev/continue#12781",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &["API_KEY_SERVICE_BLOCKED"],
+        words: &[&["requests to this api", "blocked"]],
+        within: AT_ONCE,
+        outcome: Outcome::RequestRefused,
+        says: "the key is restricted to other methods",
+        source: "continuedev/continue#12781",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &[
+            "API_KEY_IP_ADDRESS_BLOCKED",
+            "API_KEY_HTTP_REFERRER_BLOCKED",
+            "API_KEY_ANDROID_APP_BLOCKED",
+            "API_KEY_IOS_APP_BLOCKED",
+        ],
+        words: &[
+            &["api key has an ip address restriction"],
+            &["api key", "ip address", "restrict*"],
+            &["api key", "referrer", "restrict*"],
+            &["api key", "referer", "restrict*"],
+            &["api key", "application", "restrict*"],
+            &["requests from referer", "blocked"],
+            &["requests from referrer", "blocked"],
+            &["requests from this ip address", "blocked"],
+            &["requests from ip address", "blocked"],
+            &["requests from this", "application", "blocked"],
+        ],
+        within: AT_ONCE,
+        outcome: Outcome::KeyRestricted,
+        says: "the key is restricted to other addresses, referrers or apps",
+        source: "tashfeenahmed/freellmapi#268",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        reasons: &["CONSUMER_SUSPENDED", "CONSUMER_INVALID", "API_KEY_INVALID"],
+        words: &[
+            &["api key was reported as leaked"],
+            &["api key", "leaked"],
+            &["api key", "compromised"],
+            &["api key", "suspended"],
+            &["api key", "has been revoked"],
+            &["api key", "has been deleted"],
+            &["api key", "has been disabled"],
+            &["api key is not valid"],
+            &["api key not valid"],
+            &["api key is invalid"],
+            &["api key", "expired"],
+            &["api key", "no longer"],
+            &["permission denied consumer", "suspended"],
+            &["consumer", "has been suspended"],
+        ],
+        within: AT_ONCE,
+        outcome: Outcome::KeyRejected,
+        says: "the key was reported as leaked, or is suspended",
+        source: "continuedev/continue#10513, #10902",
+        ..GOOGLE
+    },
+    Row {
+        status: &[403],
+        outcome: Outcome::ResourceRefused,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[404],
+        words: &[
+            &["model", "no longer available"],
+            &["model", "not available to new"],
+            &["model", "retired"],
+        ],
+        within: 0,
+        outcome: Outcome::ModelRefused,
+        says: "the model is no longer available to this project",
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[404],
+        when: When::NothingNamed,
+        outcome: Outcome::EntityNotFound,
+        says: "not found, without saying what",
+        source: "google-gemini/gemini-cli#28600",
+        ..GOOGLE
+    },
+    Row {
+        status: &[408, 499],
+        outcome: Outcome::UpstreamTrouble,
+        source: "google-gemini/gemini-cli#20309",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        when: When::TooLarge,
+        outcome: Outcome::RequestTooLarge,
+        says: "the request alone is larger than the quota",
+        source: "doggy8088/ask-page-extension#21; garrytan/gbrain PR #1922",
+        ..GOOGLE
+    },
+    Row {
+        status: &[429],
+        when: When::ToolNamed,
+        outcome: Outcome::ToolQuota,
+        says: "a quota of the request's server-side tool",
+        source: "the ids of grounding's quotas",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        when: When::Quota(Named::Zero),
+        outcome: Outcome::QuotaNone,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        words: &[
+            &["free tier", "not available"],
+            &["free tier", "unavailable"],
+            &["billed users"],
+            &["requires billing"],
+        ],
+        outcome: Outcome::QuotaNone,
+        says: "the project's plan has no quota for this",
+        source: "wire",
+        ..GOOGLE
+    },
+    Row {
+        status: &[429],
+        when: When::Quota(Named::Day),
+        outcome: Outcome::QuotaPerDay,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        reasons: &["QUOTA_EXCEEDED"],
+        when: When::NoQuotaNamed,
+        outcome: Outcome::QuotaPerDay,
+        source: "ai.google.dev/gemini-api/docs/api-errors",
+        ..GOOGLE
+    },
+    Row {
+        status: &[429],
+        when: When::Quota(Named::Minute),
+        outcome: Outcome::QuotaPerMinute,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        when: When::Tool,
+        outcome: Outcome::ToolQuota,
+        says: "a quota of the request's server-side tool, or one that is not named",
+        source: "google-gemini/cookbook#411; googleapis/python-genai#1427",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        when: When::Quota(Named::Wait),
+        outcome: Outcome::QuotaPerMinute,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[429],
+        outcome: Outcome::QuotaUnspecified,
+        source: "wire",
+        ..ANY
+    },
+    Row {
+        status: &[503],
+        outcome: Outcome::ModelOverloaded,
+        source: "google-gemini/gemini-cli#4597",
+        ..ANY
+    },
+    Row {
+        outcome: Outcome::ClientFault,
+        source: "wire",
+        ..ANY
+    },
+];
+
+impl Row {
+    fn fits(&self, status: u16, error: &ApiError, words: &Words, request: &RequestTraits) -> bool {
+        let fits_status = if self.status.is_empty() {
+            (400..=498).contains(&status)
+        } else {
+            self.status.contains(&status)
+        };
+        let fits_sender = match self.sender {
+            Sender::Any => true,
+            Sender::Google => error.canonical_code().is_some(),
+            Sender::Page => error.is_html,
+        };
+        let code = error.canonical_code().unwrap_or_default();
+        fits_status
+            && fits_sender
+            && (self.codes.is_empty() || self.codes.contains(&code))
+            && self.fits_text(error, words)
+            && self.when.holds(error, request)
+    }
+
+    fn fits_text(&self, error: &ApiError, words: &Words) -> bool {
+        if self.reasons.is_empty() && self.words.is_empty() {
+            return true;
+        }
+        let reason = error.reason.as_deref().unwrap_or_default();
+        self.reasons.contains(&reason)
+            || self
+                .words
+                .iter()
+                .any(|phrases| words.have(phrases, self.within))
+    }
+}
+
+impl When {
+    fn holds(self, error: &ApiError, request: &RequestTraits) -> bool {
+        let message = error.message.as_deref().unwrap_or_default();
+        match self {
+            Self::Always => true,
+            Self::OwnModelCall => {
+                let names_other = match error.service.as_deref() {
+                    Some(service) => service != OWN_SERVICE,
+                    None => message.contains(".googleapis.com") && !message.contains(OWN_SERVICE),
+                };
+                request.is_model_call && !names_other
+            }
+            Self::TakesKeys => request.takes_keys,
+            Self::NothingNamed => {
+                request.is_model_call && !request.names_resource && !request.is_named_in(message)
+            }
+            Self::Tool => request.tool.is_some(),
+            Self::OtherHeader => request.has_other_header,
+            Self::OwnService => match error.service.as_deref() {
+                Some(service) => service == OWN_SERVICE,
+                None => {
+                    message.contains("Generative Language API") || message.contains("Gemini API")
+                }
+            },
+            Self::Quotes => QUOTES_THE_REQUEST
+                .iter()
+                .any(|beginning| message.starts_with(beginning)),
+            Self::TooLarge => quota::limits(error)
+                .iter()
+                .any(|limit| request.size.exceeds(limit)),
+            Self::NoQuotaNamed => matches!(quota::named(error), Named::Wait | Named::Nothing),
+            Self::ToolNamed => request.tool.is_some() && quota::names_tool(error),
+            Self::Quota(named) => quota::named(error) == named,
+        }
+    }
+}
+
+/// What the request was, as far as it decides whose fault a refusal is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestTraits {
+    /// The model that it calls, or what it is about.
+    pub model: String,
+    /// Whether it calls a model: a chat, a generation, embeddings, a prediction.
+    pub is_model_call: bool,
+    /// Whether its method takes API keys for certain.
+    pub takes_keys: bool,
+    /// Whether it names a file, cached content, batch or other resource of a project.
+    pub names_resource: bool,
+    /// The server-side tools that it has, such as `google_search`; several joined by `+`.
+    pub tool: Option<String>,
+    /// Whether the key is of a kind that may be sent in another header, and was not yet.
+    pub has_other_header: bool,
+    /// What it uses by itself.
+    pub size: RequestSize,
+}
+
+impl RequestTraits {
+    /// Whether a message names the model, or some model.
+    fn is_named_in(&self, message: &str) -> bool {
+        message.contains("models/")
+            || (!self.model.is_empty()
+                && message
+                    .to_ascii_lowercase()
+                    .contains(&self.model.to_ascii_lowercase()))
+    }
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen<'a> {
+    /// A response.
+    Response {
+        /// HTTP status.
+        status: u16,
+        /// Response headers.
+        headers: &'a HeaderMap,
+        /// The body, as far as it came.
+        body: &'a [u8],
+    },
+    /// An error in the middle of a stream whose head said 200: its JSON text, as far as it came.
+    InStream(&'a [u8]),
+    /// No response.
+    NoResponse(&'a TransportError),
+}
+
+/// What it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// How the attempt ended, and whose fault that was.
+    pub outcome: Outcome,
+    /// The response's status. Of an error in a stream, the one that it names, 500 if none. `None` without a response.
+    pub status: Option<u16>,
+    /// How long the upstream asks to wait, in milliseconds; `None` if it does not say. Of no use for quotas that last
+    /// until midnight: it is below a minute there, too.
+    pub retry_after_ms: Option<u64>,
+    /// The project that the key belongs to, as `projects/NUMBER`, where the error names it.
+    pub project: Option<String>,
+    /// The limits that the error teaches, for the project of the key and the model that was asked for.
+    pub limits: Vec<Limit>,
+    /// The error itself, without any field where there was none or it could not be read.
+    pub error: ApiError,
+    /// What may be said of it where its own words may quote the request; empty where nothing may.
+    pub says: &'static str,
+}
+
+/// Reads what came of a call. Total: whatever came has an outcome.
+pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
+    match seen {
+        Seen::Response {
+            status,
+            headers,
+            body,
+        } => {
+            let found = if status == 200 {
+                ApiError::find(body).map(|error| (named_status(&error), error))
+            } else {
+                Some((status, ApiError::parse(body)))
+            };
+            let Some((named, error)) = found else {
+                return Diagnosis::new(Outcome::Success, Some(status), ApiError::default(), "");
+            };
+            let (outcome, says) = classify(named, &error, request);
+            let retry_after_ms = error.retry_after_ms.or_else(|| retry_after_ms(headers));
+            Diagnosis {
+                retry_after_ms,
+                ..Diagnosis::new(outcome, Some(status), error, says)
+            }
+        }
+        Seen::InStream(text) => {
+            let error = ApiError::parse(text);
+            let status = named_status(&error);
+            let (outcome, says) = classify(status, &error, request);
+            Diagnosis::new(outcome, Some(status), error, says)
+        }
+        Seen::NoResponse(error) => {
+            let outcome = match error {
+                TransportError::Denied => Outcome::PoolFault,
+                TransportError::NotSent(_) => Outcome::NotSent,
+                TransportError::Unanswered(_) => Outcome::Unanswered,
+                TransportError::TimedOut | TransportError::Stopping | TransportError::Failed(_) => {
+                    Outcome::UpstreamTrouble
+                }
+            };
+            Diagnosis::new(outcome, None, ApiError::default(), "")
+        }
+    }
+}
+
+impl Diagnosis {
+    fn new(outcome: Outcome, status: Option<u16>, error: ApiError, says: &'static str) -> Self {
+        Self {
+            outcome,
+            status,
+            retry_after_ms: error.retry_after_ms,
+            project: error.project.clone(),
+            limits: quota::limits(&error),
+            error,
+            says,
+        }
+    }
+}
+
+/// The status of an error that came with 200: one of an error in any case.
+fn named_status(error: &ApiError) -> u16 {
+    error
+        .code
+        .filter(|code| (400..600).contains(code))
+        .unwrap_or(NO_STATUS)
+}
+
+/// The header's seconds. A date says nothing without a clock.
+fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
+    let seconds: u64 = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    seconds.checked_mul(1000)
+}
+
+/// The outcome behind an error with this status, and what may be said of it.
+fn classify(status: u16, error: &ApiError, request: &RequestTraits) -> (Outcome, &'static str) {
+    let words = Words::of(error.message.as_deref().unwrap_or_default());
+    TABLE
+        .iter()
+        .find(|row| row.fits(status, error, &words, request))
+        .map_or((Outcome::UpstreamTrouble, ""), |row| {
+            (row.outcome, row.says)
+        })
+}
+
+#[cfg(test)]
+mod tests;

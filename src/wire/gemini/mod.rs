@@ -1,0 +1,21 @@
+//! What Google's wire says: error bodies and what they mean. Pure.
+
+mod body;
+mod classify;
+mod duration;
+mod envelope;
+mod error;
+mod quota;
+mod sentence;
+mod summary;
+mod unknown;
+mod words;
+
+pub use body::{closing_bracket, is_events, is_page, is_readable, unpacked_answer};
+pub use classify::{Diagnosis, RequestTraits, Seen, diagnose};
+pub use envelope::{error_event, error_json};
+pub use error::{ApiError, MAX_ERROR_BYTES};
+pub use quota::QuotaViolation;
+pub use sentence::loggable;
+pub use summary::summarize;
+pub use unknown::{UnknownField, unknown_fields};

@@ -1,0 +1,187 @@
+use super::*;
+use crate::pool::Outcome;
+use crate::wire::gemini::{Diagnosis, RequestTraits, Seen, diagnose};
+use fake_gemini::errors::{self, Layout, Violation};
+use http::HeaderMap;
+use serde_json::json;
+use std::time::Duration;
+
+const MODEL: &str = "gemini-flash-latest";
+const RETRY: Duration = Duration::from_millis(47_618);
+
+fn refused(body: &str) -> Diagnosis {
+    let response = Seen::Response {
+        status: 429,
+        headers: &HeaderMap::new(),
+        body: body.as_bytes(),
+    };
+    diagnose(response, &RequestTraits::default())
+}
+
+/// An error with details that the catalogue of the fake does not have.
+fn exhausted(message: &str, details: serde_json::Value) -> Diagnosis {
+    let body = json!([{"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}}]);
+    refused(&body.to_string())
+}
+
+#[test]
+fn several_quotas_at_once_count_as_the_one_that_lasts_longest() {
+    let minute = Violation::requests_per_minute(MODEL, 15);
+    let tokens = Violation::input_tokens_per_minute(MODEL, 250_000);
+    let day = Violation::requests_per_day(MODEL, 20);
+    let none = Violation::input_tokens_per_day(MODEL, 0);
+    for (violations, expected) in [
+        (
+            &[minute.clone(), tokens.clone()][..],
+            Outcome::QuotaPerMinute,
+        ),
+        (&[minute.clone(), day.clone()], Outcome::QuotaPerDay),
+        (&[day.clone(), tokens.clone()], Outcome::QuotaPerDay),
+        (&[day, none, minute], Outcome::QuotaNone),
+    ] {
+        for layout in [Layout::Y2025, Layout::Y2026] {
+            let error = errors::quota_exceeded(violations, RETRY, layout);
+            assert_eq!(
+                refused(&error.pretty_array()).outcome,
+                expected,
+                "{error:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn quotas_without_a_known_name_are_told_by_what_else_is_there() {
+    use Outcome::*;
+    const EXCEEDED: &str = "You exceeded your current quota, please check your plan.";
+    let asks = format!("{EXCEEDED} \nPlease retry in 4.5s.");
+    let zero = format!("{EXCEEDED} \n* Quota exceeded for metric: s/a, limit: 0, model: m\n");
+    let control = |limit: &str| {
+        format!(
+            "Quota exceeded for quota metric 'Requests' and limit '{limit}' of service 'per day'."
+        )
+    };
+    for (message, details, expected) in [
+        (
+            EXCEEDED,
+            json!([{"violations": [{"quotaId": "PerFortnight"}]}]),
+            QuotaPerMinute,
+        ),
+        (
+            EXCEEDED,
+            json!([{"violations": [{"quotaMetric": "s/a"}]}]),
+            QuotaPerMinute,
+        ),
+        (
+            EXCEEDED,
+            json!([{"violations": [{"quotaId": "X", "quotaValue": 0}]}]),
+            QuotaNone,
+        ),
+        (
+            EXCEEDED,
+            json!([{"metadata": {"quota_limit": "XPerDayPerProject"}}]),
+            QuotaPerDay,
+        ),
+        (
+            EXCEEDED,
+            json!([{"metadata": {"quota_limit": "X", "quota_limit_value": "0"}}]),
+            QuotaNone,
+        ),
+        (EXCEEDED, json!([{"retryDelay": "9s"}]), QuotaPerMinute),
+        (EXCEEDED, json!([{"violations": []}]), QuotaUnspecified),
+        (EXCEEDED, json!([]), QuotaUnspecified),
+        (&asks, json!([]), QuotaPerMinute),
+        (&zero, json!([]), QuotaNone),
+        (
+            &control("Requests per minute for a region"),
+            json!([]),
+            QuotaPerMinute,
+        ),
+        (&control("Requests per day"), json!([]), QuotaPerDay),
+        (&control("Requests"), json!([]), QuotaUnspecified),
+        (
+            "Resource has been exhausted (e.g. check quota).",
+            json!([{"retryDelay": "9s"}]),
+            QuotaUnspecified,
+        ),
+        (
+            "* Quota exceeded for metric: s/a, limit: 0",
+            json!([]),
+            QuotaNone,
+        ),
+        (
+            "\"my prompt\" doesn't have a free quota tier",
+            json!([]),
+            QuotaUnspecified,
+        ),
+        (
+            " doesn't have a free quota tier",
+            json!([]),
+            QuotaUnspecified,
+        ),
+    ] {
+        assert_eq!(
+            exhausted(message, details.clone()).outcome,
+            expected,
+            "{message} {details}"
+        );
+    }
+}
+
+#[test]
+fn quotas_teach_their_limits() {
+    let limit = |unit, window, value| Limit {
+        unit,
+        window,
+        value,
+    };
+    let requests = |window, value| limit(Unit::Requests, window, value);
+    let tokens = |window, value| limit(Unit::InputTokens, window, value);
+    let texts = |window, value| limit(Unit::Texts, window, value);
+    for (violations, expected) in [
+        (
+            vec![Violation::requests_per_minute(MODEL, 15)],
+            vec![requests(Window::Minute, 15)],
+        ),
+        (
+            vec![Violation::paid_requests_per_day(MODEL, 10_000)],
+            vec![requests(Window::Day, 10_000)],
+        ),
+        (
+            vec![
+                Violation::input_tokens_per_day(MODEL, 6_000_000),
+                Violation::paid_input_tokens_per_minute(MODEL, 1_000_000),
+                Violation::requests_per_day(MODEL, 20),
+                Violation::requests_per_day(MODEL, 20),
+                Violation::paid_requests_per_minute(MODEL, 0),
+            ],
+            vec![
+                requests(Window::Day, 20),
+                tokens(Window::Minute, 1_000_000),
+                tokens(Window::Day, 6_000_000),
+            ],
+        ),
+        (
+            vec![
+                Violation::embeddings_per_minute(MODEL, 100),
+                Violation::embeddings_per_day(MODEL, 1_000),
+                Violation::new("x", "BatchEmbedContentsRequestsPerDay", MODEL, 9),
+                Violation::new("x", "XRequestsPerFortnight", MODEL, 9),
+                Violation::new("x", "ImagesPerMinute", MODEL, 9),
+                Violation::new("x", "XRequestsPerMinutePerProjectPerRegion", MODEL, 9),
+            ],
+            vec![texts(Window::Minute, 100), texts(Window::Day, 1_000)],
+        ),
+    ] {
+        let error = errors::quota_exceeded(&violations, RETRY, Layout::Y2026);
+        let diagnosis = refused(&error.pretty());
+        assert_eq!(diagnosis.limits, expected, "{violations:?}");
+    }
+    // By the metric where the id does not say it, and by the message where the value is missing.
+    let message = "You exceeded your current quota.\n* Quota exceeded for metric: s/x_input_token_count, limit: 125000, model: m";
+    let details = json!([{"violations": [{"quotaMetric": "s/x_input_token_count", "quotaId": "XPerMinute"}]}]);
+    assert_eq!(
+        exhausted(message, details).limits,
+        [tokens(Window::Minute, 125_000)]
+    );
+}

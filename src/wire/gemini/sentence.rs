@@ -1,0 +1,167 @@
+//! What may be kept of a message: only what Google says to everybody.
+//!
+//! Messages about a request quote it: a field's name, a value, a model, any of which may be a piece of a prompt
+//! (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`). Cutting the quotes out of all the wordings there are
+//! cannot be made sure. So a message is kept whole if it begins as one about a key, a quota or a place, which quotes no
+//! request; of others, only which of the known sentences it is; and of the rest, nothing.
+
+use super::quota;
+
+/// How messages begin, as recorded from the API, that quote no request.
+const WHOLE: [&str; 19] = [
+    "API key not valid",
+    "API key expired",
+    "API Key not found",
+    "API key not found",
+    "Generative Language API has not been used in project ",
+    "Method doesn't allow unregistered callers",
+    "Missing or invalid Authorization header",
+    "Multiple authentication credentials received",
+    "Permission denied: Consumer ",
+    "Quota exceeded for quota metric ",
+    "Request had invalid authentication credentials",
+    "Requests to this API ",
+    "Resource exhausted. Please try again later",
+    "Resource has been exhausted",
+    "User location is not supported",
+    "You exceeded your current quota",
+    "Your API key was reported as leaked",
+    "Your prepayment credits are depleted",
+    "Your project has been denied access",
+];
+
+/// Beginnings of messages as recorded from the API, and what each says.
+const SENTENCES: [(&str, &str); 20] = [
+    (
+        "Invalid JSON payload received",
+        "Invalid JSON payload received",
+    ),
+    ("Invalid value at ", "Invalid value in a field"),
+    (
+        "Request contains an invalid argument",
+        "Request contains an invalid argument",
+    ),
+    (
+        "The input token count",
+        "The input token count exceeds the maximum",
+    ),
+    (
+        "Request payload size exceeds the limit",
+        "Request payload size exceeds the limit",
+    ),
+    (
+        "Function call is missing a thought_signature",
+        "Function call is missing a thought_signature",
+    ),
+    (
+        "Function calling with a response mime type",
+        "Function calling with a response mime type is unsupported",
+    ),
+    (
+        "* GenerateContentRequest.",
+        "A field of GenerateContentRequest is missing or wrong",
+    ),
+    (
+        "models/",
+        "The model is not found for this API version, or does not support this method",
+    ),
+    (
+        "This model models/",
+        "The model is no longer available to this project",
+    ),
+    (
+        "The caller does not have permission",
+        "The caller does not have permission",
+    ),
+    (
+        "An internal error has occurred",
+        "An internal error has occurred",
+    ),
+    ("Internal error encountered", "Internal error encountered"),
+    ("The model is overloaded", "The model is overloaded"),
+    (
+        "This model is currently experiencing high demand",
+        "This model is currently experiencing high demand",
+    ),
+    (
+        "The service is currently unavailable",
+        "The service is currently unavailable",
+    ),
+    ("Deadline expired", "Deadline expired"),
+    ("The operation was cancelled", "The operation was cancelled"),
+    (
+        "Requests from referer ",
+        "Requests from this referer are blocked",
+    ),
+    (
+        "The provided API key has an IP address restriction",
+        "The provided API key has an IP address restriction",
+    ),
+];
+
+/// What may be kept of a message. `says` is what its row of the table of errors says of it; empty where that is nothing.
+pub fn loggable<'a>(message: &'a str, says: &'a str) -> &'a str {
+    if WHOLE.iter().any(|beginning| message.starts_with(beginning)) {
+        return message;
+    }
+    if quota::has_no_free_tier(message) {
+        return "The model does not have a free quota tier";
+    }
+    SENTENCES
+        .iter()
+        .find(|(beginning, _)| message.starts_with(beginning))
+        .map(|(_, says)| *says)
+        .or((!says.is_empty()).then_some(says))
+        .unwrap_or("a message that is not kept, since it may quote the request")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOT_KEPT: &str = "a message that is not kept, since it may quote the request";
+
+    #[test]
+    fn only_what_quotes_no_request_is_kept() {
+        let quota = "You exceeded your current quota, please check your plan and billing details.";
+        for (message, expected) in [
+            (quota, quota),
+            (
+                "Invalid value at 'messages[0].content' (TYPE_STRING), \"my secret prompt\"",
+                "Invalid value in a field",
+            ),
+            (
+                "Invalid JSON payload received. Unknown name \"my secret prompt\": Cannot find field.",
+                "Invalid JSON payload received",
+            ),
+            (
+                "models/my-secret-prompt is not found for API version v1main",
+                "The model is not found for this API version, or does not support this method",
+            ),
+            (
+                "Gemini 2.5 Pro Preview doesn't have a free quota tier. Please use my secret prompt",
+                "The model does not have a free quota tier",
+            ),
+            (
+                "Requests from referer my secret prompt are blocked.",
+                "Requests from this referer are blocked",
+            ),
+            (
+                "'my secret prompt' doesn't have a free quota tier",
+                NOT_KEPT,
+            ),
+            ("Unsupported value: my secret prompt", NOT_KEPT),
+            (
+                "my secret prompt: You exceeded your current quota",
+                NOT_KEPT,
+            ),
+            ("", NOT_KEPT),
+        ] {
+            assert_eq!(loggable(message, ""), expected, "{message}");
+        }
+        assert_eq!(
+            loggable("Unsupported value: my secret prompt", "what it is"),
+            "what it is"
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! A look at an answer in Google's own form: how many tokens it took, and whether it says anything.
+//!
+//! Source: <https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse>.
+
+use crate::pool::Usage;
+use crate::wire::json::{Members, find, is_empty, read};
+use crate::wire::{Summary, is_malformed_call};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Looks at an answer, or at one event of a stream, without the `data:` before it; `None` if the text is neither.
+pub fn summarize(json: &[u8]) -> Option<Summary> {
+    let Members(members) = serde_json::from_slice(json).ok()?;
+    let member = |name: &str| find(&members, name);
+    let candidates = member("candidates");
+    let usage = member("usageMetadata");
+    let feedback = member("promptFeedback").filter(|feedback| !is_empty(feedback));
+    if candidates.is_none() && usage.is_none() && feedback.is_none() {
+        return None;
+    }
+    let mut summary = Summary {
+        usage: usage.and_then(read_usage),
+        has_content: false,
+        has_answer: false,
+        is_finished: false,
+        is_blocked: feedback.is_some(),
+    };
+    let candidates = candidates
+        .and_then(read::<Vec<&RawValue>>)
+        .unwrap_or_default();
+    for Members(candidate) in candidates.into_iter().filter_map(read) {
+        let parts = find(&candidate, "content").map(parts).unwrap_or_default();
+        for Members(part) in parts.into_iter().filter_map(read) {
+            if says_something(&part) {
+                let is_thought = find(&part, "thought").and_then(read::<bool>) == Some(true);
+                summary.has_content = true;
+                summary.has_answer |= !is_thought;
+            }
+        }
+        let reason = find(&candidate, "finishReason").and_then(read::<Cow<'_, str>>);
+        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+            summary.is_finished = true;
+            summary.is_blocked |= reason != "STOP" && !is_malformed_call(&reason);
+        }
+    }
+    Some(summary)
+}
+
+fn parts(content: &RawValue) -> Vec<&RawValue> {
+    let content = read::<Members<'_>>(content);
+    content
+        .and_then(|Members(content)| find(&content, "parts").and_then(read))
+        .unwrap_or_default()
+}
+
+/// A part has something in it that is not empty. A signature alone is for the next call, not for a reader.
+fn says_something(part: &[(Cow<'_, str>, &RawValue)]) -> bool {
+    let about = ["thought", "thoughtSignature", "partMetadata"];
+    part.iter()
+        .any(|(name, value)| !about.contains(&&**name) && !is_empty(value))
+}
+
+/// `None` if no count is there.
+fn read_usage(usage: &RawValue) -> Option<Usage> {
+    let Members(counts) = read(usage)?;
+    let count = |name: &str| find(&counts, name).and_then(read::<u64>);
+    let input = count("promptTokenCount");
+    let tools = count("toolUsePromptTokenCount");
+    let output = count("candidatesTokenCount");
+    let thinking = count("thoughtsTokenCount");
+    let cached = count("cachedContentTokenCount");
+    let known = [input, tools, output, thinking, count("totalTokenCount")];
+    known.iter().any(Option::is_some).then(|| Usage {
+        input: input
+            .unwrap_or_default()
+            .saturating_add(tools.unwrap_or_default()),
+        output: output.unwrap_or_default(),
+        thinking: thinking.unwrap_or_default(),
+        cached: cached.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEXT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":18,"candidatesTokenCount":80,"totalTokenCount":133,"promptTokensDetails":[{"modality":"TEXT","tokenCount":18}],"thoughtsTokenCount":35,"cachedContentTokenCount":4,"serviceTier":"standard"},"modelVersion":"gemini-2.5-flash","responseId":"ru1garvBEoOiqtsP2fznmQw"}"#;
+
+    #[test]
+    fn recorded_answers_are_seen_for_what_they_are() {
+        for (json, content, finished, blocked) in [
+            (TEXT, true, true, false),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP","index":0}]}"#,
+                false,
+                true,
+                false,
+            ),
+            (
+                r#"{"candidates":[{"content":{},"finishReason":"SAFETY","safetyRatings":[]}]}"#,
+                false,
+                true,
+                true,
+            ),
+            (
+                r#"{"candidates":[{"content":{"role":"model"},"finishReason":"MAX_TOKENS","index":0}]}"#,
+                false,
+                true,
+                true,
+            ),
+            (
+                r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}"#,
+                false,
+                false,
+                true,
+            ),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{}},"thoughtSignature":"s"}]},"index":0}]}"#,
+                true,
+                false,
+                false,
+            ),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"s"}]},"index":0}]}"#,
+                false,
+                false,
+                false,
+            ),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AA=="}}]}}]}"#,
+                true,
+                false,
+                false,
+            ),
+        ] {
+            let summary = summarize(json.as_bytes()).unwrap_or_else(|| panic!("{json}"));
+            assert_eq!(
+                (summary.has_content, summary.is_finished, summary.is_blocked),
+                (content, finished, blocked),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn thoughts_and_malformed_calls_are_no_answer() {
+        for (candidate, empty) in [
+            (
+                r#""content":{"parts":[{"text":"hm","thought":true}]},"finishReason":"STOP""#,
+                true,
+            ),
+            (
+                r#""content":{"parts":[{"text":"hm","thought":true},{"text":"Hi"}]},"finishReason":"STOP""#,
+                false,
+            ),
+            (r#""finishReason":"MALFORMED_FUNCTION_CALL""#, true),
+            (r#""finishReason":"UNEXPECTED_TOOL_CALL""#, true),
+            (r#""finishReason":"SAFETY""#, false),
+            (r#""finishReason":"MAX_TOKENS""#, false),
+        ] {
+            let json = format!(
+                r#"{{"candidates":[{{{candidate},"index":0}}],"usageMetadata":{{"promptTokenCount":1,"thoughtsTokenCount":800}}}}"#
+            );
+            assert_eq!(
+                summarize(json.as_bytes()).unwrap().is_empty_answer(),
+                empty,
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_are_told_apart() {
+        let usage = summarize(TEXT.as_bytes()).unwrap().usage.unwrap();
+        assert_eq!(
+            (usage.input, usage.output, usage.thinking, usage.cached),
+            (18, 80, 35, 4)
+        );
+        let odd = r#"{"usageMetadata":{"promptTokenCount":"7","toolUsePromptTokenCount":5}}"#;
+        assert_eq!(summarize(odd.as_bytes()).unwrap().usage.unwrap().input, 5);
+        let none = r#"{"usageMetadata":{}}"#;
+        assert_eq!(summarize(none.as_bytes()).unwrap().usage, None);
+        for other in ["", "[]", "{}", r#"{"models":[]}"#, r#"{"totalTokens":5}"#] {
+            assert_eq!(summarize(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(json in "[{}\\[\\]\":,a-z0-9]{0,80}") {
+            let _ = summarize(json.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Changes in a request's body, made in the caller's own bytes: everything else stays as it was sent.
+
+use crate::wire::json::Patch;
+use crate::wire::json::{Members, find, read};
+use memchr::memmem;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One step into a body: a field of an object, or an element of an array.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// By name.
+    Field(String),
+    /// By position, from 0.
+    Element(usize),
+    /// Every element.
+    Elements,
+}
+
+/// The steps of a path as Google writes it, `tools[0].function`, or with every element meant, `tools[].function`. `None` if
+/// it is none.
+pub fn steps(place: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    for part in place.split('.').filter(|_| !place.is_empty()) {
+        let mut pieces = part.split('[');
+        let field = pieces.next().filter(|field| !field.is_empty())?;
+        steps.push(Step::Field(field.to_owned()));
+        for piece in pieces {
+            steps.push(match piece.strip_suffix(']')? {
+                "" => Step::Elements,
+                position => Step::Element(position.parse().ok()?),
+            });
+        }
+    }
+    Some(steps)
+}
+
+/// `body` with other names for the models that it names: its own, those of its `requests`, and that of its
+/// `generateContentRequest`; `None` where nothing changes.
+pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let Members(own) = serde_json::from_str(text).ok()?;
+    let mut objects = vec![];
+    for (name, value) in &own {
+        match &**name {
+            "requests" => objects.extend(read::<Vec<&RawValue>>(value).unwrap_or_default()),
+            "generateContentRequest" => objects.push(value),
+            _ => {}
+        }
+    }
+    let inner: Vec<_> = objects
+        .into_iter()
+        .filter_map(read::<Members<'_>>)
+        .collect();
+    let members = inner
+        .iter()
+        .flat_map(|Members(members)| members)
+        .chain(&own);
+    let mut patch = Patch::of(body);
+    for (_, value) in members.filter(|(name, _)| name == "model") {
+        if let Some(other) = read::<String>(value).and_then(|model| name_of(&model)) {
+            patch.replace(value, &serde_json::Value::from(other).to_string());
+        }
+    }
+    let edits = patch.into_edits();
+    (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
+}
+
+/// A field: the way to its object, and its name. Names count as equal in snake and in camel case, as they do for Google.
+pub type Field<N> = (Vec<Step>, N);
+
+/// `body` without these fields, however often each is there; `None` if one of them is not.
+pub fn without<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
+    let (body, found) = without_any(body, fields)?;
+    (found.len() == fields.len()).then_some(body)
+}
+
+/// `body` without those of these fields that are there, and which they were, by position; `None` if none is.
+pub fn without_any<N: AsRef<str>>(
+    body: &[u8],
+    fields: &[Field<N>],
+) -> Option<(Vec<u8>, BTreeSet<usize>)> {
+    let text = std::str::from_utf8(body).ok()?;
+    let object: &RawValue = serde_json::from_str(text).ok()?;
+    let fields: Vec<Sought<'_>> = fields
+        .iter()
+        .enumerate()
+        .map(|(number, (path, name))| Sought {
+            number,
+            path,
+            name: name.as_ref(),
+        })
+        .collect();
+    let mut found = BTreeSet::new();
+    let mut patch = Patch::of(body);
+    cut(object, &fields, &mut patch, &mut found);
+    let edits = patch.into_edits();
+    (!edits.is_empty()).then(|| (edits.apply(body.to_vec()), found))
+}
+
+/// `body` without what is null in its messages, but for `content`: clients send it back of answers, and Google refuses the
+/// names that it does not know. `None` where nothing changes.
+pub fn without_nulls_in_messages(body: &[u8]) -> Option<Vec<u8>> {
+    memmem::find(body, b"null")?;
+    let Members(own) = serde_json::from_slice(body).ok()?;
+    let messages: Vec<&RawValue> = read(find(&own, "messages")?)?;
+    let mut patch = Patch::of(body);
+    for message in messages {
+        let Some(Members(members)) = read(message) else {
+            continue;
+        };
+        let is_null = |name: &str| {
+            let mut named = members.iter().filter(|(its, _)| its == name);
+            name != "content" && named.all(|(_, value)| value.get() == "null")
+        };
+        patch.cut(message.get(), &members, is_null);
+    }
+    let edits = patch.into_edits();
+    (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
+}
+
+/// A field that is to be cut, as seen from an object on the way to it.
+#[derive(Clone, Copy)]
+struct Sought<'s> {
+    number: usize,
+    path: &'s [Step],
+    name: &'s str,
+}
+
+/// Removes fields from a value, and notes those that were there.
+fn cut<'a>(
+    value: &'a RawValue,
+    fields: &[Sought<'_>],
+    patch: &mut Patch<'a>,
+    found: &mut BTreeSet<usize>,
+) {
+    let mut deeper: BTreeMap<&Step, Vec<Sought<'_>>> = BTreeMap::new();
+    for field in fields {
+        if let Some((first, path)) = field.path.split_first() {
+            deeper
+                .entry(first)
+                .or_default()
+                .push(Sought { path, ..*field });
+        }
+    }
+    if value.get().starts_with('[') {
+        let elements = read::<Vec<&RawValue>>(value).unwrap_or_default();
+        for (step, fields) in deeper {
+            let meant = match step {
+                Step::Field(_) => &[],
+                Step::Element(position) => elements
+                    .get(*position)
+                    .map(std::slice::from_ref)
+                    .unwrap_or_default(),
+                Step::Elements => elements.as_slice(),
+            };
+            for element in meant {
+                cut(element, &fields, patch, found);
+            }
+        }
+        return;
+    }
+    let Some(Members(members)) = read(value).filter(|_| value.get().starts_with('{')) else {
+        return;
+    };
+    for (step, fields) in deeper {
+        let named = members
+            .iter()
+            .rev()
+            .find(|(its, _)| matches!(step, Step::Field(field) if is_same(its, field)));
+        if let Some((_, inner)) = named {
+            cut(inner, &fields, patch, found);
+        }
+    }
+    let own: Vec<&Sought<'_>> = fields
+        .iter()
+        .filter(|field| field.path.is_empty())
+        .filter(|field| members.iter().any(|(its, _)| is_same(its, field.name)))
+        .collect();
+    found.extend(own.iter().map(|field| field.number));
+    patch.cut(value.get(), &members, |its| {
+        own.iter().any(|field| is_same(its, field.name))
+    });
+}
+
+fn is_same(a: &str, b: &str) -> bool {
+    let plain = |name: &str| {
+        name.chars()
+            .filter(|letter| *letter != '_')
+            .map(|letter| letter.to_ascii_lowercase())
+            .collect::<String>()
+    };
+    a == b || plain(a) == plain(b)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! Reading and editing JSON text in place, without building a tree.
+
+mod edit;
+mod patch;
+mod raw;
+
+pub use edit::{Field, Step, steps, with_models, without, without_any, without_nulls_in_messages};
+pub(crate) use patch::{Edits, Patch};
+pub(crate) use raw::*;

@@ -1,0 +1,261 @@
+//! Changes to a text, collected while it is skimmed and made at once.
+
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// What is to be changed in some bytes. Every text that is named to it must be borrowed from them.
+pub(crate) struct Patch<'a> {
+    bytes: &'a [u8],
+    edits: Edits,
+}
+
+/// A patch that has let go of the bytes it is for.
+#[derive(Default)]
+pub(crate) struct Edits(Vec<Edit>);
+
+struct Edit {
+    /// What goes; empty where something is put in.
+    range: Range<usize>,
+    /// What comes in its place.
+    text: String,
+}
+
+impl<'a> Patch<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            edits: Edits::default(),
+        }
+    }
+
+    /// Gives a member of an object its value: in place of the `old` one, or as a first member if there is none.
+    pub(crate) fn set(&mut self, object: &str, name: &str, old: Option<&RawValue>, value: &str) {
+        if let Some(old) = old {
+            self.replace(old, value);
+            return;
+        }
+        let Some(inside) = object.strip_prefix('{') else {
+            return;
+        };
+        let at = self.quota_scope_of(inside.as_bytes()).start;
+        let text = if !inside.trim_start().starts_with('}') {
+            format!("\"{name}\":{value},")
+        } else if self.edits.0.last().is_some_and(|edit| edit.range.end == at) {
+            // Not the first that is put into an empty object.
+            format!(",\"{name}\":{value}")
+        } else {
+            format!("\"{name}\":{value}")
+        };
+        self.put_at(at..at, text);
+    }
+
+    /// Replaces a value.
+    pub(crate) fn replace(&mut self, old: &RawValue, value: &str) {
+        self.put_at(self.quota_scope_of(old.get().as_bytes()), value.to_owned());
+    }
+
+    /// Removes members of an object, with the commas and blanks before them. Whatever is put into it has to be before.
+    pub(crate) fn cut(
+        &mut self,
+        object: &str,
+        members: &[(Cow<'_, str>, &RawValue)],
+        goes: impl Fn(&str) -> bool,
+    ) {
+        let bytes = object.as_bytes();
+        let start = self.quota_scope_of(bytes).start;
+        // Each member with what comes before it: the brace or the comma, and the blanks.
+        let mut from = start + 1;
+        let mut is_any_kept = false;
+        for (name, value) in members {
+            let to = self.quota_scope_of(value.get().as_bytes()).end;
+            if goes(name) {
+                self.remove(from..to);
+            } else if !is_any_kept {
+                is_any_kept = true;
+                // The first member has no comma before it.
+                let before = bytes.get(from - start..to - start).unwrap_or_default();
+                let blanks = before
+                    .iter()
+                    .position(|byte| *byte != b',' && !byte.is_ascii_whitespace());
+                if from > start + 1 {
+                    self.remove(from..from + blanks.unwrap_or_default());
+                }
+            }
+            from = to;
+        }
+        // Nor has what was put in a comma behind it, if nothing else is left.
+        let (inside, edits) = (start + 1..start + 1, &mut self.edits.0);
+        let last = edits.iter_mut().rfind(|edit| edit.range == inside);
+        if let Some(edit) = last.filter(|_| !is_any_kept && !members.is_empty())
+            && edit.text.ends_with(',')
+        {
+            edit.text.pop();
+        }
+    }
+
+    /// Gives a member of an object another name.
+    pub(crate) fn rename(
+        &mut self,
+        object: &str,
+        members: &[(Cow<'_, str>, &RawValue)],
+        name: &str,
+        other: &str,
+    ) {
+        let mut from = self.quota_scope_of(object.as_bytes()).start + 1;
+        for (its, value) in members {
+            let value = self.quota_scope_of(value.get().as_bytes());
+            // The comma, the blanks, the name and the colon.
+            let before = self.bytes.get(from..value.start).unwrap_or_default();
+            let is_quote = |byte: &u8| *byte == b'"';
+            let open = before.iter().position(is_quote);
+            let close = before.iter().rposition(is_quote);
+            if let (true, Some(open), Some(close)) = (its == name, open, close) {
+                self.put_at(from + open..from + close + 1, format!("\"{other}\""));
+            }
+            from = value.end;
+        }
+    }
+
+    /// Puts something in before a part.
+    pub(crate) fn put_before(&mut self, part: &[u8], text: String) {
+        let at = self.quota_scope_of(part).start;
+        self.put_at(at..at, text);
+    }
+
+    /// Removes a part, and what was to be changed in it.
+    pub(crate) fn remove(&mut self, range: Range<usize>) {
+        let is_inside = |edit: &Edit| {
+            let Range { start, end } = edit.range;
+            (range.start..range.end).contains(&start) && end <= range.end && end > range.start
+        };
+        self.edits.0.retain(|edit| !is_inside(edit));
+        self.put_at(range, String::new());
+    }
+
+    pub(crate) fn into_edits(self) -> Edits {
+        self.edits
+    }
+
+    fn put_at(&mut self, range: Range<usize>, text: String) {
+        self.edits.0.push(Edit { range, text });
+    }
+
+    /// Where a part lies that is borrowed from the bytes.
+    pub(crate) fn quota_scope_of(&self, part: &[u8]) -> Range<usize> {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
+        start..start.wrapping_add(part.len())
+    }
+}
+
+impl Edits {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Makes the changes. Without any, the bytes come back as they are.
+    pub(crate) fn apply(mut self, bytes: Vec<u8>) -> Vec<u8> {
+        if self.is_empty() {
+            return bytes;
+        }
+        // Stable: what is put in at one place stays in order. It comes before what goes there.
+        self.0
+            .sort_by_key(|edit| (edit.range.start, edit.range.end));
+        let grown: usize = self.0.iter().map(|edit| edit.text.len()).sum();
+        let mut changed = Vec::with_capacity(bytes.len() + grown);
+        let mut at = 0;
+        for Edit { range, text } in self.0 {
+            changed.extend_from_slice(bytes.get(at..range.start).unwrap_or_default());
+            changed.extend_from_slice(text.as_bytes());
+            at = range.end;
+        }
+        changed.extend_from_slice(bytes.get(at..).unwrap_or_default());
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::json::Members;
+
+    fn patched(text: &str, change: impl FnOnce(&mut Patch<'_>, &str)) -> String {
+        let bytes = text.as_bytes().to_vec();
+        let mut patch = Patch::of(&bytes);
+        change(&mut patch, std::str::from_utf8(&bytes).unwrap());
+        let edits = patch.into_edits();
+        String::from_utf8(edits.apply(bytes)).unwrap()
+    }
+
+    #[test]
+    fn members_are_put_first_in_order_whether_there_are_others_or_not() {
+        for (object, expected) in [
+            ("{}", r#"{"a":1,"b":2}"#),
+            ("{ }", r#"{"a":1,"b":2 }"#),
+            (r#"{"c":3}"#, r#"{"a":1,"b":2,"c":3}"#),
+            ("{\n \"c\":3}", "{\"a\":1,\"b\":2,\n \"c\":3}"),
+        ] {
+            let both = patched(object, |patch, object| {
+                patch.set(object, "a", None, "1");
+                patch.set(object, "b", None, "2");
+            });
+            assert_eq!(both, expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn changes_are_made_in_the_order_of_their_places() {
+        let changed = patched("[{},{}]", |patch, text| {
+            patch.set(&text[4..], "b", None, "2");
+            patch.set(&text[1..3], "a", None, "1");
+            patch.put_before(text.as_bytes(), "x".into());
+        });
+        assert_eq!(changed, r#"x[{"a":1},{"b":2}]"#);
+    }
+
+    #[test]
+    fn a_member_goes_though_others_come_in_its_place() {
+        for (object, expected) in [
+            (r#"{"x":1,"a":2}"#, r#"{"new":0,"a":2}"#),
+            (r#"{"a":2, "x":1}"#, r#"{"new":0,"a":2}"#),
+            (r#"{ "x" : 1 , "a":2}"#, r#"{"new":0,"a":2}"#),
+            (r#"{"a":2}"#, r#"{"new":0,"a":2}"#),
+            (r#"{"x":1}"#, r#"{"new":0}"#),
+            (r#"{ "x":1,"x":2 }"#, r#"{"new":0 }"#),
+            ("{}", r#"{"new":0}"#),
+        ] {
+            let changed = patched(object, |patch, object| {
+                let Members(members) = serde_json::from_str(object).unwrap();
+                patch.set(object, "new", None, "0");
+                patch.cut(object, &members, |name| name == "x");
+            });
+            assert_eq!(changed, expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_changed_wherever_it_stands() {
+        for (object, expected) in [
+            (r#"{"x":1,"a":"x"}"#, r#"{"y":1,"a":"x"}"#),
+            (
+                r#"{"a":"x" , "\u0078" : {"x":1} }"#,
+                r#"{"a":"x" , "y" : {"x":1} }"#,
+            ),
+            ("{}", "{}"),
+        ] {
+            let changed = patched(object, |patch, object| {
+                let Members(members) = serde_json::from_str(object).unwrap();
+                patch.rename(object, &members, "x", "y");
+            });
+            assert_eq!(changed, expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn without_changes_the_bytes_are_the_same() {
+        let bytes = b"{}".to_vec();
+        let place = bytes.as_ptr();
+        let same = Edits::default().apply(bytes);
+        assert_eq!(same.as_ptr(), place);
+    }
+}

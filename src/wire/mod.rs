@@ -1,0 +1,36 @@
+//! What travels on the wire: JSON, event streams, and Google's two APIs, as far as the pool reads or
+//! writes them. Pure.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `surface` | the two APIs, and the kinds of answers |
+//! | [`target`] | what a request is for, from its method and path |
+//! | [`gemini`], [`openai`] | requests, answers and errors of each API |
+//! | [`stream`] | the end of a stream and errors in it |
+//! | [`json`] | reading and editing JSON text without building a tree |
+//! | [`resource`] | names of what belongs to a project, such as files |
+//! | [`model_list`] | lists of models, merged and paged |
+//! | [`conversation`] | which conversation a request continues |
+//! | [`request_traits`] | what a request is like, as far as it decides whose fault a refusal is |
+//! | [`naming`] | which names of models, methods and collections are accepted and stored |
+//! | [`redact`] | keeping secrets out of text |
+
+pub mod conversation;
+pub mod gemini;
+pub mod json;
+pub mod model_list;
+pub mod naming;
+pub mod openai;
+pub mod redact;
+pub mod request_traits;
+pub mod resource;
+pub mod stream;
+mod summary;
+mod surface;
+pub mod target;
+mod transport;
+
+pub use summary::Summary;
+pub(crate) use summary::is_malformed_call;
+pub use surface::{Kind, Surface};
+pub use transport::TransportError;

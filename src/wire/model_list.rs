@@ -1,0 +1,297 @@
+//! Lists of models: what several projects may use, put together.
+//!
+//! Google lists for each project what it may use, so the pool's list is the union; which key answers must not decide
+//! what a client sees. Entries stay as Google wrote them.
+//!
+//! Sources: <https://ai.google.dev/api/models#method:-models.list>, <https://ai.google.dev/gemini-api/docs/openai>.
+
+use crate::wire::Surface;
+use crate::wire::json::{Members, find, read};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+/// Entries on a page of Gemini's list where nothing is said, and at most.
+const PAGE: usize = 50;
+const LONGEST_PAGE: usize = 1000;
+/// What the pool's own page tokens begin with.
+const TOKEN: &str = "keypool-";
+
+/// A list of models, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelList {
+    surface: Surface,
+    /// Each with its name, without `models/` before it.
+    entries: Vec<(String, String)>,
+}
+
+/// A part of Gemini's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    start: usize,
+    size: usize,
+}
+
+impl Page {
+    /// The page that a query asks for; `None` for a token that is not the pool's.
+    pub fn of_query(query: Option<&str>) -> Option<Self> {
+        let mut page = Self {
+            start: 0,
+            size: PAGE,
+        };
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "pageSize" | "page_size" => {
+                    let size = value.parse().unwrap_or(0);
+                    page.size = if size == 0 {
+                        PAGE
+                    } else {
+                        size.min(LONGEST_PAGE)
+                    };
+                }
+                "pageToken" | "page_token" if !value.is_empty() => {
+                    page.start = value.strip_prefix(TOKEN)?.parse().ok()?;
+                }
+                _ => {}
+            }
+        }
+        Some(page)
+    }
+}
+
+impl ModelList {
+    /// A list without entries.
+    pub fn new(surface: Surface) -> Self {
+        Self {
+            surface,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Adds what is new in a list as Google sends it. `false` if it is none.
+    pub fn add(&mut self, body: &[u8]) -> bool {
+        let name = match self.surface {
+            Surface::OpenAi => "data",
+            Surface::Gemini => "models",
+        };
+        let list = serde_json::from_slice::<Members<'_>>(body)
+            .ok()
+            .and_then(|Members(members)| find(&members, name).and_then(read::<Vec<&RawValue>>));
+        let Some(list) = list else {
+            return false;
+        };
+        self.add_all(list);
+        true
+    }
+
+    fn add_all(&mut self, list: Vec<&RawValue>) {
+        for entry in list {
+            if let Some(name) = self.name_of(entry)
+                && !self.has(&name)
+            {
+                self.entries.push((name, entry.get().to_owned()));
+            }
+        }
+    }
+
+    fn name_of(&self, entry: &RawValue) -> Option<String> {
+        let Members(members) = read(entry)?;
+        let field = match self.surface {
+            Surface::OpenAi => "id",
+            Surface::Gemini => "name",
+        };
+        let name = find(&members, field).and_then(read::<Cow<'_, str>>)?;
+        Some(name.strip_prefix("models/").unwrap_or(&name).to_owned())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(known, _)| known == name)
+    }
+
+    /// Adds other names of models, each as an entry like that of the model that it stands for.
+    pub fn add_aliases(&mut self, aliases: &[(String, String)]) {
+        for (alias, model) in aliases {
+            if self.has(alias) {
+                continue;
+            }
+            let known = self.entries.iter().find(|(name, _)| name == model);
+            let mut entry: Value = known
+                .and_then(|(_, entry)| serde_json::from_str(entry).ok())
+                .unwrap_or_else(|| json!({}));
+            match self.surface {
+                Surface::OpenAi => {
+                    entry["id"] = json!(alias);
+                    entry["object"] = json!("model");
+                    entry["owned_by"] = json!("gemini-keypool");
+                }
+                Surface::Gemini => {
+                    entry["name"] = json!(format!("models/{alias}"));
+                }
+            }
+            self.entries.push((alias.clone(), entry.to_string()));
+        }
+    }
+
+    /// The entries as a JSON array, to be kept.
+    pub fn to_cache(&self) -> String {
+        let entries: Vec<&str> = self.entries.iter().map(|(_, entry)| &**entry).collect();
+        format!("[{}]", entries.join(","))
+    }
+
+    /// Reads what was kept; `None` if it is no array.
+    pub fn from_cache(surface: Surface, entries: &str) -> Option<Self> {
+        let mut list = Self::new(surface);
+        list.add_all(serde_json::from_str(entries).ok()?);
+        Some(list)
+    }
+
+    /// The list as its API sends it; of Gemini's one page.
+    pub fn to_json(&self, page: Page) -> String {
+        let entries = |start: usize, size: usize| {
+            let entries: Vec<&str> = self
+                .entries
+                .iter()
+                .skip(start)
+                .take(size)
+                .map(|(_, entry)| &**entry)
+                .collect();
+            entries.join(",")
+        };
+        match self.surface {
+            Surface::OpenAi => {
+                format!(r#"{{"object":"list","data":[{}]}}"#, entries(0, usize::MAX))
+            }
+            Surface::Gemini => {
+                let end = page.start.saturating_add(page.size);
+                let next = if end < self.entries.len() {
+                    format!(r#","nextPageToken":"{TOKEN}{end}""#)
+                } else {
+                    String::new()
+                };
+                format!(r#"{{"models":[{}]{next}}}"#, entries(page.start, page.size))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn page(query: &str) -> Page {
+        Page::of_query(Some(query)).unwrap()
+    }
+
+    #[test]
+    fn each_model_is_there_once_and_as_google_wrote_it() {
+        let mut list = ModelList::new(Surface::OpenAi);
+        assert!(
+            list.add(
+                br#"{"object":"list","data":[{"id":"models/a","x":1.0e0},{"id":"models/b"}]}"#
+            )
+        );
+        assert!(list.add(
+            br#"{"object":"list","data":[{"id":"models/b","y":2},{"id":"c"},{"no":"id"},7]}"#
+        ));
+        let expected = r#"{"object":"list","data":[{"id":"models/a","x":1.0e0},{"id":"models/b"},{"id":"c"}]}"#;
+        assert_eq!(list.to_json(page("")), expected);
+        for other in ["", "[]", "{}", r#"{"data":1}"#, r#"{"error":{}}"#] {
+            assert!(!list.add(other.as_bytes()), "{other}");
+        }
+        assert_eq!(
+            ModelList::from_cache(Surface::OpenAi, &list.to_cache()),
+            Some(list)
+        );
+        assert_eq!(ModelList::from_cache(Surface::OpenAi, "nonsense"), None);
+    }
+
+    #[test]
+    fn geminis_list_comes_in_pages_that_end() {
+        let mut list = ModelList::new(Surface::Gemini);
+        let entries: Vec<String> = (0..7)
+            .map(|number| format!(r#"{{"name":"models/m{number}"}}"#))
+            .collect();
+        list.add(
+            format!(
+                r#"{{"models":[{}],"nextPageToken":"theirs"}}"#,
+                entries.join(",")
+            )
+            .as_bytes(),
+        );
+        assert_eq!(
+            list.to_json(page("")),
+            format!(r#"{{"models":[{}]}}"#, entries.join(","))
+        );
+        let mut query = "pageSize=3".to_owned();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let json: Value = serde_json::from_str(&list.to_json(page(&query))).unwrap();
+            seen.extend(
+                json["models"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|model| model["name"].as_str().unwrap().to_owned()),
+            );
+            match json["nextPageToken"].as_str() {
+                Some(token) => query = format!("pageSize=3&pageToken={token}"),
+                None => query.clear(),
+            }
+        }
+        assert_eq!((seen.len(), query.as_str()), (7, ""));
+        assert_eq!(Page::of_query(Some("pageToken=theirs")), None);
+        assert_eq!(page("pageSize=0"), page("pageSize=x"));
+        assert_eq!(page("pageSize=5000").size, LONGEST_PAGE);
+        assert_eq!(
+            list.to_json(page(
+                "pageToken=keypool-99999999999999999999"
+                    .replace("99999999999999999999", "99")
+                    .as_str()
+            )),
+            r#"{"models":[]}"#
+        );
+    }
+
+    #[test]
+    fn aliases_are_listed_like_their_models() {
+        let aliases = [
+            ("x".to_owned(), "a".to_owned()),
+            ("y".to_owned(), "unlisted".to_owned()),
+            ("a".to_owned(), "b".to_owned()),
+        ];
+        let mut openai = ModelList::new(Surface::OpenAi);
+        openai.add(br#"{"data":[{"id":"models/a","created":5,"owned_by":"google"}]}"#);
+        openai.add_aliases(&aliases);
+        let json: Value = serde_json::from_str(&openai.to_json(page(""))).unwrap();
+        assert_eq!(
+            json["data"][1],
+            json!({"id":"x","created":5,"object":"model","owned_by":"gemini-keypool"})
+        );
+        assert_eq!(json["data"][2]["id"], "y");
+        assert_eq!(
+            json["data"].as_array().unwrap().len(),
+            3,
+            "a model's own name stays its own"
+        );
+        let mut gemini = ModelList::new(Surface::Gemini);
+        gemini.add(br#"{"models":[{"name":"models/a","inputTokenLimit":5}]}"#);
+        gemini.add_aliases(&aliases[..1]);
+        let json: Value = serde_json::from_str(&gemini.to_json(page(""))).unwrap();
+        assert_eq!(
+            json["models"][1],
+            json!({"name":"models/x","inputTokenLimit":5})
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,80}", query in "[a-zA-Z=&0-9-]{0,40}") {
+            let mut list = ModelList::new(Surface::Gemini);
+            list.add(body.as_bytes());
+            if let Some(page) = Page::of_query(Some(&query)) {
+                let _: Value = serde_json::from_str(&list.to_json(page)).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What whole completions and chunks of streams have in common.
+
+use super::Context;
+use super::ids::{CallIds, answer_id};
+use super::parts::{Answer, Choice, ToolCall};
+use crate::wire::is_malformed_call;
+use crate::wire::json::Patch;
+use crate::wire::json::{is_blank, member, text_or_blank};
+use serde_json::value::RawValue;
+
+/// How a choice ends that has said all.
+pub(super) const STOP: &str = "stop";
+/// How a choice ends that waits for what its calls give.
+pub(super) const TOOL_CALLS: &str = "tool_calls";
+/// How a choice ends that was cut short for what it says, or was to.
+pub(super) const CONTENT_FILTER: &str = "content_filter";
+/// A message without content.
+pub(super) const NOTHING_SAID: &str = r#"{"role":"assistant","content":null}"#;
+
+/// Gives a call an id and a type.
+pub(super) fn repair_call(
+    patch: &mut Patch<'_>,
+    entry: &RawValue,
+    call: &ToolCall<'_>,
+    ids: &mut CallIds,
+) {
+    // An id that is no text stays.
+    if let Some(id) = text_or_blank(call.id).and_then(|own| ids.replacement(&own)) {
+        patch.set(entry.get(), "id", call.id, &json_text(&id));
+    }
+    if is_blank(call.kind) && call.custom.is_none() {
+        patch.set(entry.get(), "type", call.kind, "\"function\"");
+    }
+}
+
+/// Why a choice ended, as one of the reasons that OpenAI's API knows; `None` if it does not say. A choice that has called
+/// tools has not said all: its client is to come back with what they gave.
+pub(super) fn finish_reason(choice: &Choice<'_>, has_called: bool) -> Option<&'static str> {
+    let said = text_or_blank(choice.finish_reason).filter(|said| !said.is_empty())?;
+    Some(match known_reason(&said) {
+        STOP => end(has_called),
+        reason => reason,
+    })
+}
+
+/// How a choice ends that has said all.
+pub(super) fn end(has_called: bool) -> &'static str {
+    if has_called { TOOL_CALLS } else { STOP }
+}
+
+/// What Google's reasons are called in OpenAI's API. They come in capitals, or behind one of OpenAI's
+/// (`content_filter: SAFETY`). One that is not known has cut the answer short.
+fn known_reason(said: &str) -> &'static str {
+    let class = said.split(':').next().unwrap_or_default().trim();
+    match class.to_ascii_uppercase().as_str() {
+        "STOP" | "FINISH_REASON_UNSPECIFIED" | "NO_IMAGE" | "TOO_MANY_TOOL_CALLS" => STOP,
+        "LENGTH" | "MAX_TOKENS" => "length",
+        "TOOL_CALLS" => TOOL_CALLS,
+        "FUNCTION_CALL" => "function_call",
+        // What is there of the answer is whole.
+        _ if is_malformed_call(said) => STOP,
+        _ => CONTENT_FILTER,
+    }
+}
+
+/// Gives an answer a list of choices: an empty one, or for a prompt that was refused one that says so. `said` is where
+/// a choice has its content.
+pub(super) fn repair_choices(patch: &mut Patch<'_>, json: &str, answer: &Answer<'_>, said: &str) {
+    let choices = if answer.is_refusal() {
+        format!(r#"[{{"index":0,"{said}":{NOTHING_SAID},"finish_reason":"{CONTENT_FILTER}"}}]"#)
+    } else if answer.choices.is_none() {
+        "[]".to_owned()
+    } else {
+        return;
+    };
+    patch.set(json, "choices", member(json, "choices"), &choices);
+}
+
+/// What every answer has beside its choices, as JSON, for those that lack it.
+pub(super) struct Head {
+    pub(super) id: String,
+    pub(super) created: String,
+    pub(super) model: String,
+}
+
+impl Head {
+    pub(super) fn of(context: &Context) -> Self {
+        Self {
+            id: json_text(&answer_id(context.seed)),
+            created: context.created.to_string(),
+            model: json_text(&context.model),
+        }
+    }
+
+    pub(super) fn is_missing_in(answer: &Answer<'_>) -> bool {
+        [answer.id, answer.object, answer.created, answer.model]
+            .into_iter()
+            .any(is_blank)
+    }
+
+    pub(super) fn fill_in(
+        &self,
+        patch: &mut Patch<'_>,
+        json: &str,
+        answer: &Answer<'_>,
+        kind: &str,
+    ) {
+        for (name, own, value) in [
+            ("id", answer.id, &self.id),
+            ("object", answer.object, &json_text(kind)),
+            ("created", answer.created, &self.created),
+            ("model", answer.model, &self.model),
+        ] {
+            if is_blank(own) {
+                patch.set(json, name, own, value);
+            }
+        }
+    }
+}
+
+pub(super) fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_one_of_openais() {
+        for (said, expected) in [
+            ("stop", "stop"),
+            ("length", "length"),
+            ("tool_calls", "tool_calls"),
+            ("content_filter", "content_filter"),
+            ("function_call", "function_call"),
+            ("STOP", "stop"),
+            ("Stop", "stop"),
+            ("MAX_TOKENS", "length"),
+            ("max_tokens", "length"),
+            ("FINISH_REASON_UNSPECIFIED", "stop"),
+            ("SAFETY", "content_filter"),
+            ("safety", "content_filter"),
+            ("RECITATION", "content_filter"),
+            ("BLOCKLIST", "content_filter"),
+            ("PROHIBITED_CONTENT", "content_filter"),
+            ("SPII", "content_filter"),
+            ("LANGUAGE", "content_filter"),
+            ("IMAGE_SAFETY", "content_filter"),
+            ("OTHER", "content_filter"),
+            ("content_filter: PROHIBITED_CONTENT", "content_filter"),
+            ("content_filter:OTHER", "content_filter"),
+            ("MALFORMED_FUNCTION_CALL", "stop"),
+            ("malformed_function_call", "stop"),
+            ("UNEXPECTED_TOOL_CALL", "stop"),
+            ("function_call_filter: MALFORMED_FUNCTION_CALL", "stop"),
+            ("function_call_filter: UNEXPECTED_TOOL_CALL", "stop"),
+            ("A_REASON_OF_TOMORROW", "content_filter"),
+        ] {
+            assert_eq!(known_reason(said), expected, "{said}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Whole completions.
+
+use super::Context;
+use super::answer::{Head, NOTHING_SAID, end, finish_reason, repair_call, repair_choices};
+use super::ids::CallIds;
+use super::parts::{Answer, Choice, Said};
+use super::stream::{self, StreamRepair};
+use crate::wire::json::Members;
+use crate::wire::json::{Edits, Patch};
+use crate::wire::json::{Object, Raw, is_text, read_object, text_of};
+
+const KIND: &str = "chat.completion";
+
+/// Repairs a `chat.completion`; anything else comes back as it is.
+pub(super) fn completion(body: Vec<u8>, context: &Context) -> Vec<u8> {
+    edits(&body, context).unwrap_or_default().apply(body)
+}
+
+/// A completion as the stream that was asked for in its place; `None` if it is none.
+pub(super) fn stream_of(body: &[u8], context: &Context) -> Option<Vec<u8>> {
+    let json = text_of(body)?;
+    let answer: Answer<'_> = read(json)?;
+    if !answer.is(KIND) && !answer.is(stream::KIND) {
+        return None;
+    }
+    let mut patch = Patch::of(json.as_bytes());
+    let kind = format!("\"{}\"", stream::KIND);
+    patch.set(json, "object", answer.object, &kind);
+    for choice in answer.choices.iter().flatten() {
+        // A chunk that says something else could not be read.
+        if let Some(message) = said(choice.message) {
+            read_object::<Said<'_>>(message)?;
+        }
+        let Members(members) = serde_json::from_str(choice.json).ok()?;
+        patch.rename(choice.json, &members, "message", "delta");
+    }
+    let edits = patch.into_edits();
+    let mut chunk = edits.apply(json.into());
+    // It has to be in one line; line ends in texts are escaped.
+    for byte in &mut chunk {
+        if matches!(byte, b'\r' | b'\n') {
+            *byte = b' ';
+        }
+    }
+    let events = [b"data: ", chunk.as_slice(), b"\n\ndata: [DONE]\n\n"].concat();
+    Some(StreamRepair::new(context.clone()).lines(events))
+}
+
+fn edits(body: &[u8], context: &Context) -> Option<Edits> {
+    let json = text_of(body)?;
+    let answer = read(json).filter(|answer| answer.is(KIND))?;
+    let mut patch = Patch::of(body);
+    Head::of(context).fill_in(&mut patch, json, &answer, KIND);
+    repair_choices(&mut patch, json, &answer, "message");
+    let mut ids = CallIds::new(context.seed);
+    for choice in answer.choices.iter().flatten() {
+        let has_called = repair_message(&mut patch, choice, &mut ids).unwrap_or_default();
+        let reason = finish_reason(choice, has_called).unwrap_or(end(has_called));
+        if !is_text(choice.finish_reason, reason) {
+            let reason = format!("\"{reason}\"");
+            patch.set(choice.json, "finish_reason", choice.finish_reason, &reason);
+        }
+    }
+    Some(patch.into_edits())
+}
+
+/// Reads an answer; `None` if it is none, or one of a batch.
+fn read(json: &str) -> Option<Answer<'_>> {
+    let answer: Answer<'_> = read_object(json)?;
+    let mut choices = answer.choices.iter().flatten();
+    let is_of_batch = choices.any(|choice| choice.camel_case.is_some());
+    (!is_of_batch).then_some(answer)
+}
+
+/// Whether there are tool calls in it; `None` if it is no message.
+fn repair_message(
+    patch: &mut Patch<'_>,
+    choice: &Object<'_, Choice<'_>>,
+    ids: &mut CallIds,
+) -> Option<bool> {
+    let Some(message) = said(choice.message) else {
+        patch.set(choice.json, "message", choice.message, NOTHING_SAID);
+        return Some(false);
+    };
+    let said: Said<'_> = read_object(message)?;
+    if said.content.is_none() {
+        patch.set(message, "content", None, "null");
+    }
+    let calls = said.tool_calls();
+    for entry in &calls {
+        if let Some(call) = read_object(entry.get()) {
+            repair_call(patch, entry, &call, ids);
+        }
+    }
+    Some(!calls.is_empty())
+}
+
+/// The text of a message, unless it is missing or null.
+fn said(message: Raw<'_>) -> Option<&str> {
+    message
+        .map(|message| message.get())
+        .filter(|message| *message != "null")
+}
+
+#[cfg(test)]
+mod tests;

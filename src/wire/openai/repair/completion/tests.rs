@@ -1,0 +1,245 @@
+use super::super::tests::{context, made, made_answer_id};
+use super::*;
+
+fn repaired(body: &str) -> String {
+    String::from_utf8(completion(body.into(), &context(false))).unwrap()
+}
+
+/// A body that lacks nothing but what is in its choice.
+fn with(choice: &str) -> String {
+    format!(r#"{{"id":"i","object":"{KIND}","created":1,"model":"m","choices":[{choice}]}}"#)
+}
+
+#[test]
+fn what_every_answer_has_is_filled_in() {
+    let made = made_answer_id();
+    for (body, expected) in [
+        (
+            r#" {"choices":[]} "#,
+            format!(
+                r#" {{"id":"{made}","object":"chat.completion","created":1790000000,"model":"asked-for","choices":[]}} "#
+            ),
+        ),
+        (
+            r#"{"object":"chat.completion","id":null,"created":null,"model":"","choices":null}"#,
+            format!(
+                r#"{{"object":"chat.completion","id":"{made}","created":1790000000,"model":"asked-for","choices":[]}}"#
+            ),
+        ),
+        (
+            "{\n  \"choices\": [],\n  \"\\u0069d\": \"\",\n  \"created\": \"1\"\n}\n",
+            format!(
+                "{{\"object\":\"chat.completion\",\"model\":\"asked-for\",\n  \"choices\": [],\n  \"\\u0069d\": \"{made}\",\n  \"created\": \"1\"\n}}\n"
+            ),
+        ),
+    ] {
+        assert_eq!(repaired(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_message_has_content_and_its_calls_have_ids_and_types() {
+    let (first, second) = (made(1), made(2));
+    for (message, expected) in [
+        ("{}", r#"{"content":null}"#.to_owned()),
+        (r#"{"content":""}"#, r#"{"content":""}"#.to_owned()),
+        (
+            r#"{"content":"","tool_calls":[{"function":{}},{"id":"a","type":"custom"},{"id":"a","custom":{}},[""],{ }]}"#,
+            format!(
+                r#"{{"content":"","tool_calls":[{{"id":"{first}","type":"function","function":{{}}}},{{"id":"a","type":"custom"}},{{"id":"{second}","custom":{{}}}},[""],{{"id":"{}","type":"function" }}]}}"#,
+                made(3)
+            ),
+        ),
+        ("[]", "[]".to_owned()),
+        ("null", NOTHING_SAID.to_owned()),
+    ] {
+        let choice = |message: &str| {
+            with(&format!(
+                r#"{{"finish_reason":"length","message":{message}}}"#
+            ))
+        };
+        let (body, expected) = (choice(message), choice(&expected));
+        assert_eq!(repaired(&body), expected, "{message}");
+    }
+}
+
+#[test]
+fn the_ids_of_all_choices_are_apart() {
+    let choice = r#"{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"a","type":"function"}]}}"#;
+    let both = with(&format!("{choice},{choice}"));
+    let expected = with(&format!(
+        "{choice},{}",
+        choice.replace("\"a\"", &format!("\"{}\"", made(1)))
+    ));
+    assert_eq!(repaired(&both), expected);
+}
+
+#[test]
+fn a_choice_with_calls_ends_so() {
+    let call = r#"{"id":"a","type":"function"}"#;
+    for (calls, reason, expected) in [
+        (call, "\"stop\"", "\"tool_calls\""),
+        (call, "\"STOP\"", "\"tool_calls\""),
+        (call, "\"st\\u006fp\"", "\"tool_calls\""),
+        (call, "\"length\"", "\"length\""),
+        (call, "\"content_filter: SAFETY\"", "\"content_filter\""),
+        (call, "\"UNEXPECTED_TOOL_CALL\"", "\"tool_calls\""),
+        (call, "null", "\"tool_calls\""),
+        ("", "\"stop\"", "\"stop\""),
+        ("", "null", "\"stop\""),
+        ("", "\"\"", "\"stop\""),
+        ("", "7", "\"stop\""),
+        ("", "\"SAFETY\"", "\"content_filter\""),
+    ] {
+        let choice = |reason: &str| {
+            with(&format!(
+                r#"{{"finish_reason":{reason},"message":{{"content":null,"tool_calls":[{calls}]}}}}"#
+            ))
+        };
+        assert_eq!(repaired(&choice(reason)), choice(expected), "{reason}");
+    }
+}
+
+#[test]
+fn a_choice_has_all_that_a_client_looks_for() {
+    let said = format!(r#""message":{NOTHING_SAID}"#);
+    for (choice, expected) in [
+        ("{}", format!(r#"{{{said},"finish_reason":"stop"}}"#)),
+        (
+            r#"{"index":0,"message":null}"#,
+            format!(r#"{{"finish_reason":"stop","index":0,{said}}}"#),
+        ),
+        (
+            r#"{"message":[]}"#,
+            r#"{"finish_reason":"stop","message":[]}"#.to_owned(),
+        ),
+    ] {
+        assert_eq!(repaired(&with(choice)), with(&expected), "{choice}");
+    }
+}
+
+#[test]
+fn a_prompt_that_was_refused_is_a_choice_that_was_filtered() {
+    let refused = r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}"#;
+    for body in [refused, &refused.replacen('{', r#"{"choices":[],"#, 1)] {
+        let answer: serde_json::Value = serde_json::from_str(&repaired(body)).unwrap();
+        let choice = &answer["choices"][0];
+        assert_eq!(choice["finish_reason"], "content_filter", "{body}");
+        assert_eq!(choice["message"]["role"], "assistant");
+        assert_eq!(answer["object"], KIND);
+    }
+}
+
+fn streamed(body: &str, include_usage: bool) -> Option<String> {
+    let stream = stream_of(body.as_bytes(), &context(include_usage))?;
+    Some(String::from_utf8(stream).unwrap())
+}
+
+#[test]
+fn a_completion_in_place_of_a_stream_becomes_one() {
+    let head = r#""created":1,"model":"m","object":"chat.completion"#;
+    let body = format!(
+        "{{\n  \"choices\": [{{\"finish_reason\":\"STOP\",\"index\":0,\r\n\"message\":{{\"role\":\"assistant\",\"content\":\"a\\nb\",\"tool_calls\":[{{\"id\":\"\",\"function\":{{\"name\":\"f\"}}}}]}},\"logprobs\":null}}],\"id\":\"i\",{head}\",\"usage\":{{\"total_tokens\":3}}}}\n"
+    );
+    let chunk = |usage: &str| {
+        format!(
+            "data: {{   \"choices\": [{{\"finish_reason\":\"tool_calls\",\"index\":0,  \"delta\":{{\"role\":\"assistant\",\"content\":\"a\\nb\",\"tool_calls\":[{{\"type\":\"function\",\"index\":0,\"id\":\"{}\",\"function\":{{\"name\":\"f\"}}}}]}},\"logprobs\":null}}],\"id\":\"i\",{head}.chunk\"{usage}}}\n\n",
+            made(1)
+        )
+    };
+    let told = format!(
+        "data: {{\"id\":\"i\",\"object\":\"{}\",\"created\":1,\"model\":\"m\",\"choices\":[],\"usage\":{{\"total_tokens\":3}}}}\n\n",
+        stream::KIND
+    );
+    let done = "data: [DONE]\n\n";
+    let unordered = |text: &str| -> Vec<serde_json::Value> {
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.filter_map(|data| serde_json::from_str(data).ok())
+            .collect()
+    };
+    let plain = streamed(&body, false).unwrap();
+    assert_eq!(unordered(&plain), unordered(&chunk("")));
+    assert!(plain.ends_with(done));
+    let with_usage = streamed(&body, true).unwrap();
+    let expected = chunk(",\"usage\":null") + &told + done;
+    assert_eq!(unordered(&with_usage), unordered(&expected));
+    assert!(with_usage.ends_with(&(told + done)));
+}
+
+#[test]
+fn a_stream_of_a_completion_has_a_finish_and_a_role() {
+    for (body, choices) in [
+        (with(r#"{"message":{"content":"x"}}"#), 2),
+        (with(r#"{"index":0,"message":null}"#), 2),
+        (with(r#"{"index":0}"#), 2),
+        (with(r#"{"message":{},"finish_reason":"length"}"#), 1),
+        (with("").replace("[]", "null"), 1),
+        (
+            r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#.to_owned(),
+            1,
+        ),
+        (with("").replace(KIND, stream::KIND), 1),
+    ] {
+        let stream = streamed(&body, false).unwrap();
+        let events: Vec<&str> = stream.split_terminator("\n\n").collect();
+        assert_eq!(events.len(), choices + 1, "{stream}");
+        let first = events[0].contains(r#""role":"assistant""#);
+        let is_empty = events[0].contains(r#""choices":[]"#);
+        assert!(first || is_empty, "{stream}");
+        assert_eq!(events[choices], "data: [DONE]");
+    }
+}
+
+#[test]
+fn what_is_no_completion_becomes_no_stream() {
+    for body in [
+        "",
+        "{}",
+        "[]",
+        r#"{"choices":7}"#,
+        r#"{"choices":[1]}"#,
+        r#"{"choices":[{"message":[]}]}"#,
+        r#"{"choices":[{"message":{},"finishReason":"STOP"}]}"#,
+        r#"{"choices":[]} x"#,
+        r#"{"object":"list","data":[]}"#,
+        r#"{"error":{"code":503}}"#,
+        "data: {\"choices\":[]}\n\n",
+    ] {
+        assert_eq!(streamed(body, true), None, "{body}");
+    }
+}
+
+#[test]
+fn what_is_no_completion_passes_as_the_same_bytes() {
+    for body in [
+        "",
+        "null",
+        "{}",
+        "[{\"choices\":[]}]",
+        "[\"\",\"\",\"\",\"\",null,[]]",
+        "{\"choices\":[]} x",
+        "{\"choices\":[[]]}",
+        "{\"choices\":[],\"id\":\"\",\"id\":\"\"}",
+        r#"{"object":"list","data":[]}"#,
+        r#"{"object":"chat.completion.chunk","choices":[]}"#,
+        r#"{"error":{"code":503}}"#,
+        r#"{"id":"","object":"chat.completion","choices":[{"message":{},"finishReason":"stop"}]}"#,
+    ] {
+        assert_eq!(repaired(body), body);
+    }
+    let choice = r#"{"message":{"content":"x"},"finish_reason":"stop"}"#;
+    let whole = with(choice).into_bytes();
+    let place = whole.as_ptr();
+    let repaired = completion(whole, &context(false));
+    assert_eq!(repaired.as_ptr(), place);
+}
+
+#[test]
+fn deep_nesting_passes_and_does_not_overflow_the_stack() {
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let body = with(&format!(
+        r#"{{"finish_reason":"length","message":{{"tool_calls":{deep}}}}}"#
+    ));
+    let expected = body.replace("{\"tool", "{\"content\":null,\"tool");
+    assert!(repaired(&body) == expected);
+}

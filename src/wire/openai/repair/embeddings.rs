@@ -1,0 +1,181 @@
+//! Embeddings.
+
+use super::models::repair_name;
+use crate::wire::json::read;
+use crate::wire::json::{Edits, Patch};
+use crate::wire::json::{Raw, is_blank, is_text, read_object, text_of};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What an answer without `usage` is taken to have cost: whoever adds up adds nothing.
+const NO_USAGE: &str = r#"{"prompt_tokens":0,"total_tokens":0}"#;
+
+#[derive(Deserialize)]
+struct List<'a> {
+    #[serde(borrow, default, deserialize_with = "crate::wire::json::raw")]
+    object: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "crate::wire::json::raw")]
+    model: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "crate::wire::json::raw")]
+    usage: Raw<'a>,
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Embedding<'a> {
+    #[serde(borrow, deserialize_with = "crate::wire::json::raw")]
+    embedding: Raw<'a>,
+}
+
+/// Repairs a list of embeddings, whose numbers are to be given as base64 or as they are; anything else comes back as it is.
+pub(super) fn embeddings(body: Vec<u8>, as_base64: bool) -> Vec<u8> {
+    edits(&body, as_base64).unwrap_or_default().apply(body)
+}
+
+fn edits(body: &[u8], as_base64: bool) -> Option<Edits> {
+    let json = text_of(body)?;
+    let list: List<'_> = read_object(json)?;
+    if !is_blank(list.object) && !is_text(list.object, "list") {
+        return None;
+    }
+    let mut patch = Patch::of(body);
+    if is_blank(list.usage) {
+        patch.set(json, "usage", list.usage, NO_USAGE);
+    }
+    repair_name(&mut patch, list.model);
+    for entry in list.data.into_iter().filter(|_| as_base64) {
+        let numbers = read_object(entry.get()).and_then(|Embedding { embedding }| embedding);
+        if let Some((numbers, base64)) = numbers.and_then(|list| Some((list, base64_of(list)?))) {
+            patch.replace(numbers, &base64);
+        }
+    }
+    Some(patch.into_edits())
+}
+
+/// A list of numbers as the base64 of little-endian `float32`, in quotes; `None` if it is none, or has a number that is
+/// beyond them.
+fn base64_of(list: &RawValue) -> Option<String> {
+    let numbers: Vec<f32> = read(list)?;
+    if !numbers.iter().all(|number| number.is_finite()) {
+        return None;
+    }
+    let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
+    let mut text = String::from("\"");
+    STANDARD.encode_string(bytes, &mut text);
+    text.push('"');
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn repaired(body: &str, as_base64: bool) -> String {
+        String::from_utf8(embeddings(body.into(), as_base64)).unwrap()
+    }
+
+    /// As a client reads them.
+    fn decoded(base64: &Value) -> Vec<f32> {
+        let bytes = STANDARD.decode(base64.as_str().unwrap()).unwrap();
+        let (numbers, rest) = bytes.as_chunks();
+        assert!(rest.is_empty());
+        numbers.iter().copied().map(f32::from_le_bytes).collect()
+    }
+
+    /// As Google's outputs of batches show them.
+    const RECORDED: &str = r#"{"data":[{"object":"embedding","embedding":[-0.0149,0.5,1e-3,2],"index":0},{"object":"embedding","embedding":[1],"index":1}],"model":"models/gemini-embedding-001","object":"list"}"#;
+
+    #[test]
+    fn numbers_are_given_as_base64_where_that_was_asked_for() {
+        let expected = r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"data":[{"object":"embedding","embedding":"IR90vAAAAD9vEoM6AAAAQA==","index":0},{"object":"embedding","embedding":"AACAPw==","index":1}],"model":"gemini-embedding-001","object":"list"}"#;
+        assert_eq!(repaired(RECORDED, true), expected);
+        assert_eq!(repaired(expected, true), expected, "it is base64 already");
+        let numbers: Value = serde_json::from_str(&repaired(RECORDED, true)).unwrap();
+        assert_eq!(
+            decoded(&numbers["data"][0]["embedding"]),
+            [-0.0149, 0.5, 1e-3, 2.0]
+        );
+    }
+
+    #[test]
+    fn numbers_stay_numbers_where_they_were_asked_for() {
+        let expected = RECORDED
+            .replacen('{', r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"#, 1)
+            .replace("models/", "");
+        assert_eq!(repaired(RECORDED, false), expected);
+        assert_eq!(repaired(&expected, false), expected);
+    }
+
+    #[test]
+    fn usage_and_names_that_are_there_stay() {
+        for body in [
+            r#"{"data":[],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}"#,
+            r#" { "data" : [ ] , "usage" : { } } "#,
+            r#"{"data":[{"index":0}],"model":7,"usage":{},"x":[1.0e2]}"#,
+        ] {
+            assert_eq!(repaired(body, true), body);
+        }
+        assert_eq!(
+            repaired(r#"{"usage":null,"data":[]}"#, true),
+            r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"data":[]}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_of_numbers_stays() {
+        for embedding in [
+            "[1e39]",
+            "[null]",
+            "[\"1\"]",
+            "{}",
+            "null",
+            "\"AACAPw==\"",
+            "[[1]]",
+        ] {
+            let body = format!(r#"{{"data":[{{"embedding":{embedding}}}],"usage":{{}}}}"#);
+            assert_eq!(repaired(&body, true), body);
+        }
+        for body in [
+            "",
+            "null",
+            "{}",
+            "[]",
+            r#"{"data":null}"#,
+            r#"{"data":[{"embedding":[1]}],"object":"page"}"#,
+            r#"{"data":[{"embedding":[1]}]} x"#,
+            r#"{"data":[{"embedding":[1]}"#,
+            r#"{"error":{"code":400}}"#,
+            r#"[{"error":{"code":400}}]"#,
+        ] {
+            assert_eq!(repaired(body, true), body);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_number_comes_back_as_it_was(lists in prop::collection::vec(prop::collection::vec(-1e30_f32..1e30, 0..5), 0..4)) {
+            let data: Vec<Value> = lists.iter().map(|list| serde_json::json!({ "embedding": list, "index": 0 })).collect();
+            let body = serde_json::json!({ "data": data }).to_string();
+            let once = repaired(&body, true);
+            let answer: Value = serde_json::from_str(&once).unwrap();
+            let got: Vec<Vec<f32>> = answer["data"].as_array().unwrap().iter().map(|entry| decoded(&entry["embedding"])).collect();
+            prop_assert_eq!(got, lists);
+            prop_assert_eq!(repaired(&once, true), once);
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte: u8) {
+            let _ = embeddings(body, true);
+            let mut damaged = RECORDED.as_bytes().to_vec();
+            let at = at.index(damaged.len());
+            damaged[at] = byte;
+            let once = embeddings(damaged, true);
+            prop_assert_eq!(embeddings(once.clone(), true), once);
+        }
+    }
+}

@@ -1,0 +1,499 @@
+//! Streams of `chat.completion.chunk`s.
+
+use super::answer::{Head, STOP, TOOL_CALLS, end, finish_reason, repair_call, repair_choices};
+use super::ids::{CallIds, digest};
+use super::parts::{Answer, Choice, Function, Said, ToolCall};
+use super::{Context, Requested};
+use crate::wire::json::Patch;
+use crate::wire::json::{Members, find, read};
+use crate::wire::json::{
+    Object, Raw, is_blank, is_text, member, read_object, text_of, text_or_blank,
+};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[cfg(test)]
+mod tests;
+
+pub(super) const KIND: &str = "chat.completion.chunk";
+
+/// The data of the closing line.
+const DONE: &[u8] = b"[DONE]";
+
+/// So many choices of a stream are repaired, as many as OpenAI gives at once.
+const MAX_CHOICES: usize = 128;
+
+/// So many calls of a choice are remembered; parts of a call beyond count as parts of the latest.
+const MAX_CALLS: usize = 1024;
+
+/// Where Google puts what OpenAI's API does not have.
+const EXTRA: &str = "extra_content";
+/// What has to be sent back with a thought, or with the call that came of it.
+const SIGNATURE: &str = "thought_signature";
+
+/// So many signatures of a call are remembered.
+const MAX_SIGNATURES: usize = 16;
+
+/// Repairs one stream, in the lines that [`EventScanner`](crate::wire::stream::EventScanner) hands on.
+///
+/// A line that passes in pieces, since it is too long to be held, passes as it is.
+#[derive(Debug)]
+pub struct StreamRepair {
+    context: Context,
+    ids: CallIds,
+    /// The upstream's own, as JSON, from the first chunk that had it: the others belong to the same answer.
+    id: Option<String>,
+    created: Option<String>,
+    model: Option<String>,
+    choices: BTreeMap<u32, Progress>,
+    usage: Option<Usage>,
+    /// A line has passed in pieces: nobody knows which choices it has ended.
+    is_unread: bool,
+    /// The latest line has no end yet.
+    line_open: bool,
+    /// Of the latest event, the blank line is missing.
+    event_open: bool,
+    /// The latest line was an event that was taken out: its blank line goes, too.
+    event_gone: bool,
+    /// Lines end in CR LF.
+    with_return: bool,
+    done: bool,
+}
+
+/// The latest usage of a stream, which is to be told at its end.
+#[derive(Debug)]
+enum Usage {
+    /// Taken away from a chunk, as JSON.
+    Taken(String),
+    /// In an event of its own: its line.
+    Event(String),
+}
+
+/// What becomes of a line.
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Stays,
+    Goes,
+}
+
+impl StreamRepair {
+    /// Begins a stream.
+    pub fn new(context: Context) -> Self {
+        Self {
+            ids: CallIds::new(context.seed),
+            context,
+            id: None,
+            created: None,
+            model: None,
+            choices: BTreeMap::new(),
+            usage: None,
+            is_unread: false,
+            line_open: false,
+            event_open: false,
+            event_gone: false,
+            with_return: false,
+            done: false,
+        }
+    }
+
+    /// Takes the next lines, all of them whole but for pieces of one that is too long. What follows `data: [DONE]` may be
+    /// cut anywhere, and so may that line after its last bracket.
+    pub fn lines(&mut self, lines: Vec<u8>) -> Vec<u8> {
+        let mut patch = Patch::of(&lines);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if self.done {
+                break;
+            }
+            let is_whole = line.ends_with(b"\n");
+            let is_rest = std::mem::replace(&mut self.line_open, !is_whole);
+            if !is_rest && self.line(&mut patch, line, is_whole) == Fate::Goes {
+                patch.remove(patch.quota_scope_of(line));
+            }
+            self.is_unread |= is_rest;
+            if is_whole {
+                self.with_return = line.ends_with(b"\r\n");
+            }
+        }
+        patch.into_edits().apply(lines)
+    }
+
+    fn line(&mut self, patch: &mut Patch<'_>, line: &[u8], is_whole: bool) -> Fate {
+        let is_blank = matches!(line, b"\n" | b"\r\n");
+        let event_gone = std::mem::take(&mut self.event_gone);
+        let fate = if is_blank && event_gone {
+            Fate::Goes
+        } else {
+            self.data(patch, line, is_whole).unwrap_or(Fate::Stays)
+        };
+        match fate {
+            Fate::Stays => self.event_open = !is_blank,
+            Fate::Goes => self.event_gone = !is_blank && !self.event_open,
+        }
+        fate
+    }
+
+    /// `None` if there is no chunk in the line.
+    fn data(&mut self, patch: &mut Patch<'_>, line: &[u8], is_whole: bool) -> Option<Fate> {
+        let data = line.strip_prefix(b"data:")?;
+        let blanks = data.iter().take_while(|byte| **byte == b' ').count();
+        if data.iter().skip(blanks).take(DONE.len()).eq(DONE) {
+            self.done = true;
+            let events = self.last_events();
+            if !events.is_empty() {
+                patch.put_before(line, events);
+            }
+            return None;
+        }
+        let json = text_of(data).filter(|_| is_whole)?;
+        let chunk: Answer<'_> = read_object(json).filter(|chunk: &Answer<'_>| chunk.is(KIND))?;
+        learn(&mut self.id, chunk.id, says_something);
+        learn(&mut self.created, chunk.created, is_count);
+        learn(&mut self.model, chunk.model, says_something);
+        let asks_for_usage = self.context.requested
+            == Requested::Stream {
+                include_usage: true,
+            };
+        let usage = chunk.usage();
+        if usage.is_some() && !chunk.has_choices() && !chunk.is_refusal() {
+            self.usage = asks_for_usage.then(|| Usage::Event(self.event_of(line, json, &chunk)));
+            return Some(Fate::Goes);
+        }
+        self.complete(patch, json, &chunk);
+        match usage {
+            Some(usage) if asks_for_usage => {
+                self.usage = Some(Usage::Taken(usage.get().to_owned()));
+                patch.replace(usage, "null");
+            }
+            Some(_) => cut(patch, json, &["usage"]),
+            None => {}
+        }
+        if chunk.is_refusal() {
+            self.choices.entry(0).or_default().begin_refused();
+        }
+        for choice in chunk.choices.iter().flatten() {
+            self.choice(patch, choice);
+        }
+        Some(Fate::Stays)
+    }
+
+    /// Gives a chunk what every one has.
+    fn complete(&self, patch: &mut Patch<'_>, json: &str, chunk: &Answer<'_>) {
+        if Head::is_missing_in(chunk) {
+            self.head().fill_in(patch, json, chunk, KIND);
+        }
+        repair_choices(patch, json, chunk, "delta");
+    }
+
+    /// The line of an event of usage alone, without its end.
+    fn event_of(&self, line: &[u8], json: &str, chunk: &Answer<'_>) -> String {
+        let mut patch = Patch::of(line);
+        self.complete(&mut patch, json, chunk);
+        let line = patch.into_edits().apply(line.to_vec());
+        String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
+    }
+
+    fn head(&self) -> Head {
+        let unsaid = Head::of(&self.context);
+        Head {
+            id: self.id.clone().unwrap_or(unsaid.id),
+            created: self.created.clone().unwrap_or(unsaid.created),
+            model: self.model.clone().unwrap_or(unsaid.model),
+        }
+    }
+
+    /// What is to be told before the closing line: the ends of choices that have none, and the usage of all.
+    fn last_events(&mut self) -> String {
+        let Head { id, created, model } = self.head();
+        let chunk = |rest: String| {
+            format!(
+                "data: {{\"id\":{id},\"object\":\"{KIND}\",\"created\":{created},\"model\":{model},{rest}}}"
+            )
+        };
+        let open = self
+            .choices
+            .iter()
+            .filter(|(_, choice)| choice.end.is_none() && !self.is_unread);
+        let mut lines: Vec<String> = open
+            .map(|(index, choice)| {
+                let reason = end(choice.calls.any);
+                chunk(format!(
+                    r#""choices":[{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}]"#
+                ))
+            })
+            .collect();
+        match self.usage.take() {
+            Some(Usage::Taken(usage)) => {
+                lines.push(chunk(format!(r#""choices":[],"usage":{usage}"#)));
+            }
+            Some(Usage::Event(line)) => lines.push(line),
+            None => {}
+        }
+        let end = if self.with_return { "\r\n" } else { "\n" };
+        let events = lines.iter().map(|line| format!("{line}{end}{end}"));
+        let mut events: String = events.collect();
+        if self.event_open && !events.is_empty() {
+            events.insert_str(0, end);
+        }
+        events
+    }
+
+    /// `None` if it is one more than are repaired.
+    fn choice(&mut self, patch: &mut Patch<'_>, choice: &Object<'_, Choice<'_>>) -> Option<()> {
+        let index = choice.index.unwrap_or_default();
+        if self.choices.len() >= MAX_CHOICES && !self.choices.contains_key(&index) {
+            return None;
+        }
+        let progress = self.choices.entry(index).or_default();
+        let is_first = !std::mem::replace(&mut progress.has_begun, true);
+        match &choice.delta {
+            Some(delta) => {
+                if is_first && is_blank(delta.role) {
+                    patch.set(delta.json, "role", delta.role, "\"assistant\"");
+                }
+                progress.delta(patch, delta, is_first, &mut self.ids);
+            }
+            None => {
+                let delta = if is_first {
+                    r#"{"role":"assistant"}"#
+                } else {
+                    "{}"
+                };
+                patch.set(choice.json, "delta", member(choice.json, "delta"), delta);
+            }
+        }
+        progress.finish(patch, choice);
+        Some(())
+    }
+}
+
+/// Removes members of an object.
+fn cut(patch: &mut Patch<'_>, object: &str, names: &[&str]) {
+    if names.is_empty() {
+        return;
+    }
+    if let Ok(Members(members)) = serde_json::from_str(object) {
+        patch.cut(object, &members, |its| names.contains(&its));
+    }
+}
+
+/// Keeps what a chunk says, if it is proper and the first to say it.
+fn learn(known: &mut Option<String>, said: Raw<'_>, is_proper: impl Fn(&RawValue) -> bool) {
+    if known.is_none() {
+        *known = said
+            .filter(|said| is_proper(said))
+            .map(|said| said.get().to_owned());
+    }
+}
+
+/// A text that cannot be read, such as one with half a pair of surrogates, is not spread to other chunks.
+fn says_something(value: &RawValue) -> bool {
+    text_or_blank(Some(value)).is_some_and(|text| !text.is_empty())
+}
+
+fn says_anything(function: &Object<'_, Function<'_>>) -> bool {
+    !is_blank(function.name) || !is_blank(function.arguments)
+}
+
+fn is_count(value: &RawValue) -> bool {
+    value.get().parse::<i64>().is_ok()
+}
+
+/// How far a choice has come.
+#[derive(Debug, Default)]
+struct Progress {
+    has_begun: bool,
+    /// How it has ended.
+    end: Option<&'static str>,
+    calls: Calls,
+    /// Signatures of its text: in the two places where they may be.
+    signatures: Signatures,
+    old_signatures: Signatures,
+}
+
+impl Progress {
+    fn begin_refused(&mut self) {
+        self.has_begun = true;
+        self.end = Some(super::answer::CONTENT_FILTER);
+    }
+
+    fn delta(
+        &mut self,
+        patch: &mut Patch<'_>,
+        delta: &Object<'_, Said<'_>>,
+        is_first: bool,
+        ids: &mut CallIds,
+    ) {
+        let mut said_before = Vec::new();
+        if self.signatures.take_out(patch, delta.extra_content) == Some(true) {
+            said_before.push(EXTRA);
+        }
+        if !is_first && is_text(delta.role, "assistant") {
+            said_before.push("role");
+        }
+        if self.old_signatures.was_said(delta.thought_signature) {
+            said_before.push(SIGNATURE);
+        }
+        cut(patch, delta.json, &said_before);
+        for entry in delta.tool_calls() {
+            // What was its end, was none.
+            self.end = self.end.filter(|reason| *reason != STOP);
+            self.calls.any = true;
+            if let Some(call) = read_object(entry.get()) {
+                self.calls.part(patch, entry, &call, ids);
+            }
+        }
+    }
+
+    fn finish(&mut self, patch: &mut Patch<'_>, choice: &Choice<'_>) {
+        let Some(said) = choice.finish_reason else {
+            return;
+        };
+        let reason = finish_reason(choice, self.calls.any);
+        if let Some(reason) = reason {
+            self.calls.any |= reason == TOOL_CALLS;
+            self.end = Some(reason);
+        }
+        match reason {
+            Some(reason) if is_text(Some(said), reason) => {}
+            Some(reason) => patch.replace(said, &format!("\"{reason}\"")),
+            None if said.get() == "null" => {}
+            None => patch.replace(said, "null"),
+        }
+    }
+}
+
+/// The signatures of a thought, mostly one: clients put together what is said twice.
+#[derive(Debug, Default)]
+struct Signatures(BTreeSet<u64>);
+
+impl Signatures {
+    /// Takes the signature out of `extra_content` if it was said before. Whether nothing else is in that: then it has to
+    /// go as a whole, as some clients put the latest in the place of the one before.
+    fn take_out(&mut self, patch: &mut Patch<'_>, extra_content: Raw<'_>) -> Option<bool> {
+        let extra_content = extra_content?;
+        let Members(all) = read(extra_content)?;
+        let google = find(&all, "google")?;
+        let Members(googles) = read(google)?;
+        if !self.was_said(find(&googles, SIGNATURE)) {
+            return None;
+        }
+        match (all.len(), googles.len()) {
+            (1, 1) => return Some(true),
+            (_, 1) => cut(patch, extra_content.get(), &["google"]),
+            _ => cut(patch, google.get(), &[SIGNATURE]),
+        }
+        Some(false)
+    }
+
+    /// Whether it was said before.
+    fn was_said(&mut self, signature: Raw<'_>) -> bool {
+        let text = text_or_blank(signature).filter(|text| !text.is_empty());
+        text.is_some_and(|text| {
+            let signature = digest(&text);
+            if self.0.len() < MAX_SIGNATURES {
+                !self.0.insert(signature)
+            } else {
+                self.0.contains(&signature)
+            }
+        })
+    }
+}
+
+/// The tool calls of one choice so far, numbered in the order of their beginnings.
+///
+/// A part that names a function is a call's beginning. Google sends calls whole, so two names under one index are two
+/// calls, and without this clients would put the arguments of both together.
+#[derive(Debug, Default)]
+struct Calls {
+    /// There was one, or the upstream said so.
+    any: bool,
+    /// For each index of the upstream's, that of the latest call for which it used it.
+    of: BTreeMap<u64, u64>,
+    known: BTreeMap<u64, Call>,
+    /// The index of the next call.
+    next: u64,
+}
+
+/// A tool call so far.
+#[derive(Debug, Default)]
+struct Call {
+    /// Something of its function was in one of its parts.
+    has_function: bool,
+    signatures: Signatures,
+}
+
+impl Calls {
+    /// Repairs a call, or a part of one; `None` if its index is none.
+    fn part(
+        &mut self,
+        patch: &mut Patch<'_>,
+        entry: &RawValue,
+        call: &ToolCall<'_>,
+        ids: &mut CallIds,
+    ) -> Option<()> {
+        let own = match call.index {
+            Some(index) if index.get() != "null" => Some(index.get().parse::<u32>().ok()?.into()),
+            Some(_) | None => None,
+        };
+        let is_named = call
+            .function
+            .as_ref()
+            .is_some_and(|function| !is_blank(function.name));
+        let (index, is_first) = match self.goes_on(own, is_named) {
+            Some(index) => (index, false),
+            None => (self.open(own), true),
+        };
+        if own != Some(index) {
+            patch.set(entry.get(), "index", call.index, &index.to_string());
+        }
+        if is_first {
+            repair_call(patch, entry, call, ids);
+        } else if let Some(id) = call.id.filter(|id| says_something(id)) {
+            // Clients put it behind the one that the call has.
+            patch.replace(id, "null");
+        }
+        if call.function.is_none() && call.custom.is_none() {
+            let own = member(entry.get(), "function");
+            patch.set(entry.get(), "function", own, r#"{"arguments":""}"#);
+        }
+        if let Some(known) = self.known.get_mut(&index) {
+            known.has_function |= call.function.as_ref().is_some_and(says_anything);
+            if known.signatures.take_out(patch, call.extra_content) == Some(true) {
+                cut(patch, entry.get(), &[EXTRA]);
+            }
+        }
+        Some(())
+    }
+
+    /// The index of the call that a part belongs to; `None` if it is the beginning of one.
+    fn goes_on(&self, own: Option<u64>, is_named: bool) -> Option<u64> {
+        let latest = self.next.checked_sub(1);
+        let is_full = self.known.len() >= MAX_CALLS;
+        let meant = match own {
+            Some(own) => self.of.get(&own).copied().or(latest.filter(|_| is_full)),
+            None => latest,
+        };
+        let has_function = |index: &u64| {
+            let call = self.known.get(index);
+            call.is_none_or(|call| call.has_function)
+        };
+        meant.filter(|index| !is_named || !has_function(index))
+    }
+
+    fn open(&mut self, own: Option<u64>) -> u64 {
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        if self.known.len() < MAX_CALLS {
+            self.known.insert(index, Call::default());
+            match own {
+                Some(own) => {
+                    self.of.insert(own, index);
+                }
+                None => {
+                    self.of.entry(index).or_insert(index);
+                }
+            }
+        }
+        index
+    }
+}

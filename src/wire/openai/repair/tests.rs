@@ -1,0 +1,782 @@
+//! Recorded answers, and rules that hold for any.
+
+use super::*;
+use crate::wire::Kind;
+use crate::wire::stream::EventScanner;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+pub(super) fn context(include_usage: bool) -> Context {
+    Context {
+        model: "asked-for".into(),
+        created: 1_790_000_000,
+        seed: 42,
+        requested: Requested::Stream { include_usage },
+    }
+}
+
+pub(super) fn repaired_stream(stream: &str, include_usage: bool) -> String {
+    let repaired = StreamRepair::new(context(include_usage)).lines(stream.into());
+    String::from_utf8(repaired).unwrap()
+}
+
+fn repaired_completion(body: &str) -> String {
+    String::from_utf8(completion(body.into(), &context(false))).unwrap()
+}
+
+/// The ids that are made for [`context`], in order.
+pub(super) fn made(number: usize) -> String {
+    let mut ids = ids::CallIds::new(42);
+    let made = std::iter::repeat_with(|| ids.replacement("").unwrap());
+    made.take(number).last().unwrap()
+}
+
+pub(super) fn made_answer_id() -> String {
+    ids::answer_id(42)
+}
+
+/// A recorded text without its usage, which is at its end.
+fn without_usage(chunk: &str) -> String {
+    match chunk.split_once(",\"usage\":") {
+        Some((before, _)) => format!("{before}}}"),
+        None => chunk.to_owned(),
+    }
+}
+
+/// Recorded texts, with `*1` for the first made id of a call, and `*0` for that of the answer.
+fn with_ids(expected: &str) -> String {
+    expected
+        .replace("*0", &made_answer_id())
+        .replace("*1", &made(1))
+}
+
+#[test]
+fn recorded_completions_are_repaired() {
+    for (body, expected) in [
+        // A text: nothing is missing.
+        (
+            r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Ghostbusters","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#,
+            None,
+        ),
+        (
+            r#"{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}"#,
+            Some(
+                r#"{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"*1","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}"#,
+            ),
+        ),
+        // The signature inside the call, ids of its own, of which the second is the first again.
+        (
+            r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"function":{"arguments":"{}","name":"g"},"id":"function-call-18439433602034082669"}]}}],"created":1,"model":"m","object":"chat.completion"}"#,
+            Some(
+                r#"{"id":"*0","choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"type":"function","function":{"arguments":"{}","name":"g"},"id":"*1"}]}}],"created":1,"model":"m","object":"chat.completion"}"#,
+            ),
+        ),
+        // One of a batch.
+        (
+            r#"{"response":{"status_code":200,"body":{"id":"okvA","usage":{"completionTokens":19,"promptTokens":9,"totalTokens":488},"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"..."},"finishReason":"stop"}],"created":"1757432746","model":"gemini-2.5-flash"}},"custom_id":"request-1"}"#,
+            None,
+        ),
+        (
+            r#"{"usage":{"completionTokens":19},"object":"chat.completion","choices":[{"message":{"role":"assistant"},"finishReason":"stop"}],"created":"1757432746"}"#,
+            None,
+        ),
+    ] {
+        let expected = expected.map_or(body.to_owned(), with_ids);
+        assert_eq!(repaired_completion(body), expected, "{body}");
+    }
+}
+
+const HELLO: &str = r#"data: {"choices":[{"delta":{"content":"Hello","role":"assistant"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":0,"prompt_tokens":4,"total_tokens":4}}
+
+data: {"choices":[{"delta":{"content":" there","role":"assistant"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":0,"prompt_tokens":4,"total_tokens":4}}
+
+data: {"choices":[{"delta":{"content":"! How can I help you today?\n","role":"assistant"},"finish_reason":"stop","index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":11,"prompt_tokens":3,"total_tokens":14}}
+
+data: [DONE]
+
+"#;
+
+#[test]
+fn a_recorded_stream_of_text_gets_one_id_and_tells_its_role_and_usage_once() {
+    let expected = r#"data: {"id":"*0","choices":[{"delta":{"content":"Hello","role":"assistant"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
+
+data: {"id":"*0","choices":[{"delta":{"content":" there"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
+
+data: {"id":"*0","choices":[{"delta":{"content":"! How can I help you today?\n"},"finish_reason":"stop","index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
+
+data: {"id":"*0","object":"chat.completion.chunk","created":1740894644,"model":"gemini-2.0-flash","choices":[],"usage":{"completion_tokens":11,"prompt_tokens":3,"total_tokens":14}}
+
+data: [DONE]
+
+"#;
+    assert_eq!(repaired_stream(HELLO, true), with_ids(expected));
+    let with_id = format!("data: {{\"id\":\"{}\",", made_answer_id());
+    let (first, later) = HELLO.split_once("\n\n").unwrap();
+    let later = later.replace(r#","role":"assistant""#, "");
+    let without: String = format!("{first}\n\n{later}")
+        .lines()
+        .map(|line| without_usage(line) + "\n")
+        .collect();
+    assert_eq!(
+        repaired_stream(HELLO, false),
+        without.replace("data: {", &with_id)
+    );
+}
+
+#[test]
+fn recorded_chunks_are_repaired() {
+    for (chunk, expected) in [
+        (
+            r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"value\":[1,2,3,4,5]}","name":"return_list_of_int"},"id":"","type":"function"}]},"finish_reason":"stop","index":0}],"created":1740894645,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":8,"prompt_tokens":25,"total_tokens":33}}"#,
+            Some(
+                r#"{"id":"*0","choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"function":{"arguments":"{\"value\":[1,2,3,4,5]}","name":"return_list_of_int"},"id":"*1","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1740894645,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":8,"prompt_tokens":25,"total_tokens":33}}"#,
+            ),
+        ),
+        (
+            r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"pattern\":\"*\"}","name":"glob"},"id":"function-call-18439433602034082669","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1788465147,"model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":12,"prompt_tokens":3379,"total_tokens":3459}}"#,
+            Some(
+                r#"{"id":"*0","choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"function":{"arguments":"{\"pattern\":\"*\"}","name":"glob"},"id":"function-call-18439433602034082669","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1788465147,"model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":12,"prompt_tokens":3379,"total_tokens":3459}}"#,
+            ),
+        ),
+        (
+            r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"…"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}"#,
+            Some(
+                r#"{"id":"*0","created":1790000000,"choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"extra_content":{"google":{"thought_signature":"…"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}"#,
+            ),
+        ),
+        (
+            r#"{"choices":[{"delta":{"content":"<thought>**Defining the Greeting**\n\n...","extra_content":{"google":{"thought":true}},"role":"assistant"},"index":0}],"created":1752319190,"id":"1URyaLjuGKiqmtkPj86KuAI","model":"gemini-2.5-flash","object":"chat.completion.chunk"}"#,
+            None,
+        ),
+        (
+            r#"{"choices":[{"delta":{"content":"</thought>Hi","role":"assistant"},"finish_reason":"stop","index":0}],"created":1752319190,"id":"1URyaLjuGKiqmtkPj86KuAI","model":"gemini-2.5-flash","object":"chat.completion.chunk"}"#,
+            None,
+        ),
+        (
+            r#"{"choices":[{"delta":{"role":"assistant"},"finish_reason":"stop","index":0}],"created":1784482218,"id":"qg","model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":0,"prompt_tokens":5051,"total_tokens":5051}}"#,
+            None,
+        ),
+    ] {
+        let expected = expected.map_or(chunk.to_owned(), with_ids);
+        let expected = without_usage(&expected);
+        let repaired = repaired_stream(&format!("data: {chunk}\n\n"), false);
+        assert_eq!(repaired, format!("data: {expected}\n\n"), "{chunk}");
+    }
+}
+
+// Rules, for texts of the kind that matters: the right names in the right places, with values of any sort.
+
+/// A member's text: its name, now and then with an escape in it, and its value.
+fn member(name: &'static str, value: BoxedStrategy<String>) -> BoxedStrategy<Option<String>> {
+    let escaped = format!("\\u{:04x}{}", u32::from(name.as_bytes()[0]), &name[1..]);
+    let name = prop_oneof![9 => Just(name.to_owned()), 1 => Just(escaped)];
+    let blank = prop::sample::select(vec!["", "", " ", "\t"]);
+    let text = (name, blank, value)
+        .prop_map(|(name, blank, value)| format!("{blank}\"{name}\"{blank}:{blank}{value}{blank}"));
+    prop::option::weighted(0.8, text).boxed()
+}
+
+/// An object with most of these members in any order; rarely with one of them given twice.
+fn object(members: Vec<BoxedStrategy<Option<String>>>) -> BoxedStrategy<String> {
+    let twice = prop::option::weighted(0.04, any::<prop::sample::Index>());
+    (members.prop_shuffle(), twice)
+        .prop_map(|(members, twice)| {
+            let mut members: Vec<String> = members.into_iter().flatten().collect();
+            if let Some(twice) = twice.filter(|_| !members.is_empty()) {
+                members.push(members[twice.index(members.len())].clone());
+            }
+            format!("{{{}}}", members.join(","))
+        })
+        .boxed()
+}
+
+fn list(item: BoxedStrategy<String>) -> BoxedStrategy<String> {
+    prop::collection::vec(item, 0..4)
+        .prop_map(|items| format!("[{}]", items.join(", ")))
+        .boxed()
+}
+
+fn leaf() -> BoxedStrategy<String> {
+    prop::sample::select(vec![
+        "null",
+        "\"\"",
+        "\"stop\"",
+        "\"st\\u006fp\"",
+        "\"STOP\"",
+        "\"tool_calls\"",
+        "\"length\"",
+        "\"chat.completion\"",
+        "\"chat.completion.chunk\"",
+        "\"list\"",
+        "\"model\"",
+        "\"models/m\"",
+        "\"models\\/m\"",
+        "\"function\"",
+        "\"call_1\"",
+        "\"\\ud800\"",
+        "0",
+        "1",
+        "-1",
+        "1.50e+2",
+        "4294967295",
+        "18446744073709551616",
+        "true",
+        "{}",
+        "{ }",
+        "[]",
+        "[{}]",
+        "[\"f\"]",
+    ])
+    .prop_map(str::to_owned)
+    .boxed()
+}
+
+/// Mostly of one kind, else anything.
+fn mostly(usual: BoxedStrategy<String>) -> BoxedStrategy<String> {
+    prop_oneof![12 => usual, 1 => leaf()].boxed()
+}
+
+fn one_of(texts: &'static [&'static str]) -> BoxedStrategy<String> {
+    mostly(prop::sample::select(texts).prop_map(str::to_owned).boxed())
+}
+
+fn signature() -> BoxedStrategy<String> {
+    one_of(&[
+        r#"{"google":{"thought_signature":"s"}}"#,
+        r#"{"google":{"thought":true, "thought_signature":"t"}}"#,
+    ])
+}
+
+fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<String> {
+    let function = object(vec![
+        member("name", one_of(&["\"f\"", "\"g\"", "\"\""])),
+        member("arguments", one_of(&["\"{}\"", "\"{\\\"a\\\":1}\""])),
+    ]);
+    let call = object(vec![
+        member("index", one_of(&["0", "0", "1", "null"])),
+        member("id", one_of(&["\"\"", "null", "\"call_1\"", "\"call_2\""])),
+        member("type", one_of(&["\"function\"", "null"])),
+        member("function", mostly(function)),
+        member("extra_content", signature()),
+    ]);
+    let message = object(vec![
+        member("role", one_of(&["\"assistant\""])),
+        member("content", leaf()),
+        member("tool_calls", mostly(list(mostly(call)))),
+        member("extra_content", signature()),
+        member("thought_signature", one_of(&["\"s\"", "\"t\""])),
+    ]);
+    let choice = object(vec![
+        member("index", one_of(&["0", "0", "1"])),
+        member(
+            "finish_reason",
+            one_of(&[
+                "null",
+                "\"stop\"",
+                "\"STOP\"",
+                "\"tool_calls\"",
+                "\"SAFETY\"",
+                "\"\"",
+            ]),
+        ),
+        member(said, mostly(message)),
+        member("x", leaf()),
+    ]);
+    object(vec![
+        member("id", one_of(&["\"a\"", "\"b\"", "null"])),
+        member("object", one_of(kind)),
+        member("created", one_of(&["1", "2", "null"])),
+        member("model", one_of(&["\"m\"", "\"\""])),
+        member(
+            "usage",
+            one_of(&["{\"total_tokens\": 1}", "{\"total_tokens\":2}", "null"]),
+        ),
+        member("choices", mostly(list(mostly(choice)))),
+        member("x", leaf()),
+    ])
+}
+
+fn whole_answer() -> BoxedStrategy<String> {
+    answer(&["\"chat.completion\""], "message")
+}
+
+fn line() -> BoxedStrategy<String> {
+    let chunk = answer(&["\"chat.completion.chunk\""], "delta");
+    let data = prop_oneof![
+        20 => chunk,
+        2 => leaf(),
+        1 => Just(String::new()),
+        1 => "[ -~é]{0,12}",
+    ];
+    let field = prop::sample::select(vec!["data: ", "data: ", "data:", "data:   ", ": ", "id: "]);
+    let end = prop::sample::select(vec!["\n\n", "\n\n", "\r\n\r\n", "\n", "\r\n"]);
+    (field, data, end)
+        .prop_map(|(field, data, end)| format!("{field}{data}{end}"))
+        .boxed()
+}
+
+fn stream() -> BoxedStrategy<String> {
+    let closing = prop::sample::select(vec![
+        "data: [DONE]\n\n",
+        "data:[DONE]\r\n\r\n",
+        "data: [DONE]",
+        "",
+    ]);
+    (prop::collection::vec(line(), 0..6), closing)
+        .prop_map(|(lines, closing)| lines.concat() + closing)
+        .boxed()
+}
+
+fn list_of_models() -> BoxedStrategy<String> {
+    let model = object(vec![
+        member(
+            "id",
+            one_of(&[
+                "\"models/a\"",
+                "\"b\"",
+                "\"models/models/c\"",
+                "\"models/\"",
+            ]),
+        ),
+        member("object", one_of(&["\"model\"", "null"])),
+        member("created", one_of(&["1", "null"])),
+        member("owned_by", one_of(&["\"google\"", "\"\""])),
+        member("x", leaf()),
+    ]);
+    object(vec![
+        member("object", one_of(&["\"list\""])),
+        member("data", mostly(list(mostly(model)))),
+    ])
+}
+
+/// Whether only such values differ as may, each named by its path.
+fn differ_where(
+    path: &str,
+    before: &Value,
+    after: &Value,
+    may: &dyn Fn(&str, Option<&Value>, &Value) -> bool,
+) -> bool {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            before.iter().all(|(name, value)| {
+                after.contains_key(name) || may_go(&format!("{path}/{name}"), value)
+            }) && after.iter().all(|(name, after)| {
+                let path = format!("{path}/{name}");
+                match before.get(name) {
+                    Some(before) => differ_where(&path, before, after, may),
+                    None => may(&path, None, after),
+                }
+            })
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            before.len() == after.len()
+                && before
+                    .iter()
+                    .zip(after)
+                    .all(|(before, after)| differ_where(&format!("{path}/#"), before, after, may))
+        }
+        (before, after) => before == after || may(path, Some(before), after),
+    }
+}
+
+const REASONS: [&str; 5] = [
+    "stop",
+    "length",
+    "tool_calls",
+    "content_filter",
+    "function_call",
+];
+
+/// What may be taken out of answers.
+fn may_go(path: &str, before: &Value) -> bool {
+    path == "/usage" && before.is_object()
+        || path == "/choices/#/delta/role" && before == "assistant"
+        || path.ends_with("/thought_signature") && before.is_string()
+        || path.ends_with("/extra_content") && before.is_object()
+}
+
+/// The places that are repaired in answers, with what may be there and what may come.
+fn may_be_repaired(path: &str, before: Option<&Value>, after: &Value) -> bool {
+    let was_blank = before.is_none_or(|before| before.is_null() || before == "");
+    let starts = |prefix| after.as_str().is_some_and(|text| text.starts_with(prefix));
+    match path {
+        "/id" | "/model" => was_blank && after.is_string(),
+        "/created" => was_blank && after.is_i64(),
+        "/object" => was_blank && starts("chat.completion"),
+        "/usage" => before.is_some_and(Value::is_object) && after.is_null(),
+        "/choices" => {
+            before.is_none_or(|before| before.is_null() || *before == json!([])) && after.is_array()
+        }
+        "/choices/#/finish_reason" => {
+            let is_fine =
+                before.is_some_and(|before| REASONS.contains(&before.as_str().unwrap_or_default()));
+            if is_fine {
+                before.is_some_and(|before| before == "stop") && after == "tool_calls"
+            } else {
+                after.is_null() || REASONS.contains(&after.as_str().unwrap_or_default())
+            }
+        }
+        "/choices/#/message" => {
+            was_blank && *after == json!({"role": "assistant", "content": null})
+        }
+        "/choices/#/message/content" => before.is_none() && after.is_null(),
+        "/choices/#/delta" => {
+            was_blank && (*after == json!({}) || *after == json!({"role": "assistant"}))
+        }
+        "/choices/#/delta/role" => was_blank && after == "assistant",
+        "/choices/#/delta/tool_calls/#/function" => was_blank && *after == json!({"arguments": ""}),
+        "/choices/#/delta/tool_calls/#/id" if after.is_null() => {
+            before.is_some_and(Value::is_string)
+        }
+        "/choices/#/delta/tool_calls/#/index" => {
+            before.is_none_or(|before| before.is_null() || before.is_u64()) && after.is_u64()
+        }
+        "/choices/#/delta/tool_calls/#/id" | "/choices/#/message/tool_calls/#/id" => {
+            (was_blank || before.is_some_and(Value::is_string)) && starts("call_")
+        }
+        "/choices/#/delta/tool_calls/#/type" | "/choices/#/message/tool_calls/#/type" => {
+            was_blank && after == "function"
+        }
+        _ => false,
+    }
+}
+
+/// The places that are repaired in models.
+fn may_be_repaired_in_model(path: &str, before: Option<&Value>, after: &Value) -> bool {
+    let was_blank = before.is_none_or(|before| before.is_null() || before == "");
+    match path.strip_prefix("/data/#").unwrap_or(path) {
+        "/id" => before
+            .and_then(Value::as_str)
+            .zip(after.as_str())
+            .is_some_and(|(before, after)| {
+                before.starts_with("models/") && before.ends_with(after)
+            }),
+        "/object" => was_blank && after == "model",
+        "/created" => was_blank && *after == json!(UNKNOWN_CREATED),
+        "/owned_by" => was_blank && after == "google",
+        _ => false,
+    }
+}
+
+/// Whether both are the same bytes, or both are JSON and differ only where they may.
+fn is_repaired(
+    before: &str,
+    after: &str,
+    may: &dyn Fn(&str, Option<&Value>, &Value) -> bool,
+) -> bool {
+    let parse = |text: &str| serde_json::from_str::<Value>(text);
+    before == after
+        || match (parse(before), parse(after)) {
+            (Ok(before), Ok(after)) => differ_where("", &before, &after, may),
+            // What this parser refuses, such as half a pair of surrogates, passes in a part that is not repaired.
+            (Err(_), _) => serde_json::from_str::<&serde_json::value::RawValue>(after).is_ok(),
+            (Ok(_), Err(_)) => false,
+        }
+}
+
+/// Whether an event goes.
+fn is_usage_alone(line: &str) -> bool {
+    let goes = repaired_stream(&format!("{line}\n\n"), false).is_empty();
+    let data = line.strip_prefix("data:").unwrap_or_default();
+    // The test's parser refuses half a pair of surrogates.
+    if let (true, Ok(chunk)) = (goes, serde_json::from_str::<Value>(data)) {
+        assert!(chunk["usage"].is_object());
+        assert!(chunk["choices"].as_array().is_none_or(Vec::is_empty));
+    }
+    goes
+}
+
+fn is_repaired_stream(before: &str, after: &str) -> bool {
+    let data = |line: &str| {
+        line.strip_prefix("data:")
+            .map(|data| data.trim().to_owned())
+            .unwrap_or_default()
+    };
+    let mut after = after.lines().filter(|line| !line.is_empty()).peekable();
+    let before = before.lines().filter(|line| !line.is_empty());
+    let mut is_done = false;
+    let all_match = before.into_iter().all(|line| {
+        if is_usage_alone(line) && !is_done {
+            return true;
+        }
+        let is_end = data(line).starts_with("[DONE]") && !is_done;
+        while is_end
+            && after
+                .peek()
+                .is_some_and(|line| !data(line).starts_with("[DONE]"))
+        {
+            let Ok(told) = serde_json::from_str::<Value>(&data(after.next().unwrap())) else {
+                continue;
+            };
+            match told["choices"].as_array().unwrap().as_slice() {
+                [] => assert!(
+                    told["usage"].is_object()
+                        && after
+                            .peek()
+                            .is_some_and(|line| data(line).starts_with("[DONE]"))
+                ),
+                [end] => assert!(
+                    ["stop", "tool_calls"].contains(&end["finish_reason"].as_str().unwrap())
+                ),
+                more => panic!("{more:?}"),
+            }
+        }
+        is_done |= is_end;
+        let Some(repaired) = after.next() else {
+            return false;
+        };
+        line == repaired || is_repaired(&data(line), &data(repaired), &may_be_repaired)
+    });
+    all_match && after.next().is_none()
+}
+
+/// A stream of chunks in which everything has its type.
+fn proper_stream() -> BoxedStrategy<String> {
+    let (index, id) = (0..3_u32, prop::sample::select(vec!["", "a", "b"]));
+    let call = (prop::option::of(index), id, 0..4).prop_map(|(index, id, kind)| {
+        let mut call = match kind {
+            0 => json!({"extra_content": {"google": {"thought_signature": "s"}}}),
+            1 => json!({"function": {"arguments": "{"}}),
+            _ => json!({"id": id, "function": {"name": "f", "arguments": "{}"}, "extra_content": {"google": {"thought_signature": "s"}}}),
+        };
+        if let Some(index) = index {
+            call["index"] = index.into();
+        }
+        json!({"tool_calls": [call]})
+    });
+    let delta = prop_oneof![
+        call,
+        Just(json!({"role": "assistant", "content": "x"})),
+        Just(json!({"content": "x"})),
+        Just(json!(null)),
+    ];
+    let reasons = vec![
+        json!(null),
+        json!(null),
+        json!(""),
+        json!("stop"),
+        json!("SAFETY"),
+    ];
+    let choice = (0..2_u32, delta, prop::sample::select(reasons)).prop_map(
+        |(index, delta, reason)| json!({"index": index, "delta": delta, "finish_reason": reason}),
+    );
+    let usage = prop::option::of(1..3)
+        .prop_map(|tokens| json!(tokens.map(|tokens| json!({"total_tokens": tokens}))));
+    let choices = prop::option::weighted(0.9, prop::collection::vec(choice, 0..3));
+    let chunk = (choices, usage).prop_map(|(choices, usage)| {
+        let chunk = json!({"object": "chat.completion.chunk", "choices": choices, "usage": usage});
+        format!("data: {chunk}\n\n")
+    });
+    prop::collection::vec(chunk, 0..10)
+        .prop_map(|chunks| chunks.concat() + "data: [DONE]\n\n")
+        .boxed()
+}
+
+/// Reads a stream as the strictest of the official clients' helpers do.
+fn strict_client(stream: &str, include_usage: bool) {
+    #[derive(Default)]
+    struct Read {
+        deltas: usize,
+        end: Value,
+        signatures: Vec<usize>,
+    }
+    let events = stream.split_terminator("\n\n");
+    let mut data: Vec<&str> = events
+        .map(|event| event.strip_prefix("data: ").expect("data"))
+        .collect();
+    assert_eq!(data.pop(), Some("[DONE]"));
+    let mut choices: std::collections::BTreeMap<u64, Read> = Default::default();
+    let mut ids = std::collections::BTreeSet::new();
+    let mut was_told = false;
+    for chunk in data {
+        let chunk: Value = serde_json::from_str(chunk).unwrap();
+        assert!(!was_told, "the last chunk is that of the usage");
+        assert!(chunk["id"].is_string());
+        let said = chunk["choices"].as_array().expect("choices");
+        was_told = chunk["usage"].is_object();
+        assert!(!was_told || include_usage && said.is_empty());
+        for choice in said {
+            let read = choices
+                .entry(choice["index"].as_u64().unwrap())
+                .or_default();
+            let delta = choice["delta"].as_object().expect("a delta");
+            let role = delta.get("role").and_then(Value::as_str);
+            assert_eq!(
+                role,
+                (read.deltas == 0).then_some("assistant"),
+                "clients add up"
+            );
+            read.deltas += 1;
+            for call in delta
+                .get("tool_calls")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                let index = call["index"].as_u64().expect("an index") as usize;
+                if index == read.signatures.len() {
+                    read.signatures.push(0);
+                    assert_eq!(call["type"], "function");
+                    let id = call["id"].as_str().expect("an id");
+                    assert!(!id.is_empty() && ids.insert(id.to_owned()), "its own");
+                } else {
+                    assert!(
+                        call["id"].as_str().unwrap_or_default().is_empty(),
+                        "said before"
+                    );
+                }
+                assert!(call["function"].is_object());
+                let signature = call.pointer("/extra_content/google/thought_signature");
+                read.signatures[index] += usize::from(signature.is_some());
+                assert!(read.signatures[index] <= 1);
+            }
+            match &choice["finish_reason"] {
+                Value::Null => {}
+                reason => read.end = reason.clone(),
+            }
+        }
+    }
+    for read in choices.into_values() {
+        assert!(REASONS.contains(&read.end.as_str().expect("an end")));
+        assert!(
+            read.signatures.is_empty() || read.end != "stop",
+            "it has called"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_stream_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(stream in stream(), include_usage: bool) {
+        let repaired = repaired_stream(&stream, include_usage);
+        prop_assert!(is_repaired_stream(&stream, &repaired), "{repaired}");
+        prop_assert_eq!(repaired_stream(&repaired, include_usage), repaired);
+    }
+
+    #[test]
+    fn where_a_stream_is_cut_between_lines_changes_nothing(
+        lines in prop::collection::vec(line(), 0..6),
+        cuts in prop::collection::vec(any::<bool>(), 16),
+        include_usage: bool,
+    ) {
+        let stream = lines.concat() + "data: [DONE]\n\n";
+        let mut repair = StreamRepair::new(context(include_usage));
+        let mut repaired = Vec::new();
+        let mut chunk = String::new();
+        for (line, cut) in stream.split_inclusive('\n').zip(cuts.iter().cycle()) {
+            chunk += line;
+            if *cut {
+                repaired.extend(repair.lines(std::mem::take(&mut chunk).into_bytes()));
+            }
+        }
+        repaired.extend(repair.lines(chunk.into_bytes()));
+        prop_assert_eq!(String::from_utf8(repaired).unwrap(), repaired_stream(&stream, include_usage));
+    }
+
+    #[test]
+    fn a_stream_is_repaired_alike_wherever_the_upstream_cuts_it(
+        stream in stream(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        // Of a stream that does not end, what has no end is held back.
+        let stream = format!("{stream}\ndata: [DONE]\n\n").into_bytes();
+        let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        borders.extend([0, stream.len()]);
+        borders.sort_unstable();
+        let (mut scanner, mut repair) = (EventScanner::new(Kind::Chat), StreamRepair::new(context(true)));
+        let mut repaired = Vec::new();
+        for pair in borders.windows(2) {
+            repaired.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
+        }
+        let whole = EventScanner::new(Kind::Chat).push(stream).ready;
+        prop_assert_eq!(repaired, StreamRepair::new(context(true)).lines(whole));
+    }
+
+    #[test]
+    fn a_completion_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(body in whole_answer()) {
+        let repaired = repaired_completion(&body);
+        prop_assert!(is_repaired(&body, &repaired, &may_be_repaired), "{repaired}");
+        prop_assert_eq!(repaired_completion(&repaired), repaired);
+    }
+
+    #[test]
+    fn models_are_repaired_nowhere_else_and_repairing_them_again_changes_nothing(body in list_of_models()) {
+        for repair in [models, model] {
+            let repaired = repair(body.clone().into_bytes());
+            let text = std::str::from_utf8(&repaired).unwrap();
+            prop_assert!(is_repaired(&body, text, &may_be_repaired_in_model), "{text}");
+            prop_assert_eq!(&repair(repaired.clone()), &repaired);
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_stays(mut body in prop::collection::vec(any::<u8>(), 0..200), json in whole_answer(), cut in any::<prop::sample::Index>()) {
+        let half = &json.as_bytes()[..cut.index(json.len())];
+        body.insert(0, b'#');
+        for bytes in [body.clone(), half.to_vec(), [json.as_bytes(), b"\xff"].concat(), [b"[", json.as_bytes(), b"]"].concat()] {
+            prop_assert_eq!(&completion(bytes.clone(), &context(true)), &bytes);
+            prop_assert_eq!(&models(bytes.clone()), &bytes);
+            prop_assert_eq!(&model(bytes.clone()), &bytes);
+            let stream = [b"data: ", bytes.as_slice(), b"\n\n"].concat();
+            prop_assert_eq!(&StreamRepair::new(context(true)).lines(stream.clone()), &stream);
+        }
+        prop_assert_eq!(&StreamRepair::new(context(true)).lines(body.clone()), &body);
+    }
+
+    #[test]
+    fn damaged_chunks_pass_or_are_repaired(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut stream = HELLO.as_bytes().to_vec();
+        let at = at.index(stream.len());
+        stream[at] = byte;
+        let once = StreamRepair::new(context(true)).lines(stream);
+        prop_assert_eq!(&StreamRepair::new(context(true)).lines(once.clone()), &once);
+    }
+
+    #[test]
+    fn a_strict_client_takes_any_stream_of_proper_chunks(stream in proper_stream(), include_usage: bool) {
+        strict_client(&repaired_stream(&stream, include_usage), include_usage);
+    }
+
+    /// Calls that come whole, as Google sends them, in deltas and choices of any division.
+    #[test]
+    fn each_call_reaches_a_client_as_one_of_its_own(
+        calls in prop::collection::vec((0..2_usize, prop::option::of(0..2_u32), prop::sample::select(vec!["", "a", "b"]), any::<bool>()), 1..8),
+    ) {
+        let mut stream = String::new();
+        let mut entries: Vec<String> = Vec::new();
+        for (number, (choice, index, id, together)) in calls.iter().enumerate() {
+            let index = index.map(|index| format!("\"index\":{index},")).unwrap_or_default();
+            entries.push(format!(r#"{{{index}"id":"{id}","function":{{"name":"f","arguments":"{{{choice}:{number}}}"}}}}"#));
+            let goes_on = *together && calls.get(number + 1).is_some_and(|(next, ..)| next == choice);
+            if !goes_on {
+                let chunk = format!(r#"{{"choices":[{{"index":{choice},"delta":{{"tool_calls":[{}]}}}}]}}"#, entries.join(","));
+                stream += &format!("data: {chunk}\n\n");
+                entries.clear();
+            }
+        }
+        let mut arguments: [Vec<String>; 2] = Default::default();
+        let mut ids = std::collections::BTreeSet::new();
+        for data in repaired_stream(&stream, false).lines().filter_map(|line| line.strip_prefix("data: ")) {
+            let chunk: Value = serde_json::from_str(data).unwrap();
+            let choice = &chunk["choices"][0];
+            let of_choice = &mut arguments[choice["index"].as_u64().unwrap() as usize];
+            for call in choice["delta"]["tool_calls"].as_array().unwrap() {
+                let index = call["index"].as_u64().unwrap() as usize;
+                of_choice.resize(of_choice.len().max(index + 1), String::new());
+                of_choice[index] += call["function"]["arguments"].as_str().unwrap();
+                prop_assert_eq!(&call["type"], "function");
+                prop_assert!(call["id"] != "" && ids.insert(call["id"].as_str().unwrap().to_owned()));
+            }
+        }
+        for (choice, of_choice) in arguments.iter().enumerate() {
+            let mut got: Vec<String> = of_choice.iter().filter(|text| !text.is_empty()).cloned().collect();
+            let mut sent: Vec<String> = calls.iter().enumerate()
+                .filter(|(_, call)| call.0 == choice)
+                .map(|(number, _)| format!("{{{choice}:{number}}}"))
+                .collect();
+            got.sort();
+            sent.sort();
+            prop_assert_eq!(got, sent);
+        }
+    }
+}

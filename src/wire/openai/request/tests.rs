@@ -1,0 +1,151 @@
+use super::*;
+use proptest::prelude::*;
+
+fn parse(body: &str) -> Result<ChatRequest, InvalidRequest> {
+    ChatRequest::parse(body.as_bytes().to_vec(), "default-model")
+}
+
+fn sent(body: &str) -> String {
+    String::from_utf8(parse(body).unwrap().body).unwrap()
+}
+
+#[test]
+fn a_body_with_a_model_passes_byte_for_byte() {
+    let body = " {\"zeta\": 1.0e+2, \"messages\":[{\"role\":\"user\",\"content\":\"hé\\u00e9\"}],\n\"model\" : \"m\\u002d1\",\"x\":{\"model\":3}} ";
+    let request = parse(body).unwrap();
+    assert_eq!(request.model, "m-1");
+    assert_eq!(request.body, body.as_bytes());
+}
+
+#[test]
+fn a_missing_model_is_put_in_and_nothing_else_changes() {
+    for (body, expected) in [
+        (
+            r#"{"messages":[]}"#,
+            r#"{"model":"default-model","messages":[]}"#,
+        ),
+        (
+            r#"  { "messages" : [] , "seed":1}"#,
+            r#"  {"model":"default-model", "messages" : [] , "seed":1}"#,
+        ),
+        (
+            r#"{"messages":[],"model":null}"#,
+            r#"{"messages":[],"model":"default-model"}"#,
+        ),
+        (
+            r#"{"model": "" ,"messages":[]}"#,
+            r#"{"model": "default-model" ,"messages":[]}"#,
+        ),
+        (
+            r#"{"model":"  ","messages":[]}"#,
+            r#"{"model":"default-model","messages":[]}"#,
+        ),
+    ] {
+        assert_eq!(sent(body), expected, "{body}");
+        assert_eq!(parse(body).unwrap().model, "default-model");
+    }
+}
+
+#[test]
+fn what_is_no_chat_request_is_named() {
+    use InvalidRequest::{Messages, Model, NotAnObject};
+    for (body, expected) in [
+        ("[]", NotAnObject),
+        ("\"text\"", NotAnObject),
+        ("12", NotAnObject),
+        ("{}", Messages),
+        (r#"{"messages":null}"#, Messages),
+        (r#"{"messages":"hi"}"#, Messages),
+        (r#"{"messages":{"a":[1]}}"#, Messages),
+        (r#"{"messages":true}"#, Messages),
+        (r#"{"messages":1.5}"#, Messages),
+        (r#"{"messages":-1}"#, Messages),
+        (r#"{"messages":[],"model":1}"#, Model),
+        (r#"{"messages":[],"model":["m"]}"#, Model),
+    ] {
+        assert_eq!(parse(body), Err(expected), "{body}");
+    }
+    for body in [
+        "",
+        "   ",
+        "{",
+        "{\"messages\":[}",
+        "nul",
+        "{\"messages\":[]} x",
+        "{\"model\":\"a\",\"model\":\"b\",\"messages\":[]}",
+        "\u{feff}{}",
+    ] {
+        assert!(
+            matches!(parse(body), Err(InvalidRequest::Json(_))),
+            "{body:?}: {:?}",
+            parse(body)
+        );
+    }
+}
+
+#[test]
+fn tokens_are_asked_for_by_one_field_alone() {
+    for (field, expected) in [
+        (r#""stream_options":{"include_usage":true}"#, true),
+        (r#""stream_options":{"include_usage":false}"#, false),
+        (r#""stream_options":{"include_usage":"true"}"#, false),
+        (r#""stream_options":null"#, false),
+        (r#""stream_options":1"#, false),
+        (r#""include_usage":true"#, false),
+    ] {
+        let body = format!(r#"{{"messages":[],{field}}}"#);
+        let request = ChatRequest::parse(body.into_bytes(), "m").unwrap();
+        assert_eq!(request.include_usage, expected, "{field}");
+    }
+}
+
+#[test]
+fn base64_is_asked_for_by_one_value_alone() {
+    for (body, expected) in [
+        (r#"{"input":"x","encoding_format":"base64"}"#, true),
+        (r#"{"encoding_format":"b\u0061se64"}"#, true),
+        (r#"{"encoding_format":"float"}"#, false),
+        (r#"{"encoding_format":["base64"]}"#, false),
+        (r#"{"input":{"encoding_format":"base64"}}"#, false),
+        (r#"["encoding_format","base64"]"#, false),
+        ("", false),
+    ] {
+        assert_eq!(asks_for_base64(body.as_bytes()), expected, "{body}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_utf8_are_refused() {
+    let body = b"{\"messages\":[\"\xff\"]}".to_vec();
+    assert!(matches!(
+        ChatRequest::parse(body, "m"),
+        Err(InvalidRequest::Json(_))
+    ));
+}
+
+#[test]
+fn deep_nesting_passes_and_does_not_overflow_the_stack() {
+    let body = format!(
+        "{{\"model\":\"m\",\"messages\":{}{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    assert_eq!(sent(&body), body);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = ChatRequest::parse(body, "m");
+    }
+
+    #[test]
+    fn the_spliced_body_is_the_same_request_plus_the_model(extra in "[a-z]{1,8}", number in any::<i32>(), default in ".{1,20}") {
+        prop_assume!(extra != "model" && extra != "messages" && !default.trim().is_empty());
+        let body = serde_json::json!({ "messages": [number], extra: number }).to_string();
+        let request = ChatRequest::parse(body.clone().into_bytes(), &default).unwrap();
+        let mut expected: serde_json::Value = serde_json::from_str(&body).unwrap();
+        expected["model"] = default.into();
+        prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&request.body).unwrap(), expected);
+    }
+}

@@ -1,0 +1,131 @@
+//! A look at an answer: how many tokens it took, and whether it says anything.
+//!
+//! Google counts apart what OpenAI counts together: `completion_tokens` is without the tokens of thinking, `total_tokens`
+//! is with them (<https://ai.google.dev/gemini-api/docs/openai>). And it sends answers that are none: 200, `stop`, no
+//! content, no tokens.
+//!
+//! Nothing is built or copied of an answer but the names of its fields, and no field of another type than expected is in
+//! the way of the others.
+
+use crate::pool::Usage;
+use crate::wire::json::{Members, find, is_empty, read};
+use crate::wire::{Summary, is_malformed_call};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Summarizes a completion, or one chunk of a stream without its `data:`. `None` if the text is
+/// neither.
+pub fn summarize(json: &[u8]) -> Option<Summary> {
+    let Members(members) = serde_json::from_slice(json).ok()?;
+    let member = |name: &str| find(&members, name);
+    let choices = member("choices");
+    let usage = member("usage");
+    // Google's own name for a prompt that it did not answer.
+    let feedback = member("promptFeedback").filter(|feedback| !is_empty(feedback));
+    let object = member("object").and_then(read::<Cow<'_, str>>);
+    let is_completion = object.is_some_and(|kind| kind.starts_with("chat.completion"));
+    if choices.is_none() && usage.is_none() && feedback.is_none() && !is_completion {
+        return None;
+    }
+
+    let mut summary = Summary {
+        usage: usage.and_then(read_usage),
+        has_content: false,
+        has_answer: false,
+        is_finished: false,
+        is_blocked: feedback.is_some(),
+    };
+    let choices = choices.and_then(read::<Vec<&RawValue>>).unwrap_or_default();
+    for Members(choice) in choices.into_iter().filter_map(read) {
+        for said in ["message", "delta"].map(|name| find(&choice, name)) {
+            match said.map_or(Content::None, content) {
+                Content::None => {}
+                Content::Thought => summary.has_content = true,
+                Content::Answer => (summary.has_content, summary.has_answer) = (true, true),
+            }
+        }
+        let reason = find(&choice, "finish_reason").and_then(read::<Cow<'_, str>>);
+        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+            summary.is_finished = true;
+            summary.is_blocked |= !(says_all(&reason) || is_malformed_call(&reason));
+        }
+    }
+    Some(summary)
+}
+
+/// `None` if no count is there.
+fn read_usage(usage: &RawValue) -> Option<Usage> {
+    let Members(counts) = read(usage)?;
+    let count = |name: &str| find(&counts, name).and_then(read::<u64>);
+    let input = count("prompt_tokens");
+    let output = count("completion_tokens");
+    let total = count("total_tokens");
+    let known = [input, output, total].iter().any(Option::is_some);
+    let cached = find(&counts, "prompt_tokens_details")
+        .and_then(read::<Members<'_>>)
+        .and_then(|Members(details)| find(&details, "cached_tokens").and_then(read::<u64>));
+    let (input, output) = (input.unwrap_or_default(), output.unwrap_or_default());
+    known.then(|| Usage {
+        input,
+        output,
+        thinking: total
+            .unwrap_or_default()
+            .saturating_sub(input)
+            .saturating_sub(output),
+        cached: cached.unwrap_or_default(),
+    })
+}
+
+/// Whether a choice that ended so has said all that it had to say. Google's own names are in capitals.
+fn says_all(finish_reason: &str) -> bool {
+    ["stop", "tool_calls", "function_call"]
+        .iter()
+        .any(|name| finish_reason.eq_ignore_ascii_case(name))
+}
+
+/// What a message or a delta carries.
+enum Content {
+    None,
+    Thought,
+    Answer,
+}
+
+/// Fields of a message that are no answer by themselves.
+const BESIDE_ANSWER: [&str; 6] = [
+    "role",
+    "content",
+    "extra_content",
+    "thought_signature",
+    "reasoning_content",
+    "reasoning",
+];
+
+fn content(said: &RawValue) -> Content {
+    let Some(Members(members)) = read(said) else {
+        return Content::None;
+    };
+    let has = |name: &str| find(&members, name).is_some_and(|value| !is_empty(value));
+    let has_other = members
+        .iter()
+        .any(|(name, value)| !BESIDE_ANSWER.contains(&&**name) && !is_empty(value));
+    let is_thought = find(&members, "extra_content").is_some_and(is_thought);
+    if has_other || (has("content") && !is_thought) {
+        Content::Answer
+    } else if has("content") || has("reasoning_content") || has("reasoning") {
+        Content::Thought
+    } else {
+        Content::None
+    }
+}
+
+/// `{"google":{"thought":true}}`: the content is a thought.
+fn is_thought(extra: &RawValue) -> bool {
+    let google = read::<Members<'_>>(extra)
+        .and_then(|Members(extra)| find(&extra, "google").and_then(read::<Members<'_>>));
+    google.is_some_and(|Members(google)| {
+        find(&google, "thought").and_then(read::<bool>) == Some(true)
+    })
+}
+
+#[cfg(test)]
+mod tests;

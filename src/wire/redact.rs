@@ -1,0 +1,236 @@
+//! Takes secrets out of texts that leave the pool: log rows, log lines, error messages.
+//!
+//! By value first (the key in use, the client's token), whatever their format; then by the shapes that Google's keys
+//! have, since its errors may echo a key of which the pool knows nothing
+//! (`Permission denied: Consumer 'api_key:AIza…' has been suspended.`).
+
+use crate::pool::{MASK, SHORT_SECRET, mask};
+use memchr::memchr2;
+use serde::de::IgnoredAny;
+
+/// A text shorter than this is no secret: it would be found everywhere.
+const SHORTEST_SECRET: usize = 8;
+/// A piece of a longer secret that has so many characters is taken for the secret: messages cut keys short.
+const PIECE: usize = 8;
+/// `AIza` and what may follow in a standard key: 35 characters, and some of them where it was cut.
+const STANDARD_KEY: (&str, usize) = ("AIza", 16);
+/// `AQ.` and at least this many characters in an authorization key.
+const AUTHORIZATION_KEY: (&str, usize) = ("AQ.", 16);
+
+/// `text` with every one of `secrets`, and everything that looks like a Google API key, masked, also in part. Takes time in
+/// proportion to the text, since an upstream's error may be megabytes long.
+pub fn redact(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        if text.contains(secret) {
+            text = text.replace(secret, &mask(secret));
+        }
+        if secret.chars().count() > SHORT_SECRET {
+            text = mask_pieces(&text, secret);
+        }
+    }
+    let text = mask_shape(&text, STANDARD_KEY, is_of_standard_key);
+    mask_shape(&text, AUTHORIZATION_KEY, is_of_authorization_key)
+}
+
+/// The same for a JSON text: its strings are redacted as what they say, however they are escaped, and it stays JSON with
+/// the same names. A name is masked only where it looks like a key or holds a long secret: a short one may be the name of a
+/// field.
+pub fn redact_json(json: &str, secrets: &[&str]) -> String {
+    if serde_json::from_str::<IgnoredAny>(json).is_err() {
+        return redact(json, secrets);
+    }
+    let long: Vec<&str> = secrets
+        .iter()
+        .copied()
+        .filter(|secret| secret.chars().count() > SHORT_SECRET)
+        .collect();
+    let mut redacted = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(start) = rest.find('"') {
+        let (before, from_quote) = rest.split_at(start);
+        let (raw, after) = from_quote.split_at(string_length(from_quote));
+        let is_name = after.trim_start().starts_with(':');
+        redacted.push_str(before);
+        match serde_json::from_str::<String>(raw) {
+            Ok(name) if is_name && !reveals(&name, long.iter().copied()) => redacted.push_str(raw),
+            Ok(text) => {
+                let masked = redact(&text, secrets);
+                if masked == text {
+                    redacted.push_str(raw);
+                } else {
+                    redacted.push_str(&serde_json::Value::from(masked).to_string());
+                }
+            }
+            // Half of a surrogate pair: JSON, but no text.
+            Err(_) => redacted.push_str(&redact(raw, secrets)),
+        }
+        rest = after;
+    }
+    redacted.push_str(rest);
+    redacted
+}
+
+/// Bytes of the JSON string at the start of `json`, with its quotes.
+fn string_length(json: &str) -> usize {
+    let bytes = json.as_bytes();
+    let mut at = 1;
+    while let Some(found) = memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+        at += found;
+        if bytes.get(at) == Some(&b'"') {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+/// Whether `text` has one of `secrets` in it, or anything that looks like a Google API key.
+pub fn reveals<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> bool {
+    let is_there = |secret: &str| {
+        (SHORTEST_SECRET..=text.len()).contains(&secret.len()) && text.contains(secret)
+    };
+    secrets.into_iter().any(is_there)
+        || has_shape(text, STANDARD_KEY, is_of_standard_key)
+        || has_shape(text, AUTHORIZATION_KEY, is_of_authorization_key)
+}
+
+fn has_shape(
+    text: &str,
+    (prefix, at_least): (&str, usize),
+    belongs: impl Fn(char) -> bool,
+) -> bool {
+    text.match_indices(prefix).any(|(at, _)| {
+        let tail = text.get(at + prefix.len()..).unwrap_or_default();
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        // `AQ.` within a word is the end of one.
+        (prefix == STANDARD_KEY.0 || !before.is_some_and(char::is_alphanumeric))
+            && tail
+                .chars()
+                .take_while(|c| belongs(*c))
+                .take(at_least)
+                .count()
+                == at_least
+    })
+}
+
+fn is_of_standard_key(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+fn is_of_authorization_key(c: char) -> bool {
+    is_of_standard_key(c) || c == '.'
+}
+
+/// Masks every run of text that is covered by pieces of `secret`, each of [`PIECE`] ASCII characters.
+fn mask_pieces(text: &str, secret: &str) -> String {
+    let pieces = Pieces::of(secret);
+    let mut masked = String::with_capacity(text.len());
+    let mut window = 0u64;
+    // Up to where the text is in `masked`, or stands for the mask at its end.
+    let mut done = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        window = window << 8 | u64::from(byte);
+        let end = at + 1;
+        if end < PIECE || !pieces.have(window) {
+            continue;
+        }
+        let start = end - PIECE;
+        if start >= done && (start > done || !masked.ends_with(MASK)) {
+            masked.push_str(text.get(done..start).unwrap_or_default());
+            masked.push_str(MASK);
+        }
+        done = end;
+    }
+    masked.push_str(text.get(done..).unwrap_or_default());
+    masked
+}
+
+/// All pieces of a secret.
+struct Pieces {
+    /// As numbers, sorted.
+    pieces: Vec<u64>,
+    /// The last two bytes of each, as a set of bits: most texts have few of them, and are looked at no further.
+    ends: Vec<u64>,
+}
+
+impl Pieces {
+    fn of(secret: &str) -> Self {
+        let mut pieces: Vec<u64> = secret
+            .as_bytes()
+            .windows(PIECE)
+            .filter(|piece| piece.is_ascii())
+            .map(|piece| {
+                piece
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+            })
+            .collect();
+        pieces.sort_unstable();
+        let mut ends = vec![0u64; 1024];
+        for piece in &pieces {
+            let (word, bit) = Self::place(*piece);
+            if let Some(word) = ends.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        Self { pieces, ends }
+    }
+
+    fn have(&self, window: u64) -> bool {
+        let (word, bit) = Self::place(window);
+        self.ends.get(word).is_some_and(|word| word & bit != 0)
+            && self.pieces.binary_search(&window).is_ok()
+    }
+
+    fn place(piece: u64) -> (usize, u64) {
+        let end = piece & 0xffff;
+        (
+            usize::try_from(end >> 6).unwrap_or_default(),
+            1 << (end & 63),
+        )
+    }
+}
+
+fn mask_shape(
+    text: &str,
+    (prefix, at_least): (&str, usize),
+    belongs: impl Fn(char) -> bool,
+) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(prefix) {
+        let (before, candidate) = rest.split_at(start);
+        let (_, tail) = candidate.split_at(prefix.len());
+        let length: usize = tail
+            .chars()
+            .take_while(|c| belongs(*c))
+            .map(char::len_utf8)
+            .sum();
+        let (secret, after) = candidate.split_at(prefix.len() + length);
+        masked.push_str(before);
+        if length >= at_least {
+            // Of a key that nobody here knows, who could say whether its end is its end.
+            masked.push_str(MASK);
+        } else {
+            masked.push_str(secret);
+        }
+        rest = after;
+    }
+    masked.push_str(rest);
+    masked
+}
+
+/// `text` cut to `max` characters, with `…` in place of what was cut.
+pub fn truncate(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text.to_owned(),
+        Some((end, _)) => {
+            let (kept, _) = text.split_at(end);
+            format!("{kept}…")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

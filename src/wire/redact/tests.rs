@@ -1,0 +1,194 @@
+use super::*;
+use proptest::prelude::*;
+
+const STANDARD: &str = "AIzaSyFAKE0123456789abcdefghijklmnoWXYZ";
+const AUTHORIZATION: &str = "AQ.Fake8BRn-fake_fake.fakefakefakeWXYZ";
+
+#[test]
+fn a_mask_shows_four_characters_of_a_long_secret_and_none_of_a_short_one() {
+    assert_eq!(mask(STANDARD), "…WXYZ");
+    assert_eq!(mask("exactly-12ch"), "…");
+    assert_eq!(mask("now-13-chars!"), "…ars!");
+    assert_eq!(mask(""), "…");
+}
+
+#[test]
+fn keys_are_masked_by_value_and_by_shape() {
+    for (rule, text, secrets, expected) in [
+        (
+            "standard key by shape",
+            format!("Consumer 'api_key:{STANDARD}' has"),
+            vec![],
+            "Consumer 'api_key:…' has",
+        ),
+        (
+            "authorization key by shape",
+            format!("key={AUTHORIZATION}&x"),
+            vec![],
+            "key=…&x",
+        ),
+        (
+            "any secret by value",
+            "token my-very-own-token here".into(),
+            vec!["my-very-own-token"],
+            "token …oken here",
+        ),
+        ("twice", format!("{STANDARD} {STANDARD}"), vec![], "… …"),
+        (
+            "a longer key than today's",
+            format!("{STANDARD}99"),
+            vec![],
+            "…",
+        ),
+        (
+            "a key of the shape that was cut short",
+            format!("key {}…", &STANDARD[..25]),
+            vec![],
+            "key ……",
+        ),
+        (
+            "a piece of any secret",
+            "it begins with my-very-o, as yours".into(),
+            vec!["my-very-own-token"],
+            "it begins with …, as yours",
+        ),
+        (
+            "seven characters are no piece",
+            "it begins with my-very".into(),
+            vec!["my-very-own-token"],
+            "it begins with my-very",
+        ),
+        (
+            "talk about keys stays",
+            "keys start with AIza or AQ. today".into(),
+            vec![],
+            "keys start with AIza or AQ. today",
+        ),
+        (
+            "an empty secret hides nothing",
+            "text".into(),
+            vec![""],
+            "text",
+        ),
+    ] {
+        assert_eq!(redact(&text, &secrets), expected, "{rule}");
+    }
+}
+
+#[test]
+fn truncation_respects_characters() {
+    assert_eq!(truncate("äöü", 3), "äöü");
+    assert_eq!(truncate("äöü", 2), "äö…");
+}
+
+#[test]
+fn megabytes_of_what_resembles_a_secret_are_redacted_piece_by_piece() {
+    let secret = "abcdefgh-ijklmnop-qrstuvwx";
+    let text = format!(
+        "{}{secret}{}",
+        "abcdefg".repeat(500_000),
+        "qrstuvw".repeat(500_000)
+    );
+    let redacted = redact(&text, &[secret]);
+    assert!(!redacted.contains(secret));
+    assert!(redacted.len() < text.len() && redacted.ends_with("qrstuvw"));
+    let whole = redact(&secret.repeat(100_000), &[&secret.repeat(2)]);
+    assert!(whole.chars().count() < 500_000, "{}", whole.len());
+}
+
+#[test]
+fn json_stays_json_with_the_same_names() {
+    for (rule, json, secrets, expected) in [
+        (
+            "a short token that is a field's name",
+            r#"{"messages":"messages, all"}"#.to_owned(),
+            vec!["messages"],
+            r#"{"messages":"…, all"}"#,
+        ),
+        (
+            "a part of a long token that is a field's name",
+            r#"{"messages":"messages, all"}"#.to_owned(),
+            vec!["token-of-messages"],
+            r#"{"messages":"…, all"}"#,
+        ),
+        (
+            "a token that looks like JSON",
+            r#"{"error":{"code":400},"x":"{\"error\":"}"#.to_owned(),
+            vec![r#"{"error":"#],
+            r#"{"error":{"code":400},"x":"…"}"#,
+        ),
+        (
+            "escapes",
+            r#"{ "a" : "key my\u002dvery\/own-token." }"#.to_owned(),
+            vec!["my-very/own-token"],
+            r#"{ "a" : "key …oken." }"#,
+        ),
+        (
+            "a key as a name, and numbers as they are",
+            format!(r#"[{{"{STANDARD}":1.0e+2}},"\n"]"#),
+            vec![],
+            r#"[{"…":1.0e+2},"\n"]"#,
+        ),
+        (
+            "no JSON",
+            format!(r#"{{"a": {STANDARD}"#),
+            vec![],
+            r#"{"a": …"#,
+        ),
+        (
+            "half a pair",
+            format!(r#"["\ud800 {STANDARD}"]"#),
+            vec![],
+            r#"["\ud800 …"]"#,
+        ),
+    ] {
+        assert_eq!(redact_json(&json, &secrets), expected, "{rule}");
+    }
+}
+
+#[test]
+fn a_text_reveals_a_secret_by_value_or_by_shape() {
+    for (text, secrets, expected) in [
+        ("gemini-2.5-flash", vec!["my-token"], false),
+        ("x/my-token:verb", vec!["my-token"], true),
+        ("gemini", vec!["gem"], false),
+        ("models/AIzaSyFAKE0123456789abcdef", vec![], true),
+        ("AIzaFAKE-1", vec![], false),
+        ("AIzaFAKE-1", vec!["AIzaFAKE-1"], true),
+        ("AQ.Fake8BRn-fake_fake.fake", vec![], true),
+        ("key=AQ.Fake8BRn-fake_fake.fake", vec![], true),
+        ("FAQ.Fake8BRn-fake_fake.fake", vec![], false),
+        ("AQ.short", vec![], false),
+    ] {
+        assert_eq!(reveals(text, secrets), expected, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn redacted_json_is_json_of_the_same_shape(text in ".{0,20}", secret in "[!-~]{8,20}") {
+        let json = serde_json::json!({ "messages": [text, { &secret: secret }], "n": 1.5 });
+        let redacted = redact_json(&json.to_string(), &[&secret]);
+        let read: serde_json::Value = serde_json::from_str(&redacted).unwrap();
+        prop_assert!(!read["messages"].to_string().contains(&secret) || secret.len() <= SHORT_SECRET);
+        prop_assert_eq!(&read["n"], 1.5);
+    }
+
+    #[test]
+    fn no_secret_survives(before in ".*", after in "[^0-9A-Za-z_.-].*", secret in "[!-~]{13,60}") {
+        let text = format!("{before}{secret}{after}");
+        let redacted = redact(&text, &[&secret]);
+        prop_assert!(!redacted.contains(&secret));
+        let pieces = secret.as_bytes().windows(PIECE).map(|piece| std::str::from_utf8(piece).unwrap());
+        // Masking may put characters side by side that were apart, but never so many of the secret.
+        for piece in pieces {
+            prop_assert!(!redacted.contains(piece), "{} in {}", piece, redacted);
+        }
+    }
+
+    #[test]
+    fn any_text_is_accepted(text in ".*", secret in ".{0,20}", max in 0usize..50) {
+        let _ = truncate(&redact(&text, &[&secret]), max);
+        let _ = redact_json(&text, &[&secret]);
+    }
+}

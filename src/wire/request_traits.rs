@@ -1,0 +1,331 @@
+//! What a request is like, as far as it decides whose fault a refusal is: see [`RequestTraits`].
+//!
+//! Bodies are skimmed, never built, and only as far as they must be: most have no tools and are small.
+
+use crate::pool::{BETWEEN_TOOLS, RequestSize};
+use crate::wire::gemini::RequestTraits;
+use crate::wire::json::{Members, find, read};
+use crate::wire::target::{Subject, Target};
+use crate::wire::{Kind, Surface};
+use memchr::{memchr_iter, memmem};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// Smaller bodies are below any limit of tokens, in bytes.
+const LARGE_BODY: usize = 16 * 1024;
+/// Bytes of text that make a token, more or less.
+const BYTES_PER_TOKEN: u64 = 4;
+/// Shorter texts need not be looked at, in bytes.
+const SHORTEST_DATA: usize = 256;
+/// Bytes by which `\uXXXX` is longer than the character that it stands for.
+const ESCAPE_EXCESS: u64 = 3;
+/// Fields whose texts are encoded data.
+const DATA: [&str; 8] = [
+    "data",
+    "bytesBase64Encoded",
+    "bytes_base64_encoded",
+    "imageBytes",
+    "videoBytes",
+    "file_data",
+    "b64_json",
+    "thoughtSignature",
+];
+/// The longest name of a tool that is looked at, in characters.
+const LONGEST_TOOL: usize = 64;
+
+/// Server-side tools, by how the two APIs spell them without case and underscores, and what their cool-downs are called.
+const TOOLS: [(&str, &str); 12] = [
+    ("googlesearch", "google_search"),
+    ("googlesearchretrieval", "google_search"),
+    ("websearch", "google_search"),
+    ("websearchpreview", "google_search"),
+    ("enterprisewebsearch", "google_search"),
+    ("googlemaps", "google_maps"),
+    ("codeexecution", "code_execution"),
+    ("codeinterpreter", "code_execution"),
+    ("urlcontext", "url_context"),
+    ("filesearch", "file_search"),
+    ("computeruse", "computer_use"),
+    ("imagegeneration", "image_generation"),
+];
+
+/// Collections whose methods are documented with API keys.
+const TAKE_KEYS: [&str; 5] = [
+    "models",
+    "files",
+    "batches",
+    "cachedContents",
+    "interactions",
+];
+
+/// The traits of a request for `model`; those that depend on the key are still unset.
+pub(crate) fn traits_of(
+    target: &Target,
+    model: &str,
+    names_resource: bool,
+    body: &[u8],
+) -> RequestTraits {
+    let is_model_call = match (target.surface, &target.subject) {
+        (_, Subject::Path(_)) => true,
+        (Surface::OpenAi, Subject::BodyOr(collection)) => {
+            target.kind == Kind::Chat || (!body.is_empty() && model != collection)
+        }
+        (Surface::Gemini, Subject::BodyOr(collection)) => {
+            target.collection() == "interactions" && !body.is_empty() && model != collection
+        }
+    };
+    RequestTraits {
+        model: model.to_owned(),
+        is_model_call,
+        takes_keys: is_model_call && !target.rest.starts_with("tunedModels/")
+            || TAKE_KEYS.contains(&target.collection()),
+        names_resource,
+        tool: server_tools(target.surface, body),
+        has_other_header: false,
+        size: RequestSize {
+            input_tokens: text_tokens(body),
+            texts: texts(target, body).unwrap_or_default(),
+        },
+    }
+}
+
+/// The server-side tools that a request has, if any, joined in the order of their names.
+fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
+    let mentions = |name: &str| memmem::find(body, name.as_bytes()).is_some();
+    let searches = || surface == Surface::OpenAi && mentions("\"web_search_options\"");
+    if !mentions("\"tools\"") && !searches() {
+        return None;
+    }
+    let Members(members) = serde_json::from_slice(body).ok()?;
+    let mut tools = BTreeSet::new();
+    if find(&members, "web_search_options").is_some() {
+        tools.insert("google_search");
+    }
+    tools.extend(tools_of(&members));
+    // On OpenAI's surface Google's own fields are further in.
+    let inside = |members: &[(Cow<'_, str>, &RawValue)], name: &str| {
+        find(members, name).and_then(|value| {
+            let tools: Option<Vec<_>> =
+                read(value).map(|Members(members)| tools_of(&members).collect());
+            tools
+        })
+    };
+    tools.extend(inside(&members, "google").into_iter().flatten());
+    let extra = find(&members, "extra_body").and_then(read::<Members<'_>>);
+    if let Some(Members(extra)) = extra {
+        tools.extend(tools_of(&extra));
+        tools.extend(inside(&extra, "google").into_iter().flatten());
+    }
+    let tools: Vec<&str> = tools.into_iter().collect();
+    (!tools.is_empty()).then(|| tools.join(&BETWEEN_TOOLS.to_string()))
+}
+
+/// The server-side tools of an object's `tools`.
+fn tools_of(members: &[(Cow<'_, str>, &RawValue)]) -> impl Iterator<Item = &'static str> + use<> {
+    let tools: Vec<&RawValue> = find(members, "tools").and_then(read).unwrap_or_default();
+    let named: Vec<&'static str> = tools
+        .into_iter()
+        .filter_map(read::<Members<'_>>)
+        .flat_map(|Members(tool)| {
+            let kind = find(&tool, "type").and_then(read::<Cow<'_, str>>);
+            let names = tool.iter().map(|(name, _)| &**name);
+            let named: Vec<&'static str> = names
+                .chain(kind.as_deref())
+                .filter_map(tool_named)
+                .collect();
+            named
+        })
+        .collect();
+    named.into_iter()
+}
+
+fn tool_named(name: &str) -> Option<&'static str> {
+    let plain: String = name
+        .chars()
+        .filter(|c| *c != '_')
+        .take(LONGEST_TOOL)
+        .flat_map(char::to_lowercase)
+        .collect();
+    let known = TOOLS.iter().find(|(spelled, _)| *spelled == plain);
+    known.map(|(_, called)| *called)
+}
+
+/// Estimated tokens of a body's text; 0 of a small one.
+fn text_tokens(body: &[u8]) -> u64 {
+    if body.len() < LARGE_BODY {
+        return 0;
+    }
+    let (mut bytes, mut start) = (0u64, 0);
+    // What stands before a text that is a value: its name, and a colon.
+    let (mut name, mut between): (&[u8], &[u8]) = (&[], &[]);
+    for end in memchr_iter(b'"', body).chain([body.len()]) {
+        let piece = body.get(start..end).unwrap_or_default();
+        let is_value = between.trim_ascii() == b":";
+        if !is_data(piece, name, is_value) {
+            let escaped = memmem::find_iter(piece, b"\\u").count() as u64;
+            bytes += (piece.len() as u64).saturating_sub(escaped * ESCAPE_EXCESS);
+        }
+        (name, between) = (between, piece);
+        start = end + 1;
+    }
+    bytes / BYTES_PER_TOKEN
+}
+
+/// Whether a piece of JSON is encoded data, and not for reading.
+fn is_data(piece: &[u8], name: &[u8], is_value: bool) -> bool {
+    piece.len() >= SHORTEST_DATA
+        && (piece.starts_with(b"data:")
+            || (is_value && DATA.iter().any(|field| field.as_bytes() == name)))
+}
+
+/// How many texts a request for embeddings has, if they are several.
+fn texts(target: &Target, body: &[u8]) -> Option<u64> {
+    let field = match target.surface {
+        Surface::OpenAi if target.rest == "embeddings" => "input",
+        Surface::Gemini if target.rest.ends_with(":batchEmbedContents") => "requests",
+        Surface::OpenAi | Surface::Gemini => return None,
+    };
+    let Members(members) = serde_json::from_slice(body).ok()?;
+    let texts: Vec<&RawValue> = find(&members, field).and_then(read)?;
+    // A list of numbers is one text, as tokens.
+    let are_numbers = texts
+        .first()
+        .is_some_and(|first| !first.get().starts_with(['"', '[', '{']));
+    (texts.len() > 1 && !are_numbers).then_some(texts.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+
+    fn of(path: &str, model: &str, body: &str) -> RequestTraits {
+        let target = Target::of(&Method::POST, path, Surface::OpenAi).unwrap();
+        traits_of(&target, model, false, body.as_bytes())
+    }
+
+    const CHAT: &str = "/v1/chat/completions";
+    const GENERATE: &str = "/v1beta/models/m:generateContent";
+
+    #[test]
+    fn a_call_of_a_model_is_told_from_one_about_a_collection() {
+        for (path, model, body, expected) in [
+            (CHAT, "m", "{}", true),
+            (GENERATE, "m", "{}", true),
+            ("/v1/embeddings", "m", r#"{"model":"m"}"#, true),
+            ("/v1/images/generations", "m", r#"{"model":"m"}"#, true),
+            ("/v1/files", "files", "", false),
+            ("/v1beta/cachedContents", "m", r#"{"model":"m"}"#, false),
+            ("/v1beta/tunedModels", "tunedModels", "", false),
+            ("/v1beta/tunedModels/t:generateContent", "t", "{}", true),
+        ] {
+            assert_eq!(of(path, model, body).is_model_call, expected, "{path}");
+        }
+        for (path, expected) in [
+            (CHAT, true),
+            ("/v1beta/models", true),
+            ("/upload/v1beta/files", true),
+            ("/v1beta/corpora", false),
+            ("/v1beta/tunedModels/t:generateContent", false),
+        ] {
+            assert_eq!(of(path, "m", "{}").takes_keys, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn server_side_tools_are_known_in_every_spelling() {
+        for (tools, expected) in [
+            (r#"[{"google_search":{}}]"#, Some("google_search")),
+            (r#"[{"googleSearch":{}}]"#, Some("google_search")),
+            (r#"[{"googleSearchRetrieval":{}}]"#, Some("google_search")),
+            (
+                r#"[{"functionDeclarations":[]},{"codeExecution":{}}]"#,
+                Some("code_execution"),
+            ),
+            (r#"[{"google_maps":{}}]"#, Some("google_maps")),
+            (
+                r#"[{"googleSearch":{}},{"codeExecution":{}}]"#,
+                Some("code_execution+google_search"),
+            ),
+            (r#"[{"type":"web_search"}]"#, Some("google_search")),
+            (
+                r#"[{"type":"function","function":{"name":"google_search"}}]"#,
+                None,
+            ),
+            (
+                r#"[{"functionDeclarations":[{"name":"googleSearch"}]}]"#,
+                None,
+            ),
+            (r#"[]"#, None),
+            (r#"7"#, None),
+        ] {
+            let body = format!(r#"{{"tools":{tools}}}"#);
+            assert_eq!(
+                of(GENERATE, "m", &body).tool.as_deref(),
+                expected,
+                "{tools}"
+            );
+        }
+        let options = r#"{"web_search_options":{}}"#;
+        assert_eq!(
+            of(CHAT, "m", options).tool.as_deref(),
+            Some("google_search")
+        );
+        for body in [
+            r#"{"extra_body":{"google":{"tools":[{"google_search":{}}]}}}"#,
+            r#"{"google":{"tools":[{"google_search":{}}]}}"#,
+        ] {
+            assert_eq!(
+                of(CHAT, "m", body).tool.as_deref(),
+                Some("google_search"),
+                "{body}"
+            );
+        }
+        let text = r#"{"contents":[{"parts":[{"text":"tools: google_search"}]}]}"#;
+        assert_eq!(of(GENERATE, "m", text).tool, None);
+    }
+
+    #[test]
+    fn text_counts_and_encoded_data_does_not() {
+        let body = |text: &str| format!(r#"{{"contents":[{{"parts":[{{"text":"{text}"}}]}}]}}"#);
+        let tokens = |body: &str| of(GENERATE, "m", body).size.input_tokens;
+        assert_eq!(tokens(&body("short")), 0);
+        let long = tokens(&body(&"word ".repeat(20_000)));
+        assert!((25_000..25_100).contains(&long), "{long}");
+        let quoted = tokens(&body(&r#"say \"it\" "#.repeat(10_000)));
+        assert!(quoted > 20_000, "{quoted}");
+        for text in ["a".repeat(100_000), "1,2,3,4,5\\n".repeat(10_000)] {
+            assert!(tokens(&body(&text)) >= 25_000, "{}", &text[..20]);
+        }
+        let escaped = tokens(&body(&"\\u4eca".repeat(20_000)));
+        assert!((15_000..16_000).contains(&escaped), "{escaped}");
+        let image = "iVBORw0KGgo".repeat(40_000);
+        for body in [
+            format!(r#"{{"inline_data":{{"mime_type":"image/png","data": "{image}"}}}}"#),
+            format!(r#"{{"image_url":{{"url":"data:image/png;base64,{image}"}}}}"#),
+            format!(r#"{{"instances":[{{"image":{{"bytesBase64Encoded":"{image}"}}}}]}}"#),
+        ] {
+            assert!(tokens(&body) < 100, "{}", &body[..40]);
+        }
+    }
+
+    #[test]
+    fn the_texts_of_a_batch_are_counted() {
+        let batch = |count: usize| vec![r#"{"content":{"parts":[{"text":"a"}]}}"#; count].join(",");
+        for (path, body, expected) in [
+            ("/v1/embeddings", r#"{"input":["a","b","c"]}"#.to_owned(), 3),
+            ("/v1/embeddings", r#"{"input":[[1,2],[3]]}"#.to_owned(), 2),
+            ("/v1/embeddings", r#"{"input":[1,2,3]}"#.to_owned(), 0),
+            ("/v1/embeddings", r#"{"input":"a"}"#.to_owned(), 0),
+            (
+                "/v1beta/models/m:batchEmbedContents",
+                format!(r#"{{"requests":[{}]}}"#, batch(143)),
+                143,
+            ),
+            (CHAT, r#"{"input":["a","b"]}"#.to_owned(), 0),
+        ] {
+            assert_eq!(of(path, "m", &body).size.texts, expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! Names of what belongs to the project of the key that made it: files, cached contents, batches, operations.
+//!
+//! A key of another project is refused such a thing. So the pool remembers which key an answer with a name came from, and
+//! looks for known names in requests: in the path, and among the body's texts those that are a name or a URL that ends in
+//! one. A text that only mentions a name is none, and one that happens to be a name nobody made is not known.
+//!
+//! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, <https://ai.google.dev/api/batch-api>.
+
+use crate::wire::target::Target;
+use crate::wire::{Kind, Surface};
+use http::Method;
+use memchr::{memchr_iter, memmem};
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Collections whose members belong to a project.
+const COLLECTIONS: [&str; 9] = [
+    "files/",
+    "cachedContents/",
+    "batches/",
+    "operations/",
+    "tunedModels/",
+    "fileSearchStores/",
+    "corpora/",
+    "videos/",
+    "interactions/",
+];
+/// Fields whose texts are for people or for tools, and name nothing that the request uses.
+const TEXT_FIELDS: [&str; 4] = ["text", "content", "arguments", "output"];
+/// Fields whose values name nothing that the request uses.
+const IGNORED_FIELDS: [&str; 10] = [
+    "functionCall",
+    "functionResponse",
+    "function_call",
+    "function_response",
+    "functionDeclarations",
+    "function_declarations",
+    "function",
+    "functions",
+    "parameters",
+    "enum",
+];
+/// Fields with the bare id of an interaction.
+const INTERACTION: [&str; 2] = ["previous_interaction_id", "previousInteractionId"];
+/// Names taken from one body, at most.
+const MOST_NAMES: usize = 500;
+/// The longest name.
+const LONGEST_NAME: usize = 256;
+
+/// The name of an upload under way at a path.
+pub fn of_upload(path: &str, upload_id: &str) -> String {
+    format!("uploads{path}?{upload_id}")
+}
+
+/// What a path may name: `rest` follows the version, or OpenAI's `/v1/`. Longer and shorter readings, of which at most one
+/// is known.
+pub fn named_in_path(rest: &str) -> BTreeSet<String> {
+    let rest = percent_encoding::percent_decode_str(rest).decode_utf8_lossy();
+    let mut names = BTreeSet::new();
+    // OpenAI's clients put an id that is a name behind the collection: `batches/batches/abc`.
+    let behind = rest.split_once('/').map(|(_, behind)| behind);
+    for path in [Some(&*rest), behind].into_iter().flatten() {
+        let ends = path
+            .match_indices(['/', ':'])
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        names.extend(
+            ends.filter_map(|end| path.get(..end))
+                .filter(|name| is_name(name))
+                .map(str::to_owned),
+        );
+    }
+    names
+}
+
+/// The names among the texts of a JSON body; none if it is anything else. Only bodies that call no
+/// model are searched for the interaction that they continue.
+pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    // Most bodies have none, and need not be walked through: one look at their slashes tells, and at the characters that are
+    // written by their number.
+    let mentions = |slash: usize| {
+        let before = body.get(..slash).unwrap_or_default();
+        // Some encoders escape each slash.
+        let before = before.strip_suffix(b"\\").unwrap_or(before);
+        COLLECTIONS.iter().any(|collection| {
+            let name = collection.trim_end_matches('/').as_bytes();
+            let before = before.strip_suffix(name);
+            matches!(before.and_then(<[u8]>::last), Some(b'"' | b'/'))
+        })
+    };
+    let continues = |field: &&str| memmem::find(body, field.as_bytes()).is_some();
+    if memchr_iter(b'/', body).any(mentions)
+        || (kind == Kind::Other && INTERACTION.iter().any(continues))
+        || memmem::find_iter(body, br"\u00").any(|at| hides_a_name(body, at))
+    {
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        // What is found before the place where it breaks off is found.
+        let texts = Texts {
+            names: &mut names,
+            of: FieldKind::Any,
+        };
+        let _ = texts.deserialize(&mut deserializer);
+    }
+    names
+}
+
+/// Whether a character is one of those that names have, and is written by its number at `at`: `\u002f`.
+fn hides_a_name(body: &[u8], at: usize) -> bool {
+    let digits = body.get(at + 4..at + 6);
+    let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+    let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"/_-.~:".contains(&byte))
+}
+
+/// What an answer reports of things that belong to the project of the key that it came by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Made by this request.
+    pub created: BTreeSet<String>,
+    /// Known to exist.
+    pub listed: BTreeSet<String>,
+}
+
+/// What the answer to a request reports, unless it calls a model. `named` is what the request names.
+///
+/// The answer to a POST or an upload reports what was created, except for names in the request, which
+/// existed before and are repeated. The subject of the answer is created even if the request chose its
+/// name, unless the path names it. Any other answer only lists.
+pub fn reported(
+    method: &Method,
+    target: &Target,
+    named: &BTreeSet<String>,
+    body: &[u8],
+) -> Reported {
+    let collection = target.rest.split('/').next().unwrap_or_default();
+    let has_ids = target.surface == Surface::OpenAi || collection == "interactions";
+    let own = own_name(collection, has_ids, body);
+    let mut names = named_in_body(body, Kind::Other);
+    names.extend(own.clone());
+    if target.is_upload() {
+        return Reported {
+            created: names,
+            listed: BTreeSet::new(),
+        };
+    }
+    if *method != Method::POST {
+        return Reported {
+            created: BTreeSet::new(),
+            listed: names,
+        };
+    }
+    let in_path = named_in_path(&target.rest);
+    // `files:register`: a method that is not that of making one.
+    let is_custom = target.rest.contains(':');
+    let is_created = |name: &String| {
+        let is_own = own.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
+        is_own || !named.contains(name)
+    };
+    let (created, listed) = names.into_iter().partition(is_created);
+    Reported { created, listed }
+}
+
+/// The name that a request chooses for what it makes: `POST /files` with `{"file": {"name": "files/abc"}}`, or with `name`
+/// alone as of the other collections.
+pub fn chosen_name(target: &Target, body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Wrapped<'a> {
+        #[serde(borrow)]
+        file: &'a RawValue,
+    }
+    if target.rest.contains(['/', ':']) {
+        return None;
+    }
+    let wrapped = serde_json::from_slice(body).map(|Wrapped { file }| file.get().as_bytes());
+    own_name(&target.rest, false, wrapped.unwrap_or(body))
+        .filter(|name| name.starts_with(&format!("{}/", target.rest)))
+}
+
+/// The name of what a body is about.
+fn own_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Thing<'a> {
+        #[serde(borrow)]
+        name: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        id: Option<Cow<'a, str>>,
+    }
+    let thing: Thing<'_> = serde_json::from_slice(body).ok()?;
+    match thing.id.filter(|_| has_ids) {
+        Some(id) => of_id(collection, &id),
+        None => thing.name.filter(|name| is_name(name)).map(Cow::into_owned),
+    }
+}
+
+/// The id that OpenAI's API gives a thing of a collection, as a name.
+fn of_id(collection: &str, id: &str) -> Option<String> {
+    let name = if id.contains('/') {
+        id.to_owned()
+    } else {
+        format!("{collection}/{id}")
+    };
+    is_name(&name).then_some(name)
+}
+
+/// `files/abc`, or `models/M/operations/abc`.
+fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && name_at_end(text).is_some_and(|name| name.len() == text.len())
+}
+
+/// The name that a text is, or ends in as a URL does: `https://host/v1beta/files/abc:download?alt=media`.
+fn name_at_end(text: &str) -> Option<&str> {
+    let text = text.split(['?', '#']).next()?;
+    let found = COLLECTIONS
+        .iter()
+        .filter_map(|collection| {
+            let at = text.rfind(collection)?;
+            let stands_alone = is_place(text.get(..at)?);
+            stands_alone.then_some((at, collection))
+        })
+        .max_by_key(|(at, _)| *at)?;
+    let (at, collection) = found;
+    let id = text.get(at + collection.len()..)?;
+    let end = id.find(':').unwrap_or(id.len());
+    let id = id.get(..end)?;
+    let is_id = !id.is_empty()
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+    if !is_id {
+        return None;
+    }
+    // An operation is named below what it works on.
+    let start = match text.get(..at)? {
+        before if *collection == "operations/" => owner_start(before),
+        _ => at,
+    };
+    text.get(start..at + collection.len() + end)
+}
+
+/// What can stand before a name: nothing, or the beginning of a URL of Google's API, wherever it is served. Other hosts have
+/// files, too.
+fn is_place(before: &str) -> bool {
+    // An operation's owner, or what it is below.
+    let before = match owners_in(before).max() {
+        Some(at) => before.get(..at).unwrap_or_default(),
+        None => before,
+    };
+    before.is_empty()
+        || (before.starts_with("http") || before.starts_with('/'))
+            && ["/v1beta/", "/v1alpha/", "/v1/", "/v1beta/openai/"]
+                .iter()
+                .any(|version| before.ends_with(version))
+}
+
+/// Where the last name of each collection begins below which operations are named.
+fn owners_in(before: &str) -> impl Iterator<Item = usize> {
+    ["models/", "tunedModels/", "batches/"]
+        .iter()
+        .filter_map(|collection| before.rfind(collection))
+}
+
+/// Where `models/M/` begins at the end of what comes before `operations/`.
+fn owner_start(before: &str) -> usize {
+    let owner = owners_in(before)
+        .filter(|at| {
+            *at == 0
+                || before
+                    .get(..*at)
+                    .is_some_and(|before| before.ends_with('/'))
+        })
+        .max();
+    owner.unwrap_or(before.len())
+}
+
+/// Walks through JSON and collects the texts that are names.
+struct Texts<'a> {
+    names: &'a mut BTreeSet<String>,
+    of: FieldKind,
+}
+
+/// What kind of field a text is the value of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FieldKind {
+    Any,
+    /// For people or tools.
+    Text,
+    /// The bare id of an interaction.
+    Interaction,
+}
+
+impl<'de> DeserializeSeed<'de> for Texts<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Texts<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        // A URL has no blank in it, a text that mentions a name has.
+        let is_candidate = text.len() <= 4 * LONGEST_NAME && !text.contains(char::is_whitespace);
+        if !is_candidate || self.names.len() >= MOST_NAMES {
+            return Ok(());
+        }
+        let name = match self.of {
+            FieldKind::Text => None,
+            FieldKind::Any => name_at_end(text).map(str::to_owned),
+            FieldKind::Interaction => of_id("interactions", text),
+        };
+        self.names
+            .extend(name.filter(|name| name.len() <= LONGEST_NAME));
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(key) = entries.next_key::<Cow<'_, str>>()? {
+            if IGNORED_FIELDS.contains(&&*key) {
+                entries.next_value::<serde::de::IgnoredAny>()?;
+                continue;
+            }
+            let of = if TEXT_FIELDS.contains(&&*key) {
+                FieldKind::Text
+            } else if INTERACTION.contains(&&*key) {
+                FieldKind::Interaction
+            } else {
+                FieldKind::Any
+            };
+            let names = &mut *self.names;
+            entries.next_value_seed(Texts { names, of })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        loop {
+            let names = &mut *self.names;
+            let of = self.of;
+            if elements.next_element_seed(Texts { names, of })?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn list(names: BTreeSet<String>) -> Vec<String> {
+        names.into_iter().collect()
+    }
+
+    #[test]
+    fn a_path_names_what_it_is_about() {
+        for (rest, name) in [
+            ("files/abc-1", "files/abc-1"),
+            ("files/abc:download", "files/abc"),
+            ("cachedContents/c", "cachedContents/c"),
+            ("batches/b:cancel", "batches/b"),
+            ("batches/batches/b", "batches/b"),
+            ("batches/batches/b/cancel", "batches/b"),
+            ("batches/batches%2Fb", "batches/b"),
+            ("models/m/operations/o", "models/m/operations/o"),
+            ("operations/o", "operations/o"),
+            ("tunedModels/t:generateContent", "tunedModels/t"),
+            ("videos/v/content", "videos/v"),
+            ("videos/models/m/operations/o", "models/m/operations/o"),
+        ] {
+            let names = named_in_path(rest);
+            assert!(names.contains(name), "{rest}: {names:?}");
+        }
+        for rest in [
+            "files",
+            "models/m:generateContent",
+            "models",
+            "chat/completions",
+            "files/a b",
+            "files/",
+        ] {
+            assert_eq!(list(named_in_path(rest)), [""; 0], "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_body_names_what_it_uses_and_not_what_it_mentions() {
+        for (body, names) in [
+            (
+                r#"{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]}]}"#,
+                vec!["files/abc"],
+            ),
+            (
+                r#"{"cachedContent":"cachedContents/c1"}"#,
+                vec!["cachedContents/c1"],
+            ),
+            (
+                r#"{"extra_body":{"google":{"cached_content":"cachedContents/c1"}}}"#,
+                vec!["cachedContents/c1"],
+            ),
+            (r#"{"input_file_id":"files/in"}"#, vec!["files/in"]),
+            (
+                r#"{"name":"models/veo/operations/o1","response":{"video":{"uri":"https://h/v1beta/files/v1:download?alt=media"}}}"#,
+                vec!["files/v1", "models/veo/operations/o1"],
+            ),
+            (r#"{"file":{"name":"files/f\u0031"}}"#, vec!["files/f1"]),
+            (
+                r#"{"contents":[{"parts":[{"text":"see files/abc and cachedContents/c"}]}]}"#,
+                vec![],
+            ),
+            (r#"{"text":"src/profiles/abc"}"#, vec![]),
+            (r#"{"model":"models/gemini"}"#, vec![]),
+            (
+                r#"{"fileUri":"https://cdn.example.com/files/13.pdf"}"#,
+                vec![],
+            ),
+            (
+                r#"{"image_url":{"url":"https://example.com/videos/cat.png"}}"#,
+                vec![],
+            ),
+            (
+                r#"{"tools":[{"functionDeclarations":[{"parameters":{"enum":["files/get"]}}],"fileSearch":{"fileSearchStoreNames":["fileSearchStores/s"]}}]}"#,
+                vec!["fileSearchStores/s"],
+            ),
+            (
+                r#"{"tools":[{"type":"function","function":{"enum":["videos/list"]}}]}"#,
+                vec![],
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":"files/abc"}]}"#,
+                vec![],
+            ),
+            (
+                r#"{"content":[{"file":{"file_id":"files/abc"}}]}"#,
+                vec!["files/abc"],
+            ),
+            (
+                r#"{"parts":[{"functionResponse":{"response":{"f":"files/abc"}}}]}"#,
+                vec![],
+            ),
+            (
+                r#"{"previous_interaction_id":"v1_abc"}"#,
+                vec!["interactions/v1_abc"],
+            ),
+            (r#"{"a":"files/x","b":"#, vec!["files/x"]),
+            ("files/abc", vec![]),
+            (r#""files/abc""#, vec!["files/abc"]),
+            (r#"{"files/abc":1}"#, vec![]),
+        ] {
+            assert_eq!(
+                list(named_in_body(body.as_bytes(), Kind::Other)),
+                names,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_of_one_body_are_bounded() {
+        let many: Vec<String> = (0..2000)
+            .map(|number| format!("\"files/f{number}\""))
+            .collect();
+        let body = format!("[{}]", many.join(","));
+        assert_eq!(
+            named_in_body(body.as_bytes(), Kind::Other).len(),
+            MOST_NAMES
+        );
+        let long = format!("[\"files/{}\"]", "x".repeat(LONGEST_NAME));
+        assert!(named_in_body(long.as_bytes(), Kind::Other).is_empty());
+    }
+
+    #[test]
+    fn an_id_of_openais_api_is_a_name() {
+        assert_eq!(of_id("batches", "batches/b").as_deref(), Some("batches/b"));
+        assert_eq!(of_id("videos", "v1").as_deref(), Some("videos/v1"));
+        assert_eq!(
+            of_id("videos", "models/m/operations/o").as_deref(),
+            Some("models/m/operations/o")
+        );
+        assert_eq!(of_id("chat", "chatcmpl-1"), None);
+        assert_eq!(of_id("videos", "a b"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..100), text in "[a-zé/:?.{}\"\\[\\]]{0,60}") {
+            named_in_body(&body, Kind::Other);
+            named_in_body(format!("{{\"files/\":\"{text}\"}}").as_bytes(), Kind::Other);
+            named_in_path(&text);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! A JSON array that grows by an element at a time: what Google's streams are without `alt=sse`.
+//!
+//! Whole elements pass on, untouched, as soon as they are there. The closing bracket is told apart, since the call must be
+//! in the log before it leaves; and so is an element that is an error, which takes the place of what was to come.
+
+use crate::wire::stream::{Found, is_error};
+use std::ops::Range;
+
+/// An element longer than this passes in pieces, so that memory stays bounded: 1 MiB.
+const MAX_HELD: usize = 1024 * 1024;
+
+/// What a chunk of the array came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ArrayScan {
+    /// Bytes that may be handed on now.
+    pub ready: Vec<u8>,
+    /// Where in them elements lie that are there as a whole.
+    pub elements: Vec<Range<usize>>,
+    /// What follows.
+    pub found: Found,
+}
+
+/// Finds the elements of an array, its end and errors in it, in chunks that are cut anywhere.
+#[derive(Debug, Default)]
+pub struct ArrayScanner {
+    /// What is not handed on yet, and how much of it was looked at.
+    held: Vec<u8>,
+    looked_at: usize,
+    /// Of the element that has begun: where in what is held, unless its beginning was handed on.
+    begun: Option<usize>,
+    depth: usize,
+    in_text: bool,
+    escaped: bool,
+    opened: bool,
+    /// The element passes in pieces.
+    in_pieces: bool,
+    /// Something was handed on.
+    sent: bool,
+    done: bool,
+}
+
+impl ArrayScanner {
+    /// Takes the next chunk. Not to be called again after an error was found.
+    pub fn push(&mut self, chunk: Vec<u8>) -> ArrayScan {
+        self.held.extend(chunk);
+        let mut elements = Vec::new();
+        let mut ready_to = 0;
+        while let Some(byte) = self
+            .held
+            .get(self.looked_at)
+            .copied()
+            .filter(|_| !self.done)
+        {
+            let at = self.looked_at;
+            self.looked_at += 1;
+            if self.in_text {
+                match (self.escaped, byte) {
+                    (true, _) => self.escaped = false,
+                    (false, b'\\') => self.escaped = true,
+                    (false, b'"') => self.in_text = false,
+                    (false, _) => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_text = true,
+                b'[' if !self.opened => self.opened = true,
+                b'{' | b'[' => {
+                    if self.depth == 0 {
+                        self.begun = Some(at);
+                    }
+                    self.depth += 1;
+                }
+                b']' if self.depth == 0 => self.done = true,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        let element = self.begun.take().map(|begun| begun..self.looked_at);
+                        let bytes = element.clone().and_then(|range| self.held.get(range));
+                        // A bare object is no element: an error in the place of an array.
+                        if bytes.is_some_and(|bytes| !self.opened || is_error(bytes)) {
+                            return self.error(element, ready_to, elements);
+                        }
+                        elements.extend(element);
+                        self.in_pieces = false;
+                        ready_to = self.looked_at;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let rest = self.held.len().saturating_sub(ready_to);
+        if self.done {
+            ready_to = self.held.len();
+        } else if self.in_pieces || rest > MAX_HELD {
+            self.in_pieces = true;
+            self.begun = None;
+            ready_to = self.held.len();
+        }
+        let ready = if ready_to == 0 {
+            Vec::new()
+        } else {
+            let kept = self.held.split_off(ready_to);
+            std::mem::replace(&mut self.held, kept)
+        };
+        // Of what comes after the end, nothing is looked at.
+        self.looked_at = self.looked_at.saturating_sub(ready_to);
+        self.begun = self.begun.map(|begun| begun.saturating_sub(ready_to));
+        self.sent |= !ready.is_empty();
+        let found = if self.done {
+            Found::Done
+        } else {
+            Found::Nothing
+        };
+        ArrayScan {
+            ready,
+            elements,
+            found,
+        }
+    }
+
+    fn error(
+        &mut self,
+        element: Option<Range<usize>>,
+        ready_to: usize,
+        elements: Vec<Range<usize>>,
+    ) -> ArrayScan {
+        let bytes = element.and_then(|range| self.held.get(range));
+        let error = bytes.unwrap_or_default().to_vec();
+        self.held.truncate(ready_to);
+        let ready = std::mem::take(&mut self.held);
+        self.sent |= !ready.is_empty();
+        ArrayScan {
+            ready,
+            elements,
+            found: Found::Error(error),
+        }
+    }
+
+    /// An error, as JSON text, as the array's last element; `None` within an element that has passed in pieces, where
+    /// nothing can follow.
+    pub fn close_with(&self, error: &str) -> Option<Vec<u8>> {
+        let before = if self.sent { ",\r\n" } else { "[" };
+        (!self.in_pieces).then(|| format!("{before}{error}]\n").into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn push(scanner: &mut ArrayScanner, text: &str) -> (String, Vec<String>, Found) {
+        let scan = scanner.push(text.as_bytes().to_vec());
+        let ready = String::from_utf8(scan.ready).unwrap();
+        let elements = scan
+            .elements
+            .into_iter()
+            .map(|range| ready[range].to_owned());
+        let elements = elements.collect();
+        (ready, elements, scan.found)
+    }
+
+    #[test]
+    fn each_element_passes_when_it_is_whole() {
+        let mut scanner = ArrayScanner::default();
+        let own = |text: &str| text.to_owned();
+        assert_eq!(push(&mut scanner, "["), (own(""), vec![], Found::Nothing));
+        assert_eq!(
+            push(&mut scanner, "{\"a\":\"}]\\\""),
+            (own(""), vec![], Found::Nothing)
+        );
+        assert_eq!(
+            push(&mut scanner, "{\"}\n,\r\n"),
+            (
+                own("[{\"a\":\"}]\\\"{\"}"),
+                vec![own("{\"a\":\"}]\\\"{\"}")],
+                Found::Nothing
+            )
+        );
+        assert_eq!(
+            push(&mut scanner, "{\"b\":[1,{}]},{\"c\":2}"),
+            (
+                own("\n,\r\n{\"b\":[1,{}]},{\"c\":2}"),
+                vec![own("{\"b\":[1,{}]}"), own("{\"c\":2}")],
+                Found::Nothing
+            )
+        );
+        assert_eq!(push(&mut scanner, "]\n"), (own("]\n"), vec![], Found::Done));
+        assert_eq!(
+            push(&mut ArrayScanner::default(), "[]"),
+            (own("[]"), vec![], Found::Done)
+        );
+    }
+
+    #[test]
+    fn an_error_is_found_wherever_it_stands() {
+        for (text, ready) in [
+            ("[{\"error\":{\"code\":503}}]", ""),
+            ("[{\"a\":1},\r\n{\n  \"error\": {}\n}\n]", "[{\"a\":1}"),
+            ("{\n  \"error\": {}\n}\n", ""),
+            ("[{\"code\":503,\"error\":{\"code\":503}}]", ""),
+        ] {
+            let (sent, _, found) = push(&mut ArrayScanner::default(), text);
+            assert_eq!(sent, ready, "{text}");
+            let Found::Error(error) = found else {
+                panic!("{text}: {found:?}")
+            };
+            let error: serde_json::Value = serde_json::from_slice(&error).unwrap();
+            assert!(error["error"].is_object());
+        }
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_is_none() {
+        for text in ["[{\"error\":null,\"a\":1}]", "[{\"a\":{\"error\":{}}}]"] {
+            let (sent, elements, found) = push(&mut ArrayScanner::default(), text);
+            assert_eq!(
+                (sent.as_str(), elements.len(), found),
+                (text, 1, Found::Done)
+            );
+        }
+    }
+
+    #[test]
+    fn a_closing_error_makes_an_array_of_whatever_was_sent() {
+        for text in [
+            "",
+            "[",
+            "[{\"a\":1}",
+            "[{\"a\":1},",
+            "[{\"a\":1},\r\n{\"b\":",
+            "[{\"a\":",
+        ] {
+            let mut scanner = ArrayScanner::default();
+            let mut sent = scanner.push(text.as_bytes().to_vec()).ready;
+            sent.extend(scanner.close_with("{\"error\":1}").unwrap());
+            let array: Vec<serde_json::Value> = serde_json::from_slice(&sent)
+                .unwrap_or_else(|_| panic!("{text}: {}", String::from_utf8_lossy(&sent)));
+            assert_eq!(array.last().unwrap()["error"], 1);
+        }
+    }
+
+    #[test]
+    fn an_element_that_is_too_long_to_hold_passes_in_pieces() {
+        let mut scanner = ArrayScanner::default();
+        let long = format!("[{{\"a\":\"{}", "x".repeat(MAX_HELD));
+        assert_eq!(push(&mut scanner, &long).0, long);
+        assert_eq!(scanner.close_with("{}"), None);
+        assert_eq!(push(&mut scanner, "yz").0, "yz");
+        let (sent, elements, found) = push(&mut scanner, "\"},{\"b\":1}]");
+        assert_eq!((sent.as_str(), found), ("\"},{\"b\":1}]", Found::Done));
+        assert_eq!(elements, ["{\"b\":1}"]);
+    }
+
+    proptest! {
+        #[test]
+        fn chunk_borders_change_nothing(
+            texts in prop::collection::vec("[a-z\"\\\\{}\\[\\],é]{0,8}", 0..6),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let values: Vec<serde_json::Value> = texts.iter().map(|text| serde_json::json!({ "text": text })).collect();
+            let all = serde_json::to_string(&values).unwrap().into_bytes();
+            let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len() + 1)).collect();
+            borders.extend([0, all.len()]);
+            borders.sort_unstable();
+            let mut scanner = ArrayScanner::default();
+            let (mut sent, mut elements, mut done) = (Vec::new(), 0, false);
+            for pair in borders.windows(2) {
+                let scan = scanner.push(all[pair[0]..pair[1]].to_vec());
+                elements += scan.elements.len();
+                sent.extend(scan.ready);
+                done = scan.found == Found::Done;
+            }
+            prop_assert_eq!(sent, all);
+            prop_assert!(done && elements == values.len());
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(chunks in prop::collection::vec("[{}\\[\\]\",a]{0,10}", 0..6)) {
+            let mut scanner = ArrayScanner::default();
+            for chunk in chunks {
+                if let Found::Error(_) = scanner.push(chunk.into_bytes()).found {
+                    break;
+                }
+            }
+            let _ = scanner.close_with("{}");
+        }
+    }
+}

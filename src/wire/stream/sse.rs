@@ -1,0 +1,430 @@
+//! A streamed answer, watched without parsing its events.
+//!
+//! Two lines matter. One closes the stream, and the call must be in the log before it leaves: `data: [DONE]` in OpenAI's
+//! form; in Google's own, which has no closing line, the event that says why the answer ended, unless more follows it.
+//! Any other stream may end with either, or just end. And an error in the middle must reach the client in a form that it
+//! understands, and never with a key in it: Google sends one as `data: {"error":…}`, as `data: [{"error":…}]`, or as plain
+//! pretty-printed JSON between the events, which OpenAI's clients ignore. [`EventScanner`] looks at the first bytes of
+//! each line and passes whole lines on, untouched: a line that the upstream never ends is no event, and half of one would
+//! be read as a broken one.
+//!
+//! Streams from a model carry `data:` lines only; OpenAI's clients also get comments. Google sends nothing else, and when an
+//! event is removed or replaced by an error, its name or id would be left behind as an event without data. Google's clients
+//! understand no other line: on a comment, google-genai for Python raises, the one for Node drops the next event, and LiteLLM
+//! stops reading.
+
+use super::{Found, is_error};
+use crate::wire::Kind;
+use memchr::{memchr, memmem};
+
+/// A line longer than this passes in pieces, so that memory stays bounded: 1 MiB. Google's longest hold images.
+const MAX_HELD: usize = 1024 * 1024;
+
+/// What a line is shows in so many bytes, blanks included.
+const LONGEST_START: usize = 256;
+
+/// What a chunk of the stream came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Bytes that may be handed on now, the closing line included once it is there.
+    pub ready: Vec<u8>,
+    /// What follows them.
+    pub found: Found,
+}
+
+/// What a line of Google's own form has in it when the answer has come to its end. Within a text the quotes are escaped.
+const ENDINGS: [&[u8]; 2] = [b"\"finishReason\"", b"\"promptFeedback\""];
+
+/// How the lines of an event begin that are neither data nor comments.
+const OTHER_FIELDS: [&[u8]; 3] = [b"event:", b"id:", b"retry:"];
+
+/// Finds the end of a stream and errors in it, in chunks that are cut anywhere.
+#[derive(Debug)]
+pub struct EventScanner {
+    kind: Kind,
+    /// Held back: in Google's own form what may be the last event, in streams that are not a model's an incomplete event.
+    last: Vec<u8>,
+    /// An event has begun, so that the next blank line ends it.
+    has_data: bool,
+    /// The line that arrives in pieces is left out.
+    is_line_dropped: bool,
+    /// An event has said why the answer ended: whatever comes now may be the last.
+    is_ending: bool,
+    /// Of a line that passes in pieces, the end of the latest.
+    before_piece: Vec<u8>,
+    /// A line whose end is not here yet.
+    held: Vec<u8>,
+    /// The beginning of a line was handed on, since it is too long to be held.
+    line_open: bool,
+    /// The last bytes that were handed on.
+    sent_end: Vec<u8>,
+    done: bool,
+}
+
+impl EventScanner {
+    /// A scanner of a stream of this kind.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            last: Vec::new(),
+            has_data: false,
+            is_line_dropped: false,
+            is_ending: false,
+            before_piece: Vec::new(),
+            held: Vec::new(),
+            line_open: false,
+            sent_end: Vec::new(),
+            done: false,
+        }
+    }
+
+    /// Takes the next chunk. Not to be called again after an error was found.
+    pub fn push(&mut self, chunk: Vec<u8>) -> Scan {
+        let (was_open, was_done) = (self.line_open, self.done);
+        let scan = self.scan(chunk);
+        let scan = match self.kind {
+            Kind::Chat if was_done => scan,
+            Kind::Chat => self.data_alone(scan, was_open),
+            Kind::Generate => {
+                let scan = self.data_alone(scan, was_open);
+                self.keep_last(scan, was_open)
+            }
+            Kind::Other => self.keep_begun(scan),
+        };
+        self.note_sent(&scan.ready);
+        scan
+    }
+
+    /// What is left when the upstream has nothing more; `None` if the stream ended before its time.
+    pub fn end(&mut self) -> Option<Vec<u8>> {
+        let is_cut = self.line_open || !self.is_whole(&self.held);
+        let may_end = self.is_ending || has_ending(&self.held) || self.kind == Kind::Other;
+        if !may_end || is_cut || is_error_line(&self.held) {
+            return None;
+        }
+        let mut rest = std::mem::take(&mut self.last);
+        if self.kind != Kind::Generate {
+            rest.append(&mut self.held);
+        } else if is_data(&self.held) && self.held.trim_ascii() != b"data:" {
+            rest.append(&mut self.held);
+            // Google's client for Node reads no event without it.
+            rest.extend_from_slice(b"\r\n\r\n");
+        }
+        Some(rest)
+    }
+
+    /// Removes every line except data and the blank lines that end an event. OpenAI's clients also get comments.
+    fn data_alone(&mut self, mut scan: Scan, was_open: bool) -> Scan {
+        let lines = &mut scan.ready;
+        let (mut at, mut kept) = (0, 0);
+        let mut is_rest = was_open;
+        while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
+            // What follows the closing line is no event.
+            let is_closed = self.kind == Kind::Chat && line_start(rest) == LineStart::Done;
+            let line = match line_end(rest).filter(|_| !is_closed) {
+                Some(end) => rest.get(..end).unwrap_or(rest),
+                None => rest,
+            };
+            // How a line begins decides for all of its pieces.
+            if !std::mem::take(&mut is_rest) {
+                let is_blank = line.trim_ascii().is_empty();
+                let has_data = match self.kind {
+                    Kind::Chat => line.starts_with(b"data:") || line.starts_with(b":"),
+                    Kind::Generate | Kind::Other => is_data(line),
+                };
+                self.is_line_dropped = !(has_data || (is_blank && self.has_data));
+                self.has_data = !is_blank && (self.has_data || has_data);
+            }
+            let end = at + line.len();
+            if !self.is_line_dropped {
+                if kept < at {
+                    lines.copy_within(at..end, kept);
+                }
+                kept += end - at;
+            }
+            at = end;
+        }
+        lines.truncate(kept);
+        scan
+    }
+
+    /// Holds back an incomplete event, so that `event: error` is not sent without its data.
+    fn keep_begun(&mut self, scan: Scan) -> Scan {
+        let Scan { ready, found } = scan;
+        let mut lines = std::mem::take(&mut self.last);
+        lines.extend_from_slice(&ready);
+        match found {
+            Found::Nothing if !self.line_open && lines.len() <= MAX_HELD => {
+                self.last = lines.split_off(end_of_events(&lines));
+            }
+            Found::Error(_) => lines.truncate(end_of_events(&lines)),
+            Found::Nothing | Found::Done => {}
+        }
+        Scan {
+            ready: lines,
+            found,
+        }
+    }
+
+    /// Keeps back what may be the end.
+    fn keep_last(&mut self, scan: Scan, was_open: bool) -> Scan {
+        let Scan { mut ready, found } = scan;
+        let mut before = std::mem::take(&mut self.last);
+        if found == Found::Nothing {
+            let keep_from = if was_open || self.line_open {
+                let seen = [self.before_piece.as_slice(), &ready].concat();
+                let longest = ENDINGS.iter().map(|ending| ending.len()).max();
+                let from = seen.len().saturating_sub(longest.unwrap_or_default());
+                self.before_piece = seen.get(from..).unwrap_or_default().to_vec();
+                self.is_ending |= has_ending(&seen);
+                self.is_ending.then_some(0)
+            } else {
+                self.before_piece.clear();
+                let latest = latest_event(&ready);
+                if latest.is_none() && !before.is_empty() {
+                    // Nothing has come but the rest of the event, or a comment.
+                    before.append(&mut ready);
+                    self.last = before;
+                    return Scan { ready, found };
+                }
+                self.is_ending |= has_ending(&ready);
+                latest.filter(|_| self.is_ending)
+            };
+            if let Some(at) = keep_from {
+                self.last = ready.split_off(at);
+            }
+        }
+        before.append(&mut ready);
+        Scan {
+            ready: before,
+            found,
+        }
+    }
+
+    fn scan(&mut self, chunk: Vec<u8>) -> Scan {
+        if self.done {
+            return Scan {
+                ready: chunk,
+                found: Found::Done,
+            };
+        }
+        let mut bytes = std::mem::take(&mut self.held);
+        // No line ends in what was held.
+        let held = bytes.len();
+        if bytes.is_empty() {
+            bytes = chunk;
+        } else {
+            bytes.extend_from_slice(&chunk);
+        }
+        let mut at = 0;
+        if self.line_open {
+            match line_end(&bytes) {
+                Some(end) => {
+                    self.line_open = false;
+                    at = end;
+                }
+                None => at = bytes.len(),
+            }
+        }
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let from = held.saturating_sub(at);
+            let end = line_end(rest.get(from..).unwrap_or_default()).map(|end| from + end);
+            let line = rest.get(..end.unwrap_or_default()).unwrap_or_default();
+            match line_start(rest) {
+                LineStart::Done if self.kind != Kind::Generate => {
+                    self.done = true;
+                    return Scan {
+                        ready: bytes,
+                        found: Found::Done,
+                    };
+                }
+                LineStart::Done | LineStart::Other if !is_error_line(line) => match end {
+                    Some(end) => {
+                        at += end;
+                    }
+                    None if rest.len() > MAX_HELD => {
+                        self.line_open = true;
+                        at = bytes.len();
+                    }
+                    None if at == 0 => {
+                        self.held = std::mem::take(&mut bytes);
+                        break;
+                    }
+                    None => {
+                        self.held = bytes.split_off(at);
+                        break;
+                    }
+                },
+                LineStart::Error | LineStart::Done | LineStart::Other => {
+                    let error = bytes.split_off(at);
+                    return Scan {
+                        ready: bytes,
+                        found: Found::Error(error),
+                    };
+                }
+            }
+        }
+        Scan {
+            ready: bytes,
+            found: Found::Nothing,
+        }
+    }
+
+    /// An error, as JSON text in one line, as the last event. All official clients raise on a `data:` object with `error`,
+    /// while a stream that just stops looks to them like a complete answer. Google's own form, JSON between the events,
+    /// is seen by its clients only if it comes in a packet of its own, so it is not used for Google's either.
+    pub fn close_with(&mut self, error: &str) -> Vec<u8> {
+        let mut end = std::mem::take(&mut self.last);
+        if self.kind == Kind::Other {
+            end.clear();
+        }
+        self.note_sent(&end);
+        let separator = match self.sent_end.as_slice() {
+            [] | [.., b'\n', b'\n'] | [.., b'\n', b'\r', b'\n'] => "",
+            [.., b'\n'] => "\n",
+            _ => "\n\n",
+        };
+        end.extend_from_slice(format!("{separator}data: {error}\n\n").as_bytes());
+        end
+    }
+
+    /// Whether the last line is complete although its line feed is missing. A line that no client gets may be incomplete.
+    fn is_whole(&self, line: &[u8]) -> bool {
+        let line = line.trim_ascii();
+        let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
+            let is_dropped = || OTHER_FIELDS.iter().any(|field| line.starts_with(field));
+            return line.is_empty()
+                || line.starts_with(b":")
+                || (self.kind == Kind::Generate && is_dropped());
+        };
+        data.is_empty()
+            || line_start(line) == LineStart::Done
+            || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
+    }
+
+    /// Notes how what was handed on ends.
+    fn note_sent(&mut self, sent: &[u8]) {
+        let tail = sent.len().saturating_sub(3);
+        self.sent_end
+            .extend_from_slice(sent.get(tail..).unwrap_or_default());
+        let more = self.sent_end.len().saturating_sub(3);
+        self.sent_end.drain(..more);
+    }
+}
+
+/// Whether a line is data in Google's own form, which has no `[DONE]`.
+fn is_data(line: &[u8]) -> bool {
+    line.starts_with(b"data:") && line_start(line) != LineStart::Done
+}
+
+fn has_ending(bytes: &[u8]) -> bool {
+    ENDINGS
+        .iter()
+        .any(|ending| memmem::find(bytes, ending).is_some())
+}
+
+/// Where the last event of whole lines begins.
+fn latest_event(lines: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut found = None;
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b"data:") {
+            found = Some(at);
+        }
+        at += line.len();
+    }
+    found
+}
+
+/// The length of the complete events, up to and including the last blank line.
+fn end_of_events(lines: &[u8]) -> usize {
+    let mut end = 0;
+    let mut at = 0;
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        if line.ends_with(b"\n") && line.trim_ascii().is_empty() {
+            end = at;
+        }
+    }
+    end
+}
+
+/// An error that [`EventScanner`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorText<'a> {
+    /// Its JSON text, as far as it has arrived, without the `data:` before it.
+    pub json: &'a [u8],
+    /// Whether all of it has arrived.
+    pub is_complete: bool,
+}
+
+/// Reads an error that [`EventScanner`] found, as far as it has arrived.
+pub fn error_text(found: &[u8]) -> ErrorText<'_> {
+    let (json, is_complete) = match found.strip_prefix(b"data:") {
+        Some(data) => match line_end(data) {
+            Some(end) => (data.get(..end).unwrap_or(data), true),
+            None => (data, false),
+        },
+        // Pretty-printed over many lines: complete once it is JSON.
+        None => {
+            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(found).is_ok();
+            (found, is_json)
+        }
+    };
+    ErrorText { json, is_complete }
+}
+
+/// Where the next line begins, if this one's line feed is there.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    memchr(b'\n', bytes).map(|at| at + 1)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum LineStart {
+    Done,
+    Error,
+    Other,
+}
+
+/// What a line is, by its beginning; a part of it that does not tell yet is [`LineStart::Other`].
+fn line_start(line: &[u8]) -> LineStart {
+    // No field of an event begins like this.
+    if let [b'{' | b'[', ..] = line {
+        return LineStart::Error;
+    }
+    // A line is looked at again for each piece of it.
+    let line = line.get(..LONGEST_START).unwrap_or(line);
+    let Some(data) = line.strip_prefix(b"data:").map(skip_blanks) else {
+        return LineStart::Other;
+    };
+    if data.starts_with(b"[DONE]") {
+        return LineStart::Done;
+    }
+    let object = data.strip_prefix(b"[").map_or(data, skip_blanks);
+    let value = object
+        .strip_prefix(b"{")
+        .and_then(|inside| skip_blanks(inside).strip_prefix(b"\"error\""))
+        .and_then(|behind| skip_blanks(behind).strip_prefix(b":"))
+        .map(skip_blanks);
+    match value {
+        Some([b'{' | b'[' | b't' | b'0'..=b'9', ..]) => LineStart::Error,
+        Some([b'"', first, ..]) if *first != b'"' => LineStart::Error,
+        // One that says nothing, as some servers send it, or one that is not here yet.
+        Some(_) | None => LineStart::Other,
+    }
+}
+
+/// Whether a whole line is an event that has an error in it.
+fn is_error_line(line: &[u8]) -> bool {
+    line.strip_prefix(b"data:").is_some_and(is_error)
+}
+
+fn skip_blanks(bytes: &[u8]) -> &[u8] {
+    // Not a line feed: what follows it is another line.
+    let blanks = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let blanks = bytes.iter().take_while(blanks).count();
+    bytes.get(blanks..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

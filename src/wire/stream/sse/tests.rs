@@ -1,0 +1,519 @@
+use super::*;
+use proptest::prelude::*;
+
+/// What was handed on of each chunk, and what was found at last.
+fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
+    let mut scanner = EventScanner::new(Kind::Chat);
+    let mut found = Found::Nothing;
+    let mut ready = Vec::new();
+    for chunk in chunks {
+        let scan = scanner.push(chunk.as_bytes().to_vec());
+        ready.push(String::from_utf8(scan.ready).unwrap());
+        found = scan.found;
+        if matches!(found, Found::Error(_)) {
+            break;
+        }
+    }
+    (ready, found)
+}
+
+const ERROR: &str = r#"{"error":{"message":"m"}}"#;
+
+#[test]
+fn the_closing_line_is_found_in_every_framing() {
+    for stream in [
+        "data: {}\n\ndata: [DONE]\n\n",
+        "data: {}\r\n\r\ndata: [DONE]\r\n\r\n",
+        "data:{}\n\ndata:[DONE]\n\n",
+        "data: [DONE]",
+        ": comment\n\ndata:   [DONE]\n\n",
+    ] {
+        assert_eq!(scan(&[stream]).1, Found::Done, "{stream:?}");
+    }
+}
+
+#[test]
+fn an_error_is_found_in_every_form() {
+    for error in [
+        r#"data: {"error":{"code":503}}"#,
+        r#"data:{ "error" : {}}"#,
+        r#"data: [{"error":{"code":503}}]"#,
+        r#"data: {"error":"it failed"}"#,
+        r#"data: {"error":true}"#,
+        "data: {\"code\":503,\"error\":{\"message\":\"m\"}}\n\n",
+        "data: {\"choices\":[],\"error\":\"it failed\"}\r\n\r\n",
+        "data: [{\"code\":503,\"error\":{}}]\n\n",
+        "data: {\"error\":null,\"error\":{}}\n",
+        "[{\n  \"error\": {}\n}\n]\n",
+        "{\n  \"error\": {}\n}\n",
+    ] {
+        let (ready, found) = scan(&["data: {\"a\":1}\n\n", error]);
+        assert_eq!(ready, ["data: {\"a\":1}\n\n", ""], "{error}");
+        assert_eq!(found, Found::Error(error.as_bytes().to_vec()), "{error}");
+    }
+}
+
+#[test]
+fn a_line_in_many_pieces_is_looked_through_once() {
+    // For each kind, an event of 900,000 bytes in pieces of 8.
+    for kind in [Kind::Chat, Kind::Generate, Kind::Other] {
+        let event = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(900_000));
+        let mut scanner = EventScanner::new(kind);
+        let mut sent = Vec::new();
+        let mut place = None;
+        for piece in event.as_bytes().chunks(8) {
+            sent.extend(scanner.push(piece.to_vec()).ready);
+            let capacity = scanner.held.capacity();
+            // What is held is neither copied nor moved but to grow.
+            assert!(place.is_none_or(|(before, at)| {
+                capacity != before || at == scanner.held.as_ptr() || capacity == 0
+            }));
+            place = (capacity > 0).then_some((capacity, scanner.held.as_ptr()));
+        }
+        assert!(sent == event.as_bytes());
+    }
+}
+
+#[test]
+fn an_error_that_has_no_line_end_is_never_the_last_event_of_an_answer() {
+    let [_, finish, _] = GOOGLES;
+    let mut scanner = EventScanner::new(Kind::Generate);
+    let stream = [finish, "data: {\"code\":503,\"error\":{}}"].concat();
+    scanner.push(stream.into_bytes());
+    assert_eq!(scanner.end(), None);
+}
+
+#[test]
+fn what_a_line_is_does_not_show_in_the_next_one() {
+    let mut scanner = EventScanner::new(Kind::Chat);
+    let scan = scanner.push(b"data:\n\n[{\"error\":{}}]\n".to_vec());
+    assert_eq!(scan.ready, b"data:\n\n");
+    assert!(matches!(scan.found, Found::Error(error) if error.starts_with(b"[{")));
+}
+
+#[test]
+fn what_only_resembles_them_passes() {
+    for stream in [
+        "data: {\"content\":\"data: [DONE]\"}\n\n",
+        "data: \"[DONE]\"\n\n",
+        " data: [DONE]\n\n",
+        "event: data: [DONE]\n\n",
+        "data: [DON]\n\n",
+        "data: {\"errors\":1}\n\n",
+        "data: {\"a\":{\"error\":1}}\n\n",
+        "data: {\"error\":null,\"choices\":[]}\n\n",
+        "data: {\"error\" : null}\n\n",
+        "data: {\"error\":false}\n\n",
+        "data: {\"error\":\"\",\"choices\":[]}\n\n",
+        "data: {\"choices\":[],\"error\":null}\n\n",
+        "data: {\"content\":\"an \\\"error\\\": {}\"}\n\n",
+        "data: {\"content\":[\"error\"]}\n\n",
+        "data: \"error\"\n\n",
+        "data: []\n\n",
+        "data: {}\n\n",
+        "id: {\n\n",
+        "data\n\n",
+        "\n\n\n",
+    ] {
+        // Of other lines OpenAI's clients get nothing.
+        let kinds = if stream.starts_with("data:") {
+            &[Kind::Chat, Kind::Other][..]
+        } else {
+            &[Kind::Other]
+        };
+        for kind in kinds {
+            let scan = EventScanner::new(*kind).push(stream.as_bytes().to_vec());
+            assert_eq!(
+                (scan.ready.as_slice(), scan.found),
+                (stream.as_bytes(), Found::Nothing),
+                "{kind:?} {stream:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn whole_events_pass_at_once_and_lines_without_end_do_not() {
+    let (ready, found) = scan(&[
+        "data: {\"a\":1}\n\n",
+        "data: {\"b\":2}\n\n",
+        "dat",
+        "a: [DO",
+        "NE]\n\n",
+    ]);
+    assert_eq!(
+        ready,
+        [
+            "data: {\"a\":1}\n\n",
+            "data: {\"b\":2}\n\n",
+            "",
+            "",
+            "data: [DONE]\n\n"
+        ]
+    );
+    assert_eq!(found, Found::Done);
+}
+
+#[test]
+fn an_error_is_an_event_of_its_own_and_half_a_line_before_it_is_dropped() {
+    let event = format!("data: {ERROR}\n\n");
+    for (stream, sent_before) in [
+        ("", ""),
+        ("data: {}\n\n", "data: {}\n\n"),
+        ("data: {}\r\n\r\n", "data: {}\r\n\r\n"),
+        ("data: {}\n", "data: {}\n\n"),
+        ("data: {}\n\ndata: {\"cut", "data: {}\n\n"),
+        ("data: {}\n\nda", "data: {}\n\n"),
+    ] {
+        let mut scanner = EventScanner::new(Kind::Chat);
+        let mut sent = scanner.push(stream.as_bytes().to_vec()).ready;
+        sent.extend(scanner.close_with(ERROR));
+        assert_eq!(
+            String::from_utf8(sent).unwrap(),
+            format!("{sent_before}{event}"),
+            "{stream:?}"
+        );
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_to_hold_passes_in_pieces() {
+    let mut scanner = EventScanner::new(Kind::Chat);
+    let long = [b"data: ".to_vec(), vec![b'x'; MAX_HELD]].concat();
+    assert_eq!(scanner.push(long[..9].to_vec()).ready, b"");
+    assert_eq!(scanner.push(long[9..].to_vec()).ready, long);
+    assert_eq!(scanner.push(b"{\"error\"".to_vec()).ready, b"{\"error\"");
+    assert!(scanner.close_with(ERROR).starts_with(b"\n\ndata: {"));
+    let rest = b"\n\ndata: [DONE]\n\n".to_vec();
+    assert_eq!(scanner.push(rest).found, Found::Done);
+}
+
+#[test]
+fn the_text_of_an_error_is_whole_at_its_lines_end_or_its_jsons() {
+    for (found, text, whole) in [
+        ("data: {\"error\":1}\n\nmore", " {\"error\":1}\n", true),
+        ("data: {\"err", " {\"err", false),
+        ("[{\n \"error\": 1}]\n", "[{\n \"error\": 1}]\n", true),
+        ("[{\n \"error\": 1}", "[{\n \"error\": 1}", false),
+    ] {
+        assert_eq!(
+            error_text(found.as_bytes()),
+            ErrorText {
+                json: text.as_bytes(),
+                is_complete: whole,
+            },
+            "{found:?}"
+        );
+    }
+}
+
+const GOOGLES: [&str; 3] = [
+    "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"a \\\"finishReason\\\" b\"}]}}]}\r\n\r\n",
+    "data: {\"candidates\": [{\"content\": {\"parts\": []},\"finishReason\": \"STOP\"}]}\r\n\r\n",
+    "data: {\"promptFeedback\": {\"blockReason\": \"SAFETY\"}}\r\n\r\n",
+];
+
+#[test]
+fn googles_own_stream_ends_with_the_event_that_says_why() {
+    let [text, finish, blocked] = GOOGLES;
+    for (events, kept) in [
+        (vec![text, finish], finish),
+        (vec![finish, text, blocked], blocked),
+        (vec![finish, finish], finish),
+    ] {
+        let mut scanner = EventScanner::new(Kind::Generate);
+        let mut sent = Vec::new();
+        for event in &events {
+            // The blank line comes apart from its event.
+            let (line, blank) = event.split_at(event.len() - 2);
+            sent.extend(scanner.push(line.as_bytes().to_vec()).ready);
+            sent.extend(scanner.push(blank.as_bytes().to_vec()).ready);
+        }
+        let rest = scanner.end().unwrap();
+        assert_eq!(String::from_utf8(rest).unwrap(), kept);
+        let before = events[..events.len() - 1].concat();
+        assert_eq!(String::from_utf8(sent).unwrap(), before);
+    }
+    // What follows the reason belongs to the answer: usage, or a comment, which no client gets.
+    let usage = "data: {\"usageMetadata\": {}}\r\n\r\n";
+    for (more, passes) in [(usage, usage), (": ping\r\n\r\n", "")] {
+        let mut scanner = EventScanner::new(Kind::Generate);
+        let mut sent = scanner.push([text, finish].concat().into_bytes()).ready;
+        sent.extend(scanner.push(more.as_bytes().to_vec()).ready);
+        sent.extend(scanner.end().expect("an end"));
+        assert_eq!(
+            String::from_utf8(sent).unwrap(),
+            [text, finish, passes].concat()
+        );
+    }
+    let mut scanner = EventScanner::new(Kind::Generate);
+    scanner.push(text.as_bytes().to_vec());
+    assert_eq!(scanner.end(), None, "it was cut");
+    assert_eq!(EventScanner::new(Kind::Generate).end(), None);
+}
+
+#[test]
+fn of_googles_own_stream_only_data_passes() {
+    let [text, finish, _] = GOOGLES;
+    let long = format!(": {}\n", "x".repeat(MAX_HELD));
+    for (stream, passes) in [
+        (vec![": ping\r\n\r\n", text, finish], vec![text, finish]),
+        (vec![text, ":\n", ":\n\n", finish], vec![text, finish]),
+        (
+            vec!["event: message\n", text, "id: 7\nretry: 3\n", finish],
+            vec![text, finish],
+        ),
+        (vec![text, finish, "data: [DONE]\n\n"], vec![text, finish]),
+        (vec![&long, text, &long, "\n", finish], vec![text, finish]),
+        (
+            vec!["data: {\n: ping\ndata: }\n\n", finish],
+            vec!["data: {\ndata: }\n\n", finish],
+        ),
+    ] {
+        let stream = stream.concat();
+        for size in [1, 3, 64 * 1024, stream.len()] {
+            if size < 64 && stream.len() > MAX_HELD {
+                continue;
+            }
+            let mut scanner = EventScanner::new(Kind::Generate);
+            let mut sent = Vec::new();
+            for piece in stream.as_bytes().chunks(size) {
+                sent.extend(scanner.push(piece.to_vec()).ready);
+            }
+            sent.extend(scanner.end().expect("an end"));
+            assert_eq!(String::from_utf8(sent).unwrap(), passes.concat());
+        }
+    }
+}
+
+#[test]
+fn names_and_ids_of_events_do_not_reach_openais_clients() {
+    let data = "data: {\"a\":1}\n\n";
+    let error = "event: error\ndata: {\"error\":{\"code\":503}}\n\n";
+    let mut scanner = EventScanner::new(Kind::Chat);
+    let stream = [": ping\n\nevent: chunk\nid: 7\n", data, error].concat();
+    let scan = scanner.push(stream.into_bytes());
+    let sent = [scan.ready, scanner.close_with(ERROR)].concat();
+    assert_eq!(
+        String::from_utf8(sent).unwrap(),
+        format!(": ping\n\n{data}data: {ERROR}\n\n")
+    );
+}
+
+#[test]
+fn a_last_line_without_its_end_is_the_end_unless_it_is_cut() {
+    let [text, finish, _] = GOOGLES;
+    let bare = finish.trim_end();
+    for (last, passes) in [
+        (bare, Some(finish)),
+        ("data: [DONE]", Some("")),
+        (": bye", Some("")),
+        ("id: 4", Some("")),
+        ("data:", Some("")),
+        ("dat", None),
+        ("data: {\"cut", None),
+    ] {
+        let mut scanner = EventScanner::new(Kind::Generate);
+        let before = if last == bare { text } else { finish };
+        let mut sent = scanner.push([before, last].concat().into_bytes()).ready;
+        let rest = scanner.end();
+        assert_eq!(rest.is_some(), passes.is_some(), "{last}");
+        if let Some(passes) = passes {
+            sent.extend(rest.unwrap());
+            let sent = String::from_utf8(sent).unwrap();
+            assert_eq!(sent, [before, passes].concat(), "{last}");
+        }
+    }
+    let mut scanner = EventScanner::new(Kind::Other);
+    scanner.push(format!("{CREATED}: bye").into_bytes());
+    assert_eq!(scanner.end().as_deref(), Some(&b": bye"[..]));
+}
+
+#[test]
+fn a_long_event_passes_at_once_unless_it_may_be_the_last() {
+    let mut scanner = EventScanner::new(Kind::Generate);
+    let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
+    assert_eq!(
+        scanner.push(long.clone().into_bytes()).ready,
+        long.as_bytes()
+    );
+    let end = b"\"}\r\n\r\n";
+    assert_eq!(scanner.push(end.to_vec()).ready, end);
+}
+
+const CREATED: &str = "event: interaction.created\ndata: {\"interaction\":{\"id\":\"v1_fake\"},\"event_type\":\"interaction.created\"}\n\n";
+const COMPLETED: &str =
+    "event: interaction.completed\ndata: {\"event_type\":\"interaction.completed\"}\n\n";
+
+#[test]
+fn another_stream_passes_event_by_event_and_ends_with_its_upstream() {
+    for closing in ["", "event: done\ndata: [DONE]\n\n", ": bye\n\n"] {
+        let mut scanner = EventScanner::new(Kind::Other);
+        for event in [CREATED, ": ping\n\n", COMPLETED] {
+            let (name, data) = event.split_at(event.find("data").unwrap_or(3));
+            assert_eq!(scanner.push(name.as_bytes().to_vec()).ready, b"", "{event}");
+            let ready = scanner.push(data.as_bytes().to_vec()).ready;
+            assert_eq!(String::from_utf8(ready).unwrap(), event);
+        }
+        let scan = scanner.push(closing.as_bytes().to_vec());
+        assert_eq!(scan.ready, closing.as_bytes());
+        assert_eq!(scan.found == Found::Done, closing.contains("[DONE]"));
+        assert_eq!(scanner.end().as_deref(), Some(&b""[..]));
+    }
+    let mut scanner = EventScanner::new(Kind::Other);
+    scanner.push(format!("{CREATED}event: st").into_bytes());
+    assert_eq!(scanner.end(), None, "it was cut");
+}
+
+#[test]
+fn the_error_of_another_stream_takes_its_name_along() {
+    for error in [
+        "event: error\ndata: {\"error\":{\"code\":\"c\"},\"event_type\":\"error\"}\n\n",
+        "{\"error\":{\"code\":429}}\n",
+    ] {
+        let mut scanner = EventScanner::new(Kind::Other);
+        let scan = scanner.push([CREATED, error].concat().into_bytes());
+        assert_eq!(String::from_utf8(scan.ready).unwrap(), CREATED);
+        assert!(matches!(scan.found, Found::Error(_)), "{error}");
+        let closed = scanner.close_with(ERROR);
+        assert_eq!(
+            String::from_utf8(closed).unwrap(),
+            format!("data: {ERROR}\n\n")
+        );
+    }
+}
+
+#[test]
+fn googles_own_stream_may_end_with_an_event_that_is_too_long_to_hold() {
+    let image = "x".repeat(MAX_HELD + 10);
+    let event = format!("data: {{\"image\":\"{image}\",\"finishReason\": \"STOP\"}}\r\n\r\n");
+    for cut in [1, 5, 40, 45, 50] {
+        let mut scanner = EventScanner::new(Kind::Generate);
+        let (first, second) = event.split_at(event.len() - cut);
+        let mut sent = scanner.push(first.as_bytes().to_vec()).ready;
+        sent.extend(scanner.push(second.as_bytes().to_vec()).ready);
+        let rest = scanner.end().expect("an end");
+        assert!(!rest.is_empty());
+        sent.extend(rest);
+        assert!(sent == event.as_bytes(), "cut {cut} before its end");
+    }
+}
+
+#[test]
+fn a_stream_that_is_cut_within_a_line_is_cut_whatever_came_before() {
+    let [text, finish, _] = GOOGLES;
+    let mut scanner = EventScanner::new(Kind::Generate);
+    let cut = [finish, text, "data: {\"candidates\": [{\"te"].concat();
+    let mut sent = scanner.push(cut.into_bytes()).ready;
+    assert_eq!(scanner.end(), None);
+    sent.extend(scanner.close_with(ERROR));
+    let expected = [finish, text, "data: ", ERROR, "\n\n"].concat();
+    assert_eq!(
+        String::from_utf8(sent).unwrap(),
+        expected,
+        "half a line is dropped"
+    );
+    // The last line's end may be missing.
+    let mut scanner = EventScanner::new(Kind::Generate);
+    scanner.push(
+        [finish, "data: {\"usageMetadata\": {}}"]
+            .concat()
+            .into_bytes(),
+    );
+    assert!(scanner.end().is_some());
+}
+
+#[test]
+fn of_a_long_event_nothing_is_lost_when_an_error_follows() {
+    let mut scanner = EventScanner::new(Kind::Generate);
+    let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
+    let mut sent = Vec::new();
+    for piece in [&long, "MIDDLE", "TAIL\"}\r\n\r\n"] {
+        sent.extend(scanner.push(piece.as_bytes().to_vec()).ready);
+    }
+    assert_eq!(scanner.end(), None, "it does not say why it ended");
+    sent.extend(scanner.close_with(ERROR));
+    let expected = format!("{long}MIDDLETAIL\"}}\r\n\r\ndata: {ERROR}\n\n");
+    assert!(sent == expected.as_bytes());
+}
+
+#[test]
+fn an_error_in_googles_own_stream_is_found_and_told_in_an_event() {
+    let [text, finish, _] = GOOGLES;
+    let mut scanner = EventScanner::new(Kind::Generate);
+    scanner.push(finish.as_bytes().to_vec());
+    let scan = scanner.push([text, "{\n  \"error\""].concat().into_bytes());
+    assert_eq!(scan.ready, [finish, text].concat().as_bytes());
+    assert!(matches!(scan.found, Found::Error(_)));
+    let event = format!("data: {ERROR}\n\n");
+    assert_eq!(scanner.close_with(ERROR), event.as_bytes());
+}
+
+proptest! {
+    #[test]
+    fn chunk_borders_change_nothing_of_googles_own_stream(
+        events in prop::collection::vec(prop::sample::select(GOOGLES.to_vec()), 0..6),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let stream = events.concat().into_bytes();
+        let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        borders.extend([0, stream.len()]);
+        borders.sort_unstable();
+        let mut scanner = EventScanner::new(Kind::Generate);
+        let mut passed = Vec::new();
+        for pair in borders.windows(2) {
+            passed.extend(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready);
+        }
+        let ends_well = events.iter().any(|event| *event != GOOGLES[0]);
+        let rest = scanner.end();
+        prop_assert_eq!(rest.is_some(), ends_well);
+        passed.extend(rest.unwrap_or_default());
+        // Of a stream that was cut, half a line is dropped.
+        let expected = if ends_well { &stream } else { &stream[..passed.len()] };
+        prop_assert_eq!(passed.as_slice(), expected);
+        prop_assert!(passed.len() + 1 >= stream.len());
+    }
+
+    #[test]
+    fn chunk_borders_change_neither_bytes_nor_verdict(
+        lines in prop::collection::vec("(data: ?)?[a-z\\[\\]{}\"DONE:é]{0,12}\r?\n", 0..6),
+        closing in prop::sample::select(vec![
+            "",
+            "data: [DONE]\n\n",
+            "data: [{\"error\":1}]\n\n",
+            "data: {\"a\":1,\"error\":{}}\n\n",
+            "data: {\"error\":null,\"a\":1}\n\n",
+            "data: {\"error\": \"e\"}\n\n",
+            "{\n}",
+        ]),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let stream = (lines.concat() + closing).into_bytes();
+        let whole = EventScanner::new(Kind::Chat).push(stream.clone());
+        let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        borders.extend([0, stream.len()]);
+        borders.sort_unstable();
+        let mut scanner = EventScanner::new(Kind::Chat);
+        let mut passed = Vec::new();
+        let mut error = None;
+        for pair in borders.windows(2) {
+            let chunk = &stream[pair[0]..pair[1]];
+            match &mut error {
+                None => {
+                    let scan = scanner.push(chunk.to_vec());
+                    passed.extend(scan.ready);
+                    if let Found::Error(begun) = scan.found {
+                        error = Some(begun);
+                    }
+                }
+                Some(begun) => begun.extend_from_slice(chunk),
+            }
+        }
+        prop_assert_eq!(&passed, &whole.ready);
+        match whole.found {
+            Found::Error(all) => prop_assert_eq!(error, Some(all)),
+            Found::Done => prop_assert!(scanner.done && error.is_none()),
+            Found::Nothing => prop_assert!(!scanner.done && error.is_none()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a stream's events have said so far: whether anything is in them for the reader, and what they cost.
+
+use crate::wire::Surface;
+use crate::wire::{Summary, gemini, openai};
+
+/// Sums up the events of a stream, as they pass in whole lines.
+#[derive(Debug)]
+pub(crate) struct StreamSummary {
+    surface: Surface,
+    /// All of them together: an event of a kind that nobody knows has something for the reader, and of several usages the
+    /// latest counts.
+    pub(crate) seen: Summary,
+}
+
+/// Looks at an answer, or at an event of one, in a surface's form.
+pub(crate) fn summarize(surface: Surface, json: &[u8]) -> Option<Summary> {
+    match surface {
+        Surface::OpenAi => openai::summarize(json),
+        Surface::Gemini => gemini::summarize(json),
+    }
+}
+
+impl StreamSummary {
+    /// Of a stream in this form.
+    pub(crate) fn new(surface: Surface) -> Self {
+        Self {
+            surface,
+            seen: Summary::default(),
+        }
+    }
+
+    /// Looks at an element of an array.
+    pub(crate) fn take_element(&mut self, json: &[u8]) {
+        if !self.seen.has_answer || self.names_usage(json) {
+            self.look_at(json);
+        }
+    }
+
+    /// Looks at whole lines. Once something was in them for the reader, only usage is looked for.
+    pub(crate) fn take(&mut self, lines: &[u8]) {
+        for line in lines.split(|byte| *byte == b'\n') {
+            let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
+                continue;
+            };
+            if data.is_empty()
+                || data == b"[DONE]"
+                || (self.seen.has_answer && !self.names_usage(data))
+            {
+                continue;
+            }
+            self.look_at(data);
+        }
+    }
+
+    fn look_at(&mut self, data: &[u8]) {
+        let seen = &mut self.seen;
+        match summarize(self.surface, data) {
+            Some(summary) => {
+                seen.has_content |= summary.has_content;
+                seen.has_answer |= summary.has_answer;
+                seen.is_finished |= summary.is_finished;
+                seen.is_blocked |= summary.is_blocked;
+                seen.usage = summary.usage.or(seen.usage);
+            }
+            // Better to hand on what is not understood than to hold it back.
+            None => (seen.has_content, seen.has_answer) = (true, true),
+        }
+    }
+
+    fn names_usage(&self, data: &[u8]) -> bool {
+        let name: &[u8] = match self.surface {
+            Surface::OpenAi => b"\"usage\"",
+            Surface::Gemini => b"\"usageMetadata\"",
+        };
+        memchr::memmem::find(data, name).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(lines: &[&str]) -> StreamSummary {
+        let mut stream = StreamSummary::new(Surface::OpenAi);
+        for line in lines {
+            stream.take(line.as_bytes());
+        }
+        stream
+    }
+
+    const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\",\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\n";
+    const ROLE: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\n";
+    const EMPTY: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\",\"index\":0}],\"object\":\"chat.completion.chunk\",\"usage\":{\"completion_tokens\":0,\"prompt_tokens\":5051,\"total_tokens\":5051}}\n\n";
+
+    #[test]
+    fn a_stream_with_content_is_an_answer() {
+        assert!(!stream(&[ROLE]).seen.has_content);
+        assert!(stream(&[ROLE, HELLO]).seen.has_content);
+        assert!(stream(&["data: {\"who\":\"knows\"\n\n"]).seen.has_content);
+        assert!(
+            !stream(&[": comment\n\n", "data: [DONE]\n\n", "data:\n\n"])
+                .seen
+                .has_content
+        );
+    }
+
+    #[test]
+    fn a_stream_without_content_and_tokens_is_none() {
+        assert!(
+            stream(&[ROLE, EMPTY, "data: [DONE]\n\n"])
+                .seen
+                .is_empty_answer()
+        );
+        assert!(
+            stream(&[EMPTY])
+                .seen
+                .usage
+                .is_some_and(|usage| usage.input == 5051)
+        );
+        assert!(!stream(&[HELLO, EMPTY]).seen.is_empty_answer());
+        let blocked = EMPTY.replace("\"stop\"", "\"content_filter\"");
+        assert!(!stream(&[&blocked]).seen.is_empty_answer());
+        let thought = EMPTY.replace("\"total_tokens\":5051", "\"total_tokens\":5060");
+        assert!(stream(&[&thought]).seen.is_empty_answer());
+    }
+
+    #[test]
+    fn usage_is_found_after_the_content() {
+        let last = HELLO.replace("\"object\"", "\"usage\":{\"completion_tokens\":7,\"prompt_tokens\":3,\"total_tokens\":10},\"object\"");
+        let usage = stream(&[HELLO, HELLO, &last]).seen.usage.unwrap();
+        assert_eq!((usage.input, usage.output), (3, 7));
+    }
+}

@@ -1,0 +1,253 @@
+//! Addresses as people type them into their clients' settings, and paths that other APIs have and Google's do not.
+//!
+//! A client puts its own path behind the base URL that it is given: with a version too many or without one, with a slash
+//! too many. Where only one path can be meant, it is served.
+
+use super::{COMPATIBLE, GEMINIS_OWN, SHARED, VERSIONS, collection};
+use crate::wire::Surface;
+use std::borrow::Cow;
+
+/// How paths below OpenAI's `/v1/` begin that Gemini's API cannot have.
+const OPENAIS_OWN: [&str; 12] = [
+    "audio/",
+    "chat/",
+    "completions",
+    "embeddings",
+    "images/",
+    "messages",
+    "moderations",
+    "rerank",
+    "responses",
+    "threads",
+    "vector_stores",
+    "videos",
+];
+
+/// How paths begin that Google has none for, and what to tell who asks for them. The version is left out.
+const MISSING: [(&str, &str); 21] = [
+    (
+        "responses",
+        "Google's OpenAI API has no Responses API. Set the client to chat completions: `.chat(MODEL)` in the AI SDK, `set_default_openai_api(\"chat_completions\")` in openai-agents, `wire_api` or an API mode `chat` elsewhere.",
+    ),
+    (
+        "completions",
+        "Google's OpenAI API has no legacy completions. Set the client to chat completions, for example `is_chat_model=True` in LlamaIndex.",
+    ),
+    (
+        "messages",
+        "This is a path of Anthropic's API, which the pool does not serve. Set the client to an OpenAI-compatible or a Gemini provider.",
+    ),
+    ("audio/", NO_AUDIO),
+    (
+        "moderations",
+        "Google's OpenAI API has no moderations. Turn them off in the client, or give it another provider for them.",
+    ),
+    ("images/edits", NO_EDITS),
+    ("images/variations", NO_EDITS),
+    ("assistants", NOT_AT_GOOGLE),
+    ("containers", NOT_AT_GOOGLE),
+    ("conversations", NOT_AT_GOOGLE),
+    ("evals", NOT_AT_GOOGLE),
+    ("fine_tuning", NOT_AT_GOOGLE),
+    ("realtime", NO_LIVE),
+    ("rerank", NOT_AT_GOOGLE),
+    ("threads", NOT_AT_GOOGLE),
+    ("uploads", NOT_AT_GOOGLE),
+    ("vector_stores", NOT_AT_GOOGLE),
+    ("api/chat", NO_OLLAMA),
+    ("api/generate", NO_OLLAMA),
+    ("api/tags", NO_OLLAMA),
+    ("ws/", NO_LIVE),
+];
+const NO_AUDIO: &str = "Google's OpenAI API has no speech or transcription. Use Gemini's own API for audio, or give the client another provider for it.";
+const NO_EDITS: &str = "Google's OpenAI API makes images (`images/generations`) but does not edit them. Use a Gemini image model through chat or through Gemini's own API.";
+const NO_LIVE: &str =
+    "The pool does not serve WebSockets, so neither the Live API nor OpenAI's Realtime API.";
+const NO_OLLAMA: &str = "This is a path of Ollama's API. Set the client to an OpenAI-compatible provider with the base URL `…/v1`.";
+const NOT_AT_GOOGLE: &str = "Google's OpenAI API does not have this. It has chat/completions, embeddings, models, images/generations, files and batches.";
+
+/// What the pool says of any other path that it does not know.
+const UNKNOWN: &str = "There is no such path. Set the client's base URL to the pool's address with /v1 for OpenAI's API, and to the address alone, or with /v1beta, for Gemini's.";
+
+/// The path that is meant. `credential`: the API whose clients send credentials as this request does.
+pub(super) fn meant(path: &str, credential: Surface) -> Cow<'_, str> {
+    let plain = with_single_slashes(path);
+    let Some((version, rest)) = split(&plain) else {
+        // Google's clients put the path of an upload, its version included, behind the base URL.
+        let (version, media) = split_versions(plain.strip_prefix('/').unwrap_or_default());
+        return match version.filter(|_| !media.is_empty()) {
+            Some(_) => format!("/{media}").into(),
+            None => plain,
+        };
+    };
+    let meant = if let Some(rest) = rest.strip_prefix("openai/") {
+        format!("{COMPATIBLE}{}", split_versions(rest).1)
+    } else if is_openais(rest) {
+        format!("/v1/{rest}")
+    } else {
+        match version {
+            Some(version) => format!("/{version}/{rest}"),
+            None if is_geminis(rest) => format!("/v1beta/{rest}"),
+            None if !SHARED.contains(&collection(rest)) => return plain,
+            None if credential == Surface::Gemini => format!("/v1beta/{rest}"),
+            None => format!("/v1/{rest}"),
+        }
+    };
+    if meant == plain { plain } else { meant.into() }
+}
+
+/// What to tell who asks for a path that is not served.
+pub fn advice(path: &str) -> &'static str {
+    let plain = with_single_slashes(path);
+    missing(&plain).unwrap_or(UNKNOWN)
+}
+
+/// What to tell who asks for a path that Google is known not to have; `None` if it may have it.
+pub(super) fn missing(path: &str) -> Option<&'static str> {
+    let (version, rest) = split_versions(path.strip_prefix('/')?);
+    let rest = match rest.strip_prefix("openai/") {
+        Some(rest) => rest,
+        // Gemini's API grows on its own.
+        None if matches!(version, Some("v1beta" | "v1alpha")) => return None,
+        None => rest,
+    };
+    MISSING
+        .iter()
+        .find(|(beginning, _)| is_below(rest, beginning))
+        .map(|(_, advice)| *advice)
+}
+
+/// What follows `/v1/` can be no path of Gemini's.
+pub(super) fn is_openais(rest: &str) -> bool {
+    !rest.contains(':') && OPENAIS_OWN.iter().any(|own| is_below(rest, own))
+}
+
+/// What follows the version can be no path of OpenAI's.
+pub(super) fn is_geminis(rest: &str) -> bool {
+    rest.contains(':') || GEMINIS_OWN.contains(&collection(rest))
+}
+
+/// Whether a path is `beginning`, or goes on below it.
+fn is_below(path: &str, beginning: &str) -> bool {
+    path.strip_prefix(beginning)
+        .is_some_and(|rest| beginning.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The version that counts, the last of those that it begins with, and the rest. `None` for what is below `/upload/` and
+/// the like, which no client's setting changes.
+fn split(path: &str) -> Option<(Option<&str>, &str)> {
+    let path = path.strip_prefix('/')?;
+    let (version, rest) = split_versions(path);
+    let is_media = ["upload", "download"].contains(&collection(rest));
+    (!is_media && !rest.is_empty()).then_some((version, rest))
+}
+
+fn split_versions(path: &str) -> (Option<&str>, &str) {
+    let mut found = (None, path);
+    while let Some((first, rest)) = found.1.split_once('/')
+        && VERSIONS.contains(&first)
+    {
+        found = (Some(first), rest);
+    }
+    found
+}
+
+/// Without empty segments, and without a slash at the end.
+fn with_single_slashes(path: &str) -> Cow<'_, str> {
+    let is_plain = !path.contains("//") && !path.ends_with('/');
+    if is_plain || !path.starts_with('/') {
+        return path.into();
+    }
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    segments
+        .flat_map(|segment| ["/", segment])
+        .collect::<String>()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_as_people_type_them_lead_to_the_path_that_is_meant() {
+        for (path, expected) in [
+            ("/v1/chat/completions/", "/v1/chat/completions"),
+            ("/v1//chat/completions", "/v1/chat/completions"),
+            ("//v1/models", "/v1/models"),
+            ("/chat/completions", "/v1/chat/completions"),
+            ("/embeddings", "/v1/embeddings"),
+            ("/models", "/v1/models"),
+            ("/models/gemini-x", "/v1/models/gemini-x"),
+            ("/v1/v1/chat/completions", "/v1/chat/completions"),
+            ("/v1beta/chat/completions", "/v1/chat/completions"),
+            (
+                "/openai/chat/completions",
+                "/v1beta/openai/chat/completions",
+            ),
+            ("/v1/openai/models", "/v1beta/openai/models"),
+            ("/v1beta/openai/v1/models", "/v1beta/openai/models"),
+            (
+                "/models/m:generateContent",
+                "/v1beta/models/m:generateContent",
+            ),
+            (
+                "/v1beta/v1/models/m:generateContent",
+                "/v1/models/m:generateContent",
+            ),
+            (
+                "/v1/v1beta/models/m:generateContent",
+                "/v1beta/models/m:generateContent",
+            ),
+            ("/v1beta/v1beta/models", "/v1beta/models"),
+            ("/cachedContents/c", "/v1beta/cachedContents/c"),
+            ("/v1beta/models", "/v1beta/models"),
+            ("/v1/what/comes/next", "/v1/what/comes/next"),
+            ("/upload/v1beta/files", "/upload/v1beta/files"),
+            ("/v1beta/upload/v1/files", "/upload/v1/files"),
+            ("/v1/upload/v1beta/files", "/upload/v1beta/files"),
+            (
+                "/v1beta/download/v1beta/files/f:download",
+                "/download/v1beta/files/f:download",
+            ),
+            ("/what", "/what"),
+            ("/v1/", "/v1"),
+            ("/", ""),
+        ] {
+            assert_eq!(meant(path, Surface::OpenAi), expected, "{path}");
+        }
+        assert_eq!(meant("/models", Surface::Gemini), "/v1beta/models");
+        assert_eq!(meant("/files/f", Surface::Gemini), "/v1beta/files/f");
+    }
+
+    #[test]
+    fn paths_of_other_apis_are_known_with_what_to_do() {
+        for path in [
+            "/v1/responses",
+            "/v1/responses/r",
+            "/responses",
+            "/v1beta/openai/completions",
+            "/v1/audio/speech",
+            "/v1/messages",
+            "/v1/messages/count_tokens",
+            "/api/tags",
+            "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+        ] {
+            assert!(missing(path).is_some(), "{path}");
+            assert_ne!(advice(path), UNKNOWN, "{path}");
+        }
+        for path in [
+            "/v1/chat/completions",
+            "/v1/embeddings",
+            "/v1/images/generations",
+            "/v1/models/responses",
+            "/v1/responses-next",
+            "/v1beta/evals",
+            "/",
+        ] {
+            assert_eq!(missing(path), None, "{path}");
+        }
+        assert!(advice("/v1//responses/").contains("chat completions"));
+        assert_eq!(advice("/v2/x"), UNKNOWN);
+    }
+}
