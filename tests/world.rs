@@ -10,7 +10,7 @@ use wit_parser::{Resolve, WorldId, WorldItem};
 
 const COMPONENT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/target/wasm32-wasip2/release/gemini_keypool.wasm"
+    "/target/wasm32-wasip2/component/gemini_keypool.wasm"
 );
 
 type Names = (BTreeSet<String>, BTreeSet<String>);

@@ -1,4 +1,4 @@
-//! Arrays that grow, in chunks that are cut anywhere: what was sent and a closing error are always JSON.
+//! Streamed JSON arrays, split at any byte: the bytes passed on plus a closing error are JSON.
 #![no_main]
 
 use gemini_keypool::wire::stream::ArrayScanner;

@@ -1,8 +1,10 @@
-//! Answers of any bytes, repaired: JSON stays JSON, and repairing twice changes nothing.
+//! Repairs of responses: JSON stays JSON, and a second repair changes nothing.
 #![no_main]
 
 use gemini_keypool::wire::model_list::{ModelList, Page};
-use gemini_keypool::wire::openai::repair::{Requested, Context, StreamRepair, model, models, whole};
+use gemini_keypool::wire::openai::repair::{
+    Context, Requested, StreamRepair, model, models, whole,
+};
 use gemini_keypool::wire::openai::signatures::Signatures;
 use gemini_keypool::wire::stream::EventScanner;
 use gemini_keypool::wire::{Kind, Surface};
@@ -18,18 +20,21 @@ fn repaired(context: &Context, stream: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|input: (bool, &[u8])| {
     let (flag, body) = input;
-    let context = |asked| Context {
+    let context = |requested| Context {
         model: "m".to_owned(),
         created: 1_800_000_000,
         seed: 7,
-        asked,
+        requested,
     };
     let of_stream = Requested::Stream {
         include_usage: flag,
     };
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
-    for asked in [Requested::Completion, Requested::Embeddings { as_base64: flag }] {
-        let context = context(asked);
+    for requested in [
+        Requested::Completion,
+        Requested::Embeddings { as_base64: flag },
+    ] {
+        let context = context(requested);
         let once = whole(body.to_vec(), &context).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&once).is_ok(), is_json);
         assert_eq!(whole(once.clone(), &context).unwrap(), once);
@@ -48,7 +53,7 @@ fuzz_target!(|input: (bool, &[u8])| {
     if list.add(body)
         && let Some(page) = Page::of_query(None)
     {
-        // Numbers that no type holds pass, too.
+        // Numbers that fit no type are passed on.
         serde_json::from_str::<&RawValue>(&list.to_json(page)).unwrap();
     }
 });

@@ -1,13 +1,13 @@
-//! Requests: paths, queries and bodies of any bytes. What is changed stays JSON.
+//! Paths, queries and bodies of requests: an edited body stays JSON.
 #![no_main]
 
 use gemini_keypool::wire::conversation::conversation;
-use gemini_keypool::wire::openai::signatures::{unsigned, with_placeholders};
 use gemini_keypool::wire::json::{steps, with_models, without, without_any};
+use gemini_keypool::wire::openai::signatures::{unsigned, with_placeholders};
 use gemini_keypool::wire::openai::{ChatRequest, model_of};
 use gemini_keypool::wire::resource::{named_in_body, named_in_path};
-use gemini_keypool::wire::{Kind, Surface};
 use gemini_keypool::wire::target::{Target, forwarded_query, key_of_query};
+use gemini_keypool::wire::{Kind, Surface};
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -46,7 +46,7 @@ fuzz_target!(|input: (&str, &[u8])| {
     }
     if let Ok(chat) = ChatRequest::parse(body.to_vec(), "default") {
         assert!(!chat.model.trim().is_empty());
-        // A number of any size is JSON, also where no type holds it.
+        // Numbers that fit no type are passed on.
         serde_json::from_slice::<&RawValue>(&chat.body).unwrap();
     }
 });

@@ -1,55 +1,38 @@
-//! `cargo xtask bench`: the benchmark, with all that it needs, built and run. What it does is in `crates/bench`.
+//! `cargo xtask bench`: builds and runs the benchmark in `crates/bench`.
 
-use crate::command::{HandedOn, capture, cargo, program, run as run_command};
+use crate::command::{PassedOn, cargo, program, run as run_command};
 use crate::{build, workspace};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-/// The load generator, at the version whose report is read.
-const OHA: &str = "1.16.0";
-/// The component that only forwards, built as the pool is.
-const BARE_BUILD: &str = "build --locked --release --target wasm32-wasip2 --package bare-proxy --config .cargo/component.toml";
+/// The packages of `cargo xtask build` and the benchmark, so that their dependencies are shared.
+const BENCH_BUILD: &str =
+    "build --locked --release --package keypool-host --package fake-gemini --package keypool-bench";
+/// The benchmark, below `target/`.
+const BENCH: &str = "release/keypool-bench";
+const BARE_BUILD: &str =
+    "build --locked --profile component --target wasm32-wasip2 --package bare-proxy";
 
-pub(crate) fn run(options: &HandedOn) -> Result<()> {
+pub(crate) fn run(options: &PassedOn) -> Result<()> {
     bench(&options.arguments)
 }
 
-/// A short run of every case, as a check that nothing is lost.
-pub(crate) fn shortly() -> Result<()> {
+/// One short round of each case, as a check that nothing is lost.
+pub(crate) fn run_quick() -> Result<()> {
     bench(&["--quick".into()])
 }
 
 fn bench(arguments: &[OsString]) -> Result<()> {
     build::run()?;
     run_command(&mut cargo(BARE_BUILD))?;
-    let oha = load_generator()?;
+    run_command(&mut cargo(BENCH_BUILD))?;
+    let here = std::env::current_dir().context("the current folder does not exist")?;
     run_command(
-        cargo("run --locked --release --quiet --package keypool-bench -- run")
-            .arg("--project")
+        program(workspace::target(BENCH))
+            // Paths in the arguments are relative to the caller's folder.
+            .current_dir(here)
+            .args(["run", "--project"])
             .arg(workspace::root())
-            .arg("--oha")
-            .arg(oha)
             .args(arguments),
     )
-}
-
-/// Makes sure that the load generator is there, below `target/`, so that nothing is installed for the user.
-fn load_generator() -> Result<PathBuf> {
-    let root = workspace::target("bench/tools");
-    let oha = root.join("bin/oha");
-    let version = capture(program(&oha).arg("--version"));
-    if version.is_ok_and(|version| version.trim() == format!("oha {OHA}")) {
-        return Ok(oha);
-    }
-    run_command(
-        cargo(&format!(
-            "install oha --version {OHA} --locked --force --quiet"
-        ))
-        .arg("--root")
-        .arg(&root)
-        .env("CARGO_TARGET_DIR", workspace::target("bench/tools/build")),
-    )
-    .context("the load generator cannot be built; it needs a C compiler (on Debian: apt-get install gcc)")?;
-    Ok(oha)
 }

@@ -1,20 +1,20 @@
-//! `cargo xtask build`: what `up` and the end-to-end tests run.
+//! `cargo xtask build`: builds what `up` and the end-to-end tests run.
 //!
-//! Two builds, because their profiles differ: the component is small, and worth every optimisation; the host contains
-//! wasmtime, which those settings would keep the compiler busy with for an hour.
+//! The component has a profile of its own, so it takes a build of its own.
 
 use crate::command::{cargo, run as run_command};
 use crate::{setup, workspace};
 use anyhow::{Result, ensure};
 
 /// The component, below `target/`; spin.toml names the same file.
-const COMPONENT: &str = "wasm32-wasip2/release/gemini_keypool.wasm";
+const COMPONENT: &str = "wasm32-wasip2/component/gemini_keypool.wasm";
 /// The host that runs the component without Spin, below `target/`.
 pub(crate) const HOST: &str = "release/keypool";
-/// The stand-in for Google's API, below `target/`.
+/// The fake Gemini, below `target/`.
 pub(crate) const FAKE_GEMINI: &str = "release/fake-gemini";
 
-const COMPONENT_BUILD: &str = "build --locked --release --target wasm32-wasip2 --package gemini-keypool --config .cargo/component.toml";
+const COMPONENT_BUILD: &str =
+    "build --locked --profile component --target wasm32-wasip2 --package gemini-keypool";
 const HOST_BUILD: &str = "build --locked --release --package keypool-host --package fake-gemini";
 
 pub(crate) fn run() -> Result<()> {
@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result<()> {
         let path = workspace::target(file);
         ensure!(
             path.is_file(),
-            "cargo succeeded, but there is no {}",
+            "cargo succeeded, but {} does not exist",
             path.display()
         );
     }
@@ -37,15 +37,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spin_toml_names_the_component_and_builds_it_the_same_way() {
+    fn spin_toml_agrees_on_component_and_command() {
         let manifest = std::fs::read_to_string(workspace::root().join("spin.toml")).unwrap();
         assert!(
             manifest.contains(&format!("source = \"target/{COMPONENT}\"")),
-            "spin.toml runs another file than target/{COMPONENT}"
+            "spin.toml does not run target/{COMPONENT}"
         );
         assert!(
             manifest.contains(&format!("command = \"cargo {COMPONENT_BUILD}\"")),
-            "spin.toml builds otherwise than `cargo {COMPONENT_BUILD}`"
+            "spin.toml does not build with `cargo {COMPONENT_BUILD}`"
         );
     }
 }

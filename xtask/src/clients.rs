@@ -1,10 +1,9 @@
-//! The environments in which tests drive real client libraries, of Python and of Node, and a browser.
+//! The client libraries for Python and Node, and the browser, that the end-to-end tests drive.
 //!
-//! They live in `target/`, so that nothing is installed for the user, but for a browser where there is none: only root, as
-//! in a container, gets Debian's. Python has two, since it cannot have two versions of a
-//! package in one: the newest clients, and the majors before them. What is installed is as a list in `tests/clients`
-//! says if the copy of that file in the environment is equal to it; the copy is written last, so that an interrupted
-//! installation does not count.
+//! They are installed below `target/`, except for the browser: if there is none, root, as in a
+//! container, gets Debian's. Python has two environments, with the newest clients and the major
+//! versions before them. An environment is complete if it has a copy of its list in
+//! `tests/clients`; the copy is written last, so that an interrupted installation is repeated.
 
 use crate::command::{capture, program, run};
 use crate::workspace;
@@ -24,26 +23,26 @@ const PACKAGES: &str = "tests/clients/package.json";
 /// Below `target/`.
 const MODULES: &str = "clients/node";
 
-/// An environment of Python.
+/// A Python environment.
 struct Environment {
     requirements: &'static str,
     /// Below `target/`.
     folder: &'static str,
 }
 
-/// Where the environments are, as absolute paths.
+/// Absolute paths of the environments.
 pub(crate) struct Prepared {
-    /// The interpreter that has the newest clients.
+    /// The interpreter with the newest clients.
     pub(crate) python: PathBuf,
-    /// The interpreter that has the majors before them.
+    /// The interpreter with the previous major versions.
     pub(crate) previous_python: PathBuf,
-    /// The folder that has Node's packages.
+    /// The folder with Node's packages.
     pub(crate) node: PathBuf,
-    /// The program that is Chromium.
+    /// The Chromium program.
     pub(crate) browser: PathBuf,
 }
 
-/// Makes sure that the environments are there.
+/// Installs what is missing.
 pub(crate) fn prepare() -> Result<Prepared> {
     Ok(Prepared {
         python: prepare_python(&NEWEST)?,
@@ -63,7 +62,8 @@ fn prepare_browser() -> Result<PathBuf> {
     let is_root = capture(program("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     if !is_root || !works(Path::new("apt-get")) {
         bail!(
-            "one test needs Chromium: install it (on Debian: apt-get install chromium), or name it in KEYPOOL_TEST_BROWSER"
+            "a test needs Chromium: install it (on Debian: apt-get install chromium), \
+             or name it in KEYPOOL_TEST_BROWSER"
         );
     }
     run(program("apt-get").args(["update", "--quiet"]))?;
@@ -80,7 +80,7 @@ fn prepare_node() -> Result<PathBuf> {
     let wanted = fs::read(&packages).with_context(|| format!("cannot read {PACKAGES}"))?;
     let folder = workspace::target(MODULES);
     let installed = folder.join("installed.json");
-    if is_as_wanted(&installed, &wanted) {
+    if is_up_to_date(&installed, &wanted) {
         eprintln!("    {} is up to date.", folder.display());
         return Ok(folder);
     }
@@ -92,7 +92,7 @@ fn prepare_node() -> Result<PathBuf> {
     run(program("npm")
         .args([
             "install",
-            // What packages do on their own would compile what no test uses.
+            // Install scripts compile code that no test uses.
             "--ignore-scripts",
             "--no-package-lock",
             "--no-audit",
@@ -115,15 +115,18 @@ fn prepare_python(environment: &Environment) -> Result<PathBuf> {
     let python = environment.join("bin/python");
     let installed = environment.join("requirements.txt");
 
-    if is_as_wanted(&installed, &wanted) && works(&python) {
+    if is_up_to_date(&installed, &wanted) && works(&python) {
         eprintln!("    {} is up to date.", environment.display());
         return Ok(python);
     }
     if installed.exists() {
         fs::remove_file(&installed)?;
     }
-    run(program("python3").args(["-m", "venv", "--clear"]).arg(&environment)).context(
-        "the client tests need Python 3 with its venv module (on Debian: apt-get install python3-venv)",
+    run(program("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(&environment))
+    .context(
+        "the client tests need Python 3 with venv (on Debian: apt-get install python3-venv)",
     )?;
     run(program(&python)
         .args([
@@ -132,21 +135,21 @@ fn prepare_python(environment: &Environment) -> Result<PathBuf> {
             "install",
             "--quiet",
             "--disable-pip-version-check",
-            // Most of it is never imported.
+            // Most modules are never imported.
             "--no-compile",
             "--requirement",
         ])
         .arg(&requirements))
-    .context("the Python clients cannot be installed")?;
+    .context("cannot install the Python clients")?;
     fs::write(&installed, wanted)?;
     Ok(python)
 }
 
-fn is_as_wanted(installed: &Path, wanted: &[u8]) -> bool {
+fn is_up_to_date(installed: &Path, wanted: &[u8]) -> bool {
     fs::read(installed).is_ok_and(|installed| installed == wanted)
 }
 
-/// An environment of Python breaks when the Python that it was made with is removed.
+/// A Python environment breaks when the Python that created it is removed.
 fn works(name: &Path) -> bool {
     capture(program(name).arg("--version")).is_ok()
 }
@@ -156,12 +159,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_environment_counts_only_while_the_requirements_are_the_same() {
+    fn environment_is_outdated_when_its_list_changes() {
         let folder = tempfile::tempdir().unwrap();
         let installed = folder.path().join("requirements.txt");
-        assert!(!is_as_wanted(&installed, b"openai==2.0\n"));
+        assert!(!is_up_to_date(&installed, b"openai==2.0\n"));
         fs::write(&installed, "openai==2.0\n").unwrap();
-        assert!(is_as_wanted(&installed, b"openai==2.0\n"));
-        assert!(!is_as_wanted(&installed, b"openai==2.1\n"));
+        assert!(is_up_to_date(&installed, b"openai==2.0\n"));
+        assert!(!is_up_to_date(&installed, b"openai==2.1\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! Running other programs: either with their output on the terminal, or quietly with what matters of it in the error.
+//! Running other programs, with their output on the terminal or captured.
 
 use crate::workspace;
 use anyhow::{Result, bail};
@@ -7,15 +7,15 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How much of a failed program's output an error repeats.
-const REPEATED_LINES: usize = 5;
-/// How much of a command line an error repeats. What matters comes first; options with temporary paths follow.
-const REPEATED_COMMAND: usize = 80;
+/// How many lines of a failed program's output an error quotes.
+const QUOTED_LINES: usize = 5;
+/// How many characters of a command line an error quotes; temporary paths come last.
+const QUOTED_CHARACTERS: usize = 80;
 
 /// Arguments for the program that a command runs.
 #[derive(clap::Args)]
-pub(crate) struct HandedOn {
-    /// Handed on to the program, such as `--quick` or `--keys 100`; `-- --help` lists what it takes.
+pub(crate) struct PassedOn {
+    /// Arguments for the program, such as `--quick`; `-- --help` lists them.
     #[arg(
         value_name = "ARGUMENT",
         trailing_var_arg = true,
@@ -24,9 +24,9 @@ pub(crate) struct HandedOn {
     pub(crate) arguments: Vec<OsString>,
 }
 
-/// A program that runs in the project's root, so that rust-toolchain.toml and relative paths mean the project's.
+/// A program that runs in the project's root, where rust-toolchain.toml applies.
 ///
-/// Cargo names itself in `CARGO` when it runs xtask; a backtrace of rustup or cargo would only bury their message.
+/// A backtrace of rustup or cargo would only bury their message.
 pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command
@@ -36,14 +36,14 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
 }
 
 /// The Cargo that runs xtask.
-pub(crate) fn cargo_program() -> OsString {
+fn cargo_program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// The Cargo that runs xtask, building into the project's own target folder.
 ///
-/// spin.toml and the tests name files below `target/`, so a `CARGO_TARGET_DIR` of the caller's does not apply. What Cargo
-/// told xtask about xtask would make some build scripts run again, and others' builds with them.
+/// spin.toml and the tests name files below `target/`, so the caller's `CARGO_TARGET_DIR` does not
+/// apply. The variables that Cargo sets for xtask would make some build scripts run again.
 pub(crate) fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(cargo_program());
     for (name, _) in std::env::vars_os() {
@@ -59,7 +59,7 @@ pub(crate) fn cargo(arguments: &str) -> Command {
     command
 }
 
-/// Runs `command` with its output passed through, after a line that shows it.
+/// Shows `command` and runs it with its output on the terminal.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = display(command);
     eprintln!("    $ {line}");
@@ -70,12 +70,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Runs `command` without showing anything and returns its standard output.
+/// Runs `command` quietly and returns its standard output.
 ///
 /// # Errors
-/// It cannot be started, or fails; the message then ends with what it said about that.
+/// It cannot be started or fails; the error quotes its output.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    // Versions and error messages are read here, so they must not be translated.
+    // Versions and error messages are parsed, so they must not be translated.
     let output = match command.env("LC_ALL", "C").output() {
         Ok(output) => output,
         Err(error) => bail!("{}", could_not_start(command, &error)),
@@ -100,7 +100,7 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     )
 }
 
-/// Looks `name` up as the shell would.
+/// Finds `name` as the shell would.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders)
@@ -111,7 +111,7 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
 fn could_not_start(command: &Command, error: &std::io::Error) -> String {
     let name = Path::new(command.get_program()).display().to_string();
     if error.kind() == ErrorKind::NotFound {
-        format!("`{name}` is not installed, or not on PATH")
+        format!("`{name}` is not installed, or not in PATH")
     } else {
         format!("`{name}` could not be started: {error}")
     }
@@ -128,13 +128,13 @@ fn display(command: &Command) -> String {
 }
 
 fn shortened(line: &str) -> String {
-    match line.char_indices().nth(REPEATED_COMMAND) {
+    match line.char_indices().nth(QUOTED_CHARACTERS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
     }
 }
 
-/// The lines that say what went wrong: from the first that is marked as an error, else simply the last.
+/// The lines from the first that is marked as an error, or else the last lines.
 fn error_lines(output: &str) -> Vec<&str> {
     let lines: Vec<&str> = output
         .lines()
@@ -144,8 +144,8 @@ fn error_lines(output: &str) -> Vec<&str> {
     let first_error = lines
         .iter()
         .position(|line| line.starts_with("error") || line.starts_with("E: "));
-    let start = first_error.unwrap_or(lines.len().saturating_sub(REPEATED_LINES));
-    let end = lines.len().min(start + REPEATED_LINES);
+    let start = first_error.unwrap_or(lines.len().saturating_sub(QUOTED_LINES));
+    let end = lines.len().min(start + QUOTED_LINES);
     lines[start..end].to_vec()
 }
 
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_repeats_the_lines_from_the_first_marked_one_on() {
+    fn error_quotes_lines_from_the_first_error() {
         for (output, shown) in [
             ("", vec![]),
             ("a\n\nb  \n", vec!["a", "b"]),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_names_the_program_and_repeats_what_it_said() {
+    fn failure_names_program_and_quotes_output() {
         let error = capture(program("sh").args(["-c", "echo out; echo broken >&2; exit 3"]))
             .unwrap_err()
             .to_string();
@@ -187,18 +187,18 @@ mod tests {
     }
 
     #[test]
-    fn a_long_command_is_cut() {
+    fn long_command_is_truncated() {
         assert_eq!(shortened("apt-get update"), "apt-get update");
         let cut = shortened(&"é".repeat(200));
-        assert_eq!(cut.chars().count(), REPEATED_COMMAND + 1);
+        assert_eq!(cut.chars().count(), QUOTED_CHARACTERS + 1);
     }
 
     #[test]
-    fn a_missing_program_is_called_missing() {
+    fn missing_program_is_reported_as_missing() {
         let error = capture(&mut program("no-such-program-here")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`no-such-program-here` is not installed, or not on PATH"
+            "`no-such-program-here` is not installed, or not in PATH"
         );
     }
 }

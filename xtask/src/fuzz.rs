@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: what meets foreign bytes, met with any bytes.
+//! `cargo xtask fuzz`: fuzzes the parsers of untrusted input.
 //!
-//! The targets lie in `fuzz/`, as cargo-fuzz expects them; but it takes no more than these flags to build them with the
-//! compiler that builds everything else. What was found of use grows in `target/`, beside the seeds that are committed.
+//! The targets are in `fuzz/`, where cargo-fuzz expects them, but build with these flags on stable
+//! Rust. New inputs are collected in `target/`; the seeds are committed.
 
 use crate::command::{capture, cargo, program, run as run_command};
 use crate::workspace;
@@ -10,17 +10,17 @@ use std::fs;
 
 const MANIFEST: &str = "fuzz/Cargo.toml";
 const TARGETS: [&str; 5] = ["events", "array", "errors", "requests", "repairs"];
-/// Has libFuzzer see which branches an input takes.
+/// Instruments branches and comparisons for libFuzzer.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Seconds for each target.
+    /// Seconds per target.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// This target alone; may be given several times.
+    /// Run this target only; can be repeated.
     #[arg(long, value_name = "TARGET", value_parser = TARGETS)]
     only: Vec<String>,
 }
@@ -31,8 +31,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fuzz(options.seconds, TARGETS.into_iter().filter(chosen))
 }
 
-/// A short run of each target, as a check.
-pub(crate) fn shortly() -> Result<()> {
+/// A short run of each target.
+pub(crate) fn run_quick() -> Result<()> {
     fuzz(5, TARGETS.into_iter())
 }
 
@@ -41,8 +41,8 @@ fn fuzz(seconds: u32, targets: impl Iterator<Item = &'static str>) -> Result<()>
     let host = version
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
-        .context("`rustc -vV` does not tell the machine's target")?;
-    // With a target named, the flags are not for build scripts.
+        .context("`rustc -vV` does not name the host")?;
+    // With `--target`, Cargo does not apply the flags to build scripts.
     run_command(
         cargo(&format!(
             "build --locked --release --manifest-path {MANIFEST} --target {host}"

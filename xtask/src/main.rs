@@ -1,7 +1,8 @@
-//! The project's own commands, run as `cargo xtask …` from any folder of the project.
+//! The project's commands, run as `cargo xtask …` from any folder of the project.
 //!
-//! They are Rust rather than shell so that a checkout needs nothing that its build does not need anyway. Each command
-//! is one module; what they share is [`workspace`] (where things are), [`command`] (running programs) and [`signals`].
+//! They are written in Rust, not shell, so that a checkout needs no tools but those of its build.
+//! Each command is a module; shared are [`workspace`] (paths), [`command`] (running programs) and
+//! [`signals`].
 
 mod bench;
 mod build;
@@ -27,21 +28,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Make sure that Rust can build for wasm32-wasip2, the component's target.
+    /// Add wasm32-wasip2, the component's target, to the Rust toolchain.
     Setup,
-    /// Build the component, the host that runs it without Spin, and the fake Gemini.
+    /// Build the component, the host and the fake Gemini.
     Build,
-    /// Build everything and serve the component until Ctrl-C.
+    /// Build everything and serve until Ctrl-C.
     Up(up::Options),
-    /// Simulate days of traffic over a thousand keys, and compare the pool with simpler ways to choose keys.
-    Simulate(command::HandedOn),
-    /// Measure the pool against a component that only forwards.
-    Bench(command::HandedOn),
-    /// Meet the parsers of foreign bytes with any bytes.
+    /// Compare the pool with simpler key choosers, over days of simulated traffic.
+    Simulate(command::PassedOn),
+    /// Measure the pool against a component that only forwards, or against another build.
+    Bench(command::PassedOn),
+    /// Fuzz the parsers of untrusted input.
     Fuzz(fuzz::Options),
-    /// Run every check of the project, in order, up to the first that fails.
+    /// Run all checks, up to the first failure.
     Test(test::Options),
-    /// Run a program that ends when this process's parent does (used by `up`).
+    /// Run a program that is stopped when its parent exits (used by `up`).
     #[command(name = up::TIED, hide = true)]
     Tied(up::Tied),
 }
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
         Task::Tied(tied) => tied.run().map(|never| match never {}),
     };
     done.unwrap_or_else(|error| {
-        // `{:#}` and not `{:?}`: the person at the terminal wants the reason, not a backtrace.
+        // `{:#}` prints the causes, and no backtrace.
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
@@ -70,12 +71,12 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn arguments_that_up_does_not_know_go_to_the_host() {
+    fn up_passes_unknown_arguments_to_the_host() {
         for (arguments, host_gets) in [
             ("up --demo", ""),
             ("up --demo -- --quiet x", "--quiet x"),
@@ -84,16 +85,16 @@ mod tests {
         ] {
             let line = std::iter::once("xtask").chain(arguments.split(' '));
             let Task::Up(options) = Cli::try_parse_from(line).unwrap().task else {
-                panic!("{arguments}: not understood as `up`");
+                panic!("{arguments}: not parsed as `up`");
             };
             assert_eq!(options.host_arguments.join(" "), host_gets, "{arguments}");
         }
     }
 
     #[test]
-    fn an_unknown_stage_is_refused_with_the_names_that_exist() {
+    fn rejects_unknown_stage() {
         let Err(error) = Cli::try_parse_from(["xtask", "test", "--only", "lint"]) else {
-            panic!("`lint` is no stage");
+            panic!("`lint` is not a stage");
         };
         assert!(error.to_string().contains("clippy"), "{error}");
     }

@@ -1,8 +1,7 @@
-//! Being told to stop, noted instead of obeyed.
+//! Signals to stop, recorded instead of obeyed.
 //!
-//! A process that dies of a signal leaves its temporary folders and its children behind. While a [`Hold`] lives, an
-//! interrupt only leaves a mark, and whoever holds it winds up in order; at any other time signals do what they
-//! always do.
+//! A process that dies of a signal leaves its children and temporary folders behind. While a
+//! [`Hold`] exists, a signal is only recorded, and its owner shuts down in order.
 
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -11,46 +10,46 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 struct Switches {
-    /// Whether a signal does what it does by default.
+    /// Whether a signal has its default effect.
     obey: Arc<AtomicBool>,
-    noted: Arc<AtomicBool>,
+    recorded: Arc<AtomicBool>,
 }
 
 impl Switches {
     fn new() -> std::io::Result<Self> {
         let switches = Self {
             obey: Arc::default(),
-            noted: Arc::default(),
+            recorded: Arc::default(),
         };
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             flag::register_conditional_default(signal, Arc::clone(&switches.obey))?;
-            flag::register(signal, Arc::clone(&switches.noted))?;
+            flag::register(signal, Arc::clone(&switches.recorded))?;
         }
         Ok(switches)
     }
 }
 
-/// Keeps interrupts from ending the process for as long as it lives. There is one at a time.
+/// Suppresses the default effect of signals while it exists. There is only one at a time.
 pub(crate) struct Hold(&'static Switches);
 
 impl Hold {
-    /// Starts to note Ctrl-C, SIGTERM and SIGHUP.
+    /// Starts to record Ctrl-C, SIGTERM and SIGHUP.
     pub(crate) fn new() -> Result<Self> {
         static SWITCHES: LazyLock<std::io::Result<Switches>> = LazyLock::new(Switches::new);
         let switches = SWITCHES.as_ref().context("cannot handle signals")?;
-        switches.noted.store(false, Ordering::SeqCst);
+        switches.recorded.store(false, Ordering::SeqCst);
         switches.obey.store(false, Ordering::SeqCst);
         Ok(Self(switches))
     }
 
-    /// Whether a signal came since the last time this was asked.
+    /// Whether a signal has arrived since the last call.
     pub(crate) fn take(&self) -> bool {
-        self.0.noted.swap(false, Ordering::SeqCst)
+        self.0.recorded.swap(false, Ordering::SeqCst)
     }
 
-    /// Fails once a signal came.
+    /// Fails once a signal has arrived.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.0.noted.load(Ordering::SeqCst) {
+        if self.0.recorded.load(Ordering::SeqCst) {
             bail!("interrupted");
         }
         Ok(())

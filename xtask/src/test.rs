@@ -1,10 +1,13 @@
-//! `cargo xtask test`: every check of the project, cheapest first where order is free.
+//! `cargo xtask test`: every check of the project, in an order that finds simple errors early.
 //!
-//! The checks are rows of [`STAGES`]; a further one is a further row. The first failure ends the run, since what
-//! follows would mostly repeat it.
+//! The first failure ends the run, since later stages would mostly repeat it. Most of a run from
+//! nothing is compiling, and Cargo compiles a dependency again for each profile and for each set of
+//! features. So stages share profiles: tests that link wasmtime are built in release, as the host
+//! is. And stages that share dependencies select the same packages, since Cargo unites the features
+//! of all packages that one command selects.
 
 use crate::command::{cargo, run as run_command};
-use crate::{bench, build, clients, fuzz};
+use crate::{bench, build, clients, fuzz, setup};
 use anyhow::{Result, anyhow};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -22,7 +25,42 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "fmt",
         what: "the code is formatted",
-        run: || cargo_runs("fmt --all --check"),
+        run: || run_cargo("fmt --all --check"),
+    },
+    Stage {
+        name: "clippy",
+        what: "clippy has no warnings, natively and for WebAssembly",
+        run: || {
+            setup::run()?;
+            run_cargo("clippy --locked --release --workspace --all-targets -- -D warnings")?;
+            run_cargo(
+                "clippy --locked --profile component --target wasm32-wasip2 \
+                 --package gemini-keypool --package bare-proxy --package test-guest \
+                 -- -D warnings",
+            )
+        },
+    },
+    Stage {
+        name: "docs",
+        what: "the documentation builds without warnings, and its examples run",
+        run: || {
+            // `--examples`, of which there are none, has Cargo select features as for clippy. The
+            // program `fake-gemini` is not listed, since its library has the same name.
+            run_command(
+                cargo(
+                    "doc --locked --release --workspace --no-deps --document-private-items \
+                     --lib --bin keypool --bin keypool-bench --bin keypool-simulation --bin xtask \
+                     --examples",
+                )
+                .env("RUSTDOCFLAGS", "-D warnings"),
+            )?;
+            run_command(cargo("test --locked --doc").args(DEV_PACKAGES))
+        },
+    },
+    Stage {
+        name: "unit",
+        what: "the unit tests of all packages but the host and the benchmark",
+        run: || run_command(cargo("test --locked --lib --bins").args(DEV_PACKAGES)),
     },
     Stage {
         name: "build",
@@ -30,75 +68,60 @@ const STAGES: &[Stage] = &[
         run: build::run,
     },
     Stage {
-        name: "unit",
-        what: "quick tests of the component's logic",
-        run: || cargo_runs("test --locked --package gemini-keypool --lib"),
-    },
-    Stage {
         name: "clients",
-        what: "the Python and Node clients and the browser that tests drive are installed",
+        what: "the Python and Node clients and the browser for the tests are installed",
         run: || clients::prepare().map(drop),
     },
     Stage {
         name: "test",
-        what: "all tests of the component, the fake Gemini and xtask",
-        run: all_tests,
+        what: "the integration and end-to-end tests of the same packages",
+        run: run_integration_tests,
     },
     Stage {
         name: "host",
-        what: "the tests of the host, with a component of their own, and of the benchmark",
-        // Released, as in the next two, since the build above has compiled wasmtime in that profile; another one takes
-        // many minutes.
+        what: "the tests of the host and of the benchmark",
         run: || {
-            cargo_runs(
-                "build --locked --release --target wasm32-wasip2 --package test-guest --config .cargo/component.toml",
+            run_cargo(
+                "build --locked --profile component --target wasm32-wasip2 --package test-guest",
             )?;
-            cargo_runs("test --locked --release --package keypool-host --package keypool-bench")
+            run_cargo("test --locked --release --package keypool-host --package keypool-bench")
         },
     },
     Stage {
         name: "bench",
-        what: "under load nothing is lost, in a short run of each case of the benchmark",
-        run: bench::shortly,
-    },
-    Stage {
-        name: "clippy",
-        what: "no lint complains, natively and for wasm",
-        run: || {
-            cargo_runs("clippy --locked --release --workspace --all-targets -- -D warnings")?;
-            cargo_runs(
-                "clippy --locked --release --target wasm32-wasip2 --package gemini-keypool --package bare-proxy --package test-guest -- -D warnings",
-            )
-        },
+        what: "nothing is lost under load, in a short run of each case of the benchmark",
+        run: bench::run_quick,
     },
     Stage {
         name: "fuzz",
-        what: "parsers of foreign bytes bear any bytes, for a few seconds each",
-        run: fuzz::shortly,
+        what: "the parsers withstand a few seconds of fuzzing each",
+        run: fuzz::run_quick,
     },
-    Stage {
-        name: "docs",
-        what: "the documentation builds, and its links lead somewhere",
-        run: || {
-            run_command(
-                cargo("doc --locked --release --workspace --no-deps --document-private-items")
-                    .env("RUSTDOCFLAGS", "-D warnings"),
-            )
-        },
-    },
+];
+
+/// The packages that are tested in the dev profile.
+const DEV_PACKAGES: [&str; 8] = [
+    "--package",
+    "gemini-keypool",
+    "--package",
+    "fake-gemini",
+    "--package",
+    "keypool-simulation",
+    "--package",
+    "xtask",
 ];
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run this stage alone, on what was built last; can be repeated.
+    /// Run this stage only, on what was last built; can be repeated.
     #[arg(long, value_name = "STAGE", value_parser = stage_named)]
     only: Vec<&'static Stage>,
-    /// List the stages and stop.
+    /// List the stages and exit.
     #[arg(long)]
     list: bool,
 }
 
-/// How a stage went.
+/// The result of a stage.
 enum Outcome {
     Passed(Duration),
     Failed(Duration),
@@ -157,14 +180,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
 }
 
-fn cargo_runs(arguments: &str) -> Result<()> {
+fn run_cargo(arguments: &str) -> Result<()> {
     run_command(&mut cargo(arguments))
 }
 
-fn all_tests() -> Result<()> {
+fn run_integration_tests() -> Result<()> {
     let clients = clients::prepare()?;
     run_command(
-        cargo("test --locked --package gemini-keypool --package fake-gemini --package keypool-simulation --package xtask")
+        cargo("test --locked --test *")
+            .args(DEV_PACKAGES)
             .env("KEYPOOL_TEST_PYTHON", clients.python)
             .env("KEYPOOL_TEST_PYTHON_PREVIOUS", clients.previous_python)
             .env("KEYPOOL_TEST_NODE", clients.node)
@@ -172,7 +196,7 @@ fn all_tests() -> Result<()> {
     )
 }
 
-/// The stages named, in the table's order; all of them if none is.
+/// The named stages in the order of [`STAGES`], or all if none is named.
 fn chosen(only: &[&'static Stage]) -> Vec<&'static Stage> {
     let is_chosen =
         |stage: &&Stage| only.is_empty() || only.iter().any(|named| named.name == stage.name);
@@ -215,15 +239,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stages_have_different_names() {
+    fn stage_names_are_unique() {
         for (index, stage) in STAGES.iter().enumerate() {
-            let named_before = STAGES[..index].iter().any(|other| other.name == stage.name);
-            assert!(!named_before, "two stages are called {}", stage.name);
+            let is_duplicate = STAGES[..index].iter().any(|other| other.name == stage.name);
+            assert!(!is_duplicate, "two stages have the name {}", stage.name);
         }
     }
 
     #[test]
-    fn chosen_stages_run_in_the_tables_order_and_once() {
+    fn chosen_stages_run_once_in_table_order() {
         let only: Vec<&Stage> = ["docs", "fmt", "docs"]
             .map(|name| stage_named(name).unwrap())
             .to_vec();
@@ -232,16 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_answered_with_the_known_ones() {
+    fn unknown_stage_error_lists_all_stages() {
         let error = stage_named("lint").unwrap_err().to_string();
         assert!(
-            error.contains("fmt, build, unit, clients, test, host, bench, clippy, fuzz, docs"),
+            error.contains("fmt, clippy, docs, unit, build, clients, test, host, bench, fuzz"),
             "{error}"
         );
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_stage() {
+    fn table_has_a_line_per_stage() {
         let outcomes = [
             ("fmt", Outcome::Passed(Duration::from_millis(1_240))),
             ("build", Outcome::Failed(Duration::from_secs(75))),

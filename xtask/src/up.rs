@@ -1,8 +1,7 @@
 //! `cargo xtask up`: one command from a checkout to a service that answers.
 //!
-//! It builds, starts the host and says what to put into a client. The host's output passes through, so that nothing
-//! it reports is lost. With `--demo` a fake Gemini stands in for Google, and everything that is real on this machine
-//! stays out of it: the keys, the token and the database.
+//! It builds, starts the host, passes its output through and prints what to enter in a client. With
+//! `--demo`, a fake Gemini replaces Google, with keys, a token and a database of its own.
 
 mod greeting;
 mod host_arguments;
@@ -24,32 +23,32 @@ use std::process::{Command, ExitCode};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// How often children and signals are looked at. A person waits for neither for longer than they notice.
+/// How often children and signals are polled.
 const TICK: Duration = Duration::from_millis(50);
-/// How long the host gives open requests, where nothing else is said.
+/// The host's default for `--grace`.
 const HOST_GRACE: Duration = Duration::from_secs(10);
-/// How long it may take after that: it gives the component 3 s to write what became of them, and needs a moment itself.
-const HOST_END: Duration = Duration::from_secs(5);
-/// The fake has nothing to finish.
+/// How long the host may take after its grace; it gives the component 3 s to write its log.
+const HOST_EXIT: Duration = Duration::from_secs(5);
+/// How long the fake may take to stop; it has nothing to finish.
 const FAKE_GRACE: Duration = Duration::from_secs(2);
-/// How long the fake may take to listen.
+/// How long the fake may take until it listens.
 const FAKE_START: Duration = Duration::from_secs(10);
 
-/// What all variables of the component begin with in the environment.
+/// The prefix of the component's variables in the environment.
 const VARIABLES: &str = "SPIN_VARIABLE_";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Try it without Google: a fake Gemini, made-up keys, a known token and a database of its own.
+    /// Run without Google: with a fake Gemini, made-up keys and token, and a separate database.
     #[arg(long)]
     demo: bool,
-    /// Serve with `spin` from PATH instead of the project's own host.
+    /// Serve with `spin` from PATH instead of the project's host.
     #[arg(long)]
     spin: bool,
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
-    /// Further arguments for the host; everything from the first one that is not listed here.
+    /// Arguments for the host, from the first one that is not listed here.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -59,7 +58,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    // What can be refused is refused before the build, which takes minutes the first time.
+    // Fail before the build, which takes minutes the first time.
     let host = host_program(options)?;
     check_free(options.listen)?;
     build::run()?;
@@ -81,59 +80,59 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     } else {
         Settings::real(|name| variable(&options.host_arguments, name))
     };
-    let here = std::env::current_dir().context("the current folder is gone")?;
+    let here = std::env::current_dir().context("the current folder does not exist")?;
     host.args(host_arguments::absolute(&options.host_arguments, &here));
     let (host, serving) = Service::start("host", host, |line| {
         greeting::address_in(line, "Serving http://")
     })?;
     let grace = host_arguments::grace(&options.host_arguments).unwrap_or(HOST_GRACE);
-    serve(host, fake, &settings, &serving, &signals, grace + HOST_END)
+    serve(host, fake, &settings, &serving, &signals, grace + HOST_EXIT)
 }
 
-/// Waits for the host to end, by itself or because this process is told to stop.
+/// Waits until the host exits, by itself or after a signal to this process.
 fn serve(
     mut host: Service,
     mut fake: Option<Service>,
     settings: &Settings,
     serving: &Receiver<SocketAddr>,
     signals: &Hold,
-    host_end: Duration,
+    host_exit: Duration,
 ) -> Result<ExitCode> {
     let ended = loop {
         match serving.recv_timeout(TICK) {
             Ok(address) => say(&settings.greeting(address)),
             Err(RecvTimeoutError::Timeout) => {}
-            // The host has closed its output; what is left is to wait for its end.
+            // The host has closed its output and will exit.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
         }
         if let Some(ended) = host.ended()? {
             break ended;
         }
         if signals.take() {
-            say("Stopping; press Ctrl-C again to stop at once.\n");
-            break host.stop(host_end, || signals.take())?;
+            say("Stopping; press Ctrl-C again to stop immediately.\n");
+            break host.stop(host_exit, || signals.take())?;
         }
         if let Some(fake) = &mut fake
             && let Some(ended) = fake.ended()?
         {
-            host.stop(host_end, || signals.take())?;
-            bail!("the fake Gemini ended by itself ({ended}), so the demo is over");
+            host.stop(host_exit, || signals.take())?;
+            bail!("the fake Gemini exited by itself ({ended}), which ends the demo");
         }
     };
-    // Only now: what the host was still answering needs its upstream.
+    // Only now: requests that the host was finishing need their upstream.
     if let Some(fake) = &mut fake {
         fake.stop(FAKE_GRACE, || signals.take())?;
     }
     Ok(match ended {
         Ended::Code(code) => ExitCode::from(code),
         Ended::Killed(_) => {
-            eprintln!("error: the host ended without finishing: {ended}");
+            eprintln!("error: the host was killed: {ended}");
             ExitCode::FAILURE
         }
     })
 }
 
-/// What the host will see: its arguments, the environment, then the `.env` file of the folder that it runs in.
+/// A variable as the host will see it: from its arguments, the environment or its `.env` file.
 fn variable(host_arguments: &[String], name: &str) -> Variable {
     let in_environment = format!("{VARIABLES}{}", name.to_uppercase());
     let from_file = || {
@@ -158,16 +157,16 @@ fn host_program(options: &Options) -> Result<PathBuf> {
         return Ok(workspace::target(build::HOST));
     }
     command::on_path("spin").context(
-        "`spin` is not on PATH; https://spinframework.dev says how to install it. \
-         Without --spin, the project's own host serves the same component",
+        "`spin` is not in PATH; https://spinframework.dev says how to install it. \
+         Without --spin, the project's host serves the same component",
     )
 }
 
-/// Says that the address is taken before anybody waits for a build.
+/// Checks that the address is free, before the build.
 fn check_free(listen: SocketAddr) -> Result<()> {
-    TcpListener::bind(listen)
-        .map(drop)
-        .with_context(|| format!("cannot listen on {listen} (--listen names another address)"))
+    TcpListener::bind(listen).map(drop).with_context(|| {
+        format!("cannot listen on {listen} (choose another address with --listen)")
+    })
 }
 
 fn start_fake(signals: &Hold) -> Result<(Service, SocketAddr)> {
@@ -189,23 +188,23 @@ fn start_fake(signals: &Hold) -> Result<(Service, SocketAddr)> {
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
         }
         if let Some(ended) = fake.ended()? {
-            bail!("the fake Gemini ended before it listened ({ended})");
+            bail!("the fake Gemini exited before it listened ({ended})");
         }
         signals.check()?;
     }
     bail!("the fake Gemini does not listen after {FAKE_START:?}")
 }
 
-/// Points the host at the fake and at nothing else.
+/// Points the host at the fake, with no setting from outside.
 fn prepare_demo(host: &mut Command, fake: SocketAddr) -> Result<()> {
     let state = workspace::target("demo");
     if state.exists() {
         fs::remove_dir_all(&state)
-            .with_context(|| format!("cannot remove the last demo's {}", state.display()))?;
+            .with_context(|| format!("cannot remove {} of the last demo", state.display()))?;
     }
     fs::create_dir_all(&state)?;
     host.arg("--state-dir").arg(&state);
-    // Where no `.env` is.
+    // There is no `.env` file.
     host.current_dir(&state);
 
     for (name, _) in std::env::vars_os() {
@@ -223,7 +222,7 @@ fn prepare_demo(host: &mut Command, fake: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Prints in one piece, between the children's lines. A closed terminal is no reason to stop serving.
+/// Prints text at once, between the children's lines. Errors of a closed terminal are ignored.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -1,9 +1,8 @@
-//! A component that forwards each request to `llm_api_origin` and hands the answer back: no pool, no log, no look at
-//! either. The benchmark compares the pool with it.
+//! A component that only forwards requests to `llm_api_origin`, as a baseline for the benchmark.
 //!
-//! Requests, and streams of events, go through as the host's own streams, unread. Other answers are read, so that they leave
-//! with a length, in one packet: unread, an answer that comes in chunks leaves Spin in two, of which the second waits 44 ms for
-//! the first one's acknowledgement. So this is the least that a component can do and be of use.
+//! Requests and event streams are passed on as the host's own streams, unread. Other responses are
+//! read, to send them with a length in one packet: passed on in chunks, they would leave Spin in
+//! two packets, the second of which waits 44 ms for an acknowledgement.
 
 #[cfg(target_family = "wasm")]
 mod forward {
@@ -25,7 +24,7 @@ mod forward {
     const READ_SIZE: usize = 256 * 1024;
 
     thread_local! {
-        /// Where to forward to; read once in an instance's life.
+        /// Where to forward to; read once per instance.
         static ORIGIN: OnceCell<Uri> = const { OnceCell::new() };
     }
 
@@ -34,15 +33,15 @@ mod forward {
         let (_, mut body) = request.into_parts();
         let request = body
             .take_unstarted()
-            .ok_or_else(|| problem("the request's body is gone"))?;
+            .ok_or_else(|| internal_error("the request has no body stream"))?;
         let origin = origin().await?;
 
-        let headers = forwarded(&request.get_headers())?;
+        let headers = forwarded_headers(&request.get_headers())?;
         let (method, path) = (request.get_method(), request.get_path_with_query());
         let (_consumed, result) = wit_future::new(|| Ok(()));
         let (contents, trailers) = WasiRequest::consume_body(request, result);
         let (onward, _sent) = WasiRequest::new(headers, Some(contents), trailers, None);
-        let refused = |()| problem("the request's head cannot be used");
+        let refused = |()| internal_error("the request's head is invalid");
         onward.set_method(&method).map_err(refused)?;
         let scheme = match origin.scheme_str() {
             Some("http") => Scheme::Http,
@@ -55,11 +54,11 @@ mod forward {
         onward
             .set_path_with_query(path.as_deref())
             .map_err(refused)?;
-        answered(client::send(onward).await?).await
+        with_length(client::send(onward).await?).await
     }
 
-    /// The answer as it is, or, where its length is not known, read until it is, or is too much to be one packet anyway.
-    async fn answered(response: Response) -> Result<Response, ErrorCode> {
+    /// The response, read up to `READ_SIZE` bytes if its length is unknown, to give it one.
+    async fn with_length(response: Response) -> Result<Response, ErrorCode> {
         let headers = response.get_headers();
         let is_events = headers
             .get("content-type")
@@ -68,9 +67,6 @@ mod forward {
         if is_events || headers.has("content-length") {
             return Ok(response);
         }
-        let mut list = headers.copy_all();
-        // Of the connection, which a component may not say anything about.
-        list.retain(|(name, _)| !["transfer-encoding", "connection"].contains(&name.as_str()));
         let status = response.get_status_code();
         let (_consumed, result) = wit_future::new(|| Ok(()));
         let (mut upstream, _end) = Response::consume_body(response, result);
@@ -85,12 +81,7 @@ mod forward {
                 break false;
             }
         };
-        if is_whole {
-            list.push((
-                "content-length".to_owned(),
-                bytes.len().to_string().into_bytes(),
-            ));
-        }
+        let headers = end_to_end_headers(&headers, is_whole.then_some(bytes.len()))?;
         let (mut writer, reader) = wit_stream::new::<u8>();
         let (end, trailers) = wit_future::new(|| Ok(None));
         let mut write: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
@@ -105,19 +96,27 @@ mod forward {
             drop(writer);
             let _ = end.write(Ok(None)).await;
         });
-        let headers =
-            Fields::from_list(&list).map_err(|_| problem("the host refuses its own headers"))?;
         let (response, _sent) = Response::new(headers, Some(reader), trailers);
         response
             .set_status_code(status)
-            .map_err(|()| problem("the host refuses its own status"))?;
-        // The body's first bytes have to be there when the host takes the head; see `adapters::http` of the pool.
+            .map_err(|()| internal_error("the host rejects the status"))?;
+        // The host must find the first bytes when it takes the head; see the pool's
+        // `adapters::http`.
         yield_async().await;
         let first = std::future::poll_fn(|context| Poll::Ready(write.as_mut().poll(context)));
         if first.await == Poll::Pending {
             spawn(write);
         }
         Ok(response)
+    }
+
+    /// The headers without those of the connection, which a component may not set.
+    fn end_to_end_headers(headers: &Fields, length: Option<usize>) -> Result<Fields, ErrorCode> {
+        let mut list = headers.copy_all();
+        list.retain(|(name, _)| !["transfer-encoding", "connection"].contains(&name.as_str()));
+        let length = length.map(|length| length.to_string().into_bytes());
+        list.extend(length.map(|length| ("content-length".to_owned(), length)));
+        Fields::from_list(&list).map_err(|_| internal_error("the host rejects the headers"))
     }
 
     async fn origin() -> Result<Uri, ErrorCode> {
@@ -128,22 +127,22 @@ mod forward {
         let origin: Uri = text
             .ok()
             .and_then(|text| text.parse().ok())
-            .ok_or_else(|| problem("llm_api_origin is no URL"))?;
-        // Another request may have been first, with the same.
-        let _ = ORIGIN.with(|kept| kept.set(origin.clone()));
+            .ok_or_else(|| internal_error("llm_api_origin is not a URL"))?;
+        // A concurrent request may have set the same value.
+        let _ = ORIGIN.with(|cell| cell.set(origin.clone()));
         Ok(origin)
     }
 
-    /// What a client says about itself and the body, and neither its connection nor what the host adds.
-    fn forwarded(headers: &Fields) -> Result<Fields, ErrorCode> {
+    /// The client's end-to-end headers that the upstream needs.
+    fn forwarded_headers(headers: &Fields) -> Result<Fields, ErrorCode> {
         let mut list = headers.copy_all();
         list.retain(|(name, _)| {
             ["authorization", "content-type", "content-length", "accept"].contains(&name.as_str())
         });
-        Fields::from_list(&list).map_err(|_| problem("the host refuses its own headers"))
+        Fields::from_list(&list).map_err(|_| internal_error("the host rejects the headers"))
     }
 
-    fn problem(what: &str) -> ErrorCode {
+    fn internal_error(what: &str) -> ErrorCode {
         ErrorCode::InternalError(Some(what.to_owned()))
     }
 }

@@ -1,149 +1,286 @@
-//! Requests in numbers: oha, run and read.
+//! The load generator: chat completions, and streams whose events are timed one by one.
+//!
+//! It runs on one thread, since it shares the machine with what is measured.
 
-use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use memchr::memmem;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-/// How requests come.
-#[derive(Debug, Clone)]
-pub(crate) struct Load {
-    pub(crate) connections: usize,
-    /// Requests per second; as many as are answered where there is none.
-    pub(crate) rate: Option<u32>,
-}
+/// How long an answer may take, to its end.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const STREAM_REQUEST: &str = r#"{"model":"gemini-flash-latest","stream":true,
+    "messages":[{"role":"user","content":"Say hello."}]}"#;
 
-/// Points of the distribution of latencies: the percentile, and milliseconds.
-pub(crate) type Latencies = [(f64, f64); 9];
-
-/// What became of the requests of a run.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Answers {
-    pub(crate) per_second: f64,
-    pub(crate) latencies: Latencies,
-    /// Answered with 200, to the last byte.
-    pub(crate) answered: u64,
-    /// What else there was, in words.
-    pub(crate) failures: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    summary: Summary,
-    /// `null` where nothing was answered.
-    latency_percentiles: BTreeMap<String, Option<f64>>,
-    status_code_distribution: BTreeMap<String, u64>,
-    error_distribution: BTreeMap<String, u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Summary {
-    requests_per_sec: f64,
-}
-
-/// Where requests go, and what each has with it.
+/// Where requests go, and with which token.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) path: &'static str,
     pub(crate) token: String,
-    /// Beside the token, as `name: value`.
-    pub(crate) headers: Vec<String>,
 }
 
-/// Asks for chat completions for `duration`, and waits for all answers.
-pub(crate) fn run(
-    oha: &Path,
-    load: &Load,
-    duration: Duration,
+/// The outcome of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) took: Duration,
+    /// Time to the end of each answer; of a stream, to its first event.
+    pub(crate) latencies: Vec<Duration>,
+    /// Times between events.
+    pub(crate) gaps: Vec<Duration>,
+    /// The error of each request that failed.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Outcome {
+    /// Requests that were answered with 200, to the last byte.
+    pub(crate) fn answered(&self) -> u64 {
+        self.latencies.len() as u64
+    }
+
+    fn add(&mut self, other: Self) {
+        self.latencies.extend(other.latencies);
+        self.gaps.extend(other.gaps);
+        self.failures.extend(other.failures);
+    }
+}
+
+/// A chat completion whose prompt has about so many bytes.
+pub(crate) fn request_body(prompt_bytes: usize) -> Bytes {
+    let prompt = "Say hello. ".repeat(prompt_bytes / 11 + 1);
+    let request = serde_json::json!({
+        "model": "gemini-flash-latest",
+        "messages": [{"role": "user", "content": prompt}],
+    });
+    Bytes::from(request.to_string())
+}
+
+/// Sends requests on so many connections for `duration`, and waits for all answers.
+pub(crate) fn requests(
     target: &Target,
-    body: &Path,
-) -> Result<Answers> {
-    let mut command = Command::new(oha);
-    command
-        .args(["--no-tui", "--output-format=json", "--disable-compression"])
-        // The machine is shared with what is measured; one thread asks for 100,000 a second.
-        .args(["--worker-threads=1", "-w", "-m", "POST"])
-        .args(["-T", "application/json", "-c"])
-        .arg(load.connections.to_string())
-        .arg(format!("-z{}ms", duration.as_millis()))
-        .arg("-H")
-        .arg(format!("authorization: Bearer {}", target.token))
-        .arg("-D")
-        .arg(body);
-    for header in &target.headers {
-        command.arg("-H").arg(header);
-    }
-    if let Some(rate) = load.rate {
-        command.arg(format!("-q{rate}")).arg("--latency-correction");
-    }
-    let output = command
-        .arg(format!("http://{}{}", target.address, target.path))
-        .output()
-        .with_context(|| format!("{} cannot be started", oha.display()))?;
-    ensure!(
-        output.status.success(),
-        "the load generator failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let report: Report = serde_json::from_slice(&output.stdout)
-        .context("the load generator's report is not as it was in version 1.16")?;
-    Ok(report.into())
+    connections: usize,
+    duration: Duration,
+    body: &Bytes,
+) -> Result<Outcome> {
+    let until = Instant::now() + duration;
+    let workers = (0..connections).map(|_| repeat(target.clone(), until, body.clone()));
+    run(workers)
 }
 
-impl From<Report> for Answers {
-    fn from(report: Report) -> Self {
-        let names = [
-            "p10", "p25", "p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99",
-        ];
-        let percentiles = names.map(|name| {
-            let percent = name.trim_start_matches('p').parse().unwrap_or(f64::NAN);
-            let seconds = report.latency_percentiles.get(name).copied().flatten();
-            (percent, seconds.unwrap_or(f64::NAN) * 1e3)
-        });
-        let answered = report.status_code_distribution.get("200").copied();
-        let others = report
-            .status_code_distribution
-            .iter()
-            .filter(|(status, _)| *status != "200")
-            .map(|(status, count)| format!("{count} × {status}"));
-        let errors = report
-            .error_distribution
-            .iter()
-            .map(|(error, count)| format!("{count} × {error}"));
-        Self {
-            per_second: report.summary.requests_per_sec,
-            latencies: percentiles,
-            answered: answered.unwrap_or_default(),
-            failures: others.chain(errors).collect(),
+/// Starts `count` streams within `ramp`, and waits for the end of the last.
+pub(crate) fn streams(
+    target: &Target,
+    count: usize,
+    events: usize,
+    ramp: Duration,
+) -> Result<Outcome> {
+    let worker = |number| {
+        let target = target.clone();
+        let delay = ramp.mul_f64(number as f64 / count as f64);
+        async move {
+            tokio::time::sleep(delay).await;
+            stream_once(&target, events).await
+        }
+    };
+    run((0..count).map(worker))
+}
+
+/// Runs all workers on this thread, and adds their outcomes up.
+fn run(
+    workers: impl Iterator<Item = impl Future<Output = Outcome> + Send + 'static>,
+) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let started = Instant::now();
+        let mut tasks = JoinSet::new();
+        for worker in workers {
+            tasks.spawn(worker);
+        }
+        let mut sum = Outcome::default();
+        while let Some(outcome) = tasks.join_next().await {
+            sum.add(outcome.context("a task of the load generator panicked")?);
+        }
+        sum.took = started.elapsed();
+        Ok(sum)
+    })
+}
+
+/// Sends one request after the other on one connection, until a time or a broken connection.
+async fn repeat(target: Target, until: Instant, body: Bytes) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut sender = match connect(&target).await {
+        Ok(sender) => sender,
+        Err(error) => {
+            outcome.failures.push(format!("{error:#}"));
+            return outcome;
+        }
+    };
+    while Instant::now() < until && !sender.is_closed() {
+        let started = Instant::now();
+        match answer(&mut sender, &target, body.clone()).await {
+            Ok(()) => outcome.latencies.push(started.elapsed()),
+            Err(error) => outcome.failures.push(format!("{error:#}")),
         }
     }
+    outcome
+}
+
+/// Sends a request and reads its answer to the end.
+async fn answer(sender: &mut SendRequest<Full<Bytes>>, target: &Target, body: Bytes) -> Result<()> {
+    let exchange = async {
+        sender.ready().await?;
+        let mut answer = send(sender, target, body).await?;
+        while let Some(frame) = answer.frame().await {
+            frame?;
+        }
+        Ok(())
+    };
+    timeout(TIMEOUT, exchange).await.context("no answer")?
+}
+
+async fn stream_once(target: &Target, events: usize) -> Outcome {
+    let mut outcome = Outcome::default();
+    let times = timeout(TIMEOUT, stream(target, events)).await;
+    match times.context("a stream did not end").flatten() {
+        Ok(mut times) => {
+            outcome.gaps = times.split_off(1);
+            outcome.latencies = times;
+        }
+        Err(error) => outcome.failures.push(format!("{error:#}")),
+    }
+    outcome
+}
+
+/// The times to the first event and between each two.
+async fn stream(target: &Target, events: usize) -> Result<Vec<Duration>> {
+    let mut sender = connect(target).await?;
+    let mut last = Instant::now();
+    let mut body = send(
+        &mut sender,
+        target,
+        Bytes::from_static(STREAM_REQUEST.as_bytes()),
+    )
+    .await?;
+    let mut times = Vec::with_capacity(events + 1);
+    let mut unread: Vec<u8> = Vec::new();
+    let mut is_done = false;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        unread.extend_from_slice(&data);
+        while let Some(end) = memmem::find(&unread, b"\n\n") {
+            if unread.starts_with(b"data: [DONE]") {
+                is_done = true;
+            } else {
+                let now = Instant::now();
+                times.push(now - last);
+                last = now;
+            }
+            unread.drain(..end + 2);
+        }
+    }
+    ensure!(
+        is_done && times.len() >= events.max(1),
+        "a stream ended after {} of {events} events",
+        times.len()
+    );
+    Ok(times)
+}
+
+async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>> {
+    let socket = TcpStream::connect(target.address).await?;
+    socket.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    // It ends when the sender is dropped; its errors reach the request.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+async fn send(
+    sender: &mut SendRequest<Full<Bytes>>,
+    target: &Target,
+    body: Bytes,
+) -> Result<Incoming> {
+    let request = Request::post(target.path)
+        .header("host", target.address.to_string())
+        .header("authorization", format!("Bearer {}", target.token))
+        .header("content-type", "application/json")
+        .body(Full::new(body))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    if status != 200 {
+        bail!("answered with {status}");
+    }
+    Ok(response.into_body())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::{self, Upstream};
+    use fake_gemini::{Answer, FakeGemini, Reply};
+
+    /// A fake Gemini that runs while `test` does.
+    fn with_upstream(reply: fn() -> Reply, test: fn(&Target)) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let builder = FakeGemini::builder().key(upstream::key(1));
+        let gemini = runtime
+            .block_on(builder.default_reply(move |_| reply()).start())
+            .unwrap();
+        let address = gemini.origin().trim_start_matches("http://").parse();
+        test(&Target {
+            address: address.unwrap(),
+            path: "/v1beta/openai/chat/completions",
+            token: upstream::key(1),
+        });
+    }
 
     #[test]
-    fn a_report_of_oha_is_read() {
-        let report = serde_json::json!({
-            "summary": {"requestsPerSec": 12.5, "total": 1.0},
-            "latencyPercentiles": {"p10": 0.001, "p25": 0.001, "p50": 0.002, "p75": 0.003, "p90": 0.004, "p95": 0.005,
-                "p99": 0.006, "p99.9": 0.007, "p99.99": null},
-            "statusCodeDistribution": {"200": 10, "503": 2},
-            "errorDistribution": {"connection closed": 1},
-        });
-        let answers = Answers::from(serde_json::from_value::<Report>(report).unwrap());
-        assert_eq!(answers.per_second, 12.5);
-        assert_eq!(answers.latencies[2], (50.0, 2.0));
-        assert_eq!(answers.latencies[6], (99.0, 6.0));
-        assert!(answers.latencies[8].1.is_nan());
-        assert_eq!(answers.answered, 10);
-        assert_eq!(answers.failures, ["2 × 503", "1 × connection closed"]);
+    fn counts_answers_and_failures() {
+        let body = request_body(10);
+        assert!(body.len() < 200);
+        with_upstream(
+            || Reply::answer(Answer::text("Hello!")),
+            |target| {
+                let duration = Duration::from_millis(50);
+                let outcome = requests(target, 2, duration, &request_body(10)).unwrap();
+                assert!(outcome.answered() >= 2, "{outcome:?}");
+                assert!(outcome.failures.is_empty(), "{outcome:?}");
+                let wrong = Target {
+                    token: "wrong".to_owned(),
+                    ..target.clone()
+                };
+                let outcome = requests(&wrong, 1, duration, &request_body(10)).unwrap();
+                assert_eq!(outcome.answered(), 0);
+                assert!(!outcome.failures.is_empty());
+            },
+        );
+    }
+
+    #[test]
+    fn times_each_event_of_a_stream() {
+        with_upstream(
+            || Reply::answer(Answer::events(Upstream::default().events)),
+            |target| {
+                let ramp = Duration::from_millis(10);
+                let outcome = streams(target, 3, 60, ramp).unwrap();
+                assert_eq!(outcome.answered(), 3, "{outcome:?}");
+                assert!(outcome.gaps.len() >= 3 * 59, "{}", outcome.gaps.len());
+                let outcome = streams(target, 1, 600, ramp).unwrap();
+                assert_eq!(outcome.failures.len(), 1, "{outcome:?}");
+            },
+        );
     }
 }

@@ -1,40 +1,37 @@
-//! `cargo xtask bench`: how fast the pool is, and whether it loses anything.
+//! `cargo xtask bench`: measures the pool, and checks that it loses no request and no log row.
 //!
-//! A speed means something only beside another one of the same minute and machine. So each case starts what it compares side
-//! by side and lets them take turns: the upstream itself, a component that only forwards (`crates/bare-proxy`), and the pool.
+//! Absolute figures depend on the machine and the minute. So each case starts what it compares
+//! side by side and lets the subjects take turns: the upstream itself, a component that only
+//! forwards (`crates/bare-proxy`) and the pool; or, with `--against`, two builds of the pool.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`cases`] | what is measured |
-//! | [`measure`] | one case, in turns |
-//! | [`checks`] | a kill under load, sizes, pages |
-//! | [`load`], [`streams`] | the requests: oha's, and streams |
-//! | [`service`], [`peers`], [`upstream`], [`process`] | what they are sent to |
-//! | [`summary`], [`verdict`], [`report`], [`plot`] | what came of it |
+//! | [`case`] | the list of cases |
+//! | [`measure`] | runs one case, in turns |
+//! | [`kill`] | kills the host under load |
+//! | [`load`] | sends requests and streams, and times them |
+//! | [`build`] | the binaries that are measured |
+//! | [`service`], [`upstream`] | a running pool or bare component, and the fake Gemini behind it |
+//! | [`process`] | child processes, their CPU time and memory |
+//! | [`report`] | medians and ratios, as Markdown tables |
 
-mod cases;
-mod checks;
+mod build;
+mod case;
+mod kill;
 mod load;
 mod measure;
-mod peers;
-mod plot;
 mod process;
 mod report;
 mod service;
-mod streams;
-mod summary;
 mod upstream;
-mod verdict;
 
 use anyhow::{Context, Result, ensure};
-use cases::Scale;
+use build::{Builds, Scratch};
+use case::{Comparison, Scale};
 use clap::{Parser, Subcommand};
-use service::{Host, Places};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 use upstream::Upstream;
-use verdict::Results;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", about)]
@@ -45,7 +42,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure.
+    /// Run the benchmark.
     Run(Options),
     /// Serve as the upstream of a case.
     #[command(hide = true)]
@@ -54,30 +51,29 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Options {
-    /// A minute instead of ten: fewer rounds, streams and rows.
+    /// Run one short round of each case, with fewer streams.
     #[arg(long)]
     quick: bool,
-    /// Which host runs the components.
-    #[arg(long, value_enum, default_value_t = Host::Embedded)]
-    host: Host,
-    /// Measure LiteLLM and Portkey's gateway as well, installed below target/: needs Python 3 with venv, and Node with npm.
-    #[arg(long)]
-    peers: bool,
-    /// This case alone; may be given several times. The report names them.
-    #[arg(long, value_name = "CASE")]
+    /// Rounds of each case [default: 5, or 1 with --quick].
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Run this case only; can be repeated.
+    #[arg(long, value_name = "CASE", value_parser = case::NAMES)]
     only: Vec<String>,
+    /// Compare with another build of the pool: `keypool` and `gemini_keypool.wasm` in DIR.
+    ///
+    /// A file that is missing there is taken from this build; a `spin.toml` is used if it exists.
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
     /// The project's folder.
     #[arg(long, value_name = "DIR", hide = true)]
     project: PathBuf,
-    /// The load generator.
-    #[arg(long, value_name = "FILE", hide = true)]
-    oha: PathBuf,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Upstream(upstream) => upstream::serve(upstream).map(|()| ExitCode::SUCCESS),
-        Command::Run(options) => run(options),
+        Command::Run(options) => run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -85,58 +81,46 @@ fn main() -> ExitCode {
     })
 }
 
-fn run(options: Options) -> Result<ExitCode> {
-    let began = Instant::now();
-    let scale = if options.quick {
+fn run(options: &Options) -> Result<ExitCode> {
+    let mut scale = if options.quick {
         Scale::QUICK
     } else {
         Scale::FULL
     };
-    let places = Places {
-        project: options.project,
-        oha: options.oha,
-        host: options.host,
+    if let Some(rounds) = options.rounds {
+        ensure!(rounds > 0, "--rounds must be at least 1");
+        scale.rounds = rounds;
+    }
+    let scratch = Scratch::new(&options.project)?;
+    let builds = Builds::find(&options.project, options.against.as_deref(), &scratch)?;
+    let comparison = match options.against {
+        Some(_) => Comparison::Builds,
+        None => Comparison::Baselines,
     };
-    let mut cases = cases::all(scale);
-    if options.peers {
-        cases.push(cases::peers(scale));
-    }
-    let names: Vec<&str> = cases.iter().map(|case| case.name).collect();
-    for only in &options.only {
-        ensure!(
-            names.contains(&only.as_str()),
-            "no case {only:?}; there are {}",
-            names.join(", ")
-        );
-    }
-    let has_all = options.only.is_empty();
-    cases.retain(|case| has_all || options.only.iter().any(|only| only == case.name));
 
-    std::fs::create_dir_all(places.scratch())?;
-    let mut results = Results::default();
+    let mut cases = case::all(comparison, scale);
+    cases.retain(|case| options.only.is_empty() || options.only.iter().any(|it| it == case.name));
+    let mut report = report::head(scale);
+    let mut faults = Vec::new();
     for case in &cases {
         eprintln!("==> {}: {}", case.name, case.what);
-        results
-            .cases
-            .insert(case.name, measure::case(&places, case, scale)?);
+        let measured = measure::case(&builds, &scratch, case, scale)?;
+        report += &report::section(case, comparison, &measured);
+        for one in &measured {
+            let of_case = |fault| format!("{}, {}: {fault}", case.name, one.label);
+            faults.extend(one.faults.iter().map(of_case));
+        }
     }
-    if has_all {
-        eprintln!("==> a kill under load, pages with a long log");
-        results.killed = Some(checks::kill(&places, scale)?);
-        results.pages = checks::pages(&places, scale)?;
-        results.component_size = Some(checks::component_size(&places)?);
+    if options.only.is_empty() {
+        eprintln!("==> kill: kill -9 under load");
+        let killed = kill::run(&builds.this, &scratch, scale)?;
+        report += &killed.line();
+        faults.extend(killed.fault());
     }
-    let plots = plot::draw(&places.scratch(), &cases, &results)?;
-    let report = report::report(&cases, &results, scale, options.host, &plots);
-    let file = places.scratch().join("report.md");
+
+    let file = scratch.path().join("report.md");
     std::fs::write(&file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     print!("{report}");
-    eprintln!(
-        "\n{:.0} s; {}",
-        began.elapsed().as_secs_f64(),
-        file.display()
-    );
-    let faults = results.faults();
     if faults.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -145,4 +129,15 @@ fn run(options: Options) -> Result<ExitCode> {
         eprintln!("  {fault}");
     }
     Ok(ExitCode::FAILURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -1,224 +1,204 @@
-//! One case, measured: everything started, in turns, everything stopped and checked.
+//! Runs one case: starts all subjects, lets them take turns, stops them and checks their logs.
 
-use crate::cases::{Case, Scale, Setup, Subject, Work};
-use crate::load::{self, Answers, Target};
-use crate::process::{Process, Sampled, Sampler, Watch};
-use crate::service::{POOL_PATH, Places, Record, Service, TOKEN, UPSTREAM_PATH, count_successes};
-use crate::streams::{self, Streams};
-use crate::upstream::{self, Upstream};
+use crate::build::{Builds, Scratch};
+use crate::case::{Case, Load, Scale, Subject};
+use crate::load::{self, Outcome, Target};
+use crate::process::Process;
+use crate::service::{POOL_PATH, Record, Service, TOKEN, UPSTREAM_PATH};
+use crate::upstream;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-/// What a setup has shown.
+/// How many faults of a subject are reported.
+const REPORTED_FAULTS: usize = 5;
+
+/// The figures of one subject.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) label: &'static str,
     pub(crate) rounds: Vec<Round>,
-    pub(crate) record: Record,
-    /// What the checks found wrong: nothing, where all is well.
+    pub(crate) peak_memory: Option<u64>,
+    /// Rows of successful calls in the log, if it has one.
+    pub(crate) rows: Option<u64>,
+    /// Requests and rows that were lost.
     pub(crate) faults: Vec<String>,
 }
 
-/// One turn of a setup.
+/// One turn of a subject.
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) outcome: Outcome,
-    /// Of the host; nothing for the upstream.
-    pub(crate) used: Sampled,
+    /// CPU time of the host.
+    pub(crate) cpu: Option<Duration>,
 }
 
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Answers(Answers),
-    Streams(Streams),
+/// Measures a case, after a shorter turn of each subject to warm up.
+pub(crate) fn case(
+    builds: &Builds,
+    scratch: &Scratch,
+    case: &Case,
+    scale: Scale,
+) -> Result<Vec<Measured>> {
+    let mut running = Vec::new();
+    for subject in &case.subjects {
+        let one = Running::start(builds, scratch, case, *subject);
+        running.push(one.with_context(|| format!("{}: {}", case.name, subject.label()))?);
+    }
+    if let Load::Requests { .. } = case.load {
+        for one in &mut running {
+            one.warm_up(case, scale.turn / 4)?;
+        }
+    }
+    for number in 0..scale.rounds {
+        let round = |one: &mut Running| one.take_turn(case, scale.turn);
+        // In alternating order, so that none always follows the same other one.
+        match number % 2 {
+            0 => running.iter_mut().try_for_each(round)?,
+            _ => running.iter_mut().rev().try_for_each(round)?,
+        }
+    }
+    running.into_iter().map(Running::finish).collect()
 }
 
-impl Round {
-    pub(crate) fn answered(&self) -> u64 {
-        match &self.outcome {
-            Outcome::Answers(answers) => answers.answered,
-            Outcome::Streams(streams) => streams.complete,
-        }
-    }
-
-    /// Of requests that come as fast as they are answered, or at a rate.
-    pub(crate) fn per_second(&self) -> Option<f64> {
-        match &self.outcome {
-            Outcome::Answers(answers) => Some(answers.per_second),
-            Outcome::Streams(_) => None,
-        }
-    }
-
-    fn failures(&self) -> &[String] {
-        match &self.outcome {
-            Outcome::Answers(answers) => &answers.failures,
-            Outcome::Streams(streams) => &streams.failures,
-        }
-    }
-}
-
-/// A setup that runs.
-struct Running<'a> {
-    setup: &'a Setup,
+/// A subject that runs, with an upstream of its own.
+struct Running {
+    subject: Subject,
     target: Target,
+    /// `None` for the upstream itself.
     service: Option<Service>,
-    rows_before: Option<u64>,
     _upstream: Process,
+    warm_up: Outcome,
+    rounds: Vec<Round>,
 }
 
-impl<'a> Running<'a> {
-    fn start(places: &Places, setup: &'a Setup) -> Result<Self> {
-        let upstream = start_upstream(&setup.upstream)?;
+impl Running {
+    fn start(builds: &Builds, scratch: &Scratch, case: &Case, subject: Subject) -> Result<Self> {
+        let upstream = case.upstream.start()?;
         let at = upstream.address();
-        let key = upstream::key(1);
-        let mut headers = Vec::new();
-        let (service, path, token) = match &setup.subject {
-            Subject::Direct => (None, UPSTREAM_PATH, key),
-            Subject::Peer(peer) => {
-                let token;
-                (token, headers) = peer.credentials(at);
-                (Some(Service::peer(places, at, *peer)?), POOL_PATH, token)
-            }
-            Subject::Bare => (Some(Service::bare(places, at)?), UPSTREAM_PATH, key),
-            Subject::Pool(pool) => {
-                let service = Service::pool(places, at, pool)?;
-                (Some(service), POOL_PATH, TOKEN.to_owned())
-            }
+        let pool = |build, variables: &[_]| {
+            Service::start_pool(build, scratch, at, case.upstream.keys, variables)
         };
-        let rows_before = match (&setup.subject, &service) {
-            (Subject::Pool(_), Some(service)) => Some(count_successes(&service.database())?),
-            _ => None,
+        let other = || builds.other.as_ref().context("there is no other build");
+        let service = match subject {
+            Subject::Direct => None,
+            Subject::Bare => Some(Service::start_bare(&builds.bare, scratch, at)?),
+            Subject::Pool => Some(pool(&builds.this, &[])?),
+            Subject::PoolLogAfter => Some(pool(&builds.this, &[("LOG_COMMIT", "after")])?),
+            Subject::OtherPool => Some(pool(other()?, &[])?),
+        };
+        let (path, token) = match subject {
+            Subject::Direct | Subject::Bare => (UPSTREAM_PATH, upstream::key(1)),
+            _ => (POOL_PATH, TOKEN.to_owned()),
         };
         Ok(Self {
-            setup,
+            subject,
             target: Target {
-                address: service
-                    .as_ref()
-                    .map_or(at, |service| service.process.address()),
+                address: service.as_ref().map_or(at, Service::address),
                 path,
                 token,
-                headers,
             },
             service,
-            rows_before,
             _upstream: upstream,
+            warm_up: Outcome::default(),
+            rounds: Vec::new(),
         })
     }
 
-    fn turn(&self, places: &Places, case: &Case, duration: Duration) -> Result<Round> {
-        let watch = self
-            .service
-            .as_ref()
-            .map(|service| service.process.watch())
-            .transpose()?;
-        let watch = watch.map(Watch::sample);
-        let outcome = match &case.work {
-            Work::Requests { load, prompt_bytes } => {
-                let body = write_request(places, *prompt_bytes)?;
-                Outcome::Answers(load::run(&places.oha, load, duration, &self.target, &body)?)
-            }
-            Work::Streams { count, ramp } => Outcome::Streams(streams::run(
-                &self.target,
-                *count,
-                self.setup.upstream.events,
-                *ramp,
-            )?),
-        };
-        let used = watch.map(Sampler::finish).transpose()?;
-        Ok(Round {
+    fn warm_up(&mut self, case: &Case, duration: Duration) -> Result<()> {
+        self.warm_up = self.load(case, duration)?;
+        Ok(())
+    }
+
+    fn take_turn(&mut self, case: &Case, duration: Duration) -> Result<()> {
+        let cpu = |service: &Option<Service>| service.as_ref()?.usage().cpu;
+        let before = cpu(&self.service);
+        let outcome = self.load(case, duration)?;
+        let after = cpu(&self.service);
+        self.rounds.push(Round {
             outcome,
-            used: used.unwrap_or_default(),
-        })
+            cpu: before.zip(after).map(|(before, after)| after - before),
+        });
+        Ok(())
     }
 
-    fn stop(self) -> Result<Record> {
-        match self.service {
-            Some(service) => service.stop(self.rows_before),
-            None => Ok(Record::default()),
+    fn load(&self, case: &Case, duration: Duration) -> Result<Outcome> {
+        match case.load {
+            Load::Requests {
+                connections,
+                prompt_bytes,
+            } => {
+                let body = load::request_body(prompt_bytes);
+                load::requests(&self.target, connections, duration, &body)
+            }
+            Load::Streams { count, ramp } => {
+                load::streams(&self.target, count, case.upstream.events, ramp)
+            }
         }
     }
-}
 
-/// Writes a request with a prompt of so many bytes to a file, for the load generator.
-pub(crate) fn write_request(places: &Places, prompt_bytes: usize) -> Result<PathBuf> {
-    let body = places.scratch().join("request.json");
-    let prompt = "Say hello. ".repeat(prompt_bytes / 11 + 1);
-    let request = serde_json::json!({
-        "model": "gemini-flash-latest",
-        "messages": [{"role": "user", "content": prompt}],
-    });
-    std::fs::write(&body, request.to_string())?;
-    Ok(body)
-}
-
-pub(crate) fn start_upstream(upstream: &Upstream) -> Result<Process> {
-    let program = std::env::current_exe().context("this program's own path")?;
-    let mut command = Command::new(program);
-    command.arg("upstream").args(upstream.arguments());
-    Process::start("the upstream", &mut command)
-}
-
-/// Measures a case: each setup once for warmth, then all in turns.
-pub(crate) fn case(places: &Places, case: &Case, scale: Scale) -> Result<Vec<Measured>> {
-    let running = case
-        .setups
-        .iter()
-        .map(|setup| {
-            Running::start(places, setup).with_context(|| format!("{}: {}", case.name, setup.label))
+    fn finish(self) -> Result<Measured> {
+        let peak_memory = self.service.as_ref().and_then(|it| it.usage().peak_memory);
+        let record = match self.service {
+            Some(service) => service.stop()?,
+            None => Record::default(),
+        };
+        let rounds = self.rounds.iter().map(|round| &round.outcome);
+        let outcomes: Vec<&Outcome> = rounds.chain([&self.warm_up]).collect();
+        Ok(Measured {
+            label: self.subject.label(),
+            peak_memory,
+            rows: record.rows,
+            faults: faults(&outcomes, &record),
+            rounds: self.rounds,
         })
-        .collect::<Result<Vec<_>>>()?;
-    let mut answered = vec![0; running.len()];
-    for (index, one) in running.iter().enumerate() {
-        if let Work::Requests { .. } = case.work {
-            answered[index] += one.turn(places, case, scale.turn / 4)?.answered();
-        }
     }
-    let mut rounds: Vec<Vec<Round>> = running.iter().map(|_| Vec::new()).collect();
-    for _ in 0..scale.rounds {
-        for (index, one) in running.iter().enumerate() {
-            let round = one.turn(places, case, case.turn)?;
-            answered[index] += round.answered();
-            rounds[index].push(round);
-        }
-    }
-    let parts = running.into_iter().zip(rounds).zip(answered);
-    parts
-        .map(|((running, rounds), answered)| {
-            let label = running.setup.label;
-            // What another gateway loses is no fault of this project's.
-            let is_peer = matches!(running.setup.subject, Subject::Peer(_));
-            let record = running.stop()?;
-            let faults = if is_peer && answered > 0 {
-                Vec::new()
-            } else {
-                faults(&rounds, &record, answered)
-            };
-            Ok(Measured {
-                label,
-                rounds,
-                record,
-                faults,
-            })
-        })
-        .collect()
 }
 
-/// Whether each request was answered, and each answer is in the log.
-fn faults(rounds: &[Round], record: &Record, answered: u64) -> Vec<String> {
-    let mut faults: Vec<String> = rounds
-        .iter()
-        .flat_map(|round| round.failures().iter().cloned())
-        .collect();
+/// Requests that failed, answers without a row in the log, and what the service complained about.
+fn faults(outcomes: &[&Outcome], record: &Record) -> Vec<String> {
+    let failures = outcomes.iter().flat_map(|outcome| &outcome.failures);
+    let mut faults: Vec<String> = failures.take(REPORTED_FAULTS).cloned().collect();
+    let answered: u64 = outcomes.iter().map(|outcome| outcome.answered()).sum();
     if answered == 0 {
-        faults.push("nothing was answered".to_owned());
+        faults.push("no request was answered".to_owned());
     }
     if let Some(rows) = record.rows
         && rows != answered
     {
         faults.push(format!("{answered} answers, but {rows} rows in the log"));
     }
-    faults.extend(record.complaints.iter().take(3).cloned());
+    let complaints = record.complaints.iter().take(REPORTED_FAULTS);
+    faults.extend(complaints.cloned());
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_rows_and_failed_requests_are_faults() {
+        let outcome = Outcome {
+            latencies: vec![Duration::ZERO; 3],
+            ..Outcome::default()
+        };
+        let with_rows = |rows| Record {
+            rows,
+            complaints: Vec::new(),
+        };
+        assert!(faults(&[&outcome], &with_rows(Some(3))).is_empty());
+        assert!(faults(&[&outcome], &with_rows(None)).is_empty());
+        assert_eq!(
+            faults(&[&outcome], &with_rows(Some(2))),
+            ["3 answers, but 2 rows in the log"]
+        );
+        let failed = Outcome {
+            failures: vec!["answered with 502".to_owned()],
+            ..Outcome::default()
+        };
+        assert_eq!(
+            faults(&[&failed], &with_rows(None)),
+            ["answered with 502", "no request was answered"]
+        );
+    }
 }

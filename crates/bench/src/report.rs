@@ -1,163 +1,212 @@
-//! The report, as Markdown that a terminal shows as well.
+//! The report: a Markdown table for each case, readable on a terminal.
 
-use crate::cases::{Case, Scale};
-use crate::measure::Measured;
-use crate::service::Host;
-use crate::summary::Spread;
-use crate::verdict::{Results, Verdict};
-use std::fmt::Write;
+use crate::case::{Case, Comparison, Scale};
+use crate::measure::{Measured, Round};
+use std::time::Duration;
 
-/// Everything, in the order of the cases.
-pub(crate) fn report(
-    cases: &[Case],
-    results: &Results,
-    scale: Scale,
-    host: Host,
-    plots: &[String],
-) -> String {
-    let mut report = String::from("# Benchmark\n\n");
-    let host = match host {
-        Host::Embedded => "the embedded host",
-        Host::Spin => "Spin",
-    };
-    let rounds = scale.rounds;
-    push(
-        &mut report,
-        &format!(
-            "On {host}; load generator, upstream and host share {} cores. Medians of {rounds} rounds in turns, with the \
-             least and the most.\n",
-            std::thread::available_parallelism().map_or(1, usize::from),
-        ),
-    );
-    let verdicts = results.verdicts();
-    if !verdicts.is_empty() {
-        push(&mut report, "## What it must show\n");
-        push(
-            &mut report,
-            &table(&VERDICT_HEAD, verdicts.iter().map(verdict_row)),
-        );
-    }
-    for case in cases {
-        if let Some(measured) = results.cases.get(case.name) {
-            push(&mut report, &format!("## {}: {}\n", case.name, case.what));
-            push(&mut report, &case_table(measured));
-        }
-    }
-    for plot in plots {
-        push(&mut report, &format!("![{plot}]({plot})"));
-    }
-    let faults = results.faults();
-    if !faults.is_empty() {
-        push(&mut report, "\n## Faults\n");
-        for fault in faults {
-            push(&mut report, &format!("- {fault}"));
-        }
-    }
-    report
+/// A figure of a round.
+struct Figure {
+    name: &'static str,
+    digits: usize,
+    value: fn(&Round) -> Option<f64>,
 }
 
-const VERDICT_HEAD: [&str; 4] = ["case", "must", "measured", ""];
+const FIGURES: [Figure; 6] = [
+    Figure {
+        name: "answers/s",
+        digits: 0,
+        value: |round| {
+            let is_stream = !round.outcome.gaps.is_empty();
+            let rate = round.outcome.answered() as f64 / round.outcome.took.as_secs_f64();
+            (!is_stream).then_some(rate)
+        },
+    },
+    Figure {
+        name: "p50 ms",
+        digits: 2,
+        value: |round| percentile(&round.outcome.latencies, 50),
+    },
+    Figure {
+        name: "p99 ms",
+        digits: 2,
+        value: |round| percentile(&round.outcome.latencies, 99),
+    },
+    Figure {
+        name: "gap p50 ms",
+        digits: 1,
+        value: |round| percentile(&round.outcome.gaps, 50),
+    },
+    Figure {
+        name: "gap p99 ms",
+        digits: 1,
+        value: |round| percentile(&round.outcome.gaps, 99),
+    },
+    Figure {
+        name: "host CPU µs/answer",
+        digits: 0,
+        value: |round| {
+            let answered = round.outcome.answered();
+            (answered > 0).then_some(round.cpu?.as_secs_f64() * 1e6 / answered as f64)
+        },
+    },
+];
 
-fn verdict_row(verdict: &Verdict) -> Vec<String> {
-    vec![
-        verdict.what.clone(),
-        verdict.must.clone(),
-        verdict.measured.clone(),
-        if verdict.holds { "✓" } else { "✗" }.to_owned(),
-    ]
-}
-
-fn case_table(measured: &[Measured]) -> String {
-    type Column = (&'static str, fn(&Measured) -> Option<String>);
-    let columns: [Column; 9] = [
-        ("answers/s", |measured| {
-            Some(spread(measured.per_second()?, 0))
-        }),
-        ("p50 ms", |measured| {
-            Some(spread(measured.latency(50.0)?, 2))
-        }),
-        ("p99 ms", |measured| {
-            Some(spread(measured.latency(99.0)?, 2))
-        }),
-        ("gap p50 ms", |measured| {
-            Some(spread(measured.gap(50.0)?, 1))
-        }),
-        ("gap p99 ms", |measured| {
-            Some(spread(measured.gap(99.0)?, 1))
-        }),
-        ("host CPU µs/answer", |measured| {
-            Some(spread(measured.cpu_per_answer()?, 0))
-        }),
-        ("host peak MB", |measured| {
-            Some(format!("{:.0}", measured.peak_memory()?))
-        }),
-        ("statements/request", |measured| {
-            Some(format!("{:.2}", measured.statements_per_request()?))
-        }),
-        ("rows", |measured| Some(measured.record.rows?.to_string())),
-    ];
-    let shown: Vec<&Column> = columns
-        .iter()
-        .filter(|(_, value)| measured.iter().any(|measured| value(measured).is_some()))
-        .collect();
-    let mut head = vec![""];
-    head.extend(shown.iter().map(|(name, _)| *name));
-    table(
-        &head,
-        measured.iter().map(|one| {
-            let values = shown
-                .iter()
-                .map(|(_, value)| value(one).unwrap_or_else(|| "–".to_owned()));
-            std::iter::once(one.label.to_owned())
-                .chain(values)
-                .collect()
-        }),
+/// The report's beginning.
+pub(crate) fn head(scale: Scale) -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "# Benchmark\n\n\
+         Load generator, upstream and host share {cores} cores. Medians of {} rounds, taken in \
+         turns (minimum – maximum).\n",
+        scale.rounds
     )
 }
 
-fn spread(spread: Spread, digits: usize) -> String {
-    let Spread {
-        median,
-        least,
-        most,
-    } = spread;
-    if least == most {
-        format!("{median:.digits$}")
-    } else {
-        format!("{median:.digits$} ({least:.digits$} – {most:.digits$})")
+/// The table of a case; with two builds, its last row has their ratios.
+pub(crate) fn section(case: &Case, comparison: Comparison, measured: &[Measured]) -> String {
+    let figures: Vec<&Figure> = FIGURES
+        .iter()
+        .filter(|figure| measured.iter().any(|one| spread(one, figure).is_some()))
+        .collect();
+    let mut header = vec![String::new()];
+    header.extend(figures.iter().map(|figure| figure.name.to_owned()));
+    header.extend(["host peak MB", "log rows"].map(str::to_owned));
+    let mut rows = vec![header];
+    rows.extend(measured.iter().map(|one| row(one, &figures)));
+    if let (Comparison::Builds, [this, other]) = (comparison, measured) {
+        rows.push(ratio_row(this, other, &figures));
+    }
+    format!("\n## {}: {}\n\n{}", case.name, case.what, table(&rows))
+}
+
+fn row(one: &Measured, figures: &[&Figure]) -> Vec<String> {
+    let megabytes = one
+        .peak_memory
+        .map(|bytes| format!("{:.0}", bytes as f64 / 1e6));
+    let log_rows = one.rows.map(|rows| rows.to_string());
+    let spreads = figures.iter().map(|figure| {
+        let spread = spread(one, figure)?;
+        Some(spread.show(figure.digits))
+    });
+    let cells = spreads.chain([megabytes, log_rows]);
+    let cells = cells.map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
+    [one.label.to_owned()].into_iter().chain(cells).collect()
+}
+
+/// Ratios of this build's figures to the other's, round by round: both had the same minute.
+fn ratio_row(this: &Measured, other: &Measured, figures: &[&Figure]) -> Vec<String> {
+    let ratios = figures.iter().map(|figure| {
+        let rounds = this.rounds.iter().zip(&other.rounds);
+        let ratios = rounds.filter_map(|(this, other)| {
+            let other = (figure.value)(other).filter(|value| *value > 0.0)?;
+            Some((figure.value)(this)? / other)
+        });
+        Some(Spread::of(ratios)?.show(2))
+    });
+    let memory = this.peak_memory.zip(other.peak_memory);
+    let memory = memory.map(|(this, other)| format!("{:.2}", this as f64 / other as f64));
+    let cells = ratios.chain([memory, None]);
+    let cells = cells.map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
+    ["ratio".to_owned()].into_iter().chain(cells).collect()
+}
+
+fn spread(one: &Measured, figure: &Figure) -> Option<Spread> {
+    Spread::of(one.rounds.iter().filter_map(figure.value))
+}
+
+/// A percentile, by nearest rank, in milliseconds.
+fn percentile(times: &[Duration], percent: usize) -> Option<f64> {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let rank = (times.len() * percent).div_ceil(100).max(1);
+    Some(times.get(rank - 1)?.as_secs_f64() * 1e3)
+}
+
+/// The median of several rounds, with the minimum and the maximum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Spread {
+    median: f64,
+    minimum: f64,
+    maximum: f64,
+}
+
+impl Spread {
+    /// `None` without values.
+    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            0 => (values.get(middle.checked_sub(1)?)? + values.get(middle)?) / 2.0,
+            _ => *values.get(middle)?,
+        };
+        Some(Self {
+            median,
+            minimum: *values.first()?,
+            maximum: *values.last()?,
+        })
+    }
+
+    fn show(self, digits: usize) -> String {
+        let Self {
+            median,
+            minimum,
+            maximum,
+        } = self;
+        if minimum == maximum {
+            format!("{median:.digits$}")
+        } else {
+            format!("{median:.digits$} ({minimum:.digits$} – {maximum:.digits$})")
+        }
     }
 }
 
-/// A Markdown table whose columns are as wide as what is in them.
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let rows: Vec<Vec<String>> = rows.collect();
+/// A Markdown table with aligned columns; the first row is the header.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count());
-        cells
-            .chain(head.get(column).map(|cell| cell.chars().count()))
-            .max()
-            .unwrap_or_default()
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded = cells
-            .zip(&widths)
-            .map(|(cell, width)| format!(" {cell:<width$} |"));
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |cells: &[String]| {
+        let cells = cells.iter().zip(&widths);
+        let padded = cells.map(|(cell, width)| format!(" {cell:<width$} |"));
         format!("|{}\n", padded.collect::<String>())
     };
-    let mut table = line(&mut head.iter().copied());
-    let dashes: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-    table += &line(&mut dashes.iter().map(String::as_str));
-    for row in &rows {
-        table += &line(&mut row.iter().map(String::as_str));
-    }
-    table
+    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    let mut lines: Vec<String> = rows.iter().map(|row| line(row)).collect();
+    lines.insert(1.min(lines.len()), line(&rule));
+    lines.concat()
 }
 
-fn push(report: &mut String, line: &str) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(report, "{line}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_is_the_middle_value() {
+        let median = |values: &[f64]| Spread::of(values.iter().copied()).map(|it| it.median);
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn percentile_takes_the_nearest_rank() {
+        let times: Vec<Duration> = (1..=200).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 50), Some(100.0));
+        assert_eq!(percentile(&times, 99), Some(198.0));
+        assert_eq!(percentile(&times[..1], 99), Some(200.0));
+        assert_eq!(percentile(&[], 50), None);
+    }
+
+    #[test]
+    fn table_columns_are_aligned() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        assert_eq!(
+            table(&[row(["", "µs"]), row(["pool", "1"])]),
+            "|      | µs |\n| ---- | -- |\n| pool | 1  |\n"
+        );
+    }
 }

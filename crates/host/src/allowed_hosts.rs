@@ -1,14 +1,14 @@
 //! `allowed_outbound_hosts`: the sandbox's only way out.
 //!
-//! An entry is `scheme://host[:port]`, as with Spin; `*` stands for any scheme, host or port, and `*.example.com` for
-//! the subdomains of a domain. Without a port, it is the scheme's own.
+//! An entry is `scheme://host[:port]`, as with Spin; `*` stands for any scheme, host or port, and
+//! `*.example.com` for the subdomains of a domain. The default port is the scheme's.
 
-use crate::variables::Filled;
+use crate::variables::Expanded;
 use anyhow::{Context, Result, bail, ensure};
 use http::Uri;
 use url::Host;
 
-/// The list of a component.
+/// The hosts that a component may call.
 #[derive(Debug, Clone)]
 pub(crate) struct AllowedHosts(Vec<Pattern>);
 
@@ -25,19 +25,19 @@ struct Pattern {
 enum HostPattern {
     Any,
     Exactly(Host),
-    /// With the dot before the domain.
+    /// Starts with the dot before the domain.
     SubdomainsOf(String),
 }
 
 impl AllowedHosts {
-    /// Reads a list.
+    /// Parses a list.
     ///
     /// # Errors
-    /// Names the first entry that is not of the form above.
-    pub(crate) fn parse(entries: &[Filled]) -> Result<Self> {
+    /// Names the first entry that is malformed.
+    pub(crate) fn parse(entries: &[Expanded]) -> Result<Self> {
         entries
             .iter()
-            // As with Spin: a variable may leave an entry empty.
+            // As with Spin, an entry may be empty: a variable may be unset.
             .filter(|entry| !entry.value.trim().is_empty())
             .map(|entry| {
                 Pattern::parse(entry.value.trim()).with_context(|| {
@@ -79,7 +79,7 @@ fn default_port(scheme: &str) -> Option<u16> {
 
 impl Pattern {
     fn parse(entry: &str) -> Result<Self> {
-        let (scheme, rest) = entry.split_once("://").context("there is no scheme")?;
+        let (scheme, rest) = entry.split_once("://").context("the scheme is missing")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         ensure!(
             !rest.contains(['/', '?', '#', '@']),
@@ -94,16 +94,16 @@ impl Pattern {
             Some("*") => None,
             Some(port) => Some(
                 port.parse()
-                    .with_context(|| format!("{port:?} is no port"))?,
+                    .with_context(|| format!("{port:?} is not a port"))?,
             ),
             None => Some(default_port(scheme).with_context(|| {
-                format!("the scheme {scheme:?} has no port of its own, so one must be given")
+                format!("the scheme {scheme:?} has no default port, so one is required")
             })?),
         };
         ensure!(
             scheme == "*"
                 || (!scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic())),
-            "{scheme:?} is no scheme"
+            "{scheme:?} is not a scheme"
         );
         Ok(Self {
             scheme: (scheme != "*").then(|| scheme.to_owned()),
@@ -119,17 +119,17 @@ impl HostPattern {
             return Ok(Self::Any);
         }
         if text == "self" || text.ends_with(".spin.internal") {
-            bail!("this host cannot do {text:?}; use `spin up`");
+            bail!("this host does not support {text:?}; use `spin up`");
         }
         if let Some(domain) = text.strip_prefix("*.") {
             return match Host::parse(domain) {
                 Ok(Host::Domain(domain)) => Ok(Self::SubdomainsOf(format!(".{domain}"))),
-                Ok(Host::Ipv4(_) | Host::Ipv6(_)) | Err(_) => bail!("{domain:?} is no domain"),
+                Ok(Host::Ipv4(_) | Host::Ipv6(_)) | Err(_) => bail!("{domain:?} is not a domain"),
             };
         }
         match Host::parse(text) {
             Ok(host) if !text.contains('*') => Ok(Self::Exactly(host)),
-            Ok(_) | Err(_) => bail!("{text:?} is no host"),
+            Ok(_) | Err(_) => bail!("{text:?} is not a host"),
         }
     }
 
@@ -148,11 +148,11 @@ mod tests {
     use super::*;
 
     fn parse(entry: &str) -> Result<AllowedHosts> {
-        AllowedHosts::parse(&[Filled::plain(entry)])
+        AllowedHosts::parse(&[Expanded::plain(entry)])
     }
 
     #[test]
-    fn entries_allow_what_they_say() {
+    fn entries_allow_matching_urls_only() {
         for (entry, uri, expected) in [
             ("https://api.example", "https://api.example/v1?x", true),
             ("https://api.example/", "https://API.example:443/", true),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_allows_nothing() {
+    fn empty_list_allows_nothing() {
         for none in [AllowedHosts::parse(&[]), parse(""), parse(" ")] {
             assert!(
                 !none
@@ -190,16 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_named() {
+    fn malformed_entry_is_named() {
         for (entry, expected) in [
-            ("api.example", "no scheme"),
+            ("api.example", "scheme is missing"),
             ("https://api.example/v1", "only a host and a port"),
             ("https://user@api.example", "only a host and a port"),
-            ("https://api.example:port", "is no port"),
-            ("*://api.example", "no port of its own"),
-            ("h_t://api.example:1", "is no scheme"),
-            ("https://*.127.0.0.1", "is no domain"),
-            ("https://a*b", "is no host"),
+            ("https://api.example:port", "is not a port"),
+            ("*://api.example", "no default port"),
+            ("h_t://api.example:1", "is not a scheme"),
+            ("https://*.127.0.0.1", "is not a domain"),
+            ("https://a*b", "is not a host"),
             ("http://self", "use `spin up`"),
             ("http://x.spin.internal", "use `spin up`"),
         ] {

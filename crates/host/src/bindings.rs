@@ -1,4 +1,4 @@
-//! Spin's interfaces, as the component calls them: traits for [`crate::sqlite`] and [`crate::variables`] to implement.
+//! Spin's interfaces, as traits that [`crate::sqlite`] and [`crate::variables`] implement.
 
 mod generated {
     wasmtime::component::bindgen!({

@@ -1,11 +1,12 @@
-//! The command line: Spin's names and defaults, as far as they exist here.
+//! The command line, with Spin's names and defaults where Spin has the same option.
 
+use crate::engine::Profiling;
 use crate::guest::Reuse;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where Spin keeps its state, beside the manifest.
+/// Spin's state folder, next to the manifest.
 const STATE_DIR: &str = ".spin";
 
 #[derive(Parser)]
@@ -19,19 +20,27 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the component of a manifest until SIGTERM, SIGHUP or Ctrl-C.
     Up(Up),
-    /// Load the database of an earlier deployment into a new pool: an export of Cloudflare D1, or a .dump of sqlite3.
+    /// Import the database of an earlier deployment into a new pool.
+    ///
+    /// The file is an export of Cloudflare D1 or a .dump of sqlite3.
     ImportSql(ImportSql),
 }
 
 #[derive(clap::Args)]
 pub(crate) struct ImportSql {
-    /// The SQL file, as `wrangler d1 export --output FILE` or `sqlite3 DATABASE .dump` writes it.
+    /// The SQL file, from `wrangler d1 export --output FILE` or `sqlite3 DATABASE .dump`.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The manifest, or the folder that holds a spin.toml.
-    #[arg(short, long, value_name = "FILE", default_value = "spin.toml", value_parser = manifest_path)]
+    /// The manifest, or a folder with a spin.toml.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "spin.toml",
+        value_parser = manifest_path
+    )]
     pub(crate) from: PathBuf,
-    /// Folder that holds the database [default: .spin beside the manifest].
+    /// Folder of the database [default: .spin next to the manifest].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
@@ -44,17 +53,25 @@ impl ImportSql {
 
 #[derive(clap::Args)]
 pub(crate) struct Up {
-    /// The manifest, or the folder that holds a spin.toml.
-    #[arg(short, long, value_name = "FILE", default_value = "spin.toml", value_parser = manifest_path)]
+    /// The manifest, or a folder with a spin.toml.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "spin.toml",
+        value_parser = manifest_path
+    )]
     pub(crate) from: PathBuf,
-    /// Where to listen; with port 0 the system chooses one.
+    /// The address to listen on; port 0 means any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
-    /// Folder that holds the database [default: .spin beside the manifest].
+    /// Folder of the database [default: .spin next to the manifest].
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Set a variable of the application: NAME=VALUE, NAME=@FILE for a file's content, or @FILE for all those of a .json
-    /// or .toml file; goes before SPIN_VARIABLE_NAME in the environment; can be repeated.
+    /// Set a variable of the application; can be repeated.
+    ///
+    /// NAME=@FILE takes the content of a file, @FILE all variables of a .json or .toml file. These
+    /// have precedence over SPIN_VARIABLE_NAME in the environment.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) variable: Vec<String>,
     /// Set an environment variable of the component; can be repeated.
@@ -63,37 +80,34 @@ pub(crate) struct Up {
     /// Spin's runtime configuration: `[outbound_http]` and `[[client_tls]]`.
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     pub(crate) runtime_config_file: Option<PathBuf>,
-    /// Run SQL statements, or with @FILE those of a file, in one transaction before serving; can be repeated.
+    /// Run SQL, or that of @FILE, in one transaction before serving; can be repeated.
     #[arg(long, value_name = "STATEMENT")]
     pub(crate) sqlite: Vec<String>,
-    /// Keep the component's own output from the terminal.
+    /// Discard the component's output.
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Requests that an instance gets in its life.
+    /// Requests per instance.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
     max_instance_reuse_count: usize,
-    /// Requests that an instance gets at the same time.
+    /// Concurrent requests per instance.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
     max_instance_concurrent_reuse_count: usize,
-    /// How long an instance without work is kept: 1s, 500ms.
+    /// How long an idle instance is kept, such as 1s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     idle_instance_timeout: Duration,
-    /// How long requests may go on after the host was told to stop: 10s, 500ms.
+    /// How long requests may continue after a signal to stop, such as 10s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) grace: Duration,
-    /// How long a client may take nothing of an answer before its connection is closed: 60s, 500ms.
+    /// How long a client may stop reading before its connection is closed, such as 60s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub(crate) write_timeout: Duration,
-    /// Leave Nagle's algorithm on, as Spin does, to see what that costs.
+    /// Leave Nagle's algorithm on, as Spin does.
     #[arg(long)]
     pub(crate) nagle: bool,
-    /// Say at the end how many requests and SQLite statements there were.
+    /// Write the names of the component's functions to /tmp/perf-PID.map, for Linux's `perf`.
     #[arg(long)]
-    pub(crate) statistics: bool,
-    /// Tell Linux's `perf` the names of the component's functions, in /tmp/perf-PID.map.
-    #[arg(long)]
-    pub(crate) perf_map: bool,
-    /// For tests: take the component's wall clock from FILE: milliseconds since the Unix epoch, read each time it asks.
+    perf_map: bool,
+    /// For tests: read the component's wall clock from FILE, in milliseconds since the Unix epoch.
     #[arg(long, value_name = "FILE")]
     pub(crate) test_clock: Option<PathBuf>,
 }
@@ -101,6 +115,13 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) fn state_dir(&self) -> PathBuf {
         state_dir(&self.from, self.state_dir.as_deref())
+    }
+
+    pub(crate) fn profiling(&self) -> Profiling {
+        match self.perf_map {
+            true => Profiling::PerfMap,
+            false => Profiling::Off,
+        }
     }
 
     pub(crate) fn reuse(&self) -> Reuse {
@@ -128,17 +149,17 @@ fn manifest_path(text: &str) -> Result<PathBuf, String> {
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
-        _ => Err("a whole number above 0 is needed".to_owned()),
+        _ => Err("must be a whole number above 0".to_owned()),
     }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let problem = || "a time such as 1s or 500ms is needed".to_owned();
+    let problem = || "must be a time such as 1s or 500ms".to_owned();
     let (number, unit): (&str, fn(u64) -> Duration) = match text.strip_suffix("ms") {
         Some(number) => (number, Duration::from_millis),
         None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs),
@@ -159,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
@@ -178,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn state_is_kept_beside_the_manifest_unless_told_otherwise() {
+    fn state_dir_defaults_to_a_folder_next_to_the_manifest() {
         assert_eq!(
             up(&["--from", "some/app.toml"]).state_dir(),
             Path::new("some/.spin")
@@ -187,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_a_unit() {
+    fn duration_accepts_seconds_and_milliseconds() {
         for (text, expected) in [
             ("1s", Some(1000)),
             ("2", Some(2000)),

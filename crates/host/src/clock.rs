@@ -1,5 +1,5 @@
-//! A wall clock that tests set: it shows the time that a file holds, and stands still until the file changes. The
-//! monotonic clock and timers stay real.
+//! A wall clock for tests, which shows the time in a file. The monotonic clock and timers stay
+//! real.
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wasmtime_wasi::HostWallClock;
 
-/// A clock that reads its file anew each time it is asked. Clones are one and the same.
+/// A clock that reads its file each time. Clones share their state.
 #[derive(Debug, Clone)]
 pub(crate) struct FileClock(Arc<Shown>);
 
 #[derive(Debug)]
 struct Shown {
     file: PathBuf,
-    /// The last good time. Locked while the file is read, so that an older reading never replaces a newer one.
+    /// The last valid time. Locked while the file is read, so that it never goes back.
     last: Mutex<Duration>,
 }
 
@@ -22,11 +22,11 @@ impl FileClock {
     /// Starts with the time in `file`, which `--test-clock` names.
     ///
     /// # Errors
-    /// The file cannot be read, or holds no time. The message names it and says what it must hold.
+    /// The file cannot be read or contains no time; the message names it.
     pub(crate) fn open(file: &Path) -> Result<Self> {
         let last = read(file).with_context(|| {
             format!(
-                "--test-clock {} must hold the milliseconds since the Unix epoch as a whole number",
+                "--test-clock {} must contain a whole number of milliseconds since the Unix epoch",
                 file.display()
             )
         })?;
@@ -48,9 +48,9 @@ impl HostWallClock for FileClock {
     }
 
     fn now(&self) -> Duration {
-        // A duration is as good after a panic as before.
+        // A duration is valid after a panic, too.
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // WASI has no answer for a clock that cannot be read.
+        // WASI has no error for clocks, so an unreadable file leaves the last time.
         if let Ok(now) = read(&self.0.file) {
             *last = now;
         }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn every_clone_shows_the_files_time_forwards_and_back() {
+    fn all_clones_follow_the_file_in_both_directions() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("now");
         std::fs::write(&file, "1700000000123").unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_an_error_at_the_start_and_the_last_good_time_later() {
+    fn invalid_time_is_an_error_at_the_start_and_ignored_later() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("now");
         std::fs::write(&file, "1000").unwrap();

@@ -1,4 +1,4 @@
-//! The WebAssembly engine, and the component in it.
+//! The WebAssembly engine and the compilation of the component.
 
 use crate::log::log;
 use anyhow::{Context, Result, anyhow};
@@ -9,34 +9,40 @@ use wasmtime::{
     ProfilingStrategy,
 };
 
-/// Instances that may live at the same time, as with Spin. Each gets up to 16 requests at a time.
+/// Concurrent instances, as with Spin; each gets up to 16 concurrent requests.
 const MAX_INSTANCES: u32 = 1000;
 
-/// Compiles a component, or takes it from the cache of earlier compilations. With `perf_map`, Linux's `perf` finds its
-/// functions' names.
+/// Whether Linux's `perf` can see the names of the component's functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profiling {
+    Off,
+    PerfMap,
+}
+
+/// Compiles a component, or loads it from the cache.
 ///
 /// # Errors
-/// The file is not there or is no component; the message names it and what to do.
-pub(crate) fn load(source: &Path, perf_map: bool) -> Result<Component> {
+/// The file is missing or not a component; the message names it and the remedy.
+pub(crate) fn load(source: &Path, profiling: Profiling) -> Result<Component> {
     let bytes = std::fs::read(source).with_context(|| {
         format!(
             "cannot read the component {}; `cargo xtask build` makes it",
             source.display()
         )
     })?;
-    Component::new(&engine(perf_map)?, bytes).map_err(|error| {
+    Component::new(&engine(profiling)?, bytes).map_err(|error| {
         anyhow!(
-            "{} is no WebAssembly component that this host can run; build it anew with `cargo xtask build` ({})",
+            "{} is not a component that this host can run; `cargo xtask build` makes it ({})",
             source.display(),
-            // Its first line: what follows are positions in the file.
+            // The other lines are positions in the file.
             format!("{error:#}").lines().next().unwrap_or_default()
         )
     })
 }
 
-fn engine(perf_map: bool) -> Result<Engine> {
+fn engine(profiling: Profiling) -> Result<Engine> {
     let mut config = Config::new();
-    if perf_map {
+    if profiling == Profiling::PerfMap {
         config.profiler(ProfilingStrategy::PerfMap);
     }
     config.wasm_component_model(true);
@@ -46,11 +52,11 @@ fn engine(perf_map: bool) -> Result<Engine> {
             config.cache(Some(cache));
         }
         Err(error) => log(format_args!(
-            "compiling anew at each start, since there is no cache: {error:#}"
+            "no compilation cache, so each start compiles: {error:#}"
         )),
     }
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling()));
-    // The pool reserves terabytes of addresses, which some machines do not have.
+    // Pooling reserves terabytes of addresses, which some machines do not have.
     Engine::new(&config)
         .or_else(|_| {
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
@@ -60,15 +66,15 @@ fn engine(perf_map: bool) -> Result<Engine> {
         .context("WebAssembly cannot run on this machine")
 }
 
-/// Memory for instances, reserved once, so that a new instance costs microseconds. The figures are Spin's, but for one.
+/// Memory for instances, reserved once, so that a new instance costs microseconds.
 fn pooling() -> PoolingAllocationConfig {
     let mut pooling = PoolingAllocationConfig::default();
     pooling
         .total_component_instances(MAX_INSTANCES)
         .total_memories(MAX_INSTANCES)
         .total_tables(2 * MAX_INSTANCES)
-        // More than Spin has by default (SPIN_WASMTIME_TOTAL_STACKS sets it there): each request that begins takes one, and
-        // an instance that finds none left is gone, with all that it had.
+        // More than Spin's default: each new request takes one, and an instance that finds
+        // none is lost with all its requests. The other figures are Spin's.
         .total_stacks(4 * MAX_INSTANCES)
         .total_core_instances(4 * MAX_INSTANCES)
         .table_elements(100_000)
@@ -90,11 +96,11 @@ mod tests {
     use super::*;
 
     fn problem(path: &Path) -> String {
-        format!("{:#}", load(path, false).err().unwrap())
+        format!("{:#}", load(path, Profiling::Off).err().unwrap())
     }
 
     #[test]
-    fn a_missing_component_is_named_with_the_command_that_makes_it() {
+    fn missing_component_is_named_with_the_build_command() {
         let error = problem(Path::new("no/such.wasm"));
         assert!(
             error.contains("no/such.wasm") && error.contains("cargo xtask build"),
@@ -103,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_component_is_named() {
+    fn file_that_is_not_a_component_is_named() {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes) in [
             ("text.wasm", &b"not wasm"[..]),

@@ -1,8 +1,8 @@
-//! One instance of the component: what it holds, what it may call, and how long it lives.
+//! Instances of the component: their state, the host functions they call, and their lifetime.
 //!
-//! An instance is reused as with Spin: up to 128 requests, 16 at a time, dropped after a second without work. Work that
-//! a request leaves behind (a spawned task) keeps its instance alive. When the host ends, instances without work go at
-//! once, and the others as soon as they have none.
+//! Instances are reused as with Spin: for up to 128 requests, 16 at a time, until they are idle for
+//! a second. A task that a request spawned keeps its instance alive. When the host stops, instances
+//! are dropped as soon as they are idle.
 
 use crate::bindings;
 use crate::clock::FileClock;
@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
@@ -34,41 +33,41 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-/// Everything outside that the component may reach.
+/// Everything outside of the component that it can reach.
 pub(crate) struct World {
-    /// Its variables.
+    /// Spin variables.
     pub(crate) variables: BTreeMap<String, String>,
-    /// The databases that it may open.
+    /// Databases that it may open.
     pub(crate) databases: Databases,
-    /// The way out.
+    /// The HTTP client.
     pub(crate) outbound: outbound::Client,
-    /// Its environment variables.
+    /// Environment variables.
     pub(crate) environment: BTreeMap<String, String>,
-    /// Its wall clock, where a test sets it; otherwise the machine's.
+    /// The wall clock of a test, or `None` for the machine's.
     pub(crate) clock: Option<FileClock>,
-    /// Whether its output is kept from the terminal.
+    /// Whether its output is discarded.
     pub(crate) quiet: bool,
 }
 
-/// How long instances are reused.
+/// Limits for the reuse of instances.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reuse {
-    /// Requests in an instance's life.
+    /// Requests per instance.
     pub(crate) requests: usize,
-    /// Requests at the same time.
+    /// Concurrent requests per instance.
     pub(crate) concurrent_requests: usize,
-    /// How long an instance is kept without work.
+    /// How long an idle instance is kept.
     pub(crate) idle: Duration,
 }
 
-/// What is behind the server: it gives each request to an instance, and makes instances as they are needed.
+/// Dispatches requests to instances, which it creates as needed.
 #[derive(Clone)]
 pub(crate) struct Handler(ProxyHandler<State>);
 
-/// Prepares a component for requests.
+/// Links a component, ready for requests.
 ///
 /// # Errors
-/// It imports what this host does not have, or exports no HTTP handler.
+/// It imports something that this host lacks, or exports no HTTP handler.
 pub(crate) fn handler(component: Component, world: World, reuse: Reuse) -> Result<Handler> {
     let mut linker = Linker::new(component.engine());
     link(&mut linker)?;
@@ -76,14 +75,16 @@ pub(crate) fn handler(component: Component, world: World, reuse: Reuse) -> Resul
         .instantiate_pre(&component)
         .and_then(ServicePre::new)
         .map_err(anyhow::Error::from)
-        .context("the component does not fit this host, which offers WASI and what else wit/world.wit says")?;
+        .context(
+            "the component does not fit this host, which offers WASI and the other imports of \
+             wit/world.wit",
+        )?;
     Ok(Handler(ProxyHandler::new(State {
         service,
         world: Arc::new(world),
         reuse,
         stopping: CancellationToken::new(),
         instances: TaskTracker::new(),
-        requests: AtomicU64::new(0),
     })))
 }
 
@@ -99,29 +100,18 @@ fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 impl Handler {
-    /// Gives the request to an instance.
+    /// Lets an instance handle the request.
     ///
     /// # Errors
-    /// The instance trapped, or none could be made.
+    /// The instance trapped or could not be created.
     pub(crate) async fn handle(
         &self,
         request: wasmtime_wasi_http::handler::Request,
     ) -> wasmtime::Result<wasmtime_wasi_http::handler::Response> {
-        self.0.state().requests.fetch_add(1, Ordering::Relaxed);
         self.0.handle((), request).await
     }
 
-    /// What there was so far, as JSON.
-    pub(crate) fn statistics(&self) -> String {
-        let state = self.0.state();
-        format!(
-            r#"{{"requests":{},"statements":{}}}"#,
-            state.requests.load(Ordering::Relaxed),
-            state.world.databases.statements()
-        )
-    }
-
-    /// Waits until no instance has anything left to do. No request may come in any more.
+    /// Waits until all instances are idle. No request may arrive any more.
     pub(crate) async fn finish(&self) {
         let state = self.0.state();
         state.stopping.cancel();
@@ -129,8 +119,8 @@ impl Handler {
         state.instances.wait().await;
     }
 
-    /// Expects instances to be dropped in the middle of their work from now on.
-    pub(crate) fn cut_off(&self) {
+    /// Announces that instances will be dropped while they work.
+    pub(crate) fn abort(&self) {
         self.0.state().stopping.cancel();
     }
 }
@@ -146,7 +136,7 @@ struct Guest {
 }
 
 impl Guest {
-    /// For requests on their way in.
+    /// The view for incoming requests.
     fn incoming(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
             hooks: &mut self.incoming,
@@ -156,7 +146,8 @@ impl Guest {
     }
 }
 
-/// Lets a request's headers through as they are: wasmtime, newer here than in Spin, would leave some out, such as `host`.
+/// Passes all headers of a request on. By default, wasmtime drops some that Spin keeps, such as
+/// `host`.
 struct Incoming;
 
 impl WasiHttpHooks for Incoming {
@@ -197,12 +188,10 @@ struct State {
     service: ServicePre<Guest>,
     world: Arc<World>,
     reuse: Reuse,
-    /// Set when the host ends.
+    /// Cancelled when the host stops.
     stopping: CancellationToken,
-    /// Counts the instances that there are.
+    /// Counts instances.
     instances: TaskTracker,
-    /// Given to instances so far.
-    requests: AtomicU64,
 }
 
 impl HandlerState for State {
@@ -250,7 +239,7 @@ impl HandlerState for State {
     }
 }
 
-/// Ends an instance that has had no work for a while.
+/// Drops an instance once it has been idle for a while.
 struct Idleness {
     timeout: Duration,
     sleep: Pin<Box<Sleep>>,
@@ -274,13 +263,13 @@ impl WorkerExpiration for Idleness {
                 }
                 self.sleep.as_mut().poll(context)
             }
-            // A model may think for minutes, and a stream may last for hours: no request is ever too old.
+            // A stream may last for hours, so no request is ever too old.
             WorkerStatus::Requests | WorkerStatus::PostReturn => Poll::Pending,
         }
     }
 }
 
-/// How an instance is used up.
+/// Limits the requests of an instance.
 struct Life {
     reuse: Reuse,
     stopping: CancellationToken,
@@ -312,11 +301,11 @@ impl WorkerState for Life {
 
     fn drop(&self, store: Store<Guest>, result: Result<(), wasmtime::Error>) {
         if let Err(error) = result {
-            // At the very end of the host, what has not finished is dropped; that is told once, and is no failure.
-            let dropped = self.stopping.is_cancelled() && error.to_string() == "worker panicked";
-            if !dropped {
+            // When the host aborts, it has logged that; it is not a failure.
+            let is_aborted = self.stopping.is_cancelled() && error.to_string() == "worker panicked";
+            if !is_aborted {
                 log(format_args!(
-                    "an instance of the component failed and is gone, with the requests that it had: {}",
+                    "an instance of the component failed, and its requests with it: {}",
                     error.root_cause()
                 ));
             }

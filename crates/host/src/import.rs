@@ -1,12 +1,12 @@
-//! `keypool import-sql`: the database of an earlier deployment, from a dump into the pool's own.
+//! `keypool import-sql`: imports the dump of an earlier deployment into the pool's database.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`statements`] | splits the file |
-//! | [`dump`] | reads it into a temporary database |
-//! | [`pool`] | the pool's database, in one transaction |
-//! | [`copy`] | the rows, from one to the other |
-//! | [`notes`], [`progress`] | what the operator is told |
+//! | [`tokens`], [`statements`] | splits the file into statements |
+//! | [`dump`] | runs them in a temporary database |
+//! | [`pool`] | fills the pool's database, in one transaction |
+//! | [`copy`] | copies the rows from one to the other |
+//! | [`notes`], [`progress`] | messages to the operator |
 
 mod copy;
 mod dump;
@@ -14,6 +14,7 @@ mod notes;
 mod pool;
 mod progress;
 mod statements;
+mod tokens;
 
 use crate::cli::ImportSql;
 use crate::log::{announce, log};
@@ -24,19 +25,19 @@ use gemini_keypool::config::DEFAULT_LOG_RETENTION_DAYS;
 use pool::Pool;
 use progress::Progress;
 
-/// The variable that says how long calls stay in the log.
+/// The variable that sets how long calls stay in the log.
 const RETENTION: &str = "log_retention_days";
 
-/// Loads a dump into the pool's database: all of it, or nothing.
+/// Imports a dump into the pool's database, as a whole or not at all.
 ///
 /// # Errors
-/// The dump or the database is not as it must be; nothing has changed then. Messages hold no value of the dump.
+/// The dump or the database is unusable; nothing is changed. Messages quote no value of the dump.
 pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
     let app = manifest::load(&options.from)?;
     let days = retention_days(&app)?;
     let state_dir = options.state_dir();
     std::fs::create_dir_all(&state_dir)
-        .with_context(|| format!("cannot make the folder {}", state_dir.display()))?;
+        .with_context(|| format!("cannot create the folder {}", state_dir.display()))?;
     let database = state_dir.join(sqlite::FILE);
     let about_database = || format!("the database {}", database.display());
     let about_dump = || options.file.display().to_string();
@@ -75,18 +76,19 @@ pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
     ));
     if old > 0 {
         announce(format_args!(
-            "{old} calls are older than {days} days. The pool deletes them from its log as soon as it serves requests, up to ten for \
-             each; the sums per hour stay. To keep them, set {RETENTION} before you start it: SPIN_VARIABLE_LOG_RETENTION_DAYS=0 \
-             keeps all calls forever, any other number keeps them for so many days."
+            "{old} calls are older than {days} days. Once it serves requests, the pool deletes \
+             them from its log, up to ten per request; the hourly sums stay. To keep them, set \
+             {RETENTION} before you start it: SPIN_VARIABLE_LOG_RETENTION_DAYS=0 keeps all calls \
+             forever, any other number for so many days."
         ));
     }
     Ok(())
 }
 
-/// The number of days for which the pool keeps calls, by the current variables; 0 is forever.
+/// The days for which the pool keeps calls, from the current variables; 0 means forever.
 fn retention_days(app: &manifest::App) -> Result<u32> {
     let environment = variables::Environment::read(&[])?;
-    // What the pool cannot start without does not concern the import.
+    // Missing variables do not matter to the import.
     let resolved = variables::resolve(app, &environment).ok();
     let value = resolved
         .as_ref()

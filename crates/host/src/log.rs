@@ -1,8 +1,8 @@
-//! What the host and the component write to the terminal.
+//! The terminal output of the host and the component.
 //!
-//! A reader that stops reading (a stuck pager, Ctrl-S) must not stop the service, so nobody writes to stdout or stderr
-//! directly: lines go into a bounded queue, which a thread of its own empties. When a queue is full, lines are dropped
-//! and counted. A closed terminal is no error.
+//! A stuck reader (a pager, Ctrl-S) must not stop the service. So lines go to a bounded queue for
+//! stdout or stderr, which a thread empties. If it is full, lines are dropped and counted. A closed
+//! terminal is not an error.
 
 use bytes::Bytes;
 use std::fmt::Display;
@@ -17,12 +17,12 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// How many bytes wait for a reader: 1 MiB.
+/// The capacity of a queue: 1 MiB.
 const MAX_WAITING: usize = 1 << 20;
-/// The longest line of the component's that is kept in one piece: 64 KiB.
+/// The longest line of the component that is not split: 64 KiB.
 const MAX_LINE: usize = 64 << 10;
-/// How long the host waits for its last lines to be read when it ends.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long the host waits for its last lines to be read when it exits.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 static STDOUT: LazyLock<Arc<Queue>> = LazyLock::new(|| Queue::start("stdout", io::stdout()));
 static STDERR: LazyLock<Arc<Queue>> = LazyLock::new(|| Queue::start("stderr", io::stderr()));
@@ -32,15 +32,15 @@ pub(crate) fn log(line: impl Display) {
     STDERR.push(format!("keypool: {line}\n").as_bytes());
 }
 
-/// Writes a line for whoever started the host, a person or a program.
+/// Writes a line to stdout, for the person or program that started the host.
 pub(crate) fn announce(line: impl Display) {
     STDOUT.push(format!("{line}\n").as_bytes());
 }
 
-/// Waits until everything is written, or for a second if nobody reads.
+/// Waits until everything is written, up to a limit.
 pub(crate) fn flush() {
-    STDOUT.flush(LAST_LINES);
-    STDERR.flush(LAST_LINES);
+    STDOUT.flush(FLUSH_TIMEOUT);
+    STDERR.flush(FLUSH_TIMEOUT);
 }
 
 /// The stdout of an instance.
@@ -53,7 +53,7 @@ pub(crate) fn guest_stderr() -> GuestOutput {
     GuestOutput::new(Arc::clone(&STDERR))
 }
 
-/// Lines on their way to one of the standard streams.
+/// Lines waiting to be written to one of the standard streams.
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,
@@ -64,9 +64,9 @@ struct Queue {
 struct State {
     /// Whole lines.
     waiting: Vec<u8>,
-    /// Lines that found no room since the last that did.
+    /// Lines dropped since the last one that fit.
     dropped: u64,
-    /// Whether the writer is at work.
+    /// Whether the writer is writing.
     is_writing: bool,
 }
 
@@ -74,7 +74,7 @@ impl Queue {
     fn start(name: &str, sink: impl Write + Send + 'static) -> Arc<Self> {
         let queue = Arc::new(Self::default());
         let writer = Arc::clone(&queue);
-        // Without a thread the lines are lost, which beats not serving.
+        // Without a thread, lines are lost, which is better than not serving.
         let _ = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || writer.write_to(sink));
@@ -88,7 +88,8 @@ impl Queue {
 
     fn push(&self, line: &[u8]) {
         let mut state = self.lock();
-        // Once a line is dropped the next ones are, too, so that the count stands where they are missing.
+        // After one dropped line, all are dropped, so that the count appears where they are
+        // missing.
         if state.dropped > 0 || state.waiting.len() + line.len() > MAX_WAITING {
             state.dropped += 1;
         } else {
@@ -101,7 +102,7 @@ impl Queue {
     fn flush(&self, limit: Duration) {
         let is_busy =
             |state: &mut State| state.is_writing || !state.waiting.is_empty() || state.dropped > 0;
-        // Nobody is told about lines that nobody reads.
+        // On a time-out, the lines are lost.
         drop(self.changed.wait_timeout_while(self.lock(), limit, is_busy));
     }
 
@@ -124,8 +125,10 @@ impl Queue {
 
             if dropped > 0 {
                 lines.extend_from_slice(
-                    format!("keypool: {dropped} lines were not written, since they were not read in time\n")
-                        .as_bytes(),
+                    format!(
+                        "keypool: {dropped} lines were dropped, since they were not read in time\n"
+                    )
+                    .as_bytes(),
                 );
             }
             let _ = sink.write_all(&lines).and_then(|()| sink.flush());
@@ -133,8 +136,8 @@ impl Queue {
     }
 }
 
-/// One of an instance's two output streams. Its bytes are passed on by whole lines, so that those of other instances and
-/// of the host do not get in between.
+/// An output stream of an instance. It passes on whole lines, so that lines of other instances and
+/// of the host do not mix.
 #[derive(Clone)]
 pub(crate) struct GuestOutput(Arc<Lines>);
 
@@ -239,7 +242,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A sink whose writes wait until the test lets them through, one by one.
+    /// A sink whose writes block until the test permits them, one by one.
     struct Gate {
         open: Receiver<()>,
         written: Sender<Vec<u8>>,
@@ -266,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_find_no_room_are_counted_where_they_are_missing() {
+    fn dropped_lines_are_counted_where_they_are_missing() {
         let (queue, open, seen) = gated();
         queue.push(b"first\n");
-        // Until the writer has taken it, and waits for a reader.
+        // Wait until the writer has taken it and blocks.
         while !queue.lock().waiting.is_empty() {
             std::thread::yield_now();
         }
@@ -284,16 +287,14 @@ mod tests {
         let rest = String::from_utf8(seen.recv().unwrap()).unwrap();
         assert_eq!(rest.matches("x\n").count(), MAX_WAITING / line.len());
         assert!(
-            rest.ends_with(
-                "\nkeypool: 3 lines were not written, since they were not read in time\n"
-            ),
+            rest.ends_with("\nkeypool: 3 lines were dropped, since they were not read in time\n"),
             "{}",
             &rest[rest.len() - 100..]
         );
     }
 
     #[test]
-    fn output_of_two_instances_is_not_mixed_within_a_line() {
+    fn lines_of_two_instances_are_not_mixed() {
         let queue = Arc::new(Queue::default());
         let (one, other) = (
             GuestOutput::new(Arc::clone(&queue)),
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_passed_on_in_pieces() {
+    fn overlong_line_is_split() {
         let queue = Arc::new(Queue::default());
         let output = GuestOutput::new(Arc::clone(&queue));
         output.take(&b"x".repeat(MAX_LINE + 1));

@@ -1,33 +1,33 @@
 //! `spin.toml`, manifest version 2, as far as this host can serve it.
 //!
-//! What Spin knows and this host does not is refused with the advice to use Spin: a manifest that is served in part
-//! would fail later, and less clearly.
+//! Features that only Spin has are rejected with the advice to use Spin: a manifest that is served
+//! in part would fail later, and less clearly.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What there is to serve.
+/// The application to serve.
 #[derive(Debug)]
 pub(crate) struct App {
-    /// Its name.
+    /// The name.
     pub(crate) name: String,
-    /// Its version, if it says one.
+    /// The version, if there is one.
     pub(crate) version: Option<String>,
     /// The application's variables, by name.
     pub(crate) variables: BTreeMap<String, Variable>,
-    /// The one component's name.
+    /// The component's name.
     pub(crate) component_id: String,
-    /// Its `.wasm` file.
+    /// The component's `.wasm` file.
     pub(crate) source: PathBuf,
-    /// Its variables: templates over those of the application.
+    /// The component's variables: templates over those of the application.
     pub(crate) component_variables: BTreeMap<String, String>,
-    /// Its environment variables.
+    /// The component's environment variables.
     pub(crate) environment: BTreeMap<String, String>,
-    /// Templates of the hosts that it may connect to.
+    /// Templates of the hosts that the component may call.
     pub(crate) allowed_outbound_hosts: Vec<String>,
-    /// The databases that it may open.
+    /// The databases that the component may open.
     pub(crate) sqlite_databases: Vec<String>,
 }
 
@@ -35,10 +35,10 @@ pub(crate) struct App {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Variable {
-    /// Its value where nothing sets it.
+    /// The value if nothing sets it.
     #[serde(default)]
     pub(crate) default: Option<String>,
-    /// Whether something must set it.
+    /// Whether it must be set.
     #[serde(default)]
     pub(crate) required: bool,
     #[serde(default, rename = "secret")]
@@ -86,7 +86,7 @@ struct Component {
     allowed_outbound_hosts: Vec<String>,
     #[serde(default)]
     sqlite_databases: Vec<String>,
-    // For people and for other tools.
+    // Not relevant to a host.
     #[serde(default, rename = "description")]
     _description: String,
     #[serde(rename = "build")]
@@ -97,7 +97,7 @@ struct Component {
     _targets: Option<toml::Value>,
     #[serde(rename = "profile")]
     _profile: Option<toml::Value>,
-    // What this host does not have.
+    // Not supported by this host.
     files: Option<toml::Value>,
     key_value_stores: Option<toml::Value>,
     ai_models: Option<toml::Value>,
@@ -112,12 +112,12 @@ struct Component {
 /// Reads and checks a manifest.
 ///
 /// # Errors
-/// It is not there, is no manifest of version 2, or needs what this host does not have. The message names the file and
-/// what to do.
+/// It is missing, not a manifest of version 2, or needs features that this host lacks. The message
+/// names the file and the remedy.
 pub(crate) fn load(path: &Path) -> Result<App> {
     let text = std::fs::read_to_string(path).with_context(|| {
         format!(
-            "cannot read the manifest {} (--from names another one)",
+            "cannot read the manifest {} (choose another one with --from)",
             path.display()
         )
     })?;
@@ -126,14 +126,14 @@ pub(crate) fn load(path: &Path) -> Result<App> {
 }
 
 fn parse(text: &str, folder: &Path) -> Result<App> {
-    // The version first: a manifest of another one has other fields, too.
+    // The version first: other versions have other fields.
     let version = toml::from_str::<toml::Table>(text)?
         .get("spin_manifest_version")
         .and_then(toml::Value::as_integer);
     match version {
         Some(2) => {}
         Some(version) => bail!("spin_manifest_version is {version}; this host reads version 2"),
-        None => bail!("there is no `spin_manifest_version = 2`, so this is no Spin manifest"),
+        None => bail!("there is no `spin_manifest_version = 2`, so this is not a Spin manifest"),
     }
     let mut manifest: Manifest = toml::from_str(text)?;
 
@@ -146,19 +146,22 @@ fn parse(text: &str, folder: &Path) -> Result<App> {
     let component_id = served_component(&manifest.trigger)?;
     let Some(component) = manifest.component.remove(&component_id) else {
         bail!(
-            "[[trigger.http]] names the component {component_id}, but there is no [component.{component_id}]"
+            "[[trigger.http]] names the component {component_id}, but [component.{component_id}] \
+             is missing"
         );
     };
     component.check_supported(&component_id)?;
     let toml::Value::String(source) = &component.source else {
         bail!(
-            "[component.{component_id}] source must be the path of a .wasm file; `spin up` can fetch others"
+            "[component.{component_id}] source must be the path of a .wasm file; `spin up` can \
+             fetch others"
         );
     };
     for database in &component.sqlite_databases {
         ensure!(
             database == "default",
-            "[component.{component_id}] sqlite_databases: this host has the database \"default\" alone, not {database:?}; use `spin up` with a runtime configuration"
+            "[component.{component_id}] sqlite_databases: this host has only the database \
+             \"default\", not {database:?}; use `spin up` with a runtime configuration"
         );
     }
     Ok(App {
@@ -174,27 +177,27 @@ fn parse(text: &str, folder: &Path) -> Result<App> {
     })
 }
 
-/// The component behind the one trigger.
+/// The component of the only trigger.
 fn served_component(triggers: &BTreeMap<String, Vec<Trigger>>) -> Result<String> {
     let other = triggers.keys().find(|kind| *kind != "http");
     if let Some(kind) = other {
-        bail!("this host has no trigger {kind:?}, only \"http\"; use `spin up`");
+        bail!("this host does not support the trigger {kind:?}, only \"http\"; use `spin up`");
     }
     let http: Vec<&Trigger> = triggers.values().flatten().collect();
     let [trigger] = http.as_slice() else {
         bail!(
-            "this host serves exactly one [[trigger.http]], and there are {}; use `spin up`",
+            "this host serves exactly one [[trigger.http]], not {}; use `spin up`",
             http.len()
         );
     };
     ensure!(
         trigger.route.as_str() == Some("/..."),
-        "this host serves the route \"/...\" alone, not {}; use `spin up`",
+        "this host serves only the route \"/...\", not {}; use `spin up`",
         trigger.route
     );
     ensure!(
         trigger.executor.is_none(),
-        "this host has no other executor than Spin's default; use `spin up`"
+        "this host supports only Spin's default executor; use `spin up`"
     );
     match &trigger.component {
         toml::Value::String(id) => Ok(id.clone()),
@@ -250,7 +253,7 @@ command = "cargo build"
     }
 
     #[test]
-    fn a_manifest_is_read_with_paths_beside_it() {
+    fn paths_are_relative_to_the_manifest() {
         let app = parse(MANIFEST, Path::new("some/folder")).unwrap();
         assert_eq!(
             (app.name.as_str(), app.version.as_deref()),
@@ -265,14 +268,14 @@ command = "cargo build"
     }
 
     #[test]
-    fn the_projects_own_manifest_is_served() {
+    fn the_projects_manifest_is_supported() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spin.toml");
         let app = load(&path).unwrap();
         assert_eq!(app.component_id, "gemini-keypool");
     }
 
     #[test]
-    fn a_missing_file_is_named_with_the_flag_that_helps() {
+    fn missing_file_is_named_with_the_option() {
         let error = format!("{:#}", load(Path::new("no/such/spin.toml")).unwrap_err());
         assert!(
             error.contains("no/such/spin.toml") && error.contains("--from"),
@@ -281,9 +284,9 @@ command = "cargo build"
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn rejects_invalid_and_unsupported_manifests() {
         for (from, to, expected) in [
-            ("spin_manifest_version = 2", "", "no Spin manifest"),
+            ("spin_manifest_version = 2", "", "not a Spin manifest"),
             ("version = 2", "version = 1", "version 2"),
             ("[application]", "[application", "line"),
             (
@@ -294,18 +297,22 @@ command = "cargo build"
             (
                 "component = \"the-one\"",
                 "component = \"other\"",
-                "no [component.other]",
+                "[component.other] is missing",
             ),
             (
                 "component = \"the-one\"",
                 "component = 3",
                 "must be a component's name",
             ),
-            ("trigger.http", "trigger.redis", "no trigger \"redis\""),
+            (
+                "trigger.http",
+                "trigger.redis",
+                "does not support the trigger \"redis\"",
+            ),
             (
                 "\"/...\"",
                 "\"/api\"",
-                "the route \"/...\" alone, not \"/api\"",
+                "only the route \"/...\", not \"/api\"",
             ),
             ("[\"default\"]", "[\"other\"]", "not \"other\""),
             (
@@ -332,7 +339,7 @@ command = "cargo build"
     }
 
     #[test]
-    fn a_second_trigger_is_refused() {
+    fn rejects_second_trigger() {
         let two =
             format!("{MANIFEST}\n[[trigger.http]]\nroute = \"/x\"\ncomponent = \"the-one\"\n");
         assert!(problem(&two).contains("exactly one"), "{}", problem(&two));

@@ -1,9 +1,9 @@
 //! The component's HTTP client.
 //!
-//! Connections are kept alive and shared by all instances, unless the runtime configuration says otherwise. Requests
-//! leave only to the hosts that the manifest allows. As with Spin, `http` is HTTP/1.1, `https` is HTTP/2 where the
-//! upstream offers it, and all requests to an upstream then share one connection: those beyond its limit of streams wait.
-//! Errors are Spin's, too.
+//! All instances share kept-alive connections, unless the runtime configuration disables pooling.
+//! Requests go only to hosts that the manifest allows. As with Spin, `http` is HTTP/1.1 and `https`
+//! is HTTP/2 if the upstream offers it; requests to it then share one connection, and wait if they
+//! exceed its limit of streams. Errors are Spin's, too.
 
 mod connect;
 
@@ -27,12 +27,19 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-/// Where the component sets no time-out, as with Spin.
+/// The default of all time-outs, as with Spin.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-/// What the component is told when the host ends; it knows this text.
+/// The error for the component when the host stops; it knows this text.
 const STOPPING: &str = "the host is stopping";
 
-/// The connections, and where they may lead.
+/// Whether sockets delay small packets by Nagle's algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nagle {
+    On,
+    Off,
+}
+
+/// The connections, and the hosts that they may lead to.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: legacy::Client<Connector, WasiBody>,
@@ -41,10 +48,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client whose exchanges all fail once `stop` is cancelled: those that run, and those to come.
+    /// Creates a client whose exchanges all fail once `stop` is cancelled.
     pub(crate) fn new(
         allowed: AllowedHosts,
-        nagle: bool,
+        nagle: Nagle,
         config: RuntimeConfig,
         stop: CancellationToken,
     ) -> Self {
@@ -60,7 +67,7 @@ impl Client {
         }
     }
 
-    /// What an instance holds of it.
+    /// The hooks for an instance.
     pub(crate) fn hooks(&self) -> Hooks {
         Hooks(self.clone())
     }
@@ -85,12 +92,13 @@ impl Client {
     ) -> Result<Response<WasiBody>, Error> {
         if !self.allowed.allows(request.uri()) {
             log(format_args!(
-                "the component may not call {}; allowed_outbound_hosts in the manifest lists what it may",
+                "the component may not call {}; allowed_outbound_hosts in the manifest does not \
+                 allow it",
                 origin(request.uri())
             ));
             return Err(Error::HttpRequestDenied);
         }
-        // From the URL, by the client: HTTP/2 has another place for it.
+        // The client sets it from the URL; HTTP/2 has a pseudo-header instead.
         request.headers_mut().remove(HOST);
         let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
         let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
@@ -100,14 +108,14 @@ impl Client {
         let mut response = timeout(first_byte, response)
             .await
             .map_err(|_| Error::ConnectionReadTimeout)?
-            .map_err(|error| describe(&error))?;
-        // Of the two the encoding counts (RFC 9112 §6.3), and the component does not hear of it.
+            .map_err(|error| to_wasi_error(&error))?;
+        // The encoding overrides the length (RFC 9112 §6.3).
         if response.headers().contains_key(TRANSFER_ENCODING) {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
         Ok(response.map(|body| {
             let body = body.map_err(|_| Error::HttpProtocolError);
-            Watched::new(body, between_bytes, self.stop).boxed_unsync()
+            TimedBody::new(body, between_bytes, self.stop).boxed_unsync()
         }))
     }
 }
@@ -124,10 +132,10 @@ fn origin(uri: &http::Uri) -> String {
     )
 }
 
-/// An instance's way out.
+/// An instance's access to the client.
 pub(crate) struct Hooks(Client);
 
-/// A response, and the future of what is left of the exchange.
+/// A response, and the future of the rest of the exchange.
 pub(crate) type Sent = (
     Response<WasiBody>,
     Box<dyn Future<Output = Result<(), Error>> + Send>,
@@ -143,7 +151,7 @@ impl WasiHttpHooks for Hooks {
         let client = self.0.clone();
         Box::new(async move {
             let response = client.send(request, options.unwrap_or_default()).await?;
-            // Trouble with the connection shows in the response's body.
+            // Connection errors appear in the response's body.
             Ok((
                 response,
                 Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>,
@@ -152,52 +160,52 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-/// What Spin calls a request's failure: all that is neither about connecting nor about TLS is a protocol error.
-fn describe(error: &legacy::Error) -> Error {
+/// Spin's error for a failed request: a protocol error unless connecting or TLS failed.
+fn to_wasi_error(error: &legacy::Error) -> Error {
     match error
         .source()
         .and_then(|cause| cause.downcast_ref::<NoConnection>())
     {
         Some(reason) => reason.to_wasi(),
-        // TCP connected, so it was TLS.
+        // TCP connected, so TLS failed.
         None if error.is_connect() => Error::TlsProtocolError,
         None => Error::HttpProtocolError,
     }
 }
 
-/// A body that fails when nothing arrives for too long, or when the host ends, and closes its connection then.
-struct Watched<B> {
+/// A body that fails, and closes its connection, when it is idle for too long or the host stops.
+struct TimedBody<B> {
     body: Option<B>,
-    limit: Duration,
+    idle_timeout: Duration,
     stop: CancellationToken,
-    /// The wait for the next bytes, which ends with an error.
+    /// The future that ends the wait for the next frame with an error.
     waiting: Option<Pin<Box<dyn Future<Output = Error> + Send>>>,
 }
 
-impl<B> Watched<B> {
-    fn new(body: B, limit: Duration, stop: CancellationToken) -> Self {
+impl<B> TimedBody<B> {
+    fn new(body: B, idle_timeout: Duration, stop: CancellationToken) -> Self {
         Self {
             body: Some(body),
-            limit,
+            idle_timeout,
             stop,
             waiting: None,
         }
     }
 }
 
-fn give_up(
-    limit: Duration,
+fn end_wait(
+    idle_timeout: Duration,
     stop: CancellationToken,
 ) -> Pin<Box<dyn Future<Output = Error> + Send>> {
     Box::pin(async move {
         tokio::select! {
-            () = sleep(limit) => Error::ConnectionReadTimeout,
+            () = sleep(idle_timeout) => Error::ConnectionReadTimeout,
             () = stop.cancelled() => stopping(),
         }
     })
 }
 
-impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for TimedBody<B> {
     type Data = Bytes;
     type Error = Error;
 
@@ -209,7 +217,7 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Watched<B> {
         let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        // Before the body: one whose bytes never stop would go on.
+        // Checked first, since a body may never be pending.
         let error = if this.stop.is_cancelled() {
             stopping()
         } else {
@@ -217,8 +225,8 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Watched<B> {
                 this.waiting = None;
                 return Poll::Ready(frame);
             }
-            let (limit, stop) = (this.limit, &this.stop);
-            let new = || give_up(limit, stop.clone());
+            let (idle_timeout, stop) = (this.idle_timeout, &this.stop);
+            let new = || end_wait(idle_timeout, stop.clone());
             ready!(this.waiting.get_or_insert_with(new).as_mut().poll(context))
         };
         this.body = None;

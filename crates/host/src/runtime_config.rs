@@ -1,4 +1,4 @@
-//! `--runtime-config-file`: Spin's runtime configuration, as far as this host has what it configures.
+//! `--runtime-config-file`: the supported part of Spin's runtime configuration.
 //!
 //! ```toml
 //! [outbound_http]
@@ -11,8 +11,8 @@
 //! ca_roots_file = "ca.pem"
 //! ```
 //!
-//! Everything else is refused with the advice to use Spin: a setting that is silently ignored would be worse. Messages
-//! never quote the file, which may hold a token.
+//! Everything else is rejected with the advice to use Spin, rather than silently ignored. Messages
+//! never quote the file, which may contain a token.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use http::uri::Authority;
@@ -25,14 +25,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How the component's requests leave.
+/// Settings of the HTTP client.
 #[derive(Debug)]
 pub(crate) struct RuntimeConfig {
-    /// Whether connections are kept and shared.
+    /// Whether connections are kept alive and shared.
     pub(crate) connection_pooling: bool,
-    /// Connections at the same time, kept ones included.
+    /// The maximum of open connections, idle ones included.
     pub(crate) max_connections: Option<usize>,
-    /// Whom the component trusts.
+    /// Trusted certificate authorities.
     pub(crate) tls: ClientTls,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct ClientTls {
 
 impl ClientTls {
     /// The configuration for a host.
-    pub(crate) fn of(&self, host: &str) -> Arc<ClientConfig> {
+    pub(crate) fn config_for(&self, host: &str) -> Arc<ClientConfig> {
         Arc::clone(self.hosts.get(host).unwrap_or(&self.default))
     }
 }
@@ -53,7 +53,7 @@ impl ClientTls {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OutboundHttp {
-    /// As with Spin, a table without it turns pooling off.
+    /// As with Spin, false if the table does not set it.
     #[serde(default)]
     connection_pooling: bool,
     max_connections: Option<usize>,
@@ -70,7 +70,7 @@ struct ClientTlsEntry {
 }
 
 impl RuntimeConfig {
-    /// What holds without a file.
+    /// Spin's defaults.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -93,7 +93,7 @@ impl RuntimeConfig {
     /// Reads a file.
     ///
     /// # Errors
-    /// Names what cannot be read, or is not supported here.
+    /// Names the file or setting that cannot be read or is not supported.
     pub(crate) fn load(path: &Path, component_id: &str) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the runtime configuration {}", path.display()))?;
@@ -124,7 +124,8 @@ impl RuntimeConfig {
                     }
                 }
                 _ => bail!(
-                    "this host has [outbound_http] and [[client_tls]], but not {name:?}; use `spin up`"
+                    "this host supports [outbound_http] and [[client_tls]], but not {name:?}; use \
+                     `spin up`"
                 ),
             }
         }
@@ -134,10 +135,7 @@ impl RuntimeConfig {
 
 fn supported<T: DeserializeOwned>(table: &str, value: toml::Value) -> Result<T> {
     value.try_into().map_err(|error: toml::de::Error| {
-        anyhow!(
-            "{table}: {}; what this host does not have, `spin up` may",
-            error.message()
-        )
+        anyhow!("{table}: {}; `spin up` may support it", error.message())
     })
 }
 
@@ -152,7 +150,7 @@ impl ClientTlsEntry {
             ensure!(is_host, "{host:?} in hosts must be a host without a port");
         }
         let roots = Roots {
-            // As with Spin: what is not said is off, unless nothing is said at all.
+            // As with Spin, platform roots are on if no root is set.
             platform: self
                 .ca_use_platform_roots
                 .unwrap_or(self.ca_use_webpki_roots.is_none() && self.ca_roots_file.is_none()),
@@ -165,7 +163,7 @@ impl ClientTlsEntry {
         let client_config = roots.client_config()?;
         if self.component_ids.iter().any(|id| id == component_id) {
             for host in self.hosts {
-                // Of two entries for a host the first counts, as with Spin.
+                // As with Spin, the first entry for a host wins.
                 tls.hosts
                     .entry(host)
                     .or_insert_with(|| Arc::clone(&client_config));
@@ -178,16 +176,16 @@ impl ClientTlsEntry {
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
-        .with_context(|| format!("ca_roots_file {} cannot be read", file.display()))?;
+        .with_context(|| format!("cannot read ca_roots_file {}", file.display()))?;
     ensure!(
         !certificates.is_empty(),
-        "ca_roots_file {} holds no certificate in PEM form",
+        "ca_roots_file {} contains no PEM certificate",
         file.display()
     );
     Ok(certificates)
 }
 
-/// The certificate authorities that are trusted.
+/// The trusted certificate authorities.
 struct Roots {
     platform: bool,
     webpki: bool,
@@ -200,10 +198,10 @@ impl Roots {
         for certificate in self.own {
             roots
                 .add(certificate)
-                .context("a certificate of ca_roots_file cannot be used")?;
+                .context("a certificate in ca_roots_file is unusable")?;
         }
         if self.platform {
-            // Machines have certificates that rustls cannot use, and some have none.
+            // Unusable certificates are skipped; a machine may have none.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
         if self.webpki {
@@ -239,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_pooled_unless_the_table_says_otherwise() {
+    fn pooling_is_on_without_the_table() {
         for (text, pooling, max) in [
             ("", true, None),
             ("[outbound_http]", false, None),
@@ -257,21 +255,27 @@ mod tests {
     }
 
     #[test]
-    fn the_first_entry_for_a_component_and_a_host_counts() {
+    fn first_entry_for_a_host_wins() {
         let config = parse(
-            "[[client_tls]]\ncomponent_ids = [\"other\"]\nhosts = [\"a.test\"]\nca_use_webpki_roots = true\n\
-             [[client_tls]]\ncomponent_ids = [\"other\", \"the-one\"]\nhosts = [\"b.test\"]\nca_use_webpki_roots = true\n\
-             [[client_tls]]\ncomponent_ids = [\"the-one\"]\nhosts = [\"b.test\", \"c.test\"]\nca_use_webpki_roots = true",
+            "[[client_tls]]\ncomponent_ids = [\"other\"]\nhosts = [\"a.test\"]\n\
+             ca_use_webpki_roots = true\n\
+             [[client_tls]]\ncomponent_ids = [\"other\", \"the-one\"]\nhosts = [\"b.test\"]\n\
+             ca_use_webpki_roots = true\n\
+             [[client_tls]]\ncomponent_ids = [\"the-one\"]\nhosts = [\"b.test\", \"c.test\"]\n\
+             ca_use_webpki_roots = true",
         )
         .unwrap();
         let tls = config.tls;
-        assert!(Arc::ptr_eq(&tls.of("a.test"), &tls.default));
-        assert!(!Arc::ptr_eq(&tls.of("b.test"), &tls.default));
-        assert!(!Arc::ptr_eq(&tls.of("b.test"), &tls.of("c.test")));
+        assert!(Arc::ptr_eq(&tls.config_for("a.test"), &tls.default));
+        assert!(!Arc::ptr_eq(&tls.config_for("b.test"), &tls.default));
+        assert!(!Arc::ptr_eq(
+            &tls.config_for("b.test"),
+            &tls.config_for("c.test")
+        ));
     }
 
     #[test]
-    fn what_is_wrong_or_not_supported_is_named_and_never_quoted() {
+    fn errors_name_the_setting_and_quote_no_value() {
         let tls = "[[client_tls]]\ncomponent_ids = [\"the-one\"]\nhosts = [\"a.test\"]\n";
         for (text, expected) in [
             (
@@ -306,13 +310,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_certificates_is_named() {
+    fn file_without_certificates_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, "not PEM").unwrap();
         let error = format!("{:#}", certificates(&path).unwrap_err());
         assert!(
-            error.contains("ca.pem") && error.contains("no certificate in PEM form"),
+            error.contains("ca.pem") && error.contains("contains no PEM certificate"),
             "{error}"
         );
     }

@@ -1,11 +1,12 @@
-//! Connections in, requests to the component, and the orderly end.
+//! Client connections, requests to the component, and the orderly shutdown.
 //!
-//! What a client and the component see of this is what Spin shows them, with the exceptions that `docs/architecture.md`
-//! lists.
+//! Clients and the component see the same as with Spin, with the exceptions in
+//! `docs/architecture.md`.
 
 use crate::guest::Handler;
 use crate::log::{announce, log};
 use crate::manifest::App;
+use crate::outbound::Nagle;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
@@ -33,38 +34,38 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// How long the component may take to write rows and to tell its clients, once it knows that the host ends.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-/// After an `accept` that failed for want of files or memory: time for a connection to end.
+/// How long the component may take to write its log and answer clients after a cancellation.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause after an `accept` that failed for lack of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a connection is kept without a request: one that says nothing, or half a head, or that waits for the next.
+/// How long a connection is kept without a complete request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a connection that is to close may take to send what is left of its last answer.
+/// How long a closing connection may take to flush its last response.
 const LAST_FLUSH: Duration = Duration::from_millis(250);
-/// After how much silence a client is asked whether it is still there, and how often then.
+/// TCP keepalive, to detect clients that have disappeared.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))
     .with_interval(Duration::from_secs(10));
 
-/// What Spin answers itself.
+/// Paths that Spin answers itself.
 const WELL_KNOWN: &str = "/.well-known/spin/";
 
-/// How to serve.
+/// Options of the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
-    /// Leave Nagle's algorithm on.
-    pub(crate) nagle: bool,
-    /// How long requests and the work they leave behind may go on after the host was told to stop.
+    pub(crate) nagle: Nagle,
+    /// How long requests and spawned work may continue after a signal to stop.
     pub(crate) grace: Duration,
-    /// How long a client may take nothing of an answer before its connection is closed.
+    /// How long a client may stop reading before its connection is closed.
     pub(crate) write_timeout: Duration,
 }
 
-/// Serves until a signal to stop; then no connection is accepted any more, and requests and spawned work finish. What has
-/// not finished after the time of grace, or at a second signal, hears of the end by `stop`.
+/// Serves until a signal to stop. Then it accepts no connection any more, and waits for requests
+/// and spawned work. What has not finished after `grace`, or at a second signal, is cancelled by
+/// `stop`.
 ///
 /// # Errors
-/// The address cannot be listened on.
+/// It cannot listen on the address.
 pub(crate) async fn serve(
     address: &str,
     app: &App,
@@ -72,14 +73,14 @@ pub(crate) async fn serve(
     options: Options,
     stop: CancellationToken,
 ) -> Result<()> {
-    // Before the address is announced: whoever reads it may send a signal.
+    // Before the address is announced, since its reader may send a signal.
     let mut signals = Signals::new().context("cannot handle signals")?;
     let info = serde_json::to_vec_pretty(&Info {
         name: &app.name,
         version: app.version.as_deref(),
     })?;
     let listener = listen(address).await?;
-    let address = listener.local_addr().context("cannot tell the address")?;
+    let address = listener.local_addr().context("cannot get the address")?;
     announce(format_args!("Serving http://{address}"));
 
     let server = Arc::new(Server {
@@ -89,53 +90,80 @@ pub(crate) async fn serve(
         write_timeout: options.write_timeout,
     });
     let connections = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = signals.next() => break,
-        };
-        match accepted {
-            Ok((stream, client)) => {
-                // Only a connection that has ended refuses them.
-                let _ = stream.set_nodelay(!options.nagle);
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
-                connections.spawn(Arc::clone(&server).serve_connection(stream, client));
-            }
-            Err(error) => {
-                if !matches!(
-                    error.kind(),
-                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
-                ) {
-                    log(format_args!("cannot accept a connection: {error}"));
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+    tokio::select! {
+        () = accept(&listener, &server, &connections, options.nagle) => {}
+        () = signals.next() => {}
     }
-
     drop(listener);
     connections.close();
     server.closing.cancel();
-    let mut finish = pin!(async {
+    let finish = async {
         connections.wait().await;
         handler.finish().await;
-    });
+    };
+    if let Finish::Aborted = shut_down(finish, &mut signals, options.grace, stop).await {
+        handler.abort();
+    }
+    Ok(())
+}
+
+/// Accepts connections until it is dropped.
+async fn accept(
+    listener: &TcpListener,
+    server: &Arc<Server>,
+    connections: &TaskTracker,
+    nagle: Nagle,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                // These fail only for a closed connection.
+                let _ = stream.set_nodelay(nagle == Nagle::Off);
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
+                connections.spawn(Arc::clone(server).serve_connection(stream, client));
+            }
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                log(format_args!("cannot accept a connection: {error}"));
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_connection(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+    )
+}
+
+/// How the work ended after a signal to stop.
+enum Finish {
+    Complete,
+    Aborted,
+}
+
+/// Waits for the work to finish, and cancels it after `grace` or at a second signal.
+async fn shut_down(
+    finish: impl Future<Output = ()>,
+    signals: &mut Signals,
+    grace: Duration,
+    stop: CancellationToken,
+) -> Finish {
+    let mut finish = pin!(finish);
     tokio::select! {
-        () = &mut finish => return Ok(()),
-        () = sleep(options.grace) => log(format_args!(
-            "what was not finished after {:?} is ended",
-            options.grace
-        )),
-        () = signals.next() => log("stopping at once"),
+        () = &mut finish => return Finish::Complete,
+        () = sleep(grace) => log(format_args!("cancelling what did not finish within {grace:?}")),
+        () = signals.next() => log("stopping immediately"),
     }
     stop.cancel();
     tokio::select! {
-        () = &mut finish => return Ok(()),
-        () = sleep(LAST_WORDS) => log("what is still not finished is cut off"),
+        () = &mut finish => return Finish::Complete,
+        () = sleep(CANCEL_TIMEOUT) => log("aborting what has still not finished"),
         () = signals.next() => {}
     }
-    handler.cut_off();
-    Ok(())
+    Finish::Aborted
 }
 
 async fn listen(address: &str) -> Result<TcpListener> {
@@ -146,7 +174,8 @@ async fn listen(address: &str) -> Result<TcpListener> {
     match TcpListener::bind(resolved.as_slice()).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
-            "another program already listens on {address}; stop it, or choose another address with --listen"
+            "another program already listens on {address}; stop it, or choose another address with \
+             --listen"
         ),
         Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
     }
@@ -156,7 +185,7 @@ async fn listen(address: &str) -> Result<TcpListener> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Not where the host is told to ignore it, as by `nohup`.
+    /// `None` if it is ignored, as with `nohup`.
     hangup: Option<Signal>,
 }
 
@@ -187,7 +216,7 @@ impl Signals {
     }
 }
 
-/// Whether SIGHUP was ignored when the process began, as far as Linux tells.
+/// Whether SIGHUP is ignored, as far as Linux reports it.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status
@@ -198,7 +227,7 @@ fn ignores_hangup() -> bool {
     ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
-/// What `/.well-known/spin/info` says.
+/// The body of `/.well-known/spin/info`.
 #[derive(Serialize)]
 struct Info<'a> {
     name: &'a str,
@@ -206,17 +235,17 @@ struct Info<'a> {
     version: Option<&'a str>,
 }
 
-/// What connections share.
+/// State that connections share.
 struct Server {
     handler: Handler,
     info: Bytes,
-    /// Set when no connection may take another request.
+    /// Cancelled when connections may not take another request.
     closing: CancellationToken,
     write_timeout: Duration,
 }
 
 impl Server {
-    /// Serves HTTP/1.1, or HTTP/2 to a client that begins with it.
+    /// Serves HTTP/1.1, or HTTP/2 with prior knowledge.
     async fn serve_connection(self: Arc<Self>, stream: TcpStream, client: SocketAddr) {
         let running = watch::Sender::new(0);
         let closing = self.closing.clone();
@@ -229,12 +258,12 @@ impl Server {
             async move {
                 let response = server.answer(request, client).await.inspect_err(|error| {
                     log(format_args!(
-                        "a connection is closed without an answer to its request: {error}"
+                        "a connection is closed without a response: {error}"
                     ));
                 })?;
                 anyhow::Ok(response.map(|body| {
                     body.map_frame(move |frame| {
-                        let _until_the_end = &running;
+                        let _counted = &running;
                         frame
                     })
                 }))
@@ -243,7 +272,7 @@ impl Server {
         let builder = auto::Builder::new(TokioExecutor::new());
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
-        // Clients that leave are no news.
+        // Errors mean that the client has left.
         tokio::select! {
             _ = connection.as_mut() => return,
             () = idle(&running, IDLE_TIMEOUT) => {}
@@ -259,7 +288,7 @@ impl Server {
     /// Answers a request.
     ///
     /// # Errors
-    /// It is one that Spin closes the connection for.
+    /// Spin would close the connection without a response.
     async fn answer(
         &self,
         mut request: Request<Incoming>,
@@ -271,7 +300,7 @@ impl Server {
         }
         set_uri(&mut request)?;
         let Ok(()) = set_headers(&mut request, client) else {
-            log("a request is refused, since a header of its is not UTF-8");
+            log("a request is rejected, since one of its headers is not UTF-8");
             return Ok(whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()));
         };
         let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
@@ -301,7 +330,7 @@ impl Server {
     }
 }
 
-/// Counts a request of a connection until its answer has been handed over to the end.
+/// Counts a request of a connection until the end of its response.
 struct Running(watch::Sender<usize>);
 
 impl Running {
@@ -317,10 +346,10 @@ impl Drop for Running {
     }
 }
 
-/// Waits until no request has been running for so long.
+/// Waits until no request has been running for `limit`.
 async fn idle(running: &watch::Sender<usize>, limit: Duration) {
     let mut running = running.subscribe();
-    // Neither wait can fail while the sender is there.
+    // Neither wait fails while the sender exists.
     while running.wait_for(|count| *count == 0).await.is_ok()
         && timeout(limit, running.changed()).await.is_ok()
     {}
@@ -333,34 +362,34 @@ fn whole(status: StatusCode, body: Bytes) -> Response<WasiBody> {
     response
 }
 
-/// Gives the request an absolute URL, as Spin does, and refuses what it refuses.
+/// Gives the request an absolute URL, with Spin's rules.
 fn set_uri(request: &mut Request<impl Body>) -> Result<()> {
     let mut parts = request.uri().clone().into_parts();
     let host = match request.headers().get(HOST) {
         Some(host) => {
             let host = host.to_str().ok().and_then(|host| host.parse().ok());
-            Some(host.context("the Host header is no host")?)
+            Some(host.context("the Host header is not a host")?)
         }
         None => None,
     };
     let authority: Authority = match (host, parts.authority) {
-        (None, None) => bail!("there is no Host header"),
+        (None, None) => bail!("the Host header is missing"),
         (Some(host), Some(authority)) if host != authority => {
             bail!("the Host header and the URL name different hosts")
         }
         (Some(authority), _) | (None, Some(authority)) => authority,
     };
-    // CONNECT alone has none.
+    // Only CONNECT has none.
     ensure!(parts.path_and_query.is_some(), "the URL has no path");
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority);
-    *request.uri_mut() = Uri::from_parts(parts).context("the request's target is no URL")?;
+    *request.uri_mut() = Uri::from_parts(parts).context("the request's target is not a URL")?;
     Ok(())
 }
 
 struct NotUtf8;
 
-/// Adds Spin's headers. A client may have set them, too: what it said comes before what the host says.
+/// Adds Spin's headers, after those of the same name that a client may have sent.
 fn set_headers(request: &mut Request<impl Body>, client: SocketAddr) -> Result<(), NotUtf8> {
     let is_utf8 = |value: &HeaderValue| std::str::from_utf8(value.as_bytes()).is_ok();
     if !request.headers().values().all(is_utf8) {
@@ -370,7 +399,7 @@ fn set_headers(request: &mut Request<impl Body>, client: SocketAddr) -> Result<(
     let path_info = path_info(uri.path());
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
-    // Spin looks at the header alone, even where the URL has a host.
+    // Spin uses only the header, even if the URL has a host.
     let host = std::str::from_utf8(host.unwrap_or(b"localhost")).map_err(|_| NotUtf8)?;
     let full_url = format!("http://{host}{path}");
     let client = client.to_string();
@@ -391,14 +420,14 @@ fn set_headers(request: &mut Request<impl Body>, client: SocketAddr) -> Result<(
 
 fn append<const N: usize>(headers: &mut HeaderMap, list: [(&'static str, &str); N]) {
     for (name, value) in list {
-        // Of a value that is none, Spin sends nothing either.
+        // Like Spin, it leaves out invalid values.
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
             headers.append(HeaderName::from_static(name), value);
         }
     }
 }
 
-/// What Spin's router says the wildcard of the route `/...` stands for.
+/// The part of the path that Spin's router matches with the wildcard of `/...`.
 fn path_info(path: &str) -> String {
     let inner = path.trim_matches('/');
     match (inner.is_empty(), path.ends_with('/')) {

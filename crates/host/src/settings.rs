@@ -1,15 +1,15 @@
-//! The pool's settings, checked before the host listens. The component checks them again at its first request, as it must
-//! on Spin.
+//! Checks the pool's settings before the host listens. The component checks them again at its first
+//! request, as it must on Spin.
 
 use crate::manifest::App;
 use anyhow::{Result, bail};
 use gemini_keypool::config::{Config, VARIABLES};
 use std::collections::BTreeMap;
 
-/// Checks the component's variables, if it is the pool: of another component nothing is known. Gives what to warn about.
+/// Checks the component's variables if it is the pool, and returns warnings.
 ///
 /// # Errors
-/// Has a line for every problem.
+/// One line per problem.
 pub(crate) fn check(app: &App, variables: &BTreeMap<String, String>) -> Result<Vec<String>> {
     let is_pool = VARIABLES
         .iter()

@@ -1,12 +1,12 @@
 //! `spin:sqlite` on local files.
 //!
-//! A connection that the component opens is a connection of its own, as with Spin: writers of several instances meet
-//! in the file, and wait for each other there for up to 5 s (SQLite's busy time-out as rusqlite sets it). A text of
-//! several statements is refused; Spin would run the first and silently drop the others. A text in a row that is not
-//! UTF-8 traps the instance, as it does with Spin.
+//! As with Spin, each connection of the component is a separate one, and writers wait for each
+//! other for up to 5 s (rusqlite's busy time-out). Text that is not UTF-8 in a row traps the
+//! instance, as with Spin. Several statements at once are rejected; Spin would silently ignore all
+//! but the first.
 //!
-//! SQLite would go on with a file that was deleted, and what is written to it would be lost. So every statement fails once
-//! the file is not the one that the host began with.
+//! SQLite would continue with a deleted file, and lose what is written. So every statement fails
+//! once the file is not the one that the host started with.
 
 mod script;
 
@@ -18,19 +18,19 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::{Accessor, FutureReader, HasData, Resource, ResourceTable, StreamReader};
 
 /// Spin's name for the default database's file.
 pub(crate) const FILE: &str = "sqlite_db.db";
-/// What a row may have in bytes, as with Spin, or a whole result that is not streamed: 128 MiB.
+/// The maximum size of a row, as with Spin, or of a result that is not streamed: 128 MiB.
 const MAX_BYTES: usize = 128 << 20;
 
-/// What a statement is told whose file has gone.
-const MOVED: &str = "the database's file was deleted or replaced while the host was running; stop the host, put the file in its place, and start again";
+/// The error of statements once the file is gone.
+const MOVED: &str = "the database's file was deleted or replaced while the host was running; \
+    stop the host, restore the file, and start again";
 
-/// A file, and which one it was at first.
+/// A file and its original identity.
 #[derive(Debug)]
 struct DatabaseFile {
     path: PathBuf,
@@ -59,28 +59,26 @@ fn identity(path: &Path) -> Option<Identity> {
 /// The databases of the application.
 pub(crate) struct Databases {
     file: Arc<DatabaseFile>,
-    /// Those that the component may open.
+    /// Databases that the component may open.
     allowed: Vec<String>,
-    /// Run by the component so far.
-    statements: AtomicU64,
 }
 
 impl Databases {
-    /// Makes the folder of the default database.
+    /// Creates the default database.
     ///
     /// # Errors
-    /// It cannot be made or written to.
+    /// It cannot be created or opened.
     pub(crate) fn prepare(app: &App, state_dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(state_dir).with_context(|| {
             format!(
-                "cannot make the folder {} for the database (--state-dir names another one)",
+                "cannot create the folder {} for the database (--state-dir sets another one)",
                 state_dir.display()
             )
         })?;
         let path = state_dir.join(FILE);
         rusqlite::Connection::open(&path)
             .and_then(|connection| {
-                // Opening does not touch the file yet.
+                // Opening alone does not touch the file.
                 connection.query_row("PRAGMA schema_version", [], |_| Ok(()))
             })
             .with_context(|| format!("cannot open the database {}", path.display()))?;
@@ -88,14 +86,14 @@ impl Databases {
         Ok(Self {
             file: Arc::new(DatabaseFile::at(path)),
             allowed: app.sqlite_databases.clone(),
-            statements: AtomicU64::new(0),
         })
     }
 
-    /// Runs what `--sqlite` says, each argument in a transaction: SQL, or `@FILE`.
+    /// Runs the `--sqlite` arguments, SQL or `@FILE`, each in a transaction.
     ///
     /// # Errors
-    /// A file cannot be read, or a statement fails. Statements may hold keys, so they are not repeated.
+    /// A file cannot be read, or a statement fails. Statements are not quoted: they may contain
+    /// keys.
     pub(crate) fn execute_at_start(&self, arguments: &[String]) -> Result<()> {
         for (index, argument) in arguments.iter().enumerate() {
             let mut connection = self.connect()?;
@@ -115,11 +113,6 @@ impl Databases {
         Ok(())
     }
 
-    /// Statements that the component has run so far.
-    pub(crate) fn statements(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
-    }
-
     fn connect(&self) -> rusqlite::Result<rusqlite::Connection> {
         rusqlite::Connection::open(&self.file.path)
     }
@@ -132,7 +125,7 @@ impl Databases {
             return Err(Error::Io(MOVED.to_owned()));
         }
         let connection = self.connect().map_err(io)?;
-        // The file system stays out of reach: no other file, but temporary and in-memory databases.
+        // No access to other files; temporary and in-memory databases are allowed.
         connection
             .authorizer(Some(|context: AuthContext<'_>| match context.action {
                 AuthAction::Attach { filename } if !matches!(filename, "" | ":memory:") => {
@@ -147,13 +140,13 @@ impl Databases {
 
 fn io(error: rusqlite::Error) -> Error {
     Error::Io(match error {
-        // The statement belongs to the guest, which knows it; and it may be long.
+        // Without the statement, which the component knows and which may be long.
         rusqlite::Error::SqlInputError { msg, .. } => msg,
         other => other.to_string(),
     })
 }
 
-/// A connection that the component has opened.
+/// A connection of the component.
 #[derive(Clone)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Connection {
@@ -162,13 +155,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Works with the connection on a thread that may wait.
+    /// Uses the connection on a thread that may block.
     async fn with<T: Send + 'static>(
         self,
         work: impl FnOnce(&rusqlite::Connection) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let done = tokio::task::spawn_blocking(move || {
-            // A connection is as good after a panic as before: SQLite has its own state.
+            // A panic leaves the connection usable: SQLite has its own state.
             work(&self.sqlite.lock().unwrap_or_else(PoisonError::into_inner))
         });
         done.await.map_err(|error| Error::Io(error.to_string()))
@@ -193,20 +186,20 @@ impl Connection {
             Ok(Ok(result)) => Ok(Ok(result)),
             Ok(Err(Failed::Statement(error))) | Err(error) => Ok(Err(error)),
             Ok(Err(Failed::NotUtf8)) => Err(wasmtime::format_err!(
-                "a text in the result is not UTF-8; SQL can read it by CAST(... AS BLOB)"
+                "a text in the result is not UTF-8; read it with CAST(... AS BLOB)"
             )),
         }
     }
 }
 
-/// Whose size is limited.
+/// What the size limit applies to.
 #[derive(Debug, Clone, Copy)]
 enum Limit {
     Result,
     Row,
 }
 
-/// Why there is no result.
+/// Why a statement has no result.
 #[derive(Debug)]
 enum Failed {
     Statement(Error),
@@ -283,14 +276,14 @@ fn size_of(value: &Value) -> usize {
         }
 }
 
-/// Names [`SqliteView`] to wasmtime.
+/// Identifies [`SqliteView`] to wasmtime.
 pub(crate) struct SqliteHost;
 
 impl HasData for SqliteHost {
     type Data<'a> = SqliteView<'a>;
 }
 
-/// One call's view of an instance.
+/// The state of an instance that a call needs.
 pub(crate) struct SqliteView<'a> {
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) databases: &'a Databases,
@@ -316,12 +309,6 @@ impl SqliteView<'_> {
     fn connection(&self, handle: &Resource<Connection>) -> wasmtime::Result<Connection> {
         Ok(self.table.get(handle)?.clone())
     }
-
-    /// The connection, for a statement.
-    fn connection_to_execute(&self, handle: &Resource<Connection>) -> wasmtime::Result<Connection> {
-        self.databases.statements.fetch_add(1, Ordering::Relaxed);
-        self.connection(handle)
-    }
 }
 
 impl sqlite::Host for SqliteView<'_> {}
@@ -340,7 +327,7 @@ impl sqlite::HostConnection for SqliteView<'_> {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<QueryResult, Error>> {
-        self.connection_to_execute(&handle)?
+        self.connection(&handle)?
             .execute(statement, parameters, Limit::Result)
             .await
     }
@@ -385,8 +372,8 @@ impl<T: Send> sqlite::HostConnectionWithStore<T> for SqliteHost {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<Streamed, Error>> {
-        let connection = accessor.with(|mut access| access.get().connection_to_execute(&handle))?;
-        // As with Spin, a statement that fails is told by the future, after a stream without rows.
+        let connection = accessor.with(|mut access| access.get().connection(&handle))?;
+        // As with Spin, the future reports a failure, after a stream without rows.
         let result = connection
             .execute(statement, parameters, Limit::Row)
             .await?;
@@ -431,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_per_row_where_rows_are_streamed() {
+    fn size_limit_is_per_row_of_a_stream() {
         let two_rows = "SELECT zeroblob(70000000) UNION ALL SELECT zeroblob(70000000)";
         let one_row = "SELECT zeroblob(70000000), zeroblob(70000000)";
         assert_eq!(run_in_memory(two_rows, Limit::Row).unwrap(), 2);
@@ -442,14 +429,17 @@ mod tests {
         ] {
             let error = run_in_memory(statement, limit).unwrap_err();
             assert!(
-                matches!(&error, Failed::Statement(Error::Io(text)) if text.contains("exceeds limit")),
+                matches!(
+                    &error,
+                    Failed::Statement(Error::Io(text)) if text.contains("exceeds limit")
+                ),
                 "{error:?}"
             );
         }
     }
 
     #[test]
-    fn a_text_that_is_not_utf_8_is_no_error_that_the_component_sees() {
+    fn text_that_is_not_utf_8_is_not_a_statement_error() {
         let error = run_in_memory("SELECT CAST(x'ff' AS TEXT)", Limit::Row).unwrap_err();
         assert!(matches!(error, Failed::NotUtf8), "{error:?}");
     }

@@ -1,11 +1,11 @@
-//! Who chooses the keys: the pool, or one of the two simple ways that it is compared with.
+//! The choice of keys: by the pool, or by one of two simple strategies that it is compared with.
 
 use crate::world::Reply;
 use gemini_keypool::pool::suspicion::{self, Evidence, Judgement, judge};
 use gemini_keypool::pool::{
-    After, ApiKey, Change, CoolDown, Failover, Incident, KeyId, KeyState, KeyStatus, MINUTE_MS,
-    Moment, Outcome, Pick, Place, Policy, PoolKey, Record, RetryBudget, Scope, Snapshot, Standing,
-    Step, UnixMillis, Verdict, place_of, transition,
+    After, ApiKey, Change, CoolDown, Demand, Failover, Incident, KeyId, KeyState, KeyStatus,
+    MINUTE_MS, Moment, Outcome, Pick, Policy, PoolKey, QuotaScope, Record, RetryBudget, Scope,
+    Snapshot, Standing, Step, UnixMillis, Verdict, quota_scope_of, transition,
 };
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 /// The one model of the simulation.
 pub(crate) const MODEL: &str = "gemini-flash";
-/// What a prompt costs here, in tokens.
+/// Tokens of each prompt.
 const TOKENS: u64 = 100;
 
 pub(crate) const POLICY: Policy = Policy {
@@ -25,9 +25,9 @@ pub(crate) const POLICY: Policy = Policy {
     max_wait_ms: 1_000,
     retry_empty: true,
 };
-/// How long a request may take here, in milliseconds.
+/// The deadline of a request, in milliseconds.
 const DEADLINE_MS: u64 = 90_000;
-/// How long a trial is waited for, in milliseconds: a little longer.
+/// The lease of a trial, in milliseconds: a little longer than the deadline.
 const TRIAL_LEASE_MS: i64 = 95_000;
 
 /// What a request does next.
@@ -37,18 +37,18 @@ pub(crate) enum Next {
     GiveUp,
 }
 
-/// A way to choose keys for requests.
+/// A strategy to choose keys for requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// The pool: what `store` does in the database is done in memory here.
+pub(crate) enum Strategy {
+    /// The pool's own decisions, with state in memory instead of the database.
     Keypool,
-    /// A key by weight, whatever has happened to it.
+    /// A random key, whatever its state.
     WeightedRandom,
-    /// The next key in turn, whatever has happened to it.
+    /// The next key in turn, whatever its state.
     RoundRobin,
 }
 
-impl Way {
+impl Strategy {
     pub(crate) const ALL: [Self; 3] = [Self::Keypool, Self::WeightedRandom, Self::RoundRobin];
 
     pub(crate) fn name(self) -> &'static str {
@@ -61,12 +61,12 @@ impl Way {
 }
 
 pub(crate) struct Chooser {
-    way: Way,
+    strategy: Strategy,
     pub(crate) snapshot: Snapshot,
     turn: usize,
-    /// Calls and charged retries by minute.
+    /// Calls and charged retries per minute.
     traffic: HashMap<i64, (u64, u64)>,
-    /// When the pool has disabled keys within the last minute.
+    /// Keys that the pool has disabled recently, with the time and the state before.
     disabled_at: Vec<(KeyId, UnixMillis, KeyState)>,
 }
 
@@ -74,14 +74,14 @@ pub(crate) struct Chooser {
 pub(crate) struct Request {
     failover: Failover,
     pub(crate) tried: Vec<KeyId>,
-    /// Every key that it got was eligible by the rules at that moment.
+    /// Whether every key it was given was eligible at that moment.
     pub(crate) all_eligible: bool,
 }
 
 impl Request {
     pub(crate) fn new(now: UnixMillis) -> Self {
         Self {
-            failover: Failover::new(POLICY, now, None, true),
+            failover: Failover::new(POLICY, Demand::default(), now),
             tried: Vec::new(),
             all_eligible: true,
         }
@@ -89,8 +89,9 @@ impl Request {
 }
 
 impl Chooser {
-    /// Keys 0 to n − 1, by the number of their project. The operator has told which keys share one.
-    pub(crate) fn new(way: Way, projects: impl Iterator<Item = usize>) -> Self {
+    /// Creates a pool with a key for each of these projects; the operator knows which keys share
+    /// one.
+    pub(crate) fn new(strategy: Strategy, projects: impl Iterator<Item = usize>) -> Self {
         let keys = (0i64..).zip(projects).filter_map(|(id, project)| {
             Some(PoolKey {
                 id: KeyId(id),
@@ -113,7 +114,7 @@ impl Chooser {
             })
         });
         Self {
-            way,
+            strategy,
             snapshot: Snapshot::new(keys.collect()),
             turn: 0,
             traffic: HashMap::new(),
@@ -122,18 +123,18 @@ impl Chooser {
     }
 
     pub(crate) fn next(&mut self, request: &mut Request, now: &Moment, rng: &mut SmallRng) -> Next {
-        let pick = match self.way {
-            Way::Keypool => match request.failover.next(&mut self.snapshot, MODEL, now, rng) {
+        let pick = match self.strategy {
+            Strategy::Keypool => match request.failover.next(&mut self.snapshot, MODEL, now, rng) {
                 Step::Send(pick) => pick,
                 Step::Wait { ms } => return Next::Wait(i64::try_from(ms).unwrap_or(i64::MAX)),
                 Step::GiveUp(_) => return Next::GiveUp,
             },
-            Way::WeightedRandom | Way::RoundRobin => Box::new(self.simply(rng)),
+            Strategy::WeightedRandom | Strategy::RoundRobin => Box::new(self.choose_naively(rng)),
         };
         request.tried.push(pick.key.id);
         request.failover.sent(&pick.key);
         self.traffic.entry(now.at().0 / MINUTE_MS).or_default().0 += 1;
-        if self.way == Way::Keypool {
+        if self.strategy == Strategy::Keypool {
             request.all_eligible &= self.is_eligible(pick.key.id, now);
             for claim in &pick.claims {
                 let lease = now.at().plus(TRIAL_LEASE_MS);
@@ -150,12 +151,12 @@ impl Chooser {
         Next::Send(pick)
     }
 
-    fn simply(&mut self, rng: &mut SmallRng) -> Pick {
+    fn choose_naively(&mut self, rng: &mut SmallRng) -> Pick {
         let keys = self.snapshot.keys();
-        let position = match self.way {
-            Way::RoundRobin => self.turn % keys.len(),
-            // All keys weigh the same here.
-            Way::Keypool | Way::WeightedRandom => rng.random_range(0..keys.len()),
+        let position = match self.strategy {
+            Strategy::RoundRobin => self.turn % keys.len(),
+            // All keys have the same weight.
+            Strategy::Keypool | Strategy::WeightedRandom => rng.random_range(0..keys.len()),
         };
         self.turn += 1;
         Pick {
@@ -175,8 +176,8 @@ impl Chooser {
         })
     }
 
-    /// Takes in how an attempt ended. Gives how long to wait before the next one; `None` when there is none.
-    pub(crate) fn ended(
+    /// Records the reply to an attempt. Returns the back-off before the next one, if there is one.
+    pub(crate) fn on_reply(
         &mut self,
         request: &mut Request,
         pick: &Pick,
@@ -185,8 +186,8 @@ impl Chooser {
         now: UnixMillis,
         rng: &mut SmallRng,
     ) -> Option<i64> {
-        if self.way == Way::Keypool {
-            self.learn(pick, began_at, reply, now);
+        if self.strategy == Strategy::Keypool {
+            self.record(pick, began_at, reply, now);
         }
         match request.failover.after(reply.outcome, now, rng) {
             After::Answer => None,
@@ -194,7 +195,7 @@ impl Chooser {
                 charged,
                 back_off_ms,
             } => {
-                if charged && self.way == Way::Keypool {
+                if charged && self.strategy == Strategy::Keypool {
                     let (calls, retries) = self.traffic.entry(now.0 / MINUTE_MS).or_default();
                     if !RetryBudget::default().allows(calls.saturating_sub(*retries), *retries) {
                         return None;
@@ -206,12 +207,12 @@ impl Chooser {
         }
     }
 
-    /// Calls and charged retries of each minute.
+    /// The calls and charged retries of each minute.
     pub(crate) fn minutes(&self) -> impl Iterator<Item = &(u64, u64)> {
         self.traffic.values()
     }
 
-    fn learn(&mut self, pick: &Pick, began_at: UnixMillis, reply: &Reply, now: UnixMillis) {
+    fn record(&mut self, pick: &Pick, began_at: UnixMillis, reply: &Reply, now: UnixMillis) {
         let id = pick.key.id;
         let incident = Incident {
             outcome: reply.outcome,
@@ -219,7 +220,7 @@ impl Chooser {
             began_at,
             ended_at: now,
         };
-        let project = Place {
+        let project = QuotaScope {
             scope: pick.key.scope(),
             model: Some(MODEL.to_owned()),
         };
@@ -239,7 +240,7 @@ impl Chooser {
             }
             Verdict::Failed | Verdict::Rejected | Verdict::Restricted => self.reject(id, &incident),
             Verdict::Unknown => {
-                if let Some(place) = place_of(reply.outcome, &pick.key, MODEL, None) {
+                if let Some(place) = quota_scope_of(reply.outcome, &pick.key, MODEL, None) {
                     self.cool(&place, &incident);
                 }
             }
@@ -254,7 +255,7 @@ impl Chooser {
         });
     }
 
-    fn cool(&mut self, place: &Place, incident: &Incident) {
+    fn cool(&mut self, place: &QuotaScope, incident: &Incident) {
         let before = self.snapshot.cool_down(place).copied();
         if let Some(cool_down) = CoolDown::after(before.as_ref(), incident) {
             self.snapshot.set_cool_down(place, cool_down);
@@ -263,8 +264,8 @@ impl Chooser {
 
     fn reject(&mut self, id: KeyId, incident: &Incident) {
         let now = incident.ended_at;
-        let lately = |at: UnixMillis| now.since(at) <= suspicion::WAVE_MS;
-        self.disabled_at.retain(|(_, at, _)| lately(*at));
+        let recently = |at: UnixMillis| now.since(at) <= suspicion::WAVE_MS;
+        self.disabled_at.retain(|(_, at, _)| recently(*at));
         let keys = self.snapshot.keys();
         let evidence = Evidence {
             alike: suspicion::alike(keys, id, incident.outcome, now),
@@ -274,7 +275,7 @@ impl Chooser {
         let Some(before) = self.snapshot.key(id).map(|key| key.state) else {
             return;
         };
-        // What a key has done before does not matter here: in this world a dead key stays dead.
+        // A key's record does not matter: in this world a dead key stays dead.
         let verdict = incident.outcome.verdict();
         let mut suspected = vec![id];
         match judge(before, verdict, Record::default(), now, evidence) {
@@ -295,7 +296,7 @@ impl Chooser {
             }
         }
         for id in suspected {
-            let place = Place {
+            let place = QuotaScope {
                 scope: Scope::Key(id),
                 model: None,
             };

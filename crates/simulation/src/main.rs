@@ -1,30 +1,36 @@
-//! Days of traffic over a thousand keys, in seconds: the pool's decisions against projects with real quota rules.
+//! Simulates days of traffic over a thousand keys in seconds: the pool's decisions meet projects
+//! with real quota rules.
 //!
-//! `world` is the upstream, `chooser` the pool (or one of the simple ways that it is compared with), `run` the clock and the
-//! rules that hold in every run. The same seed gives the same run.
+//! [`world`] is the upstream, [`chooser`] the pool or a simpler strategy, and [`mod@run`] the virtual
+//! clock, with rules that every run must keep. The same seed gives the same run.
 
 mod chooser;
 mod run;
 mod world;
 
-use chooser::Way;
+use chooser::Strategy;
 use clap::Parser;
 use run::{Scenario, run};
 use std::process::ExitCode;
 
-/// Simulate days of traffic, and compare the pool with simpler ways to choose keys.
+/// Compare the pool with simpler key choosers, over days of simulated traffic.
 #[derive(Parser)]
 #[command(name = "cargo xtask simulate", bin_name = "cargo xtask simulate")]
 struct Cli {
     /// Keys in the pool.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(50..=10_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(50..=10_000)
+    )]
     keys: u32,
-    /// What chance is made of.
+    /// Seed of the random numbers.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
 
-/// What is simulated, for so many keys.
+/// The scenarios for so many keys.
 fn scenarios(keys: usize, seed: u64) -> [Scenario; 3] {
     let steady = Scenario {
         name: "80 % of all quotas, bursts, 2 % of the keys die",
@@ -60,18 +66,18 @@ fn main() -> ExitCode {
         );
         println!("| chosen by       | requests | answered  | calls per request | 429s of calls |");
         println!("|-----------------|---------:|----------:|------------------:|--------------:|");
-        for way in Way::ALL {
-            let (report, broken) = run(scenario, way);
+        for strategy in Strategy::ALL {
+            let report = run(scenario, strategy);
             println!(
                 "| {:<15} | {:>8} | {:>7.3} % | {:>17.3} | {:>11.3} % |",
-                way.name(),
+                strategy.name(),
                 report.requests,
                 report.success_percent(),
                 report.calls_per_request(),
                 report.quota_percent(),
             );
-            for rule in broken.iter().take(10) {
-                eprintln!("broken: {rule}");
+            for violation in report.violations.iter().take(10) {
+                eprintln!("violation: {violation}");
                 code = ExitCode::FAILURE;
             }
         }
@@ -84,34 +90,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn within_its_quotas_the_pool_answers_all_and_wastes_nothing() {
+    fn pool_answers_everything_within_quotas() {
         let [steady, ..] = scenarios(100, 7);
-        let (pool, broken) = run(steady, Way::Keypool);
-        assert_eq!(broken, Vec::<String>::new());
+        let pool = run(steady, Strategy::Keypool);
+        assert_eq!(pool.violations, Vec::<String>::new());
         assert!(pool.requests > 1000, "{pool:?}");
         assert!(pool.success_percent() >= 99.9, "{pool:?}");
         assert!(pool.quota_percent() <= 1.0, "{pool:?}");
-        assert!(pool.most_attempts <= 5, "{pool:?}");
-        for simple in [Way::WeightedRandom, Way::RoundRobin] {
-            let (report, _) = run(steady, simple);
+        assert!(pool.max_attempts <= 5, "{pool:?}");
+        for simple in [Strategy::WeightedRandom, Strategy::RoundRobin] {
+            let report = run(steady, simple);
             assert!(report.succeeded < pool.succeeded, "{simple:?}: {report:?}");
             assert!(report.calls_per_request() > pool.calls_per_request());
         }
     }
 
     #[test]
-    fn outages_ban_nobody_and_multiply_nothing() {
+    fn outages_disable_no_key_and_multiply_no_calls() {
         let [_, outages, _] = scenarios(100, 7);
-        let (report, broken) = run(outages, Way::Keypool);
-        assert_eq!(broken, Vec::<String>::new());
+        let report = run(outages, Strategy::Keypool);
+        assert_eq!(report.violations, Vec::<String>::new());
         assert!(report.calls_per_request() < 1.2, "{report:?}");
     }
 
     #[test]
-    fn a_run_can_be_repeated() {
+    fn same_seed_gives_same_run() {
         let [steady, ..] = scenarios(50, 3);
         let again = || {
-            let (report, _) = run(steady, Way::Keypool);
+            let report = run(steady, Strategy::Keypool);
             (report.requests, report.succeeded, report.calls)
         };
         assert_eq!(again(), again());

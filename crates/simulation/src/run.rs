@@ -1,7 +1,7 @@
-//! Virtual time: requests arrive, attempts end, and the clock jumps from one to the next.
+//! The virtual clock, which jumps from event to event, and the rules that every run must keep.
 
-use crate::chooser::{Chooser, MODEL, Next, POLICY, Request, Way, is_429};
-use crate::world::{Reply, Trouble, World};
+use crate::chooser::{Chooser, MODEL, Next, POLICY, Request, Strategy, is_429};
+use crate::world::{Outage, Reply, World};
 use gemini_keypool::pool::{KeyId, KeyStatus, Moment, Pick, RetryBudget, UnixMillis, Verdict};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -10,33 +10,35 @@ use std::collections::{BinaryHeap, HashMap};
 
 pub(crate) const HOUR_MS: i64 = 3_600_000;
 pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
-/// 12:00 in Los Angeles on a day of winter.
+/// 12:00 in Los Angeles on a winter day.
 pub(crate) const START: UnixMillis = UnixMillis(1_800_043_200_000);
 
-/// What is simulated.
+/// A simulated situation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) keys: usize,
-    /// Days before the one that is measured, in which limits are learned.
+    /// Days before the measured one, in which the pool learns limits.
     pub(crate) days_before: i64,
-    /// Demand in percent of what the projects are allowed in a day.
+    /// Demand in percent of the projects' daily quotas.
     pub(crate) demand_percent: u64,
-    /// Keys that die, at any time.
+    /// Keys that die at random times.
     pub(crate) dying: usize,
-    /// Ten minutes of overload, and ten in which every key is rejected.
+    /// Whether there are ten minutes of overload, and ten in which every key is rejected.
     pub(crate) outages: bool,
     pub(crate) seed: u64,
 }
 
-/// What the measured day came to.
-#[derive(Debug, Clone, Copy, Default)]
+/// The figures of the measured day.
+#[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) requests: u64,
     pub(crate) succeeded: u64,
     pub(crate) calls: u64,
     pub(crate) quota_refusals: u64,
-    pub(crate) most_attempts: usize,
+    pub(crate) max_attempts: usize,
+    /// Broken rules, of all days.
+    pub(crate) violations: Vec<String>,
 }
 
 impl Report {
@@ -54,15 +56,15 @@ impl Report {
 }
 
 enum Event {
-    Arrives,
-    Continues(u64),
-    Ends(u64, Box<Pick>, UnixMillis, Reply),
+    Arrival,
+    Attempt(u64),
+    Reply(u64, Box<Pick>, UnixMillis, Reply),
 }
 
 struct Simulation {
     world: World,
     chooser: Chooser,
-    way: Way,
+    strategy: Strategy,
     rng: SmallRng,
     queue: BinaryHeap<Reverse<(UnixMillis, u64)>>,
     events: HashMap<u64, Event>,
@@ -71,32 +73,31 @@ struct Simulation {
     measured_from: UnixMillis,
     end: UnixMillis,
     report: Report,
-    broken: Vec<String>,
 }
 
-/// Runs a scenario. Gives its report, and every rule that was broken.
-pub(crate) fn run(scenario: Scenario, way: Way) -> (Report, Vec<String>) {
+/// Runs a scenario.
+pub(crate) fn run(scenario: Scenario, strategy: Strategy) -> Report {
     let mut rng = SmallRng::seed_from_u64(scenario.seed);
     let mut world = World::new(scenario.keys);
     let measured_from = START.plus(scenario.days_before * DAY_MS);
     let end = measured_from.plus(DAY_MS);
-    world.let_die(scenario.dying, START, end.since(START), &mut rng);
+    world.schedule_deaths(scenario.dying, START, end.since(START), &mut rng);
     if scenario.outages {
         let from = measured_from.plus(2 * HOUR_MS);
         let minutes = |minutes: i64| from.plus(minutes * 60_000);
         world
-            .troubles
-            .push((minutes(0), minutes(10), Trouble::Overloaded));
+            .outages
+            .push((minutes(0), minutes(10), Outage::Overloaded));
         world
-            .troubles
-            .push((minutes(60), minutes(70), Trouble::RejectsAll));
+            .outages
+            .push((minutes(60), minutes(70), Outage::RejectsAll));
     }
-    let chooser = Chooser::new(way, world.keys.iter().map(|key| key.project));
+    let chooser = Chooser::new(strategy, world.keys.iter().map(|key| key.project));
     let per_day = world.quota_per_day() * scenario.demand_percent / 100;
     let mut simulation = Simulation {
         world,
         chooser,
-        way,
+        strategy,
         rng,
         queue: BinaryHeap::new(),
         events: HashMap::new(),
@@ -105,14 +106,13 @@ pub(crate) fn run(scenario: Scenario, way: Way) -> (Report, Vec<String>) {
         measured_from,
         end,
         report: Report::default(),
-        broken: Vec::new(),
     };
-    simulation.go(per_day);
-    (simulation.report, simulation.broken)
+    simulation.run(per_day);
+    simulation.report
 }
 
-/// How demand moves within a day: more by day than by night, and a burst of eight times the traffic for two minutes every
-/// three hours. About 1 on average.
+/// Demand relative to its average: more by day than by night, with a burst of eight times the
+/// traffic for two minutes every three hours.
 fn pace(since_start_ms: i64) -> f64 {
     let hour = (since_start_ms % DAY_MS) as f64 / HOUR_MS as f64;
     let tide = 0.93 + 0.5 * (hour * std::f64::consts::TAU / 24.0).sin();
@@ -127,28 +127,28 @@ impl Simulation {
         self.next_event += 1;
     }
 
-    fn go(&mut self, per_day: u64) {
+    fn run(&mut self, per_day: u64) {
         let gap_ms = DAY_MS as f64 / per_day as f64;
-        self.schedule(START, Event::Arrives);
+        self.schedule(START, Event::Arrival);
         while let Some(Reverse((at, id))) = self.queue.pop() {
             let now = Moment::new(at);
             match self.events.remove(&id) {
                 None => {}
-                Some(Event::Arrives) => {
+                Some(Event::Arrival) => {
                     let uniform: f64 = self.rng.random_range(f64::EPSILON..1.0);
                     let gap = -uniform.ln() * gap_ms / pace(at.since(START));
                     let next = at.plus(gap.round() as i64);
                     if next < self.end {
-                        self.schedule(next, Event::Arrives);
+                        self.schedule(next, Event::Arrival);
                     }
                     let is_measured = at >= self.measured_from;
                     self.report.requests += u64::from(is_measured);
                     self.requests.insert(id, (Request::new(at), is_measured));
                     self.send(id, &now);
                 }
-                Some(Event::Continues(request)) => self.send(request, &now),
-                Some(Event::Ends(request, pick, began_at, reply)) => {
-                    self.ends(request, &pick, began_at, &reply, at);
+                Some(Event::Attempt(request)) => self.send(request, &now),
+                Some(Event::Reply(request, pick, began_at, reply)) => {
+                    self.on_reply(request, &pick, began_at, &reply, at);
                 }
             }
         }
@@ -164,10 +164,10 @@ impl Simulation {
             Next::GiveUp => {}
             Next::Wait(ms) => {
                 self.requests.insert(id, (request, is_measured));
-                self.schedule(now.at().plus(ms), Event::Continues(id));
+                self.schedule(now.at().plus(ms), Event::Attempt(id));
             }
             Next::Send(pick) => {
-                if self.way == Way::Keypool {
+                if self.strategy == Strategy::Keypool {
                     self.check_pick(&pick, &tried, request.all_eligible);
                 }
                 let key = usize::try_from(pick.key.id.0).unwrap_or_default();
@@ -175,78 +175,91 @@ impl Simulation {
                 if is_measured {
                     self.report.calls += 1;
                     self.report.quota_refusals += u64::from(is_429(reply.outcome));
-                    self.report.most_attempts = self.report.most_attempts.max(request.tried.len());
+                    self.report.max_attempts = self.report.max_attempts.max(request.tried.len());
                 }
                 self.requests.insert(id, (request, is_measured));
                 let ends_at = now.at().plus(reply.takes_ms);
-                self.schedule(ends_at, Event::Ends(id, pick, now.at(), reply));
+                self.schedule(ends_at, Event::Reply(id, pick, now.at(), reply));
             }
         }
     }
 
-    fn ends(&mut self, id: u64, pick: &Pick, began_at: UnixMillis, reply: &Reply, now: UnixMillis) {
+    fn on_reply(
+        &mut self,
+        id: u64,
+        pick: &Pick,
+        began_at: UnixMillis,
+        reply: &Reply,
+        now: UnixMillis,
+    ) {
         let Some((mut request, is_measured)) = self.requests.remove(&id) else {
             return;
         };
-        let again = self
-            .chooser
-            .ended(&mut request, pick, began_at, reply, now, &mut self.rng);
+        let back_off =
+            self.chooser
+                .on_reply(&mut request, pick, began_at, reply, now, &mut self.rng);
         let answered = reply.outcome.verdict() == Verdict::Works;
         self.report.succeeded += u64::from(is_measured && answered);
-        if self.way == Way::Keypool {
+        if self.strategy == Strategy::Keypool {
             self.check_state(pick, now);
         }
-        if let Some(ms) = again {
+        if let Some(ms) = back_off {
             self.requests.insert(id, (request, is_measured));
-            self.schedule(now.plus(ms), Event::Continues(id));
+            self.schedule(now.plus(ms), Event::Attempt(id));
         }
     }
 
     fn check_pick(&mut self, pick: &Pick, tried: &[KeyId], is_eligible: bool) {
         if tried.contains(&pick.key.id) {
-            self.broken
-                .push(format!("key {} twice in a request", pick.key.id));
+            self.report
+                .violations
+                .push(format!("key {} was used twice for a request", pick.key.id));
         }
         if tried.len() >= POLICY.max_attempts as usize {
-            self.broken.push(format!("{} attempts", tried.len() + 1));
+            self.report
+                .violations
+                .push(format!("{} attempts", tried.len() + 1));
         }
         if !is_eligible {
-            self.broken.push(format!(
-                "a call on key {}, which cannot take one",
+            self.report.violations.push(format!(
+                "key {} was used while it was not eligible",
                 pick.key.id
             ));
         }
     }
 
-    /// A key that is out for its own fault has one.
+    /// No key may be disabled for a fault that is not its own.
     fn check_state(&mut self, pick: &Pick, now: UnixMillis) {
         let Some(key) = self.chooser.snapshot.key(pick.key.id) else {
             return;
         };
         let index = usize::try_from(key.id.0).unwrap_or_default();
-        // Within a wave the first two may be disabled until the third shows what it is.
+        // In a wave, the first two may be disabled until the third shows that it is one.
         let is_wave =
-            self.world.trouble(now).is_some() || self.world.trouble(now.plus(-1_000)).is_some();
+            self.world.outage(now).is_some() || self.world.outage(now.plus(-1_000)).is_some();
         if key.state.status != KeyStatus::Active && !self.world.is_dead(index, now) && !is_wave {
-            self.broken
-                .push(format!("key {} is banned for a fault not its own", key.id));
+            self.report.violations.push(format!(
+                "key {} is disabled for a fault not its own",
+                key.id
+            ));
         }
     }
 
     fn check_end(&mut self) {
-        if self.way != Way::Keypool {
+        if self.strategy != Strategy::Keypool {
             return;
         }
         let now = self.end.plus(HOUR_MS);
         for (index, key) in self.chooser.snapshot.keys().iter().enumerate() {
             if key.state.status == KeyStatus::Disabled && !self.world.is_dead(index, now) {
-                self.broken.push(format!(
-                    "key {} stays banned for a fault not its own",
+                self.report.violations.push(format!(
+                    "key {} stays disabled for a fault not its own",
                     key.id
                 ));
             }
             if key.last_success_began_at.is_none() && !self.world.is_dead(index, now) {
-                self.broken
+                self.report
+                    .violations
                     .push(format!("key {} was never used for {MODEL}", key.id));
             }
         }
@@ -254,7 +267,8 @@ impl Simulation {
         for (calls, retries) in self.chooser.minutes() {
             let allowed = budget.floor + calls * budget.percent / 100;
             if *retries > allowed {
-                self.broken
+                self.report
+                    .violations
                     .push(format!("{retries} retries in a minute of {calls} calls"));
             }
         }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// A Google project: its limits, and what was used of them.
+/// A Google project: its limits and usage.
 #[derive(Debug)]
 pub(crate) struct Project {
     pub(crate) per_minute: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Project {
     recent: VecDeque<UnixMillis>,
     day: UnixMillis,
     today: u64,
-    /// Answers since the start.
+    /// Calls answered since the start.
     pub(crate) answered: u64,
 }
 
@@ -27,12 +27,12 @@ pub(crate) struct Key {
     pub(crate) dies_at: Option<UnixMillis>,
 }
 
-/// What the upstream does to every call for a while.
+/// What happens to every call during an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// 503 for all.
+pub(crate) enum Outage {
+    /// The answer is 503.
     Overloaded,
-    /// Every key is rejected, though none is dead.
+    /// Every key is rejected, although none is dead.
     RejectsAll,
 }
 
@@ -40,10 +40,10 @@ pub(crate) enum Trouble {
 pub(crate) struct World {
     pub(crate) projects: Vec<Project>,
     pub(crate) keys: Vec<Key>,
-    pub(crate) troubles: Vec<(UnixMillis, UnixMillis, Trouble)>,
+    pub(crate) outages: Vec<(UnixMillis, UnixMillis, Outage)>,
 }
 
-/// What the upstream says to a call, and after how long.
+/// The upstream's reply to a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) outcome: Outcome,
@@ -52,17 +52,16 @@ pub(crate) struct Reply {
     pub(crate) takes_ms: i64,
 }
 
-/// Plans of projects: calls per minute and day, and their share in percent. What Google's free tiers of several models
-/// allow.
+/// Calls per minute and per day of Google's free tiers, and each tier's share in percent.
 const PLANS: [(u64, u64, usize); 3] = [(5, 20, 70), (10, 250, 25), (15, 1000, 5)];
 
 impl World {
-    /// So many keys, every tenth of which shares its project with the one before.
+    /// Creates keys, every tenth of which shares its project with the one before.
     pub(crate) fn new(keys: usize) -> Self {
         let mut world = Self {
             projects: Vec::new(),
             keys: Vec::new(),
-            troubles: Vec::new(),
+            outages: Vec::new(),
         };
         for index in 0..keys {
             if index % 10 != 9 {
@@ -90,7 +89,7 @@ impl World {
         world
     }
 
-    /// Calls that the upstream would answer in a day.
+    /// Calls that the upstream answers per day.
     pub(crate) fn quota_per_day(&self) -> u64 {
         self.projects.iter().map(|project| project.per_day).sum()
     }
@@ -99,15 +98,15 @@ impl World {
         self.keys[key].dies_at.is_some_and(|at| at <= now)
     }
 
-    pub(crate) fn trouble(&self, now: UnixMillis) -> Option<Trouble> {
-        let during = |(from, to, _): &&(UnixMillis, UnixMillis, Trouble)| *from <= now && now < *to;
-        self.troubles
+    pub(crate) fn outage(&self, now: UnixMillis) -> Option<Outage> {
+        let during = |(from, to, _): &&(UnixMillis, UnixMillis, Outage)| *from <= now && now < *to;
+        self.outages
             .iter()
             .find(during)
-            .map(|(_, _, trouble)| *trouble)
+            .map(|(_, _, outage)| *outage)
     }
 
-    /// Answers a call with a key, and counts it where it is answered.
+    /// Answers a call, and counts it if it succeeds.
     pub(crate) fn call(&mut self, key: usize, now: &Moment, rng: &mut SmallRng) -> Reply {
         let refusal = |outcome| Reply {
             outcome,
@@ -115,9 +114,9 @@ impl World {
             limits: Vec::new(),
             takes_ms: 80,
         };
-        match self.trouble(now.at()) {
-            Some(Trouble::Overloaded) => return refusal(Outcome::ModelOverloaded),
-            Some(Trouble::RejectsAll) => return refusal(Outcome::KeyRejected),
+        match self.outage(now.at()) {
+            Some(Outage::Overloaded) => return refusal(Outcome::ModelOverloaded),
+            Some(Outage::RejectsAll) => return refusal(Outcome::KeyRejected),
             None if self.is_dead(key, now.at()) => return refusal(Outcome::KeyRejected),
             None => {}
         }
@@ -132,7 +131,7 @@ impl World {
         };
         if project.today >= project.per_day {
             return Reply {
-                // As Google does: a delay that has nothing to do with the day.
+                // Like Google's, a delay that has nothing to do with the day.
                 retry_after_ms: Some(22_000),
                 limits: limit(Window::Day, project.per_day),
                 ..refusal(Outcome::QuotaPerDay)
@@ -156,8 +155,8 @@ impl World {
         }
     }
 
-    /// Lets so many keys, each the only one of its project, die at times within a span.
-    pub(crate) fn let_die(
+    /// Chooses keys, each the only one of its project, to die at random times within a span.
+    pub(crate) fn schedule_deaths(
         &mut self,
         count: usize,
         from: UnixMillis,

@@ -1,17 +1,17 @@
-//! A component that does what a request asks of it, so that tests can see how the host takes that.
+//! A component that does what a request asks for, to test the host.
 //!
-//! | request | what it does |
+//! | request | effect |
 //! |---|---|
 //! | `GET /headers` | answers with the request's URL and headers, a line each |
-//! | `GET /variable/NAME` | answers with the variable's value, or the error |
+//! | `GET /variable/NAME` | answers with the variable's value or the error |
 //! | `GET /environment/NAME` | answers with the environment variable's value |
-//! | `GET /time` | answers with the time by the wall clocks of WASI 0.2 and 0.3, in milliseconds since the Unix epoch |
-//! | `POST /sql` | runs the statement in the body, answers with its rows, or the error |
-//! | `POST /fetch` | gets the URL in the body, answers with status and body, or the error |
-//! | `POST /later` | answers at once, gets the URL in the body, and then writes a row into the table `later` |
+//! | `GET /time` | answers with the wall clocks of WASI 0.2 and 0.3 in Unix milliseconds |
+//! | `POST /sql` | runs the statement in the body, answers with its rows or the error |
+//! | `POST /fetch` | gets the URL in the body, answers with status and body or the error |
+//! | `POST /later` | answers, then gets the URL in the body and inserts a row into `later` |
 //! | `POST /print` | writes the body to stderr |
 //! | `GET /panic` | panics |
-//! | `POST /stream-then-trap` | answers with a stream, gets the URL in the body, and panics in the middle of the stream |
+//! | `POST /stream-then-trap` | starts a stream, gets the URL in the body and panics |
 
 #[cfg(target_family = "wasm")]
 mod guest {
@@ -82,17 +82,17 @@ mod guest {
         }
     }
 
-    /// A body of two pieces that panics when a fetch is answered.
+    /// A body that panics after two chunks, once a fetch is answered.
     struct StreamThenTrap {
         sent: usize,
-        cue: Pin<Box<dyn Future<Output = ()>>>,
+        signal: Pin<Box<dyn Future<Output = ()>>>,
     }
 
     impl StreamThenTrap {
         fn new(url: String) -> Self {
             Self {
                 sent: 0,
-                cue: Box::pin(async move {
+                signal: Box::pin(async move {
                     let _ = fetch(&url).await;
                 }),
             }
@@ -107,12 +107,12 @@ mod guest {
             mut self: Pin<&mut Self>,
             context: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            let pieces = ["one ", "two "];
-            if let Some(piece) = pieces.get(self.sent) {
+            let chunks = ["one ", "two "];
+            if let Some(chunk) = chunks.get(self.sent) {
                 self.sent += 1;
-                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece.as_bytes())))));
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(chunk.as_bytes())))));
             }
-            ready!(self.cue.as_mut().poll(context));
+            ready!(self.signal.as_mut().poll(context));
             panic!("as the request asked");
         }
     }
@@ -133,11 +133,11 @@ mod guest {
         Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
     }
 
-    /// The standard library asks WASI 0.2, and the SDK's bindings ask WASI 0.3.
+    /// The standard library reads WASI 0.2's clock, the SDK's bindings WASI 0.3's.
     fn time() -> Result<String, String> {
         #[expect(
             clippy::disallowed_methods,
-            reason = "the host's clock is what is looked at"
+            reason = "the host's clock is what is tested"
         )]
         let p2 = SystemTime::now()
             .duration_since(UNIX_EPOCH)

@@ -63,7 +63,7 @@ impl HostKind {
     }
 
     fn program(self) -> PathBuf {
-        built("target/wasm32-wasip2/release/gemini_keypool.wasm");
+        built("target/wasm32-wasip2/component/gemini_keypool.wasm");
         match self {
             Self::Embedded => built(KEYPOOL),
             Self::Spin => "spin".into(),

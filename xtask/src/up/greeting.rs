@@ -1,14 +1,13 @@
-//! What `up` tells the person who started it: where to point a client, and what is still missing.
+//! The text that `up` prints: where to point a client, and what is still missing.
 //!
-//! A real token is never printed. Its last four characters are enough to tell two tokens apart.
+//! Of a real token, it shows the last four characters, enough to tell two tokens apart.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The demo's token, which is no secret.
+/// The demo's token, which is not secret.
 pub(super) const DEMO_TOKEN: &str = "the-token-of-the-demo";
-/// The demo's keys, which nobody can mistake for real ones.
+/// The demo's keys, which cannot be mistaken for real ones.
 pub(super) const DEMO_KEYS: [&str; 5] = [
     "not-a-real-key-for-the-demo-0001",
     "not-a-real-key-for-the-demo-0002",
@@ -17,13 +16,13 @@ pub(super) const DEMO_KEYS: [&str; 5] = [
     "not-a-real-key-for-the-demo-0005",
 ];
 
-/// A token no longer than this shows nothing of itself: four characters would be too much of it. As in the component.
+/// Of a token no longer than this, no character is shown; the component has the same limit.
 const SHORT_TOKEN: usize = 12;
 
-/// The priority of imported keys falls by 10 a key from 100, so that those after the tenth get less than 0 or nothing.
+/// The priority of imported keys falls by 10 per key from 100, so later keys get hardly any calls.
 const KEYS_WITH_PRIORITY: usize = 10;
 
-/// What is known of a variable that the component will see. Blank counts as unset, as it does there.
+/// A variable of the component, as far as it is known; a blank value counts as unset.
 pub(super) enum Variable<T = String> {
     Unset,
     Unknown,
@@ -49,18 +48,18 @@ impl From<Option<String>> for Variable {
     }
 }
 
-/// What the greeting depends on.
+/// The settings that the greeting depends on.
 pub(super) enum Settings {
     Demo,
     Real {
         /// The token that clients must present.
         token: Variable<MaskedToken>,
-        /// How many keys there are to import.
+        /// The number of keys to import.
         keys: Variable<usize>,
     },
 }
 
-/// What may be shown of a token.
+/// The part of a token that may be shown.
 pub(super) struct MaskedToken(String);
 
 impl MaskedToken {
@@ -76,7 +75,7 @@ impl MaskedToken {
 }
 
 impl Settings {
-    /// Takes the variables that the component will see, by their names there.
+    /// Reads the settings from the component's variables.
     pub(super) fn real(variable: impl Fn(&str) -> Variable) -> Self {
         Self::Real {
             token: variable("my_api_token").map(|token| MaskedToken::new(&token)),
@@ -88,10 +87,9 @@ impl Settings {
         }
     }
 
-    /// All that there is to say once the host serves at `address`.
+    /// The text to print once the host serves at `address`.
     pub(super) fn greeting(&self, address: SocketAddr) -> String {
         let origin = format!("http://{}", reachable(address));
-        let mut text = format!("\nThe key pool listens on {origin}\n\n");
         let api_key = match self {
             Self::Demo => DEMO_TOKEN,
             Self::Real { token, .. } => match token {
@@ -100,49 +98,50 @@ impl Settings {
                 Variable::Set(MaskedToken(shown)) => &format!("your token, {shown}"),
             },
         };
-        push(&mut text, "In an OpenAI client:");
-        push(&mut text, &format!("  base_url = {origin}/v1"));
-        push(&mut text, &format!("  api_key  = {api_key}"));
-        match self {
-            Self::Demo => {
-                push(&mut text, "\nTry it:");
-                push(&mut text, &curl(&origin, Reply::Whole));
-                push(&mut text, "\nThe same as a stream:");
-                push(&mut text, &curl(&origin, Reply::Stream));
-                push(
-                    &mut text,
-                    "\nThis is a demo: the answers are made up, and its data is deleted when the next demo starts.",
-                );
-            }
-            Self::Real { token, keys } => {
-                if matches!(token, Variable::Unset) {
-                    push(
-                        &mut text,
-                        "\nNo token is set: every call will be refused until there is one. Stop this, then run\n  \
-                         export SPIN_VARIABLE_MY_API_TOKEN=\"$(openssl rand -hex 24)\"",
-                    );
-                }
-                match keys {
-                    Variable::Unset => push(
-                        &mut text,
-                        "\nSPIN_VARIABLE_GEMINI_API_KEY is not set. Unless keys are in the database already, stop this, then run\n  \
-                         export SPIN_VARIABLE_GEMINI_API_KEY=\"first-key,second-key\"",
-                    ),
-                    Variable::Set(number) if *number > KEYS_WITH_PRIORITY => push(
-                        &mut text,
-                        &format!(
-                            "\nOf the {number} keys in SPIN_VARIABLE_GEMINI_API_KEY, the first ten get most calls and the last few none:\n\
-                             each is imported with a lower priority than the one before. docs/keys.md says how to make them equal."
-                        ),
-                    ),
-                    Variable::Unknown | Variable::Set(_) => {}
-                }
-            }
-        }
-        push(&mut text, "\nCtrl-C stops it.");
-        text.push('\n');
-        text
+        let advice = match self {
+            Self::Demo => demo_advice(&origin),
+            Self::Real { token, keys } => real_advice(token, keys),
+        };
+        format!(
+            "\nThe key pool listens on {origin}\n\n\
+             In an OpenAI client:\n  base_url = {origin}/v1\n  api_key  = {api_key}\n\
+             {advice}\nCtrl-C stops it.\n\n"
+        )
     }
+}
+
+fn demo_advice(origin: &str) -> String {
+    format!(
+        "\nTry it:\n{}\n\nThe same as a stream:\n{}\n\n\
+         This is a demo: its answers are made up, and its data is deleted when the next demo \
+         starts.\n",
+        curl(origin, Reply::Whole),
+        curl(origin, Reply::Stream)
+    )
+}
+
+fn real_advice(token: &Variable<MaskedToken>, keys: &Variable<usize>) -> String {
+    let mut text = String::new();
+    if matches!(token, Variable::Unset) {
+        text += "\nNo token is set, so every call will be refused. Stop this, then run\n  \
+            export SPIN_VARIABLE_MY_API_TOKEN=\"$(openssl rand -hex 24)\"\n";
+    }
+    match keys {
+        Variable::Unset => {
+            text += "\nSPIN_VARIABLE_GEMINI_API_KEY is not set. Unless the database already has \
+                keys, stop this, then run\n  \
+                export SPIN_VARIABLE_GEMINI_API_KEY=\"first-key,second-key\"\n";
+        }
+        Variable::Set(number) if *number > KEYS_WITH_PRIORITY => {
+            text += &format!(
+                "\nOf the {number} keys in SPIN_VARIABLE_GEMINI_API_KEY, the first ten get most \
+                 calls and the last few none:\neach is imported with a lower priority than the \
+                 one before. docs/keys.md says how to make them equal.\n"
+            );
+        }
+        Variable::Unknown | Variable::Set(_) => {}
+    }
+    text
 }
 
 #[derive(Clone, Copy)]
@@ -151,7 +150,7 @@ enum Reply {
     Stream,
 }
 
-/// A command that works as it stands. It is one line, since a copied backslash at a line's end easily gains a space.
+/// A complete command on one line: copied backslashes at line ends easily gain a space.
 fn curl(origin: &str, reply: Reply) -> String {
     let (flag, stream) = match reply {
         Reply::Whole => ("", ""),
@@ -164,12 +163,7 @@ fn curl(origin: &str, reply: Reply) -> String {
     )
 }
 
-fn push(text: &mut String, line: &str) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{line}");
-}
-
-/// The address to connect to for one that is listened on: "any" is no place to go to.
+/// The address that a client can connect to, for a listening address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -207,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_read_from_the_hosts_line() {
+    fn address_is_parsed_from_host_output() {
         for (line, address) in [
             ("Serving http://127.0.0.1:3000", Some("127.0.0.1:3000")),
             ("  Serving http://127.0.0.1:3000/\n", Some("127.0.0.1:3000")),
@@ -227,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_shows_its_last_four_characters_and_a_short_one_nothing() {
+    fn mask_shows_last_four_characters_of_long_token() {
         for (token, shown) in [
             ("", "…"),
             ("secret", "…"),
@@ -241,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_token_is_not_printed() {
+    fn real_token_is_not_printed() {
         let token = "the-very-secret-token-wxyz";
         let text = greeting(&real(&[("my_api_token", token)]));
         assert!(!text.contains("secret"), "{text}");
@@ -249,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_the_command_that_helps() {
+    fn missing_settings_are_named_with_a_command() {
         let token = ("my_api_token", "a-token-that-is-set");
         let keys = ("gemini_api_key", "a,b");
         for (variables, no_token, no_keys) in [
@@ -280,26 +274,26 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_called_missing_that_may_be_in_a_file() {
+    fn unknown_settings_are_not_called_missing() {
         let text = greeting(&Settings::real(|_| Variable::Unknown));
         assert!(!text.contains("export"), "{text}");
         assert!(text.contains("api_key  = your token\n"), "{text}");
     }
 
     #[test]
-    fn keys_that_will_get_few_calls_are_told() {
-        for (keys, told) in [
+    fn warns_of_more_than_ten_keys() {
+        for (keys, warns) in [
             ("1,2,3,4,5,6,7,8,9,10", false),
             ("1,2,3,4,5,6,7,8,9,10,,10, 10 ", false),
             ("1,2,3,4,5,6,7,8,9,10,11", true),
         ] {
             let text = greeting(&real(&[("gemini_api_key", keys)]));
-            assert_eq!(text.contains("lower priority"), told, "{keys}: {text}");
+            assert_eq!(text.contains("lower priority"), warns, "{keys}: {text}");
         }
     }
 
     #[test]
-    fn the_client_gets_an_address_that_it_can_connect_to() {
+    fn unspecified_address_is_shown_as_loopback() {
         let settings = real(&[]);
         for (listens, base_url) in [
             ("127.0.0.1:3000", "base_url = http://127.0.0.1:3000/v1\n"),
@@ -313,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_prints_its_token_and_two_complete_commands() {
+    fn demo_prints_its_token_and_two_commands() {
         let text = greeting(&Settings::Demo);
         assert!(
             text.contains("api_key  = the-token-of-the-demo\n"),

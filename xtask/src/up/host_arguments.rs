@@ -1,19 +1,19 @@
-//! What the host's arguments mean to `up`, which runs the host in another folder and tells what is still missing.
+//! The host's arguments, as far as `up` must understand them: paths, variables and grace.
 
 use std::path::Path;
 use std::time::Duration;
 
-/// Options of the hosts whose value is a path.
+/// Host options whose value is a path.
 const PATHS: [&str; 4] = [
     "--state-dir",
     "--log-dir",
     "--runtime-config-file",
     "--env-file",
 ];
-/// Options of the hosts whose value may be `@` and a path.
+/// Host options whose value may be `@` and a path.
 const FILES: [&str; 2] = ["--sqlite", "--variable"];
 
-/// The arguments with their paths absolute, as seen from `folder`.
+/// The arguments with paths made absolute, relative to `folder`.
 pub(super) fn absolute(arguments: &[String], folder: &Path) -> Vec<String> {
     let path = |text: &str| folder.join(text).to_string_lossy().into_owned();
     let value = |option: &str, value: &str| match value.strip_prefix('@') {
@@ -39,7 +39,7 @@ pub(super) fn absolute(arguments: &[String], folder: &Path) -> Vec<String> {
     result
 }
 
-/// The value that `--variable` gives to one of the component's variables; the last counts.
+/// The last value that `--variable` gives to a variable.
 pub(super) fn variable(arguments: &[String], name: &str) -> Option<String> {
     let settings = values(arguments).filter_map(|setting| setting.split_once('='));
     settings
@@ -48,12 +48,12 @@ pub(super) fn variable(arguments: &[String], name: &str) -> Option<String> {
         .map(|(_, value)| value.to_owned())
 }
 
-/// Whether variables come from a file, so that nothing is known about them here.
+/// Whether variables come from a file, which is not read here.
 pub(super) fn has_variables_file(arguments: &[String]) -> bool {
     values(arguments).any(|setting| setting.starts_with('@') || setting.contains("=@"))
 }
 
-/// How long `--grace` lets requests go on after a stop; the last counts.
+/// The last value of `--grace`.
 pub(super) fn grace(arguments: &[String]) -> Option<Duration> {
     let value = values_of(arguments, "--grace").last()?;
     let (number, unit): (&str, fn(u64) -> Duration) = match value.strip_suffix("ms") {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_made_absolute_and_nothing_else() {
+    fn only_paths_are_made_absolute() {
         for (given, expected) in [
             ("--sqlite @dump.sql", "--sqlite @/here/dump.sql"),
             ("--sqlite=@dump.sql", "--sqlite=@/here/dump.sql"),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_grace_is_found_in_both_forms_and_the_last_counts() {
+    fn last_grace_wins_in_either_form() {
         for (given, expected) in [
             ("--grace 60s", Some(60_000)),
             ("--grace=500ms --quiet", Some(500)),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_found_in_both_forms_and_the_last_counts() {
+    fn last_variable_wins_in_either_form() {
         for (given, value, has_file) in [
             ("--variable a=1", Some("1"), false),
             ("--variable=a=1=2", Some("1=2"), false),

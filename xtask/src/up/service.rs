@@ -1,8 +1,8 @@
-//! A child that serves until it is told to stop.
+//! A child process that serves until it is stopped.
 //!
-//! It runs in a process group of its own: the terminal sends Ctrl-C to a whole group, and the child would get it in
-//! addition to the SIGTERM from here, which some programs take for impatience. So that it is not left behind instead
-//! when this process is killed, it is [`tied`] to it.
+//! It has a process group of its own. The terminal sends Ctrl-C to a whole group, so the child
+//! would get it in addition to the SIGTERM from here, and some programs then stop without grace. To
+//! stop when this process is killed, it is [`tied`] to it.
 
 use super::tied;
 use anyhow::{Context, Result};
@@ -15,17 +15,17 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a child that was told to stop is looked at.
+/// How often a stopping child is polled.
 const TICK: Duration = Duration::from_millis(20);
-/// How long the last of a child's output may take to arrive after its end. A grandchild can hold the pipe open.
+/// How long to wait for a child's last output after its exit; a grandchild can hold the pipe open.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
 
-/// How a child ended.
+/// How a child exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// With this exit code.
+    /// With an exit code.
     Code(u8),
-    /// By this signal.
+    /// By a signal.
     Killed(i32),
 }
 
@@ -55,13 +55,13 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Starts `command` with its output passed through. What `heed` makes of its lines arrives at the receiver.
+    /// Starts `command` with its output passed through; `parse`d lines arrive at the receiver.
     pub(super) fn start<T: Send + 'static>(
         name: &str,
         command: Command,
-        heed: fn(&str) -> Option<T>,
+        parse: fn(&str) -> Option<T>,
     ) -> Result<(Self, Receiver<T>)> {
-        let (heard, hears) = channel();
+        let (sender, receiver) = channel();
         let mut child = tied::tie(&command)
             .process_group(0)
             .stdin(Stdio::null())
@@ -71,20 +71,20 @@ impl Service {
             .with_context(|| format!("cannot start the {name}"))?;
         let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            let heard = heard.clone();
+            let sender = sender.clone();
             readers.push(thread::spawn(move || {
-                pass_on(stdout, std::io::stdout(), &heard, heed);
+                pass_on(stdout, std::io::stdout(), &sender, parse);
             }));
         }
         if let Some(stderr) = child.stderr.take() {
             readers.push(thread::spawn(move || {
-                pass_on(stderr, std::io::stderr(), &heard, heed);
+                pass_on(stderr, std::io::stderr(), &sender, parse);
             }));
         }
-        Ok((Self { child, readers }, hears))
+        Ok((Self { child, readers }, receiver))
     }
 
-    /// How it ended, if it did. All that it wrote has been passed on then.
+    /// How it exited, if it did; all its output has been passed on then.
     pub(super) fn ended(&mut self) -> Result<Option<Ended>> {
         let Some(status) = self.child.try_wait()? else {
             return Ok(None);
@@ -96,11 +96,11 @@ impl Service {
         Ok(Some(status.into()))
     }
 
-    /// Asks it to end, and kills it after `grace` or when `now` says so.
+    /// Sends SIGTERM, and SIGKILL after `grace` or once `now` returns true.
     pub(super) fn stop(&mut self, grace: Duration, now: impl Fn() -> bool) -> Result<Ended> {
         let asked = Instant::now();
         if self.ended()?.is_none() {
-            // A child that is not waited for keeps its id, so this cannot reach anybody else.
+            // A child that was not waited for keeps its id, so this cannot reach another process.
             kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         }
         loop {
@@ -114,7 +114,7 @@ impl Service {
         }
     }
 
-    /// Kills it and what it started, such as the process that serves for `spin`.
+    /// Kills it and its children, such as the process that serves for `spin`.
     fn kill(&self) -> Result<()> {
         Ok(kill_process_group(
             Pid::from_child(&self.child),
@@ -125,7 +125,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Once it has been waited for, its id may be somebody else's.
+        // Once it has been waited for, its id may belong to another process.
         if let Ok(None) = self.child.try_wait() {
             let _ = self.kill();
             let _ = self.child.wait();
@@ -133,15 +133,20 @@ impl Drop for Service {
     }
 }
 
-/// Copies line by line until the end. A closed terminal must not block the child, so that reading goes on.
-fn pass_on<T>(from: impl Read, mut to: impl Write, heard: &Sender<T>, heed: fn(&str) -> Option<T>) {
+/// Copies line by line. If the terminal is closed, it reads on, so as not to block the child.
+fn pass_on<T>(
+    from: impl Read,
+    mut to: impl Write,
+    sender: &Sender<T>,
+    parse: fn(&str) -> Option<T>,
+) {
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         let _ = to.write_all(&line).and_then(|()| to.flush());
-        if let Some(message) = heed(&String::from_utf8_lossy(&line)) {
-            // Nobody waits any more.
-            let _ = heard.send(message);
+        if let Some(message) = parse(&String::from_utf8_lossy(&line)) {
+            // The receiver may be gone.
+            let _ = sender.send(message);
         }
         line.clear();
     }
@@ -152,20 +157,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_is_passed_on_byte_for_byte_and_heeded() {
+    fn output_is_copied_byte_for_byte_and_parsed() {
         let written = b"one\n\xff two\nSERVING\nwithout end";
-        let (heard, hears) = channel();
+        let (sender, receiver) = channel();
         let mut passed = Vec::new();
-        pass_on(&written[..], &mut passed, &heard, |line| {
+        pass_on(&written[..], &mut passed, &sender, |line| {
             line.contains("SERVING").then(|| line.trim().to_owned())
         });
         assert_eq!(passed, written);
-        drop(heard);
-        assert_eq!(hears.iter().collect::<Vec<_>>(), ["SERVING"]);
+        drop(sender);
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), ["SERVING"]);
     }
 
     #[test]
-    fn an_end_is_a_code_or_a_signal() {
+    fn exit_is_a_code_or_a_signal() {
         let end = |script: &str| {
             let status = Command::new("sh").args(["-c", script]).status().unwrap();
             Ended::from(status)

@@ -1,9 +1,9 @@
-//! Children that do not outlive this process, however it ends.
+//! Children that do not outlive this process, even if it is killed.
 //!
-//! Linux sends a child a signal when its parent dies, SIGKILL included, but only the child itself can ask for that.
-//! Calling it between fork and exec needs unsafe code. So xtask starts itself with a hidden command, which asks and
-//! then becomes the program that is wanted: same process id, and the wish outlives exec. Elsewhere there is no such
-//! wish, and only an orderly end of xtask takes the children along.
+//! Linux can signal a child when its parent dies, but only the child can request that, and code
+//! between fork and exec is unsafe. So xtask starts itself with a hidden command, which makes the
+//! request and then executes the program; the process id and the request survive. On other systems
+//! only an orderly exit of xtask stops the children.
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, getpid};
@@ -17,16 +17,16 @@ pub(crate) const TIED: &str = "__tied";
 
 #[derive(clap::Args)]
 pub(crate) struct Tied {
-    /// The process to end with.
+    /// The parent's process id.
     parent: i32,
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     command: Vec<OsString>,
 }
 
 impl Tied {
-    /// Becomes the program.
+    /// Executes the program in this process.
     pub(crate) fn run(&self) -> Result<Infallible> {
-        end_with(self.parent)?;
+        stop_with(self.parent)?;
         let (program, arguments) = self.command.split_first().context("no program to run")?;
         let error = Command::new(program).args(arguments).exec();
         Err(error).with_context(|| format!("cannot run {}", program.display()))
@@ -34,26 +34,27 @@ impl Tied {
 }
 
 #[cfg(target_os = "linux")]
-fn end_with(parent: i32) -> Result<()> {
+fn stop_with(parent: i32) -> Result<()> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
     set_parent_process_death_signal(Some(Signal::TERM))?;
-    // It may have died before the wish was known, and then no signal comes.
+    // If it died before the request, no signal comes.
     anyhow::ensure!(
         getppid().map(Pid::as_raw_pid) == Some(parent),
-        "the process that asked for this is gone"
+        "the parent process is gone"
     );
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_with(_: i32) -> Result<()> {
+fn stop_with(_: i32) -> Result<()> {
     Ok(())
 }
 
-/// `command`, tied to this process. To be spawned from the main thread: Linux means the thread when it says parent.
+/// Ties `command` to this process. To be spawned on the main thread: the parent is a thread for
+/// Linux.
 pub(super) fn tie(command: &Command) -> Command {
-    // On Linux this is right even after a rebuild has replaced the file.
+    // On Linux, this works even after a rebuild has replaced the file.
     let own = if cfg!(target_os = "linux") {
         "/proc/self/exe".into()
     } else {
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tied_command_keeps_arguments_folder_and_environment() {
+    fn tied_command_keeps_arguments_folder_and_environment() {
         let mut command = Command::new("program");
         command
             .args(["--flag", "value"])

@@ -1,7 +1,7 @@
-//! The rows of a table, from the dump into the pool.
+//! Copies the rows of a table from the dump to the pool.
 //!
-//! Values stay as they are where the pool's table takes them, and odd ones are noted. The pool's own triggers sum up the calls per
-//! hour as the rows come in.
+//! Values that the pool's table accepts are copied unchanged, and odd ones noted. The pool's
+//! triggers add the calls to the hourly sums.
 
 use super::dump::{Dump, Table};
 use super::notes::Notes;
@@ -13,28 +13,28 @@ use rusqlite::{Connection, ErrorCode, ToSql};
 const DEFAULT_PRIORITY: ValueRef<'static> = ValueRef::Integer(100);
 const ZERO: ValueRef<'static> = ValueRef::Integer(0);
 
-/// How a column's value becomes the pool's.
+/// How the value of a column is converted.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
-    /// The row's id. One that is no integer is replaced by a new one.
+    /// The row's id; one that is not an integer is replaced by a new one.
     Id,
     /// A key that can be sent.
     Key,
-    /// NULL and 0 are 100, as the earlier deployment read them.
+    /// NULL and 0 become 100, as the earlier deployment read them.
     Priority,
     /// 0, 1 or 2.
     Status,
-    /// A number; NULL is 0.
+    /// A number; NULL becomes 0.
     Count,
     /// A time or NULL.
     Time,
-    /// A time; NULL is now.
+    /// A time; NULL becomes now.
     TimeOrNow,
-    /// A time; NULL is '', which has no age.
+    /// A time; NULL becomes '', which has no age.
     CallTime,
-    /// Anything but NULL, which is 0.
+    /// Anything; NULL becomes 0.
     NotNull,
-    /// Whatever it is.
+    /// Anything.
     Any,
 }
 
@@ -54,41 +54,41 @@ impl Rule {
         }
     }
 
-    /// The value for the pool, and what there is to say about it.
+    /// The converted value, with a note if it is odd.
     fn apply<'a>(self, value: ValueRef<'a>, now: &'a str) -> (ValueRef<'a>, Option<&'static str>) {
-        let kept = |note| (value, note);
+        let same = |note| (value, note);
         let is_null = matches!(value, ValueRef::Null);
         match self {
             Self::Id => match value {
-                ValueRef::Integer(_) => kept(None),
+                ValueRef::Integer(_) => same(None),
                 _ => (
                     ValueRef::Null,
-                    Some("is no whole number; the row has a new id"),
+                    Some("is not a whole number; the row has a new id"),
                 ),
             },
             Self::Key => match text(value).map(|key| ApiKey::try_new(key).is_ok()) {
-                Some(true) => kept(None),
-                _ => kept(Some("is no key that can be sent; the pool does not use it")),
+                Some(true) => same(None),
+                _ => same(Some("is not a valid key; the pool does not use it")),
             },
             Self::Priority => match value {
                 ValueRef::Null => (DEFAULT_PRIORITY, Some("was NULL and is now 100")),
                 ValueRef::Integer(0) => (DEFAULT_PRIORITY, Some("was 0 and is now 100")),
                 ValueRef::Real(0.0) => (DEFAULT_PRIORITY, Some("was 0 and is now 100")),
-                ValueRef::Integer(_) | ValueRef::Real(_) => kept(None),
-                _ => (DEFAULT_PRIORITY, Some("was no number and is now 100")),
+                ValueRef::Integer(_) | ValueRef::Real(_) => same(None),
+                _ => (DEFAULT_PRIORITY, Some("was not a number and is now 100")),
             },
             Self::Status => match value {
-                ValueRef::Integer(0..=2) => kept(None),
+                ValueRef::Integer(0..=2) => same(None),
                 ValueRef::Null => (
                     ZERO,
                     Some("was NULL, for which no key was used, and is now 0, disabled"),
                 ),
-                _ => kept(Some("is not 0, 1 or 2; the pool does not use the key")),
+                _ => same(Some("is not 0, 1 or 2; the pool does not use the key")),
             },
             Self::Count => match value {
-                ValueRef::Integer(_) | ValueRef::Real(_) => kept(None),
+                ValueRef::Integer(_) | ValueRef::Real(_) => same(None),
                 ValueRef::Null => (ZERO, Some("was NULL and is now 0")),
-                _ => (ZERO, Some("was no number and is now 0")),
+                _ => (ZERO, Some("was not a number and is now 0")),
             },
             Self::TimeOrNow if is_null => (ValueRef::Text(now.as_bytes()), None),
             Self::CallTime if is_null => (
@@ -98,13 +98,13 @@ impl Rule {
             Self::Time | Self::TimeOrNow | Self::CallTime => {
                 let is_time =
                     is_null || text(value).is_some_and(|text| UnixMillis::parse(text).is_some());
-                kept((!is_time).then_some("is no time that can be read"))
+                same((!is_time).then_some("is not a valid time"))
             }
             Self::NotNull if is_null => (ZERO, Some("was NULL and is now 0")),
             Self::NotNull | Self::Any => {
                 let is_garbled =
                     matches!(value, ValueRef::Text(text) if std::str::from_utf8(text).is_err());
-                kept(is_garbled.then_some("is not UTF-8; its bytes are kept"))
+                same(is_garbled.then_some("is not UTF-8; its bytes are unchanged"))
             }
         }
     }
@@ -118,7 +118,7 @@ fn text(value: ValueRef<'_>) -> Option<&str> {
     }
 }
 
-/// A value as it came, a text in any encoding included.
+/// An unchanged value, which may be text in any encoding.
 struct Raw<'a>(ValueRef<'a>);
 
 impl ToSql for Raw<'_> {
@@ -127,13 +127,13 @@ impl ToSql for Raw<'_> {
     }
 }
 
-/// A column that both sides have.
+/// A column that both databases have.
 struct Column {
     name: String,
     rule: Rule,
 }
 
-/// The columns that both sides have.
+/// The columns that both databases have.
 fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> Result<Vec<Column>> {
     let (ours, theirs) = (names(pool, table)?, names(&dump.database, table)?);
     for name in &theirs {
@@ -148,7 +148,7 @@ fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> R
     for name in required {
         ensure!(
             theirs.iter().any(|their| their == name),
-            "the dump's has no column {name}, so it is not that of an earlier deployment"
+            "the dump's table has no column {name}, so it is not of an earlier deployment"
         );
     }
     let both = ours.into_iter().filter(|name| theirs.contains(name));
@@ -160,7 +160,7 @@ fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> R
         .collect())
 }
 
-/// The names of a table's columns, in small letters.
+/// The names of a table's columns, in lower case.
 fn names(database: &Connection, table: Table) -> rusqlite::Result<Vec<String>> {
     let names = "SELECT lower(name) FROM pragma_table_info(?1)";
     let mut statement = database.prepare(names)?;
@@ -169,10 +169,10 @@ fn names(database: &Connection, table: Table) -> rusqlite::Result<Vec<String>> {
         .collect()
 }
 
-/// Copies a table; gives the number of rows in the pool, and tells it on the way.
+/// Copies a table, reports the progress, and returns the number of rows.
 ///
 /// # Errors
-/// A column without which rows make no sense is missing, or a database fails.
+/// A required column is missing, or a database fails.
 pub(super) fn table(
     table: Table,
     dump: &Dump,
@@ -207,7 +207,7 @@ pub(super) fn table(
                 notes.add(
                     table,
                     "id",
-                    "is left out: it has no key, or another row has its key or id",
+                    "is skipped: it has no key, or another row has its key or id",
                     id,
                 );
             }

@@ -1,16 +1,16 @@
-//! What an import has changed, doubted or left out, by row.
+//! Notes on rows that an import changed, doubted or skipped.
 
 use super::dump::Table;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Rows of a note whose ids are listed; the others are counted.
+/// How many ids a note lists; further rows are counted.
 const LISTED: usize = 20;
 
-/// Notes, and the rows that each is about.
+/// Notes with the rows that they apply to.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    /// By table, column and what is to be said.
+    /// By table, column and text.
     rows: BTreeMap<(Table, String, &'static str), Rows>,
     ignored_columns: Vec<String>,
 }
@@ -22,7 +22,7 @@ struct Rows {
 }
 
 impl Notes {
-    /// Notes what holds for a column of a row. The id is what the dump has, or how it is missing.
+    /// Adds a note on a column of a row, with the row's id in the dump.
     pub(super) fn add(&mut self, table: Table, column: &str, what: &'static str, id: Option<i64>) {
         let note = (table, column.to_owned(), what);
         let rows = self.rows.entry(note).or_default();
@@ -33,7 +33,7 @@ impl Notes {
         }
     }
 
-    /// Notes a column that the pool does not have.
+    /// Adds a column that the pool does not have.
     pub(super) fn ignore_column(&mut self, table: Table, column: &str) {
         self.ignored_columns
             .push(format!("{}.{}", table.name(), column.escape_debug()));
@@ -53,10 +53,7 @@ impl fmt::Display for Notes {
         }
         if !self.ignored_columns.is_empty() {
             let columns = self.ignored_columns.join(", ");
-            writeln!(
-                f,
-                "ignored columns, which the pool does not have: {columns}"
-            )?;
+            writeln!(f, "ignored columns that the pool does not have: {columns}")?;
         }
         Ok(())
     }
@@ -67,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_listed_up_to_a_limit_and_then_counted() {
+    fn ids_are_listed_up_to_a_limit() {
         let mut notes = Notes::default();
         for id in 1..=25 {
             notes.add(Table::Calls, "called_at", "is no time", Some(id));
@@ -78,8 +75,9 @@ mod tests {
         assert_eq!(
             notes.to_string(),
             "api_keys.priority was 0 and is now 100: id 7, none\n\
-             api_call_logs.called_at is no time: id 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20 and 5 more\n\
-             ignored columns, which the pool does not have: api_keys.weight\n"
+             api_call_logs.called_at is no time: id 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, \
+             14, 15, 16, 17, 18, 19, 20 and 5 more\n\
+             ignored columns that the pool does not have: api_keys.weight\n"
         );
     }
 }

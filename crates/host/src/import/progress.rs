@@ -1,4 +1,4 @@
-//! How far the import is, on stderr: one line that changes on a terminal, and a line now and then elsewhere.
+//! The progress of the import, on stderr: one changing line on a terminal, or else several lines.
 
 use std::io::{IsTerminal, Write};
 
@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 const ON_TERMINAL: u64 = 10_000;
 const ELSEWHERE: u64 = 100_000;
 
-/// What counts rows, step by step.
+/// Counts the rows of each step.
 pub(super) struct Progress {
     step: &'static str,
     is_terminal: bool,
@@ -22,13 +22,13 @@ impl Progress {
         }
     }
 
-    /// Begins to count rows anew.
+    /// Starts another step.
     pub(super) fn begin(&mut self, step: &'static str) {
         self.end();
         self.step = step;
     }
 
-    /// Reports the rows so far, if there are enough more than at the last report.
+    /// Reports the number of rows, unless it is close to the last report.
     pub(super) fn show(&mut self, rows: u64) {
         let each = if self.is_terminal {
             ON_TERMINAL
@@ -47,7 +47,7 @@ impl Progress {
         });
     }
 
-    /// Leaves the line for what is said next.
+    /// Ends the line.
     pub(super) fn end(&mut self) {
         if self.is_terminal && self.reported > 0 {
             write("\n");
@@ -62,7 +62,7 @@ impl Drop for Progress {
     }
 }
 
-/// Nobody has to read it.
+/// Errors are ignored: the output may be closed.
 fn write(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -1,252 +1,230 @@
-//! The statements of an SQL file, one after the other, as bytes: a text in an old encoding is no reason to stop.
+//! The statements of a dump: where each ends, and what it does.
 //!
-//! Statements end where `sqlite3_complete` says that they do. Comments are left out.
+//! SQLite could split the text, too, but it would resolve the names in each statement, and a dump
+//! may refer to tables that it does not create.
 
-use std::io::{BufRead, Result};
+use super::tokens::{Kind, Token, Tokens};
 
 /// A statement without its semicolon.
 #[derive(Debug, PartialEq)]
 pub(super) struct Statement<'a> {
     pub(super) sql: &'a [u8],
-    /// The line on which it begins; the first is 1.
+    /// The line on which it starts, counted from 1.
     pub(super) line: u64,
-    /// Whether a semicolon ended it, and not the end of the file.
-    pub(super) is_complete: bool,
+    pub(super) end: End,
 }
 
-/// Reads statements from a file.
-pub(super) struct Statements<R> {
-    file: R,
-    sql: Vec<u8>,
+/// How a statement ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Semicolon,
+    /// The file ends first.
+    EndOfFile,
+}
+
+/// The statements of an SQL text; they end where `sqlite3_complete` says so.
+pub(super) struct Statements<'a> {
+    rest: &'a [u8],
     line: u64,
 }
 
-impl<R: BufRead> Statements<R> {
-    pub(super) fn new(file: R) -> Self {
-        Self {
-            file,
-            sql: Vec::new(),
-            line: 1,
-        }
+impl<'a> Statements<'a> {
+    pub(super) fn new(sql: &'a [u8]) -> Self {
+        Self { rest: sql, line: 1 }
     }
 
-    /// The next statement; `None` at the end of the file.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Statement<'_>>> {
-        self.sql.clear();
-        let mut scanner = Scanner::default();
-        let mut begins = self.line;
-        loop {
-            let chunk = self.file.fill_buf()?;
-            if chunk.is_empty() {
-                scanner.end(&mut self.sql);
-                let is_blank = self.sql.is_empty();
-                return Ok((!is_blank).then_some(Statement {
-                    sql: &self.sql,
-                    line: begins,
-                    is_complete: false,
-                }));
-            }
-            let mut used = 0;
-            let mut is_complete = false;
-            for &byte in chunk {
-                used += 1;
-                if self.sql.is_empty() {
-                    begins = self.line;
-                }
-                self.line += u64::from(byte == b'\n');
-                if scanner.push(byte, &mut self.sql) {
-                    is_complete = !self.sql.is_empty();
-                    scanner = Scanner::default();
-                    if is_complete {
-                        break;
-                    }
-                }
-            }
-            self.file.consume(used);
-            if is_complete {
-                return Ok(Some(Statement {
-                    sql: &self.sql,
-                    line: begins,
-                    is_complete,
-                }));
-            }
-        }
+    /// Takes so many bytes off the text.
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        self.line += taken.iter().filter(|byte| **byte == b'\n').count() as u64;
+        taken
     }
 }
 
-/// Where in the text a byte stands.
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Place {
-    #[default]
-    Plain,
-    /// Within quotes that this byte ends. A doubled one ends them here and opens the next at once, which comes to the same.
-    Quoted(u8),
-    /// After a `-` that may begin a comment.
-    Dash,
-    /// After a `/` that may begin one.
-    Slash,
-    LineComment,
-    BlockComment {
-        after_star: bool,
+impl<'a> Iterator for Statements<'a> {
+    type Item = Statement<'a>;
+
+    fn next(&mut self) -> Option<Statement<'a>> {
+        let is_empty = |token: &Token<'_>| token.kind == Kind::Blank || token.is_sign(b';');
+        let before = Tokens { rest: self.rest }.take_while(is_empty);
+        let before = before.map(|token| token.text.len()).sum();
+        self.take(before);
+        if self.rest.is_empty() {
+            return None;
+        }
+        let line = self.line;
+        let (length, end) = match length(self.rest) {
+            Some(length) => (length, End::Semicolon),
+            None => (self.rest.len(), End::EndOfFile),
+        };
+        Some(Statement {
+            sql: self.take(length),
+            line,
+            end,
+        })
+    }
+}
+
+/// The length of the first statement up to its semicolon, if it has one.
+fn length(sql: &[u8]) -> Option<usize> {
+    let is_trigger = is_trigger(sql);
+    let mut length = 0;
+    let mut previous = [None::<Token<'_>>; 2];
+    for token in (Tokens { rest: sql }) {
+        if token.is_sign(b';') {
+            // The statements of a trigger have semicolons, too; it ends with `; END;`.
+            let is_end = matches!(previous, [Some(semicolon), Some(end)]
+                if semicolon.is_sign(b';') && end.is("END"));
+            if !is_trigger || is_end {
+                return Some(length);
+            }
+        }
+        length += token.text.len();
+        if token.kind != Kind::Blank {
+            previous = [previous[1], Some(token)];
+        }
+    }
+    None
+}
+
+fn is_trigger(sql: &[u8]) -> bool {
+    let mut words = Words::new(sql);
+    words.next().is_some_and(|token| token.is("CREATE"))
+        && words
+            .find(|token| !token.is("TEMP") && !token.is("TEMPORARY"))
+            .is_some_and(|token| token.is("TRIGGER"))
+}
+
+/// What a statement does, as far as the import cares.
+#[derive(Debug, PartialEq)]
+pub(super) enum Action {
+    Begin,
+    Commit,
+    Rollback,
+    CreateTable(String),
+    CreateIndex {
+        name: String,
+        table: String,
     },
+    Insert(String),
+    /// Nothing that the pool's database needs.
+    Nothing,
+    /// Nothing that a dump contains.
+    Unexpected,
 }
 
-/// Where in a statement a semicolon may stand.
-#[derive(Clone, Copy, Default)]
-enum Position {
-    #[default]
-    Start,
-    /// After `CREATE`, or `CREATE TEMP`.
-    Create,
-    /// In a statement that the next semicolon ends.
-    Statement,
-    /// In a trigger, whose statements have semicolons of their own.
-    Trigger,
-    /// After one of those.
-    TriggerSemicolon,
-    /// After the `END` that follows one of those.
-    TriggerEnd,
-}
-
-impl Position {
-    fn after(self, word: &[u8]) -> Self {
-        let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
-        match self {
-            Self::Start if is("CREATE") => Self::Create,
-            Self::Create if is("TEMP") || is("TEMPORARY") => Self::Create,
-            Self::Create if is("TRIGGER") => Self::Trigger,
-            Self::Start | Self::Create | Self::Statement => Self::Statement,
-            Self::TriggerSemicolon if is("END") => Self::TriggerEnd,
-            Self::Trigger | Self::TriggerSemicolon | Self::TriggerEnd => Self::Trigger,
+impl Action {
+    pub(super) fn of(sql: &[u8]) -> Self {
+        let mut words = Words::new(sql);
+        let Some(first) = words.next() else {
+            return Self::Nothing;
+        };
+        let is_any = |keywords: &[&str]| keywords.iter().any(|keyword| first.is(keyword));
+        if is_any(&["BEGIN"]) {
+            Self::Begin
+        } else if is_any(&["COMMIT", "END"]) {
+            Self::Commit
+        } else if is_any(&["ROLLBACK"]) {
+            Self::Rollback
+        } else if is_any(&["PRAGMA", "ANALYZE", "SAVEPOINT", "RELEASE", "VACUUM"]) {
+            Self::Nothing
+        } else if is_any(&["CREATE"]) {
+            Self::of_create(&mut words)
+        } else if is_any(&["INSERT", "REPLACE"]) {
+            let name = words.skip_to(&["INTO"]).and_then(|_| words.name());
+            name.map_or(Self::Unexpected, Self::Insert)
+        } else if is_any(&["DELETE"]) {
+            match words.skip_to(&["FROM"]).and_then(|_| words.name()) {
+                Some(name) if name.eq_ignore_ascii_case("sqlite_sequence") => Self::Nothing,
+                _ => Self::Unexpected,
+            }
+        } else {
+            Self::Unexpected
         }
     }
-}
 
-#[derive(Default)]
-struct Scanner {
-    place: Place,
-    position: Position,
-    /// Where in the statement the word that is being read begins.
-    word: Option<usize>,
-}
-
-impl Scanner {
-    /// Takes a byte, and adds it to the statement unless it is of a comment or before the statement. Whether it ends the
-    /// statement.
-    fn push(&mut self, byte: u8, sql: &mut Vec<u8>) -> bool {
-        match self.place {
-            Place::Plain => return self.push_plain(byte, sql),
-            Place::Quoted(end) => {
-                sql.push(byte);
-                if byte == end {
-                    self.place = Place::Plain;
+    fn of_create(words: &mut Words<'_>) -> Self {
+        match words.skip_to(&["TABLE", "INDEX", "TRIGGER", "VIEW"]) {
+            Some("TABLE") => words.name().map_or(Self::Unexpected, Self::CreateTable),
+            Some("INDEX") => {
+                let index = words.name();
+                let table = words.skip_to(&["ON"]).and_then(|_| words.name());
+                match index.zip(table) {
+                    Some((name, table)) => Self::CreateIndex { name, table },
+                    None => Self::Unexpected,
                 }
             }
-            Place::Dash if byte == b'-' => self.place = Place::LineComment,
-            Place::Slash if byte == b'*' => {
-                self.place = Place::BlockComment { after_star: false };
-            }
-            Place::Dash | Place::Slash => {
-                self.end(sql);
-                self.place = Place::Plain;
-                return self.push_plain(byte, sql);
-            }
-            Place::LineComment if byte == b'\n' => self.end_comment(sql),
-            Place::BlockComment { after_star: true } if byte == b'/' => self.end_comment(sql),
-            Place::BlockComment { .. } => {
-                self.place = Place::BlockComment {
-                    after_star: byte == b'*',
-                };
-            }
-            Place::LineComment => {}
-        }
-        false
-    }
-
-    fn push_plain(&mut self, byte: u8, sql: &mut Vec<u8>) -> bool {
-        let in_word = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80;
-        if in_word {
-            self.word.get_or_insert(sql.len());
-            sql.push(byte);
-            return false;
-        }
-        self.end_word(sql);
-        match byte {
-            b'-' => self.place = Place::Dash,
-            b'/' => self.place = Place::Slash,
-            b';' => match self.position {
-                Position::Trigger | Position::TriggerSemicolon => {
-                    self.position = Position::TriggerSemicolon;
-                    sql.push(byte);
-                }
-                _ => return true,
-            },
-            _ if byte.is_ascii_whitespace() => {
-                if !sql.is_empty() {
-                    sql.push(byte);
-                }
-            }
-            _ => {
-                self.position = self.position.after(&[byte]);
-                self.place = match byte {
-                    b'\'' | b'"' | b'`' => Place::Quoted(byte),
-                    b'[' => Place::Quoted(b']'),
-                    _ => Place::Plain,
-                };
-                sql.push(byte);
-            }
-        }
-        false
-    }
-
-    fn end_word(&mut self, sql: &[u8]) {
-        if let Some(word) = self.word.take().and_then(|begins| sql.get(begins..)) {
-            self.position = self.position.after(word);
+            Some(_) => Self::Nothing,
+            None => Self::Unexpected,
         }
     }
+}
 
-    fn end_comment(&mut self, sql: &mut Vec<u8>) {
-        self.place = Place::Plain;
-        if !sql.is_empty() {
-            sql.push(b' ');
-        }
+/// The tokens of a statement without blanks.
+#[derive(Clone)]
+struct Words<'a>(Tokens<'a>);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        self.0.find(|token| token.kind != Kind::Blank)
+    }
+}
+
+impl<'a> Words<'a> {
+    fn new(sql: &'a [u8]) -> Self {
+        Self(Tokens { rest: sql })
     }
 
-    /// Adds the sign that has been held back since it might have begun a comment.
-    fn end(&mut self, sql: &mut Vec<u8>) {
-        match self.place {
-            Place::Dash => sql.push(b'-'),
-            Place::Slash => sql.push(b'/'),
-            _ => return,
+    /// Skips the first of these keywords and what may precede it, such as `OR IGNORE` or `UNIQUE`.
+    fn skip_to<'k>(&mut self, keywords: &[&'k str]) -> Option<&'k str> {
+        const MAX_SKIPPED: usize = 3;
+        self.by_ref().take(MAX_SKIPPED).find_map(|token| {
+            let mut keywords = keywords.iter();
+            keywords.find(|keyword| token.is(keyword)).copied()
+        })
+    }
+
+    /// The name of a table or an index, without `IF NOT EXISTS` and the database's name.
+    fn name(&mut self) -> Option<String> {
+        let mut name = self.next()?;
+        let mut ahead = self.clone();
+        let mut follows = |keyword| ahead.next().is_some_and(|token| token.is(keyword));
+        if name.is("IF") && follows("NOT") && follows("EXISTS") {
+            *self = ahead;
+            name = self.next()?;
         }
-        self.position = self.position.after(b"-");
+        let mut ahead = self.clone();
+        if ahead.next().is_some_and(|token| token.is_sign(b'.')) {
+            *self = ahead;
+            name = self.next()?;
+        }
+        Some(String::from_utf8_lossy(&name.unquoted()).into_owned())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::BufReader;
 
-    /// Statements with their lines, read in pieces of so many bytes; an incomplete one ends with `…`.
-    fn split(sql: &[u8], piece: usize) -> Vec<(u64, String)> {
-        let mut statements = Statements::new(BufReader::with_capacity(piece, sql));
-        let mut all = Vec::new();
-        while let Some(statement) = statements.next().unwrap() {
-            let mut text = String::from_utf8_lossy(statement.sql).into_owned();
-            if !statement.is_complete {
-                text.push('…');
-            }
-            all.push((statement.line, text));
-        }
-        all
+    /// Statements with their lines; one that the end of the file ends has a final `…`.
+    fn split(sql: &str) -> Vec<(u64, String)> {
+        let statements = Statements::new(sql.as_bytes());
+        let show = |statement: Statement<'_>| {
+            let end = match statement.end {
+                End::Semicolon => "",
+                End::EndOfFile => "…",
+            };
+            let text = String::from_utf8_lossy(statement.sql);
+            (statement.line, format!("{text}{end}"))
+        };
+        statements.map(show).collect()
     }
 
     #[test]
-    fn a_file_is_split_where_statements_end() {
+    fn splits_at_semicolons_outside_of_quotes_and_comments() {
         for (sql, expected) in [
             ("", vec![]),
             (" ;;\n-- nothing;\n/* ; */\n", vec![]),
@@ -263,62 +241,81 @@ mod tests {
             ),
             (
                 "-- a;\n/* b;\n*/ A -- c;\n+1;B;",
-                vec![(3, "A  +1"), (4, "B")],
+                vec![(3, "A -- c;\n+1"), (4, "B")],
             ),
             (
                 "A -1 / 2 - 3;B-;C/;",
                 vec![(1, "A -1 / 2 - 3"), (1, "B-"), (1, "C/")],
             ),
-            ("A /* * / **/ B;", vec![(1, "A   B")]),
             ("A;B", vec![(1, "A"), (1, "B…")]),
             ("A 'cut; off", vec![(1, "A 'cut; off…")]),
             ("A; -- due to errors", vec![(1, "A")]),
-            (
-                "CREATE TRIGGER t BEGIN A; SELECT CASE 1 WHEN 1 THEN 2 END; END;\nC;",
-                vec![
-                    (
-                        1,
-                        "CREATE TRIGGER t BEGIN A; SELECT CASE 1 WHEN 1 THEN 2 END; END",
-                    ),
-                    (2, "C"),
-                ],
-            ),
-            (
-                "create temp trigger t begin a ';end;'; end\n;c;",
-                vec![
-                    (1, "create temp trigger t begin a ';end;'; end\n"),
-                    (2, "c"),
-                ],
-            ),
-            (
-                "CREATE TABLE trigger; BEGIN; END; B;",
-                vec![
-                    (1, "CREATE TABLE trigger"),
-                    (1, "BEGIN"),
-                    (1, "END"),
-                    (1, "B"),
-                ],
-            ),
         ] {
-            let expected: Vec<_> = expected
+            let expected = expected
                 .into_iter()
-                .map(|(line, text): (u64, &str)| (line, text.to_owned()))
-                .collect();
-            for piece in [1, 2, 7, 4096] {
-                assert_eq!(split(sql.as_bytes(), piece), expected, "{sql:?} by {piece}");
-            }
+                .map(|(line, text)| (line, text.to_owned()));
+            assert_eq!(split(sql), expected.collect::<Vec<_>>(), "{sql:?}");
         }
     }
 
     #[test]
-    fn bytes_in_any_encoding_pass() {
+    fn trigger_ends_with_its_end() {
+        let first = "CREATE TRIGGER t BEGIN A; SELECT CASE 1 WHEN 1 THEN 2 END; END";
+        let second = "create temp trigger t begin a ';end;'; end";
         assert_eq!(
-            Statements::new(&b"A '\xe9;\xc4\xe3';"[..]).next().unwrap(),
-            Some(Statement {
-                sql: b"A '\xe9;\xc4\xe3'",
-                line: 1,
-                is_complete: true
-            })
+            split(&format!("{first};\n{second};C;")),
+            [(1, first), (2, second), (2, "C")].map(|(line, sql)| (line, sql.to_owned()))
         );
+        assert_eq!(split("CREATE TABLE trigger; BEGIN; END; B;").len(), 4);
+    }
+
+    #[test]
+    fn action_is_read_from_the_first_words() {
+        let index = |name: &str, table: &str| Action::CreateIndex {
+            name: name.to_owned(),
+            table: table.to_owned(),
+        };
+        let create = |name: &str| Action::CreateTable(name.to_owned());
+        let insert = |name: &str| Action::Insert(name.to_owned());
+        for (sql, expected) in [
+            ("", Action::Nothing),
+            ("PRAGMA foreign_keys=OFF", Action::Nothing),
+            ("begin transaction", Action::Begin),
+            ("COMMIT", Action::Commit),
+            ("ROLLBACK", Action::Rollback),
+            ("CREATE TABLE api_keys (id)", create("api_keys")),
+            (
+                "CREATE/**/TABLE IF NOT EXISTS \"a\"\"b\" (id)",
+                create("a\"b"),
+            ),
+            ("create table main.[x](id)", create("x")),
+            ("CREATE TABLE 'if'(id)", create("if")),
+            ("CREATE VIRTUAL TABLE f USING fts5(x)", create("f")),
+            ("INSERT INTO \"api_keys\" VALUES(1)", insert("api_keys")),
+            ("INSERT INTO api_keys(id) VALUES(1)", insert("api_keys")),
+            (
+                "insert or ignore into main.`api_keys` VALUES(1)",
+                insert("api_keys"),
+            ),
+            ("REPLACE INTO x VALUES(1)", insert("x")),
+            ("CREATE INDEX i ON t(c)", index("i", "t")),
+            (
+                "CREATE UNIQUE INDEX IF NOT EXISTS main.\"i\" ON \"t\" (c)",
+                index("i", "t"),
+            ),
+            ("CREATE TEMP TRIGGER t BEGIN x; END", Action::Nothing),
+            ("CREATE VIEW v AS SELECT 1", Action::Nothing),
+            ("DELETE FROM sqlite_sequence", Action::Nothing),
+            ("ANALYZE sqlite_schema", Action::Nothing),
+            ("DELETE FROM api_keys", Action::Unexpected),
+            ("ATTACH 'x' AS y", Action::Unexpected),
+            ("UPDATE api_keys SET api_key = 1", Action::Unexpected),
+            ("AIzaFAKE-1',NULL)", Action::Unexpected),
+            ("'", Action::Unexpected),
+            ("INSERT INTO", Action::Unexpected),
+            ("CREATE", Action::Unexpected),
+        ] {
+            assert_eq!(Action::of(sql.as_bytes()), expected, "{sql}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! New connections to upstreams.
 
+use super::Nagle;
 use crate::runtime_config::ClientTls;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -19,7 +20,7 @@ use tower_service::Service;
 use wasmtime_wasi_http::Error;
 
 tokio::task_local! {
-    /// For the connector, which learns nothing of a request but its URL.
+    /// For the connector, which receives only the URL of a request.
     pub(super) static CONNECT_TIMEOUT: Duration;
 }
 
@@ -27,7 +28,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 type Stream = MaybeHttpsStream<Permitted>;
 
-/// Why there is no TCP connection.
+/// Why TCP did not connect.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum NoConnection {
     TimedOut,
@@ -36,7 +37,7 @@ pub(super) enum NoConnection {
 }
 
 impl NoConnection {
-    /// What Spin calls it.
+    /// Spin's error.
     pub(super) fn to_wasi(self) -> Error {
         match self {
             Self::TimedOut => Error::ConnectionTimeout,
@@ -65,10 +66,10 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(nagle: bool, max_connections: Option<usize>, tls: ClientTls) -> Self {
+    pub(super) fn new(nagle: Nagle, max_connections: Option<usize>, tls: ClientTls) -> Self {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
-        http.set_nodelay(!nagle);
+        http.set_nodelay(nagle == Nagle::Off);
         Self {
             tcp: Tcp {
                 http,
@@ -90,13 +91,13 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = self.tls.of(uri.host().unwrap_or_default());
+        let tls = self.tls.config_for(uri.host().unwrap_or_default());
         HttpsConnector::from((self.tcp.clone(), tls)).call(uri)
     }
 }
 
-/// Opens TCP connections, as many as are permitted at a time. As with Spin, the wait for a permit counts towards the
-/// time-out, and the TLS handshake does not.
+/// Opens TCP connections, up to a limit. As with Spin, the time-out includes the wait for a permit
+/// but not the TLS handshake.
 #[derive(Clone)]
 struct Tcp {
     http: HttpConnector,
@@ -122,7 +123,7 @@ impl Service<Uri> for Tcp {
         Box::pin(async move {
             let connecting = async {
                 let permit = match permits {
-                    // It fails only for a semaphore that is closed, which this one never is.
+                    // It fails only if the semaphore is closed, which never happens.
                     Some(permits) => permits.acquire_owned().await.ok(),
                     None => None,
                 };
@@ -144,7 +145,7 @@ impl Service<Uri> for Tcp {
     }
 }
 
-/// A TCP connection, and the permission to have it.
+/// A TCP connection with its permit.
 pub(super) struct Permitted {
     stream: TokioIo<TcpStream>,
     _permit: Option<OwnedSemaphorePermit>,

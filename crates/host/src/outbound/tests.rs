@@ -1,7 +1,7 @@
-//! The client against real servers of a few lines.
+//! Tests of the client against small servers.
 
 use super::*;
-use crate::variables::Filled;
+use crate::variables::Expanded;
 use http_body_util::{Empty, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,8 +18,8 @@ fn client(config: RuntimeConfig) -> Client {
 }
 
 fn allowing(entry: &str, config: RuntimeConfig) -> Client {
-    let allowed = AllowedHosts::parse(&[Filled::plain(entry)]).unwrap();
-    Client::new(allowed, false, config, CancellationToken::new())
+    let allowed = AllowedHosts::parse(&[Expanded::plain(entry)]).unwrap();
+    Client::new(allowed, Nagle::Off, config, CancellationToken::new())
 }
 
 fn default_client() -> Client {
@@ -36,7 +36,7 @@ async fn text(response: Response<WasiBody>) -> Result<String, Error> {
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-/// A server that handles each connection with `serve`, which is told how many there were before.
+/// A server that handles each connection with `serve`, given the number of earlier ones.
 async fn server<F, S>(serve: S) -> SocketAddr
 where
     S: Fn(TcpStream, usize) -> F + Send + 'static,
@@ -69,7 +69,7 @@ async fn send_to(address: SocketAddr, options: RequestOptions) -> Result<String,
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_allowed_is_not_connected_to() {
+async fn does_not_connect_to_forbidden_host() {
     static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
     let address = server(|_, _| async {
         CONNECTIONS.fetch_add(1, Ordering::SeqCst);
@@ -88,7 +88,7 @@ async fn a_host_that_is_not_allowed_is_not_connected_to() {
 }
 
 #[tokio::test]
-async fn connections_are_kept_and_shared() {
+async fn connections_are_kept_alive_and_shared() {
     let address = server(|stream, number| async move {
         let service = service_fn(move |_: Request<Incoming>| async move {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!(
@@ -110,9 +110,10 @@ async fn connections_are_kept_and_shared() {
 }
 
 #[tokio::test]
-async fn a_length_beside_chunks_does_not_count() {
+async fn chunked_encoding_overrides_length() {
     let address = server(|stream, _| async {
-        let both = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n";
+        let both = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n\
+        5\r\nwhole\r\n0\r\n\r\n";
         answer(stream, both).await;
     })
     .await;
@@ -127,17 +128,17 @@ async fn a_length_beside_chunks_does_not_count() {
 }
 
 #[tokio::test]
-async fn trouble_is_told_by_its_kind() {
+async fn errors_have_spins_kinds() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = closed.local_addr().unwrap();
+    let unused = closed.local_addr().unwrap();
     drop(closed);
-    let refused = send_to(nobody, RequestOptions::default()).await;
+    let refused = send_to(unused, RequestOptions::default()).await;
     assert!(
         matches!(refused, Err(Error::ConnectionRefused)),
         "{refused:?}"
     );
 
-    // Whatever is wrong with a connection that there is.
+    // Any error of an open connection.
     for (answered, what) in [
         ("", "no answer"),
         ("what?\r\n\r\n", "no HTTP"),
@@ -166,7 +167,7 @@ async fn trouble_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn silence_ends_with_the_time_out_that_the_request_sets() {
+async fn request_sets_its_time_outs() {
     let never = server(|stream, _| async {
         std::future::pending::<()>().await;
         drop(stream);
@@ -209,7 +210,7 @@ fn config(text: &str) -> RuntimeConfig {
 }
 
 #[tokio::test]
-async fn waiting_for_a_permitted_connection_counts_as_connecting() {
+async fn connect_timeout_includes_the_wait_for_a_permit() {
     let address = server(|stream, _| async {
         std::future::pending::<()>().await;
         drop(stream);
@@ -219,7 +220,7 @@ async fn waiting_for_a_permitted_connection_counts_as_connecting() {
         "[outbound_http]\nconnection_pooling = true\nmax_connections = 1",
     ));
     let request = || get(&format!("http://{address}/"));
-    // Holds the one that there may be.
+    // Takes the only permit.
     let mut first = Box::pin(client.clone().send(request(), RequestOptions::default()));
     assert!(futures_poll(&mut first).await.is_none());
     let soon = RequestOptions {
@@ -234,15 +235,15 @@ async fn waiting_for_a_permitted_connection_counts_as_connecting() {
     );
 }
 
-/// Polls a future until it has connected, which takes some turns.
+/// Polls a future several times, until it has connected.
 async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     timeout(Duration::from_millis(50), future).await.ok()
 }
 
 #[tokio::test]
-async fn the_end_of_the_host_fails_what_runs_and_what_comes() {
+async fn stop_fails_running_and_later_requests() {
     let stuck = server(|stream, number| async move {
-        // The first has an answer's beginning, the second nothing.
+        // The first gets the start of a response, the second nothing.
         let head = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nso far";
         let stream = match number {
             0 => answer(stream, head).await,
@@ -262,16 +263,19 @@ async fn the_end_of_the_host_fails_what_runs_and_what_comes() {
     let reading = tokio::spawn(async move { body.frame().await });
 
     client.stop.cancel();
-    let is_told = |error: &Error| matches!(error, Error::InternalError(Some(text)) if text == "the host is stopping");
+    let is_stopping = |error: &Error| match error {
+        Error::InternalError(text) => text.as_deref() == Some("the host is stopping"),
+        _ => false,
+    };
     let waited = waiting.await.unwrap().err().unwrap();
-    assert!(is_told(&waited), "{waited:?}");
+    assert!(is_stopping(&waited), "{waited:?}");
     let read = reading.await.unwrap().unwrap().err().unwrap();
-    assert!(is_told(&read), "{read:?}");
+    assert!(is_stopping(&read), "{read:?}");
     let new = send(&client).await.err().unwrap();
-    assert!(is_told(&new), "{new:?}");
+    assert!(is_stopping(&new), "{new:?}");
 }
 
-/// An upstream that speaks TLS.
+/// Tests with an upstream that speaks TLS.
 mod tls {
     use super::*;
     use hyper::server::conn::http2;
@@ -303,7 +307,7 @@ mod tls {
         let address = server(move |stream, number| {
             let (acceptor, serve) = (acceptor.clone(), serve.clone());
             async move {
-                // One that does not trust us ends here.
+                // A client that does not trust the certificate closes the connection.
                 if let Ok(stream) = acceptor.accept(stream).await {
                     let _sent = serve(stream, number).await;
                 }
@@ -322,7 +326,8 @@ mod tls {
         std::fs::write(folder.path().join("ca.pem"), certificate).unwrap();
         let path = folder.path().join("runtime-config.toml");
         let text = format!(
-            "{more}\n[[client_tls]]\ncomponent_ids = [\"guest\"]\nhosts = [\"localhost\"]\nca_roots_file = \"ca.pem\"\n"
+            "{more}\n[[client_tls]]\ncomponent_ids = [\"guest\"]\nhosts = [\"localhost\"]\n\
+             ca_roots_file = \"ca.pem\"\n"
         );
         std::fs::write(&path, text).unwrap();
         RuntimeConfig::load(&path, "guest").unwrap()
@@ -333,7 +338,7 @@ mod tls {
         text(sent.await?).await
     }
 
-    /// Answers with the version, the number of the connection, and the request's `host` header.
+    /// Answers with the version, the connection's number and the request's `host` header.
     async fn seen(
         request: Request<Incoming>,
         number: usize,
@@ -344,7 +349,7 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn http_2_is_spoken_where_the_upstream_offers_it_and_without_a_host_header() {
+    async fn http_2_is_used_if_offered_without_host_header() {
         let serve = |stream, number| async move {
             let service = service_fn(move |request| seen(request, number));
             let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
@@ -364,10 +369,10 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn an_upstream_with_a_certificate_of_an_unknown_authority_is_not_called() {
+    async fn rejects_certificate_of_unknown_authority() {
         let serve = |_, _| async {};
         let (origin, certificate) = tls_server(&[b"h2"], serve).await;
-        // Trust is for a host; this is another name of the same.
+        // Trust is per host; this is another name of the same machine.
         let other = origin.replace("localhost", "127.0.0.1");
         for (client, origin) in [
             (default_client(), &origin),
@@ -379,8 +384,8 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn calls_beyond_the_limit_of_streams_wait_for_the_one_connection() {
-        // The most that ran at once.
+    async fn requests_beyond_the_stream_limit_wait() {
+        // The maximum of concurrent requests.
         static MOST: Mutex<(usize, usize)> = Mutex::new((0, 0));
         let both = Arc::new(Semaphore::new(0));
         let serve = {
@@ -414,7 +419,7 @@ mod tls {
         };
         let (origin, certificate) = tls_server(&[b"h2"], serve).await;
         let client = client(trusting(&certificate, ""));
-        // A client learns the limit with the first answer; what it sends before may be refused.
+        // The client learns the limit with the first response; earlier requests may be refused.
         both.add_permits(1);
         fetch(&client, &origin).await.unwrap();
         both.acquire().await.unwrap().forget();
@@ -432,7 +437,7 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn without_pooling_each_call_has_a_connection_of_its_own() {
+    async fn without_pooling_each_request_opens_a_connection() {
         let serve = |stream, number| async move {
             let service = service_fn(move |request| seen(request, number));
             let _ = http2::Builder::new(TokioExecutor::new())
@@ -450,7 +455,7 @@ mod tls {
         }
     }
 
-    /// Answers a request of HTTP/2, whole or only the beginning.
+    /// Starts the response to an HTTP/2 request.
     fn begin(respond: &mut h2::server::SendResponse<Bytes>) -> h2::SendStream<Bytes> {
         let mut body = respond.send_response(Response::new(()), false).unwrap();
         body.send_data(Bytes::from_static(b"begun"), false).unwrap();
@@ -458,7 +463,7 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn a_stream_that_is_refused_and_a_connection_that_is_lost_are_protocol_errors() {
+    async fn refused_stream_and_lost_connection_are_protocol_errors() {
         let lost = Arc::new(tokio::sync::Notify::new());
         let serve = {
             let lost = Arc::clone(&lost);
@@ -470,7 +475,7 @@ mod tls {
                     refused.send_reset(h2::Reason::REFUSED_STREAM);
                     let (_, mut respond) = connection.accept().await.unwrap().unwrap();
                     let body = begin(&mut respond);
-                    // The connection lives as it is polled.
+                    // The connection works while it is polled.
                     tokio::select! {
                         _ = connection.accept() => {}
                         () = lost.notified() => {}
@@ -497,7 +502,7 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn a_connection_that_goes_away_finishes_what_runs_and_another_takes_over() {
+    async fn goaway_finishes_running_requests_and_opens_another_connection() {
         let serve = |stream, number| async move {
             let mut connection = h2::server::handshake(stream).await.unwrap();
             let (_, mut respond) = connection.accept().await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! SQL that `--sqlite` names: all of it, or nothing.
+//! The SQL of `--sqlite`, run as a whole or not at all.
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::fallible_iterator::FallibleIterator as _;
@@ -8,11 +8,12 @@ use rusqlite::{Batch, Connection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Runs statements in one transaction. Those of the script's own, as `.dump` of `sqlite3` writes them, are part of it.
+/// Runs statements in one transaction, which replaces those of the script, such as a `.dump` of
+/// `sqlite3` has.
 ///
 /// # Errors
-/// A statement fails, and nothing of the script remains. The message has the statement's number and the kind of error, and
-/// nothing of its text, which may hold a key.
+/// A statement fails, and nothing is changed. The message has the statement's number and the kind
+/// of error, but no text, which may contain a key.
 pub(super) fn run(connection: &mut Connection, sql: &str) -> Result<()> {
     let seen = Arc::new(Seen::default());
     connection
@@ -20,11 +21,11 @@ pub(super) fn run(connection: &mut Connection, sql: &str) -> Result<()> {
             let seen = Arc::clone(&seen);
             move |context: AuthContext<'_>| seen.authorize(context.action)
         }))
-        .context("cannot look at statements")?;
+        .context("cannot observe statements")?;
     let outcome = run_all(connection, sql, &seen);
     seen.set(&seen.is_ours, true);
     if outcome.is_err() && !connection.is_autocommit() {
-        // The connection is dropped next, which rolls back as well.
+        // Dropping the connection rolls back as well.
         let _ = connection.execute_batch("ROLLBACK");
     }
     outcome
@@ -45,18 +46,20 @@ fn run_all(connection: &Connection, sql: &str, seen: &Seen) -> Result<()> {
         seen.set(&seen.rolls_back, false);
         let failed = |error: rusqlite::Error| match seen.rolls_back.load(Ordering::Relaxed) {
             true => anyhow!(
-                "statement {number} is a ROLLBACK, as at the end of the dump of a damaged database; nothing was changed"
+                "statement {number} is a ROLLBACK, which ends the dump of a damaged database; \
+                 nothing was changed"
             ),
             false => anyhow!(
-                "statement {number}: {}; nothing was changed, and the statement is not shown, since it may hold a key",
+                "statement {number}: {}; nothing was changed; the statement is not shown, since it \
+                 may contain a key",
                 kind(&error)
             ),
         };
         let Some(mut statement) = batch.next().map_err(failed)? else {
             break;
         };
-        // Some pragmas, such as that for foreign keys, do nothing within a transaction, so those at the beginning come
-        // before it.
+        // Some pragmas, such as `foreign_keys`, have no effect in a transaction, so it starts after
+        // the first ones.
         if connection.is_autocommit() && !seen.is_pragma.load(Ordering::Relaxed) {
             ours("BEGIN IMMEDIATE").context("cannot write to the database")?;
         }
@@ -72,10 +75,10 @@ fn run_all(connection: &Connection, sql: &str, seen: &Seen) -> Result<()> {
     Ok(())
 }
 
-/// What SQLite's parser has found in the latest statement.
+/// What SQLite's authorizer reported about the latest statement.
 #[derive(Default)]
 struct Seen {
-    /// The statement is not of the script.
+    /// Whether the statement is not the script's.
     is_ours: AtomicBool,
     is_pragma: AtomicBool,
     rolls_back: AtomicBool,
@@ -94,7 +97,7 @@ impl Seen {
                         self.set(&self.rolls_back, true);
                         Authorization::Deny
                     }
-                    // It becomes a statement that does nothing.
+                    // The statement has no effect.
                     _ => Authorization::Ignore,
                 }
             }
@@ -107,7 +110,7 @@ impl Seen {
     }
 }
 
-/// What went wrong, without anything that the statement says.
+/// The kind of error, without any text of the statement.
 fn kind(error: &rusqlite::Error) -> String {
     let message = match error {
         rusqlite::Error::SqlInputError { msg, .. } => msg.as_str(),
@@ -134,14 +137,14 @@ fn kind(error: &rusqlite::Error) -> String {
     let known = KINDS.iter().find(|kind| message.contains(**kind));
     match (known, error.sqlite_error_code()) {
         (Some(&("values for" | "values were supplied")), _) => {
-            "the number of values is not that of the columns".to_owned()
+            "the number of values differs from that of the columns".to_owned()
         }
         (Some(kind), _) => (*kind).to_owned(),
         (None, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
             "the database is locked by another program".to_owned()
         }
-        (None, Some(code)) => format!("SQLite refuses it ({code:?})"),
-        (None, None) => "SQLite refuses it".to_owned(),
+        (None, Some(code)) => format!("SQLite rejects it ({code:?})"),
+        (None, None) => "SQLite rejects it".to_owned(),
     }
 }
 
@@ -162,13 +165,16 @@ mod tests {
     }
 
     #[test]
-    fn a_script_runs_with_and_without_a_transaction_of_its_own() {
+    fn script_may_have_transactions() {
         for script in [
             "CREATE TABLE a (x); INSERT INTO a VALUES (1);",
             "BEGIN TRANSACTION; CREATE TABLE a (x); INSERT INTO a VALUES (1); COMMIT;",
-            "-- a comment\nPRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE a (x);\nINSERT INTO a VALUES (1);\nCOMMIT;\n",
-            "BEGIN; CREATE TABLE a (x); END; /* and */ BEGIN; INSERT INTO a VALUES (1); COMMIT;\n-- the end",
-            "CREATE TABLE a (x); SAVEPOINT s; INSERT INTO a VALUES (2); ROLLBACK TO s; RELEASE s; INSERT INTO a VALUES (1); SELECT * FROM a",
+            "-- a comment\nPRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE a (x);\n\
+             INSERT INTO a VALUES (1);\nCOMMIT;\n",
+            "BEGIN; CREATE TABLE a (x); END; /* and */ BEGIN; INSERT INTO a VALUES (1); COMMIT;\n\
+             -- the end",
+            "CREATE TABLE a (x); SAVEPOINT s; INSERT INTO a VALUES (2); ROLLBACK TO s; RELEASE s; \
+             INSERT INTO a VALUES (1); SELECT * FROM a",
         ] {
             let mut connection = connection();
             run(&mut connection, script).unwrap_or_else(|error| panic!("{script}: {error:#}"));
@@ -183,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn pragmas_at_the_beginning_take_effect() {
+    fn leading_pragmas_take_effect() {
         let script = "PRAGMA foreign_keys=OFF; BEGIN; \
              CREATE TABLE child (parent REFERENCES parent(id)); INSERT INTO child VALUES (1); \
              CREATE TABLE parent (id INTEGER PRIMARY KEY); COMMIT;";
@@ -196,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_nothing_and_shows_nothing() {
+    fn failure_changes_nothing_and_quotes_nothing() {
         for (bad, expected) in [
             ("INSERT INTO a VALUES ('s3cret', 2)", "number of values"),
             ("INSERT INTO s3cret VALUES (1)", "no such table"),
@@ -213,7 +219,8 @@ mod tests {
             for script in [
                 format!("CREATE TABLE a (x UNIQUE); INSERT INTO a VALUES (1); {bad}"),
                 format!(
-                    "BEGIN; CREATE TABLE a (x UNIQUE); INSERT INTO a VALUES (1); COMMIT; {bad}; SELECT 1"
+                    "BEGIN; CREATE TABLE a (x UNIQUE); INSERT INTO a VALUES (1); COMMIT; {bad}; \
+                     SELECT 1"
                 ),
             ] {
                 let mut connection = connection();

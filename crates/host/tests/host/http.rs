@@ -1,17 +1,17 @@
-//! What a client and the component see of each other: the same as with Spin.
+//! Tests of requests and responses, which must be the same as with Spin.
 
 use crate::support::{Answer, App, Host, Upstream};
 use bytes::Bytes;
 use std::io::Read;
 
-/// The lines that `/headers` answers with.
+/// The lines of the response to `/headers`.
 fn seen(host: &Host, headers: &[&str]) -> Vec<String> {
     let body = Answer::read(&mut host.send("GET", "/headers?x=1", headers, "")).body;
     body.lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn the_hosts_headers_come_after_those_that_a_client_sends_in_their_name() {
+fn spin_headers_follow_those_of_the_client() {
     let host = App::new("", "").start();
     let mut stream = host.send(
         "GET",
@@ -28,7 +28,7 @@ fn the_hosts_headers_come_after_those_that_a_client_sends_in_their_name() {
     let seen = Answer::read(&mut stream).body;
     let expected = [
         "http://pool.test:81/headers?x=1".to_owned(),
-        // In the place of `connection`, which is left out.
+        // In the place of `connection`, which is removed.
         "spin-full-url: https://forged.test/".to_owned(),
         "spin-full-url: http://pool.test:81/headers?x=1".to_owned(),
         "content-length: 0".to_owned(),
@@ -46,7 +46,7 @@ fn the_hosts_headers_come_after_those_that_a_client_sends_in_their_name() {
 }
 
 #[test]
-fn the_component_sees_all_headers_but_connection() {
+fn component_sees_all_headers_but_connection() {
     let host = App::new("", "").start();
     let sent = [
         "host: keypool.test",
@@ -69,7 +69,8 @@ fn the_component_sees_all_headers_but_connection() {
         "{seen:#?}"
     );
 
-    let chunked = "POST /headers HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let chunked = "POST /headers HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+        transfer-encoding: chunked\r\n\r\n0\r\n\r\n";
     let seen = Answer::read(&mut host.raw(chunked)).body;
     assert!(seen.contains("transfer-encoding: chunked\n"), "{seen}");
 
@@ -87,13 +88,16 @@ fn seen_of(host: &Host, headers: &str) -> String {
 }
 
 #[test]
-fn a_request_without_one_host_that_can_be_gets_no_answer() {
+fn request_without_valid_host_gets_no_response() {
     let host = App::new("", "").start();
     for (request, reason) in [
-        ("GET /headers HTTP/1.0\r\n\r\n", "no Host header"),
-        ("GET /headers HTTP/1.1\r\n\r\n", "no Host header"),
-        ("GET /headers HTTP/1.1\r\nhost:\r\n\r\n", "is no host"),
-        ("GET /headers HTTP/1.1\r\nhost: a b\r\n\r\n", "is no host"),
+        ("GET /headers HTTP/1.0\r\n\r\n", "Host header is missing"),
+        ("GET /headers HTTP/1.1\r\n\r\n", "Host header is missing"),
+        ("GET /headers HTTP/1.1\r\nhost:\r\n\r\n", "is not a host"),
+        (
+            "GET /headers HTTP/1.1\r\nhost: a b\r\n\r\n",
+            "is not a host",
+        ),
         (
             "GET http://a.test/headers HTTP/1.1\r\nhost: b.test\r\n\r\n",
             "different hosts",
@@ -106,13 +110,13 @@ fn a_request_without_one_host_that_can_be_gets_no_answer() {
         let mut answer = Vec::new();
         host.raw(request).read_to_end(&mut answer).unwrap();
         assert_eq!(answer, b"", "{request}");
-        let line = host.line_with("closed without an answer");
+        let line = host.line_with("closed without a response");
         assert!(line.contains(reason), "{request}: {line}");
     }
     let absolute = "GET http://a.test/headers HTTP/1.1\r\nconnection: close\r\n\r\n";
     let seen = Answer::read(&mut host.raw(absolute)).body;
     assert!(seen.starts_with("http://a.test/headers\n"), "{seen}");
-    // Spin fills it from the header alone.
+    // Spin takes it from the header only.
     assert!(
         seen.contains("spin-full-url: http://localhost/headers\n"),
         "{seen}"
@@ -120,7 +124,7 @@ fn a_request_without_one_host_that_can_be_gets_no_answer() {
 }
 
 #[test]
-fn a_header_that_is_not_utf_8_is_an_empty_500() {
+fn header_that_is_not_utf_8_is_an_empty_500() {
     let host = App::new("", "").start();
     let request =
         b"GET /headers HTTP/1.1\r\nhost: a\r\nconnection: close\r\nuser-agent: caf\xe9\r\n\r\n";
@@ -130,9 +134,9 @@ fn a_header_that_is_not_utf_8_is_an_empty_500() {
 }
 
 #[test]
-fn spins_own_paths_are_answered_without_the_component() {
+fn host_answers_well_known_paths() {
     let host = App::new("", "").start();
-    // Not even a host is needed.
+    // Even without a host.
     let health = "GET /.well-known/spin/health HTTP/1.0\r\n\r\n";
     let health = Answer::read(&mut host.raw(health));
     assert_eq!((health.status, health.body.as_str()), (200, "OK"));
@@ -146,7 +150,7 @@ fn spins_own_paths_are_answered_without_the_component() {
 }
 
 #[test]
-fn an_instance_that_is_lost_ends_its_stream_as_if_it_were_whole() {
+fn stream_of_a_lost_instance_ends_like_a_complete_one() {
     let upstream = Upstream::new();
     let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]").start();
     let mut stream = host.send("POST", "/stream-then-trap", &[], &upstream.origin());
@@ -163,11 +167,11 @@ fn an_instance_that_is_lost_ends_its_stream_as_if_it_were_whole() {
     stream.read_to_string(&mut rest).unwrap();
     assert_eq!(
         rest, "0\r\n\r\n",
-        "nothing tells a client that more was to come"
+        "the client cannot tell that the stream is incomplete"
     );
 }
 
-/// Sends a request by HTTP/2, and gives the status and the body, or how the stream was reset.
+/// Sends a request by HTTP/2 and returns the status and the body, or the stream's error.
 async fn by_http2(host: &Host, method: &str, uri: &str) -> Result<(u16, Bytes), h2::Error> {
     let stream = tokio::net::TcpStream::connect(host.address).await.unwrap();
     let (mut sender, connection) = h2::client::handshake(stream).await?;
@@ -183,7 +187,7 @@ async fn by_http2(host: &Host, method: &str, uri: &str) -> Result<(u16, Bytes), 
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_with_clients_that_begin_with_it() {
+async fn serves_http_2_with_prior_knowledge() {
     let host = App::new("", "").start();
     let (status, body) = by_http2(&host, "GET", "http://pool.test/headers")
         .await
@@ -193,7 +197,7 @@ async fn http_2_is_spoken_with_clients_that_begin_with_it() {
     assert!(body.starts_with("http://pool.test/headers\n"), "{body}");
     assert!(!body.contains("\nhost:"), "{body}");
 
-    // Whatever goes wrong there is a stream that is reset.
+    // Errors reset the stream.
     let head = by_http2(&host, "HEAD", "http://pool.test/headers").await;
     let reason = head.unwrap_err().reason();
     assert_eq!(

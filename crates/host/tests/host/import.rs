@@ -1,4 +1,4 @@
-//! `keypool import-sql` as a process.
+//! Tests of `keypool import-sql` as a process.
 
 use crate::support::App;
 use rusqlite::Connection;
@@ -8,15 +8,17 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-const TABLES: &str = "CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT, api_key TEXT NOT NULL UNIQUE, name TEXT);
-CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY AUTOINCREMENT, api_key_id INTEGER NOT NULL, success INTEGER NOT NULL,
-    called_at TEXT DEFAULT CURRENT_TIMESTAMP, FOREIGN KEY (api_key_id) REFERENCES api_keys(id));
+const TABLES: &str = "CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT,
+    api_key TEXT NOT NULL UNIQUE, name TEXT);
+CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY AUTOINCREMENT,
+    api_key_id INTEGER NOT NULL, success INTEGER NOT NULL, called_at TEXT DEFAULT CURRENT_TIMESTAMP, FOREIGN KEY (api_key_id) REFERENCES api_keys(id));
 ";
 
-/// A dump of a key and so many calls, the first of them long ago.
+/// A dump of a key and so many old calls.
 fn dump(calls: usize) -> String {
     let mut dump = format!(
-        "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n{TABLES}INSERT INTO api_keys VALUES(1,'AIzaFAKE-1','first');\n"
+        "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n{TABLES}\
+         INSERT INTO api_keys VALUES(1,'AIzaFAKE-1','first');\n"
     );
     for id in 1..=calls {
         writeln!(
@@ -35,7 +37,8 @@ impl Import {
         let app = App::with_source(
             "none.wasm",
             "log_retention_days = { default = \"30\" }",
-            "sqlite_databases = [\"default\"]\n[component.guest.variables]\nlog_retention_days = \"{{ log_retention_days }}\"",
+            "sqlite_databases = [\"default\"]\n[component.guest.variables]\n\
+             log_retention_days = \"{{ log_retention_days }}\"",
         );
         app.write("dump.sql", dump);
         Self(app)
@@ -51,7 +54,7 @@ impl Import {
         command
     }
 
-    /// What it writes to stdout and stderr, and its exit code.
+    /// Runs it and returns stdout, stderr and the exit code.
     fn run(&self, change: impl FnOnce(&mut Command)) -> (String, String, Option<i32>) {
         let mut command = self.command();
         change(&mut command);
@@ -77,7 +80,7 @@ impl Import {
 const CALLS: &str = "SELECT count(*) FROM api_call_logs";
 
 #[test]
-fn an_import_counts_what_it_loaded_and_warns_of_calls_that_will_be_deleted() {
+fn import_reports_counts_and_warns_of_old_calls() {
     let import = Import::new(&dump(3));
     let (out, error, code) = import.run(|_| {});
     assert_eq!((code, error.as_str()), (Some(0), ""));
@@ -92,7 +95,7 @@ fn an_import_counts_what_it_loaded_and_warns_of_calls_that_will_be_deleted() {
 }
 
 #[test]
-fn calls_that_are_kept_need_no_warning() {
+fn no_warning_if_calls_are_retained() {
     for days in ["0", "3650"] {
         let import = Import::new(&dump(3));
         let (out, _, code) = import.run(|command| {
@@ -107,7 +110,7 @@ fn calls_that_are_kept_need_no_warning() {
 }
 
 #[test]
-fn a_setting_that_cannot_be_read_is_told_before_anything_changes() {
+fn invalid_setting_fails_before_any_change() {
     let import = Import::new(&dump(3));
     let (_, error, code) = import.run(|command| {
         command.env("SPIN_VARIABLE_LOG_RETENTION_DAYS", "month");
@@ -121,27 +124,31 @@ fn a_setting_that_cannot_be_read_is_told_before_anything_changes() {
 }
 
 #[test]
-fn a_second_import_is_refused() {
+fn rejects_second_import() {
     let import = Import::new(&dump(3));
     assert_eq!(import.run(|_| {}).2, Some(0));
     let (_, error, code) = import.run(|_| {});
     assert_eq!(code, Some(1));
     assert!(
-        error.starts_with("error: the database .spin/sqlite_db.db: it has data already (1 keys, 3 calls, 1 hourly sums)"),
+        error.starts_with(
+            "error: the database .spin/sqlite_db.db: it already has data (1 keys, 3 calls, \
+             1 hourly sums)"
+        ),
         "{error}"
     );
     assert_eq!(import.number(CALLS), 3);
 }
 
 #[test]
-fn a_broken_dump_can_be_repaired_and_loaded() {
+fn import_succeeds_after_a_failed_one() {
     let import =
         Import::new(&dump(3).replace("COMMIT;\n", "INSERT INTO api_keys VALUES(2,'AIzaFAKE-2;\n"));
     let (_, error, code) = import.run(|_| {});
     assert_eq!(code, Some(1));
     assert_eq!(
         error,
-        "error: dump.sql: line 10 (statement 9): the file ends within this statement, so a part of it is missing; export it again\n"
+        "error: dump.sql: line 11 (statement 9): the file ends within this statement, so it is \
+         incomplete; export it again\n"
     );
     import.0.write("dump.sql", &dump(3));
     assert_eq!(import.run(|_| {}).2, Some(0));
@@ -149,7 +156,7 @@ fn a_broken_dump_can_be_repaired_and_loaded() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn missing_file_is_named() {
     let import = Import::new(&dump(3));
     let (_, error, code) = import.run(|command| {
         command.args(["--state-dir", "elsewhere"]);
@@ -157,20 +164,21 @@ fn a_file_that_is_not_there_is_named() {
     });
     assert_eq!(code, Some(1));
     assert!(
-        error.starts_with("error: dump.sql: cannot be opened"),
+        error.starts_with("error: dump.sql: cannot be read"),
         "{error}"
     );
 }
 
-/// Whether the database is new, or of a pool that has not been used and so in WAL mode.
 #[test]
-fn an_import_that_is_killed_changes_nothing_and_can_be_run_again() {
+fn killed_import_changes_nothing_and_can_be_repeated() {
+    // An existing, unused pool is in WAL mode.
     for is_new in [true, false] {
         let import = Import::new(&dump(160_000));
         if !is_new {
             std::fs::create_dir(import.0.path(".spin")).unwrap();
             let connection = Connection::open(import.database()).unwrap();
-            let write = "PRAGMA journal_mode = WAL; CREATE TABLE readiness (id INTEGER PRIMARY KEY, checks INTEGER NOT NULL)";
+            let write = "PRAGMA journal_mode = WAL; \
+                CREATE TABLE readiness (id INTEGER PRIMARY KEY, checks INTEGER NOT NULL)";
             connection.execute_batch(write).unwrap();
         }
         let mut child = import
@@ -183,7 +191,11 @@ fn an_import_that_is_killed_changes_nothing_and_can_be_run_again() {
         let is_halfway = |line: std::io::Result<String>| line.unwrap() == "importing: 100000 rows";
         assert!(lines.any(is_halfway));
         child.kill().unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(9), "it had not ended");
+        assert_eq!(
+            child.wait().unwrap().signal(),
+            Some(9),
+            "it had not finished"
+        );
         let tables = import.number("SELECT count(*) FROM sqlite_schema");
         assert_eq!(tables, if is_new { 0 } else { 1 });
         let (out, ..) = import.run(|_| {});

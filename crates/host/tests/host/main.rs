@@ -1,5 +1,5 @@
-//! The program as a person or a script runs it: what it says when it cannot start, what the component sees of it, what
-//! a component that traps does to it, and how it ends.
+//! Tests of the built program: start-up errors, the component's environment, traps, import and
+//! shutdown.
 
 #[cfg(test)]
 mod http;
@@ -15,7 +15,7 @@ use std::path::Path;
 use support::{Answer, App, Upstream};
 
 #[test]
-fn what_keeps_it_from_starting_is_one_error_that_names_file_and_remedy() {
+fn start_up_error_names_file_and_remedy() {
     let no_manifest = App::new("", "");
     std::fs::remove_file(no_manifest.path("spin.toml")).unwrap();
     let malformed = App::new("", "");
@@ -77,7 +77,7 @@ fn what_keeps_it_from_starting_is_one_error_that_names_file_and_remedy() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_named() {
+fn address_in_use_is_named() {
     let taken = Upstream::new();
     let address = taken.origin().trim_start_matches("http://").to_owned();
     let error = App::new("", "").arguments(&["--listen", &address]).fail();
@@ -88,10 +88,12 @@ fn an_address_that_is_taken_is_named() {
 }
 
 #[test]
-fn variables_come_from_arguments_then_environment_then_file_then_manifest() {
+fn variables_have_an_order_of_precedence() {
     let app = App::new(
-        "a = { default = \"manifest\" }\nb = { default = \"manifest\" }\nc = { default = \"manifest\" }\nd = { default = \"manifest\" }",
-        "[component.guest.variables]\nall = \"{{ a }} {{ b }} {{ c }} {{ d }}\"\n[component.guest.environment]\nNAME = \"value\"",
+        "a = { default = \"manifest\" }\nb = { default = \"manifest\" }\n\
+         c = { default = \"manifest\" }\nd = { default = \"manifest\" }",
+        "[component.guest.variables]\nall = \"{{ a }} {{ b }} {{ c }} {{ d }}\"\n\
+         [component.guest.environment]\nNAME = \"value\"",
     )
     .variable("SPIN_VARIABLE_C", "environment")
     .variable("SPIN_VARIABLE_D", "environment")
@@ -109,13 +111,13 @@ fn variables_come_from_arguments_then_environment_then_file_then_manifest() {
     assert_eq!(host.get("/environment/NAME").body, "value");
     assert!(
         host.get("/environment/PATH").body.starts_with("error"),
-        "the host's own environment stays outside"
+        "the component does not see the host's environment"
     );
 }
 
 #[test]
-fn the_component_sees_the_time_that_a_test_sets_in_both_of_wasis_wall_clocks() {
-    // An instance that lives on, and a new one for each request.
+fn test_clock_sets_both_wall_clocks_of_wasi() {
+    // With one instance, and with a new one for each request.
     for requests in ["128", "1"] {
         let app = App::new("", "").arguments(&[
             "--test-clock",
@@ -128,21 +130,22 @@ fn the_component_sees_the_time_that_a_test_sets_in_both_of_wasis_wall_clocks() {
         let seen = || host.get("/time").body;
         let twice = |time: &str| format!("{time} {time}");
         assert_eq!(seen(), twice("1700000000123"));
-        assert_eq!(seen(), twice("1700000000123"), "it stands still");
+        assert_eq!(seen(), twice("1700000000123"), "the clock stands still");
         for time in ["1700086400123", "1600000000000"] {
             app.replace("now", time);
             assert_eq!(seen(), twice(time));
         }
         app.replace("now", "noon");
-        assert_eq!(seen(), twice("1600000000000"), "the last good time");
+        assert_eq!(seen(), twice("1600000000000"), "the last valid time");
     }
 }
 
 #[test]
-fn variables_and_the_environment_of_the_component_can_be_arguments() {
+fn arguments_set_variables_and_environment() {
     let app = App::new(
         "a = { default = \"\" }",
-        "[component.guest.variables]\na = \"{{ a }}\"\n[component.guest.environment]\nNAME = \"manifest\"",
+        "[component.guest.variables]\na = \"{{ a }}\"\n\
+         [component.guest.environment]\nNAME = \"manifest\"",
     )
     .arguments(&["--variable", "a=@file", "--variable", "typo=ignored"])
     .arguments(&["--env", "NAME=argument"]);
@@ -153,7 +156,7 @@ fn variables_and_the_environment_of_the_component_can_be_arguments() {
 }
 
 #[test]
-fn bad_settings_of_the_pool_are_told_at_the_start_one_by_one() {
+fn invalid_pool_settings_are_reported_at_the_start() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spin.toml");
     let error = App::new("", "")
         .variable("SPIN_VARIABLE_MAX_ATTEMPTS", "s3cret")
@@ -170,27 +173,28 @@ fn bad_settings_of_the_pool_are_told_at_the_start_one_by_one() {
         "{error}"
     );
     for name in ["max_attempts", "llm_api_origin"] {
-        let of_its_own = error
+        let errors = error
             .lines()
             .filter(|line| line.starts_with(&format!("error: {name} ")))
             .count();
-        assert_eq!(of_its_own, 1, "{name}: {error}");
+        assert_eq!(errors, 1, "{name}: {error}");
     }
     assert!(!error.contains("s3cret"), "{error}");
 }
 
 #[test]
-fn the_database_takes_one_statement_a_call_and_no_other_file() {
+fn database_runs_one_statement_and_opens_no_other_file() {
     let app =
         App::new("", "sqlite_databases = [\"default\"]").arguments(&["--sqlite", "@start.sql"]);
     app.write(
         "start.sql",
-        "CREATE TABLE t (a, b, c, d);\nINSERT INTO t VALUES (1, 2.5, 'three; 3', NULL), (4, 5, x'06', 'é');",
+        "CREATE TABLE t (a, b, c, d);\n\
+         INSERT INTO t VALUES (1, 2.5, 'three; 3', NULL), (4, 5, x'06', 'é');",
     );
     let host = app.start();
     let sql = |statement: &str| host.post("/sql", statement).body;
     assert_eq!(sql("SELECT * FROM t"), "1|2.5|three; 3|NULL\n4|5|[6]|é");
-    // Spin runs the first and drops the others, which helps nobody to find the mistake.
+    // Spin runs the first and ignores the others.
     let two = sql("DELETE FROM t WHERE a = 1; DELETE FROM t");
     assert!(two.contains("Multiple statements"), "{two}");
     assert_eq!(sql("DELETE FROM t WHERE a = 1;"), "");
@@ -203,7 +207,7 @@ fn the_database_takes_one_statement_a_call_and_no_other_file() {
         sql("SELECT")
     );
     assert!(sql("ATTACH 'other.db' AS other").contains("not authorized"));
-    // As with Spin, where the thread that reads the row panics.
+    // As with Spin, which panics.
     let not_utf8 = host.post("/sql", "SELECT CAST(x'ff' AS TEXT)");
     assert_eq!((not_utf8.status, not_utf8.body.as_str()), (500, ""));
     host.line_with("a text in the result is not UTF-8");
@@ -213,27 +217,28 @@ fn the_database_takes_one_statement_a_call_and_no_other_file() {
 }
 
 #[test]
-fn a_database_file_that_is_deleted_or_replaced_is_not_written_to() {
+fn deleted_or_replaced_database_is_not_written_to() {
     let app = App::new("", "sqlite_databases = [\"default\"]")
         .arguments(&["--sqlite", "CREATE TABLE t (a)"]);
     let host = app.start();
-    let (file, kept) = (app.path(".spin/sqlite_db.db"), app.path("kept"));
+    let (file, moved) = (app.path(".spin/sqlite_db.db"), app.path("moved"));
     let insert = || host.post("/sql", "INSERT INTO t VALUES (1)").body;
     assert_eq!(insert(), "");
-    std::fs::rename(&file, &kept).unwrap();
+    std::fs::rename(&file, &moved).unwrap();
     assert!(insert().contains("was deleted or replaced"), "{}", insert());
-    assert!(!file.exists(), "no new database is begun");
-    std::fs::copy(&kept, &file).unwrap();
+    assert!(!file.exists(), "no new database is created");
+    std::fs::copy(&moved, &file).unwrap();
     assert!(insert().contains("was deleted or replaced"), "{}", insert());
-    std::fs::rename(&kept, &file).unwrap();
+    std::fs::rename(&moved, &file).unwrap();
     assert_eq!(insert(), "");
 }
 
 #[test]
-fn a_dump_that_fails_leaves_the_database_as_it_was() {
+fn failed_sql_file_changes_nothing() {
     let app =
         App::new("", "sqlite_databases = [\"default\"]").arguments(&["--sqlite", "@dump.sql"]);
-    let dump = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (a);\nINSERT INTO t VALUES (1);\n";
+    let dump = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (a);\n\
+        INSERT INTO t VALUES (1);\n";
     app.write(
         "dump.sql",
         &format!("{dump}INSERT INTO t VALUES (s3cret);\nCOMMIT;\n"),
@@ -249,7 +254,7 @@ fn a_dump_that_fails_leaves_the_database_as_it_was() {
 }
 
 #[test]
-fn a_database_that_the_manifest_does_not_grant_cannot_be_opened() {
+fn database_not_in_the_manifest_is_denied() {
     let host = App::new("", "").start();
     assert_eq!(
         host.post("/sql", "SELECT 1").body,
@@ -258,7 +263,7 @@ fn a_database_that_the_manifest_does_not_grant_cannot_be_opened() {
 }
 
 #[test]
-fn the_component_reaches_the_hosts_that_the_manifest_allows_and_no_other() {
+fn component_reaches_allowed_hosts_only() {
     let (allowed, other) = (Upstream::new(), Upstream::new());
     let app = App::new(
         "origin = { default = \"\" }",
@@ -287,7 +292,7 @@ fn the_component_reaches_the_hosts_that_the_manifest_allows_and_no_other() {
 }
 
 #[test]
-fn a_trap_is_a_500_and_a_line_and_not_the_end() {
+fn trap_is_a_500_and_a_log_line() {
     let host = App::new(
         "v = { default = \"still here\" }",
         "[component.guest.variables]\nv = \"{{ v }}\"",
@@ -303,14 +308,14 @@ fn a_trap_is_a_500_and_a_line_and_not_the_end() {
 }
 
 #[test]
-fn quiet_keeps_the_components_own_output_from_the_terminal() {
+fn quiet_discards_the_components_output() {
     let app = App::new("", "").arguments(&["--quiet"]);
     let host = app.start();
     assert_eq!(host.get("/panic").status, 500);
     let lines = host.stop();
     assert!(
         lines.iter().any(|line| line.starts_with("keypool: ")),
-        "the host's own are there: {lines:#?}"
+        "the host's lines are missing: {lines:#?}"
     );
     assert!(
         !lines.concat().contains("as the request asked"),
@@ -319,10 +324,10 @@ fn quiet_keeps_the_components_own_output_from_the_terminal() {
 }
 
 #[test]
-fn output_that_nobody_reads_does_not_stop_the_service() {
+fn unread_output_does_not_stop_the_service() {
     let app = App::new("", "");
-    // More than a pipe and the queue hold, in lines of 1 KiB.
-    let (host, stderr) = app.start_unheard();
+    // More than the pipe and the queue can hold, in lines of 1 KiB.
+    let (host, stderr) = app.start_with_unread_stderr();
     let text = format!("{}\n", "x".repeat(1023)).repeat(256);
     for _ in 0..8 {
         assert_eq!(host.post("/print", &text).body, "printed");
@@ -331,10 +336,10 @@ fn output_that_nobody_reads_does_not_stop_the_service() {
     let mut lines = BufReader::new(stderr).lines().map(Result::unwrap);
     let missing = lines.find(|line| line.starts_with("keypool: ")).unwrap();
     assert!(
-        missing.ends_with("lines were not written, since they were not read in time"),
+        missing.ends_with("lines were dropped, since they were not read in time"),
         "{missing}"
     );
-    // A reader that comes back gets what follows.
+    // A reader that returns gets later lines.
     assert_eq!(host.get("/panic").status, 500);
     assert!(lines.any(|line| line.contains("as the request asked")));
 }

@@ -1,4 +1,4 @@
-//! How the program ends.
+//! Tests of the shutdown.
 
 use crate::support::{Answer, App, Upstream};
 use rustix::process::Signal;
@@ -8,7 +8,7 @@ use std::io::Read;
 const LONG_GRACE: [&str; 2] = ["--grace", "3600s"];
 
 #[test]
-fn sigterm_lets_requests_and_spawned_work_finish_and_takes_no_new_connection() {
+fn sigterm_stops_accepting_and_waits_for_running_work() {
     let upstream = Upstream::new();
     let app = App::new(
         "",
@@ -21,12 +21,12 @@ fn sigterm_lets_requests_and_spawned_work_finish_and_takes_no_new_connection() {
     let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
     let request = upstream.request();
 
-    host.signal_and_await_closed_door(Signal::TERM);
+    host.signal_and_await_closed_port(Signal::TERM);
     request.answer("finished");
     assert_eq!(Answer::read(&mut running).body, "200 finished");
     spawned.answer("finished");
     host.line_with("later: 200 finished");
-    host.ends_well();
+    host.exits_with_success();
 
     let database = rusqlite::Connection::open(app.path(".spin/sqlite_db.db")).unwrap();
     let rows: i64 = database
@@ -36,27 +36,27 @@ fn sigterm_lets_requests_and_spawned_work_finish_and_takes_no_new_connection() {
 }
 
 #[test]
-fn a_second_sigterm_ends_it_at_once() {
+fn second_sigterm_stops_immediately() {
     let upstream = Upstream::new();
     let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]").start();
     let _running = host.send("POST", "/fetch", &[], &upstream.origin());
     let _request = upstream.request();
-    host.signal_and_await_closed_door(Signal::TERM);
+    host.signal_and_await_closed_port(Signal::TERM);
     host.signal(Signal::TERM);
-    host.line_with("stopping at once");
-    host.ends_well();
+    host.line_with("stopping immediately");
+    host.exits_with_success();
 }
 
 #[test]
-fn without_work_it_ends_at_once() {
+fn idle_host_stops_immediately() {
     let host = App::new("", "").start();
     assert_eq!(host.get("/headers").status, 200);
     host.signal(Signal::TERM);
-    host.ends_well();
+    host.exits_with_success();
 }
 
 #[test]
-fn what_is_not_finished_in_time_hears_of_the_end_and_may_still_write() {
+fn work_is_cancelled_after_grace_and_may_still_write() {
     let upstream = Upstream::new();
     let app = App::new(
         "",
@@ -70,10 +70,10 @@ fn what_is_not_finished_in_time_hears_of_the_end_and_may_still_write() {
     let _request = upstream.request();
 
     host.signal(Signal::TERM);
-    let told = Answer::read(&mut running).body;
-    assert!(told.contains("the host is stopping"), "{told}");
+    let error = Answer::read(&mut running).body;
+    assert!(error.contains("the host is stopping"), "{error}");
     host.line_with("the host is stopping");
-    host.ends_well();
+    host.exits_with_success();
     let database = rusqlite::Connection::open(app.path(".spin/sqlite_db.db")).unwrap();
     let rows: i64 = database
         .query_row("SELECT count(*) FROM later", [], |row| row.get(0))
@@ -82,26 +82,26 @@ fn what_is_not_finished_in_time_hears_of_the_end_and_may_still_write() {
 }
 
 #[test]
-fn connections_without_a_request_do_not_delay_the_end() {
+fn idle_connections_do_not_delay_the_shutdown() {
     let host = App::new("", "").arguments(&LONG_GRACE).start();
     let connections = [
-        // Nothing, half a head, half of what tells HTTP/2, and one that waits for its next request.
+        // Nothing, half a head, half of HTTP/2's preface, and one that waits for its next request.
         "",
         "GET /headers HTTP/1.1\r\nhost: keypool.te",
         "PRI * HT",
         "GET /headers HTTP/1.1\r\nhost: keypool.test\r\n\r\n",
     ]
     .map(|text| host.raw(text));
-    // Its answer has begun, so that the others have been seen, too.
+    // Its response has begun, so the others have been accepted, too.
     let [.., mut answered] = connections.each_ref();
     assert!(answered.read(&mut [0; 1]).unwrap() > 0);
     host.signal(Signal::TERM);
-    host.ends_well();
+    host.exits_with_success();
     drop(connections);
 }
 
 #[test]
-fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+fn client_that_stops_reading_is_disconnected() {
     let app = App::new("", "sqlite_databases = [\"default\"]")
         .arguments(&LONG_GRACE)
         .arguments(&["--write-timeout", "100ms"]);
@@ -110,34 +110,34 @@ fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
     let much = "SELECT hex(zeroblob(20000000))";
     let mut connection = host.send("POST", "/sql", &[], much);
     assert!(connection.read(&mut [0; 1]).unwrap() > 0);
-    // The end waits for every answer.
+    // The shutdown waits for every response.
     host.signal(Signal::TERM);
-    host.ends_well();
+    host.exits_with_success();
     drop(connection);
 }
 
 #[test]
-fn every_signal_that_ends_a_program_ends_it_in_order() {
+fn sigterm_sigint_and_sighup_stop_in_order() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let upstream = Upstream::new();
-        // The tests themselves may have been started by `nohup`.
+        // The tests may run under `nohup`.
         let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]")
             .start_by("env", &["--default-signal=HUP"]);
         let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
         let request = upstream.request();
-        host.signal_and_await_closed_door(signal);
+        host.signal_and_await_closed_port(signal);
         request.answer("finished");
         assert_eq!(
             Answer::read(&mut running).body,
             "200 finished",
             "{signal:?}"
         );
-        host.ends_well();
+        host.exits_with_success();
     }
 }
 
 #[test]
-fn a_hangup_that_is_ignored_from_the_start_stays_ignored() {
+fn ignored_sighup_stays_ignored() {
     let upstream = Upstream::new();
     let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]")
         .arguments(&LONG_GRACE)
@@ -145,9 +145,9 @@ fn a_hangup_that_is_ignored_from_the_start_stays_ignored() {
     let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
     let request = upstream.request();
     host.signal(Signal::HUP);
-    // Were this the second signal, it would end the request.
-    host.signal_and_await_closed_door(Signal::TERM);
+    // If SIGHUP had counted, this second signal would abort the request.
+    host.signal_and_await_closed_port(Signal::TERM);
     request.answer("finished");
     assert_eq!(Answer::read(&mut running).body, "200 finished");
-    host.ends_well();
+    host.exits_with_success();
 }

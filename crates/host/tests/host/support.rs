@@ -1,4 +1,4 @@
-//! The built program, run on manifests of the tests' own, and a small HTTP peer for both of its sides.
+//! Runs the built program with test manifests; a small HTTP client and server.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Nothing here takes that long; a test that waits for ever would hide what it waits for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than anything takes: a test that hangs would hide what it waits for.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A folder with a manifest, and what the program is started with.
+/// A folder with a manifest, and the program's arguments and environment.
 pub(crate) struct App {
     pub(crate) folder: TempDir,
     variables: Vec<(String, String)>,
@@ -20,10 +20,10 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The test guest, with `[variables]`, and with `more` in its component's table.
+    /// The test guest, with `[variables]` and `more` lines in its component's table.
     pub(crate) fn new(variables: &str, more: &str) -> Self {
         let guest = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../target/wasm32-wasip2/release/test_guest.wasm");
+            .join("../../target/wasm32-wasip2/component/test_guest.wasm");
         assert!(
             guest.is_file(),
             "{} is missing; `cargo xtask test --only host` builds it",
@@ -41,8 +41,10 @@ impl App {
         app.write(
             "spin.toml",
             &format!(
-                "spin_manifest_version = 2\n[application]\nname = \"test\"\n[variables]\n{variables}\n\
-                 [[trigger.http]]\nroute = \"/...\"\ncomponent = \"guest\"\n[component.guest]\nsource = {source:?}\n{more}\n"
+                "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+                 [variables]\n{variables}\n\
+                 [[trigger.http]]\nroute = \"/...\"\ncomponent = \"guest\"\n\
+                 [component.guest]\nsource = {source:?}\n{more}\n"
             ),
         );
         app
@@ -52,7 +54,7 @@ impl App {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// Writes a file that is being read: the reader finds the old text or the new one.
+    /// Replaces a file atomically, so that a reader finds the old text or the new one.
     pub(crate) fn replace(&self, name: &str, text: &str) {
         let new = format!("{name}.new");
         self.write(&new, text);
@@ -98,26 +100,26 @@ impl App {
         Host::of(self.command().spawn().unwrap())
     }
 
-    /// The same, as the child that another program turns into it.
+    /// Starts it through another program, which executes it.
     pub(crate) fn start_by(&self, program: &str, arguments: &[&str]) -> Host {
         let mut command = Command::new(program);
         command.args(arguments).arg(env!("CARGO_BIN_EXE_keypool"));
         Host::of(self.set_up(command).spawn().unwrap())
     }
 
-    /// The same, and nobody reads what it writes to stderr.
-    pub(crate) fn start_unheard(&self) -> (Host, ChildStderr) {
+    /// Starts it without reading its stderr.
+    pub(crate) fn start_with_unread_stderr(&self) -> (Host, ChildStderr) {
         let mut child = self.command().spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         (Host::of(child), stderr)
     }
 
-    /// Runs it to its end, which comes by itself when it cannot start; gives what it wrote to stderr.
+    /// Runs it, expecting that it cannot start, and returns its stderr.
     pub(crate) fn fail(&self) -> String {
         self.fail_with("error: ")
     }
 
-    /// The same; `beginning` is how that begins.
+    /// Runs it, expecting that it cannot start, and returns its stderr, which starts so.
     pub(crate) fn fail_with(&self, beginning: &str) -> String {
         let output = self.command().output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
@@ -137,17 +139,17 @@ pub(crate) struct Host {
 
 impl Host {
     fn of(mut child: Child) -> Self {
-        let (heard, lines) = channel();
+        let (sender, lines) = channel();
         let stdout = child.stdout.take().unwrap();
         let stderr = child.stderr.take();
         let pipes = [Some(Box::new(stdout) as Box<dyn Read + Send>)]
             .into_iter()
             .chain([stderr.map(|stderr| Box::new(stderr) as Box<dyn Read + Send>)]);
         for pipe in pipes.flatten() {
-            let heard = heard.clone();
+            let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(pipe).lines() {
-                    let _ = heard.send(line.unwrap());
+                    let _ = sender.send(line.unwrap());
                 }
             });
         }
@@ -165,7 +167,7 @@ impl Host {
     pub(crate) fn line_with(&self, part: &str) -> String {
         let mut before = Vec::new();
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(TIMEOUT) {
                 Ok(line) if line.contains(part) => return line,
                 Ok(line) => before.push(line),
                 Err(error) => panic!("no line with {part:?} ({error}) after {before:#?}"),
@@ -181,15 +183,15 @@ impl Host {
         Answer::read(&mut self.send("POST", path, &[], body))
     }
 
-    /// Connects, and sends these bytes as they are.
+    /// Connects and sends these bytes.
     pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(bytes.as_ref()).unwrap();
         stream
     }
 
-    /// Sends a request, and leaves the answer in the connection.
+    /// Sends a request without reading the response.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> TcpStream {
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
@@ -208,30 +210,30 @@ impl Host {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Tells it to end, and waits until it takes no connection any more.
-    pub(crate) fn signal_and_await_closed_door(&self, signal: Signal) {
+    /// Sends a signal and waits until it accepts no connection any more.
+    pub(crate) fn signal_and_await_closed_port(&self, signal: Signal) {
         self.signal(signal);
         while TcpStream::connect(self.address).is_ok() {
             std::thread::yield_now();
         }
     }
 
-    /// Ends it, and gives all that it wrote and [`line_with`](Self::line_with) has not passed.
+    /// Stops it and returns the lines that [`line_with`](Self::line_with) has not skipped.
     pub(crate) fn stop(mut self) -> Vec<String> {
         self.signal(Signal::TERM);
         self.child.wait().unwrap();
-        // Both pipes end with it.
+        // Both pipes are closed with it.
         self.lines.iter().collect()
     }
 
-    /// Waits for its end, which is no failure.
-    pub(crate) fn ends_well(mut self) {
+    /// Waits until it exits, with code 0.
+    pub(crate) fn exits_with_success(mut self) {
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(TIMEOUT) {
                 Ok(_) => {}
                 // Its pipes are closed.
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+                Err(RecvTimeoutError::Timeout) => panic!("it does not exit"),
             }
         }
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
@@ -289,7 +291,7 @@ fn unchunk(mut text: &str) -> String {
     }
 }
 
-/// A server that answers when the test says so.
+/// A server that answers when a test tells it to.
 pub(crate) struct Upstream(TcpListener);
 
 impl Upstream {
@@ -304,7 +306,7 @@ impl Upstream {
     /// Waits for a request.
     pub(crate) fn request(&self) -> Pending {
         let (stream, _) = self.0.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut head = String::new();
         let mut lines = BufReader::new(&stream);
         while !head.ends_with("\r\n\r\n") {
@@ -317,7 +319,7 @@ impl Upstream {
     }
 }
 
-/// A request that waits for its answer.
+/// A request that waits for its response.
 pub(crate) struct Pending {
     stream: TcpStream,
     pub(crate) head: String,

@@ -1,0 +1,144 @@
+//! The cases: what each compares, and the load it applies.
+
+use crate::upstream::Upstream;
+use std::time::Duration;
+
+/// What is compared with the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    /// The upstream itself and the component that only forwards.
+    Baselines,
+    /// Another build of the pool.
+    Builds,
+}
+
+/// What answers the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The upstream itself.
+    Direct,
+    /// The component that only forwards.
+    Bare,
+    /// This build of the pool.
+    Pool,
+    /// This build of the pool, with `log_commit=after`.
+    PoolLogAfter,
+    /// The build of `--against`.
+    OtherPool,
+}
+
+impl Subject {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Bare => "bare component",
+            Self::Pool => "pool",
+            Self::PoolLogAfter => "pool, log_commit=after",
+            Self::OtherPool => "other build",
+        }
+    }
+}
+
+/// The requests of a case.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Load {
+    /// Plain chat completions on so many connections, each as fast as it is answered.
+    Requests {
+        connections: usize,
+        prompt_bytes: usize,
+    },
+    /// Streams that start within `ramp`, each on its own connection.
+    Streams { count: usize, ramp: Duration },
+}
+
+/// One comparison.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) what: String,
+    pub(crate) subjects: Vec<Subject>,
+    pub(crate) upstream: Upstream,
+    pub(crate) load: Load,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    pub(crate) rounds: usize,
+    /// The length of a turn; streams take as long as they take.
+    pub(crate) turn: Duration,
+    streams: usize,
+    events: usize,
+}
+
+impl Scale {
+    pub(crate) const FULL: Self = Self {
+        rounds: 5,
+        turn: Duration::from_millis(1500),
+        streams: 1000,
+        events: 60,
+    };
+    pub(crate) const QUICK: Self = Self {
+        rounds: 1,
+        turn: Duration::from_millis(400),
+        streams: 100,
+        events: 20,
+    };
+}
+
+/// The names of all cases.
+pub(crate) const NAMES: [&str; 5] = ["sequential", "32", "keys", "large", "streams"];
+
+/// All cases, in the order in which they run.
+pub(crate) fn all(comparison: Comparison, scale: Scale) -> Vec<Case> {
+    let case = |name| case(name, scale);
+    let mut cases: Vec<Case> = NAMES.into_iter().map(case).collect();
+    if comparison == Comparison::Builds {
+        for case in &mut cases {
+            case.subjects = vec![Subject::Pool, Subject::OtherPool];
+        }
+    }
+    cases
+}
+
+/// The case of a name, compared with baselines.
+fn case(name: &'static str, scale: Scale) -> Case {
+    let requests = |connections, prompt_bytes| Load::Requests {
+        connections,
+        prompt_bytes,
+    };
+    let mut subjects = vec![Subject::Direct, Subject::Bare, Subject::Pool];
+    let mut upstream = Upstream::default();
+    let (what, load) = match name {
+        "sequential" => ("one request at a time".to_owned(), requests(1, 10)),
+        "32" => {
+            subjects.push(Subject::PoolLogAfter);
+            ("32 connections".to_owned(), requests(32, 10))
+        }
+        "keys" => {
+            upstream.keys = 10_000;
+            ("32 connections, 10,000 keys".to_owned(), requests(32, 10))
+        }
+        "large" => {
+            upstream.answer_bytes = 5 << 20;
+            let what = "8 connections, requests of 1 MiB, answers of 5 MiB";
+            (what.to_owned(), requests(8, 1 << 20))
+        }
+        _ => {
+            upstream.events = scale.events;
+            let load = Load::Streams {
+                count: scale.streams,
+                ramp: Duration::from_secs(1),
+            };
+            let what = format!("{} streams of 20 events a second", scale.streams);
+            (what, load)
+        }
+    };
+    Case {
+        name,
+        what,
+        subjects,
+        upstream,
+        load,
+    }
+}
