@@ -54,7 +54,12 @@ pub(super) struct AttemptLoop<'a, D, U: Upstream, S> {
     /// A key that the upstream wants in its other header, which is sent next.
     other_header: Option<OtherHeader>,
     /// An answer without content, which is better than none.
-    empty: Option<(Reply<D, U::Body, S>, Owner)>,
+    empty: Option<EmptyAnswer<Reply<D, U::Body, S>>>,
+}
+
+struct EmptyAnswer<R> {
+    reply: R,
+    owner: Owner,
 }
 
 struct OtherHeader {
@@ -155,7 +160,8 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                     return Ok(reply);
                 }
                 Attempted::Empty(reply) => {
-                    self.empty = Some((reply, sent.owner.clone()));
+                    let owner = sent.owner.clone();
+                    self.empty = Some(EmptyAnswer { reply, owner });
                     Outcome::EmptyAnswer
                 }
                 Attempted::Failed(Failed {
@@ -176,7 +182,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             }
         };
         // An answer without content is better than none.
-        let (reply, owner) = self.empty.take().ok_or(failure)?;
+        let EmptyAnswer { reply, owner } = self.empty.take().ok_or(failure)?;
         self.latest = Some(owner);
         Ok(reply)
     }
