@@ -3,11 +3,11 @@
 //!
 //! | stage | type |
 //! |---|---|
-//! | the path | [`Route`](route::Route), with the [`Caller`](caller::Caller) |
-//! | the client's request | [`Incoming`] |
-//! | the request that is sent | [`UpstreamRequest`](upstream_request::UpstreamRequest) |
-//! | the attempts | [`AttemptLoop`](attempt_loop::AttemptLoop), run by [`Relay`] |
-//! | one attempt | [`Attempt`](attempt::Attempt), sent by [`Exchange`](exchange::Exchange) |
+//! | the path | `Route`, with the `Caller` |
+//! | the client's request | `Incoming` |
+//! | the request that is sent | `UpstreamRequest` |
+//! | the attempts | `AttemptLoop`, run by `Relay` |
+//! | one attempt | `Attempt`, sent by `Exchange` |
 //! | the response | [`Reply`], with an [`AnswerStream`] while it arrives |
 //!
 //! Written against the traits of [`ports`], so that all of it runs natively against a scripted
