@@ -206,10 +206,10 @@ struct Answer {
 }
 
 impl Answer {
-    /// The seconds until a key is back, as the message tells them.
-    fn told_wait(&self) -> i64 {
+    /// Parses the seconds until a key is available from the error message.
+    fn reported_wait(&self) -> i64 {
         let message = self.error("message");
-        let (_, wait) = message.split_once("The first one is back in ").unwrap();
+        let (_, wait) = message.split_once("The first key is available again in ").unwrap();
         wait.split_once(" s.").unwrap().0.parse().unwrap()
     }
 

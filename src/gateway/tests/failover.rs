@@ -145,7 +145,7 @@ fn what_cools_is_left_alone_until_its_time() {
         pool.error(429, &error);
         let answer = pool.chat(CHAT);
         assert_eq!((answer.status, answer.error("code").as_str()), (429, code));
-        let wait = answer.told_wait();
+        let wait = answer.reported_wait();
         assert!(
             (lasts_ms / 1000..=lasts_ms / 1000 + 1).contains(&wait),
             "{reason}: {wait}"
@@ -626,7 +626,7 @@ fn a_trial_that_fails_doubles_the_cool_down() {
     pool.error(429, &errors::prepayment_depleted());
     let answer = pool.chat(CHAT);
     assert!(
-        (7_200..=7_201).contains(&answer.told_wait()),
+        (7_200..=7_201).contains(&answer.reported_wait()),
         "{}",
         answer.body
     );

@@ -100,7 +100,7 @@ fn a_spending_cap_puts_the_whole_project_out_for_long() {
         assert_eq!((answer.status, pool.sent()), (429, 1), "{}", answer.body);
         assert_eq!(answer.header("x-should-retry"), Some("false"));
         assert_eq!(answer.header("retry-after"), None);
-        let wait = answer.told_wait();
+        let wait = answer.reported_wait();
         assert!((3590..=3600).contains(&wait), "{wait}");
         assert_eq!(answer.error("code"), "billing_exhausted");
         assert!(answer.error("message").contains("spending cap"));
@@ -108,7 +108,7 @@ fn a_spending_cap_puts_the_whole_project_out_for_long() {
     // The trial after an hour fails as well: twice as long.
     pool.later(60 * MINUTE_MS);
     pool.says(429, "RESOURCE_EXHAUSTED", CAP);
-    let wait = pool.chat(CHAT).told_wait();
+    let wait = pool.chat(CHAT).reported_wait();
     assert!((7190..=7200).contains(&wait), "{wait}");
 }
 
