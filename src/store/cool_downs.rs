@@ -60,7 +60,7 @@ pub(super) const SAYS_SOMETHING: &str = "began_at <= ?3
 pub(super) fn says_something_at(now: UnixMillis) -> [Value; 3] {
     [
         now,
-        now.plus(-CoolDown::LONGEST_KEPT_MS),
+        now.plus(-CoolDown::REMEMBERED_MS),
         now.plus(CLOCK_TOLERANCE_MS),
     ]
     .map(|time| Value::from(time.to_iso()))
