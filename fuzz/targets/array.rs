@@ -1,4 +1,4 @@
-//! Arrays that grow, in chunks that are cut anywhere: what was sent and a closing error are always JSON.
+//! Growing JSON arrays in arbitrary chunks: the output plus a closing error is always valid JSON.
 #![no_main]
 
 use gemini_keypool::wire::stream::ArrayScanner;

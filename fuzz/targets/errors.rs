@@ -1,4 +1,4 @@
-//! Error bodies of any status: always an outcome, and no success of what is none.
+//! Error bodies with any status always have an outcome, and errors never count as success.
 #![no_main]
 
 use gemini_keypool::wire::gemini::{RequestTraits, Seen, diagnose, summarize, loggable, unknown_fields};

@@ -1,4 +1,4 @@
-//! Answers of any bytes, repaired: JSON stays JSON, and repairing twice changes nothing.
+//! Repairs of arbitrary answers: JSON stays valid, and repairs are idempotent.
 #![no_main]
 
 use gemini_keypool::wire::model_list::{ModelList, Page};
@@ -48,7 +48,7 @@ fuzz_target!(|input: (bool, &[u8])| {
     if list.add(body)
         && let Some(page) = Page::of_query(None)
     {
-        // Numbers that no type holds pass, too.
+        // Numbers beyond the range of any type pass, too.
         serde_json::from_str::<&RawValue>(&list.to_json(page)).unwrap();
     }
 });

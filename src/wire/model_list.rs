@@ -1,9 +1,10 @@
-//! Lists of models: what several projects may use, put together.
+//! Merges the model lists of several projects.
 //!
-//! Google lists for each project what it may use, so the pool's list is the union; which key answers must not decide
-//! what a client sees. Entries stay as Google wrote them.
+//! Google lists the models available to each project, so the pool's list is their union: which key
+//! answers must not decide what a client sees. Entries stay as Google wrote them.
 //!
-//! Sources: <https://ai.google.dev/api/models#method:-models.list>, <https://ai.google.dev/gemini-api/docs/openai>.
+//! Sources: <https://ai.google.dev/api/models#method:-models.list>,
+//! <https://ai.google.dev/gemini-api/docs/openai>.
 
 use crate::wire::Surface;
 use crate::wire::json::{Members, find, read};
@@ -11,21 +12,21 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// Entries on a page of Gemini's list where nothing is said, and at most.
+/// Entries on a page of Gemini's list, by default and at most.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1000;
-/// What the pool's own page tokens begin with.
+/// Prefix of the pool's page tokens.
 const TOKEN: &str = "keypool-";
 
-/// A list of models, each once.
+/// A list of models without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelList {
     surface: Surface,
-    /// Each with its name, without `models/` before it.
+    /// Each name, without `models/`, and its entry.
     entries: Vec<(String, String)>,
 }
 
-/// A part of Gemini's list.
+/// A page of Gemini's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
     start: usize,
@@ -33,7 +34,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page that a query asks for; `None` for a token that is not the pool's.
+    /// Returns the page that a query asks for; `None` if the token is not the pool's.
     pub fn of_query(query: Option<&str>) -> Option<Self> {
         let mut page = Self {
             start: 0,
@@ -60,7 +61,7 @@ impl Page {
 }
 
 impl ModelList {
-    /// A list without entries.
+    /// Creates an empty list.
     pub fn new(surface: Surface) -> Self {
         Self {
             surface,
@@ -68,7 +69,7 @@ impl ModelList {
         }
     }
 
-    /// Adds what is new in a list as Google sends it. `false` if it is none.
+    /// Adds the new entries of one of Google's lists. Returns `false` if the body is not a list.
     pub fn add(&mut self, body: &[u8]) -> bool {
         let name = match self.surface {
             Surface::OpenAi => "data",
@@ -108,7 +109,7 @@ impl ModelList {
         self.entries.iter().any(|(known, _)| known == name)
     }
 
-    /// Adds other names of models, each as an entry like that of the model that it stands for.
+    /// Adds aliases, each with a copy of its model's entry.
     pub fn add_aliases(&mut self, aliases: &[(String, String)]) {
         for (alias, model) in aliases {
             if self.has(alias) {
@@ -132,20 +133,20 @@ impl ModelList {
         }
     }
 
-    /// The entries as a JSON array, to be kept.
+    /// Returns the entries as a JSON array for the cache.
     pub fn to_cache(&self) -> String {
         let entries: Vec<&str> = self.entries.iter().map(|(_, entry)| &**entry).collect();
         format!("[{}]", entries.join(","))
     }
 
-    /// Reads what was kept; `None` if it is no array.
+    /// Reads cached entries; `None` if they are not an array.
     pub fn from_cache(surface: Surface, entries: &str) -> Option<Self> {
         let mut list = Self::new(surface);
         list.add_all(serde_json::from_str(entries).ok()?);
         Some(list)
     }
 
-    /// The list as its API sends it; of Gemini's one page.
+    /// Returns the list in its API's format; for Gemini, one page of it.
     pub fn to_json(&self, page: Page) -> String {
         let entries = |start: usize, size: usize| {
             let entries: Vec<&str> = self

@@ -1,25 +1,25 @@
-//! What a request may name, as far as the pool stores names: models, methods, collections.
+//! Validates the names that the pool stores: models, methods and collections.
 //!
-//! A name ends up in the log, in the hourly sums and in cool-downs, so it is bounded and of a fixed alphabet before
-//! anything is done with it.
+//! A name ends up in the log, the hourly totals and cool-downs, so its length and alphabet are
+//! checked first.
 
-/// What a model's name has to be, for the one who has sent another.
+/// The rule for model names, as shown to a client that breaks it.
 pub const MODEL_RULE: &str = "`model` must be 1 to 128 characters long, each a letter, a digit or one of `.`, `_`, `:`, `/`, `@`, `-`";
-/// Stands for a collection or a method whose name is not stored.
+/// Stands for a collection or method whose name is not stored.
 pub const OTHER: &str = "other";
 
-/// The longest name of a model.
+/// The maximum length of a model name.
 const LONGEST_MODEL: usize = 128;
-/// The longest name of a collection or a method.
+/// The maximum length of a collection or method name.
 const LONGEST_WORD: usize = 40;
 
-/// Whether it can be a model's name; see [`MODEL_RULE`].
+/// Whether this is a valid model name; see [`MODEL_RULE`].
 pub fn is_model(name: &str) -> bool {
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
     (1..=LONGEST_MODEL).contains(&name.len()) && name.bytes().all(belongs)
 }
 
-/// A collection or a method by its name if that is a plain word, and otherwise [`OTHER`].
+/// Returns the name of a collection or method if it is a plain word, and [`OTHER`] if not.
 pub fn word(name: &str) -> &str {
     let is_plain = (1..=LONGEST_WORD).contains(&name.len())
         && name

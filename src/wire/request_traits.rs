@@ -1,6 +1,8 @@
-//! What a request is like, as far as it decides whose fault a refusal is: see [`RequestTraits`].
+//! Determines the traits of a request that decide who is at fault when it is refused: see
+//! [`RequestTraits`].
 //!
-//! Bodies are skimmed, never built, and only as far as they must be: most have no tools and are small.
+//! Bodies are skimmed without building a tree, and only as far as needed: most are small and have
+//! no tools.
 
 use crate::pool::{BETWEEN_TOOLS, RequestSize};
 use crate::wire::gemini::RequestTraits;
@@ -12,15 +14,15 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// Smaller bodies are below any limit of tokens, in bytes.
+/// Smaller bodies, in bytes, are below any token limit.
 const LARGE_BODY: usize = 16 * 1024;
-/// Bytes of text that make a token, more or less.
+/// Approximate bytes of text per token.
 const BYTES_PER_TOKEN: u64 = 4;
-/// Shorter texts need not be looked at, in bytes.
+/// Shorter strings, in bytes, are never treated as encoded data.
 const SHORTEST_DATA: usize = 256;
-/// Bytes by which `\uXXXX` is longer than the character that it stands for.
+/// How many bytes longer `\uXXXX` is than the character that it encodes.
 const ESCAPE_EXCESS: u64 = 3;
-/// Fields whose texts are encoded data.
+/// Fields with encoded data.
 const DATA: [&str; 8] = [
     "data",
     "bytesBase64Encoded",
@@ -31,10 +33,11 @@ const DATA: [&str; 8] = [
     "b64_json",
     "thoughtSignature",
 ];
-/// The longest name of a tool that is looked at, in characters.
+/// The maximum length of a tool name, in characters.
 const LONGEST_TOOL: usize = 64;
 
-/// Server-side tools, by how the two APIs spell them without case and underscores, and what their cool-downs are called.
+/// Server-side tools: their names in both APIs, normalized without case and underscores, and the
+/// names of their cool-downs.
 const TOOLS: [(&str, &str); 12] = [
     ("googlesearch", "google_search"),
     ("googlesearchretrieval", "google_search"),
@@ -50,7 +53,7 @@ const TOOLS: [(&str, &str); 12] = [
     ("imagegeneration", "image_generation"),
 ];
 
-/// Collections whose methods are documented with API keys.
+/// Collections whose methods are documented to accept API keys.
 const TAKE_KEYS: [&str; 5] = [
     "models",
     "files",
@@ -59,7 +62,7 @@ const TAKE_KEYS: [&str; 5] = [
     "interactions",
 ];
 
-/// The traits of a request for `model`; those that depend on the key are still unset.
+/// Returns the traits of a request for `model`. Those that depend on the key are unset.
 pub(crate) fn traits_of(
     target: &Target,
     model: &str,
@@ -90,7 +93,7 @@ pub(crate) fn traits_of(
     }
 }
 
-/// The server-side tools that a request has, if any, joined in the order of their names.
+/// Returns the server-side tools of a request, sorted and joined by `+`; `None` without any.
 fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
     let mentions = |name: &str| memmem::find(body, name.as_bytes()).is_some();
     let searches = || surface == Surface::OpenAi && mentions("\"web_search_options\"");
@@ -103,7 +106,7 @@ fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
         tools.insert("google_search");
     }
     tools.extend(tools_of(&members));
-    // On OpenAI's surface Google's own fields are further in.
+    // On OpenAI's surface, Google's own fields are nested.
     let inside = |members: &[(Cow<'_, str>, &RawValue)], name: &str| {
         find(members, name).and_then(|value| {
             let tools: Option<Vec<_>> =
@@ -121,7 +124,7 @@ fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
     (!tools.is_empty()).then(|| tools.join(&BETWEEN_TOOLS.to_string()))
 }
 
-/// The server-side tools of an object's `tools`.
+/// Yields the server-side tools in an object's `tools`.
 fn tools_of(members: &[(Cow<'_, str>, &RawValue)]) -> impl Iterator<Item = &'static str> + use<> {
     let tools: Vec<&RawValue> = find(members, "tools").and_then(read).unwrap_or_default();
     let named: Vec<&'static str> = tools
@@ -151,13 +154,13 @@ fn tool_named(name: &str) -> Option<&'static str> {
     known.map(|(_, called)| *called)
 }
 
-/// Estimated tokens of a body's text; 0 of a small one.
+/// Estimates the tokens of a body's text; 0 for a small body.
 fn text_tokens(body: &[u8]) -> u64 {
     if body.len() < LARGE_BODY {
         return 0;
     }
     let (mut bytes, mut start) = (0u64, 0);
-    // What stands before a text that is a value: its name, and a colon.
+    // What precedes a string that is a value: its name and a colon.
     let (mut name, mut between): (&[u8], &[u8]) = (&[], &[]);
     for end in memchr_iter(b'"', body).chain([body.len()]) {
         let piece = body.get(start..end).unwrap_or_default();
@@ -172,14 +175,14 @@ fn text_tokens(body: &[u8]) -> u64 {
     bytes / BYTES_PER_TOKEN
 }
 
-/// Whether a piece of JSON is encoded data, and not for reading.
+/// Whether a string is encoded data rather than text.
 fn is_data(piece: &[u8], name: &[u8], is_value: bool) -> bool {
     piece.len() >= SHORTEST_DATA
         && (piece.starts_with(b"data:")
             || (is_value && DATA.iter().any(|field| field.as_bytes() == name)))
 }
 
-/// How many texts a request for embeddings has, if they are several.
+/// Returns the number of texts in an embeddings request with several.
 fn texts(target: &Target, body: &[u8]) -> Option<u64> {
     let field = match target.surface {
         Surface::OpenAi if target.rest == "embeddings" => "input",
@@ -188,7 +191,7 @@ fn texts(target: &Target, body: &[u8]) -> Option<u64> {
     };
     let Members(members) = serde_json::from_slice(body).ok()?;
     let texts: Vec<&RawValue> = find(&members, field).and_then(read)?;
-    // A list of numbers is one text, as tokens.
+    // A list of numbers is a single text, given as tokens.
     let are_numbers = texts
         .first()
         .is_some_and(|first| !first.get().starts_with(['"', '[', '{']));

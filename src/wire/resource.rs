@@ -1,10 +1,13 @@
-//! Names of what belongs to the project of the key that made it: files, cached contents, batches, operations.
+//! Names of resources that belong to the project of the key that created them: files, cached
+//! contents, batches and operations.
 //!
-//! A key of another project is refused such a thing. So the pool remembers which key an answer with a name came from, and
-//! looks for known names in requests: in the path, and among the body's texts those that are a name or a URL that ends in
-//! one. A text that only mentions a name is none, and one that happens to be a name nobody made is not known.
+//! A key of another project has no access to them. So the pool remembers which key's answer
+//! contained a name, and looks for known names in requests: in the path, and in strings of the body
+//! that are a name or a URL ending in one. A text that merely mentions a name does not count, and a
+//! string that happens to look like a name is unknown.
 //!
-//! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, <https://ai.google.dev/api/batch-api>.
+//! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>,
+//! <https://ai.google.dev/api/batch-api>.
 
 use crate::wire::target::Target;
 use crate::wire::{Kind, Surface};
@@ -29,9 +32,9 @@ const COLLECTIONS: [&str; 9] = [
     "videos/",
     "interactions/",
 ];
-/// Fields whose texts are for people or for tools, and name nothing that the request uses.
+/// Fields with text for people or tools, which never refers to a resource.
 const TEXT_FIELDS: [&str; 4] = ["text", "content", "arguments", "output"];
-/// Fields whose values name nothing that the request uses.
+/// Fields whose values never refer to a resource.
 const IGNORED_FIELDS: [&str; 10] = [
     "functionCall",
     "functionResponse",
@@ -46,22 +49,23 @@ const IGNORED_FIELDS: [&str; 10] = [
 ];
 /// Fields with the bare id of an interaction.
 const INTERACTION: [&str; 2] = ["previous_interaction_id", "previousInteractionId"];
-/// Names taken from one body, at most.
+/// The maximum number of names taken from one body.
 const MOST_NAMES: usize = 500;
-/// The longest name.
+/// The maximum length of a name.
 const LONGEST_NAME: usize = 256;
 
-/// The name of an upload under way at a path.
+/// Returns the name of a pending upload.
 pub fn of_upload(path: &str, upload_id: &str) -> String {
     format!("uploads{path}?{upload_id}")
 }
 
-/// What a path may name: `rest` follows the version, or OpenAI's `/v1/`. Longer and shorter readings, of which at most one
-/// is known.
+/// Returns the resources that a path may name. `rest` follows the version, or OpenAI's `/v1/`.
+///
+/// A path can be read in several ways, of which at most one is a known name.
 pub fn named_in_path(rest: &str) -> BTreeSet<String> {
     let rest = percent_encoding::percent_decode_str(rest).decode_utf8_lossy();
     let mut names = BTreeSet::new();
-    // OpenAI's clients put an id that is a name behind the collection: `batches/batches/abc`.
+    // OpenAI's clients append an id that is itself a name: `batches/batches/abc`.
     let behind = rest.split_once('/').map(|(_, behind)| behind);
     for path in [Some(&*rest), behind].into_iter().flatten() {
         let ends = path
@@ -77,15 +81,16 @@ pub fn named_in_path(rest: &str) -> BTreeSet<String> {
     names
 }
 
-/// The names among the texts of a JSON body; none if it is anything else. Only bodies that call no
-/// model are searched for the interaction that they continue.
+/// Returns the names in the strings of a JSON body; none for anything else.
+///
+/// The interaction that a body continues is only looked up if it does not call a model.
 pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    // Most bodies have none, and need not be walked through: one look at their slashes tells, and at the characters that are
-    // written by their number.
+    // Most bodies contain no name and need not be parsed: checking the text around slashes and
+    // escaped characters is enough.
     let mentions = |slash: usize| {
         let before = body.get(..slash).unwrap_or_default();
-        // Some encoders escape each slash.
+        // Some encoders escape every slash.
         let before = before.strip_suffix(b"\\").unwrap_or(before);
         COLLECTIONS.iter().any(|collection| {
             let name = collection.trim_end_matches('/').as_bytes();
@@ -99,7 +104,7 @@ pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
         || memmem::find_iter(body, br"\u00").any(|at| hides_a_name(body, at))
     {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
-        // What is found before the place where it breaks off is found.
+        // Names found before a syntax error count.
         let texts = Texts {
             names: &mut names,
             of: FieldKind::Any,
@@ -109,7 +114,7 @@ pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
     names
 }
 
-/// Whether a character is one of those that names have, and is written by its number at `at`: `\u002f`.
+/// Whether `\u002f` or another escape of a character that names contain is at `at`.
 fn hides_a_name(body: &[u8], at: usize) -> bool {
     let digits = body.get(at + 4..at + 6);
     let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
@@ -117,20 +122,21 @@ fn hides_a_name(body: &[u8], at: usize) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"/_-.~:".contains(&byte))
 }
 
-/// What an answer reports of things that belong to the project of the key that it came by.
+/// The resources reported by an answer; they belong to the project of the key that was used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reported {
-    /// Made by this request.
+    /// Created by this request.
     pub created: BTreeSet<String>,
     /// Known to exist.
     pub listed: BTreeSet<String>,
 }
 
-/// What the answer to a request reports, unless it calls a model. `named` is what the request names.
+/// Returns what the answer to a request reports, unless it calls a model. `named` are the names in
+/// the request.
 ///
-/// The answer to a POST or an upload reports what was created, except for names in the request, which
-/// existed before and are repeated. The subject of the answer is created even if the request chose its
-/// name, unless the path names it. Any other answer only lists.
+/// The answer to a POST or an upload reports created resources, except for those named in the
+/// request, which existed before and are repeated. The subject of the answer counts as created even
+/// if the request chose its name, unless the path names it. Any other answer only lists resources.
 pub fn reported(
     method: &Method,
     target: &Target,
@@ -155,7 +161,7 @@ pub fn reported(
         };
     }
     let in_path = named_in_path(&target.rest);
-    // `files:register`: a method that is not that of making one.
+    // A custom method such as `files:register`, not the one that creates.
     let is_custom = target.rest.contains(':');
     let is_created = |name: &String| {
         let is_own = own.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
@@ -165,8 +171,8 @@ pub fn reported(
     Reported { created, listed }
 }
 
-/// The name that a request chooses for what it makes: `POST /files` with `{"file": {"name": "files/abc"}}`, or with `name`
-/// alone as of the other collections.
+/// Returns the name that a request chooses for the resource to create: `POST /files` with `{"file":
+/// {"name": "files/abc"}}`, or just `name` for other collections.
 pub fn chosen_name(target: &Target, body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Wrapped<'a> {
@@ -181,7 +187,7 @@ pub fn chosen_name(target: &Target, body: &[u8]) -> Option<String> {
         .filter(|name| name.starts_with(&format!("{}/", target.rest)))
 }
 
-/// The name of what a body is about.
+/// Returns the name of the resource that a body describes.
 fn own_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Thing<'a> {
@@ -197,7 +203,7 @@ fn own_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
     }
 }
 
-/// The id that OpenAI's API gives a thing of a collection, as a name.
+/// Converts an id of OpenAI's API to a resource name.
 fn of_id(collection: &str, id: &str) -> Option<String> {
     let name = if id.contains('/') {
         id.to_owned()
@@ -207,12 +213,13 @@ fn of_id(collection: &str, id: &str) -> Option<String> {
     is_name(&name).then_some(name)
 }
 
-/// `files/abc`, or `models/M/operations/abc`.
+/// Whether a text is a name, such as `files/abc` or `models/M/operations/abc`.
 fn is_name(text: &str) -> bool {
     text.len() <= LONGEST_NAME && name_at_end(text).is_some_and(|name| name.len() == text.len())
 }
 
-/// The name that a text is, or ends in as a URL does: `https://host/v1beta/files/abc:download?alt=media`.
+/// Returns the name that a text is or, as a URL, ends in:
+/// `https://host/v1beta/files/abc:download?alt=media`.
 fn name_at_end(text: &str) -> Option<&str> {
     let text = text.split(['?', '#']).next()?;
     let found = COLLECTIONS
@@ -234,7 +241,7 @@ fn name_at_end(text: &str) -> Option<&str> {
     if !is_id {
         return None;
     }
-    // An operation is named below what it works on.
+    // Operations are nested below the resource that they work on.
     let start = match text.get(..at)? {
         before if *collection == "operations/" => owner_start(before),
         _ => at,
@@ -242,10 +249,10 @@ fn name_at_end(text: &str) -> Option<&str> {
     text.get(start..at + collection.len() + end)
 }
 
-/// What can stand before a name: nothing, or the beginning of a URL of Google's API, wherever it is served. Other hosts have
-/// files, too.
+/// Whether a name can follow this text: nothing, or the start of a URL of Google's API on any host.
+/// Other hosts have files, too.
 fn is_place(before: &str) -> bool {
-    // An operation's owner, or what it is below.
+    // The owner of an operation, or the start of the path.
     let before = match owners_in(before).max() {
         Some(at) => before.get(..at).unwrap_or_default(),
         None => before,
@@ -257,14 +264,14 @@ fn is_place(before: &str) -> bool {
                 .any(|version| before.ends_with(version))
 }
 
-/// Where the last name of each collection begins below which operations are named.
+/// Yields the start of the last name in each collection that can own operations.
 fn owners_in(before: &str) -> impl Iterator<Item = usize> {
     ["models/", "tunedModels/", "batches/"]
         .iter()
         .filter_map(|collection| before.rfind(collection))
 }
 
-/// Where `models/M/` begins at the end of what comes before `operations/`.
+/// Returns the start of `models/M/` at the end of the text before `operations/`.
 fn owner_start(before: &str) -> usize {
     let owner = owners_in(before)
         .filter(|at| {
@@ -277,17 +284,17 @@ fn owner_start(before: &str) -> usize {
     owner.unwrap_or(before.len())
 }
 
-/// Walks through JSON and collects the texts that are names.
+/// Walks through JSON and collects the strings that are names.
 struct Texts<'a> {
     names: &'a mut BTreeSet<String>,
     of: FieldKind,
 }
 
-/// What kind of field a text is the value of.
+/// The kind of field that a string is the value of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FieldKind {
     Any,
-    /// For people or tools.
+    /// Text for people or tools.
     Text,
     /// The bare id of an interaction.
     Interaction,
@@ -309,7 +316,7 @@ impl<'de> Visitor<'de> for Texts<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        // A URL has no blank in it, a text that mentions a name has.
+        // URLs contain no blanks, whereas texts that mention a name do.
         let is_candidate = text.len() <= 4 * LONGEST_NAME && !text.contains(char::is_whitespace);
         if !is_candidate || self.names.len() >= MOST_NAMES {
             return Ok(());

@@ -1,11 +1,12 @@
-//! From a response to the fault behind it.
+//! Maps a response to an outcome, that is, to the party at fault.
 //!
-//! Google says "your key is dead" with 400, 401 and 403, "this model is not for you" with 403, 404 and 429, and uses one
-//! code for several faults, so the status alone never decides. [`TABLE`] does: it is read from top to bottom, and the first
-//! row that fits counts. What fits none before it ends in a row that harms no key.
+//! Google reports an invalid key with 400, 401 or 403 and an unavailable model with 403, 404 or
+//! 429, and uses one code for several faults, so the status alone never decides. [`TABLE`] does:
+//! the first matching row wins, and errors that match no specific row end in one that harms no key.
 //!
-//! Messages are matched by a few words ([`Words`]). A key or a project is condemned only by an error of Google's that was
-//! read to its end, one with a canonical code: a proxy on the way does not know the key.
+//! Messages are matched by a few words ([`Words`]) rather than by sentence. Only a complete error
+//! with a canonical code, which is one from Google, can condemn a key or a project: an intermediate
+//! proxy knows nothing about keys.
 
 use super::ApiError;
 use super::quota::{self, Named};
@@ -15,13 +16,13 @@ use crate::wire::TransportError;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// Stands for the status of an error that came without one.
+/// The status assumed for an error that carries none.
 const NO_STATUS: u16 = 500;
 
-/// The name of the service whose keys these are.
+/// The service that the pool's keys belong to.
 const OWN_SERVICE: &str = "generativelanguage.googleapis.com";
 
-/// How messages begin that quote the request at length.
+/// Prefixes of messages that quote the request at length.
 const QUOTES_THE_REQUEST: [&str; 4] = [
     "Invalid JSON payload received",
     "Invalid value at ",
@@ -29,18 +30,19 @@ const QUOTES_THE_REQUEST: [&str; 4] = [
     "Unable to parse ",
 ];
 
-/// How near to its beginning a message must say that a key or a project is at fault, in bytes of [`Words`]: at once.
+/// Limit for [`Row::within`], in bytes of [`Words`]: the phrase must start the message. Used where
+/// a match condemns a key or a project.
 const AT_ONCE: usize = 0;
-/// The same, where another word may stand before.
+/// As [`AT_ONCE`], but allows one word before the phrase.
 const NEARLY_AT_ONCE: usize = 12;
-/// How near to its beginning a message that may echo the request must say anything.
+/// Limit for [`Row::within`] for messages that may echo the request.
 const SOON: usize = 100;
 const ANYWHERE: usize = usize::MAX;
 
 const BILLING: &str = "the project's spending cap, credits or billing account are exhausted";
 const PLAN: &str = "the project's plan does not include this";
 
-/// How a message says that more than one credential came.
+/// Phrases that report more than one credential.
 const CREDENTIALS: &[&[&str]] = &[
     &["multiple authentication credentials"],
     &["multiple credentials"],
@@ -51,7 +53,7 @@ const CREDENTIALS: &[&[&str]] = &[
     &["two credentials"],
 ];
 
-/// How a message says that a key is not valid.
+/// Phrases that report an invalid key.
 const NO_KEY: &[&[&str]] = &[
     &["api key not valid"],
     &["api key is not valid"],
@@ -71,64 +73,66 @@ const NO_KEY: &[&[&str]] = &[
     &["invalid api key"],
 ];
 
-/// Somebody who answered.
+/// Who sent the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sender {
-    /// Whoever.
+    /// Anyone.
     Any,
-    /// Google's API: an error with a canonical code.
+    /// Google's API: the error has a canonical code.
     Google,
-    /// A web page: a front end of Google's, or somebody on the way.
+    /// An HTML page, from a Google front end or an intermediary.
     Page,
 }
 
-/// A further condition of a row.
+/// An additional condition of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
     /// The request calls a model, and the error names no other service.
     OwnModelCall,
-    /// The request is for a method that takes API keys for certain.
+    /// The request's method is documented to accept API keys.
     TakesKeys,
-    /// The request calls a model and names no file, cache or other resource, and the message names no model.
+    /// The request calls a model and names no file, cache or other resource, and the message names
+    /// no model.
     NothingNamed,
-    /// The request has a server-side tool.
+    /// The request uses a server-side tool.
     Tool,
-    /// The key may be sent in another header, and was not yet.
+    /// The key can also be sent in the other header, which has not been tried yet.
     OtherHeader,
-    /// The error is about the Gemini API itself, not about another service.
+    /// The error concerns the Gemini API itself rather than another service.
     OwnService,
     /// The message quotes the request at length.
     Quotes,
-    /// A quota is named by which the request alone is too large.
+    /// The request alone exceeds one of the named quotas.
     TooLarge,
-    /// No quota is named.
+    /// The error names no quota.
     NoQuotaNamed,
-    /// The request has a server-side tool, and the quota that is named is a tool's.
+    /// The request uses a server-side tool, and the error names a tool quota.
     ToolNamed,
-    /// This is what is said of quotas.
+    /// The error's quotas are of this kind.
     Quota(Named),
 }
 
 /// A row of [`TABLE`].
 #[derive(Debug)]
 struct Row {
-    /// Any of these; empty for every 4xx.
+    /// Matching statuses; empty matches every 4xx.
     status: &'static [u16],
     sender: Sender,
-    /// Any of these canonical codes; empty for any.
+    /// Matching canonical codes; empty matches any.
     codes: &'static [&'static str],
-    /// Any of these reasons of `google.rpc.ErrorInfo`, or any of `words`; where both are empty, whatever was said.
+    /// Matching reasons of `google.rpc.ErrorInfo`. A row matches by `reasons` or by `words`; if
+    /// both are empty, it matches any text.
     reasons: &'static [&'static str],
-    /// Groups of phrases; all of one group have to occur.
+    /// Groups of phrases. A group matches if all of its phrases occur.
     words: &'static [&'static [&'static str]],
-    /// How near to the message's beginning the first phrase of a group has to stand.
+    /// How far into the message the first phrase of a group may start, in bytes of [`Words`].
     within: usize,
     when: When,
     outcome: Outcome,
-    /// What the log says in place of a message that may quote the request.
+    /// Logged in place of a message that may quote the request.
     says: &'static str,
-    /// Where it was seen. "wire" stands for bodies recorded from the API, and
+    /// Where the error was observed. "wire" stands for bodies recorded from the API and
     /// <https://ai.google.dev/gemini-api/docs/troubleshooting>.
     #[cfg_attr(not(test), expect(dead_code, reason = "for readers, and for a test"))]
     source: &'static str,
@@ -210,7 +214,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[402, 429],
-        // These messages do not echo the request. One that names a quota is about that.
+        // These messages do not echo the request. An error that names a quota is about that quota.
         words: &[
             &["spending cap"],
             &["spend cap"],
@@ -841,27 +845,27 @@ impl When {
     }
 }
 
-/// What the request was, as far as it decides whose fault a refusal is.
+/// The traits of a request that decide who is at fault when it is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestTraits {
-    /// The model that it calls, or what it is about.
+    /// The model or other subject of the request.
     pub model: String,
-    /// Whether it calls a model: a chat, a generation, embeddings, a prediction.
+    /// Whether the request calls a model: chat, generation, embeddings or prediction.
     pub is_model_call: bool,
-    /// Whether its method takes API keys for certain.
+    /// Whether the method is documented to accept API keys.
     pub takes_keys: bool,
-    /// Whether it names a file, cached content, batch or other resource of a project.
+    /// Whether the request names a file, cached content, batch or other project resource.
     pub names_resource: bool,
-    /// The server-side tools that it has, such as `google_search`; several joined by `+`.
+    /// The server-side tools in use, such as `google_search`, joined by `+`.
     pub tool: Option<String>,
-    /// Whether the key is of a kind that may be sent in another header, and was not yet.
+    /// Whether the key can also be sent in the other header, which has not been tried yet.
     pub has_other_header: bool,
-    /// What it uses by itself.
+    /// What the request alone consumes.
     pub size: RequestSize,
 }
 
 impl RequestTraits {
-    /// Whether a message names the model, or some model.
+    /// Whether a message names this model, or any model.
     fn is_named_in(&self, message: &str) -> bool {
         message.contains("models/")
             || (!self.model.is_empty()
@@ -871,45 +875,47 @@ impl RequestTraits {
     }
 }
 
-/// What came of a call.
+/// The observed result of a call.
 #[derive(Debug, Clone, Copy)]
 pub enum Seen<'a> {
     /// A response.
     Response {
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
-        /// Response headers.
+        /// The response headers.
         headers: &'a HeaderMap,
-        /// The body, as far as it came.
+        /// The body, as far as it arrived.
         body: &'a [u8],
     },
-    /// An error in the middle of a stream whose head said 200: its JSON text, as far as it came.
+    /// An error in the middle of a stream that began with status 200: its JSON text, as far as it
+    /// arrived.
     InStream(&'a [u8]),
     /// No response.
     NoResponse(&'a TransportError),
 }
 
-/// What it means.
+/// The interpretation of a call's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// How the attempt ended, and whose fault that was.
+    /// How the attempt ended, and who is at fault.
     pub outcome: Outcome,
-    /// The response's status. Of an error in a stream, the one that it names, 500 if none. `None` without a response.
+    /// The status of the response; for an error within a stream, the status that it names, or 500.
+    /// `None` without a response.
     pub status: Option<u16>,
-    /// How long the upstream asks to wait, in milliseconds; `None` if it does not say. Of no use for quotas that last
-    /// until midnight: it is below a minute there, too.
+    /// The wait requested by the upstream, in milliseconds; `None` if it requests none. Useless for
+    /// daily quotas, where it is also below a minute.
     pub retry_after_ms: Option<u64>,
-    /// The project that the key belongs to, as `projects/NUMBER`, where the error names it.
+    /// The project of the key, as `projects/NUMBER`, if the error names it.
     pub project: Option<String>,
-    /// The limits that the error teaches, for the project of the key and the model that was asked for.
+    /// The limits revealed by the error, for the key's project and the requested model.
     pub limits: Vec<Limit>,
-    /// The error itself, without any field where there was none or it could not be read.
+    /// The parsed error; all fields are empty if there was none or it was unreadable.
     pub error: ApiError,
-    /// What may be said of it where its own words may quote the request; empty where nothing may.
+    /// What may be logged if the message may quote the request; empty if nothing may.
     pub says: &'static str,
 }
 
-/// Reads what came of a call. Total: whatever came has an outcome.
+/// Interprets the result of a call. Total: every result has an outcome.
 pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
     match seen {
         Seen::Response {
@@ -966,7 +972,7 @@ impl Diagnosis {
     }
 }
 
-/// The status of an error that came with 200: one of an error in any case.
+/// The status of an error that came with a 200. Always an error status.
 fn named_status(error: &ApiError) -> u16 {
     error
         .code
@@ -974,7 +980,7 @@ fn named_status(error: &ApiError) -> u16 {
         .unwrap_or(NO_STATUS)
 }
 
-/// The header's seconds. A date says nothing without a clock.
+/// Reads `Retry-After` in seconds. Dates are ignored, as there is no clock here.
 fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let seconds: u64 = headers
         .get(RETRY_AFTER)?
@@ -986,7 +992,7 @@ fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     seconds.checked_mul(1000)
 }
 
-/// The outcome behind an error with this status, and what may be said of it.
+/// Returns the outcome of an error with this status, and what may be logged about it.
 fn classify(status: u16, error: &ApiError, request: &RequestTraits) -> (Outcome, &'static str) {
     let words = Words::of(error.message.as_deref().unwrap_or_default());
     TABLE

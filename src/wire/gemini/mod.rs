@@ -1,4 +1,4 @@
-//! What Google's wire says: error bodies and what they mean. Pure.
+//! Google's own format: answers, error bodies and what they mean. Pure.
 
 mod body;
 mod classify;

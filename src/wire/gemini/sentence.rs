@@ -1,13 +1,14 @@
-//! What may be kept of a message: only what Google says to everybody.
+//! Reduces an error message to what may be logged.
 //!
-//! Messages about a request quote it: a field's name, a value, a model, any of which may be a piece of a prompt
-//! (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`). Cutting the quotes out of all the wordings there are
-//! cannot be made sure. So a message is kept whole if it begins as one about a key, a quota or a place, which quotes no
-//! request; of others, only which of the known sentences it is; and of the rest, nothing.
+//! Messages about a request quote it: a field name, a value or a model, each of which may be part
+//! of a prompt (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`). Quotes cannot be
+//! removed reliably from every wording. So a message is logged in full only if it starts like one
+//! about a key, a quota or a location, which quote no request; other known messages are replaced by
+//! a fixed sentence, and all others by a placeholder.
 
 use super::quota;
 
-/// How messages begin, as recorded from the API, that quote no request.
+/// Prefixes of messages recorded from the API that quote no request.
 const WHOLE: [&str; 19] = [
     "API key not valid",
     "API key expired",
@@ -30,7 +31,7 @@ const WHOLE: [&str; 19] = [
     "Your project has been denied access",
 ];
 
-/// Beginnings of messages as recorded from the API, and what each says.
+/// Prefixes of messages recorded from the API, each with its replacement.
 const SENTENCES: [(&str, &str); 20] = [
     (
         "Invalid JSON payload received",
@@ -99,7 +100,8 @@ const SENTENCES: [(&str, &str); 20] = [
     ),
 ];
 
-/// What may be kept of a message. `says` is what its row of the table of errors says of it; empty where that is nothing.
+/// Returns the loggable form of a message. `says` is the description from its row in the error
+/// table, which may be empty.
 pub fn loggable<'a>(message: &'a str, says: &'a str) -> &'a str {
     if WHOLE.iter().any(|beginning| message.starts_with(beginning)) {
         return message;

@@ -1,4 +1,4 @@
-//! A look at an answer in Google's own form: how many tokens it took, and whether it says anything.
+//! Summarizes an answer in Google's format: its token usage, and whether it has content.
 //!
 //! Source: <https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse>.
 
@@ -8,7 +8,7 @@ use crate::wire::{Summary, is_malformed_call};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Looks at an answer, or at one event of a stream, without the `data:` before it; `None` if the text is neither.
+/// Summarizes an answer or the data of one stream event; `None` if the text is neither.
 pub fn summarize(json: &[u8]) -> Option<Summary> {
     let Members(members) = serde_json::from_slice(json).ok()?;
     let member = |name: &str| find(&members, name);
@@ -53,14 +53,15 @@ fn parts(content: &RawValue) -> Vec<&RawValue> {
         .unwrap_or_default()
 }
 
-/// A part has something in it that is not empty. A signature alone is for the next call, not for a reader.
+/// Whether a part has a non-empty field with content. A signature alone is meant for the next call,
+/// not for a reader.
 fn says_something(part: &[(Cow<'_, str>, &RawValue)]) -> bool {
     let about = ["thought", "thoughtSignature", "partMetadata"];
     part.iter()
         .any(|(name, value)| !about.contains(&&**name) && !is_empty(value))
 }
 
-/// `None` if no count is there.
+/// Reads the token counts; `None` if there are none.
 fn read_usage(usage: &RawValue) -> Option<Usage> {
     let Members(counts) = read(usage)?;
     let count = |name: &str| find(&counts, name).and_then(read::<u64>);

@@ -1,23 +1,23 @@
-//! Fields that Google does not know, as its 400 names them.
+//! Finds the unknown fields that a 400 from Google names.
 //!
-//! `Invalid JSON payload received. Unknown name "seed": Cannot find field.`, a line for each; for one further in, with
-//! ` at 'tools[0].function'` behind the name.
+//! Each has a line such as `Invalid JSON payload received. Unknown name "seed": Cannot find
+//! field.`; nested fields are followed by a path, as in ` at 'tools[0].function'`.
 
 use super::ApiError;
 
 const BEFORE: &str = "Invalid JSON payload received. Unknown name \"";
 const AFTER: &str = ": Cannot find field.";
 
-/// A field that is not known.
+/// An unknown field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownField {
-    /// Where the object is that has it: `tools[0].function`; empty for the body itself.
+    /// The path of the object with the field, such as `tools[0].function`; empty for the body.
     pub place: String,
-    /// Its name.
+    /// The name of the field.
     pub name: String,
 }
 
-/// The fields that an error is about, if it is about nothing else.
+/// Returns the unknown fields named by an error; empty if the error reports anything else as well.
 pub fn unknown_fields(error: &ApiError) -> Vec<UnknownField> {
     let message = error.message.as_deref().unwrap_or_default();
     let fields: Option<Vec<UnknownField>> = message.lines().map(field).collect();

@@ -1,13 +1,15 @@
-//! What a message says, made comparable: lower-case words, without what it quotes.
+//! Normalizes messages for matching: lower-case words, without quoted text.
 //!
-//! Google rewords its errors, so messages are matched by a few words of theirs rather than by a sentence. They also quote
-//! the request, and a client that names a field "API key not valid" must not disable a key with it. So quoted text, URLs
-//! and paths are left out, and a rule may insist that its words stand near the beginning.
+//! Google rewords its errors, so messages are matched by a few words rather than by sentence. They
+//! also quote the request, and a client must not be able to disable a key by naming a field "API
+//! key not valid". So quoted text, URLs and paths are dropped, and a rule can require its words to
+//! occur near the start.
 
-/// Characters of a message that are looked at.
+/// How many characters of a message are considered.
 const LOOKED_AT: usize = 1_000;
 
-/// The words of a message, each after a blank: ` your project has exceeded its monthly spending cap `.
+/// The words of a message, delimited by spaces: ` your project has exceeded its monthly spending
+/// cap `.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Words(String);
 
@@ -29,7 +31,7 @@ impl Words {
                 words.push(' ');
             }
         }
-        // What a message begins with is what it is about, whatever article stands before.
+        // The start of a message states its subject, so leading articles are dropped.
         let mut rest = words.trim_start();
         while let Some(after) = ARTICLES
             .iter()
@@ -40,8 +42,9 @@ impl Words {
         Self(format!(" {rest}"))
     }
 
-    /// Whether all of these phrases occur, the first of them within so many bytes. They are whole words, but for what ends
-    /// in `*`, which is how a word begins.
+    /// Whether all of these phrases occur, the first of them starting within `within` bytes.
+    ///
+    /// Phrases match whole words, except that a trailing `*` matches any word ending.
     pub(super) fn have(&self, phrases: &[&str], within: usize) -> bool {
         let at = |phrase: &str| match phrase.strip_suffix('*') {
             Some(beginning) => self.0.find(&format!(" {beginning}")),
@@ -52,20 +55,20 @@ impl Words {
     }
 }
 
-/// What may stand before the first word that counts.
+/// Words skipped at the start of a message.
 const ARTICLES: [&str; 6] = ["the ", "this ", "your ", "a ", "an ", "provided "];
 
-/// The one identifier of which errors tell.
+/// The spellings of the one identifier that rules match.
 const SIGNATURE: [&str; 2] = ["thought_signature", "thoughtSignature"];
 
-/// Whether a token is a path, an address, or the name of a field, a function or a model rather than a word.
+/// Whether a token is a path, an address, or the name of a field, function or model.
 fn is_identifier(token: &str) -> bool {
     let inside = token.trim_matches(|c: char| !c.is_alphanumeric());
     inside.contains(['/', '@', '_', '[', ']', '(', '=', '.', ':', '\\'])
         || inside.matches('-').count() > 1
 }
 
-/// The text without what stands in quotation marks. What is opened and never closed is left out as well.
+/// Returns the text without quoted parts. An unterminated quote extends to the end.
 fn without_quotes(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut closing: Option<char> = None;
@@ -74,7 +77,7 @@ fn without_quotes(text: &str) -> String {
     while let Some(c) = characters.next() {
         match closing {
             Some(quote) => {
-                // An apostrophe within a word closes nothing.
+                // An apostrophe within a word is not a closing quote.
                 let follows_word = characters.peek().is_some_and(|next| next.is_alphanumeric());
                 if c == quote && !(c == '\'' && follows_word) {
                     closing = None;

@@ -1,4 +1,4 @@
-//! Changes in a request's body, made in the caller's own bytes: everything else stays as it was sent.
+//! Edits request bodies in the caller's bytes, leaving everything else unchanged.
 
 use crate::wire::json::Patch;
 use crate::wire::json::{Members, find, read};
@@ -6,19 +6,19 @@ use memchr::memmem;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One step into a body: a field of an object, or an element of an array.
+/// A step of a path into a body: a field of an object or an element of an array.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// By name.
+    /// A field by name.
     Field(String),
-    /// By position, from 0.
+    /// An element by index, from 0.
     Element(usize),
     /// Every element.
     Elements,
 }
 
-/// The steps of a path as Google writes it, `tools[0].function`, or with every element meant, `tools[].function`. `None` if
-/// it is none.
+/// Parses a path in Google's notation: `tools[0].function`, or `tools[].function` for every
+/// element. Returns `None` if it is not a path.
 pub fn steps(place: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     for part in place.split('.').filter(|_| !place.is_empty()) {
@@ -35,8 +35,8 @@ pub fn steps(place: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// `body` with other names for the models that it names: its own, those of its `requests`, and that of its
-/// `generateContentRequest`; `None` where nothing changes.
+/// Renames the models in `body`: its own, those of its `requests`, and that of its
+/// `generateContentRequest`. Returns `None` if nothing changes.
 pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(body).ok()?;
     let Members(own) = serde_json::from_str(text).ok()?;
@@ -66,16 +66,17 @@ pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Opt
     (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
 }
 
-/// A field: the way to its object, and its name. Names count as equal in snake and in camel case, as they do for Google.
+/// A field: the path to its object, and its name. As at Google, names match in snake case and camel
+/// case.
 pub type Field<N> = (Vec<Step>, N);
 
-/// `body` without these fields, however often each is there; `None` if one of them is not.
+/// Removes every occurrence of these fields from `body`; `None` if any of them is missing.
 pub fn without<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
     let (body, found) = without_any(body, fields)?;
     (found.len() == fields.len()).then_some(body)
 }
 
-/// `body` without those of these fields that are there, and which they were, by position; `None` if none is.
+/// Removes those of these fields that `body` has, and returns their indices; `None` if it has none.
 pub fn without_any<N: AsRef<str>>(
     body: &[u8],
     fields: &[Field<N>],
@@ -98,8 +99,10 @@ pub fn without_any<N: AsRef<str>>(
     (!edits.is_empty()).then(|| (edits.apply(body.to_vec()), found))
 }
 
-/// `body` without what is null in its messages, but for `content`: clients send it back of answers, and Google refuses the
-/// names that it does not know. `None` where nothing changes.
+/// Removes null fields other than `content` from the messages in `body`; `None` if nothing changes.
+///
+/// Clients send messages of earlier answers back with such fields, and Google refuses unknown
+/// names.
 pub fn without_nulls_in_messages(body: &[u8]) -> Option<Vec<u8>> {
     memmem::find(body, b"null")?;
     let Members(own) = serde_json::from_slice(body).ok()?;
@@ -119,7 +122,7 @@ pub fn without_nulls_in_messages(body: &[u8]) -> Option<Vec<u8>> {
     (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
 }
 
-/// A field that is to be cut, as seen from an object on the way to it.
+/// A field to remove, relative to an object on the path to it.
 #[derive(Clone, Copy)]
 struct Sought<'s> {
     number: usize,
@@ -127,7 +130,7 @@ struct Sought<'s> {
     name: &'s str,
 }
 
-/// Removes fields from a value, and notes those that were there.
+/// Removes fields from a value and records those that were found.
 fn cut<'a>(
     value: &'a RawValue,
     fields: &[Sought<'_>],

@@ -1,23 +1,23 @@
-//! Changes to a text, collected while it is skimmed and made at once.
+//! Collects edits to a text while it is parsed, and applies them at once.
 
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What is to be changed in some bytes. Every text that is named to it must be borrowed from them.
+/// Pending edits to a byte slice. All text passed to its methods must be borrowed from that slice.
 pub(crate) struct Patch<'a> {
     bytes: &'a [u8],
     edits: Edits,
 }
 
-/// A patch that has let go of the bytes it is for.
+/// The edits of a [`Patch`], detached from the bytes that they apply to.
 #[derive(Default)]
 pub(crate) struct Edits(Vec<Edit>);
 
 struct Edit {
-    /// What goes; empty where something is put in.
+    /// The range to replace; empty for an insertion.
     range: Range<usize>,
-    /// What comes in its place.
+    /// The replacement.
     text: String,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Patch<'a> {
         }
     }
 
-    /// Gives a member of an object its value: in place of the `old` one, or as a first member if there is none.
+    /// Sets a member of an object: replaces the `old` value, or inserts the member first.
     pub(crate) fn set(&mut self, object: &str, name: &str, old: Option<&RawValue>, value: &str) {
         if let Some(old) = old {
             self.replace(old, value);
@@ -42,7 +42,7 @@ impl<'a> Patch<'a> {
         let text = if !inside.trim_start().starts_with('}') {
             format!("\"{name}\":{value},")
         } else if self.edits.0.last().is_some_and(|edit| edit.range.end == at) {
-            // Not the first that is put into an empty object.
+            // A previous insertion into the same empty object.
             format!(",\"{name}\":{value}")
         } else {
             format!("\"{name}\":{value}")
@@ -55,7 +55,8 @@ impl<'a> Patch<'a> {
         self.put_at(self.quota_scope_of(old.get().as_bytes()), value.to_owned());
     }
 
-    /// Removes members of an object, with the commas and blanks before them. Whatever is put into it has to be before.
+    /// Removes members of an object, with the commas and blanks before them. Insertions into the
+    /// object must be made first.
     pub(crate) fn cut(
         &mut self,
         object: &str,
@@ -64,7 +65,7 @@ impl<'a> Patch<'a> {
     ) {
         let bytes = object.as_bytes();
         let start = self.quota_scope_of(bytes).start;
-        // Each member with what comes before it: the brace or the comma, and the blanks.
+        // Each member includes what precedes it: the brace or comma, and blanks.
         let mut from = start + 1;
         let mut is_any_kept = false;
         for (name, value) in members {
@@ -73,7 +74,7 @@ impl<'a> Patch<'a> {
                 self.remove(from..to);
             } else if !is_any_kept {
                 is_any_kept = true;
-                // The first member has no comma before it.
+                // The first remaining member must not be preceded by a comma.
                 let before = bytes.get(from - start..to - start).unwrap_or_default();
                 let blanks = before
                     .iter()
@@ -84,7 +85,7 @@ impl<'a> Patch<'a> {
             }
             from = to;
         }
-        // Nor has what was put in a comma behind it, if nothing else is left.
+        // Nor must an insertion be followed by one if no member remains.
         let (inside, edits) = (start + 1..start + 1, &mut self.edits.0);
         let last = edits.iter_mut().rfind(|edit| edit.range == inside);
         if let Some(edit) = last.filter(|_| !is_any_kept && !members.is_empty())
@@ -94,7 +95,7 @@ impl<'a> Patch<'a> {
         }
     }
 
-    /// Gives a member of an object another name.
+    /// Renames a member of an object.
     pub(crate) fn rename(
         &mut self,
         object: &str,
@@ -105,7 +106,7 @@ impl<'a> Patch<'a> {
         let mut from = self.quota_scope_of(object.as_bytes()).start + 1;
         for (its, value) in members {
             let value = self.quota_scope_of(value.get().as_bytes());
-            // The comma, the blanks, the name and the colon.
+            // The comma, blanks, name and colon.
             let before = self.bytes.get(from..value.start).unwrap_or_default();
             let is_quote = |byte: &u8| *byte == b'"';
             let open = before.iter().position(is_quote);
@@ -117,13 +118,13 @@ impl<'a> Patch<'a> {
         }
     }
 
-    /// Puts something in before a part.
+    /// Inserts text before a part.
     pub(crate) fn put_before(&mut self, part: &[u8], text: String) {
         let at = self.quota_scope_of(part).start;
         self.put_at(at..at, text);
     }
 
-    /// Removes a part, and what was to be changed in it.
+    /// Removes a range, and any edits within it.
     pub(crate) fn remove(&mut self, range: Range<usize>) {
         let is_inside = |edit: &Edit| {
             let Range { start, end } = edit.range;
@@ -141,7 +142,7 @@ impl<'a> Patch<'a> {
         self.edits.0.push(Edit { range, text });
     }
 
-    /// Where a part lies that is borrowed from the bytes.
+    /// The range of a part that is borrowed from the bytes.
     pub(crate) fn quota_scope_of(&self, part: &[u8]) -> Range<usize> {
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         start..start.wrapping_add(part.len())
@@ -153,12 +154,13 @@ impl Edits {
         self.0.is_empty()
     }
 
-    /// Makes the changes. Without any, the bytes come back as they are.
+    /// Applies the edits. Without any, returns the same bytes.
     pub(crate) fn apply(mut self, bytes: Vec<u8>) -> Vec<u8> {
         if self.is_empty() {
             return bytes;
         }
-        // Stable: what is put in at one place stays in order. It comes before what goes there.
+        // The sort is stable, so insertions at one position stay in order, before the removal of
+        // what follows.
         self.0
             .sort_by_key(|edit| (edit.range.start, edit.range.end));
         let grown: usize = self.0.iter().map(|edit| edit.text.len()).sum();

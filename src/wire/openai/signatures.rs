@@ -1,9 +1,10 @@
-//! Thought signatures of tool calls.
+//! Restores the thought signatures of tool calls.
 //!
-//! From Gemini 3 on, the first tool call of each step has a thought signature, and a request whose history has the call
-//! without it is refused (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Many of OpenAI's clients drop the
-//! field that it comes in, `tool_calls[].extra_content.google.thought_signature`. So signatures are collected from answers,
-//! and put back into requests.
+//! From Gemini 3 on, the first tool call of each step has a thought signature, and a request whose
+//! history contains the call without it is refused
+//! (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Many OpenAI clients drop the field
+//! that carries it, `tool_calls[].extra_content.google.thought_signature`. So signatures are
+//! collected from answers and put back into requests.
 
 use crate::wire::json::Patch;
 use crate::wire::json::{Members, find, read};
@@ -12,16 +13,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
 
-/// What Google takes in the place of a signature that nobody knows any more.
+/// What Google accepts in place of a signature that is no longer known.
 pub const PLACEHOLDER: &str = "skip_thought_signature_validator";
 
-/// The longest signature that is kept, in bytes; they have been seen with a few thousand.
+/// The maximum size of a stored signature, in bytes. Observed ones have a few thousand.
 const LONGEST_SIGNATURE: usize = 64 * 1024;
-/// Tool calls of one request whose signatures are looked up, the latest ones.
+/// How many tool calls of a request have their signatures looked up, starting with the latest.
 const MOST_LOOKED_UP: usize = 256;
 
-/// What a tool call says: its id, the function's name and the arguments. Google's ids have six digits, so an id alone
-/// does not tell calls apart.
+/// The content of a tool call: its id, the function's name and the arguments. Google's ids have six
+/// digits, so an id alone is not unique.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ToolCall(String);
 
@@ -36,7 +37,7 @@ pub struct SignedCall {
 
 impl ToolCall {
     fn new(id: &str, name: &str, arguments: &str) -> Self {
-        // Clients may write the arguments anew: only what they mean counts.
+        // Clients may reformat the arguments, so they are compared by value.
         let arguments = match serde_json::from_str(arguments) {
             Ok(value) => canonical(value).to_string(),
             Err(_) if arguments.trim().is_empty() => "{}".to_owned(),
@@ -45,13 +46,13 @@ impl ToolCall {
         Self(serde_json::json!([id, name, arguments]).to_string())
     }
 
-    /// The bytes that tell it from other calls.
+    /// Bytes that are unique to the call.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-/// The value with its numbers as JavaScript has them, which writes 1.0 as 1.
+/// Converts numbers the way JavaScript does, which writes 1.0 as 1.
 fn canonical(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     match value {
@@ -68,14 +69,14 @@ fn canonical(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
-/// Collects the tool calls of an answer that have a signature.
+/// Collects the signed tool calls of an answer.
 #[derive(Debug, Default)]
 pub struct Signatures {
-    /// By choice, in the order of their beginnings.
+    /// The calls of each choice, in order of appearance.
     calls: HashMap<u32, Vec<Begun>>,
 }
 
-/// A tool call as far as it has arrived.
+/// A partially received tool call.
 #[derive(Debug, Default)]
 struct Begun {
     index: Option<u32>,
@@ -147,7 +148,7 @@ fn signature_of(extra_content: Option<ExtraContent>) -> Option<String> {
 }
 
 impl Signatures {
-    /// Those of a whole answer, a completion or a stream of events.
+    /// Returns the signed calls of a complete answer, which is a completion or an event stream.
     pub fn of_answer(answer: &[u8]) -> Vec<SignedCall> {
         let mut signatures = Self::default();
         signatures.take(answer);
@@ -155,7 +156,7 @@ impl Signatures {
         signatures.collected()
     }
 
-    /// Looks at whole lines of a stream of events.
+    /// Processes complete lines of an event stream.
     pub fn take_lines(&mut self, lines: &[u8]) {
         if !is_of_interest(lines) {
             return;
@@ -167,7 +168,7 @@ impl Signatures {
         }
     }
 
-    /// Looks at a completion, or a chunk of one. What cannot be read has nothing.
+    /// Processes a completion or a chunk of one. Unreadable input is ignored.
     fn take(&mut self, answer: &[u8]) {
         if !is_of_interest(answer) {
             return;
@@ -183,7 +184,7 @@ impl Signatures {
             for piece in said.tool_calls.unwrap_or_default() {
                 add(calls, piece);
             }
-            // A signature that comes apart from the calls belongs to the first.
+            // A signature outside the calls belongs to the first.
             if let Some(signature) = signature_of(said.extra_content)
                 && let Some(first) = calls.first_mut()
             {
@@ -192,7 +193,7 @@ impl Signatures {
         }
     }
 
-    /// What has been collected.
+    /// Returns the signed calls.
     pub fn collected(self) -> Vec<SignedCall> {
         let calls = self.calls.into_values().flatten();
         calls
@@ -213,7 +214,8 @@ fn is_of_interest(answer: &[u8]) -> bool {
         .any(|name| memmem::find(answer, name.as_bytes()).is_some())
 }
 
-/// Adds a piece to the call that it belongs to: that of its index, or the latest, unless it has an id of its own.
+/// Adds a piece to its call: the one with its index, or the latest unless the piece has an id of
+/// its own.
 fn add(calls: &mut Vec<Begun>, piece: Piece) {
     let continues = |call: &Begun| {
         let is_other = |id: &str| !id.is_empty() && !call.id.is_empty() && *id != call.id;
@@ -248,10 +250,10 @@ fn add(calls: &mut Vec<Begun>, piece: Piece) {
 
 /// A tool call in a request's history.
 struct InHistory<'a> {
-    /// The call, an object.
+    /// The JSON object of the call.
     object: &'a RawValue,
     members: Members<'a>,
-    /// It is the first of its message.
+    /// Whether it is the first of its message.
     is_first: bool,
 }
 
@@ -260,14 +262,14 @@ impl<'a> InHistory<'a> {
         find(&self.members.0, "extra_content")
     }
 
-    /// Its signature; `None` where there is none, or an empty one.
+    /// Returns its signature, unless that is missing or empty.
     fn signature(&self) -> Option<String> {
         let extra_content: ExtraContent = read(self.extra_content()?)?;
         let signature = extra_content.google?.thought_signature?;
         (!signature.is_empty()).then_some(signature)
     }
 
-    /// What it says; `None` if it is no call of a function.
+    /// Returns its content; `None` if it does not call a function.
     fn named(&self) -> Option<ToolCall> {
         let id: String = read(find(&self.members.0, "id")?)?;
         let function: Function = read(find(&self.members.0, "function")?)?;
@@ -284,7 +286,7 @@ impl<'a> InHistory<'a> {
             let found = members.0.iter().rev().find(|(its, _)| its == name);
             found.map(|(_, value)| *value)
         };
-        // As deep as there are objects to put it in.
+        // Insert at the deepest object that exists.
         let Some(extra) = self.extra_content() else {
             let value = serde_json::json!({ "google": { "thought_signature": signature } });
             let old = place(&self.members, "extra_content");
@@ -315,7 +317,7 @@ impl<'a> InHistory<'a> {
     }
 }
 
-/// The tool calls in a chat completion request's history, in order.
+/// Returns the tool calls in the history of a chat completion request, in order.
 fn history(body: &[u8]) -> Vec<InHistory<'_>> {
     let mut calls = Vec::new();
     if memmem::find(body, b"\"tool_calls\"").is_none() {
@@ -343,7 +345,7 @@ fn history(body: &[u8]) -> Vec<InHistory<'_>> {
     calls
 }
 
-/// The tool calls of a request without a signature, as far as they are looked up.
+/// Returns the tool calls without a signature, up to the look-up limit.
 pub fn unsigned(body: &[u8]) -> BTreeSet<ToolCall> {
     let unsigned = history(body)
         .into_iter()
@@ -355,7 +357,7 @@ pub fn unsigned(body: &[u8]) -> BTreeSet<ToolCall> {
         .collect()
 }
 
-/// The request with these signatures where they are missing; `None` where nothing changes.
+/// Inserts these signatures where they are missing; `None` if nothing changes.
 pub fn signed(body: &[u8], signatures: &HashMap<ToolCall, String>) -> Option<Vec<u8>> {
     edited(body, |call| {
         if signatures.is_empty() || call.signature().is_some() {
@@ -365,8 +367,8 @@ pub fn signed(body: &[u8], signatures: &HashMap<ToolCall, String>) -> Option<Vec
     })
 }
 
-/// The request with the [placeholder](PLACEHOLDER) in each first call of a message that has no signature, or one of
-/// `refused`; `None` where nothing changes.
+/// Inserts the [placeholder](PLACEHOLDER) into the first call of each message if its signature is
+/// missing or one of `refused`; `None` if nothing changes.
 pub fn with_placeholders(body: &[u8], refused: &BTreeSet<String>) -> Option<Vec<u8>> {
     edited(body, |call| {
         let counts = match call.signature() {

@@ -1,11 +1,10 @@
-//! A look at an answer: how many tokens it took, and whether it says anything.
+//! Summarizes an answer: its token usage, and whether it has content.
 //!
-//! Google counts apart what OpenAI counts together: `completion_tokens` is without the tokens of thinking, `total_tokens`
-//! is with them (<https://ai.google.dev/gemini-api/docs/openai>). And it sends answers that are none: 200, `stop`, no
-//! content, no tokens.
+//! Google counts separately what OpenAI counts together: `completion_tokens` excludes thinking
+//! tokens, `total_tokens` includes them (<https://ai.google.dev/gemini-api/docs/openai>). Google
+//! also sends answers with nothing in them: 200, `stop`, no content, no tokens.
 //!
-//! Nothing is built or copied of an answer but the names of its fields, and no field of another type than expected is in
-//! the way of the others.
+//! Only field names are copied, and a field of an unexpected type does not affect the others.
 
 use crate::pool::Usage;
 use crate::wire::json::{Members, find, is_empty, read};
@@ -13,14 +12,13 @@ use crate::wire::{Summary, is_malformed_call};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Summarizes a completion, or one chunk of a stream without its `data:`. `None` if the text is
-/// neither.
+/// Summarizes a completion or the data of one stream event; `None` if the text is neither.
 pub fn summarize(json: &[u8]) -> Option<Summary> {
     let Members(members) = serde_json::from_slice(json).ok()?;
     let member = |name: &str| find(&members, name);
     let choices = member("choices");
     let usage = member("usage");
-    // Google's own name for a prompt that it did not answer.
+    // Google's own field for a prompt that it refused.
     let feedback = member("promptFeedback").filter(|feedback| !is_empty(feedback));
     let object = member("object").and_then(read::<Cow<'_, str>>);
     let is_completion = object.is_some_and(|kind| kind.starts_with("chat.completion"));
@@ -53,7 +51,7 @@ pub fn summarize(json: &[u8]) -> Option<Summary> {
     Some(summary)
 }
 
-/// `None` if no count is there.
+/// Reads the token counts; `None` if there are none.
 fn read_usage(usage: &RawValue) -> Option<Usage> {
     let Members(counts) = read(usage)?;
     let count = |name: &str| find(&counts, name).and_then(read::<u64>);
@@ -76,21 +74,21 @@ fn read_usage(usage: &RawValue) -> Option<Usage> {
     })
 }
 
-/// Whether a choice that ended so has said all that it had to say. Google's own names are in capitals.
+/// Whether a choice with this finish reason is complete. Google's own names are upper case.
 fn says_all(finish_reason: &str) -> bool {
     ["stop", "tool_calls", "function_call"]
         .iter()
         .any(|name| finish_reason.eq_ignore_ascii_case(name))
 }
 
-/// What a message or a delta carries.
+/// The content of a message or a delta.
 enum Content {
     None,
     Thought,
     Answer,
 }
 
-/// Fields of a message that are no answer by themselves.
+/// Fields of a message that are not an answer by themselves.
 const BESIDE_ANSWER: [&str; 6] = [
     "role",
     "content",
@@ -118,7 +116,7 @@ fn content(said: &RawValue) -> Content {
     }
 }
 
-/// `{"google":{"thought":true}}`: the content is a thought.
+/// `{"google":{"thought":true}}` marks the content as a thought.
 fn is_thought(extra: &RawValue) -> bool {
     let google = read::<Members<'_>>(extra)
         .and_then(|Members(extra)| find(&extra, "google").and_then(read::<Members<'_>>));

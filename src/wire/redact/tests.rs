@@ -180,7 +180,7 @@ proptest! {
         let redacted = redact(&text, &[&secret]);
         prop_assert!(!redacted.contains(&secret));
         let pieces = secret.as_bytes().windows(PIECE).map(|piece| std::str::from_utf8(piece).unwrap());
-        // Masking may put characters side by side that were apart, but never so many of the secret.
+        // Masking may join separate characters, but never as many as a piece of the secret.
         for piece in pieces {
             prop_assert!(!redacted.contains(piece), "{} in {}", piece, redacted);
         }

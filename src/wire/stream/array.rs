@@ -1,32 +1,34 @@
-//! A JSON array that grows by an element at a time: what Google's streams are without `alt=sse`.
+//! Scans a JSON array that grows by one element at a time, which is how Google streams without
+//! `alt=sse`.
 //!
-//! Whole elements pass on, untouched, as soon as they are there. The closing bracket is told apart, since the call must be
-//! in the log before it leaves; and so is an element that is an error, which takes the place of what was to come.
+//! Complete elements are forwarded unchanged as soon as they arrive. The closing bracket is
+//! reported separately, since the call must be logged before it is sent. So is an element that is
+//! an error, which ends the stream.
 
 use crate::wire::stream::{Found, is_error};
 use std::ops::Range;
 
-/// An element longer than this passes in pieces, so that memory stays bounded: 1 MiB.
+/// Longer elements pass in pieces, to bound memory: 1 MiB.
 const MAX_HELD: usize = 1024 * 1024;
 
-/// What a chunk of the array came to.
+/// The result of scanning a chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ArrayScan {
-    /// Bytes that may be handed on now.
+    /// The bytes to forward now.
     pub ready: Vec<u8>,
-    /// Where in them elements lie that are there as a whole.
+    /// The ranges of complete elements in `ready`.
     pub elements: Vec<Range<usize>>,
     /// What follows.
     pub found: Found,
 }
 
-/// Finds the elements of an array, its end and errors in it, in chunks that are cut anywhere.
+/// Finds the elements of an array, its end and errors in it, in chunks with arbitrary boundaries.
 #[derive(Debug, Default)]
 pub struct ArrayScanner {
-    /// What is not handed on yet, and how much of it was looked at.
+    /// The bytes not yet forwarded.
     held: Vec<u8>,
     looked_at: usize,
-    /// Of the element that has begun: where in what is held, unless its beginning was handed on.
+    /// Where the current element starts in `held`, unless its start has been forwarded.
     begun: Option<usize>,
     depth: usize,
     in_text: bool,
@@ -34,13 +36,13 @@ pub struct ArrayScanner {
     opened: bool,
     /// The element passes in pieces.
     in_pieces: bool,
-    /// Something was handed on.
+    /// Something has been forwarded.
     sent: bool,
     done: bool,
 }
 
 impl ArrayScanner {
-    /// Takes the next chunk. Not to be called again after an error was found.
+    /// Processes the next chunk. Must not be called again after an error was found.
     pub fn push(&mut self, chunk: Vec<u8>) -> ArrayScan {
         self.held.extend(chunk);
         let mut elements = Vec::new();
@@ -77,7 +79,7 @@ impl ArrayScanner {
                     if self.depth == 0 {
                         let element = self.begun.take().map(|begun| begun..self.looked_at);
                         let bytes = element.clone().and_then(|range| self.held.get(range));
-                        // A bare object is no element: an error in the place of an array.
+                        // A bare object is not an element, but an error in place of the array.
                         if bytes.is_some_and(|bytes| !self.opened || is_error(bytes)) {
                             return self.error(element, ready_to, elements);
                         }
@@ -103,7 +105,7 @@ impl ArrayScanner {
             let kept = self.held.split_off(ready_to);
             std::mem::replace(&mut self.held, kept)
         };
-        // Of what comes after the end, nothing is looked at.
+        // Nothing after the end is scanned.
         self.looked_at = self.looked_at.saturating_sub(ready_to);
         self.begun = self.begun.map(|begun| begun.saturating_sub(ready_to));
         self.sent |= !ready.is_empty();
@@ -137,8 +139,8 @@ impl ArrayScanner {
         }
     }
 
-    /// An error, as JSON text, as the array's last element; `None` within an element that has passed in pieces, where
-    /// nothing can follow.
+    /// Returns a final element with this error, as JSON, and the end of the array. `None` within an
+    /// element that passed in pieces, where nothing can follow.
     pub fn close_with(&self, error: &str) -> Option<Vec<u8>> {
         let before = if self.sent { ",\r\n" } else { "[" };
         (!self.in_pieces).then(|| format!("{before}{error}]\n").into_bytes())

@@ -1,13 +1,13 @@
-//! Addresses as people type them into their clients' settings, and paths that other APIs have and Google's do not.
+//! Resolves mistyped base URLs, and paths of other APIs that Google lacks.
 //!
-//! A client puts its own path behind the base URL that it is given: with a version too many or without one, with a slash
-//! too many. Where only one path can be meant, it is served.
+//! Clients append their own path to the configured base URL, which leads to missing or repeated
+//! versions and slashes. A path that can only mean one thing is served.
 
 use super::{COMPATIBLE, GEMINIS_OWN, SHARED, VERSIONS, collection};
 use crate::wire::Surface;
 use std::borrow::Cow;
 
-/// How paths below OpenAI's `/v1/` begin that Gemini's API cannot have.
+/// Prefixes of paths below OpenAI's `/v1/` that Gemini's API cannot have.
 const OPENAIS_OWN: [&str; 12] = [
     "audio/",
     "chat/",
@@ -23,7 +23,7 @@ const OPENAIS_OWN: [&str; 12] = [
     "videos",
 ];
 
-/// How paths begin that Google has none for, and what to tell who asks for them. The version is left out.
+/// Prefixes of paths that Google does not offer, without the version, and the advice for each.
 const MISSING: [(&str, &str); 21] = [
     (
         "responses",
@@ -66,14 +66,15 @@ const NO_LIVE: &str =
 const NO_OLLAMA: &str = "This is a path of Ollama's API. Set the client to an OpenAI-compatible provider with the base URL `…/v1`.";
 const NOT_AT_GOOGLE: &str = "Google's OpenAI API does not have this. It has chat/completions, embeddings, models, images/generations, files and batches.";
 
-/// What the pool says of any other path that it does not know.
+/// The advice for any other unknown path.
 const UNKNOWN: &str = "There is no such path. Set the client's base URL to the pool's address with /v1 for OpenAI's API, and to the address alone, or with /v1beta, for Gemini's.";
 
-/// The path that is meant. `credential`: the API whose clients send credentials as this request does.
+/// Resolves a path. `credential` is the API whose clients send credentials the way this request
+/// does.
 pub(super) fn meant(path: &str, credential: Surface) -> Cow<'_, str> {
     let plain = with_single_slashes(path);
     let Some((version, rest)) = split(&plain) else {
-        // Google's clients put the path of an upload, its version included, behind the base URL.
+        // Google's clients append the path of an upload, version included, to the base URL.
         let (version, media) = split_versions(plain.strip_prefix('/').unwrap_or_default());
         return match version.filter(|_| !media.is_empty()) {
             Some(_) => format!("/{media}").into(),
@@ -96,18 +97,18 @@ pub(super) fn meant(path: &str, credential: Surface) -> Cow<'_, str> {
     if meant == plain { plain } else { meant.into() }
 }
 
-/// What to tell who asks for a path that is not served.
+/// Returns the advice for a path that is not served.
 pub fn advice(path: &str) -> &'static str {
     let plain = with_single_slashes(path);
     missing(&plain).unwrap_or(UNKNOWN)
 }
 
-/// What to tell who asks for a path that Google is known not to have; `None` if it may have it.
+/// Returns the advice for a path that Google is known to lack; `None` if it may exist.
 pub(super) fn missing(path: &str) -> Option<&'static str> {
     let (version, rest) = split_versions(path.strip_prefix('/')?);
     let rest = match rest.strip_prefix("openai/") {
         Some(rest) => rest,
-        // Gemini's API grows on its own.
+        // Gemini's API may gain paths.
         None if matches!(version, Some("v1beta" | "v1alpha")) => return None,
         None => rest,
     };
@@ -117,24 +118,24 @@ pub(super) fn missing(path: &str) -> Option<&'static str> {
         .map(|(_, advice)| *advice)
 }
 
-/// What follows `/v1/` can be no path of Gemini's.
+/// Whether the path below `/v1/` cannot be Gemini's.
 pub(super) fn is_openais(rest: &str) -> bool {
     !rest.contains(':') && OPENAIS_OWN.iter().any(|own| is_below(rest, own))
 }
 
-/// What follows the version can be no path of OpenAI's.
+/// Whether the path below the version cannot be OpenAI's.
 pub(super) fn is_geminis(rest: &str) -> bool {
     rest.contains(':') || GEMINIS_OWN.contains(&collection(rest))
 }
 
-/// Whether a path is `beginning`, or goes on below it.
+/// Whether a path equals `beginning` or is below it.
 fn is_below(path: &str, beginning: &str) -> bool {
     path.strip_prefix(beginning)
         .is_some_and(|rest| beginning.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The version that counts, the last of those that it begins with, and the rest. `None` for what is below `/upload/` and
-/// the like, which no client's setting changes.
+/// Splits off the effective version, which is the last one if there are several. Returns `None` for
+/// paths below `/upload/` and the like, which no client setting affects.
 fn split(path: &str) -> Option<(Option<&str>, &str)> {
     let path = path.strip_prefix('/')?;
     let (version, rest) = split_versions(path);
@@ -152,7 +153,7 @@ fn split_versions(path: &str) -> (Option<&str>, &str) {
     found
 }
 
-/// Without empty segments, and without a slash at the end.
+/// Removes empty segments and a trailing slash.
 fn with_single_slashes(path: &str) -> Cow<'_, str> {
     let is_plain = !path.contains("//") && !path.ends_with('/');
     if is_plain || !path.starts_with('/') {

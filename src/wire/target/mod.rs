@@ -1,14 +1,14 @@
-//! What a request is for, by its path: which of Google's two surfaces, where there, whose quota it uses, and what its
-//! answer is like.
+//! Determines from its path what a request is for: the API surface, the path at the upstream, the
+//! quota it uses, and the format of its answer.
 //!
 //! | path here | at Google | surface |
 //! |---|---|---|
 //! | `/v1beta/openai/…`, `/v1/…` | `/v1beta/openai/…` | OpenAI's |
 //! | `/v1beta/…`, `/v1alpha/…`, `/upload/…`, `/download/…` | the same | Gemini's |
-//! | `/v1/…` where the path can only be Gemini's, such as `/v1/models/M:generateContent`, or may be and Google's kind of credential came with it | the same | Gemini's |
+//! | `/v1/…` if the path can only be Gemini's, such as `/v1/models/M:generateContent`, or is ambiguous and the request has Google's kind of credential | the same | Gemini's |
 //!
-//! Addresses that are typed otherwise are read as what is meant (`address`). Paths that nobody knows are forwarded all
-//! the same, since the upstream grows; those that Google is known not to have are not.
+//! Mistyped addresses are resolved (`address`). Unknown paths are forwarded, since the upstream may
+//! gain new ones; paths that Google is known to lack are not.
 //!
 //! Sources: <https://ai.google.dev/gemini-api/docs/openai>, <https://ai.google.dev/api>.
 
@@ -25,9 +25,9 @@ use std::borrow::Cow;
 
 const COMPATIBLE: &str = "/v1beta/openai/";
 const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
-/// What comes before the version in paths of large bodies.
+/// Prefixes before the version, for media paths.
 const MEDIA: [&str; 2] = ["/upload", "/download"];
-/// Collections that OpenAI's API does not have.
+/// Collections that OpenAI's API lacks.
 const GEMINIS_OWN: [&str; 7] = [
     "auth_tokens",
     "cachedContents",
@@ -39,8 +39,8 @@ const GEMINIS_OWN: [&str; 7] = [
 ];
 /// Collections of both APIs.
 const SHARED: [&str; 3] = ["models", "files", "batches"];
-/// Query parameters that carry a credential, in lower case and without `-` and `_`; so does whatever ends in
-/// [`CREDENTIAL_ENDINGS`].
+/// Query parameters that carry a credential, in lower case and without `-` and `_`. So do those
+/// with one of [`CREDENTIAL_ENDINGS`].
 const CREDENTIALS: [&str; 9] = [
     "key",
     "auth",
@@ -52,26 +52,26 @@ const CREDENTIALS: [&str; 9] = [
     "secret",
     "googkey",
 ];
-/// How the name of a credential ends, but for [`PAGING`].
+/// Suffixes of parameters that carry a credential, except for [`PAGING`].
 const CREDENTIAL_ENDINGS: [&str; 4] = ["token", "apikey", "authorization", "clientsecret"];
-/// How the name of a place in a list ends.
+/// Suffix of page tokens.
 const PAGING: &str = "pagetoken";
-/// Of Google's system parameters that begin with `$`, those that only say what an answer looks like. Others change the
+/// Google's `$` system parameters that only affect the format of the answer. Others change the
 /// method, the headers or the caller of a request.
 ///
 /// Source: <https://docs.cloud.google.com/apis/docs/system-parameters>.
 const SYSTEM_PARAMETERS: [&str; 3] = ["$alt", "$fields", "$prettyPrint"];
 /// Collections of models.
 const MODELS: [&str; 2] = ["models/", "tunedModels/"];
-/// How the path ends of a method whose answer comes bit by bit.
+/// Suffix of paths whose method streams its answer.
 const STREAMED: &str = ":streamGenerateContent";
 
-/// A method of Gemini's models, `models/M:name`. Others are forwarded, too.
+/// A method of Gemini's models, `models/M:name`. Unlisted methods are forwarded, too.
 struct MethodOfModel {
     name: &'static str,
-    /// Its answer is what a model says.
+    /// The answer is generated content.
     generates: bool,
-    /// It uses the model's own quota.
+    /// The method uses the model's own quota.
     shares_quota: bool,
     /// See [`Target::is_repeatable`].
     is_repeatable: bool,
@@ -107,37 +107,40 @@ impl MethodOfModel {
     }
 }
 
-/// Whose quota a request uses, beside the key's: the log's `model`.
+/// Whose quota a request uses, apart from the key's. Logged as `model`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// The model that the path names; of a method with a quota of its own, with its name: `gemini-flash:countTokens`.
+    /// The model named by the path. For a method with a separate quota, its name is appended:
+    /// `gemini-flash:countTokens`.
     Path(String),
-    /// The model that the body names, or else this collection.
+    /// The model named by the body, or else this collection.
     BodyOr(String),
 }
 
-/// See the module's documentation.
+/// The target of a request; see the module documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Which API.
+    /// The API.
     pub surface: Surface,
-    /// How its answer is read.
+    /// How the answer is read.
     pub kind: Kind,
-    /// The path at the upstream, encoded as it came.
+    /// The path at the upstream, still percent-encoded.
     pub path: String,
-    /// The path below the version, or OpenAI's `/v1/`.
+    /// The path below the version, or below OpenAI's `/v1/`.
     pub rest: String,
-    /// Whose quota.
+    /// Whose quota is used.
     pub subject: Subject,
-    /// Doing it twice does no more than doing it once, but for its price; so it may be tried again after a failure that
-    /// leaves open whether it was done.
+    /// Repeating the request has no effect other than its cost, so it may be retried after a
+    /// failure that leaves open whether it was processed.
     pub is_repeatable: bool,
 }
 
 impl Target {
-    /// What `method` and `path` ask for; `None` for a path that is none of Google's ([`advice`] says what to do).
-    /// `credential`: the API whose clients send credentials as this request does, which decides about
-    /// paths below `/v1/` that both APIs have.
+    /// Determines the target of `method` and `path`; `None` if Google has no such path ([`advice`]
+    /// says what to do).
+    ///
+    /// `credential` is the API whose clients send credentials the way this request does. It decides
+    /// about paths below `/v1/` that both APIs have.
     pub fn of(method: &Method, path: &str, credential: Surface) -> Option<Self> {
         let meant = address::meant(path, credential);
         let decoded = slashes_of_ids(&meant);
@@ -206,7 +209,7 @@ impl Target {
         })
     }
 
-    /// The same with another name for the model that the path names.
+    /// Returns the target with the model in its path renamed.
     pub fn renamed(&self, name_of: impl Fn(&str) -> String) -> Self {
         let renamed = || {
             let name = self.rest.strip_prefix("models/")?;
@@ -232,17 +235,17 @@ impl Target {
         renamed().unwrap_or_else(|| self.clone())
     }
 
-    /// The collection that the request is about: `models`, `files`.
+    /// The collection that the request is about, such as `models` or `files`.
     pub fn collection(&self) -> &str {
         collection(&self.rest)
     }
 
-    /// The path, percent-decoded.
+    /// The percent-decoded path.
     pub fn decoded_path(&self) -> Cow<'_, str> {
         percent_decode_str(&self.path).decode_utf8_lossy()
     }
 
-    /// Whether the path names a model that can be none.
+    /// Whether the path contains an invalid model name.
     pub fn names_no_model(&self) -> bool {
         let decoded = percent_decode_str(&self.rest).decode_utf8_lossy();
         let Some(named) = MODELS
@@ -258,18 +261,18 @@ impl Target {
         !is_model(name)
     }
 
-    /// Whether the request is a part of an upload, its body content.
+    /// Whether the request is part of an upload, so that its body is content.
     pub fn is_upload(&self) -> bool {
         self.path.starts_with("/upload/")
     }
 
-    /// Whether the answer may come bit by bit, with pauses: all but what a model generates in one piece. Whether a chat's
-    /// does says its body.
+    /// Whether the answer may arrive with pauses: all except content generated in one piece.
+    /// Whether a chat streams depends on its body.
     pub fn may_be_slow(&self) -> bool {
         self.kind != Kind::Generate || self.path.ends_with(STREAMED)
     }
 
-    /// Whether the answer is a JSON array that grows.
+    /// Whether the answer is an incrementally sent JSON array.
     pub fn is_growing_array(&self, query: Option<&str>) -> bool {
         let asks_for_events = || {
             form_urlencoded::parse(query.unwrap_or_default().as_bytes())
@@ -279,9 +282,11 @@ impl Target {
     }
 }
 
-/// What of a query the upstream gets, as it came; `None` where nothing is left. Parameters that carry a credential stay
-/// here, by their name or by a value that is one of `secrets` or looks like a key, and so do system parameters of Google's
-/// (`$…`) but for those that only say what an answer looks like.
+/// Returns the part of a query to forward, as it was sent; `None` if nothing remains.
+///
+/// Removes parameters with a credential, which are recognized by name, by a value among `secrets`,
+/// or by a value that looks like a key; and Google's system parameters (`$…`), except for those
+/// that only affect the format of the answer.
 pub fn forwarded_query<'a>(
     query: &str,
     secrets: impl IntoIterator<Item = &'a str> + Clone,
@@ -303,7 +308,7 @@ pub fn forwarded_query<'a>(
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
-/// The value of `key=…` in a query, as Google's clients send their credential.
+/// Returns the value of `key=…` in a query, where Google's clients send their credential.
 pub fn key_of_query(query: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "key")
@@ -324,7 +329,8 @@ fn is_credential(name: &str) -> bool {
             && !name.ends_with(PAGING)
 }
 
-/// OpenAI's clients encode the slash of an id such as `batches/abc`, which at Google is one of the path.
+/// Decodes the slash in ids such as `batches/abc`: OpenAI's clients encode it, but Google expects
+/// it in the path.
 fn slashes_of_ids(path: &str) -> Option<String> {
     let is_openais = path.starts_with(COMPATIBLE) || path.starts_with("/v1/");
     let has_any = path.contains("%2F") || path.contains("%2f");
@@ -335,7 +341,7 @@ fn is_reading(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// No segment that is empty, or that a server on the way could take for a step up.
+/// Whether no segment is empty or could be taken for a step up by an intermediate server.
 fn is_plain(path: &str) -> bool {
     let mut segments = path.split('/');
     segments.next() == Some("")

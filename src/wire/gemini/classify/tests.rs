@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_millis(47_618);
 const PAGE: &str =
     "<html>We're sorry but your computer or network may be sending automated queries</html>";
 
-/// A call of the model.
+/// A model call.
 fn call() -> RequestTraits {
     RequestTraits {
         model: MODEL.to_owned(),
@@ -54,7 +54,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An error's body, as object, as array, compressed, and as an event.
+/// The body of an error as an object, an array, compressed, and as an event.
 fn forms(error: &Fake) -> [Vec<u8>; 6] {
     [
         error.pretty().into_bytes(),
@@ -144,7 +144,7 @@ fn every_recorded_error_finds_its_culprit_in_every_form() {
             let by_status = seen(error.code(), &body);
             assert_eq!(by_status.outcome, expected, "{text}");
             assert_eq!(by_status.status, Some(error.code()), "{text}");
-            // After a head that said 200: the code inside counts.
+            // After a 200, the code in the error decides.
             let in_stream = in_stream(&body);
             assert_eq!(in_stream, by_status, "{text}");
             let answer = seen(200, &body);
@@ -154,7 +154,7 @@ fn every_recorded_error_finds_its_culprit_in_every_form() {
     }
 }
 
-/// An error of Google's with these words, and reason.
+/// An error from Google.
 fn google(status: u16, code: &str, message: &str, reason: &str) -> String {
     let details = match reason {
         "" => json!([]),
@@ -164,7 +164,7 @@ fn google(status: u16, code: &str, message: &str, reason: &str) -> String {
         .to_string()
 }
 
-/// The row of the table that an error falls into.
+/// The index of the table row that an error matches.
 fn row_of(request: &RequestTraits, status: u16, body: &str) -> Option<usize> {
     let error = ApiError::parse(body.as_bytes());
     let words = Words::of(error.message.as_deref().unwrap_or_default());
@@ -179,7 +179,7 @@ const DENIED: &str = "PERMISSION_DENIED";
 const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 const EXHAUSTED: &str = "RESOURCE_EXHAUSTED";
 
-/// Errors as they were reported, and in other words, with what each has to come to.
+/// Reported errors and rewordings of them, each with its expected outcome.
 fn reported() -> Vec<(u16, String, Outcome)> {
     use Outcome::*;
     let of = |outcome: Outcome, status: u16, code: &str, messages: &[&str]| {
@@ -471,7 +471,7 @@ fn reported_errors_are_told_by_what_they_say() {
     }
 }
 
-/// Errors whose meaning depends on the request.
+/// Errors whose outcome depends on the request.
 fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
     use Outcome::*;
     let about_corpora = || RequestTraits {
@@ -569,7 +569,7 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
             .to_string(),
             ToolQuota,
         ),
-        // A quota that is named outweighs what else is said.
+        // A named quota takes precedence over everything else in the error.
         (
             call(),
             429,
@@ -744,7 +744,7 @@ fn what_was_cut_condemns_nobody() {
                     assert_eq!(diagnosis.error, ApiError::default(), "{cut}");
                 }
             }
-            // Compressed, and cut then: unless only the checksum is missing, the body is not whole.
+            // A truncated gzip stream is incomplete unless only its checksum is missing.
             let packed = gzip(body.as_bytes());
             for cut in 0..packed.len() - 20 {
                 let diagnosis = seen(error.code(), &packed[..cut]);
@@ -918,7 +918,7 @@ fn silence_is_not_the_keys_fault() {
     }
 }
 
-/// Bytes, text, and errors with anything in them.
+/// Random bytes, random text, and errors with random fields.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let bytes = prop::collection::vec(any::<u8>(), 0..200);
     let words = prop::sample::select(vec![

@@ -16,7 +16,7 @@ fn invalid_key() -> ApiError {
     }
 }
 
-/// An error with these details and this message.
+/// An error with this message and these details.
 fn with_details(message: &str, details: serde_json::Value) -> ApiError {
     let body = json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}});
     ApiError::parse(body.to_string().as_bytes())
@@ -39,7 +39,7 @@ fn every_frame_says_the_same() {
         format!("data: {INVALID_KEY}\n\n"),
         format!("data:[{INVALID_KEY}]\r\n\r\ndata: [DONE]\r\n\r\n"),
         format!("event: error\ndata: {INVALID_KEY}"),
-        // In the middle of a stream, more of it may follow.
+        // More of the stream may follow the error.
         format!("[{INVALID_KEY}\n]\ndata: [DONE]\n\n"),
         format!("{INVALID_KEY}]"),
     ] {
@@ -173,12 +173,12 @@ fn violations_have_their_limits_from_the_details_or_else_from_the_message() {
             quota("s/a", "A", Some(16)),
             quota("s/a", "A", Some(0)),
             quota("s/b", "B", Some(250_000)),
-            // Two lines that disagree, and none at all.
+            // Two lines that disagree, and no line at all.
             quota("s/c", "C", None),
             quota("s/d", "D", None),
         ]
     );
-    // Only messages that Google begins so are read line by line.
+    // Only messages with Google's prefix are parsed line by line.
     let error = with_details(&format!("m {message}"), violations);
     assert_eq!(error.violations[2], quota("s/a", "A", None));
 }

@@ -18,7 +18,7 @@ fn refused(body: &str) -> Diagnosis {
     diagnose(response, &RequestTraits::default())
 }
 
-/// An error with details that the catalogue of the fake does not have.
+/// An error with details that the fake's catalogue lacks.
 fn exhausted(message: &str, details: serde_json::Value) -> Diagnosis {
     let body = json!([{"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}}]);
     refused(&body.to_string())
@@ -177,7 +177,8 @@ fn quotas_teach_their_limits() {
         let diagnosis = refused(&error.pretty());
         assert_eq!(diagnosis.limits, expected, "{violations:?}");
     }
-    // By the metric where the id does not say it, and by the message where the value is missing.
+    // The unit comes from the metric if the id lacks it, and the value from the message if it is
+    // missing.
     let message = "You exceeded your current quota.\n* Quota exceeded for metric: s/x_input_token_count, limit: 125000, model: m";
     let details = json!([{"violations": [{"quotaMetric": "s/x_input_token_count", "quotaId": "XPerMinute"}]}]);
     assert_eq!(

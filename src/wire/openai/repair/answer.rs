@@ -1,4 +1,4 @@
-//! What whole completions and chunks of streams have in common.
+//! Repairs that completions and stream chunks have in common.
 
 use super::Context;
 use super::ids::{CallIds, answer_id};
@@ -8,23 +8,23 @@ use crate::wire::json::Patch;
 use crate::wire::json::{is_blank, member, text_or_blank};
 use serde_json::value::RawValue;
 
-/// How a choice ends that has said all.
+/// The finish reason of a complete choice.
 pub(super) const STOP: &str = "stop";
-/// How a choice ends that waits for what its calls give.
+/// The finish reason of a choice that waits for the results of its tool calls.
 pub(super) const TOOL_CALLS: &str = "tool_calls";
-/// How a choice ends that was cut short for what it says, or was to.
+/// The finish reason of a choice cut short because of its content.
 pub(super) const CONTENT_FILTER: &str = "content_filter";
 /// A message without content.
 pub(super) const NOTHING_SAID: &str = r#"{"role":"assistant","content":null}"#;
 
-/// Gives a call an id and a type.
+/// Adds a missing id or type to a tool call.
 pub(super) fn repair_call(
     patch: &mut Patch<'_>,
     entry: &RawValue,
     call: &ToolCall<'_>,
     ids: &mut CallIds,
 ) {
-    // An id that is no text stays.
+    // An id that is not a string is left unchanged.
     if let Some(id) = text_or_blank(call.id).and_then(|own| ids.replacement(&own)) {
         patch.set(entry.get(), "id", call.id, &json_text(&id));
     }
@@ -33,8 +33,9 @@ pub(super) fn repair_call(
     }
 }
 
-/// Why a choice ended, as one of the reasons that OpenAI's API knows; `None` if it does not say. A choice that has called
-/// tools has not said all: its client is to come back with what they gave.
+/// Returns the finish reason of a choice as one known to OpenAI's API, or `None` if it has none.
+///
+/// A choice with tool calls is not complete: the client must return their results.
 pub(super) fn finish_reason(choice: &Choice<'_>, has_called: bool) -> Option<&'static str> {
     let said = text_or_blank(choice.finish_reason).filter(|said| !said.is_empty())?;
     Some(match known_reason(&said) {
@@ -43,13 +44,13 @@ pub(super) fn finish_reason(choice: &Choice<'_>, has_called: bool) -> Option<&'s
     })
 }
 
-/// How a choice ends that has said all.
+/// Returns the finish reason of a complete choice.
 pub(super) fn end(has_called: bool) -> &'static str {
     if has_called { TOOL_CALLS } else { STOP }
 }
 
-/// What Google's reasons are called in OpenAI's API. They come in capitals, or behind one of OpenAI's
-/// (`content_filter: SAFETY`). One that is not known has cut the answer short.
+/// Maps Google's reasons to those of OpenAI's API. They are upper case, or follow one of OpenAI's
+/// (`content_filter: SAFETY`). An unknown reason means that the answer was cut short.
 fn known_reason(said: &str) -> &'static str {
     let class = said.split(':').next().unwrap_or_default().trim();
     match class.to_ascii_uppercase().as_str() {
@@ -57,14 +58,14 @@ fn known_reason(said: &str) -> &'static str {
         "LENGTH" | "MAX_TOKENS" => "length",
         "TOOL_CALLS" => TOOL_CALLS,
         "FUNCTION_CALL" => "function_call",
-        // What is there of the answer is whole.
+        // The answer is complete apart from the malformed call.
         _ if is_malformed_call(said) => STOP,
         _ => CONTENT_FILTER,
     }
 }
 
-/// Gives an answer a list of choices: an empty one, or for a prompt that was refused one that says so. `said` is where
-/// a choice has its content.
+/// Adds a missing list of choices: an empty one, or one filtered choice if the prompt was refused.
+/// `said` is the field that holds a choice's content.
 pub(super) fn repair_choices(patch: &mut Patch<'_>, json: &str, answer: &Answer<'_>, said: &str) {
     let choices = if answer.is_refusal() {
         format!(r#"[{{"index":0,"{said}":{NOTHING_SAID},"finish_reason":"{CONTENT_FILTER}"}}]"#)
@@ -76,7 +77,7 @@ pub(super) fn repair_choices(patch: &mut Patch<'_>, json: &str, answer: &Answer<
     patch.set(json, "choices", member(json, "choices"), &choices);
 }
 
-/// What every answer has beside its choices, as JSON, for those that lack it.
+/// The fields that every answer has next to its choices, as JSON, for those that lack them.
 pub(super) struct Head {
     pub(super) id: String,
     pub(super) created: String,

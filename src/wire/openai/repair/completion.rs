@@ -1,4 +1,4 @@
-//! Whole completions.
+//! Repairs complete answers.
 
 use super::Context;
 use super::answer::{Head, NOTHING_SAID, end, finish_reason, repair_call, repair_choices};
@@ -11,12 +11,12 @@ use crate::wire::json::{Object, Raw, is_text, read_object, text_of};
 
 const KIND: &str = "chat.completion";
 
-/// Repairs a `chat.completion`; anything else comes back as it is.
+/// Repairs a `chat.completion`; anything else is returned unchanged.
 pub(super) fn completion(body: Vec<u8>, context: &Context) -> Vec<u8> {
     edits(&body, context).unwrap_or_default().apply(body)
 }
 
-/// A completion as the stream that was asked for in its place; `None` if it is none.
+/// Converts a completion to the stream that was requested; `None` if it is not a completion.
 pub(super) fn stream_of(body: &[u8], context: &Context) -> Option<Vec<u8>> {
     let json = text_of(body)?;
     let answer: Answer<'_> = read(json)?;
@@ -27,7 +27,7 @@ pub(super) fn stream_of(body: &[u8], context: &Context) -> Option<Vec<u8>> {
     let kind = format!("\"{}\"", stream::KIND);
     patch.set(json, "object", answer.object, &kind);
     for choice in answer.choices.iter().flatten() {
-        // A chunk that says something else could not be read.
+        // Anything but a message object could not be read as a delta.
         if let Some(message) = said(choice.message) {
             read_object::<Said<'_>>(message)?;
         }
@@ -36,7 +36,7 @@ pub(super) fn stream_of(body: &[u8], context: &Context) -> Option<Vec<u8>> {
     }
     let edits = patch.into_edits();
     let mut chunk = edits.apply(json.into());
-    // It has to be in one line; line ends in texts are escaped.
+    // An event's data must be on one line. Line ends within strings are escaped.
     for byte in &mut chunk {
         if matches!(byte, b'\r' | b'\n') {
             *byte = b' ';
@@ -64,7 +64,7 @@ fn edits(body: &[u8], context: &Context) -> Option<Edits> {
     Some(patch.into_edits())
 }
 
-/// Reads an answer; `None` if it is none, or one of a batch.
+/// Parses an answer; `None` if it is not one, or is part of a batch output.
 fn read(json: &str) -> Option<Answer<'_>> {
     let answer: Answer<'_> = read_object(json)?;
     let mut choices = answer.choices.iter().flatten();
@@ -72,7 +72,7 @@ fn read(json: &str) -> Option<Answer<'_>> {
     (!is_of_batch).then_some(answer)
 }
 
-/// Whether there are tool calls in it; `None` if it is no message.
+/// Repairs a message and returns whether it has tool calls; `None` if it is not a message.
 fn repair_message(
     patch: &mut Patch<'_>,
     choice: &Object<'_, Choice<'_>>,
@@ -95,7 +95,7 @@ fn repair_message(
     Some(!calls.is_empty())
 }
 
-/// The text of a message, unless it is missing or null.
+/// Returns the JSON text of a message, unless it is missing or null.
 fn said(message: Raw<'_>) -> Option<&str> {
     message
         .map(|message| message.get())

@@ -1,4 +1,4 @@
-//! Embeddings.
+//! Repairs embeddings.
 
 use super::models::repair_name;
 use crate::wire::json::read;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What an answer without `usage` is taken to have cost: whoever adds up adds nothing.
+/// Stands for missing `usage`: zeros do not affect a client's totals.
 const NO_USAGE: &str = r#"{"prompt_tokens":0,"total_tokens":0}"#;
 
 #[derive(Deserialize)]
@@ -30,7 +30,8 @@ struct Embedding<'a> {
     embedding: Raw<'a>,
 }
 
-/// Repairs a list of embeddings, whose numbers are to be given as base64 or as they are; anything else comes back as it is.
+/// Repairs a list of embeddings, requested as base64 or as numbers; anything else is returned
+/// unchanged.
 pub(super) fn embeddings(body: Vec<u8>, as_base64: bool) -> Vec<u8> {
     edits(&body, as_base64).unwrap_or_default().apply(body)
 }
@@ -55,8 +56,8 @@ fn edits(body: &[u8], as_base64: bool) -> Option<Edits> {
     Some(patch.into_edits())
 }
 
-/// A list of numbers as the base64 of little-endian `float32`, in quotes; `None` if it is none, or has a number that is
-/// beyond them.
+/// Encodes a list of numbers as the quoted base64 of little-endian `float32`; `None` if it is not
+/// such a list or a number is out of range.
 fn base64_of(list: &RawValue) -> Option<String> {
     let numbers: Vec<f32> = read(list)?;
     if !numbers.iter().all(|number| number.is_finite()) {
@@ -79,7 +80,7 @@ mod tests {
         String::from_utf8(embeddings(body.into(), as_base64)).unwrap()
     }
 
-    /// As a client reads them.
+    /// Decodes an embedding as clients do.
     fn decoded(base64: &Value) -> Vec<f32> {
         let bytes = STANDARD.decode(base64.as_str().unwrap()).unwrap();
         let (numbers, rest) = bytes.as_chunks();
@@ -87,7 +88,7 @@ mod tests {
         numbers.iter().copied().map(f32::from_le_bytes).collect()
     }
 
-    /// As Google's outputs of batches show them.
+    /// As recorded from Google's batch outputs.
     const RECORDED: &str = r#"{"data":[{"object":"embedding","embedding":[-0.0149,0.5,1e-3,2],"index":0},{"object":"embedding","embedding":[1],"index":1}],"model":"models/gemini-embedding-001","object":"list"}"#;
 
     #[test]

@@ -1,17 +1,18 @@
-//! Ids that the upstream did not give, or gave twice.
+//! Generates ids that the upstream omitted or repeated.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-/// So many ids of an answer are remembered; one that repeats a later one stays. More calls than any model makes at once.
+/// How many ids of an answer are remembered: more than any model makes calls at once. Repetitions
+/// of later ids are not detected.
 const MAX_REMEMBERED: usize = 4096;
 
-/// The id of an answer that has none.
+/// Returns an id for an answer without one.
 pub(super) fn answer_id(seed: u64) -> String {
     format!("chatcmpl-{}", token(seed, 0))
 }
 
-/// Sees to it that the tool calls of one answer have ids, each its own.
+/// Ensures that the tool calls of an answer have unique ids.
 #[derive(Debug)]
 pub(super) struct CallIds {
     seed: u64,
@@ -29,13 +30,13 @@ impl CallIds {
         }
     }
 
-    /// An id for the next call, unless its own will do: it is not empty, and no call before it has the same.
+    /// Returns an id for the next call, or `None` if its own is neither empty nor a repetition.
     pub(super) fn replacement(&mut self, own: &str) -> Option<String> {
         if !own.is_empty() && self.is_new(own) {
             return None;
         }
         loop {
-            // The answer's own id has number 0.
+            // Number 0 is the answer's own id.
             self.made = self.made.wrapping_add(1);
             let id = format!("call_{}", token(self.seed, self.made));
             if self.is_new(&id) {
@@ -54,19 +55,19 @@ impl CallIds {
     }
 }
 
-/// What a text is remembered by. The same answer is repaired alike each time.
+/// Hashes a text. The hash is stable, so that repairing an answer again yields the same ids.
 pub(super) fn digest(text: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }
 
-/// 24 characters of 0–9 and a–z: as many as OpenAI's ids have.
+/// Returns 24 characters of 0–9 and a–z, as many as OpenAI's ids have.
 fn token(seed: u64, number: u64) -> String {
     let first = mix(seed).wrapping_add(number.wrapping_mul(2).wrapping_mul(GOLDEN));
     [first, first.wrapping_add(GOLDEN)]
         .into_iter()
         .flat_map(|state| {
             let mut bits = mix(state);
-            // Twelve digits to the base of 36 are somewhat less than 64 bits.
+            // Twelve base-36 digits hold slightly less than 64 bits.
             std::iter::repeat_with(move || {
                 let digit = (bits % 36) as u32;
                 bits /= 36;
@@ -77,10 +78,10 @@ fn token(seed: u64, number: u64) -> String {
         .collect()
 }
 
-/// The step of SplitMix64 (Steele, Lea and Flood, 2014).
+/// The increment of SplitMix64 (Steele, Lea and Flood, 2014).
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The output function of SplitMix64: neighbouring numbers come out unlike each other.
+/// The output function of SplitMix64; it decorrelates successive states.
 fn mix(state: u64) -> u64 {
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,4 +1,4 @@
-//! The list of models, and one of them.
+//! Repairs model lists and single models.
 
 use super::answer::json_text;
 use crate::wire::json::{Edits, Patch};
@@ -6,11 +6,11 @@ use crate::wire::json::{Raw, is_blank, is_text, read_object, text_of, text_or_bl
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A model's `created`, which Google does not tell: the epoch. A date that is made up would put a model among others by
-/// its age, and most clients show none for this one.
+/// `created` of models, which Google does not report: the epoch. An invented date would affect
+/// sorting by age, and most clients show no date for this one.
 pub const UNKNOWN_CREATED: i64 = 0;
 
-/// Google names models as its resources; OpenAI's clients look for the bare name.
+/// Google uses resource names for models; OpenAI's clients expect the bare name.
 const PREFIX: &str = "models/";
 
 #[derive(Deserialize)]
@@ -33,12 +33,12 @@ struct Model<'a> {
     owned_by: Raw<'a>,
 }
 
-/// Repairs a list of models; anything else comes back as it is.
+/// Repairs a list of models; anything else is returned unchanged.
 pub fn models(body: Vec<u8>) -> Vec<u8> {
     list_edits(&body).unwrap_or_default().apply(body)
 }
 
-/// Repairs one model; anything else comes back as it is.
+/// Repairs a single model; anything else is returned unchanged.
 pub fn model(body: Vec<u8>) -> Vec<u8> {
     model_edits(&body).unwrap_or_default().apply(body)
 }
@@ -61,7 +61,7 @@ fn model_edits(body: &[u8]) -> Option<Edits> {
     Some(patch.into_edits())
 }
 
-/// `None` if it is no model.
+/// Returns `None` if the JSON is not a model.
 fn repair_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
     let model: Model<'_> = read_object(json)?;
     text_or_blank(model.id).filter(|id| !id.is_empty())?;
@@ -81,7 +81,7 @@ fn repair_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
     Some(())
 }
 
-/// Gives a model its bare name.
+/// Replaces a model's resource name by its bare name.
 pub(super) fn repair_name(patch: &mut Patch<'_>, name: Raw<'_>) {
     let Some(own) = text_or_blank(name) else {
         return;

@@ -1,4 +1,4 @@
-//! Streams of `chat.completion.chunk`s.
+//! Repairs streams of `chat.completion.chunk`s.
 
 use super::answer::{Head, STOP, TOOL_CALLS, end, finish_reason, repair_call, repair_choices};
 use super::ids::{CallIds, digest};
@@ -20,56 +20,57 @@ pub(super) const KIND: &str = "chat.completion.chunk";
 /// The data of the closing line.
 const DONE: &[u8] = b"[DONE]";
 
-/// So many choices of a stream are repaired, as many as OpenAI gives at once.
+/// The maximum number of choices repaired in a stream, which is OpenAI's maximum.
 const MAX_CHOICES: usize = 128;
 
-/// So many calls of a choice are remembered; parts of a call beyond count as parts of the latest.
+/// How many calls of a choice are remembered. Parts of further calls count as parts of the last.
 const MAX_CALLS: usize = 1024;
 
-/// Where Google puts what OpenAI's API does not have.
+/// Google's field for data that OpenAI's API lacks.
 const EXTRA: &str = "extra_content";
-/// What has to be sent back with a thought, or with the call that came of it.
+/// A signature that must be sent back with the thought, or with the call that resulted from it.
 const SIGNATURE: &str = "thought_signature";
 
-/// So many signatures of a call are remembered.
+/// How many signatures of a call are remembered.
 const MAX_SIGNATURES: usize = 16;
 
-/// Repairs one stream, in the lines that [`EventScanner`](crate::wire::stream::EventScanner) hands on.
+/// Repairs a stream, given the lines that [`EventScanner`](crate::wire::stream::EventScanner)
+/// returns.
 ///
-/// A line that passes in pieces, since it is too long to be held, passes as it is.
+/// A line that arrives in pieces because it is too long to be buffered passes unchanged.
 #[derive(Debug)]
 pub struct StreamRepair {
     context: Context,
     ids: CallIds,
-    /// The upstream's own, as JSON, from the first chunk that had it: the others belong to the same answer.
+    /// The upstream's values, as JSON, from the first chunk that has them.
     id: Option<String>,
     created: Option<String>,
     model: Option<String>,
     choices: BTreeMap<u32, Progress>,
     usage: Option<Usage>,
-    /// A line has passed in pieces: nobody knows which choices it has ended.
+    /// A line passed in pieces, so it is unknown which choices it finished.
     is_unread: bool,
-    /// The latest line has no end yet.
+    /// The latest line is incomplete.
     line_open: bool,
-    /// Of the latest event, the blank line is missing.
+    /// The latest event still lacks its blank line.
     event_open: bool,
-    /// The latest line was an event that was taken out: its blank line goes, too.
+    /// The latest line was a removed event, so its blank line is removed, too.
     event_gone: bool,
-    /// Lines end in CR LF.
+    /// Lines end with CR LF.
     with_return: bool,
     done: bool,
 }
 
-/// The latest usage of a stream, which is to be told at its end.
+/// The latest usage in a stream, to be sent at its end.
 #[derive(Debug)]
 enum Usage {
-    /// Taken away from a chunk, as JSON.
+    /// The usage removed from a chunk, as JSON.
     Taken(String),
-    /// In an event of its own: its line.
+    /// The line of an event with nothing but usage.
     Event(String),
 }
 
-/// What becomes of a line.
+/// Whether a line is forwarded.
 #[derive(PartialEq, Eq)]
 enum Fate {
     Stays,
@@ -77,7 +78,7 @@ enum Fate {
 }
 
 impl StreamRepair {
-    /// Begins a stream.
+    /// Creates the repair of one stream.
     pub fn new(context: Context) -> Self {
         Self {
             ids: CallIds::new(context.seed),
@@ -96,8 +97,10 @@ impl StreamRepair {
         }
     }
 
-    /// Takes the next lines, all of them whole but for pieces of one that is too long. What follows `data: [DONE]` may be
-    /// cut anywhere, and so may that line after its last bracket.
+    /// Repairs the next lines and returns them.
+    ///
+    /// Lines must be complete, except for pieces of one that is too long. `data: [DONE]` may be cut
+    /// after its last bracket, and anything after it anywhere.
     pub fn lines(&mut self, lines: Vec<u8>) -> Vec<u8> {
         let mut patch = Patch::of(&lines);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -132,7 +135,7 @@ impl StreamRepair {
         fate
     }
 
-    /// `None` if there is no chunk in the line.
+    /// Handles a data line; `None` if it contains no chunk.
     fn data(&mut self, patch: &mut Patch<'_>, line: &[u8], is_whole: bool) -> Option<Fate> {
         let data = line.strip_prefix(b"data:")?;
         let blanks = data.iter().take_while(|byte| **byte == b' ').count();
@@ -176,7 +179,7 @@ impl StreamRepair {
         Some(Fate::Stays)
     }
 
-    /// Gives a chunk what every one has.
+    /// Adds missing fields that every chunk has.
     fn complete(&self, patch: &mut Patch<'_>, json: &str, chunk: &Answer<'_>) {
         if Head::is_missing_in(chunk) {
             self.head().fill_in(patch, json, chunk, KIND);
@@ -184,7 +187,7 @@ impl StreamRepair {
         repair_choices(patch, json, chunk, "delta");
     }
 
-    /// The line of an event of usage alone, without its end.
+    /// Returns the repaired line of a usage-only event, without its line ending.
     fn event_of(&self, line: &[u8], json: &str, chunk: &Answer<'_>) -> String {
         let mut patch = Patch::of(line);
         self.complete(&mut patch, json, chunk);
@@ -201,7 +204,8 @@ impl StreamRepair {
         }
     }
 
-    /// What is to be told before the closing line: the ends of choices that have none, and the usage of all.
+    /// Returns the events to insert before the closing line: finish reasons of choices without one,
+    /// and the usage.
     fn last_events(&mut self) -> String {
         let Head { id, created, model } = self.head();
         let chunk = |rest: String| {
@@ -237,7 +241,7 @@ impl StreamRepair {
         events
     }
 
-    /// `None` if it is one more than are repaired.
+    /// Repairs a choice; `None` if there are more than are repaired.
     fn choice(&mut self, patch: &mut Patch<'_>, choice: &Object<'_, Choice<'_>>) -> Option<()> {
         let index = choice.index.unwrap_or_default();
         if self.choices.len() >= MAX_CHOICES && !self.choices.contains_key(&index) {
@@ -276,7 +280,7 @@ fn cut(patch: &mut Patch<'_>, object: &str, names: &[&str]) {
     }
 }
 
-/// Keeps what a chunk says, if it is proper and the first to say it.
+/// Stores the first valid value.
 fn learn(known: &mut Option<String>, said: Raw<'_>, is_proper: impl Fn(&RawValue) -> bool) {
     if known.is_none() {
         *known = said
@@ -285,7 +289,8 @@ fn learn(known: &mut Option<String>, said: Raw<'_>, is_proper: impl Fn(&RawValue
     }
 }
 
-/// A text that cannot be read, such as one with half a pair of surrogates, is not spread to other chunks.
+/// Whether a value is a readable string. One with half a surrogate pair must not spread to other
+/// chunks.
 fn says_something(value: &RawValue) -> bool {
     text_or_blank(Some(value)).is_some_and(|text| !text.is_empty())
 }
@@ -298,14 +303,14 @@ fn is_count(value: &RawValue) -> bool {
     value.get().parse::<i64>().is_ok()
 }
 
-/// How far a choice has come.
+/// The progress of a choice.
 #[derive(Debug, Default)]
 struct Progress {
     has_begun: bool,
-    /// How it has ended.
+    /// The finish reason.
     end: Option<&'static str>,
     calls: Calls,
-    /// Signatures of its text: in the two places where they may be.
+    /// The signatures of its text, in either of their two places.
     signatures: Signatures,
     old_signatures: Signatures,
 }
@@ -335,7 +340,7 @@ impl Progress {
         }
         cut(patch, delta.json, &said_before);
         for entry in delta.tool_calls() {
-            // What was its end, was none.
+            // The `stop` was premature.
             self.end = self.end.filter(|reason| *reason != STOP);
             self.calls.any = true;
             if let Some(call) = read_object(entry.get()) {
@@ -362,13 +367,14 @@ impl Progress {
     }
 }
 
-/// The signatures of a thought, mostly one: clients put together what is said twice.
+/// The signatures of a thought, usually one. Clients concatenate repetitions.
 #[derive(Debug, Default)]
 struct Signatures(BTreeSet<u64>);
 
 impl Signatures {
-    /// Takes the signature out of `extra_content` if it was said before. Whether nothing else is in that: then it has to
-    /// go as a whole, as some clients put the latest in the place of the one before.
+    /// Removes a repeated signature from `extra_content`, and returns whether that contains nothing
+    /// else. If so, it must be removed as a whole, since some clients replace the previous value
+    /// with the latest.
     fn take_out(&mut self, patch: &mut Patch<'_>, extra_content: Raw<'_>) -> Option<bool> {
         let extra_content = extra_content?;
         let Members(all) = read(extra_content)?;
@@ -385,7 +391,7 @@ impl Signatures {
         Some(false)
     }
 
-    /// Whether it was said before.
+    /// Whether the signature is a repetition.
     fn was_said(&mut self, signature: Raw<'_>) -> bool {
         let text = text_or_blank(signature).filter(|text| !text.is_empty());
         text.is_some_and(|text| {
@@ -399,15 +405,15 @@ impl Signatures {
     }
 }
 
-/// The tool calls of one choice so far, numbered in the order of their beginnings.
+/// The tool calls of a choice so far, numbered in order of appearance.
 ///
-/// A part that names a function is a call's beginning. Google sends calls whole, so two names under one index are two
-/// calls, and without this clients would put the arguments of both together.
+/// A part that names a function starts a call. Google sends calls whole, so two names under one
+/// index are two calls, whose arguments clients would otherwise concatenate.
 #[derive(Debug, Default)]
 struct Calls {
-    /// There was one, or the upstream said so.
+    /// There was a call, or the upstream said so.
     any: bool,
-    /// For each index of the upstream's, that of the latest call for which it used it.
+    /// Maps each upstream index to the index of the latest call that used it.
     of: BTreeMap<u64, u64>,
     known: BTreeMap<u64, Call>,
     /// The index of the next call.
@@ -417,13 +423,13 @@ struct Calls {
 /// A tool call so far.
 #[derive(Debug, Default)]
 struct Call {
-    /// Something of its function was in one of its parts.
+    /// One of the parts had a function.
     has_function: bool,
     signatures: Signatures,
 }
 
 impl Calls {
-    /// Repairs a call, or a part of one; `None` if its index is none.
+    /// Repairs a call or a part of one; `None` if its index is invalid.
     fn part(
         &mut self,
         patch: &mut Patch<'_>,
@@ -449,7 +455,7 @@ impl Calls {
         if is_first {
             repair_call(patch, entry, call, ids);
         } else if let Some(id) = call.id.filter(|id| says_something(id)) {
-            // Clients put it behind the one that the call has.
+            // Clients would append it to the id that the call already has.
             patch.replace(id, "null");
         }
         if call.function.is_none() && call.custom.is_none() {
@@ -465,7 +471,7 @@ impl Calls {
         Some(())
     }
 
-    /// The index of the call that a part belongs to; `None` if it is the beginning of one.
+    /// Returns the index of the call that a part continues; `None` if the part starts a call.
     fn goes_on(&self, own: Option<u64>, is_named: bool) -> Option<u64> {
         let latest = self.next.checked_sub(1);
         let is_full = self.known.len() >= MAX_CALLS;

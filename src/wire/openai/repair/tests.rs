@@ -1,4 +1,4 @@
-//! Recorded answers, and rules that hold for any.
+//! Recorded answers, and properties that hold for any answer.
 
 use super::*;
 use crate::wire::Kind;
@@ -24,7 +24,7 @@ fn repaired_completion(body: &str) -> String {
     String::from_utf8(completion(body.into(), &context(false))).unwrap()
 }
 
-/// The ids that are made for [`context`], in order.
+/// The id generated for [`context`] with this number.
 pub(super) fn made(number: usize) -> String {
     let mut ids = ids::CallIds::new(42);
     let made = std::iter::repeat_with(|| ids.replacement("").unwrap());
@@ -35,7 +35,7 @@ pub(super) fn made_answer_id() -> String {
     ids::answer_id(42)
 }
 
-/// A recorded text without its usage, which is at its end.
+/// A recorded chunk without the usage at its end.
 fn without_usage(chunk: &str) -> String {
     match chunk.split_once(",\"usage\":") {
         Some((before, _)) => format!("{before}}}"),
@@ -43,7 +43,7 @@ fn without_usage(chunk: &str) -> String {
     }
 }
 
-/// Recorded texts, with `*1` for the first made id of a call, and `*0` for that of the answer.
+/// Replaces `*1` by the first generated call id, and `*0` by the answer's.
 fn with_ids(expected: &str) -> String {
     expected
         .replace("*0", &made_answer_id())
@@ -53,7 +53,7 @@ fn with_ids(expected: &str) -> String {
 #[test]
 fn recorded_completions_are_repaired() {
     for (body, expected) in [
-        // A text: nothing is missing.
+        // A text chunk that lacks nothing.
         (
             r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Ghostbusters","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#,
             None,
@@ -64,14 +64,14 @@ fn recorded_completions_are_repaired() {
                 r#"{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"*1","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}"#,
             ),
         ),
-        // The signature inside the call, ids of its own, of which the second is the first again.
+        // With the signature inside the call, and ids of which the second repeats the first.
         (
             r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"function":{"arguments":"{}","name":"g"},"id":"function-call-18439433602034082669"}]}}],"created":1,"model":"m","object":"chat.completion"}"#,
             Some(
                 r#"{"id":"*0","choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"type":"function","function":{"arguments":"{}","name":"g"},"id":"*1"}]}}],"created":1,"model":"m","object":"chat.completion"}"#,
             ),
         ),
-        // One of a batch.
+        // From a batch.
         (
             r#"{"response":{"status_code":200,"body":{"id":"okvA","usage":{"completionTokens":19,"promptTokens":9,"totalTokens":488},"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"..."},"finishReason":"stop"}],"created":"1757432746","model":"gemini-2.5-flash"}},"custom_id":"request-1"}"#,
             None,
@@ -164,9 +164,9 @@ fn recorded_chunks_are_repaired() {
     }
 }
 
-// Rules, for texts of the kind that matters: the right names in the right places, with values of any sort.
+// Properties of relevant input: the right names in the right places, with arbitrary values.
 
-/// A member's text: its name, now and then with an escape in it, and its value.
+/// A member with this name, which is sometimes escaped, and a value.
 fn member(name: &'static str, value: BoxedStrategy<String>) -> BoxedStrategy<Option<String>> {
     let escaped = format!("\\u{:04x}{}", u32::from(name.as_bytes()[0]), &name[1..]);
     let name = prop_oneof![9 => Just(name.to_owned()), 1 => Just(escaped)];
@@ -176,7 +176,7 @@ fn member(name: &'static str, value: BoxedStrategy<String>) -> BoxedStrategy<Opt
     prop::option::weighted(0.8, text).boxed()
 }
 
-/// An object with most of these members in any order; rarely with one of them given twice.
+/// An object with most of these members in any order, and rarely one of them twice.
 fn object(members: Vec<BoxedStrategy<Option<String>>>) -> BoxedStrategy<String> {
     let twice = prop::option::weighted(0.04, any::<prop::sample::Index>());
     (members.prop_shuffle(), twice)
@@ -231,7 +231,7 @@ fn leaf() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// Mostly of one kind, else anything.
+/// Usually this, otherwise anything.
 fn mostly(usual: BoxedStrategy<String>) -> BoxedStrategy<String> {
     prop_oneof![12 => usual, 1 => leaf()].boxed()
 }
@@ -349,7 +349,7 @@ fn list_of_models() -> BoxedStrategy<String> {
     ])
 }
 
-/// Whether only such values differ as may, each named by its path.
+/// Whether values differ only where allowed, by path.
 fn differ_where(
     path: &str,
     before: &Value,
@@ -387,7 +387,7 @@ const REASONS: [&str; 5] = [
     "function_call",
 ];
 
-/// What may be taken out of answers.
+/// What may be removed from answers.
 fn may_go(path: &str, before: &Value) -> bool {
     path == "/usage" && before.is_object()
         || path == "/choices/#/delta/role" && before == "assistant"
@@ -395,7 +395,7 @@ fn may_go(path: &str, before: &Value) -> bool {
         || path.ends_with("/extra_content") && before.is_object()
 }
 
-/// The places that are repaired in answers, with what may be there and what may come.
+/// The parts of answers that may be repaired, with their permitted values before and after.
 fn may_be_repaired(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
     let starts = |prefix| after.as_str().is_some_and(|text| text.starts_with(prefix));
@@ -441,7 +441,7 @@ fn may_be_repaired(path: &str, before: Option<&Value>, after: &Value) -> bool {
     }
 }
 
-/// The places that are repaired in models.
+/// The parts of models that may be repaired.
 fn may_be_repaired_in_model(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
     match path.strip_prefix("/data/#").unwrap_or(path) {
@@ -458,7 +458,7 @@ fn may_be_repaired_in_model(path: &str, before: Option<&Value>, after: &Value) -
     }
 }
 
-/// Whether both are the same bytes, or both are JSON and differ only where they may.
+/// Whether both are the same bytes, or both are JSON and differ only where allowed.
 fn is_repaired(
     before: &str,
     after: &str,
@@ -468,17 +468,18 @@ fn is_repaired(
     before == after
         || match (parse(before), parse(after)) {
             (Ok(before), Ok(after)) => differ_where("", &before, &after, may),
-            // What this parser refuses, such as half a pair of surrogates, passes in a part that is not repaired.
+            // Input that this parser refuses, such as half a surrogate pair, passes in unrepaired
+            // parts.
             (Err(_), _) => serde_json::from_str::<&serde_json::value::RawValue>(after).is_ok(),
             (Ok(_), Err(_)) => false,
         }
 }
 
-/// Whether an event goes.
+/// Whether an event contains nothing but usage and is removed.
 fn is_usage_alone(line: &str) -> bool {
     let goes = repaired_stream(&format!("{line}\n\n"), false).is_empty();
     let data = line.strip_prefix("data:").unwrap_or_default();
-    // The test's parser refuses half a pair of surrogates.
+    // The test's parser refuses half a surrogate pair.
     if let (true, Ok(chunk)) = (goes, serde_json::from_str::<Value>(data)) {
         assert!(chunk["usage"].is_object());
         assert!(chunk["choices"].as_array().is_none_or(Vec::is_empty));
@@ -530,7 +531,7 @@ fn is_repaired_stream(before: &str, after: &str) -> bool {
     all_match && after.next().is_none()
 }
 
-/// A stream of chunks in which everything has its type.
+/// A stream of chunks in which every value has the right type.
 fn proper_stream() -> BoxedStrategy<String> {
     let (index, id) = (0..3_u32, prop::sample::select(vec!["", "a", "b"]));
     let call = (prop::option::of(index), id, 0..4).prop_map(|(index, id, kind)| {
@@ -572,7 +573,7 @@ fn proper_stream() -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// Reads a stream as the strictest of the official clients' helpers do.
+/// Reads a stream as strictly as the strictest helper of the official clients.
 fn strict_client(stream: &str, include_usage: bool) {
     #[derive(Default)]
     struct Read {
@@ -678,7 +679,7 @@ proptest! {
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
-        // Of a stream that does not end, what has no end is held back.
+        // A stream without an end is forwarded without the choices' missing ends.
         let stream = format!("{stream}\ndata: [DONE]\n\n").into_bytes();
         let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
         borders.extend([0, stream.len()]);
@@ -737,7 +738,7 @@ proptest! {
         strict_client(&repaired_stream(&stream, include_usage), include_usage);
     }
 
-    /// Calls that come whole, as Google sends them, in deltas and choices of any division.
+    /// Whole calls, as Google sends them, distributed over deltas and choices at random.
     #[test]
     fn each_call_reaches_a_client_as_one_of_its_own(
         calls in prop::collection::vec((0..2_usize, prop::option::of(0..2_u32), prop::sample::select(vec!["", "a", "b"]), any::<bool>()), 1..8),

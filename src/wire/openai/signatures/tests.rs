@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Recorded of gemini-3.8-flash, made shorter.
+/// Recorded from gemini-3.8-flash, shortened.
 const CHUNK: &str = r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"sig-1"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}"#;
 
 fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
@@ -17,7 +17,7 @@ fn of_stream(chunks: &[&str]) -> Vec<SignedCall> {
     signatures.collected()
 }
 
-/// A history with one message per list of calls, as (id, signature).
+/// A history with one message per list of calls, given as (id, signature).
 fn history_of(messages: &[&[(&str, Option<&str>)]]) -> Vec<u8> {
     let messages: Vec<Value> = messages
         .iter()

@@ -14,7 +14,7 @@ fn usage(input: u64, output: u64, thinking: u64, cached: u64) -> Option<Usage> {
     })
 }
 
-/// Content, finished, blocked.
+/// Whether there is content, whether it is finished, and whether it is blocked.
 fn flags(summary: Summary) -> (bool, bool, bool) {
     (summary.has_content, summary.is_finished, summary.is_blocked)
 }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// What was handed on of each chunk, and what was found at last.
+/// Returns what was forwarded for each chunk, and what was found in the end.
 fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
     let mut scanner = EventScanner::new(Kind::Chat);
     let mut found = Found::Nothing;
@@ -64,7 +64,7 @@ fn a_line_in_many_pieces_is_looked_through_once() {
         for piece in event.as_bytes().chunks(8) {
             sent.extend(scanner.push(piece.to_vec()).ready);
             let capacity = scanner.held.capacity();
-            // What is held is neither copied nor moved but to grow.
+            // Held bytes are only copied or moved when the buffer grows.
             assert!(place.is_none_or(|(before, at)| {
                 capacity != before || at == scanner.held.as_ptr() || capacity == 0
             }));
@@ -115,7 +115,7 @@ fn what_only_resembles_them_passes() {
         "data\n\n",
         "\n\n\n",
     ] {
-        // Of other lines OpenAI's clients get nothing.
+        // OpenAI's clients receive nothing from other lines.
         let kinds = if stream.starts_with("data:") {
             &[Kind::Chat, Kind::Other][..]
         } else {
@@ -224,7 +224,7 @@ fn googles_own_stream_ends_with_the_event_that_says_why() {
         let mut scanner = EventScanner::new(Kind::Generate);
         let mut sent = Vec::new();
         for event in &events {
-            // The blank line comes apart from its event.
+            // The blank line arrives separately.
             let (line, blank) = event.split_at(event.len() - 2);
             sent.extend(scanner.push(line.as_bytes().to_vec()).ready);
             sent.extend(scanner.push(blank.as_bytes().to_vec()).ready);
@@ -234,7 +234,7 @@ fn googles_own_stream_ends_with_the_event_that_says_why() {
         let before = events[..events.len() - 1].concat();
         assert_eq!(String::from_utf8(sent).unwrap(), before);
     }
-    // What follows the reason belongs to the answer: usage, or a comment, which no client gets.
+    // The answer includes what follows the reason: usage, or a comment, which is dropped.
     let usage = "data: {\"usageMetadata\": {}}\r\n\r\n";
     for (more, passes) in [(usage, usage), (": ping\r\n\r\n", "")] {
         let mut scanner = EventScanner::new(Kind::Generate);
@@ -413,7 +413,7 @@ fn a_stream_that_is_cut_within_a_line_is_cut_whatever_came_before() {
         expected,
         "half a line is dropped"
     );
-    // The last line's end may be missing.
+    // The last line may lack its line ending.
     let mut scanner = EventScanner::new(Kind::Generate);
     scanner.push(
         [finish, "data: {\"usageMetadata\": {}}"]
@@ -468,7 +468,7 @@ proptest! {
         let rest = scanner.end();
         prop_assert_eq!(rest.is_some(), ends_well);
         passed.extend(rest.unwrap_or_default());
-        // Of a stream that was cut, half a line is dropped.
+        // Half a line at the end of a truncated stream is dropped.
         let expected = if ends_well { &stream } else { &stream[..passed.len()] };
         prop_assert_eq!(passed.as_slice(), expected);
         prop_assert!(passed.len() + 1 >= stream.len());

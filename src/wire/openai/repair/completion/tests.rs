@@ -5,7 +5,7 @@ fn repaired(body: &str) -> String {
     String::from_utf8(completion(body.into(), &context(false))).unwrap()
 }
 
-/// A body that lacks nothing but what is in its choice.
+/// A body that is complete except for its choice.
 fn with(choice: &str) -> String {
     format!(r#"{{"id":"i","object":"{KIND}","created":1,"model":"m","choices":[{choice}]}}"#)
 }

@@ -4,7 +4,7 @@ use crate::wire::Kind;
 use crate::wire::stream::EventScanner;
 use serde_json::Value;
 
-/// Events with these choices, each complete but for what is in the choice.
+/// Chunks with these choices, complete except for the choice itself.
 fn chunks(choices: &[&str]) -> String {
     let event = |choice: &&str| {
         format!(
@@ -14,17 +14,17 @@ fn chunks(choices: &[&str]) -> String {
     choices.iter().map(event).collect()
 }
 
-/// The calls of a delta, in the first choice.
+/// A first delta with these calls.
 fn calls(calls: &str) -> String {
     format!(r#"{{"index":0,"delta":{{"role":"assistant","tool_calls":[{calls}]}}}}"#)
 }
 
-/// The same of a delta that is not the first.
+/// The same for a delta that is not the first.
 fn more(said: &str) -> String {
     calls(said).replace(r#""role":"assistant","#, "")
 }
 
-/// What has become of the choices of [`chunks`].
+/// The repaired choices of [`chunks`].
 fn repaired_choices(choices: &[&str]) -> Vec<Value> {
     let repaired = repaired_stream(&chunks(choices), false);
     let data = repaired
@@ -45,7 +45,7 @@ fn indices(deltas: &[&str]) -> Vec<u64> {
         .collect()
 }
 
-/// The reasons with which these choices end.
+/// The finish reasons of these choices.
 fn reasons(choices: &[&str]) -> Vec<Value> {
     repaired_choices(choices)
         .iter_mut()
@@ -102,10 +102,10 @@ fn indices_have_no_gaps_and_begin_with_0() {
 #[test]
 fn a_part_without_a_name_goes_on_with_the_call_that_is_meant() {
     assert_eq!(indices(&[A, REST, B, REST]), [0, 0, 1, 1]);
-    // The upstream's index, where it is given to several: the latest.
+    // An index used by several calls refers to the latest.
     assert_eq!(indices(&[A_0, REST_0, B_0, REST_0]), [0, 0, 1, 1]);
     assert_eq!(indices(&[A, B, REST_0]), [0, 1, 0]);
-    // Of a call that nobody has seen begin.
+    // The start of this call was never seen.
     assert_eq!(indices(&[REST, REST_1, A]), [0, 1, 2]);
 }
 
@@ -153,7 +153,7 @@ fn ids_are_made_where_they_are_missing_or_repeated_and_types_where_they_are_miss
             r#""id":"x","type":"function","#,
             r#"{"index":0,"id":"x","type":"function","#.to_owned(),
         ),
-        // Nobody knows what that is.
+        // The type of this call is unknown.
         (
             r#""id":7,"type":8,"#,
             r#"{"index":0,"id":7,"type":8,"#.to_owned(),
@@ -214,7 +214,7 @@ data: {{"created":5,"model":"its","choices":[],"object":"chat.completion.chunk",
     assert_eq!(repaired_stream(stream, false), expected);
 }
 
-/// Events with this usage, too.
+/// Events that also have this usage.
 fn with_usage(choice: &str, usage: &str) -> String {
     chunks(&[choice]).replace("]}\n", &format!("],\"usage\":{usage}}}\n"))
 }
@@ -237,12 +237,12 @@ fn usage_that_was_asked_for_is_told_once_in_the_last_chunk_and_as_it_was_last() 
             event(one) + &event(two) + &plain + done,
             event("null") + &later(event("null") + &plain) + &told(two) + done,
         ),
-        // The upstream's own chunk will do.
+        // The upstream's own chunk suffices.
         (
             event(one) + &told(two) + done,
             event("null") + &told(two) + done,
         ),
-        // But not before the end, and not twice.
+        // But not before the end, and only once.
         (
             told(one) + &plain + &told(two) + done,
             plain.clone() + &told(two) + done,
@@ -252,7 +252,7 @@ fn usage_that_was_asked_for_is_told_once_in_the_last_chunk_and_as_it_was_last() 
             event("null") + &told(two) + done,
         ),
         (plain.clone() + done, plain.clone() + done),
-        // Without an end there is nothing to tell.
+        // Without an end, usage is not sent.
         (event(one), event("null")),
         (event("7") + done, event("7") + done),
     ] {
@@ -278,7 +278,7 @@ fn usage_that_nobody_asked_for_is_told_nowhere() {
         (event.clone() + done, plain.clone() + done),
         (plain.clone() + &alone + done, plain.clone() + done),
         (alone.replace('\n', "\r\n"), String::new()),
-        // A blank line that closes more than that stays.
+        // A blank line that also ends something else is not removed.
         (format!(": hi\n{alone}{done}"), format!(": hi\n\n{done}")),
         (with_usage(WHOLE, "null"), with_usage(WHOLE, "null")),
     ] {
@@ -370,7 +370,7 @@ fn a_choice_without_an_end_ends_before_the_stream_does() {
         (both.clone() + &end(1, "length"), end(0, "stop")),
         (end(0, "length"), String::new()),
         (stopped.clone(), String::new()),
-        // The call came after what was to be the end.
+        // The call came after the supposed end.
         (stopped + &chunks(&[&more(A_0)]), end(0, "tool_calls")),
     ] {
         let has_begun = stream.contains("assistant");
@@ -570,7 +570,7 @@ fn a_line_that_passes_in_pieces_passes_as_it_is_and_may_have_been_an_end() {
     let image = "x".repeat(2 * 1024 * 1024);
     let long = chunks(&[&calls(A).replace("{}", &image)]);
     let event = chunks(&[&calls(B)]);
-    // The first piece ends within the call, and the next looks like a line of its own.
+    // The first piece ends within the call, and the next looks like a separate line.
     let (head, _) = long.split_at(long.len() - 9);
     let rest = "data: {\"choices\":[]}\n\n";
     let parts = [head, rest, &event, "data: [DONE]\n\n"];
@@ -606,7 +606,7 @@ fn what_is_remembered_of_a_stream_has_a_bound() {
             .values()
             .all(|choice| choice.calls.known.len().max(choice.calls.of.len()) <= MAX_CALLS)
     );
-    // Indices count on.
+    // Indices continue.
     let repaired = repair.lines(chunks(&[&calls(B)]).into_bytes());
     let index = format!("\"tool_calls\":[{{\"index\":{},", 2 * MAX_CALLS + 1);
     assert!(String::from_utf8(repaired).unwrap().contains(&index));
