@@ -1,4 +1,4 @@
-//! The list of models: the union over the projects of the pool, fetched every few minutes.
+//! The list of models: the union over the pool's projects, cached for a few minutes.
 
 use super::affinity::Uses;
 use super::attempt_loop::AttemptLoop;
@@ -20,10 +20,9 @@ use http::{Method, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Projects that are asked. What eight have in common is what the pool offers, and a thousand would be
-/// a thousand calls.
+/// The most projects that are asked. Each costs a call, and more than eight add hardly any model.
 const MAX_PROJECTS: u32 = 8;
-/// One page has all of Google's models.
+/// A page size that fits all of Google's models.
 const ALL: &str = "pageSize=1000";
 
 /// Whether a request is for the list.
@@ -31,18 +30,18 @@ pub(super) fn is_list(target: &Target, method: &Method) -> bool {
     target.rest == "models" && method == Method::GET
 }
 
-/// The result of fetching a list, for all callers that wait for it.
+/// The result of a fetch, shared by all callers that wait for it.
 #[derive(Debug)]
 pub(super) enum Listed {
-    /// Its entries.
+    /// The list's entries.
     Entries(String),
-    /// No project gave a list.
+    /// No project returned a list.
     Failed(Failure),
-    /// The upstream answers with something else, which is passed on.
+    /// The upstream answered in another format, which passes unchanged.
     Foreign,
 }
 
-/// The result of fetching a list, for the caller that fetched it.
+/// The result of a fetch for the caller that made it.
 struct Fetched<D, B, S> {
     listed: Listed,
     reply: Result<Reply<D, B, S>, Failure>,
@@ -66,13 +65,13 @@ pub(super) struct ModelsRequest<'a, D, U, S> {
 
 impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     /// # Errors
-    /// The page token is not one of the pool.
+    /// The page token is not from the pool.
     pub(super) fn new(
         relay: &'a Relay<'a, D, U, S>,
         incoming: &'a Incoming<'a>,
     ) -> Result<Self, Failure> {
         let page = Page::of_query(incoming.head.uri.query()).ok_or_else(|| {
-            let message = "`pageToken` is not one that the pool has given".to_owned();
+            let message = "`pageToken` is not a token from this pool".to_owned();
             Failure::InvalidRequest(message, Some("pageToken"))
         })?;
         Ok(Self {
@@ -89,7 +88,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
         let view = &self.relay.view;
         let path = &self.incoming.target.path;
         let flight = view.model_list(path);
-        let own = RefCell::new(None);
+        let own_reply = RefCell::new(None);
         let listed = flight
             .get(view.new_notify(), async || {
                 let listed = match self.stored().await {
@@ -97,7 +96,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                     Err(failure) => Listed::Failed(failure),
                     Ok(None) => {
                         let Fetched { listed, reply } = self.fetch().await;
-                        own.replace(Some(reply));
+                        own_reply.replace(Some(reply));
                         listed
                     }
                 };
@@ -105,7 +104,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
             })
             .await;
         view.end_model_list(path, &flight);
-        if let Some(reply) = own.take() {
+        if let Some(reply) = own_reply.take() {
             return reply;
         }
         match &*listed {
@@ -128,7 +127,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
         Failure::UnknownPath(advice(&self.incoming.target.path))
     }
 
-    /// The entries in the database, unless they are too old or of no use.
+    /// The entries in the database, unless they are too old or malformed.
     async fn stored(&self) -> Result<Option<String>, Failure> {
         let Target { path, surface, .. } = &self.incoming.target;
         let database = &*self.relay.view.database;
@@ -136,7 +135,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
         Ok(stored.filter(|entries| ModelList::from_cache(*surface, entries).is_some()))
     }
 
-    /// Asks one project after another.
+    /// Fetches the list from one project after another.
     async fn fetch(&self) -> Fetched<D, U::Body, S> {
         let Relay { config, .. } = self.relay;
         let target = &self.incoming.target;
@@ -166,7 +165,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                         Body::Stream(_) => false,
                     };
                     if !is_list {
-                        // An upstream that does not have the list as Google has it.
+                        // The upstream's list is not in Google's format.
                         let mut reply = attempts.labelled(reply, &request);
                         reply.headers.remove(UPLOAD_URL);
                         return Fetched {
@@ -182,7 +181,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                         reply: attempts.finish(Err(failure), &request),
                     };
                 }
-                // A list of some projects is better than none.
+                // A partial list is better than none.
                 Err(_) => break,
             }
             if !attempts.has_new_project() {
@@ -204,7 +203,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
         let stored = store::keep_models(&*view.database, path, entries, system.now()).await;
         if let Err(error) = stored {
             system.log(&format!(
-                "request={} the list of models is not stored: {error}",
+                "request={} cannot store the list of models: {error}",
                 self.incoming.id
             ));
         }
