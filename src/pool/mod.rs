@@ -16,7 +16,7 @@
 //!          │ key rejected by the upstream, or 5th failure in a row         │
 //!          ▼                                                               ▼
 //!      ┌──────────────────────────────────────────────────────────────────────┐
-//!      │ disabled                     (only an operator can reactivate it)   │
+//!      │ disabled                     (only an operator can reactivate it)    │
 //!      └──────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
