@@ -1,8 +1,10 @@
 //! Error bodies with any status always have an outcome, and errors never count as success.
 #![no_main]
 
-use gemini_keypool::wire::gemini::{RequestTraits, Seen, diagnose, summarize, loggable, unknown_fields};
 use gemini_keypool::pool::Outcome;
+use gemini_keypool::wire::gemini::{
+    RequestTraits, Seen, diagnose, loggable, summarize, unknown_fields,
+};
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
 

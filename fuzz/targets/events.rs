@@ -1,8 +1,8 @@
 //! Event streams in arbitrary chunks: no event is lost, and chunk boundaries make no difference.
 #![no_main]
 
-use gemini_keypool::wire::stream::{EventScanner, Found, error_text};
 use gemini_keypool::wire::Kind;
+use gemini_keypool::wire::stream::{EventScanner, Found, error_text};
 use libfuzzer_sys::fuzz_target;
 
 fn scan(kind: Kind, stream: &[u8], size: usize) -> (Vec<u8>, bool) {

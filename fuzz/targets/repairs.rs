@@ -2,7 +2,9 @@
 #![no_main]
 
 use gemini_keypool::wire::model_list::{ModelList, Page};
-use gemini_keypool::wire::openai::repair::{Requested, Context, StreamRepair, model, models, whole};
+use gemini_keypool::wire::openai::repair::{
+    Context, Requested, StreamRepair, model, models, whole,
+};
 use gemini_keypool::wire::openai::signatures::Signatures;
 use gemini_keypool::wire::stream::EventScanner;
 use gemini_keypool::wire::{Kind, Surface};
@@ -28,7 +30,10 @@ fuzz_target!(|input: (bool, &[u8])| {
         include_usage: flag,
     };
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
-    for asked in [Requested::Completion, Requested::Embeddings { as_base64: flag }] {
+    for asked in [
+        Requested::Completion,
+        Requested::Embeddings { as_base64: flag },
+    ] {
         let context = context(asked);
         let once = whole(body.to_vec(), &context).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&once).is_ok(), is_json);

@@ -2,12 +2,12 @@
 #![no_main]
 
 use gemini_keypool::wire::conversation::conversation;
-use gemini_keypool::wire::openai::signatures::{unsigned, with_placeholders};
 use gemini_keypool::wire::json::{steps, with_models, without, without_any};
+use gemini_keypool::wire::openai::signatures::{unsigned, with_placeholders};
 use gemini_keypool::wire::openai::{ChatRequest, model_of};
 use gemini_keypool::wire::resource::{named_in_body, named_in_path};
-use gemini_keypool::wire::{Kind, Surface};
 use gemini_keypool::wire::target::{Target, forwarded_query, key_of_query};
+use gemini_keypool::wire::{Kind, Surface};
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

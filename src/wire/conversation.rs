@@ -66,7 +66,7 @@ mod tests {
     const SECOND: &str = r#"{"role":"assistant","content":"a"},{"role":"user","content":"second"}"#;
 
     #[test]
-    fn a_conversation_stays_the_same_as_it_goes_on() {
+    fn a_conversation_keeps_its_id_across_turns() {
         let begun = openai("m", &format!("{SYSTEM},{FIRST}"));
         assert!(begun.is_some());
         assert_eq!(openai("m", &format!("{SYSTEM},{FIRST},{SECOND}")), begun);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_conversation_has_no_number() {
+    fn other_requests_have_no_conversation() {
         assert_eq!(openai("m", ""), None);
         for body in ["", "[]", "{}", r#"{"contents":[]}"#, r#"{"contents":{}}"#] {
             assert_eq!(

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn each_model_is_there_once_and_as_google_wrote_it() {
+    fn merges_models_without_duplicates_or_changes() {
         let mut list = ModelList::new(Surface::OpenAi);
         assert!(
             list.add(
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn geminis_list_comes_in_pages_that_end() {
+    fn geminis_list_is_paged() {
         let mut list = ModelList::new(Surface::Gemini);
         let entries: Vec<String> = (0..7)
             .map(|number| format!(r#"{{"name":"models/m{number}"}}"#))
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_are_listed_like_their_models() {
+    fn aliases_copy_the_entries_of_their_models() {
         let aliases = [
             ("x".to_owned(), "a".to_owned()),
             ("y".to_owned(), "unlisted".to_owned()),
@@ -287,7 +287,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,80}", query in "[a-zA-Z=&0-9-]{0,40}") {
+        fn accepts_any_bytes(body in "[{}\\[\\]\":,a-z0-9]{0,80}", query in "[a-zA-Z=&0-9-]{0,40}") {
             let mut list = ModelList::new(Surface::Gemini);
             list.add(body.as_bytes());
             if let Some(page) = Page::of_query(Some(&query)) {

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_is_a_short_name_of_a_fixed_alphabet() {
+    fn model_names_are_short_and_of_a_fixed_alphabet() {
         for name in [
             "m",
             "gemini-2.5-flash",
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_kept_and_anything_else_is_other() {
+    fn anything_but_a_plain_word_is_other() {
         for (name, kept) in [
             ("fileSearchStores", "fileSearchStores"),
             ("auth_tokens", "auth_tokens"),

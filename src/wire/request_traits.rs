@@ -212,7 +212,7 @@ mod tests {
     const GENERATE: &str = "/v1beta/models/m:generateContent";
 
     #[test]
-    fn a_call_of_a_model_is_told_from_one_about_a_collection() {
+    fn distinguishes_model_calls_from_collection_requests() {
         for (path, model, body, expected) in [
             (CHAT, "m", "{}", true),
             (GENERATE, "m", "{}", true),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn server_side_tools_are_known_in_every_spelling() {
+    fn recognizes_server_side_tools_in_every_spelling() {
         for (tools, expected) in [
             (r#"[{"google_search":{}}]"#, Some("google_search")),
             (r#"[{"googleSearch":{}}]"#, Some("google_search")),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn text_counts_and_encoded_data_does_not() {
+    fn counts_text_but_not_encoded_data() {
         let body = |text: &str| format!(r#"{{"contents":[{{"parts":[{{"text":"{text}"}}]}}]}}"#);
         let tokens = |body: &str| of(GENERATE, "m", body).size.input_tokens;
         assert_eq!(tokens(&body("short")), 0);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_of_a_batch_are_counted() {
+    fn counts_the_texts_of_a_batch() {
         let batch = |count: usize| vec![r#"{"content":{"parts":[{"text":"a"}]}}"#; count].join(",");
         for (path, body, expected) in [
             ("/v1/embeddings", r#"{"input":["a","b","c"]}"#.to_owned(), 3),

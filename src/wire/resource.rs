@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_names_what_it_is_about() {
+    fn finds_the_resource_in_a_path() {
         for (rest, name) in [
             ("files/abc-1", "files/abc-1"),
             ("files/abc:download", "files/abc"),
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_names_what_it_uses_and_not_what_it_mentions() {
+    fn finds_used_but_not_mentioned_resources_in_a_body() {
         for (body, names) in [
             (
                 r#"{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]}]}"#,
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_one_body_are_bounded() {
+    fn names_per_body_are_bounded() {
         let many: Vec<String> = (0..2000)
             .map(|number| format!("\"files/f{number}\""))
             .collect();
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_openais_api_is_a_name() {
+    fn openai_ids_are_names() {
         assert_eq!(of_id("batches", "batches/b").as_deref(), Some("batches/b"));
         assert_eq!(of_id("videos", "v1").as_deref(), Some("videos/v1"));
         assert_eq!(
@@ -522,7 +522,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..100), text in "[a-zé/:?.{}\"\\[\\]]{0,60}") {
+        fn accepts_any_bytes(body in prop::collection::vec(any::<u8>(), 0..100), text in "[a-zé/:?.{}\"\\[\\]]{0,60}") {
             named_in_body(&body, Kind::Other);
             named_in_body(format!("{{\"files/\":\"{text}\"}}").as_bytes(), Kind::Other);
             named_in_path(&text);

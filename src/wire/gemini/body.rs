@@ -121,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_let_out_only_so_far() {
+    fn a_decompression_bomb_is_limited() {
         let bomb = gzip(&vec![b' '; 50 * MAX_ERROR_BYTES]);
         assert!(bomb.len() < MAX_ERROR_BYTES / 10);
         assert_eq!(unpacked(&bomb).len(), MAX_ERROR_BYTES);
     }
 
     #[test]
-    fn an_answer_is_unpacked_whole_or_not_at_all() {
+    fn an_incomplete_compressed_answer_is_rejected() {
         let plain = br#"{"choices":[]}"#.to_vec();
         let whole = gzip(&plain);
         assert_eq!(unpacked_answer(plain.clone()), Some(plain.clone()));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_counts_as_far_as_it_came_and_what_is_damaged_does_not() {
+    fn truncated_errors_are_used_and_corrupt_ones_dropped() {
         let text = br#"{"error":{"code":429}}"#;
         let whole = gzip(text);
         assert_eq!(*unpacked(&whole), *text);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_is_json_to_its_end_or_a_stream_of_events() {
+    fn complete_json_and_event_streams_are_readable() {
         for (body, readable, events) in [
             (r#"{"choices":[]}"#, true, false),
             (" [1] \n", true, false),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_event_is_found_in_every_framing() {
+    fn finds_the_first_event_in_every_framing() {
         for (body, data) in [
             ("data: {}\n\n", Some(" {}\n")),
             ("data:{}", Some("{}\n")),
@@ -200,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_unpacked_within_bounds(body in prop::collection::vec(any::<u8>(), 0..300), compressed: bool) {
+        fn decompression_is_bounded_for_any_input(body in prop::collection::vec(any::<u8>(), 0..300), compressed: bool) {
             let sent = if compressed { [GZIP_MAGIC.as_slice(), &body].concat() } else { body };
             prop_assert!(unpacked(&sent).len() <= MAX_ERROR_BYTES);
             let _ = first_event(&sent);

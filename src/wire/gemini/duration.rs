@@ -58,7 +58,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn durations_are_read_in_all_their_forms() {
+    fn parses_every_duration_format() {
         for (text, ms) in [
             ("47s", 47_000),
             ("0s", 0),
@@ -97,12 +97,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in "[0-9.hmsnuµ-]{0,40}|.*") {
+        fn parses_any_text(text in "[0-9.hmsnuµ-]{0,40}|.*") {
             let _ = milliseconds(&text);
         }
 
         #[test]
-        fn seconds_and_nanoseconds_come_to_so_many_milliseconds(seconds in 0u64..1_000_000, nanos in 0u64..1_000_000_000) {
+        fn seconds_and_nanoseconds_round_up_to_milliseconds(seconds in 0u64..1_000_000, nanos in 0u64..1_000_000_000) {
             let text = format!("{seconds}.{nanos:09}s");
             prop_assert_eq!(milliseconds(&text), Some(seconds * 1000 + nanos.div_ceil(1_000_000)));
         }

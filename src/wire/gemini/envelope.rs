@@ -82,7 +82,7 @@ mod tests {
     use crate::wire::gemini::ApiError;
 
     #[test]
-    fn an_error_reads_back_as_googles_do() {
+    fn errors_parse_like_googles_own() {
         for (status, name) in [
             (400, "INVALID_ARGUMENT"),
             (413, "INVALID_ARGUMENT"),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_becomes_an_event_with_a_type() {
+    fn an_error_converts_to_a_typed_event() {
         let own = r#"{"error":{"code":"not_found","message":"m"},"event_type":"error"}"#;
         for (error, event) in [
             (own.to_owned(), own),

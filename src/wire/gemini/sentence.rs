@@ -124,7 +124,7 @@ mod tests {
     const NOT_KEPT: &str = "a message that is not kept, since it may quote the request";
 
     #[test]
-    fn only_what_quotes_no_request_is_kept() {
+    fn messages_that_may_quote_the_request_are_not_logged() {
         let quota = "You exceeded your current quota, please check your plan and billing details.";
         for (message, expected) in [
             (quota, quota),

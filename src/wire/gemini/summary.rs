@@ -89,7 +89,7 @@ mod tests {
     const TEXT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":18,"candidatesTokenCount":80,"totalTokenCount":133,"promptTokensDetails":[{"modality":"TEXT","tokenCount":18}],"thoughtsTokenCount":35,"cachedContentTokenCount":4,"serviceTier":"standard"},"modelVersion":"gemini-2.5-flash","responseId":"ru1garvBEoOiqtsP2fznmQw"}"#;
 
     #[test]
-    fn recorded_answers_are_seen_for_what_they_are() {
+    fn summarizes_recorded_answers() {
         for (json, content, finished, blocked) in [
             (TEXT, true, true, false),
             (
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_and_malformed_calls_are_no_answer() {
+    fn thoughts_and_malformed_calls_are_not_answers() {
         for (candidate, empty) in [
             (
                 r#""content":{"parts":[{"text":"hm","thought":true}]},"finishReason":"STOP""#,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_told_apart() {
+    fn token_counts_are_separated() {
         let usage = summarize(TEXT.as_bytes()).unwrap().usage.unwrap();
         assert_eq!(
             (usage.input, usage.output, usage.thinking, usage.cached),
@@ -189,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(json in "[{}\\[\\]\":,a-z0-9]{0,80}") {
+        fn accepts_any_bytes(json in "[{}\\[\\]\":,a-z0-9]{0,80}") {
             let _ = summarize(json.as_bytes());
         }
     }

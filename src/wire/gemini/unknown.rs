@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_names_one() {
+    fn finds_a_field_in_each_line() {
         let own = |place: &str, name: &str| (place.to_owned(), name.to_owned());
         for (error, expected) in [
             (
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_anything_else_too_names_none() {
+    fn mixed_errors_yield_no_fields() {
         for message in [
             "",
             "Request contains an invalid argument.",

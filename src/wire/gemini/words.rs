@@ -102,7 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn quotes_urls_and_paths_are_left_out() {
+    fn drops_quotes_urls_and_paths() {
         for (message, words) in [
             ("", " "),
             (
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn phrases_are_whole_words_and_the_first_one_stands_near_the_beginning() {
+    fn phrases_match_whole_words_near_the_start() {
         let words = Words::of("Your prepaid credits are depleted");
         assert!(words.have(&["prepaid", "deplet*"], 100));
         assert!(words.have(&["prepaid credits", "depleted"], 5));
@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_quoted_is_never_a_word(text in "[a-z ]{0,30}", quote in prop::sample::select(vec!['"', '`'])) {
+        fn quoted_text_never_matches(text in "[a-z ]{0,30}", quote in prop::sample::select(vec!['"', '`'])) {
             let words = Words::of(&format!("value: {quote}{text} zebra{quote}"));
             prop_assert!(!words.have(&["zebra"], 1000));
         }

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_put_first_in_order_whether_there_are_others_or_not() {
+    fn inserts_members_first_and_in_order() {
         for (object, expected) in [
             ("{}", r#"{"a":1,"b":2}"#),
             ("{ }", r#"{"a":1,"b":2 }"#),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_made_in_the_order_of_their_places() {
+    fn applies_edits_in_order_of_position() {
         let changed = patched("[{},{}]", |patch, text| {
             patch.set(&text[4..], "b", None, "2");
             patch.set(&text[1..3], "a", None, "1");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_goes_though_others_come_in_its_place() {
+    fn removes_members_after_an_insertion() {
         for (object, expected) in [
             (r#"{"x":1,"a":2}"#, r#"{"new":0,"a":2}"#),
             (r#"{"a":2, "x":1}"#, r#"{"new":0,"a":2}"#),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_changed_wherever_it_stands() {
+    fn renames_every_occurrence_of_a_member() {
         for (object, expected) in [
             (r#"{"x":1,"a":"x"}"#, r#"{"y":1,"a":"x"}"#),
             (
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn without_changes_the_bytes_are_the_same() {
+    fn returns_the_same_bytes_without_edits() {
         let bytes = b"{}".to_vec();
         let place = bytes.as_ptr();
         let same = Edits::default().apply(bytes);

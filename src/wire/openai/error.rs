@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_envelope_has_all_four_fields_also_when_empty() {
+    fn the_envelope_always_has_all_four_fields() {
         let body = ErrorBody {
             message: "no \"such\" model\n".into(),
             kind: "invalid_request_error",

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_element_passes_when_it_is_whole() {
+    fn forwards_each_complete_element() {
         let mut scanner = ArrayScanner::default();
         let own = |text: &str| text.to_owned();
         assert_eq!(push(&mut scanner, "["), (own(""), vec![], Found::Nothing));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_found_wherever_it_stands() {
+    fn finds_an_error_at_any_position() {
         for (text, ready) in [
             ("[{\"error\":{\"code\":503}}]", ""),
             ("[{\"a\":1},\r\n{\n  \"error\": {}\n}\n]", "[{\"a\":1}"),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_says_nothing_is_none() {
+    fn an_empty_error_is_ignored() {
         for text in ["[{\"error\":null,\"a\":1}]", "[{\"a\":{\"error\":{}}}]"] {
             let (sent, elements, found) = push(&mut ArrayScanner::default(), text);
             assert_eq!(
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closing_error_makes_an_array_of_whatever_was_sent() {
+    fn a_closing_error_completes_the_array() {
         for text in [
             "",
             "[",
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_is_too_long_to_hold_passes_in_pieces() {
+    fn an_oversized_element_passes_in_pieces() {
         let mut scanner = ArrayScanner::default();
         let long = format!("[{{\"a\":\"{}", "x".repeat(MAX_HELD));
         assert_eq!(push(&mut scanner, &long).0, long);
@@ -257,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunk_borders_change_nothing(
+        fn chunk_boundaries_make_no_difference(
             texts in prop::collection::vec("[a-z\"\\\\{}\\[\\],é]{0,8}", 0..6),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {
@@ -279,7 +279,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(chunks in prop::collection::vec("[{}\\[\\]\",a]{0,10}", 0..6)) {
+        fn accepts_any_bytes(chunks in prop::collection::vec("[{}\\[\\]\",a]{0,10}", 0..6)) {
             let mut scanner = ArrayScanner::default();
             for chunk in chunks {
                 if let Found::Error(_) = scanner.push(chunk.into_bytes()).found {

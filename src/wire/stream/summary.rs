@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_content_and_tokens_is_none() {
+    fn a_stream_without_content_is_not_an_answer() {
         assert!(
             stream(&[ROLE, EMPTY, "data: [DONE]\n\n"])
                 .seen
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_found_after_the_content() {
+    fn finds_usage_after_the_content() {
         let last = HELLO.replace("\"object\"", "\"usage\":{\"completion_tokens\":7,\"prompt_tokens\":3,\"total_tokens\":10},\"object\"");
         let usage = stream(&[HELLO, HELLO, &last]).seen.usage.unwrap();
         assert_eq!((usage.input, usage.output), (3, 7));

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_urls_as_people_type_them_lead_to_the_path_that_is_meant() {
+    fn resolves_mistyped_base_urls() {
         for (path, expected) in [
             ("/v1/chat/completions/", "/v1/chat/completions"),
             ("/v1//chat/completions", "/v1/chat/completions"),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_other_apis_are_known_with_what_to_do() {
+    fn gives_advice_for_paths_of_other_apis() {
         for path in [
             "/v1/responses",
             "/v1/responses/r",

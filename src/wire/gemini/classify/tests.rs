@@ -137,7 +137,7 @@ fn recorded() -> Vec<(Fake, Outcome)> {
 }
 
 #[test]
-fn every_recorded_error_finds_its_culprit_in_every_form() {
+fn recorded_errors_have_the_same_outcome_in_every_form() {
     for (error, expected) in recorded() {
         for body in forms(&error) {
             let text = String::from_utf8_lossy(&body);
@@ -463,7 +463,7 @@ fn reported() -> Vec<(u16, String, Outcome)> {
 }
 
 #[test]
-fn reported_errors_are_told_by_what_they_say() {
+fn reported_errors_are_classified_by_their_words() {
     for (status, body, expected) in reported() {
         assert_eq!(outcome(status, &body), expected, "{status} {body}");
         let array = format!("[{body}]");
@@ -628,7 +628,7 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
 }
 
 #[test]
-fn the_request_decides_where_the_words_do_not() {
+fn the_request_decides_ambiguous_errors() {
     for (request, status, body, expected) in depending() {
         let found = seen_by(&request, status, body.as_bytes()).outcome;
         assert_eq!(found, expected, "{status} {body} {request:?}");
@@ -636,7 +636,7 @@ fn the_request_decides_where_the_words_do_not() {
 }
 
 #[test]
-fn every_row_of_the_table_has_a_source_and_an_example() {
+fn every_row_has_a_source_and_an_example() {
     let plain = |status: u16, body: &str| row_of(&call(), status, body);
     let mut rows: Vec<Option<usize>> = reported()
         .iter()
@@ -663,7 +663,7 @@ fn every_row_of_the_table_has_a_source_and_an_example() {
 }
 
 #[test]
-fn what_cannot_be_read_goes_by_its_status_and_condemns_nobody() {
+fn unreadable_errors_are_classified_by_status_and_harm_no_key() {
     use Outcome::*;
     for (status, nothing, page) in [
         (400, ClientFault, UpstreamTrouble),
@@ -699,7 +699,7 @@ fn what_cannot_be_read_goes_by_its_status_and_condemns_nobody() {
 }
 
 #[test]
-fn somebody_on_the_way_condemns_nobody() {
+fn an_intermediary_cannot_condemn_a_key() {
     for body in [
         r#"{"error":{"code":401,"message":"Your API key was reported as leaked"}}"#,
         r#"{"error":{"message":"API key not valid","type":"auth","code":"invalid_api_key"}}"#,
@@ -719,7 +719,7 @@ fn somebody_on_the_way_condemns_nobody() {
 }
 
 #[test]
-fn what_was_cut_condemns_nobody() {
+fn a_truncated_error_cannot_condemn_a_key() {
     for error in [
         errors::key_invalid(),
         errors::unauthenticated(METHOD),
@@ -759,7 +759,7 @@ fn what_was_cut_condemns_nobody() {
 }
 
 #[test]
-fn a_bomb_is_an_answer_like_any_other() {
+fn a_decompression_bomb_is_classified_by_its_status() {
     let bomb = gzip(&vec![b'['; 20 * crate::wire::gemini::MAX_ERROR_BYTES]);
     assert_eq!(seen(401, &bomb).outcome, Outcome::UpstreamTrouble);
     let padding = " ".repeat(20 * crate::wire::gemini::MAX_ERROR_BYTES);
@@ -768,7 +768,7 @@ fn a_bomb_is_an_answer_like_any_other() {
 }
 
 #[test]
-fn what_a_request_says_never_condemns_a_key() {
+fn echoed_request_content_cannot_condemn_a_key() {
     for text in [
         "API key not valid",
         "API key expired",
@@ -798,7 +798,7 @@ fn what_a_request_says_never_condemns_a_key() {
 }
 
 #[test]
-fn the_wait_is_googles_or_else_the_headers() {
+fn the_body_takes_precedence_over_retry_after() {
     let with_header = |status, value: &str, body: &[u8]| {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
@@ -827,7 +827,7 @@ fn the_wait_is_googles_or_else_the_headers() {
 }
 
 #[test]
-fn an_error_names_its_project() {
+fn reads_the_project_from_an_error() {
     for (error, expected) in [
         (errors::suspended("AIzaFAKE", PROJECT), Some(PROJECT)),
         (errors::service_disabled(PROJECT), Some(PROJECT)),
@@ -841,7 +841,7 @@ fn an_error_names_its_project() {
 }
 
 #[test]
-fn an_answer_with_an_error_inside_is_none() {
+fn a_200_with_an_error_is_not_a_success() {
     for (body, expected) in [
         (r#"{"choices":[],"error":null}"#, Outcome::Success),
         (
@@ -868,7 +868,7 @@ fn an_answer_with_an_error_inside_is_none() {
 }
 
 #[test]
-fn an_error_in_a_stream_goes_by_the_code_that_it_names() {
+fn a_stream_error_is_classified_by_its_own_code() {
     for (text, status, expected) in [
         ("", 500, Outcome::UpstreamTrouble),
         ("{\n  \"error\": {\n    \"co", 500, Outcome::UpstreamTrouble),
@@ -896,7 +896,7 @@ fn an_error_in_a_stream_goes_by_the_code_that_it_names() {
 }
 
 #[test]
-fn silence_is_not_the_keys_fault() {
+fn transport_errors_do_not_blame_the_key() {
     for (error, expected) in [
         (TransportError::Denied, Outcome::PoolFault),
         (TransportError::TimedOut, Outcome::UpstreamTrouble),
@@ -941,7 +941,7 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn whatever_comes_has_an_outcome(status in any::<u16>(), body in any_body(), wait in "[ -~]{0,30}") {
+    fn any_response_has_an_outcome(status in any::<u16>(), body in any_body(), wait in "[ -~]{0,30}") {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_str(&wait).unwrap());
         let response = Seen::Response { status, headers: &headers, body: &body };
@@ -953,14 +953,14 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_json_condemns_nobody(status in prop::sample::select(vec![400u16, 401, 403, 404, 429, 500]), body in any_body()) {
+    fn non_json_cannot_condemn_a_key(status in prop::sample::select(vec![400u16, 401, 403, 404, 429, 500]), body in any_body()) {
         prop_assume!(serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err());
         let verdict = seen(status, &body).outcome.verdict();
         prop_assert_eq!(verdict, Verdict::Unknown);
     }
 
     #[test]
-    fn trouble_of_the_server_never_counts_against_a_key(status in 500u16..600, body in any_body()) {
+    fn server_errors_never_count_against_a_key(status in 500u16..600, body in any_body()) {
         let outcome = seen(status, &body).outcome;
         prop_assert!(matches!(outcome, Outcome::UpstreamTrouble | Outcome::ModelOverloaded), "{outcome:?}");
     }
@@ -969,7 +969,7 @@ proptest! {
 const QUOTA_EXCEEDED: &str = r#"{"error":{"code":"quota_exceeded","message":"No more today."}}"#;
 
 #[test]
-fn an_interactions_error_is_known_by_its_code() {
+fn interactions_errors_are_classified_by_their_code() {
     use Outcome::*;
     let said = |code: &str, message: &str| {
         json!({"error": {"code": code, "message": message}, "event_type": "error"}).to_string()

@@ -25,7 +25,7 @@ fn exhausted(message: &str, details: serde_json::Value) -> Diagnosis {
 }
 
 #[test]
-fn several_quotas_at_once_count_as_the_one_that_lasts_longest() {
+fn the_longest_lasting_of_several_quotas_wins() {
     let minute = Violation::requests_per_minute(MODEL, 15);
     let tokens = Violation::input_tokens_per_minute(MODEL, 250_000);
     let day = Violation::requests_per_day(MODEL, 20);
@@ -51,7 +51,7 @@ fn several_quotas_at_once_count_as_the_one_that_lasts_longest() {
 }
 
 #[test]
-fn quotas_without_a_known_name_are_told_by_what_else_is_there() {
+fn unknown_quotas_are_classified_by_other_fields() {
     use Outcome::*;
     const EXCEEDED: &str = "You exceeded your current quota, please check your plan.";
     let asks = format!("{EXCEEDED} \nPlease retry in 4.5s.");
@@ -129,7 +129,7 @@ fn quotas_without_a_known_name_are_told_by_what_else_is_there() {
 }
 
 #[test]
-fn quotas_teach_their_limits() {
+fn quotas_reveal_their_limits() {
     let limit = |unit, window, value| Limit {
         unit,
         window,

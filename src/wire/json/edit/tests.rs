@@ -12,7 +12,7 @@ fn path(steps: &[&str]) -> Vec<Step> {
 }
 
 #[test]
-fn a_field_goes_and_nothing_else_changes() {
+fn removes_a_field_and_nothing_else() {
     for (body, steps, name, expected) in [
         (
             r#"{"a":1,"seed":2,"b":3}"#,
@@ -74,7 +74,7 @@ fn a_field_goes_and_nothing_else_changes() {
 }
 
 #[test]
-fn several_fields_go_at_once() {
+fn removes_several_fields_at_once() {
     let body = r#"{"a":1, "seed":2,"tools":[{"function":{"strict":true,"name":"f"},"x":1},{"x":2}], "b":3}"#;
     let fields = [
         (vec![], "seed"),
@@ -98,7 +98,7 @@ fn several_fields_go_at_once() {
 }
 
 #[test]
-fn a_field_of_every_element_goes_wherever_it_is() {
+fn removes_a_field_from_every_element() {
     let body = r#"{"messages":[{"content":[{"text":"a","cache_control":{}},{"text":"b"}]},{"content":"c"},{"content":[{"cacheControl":1}]}],"seed":1}"#;
     let fields = ["messages[].content[]", "messages[]", ""];
     let names = ["cache_control", "cache_control", "seed"];
@@ -116,7 +116,7 @@ fn a_field_of_every_element_goes_wherever_it_is() {
 }
 
 #[test]
-fn nulls_in_messages_go_but_for_content() {
+fn removes_nulls_in_messages_except_content() {
     let body = r#"{"user":null,"messages":[{"role":"assistant","content":null,"refusal":null,"audio":null,"parsed":0},{"content":"null"},null,[null]]}"#;
     let left = without_nulls_in_messages(body.as_bytes()).unwrap();
     assert_eq!(
@@ -129,7 +129,7 @@ fn nulls_in_messages_go_but_for_content() {
 }
 
 #[test]
-fn a_path_is_read_step_by_step() {
+fn parses_paths() {
     assert_eq!(steps(""), Some(vec![]));
     assert_eq!(
         steps("tools[10].function"),
@@ -148,7 +148,7 @@ fn a_path_is_read_step_by_step() {
 }
 
 #[test]
-fn every_model_that_a_body_names_is_renamed_alike() {
+fn renames_every_model_in_a_body() {
     let rename = |name: &str| match name {
         "models/a" => Some("models/new".to_owned()),
         "a" => Some("new".to_owned()),
@@ -176,7 +176,7 @@ fn every_model_that_a_body_names_is_renamed_alike() {
 
 proptest! {
     #[test]
-    fn what_is_left_is_the_same_without_the_field(
+    fn removal_preserves_all_other_fields(
         fields in prop::collection::vec(("[a-d]", any::<i16>(), "[ \n]{0,2}"), 0..6),
         name in "[a-d]",
     ) {
@@ -198,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
+    fn accepts_any_bytes(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
         let _ = without(body.as_bytes(), &[(vec![Step::Field("a".into())], "b"), (vec![], "c")]);
         let _ = with_models(body.as_bytes(), |_| Some("m".to_owned()));
         let _ = without_nulls_in_messages(body.as_bytes());

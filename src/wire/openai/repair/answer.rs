@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_one_of_openais() {
+    fn maps_every_reason_to_one_of_openais() {
         for (said, expected) in [
             ("stop", "stop"),
             ("length", "length"),

@@ -92,7 +92,7 @@ mod tests {
     const RECORDED: &str = r#"{"data":[{"object":"embedding","embedding":[-0.0149,0.5,1e-3,2],"index":0},{"object":"embedding","embedding":[1],"index":1}],"model":"models/gemini-embedding-001","object":"list"}"#;
 
     #[test]
-    fn numbers_are_given_as_base64_where_that_was_asked_for() {
+    fn encodes_numbers_as_base64_on_request() {
         let expected = r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"data":[{"object":"embedding","embedding":"IR90vAAAAD9vEoM6AAAAQA==","index":0},{"object":"embedding","embedding":"AACAPw==","index":1}],"model":"gemini-embedding-001","object":"list"}"#;
         assert_eq!(repaired(RECORDED, true), expected);
         assert_eq!(repaired(expected, true), expected, "it is base64 already");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_numbers_where_they_were_asked_for() {
+    fn numbers_stay_numbers_on_request() {
         let expected = RECORDED
             .replacen('{', r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"#, 1)
             .replace("models/", "");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_and_names_that_are_there_stay() {
+    fn existing_usage_and_names_are_preserved() {
         for body in [
             r#"{"data":[],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}"#,
             r#" { "data" : [ ] , "usage" : { } } "#,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_numbers_stays() {
+    fn other_embeddings_pass_unchanged() {
         for embedding in [
             "[1e39]",
             "[null]",
@@ -159,7 +159,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_number_comes_back_as_it_was(lists in prop::collection::vec(prop::collection::vec(-1e30_f32..1e30, 0..5), 0..4)) {
+        fn base64_decodes_to_the_same_numbers(lists in prop::collection::vec(prop::collection::vec(-1e30_f32..1e30, 0..5), 0..4)) {
             let data: Vec<Value> = lists.iter().map(|list| serde_json::json!({ "embedding": list, "index": 0 })).collect();
             let body = serde_json::json!({ "data": data }).to_string();
             let once = repaired(&body, true);
@@ -170,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte: u8) {
+        fn accepts_any_bytes(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte: u8) {
             let _ = embeddings(body, true);
             let mut damaged = RECORDED.as_bytes().to_vec();
             let at = at.index(damaged.len());

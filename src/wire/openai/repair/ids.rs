@@ -94,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_id_stays_unless_it_is_empty_or_repeated() {
+    fn replaces_only_empty_and_repeated_ids() {
         let mut ids = CallIds::new(7);
         assert_eq!(ids.replacement("call_297140"), None);
         assert_eq!(ids.replacement("function-call-1"), None);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_the_upstream_has_used_is_not_made() {
+    fn generated_ids_avoid_upstream_ids() {
         let expected = CallIds::new(7).replacement("").unwrap();
         let mut ids = CallIds::new(7);
         assert_eq!(ids.replacement(&expected), None);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_has_a_bound_and_ids_are_made_beyond_it() {
+    fn remembered_ids_are_bounded() {
         let mut ids = CallIds::new(7);
         for number in 0..MAX_REMEMBERED + 2 {
             assert_eq!(ids.replacement(&number.to_string()), None);
@@ -125,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_have_their_form_and_derive_from_seed_and_number(seed: u64, other: u64) {
+        fn ids_are_well_formed_and_deterministic(seed: u64, other: u64) {
             let make = |seed| {
                 let mut ids = CallIds::new(seed);
                 [answer_id(seed), ids.replacement("").unwrap(), ids.replacement("").unwrap()]

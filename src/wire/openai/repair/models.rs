@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_list_gets_bare_names_and_dates() {
+    fn a_recorded_list_gets_bare_names_and_created() {
         let body = r#"{"object":"list","data":[{"id":"models/gemini-2.5-flash","object":"model","owned_by":"google","display_name":"Gemini 2.5 Flash"},{"id":"models/gemini-embedding-2","object":"model","owned_by":"google"},{"id":"models/veo-3.1-generate-preview","object":"model","owned_by":"google"},{"id":"models/gemini-3.8-live","object":"model","owned_by":"google"},{"id":"models/aqa","object":"model","owned_by":"google"}]}"#;
         let expected = body.replace("{\"id\":\"models/", "{\"created\":0,\"id\":\"");
         assert_eq!(text(models(body.into())), expected);
     }
 
     #[test]
-    fn a_model_has_a_bare_name_and_all_that_a_client_looks_for() {
+    fn a_model_gets_a_bare_name_and_missing_fields() {
         for (body, expected) in [
             (
                 r#"{"id":"models/m"}"#,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_model_passes() {
+    fn anything_but_a_model_passes_unchanged() {
         for body in [
             "",
             "{}",

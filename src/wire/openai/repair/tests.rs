@@ -97,7 +97,7 @@ data: [DONE]
 "#;
 
 #[test]
-fn a_recorded_stream_of_text_gets_one_id_and_tells_its_role_and_usage_once() {
+fn a_recorded_text_stream_has_one_id_role_and_usage() {
     let expected = r#"data: {"id":"*0","choices":[{"delta":{"content":"Hello","role":"assistant"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
 
 data: {"id":"*0","choices":[{"delta":{"content":" there"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
@@ -648,14 +648,14 @@ fn strict_client(stream: &str, include_usage: bool) {
 
 proptest! {
     #[test]
-    fn a_stream_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(stream in stream(), include_usage: bool) {
+    fn stream_repair_is_minimal_and_idempotent(stream in stream(), include_usage: bool) {
         let repaired = repaired_stream(&stream, include_usage);
         prop_assert!(is_repaired_stream(&stream, &repaired), "{repaired}");
         prop_assert_eq!(repaired_stream(&repaired, include_usage), repaired);
     }
 
     #[test]
-    fn where_a_stream_is_cut_between_lines_changes_nothing(
+    fn chunk_boundaries_between_lines_make_no_difference(
         lines in prop::collection::vec(line(), 0..6),
         cuts in prop::collection::vec(any::<bool>(), 16),
         include_usage: bool,
@@ -675,7 +675,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_is_repaired_alike_wherever_the_upstream_cuts_it(
+    fn upstream_chunk_boundaries_make_no_difference(
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
@@ -694,14 +694,14 @@ proptest! {
     }
 
     #[test]
-    fn a_completion_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(body in whole_answer()) {
+    fn completion_repair_is_minimal_and_idempotent(body in whole_answer()) {
         let repaired = repaired_completion(&body);
         prop_assert!(is_repaired(&body, &repaired, &may_be_repaired), "{repaired}");
         prop_assert_eq!(repaired_completion(&repaired), repaired);
     }
 
     #[test]
-    fn models_are_repaired_nowhere_else_and_repairing_them_again_changes_nothing(body in list_of_models()) {
+    fn model_repair_is_minimal_and_idempotent(body in list_of_models()) {
         for repair in [models, model] {
             let repaired = repair(body.clone().into_bytes());
             let text = std::str::from_utf8(&repaired).unwrap();
@@ -711,7 +711,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_json_stays(mut body in prop::collection::vec(any::<u8>(), 0..200), json in whole_answer(), cut in any::<prop::sample::Index>()) {
+    fn non_json_passes_unchanged(mut body in prop::collection::vec(any::<u8>(), 0..200), json in whole_answer(), cut in any::<prop::sample::Index>()) {
         let half = &json.as_bytes()[..cut.index(json.len())];
         body.insert(0, b'#');
         for bytes in [body.clone(), half.to_vec(), [json.as_bytes(), b"\xff"].concat(), [b"[", json.as_bytes(), b"]"].concat()] {
@@ -725,7 +725,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_chunks_pass_or_are_repaired(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn corrupt_chunks_pass_or_are_repaired(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut stream = HELLO.as_bytes().to_vec();
         let at = at.index(stream.len());
         stream[at] = byte;
@@ -734,13 +734,13 @@ proptest! {
     }
 
     #[test]
-    fn a_strict_client_takes_any_stream_of_proper_chunks(stream in proper_stream(), include_usage: bool) {
+    fn a_strict_client_accepts_any_stream_of_valid_chunks(stream in proper_stream(), include_usage: bool) {
         strict_client(&repaired_stream(&stream, include_usage), include_usage);
     }
 
     /// Whole calls, as Google sends them, distributed over deltas and choices at random.
     #[test]
-    fn each_call_reaches_a_client_as_one_of_its_own(
+    fn each_call_reaches_the_client_as_a_separate_call(
         calls in prop::collection::vec((0..2_usize, prop::option::of(0..2_u32), prop::sample::select(vec!["", "a", "b"]), any::<bool>()), 1..8),
     ) {
         let mut stream = String::new();

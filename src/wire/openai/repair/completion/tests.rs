@@ -11,7 +11,7 @@ fn with(choice: &str) -> String {
 }
 
 #[test]
-fn what_every_answer_has_is_filled_in() {
+fn fills_in_missing_answer_fields() {
     let made = made_answer_id();
     for (body, expected) in [
         (
@@ -38,7 +38,7 @@ fn what_every_answer_has_is_filled_in() {
 }
 
 #[test]
-fn a_message_has_content_and_its_calls_have_ids_and_types() {
+fn fills_in_content_and_call_ids_and_types() {
     let (first, second) = (made(1), made(2));
     for (message, expected) in [
         ("{}", r#"{"content":null}"#.to_owned()),
@@ -64,7 +64,7 @@ fn a_message_has_content_and_its_calls_have_ids_and_types() {
 }
 
 #[test]
-fn the_ids_of_all_choices_are_apart() {
+fn call_ids_are_unique_across_choices() {
     let choice = r#"{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"a","type":"function"}]}}"#;
     let both = with(&format!("{choice},{choice}"));
     let expected = with(&format!(
@@ -75,7 +75,7 @@ fn the_ids_of_all_choices_are_apart() {
 }
 
 #[test]
-fn a_choice_with_calls_ends_so() {
+fn a_choice_with_calls_finishes_with_tool_calls() {
     let call = r#"{"id":"a","type":"function"}"#;
     for (calls, reason, expected) in [
         (call, "\"stop\"", "\"tool_calls\""),
@@ -101,7 +101,7 @@ fn a_choice_with_calls_ends_so() {
 }
 
 #[test]
-fn a_choice_has_all_that_a_client_looks_for() {
+fn fills_in_missing_choice_fields() {
     let said = format!(r#""message":{NOTHING_SAID}"#);
     for (choice, expected) in [
         ("{}", format!(r#"{{{said},"finish_reason":"stop"}}"#)),
@@ -119,7 +119,7 @@ fn a_choice_has_all_that_a_client_looks_for() {
 }
 
 #[test]
-fn a_prompt_that_was_refused_is_a_choice_that_was_filtered() {
+fn a_refused_prompt_becomes_a_filtered_choice() {
     let refused = r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}"#;
     for body in [refused, &refused.replacen('{', r#"{"choices":[],"#, 1)] {
         let answer: serde_json::Value = serde_json::from_str(&repaired(body)).unwrap();
@@ -136,7 +136,7 @@ fn streamed(body: &str, include_usage: bool) -> Option<String> {
 }
 
 #[test]
-fn a_completion_in_place_of_a_stream_becomes_one() {
+fn converts_a_completion_to_the_requested_stream() {
     let head = r#""created":1,"model":"m","object":"chat.completion"#;
     let body = format!(
         "{{\n  \"choices\": [{{\"finish_reason\":\"STOP\",\"index\":0,\r\n\"message\":{{\"role\":\"assistant\",\"content\":\"a\\nb\",\"tool_calls\":[{{\"id\":\"\",\"function\":{{\"name\":\"f\"}}}}]}},\"logprobs\":null}}],\"id\":\"i\",{head}\",\"usage\":{{\"total_tokens\":3}}}}\n"
@@ -167,7 +167,7 @@ fn a_completion_in_place_of_a_stream_becomes_one() {
 }
 
 #[test]
-fn a_stream_of_a_completion_has_a_finish_and_a_role() {
+fn a_converted_stream_has_a_role_and_a_finish_reason() {
     for (body, choices) in [
         (with(r#"{"message":{"content":"x"}}"#), 2),
         (with(r#"{"index":0,"message":null}"#), 2),
@@ -191,7 +191,7 @@ fn a_stream_of_a_completion_has_a_finish_and_a_role() {
 }
 
 #[test]
-fn what_is_no_completion_becomes_no_stream() {
+fn only_completions_convert_to_streams() {
     for body in [
         "",
         "{}",
@@ -210,7 +210,7 @@ fn what_is_no_completion_becomes_no_stream() {
 }
 
 #[test]
-fn what_is_no_completion_passes_as_the_same_bytes() {
+fn other_answers_pass_unchanged() {
     for body in [
         "",
         "null",
@@ -235,7 +235,7 @@ fn what_is_no_completion_passes_as_the_same_bytes() {
 }
 
 #[test]
-fn deep_nesting_passes_and_does_not_overflow_the_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     let body = with(&format!(
         r#"{{"finish_reason":"length","message":{{"tool_calls":{deep}}}}}"#

@@ -66,7 +66,7 @@ const REST_0: &str = r#"{"index":0,"function":{"arguments":"}"}}"#;
 const REST_1: &str = r#"{"index":1,"function":{"name":"","arguments":"}"}}"#;
 
 #[test]
-fn indices_count_up_where_there_are_none() {
+fn missing_indices_count_up() {
     assert_eq!(indices(&[A, B]), [0, 1]);
     assert_eq!(indices(&[&format!("{A},{B}")]), [0, 1]);
     let null = r#"{"index":null,"id":"c","function":{"name":"h"}}"#;
@@ -81,7 +81,7 @@ fn two_names_under_one_index_are_two_calls() {
 }
 
 #[test]
-fn indices_that_are_fine_stay() {
+fn valid_indices_are_preserved() {
     let deltas = [A_0, REST_0, C_1, REST_1, REST_0];
     assert_eq!(indices(&deltas), [0, 0, 1, 1, 0]);
     let mut choices = deltas.map(more);
@@ -91,7 +91,7 @@ fn indices_that_are_fine_stay() {
 }
 
 #[test]
-fn indices_have_no_gaps_and_begin_with_0() {
+fn indices_are_contiguous_from_zero() {
     assert_eq!(indices(&[C_1, A_0, A]), [0, 1, 2]);
     assert_eq!(
         indices(&[C_1, REST_1, A_0, REST_1, REST_0]),
@@ -100,7 +100,7 @@ fn indices_have_no_gaps_and_begin_with_0() {
 }
 
 #[test]
-fn a_part_without_a_name_goes_on_with_the_call_that_is_meant() {
+fn a_part_without_a_name_continues_its_call() {
     assert_eq!(indices(&[A, REST, B, REST]), [0, 0, 1, 1]);
     // An index used by several calls refers to the latest.
     assert_eq!(indices(&[A_0, REST_0, B_0, REST_0]), [0, 0, 1, 1]);
@@ -110,7 +110,7 @@ fn a_part_without_a_name_goes_on_with_the_call_that_is_meant() {
 }
 
 #[test]
-fn a_part_that_is_not_the_first_gets_neither_id_nor_type() {
+fn later_parts_get_neither_id_nor_type() {
     let signature = r#"{"id":"","extra_content":{"google":{"thought_signature":"s"}}}"#;
     let stream = chunks(&[&calls(A), &more(signature)]);
     let added = r#"{"index":0,"function":{"arguments":""},"#;
@@ -121,7 +121,7 @@ fn a_part_that_is_not_the_first_gets_neither_id_nor_type() {
 }
 
 #[test]
-fn choices_count_for_themselves() {
+fn indices_are_counted_per_choice() {
     let second = calls(A).replacen("\"index\":0", "\"index\":1", 1);
     let got = repaired_choices(&[&calls(A), &second, &calls(B)]);
     let indices = got
@@ -131,7 +131,7 @@ fn choices_count_for_themselves() {
 }
 
 #[test]
-fn ids_are_made_where_they_are_missing_or_repeated_and_types_where_they_are_missing() {
+fn fills_in_missing_ids_and_types() {
     let call = |members: &str| format!("{{\"index\":0,{members}\"function\":{{\"name\":\"f\"}}}}");
     for (members, expected) in [
         (
@@ -171,7 +171,7 @@ fn ids_are_made_where_they_are_missing_or_repeated_and_types_where_they_are_miss
 }
 
 #[test]
-fn a_choice_that_has_called_ends_so() {
+fn a_choice_with_calls_finishes_with_tool_calls() {
     let stop = r#"{"index":0,"delta":{},"finish_reason":"stop"}"#;
     let loud = r#"{"index":0,"delta":{},"finish_reason":"STOP"}"#;
     let length = r#"{"index":0,"delta":{},"finish_reason":"length"}"#;
@@ -189,7 +189,7 @@ fn a_choice_that_has_called_ends_so() {
 }
 
 #[test]
-fn what_one_chunk_says_of_the_answer_holds_for_those_that_do_not() {
+fn later_chunks_inherit_fields_of_the_first() {
     let stream = r#"data: {"choices":[],"id":""}
 
 data: {"choices":[],"id":"own","created":5,"model":"its","object":"chat.completion.chunk"}
@@ -223,7 +223,7 @@ const DONE_EVENT: &str = "data: [DONE]\n\n";
 const WHOLE: &str = r#"{"index":0,"delta":{"role":"assistant"},"finish_reason":"stop"}"#;
 
 #[test]
-fn usage_that_was_asked_for_is_told_once_in_the_last_chunk_and_as_it_was_last() {
+fn requested_usage_is_sent_once_in_the_last_chunk() {
     let (one, two) = (
         r#"{"total_tokens": 1}"#,
         r#"{ "total_tokens":2.0,"x":[{}] }"#,
@@ -269,7 +269,7 @@ fn usage_that_was_asked_for_is_told_once_in_the_last_chunk_and_as_it_was_last() 
 }
 
 #[test]
-fn usage_that_nobody_asked_for_is_told_nowhere() {
+fn unrequested_usage_is_removed() {
     let usage = r#"{"total_tokens":1}"#;
     let (plain, done) = (chunks(&[WHOLE]), DONE_EVENT);
     let event = with_usage(WHOLE, usage);
@@ -290,7 +290,7 @@ fn usage_that_nobody_asked_for_is_told_nowhere() {
 }
 
 #[test]
-fn the_first_delta_of_each_choice_has_a_role_and_no_other() {
+fn only_the_first_delta_of_a_choice_has_a_role() {
     let delta = |index: u32, delta: &str| format!(r#"{{"index":{index},"delta":{delta}}}"#);
     for (said, first, later) in [
         ("{}", r#"{"role":"assistant"}"#, "{}"),
@@ -323,7 +323,7 @@ fn the_first_delta_of_each_choice_has_a_role_and_no_other() {
 }
 
 #[test]
-fn a_chunk_has_choices() {
+fn every_chunk_has_choices() {
     let lacking = format!(r#"data: {{"id":"i","object":"{KIND}","created":1,"model":"m"}}"#);
     let expected = lacking.replace("{", "{\"choices\":[],");
     assert_eq!(
@@ -339,7 +339,7 @@ fn a_chunk_has_choices() {
 }
 
 #[test]
-fn a_prompt_that_was_refused_ends_its_choice() {
+fn a_refused_prompt_finishes_its_choice() {
     let refused = r#"data: {"promptFeedback":{"blockReason":"SAFETY"},"usage":{"total_tokens":1}}"#;
     let got = repaired_stream(&format!("{refused}\n\n{DONE_EVENT}"), false);
     let events: Vec<&str> = got.split_terminator("\n\n").collect();
@@ -351,7 +351,7 @@ fn a_prompt_that_was_refused_ends_its_choice() {
 }
 
 #[test]
-fn a_choice_without_an_end_ends_before_the_stream_does() {
+fn an_unfinished_choice_is_finished_before_the_stream() {
     let end = |index: u32, reason: &str| {
         chunks(&[&format!(
             r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#
@@ -387,7 +387,7 @@ fn a_choice_without_an_end_ends_before_the_stream_does() {
 }
 
 #[test]
-fn a_reason_that_is_none_is_null_until_there_is_one() {
+fn an_empty_finish_reason_becomes_null() {
     for (said, expected) in [
         ("null", "null"),
         ("\"\"", "null"),
@@ -402,7 +402,7 @@ fn a_reason_that_is_none_is_null_until_there_is_one() {
 }
 
 #[test]
-fn a_signature_is_said_once_for_each_call() {
+fn a_signature_is_sent_once_per_call() {
     let call = |index: u32, signature: &str| {
         format!(
             r#"{{"index":{index},"extra_content":{{"google":{{"thought_signature":"{signature}"}}}}}}"#
@@ -456,7 +456,7 @@ fn a_signature_is_said_once_for_each_call() {
 }
 
 #[test]
-fn a_call_whose_signature_comes_first_is_one_call() {
+fn a_signature_before_its_call_starts_no_extra_call() {
     let signature = r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#;
     let got = repaired_choices(&[&calls(signature), &calls(A), &calls(B)]);
     let call = |at: usize| &got[at]["delta"]["tool_calls"][0];
@@ -473,7 +473,7 @@ fn a_call_whose_signature_comes_first_is_one_call() {
 }
 
 #[test]
-fn every_framing_is_kept() {
+fn every_framing_is_preserved() {
     let usage = r#""usage":{"total_tokens":1}"#;
     let event = format!(
         r#"{{"id":"i","object":"{KIND}","created":1,"model":"m","choices":[{{"delta":{{"role":"assistant"}},"finish_reason":"stop"}}],{usage}}}"#
@@ -510,7 +510,7 @@ fn every_framing_is_kept() {
 }
 
 #[test]
-fn what_is_no_chunk_passes_as_the_same_bytes() {
+fn other_lines_pass_unchanged() {
     for stream in [
         "",
         "\n",
@@ -538,7 +538,7 @@ fn what_is_no_chunk_passes_as_the_same_bytes() {
 }
 
 #[test]
-fn odd_calls_pass_and_leave_the_others_alone() {
+fn malformed_calls_do_not_affect_others() {
     for odd in [
         "null",
         "7",
@@ -566,7 +566,7 @@ fn odd_calls_pass_and_leave_the_others_alone() {
 }
 
 #[test]
-fn a_line_that_passes_in_pieces_passes_as_it_is_and_may_have_been_an_end() {
+fn a_line_in_pieces_passes_and_may_have_finished_a_choice() {
     let image = "x".repeat(2 * 1024 * 1024);
     let long = chunks(&[&calls(A).replace("{}", &image)]);
     let event = chunks(&[&calls(B)]);
@@ -589,7 +589,7 @@ fn a_line_that_passes_in_pieces_passes_as_it_is_and_may_have_been_an_end() {
 }
 
 #[test]
-fn what_is_remembered_of_a_stream_has_a_bound() {
+fn remembered_stream_state_is_bounded() {
     let mut repair = StreamRepair::new(context(false));
     for number in 0..2 * MAX_CALLS {
         let call = format!(r#"{{"index":{number},"function":{{"name":"f"}}}}"#);
