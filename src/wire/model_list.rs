@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Entries on a page of Gemini's list, by default and at most.
-const PAGE: usize = 50;
-const LONGEST_PAGE: usize = 1000;
+const DEFAULT_PAGE_SIZE: usize = 50;
+const MAX_PAGE_SIZE: usize = 1000;
 /// Prefix of the pool's page tokens.
-const TOKEN: &str = "keypool-";
+const PAGE_TOKEN_PREFIX: &str = "keypool-";
 
 /// A list of models without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,20 +38,20 @@ impl Page {
     pub fn of_query(query: Option<&str>) -> Option<Self> {
         let mut page = Self {
             start: 0,
-            size: PAGE,
+            size: DEFAULT_PAGE_SIZE,
         };
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
                 "pageSize" | "page_size" => {
                     let size = value.parse().unwrap_or(0);
                     page.size = if size == 0 {
-                        PAGE
+                        DEFAULT_PAGE_SIZE
                     } else {
-                        size.min(LONGEST_PAGE)
+                        size.min(MAX_PAGE_SIZE)
                     };
                 }
                 "pageToken" | "page_token" if !value.is_empty() => {
-                    page.start = value.strip_prefix(TOKEN)?.parse().ok()?;
+                    page.start = value.strip_prefix(PAGE_TOKEN_PREFIX)?.parse().ok()?;
                 }
                 _ => {}
             }
@@ -88,7 +88,7 @@ impl ModelList {
     fn add_all(&mut self, list: Vec<&RawValue>) {
         for entry in list {
             if let Some(name) = self.name_of(entry)
-                && !self.has(&name)
+                && !self.contains(&name)
             {
                 self.entries.push((name, entry.get().to_owned()));
             }
@@ -105,14 +105,14 @@ impl ModelList {
         Some(name.strip_prefix("models/").unwrap_or(&name).to_owned())
     }
 
-    fn has(&self, name: &str) -> bool {
+    fn contains(&self, name: &str) -> bool {
         self.entries.iter().any(|(known, _)| known == name)
     }
 
     /// Adds aliases, each with a copy of its model's entry.
     pub fn add_aliases(&mut self, aliases: &[(String, String)]) {
         for (alias, model) in aliases {
-            if self.has(alias) {
+            if self.contains(alias) {
                 continue;
             }
             let known = self.entries.iter().find(|(name, _)| name == model);
@@ -165,7 +165,7 @@ impl ModelList {
             Surface::Gemini => {
                 let end = page.start.saturating_add(page.size);
                 let next = if end < self.entries.len() {
-                    format!(r#","nextPageToken":"{TOKEN}{end}""#)
+                    format!(r#","nextPageToken":"{PAGE_TOKEN_PREFIX}{end}""#)
                 } else {
                     String::new()
                 };
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!((seen.len(), query.as_str()), (7, ""));
         assert_eq!(Page::of_query(Some("pageToken=theirs")), None);
         assert_eq!(page("pageSize=0"), page("pageSize=x"));
-        assert_eq!(page("pageSize=5000").size, LONGEST_PAGE);
+        assert_eq!(page("pageSize=5000").size, MAX_PAGE_SIZE);
         assert_eq!(
             list.to_json(page(
                 "pageToken=keypool-99999999999999999999"

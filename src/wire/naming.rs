@@ -9,19 +9,19 @@ pub const MODEL_RULE: &str = "`model` must be 1 to 128 characters long, each a l
 pub const OTHER: &str = "other";
 
 /// The maximum length of a model name.
-const LONGEST_MODEL: usize = 128;
+const MAX_MODEL_LENGTH: usize = 128;
 /// The maximum length of a collection or method name.
-const LONGEST_WORD: usize = 40;
+const MAX_WORD_LENGTH: usize = 40;
 
 /// Whether this is a valid model name; see [`MODEL_RULE`].
 pub fn is_model(name: &str) -> bool {
-    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
-    (1..=LONGEST_MODEL).contains(&name.len()) && name.bytes().all(belongs)
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
+    (1..=MAX_MODEL_LENGTH).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 /// Returns the name of a collection or method if it is a plain word, and [`OTHER`] if not.
 pub fn word(name: &str) -> &str {
-    let is_plain = (1..=LONGEST_WORD).contains(&name.len())
+    let is_plain = (1..=MAX_WORD_LENGTH).contains(&name.len())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn anything_but_a_plain_word_is_other() {
-        for (name, kept) in [
+        for (name, expected) in [
             ("fileSearchStores", "fileSearchStores"),
             ("auth_tokens", "auth_tokens"),
             ("", OTHER),
@@ -73,7 +73,7 @@ mod tests {
             ("dateien2", OTHER),
             (&"x".repeat(41), OTHER),
         ] {
-            assert_eq!(word(name), kept, "{name}");
+            assert_eq!(word(name), expected, "{name}");
         }
     }
 }

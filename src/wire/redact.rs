@@ -9,7 +9,7 @@ use memchr::memchr2;
 use serde::de::IgnoredAny;
 
 /// Shorter texts are not treated as secrets: they would match everywhere.
-const SHORTEST_SECRET: usize = 8;
+const MIN_SECRET_LENGTH: usize = 8;
 /// A piece of a longer secret with this many characters counts as the secret, since messages
 /// truncate keys.
 const PIECE: usize = 8;
@@ -32,8 +32,8 @@ pub fn redact(text: &str, secrets: &[&str]) -> String {
             text = mask_pieces(&text, secret);
         }
     }
-    let text = mask_shape(&text, STANDARD_KEY, is_of_standard_key);
-    mask_shape(&text, AUTHORIZATION_KEY, is_of_authorization_key)
+    let text = mask_shape(&text, STANDARD_KEY, is_standard_key_char);
+    mask_shape(&text, AUTHORIZATION_KEY, is_authorization_key_char)
 }
 
 /// Redacts a JSON text: strings are redacted by their unescaped value, and the text stays valid
@@ -92,18 +92,18 @@ fn string_length(json: &str) -> usize {
 
 /// Whether `text` contains one of `secrets`, or anything that looks like a Google API key.
 pub fn reveals<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> bool {
-    let is_there = |secret: &str| {
-        (SHORTEST_SECRET..=text.len()).contains(&secret.len()) && text.contains(secret)
+    let occurs = |secret: &str| {
+        (MIN_SECRET_LENGTH..=text.len()).contains(&secret.len()) && text.contains(secret)
     };
-    secrets.into_iter().any(is_there)
-        || has_shape(text, STANDARD_KEY, is_of_standard_key)
-        || has_shape(text, AUTHORIZATION_KEY, is_of_authorization_key)
+    secrets.into_iter().any(occurs)
+        || has_shape(text, STANDARD_KEY, is_standard_key_char)
+        || has_shape(text, AUTHORIZATION_KEY, is_authorization_key_char)
 }
 
 fn has_shape(
     text: &str,
-    (prefix, at_least): (&str, usize),
-    belongs: impl Fn(char) -> bool,
+    (prefix, min_length): (&str, usize),
+    is_key_char: impl Fn(char) -> bool,
 ) -> bool {
     text.match_indices(prefix).any(|(at, _)| {
         let tail = text.get(at + prefix.len()..).unwrap_or_default();
@@ -112,19 +112,19 @@ fn has_shape(
         (prefix == STANDARD_KEY.0 || !before.is_some_and(char::is_alphanumeric))
             && tail
                 .chars()
-                .take_while(|c| belongs(*c))
-                .take(at_least)
+                .take_while(|c| is_key_char(*c))
+                .take(min_length)
                 .count()
-                == at_least
+                == min_length
     })
 }
 
-fn is_of_standard_key(c: char) -> bool {
+fn is_standard_key_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-fn is_of_authorization_key(c: char) -> bool {
-    is_of_standard_key(c) || c == '.'
+fn is_authorization_key_char(c: char) -> bool {
+    is_standard_key_char(c) || c == '.'
 }
 
 /// Masks every run of text covered by pieces of `secret`, each [`PIECE`] ASCII characters long.
@@ -137,7 +137,7 @@ fn mask_pieces(text: &str, secret: &str) -> String {
     for (at, byte) in text.bytes().enumerate() {
         window = window << 8 | u64::from(byte);
         let end = at + 1;
-        if end < PIECE || !pieces.have(window) {
+        if end < PIECE || !pieces.contain(window) {
             continue;
         }
         let start = end - PIECE;
@@ -174,7 +174,7 @@ impl Pieces {
         pieces.sort_unstable();
         let mut ends = vec![0u64; 1024];
         for piece in &pieces {
-            let (word, bit) = Self::place(*piece);
+            let (word, bit) = Self::filter_bit(*piece);
             if let Some(word) = ends.get_mut(word) {
                 *word |= bit;
             }
@@ -182,13 +182,13 @@ impl Pieces {
         Self { pieces, ends }
     }
 
-    fn have(&self, window: u64) -> bool {
-        let (word, bit) = Self::place(window);
+    fn contain(&self, window: u64) -> bool {
+        let (word, bit) = Self::filter_bit(window);
         self.ends.get(word).is_some_and(|word| word & bit != 0)
             && self.pieces.binary_search(&window).is_ok()
     }
 
-    fn place(piece: u64) -> (usize, u64) {
+    fn filter_bit(piece: u64) -> (usize, u64) {
         let end = piece & 0xffff;
         (
             usize::try_from(end >> 6).unwrap_or_default(),
@@ -199,8 +199,8 @@ impl Pieces {
 
 fn mask_shape(
     text: &str,
-    (prefix, at_least): (&str, usize),
-    belongs: impl Fn(char) -> bool,
+    (prefix, min_length): (&str, usize),
+    is_key_char: impl Fn(char) -> bool,
 ) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -209,12 +209,12 @@ fn mask_shape(
         let (_, tail) = candidate.split_at(prefix.len());
         let length: usize = tail
             .chars()
-            .take_while(|c| belongs(*c))
+            .take_while(|c| is_key_char(*c))
             .map(char::len_utf8)
             .sum();
         let (secret, after) = candidate.split_at(prefix.len() + length);
         masked.push_str(before);
-        if length >= at_least {
+        if length >= min_length {
             // For an unknown key, there is no way to tell where it ends.
             masked.push_str(MASK);
         } else {
@@ -231,8 +231,8 @@ pub fn truncate(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         None => text.to_owned(),
         Some((end, _)) => {
-            let (kept, _) = text.split_at(end);
-            format!("{kept}…")
+            let (head, _) = text.split_at(end);
+            format!("{head}…")
         }
     }
 }

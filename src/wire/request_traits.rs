@@ -19,7 +19,7 @@ const LARGE_BODY: usize = 16 * 1024;
 /// Approximate bytes of text per token.
 const BYTES_PER_TOKEN: u64 = 4;
 /// Shorter strings, in bytes, are never treated as encoded data.
-const SHORTEST_DATA: usize = 256;
+const MIN_DATA_LENGTH: usize = 256;
 /// How many bytes longer `\uXXXX` is than the character that it encodes.
 const ESCAPE_EXCESS: u64 = 3;
 /// Fields with encoded data.
@@ -34,7 +34,7 @@ const DATA: [&str; 8] = [
     "thoughtSignature",
 ];
 /// The maximum length of a tool name, in characters.
-const LONGEST_TOOL: usize = 64;
+const MAX_TOOL_LENGTH: usize = 64;
 
 /// Server-side tools: their names in both APIs, normalized without case and underscores, and the
 /// names of their cool-downs.
@@ -54,7 +54,7 @@ const TOOLS: [(&str, &str); 12] = [
 ];
 
 /// Collections whose methods are documented to accept API keys.
-const TAKE_KEYS: [&str; 5] = [
+const COLLECTIONS_WITH_KEYS: [&str; 5] = [
     "models",
     "files",
     "batches",
@@ -82,7 +82,7 @@ pub(crate) fn traits_of(
         model: model.to_owned(),
         is_model_call,
         takes_keys: is_model_call && !target.rest.starts_with("tunedModels/")
-            || TAKE_KEYS.contains(&target.collection()),
+            || COLLECTIONS_WITH_KEYS.contains(&target.collection()),
         names_resource,
         tool: server_tools(target.surface, body),
         has_other_header: false,
@@ -96,8 +96,8 @@ pub(crate) fn traits_of(
 /// Returns the server-side tools of a request, sorted and joined by `+`; `None` without any.
 fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
     let mentions = |name: &str| memmem::find(body, name.as_bytes()).is_some();
-    let searches = || surface == Surface::OpenAi && mentions("\"web_search_options\"");
-    if !mentions("\"tools\"") && !searches() {
+    let has_web_search = || surface == Surface::OpenAi && mentions("\"web_search_options\"");
+    if !mentions("\"tools\"") && !has_web_search() {
         return None;
     }
     let Members(members) = serde_json::from_slice(body).ok()?;
@@ -107,18 +107,18 @@ fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
     }
     tools.extend(tools_of(&members));
     // On OpenAI's surface, Google's own fields are nested.
-    let inside = |members: &[(Cow<'_, str>, &RawValue)], name: &str| {
+    let nested_tools = |members: &[(Cow<'_, str>, &RawValue)], name: &str| {
         find(members, name).and_then(|value| {
             let tools: Option<Vec<_>> =
                 read(value).map(|Members(members)| tools_of(&members).collect());
             tools
         })
     };
-    tools.extend(inside(&members, "google").into_iter().flatten());
+    tools.extend(nested_tools(&members, "google").into_iter().flatten());
     let extra = find(&members, "extra_body").and_then(read::<Members<'_>>);
     if let Some(Members(extra)) = extra {
         tools.extend(tools_of(&extra));
-        tools.extend(inside(&extra, "google").into_iter().flatten());
+        tools.extend(nested_tools(&extra, "google").into_iter().flatten());
     }
     let tools: Vec<&str> = tools.into_iter().collect();
     (!tools.is_empty()).then(|| tools.join(&BETWEEN_TOOLS.to_string()))
@@ -144,14 +144,14 @@ fn tools_of(members: &[(Cow<'_, str>, &RawValue)]) -> impl Iterator<Item = &'sta
 }
 
 fn tool_named(name: &str) -> Option<&'static str> {
-    let plain: String = name
+    let normalized: String = name
         .chars()
         .filter(|c| *c != '_')
-        .take(LONGEST_TOOL)
+        .take(MAX_TOOL_LENGTH)
         .flat_map(char::to_lowercase)
         .collect();
-    let known = TOOLS.iter().find(|(spelled, _)| *spelled == plain);
-    known.map(|(_, called)| *called)
+    let known = TOOLS.iter().find(|(spelling, _)| *spelling == normalized);
+    known.map(|(_, canonical)| *canonical)
 }
 
 /// Estimates the tokens of a body's text; 0 for a small body.
@@ -177,7 +177,7 @@ fn text_tokens(body: &[u8]) -> u64 {
 
 /// Whether a string is encoded data rather than text.
 fn is_data(piece: &[u8], name: &[u8], is_value: bool) -> bool {
-    piece.len() >= SHORTEST_DATA
+    piece.len() >= MIN_DATA_LENGTH
         && (piece.starts_with(b"data:")
             || (is_value && DATA.iter().any(|field| field.as_bytes() == name)))
 }

@@ -48,11 +48,11 @@ const IGNORED_FIELDS: [&str; 10] = [
     "enum",
 ];
 /// Fields with the bare id of an interaction.
-const INTERACTION: [&str; 2] = ["previous_interaction_id", "previousInteractionId"];
+const INTERACTION_FIELDS: [&str; 2] = ["previous_interaction_id", "previousInteractionId"];
 /// The maximum number of names taken from one body.
-const MOST_NAMES: usize = 500;
+const MAX_NAMES: usize = 500;
 /// The maximum length of a name.
-const LONGEST_NAME: usize = 256;
+const MAX_NAME_LENGTH: usize = 256;
 
 /// Returns the name of a pending upload.
 pub fn of_upload(path: &str, upload_id: &str) -> String {
@@ -66,8 +66,8 @@ pub fn named_in_path(rest: &str) -> BTreeSet<String> {
     let rest = percent_encoding::percent_decode_str(rest).decode_utf8_lossy();
     let mut names = BTreeSet::new();
     // OpenAI's clients append an id that is itself a name: `batches/batches/abc`.
-    let behind = rest.split_once('/').map(|(_, behind)| behind);
-    for path in [Some(&*rest), behind].into_iter().flatten() {
+    let after_slash = rest.split_once('/').map(|(_, after_slash)| after_slash);
+    for path in [Some(&*rest), after_slash].into_iter().flatten() {
         let ends = path
             .match_indices(['/', ':'])
             .map(|(at, _)| at)
@@ -100,14 +100,14 @@ pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
     };
     let continues = |field: &&str| memmem::find(body, field.as_bytes()).is_some();
     if memchr_iter(b'/', body).any(mentions)
-        || (kind == Kind::Other && INTERACTION.iter().any(continues))
-        || memmem::find_iter(body, br"\u00").any(|at| hides_a_name(body, at))
+        || (kind == Kind::Other && INTERACTION_FIELDS.iter().any(continues))
+        || memmem::find_iter(body, br"\u00").any(|at| escapes_name_char(body, at))
     {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         // Names found before a syntax error count.
         let texts = Texts {
             names: &mut names,
-            of: FieldKind::Any,
+            kind: FieldKind::Any,
         };
         let _ = texts.deserialize(&mut deserializer);
     }
@@ -115,7 +115,7 @@ pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
 }
 
 /// Whether `\u002f` or another escape of a character that names contain is at `at`.
-fn hides_a_name(body: &[u8], at: usize) -> bool {
+fn escapes_name_char(body: &[u8], at: usize) -> bool {
     let digits = body.get(at + 4..at + 6);
     let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
     let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
@@ -145,9 +145,9 @@ pub fn reported(
 ) -> Reported {
     let collection = target.rest.split('/').next().unwrap_or_default();
     let has_ids = target.surface == Surface::OpenAi || collection == "interactions";
-    let own = own_name(collection, has_ids, body);
+    let subject = subject_name(collection, has_ids, body);
     let mut names = named_in_body(body, Kind::Other);
-    names.extend(own.clone());
+    names.extend(subject.clone());
     if target.is_upload() {
         return Reported {
             created: names,
@@ -164,7 +164,7 @@ pub fn reported(
     // A custom method such as `files:register`, not the one that creates.
     let is_custom = target.rest.contains(':');
     let is_created = |name: &String| {
-        let is_own = own.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
+        let is_own = subject.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
         is_own || !named.contains(name)
     };
     let (created, listed) = names.into_iter().partition(is_created);
@@ -183,28 +183,31 @@ pub fn chosen_name(target: &Target, body: &[u8]) -> Option<String> {
         return None;
     }
     let wrapped = serde_json::from_slice(body).map(|Wrapped { file }| file.get().as_bytes());
-    own_name(&target.rest, false, wrapped.unwrap_or(body))
+    subject_name(&target.rest, false, wrapped.unwrap_or(body))
         .filter(|name| name.starts_with(&format!("{}/", target.rest)))
 }
 
 /// Returns the name of the resource that a body describes.
-fn own_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
+fn subject_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Thing<'a> {
+    struct Resource<'a> {
         #[serde(borrow)]
         name: Option<Cow<'a, str>>,
         #[serde(borrow)]
         id: Option<Cow<'a, str>>,
     }
-    let thing: Thing<'_> = serde_json::from_slice(body).ok()?;
-    match thing.id.filter(|_| has_ids) {
-        Some(id) => of_id(collection, &id),
-        None => thing.name.filter(|name| is_name(name)).map(Cow::into_owned),
+    let resource: Resource<'_> = serde_json::from_slice(body).ok()?;
+    match resource.id.filter(|_| has_ids) {
+        Some(id) => name_of_id(collection, &id),
+        None => resource
+            .name
+            .filter(|name| is_name(name))
+            .map(Cow::into_owned),
     }
 }
 
 /// Converts an id of OpenAI's API to a resource name.
-fn of_id(collection: &str, id: &str) -> Option<String> {
+fn name_of_id(collection: &str, id: &str) -> Option<String> {
     let name = if id.contains('/') {
         id.to_owned()
     } else {
@@ -215,7 +218,7 @@ fn of_id(collection: &str, id: &str) -> Option<String> {
 
 /// Whether a text is a name, such as `files/abc` or `models/M/operations/abc`.
 fn is_name(text: &str) -> bool {
-    text.len() <= LONGEST_NAME && name_at_end(text).is_some_and(|name| name.len() == text.len())
+    text.len() <= MAX_NAME_LENGTH && name_at_end(text).is_some_and(|name| name.len() == text.len())
 }
 
 /// Returns the name that a text is or, as a URL, ends in:
@@ -226,8 +229,8 @@ fn name_at_end(text: &str) -> Option<&str> {
         .iter()
         .filter_map(|collection| {
             let at = text.rfind(collection)?;
-            let stands_alone = is_place(text.get(..at)?);
-            stands_alone.then_some((at, collection))
+            let is_preceded_properly = can_precede_name(text.get(..at)?);
+            is_preceded_properly.then_some((at, collection))
         })
         .max_by_key(|(at, _)| *at)?;
     let (at, collection) = found;
@@ -251,7 +254,7 @@ fn name_at_end(text: &str) -> Option<&str> {
 
 /// Whether a name can follow this text: nothing, or the start of a URL of Google's API on any host.
 /// Other hosts have files, too.
-fn is_place(before: &str) -> bool {
+fn can_precede_name(before: &str) -> bool {
     // The owner of an operation, or the start of the path.
     let before = match owners_in(before).max() {
         Some(at) => before.get(..at).unwrap_or_default(),
@@ -287,7 +290,7 @@ fn owner_start(before: &str) -> usize {
 /// Walks through JSON and collects the strings that are names.
 struct Texts<'a> {
     names: &'a mut BTreeSet<String>,
-    of: FieldKind,
+    kind: FieldKind,
 }
 
 /// The kind of field that a string is the value of.
@@ -317,17 +320,17 @@ impl<'de> Visitor<'de> for Texts<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         // URLs contain no blanks, whereas texts that mention a name do.
-        let is_candidate = text.len() <= 4 * LONGEST_NAME && !text.contains(char::is_whitespace);
-        if !is_candidate || self.names.len() >= MOST_NAMES {
+        let is_candidate = text.len() <= 4 * MAX_NAME_LENGTH && !text.contains(char::is_whitespace);
+        if !is_candidate || self.names.len() >= MAX_NAMES {
             return Ok(());
         }
-        let name = match self.of {
+        let name = match self.kind {
             FieldKind::Text => None,
             FieldKind::Any => name_at_end(text).map(str::to_owned),
-            FieldKind::Interaction => of_id("interactions", text),
+            FieldKind::Interaction => name_of_id("interactions", text),
         };
         self.names
-            .extend(name.filter(|name| name.len() <= LONGEST_NAME));
+            .extend(name.filter(|name| name.len() <= MAX_NAME_LENGTH));
         Ok(())
     }
 
@@ -337,15 +340,15 @@ impl<'de> Visitor<'de> for Texts<'_> {
                 entries.next_value::<serde::de::IgnoredAny>()?;
                 continue;
             }
-            let of = if TEXT_FIELDS.contains(&&*key) {
+            let kind = if TEXT_FIELDS.contains(&&*key) {
                 FieldKind::Text
-            } else if INTERACTION.contains(&&*key) {
+            } else if INTERACTION_FIELDS.contains(&&*key) {
                 FieldKind::Interaction
             } else {
                 FieldKind::Any
             };
             let names = &mut *self.names;
-            entries.next_value_seed(Texts { names, of })?;
+            entries.next_value_seed(Texts { names, kind })?;
         }
         Ok(())
     }
@@ -353,8 +356,8 @@ impl<'de> Visitor<'de> for Texts<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         loop {
             let names = &mut *self.names;
-            let of = self.of;
-            if elements.next_element_seed(Texts { names, of })?.is_none() {
+            let kind = self.kind;
+            if elements.next_element_seed(Texts { names, kind })?.is_none() {
                 break;
             }
         }
@@ -500,24 +503,24 @@ mod tests {
             .map(|number| format!("\"files/f{number}\""))
             .collect();
         let body = format!("[{}]", many.join(","));
-        assert_eq!(
-            named_in_body(body.as_bytes(), Kind::Other).len(),
-            MOST_NAMES
-        );
-        let long = format!("[\"files/{}\"]", "x".repeat(LONGEST_NAME));
+        assert_eq!(named_in_body(body.as_bytes(), Kind::Other).len(), MAX_NAMES);
+        let long = format!("[\"files/{}\"]", "x".repeat(MAX_NAME_LENGTH));
         assert!(named_in_body(long.as_bytes(), Kind::Other).is_empty());
     }
 
     #[test]
     fn openai_ids_are_names() {
-        assert_eq!(of_id("batches", "batches/b").as_deref(), Some("batches/b"));
-        assert_eq!(of_id("videos", "v1").as_deref(), Some("videos/v1"));
         assert_eq!(
-            of_id("videos", "models/m/operations/o").as_deref(),
+            name_of_id("batches", "batches/b").as_deref(),
+            Some("batches/b")
+        );
+        assert_eq!(name_of_id("videos", "v1").as_deref(), Some("videos/v1"));
+        assert_eq!(
+            name_of_id("videos", "models/m/operations/o").as_deref(),
             Some("models/m/operations/o")
         );
-        assert_eq!(of_id("chat", "chatcmpl-1"), None);
-        assert_eq!(of_id("videos", "a b"), None);
+        assert_eq!(name_of_id("chat", "chatcmpl-1"), None);
+        assert_eq!(name_of_id("videos", "a b"), None);
     }
 
     proptest! {

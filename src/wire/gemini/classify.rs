@@ -9,7 +9,7 @@
 //! proxy knows nothing about keys.
 
 use super::ApiError;
-use super::quota::{self, Named};
+use super::quota::{self, QuotaKind};
 use super::words::Words;
 use crate::pool::{Limit, Outcome, RequestSize};
 use crate::wire::TransportError;
@@ -17,10 +17,10 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
 /// The status assumed for an error that carries none.
-const NO_STATUS: u16 = 500;
+const DEFAULT_STATUS: u16 = 500;
 
 /// The service that the pool's keys belong to.
-const OWN_SERVICE: &str = "generativelanguage.googleapis.com";
+const GEMINI_SERVICE: &str = "generativelanguage.googleapis.com";
 
 /// Prefixes of messages that quote the request at length.
 const QUOTES_THE_REQUEST: [&str; 4] = [
@@ -32,11 +32,11 @@ const QUOTES_THE_REQUEST: [&str; 4] = [
 
 /// Limit for [`Row::within`], in bytes of [`Words`]: the phrase must start the message. Used where
 /// a match condemns a key or a project.
-const AT_ONCE: usize = 0;
-/// As [`AT_ONCE`], but allows one word before the phrase.
-const NEARLY_AT_ONCE: usize = 12;
+const AT_START: usize = 0;
+/// As [`AT_START`], but allows one word before the phrase.
+const AFTER_ONE_WORD: usize = 12;
 /// Limit for [`Row::within`] for messages that may echo the request.
-const SOON: usize = 100;
+const NEAR_START: usize = 100;
 const ANYWHERE: usize = usize::MAX;
 
 const BILLING: &str = "the project's spending cap, credits or billing account are exhausted";
@@ -54,7 +54,7 @@ const CREDENTIALS: &[&[&str]] = &[
 ];
 
 /// Phrases that report an invalid key.
-const NO_KEY: &[&[&str]] = &[
+const INVALID_KEY: &[&[&str]] = &[
     &["api key not valid"],
     &["api key is not valid"],
     &["api key is invalid"],
@@ -102,7 +102,7 @@ enum When {
     /// The error concerns the Gemini API itself rather than another service.
     OwnService,
     /// The message quotes the request at length.
-    Quotes,
+    QuotesRequest,
     /// The request alone exceeds one of the named quotas.
     TooLarge,
     /// The error names no quota.
@@ -110,7 +110,7 @@ enum When {
     /// The request uses a server-side tool, and the error names a tool quota.
     ToolNamed,
     /// The error's quotas are of this kind.
-    Quota(Named),
+    Quota(QuotaKind),
 }
 
 /// A row of [`TABLE`].
@@ -194,7 +194,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[400],
-        when: When::Quotes,
+        when: When::QuotesRequest,
         outcome: Outcome::ClientFault,
         source: "wire",
         ..ANY
@@ -278,7 +278,7 @@ const TABLE: &[Row] = &[
             &["billing has been disabled"],
             &["dunning", "deny"],
         ],
-        within: NEARLY_AT_ONCE,
+        within: AFTER_ONE_WORD,
         outcome: Outcome::BillingExhausted,
         says: BILLING,
         source: "wire",
@@ -321,7 +321,7 @@ const TABLE: &[Row] = &[
             &["billed users only"],
             &["requires billing to be enabled"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::PlanRefused,
         says: PLAN,
         source: "ammaarreshi/openjourney#1",
@@ -351,10 +351,10 @@ const TABLE: &[Row] = &[
             &["upgrade", "tier"],
             &["upgrade", "account"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::PlanDoubted,
         says: PLAN,
-        source: "the same in other words",
+        source: "rewordings of the row above",
         ..GOOGLE
     },
     Row {
@@ -371,7 +371,7 @@ const TABLE: &[Row] = &[
             &["not supported in your country"],
             &["not supported in your region"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::EgressRefused,
         says: "this location is not supported",
         source: "wire",
@@ -384,7 +384,7 @@ const TABLE: &[Row] = &[
             &["request had invalid authentication"],
             &["invalid authentication"],
         ],
-        within: AT_ONCE,
+        within: AT_START,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
         says: "the key is not taken in this header",
@@ -394,7 +394,7 @@ const TABLE: &[Row] = &[
     Row {
         status: &[400],
         words: CREDENTIALS,
-        within: AT_ONCE,
+        within: AT_START,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
         says: "the key is not taken in this header",
@@ -404,7 +404,7 @@ const TABLE: &[Row] = &[
     Row {
         status: &[400],
         words: CREDENTIALS,
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::PoolFault,
         says: "the pool sent two credentials",
         source: "wire",
@@ -413,7 +413,7 @@ const TABLE: &[Row] = &[
     Row {
         status: &[400],
         words: &[&["missing or invalid authorization header"]],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::PoolFault,
         says: "the pool sent no credential",
         source: "wire",
@@ -423,8 +423,8 @@ const TABLE: &[Row] = &[
         status: &[400],
         codes: &["INVALID_ARGUMENT"],
         reasons: &["API_KEY_INVALID", "API_KEY_EXPIRED"],
-        words: NO_KEY,
-        within: AT_ONCE,
+        words: INVALID_KEY,
+        within: AT_START,
         outcome: Outcome::KeyRejected,
         says: "the API key is not valid",
         source: "wire; google-gemini/gemini-cli#25198",
@@ -440,7 +440,7 @@ const TABLE: &[Row] = &[
             &["without", "thought signature*"],
             &["no thought signature*"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::SignatureMissing,
         says: "a tool call has no thought signature",
         source: "opensquilla#225",
@@ -464,7 +464,7 @@ const TABLE: &[Row] = &[
             &["corrupted thought signature*"],
             &["invalid thought signature*"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::SignatureRefused,
         says: "a thought signature is not valid here",
         source: "google-gemini/gemini-cli#13467",
@@ -491,7 +491,7 @@ const TABLE: &[Row] = &[
             &["missing required authentication"],
             &["missing", "authentication credential"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::RequestRefused,
         says: "this method takes no API keys",
         source: "google/generative-ai-go#103; a2aproject/a2a-samples#43",
@@ -504,7 +504,7 @@ const TABLE: &[Row] = &[
             &["request had invalid authentication"],
             &["invalid authentication"],
         ],
-        within: AT_ONCE,
+        within: AT_START,
         when: When::TakesKeys,
         outcome: Outcome::KeyRejected,
         says: "the credential is not valid",
@@ -514,12 +514,12 @@ const TABLE: &[Row] = &[
     Row {
         status: &[401],
         reasons: &["API_KEY_INVALID"],
-        words: NO_KEY,
-        within: AT_ONCE,
+        words: INVALID_KEY,
+        within: AT_START,
         when: When::TakesKeys,
         outcome: Outcome::KeyRejected,
         says: "the API key is not valid",
-        source: "the same with another status",
+        source: "the same error with another status",
         ..GOOGLE
     },
     Row {
@@ -532,13 +532,13 @@ const TABLE: &[Row] = &[
     Row {
         status: &[401],
         outcome: Outcome::UpstreamTrouble,
-        source: "somebody on the way, who does not know the key",
+        source: "an intermediary that does not know the key",
         ..ANY
     },
     Row {
         status: &[403],
         words: &[&["method doesn t allow unregistered callers"]],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::PoolFault,
         says: "no key arrived",
         source: "wire",
@@ -572,7 +572,7 @@ const TABLE: &[Row] = &[
     Row {
         status: &[403],
         words: &[&["project has been denied access"]],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::ProjectRefused,
         says: "the key's project is denied access",
         source: "wire",
@@ -582,7 +582,7 @@ const TABLE: &[Row] = &[
         status: &[403],
         reasons: &["API_KEY_SERVICE_BLOCKED"],
         words: &[&["requests to this api", "blocked"]],
-        within: AT_ONCE,
+        within: AT_START,
         when: When::OwnModelCall,
         outcome: Outcome::KeyRestricted,
         says: "the key is restricted to other services",
@@ -593,7 +593,7 @@ const TABLE: &[Row] = &[
         status: &[403],
         reasons: &["API_KEY_SERVICE_BLOCKED"],
         words: &[&["requests to this api", "blocked"]],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::RequestRefused,
         says: "the key is restricted to other methods",
         source: "continuedev/continue#12781",
@@ -619,7 +619,7 @@ const TABLE: &[Row] = &[
             &["requests from ip address", "blocked"],
             &["requests from this", "application", "blocked"],
         ],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::KeyRestricted,
         says: "the key is restricted to other addresses, referrers or apps",
         source: "tashfeenahmed/freellmapi#268",
@@ -644,7 +644,7 @@ const TABLE: &[Row] = &[
             &["permission denied consumer", "suspended"],
             &["consumer", "has been suspended"],
         ],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::KeyRejected,
         says: "the key was reported as leaked, or is suspended",
         source: "continuedev/continue#10513, #10902",
@@ -701,7 +701,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[429],
-        when: When::Quota(Named::Zero),
+        when: When::Quota(QuotaKind::Zero),
         outcome: Outcome::QuotaNone,
         source: "wire",
         ..ANY
@@ -721,7 +721,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[429],
-        when: When::Quota(Named::Day),
+        when: When::Quota(QuotaKind::Day),
         outcome: Outcome::QuotaPerDay,
         source: "wire",
         ..ANY
@@ -736,7 +736,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[429],
-        when: When::Quota(Named::Minute),
+        when: When::Quota(QuotaKind::Minute),
         outcome: Outcome::QuotaPerMinute,
         source: "wire",
         ..ANY
@@ -751,7 +751,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[429],
-        when: When::Quota(Named::Wait),
+        when: When::Quota(QuotaKind::Wait),
         outcome: Outcome::QuotaPerMinute,
         source: "wire",
         ..ANY
@@ -776,26 +776,32 @@ const TABLE: &[Row] = &[
 ];
 
 impl Row {
-    fn fits(&self, status: u16, error: &ApiError, words: &Words, request: &RequestTraits) -> bool {
-        let fits_status = if self.status.is_empty() {
+    fn matches(
+        &self,
+        status: u16,
+        error: &ApiError,
+        words: &Words,
+        request: &RequestTraits,
+    ) -> bool {
+        let matches_status = if self.status.is_empty() {
             (400..=498).contains(&status)
         } else {
             self.status.contains(&status)
         };
-        let fits_sender = match self.sender {
+        let matches_sender = match self.sender {
             Sender::Any => true,
             Sender::Google => error.canonical_code().is_some(),
             Sender::Page => error.is_html,
         };
         let code = error.canonical_code().unwrap_or_default();
-        fits_status
-            && fits_sender
+        matches_status
+            && matches_sender
             && (self.codes.is_empty() || self.codes.contains(&code))
-            && self.fits_text(error, words)
-            && self.when.holds(error, request)
+            && self.matches_text(error, words)
+            && self.when.matches(error, request)
     }
 
-    fn fits_text(&self, error: &ApiError, words: &Words) -> bool {
+    fn matches_text(&self, error: &ApiError, words: &Words) -> bool {
         if self.reasons.is_empty() && self.words.is_empty() {
             return true;
         }
@@ -804,21 +810,23 @@ impl Row {
             || self
                 .words
                 .iter()
-                .any(|phrases| words.have(phrases, self.within))
+                .any(|phrases| words.contain(phrases, self.within))
     }
 }
 
 impl When {
-    fn holds(self, error: &ApiError, request: &RequestTraits) -> bool {
+    fn matches(self, error: &ApiError, request: &RequestTraits) -> bool {
         let message = error.message.as_deref().unwrap_or_default();
         match self {
             Self::Always => true,
             Self::OwnModelCall => {
-                let names_other = match error.service.as_deref() {
-                    Some(service) => service != OWN_SERVICE,
-                    None => message.contains(".googleapis.com") && !message.contains(OWN_SERVICE),
+                let names_other_service = match error.service.as_deref() {
+                    Some(service) => service != GEMINI_SERVICE,
+                    None => {
+                        message.contains(".googleapis.com") && !message.contains(GEMINI_SERVICE)
+                    }
                 };
-                request.is_model_call && !names_other
+                request.is_model_call && !names_other_service
             }
             Self::TakesKeys => request.takes_keys,
             Self::NothingNamed => {
@@ -827,20 +835,22 @@ impl When {
             Self::Tool => request.tool.is_some(),
             Self::OtherHeader => request.has_other_header,
             Self::OwnService => match error.service.as_deref() {
-                Some(service) => service == OWN_SERVICE,
+                Some(service) => service == GEMINI_SERVICE,
                 None => {
                     message.contains("Generative Language API") || message.contains("Gemini API")
                 }
             },
-            Self::Quotes => QUOTES_THE_REQUEST
+            Self::QuotesRequest => QUOTES_THE_REQUEST
                 .iter()
                 .any(|beginning| message.starts_with(beginning)),
             Self::TooLarge => quota::limits(error)
                 .iter()
                 .any(|limit| request.size.exceeds(limit)),
-            Self::NoQuotaNamed => matches!(quota::named(error), Named::Wait | Named::Nothing),
+            Self::NoQuotaNamed => {
+                matches!(quota::kind(error), QuotaKind::Wait | QuotaKind::Nothing)
+            }
             Self::ToolNamed => request.tool.is_some() && quota::names_tool(error),
-            Self::Quota(named) => quota::named(error) == named,
+            Self::Quota(named) => quota::kind(error) == named,
         }
     }
 }
@@ -977,7 +987,7 @@ fn named_status(error: &ApiError) -> u16 {
     error
         .code
         .filter(|code| (400..600).contains(code))
-        .unwrap_or(NO_STATUS)
+        .unwrap_or(DEFAULT_STATUS)
 }
 
 /// Reads `Retry-After` in seconds. Dates are ignored, as there is no clock here.
@@ -997,7 +1007,7 @@ fn classify(status: u16, error: &ApiError, request: &RequestTraits) -> (Outcome,
     let words = Words::of(error.message.as_deref().unwrap_or_default());
     TABLE
         .iter()
-        .find(|row| row.fits(status, error, &words, request))
+        .find(|row| row.matches(status, error, &words, request))
         .map_or((Outcome::UpstreamTrouble, ""), |row| {
             (row.outcome, row.says)
         })

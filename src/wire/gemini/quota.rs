@@ -93,7 +93,7 @@ impl QuotaViolation {
 
 /// The kind of quota that a 429 names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum QuotaKind {
     /// A quota of 0: the project's plan does not include the model.
     Zero,
     /// A daily quota. It outlasts any per-minute quota.
@@ -108,20 +108,20 @@ pub(super) enum Named {
 }
 
 /// Returns the kind of quota that a 429 names.
-pub(super) fn named(error: &ApiError) -> Named {
+pub(super) fn kind(error: &ApiError) -> QuotaKind {
     let message = error.message.as_deref().unwrap_or_default();
     let has_zero = error.violations.iter().any(|it| it.value == Some(0))
         || lines(message).any(|(_, limit)| limit == 0);
     if has_zero || has_no_free_tier(message) {
-        return Named::Zero;
+        return QuotaKind::Zero;
     }
     let windows = error.violations.iter().filter_map(QuotaViolation::window);
     match windows.chain(named_window(message)).max() {
-        Some(Window::Day) => Named::Day,
-        Some(Window::Minute) => Named::Minute,
-        None if !error.violations.is_empty() => Named::Minute,
-        None if message.starts_with(EXCEEDED) && error.retry_after_ms.is_some() => Named::Wait,
-        None => Named::Nothing,
+        Some(Window::Day) => QuotaKind::Day,
+        Some(Window::Minute) => QuotaKind::Minute,
+        None if !error.violations.is_empty() => QuotaKind::Minute,
+        None if message.starts_with(EXCEEDED) && error.retry_after_ms.is_some() => QuotaKind::Wait,
+        None => QuotaKind::Nothing,
     }
 }
 

@@ -9,7 +9,7 @@
 use super::quota;
 
 /// Prefixes of messages recorded from the API that quote no request.
-const WHOLE: [&str; 19] = [
+const LOGGED_IN_FULL: [&str; 19] = [
     "API key not valid",
     "API key expired",
     "API Key not found",
@@ -32,7 +32,7 @@ const WHOLE: [&str; 19] = [
 ];
 
 /// Prefixes of messages recorded from the API, each with its replacement.
-const SENTENCES: [(&str, &str); 20] = [
+const REPLACEMENTS: [(&str, &str); 20] = [
     (
         "Invalid JSON payload received",
         "Invalid JSON payload received",
@@ -100,28 +100,31 @@ const SENTENCES: [(&str, &str); 20] = [
     ),
 ];
 
-/// Returns the loggable form of a message. `says` is the description from its row in the error
+/// Returns the loggable form of a message. `description` is the one from its row in the error
 /// table, which may be empty.
-pub fn loggable<'a>(message: &'a str, says: &'a str) -> &'a str {
-    if WHOLE.iter().any(|beginning| message.starts_with(beginning)) {
+pub fn loggable<'a>(message: &'a str, description: &'a str) -> &'a str {
+    if LOGGED_IN_FULL
+        .iter()
+        .any(|prefix| message.starts_with(prefix))
+    {
         return message;
     }
     if quota::has_no_free_tier(message) {
         return "The model does not have a free quota tier";
     }
-    SENTENCES
+    REPLACEMENTS
         .iter()
-        .find(|(beginning, _)| message.starts_with(beginning))
-        .map(|(_, says)| *says)
-        .or((!says.is_empty()).then_some(says))
-        .unwrap_or("a message that is not kept, since it may quote the request")
+        .find(|(prefix, _)| message.starts_with(prefix))
+        .map(|(_, replacement)| *replacement)
+        .or((!description.is_empty()).then_some(description))
+        .unwrap_or("a message withheld because it may quote the request")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOT_KEPT: &str = "a message that is not kept, since it may quote the request";
+    const WITHHELD: &str = "a message withheld because it may quote the request";
 
     #[test]
     fn messages_that_may_quote_the_request_are_not_logged() {
@@ -150,20 +153,20 @@ mod tests {
             ),
             (
                 "'my secret prompt' doesn't have a free quota tier",
-                NOT_KEPT,
+                WITHHELD,
             ),
-            ("Unsupported value: my secret prompt", NOT_KEPT),
+            ("Unsupported value: my secret prompt", WITHHELD),
             (
                 "my secret prompt: You exceeded your current quota",
-                NOT_KEPT,
+                WITHHELD,
             ),
-            ("", NOT_KEPT),
+            ("", WITHHELD),
         ] {
             assert_eq!(loggable(message, ""), expected, "{message}");
         }
         assert_eq!(
-            loggable("Unsupported value: my secret prompt", "what it is"),
-            "what it is"
+            loggable("Unsupported value: my secret prompt", "a description"),
+            "a description"
         );
     }
 }

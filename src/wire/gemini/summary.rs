@@ -31,7 +31,7 @@ pub fn summarize(json: &[u8]) -> Option<Summary> {
     for Members(candidate) in candidates.into_iter().filter_map(read) {
         let parts = find(&candidate, "content").map(parts).unwrap_or_default();
         for Members(part) in parts.into_iter().filter_map(read) {
-            if says_something(&part) {
+            if has_value(&part) {
                 let is_thought = find(&part, "thought").and_then(read::<bool>) == Some(true);
                 summary.has_content = true;
                 summary.has_answer |= !is_thought;
@@ -55,10 +55,10 @@ fn parts(content: &RawValue) -> Vec<&RawValue> {
 
 /// Whether a part has a non-empty field with content. A signature alone is meant for the next call,
 /// not for a reader.
-fn says_something(part: &[(Cow<'_, str>, &RawValue)]) -> bool {
-    let about = ["thought", "thoughtSignature", "partMetadata"];
+fn has_value(part: &[(Cow<'_, str>, &RawValue)]) -> bool {
+    let metadata = ["thought", "thoughtSignature", "partMetadata"];
     part.iter()
-        .any(|(name, value)| !about.contains(&&**name) && !is_empty(value))
+        .any(|(name, value)| !metadata.contains(&&**name) && !is_empty(value))
 }
 
 /// Reads the token counts; `None` if there are none.

@@ -57,15 +57,15 @@ mod tests {
 
     #[test]
     fn finds_a_field_in_each_line() {
-        let own = |place: &str, name: &str| (place.to_owned(), name.to_owned());
+        let owned = |place: &str, name: &str| (place.to_owned(), name.to_owned());
         for (error, expected) in [
             (
                 errors::unknown_fields(&["frequency_penalty", "seed"]),
-                vec![own("", "frequency_penalty"), own("", "seed")],
+                vec![owned("", "frequency_penalty"), owned("", "seed")],
             ),
             (
                 errors::unknown_field_in("tools[0].function", "strict"),
-                vec![own("tools[0].function", "strict")],
+                vec![owned("tools[0].function", "strict")],
             ),
         ] {
             let parsed = ApiError::parse(error.pretty_array().as_bytes());

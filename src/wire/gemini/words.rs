@@ -6,18 +6,17 @@
 //! occur near the start.
 
 /// How many characters of a message are considered.
-const LOOKED_AT: usize = 1_000;
+const MAX_CHARS: usize = 1_000;
 
-/// The words of a message, delimited by spaces: ` your project has exceeded its monthly spending
-/// cap `.
+/// The words of a message, delimited by spaces: ` your project has exceeded its spending cap `.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Words(String);
 
 impl Words {
     pub(super) fn of(message: &str) -> Self {
-        let unquoted = without_quotes(&message.chars().take(LOOKED_AT).collect::<String>());
+        let text = without_quotes(&message.chars().take(MAX_CHARS).collect::<String>());
         let mut words = String::from(" ");
-        for token in unquoted.split_whitespace() {
+        for token in text.split_whitespace() {
             let token = if SIGNATURE.iter().any(|name| token.contains(name)) {
                 "thought signature"
             } else if is_identifier(token) {
@@ -45,7 +44,7 @@ impl Words {
     /// Whether all of these phrases occur, the first of them starting within `within` bytes.
     ///
     /// Phrases match whole words, except that a trailing `*` matches any word ending.
-    pub(super) fn have(&self, phrases: &[&str], within: usize) -> bool {
+    pub(super) fn contain(&self, phrases: &[&str], within: usize) -> bool {
         let at = |phrase: &str| match phrase.strip_suffix('*') {
             Some(beginning) => self.0.find(&format!(" {beginning}")),
             None => self.0.find(&format!(" {phrase} ")),
@@ -70,7 +69,7 @@ fn is_identifier(token: &str) -> bool {
 
 /// Returns the text without quoted parts. An unterminated quote extends to the end.
 fn without_quotes(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
+    let mut unquoted = String::with_capacity(text.len());
     let mut closing: Option<char> = None;
     let mut before = ' ';
     let mut characters = text.chars().peekable();
@@ -81,19 +80,19 @@ fn without_quotes(text: &str) -> String {
                 let follows_word = characters.peek().is_some_and(|next| next.is_alphanumeric());
                 if c == quote && !(c == '\'' && follows_word) {
                     closing = None;
-                    kept.push(' ');
+                    unquoted.push(' ');
                 }
             }
             None => match c {
                 '"' | '`' => closing = Some(c),
                 '“' => closing = Some('”'),
                 '\'' if !before.is_alphanumeric() => closing = Some(c),
-                c => kept.push(c),
+                c => unquoted.push(c),
             },
         }
         before = c;
     }
-    kept
+    unquoted
 }
 
 #[cfg(test)]
@@ -137,20 +136,20 @@ mod tests {
     #[test]
     fn phrases_match_whole_words_near_the_start() {
         let words = Words::of("Your prepaid credits are depleted");
-        assert!(words.have(&["prepaid", "deplet*"], 100));
-        assert!(words.have(&["prepaid credits", "depleted"], 5));
-        assert!(!words.have(&["depleted", "prepaid"], 5));
-        assert!(!words.have(&["deplet"], 100));
-        assert!(!words.have(&["pleted"], 100));
-        assert!(!words.have(&["prepaid", "exhausted"], 100));
-        assert!(!words.have(&[], 100));
+        assert!(words.contain(&["prepaid", "deplet*"], 100));
+        assert!(words.contain(&["prepaid credits", "depleted"], 5));
+        assert!(!words.contain(&["depleted", "prepaid"], 5));
+        assert!(!words.contain(&["deplet"], 100));
+        assert!(!words.contain(&["pleted"], 100));
+        assert!(!words.contain(&["prepaid", "exhausted"], 100));
+        assert!(!words.contain(&[], 100));
     }
 
     proptest! {
         #[test]
         fn quoted_text_never_matches(text in "[a-z ]{0,30}", quote in prop::sample::select(vec!['"', '`'])) {
             let words = Words::of(&format!("value: {quote}{text} zebra{quote}"));
-            prop_assert!(!words.have(&["zebra"], 1000));
+            prop_assert!(!words.contain(&["zebra"], 1000));
         }
     }
 }

@@ -38,7 +38,7 @@ impl<'a> Patch<'a> {
         let Some(inside) = object.strip_prefix('{') else {
             return;
         };
-        let at = self.quota_scope_of(inside.as_bytes()).start;
+        let at = self.range_of(inside.as_bytes()).start;
         let text = if !inside.trim_start().starts_with('}') {
             format!("\"{name}\":{value},")
         } else if self.edits.0.last().is_some_and(|edit| edit.range.end == at) {
@@ -47,12 +47,12 @@ impl<'a> Patch<'a> {
         } else {
             format!("\"{name}\":{value}")
         };
-        self.put_at(at..at, text);
+        self.push_edit(at..at, text);
     }
 
     /// Replaces a value.
     pub(crate) fn replace(&mut self, old: &RawValue, value: &str) {
-        self.put_at(self.quota_scope_of(old.get().as_bytes()), value.to_owned());
+        self.push_edit(self.range_of(old.get().as_bytes()), value.to_owned());
     }
 
     /// Removes members of an object, with the commas and blanks before them. Insertions into the
@@ -61,19 +61,19 @@ impl<'a> Patch<'a> {
         &mut self,
         object: &str,
         members: &[(Cow<'_, str>, &RawValue)],
-        goes: impl Fn(&str) -> bool,
+        is_removed: impl Fn(&str) -> bool,
     ) {
         let bytes = object.as_bytes();
-        let start = self.quota_scope_of(bytes).start;
+        let start = self.range_of(bytes).start;
         // Each member includes what precedes it: the brace or comma, and blanks.
         let mut from = start + 1;
-        let mut is_any_kept = false;
+        let mut has_remaining = false;
         for (name, value) in members {
-            let to = self.quota_scope_of(value.get().as_bytes()).end;
-            if goes(name) {
+            let to = self.range_of(value.get().as_bytes()).end;
+            if is_removed(name) {
                 self.remove(from..to);
-            } else if !is_any_kept {
-                is_any_kept = true;
+            } else if !has_remaining {
+                has_remaining = true;
                 // The first remaining member must not be preceded by a comma.
                 let before = bytes.get(from - start..to - start).unwrap_or_default();
                 let blanks = before
@@ -88,7 +88,7 @@ impl<'a> Patch<'a> {
         // Nor must an insertion be followed by one if no member remains.
         let (inside, edits) = (start + 1..start + 1, &mut self.edits.0);
         let last = edits.iter_mut().rfind(|edit| edit.range == inside);
-        if let Some(edit) = last.filter(|_| !is_any_kept && !members.is_empty())
+        if let Some(edit) = last.filter(|_| !has_remaining && !members.is_empty())
             && edit.text.ends_with(',')
         {
             edit.text.pop();
@@ -103,25 +103,25 @@ impl<'a> Patch<'a> {
         name: &str,
         other: &str,
     ) {
-        let mut from = self.quota_scope_of(object.as_bytes()).start + 1;
-        for (its, value) in members {
-            let value = self.quota_scope_of(value.get().as_bytes());
+        let mut from = self.range_of(object.as_bytes()).start + 1;
+        for (member_name, value) in members {
+            let value = self.range_of(value.get().as_bytes());
             // The comma, blanks, name and colon.
             let before = self.bytes.get(from..value.start).unwrap_or_default();
             let is_quote = |byte: &u8| *byte == b'"';
             let open = before.iter().position(is_quote);
             let close = before.iter().rposition(is_quote);
-            if let (true, Some(open), Some(close)) = (its == name, open, close) {
-                self.put_at(from + open..from + close + 1, format!("\"{other}\""));
+            if let (true, Some(open), Some(close)) = (member_name == name, open, close) {
+                self.push_edit(from + open..from + close + 1, format!("\"{other}\""));
             }
             from = value.end;
         }
     }
 
     /// Inserts text before a part.
-    pub(crate) fn put_before(&mut self, part: &[u8], text: String) {
-        let at = self.quota_scope_of(part).start;
-        self.put_at(at..at, text);
+    pub(crate) fn insert_before(&mut self, part: &[u8], text: String) {
+        let at = self.range_of(part).start;
+        self.push_edit(at..at, text);
     }
 
     /// Removes a range, and any edits within it.
@@ -131,19 +131,19 @@ impl<'a> Patch<'a> {
             (range.start..range.end).contains(&start) && end <= range.end && end > range.start
         };
         self.edits.0.retain(|edit| !is_inside(edit));
-        self.put_at(range, String::new());
+        self.push_edit(range, String::new());
     }
 
     pub(crate) fn into_edits(self) -> Edits {
         self.edits
     }
 
-    fn put_at(&mut self, range: Range<usize>, text: String) {
+    fn push_edit(&mut self, range: Range<usize>, text: String) {
         self.edits.0.push(Edit { range, text });
     }
 
     /// The range of a part that is borrowed from the bytes.
-    pub(crate) fn quota_scope_of(&self, part: &[u8]) -> Range<usize> {
+    pub(crate) fn range_of(&self, part: &[u8]) -> Range<usize> {
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         start..start.wrapping_add(part.len())
     }
@@ -163,8 +163,8 @@ impl Edits {
         // what follows.
         self.0
             .sort_by_key(|edit| (edit.range.start, edit.range.end));
-        let grown: usize = self.0.iter().map(|edit| edit.text.len()).sum();
-        let mut changed = Vec::with_capacity(bytes.len() + grown);
+        let inserted: usize = self.0.iter().map(|edit| edit.text.len()).sum();
+        let mut changed = Vec::with_capacity(bytes.len() + inserted);
         let mut at = 0;
         for Edit { range, text } in self.0 {
             changed.extend_from_slice(bytes.get(at..range.start).unwrap_or_default());
@@ -210,7 +210,7 @@ mod tests {
         let changed = patched("[{},{}]", |patch, text| {
             patch.set(&text[4..], "b", None, "2");
             patch.set(&text[1..3], "a", None, "1");
-            patch.put_before(text.as_bytes(), "x".into());
+            patch.insert_before(text.as_bytes(), "x".into());
         });
         assert_eq!(changed, r#"x[{"a":1},{"b":2}]"#);
     }
@@ -256,8 +256,8 @@ mod tests {
     #[test]
     fn returns_the_same_bytes_without_edits() {
         let bytes = b"{}".to_vec();
-        let place = bytes.as_ptr();
+        let pointer = bytes.as_ptr();
         let same = Edits::default().apply(bytes);
-        assert_eq!(same.as_ptr(), place);
+        assert_eq!(same.as_ptr(), pointer);
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn find<'a>(
     members: &[(Cow<'a, str>, &'a RawValue)],
     name: &str,
 ) -> Option<&'a RawValue> {
-    let (_, value) = members.iter().rev().find(|(its, _)| its == name)?;
+    let (_, value) = members.iter().rev().find(|(member, _)| member == name)?;
     (value.get() != "null").then_some(*value)
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
 /// Returns a member of an object, even if it is null.
 pub(crate) fn member<'a>(object: &'a str, name: &str) -> Raw<'a> {
     let Members(members) = serde_json::from_str(object).ok()?;
-    let found = members.into_iter().find(|(its, _)| its == name);
+    let found = members.into_iter().find(|(member, _)| member == name);
     found.map(|(_, value)| value)
 }
 
@@ -125,14 +125,14 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 /// A parsed object, with its source text.
 pub(crate) struct Object<'a, T> {
     pub(crate) json: &'a str,
-    its: T,
+    value: T,
 }
 
 impl<T> Deref for Object<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.its
+        &self.value
     }
 }
 
@@ -140,8 +140,8 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Object<'a, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = <&RawValue>::deserialize(deserializer)?;
         let json = value.get();
-        let its = read_object(json).ok_or_else(|| D::Error::custom("no such object"))?;
-        Ok(Self { json, its })
+        let value = read_object(json).ok_or_else(|| D::Error::custom("no such object"))?;
+        Ok(Self { json, value })
     }
 }
 

@@ -17,9 +17,9 @@ use std::collections::{BTreeSet, HashMap};
 pub const PLACEHOLDER: &str = "skip_thought_signature_validator";
 
 /// The maximum size of a stored signature, in bytes. Observed ones have a few thousand.
-const LONGEST_SIGNATURE: usize = 64 * 1024;
+const MAX_SIGNATURE_BYTES: usize = 64 * 1024;
 /// How many tool calls of a request have their signatures looked up, starting with the latest.
-const MOST_LOOKED_UP: usize = 256;
+const MAX_LOOKUPS: usize = 256;
 
 /// The content of a tool call: its id, the function's name and the arguments. Google's ids have six
 /// digits, so an id alone is not unique.
@@ -73,12 +73,12 @@ fn canonical(value: serde_json::Value) -> serde_json::Value {
 #[derive(Debug, Default)]
 pub struct Signatures {
     /// The calls of each choice, in order of appearance.
-    calls: HashMap<u32, Vec<Begun>>,
+    calls: HashMap<u32, Vec<PartialCall>>,
 }
 
 /// A partially received tool call.
 #[derive(Debug, Default)]
-struct Begun {
+struct PartialCall {
     index: Option<u32>,
     id: String,
     name: String,
@@ -97,19 +97,19 @@ struct Choice {
     #[serde(default)]
     index: Option<u32>,
     #[serde(alias = "delta")]
-    message: Option<Said>,
+    message: Option<Message>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct Message {
     #[serde(default)]
-    tool_calls: Option<Vec<Piece>>,
+    tool_calls: Option<Vec<CallPart>>,
     #[serde(default)]
     extra_content: Option<ExtraContent>,
 }
 
 #[derive(Deserialize)]
-struct Piece {
+struct CallPart {
     #[serde(default)]
     index: Option<u32>,
     #[serde(default)]
@@ -142,7 +142,7 @@ struct Google {
 
 fn signature_of(extra_content: Option<ExtraContent>) -> Option<String> {
     let signature = extra_content?.google?.thought_signature?;
-    (1..=LONGEST_SIGNATURE)
+    (1..=MAX_SIGNATURE_BYTES)
         .contains(&signature.len())
         .then_some(signature)
 }
@@ -158,7 +158,7 @@ impl Signatures {
 
     /// Processes complete lines of an event stream.
     pub fn take_lines(&mut self, lines: &[u8]) {
-        if !is_of_interest(lines) {
+        if !mentions_calls(lines) {
             return;
         }
         for line in lines.split(|byte| *byte == b'\n') {
@@ -170,7 +170,7 @@ impl Signatures {
 
     /// Processes a completion or a chunk of one. Unreadable input is ignored.
     fn take(&mut self, answer: &[u8]) {
-        if !is_of_interest(answer) {
+        if !mentions_calls(answer) {
             return;
         }
         let Ok(answer) = serde_json::from_slice::<Answer>(answer) else {
@@ -178,14 +178,14 @@ impl Signatures {
         };
         for choice in answer.choices {
             let calls = self.calls.entry(choice.index.unwrap_or(0)).or_default();
-            let Some(said) = choice.message else {
+            let Some(message) = choice.message else {
                 continue;
             };
-            for piece in said.tool_calls.unwrap_or_default() {
-                add(calls, piece);
+            for part in message.tool_calls.unwrap_or_default() {
+                add_part(calls, part);
             }
             // A signature outside the calls belongs to the first.
-            if let Some(signature) = signature_of(said.extra_content)
+            if let Some(signature) = signature_of(message.extra_content)
                 && let Some(first) = calls.first_mut()
             {
                 first.signature.get_or_insert(signature);
@@ -208,7 +208,7 @@ impl Signatures {
     }
 }
 
-fn is_of_interest(answer: &[u8]) -> bool {
+fn mentions_calls(answer: &[u8]) -> bool {
     ["\"tool_calls\"", "\"thought_signature\""]
         .iter()
         .any(|name| memmem::find(answer, name.as_bytes()).is_some())
@@ -216,20 +216,20 @@ fn is_of_interest(answer: &[u8]) -> bool {
 
 /// Adds a piece to its call: the one with its index, or the latest unless the piece has an id of
 /// its own.
-fn add(calls: &mut Vec<Begun>, piece: Piece) {
-    let continues = |call: &Begun| {
+fn add_part(calls: &mut Vec<PartialCall>, part: CallPart) {
+    let continues = |call: &PartialCall| {
         let is_other = |id: &str| !id.is_empty() && !call.id.is_empty() && *id != call.id;
-        !piece.id.as_deref().is_some_and(is_other)
+        !part.id.as_deref().is_some_and(is_other)
     };
-    let begun = match piece.index {
-        Some(_) => calls.iter().rposition(|call| call.index == piece.index),
+    let existing = match part.index {
+        Some(_) => calls.iter().rposition(|call| call.index == part.index),
         None => calls.len().checked_sub(1),
     };
-    let begun = begun.filter(|at| calls.get(*at).is_some_and(continues));
-    let at = begun.unwrap_or_else(|| {
-        calls.push(Begun {
-            index: piece.index,
-            ..Begun::default()
+    let existing = existing.filter(|at| calls.get(*at).is_some_and(continues));
+    let at = existing.unwrap_or_else(|| {
+        calls.push(PartialCall {
+            index: part.index,
+            ..PartialCall::default()
         });
         calls.len() - 1
     });
@@ -237,19 +237,19 @@ fn add(calls: &mut Vec<Begun>, piece: Piece) {
         return;
     };
     if call.id.is_empty() {
-        call.id = piece.id.unwrap_or_default();
+        call.id = part.id.unwrap_or_default();
     }
-    let function = piece.function.unwrap_or_default();
+    let function = part.function.unwrap_or_default();
     call.name.push_str(&function.name.unwrap_or_default());
     call.arguments
         .push_str(&function.arguments.unwrap_or_default());
-    if let Some(signature) = signature_of(piece.extra_content) {
+    if let Some(signature) = signature_of(part.extra_content) {
         call.signature.get_or_insert(signature);
     }
 }
 
 /// A tool call in a request's history.
-struct InHistory<'a> {
+struct PastCall<'a> {
     /// The JSON object of the call.
     object: &'a RawValue,
     members: Members<'a>,
@@ -257,7 +257,7 @@ struct InHistory<'a> {
     is_first: bool,
 }
 
-impl<'a> InHistory<'a> {
+impl<'a> PastCall<'a> {
     fn extra_content(&self) -> Option<&'a RawValue> {
         find(&self.members.0, "extra_content")
     }
@@ -270,7 +270,7 @@ impl<'a> InHistory<'a> {
     }
 
     /// Returns its content; `None` if it does not call a function.
-    fn named(&self) -> Option<ToolCall> {
+    fn call(&self) -> Option<ToolCall> {
         let id: String = read(find(&self.members.0, "id")?)?;
         let function: Function = read(find(&self.members.0, "function")?)?;
         let arguments = function.arguments.unwrap_or_default();
@@ -279,27 +279,27 @@ impl<'a> InHistory<'a> {
 
     fn sign(&self, signature: &str, patch: &mut Patch<'a>) {
         let signature = serde_json::Value::from(signature);
-        let within = |object: &'a RawValue| -> Option<Members<'a>> {
+        let members_of = |object: &'a RawValue| -> Option<Members<'a>> {
             object.get().starts_with('{').then(|| read(object))?
         };
-        let place = |members: &Members<'a>, name: &str| {
-            let found = members.0.iter().rev().find(|(its, _)| its == name);
+        let member = |members: &Members<'a>, name: &str| {
+            let found = members.0.iter().rev().find(|(member, _)| member == name);
             found.map(|(_, value)| *value)
         };
         // Insert at the deepest object that exists.
         let Some(extra) = self.extra_content() else {
             let value = serde_json::json!({ "google": { "thought_signature": signature } });
-            let old = place(&self.members, "extra_content");
+            let old = member(&self.members, "extra_content");
             patch.set(self.object.get(), "extra_content", old, &value.to_string());
             return;
         };
-        let Some(members) = within(extra) else {
+        let Some(members) = members_of(extra) else {
             return;
         };
         match find(&members.0, "google") {
             Some(google) => {
-                if let Some(inner) = within(google) {
-                    let old = place(&inner, "thought_signature");
+                if let Some(inner) = members_of(google) {
+                    let old = member(&inner, "thought_signature");
                     patch.set(
                         google.get(),
                         "thought_signature",
@@ -310,7 +310,7 @@ impl<'a> InHistory<'a> {
             }
             None => {
                 let value = serde_json::json!({ "thought_signature": signature });
-                let old = place(&members, "google");
+                let old = member(&members, "google");
                 patch.set(extra.get(), "google", old, &value.to_string());
             }
         }
@@ -318,7 +318,7 @@ impl<'a> InHistory<'a> {
 }
 
 /// Returns the tool calls in the history of a chat completion request, in order.
-fn history(body: &[u8]) -> Vec<InHistory<'_>> {
+fn history(body: &[u8]) -> Vec<PastCall<'_>> {
     let mut calls = Vec::new();
     if memmem::find(body, b"\"tool_calls\"").is_none() {
         return calls;
@@ -334,7 +334,7 @@ fn history(body: &[u8]) -> Vec<InHistory<'_>> {
         let listed = find(&message, "tool_calls").and_then(read::<Vec<&RawValue>>);
         for (index, object) in listed.unwrap_or_default().into_iter().enumerate() {
             if let Some(members) = read(object) {
-                calls.push(InHistory {
+                calls.push(PastCall {
                     object,
                     members,
                     is_first: index == 0,
@@ -352,8 +352,8 @@ pub fn unsigned(body: &[u8]) -> BTreeSet<ToolCall> {
         .rev()
         .filter(|call| call.signature().is_none());
     unsigned
-        .filter_map(|call| call.named())
-        .take(MOST_LOOKED_UP)
+        .filter_map(|call| call.call())
+        .take(MAX_LOOKUPS)
         .collect()
 }
 
@@ -363,7 +363,7 @@ pub fn signed(body: &[u8], signatures: &HashMap<ToolCall, String>) -> Option<Vec
         if signatures.is_empty() || call.signature().is_some() {
             return None;
         }
-        signatures.get(&call.named()?).map(String::as_str)
+        signatures.get(&call.call()?).map(String::as_str)
     })
 }
 
@@ -381,7 +381,7 @@ pub fn with_placeholders(body: &[u8], refused: &BTreeSet<String>) -> Option<Vec<
 
 fn edited<'s>(
     body: &[u8],
-    signature_for: impl Fn(&InHistory<'_>) -> Option<&'s str>,
+    signature_for: impl Fn(&PastCall<'_>) -> Option<&'s str>,
 ) -> Option<Vec<u8>> {
     let mut patch = Patch::of(body);
     for call in history(body) {

@@ -35,8 +35,8 @@ pub fn summarize(json: &[u8]) -> Option<Summary> {
     };
     let choices = choices.and_then(read::<Vec<&RawValue>>).unwrap_or_default();
     for Members(choice) in choices.into_iter().filter_map(read) {
-        for said in ["message", "delta"].map(|name| find(&choice, name)) {
-            match said.map_or(Content::None, content) {
+        for message in ["message", "delta"].map(|name| find(&choice, name)) {
+            match message.map_or(Content::None, content) {
                 Content::None => {}
                 Content::Thought => summary.has_content = true,
                 Content::Answer => (summary.has_content, summary.has_answer) = (true, true),
@@ -45,7 +45,7 @@ pub fn summarize(json: &[u8]) -> Option<Summary> {
         let reason = find(&choice, "finish_reason").and_then(read::<Cow<'_, str>>);
         if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
             summary.is_finished = true;
-            summary.is_blocked |= !(says_all(&reason) || is_malformed_call(&reason));
+            summary.is_blocked |= !(is_complete(&reason) || is_malformed_call(&reason));
         }
     }
     Some(summary)
@@ -75,7 +75,7 @@ fn read_usage(usage: &RawValue) -> Option<Usage> {
 }
 
 /// Whether a choice with this finish reason is complete. Google's own names are upper case.
-fn says_all(finish_reason: &str) -> bool {
+fn is_complete(finish_reason: &str) -> bool {
     ["stop", "tool_calls", "function_call"]
         .iter()
         .any(|name| finish_reason.eq_ignore_ascii_case(name))
@@ -89,7 +89,7 @@ enum Content {
 }
 
 /// Fields of a message that are not an answer by themselves.
-const BESIDE_ANSWER: [&str; 6] = [
+const NON_ANSWER_FIELDS: [&str; 6] = [
     "role",
     "content",
     "extra_content",
@@ -98,14 +98,14 @@ const BESIDE_ANSWER: [&str; 6] = [
     "reasoning",
 ];
 
-fn content(said: &RawValue) -> Content {
-    let Some(Members(members)) = read(said) else {
+fn content(message: &RawValue) -> Content {
+    let Some(Members(members)) = read(message) else {
         return Content::None;
     };
     let has = |name: &str| find(&members, name).is_some_and(|value| !is_empty(value));
     let has_other = members
         .iter()
-        .any(|(name, value)| !BESIDE_ANSWER.contains(&&**name) && !is_empty(value));
+        .any(|(name, value)| !NON_ANSWER_FIELDS.contains(&&**name) && !is_empty(value));
     let is_thought = find(&members, "extra_content").is_some_and(is_thought);
     if has_other || (has("content") && !is_thought) {
         Content::Answer

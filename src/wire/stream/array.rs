@@ -27,17 +27,17 @@ pub struct ArrayScan {
 pub struct ArrayScanner {
     /// The bytes not yet forwarded.
     held: Vec<u8>,
-    looked_at: usize,
+    scanned: usize,
     /// Where the current element starts in `held`, unless its start has been forwarded.
-    begun: Option<usize>,
+    element_start: Option<usize>,
     depth: usize,
-    in_text: bool,
+    in_string: bool,
     escaped: bool,
     opened: bool,
     /// The element passes in pieces.
     in_pieces: bool,
     /// Something has been forwarded.
-    sent: bool,
+    has_sent: bool,
     done: bool,
 }
 
@@ -47,29 +47,24 @@ impl ArrayScanner {
         self.held.extend(chunk);
         let mut elements = Vec::new();
         let mut ready_to = 0;
-        while let Some(byte) = self
-            .held
-            .get(self.looked_at)
-            .copied()
-            .filter(|_| !self.done)
-        {
-            let at = self.looked_at;
-            self.looked_at += 1;
-            if self.in_text {
+        while let Some(byte) = self.held.get(self.scanned).copied().filter(|_| !self.done) {
+            let at = self.scanned;
+            self.scanned += 1;
+            if self.in_string {
                 match (self.escaped, byte) {
                     (true, _) => self.escaped = false,
                     (false, b'\\') => self.escaped = true,
-                    (false, b'"') => self.in_text = false,
+                    (false, b'"') => self.in_string = false,
                     (false, _) => {}
                 }
                 continue;
             }
             match byte {
-                b'"' => self.in_text = true,
+                b'"' => self.in_string = true,
                 b'[' if !self.opened => self.opened = true,
                 b'{' | b'[' => {
                     if self.depth == 0 {
-                        self.begun = Some(at);
+                        self.element_start = Some(at);
                     }
                     self.depth += 1;
                 }
@@ -77,7 +72,7 @@ impl ArrayScanner {
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
                     if self.depth == 0 {
-                        let element = self.begun.take().map(|begun| begun..self.looked_at);
+                        let element = self.element_start.take().map(|start| start..self.scanned);
                         let bytes = element.clone().and_then(|range| self.held.get(range));
                         // A bare object is not an element, but an error in place of the array.
                         if bytes.is_some_and(|bytes| !self.opened || is_error(bytes)) {
@@ -85,7 +80,7 @@ impl ArrayScanner {
                         }
                         elements.extend(element);
                         self.in_pieces = false;
-                        ready_to = self.looked_at;
+                        ready_to = self.scanned;
                     }
                 }
                 _ => {}
@@ -96,19 +91,21 @@ impl ArrayScanner {
             ready_to = self.held.len();
         } else if self.in_pieces || rest > MAX_HELD {
             self.in_pieces = true;
-            self.begun = None;
+            self.element_start = None;
             ready_to = self.held.len();
         }
         let ready = if ready_to == 0 {
             Vec::new()
         } else {
-            let kept = self.held.split_off(ready_to);
-            std::mem::replace(&mut self.held, kept)
+            let rest = self.held.split_off(ready_to);
+            std::mem::replace(&mut self.held, rest)
         };
         // Nothing after the end is scanned.
-        self.looked_at = self.looked_at.saturating_sub(ready_to);
-        self.begun = self.begun.map(|begun| begun.saturating_sub(ready_to));
-        self.sent |= !ready.is_empty();
+        self.scanned = self.scanned.saturating_sub(ready_to);
+        self.element_start = self
+            .element_start
+            .map(|element_start| element_start.saturating_sub(ready_to));
+        self.has_sent |= !ready.is_empty();
         let found = if self.done {
             Found::Done
         } else {
@@ -131,7 +128,7 @@ impl ArrayScanner {
         let error = bytes.unwrap_or_default().to_vec();
         self.held.truncate(ready_to);
         let ready = std::mem::take(&mut self.held);
-        self.sent |= !ready.is_empty();
+        self.has_sent |= !ready.is_empty();
         ArrayScan {
             ready,
             elements,
@@ -142,7 +139,7 @@ impl ArrayScanner {
     /// Returns a final element with this error, as JSON, and the end of the array. `None` within an
     /// element that passed in pieces, where nothing can follow.
     pub fn close_with(&self, error: &str) -> Option<Vec<u8>> {
-        let before = if self.sent { ",\r\n" } else { "[" };
+        let before = if self.has_sent { ",\r\n" } else { "[" };
         (!self.in_pieces).then(|| format!("{before}{error}]\n").into_bytes())
     }
 }
@@ -166,32 +163,35 @@ mod tests {
     #[test]
     fn forwards_each_complete_element() {
         let mut scanner = ArrayScanner::default();
-        let own = |text: &str| text.to_owned();
-        assert_eq!(push(&mut scanner, "["), (own(""), vec![], Found::Nothing));
+        let owned = |text: &str| text.to_owned();
+        assert_eq!(push(&mut scanner, "["), (owned(""), vec![], Found::Nothing));
         assert_eq!(
             push(&mut scanner, "{\"a\":\"}]\\\""),
-            (own(""), vec![], Found::Nothing)
+            (owned(""), vec![], Found::Nothing)
         );
         assert_eq!(
             push(&mut scanner, "{\"}\n,\r\n"),
             (
-                own("[{\"a\":\"}]\\\"{\"}"),
-                vec![own("{\"a\":\"}]\\\"{\"}")],
+                owned("[{\"a\":\"}]\\\"{\"}"),
+                vec![owned("{\"a\":\"}]\\\"{\"}")],
                 Found::Nothing
             )
         );
         assert_eq!(
             push(&mut scanner, "{\"b\":[1,{}]},{\"c\":2}"),
             (
-                own("\n,\r\n{\"b\":[1,{}]},{\"c\":2}"),
-                vec![own("{\"b\":[1,{}]}"), own("{\"c\":2}")],
+                owned("\n,\r\n{\"b\":[1,{}]},{\"c\":2}"),
+                vec![owned("{\"b\":[1,{}]}"), owned("{\"c\":2}")],
                 Found::Nothing
             )
         );
-        assert_eq!(push(&mut scanner, "]\n"), (own("]\n"), vec![], Found::Done));
+        assert_eq!(
+            push(&mut scanner, "]\n"),
+            (owned("]\n"), vec![], Found::Done)
+        );
         assert_eq!(
             push(&mut ArrayScanner::default(), "[]"),
-            (own("[]"), vec![], Found::Done)
+            (owned("[]"), vec![], Found::Done)
         );
     }
 

@@ -89,14 +89,14 @@ impl EventScanner {
         let scan = self.scan(chunk);
         let scan = match self.kind {
             Kind::Chat if was_done => scan,
-            Kind::Chat => self.data_alone(scan, was_open),
+            Kind::Chat => self.retain_data(scan, was_open),
             Kind::Generate => {
-                let scan = self.data_alone(scan, was_open);
-                self.keep_last(scan, was_open)
+                let scan = self.retain_data(scan, was_open);
+                self.hold_last_event(scan, was_open)
             }
-            Kind::Other => self.keep_begun(scan),
+            Kind::Other => self.hold_incomplete_event(scan),
         };
-        self.note_sent(&scan.ready);
+        self.record_sent(&scan.ready);
         scan
     }
 
@@ -104,8 +104,8 @@ impl EventScanner {
     /// prematurely.
     pub fn end(&mut self) -> Option<Vec<u8>> {
         let is_cut = self.line_open || !self.is_whole(&self.held);
-        let may_end = self.is_ending || has_ending(&self.held) || self.kind == Kind::Other;
-        if !may_end || is_cut || is_error_line(&self.held) {
+        let may_be_end = self.is_ending || has_ending(&self.held) || self.kind == Kind::Other;
+        if !may_be_end || is_cut || is_error_line(&self.held) {
             return None;
         }
         let mut rest = std::mem::take(&mut self.last);
@@ -121,9 +121,9 @@ impl EventScanner {
 
     /// Removes all lines except data, comments for OpenAI's clients, and the blank lines that end
     /// an event.
-    fn data_alone(&mut self, mut scan: Scan, was_open: bool) -> Scan {
+    fn retain_data(&mut self, mut scan: Scan, was_open: bool) -> Scan {
         let lines = &mut scan.ready;
-        let (mut at, mut kept) = (0, 0);
+        let (mut at, mut retained) = (0, 0);
         let mut is_rest = was_open;
         while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
             // What follows the closing line is not an event.
@@ -144,19 +144,19 @@ impl EventScanner {
             }
             let end = at + line.len();
             if !self.is_line_dropped {
-                if kept < at {
-                    lines.copy_within(at..end, kept);
+                if retained < at {
+                    lines.copy_within(at..end, retained);
                 }
-                kept += end - at;
+                retained += end - at;
             }
             at = end;
         }
-        lines.truncate(kept);
+        lines.truncate(retained);
         scan
     }
 
     /// Holds back an incomplete event, so that `event: error` is not sent without its data.
-    fn keep_begun(&mut self, scan: Scan) -> Scan {
+    fn hold_incomplete_event(&mut self, scan: Scan) -> Scan {
         let Scan { ready, found } = scan;
         let mut lines = std::mem::take(&mut self.last);
         lines.extend_from_slice(&ready);
@@ -174,11 +174,11 @@ impl EventScanner {
     }
 
     /// Holds back what may be the last event.
-    fn keep_last(&mut self, scan: Scan, was_open: bool) -> Scan {
+    fn hold_last_event(&mut self, scan: Scan, was_open: bool) -> Scan {
         let Scan { mut ready, found } = scan;
         let mut before = std::mem::take(&mut self.last);
         if found == Found::Nothing {
-            let keep_from = if was_open || self.line_open {
+            let hold_from = if was_open || self.line_open {
                 let seen = [self.before_piece.as_slice(), &ready].concat();
                 let longest = ENDINGS.iter().map(|ending| ending.len()).max();
                 let from = seen.len().saturating_sub(longest.unwrap_or_default());
@@ -197,7 +197,7 @@ impl EventScanner {
                 self.is_ending |= has_ending(&ready);
                 latest.filter(|_| self.is_ending)
             };
-            if let Some(at) = keep_from {
+            if let Some(at) = hold_from {
                 self.last = ready.split_off(at);
             }
         }
@@ -287,7 +287,7 @@ impl EventScanner {
         if self.kind == Kind::Other {
             end.clear();
         }
-        self.note_sent(&end);
+        self.record_sent(&end);
         let separator = match self.sent_end.as_slice() {
             [] | [.., b'\n', b'\n'] | [.., b'\n', b'\r', b'\n'] => "",
             [.., b'\n'] => "\n",
@@ -313,7 +313,7 @@ impl EventScanner {
     }
 
     /// Records the last bytes forwarded.
-    fn note_sent(&mut self, sent: &[u8]) {
+    fn record_sent(&mut self, sent: &[u8]) {
         let tail = sent.len().saturating_sub(3);
         self.sent_end
             .extend_from_slice(sent.get(tail..).unwrap_or_default());
@@ -414,7 +414,7 @@ fn line_start(line: &[u8]) -> LineStart {
     let value = object
         .strip_prefix(b"{")
         .and_then(|inside| skip_blanks(inside).strip_prefix(b"\"error\""))
-        .and_then(|behind| skip_blanks(behind).strip_prefix(b":"))
+        .and_then(|after| skip_blanks(after).strip_prefix(b":"))
         .map(skip_blanks);
     match value {
         Some([b'{' | b'[' | b't' | b'0'..=b'9', ..]) => LineStart::Error,

@@ -31,8 +31,8 @@ impl StreamSummary {
 
     /// Processes an element of an array.
     pub(crate) fn take_element(&mut self, json: &[u8]) {
-        if !self.seen.has_answer || self.names_usage(json) {
-            self.look_at(json);
+        if !self.seen.has_answer || self.mentions_usage(json) {
+            self.add(json);
         }
     }
 
@@ -44,15 +44,15 @@ impl StreamSummary {
             };
             if data.is_empty()
                 || data == b"[DONE]"
-                || (self.seen.has_answer && !self.names_usage(data))
+                || (self.seen.has_answer && !self.mentions_usage(data))
             {
                 continue;
             }
-            self.look_at(data);
+            self.add(data);
         }
     }
 
-    fn look_at(&mut self, data: &[u8]) {
+    fn add(&mut self, data: &[u8]) {
         let seen = &mut self.seen;
         match summarize(self.surface, data) {
             Some(summary) => {
@@ -67,7 +67,7 @@ impl StreamSummary {
         }
     }
 
-    fn names_usage(&self, data: &[u8]) -> bool {
+    fn mentions_usage(&self, data: &[u8]) -> bool {
         let name: &[u8] = match self.surface {
             Surface::OpenAi => b"\"usage\"",
             Surface::Gemini => b"\"usageMetadata\"",

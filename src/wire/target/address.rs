@@ -3,12 +3,12 @@
 //! Clients append their own path to the configured base URL, which leads to missing or repeated
 //! versions and slashes. A path that can only mean one thing is served.
 
-use super::{COMPATIBLE, GEMINIS_OWN, SHARED, VERSIONS, collection};
+use super::{COMPATIBLE, GEMINI_ONLY, SHARED, VERSIONS, collection};
 use crate::wire::Surface;
 use std::borrow::Cow;
 
 /// Prefixes of paths below OpenAI's `/v1/` that Gemini's API cannot have.
-const OPENAIS_OWN: [&str; 12] = [
+const OPENAI_ONLY: [&str; 12] = [
     "audio/",
     "chat/",
     "completions",
@@ -24,7 +24,7 @@ const OPENAIS_OWN: [&str; 12] = [
 ];
 
 /// Prefixes of paths that Google does not offer, without the version, and the advice for each.
-const MISSING: [(&str, &str); 21] = [
+const UNAVAILABLE: [(&str, &str); 21] = [
     (
         "responses",
         "Google's OpenAI API has no Responses API. Set the client to chat completions: `.chat(MODEL)` in the AI SDK, `set_default_openai_api(\"chat_completions\")` in openai-agents, `wire_api` or an API mode `chat` elsewhere.",
@@ -71,7 +71,7 @@ const UNKNOWN: &str = "There is no such path. Set the client's base URL to the p
 
 /// Resolves a path. `credential` is the API whose clients send credentials the way this request
 /// does.
-pub(super) fn meant(path: &str, credential: Surface) -> Cow<'_, str> {
+pub(super) fn resolve(path: &str, credential: Surface) -> Cow<'_, str> {
     let plain = with_single_slashes(path);
     let Some((version, rest)) = split(&plain) else {
         // Google's clients append the path of an upload, version included, to the base URL.
@@ -81,30 +81,34 @@ pub(super) fn meant(path: &str, credential: Surface) -> Cow<'_, str> {
             None => plain,
         };
     };
-    let meant = if let Some(rest) = rest.strip_prefix("openai/") {
+    let resolved = if let Some(rest) = rest.strip_prefix("openai/") {
         format!("{COMPATIBLE}{}", split_versions(rest).1)
-    } else if is_openais(rest) {
+    } else if is_openai_only(rest) {
         format!("/v1/{rest}")
     } else {
         match version {
             Some(version) => format!("/{version}/{rest}"),
-            None if is_geminis(rest) => format!("/v1beta/{rest}"),
+            None if is_gemini_only(rest) => format!("/v1beta/{rest}"),
             None if !SHARED.contains(&collection(rest)) => return plain,
             None if credential == Surface::Gemini => format!("/v1beta/{rest}"),
             None => format!("/v1/{rest}"),
         }
     };
-    if meant == plain { plain } else { meant.into() }
+    if resolved == plain {
+        plain
+    } else {
+        resolved.into()
+    }
 }
 
 /// Returns the advice for a path that is not served.
 pub fn advice(path: &str) -> &'static str {
     let plain = with_single_slashes(path);
-    missing(&plain).unwrap_or(UNKNOWN)
+    advice_if_unavailable(&plain).unwrap_or(UNKNOWN)
 }
 
 /// Returns the advice for a path that Google is known to lack; `None` if it may exist.
-pub(super) fn missing(path: &str) -> Option<&'static str> {
+pub(super) fn advice_if_unavailable(path: &str) -> Option<&'static str> {
     let (version, rest) = split_versions(path.strip_prefix('/')?);
     let rest = match rest.strip_prefix("openai/") {
         Some(rest) => rest,
@@ -112,26 +116,26 @@ pub(super) fn missing(path: &str) -> Option<&'static str> {
         None if matches!(version, Some("v1beta" | "v1alpha")) => return None,
         None => rest,
     };
-    MISSING
+    UNAVAILABLE
         .iter()
-        .find(|(beginning, _)| is_below(rest, beginning))
+        .find(|(prefix, _)| is_below(rest, prefix))
         .map(|(_, advice)| *advice)
 }
 
 /// Whether the path below `/v1/` cannot be Gemini's.
-pub(super) fn is_openais(rest: &str) -> bool {
-    !rest.contains(':') && OPENAIS_OWN.iter().any(|own| is_below(rest, own))
+pub(super) fn is_openai_only(rest: &str) -> bool {
+    !rest.contains(':') && OPENAI_ONLY.iter().any(|prefix| is_below(rest, prefix))
 }
 
 /// Whether the path below the version cannot be OpenAI's.
-pub(super) fn is_geminis(rest: &str) -> bool {
-    rest.contains(':') || GEMINIS_OWN.contains(&collection(rest))
+pub(super) fn is_gemini_only(rest: &str) -> bool {
+    rest.contains(':') || GEMINI_ONLY.contains(&collection(rest))
 }
 
-/// Whether a path equals `beginning` or is below it.
-fn is_below(path: &str, beginning: &str) -> bool {
-    path.strip_prefix(beginning)
-        .is_some_and(|rest| beginning.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+/// Whether a path equals `prefix` or is below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Splits off the effective version, which is the last one if there are several. Returns `None` for
@@ -215,10 +219,10 @@ mod tests {
             ("/v1/", "/v1"),
             ("/", ""),
         ] {
-            assert_eq!(meant(path, Surface::OpenAi), expected, "{path}");
+            assert_eq!(resolve(path, Surface::OpenAi), expected, "{path}");
         }
-        assert_eq!(meant("/models", Surface::Gemini), "/v1beta/models");
-        assert_eq!(meant("/files/f", Surface::Gemini), "/v1beta/files/f");
+        assert_eq!(resolve("/models", Surface::Gemini), "/v1beta/models");
+        assert_eq!(resolve("/files/f", Surface::Gemini), "/v1beta/files/f");
     }
 
     #[test]
@@ -234,7 +238,7 @@ mod tests {
             "/api/tags",
             "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
         ] {
-            assert!(missing(path).is_some(), "{path}");
+            assert!(advice_if_unavailable(path).is_some(), "{path}");
             assert_ne!(advice(path), UNKNOWN, "{path}");
         }
         for path in [
@@ -246,7 +250,7 @@ mod tests {
             "/v1beta/evals",
             "/",
         ] {
-            assert_eq!(missing(path), None, "{path}");
+            assert_eq!(advice_if_unavailable(path), None, "{path}");
         }
         assert!(advice("/v1//responses/").contains("chat completions"));
         assert_eq!(advice("/v2/x"), UNKNOWN);

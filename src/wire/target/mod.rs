@@ -26,9 +26,9 @@ use std::borrow::Cow;
 const COMPATIBLE: &str = "/v1beta/openai/";
 const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
 /// Prefixes before the version, for media paths.
-const MEDIA: [&str; 2] = ["/upload", "/download"];
+const MEDIA_PREFIXES: [&str; 2] = ["/upload", "/download"];
 /// Collections that OpenAI's API lacks.
-const GEMINIS_OWN: [&str; 7] = [
+const GEMINI_ONLY: [&str; 7] = [
     "auth_tokens",
     "cachedContents",
     "corpora",
@@ -40,7 +40,7 @@ const GEMINIS_OWN: [&str; 7] = [
 /// Collections of both APIs.
 const SHARED: [&str; 3] = ["models", "files", "batches"];
 /// Query parameters that carry a credential, in lower case and without `-` and `_`. So do those
-/// with one of [`CREDENTIAL_ENDINGS`].
+/// with one of [`CREDENTIAL_SUFFIXES`].
 const CREDENTIALS: [&str; 9] = [
     "key",
     "auth",
@@ -52,10 +52,10 @@ const CREDENTIALS: [&str; 9] = [
     "secret",
     "googkey",
 ];
-/// Suffixes of parameters that carry a credential, except for [`PAGING`].
-const CREDENTIAL_ENDINGS: [&str; 4] = ["token", "apikey", "authorization", "clientsecret"];
+/// Suffixes of parameters that carry a credential, except for [`PAGE_TOKEN_SUFFIX`].
+const CREDENTIAL_SUFFIXES: [&str; 4] = ["token", "apikey", "authorization", "clientsecret"];
 /// Suffix of page tokens.
-const PAGING: &str = "pagetoken";
+const PAGE_TOKEN_SUFFIX: &str = "pagetoken";
 /// Google's `$` system parameters that only affect the format of the answer. Others change the
 /// method, the headers or the caller of a request.
 ///
@@ -64,10 +64,10 @@ const SYSTEM_PARAMETERS: [&str; 3] = ["$alt", "$fields", "$prettyPrint"];
 /// Collections of models.
 const MODELS: [&str; 2] = ["models/", "tunedModels/"];
 /// Suffix of paths whose method streams its answer.
-const STREAMED: &str = ":streamGenerateContent";
+const STREAMED_SUFFIX: &str = ":streamGenerateContent";
 
 /// A method of Gemini's models, `models/M:name`. Unlisted methods are forwarded, too.
-struct MethodOfModel {
+struct ModelMethod {
     name: &'static str,
     /// The answer is generated content.
     generates: bool,
@@ -77,7 +77,7 @@ struct MethodOfModel {
     is_repeatable: bool,
 }
 
-impl MethodOfModel {
+impl ModelMethod {
     const ALL: &[Self] = &[
         Self::new("generateContent", true, true, true),
         Self::new("streamGenerateContent", true, true, true),
@@ -102,7 +102,7 @@ impl MethodOfModel {
         }
     }
 
-    fn named(name: &str) -> Option<&'static Self> {
+    fn by_name(name: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|method| method.name == name)
     }
 }
@@ -142,10 +142,10 @@ impl Target {
     /// `credential` is the API whose clients send credentials the way this request does. It decides
     /// about paths below `/v1/` that both APIs have.
     pub fn of(method: &Method, path: &str, credential: Surface) -> Option<Self> {
-        let meant = address::meant(path, credential);
-        let decoded = slashes_of_ids(&meant);
-        let path = decoded.as_deref().unwrap_or(&meant);
-        if !is_plain(path) || address::missing(path).is_some() {
+        let resolved = address::resolve(path, credential);
+        let decoded = slashes_of_ids(&resolved);
+        let path = decoded.as_deref().unwrap_or(&resolved);
+        if !is_plain(path) || address::advice_if_unavailable(path).is_some() {
             return None;
         }
         let compatible = path.strip_prefix(COMPATIBLE);
@@ -153,8 +153,8 @@ impl Target {
         match (compatible, either) {
             (Some(rest), _) => Some(Self::compatible(method, rest)),
             (None, Some(rest))
-                if credential == Surface::OpenAi && !address::is_geminis(rest)
-                    || address::is_openais(rest) =>
+                if credential == Surface::OpenAi && !address::is_gemini_only(rest)
+                    || address::is_openai_only(rest) =>
             {
                 Some(Self::compatible(method, rest))
             }
@@ -174,14 +174,14 @@ impl Target {
             path: format!("{COMPATIBLE}{rest}"),
             rest: rest.to_owned(),
             subject: Subject::BodyOr(word(collection(rest)).to_owned()),
-            is_repeatable: is_reading(method)
+            is_repeatable: is_read(method)
                 || is_creation
                     && ["chat/completions", "embeddings", "images/generations"].contains(&rest),
         }
     }
 
     fn native(method: &Method, path: &str) -> Option<Self> {
-        let below = MEDIA
+        let below = MEDIA_PREFIXES
             .iter()
             .find_map(|media| path.strip_prefix(media))
             .unwrap_or(path);
@@ -192,20 +192,20 @@ impl Target {
                 .strip_prefix('/')
         })?;
         let verb = rest.rsplit_once(':').map(|(_, verb)| verb);
-        let method_of_model = verb
+        let model_method = verb
             .filter(|_| method == Method::POST)
-            .and_then(MethodOfModel::named);
+            .and_then(ModelMethod::by_name);
         Some(Self {
             surface: Surface::Gemini,
-            kind: match method_of_model {
+            kind: match model_method {
                 Some(method) if method.generates => Kind::Generate,
                 Some(_) | None => Kind::Other,
             },
             path: path.to_owned(),
             rest: rest.to_owned(),
             subject: native_subject(rest),
-            is_repeatable: is_reading(method)
-                || method_of_model.is_some_and(|method| method.is_repeatable),
+            is_repeatable: is_read(method)
+                || model_method.is_some_and(|method| method.is_repeatable),
         })
     }
 
@@ -214,13 +214,13 @@ impl Target {
         let renamed = || {
             let name = self.rest.strip_prefix("models/")?;
             let end = name.find(['/', ':']).unwrap_or(name.len());
-            let (name, behind) = name.split_at(end);
+            let (name, suffix) = name.split_at(end);
             let name = percent_decode_str(name).decode_utf8().ok()?;
-            let other = name_of(&name);
-            if other == name {
+            let new_name = name_of(&name);
+            if new_name == name {
                 return None;
             }
-            let rest = format!("models/{other}{behind}");
+            let rest = format!("models/{new_name}{suffix}");
             let before = self.path.strip_suffix(&self.rest)?;
             Some(Self {
                 path: format!("{before}{rest}"),
@@ -248,15 +248,17 @@ impl Target {
     /// Whether the path contains an invalid model name.
     pub fn names_no_model(&self) -> bool {
         let decoded = percent_decode_str(&self.rest).decode_utf8_lossy();
-        let Some(named) = MODELS
+        let Some(model_and_method) = MODELS
             .iter()
             .find_map(|collection| decoded.strip_prefix(collection))
         else {
             return false;
         };
-        let name = match named.find("/operations/") {
-            Some(end) => named.get(..end).unwrap_or(named),
-            None => named.rsplit_once(':').map_or(named, |(name, _)| name),
+        let name = match model_and_method.find("/operations/") {
+            Some(end) => model_and_method.get(..end).unwrap_or(model_and_method),
+            None => model_and_method
+                .rsplit_once(':')
+                .map_or(model_and_method, |(name, _)| name),
         };
         !is_model(name)
     }
@@ -269,7 +271,7 @@ impl Target {
     /// Whether the answer may arrive with pauses: all except content generated in one piece.
     /// Whether a chat streams depends on its body.
     pub fn may_be_slow(&self) -> bool {
-        self.kind != Kind::Generate || self.path.ends_with(STREAMED)
+        self.kind != Kind::Generate || self.path.ends_with(STREAMED_SUFFIX)
     }
 
     /// Whether the answer is an incrementally sent JSON array.
@@ -278,7 +280,7 @@ impl Target {
             form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .any(|(name, value)| (name == "alt" || name == "$alt") && value == "sse")
         };
-        self.kind == Kind::Generate && self.path.ends_with(STREAMED) && !asks_for_events()
+        self.kind == Kind::Generate && self.path.ends_with(STREAMED_SUFFIX) && !asks_for_events()
     }
 }
 
@@ -300,12 +302,12 @@ pub fn forwarded_query<'a>(
                 && !reveals(&value, secrets.clone())
         })
     };
-    let kept: Vec<&str> = query
+    let forwarded: Vec<&str> = query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .filter(passes)
         .collect();
-    (!kept.is_empty()).then(|| kept.join("&"))
+    (!forwarded.is_empty()).then(|| forwarded.join("&"))
 }
 
 /// Returns the value of `key=…` in a query, where Google's clients send their credential.
@@ -323,21 +325,21 @@ fn is_credential(name: &str) -> bool {
         .collect();
     let name = name.strip_prefix('x').unwrap_or(&name);
     CREDENTIALS.contains(&name)
-        || CREDENTIAL_ENDINGS
+        || CREDENTIAL_SUFFIXES
             .iter()
             .any(|ending| name.ends_with(ending))
-            && !name.ends_with(PAGING)
+            && !name.ends_with(PAGE_TOKEN_SUFFIX)
 }
 
 /// Decodes the slash in ids such as `batches/abc`: OpenAI's clients encode it, but Google expects
 /// it in the path.
 fn slashes_of_ids(path: &str) -> Option<String> {
-    let is_openais = path.starts_with(COMPATIBLE) || path.starts_with("/v1/");
+    let is_openai = path.starts_with(COMPATIBLE) || path.starts_with("/v1/");
     let has_any = path.contains("%2F") || path.contains("%2f");
-    (is_openais && has_any).then(|| path.replace("%2F", "/").replace("%2f", "/"))
+    (is_openai && has_any).then(|| path.replace("%2F", "/").replace("%2f", "/"))
 }
 
-fn is_reading(method: &Method) -> bool {
+fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
@@ -371,7 +373,7 @@ fn native_subject(rest: &str) -> Subject {
             _ => return None,
         };
         let model = model.to_owned();
-        let shares_quota = MethodOfModel::named(verb).is_some_and(|method| method.shares_quota);
+        let shares_quota = ModelMethod::by_name(verb).is_some_and(|method| method.shares_quota);
         Some(if shares_quota {
             model
         } else {

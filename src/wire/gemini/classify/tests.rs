@@ -170,7 +170,7 @@ fn row_of(request: &RequestTraits, status: u16, body: &str) -> Option<usize> {
     let words = Words::of(error.message.as_deref().unwrap_or_default());
     TABLE
         .iter()
-        .position(|row| row.fits(status, &error, &words, request))
+        .position(|row| row.matches(status, &error, &words, request))
 }
 
 const INVALID: &str = "INVALID_ARGUMENT";

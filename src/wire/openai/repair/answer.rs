@@ -15,7 +15,7 @@ pub(super) const TOOL_CALLS: &str = "tool_calls";
 /// The finish reason of a choice cut short because of its content.
 pub(super) const CONTENT_FILTER: &str = "content_filter";
 /// A message without content.
-pub(super) const NOTHING_SAID: &str = r#"{"role":"assistant","content":null}"#;
+pub(super) const EMPTY_MESSAGE: &str = r#"{"role":"assistant","content":null}"#;
 
 /// Adds a missing id or type to a tool call.
 pub(super) fn repair_call(
@@ -25,7 +25,7 @@ pub(super) fn repair_call(
     ids: &mut CallIds,
 ) {
     // An id that is not a string is left unchanged.
-    if let Some(id) = text_or_blank(call.id).and_then(|own| ids.replacement(&own)) {
+    if let Some(id) = text_or_blank(call.id).and_then(|old| ids.replacement(&old)) {
         patch.set(entry.get(), "id", call.id, &json_text(&id));
     }
     if is_blank(call.kind) && call.custom.is_none() {
@@ -36,39 +36,39 @@ pub(super) fn repair_call(
 /// Returns the finish reason of a choice as one known to OpenAI's API, or `None` if it has none.
 ///
 /// A choice with tool calls is not complete: the client must return their results.
-pub(super) fn finish_reason(choice: &Choice<'_>, has_called: bool) -> Option<&'static str> {
-    let said = text_or_blank(choice.finish_reason).filter(|said| !said.is_empty())?;
-    Some(match known_reason(&said) {
-        STOP => end(has_called),
+pub(super) fn finish_reason(choice: &Choice<'_>, has_calls: bool) -> Option<&'static str> {
+    let reason = text_or_blank(choice.finish_reason).filter(|reason| !reason.is_empty())?;
+    Some(match map_reason(&reason) {
+        STOP => end(has_calls),
         reason => reason,
     })
 }
 
 /// Returns the finish reason of a complete choice.
-pub(super) fn end(has_called: bool) -> &'static str {
-    if has_called { TOOL_CALLS } else { STOP }
+pub(super) fn end(has_calls: bool) -> &'static str {
+    if has_calls { TOOL_CALLS } else { STOP }
 }
 
 /// Maps Google's reasons to those of OpenAI's API. They are upper case, or follow one of OpenAI's
 /// (`content_filter: SAFETY`). An unknown reason means that the answer was cut short.
-fn known_reason(said: &str) -> &'static str {
-    let class = said.split(':').next().unwrap_or_default().trim();
+fn map_reason(reason: &str) -> &'static str {
+    let class = reason.split(':').next().unwrap_or_default().trim();
     match class.to_ascii_uppercase().as_str() {
         "STOP" | "FINISH_REASON_UNSPECIFIED" | "NO_IMAGE" | "TOO_MANY_TOOL_CALLS" => STOP,
         "LENGTH" | "MAX_TOKENS" => "length",
         "TOOL_CALLS" => TOOL_CALLS,
         "FUNCTION_CALL" => "function_call",
         // The answer is complete apart from the malformed call.
-        _ if is_malformed_call(said) => STOP,
+        _ if is_malformed_call(reason) => STOP,
         _ => CONTENT_FILTER,
     }
 }
 
 /// Adds a missing list of choices: an empty one, or one filtered choice if the prompt was refused.
-/// `said` is the field that holds a choice's content.
-pub(super) fn repair_choices(patch: &mut Patch<'_>, json: &str, answer: &Answer<'_>, said: &str) {
+/// `field` is the one that holds a choice's content.
+pub(super) fn repair_choices(patch: &mut Patch<'_>, json: &str, answer: &Answer<'_>, field: &str) {
     let choices = if answer.is_refusal() {
-        format!(r#"[{{"index":0,"{said}":{NOTHING_SAID},"finish_reason":"{CONTENT_FILTER}"}}]"#)
+        format!(r#"[{{"index":0,"{field}":{EMPTY_MESSAGE},"finish_reason":"{CONTENT_FILTER}"}}]"#)
     } else if answer.choices.is_none() {
         "[]".to_owned()
     } else {
@@ -106,14 +106,14 @@ impl Head {
         answer: &Answer<'_>,
         kind: &str,
     ) {
-        for (name, own, value) in [
+        for (name, old, value) in [
             ("id", answer.id, &self.id),
             ("object", answer.object, &json_text(kind)),
             ("created", answer.created, &self.created),
             ("model", answer.model, &self.model),
         ] {
-            if is_blank(own) {
-                patch.set(json, name, own, value);
+            if is_blank(old) {
+                patch.set(json, name, old, value);
             }
         }
     }
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn maps_every_reason_to_one_of_openais() {
-        for (said, expected) in [
+        for (reason, expected) in [
             ("stop", "stop"),
             ("length", "length"),
             ("tool_calls", "tool_calls"),
@@ -156,9 +156,9 @@ mod tests {
             ("UNEXPECTED_TOOL_CALL", "stop"),
             ("function_call_filter: MALFORMED_FUNCTION_CALL", "stop"),
             ("function_call_filter: UNEXPECTED_TOOL_CALL", "stop"),
-            ("A_REASON_OF_TOMORROW", "content_filter"),
+            ("A_FUTURE_REASON", "content_filter"),
         ] {
-            assert_eq!(known_reason(said), expected, "{said}");
+            assert_eq!(map_reason(reason), expected, "{reason}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Repairs complete answers.
 
 use super::Context;
-use super::answer::{Head, NOTHING_SAID, end, finish_reason, repair_call, repair_choices};
+use super::answer::{EMPTY_MESSAGE, Head, end, finish_reason, repair_call, repair_choices};
 use super::ids::CallIds;
-use super::parts::{Answer, Choice, Said};
+use super::parts::{Answer, Choice, Message};
 use super::stream::{self, StreamRepair};
 use crate::wire::json::Members;
 use crate::wire::json::{Edits, Patch};
@@ -28,8 +28,8 @@ pub(super) fn stream_of(body: &[u8], context: &Context) -> Option<Vec<u8>> {
     patch.set(json, "object", answer.object, &kind);
     for choice in answer.choices.iter().flatten() {
         // Anything but a message object could not be read as a delta.
-        if let Some(message) = said(choice.message) {
-            read_object::<Said<'_>>(message)?;
+        if let Some(message) = message_json(choice.message) {
+            read_object::<Message<'_>>(message)?;
         }
         let Members(members) = serde_json::from_str(choice.json).ok()?;
         patch.rename(choice.json, &members, "message", "delta");
@@ -54,8 +54,8 @@ fn edits(body: &[u8], context: &Context) -> Option<Edits> {
     repair_choices(&mut patch, json, &answer, "message");
     let mut ids = CallIds::new(context.seed);
     for choice in answer.choices.iter().flatten() {
-        let has_called = repair_message(&mut patch, choice, &mut ids).unwrap_or_default();
-        let reason = finish_reason(choice, has_called).unwrap_or(end(has_called));
+        let has_calls = repair_message(&mut patch, choice, &mut ids).unwrap_or_default();
+        let reason = finish_reason(choice, has_calls).unwrap_or(end(has_calls));
         if !is_text(choice.finish_reason, reason) {
             let reason = format!("\"{reason}\"");
             patch.set(choice.json, "finish_reason", choice.finish_reason, &reason);
@@ -68,8 +68,8 @@ fn edits(body: &[u8], context: &Context) -> Option<Edits> {
 fn read(json: &str) -> Option<Answer<'_>> {
     let answer: Answer<'_> = read_object(json)?;
     let mut choices = answer.choices.iter().flatten();
-    let is_of_batch = choices.any(|choice| choice.camel_case.is_some());
-    (!is_of_batch).then_some(answer)
+    let is_batch_output = choices.any(|choice| choice.camel_case.is_some());
+    (!is_batch_output).then_some(answer)
 }
 
 /// Repairs a message and returns whether it has tool calls; `None` if it is not a message.
@@ -78,15 +78,15 @@ fn repair_message(
     choice: &Object<'_, Choice<'_>>,
     ids: &mut CallIds,
 ) -> Option<bool> {
-    let Some(message) = said(choice.message) else {
-        patch.set(choice.json, "message", choice.message, NOTHING_SAID);
+    let Some(message) = message_json(choice.message) else {
+        patch.set(choice.json, "message", choice.message, EMPTY_MESSAGE);
         return Some(false);
     };
-    let said: Said<'_> = read_object(message)?;
-    if said.content.is_none() {
+    let parsed: Message<'_> = read_object(message)?;
+    if parsed.content.is_none() {
         patch.set(message, "content", None, "null");
     }
-    let calls = said.tool_calls();
+    let calls = parsed.tool_calls();
     for entry in &calls {
         if let Some(call) = read_object(entry.get()) {
             repair_call(patch, entry, &call, ids);
@@ -96,7 +96,7 @@ fn repair_message(
 }
 
 /// Returns the JSON text of a message, unless it is missing or null.
-fn said(message: Raw<'_>) -> Option<&str> {
+fn message_json(message: Raw<'_>) -> Option<&str> {
     message
         .map(|message| message.get())
         .filter(|message| *message != "null")

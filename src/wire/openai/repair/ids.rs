@@ -16,7 +16,7 @@ pub(super) fn answer_id(seed: u64) -> String {
 #[derive(Debug)]
 pub(super) struct CallIds {
     seed: u64,
-    made: u64,
+    generated: u64,
     /// Hashes, since an id may be as long as a line.
     seen: BTreeSet<u64>,
 }
@@ -25,20 +25,20 @@ impl CallIds {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
-            made: 0,
+            generated: 0,
             seen: BTreeSet::new(),
         }
     }
 
     /// Returns an id for the next call, or `None` if its own is neither empty nor a repetition.
-    pub(super) fn replacement(&mut self, own: &str) -> Option<String> {
-        if !own.is_empty() && self.is_new(own) {
+    pub(super) fn replacement(&mut self, id: &str) -> Option<String> {
+        if !id.is_empty() && self.is_new(id) {
             return None;
         }
         loop {
             // Number 0 is the answer's own id.
-            self.made = self.made.wrapping_add(1);
-            let id = format!("call_{}", token(self.seed, self.made));
+            self.generated = self.generated.wrapping_add(1);
+            let id = format!("call_{}", token(self.seed, self.generated));
             if self.is_new(&id) {
                 return Some(id);
             }
@@ -46,7 +46,7 @@ impl CallIds {
     }
 
     fn is_new(&mut self, id: &str) -> bool {
-        let hash = digest(id);
+        let hash = hash(id);
         if self.seen.len() < MAX_REMEMBERED {
             self.seen.insert(hash)
         } else {
@@ -56,7 +56,7 @@ impl CallIds {
 }
 
 /// Hashes a text. The hash is stable, so that repairing an answer again yields the same ids.
-pub(super) fn digest(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }
 
@@ -130,16 +130,16 @@ mod tests {
                 let mut ids = CallIds::new(seed);
                 [answer_id(seed), ids.replacement("").unwrap(), ids.replacement("").unwrap()]
             };
-            let made = make(seed);
-            prop_assert_eq!(&made, &make(seed));
-            for (id, prefix) in made.iter().zip(["chatcmpl-", "call_", "call_"]) {
+            let generated = make(seed);
+            prop_assert_eq!(&generated, &make(seed));
+            for (id, prefix) in generated.iter().zip(["chatcmpl-", "call_", "call_"]) {
                 let token = id.strip_prefix(prefix).unwrap();
                 prop_assert_eq!(token.len(), 24);
                 prop_assert!(token.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
             }
-            prop_assert_ne!(&made[1], &made[2]);
+            prop_assert_ne!(&generated[1], &generated[2]);
             if seed != other {
-                prop_assert_ne!(&made, &make(other));
+                prop_assert_ne!(&generated, &make(other));
             }
         }
     }

@@ -69,13 +69,13 @@ fn repair_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
         return None;
     }
     repair_name(patch, model.id);
-    for (name, own, value) in [
+    for (name, old, value) in [
         ("object", model.object, "\"model\""),
         ("created", model.created, &UNKNOWN_CREATED.to_string()),
         ("owned_by", model.owned_by, "\"google\""),
     ] {
-        if is_blank(own) {
-            patch.set(json, name, own, value);
+        if is_blank(old) {
+            patch.set(json, name, old, value);
         }
     }
     Some(())
@@ -83,11 +83,11 @@ fn repair_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
 
 /// Replaces a model's resource name by its bare name.
 pub(super) fn repair_name(patch: &mut Patch<'_>, name: Raw<'_>) {
-    let Some(own) = text_or_blank(name) else {
+    let Some(text) = text_or_blank(name) else {
         return;
     };
-    let bare = own.trim_start_matches(PREFIX);
-    if let Some(name) = name.filter(|_| bare.len() < own.len() && !bare.is_empty()) {
+    let bare = text.trim_start_matches(PREFIX);
+    if let Some(name) = name.filter(|_| bare.len() < text.len() && !bare.is_empty()) {
         patch.replace(name, &json_text(bare));
     }
 }

@@ -41,15 +41,15 @@ pub(super) struct Choice<'a> {
     pub(super) camel_case: Option<IgnoredAny>,
     /// Present in chunks.
     #[serde(borrow)]
-    pub(super) delta: Option<Object<'a, Said<'a>>>,
-    /// Present in completions, to be parsed as [`Said`].
+    pub(super) delta: Option<Object<'a, Message<'a>>>,
+    /// Present in completions, to be parsed as [`Message`].
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) message: Raw<'a>,
 }
 
 /// A message or a delta.
 #[derive(Deserialize)]
-pub(super) struct Said<'a> {
+pub(super) struct Message<'a> {
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) role: Raw<'a>,
     #[serde(borrow, default, deserialize_with = "raw")]
@@ -116,7 +116,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl<'a> Said<'a> {
+impl<'a> Message<'a> {
     /// The tool calls, unparsed.
     pub(super) fn tool_calls(&self) -> Vec<&'a RawValue> {
         self.tool_calls.and_then(read).unwrap_or_default()

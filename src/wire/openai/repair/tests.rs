@@ -25,13 +25,13 @@ fn repaired_completion(body: &str) -> String {
 }
 
 /// The id generated for [`context`] with this number.
-pub(super) fn made(number: usize) -> String {
+pub(super) fn generated_id(number: usize) -> String {
     let mut ids = ids::CallIds::new(42);
-    let made = std::iter::repeat_with(|| ids.replacement("").unwrap());
-    made.take(number).last().unwrap()
+    let ids = std::iter::repeat_with(|| ids.replacement("").unwrap());
+    ids.take(number).last().unwrap()
 }
 
-pub(super) fn made_answer_id() -> String {
+pub(super) fn generated_answer_id() -> String {
     ids::answer_id(42)
 }
 
@@ -46,8 +46,8 @@ fn without_usage(chunk: &str) -> String {
 /// Replaces `*1` by the first generated call id, and `*0` by the answer's.
 fn with_ids(expected: &str) -> String {
     expected
-        .replace("*0", &made_answer_id())
-        .replace("*1", &made(1))
+        .replace("*0", &generated_answer_id())
+        .replace("*1", &generated_id(1))
 }
 
 #[test]
@@ -110,7 +110,7 @@ data: [DONE]
 
 "#;
     assert_eq!(repaired_stream(HELLO, true), with_ids(expected));
-    let with_id = format!("data: {{\"id\":\"{}\",", made_answer_id());
+    let with_id = format!("data: {{\"id\":\"{}\",", generated_answer_id());
     let (first, later) = HELLO.split_once("\n\n").unwrap();
     let later = later.replace(r#","role":"assistant""#, "");
     let without: String = format!("{first}\n\n{later}")
@@ -506,12 +506,12 @@ fn is_repaired_stream(before: &str, after: &str) -> bool {
                 .peek()
                 .is_some_and(|line| !data(line).starts_with("[DONE]"))
         {
-            let Ok(told) = serde_json::from_str::<Value>(&data(after.next().unwrap())) else {
+            let Ok(added) = serde_json::from_str::<Value>(&data(after.next().unwrap())) else {
                 continue;
             };
-            match told["choices"].as_array().unwrap().as_slice() {
+            match added["choices"].as_array().unwrap().as_slice() {
                 [] => assert!(
-                    told["usage"].is_object()
+                    added["usage"].is_object()
                         && after
                             .peek()
                             .is_some_and(|line| data(line).starts_with("[DONE]"))
@@ -588,14 +588,14 @@ fn strict_client(stream: &str, include_usage: bool) {
     assert_eq!(data.pop(), Some("[DONE]"));
     let mut choices: std::collections::BTreeMap<u64, Read> = Default::default();
     let mut ids = std::collections::BTreeSet::new();
-    let mut was_told = false;
+    let mut has_usage = false;
     for chunk in data {
         let chunk: Value = serde_json::from_str(chunk).unwrap();
-        assert!(!was_told, "the last chunk is that of the usage");
+        assert!(!has_usage, "the last chunk is that of the usage");
         assert!(chunk["id"].is_string());
         let said = chunk["choices"].as_array().expect("choices");
-        was_told = chunk["usage"].is_object();
-        assert!(!was_told || include_usage && said.is_empty());
+        has_usage = chunk["usage"].is_object();
+        assert!(!has_usage || include_usage && said.is_empty());
         for choice in said {
             let read = choices
                 .entry(choice["index"].as_u64().unwrap())

@@ -41,7 +41,7 @@ fn history_of(messages: &[&[(&str, Option<&str>)]]) -> Vec<u8> {
 }
 
 fn signatures_in(body: &[u8]) -> Vec<Option<String>> {
-    history(body).iter().map(InHistory::signature).collect()
+    history(body).iter().map(PastCall::signature).collect()
 }
 
 #[test]
@@ -125,8 +125,11 @@ fn restores_known_signatures_and_keeps_others() {
         (call("c", "read", "{}"), "for-c".to_owned()),
     ]);
     let body = signed(&body, &known).unwrap();
-    let own = |text: &str| Some(text.to_owned());
-    assert_eq!(signatures_in(&body), [None, own("for-b"), own("own"), None]);
+    let owned = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        signatures_in(&body),
+        [None, owned("for-b"), owned("own"), None]
+    );
     assert_eq!(signed(&body, &known), None);
 }
 

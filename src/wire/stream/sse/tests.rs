@@ -216,7 +216,7 @@ const GOOGLES: [&str; 3] = [
 #[test]
 fn a_gemini_stream_ends_with_its_finish_reason() {
     let [text, finish, blocked] = GOOGLES;
-    for (events, kept) in [
+    for (events, retained) in [
         (vec![text, finish], finish),
         (vec![finish, text, blocked], blocked),
         (vec![finish, finish], finish),
@@ -230,7 +230,7 @@ fn a_gemini_stream_ends_with_its_finish_reason() {
             sent.extend(scanner.push(blank.as_bytes().to_vec()).ready);
         }
         let rest = scanner.end().unwrap();
-        assert_eq!(String::from_utf8(rest).unwrap(), kept);
+        assert_eq!(String::from_utf8(rest).unwrap(), retained);
         let before = events[..events.len() - 1].concat();
         assert_eq!(String::from_utf8(sent).unwrap(), before);
     }

@@ -1,4 +1,4 @@
-use super::super::tests::{context, made, made_answer_id};
+use super::super::tests::{context, generated_answer_id, generated_id};
 use super::*;
 
 fn repaired(body: &str) -> String {
@@ -12,24 +12,24 @@ fn with(choice: &str) -> String {
 
 #[test]
 fn fills_in_missing_answer_fields() {
-    let made = made_answer_id();
+    let id = generated_answer_id();
     for (body, expected) in [
         (
             r#" {"choices":[]} "#,
             format!(
-                r#" {{"id":"{made}","object":"chat.completion","created":1790000000,"model":"asked-for","choices":[]}} "#
+                r#" {{"id":"{id}","object":"chat.completion","created":1790000000,"model":"asked-for","choices":[]}} "#
             ),
         ),
         (
             r#"{"object":"chat.completion","id":null,"created":null,"model":"","choices":null}"#,
             format!(
-                r#"{{"object":"chat.completion","id":"{made}","created":1790000000,"model":"asked-for","choices":[]}}"#
+                r#"{{"object":"chat.completion","id":"{id}","created":1790000000,"model":"asked-for","choices":[]}}"#
             ),
         ),
         (
             "{\n  \"choices\": [],\n  \"\\u0069d\": \"\",\n  \"created\": \"1\"\n}\n",
             format!(
-                "{{\"object\":\"chat.completion\",\"model\":\"asked-for\",\n  \"choices\": [],\n  \"\\u0069d\": \"{made}\",\n  \"created\": \"1\"\n}}\n"
+                "{{\"object\":\"chat.completion\",\"model\":\"asked-for\",\n  \"choices\": [],\n  \"\\u0069d\": \"{id}\",\n  \"created\": \"1\"\n}}\n"
             ),
         ),
     ] {
@@ -39,7 +39,7 @@ fn fills_in_missing_answer_fields() {
 
 #[test]
 fn fills_in_content_and_call_ids_and_types() {
-    let (first, second) = (made(1), made(2));
+    let (first, second) = (generated_id(1), generated_id(2));
     for (message, expected) in [
         ("{}", r#"{"content":null}"#.to_owned()),
         (r#"{"content":""}"#, r#"{"content":""}"#.to_owned()),
@@ -47,11 +47,11 @@ fn fills_in_content_and_call_ids_and_types() {
             r#"{"content":"","tool_calls":[{"function":{}},{"id":"a","type":"custom"},{"id":"a","custom":{}},[""],{ }]}"#,
             format!(
                 r#"{{"content":"","tool_calls":[{{"id":"{first}","type":"function","function":{{}}}},{{"id":"a","type":"custom"}},{{"id":"{second}","custom":{{}}}},[""],{{"id":"{}","type":"function" }}]}}"#,
-                made(3)
+                generated_id(3)
             ),
         ),
         ("[]", "[]".to_owned()),
-        ("null", NOTHING_SAID.to_owned()),
+        ("null", EMPTY_MESSAGE.to_owned()),
     ] {
         let choice = |message: &str| {
             with(&format!(
@@ -69,7 +69,7 @@ fn call_ids_are_unique_across_choices() {
     let both = with(&format!("{choice},{choice}"));
     let expected = with(&format!(
         "{choice},{}",
-        choice.replace("\"a\"", &format!("\"{}\"", made(1)))
+        choice.replace("\"a\"", &format!("\"{}\"", generated_id(1)))
     ));
     assert_eq!(repaired(&both), expected);
 }
@@ -102,7 +102,7 @@ fn a_choice_with_calls_finishes_with_tool_calls() {
 
 #[test]
 fn fills_in_missing_choice_fields() {
-    let said = format!(r#""message":{NOTHING_SAID}"#);
+    let said = format!(r#""message":{EMPTY_MESSAGE}"#);
     for (choice, expected) in [
         ("{}", format!(r#"{{{said},"finish_reason":"stop"}}"#)),
         (
@@ -144,10 +144,10 @@ fn converts_a_completion_to_the_requested_stream() {
     let chunk = |usage: &str| {
         format!(
             "data: {{   \"choices\": [{{\"finish_reason\":\"tool_calls\",\"index\":0,  \"delta\":{{\"role\":\"assistant\",\"content\":\"a\\nb\",\"tool_calls\":[{{\"type\":\"function\",\"index\":0,\"id\":\"{}\",\"function\":{{\"name\":\"f\"}}}}]}},\"logprobs\":null}}],\"id\":\"i\",{head}.chunk\"{usage}}}\n\n",
-            made(1)
+            generated_id(1)
         )
     };
-    let told = format!(
+    let usage = format!(
         "data: {{\"id\":\"i\",\"object\":\"{}\",\"created\":1,\"model\":\"m\",\"choices\":[],\"usage\":{{\"total_tokens\":3}}}}\n\n",
         stream::KIND
     );
@@ -161,9 +161,9 @@ fn converts_a_completion_to_the_requested_stream() {
     assert_eq!(unordered(&plain), unordered(&chunk("")));
     assert!(plain.ends_with(done));
     let with_usage = streamed(&body, true).unwrap();
-    let expected = chunk(",\"usage\":null") + &told + done;
+    let expected = chunk(",\"usage\":null") + &usage + done;
     assert_eq!(unordered(&with_usage), unordered(&expected));
-    assert!(with_usage.ends_with(&(told + done)));
+    assert!(with_usage.ends_with(&(usage + done)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::super::tests::{context, made, made_answer_id, repaired_stream};
+use super::super::tests::{context, generated_answer_id, generated_id, repaired_stream};
 use super::*;
 use crate::wire::Kind;
 use crate::wire::stream::EventScanner;
@@ -138,16 +138,22 @@ fn fills_in_missing_ids_and_types() {
             "",
             format!(
                 "{{\"id\":\"{}\",\"type\":\"function\",\"index\":0,",
-                made(1)
+                generated_id(1)
             ),
         ),
         (
             r#""type":null,"id":null,"#,
-            format!(r#"{{"index":0,"type":"function","id":"{}","#, made(1)),
+            format!(
+                r#"{{"index":0,"type":"function","id":"{}","#,
+                generated_id(1)
+            ),
         ),
         (
             r#""i\u0064":"","type":"function","#,
-            format!(r#"{{"index":0,"i\u0064":"{}","type":"function","#, made(1)),
+            format!(
+                r#"{{"index":0,"i\u0064":"{}","type":"function","#,
+                generated_id(1)
+            ),
         ),
         (
             r#""id":"x","type":"function","#,
@@ -166,7 +172,7 @@ fn fills_in_missing_ids_and_types() {
     }
     let got = repaired_choices(&[&calls(A), &calls(&format!("{A},{B}"))]);
     let calls = &got[1]["delta"]["tool_calls"];
-    assert_eq!(calls[0]["id"], made(1));
+    assert_eq!(calls[0]["id"], generated_id(1));
     assert_eq!(calls[1]["id"], "b");
 }
 
@@ -209,7 +215,7 @@ data: {{"object":"chat.completion.chunk","created":5,"id":"own","choices":[],"mo
 data: {{"created":5,"model":"its","choices":[],"object":"chat.completion.chunk","id":"other"}}
 
 "#,
-        made_answer_id()
+        generated_answer_id()
     );
     assert_eq!(repaired_stream(stream, false), expected);
 }
@@ -229,27 +235,27 @@ fn requested_usage_is_sent_once_in_the_last_chunk() {
         r#"{ "total_tokens":2.0,"x":[{}] }"#,
     );
     let event = |usage| with_usage(WHOLE, usage);
-    let told = |usage| with_usage("", usage);
+    let usage_chunk = |usage| with_usage("", usage);
     let (plain, done) = (chunks(&[WHOLE]), DONE_EVENT);
     let later = |event: String| event.replace(r#""role":"assistant""#, "");
     for (stream, expected) in [
         (
             event(one) + &event(two) + &plain + done,
-            event("null") + &later(event("null") + &plain) + &told(two) + done,
+            event("null") + &later(event("null") + &plain) + &usage_chunk(two) + done,
         ),
         // The upstream's own chunk suffices.
         (
-            event(one) + &told(two) + done,
-            event("null") + &told(two) + done,
+            event(one) + &usage_chunk(two) + done,
+            event("null") + &usage_chunk(two) + done,
         ),
         // But not before the end, and only once.
         (
-            told(one) + &plain + &told(two) + done,
-            plain.clone() + &told(two) + done,
+            usage_chunk(one) + &plain + &usage_chunk(two) + done,
+            plain.clone() + &usage_chunk(two) + done,
         ),
         (
-            told(one) + &event(two) + done,
-            event("null") + &told(two) + done,
+            usage_chunk(one) + &event(two) + done,
+            event("null") + &usage_chunk(two) + done,
         ),
         (plain.clone() + done, plain.clone() + done),
         // Without an end, usage is not sent.
@@ -414,7 +420,7 @@ fn a_signature_is_sent_once_per_call() {
         );
         call(index, "s").replace("\"extra", &named)
     };
-    let gone = |index: u32| format!(r#"{{"function":{{"arguments":""}},"index":{index}}}"#);
+    let empty_call = |index: u32| format!(r#"{{"function":{{"arguments":""}},"index":{index}}}"#);
     let other = call(1, "t").replacen('{', r#"{"function":{},"#, 1);
     let stream = [
         begun(0, "a"),
@@ -425,10 +431,10 @@ fn a_signature_is_sent_once_per_call() {
     ];
     let expected = [
         begun(0, "a"),
-        gone(0),
+        empty_call(0),
         begun(1, "b"),
         other.clone(),
-        gone(0),
+        empty_call(0),
     ];
     let all = |parts: &[String]| -> String {
         let later = parts.iter().skip(1).map(|part| chunks(&[&more(part)]));
@@ -466,7 +472,7 @@ fn a_signature_before_its_call_starts_no_extra_call() {
     );
     assert_eq!(
         (&call(0)["id"], &call(0)["type"]),
-        (&made(1).into(), &"function".into())
+        (&generated_id(1).into(), &"function".into())
     );
     assert_eq!(call(1)["id"], Value::Null, "it has one");
     assert_eq!(call(2)["id"], "b");
@@ -479,26 +485,26 @@ fn every_framing_is_preserved() {
         r#"{{"id":"i","object":"{KIND}","created":1,"model":"m","choices":[{{"delta":{{"role":"assistant"}},"finish_reason":"stop"}}],{usage}}}"#
     );
     let repaired = event.replace(usage, "\"usage\":null");
-    let told = event.replace(
+    let usage_chunk = event.replace(
         r#"{"delta":{"role":"assistant"},"finish_reason":"stop"}"#,
         "",
     );
     for (stream, expected) in [
         (
             format!("data: {event}\r\n\r\ndata: [DONE]\r\n\r\n"),
-            format!("data: {repaired}\r\n\r\ndata: {told}\r\n\r\ndata: [DONE]\r\n\r\n"),
+            format!("data: {repaired}\r\n\r\ndata: {usage_chunk}\r\n\r\ndata: [DONE]\r\n\r\n"),
         ),
         (
             format!("data:{event}\n\ndata:[DONE]\n\n"),
-            format!("data:{repaired}\n\ndata: {told}\n\ndata:[DONE]\n\n"),
+            format!("data:{repaired}\n\ndata: {usage_chunk}\n\ndata:[DONE]\n\n"),
         ),
         (
             format!(": hi\n\ndata:   {event} \n\ndata:\n\ndata: [DONE]"),
-            format!(": hi\n\ndata:   {repaired} \n\ndata:\n\ndata: {told}\n\ndata: [DONE]"),
+            format!(": hi\n\ndata:   {repaired} \n\ndata:\n\ndata: {usage_chunk}\n\ndata: [DONE]"),
         ),
         (
             format!("data: {event}\ndata: [DONE]\n\n"),
-            format!("data: {repaired}\n\ndata: {told}\n\ndata: [DONE]\n\n"),
+            format!("data: {repaired}\n\ndata: {usage_chunk}\n\ndata: [DONE]\n\n"),
         ),
         (
             format!("data: [DONE]\n\ndata: {event}\n\n"),
@@ -559,7 +565,7 @@ fn malformed_calls_do_not_affect_others() {
     let function = r#""function":{"arguments":""}"#;
     let first = format!(
         r#"{{"index":0,"id":"{}","type":"function",{function}}}"#,
-        made(1)
+        generated_id(1)
     );
     let expected = empty.replace("{},{ }", &format!("{first},{{\"index\":0,{function} }}"));
     assert_eq!(repaired_stream(&empty, false), expected);
@@ -600,12 +606,14 @@ fn remembered_stream_state_is_bounded() {
         );
     }
     assert_eq!(repair.choices.len(), MAX_CHOICES);
-    assert!(
-        repair
-            .choices
-            .values()
-            .all(|choice| choice.calls.known.len().max(choice.calls.of.len()) <= MAX_CALLS)
-    );
+    assert!(repair.choices.values().all(|choice| {
+        choice
+            .calls
+            .known
+            .len()
+            .max(choice.calls.by_upstream_index.len())
+            <= MAX_CALLS
+    }));
     // Indices continue.
     let repaired = repair.lines(chunks(&[&calls(B)]).into_bytes());
     let index = format!("\"tool_calls\":[{{\"index\":{},", 2 * MAX_CALLS + 1);
