@@ -8,7 +8,7 @@ use crate::pool::{AnswerShape, Demand, UnixMillis};
 use crate::wire::conversation::conversation;
 use crate::wire::gemini::{RequestTraits, UnknownField};
 use crate::wire::json::{
-    Field, steps, with_models, without, without_any, without_nulls_in_messages,
+    Field, parse_path, with_models, without_fields, without_any, without_nulls_in_messages,
 };
 use crate::wire::naming::is_model;
 use crate::wire::openai::signatures::{self, ToolCall};
@@ -262,7 +262,7 @@ impl<'a> UpstreamRequest<'a> {
             .filter_map(|known| {
                 let (path, name) = known.rsplit_once('.').unwrap_or(("", known));
                 is_dispensable(path, name).then_some(())?;
-                Some((known, (steps(path)?, name)))
+                Some((known, (parse_path(path)?, name)))
             })
             .collect();
         let (known, fields): (Vec<&str>, Vec<_>) = fields.into_iter().unzip();
@@ -284,25 +284,25 @@ impl<'a> UpstreamRequest<'a> {
     /// there are more than [`MAX_REMOVED_FIELDS`].
     pub(super) fn leave_out(&mut self, unknown: &[UnknownField]) -> Option<Vec<String>> {
         self.form.repair.as_ref()?;
-        let is_optional = |field: &UnknownField| is_dispensable(&field.place, &field.name);
+        let is_optional = |field: &UnknownField| is_dispensable(&field.path, &field.name);
         if !(1..=MAX_REMOVED_FIELDS).contains(&unknown.len()) || !unknown.iter().all(is_optional) {
             return None;
         }
         let fields: Option<Vec<Field<&str>>> = unknown
             .iter()
-            .map(|field| Some((steps(&field.place)?, field.name.as_str())))
+            .map(|field| Some((parse_path(&field.path)?, field.name.as_str())))
             .collect();
-        self.body = without(&self.body, &fields?)?;
+        self.body = without_fields(&self.body, &fields?)?;
         let full_name = |path: &str, name: &str| match path {
             "" => name.to_owned(),
             path => format!("{path}.{name}"),
         };
         let removed = unknown.iter();
         self.removed_fields
-            .extend(removed.map(|field| full_name(&field.place, &field.name)));
+            .extend(removed.map(|field| full_name(&field.path, &field.name)));
         let patterns: BTreeSet<String> = unknown
             .iter()
-            .map(|field| full_name(&without_indices(&field.place), &field.name))
+            .map(|field| full_name(&without_indices(&field.path), &field.name))
             .collect();
         Some(patterns.into_iter().collect())
     }

@@ -131,7 +131,7 @@ struct Row {
     when: When,
     outcome: Outcome,
     /// Logged in place of a message that may quote the request.
-    says: &'static str,
+    description: &'static str,
     /// Where the error was observed. "wire" stands for bodies recorded from the API and
     /// <https://ai.google.dev/gemini-api/docs/troubleshooting>.
     #[cfg_attr(not(test), expect(dead_code, reason = "for readers, and for a test"))]
@@ -147,7 +147,7 @@ const ANY: Row = Row {
     within: ANYWHERE,
     when: When::Always,
     outcome: Outcome::UpstreamTrouble,
-    says: "",
+    description: "",
     source: "",
 };
 
@@ -161,7 +161,7 @@ const TABLE: &[Row] = &[
         status: &[429],
         sender: Sender::Page,
         outcome: Outcome::EgressRefused,
-        says: "a page about automated queries",
+        description: "a page about automated queries",
         source: "thooton/muse#6",
         ..ANY
     },
@@ -169,7 +169,7 @@ const TABLE: &[Row] = &[
         status: &[401, 403],
         sender: Sender::Page,
         outcome: Outcome::RequestRefused,
-        says: "refused by a front end, with a web page",
+        description: "refused by a front end, with a web page",
         source: "thooton/muse#6",
         ..ANY
     },
@@ -177,7 +177,7 @@ const TABLE: &[Row] = &[
         status: &[400, 503],
         sender: Sender::Page,
         outcome: Outcome::UpstreamTrouble,
-        says: "a web page in place of an answer",
+        description: "a web page instead of an answer",
         source: "wire",
         ..ANY
     },
@@ -208,7 +208,7 @@ const TABLE: &[Row] = &[
             "PAYMENT_REQUIRED",
         ],
         outcome: Outcome::BillingExhausted,
-        says: BILLING,
+        description: BILLING,
         source: "google.api.ErrorReason; ai.google.dev/gemini-api/docs/api-errors",
         ..GOOGLE
     },
@@ -247,7 +247,7 @@ const TABLE: &[Row] = &[
         ],
         when: When::NoQuotaNamed,
         outcome: Outcome::BillingExhausted,
-        says: BILLING,
+        description: BILLING,
         source: "wire; screenpipe/screenpipe PR #6060",
         ..GOOGLE
     },
@@ -280,7 +280,7 @@ const TABLE: &[Row] = &[
         ],
         within: AFTER_ONE_WORD,
         outcome: Outcome::BillingExhausted,
-        says: BILLING,
+        description: BILLING,
         source: "wire",
         ..GOOGLE
     },
@@ -309,7 +309,7 @@ const TABLE: &[Row] = &[
         ],
         within: 40,
         outcome: Outcome::FreeTierRefused,
-        says: "the free tier is not available at this location, and the project has no billing",
+        description: "the free tier is not available at this location, and the project has no billing",
         source: "u14app/neo-chat#45",
         ..GOOGLE
     },
@@ -323,7 +323,7 @@ const TABLE: &[Row] = &[
         ],
         within: NEAR_START,
         outcome: Outcome::PlanRefused,
-        says: PLAN,
+        description: PLAN,
         source: "ammaarreshi/openjourney#1",
         ..GOOGLE
     },
@@ -353,7 +353,7 @@ const TABLE: &[Row] = &[
         ],
         within: NEAR_START,
         outcome: Outcome::PlanDoubted,
-        says: PLAN,
+        description: PLAN,
         source: "rewordings of the row above",
         ..GOOGLE
     },
@@ -373,7 +373,7 @@ const TABLE: &[Row] = &[
         ],
         within: NEAR_START,
         outcome: Outcome::EgressRefused,
-        says: "this location is not supported",
+        description: "this location is not supported",
         source: "wire",
         ..ANY
     },
@@ -387,7 +387,7 @@ const TABLE: &[Row] = &[
         within: AT_START,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
-        says: "the key is not taken in this header",
+        description: "the key is not accepted in this header",
         source: "wire",
         ..GOOGLE
     },
@@ -397,7 +397,7 @@ const TABLE: &[Row] = &[
         within: AT_START,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
-        says: "the key is not taken in this header",
+        description: "the key is not accepted in this header",
         source: "NousResearch/hermes-agent#7893",
         ..ANY
     },
@@ -406,7 +406,7 @@ const TABLE: &[Row] = &[
         words: CREDENTIALS,
         within: AT_START,
         outcome: Outcome::PoolFault,
-        says: "the pool sent two credentials",
+        description: "the pool sent two credentials",
         source: "wire",
         ..ANY
     },
@@ -415,7 +415,7 @@ const TABLE: &[Row] = &[
         words: &[&["missing or invalid authorization header"]],
         within: AT_START,
         outcome: Outcome::PoolFault,
-        says: "the pool sent no credential",
+        description: "the pool sent no credential",
         source: "wire",
         ..ANY
     },
@@ -426,7 +426,7 @@ const TABLE: &[Row] = &[
         words: INVALID_KEY,
         within: AT_START,
         outcome: Outcome::KeyRejected,
-        says: "the API key is not valid",
+        description: "the API key is not valid",
         source: "wire; google-gemini/gemini-cli#25198",
         ..GOOGLE
     },
@@ -442,7 +442,7 @@ const TABLE: &[Row] = &[
         ],
         within: NEAR_START,
         outcome: Outcome::SignatureMissing,
-        says: "a tool call has no thought signature",
+        description: "a tool call has no thought signature",
         source: "opensquilla#225",
         ..ANY
     },
@@ -466,7 +466,7 @@ const TABLE: &[Row] = &[
         ],
         within: NEAR_START,
         outcome: Outcome::SignatureRefused,
-        says: "a thought signature is not valid here",
+        description: "a thought signature is not valid here",
         source: "google-gemini/gemini-cli#13467",
         ..ANY
     },
@@ -493,7 +493,7 @@ const TABLE: &[Row] = &[
         ],
         within: NEAR_START,
         outcome: Outcome::RequestRefused,
-        says: "this method takes no API keys",
+        description: "this method does not accept API keys",
         source: "google/generative-ai-go#103; a2aproject/a2a-samples#43",
         ..GOOGLE
     },
@@ -507,7 +507,7 @@ const TABLE: &[Row] = &[
         within: AT_START,
         when: When::TakesKeys,
         outcome: Outcome::KeyRejected,
-        says: "the credential is not valid",
+        description: "the credential is not valid",
         source: "wire",
         ..GOOGLE
     },
@@ -518,14 +518,14 @@ const TABLE: &[Row] = &[
         within: AT_START,
         when: When::TakesKeys,
         outcome: Outcome::KeyRejected,
-        says: "the API key is not valid",
+        description: "the API key is not valid",
         source: "the same error with another status",
         ..GOOGLE
     },
     Row {
         status: &[401],
         outcome: Outcome::RequestRefused,
-        says: "not authenticated",
+        description: "not authenticated",
         source: "wire",
         ..GOOGLE
     },
@@ -540,7 +540,7 @@ const TABLE: &[Row] = &[
         words: &[&["method doesn t allow unregistered callers"]],
         within: AT_START,
         outcome: Outcome::PoolFault,
-        says: "no key arrived",
+        description: "no key arrived",
         source: "wire",
         ..ANY
     },
@@ -555,7 +555,7 @@ const TABLE: &[Row] = &[
         within: 60,
         when: When::OwnService,
         outcome: Outcome::ProjectRefused,
-        says: "the Gemini API is switched off in the key's project",
+        description: "the Gemini API is disabled in the key's project",
         source: "wire",
         ..GOOGLE
     },
@@ -565,7 +565,7 @@ const TABLE: &[Row] = &[
         words: &[&["api has not been used in project"]],
         within: 60,
         outcome: Outcome::RequestRefused,
-        says: "another service is switched off in the key's project",
+        description: "another service is disabled in the key's project",
         source: "the same error of a sister service",
         ..GOOGLE
     },
@@ -574,7 +574,7 @@ const TABLE: &[Row] = &[
         words: &[&["project has been denied access"]],
         within: AT_START,
         outcome: Outcome::ProjectRefused,
-        says: "the key's project is denied access",
+        description: "the key's project is denied access",
         source: "wire",
         ..GOOGLE
     },
@@ -585,7 +585,7 @@ const TABLE: &[Row] = &[
         within: AT_START,
         when: When::OwnModelCall,
         outcome: Outcome::KeyRestricted,
-        says: "the key is restricted to other services",
+        description: "the key is restricted to other services",
         source: "continuedev/continue#12781",
         ..GOOGLE
     },
@@ -595,7 +595,7 @@ const TABLE: &[Row] = &[
         words: &[&["requests to this api", "blocked"]],
         within: AT_START,
         outcome: Outcome::RequestRefused,
-        says: "the key is restricted to other methods",
+        description: "the key is restricted to other methods",
         source: "continuedev/continue#12781",
         ..GOOGLE
     },
@@ -621,7 +621,7 @@ const TABLE: &[Row] = &[
         ],
         within: AT_START,
         outcome: Outcome::KeyRestricted,
-        says: "the key is restricted to other addresses, referrers or apps",
+        description: "the key is restricted to other addresses, referrers or apps",
         source: "tashfeenahmed/freellmapi#268",
         ..GOOGLE
     },
@@ -646,7 +646,7 @@ const TABLE: &[Row] = &[
         ],
         within: AT_START,
         outcome: Outcome::KeyRejected,
-        says: "the key was reported as leaked, or is suspended",
+        description: "the key was reported as leaked, or is suspended",
         source: "continuedev/continue#10513, #10902",
         ..GOOGLE
     },
@@ -665,7 +665,7 @@ const TABLE: &[Row] = &[
         ],
         within: 0,
         outcome: Outcome::ModelRefused,
-        says: "the model is no longer available to this project",
+        description: "the model is no longer available to this project",
         source: "wire",
         ..ANY
     },
@@ -673,7 +673,7 @@ const TABLE: &[Row] = &[
         status: &[404],
         when: When::NothingNamed,
         outcome: Outcome::EntityNotFound,
-        says: "not found, without saying what",
+        description: "something was not found, but the error does not say what",
         source: "google-gemini/gemini-cli#28600",
         ..GOOGLE
     },
@@ -687,7 +687,7 @@ const TABLE: &[Row] = &[
         status: &[429],
         when: When::TooLarge,
         outcome: Outcome::RequestTooLarge,
-        says: "the request alone is larger than the quota",
+        description: "the request alone is larger than the quota",
         source: "doggy8088/ask-page-extension#21; garrytan/gbrain PR #1922",
         ..GOOGLE
     },
@@ -695,7 +695,7 @@ const TABLE: &[Row] = &[
         status: &[429],
         when: When::ToolNamed,
         outcome: Outcome::ToolQuota,
-        says: "a quota of the request's server-side tool",
+        description: "a quota of the request's server-side tool",
         source: "the ids of grounding's quotas",
         ..ANY
     },
@@ -715,7 +715,7 @@ const TABLE: &[Row] = &[
             &["requires billing"],
         ],
         outcome: Outcome::QuotaNone,
-        says: "the project's plan has no quota for this",
+        description: "the project's plan has no quota for this",
         source: "wire",
         ..GOOGLE
     },
@@ -745,7 +745,7 @@ const TABLE: &[Row] = &[
         status: &[429],
         when: When::Tool,
         outcome: Outcome::ToolQuota,
-        says: "a quota of the request's server-side tool, or one that is not named",
+        description: "a quota of the request's server-side tool, or an unnamed quota",
         source: "google-gemini/cookbook#411; googleapis/python-genai#1427",
         ..ANY
     },
@@ -887,7 +887,7 @@ impl RequestTraits {
 
 /// The observed result of a call.
 #[derive(Debug, Clone, Copy)]
-pub enum Seen<'a> {
+pub enum CallResult<'a> {
     /// A response.
     Response {
         /// The HTTP status.
@@ -922,13 +922,13 @@ pub struct Diagnosis {
     /// The parsed error; all fields are empty if there was none or it was unreadable.
     pub error: ApiError,
     /// What may be logged if the message may quote the request; empty if nothing may.
-    pub says: &'static str,
+    pub description: &'static str,
 }
 
 /// Interprets the result of a call. Total: every result has an outcome.
-pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
+pub fn diagnose(seen: CallResult<'_>, request: &RequestTraits) -> Diagnosis {
     match seen {
-        Seen::Response {
+        CallResult::Response {
             status,
             headers,
             body,
@@ -941,20 +941,20 @@ pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
             let Some((named, error)) = found else {
                 return Diagnosis::new(Outcome::Success, Some(status), ApiError::default(), "");
             };
-            let (outcome, says) = classify(named, &error, request);
+            let (outcome, description) = classify(named, &error, request);
             let retry_after_ms = error.retry_after_ms.or_else(|| retry_after_ms(headers));
             Diagnosis {
                 retry_after_ms,
-                ..Diagnosis::new(outcome, Some(status), error, says)
+                ..Diagnosis::new(outcome, Some(status), error, description)
             }
         }
-        Seen::InStream(text) => {
+        CallResult::InStream(text) => {
             let error = ApiError::parse(text);
             let status = named_status(&error);
-            let (outcome, says) = classify(status, &error, request);
-            Diagnosis::new(outcome, Some(status), error, says)
+            let (outcome, description) = classify(status, &error, request);
+            Diagnosis::new(outcome, Some(status), error, description)
         }
-        Seen::NoResponse(error) => {
+        CallResult::NoResponse(error) => {
             let outcome = match error {
                 TransportError::Denied => Outcome::PoolFault,
                 TransportError::NotSent(_) => Outcome::NotSent,
@@ -969,7 +969,12 @@ pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
 }
 
 impl Diagnosis {
-    fn new(outcome: Outcome, status: Option<u16>, error: ApiError, says: &'static str) -> Self {
+    fn new(
+        outcome: Outcome,
+        status: Option<u16>,
+        error: ApiError,
+        description: &'static str,
+    ) -> Self {
         Self {
             outcome,
             status,
@@ -977,7 +982,7 @@ impl Diagnosis {
             project: error.project.clone(),
             limits: quota::limits(&error),
             error,
-            says,
+            description,
         }
     }
 }
@@ -1009,7 +1014,7 @@ fn classify(status: u16, error: &ApiError, request: &RequestTraits) -> (Outcome,
         .iter()
         .find(|row| row.matches(status, error, &words, request))
         .map_or((Outcome::UpstreamTrouble, ""), |row| {
-            (row.outcome, row.says)
+            (row.outcome, row.description)
         })
 }
 

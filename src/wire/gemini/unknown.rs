@@ -12,7 +12,7 @@ const AFTER: &str = ": Cannot find field.";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownField {
     /// The path of the object with the field, such as `tools[0].function`; empty for the body.
-    pub place: String,
+    pub path: String,
     /// The name of the field.
     pub name: String,
 }
@@ -25,16 +25,16 @@ pub fn unknown_fields(error: &ApiError) -> Vec<UnknownField> {
 }
 
 fn field(line: &str) -> Option<UnknownField> {
-    let (name, place) = line
+    let (name, path) = line
         .strip_prefix(BEFORE)?
         .strip_suffix(AFTER)?
         .split_once('"')?;
-    let place = match place {
+    let path = match path {
         "" => "",
-        place => place.strip_prefix(" at '")?.strip_suffix('\'')?,
+        path => path.strip_prefix(" at '")?.strip_suffix('\'')?,
     };
     (!name.is_empty()).then(|| UnknownField {
-        place: place.to_owned(),
+        path: path.to_owned(),
         name: name.to_owned(),
     })
 }
@@ -51,13 +51,13 @@ mod tests {
         };
         unknown_fields(&error)
             .into_iter()
-            .map(|field| (field.place, field.name))
+            .map(|field| (field.path, field.name))
             .collect()
     }
 
     #[test]
     fn finds_a_field_in_each_line() {
-        let owned = |place: &str, name: &str| (place.to_owned(), name.to_owned());
+        let owned = |path: &str, name: &str| (path.to_owned(), name.to_owned());
         for (error, expected) in [
             (
                 errors::unknown_fields(&["frequency_penalty", "seed"]),

@@ -19,9 +19,9 @@ pub enum Step {
 
 /// Parses a path in Google's notation: `tools[0].function`, or `tools[].function` for every
 /// element. Returns `None` if it is not a path.
-pub fn steps(place: &str) -> Option<Vec<Step>> {
+pub fn parse_path(path: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
-    for part in place.split('.').filter(|_| !place.is_empty()) {
+    for part in path.split('.').filter(|_| !path.is_empty()) {
         let mut pieces = part.split('[');
         let field = pieces.next().filter(|field| !field.is_empty())?;
         steps.push(Step::Field(field.to_owned()));
@@ -71,7 +71,7 @@ pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Opt
 pub type Field<N> = (Vec<Step>, N);
 
 /// Removes every occurrence of these fields from `body`; `None` if any of them is missing.
-pub fn without<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
+pub fn without_fields<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
     let (body, found) = without_any(body, fields)?;
     (found.len() == fields.len()).then_some(body)
 }

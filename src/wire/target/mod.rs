@@ -246,7 +246,7 @@ impl Target {
     }
 
     /// Whether the path contains an invalid model name.
-    pub fn names_no_model(&self) -> bool {
+    pub fn has_invalid_model(&self) -> bool {
         let decoded = percent_decode_str(&self.rest).decode_utf8_lossy();
         let Some(model_and_method) = MODELS
             .iter()

@@ -273,7 +273,7 @@ fn rejects_a_path_with_an_invalid_model() {
         ("GET /v1beta/models".to_owned(), false),
         (format!("GET /v1beta/files/{long}m"), false),
     ] {
-        assert_eq!(of(&line).unwrap().names_no_model(), expected, "{line}");
+        assert_eq!(of(&line).unwrap().has_invalid_model(), expected, "{line}");
     }
 }
 

@@ -26,9 +26,9 @@ fn call() -> RequestTraits {
     }
 }
 
-fn seen_by(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
+fn diagnose_for(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
     let headers = HeaderMap::new();
-    let response = Seen::Response {
+    let response = CallResult::Response {
         status,
         headers: &headers,
         body,
@@ -36,16 +36,16 @@ fn seen_by(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
     diagnose(response, request)
 }
 
-fn seen(status: u16, body: &[u8]) -> Diagnosis {
-    seen_by(&call(), status, body)
+fn diagnose_response(status: u16, body: &[u8]) -> Diagnosis {
+    diagnose_for(&call(), status, body)
 }
 
 fn in_stream(text: &[u8]) -> Diagnosis {
-    diagnose(Seen::InStream(text), &call())
+    diagnose(CallResult::InStream(text), &call())
 }
 
 fn outcome(status: u16, body: &str) -> Outcome {
-    seen(status, body.as_bytes()).outcome
+    diagnose_response(status, body.as_bytes()).outcome
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {
@@ -141,13 +141,13 @@ fn recorded_errors_have_the_same_outcome_in_every_form() {
     for (error, expected) in recorded() {
         for body in forms(&error) {
             let text = String::from_utf8_lossy(&body);
-            let by_status = seen(error.code(), &body);
+            let by_status = diagnose_response(error.code(), &body);
             assert_eq!(by_status.outcome, expected, "{text}");
             assert_eq!(by_status.status, Some(error.code()), "{text}");
             // After a 200, the code in the error decides.
             let in_stream = in_stream(&body);
             assert_eq!(in_stream, by_status, "{text}");
-            let answer = seen(200, &body);
+            let answer = diagnose_response(200, &body);
             assert_eq!(answer.outcome, expected, "{text}");
             assert_eq!(answer.status, Some(200), "{text}");
         }
@@ -472,7 +472,7 @@ fn reported_errors_are_classified_by_their_words() {
 }
 
 /// Errors whose outcome depends on the request.
-fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
+fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
     use Outcome::*;
     let about_corpora = || RequestTraits {
         model: "corpora".to_owned(),
@@ -629,8 +629,8 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
 
 #[test]
 fn the_request_decides_ambiguous_errors() {
-    for (request, status, body, expected) in depending() {
-        let found = seen_by(&request, status, body.as_bytes()).outcome;
+    for (request, status, body, expected) in ambiguous() {
+        let found = diagnose_for(&request, status, body.as_bytes()).outcome;
         assert_eq!(found, expected, "{status} {body} {request:?}");
     }
 }
@@ -649,7 +649,7 @@ fn every_row_has_a_source_and_an_example() {
         .chain([400, 401, 403, 429].map(|status| plain(status, PAGE)))
         .chain([plain(429, QUOTA_EXCEEDED)])
         .chain(
-            depending()
+            ambiguous()
                 .iter()
                 .map(|(request, status, body, _)| row_of(request, *status, body)),
         )
@@ -693,7 +693,7 @@ fn unreadable_errors_are_classified_by_status_and_harm_no_key() {
             assert_eq!(outcome(status, body), nothing, "{status} {body}");
         }
         assert_eq!(outcome(status, PAGE), page, "{status}");
-        let packed = seen(status, &gzip(PAGE.as_bytes()));
+        let packed = diagnose_response(status, &gzip(PAGE.as_bytes()));
         assert_eq!(packed.outcome, page, "{status}");
     }
 }
@@ -732,8 +732,8 @@ fn a_truncated_error_cannot_condemn_a_key() {
             for cut in 0..end {
                 let body = &body.as_bytes()[..cut];
                 for diagnosis in [
-                    seen(error.code(), body),
-                    seen(error.code(), &gzip(body)),
+                    diagnose_response(error.code(), body),
+                    diagnose_response(error.code(), &gzip(body)),
                     in_stream(body),
                 ] {
                     assert_eq!(
@@ -747,7 +747,7 @@ fn a_truncated_error_cannot_condemn_a_key() {
             // A truncated gzip stream is incomplete unless only its checksum is missing.
             let packed = gzip(body.as_bytes());
             for cut in 0..packed.len() - 20 {
-                let diagnosis = seen(error.code(), &packed[..cut]);
+                let diagnosis = diagnose_response(error.code(), &packed[..cut]);
                 assert_eq!(
                     diagnosis.outcome.verdict(),
                     Verdict::Unknown,
@@ -761,10 +761,16 @@ fn a_truncated_error_cannot_condemn_a_key() {
 #[test]
 fn a_decompression_bomb_is_classified_by_its_status() {
     let bomb = gzip(&vec![b'['; 20 * crate::wire::gemini::MAX_ERROR_BYTES]);
-    assert_eq!(seen(401, &bomb).outcome, Outcome::UpstreamTrouble);
+    assert_eq!(
+        diagnose_response(401, &bomb).outcome,
+        Outcome::UpstreamTrouble
+    );
     let padding = " ".repeat(20 * crate::wire::gemini::MAX_ERROR_BYTES);
     let late = gzip(format!("{padding}{}", errors::unauthenticated(METHOD).compact()).as_bytes());
-    assert_eq!(seen(401, &late).outcome, Outcome::UpstreamTrouble);
+    assert_eq!(
+        diagnose_response(401, &late).outcome,
+        Outcome::UpstreamTrouble
+    );
 }
 
 #[test]
@@ -783,7 +789,7 @@ fn echoed_request_content_cannot_condemn_a_key() {
         "Please retry in 99h.",
     ] {
         let unknown = errors::unknown_fields(&[text]);
-        let diagnosis = seen(400, unknown.pretty().as_bytes());
+        let diagnosis = diagnose_response(400, unknown.pretty().as_bytes());
         assert_eq!(diagnosis.outcome, Outcome::ClientFault, "{text}");
         assert_eq!(diagnosis.retry_after_ms, None, "{text}");
         let invalid = errors::invalid_json(&format!("\n{text}"), 1);
@@ -802,7 +808,7 @@ fn the_body_takes_precedence_over_retry_after() {
     let with_header = |status, value: &str, body: &[u8]| {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
-        let response = Seen::Response {
+        let response = CallResult::Response {
             status,
             headers: &headers,
             body,
@@ -835,7 +841,7 @@ fn reads_the_project_from_an_error() {
         (errors::key_invalid(), None),
         (errors::leaked(), None),
     ] {
-        let diagnosis = seen(error.code(), error.pretty_array().as_bytes());
+        let diagnosis = diagnose_response(error.code(), error.pretty_array().as_bytes());
         assert_eq!(diagnosis.project.as_deref(), expected, "{error:?}");
     }
 }
@@ -910,7 +916,7 @@ fn transport_errors_do_not_blame_the_key() {
             Outcome::UpstreamTrouble,
         ),
     ] {
-        let diagnosis = diagnose(Seen::NoResponse(&error), &call());
+        let diagnosis = diagnose(CallResult::NoResponse(&error), &call());
         assert_eq!(
             diagnosis,
             Diagnosis::new(expected, None, ApiError::default(), "")
@@ -944,7 +950,7 @@ proptest! {
     fn any_response_has_an_outcome(status in any::<u16>(), body in any_body(), wait in "[ -~]{0,30}") {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_str(&wait).unwrap());
-        let response = Seen::Response { status, headers: &headers, body: &body };
+        let response = CallResult::Response { status, headers: &headers, body: &body };
         let diagnosis = diagnose(response, &call());
         prop_assert_eq!(diagnosis.status, Some(status));
         prop_assert_eq!(diagnosis.outcome == Outcome::Success, status == 200 && ApiError::find(&body).is_none());
@@ -955,13 +961,13 @@ proptest! {
     #[test]
     fn non_json_cannot_condemn_a_key(status in prop::sample::select(vec![400u16, 401, 403, 404, 429, 500]), body in any_body()) {
         prop_assume!(serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err());
-        let verdict = seen(status, &body).outcome.verdict();
+        let verdict = diagnose_response(status, &body).outcome.verdict();
         prop_assert_eq!(verdict, Verdict::Unknown);
     }
 
     #[test]
     fn server_errors_never_count_against_a_key(status in 500u16..600, body in any_body()) {
-        let outcome = seen(status, &body).outcome;
+        let outcome = diagnose_response(status, &body).outcome;
         prop_assert!(matches!(outcome, Outcome::UpstreamTrouble | Outcome::ModelOverloaded), "{outcome:?}");
     }
 }
@@ -971,7 +977,7 @@ const QUOTA_EXCEEDED: &str = r#"{"error":{"code":"quota_exceeded","message":"No 
 #[test]
 fn interactions_errors_are_classified_by_their_code() {
     use Outcome::*;
-    let said = |code: &str, message: &str| {
+    let interactions_error = |code: &str, message: &str| {
         json!({"error": {"code": code, "message": message}, "event_type": "error"}).to_string()
     };
     for (status, code, message, expected) in [
@@ -1002,11 +1008,11 @@ fn interactions_errors_are_classified_by_their_code() {
             ModelOverloaded,
         ),
     ] {
-        let body = said(code, message);
+        let body = interactions_error(code, message);
         assert_eq!(outcome(status, &body), expected, "{code}");
         assert_eq!(in_stream(body.as_bytes()).outcome, expected, "{code}");
     }
     assert_eq!(outcome(429, QUOTA_EXCEEDED), QuotaPerDay);
-    let blocked = said("prohibited_content", "The content is not allowed.");
+    let blocked = interactions_error("prohibited_content", "The content is not allowed.");
     assert_eq!(in_stream(blocked.as_bytes()).outcome, ClientFault);
 }

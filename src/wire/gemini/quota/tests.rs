@@ -1,6 +1,6 @@
 use super::*;
 use crate::pool::Outcome;
-use crate::wire::gemini::{Diagnosis, RequestTraits, Seen, diagnose};
+use crate::wire::gemini::{CallResult, Diagnosis, RequestTraits, diagnose};
 use fake_gemini::errors::{self, Layout, Violation};
 use http::HeaderMap;
 use serde_json::json;
@@ -10,7 +10,7 @@ const MODEL: &str = "gemini-flash-latest";
 const RETRY: Duration = Duration::from_millis(47_618);
 
 fn refused(body: &str) -> Diagnosis {
-    let response = Seen::Response {
+    let response = CallResult::Response {
         status: 429,
         headers: &HeaderMap::new(),
         body: body.as_bytes(),

@@ -49,7 +49,7 @@ fn removes_a_field_and_nothing_else() {
             r#"{"responseFormat":{"jsonSchema":{"a":1}}}"#,
         ),
     ] {
-        let changed = without(body.as_bytes(), &[(path(&steps), name)]);
+        let changed = without_fields(body.as_bytes(), &[(path(&steps), name)]);
         assert_eq!(
             changed
                 .map(|body| String::from_utf8(body).unwrap())
@@ -66,7 +66,7 @@ fn removes_a_field_and_nothing_else() {
         (r#"{"a":"text"}"#, vec!["a"]),
     ] {
         assert_eq!(
-            without(body.as_bytes(), &[(path(&steps), "seed")]),
+            without_fields(body.as_bytes(), &[(path(&steps), "seed")]),
             None,
             "{body}"
         );
@@ -84,13 +84,13 @@ fn removes_several_fields_at_once() {
         (vec![], "a"),
     ];
     assert_eq!(
-        without(body.as_bytes(), &fields).map(|body| String::from_utf8(body).unwrap()),
+        without_fields(body.as_bytes(), &fields).map(|body| String::from_utf8(body).unwrap()),
         Some(r#"{"tools":[{"function":{"name":"f"},"x":1},{}]}"#.to_owned())
     );
     let with_another = [fields.as_slice(), &[(vec![], "missing")]].concat();
-    assert_eq!(without(body.as_bytes(), &with_another), None);
+    assert_eq!(without_fields(body.as_bytes(), &with_another), None);
     let within_another = [(vec![], "tools"), (path(&["tools", "0"]), "x")];
-    let left = without(body.as_bytes(), &within_another).unwrap();
+    let left = without_fields(body.as_bytes(), &within_another).unwrap();
     assert_eq!(
         String::from_utf8(left).unwrap(),
         r#"{"a":1, "seed":2, "b":3}"#
@@ -102,7 +102,8 @@ fn removes_a_field_from_every_element() {
     let body = r#"{"messages":[{"content":[{"text":"a","cache_control":{}},{"text":"b"}]},{"content":"c"},{"content":[{"cacheControl":1}]}],"seed":1}"#;
     let fields = ["messages[].content[]", "messages[]", ""];
     let names = ["cache_control", "cache_control", "seed"];
-    let fields: Vec<_> = std::iter::zip(fields.map(|place| steps(place).unwrap()), names).collect();
+    let fields: Vec<_> =
+        std::iter::zip(fields.map(|path| parse_path(path).unwrap()), names).collect();
     let (left, found) = without_any(body.as_bytes(), &fields).unwrap();
     assert_eq!(
         String::from_utf8(left).unwrap(),
@@ -130,20 +131,20 @@ fn removes_nulls_in_messages_except_content() {
 
 #[test]
 fn parses_paths() {
-    assert_eq!(steps(""), Some(vec![]));
+    assert_eq!(parse_path(""), Some(vec![]));
     assert_eq!(
-        steps("tools[10].function"),
+        parse_path("tools[10].function"),
         Some(path(&["tools", "10", "function"]))
     );
-    assert_eq!(steps("a[1][2]"), Some(path(&["a", "1", "2"])));
+    assert_eq!(parse_path("a[1][2]"), Some(path(&["a", "1", "2"])));
     let every = [
         Step::Field("a".into()),
         Step::Elements,
         Step::Field("b".into()),
     ];
-    assert_eq!(steps("a[].b"), Some(every.into()));
+    assert_eq!(parse_path("a[].b"), Some(every.into()));
     for odd in [".", "a..b", "a[x]", "a[1", "[1]"] {
-        assert_eq!(steps(odd), None, "{odd}");
+        assert_eq!(parse_path(odd), None, "{odd}");
     }
 }
 
@@ -186,7 +187,7 @@ proptest! {
             .collect();
         let body = format!("{{{}}}", members.join(","));
         let expected: Vec<&(String, i16, String)> = fields.iter().filter(|(its, ..)| *its != name).collect();
-        match without(body.as_bytes(), &[(vec![], &name)]) {
+        match without_fields(body.as_bytes(), &[(vec![], &name)]) {
             None => prop_assert_eq!(expected.len(), fields.len()),
             Some(left) => {
                 let Members(left) = serde_json::from_slice(&left).unwrap();
@@ -199,7 +200,7 @@ proptest! {
 
     #[test]
     fn accepts_any_bytes(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
-        let _ = without(body.as_bytes(), &[(vec![Step::Field("a".into())], "b"), (vec![], "c")]);
+        let _ = without_fields(body.as_bytes(), &[(vec![Step::Field("a".into())], "b"), (vec![], "c")]);
         let _ = with_models(body.as_bytes(), |_| Some("m".to_owned()));
         let _ = without_nulls_in_messages(body.as_bytes());
         let _ = without_any(body.as_bytes(), &[(vec![Step::Elements, Step::Field("a".into())], "b"), (vec![], "c")]);

@@ -247,7 +247,7 @@ fn signature() -> BoxedStrategy<String> {
     ])
 }
 
-fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<String> {
+fn answer(kind: &'static [&'static str], field: &'static str) -> BoxedStrategy<String> {
     let function = object(vec![
         member("name", one_of(&["\"f\"", "\"g\"", "\"\""])),
         member("arguments", one_of(&["\"{}\"", "\"{\\\"a\\\":1}\""])),
@@ -279,7 +279,7 @@ fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<St
                 "\"\"",
             ]),
         ),
-        member(said, mostly(message)),
+        member(field, mostly(message)),
         member("x", leaf()),
     ]);
     object(vec![
@@ -350,7 +350,7 @@ fn list_of_models() -> BoxedStrategy<String> {
 }
 
 /// Whether values differ only where allowed, by path.
-fn differ_where(
+fn differ_only_where(
     path: &str,
     before: &Value,
     after: &Value,
@@ -359,21 +359,20 @@ fn differ_where(
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
             before.iter().all(|(name, value)| {
-                after.contains_key(name) || may_go(&format!("{path}/{name}"), value)
+                after.contains_key(name) || may_be_removed(&format!("{path}/{name}"), value)
             }) && after.iter().all(|(name, after)| {
                 let path = format!("{path}/{name}");
                 match before.get(name) {
-                    Some(before) => differ_where(&path, before, after, may),
+                    Some(before) => differ_only_where(&path, before, after, may),
                     None => may(&path, None, after),
                 }
             })
         }
         (Value::Array(before), Value::Array(after)) => {
             before.len() == after.len()
-                && before
-                    .iter()
-                    .zip(after)
-                    .all(|(before, after)| differ_where(&format!("{path}/#"), before, after, may))
+                && before.iter().zip(after).all(|(before, after)| {
+                    differ_only_where(&format!("{path}/#"), before, after, may)
+                })
         }
         (before, after) => before == after || may(path, Some(before), after),
     }
@@ -388,7 +387,7 @@ const REASONS: [&str; 5] = [
 ];
 
 /// What may be removed from answers.
-fn may_go(path: &str, before: &Value) -> bool {
+fn may_be_removed(path: &str, before: &Value) -> bool {
     path == "/usage" && before.is_object()
         || path == "/choices/#/delta/role" && before == "assistant"
         || path.ends_with("/thought_signature") && before.is_string()
@@ -467,7 +466,7 @@ fn is_repaired(
     let parse = |text: &str| serde_json::from_str::<Value>(text);
     before == after
         || match (parse(before), parse(after)) {
-            (Ok(before), Ok(after)) => differ_where("", &before, &after, may),
+            (Ok(before), Ok(after)) => differ_only_where("", &before, &after, may),
             // Input that this parser refuses, such as half a surrogate pair, passes in unrepaired
             // parts.
             (Err(_), _) => serde_json::from_str::<&serde_json::value::RawValue>(after).is_ok(),
@@ -477,14 +476,14 @@ fn is_repaired(
 
 /// Whether an event contains nothing but usage and is removed.
 fn is_usage_alone(line: &str) -> bool {
-    let goes = repaired_stream(&format!("{line}\n\n"), false).is_empty();
+    let is_removed = repaired_stream(&format!("{line}\n\n"), false).is_empty();
     let data = line.strip_prefix("data:").unwrap_or_default();
     // The test's parser refuses half a surrogate pair.
-    if let (true, Ok(chunk)) = (goes, serde_json::from_str::<Value>(data)) {
+    if let (true, Ok(chunk)) = (is_removed, serde_json::from_str::<Value>(data)) {
         assert!(chunk["usage"].is_object());
         assert!(chunk["choices"].as_array().is_none_or(Vec::is_empty));
     }
-    goes
+    is_removed
 }
 
 fn is_repaired_stream(before: &str, after: &str) -> bool {
@@ -532,7 +531,7 @@ fn is_repaired_stream(before: &str, after: &str) -> bool {
 }
 
 /// A stream of chunks in which every value has the right type.
-fn proper_stream() -> BoxedStrategy<String> {
+fn valid_stream() -> BoxedStrategy<String> {
     let (index, id) = (0..3_u32, prop::sample::select(vec!["", "a", "b"]));
     let call = (prop::option::of(index), id, 0..4).prop_map(|(index, id, kind)| {
         let mut call = match kind {
@@ -591,12 +590,12 @@ fn strict_client(stream: &str, include_usage: bool) {
     let mut has_usage = false;
     for chunk in data {
         let chunk: Value = serde_json::from_str(chunk).unwrap();
-        assert!(!has_usage, "the last chunk is that of the usage");
+        assert!(!has_usage, "only the last chunk has usage");
         assert!(chunk["id"].is_string());
-        let said = chunk["choices"].as_array().expect("choices");
+        let choices_of_chunk = chunk["choices"].as_array().expect("choices");
         has_usage = chunk["usage"].is_object();
-        assert!(!has_usage || include_usage && said.is_empty());
-        for choice in said {
+        assert!(!has_usage || include_usage && choices_of_chunk.is_empty());
+        for choice in choices_of_chunk {
             let read = choices
                 .entry(choice["index"].as_u64().unwrap())
                 .or_default();
@@ -605,7 +604,7 @@ fn strict_client(stream: &str, include_usage: bool) {
             assert_eq!(
                 role,
                 (read.deltas == 0).then_some("assistant"),
-                "clients add up"
+                "clients concatenate roles"
             );
             read.deltas += 1;
             for call in delta
@@ -619,11 +618,11 @@ fn strict_client(stream: &str, include_usage: bool) {
                     read.signatures.push(0);
                     assert_eq!(call["type"], "function");
                     let id = call["id"].as_str().expect("an id");
-                    assert!(!id.is_empty() && ids.insert(id.to_owned()), "its own");
+                    assert!(!id.is_empty() && ids.insert(id.to_owned()), "a unique id");
                 } else {
                     assert!(
                         call["id"].as_str().unwrap_or_default().is_empty(),
-                        "said before"
+                        "an id is sent once"
                     );
                 }
                 assert!(call["function"].is_object());
@@ -641,7 +640,7 @@ fn strict_client(stream: &str, include_usage: bool) {
         assert!(REASONS.contains(&read.end.as_str().expect("an end")));
         assert!(
             read.signatures.is_empty() || read.end != "stop",
-            "it has called"
+            "a choice with calls does not end with stop"
         );
     }
 }
@@ -679,14 +678,14 @@ proptest! {
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
-        // A stream without an end is forwarded without the choices' missing ends.
+        // The scanner holds back an unterminated last line.
         let stream = format!("{stream}\ndata: [DONE]\n\n").into_bytes();
-        let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        borders.extend([0, stream.len()]);
-        borders.sort_unstable();
+        let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        boundaries.extend([0, stream.len()]);
+        boundaries.sort_unstable();
         let (mut scanner, mut repair) = (EventScanner::new(Kind::Chat), StreamRepair::new(context(true)));
         let mut repaired = Vec::new();
-        for pair in borders.windows(2) {
+        for pair in boundaries.windows(2) {
             repaired.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
         }
         let whole = EventScanner::new(Kind::Chat).push(stream).ready;
@@ -734,7 +733,7 @@ proptest! {
     }
 
     #[test]
-    fn a_strict_client_accepts_any_stream_of_valid_chunks(stream in proper_stream(), include_usage: bool) {
+    fn a_strict_client_accepts_any_stream_of_valid_chunks(stream in valid_stream(), include_usage: bool) {
         strict_client(&repaired_stream(&stream, include_usage), include_usage);
     }
 
@@ -748,8 +747,8 @@ proptest! {
         for (number, (choice, index, id, together)) in calls.iter().enumerate() {
             let index = index.map(|index| format!("\"index\":{index},")).unwrap_or_default();
             entries.push(format!(r#"{{{index}"id":"{id}","function":{{"name":"f","arguments":"{{{choice}:{number}}}"}}}}"#));
-            let goes_on = *together && calls.get(number + 1).is_some_and(|(next, ..)| next == choice);
-            if !goes_on {
+            let continues = *together && calls.get(number + 1).is_some_and(|(next, ..)| next == choice);
+            if !continues {
                 let chunk = format!(r#"{{"choices":[{{"index":{choice},"delta":{{"tool_calls":[{}]}}}}]}}"#, entries.join(","));
                 stream += &format!("data: {chunk}\n\n");
                 entries.clear();
