@@ -115,7 +115,7 @@ impl<D: Database> Affinity<'_, D> {
         }
         let name = of_upload(&target.path, &id);
         let since = now.plus(-MAX_UPLOAD_MS);
-        store::is_made_since(&*self.view.database, &name, since, now).await
+        store::was_created_since(&*self.view.database, &name, since, now).await
     }
 
     /// Records the resources that an answer reports for the project of `owner`, and redirects an

@@ -90,7 +90,7 @@ impl Claim<'_> {
             .counted
             .iter()
             .map(|scope| store::Reservation {
-                place: scope.clone(),
+                scope: scope.clone(),
                 limits: balances
                     .iter()
                     .filter(|(limited, _)| limited == scope)

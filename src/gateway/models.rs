@@ -131,7 +131,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     async fn stored(&self) -> Result<Option<String>, Failure> {
         let Target { path, surface, .. } = &self.incoming.target;
         let database = &*self.relay.view.database;
-        let stored = store::kept_models(database, path, self.relay.system.now()).await?;
+        let stored = store::cached_models(database, path, self.relay.system.now()).await?;
         Ok(stored.filter(|entries| ModelList::from_cache(*surface, entries).is_some()))
     }
 
@@ -200,7 +200,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     async fn store(&self, entries: &str) {
         let Relay { view, system, .. } = self.relay;
         let path = &self.incoming.target.path;
-        let stored = store::keep_models(&*view.database, path, entries, system.now()).await;
+        let stored = store::cache_models(&*view.database, path, entries, system.now()).await;
         if let Err(error) = stored {
             system.log(&format!(
                 "request={} cannot store the list of models: {error}",

@@ -68,7 +68,7 @@ pub enum Judgement {
     Suspect {
         /// Whether to revert what the pool did to other keys for the same outcome within the last
         /// minute.
-        take_back: bool,
+        reinstates: bool,
     },
 }
 
@@ -82,12 +82,12 @@ pub fn judge(
 ) -> Judgement {
     let was_in_use = before.status != KeyStatus::Disabled;
     if was_in_use && is_suspected(evidence.alike + 1) {
-        return Judgement::Suspect { take_back: true };
+        return Judgement::Suspect { reinstates: true };
     }
     let after = transition(before, verdict, record, ended_at);
     let disables = was_in_use && after.status == KeyStatus::Disabled;
     if disables && !may_disable(evidence.disabled_lately, evidence.in_use) {
-        return Judgement::Suspect { take_back: false };
+        return Judgement::Suspect { reinstates: false };
     }
     Judgement::Move(after)
 }
