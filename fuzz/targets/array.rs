@@ -1,4 +1,4 @@
-//! Streamed JSON arrays, split at any byte: the bytes passed on plus a closing error are JSON.
+//! Growing JSON arrays in arbitrary chunks: the output plus a closing error is always valid JSON.
 #![no_main]
 
 use gemini_keypool::wire::stream::ArrayScanner;

@@ -1,9 +1,9 @@
-//! Error bodies with any status: only a 200 is a success.
+//! Error bodies with any status always have an outcome, and errors never count as success.
 #![no_main]
 
 use gemini_keypool::pool::Outcome;
 use gemini_keypool::wire::gemini::{
-    RequestTraits, Seen, diagnose, loggable, summarize, unknown_fields,
+    CallResult, RequestTraits, diagnose, loggable, summarize, unknown_fields,
 };
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,7 @@ fuzz_target!(|input: (u16, &[u8])| {
         is_model_call: status % 2 == 0,
         ..RequestTraits::default()
     };
-    let response = Seen::Response {
+    let response = CallResult::Response {
         status,
         headers: &headers,
         body,
@@ -27,6 +27,6 @@ fuzz_target!(|input: (u16, &[u8])| {
     if let Some(message) = &diagnosis.error.message {
         let _ = loggable(message, "an error");
     }
-    let _ = diagnose(Seen::InStream(body), &request);
+    let _ = diagnose(CallResult::InStream(body), &request);
     let _ = summarize(body);
 });

@@ -1,4 +1,4 @@
-//! Event streams, split at any byte: no event is lost, and the split makes no difference.
+//! Event streams in arbitrary chunks: no event is lost, and chunk boundaries make no difference.
 #![no_main]
 
 use gemini_keypool::wire::Kind;
@@ -25,18 +25,19 @@ fuzz_target!(|input: (usize, &[u8])| {
     let (size, stream) = input;
     for kind in [Kind::Chat, Kind::Generate, Kind::Other] {
         let whole = scan(kind, stream, usize::MAX);
-        let split = scan(kind, stream, size % 64);
-        assert_eq!(whole.1, split.1);
+        let pieces = scan(kind, stream, size % 64);
+        assert_eq!(whole.1, pieces.1);
         if kind == Kind::Other {
             assert!(stream.starts_with(&whole.0));
         } else {
-            // Lines may be left out and a last blank line added; nothing else changes.
+            // Lines may be dropped, and the last event may gain a blank line; nothing is added or
+            // reordered.
             let mut left = stream.iter();
             let passed = whole.0.strip_suffix(b"\r\n\r\n").unwrap_or(&whole.0);
             assert!(passed.iter().all(|byte| left.any(|other| other == byte)));
         }
         if kind != Kind::Generate {
-            assert_eq!(whole.0, split.0);
+            assert_eq!(whole.0, pieces.0);
         }
     }
 });

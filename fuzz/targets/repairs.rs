@@ -1,4 +1,4 @@
-//! Repairs of responses: JSON stays JSON, and a second repair changes nothing.
+//! Repairs of arbitrary answers: JSON stays valid, and repairs are idempotent.
 #![no_main]
 
 use gemini_keypool::wire::model_list::{ModelList, Page};
@@ -20,21 +20,21 @@ fn repaired(context: &Context, stream: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|input: (bool, &[u8])| {
     let (flag, body) = input;
-    let context = |requested| Context {
+    let context = |asked| Context {
         model: "m".to_owned(),
         created: 1_800_000_000,
         seed: 7,
-        requested,
+        requested: asked,
     };
     let of_stream = Requested::Stream {
         include_usage: flag,
     };
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
-    for requested in [
+    for asked in [
         Requested::Completion,
         Requested::Embeddings { as_base64: flag },
     ] {
-        let context = context(requested);
+        let context = context(asked);
         let once = whole(body.to_vec(), &context).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&once).is_ok(), is_json);
         assert_eq!(whole(once.clone(), &context).unwrap(), once);
@@ -53,7 +53,7 @@ fuzz_target!(|input: (bool, &[u8])| {
     if list.add(body)
         && let Some(page) = Page::of_query(None)
     {
-        // Numbers that fit no type are passed on.
+        // Numbers beyond the range of any type pass, too.
         serde_json::from_str::<&RawValue>(&list.to_json(page)).unwrap();
     }
 });

@@ -1,4 +1,4 @@
-//! What operators read: the state of the keys, and which key would be drawn and why.
+//! Reports for operators: the state of the keys, and which key would be drawn and why.
 
 use crate::pool::suspicion::suspicion;
 use crate::pool::{
@@ -7,13 +7,13 @@ use crate::pool::{
 use crate::store::KeyReport;
 use serde::Serialize;
 
-/// `GET /api/keys/status`: every key's counters and state, and what cools; never a key's value.
+/// `GET /api/keys/status`: the counters, state and cool-downs of every key; never a key's value.
 #[derive(Serialize)]
 pub struct KeysStatus<'a> {
     success: bool,
     data: Vec<KeyStatusReport>,
     suspicion: Option<SuspicionReport>,
-    /// What the operator may want to change in the settings.
+    /// Settings that the operator may want to change.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
 }
@@ -22,7 +22,7 @@ pub struct KeysStatus<'a> {
 struct KeyStatusReport {
     #[serde(flatten)]
     key: KeyReport,
-    /// What cools at the moment, of the key or of its project.
+    /// The current cool-downs of the key and its project.
     cooling: Vec<CoolingReport>,
 }
 
@@ -30,14 +30,14 @@ struct KeyStatusReport {
 struct CoolingReport {
     /// `key:7` or `project:projects/123`.
     scope: String,
-    /// With a server-side tool `gemini-flash-latest#google_search`; `null` for all models.
+    /// With a server-side tool: `gemini-flash-latest#google_search`; `null` for all models.
     model: Option<String>,
-    /// The outcome that it cools for, such as `billing_exhausted`.
+    /// The outcome that caused it, such as `billing_exhausted`.
     reason: &'static str,
     until: String,
 }
 
-/// Several keys fail alike while none succeeds.
+/// Several keys fail in the same way while none succeeds.
 #[derive(Serialize)]
 struct SuspicionReport {
     outcome: &'static str,
@@ -58,9 +58,9 @@ pub fn keys_status<'a>(
         let cool_downs = key.into_iter().flat_map(|key| snapshot.cool_downs_of(key));
         cool_downs
             .filter(|(_, cool_down)| cool_down.until > now)
-            .map(|(place, cool_down)| CoolingReport {
-                scope: place.scope.to_string(),
-                model: place.model,
+            .map(|(quota_scope, cool_down)| CoolingReport {
+                scope: quota_scope.scope.to_string(),
+                model: quota_scope.model,
                 reason: cool_down.reason.name(),
                 until: cool_down.until.to_iso(),
             })
@@ -87,7 +87,7 @@ pub fn keys_status<'a>(
     }
 }
 
-/// `GET /api/pool/explain?model=M`: what a draw for the model would be like now, key by key.
+/// `GET /api/pool/explain?model=M`: the odds of each key in a draw for the model now.
 #[derive(Serialize)]
 pub struct Explanation<'a> {
     model: &'a str,
@@ -102,9 +102,10 @@ struct KeyExplanation<'a> {
     name: Option<&'a str>,
     project: Option<&'a str>,
     eligible: bool,
-    /// Why not: `disabled`, `paused`, `on_trial`, `budget_spent`, or the outcome that it cools for.
+    /// Why the key is ineligible: `disabled`, `paused`, `on_trial`, `budget_spent`, or the outcome
+    /// that it cools down for.
     reason: Option<&'static str>,
-    /// Of a disabled key, what the upstream said.
+    /// Why a disabled key was disabled, such as the upstream's message.
     detail: Option<&'a str>,
     until: Option<String>,
     weight: f64,
@@ -122,7 +123,7 @@ struct BudgetReport {
     per: &'static str,
     used: u64,
     limit: u64,
-    /// `null` where nothing is ever allowed.
+    /// `null` if the limit is 0.
     resets_at: Option<String>,
 }
 
@@ -171,7 +172,7 @@ pub fn explain<'a>(snapshot: &'a Snapshot, model: &'a str, now: UnixMillis) -> E
                 budgets: snapshot
                     .balances(key, model, &now)
                     .into_iter()
-                    .map(budget)
+                    .map(budget_report)
                     .collect(),
             }
         })
@@ -184,15 +185,15 @@ pub fn explain<'a>(snapshot: &'a Snapshot, model: &'a str, now: UnixMillis) -> E
     }
 }
 
-fn budget((place, balance): (QuotaScope, Balance)) -> BudgetReport {
+fn budget_report((quota_scope, balance): (QuotaScope, Balance)) -> BudgetReport {
     let Limit {
         unit,
         window,
         value,
     } = balance.limit;
     BudgetReport {
-        scope: place.scope.to_string(),
-        model: place.model,
+        scope: quota_scope.scope.to_string(),
+        model: quota_scope.model,
         unit: unit.name(),
         per: window.name(),
         used: balance.used,

@@ -1,44 +1,45 @@
-//! The keys of the variable `gemini_api_key`, however they were pasted: separated by commas, semicolons, blanks or line
-//! ends, in quotes, in brackets, as JSON.
+//! Parses the keys in the variable `gemini_api_key`, however they were pasted: separated by commas,
+//! semicolons, spaces or line breaks, in quotes, in brackets, or as JSON.
 
 use crate::pool::ApiKey;
 use std::ops::RangeInclusive;
 
-/// Lengths that a key can have.
+/// Valid lengths of a key, in characters.
 const LENGTHS: RangeInclusive<usize> = 8..=512;
-/// Positions that a warning names, at most.
-const MOST_NAMED: usize = 20;
+/// The most positions that a warning lists.
+const MAX_LISTED: usize = 20;
 
-/// What the variable says.
+/// The parsed variable.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct KeyList {
-    /// Keys in the order given, each once.
+    /// The keys in the given order, without duplicates.
     pub(super) keys: Vec<ApiKey>,
-    /// Positions, from 1, of entries that cannot be keys.
+    /// Positions, from 1, of invalid entries.
     skipped: Vec<usize>,
-    /// Entries in all.
+    /// The number of entries.
     entries: usize,
 }
 
 impl KeyList {
     pub(super) fn parse(text: &str) -> Self {
-        // A line end as some files and shells keep it.
+        // Some files and shells escape line breaks.
         let text = ["\\r", "\\n", "\\t"]
             .iter()
             .fold(text.to_owned(), |text, escape| text.replace(escape, "\n"));
         let plain: String = text
             .chars()
-            .map(|c| if is_around(c) { ' ' } else { c })
+            .map(|c| if is_surrounding(c) { ' ' } else { c })
             .collect();
         let has_separators = plain.contains(is_separator);
         let mut list = Self::default();
         for entry in plain.split(is_separator) {
             let pieces: Vec<&str> = entry.split_whitespace().collect();
             let keys: Vec<Option<ApiKey>> = pieces.iter().map(|piece| key(piece)).collect();
-            let good = keys.iter().flatten().count();
-            // Between separators a blank may be a mistake within a key, of which no part is one.
-            let is_one = has_separators && good < 2 && good < keys.len();
-            if is_one {
+            let valid = keys.iter().flatten().count();
+            // With separators, a space may be a mistake within a key, whose parts must not be taken
+            // for keys.
+            let is_broken_key = has_separators && valid < 2 && valid < keys.len();
+            if is_broken_key {
                 list.add(None);
             } else {
                 keys.into_iter().for_each(|key| list.add(key));
@@ -56,27 +57,27 @@ impl KeyList {
         }
     }
 
-    /// Which entries are skipped, and why; never what they are.
+    /// The positions of skipped entries, and why; never their values.
     pub(super) fn warning(&self) -> Option<String> {
         let (first, others) = self.skipped.split_first()?;
-        let mut which = if others.is_empty() {
+        let mut skipped = if others.is_empty() {
             format!("entry {first}")
         } else {
             format!("entries {first}")
         };
-        for position in others.iter().take(MOST_NAMED - 1) {
-            which.push_str(&format!(", {position}"));
+        for position in others.iter().take(MAX_LISTED - 1) {
+            skipped.push_str(&format!(", {position}"));
         }
         if let Some(more) = self
             .skipped
             .len()
-            .checked_sub(MOST_NAMED)
+            .checked_sub(MAX_LISTED)
             .filter(|more| *more > 0)
         {
-            which.push_str(&format!(" and {more} more"));
+            skipped.push_str(&format!(" and {more} more"));
         }
         Some(format!(
-            "gemini_api_key: {which} of {} cannot be an API key and is skipped: a key has {} to {} characters, letters, digits and -._~+/ alone",
+            "gemini_api_key: {skipped} of {} cannot be an API key and is skipped: a key is {} to {} letters, digits and -._~+/",
             self.entries,
             LENGTHS.start(),
             LENGTHS.end(),
@@ -84,15 +85,15 @@ impl KeyList {
     }
 }
 
-/// A key as `Authorization: Bearer` can carry one (RFC 9110, `token68`).
+/// Parses a key that `Authorization: Bearer` can carry (RFC 9110, `token68`).
 fn key(text: &str) -> Option<ApiKey> {
-    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    let is_key = LENGTHS.contains(&text.len()) && text.trim_end_matches('=').bytes().all(belongs);
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    let is_key = LENGTHS.contains(&text.len()) && text.trim_end_matches('=').bytes().all(is_valid);
     is_key.then(|| ApiKey::try_new(text).ok())?
 }
 
-/// What may stand around a key: quotes, brackets, and marks that nobody sees.
-fn is_around(c: char) -> bool {
+/// Whether a character may surround a key: quotes, brackets, and invisible marks.
+fn is_surrounding(c: char) -> bool {
     matches!(
         c,
         '\'' | '"'
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_found_however_they_are_listed() {
+    fn parses_keys_in_any_list_format() {
         for text in [
             "AIzaFAKE-1,AIzaFAKE-2",
             " AIzaFAKE-1 ,, AIzaFAKE-2, AIzaFAKE-1,",
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_no_key_is_skipped_and_told_by_its_position() {
+    fn skips_invalid_keys_and_reports_their_positions() {
         for (text, keys, skipped) in [
             (
                 "AIzaFAKE-1,AIzaFAKE 2,AIzaFAKE-3",
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_names_positions_and_no_value() {
+    fn a_warning_lists_positions_but_no_values() {
         assert_eq!(KeyList::parse("AIzaFAKE-1").warning(), None);
         let one = KeyList::parse("AIzaFAKE-1,AIzaFAKE 2").warning().unwrap();
         assert!(one.starts_with("gemini_api_key: entry 2 of 2 "), "{one}");
@@ -231,7 +232,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_key_keeps_what_stood_around_it(text in "[A-Za-z0-9'\"\\[\\]{}, ;\n-]{0,60}") {
+        fn keys_contain_no_surrounding_characters(text in "[A-Za-z0-9'\"\\[\\]{}, ;\n-]{0,60}") {
             for key in KeyList::parse(&text).keys {
                 prop_assert!(key.expose().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
             }

@@ -1,7 +1,7 @@
-//! The pool's settings: from the host's variables to one checked [`Config`].
+//! The pool's settings: validates the host's variables and turns them into one [`Config`].
 //!
-//! All variables are read, and all that is wrong with them is reported at once: an operator who fixes one problem must
-//! not meet the next one at the next start. Values of secrets are never repeated in a problem.
+//! All problems are reported at once, so that an operator who fixes one does not meet the next at
+//! the next start. Problems never repeat the value of a secret.
 
 mod key_list;
 pub mod origin;
@@ -14,7 +14,7 @@ use http::Uri;
 use key_list::KeyList;
 use std::fmt;
 
-/// Every variable that the component reads, by its name in `spin.toml`.
+/// The name of every variable that the component reads, as in `spin.toml`.
 pub const VARIABLES: [&str; 24] = [
     "my_api_token",
     "gemini_api_key",
@@ -42,37 +42,39 @@ pub const VARIABLES: [&str; 24] = [
     "log_retention_days",
 ];
 
-/// The largest limit of a body: 100 MiB, which is what Google takes in line.
+/// The largest `max_body_bytes`: 100 MiB, the most that Google accepts inline.
 const LARGEST_MAX_BODY_BYTES: usize = 100 * 1024 * 1024;
 const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
-/// Largest request body in bytes where nothing else is set: 32 MiB, enough for a PDF of 16 MB in base64.
+/// The default of `max_body_bytes`: 32 MiB, enough for a PDF of 16 MB in base64.
 pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
-/// The default of `max_held_bytes`: 512 MiB, enough for 16 bodies of the default size. 16 requests share an instance.
+/// The default of `max_held_bytes`: 512 MiB, enough for 16 bodies of the default size, since 16
+/// requests share an instance.
 const DEFAULT_MAX_HELD_BYTES: usize = 512 * 1024 * 1024;
-/// The largest `max_held_bytes`: 1 GiB. Up to three copies of a body exist while it is sent, and an instance has 4 GiB.
+/// The largest `max_held_bytes`: 1 GiB, since an instance has 4 GiB and sending a body takes up to
+/// three copies of it.
 const LARGEST_MAX_HELD_BYTES: usize = 1024 * 1024 * 1024;
 
-/// The shortest client token that is accepted, in characters.
-const SHORTEST_TOKEN: usize = 8;
-/// A shorter client token may be guessed, in characters.
-const SAFE_TOKEN: usize = 16;
+/// The shortest accepted client token, in characters.
+const MIN_TOKEN_LENGTH: usize = 8;
+/// A client token shorter than this, in characters, causes a warning, since it may be guessed.
+const SAFE_TOKEN_LENGTH: usize = 16;
 
 const DEFAULT_MAX_ATTEMPTS: usize = 5;
-/// The most attempts of a request: 20. Each costs a call, and the caller waits for all of them.
-const MOST_ATTEMPTS: usize = 20;
-/// How many days a call stays in the log where nothing else is set: 30.
+/// The largest `max_attempts`: 20. Each attempt costs a call, and the caller waits for all of them.
+const LARGEST_MAX_ATTEMPTS: usize = 20;
+/// The default of `log_retention_days`: 30.
 pub const DEFAULT_LOG_RETENTION_DAYS: usize = 30;
-/// The longest time that the log may be kept for, other than for ever: ten years.
-const MOST_LOG_RETENTION_DAYS: usize = 3650;
+/// The largest `log_retention_days`: ten years.
+const LARGEST_LOG_RETENTION_DAYS: usize = 3650;
 const DEFAULT_FIRST_BYTE_TIMEOUT_MS: u64 = 60_000;
 const DEFAULT_FIRST_CONTENT_TIMEOUT_MS: u64 = 300_000;
 const DEFAULT_MAX_WAIT_MS: u64 = 1_000;
-/// The longest time that may be set: 1 h.
-const LONGEST_MS: u64 = 3_600_000;
+/// The longest time that can be set: 1 h.
+const MAX_TIME_MS: u64 = 3_600_000;
 
-/// A text that must not be shown; compared in constant time.
+/// A text that must not be shown. Compares in constant time.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -82,7 +84,7 @@ impl Secret {
         &self.0
     }
 
-    /// Whether `candidate` is the secret. The time taken depends on the lengths alone.
+    /// Whether `candidate` equals the secret. The time taken depends only on the lengths.
     pub fn matches(&self, candidate: &str) -> bool {
         use subtle::ConstantTimeEq;
         self.0.as_bytes().ct_eq(candidate.as_bytes()).into()
@@ -98,52 +100,53 @@ impl fmt::Debug for Secret {
 /// The checked settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What clients must present; `None` refuses every call.
+    /// The token that clients must present; `None` refuses every call.
     pub client_token: Option<Secret>,
-    /// Keys to import, in the order given.
+    /// Keys to import, in the given order.
     pub import_keys: Vec<ApiKey>,
-    /// Google's scheme, host and port.
+    /// The upstream's scheme, host and port.
     pub upstream: Uri,
-    /// Where chat completions are sent.
+    /// The URL of chat completions.
     pub chat_endpoint: Uri,
     /// The model for requests that name none.
     pub default_model: String,
-    /// Which web pages may call.
+    /// The web pages that may call.
     pub allowed_origins: AllowedOrigins,
-    /// Refuse pages that are not among [`allowed_origins`](Self::allowed_origins).
+    /// Whether to refuse pages that are not among [`allowed_origins`](Self::allowed_origins).
     pub enforce_origin: bool,
-    /// Calls per client address and minute; `None` is without limit.
+    /// Calls per client address and minute; `None` for no limit.
     pub rate_limit_per_minute: Option<u32>,
-    /// Take the client's address from `X-Forwarded-For`.
+    /// Whether to take the client's address from `X-Forwarded-For`.
     pub trust_forwarded_for: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
-    /// Bytes of all request bodies that an instance holds at a time.
+    /// The most bytes of request bodies that an instance holds at a time.
     pub max_held_bytes: usize,
     /// The URL at which clients reach the pool, with any path prefix and without a trailing slash.
     pub public_url: Option<String>,
-    /// How far a request may go.
+    /// The limits of one request.
     pub failover: Policy,
-    /// Mend what breaks OpenAI's clients in answers, and leave out of requests what Google does not know.
+    /// Whether to repair what breaks OpenAI's clients in answers, and to omit what Google does not
+    /// support from requests.
     pub repair: bool,
-    /// Have the turns of a conversation prefer one project.
+    /// Whether the turns of a conversation prefer one project.
     pub sticky: bool,
     /// When calls are written to the log.
     pub log_commit: LogCommit,
-    /// Names for models, each with the model that it stands for.
+    /// Aliases of models, each with its model.
     pub model_aliases: Vec<(String, String)>,
-    /// Days after which a call may go from the log; `None` keeps all.
+    /// Days after which a call may be deleted from the log; `None` keeps all.
     pub log_retention_days: Option<u32>,
     warnings: Vec<String>,
 }
 
-/// When a call is written to the log, counted from the end of its answer.
+/// When a call is written to the log, relative to the end of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogCommit {
-    /// Before the client has the answer's last byte: not even a crash loses the row of an answer.
+    /// Before the client receives the answer's last byte, so that not even a crash loses the row.
     #[default]
     Before,
-    /// A moment later, with the calls that end meanwhile.
+    /// A moment later, in a batch with other calls.
     After,
 }
 
@@ -152,12 +155,12 @@ pub enum LogCommit {
 pub struct InvalidConfig(Vec<String>);
 
 impl InvalidConfig {
-    /// What is wrong, one line each: the variable and what to set instead, never a value.
+    /// The problems, one line each: the variable and what to set instead, never a value.
     pub fn problems(&self) -> &[String] {
         &self.0
     }
 
-    /// The host would not give these variables.
+    /// The host failed to provide these variables.
     pub fn unreadable(names: &[&str]) -> Self {
         Self(
             names
@@ -176,17 +179,17 @@ impl fmt::Display for InvalidConfig {
 
 impl std::error::Error for InvalidConfig {}
 
-/// Whether the proxies before the pool are trusted to say where a request comes from.
+/// Whether to trust the proxies in front of the pool about where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxies {
-    /// Their forwarding headers count.
+    /// Forwarding headers are used.
     Trusted,
     /// Forwarding headers are ignored.
     Untrusted,
 }
 
 impl Config {
-    /// Whether forwarding headers count, by `trust_forwarded_for`.
+    /// Whether forwarding headers are used, from `trust_forwarded_for`.
     pub fn proxies(&self) -> Proxies {
         match self.trust_forwarded_for {
             true => Proxies::Trusted,
@@ -194,7 +197,8 @@ impl Config {
         }
     }
 
-    /// What the pool can work with, but its operator may want to change, one line each: the variable, never a value.
+    /// Settings that work, but that the operator may want to change, one line each: the variable,
+    /// never a value.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -205,13 +209,13 @@ impl Config {
         self.client_token.iter().map(Secret::expose).chain(keys)
     }
 
-    /// The model that a name stands for: itself, unless it is an alias.
+    /// The model that a name refers to: itself, unless it is an alias.
     pub fn model_of<'a>(&'a self, name: &'a str) -> &'a str {
         let found = self.model_aliases.iter().find(|(alias, _)| alias == name);
         found.map_or(name, |(_, model)| model)
     }
 
-    /// The URL of a path and query at the upstream; `None` if they make none.
+    /// The URL of a path and query at the upstream; `None` if they are invalid.
     pub fn upstream_url(&self, path: &str, query: Option<&str>) -> Option<Uri> {
         let path_and_query = match query {
             Some(query) => format!("{path}?{query}"),
@@ -220,11 +224,12 @@ impl Config {
         join(&self.upstream, &path_and_query).ok()
     }
 
-    /// Reads the settings through `get`, which gives a variable's value, or `None` where it is not defined. Empty and
-    /// undefined variables take their defaults; only `llm_api_origin` must not be empty.
+    /// Reads the settings through `get`, which returns a variable's value, or `None` if it is not
+    /// defined. Empty and undefined variables take their defaults; only `llm_api_origin` must not
+    /// be empty.
     ///
     /// # Errors
-    /// Lists every variable that cannot be used, and what to set instead.
+    /// Lists every invalid variable and what to set instead.
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidConfig> {
         let mut problems = Vec::new();
         let text = |name: &str| {
@@ -233,7 +238,8 @@ impl Config {
                 .filter(|value| !value.is_empty())
         };
 
-        // Unlike the others: the host's allow-list is made of the same value, and empty it allows nothing.
+        // Unlike the other variables, this one also defines the host's allow-list, and empty it
+        // allows nothing.
         if get("llm_api_origin").is_some_and(|value| value.trim().is_empty()) {
             problems.push(format!(
                 "llm_api_origin is empty: leave it unset for {DEFAULT_ORIGIN}"
@@ -256,7 +262,7 @@ impl Config {
         let public = text("public_url");
         let public_url = public.as_deref().and_then(public_url);
         if public.is_some() && public_url.is_none() {
-            problems.push("public_url must be where clients reach the pool, such as https://pool.example.com or https://example.com/gemini".to_owned());
+            problems.push("public_url must be the URL at which clients reach the pool, such as https://pool.example.com or https://example.com/gemini".to_owned());
         }
 
         let mut flag = |name: &str, default: bool| match text(name)
@@ -316,7 +322,7 @@ impl Config {
         let log_retention_days = number(
             "log_retention_days",
             DEFAULT_LOG_RETENTION_DAYS,
-            "of days, from 1 to 3650, or 0 to keep the log for ever",
+            "of days, from 1 to 3650, or 0 to keep the log forever",
         );
         if !(1..=LARGEST_MAX_BODY_BYTES).contains(&max_body_bytes) {
             problems.push(format!(
@@ -326,23 +332,25 @@ impl Config {
 
         if !(max_body_bytes..=LARGEST_MAX_HELD_BYTES).contains(&max_held_bytes) {
             problems.push(format!(
-                "max_held_bytes must be from max_body_bytes to {LARGEST_MAX_HELD_BYTES}: one body has to fit in"
+                "max_held_bytes must be from max_body_bytes to {LARGEST_MAX_HELD_BYTES}, so that at least one body fits"
             ));
         }
-        if !(1..=MOST_ATTEMPTS).contains(&max_attempts) {
-            problems.push(format!("max_attempts must be from 1 to {MOST_ATTEMPTS}"));
-        }
-        if log_retention_days > MOST_LOG_RETENTION_DAYS {
+        if !(1..=LARGEST_MAX_ATTEMPTS).contains(&max_attempts) {
             problems.push(format!(
-                "log_retention_days must be from 1 to {MOST_LOG_RETENTION_DAYS}, or 0 to keep the log for ever"
+                "max_attempts must be from 1 to {LARGEST_MAX_ATTEMPTS}"
             ));
         }
-        let mut seconds = |name: &str, least_ms: u64| match milliseconds(&text(name)?) {
-            Some(ms) if (least_ms..=LONGEST_MS).contains(&ms) => Some(ms),
+        if log_retention_days > LARGEST_LOG_RETENTION_DAYS {
+            problems.push(format!(
+                "log_retention_days must be from 1 to {LARGEST_LOG_RETENTION_DAYS}, or 0 to keep the log forever"
+            ));
+        }
+        let mut seconds = |name: &str, min_ms: u64| match milliseconds(&text(name)?) {
+            Some(ms) if (min_ms..=MAX_TIME_MS).contains(&ms) => Some(ms),
             Some(_) | None => {
-                let least = if least_ms == 0 { "0" } else { "0.001" };
+                let min = if min_ms == 0 { "0" } else { "0.001" };
                 problems.push(format!(
-                    "{name} must be a number of seconds from {least} to 3600, such as 1.5"
+                    "{name} must be a number of seconds from {min} to 3600, such as 1.5"
                 ));
                 None
             }
@@ -365,16 +373,16 @@ impl Config {
         if client_token.is_some() {
             if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                 problems.push(
-                    "my_api_token must be visible ASCII characters without blanks: no header can carry others"
+                    "my_api_token must be visible ASCII characters without spaces, which is all that a header can carry"
                         .to_owned(),
                 );
-            } else if token.len() < SHORTEST_TOKEN {
+            } else if token.len() < MIN_TOKEN_LENGTH {
                 problems.push(format!(
-                    "my_api_token must have at least {SHORTEST_TOKEN} characters: try `openssl rand -hex 24`"
+                    "my_api_token must have at least {MIN_TOKEN_LENGTH} characters: try `openssl rand -hex 24`"
                 ));
-            } else if token.len() < SAFE_TOKEN {
+            } else if token.len() < SAFE_TOKEN_LENGTH {
                 warnings.push(format!(
-                    "my_api_token has fewer than {SAFE_TOKEN} characters and may be guessed: try `openssl rand -hex 24`"
+                    "my_api_token has fewer than {SAFE_TOKEN_LENGTH} characters and may be guessed: try `openssl rand -hex 24`"
                 ));
             }
         }
@@ -392,7 +400,7 @@ impl Config {
             problems.push("llm_model must be 1 to 128 letters, digits and ._:/@-".to_owned());
         } else if is_secret(&default_model) {
             problems.push(
-                "llm_model is a token or an API key: it must be the name of a model".to_owned(),
+                "llm_model is a token or an API key, but must be the name of a model".to_owned(),
             );
         }
 
@@ -414,18 +422,18 @@ impl Config {
         for (position, entry) in (1..).zip(aliases) {
             let pair = entry.split_once('=').map(|(a, m)| (a.trim(), m.trim()));
             match pair.filter(|_| !is_secret(entry)) {
-                Some((alias, model)) if is_model(alias) && is_model_of_path(model) => {
+                Some((alias, model)) if is_model(alias) && is_path_safe_model(model) => {
                     let is_new = model_aliases.iter().all(|(known, _)| known != alias);
                     if is_new {
                         model_aliases.push((alias.to_owned(), model.to_owned()));
                     } else {
                         problems.push(format!(
-                            "model_aliases: the name of entry {position} is there twice"
+                            "model_aliases: the name of entry {position} is a duplicate"
                         ));
                     }
                 }
                 _ => problems.push(format!(
-                    "model_aliases: entry {position} is no pair such as gpt-4o=gemini-flash-latest"
+                    "model_aliases: entry {position} must be a pair such as gpt-4o=gemini-flash-latest"
                 )),
             }
         }
@@ -459,44 +467,45 @@ impl Config {
     }
 }
 
-/// Whether it is a model's name that can stand in a path as it is.
-fn is_model_of_path(name: &str) -> bool {
+/// Whether this is a model's name that can be part of a path as it is.
+fn is_path_safe_model(name: &str) -> bool {
     is_model(name) && !name.contains(['/', ':', '@'])
 }
 
-/// Whole milliseconds of a number of seconds.
+/// Converts seconds to whole milliseconds.
 fn milliseconds(seconds: &str) -> Option<u64> {
     let seconds: f64 = seconds.parse().ok()?;
     let ms = (seconds * 1000.0).round();
-    (ms.is_finite() && (0.0..=LONGEST_MS as f64).contains(&ms)).then_some(ms as u64)
+    (ms.is_finite() && (0.0..=MAX_TIME_MS as f64).contains(&ms)).then_some(ms as u64)
 }
 
 fn parse_origin(text: &str) -> Result<Uri, String> {
     let problem = || {
         format!(
-            "llm_api_origin must be scheme, host and port alone, such as {DEFAULT_ORIGIN} or http://127.0.0.1:8080"
+            "llm_api_origin must be only scheme, host and port, such as {DEFAULT_ORIGIN} or http://127.0.0.1:8080"
         )
     };
     let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| problem())?;
-    // The host's allow-list compares the scheme as it is written.
+    // The host's allow-list compares the scheme case-sensitively.
     let web = text.starts_with("http://") || text.starts_with("https://");
     let bare = uri.path() == "/" && uri.query().is_none();
     if text.contains('*') {
-        return Err("llm_api_origin must name one host and one port, without `*`: the pool may call it alone".to_owned());
+        return Err("llm_api_origin must name one host and one port, without `*`: the pool may call no other".to_owned());
     }
-    if web && bare && has_host_and_port_alone(&uri) {
+    if web && bare && has_only_host_and_port(&uri) {
         Ok(uri)
     } else {
         Err(problem())
     }
 }
 
-/// A URL of scheme, host, port and path alone, without a slash at its end; `None` if it is none.
+/// Validates a URL of scheme, host, port and path, and strips its trailing slashes; `None` if it is
+/// invalid.
 fn public_url(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
     let is_plain = uri.query().is_none() && !text.contains(['*', '#']);
-    let fits = is_web && is_plain && has_host_and_port_alone(&uri);
+    let fits = is_web && is_plain && has_only_host_and_port(&uri);
     fits.then(|| text.trim_end_matches('/').to_owned())
 }
 
@@ -510,20 +519,19 @@ fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {
     {
         return Err("llm_api_endpoint must name one host, without `*`".to_owned());
     }
-    if !has_host_and_port_alone(&uri) {
-        return Err(
-            "llm_api_endpoint must have a port that is a number, or none, and no user".into(),
-        );
+    if !has_only_host_and_port(&uri) {
+        return Err("llm_api_endpoint must have a numeric port or none, and no user".into());
     }
-    // The host lets nothing but the origin through, so another host here could only fail later, and less clearly.
+    // The host blocks everything but the origin, so another host would only fail later, with a less
+    // clear error.
     if uri.scheme() != origin.scheme() || host_and_port(&uri) != host_and_port(origin) {
-        return Err("llm_api_endpoint must lie on llm_api_origin, the only host that the pool may call: set both".into());
+        return Err("llm_api_endpoint must be on llm_api_origin, the only host that the pool may call: set both".into());
     }
     Ok(uri)
 }
 
-/// Whether the authority is a host, and a port that is a number or none; the URL parser lets more pass.
-fn has_host_and_port_alone(uri: &Uri) -> bool {
+/// Whether the authority is a host with an optional numeric port; the URL parser accepts more.
+fn has_only_host_and_port(uri: &Uri) -> bool {
     let has_user = uri
         .authority()
         .is_some_and(|authority| authority.as_str().contains('@'));

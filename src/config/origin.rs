@@ -1,18 +1,19 @@
-//! Which web pages may call the pool.
+//! The web pages that may call the pool.
 
 use http::{HeaderMap, Uri, header};
 
-/// The `allowed_origins` variable: entries such as `https://app.example.com`, `app.example.com`, `localhost:5173`,
-/// `*.example.com` (the domain and its subdomains) and `*` (every page).
+/// The `allowed_origins` variable, with entries such as `https://app.example.com`,
+/// `app.example.com`, `localhost:5173`, `*.example.com` (the domain and its subdomains) and `*`
+/// (every page).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins(Vec<Pattern>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern {
-    /// `None` stands for any.
+    /// `None` matches any scheme.
     scheme: Option<String>,
     host: Host,
-    /// `None` stands for any, but for the scheme's default where a scheme is given.
+    /// `None` matches any port. With a scheme, this defaults to the scheme's port.
     port: Option<u16>,
 }
 
@@ -27,7 +28,7 @@ impl AllowedOrigins {
     /// Reads a comma-separated list.
     ///
     /// # Errors
-    /// One text for each entry that is no origin: its position, not what it is.
+    /// One message per invalid entry, with its position but not its value.
     pub fn parse(list: &str) -> Result<Self, Vec<String>> {
         let (patterns, problems): (Vec<_>, Vec<_>) = list
             .split(',')
@@ -37,7 +38,7 @@ impl AllowedOrigins {
             .map(|(index, entry)| {
                 Pattern::parse(entry).ok_or_else(|| {
                     format!(
-                        "entry {} is no origin such as https://app.example.com or *.example.com",
+                        "entry {} must be an origin such as https://app.example.com or *.example.com",
                         index + 1
                     )
                 })
@@ -58,15 +59,15 @@ impl AllowedOrigins {
     /// Whether a page of `origin` (`https://app.example.com:8443`) may call.
     pub fn allows(&self, origin: &str) -> bool {
         let Some(origin) = Origin::parse(origin) else {
-            // `null`, as sandboxed frames send it: a page of any origin at all.
+            // `null`, which sandboxed frames send, may be a page of any origin.
             return self.0.iter().any(|pattern| pattern.host == Host::Any);
         };
         self.0.iter().any(|pattern| pattern.matches(&origin))
     }
 }
 
-/// The origin of the page that sent a request: `Origin`, else that of `Referer`. `None` when neither is there, as with
-/// every client that is no browser.
+/// The origin of the page that sent a request, from `Origin` or else `Referer`. `None` without
+/// either, as with every client that is not a browser.
 pub(crate) fn of_request(headers: &HeaderMap) -> Option<String> {
     if let Some(origin) = headers.get(header::ORIGIN) {
         return Some(String::from_utf8_lossy(origin.as_bytes()).trim().to_owned());
@@ -112,7 +113,7 @@ impl Origin {
     }
 }
 
-/// Whether something that is no port follows the host's colon; the URL parser lets that pass.
+/// Whether an invalid port follows the host's colon, which the URL parser accepts.
 pub(crate) fn has_broken_port(url: &Uri) -> bool {
     let after_host = url
         .authority()
@@ -120,7 +121,7 @@ pub(crate) fn has_broken_port(url: &Uri) -> bool {
     after_host.is_some_and(|text| text.contains(':')) && url.port_u16().is_none()
 }
 
-/// The port of a URL without one.
+/// The default port of a scheme.
 pub(crate) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
@@ -131,7 +132,8 @@ pub(crate) fn default_port(scheme: &str) -> Option<u16> {
 
 impl Pattern {
     fn parse(entry: &str) -> Option<Self> {
-        // The origin of every sandboxed frame and local file, so of no page in particular; `*` allows it among all.
+        // The origin of every sandboxed frame and local file, and so of no page in particular. Only
+        // `*` allows it.
         if entry.eq_ignore_ascii_case("null") {
             return None;
         }
@@ -151,7 +153,7 @@ impl Pattern {
             Some(domain) => (true, domain),
             None => (false, rest),
         };
-        // A scheme makes it a URL, whose parser then checks host and port.
+        // With a scheme it is a URL, whose host and port the parser validates.
         let url: Uri = format!("{}://{name}", scheme.as_deref().unwrap_or("http"))
             .parse()
             .ok()?;
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_what_they_say() {
+    fn patterns_match_their_origins() {
         for (list, origin, expected) in [
             ("https://app.example.com", "https://app.example.com", true),
             (
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_are_no_origins_are_named() {
+    fn rejects_invalid_entries_with_their_position() {
         for entry in [
             "a b",
             "https://",
@@ -262,36 +264,36 @@ mod tests {
             let problems = AllowedOrigins::parse(&format!("ok.example,{entry}")).unwrap_err();
             assert_eq!(
                 problems,
-                ["entry 2 is no origin such as https://app.example.com or *.example.com"],
+                ["entry 2 must be an origin such as https://app.example.com or *.example.com"],
                 "{entry}"
             );
         }
     }
 
     #[test]
-    fn the_origin_header_goes_before_the_referer() {
-        let of = |origin: Option<&'static str>, referer: Option<&'static str>| {
+    fn the_origin_header_takes_precedence_over_the_referer() {
+        let parsed = |origin: Option<&'static str>, referer: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             origin.map(|value| headers.insert(header::ORIGIN, HeaderValue::from_static(value)));
             referer.map(|value| headers.insert(header::REFERER, HeaderValue::from_static(value)));
             of_request(&headers)
         };
         assert_eq!(
-            of(Some("https://a.example"), Some("https://b.example/x")),
+            parsed(Some("https://a.example"), Some("https://b.example/x")),
             Some("https://a.example".into())
         );
         assert_eq!(
-            of(None, Some("https://b.example:8443/path?q#f")),
+            parsed(None, Some("https://b.example:8443/path?q#f")),
             Some("https://b.example:8443".into())
         );
-        assert_eq!(of(Some("null"), None), Some("null".into()));
-        assert_eq!(of(None, Some("nonsense")), Some("nonsense".into()));
-        assert_eq!(of(None, None), None);
+        assert_eq!(parsed(Some("null"), None), Some("null".into()));
+        assert_eq!(parsed(None, Some("nonsense")), Some("nonsense".into()));
+        assert_eq!(parsed(None, None), None);
     }
 
     proptest! {
         #[test]
-        fn any_list_and_origin_get_an_answer(list in ".{0,40}", origin in ".{0,40}") {
+        fn any_list_and_origin_parse_without_panicking(list in ".{0,40}", origin in ".{0,40}") {
             if let Ok(allowed) = AllowedOrigins::parse(&list) {
                 let _ = allowed.allows(&origin);
             }

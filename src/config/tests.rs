@@ -12,7 +12,7 @@ fn config(set: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
 }
 
 #[test]
-fn defaults_are_googles_and_refuse_every_client() {
+fn defaults_call_google_and_refuse_every_client() {
     let config = config(&[]).unwrap();
     assert_eq!(
         config.chat_endpoint,
@@ -42,7 +42,7 @@ fn empty_variables_take_their_defaults() {
 }
 
 #[test]
-fn aliases_are_pairs_and_what_is_none_is_named() {
+fn aliases_are_pairs_and_invalid_ones_are_reported() {
     let aliases =
         |list: &str| config(&[("model_aliases", list)]).map(|config| config.model_aliases);
     let pair = |alias: &str, model: &str| (alias.to_owned(), model.to_owned());
@@ -51,22 +51,22 @@ fn aliases_are_pairs_and_what_is_none_is_named() {
         [pair("gpt-4o", "gemini-flash-latest"), pair("b", "c")]
     );
     for (list, problem) in [
-        ("gpt-4o", "entry 1 is no pair"),
-        ("a=", "is no pair"),
-        ("=b", "is no pair"),
-        ("a=b c", "is no pair"),
-        ("a=b/../c", "is no pair"),
-        ("a=b,a b=c", "entry 2 is no pair"),
+        ("gpt-4o", "entry 1 must be a pair"),
+        ("a=", "must be a pair"),
+        ("=b", "must be a pair"),
+        ("a=b c", "must be a pair"),
+        ("a=b/../c", "must be a pair"),
+        ("a=b,a b=c", "entry 2 must be a pair"),
         (
             "a=b,c=AIzaFAKE-key-in-the-wrong-variable",
-            "entry 2 is no pair",
+            "entry 2 must be a pair",
         ),
-        ("a=b,a=c", "the name of entry 2 is there twice"),
+        ("a=b,a=c", "the name of entry 2 is a duplicate"),
     ] {
-        let told = aliases(list).unwrap_err().to_string();
+        let problems = aliases(list).unwrap_err().to_string();
         assert!(
-            told.contains(problem) && !told.contains("AIza"),
-            "{list}: {told}"
+            problems.contains(problem) && !problems.contains("AIza"),
+            "{list}: {problems}"
         );
     }
     assert!(aliases(&format!("a={}", "m".repeat(129))).is_err());
@@ -75,7 +75,7 @@ fn aliases_are_pairs_and_what_is_none_is_named() {
 }
 
 #[test]
-fn the_origin_alone_points_the_pool_elsewhere() {
+fn the_origin_changes_the_upstream() {
     for (origin, expected) in [
         (
             "http://127.0.0.1:8080",
@@ -106,7 +106,7 @@ fn the_endpoint_may_be_any_path_of_the_origin() {
 }
 
 #[test]
-fn keys_are_listed_once_each_in_order() {
+fn keys_are_deduplicated_in_order() {
     let list = " AIzaFAKE-1 ,AIzaFAKE-2,, AIzaFAKE-1,AIzaFAKE 3,";
     let config = config(&[("gemini_api_key", list)]).unwrap();
     let keys: Vec<_> = config.import_keys.iter().map(ApiKey::expose).collect();
@@ -121,7 +121,7 @@ fn keys_are_listed_once_each_in_order() {
 }
 
 #[test]
-fn a_token_is_long_enough_and_fits_a_header() {
+fn rejects_a_token_that_is_short_or_unfit_for_a_header() {
     for (token, problem, warning) in [
         ("1234567", Some("at least 8 characters"), None),
         ("%", Some("at least 8 characters"), None),
@@ -133,14 +133,14 @@ fn a_token_is_long_enough_and_fits_a_header() {
     ] {
         match (config(&[("my_api_token", token)]), problem) {
             (Err(error), Some(problem)) => {
-                let [told] = error.problems() else {
+                let [problems] = error.problems() else {
                     panic!("{error}");
                 };
                 assert!(
-                    told.starts_with("my_api_token must") && told.contains(problem),
-                    "{told}"
+                    problems.starts_with("my_api_token must") && problems.contains(problem),
+                    "{problems}"
                 );
-                assert!(!told.contains(token), "{told}");
+                assert!(!problems.contains(token), "{problems}");
             }
             (Ok(config), None) => {
                 assert_eq!(
@@ -148,8 +148,10 @@ fn a_token_is_long_enough_and_fits_a_header() {
                     usize::from(warning.is_some()),
                     "{token}"
                 );
-                let told = config.warnings().concat();
-                assert!(told.contains(warning.unwrap_or_default()) && !told.contains(token));
+                let problems = config.warnings().concat();
+                assert!(
+                    problems.contains(warning.unwrap_or_default()) && !problems.contains(token)
+                );
             }
             (result, _) => panic!("{token}: {result:?}"),
         }
@@ -157,7 +159,7 @@ fn a_token_is_long_enough_and_fits_a_header() {
 }
 
 #[test]
-fn wildcards_are_no_host() {
+fn rejects_wildcards_as_hosts() {
     for (name, value) in [
         ("llm_api_origin", "http://*:80"),
         ("llm_api_origin", "https://*.googleapis.com"),
@@ -171,23 +173,23 @@ fn wildcards_are_no_host() {
         ("allowed_origins", "https://ok.example, null"),
     ] {
         let error = config(&[(name, value)]).unwrap_err();
-        let told = error.problems().concat();
+        let problems = error.problems().concat();
         assert!(
-            told.contains(name) && !told.contains(value),
-            "{value}: {told}"
+            problems.contains(name) && !problems.contains(value),
+            "{value}: {problems}"
         );
     }
 }
 
 #[test]
-fn no_problem_shows_a_secret_that_stands_in_the_wrong_variable() {
+fn problems_reveal_no_secret_in_the_wrong_variable() {
     let secret = "AIzaFAKE-key-in-the-wrong-variable-0001";
     for name in VARIABLES {
         if let Err(error) = config(&[(name, secret)]) {
             assert!(error.problems().concat().contains(name), "{error}");
             assert!(!error.to_string().contains("AIza"), "{error}");
         } else {
-            // Any host may be a page's.
+            // A host name may be any text.
             assert!(
                 ["my_api_token", "gemini_api_key", "allowed_origins"].contains(&name),
                 "{name}"
@@ -213,7 +215,7 @@ fn no_problem_shows_a_secret_that_stands_in_the_wrong_variable() {
 }
 
 #[test]
-fn every_problem_is_named_with_its_remedy_and_no_secret() {
+fn reports_every_problem_with_its_remedy_but_no_secret() {
     let problem = config(&[
         ("llm_api_origin", "example.com/path"),
         ("enforce_origin", "perhaps"),
@@ -227,15 +229,15 @@ fn every_problem_is_named_with_its_remedy_and_no_secret() {
     .unwrap_err()
     .to_string();
     for part in [
-        "llm_api_origin must be scheme, host and port alone",
+        "llm_api_origin must be only scheme, host and port",
         "enforce_origin must be true or false",
         "log_commit must be before or after",
         "rate_limit_per_minute must be a whole number of calls, 0 for no limit",
         "max_body_bytes must be a whole number of bytes",
         "my_api_token must have at least 8 characters",
-        "allowed_origins: entry 2 is no origin",
+        "allowed_origins: entry 2 must be an origin",
     ] {
-        assert!(problem.contains(part), "{part:?} is not in {problem:?}");
+        assert!(problem.contains(part), "{problem:?} must contain {part:?}");
     }
     assert!(
         !problem.contains("bad key") && !problem.contains("good-key"),
@@ -244,7 +246,7 @@ fn every_problem_is_named_with_its_remedy_and_no_secret() {
 }
 
 #[test]
-fn an_endpoint_on_another_host_is_refused() {
+fn rejects_an_endpoint_on_another_host() {
     for endpoint in [
         "https://other.example/x",
         "http://generativelanguage.googleapis.com/x",
@@ -282,7 +284,7 @@ fn a_body_limit_must_fit_the_components_memory() {
 }
 
 #[test]
-fn the_bodies_that_are_held_must_fit_the_instance_and_one_of_them_must_fit_in() {
+fn max_held_bytes_fits_the_instance_and_at_least_one_body() {
     for (held, body, accepted) in [
         ("33554432", "33554432", true),
         ("33554431", "33554432", false),
@@ -296,7 +298,7 @@ fn the_bodies_that_are_held_must_fit_the_instance_and_one_of_them_must_fit_in() 
 }
 
 #[test]
-fn the_public_url_is_a_place_and_no_more() {
+fn the_public_url_is_only_a_base_url() {
     for (url, read) in [
         ("https://pool.example.com", "https://pool.example.com"),
         ("http://10.0.0.1:8080/", "http://10.0.0.1:8080"),
@@ -321,10 +323,10 @@ fn the_public_url_is_a_place_and_no_more() {
 }
 
 #[test]
-fn the_log_is_kept_for_days_or_for_ever() {
-    for (days, kept) in [("0", None), ("1", Some(1)), ("3650", Some(3650))] {
+fn log_retention_is_a_number_of_days_or_unlimited() {
+    for (days, expected) in [("0", None), ("1", Some(1)), ("3650", Some(3650))] {
         let config = config(&[("log_retention_days", days)]).unwrap();
-        assert_eq!(config.log_retention_days, kept, "{days}");
+        assert_eq!(config.log_retention_days, expected, "{days}");
     }
     for days in [
         "3651",
@@ -340,14 +342,14 @@ fn the_log_is_kept_for_days_or_for_ever() {
             .to_string();
         assert!(
             problem.contains("log_retention_days must be")
-                && problem.contains("from 1 to 3650, or 0 to keep the log for ever"),
+                && problem.contains("from 1 to 3650, or 0 to keep the log forever"),
             "{days}: {problem}"
         );
     }
 }
 
 #[test]
-fn every_variable_is_declared_handed_on_and_explained() {
+fn every_variable_is_declared_passed_on_and_documented() {
     let manifest = include_str!("../../spin.toml");
     for name in VARIABLES {
         for (text, line) in [
@@ -369,7 +371,7 @@ fn every_variable_is_declared_handed_on_and_explained() {
 }
 
 #[test]
-fn the_token_matches_itself_alone() {
+fn the_token_matches_only_itself() {
     let token = config(&[("my_api_token", " the-token ")])
         .unwrap()
         .client_token

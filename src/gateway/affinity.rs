@@ -1,6 +1,7 @@
-//! Which key a request needs: what was made with a key goes back to that key's project.
+//! Affinity between resources and keys: requests that use a resource go to the project that owns
+//! it.
 
-use super::client_address::latest;
+use super::client_address::last_value;
 use super::headers::UPLOAD_URL;
 use super::incoming::Incoming;
 use super::ports::ByteStream;
@@ -30,21 +31,21 @@ const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix
 const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
 /// Another URL of the upstream, which no official client uses.
 const UPLOAD_CONTROL_URL: HeaderName = HeaderName::from_static("x-goog-upload-control-url");
-/// Commands that do not begin an upload.
+/// The commands that continue an upload.
 const CONTINUING: [&str; 4] = ["upload", "query", "cancel", "finalize"];
-/// The longest name that is stored, in bytes. That of an upload contains an id of Google's.
-const LONGEST_STORED: usize = 1024;
+/// The longest resource name that is stored, in bytes. Upload names contain an id from Google.
+const MAX_NAME_BYTES: usize = 1024;
 /// How long an upload may take, in milliseconds: 2 days, as long as Google keeps a file.
-const UPLOAD_MS: i64 = 2 * 24 * 3_600_000;
+const MAX_UPLOAD_MS: i64 = 2 * 24 * 3_600_000;
 
-/// What a request uses that belongs to projects.
+/// The resources that a request uses.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
-    /// Whose keys alone can serve it; `None` if any can.
+    /// The only owner whose keys can serve the request; `None` if any key can.
     pub(super) owner: Option<Owner>,
-    /// All names in it.
+    /// The names of all resources in the request.
     named: BTreeSet<String>,
-    /// Whether the owner of some name is not known.
+    /// Whether a resource has no known owner.
     pub(super) has_unknown: bool,
 }
 
@@ -54,17 +55,17 @@ impl Uses {
     }
 }
 
-/// Looks up and records which project owns what.
+/// Looks up and records the owners of resources.
 pub(super) struct Affinity<'a, D> {
     pub(super) config: &'a Config,
     pub(super) view: &'a PoolView<D>,
 }
 
 impl<D: Database> Affinity<'_, D> {
-    /// What a request uses that belongs to projects.
+    /// Looks up the owner of the resources that a request uses.
     ///
     /// # Errors
-    /// It uses things of several projects, or the database refused.
+    /// The resources belong to several projects, or the database failed.
     pub(super) async fn uses(&self, incoming: &Incoming<'_>, body: &[u8]) -> Result<Uses, Failure> {
         let target = &incoming.target;
         let named = names_in(target, incoming.head.uri.query(), body);
@@ -77,7 +78,7 @@ impl<D: Database> Affinity<'_, D> {
             return Err(Failure::OwnersDiffer);
         }
         let has_unknown = named.iter().any(|name| !found.contains_key(name));
-        // If no project is known, any of the owners is tried, and the upstream decides.
+        // If no project is known, any owner is tried, and the upstream decides.
         let owner = found
             .values()
             .find(|owner| owner.project.is_some())
@@ -90,8 +91,8 @@ impl<D: Database> Affinity<'_, D> {
         })
     }
 
-    /// Whether a request continues an upload that the pool has begun. Google's clients send no
-    /// credential with it, since its URL is one.
+    /// Whether a request continues an upload that the pool started. Google's clients send no other
+    /// credential than the upload's URL.
     pub(super) async fn continues_upload(
         &self,
         target: &Target,
@@ -113,14 +114,15 @@ impl<D: Database> Affinity<'_, D> {
             return Ok(false);
         }
         let name = of_upload(&target.path, &id);
-        store::is_made_since(&*self.view.database, &name, now.plus(-UPLOAD_MS), now).await
+        let since = now.plus(-MAX_UPLOAD_MS);
+        store::was_created_since(&*self.view.database, &name, since, now).await
     }
 
-    /// Records what an answer reports of things that belong to the project of `owner`, and directs
-    /// an upload to the pool. A name that a request merely mentions teaches nothing.
+    /// Records the resources that an answer reports for the project of `owner`, and redirects an
+    /// upload to the pool. Names that the request merely mentions are not recorded.
     ///
     /// # Errors
-    /// The database refused.
+    /// The database failed.
     pub(super) async fn record<B: ByteStream, S: super::ports::System>(
         &self,
         incoming: &Incoming<'_>,
@@ -144,7 +146,7 @@ impl<D: Database> Affinity<'_, D> {
         if is_deleted || !is_success {
             return Ok(());
         }
-        // An error may have named the key's project since.
+        // An error may have revealed the key's project since the request started.
         let snapshot_project = self
             .view
             .snapshot()
@@ -174,7 +176,7 @@ impl<D: Database> Affinity<'_, D> {
         store::remember_reported(database, &listed, &owner, now).await
     }
 
-    /// Forgets the resource that a path ends with.
+    /// Forgets the resource at the end of a path.
     async fn forget(&self, target: &Target) -> Result<(), DatabaseError> {
         for name in named_in_path(&target.rest) {
             let prefix = target.rest.strip_suffix(&name);
@@ -185,23 +187,23 @@ impl<D: Database> Affinity<'_, D> {
         Ok(())
     }
 
-    /// The names that may be stored.
+    /// Filters out names that are too long or contain a secret.
     fn storable(&self, mut names: BTreeSet<String>) -> BTreeSet<String> {
         names.retain(|name| {
-            name.len() <= LONGEST_STORED && !self.view.reveals_secret(self.config, name)
+            name.len() <= MAX_NAME_BYTES && !self.view.reveals_secret(self.config, name)
         });
         names
     }
 }
 
-/// All names in a request that belong to projects.
+/// The names of all resources in a request.
 fn names_in(target: &Target, query: Option<&str>, body: &[u8]) -> BTreeSet<String> {
     let mut named = match target.kind {
-        // The same path for every chat.
+        // The path is the same for every chat.
         Kind::Chat => BTreeSet::new(),
         Kind::Generate | Kind::Other => named_in_path(&target.rest),
     };
-    // An upload is content, whatever it mentions.
+    // An upload is opaque content.
     match upload_id(query).filter(|_| target.is_upload()) {
         Some(id) => named.extend([of_upload(&target.path, &id)]),
         None if target.is_upload() => {}
@@ -222,11 +224,11 @@ fn upload_id(query: Option<&str>) -> Option<String> {
         .map(|(_, id)| id.into_owned())
 }
 
-/// A URL of the upstream as one of the pool, under the address at which the client reaches it.
+/// Maps a URL of the upstream to the pool's address, as the client reaches it.
 fn pool_url(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     let base = match &config.public_url {
         Some(url) => url.clone(),
-        None => reached_at(request, config.proxies())?,
+        None => base_url(request, config.proxies())?,
     };
     let query = url
         .query()
@@ -235,11 +237,11 @@ fn pool_url(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> 
     HeaderValue::from_str(&format!("{base}{}{query}", url.path())).ok()
 }
 
-/// The address at which the client reached the pool: from the request, or from the headers of
-/// trusted proxies, each of which counts only if it is valid.
-fn reached_at(request: &Parts, proxies: Proxies) -> Option<String> {
+/// The base URL at which the client reached the pool, from the request or from the headers of
+/// trusted proxies. Invalid headers are ignored.
+fn base_url(request: &Parts, proxies: Proxies) -> Option<String> {
     let text = |name: HeaderName| request.headers.get(name)?.to_str().ok();
-    // The first of several proxies is the one that the client has reached.
+    // The first entry is from the proxy that the client reached.
     let forwarded = |name: HeaderName| {
         let first = text(name)
             .filter(|_| proxies == Proxies::Trusted)?
@@ -247,7 +249,8 @@ fn reached_at(request: &Parts, proxies: Proxies) -> Option<String> {
             .next()?;
         Some(first.trim()).filter(|first| !first.is_empty())
     };
-    let full: Option<Uri> = latest(&request.headers, &FULL_URL).and_then(|url| url.parse().ok());
+    let full: Option<Uri> =
+        last_value(&request.headers, &FULL_URL).and_then(|url| url.parse().ok());
     let is_host = |host: &&str| host.parse::<Authority>().is_ok() && !host.contains('@');
     let host = forwarded(FORWARDED_HOST)
         .filter(is_host)

@@ -7,7 +7,7 @@ use super::failure::ErrorForm;
 use super::ports::{ByteStream, System, TransportError, UpstreamResponse};
 use super::upstream_request::AnswerForm;
 use crate::store::Database;
-use crate::wire::gemini::{self, MAX_ERROR_BYTES, Seen, diagnose};
+use crate::wire::gemini::{self, CallResult, MAX_ERROR_BYTES, diagnose};
 use crate::wire::json::{Members, find};
 use crate::wire::openai::repair::StreamRepair;
 use crate::wire::openai::signatures::Signatures;
@@ -471,7 +471,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             return Progress::End;
         };
         let json = self.framing.error_json().unwrap_or_default();
-        let diagnosis = diagnose(Seen::InStream(json), &attempt.traits);
+        let diagnosis = diagnose(CallResult::InStream(json), &attempt.traits);
         // Clients of interactions know Google's own error codes.
         let body = Some(json).filter(|_| self.kind == Kind::Other);
         let ended = attempt.end_with_error(&diagnosis, ErrorSource::Answer, body);

@@ -12,7 +12,9 @@ use crate::pool::{
     UnixMillis, Usage, Verdict, quota_scope_of, transition,
 };
 use crate::store::{self, AttemptRow, Database, DatabaseError, Deferred, Nonce};
-use crate::wire::gemini::{Diagnosis, RequestTraits, Seen, diagnose, loggable, unknown_fields};
+use crate::wire::gemini::{
+    CallResult, Diagnosis, RequestTraits, diagnose, loggable, unknown_fields,
+};
 use crate::wire::openai::signatures::SignedCall;
 use crate::wire::redact::{redact, redact_json, truncate};
 use std::rc::Rc;
@@ -199,7 +201,7 @@ impl<D: Database, S: System> Attempt<D, S> {
         error: &TransportError,
         answered: Option<u16>,
     ) -> Failed {
-        let diagnosis = diagnose(Seen::NoResponse(error), &self.traits);
+        let diagnosis = diagnose(CallResult::NoResponse(error), &self.traits);
         let upstream_error = UpstreamError {
             diagnosis: &diagnosis,
             default_message: error.to_string(),
@@ -556,7 +558,7 @@ impl UpstreamError<'_> {
         let Some(message) = &error.message else {
             return self.default_message.clone();
         };
-        let message = loggable(message, self.diagnosis.says);
+        let message = loggable(message, self.diagnosis.description);
         match error.canonical_code() {
             Some(code) => format!("{code}: {message}"),
             None => message.to_owned(),

@@ -327,7 +327,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                 let reveals = |name: &str| view.reveals_secret(config, name);
                 let may_be_named = !unknown_fields
                     .iter()
-                    .any(|field| reveals(&field.name) || reveals(&field.place));
+                    .any(|field| reveals(&field.name) || reveals(&field.path));
                 match may_be_named {
                     true => request.leave_out(unknown_fields),
                     false => None,

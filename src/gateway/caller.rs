@@ -1,4 +1,4 @@
-//! Who calls: the client token, in any of the places where clients of the two APIs put it.
+//! Authentication: the client token, wherever clients of the two APIs put it.
 
 use super::Failure;
 use super::headers::GOOGLE_KEY;
@@ -8,42 +8,42 @@ use crate::wire::target::key_of_query;
 use http::header;
 use http::request::Parts;
 
-/// Who makes a request. More kinds of tokens make more kinds of callers.
+/// Who makes a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caller {
     /// A holder of the built-in client token, `my_api_token`.
     BuiltInToken,
-    /// A client that continues an upload at a URL that is its credential.
+    /// A client that continues an upload, whose URL is its credential.
     UploadUrl,
 }
 
-/// Where a token may be.
+/// Where a token is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepts {
     /// In `Authorization: Bearer`.
     Bearer,
-    /// There, in `x-goog-api-key` or in `?key=`.
+    /// In `Authorization: Bearer`, `x-goog-api-key` or `?key=`.
     Anywhere,
 }
 
-/// The API whose clients send credentials as this request does.
+/// The API whose clients send credentials in the same way as this request.
 pub(super) fn surface_of_credential(request: &Parts) -> Surface {
-    let is_googles = !request.headers.contains_key(header::AUTHORIZATION)
+    let is_gemini = !request.headers.contains_key(header::AUTHORIZATION)
         && (request.headers.contains_key(GOOGLE_KEY)
             || request
                 .uri
                 .query()
                 .is_some_and(|query| key_of_query(query).is_some()));
-    match is_googles {
+    match is_gemini {
         true => Surface::Gemini,
         false => Surface::OpenAi,
     }
 }
 
-/// Checks the client's token. If it sends several, one that is right is enough.
+/// Checks the client's token. If the client sends several, one correct token is enough.
 ///
 /// # Errors
-/// No token is configured, or the request has none, or only wrong ones.
+/// No token is configured, or the request has none or only wrong ones.
 pub(super) fn authenticate(
     config: &Config,
     request: &Parts,
@@ -57,11 +57,11 @@ pub(super) fn authenticate(
     if presented.is_empty() {
         return Err(Failure::TokenMissing);
     }
-    // Every token is compared, so that the time taken tells nothing.
-    let is_right = presented
+    // Compare every token, so that the time taken reveals nothing.
+    let is_valid = presented
         .iter()
-        .fold(false, |right, token| right | expected.matches(token));
-    match is_right {
+        .fold(false, |valid, token| valid | expected.matches(token));
+    match is_valid {
         true => Ok(Caller::BuiltInToken),
         false => Err(Failure::TokenWrong),
     }
@@ -84,9 +84,9 @@ fn presented(request: &Parts, accepts: Accepts) -> Vec<String> {
     match accepts {
         Accepts::Bearer => bearer.collect(),
         Accepts::Anywhere => {
-            let googles = text(GOOGLE_KEY).map(str::to_owned);
+            let google_key = text(GOOGLE_KEY).map(str::to_owned);
             let query = request.uri.query().and_then(key_of_query);
-            bearer.chain(googles).chain(query).collect()
+            bearer.chain(google_key).chain(query).collect()
         }
     }
 }

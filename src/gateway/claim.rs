@@ -1,5 +1,4 @@
-//! What must be true in the database before a call is sent: its trials and its share of the
-//! budgets.
+//! Claims trials and reserves budgets in the database before a call is sent.
 
 use super::ports::System;
 use super::view::PoolView;
@@ -9,28 +8,28 @@ use crate::store::{self, Database, DatabaseError};
 /// What was claimed for a call.
 #[derive(Debug, Clone)]
 pub(super) struct Claimed {
-    /// When its trials end at the latest.
+    /// When the leases of its trials expire.
     pub(super) trials_until: UnixMillis,
-    /// Input tokens that the budgets were charged with.
+    /// The input tokens that were reserved in the budgets.
     pub(super) input_tokens: u64,
-    /// When they were charged; `None` if they could not be.
+    /// When they were reserved; `None` if nothing was.
     pub(super) reserved_at: Option<Moment>,
 }
 
 /// A call that is about to be sent.
 pub(super) struct Claim<'a> {
     pub(super) pick: &'a Pick,
-    /// The model, under which budgets are looked up.
+    /// The model whose budgets apply.
     pub(super) model: &'a str,
-    /// Input tokens that the call is expected to use.
+    /// The input tokens that the call is expected to use.
     pub(super) input_tokens: u64,
-    /// How long its trials may take, in milliseconds.
+    /// The lease of its trials, in milliseconds.
     pub(super) trial_lease_ms: i64,
 }
 
 impl Claim<'_> {
-    /// Claims the trials of a pick and reserves its budgets. `None` if another request was faster:
-    /// the view is then out of date. A database that refuses keeps no request from being answered.
+    /// Claims the trials of a pick and reserves its budgets. `None` if another request was faster,
+    /// which means that the view is out of date. A failing database does not block the request.
     pub(super) async fn take<D: Database, S: System>(
         self,
         view: &PoolView<D>,
@@ -39,7 +38,7 @@ impl Claim<'_> {
     ) -> Option<Claimed> {
         let log = |error: &DatabaseError| {
             system.log(&format!(
-                "key {}: a trial or a budget cannot be claimed: {error}",
+                "key {}: cannot claim a trial or reserve a budget: {error}",
                 self.pick.key.id
             ));
         };
@@ -91,7 +90,7 @@ impl Claim<'_> {
             .counted
             .iter()
             .map(|scope| store::Reservation {
-                place: scope.clone(),
+                scope: scope.clone(),
                 limits: balances
                     .iter()
                     .filter(|(limited, _)| limited == scope)

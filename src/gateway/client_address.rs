@@ -1,4 +1,4 @@
-//! The address of a client, under which calls and wrong tokens are counted.
+//! The address of a client, by which calls and wrong tokens are counted.
 
 use crate::config::Proxies;
 use http::HeaderMap;
@@ -9,36 +9,37 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Every address that cannot be read.
+/// Stands for every address that cannot be parsed.
 const UNKNOWN: &str = "unknown";
 
-/// The last value of a header, as text: the host and proxies append theirs to what the client has sent
-/// under that name.
-pub(super) fn latest<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+/// The last value of a header as text. The host and proxies append their values to those that the
+/// client sent under the same name.
+pub(super) fn last_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get_all(name).iter().next_back()?.to_str().ok()
 }
 
-/// The client of a request in one spelling: an IPv4 address, or the /64 of an IPv6 address, in which a
-/// client can choose freely. Of a forwarded list the last entry counts: the operator's own proxy wrote
-/// it, and the client may have written the others.
+/// The canonical address of a request's client: an IPv4 address, or the /64 network of an IPv6
+/// address, since a client can choose any address in it. If proxies are trusted, the last entry of
+/// `X-Forwarded-For` is used: the operator's proxy wrote it, while the client may have written the
+/// others.
 pub(super) fn of(headers: &HeaderMap, proxies: Proxies) -> String {
-    let forwarded = latest(headers, &FORWARDED_FOR)
+    let forwarded = last_value(headers, &FORWARDED_FOR)
         .and_then(|list| list.rsplit(',').next())
         .map(str::trim)
         .filter(|address| proxies == Proxies::Trusted && !address.is_empty());
     forwarded
-        .or_else(|| latest(headers, &CLIENT_ADDRESS))
+        .or_else(|| last_value(headers, &CLIENT_ADDRESS))
         .and_then(parse)
-        .map_or_else(|| UNKNOWN.to_owned(), network)
+        .map_or_else(|| UNKNOWN.to_owned(), canonical)
 }
 
-/// An address with or without a port, brackets, quotes or a zone.
+/// Parses an address with or without a port, brackets, quotes or a zone.
 fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim().trim_matches('"').trim();
     let (before_zone, zone) = text.split_once('%').unwrap_or((text, ""));
-    // `[fe80::1%eth0]:80`
-    let behind_zone = zone.find(']').and_then(|end| zone.get(end..));
-    let text = format!("{before_zone}{}", behind_zone.unwrap_or_default());
+    // A bracket and port may follow the zone, as in `[fe80::1%eth0]:80`.
+    let after_zone = zone.find(']').and_then(|end| zone.get(end..));
+    let text = format!("{before_zone}{}", after_zone.unwrap_or_default());
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(address.ip());
     }
@@ -49,7 +50,7 @@ fn parse(text: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-fn network(address: IpAddr) -> String {
+fn canonical(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_has_one_name_however_its_address_is_written() {
+    fn normalizes_every_spelling_of_an_address() {
         for (text, expected) in [
             ("10.0.0.1:51686", "10.0.0.1"),
             (" 10.0.0.1 ", "10.0.0.1"),
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_word_comes_last_and_counts() {
+    fn the_last_value_of_a_header_wins() {
         let (forged, host) = (
             (&CLIENT_ADDRESS, "9.9.9.9:1"),
             (&CLIENT_ADDRESS, "10.0.0.1:1"),
@@ -134,11 +135,11 @@ mod tests {
         ] {
             assert_eq!(address(&[first, host, second], proxies), expected);
         }
-        let nothing = (&FORWARDED_FOR, " ");
+        let blank = (&FORWARDED_FOR, " ");
         assert_eq!(
-            address(&[nothing, host], Proxies::Trusted),
+            address(&[blank, host], Proxies::Trusted),
             "10.0.0.1",
-            "the direct address"
+            "a blank header falls back to the direct address"
         );
     }
 }

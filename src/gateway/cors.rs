@@ -1,24 +1,28 @@
-//! Which web pages may call, and what their browsers are told (<https://fetch.spec.whatwg.org/>).
+//! Cross-origin resource sharing (CORS): which web pages may call the pool
+//! (<https://fetch.spec.whatwg.org/>).
 
 use super::Failure;
 use crate::config::{Config, origin};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
-/// A browser asks this before a public page calls a server in a private network:
+/// Browsers send this in the preflight when a public page calls a server in a private network:
 /// <https://wicg.github.io/private-network-access/>.
-const ASKS_FOR_PRIVATE_NETWORK: HeaderName =
+const REQUEST_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
-const ALLOWS_PRIVATE_NETWORK: HeaderName =
+const ALLOW_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-allow-private-network");
 
-/// The headers of responses that pages may read.
+/// The response headers that pages may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, x-keypool-dropped, x-gemini-service-tier, etag, content-disposition, content-range, accept-ranges, range, x-goog-upload-url, x-goog-upload-status, x-goog-upload-size-received, x-goog-upload-chunk-granularity",
+    "x-request-id, retry-after, retry-after-ms, x-should-retry, x-keypool-attempts, x-keypool-key, \
+     x-keypool-dropped, x-gemini-service-tier, etag, content-disposition, content-range, \
+     accept-ranges, range, x-goog-upload-url, x-goog-upload-status, x-goog-upload-size-received, \
+     x-goog-upload-chunk-granularity",
 );
 
-/// Refuses pages of other origins if the operator wants that. A call without an origin comes from
-/// no page.
+/// Refuses pages of other origins if the operator enforces origins. Calls without an origin do not
+/// come from a page.
 pub(super) fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
     match origin::of_request(headers) {
         Some(origin) if config.enforce_origin && !config.allowed_origins.allows(&origin) => {
@@ -41,15 +45,16 @@ pub(super) fn preflight(
     let allowed_methods = HeaderValue::from_static(allowed_methods);
     headers.insert(header::ALLOW, allowed_methods.clone());
     if config.is_some_and(|config| allowed_origin(config, request).is_some()) {
-        let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        let allowed = asked.unwrap_or(HeaderValue::from_static("authorization, content-type"));
+        let requested = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let default = HeaderValue::from_static("authorization, content-type");
+        let allowed = requested.unwrap_or(default);
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allowed_methods);
-        let asks_for_private_network = request
-            .get(ASKS_FOR_PRIVATE_NETWORK)
+        let is_private_network = request
+            .get(REQUEST_PRIVATE_NETWORK)
             .is_some_and(|value| value == "true");
-        if asks_for_private_network {
-            headers.insert(ALLOWS_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+        if is_private_network {
+            headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
         }
         let one_day = HeaderValue::from_static("86400");
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, one_day);
@@ -57,7 +62,7 @@ pub(super) fn preflight(
     Ok((StatusCode::NO_CONTENT, headers))
 }
 
-/// Lets a page of an allowed origin read a response.
+/// Lets pages of an allowed origin read a response.
 pub(super) fn allow_origin(config: &Config, request: &HeaderMap, response: &mut HeaderMap) {
     if !config.allowed_origins.is_empty() {
         response.append(header::VARY, HeaderValue::from_static("origin"));

@@ -14,7 +14,7 @@ use crate::pool::{Deadlines, Outcome, UnixMillis};
 use crate::store::Database;
 use crate::wire::Kind;
 use crate::wire::gemini::{
-    MAX_ERROR_BYTES, Seen, closing_bracket, diagnose, is_events, is_page, is_readable,
+    CallResult, MAX_ERROR_BYTES, closing_bracket, diagnose, is_events, is_page, is_readable,
     unpacked_answer,
 };
 use crate::wire::openai::repair::{self, Requested};
@@ -454,7 +454,7 @@ async fn check<D: Database, B, S: System>(
     plain: &PlainAnswer<'_, D, B, S>,
     passes: impl FnOnce(&[u8]) -> bool,
 ) -> Result<Attempt<D, S>, Failed> {
-    let response = Seen::Response {
+    let response = CallResult::Response {
         status: plain.status,
         headers: plain.headers,
         body: &plain.bytes,
@@ -492,7 +492,7 @@ async fn refused<D: Database, B: ByteStream, S: System>(
             break;
         }
     }
-    let response = Seen::Response {
+    let response = CallResult::Response {
         status,
         headers: &headers,
         body: &bytes,

@@ -1,7 +1,9 @@
-//! Everything that can go wrong, and the one place that turns it into a status and OpenAI's error body.
+//! Every way in which a request can fail, and the only place that maps failures to a status and an
+//! error body.
 //!
-//! The status is chosen for what official clients do with it: they retry 408, 409, 429 and 5xx by themselves. So what a
-//! retry cannot cure says `x-should-retry: false`, and a bad key of the pool is never a 401: the caller's token is fine.
+//! Statuses are chosen for the official clients, which retry 408, 409, 429 and 5xx on their own. A
+//! failure that a retry cannot cure is therefore marked `x-should-retry: false`, and a bad key of
+//! the pool is never reported as a 401, since the caller's token is valid.
 
 use super::reply::Reply;
 use crate::config::InvalidConfig;
@@ -17,90 +19,91 @@ use http::header::{self, HeaderName, HeaderValue};
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// The longest wait that a client is asked to sit out, in milliseconds: 60 s. A longer one is told in words alone.
-const LONGEST_WAIT_MS: i64 = 60_000;
+/// The longest wait that is sent as `Retry-After`, in milliseconds: 60 s. Only the message reports
+/// longer waits.
+const MAX_RETRY_AFTER_MS: i64 = 60_000;
 
-/// Why no key of the pool could take a call.
+/// Why no key of the pool can take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
-    /// Quotas and budgets are used up, or other calls have taken what was left.
+    /// Quotas and budgets are used up, or concurrent calls took the rest.
     Exhausted,
-    /// The keys were rejected, or are paused.
+    /// The keys were rejected or are paused.
     Credentials,
-    /// Keys fail alike.
+    /// The keys all fail in the same way, so the upstream is suspected.
     Suspected,
     /// No project may use the model.
     Model,
-    /// No project has a plan that includes it.
+    /// No project's plan includes the model.
     Plan,
 }
 
-/// How an error of Google's about the request itself reaches clients of OpenAI's surface. On Google's
-/// own surface it is always passed on as it came.
+/// How clients of OpenAI's surface receive Google's errors about the request itself. On Google's
+/// surface these errors always pass unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ErrorForm {
-    /// In the pool's form.
+    /// In OpenAI's error format.
     Pool,
-    /// As it came.
+    /// Unchanged.
     Verbatim,
 }
 
-/// Why a request gets an error.
+/// Why a request fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// No such path, and what to do about it.
+    /// The path does not exist. Contains advice for the caller.
     UnknownPath(&'static str),
-    /// The path takes other methods.
+    /// The path does not support the method.
     WrongMethod {
-        /// Those that it takes.
+        /// The supported methods, as an `Allow` header.
         allow: &'static str,
     },
     /// No key has this id.
     UnknownKey(KeyId),
-    /// The query has a parameter that the path does not take.
+    /// The query has an unsupported parameter. Contains the supported one.
     UnknownParameter(&'static str),
-    /// A page that may not call.
+    /// The web page's origin is not allowed.
     OriginRefused,
-    /// The operator has set no token.
+    /// The operator has not configured a client token.
     TokenNotConfigured,
-    /// No bearer token came with the request.
+    /// The request has no token.
     TokenMissing,
-    /// Not the operator's token.
+    /// The request's token is not the pool's.
     TokenWrong,
-    /// Too many calls of this client in this minute.
+    /// The client exceeded its rate limit.
     RateLimited {
-        /// Calls per minute that are allowed.
+        /// Calls allowed per minute.
         limit: u32,
         /// Whole seconds until the next minute.
         retry_after: i64,
     },
-    /// Too many calls with a wrong token, or with none, of this client in this minute.
+    /// The client made too many calls without the pool's token.
     WrongTokens {
-        /// Such calls per minute that are answered.
+        /// Such calls allowed per minute.
         limit: u32,
         /// Whole seconds until the next minute.
         retry_after: i64,
     },
     /// The request's body is too large.
     BodyTooLarge {
-        /// Bytes that are allowed.
+        /// The limit in bytes.
         max: usize,
     },
-    /// The request's body broke off.
+    /// The connection failed before the end of the request's body.
     BodyIncomplete,
-    /// The request's body did not come to its end in time.
+    /// The request's body stalled.
     BodyStalled,
-    /// The request's body does not fit beside those of other requests.
+    /// The bodies of other requests leave no memory for this one.
     NoRoom,
-    /// The request's body is compressed otherwise than by gzip.
+    /// The request's body has a content encoding other than gzip.
     EncodingUnsupported,
-    /// The request's body is no chat completion request.
+    /// The request is invalid. Contains the message and the parameter at fault.
     InvalidRequest(String, Option<&'static str>),
-    /// There is no key.
+    /// The pool has no usable key.
     NoUsableKey,
-    /// What the request uses was made with keys that are gone or disabled.
+    /// The request uses a resource whose key was removed or disabled.
     OwnerGone,
-    /// The request uses things of several projects, which no key can.
+    /// The request uses resources of several projects, which no single key can access.
     OwnersDiffer,
     /// No key can take a call for the model now.
     KeysOut {
@@ -108,47 +111,47 @@ pub enum Failure {
         why: Unavailable,
         /// The model.
         model: String,
-        /// What keeps the keys from it.
+        /// Why each key is ineligible.
         survey: Survey,
-        /// Milliseconds until the first of them comes back; `None` where no time brings one back.
+        /// Milliseconds until the first key is available again; `None` if waiting does not help.
         wait_ms: Option<i64>,
     },
-    /// The request alone is larger than the quota of the projects that are known.
+    /// The request alone exceeds the known quotas of the projects.
     TooLarge {
         /// The model.
         model: String,
-        /// The limit that it exceeds.
+        /// The limit that the request exceeds.
         limit: Limit,
     },
-    /// What the last attempt came to, after the pool has done what it may: a client's own retries would not help.
+    /// The failure of the last attempt, after which retries by the client would not help.
     Spent(Box<Failure>),
-    /// The upstream answered with an error, or not at all.
+    /// The upstream answered with an error or did not answer.
     Upstream {
         /// How the attempt ended.
         outcome: Outcome,
-        /// The upstream's status, or the one that stands for its silence.
+        /// The upstream's status, or the one that stands for no answer.
         status: u16,
-        /// Google's canonical code, lower case.
+        /// Google's canonical code, in lower case.
         code: Option<String>,
-        /// Google's words, redacted.
+        /// Google's message, redacted.
         message: String,
-        /// Google's error as it came, redacted, where it can be read.
+        /// Google's error body, redacted, if it could be read.
         body: Option<String>,
-        /// The fields that it does not know, where it is about nothing else.
+        /// The fields that Google does not know, if the error is about nothing else.
         unknown_fields: Vec<UnknownField>,
     },
-    /// The upstream's answer broke off.
+    /// The upstream's answer is incomplete.
     AnswerBroken {
-        /// How, redacted.
+        /// Why, redacted.
         reason: String,
     },
-    /// The host ends, and no attempt can.
+    /// The host is shutting down.
     Stopping,
-    /// The database refused. What it said is for the operator.
+    /// The database failed. The details are for the operator only.
     Database(DatabaseError),
-    /// The database can be read but not written. What it said is for the operator.
+    /// The database can be read but not written. The details are for the operator only.
     DatabaseNotWritable(DatabaseError),
-    /// The operator's settings are wrong.
+    /// The operator's settings are invalid.
     Configuration(String),
 }
 
@@ -172,7 +175,7 @@ impl From<InvalidRequest> for Failure {
 }
 
 impl Failure {
-    /// No key can take a call for `model` now.
+    /// A [`KeysOut`](Self::KeysOut) whose wait starts at `now`.
     pub(super) fn keys_out(why: Unavailable, model: &str, survey: Survey, now: UnixMillis) -> Self {
         Self::KeysOut {
             why,
@@ -182,14 +185,16 @@ impl Failure {
         }
     }
 
-    /// The request names a model that can be none.
+    /// The request's model name is malformed.
     pub(super) fn no_model_name() -> Self {
         Self::InvalidRequest(MODEL_RULE.to_owned(), Some("model"))
     }
 
-    /// The request has a secret where a name should be.
+    /// The request contains a secret in place of a name.
     pub(super) fn secret_in_name() -> Self {
-        let message = "The request has the pool's token or an API key in its path or in `model`. Send the token as `Authorization: Bearer TOKEN` or `x-goog-api-key: TOKEN` alone.";
+        let message = "The request contains the pool's token or an API key in its path or in \
+            `model`. Send the token only as `Authorization: Bearer TOKEN` or \
+            `x-goog-api-key: TOKEN`.";
         Self::InvalidRequest(message.to_owned(), None)
     }
 
@@ -198,8 +203,8 @@ impl Failure {
         last.unwrap_or(Self::NoUsableKey)
     }
 
-    /// The same after the pool has retried, or would have if its budget allowed: trouble of the
-    /// upstream is then not worth a retry of the client.
+    /// Marks trouble of the upstream as not worth a retry by the client, because the pool has
+    /// already retried or has used up its retry budget.
     pub(super) fn spent(self) -> Self {
         let is_trouble = match &self {
             Self::Upstream { outcome, .. } => outcome.rule().answer == Answer::Trouble,
@@ -212,7 +217,7 @@ impl Failure {
         }
     }
 
-    /// Status and body. The only place that knows them.
+    /// The status and error body.
     pub fn describe(&self) -> (StatusCode, ErrorBody) {
         let body = |message: &str, kind: &'static str, code: &str| ErrorBody {
             message: message.to_owned(),
@@ -228,7 +233,7 @@ impl Failure {
             Self::WrongMethod { allow } => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 body(
-                    &format!("This path does not take that method. It takes {allow}."),
+                    &format!("This path does not support the method. It supports {allow}."),
                     "invalid_request_error",
                     "method_not_allowed",
                 ),
@@ -241,10 +246,10 @@ impl Failure {
                     "unknown_key",
                 ),
             ),
-            Self::UnknownParameter(takes) => (
+            Self::UnknownParameter(supported) => (
                 StatusCode::BAD_REQUEST,
                 body(
-                    &format!("This path takes no other query parameter than `{takes}`."),
+                    &format!("The only query parameter of this path is `{supported}`."),
                     "invalid_request_error",
                     "unknown_parameter",
                 ),
@@ -252,7 +257,8 @@ impl Failure {
             Self::OriginRefused => (
                 StatusCode::FORBIDDEN,
                 body(
-                    "Pages of this origin may not call. The operator lists those that may in `allowed_origins`.",
+                    "Web pages of this origin may not call the pool. The operator sets the allowed \
+                     origins in `allowed_origins`.",
                     "permission_error",
                     "origin_not_allowed",
                 ),
@@ -260,7 +266,8 @@ impl Failure {
             Self::TokenNotConfigured => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
-                    "The pool refuses every call because no client token is configured. Set the variable `my_api_token` (SPIN_VARIABLE_MY_API_TOKEN) and restart.",
+                    "The pool refuses every call because no client token is configured. Set the \
+                     variable `my_api_token` (SPIN_VARIABLE_MY_API_TOKEN) and restart.",
                     "server_error",
                     "client_token_not_configured",
                 ),
@@ -268,7 +275,9 @@ impl Failure {
             Self::TokenMissing => (
                 StatusCode::UNAUTHORIZED,
                 body(
-                    "No client token. Send the pool's token as `Authorization: Bearer TOKEN` or `x-goog-api-key: TOKEN`, in most clients the `api_key` setting.",
+                    "The client token is missing. Send the pool's token as `Authorization: Bearer \
+                     TOKEN` or `x-goog-api-key: TOKEN`; most clients have an `api_key` setting for \
+                     it.",
                     "authentication_error",
                     "missing_client_token",
                 ),
@@ -276,7 +285,8 @@ impl Failure {
             Self::TokenWrong => (
                 StatusCode::UNAUTHORIZED,
                 body(
-                    "This is not the pool's client token. Ask the pool's operator for it; a Gemini API key does not work here.",
+                    "The client token is wrong. Ask the pool's operator for the token; a Gemini \
+                     API key does not work here.",
                     "authentication_error",
                     "invalid_client_token",
                 ),
@@ -285,7 +295,8 @@ impl Failure {
                 StatusCode::TOO_MANY_REQUESTS,
                 body(
                     &format!(
-                        "More than {limit} calls in this minute from this address. Try again in {retry_after} s."
+                        "This address has made more than {limit} calls in the current minute. Try \
+                         again in {retry_after} s."
                     ),
                     "rate_limit_error",
                     "rate_limit_exceeded",
@@ -295,7 +306,9 @@ impl Failure {
                 StatusCode::TOO_MANY_REQUESTS,
                 body(
                     &format!(
-                        "More than {limit} calls in this minute from this address, the latest without the pool's client token. Try again in {retry_after} s, with the token."
+                        "This address has made more than {limit} calls in the current minute, the \
+                         latest without the pool's client token. Try again in {retry_after} s with \
+                         the token."
                     ),
                     "rate_limit_error",
                     "rate_limit_exceeded",
@@ -305,7 +318,8 @@ impl Failure {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 body(
                     &format!(
-                        "The request body is larger than the pool's limit of {max} bytes (`max_body_bytes`)."
+                        "The request body exceeds the pool's limit of {max} bytes \
+                         (`max_body_bytes`)."
                     ),
                     "invalid_request_error",
                     "request_too_large",
@@ -314,7 +328,7 @@ impl Failure {
             Self::BodyIncomplete => (
                 StatusCode::BAD_REQUEST,
                 body(
-                    "The request body broke off before its end.",
+                    "The request body is incomplete.",
                     "invalid_request_error",
                     "incomplete_body",
                 ),
@@ -322,7 +336,7 @@ impl Failure {
             Self::BodyStalled => (
                 StatusCode::REQUEST_TIMEOUT,
                 body(
-                    "The request body did not come to its end: for a minute next to nothing of it has arrived.",
+                    "The request body stalled: almost nothing arrived for a minute.",
                     "invalid_request_error",
                     "incomplete_body",
                 ),
@@ -330,7 +344,8 @@ impl Failure {
             Self::NoRoom => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
-                    "The pool holds as many request bodies as it may (`max_held_bytes`). Try again in a moment.",
+                    "The pool has no memory left for request bodies (`max_held_bytes`). Try again \
+                     in a moment.",
                     "server_error",
                     "pool_busy",
                 ),
@@ -338,7 +353,8 @@ impl Failure {
             Self::EncodingUnsupported => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 body(
-                    "The request body's `Content-Encoding` is not supported: send it as it is, or compressed by gzip.",
+                    "The request body's `Content-Encoding` is not supported. Send the body \
+                     uncompressed or compressed with gzip.",
                     "invalid_request_error",
                     "unsupported_encoding",
                 ),
@@ -353,7 +369,8 @@ impl Failure {
             Self::NoUsableKey => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
-                    "The pool has no API key that can be used. The operator sees its keys at GET /api/keys/status.",
+                    "The pool has no usable API key. The operator can list the keys with GET \
+                     /api/keys/status.",
                     "server_error",
                     "no_usable_key",
                 ),
@@ -361,7 +378,9 @@ impl Failure {
             Self::OwnerGone => (
                 StatusCode::NOT_FOUND,
                 body(
-                    "What this request uses (a file, cached content, batch, video or operation) belongs to the project of an API key that is no longer in the pool, or is disabled. Make it again, or ask the pool's operator for the key.",
+                    "This request uses a resource (a file, cached content, batch, video or \
+                     operation) of an API key that was removed from the pool or disabled. Create \
+                     the resource again, or ask the pool's operator to restore the key.",
                     "invalid_request_error",
                     "resource_owner_gone",
                 ),
@@ -369,7 +388,9 @@ impl Failure {
             Self::OwnersDiffer => (
                 StatusCode::BAD_REQUEST,
                 body(
-                    "This request uses things (files, cached contents) that were made with API keys of different projects; no key can use them together. Make them again one after another, or use a pool of one project.",
+                    "This request uses resources (files, cached contents) of different projects, \
+                     which no single API key can access. Create them again one after another, or \
+                     use a pool with one project.",
                     "invalid_request_error",
                     "resources_of_different_projects",
                 ),
@@ -405,7 +426,7 @@ impl Failure {
             Self::Stopping => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
-                    "The pool is being stopped. Try again in a moment.",
+                    "The pool is shutting down. Try again in a moment.",
                     "server_error",
                     "pool_stopping",
                 ),
@@ -413,7 +434,7 @@ impl Failure {
             Self::Database(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
-                    "The pool's database cannot be used now.",
+                    "The pool's database is unavailable.",
                     "server_error",
                     "database_unavailable",
                 ),
@@ -421,7 +442,7 @@ impl Failure {
             Self::DatabaseNotWritable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 body(
-                    "The pool's database does not take writes.",
+                    "The pool's database is not writable.",
                     "server_error",
                     "database_not_writable",
                 ),
@@ -433,8 +454,8 @@ impl Failure {
         }
     }
 
-    /// What to tell the operator of a failure of the pool itself; `None` for those of clients, and for those of the
-    /// upstream, which the call's own line tells.
+    /// The log text for a failure of the pool itself. `None` for failures of clients, and for those
+    /// of the upstream, which are logged with the call.
     pub(super) fn for_operator(&self) -> Option<String> {
         let detail = match self {
             Self::Database(error) | Self::DatabaseNotWritable(error) => error.to_string(),
@@ -468,7 +489,7 @@ impl Failure {
         Some(format!("code={}: {detail}", self.describe().1.code))
     }
 
-    /// Whether official clients should try again, where they would not know by the status.
+    /// The `x-should-retry` header, if the status alone would mislead official clients.
     fn should_retry(&self) -> Option<&'static str> {
         match self {
             Self::UnknownPath(_)
@@ -494,7 +515,7 @@ impl Failure {
                 survey,
                 ..
             } => {
-                let is_soon = wait_ms.is_some_and(|ms| ms <= LONGEST_WAIT_MS);
+                let is_soon = wait_ms.is_some_and(|ms| ms <= MAX_RETRY_AFTER_MS);
                 let is_lasting = matches!(why, Unavailable::Model | Unavailable::Plan)
                     || survey.all_cooling_for(Outcome::BillingExhausted);
                 (!is_soon || is_lasting).then_some("false")
@@ -514,7 +535,7 @@ impl Failure {
         }
     }
 
-    /// The error's JSON text as clients of a surface read it.
+    /// The error as JSON in a surface's format.
     pub(super) fn to_json(&self, surface: Surface, form: ErrorForm) -> String {
         let (status, error) = self.describe();
         match (surface, self) {
@@ -522,11 +543,11 @@ impl Failure {
             (
                 _,
                 Self::Upstream {
-                    status: own,
+                    status: upstream_status,
                     body: Some(body),
                     ..
                 },
-            ) if *own == status.as_u16()
+            ) if *upstream_status == status.as_u16()
                 && match surface {
                     Surface::OpenAi => form == ErrorForm::Verbatim,
                     Surface::Gemini => body.trim_start().starts_with('{'),
@@ -548,7 +569,7 @@ impl Failure {
         }
     }
 
-    /// The failure as an answer.
+    /// Converts the failure to a response.
     pub(super) fn into_reply<D, B, S>(self, surface: Surface, form: ErrorForm) -> Reply<D, B, S> {
         let (status, _) = self.describe();
         let mut reply = Reply::json(status, self.to_json(surface, form));
@@ -568,11 +589,11 @@ impl Failure {
                     .headers
                     .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
             }
-            // google-genai's interactions sit out any wait, and openai for Python makes a short one of a long one.
+            // google-genai's interactions obey any wait, and openai for Python shortens long ones.
             Self::KeysOut {
                 wait_ms: Some(wait_ms),
                 ..
-            } if wait_ms <= LONGEST_WAIT_MS => {
+            } if wait_ms <= MAX_RETRY_AFTER_MS => {
                 reply.headers.insert(
                     header::RETRY_AFTER,
                     HeaderValue::from(whole_seconds(wait_ms)),
@@ -603,16 +624,18 @@ impl Failure {
     }
 }
 
-/// Seconds that are at least as long.
+/// Converts milliseconds to seconds, rounded up.
 fn whole_seconds(ms: i64) -> i64 {
     ms.saturating_add(999) / 1000
 }
 
-/// What a caller gets whose request can never succeed under the quotas that there are.
+/// The error for a request that exceeds every project's quota.
 fn too_large(quota: &str) -> (StatusCode, ErrorBody) {
     let body = ErrorBody {
         message: format!(
-            "This request alone is larger than the quota of the pool's projects ({quota}), so trying again does not help. Send a smaller request, or ask the pool's operator for a project with a larger quota."
+            "This request alone exceeds the quota of the pool's projects ({quota}), so a retry \
+             cannot succeed. Send a smaller request, or ask the pool's operator for a project with \
+             a larger quota."
         ),
         kind: "invalid_request_error",
         param: None,
@@ -621,19 +644,22 @@ fn too_large(quota: &str) -> (StatusCode, ErrorBody) {
     (StatusCode::PAYLOAD_TOO_LARGE, body)
 }
 
-/// What a caller gets when no key can take the call.
+/// The error for a call that no key can take.
 fn keys_out(
     why: Unavailable,
     model: &str,
     survey: &Survey,
     wait_ms: Option<i64>,
 ) -> (StatusCode, ErrorBody) {
-    let (status, kind, code, what) = match why {
+    let (status, kind, code, reason) = match why {
         Unavailable::Exhausted if survey.all_cooling_for(Outcome::BillingExhausted) => (
             StatusCode::TOO_MANY_REQUESTS,
             "insufficient_quota",
             "billing_exhausted",
-            "The projects of the pool's API keys are out of billing: a spending cap is reached, credits are used up, or a billing account is closed. The pool's operator has to change that".to_owned(),
+            "The projects of the pool's API keys have a billing problem: a spending cap is \
+             reached, credits are used up, or a billing account is closed. The pool's operator \
+             must fix this"
+                .to_owned(),
         ),
         Unavailable::Exhausted => (
             StatusCode::TOO_MANY_REQUESTS,
@@ -645,7 +671,7 @@ fn keys_out(
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_credentials_exhausted",
-            "The pool has no API key that the upstream accepts; its operator has to mend that"
+            "The pool has no API key that the upstream accepts; the pool's operator must fix this"
                 .to_owned(),
         ),
         Unavailable::Suspected if survey.all_cooling_for(Outcome::EgressRefused) => (
@@ -658,7 +684,8 @@ fn keys_out(
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_suspected",
-            "The pool's API keys fail alike, so the upstream, or the pool's address, is suspected; the keys are kept"
+            "The pool's API keys all fail in the same way, so the cause is probably the upstream \
+             or the pool's address; no key was disabled"
                 .to_owned(),
         ),
         Unavailable::Plan => (
@@ -674,21 +701,22 @@ fn keys_out(
             format!("No API key of the pool may use the model {model}"),
         ),
     };
-    let mut out: Vec<String> = survey
+    let mut counts: Vec<String> = survey
         .ineligible
         .iter()
         .map(|(reason, keys)| format!("{keys} {}", reason.name()))
         .collect();
     if survey.eligible > 0 {
-        out.push(format!("{} taken by other calls", survey.eligible));
+        counts.push(format!("{} taken by other calls", survey.eligible));
     }
-    let returns = wait_ms.map_or_else(String::new, |ms| {
-        format!(" The first one is back in {} s.", whole_seconds(ms))
+    let wait = wait_ms.map_or_else(String::new, |ms| {
+        let seconds = whole_seconds(ms);
+        format!(" The first key is available again in {seconds} s.")
     });
     let message = format!(
-        "{what}. Of {} keys: {}.{returns}",
+        "{reason}. Of {} keys: {}.{wait}",
         survey.keys,
-        out.join(", ")
+        counts.join(", ")
     );
     let param = matches!(why, Unavailable::Model | Unavailable::Plan).then_some("model");
     let code = code.to_owned();
@@ -703,16 +731,21 @@ fn keys_out(
     )
 }
 
-/// What a caller gets for an attempt that failed. Whose fault it was decides, not the upstream's status: a dead key is
-/// the pool's trouble, so it becomes a 503, while the caller's own 400 comes back as it is.
+/// The error for a failed attempt. It depends on whose fault the failure was, not on the upstream's
+/// status: a dead key is the pool's problem, so it becomes a 503, while a 400 that the caller
+/// caused passes unchanged.
 fn upstream(
     outcome: Outcome,
     status: u16,
     code: Option<&str>,
     message: &str,
 ) -> (StatusCode, ErrorBody) {
-    let own = StatusCode::from_u16(status).ok();
-    let client_error = |default| own.filter(StatusCode::is_client_error).unwrap_or(default);
+    let passed = StatusCode::from_u16(status).ok();
+    let client_error = |default| {
+        passed
+            .filter(StatusCode::is_client_error)
+            .unwrap_or(default)
+    };
     let (status, kind, code, message) = match outcome.rule().answer {
         Answer::Location if status == 429 => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -754,18 +787,22 @@ fn upstream(
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_key_rejected",
-            "The upstream rejected the API key that was chosen for this call. Another call uses another key.".to_owned(),
+            "The upstream rejected the API key that was chosen for this call. Another call will \
+             use another key."
+                .to_owned(),
         ),
         Answer::PoolFault => (
             StatusCode::BAD_GATEWAY,
             "server_error",
             "pool_fault",
-            format!("The pool's own call to the upstream was refused: {message}"),
+            format!("The upstream refused the pool's request: {message}"),
         ),
         Answer::Trouble => {
             let status = match status {
                 408 => StatusCode::GATEWAY_TIMEOUT,
-                _ => own.filter(StatusCode::is_server_error).unwrap_or(StatusCode::BAD_GATEWAY),
+                _ => passed
+                    .filter(StatusCode::is_server_error)
+                    .unwrap_or(StatusCode::BAD_GATEWAY),
             };
             let code = code.unwrap_or("upstream_error");
             (status, "server_error", code, message.to_owned())
@@ -798,7 +835,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_fault_it_was_decides_the_status() {
+    fn the_party_at_fault_determines_the_status() {
         for (outcome, status, expected) in [
             (Outcome::ClientFault, 400, (400, "invalid_request")),
             (Outcome::ClientFault, 404, (404, "invalid_request")),
@@ -840,13 +877,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_key_of_the_pool_is_never_the_callers_401() {
+    fn a_rejected_key_is_never_reported_as_401() {
         for outcome in Outcome::ALL {
             let (status, _) = upstream_status(outcome, 401);
             assert!(
                 status != 401
                     || outcome == Outcome::ClientFault
-                    // Of a method that takes no keys: the upstream's answer passes.
+                    // For a method that takes no API keys, the upstream's answer passes.
                     || outcome == Outcome::RequestRefused
                     || outcome == Outcome::EntityNotFound
                     || outcome == Outcome::SignatureMissing

@@ -1,4 +1,4 @@
-//! Which headers pass in either direction. They are listed, so that no other header does.
+//! The headers that pass in each direction. Only listed headers pass.
 
 use crate::pool::{ApiKey, CredentialHeader};
 use crate::wire::redact::reveals;
@@ -6,8 +6,9 @@ use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 
-/// The client's headers that the upstream gets, in addition to those of [`UPLOAD`]: no credentials,
-/// cookies, forwarding and hop-by-hop headers, no `Host`, and nothing that the host adds.
+/// The client's headers that pass to the upstream, in addition to those with the prefix [`UPLOAD`].
+/// Credentials, cookies, `Host`, forwarding and hop-by-hop headers, and headers that the host adds
+/// do not pass.
 const TO_UPSTREAM: [HeaderName; 12] = [
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
@@ -23,7 +24,7 @@ const TO_UPSTREAM: [HeaderName; 12] = [
     HeaderName::from_static("x-goog-request-params"),
 ];
 
-/// The upstream's headers that the client gets, in addition to those of [`UPLOAD`].
+/// The upstream's headers that pass to the client, in addition to those with the prefix [`UPLOAD`].
 const TO_CLIENT: [HeaderName; 10] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
@@ -39,51 +40,51 @@ const TO_CLIENT: [HeaderName; 10] = [
 
 /// The prefix of the headers of Google's upload protocol.
 const UPLOAD: &str = "x-goog-upload-";
-/// Where the upload continues: a URL of the upstream.
+/// The URL at which the upload continues.
 pub(super) const UPLOAD_URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
-/// How long the client waits, in whole seconds: Google gives up then, too.
+/// How long the client waits, in whole seconds. Google observes it, too.
 const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
-/// How long clients wait, in seconds: `600`, `600.0`. OpenAI's state it for the next byte, Google's
-/// for the whole answer.
+/// How long clients wait, in seconds, such as `600` or `600.0`: OpenAI's clients for the next byte,
+/// Google's for the whole answer.
 const CLIENT_TIMEOUTS: [HeaderName; 3] = [
     SERVER_TIMEOUT,
     HeaderName::from_static("x-stainless-read-timeout"),
     HeaderName::from_static("x-stainless-timeout"),
 ];
-/// The state of an upload: `active`, or `final` once nothing can follow.
+/// The state of an upload: `active`, or `final` once it has ended.
 pub(super) const UPLOAD_STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
-/// What a request does to an upload, one or more commands: `start`, `upload, finalize`.
+/// The commands of an upload request, such as `start` or `upload, finalize`.
 const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
 pub(super) const GOOGLE_KEY: HeaderName =
     HeaderName::from_static(CredentialHeader::GoogleApiKey.name());
 
-/// A key, and the header that carries it to the upstream.
+/// A key and the header that carries it to the upstream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Credential<'a> {
     pub(super) key: &'a ApiKey,
     pub(super) header: CredentialHeader,
 }
 
-/// How a body is labelled for the upstream.
+/// The `Content-Type` that is sent to the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentType {
-    /// JSON, whatever the client called it: nothing else can be meant.
+    /// Always JSON.
     Json,
-    /// As the client called it; JSON if it called it nothing.
+    /// The client's, or JSON if the client sent none.
     JsonByDefault,
-    /// As the client called it.
+    /// The client's.
     AsSent,
 }
 
-/// The headers for the upstream: those of the client that pass, the key, and how long the client
-/// still waits, in milliseconds, if it says so.
+/// The headers for the upstream: those of the client that pass, the key, and the time that the
+/// client still waits, in milliseconds, if known.
 pub(super) fn to_upstream(
     client: &HeaderMap,
     content_type: ContentType,
     credential: Credential<'_>,
     client_timeout_ms: Option<u64>,
 ) -> HeaderMap {
-    let mut headers = passing(client, &TO_UPSTREAM);
+    let mut headers = filtered(client, &TO_UPSTREAM);
     let is_json = match content_type {
         ContentType::Json => true,
         ContentType::JsonByDefault => !headers.contains_key(header::CONTENT_TYPE),
@@ -98,7 +99,7 @@ pub(super) fn to_upstream(
     if let Some(ms) = client_timeout_ms {
         headers.insert(SERVER_TIMEOUT, HeaderValue::from(ms.div_ceil(1000).max(1)));
     }
-    // Google compresses event streams when asked, and a compressed stream hides its last event.
+    // Google would compress event streams, in which the pool could not see the last event.
     headers.insert(
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),
@@ -115,7 +116,7 @@ pub(super) fn to_upstream(
     headers
 }
 
-/// How long the client waits, in milliseconds: the shortest of the times that it states.
+/// The shortest of the timeouts that the client states, in milliseconds.
 pub(super) fn client_timeout_ms(headers: &HeaderMap) -> Option<u64> {
     CLIENT_TIMEOUTS
         .iter()
@@ -126,10 +127,10 @@ pub(super) fn client_timeout_ms(headers: &HeaderMap) -> Option<u64> {
         .min()
 }
 
-/// The headers of an answer that the client gets. [`UPLOAD_URL`] is still the upstream's. A header
-/// that contains one of `secrets` is left out, and so is `content-encoding: identity`.
+/// The headers of an answer for the client, without those that contain one of `secrets`, and
+/// without `content-encoding: identity`. [`UPLOAD_URL`] still points to the upstream.
 pub(super) fn to_client(upstream: &HeaderMap, secrets: &[String]) -> HeaderMap {
-    let mut headers = passing(upstream, &TO_CLIENT);
+    let mut headers = filtered(upstream, &TO_CLIENT);
     let echoes = |value: &HeaderValue| {
         let text = String::from_utf8_lossy(value.as_bytes());
         reveals(&text, secrets.iter().map(String::as_str))
@@ -161,7 +162,7 @@ pub(super) fn continues_upload(request: &Parts) -> bool {
         })
 }
 
-fn passing(all: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+fn filtered(all: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
     let passes = |name: &HeaderName| names.contains(name) || name.as_str().starts_with(UPLOAD);
     all.iter()
         .filter(|(name, _)| passes(name))
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn one_credential_goes_up_and_nothing_of_the_clients() {
+    fn sends_one_key_and_no_credential_of_the_client() {
         let client = map(&[
             ("authorization", "Bearer client"),
             ("x-goog-api-key", "client"),
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_tells_what_it_is_and_not_where_it_came_from() {
+    fn only_listed_response_headers_reach_the_client() {
         let upstream = map(&[
             ("content-type", "video/mp4"),
             ("content-encoding", "identity"),

@@ -3,7 +3,7 @@
 use crate::wire::target::Target;
 use http::request::Parts;
 
-/// See the module's documentation. Its body is read when it is needed.
+/// A request whose body has not been read yet.
 pub(super) struct Incoming<'a> {
     /// The `x-request-id` of its response.
     pub(super) id: &'a str,

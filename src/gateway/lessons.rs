@@ -1,5 +1,5 @@
-//! What a request teaches once it has worked: which keys were wrong to refuse it, which header a
-//! key wants, and what a model does not take.
+//! What the pool learns from a request that succeeded after failures: which keys were at fault,
+//! which header a key needs, and which fields a model does not support.
 
 use super::ports::System;
 use super::view::PoolView;
@@ -7,20 +7,20 @@ use crate::pool::{Change, CredentialHeader, Incident, KeyId, QuotaScope};
 use crate::store::{self, Database};
 use std::collections::BTreeSet;
 
-/// Unsupported fields that are remembered for a model.
+/// The most unsupported fields that are remembered for a model.
 const MAX_UNSUPPORTED: usize = 32;
 
 /// See the module's documentation.
 pub(super) struct Lessons {
-    /// Where keys have refused the request. Once another key serves it, the keys are at fault.
+    /// Where keys refused the request. They are at fault if another key serves it.
     pub(super) refused: Vec<(QuotaScope, Incident)>,
-    /// Whether that may be concluded at all.
+    /// Whether keys that refused the request may be blamed at all.
     pub(super) blames_refusers: bool,
-    /// Fields without which the request has worked.
+    /// Fields without which the request succeeded.
     pub(super) left_out: Vec<String>,
-    /// Whether the model has refused a tool call without its thought signature.
+    /// Whether the model refused a tool call without its thought signature.
     pub(super) lacked_signatures: bool,
-    /// The header in which the upstream has accepted a key, after it refused the other one.
+    /// The header in which the upstream accepted a key after it refused the other header.
     pub(super) header: Option<(KeyId, CredentialHeader)>,
 }
 
@@ -37,7 +37,7 @@ impl Default for Lessons {
 }
 
 impl Lessons {
-    /// Applies them to the view and writes them, as far as the database takes them.
+    /// Applies the lessons to the view and writes them to the database. Failed writes are logged.
     pub(super) async fn remember<D: Database, S: System>(
         self,
         view: &PoolView<D>,
@@ -52,7 +52,7 @@ impl Lessons {
         let now = system.now();
         for (scope, incident) in self.refused.iter().filter(|_| self.blames_refusers) {
             if let Err(error) = view.cool(scope, incident).await {
-                log(&format!("{} cannot be left alone", scope.scope), &error);
+                log(&format!("cannot cool {}", scope.scope), &error);
             }
         }
         if let Some((key, header)) = self.header {
@@ -60,7 +60,7 @@ impl Lessons {
             let learned = store::learn_credential_header(database, key, header).await;
             if let Err(error) = learned {
                 log(
-                    &format!("the header of key {key} is not remembered"),
+                    &format!("cannot store the credential header of key {key}"),
                     &error,
                 );
             }
@@ -72,20 +72,20 @@ impl Lessons {
             }
             let learned = store::learn_unsupported(database, model, &fields, now).await;
             if let Err(error) = learned {
-                log("fields that were left out are not remembered", &error);
+                log("cannot store the unsupported fields", &error);
             }
         }
         if self.lacked_signatures {
             view.change(Change::SignedModel(model.to_owned()));
             let learned = store::learn_signed_model(database, model, now).await;
             if let Err(error) = learned {
-                let what = "that the model wants thought signatures is not remembered";
+                let what = "cannot store that the model requires thought signatures";
                 log(what, &error);
             }
         }
     }
 
-    /// The fields that were left out, as many as are still remembered for the model.
+    /// The fields that were left out, up to the model's limit of [`MAX_UNSUPPORTED`].
     fn new_fields<D: Database>(&self, view: &PoolView<D>, model: &str) -> Vec<String> {
         let known = view.snapshot().unsupported(model).map_or(0, BTreeSet::len);
         let mut fields = self.left_out.clone();

@@ -291,7 +291,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
         let view = self.view()?.for_request();
         self.limit_rate(config, &incoming, &view).await?;
-        if incoming.target.names_no_model() {
+        if incoming.target.has_invalid_model() {
             return Err(Failure::no_model_name());
         }
         let context = Context {

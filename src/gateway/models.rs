@@ -1,4 +1,4 @@
-//! The list of models: the union over the projects of the pool, fetched every few minutes.
+//! The list of models: the union over the pool's projects, cached for a few minutes.
 
 use super::affinity::Uses;
 use super::attempt_loop::AttemptLoop;
@@ -21,10 +21,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Projects that are asked. What eight have in common is what the pool offers, and a thousand would
-/// be a thousand calls.
+/// The most projects that are asked. Each costs a call, and more than eight add hardly any model.
 const MAX_PROJECTS: u32 = 8;
-/// One page has all of Google's models.
+/// A page size that fits all of Google's models.
 const ALL: &str = "pageSize=1000";
 
 /// Whether a request is for the list.
@@ -32,14 +31,14 @@ pub(super) fn is_list(target: &Target, method: &Method) -> bool {
     target.rest == "models" && method == Method::GET
 }
 
-/// The result of fetching a list, for all callers that wait for it.
+/// The result of a fetch, shared by all callers that wait for it.
 #[derive(Debug)]
 enum Listed {
-    /// Its entries.
+    /// The list's entries.
     Entries(String),
-    /// No project gave a list.
+    /// No project returned a list.
     Failed(Failure),
-    /// The upstream answers with something else, which is passed on.
+    /// The upstream answered in another format, which passes unchanged.
     Foreign,
 }
 
@@ -74,7 +73,7 @@ impl ModelLists {
     }
 }
 
-/// The result of fetching a list, for the caller that fetched it.
+/// The result of a fetch for the caller that made it.
 struct Fetched<D, B, S> {
     listed: Listed,
     reply: Result<Reply<D, B, S>, Failure>,
@@ -99,14 +98,14 @@ pub(super) struct ModelsRequest<'a, D, U, S> {
 
 impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     /// # Errors
-    /// The page token is not one of the pool.
+    /// The page token is not from the pool.
     pub(super) fn new(
         context: &'a Context<'a, D, U, S>,
         lists: &'a ModelLists,
         incoming: &'a Incoming<'a>,
     ) -> Result<Self, Failure> {
         let page = Page::of_query(incoming.head.uri.query()).ok_or_else(|| {
-            let message = "`pageToken` is not one that the pool has given".to_owned();
+            let message = "`pageToken` is not a token from this pool".to_owned();
             Failure::InvalidRequest(message, Some("pageToken"))
         })?;
         Ok(Self {
@@ -123,7 +122,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
         let repairs = request.form.repair.is_some();
         let path = &self.incoming.target.path;
         let flight = self.lists.flight(path);
-        let own = RefCell::new(None);
+        let own_reply = RefCell::new(None);
         let listed = flight
             .get(self.lists.new_notify, async || {
                 let listed = match self.stored().await {
@@ -131,7 +130,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                     Err(failure) => Listed::Failed(failure),
                     Ok(None) => {
                         let Fetched { listed, reply } = self.fetch().await;
-                        own.replace(Some(reply));
+                        own_reply.replace(Some(reply));
                         listed
                     }
                 };
@@ -139,7 +138,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
             })
             .await;
         self.lists.end(path, &flight);
-        if let Some(reply) = own.take() {
+        if let Some(reply) = own_reply.take() {
             return reply;
         }
         match &*listed {
@@ -162,15 +161,15 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
         Failure::UnknownPath(advice(&self.incoming.target.path))
     }
 
-    /// The entries in the database, unless they are too old or of no use.
+    /// The entries in the database, unless they are too old or malformed.
     async fn stored(&self) -> Result<Option<String>, Failure> {
         let Target { path, surface, .. } = &self.incoming.target;
         let database = &*self.context.view.database;
-        let stored = store::kept_models(database, path, self.context.system.now()).await?;
+        let stored = store::cached_models(database, path, self.context.system.now()).await?;
         Ok(stored.filter(|entries| ModelList::from_cache(*surface, entries).is_some()))
     }
 
-    /// Asks one project after another.
+    /// Fetches the list from one project after another.
     async fn fetch(&self) -> Fetched<D, U::Body, S> {
         let Context { config, .. } = self.context;
         let target = &self.incoming.target;
@@ -201,7 +200,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                         Body::Stream(_) => false,
                     };
                     if !is_list {
-                        // An upstream that does not have the list as Google has it.
+                        // The upstream's list is not in Google's format.
                         let mut reply = attempts.labelled(reply, &request);
                         reply.headers.remove(UPLOAD_URL);
                         return Fetched {
@@ -217,7 +216,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                         reply: attempts.finish(Err(failure), &request),
                     };
                 }
-                // A list of some projects is better than none.
+                // A partial list is better than none.
                 Err(_) => break,
             }
             if !attempts.has_new_project() {
@@ -236,10 +235,10 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     async fn store(&self, entries: &str) {
         let Context { view, system, .. } = self.context;
         let path = &self.incoming.target.path;
-        let stored = store::keep_models(&*view.database, path, entries, system.now()).await;
+        let stored = store::cache_models(&*view.database, path, entries, system.now()).await;
         if let Err(error) = stored {
             system.log(&format!(
-                "request={} the list of models is not stored: {error}",
+                "request={} cannot store the list of models: {error}",
                 self.incoming.id
             ));
         }

@@ -14,11 +14,11 @@ pub trait ByteStream {
     /// The next bytes, never empty; `None` at the end.
     ///
     /// # Errors
-    /// The peer or the connection failed, or was idle for too long. Nothing follows.
+    /// The peer or the connection failed, or was idle for too long. No bytes follow.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError>;
 
-    /// Appends the next bytes to others, without a copy where there is capacity; `false` at the
-    /// end. Dropping the future may lose the bytes.
+    /// Appends the next bytes, without a copy if there is capacity. Returns `false` at the end.
+    /// Dropping the future may lose the bytes.
     ///
     /// # Errors
     /// Those of [`next`](Self::next).
@@ -29,7 +29,7 @@ pub trait ByteStream {
     }
 }
 
-/// A response as the upstream sent it. Dropping its body closes the connection.
+/// The upstream's response. Dropping its body closes the connection.
 pub struct UpstreamResponse<B> {
     /// HTTP status.
     pub status: u16,
@@ -45,13 +45,13 @@ pub struct UpstreamResponse<B> {
     reason = "components are single-threaded: no future here is ever sent to another thread"
 )]
 pub trait Upstream {
-    /// A response's body.
+    /// The body of a response.
     type Body: ByteStream + 'static;
 
-    /// Sends a request with exactly these headers, and waits for the response's head.
+    /// Sends a request with exactly these headers and waits for the response's head.
     ///
     /// # Errors
-    /// No response came, or not in time.
+    /// No response arrived in time.
     async fn send(
         &self,
         method: &Method,
@@ -62,8 +62,9 @@ pub trait Upstream {
     ) -> Result<UpstreamResponse<Self::Body>, TransportError>;
 }
 
-/// The clock, timers, tasks, entropy and the operator's log. Clones share all of them, since a
-/// stream outlives its request.
+/// The clock, timers, tasks, entropy and the operator's log.
+///
+/// Clones share these, since a stream outlives its request.
 #[expect(
     async_fn_in_trait,
     reason = "components are single-threaded: no future here is ever sent to another thread"
@@ -71,11 +72,11 @@ pub trait Upstream {
 pub trait System: Clone + 'static {
     /// The time now.
     fn now(&self) -> UnixMillis;
-    /// Waits so many milliseconds. May be dropped before.
+    /// Waits for `ms` milliseconds. Cancel safe.
     async fn wait(&self, ms: u64);
     /// Runs a task in the background.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
-    /// 64 random bits.
+    /// Returns 64 random bits.
     fn random(&self) -> u64;
     /// Writes one line to the operator's log.
     fn log(&self, line: &str);

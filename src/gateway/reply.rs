@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 pub struct Reply<D, B, S> {
     /// HTTP status.
     pub status: StatusCode,
-    /// Response headers, with `content-length` once the reply is framed, if the length is known.
+    /// Response headers. They include `content-length` once the reply is framed, if known.
     pub headers: HeaderMap,
     /// The body.
     pub body: Body<D, B, S>,
@@ -17,10 +17,10 @@ pub struct Reply<D, B, S> {
 
 /// A reply's body.
 pub enum Body<D, B, S> {
-    /// All of it. The attempt is in the log.
+    /// A complete body. Its attempt is already logged.
     Whole(Vec<u8>),
-    /// Still arriving from the upstream. The sender must read it to its end, or report that the
-    /// client has left.
+    /// A body that is still arriving from the upstream. The sender must read it to its end, or
+    /// report that the client has disconnected.
     Stream(Box<AnswerStream<D, B, S>>),
 }
 
@@ -33,9 +33,9 @@ impl<D, B, S> Reply<D, B, S> {
         }
     }
 
-    /// Sets the length of the body, and removes a body that must not be sent: that of a response to
-    /// `HEAD`, whose length is that of the response to `GET` (RFC 9110 §8.6, §9.3.2). Without a
-    /// body, the length is the upstream's.
+    /// Sets `content-length` and removes a body that must not be sent. A response to `HEAD` has the
+    /// length of the response to `GET` (RFC 9110 §8.6, §9.3.2): the upstream's, if there is no
+    /// body.
     pub(super) fn frame(&mut self, method: &Method) {
         let Body::Whole(bytes) = &mut self.body else {
             return;
@@ -52,8 +52,8 @@ impl<D, B, S> Reply<D, B, S> {
         }
     }
 
-    /// Marks an upload as final if its part was refused for good: google-genai for Python would
-    /// send the part three times more.
+    /// Marks an upload as final if a part was refused permanently. Otherwise google-genai for
+    /// Python would send the part three more times.
     pub(super) fn end_upload(&mut self) {
         let may_be_retried = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
         if self.status.is_client_error() && !may_be_retried.contains(&self.status) {

@@ -1,4 +1,4 @@
-//! A request's body: read up to the limit, or read and dropped.
+//! Reads a request's body up to the limit, or drains it.
 
 use super::Failure;
 use super::ports::{ByteStream, System};
@@ -13,52 +13,54 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-/// Room that is made for what a body still promises, in times of what is here already.
-const RESERVED_TIMES: usize = 4;
+/// The buffer grows by at most this many times the bytes received, so that a declared length alone
+/// reserves nothing.
+const MAX_GROWTH_FACTOR: usize = 4;
 
-/// Of a body that nobody wants, up to this many times the limit are read and dropped.
-const DRAINED_TIMES_LIMIT: usize = 4;
+/// Up to this many times the limit is drained.
+const MAX_DRAIN_FACTOR: usize = 4;
 
-/// How long the sender has for each [`PROGRESS`] bytes of a body, in milliseconds: 60 s. A client that has gone, or that
-/// drips on and on, must not keep what a body occupies.
+/// The time for each [`PROGRESS`] bytes of a body, in milliseconds: 60 s. A client that has left,
+/// or sends only a few bytes at a time, must not hold memory.
 const STALL_MS: u64 = 60_000;
 /// See [`STALL_MS`]: 1 KiB.
 const PROGRESS: usize = 1024;
-/// How long what is left of a body is read before an error is sent, in milliseconds: 5 s.
+/// How long a body is drained before an error is sent, in milliseconds: 5 s.
 const DRAIN_MS: u64 = 5_000;
-/// And how long nothing of it may come: 1 s.
-const DRAIN_STALL_MS: u64 = 1_000;
+/// The idle timeout of draining, in milliseconds: 1 s.
+const DRAIN_IDLE_MS: u64 = 1_000;
 
-/// How long a request waits for room for its body, in milliseconds: 10 s.
-const ROOM_MS: u64 = 10_000;
-/// Bodies up to this size take no room: 64 KiB. Small requests then never wait for large ones, and a client that declares a
-/// large body but does not send it takes nothing from others.
-const FREE: usize = 64 * 1024;
+/// How long a request waits for a permit for its body, in milliseconds: 10 s.
+const PERMIT_TIMEOUT_MS: u64 = 10_000;
+/// Bodies up to this size need no permit: 64 KiB. Small requests therefore never wait for large
+/// ones, and a client that declares a large body without sending it takes nothing from others.
+const PERMIT_FREE: usize = 64 * 1024;
 
-/// A body and its permit of the instance's [`ByteSemaphore`], which is freed with it.
+/// A body and its permit from the instance's [`ByteSemaphore`].
 #[derive(Debug)]
 pub(super) struct HeldBody {
     pub(super) bytes: Vec<u8>,
     pub(super) permit: Option<BytePermit>,
 }
 
-/// Takes room, within [`ROOM_MS`].
+/// Acquires a permit within [`PERMIT_TIMEOUT_MS`].
 async fn acquire<S: System>(
     memory: &Rc<ByteSemaphore>,
     bytes: usize,
     system: &S,
 ) -> Result<BytePermit, Failure> {
-    // Where there is room no timer is begun, which would be a task of the host.
-    match select(pin!(memory.acquire(bytes)), pin!(system.wait(ROOM_MS))).await {
+    // `select` polls the permit first: if it is available, no timer is started in the host.
+    let timeout = pin!(system.wait(PERMIT_TIMEOUT_MS));
+    match select(pin!(memory.acquire(bytes)), timeout).await {
         Either::Left((permit, _)) => Ok(permit),
         Either::Right(_) => Err(Failure::NoRoom),
     }
 }
 
-/// Reads all of it.
+/// Reads a whole body.
 ///
 /// # Errors
-/// It is larger than `max` bytes, breaks off, does not end in time, or finds no room.
+/// The body exceeds `max` bytes, is incomplete, stalls, or gets no permit in time.
 pub(super) async fn read<S: System>(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
@@ -70,7 +72,7 @@ pub(super) async fn read<S: System>(
         Ok(declared) if declared <= max => declared,
         Ok(_) | Err(_) => return Err(Failure::BodyTooLarge { max }),
     };
-    // Without a length, or compressed, it may become as large as is allowed.
+    // A body that is compressed or has no declared length may grow up to the limit.
     let expected = if declared == 0 || headers.contains_key(header::CONTENT_ENCODING) {
         max
     } else {
@@ -78,28 +80,30 @@ pub(super) async fn read<S: System>(
     };
     let mut permit = None;
     let mut bytes = Vec::new();
-    // One timer for many parts, and none for a body that is there: each is a task of the host.
+    // Each timer is a task in the host, so many chunks share one, and a body that has already
+    // arrived needs none.
     let mut stall: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
-        once_more().await;
+        yield_once().await;
         system.wait(STALL_MS).await;
     });
-    let mut here_before = 0;
+    let mut received_at_last_timer = 0;
     loop {
         if bytes.len() == bytes.capacity() {
-            let left = declared.saturating_sub(bytes.len());
-            bytes.reserve_exact(left.min(bytes.len().saturating_mul(RESERVED_TIMES)));
+            let remaining = declared.saturating_sub(bytes.len());
+            let max_growth = bytes.len().saturating_mul(MAX_GROWTH_FACTOR);
+            bytes.reserve_exact(remaining.min(max_growth));
         }
-        let here = bytes.len();
+        let received = bytes.len();
         let more = {
             let mut appending = pin!(body.append(&mut bytes));
             loop {
                 match select(appending.as_mut(), stall.as_mut()).await {
                     Either::Left((more, _)) => break more,
-                    Either::Right(_) if here < here_before + PROGRESS => {
+                    Either::Right(_) if received < received_at_last_timer + PROGRESS => {
                         return Err(Failure::BodyStalled);
                     }
                     Either::Right(_) => {
-                        here_before = here;
+                        received_at_last_timer = received;
                         stall = Box::pin(system.wait(STALL_MS));
                     }
                 }
@@ -107,7 +111,7 @@ pub(super) async fn read<S: System>(
         };
         match more {
             Ok(_) if bytes.len() > max => return Err(Failure::BodyTooLarge { max }),
-            Ok(true) if bytes.len() > FREE && permit.is_none() => {
+            Ok(true) if bytes.len() > PERMIT_FREE && permit.is_none() => {
                 permit = Some(acquire(memory, expected, system).await?);
             }
             Ok(true) => {}
@@ -122,8 +126,8 @@ pub(super) async fn read<S: System>(
     }
 }
 
-/// Has its task polled once more before it goes on: what has arrived meanwhile is then seen first.
-async fn once_more() {
+/// Yields to the executor once, so that bytes that have already arrived are seen first.
+async fn yield_once() {
     let mut is_first = true;
     poll_fn(|context| {
         if std::mem::take(&mut is_first) {
@@ -135,10 +139,11 @@ async fn once_more() {
     .await;
 }
 
-/// What a body is that came compressed; `None` of one that did not.
+/// Decompresses a body. `None` if it is not compressed.
 ///
 /// # Errors
-/// It is compressed otherwise than by gzip, is no valid gzip, is larger than `max` bytes once decompressed, or finds no room.
+/// The encoding is not gzip, the gzip is invalid, the decompressed body exceeds `max` bytes, or it
+/// gets no permit in time.
 pub(super) async fn decompressed<S: System>(
     headers: &HeaderMap,
     body: &mut HeldBody,
@@ -157,13 +162,16 @@ pub(super) async fn decompressed<S: System>(
         "gzip" | "x-gzip" => {}
         _ => return Err(Failure::EncodingUnsupported),
     }
-    // Two requests that wait while each holds a permit could wait for each other.
+    // Two requests that wait while they hold a permit could deadlock.
     body.permit = None;
     let mut permit = acquire(memory, max, system).await?;
     let body = &body.bytes[..];
     let mut plain = Vec::new();
-    let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    match MultiGzDecoder::new(body).take(most).read_to_end(&mut plain) {
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    match MultiGzDecoder::new(body)
+        .take(limit)
+        .read_to_end(&mut plain)
+    {
         Ok(_) if plain.len() > max => Err(Failure::BodyTooLarge { max }),
         Ok(_) => {
             permit.resize(plain.len());
@@ -173,28 +181,30 @@ pub(super) async fn decompressed<S: System>(
             }))
         }
         Err(_) => {
-            let message = "the request body is not the gzip that its `Content-Encoding` says";
+            let message =
+                "the request body is not valid gzip, although its `Content-Encoding` says so";
             Err(Failure::InvalidRequest(message.to_owned(), None))
         }
     }
 }
 
-/// A request whose body is decompressed.
+/// Returns the request's head without `Content-Encoding`.
 pub(super) fn without_encoding(request: &Parts) -> Parts {
     let mut plain = request.clone();
     plain.headers.remove(header::CONTENT_ENCODING);
     plain
 }
 
-/// Reads what is left of it, within bounds of size and time, before an error is sent: many clients send first and read
-/// later, and would see a broken connection instead of the error. A client that asks before it sends needs none of this.
+/// Drains the rest of a body, within limits of size and time, before an error is sent. Many clients
+/// send the whole body before they read, and would otherwise see a broken connection instead of the
+/// error. Clients that send `Expect: 100-continue` do not need this.
 pub(super) async fn drain<S: System>(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
     max: usize,
     system: &S,
 ) {
-    let limit = max.saturating_mul(DRAINED_TIMES_LIMIT);
+    let limit = max.saturating_mul(MAX_DRAIN_FACTOR);
     let too_long = declared_length(headers).is_some_and(|declared| {
         usize::try_from(declared).map_or(true, |declared| declared > limit)
     });
@@ -202,12 +212,12 @@ pub(super) async fn drain<S: System>(
         return;
     }
     let reading = async {
-        let mut seen = 0usize;
+        let mut drained = 0usize;
         while let Either::Left((Ok(Some(chunk)), _)) =
-            select(pin!(body.next()), pin!(system.wait(DRAIN_STALL_MS))).await
+            select(pin!(body.next()), pin!(system.wait(DRAIN_IDLE_MS))).await
         {
-            seen = seen.saturating_add(chunk.len());
-            if seen > limit {
+            drained = drained.saturating_add(chunk.len());
+            if drained > limit {
                 break;
             }
         }
@@ -215,8 +225,8 @@ pub(super) async fn drain<S: System>(
     select(pin!(reading), pin!(system.wait(DRAIN_MS))).await;
 }
 
-/// The `content-length`; `None` where there is none that counts: chunks have a length of their own (RFC 9112 §6.3). One
-/// that no number holds is the largest.
+/// The value of `Content-Length`. `None` if it is absent or overridden by `Transfer-Encoding`
+/// (RFC 9112 §6.3). A value too large for `u64` becomes `u64::MAX`.
 pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return None;

@@ -1,11 +1,11 @@
-//! The paths of the gateway, and the methods that they take.
+//! The gateway's paths and the methods that they support.
 
 use crate::pool::KeyId;
 use crate::wire::target::Target;
 use crate::wire::{Kind, Surface};
 use http::Method;
 
-/// The methods of a path that takes any.
+/// The `Allow` header of a path that supports every method.
 pub(super) const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// A path of the gateway.
@@ -33,7 +33,8 @@ pub(super) enum Action {
 }
 
 impl Route {
-    /// `credential`: the API whose clients send credentials as this request does.
+    /// Finds the route of a path. `credential` is the API whose clients send credentials in the
+    /// same way as this request.
     pub(super) fn find(method: &Method, path: &str, credential: Surface) -> Option<Self> {
         match path {
             "/api/keys/status" => Some(Self::Operator(Action::KeysStatus)),
@@ -47,7 +48,7 @@ impl Route {
         }
     }
 
-    /// The methods that it takes, as an `Allow` header. `OPTIONS` is answered on every path.
+    /// The supported methods as an `Allow` header. Every path supports `OPTIONS`.
     pub(super) fn allow_header(&self) -> &'static str {
         match self {
             Self::Upstream(target) if target.kind == Kind::Chat => "POST, OPTIONS",
@@ -65,7 +66,7 @@ impl Route {
             .any(|allowed| allowed == method.as_str())
     }
 
-    /// The API whose errors its clients read.
+    /// The API whose error format the route's clients expect.
     pub(super) fn surface(&self) -> Surface {
         match self {
             Self::Upstream(target) => target.surface,
@@ -76,7 +77,7 @@ impl Route {
 
 fn key_reset(path: &str) -> Option<Route> {
     let id = path.strip_prefix("/api/keys/")?.strip_suffix("/reset")?;
-    // No sign, and no leading zeros: there is one way to write an id.
+    // Reject signs and leading zeros, so that an id has one spelling.
     let number: i64 = id.parse().ok()?;
     (number.to_string() == id).then_some(Route::Operator(Action::ResetKey(KeyId(number))))
 }
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_take_the_methods_they_name() {
+    fn paths_support_exactly_their_methods() {
         let all = vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
         for (path, methods) in [
             ("/v1/chat/completions", vec!["POST"]),
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_are_unknown() {
+    fn rejects_unknown_paths() {
         for path in [
             "/",
             "",

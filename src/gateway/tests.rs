@@ -1,4 +1,4 @@
-//! The sequence of one request, natively: the real SQL on SQLite, a scripted upstream, a clock that stands still.
+//! Tests of whole requests: real SQL on SQLite, a scripted upstream, and a manual clock.
 
 use super::attempt::NO_ANSWER;
 use super::ports::{ByteStream, System, Timeouts, TransportError, Upstream, UpstreamResponse};
@@ -33,9 +33,9 @@ const ANSWER: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":
 #[derive(Default)]
 struct World {
     now: Cell<i64>,
-    chance: Cell<u64>,
+    random_state: Cell<u64>,
     log: RefCell<Vec<String>>,
-    /// `None` is silence.
+    /// `None` stands for no reply.
     replies: RefCell<VecDeque<Option<Result<Scripted, TransportError>>>>,
     sent: RefCell<Vec<Sent>>,
     bodies_dropped: Cell<usize>,
@@ -54,35 +54,38 @@ struct Scripted {
     status: u16,
     content_type: &'static str,
     content_encoding: Option<&'static str>,
-    /// Beside those that every response has.
+    /// In addition to those of every response.
     headers: Vec<(&'static str, String)>,
-    /// An empty one is silence.
+    /// An empty chunk stands for a stall.
     chunks: Vec<Result<Vec<u8>, TransportError>>,
 }
 
 #[derive(Clone, Default)]
-struct Outside(Rc<World>);
+struct FakeHost(Rc<World>);
 
-impl System for Outside {
+impl System for FakeHost {
     fn now(&self) -> UnixMillis {
         NOON.plus(self.0.now.get())
     }
 
-    /// Time passes when there is nothing else to do: at once.
+    /// Timers advance the clock and expire at once.
     async fn wait(&self, ms: u64) {
         self.0
             .now
             .set(self.0.now.get() + i64::try_from(ms).unwrap());
     }
 
-    /// Done when the test says so.
+    /// Runs when the test calls [`Pool::run_spawned`] or [`Pool::finish_spawned`].
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.0.spawned.borrow_mut().push(Box::pin(task));
     }
 
     fn random(&self) -> u64 {
-        self.0.chance.set(self.0.chance.get() + 1);
-        self.0.chance.get().wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        self.0.random_state.set(self.0.random_state.get() + 1);
+        self.0
+            .random_state
+            .get()
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
     fn log(&self, line: &str) {
@@ -90,7 +93,7 @@ impl System for Outside {
     }
 }
 
-impl Upstream for Outside {
+impl Upstream for FakeHost {
     type Body = ScriptedBody;
 
     async fn send(
@@ -162,7 +165,7 @@ impl ByteStream for ScriptedBody {
             let Some(ms) = self.idle_ms else {
                 return std::future::pending().await;
             };
-            // A timer of the gateway's own is always sooner: else it would have none.
+            // Yield once, so that a timer of the gateway expires first.
             let mut is_first = true;
             std::future::poll_fn(|context| {
                 context.waker().wake_by_ref();
@@ -173,7 +176,7 @@ impl ByteStream for ScriptedBody {
                 }
             })
             .await;
-            Outside(Rc::clone(&self.world)).wait(ms).await;
+            FakeHost(Rc::clone(&self.world)).wait(ms).await;
             return Err(TransportError::TimedOut);
         }
         next
@@ -189,27 +192,29 @@ impl Drop for ScriptedBody {
 }
 
 struct Pool {
-    gateway: Gateway<NativeDatabase, Outside, Outside>,
+    gateway: Gateway<NativeDatabase, FakeHost, FakeHost>,
     database: Rc<NativeDatabase>,
-    outside: Outside,
+    host: FakeHost,
 }
 
-type PoolReply = Reply<NativeDatabase, ScriptedBody, Outside>;
-type PoolStream = Box<AnswerStream<NativeDatabase, ScriptedBody, Outside>>;
+type PoolReply = Reply<NativeDatabase, ScriptedBody, FakeHost>;
+type PoolStream = Box<AnswerStream<NativeDatabase, ScriptedBody, FakeHost>>;
 
 struct Answer {
     status: u16,
     headers: HeaderMap,
     body: String,
-    /// Whether the connection was cut instead of ended.
+    /// Whether the connection was cut before the body's end.
     cut: bool,
 }
 
 impl Answer {
-    /// The seconds until a key is back, as the message tells them.
-    fn told_wait(&self) -> i64 {
+    /// Parses the seconds until a key is available from the error message.
+    fn reported_wait(&self) -> i64 {
         let message = self.error("message");
-        let (_, wait) = message.split_once("The first one is back in ").unwrap();
+        let (_, wait) = message
+            .split_once("The first key is available again in ")
+            .unwrap();
         wait.split_once(" s.").unwrap().0.parse().unwrap()
     }
 
@@ -258,11 +263,11 @@ impl Answer {
 
 impl Pool {
     fn with(variables: &[(&str, &str)]) -> Self {
-        Self::opened(variables, Ok)
+        Self::with_database(variables, Ok)
     }
 
-    /// The gateway gets what `open` makes of the database, so that a test can leave it without one.
-    fn opened(
+    /// Passes the result of `open` to the gateway, so that a test can withhold the database.
+    fn with_database(
         variables: &[(&str, &str)],
         open: impl FnOnce(Rc<NativeDatabase>) -> Result<Rc<NativeDatabase>, DatabaseError>,
     ) -> Self {
@@ -277,18 +282,18 @@ impl Pool {
         database.run(&format!(
             "INSERT INTO api_keys (id, api_key) VALUES (1, '{KEY}')"
         ));
-        let outside = Outside::default();
+        let host = FakeHost::default();
         let gateway = Gateway::new(
             config,
             open(Rc::clone(&database)),
-            outside.clone(),
-            outside.clone(),
+            host.clone(),
+            host.clone(),
             crate::sync::native,
         );
         Self {
             gateway,
             database,
-            outside,
+            host,
         }
     }
 
@@ -296,14 +301,14 @@ impl Pool {
         Self::with(&[])
     }
 
-    /// Runs the tasks that were spawned, if any.
+    /// Runs all spawned tasks.
     fn run_spawned(&self) {
-        self.outside.0.spawned.take().into_iter().for_each(block_on);
+        self.host.0.spawned.take().into_iter().for_each(block_on);
     }
 
-    /// Runs the tasks that were spawned, so many.
+    /// Runs all spawned tasks and checks their number.
     fn finish_spawned(&self, expected: usize) {
-        let spawned = self.outside.0.spawned.take();
+        let spawned = self.host.0.spawned.take();
         assert_eq!(spawned.len(), expected);
         spawned.into_iter().for_each(block_on);
     }
@@ -331,7 +336,7 @@ impl Pool {
         }));
     }
 
-    /// An upload begins, and goes on at this URL of the upstream's.
+    /// Scripts the start of an upload that continues at `url`.
     fn script_upload(&self, url: &str) {
         self.script_reply(Ok(Scripted {
             status: 200,
@@ -345,8 +350,16 @@ impl Pool {
         }));
     }
 
+    fn script_answer(&self) {
+        self.script(200, "application/json", &[ANSWER]);
+    }
+
+    fn script_silence(&self) {
+        self.host.0.replies.borrow_mut().push_back(None);
+    }
+
     fn script_reply(&self, reply: Result<Scripted, TransportError>) {
-        self.outside.0.replies.borrow_mut().push_back(Some(reply));
+        self.host.0.replies.borrow_mut().push_back(Some(reply));
     }
 
     fn reply(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> PoolReply {
@@ -372,6 +385,11 @@ impl Pool {
         Answer::read(self.reply(method, path, headers, body))
     }
 
+    /// A call in the style of Google's clients.
+    fn call_gemini(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.call(method, path, &[("x-goog-api-key", TOKEN)], body)
+    }
+
     fn chat_reply(&self, body: &str) -> PoolReply {
         self.reply(
             "POST",
@@ -385,7 +403,7 @@ impl Pool {
         Answer::read(self.chat_reply(body))
     }
 
-    /// A chat whose answer is still arriving.
+    /// Starts a chat whose answer is a stream.
     fn chat_stream(&self) -> (HeaderMap, PoolStream) {
         let reply = self.chat_reply(CHAT);
         let Body::Stream(stream) = reply.body else {
@@ -394,14 +412,14 @@ impl Pool {
         (reply.headers, stream)
     }
 
-    /// Lets time pass, such as for the view of the pool to be read anew.
-    fn later(&self, ms: i64) {
-        let now = &self.outside.0.now;
+    /// Advances the clock.
+    fn advance(&self, ms: i64) {
+        let now = &self.host.0.now;
         now.set(now.get() + ms);
     }
 
     fn sent(&self) -> usize {
-        self.outside.0.sent.borrow().len()
+        self.host.0.sent.borrow().len()
     }
 
     fn logged(&self) -> Vec<String> {
@@ -415,7 +433,7 @@ impl Pool {
 }
 
 #[test]
-fn a_plain_answer_is_handed_on_and_logged() {
+fn passes_and_logs_a_plain_answer() {
     let pool = Pool::new();
     pool.script(200, "application/json", &[&ANSWER[..10], &ANSWER[10..]]);
     let answer = pool.chat(CHAT);
@@ -424,7 +442,7 @@ fn a_plain_answer_is_handed_on_and_logged() {
     assert_eq!(
         answer.header("server"),
         None,
-        "the upstream's other headers stay behind"
+        "unlisted headers do not pass"
     );
     assert!(
         answer
@@ -441,9 +459,9 @@ fn a_plain_answer_is_handed_on_and_logged() {
 }
 
 #[test]
-fn the_upstream_gets_the_pools_credential_and_nothing_of_the_clients() {
+fn replaces_the_clients_credentials_by_the_pools_key() {
     let pool = Pool::new();
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     let bearer = format!("bearer  {TOKEN}");
     let headers = [
         ("authorization", bearer.as_str()),
@@ -463,7 +481,7 @@ fn the_upstream_gets_the_pools_credential_and_nothing_of_the_clients() {
             .status,
         200
     );
-    let sent = pool.outside.0.sent.borrow();
+    let sent = pool.host.0.sent.borrow();
     assert_eq!(
         sent[0].uri,
         "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"
@@ -486,21 +504,21 @@ fn the_upstream_gets_the_pools_credential_and_nothing_of_the_clients() {
 }
 
 #[test]
-fn the_default_model_is_put_in() {
+fn fills_in_the_default_model() {
     let pool = Pool::with(&[("llm_model", "house-model")]);
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     assert_eq!(
         pool.chat(r#"{"messages":[],"unknown":{"a":1}}"#).status,
         200
     );
     assert_eq!(
-        pool.outside.0.sent.borrow()[0].body,
+        pool.host.0.sent.borrow()[0].body,
         r#"{"model":"house-model","messages":[],"unknown":{"a":1}}"#
     );
 }
 
 #[test]
-fn a_stream_is_in_the_log_before_its_last_event() {
+fn logs_a_stream_before_its_last_event() {
     let pool = Pool::new();
     let events = [
         "data: {\"a\":1}\n\n",
@@ -522,7 +540,7 @@ fn a_stream_is_in_the_log_before_its_last_event() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_is_told_in_an_event() {
+fn reports_an_incomplete_stream_in_an_event() {
     for (last, error, reason) in [
         (
             "data: {\"b\":2}\n\n",
@@ -553,7 +571,7 @@ fn a_stream_that_breaks_off_is_told_in_an_event() {
         assert_eq!(
             before,
             format!("data: {{\"a\":1}}\n\n{whole}"),
-            "whole events, and the error is one of its own"
+            "complete events pass, and the error is an event of its own"
         );
         let error: serde_json::Value = serde_json::from_str(event.trim()).unwrap();
         assert!(
@@ -571,7 +589,7 @@ fn a_stream_that_breaks_off_is_told_in_an_event() {
 }
 
 #[test]
-fn trouble_before_the_first_event_is_a_plain_error() {
+fn a_failure_before_the_first_event_is_a_plain_error() {
     for chunks in [
         vec![],
         vec![Err(TransportError::Failed("ConnectionTerminated".into()))],
@@ -588,7 +606,7 @@ fn trouble_before_the_first_event_is_a_plain_error() {
 }
 
 #[test]
-fn a_host_that_stops_ends_calls_without_another_attempt() {
+fn a_stopping_host_ends_calls_without_a_retry() {
     const REASON: &str = "the pool's host is stopping";
     let stopping = || Err(TransportError::Stopping);
     let event = || Ok(b"data: {\"a\":1}\n\n".to_vec());
@@ -622,7 +640,7 @@ fn a_host_that_stops_ends_calls_without_another_attempt() {
 }
 
 #[test]
-fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
+fn reports_an_error_within_a_stream_in_openais_format() {
     let quota = r#"{"error":{"code":429,"message":"You exceeded your current quota with AIzaFAKE-first-key-of-the-pool-00000001.","status":"RESOURCE_EXHAUSTED"}}"#;
     let pretty = quota.replace("{\"code\"", "{\n  \"code\"");
     for (event, begun) in [
@@ -645,14 +663,14 @@ fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
             assert_eq!(before, "data: {\"a\":1}");
             last.strip_prefix("data: ").unwrap().trim_end().to_owned()
         } else {
-            assert_eq!(answer.status, 429, "{event}: nothing was promised yet");
+            assert_eq!(answer.status, 429, "{event}: no byte was sent yet");
             answer.body.clone()
         };
         let error: serde_json::Value = serde_json::from_str(&error).unwrap();
         assert_eq!(error["error"]["code"], "rate_limit_exceeded", "{event}");
         assert_eq!(error["error"]["type"], "rate_limit_error", "{event}");
         assert!(!answer.body.contains(KEY), "{event}");
-        assert_eq!(pool.key_state(), "1|0|1|0", "{event}: a quota, not a fault");
+        assert_eq!(pool.key_state(), "1|0|1|0", "{event}: not the key's fault");
         assert!(
             pool.logged()[0].starts_with("0|200|RESOURCE_EXHAUSTED: You exceeded"),
             "{:?}",
@@ -662,7 +680,7 @@ fn an_error_in_a_stream_is_told_in_openais_shape_and_judged() {
 }
 
 #[test]
-fn an_error_in_a_stream_that_nobody_can_read_is_an_error_all_the_same() {
+fn an_unreadable_error_within_a_stream_is_still_an_error() {
     for event in [
         "data: {\"error\": 7}\n\n",
         "{\"cut",
@@ -684,7 +702,7 @@ fn an_error_in_a_stream_that_nobody_can_read_is_an_error_all_the_same() {
 }
 
 #[test]
-fn a_reset_after_the_closing_event_is_no_news() {
+fn ignores_a_reset_after_the_closing_event() {
     let pool = Pool::new();
     let chunks = vec![
         Ok(b"data: {\"a\":1}\n\ndata: [DONE]\n\n".to_vec()),
@@ -706,7 +724,7 @@ fn gzip(plain: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_gzip_answer_that_nobody_asked_for_is_unpacked_and_a_compressed_stream_is_refused() {
+fn decompresses_gzip_answers_and_rejects_compressed_streams() {
     let compressed = |content_type, encoding, body: Vec<u8>| {
         Ok(Scripted {
             status: 200,
@@ -724,15 +742,15 @@ fn a_gzip_answer_that_nobody_asked_for_is_unpacked_and_a_compressed_stream_is_re
         (answer.body.as_str(), answer.header("content-encoding")),
         (ANSWER, None)
     );
-    // What cannot be unpacked here is the client's.
+    // Other encodings pass unchanged.
     pool.script_reply(compressed(json, "br", b"squeezed".to_vec()));
     let answer = pool.chat(CHAT);
     assert_eq!(
         (answer.body.as_str(), answer.header("content-encoding")),
         ("squeezed", Some("br"))
     );
-    let cut_short = gzip(ANSWER)[..20].to_vec();
-    pool.script_reply(compressed(json, "gzip", cut_short));
+    let truncated = gzip(ANSWER)[..20].to_vec();
+    pool.script_reply(compressed(json, "gzip", truncated));
     pool.script_reply(compressed("text/event-stream", "gzip", gzip("data: {}")));
     for reason in [NO_ANSWER, "the upstream compressed a stream"] {
         let answer = pool.chat(CHAT);
@@ -746,7 +764,7 @@ fn a_gzip_answer_that_nobody_asked_for_is_unpacked_and_a_compressed_stream_is_re
 }
 
 #[test]
-fn an_error_in_a_stream_is_judged_though_the_client_has_left() {
+fn classifies_a_stream_error_after_the_client_left() {
     let pool = Pool::new();
     let quota = "data: {\"error\":{\"code\":429,\"message\":\"You exceeded your current quota\",\"status\":\"RESOURCE_EXHAUSTED\"}}";
     pool.script(200, "text/event-stream", &["data: {\"a\":1}\n\n", quota]);
@@ -755,7 +773,7 @@ fn an_error_in_a_stream_is_judged_though_the_client_has_left() {
     assert_eq!(
         block_on(stream.next()),
         Chunk::Pending,
-        "the error's line is not at its end"
+        "the error's line is incomplete"
     );
     block_on(stream.client_gone());
     assert_eq!(pool.key_state(), "1|0|1|0");
@@ -763,13 +781,13 @@ fn an_error_in_a_stream_is_judged_though_the_client_has_left() {
 }
 
 #[test]
-fn an_error_in_a_stream_is_not_waited_for_once_it_is_whole() {
+fn a_complete_error_ends_a_stream_at_once() {
     for error in [
         "data: {\"error\":{\"code\":503}}\n",
         "[{\n  \"error\": {\n    \"code\": 503\n  }\n}\n]\n",
     ] {
         let pool = Pool::new();
-        // The fake's script has a further chunk, which nobody must ask for.
+        // The script has one more chunk, which must not be requested.
         pool.script(
             200,
             "text/event-stream",
@@ -786,7 +804,7 @@ fn an_error_in_a_stream_is_not_waited_for_once_it_is_whole() {
 }
 
 #[test]
-fn what_is_logged_of_a_message_is_bounded() {
+fn limits_the_length_of_logged_messages() {
     let pool = Pool::new();
     let long = format!(
         r#"{{"error":{{"message":"You exceeded your current quota {}","status":"RESOURCE_EXHAUSTED"}}}}"#,
@@ -802,18 +820,18 @@ fn what_is_logged_of_a_message_is_bounded() {
 }
 
 #[test]
-fn an_endless_error_body_is_read_up_to_its_bound() {
+fn reads_an_endless_error_body_up_to_the_limit() {
     let pool = Pool::new();
     let chunk = "x".repeat(600_000);
     pool.script(400, "application/json", &[&chunk, &chunk, &chunk, &chunk]);
-    let before = pool.outside.0.now.get();
+    let before = pool.host.0.now.get();
     assert_eq!(pool.chat(CHAT).status, 400);
-    // Each chunk takes 5 ms here, the head 40 ms.
-    assert_eq!(pool.outside.0.now.get() - before, 40 + 2 * 5);
+    // The head takes 40 ms, and each chunk 5 ms.
+    assert_eq!(pool.host.0.now.get() - before, 40 + 2 * 5);
 }
 
 #[test]
-fn official_clients_are_told_when_to_try_again() {
+fn tells_official_clients_when_to_retry() {
     let location = r#"{"error":{"message":"User location is not supported for the API use."}}"#;
     let retired =
         r#"{"error":{"message":"This model models/x is no longer available to new users."}}"#;
@@ -842,7 +860,7 @@ fn official_clients_are_told_when_to_try_again() {
 }
 
 #[test]
-fn a_code_that_is_none_is_not_repeated() {
+fn a_malformed_error_code_is_replaced() {
     let pool = Pool::new();
     let odd = format!(r#"{{"error":{{"message":"no","status":"bad {TOKEN} {KEY}"}}}}"#);
     pool.script(400, "application/json", &[&odd]);
@@ -850,7 +868,7 @@ fn a_code_that_is_none_is_not_repeated() {
 }
 
 #[test]
-fn a_client_that_leaves_frees_the_upstream_and_is_no_failure() {
+fn a_disconnected_client_is_not_a_failure() {
     let pool = Pool::new();
     pool.script(
         200,
@@ -859,9 +877,9 @@ fn a_client_that_leaves_frees_the_upstream_and_is_no_failure() {
     );
     let (_, mut stream) = pool.chat_stream();
     assert!(matches!(block_on(stream.next()), Chunk::Data(_)));
-    assert_eq!(pool.outside.0.bodies_dropped.get(), 0);
+    assert_eq!(pool.host.0.bodies_dropped.get(), 0);
     block_on(stream.client_gone());
-    assert_eq!(pool.outside.0.bodies_dropped.get(), 1);
+    assert_eq!(pool.host.0.bodies_dropped.get(), 1);
     assert_eq!(
         pool.logged(),
         ["1|200|the client closed the connection before the end of the answer"]
@@ -870,7 +888,7 @@ fn a_client_that_leaves_frees_the_upstream_and_is_no_failure() {
 }
 
 #[test]
-fn a_large_plain_answer_streams_and_is_logged_before_its_last_chunk() {
+fn streams_a_large_answer_and_logs_it_before_its_last_chunk() {
     let pool = Pool::new();
     let chunk = "x".repeat(600_000);
     pool.script(200, "application/json", &[&chunk, &chunk, "middle", "last"]);
@@ -883,7 +901,7 @@ fn a_large_plain_answer_streams_and_is_logged_before_its_last_chunk() {
 }
 
 #[test]
-fn a_plain_answer_that_breaks_off_is_never_taken_for_whole() {
+fn an_incomplete_answer_never_passes_as_complete() {
     let pool = Pool::new();
     let small = vec![
         Ok(b"{\"choices\":".to_vec()),
@@ -902,7 +920,7 @@ fn a_plain_answer_that_breaks_off_is_never_taken_for_whole() {
 }
 
 #[test]
-fn a_large_plain_answer_that_ends_within_its_json_is_never_taken_for_whole() {
+fn a_large_answer_with_incomplete_json_cuts_the_connection() {
     let large = format!(
         r#"{{"choices":[{{"message":{{"content":"{}"#,
         "x".repeat(2_000_000)
@@ -936,7 +954,7 @@ fn a_large_plain_answer_that_ends_within_its_json_is_never_taken_for_whole() {
 }
 
 #[test]
-fn errors_of_the_upstream_become_openais_and_find_their_culprit() {
+fn translates_upstream_errors_and_blames_the_right_party() {
     let invalid_key = r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}]"#;
     let quota = r#"[{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED"}}]"#;
     let bad = r#"[{"error":{"code":400,"message":"Request contains an invalid argument.","status":"INVALID_ARGUMENT"}}]"#;
@@ -983,7 +1001,7 @@ fn errors_of_the_upstream_become_openais_and_find_their_culprit() {
 }
 
 #[test]
-fn silence_of_the_upstream_is_not_the_keys_fault() {
+fn transport_errors_do_not_count_against_the_key() {
     for (error, status) in [
         (TransportError::TimedOut, 504),
         (TransportError::Failed("ConnectionRefused".into()), 502),
@@ -998,7 +1016,7 @@ fn silence_of_the_upstream_is_not_the_keys_fault() {
 }
 
 #[test]
-fn no_secret_leaves_in_answers_rows_or_log_lines() {
+fn answers_rows_and_log_lines_contain_no_secret() {
     let pool = Pool::new();
     let echo = format!(
         r#"[{{"error":{{"code":403,"message":"Permission denied: Consumer 'api_key:{KEY}' and {TOKEN} has been suspended","status":"PERMISSION_DENIED"}}}}]"#
@@ -1006,7 +1024,7 @@ fn no_secret_leaves_in_answers_rows_or_log_lines() {
     pool.script(403, "application/json", &[&echo]);
     let answer = pool.chat(CHAT);
     let rows = pool.logged().concat();
-    let lines = pool.outside.0.log.borrow().concat();
+    let lines = pool.host.0.log.borrow().concat();
     for text in [&answer.body, &rows, &lines] {
         assert!(!text.contains(KEY) && !text.contains(TOKEN), "{text}");
         assert!(!text.contains("the prompt"), "{text}");
@@ -1015,7 +1033,7 @@ fn no_secret_leaves_in_answers_rows_or_log_lines() {
 }
 
 #[test]
-fn bad_requests_touch_no_key() {
+fn invalid_requests_use_no_key() {
     let pool = Pool::with(&[("max_body_bytes", "100")]);
     let big = format!(r#"{{"messages":["{}"]}}"#, "x".repeat(200));
     let huge = "x".repeat(1000);
@@ -1040,14 +1058,14 @@ fn bad_requests_touch_no_key() {
 }
 
 #[test]
-fn without_a_usable_key_the_answer_is_503() {
+fn returns_503_without_a_usable_key() {
     let pool = Pool::new();
     for change in [
         "status = 0",
         "status = 2, disabled_until = '2027-01-15T08:30:00.000Z'",
     ] {
         pool.database.run(&format!("UPDATE api_keys SET {change}"));
-        pool.later(500);
+        pool.advance(500);
         let answer = pool.chat(CHAT);
         assert_eq!(
             (answer.status, answer.error("code").as_str()),
@@ -1055,27 +1073,27 @@ fn without_a_usable_key_the_answer_is_503() {
         );
     }
     pool.database.run("DELETE FROM api_keys");
-    pool.later(500);
+    pool.advance(500);
     assert_eq!(pool.chat(CHAT).error("code"), "no_usable_key");
     assert_eq!(pool.sent(), 0);
 }
 
 #[test]
-fn a_key_whose_pause_is_over_is_used_again() {
+fn uses_a_key_again_after_its_pause() {
     let pool = Pool::new();
     pool.database.run("UPDATE api_keys SET status = 2, consecutive_failures = 2, disabled_until = '2027-01-15T08:00:00.000Z'");
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     assert_eq!(pool.key_state(), "1|0|1|1");
 }
 
 #[test]
-fn a_key_that_no_header_can_carry_is_left_out_and_named_by_its_id() {
+fn skips_and_logs_a_key_that_fits_no_header() {
     let pool = Pool::new();
     pool.database
         .run("UPDATE api_keys SET api_key = 'two words'");
     assert_eq!(pool.chat(CHAT).status, 503);
-    let lines = pool.outside.0.log.borrow().concat();
+    let lines = pool.host.0.log.borrow().concat();
     assert!(
         lines.contains("key 1 is left out") && !lines.contains("two words"),
         "{lines}"
@@ -1083,7 +1101,7 @@ fn a_key_that_no_header_can_carry_is_left_out_and_named_by_its_id() {
 }
 
 #[test]
-fn only_the_client_token_lets_a_call_in() {
+fn rejects_calls_without_the_client_token() {
     let pool = Pool::new();
     for (authorization, code) in [
         (None, "missing_client_token"),
@@ -1118,7 +1136,7 @@ fn only_the_client_token_lets_a_call_in() {
 }
 
 #[test]
-fn without_a_configured_token_every_call_is_refused_and_told_why() {
+fn refuses_every_call_without_a_configured_token() {
     let pool = Pool::with(&[("my_api_token", "")]);
     let answer = pool.chat(CHAT);
     assert_eq!(
@@ -1130,7 +1148,7 @@ fn without_a_configured_token_every_call_is_refused_and_told_why() {
 }
 
 #[test]
-fn wrong_settings_are_told_instead_of_served() {
+fn reports_invalid_settings_to_every_caller() {
     let pool = Pool::with(&[
         ("rate_limit_per_minute", "many"),
         ("enforce_origin", "maybe"),
@@ -1151,7 +1169,7 @@ fn wrong_settings_are_told_instead_of_served() {
 }
 
 #[test]
-fn unknown_paths_and_wrong_methods_are_told_apart() {
+fn distinguishes_unknown_paths_from_wrong_methods() {
     let pool = Pool::new();
     for (method, path, status, allow) in [
         ("GET", "/", 404, None),
@@ -1176,7 +1194,7 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
 }
 
 #[test]
-fn status_lists_the_keys_for_both_methods() {
+fn status_lists_the_keys_for_get_and_post() {
     let pool = Pool::new();
     let bearer = format!("Bearer {TOKEN}");
     for method in ["GET", "POST"] {
@@ -1195,21 +1213,21 @@ fn status_lists_the_keys_for_both_methods() {
 }
 
 #[test]
-fn ready_means_writable_and_a_usable_key() {
+fn readiness_needs_a_writable_database_and_a_usable_key() {
     let pool = Pool::new();
     assert_eq!(
         pool.call("GET", "/readyz", &[], "").body,
         r#"{"status":"ready"}"#
     );
     pool.database.run("UPDATE api_keys SET status = 0");
-    pool.later(1_000);
+    pool.advance(1_000);
     let answer = pool.call("GET", "/readyz", &[], "");
     assert_eq!(
         (answer.status, answer.error("code").as_str()),
         (503, "no_usable_key")
     );
     pool.database.run("PRAGMA query_only = ON");
-    pool.later(1_000);
+    pool.advance(1_000);
     let answer = pool.call("GET", "/readyz", &[], "");
     assert_eq!(
         (answer.status, answer.error("code").as_str()),
@@ -1222,13 +1240,13 @@ fn ready_means_writable_and_a_usable_key() {
 }
 
 #[test]
-fn readiness_is_found_out_once_a_second_for_all_callers() {
+fn readiness_is_checked_at_most_once_a_second() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
     let view = pool.gateway.view.as_ref().unwrap();
     let ask = || {
         let before = pool.database.statements();
-        let all = (0..50).map(|_| view.readiness(&pool.outside));
+        let all = (0..50).map(|_| view.readiness(&pool.host));
         let all = block_on(futures::future::join_all(all));
         assert!(
             all.iter()
@@ -1236,17 +1254,17 @@ fn readiness_is_found_out_once_a_second_for_all_callers() {
         );
         pool.database.statements() - before
     };
-    assert_eq!(ask(), 2, "one look, and one write");
-    pool.later(999);
+    assert_eq!(ask(), 2, "one read and one write");
+    pool.advance(999);
     assert_eq!(ask(), 0);
-    pool.later(1);
+    pool.advance(1);
     assert_eq!(ask(), 2);
-    // Another instance has written since.
-    pool.later(1_000);
+    // Another instance has written in the last second.
+    pool.advance(1_000);
     pool.database
         .run("UPDATE readiness SET checked_at = '2027-01-15T08:00:01.900Z'");
     assert_eq!(ask(), 1);
-    // What the instance does itself, it knows at once.
+    // Changes by this instance take effect at once.
     let error = fake_gemini::errors::leaked();
     pool.script(403, "application/json", &[&error.pretty_array()]);
     pool.chat(CHAT);
@@ -1254,7 +1272,7 @@ fn readiness_is_found_out_once_a_second_for_all_callers() {
 }
 
 #[test]
-fn readiness_of_a_large_pool_costs_no_more() {
+fn readiness_of_a_large_pool_needs_two_statements() {
     let pool = Pool::new();
     pool.database.run(
         "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
@@ -1291,11 +1309,11 @@ fn only_liveness_needs_no_database() {
             "{method} {path}"
         );
     }
-    let without = Pool::opened(&[], |_| Err(DatabaseError::new("not opened")));
+    let without = Pool::with_database(&[], |_| Err(DatabaseError::new("not opened")));
     assert_eq!(without.call("GET", "/healthz", &[], "").status, 200);
 }
 
-/// The database is locked by somebody else, and each try takes a while.
+/// Simulates a database locked by another process, where each attempt takes 10 ms.
 fn lock(pool: &Pool) {
     pool.database.each_try_takes(10);
     for part in ["INSERT INTO", "UPDATE", "DELETE FROM"] {
@@ -1304,7 +1322,7 @@ fn lock(pool: &Pool) {
 }
 
 #[test]
-fn while_the_database_is_locked_calls_are_answered_in_time() {
+fn answers_in_time_while_the_database_is_locked() {
     let pool = Pool::with(&[("rate_limit_per_minute", "100"), ("max_attempts", "5")]);
     pool.database.run(
         "INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2'), (3, 'AIzaFAKE-3');
@@ -1314,15 +1332,15 @@ fn while_the_database_is_locked_calls_are_answered_in_time() {
          SELECT 'key:' || id, '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1 FROM api_keys",
     );
     lock(&pool);
-    // Two attempts, with a count, claims, reservations, a retry, cool-downs and two rows.
+    // Two attempts that write a count, claims, reservations, a retry, cool-downs and two rows.
     let error = fake_gemini::errors::quota_per_day("m", 250, std::time::Duration::from_secs(5));
     pool.script(429, "application/json", &[&error.pretty_array()]);
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     let answer = pool.chat(CHAT);
     assert_eq!((answer.status, answer.body.as_str()), (200, ANSWER));
     let waited = pool.database.clock_ms();
     assert!((4_500..=5_100).contains(&waited), "{waited}");
-    let lines = pool.outside.0.log.borrow();
+    let lines = pool.host.0.log.borrow();
     assert!(
         lines
             .iter()
@@ -1331,10 +1349,10 @@ fn while_the_database_is_locked_calls_are_answered_in_time() {
 }
 
 #[test]
-fn failures_of_the_pool_itself_are_told_to_the_operator_with_the_requests_id() {
+fn logs_failures_of_the_pool_with_the_request_id() {
     let pool = Pool::new();
-    let told = |answer: &Answer| {
-        let lines = pool.outside.0.log.borrow();
+    let last_line = |answer: &Answer| {
+        let lines = pool.host.0.log.borrow();
         let line = lines.last().cloned().unwrap_or_default();
         let id = answer.header("x-request-id").unwrap();
         assert!(line.starts_with(&format!("request={id} code=")), "{line}");
@@ -1342,33 +1360,33 @@ fn failures_of_the_pool_itself_are_told_to_the_operator_with_the_requests_id() {
     };
     pool.database
         .fail("FROM api_keys", "no such column: secret_column", 1);
-    assert!(told(&pool.chat(CHAT)).contains("secret_column"));
+    assert!(last_line(&pool.chat(CHAT)).contains("secret_column"));
     pool.database.run("UPDATE api_keys SET status = 0");
-    assert!(told(&pool.chat(CHAT)).contains("code=upstream_credentials_exhausted"));
+    assert!(last_line(&pool.chat(CHAT)).contains("code=upstream_credentials_exhausted"));
     pool.database.run("PRAGMA query_only = ON");
-    pool.later(1_000);
+    pool.advance(1_000);
     let answer = pool.call("GET", "/readyz", &[], "");
-    assert!(told(&answer).contains("code=database_not_writable: database: attempt to write"));
-    let lines = pool.outside.0.log.borrow().len();
+    assert!(last_line(&answer).contains("code=database_not_writable: database: attempt to write"));
+    let lines = pool.host.0.log.borrow().len();
     pool.call("GET", "/nowhere", &[], "");
     pool.call("GET", "/api/keys/status", &[], "");
     assert_eq!(
-        pool.outside.0.log.borrow().len(),
+        pool.host.0.log.borrow().len(),
         lines,
-        "clients' mistakes are not"
+        "errors of clients are not logged"
     );
 }
 
 #[test]
-fn a_broken_row_is_told_once() {
+fn logs_a_malformed_row_once() {
     let pool = Pool::new();
     pool.database
         .run("INSERT INTO api_keys (id, api_key, status) VALUES (2, 'fake-2', 2)");
     for _ in 0..3 {
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
     }
-    let lines = pool.outside.0.log.borrow();
+    let lines = pool.host.0.log.borrow();
     assert_eq!(
         lines
             .iter()
@@ -1379,15 +1397,15 @@ fn a_broken_row_is_told_once() {
 }
 
 #[test]
-fn a_limit_that_cannot_be_counted_refuses_nobody() {
+fn a_failing_rate_limit_counter_refuses_no_call() {
     let pool = Pool::with(&[("rate_limit_per_minute", "1")]);
     for _ in 0..3 {
         pool.database.fail("rate_limits", "disk I/O error", 1);
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
     }
     assert!(
-        pool.outside
+        pool.host
             .0
             .log
             .borrow()
@@ -1397,8 +1415,8 @@ fn a_limit_that_cannot_be_counted_refuses_nobody() {
 }
 
 #[test]
-fn without_a_database_everything_else_works_and_the_operator_is_told() {
-    let pool = Pool::opened(&[("allowed_origins", "https://app.example")], |_| {
+fn works_without_a_database_as_far_as_possible() {
+    let pool = Pool::with_database(&[("allowed_origins", "https://app.example")], |_| {
         Err(DatabaseError::new("unable to open database file"))
     });
     let bearer = format!("Bearer {TOKEN}");
@@ -1421,13 +1439,13 @@ fn without_a_database_everything_else_works_and_the_operator_is_told() {
             "{method} {path}"
         );
     }
-    let lines = pool.outside.0.log.borrow();
+    let lines = pool.host.0.log.borrow();
     assert!(lines.iter().all(|line| line.contains("unable to open")));
     assert_eq!(lines.len(), 3);
 }
 
 #[test]
-fn a_broken_database_is_503_and_no_sql_is_told() {
+fn a_database_error_is_a_503_without_sql() {
     let pool = Pool::new();
     pool.database
         .fail("FROM api_keys", "no such column: secret_column", 1);
@@ -1440,10 +1458,10 @@ fn a_broken_database_is_503_and_no_sql_is_told() {
 }
 
 #[test]
-fn log_commit_after_answers_first_and_writes_what_has_ended_together() {
+fn log_commit_after_batches_rows_after_the_answers() {
     let pool = Pool::with(&[("log_commit", "after")]);
     for _ in 0..3 {
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
     }
     pool.script(
@@ -1463,14 +1481,14 @@ fn log_commit_after_answers_first_and_writes_what_has_ended_together() {
             .query("SELECT total_calls, success_calls FROM api_keys"),
         ["4|4"]
     );
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     pool.chat(CHAT);
     pool.finish_spawned(1);
     assert_eq!(pool.database.query(rows), ["5|5|68"]);
 }
 
 #[test]
-fn log_commit_after_still_moves_a_keys_state_before_the_next_draw() {
+fn log_commit_after_updates_key_state_at_once() {
     let pool = Pool::with(&[("log_commit", "after")]);
     pool.script(
         403,
@@ -1487,29 +1505,29 @@ fn log_commit_after_still_moves_a_keys_state_before_the_next_draw() {
 }
 
 #[test]
-fn log_commit_after_tells_which_calls_are_lost() {
+fn log_commit_after_reports_lost_calls() {
     let pool = Pool::with(&[("log_commit", "after")]);
     for _ in 0..3 {
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
     }
     pool.database.fail("recorded_calls", "disk I/O error", 9);
     pool.finish_spawned(1);
-    let log = pool.outside.0.log.borrow();
-    let told = log
+    let log = pool.host.0.log.borrow();
+    let lost = log
         .iter()
         .filter(|line| line.contains("missing from the log"));
-    assert_eq!(told.count(), 3, "{log:?}");
+    assert_eq!(lost.count(), 3, "{log:?}");
 }
 
 #[test]
-fn an_answer_is_given_even_when_the_log_cannot_be_written() {
+fn answers_when_the_log_cannot_be_written() {
     let pool = Pool::new();
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     pool.database.fail("recorded_calls", "disk I/O error", 9);
     assert_eq!(pool.chat(CHAT).body, ANSWER);
     assert!(
-        pool.outside
+        pool.host
             .0
             .log
             .borrow()
@@ -1519,7 +1537,7 @@ fn an_answer_is_given_even_when_the_log_cannot_be_written() {
 }
 
 #[test]
-fn old_calls_go_from_the_log_while_others_come_unless_it_is_kept_for_ever() {
+fn deletes_log_rows_after_the_retention_period() {
     for (days, left) in [("2", 1), ("0", 2)] {
         let pool = Pool::with(&[("log_retention_days", days)]);
         for days_ago in [1, 3] {
@@ -1530,7 +1548,7 @@ fn old_calls_go_from_the_log_while_others_come_unless_it_is_kept_for_ever() {
         }
         let old = "SELECT count(*) FROM api_call_logs WHERE api_key_id = 9";
         let is_gone = (0..2000).any(|_| {
-            pool.script(200, "application/json", &[ANSWER]);
+            pool.script_answer();
             assert_eq!(pool.chat(CHAT).status, 200);
             pool.run_spawned();
             pool.database.query(old) == ["1"]
@@ -1541,7 +1559,7 @@ fn old_calls_go_from_the_log_while_others_come_unless_it_is_kept_for_ever() {
 }
 
 #[test]
-fn pages_of_allowed_origins_get_cors_headers() {
+fn allowed_origins_get_cors_headers() {
     let pool = Pool::with(&[("allowed_origins", "https://app.example, *.example.com")]);
     let cors = |headers: &[(&str, &str)]| {
         let answer = pool.call("GET", "/healthz", headers, "");
@@ -1622,8 +1640,8 @@ fn preflight_needs_no_token() {
             ("access-control-request-private-network", "true"),
         ];
         let answer = pool.call("OPTIONS", "/v1/chat/completions", &headers, "");
-        let told = answer.header("access-control-allow-private-network");
-        assert_eq!(told, allowed, "{origin}");
+        let header = answer.header("access-control-allow-private-network");
+        assert_eq!(header, allowed, "{origin}");
     }
     let answer = ask("https://other.example");
     assert_eq!(
@@ -1633,7 +1651,7 @@ fn preflight_needs_no_token() {
 }
 
 #[test]
-fn enforcement_refuses_pages_of_other_origins_alone() {
+fn enforce_origin_refuses_only_pages_of_other_origins() {
     let pool = Pool::with(&[
         ("allowed_origins", "https://app.example"),
         ("enforce_origin", "true"),
@@ -1673,7 +1691,7 @@ fn enforcement_refuses_pages_of_other_origins_alone() {
 }
 
 #[test]
-fn calls_above_the_rate_limit_wait_for_the_next_minute() {
+fn refuses_calls_above_the_rate_limit_until_the_next_minute() {
     let pool = Pool::with(&[("rate_limit_per_minute", "2")]);
     let bearer = format!("Bearer {TOKEN}");
     let call = |client: &str, forwarded: &str| {
@@ -1688,7 +1706,7 @@ fn calls_above_the_rate_limit_wait_for_the_next_minute() {
     assert_eq!(
         call("10.0.0.1:2", "2.2.2.2").status,
         400,
-        "ports and forwarded addresses do not make another client"
+        "ports and untrusted forwarded addresses are ignored"
     );
     let refused = call("10.0.0.1:3", "3.3.3.3");
     assert_eq!(
@@ -1698,12 +1716,12 @@ fn calls_above_the_rate_limit_wait_for_the_next_minute() {
     assert_eq!(refused.header("retry-after"), Some("60"));
     assert_eq!(call("10.0.0.2:1", "1.1.1.1").status, 400, "another client");
     assert_eq!(call("[::1]:1", "1.1.1.1").status, 400, "an IPv6 client");
-    pool.outside.0.now.set(60_000);
+    pool.host.0.now.set(60_000);
     assert_eq!(call("10.0.0.1:4", "1.1.1.1").status, 400, "another minute");
 }
 
 #[test]
-fn a_trusted_proxy_names_the_client() {
+fn takes_the_client_address_from_a_trusted_proxy() {
     let pool = Pool::with(&[
         ("rate_limit_per_minute", "1"),
         ("trust_forwarded_for", "true"),
@@ -1722,12 +1740,12 @@ fn a_trusted_proxy_names_the_client() {
     assert_eq!(
         status("6.6.6.6, 1.1.1.1"),
         429,
-        "what the client wrote before the proxy's entry does not count"
+        "only the proxy's entry counts"
     );
     assert_eq!(status("1.1.1.1, 2.2.2.2"), 400);
     assert_eq!(
         status(" "),
         400,
-        "without a forwarded address the direct one counts"
+        "the direct address counts without a forwarded one"
     );
 }

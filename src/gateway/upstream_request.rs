@@ -1,4 +1,4 @@
-//! The request that each attempt sends: the client's own, changed only where it must be.
+//! The request that each attempt sends: the client's request with the few changes that it needs.
 
 use super::Failure;
 use super::affinity::Uses;
@@ -8,7 +8,7 @@ use crate::pool::{AnswerShape, Demand, UnixMillis};
 use crate::wire::conversation::conversation;
 use crate::wire::gemini::{RequestTraits, UnknownField};
 use crate::wire::json::{
-    Field, steps, with_models, without, without_any, without_nulls_in_messages,
+    Field, parse_path, with_models, without_any, without_fields, without_nulls_in_messages,
 };
 use crate::wire::naming::is_model;
 use crate::wire::openai::signatures::{self, ToolCall};
@@ -21,13 +21,14 @@ use memchr::memmem;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-/// Fields left out of a request at most.
-const MOST_LEFT_OUT: usize = 20;
-/// The longest path to a field that is left out, in bytes.
-const LONGEST_PLACE: usize = 256;
-/// The length of the list of fields that were left out, in bytes, give or take a field.
-const LONGEST_LIST: usize = 1_000;
-/// Fields without which a request asks for the same, in lower case and without `_`.
+/// The most fields that one error may remove from a request.
+const MAX_REMOVED_FIELDS: usize = 20;
+/// The longest path of the object that contains a removed field, in bytes.
+const MAX_PATH_BYTES: usize = 256;
+/// The approximate length of the header that lists the removed fields, in bytes.
+const MAX_LIST_BYTES: usize = 1_000;
+/// Fields that may be removed without changing what a request asks for, in lower case and without
+/// `_`.
 const DISPENSABLE: [&str; 34] = [
     // Sampling.
     "frequencypenalty",
@@ -56,7 +57,7 @@ const DISPENSABLE: [&str; 34] = [
     "store",
     "streamoptions",
     "user",
-    // Parts of earlier answers that clients send back.
+    // Parts of earlier answers, which clients send back.
     "annotations",
     "index",
     "parsed",
@@ -67,7 +68,7 @@ const DISPENSABLE: [&str; 34] = [
     "reasoningdetails",
     "refusal",
 ];
-/// A field that the pool's own repair puts into answers, and Google refuses when it comes back.
+/// A field that the pool's repair adds to answers and that Google rejects in requests.
 const REPAIRED_FIELD: &str = "messages[].tool_calls[].index";
 
 /// `off` turns repair off for one request.
@@ -77,41 +78,41 @@ const REPAIR: HeaderName = HeaderName::from_static("x-keypool-repair");
 pub(super) struct UpstreamRequest<'a> {
     pub(super) method: &'a Method,
     pub(super) uri: Uri,
-    /// The requested path, percent-decoded, if a client wrote a part of it.
+    /// The requested path, percent-decoded. Empty if it contains nothing that the client chose.
     pub(super) path: String,
     /// The client's headers.
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Vec<u8>,
     pub(super) form: AnswerForm,
-    /// Whose quota it uses: a model, or the collection that it is about.
+    /// What the quota is counted for: a model, or a collection such as `files`.
     pub(super) subject: String,
-    /// What it is like, as far as it decides whose fault a refusal is.
+    /// Properties that determine whose fault a refusal is.
     pub(super) traits: RequestTraits,
     is_repeatable: bool,
-    /// Fields that were left out because Google does not know them, by Google's names.
-    dropped: BTreeSet<String>,
-    /// Thought signatures that were put back into the request.
+    /// The fields that were removed because Google does not know them, by Google's names.
+    removed_fields: BTreeSet<String>,
+    /// The thought signatures that were put back into the request.
     restored: BTreeSet<String>,
 }
 
-/// What the answer is like.
+/// The form of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AnswerForm {
     pub(super) surface: Surface,
     pub(super) kind: Kind,
-    /// Whether it arrives bit by bit, with pauses, or may.
+    /// Whether it may arrive incrementally, with pauses.
     pub(super) may_pause: bool,
-    /// Whether it is a JSON array that grows.
+    /// Whether it is a streamed JSON array.
     pub(super) is_array: bool,
-    /// What repairing it takes, if it is repaired.
+    /// What repair needs to know; `None` if the answer is not repaired.
     pub(super) repair: Option<repair::Context>,
 }
 
 impl<'a> UpstreamRequest<'a> {
-    /// The client's request, with the default model filled in and aliases resolved.
+    /// Fills in the default model of the client's request and resolves aliases.
     ///
     /// # Errors
-    /// It is not a valid request, or names no possible model.
+    /// The request is invalid, or its model name is malformed.
     pub(super) fn new(
         config: &Config,
         incoming: &Incoming<'a>,
@@ -127,7 +128,7 @@ impl<'a> UpstreamRequest<'a> {
         let repair = repairs.then(|| repair::Context {
             model: parsed.subject.clone(),
             created: now.0.div_euclid(1000),
-            // Generated ids differ from request to request.
+            // Makes generated ids differ between requests.
             seed: BuildHasherDefault::<DefaultHasher>::default().hash_one(*id),
             requested: parsed.requested,
         });
@@ -136,7 +137,7 @@ impl<'a> UpstreamRequest<'a> {
             uri: endpoint(config, target, query)
                 .ok_or_else(|| Failure::UnknownPath(advice(&target.path)))?,
             path: match target.kind {
-                // The same for every chat.
+                // The path is the same for every chat.
                 Kind::Chat => String::new(),
                 Kind::Generate | Kind::Other => target.decoded_path().into_owned(),
             },
@@ -152,17 +153,17 @@ impl<'a> UpstreamRequest<'a> {
             subject: parsed.subject,
             traits: RequestTraits::default(),
             is_repeatable: target.is_repeatable,
-            dropped: BTreeSet::new(),
+            removed_fields: BTreeSet::new(),
             restored: BTreeSet::new(),
         })
     }
 
-    /// Reads what decides whose fault a refusal is.
+    /// Reads the [traits](Self::traits) from the body.
     pub(super) fn read_traits(&mut self, target: &Target, uses: &Uses) {
         self.traits = traits_of(target, &self.subject, uses.names_resource(), &self.body);
     }
 
-    /// What the request asks of the pool.
+    /// What the request needs from the pool.
     pub(super) fn demand(&self, config: &Config, uses: &Uses) -> Demand {
         let AnswerForm {
             surface,
@@ -197,7 +198,7 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
-    /// Puts known thought signatures back where they are missing.
+    /// Restores known thought signatures where they are missing.
     pub(super) fn restore_signatures(&mut self, known: HashMap<ToolCall, String>) {
         if let Some(body) = signatures::signed(&self.body, &known) {
             self.body = body;
@@ -205,12 +206,12 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
-    /// Puts a placeholder wherever a thought signature is missing.
+    /// Inserts a placeholder wherever a thought signature is missing.
     pub(super) fn put_placeholders(&mut self) -> Change {
         self.sign(&BTreeSet::new())
     }
 
-    /// Also replaces signatures that were put back, which were refused.
+    /// Also replaces the restored signatures by placeholders, after the upstream rejected them.
     pub(super) fn replace_restored_signatures(&mut self) -> Change {
         let restored = std::mem::take(&mut self.restored);
         match restored.is_empty() {
@@ -219,11 +220,11 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
-    fn sign(&mut self, refused: &BTreeSet<String>) -> Change {
+    fn sign(&mut self, rejected: &BTreeSet<String>) -> Change {
         if !self.is_repaired_chat() {
             return Change::None;
         }
-        match signatures::with_placeholders(&self.body, refused) {
+        match signatures::with_placeholders(&self.body, rejected) {
             Some(body) => {
                 self.body = body;
                 Change::Made
@@ -236,8 +237,8 @@ impl<'a> UpstreamRequest<'a> {
         self.form.kind == Kind::Chat && self.form.repair.is_some()
     }
 
-    /// Leaves out the unsupported fields that the request has, and what the pool's own repair has put
-    /// into earlier answers.
+    /// Removes the known unsupported fields, and those that the pool's repair added to earlier
+    /// answers.
     pub(super) fn leave_out_known(&mut self, unsupported: Option<&BTreeSet<String>>) {
         if self.form.repair.is_none() {
             return;
@@ -252,15 +253,16 @@ impl<'a> UpstreamRequest<'a> {
                 .iter()
                 .all(|name| memmem::find(&self.body, name).is_some())
         };
-        let own = (self.form.kind == Kind::Chat && has_repaired_field()).then_some(REPAIRED_FIELD);
+        let repaired =
+            (self.form.kind == Kind::Chat && has_repaired_field()).then_some(REPAIRED_FIELD);
         let learned = unsupported.into_iter().flatten().map(String::as_str);
-        let known: Vec<&str> = own.into_iter().chain(learned).collect();
+        let known: Vec<&str> = repaired.into_iter().chain(learned).collect();
         let fields: Vec<(&str, Field<&str>)> = known
             .into_iter()
             .filter_map(|known| {
-                let (place, name) = known.rsplit_once('.').unwrap_or(("", known));
-                (is_dispensable(place, name)).then_some(())?;
-                Some((known, (steps(place)?, name)))
+                let (path, name) = known.rsplit_once('.').unwrap_or(("", known));
+                is_dispensable(path, name).then_some(())?;
+                Some((known, (parse_path(path)?, name)))
             })
             .collect();
         let (known, fields): (Vec<&str>, Vec<_>) = fields.into_iter().unzip();
@@ -271,45 +273,47 @@ impl<'a> UpstreamRequest<'a> {
             self.body = body;
             let found = found.into_iter().filter_map(|number| known.get(number));
             let reported = found.filter(|known| **known != REPAIRED_FIELD);
-            self.dropped
+            self.removed_fields
                 .extend(reported.map(|known| (*known).to_owned()));
         }
     }
 
-    /// Leaves out fields that an error has named, and returns them as they are remembered, with `[]`
-    /// for every element. `None` if the request is unchanged and would fail in the same way: only
-    /// [dispensable](DISPENSABLE) fields are left out, and no more than [`MOST_LEFT_OUT`].
+    /// Removes the fields that an error named, and returns them with `[]` in place of each index.
+    ///
+    /// `None` if the request is unchanged, because a field is not [dispensable](DISPENSABLE) or
+    /// there are more than [`MAX_REMOVED_FIELDS`].
     pub(super) fn leave_out(&mut self, unknown: &[UnknownField]) -> Option<Vec<String>> {
         self.form.repair.as_ref()?;
-        let is_optional = |field: &UnknownField| is_dispensable(&field.place, &field.name);
-        if !(1..=MOST_LEFT_OUT).contains(&unknown.len()) || !unknown.iter().all(is_optional) {
+        let is_optional = |field: &UnknownField| is_dispensable(&field.path, &field.name);
+        if !(1..=MAX_REMOVED_FIELDS).contains(&unknown.len()) || !unknown.iter().all(is_optional) {
             return None;
         }
         let fields: Option<Vec<Field<&str>>> = unknown
             .iter()
-            .map(|field| Some((steps(&field.place)?, field.name.as_str())))
+            .map(|field| Some((parse_path(&field.path)?, field.name.as_str())))
             .collect();
-        self.body = without(&self.body, &fields?)?;
-        let full_name = |place: &str, name: &str| match place {
+        self.body = without_fields(&self.body, &fields?)?;
+        let full_name = |path: &str, name: &str| match path {
             "" => name.to_owned(),
-            place => format!("{place}.{name}"),
+            path => format!("{path}.{name}"),
         };
-        let named = unknown.iter();
-        self.dropped
-            .extend(named.map(|field| full_name(&field.place, &field.name)));
+        let removed = unknown.iter();
+        self.removed_fields
+            .extend(removed.map(|field| full_name(&field.path, &field.name)));
         let patterns: BTreeSet<String> = unknown
             .iter()
-            .map(|field| full_name(&without_positions(&field.place), &field.name))
+            .map(|field| full_name(&without_indices(&field.path), &field.name))
             .collect();
         Some(patterns.into_iter().collect())
     }
 
-    /// The fields that were left out, for a header.
+    /// The header that lists the removed fields; `None` if there are none.
     pub(super) fn dropped_header(&self) -> Option<HeaderValue> {
         let mut list = String::new();
-        for (index, field) in self.dropped.iter().enumerate() {
-            if list.len() + field.len() > LONGEST_LIST {
-                list.push_str(&format!(", and {} more", self.dropped.len() - index));
+        for (index, field) in self.removed_fields.iter().enumerate() {
+            if list.len() + field.len() > MAX_LIST_BYTES {
+                let remaining = self.removed_fields.len() - index;
+                list.push_str(&format!(", and {remaining} more"));
                 break;
             }
             if !list.is_empty() {
@@ -323,36 +327,36 @@ impl<'a> UpstreamRequest<'a> {
     }
 }
 
-/// Whether a request was changed, so that it may fare better than before.
+/// Whether a request was changed, so that a retry may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     Made,
     None,
 }
 
-/// Whether a field is one of [`DISPENSABLE`], in a path that can be one.
-fn is_dispensable(place: &str, name: &str) -> bool {
-    let is_of_place = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
-    let plain = name.replace('_', "").to_ascii_lowercase();
-    DISPENSABLE.contains(&plain.as_str())
-        && place.len() <= LONGEST_PLACE
-        && place.bytes().all(is_of_place)
+/// Whether a field is one of [`DISPENSABLE`] in an object with a valid path.
+fn is_dispensable(path: &str, name: &str) -> bool {
+    let is_path_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
+    let normalized = name.replace('_', "").to_ascii_lowercase();
+    DISPENSABLE.contains(&normalized.as_str())
+        && path.len() <= MAX_PATH_BYTES
+        && path.bytes().all(is_path_byte)
 }
 
-/// `messages[3].content[0]` as `messages[].content[]`.
-fn without_positions(place: &str) -> String {
-    let pieces = place.split('[').map(|piece| match piece.split_once(']') {
-        Some((_, behind)) => format!("]{behind}"),
+/// Turns `messages[3].content[0]` into `messages[].content[]`.
+fn without_indices(path: &str) -> String {
+    let pieces = path.split('[').map(|piece| match piece.split_once(']') {
+        Some((_, rest)) => format!("]{rest}"),
         None => piece.to_owned(),
     });
     pieces.collect::<Vec<_>>().join("[")
 }
 
-/// What is read of a body.
+/// A body with what was parsed from it.
 struct ParsedBody {
-    /// Whose quota the request uses.
+    /// See [`UpstreamRequest::subject`].
     subject: String,
-    /// The body with aliases of models resolved.
+    /// The body with model aliases resolved.
     body: Vec<u8>,
     /// See [`AnswerForm::may_pause`].
     may_pause: bool,
@@ -375,7 +379,7 @@ impl ParsedBody {
             }
             Kind::Generate | Kind::Other => {
                 let model = match &target.subject {
-                    // An upload is content, whatever it contains.
+                    // An upload is opaque content.
                     Subject::BodyOr(_) if !target.is_upload() => model_of(&body),
                     Subject::Path(_) | Subject::BodyOr(_) => None,
                 };
@@ -412,7 +416,7 @@ impl ParsedBody {
     }
 }
 
-/// A model's name as it is in paths: OpenAI's clients may put `models/` before it.
+/// A model's name without `models/`, which OpenAI's clients may put before it.
 fn bare(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }
@@ -422,8 +426,10 @@ fn endpoint(config: &Config, target: &Target, query: Option<&str>) -> Option<Uri
     match (target.kind, query) {
         (Kind::Chat, None) => Some(config.chat_endpoint.clone()),
         (Kind::Chat, Some(query)) => {
-            let own = config.chat_endpoint.query();
-            let query = own.map_or_else(|| query.clone(), |own| format!("{own}&{query}"));
+            let query = match config.chat_endpoint.query() {
+                Some(configured) => format!("{configured}&{query}"),
+                None => query,
+            };
             config.upstream_url(config.chat_endpoint.path(), Some(&query))
         }
         (Kind::Generate | Kind::Other, query) => {

@@ -381,7 +381,7 @@ impl<D: Database> PoolView<D> {
                 system.log(&format!("key {id}: the text in its column `{column}` is not UTF-8, or too long, and counts as empty; repair it"));
             }
         }
-        for limit in &read.unread_limits {
+        for limit in &read.invalid_limits {
             if reported.limits.insert(limit.clone()) {
                 system.log(&format!("a row of `limits` is left out, since its values are not all known: {limit}; repair or delete it"));
             }

@@ -1,44 +1,47 @@
-//! Budgets: what is left of the limits that are known, so that a key is passed over before the upstream refuses it.
+//! Budgets: what is left of the known limits, so that the pool skips a key before the upstream
+//! refuses it.
 //!
-//! Google tells its limits only in the errors of quotas that are used up, so the pool learns them there; an operator can
-//! set others beside them. Where both are known, the lower one holds.
+//! Google states its limits only in the errors for used-up quotas, so the pool learns them from
+//! those; an operator can set additional ones. If both are known, the lower one applies.
 //!
-//! A call is counted where limits are known, at the moment it is sent: as one request, and as many input tokens as its
-//! size lets expect ([`estimate_tokens`]); when its answer tells the true number, that takes the estimate's place.
+//! Where limits are known, a call is counted when it is sent: as one request, and as an estimate of
+//! its input tokens ([`estimate_tokens`]), which the count from its answer replaces later.
 //!
-//! A minute is any 60 seconds. Calls are counted in slots of 10 seconds, and a slot counts as long as any of it lies
-//! within the last 60: at most 10 seconds too long, never too short.
+//! A minute is a sliding window of 60 seconds. Calls are counted in slots of 10 seconds, and a slot
+//! counts as long as any part of it lies within the window: up to 10 seconds too long, never too
+//! short.
 
 use super::{Limit, MINUTE_MS, Moment, Unit, UnixMillis, Window};
 
 /// Length of a slot in milliseconds: 10 s.
 const SLOT_MS: i64 = 10_000;
 
-/// Bytes of a request that make a token, more or less.
+/// Approximate bytes of a request per token.
 const BYTES_PER_TOKEN: u64 = 4;
-/// The most that is expected of a request: large bodies are images and sound, which cost far less than their bytes.
-const MOST_EXPECTED_TOKENS: u64 = 64 * 1024;
+/// The largest estimate: large bodies are images and audio, which cost far fewer tokens than their
+/// size suggests.
+const MAX_ESTIMATED_TOKENS: u64 = 64 * 1024;
 
-/// What a request of so many bytes is expected to cost in input tokens.
+/// Estimates the input tokens of a request body.
 pub fn estimate_tokens(body_bytes: usize) -> u64 {
-    (body_bytes as u64 / BYTES_PER_TOKEN).clamp(1, MOST_EXPECTED_TOKENS)
+    (body_bytes as u64 / BYTES_PER_TOKEN).clamp(1, MAX_ESTIMATED_TOKENS)
 }
 
-/// What was used in some span of time.
+/// Usage within a period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Used {
     /// Calls.
     pub requests: u64,
-    /// Tokens of their prompts.
+    /// Input tokens of these calls.
     pub input_tokens: u64,
 }
 
 impl Used {
-    fn part(self, unit: Unit) -> u64 {
+    fn of_unit(self, unit: Unit) -> u64 {
         match unit {
             Unit::Requests => self.requests,
             Unit::InputTokens => self.input_tokens,
-            // Each call is looked at alone.
+            // Only single calls are checked against this limit.
             Unit::Texts => 0,
         }
     }
@@ -51,12 +54,12 @@ impl Used {
     }
 }
 
-/// The slot of a moment.
+/// The start of the slot that contains `now`.
 pub fn slot_start(now: UnixMillis) -> UnixMillis {
     UnixMillis(now.0 - now.0.rem_euclid(SLOT_MS))
 }
 
-/// The limits of a place and what was used of them.
+/// The limits of a quota scope and its usage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Budget {
     limits: Vec<Limit>,
@@ -65,24 +68,25 @@ pub struct Budget {
     day: Option<(UnixMillis, Used)>,
 }
 
-/// One limit of a budget, as it stands.
+/// The current state of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Balance {
     /// The limit.
     pub limit: Limit,
-    /// What was used of it in its window.
+    /// How much of it was used in its window.
     pub used: u64,
-    /// When something, if all is used, or all of it, of a day, is free again; `None` where nothing is ever allowed.
+    /// When capacity is available again: for a minute, the first of it if none is left; for a day,
+    /// all of it. `None` if the limit is 0.
     pub resets_at: Option<UnixMillis>,
 }
 
 impl Balance {
-    /// Nothing is left.
+    /// Whether nothing is left.
     pub fn is_spent(&self) -> bool {
         self.used >= self.limit.value
     }
 
-    /// What is left, from 0 to 1.
+    /// The unused share, from 0 to 1.
     pub fn headroom(&self) -> f64 {
         let left = self.limit.value.saturating_sub(self.used);
         left as f64 / self.limit.value.max(1) as f64
@@ -90,35 +94,35 @@ impl Balance {
 }
 
 impl Budget {
-    /// Sets a limit beside the others; of two for the same unit and window, the lower one holds.
+    /// Adds a limit; of two for the same unit and window, the lower one applies.
     pub fn add_limit(&mut self, limit: Limit) {
-        let same = self
+        let existing = self
             .limits
             .iter_mut()
-            .find(|own| (own.unit, own.window) == (limit.unit, limit.window));
-        match same {
-            Some(own) => own.value = own.value.min(limit.value),
+            .find(|known| (known.unit, known.window) == (limit.unit, limit.window));
+        match existing {
+            Some(known) => known.value = known.value.min(limit.value),
             None => self.limits.push(limit),
         }
     }
 
-    /// Puts a limit in the place of one for the same unit and window.
+    /// Replaces the limit for the same unit and window.
     pub fn replace_limit(&mut self, limit: Limit) {
         self.limits
-            .retain(|own| (own.unit, own.window) != (limit.unit, limit.window));
+            .retain(|known| (known.unit, known.window) != (limit.unit, limit.window));
         self.limits.push(limit);
     }
 
-    /// Adds what was used in the slot, or on the day, that began at `began_at`.
+    /// Adds usage in the slot, or on the day, that began at `began_at`.
     pub fn add_used(&mut self, window: Window, began_at: UnixMillis, used: Used) {
         match window {
             Window::Minute => match self.slots.binary_search_by_key(&began_at, |(at, _)| *at) {
-                Ok(found) => {
-                    if let Some((_, slot)) = self.slots.get_mut(found) {
+                Ok(position) => {
+                    if let Some((_, slot)) = self.slots.get_mut(position) {
                         *slot = slot.plus(used);
                     }
                 }
-                Err(place) => self.slots.insert(place, (began_at, used)),
+                Err(position) => self.slots.insert(position, (began_at, used)),
             },
             Window::Day => match &mut self.day {
                 Some((at, day)) if *at == began_at => *day = day.plus(used),
@@ -144,7 +148,7 @@ impl Budget {
         self.limits.is_empty()
     }
 
-    /// Each limit, as it stands now.
+    /// The current balance of each limit.
     pub fn balances(&self, now: &Moment) -> impl Iterator<Item = Balance> {
         self.limits.iter().map(|limit| match limit.window {
             Window::Minute => self.minute(*limit, now.at()),
@@ -154,7 +158,7 @@ impl Budget {
 
     fn day(&self, limit: Limit, now: &Moment) -> Balance {
         let used = match self.day {
-            Some((began_at, used)) if began_at == now.day_start() => used.part(limit.unit),
+            Some((began_at, used)) if began_at == now.day_start() => used.of_unit(limit.unit),
             _ => 0,
         };
         Balance {
@@ -170,14 +174,14 @@ impl Budget {
                 .iter()
                 .filter(move |(at, _)| counts_in_minute(*at, now))
         };
-        let used: u64 = recent().map(|(_, used)| used.part(limit.unit)).sum();
-        let mut left_over = used;
+        let used: u64 = recent().map(|(_, used)| used.of_unit(limit.unit)).sum();
+        let mut excess = used;
         let mut resets_at = now;
         for (at, slot) in recent() {
-            if left_over < limit.value {
+            if excess < limit.value {
                 break;
             }
-            left_over -= slot.part(limit.unit).min(left_over);
+            excess -= slot.of_unit(limit.unit).min(excess);
             resets_at = at.plus(SLOT_MS + MINUTE_MS);
         }
         Balance {
@@ -188,7 +192,7 @@ impl Budget {
     }
 }
 
-/// Slots that began later than this count within the minute that ends at `now`.
+/// Slots that began later than this count towards the minute that ends at `now`.
 pub fn before_minute(now: UnixMillis) -> UnixMillis {
     now.plus(-(SLOT_MS + MINUTE_MS))
 }
@@ -254,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_in_the_future_does_not_count() {
+    fn usage_in_the_future_does_not_count() {
         let mut budget = budget(&[limit(Unit::Requests, Window::Minute, 3)]);
         let year = NOW.plus(365 * 24 * 3_600_000);
         budget.count(5, &Moment::new(year));
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_nothing_is_never_free_again() {
+    fn a_limit_of_zero_never_resets() {
         for window in Window::ALL {
             let nothing = only(&budget(&[limit(Unit::Requests, window, 0)]), NOW);
             assert!(nothing.is_spent());
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_limits_the_lower_holds_until_one_is_replaced() {
+    fn the_lower_limit_applies_until_it_is_replaced() {
         let requests = |value| limit(Unit::Requests, Window::Day, value);
         let mut budget = budget(&[requests(20), requests(10), requests(15)]);
         assert_eq!(only(&budget, NOW).limit.value, 10);
@@ -283,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn large_bodies_are_not_taken_for_text() {
+    fn token_estimates_are_capped() {
         assert_eq!(estimate_tokens(0), 1);
         assert_eq!(estimate_tokens(4000), 1000);
         assert_eq!(estimate_tokens(20 * 1024 * 1024), 64 * 1024);
@@ -291,7 +295,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_60_seconds_hold_more_calls_than_the_limit(
+        fn no_60_seconds_contain_more_calls_than_the_limit(
             allowed in 1u64..20,
             gaps in prop::collection::vec(0i64..20_000, 1..80),
         ) {

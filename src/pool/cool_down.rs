@@ -1,13 +1,15 @@
-//! Cool-downs: how long a project or a key is left alone after a failure, and for which models.
+//! Cool-downs: how long a project or a key is skipped after a failure, and for which models.
 //!
-//! Who cools, for which calls and for how long is a column of [`Outcome::rule`]; this module is about how cool-downs
-//! follow each other.
+//! What cools down, for which calls and for how long is a column of [`Outcome::rule`]; this module
+//! defines how successive cool-downs combine.
 //!
-//! A key without a known project cools alone. The model is the one that was asked for: errors name aliases of the backend.
+//! A key whose project is unknown cools down alone. The model is the one that the client requested,
+//! since errors name the backend's aliases.
 //!
-//! Two failures are one incident when the second call began before the cool-down of the first was over: the calls were
-//! under way together, or chosen from a snapshot that did not know yet. Only a new incident doubles, and only while the
-//! one before is remembered: for as long as the longest cool-down of its kind.
+//! Two failures belong to one incident if the second call began before the cool-down of the first
+//! was over: the calls ran concurrently, or the second was chosen from an older snapshot. Only a
+//! new incident doubles the cool-down, and only while the previous one is remembered: for as long
+//! as the longest cool-down of its kind.
 
 use super::outcome::{CoolingScope, Extent, Length};
 use super::scope::with_tool;
@@ -16,19 +18,20 @@ use super::{MINUTE_MS, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, pacific}
 const SECOND_MS: i64 = 1000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// The longest cool-down of a quota per minute, and the one where the upstream names none: after so long the minute is
-/// over. 60 s.
+/// The longest cool-down for a quota per minute, and the default if the upstream states none: 60 s,
+/// after which the minute is over.
 const LONGEST_MINUTE_MS: i64 = MINUTE_MS;
-/// The shortest, so that a delay of nothing does not mean to hammer: 100 ms.
+/// The shortest cool-down, so that a stated delay of 0 does not cause a busy loop: 100 ms.
 const SHORTEST_MS: i64 = 100;
 
-/// The longest lease of a trial, in milliseconds: as long as the longest deadline that can be set, 1 h, and half a minute.
+/// The longest lease of a trial, in milliseconds: the longest deadline that can be configured, 1 h,
+/// plus 30 s.
 pub const LONGEST_TRIAL_LEASE_MS: i64 = HOUR_MS + 30 * SECOND_MS;
 
-/// The longest day of Los Angeles, when its clocks are set back.
+/// The longest day in Los Angeles, when clocks are set back.
 const LONGEST_DAY_MS: i64 = 25 * HOUR_MS;
 
-/// A place that is left alone for a while.
+/// A period in which a quota scope is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CoolDown {
     /// Why.
@@ -37,13 +40,13 @@ pub struct CoolDown {
     pub began_at: UnixMillis,
     /// When it is over.
     pub until: UnixMillis,
-    /// Incidents of this kind in a row, this one included; at least 1.
+    /// Consecutive incidents of this kind, including this one; at least 1.
     pub strikes: u32,
-    /// A trial call is on its way, and until then no other may follow.
+    /// The end of the lease of a trial in flight, until which no other trial may start.
     pub trial_until: Option<UnixMillis>,
 }
 
-/// A failure, as far as cool-downs are concerned.
+/// A failed attempt, as cool-downs see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Incident {
     /// How the attempt ended.
@@ -78,7 +81,7 @@ impl Length {
         }
     }
 
-    /// The longest of its kind.
+    /// The longest cool-down of this kind.
     fn longest_ms(&self) -> i64 {
         match self {
             Self::AsAsked => LONGEST_MINUTE_MS,
@@ -87,7 +90,7 @@ impl Length {
         }
     }
 
-    /// How long after its end an incident counts as the one before the next.
+    /// How long after its end a cool-down is remembered by the next incident.
     fn remembered_ms(&self) -> i64 {
         match self {
             Self::AsAsked | Self::UntilNextDay { .. } => 0,
@@ -96,7 +99,8 @@ impl Length {
     }
 }
 
-/// Where a failure of `key` on a call for `model`, with a server-side `tool`, cools; `None` where nothing does.
+/// The quota scope that cools down when `key` fails a call for `model`, with a server-side `tool`;
+/// `None` if nothing does.
 pub fn quota_scope_of(
     outcome: Outcome,
     key: &PoolKey,
@@ -118,10 +122,10 @@ pub fn quota_scope_of(
 }
 
 impl CoolDown {
-    /// How long after its end a cool-down can say something, at most: 24 h.
-    pub const LONGEST_KEPT_MS: i64 = 24 * HOUR_MS;
+    /// How long a cool-down can matter after its end, in milliseconds: 24 h.
+    pub const REMEMBERED_MS: i64 = 24 * HOUR_MS;
 
-    /// The cool-down of a place after an incident; `None` where nothing changes.
+    /// The cool-down that follows an incident; `None` if `before` stays as it is.
     pub fn after(before: Option<&Self>, incident: &Incident) -> Option<Self> {
         let length = incident.outcome.rule().cooling?.length;
         let fresh = |strikes| Self {
@@ -136,7 +140,7 @@ impl CoolDown {
         };
         let same_kind = before.reason == incident.outcome;
         if incident.began_at < before.until {
-            // One incident: what is told later counts only where it asks for more.
+            // The same incident: the later failure matters only if it asks for more.
             let doubling = matches!(length, Length::Doubling { .. });
             let later = fresh(if same_kind { before.strikes } else { 1 });
             return (later.until > before.until && !(same_kind && doubling)).then_some(later);
@@ -150,10 +154,10 @@ impl CoolDown {
         }))
     }
 
-    /// Whether it can be true at `now`: one that begins in the future, or that lasts longer than its kind can, was written by
-    /// a clock that ran ahead, and counts for nothing.
+    /// Whether the cool-down is plausible at `now`. One that begins in the future, or that lasts
+    /// longer than its kind can, was written by a clock that ran ahead, and is ignored.
     pub fn is_credible(&self, now: UnixMillis) -> bool {
-        // One that is not of the pool's making may be of any length.
+        // Operators may set cool-downs for other outcomes, of any length.
         let is_too_long = self.reason.rule().cooling.is_some_and(|cooling| {
             let latest = self.began_at.plus(cooling.length.longest_ms());
             self.until.is_ahead_of(latest)
@@ -161,13 +165,13 @@ impl CoolDown {
         !self.began_at.is_ahead_of(now) && !is_too_long
     }
 
-    /// Whether the place is left alone at `now`.
+    /// Whether the cool-down is in force at `now`.
     pub fn holds(&self, now: UnixMillis) -> bool {
         self.until > now && self.is_credible(now)
     }
 
-    /// Whether the place may be used again only by one call at a time, until one has worked. The others end because a
-    /// known time has passed: there is nothing to try.
+    /// Whether a trial must succeed before the quota scope is used freely again. Cool-downs that
+    /// end at a known time, such as a quota's reset, need none.
     pub fn needs_trial(&self) -> bool {
         self.reason.rule().cooling.is_none_or(|cooling| {
             !matches!(
@@ -177,14 +181,15 @@ impl CoolDown {
         })
     }
 
-    /// Whether it says nothing any more at `now`: over, without a trial to come, or forgotten; or not to be believed.
+    /// Whether the cool-down no longer matters at `now`: it is over and needs no trial, is
+    /// forgotten, or is implausible.
     pub fn is_spent(&self, now: UnixMillis) -> bool {
-        let kept_ms = if self.needs_trial() {
-            Self::LONGEST_KEPT_MS
+        let remembered_ms = if self.needs_trial() {
+            Self::REMEMBERED_MS
         } else {
             0
         };
-        self.until.plus(kept_ms) <= now || !self.is_credible(now)
+        self.until.plus(remembered_ms) <= now || !self.is_credible(now)
     }
 }
 

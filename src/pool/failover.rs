@@ -1,12 +1,14 @@
-//! The attempts of one request: which key next, whether to go on, and what to say when nothing is left.
+//! The attempts of one request: which key to use next, whether to continue, and what to answer when
+//! no key is left.
 //!
-//! What follows an attempt is its outcome's [`Cure`]: another key at once where the key or its project cannot serve this;
-//! one other project where the request may be at fault; another key after a back-off, from the retry budget, where the
-//! upstream is in trouble; nothing where the request is wrong.
+//! The [`Cure`] of an outcome decides what follows an attempt: another key at once if the key or
+//! its project cannot serve the request; one other project if the request may be at fault; another
+//! key after a back-off, charged to the retry budget, if the upstream is in trouble; nothing if the
+//! request is wrong.
 //!
-//! A request uses no key twice, and none of a project it has tried while another project is left. It ends with its
-//! attempts ([`Policy::max_attempts`]), its time ([`Policy::deadline_ms`]), the pool's retry budget, or its keys. Then
-//! [`GiveUp`] says which answer is the true one.
+//! A request uses no key twice, and prefers projects that it has not tried. It ends when its
+//! attempts ([`Policy::max_attempts`]), its time ([`Policy::deadline_ms`]), the pool's retry budget
+//! or its keys are used up. Then [`GiveUp`] says which answer is accurate.
 
 use super::{
     Blame, Cure, KeyId, LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, Owner, Pick, PoolKey,
@@ -15,67 +17,74 @@ use super::{
 use rand::{Rng, RngExt};
 use std::collections::BTreeSet;
 
-/// The first back-off in milliseconds; each next one is twice as long. What is waited is between half of it and all.
-const BACK_OFF_MS: u64 = 100;
+/// The first back-off in milliseconds. It doubles each time; the actual delay is random, from half
+/// of it to all of it.
+const FIRST_BACK_OFF_MS: u64 = 100;
 /// The longest back-off in milliseconds: 2 s.
-const LONGEST_BACK_OFF_MS: u64 = 2_000;
-/// The pool gives up so much before its client does, in milliseconds, so that the client hears why: 500 ms.
-const BEFORE_CLIENT_MS: u64 = 500;
-/// How long a client waits that does not say, in milliseconds: 600 s, as OpenAI's clients do.
+const MAX_BACK_OFF_MS: u64 = 2_000;
+/// How long before its client the pool gives up, in milliseconds, so that the client receives the
+/// reason: 500 ms.
+const CLIENT_MARGIN_MS: u64 = 500;
+/// How long a client that states no timeout is assumed to wait, in milliseconds: 600 s, the default
+/// of OpenAI's clients.
 const DEFAULT_PATIENCE_MS: u64 = 600_000;
-/// A client that says it waits no longer than this, in milliseconds, does not expect a long answer: 60 s. Then silence may
-/// cost it half its time, so that another key can answer.
+/// A client with a timeout of at most this, in milliseconds, does not expect a long answer: 60 s. A
+/// silent attempt may then use half of that time, so that another key can still answer.
 const SHORT_PATIENCE_MS: u64 = 60_000;
 /// The shortest wait for a key, in milliseconds.
-const SHORTEST_WAIT_MS: i64 = 5;
-/// How soon a request looks again whether another's trial has ended, or whether a key can be had that it has just lost to
-/// another: in milliseconds.
-const LOOK_AGAIN_MS: i64 = 100;
-/// What a caller is asked to wait when others were faster at every key, in milliseconds: 1 s.
-const CONTENDED_MS: i64 = 1000;
-/// How much longer the lease of a trial is than the request's time, in milliseconds: 5 s, until its end is written.
+const MIN_WAIT_MS: i64 = 5;
+/// How soon a request checks again whether another request's trial has ended, or whether a key is
+/// available that it has just lost to another request, in milliseconds.
+const RECHECK_MS: i64 = 100;
+/// The `Retry-After` for a request that lost every key to other requests, in milliseconds: 1 s.
+const CONTENTION_RETRY_MS: i64 = 1000;
+/// How long the lease of a trial outlasts the request's deadline, in milliseconds, so that the
+/// result can be written: 5 s.
 const TRIAL_LEASE_MARGIN_MS: i64 = 5_000;
-/// Keys that a request may lose to others before it gives up.
+/// How many claims a request may lose to others before it gives up.
 const MAX_LOST_CLAIMS: u32 = 20;
-/// Projects that have to say the same before the request is taken to be at fault.
-const PROJECTS_THAT_DECIDE: usize = 2;
+/// How many projects must agree before the request is considered at fault.
+const AGREEING_PROJECTS: usize = 2;
 
-/// How far a request may go.
+/// The limits of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Calls to the upstream, the first included; at least 1.
+    /// Calls to the upstream, including the first; at least 1.
     pub max_attempts: u32,
-    /// How long one call may take until the head of a stream, in milliseconds.
+    /// Timeout of one call until the head of a stream, in milliseconds.
     pub first_byte_timeout_ms: u64,
-    /// How long one may take until a stream says something, in milliseconds; longer for a client that waits longer.
+    /// Timeout of one call until the first content of a stream, in milliseconds; longer for a
+    /// client with a longer timeout.
     pub first_content_timeout_ms: u64,
-    /// How long one may take until an answer in one piece, in milliseconds; `None` for as long as the request may.
+    /// Timeout of one call until an answer in one piece, in milliseconds; `None` for as long as the
+    /// request has left.
     pub answer_timeout_ms: Option<u64>,
-    /// How long all of them may take until the caller is given something, in milliseconds; `None` for as long as the client
-    /// says that it waits, or else 600 s.
+    /// Deadline for all calls together until the caller receives something, in milliseconds; `None`
+    /// for the client's own timeout, or 600 s if it states none.
     pub deadline_ms: Option<u64>,
     /// How long a request may wait for a key that cools, in milliseconds.
     pub max_wait_ms: u64,
-    /// Whether an answer without content is tried once more.
+    /// Whether to retry an answer without content once.
     pub retry_empty: bool,
 }
 
-/// What a request asks of the pool.
+/// What a request needs from the pool.
 #[derive(Debug, Clone)]
 pub struct Demand {
-    /// How long the client waits, if it says so, in milliseconds.
+    /// The client's timeout, if it states one, in milliseconds.
     pub client_timeout_ms: Option<u64>,
-    /// Whether it may be sent again after a failure that leaves open whether it was done.
+    /// Whether the request may be sent again after a failure that leaves open whether the upstream
+    /// processed it.
     pub is_repeatable: bool,
-    /// How its answer arrives.
+    /// How the answer arrives.
     pub answer: AnswerShape,
-    /// How large it is.
+    /// How large the request is.
     pub size: RequestSize,
-    /// Whose keys alone can serve it.
+    /// The owner of what the request uses: only the owner's keys can serve it.
     pub owner: Option<Owner>,
-    /// The conversation that it continues, if that is to stay with one project.
+    /// The conversation that the request continues, if it should stay with one project.
     pub conversation: Option<u64>,
-    /// Whether it goes to one project after another.
+    /// Whether the request is sent to all projects, one after another.
     pub asks_all_projects: bool,
 }
 
@@ -93,7 +102,7 @@ impl Default for Demand {
     }
 }
 
-/// How an answer arrives, which decides how long to wait for it.
+/// How an answer arrives, which determines its deadlines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AnswerShape {
     /// Event by event: the head comes soon, the first content later.
@@ -101,26 +110,26 @@ pub enum AnswerShape {
     Stream,
     /// In one piece: the head comes once the answer is complete, and the body without a pause.
     Whole,
-    /// In one piece or not: like [`Whole`](Self::Whole), but the body may pause.
+    /// In one piece or as a stream: like [`Whole`](Self::Whole), but the body may pause.
     Unknown,
 }
 
-/// Until when an attempt must have got how far. Built once per attempt, by [`Failover::deadlines`].
+/// The deadlines of one attempt, computed by [`Failover::deadlines`] once per attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// When the head of its answer must be there.
+    /// When the head of the answer must have arrived.
     pub head_by: UnixMillis,
-    /// When its answer must have content.
+    /// When the answer must have content.
     pub content_by: UnixMillis,
-    /// When the caller must be given something of it.
+    /// When the caller must have received the first part of the answer.
     pub answer_by: UnixMillis,
     /// How long a body may pause, in milliseconds; `None` where pauses are normal.
     pub idle_ms: Option<u64>,
-    /// When the client gives up, if it says so.
+    /// When the client gives up, if it states a timeout.
     pub client_by: Option<UnixMillis>,
 }
 
-/// The deadlines that a host keeps by itself, which costs less than timers of the component.
+/// The timeouts that the host enforces, which is cheaper than timers in the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From sending the request to the head of the response, in milliseconds.
@@ -130,7 +139,7 @@ pub struct Timeouts {
 }
 
 impl Deadlines {
-    /// What the host keeps for a request that is sent at `now`.
+    /// The host's timeouts for a request that is sent at `now`.
     pub fn timeouts(&self, now: UnixMillis) -> Timeouts {
         Timeouts {
             head_ms: u64::try_from(self.head_by.since(now)).unwrap_or_default(),
@@ -138,95 +147,99 @@ impl Deadlines {
         }
     }
 
-    /// When a body that pauses at `now` is idle for too long.
+    /// When the idle timeout of a body that pauses at `now` expires.
     pub fn idle_by(&self, now: UnixMillis) -> Option<UnixMillis> {
         self.idle_ms.map(|ms| after(now, ms))
     }
 }
 
-/// The attempts of one request, so far.
+/// The attempts that one request has made.
 #[derive(Debug)]
 pub struct Failover {
     policy: Policy,
     demand: Demand,
-    /// How long the client waits, if it says so, in milliseconds, less what the pool needs to answer
-    /// it before it gives up.
+    /// The client's timeout, if it states one, in milliseconds, minus the time that the pool needs
+    /// to answer before the client gives up.
     patience_ms: Option<u64>,
-    /// How long one attempt may take, in milliseconds, so that a client that waits for a short time
-    /// gets a second one.
+    /// Timeout of one attempt, in milliseconds, if the client's is so short that a second attempt
+    /// would not fit otherwise.
     attempt_ms: Option<u64>,
     deadline: UnixMillis,
     attempts: u32,
     tried: Vec<(KeyId, Scope)>,
-    /// Keys whose trial or budget another request was faster to take, since the last wait.
+    /// Keys whose trial or budget another request claimed first, since the last wait.
     lost: Vec<KeyId>,
     lost_claims: u32,
     waited_ms: u64,
     back_offs: u32,
     last: Option<Outcome>,
     empty_seen: bool,
-    /// Projects that refused the request in a way that puts the request at fault if another agrees.
-    doubts: usize,
-    /// Only a project that was not tried yet can tell more.
+    /// How many projects refused the request in a way that puts the request at fault if enough of
+    /// them agree.
+    refusing_projects: usize,
+    /// Whether only a project that was not tried yet can tell more.
     needs_new_project: bool,
-    was_not_sent: bool,
+    retried_at_once: bool,
 }
 
-/// What to do next.
+/// The next step of a request.
 #[derive(Debug)]
 pub enum Step {
-    /// Claim what the pick asks for, and send. A claim that fails leads to [`Failover::lost`] and back here.
+    /// Make the claims of the pick, then send. If a claim fails, call [`Failover::lost`] and ask
+    /// for the next step again.
     Send(Box<Pick>),
-    /// A key comes back soon: wait, and look again.
+    /// A key will be available soon: wait, then ask for the next step again.
     Wait {
-        /// So many milliseconds.
+        /// How long, in milliseconds.
         ms: u64,
     },
     /// Nothing is left to try.
     GiveUp(GiveUp),
 }
 
-/// Which answer is the true one when no key is left.
+/// Why a request ended, which determines the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GiveUp {
-    /// What the last attempt came to.
+    /// The last attempt failed: pass on its outcome.
     LastFailure,
-    /// There is no key at all.
+    /// The pool has no keys.
     NoKeys,
-    /// What the request uses belongs to keys that are gone or disabled.
+    /// What the request uses belongs to keys that were deleted or disabled.
     OwnerGone,
-    /// Quotas and budgets are used up, or others are faster; keys come back.
+    /// Quotas and budgets are used up, or other requests claimed every key first; keys will be
+    /// available again.
     Exhausted(Survey),
-    /// The keys that are left were all rejected, or are paused.
+    /// All remaining keys were rejected or are paused.
     CredentialsExhausted(Survey),
-    /// Keys fail alike, so the upstream or this machine's address is suspected.
+    /// Keys fail in the same way, so the upstream or this machine's address is suspected.
     Suspected(Survey),
     /// No project of the pool may use the model.
     ModelRefused(Survey),
-    /// The request alone is larger than this limit, which holds in all projects that it is known of.
+    /// The request alone exceeds this limit, which holds for all projects whose limits are known.
     TooLarge(Limit),
 }
 
-/// What to do after an attempt.
+/// What follows an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
-    /// The caller gets what the attempt came to.
+    /// Return the outcome of this attempt to the caller.
     Answer,
-    /// Another attempt.
+    /// Try again.
     Retry {
-        /// It takes from the pool's retry budget; without that, the caller gets what this attempt came to.
+        /// Whether the retry is charged to the pool's retry budget. If the budget is used up, the
+        /// caller receives the outcome of this attempt.
         charged: bool,
-        /// Milliseconds to wait before.
+        /// How long to wait before the retry, in milliseconds.
         back_off_ms: u64,
     },
 }
 
 impl Failover {
-    /// A request that arrived at `now`.
+    /// Starts a request that arrived at `now`.
     pub fn new(policy: Policy, demand: Demand, now: UnixMillis) -> Self {
         let client_timeout_ms = demand.client_timeout_ms;
         let patience_ms =
-            client_timeout_ms.map(|ms| ms.saturating_sub(BEFORE_CLIENT_MS.min(ms / 2)));
+            client_timeout_ms.map(|ms| ms.saturating_sub(CLIENT_MARGIN_MS.min(ms / 2)));
         let deadline_ms = match (policy.deadline_ms, patience_ms) {
             (Some(deadline_ms), Some(patience_ms)) => deadline_ms.min(patience_ms),
             (set, None) | (None, set) => set.unwrap_or(DEFAULT_PATIENCE_MS),
@@ -246,13 +259,13 @@ impl Failover {
             back_offs: 0,
             last: None,
             empty_seen: false,
-            doubts: 0,
+            refusing_projects: 0,
             needs_new_project: false,
-            was_not_sent: false,
+            retried_at_once: false,
         }
     }
 
-    /// Attempts so far.
+    /// How many attempts were made.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -285,8 +298,8 @@ impl Failover {
         }
     }
 
-    /// How long a trial call that begins at `now` is waited for before another may try, in milliseconds: a little longer than
-    /// the request may take to know.
+    /// How long other requests wait for a trial that begins at `now` before another may start, in
+    /// milliseconds: slightly longer than this request can take.
     pub fn trial_lease_ms(&self, now: UnixMillis) -> i64 {
         i64::try_from(self.left_ms(now))
             .unwrap_or(LONGEST_TRIAL_LEASE_MS)
@@ -294,12 +307,12 @@ impl Failover {
             .min(LONGEST_TRIAL_LEASE_MS)
     }
 
-    /// Milliseconds left until the caller must have an answer.
+    /// Milliseconds until the request's deadline.
     fn left_ms(&self, now: UnixMillis) -> u64 {
         u64::try_from(self.deadline.since(now)).unwrap_or_default()
     }
 
-    /// The next step.
+    /// Decides the next step.
     pub fn next(
         &mut self,
         snapshot: &mut Snapshot,
@@ -307,7 +320,7 @@ impl Failover {
         now: &Moment,
         rng: &mut impl Rng,
     ) -> Step {
-        if let Some(limit) = self.limit_below(snapshot, model, now) {
+        if let Some(limit) = self.exceeded_limit(snapshot, model, now) {
             return Step::GiveUp(GiveUp::TooLarge(limit));
         }
         if self.lost_claims < MAX_LOST_CLAIMS {
@@ -324,24 +337,25 @@ impl Failover {
         Step::GiveUp(self.give_up(survey, now.at()))
     }
 
-    /// Whether a sample of the pool cannot serve the request: it needs the keys of one owner, of the
-    /// project that a conversation prefers, or of all projects.
+    /// Whether the request needs all keys, not just a sample of the pool: it needs the keys of one
+    /// owner, of the project that a conversation prefers, or of all projects.
     pub fn needs_all_keys(&self) -> bool {
         let demand = &self.demand;
         demand.owner.is_some() || demand.conversation.is_some() || demand.asks_all_projects
     }
 
-    /// Whether the next step is to send, and to a project that was not tried yet. If not, a sample of the
-    /// pool may hide a better one.
+    /// Whether the next step would be to send to a project that was not tried yet. If not, and the
+    /// pool is only a sample, the rest of the pool may still have one.
     pub fn has_choice(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> bool {
-        if self.limit_below(snapshot, model, now).is_some() {
+        if self.exceeded_limit(snapshot, model, now).is_some() {
             return false;
         }
         let too_small = self.keys_too_small(snapshot, model, now);
         let may_take = |key: &PoolKey| {
-            let is_out =
-                self.is_out(key) || self.is_of_tried_project(key) || too_small.contains(&key.id);
-            !is_out && snapshot.standing(key, model, now).is_eligible()
+            let is_excluded = self.is_excluded(key)
+                || self.is_of_tried_project(key)
+                || too_small.contains(&key.id);
+            !is_excluded && snapshot.standing(key, model, now).is_eligible()
         };
         self.lost_claims < MAX_LOST_CLAIMS && snapshot.keys().iter().any(may_take)
     }
@@ -354,32 +368,35 @@ impl Failover {
         rng: &mut impl Rng,
     ) -> Option<Pick> {
         let too_small = self.keys_too_small(snapshot, model, now);
-        let is_out = |key: &PoolKey| self.is_out(key) || too_small.contains(&key.id);
-        // A project that is known to allow so much goes first.
-        let roomy = self.keys_with_room(snapshot, model, now);
-        if !roomy.is_empty() {
-            let is_out = |key: &PoolKey| is_out(key) || !roomy.contains(&key.id);
-            if let Some(pick) = snapshot.choose(model, now, is_out, rng) {
+        let is_excluded = |key: &PoolKey| self.is_excluded(key) || too_small.contains(&key.id);
+        // Prefer projects whose known limits the request fits.
+        let with_room = self.keys_with_room(snapshot, model, now);
+        if !with_room.is_empty() {
+            let is_excluded = |key: &PoolKey| is_excluded(key) || !with_room.contains(&key.id);
+            if let Some(pick) = snapshot.choose(model, now, is_excluded, rng) {
                 return Some(pick);
             }
         }
         if self.tried.is_empty() {
             return match self.demand.conversation {
-                Some(conversation) => snapshot.choose_for(conversation, model, now, is_out, rng),
-                None => snapshot.choose(model, now, is_out, rng),
+                Some(conversation) => {
+                    snapshot.choose_for(conversation, model, now, is_excluded, rng)
+                }
+                None => snapshot.choose(model, now, is_excluded, rng),
             };
         }
-        let of_tried_project = |key: &PoolKey| is_out(key) || self.is_of_tried_project(key);
-        let of_new_project = snapshot.choose(model, now, of_tried_project, rng);
+        let is_excluded_or_tried =
+            |key: &PoolKey| is_excluded(key) || self.is_of_tried_project(key);
+        let untried = snapshot.choose(model, now, is_excluded_or_tried, rng);
         if self.needs_new_project {
-            return of_new_project;
+            return untried;
         }
-        of_new_project.or_else(|| snapshot.choose(model, now, is_out, rng))
+        untried.or_else(|| snapshot.choose(model, now, is_excluded, rng))
     }
 
-    /// A limit that the request alone exceeds in every project whose limits are known, if enough of them are: then the
-    /// others are taken to have the same.
-    fn limit_below(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> Option<Limit> {
+    /// The limit that the request alone exceeds in every project whose limits are known, if enough
+    /// of them are known to assume the same of the others.
+    fn exceeded_limit(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> Option<Limit> {
         if self.attempts > 0 || self.demand.size == RequestSize::default() {
             return None;
         }
@@ -411,11 +428,11 @@ impl Failover {
                         .limits(key, model, now)
                         .any(|other| other.unit == limit.unit && !self.demand.size.exceeds(&other))
             });
-        let decides = !unknown || too_small.len() >= PROJECTS_THAT_DECIDE;
+        let decides = !unknown || too_small.len() >= AGREEING_PROJECTS;
         (decides && !fits_somewhere).then_some(limit)
     }
 
-    /// Of a large request, keys that are known to have limits of which it exceeds none.
+    /// The keys whose known limits a large request fits.
     fn keys_with_room(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> BTreeSet<KeyId> {
         if self.demand.size == RequestSize::default() {
             return BTreeSet::new();
@@ -446,14 +463,14 @@ impl Failover {
         keys.map(|key| key.id).collect()
     }
 
-    /// Whether a key can take a call whose project was not tried yet.
+    /// Whether a key of an untried project can take a call.
     pub fn has_new_project(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> bool {
         snapshot.keys().iter().any(|key| {
             !self.is_of_tried_project(key) && snapshot.standing(key, model, now).is_eligible()
         })
     }
 
-    fn is_out(&self, key: &PoolKey) -> bool {
+    fn is_excluded(&self, key: &PoolKey) -> bool {
         self.is_tried(key) || self.lost.contains(&key.id) || !self.may_serve(key)
     }
 
@@ -473,36 +490,38 @@ impl Failover {
         self.tried.iter().any(|(id, _)| *id == key.id)
     }
 
-    /// Notes that another request was faster: the key is not drawn again before time has passed.
+    /// Records a claim lost to another request. The key is not drawn again before the next wait.
     pub fn lost(&mut self, key: KeyId) {
         self.lost_claims += 1;
         self.lost.push(key);
     }
 
-    /// Notes that a call is sent with a key. Gives the attempt's number, from 1.
+    /// Records that a call is sent with a key. Returns the attempt's number, from 1.
     pub fn sent(&mut self, key: &PoolKey) -> u32 {
         self.attempts += 1;
         self.tried.push((key.id, key.scope()));
         self.attempts
     }
 
-    /// Whether another attempt may follow.
+    /// Whether the request may make another attempt.
     pub fn has_attempt_left(&self, now: UnixMillis) -> bool {
         self.attempts < self.policy.max_attempts && now < self.deadline
     }
 
-    /// The request was changed, and goes once more to whoever can take it, the latest key included: it was not its fault.
+    /// Allows the latest key again after the request was changed, since its failure was not the
+    /// key's fault.
     pub fn change_request(&mut self) {
         self.tried.pop();
     }
 
-    /// What follows an attempt that came to `outcome` before the caller got anything of it.
+    /// Decides what follows an attempt that ended with `outcome` before the caller received
+    /// anything of it.
     pub fn after(&mut self, outcome: Outcome, now: UnixMillis, rng: &mut impl Rng) -> After {
         self.last = Some(outcome);
         if outcome == Outcome::EmptyAnswer {
-            let again = self.policy.retry_empty && !self.empty_seen;
+            let may_retry = self.policy.retry_empty && !self.empty_seen;
             self.empty_seen = true;
-            if !again {
+            if !may_retry {
                 return After::Answer;
             }
         }
@@ -522,9 +541,9 @@ impl Failover {
             Cure::AnotherKey => at_once(false),
             Cure::PerhapsAnotherKey => at_once(true),
             Cure::OneOtherProject => {
-                self.doubts += 1;
+                self.refusing_projects += 1;
                 self.needs_new_project = true;
-                if self.doubts < PROJECTS_THAT_DECIDE {
+                if self.refusing_projects < AGREEING_PROJECTS {
                     at_once(false)
                 } else {
                     After::Answer
@@ -534,8 +553,8 @@ impl Failover {
                 self.tried.pop();
                 at_once(false)
             }
-            Cure::AtOnce if !self.was_not_sent => {
-                self.was_not_sent = true;
+            Cure::AtOnce if !self.retried_at_once => {
+                self.retried_at_once = true;
                 self.tried.pop();
                 at_once(false)
             }
@@ -544,7 +563,7 @@ impl Failover {
     }
 
     fn back_off(&mut self, now: UnixMillis, rng: &mut impl Rng) -> After {
-        let full = (BACK_OFF_MS << self.back_offs.min(10)).min(LONGEST_BACK_OFF_MS);
+        let full = (FIRST_BACK_OFF_MS << self.back_offs.min(10)).min(MAX_BACK_OFF_MS);
         self.back_offs += 1;
         let back_off_ms = rng.random_range(full / 2..=full);
         if self.deadlines(now).head_by.since(now) <= signed(back_off_ms) {
@@ -556,12 +575,12 @@ impl Failover {
         }
     }
 
-    /// How long to wait for a key that was not tried yet, if one comes back in time.
+    /// How long to wait for an untried key, if one will be available in time.
     fn wait_for_key(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> Option<u64> {
         if self.needs_new_project {
             return None;
         }
-        let look_again = now.at().plus(LOOK_AGAIN_MS);
+        let recheck_at = now.at().plus(RECHECK_MS);
         let soonest = snapshot
             .keys()
             .iter()
@@ -570,12 +589,12 @@ impl Failover {
                 Standing::Ineligible {
                     reason: Reason::OnTrial,
                     until,
-                } => until.map(|until| until.min(look_again)),
+                } => until.map(|until| until.min(recheck_at)),
                 Standing::Ineligible { until, .. } => until,
-                Standing::Eligible { .. } => Some(look_again),
+                Standing::Eligible { .. } => Some(recheck_at),
             })
             .min()?;
-        let wait = soonest.since(now.at()).max(SHORTEST_WAIT_MS);
+        let wait = soonest.since(now.at()).max(MIN_WAIT_MS);
         let ms = u64::try_from(wait).ok()?;
         let left = self.policy.max_wait_ms.saturating_sub(self.waited_ms);
         (ms <= left && now.at().plus(wait) < self.deadline).then_some(ms)
@@ -590,11 +609,11 @@ impl Failover {
             return GiveUp::NoKeys;
         }
         if survey.eligible > 0 || self.needs_new_project {
-            // Keys that work, and did not help this request.
+            // The remaining keys work, but did not help this request.
             return match self.last {
                 Some(_) => GiveUp::LastFailure,
                 None => GiveUp::Exhausted(Survey {
-                    soonest: Some(now.plus(CONTENDED_MS)),
+                    soonest: Some(now.plus(CONTENTION_RETRY_MS)),
                     ..survey
                 }),
             };
@@ -612,7 +631,7 @@ impl Failover {
             };
         }
         if survey.has(Reason::OnTrial) {
-            // Perhaps one of them is back in a moment.
+            // One of them may be available in a moment.
             return GiveUp::Exhausted(survey);
         }
         let is_refusal = |outcome: Outcome| {
@@ -628,7 +647,6 @@ impl Failover {
     }
 }
 
-/// The moment `ms` milliseconds after another.
 fn after(now: UnixMillis, ms: u64) -> UnixMillis {
     now.plus(signed(ms))
 }

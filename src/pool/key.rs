@@ -1,9 +1,9 @@
-//! A key of the pool: its identity, its secret, and the state that outcomes move.
+//! A key of the pool: its identity, its secret, and the state that outcomes change.
 
 use super::{Outcome, Scope, UnixMillis};
 use std::fmt;
 
-/// The key's row id, the one name of a key that may appear in logs, headers and status.
+/// The key's row id: the only identification of a key that may appear in logs, headers and status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub i64);
 
@@ -13,39 +13,41 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// An API key's value. It has no `Display` and no `Serialize`, and its `Debug` shows the last four characters at most;
-/// [`expose`](Self::expose) is the only way to the text.
+/// An API key's value. It has no `Display` and no `Serialize`, and its `Debug` shows at most the
+/// last four characters; only [`expose`](Self::expose) returns the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
-/// The longest key, in characters: a longer one would be drawn, and refused by the host, again and again.
-const LONGEST_KEY: usize = 1024;
+/// The longest key, in characters: the host would refuse a longer one each time it is drawn.
+const MAX_KEY_LENGTH: usize = 1024;
 
-/// Why a text cannot be an API key. The text itself is not repeated.
+/// Why a text is not a valid API key. The text itself is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidApiKey {
-    /// Nothing but white space.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// It is longer than any key.
-    #[error("has more than {LONGEST_KEY} characters, which no key has")]
+    /// The text is longer than any key.
+    #[error("has more than {MAX_KEY_LENGTH} characters, which no key has")]
     TooLong,
-    /// It holds something that no HTTP header can carry.
+    /// The text has a character that no HTTP header can carry.
     #[error("has a character other than visible ASCII, which no HTTP header can carry")]
     Unsendable,
 }
 
 impl ApiKey {
-    /// Takes any visible ASCII text: key formats change (`AIza…`, `AQ.…`), and only the upstream knows which are valid.
+    /// Accepts any visible ASCII text: key formats change (`AIza…`, `AQ.…`), and only the upstream
+    /// knows which are valid.
     ///
     /// # Errors
-    /// The text is empty, has more than 1024 characters, or has a space, a control character or anything that is not ASCII.
+    /// The text is empty, has more than 1024 characters, or contains a space, a control character
+    /// or a non-ASCII character.
     pub fn try_new(text: impl Into<String>) -> Result<Self, InvalidApiKey> {
         let text = text.into();
         if text.is_empty() {
             return Err(InvalidApiKey::Empty);
         }
-        if text.len() > LONGEST_KEY {
+        if text.len() > MAX_KEY_LENGTH {
             return Err(InvalidApiKey::TooLong);
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -54,7 +56,7 @@ impl ApiKey {
         Ok(Self(text))
     }
 
-    /// Whether it is a standard key, which is taken in either header.
+    /// Whether this is a standard key, which the upstream accepts in either header.
     pub fn is_standard(&self) -> bool {
         self.0.starts_with("AIza")
     }
@@ -71,9 +73,10 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Stands for what is not shown.
+/// The replacement for hidden text.
 pub(crate) const MASK: &str = "…";
-/// A secret no longer than this shows nothing at all: four characters of it would be too much of it.
+/// A secret of at most this many characters is hidden completely, since four of them would reveal
+/// too much.
 pub(crate) const SHORT_SECRET: usize = 12;
 
 /// `…` and the secret's last four characters; only `…` for a short secret.
@@ -103,14 +106,14 @@ impl CredentialHeader {
         }
     }
 
-    /// The header of this [`name`](Self::name); `None` if there is none.
+    /// The header with this [`name`](Self::name), if any.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Authorization, Self::GoogleApiKey]
             .into_iter()
             .find(|header| header.name() == name)
     }
 
-    /// The other one.
+    /// The other header.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -125,14 +128,14 @@ impl CredentialHeader {
 pub enum KeyStatus {
     /// In use.
     Active = 1,
-    /// Paused until `disabled_until`, then in use again.
+    /// Paused until `disabled_until`, then used again after a trial.
     Cooling = 2,
-    /// Out of use until a person changes it.
+    /// Not used until an operator reactivates it.
     Disabled = 0,
 }
 
 impl KeyStatus {
-    /// Reads the `status` column; `None` for a number that means nothing.
+    /// Reads the `status` column; `None` for an unknown number.
     pub fn from_code(code: i64) -> Option<Self> {
         [Self::Active, Self::Cooling, Self::Disabled]
             .into_iter()
@@ -145,31 +148,32 @@ impl KeyStatus {
     }
 }
 
-/// The part of a key that failures and successes move.
+/// The part of a key that successes and failures change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyState {
     /// What the pool may do with the key.
     pub status: KeyStatus,
     /// Failures of the key since its last success; never negative.
     pub consecutive_failures: i64,
-    /// When a cooling key may be used again. `None` on a cooling key means never: such a row is broken.
+    /// When a cooling key may be used again. A cooling key with `None` is a broken row and never
+    /// used.
     pub disabled_until: Option<UnixMillis>,
 }
 
-/// A key as choosing sees it.
+/// A key as the draw sees it.
 #[derive(Debug, Clone)]
 pub struct PoolKey {
     /// Row id.
     pub id: KeyId,
     /// The secret.
     pub key: ApiKey,
-    /// The name that a person gave it.
+    /// The name that an operator gave it.
     pub name: Option<String>,
-    /// The Google project that it belongs to, such as `projects/123`; `None` where nobody has told.
+    /// The key's Google project, such as `projects/123`; `None` if unknown.
     pub project: Option<String>,
-    /// Base weight, 100 unless somebody changed it; may be negative.
+    /// Base weight, 100 by default; may be negative.
     pub priority: i64,
-    /// What outcomes have made of it.
+    /// The state that outcomes have left it in.
     pub state: KeyState,
     /// Start of the latest call; `None` for a key never used.
     pub last_used_at: Option<UnixMillis>,
@@ -177,18 +181,19 @@ pub struct PoolKey {
     pub last_success_began_at: Option<UnixMillis>,
     /// How the latest call ended, and when.
     pub last_outcome: Option<(Outcome, UnixMillis)>,
-    /// Of a key whose pause is over: a trial call is on its way, and until then no other may follow.
+    /// The end of the lease of a trial in flight, until which no other trial may start. Set on a
+    /// key whose pause is over.
     pub trial_until: Option<UnixMillis>,
-    /// Why the pool disabled or paused it; `None` where a person did.
+    /// Why the pool disabled or paused it; `None` if an operator did.
     pub disabled_reason: Option<String>,
-    /// The header in which the upstream takes it, where it has refused the usual one.
+    /// The header in which the upstream accepts it, if it refused the usual one.
     pub credential_header: Option<CredentialHeader>,
-    /// How often somebody other than the pool has changed its state.
+    /// How often anyone other than the pool has changed its state.
     pub edits: i64,
 }
 
 impl PoolKey {
-    /// Whose quota its calls use.
+    /// The scope whose quota its calls use.
     pub fn scope(&self) -> Scope {
         match &self.project {
             Some(project) => Scope::Project(project.clone()),
@@ -202,13 +207,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_any_sendable_format_are_accepted() {
+    fn accepts_any_key_that_a_header_can_carry() {
         for text in ["AIzaFake-Key_0123456789", "AQ.Ab8Fake-fake_fake.fake", "x"] {
             assert!(ApiKey::try_new(text).is_ok(), "{text}");
         }
         assert_eq!(ApiKey::try_new(""), Err(InvalidApiKey::Empty));
-        assert!(ApiKey::try_new("x".repeat(LONGEST_KEY)).is_ok());
-        let too_long = ApiKey::try_new("x".repeat(LONGEST_KEY + 1));
+        assert!(ApiKey::try_new("x".repeat(MAX_KEY_LENGTH)).is_ok());
+        let too_long = ApiKey::try_new("x".repeat(MAX_KEY_LENGTH + 1));
         assert_eq!(too_long, Err(InvalidApiKey::TooLong));
         for text in ["two words", "line\nbreak", "ключ", "tab\t"] {
             assert_eq!(
@@ -220,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_the_last_four_characters_at_most() {
+    fn debug_shows_at_most_the_last_four_characters() {
         let key = ApiKey::try_new("AIzaFakeFakeFakeFakeFakeFakeFakeFakeWXYZ").unwrap();
         assert_eq!(format!("{key:?}"), "ApiKey(…WXYZ)");
         assert_eq!(
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn status_codes_are_those_of_the_table() {
+    fn status_codes_match_the_database() {
         for (status, code) in [
             (KeyStatus::Disabled, 0),
             (KeyStatus::Active, 1),

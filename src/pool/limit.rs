@@ -1,17 +1,17 @@
-//! How much a project may use of a model in a while, as the upstream's refusals tell it.
+//! How much of a model a project may use within a window, as the upstream's errors state it.
 //!
-//! Google publishes no numbers any more and changes them without notice, so the pool learns them from errors. Limits
-//! hold for a project and one model, however many keys the project has
+//! Google no longer publishes the numbers and changes them without notice, so the pool learns them
+//! from errors. Limits apply to a project and one model, however many keys the project has
 //! (<https://ai.google.dev/gemini-api/docs/rate-limits>).
 
 /// What a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Unit {
-    /// Calls, refused ones included.
+    /// Calls, including refused ones.
     Requests,
     /// Tokens of prompts.
     InputTokens,
-    /// Texts to be embedded, of which one call may have many. Only a single call is held against it.
+    /// Texts to embed, of which one call may have many. Checked for single calls only.
     Texts,
 }
 
@@ -28,13 +28,13 @@ impl Unit {
         }
     }
 
-    /// The unit of this [`name`](Self::name); `None` if there is none.
+    /// The unit with this [`name`](Self::name), if any.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|unit| unit.name() == name)
     }
 }
 
-/// The while in which a limit counts. The longer, the greater.
+/// The period in which a limit counts, ordered by length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Window {
     /// 60 seconds.
@@ -55,7 +55,7 @@ impl Window {
         }
     }
 
-    /// The window of this [`name`](Self::name); `None` if there is none.
+    /// The window with this [`name`](Self::name), if any.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|window| window.name() == name)
     }
@@ -64,43 +64,45 @@ impl Window {
 /// How much may be used in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Limit {
-    /// What is counted.
+    /// What the limit counts.
     pub unit: Unit,
-    /// In which while.
+    /// The period.
     pub window: Window,
-    /// How many of the unit in one window.
+    /// How many units one window allows.
     pub value: u64,
 }
 
 /// What one request uses by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestSize {
-    /// Estimated tokens of its text. Images, sound and other encoded data are left out: their tokens cannot be told from
-    /// their size.
+    /// Estimated tokens of its text. Images, audio and other encoded data are excluded, since their
+    /// size does not indicate their tokens.
     pub input_tokens: u64,
-    /// Texts to be embedded; 0 for other requests.
+    /// Texts to embed; 0 for other requests.
     pub texts: u64,
 }
 
 impl RequestSize {
-    /// Whether the request alone is larger than a limit, as far as its tokens can be estimated: what to believe where the
-    /// upstream has refused it by this limit.
+    /// Whether the request alone exceeds a limit by the estimate of its tokens. Use this after the
+    /// upstream has refused the request because of the limit.
     pub fn exceeds(&self, limit: &Limit) -> bool {
         self.used_of(limit.unit) > limit.value
     }
 
-    /// Whether it is larger for certain. An estimate of tokens has to be half as large again.
+    /// Whether the request alone certainly exceeds a limit: estimated tokens must exceed it by
+    /// half.
     pub fn surely_exceeds(&self, limit: &Limit) -> bool {
-        let least = match limit.unit {
+        let threshold = match limit.unit {
             Unit::InputTokens => limit.value.saturating_add(limit.value / 2),
             Unit::Requests | Unit::Texts => limit.value,
         };
-        self.used_of(limit.unit) > least
+        self.used_of(limit.unit) > threshold
     }
 
     fn used_of(&self, unit: Unit) -> u64 {
         match unit {
-            // A limit of 0 is a plan without the model.
+            // A limit of 0 means that the plan excludes the model, not that the request is too
+            // large.
             Unit::Requests => 0,
             Unit::InputTokens => self.input_tokens,
             Unit::Texts => self.texts,
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_larger_than_a_limit_for_certain_only_by_a_margin() {
+    fn estimated_tokens_surely_exceed_a_limit_only_by_half() {
         let limit = |unit, value| Limit {
             unit,
             window: Window::Minute,
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_back() {
+    fn names_parse_back() {
         for unit in Unit::ALL {
             assert_eq!(Unit::from_name(unit.name()), Some(unit));
         }

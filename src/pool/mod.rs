@@ -1,28 +1,29 @@
 //! The pool's decisions: which key serves a call, and what an outcome does to the key.
 //!
-//! Pure by construction: no async, no clock, no entropy, no SQL, no HTTP. Time and randomness are arguments, decisions
-//! come back as values, so that every rule is a unit test.
+//! This module is pure: no async, no clock, no entropy, no SQL, no HTTP. Callers pass in time and
+//! randomness, and decisions are returned as values, so every rule can be unit-tested.
 //!
-//! # How a key's state moves
+//! # How a key's state changes
 //!
 //! ```text
 //!            1st failure in a row            2nd to 4th failure in a row
 //!          ┌────────────────────┐       ┌──────────────────────────────────┐
 //!          ▼                    │       │                                  ▼
 //!      ┌────────┐───────────────┴───────┘                            ┌──────────┐
-//!      │ active │                                                    │ cooling  │  30 minutes, then one trial call
+//!      │ active │                                                    │ cooling  │  30 minutes, then a trial
 //!      └────────┘◀───────────────────────────────────────────────────└──────────┘
 //!          │                          success                              │
 //!          │ key rejected by the upstream, or 5th failure in a row         │
 //!          ▼                                                               ▼
 //!      ┌──────────────────────────────────────────────────────────────────────┐
-//!      │ disabled                     (only a person brings the key back)     │
+//!      │ disabled                     (only an operator can reactivate it)    │
 //!      └──────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What counts as a failure of the *key* is [`Outcome`]'s business, and what it does to the key is [`transition()`]'s. Most
-//! failures are not the key's: they cool its project for a model ([`CoolDown`]), or nobody. [`Snapshot`] puts all of it
-//! together and draws; [`Failover`] leads one request over several keys.
+//! [`Outcome`] decides what counts as a failure of the *key*, and [`transition()`] what such a
+//! failure does to it. Most failures are not the key's fault: they cool its project for one model
+//! ([`CoolDown`]), or nothing. [`Snapshot`] combines all of this and draws a key; [`Failover`]
+//! guides one request through its attempts.
 
 mod budget;
 mod cool_down;

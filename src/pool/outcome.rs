@@ -1,30 +1,30 @@
-//! How an attempt ended, whose fault that was, and what follows from it.
+//! How an attempt ended, whose fault it was, and what follows from it.
 //!
-//! Most key pools ban good keys because they count every error against the key: a caller's malformed
-//! request, an overloaded model, a blocked address. So the fault is named first, and everything that
-//! follows is one row of [`Outcome::rule`]: what the outcome says about the key, which retry may
-//! help, what cools down and what the caller is told. [`crate::wire::gemini::diagnose`] knows the
-//! wire behind each name.
+//! Most key pools ban good keys because they count every error against the key: a caller's
+//! malformed request, an overloaded model, a blocked address. So this module first determines who
+//! is at fault; everything that follows is one row of [`Outcome::rule`]: what the outcome says
+//! about the key, which retry may help, what cools down and what the caller receives.
+//! [`crate::wire::gemini::diagnose`] maps responses to outcomes.
 
 /// Everything that follows from an [`Outcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// The outcome's name in log lines and in the database.
     pub name: &'static str,
-    /// What it says about the key.
+    /// What the outcome says about the key.
     pub verdict: Verdict,
     /// Which retry may help.
     pub cure: Cure,
-    /// What the caller is told if no attempt fares better.
+    /// What the caller receives if no attempt does better.
     pub answer: Answer,
-    /// What cools down, if anything. For a failure of the key itself this applies while the upstream
-    /// is [suspected](super::suspicion).
+    /// What cools down, if anything. For a failure of the key itself this applies while the
+    /// upstream is [suspected](super::suspicion).
     pub cooling: Option<Cooling>,
-    /// Whether several keys that end like this put the upstream, or this machine's address, under
-    /// suspicion.
+    /// Whether several keys with this outcome make the upstream, or this machine's address,
+    /// suspect.
     pub is_systemic: bool,
-    /// Whether the upstream may have done what was asked, so that a request that must not run twice
-    /// is not sent again.
+    /// Whether the upstream may have processed the request, so that a request that must not run
+    /// twice is not sent again.
     pub may_have_run: bool,
 }
 
@@ -39,12 +39,12 @@ pub enum Verdict {
     Rejected,
     /// The upstream accepts the key, but not for calls from here.
     Restricted,
-    /// Nothing can be said about the key.
+    /// The outcome says nothing about the key.
     Unknown,
 }
 
 impl Verdict {
-    /// Whether it moves the key's state, so that it cannot be written in a batch.
+    /// Whether it changes the key's state, so that it cannot be written in a batch.
     pub fn is_against_key(self) -> bool {
         match self {
             Self::Failed | Self::Rejected | Self::Restricted => true,
@@ -60,7 +60,7 @@ pub enum Cure {
     None,
     /// Another key, at once.
     AnotherKey,
-    /// One key of another project, at once. If that one says the same, the request is at fault.
+    /// One key of another project, at once. If it gets the same answer, the request is at fault.
     OneOtherProject,
     /// Another key, at once; charged to the retry budget, since it may not help.
     PerhapsAnotherKey,
@@ -73,10 +73,10 @@ pub enum Cure {
     AtOnce,
 }
 
-/// What kind of error a caller gets for an outcome.
+/// The kind of error that a caller receives for an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// The upstream's own: the request is at fault.
+    /// The upstream's own error: the request is at fault.
     RequestFault,
     /// The request is larger than any quota.
     TooLarge,
@@ -84,11 +84,11 @@ pub enum Answer {
     Location,
     /// The request's resource or method is not permitted.
     Permission,
-    /// The project's plan does not include the request, so that no time brings the key back soon.
+    /// The project's plan does not include the request; waiting will not help soon.
     Plan,
-    /// A quota is used up, and comes back.
+    /// A quota is used up until it resets.
     Quota,
-    /// There is no quota at all.
+    /// The plan has no quota.
     NoQuota,
     /// The project is out of billing.
     Billing,
@@ -109,11 +109,11 @@ pub struct Cooling {
     pub extent: Extent,
     /// How long.
     pub length: Length,
-    /// From when on.
+    /// When it starts.
     pub blame: Blame,
 }
 
-/// Who cools down.
+/// Whether a key or its project cools down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CoolingScope {
     /// The key.
@@ -145,14 +145,14 @@ pub enum Blame {
 /// How long a cool-down lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// As long as the upstream asks, at most 60 s; 60 s if it does not ask. No trial.
+    /// As long as the upstream asks, at most 60 s; 60 s if it does not say. No trial.
     AsAsked,
-    /// Until midnight Pacific, whatever the upstream asks.
+    /// Until midnight Pacific, regardless of what the upstream asks.
     UntilNextDay {
         /// Whether one trial call must succeed before the rest follow.
         trial: bool,
     },
-    /// Twice as long each time in a row, with a trial call after each.
+    /// Doubles after each consecutive incident, with a trial call after each.
     Doubling {
         /// The first one, in milliseconds.
         first_ms: i64,
@@ -188,7 +188,7 @@ impl Rule {
         }
     }
 
-    /// A failure of the key itself. While the upstream is suspected, the key cools instead.
+    /// A failure of the key itself. While the upstream is suspected, the key cools down instead.
     const fn against_key(self, verdict: Verdict) -> Self {
         let length = doubling(MINUTE_MS, 10 * MINUTE_MS);
         Self {
@@ -247,7 +247,7 @@ impl Rule {
     }
 }
 
-/// Declares the outcomes, each with its documentation and its rule, so that none can lack either.
+/// Declares the outcomes, each with its documentation and its rule, so that neither can be missing.
 macro_rules! outcomes {
     ($($(#[$doc:meta])* $variant:ident => $rule:expr;)*) => {
         /// How an attempt ended.
@@ -273,18 +273,19 @@ macro_rules! outcomes {
 }
 
 outcomes! {
-    /// The upstream answered, and the answer was passed on to its end.
+    /// The upstream answered, and the whole answer was relayed.
     Success => Rule::new("success", Cure::None, Answer::Trouble).works();
-    /// The upstream answered; the client left before the end.
+    /// The upstream answered, but the client disconnected before the end.
     ClientGone => Rule::new("client_gone", Cure::None, Answer::Trouble).works();
-    /// The upstream answered 200 with nothing for the reader: no text, no call, at most thoughts.
+    /// The upstream answered 200 without content: no text, no call, at most thoughts.
     EmptyAnswer => Rule::new("empty_answer", Cure::PerhapsAnotherKey, Answer::Trouble);
-    /// The request itself is wrong (400, 404, 413 and the like): every key would get the same answer.
+    /// The request itself is wrong (400, 404, 413 and the like): every key would get the same
+    /// answer.
     ClientFault => Rule::new("client_fault", Cure::None, Answer::RequestFault);
-    /// The request alone is larger than the quota: it can never succeed where that limit applies.
+    /// The request alone exceeds the quota: it can never succeed where that limit applies.
     RequestTooLarge => Rule::new("request_too_large", Cure::OneOtherProject, Answer::TooLarge);
-    /// The method takes no API keys, belongs to another service, or was refused by a front end. Most
-    /// likely the request's fault; the key's only if another key can do it.
+    /// The method takes no API keys, belongs to another service, or was refused by a front end.
+    /// This is most likely the request's fault, and the key's only if another key succeeds.
     RequestRefused => Rule::new("request_refused", Cure::OneOtherProject, Answer::Permission)
         .cools_when_another_serves(Key, doubling(5 * MINUTE_MS, HOUR_MS));
     /// "Not found" for a call that names nothing but its model: only some projects may use it.
@@ -302,10 +303,10 @@ outcomes! {
     /// change.
     KeyRestricted => Rule::new("key_restricted", Cure::AnotherKey, Answer::KeyRejected)
         .against_key(Verdict::Restricted);
-    /// The upstream wants this key in another header.
+    /// The upstream expects this key in the other header.
     CredentialMisplaced => Rule::new("credential_misplaced", Cure::OtherHeader, Answer::PoolFault);
-    /// The key's project has the API switched off, or is denied access. Its owner can change that, so
-    /// it is not final.
+    /// The key's project has the API switched off, or is denied access. Its owner can change that,
+    /// so it is not final.
     ProjectRefused => Rule::new("project_refused", Cure::AnotherKey, Answer::KeyRejected)
         .against_key(Verdict::Failed);
     /// This key may not use this resource or model; others may.
@@ -314,22 +315,23 @@ outcomes! {
     /// The model is not available to the key's project; other projects may have it.
     ModelRefused => Rule::new("model_refused", Cure::AnotherKey, Answer::Plan)
         .cools(Project, Model, TODAY);
-    /// The project's plan does not include what was asked for; other projects may have another plan.
+    /// The project's plan does not include what was asked for; other projects may have another
+    /// plan.
     PlanRefused => Rule::new("plan_refused", Cure::AnotherKey, Answer::Plan)
         .cools(Project, Model, TODAY);
-    /// The message speaks of plans or billing: perhaps the same, perhaps the request's fault.
+    /// The message mentions plans or billing: either the plan or the request is at fault.
     PlanDoubted => Rule::new("plan_doubted", Cure::OneOtherProject, Answer::Plan)
         .cools_when_another_serves(Project, TODAY);
     /// The project has no billing, and there is no free tier where the pool runs.
     FreeTierRefused => Rule::new("free_tier_refused", Cure::AnotherKey, Answer::Plan)
         .cools(Project, AllModels, TODAY);
-    /// The project's quota of this minute for this model is used up.
+    /// The project's quota per minute for this model is used up.
     QuotaPerMinute => Rule::new("quota_per_minute", Cure::AnotherKey, Answer::Quota)
         .cools(Project, Model, Length::AsAsked);
-    /// The project's quota of this day for this model is used up, until midnight Pacific.
+    /// The project's quota per day for this model is used up, until midnight Pacific.
     QuotaPerDay => Rule::new("quota_per_day", Cure::AnotherKey, Answer::Quota)
         .cools(Project, Model, Length::UntilNextDay { trial: false });
-    /// The project's plan has no quota for this model (`limit: 0`). Waiting does not help, another
+    /// The project's plan has no quota for this model (`limit: 0`). Waiting does not help; another
     /// plan does.
     QuotaNone => Rule::new("quota_none", Cure::AnotherKey, Answer::NoQuota)
         .cools(Project, Model, TODAY);
@@ -341,16 +343,16 @@ outcomes! {
     QuotaUnspecified => Rule::new("quota_unspecified", Cure::AnotherKey, Answer::Quota)
         .cools(Project, Model, doubling(5 * SECOND_MS, MINUTE_MS))
         .systemic();
-    /// The same for a request with a server-side tool such as search, which has a quota of its own.
+    /// The same for a request with a server-side tool such as search, which has its own quota.
     ToolQuota => Rule::new("tool_quota", Cure::AnotherKey, Answer::Quota)
         .cools(Project, ModelAndTool, doubling(5 * SECOND_MS, MINUTE_MS));
     /// This machine's address or country is refused.
     EgressRefused => Rule::new("egress_refused", Cure::PerhapsAnotherKey, Answer::Location)
         .cools_when_another_serves(Key, doubling(MINUTE_MS, 10 * MINUTE_MS))
         .systemic();
-    /// The model has more calls than it can serve (503), whatever the key.
+    /// The model is overloaded (503), regardless of the key.
     ModelOverloaded => Rule::new("model_overloaded", Cure::AnotherTime, Answer::Trouble).systemic();
-    /// The upstream is broken or unreachable, or sent something that is no answer.
+    /// The upstream is broken or unreachable, or sent an invalid answer.
     UpstreamTrouble => Rule::new("upstream_trouble", Cure::AnotherTime, Answer::Trouble)
         .systemic()
         .may_have_run();
@@ -370,28 +372,28 @@ impl Outcome {
         self.rule().name
     }
 
-    /// The outcome with this [`name`](Self::name), if there is one.
+    /// The outcome with this [`name`](Self::name), if any.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.name() == name)
     }
 
-    /// What it says about the key.
+    /// What the outcome says about the key.
     pub fn verdict(self) -> Verdict {
         self.rule().verdict
     }
 
-    /// When its cool-down begins, if it has one.
+    /// When its cool-down begins, if it causes one.
     pub fn blame(self) -> Option<Blame> {
         self.rule().cooling.map(|cooling| cooling.blame)
     }
 
-    /// Whether the key's project cannot serve the call for want of quota or money.
+    /// Whether the key's project lacks the quota or the credit for the call.
     pub fn is_of_quota(self) -> bool {
         let answer = self.rule().answer;
         matches!(answer, Answer::Quota | Answer::NoQuota | Answer::Billing)
     }
 
-    /// Whether the project's plan keeps the key from the call, so that no time brings it back soon.
+    /// Whether the project's plan excludes the call, so that waiting will not help soon.
     pub fn is_of_plan(self) -> bool {
         self.rule().answer == Answer::Plan
     }
@@ -410,14 +412,14 @@ mod tests {
     }
 
     #[test]
-    fn only_refusals_of_the_key_or_its_project_count_against_the_key() {
+    fn only_refused_keys_and_projects_count_against_the_key() {
         assert_eq!(with(Verdict::Rejected), [Outcome::KeyRejected]);
         assert_eq!(with(Verdict::Restricted), [Outcome::KeyRestricted]);
         assert_eq!(with(Verdict::Failed), [Outcome::ProjectRefused]);
     }
 
     #[test]
-    fn only_answered_calls_count_for_the_key() {
+    fn only_answered_calls_count_as_success() {
         assert_eq!(
             with(Verdict::Works),
             [Outcome::Success, Outcome::ClientGone]
@@ -425,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_requests_and_of_the_upstream_cool_nothing_at_once() {
+    fn request_and_upstream_faults_cool_nothing_at_once() {
         for outcome in [
             Outcome::ClientFault,
             Outcome::RequestTooLarge,

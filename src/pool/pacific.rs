@@ -1,4 +1,4 @@
-//! Google's days: quotas per day begin anew at midnight in Los Angeles.
+//! Google's days: daily quotas reset at midnight in Los Angeles.
 //!
 //! Source: <https://ai.google.dev/gemini-api/docs/rate-limits>.
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::America::Los_Angeles;
 use std::cell::OnceCell;
 
-/// A time, and the day in Los Angeles that it lies in; the day is found out once, when somebody asks.
+/// A time and its day in Los Angeles, which is computed once on demand.
 #[derive(Debug, Clone)]
 pub struct Moment {
     at: UnixMillis,
@@ -15,7 +15,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment `at`.
+    /// Wraps the time `at`.
     pub fn new(at: UnixMillis) -> Self {
         Self {
             at,
@@ -45,13 +45,13 @@ impl Moment {
     }
 }
 
-/// The midnight in Los Angeles at or before `now`: when the day's quotas began.
+/// The last midnight in Los Angeles at or before `now`, when the daily quotas reset.
 pub(super) fn day_start(now: UnixMillis) -> UnixMillis {
     midnight(date_at(now))
 }
 
-/// The first midnight in Los Angeles after `now`: when the day's quotas begin anew. 23 to 25 hours after the one before,
-/// since clocks there are set forward in March and back in November.
+/// The first midnight in Los Angeles after `now`, when the daily quotas reset: 23 to 25 hours after
+/// the previous one, because of daylight saving time.
 pub(super) fn next_day(now: UnixMillis) -> UnixMillis {
     let tomorrow = date_at(now).checked_add_days(Days::new(1));
     midnight(tomorrow.unwrap_or(NaiveDate::MAX))
@@ -66,7 +66,7 @@ fn date_at(now: UnixMillis) -> NaiveDate {
 
 fn midnight(date: NaiveDate) -> UnixMillis {
     let midnight = date.and_time(NaiveTime::MIN);
-    // Clocks change at 2 in the morning there, so that midnight is there once each day.
+    // Clocks there change at 2 a.m., so each day has exactly one midnight.
     let local = match Los_Angeles.from_local_datetime(&midnight) {
         LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => time.timestamp_millis(),
         LocalResult::None => midnight.and_utc().timestamp_millis(),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_ends_at_midnight_in_los_angeles_summer_and_winter() {
+    fn a_day_ends_at_midnight_in_los_angeles_all_year() {
         for (now, start, next) in [
             (
                 "2026-11-25T05:00:00Z",
@@ -101,7 +101,7 @@ mod tests {
                 "2026-06-30T07:00:00Z",
                 "2026-07-01T07:00:00Z",
             ),
-            // Clocks forward on 8 March 2026, back on 1 November.
+            // Clocks go forward on 8 March 2026 and back on 1 November.
             (
                 "2026-03-08T12:00:00Z",
                 "2026-03-08T08:00:00Z",
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn times_out_of_range_have_a_day_all_the_same() {
+    fn times_out_of_range_do_not_panic() {
         for now in [i64::MIN, -1, 0, i64::MAX] {
             let _ = (day_start(UnixMillis(now)), next_day(UnixMillis(now)));
         }
@@ -127,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_day_has_23_to_25_hours_and_holds_now(now in 0i64..4_000_000_000_000) {
+        fn a_day_has_23_to_25_hours_and_contains_now(now in 0i64..4_000_000_000_000) {
             let now = UnixMillis(now);
             let (start, next) = (day_start(now), next_day(now));
             prop_assert!(start <= now && now < next);

@@ -1,14 +1,14 @@
-//! How much the pool may add to an outage.
+//! How much load the pool's retries may add to an outage.
 
 use super::{MINUTE_MS, UnixMillis};
 
-/// The share of all calls that may be retries after trouble that another key does not cure. Over the whole pool and a
-/// minute, so that an outage is not answered with five times the traffic.
+/// The share of calls that may be retries after failures that another key does not fix. It applies
+/// to the whole pool and a minute, so that the pool does not multiply its traffic during an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryBudget {
     /// Retries per 100 calls.
     pub percent: u64,
-    /// Retries a minute that are always allowed.
+    /// Retries per minute that are always allowed.
     pub floor: u64,
 }
 
@@ -22,7 +22,7 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// Whether one more retry is within the budget, after so many calls that were no such retries, and so many that were.
+    /// Whether the budget allows one more retry after this many other calls and retries.
     pub fn allows(&self, calls: u64, retries: u64) -> bool {
         retries
             < self
@@ -31,7 +31,8 @@ impl RetryBudget {
     }
 }
 
-/// Retries of one minute that nothing but the memory of an instance counts: no more than the floor.
+/// The retries of one minute, counted in an instance's memory while the database is unavailable: at
+/// most the floor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetryMinute {
     minute: i64,
@@ -39,7 +40,8 @@ pub struct RetryMinute {
 }
 
 impl RetryMinute {
-    /// Takes a retry at `now`, if the budget's floor allows one more.
+    /// Takes a retry at `now` if the budget's floor allows one more. Returns whether it does, and
+    /// the new count.
     #[must_use]
     pub fn take(self, budget: &RetryBudget, now: UnixMillis) -> (bool, Self) {
         let minute = now.0.div_euclid(MINUTE_MS);
@@ -59,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_without_the_database_has_the_floor() {
+    fn the_floor_applies_without_the_database() {
         let budget = RetryBudget::default();
         let mut minute = RetryMinute::default();
         for (ms, allowed) in [(0, 10), (59_999, 0), (60_000, 10)] {
             let mut taken = 0;
             for _ in 0..20 {
-                let (may, next) = minute.take(&budget, UnixMillis(1_800_000_000_000 + ms));
-                taken += u64::from(may);
+                let (is_allowed, next) = minute.take(&budget, UnixMillis(1_800_000_000_000 + ms));
+                taken += u64::from(is_allowed);
                 minute = next;
             }
             assert_eq!(taken, allowed, "at {ms} ms");
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_of_the_calls_and_a_floor() {
+    fn allows_a_share_of_the_calls_and_a_floor() {
         let budget = RetryBudget::default();
         for (calls, retries, allowed) in [
             (0, 0, true),

@@ -1,4 +1,5 @@
-//! What a quota holds for: Google counts per project and model, so keys of one project share it.
+//! What a quota applies to: Google counts per project and model, so the keys of a project share its
+//! quotas.
 
 use super::{KeyId, PoolKey};
 use std::fmt;
@@ -6,9 +7,9 @@ use std::fmt;
 const PROJECT: &str = "project:";
 const KEY: &str = "key:";
 
-/// Whose quota it is: a project's, or a key's own where nobody knows its project.
+/// The owner of a quota: a project, or a single key if its project is unknown.
 ///
-/// As text, in the database and in reports: `project:projects/123`, `key:7`.
+/// Written as `project:projects/123` or `key:7` in the database and in reports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// All keys of a project.
@@ -18,7 +19,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Reads the text of a scope; `None` for anything else.
+    /// Parses the text of a scope; `None` if it is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix(PROJECT) {
             Some("") => None,
@@ -37,37 +38,38 @@ impl fmt::Display for Scope {
     }
 }
 
-/// Who made something at the upstream that only keys of one project can use.
+/// The creator of an upstream resource that only keys of one project can use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
-    /// The key that made it.
+    /// The key that created it.
     pub key: KeyId,
-    /// That key's project, where it is known.
+    /// That key's project, if known.
     pub project: Option<String>,
 }
 
 impl Owner {
-    /// Whether a key can use what was made.
+    /// Whether a key can use the resource.
     pub fn shares_with(&self, key: &PoolKey) -> bool {
         key.id == self.key || (self.project.is_some() && key.project == self.project)
     }
 }
 
-/// A scope and a model: what a cool-down or a budget is of.
+/// A scope and a model, to which a cool-down or a budget applies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QuotaScope {
-    /// Whose quota.
+    /// The owner of the quota.
     pub scope: Scope,
-    /// The model as it was asked for, or `None` for all models together.
+    /// The model that the client requested; `None` for all models together.
     pub model: Option<String>,
 }
 
-/// Stands between a model and a server-side tool. No model's name has it.
+/// Separates a model from a server-side tool. No model's name contains it.
 const BEFORE_TOOL: char = '#';
-/// Stands between several tools.
+/// Separates several tools.
 pub const BETWEEN_TOOLS: char = '+';
 
-/// What a call for a model with a server-side tool is looked up under: `gemini-flash-latest#google_search`.
+/// The lookup key of a call for a model with a server-side tool:
+/// `gemini-flash-latest#google_search`.
 pub fn with_tool(model: &str, tool: Option<&str>) -> String {
     match tool {
         Some(tool) => format!("{model}{BEFORE_TOOL}{tool}"),
@@ -75,17 +77,18 @@ pub fn with_tool(model: &str, tool: Option<&str>) -> String {
     }
 }
 
-/// Whether a place of `own`, a model, a model with a tool, or all, concerns a call for `model`, which may have a tool.
-pub(super) fn covers(own: Option<&str>, model: &str) -> bool {
-    own.is_none_or(|own| {
-        own == model
+/// Whether an entry for `covered` applies to a call for `model`, which may include a tool.
+/// `covered` is a model, a model with a tool, or `None` for all models.
+pub(super) fn covers(covered: Option<&str>, model: &str) -> bool {
+    covered.is_none_or(|covered| {
+        covered == model
             || model.split_once(BEFORE_TOOL).is_some_and(|(model, asked)| {
-                let own_tools = own.strip_prefix(model);
-                own_tools.is_some_and(|own| match own.strip_prefix(BEFORE_TOOL) {
+                let suffix = covered.strip_prefix(model);
+                suffix.is_some_and(|suffix| match suffix.strip_prefix(BEFORE_TOOL) {
                     Some(tools) => tools
                         .split(BETWEEN_TOOLS)
                         .all(|tool| asked.split(BETWEEN_TOOLS).any(|asked| asked == tool)),
-                    None => own.is_empty(),
+                    None => suffix.is_empty(),
                 })
             })
     })
@@ -96,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_read_back_and_never_collide() {
+    fn scopes_parse_back_and_never_collide() {
         for scope in [
             Scope::Key(KeyId(7)),
             Scope::Project("projects/123".into()),
@@ -110,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_is_for_its_key_and_the_keys_of_its_project() {
-        let of = |id, project: Option<&str>| PoolKey {
+    fn a_resource_is_shared_by_its_key_and_its_project() {
+        let key = |id, project: Option<&str>| PoolKey {
             project: project.map(str::to_owned),
             ..crate::pool::testing::key(id)
         };
@@ -119,27 +122,27 @@ mod tests {
             key: KeyId(1),
             project: project.map(str::to_owned),
         };
-        assert!(owner(None).shares_with(&of(1, None)));
-        assert!(owner(Some("p")).shares_with(&of(1, Some("other"))));
-        assert!(owner(Some("p")).shares_with(&of(2, Some("p"))));
-        assert!(!owner(Some("p")).shares_with(&of(2, Some("q"))));
+        assert!(owner(None).shares_with(&key(1, None)));
+        assert!(owner(Some("p")).shares_with(&key(1, Some("other"))));
+        assert!(owner(Some("p")).shares_with(&key(2, Some("p"))));
+        assert!(!owner(Some("p")).shares_with(&key(2, Some("q"))));
         assert!(
-            !owner(None).shares_with(&of(2, None)),
-            "two that nobody knows the project of"
+            !owner(None).shares_with(&key(2, None)),
+            "two keys of unknown projects"
         );
     }
 
     #[test]
-    fn a_place_without_a_model_covers_all() {
+    fn a_scope_without_a_model_covers_all_models() {
         assert!(covers(None, "m") && covers(Some("m"), "m"));
         assert!(!covers(Some("m"), "n"));
     }
 
     #[test]
-    fn a_tool_has_a_place_of_its_own_below_its_model() {
+    fn a_tool_has_its_own_scope_within_its_model() {
         let asked = with_tool("m", Some("google_search"));
-        for own in [None, Some("m"), Some("m#google_search")] {
-            assert!(covers(own, &asked), "{own:?}");
+        for covered in [None, Some("m"), Some("m#google_search")] {
+            assert!(covers(covered, &asked), "{covered:?}");
         }
         assert!(!covers(Some("m#code_execution"), &asked));
         assert!(!covers(Some("m#google_search"), "m"));

@@ -1,22 +1,23 @@
 //! Which key serves the next call: a weighted draw.
 //!
-//! Weighted random rather than round robin, because many instances draw at the same time without talking to each
-//! other, and a draw needs no shared position. The weight prefers keys with a high priority, few failures, a long rest,
-//! and much left of their budgets.
+//! The draw is random rather than round robin, because many instances draw concurrently without
+//! coordination, and a random draw needs no shared position. It prefers keys with a high priority,
+//! few failures, a long rest, and much of their budgets left.
 //!
 //! | part of the weight | value |
 //! |---|---|
 //! | priority | as set, 100 unless changed |
 //! | failures | − 10 for each consecutive failure |
 //! | rest | + hours since the last call, at most 24 |
-//! | never used | + 50 (instead of the rest) |
-//! | so far | at least 0 |
+//! | never used | + 50 instead of the rest |
+//! | sum of the above | at least 0 |
 //! | headroom | × what is left of the scarcest known budget, from 0 to 1 |
-//! | in all | when every eligible key has 0, all are equally likely |
+//! | all eligible keys at 0 | all are equally likely |
 //!
-//! Chances are summed up once for a snapshot and model; a draw is then a search in the sums, so that it costs the same
-//! for 10 and for 10,000 keys. What has changed since is set right by redrawing: a key that was drawn is taken with the
-//! probability of its weight now over its weight then.
+//! The weights are summed once per snapshot and model; a draw is then a binary search in the sums,
+//! so that it costs about the same for 10 and for 10,000 keys. Rejection sampling corrects for
+//! later changes: a drawn key is accepted with the probability of its current weight over its
+//! weight in the table.
 
 use super::{PoolKey, UnixMillis};
 use rand::{Rng, RngExt};
@@ -26,10 +27,10 @@ const NEVER_USED_BONUS: f64 = 50.0;
 const MAX_REST_HOURS: f64 = 24.0;
 const MS_PER_HOUR: f64 = 3_600_000.0;
 
-/// Draws before the sums count as out of date.
+/// Draws before the table counts as out of date.
 const MAX_REDRAWS: usize = 16;
 
-/// A key's weight without its budgets; see the module's table. Never negative, never NaN.
+/// A key's weight without its budgets; see the module's table. Never negative or NaN.
 pub fn weight(key: &PoolKey, now: UnixMillis) -> f64 {
     let rest = match key.last_used_at {
         Some(last) => (now.since(last) as f64 / MS_PER_HOUR).min(MAX_REST_HOURS),
@@ -39,17 +40,18 @@ pub fn weight(key: &PoolKey, now: UnixMillis) -> f64 {
     (key.priority as f64 - failures + rest).max(0.0)
 }
 
-/// The chances of the keys that were eligible when it was made.
+/// The cumulative weights of the keys that were eligible when the table was built.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// Position of a key, its weight, and the sum of all weights up to it.
+    /// Position of a key, its weight, and the sum of all weights up to and including it.
     entries: Vec<(usize, f64, f64)>,
     /// When the next key becomes eligible by itself.
     holds_until: Option<UnixMillis>,
 }
 
 impl Table {
-    /// Of keys by position and weight, until the first of the others comes back.
+    /// Builds a table from keys by position and weight. It is valid until the first ineligible key
+    /// becomes eligible.
     pub(super) fn new(weights: Vec<(usize, f64)>, holds_until: Option<UnixMillis>) -> Self {
         let mut sum = 0.0;
         let entries = weights
@@ -65,13 +67,13 @@ impl Table {
         }
     }
 
-    /// Whether no key has become eligible since.
+    /// Whether no key has become eligible since the table was built.
     pub(super) fn holds(&self, now: UnixMillis) -> bool {
         self.holds_until.is_none_or(|until| now < until)
     }
 
-    /// Draws by the sums; `None` when that does not find a key soon. `weight_now` gives the weight of a key that may be
-    /// drawn now.
+    /// Draws by rejection sampling; `None` if it finds no key within [`MAX_REDRAWS`]. `weight_now`
+    /// returns the weight of a key that may be drawn now.
     pub(super) fn draw(
         &self,
         weight_now: impl Fn(usize) -> Option<f64>,
@@ -94,7 +96,7 @@ impl Table {
         None
     }
 
-    /// Draws by looking at every key.
+    /// Draws by the current weights of all keys.
     pub(super) fn draw_exactly(
         &self,
         weight_now: impl Fn(usize) -> Option<f64>,
@@ -120,7 +122,7 @@ impl Table {
             }
             left -= weight;
         }
-        // Rounding may leave a crumb after the last key: it belongs to the last one that can be drawn at all.
+        // Rounding can leave a remainder after the last key: it goes to the last key with a weight.
         weights
             .iter()
             .rev()
@@ -148,22 +150,22 @@ mod tests {
             ("just used", with(|_| ()), 100.0),
             ("never used", with(|k| k.last_used_at = None), 150.0),
             (
-                "an hour's rest",
+                "one hour of rest",
                 with(|k| k.last_used_at = Some(NOW.plus(-HOUR))),
                 101.0,
             ),
             (
-                "half an hour's rest",
+                "half an hour of rest",
                 with(|k| k.last_used_at = Some(NOW.plus(-HOUR / 2))),
                 100.5,
             ),
             (
-                "rest counts for 24 hours at most",
+                "rest counts for at most 24 hours",
                 with(|k| k.last_used_at = Some(NOW.plus(-100 * HOUR))),
                 124.0,
             ),
             (
-                "used in the future, by another clock",
+                "last used in the future, by another clock",
                 with(|k| k.last_used_at = Some(NOW.plus(HOUR))),
                 100.0,
             ),
@@ -185,7 +187,7 @@ mod tests {
                 30.0,
             ),
             (
-                "extreme numbers stay numbers",
+                "extreme priorities do not overflow",
                 with(|k| k.priority = i64::MIN),
                 0.0,
             ),

@@ -1,8 +1,8 @@
-//! The pool at a moment: every key, what cools, and what is left of the budgets.
+//! The pool at one moment: its keys, their cool-downs, and what is left of their budgets.
 //!
-//! An instance reads it from the database, keeps it for half a second, and enters its own changes as it makes them, so
-//! that the next draw knows them. What other instances change meanwhile is found out by the database when it matters:
-//! trials and reservations are claimed there.
+//! An instance reads the snapshot from the database, uses it for half a second, and applies its own
+//! changes, so that the next draw sees them. The database detects conflicts with other instances
+//! when they matter: trials and reservations are claimed there.
 
 use super::scope::covers;
 use super::select::{Table, weight};
@@ -19,7 +19,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 #[cfg(test)]
 mod tests;
 
-/// When a trial under way is expected to have told something, in milliseconds: 1 s. Its lease is far longer.
+/// How soon a trial in flight is expected to have a result, in milliseconds: 1 s. Its lease is far
+/// longer.
 const TRIAL_ANSWER_MS: i64 = 1000;
 
 /// See the module's documentation.
@@ -28,15 +29,15 @@ pub struct Snapshot {
     keys: Vec<PoolKey>,
     positions: HashMap<KeyId, usize>,
     scopes: HashMap<Scope, Circumstances>,
-    /// Fields of requests that the upstream does not know, by model.
+    /// Request fields that the upstream does not support, by model.
     unsupported: HashMap<String, BTreeSet<String>>,
     /// Models that refuse tool calls without their thought signature.
     signed_models: BTreeSet<String>,
-    /// Chances per model, made when a model is first asked for.
+    /// Draw tables by model, built on the first draw for it.
     tables: HashMap<String, Table>,
 }
 
-/// What holds for the keys of a scope, by model.
+/// The cool-downs and budgets of a scope, by model.
 #[derive(Debug, Default)]
 struct Circumstances {
     cool_downs: Vec<(Option<String>, CoolDown)>,
@@ -48,14 +49,14 @@ struct Circumstances {
 pub enum Standing {
     /// It can.
     Eligible {
-        /// Its weight in the draw; at least 0.
+        /// The key's weight in the draw; at least 0.
         weight: f64,
     },
     /// It cannot.
     Ineligible {
         /// Why.
         reason: Reason,
-        /// Until when; `None` where no time brings it back.
+        /// Until when; `None` if it stays ineligible until an operator acts.
         until: Option<UnixMillis>,
     },
 }
@@ -70,15 +71,15 @@ impl Standing {
 /// Why a key cannot take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The pool or a person has disabled it.
+    /// The pool or an operator has disabled it.
     Disabled,
-    /// It failed too often in a row, and pauses.
+    /// It failed too often in a row and is paused.
     Paused,
-    /// It, or its project, cools.
+    /// The key or its project is cooling down.
     Cooling(Outcome),
     /// A budget is used up.
     BudgetSpent,
-    /// Another call is trying whether it works again.
+    /// Another call is testing whether it works again.
     OnTrial,
 }
 
@@ -95,7 +96,7 @@ impl Reason {
     }
 }
 
-/// By name, in the order of messages.
+/// Orders by name, as messages list them.
 impl Ord for Reason {
     fn cmp(&self, other: &Self) -> Ordering {
         self.name().cmp(other.name())
@@ -108,65 +109,65 @@ impl PartialOrd for Reason {
     }
 }
 
-/// What must be true in the database before a call may be sent.
+/// What a call must claim in the database before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// The call is the only one that tries whether the key works again.
+    /// The exclusive right to test whether the key works again.
     KeyTrial(KeyId),
-    /// The call is the only one that tries whether the place works again.
+    /// The exclusive right to test whether the quota scope works again.
     ScopeTrial(QuotaScope),
 }
 
-/// A key that was drawn, and what to see to before the call.
+/// A key that was drawn, and what to do before the call.
 #[derive(Debug, Clone)]
 pub struct Pick {
     /// The key.
     pub key: PoolKey,
-    /// Trials to be claimed.
+    /// Trials to claim.
     pub claims: Vec<Claim>,
-    /// Places whose budgets the call counts towards.
+    /// Quota scopes whose budgets the call counts towards.
     pub counted: Vec<QuotaScope>,
-    /// Places whose cool-down is over and waits for a call that works.
+    /// Quota scopes whose cool-down is over, but which await a successful call.
     pub on_probation: Vec<QuotaScope>,
 }
 
-/// What an instance does to the pool, or learns of it, between two readings.
+/// A change that an instance makes or learns of between two reads of the pool.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A place cools.
+    /// A quota scope cools down.
     CoolDown(QuotaScope, CoolDown),
-    /// A call that began at this time has worked: a cool-down of the place that was over by then is forgotten.
+    /// A call that began at this time succeeded, which clears a cool-down that was over by then.
     Worked(QuotaScope, UnixMillis),
-    /// A trial is under way until this time at most.
+    /// A trial is in flight, until this time at most.
     TrialBegan(Claim, UnixMillis),
-    /// The trial that was to end by this time has ended.
+    /// The trial whose lease ends at this time has ended.
     TrialEnded(Claim, UnixMillis),
-    /// An error has told a key's project.
+    /// An error named a key's project.
     Project(KeyId, String),
-    /// An error has told a limit.
+    /// An error stated a limit.
     Limit(QuotaScope, Limit),
-    /// An outcome has moved a key.
+    /// An outcome changed a key's state.
     State(KeyId, KeyState),
-    /// The upstream has taken a key in this header, and refused the other one.
+    /// The upstream accepted a key in this header after refusing the other one.
     CredentialHeader(KeyId, CredentialHeader),
-    /// An error has told that a model's requests cannot have a field.
+    /// An error stated that a model does not support a field.
     Unsupported(String, String),
-    /// An error has told that a model refuses tool calls without their thought signature.
+    /// An error stated that a model refuses tool calls without their thought signature.
     SignedModel(String),
-    /// A call is sent now.
+    /// A call is sent.
     Sent {
-        /// With this key.
+        /// The key.
         key: KeyId,
-        /// Towards these budgets.
+        /// The budgets that the call counts towards.
         counted: Vec<QuotaScope>,
-        /// As so many input tokens.
+        /// The estimated input tokens.
         input_tokens: u64,
-        /// Now.
+        /// When the call is sent.
         now: Moment,
     },
 }
 
-/// The keys of the pool by what keeps them from a call.
+/// The pool's keys, counted by what keeps them from serving a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
     /// All keys.
@@ -175,25 +176,25 @@ pub struct Survey {
     pub eligible: usize,
     /// Keys that cannot, by reason.
     pub ineligible: BTreeMap<Reason, usize>,
-    /// When the first of them comes back by itself.
+    /// When the first of them becomes eligible by itself.
     pub soonest: Option<UnixMillis>,
 }
 
 impl Survey {
-    /// Whether some key is ineligible for this reason.
+    /// Whether any key is ineligible for this reason.
     pub fn has(&self, reason: Reason) -> bool {
         self.ineligible.contains_key(&reason)
     }
 
-    /// Whether some key cools for an outcome that matches.
+    /// Whether any key cools down for a matching outcome.
     pub fn has_cooling(&self, matches: impl Fn(Outcome) -> bool) -> bool {
         self.ineligible
             .keys()
             .any(|reason| matches!(reason, Reason::Cooling(outcome) if matches(*outcome)))
     }
 
-    /// Whether all keys are ineligible and, apart from disabled and paused ones, cool for this
-    /// outcome alone.
+    /// Whether all keys are ineligible and, apart from disabled and paused ones, are cooling down
+    /// for this outcome.
     pub fn all_cooling_for(&self, outcome: Outcome) -> bool {
         let counts = [Reason::Disabled, Reason::Paused, Reason::Cooling(outcome)];
         self.eligible == 0
@@ -203,7 +204,7 @@ impl Survey {
 }
 
 impl Snapshot {
-    /// A pool of these keys, none of which cools or has a budget.
+    /// A pool of these keys, without cool-downs or budgets.
     pub fn new(keys: Vec<PoolKey>) -> Self {
         Self {
             positions: keys
@@ -221,46 +222,46 @@ impl Snapshot {
         &self.keys
     }
 
-    /// The key with an id.
+    /// The key with this id.
     pub fn key(&self, id: KeyId) -> Option<&PoolKey> {
         self.keys.get(*self.positions.get(&id)?)
     }
 
-    /// The cool-down of exactly this place, also one that is over.
-    pub fn cool_down(&self, place: &QuotaScope) -> Option<&CoolDown> {
+    /// The cool-down of exactly this quota scope, even if it is over.
+    pub fn cool_down(&self, quota_scope: &QuotaScope) -> Option<&CoolDown> {
         let (_, cool_down) = self
             .scopes
-            .get(&place.scope)?
+            .get(&quota_scope.scope)?
             .cool_downs
             .iter()
-            .find(|(model, _)| *model == place.model)?;
+            .find(|(model, _)| *model == quota_scope.model)?;
         Some(cool_down)
     }
 
-    /// The cool-downs of a key and of its project, also those that are over.
+    /// The cool-downs of a key and its project, including those that are over.
     pub fn cool_downs_of(&self, key: &PoolKey) -> impl Iterator<Item = (QuotaScope, CoolDown)> {
         self.scopes_of(key).flat_map(|(scope, circumstances)| {
-            let of = move |(model, cool_down): &(Option<String>, CoolDown)| {
-                let place = QuotaScope {
+            let with_scope = move |(model, cool_down): &(Option<String>, CoolDown)| {
+                let quota_scope = QuotaScope {
                     scope: scope.clone(),
                     model: model.clone(),
                 };
-                (place, *cool_down)
+                (quota_scope, *cool_down)
             };
-            circumstances.cool_downs.iter().map(of)
+            circumstances.cool_downs.iter().map(with_scope)
         })
     }
 
-    /// Enters a change.
+    /// Applies a change.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::CoolDown(place, cool_down) => self.set_cool_down(place, *cool_down),
-            Change::Worked(place, began_at) => {
+            Change::CoolDown(quota_scope, cool_down) => self.set_cool_down(quota_scope, *cool_down),
+            Change::Worked(quota_scope, began_at) => {
                 if self
-                    .cool_down(place)
+                    .cool_down(quota_scope)
                     .is_some_and(|cool_down| cool_down.until <= *began_at)
                 {
-                    self.clear_cool_down(place);
+                    self.clear_cool_down(quota_scope);
                 }
             }
             Change::TrialBegan(claim, until) => self.set_trial(claim, Some(*until)),
@@ -275,7 +276,7 @@ impl Snapshot {
             Change::CredentialHeader(id, header) => {
                 self.update_key(*id, |key| key.credential_header = Some(*header));
             }
-            Change::Limit(place, limit) => self.budget_mut(place).replace_limit(*limit),
+            Change::Limit(quota_scope, limit) => self.budget_mut(quota_scope).replace_limit(*limit),
             Change::Unsupported(model, field) => self.add_unsupported(model, field),
             Change::SignedModel(model) => self.add_signed_model(model),
             Change::State(id, state) => self.update_key(*id, |key| {
@@ -291,8 +292,8 @@ impl Snapshot {
                 self.update_key(*key, |key| {
                     key.last_used_at = key.last_used_at.max(Some(now.at()));
                 });
-                for place in counted {
-                    self.budget_mut(place).count(*input_tokens, now);
+                for quota_scope in counted {
+                    self.budget_mut(quota_scope).count(*input_tokens, now);
                 }
             }
         }
@@ -301,35 +302,35 @@ impl Snapshot {
     fn trial(&self, claim: &Claim) -> Option<UnixMillis> {
         match claim {
             Claim::KeyTrial(id) => self.key(*id)?.trial_until,
-            Claim::ScopeTrial(place) => self.cool_down(place)?.trial_until,
+            Claim::ScopeTrial(quota_scope) => self.cool_down(quota_scope)?.trial_until,
         }
     }
 
-    /// Enters a cool-down, in the place of one before.
-    pub fn set_cool_down(&mut self, place: &QuotaScope, cool_down: CoolDown) {
-        self.clear_cool_down(place);
+    /// Sets a cool-down and replaces any earlier one.
+    pub fn set_cool_down(&mut self, quota_scope: &QuotaScope, cool_down: CoolDown) {
+        self.clear_cool_down(quota_scope);
         self.scopes
-            .entry(place.scope.clone())
+            .entry(quota_scope.scope.clone())
             .or_default()
             .cool_downs
-            .push((place.model.clone(), cool_down));
+            .push((quota_scope.model.clone(), cool_down));
     }
 
-    fn clear_cool_down(&mut self, place: &QuotaScope) {
-        if let Some(circumstances) = self.scopes.get_mut(&place.scope) {
+    fn clear_cool_down(&mut self, quota_scope: &QuotaScope) {
+        if let Some(circumstances) = self.scopes.get_mut(&quota_scope.scope) {
             circumstances
                 .cool_downs
-                .retain(|(model, _)| *model != place.model);
+                .retain(|(model, _)| *model != quota_scope.model);
         }
     }
 
     fn set_trial(&mut self, claim: &Claim, until: Option<UnixMillis>) {
         match claim {
             Claim::KeyTrial(id) => self.update_key(*id, |key| key.trial_until = until),
-            Claim::ScopeTrial(place) => {
-                if let Some(cool_down) = self.cool_down(place).copied() {
+            Claim::ScopeTrial(quota_scope) => {
+                if let Some(cool_down) = self.cool_down(quota_scope).copied() {
                     self.set_cool_down(
-                        place,
+                        quota_scope,
                         CoolDown {
                             trial_until: until,
                             ..cool_down
@@ -340,7 +341,7 @@ impl Snapshot {
         }
     }
 
-    /// Changes a key.
+    /// Applies `change` to a key.
     pub fn update_key(&mut self, id: KeyId, change: impl FnOnce(&mut PoolKey)) {
         if let Some(key) = self
             .positions
@@ -351,17 +352,17 @@ impl Snapshot {
         }
     }
 
-    /// Notes that a model refuses tool calls without their thought signature.
+    /// Records that a model refuses tool calls without their thought signature.
     pub fn add_signed_model(&mut self, model: &str) {
         self.signed_models.insert(model.to_owned());
     }
 
-    /// Whether a model refuses tool calls without their thought signature, as far as is known.
+    /// Whether a model is known to refuse tool calls without their thought signature.
     pub fn wants_signatures(&self, model: &str) -> bool {
         self.signed_models.contains(model)
     }
 
-    /// Adds a field that requests for a model cannot have.
+    /// Records that a model does not support a field.
     pub fn add_unsupported(&mut self, model: &str, field: &str) {
         self.unsupported
             .entry(model.to_owned())
@@ -369,39 +370,46 @@ impl Snapshot {
             .insert(field.to_owned());
     }
 
-    /// Fields that requests for a model cannot have.
+    /// The fields that a model does not support.
     pub fn unsupported(&self, model: &str) -> Option<&BTreeSet<String>> {
         self.unsupported.get(model)
     }
 
-    /// Adds a limit of a place beside those that are known.
-    pub fn add_limit(&mut self, place: &QuotaScope, limit: Limit) {
-        self.budget_mut(place).add_limit(limit);
+    /// Adds a limit to those that are known for a quota scope.
+    pub fn add_limit(&mut self, quota_scope: &QuotaScope, limit: Limit) {
+        self.budget_mut(quota_scope).add_limit(limit);
     }
 
-    /// Adds what was used at a place.
+    /// Adds usage of a quota scope.
     pub fn add_used(
         &mut self,
-        place: &QuotaScope,
+        quota_scope: &QuotaScope,
         window: Window,
         began_at: UnixMillis,
         used: Used,
     ) {
-        self.budget_mut(place).add_used(window, began_at, used);
+        self.budget_mut(quota_scope)
+            .add_used(window, began_at, used);
     }
 
-    fn budget_mut(&mut self, place: &QuotaScope) -> &mut Budget {
-        let budgets = &mut self.scopes.entry(place.scope.clone()).or_default().budgets;
-        let position = budgets.iter().position(|(model, _)| *model == place.model);
+    fn budget_mut(&mut self, quota_scope: &QuotaScope) -> &mut Budget {
+        let budgets = &mut self
+            .scopes
+            .entry(quota_scope.scope.clone())
+            .or_default()
+            .budgets;
+        let position = budgets
+            .iter()
+            .position(|(model, _)| *model == quota_scope.model);
         let position = position.unwrap_or_else(|| {
-            budgets.push((place.model.clone(), Budget::default()));
+            budgets.push((quota_scope.model.clone(), Budget::default()));
             budgets.len() - 1
         });
         // The position was found or made above.
         &mut budgets[position].1
     }
 
-    /// The scopes whose circumstances hold for a key: its own, and its project's.
+    /// The scopes that apply to a key: its own and its project's.
     fn scopes_of(&self, key: &PoolKey) -> impl Iterator<Item = (Scope, &Circumstances)> {
         let project = key.project.clone().map(Scope::Project);
         [Some(Scope::Key(key.id)), project]
@@ -413,38 +421,42 @@ impl Snapshot {
             })
     }
 
-    /// The budgets that a call with a key counts towards, as they stand.
+    /// The current balances of the budgets that a call with a key counts towards.
     pub fn balances(&self, key: &PoolKey, model: &str, now: &Moment) -> Vec<(QuotaScope, Balance)> {
         let mut balances = Vec::new();
         for (scope, circumstances) in self.scopes_of(key) {
-            for (own, budget) in circumstances.budgets(model) {
-                let place = QuotaScope {
+            for (covered, budget) in circumstances.budgets(model) {
+                let quota_scope = QuotaScope {
                     scope: scope.clone(),
-                    model: own.clone(),
+                    model: covered.clone(),
                 };
-                balances.extend(budget.balances(now).map(|balance| (place.clone(), balance)));
+                balances.extend(
+                    budget
+                        .balances(now)
+                        .map(|balance| (quota_scope.clone(), balance)),
+                );
             }
         }
         balances
     }
 
-    /// The limits that a call with a key for `model` counts towards.
+    /// The limits that apply to a call with a key for `model`.
     pub fn limits(&self, key: &PoolKey, model: &str, now: &Moment) -> impl Iterator<Item = Limit> {
         let balances = self.balances(key, model, now);
         balances.into_iter().map(|(_, balance)| balance.limit)
     }
 
-    /// Whether a key can take a call for `model` now, and if not, why.
+    /// Whether a key can take a call for `model` now, and if not, why not.
     pub fn standing(&self, key: &PoolKey, model: &str, now: &Moment) -> Standing {
-        let mut out: Option<(Reason, Option<UnixMillis>)> = None;
-        let mut keep_out = |reason: Reason, until: Option<UnixMillis>| {
+        let mut excluded: Option<(Reason, Option<UnixMillis>)> = None;
+        let mut exclude = |reason: Reason, until: Option<UnixMillis>| {
             let is_later = |before: Option<UnixMillis>| match (before, until) {
                 (None, _) => false,
                 (Some(_), None) => true,
                 (Some(before), Some(until)) => before < until,
             };
-            if out.is_none_or(|(_, before)| is_later(before)) {
-                out = Some((reason, until));
+            if excluded.is_none_or(|(_, before)| is_later(before)) {
+                excluded = Some((reason, until));
             }
         };
         let lease = |trial_until: Option<UnixMillis>| {
@@ -454,11 +466,11 @@ impl Snapshot {
         match (key.state.status, key.state.disabled_until) {
             (KeyStatus::Active, _) => {}
             (KeyStatus::Cooling, Some(until)) if until > now.at() => {
-                keep_out(Reason::Paused, Some(until));
+                exclude(Reason::Paused, Some(until));
             }
             (KeyStatus::Cooling, Some(_)) => {
                 if let Some(until) = lease(key.trial_until) {
-                    keep_out(Reason::OnTrial, Some(until));
+                    exclude(Reason::OnTrial, Some(until));
                 }
             }
             (KeyStatus::Cooling, None) | (KeyStatus::Disabled, _) => {
@@ -472,21 +484,21 @@ impl Snapshot {
         for (_, circumstances) in self.scopes_of(key) {
             for (_, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.holds(now.at()) {
-                    keep_out(Reason::Cooling(cool_down.reason), Some(cool_down.until));
+                    exclude(Reason::Cooling(cool_down.reason), Some(cool_down.until));
                 } else if let Some(until) = lease(cool_down.trial_until) {
-                    keep_out(Reason::OnTrial, Some(until));
+                    exclude(Reason::OnTrial, Some(until));
                 }
             }
             for (_, budget) in circumstances.budgets(model) {
                 for balance in budget.balances(now) {
                     headroom = headroom.min(balance.headroom());
                     if balance.is_spent() {
-                        keep_out(Reason::BudgetSpent, balance.resets_at);
+                        exclude(Reason::BudgetSpent, balance.resets_at);
                     }
                 }
             }
         }
-        match out {
+        match excluded {
             Some((reason, until)) => Standing::Ineligible { reason, until },
             None => Standing::Eligible {
                 weight: weight(key, now.at()) * headroom,
@@ -494,7 +506,7 @@ impl Snapshot {
         }
     }
 
-    /// The weight of an eligible key; `None` for any other.
+    /// The weight of an eligible key; `None` for an ineligible one.
     fn eligible_weight(&self, position: usize, model: &str, now: &Moment) -> Option<f64> {
         match self.standing(self.keys.get(position)?, model, now) {
             Standing::Eligible { weight } => Some(weight),
@@ -502,7 +514,8 @@ impl Snapshot {
         }
     }
 
-    /// Draws a key that can take a call for `model` now and is not `excluded`; `None` when there is none.
+    /// Draws a key that can take a call for `model` now and is not `excluded`; `None` if there is
+    /// none.
     pub fn choose(
         &mut self,
         model: &str,
@@ -519,7 +532,7 @@ impl Snapshot {
             key.and_then(|_| self.eligible_weight(position, model, now))
         };
         let drawn = table.draw(weight_now, rng).or_else(|| {
-            // Too much has changed for the chances as they were.
+            // The table is too far out of date.
             table = self.table(model, now);
             table.draw_exactly(weight_now, rng)
         });
@@ -528,8 +541,9 @@ impl Snapshot {
         Some(self.pick(key, model, now))
     }
 
-    /// Draws among the keys of the project that a conversation prefers of those that can take a call: always the same one
-    /// while it can, and another one for another conversation. Looks at every key.
+    /// Draws from the project that a conversation prefers among those that can take a call. The
+    /// choice is stable while that project stays eligible, and differs between conversations.
+    /// Visits every key.
     pub fn choose_for(
         &self,
         conversation: u64,
@@ -590,20 +604,20 @@ impl Snapshot {
         }
         let (mut counted, mut on_probation) = (Vec::new(), Vec::new());
         for (scope, circumstances) in self.scopes_of(&key) {
-            let place = |model: &Option<String>| QuotaScope {
+            let quota_scope = |model: &Option<String>| QuotaScope {
                 scope: scope.clone(),
                 model: model.clone(),
             };
-            for (own, cool_down) in circumstances.cool_downs(model) {
+            for (covered, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.needs_trial() && !cool_down.is_spent(now.at()) {
-                    claims.push(Claim::ScopeTrial(place(own)));
-                    on_probation.push(place(own));
+                    claims.push(Claim::ScopeTrial(quota_scope(covered)));
+                    on_probation.push(quota_scope(covered));
                 }
             }
             let limited = circumstances
                 .budgets(model)
                 .filter(|(_, budget)| !budget.is_unlimited());
-            counted.extend(limited.map(|(own, _)| place(own)));
+            counted.extend(limited.map(|(covered, _)| quota_scope(covered)));
         }
         Pick {
             key,
@@ -613,12 +627,12 @@ impl Snapshot {
         }
     }
 
-    /// Counts the keys by what keeps them from a call for `model` now.
+    /// Counts the keys by what keeps them from serving a call for `model` now.
     pub fn survey(&self, model: &str, now: &Moment) -> Survey {
         self.survey_among(model, now, |_| true)
     }
 
-    /// The same of some of the keys.
+    /// Like [`survey`](Self::survey), for a subset of the keys.
     pub fn survey_among(
         &self,
         model: &str,
@@ -648,17 +662,17 @@ impl Snapshot {
 }
 
 impl Circumstances {
-    /// The cool-downs that hold for a model, by what they hold for.
+    /// The cool-downs that apply to a model, each with the model that it was set for.
     fn cool_downs(&self, model: &str) -> impl Iterator<Item = &(Option<String>, CoolDown)> {
         self.cool_downs
             .iter()
-            .filter(move |(own, _)| covers(own.as_deref(), model))
+            .filter(move |(covered, _)| covers(covered.as_deref(), model))
     }
 
-    /// The budgets that a call for a model counts towards, by what they are of.
+    /// The budgets that a call for a model counts towards, each with the model that it was set for.
     fn budgets(&self, model: &str) -> impl Iterator<Item = &(Option<String>, Budget)> {
         self.budgets
             .iter()
-            .filter(move |(own, _)| covers(own.as_deref(), model))
+            .filter(move |(covered, _)| covers(covered.as_deref(), model))
     }
 }

@@ -1,53 +1,57 @@
-//! Whose fault it is when many keys fail at once: hardly the keys'.
+//! Who is at fault when many keys fail at once: hardly the keys.
 //!
-//! A front end of Google's that errs, a blocked address of this machine, or a proxy on the way can make every key look
-//! dead within a second, and a pool that believes it has killed itself. So, when a key is to be disabled or paused:
+//! A faulty front end at Google, a blocked address of this machine, or a broken proxy can make
+//! every key seem dead within a second, and a pool that believes it disables itself. So, when a key
+//! would be disabled or paused:
 //!
-//! - If it is at least the third key whose latest call ended like this within a minute, and none of them before the latest
-//!   call that worked began, the upstream is suspected. Nobody is disabled or paused; the keys cool for a minute, each then tried again by one call at a time; and
-//!   what the pool did to the first of them within the last minute is taken back.
-//! - Whatever succeeds, no more than half of the keys that were in use are disabled within a minute.
+//! - If this is at least the third key whose latest call ended in the same way within a minute, and
+//!   all of them failed after the latest successful call began, the upstream is suspected. No key
+//!   is disabled or paused; the keys cool down for a minute, after which each is tried by one call
+//!   at a time; and what the pool did to such keys within the last minute is reverted.
+//! - In any case, at most half of the keys that were in use are disabled within a minute.
 //!
-//! A key that is dead all the same fails again later, when others succeed, and is disabled then.
+//! A key that really is dead fails again later, while others succeed, and is disabled then.
 
 use super::{
     KeyId, KeyState, KeyStatus, Outcome, PoolKey, Record, UnixMillis, Verdict, transition,
 };
 use std::collections::BTreeMap;
 
-/// Keys that fail alike, without any success, before the upstream is suspected.
+/// How many keys must fail in the same way, without any success, before the upstream is suspected.
 pub const SEVERAL: usize = 3;
-/// How long back disabling is limited, and taken back once the upstream is suspected; and for how long the status tells of
-/// keys that fail alike. In milliseconds: 60 s.
+/// The period, in milliseconds, in which disabling is limited, in which it is reverted once the
+/// upstream is suspected, and for which the status reports keys that fail in the same way: 60 s.
 pub const WAVE_MS: i64 = 60_000;
 
-/// Keys that fail alike while none succeeds.
+/// Keys that fail in the same way while none succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suspicion {
     /// How they fail.
     pub outcome: Outcome,
     /// How many.
     pub keys: usize,
-    /// The latest of these failures.
+    /// When the latest of them failed.
     pub latest: UnixMillis,
 }
 
-/// Whether the upstream is to blame when so many keys, the one in question included, failed alike since the latest
-/// success.
+/// Whether the upstream is suspected when this many keys, including the one in question, failed in
+/// the same way since the latest success.
 fn is_suspected(alike: usize) -> bool {
     alike >= SEVERAL
 }
 
-/// Whether one more key may be disabled, when so many were within a minute, and so many are still in use.
+/// Whether one more key may be disabled when `disabled_lately` keys were within a minute, and
+/// `in_use` are still in use.
 fn may_disable(disabled_lately: usize, in_use: usize) -> bool {
     let half = disabled_lately.saturating_add(in_use) / 2;
     disabled_lately < half.max(1)
 }
 
-/// What the other keys say about a failure of one.
+/// What the other keys say about a failure of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
-    /// Other keys whose latest call ended alike within the last minute, and since the latest call that worked began.
+    /// Other keys whose latest call ended in the same way within the last minute, and after the
+    /// latest successful call began.
     pub alike: usize,
     /// Keys that the pool has disabled within the last minute.
     pub disabled_lately: usize,
@@ -58,16 +62,17 @@ pub struct Evidence {
 /// What a failure does to its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
-    /// The key is to blame, and this is its state now.
+    /// The key is at fault, and this is its new state.
     Move(KeyState),
-    /// The key is left as it is, and cools.
+    /// The key's state stays as it is, and it cools down.
     Suspect {
-        /// What the pool did to others for the same within the last minute is taken back.
-        take_back: bool,
+        /// Whether to revert what the pool did to other keys for the same outcome within the last
+        /// minute.
+        reinstates: bool,
     },
 }
 
-/// Who is to blame for a failure of a key that was in the state `before`.
+/// Decides who is at fault for a failure of a key that was in the state `before`.
 pub fn judge(
     before: KeyState,
     verdict: Verdict,
@@ -77,36 +82,38 @@ pub fn judge(
 ) -> Judgement {
     let was_in_use = before.status != KeyStatus::Disabled;
     if was_in_use && is_suspected(evidence.alike + 1) {
-        return Judgement::Suspect { take_back: true };
+        return Judgement::Suspect { reinstates: true };
     }
     let after = transition(before, verdict, record, ended_at);
     let disables = was_in_use && after.status == KeyStatus::Disabled;
     if disables && !may_disable(evidence.disabled_lately, evidence.in_use) {
-        return Judgement::Suspect { take_back: false };
+        return Judgement::Suspect { reinstates: false };
     }
     Judgement::Move(after)
 }
 
-/// Other keys than `id` whose latest call ended with `outcome`, as [`Evidence::alike`] counts them.
+/// Counts the keys other than `id` whose latest call ended with `outcome`, as [`Evidence::alike`]
+/// defines it.
 pub fn alike(keys: &[PoolKey], id: KeyId, outcome: Outcome, now: UnixMillis) -> usize {
     let success = latest_success(keys);
-    let is_alike = |(its, at): (Outcome, UnixMillis)| {
-        its == outcome && Some(at) > success && now.since(at) <= WAVE_MS
+    let is_alike = |(other, at): (Outcome, UnixMillis)| {
+        other == outcome && Some(at) > success && now.since(at) <= WAVE_MS
     };
     keys.iter()
         .filter(|key| key.id != id && key.last_outcome.is_some_and(is_alike))
         .count()
 }
 
-/// When the latest call that worked began. Its end would say less: a stream that began before an outage may end well in
-/// the middle of it.
+/// When the latest successful call began. Its end would be misleading: a stream that began before
+/// an outage may end well during it.
 fn latest_success(keys: &[PoolKey]) -> Option<UnixMillis> {
     keys.iter()
         .filter_map(|key| key.last_success_began_at)
         .max()
 }
 
-/// The failure that at least [`SEVERAL`] keys share since the latest success, all of them within the last minute. Quotas that are used up, and callers' own mistakes, are nobody's fault and not looked at.
+/// The failure that at least [`SEVERAL`] keys share since the latest success, all within the last
+/// minute. Used-up quotas and client errors are expected, and ignored.
 pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
     let success = latest_success(keys);
     let mut failures: BTreeMap<&'static str, Suspicion> = BTreeMap::new();
@@ -128,7 +135,7 @@ pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
         .max_by_key(|alike| alike.keys)
 }
 
-/// Keys in use: those that are not disabled.
+/// Counts the keys that are not disabled.
 pub fn in_use(keys: &[PoolKey]) -> usize {
     keys.iter()
         .filter(|key| key.state.status != KeyStatus::Disabled)
@@ -150,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn several_keys_alike_without_success_put_the_blame_on_the_upstream() {
+    fn several_keys_failing_alike_make_the_upstream_suspect() {
         use Outcome::*;
         let three = |outcome| (1..=3).map(|id| failed(id, outcome, 1000 * id)).collect();
         let found = |keys: Vec<PoolKey>| suspicion(&keys, NOW).map(|s| (s.outcome, s.keys));
@@ -178,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_later_nobody_is_told_any_more() {
+    fn suspicion_ends_after_a_minute() {
         let keys: Vec<PoolKey> = (1..=3)
             .map(|id| failed(id, Outcome::KeyRejected, WAVE_MS))
             .collect();
@@ -186,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_half_are_disabled_at_once() {
-        for (disabled, in_use, may) in [
+    fn at_most_half_of_the_keys_are_disabled_within_a_minute() {
+        for (disabled, in_use, expected) in [
             (0, 1, true),
             (0, 2, true),
             (1, 1, false),
@@ -196,7 +203,11 @@ mod tests {
             (5, 6, false),
             (0, 0, true),
         ] {
-            assert_eq!(may_disable(disabled, in_use), may, "{disabled} of {in_use}");
+            assert_eq!(
+                may_disable(disabled, in_use),
+                expected,
+                "{disabled} of {in_use}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{ApiKey, KeyId, KeyState, KeyStatus, PoolKey, UnixMillis};
 
-/// An active key, used at [`USED`] and never failed.
+/// An active key, last used at [`USED`], that never failed.
 pub(crate) fn key(id: i64) -> PoolKey {
     PoolKey {
         id: KeyId(id),
@@ -25,5 +25,5 @@ pub(crate) fn key(id: i64) -> PoolKey {
     }
 }
 
-/// When [`key`] was used.
+/// When [`key`] was last used.
 pub(crate) const USED: UnixMillis = UnixMillis(1_800_000_000_000);

@@ -1,12 +1,12 @@
-//! Wall time as the pool knows it: milliseconds since the Unix epoch in, ISO-8601 text in the database.
+//! Wall-clock time: milliseconds since the Unix epoch in memory, ISO 8601 text in the database.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 
-/// Milliseconds of a minute.
+/// Milliseconds in a minute.
 pub const MINUTE_MS: i64 = 60_000;
 
-/// How far clocks of several instances may differ, in milliseconds: 5 s. What was written for a later time than that comes of
-/// a clock that ran ahead, and says nothing.
+/// How far the clocks of instances may differ, in milliseconds: 5 s. A later time was written by a
+/// clock that ran ahead, and is ignored.
 pub const CLOCK_TOLERANCE_MS: i64 = 5_000;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -14,17 +14,19 @@ pub const CLOCK_TOLERANCE_MS: i64 = 5_000;
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// The text that the database keeps: `2026-01-31T09:05:07.042Z`. The width is fixed, so that texts compare as times.
+    /// The text in the database: `2026-01-31T09:05:07.042Z`. Its width is fixed, so texts sort as
+    /// times.
     ///
-    /// A time outside of chrono's range (some 262,000 years off) becomes the epoch.
+    /// A time outside chrono's range (some 262,000 years) becomes the epoch.
     pub fn to_iso(self) -> String {
         DateTime::<Utc>::from_timestamp_millis(self.0)
             .unwrap_or_default()
             .to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    /// Reads what [`to_iso`](Self::to_iso) writes, any RFC 3339 time, SQLite's own `2026-01-31 09:05:07[.042]` (UTC), which
-    /// earlier deployments used as a column default, and a date, which is its first moment. `None` for anything else.
+    /// Parses the output of [`to_iso`](Self::to_iso), any RFC 3339 time, SQLite's own `2026-01-31
+    /// 09:05:07[.042]` (UTC), which earlier deployments used as a column default, and a date, as
+    /// its midnight in UTC. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
@@ -37,17 +39,17 @@ impl UnixMillis {
             .map(|time| Self(time.and_utc().timestamp_millis()))
     }
 
-    /// This time moved by `ms` milliseconds, kept within range.
+    /// This time plus `ms` milliseconds, saturating at the bounds.
     pub fn plus(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 
-    /// Whether this time is in the future, as seen at `now`, by more than clocks may differ.
+    /// Whether this time is later than `now` by more than [`CLOCK_TOLERANCE_MS`].
     pub fn is_ahead_of(self, now: Self) -> bool {
         self > now.plus(CLOCK_TOLERANCE_MS)
     }
 
-    /// Milliseconds from `earlier` to this time; 0 when the clock ran backwards.
+    /// Milliseconds since `earlier`; 0 if the clock ran backwards.
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0).max(0)
     }
@@ -59,7 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn text_has_milliseconds_and_utc() {
+    fn text_has_milliseconds_and_is_in_utc() {
         assert_eq!(UnixMillis(0).to_iso(), "1970-01-01T00:00:00.000Z");
         assert_eq!(
             UnixMillis(1_769_850_307_042).to_iso(),
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_earlier_deployments_are_read() {
+    fn parses_times_of_earlier_deployments() {
         let expected = Some(UnixMillis(1_769_850_307_000));
         for text in [
             "2026-01-31T09:05:07.000Z",
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_ran_backwards_gives_no_negative_span() {
+    fn durations_are_never_negative_and_times_saturate() {
         assert_eq!(UnixMillis(5).since(UnixMillis(9)), 0);
         assert_eq!(UnixMillis(i64::MAX).plus(1), UnixMillis(i64::MAX));
         assert_eq!(UnixMillis(i64::MIN).to_iso(), "1970-01-01T00:00:00.000Z");

@@ -1,57 +1,57 @@
-//! What an outcome does to a key's state.
+//! How a verdict changes a key's state.
 //!
 //! | verdict | consecutive failures | status |
 //! |---|---|---|
-//! | works | 0 | active; a disabled key stays disabled, since only a person brings it back |
-//! | failed, 1st in a row | 1 | as it was |
+//! | works | 0 | active; a disabled key stays disabled, since only an operator reactivates it |
+//! | failed, 1st in a row | 1 | unchanged |
 //! | failed, 2nd to 4th in a row | + 1 | cooling for 30 minutes |
 //! | failed, 5th in a row or later | + 1 | disabled |
-//! | failed while already cooling | as it was | as it was: calls that were under way together are one incident, and must not add up to a ban, nor to a weight of nothing |
-//! | rejected, and never worked within the last 7 days | + 1 | disabled |
-//! | rejected, though it has worked within the last 7 days | + 1 | cooling for 30 minutes: Google rejects good keys for minutes at times |
-//! | rejected once more, without a success in between | + 1 | disabled |
-//! | rejected while already cooling, though it has worked within the last 7 days | as it was | as it was |
-//! | restricted | as it was | cooling for 30 minutes; the restriction is the operator's to change |
-//! | unknown | as it was | as it was |
+//! | failed while cooling | unchanged | unchanged: concurrent calls are one incident and must not add up to disabling the key, nor reduce its weight to 0 |
+//! | rejected, without a success within the last 7 days | + 1 | disabled |
+//! | rejected, with a success within the last 7 days | + 1 | cooling for 30 minutes: Google sometimes rejects good keys for minutes |
+//! | rejected again, without a success in between | + 1 | disabled |
+//! | rejected while cooling, with a success within the last 7 days | unchanged | unchanged |
+//! | restricted | unchanged | cooling for 30 minutes; only the operator can lift the restriction |
+//! | unknown | unchanged | unchanged |
 
 use super::{KeyState, KeyStatus, UnixMillis, Verdict};
 
-/// From this many failures in a row on, a key pauses.
+/// How many consecutive failures pause a key.
 pub const FAILURES_UNTIL_PAUSE: i64 = 2;
-/// From this many failures in a row on, a key is disabled.
+/// How many consecutive failures disable a key.
 pub const FAILURES_UNTIL_DISABLED: i64 = 5;
 /// Length of a pause in milliseconds: 30 minutes.
 pub const PAUSE_MS: i64 = 30 * 60 * 1000;
 
-/// How long a success speaks for a key, in milliseconds: 7 days.
+/// How long a success counts in a key's favour, in milliseconds: 7 days.
 const WORKED_LATELY_MS: i64 = 7 * 24 * 3600 * 1000;
 
-/// What a key's past says about a rejection.
+/// The history of a key, as far as it matters for a rejection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Record {
-    /// When the latest call that worked ended.
+    /// When the latest successful call ended.
     pub last_success_at: Option<UnixMillis>,
-    /// When the latest call that worked began.
+    /// When the latest successful call began.
     pub last_success_began_at: Option<UnixMillis>,
     /// When the key was last rejected.
     pub rejected_at: Option<UnixMillis>,
 }
 
 impl Record {
-    /// A success in the future says nothing: a clock was wrong.
+    /// Ignores a success in the future, which a wrong clock has written.
     fn worked_lately(&self, now: UnixMillis) -> bool {
         self.last_success_at
             .is_some_and(|at| at <= now && now.since(at) <= WORKED_LATELY_MS)
     }
 
-    /// Whether a call that ends at `now` is not the first rejected one since the latest success.
+    /// Whether the key was rejected before a call that ends at `now`, but after its latest success.
     fn was_rejected(&self, now: UnixMillis) -> bool {
         let since_success = |at: UnixMillis| Some(at) > self.last_success_began_at && at <= now;
         self.rejected_at.is_some_and(since_success)
     }
 }
 
-/// The state after a verdict that was reached at `now`. Total: every state and verdict has an answer.
+/// The state after a verdict that was reached at `now`. Covers every state and verdict.
 pub fn transition(state: KeyState, verdict: Verdict, record: Record, now: UnixMillis) -> KeyState {
     let failures = state.consecutive_failures.max(0);
     let is_pausing =

@@ -1,14 +1,14 @@
 //! The tokens of a call.
 
-/// Tokens of an answer, as its `usage` tells.
+/// Token counts of an answer, from its `usage`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Of the prompt, cached ones included.
+    /// Tokens of the prompt, including cached ones.
     pub input: u64,
-    /// Of what the reader gets.
+    /// Tokens of the visible answer.
     pub output: u64,
-    /// Of the thinking before it.
+    /// Tokens of the thoughts before the answer.
     pub thinking: u64,
-    /// Those of the prompt that the upstream had seen before.
+    /// Tokens of the prompt that were served from the upstream's cache.
     pub cached: u64,
 }

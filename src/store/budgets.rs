@@ -1,4 +1,4 @@
-//! What is known of limits, what was used of them, and the pool's budget of retries.
+//! Learned limits, usage, and the pool's retry budget.
 
 use super::{Database, DatabaseError, Value, placeholders, quota_scope_values, write, write_once};
 use crate::pool::{
@@ -12,26 +12,26 @@ ON CONFLICT (scope, model, unit, per) DO UPDATE SET learned = excluded.learned, 
 WHERE learned_at IS NULL OR learned_at <= excluded.learned_at OR learned_at > ?7";
 const SETTLE: &str = "UPDATE budget_usage SET input_tokens = max(0, input_tokens + ?5)
 WHERE scope = ?1 AND model = ?2 AND ((per = 'minute' AND began_at = ?3) OR (per = 'day' AND began_at = ?4))";
-/// What is over, and what a clock that ran ahead has counted.
-const FORGET_USAGE: &str = "DELETE FROM budget_usage
+/// Deletes usage that is out of date, or that a clock that ran ahead has written.
+const DELETE_USAGE: &str = "DELETE FROM budget_usage
 WHERE (per = 'day' AND (began_at < ?1 OR began_at > ?3)) OR (per = 'minute' AND (began_at < ?2 OR began_at > ?3))";
-/// Calls that were no retries are all calls since the minute's first retry, without the retries among them. The log numbers
-/// calls as they end, and its highest number is found without reading it.
+/// Calls other than retries are all calls since the minute's first retry, minus the retries. The
+/// log numbers calls as they end, and its highest id is found without a scan.
 const TAKE_RETRY: &str = "INSERT INTO retry_budget (minute, calls_before, retries)
 VALUES (?1, (SELECT coalesce(max(id), 0) FROM api_call_logs), 1)
 ON CONFLICT (minute) DO UPDATE SET retries = retries + 1
 WHERE retries < ?2 + max(0, (SELECT coalesce(max(id), 0) FROM api_call_logs) - calls_before - retries) * ?3 / 100
 RETURNING 1";
-const FORGET_RETRIES: &str = "DELETE FROM retry_budget WHERE minute < ?1 OR minute > ?2";
+const DELETE_RETRIES: &str = "DELETE FROM retry_budget WHERE minute < ?1 OR minute > ?2";
 
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
-/// A place whose budgets a call counts towards, and the limits that must not be passed.
+/// A quota scope whose budgets a call counts towards, with its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
-    /// Whose quota, for which model.
-    pub place: QuotaScope,
-    /// What is known to be allowed.
+    /// The quota scope.
+    pub scope: QuotaScope,
+    /// The known limits.
     pub limits: Vec<Limit>,
 }
 
@@ -46,17 +46,17 @@ impl Reservation {
     }
 }
 
-/// Keeps a limit that an error has told. The latest that was learned holds.
+/// Stores a limit that an error stated. The latest one applies.
 ///
 /// # Errors
 /// The database refused.
 pub async fn learn_limit(
     database: &impl Database,
-    place: &QuotaScope,
+    scope: &QuotaScope,
     limit: Limit,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = Vec::from(quota_scope_values(place));
+    let mut parameters = Vec::from(quota_scope_values(scope));
     parameters.extend([
         Value::from(limit.unit.name()),
         Value::from(limit.window.name()),
@@ -67,7 +67,7 @@ pub async fn learn_limit(
     write(database, LEARN, parameters).await.map(drop)
 }
 
-/// Keeps fields that a model is known not to support.
+/// Stores the fields that a model is known not to support.
 ///
 /// # Errors
 /// The database refused.
@@ -90,7 +90,8 @@ ON CONFLICT (model, field) DO UPDATE SET learned_at = excluded.learned_at",
     write(database, &insert, parameters).await.map(drop)
 }
 
-/// Forgets which fields a model does not support, and that it wants thought signatures: both are then learned anew.
+/// Deletes what was learned about a model: its unsupported fields, and whether it requires thought
+/// signatures. The pool learns both again when needed.
 ///
 /// # Errors
 /// The database refused.
@@ -102,9 +103,9 @@ pub async fn forget_learned(database: &impl Database, model: &str) -> Result<(),
     Ok(())
 }
 
-/// Counts a call that is about to be sent towards all of these budgets, or, where one of them is used up by now, towards
-/// none: then it gives `false`, and the call must not be sent. One statement, so that no two instances take the last call
-/// of a budget both.
+/// Counts a call towards all of these budgets before it is sent. If one of them is used up, counts
+/// nothing and returns `false`: the call must not be sent. This is one statement, so that no two
+/// instances take the last call of a budget.
 ///
 /// # Errors
 /// The database refused.
@@ -130,7 +131,7 @@ pub async fn reserve(
     for reservation in reservations {
         for (window, began_at, after) in windows {
             rows.push(placeholders(parameters.len(), 7));
-            parameters.extend(quota_scope_values(&reservation.place));
+            parameters.extend(quota_scope_values(&reservation.scope));
             parameters.extend([
                 Value::from(window.name()),
                 Value::from(began_at.to_iso()),
@@ -160,17 +161,18 @@ RETURNING 1",
     Ok(!counted.is_empty())
 }
 
-/// Sets right what [`reserve`] has counted as the input tokens of a call that began at `began_at`, by the difference.
+/// Corrects the input tokens that [`reserve`] counted for a call that began at `began_at`, by the
+/// difference.
 ///
 /// # Errors
 /// The database refused.
 pub async fn settle(
     database: &impl Database,
-    place: &QuotaScope,
+    scope: &QuotaScope,
     began_at: &Moment,
     difference: i64,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = Vec::from(quota_scope_values(place));
+    let mut parameters = Vec::from(quota_scope_values(scope));
     parameters.extend([
         Value::from(slot_start(began_at.at()).to_iso()),
         Value::from(began_at.day_start().to_iso()),
@@ -179,7 +181,7 @@ pub async fn settle(
     write_once(database, SETTLE, parameters).await.map(drop)
 }
 
-/// Takes one retry from the pool's budget of this minute; `false` when there is none left.
+/// Takes one retry from the pool's budget for this minute; `false` if none is left.
 ///
 /// # Errors
 /// The database refused.
@@ -198,11 +200,11 @@ pub async fn take_retry(
     Ok(!taken.is_empty())
 }
 
-/// Forgets what was used, and retried, so long ago that it counts for nothing any more.
+/// Deletes usage and retries that are too old to count.
 ///
 /// # Errors
 /// The database refused.
-pub(super) async fn forget_usage(
+pub(super) async fn delete_old_usage(
     database: &impl Database,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
@@ -211,10 +213,10 @@ pub(super) async fn forget_usage(
         Value::from(now.plus(-2 * MINUTE_MS).to_iso()),
         Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
     ];
-    write(database, FORGET_USAGE, parameters).await?;
+    write(database, DELETE_USAGE, parameters).await?;
     let minute = now.0.div_euclid(MINUTE_MS);
     let parameters = vec![Value::from(minute - 10), Value::from(minute + 1)];
-    write(database, FORGET_RETRIES, parameters).await.map(drop)
+    write(database, DELETE_RETRIES, parameters).await.map(drop)
 }
 
 #[cfg(test)]

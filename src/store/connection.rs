@@ -1,9 +1,9 @@
-//! A connection that is opened anew when it has died.
+//! A connection that reopens itself when it has died.
 //!
-//! Behind Spin's interface may be a local file or libSQL. A connection to libSQL is dead for good once it was idle for 10 s,
-//! and every later statement is refused. So the connection is replaced and the statement run again, in a way that cannot
-//! apply it twice: one that was refused did not run, and after an exchange that broke only a statement is repeated that is
-//! safe to run twice ([`Access`]).
+//! Behind Spin's interface is either a local file or libSQL. A libSQL connection expires for good
+//! after 10 s of idle time and refuses every later statement. So the connection is replaced and the
+//! statement repeated, in a way that cannot apply it twice: a refused statement did not run, and
+//! after a broken exchange only a statement that is safe to run twice is repeated ([`Access`]).
 
 use super::database::{Access, Database, DatabaseError, ErrorKind, pause_after};
 use super::{Row, Value};
@@ -14,31 +14,34 @@ use std::fmt;
 use std::pin::pin;
 use std::rc::Rc;
 
-/// How long SQLite itself waits for the lock within one try: 10 ms, in sleeps of a few. Its sleeps would grow to a tenth of
-/// a second, and some writers would starve beside others that write all the time; and all statements of an instance wait for
-/// the one that waits. Not to have it wait at all would cost a way to the host and back for each look at the lock. libSQL
-/// refuses it, as all pragmas with a value, before anything is sent: that is how it is told apart.
+/// How long SQLite itself waits for the lock within one attempt: 10 ms, in sleeps of a few
+/// milliseconds. With a longer timeout, its sleeps would grow to 100 ms, some writers would starve
+/// while others write continuously, and all statements of an instance would wait for the one that
+/// sleeps. Without any, each check of the lock would cost a call to the host. libSQL rejects this
+/// pragma locally, as it does all pragmas with a value, which is how the two are told apart.
 const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 10";
-/// Readers and writers do not block each other, and a commit survives the end of the process; and the log before the
-/// database's pages, of which the busiest are written with every commit, is worked off at 16 MiB instead of 4.
+/// With WAL, readers and writers do not block each other, and a commit survives a crash of the
+/// process. Checkpoints run at 16 MiB instead of 4 MiB, since the busiest pages change with every
+/// commit.
 const PRAGMAS: [&str; 3] = [
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA wal_autocheckpoint = 4000",
 ];
-/// How long these wait for the lock, in milliseconds. Even a pragma finds the database locked while the last connection of
-/// another instance closes it.
+/// How long the pragmas wait for the lock, in milliseconds. Even a pragma finds the database locked
+/// while the last connection of another instance closes it.
 const SET_UP_MS: u64 = 1_000;
 
-/// How long the lock must have been held, and how recently it was found so, for another short wait to be in vain, in
-/// milliseconds.
+/// The lock counts as stuck once every write has failed for `STUCK_MS`, until `STUCK_FOR_MS` after
+/// the latest failure, both in milliseconds. While it is stuck, another short wait would be futile.
 const STUCK_MS: u64 = 200;
 const STUCK_FOR_MS: u64 = 1_000;
-/// A statement on a local file that takes so long, in milliseconds, is slow: then others are timed for a while.
+/// A statement on a local file is slow if it takes at least this long, in milliseconds. Statements
+/// then run with a timeout for `TIMED_FOR_MS`.
 const SLOW_MS: u64 = 500;
 const TIMED_FOR_MS: u64 = 5_000;
 
-/// What a host offers.
+/// The host's connections and clock.
 #[expect(
     async_fn_in_trait,
     reason = "components are single-threaded: no future here is ever sent to another thread"
@@ -50,7 +53,7 @@ pub trait Connector: 'static {
     /// Opens a connection.
     ///
     /// # Errors
-    /// There is no database, or it cannot be opened.
+    /// The database does not exist or cannot be opened.
     async fn connect(&self) -> Result<Self::Connection, DatabaseError>;
 
     /// Runs one statement.
@@ -64,24 +67,24 @@ pub trait Connector: 'static {
         parameters: Vec<Value>,
     ) -> Result<Vec<Row>, DatabaseError>;
 
-    /// Milliseconds of a clock that never runs backwards.
+    /// Milliseconds of a monotonic clock.
     fn clock_ms(&self) -> u64;
 
-    /// Lets so many milliseconds pass.
+    /// Waits for `ms` milliseconds.
     async fn wait(&self, ms: u64);
 }
 
-/// The database behind a host's connections.
+/// A [`Database`] that reconnects as needed.
 pub struct Reconnecting<C: Connector> {
     connector: C,
     new_notify: NewNotify,
     connection: RefCell<Option<Rc<C::Connection>>>,
     connecting: Exclusive,
-    /// Every statement is a request over a network, and there are no pragmas.
+    /// Whether this is libSQL: every statement is a network request, and there are no pragmas.
     is_remote: Cell<bool>,
-    /// Since when, and until when at least, every try to write has found the lock held.
+    /// Since when, and when last, every write has found the lock held.
     locked: Cell<Option<(u64, u64)>>,
-    /// Until when statements are timed.
+    /// Until when statements run with a timeout.
     timed_until: Cell<u64>,
 }
 
@@ -89,7 +92,7 @@ impl<C: Connector> Reconnecting<C> {
     /// Opens a connection.
     ///
     /// # Errors
-    /// There is no database, or it cannot be opened.
+    /// The database does not exist or cannot be opened.
     pub async fn open(connector: C, new_notify: NewNotify) -> Result<Self, DatabaseError> {
         let database = Self {
             connector,
@@ -104,7 +107,7 @@ impl<C: Connector> Reconnecting<C> {
         Ok(database)
     }
 
-    /// The connection, opened if there is none. Concurrent callers wait for the first.
+    /// The connection, opened if necessary. Concurrent callers wait for the first.
     async fn connected(&self) -> Result<Rc<C::Connection>, DatabaseError> {
         loop {
             if let Some(connection) = &*self.connection.borrow() {
@@ -120,7 +123,7 @@ impl<C: Connector> Reconnecting<C> {
         }
     }
 
-    /// Runs the pragmas, where there are any.
+    /// Runs the pragmas, if supported.
     async fn set_up(&self, connection: &C::Connection) {
         if self.is_remote.get() {
             return;
@@ -146,7 +149,8 @@ impl<C: Connector> Reconnecting<C> {
         }
     }
 
-    /// Runs a statement on the connection that there is, or on a new one, and forgets a connection that has died.
+    /// Runs a statement on the current connection, or on a new one, and drops a connection that has
+    /// died.
     async fn run(
         &self,
         statement: &str,
@@ -164,11 +168,11 @@ impl<C: Connector> Reconnecting<C> {
                 matches!(error.kind(), ErrorKind::Expired | ErrorKind::Lost)
             };
             if result.as_ref().is_err_and(is_dead) {
-                self.forget(&connection);
+                self.drop_connection(&connection);
             }
             result
         };
-        // A timer is a task of the host, and a local file needs none as long as it is well.
+        // Timers cost a host task, which a healthy local file does not need.
         if !self.is_remote.get() && began >= self.timed_until.get() {
             let result = run.await;
             if self.connector.clock_ms().saturating_sub(began) >= SLOW_MS {
@@ -182,7 +186,7 @@ impl<C: Connector> Reconnecting<C> {
             Either::Right(((), _)) => {
                 self.time_statements();
                 if let Some(before) = before.filter(|_| self.is_remote.get()) {
-                    self.forget(&before);
+                    self.drop_connection(&before);
                 }
                 Err(DatabaseError::timed_out())
             }
@@ -194,8 +198,8 @@ impl<C: Connector> Reconnecting<C> {
         self.timed_until.set(now.saturating_add(TIMED_FOR_MS));
     }
 
-    /// Has the next statement open a connection, unless somebody has opened one since.
-    fn forget(&self, connection: &Rc<C::Connection>) {
+    /// Makes the next statement open a connection, unless another task has replaced it already.
+    fn drop_connection(&self, connection: &Rc<C::Connection>) {
         let mut current = self.connection.borrow_mut();
         if current
             .as_ref()
@@ -205,7 +209,7 @@ impl<C: Connector> Reconnecting<C> {
         }
     }
 
-    fn note(&self, access: Access, began: u64, result: &Result<Vec<Row>, DatabaseError>) {
+    fn note_lock(&self, access: Access, began: u64, result: &Result<Vec<Row>, DatabaseError>) {
         match result {
             Err(error) if error.is_busy() => {
                 let since = self.locked.get().map_or(began, |(since, _)| since);
@@ -226,9 +230,9 @@ impl<C: Connector> Database for Reconnecting<C> {
         limit_ms: u64,
     ) -> Result<Vec<Row>, DatabaseError> {
         let began = self.connector.clock_ms();
-        let again = self.is_remote.get().then(|| parameters.clone());
+        let repeatable = self.is_remote.get().then(|| parameters.clone());
         let mut result = self.run(statement, parameters, limit_ms).await;
-        if let (Err(error), Some(parameters)) = (&result, again) {
+        if let (Err(error), Some(parameters)) = (&result, repeatable) {
             let may_repeat = match error.kind() {
                 ErrorKind::Expired => true,
                 ErrorKind::Lost => access != Access::WriteOnce,
@@ -243,7 +247,7 @@ impl<C: Connector> Database for Reconnecting<C> {
                 result = self.run(statement, parameters, left).await;
             }
         }
-        self.note(access, began, &result);
+        self.note_lock(access, began, &result);
         result
     }
 

@@ -1,4 +1,4 @@
-//! Cool-downs and trials, written so that many instances can do it at once.
+//! Cool-downs and trials, safe under concurrent writes from many instances.
 
 use super::snapshot::cool_down;
 use super::{
@@ -9,7 +9,7 @@ use crate::pool::{
     QuotaScope, UnixMillis,
 };
 
-/// The columns of [`cool_down`], as they are read.
+/// The columns that [`cool_down`] reads.
 pub(super) fn columns() -> String {
     format!(
         "{}, {}, {}, {}, {}",
@@ -21,7 +21,7 @@ pub(super) fn columns() -> String {
     )
 }
 
-fn seen() -> String {
+fn select_cool_down() -> String {
     format!(
         "SELECT {} FROM cool_downs WHERE scope = ?1 AND model = ?2",
         columns()
@@ -29,8 +29,8 @@ fn seen() -> String {
 }
 
 const IS_RESET: &str = "SELECT 1 FROM resets WHERE scope = ?1 AND reset_at > ?2 AND reset_at <= ?3";
-/// Takes the place of what was seen, of what a clock that ran ahead has written, or of nothing. A row that somebody else has
-/// changed since stays as it is, and none is returned.
+/// Replaces the row that was read, one that a clock that ran ahead has written, or none. Returns no
+/// row, and changes nothing, if another instance was faster.
 const SET: &str =
     "INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)
@@ -39,55 +39,58 @@ ON CONFLICT (scope, model) DO UPDATE SET reason = excluded.reason, began_at = ex
 WHERE (until = ?7 AND reason = ?8) OR began_at > ?9
 RETURNING 1";
 const CLEAR: &str = "DELETE FROM cool_downs WHERE scope = ?1 AND model = ?2 AND until <= ?3";
-const CLAIM_PLACE: &str = "UPDATE cool_downs SET trial_until = ?4
+const CLAIM_SCOPE: &str = "UPDATE cool_downs SET trial_until = ?4
 WHERE scope = ?1 AND model = ?2 AND until <= ?3 AND (coalesce(trial_until, '') <= ?3 OR trial_until > ?5)
 RETURNING 1";
 const RELEASE_KEY: &str =
     "UPDATE api_keys SET trial_until = NULL WHERE id = ?1 AND trial_until = ?2";
-const RELEASE_PLACE: &str = "UPDATE cool_downs SET trial_until = NULL
+const RELEASE_SCOPE: &str = "UPDATE cool_downs SET trial_until = NULL
 WHERE scope = ?1 AND model = ?2 AND trial_until = ?3";
-const PLACE_IS_FREE: &str = "SELECT 1 FROM cool_downs WHERE scope = ?1 AND model = ?2";
+const HAS_COOL_DOWN: &str = "SELECT 1 FROM cool_downs WHERE scope = ?1 AND model = ?2";
 
-/// A pause's end as the pool writes times, where a person has written it in another zone; as it stands where it is no time.
+/// The end of a pause in the pool's own format, even if an operator wrote it in another time zone;
+/// unchanged if it is not a time.
 pub(super) const PAUSED_UNTIL: &str =
     "coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', trim(disabled_until)), disabled_until)";
 
-/// What is not spent ([`CoolDown::is_spent`]) as far as its texts tell; with [`says_something_at`].
-pub(super) const SAYS_SOMETHING: &str = "began_at <= ?3
+/// Whether a row may not be spent ([`CoolDown::is_spent`]), judged by its texts; takes
+/// [`relevance_parameters`].
+pub(super) const IS_RELEVANT: &str = "began_at <= ?3
     AND (until > ?1 OR (until > ?2 AND reason NOT IN ('quota_per_minute', 'quota_per_day')))";
 
-/// The parameters of [`SAYS_SOMETHING`].
-pub(super) fn says_something_at(now: UnixMillis) -> [Value; 3] {
+/// The parameters of [`IS_RELEVANT`].
+pub(super) fn relevance_parameters(now: UnixMillis) -> [Value; 3] {
     [
         now,
-        now.plus(-CoolDown::LONGEST_KEPT_MS),
+        now.plus(-CoolDown::REMEMBERED_MS),
         now.plus(CLOCK_TOLERANCE_MS),
     ]
     .map(|time| Value::from(time.to_iso()))
 }
 
-/// Rounds of compare-and-set. Each lost round is another's won one, and what others have won is one incident with this.
+/// Rounds of compare-and-set. Another instance won each lost round, with an incident that is the
+/// same as this one.
 const MAX_ROUNDS: usize = 16;
 
-/// Enters what an incident means for a place. `known` is its cool-down as far as the caller knows. Gives the one that
-/// holds afterwards.
+/// Applies an incident to a quota scope. `known` is its cool-down as far as the caller knows.
+/// Returns the resulting cool-down.
 ///
 /// # Errors
 /// The database refused.
 pub async fn cool(
     database: &impl Database,
-    place: &QuotaScope,
+    quota_scope: &QuotaScope,
     incident: &Incident,
     known: Option<CoolDown>,
 ) -> Result<Option<CoolDown>, DatabaseError> {
     let horizon = incident.ended_at.plus(CLOCK_TOLERANCE_MS).to_iso();
     let reset = vec![
-        Value::from(place.scope.to_string()),
+        Value::from(quota_scope.scope.to_string()),
         Value::from(incident.began_at.to_iso()),
         Value::from(horizon.as_str()),
     ];
     if !read(database, IS_RESET, reset).await?.is_empty() {
-        // An operator has reset the key while the call was under way.
+        // An operator has reset the key while the call was in flight.
         return Ok(None);
     }
     let mut before = known;
@@ -95,7 +98,7 @@ pub async fn cool(
         let Some(after) = CoolDown::after(before.as_ref(), incident) else {
             return Ok(before);
         };
-        let mut parameters = Vec::from(quota_scope_values(place));
+        let mut parameters = Vec::from(quota_scope_values(quota_scope));
         parameters.extend([
             Value::from(after.reason.name()),
             Value::from(after.began_at.to_iso()),
@@ -108,27 +111,33 @@ pub async fn cool(
         if !write(database, SET, parameters).await?.is_empty() {
             return Ok(Some(after));
         }
-        let seen = read(database, &seen(), quota_scope_values(place).into()).await?;
-        before = seen.first().and_then(|row| cool_down(row, 0));
+        let rows = read(
+            database,
+            &select_cool_down(),
+            quota_scope_values(quota_scope).into(),
+        )
+        .await?;
+        before = rows.first().and_then(|row| cool_down(row, 0));
     }
     Ok(before)
 }
 
-/// A call that began at `began_at` has worked: what was over by then is forgotten, strikes included.
+/// Deletes a cool-down, with its strikes, that was over when a successful call began at `began_at`.
 ///
 /// # Errors
 /// The database refused.
 pub async fn end_cool_down(
     database: &impl Database,
-    place: &QuotaScope,
+    quota_scope: &QuotaScope,
     began_at: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = Vec::from(quota_scope_values(place));
+    let mut parameters = Vec::from(quota_scope_values(quota_scope));
     parameters.push(Value::from(began_at.to_iso()));
     write(database, CLEAR, parameters).await.map(drop)
 }
 
-/// Claims a trial for one call, until `until` at most. `false` when another has it, or the key or the place is out again.
+/// Claims a trial for one call, until `until` at most. `false` if another call holds it, or if the
+/// key or quota scope is cooling down again.
 ///
 /// # Errors
 /// The database refused.
@@ -139,11 +148,11 @@ pub async fn claim(
     until: UnixMillis,
 ) -> Result<bool, DatabaseError> {
     let (at, lease) = (now.to_iso(), until.to_iso());
-    // A lease or a pause of a clock that ran ahead.
-    let no_lease = now
+    // Later times were written by a clock that ran ahead.
+    let max_lease = now
         .plus(LONGEST_TRIAL_LEASE_MS + CLOCK_TOLERANCE_MS)
         .to_iso();
-    let no_pause = now.plus(PAUSE_MS + CLOCK_TOLERANCE_MS).to_iso();
+    let max_pause = now.plus(PAUSE_MS + CLOCK_TOLERANCE_MS).to_iso();
     match claim {
         Claim::KeyTrial(id) => {
             let statement = format!(
@@ -155,14 +164,14 @@ RETURNING id",
                 cooling = KeyStatus::Cooling.code()
             );
             let mut parameters = vec![Value::from(id.0)];
-            parameters.extend([at, lease, no_lease, no_pause].map(Value::from));
+            parameters.extend([at, lease, max_lease, max_pause].map(Value::from));
             if !write_once(database, &statement, parameters)
                 .await?
                 .is_empty()
             {
                 return Ok(true);
             }
-            // Another call has worked meanwhile: there is nothing to try any more.
+            // Another call may have succeeded, so that no trial is needed.
             let is_active = format!(
                 "SELECT 1 FROM api_keys WHERE id = ?1 AND status = {active}",
                 active = KeyStatus::Active.code()
@@ -170,25 +179,30 @@ RETURNING id",
             let rows = read(database, &is_active, vec![Value::from(id.0)]).await?;
             Ok(!rows.is_empty())
         }
-        Claim::ScopeTrial(place) => {
-            let mut parameters = Vec::from(quota_scope_values(place));
-            parameters.extend([at, lease, no_lease].map(Value::from));
-            // Run twice, it would find its own lease.
-            if !write_once(database, CLAIM_PLACE, parameters)
+        Claim::ScopeTrial(quota_scope) => {
+            let mut parameters = Vec::from(quota_scope_values(quota_scope));
+            parameters.extend([at, lease, max_lease].map(Value::from));
+            // A second run would fail because of its own lease.
+            if !write_once(database, CLAIM_SCOPE, parameters)
                 .await?
                 .is_empty()
             {
                 return Ok(true);
             }
-            // Another call has worked meanwhile: there is nothing to try any more.
-            let rows = read(database, PLACE_IS_FREE, quota_scope_values(place).into()).await?;
+            // Another call may have succeeded, so that no trial is needed.
+            let rows = read(
+                database,
+                HAS_COOL_DOWN,
+                quota_scope_values(quota_scope).into(),
+            )
+            .await?;
             Ok(rows.is_empty())
         }
     }
 }
 
-/// Gives back a trial that was to end by `until`, so that the next call may try. One that has ended since, and another one
-/// after it, stay as they are.
+/// Releases a trial whose lease ends at `until`, so that the next call may claim it. A newer lease
+/// is left alone.
 ///
 /// # Errors
 /// The database refused.
@@ -200,24 +214,24 @@ pub async fn release(
     let lease = Value::from(until.to_iso());
     let (statement, parameters) = match claim {
         Claim::KeyTrial(id) => (RELEASE_KEY, vec![Value::from(id.0), lease]),
-        Claim::ScopeTrial(place) => {
-            let [scope, model] = quota_scope_values(place);
-            (RELEASE_PLACE, vec![scope, model, lease])
+        Claim::ScopeTrial(quota_scope) => {
+            let [scope, model] = quota_scope_values(quota_scope);
+            (RELEASE_SCOPE, vec![scope, model, lease])
         }
     };
     write(database, statement, parameters).await.map(drop)
 }
 
-/// Forgets cool-downs that say nothing any more.
+/// Deletes cool-downs that no longer matter.
 ///
 /// # Errors
 /// The database refused.
-pub(super) async fn forget_cool_downs(
+pub(super) async fn delete_spent_cool_downs(
     database: &impl Database,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let statement = format!("DELETE FROM cool_downs WHERE NOT ({SAYS_SOMETHING})");
-    write(database, &statement, says_something_at(now).into())
+    let statement = format!("DELETE FROM cool_downs WHERE NOT ({IS_RELEVANT})");
+    write(database, &statement, relevance_parameters(now).into())
         .await
         .map(drop)
 }

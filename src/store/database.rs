@@ -1,49 +1,54 @@
-//! What the store needs of a database, and how long anything waits for one that is locked or slow.
+//! The database interface of the store, and how long its statements wait for a locked or slow
+//! database.
 //!
-//! | what | waits at most |
+//! | statements | wait at most |
 //! |---|---|
-//! | reading, what an operator asks for | 5 s a statement |
-//! | setting up: migrations, imported keys | 30 s a statement |
-//! | what a request can do without: counts, claims, reservations, cool-downs | 250 ms for all of a request together |
-//! | the rows of the calls that a response was made of | 4.5 s for all of a request together |
+//! | reads, operator requests | 5 s each |
+//! | set-up: migrations, imported keys | 30 s each |
+//! | what a request can do without: counts, claims, reservations, cool-downs | 250 ms in total per request |
+//! | the log rows of the calls behind a response | 4.5 s in total per request |
 //!
-//! Waits are measured by a monotonic clock, whatever a try takes: see [`Within`].
+//! Waits are measured by a monotonic clock, including the time that attempts take: see [`Within`].
 
 use super::{Row, Value};
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
-/// How long a statement waits for the lock where nothing else is said, in milliseconds: 5 s, as Spin's own time-out is.
+/// How long a statement waits for the lock by default, in milliseconds: 5 s, like Spin's own
+/// timeout.
 const LOCK_WAIT_MS: u64 = 5_000;
-/// How long one waits that an instance is set up by, in milliseconds: 30 s. Nothing is served without it, and a pool that begins
-/// under load has many instances that set up a new database at once.
+/// How long a set-up statement waits for the lock, in milliseconds: 30 s. The instance cannot serve
+/// without it, and a pool that starts under load has many instances that set up a new database at
+/// once.
 const SET_UP_WAIT_MS: u64 = 30_000;
-/// How long all statements together wait that a request can do without, in milliseconds.
+/// How long all optional statements of a request may take together, in milliseconds.
 pub const OPTIONAL_WAIT_MS: u64 = 250;
-/// How long a response waits for the rows of its calls, in milliseconds: with [`OPTIONAL_WAIT_MS`], 5 s.
+/// How long a response waits for the log rows of its calls, in milliseconds: with
+/// [`OPTIONAL_WAIT_MS`], 5 s at most.
 pub const ROW_WAIT_MS: u64 = 4_500;
-/// The shortest pause between two tries, in milliseconds: 1 ms, since others hold the lock for a tenth of that.
+/// The shortest pause between two attempts, in milliseconds: 1 ms, since others usually hold the
+/// lock for a tenth of that.
 const SHORTEST_PAUSE_MS: u64 = 1;
-/// The longest one, in milliseconds, where the lock is held for long.
+/// The longest pause between two attempts, in milliseconds, once the lock has been held for long.
 const LONGEST_PAUSE_MS: u64 = 20;
 
-/// What a statement does, as far as it matters when it fails for want of a lock or of a connection.
+/// What a statement does, which determines whether it may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// It reads.
     Read,
-    /// It changes something, and running it twice does the same as running it once.
+    /// It writes, and running it twice has the same effect as running it once.
     Write,
-    /// It changes something, and must not run twice.
+    /// It writes, and must not run twice.
     WriteOnce,
 }
 
-/// What went wrong, as far as something follows from it.
+/// The kinds of error that callers distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Another connection held the lock for longer than the statement could wait. The statement did not
-    /// run.
+    /// Another connection held the lock for longer than the statement could wait. The statement did
+    /// not run.
     Busy,
     /// The connection is dead and has refused the statement. The statement did not run.
     Expired,
@@ -58,7 +63,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether the database has refused the statement itself, so that no retry helps.
+    /// Whether the database refused the statement itself, so that no retry helps.
     pub fn is_refusal(self) -> bool {
         match self {
             Self::NoSuchTable | Self::DuplicateColumn | Self::Refused => true,
@@ -66,22 +71,22 @@ impl ErrorKind {
         }
     }
 
-    /// Hosts report errors as text alone.
-    fn of(text: &str) -> Self {
+    /// Classifies an error by its text, which is all that hosts report.
+    fn classify(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
-        let says = |words: &[&str]| {
+        let has_any = |words: &[&str]| {
             let mut words = words.iter().map(|words| words.to_ascii_lowercase());
             words.any(|words| text.contains(&words))
         };
-        if says(&BUSY) {
+        if has_any(&BUSY) {
             Self::Busy
-        } else if says(&EXPIRED) {
+        } else if has_any(&EXPIRED) {
             Self::Expired
-        } else if says(&LOST) {
+        } else if has_any(&LOST) {
             Self::Lost
-        } else if says(&["no such table"]) {
+        } else if has_any(&["no such table"]) {
             Self::NoSuchTable
-        } else if says(&["duplicate column name"]) {
+        } else if has_any(&["duplicate column name"]) {
             Self::DuplicateColumn
         } else {
             Self::Refused
@@ -89,28 +94,28 @@ impl ErrorKind {
     }
 }
 
-/// A statement that failed: the database's own words, which contain neither a parameter nor the
-/// statement.
+/// A failed statement. The message is the database's own and contains neither the statement nor its
+/// parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseError {
     kind: ErrorKind,
     text: String,
 }
 
-/// Texts of a database that is locked.
+/// Messages of a locked database.
 const BUSY: [&str; 3] = [
     "database is locked",
     "database table is locked",
     "SQLITE_BUSY",
 ];
-/// What libSQL says of a stream that it has closed, or forgotten (`Hrana: api error: …`).
+/// Messages of libSQL about a stream that it has closed or dropped (`Hrana: api error: …`).
 const EXPIRED: [&str; 4] = [
     "STREAM_EXPIRED",
     "stream has expired",
     "invalid baton",
     "stream not found",
 ];
-/// What it says, or the HTTP client below it, of an exchange that broke.
+/// Messages of libSQL, or of its HTTP client, about a broken exchange.
 const LOST: [&str; 12] = [
     "http error",
     "stream closed",
@@ -125,14 +130,14 @@ const LOST: [&str; 12] = [
     "connection is not open",
     "timed out",
 ];
-/// What statements begin with, where a host quotes one.
+/// The first words of statements, by which a quoted statement is recognized.
 const VERBS: [&str; 9] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "CREATE", "ALTER", "DROP", "PRAGMA",
 ];
 
 impl DatabaseError {
-    /// The error that a host describes with `text`, without the statement that it may quote: `no such table: t in SELECT …
-    /// at offset 14`.
+    /// Creates an error from the host's message, without the statement that it may quote: `no such
+    /// table: t in SELECT … at offset 14`.
     pub fn new(text: &str) -> Self {
         let quote = text.match_indices(" in ").find(|(at, between)| {
             let quoted = text.get(at + between.len()..).unwrap_or_default();
@@ -142,37 +147,37 @@ impl DatabaseError {
             })
         });
         let end = quote.map_or(text.len(), |(at, _)| at);
-        Self::of(text.get(..end).unwrap_or_default().to_owned())
+        Self::from_message(text.get(..end).unwrap_or_default().to_owned())
     }
 
-    /// The error of a wait that has taken all the time that it may.
-    pub(super) fn waited() -> Self {
-        Self::of("database is locked or slow, and was waited for long enough".to_owned())
+    /// The error of a wait that has used up its allowance.
+    pub(super) fn gave_up_waiting() -> Self {
+        Self::from_message("database is locked or slow: gave up waiting".to_owned())
     }
 
-    /// The error of a statement that was given up while it ran.
+    /// The error of a statement that timed out.
     pub(super) fn timed_out() -> Self {
-        Self::of("the statement timed out".to_owned())
+        Self::from_message("the statement timed out".to_owned())
     }
 
-    fn of(text: String) -> Self {
+    fn from_message(text: String) -> Self {
         Self {
-            kind: ErrorKind::of(&text),
+            kind: ErrorKind::classify(&text),
             text,
         }
     }
 
-    /// What went wrong.
+    /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The database's words.
+    /// The message.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The same error with `context` before its words.
+    /// Prefixes the message with `context`.
     pub(super) fn within(self, context: &str) -> Self {
         Self {
             text: format!("{context}: {}", self.text),
@@ -180,7 +185,7 @@ impl DatabaseError {
         }
     }
 
-    /// Another connection held the lock for too long; the same statement may go through next time.
+    /// Whether another connection held the lock for too long; the same statement may succeed later.
     pub fn is_busy(&self) -> bool {
         self.kind() == ErrorKind::Busy
     }
@@ -200,8 +205,9 @@ impl std::error::Error for DatabaseError {}
     reason = "components are single-threaded: no future here is ever sent to another thread"
 )]
 pub trait Database: 'static {
-    /// Runs one statement, with `?1`, `?2`, … bound in order, and gives all rows of its result. Tries once, and fails within
-    /// some milliseconds where another connection holds the lock. Takes no longer than `limit_ms`, or little longer.
+    /// Runs one statement, with `?1`, `?2`, … bound in order, and returns all its rows. Makes one
+    /// attempt, which fails within milliseconds while another connection holds the lock, and takes
+    /// little longer than `limit_ms` at most.
     ///
     /// # Errors
     /// As [`ErrorKind`] says.
@@ -213,10 +219,10 @@ pub trait Database: 'static {
         limit_ms: u64,
     ) -> Result<Vec<Row>, DatabaseError>;
 
-    /// Milliseconds of a clock that never runs backwards, since any moment.
+    /// Milliseconds of a monotonic clock, since an arbitrary moment.
     fn clock_ms(&self) -> u64;
 
-    /// Lets so many milliseconds pass, for another connection to release the lock.
+    /// Waits for `ms` milliseconds, so that another connection can release the lock.
     async fn pause(&self, ms: u64);
 
     /// How long a statement may wait for the lock, in milliseconds.
@@ -224,12 +230,12 @@ pub trait Database: 'static {
         LOCK_WAIT_MS
     }
 
-    /// Whether the lock was waited for in vain just now, so that another short wait would be in vain, too.
+    /// Whether the lock has been held for so long that another short wait would be futile.
     fn is_stuck(&self) -> bool {
         false
     }
 
-    /// Runs one statement, and waits for the lock, as long as [`patience_ms`](Self::patience_ms) says.
+    /// Runs one statement, and waits for the lock for up to [`patience_ms`](Self::patience_ms).
     ///
     /// # Errors
     /// Those of [`try_execute`](Self::try_execute).
@@ -261,12 +267,12 @@ pub trait Database: 'static {
     }
 }
 
-/// The pause before another try, after so many milliseconds.
+/// The pause before the next attempt, after `waited_ms` milliseconds.
 pub(super) fn pause_after(waited_ms: u64) -> u64 {
     (waited_ms / 20).clamp(SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS)
 }
 
-/// A database for the statements that set an instance up, which wait longer for the lock.
+/// Wraps a database for set-up statements, which wait longer for the lock.
 #[derive(Debug)]
 pub struct SettingUp<D>(pub Rc<D>);
 
@@ -296,7 +302,7 @@ impl<D: Database> Database for SettingUp<D> {
     }
 }
 
-/// A database for statements that change something and share one allowance of time.
+/// Wraps a database for writes that share one time allowance. Reads are not charged.
 pub struct Within<D> {
     database: Rc<D>,
     left_ms: Cell<u64>,
@@ -304,7 +310,7 @@ pub struct Within<D> {
 }
 
 impl<D: Database> Within<D> {
-    /// For what can be left undone: within `ms` milliseconds, and at once where the lock was just waited for in vain.
+    /// For optional writes: within `ms` milliseconds, but failing at once while the lock is stuck.
     pub fn optional(database: Rc<D>, ms: u64) -> Self {
         Self {
             database,
@@ -313,7 +319,7 @@ impl<D: Database> Within<D> {
         }
     }
 
-    /// For what is to be done within `ms` milliseconds.
+    /// For required writes, within `ms` milliseconds.
     pub fn new(database: Rc<D>, ms: u64) -> Self {
         Self {
             is_optional: false,
@@ -321,22 +327,22 @@ impl<D: Database> Within<D> {
         }
     }
 
-    /// The database without the allowance.
+    /// The underlying database, without the allowance.
     pub fn inner(&self) -> &Rc<D> {
         &self.database
     }
 
-    /// What is left of the allowance, in milliseconds.
+    /// The rest of the allowance, in milliseconds.
     pub(super) fn left_ms(&self) -> u64 {
         self.left_ms.get()
     }
 
-    /// Whether another short wait would be in vain.
-    fn is_in_vain(&self) -> bool {
+    /// Whether to fail at once because the lock is stuck.
+    fn is_futile(&self) -> bool {
         self.is_optional && self.database.is_stuck()
     }
 
-    /// Takes the time since `began` off the allowance.
+    /// Charges the time since `began` to the allowance.
     fn charge(&self, began: u64) {
         let took = self.database.clock_ms().saturating_sub(began);
         self.left_ms.set(self.left_ms.get().saturating_sub(took));
@@ -358,8 +364,8 @@ impl<D: Database> Database for Within<D> {
             return read.await;
         }
         let left = self.left_ms.get();
-        if left == 0 || self.is_in_vain() {
-            return Err(DatabaseError::waited());
+        if left == 0 || self.is_futile() {
+            return Err(DatabaseError::gave_up_waiting());
         }
         let began = self.database.clock_ms();
         let result = self
@@ -383,7 +389,7 @@ impl<D: Database> Database for Within<D> {
     fn patience_ms(&self, access: Access) -> u64 {
         match access {
             Access::Read => self.database.patience_ms(access),
-            _ if self.is_in_vain() => 0,
+            _ if self.is_futile() => 0,
             Access::Write | Access::WriteOnce => self.left_ms.get(),
         }
     }
@@ -408,7 +414,7 @@ pub(super) async fn read(
     database.execute(Access::Read, statement, parameters).await
 }
 
-/// Runs a statement that changes something, and may run twice.
+/// Runs a statement that writes and may run twice.
 pub(super) async fn write(
     database: &impl Database,
     statement: &str,
@@ -417,7 +423,7 @@ pub(super) async fn write(
     database.execute(Access::Write, statement, parameters).await
 }
 
-/// Runs a statement that changes something, and must not run twice.
+/// Runs a statement that writes and must not run twice.
 pub(super) async fn write_once(
     database: &impl Database,
     statement: &str,
@@ -443,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_apart_by_what_follows_from_them() {
+    fn errors_are_classified_by_their_message() {
         use ErrorKind::*;
         for (text, kind) in [
             ("database is locked", Busy),
@@ -478,8 +484,8 @@ mod tests {
     }
 
     #[test]
-    fn an_error_holds_no_statement() {
-        for (text, kept) in [
+    fn an_error_contains_no_statement() {
+        for (text, message) in [
             (
                 "no such column: secret in SELECT secret FROM t at offset 7",
                 "no such column: secret",
@@ -495,12 +501,12 @@ mod tests {
             ),
             ("disk I/O error", "disk I/O error"),
         ] {
-            assert_eq!(DatabaseError::new(text).text(), kept);
+            assert_eq!(DatabaseError::new(text).text(), message);
         }
     }
 
     #[test]
-    fn what_sets_an_instance_up_waits_longer() {
+    fn set_up_statements_wait_longer() {
         let database = locked();
         let setting_up = SettingUp(Rc::clone(&database));
         let began = database.clock_ms();
@@ -511,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_waited_for_by_the_clock_whatever_a_try_takes() {
+    fn waits_for_the_lock_include_the_time_of_attempts() {
         for try_ms in [0, 10, 900] {
             let database = locked();
             database.each_try_takes(try_ms);
@@ -524,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn optional_writes_share_one_allowance_and_reads_do_not_use_it() {
+    fn optional_writes_share_one_allowance_unlike_reads() {
         let database = locked();
         database.each_try_takes(10);
         let within = Within::optional(Rc::clone(&database), OPTIONAL_WAIT_MS);
@@ -535,12 +541,16 @@ mod tests {
         assert!((200..=OPTIONAL_WAIT_MS + 10).contains(&waited), "{waited}");
         let statements = database.statements();
         assert!(block_on(write(&within, WRITE, Vec::new())).is_err());
-        assert_eq!(database.statements(), statements, "not even tried");
+        assert_eq!(
+            database.statements(),
+            statements,
+            "must fail without an attempt"
+        );
         assert!(block_on(read(&within, "SELECT 1", Vec::new())).is_ok());
     }
 
     #[test]
-    fn slow_writes_use_the_allowance_as_well() {
+    fn slow_writes_use_up_the_allowance() {
         let database = Rc::new(NativeDatabase::migrated());
         database.each_try_takes(100);
         let within = Within::optional(Rc::clone(&database), OPTIONAL_WAIT_MS);

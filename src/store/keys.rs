@@ -1,4 +1,4 @@
-//! The table of keys: reporting on it, importing into it, and what people change in it.
+//! The table of keys: status reports, imports, and changes by operators.
 
 use super::{Database, DatabaseError, Row, Value, number, placeholders, read, text, write};
 use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
@@ -24,38 +24,38 @@ FROM api_keys ORDER BY priority DESC, id",
 
 const LEARN_PROJECT: &str = "UPDATE api_keys SET project = ?2 WHERE id = ?1 AND project IS NULL";
 const LEARN_CREDENTIAL_HEADER: &str = "UPDATE api_keys SET credential_header = ?2 WHERE id = ?1";
-/// The priority of the tenth key that is imported, and of all after it.
-const LEAST_PRIORITY: i64 = 10;
+/// The priority of the tenth imported key and all later ones.
+const MIN_PRIORITY: i64 = 10;
 const CLEAR_COOL_DOWNS: &str = "DELETE FROM cool_downs WHERE scope IN (?1, ?2)";
 const NOTE_RESET: &str = "INSERT INTO resets (scope, reset_at) SELECT value, ?1 FROM json_each(?2)
 WHERE true ON CONFLICT (scope) DO UPDATE SET reset_at = excluded.reset_at";
-const FORGET_RESETS: &str = "DELETE FROM resets WHERE reset_at < ?1";
+const DELETE_RESETS: &str = "DELETE FROM resets WHERE reset_at < ?1";
 
-/// How long a call may be under way when its key is reset, in milliseconds: 1 day.
-const RESET_KEPT_MS: i64 = 24 * 3_600_000;
+/// How long resets are stored, in milliseconds: 1 day. No call takes longer.
+const RESET_RETENTION_MS: i64 = 24 * 3_600_000;
 
 /// A key as the status report shows it: never the key itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KeyReport {
     /// Row id.
     pub id: i64,
-    /// The name that a person gave it.
+    /// The name that an operator gave it.
     pub name: Option<String>,
     /// 1 active, 2 temporarily disabled, 0 disabled.
     pub status: i64,
     /// Failures of the key since its last success.
     pub consecutive_failures: i64,
-    /// Calls made with it.
+    /// All calls made with it.
     pub total_calls: i64,
     /// Calls that succeeded.
     pub success_calls: i64,
     /// Start of the latest call.
     pub last_used_at: Option<String>,
-    /// Successes in percent of calls, with two digits; `None` without calls.
+    /// Successes in percent of calls, with two decimals; `None` without calls.
     pub success_rate: Option<f64>,
-    /// The Google project, where it is known.
+    /// The Google project, if known.
     pub project: Option<String>,
-    /// Until when a temporarily disabled key pauses.
+    /// When the pause of a temporarily disabled key ends.
     pub disabled_until: Option<String>,
     /// Why the pool disabled or paused the key.
     pub disabled_reason: Option<String>,
@@ -63,7 +63,7 @@ pub struct KeyReport {
     pub last_outcome: Option<String>,
 }
 
-/// All keys, highest priority first, then by id.
+/// Reports all keys by descending priority, then by id.
 ///
 /// # Errors
 /// The table cannot be read.
@@ -93,7 +93,7 @@ fn report(row: &Row) -> KeyReport {
     }
 }
 
-/// Keeps the project that an error names for a key, unless one is known.
+/// Stores the project that an error names for a key, unless one is known.
 ///
 /// # Errors
 /// The table cannot be changed.
@@ -106,7 +106,7 @@ pub async fn learn_project(
     write(database, LEARN_PROJECT, parameters).await.map(drop)
 }
 
-/// Keeps the header in which the upstream takes a key.
+/// Stores the header in which the upstream accepts a key.
 ///
 /// # Errors
 /// The table cannot be changed.
@@ -121,8 +121,8 @@ pub async fn learn_credential_header(
         .map(drop)
 }
 
-/// Makes a key active again, and ends the cool-downs of it and of its project. What calls find out that began before does
-/// not undo it. `false` when there is no such key.
+/// Reactivates a key and ends the cool-downs of the key and its project. Calls that began earlier
+/// do not undo this. `false` if there is no such key.
 ///
 /// # Errors
 /// The tables cannot be changed.
@@ -161,19 +161,20 @@ WHERE id = ?1 RETURNING {project}",
     Ok(true)
 }
 
-/// Forgets resets that no call under way can have begun before.
-pub(super) async fn forget_resets(
+/// Deletes resets that are older than any call in flight.
+pub(super) async fn delete_old_resets(
     database: &impl Database,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let before = now.plus(-RESET_KEPT_MS).to_iso();
-    write(database, FORGET_RESETS, vec![Value::from(before)])
+    let before = now.plus(-RESET_RETENTION_MS).to_iso();
+    write(database, DELETE_RESETS, vec![Value::from(before)])
         .await
         .map(drop)
 }
 
-/// Puts the keys of the `gemini_api_key` variable into the table, each once, as `Auto-imported Key i` with priority
-/// 100 − 10·(i − 1), but at least 10: a key without any would never be used. Keys that are there already, under whatever name, are left as they are.
+/// Imports the keys of the `gemini_api_key` variable once each, as `Auto-imported Key i` with
+/// priority 100 − 10·(i − 1), but at least 10, since a key with priority 0 would never be used.
+/// Existing keys are left as they are, whatever their name.
 ///
 /// # Errors
 /// The table cannot be read or changed.
@@ -185,13 +186,13 @@ pub async fn import_keys(
     if keys.is_empty() {
         return Ok(());
     }
-    // Most starts find all keys there, and a read does not wait for the write lock.
-    let known = format!(
+    // Usually all keys exist already, and a read does not wait for the write lock.
+    let existing = format!(
         "SELECT count(*) FROM api_keys WHERE api_key IN {}",
         placeholders(0, keys.len())
     );
     let values = keys.iter().map(|key| Value::from(key.expose())).collect();
-    let rows = read(database, &known, values).await?;
+    let rows = read(database, &existing, values).await?;
     if rows.first().and_then(|row| row.integer(0)) == i64::try_from(keys.len()).ok() {
         return Ok(());
     }
@@ -206,7 +207,7 @@ pub async fn import_keys(
         rows.push(format!(
             "(?{key_parameter}, ?{}, {}, 1, 0, 0, 0, ?1, ?1)",
             key_parameter + 1,
-            (100 - 10 * index).max(LEAST_PRIORITY)
+            (100 - 10 * index).max(MIN_PRIORITY)
         ));
     }
     let insert = format!(
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn imported_keys_have_names_and_falling_priorities() {
+    fn imported_keys_have_names_and_descending_priorities() {
         let database = NativeDatabase::migrated();
         block_on(import_keys(
             &database,
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_imported_key_has_a_priority_that_lets_it_be_drawn() {
+    fn every_imported_key_has_a_positive_priority() {
         let database = NativeDatabase::migrated();
         let many: Vec<ApiKey> = (1..=40)
             .map(|number| ApiKey::try_new(format!("AIzaFAKE-{number}")).unwrap())
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn importing_again_adds_new_keys_and_leaves_the_others_alone() {
+    fn importing_again_adds_only_new_keys() {
         let database = NativeDatabase::migrated();
         block_on(import_keys(&database, &keys(&["fake-a"]), NOW)).unwrap();
         database.run("UPDATE api_keys SET name = 'renamed', status = 0, priority = 5");
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_is_learned_once_and_a_persons_word_stays() {
+    fn a_project_is_learned_once_unless_an_operator_set_it() {
         let database = NativeDatabase::migrated();
         database.run("INSERT INTO api_keys (id, api_key, project) VALUES (1, 'fake-a', NULL), (2, 'fake-b', 'team-b')");
         for id in [1, 2, 3] {
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_brings_a_key_back_and_ends_the_cool_downs_of_its_project() {
+    fn a_reset_reactivates_a_key_and_clears_its_cool_downs() {
         let database = NativeDatabase::migrated();
         database.run(
             "INSERT INTO api_keys (id, api_key, project, status, consecutive_failures, disabled_reason, disabled_at) VALUES
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_is_ordered_and_never_holds_a_key() {
+    fn the_report_is_ordered_and_never_contains_a_key() {
         let database = NativeDatabase::migrated();
         database.run(
             "INSERT INTO api_keys (id, api_key, name, priority, status, consecutive_failures, total_calls, success_calls, last_used_at) VALUES
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_of_an_earlier_deployment_works() {
+    fn reads_a_dump_of_an_earlier_deployment() {
         let database = NativeDatabase::in_memory();
         database.run(include_str!("../../tests/fixtures/earlier_deployment.sql"));
         block_on(super::super::migrate(&database)).unwrap();

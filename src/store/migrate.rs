@@ -1,4 +1,4 @@
-//! The schema, brought up to date at first use.
+//! Schema migrations, and the readiness check.
 
 use super::cool_downs::PAUSED_UNTIL;
 use super::{Database, DatabaseError, ErrorKind, Value, Within, number, read, write};
@@ -14,7 +14,7 @@ const MIGRATIONS: [(&str, &str); 2] = [
     ("0002_pool", include_str!("../../migrations/0002_pool.sql")),
 ];
 
-/// The line between two statements of a file: the host runs one statement at a time.
+/// Separates the statements of a file, since the host runs one statement at a time.
 const SEPARATOR: &str = "\n-- ;;\n";
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -24,11 +24,11 @@ const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
 )";
 const RECORD: &str = "INSERT OR IGNORE INTO schema_migrations (id, name) VALUES (?1, ?2)";
 
-/// Applies the migrations that are missing. One cheap query where none is; safe when several instances do it at once,
-/// since every statement of every migration may run twice.
+/// Applies the missing migrations. Costs one cheap query if there are none. Several instances may
+/// run it at once, since every statement of every migration may run twice.
 ///
 /// # Errors
-/// The database cannot be read or changed, or is of a newer version of the pool.
+/// The database cannot be read or changed, or was created by a newer version of the pool.
 pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
     let applied = format!("SELECT {} FROM schema_migrations", number("max(id)"));
     let applied = match read(database, &applied, Vec::new()).await {
@@ -42,7 +42,7 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
     let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if applied > newest {
         return Err(DatabaseError::new(&format!(
-            "the database is of a newer version of the pool: its schema has number {applied}, and this version knows {newest}; run the newer version, or restore a copy of the database from before"
+            "the database was created by a newer version of the pool: its schema is version {applied}, but this version supports {newest}; run the newer version, or restore an older backup of the database"
         )));
     }
     for (id, (name, sql)) in (1i64..).zip(MIGRATIONS).filter(|(id, _)| *id > applied) {
@@ -59,25 +59,27 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Whether the pool can serve, as far as the database says.
+/// Whether the pool can serve, judging by the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// It can.
     Ready,
-    /// No key is in use.
+    /// Every key is disabled or paused.
     NoKey,
-    /// The database takes no writes: it is read-only, full, locked or gone.
+    /// The database does not accept writes: it is read-only, full, locked or unreachable.
     NotWritable(DatabaseError),
 }
 
-/// How long a write, by whatever instance, says that the database takes writes, in milliseconds: 1 s.
+/// How long a successful check by any instance proves that the database accepts writes, in
+/// milliseconds: 1 s.
 const WRITABLE_MS: i64 = 1_000;
-/// How long the write waits for the lock, in milliseconds: 1 s.
+/// How long the check waits for the lock, in milliseconds: 1 s.
 const CHECK_WAIT_MS: u64 = 1_000;
 
-/// Whether some key is neither disabled nor paused, and whether the database took a write lately.
-fn look() -> String {
-    // As `ApiKey` has it: other rows are left out when the pool is read.
+/// Selects whether any key is neither disabled nor paused, and whether a recent check proves that
+/// the database accepts writes.
+fn readiness_query() -> String {
+    // The rules of `ApiKey`: the pool ignores rows that break them.
     let is_key = "api_key IS NOT NULL AND length(CAST(api_key AS BLOB)) BETWEEN 1 AND 1024 AND NOT (api_key GLOB '*[^!-~]*')";
     format!(
         "SELECT EXISTS (SELECT 1 FROM api_keys WHERE status = {active} AND {is_key})
@@ -91,7 +93,8 @@ fn look() -> String {
 const CHECK: &str = "INSERT INTO readiness (id, checks, checked_at) VALUES (1, 1, ?1)
 ON CONFLICT (id) DO UPDATE SET checks = checks + 1, checked_at = excluded.checked_at";
 
-/// Looks whether the pool can serve: by one small read, and, once a second over all instances, by one small write.
+/// Checks whether the pool can serve, with one small read and, once per second across all
+/// instances, one small write.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -104,16 +107,16 @@ pub async fn readiness<D: Database>(
         Value::from(now.plus(-WRITABLE_MS).to_iso()),
         Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
     ];
-    let rows = read(&**database, &look(), parameters).await?;
-    let says = |column| rows.first().and_then(|row| row.integer(column)) == Some(1);
-    if !says(1) {
+    let rows = read(&**database, &readiness_query(), parameters).await?;
+    let is_true = |column| rows.first().and_then(|row| row.integer(column)) == Some(1);
+    if !is_true(1) {
         let database = Within::new(Rc::clone(database), CHECK_WAIT_MS);
         let checked = write(&database, CHECK, vec![Value::from(now.to_iso())]).await;
         if let Err(error) = checked {
             return Ok(Readiness::NotWritable(error));
         }
     }
-    Ok(if says(0) {
+    Ok(if is_true(0) {
         Readiness::Ready
     } else {
         Readiness::NoKey

@@ -1,11 +1,13 @@
-//! The database: its schema, every SQL statement of the pool, and the mapping from rows to values.
+//! The database: its schema, all SQL statements of the pool, and the mapping from rows to values.
 //!
-//! The database is the truth; an instance's memory is not, since many instances run side by side and each can vanish at
-//! any `await`. Behind the same interface may be local SQLite or libSQL, where every statement is a network request of
-//! its own and no session exists. So there is no transaction here: each change is one statement that is right whatever
-//! other instances do at the same time, an increment, an upsert, or a compare-and-set.
+//! The database is authoritative, not an instance's memory: many instances run concurrently, and
+//! each can vanish at any `await`. The database may be local SQLite or libSQL, where every
+//! statement is a network request and there are no sessions. So the store uses no transactions:
+//! each change is one statement that is correct under concurrency, such as an increment, an upsert,
+//! or a compare-and-set.
 //!
-//! All of it runs against [`Database`]: the host's SQLite in the component, `rusqlite` in the native tests.
+//! All statements run against [`Database`]: the host's SQLite in the component, `rusqlite` in
+//! native tests.
 
 mod budgets;
 mod call_logs;
@@ -38,10 +40,12 @@ pub use keys::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,
 };
 pub use migrate::{Readiness, migrate, readiness};
-pub use model_lists::{keep_models, kept_models};
+pub use model_lists::{cache_models, cached_models};
 pub use rate_limit::{CallCount, count_call};
 pub use recorder::{AttemptRow, Deferred, Lost, Moved, Recorder};
-pub use resources::{forget_resource, is_made_since, owners, remember_created, remember_reported};
+pub use resources::{
+    forget_resource, owners, remember_created, remember_reported, was_created_since,
+};
 pub use signatures::{Nonce, learn_signed_model, save_signatures, signatures_of};
 pub use snapshot::{PoolRead, read_pool};
 
@@ -49,7 +53,7 @@ use crate::pool::{QuotaScope, UnixMillis};
 use database::{read, write, write_once};
 use serde::Serialize;
 
-/// A value in a column or a parameter; or in a row of JSON, as `json_each` takes it.
+/// A value of a column or a parameter. Serializes to a JSON value for `json_each`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -57,11 +61,11 @@ pub enum Value {
     Null,
     /// A 64-bit integer.
     Integer(i64),
-    /// A floating point number.
+    /// A floating-point number.
     Real(f64),
     /// A text.
     Text(String),
-    /// Bytes, as texts that people write are read: see `text`.
+    /// Bytes. Texts that operators may have written are also read as bytes: see `text`.
     Blob(Vec<u8>),
 }
 
@@ -71,7 +75,7 @@ impl From<i64> for Value {
     }
 }
 
-/// A count; one that SQL cannot hold becomes the largest that it can.
+/// Saturates at the largest integer that SQL can hold.
 impl From<u64> for Value {
     fn from(value: u64) -> Self {
         Self::Integer(i64::try_from(value).unwrap_or(i64::MAX))
@@ -110,8 +114,8 @@ impl Row {
         }
     }
 
-    /// The text in a column, also where it is read as bytes. `None` for anything else, for bytes that are not UTF-8, and for a
-    /// text of more than [`LONGEST_TEXT`] bytes.
+    /// The text in a column, also if it was read as bytes. `None` for anything else, for bytes that
+    /// are not UTF-8, and for a text of more than [`LONGEST_TEXT`] bytes.
     pub fn text(&self, column: usize) -> Option<&str> {
         let text = match self.0.get(column)? {
             Value::Text(text) => text,
@@ -121,8 +125,8 @@ impl Row {
         (text.len() <= LONGEST_TEXT).then_some(text)
     }
 
-    /// The text in a column for people to read: what is not UTF-8 in it is replaced, and a long one is cut. `None` where
-    /// there is none.
+    /// The text in a column for display: invalid UTF-8 is replaced, and a long text is truncated.
+    /// `None` if there is none.
     pub fn lossy_text(&self, column: usize) -> Option<String> {
         let bytes = match self.0.get(column)? {
             Value::Text(text) => text.as_bytes(),
@@ -133,28 +137,29 @@ impl Row {
         Some(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// Whether a column has something in it that is no text.
+    /// Whether a column has a value that [`text`](Self::text) cannot read.
     pub fn is_malformed(&self, column: usize) -> bool {
         !matches!(self.0.get(column), None | Some(Value::Null)) && self.text(column).is_none()
     }
 }
 
-/// The longest text that is read of a column, in bytes.
+/// The longest text that is read from a column, in bytes.
 pub const LONGEST_TEXT: usize = 4096;
 
-/// A text column as an expression that the host cannot stumble over. People write into the database, and a text that is not
-/// UTF-8 ends the whole instance on Spin; so texts are read as bytes, and decoded here.
+/// An expression that reads a text column as bytes. Operators write to the database, and on Spin a
+/// text that is not UTF-8 traps the whole instance; so texts are decoded here.
 fn text(column: &str) -> String {
     format!("substr(CAST({column} AS BLOB), 1, {})", LONGEST_TEXT + 1)
 }
 
-/// A number column as an expression, for the same reason: SQLite keeps a text in it, too.
+/// An expression that reads a number column. SQLite may store a text in it, which could trap for
+/// the same reason.
 fn number(column: &str) -> String {
     format!("iif(typeof({column}) = 'text', NULL, {column})")
 }
 
-/// Deletes expired rows: cool-downs, usage and retries that no longer count, and calls in the log after
-/// `log_retention_days`, if set.
+/// Deletes expired rows: cool-downs, usage and retries that no longer count, and calls in the log
+/// after `log_retention_days`, if set.
 ///
 /// # Errors
 /// The database refused.
@@ -163,26 +168,26 @@ pub async fn delete_expired(
     now: UnixMillis,
     log_retention_days: Option<u32>,
 ) -> Result<(), DatabaseError> {
-    cool_downs::forget_cool_downs(database, now).await?;
-    budgets::forget_usage(database, now).await?;
-    resources::forget_old_resources(database, now).await?;
-    keys::forget_resets(database, now).await?;
-    signatures::forget_old_signatures(database, now).await?;
+    cool_downs::delete_spent_cool_downs(database, now).await?;
+    budgets::delete_old_usage(database, now).await?;
+    resources::delete_old_resources(database, now).await?;
+    keys::delete_old_resets(database, now).await?;
+    signatures::delete_old_signatures(database, now).await?;
     match log_retention_days {
-        Some(days) => call_logs::forget_old_calls(database, now, days).await,
+        Some(days) => call_logs::delete_old_calls(database, now, days).await,
         None => Ok(()),
     }
 }
 
-/// A place's columns `scope` and `model`.
-fn quota_scope_values(place: &QuotaScope) -> [Value; 2] {
+/// The values of the columns `scope` and `model`.
+fn quota_scope_values(quota_scope: &QuotaScope) -> [Value; 2] {
     [
-        Value::from(place.scope.to_string()),
-        Value::from(place.model.as_deref().unwrap_or_default()),
+        Value::from(quota_scope.scope.to_string()),
+        Value::from(quota_scope.model.as_deref().unwrap_or_default()),
     ]
 }
 
-/// `(?3, ?4)` for two parameters after the first two.
+/// Placeholders such as `(?3, ?4)` for `count` parameters after the first `bound`.
 fn placeholders(bound: usize, count: usize) -> String {
     let marks: Vec<String> = (bound + 1..=bound + count)
         .map(|index| format!("?{index}"))

@@ -1,16 +1,16 @@
-//! The models that the pool's keys may use, kept for a while.
+//! A cache of the lists of models that the pool's keys may use.
 
 use super::{Database, DatabaseError, Value, read, write};
 use crate::pool::UnixMillis;
 
-/// How long a list is used, in milliseconds: 5 minutes.
-const KEPT_MS: i64 = 5 * 60 * 1000;
+/// How long a list is fresh, in milliseconds: 5 minutes.
+const FRESH_MS: i64 = 5 * 60 * 1000;
 
-/// The entries of the list at a path of the upstream's, if they are not too old.
+/// Returns the cached entries of the list at an upstream path, if they are fresh.
 ///
 /// # Errors
 /// The table cannot be read.
-pub async fn kept_models(
+pub async fn cached_models(
     database: &impl Database,
     list: &str,
     now: UnixMillis,
@@ -18,11 +18,11 @@ pub async fn kept_models(
     let select = "SELECT CAST(entries AS BLOB) FROM model_lists WHERE path = ?1 AND read_at > ?2 AND read_at <= ?3";
     let parameters = vec![
         Value::from(list),
-        Value::from(now.plus(-KEPT_MS).to_iso()),
+        Value::from(now.plus(-FRESH_MS).to_iso()),
         Value::from(now.to_iso()),
     ];
     let rows = read(database, select, parameters).await?;
-    // Longer than other texts.
+    // Entries may exceed `LONGEST_TEXT`.
     Ok(match rows.into_iter().next().map(|row| row.0) {
         Some(columns) => match columns.into_iter().next() {
             Some(Value::Blob(bytes)) => String::from_utf8(bytes).ok(),
@@ -32,11 +32,11 @@ pub async fn kept_models(
     })
 }
 
-/// Keeps the entries of the list at a path of the upstream's.
+/// Caches the entries of the list at an upstream path.
 ///
 /// # Errors
 /// The database refused.
-pub async fn keep_models(
+pub async fn cache_models(
     database: &impl Database,
     list: &str,
     entries: &str,
@@ -59,23 +59,23 @@ mod tests {
     use futures::executor::block_on;
 
     #[test]
-    fn a_list_is_kept_for_five_minutes_and_apart_from_the_other() {
+    fn a_list_is_cached_by_path_for_five_minutes() {
         let database = NativeDatabase::migrated();
         let now = UnixMillis(1_800_000_000_000);
-        let kept = |list, ms| block_on(kept_models(&database, list, now.plus(ms))).unwrap();
-        block_on(keep_models(&database, "/v1beta/openai/models", "[1]", now)).unwrap();
-        block_on(keep_models(&database, "/v1beta/openai/models", "[2]", now)).unwrap();
-        assert_eq!(kept("/v1beta/openai/models", 0).as_deref(), Some("[2]"));
+        let cached = |list, ms| block_on(cached_models(&database, list, now.plus(ms))).unwrap();
+        block_on(cache_models(&database, "/v1beta/openai/models", "[1]", now)).unwrap();
+        block_on(cache_models(&database, "/v1beta/openai/models", "[2]", now)).unwrap();
+        assert_eq!(cached("/v1beta/openai/models", 0).as_deref(), Some("[2]"));
         assert_eq!(
-            kept("/v1beta/openai/models", KEPT_MS - 1).as_deref(),
+            cached("/v1beta/openai/models", FRESH_MS - 1).as_deref(),
             Some("[2]")
         );
-        assert_eq!(kept("/v1beta/openai/models", KEPT_MS), None);
+        assert_eq!(cached("/v1beta/openai/models", FRESH_MS), None);
         assert_eq!(
-            kept("/v1beta/openai/models", -1),
+            cached("/v1beta/openai/models", -1),
             None,
-            "the clock was set back"
+            "a list from the future must be ignored"
         );
-        assert_eq!(kept("/v1/models", 0), None);
+        assert_eq!(cached("/v1/models", 0), None);
     }
 }

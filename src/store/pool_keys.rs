@@ -1,8 +1,9 @@
-//! Reading the pool's keys: all of them, or, of a pool of many, a sample.
+//! Reads the pool's keys: all of a small pool, or a sample of a large one.
 //!
-//! An instance reads the pool when it begins and every half a second, and many side by side do; so a pool of thousands must not
-//! be read whole for a draw. A sample is as likely as the priorities of its keys say, so a key is drawn about as often as if
-//! the draw were among all, while none cools.
+//! Each of many instances reads the pool when it starts and every half second, so a pool of
+//! thousands must not be read completely for a draw. The probability of a sample follows the
+//! priorities of its keys, so while none cools down, a key is drawn about as often as in a draw
+//! from all keys.
 
 use super::{Database, DatabaseError, Row, Value, number, read, text};
 use crate::pool::{
@@ -10,7 +11,7 @@ use crate::pool::{
     PAUSE_MS, PoolKey, UnixMillis,
 };
 
-/// The columns that are texts, by [`pool_key`]'s positions.
+/// The text columns, with their positions in [`pool_key`].
 const TEXTS: [(usize, &str); 11] = [
     (1, "api_key"),
     (5, "disabled_until"),
@@ -24,16 +25,16 @@ const TEXTS: [(usize, &str); 11] = [
     (13, "disabled_reason"),
     (16, "credential_header"),
 ];
-/// Where the size of the pool is, in a row that is no key.
+/// The column with the number of usable keys, in a row that is not a key.
 const USABLE: usize = 17;
-/// What a key without a priority counts as having: the column's default.
+/// The priority of a key without one: the column's default.
 const DEFAULT_PRIORITY: i64 = 100;
 
 fn columns() -> String {
     let mut columns = vec![String::new(); USABLE];
     for (position, column) in TEXTS {
-        if let Some(place) = columns.get_mut(position) {
-            *place = text(column);
+        if let Some(slot) = columns.get_mut(position) {
+            *slot = text(column);
         }
     }
     let others = [
@@ -45,31 +46,33 @@ fn columns() -> String {
         (15, "disabled_until = paused_until".to_owned()),
     ];
     for (position, column) in others {
-        if let Some(place) = columns.get_mut(position) {
-            *place = column;
+        if let Some(slot) = columns.get_mut(position) {
+            *slot = column;
         }
     }
     columns.join(", ")
 }
 
-/// A pool with fewer keys that are not disabled is read whole.
-const MANY: i64 = 200;
-/// Keys that are not disabled of which a sample has about as many.
-const SAMPLE: i64 = 50;
+/// A pool with fewer usable keys, that is, keys that are not disabled, is read completely.
+const SAMPLING_THRESHOLD: i64 = 200;
+/// The approximate number of usable keys in a sample.
+const SAMPLE_SIZE: i64 = 50;
 
-/// The hash of an id, as migration 0012 has it, so that samples do not follow the order in which keys were added.
+/// The hash of an id, as in the index of migration 0002, so that samples do not follow the order in
+/// which keys were added.
 const HASH: &str = "((id & 2147483647) * 2654435761 & 4294967295)";
-/// One more than the highest hash.
+/// The number of possible hashes.
 const HASHES: u64 = 1 << 32;
 
-/// The keys of a pool of few. Of many, one row: the lowest and the highest priority, and how many keys are not disabled. They
-/// are counted in indices, which are far smaller than the table.
+/// Selects all keys of a small pool. For a large one, selects one row: the lowest and highest
+/// priority, and the number of usable keys. They are read from indexes, which are far smaller than
+/// the table.
 fn all_or_size() -> String {
     let no_key = "NULL, ".repeat(USABLE - 2);
     format!(
         "WITH size (usable) AS (SELECT (SELECT count(*) FROM api_keys) - (SELECT count(*) FROM api_keys WHERE status = 0))
-SELECT {columns}, NULL FROM size CROSS JOIN api_keys WHERE usable < {MANY}
-UNION ALL SELECT {lowest}, {highest}, {no_key}usable FROM size WHERE usable >= {MANY}",
+SELECT {columns}, NULL FROM size CROSS JOIN api_keys WHERE usable < {SAMPLING_THRESHOLD}
+UNION ALL SELECT {lowest}, {highest}, {no_key}usable FROM size WHERE usable >= {SAMPLING_THRESHOLD}",
         columns = columns(),
         lowest = number("(SELECT min(priority) FROM api_keys)"),
         highest = number("(SELECT max(priority) FROM api_keys)")
@@ -81,7 +84,7 @@ fn priorities() -> String {
     format!("SELECT {priority}, count(*) FROM api_keys GROUP BY priority")
 }
 
-/// The hash of one key of a priority.
+/// Selects the hash of the key with a priority and a position among such keys.
 fn hash_of_one() -> String {
     format!("SELECT {HASH} FROM api_keys WHERE priority = ?1 LIMIT 1 OFFSET ?2")
 }
@@ -95,18 +98,19 @@ fn all() -> String {
     format!("SELECT {} FROM api_keys", columns())
 }
 
-/// What was read of the keys.
+/// The keys that were read.
 pub(super) struct KeysRead {
     pub(super) keys: Vec<PoolKey>,
-    /// Whether there are no others.
+    /// Whether these are all keys.
     pub(super) is_whole: bool,
-    /// Rows that are broken.
+    /// Broken rows, which are ignored.
     pub(super) broken: Vec<KeyId>,
-    /// Columns of other rows that cannot be read.
+    /// Unreadable columns of other rows.
     pub(super) malformed: Vec<(KeyId, &'static str)>,
 }
 
-/// Reads all keys, or, of a pool of many, a sample that is drawn by `sample_by`, a number from 0 to 1.
+/// Reads all keys, or a sample of a large pool. `sample_by` is a random number from 0 to 1 that
+/// selects the sample; `None` reads all keys.
 pub(super) async fn pool_keys(
     database: &impl Database,
     sample_by: Option<f64>,
@@ -118,52 +122,53 @@ pub(super) async fn pool_keys(
     };
     let rows = read(database, &all_or_size(), Vec::new()).await?;
     let size = rows.first().and_then(|row| {
-        let are_alike = row.0.first() == row.0.get(1);
-        Some((row.integer(USABLE)?, are_alike))
+        let same_priority = row.0.first() == row.0.get(1);
+        Some((row.integer(USABLE)?, same_priority))
     });
-    let Some((usable, are_alike)) = size else {
+    let Some((usable, same_priority)) = size else {
         return Ok(keys_of(&rows, true, now));
     };
-    let drawn = if are_alike {
+    let drawn = if same_priority {
         None
     } else {
         hash_of_drawn(database, by).await?
     };
-    // Where one key is as likely as another, so is one hash.
+    // If all keys are equally likely, so are all hashes.
     let hash = drawn.unwrap_or((by * HASHES as f64) as u32);
-    let ranges = u32::try_from(usable / SAMPLE).unwrap_or(u32::MAX);
+    let ranges = u32::try_from(usable / SAMPLE_SIZE).unwrap_or(u32::MAX);
     let (from, to) = range_of(hash, ranges);
     let range = vec![Value::from(from), Value::from(to)];
     let rows = read(database, &sample(), range).await?;
     Ok(keys_of(&rows, false, now))
 }
 
-/// The hash of the key that `by` falls upon by its priority; `None` where no key is worth anything.
+/// The hash of the key that `by` selects by priority; `None` if no key has a positive priority.
 async fn hash_of_drawn(database: &impl Database, by: f64) -> Result<Option<u32>, DatabaseError> {
     let rows = read(database, &priorities(), Vec::new()).await?;
     let counted: Vec<_> = rows
         .iter()
         .filter_map(|row| row.integer(0).zip(row.integer(1)))
         .collect();
-    let Some((priority, place)) = draw(by, &counted) else {
+    let Some((priority, position)) = draw(by, &counted) else {
         return Ok(None);
     };
-    let key = vec![Value::from(priority), Value::from(place)];
+    let key = vec![Value::from(priority), Value::from(position)];
     let rows = read(database, &hash_of_one(), key).await?;
     let hash = rows.first().and_then(|row| row.integer(0));
     Ok(hash.and_then(|hash| u32::try_from(hash).ok()))
 }
 
-/// The priority, and the place among the keys that have it, of the key that `by`, from 0 to 1, falls upon, where each is
-/// worth its priority; `None` where none is worth anything. `counted` says how many keys each priority has.
+/// Selects a key by `by`, from 0 to 1, with a probability proportional to its priority. Returns its
+/// priority and its position among the keys of that priority; `None` if no key has a positive
+/// priority. `counted` is the number of keys per priority.
 fn draw(by: f64, counted: &[(i64, i64)]) -> Option<(i64, i64)> {
-    let worth = |(priority, keys): (i64, i64)| priority.max(0) as f64 * keys as f64;
-    let mut left = by * counted.iter().copied().map(worth).sum::<f64>();
+    let weight = |(priority, keys): (i64, i64)| priority.max(0) as f64 * keys as f64;
+    let mut left = by * counted.iter().copied().map(weight).sum::<f64>();
     let mut drawn = None;
-    for &(priority, keys) in counted.iter().filter(|&&counted| worth(counted) > 0.0) {
-        let place = ((left / priority as f64) as i64).clamp(0, keys - 1);
-        drawn = Some((priority, place));
-        left -= worth((priority, keys));
+    for &(priority, keys) in counted.iter().filter(|&&counted| weight(counted) > 0.0) {
+        let position = ((left / priority as f64) as i64).clamp(0, keys - 1);
+        drawn = Some((priority, position));
+        left -= weight((priority, keys));
         if left < 0.0 {
             break;
         }
@@ -171,12 +176,13 @@ fn draw(by: f64, counted: &[(i64, i64)]) -> Option<(i64, i64)> {
     drawn
 }
 
-/// Of so many equal ranges of hashes, the one that `hash` is in: its first one, and the first after it.
+/// The range that contains `hash` if all hashes are divided into `ranges` equal ranges: its first
+/// hash, and the first one after it.
 fn range_of(hash: u32, ranges: u32) -> (u64, u64) {
     let ranges = u64::from(ranges.max(1));
     let number = u64::from(hash) * ranges / HASHES;
-    let begins = |number: u64| (number * HASHES).div_ceil(ranges);
-    (begins(number), begins(number + 1))
+    let start = |number: u64| (number * HASHES).div_ceil(ranges);
+    (start(number), start(number + 1))
 }
 
 fn keys_of(rows: &[Row], is_whole: bool, now: UnixMillis) -> KeysRead {
@@ -202,7 +208,8 @@ fn keys_of(rows: &[Row], is_whole: bool, now: UnixMillis) -> KeysRead {
     read
 }
 
-/// A key as it is at `now`: what a clock that ran ahead has written of it counts for nothing.
+/// The key in a row, without values that a clock that ran ahead of `now` has written. `None` if the
+/// row is broken.
 fn pool_key(row: &Row, now: UnixMillis) -> Option<PoolKey> {
     let text = |column| row.text(column).map(str::to_owned);
     let time = |column| row.text(column).and_then(UnixMillis::parse);
@@ -212,9 +219,9 @@ fn pool_key(row: &Row, now: UnixMillis) -> Option<PoolKey> {
     if status == KeyStatus::Cooling && disabled_until.is_none() {
         return None;
     }
-    let is_own_pause = row.integer(15) == Some(1);
-    if is_own_pause && disabled_until.is_some_and(|until| until.is_ahead_of(now.plus(PAUSE_MS))) {
-        // The pool pauses nobody for so long: it is over, and a trial shows what the key is worth.
+    let is_pools_pause = row.integer(15) == Some(1);
+    if is_pools_pause && disabled_until.is_some_and(|until| until.is_ahead_of(now.plus(PAUSE_MS))) {
+        // The pool never pauses a key for so long: treat the pause as over, and let a trial decide.
         disabled_until = Some(now);
     }
     let longest_lease = now.plus(LONGEST_TRIAL_LEASE_MS);
@@ -252,7 +259,7 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-    /// How many samples a pool falls into.
+    /// How many different samples a pool has.
     fn samples(database: &NativeDatabase) -> usize {
         let by = |step: usize| Some(step as f64 / 1000.0);
         let reads = (0..1000).map(|step| block_on(read_pool(database, by(step), NOW)).unwrap());
@@ -274,7 +281,7 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
     }
 
     #[test]
-    fn a_pool_of_few_is_read_whole() {
+    fn a_small_pool_is_read_completely() {
         for (keys, expected) in [(1, 1), (199, 1), (200, 4), (1000, 20)] {
             let database = pool_of(keys, "100");
             assert_eq!(samples(&database), expected, "{keys} keys");
@@ -294,7 +301,7 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
     }
 
     #[test]
-    fn disabled_keys_are_in_no_sample() {
+    fn samples_contain_no_disabled_keys() {
         let database = pool_of(1000, "100");
         database.run("UPDATE api_keys SET status = 0 WHERE id % 4 <> 0");
         assert_eq!(samples(&database), 5);
@@ -304,12 +311,12 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
         assert!(keys.len().abs_diff(50) <= 10, "{}", keys.len());
         database.run("UPDATE api_keys SET status = 0 WHERE id > 700");
         let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
-        assert!(read.is_whole, "175 are left that are not disabled");
+        assert!(read.is_whole, "175 keys are not disabled");
         assert_eq!(read.snapshot.keys().len(), 1000);
     }
 
     #[test]
-    fn the_statement_for_a_sample_reads_by_the_index_that_was_made_for_it() {
+    fn reading_a_sample_uses_its_index() {
         let database = NativeDatabase::migrated();
         let plan = database.query(&format!(
             "EXPLAIN QUERY PLAN {}",
@@ -333,16 +340,16 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
         }
 
         #[test]
-        fn what_is_drawn_is_a_key_of_worth(
+        fn a_drawn_key_has_a_positive_priority(
             by in 0.0..=1.0,
             counted in prop::collection::btree_map(-5i64..200, 1i64..10_000, 0..6),
         ) {
             let counted: Vec<_> = counted.into_iter().collect();
             match draw(by, &counted) {
-                Some((priority, place)) => {
+                Some((priority, position)) => {
                     prop_assert!(priority > 0);
-                    let keys = counted.iter().find(|(own, _)| *own == priority).map(|(_, keys)| *keys);
-                    prop_assert!((0..keys.unwrap_or_default()).contains(&place));
+                    let keys = counted.iter().find(|(other, _)| *other == priority).map(|(_, keys)| *keys);
+                    prop_assert!((0..keys.unwrap_or_default()).contains(&position));
                 }
                 None => prop_assert!(counted.iter().all(|(priority, _)| *priority <= 0)),
             }
@@ -350,8 +357,8 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
     }
 
     #[test]
-    fn over_samples_keys_are_drawn_by_their_weights() {
-        // Ten keys are worth as much as all others.
+    fn draws_from_samples_follow_the_weights() {
+        // Ten keys weigh as much as all others.
         let database = pool_of(1010, "iif(i <= 10, 100, 1)");
         let mut rng = SmallRng::seed_from_u64(1);
         let now = Moment::new(UnixMillis::parse("2026-01-01T00:00:00Z").unwrap());
@@ -370,12 +377,12 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
     }
 
     #[test]
-    fn keys_without_weight_are_in_samples_all_the_same() {
+    fn samples_include_keys_without_weight() {
         let database = pool_of(300, "0");
         assert_eq!(samples(&database), 6);
         database.run("UPDATE api_keys SET priority = -5 WHERE id % 2 = 0");
         assert_eq!(samples(&database), 6);
         database.run("UPDATE api_keys SET priority = 5 WHERE id = 7");
-        assert_eq!(samples(&database), 1, "that of the only key with a weight");
+        assert_eq!(samples(&database), 1, "only one key has a weight");
     }
 }

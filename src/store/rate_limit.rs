@@ -1,4 +1,5 @@
-//! Calls per client address and minute, counted in the database, where all instances meet.
+//! Calls per client address and minute, counted in the database so that the limit holds across
+//! instances.
 
 use super::{Database, DatabaseError, Value, write, write_once};
 use crate::pool::UnixMillis;
@@ -6,15 +7,15 @@ use crate::pool::UnixMillis;
 const COUNT: &str = "INSERT INTO rate_limits (client_address, minute, calls) VALUES (?1, ?2, 1)
 ON CONFLICT (client_address, minute) DO UPDATE SET calls = calls + 1
 RETURNING calls";
-/// What is over, and what a clock that ran ahead has counted.
-const FORGET: &str = "DELETE FROM rate_limits WHERE minute < ?1 OR minute > ?2";
+/// Deletes past minutes, and those that a clock that ran ahead has written.
+const DELETE_OLD: &str = "DELETE FROM rate_limits WHERE minute < ?1 OR minute > ?2";
 
 const MS_PER_MINUTE: i64 = 60_000;
 
 /// The calls of a client in this minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallCount {
-    /// All of them, the latest included.
+    /// The number of calls, including the latest.
     pub calls: i64,
     /// Whole seconds until the next minute, 1 to 60.
     pub retry_after: i64,
@@ -34,9 +35,9 @@ pub async fn count_call(
     let rows = write_once(database, COUNT, counted).await?;
     let calls = rows.first().and_then(|row| row.integer(0)).unwrap_or(1);
     if calls == 1 {
-        // A client's first call of a minute is the moment to forget minutes that no longer matter.
+        // Clean up on a client's first call of a minute.
         let forgotten = vec![Value::from(minute - 1), Value::from(minute + 1)];
-        write(database, FORGET, forgotten).await?;
+        write(database, DELETE_OLD, forgotten).await?;
     }
     let ms_left = MS_PER_MINUTE - now.0.rem_euclid(MS_PER_MINUTE);
     Ok(CallCount {
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_ends_with_the_minute() {
+    fn retry_after_ends_with_the_minute() {
         let database = NativeDatabase::migrated();
         for (ms, seconds) in [(0, 60), (1, 60), (59_000, 1), (59_001, 1), (30_000, 30)] {
             assert_eq!(
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn old_minutes_are_forgotten() {
+    fn deletes_past_and_future_minutes() {
         let database = NativeDatabase::migrated();
         for minute in 0..5 {
             block_on(count_call(&database, "a", NOON.plus(minute * 60_000))).unwrap();
@@ -98,7 +99,7 @@ mod tests {
         assert_eq!(
             database.query("SELECT max(minute) FROM rate_limits"),
             [(NOON.0 / 60_000).to_string()],
-            "nor is what was counted in the future kept"
+            "minutes in the future must be deleted"
         );
     }
 

@@ -1,16 +1,19 @@
-//! Which key made what: names of files, caches, batches and the like, and the keys that can use them.
+//! The owners of upstream resources such as files, caches and batches, which only certain keys can
+//! use.
 
 use super::{Database, DatabaseError, Value, number, placeholders, read, text, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyId, Owner, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 
-const FORGET: &str = "DELETE FROM resources WHERE made_at < ?1
+const DELETE_OLD: &str = "DELETE FROM resources WHERE made_at < ?1
 AND name NOT LIKE 'tunedModels/%' AND name NOT LIKE 'cachedContents/%' AND name NOT LIKE 'fileSearchStores/%' AND name NOT LIKE 'corpora/%'";
 
-/// How long names are kept of what Google keeps for days at most, in milliseconds: 60 days.
-const KEPT_MS: i64 = 60 * 24 * 3_600_000;
+/// How long the names of resources that Google deletes after days are stored, in milliseconds: 60
+/// days.
+const RETENTION_MS: i64 = 60 * 24 * 3_600_000;
 
-/// Remembers that a key has just made these: whatever was known of their names is out of date.
+/// Records the owner of resources that it has just created, replacing any earlier owner of the same
+/// names.
 ///
 /// # Errors
 /// The database refused.
@@ -24,7 +27,7 @@ pub async fn remember_created(
     remember(database, names, replace, owner, now).await
 }
 
-/// Remembers that these belong to a key's project. A name that is known stays with the key that made it.
+/// Records the owner of resources that a response mentioned. Known names keep their owner.
 ///
 /// # Errors
 /// The database refused.
@@ -40,7 +43,7 @@ pub async fn remember_reported(
 async fn remember(
     database: &impl Database,
     names: &BTreeSet<String>,
-    known: &str,
+    on_conflict: &str,
     owner: &Owner,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
@@ -60,14 +63,14 @@ async fn remember(
         })
         .collect();
     let insert = format!(
-        "INSERT INTO resources (name, api_key_id, project, made_at) VALUES {} ON CONFLICT (name) DO {known}",
+        "INSERT INTO resources (name, api_key_id, project, made_at) VALUES {} ON CONFLICT (name) DO {on_conflict}",
         rows.join(", ")
     );
     write(database, &insert, parameters).await.map(drop)
 }
 
-/// Those of these that are known, each with who made it. A key's project as it is known now counts before the one when
-/// the thing was made.
+/// Returns the known owners among these names. A key's current project takes precedence over the
+/// one at creation.
 ///
 /// # Errors
 /// The table cannot be read.
@@ -108,11 +111,11 @@ LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN {marks}",
     Ok(owners)
 }
 
-/// Whether a name is known, and from between `since` and now.
+/// Whether a resource was recorded between `since` and `now`.
 ///
 /// # Errors
 /// The table cannot be read.
-pub async fn is_made_since(
+pub async fn was_created_since(
     database: &impl Database,
     name: &str,
     since: UnixMillis,
@@ -127,7 +130,7 @@ pub async fn is_made_since(
     Ok(!read(database, select, parameters).await?.is_empty())
 }
 
-/// Forgets what was deleted at the upstream.
+/// Deletes a resource that was deleted at the upstream.
 ///
 /// # Errors
 /// The database refused.
@@ -138,13 +141,13 @@ pub async fn forget_resource(database: &impl Database, name: &str) -> Result<(),
         .map(drop)
 }
 
-/// Forgets names that are too old to be of use.
-pub(super) async fn forget_old_resources(
+/// Deletes names that are too old to be of use.
+pub(super) async fn delete_old_resources(
     database: &impl Database,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let before = now.plus(-KEPT_MS).to_iso();
-    write(database, FORGET, vec![Value::from(before)])
+    let before = now.plus(-RETENTION_MS).to_iso();
+    write(database, DELETE_OLD, vec![Value::from(before)])
         .await
         .map(drop)
 }
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_the_key_that_made_it_and_that_keys_project_as_known_now() {
+    fn a_resource_has_an_owner_with_its_current_project() {
         let database = NativeDatabase::migrated();
         database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
         let remember = |list: &[&str], owner: Owner| {
@@ -189,15 +192,18 @@ mod tests {
         );
         let since = |ms, now: i64| {
             let (since, now) = (NOW.plus(ms), NOW.plus(now));
-            block_on(is_made_since(&database, "files/a", since, now)).unwrap()
+            block_on(was_created_since(&database, "files/a", since, now)).unwrap()
         };
         assert!(since(0, 0) && !since(1, 1));
-        assert!(!since(-9_000, -9_000), "made in the future");
+        assert!(
+            !since(-9_000, -9_000),
+            "a resource from the future must be ignored"
+        );
         assert_eq!(found(&["files/c"]), [owner(2, Some("projects/2"))]);
         assert_eq!(
             found(&["files/d"]),
             [owner(9, Some("projects/9"))],
-            "its key is gone"
+            "the owner must outlive its key"
         );
         assert_eq!(found(&["files/a", "files/c"]).len(), 2);
         assert_eq!(found(&[]), []);
@@ -205,20 +211,24 @@ mod tests {
         assert_eq!(found(&["files/a"]), [owner(1, Some("projects/1"))]);
         let again = names(&["files/a"]);
         block_on(remember_created(&database, &again, &owner(2, None), NOW)).unwrap();
-        assert_eq!(found(&["files/a"]), [owner(2, None)], "made again");
+        assert_eq!(
+            found(&["files/a"]),
+            [owner(2, None)],
+            "a recreated resource must change its owner"
+        );
         block_on(forget_resource(&database, "files/a")).unwrap();
         assert_eq!(found(&["files/a"]), []);
     }
 
     #[test]
-    fn what_google_keeps_for_days_is_forgotten_after_two_months() {
+    fn short_lived_resources_are_deleted_after_60_days() {
         let database = NativeDatabase::migrated();
         let all = names(&["files/a", "cachedContents/c", "tunedModels/t", "uploads/u"]);
         block_on(remember_created(&database, &all, &owner(1, None), NOW)).unwrap();
-        block_on(forget_old_resources(&database, NOW.plus(KEPT_MS))).unwrap();
+        block_on(delete_old_resources(&database, NOW.plus(RETENTION_MS))).unwrap();
         let left = "SELECT name FROM resources ORDER BY name";
         assert_eq!(database.query(left).len(), 4);
-        block_on(forget_old_resources(&database, NOW.plus(KEPT_MS + 1))).unwrap();
+        block_on(delete_old_resources(&database, NOW.plus(RETENTION_MS + 1))).unwrap();
         assert_eq!(database.query(left), ["cachedContents/c", "tunedModels/t"]);
     }
 }

@@ -1,8 +1,8 @@
-//! Thought signatures of tool calls, sealed: a row says nothing to whoever does not know its call.
+//! Thought signatures of tool calls, encrypted so that a row is useless without its call.
 //!
-//! The digest under which a row is found and the key of its seal are hashes of what the call says, so the database holds
-//! neither the call nor anything to open the seal with. The seal is XChaCha20-Poly1305 with a random nonce, which stands
-//! before the sealed text.
+//! A row's lookup digest and its encryption key are both hashes of the call's content, so the
+//! database contains neither the call nor the means to decrypt the signature. The cipher is
+//! XChaCha20-Poly1305 with a random nonce, which precedes the ciphertext.
 
 use super::{Database, DatabaseError, Value, placeholders, read, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, UnixMillis};
@@ -12,42 +12,42 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 
-/// How long signatures are kept, in milliseconds: 6 h.
-const KEPT_MS: i64 = 6 * 3_600_000;
+/// How long signatures are stored, in milliseconds: 6 h.
+const RETENTION_MS: i64 = 6 * 3_600_000;
 
 const NONCE_BYTES: usize = 24;
 
-/// A nonce; no two may be equal.
+/// A nonce, which must be unique.
 pub type Nonce = [u8; NONCE_BYTES];
 
-/// What is hashed before the call, so that the digest does not give the key away.
-const FOR_DIGEST: &[u8] = b"keypool thought signature digest\0";
-const FOR_KEY: &[u8] = b"keypool thought signature key\0";
+/// Hash prefixes that separate the digest from the key, so that one does not reveal the other.
+const DIGEST_PREFIX: &[u8] = b"keypool thought signature digest\0";
+const KEY_PREFIX: &[u8] = b"keypool thought signature key\0";
 
 fn digest(call: &ToolCall) -> Vec<u8> {
-    let digest = Sha256::new().chain_update(FOR_DIGEST);
+    let digest = Sha256::new().chain_update(DIGEST_PREFIX);
     digest.chain_update(call.as_bytes()).finalize().to_vec()
 }
 
 fn cipher(call: &ToolCall) -> XChaCha20Poly1305 {
-    let key = Sha256::new().chain_update(FOR_KEY);
+    let key = Sha256::new().chain_update(KEY_PREFIX);
     XChaCha20Poly1305::new(&key.chain_update(call.as_bytes()).finalize())
 }
 
-/// `None` for a text that is too long for any memory.
+/// `None` if the text is too long to encrypt.
 fn seal(call: &ToolCall, signature: &str, nonce: Nonce) -> Option<Vec<u8>> {
     let sealed = cipher(call).encrypt(&XNonce::from(nonce), signature.as_bytes());
     Some([nonce.as_slice(), &sealed.ok()?].concat())
 }
 
-/// `None` where it was not sealed for this call, or was changed.
+/// `None` if the row was sealed for another call or tampered with.
 fn open(call: &ToolCall, sealed: &[u8]) -> Option<String> {
     let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
     let plain = cipher(call).decrypt(&XNonce::from(*nonce), Payload::from(sealed));
     String::from_utf8(plain.ok()?).ok()
 }
 
-/// Keeps the signatures of these calls for 6 hours. One that is kept already is replaced.
+/// Stores the signatures of these calls for 6 hours, and replaces existing ones.
 ///
 /// # Errors
 /// The database refused.
@@ -77,7 +77,7 @@ DO UPDATE SET sealed = excluded.sealed, kept_at = excluded.kept_at",
     write(database, &insert, parameters).await.map(drop)
 }
 
-/// The signatures of these calls, as far as they are known.
+/// The known signatures of these calls.
 ///
 /// # Errors
 /// The table cannot be read.
@@ -96,7 +96,7 @@ pub async fn signatures_of(
         placeholders(2, by_digest.len())
     );
     let mut parameters = vec![
-        Value::from(now.plus(-KEPT_MS).to_iso()),
+        Value::from(now.plus(-RETENTION_MS).to_iso()),
         Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
     ];
     parameters.extend(by_digest.keys().cloned().map(Value::Blob));
@@ -111,7 +111,7 @@ pub async fn signatures_of(
     Ok(rows.iter().filter_map(signature).collect())
 }
 
-/// Remembers that a model refuses tool calls without their signature.
+/// Records that a model refuses tool calls without their signature.
 ///
 /// # Errors
 /// The database refused.
@@ -126,13 +126,13 @@ ON CONFLICT (model) DO UPDATE SET learned_at = excluded.learned_at";
     write(database, insert, parameters).await.map(drop)
 }
 
-/// Forgets signatures that are too old to be of use.
-pub(super) async fn forget_old_signatures(
+/// Deletes signatures that have expired.
+pub(super) async fn delete_old_signatures(
     database: &impl Database,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
     let delete = "DELETE FROM thought_signatures WHERE kept_at <= ?1";
-    let before = Value::from(now.plus(-KEPT_MS).to_iso());
+    let before = Value::from(now.plus(-RETENTION_MS).to_iso());
     write(database, delete, vec![before]).await.map(drop)
 }
 
@@ -158,7 +158,7 @@ mod tests {
         )
     }
 
-    fn keep(database: &NativeDatabase, id: &str, signature: &str, nonce: u8, now: UnixMillis) {
+    fn save(database: &NativeDatabase, id: &str, signature: &str, nonce: u8, now: UnixMillis) {
         let signed = Signatures::of_answer(answer(id, signature).as_bytes());
         assert_eq!(signed.len(), 1);
         block_on(save_signatures(
@@ -176,32 +176,32 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_found_by_its_call_alone_for_some_hours() {
+    fn a_signature_is_found_only_by_its_call_for_6_hours() {
         let database = NativeDatabase::migrated();
-        keep(&database, "call_1", "first", 1, NOW);
-        keep(&database, "call_1", "second", 2, NOW.plus(1));
+        save(&database, "call_1", "first", 1, NOW);
+        save(&database, "call_1", "second", 2, NOW.plus(1));
         assert_eq!(found(&database, "call_1", NOW.plus(2)), ["second"]);
         assert_eq!(found(&database, "call_2", NOW.plus(2)), [""; 0]);
         let future = NOW.plus(-CLOCK_TOLERANCE_MS);
         assert_eq!(
             found(&database, "call_1", future),
             [""; 0],
-            "from a clock that ran ahead"
+            "a signature from the future must be ignored"
         );
-        let late = NOW.plus(1 + KEPT_MS);
+        let late = NOW.plus(1 + RETENTION_MS);
         assert_eq!(found(&database, "call_1", late.plus(-1)), ["second"]);
         assert_eq!(found(&database, "call_1", late), [""; 0]);
         let rows = "SELECT count(*) FROM thought_signatures";
-        block_on(forget_old_signatures(&database, late.plus(-1))).unwrap();
+        block_on(delete_old_signatures(&database, late.plus(-1))).unwrap();
         assert_eq!(database.query(rows), ["1"]);
-        block_on(forget_old_signatures(&database, late)).unwrap();
+        block_on(delete_old_signatures(&database, late)).unwrap();
         assert_eq!(database.query(rows), ["0"]);
     }
 
     #[test]
-    fn a_row_says_nothing_of_call_or_signature() {
+    fn a_row_reveals_neither_call_nor_signature() {
         let database = NativeDatabase::migrated();
-        keep(&database, "call_1", "the-signature", 1, NOW);
+        save(&database, "call_1", "the-signature", 1, NOW);
         let row = "SELECT call_digest, sealed, length(call_digest) FROM thought_signatures";
         let row = database.query(row).join("|");
         assert!(
@@ -212,9 +212,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_was_changed_counts_as_none() {
+    fn a_tampered_row_is_ignored() {
         let database = NativeDatabase::migrated();
-        keep(&database, "call_1", "s", 1, NOW);
+        save(&database, "call_1", "s", 1, NOW);
         database.run("UPDATE thought_signatures SET sealed = sealed || x'00'");
         assert_eq!(found(&database, "call_1", NOW), [""; 0]);
         database.run("UPDATE thought_signatures SET sealed = 'no bytes'");

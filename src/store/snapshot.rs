@@ -1,6 +1,6 @@
-//! Reading the pool: every key, what cools, what is known of budgets.
+//! Reads the pool: keys, cool-downs, limits and usage.
 
-use super::cool_downs::{self, SAYS_SOMETHING, says_something_at};
+use super::cool_downs::{self, IS_RELEVANT, relevance_parameters};
 use super::pool_keys::{KeysRead, pool_keys};
 use super::{Database, DatabaseError, Row, Value, number, read, text};
 use crate::pool::{
@@ -8,11 +8,12 @@ use crate::pool::{
     Window, before_minute,
 };
 
-/// Cool-downs, limits and usage in one statement; the first column says which. `?3` is as late as clocks may differ.
+/// Selects cool-downs, limits, usage and learned facts about models in one statement; the first
+/// column is the kind of row. `?3` is the latest credible time.
 fn circumstances() -> String {
     format!(
         "SELECT 'cool_down', {scope}, {model}, {cool_down} FROM cool_downs
-    WHERE {SAYS_SOMETHING}
+    WHERE {IS_RELEVANT}
 UNION ALL SELECT 'limit', {scope}, {model}, {unit}, {per}, {learned}, {preset}, {learned_at} FROM limits
 UNION ALL SELECT 'unsupported', '', {model}, {field}, NULL, NULL, NULL, NULL FROM unsupported_fields
     WHERE learned_at >= ?6 AND learned_at <= ?3
@@ -35,29 +36,32 @@ UNION ALL SELECT 'usage', {scope}, {model}, {per}, {began_at}, {requests}, {inpu
     )
 }
 
-/// How long a learned limit, or a field that is not known, is believed, in milliseconds: 7 days. A limit that was raised
-/// teaches nobody, since the pool stays below it; so it is learned anew from time to time, at the price of one refused call.
-const LIMIT_BELIEVED_MS: i64 = 7 * 24 * 3_600_000;
+/// How long a learned limit or an unsupported field is trusted, in milliseconds: 7 days. The pool
+/// stays below a limit and so does not notice when it is raised. Relearning it from time to time
+/// costs one refused call.
+const LEARNED_TTL_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Characters of a text that are told of a row that cannot be read.
-const MOST_TOLD: usize = 64;
+/// The most characters of a text in the description of an invalid row.
+const MAX_DESCRIBED_CHARS: usize = 64;
 
-/// What was read of the pool.
+/// The pool as it was read.
 #[derive(Debug)]
 pub struct PoolRead {
-    /// The pool as it is now.
+    /// The pool's current state.
     pub snapshot: Snapshot,
-    /// Whether all keys are in it.
+    /// Whether it contains all keys.
     pub is_whole: bool,
-    /// Rows that are broken: an unknown status, a key that no header can carry, or a pause whose end cannot be read.
+    /// Broken rows, which are ignored: an unknown status, a key that no header can carry, or a
+    /// pause whose end cannot be read.
     pub broken: Vec<KeyId>,
-    /// Columns of other rows that cannot be read, since they are not UTF-8 or far too long: each counts as empty.
+    /// Unreadable columns of other rows, which are not UTF-8 or far too long. Each counts as empty.
     pub malformed: Vec<(KeyId, &'static str)>,
-    /// Rows of `limits` that say nothing that counts, as they can be read.
-    pub unread_limits: Vec<String>,
+    /// Descriptions of invalid rows in `limits`.
+    pub invalid_limits: Vec<String>,
 }
 
-/// Reads the pool, or, of a pool of many keys, a sample that is drawn by `sample_by`, a number from 0 to 1.
+/// Reads the pool, or a sample of a large one. `sample_by` is a random number from 0 to 1 that
+/// selects the sample; `None` reads all keys.
 ///
 /// # Errors
 /// A table cannot be read.
@@ -74,20 +78,20 @@ pub async fn read_pool(
     } = pool_keys(database, sample_by, now).await?;
     let mut snapshot = Snapshot::new(keys);
     let moment = Moment::new(now);
-    let mut parameters = Vec::from(says_something_at(now));
+    let mut parameters = Vec::from(relevance_parameters(now));
     let since = [
         moment.day_start(),
         before_minute(now),
-        now.plus(-LIMIT_BELIEVED_MS),
+        now.plus(-LEARNED_TTL_MS),
     ];
     parameters.extend(since.map(|time| Value::from(time.to_iso())));
     let rows = read(database, &circumstances(), parameters).await?;
-    let mut unread_limits = Vec::new();
+    let mut invalid_limits = Vec::new();
     for row in &rows {
-        // A row that cannot be read says nothing; every row of the pool's own making can.
-        let entered = enter(&mut snapshot, row, now);
-        if entered.is_none() && row.text(0) == Some("limit") {
-            unread_limits.push(described_limit(row));
+        // Unreadable rows are ignored; the pool itself writes none.
+        let applied = apply_row(&mut snapshot, row, now);
+        if applied.is_none() && row.text(0) == Some("limit") {
+            invalid_limits.push(described_limit(row));
         }
     }
     Ok(PoolRead {
@@ -95,22 +99,22 @@ pub async fn read_pool(
         is_whole,
         broken,
         malformed,
-        unread_limits,
+        invalid_limits,
     })
 }
 
-/// What a person wrote into a row of `limits`.
+/// Describes an invalid row of `limits`, as an operator wrote it.
 fn described_limit(row: &Row) -> String {
     let columns = [(1, "scope"), (2, "model"), (3, "unit"), (4, "per")];
     let texts = columns.map(|(column, name)| {
         let text = row.lossy_text(column).unwrap_or_default();
-        let text: String = text.chars().take(MOST_TOLD).collect();
+        let text: String = text.chars().take(MAX_DESCRIBED_CHARS).collect();
         format!("{name} {text:?}")
     });
     texts.join(", ")
 }
 
-fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
+fn apply_row(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
     if row.text(0)? == "unsupported" {
         snapshot.add_unsupported(row.text(2)?, row.text(3)?);
         return Some(());
@@ -120,10 +124,10 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
         return Some(());
     }
     if row.is_malformed(2) {
-        // For every model it would hold for too many.
+        // An unreadable model must not turn into all models.
         return None;
     }
-    let place = QuotaScope {
+    let quota_scope = QuotaScope {
         scope: Scope::parse(row.text(1)?)?,
         model: row
             .text(2)
@@ -134,7 +138,7 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
         "cool_down" => {
             let cool_down = cool_down(row, 3)?;
             if !cool_down.is_spent(now) {
-                snapshot.set_cool_down(&place, cool_down);
+                snapshot.set_cool_down(&quota_scope, cool_down);
             }
         }
         "limit" => {
@@ -144,8 +148,7 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
             );
             let learned_at = row.text(7).and_then(UnixMillis::parse);
             let learned = row.integer(5).filter(|_| {
-                learned_at
-                    .is_some_and(|at| now.since(at) < LIMIT_BELIEVED_MS && !at.is_ahead_of(now))
+                learned_at.is_some_and(|at| now.since(at) < LEARNED_TTL_MS && !at.is_ahead_of(now))
             });
             let preset = row.integer(6);
             if preset.is_none() && row.0.get(6) != Some(&Value::Null) {
@@ -154,7 +157,7 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
             for value in [learned, preset].into_iter().flatten() {
                 let value = u64::try_from(value).unwrap_or_default();
                 snapshot.add_limit(
-                    &place,
+                    &quota_scope,
                     Limit {
                         unit,
                         window,
@@ -166,7 +169,7 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
         _ => {
             let count = |column| u64::try_from(row.integer(column)?).ok();
             snapshot.add_used(
-                &place,
+                &quota_scope,
                 Window::from_name(row.text(3)?)?,
                 UnixMillis::parse(row.text(4)?)?,
                 Used {
@@ -179,7 +182,8 @@ fn enter(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> {
     Some(())
 }
 
-/// A cool-down from the columns `reason, began_at, until, strikes, trial_until`, the first of which is `from`.
+/// Reads a cool-down from the columns `reason, began_at, until, strikes, trial_until`, starting at
+/// `from`.
 pub(super) fn cool_down(row: &Row, from: usize) -> Option<CoolDown> {
     Some(CoolDown {
         reason: Outcome::from_name(row.text(from)?)?,
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_with_their_state_and_broken_rows_named() {
+    fn reads_keys_with_their_state_and_reports_broken_rows() {
         let database = NativeDatabase::migrated();
         database.run(
             "INSERT INTO api_keys (id, api_key, status, disabled_until, last_used_at, priority, consecutive_failures, project, last_outcome, last_outcome_at) VALUES
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_cannot_be_read_is_told_and_holds_for_nothing() {
+    fn an_invalid_limit_is_reported_and_ignored() {
         let database = NativeDatabase::migrated();
         database.run(
             "INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1');
@@ -252,19 +256,22 @@ mod tests {
         let read = block_on(read_pool(&database, None, NOW)).unwrap();
         let key = &read.snapshot.keys()[0];
         let moment = Moment::new(NOW);
-        let of = |model: &str| read.snapshot.limits(key, model, &moment).count();
-        assert_eq!((of("m"), of("a"), of("b"), of("other")), (1, 0, 0, 0));
-        let mut told = read.unread_limits;
-        told.sort();
-        assert_eq!(told.len(), 5, "{told:#?}");
+        let limits = |model: &str| read.snapshot.limits(key, model, &moment).count();
         assert_eq!(
-            told[0],
+            (limits("m"), limits("a"), limits("b"), limits("other")),
+            (1, 0, 0, 0)
+        );
+        let mut unread = read.invalid_limits;
+        unread.sort();
+        assert_eq!(unread.len(), 5, "{unread:#?}");
+        assert_eq!(
+            unread[0],
             r#"scope "key1", model "m", unit "requests", per "day""#
         );
     }
 
     #[test]
-    fn what_cools_and_what_is_left_is_read() {
+    fn reads_cool_downs_limits_and_usage() {
         let database = NativeDatabase::migrated();
         database.run(
             "INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-a'), (2, 'fake-b');
@@ -302,10 +309,10 @@ mod tests {
         let mut balances: Vec<String> = snapshot
             .balances(second, "m", &now)
             .into_iter()
-            .map(|(place, balance)| {
+            .map(|(quota_scope, balance)| {
                 format!(
                     "{:?} {} {}: {} of {}",
-                    place.model,
+                    quota_scope.model,
                     balance.limit.unit.name(),
                     balance.limit.window.name(),
                     balance.used,
@@ -321,7 +328,7 @@ mod tests {
                 "Some(\"m\") input_tokens minute: 20 of 500",
                 "Some(\"m\") requests day: 5 of 20",
             ],
-            "a limit that was learned two weeks ago is not believed any more"
+            "a limit that was learned two weeks ago must be ignored"
         );
     }
 }

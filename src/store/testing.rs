@@ -1,4 +1,4 @@
-//! The real SQL on a native SQLite, for tests.
+//! A native SQLite database that runs the real SQL in tests.
 
 use super::{Access, Database, DatabaseError, Row, Value};
 use fallible_iterator::FallibleIterator;
@@ -9,19 +9,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::task::Poll;
 
-/// A connection of the native tests. A text of several statements is an error; a host might drop all but the first.
+/// A database for native tests. A text of several statements is an error, since a host might run
+/// only the first.
 pub(crate) struct NativeDatabase {
     pub(crate) connection: rusqlite::Connection,
-    /// Statements to refuse with an error, by a part of their text: `(part, error, how often)`.
+    /// Statements to fail, by a part of their text: `(part, error, how often)`.
     failures: RefCell<Vec<(String, String, usize)>>,
     statements: Cell<usize>,
     pending_first: Cell<bool>,
     /// Called before each statement.
     before_each: RefCell<Option<Box<dyn Fn()>>>,
-    /// Milliseconds that have passed.
+    /// The simulated time in milliseconds.
     clock_ms: Cell<u64>,
     try_ms: Cell<u64>,
-    /// What libSQL's client makes of each statement that was executed.
+    /// Each executed statement as libSQL's client rewrites it.
     rewritten: RefCell<HashMap<String, String>>,
 }
 
@@ -47,17 +48,17 @@ impl NativeDatabase {
         }
     }
 
-    /// From now on, every statement takes so many milliseconds.
+    /// Makes every later statement take `ms` milliseconds.
     pub(crate) fn each_try_takes(&self, ms: u64) {
         self.try_ms.set(ms);
     }
 
-    /// From now on, every statement lets others run before it does, as on a host.
+    /// Makes every later statement yield first, as on a host.
     pub(crate) fn answer_at_the_second_poll(&self) {
         self.pending_first.set(true);
     }
 
-    /// From now on, every statement does this first, such as to let time pass.
+    /// Calls `first` before every later statement, for example to advance the time.
     pub(crate) fn before_each(&self, first: impl Fn() + 'static) {
         self.before_each.replace(Some(Box::new(first)));
     }
@@ -74,7 +75,8 @@ impl NativeDatabase {
         database
     }
 
-    /// The same in a file that many may open, as the component opens it.
+    /// Like [`migrated`](Self::migrated), in a file that many can open, with the component's
+    /// journal mode.
     pub(crate) fn migrated_at(path: &std::path::Path) -> Self {
         let database = Self::open(path);
         futures::executor::block_on(super::migrate(&database)).unwrap();
@@ -92,7 +94,7 @@ impl NativeDatabase {
         self.connection.execute_batch(sql).unwrap();
     }
 
-    /// The rows of a query, as text with `|` between columns, as the `sqlite3` shell prints them.
+    /// The rows of a query as text, with `|` between columns, like the `sqlite3` shell.
     pub(crate) fn query(&self, sql: &str) -> Vec<String> {
         let rows = run(&self.connection, sql, Vec::new()).unwrap();
         rows.iter()
@@ -113,8 +115,8 @@ impl NativeDatabase {
             .collect()
     }
 
-    /// The statement as libSQL's client sends it: parsed, and written anew. Every statement that a test runs goes this way,
-    /// so that none is forgotten that libSQL cannot run.
+    /// The statement as libSQL's client sends it: parsed and serialized again. Every statement in a
+    /// test takes this path, so that no statement that libSQL cannot run goes unnoticed.
     fn rewritten(&self, statement: &str) -> String {
         if let Some(rewritten) = self.rewritten.borrow().get(statement) {
             return rewritten.clone();
@@ -135,7 +137,7 @@ fn rewritten(statement: &str) -> String {
                 matches!(parser.next(), Ok(None)),
                 "libSQL would run only the first statement of {statement}"
             );
-            // The client sends a lone CREATE TABLE as it is.
+            // The client sends a lone CREATE TABLE unchanged.
             match parsed {
                 Cmd::Stmt(Stmt::CreateTable { .. }) => statement.to_owned(),
                 parsed => parsed.to_string(),
@@ -210,10 +212,10 @@ fn run(
                     ValueRef::Null => Value::Null,
                     ValueRef::Integer(value) => Value::Integer(value),
                     ValueRef::Real(value) => Value::Real(value),
-                    // A host ends the instance here.
+                    // A host would trap here.
                     ValueRef::Text(text) => Value::Text(
                         String::from_utf8(text.to_vec())
-                            .expect("texts of people are read as bytes"),
+                            .expect("texts by operators must be read as bytes"),
                     ),
                     ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
                 })

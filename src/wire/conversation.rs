@@ -1,7 +1,9 @@
-//! Which conversation a request goes on with: its model and its first messages, which every later turn repeats.
+//! Identifies the conversation that a request continues, by its model and first messages, which every
+//! later turn repeats.
 //!
-//! Google keeps what it has made of a prompt's beginning for a while, per project, and charges less for it
-//! (<https://ai.google.dev/gemini-api/docs/caching>). So the turns of one conversation are better sent to one project.
+//! Google caches prompt prefixes per project and charges less for cached tokens
+//! (<https://ai.google.dev/gemini-api/docs/caching>), so all turns of a conversation should go to the
+//! same project.
 
 use crate::wire::json::{Members, find, read};
 use crate::wire::{Kind, Surface};
@@ -9,11 +11,12 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Messages that are looked at for the first one of the user.
+/// How many messages are searched for the first user message.
 const FIRST_MESSAGES: usize = 8;
 
-/// A number for the conversation; `None` for what is none. Equal for equal beginnings in one build of the pool, which is
-/// all that is needed: a new build begins anew.
+/// Returns a hash of the conversation, or `None` if the request does not continue one.
+///
+/// Hashes are only comparable within one build of the pool, which is all that is needed.
 pub fn conversation(surface: Surface, kind: Kind, model: &str, body: &[u8]) -> Option<u64> {
     if kind == Kind::Other {
         return None;
@@ -63,7 +66,7 @@ mod tests {
     const SECOND: &str = r#"{"role":"assistant","content":"a"},{"role":"user","content":"second"}"#;
 
     #[test]
-    fn a_conversation_stays_the_same_as_it_goes_on() {
+    fn a_conversation_keeps_its_id_across_turns() {
         let begun = openai("m", &format!("{SYSTEM},{FIRST}"));
         assert!(begun.is_some());
         assert_eq!(openai("m", &format!("{SYSTEM},{FIRST},{SECOND}")), begun);
@@ -86,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_conversation_has_no_number() {
+    fn other_requests_have_no_conversation() {
         assert_eq!(openai("m", ""), None);
         for body in ["", "[]", "{}", r#"{"contents":[]}"#, r#"{"contents":{}}"#] {
             assert_eq!(

@@ -1,19 +1,19 @@
-//! What travels on the wire: JSON, event streams, and Google's two APIs, as far as the pool reads or
+//! Formats on the wire: JSON, event streams and Google's two APIs, as far as the pool reads or
 //! writes them. Pure.
 //!
-//! | module | what it knows |
+//! | module | contents |
 //! |---|---|
 //! | `surface` | the two APIs, and the kinds of answers |
 //! | [`target`] | what a request is for, from its method and path |
 //! | [`gemini`], [`openai`] | requests, answers and errors of each API |
-//! | [`stream`] | the end of a stream and errors in it |
+//! | [`stream`] | the end of a stream, and errors within it |
 //! | [`json`] | reading and editing JSON text without building a tree |
-//! | [`resource`] | names of what belongs to a project, such as files |
-//! | [`model_list`] | lists of models, merged and paged |
+//! | [`resource`] | names of resources that belong to a project, such as files |
+//! | [`model_list`] | model lists, merged and paged |
 //! | [`conversation`] | which conversation a request continues |
-//! | [`request_traits`] | what a request is like, as far as it decides whose fault a refusal is |
+//! | [`request_traits`] | the traits of a request that decide who is at fault when it is refused |
 //! | [`naming`] | which names of models, methods and collections are accepted and stored |
-//! | [`redact`] | keeping secrets out of text |
+//! | [`redact`] | removing secrets from text |
 
 pub mod conversation;
 pub mod gemini;

@@ -1,9 +1,10 @@
-//! Lists of models: what several projects may use, put together.
+//! Merges the model lists of several projects.
 //!
-//! Google lists for each project what it may use, so the pool's list is the union; which key answers must not decide
-//! what a client sees. Entries stay as Google wrote them.
+//! Google lists the models available to each project, so the pool's list is their union: which key
+//! answers must not decide what a client sees. Entries stay as Google wrote them.
 //!
-//! Sources: <https://ai.google.dev/api/models#method:-models.list>, <https://ai.google.dev/gemini-api/docs/openai>.
+//! Sources: <https://ai.google.dev/api/models#method:-models.list>,
+//! <https://ai.google.dev/gemini-api/docs/openai>.
 
 use crate::wire::Surface;
 use crate::wire::json::{Members, find, read};
@@ -11,21 +12,21 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// Entries on a page of Gemini's list where nothing is said, and at most.
-const PAGE: usize = 50;
-const LONGEST_PAGE: usize = 1000;
-/// What the pool's own page tokens begin with.
-const TOKEN: &str = "keypool-";
+/// Entries on a page of Gemini's list, by default and at most.
+const DEFAULT_PAGE_SIZE: usize = 50;
+const MAX_PAGE_SIZE: usize = 1000;
+/// Prefix of the pool's page tokens.
+const PAGE_TOKEN_PREFIX: &str = "keypool-";
 
-/// A list of models, each once.
+/// A list of models without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelList {
     surface: Surface,
-    /// Each with its name, without `models/` before it.
+    /// Each name, without `models/`, and its entry.
     entries: Vec<(String, String)>,
 }
 
-/// A part of Gemini's list.
+/// A page of Gemini's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
     start: usize,
@@ -33,24 +34,24 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page that a query asks for; `None` for a token that is not the pool's.
+    /// Returns the page that a query asks for; `None` if the token is not the pool's.
     pub fn of_query(query: Option<&str>) -> Option<Self> {
         let mut page = Self {
             start: 0,
-            size: PAGE,
+            size: DEFAULT_PAGE_SIZE,
         };
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
                 "pageSize" | "page_size" => {
                     let size = value.parse().unwrap_or(0);
                     page.size = if size == 0 {
-                        PAGE
+                        DEFAULT_PAGE_SIZE
                     } else {
-                        size.min(LONGEST_PAGE)
+                        size.min(MAX_PAGE_SIZE)
                     };
                 }
                 "pageToken" | "page_token" if !value.is_empty() => {
-                    page.start = value.strip_prefix(TOKEN)?.parse().ok()?;
+                    page.start = value.strip_prefix(PAGE_TOKEN_PREFIX)?.parse().ok()?;
                 }
                 _ => {}
             }
@@ -60,7 +61,7 @@ impl Page {
 }
 
 impl ModelList {
-    /// A list without entries.
+    /// Creates an empty list.
     pub fn new(surface: Surface) -> Self {
         Self {
             surface,
@@ -68,7 +69,7 @@ impl ModelList {
         }
     }
 
-    /// Adds what is new in a list as Google sends it. `false` if it is none.
+    /// Adds the new entries of one of Google's lists. Returns `false` if the body is not a list.
     pub fn add(&mut self, body: &[u8]) -> bool {
         let name = match self.surface {
             Surface::OpenAi => "data",
@@ -87,7 +88,7 @@ impl ModelList {
     fn add_all(&mut self, list: Vec<&RawValue>) {
         for entry in list {
             if let Some(name) = self.name_of(entry)
-                && !self.has(&name)
+                && !self.contains(&name)
             {
                 self.entries.push((name, entry.get().to_owned()));
             }
@@ -104,14 +105,14 @@ impl ModelList {
         Some(name.strip_prefix("models/").unwrap_or(&name).to_owned())
     }
 
-    fn has(&self, name: &str) -> bool {
+    fn contains(&self, name: &str) -> bool {
         self.entries.iter().any(|(known, _)| known == name)
     }
 
-    /// Adds other names of models, each as an entry like that of the model that it stands for.
+    /// Adds aliases, each with a copy of its model's entry.
     pub fn add_aliases(&mut self, aliases: &[(String, String)]) {
         for (alias, model) in aliases {
-            if self.has(alias) {
+            if self.contains(alias) {
                 continue;
             }
             let known = self.entries.iter().find(|(name, _)| name == model);
@@ -132,20 +133,20 @@ impl ModelList {
         }
     }
 
-    /// The entries as a JSON array, to be kept.
+    /// Returns the entries as a JSON array for the cache.
     pub fn to_cache(&self) -> String {
         let entries: Vec<&str> = self.entries.iter().map(|(_, entry)| &**entry).collect();
         format!("[{}]", entries.join(","))
     }
 
-    /// Reads what was kept; `None` if it is no array.
+    /// Reads cached entries; `None` if they are not an array.
     pub fn from_cache(surface: Surface, entries: &str) -> Option<Self> {
         let mut list = Self::new(surface);
         list.add_all(serde_json::from_str(entries).ok()?);
         Some(list)
     }
 
-    /// The list as its API sends it; of Gemini's one page.
+    /// Returns the list in its API's format; for Gemini, one page of it.
     pub fn to_json(&self, page: Page) -> String {
         let entries = |start: usize, size: usize| {
             let entries: Vec<&str> = self
@@ -164,7 +165,7 @@ impl ModelList {
             Surface::Gemini => {
                 let end = page.start.saturating_add(page.size);
                 let next = if end < self.entries.len() {
-                    format!(r#","nextPageToken":"{TOKEN}{end}""#)
+                    format!(r#","nextPageToken":"{PAGE_TOKEN_PREFIX}{end}""#)
                 } else {
                     String::new()
                 };
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn each_model_is_there_once_and_as_google_wrote_it() {
+    fn merges_models_without_duplicates_or_changes() {
         let mut list = ModelList::new(Surface::OpenAi);
         assert!(
             list.add(
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn geminis_list_comes_in_pages_that_end() {
+    fn geminis_list_is_paged() {
         let mut list = ModelList::new(Surface::Gemini);
         let entries: Vec<String> = (0..7)
             .map(|number| format!(r#"{{"name":"models/m{number}"}}"#))
@@ -242,7 +243,7 @@ mod tests {
         assert_eq!((seen.len(), query.as_str()), (7, ""));
         assert_eq!(Page::of_query(Some("pageToken=theirs")), None);
         assert_eq!(page("pageSize=0"), page("pageSize=x"));
-        assert_eq!(page("pageSize=5000").size, LONGEST_PAGE);
+        assert_eq!(page("pageSize=5000").size, MAX_PAGE_SIZE);
         assert_eq!(
             list.to_json(page(
                 "pageToken=keypool-99999999999999999999"
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_are_listed_like_their_models() {
+    fn aliases_copy_the_entries_of_their_models() {
         let aliases = [
             ("x".to_owned(), "a".to_owned()),
             ("y".to_owned(), "unlisted".to_owned()),
@@ -286,7 +287,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,80}", query in "[a-zA-Z=&0-9-]{0,40}") {
+        fn accepts_any_bytes(body in "[{}\\[\\]\":,a-z0-9]{0,80}", query in "[a-zA-Z=&0-9-]{0,40}") {
             let mut list = ModelList::new(Surface::Gemini);
             list.add(body.as_bytes());
             if let Some(page) = Page::of_query(Some(&query)) {

@@ -1,27 +1,27 @@
-//! What a request may name, as far as the pool stores names: models, methods, collections.
+//! Validates the names that the pool stores: models, methods and collections.
 //!
-//! A name ends up in the log, in the hourly sums and in cool-downs, so it is bounded and of a fixed alphabet before
-//! anything is done with it.
+//! A name ends up in the log, the hourly totals and cool-downs, so its length and alphabet are
+//! checked first.
 
-/// What a model's name has to be, for the one who has sent another.
+/// The rule for model names, as shown to a client that breaks it.
 pub const MODEL_RULE: &str = "`model` must be 1 to 128 characters long, each a letter, a digit or one of `.`, `_`, `:`, `/`, `@`, `-`";
-/// Stands for a collection or a method whose name is not stored.
+/// Stands for a collection or method whose name is not stored.
 pub const OTHER: &str = "other";
 
-/// The longest name of a model.
-const LONGEST_MODEL: usize = 128;
-/// The longest name of a collection or a method.
-const LONGEST_WORD: usize = 40;
+/// The maximum length of a model name.
+const MAX_MODEL_LENGTH: usize = 128;
+/// The maximum length of a collection or method name.
+const MAX_WORD_LENGTH: usize = 40;
 
-/// Whether it can be a model's name; see [`MODEL_RULE`].
+/// Whether this is a valid model name; see [`MODEL_RULE`].
 pub fn is_model(name: &str) -> bool {
-    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
-    (1..=LONGEST_MODEL).contains(&name.len()) && name.bytes().all(belongs)
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
+    (1..=MAX_MODEL_LENGTH).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
-/// A collection or a method by its name if that is a plain word, and otherwise [`OTHER`].
+/// Returns the name of a collection or method if it is a plain word, and [`OTHER`] if not.
 pub fn word(name: &str) -> &str {
-    let is_plain = (1..=LONGEST_WORD).contains(&name.len())
+    let is_plain = (1..=MAX_WORD_LENGTH).contains(&name.len())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_is_a_short_name_of_a_fixed_alphabet() {
+    fn model_names_are_short_and_of_a_fixed_alphabet() {
         for name in [
             "m",
             "gemini-2.5-flash",
@@ -62,8 +62,8 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_kept_and_anything_else_is_other() {
-        for (name, kept) in [
+    fn anything_but_a_plain_word_is_other() {
+        for (name, expected) in [
             ("fileSearchStores", "fileSearchStores"),
             ("auth_tokens", "auth_tokens"),
             ("", OTHER),
@@ -73,7 +73,7 @@ mod tests {
             ("dateien2", OTHER),
             (&"x".repeat(41), OTHER),
         ] {
-            assert_eq!(word(name), kept, "{name}");
+            assert_eq!(word(name), expected, "{name}");
         }
     }
 }

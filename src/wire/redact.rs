@@ -1,24 +1,27 @@
-//! Takes secrets out of texts that leave the pool: log rows, log lines, error messages.
+//! Redacts secrets in texts that leave the pool: log rows, log lines and error messages.
 //!
-//! By value first (the key in use, the client's token), whatever their format; then by the shapes that Google's keys
-//! have, since its errors may echo a key of which the pool knows nothing
+//! Known secrets (the key in use, the client's token) are redacted by value, whatever their format.
+//! Google's keys are then redacted by shape, since its errors may echo a key unknown to the pool
 //! (`Permission denied: Consumer 'api_key:AIza…' has been suspended.`).
 
 use crate::pool::{MASK, SHORT_SECRET, mask};
 use memchr::memchr2;
 use serde::de::IgnoredAny;
 
-/// A text shorter than this is no secret: it would be found everywhere.
-const SHORTEST_SECRET: usize = 8;
-/// A piece of a longer secret that has so many characters is taken for the secret: messages cut keys short.
+/// Shorter texts are not treated as secrets: they would match everywhere.
+const MIN_SECRET_LENGTH: usize = 8;
+/// A piece of a longer secret with this many characters counts as the secret, since messages
+/// truncate keys.
 const PIECE: usize = 8;
-/// `AIza` and what may follow in a standard key: 35 characters, and some of them where it was cut.
+/// Prefix of a standard key, and the minimum number of characters after it. A full key has 35, a
+/// truncated one fewer.
 const STANDARD_KEY: (&str, usize) = ("AIza", 16);
-/// `AQ.` and at least this many characters in an authorization key.
+/// Prefix of an authorization key, and the minimum number of characters after it.
 const AUTHORIZATION_KEY: (&str, usize) = ("AQ.", 16);
 
-/// `text` with every one of `secrets`, and everything that looks like a Google API key, masked, also in part. Takes time in
-/// proportion to the text, since an upstream's error may be megabytes long.
+/// Masks each of `secrets`, and everything that looks like a Google API key, in whole or in part.
+///
+/// Takes linear time, since an upstream's error may be megabytes long.
 pub fn redact(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
@@ -29,13 +32,15 @@ pub fn redact(text: &str, secrets: &[&str]) -> String {
             text = mask_pieces(&text, secret);
         }
     }
-    let text = mask_shape(&text, STANDARD_KEY, is_of_standard_key);
-    mask_shape(&text, AUTHORIZATION_KEY, is_of_authorization_key)
+    let text = mask_shape(&text, STANDARD_KEY, is_standard_key_char);
+    mask_shape(&text, AUTHORIZATION_KEY, is_authorization_key_char)
 }
 
-/// The same for a JSON text: its strings are redacted as what they say, however they are escaped, and it stays JSON with
-/// the same names. A name is masked only where it looks like a key or holds a long secret: a short one may be the name of a
-/// field.
+/// Redacts a JSON text: strings are redacted by their unescaped value, and the text stays valid
+/// JSON with the same names.
+///
+/// A name is masked only if it looks like a key or contains a long secret: a short secret may be
+/// the name of a field.
 pub fn redact_json(json: &str, secrets: &[&str]) -> String {
     if serde_json::from_str::<IgnoredAny>(json).is_err() {
         return redact(json, secrets);
@@ -62,7 +67,7 @@ pub fn redact_json(json: &str, secrets: &[&str]) -> String {
                     redacted.push_str(&serde_json::Value::from(masked).to_string());
                 }
             }
-            // Half of a surrogate pair: JSON, but no text.
+            // Valid JSON, but not a valid string: half of a surrogate pair.
             Err(_) => redacted.push_str(&redact(raw, secrets)),
         }
         rest = after;
@@ -71,7 +76,7 @@ pub fn redact_json(json: &str, secrets: &[&str]) -> String {
     redacted
 }
 
-/// Bytes of the JSON string at the start of `json`, with its quotes.
+/// Returns the length in bytes of the JSON string at the start of `json`, quotes included.
 fn string_length(json: &str) -> usize {
     let bytes = json.as_bytes();
     let mut at = 1;
@@ -85,54 +90,54 @@ fn string_length(json: &str) -> usize {
     json.len()
 }
 
-/// Whether `text` has one of `secrets` in it, or anything that looks like a Google API key.
+/// Whether `text` contains one of `secrets`, or anything that looks like a Google API key.
 pub fn reveals<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> bool {
-    let is_there = |secret: &str| {
-        (SHORTEST_SECRET..=text.len()).contains(&secret.len()) && text.contains(secret)
+    let occurs = |secret: &str| {
+        (MIN_SECRET_LENGTH..=text.len()).contains(&secret.len()) && text.contains(secret)
     };
-    secrets.into_iter().any(is_there)
-        || has_shape(text, STANDARD_KEY, is_of_standard_key)
-        || has_shape(text, AUTHORIZATION_KEY, is_of_authorization_key)
+    secrets.into_iter().any(occurs)
+        || has_shape(text, STANDARD_KEY, is_standard_key_char)
+        || has_shape(text, AUTHORIZATION_KEY, is_authorization_key_char)
 }
 
 fn has_shape(
     text: &str,
-    (prefix, at_least): (&str, usize),
-    belongs: impl Fn(char) -> bool,
+    (prefix, min_length): (&str, usize),
+    is_key_char: impl Fn(char) -> bool,
 ) -> bool {
     text.match_indices(prefix).any(|(at, _)| {
         let tail = text.get(at + prefix.len()..).unwrap_or_default();
         let before = text.get(..at).and_then(|before| before.chars().next_back());
-        // `AQ.` within a word is the end of one.
+        // `AQ.` within a word is just its end.
         (prefix == STANDARD_KEY.0 || !before.is_some_and(char::is_alphanumeric))
             && tail
                 .chars()
-                .take_while(|c| belongs(*c))
-                .take(at_least)
+                .take_while(|c| is_key_char(*c))
+                .take(min_length)
                 .count()
-                == at_least
+                == min_length
     })
 }
 
-fn is_of_standard_key(c: char) -> bool {
+fn is_standard_key_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-fn is_of_authorization_key(c: char) -> bool {
-    is_of_standard_key(c) || c == '.'
+fn is_authorization_key_char(c: char) -> bool {
+    is_standard_key_char(c) || c == '.'
 }
 
-/// Masks every run of text that is covered by pieces of `secret`, each of [`PIECE`] ASCII characters.
+/// Masks every run of text covered by pieces of `secret`, each [`PIECE`] ASCII characters long.
 fn mask_pieces(text: &str, secret: &str) -> String {
     let pieces = Pieces::of(secret);
     let mut masked = String::with_capacity(text.len());
     let mut window = 0u64;
-    // Up to where the text is in `masked`, or stands for the mask at its end.
+    // How much of the text is copied to `masked` or covered by the mask at its end.
     let mut done = 0;
     for (at, byte) in text.bytes().enumerate() {
         window = window << 8 | u64::from(byte);
         let end = at + 1;
-        if end < PIECE || !pieces.have(window) {
+        if end < PIECE || !pieces.contain(window) {
             continue;
         }
         let start = end - PIECE;
@@ -146,11 +151,11 @@ fn mask_pieces(text: &str, secret: &str) -> String {
     masked
 }
 
-/// All pieces of a secret.
+/// The pieces of a secret.
 struct Pieces {
-    /// As numbers, sorted.
+    /// The pieces as numbers, sorted.
     pieces: Vec<u64>,
-    /// The last two bytes of each, as a set of bits: most texts have few of them, and are looked at no further.
+    /// A bit set of the last two bytes of each piece, as a cheap filter for most positions.
     ends: Vec<u64>,
 }
 
@@ -169,7 +174,7 @@ impl Pieces {
         pieces.sort_unstable();
         let mut ends = vec![0u64; 1024];
         for piece in &pieces {
-            let (word, bit) = Self::place(*piece);
+            let (word, bit) = Self::filter_bit(*piece);
             if let Some(word) = ends.get_mut(word) {
                 *word |= bit;
             }
@@ -177,13 +182,13 @@ impl Pieces {
         Self { pieces, ends }
     }
 
-    fn have(&self, window: u64) -> bool {
-        let (word, bit) = Self::place(window);
+    fn contain(&self, window: u64) -> bool {
+        let (word, bit) = Self::filter_bit(window);
         self.ends.get(word).is_some_and(|word| word & bit != 0)
             && self.pieces.binary_search(&window).is_ok()
     }
 
-    fn place(piece: u64) -> (usize, u64) {
+    fn filter_bit(piece: u64) -> (usize, u64) {
         let end = piece & 0xffff;
         (
             usize::try_from(end >> 6).unwrap_or_default(),
@@ -194,8 +199,8 @@ impl Pieces {
 
 fn mask_shape(
     text: &str,
-    (prefix, at_least): (&str, usize),
-    belongs: impl Fn(char) -> bool,
+    (prefix, min_length): (&str, usize),
+    is_key_char: impl Fn(char) -> bool,
 ) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -204,13 +209,13 @@ fn mask_shape(
         let (_, tail) = candidate.split_at(prefix.len());
         let length: usize = tail
             .chars()
-            .take_while(|c| belongs(*c))
+            .take_while(|c| is_key_char(*c))
             .map(char::len_utf8)
             .sum();
         let (secret, after) = candidate.split_at(prefix.len() + length);
         masked.push_str(before);
-        if length >= at_least {
-            // Of a key that nobody here knows, who could say whether its end is its end.
+        if length >= min_length {
+            // For an unknown key, there is no way to tell where it ends.
             masked.push_str(MASK);
         } else {
             masked.push_str(secret);
@@ -221,13 +226,13 @@ fn mask_shape(
     masked
 }
 
-/// `text` cut to `max` characters, with `…` in place of what was cut.
+/// Truncates `text` to `max` characters, and marks a cut with `…`.
 pub fn truncate(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         None => text.to_owned(),
         Some((end, _)) => {
-            let (kept, _) = text.split_at(end);
-            format!("{kept}…")
+            let (head, _) = text.split_at(end);
+            format!("{head}…")
         }
     }
 }

@@ -1,6 +1,8 @@
-//! What a request is like, as far as it decides whose fault a refusal is: see [`RequestTraits`].
+//! Determines the traits of a request that decide who is at fault when it is refused: see
+//! [`RequestTraits`].
 //!
-//! Bodies are skimmed, never built, and only as far as they must be: most have no tools and are small.
+//! Bodies are skimmed without building a tree, and only as far as needed: most are small and have
+//! no tools.
 
 use crate::pool::{BETWEEN_TOOLS, RequestSize};
 use crate::wire::gemini::RequestTraits;
@@ -12,15 +14,15 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// Smaller bodies are below any limit of tokens, in bytes.
+/// Smaller bodies, in bytes, are below any token limit.
 const LARGE_BODY: usize = 16 * 1024;
-/// Bytes of text that make a token, more or less.
+/// Approximate bytes of text per token.
 const BYTES_PER_TOKEN: u64 = 4;
-/// Shorter texts need not be looked at, in bytes.
-const SHORTEST_DATA: usize = 256;
-/// Bytes by which `\uXXXX` is longer than the character that it stands for.
+/// Shorter strings, in bytes, are never treated as encoded data.
+const MIN_DATA_LENGTH: usize = 256;
+/// How many bytes longer `\uXXXX` is than the character that it encodes.
 const ESCAPE_EXCESS: u64 = 3;
-/// Fields whose texts are encoded data.
+/// Fields with encoded data.
 const DATA: [&str; 8] = [
     "data",
     "bytesBase64Encoded",
@@ -31,10 +33,11 @@ const DATA: [&str; 8] = [
     "b64_json",
     "thoughtSignature",
 ];
-/// The longest name of a tool that is looked at, in characters.
-const LONGEST_TOOL: usize = 64;
+/// The maximum length of a tool name, in characters.
+const MAX_TOOL_LENGTH: usize = 64;
 
-/// Server-side tools, by how the two APIs spell them without case and underscores, and what their cool-downs are called.
+/// Server-side tools: their names in both APIs, normalized without case and underscores, and the
+/// names of their cool-downs.
 const TOOLS: [(&str, &str); 12] = [
     ("googlesearch", "google_search"),
     ("googlesearchretrieval", "google_search"),
@@ -50,8 +53,8 @@ const TOOLS: [(&str, &str); 12] = [
     ("imagegeneration", "image_generation"),
 ];
 
-/// Collections whose methods are documented with API keys.
-const TAKE_KEYS: [&str; 5] = [
+/// Collections whose methods are documented to accept API keys.
+const COLLECTIONS_WITH_KEYS: [&str; 5] = [
     "models",
     "files",
     "batches",
@@ -59,7 +62,7 @@ const TAKE_KEYS: [&str; 5] = [
     "interactions",
 ];
 
-/// The traits of a request for `model`; those that depend on the key are still unset.
+/// Returns the traits of a request for `model`. Those that depend on the key are unset.
 pub(crate) fn traits_of(
     target: &Target,
     model: &str,
@@ -79,7 +82,7 @@ pub(crate) fn traits_of(
         model: model.to_owned(),
         is_model_call,
         takes_keys: is_model_call && !target.rest.starts_with("tunedModels/")
-            || TAKE_KEYS.contains(&target.collection()),
+            || COLLECTIONS_WITH_KEYS.contains(&target.collection()),
         names_resource,
         tool: server_tools(target.surface, body),
         has_other_header: false,
@@ -90,11 +93,11 @@ pub(crate) fn traits_of(
     }
 }
 
-/// The server-side tools that a request has, if any, joined in the order of their names.
+/// Returns the server-side tools of a request, sorted and joined by `+`; `None` without any.
 fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
     let mentions = |name: &str| memmem::find(body, name.as_bytes()).is_some();
-    let searches = || surface == Surface::OpenAi && mentions("\"web_search_options\"");
-    if !mentions("\"tools\"") && !searches() {
+    let has_web_search = || surface == Surface::OpenAi && mentions("\"web_search_options\"");
+    if !mentions("\"tools\"") && !has_web_search() {
         return None;
     }
     let Members(members) = serde_json::from_slice(body).ok()?;
@@ -103,25 +106,25 @@ fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
         tools.insert("google_search");
     }
     tools.extend(tools_of(&members));
-    // On OpenAI's surface Google's own fields are further in.
-    let inside = |members: &[(Cow<'_, str>, &RawValue)], name: &str| {
+    // On OpenAI's surface, Google's own fields are nested.
+    let nested_tools = |members: &[(Cow<'_, str>, &RawValue)], name: &str| {
         find(members, name).and_then(|value| {
             let tools: Option<Vec<_>> =
                 read(value).map(|Members(members)| tools_of(&members).collect());
             tools
         })
     };
-    tools.extend(inside(&members, "google").into_iter().flatten());
+    tools.extend(nested_tools(&members, "google").into_iter().flatten());
     let extra = find(&members, "extra_body").and_then(read::<Members<'_>>);
     if let Some(Members(extra)) = extra {
         tools.extend(tools_of(&extra));
-        tools.extend(inside(&extra, "google").into_iter().flatten());
+        tools.extend(nested_tools(&extra, "google").into_iter().flatten());
     }
     let tools: Vec<&str> = tools.into_iter().collect();
     (!tools.is_empty()).then(|| tools.join(&BETWEEN_TOOLS.to_string()))
 }
 
-/// The server-side tools of an object's `tools`.
+/// Yields the server-side tools in an object's `tools`.
 fn tools_of(members: &[(Cow<'_, str>, &RawValue)]) -> impl Iterator<Item = &'static str> + use<> {
     let tools: Vec<&RawValue> = find(members, "tools").and_then(read).unwrap_or_default();
     let named: Vec<&'static str> = tools
@@ -141,23 +144,23 @@ fn tools_of(members: &[(Cow<'_, str>, &RawValue)]) -> impl Iterator<Item = &'sta
 }
 
 fn tool_named(name: &str) -> Option<&'static str> {
-    let plain: String = name
+    let normalized: String = name
         .chars()
         .filter(|c| *c != '_')
-        .take(LONGEST_TOOL)
+        .take(MAX_TOOL_LENGTH)
         .flat_map(char::to_lowercase)
         .collect();
-    let known = TOOLS.iter().find(|(spelled, _)| *spelled == plain);
-    known.map(|(_, called)| *called)
+    let known = TOOLS.iter().find(|(spelling, _)| *spelling == normalized);
+    known.map(|(_, canonical)| *canonical)
 }
 
-/// Estimated tokens of a body's text; 0 of a small one.
+/// Estimates the tokens of a body's text; 0 for a small body.
 fn text_tokens(body: &[u8]) -> u64 {
     if body.len() < LARGE_BODY {
         return 0;
     }
     let (mut bytes, mut start) = (0u64, 0);
-    // What stands before a text that is a value: its name, and a colon.
+    // What precedes a string that is a value: its name and a colon.
     let (mut name, mut between): (&[u8], &[u8]) = (&[], &[]);
     for end in memchr_iter(b'"', body).chain([body.len()]) {
         let piece = body.get(start..end).unwrap_or_default();
@@ -172,14 +175,14 @@ fn text_tokens(body: &[u8]) -> u64 {
     bytes / BYTES_PER_TOKEN
 }
 
-/// Whether a piece of JSON is encoded data, and not for reading.
+/// Whether a string is encoded data rather than text.
 fn is_data(piece: &[u8], name: &[u8], is_value: bool) -> bool {
-    piece.len() >= SHORTEST_DATA
+    piece.len() >= MIN_DATA_LENGTH
         && (piece.starts_with(b"data:")
             || (is_value && DATA.iter().any(|field| field.as_bytes() == name)))
 }
 
-/// How many texts a request for embeddings has, if they are several.
+/// Returns the number of texts in an embeddings request with several.
 fn texts(target: &Target, body: &[u8]) -> Option<u64> {
     let field = match target.surface {
         Surface::OpenAi if target.rest == "embeddings" => "input",
@@ -188,7 +191,7 @@ fn texts(target: &Target, body: &[u8]) -> Option<u64> {
     };
     let Members(members) = serde_json::from_slice(body).ok()?;
     let texts: Vec<&RawValue> = find(&members, field).and_then(read)?;
-    // A list of numbers is one text, as tokens.
+    // A list of numbers is a single text, given as tokens.
     let are_numbers = texts
         .first()
         .is_some_and(|first| !first.get().starts_with(['"', '[', '{']));
@@ -209,7 +212,7 @@ mod tests {
     const GENERATE: &str = "/v1beta/models/m:generateContent";
 
     #[test]
-    fn a_call_of_a_model_is_told_from_one_about_a_collection() {
+    fn distinguishes_model_calls_from_collection_requests() {
         for (path, model, body, expected) in [
             (CHAT, "m", "{}", true),
             (GENERATE, "m", "{}", true),
@@ -234,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn server_side_tools_are_known_in_every_spelling() {
+    fn recognizes_server_side_tools_in_every_spelling() {
         for (tools, expected) in [
             (r#"[{"google_search":{}}]"#, Some("google_search")),
             (r#"[{"googleSearch":{}}]"#, Some("google_search")),
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn text_counts_and_encoded_data_does_not() {
+    fn counts_text_but_not_encoded_data() {
         let body = |text: &str| format!(r#"{{"contents":[{{"parts":[{{"text":"{text}"}}]}}]}}"#);
         let tokens = |body: &str| of(GENERATE, "m", body).size.input_tokens;
         assert_eq!(tokens(&body("short")), 0);
@@ -311,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_of_a_batch_are_counted() {
+    fn counts_the_texts_of_a_batch() {
         let batch = |count: usize| vec![r#"{"content":{"parts":[{"text":"a"}]}}"#; count].join(",");
         for (path, body, expected) in [
             ("/v1/embeddings", r#"{"input":["a","b","c"]}"#.to_owned(), 3),

@@ -1,10 +1,13 @@
-//! Names of what belongs to the project of the key that made it: files, cached contents, batches, operations.
+//! Names of resources that belong to the project of the key that created them: files, cached
+//! contents, batches and operations.
 //!
-//! A key of another project is refused such a thing. So the pool remembers which key an answer with a name came from, and
-//! looks for known names in requests: in the path, and among the body's texts those that are a name or a URL that ends in
-//! one. A text that only mentions a name is none, and one that happens to be a name nobody made is not known.
+//! A key of another project has no access to them. So the pool remembers which key's answer
+//! contained a name, and looks for known names in requests: in the path, and in strings of the body
+//! that are a name or a URL ending in one. A text that merely mentions a name does not count, and a
+//! string that happens to look like a name is unknown.
 //!
-//! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, <https://ai.google.dev/api/batch-api>.
+//! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>,
+//! <https://ai.google.dev/api/batch-api>.
 
 use crate::wire::target::Target;
 use crate::wire::{Kind, Surface};
@@ -29,9 +32,9 @@ const COLLECTIONS: [&str; 9] = [
     "videos/",
     "interactions/",
 ];
-/// Fields whose texts are for people or for tools, and name nothing that the request uses.
+/// Fields with text for people or tools, which never refers to a resource.
 const TEXT_FIELDS: [&str; 4] = ["text", "content", "arguments", "output"];
-/// Fields whose values name nothing that the request uses.
+/// Fields whose values never refer to a resource.
 const IGNORED_FIELDS: [&str; 10] = [
     "functionCall",
     "functionResponse",
@@ -45,25 +48,26 @@ const IGNORED_FIELDS: [&str; 10] = [
     "enum",
 ];
 /// Fields with the bare id of an interaction.
-const INTERACTION: [&str; 2] = ["previous_interaction_id", "previousInteractionId"];
-/// Names taken from one body, at most.
-const MOST_NAMES: usize = 500;
-/// The longest name.
-const LONGEST_NAME: usize = 256;
+const INTERACTION_FIELDS: [&str; 2] = ["previous_interaction_id", "previousInteractionId"];
+/// The maximum number of names taken from one body.
+const MAX_NAMES: usize = 500;
+/// The maximum length of a name.
+const MAX_NAME_LENGTH: usize = 256;
 
-/// The name of an upload under way at a path.
+/// Returns the name of a pending upload.
 pub fn of_upload(path: &str, upload_id: &str) -> String {
     format!("uploads{path}?{upload_id}")
 }
 
-/// What a path may name: `rest` follows the version, or OpenAI's `/v1/`. Longer and shorter readings, of which at most one
-/// is known.
+/// Returns the resources that a path may name. `rest` follows the version, or OpenAI's `/v1/`.
+///
+/// A path can be read in several ways, of which at most one is a known name.
 pub fn named_in_path(rest: &str) -> BTreeSet<String> {
     let rest = percent_encoding::percent_decode_str(rest).decode_utf8_lossy();
     let mut names = BTreeSet::new();
-    // OpenAI's clients put an id that is a name behind the collection: `batches/batches/abc`.
-    let behind = rest.split_once('/').map(|(_, behind)| behind);
-    for path in [Some(&*rest), behind].into_iter().flatten() {
+    // OpenAI's clients append an id that is itself a name: `batches/batches/abc`.
+    let after_slash = rest.split_once('/').map(|(_, after_slash)| after_slash);
+    for path in [Some(&*rest), after_slash].into_iter().flatten() {
         let ends = path
             .match_indices(['/', ':'])
             .map(|(at, _)| at)
@@ -77,15 +81,16 @@ pub fn named_in_path(rest: &str) -> BTreeSet<String> {
     names
 }
 
-/// The names among the texts of a JSON body; none if it is anything else. Only bodies that call no
-/// model are searched for the interaction that they continue.
+/// Returns the names in the strings of a JSON body; none for anything else.
+///
+/// The interaction that a body continues is only looked up if it does not call a model.
 pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    // Most bodies have none, and need not be walked through: one look at their slashes tells, and at the characters that are
-    // written by their number.
+    // Most bodies contain no name and need not be parsed: checking the text around slashes and
+    // escaped characters is enough.
     let mentions = |slash: usize| {
         let before = body.get(..slash).unwrap_or_default();
-        // Some encoders escape each slash.
+        // Some encoders escape every slash.
         let before = before.strip_suffix(b"\\").unwrap_or(before);
         COLLECTIONS.iter().any(|collection| {
             let name = collection.trim_end_matches('/').as_bytes();
@@ -95,42 +100,43 @@ pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
     };
     let continues = |field: &&str| memmem::find(body, field.as_bytes()).is_some();
     if memchr_iter(b'/', body).any(mentions)
-        || (kind == Kind::Other && INTERACTION.iter().any(continues))
-        || memmem::find_iter(body, br"\u00").any(|at| hides_a_name(body, at))
+        || (kind == Kind::Other && INTERACTION_FIELDS.iter().any(continues))
+        || memmem::find_iter(body, br"\u00").any(|at| escapes_name_char(body, at))
     {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
-        // What is found before the place where it breaks off is found.
+        // Names found before a syntax error count.
         let texts = Texts {
             names: &mut names,
-            of: FieldKind::Any,
+            kind: FieldKind::Any,
         };
         let _ = texts.deserialize(&mut deserializer);
     }
     names
 }
 
-/// Whether a character is one of those that names have, and is written by its number at `at`: `\u002f`.
-fn hides_a_name(body: &[u8], at: usize) -> bool {
+/// Whether `\u002f` or another escape of a character that names contain is at `at`.
+fn escapes_name_char(body: &[u8], at: usize) -> bool {
     let digits = body.get(at + 4..at + 6);
     let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
     let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"/_-.~:".contains(&byte))
 }
 
-/// What an answer reports of things that belong to the project of the key that it came by.
+/// The resources reported by an answer; they belong to the project of the key that was used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reported {
-    /// Made by this request.
+    /// Created by this request.
     pub created: BTreeSet<String>,
     /// Known to exist.
     pub listed: BTreeSet<String>,
 }
 
-/// What the answer to a request reports, unless it calls a model. `named` is what the request names.
+/// Returns what the answer to a request reports, unless it calls a model. `named` are the names in
+/// the request.
 ///
-/// The answer to a POST or an upload reports what was created, except for names in the request, which
-/// existed before and are repeated. The subject of the answer is created even if the request chose its
-/// name, unless the path names it. Any other answer only lists.
+/// The answer to a POST or an upload reports created resources, except for those named in the
+/// request, which existed before and are repeated. The subject of the answer counts as created even
+/// if the request chose its name, unless the path names it. Any other answer only lists resources.
 pub fn reported(
     method: &Method,
     target: &Target,
@@ -139,9 +145,9 @@ pub fn reported(
 ) -> Reported {
     let collection = target.rest.split('/').next().unwrap_or_default();
     let has_ids = target.surface == Surface::OpenAi || collection == "interactions";
-    let own = own_name(collection, has_ids, body);
+    let subject = subject_name(collection, has_ids, body);
     let mut names = named_in_body(body, Kind::Other);
-    names.extend(own.clone());
+    names.extend(subject.clone());
     if target.is_upload() {
         return Reported {
             created: names,
@@ -155,18 +161,18 @@ pub fn reported(
         };
     }
     let in_path = named_in_path(&target.rest);
-    // `files:register`: a method that is not that of making one.
+    // A custom method such as `files:register`, not the one that creates.
     let is_custom = target.rest.contains(':');
     let is_created = |name: &String| {
-        let is_own = own.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
+        let is_own = subject.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
         is_own || !named.contains(name)
     };
     let (created, listed) = names.into_iter().partition(is_created);
     Reported { created, listed }
 }
 
-/// The name that a request chooses for what it makes: `POST /files` with `{"file": {"name": "files/abc"}}`, or with `name`
-/// alone as of the other collections.
+/// Returns the name that a request chooses for the resource to create: `POST /files` with `{"file":
+/// {"name": "files/abc"}}`, or just `name` for other collections.
 pub fn chosen_name(target: &Target, body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Wrapped<'a> {
@@ -177,28 +183,31 @@ pub fn chosen_name(target: &Target, body: &[u8]) -> Option<String> {
         return None;
     }
     let wrapped = serde_json::from_slice(body).map(|Wrapped { file }| file.get().as_bytes());
-    own_name(&target.rest, false, wrapped.unwrap_or(body))
+    subject_name(&target.rest, false, wrapped.unwrap_or(body))
         .filter(|name| name.starts_with(&format!("{}/", target.rest)))
 }
 
-/// The name of what a body is about.
-fn own_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
+/// Returns the name of the resource that a body describes.
+fn subject_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Thing<'a> {
+    struct Resource<'a> {
         #[serde(borrow)]
         name: Option<Cow<'a, str>>,
         #[serde(borrow)]
         id: Option<Cow<'a, str>>,
     }
-    let thing: Thing<'_> = serde_json::from_slice(body).ok()?;
-    match thing.id.filter(|_| has_ids) {
-        Some(id) => of_id(collection, &id),
-        None => thing.name.filter(|name| is_name(name)).map(Cow::into_owned),
+    let resource: Resource<'_> = serde_json::from_slice(body).ok()?;
+    match resource.id.filter(|_| has_ids) {
+        Some(id) => name_of_id(collection, &id),
+        None => resource
+            .name
+            .filter(|name| is_name(name))
+            .map(Cow::into_owned),
     }
 }
 
-/// The id that OpenAI's API gives a thing of a collection, as a name.
-fn of_id(collection: &str, id: &str) -> Option<String> {
+/// Converts an id of OpenAI's API to a resource name.
+fn name_of_id(collection: &str, id: &str) -> Option<String> {
     let name = if id.contains('/') {
         id.to_owned()
     } else {
@@ -207,20 +216,21 @@ fn of_id(collection: &str, id: &str) -> Option<String> {
     is_name(&name).then_some(name)
 }
 
-/// `files/abc`, or `models/M/operations/abc`.
+/// Whether a text is a name, such as `files/abc` or `models/M/operations/abc`.
 fn is_name(text: &str) -> bool {
-    text.len() <= LONGEST_NAME && name_at_end(text).is_some_and(|name| name.len() == text.len())
+    text.len() <= MAX_NAME_LENGTH && name_at_end(text).is_some_and(|name| name.len() == text.len())
 }
 
-/// The name that a text is, or ends in as a URL does: `https://host/v1beta/files/abc:download?alt=media`.
+/// Returns the name that a text is or, as a URL, ends in:
+/// `https://host/v1beta/files/abc:download?alt=media`.
 fn name_at_end(text: &str) -> Option<&str> {
     let text = text.split(['?', '#']).next()?;
     let found = COLLECTIONS
         .iter()
         .filter_map(|collection| {
             let at = text.rfind(collection)?;
-            let stands_alone = is_place(text.get(..at)?);
-            stands_alone.then_some((at, collection))
+            let is_preceded_properly = can_precede_name(text.get(..at)?);
+            is_preceded_properly.then_some((at, collection))
         })
         .max_by_key(|(at, _)| *at)?;
     let (at, collection) = found;
@@ -234,7 +244,7 @@ fn name_at_end(text: &str) -> Option<&str> {
     if !is_id {
         return None;
     }
-    // An operation is named below what it works on.
+    // Operations are nested below the resource that they work on.
     let start = match text.get(..at)? {
         before if *collection == "operations/" => owner_start(before),
         _ => at,
@@ -242,10 +252,10 @@ fn name_at_end(text: &str) -> Option<&str> {
     text.get(start..at + collection.len() + end)
 }
 
-/// What can stand before a name: nothing, or the beginning of a URL of Google's API, wherever it is served. Other hosts have
-/// files, too.
-fn is_place(before: &str) -> bool {
-    // An operation's owner, or what it is below.
+/// Whether a name can follow this text: nothing, or the start of a URL of Google's API on any host.
+/// Other hosts have files, too.
+fn can_precede_name(before: &str) -> bool {
+    // The owner of an operation, or the start of the path.
     let before = match owners_in(before).max() {
         Some(at) => before.get(..at).unwrap_or_default(),
         None => before,
@@ -257,14 +267,14 @@ fn is_place(before: &str) -> bool {
                 .any(|version| before.ends_with(version))
 }
 
-/// Where the last name of each collection begins below which operations are named.
+/// Yields the start of the last name in each collection that can own operations.
 fn owners_in(before: &str) -> impl Iterator<Item = usize> {
     ["models/", "tunedModels/", "batches/"]
         .iter()
         .filter_map(|collection| before.rfind(collection))
 }
 
-/// Where `models/M/` begins at the end of what comes before `operations/`.
+/// Returns the start of `models/M/` at the end of the text before `operations/`.
 fn owner_start(before: &str) -> usize {
     let owner = owners_in(before)
         .filter(|at| {
@@ -277,17 +287,17 @@ fn owner_start(before: &str) -> usize {
     owner.unwrap_or(before.len())
 }
 
-/// Walks through JSON and collects the texts that are names.
+/// Walks through JSON and collects the strings that are names.
 struct Texts<'a> {
     names: &'a mut BTreeSet<String>,
-    of: FieldKind,
+    kind: FieldKind,
 }
 
-/// What kind of field a text is the value of.
+/// The kind of field that a string is the value of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FieldKind {
     Any,
-    /// For people or tools.
+    /// Text for people or tools.
     Text,
     /// The bare id of an interaction.
     Interaction,
@@ -309,18 +319,18 @@ impl<'de> Visitor<'de> for Texts<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        // A URL has no blank in it, a text that mentions a name has.
-        let is_candidate = text.len() <= 4 * LONGEST_NAME && !text.contains(char::is_whitespace);
-        if !is_candidate || self.names.len() >= MOST_NAMES {
+        // URLs contain no blanks, whereas texts that mention a name do.
+        let is_candidate = text.len() <= 4 * MAX_NAME_LENGTH && !text.contains(char::is_whitespace);
+        if !is_candidate || self.names.len() >= MAX_NAMES {
             return Ok(());
         }
-        let name = match self.of {
+        let name = match self.kind {
             FieldKind::Text => None,
             FieldKind::Any => name_at_end(text).map(str::to_owned),
-            FieldKind::Interaction => of_id("interactions", text),
+            FieldKind::Interaction => name_of_id("interactions", text),
         };
         self.names
-            .extend(name.filter(|name| name.len() <= LONGEST_NAME));
+            .extend(name.filter(|name| name.len() <= MAX_NAME_LENGTH));
         Ok(())
     }
 
@@ -330,15 +340,15 @@ impl<'de> Visitor<'de> for Texts<'_> {
                 entries.next_value::<serde::de::IgnoredAny>()?;
                 continue;
             }
-            let of = if TEXT_FIELDS.contains(&&*key) {
+            let kind = if TEXT_FIELDS.contains(&&*key) {
                 FieldKind::Text
-            } else if INTERACTION.contains(&&*key) {
+            } else if INTERACTION_FIELDS.contains(&&*key) {
                 FieldKind::Interaction
             } else {
                 FieldKind::Any
             };
             let names = &mut *self.names;
-            entries.next_value_seed(Texts { names, of })?;
+            entries.next_value_seed(Texts { names, kind })?;
         }
         Ok(())
     }
@@ -346,8 +356,8 @@ impl<'de> Visitor<'de> for Texts<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         loop {
             let names = &mut *self.names;
-            let of = self.of;
-            if elements.next_element_seed(Texts { names, of })?.is_none() {
+            let kind = self.kind;
+            if elements.next_element_seed(Texts { names, kind })?.is_none() {
                 break;
             }
         }
@@ -385,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_names_what_it_is_about() {
+    fn finds_the_resource_in_a_path() {
         for (rest, name) in [
             ("files/abc-1", "files/abc-1"),
             ("files/abc:download", "files/abc"),
@@ -416,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_names_what_it_uses_and_not_what_it_mentions() {
+    fn finds_used_but_not_mentioned_resources_in_a_body() {
         for (body, names) in [
             (
                 r#"{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]}]}"#,
@@ -488,34 +498,34 @@ mod tests {
     }
 
     #[test]
-    fn names_of_one_body_are_bounded() {
+    fn names_per_body_are_bounded() {
         let many: Vec<String> = (0..2000)
             .map(|number| format!("\"files/f{number}\""))
             .collect();
         let body = format!("[{}]", many.join(","));
-        assert_eq!(
-            named_in_body(body.as_bytes(), Kind::Other).len(),
-            MOST_NAMES
-        );
-        let long = format!("[\"files/{}\"]", "x".repeat(LONGEST_NAME));
+        assert_eq!(named_in_body(body.as_bytes(), Kind::Other).len(), MAX_NAMES);
+        let long = format!("[\"files/{}\"]", "x".repeat(MAX_NAME_LENGTH));
         assert!(named_in_body(long.as_bytes(), Kind::Other).is_empty());
     }
 
     #[test]
-    fn an_id_of_openais_api_is_a_name() {
-        assert_eq!(of_id("batches", "batches/b").as_deref(), Some("batches/b"));
-        assert_eq!(of_id("videos", "v1").as_deref(), Some("videos/v1"));
+    fn openai_ids_are_names() {
         assert_eq!(
-            of_id("videos", "models/m/operations/o").as_deref(),
+            name_of_id("batches", "batches/b").as_deref(),
+            Some("batches/b")
+        );
+        assert_eq!(name_of_id("videos", "v1").as_deref(), Some("videos/v1"));
+        assert_eq!(
+            name_of_id("videos", "models/m/operations/o").as_deref(),
             Some("models/m/operations/o")
         );
-        assert_eq!(of_id("chat", "chatcmpl-1"), None);
-        assert_eq!(of_id("videos", "a b"), None);
+        assert_eq!(name_of_id("chat", "chatcmpl-1"), None);
+        assert_eq!(name_of_id("videos", "a b"), None);
     }
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..100), text in "[a-zé/:?.{}\"\\[\\]]{0,60}") {
+        fn accepts_any_bytes(body in prop::collection::vec(any::<u8>(), 0..100), text in "[a-zé/:?.{}\"\\[\\]]{0,60}") {
             named_in_body(&body, Kind::Other);
             named_in_body(format!("{{\"files/\":\"{text}\"}}").as_bytes(), Kind::Other);
             named_in_path(&text);

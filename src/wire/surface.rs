@@ -5,14 +5,14 @@ use crate::pool::CredentialHeader;
 /// One of Google's APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surface {
-    /// The one for OpenAI's clients.
+    /// The OpenAI-compatible API.
     OpenAi,
-    /// Google's own.
+    /// Google's own API.
     Gemini,
 }
 
 impl Surface {
-    /// The header that carries keys there, unless the upstream wants a key in the other one.
+    /// The header that carries keys on this API, unless the upstream wants a key in the other one.
     pub fn credential_header(self) -> CredentialHeader {
         match self {
             Self::OpenAi => CredentialHeader::Authorization,
@@ -26,7 +26,7 @@ impl Surface {
 pub enum Kind {
     /// An OpenAI chat completion.
     Chat,
-    /// What a model says, in Google's own form.
+    /// Generated content in Google's format.
     Generate,
     /// Anything else.
     Other,

@@ -1,21 +1,23 @@
-//! A call that got no response, or not all of it.
+//! Errors of calls that got no response, or an incomplete one.
 
 use std::fmt;
 
-/// Why no response came, or why it broke off.
+/// Why there was no response, or why it broke off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransportError {
-    /// The host does not let the component call this address.
+    /// The host does not allow the component to call this address.
     Denied,
     /// The upstream took too long.
     TimedOut,
-    /// The request never left: no connection could be had, or the upstream took no further request on it.
+    /// The request was not sent: connecting failed, or the upstream accepted no further request on
+    /// the connection.
     NotSent(String),
-    /// The connection failed before the response began; whether the upstream has read the request is open.
+    /// The connection failed before the response began. The upstream may or may not have processed
+    /// the request.
     Unanswered(String),
-    /// The host ends.
+    /// The host is shutting down.
     Stopping,
-    /// Anything else, in the host's words: refused, reset, unresolved, TLS trouble.
+    /// Any other failure, as described by the host: refused, reset, unresolved or a TLS error.
     Failed(String),
 }
 

@@ -141,7 +141,7 @@ async fn three_dead_three_exhausted_and_a_slow_key_among_ten_cost_nobody_an_answ
 const BEFORE_MIDNIGHT_MS: i64 = 1_793_516_340_000;
 
 #[tokio::test]
-async fn a_quota_per_day_is_back_at_midnight_in_los_angeles() {
+async fn a_daily_quota_resets_at_midnight_in_los_angeles() {
     if HostKind::chosen() == HostKind::Spin {
         // Its clock cannot be set.
         return;

@@ -46,7 +46,7 @@ async fn calls_above_the_limit_are_told_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_names_the_client() {
+async fn takes_the_client_address_from_a_trusted_proxy() {
     let app = Setup::keys(1)
         .variable("rate_limit_per_minute", "1")
         .variable("trust_forwarded_for", "true")

@@ -75,7 +75,7 @@ async fn preflight_needs_no_token() {
 }
 
 #[tokio::test]
-async fn enforcement_refuses_other_pages_alone() {
+async fn enforce_origin_refuses_only_other_pages() {
     let app = Setup::keys(1)
         .variable("allowed_origins", "*.example.com")
         .variable("enforce_origin", "true")

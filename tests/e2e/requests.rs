@@ -102,7 +102,7 @@ async fn a_length_beyond_every_number_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_has_no_body_and_the_length_of_one() {
+async fn head_has_the_length_of_get_and_no_body() {
     let app = Setup::keys(1).start().await;
     for path in ["/healthz", "/readyz", "/nowhere"] {
         let get = app.client.get(path).send().await;
@@ -165,7 +165,7 @@ async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_32_mib() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_wrong_methods_are_told_apart() {
+async fn distinguishes_unknown_paths_from_wrong_methods() {
     let app = Setup::keys(1).start().await;
     for (method, path, status, code, allow) in [
         (Method::GET, "/", 404, "unknown_path", None),
@@ -259,7 +259,7 @@ async fn only_the_token_lets_a_call_in() {
 }
 
 #[tokio::test]
-async fn without_a_configured_token_every_call_is_refused_and_told_why() {
+async fn refuses_every_call_without_a_configured_token() {
     let app = Setup::keys(1).without_token().start().await;
     for path in ["/v1/chat/completions", "/api/keys/status"] {
         let answer = app.client.post(path, CHAT).authorized().send().await;

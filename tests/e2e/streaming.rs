@@ -111,7 +111,7 @@ async fn leave_after_the_first_event(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_is_told_in_an_event() {
+async fn reports_an_incomplete_stream_in_an_event() {
     for how in [Break::Reset, Break::Close, Break::End] {
         let app = Setup::keys(1).start().await;
         app.gemini
@@ -176,7 +176,7 @@ async fn an_error_in_the_middle_never_looks_like_the_end() {
 }
 
 #[tokio::test]
-async fn trouble_before_the_first_event_is_a_plain_error() {
+async fn a_failure_before_the_first_event_is_a_plain_error() {
     let app = Setup::keys(1).start().await;
     for how in [Break::Reset, Break::Close, Break::End] {
         app.gemini

@@ -287,8 +287,8 @@ impl Chooser {
                 self.snapshot.apply(&Change::State(id, after));
                 return;
             }
-            Judgement::Suspect { take_back: false } => {}
-            Judgement::Suspect { take_back: true } => {
+            Judgement::Suspect { reinstates: false } => {}
+            Judgement::Suspect { reinstates: true } => {
                 for (reinstated, _, state) in std::mem::take(&mut self.disabled_at) {
                     self.snapshot.apply(&Change::State(reinstated, state));
                     suspected.push(reinstated);

@@ -7,13 +7,13 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// So many chunks of ten bytes, then the end, or a break.
+/// Sends `left` chunks of ten bytes, then ends or fails.
 struct Chunks {
     left: usize,
     breaks: bool,
 }
 
-/// Nothing ever comes.
+/// Never sends anything.
 struct Silence;
 
 impl ByteStream for Silence {
@@ -35,7 +35,7 @@ impl ByteStream for Chunks {
     }
 }
 
-/// Time passes when there is nothing else to do: at once.
+/// A clock whose timers expire at once.
 #[derive(Clone, Default)]
 struct Clock(Rc<Cell<u64>>);
 
@@ -57,20 +57,20 @@ impl System for Clock {
     fn log(&self, _line: &str) {}
 }
 
-/// Parts of so many bytes, each after so many time-outs of whoever waits for it; then silence.
+/// Sends chunks of a size, each after a number of timeouts of the reader, then nothing.
 struct Slow(VecDeque<(usize, usize)>);
 
 impl ByteStream for Slow {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        let Some((size, mut times)) = self.0.pop_front() else {
+        let Some((size, mut timeouts)) = self.0.pop_front() else {
             return std::future::pending().await;
         };
         std::future::poll_fn(|context| {
             context.waker().wake_by_ref();
-            if times == 0 {
+            if timeouts == 0 {
                 return Poll::Ready(Ok(Some(vec![b'x'; size])));
             }
-            times -= 1;
+            timeouts -= 1;
             Poll::Pending
         })
         .await
@@ -93,7 +93,7 @@ fn memory(size: usize) -> Rc<ByteSemaphore> {
     ByteSemaphore::new(size, crate::sync::native)
 }
 
-/// So many bytes in each part.
+/// Sends chunks of these sizes.
 struct Parts(Vec<usize>);
 
 impl ByteStream for Parts {
@@ -102,7 +102,7 @@ impl ByteStream for Parts {
     }
 }
 
-/// Reads a body that has room enough.
+/// Reads a body with enough memory.
 fn whole(
     headers: &HeaderMap,
     body: &mut impl ByteStream,
@@ -124,25 +124,31 @@ fn plain(headers: &HeaderMap, body: &[u8], max: usize) -> Result<Option<Vec<u8>>
 }
 
 #[test]
-fn only_what_is_large_takes_room_and_no_more_than_it_is() {
-    const MAX: usize = 10 * FREE;
+fn only_large_bodies_need_a_permit_of_their_size() {
+    const MAX: usize = 10 * PERMIT_FREE;
     let none = HeaderMap::new();
     let declared = declaring("131072");
-    for (rule, headers, body, most, taken) in [
-        ("nothing", &none, vec![], 0, 0),
-        ("a small one", &none, vec![FREE], 0, 0),
-        ("a large one", &none, vec![FREE, FREE], MAX, 2 * FREE),
+    for (rule, headers, body, needed, held_bytes) in [
+        ("an empty body", &none, vec![], 0, 0),
+        ("a small body", &none, vec![PERMIT_FREE], 0, 0),
         (
-            "its length is known",
+            "a large body",
+            &none,
+            vec![PERMIT_FREE, PERMIT_FREE],
+            MAX,
+            2 * PERMIT_FREE,
+        ),
+        (
+            "a declared length",
             &declared,
-            vec![FREE, FREE],
-            2 * FREE,
-            2 * FREE,
+            vec![PERMIT_FREE, PERMIT_FREE],
+            2 * PERMIT_FREE,
+            2 * PERMIT_FREE,
         ),
     ] {
         let (memory, clock) = (memory(MAX), Clock::default());
-        // What others have leaves just enough.
-        let others = block_on(memory.acquire(MAX - most));
+        // Other bodies leave exactly enough memory.
+        let others = block_on(memory.acquire(MAX - needed));
         let held = block_on(read(
             headers,
             &mut Parts(body.clone()),
@@ -154,12 +160,12 @@ fn only_what_is_large_takes_room_and_no_more_than_it_is() {
         let held = held.unwrap_or_else(|failure| panic!("{rule}: {failure:?}"));
         assert_eq!(
             format!("{memory:?}"),
-            format!("ByteSemaphore({taken} of {MAX} bytes)"),
+            format!("ByteSemaphore({held_bytes} of {MAX} bytes)"),
             "{rule}"
         );
         drop(held);
-        if most > 0 {
-            let others = block_on(memory.acquire(MAX - most + 1));
+        if needed > 0 {
+            let others = block_on(memory.acquire(MAX - needed + 1));
             let refused = block_on(read(
                 headers,
                 &mut Parts(body.clone()),
@@ -168,7 +174,7 @@ fn only_what_is_large_takes_room_and_no_more_than_it_is() {
                 &clock,
             ));
             assert_eq!(refused.unwrap_err(), Failure::NoRoom, "{rule}");
-            assert_eq!(clock.0.get(), ROOM_MS, "{rule}");
+            assert_eq!(clock.0.get(), PERMIT_TIMEOUT_MS, "{rule}");
             drop(others);
         }
         assert_eq!(
@@ -180,7 +186,7 @@ fn only_what_is_large_takes_room_and_no_more_than_it_is() {
 }
 
 #[test]
-fn what_is_compressed_takes_room_for_what_it_may_become() {
+fn decompression_needs_a_permit_for_the_largest_result() {
     let (memory, clock) = (memory(1000), Clock::default());
     let body = || HeldBody {
         bytes: gzip(&[0; 500]),
@@ -196,7 +202,7 @@ fn what_is_compressed_takes_room_for_what_it_may_become() {
 }
 
 #[test]
-fn a_body_is_read_up_to_the_limit() {
+fn reads_a_body_up_to_the_limit() {
     let none = HeaderMap::new();
     for (count, max, expected) in [
         (0, 10, Ok(0)),
@@ -217,7 +223,7 @@ fn a_body_is_read_up_to_the_limit() {
 }
 
 #[test]
-fn a_length_that_is_too_large_is_refused_unread() {
+fn rejects_a_declared_length_above_the_limit_unread() {
     for length in [
         "31",
         "4294967297",
@@ -234,17 +240,17 @@ fn a_length_that_is_too_large_is_refused_unread() {
 }
 
 #[test]
-fn what_is_left_is_read_within_bounds() {
+fn drains_a_body_within_limits() {
     for (rule, headers, count, left) in [
-        ("all of it", HeaderMap::new(), 12, 0),
-        ("four times the limit", HeaderMap::new(), 20, 7),
+        ("a short body is drained", HeaderMap::new(), 12, 0),
+        ("at most four times the limit", HeaderMap::new(), 20, 7),
         (
-            "nothing of what is declared larger",
+            "a longer declared body is not read",
             declaring("121"),
             12,
             12,
         ),
-        ("a length that is none", declaring("many"), 12, 0),
+        ("an invalid length is ignored", declaring("many"), 12, 0),
     ] {
         let mut body = chunks(count);
         block_on(drain(&headers, &mut body, 30, &Clock::default()));
@@ -253,15 +259,15 @@ fn what_is_left_is_read_within_bounds() {
 }
 
 #[test]
-fn a_body_that_does_not_come_is_not_waited_for() {
+fn draining_a_silent_body_times_out() {
     let (none, clock) = (HeaderMap::new(), Clock::default());
     block_on(drain(&none, &mut Silence, 30, &clock));
-    assert!((1..=DRAIN_MS + DRAIN_STALL_MS).contains(&clock.0.get()));
-    let (asks, clock) = (
+    assert!((1..=DRAIN_MS + DRAIN_IDLE_MS).contains(&clock.0.get()));
+    let (expecting, clock) = (
         HeaderMap::from_iter([(header::EXPECT, HeaderValue::from_static("100-continue"))]),
         Clock::default(),
     );
-    block_on(drain(&asks, &mut Silence, 30, &clock));
+    block_on(drain(&expecting, &mut Silence, 30, &clock));
     assert_eq!(clock.0.get(), 0);
 }
 
@@ -277,11 +283,11 @@ fn encoded(encoding: &'static str) -> HeaderMap {
 }
 
 #[test]
-fn a_compressed_body_is_read_up_to_the_limit() {
+fn decompresses_a_body_up_to_the_limit() {
     let body = gzip(b"0123456789");
     let twice = [body.clone(), body.clone()].concat();
     let invalid = || {
-        let message = "the request body is not the gzip that its `Content-Encoding` says";
+        let message = "the request body is not valid gzip, although its `Content-Encoding` says so";
         Err(Failure::InvalidRequest(message.to_owned(), None))
     };
     for (encoding, body, expected) in [
@@ -310,14 +316,14 @@ fn a_compressed_body_is_read_up_to_the_limit() {
 }
 
 #[test]
-fn a_body_that_stalls_or_drips_is_given_up_and_a_slow_one_is_not() {
+fn rejects_a_body_without_progress_but_not_a_slow_one() {
     let none = HeaderMap::new();
     for (rule, parts, expected) in [
-        ("nothing comes", vec![], None),
-        ("half of it comes", vec![(5000, 0)], None),
-        ("it drips on", vec![(1, 1), (1, 1), (1, 1)], None),
+        ("no bytes", vec![], None),
+        ("a first part only", vec![(5000, 0)], None),
+        ("a trickle", vec![(1, 1), (1, 1), (1, 1)], None),
         (
-            "a lot, then it drips on",
+            "a large part, then a trickle",
             vec![(5000, 0), (10, 2), (10, 1), (10, 1)],
             None,
         ),

@@ -1,14 +1,14 @@
-//! What was made with a key is used with that key, or one of its project.
+//! Affinity: a resource is used with the key that created it, or another key of its project.
 
 use super::*;
 
 const FILE: &str = r#"{"file":{"name":"files/abc","uri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}"#;
 const USES_FILE: &str = r#"{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]}]}"#;
-const SAID: &str =
+const NATIVE_ANSWER: &str =
     r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP","index":0}]}"#;
 const GENERATE: &str = "/v1beta/models/m:generateContent";
 
-/// Keys 1 to 9; 7 and 8 are of one project.
+/// A pool of keys 1 to 9. Keys 7 and 8 belong to one project.
 fn pool() -> Pool {
     let pool = Pool::new();
     for id in 2..=9 {
@@ -24,22 +24,18 @@ fn pool() -> Pool {
     pool
 }
 
-/// Whether a call was made with `key`, or one of its project.
-fn is_made_with(answer: &Answer, key: &str) -> bool {
+/// Whether a call used `key` or another key of its project.
+fn used_project_of(answer: &Answer, key: &str) -> bool {
     let used = answer.header("x-keypool-key").unwrap();
     used == key || [used, key].iter().all(|key| ["7", "8"].contains(key))
 }
 
 impl Pool {
-    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
-        self.call(method, path, &[("x-goog-api-key", TOKEN)], body)
-    }
-
-    fn json(&self, json: &str) {
+    fn script_json(&self, json: &str) {
         self.script(200, "application/json", &[json]);
     }
 
-    fn made_by(&self, name: &str, key: i64, project: &str) {
+    fn insert_resource(&self, name: &str, key: i64, project: &str) {
         self.database.run(&format!(
             "INSERT INTO resources (name, api_key_id, project, made_at) VALUES ('{name}', {key}, {project}, '2027-01-15T08:00:00.000Z')"
         ));
@@ -47,35 +43,38 @@ impl Pool {
 }
 
 #[test]
-fn a_file_is_used_with_the_key_that_made_it() {
+fn uses_a_file_with_the_key_that_created_it() {
     let pool = pool();
-    pool.json(FILE);
-    let made = pool.ask("POST", "/upload/v1beta/files?uploadType=multipart", "x");
+    pool.script_json(FILE);
+    let made = pool.call_gemini("POST", "/upload/v1beta/files?uploadType=multipart", "x");
     assert_eq!(made.status, 200);
     let key = made.header("x-keypool-key").unwrap().to_owned();
     let chat = USES_FILE.replace("contents", "messages");
     for _ in 0..5 {
         for (method, path, body, answer) in [
-            ("POST", GENERATE, USES_FILE, SAID),
+            ("POST", GENERATE, USES_FILE, NATIVE_ANSWER),
             ("GET", "/v1beta/files/abc", "", FILE),
             ("GET", "/v1beta/files/abc:download?alt=media", "", "bytes"),
             ("POST", "/v1beta/models/m:countTokens", USES_FILE, "{}"),
             ("POST", "/v1/chat/completions", chat.as_str(), ANSWER),
         ] {
-            pool.json(answer);
-            let used = pool.ask(method, path, body);
+            pool.script_json(answer);
+            let used = pool.call_gemini(method, path, body);
             assert_eq!(used.status, 200, "{path}: {}", used.body);
-            assert!(is_made_with(&used, &key), "{path}");
+            assert!(used_project_of(&used, &key), "{path}");
         }
     }
-    pool.json("{}");
-    assert_eq!(pool.ask("DELETE", "/v1beta/files/abc", "").status, 200);
+    pool.script_json("{}");
+    assert_eq!(
+        pool.call_gemini("DELETE", "/v1beta/files/abc", "").status,
+        200
+    );
     let left = "SELECT count(*) FROM resources";
     assert_eq!(pool.database.query(left), ["0"]);
 }
 
 #[test]
-fn names_are_learned_from_every_kind_of_answer() {
+fn learns_names_from_every_kind_of_answer() {
     for (path, answer, name) in [
         (
             "/v1beta/cachedContents",
@@ -100,7 +99,7 @@ fn names_are_learned_from_every_kind_of_answer() {
         ("/v1/videos", r#"{"id":"v1","object":"video"}"#, "videos/v1"),
     ] {
         let pool = pool();
-        pool.json(answer);
+        pool.script_json(answer);
         let bearer = format!("Bearer {TOKEN}");
         let made = pool.call("POST", path, &[("authorization", &bearer)], "{}");
         assert_eq!(made.status, 200, "{path}");
@@ -116,15 +115,15 @@ fn names_are_learned_from_every_kind_of_answer() {
         "application/json",
         &[r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"files/abc"}}"#],
     );
-    pool.ask("POST", "/v1beta/cachedContents", r#"{"x":"files/abc"}"#);
+    pool.call_gemini("POST", "/v1beta/cachedContents", r#"{"x":"files/abc"}"#);
     assert_eq!(pool.database.query("SELECT count(*) FROM resources"), ["0"]);
 }
 
 #[test]
-fn keys_of_one_project_share_what_one_of_them_made_on_retries_too() {
+fn retries_stay_within_the_owners_project() {
     for _ in 0..5 {
         let pool = pool();
-        pool.made_by("files/abc", 7, "NULL");
+        pool.insert_resource("files/abc", 7, "NULL");
         let over = fake_gemini::errors::resource_exhausted();
         pool.script(429, "application/json", &[&over.pretty()]);
         pool.script(
@@ -132,21 +131,21 @@ fn keys_of_one_project_share_what_one_of_them_made_on_retries_too() {
             "application/json",
             &[&fake_gemini::errors::overloaded().pretty()],
         );
-        pool.json(SAID);
-        let answer = pool.ask("POST", GENERATE, USES_FILE);
+        pool.script_json(NATIVE_ANSWER);
+        let answer = pool.call_gemini("POST", GENERATE, USES_FILE);
         let keys = pool
             .database
             .query("SELECT DISTINCT api_key_id FROM api_call_logs ORDER BY api_key_id");
         assert!(keys.iter().all(|key| key == "7" || key == "8"), "{keys:?}");
-        assert_ne!(answer.status, 200, "no other project can");
+        assert_ne!(answer.status, 200, "no other project has the file");
     }
 }
 
 #[test]
-fn what_belongs_to_a_key_that_is_gone_is_not_found() {
+fn a_resource_of_a_missing_key_is_not_found() {
     let pool = pool();
-    pool.made_by("files/abc", 99, "NULL");
-    let answer = pool.ask("POST", GENERATE, USES_FILE);
+    pool.insert_resource("files/abc", 99, "NULL");
+    let answer = pool.call_gemini("POST", GENERATE, USES_FILE);
     assert_eq!(answer.status, 404);
     assert!(
         answer.body.contains("RESOURCE_OWNER_GONE"),
@@ -156,13 +155,13 @@ fn what_belongs_to_a_key_that_is_gone_is_not_found() {
     assert_eq!(answer.header("x-should-retry"), Some("false"));
     pool.database
         .run("UPDATE resources SET api_key_id = 3; UPDATE api_keys SET status = 0 WHERE id = 3");
-    pool.later(500);
-    assert_eq!(pool.ask("POST", GENERATE, USES_FILE).status, 404);
-    pool.made_by("cachedContents/c", 5, "'projects/5'");
+    pool.advance(500);
+    assert_eq!(pool.call_gemini("POST", GENERATE, USES_FILE).status, 404);
+    pool.insert_resource("cachedContents/c", 5, "'projects/5'");
     pool.database
         .run("UPDATE resources SET project = 'projects/3' WHERE name = 'files/abc'");
     let both = USES_FILE.replace("}]}]}", "}]}],\"cachedContent\":\"cachedContents/c\"}");
-    let answer = pool.ask("POST", GENERATE, &both);
+    let answer = pool.call_gemini("POST", GENERATE, &both);
     assert_eq!(answer.status, 400);
     assert!(
         answer.body.contains("RESOURCES_OF_DIFFERENT_PROJECTS"),
@@ -170,12 +169,12 @@ fn what_belongs_to_a_key_that_is_gone_is_not_found() {
         answer.body
     );
     assert_eq!(pool.sent(), 0);
-    // Cooling is not gone.
+    // A cooling owner is not a missing one.
     pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
         ('key:5', '', 'billing_exhausted', '2027-01-15T08:00:00.000Z', '2027-01-15T09:00:00.000Z', 1)");
-    pool.later(500);
+    pool.advance(500);
     let cached = r#"{"contents":[],"cachedContent":"cachedContents/c"}"#;
-    let answer = pool.ask("POST", GENERATE, cached);
+    let answer = pool.call_gemini("POST", GENERATE, cached);
     assert_eq!(answer.status, 429);
     assert!(
         answer.body.contains("Of 1 keys: 1 billing_exhausted"),
@@ -185,7 +184,7 @@ fn what_belongs_to_a_key_that_is_gone_is_not_found() {
 }
 
 #[test]
-fn an_upload_goes_on_here_without_a_credential_and_with_its_key() {
+fn an_upload_continues_with_its_key_and_no_token() {
     let pool = pool();
     let upstream = "https://generativelanguage.googleapis.com/upload/v1beta/files?upload_id=AbC_1&upload_protocol=resumable&key=leak";
     pool.script_upload(upstream);
@@ -205,7 +204,7 @@ fn an_upload_goes_on_here_without_a_credential_and_with_its_key() {
     assert_eq!(begun.header("x-goog-upload-status"), Some("active"));
     let key = begun.header("x-keypool-key").unwrap();
     let path = here.strip_prefix("http://pool.example:3000").unwrap();
-    pool.json(FILE);
+    pool.script_json(FILE);
     let headers = [
         ("x-goog-upload-command", "upload, finalize"),
         ("x-goog-upload-offset", "0"),
@@ -214,7 +213,7 @@ fn an_upload_goes_on_here_without_a_credential_and_with_its_key() {
     assert_eq!(ended.status, 200, "{}", ended.body);
     assert_eq!(ended.header("x-keypool-key"), Some(key));
     {
-        let sent = pool.outside.0.sent.borrow();
+        let sent = pool.host.0.sent.borrow();
         let last = sent.last().unwrap();
         assert_eq!(
             last.uri,
@@ -235,7 +234,7 @@ fn an_upload_goes_on_here_without_a_credential_and_with_its_key() {
     assert_eq!(
         (wrong.status, pool.sent()),
         (401, sent),
-        "a wrong token is no missing one"
+        "a wrong token is rejected despite the upload URL"
     );
     let rows = pool
         .database
@@ -262,8 +261,8 @@ fn a_sticky_conversation_stays_with_one_key() {
             ));
         }
         for _ in 0..10 {
-            pool.json(ANSWER);
-            pool.json(ANSWER);
+            pool.script_json(ANSWER);
+            pool.script_json(ANSWER);
             assert_eq!(pool.chat(&turns("")).status, 200);
             let later = r#",{"role":"assistant","content":"a"},{"role":"user","content":"b"}"#;
             assert_eq!(pool.chat(&turns(later)).status, 200);
@@ -276,19 +275,19 @@ fn a_sticky_conversation_stays_with_one_key() {
 }
 
 #[test]
-fn of_things_whose_project_nobody_knows_the_upstream_decides() {
+fn the_upstream_decides_if_no_project_is_known() {
     let pool = pool();
-    pool.made_by("files/abc", 1, "NULL");
-    pool.made_by("cachedContents/c", 2, "NULL");
+    pool.insert_resource("files/abc", 1, "NULL");
+    pool.insert_resource("cachedContents/c", 2, "NULL");
     let both = USES_FILE.replace("}]}]}", "}]}],\"cachedContent\":\"cachedContents/c\"}");
-    pool.json(SAID);
-    let answer = pool.ask("POST", GENERATE, &both);
+    pool.script_json(NATIVE_ANSWER);
+    let answer = pool.call_gemini("POST", GENERATE, &both);
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(["1", "2"].contains(&answer.header("x-keypool-key").unwrap()));
 }
 
 #[test]
-fn nothing_is_learned_from_what_a_request_merely_names() {
+fn does_not_learn_names_that_a_request_mentions() {
     let named = USES_FILE.replace("}]}]}", "}]}],\"generationConfig\":{\"stopSequences\":[\"files/daily\"]},\"cachedContent\":\"cachedContents/c\"}");
     let chat = r#"{"model":"m","stop":["files/daily"],"messages":[],"extra_body":{"google":{"cached_content":"cachedContents/c"}}}"#;
     let ask = |method: &str, path: &str, body: &str, answer: &str| {
@@ -296,19 +295,19 @@ fn nothing_is_learned_from_what_a_request_merely_names() {
         pool.database.run("UPDATE api_keys SET project = NULL");
         let denied = fake_gemini::errors::file_denied("abc").pretty();
         pool.script(403, "application/json", &[&denied]);
-        pool.json(answer);
-        let answer = pool.ask(method, path, body);
+        pool.script_json(answer);
+        let answer = pool.call_gemini(method, path, body);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         assert_eq!(
             pool.database.query("SELECT count(*) FROM cool_downs"),
             ["0"],
-            "no key is to blame for a stranger's file"
+            "no key is blamed for a foreign file"
         );
         pool.database
             .query("SELECT name FROM resources ORDER BY name")
     };
     let none = [""; 0];
-    assert_eq!(ask("POST", GENERATE, &named, SAID), none);
+    assert_eq!(ask("POST", GENERATE, &named, NATIVE_ANSWER), none);
     assert_eq!(ask("POST", "/v1/chat/completions", chat, ANSWER), none);
     for path in [
         "/v1beta/models/m:countTokens",
@@ -320,7 +319,7 @@ fn nothing_is_learned_from_what_a_request_merely_names() {
             "{path}"
         );
     }
-    // An answer that repeats what the request has named is no news either; what it has made is.
+    // Names that the answer repeats are not learned, either; names of created resources are.
     assert_eq!(
         ask(
             "POST",
@@ -338,7 +337,7 @@ fn owner(pool: &Pool, name: &str) -> String {
 }
 
 #[test]
-fn what_is_made_again_under_its_own_name_belongs_to_the_key_that_made_it_last() {
+fn recreating_a_resource_changes_its_owner() {
     let daily = r#"{"file":{"name":"files/daily","uri":"https://generativelanguage.googleapis.com/v1beta/files/daily"}}"#;
     for (path, body, answer, name) in [
         (
@@ -374,15 +373,15 @@ fn what_is_made_again_under_its_own_name_belongs_to_the_key_that_made_it_last() 
     ] {
         for _ in 0..4 {
             let pool = pool();
-            // Key 99 is gone, so that nobody could use what belongs to it.
-            pool.made_by(name, 1, "'projects/1'");
-            pool.json(answer);
-            let made = pool.ask("POST", path, body);
+            // The previous owner is key 1.
+            pool.insert_resource(name, 1, "'projects/1'");
+            pool.script_json(answer);
+            let made = pool.call_gemini("POST", path, body);
             if name.starts_with("cachedContents")
                 || name.starts_with("corpora")
                 || path == "/v1beta/files"
             {
-                // The request names it, and goes to its owner.
+                // The request names the resource, and so goes to its owner.
                 assert_eq!(made.status, 200, "{path}: {}", made.body);
             }
             let key = made.header("x-keypool-key").unwrap();
@@ -392,36 +391,40 @@ fn what_is_made_again_under_its_own_name_belongs_to_the_key_that_made_it_last() 
 }
 
 #[test]
-fn a_listing_never_overwrites_and_teaches_what_nobody_knew() {
+fn a_listing_adds_owners_but_never_overwrites_them() {
     let pool = pool();
-    pool.made_by("files/known", 99, "'projects/7'");
+    pool.insert_resource("files/known", 99, "'projects/7'");
     let list = r#"{"files":[{"name":"files/known"},{"name":"files/new"}]}"#;
-    pool.json(list);
-    let listed = pool.ask("GET", "/v1beta/files", "");
+    pool.script_json(list);
+    let listed = pool.call_gemini("GET", "/v1beta/files", "");
     let key = listed.header("x-keypool-key").unwrap();
     assert_eq!(owner(&pool, "files/known"), "99");
     assert_eq!(owner(&pool, "files/new"), key);
-    pool.json(r#"{"name":"files/known"}"#);
-    pool.ask("PATCH", "/v1beta/files/known", "{}");
+    pool.script_json(r#"{"name":"files/known"}"#);
+    pool.call_gemini("PATCH", "/v1beta/files/known", "{}");
     assert_eq!(owner(&pool, "files/known"), "99");
-    pool.json(r#"{"name":"batches/b"}"#);
-    pool.made_by("batches/b", 1, "NULL");
-    pool.ask("POST", "/v1beta/batches/b:cancel", "{}");
+    pool.script_json(r#"{"name":"batches/b"}"#);
+    pool.insert_resource("batches/b", 1, "NULL");
+    pool.call_gemini("POST", "/v1beta/batches/b:cancel", "{}");
     assert_eq!(owner(&pool, "batches/b"), "1");
 }
 
 #[test]
-fn what_its_owner_does_not_have_any_more_is_forgotten() {
+fn forgets_a_resource_that_its_owner_no_longer_has() {
     let pool = pool();
-    pool.made_by("cachedContents/c", 1, "NULL");
+    pool.insert_resource("cachedContents/c", 1, "NULL");
     let gone = fake_gemini::errors::no_such_entity().pretty();
     pool.script(404, "application/json", &[&gone]);
-    assert_eq!(pool.ask("GET", "/v1beta/cachedContents/c", "").status, 404);
+    assert_eq!(
+        pool.call_gemini("GET", "/v1beta/cachedContents/c", "")
+            .status,
+        404
+    );
     assert_eq!(owner(&pool, "cachedContents/c"), "");
 }
 
 #[test]
-fn a_name_is_found_however_json_escapes_it() {
+fn finds_names_with_any_json_escapes() {
     let uri = "https://generativelanguage.googleapis.com/v1beta/files/abc";
     for escaped in [
         uri.replace('/', r"\/"),
@@ -439,28 +442,28 @@ fn a_name_is_found_however_json_escapes_it() {
             ),
         ] {
             let pool = pool();
-            pool.made_by("files/abc", 5, "NULL");
-            pool.json(SAID);
-            let answer = pool.ask("POST", path, &body);
+            pool.insert_resource("files/abc", 5, "NULL");
+            pool.script_json(NATIVE_ANSWER);
+            let answer = pool.call_gemini("POST", path, &body);
             assert_eq!(answer.header("x-keypool-key"), Some("5"), "{escaped}");
         }
     }
     let pool = pool();
-    pool.json(&FILE.replace('/', r"\/"));
-    pool.ask("POST", "/upload/v1beta/files?uploadType=multipart", "x");
+    pool.script_json(&FILE.replace('/', r"\/"));
+    pool.call_gemini("POST", "/upload/v1beta/files?uploadType=multipart", "x");
     assert_ne!(owner(&pool, "files/abc"), "");
 }
 
 #[test]
-fn an_upload_in_progress_is_no_token_for_anything_else() {
+fn an_upload_url_authorizes_nothing_but_its_upload() {
     let pool = pool();
-    pool.made_by("uploads/upload/v1beta/files?id", 1, "NULL");
+    pool.insert_resource("uploads/upload/v1beta/files?id", 1, "NULL");
     let path = "/upload/v1beta/files?upload_id=id";
     let command = |path: &str, command: &str| {
         pool.call("POST", path, &[("x-goog-upload-command", command)], "x")
             .status
     };
-    pool.json("{}");
+    pool.script_json("{}");
     assert_eq!(command(path, "upload, finalize"), 200);
     for (path, text) in [
         (path, "start"),
@@ -475,17 +478,17 @@ fn an_upload_in_progress_is_no_token_for_anything_else() {
         assert_eq!(command(path, text), 401, "{path} {text}");
     }
     assert_eq!(pool.call("POST", path, &[], "x").status, 401);
-    pool.later(2 * 24 * 3_600_000 + 1);
+    pool.advance(2 * 24 * 3_600_000 + 1);
     assert_eq!(command(path, "upload"), 401, "two days later");
     assert_eq!(pool.sent(), 1);
 }
 
 #[test]
-fn what_is_uploaded_is_content_whatever_it_mentions() {
+fn ignores_names_within_uploaded_content() {
     let pool = pool();
-    pool.made_by("uploads/upload/v1beta/files?id", 2, "'projects/2'");
-    pool.made_by("files/abc", 7, "NULL");
-    pool.json(FILE);
+    pool.insert_resource("uploads/upload/v1beta/files?id", 2, "'projects/2'");
+    pool.insert_resource("files/abc", 7, "NULL");
+    pool.script_json(FILE);
     let headers = [("x-goog-upload-command", "upload, finalize")];
     let path = "/upload/v1beta/files?upload_id=id";
     let answer = pool.call("POST", path, &headers, USES_FILE);
@@ -494,43 +497,43 @@ fn what_is_uploaded_is_content_whatever_it_mentions() {
 }
 
 #[test]
-fn an_interaction_goes_on_where_it_began() {
+fn an_interaction_continues_in_its_project() {
     let pool = pool();
-    pool.json(r#"{"id":"v1_abc","outputs":[]}"#);
-    let begun = pool.ask(
+    pool.script_json(r#"{"id":"v1_abc","outputs":[]}"#);
+    let begun = pool.call_gemini(
         "POST",
         "/v1beta/interactions",
         r#"{"model":"m","input":"x"}"#,
     );
     let key = begun.header("x-keypool-key").unwrap();
     for _ in 0..5 {
-        pool.json(r#"{"id":"v1_def"}"#);
+        pool.script_json(r#"{"id":"v1_def"}"#);
         let more = r#"{"model":"m","input":"y","previous_interaction_id":"v1_abc"}"#;
-        let answer = pool.ask("POST", "/v1beta/interactions", more);
-        assert!(is_made_with(&answer, key));
-        pool.json("{}");
-        let found = pool.ask("GET", "/v1beta/interactions/v1_def", "");
-        assert!(is_made_with(&found, key));
+        let answer = pool.call_gemini("POST", "/v1beta/interactions", more);
+        assert!(used_project_of(&answer, key));
+        pool.script_json("{}");
+        let found = pool.call_gemini("GET", "/v1beta/interactions/v1_def", "");
+        assert!(used_project_of(&found, key));
     }
 }
 
 #[test]
-fn a_streamed_interaction_goes_on_where_it_began() {
+fn a_streamed_interaction_continues_in_its_project() {
     let pool = pool();
     let created = "event: interaction.created\ndata: {\"event_type\":\"interaction.created\",\"interaction\":{\"id\":\"v1_abc\"}}\n\n";
     pool.script(200, "text/event-stream", &[created, "data: [DONE]\n\n"]);
     let body = r#"{"model":"m","input":"x","stream":true}"#;
-    let begun = pool.ask("POST", "/v1beta/interactions", body);
+    let begun = pool.call_gemini("POST", "/v1beta/interactions", body);
     let key = begun.header("x-keypool-key").unwrap();
     for _ in 0..5 {
-        pool.json("{}");
-        let found = pool.ask("GET", "/v1beta/interactions/v1_abc", "");
-        assert!(is_made_with(&found, key));
+        pool.script_json("{}");
+        let found = pool.call_gemini("GET", "/v1beta/interactions/v1_abc", "");
+        assert!(used_project_of(&found, key));
     }
 }
 
 #[test]
-fn a_download_is_fetched_from_where_google_has_it_on_its_own_host() {
+fn follows_download_redirects_only_within_the_host() {
     for (location, expected) in [
         ("/download/v1beta/files/abc:download?alt=media", 200),
         (
@@ -548,9 +551,9 @@ fn a_download_is_fetched_from_where_google_has_it_on_its_own_host() {
             chunks: Vec::new(),
         }));
         pool.script(200, "video/mp4", &["the film"]);
-        let answer = pool.ask("GET", "/v1beta/files/abc:download?alt=media", "");
+        let answer = pool.call_gemini("GET", "/v1beta/files/abc:download?alt=media", "");
         assert_eq!(answer.status, expected, "{location}: {}", answer.body);
-        let sent = pool.outside.0.sent.borrow();
+        let sent = pool.host.0.sent.borrow();
         assert!(sent.iter().all(|sent| {
             sent.uri
                 .starts_with("https://generativelanguage.googleapis.com/")
@@ -570,28 +573,28 @@ fn a_download_is_fetched_from_where_google_has_it_on_its_own_host() {
 }
 
 #[test]
-fn what_others_host_belongs_to_nobody() {
+fn a_file_on_another_host_has_no_owner() {
     let pool = pool();
     let cdn = USES_FILE.replace(
         "https://generativelanguage.googleapis.com/v1beta/files/abc",
         "https://cdn.example.com/files/13.pdf",
     );
-    pool.json(SAID);
-    assert_eq!(pool.ask("POST", GENERATE, &cdn).status, 200);
+    pool.script_json(NATIVE_ANSWER);
+    assert_eq!(pool.call_gemini("POST", GENERATE, &cdn).status, 200);
     assert_eq!(pool.database.query("SELECT count(*) FROM resources"), ["0"]);
 }
 
 #[test]
-fn an_answer_without_content_that_is_handed_on_after_all_is_its_own_keys() {
+fn an_empty_answer_reports_the_key_that_gave_it() {
     let pool = Pool::new();
     pool.database
         .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2')");
-    let empty = SAID.replace("Hi", "");
-    pool.json(&empty);
+    let empty = NATIVE_ANSWER.replace("Hi", "");
+    pool.script_json(&empty);
     let denied = fake_gemini::errors::cached_content_denied().pretty();
     pool.script(403, "application/json", &[&denied]);
     let body = r#"{"contents":[],"cachedContent":"cachedContents/c"}"#;
-    let answer = pool.ask("POST", GENERATE, body);
+    let answer = pool.call_gemini("POST", GENERATE, body);
     assert_eq!((answer.status, answer.body), (200, empty));
     let first = "SELECT api_key_id FROM api_call_logs WHERE attempt = 1";
     let first = pool.database.query(first).concat();

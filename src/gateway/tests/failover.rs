@@ -1,4 +1,4 @@
-//! One request over many keys: which are tried, when it ends, and with what.
+//! Failover: which keys a request tries, when it stops, and what it returns.
 
 use super::*;
 use fake_gemini::errors;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 const MODEL: &str = "m";
 
-fn of_real(error: &fake_gemini::errors::ApiError) -> String {
+fn error_body(error: &fake_gemini::errors::ApiError) -> String {
     error.pretty_array()
 }
 
-/// A pool of keys 1 to `keys`, all alike.
+/// A pool of equal keys 1 to `keys`.
 fn pool_of(keys: usize) -> Pool {
     pool_with(keys, &[])
 }
@@ -26,16 +26,8 @@ fn pool_with(keys: usize, variables: &[(&str, &str)]) -> Pool {
 }
 
 impl Pool {
-    fn error(&self, status: u16, error: &fake_gemini::errors::ApiError) {
-        self.script(status, "application/json", &[&of_real(error)]);
-    }
-
-    fn answer(&self) {
-        self.script(200, "application/json", &[ANSWER]);
-    }
-
-    fn silence(&self) {
-        self.outside.0.replies.borrow_mut().push_back(None);
+    fn script_error(&self, status: u16, error: &fake_gemini::errors::ApiError) {
+        self.script(status, "application/json", &[&error_body(error)]);
     }
 
     fn attempts(&self) -> Vec<String> {
@@ -48,7 +40,7 @@ impl Pool {
             .query("SELECT model, reason, until, strikes FROM cool_downs ORDER BY scope, model")
     }
 
-    /// How many different keys the calls so far went to.
+    /// The number of keys that were used so far.
     fn keys_used(&self) -> usize {
         self.database
             .query("SELECT DISTINCT api_key_id FROM api_call_logs")
@@ -57,7 +49,7 @@ impl Pool {
 }
 
 #[test]
-fn a_failure_of_one_key_is_anothers_to_mend() {
+fn fails_over_to_another_key() {
     let soon = Duration::from_secs(41);
     for (status, error, outcome) in [
         (400, errors::key_invalid(), "key_rejected"),
@@ -87,8 +79,8 @@ fn a_failure_of_one_key_is_anothers_to_mend() {
         (500, errors::internal(), "upstream_trouble"),
     ] {
         let pool = pool_of(2);
-        pool.error(status, &error);
-        pool.answer();
+        pool.script_error(status, &error);
+        pool.script_answer();
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, 200, "{outcome}: {}", answer.body);
         assert_eq!(
@@ -110,9 +102,9 @@ fn a_failure_of_one_key_is_anothers_to_mend() {
 }
 
 #[test]
-fn the_callers_own_mistake_is_told_at_once() {
+fn does_not_retry_an_error_of_the_caller() {
     let pool = pool_of(5);
-    pool.error(400, &errors::invalid_argument());
+    pool.script_error(400, &errors::invalid_argument());
     let answer = pool.chat(CHAT);
     assert_eq!((answer.status, pool.sent()), (400, 1));
     assert_eq!(answer.header("x-should-retry"), Some("false"));
@@ -120,7 +112,7 @@ fn the_callers_own_mistake_is_told_at_once() {
 }
 
 #[test]
-fn what_cools_is_left_alone_until_its_time() {
+fn a_cooling_key_is_not_used() {
     for (error, lasts_ms, reason, code) in [
         (
             errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
@@ -142,10 +134,10 @@ fn what_cools_is_left_alone_until_its_time() {
         ),
     ] {
         let pool = pool_of(1);
-        pool.error(429, &error);
+        pool.script_error(429, &error);
         let answer = pool.chat(CHAT);
         assert_eq!((answer.status, answer.error("code").as_str()), (429, code));
-        let wait = answer.told_wait();
+        let wait = answer.reported_wait();
         assert!(
             (lasts_ms / 1000..=lasts_ms / 1000 + 1).contains(&wait),
             "{reason}: {wait}"
@@ -169,50 +161,50 @@ fn what_cools_is_left_alone_until_its_time() {
             message.contains(&format!("Of 1 keys: 1 {reason}.")),
             "{message}"
         );
-        pool.later(lasts_ms - 2_000);
+        pool.advance(lasts_ms - 2_000);
         assert_eq!(pool.chat(CHAT).status, 429);
         assert_eq!(pool.sent(), 1, "{reason}");
-        pool.later(3_000);
-        pool.answer();
+        pool.advance(3_000);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200, "{reason}");
     }
 }
 
 #[test]
-fn a_quota_per_day_is_back_at_midnight_in_los_angeles() {
+fn a_daily_quota_resets_at_midnight_in_los_angeles() {
     let pool = pool_of(1);
-    pool.error(
+    pool.script_error(
         429,
         &errors::quota_per_day(MODEL, 250, Duration::from_secs(5)),
     );
     assert_eq!(pool.chat(CHAT).status, 429);
-    // It is midnight there at NOON.
+    // `NOON` is midnight in Los Angeles.
     assert_eq!(
         pool.cool_downs(),
         ["m|quota_per_day|2027-01-16T08:00:00.000Z|1"]
     );
-    pool.answer();
+    pool.script_answer();
     let other = CHAT.replace("\"m\"", "\"other\"");
     assert_eq!(
         pool.chat(&other).status,
         200,
-        "another model's quota is its own"
+        "the quota of another model is unaffected"
     );
 }
 
 #[test]
-fn keys_of_one_project_cool_together_and_others_are_tried_first() {
+fn retries_on_a_key_of_another_project() {
     let pool = pool_of(3);
     pool.database
         .run("UPDATE api_keys SET project = 'projects/1' WHERE id < 3");
     pool.database.run(
         "UPDATE api_keys SET priority = 0, last_used_at = '2027-01-15T08:00:00.000Z' WHERE id = 3",
     );
-    pool.error(
+    pool.script_error(
         429,
         &errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
     );
-    pool.answer();
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     assert_eq!(
         pool.database
@@ -222,9 +214,9 @@ fn keys_of_one_project_cool_together_and_others_are_tried_first() {
 }
 
 #[test]
-fn a_project_is_learned_from_an_error() {
+fn learns_a_project_from_an_error() {
     let pool = pool_of(1);
-    pool.error(
+    pool.script_error(
         403,
         &errors::service_blocked("projects/000000000042", "Chat"),
     );
@@ -236,11 +228,11 @@ fn a_project_is_learned_from_an_error() {
 }
 
 #[test]
-fn a_limit_that_an_error_tells_is_kept_and_counted_from_then_on() {
+fn learns_a_limit_from_an_error_and_enforces_it() {
     let pool = pool_of(2);
     pool.database
         .run("UPDATE api_keys SET status = 0 WHERE id = 2");
-    pool.error(
+    pool.script_error(
         429,
         &errors::quota_per_minute(MODEL, 2, Duration::from_secs(20)),
     );
@@ -250,9 +242,9 @@ fn a_limit_that_an_error_tells_is_kept_and_counted_from_then_on() {
             .query("SELECT model, unit, per, learned, preset FROM limits"),
         ["m|requests|minute|2|NULL"]
     );
-    pool.later(90_000);
+    pool.advance(90_000);
     for _ in 0..2 {
-        pool.answer();
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
     }
     let sent = pool.sent();
@@ -260,7 +252,7 @@ fn a_limit_that_an_error_tells_is_kept_and_counted_from_then_on() {
     assert_eq!(
         (answer.status, pool.sent()),
         (429, sent),
-        "passed over before it fails"
+        "the key is skipped before it fails"
     );
     assert!(
         answer.error("message").contains("1 budget_spent"),
@@ -271,26 +263,26 @@ fn a_limit_that_an_error_tells_is_kept_and_counted_from_then_on() {
         pool.database
             .query("SELECT sum(requests), sum(input_tokens) FROM budget_usage WHERE per = 'day'"),
         ["2|34"],
-        "the true tokens are in the place of the expected"
+        "the actual tokens replace the expected ones"
     );
 }
 
 #[test]
-fn a_preset_limit_holds_as_well() {
+fn enforces_a_preset_limit() {
     let pool = pool_of(1);
     pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', '', 'requests', 'day', 1)");
-    pool.answer();
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     let other = CHAT.replace("\"m\"", "\"other\"");
-    assert_eq!(pool.chat(&other).status, 429, "of all models together");
+    assert_eq!(pool.chat(&other).status, 429, "the limit covers all models");
     assert_eq!(pool.sent(), 1);
 }
 
 #[test]
-fn attempts_end_at_their_number() {
+fn stops_after_max_attempts() {
     let pool = pool_with(9, &[("max_attempts", "3")]);
     for _ in 0..3 {
-        pool.error(
+        pool.script_error(
             429,
             &errors::quota_per_minute(MODEL, 10, Duration::from_secs(20)),
         );
@@ -301,16 +293,16 @@ fn attempts_end_at_their_number() {
 }
 
 #[test]
-fn trouble_is_retried_after_a_pause_and_then_told_as_spent() {
+fn retries_upstream_trouble_with_backoff() {
     let pool = pool_of(9);
     for _ in 0..5 {
-        pool.error(503, &errors::overloaded());
+        pool.script_error(503, &errors::overloaded());
     }
-    let before = pool.outside.0.now.get();
+    let before = pool.host.0.now.get();
     let answer = pool.chat(CHAT);
     assert_eq!((answer.status, pool.sent(), pool.keys_used()), (503, 5, 5));
     assert_eq!(answer.header("x-should-retry"), Some("false"));
-    let waited = pool.outside.0.now.get() - before - 5 * (40 + 2 * 5);
+    let waited = pool.host.0.now.get() - before - 5 * (40 + 2 * 5);
     assert!(
         (750..=1500).contains(&waited),
         "100 + 200 + 400 + 800 ms with jitter: {waited}"
@@ -322,17 +314,17 @@ fn trouble_is_retried_after_a_pause_and_then_told_as_spent() {
 }
 
 #[test]
-fn an_outage_does_not_multiply_traffic() {
+fn limits_retries_during_an_outage() {
     let pool = pool_of(9);
     let requests = 40;
     for _ in 0..requests * 5 {
-        pool.error(503, &errors::overloaded());
+        pool.script_error(503, &errors::overloaded());
     }
     for _ in 0..requests {
-        let now = pool.outside.0.now.get();
+        let now = pool.host.0.now.get();
         assert_eq!(pool.chat(CHAT).status, 503);
-        // All of it within a minute.
-        pool.outside.0.now.set(now + 1);
+        // Keep all requests within a minute.
+        pool.host.0.now.set(now + 1);
     }
     let retries = pool.sent() - requests;
     assert!(
@@ -342,18 +334,18 @@ fn an_outage_does_not_multiply_traffic() {
 }
 
 #[test]
-fn silence_ends_after_its_time_and_another_key_answers() {
+fn fails_over_after_an_answer_timeout() {
     let pool = pool_with(2, &[("answer_timeout", "2")]);
-    pool.silence();
-    pool.answer();
-    let before = pool.outside.0.now.get();
+    pool.script_silence();
+    pool.script_answer();
+    let before = pool.host.0.now.get();
     assert_eq!(pool.chat(CHAT).status, 200);
-    assert!(pool.outside.0.now.get() - before < 2_500);
+    assert!(pool.host.0.now.get() - before < 2_500);
     assert_eq!(pool.attempts(), ["1 upstream_trouble", "2 success"]);
 }
 
 #[test]
-fn an_upstream_that_stays_silent_is_a_504_within_the_deadline() {
+fn a_silent_upstream_is_a_504_within_the_deadline() {
     for (variables, client, limit_ms) in [
         (vec![("answer_timeout", "2")], None, 11_600),
         (vec![("failover_deadline", "3")], None, 3_100),
@@ -363,26 +355,26 @@ fn an_upstream_that_stays_silent_is_a_504_within_the_deadline() {
     ] {
         let pool = pool_with(9, &variables);
         for _ in 0..5 {
-            pool.silence();
+            pool.script_silence();
         }
-        let before = pool.outside.0.now.get();
+        let before = pool.host.0.now.get();
         let bearer = format!("Bearer {TOKEN}");
         let mut headers = vec![("authorization", bearer.as_str())];
         headers.extend(client.map(|name| (name, "5.0")));
         let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
         assert_eq!(answer.status, 504, "{variables:?} {client:?}");
-        let took = pool.outside.0.now.get() - before;
+        let took = pool.host.0.now.get() - before;
         assert!(took <= limit_ms, "{variables:?} {client:?}: {took} ms");
     }
 }
 
 #[test]
-fn a_key_that_is_back_soon_is_waited_for() {
+fn waits_for_a_key_that_is_available_soon() {
     let pool = pool_of(2);
     pool.database.run("UPDATE api_keys SET status = 0 WHERE id = 2;
         INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
         ('key:1', 'm', 'quota_per_minute', '2027-01-15T07:59:59.000Z', '2027-01-15T08:00:00.900Z', 1)");
-    pool.answer();
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     assert_eq!(
         pool.database.query("SELECT called_at FROM api_call_logs"),
@@ -395,7 +387,7 @@ const EMPTY_END: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}
 const EMPTY_ANSWER: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant"}}],"object":"chat.completion","usage":{"completion_tokens":0,"prompt_tokens":5,"total_tokens":5}}"#;
 
 #[test]
-fn an_answer_without_content_is_tried_once_more() {
+fn retries_an_empty_answer_once() {
     for (content_type, body) in [
         ("application/json", vec![EMPTY_ANSWER]),
         ("application/json", vec![]),
@@ -404,7 +396,7 @@ fn an_answer_without_content_is_tried_once_more() {
     ] {
         let pool = pool_of(3);
         pool.script(200, content_type, &body);
-        pool.answer();
+        pool.script_answer();
         let answer = pool.chat(CHAT);
         assert_eq!(
             (answer.status, answer.body.as_str()),
@@ -420,7 +412,7 @@ fn an_answer_without_content_is_tried_once_more() {
 }
 
 #[test]
-fn without_anything_better_the_answer_without_content_is_handed_on() {
+fn passes_an_empty_answer_without_a_retry_left() {
     for (retries, calls) in [("false", 1), ("true", 2)] {
         let variables = [("retry_empty", retries), ("repair", "false")];
         for (content_type, body) in [
@@ -440,8 +432,8 @@ fn without_anything_better_the_answer_without_content_is_handed_on() {
 }
 
 #[test]
-fn a_stream_fails_over_until_it_says_something_and_never_after() {
-    let quota = of_real(&errors::quota_per_minute(
+fn a_stream_fails_over_only_before_its_first_content() {
+    let quota = error_body(&errors::quota_per_minute(
         MODEL,
         10,
         Duration::from_secs(20),
@@ -469,13 +461,13 @@ fn a_stream_fails_over_until_it_says_something_and_never_after() {
     assert!(error.starts_with("data: {\"error\":{"), "{error}");
     assert!(!answer.body.contains("[DONE]"));
     assert_eq!(pool.attempts(), ["1 quota_per_minute"]);
-    assert_eq!(pool.cool_downs().len(), 1, "its key is judged all the same");
+    assert_eq!(pool.cool_downs().len(), 1, "the key still cools");
 }
 
 #[test]
-fn tokens_of_plain_and_streamed_answers_are_in_the_log() {
+fn logs_the_tokens_of_plain_and_streamed_answers() {
     let pool = pool_of(1);
-    pool.answer();
+    pool.script_answer();
     pool.chat(CHAT);
     let last = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\",\"index\":0}],\"object\":\"chat.completion.chunk\",\"usage\":{\"completion_tokens\":19,\"prompt_tokens\":4634,\"prompt_tokens_details\":{\"cached_tokens\":4088},\"total_tokens\":4653}}\n\n";
     pool.script(200, "text/event-stream", &[last, "data: [DONE]\n\n"]);
@@ -487,16 +479,16 @@ fn tokens_of_plain_and_streamed_answers_are_in_the_log() {
 }
 
 #[test]
-fn keys_that_all_fail_alike_are_kept_and_the_caller_is_told() {
+fn suspects_the_upstream_when_all_keys_fail_alike() {
     for (status, error) in [(400, errors::key_invalid()), (403, errors::leaked())] {
         let pool = pool_of(5);
         for _ in 0..5 {
-            pool.error(status, &error);
+            pool.script_error(status, &error);
         }
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, 503, "{}", answer.body);
         let in_use = "SELECT count(*) FROM api_keys WHERE status = 1";
-        assert_eq!(pool.database.query(in_use), ["5"], "nobody is banned");
+        assert_eq!(pool.database.query(in_use), ["5"], "no key is disabled");
         let again = pool.chat(CHAT);
         assert_eq!(
             (again.status, again.error("code").as_str()),
@@ -504,7 +496,7 @@ fn keys_that_all_fail_alike_are_kept_and_the_caller_is_told() {
             "{}",
             again.body
         );
-        assert_eq!(pool.sent(), 5, "nobody is asked for a minute");
+        assert_eq!(pool.sent(), 5, "no key is used for a minute");
         let bearer = format!("Bearer {TOKEN}");
         let status = pool.call("GET", "/api/keys/status", &[("authorization", &bearer)], "");
         let report: serde_json::Value = serde_json::from_str(&status.body).unwrap();
@@ -513,10 +505,10 @@ fn keys_that_all_fail_alike_are_kept_and_the_caller_is_told() {
 }
 
 #[test]
-fn projects_that_are_all_refused_are_neither_paused_nor_disabled() {
+fn keys_of_refused_projects_stay_active_if_all_are_refused() {
     let pool = pool_of(5);
     for _ in 0..5 {
-        pool.error(403, &errors::project_denied());
+        pool.script_error(403, &errors::project_denied());
     }
     assert_eq!(pool.chat(CHAT).status, 503);
     let in_use = "SELECT count(*) FROM api_keys WHERE status = 1";
@@ -524,20 +516,20 @@ fn projects_that_are_all_refused_are_neither_paused_nor_disabled() {
 }
 
 #[test]
-fn a_key_is_blamed_for_a_refusal_only_when_another_serves_the_request() {
+fn blames_a_key_only_if_another_serves_the_request() {
     let pool = pool_of(2);
-    pool.error(403, &errors::permission_denied());
-    pool.error(403, &errors::permission_denied());
+    pool.script_error(403, &errors::permission_denied());
+    pool.script_error(403, &errors::permission_denied());
     let answer = pool.chat(CHAT);
     assert_eq!((answer.status, pool.cool_downs().len()), (403, 0));
-    pool.error(403, &errors::permission_denied());
-    pool.answer();
+    pool.script_error(403, &errors::permission_denied());
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     assert!(pool.cool_downs()[0].starts_with("m|resource_refused|"));
 }
 
 #[test]
-fn a_place_on_trial_is_tried_by_one_call_and_freed_by_its_success() {
+fn the_first_content_of_a_trial_ends_the_cool_down() {
     let pool = pool_of(1);
     pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
         ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 3)");
@@ -547,15 +539,18 @@ fn a_place_on_trial_is_tried_by_one_call_and_freed_by_its_success() {
         &["data: {\"a\":1}\n\n", "data: [DONE]\n\n"],
     );
     let (_, mut trial) = pool.chat_stream();
-    assert!(pool.cool_downs().is_empty(), "its first content is enough");
-    pool.answer();
+    assert!(
+        pool.cool_downs().is_empty(),
+        "the first content ends the trial"
+    );
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     while block_on(trial.next()) != Chunk::End {}
     assert_eq!(pool.attempts(), ["1 success", "1 success"]);
 }
 
 #[test]
-fn while_another_tries_a_caller_waits_and_is_then_asked_to_come_back_soon() {
+fn a_caller_waits_while_another_call_is_on_trial() {
     let pool = pool_of(1);
     pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until) VALUES
         ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 3, '2027-01-15T08:01:00.000Z')");
@@ -564,15 +559,15 @@ fn while_another_tries_a_caller_waits_and_is_then_asked_to_come_back_soon() {
     assert!(answer.error("message").contains("1 on_trial"));
     assert_eq!(answer.header("retry-after-ms"), Some("1000"));
     assert_eq!(answer.header("x-should-retry"), None);
-    assert!(pool.outside.0.now.get() >= 900, "it has waited");
+    assert!(pool.host.0.now.get() >= 900, "the caller waited");
     pool.database.run("DELETE FROM cool_downs");
-    pool.later(500);
-    pool.answer();
+    pool.advance(500);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
 }
 
 #[test]
-fn a_paused_key_may_be_used_by_others_once_its_trial_has_content() {
+fn the_first_content_of_a_trial_ends_the_pause() {
     let pool = pool_of(1);
     pool.database
         .run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15T07:00:00.000Z'");
@@ -582,7 +577,7 @@ fn a_paused_key_may_be_used_by_others_once_its_trial_has_content() {
         &["data: {\"a\":1}\n\n", "data: [DONE]\n\n"],
     );
     let (_, mut trial) = pool.chat_stream();
-    pool.answer();
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     while block_on(trial.next()) != Chunk::End {}
     assert_eq!(
@@ -593,7 +588,7 @@ fn a_paused_key_may_be_used_by_others_once_its_trial_has_content() {
 }
 
 #[test]
-fn a_trial_that_finds_out_something_else_leaves_no_lease_behind() {
+fn a_failed_trial_releases_its_lease() {
     for (status, error) in [
         (401, errors::unauthenticated("Chat")),
         (403, errors::permission_denied()),
@@ -609,7 +604,7 @@ fn a_trial_that_finds_out_something_else_leaves_no_lease_behind() {
             .run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15T07:00:00.000Z';
             INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
             ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 3)");
-        pool.error(status, &error);
+        pool.script_error(status, &error);
         pool.chat(CHAT);
         assert_eq!(pool.sent(), 1);
         let leases = "SELECT trial_until FROM cool_downs UNION SELECT trial_until FROM api_keys";
@@ -618,15 +613,15 @@ fn a_trial_that_finds_out_something_else_leaves_no_lease_behind() {
 }
 
 #[test]
-fn a_trial_that_fails_doubles_the_cool_down() {
+fn a_failed_trial_doubles_the_cool_down() {
     let pool = pool_of(1);
-    pool.error(429, &errors::prepayment_depleted());
+    pool.script_error(429, &errors::prepayment_depleted());
     pool.chat(CHAT);
-    pool.later(3_600_000);
-    pool.error(429, &errors::prepayment_depleted());
+    pool.advance(3_600_000);
+    pool.script_error(429, &errors::prepayment_depleted());
     let answer = pool.chat(CHAT);
     assert!(
-        (7_200..=7_201).contains(&answer.told_wait()),
+        (7_200..=7_201).contains(&answer.reported_wait()),
         "{}",
         answer.body
     );
@@ -634,7 +629,7 @@ fn a_trial_that_fails_doubles_the_cool_down() {
 }
 
 #[test]
-fn the_pool_explains_itself_and_a_key_can_be_reset() {
+fn explains_the_pool_and_resets_a_key() {
     let pool = pool_of(2);
     let bearer = format!("Bearer {TOKEN}");
     let authorized = [("authorization", bearer.as_str())];
@@ -670,24 +665,24 @@ fn the_pool_explains_itself_and_a_key_can_be_reset() {
 }
 
 #[test]
-fn a_key_that_others_are_faster_to_take_is_left_for_another_one() {
+fn uses_another_key_when_a_trial_is_already_claimed() {
     let pool = pool_of(2);
     pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
         ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1)");
     for seed in 0..20 {
-        pool.outside.0.chance.set(seed);
-        // The view does not know it yet.
+        pool.host.0.random_state.set(seed);
+        // The view does not show the claim yet.
         pool.database
             .run("UPDATE cool_downs SET trial_until = NULL");
-        pool.answer();
-        pool.later(500);
+        pool.script_answer();
+        pool.advance(500);
         pool.database.before_each({
-            let path = Rc::clone(&pool.database);
-            let taken = Cell::new(0);
+            let database = Rc::clone(&pool.database);
+            let statements = Cell::new(0);
             move || {
-                taken.set(taken.get() + 1);
-                if taken.get() == 3 {
-                    path.run("UPDATE cool_downs SET trial_until = '2027-01-15T09:00:00.000Z'");
+                statements.set(statements.get() + 1);
+                if statements.get() == 3 {
+                    database.run("UPDATE cool_downs SET trial_until = '2027-01-15T09:00:00.000Z'");
                 }
             }
         });
@@ -696,20 +691,20 @@ fn a_key_that_others_are_faster_to_take_is_left_for_another_one() {
 }
 
 #[test]
-fn a_limit_of_nothing_per_minute_is_no_reason_to_wait() {
+fn does_not_wait_for_a_limit_of_zero() {
     let pool = pool_of(1);
     pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', '', 'requests', 'minute', 0)");
     let answer = pool.chat(CHAT);
     assert_eq!((answer.status, pool.sent()), (429, 0));
     assert_eq!(answer.header("retry-after"), None);
     assert_eq!(answer.header("x-should-retry"), Some("false"));
-    assert_eq!(pool.outside.0.now.get(), 0, "nothing is waited for");
+    assert_eq!(pool.host.0.now.get(), 0, "no wait");
 }
 
 #[test]
-fn tokens_that_were_set_aside_for_a_call_that_failed_are_free_again() {
+fn a_failed_call_releases_its_reserved_tokens() {
     for reply in [
-        Ok((503, of_real(&errors::overloaded()))),
+        Ok((503, error_body(&errors::overloaded()))),
         Err(TransportError::Failed("refused".into())),
     ] {
         let pool = pool_with(1, &[("max_attempts", "1")]);
@@ -728,19 +723,19 @@ fn tokens_that_were_set_aside_for_a_call_that_failed_are_free_again() {
 }
 
 #[test]
-fn an_answer_that_stalls_half_way_is_given_up_like_one_that_never_began() {
+fn fails_over_when_an_answer_stalls() {
     let pool = pool_of(2);
     let half = ANSWER.as_bytes()[..20].to_vec();
     pool.script_chunks(200, "application/json", vec![Ok(half), Ok(Vec::new())]);
-    pool.answer();
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
-    let took = pool.outside.0.now.get();
+    let took = pool.host.0.now.get();
     assert!((60_000..60_400).contains(&took), "{took}");
     assert_eq!(pool.attempts(), ["1 upstream_trouble", "2 success"]);
 }
 
 #[test]
-fn an_answer_that_stalls_ends_with_the_requests_time_where_that_is_sooner() {
+fn a_stalled_answer_ends_at_the_requests_deadline() {
     for chunks in [
         vec![Ok(ANSWER.as_bytes()[..20].to_vec()), Ok(Vec::new())],
         vec![Ok(Vec::new())],
@@ -748,7 +743,7 @@ fn an_answer_that_stalls_ends_with_the_requests_time_where_that_is_sooner() {
         let pool = pool_with(1, &[("failover_deadline", "5")]);
         pool.script_chunks(200, "application/json", chunks);
         assert_eq!(pool.chat(CHAT).status, 504);
-        let took = pool.outside.0.now.get();
+        let took = pool.host.0.now.get();
         assert!((5_000..5_100).contains(&took), "{took}");
         assert_eq!(
             pool.database
@@ -759,28 +754,28 @@ fn an_answer_that_stalls_ends_with_the_requests_time_where_that_is_sooner() {
 }
 
 #[test]
-fn what_is_left_of_the_requests_time_is_no_limit_between_parts() {
+fn the_deadline_does_not_shorten_the_idle_timeout() {
     let pool = pool_with(1, &[("failover_deadline", "5")]);
-    pool.answer();
+    pool.script_answer();
     pool.chat(CHAT);
-    let timeouts = pool.outside.0.sent.borrow()[0].timeouts;
+    let timeouts = pool.host.0.sent.borrow()[0].timeouts;
     assert_eq!((timeouts.head_ms, timeouts.idle_ms), (5_000, Some(60_000)));
 }
 
 #[test]
-fn an_answer_that_drips_on_and_on_ends_with_the_requests_time() {
+fn a_trickling_answer_ends_at_the_requests_deadline() {
     let pool = pool_with(1, &[("failover_deadline", "90")]);
-    let drops = vec![Ok(b" ".to_vec()); 20_000];
-    pool.script_chunks(200, "application/json", drops);
+    let chunks = vec![Ok(b" ".to_vec()); 20_000];
+    pool.script_chunks(200, "application/json", chunks);
     let answer = pool.chat(CHAT);
     assert_eq!(answer.status, 504, "{}", answer.body);
-    let took = pool.outside.0.now.get();
+    let took = pool.host.0.now.get();
     assert!((90_000..90_100).contains(&took), "{took}");
     assert_eq!(pool.attempts(), ["1 upstream_trouble"]);
 }
 
 #[test]
-fn without_writes_the_pool_still_knows_what_cools_and_retries_a_little() {
+fn a_read_only_database_does_not_disable_cool_downs() {
     let refuse = |pool: &Pool, table: &str| {
         let error = "attempt to write a readonly database";
         pool.database.fail(table, error, 10_000);
@@ -795,33 +790,33 @@ fn without_writes_the_pool_still_knows_what_cools_and_retries_a_little() {
         let pool = pool_of(1);
         refuse(&pool, "INSERT");
         refuse(&pool, "UPDATE");
-        pool.error(status, &error);
+        pool.script_error(status, &error);
         pool.chat(CHAT);
         for _ in 0..3 {
-            pool.later(600);
+            pool.advance(600);
             assert!(pool.chat(CHAT).status >= 429);
             assert_eq!(pool.sent(), 1, "{status}");
         }
-        pool.later(60_000);
-        pool.answer();
+        pool.advance(60_000);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200, "{status}");
     }
     let pool = pool_with(2, &[("max_attempts", "2")]);
     refuse(&pool, "retry_budget");
     let mut retried = 0;
     for _ in 0..20 {
-        pool.error(503, &errors::overloaded());
-        pool.error(503, &errors::overloaded());
-        let now = pool.outside.0.now.get();
+        pool.script_error(503, &errors::overloaded());
+        pool.script_error(503, &errors::overloaded());
+        let now = pool.host.0.now.get();
         pool.chat(CHAT);
-        pool.outside.0.now.set(now);
-        retried += 2 - pool.outside.0.replies.borrow_mut().drain(..).count();
+        pool.host.0.now.set(now);
+        retried += 2 - pool.host.0.replies.borrow_mut().drain(..).count();
     }
-    assert_eq!(retried - 20, 10, "the floor, in this instance");
+    assert_eq!(retried - 20, 10, "the instance's minimum of retries");
 }
 
 #[test]
-fn an_answer_has_the_time_that_the_client_gives_and_is_asked_for_once() {
+fn waits_for_an_answer_as_long_as_the_client() {
     for (client, silent_ms) in [
         (None, 599_000),
         (Some("300"), 299_000),
@@ -840,18 +835,18 @@ fn an_answer_has_the_time_that_the_client_gives_and_is_asked_for_once() {
         headers.extend(client.map(|client| ("x-server-timeout", client)));
         let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
         assert_eq!(answer.status, 200);
-        let sent = pool.outside.0.sent.borrow();
+        let sent = pool.host.0.sent.borrow();
         assert!(sent[0].timeouts.head_ms > silent_ms, "{client:?}");
-        let told = sent[0].headers.get("x-server-timeout");
-        assert_eq!(told.map(|told| told.to_str().unwrap()), client);
+        let reported = sent[0].headers.get("x-server-timeout");
+        assert_eq!(reported.map(|reported| reported.to_str().unwrap()), client);
     }
 }
 
 #[test]
-fn a_client_that_does_not_wait_long_has_half_its_time_left_for_another_key() {
+fn leaves_half_of_a_short_client_timeout_for_a_retry() {
     let pool = pool_of(2);
-    pool.silence();
-    pool.answer();
+    pool.script_silence();
+    pool.script_answer();
     let bearer = format!("Bearer {TOKEN}");
     let headers = [
         ("authorization", bearer.as_str()),
@@ -859,11 +854,11 @@ fn a_client_that_does_not_wait_long_has_half_its_time_left_for_another_key() {
     ];
     let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
     assert_eq!(answer.status, 200);
-    assert!(pool.outside.0.now.get() < 4_000);
-    let sent = pool.outside.0.sent.borrow();
-    let told: Vec<_> = sent
+    assert!(pool.host.0.now.get() < 4_000);
+    let sent = pool.host.0.sent.borrow();
+    let reported: Vec<_> = sent
         .iter()
         .map(|sent| sent.headers["x-server-timeout"].to_str().unwrap())
         .collect();
-    assert_eq!(told, ["8", "4"]);
+    assert_eq!(reported, ["8", "4"]);
 }

@@ -1,4 +1,4 @@
-//! What OpenAI's clients send and Google does not take, and what they mean by a model's name.
+//! Repair: fields that Google rejects, answers that OpenAI's clients reject, and model aliases.
 
 use super::*;
 use fake_gemini::errors;
@@ -8,22 +8,18 @@ const WITH_SEED: &str =
 const WITHOUT: &str = r#"{"model":"m","messages":[],"temperature":1.0e0}"#;
 
 impl Pool {
-    fn bodies(&self) -> Vec<String> {
-        let sent = self.outside.0.sent.borrow();
+    fn sent_bodies(&self) -> Vec<String> {
+        let sent = self.host.0.sent.borrow();
         sent.iter().map(|sent| sent.body.clone()).collect()
-    }
-
-    fn ok(&self) {
-        self.script(200, "application/json", &[ANSWER]);
     }
 }
 
 #[test]
-fn fields_that_google_does_not_know_are_left_out_and_remembered() {
+fn removes_and_remembers_fields_unknown_to_google() {
     let pool = Pool::new();
     let unknown = errors::unknown_fields(&["frequency_penalty", "seed"]);
     pool.script(400, "application/json", &[&unknown.pretty_array()]);
-    pool.ok();
+    pool.script_answer();
     let answer = pool.chat(WITH_SEED);
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(
@@ -33,56 +29,56 @@ fn fields_that_google_does_not_know_are_left_out_and_remembered() {
     assert_eq!(
         answer.header("x-keypool-attempts"),
         Some("2"),
-        "the only key, once more"
+        "the retry uses the only key"
     );
-    assert_eq!(pool.bodies(), [WITH_SEED, WITHOUT]);
+    assert_eq!(pool.sent_bodies(), [WITH_SEED, WITHOUT]);
     for later in [0, 600] {
-        pool.later(later);
-        pool.ok();
+        pool.advance(later);
+        pool.script_answer();
         let answer = pool.chat(WITH_SEED);
         assert_eq!(
             answer.header("x-keypool-dropped"),
             Some("frequency_penalty, seed")
         );
-        assert_eq!(pool.bodies().pop().unwrap(), WITHOUT);
+        assert_eq!(pool.sent_bodies().pop().unwrap(), WITHOUT);
     }
     let other = WITH_SEED.replace("\"m\"", "\"other\"");
-    pool.ok();
+    pool.script_answer();
     assert_eq!(pool.chat(&other).header("x-keypool-dropped"), None);
     assert_eq!(
-        pool.bodies().pop().unwrap(),
+        pool.sent_bodies().pop().unwrap(),
         other,
-        "of another model nothing is known"
+        "another model is unaffected"
     );
-    // After a week it is tried again.
-    pool.later(7 * 24 * 3_600_000);
-    pool.ok();
+    // After a week, the fields are sent again.
+    pool.advance(7 * 24 * 3_600_000);
+    pool.script_answer();
     assert_eq!(pool.chat(WITH_SEED).status, 200);
-    assert_eq!(pool.bodies().pop().unwrap(), WITH_SEED);
+    assert_eq!(pool.sent_bodies().pop().unwrap(), WITH_SEED);
     let rows = pool.database.query("SELECT attempt, outcome FROM api_call_logs WHERE request_id = (SELECT request_id FROM api_call_logs ORDER BY id LIMIT 1)");
     assert_eq!(rows, ["1|client_fault", "2|success"]);
 }
 
 #[test]
-fn a_field_further_in_is_left_out_and_remembered_for_every_element() {
+fn removes_nested_fields_from_every_element() {
     let pool = Pool::new();
     let body = r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"f","strict":true}}]}"#;
     let unknown = errors::unknown_field_in("tools[0].function", "strict");
     pool.script(400, "application/json", &[&unknown.pretty_array()]);
-    pool.ok();
+    pool.script_answer();
     let answer = pool.chat(body);
     assert_eq!(
         answer.header("x-keypool-dropped"),
         Some("tools[0].function.strict")
     );
-    assert_eq!(pool.bodies()[1], body.replace(",\"strict\":true", ""));
+    assert_eq!(pool.sent_bodies()[1], body.replace(",\"strict\":true", ""));
     let fields = "SELECT field FROM unsupported_fields";
     assert_eq!(pool.database.query(fields), ["tools[].function.strict"]);
     let two = body.replace(
         "}]}",
         "},{\"function\":{\"strict\":false,\"name\":\"g\"}}]}",
     );
-    pool.ok();
+    pool.script_answer();
     let answer = pool.chat(&two);
     assert_eq!(
         (
@@ -91,37 +87,41 @@ fn a_field_further_in_is_left_out_and_remembered_for_every_element() {
         ),
         (Some("tools[].function.strict"), Some("1"))
     );
-    assert!(!pool.bodies()[2].contains("strict"), "{}", pool.bodies()[2]);
+    assert!(
+        !pool.sent_bodies()[2].contains("strict"),
+        "{}",
+        pool.sent_bodies()[2]
+    );
 }
 
 #[test]
-fn an_operator_has_the_pool_forget_what_it_learned_of_a_model() {
+fn an_operator_can_reset_what_was_learned_of_a_model() {
     let pool = Pool::new();
     let bearer = format!("Bearer {TOKEN}");
     let unknown = errors::unknown_fields(&["seed", "frequency_penalty"]).pretty_array();
     pool.script(400, "application/json", &[&unknown]);
-    pool.ok();
+    pool.script_answer();
     assert_eq!(pool.chat(WITH_SEED).status, 200);
     let forget = |path: &str, token: &str| pool.call("POST", path, &[("authorization", token)], "");
     assert_eq!(forget("/api/pool/forget?model=m", "Bearer x").status, 401);
     for (model, sent) in [("other", WITHOUT), ("m", WITH_SEED)] {
         let answer = forget(&format!("/api/pool/forget?model={model}"), &bearer);
         assert_eq!(answer.status, 200, "{}", answer.body);
-        pool.ok();
+        pool.script_answer();
         pool.chat(WITH_SEED);
-        assert_eq!(pool.bodies().pop().unwrap(), sent, "{model}");
+        assert_eq!(pool.sent_bodies().pop().unwrap(), sent, "{model}");
     }
 }
 
 #[test]
-fn what_the_pool_has_put_into_an_answer_is_left_out_when_it_comes_back() {
+fn removes_repaired_fields_from_later_requests() {
     let pool = Pool::new();
-    pool.ok();
+    pool.script_answer();
     let turn = r#"{"model":"m","messages":[{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"index","arguments":"{}"}}]}]}"#;
     let answer = pool.chat(turn);
     assert_eq!(answer.header("x-keypool-dropped"), None);
     assert_eq!(
-        pool.bodies(),
+        pool.sent_bodies(),
         [turn
             .replace("\"index\":0,", "")
             .replace("\"refusal\":null,", "")]
@@ -129,12 +129,12 @@ fn what_the_pool_has_put_into_an_answer_is_left_out_when_it_comes_back() {
 }
 
 #[test]
-fn what_cannot_be_left_out_is_told_as_it_is() {
+fn reports_unknown_fields_that_cannot_be_removed() {
     let unknown = errors::unknown_fields(&["seed"]).pretty_array();
     for (variables, headers, body, repairs) in [
         (vec![("repair", "false")], vec![], WITH_SEED, false),
         (vec![], vec![("x-keypool-repair", "off")], WITH_SEED, false),
-        // It is not there.
+        // The request does not have the field.
         (vec![], vec![], CHAT, true),
         (vec![("max_attempts", "1")], vec![], WITH_SEED, true),
     ] {
@@ -149,13 +149,13 @@ fn what_cannot_be_left_out_is_told_as_it_is() {
         if repairs {
             assert!(answer.error("message").contains("seed"));
         } else {
-            assert_eq!(answer.body, unknown, "as it came");
+            assert_eq!(answer.body, unknown, "unchanged");
         }
     }
 }
 
 #[test]
-fn an_alias_stands_for_its_model_on_both_apis() {
+fn resolves_model_aliases_on_both_apis() {
     let pool = Pool::with(&[("model_aliases", "gpt-4o=gemini-pro, small = gemini-lite")]);
     let google =
         |path: &str, body: &str| pool.call("POST", path, &[("x-goog-api-key", TOKEN)], body);
@@ -196,10 +196,10 @@ fn an_alias_stands_for_its_model_on_both_apis() {
             "gemini-pro:countTokens",
         ),
     ] {
-        pool.ok();
+        pool.script_answer();
         let answer = google(path, body);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        let last = pool.outside.0.sent.borrow();
+        let last = pool.host.0.sent.borrow();
         let last = last.last().unwrap();
         assert!(last.uri.ends_with(upstream), "{}", last.uri);
         assert_eq!(last.body, sent, "{path}");
@@ -219,7 +219,7 @@ fn json(text: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_whole_answer_is_repaired_and_logged_as_it_was() {
+fn repairs_a_plain_answer() {
     let pool = Pool::new();
     pool.script(200, "application/json", &[QUIRKY]);
     let answer = json(&pool.chat(CHAT).body);
@@ -252,12 +252,12 @@ fn a_whole_answer_is_repaired_and_logged_as_it_was() {
 }
 
 #[test]
-fn a_stream_is_repaired_event_by_event() {
+fn repairs_a_stream_event_by_event() {
     let pool = Pool::new();
-    let asks =
+    let request =
         r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
-    for body in [asks, r#"{"model":"m","stream":true,"messages":[]}"#] {
-        // Cut anywhere.
+    for body in [request, r#"{"model":"m","stream":true,"messages":[]}"#] {
+        // Chunks may end anywhere within an event.
         let (first, second) = TOOL_EVENT.split_at(70);
         pool.script(200, "text/event-stream", &[first, second, TOOL_EVENT, DONE]);
         let answer = pool.chat(body);
@@ -280,14 +280,14 @@ fn a_stream_is_repaired_event_by_event() {
         assert_ne!(calls[0]["id"], calls[1]["id"]);
         assert_eq!(events[0]["id"], events[1]["id"]);
         assert_eq!(events[1]["choices"][0]["finish_reason"], "tool_calls");
-        if body == asks {
+        if body == request {
             assert_eq!(events.len(), 3);
             assert_eq!(events[0]["usage"], serde_json::Value::Null);
             assert_eq!(events[2]["choices"], serde_json::json!([]));
             assert_eq!(events[2]["usage"]["prompt_tokens"], 17);
         } else {
             assert_eq!(events.len(), 2);
-            assert_eq!(events[0].get("usage"), None, "nobody asked");
+            assert_eq!(events[0].get("usage"), None, "not requested");
         }
     }
     let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";
@@ -295,7 +295,7 @@ fn a_stream_is_repaired_event_by_event() {
 }
 
 #[test]
-fn a_model_is_named_without_what_google_puts_before_it() {
+fn removes_the_prefix_of_a_model_name() {
     let pool = Pool::new();
     pool.script(
         200,
@@ -312,11 +312,11 @@ fn a_model_is_named_without_what_google_puts_before_it() {
 }
 
 #[test]
-fn a_whole_answer_in_place_of_a_stream_becomes_one() {
+fn turns_a_plain_answer_into_the_requested_stream() {
     let pool = Pool::new();
-    let asks = r#"{"model":"m","stream":true,"messages":[]}"#;
+    let request = r#"{"model":"m","stream":true,"messages":[]}"#;
     pool.script(200, "application/json; charset=UTF-8", &[QUIRKY]);
-    let answer = pool.chat(asks);
+    let answer = pool.chat(request);
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
     assert_eq!(answer.header("cache-control"), Some("no-cache"));
     let (event, done) = answer.body.split_once("\n\n").unwrap();
@@ -328,10 +328,10 @@ fn a_whole_answer_in_place_of_a_stream_becomes_one() {
     assert_eq!(choice["finish_reason"], "tool_calls");
     let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";
     assert_eq!(pool.database.query(row), ["success|17|2"]);
-    // Larger ones, too.
+    // A large answer.
     let text = "x".repeat(3 * 1024 * 1024);
     pool.script(200, "application/json", &[&ANSWER.replace("Hi", &text)]);
-    let large = pool.chat(asks);
+    let large = pool.chat(request);
     assert!(large.body.contains(&text) && large.body.ends_with(DONE));
     let bearer = format!("Bearer {TOKEN}");
     let off = [
@@ -339,14 +339,14 @@ fn a_whole_answer_in_place_of_a_stream_becomes_one() {
         ("x-keypool-repair", "off"),
     ];
     pool.script(200, "application/json", &[QUIRKY]);
-    let answer = pool.call("POST", "/v1/chat/completions", &off, asks);
-    assert_eq!(answer.body, QUIRKY, "as it came");
+    let answer = pool.call("POST", "/v1/chat/completions", &off, request);
+    assert_eq!(answer.body, QUIRKY, "unchanged");
     assert_eq!(answer.header("content-type"), Some("application/json"));
 }
 
 #[test]
-fn what_cannot_be_made_the_stream_that_was_asked_for_is_none() {
-    let asks = r#"{"model":"m","stream":true,"messages":[]}"#;
+fn an_answer_that_cannot_become_a_stream_is_a_failure() {
+    let request = r#"{"model":"m","stream":true,"messages":[]}"#;
     for body in [
         r#"{"choices":7}"#,
         r#"{"object":"list","data":[]}"#,
@@ -355,7 +355,7 @@ fn what_cannot_be_made_the_stream_that_was_asked_for_is_none() {
     ] {
         let pool = Pool::with(&[("max_attempts", "1")]);
         pool.script(200, "application/json", &[body]);
-        let answer = pool.chat(asks);
+        let answer = pool.chat(request);
         assert_eq!(answer.status, 502, "{body}: {}", answer.body);
         assert_eq!(
             pool.database.query("SELECT outcome FROM api_call_logs"),
@@ -374,7 +374,7 @@ fn embed(pool: &Pool, body: &str, more: &[(&str, &str)]) -> Answer {
     pool.call("POST", "/v1/embeddings", &headers, body)
 }
 
-/// As Google answers, with this much of each vector.
+/// Google's answer with two vectors of this length.
 fn embeddings(numbers: usize) -> String {
     let entry = |index| {
         let numbers = vec!["0.5"; numbers].join(",");
@@ -388,7 +388,7 @@ fn embeddings(numbers: usize) -> String {
 }
 
 #[test]
-fn embeddings_come_as_base64_where_that_was_asked_for_however_large_they_are() {
+fn encodes_embeddings_of_any_size_as_base64() {
     let pool = Pool::new();
     let as_numbers = EMBED.replace("base64", "float");
     for numbers in [2, 300_000] {
@@ -402,7 +402,7 @@ fn embeddings_come_as_base64_where_that_was_asked_for_however_large_they_are() {
             if request == EMBED {
                 let text = vector.as_str().unwrap();
                 assert_eq!(text.len(), (numbers * 4).div_ceil(3) * 4);
-                assert!(text.starts_with("AAAAPwAAAD8"), "two of 0.5");
+                assert!(text.starts_with("AAAAPwAAAD8"), "two times 0.5");
                 let length = answer.body.len().to_string();
                 assert_eq!(answer.header("content-length"), Some(length.as_str()));
             } else {

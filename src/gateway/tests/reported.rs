@@ -1,5 +1,5 @@
-//! What people who run such pools have reported, and what the pool must make of it. Sources are named in the table of
-//! `gemini/classify.rs`.
+//! Behaviour of Google that operators of such pools have reported. The table of
+//! `gemini/classify.rs` names the sources.
 
 use super::*;
 use serde_json::json;
@@ -9,7 +9,7 @@ const PROMPT: &str = r#"{"contents":[{"parts":[{"text":"x"}]}]}"#;
 const NATIVE_ANSWER: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":1}}"#;
 const MINUTE_MS: i64 = 60_000;
 
-/// A pool of keys 1 to `keys`, each of a project of its own, drawn in their order.
+/// A pool of keys 1 to `keys`, each of its own project, picked in that order.
 fn projects(keys: i64) -> Pool {
     let pool = Pool::new();
     for id in 2..=keys {
@@ -29,13 +29,9 @@ fn google_error(status: u16, code: &str, message: &str, details: serde_json::Val
 }
 
 impl Pool {
-    fn says(&self, status: u16, code: &str, message: &str) {
+    fn script_google_error(&self, status: u16, code: &str, message: &str) {
         let error = google_error(status, code, message, json!([]));
         self.script(status, "application/json", &[&error]);
-    }
-
-    fn works(&self) {
-        self.script(200, "application/json", &[ANSWER]);
     }
 
     fn generate(&self, path: &str, body: &str) -> Answer {
@@ -46,8 +42,8 @@ impl Pool {
         self.chat(&CHAT.replace("\"m\"", &format!("{model:?}")))
     }
 
-    /// The keys of all calls so far, in order.
-    fn keys(&self) -> String {
+    /// The keys of all calls so far, in order of the calls.
+    fn used_keys(&self) -> String {
         self.database
             .query("SELECT api_key_id FROM api_call_logs ORDER BY id")
             .concat()
@@ -59,7 +55,7 @@ impl Pool {
             .join(" ")
     }
 
-    fn places(&self) -> Vec<String> {
+    fn cooling_scopes(&self) -> Vec<String> {
         self.database
             .query("SELECT scope, model, reason FROM cool_downs ORDER BY scope, model")
     }
@@ -70,8 +66,8 @@ impl Pool {
             .concat()
     }
 
-    /// As if all keys had been used for a day, with success.
-    fn has_worked(&self) {
+    /// Marks all keys as used with success a day ago.
+    fn mark_recent_success(&self) {
         self.database.run(
             "UPDATE api_keys SET last_success_at = '2027-01-14T08:00:00.000Z', last_success_began_at = '2027-01-14T07:59:59.000Z'",
         );
@@ -79,44 +75,44 @@ impl Pool {
 }
 
 #[test]
-fn a_spending_cap_puts_the_whole_project_out_for_long() {
+fn a_spending_cap_cools_the_whole_project() {
     const CAP: &str = "Your project has exceeded its monthly spending cap. Please go to AI Studio at https://ai.studio/spend to manage your project spend cap.";
     let pool = projects(2);
-    pool.says(429, "RESOURCE_EXHAUSTED", CAP);
-    pool.works();
+    pool.script_google_error(429, "RESOURCE_EXHAUSTED", CAP);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
-    assert_eq!(pool.places(), ["project:p1||billing_exhausted"]);
+    assert_eq!(pool.cooling_scopes(), ["project:p1||billing_exhausted"]);
     for model in ["m", "another"] {
-        pool.later(5 * MINUTE_MS);
-        pool.works();
+        pool.advance(5 * MINUTE_MS);
+        pool.script_answer();
         assert_eq!(pool.chat_for(model).status, 200);
     }
-    assert_eq!(pool.keys(), "1222");
+    assert_eq!(pool.used_keys(), "1222");
 
     let pool = projects(1);
-    pool.says(429, "RESOURCE_EXHAUSTED", CAP);
+    pool.script_google_error(429, "RESOURCE_EXHAUSTED", CAP);
     for _ in 0..2 {
         let answer = pool.chat(CHAT);
         assert_eq!((answer.status, pool.sent()), (429, 1), "{}", answer.body);
         assert_eq!(answer.header("x-should-retry"), Some("false"));
         assert_eq!(answer.header("retry-after"), None);
-        let wait = answer.told_wait();
+        let wait = answer.reported_wait();
         assert!((3590..=3600).contains(&wait), "{wait}");
         assert_eq!(answer.error("code"), "billing_exhausted");
         assert!(answer.error("message").contains("spending cap"));
     }
-    // The trial after an hour fails as well: twice as long.
-    pool.later(60 * MINUTE_MS);
-    pool.says(429, "RESOURCE_EXHAUSTED", CAP);
-    let wait = pool.chat(CHAT).told_wait();
+    // The trial after an hour fails as well, which doubles the cool-down.
+    pool.advance(60 * MINUTE_MS);
+    pool.script_google_error(429, "RESOURCE_EXHAUSTED", CAP);
+    let wait = pool.chat(CHAT).reported_wait();
     assert!((7190..=7200).contains(&wait), "{wait}");
 }
 
 #[test]
-fn a_plan_that_lacks_something_is_no_fault_of_the_request() {
+fn a_missing_plan_is_not_the_callers_fault() {
     let country = "Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.";
     let billed = "Imagen API is only accessible to billed users at this time.";
-    for (code, message, place) in [
+    for (code, message, scope) in [
         (
             "FAILED_PRECONDITION",
             country,
@@ -125,22 +121,22 @@ fn a_plan_that_lacks_something_is_no_fault_of_the_request() {
         ("INVALID_ARGUMENT", billed, "project:p1|m|plan_refused"),
     ] {
         let pool = projects(2);
-        pool.says(400, code, message);
-        pool.works();
+        pool.script_google_error(400, code, message);
+        pool.script_answer();
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("x-keypool-attempts"), Some("2"));
-        assert_eq!(pool.places(), [place]);
+        assert_eq!(pool.cooling_scopes(), [scope]);
         for _ in 0..10 {
-            pool.works();
+            pool.script_answer();
             assert_eq!(pool.chat(CHAT).status, 200);
         }
-        assert_eq!(pool.keys(), "12".to_owned() + &"2".repeat(10));
+        assert_eq!(pool.used_keys(), "12".to_owned() + &"2".repeat(10));
 
-        // The caller hears of it only if every project says so.
+        // The caller gets the error only if every project returns it.
         let pool = projects(2);
-        pool.says(400, code, message);
-        pool.says(400, code, message);
+        pool.script_google_error(400, code, message);
+        pool.script_google_error(400, code, message);
         let answer = pool.chat(CHAT);
         assert_eq!((answer.status, pool.sent()), (400, 2));
         assert!(answer.error("message").contains(message), "{}", answer.body);
@@ -153,7 +149,7 @@ fn a_plan_that_lacks_something_is_no_fault_of_the_request() {
 }
 
 #[test]
-fn a_message_that_only_resembles_a_refusal_harms_nobody() {
+fn a_message_that_resembles_a_refusal_blames_no_key() {
     for (status, code, message) in [
         (
             400,
@@ -193,22 +189,22 @@ fn a_message_that_only_resembles_a_refusal_harms_nobody() {
     ] {
         let pool = projects(5);
         for _ in 0..5 {
-            pool.says(status, code, message);
+            pool.script_google_error(status, code, message);
         }
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, status, "{message}");
-        assert_eq!(pool.places().len(), 0, "{message}");
+        assert_eq!(pool.cooling_scopes().len(), 0, "{message}");
         assert_eq!(pool.statuses(), "11111", "{message}");
-        pool.outside.0.replies.borrow_mut().clear();
-        pool.works();
+        pool.host.0.replies.borrow_mut().clear();
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200, "{message}");
     }
 }
 
 #[test]
-fn another_model_is_served_by_a_project_whose_plan_lacks_one() {
+fn a_plan_refusal_does_not_affect_other_models() {
     let pool = projects(2);
-    pool.says(
+    pool.script_google_error(
         400,
         "INVALID_ARGUMENT",
         "Imagen API is only accessible to billed users at this time.",
@@ -216,49 +212,49 @@ fn another_model_is_served_by_a_project_whose_plan_lacks_one() {
     pool.script(200, "application/json", &[r#"{"predictions":[]}"#]);
     let image = "/v1beta/models/imagen-4.0-generate-001:predict";
     assert_eq!(pool.generate(image, "{}").status, 200);
-    pool.works();
+    pool.script_answer();
     pool.chat(CHAT);
     pool.script(200, "application/json", &[r#"{"predictions":[]}"#]);
     assert_eq!(pool.generate(image, "{}").status, 200);
-    assert_eq!(pool.keys(), "1212");
+    assert_eq!(pool.used_keys(), "1212");
 }
 
 #[test]
-fn a_model_that_only_some_projects_may_use_is_asked_of_one_other() {
+fn retries_a_missing_model_on_one_other_project() {
     const GONE: &str = "Requested entity was not found.";
     let pool = projects(3);
-    pool.says(404, "NOT_FOUND", GONE);
-    pool.works();
+    pool.script_google_error(404, "NOT_FOUND", GONE);
+    pool.script_answer();
     let answer = pool.chat(CHAT);
     assert_eq!(answer.status, 200);
-    assert_eq!(pool.places(), ["project:p1|m|entity_not_found"]);
-    pool.works();
+    assert_eq!(pool.cooling_scopes(), ["project:p1|m|entity_not_found"]);
+    pool.script_answer();
     pool.chat(CHAT);
-    assert_eq!(pool.keys(), "122");
+    assert_eq!(pool.used_keys(), "122");
 
-    // Two that say the same are right.
+    // If two projects agree, the model does not exist.
     let pool = projects(3);
-    pool.says(404, "NOT_FOUND", GONE);
-    pool.says(404, "NOT_FOUND", GONE);
+    pool.script_google_error(404, "NOT_FOUND", GONE);
+    pool.script_google_error(404, "NOT_FOUND", GONE);
     let answer = pool.generate(GENERATE, PROMPT);
     assert_eq!((answer.status, pool.sent()), (404, 2));
     assert!(answer.body.contains(GONE));
-    assert_eq!(pool.places().len(), 0);
+    assert_eq!(pool.cooling_scopes().len(), 0);
 
-    // Nothing is to be found out where a resource is named, or where all keys are of one project.
+    // No retry if the request names a resource, or if all keys belong to one project.
     let pool = projects(3);
-    pool.says(404, "NOT_FOUND", GONE);
+    pool.script_google_error(404, "NOT_FOUND", GONE);
     let with_file = r#"{"contents":[{"parts":[{"fileData":{"fileUri":"files/abc"}}]}]}"#;
     assert_eq!(pool.generate(GENERATE, with_file).status, 404);
     assert_eq!(pool.sent(), 1);
     let pool = projects(3);
     pool.database.run("UPDATE api_keys SET project = 'p'");
-    pool.says(404, "NOT_FOUND", GONE);
+    pool.script_google_error(404, "NOT_FOUND", GONE);
     assert_eq!((pool.chat(CHAT).status, pool.sent()), (404, 1));
 }
 
 #[test]
-fn a_method_that_takes_no_keys_harms_none() {
+fn a_method_without_api_keys_blames_no_key() {
     let missing = google_error(
         401,
         "UNAUTHENTICATED",
@@ -279,91 +275,94 @@ fn a_method_that_takes_no_keys_harms_none() {
         (403, "application/json", &vision),
     ] {
         let pool = projects(5);
-        pool.has_worked();
+        pool.mark_recent_success();
         for _ in 0..2 {
             pool.script(status, kind, &[body]);
             pool.script(status, kind, &[body]);
             let answer = pool.generate("/v1beta/tunedModels", "{}");
             assert_eq!(answer.status, status, "{}", answer.body);
         }
-        assert_eq!(pool.sent(), 4, "one other project is asked");
+        assert_eq!(pool.sent(), 4, "one retry on another project");
         assert_eq!(pool.statuses(), "11111");
-        assert_eq!(pool.places().len(), 0);
-        pool.works();
+        assert_eq!(pool.cooling_scopes().len(), 0);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
     }
 }
 
 #[test]
-fn what_another_key_can_do_is_held_against_the_first_for_that_alone() {
+fn a_location_refusal_cools_only_that_key_and_model() {
     let location = "User location is not supported for the API use.";
     let pool = projects(2);
-    pool.says(400, "FAILED_PRECONDITION", location);
-    pool.works();
+    pool.script_google_error(400, "FAILED_PRECONDITION", location);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
-    assert_eq!(pool.places(), ["key:1|m|egress_refused"]);
-    pool.works();
+    assert_eq!(pool.cooling_scopes(), ["key:1|m|egress_refused"]);
+    pool.script_answer();
     pool.chat_for("another");
-    assert_eq!(pool.keys(), "121");
+    assert_eq!(pool.used_keys(), "121");
 
-    // All say so for one model: the caller hears it, and other models work.
+    // If all keys fail, the caller gets the error, and other models still work.
     let pool = projects(2);
-    pool.says(400, "FAILED_PRECONDITION", location);
-    pool.says(400, "FAILED_PRECONDITION", location);
+    pool.script_google_error(400, "FAILED_PRECONDITION", location);
+    pool.script_google_error(400, "FAILED_PRECONDITION", location);
     let answer = pool.chat(CHAT);
     assert_eq!(answer.status, 400);
     assert!(answer.error("message").contains(location));
     assert_eq!(answer.header("x-should-retry"), Some("false"));
-    assert_eq!(pool.places().len(), 0);
-    pool.works();
+    assert_eq!(pool.cooling_scopes().len(), 0);
+    pool.script_answer();
     assert_eq!(pool.chat_for("another").status, 200);
 }
 
 #[test]
-fn a_key_that_has_worked_lately_is_disabled_by_the_second_rejection_only() {
+fn a_recently_used_key_is_disabled_by_a_second_rejection() {
     const INVALID: &str = "API key not valid. Please pass a valid API key.";
     let pool = projects(2);
-    pool.has_worked();
-    pool.says(400, "INVALID_ARGUMENT", INVALID);
-    pool.works();
+    pool.mark_recent_success();
+    pool.script_google_error(400, "INVALID_ARGUMENT", INVALID);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     assert_eq!(pool.statuses(), "21");
     let reason = "SELECT disabled_reason LIKE 'key_rejected: %' FROM api_keys WHERE id = 1";
     assert_eq!(pool.database.query(reason), ["1"]);
-    pool.later(29 * MINUTE_MS);
-    pool.works();
+    pool.advance(29 * MINUTE_MS);
+    pool.script_answer();
     pool.chat(CHAT);
-    // Its pause is over, and it works again.
-    pool.later(MINUTE_MS);
-    pool.works();
+    // After its pause, the key works again.
+    pool.advance(MINUTE_MS);
+    pool.script_answer();
     pool.chat(CHAT);
-    assert_eq!((pool.keys(), pool.statuses()), ("1221".into(), "11".into()));
+    assert_eq!(
+        (pool.used_keys(), pool.statuses()),
+        ("1221".into(), "11".into())
+    );
 
-    // Once more, and then twice in a row.
+    // The key is rejected once more, and then a second time in a row.
     for statuses in ["21", "01"] {
-        pool.later(31 * MINUTE_MS);
-        pool.says(400, "INVALID_ARGUMENT", INVALID);
-        pool.works();
+        pool.advance(31 * MINUTE_MS);
+        pool.script_google_error(400, "INVALID_ARGUMENT", INVALID);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
         assert_eq!(pool.statuses(), statuses);
     }
 }
 
 #[test]
-fn a_key_that_never_worked_is_disabled_at_once() {
+fn a_rejection_disables_an_unused_key_at_once() {
     let pool = projects(2);
-    pool.says(
+    pool.script_google_error(
         400,
         "INVALID_ARGUMENT",
         "API key not valid. Please pass a valid API key.",
     );
-    pool.works();
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     assert_eq!(pool.statuses(), "01");
 }
 
 #[test]
-fn a_restricted_key_is_paused_and_says_why() {
+fn a_restricted_key_is_paused_with_a_reason() {
     for reason in [
         "API_KEY_IP_ADDRESS_BLOCKED",
         "API_KEY_HTTP_REFERRER_BLOCKED",
@@ -378,23 +377,23 @@ fn a_restricted_key_is_paused_and_says_why() {
         );
         for _ in 0..3 {
             pool.script(403, "application/json", &[&error]);
-            pool.works();
+            pool.script_answer();
             assert_eq!(pool.chat(CHAT).status, 200, "{reason}");
             assert_eq!(pool.statuses(), "21", "{reason}");
-            pool.later(31 * MINUTE_MS);
+            pool.advance(31 * MINUTE_MS);
         }
-        pool.works();
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
-        assert_eq!(pool.keys(), "1212121");
-        let told = pool
+        assert_eq!(pool.used_keys(), "1212121");
+        let logged = pool
             .database
             .query("SELECT count(*) FROM api_call_logs WHERE outcome = 'key_restricted'");
-        assert_eq!(told, ["3"]);
+        assert_eq!(logged, ["3"]);
     }
 }
 
 #[test]
-fn a_key_that_is_restricted_to_other_methods_still_serves_models() {
+fn a_key_blocked_for_one_method_still_serves_others() {
     let pool = projects(2);
     let blocked = google_error(
         403,
@@ -407,10 +406,10 @@ fn a_key_that_is_restricted_to_other_methods_still_serves_models() {
     let files = pool.call("GET", "/v1beta/files", &[("x-goog-api-key", TOKEN)], "");
     assert_eq!(files.status, 200);
     assert_eq!(pool.statuses(), "11");
-    assert_eq!(pool.places(), ["key:1|files|request_refused"]);
-    pool.works();
+    assert_eq!(pool.cooling_scopes(), ["key:1|files|request_refused"]);
+    pool.script_answer();
     pool.chat(CHAT);
-    assert_eq!(pool.keys(), "121");
+    assert_eq!(pool.used_keys(), "121");
 }
 
 fn tokens_error(limit: u64) -> String {
@@ -427,12 +426,12 @@ fn tokens_error(limit: u64) -> String {
 }
 
 #[test]
-fn a_request_that_no_quota_can_take_silences_nobody() {
+fn a_request_above_every_quota_cools_no_key() {
     let pool = projects(6);
     let large = CHAT.replace("the prompt", &"word ".repeat(80_000));
     pool.script(429, "application/json", &[&tokens_error(16_000)]);
     pool.script(429, "application/json", &[&tokens_error(16_000)]);
-    for run in ["the first", "the limits are known"] {
+    for run in ["without known limits", "with known limits"] {
         let answer = pool.chat(&large);
         assert_eq!((answer.status, pool.sent()), (413, 2), "{run}");
         assert_eq!(answer.error("code"), "request_exceeds_quota");
@@ -444,13 +443,13 @@ fn a_request_that_no_quota_can_take_silences_nobody() {
         assert_eq!(answer.header("retry-after"), None);
         assert_eq!(answer.header("x-should-retry"), Some("false"));
     }
-    assert_eq!(pool.places().len(), 0);
+    assert_eq!(pool.cooling_scopes().len(), 0);
     for _ in 0..10 {
-        pool.works();
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
     }
-    // Of another model nothing is known.
-    pool.works();
+    // No limits of another model are known.
+    pool.script_answer();
     assert_eq!(
         pool.chat(&large.replace("\"m\"", "\"another\"")).status,
         200
@@ -458,28 +457,28 @@ fn a_request_that_no_quota_can_take_silences_nobody() {
 }
 
 #[test]
-fn a_large_request_goes_to_the_project_whose_limit_allows_it() {
+fn routes_a_large_request_to_a_sufficient_limit() {
     let pool = projects(3);
     for (project, limit) in [("p1", 16_000), ("p2", 16_000), ("p3", 1_000_000)] {
         pool.database.run(&format!(
             "INSERT INTO limits (scope, model, unit, per, preset) VALUES ('project:{project}', 'm', 'input_tokens', 'minute', {limit})"
         ));
     }
-    pool.works();
+    pool.script_answer();
     let large = CHAT.replace("the prompt", &"word ".repeat(80_000));
     assert_eq!(pool.chat(&large).status, 200);
-    assert_eq!(pool.keys(), "3");
+    assert_eq!(pool.used_keys(), "3");
 
-    // Also where nothing is known of the others.
+    // The same if the limits of the others are unknown.
     let pool = projects(3);
     pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('project:p3', 'm', 'input_tokens', 'minute', 1000000)");
-    pool.works();
+    pool.script_answer();
     assert_eq!(pool.chat(&large).status, 200);
-    assert_eq!(pool.keys(), "3");
+    assert_eq!(pool.used_keys(), "3");
 }
 
 #[test]
-fn a_batch_of_more_texts_than_the_quota_is_told_so() {
+fn reports_a_batch_with_more_texts_than_the_quota() {
     let pool = projects(3);
     let error = google_error(
         429,
@@ -513,18 +512,18 @@ fn a_batch_of_more_texts_than_the_quota_is_told_so() {
 }
 
 #[test]
-fn a_tools_quota_does_not_take_the_model_away() {
+fn an_exhausted_tool_quota_does_not_cool_the_model() {
     let pool = projects(2);
     let with_tool = r#"{"contents":[{"parts":[{"text":"news?"}]}],"tools":[{"google_search":{}}]}"#;
     let quota = "You exceeded your current quota, please check your plan and billing details.";
-    pool.says(429, "RESOURCE_EXHAUSTED", quota);
-    pool.says(429, "RESOURCE_EXHAUSTED", quota);
+    pool.script_google_error(429, "RESOURCE_EXHAUSTED", quota);
+    pool.script_google_error(429, "RESOURCE_EXHAUSTED", quota);
     for _ in 0..10 {
         let answer = pool.generate(GENERATE, with_tool);
         assert_eq!((answer.status, pool.sent()), (429, 2), "{}", answer.body);
     }
     assert_eq!(
-        pool.places(),
+        pool.cooling_scopes(),
         [
             "project:p1|m#google_search|tool_quota",
             "project:p2|m#google_search|tool_quota"
@@ -535,26 +534,29 @@ fn a_tools_quota_does_not_take_the_model_away() {
     pool.script(200, "application/json", &[NATIVE_ANSWER]);
     let other_tool = with_tool.replace("google_search", "code_execution");
     assert_eq!(pool.generate(GENERATE, &other_tool).status, 200);
-    pool.later(6_000);
+    pool.advance(6_000);
     pool.script(200, "application/json", &[NATIVE_ANSWER]);
     assert_eq!(pool.generate(GENERATE, with_tool).status, 200);
-    assert_eq!(pool.places().len(), 1, "the trial has worked");
+    assert_eq!(pool.cooling_scopes().len(), 1, "the trial succeeded");
     let models = "SELECT DISTINCT model FROM api_call_logs";
     assert_eq!(pool.database.query(models), ["m"]);
 }
 
 #[test]
-fn a_signature_of_another_project_gets_one_other_attempt() {
+fn retries_a_corrupted_signature_once() {
     let body = r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"QS1zaWc="}}}]}]}"#;
     let pool = projects(3);
-    pool.says(400, "INVALID_ARGUMENT", "Corrupted thought signature.");
-    pool.works();
+    pool.script_google_error(400, "INVALID_ARGUMENT", "Corrupted thought signature.");
+    pool.script_answer();
     assert_eq!(pool.chat(body).status, 200);
-    assert_eq!((pool.keys(), pool.places().len()), ("12".into(), 0));
+    assert_eq!(
+        (pool.used_keys(), pool.cooling_scopes().len()),
+        ("12".into(), 0)
+    );
 
     let pool = projects(3);
-    pool.says(400, "INVALID_ARGUMENT", "Corrupted thought signature.");
-    pool.says(400, "INVALID_ARGUMENT", "Corrupted thought signature.");
+    pool.script_google_error(400, "INVALID_ARGUMENT", "Corrupted thought signature.");
+    pool.script_google_error(400, "INVALID_ARGUMENT", "Corrupted thought signature.");
     let answer = pool.chat(body);
     assert_eq!((answer.status, pool.sent()), (400, 2));
     assert!(
@@ -565,22 +567,22 @@ fn a_signature_of_another_project_gets_one_other_attempt() {
 }
 
 #[test]
-fn an_authorization_key_is_sent_in_the_header_that_the_upstream_wants() {
+fn learns_the_credential_header_of_a_key() {
     let pool = Pool::new();
     pool.database
         .run("UPDATE api_keys SET api_key = 'AQ.FAKE-1' WHERE id = 1");
-    pool.says(
+    pool.script_google_error(
         400,
         "INVALID_ARGUMENT",
         "Multiple authentication credentials received. Please pass only one.",
     );
-    pool.works();
+    pool.script_answer();
     let answer = pool.chat(CHAT);
     assert_eq!(answer.status, 200, "{}", answer.body);
-    pool.later(1_000);
-    pool.works();
+    pool.advance(1_000);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
-    let sent = pool.outside.0.sent.borrow();
+    let sent = pool.host.0.sent.borrow();
     let credential = |index: usize| {
         let headers: &HeaderMap = &sent[index].headers;
         ["authorization", "x-goog-api-key"].map(|name| {
@@ -599,12 +601,12 @@ fn an_authorization_key_is_sent_in_the_header_that_the_upstream_wants() {
 }
 
 #[test]
-fn a_key_that_no_header_carries_ends_the_request() {
+fn fails_when_the_upstream_accepts_no_credential_header() {
     let pool = Pool::new();
     pool.database
         .run("UPDATE api_keys SET api_key = 'AQ.FAKE-1' WHERE id = 1");
     for _ in 0..2 {
-        pool.says(
+        pool.script_google_error(
             400,
             "INVALID_ARGUMENT",
             "Multiple authentication credentials received. Please pass only one.",
@@ -618,7 +620,7 @@ fn a_key_that_no_header_carries_ends_the_request() {
 }
 
 #[test]
-fn a_200_that_is_no_answer_goes_to_another_key() {
+fn fails_over_on_a_200_without_an_answer() {
     let page = "<html><body>Please sign in</body></html>";
     for (kind, body) in [
         ("text/html", page),
@@ -629,11 +631,11 @@ fn a_200_that_is_no_answer_goes_to_another_key() {
         ("text/event-stream", page),
         ("text/event-stream", ""),
     ] {
-        // An empty chunk would be a pause.
+        // An empty chunk would be a stall.
         let chunks: &[&str] = if body.is_empty() { &[] } else { &[body] };
         let pool = projects(2);
         pool.script(200, kind, chunks);
-        pool.works();
+        pool.script_answer();
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, 200, "{kind} {body}: {}", answer.body);
         assert!(answer.body.contains("Hi"));
@@ -641,7 +643,7 @@ fn a_200_that_is_no_answer_goes_to_another_key() {
         for path in [GENERATE, "/v1beta/models/m:embedContent"] {
             let is_json = serde_json::from_str::<serde_json::Value>(body).is_ok();
             if path != GENERATE && (kind == "text/event-stream" || is_json) {
-                // Embeddings are not streamed, and may be any JSON.
+                // Embeddings are not streamed, and any JSON is accepted.
                 continue;
             }
             let pool = projects(2);
@@ -654,7 +656,7 @@ fn a_200_that_is_no_answer_goes_to_another_key() {
 }
 
 #[test]
-fn an_error_under_a_200_is_an_error_for_embeddings_too() {
+fn fails_over_on_an_error_with_status_200_for_embeddings() {
     let pool = projects(2);
     pool.script(
         200,
@@ -672,17 +674,17 @@ fn an_error_under_a_200_is_an_error_for_embeddings_too() {
 }
 
 #[test]
-fn a_large_page_is_no_answer_either() {
+fn fails_over_on_a_large_html_page() {
     let page = format!("<html>{}</html>", "x".repeat(2_000_000));
     let pool = projects(2);
     pool.script(200, "text/html", &[&page]);
-    pool.works();
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     assert_eq!(pool.outcomes(), "upstream_trouble success");
 }
 
 #[test]
-fn what_is_created_anew_is_not_used() {
+fn creating_a_known_name_does_not_need_its_owner() {
     let pool = projects(2);
     pool.database.run("INSERT INTO resources (name, api_key_id, project, made_at) VALUES ('files/daily', 1, 'p1', '2027-01-14T08:00:00.000Z')");
     pool.database
@@ -699,18 +701,21 @@ fn what_is_created_anew_is_not_used() {
 }
 
 #[test]
-fn an_answer_that_came_to_nothing_is_asked_for_once_more() {
+fn retries_an_answer_without_usable_content_once() {
     let malformed = r#"{"choices":[{"finish_reason":"function_call_filter: MALFORMED_FUNCTION_CALL","index":0,"message":{"extra_content":{"google":{}},"role":"assistant"}}],"created":1,"id":"c1","model":"m","object":"chat.completion","usage":{"completion_tokens":14,"prompt_tokens":111,"total_tokens":125}}"#;
     let thoughts = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant"}}],"created":1,"id":"c1","model":"m","object":"chat.completion","usage":{"completion_tokens":0,"prompt_tokens":10,"total_tokens":810}}"#;
     for empty in [malformed, thoughts] {
         let pool = projects(2);
         pool.script(200, "application/json", &[empty]);
-        pool.works();
+        pool.script_answer();
         let answer = pool.chat(CHAT);
         assert_eq!(answer.header("x-keypool-attempts"), Some("2"));
         assert!(answer.body.contains("Hi"), "{}", answer.body);
-        assert_eq!((pool.statuses().as_str(), pool.places().len()), ("11", 0));
-        // The second one is passed on.
+        assert_eq!(
+            (pool.statuses().as_str(), pool.cooling_scopes().len()),
+            ("11", 0)
+        );
+        // The second empty answer passes.
         let pool = projects(3);
         pool.script(200, "application/json", &[empty]);
         pool.script(200, "application/json", &[empty]);
@@ -743,36 +748,33 @@ fn an_answer_that_came_to_nothing_is_asked_for_once_more() {
 }
 
 #[test]
-fn a_call_that_was_never_sent_is_sent_again_at_once() {
+fn retries_an_unsent_call_at_once() {
     for error in [
         TransportError::NotSent("ConnectionLimitReached".into()),
         TransportError::Unanswered("HttpProtocolError".into()),
     ] {
         let pool = projects(1);
         pool.script_reply(Err(error.clone()));
-        pool.works();
-        let before = pool.outside.0.now.get();
+        pool.script_answer();
+        let before = pool.host.0.now.get();
         assert_eq!(pool.chat(CHAT).status, 200, "{error:?}");
-        assert!(
-            pool.outside.0.now.get() - before < 100,
-            "without a back-off"
-        );
-        assert_eq!(pool.keys(), "11", "the same key will do");
+        assert!(pool.host.0.now.get() - before < 100, "no backoff");
+        assert_eq!(pool.used_keys(), "11", "the same key is used");
         let retries = "SELECT count(*) FROM retry_budget";
         assert_eq!(pool.database.query(retries), ["0"]);
 
-        // Twice is trouble like any other.
+        // A second failure counts as upstream trouble.
         let pool = projects(2);
         pool.script_reply(Err(error.clone()));
         pool.script_reply(Err(error));
-        pool.works();
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
         assert_eq!(
             pool.database.query("SELECT retries FROM retry_budget"),
             ["1"]
         );
     }
-    // What may have been done is not done again.
+    // A call that may have had side effects is not repeated.
     let pool = projects(2);
     pool.script_reply(Err(TransportError::Unanswered("HttpProtocolError".into())));
     let batch = pool.generate("/v1beta/openai/batches", "{}");
@@ -783,14 +785,14 @@ fn a_call_that_was_never_sent_is_sent_again_at_once() {
 }
 
 #[test]
-fn the_status_report_names_what_cools() {
+fn the_status_report_lists_cool_downs() {
     let pool = projects(2);
-    pool.says(
+    pool.script_google_error(
         429,
         "RESOURCE_EXHAUSTED",
         "Your project has exceeded its monthly spending cap.",
     );
-    pool.works();
+    pool.script_answer();
     pool.chat(CHAT);
     let token = format!("Bearer {TOKEN}");
     let report = pool.call("GET", "/api/keys/status", &[("authorization", &token)], "");
@@ -804,14 +806,14 @@ fn the_status_report_names_what_cools() {
 }
 
 #[test]
-fn a_client_may_come_back_after_trouble_that_was_not_retried() {
+fn lets_the_client_retry_when_the_pool_did_not() {
     let pool = projects(1);
-    // No retry is left in the pool's budget of this minute.
+    // The pool's retry budget for this minute is used up.
     let minute = NOON.0 / MINUTE_MS;
     pool.database.run(&format!(
         "INSERT INTO retry_budget (minute, calls_before, retries) VALUES ({minute}, 0, 10)"
     ));
-    pool.says(
+    pool.script_google_error(
         503,
         "UNAVAILABLE",
         "The model is overloaded. Please try again later.",

@@ -1,4 +1,4 @@
-//! What clients write into requests: names that are bounded and never secrets, fields, addresses, tokens, bodies.
+//! Untrusted input in requests: names, fields, addresses, tokens and bodies.
 
 use super::*;
 use fake_gemini::errors;
@@ -8,13 +8,13 @@ const CONTENTS: &str = r#"{"contents":[{"parts":[{"text":"the prompt"}]}]}"#;
 const GENERATED: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1,"totalTokenCount":2}}"#;
 
 impl Pool {
-    fn asks(&self, method: &str, path: &str, body: &str) -> Answer {
+    fn call_with_bearer(&self, method: &str, path: &str, body: &str) -> Answer {
         let bearer = format!("Bearer {TOKEN}");
         self.call(method, path, &[("authorization", &bearer)], body)
     }
 
-    /// A call with a compressed body.
-    fn encoded(&self, encoding: &str, path: &str, body: Vec<u8>) -> Answer {
+    /// Makes a call with a compressed body.
+    fn call_encoded(&self, encoding: &str, path: &str, body: Vec<u8>) -> Answer {
         let request = Request::builder()
             .method("POST")
             .uri(path)
@@ -29,7 +29,7 @@ impl Pool {
         Answer::read(block_on(self.gateway.handle(parts, body)))
     }
 
-    /// Every text that a client may have had a part in, of all tables.
+    /// All stored texts that may contain input of a client.
     fn stored(&self) -> String {
         [
             "SELECT model, error_message FROM api_call_logs",
@@ -53,11 +53,11 @@ impl Pool {
     }
 }
 
-/// Where Google has an upload go on.
+/// The URL at which Google continues an upload.
 const UPLOAD: &str = "https://generativelanguage.googleapis.com/upload/v1beta/files?upload_id=U";
 
 #[test]
-fn a_model_that_can_be_none_is_refused_wherever_it_stands() {
+fn rejects_malformed_model_names_everywhere() {
     let long = "n".repeat(129);
     for model in [
         long.as_str(),
@@ -111,9 +111,12 @@ fn a_model_that_can_be_none_is_refused_wherever_it_stands() {
                 String::new(),
             ),
         ] {
-            let answer = pool.asks(method, &path, &body);
+            let answer = pool.call_with_bearer(method, &path, &body);
             if model.contains('\n') && path.contains("/models/") {
-                assert_eq!(answer.status, 404, "no path has control characters");
+                assert_eq!(
+                    answer.status, 404,
+                    "paths with control characters are unknown"
+                );
                 continue;
             }
             assert_eq!(answer.status, 400, "{model:?} {path}: {}", answer.body);
@@ -132,7 +135,7 @@ fn a_model_that_can_be_none_is_refused_wherever_it_stands() {
 }
 
 #[test]
-fn a_model_of_the_rules_full_length_passes() {
+fn accepts_a_model_name_of_the_maximum_length() {
     let pool = Pool::new();
     let nothing = pool.chat(&CHAT.replace("\"m\"", "\"models/\""));
     assert_eq!(
@@ -140,7 +143,7 @@ fn a_model_of_the_rules_full_length_passes() {
         (400, "model")
     );
     let model = "n".repeat(128);
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     assert_eq!(
         pool.chat(&CHAT.replace("\"m\"", &format!("\"{model}\"")))
             .status,
@@ -150,7 +153,7 @@ fn a_model_of_the_rules_full_length_passes() {
 }
 
 #[test]
-fn a_secret_in_the_place_of_a_name_is_neither_stored_nor_sent_on() {
+fn rejects_a_secret_in_place_of_a_name() {
     let unknown_key = "AIzaFAKE-key-that-the-pool-does-not-have";
     for secret in [TOKEN, KEY, unknown_key, "AQ.Fake8BRn-fake_fake.fakefake"] {
         let pool = Pool::with(&[("model_aliases", "alias=m")]);
@@ -195,18 +198,18 @@ fn a_secret_in_the_place_of_a_name_is_neither_stored_nor_sent_on() {
                 String::new(),
             ),
         ] {
-            let answer = pool.asks(method, &path, &body);
+            let answer = pool.call_with_bearer(method, &path, &body);
             assert_eq!(answer.status, 400, "{path}: {}", answer.body);
             assert!(!answer.body.contains(secret), "{}", answer.body);
         }
-        let lines = pool.outside.0.log.borrow().concat();
+        let lines = pool.host.0.log.borrow().concat();
         assert_eq!((pool.sent(), pool.stored().as_str()), (0, ""), "{secret}");
         assert!(!lines.contains(secret), "{lines}");
     }
 }
 
 #[test]
-fn odd_collections_and_methods_are_logged_as_other() {
+fn logs_unknown_collections_and_methods_as_other() {
     let pool = Pool::new();
     for (path, logged) in [
         ("/v1beta/a-prompt-of-the-client/x", "other"),
@@ -214,29 +217,33 @@ fn odd_collections_and_methods_are_logged_as_other() {
         ("/v1beta/files/f", "files"),
     ] {
         pool.script(200, "application/json", &["{}"]);
-        assert_eq!(pool.asks("GET", path, "").status, 200);
+        assert_eq!(pool.call_with_bearer("GET", path, "").status, 200);
         assert_eq!(pool.models_logged().pop().unwrap(), logged, "{path}");
     }
     pool.script(200, "application/json", &["{}"]);
-    pool.asks("POST", "/v1beta/models/m:a-new-method", "{}");
+    pool.call_with_bearer("POST", "/v1beta/models/m:a-new-method", "{}");
     assert_eq!(pool.models_logged().pop().unwrap(), "m:other");
 }
 
 #[test]
-fn what_is_uploaded_names_no_model() {
+fn reads_no_model_from_uploaded_content() {
     let pool = Pool::with(&[("model_aliases", "gpt-4o=m")]);
     let content = r#"{"model":"gpt-4o","a":"my secret plan"}"#;
     let odd = r#"{"model":"my secret plan"}"#;
     for body in [content, odd] {
         pool.script(200, "application/json", &["{}"]);
-        assert_eq!(pool.asks("POST", "/upload/v1beta/files", body).status, 200);
-        assert_eq!(pool.outside.0.sent.borrow().last().unwrap().body, body);
+        assert_eq!(
+            pool.call_with_bearer("POST", "/upload/v1beta/files", body)
+                .status,
+            200
+        );
+        assert_eq!(pool.host.0.sent.borrow().last().unwrap().body, body);
     }
     assert_eq!(pool.models_logged(), ["files", "files"]);
 }
 
 #[test]
-fn fields_are_left_out_only_where_they_have_names_and_may_be_missing() {
+fn removes_only_valid_dispensable_fields() {
     let odd: Vec<String> = (0..21).map(|number| format!("field_{number}")).collect();
     let many: Vec<&str> = odd.iter().map(String::as_str).collect();
     let long = "f".repeat(65);
@@ -258,12 +265,12 @@ fn fields_are_left_out_only_where_they_have_names_and_may_be_missing() {
         many,
     ] {
         let pool = Pool::new();
-        let own: serde_json::Map<String, serde_json::Value> = names
+        let fields: serde_json::Map<String, serde_json::Value> = names
             .iter()
             .map(|name| ((*name).to_owned(), serde_json::json!([])))
             .collect();
         let mut body = serde_json::json!({ "model": "m", "messages": [] });
-        body.as_object_mut().unwrap().extend(own);
+        body.as_object_mut().unwrap().extend(fields);
         let unknown = errors::unknown_fields(&names).pretty_array();
         pool.script(400, "application/json", &[&unknown]);
         let answer = pool.chat(&body.to_string());
@@ -275,13 +282,13 @@ fn fields_are_left_out_only_where_they_have_names_and_may_be_missing() {
     }
 }
 
-/// Google's error about a field of each of these objects.
-fn unknown_in(places: &[String], name: &str) -> String {
-    let lines: Vec<String> = places
+/// Google's error about an unknown field in each of these objects.
+fn unknown_in(paths: &[String], name: &str) -> String {
+    let lines: Vec<String> = paths
         .iter()
-        .map(|place| {
+        .map(|path| {
             format!(
-                "Invalid JSON payload received. Unknown name \"{name}\" at '{place}': Cannot find field."
+                "Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
             )
         })
         .collect();
@@ -289,7 +296,7 @@ fn unknown_in(places: &[String], name: &str) -> String {
 }
 
 #[test]
-fn twenty_fields_are_left_out_at_once_and_told_within_a_kilobyte() {
+fn removes_twenty_fields_and_lists_them_in_one_kilobyte() {
     let pool = Pool::new();
     let odd: Vec<String> = (10..30)
         .map(|number| format!("an_object_with_a_rather_long_name_{number}"))
@@ -305,20 +312,20 @@ fn twenty_fields_are_left_out_at_once_and_told_within_a_kilobyte() {
         &[&unknown_in(&odd, "cache_control")],
     );
     for _ in 0..2 {
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         let answer = pool.chat(&body);
         assert_eq!(answer.status, 200, "{}", answer.body);
         let dropped = answer.header("x-keypool-dropped").unwrap();
         assert!((900..=1024).contains(&dropped.len()), "{dropped}");
         assert!(dropped.ends_with(", and 1 more"), "{dropped}");
-        let sent = pool.outside.0.sent.borrow();
+        let sent = pool.host.0.sent.borrow();
         assert!(!sent.last().unwrap().body.contains("cache_control"));
     }
     assert_eq!(pool.sent(), 3);
 }
 
 #[test]
-fn a_field_is_remembered_once_the_request_has_worked_without_it() {
+fn remembers_a_removed_field_only_after_success() {
     let pool = Pool::new();
     let body = r#"{"model":"m","seed":1,"messages":[]}"#;
     let unknown = errors::unknown_fields(&["seed"]).pretty_array();
@@ -345,16 +352,16 @@ fn a_field_is_remembered_once_the_request_has_worked_without_it() {
             (status, Some("seed"))
         );
         assert_eq!(pool.database.query(fields), [""; 0]);
-        pool.later(600);
+        pool.advance(600);
     }
     pool.script(400, "application/json", &[&unknown]);
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     assert_eq!(pool.chat(body).status, 200);
     assert_eq!(pool.database.query(fields), ["m|seed"]);
 }
 
 #[test]
-fn of_one_model_a_bounded_number_of_fields_is_remembered() {
+fn limits_the_unsupported_fields_of_a_model() {
     let pool = Pool::new();
     for round in 0..4 {
         let odd: Vec<String> = (0..20)
@@ -366,7 +373,7 @@ fn of_one_model_a_bounded_number_of_fields_is_remembered() {
             .collect();
         let body = format!(r#"{{"model":"m",{},"messages":[]}}"#, members.join(","));
         pool.script(400, "application/json", &[&unknown_in(&odd, "seed")]);
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         assert_eq!(pool.chat(&body).status, 200);
     }
     assert_eq!(
@@ -377,21 +384,21 @@ fn of_one_model_a_bounded_number_of_fields_is_remembered() {
 }
 
 #[test]
-fn credentials_stay_out_of_the_upstreams_query_whatever_they_are_called() {
+fn removes_credentials_from_the_query() {
     let pool = Pool::new();
     let credentials = format!("api_key={TOKEN}&x={KEY}&$httpHeaders=x&token=t&%24key=k&y={TOKEN}");
     pool.script(200, "application/json", &[GENERATED]);
     let path = format!("{GENERATE}?{credentials}&%24fields=candidates&quotaUser=u");
-    assert_eq!(pool.asks("POST", &path, CONTENTS).status, 200);
+    assert_eq!(pool.call_with_bearer("POST", &path, CONTENTS).status, 200);
     pool.database.run(
         "INSERT INTO resources (name, api_key_id, made_at) VALUES ('uploads/upload/v1beta/files?U', 1, '2027-01-15T08:00:00.000Z')",
     );
     pool.script(200, "application/json", &["{}"]);
-    let goes_on = [("x-goog-upload-command", "upload")];
+    let continues = [("x-goog-upload-command", "upload")];
     let path = format!("/upload/v1beta/files?upload_id=U&{credentials}&upload_protocol=resumable");
-    assert_eq!(pool.call("POST", &path, &goes_on, "bytes").status, 200);
+    assert_eq!(pool.call("POST", &path, &continues, "bytes").status, 200);
     let sent: Vec<String> = pool
-        .outside
+        .host
         .0
         .sent
         .borrow()
@@ -409,7 +416,7 @@ fn credentials_stay_out_of_the_upstreams_query_whatever_they_are_called() {
 }
 
 #[test]
-fn wrong_tokens_of_an_address_are_told_to_wait_and_the_right_one_is_not() {
+fn limits_wrong_tokens_of_an_address_but_not_the_right_one() {
     let pool = Pool::new();
     let from = |address: &str, token: &str| {
         let authorization = format!("Bearer {token}");
@@ -439,7 +446,7 @@ fn wrong_tokens_of_an_address_are_told_to_wait_and_the_right_one_is_not() {
     assert_eq!(
         from("10.0.0.1:99", TOKEN).status,
         200,
-        "others share the address"
+        "the right token still works from this address"
     );
     assert_eq!(
         from("10.0.0.2:1", "a-wrong-token").status,
@@ -451,7 +458,7 @@ fn wrong_tokens_of_an_address_are_told_to_wait_and_the_right_one_is_not() {
             .query("SELECT client_address, calls FROM rate_limits ORDER BY 1"),
         ["wrong token 10.0.0.1|22", "wrong token 10.0.0.2|1"]
     );
-    pool.later(60_000);
+    pool.advance(60_000);
     assert_eq!(
         from("10.0.0.1:1", "a-wrong-token").status,
         401,
@@ -460,7 +467,7 @@ fn wrong_tokens_of_an_address_are_told_to_wait_and_the_right_one_is_not() {
 }
 
 #[test]
-fn where_calls_are_limited_wrong_tokens_count_as_calls() {
+fn wrong_tokens_count_against_the_rate_limit() {
     let pool = Pool::with(&[("rate_limit_per_minute", "3")]);
     let status = |token: &str| {
         let authorization = format!("Bearer {token}");
@@ -481,7 +488,7 @@ fn where_calls_are_limited_wrong_tokens_count_as_calls() {
 }
 
 #[test]
-fn what_a_client_says_of_itself_comes_before_what_the_host_says() {
+fn the_hosts_headers_override_forged_ones() {
     let pool = Pool::with(&[("rate_limit_per_minute", "1")]);
     let bearer = format!("Bearer {TOKEN}");
     let statuses = ["9.9.9.1:1", "9.9.9.2:1", "9.9.9.3:1"].map(|forged| {
@@ -511,7 +518,7 @@ fn what_a_client_says_of_itself_comes_before_what_the_host_says() {
 }
 
 #[test]
-fn an_answer_to_head_has_the_length_of_one_to_get_and_no_body() {
+fn head_has_the_length_of_get_and_no_body() {
     let pool = Pool::new();
     for path in ["/healthz", "/readyz", "/nowhere", "/v1/files/f"] {
         let get = pool.call("GET", path, &[], "");
@@ -553,7 +560,7 @@ fn an_answer_to_head_has_the_length_of_one_to_get_and_no_body() {
         ("DELETE", 204, None, None),
     ] {
         scripted(status, length);
-        let answer = pool.asks(method, "/v1beta/files/f:download", "");
+        let answer = pool.call_with_bearer(method, "/v1beta/files/f:download", "");
         assert_eq!((answer.status, answer.body.as_str()), (status, ""));
         assert_eq!(
             answer.header("content-length"),
@@ -564,7 +571,7 @@ fn an_answer_to_head_has_the_length_of_one_to_get_and_no_body() {
 }
 
 #[test]
-fn without_a_client_token_the_pool_is_not_ready() {
+fn is_not_ready_without_a_client_token() {
     let pool = Pool::with(&[("my_api_token", "")]);
     let answer = pool.call("GET", "/readyz", &[], "");
     assert_eq!(
@@ -576,9 +583,9 @@ fn without_a_client_token_the_pool_is_not_ready() {
 }
 
 #[test]
-fn a_key_that_can_be_none_is_told_in_the_status_report() {
+fn the_status_report_warns_of_malformed_keys() {
     let pool = Pool::with(&[("gemini_api_key", "AIzaFAKE-1,AIzaFAKE 2,AIzaFAKE-3")]);
-    let report = pool.asks("GET", "/api/keys/status", "");
+    let report = pool.call_with_bearer("GET", "/api/keys/status", "");
     assert_eq!(report.status, 200);
     let json: serde_json::Value = serde_json::from_str(&report.body).unwrap();
     let warning = json["warnings"][0].as_str().unwrap();
@@ -586,12 +593,12 @@ fn a_key_that_can_be_none_is_told_in_the_status_report() {
         warning.contains("entry 2") && !report.body.contains("FAKE"),
         "{warning}"
     );
-    let fine = Pool::new().asks("GET", "/api/keys/status", "");
+    let fine = Pool::new().call_with_bearer("GET", "/api/keys/status", "");
     assert!(!fine.body.contains("warnings"), "{}", fine.body);
 }
 
 #[test]
-fn a_header_that_echoes_the_key_does_not_pass() {
+fn removes_response_headers_that_contain_a_secret() {
     let pool = Pool::new();
     pool.script_reply(Ok(Scripted {
         status: 200,
@@ -607,7 +614,7 @@ fn a_header_that_echoes_the_key_does_not_pass() {
         ],
         chunks: vec![Ok(b"{}".to_vec())],
     }));
-    let answer = pool.asks("GET", "/v1beta/files/f", "");
+    let answer = pool.call_with_bearer("GET", "/v1beta/files/f", "");
     assert_eq!(answer.status, 200);
     assert!(answer.header("last-modified").is_some());
     assert!(!format!("{:?}", answer.headers).contains(KEY));
@@ -615,7 +622,7 @@ fn a_header_that_echoes_the_key_does_not_pass() {
 }
 
 #[test]
-fn a_compressed_request_is_read_and_sent_as_what_it_says() {
+fn decompresses_requests_before_sending_them() {
     let pool = Pool::with(&[("model_aliases", "gpt-4o=m")]);
     let embed = r#"{"model":"gpt-4o","input":"a"}"#;
     for (path, body, sent, answer) in [
@@ -628,9 +635,9 @@ fn a_compressed_request_is_read_and_sent_as_what_it_says() {
         ),
     ] {
         pool.script(200, "application/json", &[answer]);
-        let reply = pool.encoded("gzip", path, gzip(body));
+        let reply = pool.call_encoded("gzip", path, gzip(body));
         assert_eq!(reply.status, 200, "{}", reply.body);
-        let all = pool.outside.0.sent.borrow();
+        let all = pool.host.0.sent.borrow();
         let last = all.last().unwrap();
         assert_eq!(
             (last.body.as_str(), last.headers.get("content-encoding")),
@@ -638,7 +645,7 @@ fn a_compressed_request_is_read_and_sent_as_what_it_says() {
         );
     }
     assert_eq!(pool.models_logged(), ["m", "m"]);
-    let other = pool.encoded("zstd", "/v1/embeddings", b"x".to_vec());
+    let other = pool.call_encoded("zstd", "/v1/embeddings", b"x".to_vec());
     assert_eq!(
         (
             other.status,
@@ -652,7 +659,7 @@ fn a_compressed_request_is_read_and_sent_as_what_it_says() {
 }
 
 #[test]
-fn an_upload_url_in_the_place_of_the_list_of_models_does_not_pass() {
+fn removes_an_upload_url_from_a_foreign_model_list() {
     let pool = Pool::new();
     pool.script_reply(Ok(Scripted {
         status: 200,
@@ -664,17 +671,17 @@ fn an_upload_url_in_the_place_of_the_list_of_models_does_not_pass() {
         )],
         chunks: vec![Ok(b"no list".to_vec())],
     }));
-    let answer = pool.asks("GET", "/v1/models", "");
+    let answer = pool.call_with_bearer("GET", "/v1/models", "");
     assert_eq!((answer.status, answer.body.as_str()), (200, "no list"));
     assert_eq!(answer.header("x-goog-upload-url"), None);
 }
 
 #[test]
-fn a_body_for_which_others_leave_no_room_is_refused_in_time_and_a_small_one_needs_none() {
+fn refuses_large_bodies_while_memory_is_full() {
     let size = ("max_body_bytes", "200000");
     let pool = Pool::with(&[size, ("max_held_bytes", "200000")]);
-    let room = &pool.gateway.memory;
-    let held = block_on(room.acquire(1));
+    let memory = &pool.gateway.memory;
+    let held = block_on(memory.acquire(1));
     let large = CHAT.replace("the prompt", &"x".repeat(100_000));
     let answer = pool.chat(&large);
     assert_eq!(
@@ -683,16 +690,16 @@ fn a_body_for_which_others_leave_no_room_is_refused_in_time_and_a_small_one_need
     );
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("x-should-retry"), None);
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
     drop(held);
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     assert_eq!(pool.chat(&large).status, 200);
-    assert_eq!(format!("{room:?}"), "ByteSemaphore(0 of 200000 bytes)");
+    assert_eq!(format!("{memory:?}"), "ByteSemaphore(0 of 200000 bytes)");
 }
 
 #[test]
-fn an_upload_goes_on_where_the_client_has_reached_the_pool() {
+fn an_upload_continues_at_the_address_of_the_client() {
     const PUBLIC: (&str, &str) = ("public_url", "https://example.com/gemini/");
     const TRUSTED: (&str, &str) = ("trust_forwarded_for", "true");
     let own = ("host", "10.0.0.7:3000");

@@ -1,4 +1,4 @@
-//! Thought signatures that clients drop.
+//! Thought signatures that clients drop, and that the pool restores.
 
 use super::*;
 use fake_gemini::errors;
@@ -25,7 +25,7 @@ fn answer(calls: &[Value]) -> String {
     .to_string()
 }
 
-/// The chunks of a stream, as recorded of 3.x: the calls, and the finish apart.
+/// The chunks of a stream as recorded from Gemini 3.x: the calls first, then the finish reason.
 fn stream(calls: &[Value]) -> Vec<String> {
     let chunk = |delta: Value, finish: Option<&str>| {
         let mut choice = json!({"delta": delta, "index": 0});
@@ -43,7 +43,7 @@ fn stream(calls: &[Value]) -> Vec<String> {
     ]
 }
 
-/// The next turn of a client: the calls of each message, and a result.
+/// The client's next turn: each message's calls, and a result for each call.
 fn next_turn(messages: &[Vec<Value>]) -> String {
     let mut list = vec![json!({"role": "user", "content": "hi"})];
     for calls in messages {
@@ -56,13 +56,9 @@ fn next_turn(messages: &[Vec<Value>]) -> String {
 }
 
 impl Pool {
-    fn ends(&self) {
-        self.script(200, "application/json", &[ANSWER]);
-    }
-
-    /// The signatures in the latest request that was sent.
+    /// The signatures in the latest request to the upstream.
     fn sent_signatures(&self) -> Vec<Option<String>> {
-        let sent = self.outside.0.sent.borrow();
+        let sent = self.host.0.sent.borrow();
         let body: Value = serde_json::from_str(&sent.last().unwrap().body).unwrap();
         let messages = body["messages"].as_array().unwrap();
         let calls = messages
@@ -83,14 +79,14 @@ fn some(signature: &str) -> Option<String> {
 }
 
 #[test]
-fn a_missing_signature_is_made_good_and_the_model_is_remembered() {
+fn replaces_missing_signatures_and_remembers_the_model() {
     let pool = Pool::new();
     let turn = next_turn(&[
         vec![call("a", None), call("b", None)],
         vec![call("c", Some("own"))],
     ]);
     pool.script(400, "application/json", &[&missing()]);
-    pool.ends();
+    pool.script_answer();
     let reply = pool.chat(&turn);
     assert_eq!(
         (reply.status, reply.header("x-keypool-attempts")),
@@ -99,15 +95,15 @@ fn a_missing_signature_is_made_good_and_the_model_is_remembered() {
     let expected = [some(PLACEHOLDER), None, some("own")];
     assert_eq!(pool.sent_signatures(), expected);
     for later in [0, 600] {
-        // After 600 ms the pool is read anew.
-        pool.later(later);
-        pool.ends();
+        // After 600 ms, the view is read again.
+        pool.advance(later);
+        pool.script_answer();
         let reply = pool.chat(&turn);
         assert_eq!(reply.header("x-keypool-attempts"), Some("1"));
         assert_eq!(pool.sent_signatures(), expected);
     }
     let other = turn.replace("\"model\":\"m\"", "\"model\":\"other\"");
-    pool.ends();
+    pool.script_answer();
     pool.chat(&other);
     assert_eq!(pool.sent_signatures(), [None, None, some("own")]);
     let outcomes = pool
@@ -117,7 +113,7 @@ fn a_missing_signature_is_made_good_and_the_model_is_remembered() {
 }
 
 #[test]
-fn the_signatures_of_whole_and_streamed_answers_are_put_back_for_some_hours() {
+fn restores_signatures_for_some_hours() {
     let pool = Pool::new();
     let whole = [call("a", Some("sig-a")), call("b", None)];
     pool.script(200, "application/json", &[&answer(&whole)]);
@@ -132,18 +128,18 @@ fn the_signatures_of_whole_and_streamed_answers_are_put_back_for_some_hours() {
         vec![call("a", None), call("b", None)],
         vec![call("c", None), call("d", None)],
     ]);
-    pool.ends();
+    pool.script_answer();
     pool.chat(&turn);
     let expected = [some("sig-a"), None, some("sig-c"), some("sig-d")];
     assert_eq!(pool.sent_signatures(), expected);
-    pool.later(6 * 3_600_000);
-    pool.ends();
+    pool.advance(6 * 3_600_000);
+    pool.script_answer();
     pool.chat(&turn);
     assert_eq!(pool.sent_signatures(), [None, None, None, None]);
 }
 
 #[test]
-fn a_signature_that_was_put_back_and_is_refused_gives_way_to_the_placeholder() {
+fn replaces_a_rejected_restored_signature() {
     let pool = Pool::new();
     pool.script(
         200,
@@ -152,11 +148,11 @@ fn a_signature_that_was_put_back_and_is_refused_gives_way_to_the_placeholder() {
     );
     pool.chat(&next_turn(&[]));
     pool.script(400, "application/json", &[CORRUPTED]);
-    pool.ends();
+    pool.script_answer();
     let reply = pool.chat(&next_turn(&[vec![call("a", None)]]));
     assert_eq!(reply.status, 200);
     assert_eq!(pool.sent_signatures(), [some(PLACEHOLDER)]);
-    // A client's own is not touched.
+    // The client's own signature is not replaced.
     pool.script(400, "application/json", &[CORRUPTED]);
     assert_eq!(
         pool.chat(&next_turn(&[vec![call("a", Some("own"))]]))
@@ -167,7 +163,7 @@ fn a_signature_that_was_put_back_and_is_refused_gives_way_to_the_placeholder() {
 }
 
 #[test]
-fn a_refusal_that_no_placeholder_cures_is_the_clients() {
+fn passes_a_signature_error_that_remains() {
     let pool = Pool::new();
     let signed = next_turn(&[vec![call("a", Some("own"))]]);
     pool.script(400, "application/json", &[&missing()]);
@@ -189,7 +185,7 @@ fn a_refusal_that_no_placeholder_cures_is_the_clients() {
 }
 
 #[test]
-fn without_repair_nothing_is_put_back_or_kept() {
+fn without_repair_no_signature_is_stored_or_restored() {
     let pool = Pool::with(&[("repair", "off")]);
     pool.script(
         200,

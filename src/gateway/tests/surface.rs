@@ -1,4 +1,4 @@
-//! The two APIs side by side: paths, credentials, and the forms of answers and errors.
+//! The two APIs: paths, credentials, and the formats of answers and errors.
 
 use super::*;
 use fake_gemini::errors;
@@ -6,17 +6,13 @@ use fake_gemini::errors;
 const GENERATE: &str = "/v1beta/models/m:generateContent";
 const STREAM: &str = "/v1beta/models/m:streamGenerateContent?alt=sse";
 const CONTENTS: &str = r#"{"contents":[{"parts":[{"text":"the prompt"}]}]}"#;
-const SAID: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":5}}"#;
+const UNFINISHED: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":5}}"#;
 const FINISHED: &str = r#"{"candidates":[{"content":{"parts":[{"text":"!"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2,"thoughtsTokenCount":7,"totalTokenCount":14}}"#;
 const EMPTY: &str = r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":5}}"#;
 
 impl Pool {
-    fn google(&self, method: &str, path: &str, body: &str) -> Answer {
-        self.call(method, path, &[("x-goog-api-key", TOKEN)], body)
-    }
-
     fn last_sent(&self) -> (String, String, String) {
-        let sent = self.outside.0.sent.borrow();
+        let sent = self.host.0.sent.borrow();
         let last = sent.last().unwrap();
         let uri = last
             .uri
@@ -25,9 +21,9 @@ impl Pool {
         (last.method.to_string(), uri.to_owned(), last.body.clone())
     }
 
-    /// The latest call had this credential and not the other, and is in the log for its subject.
+    /// Checks the credential and the logged subject of the latest call.
     fn assert_logged_with(&self, name: &str, credential: &str, other: &str, subject: &str) {
-        let sent = self.outside.0.sent.borrow();
+        let sent = self.host.0.sent.borrow();
         let last = sent.last().unwrap();
         assert_eq!(last.headers[name], credential);
         assert!(!last.headers.contains_key(other));
@@ -48,7 +44,7 @@ fn event(json: &str) -> String {
 }
 
 #[test]
-fn every_path_of_both_apis_reaches_its_own_with_one_credential() {
+fn routes_every_path_with_one_credential() {
     let pool = Pool::new();
     for (method, path, upstream, subject) in [
         ("POST", GENERATE, GENERATE, "m"),
@@ -114,7 +110,7 @@ fn every_path_of_both_apis_reaches_its_own_with_one_credential() {
             &["{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}]}"],
         );
         let body = if method == "POST" { CONTENTS } else { "" };
-        let answer = pool.google(method, path, body);
+        let answer = pool.call_gemini(method, path, body);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         assert_eq!(
             pool.last_sent(),
@@ -171,7 +167,7 @@ fn every_path_of_both_apis_reaches_its_own_with_one_credential() {
 }
 
 #[test]
-fn the_clients_token_is_taken_wherever_clients_put_it() {
+fn accepts_the_token_wherever_clients_put_it() {
     let bearer = format!("Bearer {TOKEN}");
     let query = format!("{GENERATE}?key={TOKEN}");
     for (path, headers) in [
@@ -212,16 +208,16 @@ fn the_clients_token_is_taken_wherever_clients_put_it() {
     let operators = pool.call("GET", "/api/keys/status", &[("x-goog-api-key", TOKEN)], "");
     assert_eq!(
         operators.status, 401,
-        "what is the operator's takes the bearer token alone"
+        "operators' paths accept only the bearer token"
     );
     assert_eq!(pool.sent(), 0);
 }
 
 #[test]
-fn an_answer_in_googles_form_is_logged_with_its_tokens() {
+fn logs_the_tokens_of_an_answer_in_googles_format() {
     let pool = Pool::new();
     pool.script(200, "application/json; charset=UTF-8", &[FINISHED]);
-    let answer = pool.google("POST", GENERATE, CONTENTS);
+    let answer = pool.call_gemini("POST", GENERATE, CONTENTS);
     assert_eq!((answer.status, answer.body.as_str()), (200, FINISHED));
     assert_eq!(
         answer.header("content-type"),
@@ -231,7 +227,7 @@ fn an_answer_in_googles_form_is_logged_with_its_tokens() {
 }
 
 #[test]
-fn an_empty_answer_in_googles_form_is_tried_once_more() {
+fn retries_an_empty_answer_in_googles_format_once() {
     for (path, kind, first, second) in [
         (
             GENERATE,
@@ -246,16 +242,16 @@ fn an_empty_answer_in_googles_form_is_tried_once_more() {
             .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-second')");
         pool.script(200, kind, &[&first]);
         pool.script(200, kind, &[&second]);
-        let answer = pool.google("POST", path, CONTENTS);
+        let answer = pool.call_gemini("POST", path, CONTENTS);
         assert_eq!((answer.status, answer.body), (200, second), "{path}");
         assert_eq!(pool.rows(), ["m|empty_answer|5|0|0", "m|success|5|2|7"]);
     }
 }
 
 #[test]
-fn a_stream_in_googles_form_is_logged_before_its_last_event() {
+fn logs_a_stream_in_googles_format_before_its_last_event() {
     let pool = Pool::new();
-    let (first, last) = (event(SAID), event(FINISHED));
+    let (first, last) = (event(UNFINISHED), event(FINISHED));
     pool.script(200, "text/event-stream", &[&first, &last]);
     let reply = pool.reply("POST", STREAM, &[("x-goog-api-key", TOKEN)], CONTENTS);
     let Body::Stream(mut stream) = reply.body else {
@@ -266,7 +262,7 @@ fn a_stream_in_googles_form_is_logged_before_its_last_event() {
     assert_eq!(
         block_on(stream.next()),
         Chunk::Pending,
-        "it may be the last"
+        "it may be the last event"
     );
     assert_eq!(block_on(stream.next()), Chunk::Data(last.into_bytes()));
     assert_eq!(pool.rows(), ["m|success|5|2|7"]);
@@ -274,8 +270,8 @@ fn a_stream_in_googles_form_is_logged_before_its_last_event() {
 }
 
 #[test]
-fn trouble_within_googles_stream_is_told_in_a_last_event() {
-    let first = event(SAID);
+fn reports_a_failure_within_googles_stream_in_an_event() {
+    let first = event(UNFINISHED);
     let error = errors::overloaded().pretty();
     let cases: Vec<(Vec<&str>, &str)> = vec![
         (vec![&first, &error], "model_overloaded"),
@@ -285,14 +281,14 @@ fn trouble_within_googles_stream_is_told_in_a_last_event() {
     for (chunks, outcome) in cases {
         let pool = Pool::new();
         pool.script(200, "text/event-stream", &chunks);
-        let answer = pool.google("POST", STREAM, CONTENTS);
+        let answer = pool.call_gemini("POST", STREAM, CONTENTS);
         let rest = answer.body.strip_prefix(&first).unwrap();
         let rest = rest
             .strip_prefix("data: ")
             .unwrap_or_else(|| panic!("{rest}"));
         assert!(rest.ends_with("\n\n"));
-        let told: serde_json::Value = serde_json::from_str(rest).unwrap();
-        assert!(told["error"]["code"].as_u64().unwrap() >= 500, "{rest}");
+        let reported: serde_json::Value = serde_json::from_str(rest).unwrap();
+        assert!(reported["error"]["code"].as_u64().unwrap() >= 500, "{rest}");
         let row = pool.rows().concat();
         assert!(row.starts_with(&format!("m|{outcome}|")), "{row}");
     }
@@ -301,20 +297,20 @@ fn trouble_within_googles_stream_is_told_in_a_last_event() {
         .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-second')");
     pool.script(200, "text/event-stream", &[&error]);
     pool.script(200, "text/event-stream", &[&event(FINISHED)]);
-    let answer = pool.google("POST", STREAM, CONTENTS);
+    let answer = pool.call_gemini("POST", STREAM, CONTENTS);
     assert_eq!(
         answer.body,
         event(FINISHED),
-        "before anything was said another key answers"
+        "before the first content, another key answers"
     );
 }
 
 #[test]
-fn an_array_that_grows_passes_as_it_comes_and_ends_in_an_error_if_there_is_one() {
+fn streams_an_array_and_appends_its_error() {
     let path = "/v1beta/models/m:streamGenerateContent";
     let pool = Pool::new();
     let chunks = [
-        format!("[{SAID}"),
+        format!("[{UNFINISHED}"),
         format!(",\r\n{FINISHED}"),
         "]\n".to_owned(),
     ];
@@ -327,7 +323,7 @@ fn an_array_that_grows_passes_as_it_comes_and_ends_in_an_error_if_there_is_one()
     assert_eq!(
         block_on(stream.next()),
         Chunk::Data(chunks[0].into()),
-        "before the next is there"
+        "before the next element arrives"
     );
     let mut rest = Vec::new();
     while let Chunk::Data(more) = block_on(stream.next()) {
@@ -339,39 +335,39 @@ fn an_array_that_grows_passes_as_it_comes_and_ends_in_an_error_if_there_is_one()
     let pool = Pool::new();
     let error = format!(",\r\n{}]\n", errors::overloaded().pretty());
     pool.script(200, "application/json", &[chunks[0], &error]);
-    let answer = pool.google("POST", path, CONTENTS);
+    let answer = pool.call_gemini("POST", path, CONTENTS);
     let all: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(all[1]["error"]["code"], 503, "{}", answer.body);
     assert_eq!(pool.rows(), ["m|model_overloaded|NULL|NULL|NULL"]);
 }
 
 #[test]
-fn errors_come_in_the_form_of_the_api_that_was_asked() {
+fn errors_have_the_format_of_the_requested_api() {
     let pool = Pool::new();
     let refused = errors::invalid_argument();
     pool.script(400, "application/json; charset=UTF-8", &[&refused.pretty()]);
-    let answer = pool.google("POST", GENERATE, CONTENTS);
+    let answer = pool.call_gemini("POST", GENERATE, CONTENTS);
     assert_eq!(
         (answer.status, answer.body),
         (400, refused.pretty()),
-        "the caller's own mistake, in Google's words"
+        "an error of the caller passes unchanged"
     );
     pool.script(
         401,
         "application/json",
         &[&errors::unauthenticated("Generate").pretty()],
     );
-    let answer = pool.google("POST", GENERATE, CONTENTS);
+    let answer = pool.call_gemini("POST", GENERATE, CONTENTS);
     assert_eq!(answer.status, 503);
-    let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    assert_eq!(told["error"]["status"], "UNAVAILABLE");
+    let reported: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(reported["error"]["status"], "UNAVAILABLE");
     assert_eq!(
-        told["error"]["details"][0]["reason"],
+        reported["error"]["details"][0]["reason"],
         "UPSTREAM_CREDENTIALS_EXHAUSTED"
     );
     assert!(
         !answer.body.contains("OAuth"),
-        "the pool's keys are not the caller's business"
+        "errors about the pool's keys do not pass"
     );
 
     let pool = Pool::new();
@@ -390,45 +386,45 @@ fn errors_come_in_the_form_of_the_api_that_was_asked() {
 }
 
 #[test]
-fn all_cooling_is_told_with_the_time_in_googles_form() {
+fn reports_the_wait_in_googles_format() {
     let pool = Pool::new();
     let over = errors::quota_per_minute("m", 5, std::time::Duration::from_secs(20));
     pool.script(429, "application/json", &[&over.pretty()]);
-    let answer = pool.google("POST", GENERATE, CONTENTS);
+    let answer = pool.call_gemini("POST", GENERATE, CONTENTS);
     assert_eq!(answer.status, 429);
     assert!(answer.header("retry-after").is_some());
-    let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    assert_eq!(told["error"]["status"], "RESOURCE_EXHAUSTED");
+    let reported: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(reported["error"]["status"], "RESOURCE_EXHAUSTED");
     assert!(
-        told["error"]["details"][1]["retryDelay"]
+        reported["error"]["details"][1]["retryDelay"]
             .as_str()
             .unwrap()
             .ends_with('s')
     );
-    // The quota is of the model for answers: counting, and other models, are not in its way.
+    // The quota applies to the model's answers, not to counting tokens.
     pool.script(200, "application/json", &[r#"{"totalTokens":5}"#]);
     assert_eq!(
-        pool.google("POST", "/v1beta/models/m:countTokens", CONTENTS)
+        pool.call_gemini("POST", "/v1beta/models/m:countTokens", CONTENTS)
             .status,
         200
     );
 }
 
 #[test]
-fn what_may_have_been_done_is_not_done_again_on_another_key() {
+fn does_not_retry_calls_with_side_effects() {
     for (path, calls) in [(GENERATE, 2), ("/v1beta/models/m:batchGenerateContent", 1)] {
         let pool = Pool::new();
         pool.database
             .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-second')");
         pool.script_reply(Err(TransportError::TimedOut));
         pool.script(200, "application/json", &[FINISHED]);
-        pool.google("POST", path, CONTENTS);
+        pool.call_gemini("POST", path, CONTENTS);
         assert_eq!(pool.sent(), calls, "{path}");
     }
 }
 
 #[test]
-fn the_list_of_models_is_the_union_over_projects_and_kept_for_five_minutes() {
+fn caches_the_union_of_the_projects_model_lists() {
     let pool = Pool::with(&[("model_aliases", "gpt-4o=a")]);
     pool.database.run(
         "UPDATE api_keys SET project = 'projects/1';
@@ -460,17 +456,17 @@ fn the_list_of_models_is_the_union_over_projects_and_kept_for_five_minutes() {
         let mut found = ids(&answer, "data", "id");
         found.sort();
         assert_eq!(found, ["a", "b", "c", "gpt-4o"]);
-        assert_eq!(pool.sent(), 2, "one key of each project, once");
-        pool.later(60_000);
+        assert_eq!(pool.sent(), 2, "one call per project");
+        pool.advance(60_000);
     }
-    pool.later(120_000);
+    pool.advance(120_000);
     pool.script(
         429,
         "application/json",
         &[&errors::resource_exhausted().pretty_array()],
     );
     pool.script(200, "application/json", &[&list(&["models/d"])]);
-    let projects = pool.outside.0.replies.borrow().len();
+    let projects = pool.host.0.replies.borrow().len();
     let answer = openai();
     assert_eq!(ids(&answer, "data", "id"), ["d", "gpt-4o"], "{projects}");
 
@@ -485,28 +481,28 @@ fn the_list_of_models_is_the_union_over_projects_and_kept_for_five_minutes() {
         )
     };
     pool.database.run("DELETE FROM cool_downs");
-    pool.later(500);
+    pool.advance(500);
     pool.script(200, "application/json", &[&native(&["a", "b"])]);
     pool.script(200, "application/json", &[&native(&["c"])]);
-    let first = pool.google("GET", "/v1beta/models?pageSize=3", "");
+    let first = pool.call_gemini("GET", "/v1beta/models?pageSize=3", "");
     assert_eq!(ids(&first, "models", "name").len(), 3, "{}", first.body);
     assert_eq!(pool.last_sent().1, "/v1beta/models?pageSize=1000");
-    let rest = pool.google("GET", "/v1beta/models?pageSize=3&pageToken=keypool-3", "");
+    let rest = pool.call_gemini("GET", "/v1beta/models?pageSize=3&pageToken=keypool-3", "");
     assert_eq!(ids(&rest, "models", "name"), ["models/gpt-4o"]);
     assert!(!rest.body.contains("nextPageToken"));
-    let foreign = pool.google("GET", "/v1beta/models?pageToken=x", "");
+    let foreign = pool.call_gemini("GET", "/v1beta/models?pageToken=x", "");
     assert_eq!(foreign.status, 400);
 }
 
 #[test]
-fn without_any_list_the_failure_is_told() {
+fn reports_the_failure_if_no_project_lists_models() {
     let pool = Pool::new();
     pool.script(
         401,
         "application/json",
         &[&errors::unauthenticated("List").pretty()],
     );
-    let answer = pool.google("GET", "/v1beta/models", "");
+    let answer = pool.call_gemini("GET", "/v1beta/models", "");
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert_eq!(answer.header("x-keypool-attempts"), Some("1"));
     let view = "SELECT count(*) FROM model_lists";
@@ -514,9 +510,12 @@ fn without_any_list_the_failure_is_told() {
 }
 
 #[test]
-fn an_array_fails_over_before_it_says_something_and_is_valid_whenever_it_breaks_off() {
+fn an_array_fails_over_early_and_always_ends_as_valid_json() {
     let path = "/v1beta/models/m:streamGenerateContent";
-    let (open, half) = (format!("[{SAID}"), format!("[{SAID},\r\n{{\"candidates\":"));
+    let (open, half) = (
+        format!("[{UNFINISHED}"),
+        format!("[{UNFINISHED},\r\n{{\"candidates\":"),
+    );
     let error = errors::overloaded().pretty();
     let first = [format!("[{error}]\n"), "[".to_owned(), format!("[{EMPTY}]")];
     for broken in first {
@@ -525,7 +524,7 @@ fn an_array_fails_over_before_it_says_something_and_is_valid_whenever_it_breaks_
             .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-second')");
         pool.script(200, "application/json", &[&broken]);
         pool.script(200, "application/json", &[&format!("[{FINISHED}]")]);
-        let answer = pool.google("POST", path, CONTENTS);
+        let answer = pool.call_gemini("POST", path, CONTENTS);
         assert_eq!(answer.body, format!("[{FINISHED}]"), "{broken}");
         assert_eq!(pool.sent(), 2);
     }
@@ -536,40 +535,40 @@ fn an_array_fails_over_before_it_says_something_and_is_valid_whenever_it_breaks_
             Err(TransportError::Failed("reset".into())),
         ];
         pool.script_chunks(200, "application/json", chunks);
-        let answer = pool.google("POST", path, CONTENTS);
+        let answer = pool.call_gemini("POST", path, CONTENTS);
         let all: Vec<serde_json::Value> = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(all.len(), 2, "{}", answer.body);
         assert_eq!(all[1]["error"]["code"], 502);
     }
-    // An error in one packet with an element.
+    // An error in the same chunk as an element.
     let pool = Pool::new();
     pool.script(
         200,
         "application/json",
         &[&format!("{open},\r\n{error}]\n")],
     );
-    let answer = pool.google("POST", path, CONTENTS);
+    let answer = pool.call_gemini("POST", path, CONTENTS);
     let all: Vec<serde_json::Value> = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(all[1]["error"]["code"], 503, "{}", answer.body);
     assert!(pool.rows()[0].starts_with("m|model_overloaded|"));
 }
 
 #[test]
-fn an_answer_that_has_ended_is_whole_though_the_connection_breaks() {
+fn a_finished_answer_survives_a_broken_connection() {
     let pool = Pool::new();
-    let all = [event(SAID), event(FINISHED)].concat();
+    let all = [event(UNFINISHED), event(FINISHED)].concat();
     let chunks = vec![
         Ok(all.clone().into_bytes()),
         Err(TransportError::Failed("reset".into())),
     ];
     pool.script_chunks(200, "text/event-stream", chunks);
-    let answer = pool.google("POST", STREAM, CONTENTS);
+    let answer = pool.call_gemini("POST", STREAM, CONTENTS);
     assert_eq!(answer.body, all);
     assert_eq!(pool.rows(), ["m|success|5|2|7"]);
 }
 
 #[test]
-fn each_version_of_an_api_has_its_own_list_of_models() {
+fn caches_a_model_list_per_api_version() {
     let pool = Pool::new();
     for (path, name) in [("/v1/models", "old"), ("/v1beta/models", "new")] {
         pool.script(
@@ -577,13 +576,13 @@ fn each_version_of_an_api_has_its_own_list_of_models() {
             "application/json",
             &[&format!(r#"{{"models":[{{"name":"models/{name}"}}]}}"#)],
         );
-        let answer = pool.google("GET", path, "");
+        let answer = pool.call_gemini("GET", path, "");
         assert!(answer.body.contains(name), "{path}: {}", answer.body);
     }
 }
 
 #[test]
-fn what_is_asked_for_bit_by_bit_may_pause_and_nothing_else() {
+fn only_streamed_answers_may_pause() {
     let openai = |more: &str| format!(r#"{{"model":"m","messages":[]{more}}}"#);
     let chat = "/v1/chat/completions";
     for (path, body, may_pause) in [
@@ -591,7 +590,7 @@ fn what_is_asked_for_bit_by_bit_may_pause_and_nothing_else() {
         (chat, openai(r#","stream":false"#), false),
         (chat, openai(r#","stream":null"#), false),
         (chat, openai(r#","stream":true"#), true),
-        // For the upstream to refuse, or to understand.
+        // Left to the upstream to interpret.
         (chat, openai(r#","stream":"true""#), true),
         (chat, openai(r#","stream":false,"stream":true"#), true),
         ("/v1beta/models/m:generateContent", "{}".into(), false),
@@ -599,10 +598,10 @@ fn what_is_asked_for_bit_by_bit_may_pause_and_nothing_else() {
         ("/v1beta/interactions", r#"{"model":"m"}"#.into(), true),
     ] {
         let pool = Pool::with(&[("first_byte_timeout", "7")]);
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         let bearer = format!("Bearer {TOKEN}");
         pool.call("POST", path, &[("authorization", &bearer)], &body);
-        let timeouts = pool.outside.0.sent.borrow()[0].timeouts;
+        let timeouts = pool.host.0.sent.borrow()[0].timeouts;
         let is_stream = may_pause && path != "/v1beta/interactions";
         let head_ms = if is_stream { 7_000 } else { 600_000 };
         assert_eq!(timeouts.head_ms, head_ms, "{path} {body}");
@@ -612,7 +611,7 @@ fn what_is_asked_for_bit_by_bit_may_pause_and_nothing_else() {
 }
 
 #[test]
-fn the_list_of_models_is_fetched_once_for_all_who_wait() {
+fn concurrent_callers_share_one_fetch_of_the_models() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
     let bearer = format!("Bearer {TOKEN}");
@@ -637,7 +636,7 @@ fn the_list_of_models_is_fetched_once_for_all_who_wait() {
         assert!(answers.iter().all(|answer| *answer == answers[0]));
         (pool.sent(), answers[0].clone())
     };
-    // Nobody has one: all hear so, and the next who comes asks again.
+    // A failure is shared, too, and the next caller fetches again.
     let refused = fake_gemini::errors::invalid_argument().pretty_array();
     pool.script(400, "application/json", &[&refused]);
     let (sent, (status, _)) = ask(20);
@@ -650,9 +649,9 @@ fn the_list_of_models_is_fetched_once_for_all_who_wait() {
     let (sent, (status, body)) = ask(20);
     assert_eq!((sent, status), (2, 200));
     assert!(body.contains(r#""id":"a""#), "{body}");
-    assert_eq!(ask(20).0, 2, "it is kept");
-    // The list is out of date, and the database cannot keep the next one.
-    pool.later(5 * 60_000);
+    assert_eq!(ask(20).0, 2, "the list is cached");
+    // The list has expired, and the database cannot store the next one.
+    pool.advance(5 * 60_000);
     pool.database
         .fail("INTO model_lists", "disk I/O error", usize::MAX);
     pool.script(
@@ -666,7 +665,7 @@ fn the_list_of_models_is_fetched_once_for_all_who_wait() {
 }
 
 #[test]
-fn a_path_that_google_does_not_have_is_answered_here_with_what_to_do() {
+fn an_unknown_path_is_answered_with_advice() {
     let pool = Pool::new();
     let bearer = format!("Bearer {TOKEN}");
     let authorized = [("authorization", bearer.as_str())];
@@ -688,7 +687,7 @@ fn a_path_that_google_does_not_have_is_answered_here_with_what_to_do() {
 }
 
 #[test]
-fn a_page_may_ask_before_it_calls_any_path() {
+fn answers_preflights_on_any_path() {
     let pool = Pool::with(&[("allowed_origins", "https://app.example")]);
     for path in ["/v1/chat/completions", "/v1/responses", "/chat", "/"] {
         let asks = [
@@ -703,7 +702,7 @@ fn a_page_may_ask_before_it_calls_any_path() {
 }
 
 #[test]
-fn base_urls_that_are_typed_otherwise_reach_googles_path() {
+fn accepts_variants_of_the_base_url() {
     const NATIVE: &str =
         r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP","index":0}]}"#;
     let pool = Pool::new();
@@ -746,13 +745,13 @@ fn base_urls_that_are_typed_otherwise_reach_googles_path() {
             200,
             "{path}"
         );
-        let sent = pool.outside.0.sent.borrow();
+        let sent = pool.host.0.sent.borrow();
         assert!(sent.last().unwrap().uri.ends_with(upstream), "{path}");
     }
 }
 
 #[test]
-fn a_refused_part_of_an_upload_ends_it() {
+fn a_refused_upload_part_ends_the_upload() {
     let path = "/upload/v1beta/files?upload_id=U1&upload_protocol=resumable";
     for (command, token, status, is_final) in [
         ("upload, finalize", "wrong", 401, true),
@@ -793,7 +792,7 @@ fn interaction(pool: &Pool) -> PoolReply {
 }
 
 #[test]
-fn a_stream_of_any_endpoint_arrives_event_by_event() {
+fn streams_any_endpoint_event_by_event() {
     const DONE: &str = "event: done\ndata: [DONE]\n\n";
     for (events, rows) in [(vec![CREATED, DELTA, DONE], 1), (vec![CREATED, DELTA], 0)] {
         let pool = Pool::new();
@@ -804,7 +803,7 @@ fn a_stream_of_any_endpoint_arrives_event_by_event() {
         for event in &events {
             assert_eq!(pool.logged(), [""; 0]);
             let next = Chunk::Data(event.as_bytes().to_vec());
-            assert_eq!(block_on(stream.next()), next, "at once, and as it is");
+            assert_eq!(block_on(stream.next()), next, "at once and unchanged");
         }
         assert_eq!(pool.logged().len(), rows, "before the closing event");
         while block_on(stream.next()) != Chunk::End {}
@@ -813,18 +812,18 @@ fn a_stream_of_any_endpoint_arrives_event_by_event() {
 }
 
 #[test]
-fn an_error_in_a_stream_of_any_endpoint_is_one_in_the_log_and_for_the_client() {
+fn reports_a_stream_error_of_any_endpoint() {
     const QUOTA: &str = "Resource has been exhausted (e.g. check quota).";
     let bare = format!(
         "{{\"error\":{{\"code\":429,\"message\":\"{QUOTA}\",\"status\":\"RESOURCE_EXHAUSTED\"}}}}\n"
     );
-    let of_a_type = format!(
+    let typed = format!(
         "event: error\ndata: {{\"event_type\":\"error\",\"error\":{{\"code\":\"rate_limit_exceeded\",\"message\":\"{QUOTA}\"}}}}\n\n"
     );
-    let blocked = of_a_type.replace("rate_limit_exceeded", "prohibited_content");
+    let blocked = typed.replace("rate_limit_exceeded", "prohibited_content");
     for (error, code) in [
         (&bare, "rate_limit_exceeded"),
-        (&of_a_type, "rate_limit_exceeded"),
+        (&typed, "rate_limit_exceeded"),
         (&blocked, "prohibited_content"),
     ] {
         let pool = Pool::new();
@@ -840,11 +839,11 @@ fn an_error_in_a_stream_of_any_endpoint_is_one_in_the_log_and_for_the_client() {
         let row = pool.logged().concat();
         assert!(row.starts_with("0|200|") && row.contains(QUOTA), "{row}");
     }
-    // Before the first event nothing has been promised.
+    // Before the first event, the status can still change.
     let pool = Pool::new();
     pool.script(200, "text/event-stream", &[&bare]);
     assert_eq!(Answer::read(interaction(&pool)).status, 429);
-    // Nor is a stream whole that was cut.
+    // A stream that was cut is a failure, too.
     let pool = Pool::new();
     let reset = || Err(TransportError::Failed("ConnectionTerminated".into()));
     let begun = || Ok(CREATED.as_bytes().to_vec());
@@ -859,28 +858,28 @@ fn an_error_in_a_stream_of_any_endpoint_is_one_in_the_log_and_for_the_client() {
 }
 
 #[test]
-fn on_geminis_surface_only_data_reaches_the_client() {
+fn passes_only_data_lines_on_geminis_surface() {
     let pool = Pool::new();
-    let (said, finished) = (event(SAID), event(FINISHED));
+    let (unfinished, finished) = (event(UNFINISHED), event(FINISHED));
     pool.script(
         200,
         "text/event-stream",
         &[
             ": ping\n\n",
-            &said,
+            &unfinished,
             "id: 3\n",
             ":\n\n",
             &finished,
             ": bye\n\n",
         ],
     );
-    let answer = pool.google("POST", STREAM, CONTENTS);
-    assert_eq!(answer.body, [said, finished].concat());
+    let answer = pool.call_gemini("POST", STREAM, CONTENTS);
+    assert_eq!(answer.body, [unfinished, finished].concat());
     assert_eq!(pool.logged(), ["1|200|NULL"]);
 }
 
 #[test]
-fn a_dead_key_is_found_out_by_an_interaction() {
+fn an_interaction_detects_a_rejected_key() {
     let pool = Pool::new();
     pool.database
         .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2')");
@@ -888,13 +887,13 @@ fn a_dead_key_is_found_out_by_an_interaction() {
     pool.script(401, "application/json", &[dead]);
     pool.script(200, "application/json", &[r#"{"id":"v1_fake"}"#]);
     let body = r#"{"model":"m","input":"x"}"#;
-    let answer = pool.google("POST", "/v1beta/interactions", body);
+    let answer = pool.call_gemini("POST", "/v1beta/interactions", body);
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(pool.rows().concat().contains("key_rejected"));
-    // Nor is an error in place of an interaction an answer.
+    // An error with status 200 is not an interaction.
     let limit = r#"{"error":{"code":"rate_limit_exceeded","message":"Slow down."}}"#;
-    pool.later(60_000);
+    pool.advance(60_000);
     pool.script(200, "application/json", &[limit]);
-    let answer = pool.google("POST", "/v1beta/interactions", body);
+    let answer = pool.call_gemini("POST", "/v1beta/interactions", body);
     assert_eq!(answer.status, 429, "{}", answer.body);
 }

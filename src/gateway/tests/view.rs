@@ -1,4 +1,4 @@
-//! What an instance knows of the pool while the database is slow, or refuses.
+//! An instance's view of the pool while the database is slow or fails.
 
 use super::*;
 use crate::gateway::view::{Extent, MAX_AGE_AFTER_FAILURE_MS, PoolView};
@@ -10,27 +10,31 @@ fn view(pool: &Pool) -> &PoolView<NativeDatabase> {
 }
 
 #[test]
-fn a_slow_reading_is_shared_by_all_who_wait_for_it() {
+fn concurrent_callers_share_a_slow_read() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
-    let world = Rc::clone(&pool.outside.0);
+    let world = Rc::clone(&pool.host.0);
     pool.database
         .before_each(move || world.now.set(world.now.get() + 400));
     let before = pool.database.statements();
-    let all = (0..50)
-        .map(|_| view(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS));
+    let all =
+        (0..50).map(|_| view(&pool).refresh(&pool.host, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS));
     assert!(block_on(join_all(all)).iter().all(Result::is_ok));
     assert_eq!(pool.database.statements() - before, 2);
-    let late = view(&pool).refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS);
+    let late = view(&pool).refresh(&pool.host, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS);
     block_on(late).unwrap();
-    assert_eq!(pool.database.statements() - before, 4, "it was out of date");
+    assert_eq!(
+        pool.database.statements() - before,
+        4,
+        "the view was out of date"
+    );
 }
 
 #[test]
-fn what_happens_while_the_view_is_read_is_not_forgotten() {
+fn keeps_changes_made_during_a_read() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
-    let place = QuotaScope {
+    let scope = QuotaScope {
         scope: Scope::Key(KeyId(1)),
         model: None,
     };
@@ -42,68 +46,64 @@ fn what_happens_while_the_view_is_read_is_not_forgotten() {
         trial_until: None,
     };
     let view = view(&pool);
-    let reading = view.refresh(&pool.outside, Extent::Whole, 0);
-    let change = async { view.change(Change::CoolDown(place.clone(), cool_down)) };
+    let reading = view.refresh(&pool.host, Extent::Whole, 0);
+    let change = async { view.change(Change::CoolDown(scope.clone(), cool_down)) };
     block_on(join(reading, change)).0.unwrap();
     assert_eq!(view.snapshot().keys().len(), 1);
-    assert_eq!(view.snapshot().cool_down(&place), Some(&cool_down));
+    assert_eq!(view.snapshot().cool_down(&scope), Some(&cool_down));
     let before = pool.database.statements();
-    block_on(view.refresh(&pool.outside, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
-    assert_eq!(pool.database.statements(), before, "and the view is new");
+    block_on(view.refresh(&pool.host, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
+    assert_eq!(pool.database.statements(), before, "the view is up to date");
 }
 
 #[test]
-fn what_is_known_to_be_out_of_date_while_it_is_read_is_read_again() {
+fn reads_again_if_outdated_during_a_read() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
     let view = view(&pool);
-    let reading = view.refresh(&pool.outside, Extent::Whole, 0);
+    let reading = view.refresh(&pool.host, Extent::Whole, 0);
     block_on(join(reading, async { view.outdate() })).0.unwrap();
     let before = pool.database.statements();
-    block_on(view.refresh(&pool.outside, Extent::Whole, 500)).unwrap();
+    block_on(view.refresh(&pool.host, Extent::Whole, 500)).unwrap();
     assert_eq!(pool.database.statements() - before, 2);
 }
 
 #[test]
-fn a_pool_that_cannot_be_read_again_goes_on_with_what_it_knows() {
+fn serves_the_last_view_if_a_read_fails() {
     let pool = Pool::new();
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
-    pool.later(500);
+    pool.advance(500);
     pool.database
         .fail("SELECT id, substr", "disk I/O error", 10);
     for _ in 0..3 {
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         assert_eq!(pool.chat(CHAT).status, 200);
     }
-    let lines = pool.outside.0.log.borrow();
-    let told = lines.iter().filter(|line| line.contains("disk I/O error"));
-    assert_eq!(
-        told.count(),
-        1,
-        "a reading that failed is not tried at once"
-    );
+    let lines = pool.host.0.log.borrow();
+    let logged = lines.iter().filter(|line| line.contains("disk I/O error"));
+    assert_eq!(logged.count(), 1, "a failed read is not repeated at once");
 }
 
-fn unwritable(pool: &Pool, times: usize) {
+fn fail_cool_down_writes(pool: &Pool, times: usize) {
     let error = "attempt to write a readonly database";
     pool.database.fail("INSERT INTO cool_downs", error, times);
 }
 
-fn over_quota(pool: &Pool) {
+fn script_daily_quota_error(pool: &Pool) {
     let error = fake_gemini::errors::quota_per_day("m", 250, std::time::Duration::from_secs(5));
     pool.script(429, "application/json", &[&error.pretty_array()]);
 }
 
 #[test]
-fn a_call_is_not_counted_twice_by_a_reading_that_saw_it() {
+fn counts_a_call_once_if_a_concurrent_read_saw_it() {
     let pool = Pool::new();
     pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 2)");
     let view = view(&pool);
     pool.database.answer_at_the_second_poll();
     let now = crate::pool::Moment::new(NOON);
     let sent = async {
-        // Reserved and entered while the view is read.
+        // Reserved and recorded while the view is read.
         pool.database.run("INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.000Z', 1, 1)");
         let counted = vec![QuotaScope {
             scope: Scope::Key(KeyId(1)),
@@ -116,7 +116,7 @@ fn a_call_is_not_counted_twice_by_a_reading_that_saw_it() {
             now: now.clone(),
         });
     };
-    block_on(join(view.refresh(&pool.outside, Extent::Whole, 0), sent))
+    block_on(join(view.refresh(&pool.host, Extent::Whole, 0), sent))
         .0
         .unwrap();
     let view = view.snapshot();
@@ -125,10 +125,10 @@ fn a_call_is_not_counted_twice_by_a_reading_that_saw_it() {
 }
 
 #[test]
-fn what_could_not_be_written_is_written_by_the_next_who_finds_it_out() {
+fn retries_a_failed_cool_down_write_on_the_next_incident() {
     let pool = Pool::with(&[("max_attempts", "1")]);
-    unwritable(&pool, 1);
-    let place = QuotaScope {
+    fail_cool_down_writes(&pool, 1);
+    let scope = QuotaScope {
         scope: Scope::Key(KeyId(1)),
         model: Some("m".to_owned()),
     };
@@ -138,21 +138,21 @@ fn what_could_not_be_written_is_written_by_the_next_who_finds_it_out() {
         began_at: NOON,
         ended_at: NOON,
     };
-    block_on(view(&pool).refresh(&pool.outside, Extent::Whole, 0)).unwrap();
-    assert!(block_on(view(&pool).cool(&place, &incident)).is_err());
-    // Another call of the same incident.
-    assert!(block_on(view(&pool).cool(&place, &incident)).is_ok());
+    block_on(view(&pool).refresh(&pool.host, Extent::Whole, 0)).unwrap();
+    assert!(block_on(view(&pool).cool(&scope, &incident)).is_err());
+    // Another call reports the same incident.
+    assert!(block_on(view(&pool).cool(&scope, &incident)).is_ok());
     let rows = "SELECT reason FROM cool_downs";
     assert_eq!(pool.database.query(rows), ["quota_per_day"]);
 }
 
 #[test]
-fn a_reset_counts_for_what_could_not_be_written_too() {
+fn a_reset_ends_an_unwritten_cool_down() {
     let pool = Pool::with(&[("max_attempts", "1")]);
-    unwritable(&pool, 1);
-    over_quota(&pool);
+    fail_cool_down_writes(&pool, 1);
+    script_daily_quota_error(&pool);
     assert_eq!(pool.chat(CHAT).status, 429);
-    pool.later(600);
+    pool.advance(600);
     assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 1));
     let bearer = format!("Bearer {TOKEN}");
     let headers = [("authorization", bearer.as_str())];
@@ -160,19 +160,19 @@ fn a_reset_counts_for_what_could_not_be_written_too() {
         pool.call("POST", "/api/keys/1/reset", &headers, "").status,
         200
     );
-    pool.script(200, "application/json", &[ANSWER]);
+    pool.script_answer();
     assert_eq!(pool.chat(CHAT).status, 200);
-    // Without a reset it is found out again after a minute.
-    unwritable(&pool, 1);
-    over_quota(&pool);
+    // Without a reset, the key is tried again after a minute.
+    fail_cool_down_writes(&pool, 1);
+    script_daily_quota_error(&pool);
     assert_eq!(pool.chat(CHAT).status, 429);
-    pool.later(60_500);
-    over_quota(&pool);
+    pool.advance(60_500);
+    script_daily_quota_error(&pool);
     assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 4));
 }
 
 #[test]
-fn tokens_that_could_not_be_set_aside_are_not_given_back() {
+fn does_not_refund_tokens_that_were_not_reserved() {
     let pool = Pool::with(&[("max_attempts", "1")]);
     pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'input_tokens', 'day', 900);
         INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.000Z', 4, 400)");
@@ -190,52 +190,52 @@ fn tokens_that_could_not_be_set_aside_are_not_given_back() {
 }
 
 #[test]
-fn a_trial_that_has_ended_stays_so_whenever_the_view_is_read() {
+fn a_released_trial_stays_released_during_a_read() {
     let pool = Pool::new();
     pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until) VALUES
         ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1, '2027-01-15T08:01:00.000Z')");
     let view = view(&pool);
-    let place = QuotaScope {
+    let scope = QuotaScope {
         scope: Scope::Key(KeyId(1)),
         model: None,
     };
-    let claims = [crate::pool::Claim::ScopeTrial(place.clone())];
+    let claims = [crate::pool::Claim::ScopeTrial(scope.clone())];
     pool.database.answer_at_the_second_poll();
     pool.database
         .fail("UPDATE cool_downs", "database is locked", 2);
     let release = view.release(&claims, NOON.plus(60_000));
-    let (released, read) = block_on(join(release, view.refresh(&pool.outside, Extent::Whole, 0)));
+    let (released, read) = block_on(join(release, view.refresh(&pool.host, Extent::Whole, 0)));
     released.and(read).unwrap();
-    assert_eq!(view.snapshot().cool_down(&place).unwrap().trial_until, None);
+    assert_eq!(view.snapshot().cool_down(&scope).unwrap().trial_until, None);
 }
 
 #[test]
-fn every_key_that_is_suspected_cools_also_where_one_cannot_be_written() {
+fn suspected_keys_cool_even_if_a_write_fails() {
     let pool = Pool::with(&[("max_attempts", "3")]);
     pool.database
         .run("INSERT INTO api_keys (id, api_key) VALUES (2, 'AIzaFAKE-2'), (3, 'AIzaFAKE-3')");
-    unwritable(&pool, 1);
+    fail_cool_down_writes(&pool, 1);
     for _ in 0..3 {
         let error = fake_gemini::errors::unauthenticated("Chat");
         pool.script(401, "application/json", &[&error.pretty_array()]);
     }
     assert_eq!(pool.chat(CHAT).status, 503);
-    pool.later(600);
+    pool.advance(600);
     assert_eq!(pool.chat(CHAT).status, 503);
-    assert_eq!(pool.sent(), 3, "none is tried again at once");
+    assert_eq!(pool.sent(), 3, "no key is tried again at once");
 }
 
 #[test]
-fn a_claim_that_takes_its_time_leaves_less_for_the_answer() {
+fn a_slow_claim_shortens_the_answer_timeout() {
     let pool = Pool::new();
     pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 9)");
-    let world = Rc::clone(&pool.outside.0);
-    pool.chat_is_silent();
-    let seen = Cell::new(0);
+    let world = Rc::clone(&pool.host.0);
+    pool.script_silence();
+    let statements = Cell::new(0);
     pool.database.before_each(move || {
-        // The reservation, after two statements for the view.
-        seen.set(seen.get() + 1);
-        if seen.get() == 3 {
+        // The third statement is the reservation; two read the view.
+        statements.set(statements.get() + 1);
+        if statements.get() == 3 {
             world.now.set(world.now.get() + 20_000);
         }
     });
@@ -246,33 +246,34 @@ fn a_claim_that_takes_its_time_leaves_less_for_the_answer() {
     ];
     let answer = pool.call("POST", "/v1/chat/completions", &headers, CHAT);
     assert_eq!(answer.status, 504, "{}", answer.body);
-    let took = pool.outside.0.now.get();
+    let took = pool.host.0.now.get();
     assert!((29_000..30_000).contains(&took), "{took}");
 }
 
-/// A key whose day's budget looks free in the view and is used up in the database: the row is not of a day's beginning.
-fn seemingly_free(pool: &Pool) {
+/// Makes the daily budget of a key look free in the view, although it is used up in the database:
+/// the row does not start with a day.
+fn hide_budget_usage(pool: &Pool) {
     pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 1);
         INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES ('key:1', 'm', 'day', '2027-01-15T08:00:00.001Z', 1, 1)");
 }
 
 #[test]
-fn a_key_that_is_always_lost_ends_the_request_in_time() {
+fn a_key_that_always_loses_its_claim_ends_the_request() {
     let pool = Pool::new();
-    seemingly_free(&pool);
+    hide_budget_usage(&pool);
     let before = pool.database.statements();
     let answer = pool.chat(CHAT);
     assert_eq!((answer.status, pool.sent()), (429, 0));
     assert!(answer.error("message").contains("1 taken by other calls"));
-    assert!(pool.outside.0.now.get() <= 1000);
+    assert!(pool.host.0.now.get() <= 1000);
     let statements = pool.database.statements() - before;
     assert!(statements < 60, "{statements} statements");
 }
 
 #[test]
-fn a_trial_whose_budget_is_lost_is_given_back() {
+fn releases_a_trial_without_budget() {
     let pool = Pool::with(&[("max_wait", "0")]);
-    seemingly_free(&pool);
+    hide_budget_usage(&pool);
     pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
         ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1)");
     assert_eq!((pool.chat(CHAT).status, pool.sent()), (429, 0));
@@ -281,7 +282,7 @@ fn a_trial_whose_budget_is_lost_is_given_back() {
 }
 
 #[test]
-fn a_large_answer_ends_its_trial_when_it_begins() {
+fn a_large_answer_ends_its_trial_at_the_first_chunk() {
     let pool = Pool::new();
     pool.database.run("INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
         ('key:1', '', 'billing_exhausted', '2027-01-15T06:00:00.000Z', '2027-01-15T07:00:00.000Z', 1)");
@@ -295,7 +296,7 @@ fn a_large_answer_ends_its_trial_when_it_begins() {
 }
 
 #[test]
-fn what_is_over_is_forgotten_in_the_end() {
+fn deletes_expired_cool_downs() {
     let pool = Pool::new();
     pool.database.run(
         "UPDATE api_keys SET status = 0;
@@ -311,14 +312,10 @@ fn what_is_over_is_forgotten_in_the_end() {
     assert!(requests.is_some());
 }
 
-impl Pool {
-    fn chat_is_silent(&self) {
-        self.outside.0.replies.borrow_mut().push_back(None);
-    }
-}
+impl Pool {}
 
 #[test]
-fn where_a_sample_has_no_key_left_all_keys_are_looked_at() {
+fn reads_all_keys_if_a_sample_has_no_eligible_key() {
     let pool = Pool::new();
     pool.database.run(
         "DELETE FROM api_keys;
@@ -330,7 +327,7 @@ FROM api_keys WHERE id <> 150;",
     );
     for _ in 0..12 {
         view(&pool).outdate();
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert_eq!(answer.header("x-keypool-key"), Some("150"));
@@ -341,15 +338,15 @@ FROM api_keys WHERE id <> 150;",
     let answer = pool.chat(CHAT);
     assert!(
         answer.body.contains("400 keys") || answer.body.contains("399"),
-        "the reasons of all keys are told, not those of a sample: {}",
+        "the message covers all keys, not only a sample: {}",
         answer.body
     );
 }
 
 #[test]
-fn a_text_that_cannot_be_read_costs_its_value_and_is_told_once_by_its_row() {
+fn an_invalid_text_loses_its_value_and_is_logged_once() {
     let pool = Pool::new();
-    // Latin-1, GBK, half a character, NUL, and far too long; and one key that is no key.
+    // Latin-1, GBK, half a character, NUL, and a text that is far too long; and malformed keys.
     for (index, bytes) in [
         "X'4d fc 6c'",
         "X'c4e3bac3'",
@@ -416,10 +413,10 @@ fn a_text_that_cannot_be_read_costs_its_value_and_is_told_once_by_its_row() {
     let bearer = format!("Bearer {TOKEN}");
     let headers = [("authorization", bearer.as_str())];
     for _ in 0..3 {
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.script_answer();
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, 200, "{}", answer.body);
-        pool.later(1_000);
+        pool.advance(1_000);
         assert_eq!(pool.call("GET", "/readyz", &[], "").status, 200);
     }
     for path in ["/api/keys/status", "/api/pool/explain?model=m"] {
@@ -436,21 +433,25 @@ fn a_text_that_cannot_be_read_costs_its_value_and_is_told_once_by_its_row() {
         .database
         .query("SELECT count(*) FROM api_keys WHERE project IS NOT NULL");
     assert_eq!(keys, ["5"]);
-    let lines = pool.outside.0.log.borrow();
-    let told = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    let lines = pool.host.0.log.borrow();
+    let count_lines = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     for id in 90..95 {
-        assert_eq!(told(&format!("key {id} is left out")), 1, "{lines:?}");
+        assert_eq!(
+            count_lines(&format!("key {id} is left out")),
+            1,
+            "{lines:?}"
+        );
     }
     assert_eq!(
-        told("key 100: the text in its column `name` is not UTF-8"),
+        count_lines("key 100: the text in its column `name` is not UTF-8"),
         1
     );
-    assert_eq!(told("key 141: the text in its column `project`"), 1);
+    assert_eq!(count_lines("key 141: the text in its column `project`"), 1);
     assert!(lines.iter().all(|line| !line.contains("AIzaFAKE")));
 }
 
 #[test]
-fn a_clock_that_ran_ahead_for_a_while_leaves_nothing_that_blocks() {
+fn a_clock_that_ran_ahead_leaves_nothing_blocked() {
     let year = 365 * 24 * 3_600_000;
     let errors = fake_gemini::errors::quota_per_minute("m", 3, std::time::Duration::from_secs(30));
     for (status, error) in [
@@ -467,19 +468,19 @@ fn a_clock_that_ran_ahead_for_a_while_leaves_nothing_that_blocks() {
     ] {
         let pool = Pool::with(&[("max_attempts", "1"), ("rate_limit_per_minute", "100")]);
         pool.database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'minute', 3)");
-        pool.later(year);
+        pool.advance(year);
         pool.script(status, "application/json", &[&error]);
         assert_ne!(pool.chat(CHAT).status, 200);
         for _ in 0..5 {
-            pool.script(200, "application/json", &[ANSWER]);
-            pool.later(61_000);
+            pool.script_answer();
+            pool.advance(61_000);
             pool.chat(CHAT);
         }
         let sent = pool.sent();
-        pool.outside.0.replies.borrow_mut().clear();
-        // The clock is set right.
-        pool.later(-year - 5 * 61_000 - 10_000);
-        pool.script(200, "application/json", &[ANSWER]);
+        pool.host.0.replies.borrow_mut().clear();
+        // The clock is corrected.
+        pool.advance(-year - 5 * 61_000 - 10_000);
+        pool.script_answer();
         let answer = pool.chat(CHAT);
         assert_eq!(answer.status, 200, "{error}: {}", answer.body);
         assert_eq!(pool.sent(), sent + 1);

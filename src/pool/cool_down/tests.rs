@@ -20,7 +20,7 @@ fn length(outcome: Outcome, retry_after_ms: Option<u64>) -> Option<i64> {
 }
 
 #[test]
-fn first_cool_downs_are_as_long_as_the_table_says() {
+fn first_cool_downs_follow_the_rules() {
     use Outcome::*;
     let next_day = pacific::next_day(NOW).since(NOW);
     for (outcome, asked, expected) in [
@@ -48,7 +48,7 @@ fn first_cool_downs_are_as_long_as_the_table_says() {
 }
 
 #[test]
-fn each_new_incident_doubles_up_to_the_longest() {
+fn a_cool_down_doubles_after_each_incident_up_to_a_maximum() {
     for (outcome, lengths) in [
         (Outcome::QuotaUnspecified, vec![5, 10, 20, 40, 60, 60]),
         (
@@ -68,7 +68,7 @@ fn each_new_incident_doubles_up_to_the_longest() {
 }
 
 #[test]
-fn what_is_long_past_doubles_nothing() {
+fn a_forgotten_incident_does_not_double_the_next() {
     let first = CoolDown::after(None, &incident(Outcome::QuotaUnspecified, None, 0)).unwrap();
     let forgotten = first.until.since(NOW) + 60_001;
     let next = incident(Outcome::QuotaUnspecified, None, forgotten);
@@ -76,7 +76,7 @@ fn what_is_long_past_doubles_nothing() {
 }
 
 #[test]
-fn what_a_clock_that_ran_ahead_has_written_holds_nobody_back() {
+fn a_cool_down_from_the_future_is_ignored() {
     let year = 365 * 24 * HOUR_MS;
     for outcome in Outcome::ALL {
         let Some(ahead) = CoolDown::after(None, &incident(outcome, None, year)) else {
@@ -85,24 +85,24 @@ fn what_a_clock_that_ran_ahead_has_written_holds_nobody_back() {
         let name = outcome.name();
         assert!(!ahead.holds(NOW) && ahead.is_spent(NOW), "{name}");
         assert!(ahead.holds(NOW.plus(year)), "{name}");
-        // The next incident begins afresh.
+        // The next incident starts over.
         let now = CoolDown::after(Some(&ahead), &incident(outcome, None, 0)).unwrap();
         assert_eq!((now.began_at, now.strikes), (NOW, 1), "{name}");
         assert!(now.holds(NOW) && !now.is_spent(NOW), "{name}");
-        // Nor what was made to last.
+        // A cool-down that lasts too long is implausible, too.
         let long = CoolDown {
             until: NOW.plus(year),
             ..now
         };
         assert!(!long.holds(NOW), "{name}");
-        // Clocks differ by a little.
-        let little = CoolDown::after(None, &incident(outcome, None, 4_000)).unwrap();
-        assert!(little.holds(NOW), "{name}");
+        // Clocks may differ slightly.
+        let slightly_ahead = CoolDown::after(None, &incident(outcome, None, 4_000)).unwrap();
+        assert!(slightly_ahead.holds(NOW), "{name}");
     }
 }
 
 #[test]
-fn calls_that_were_under_way_together_are_one_incident() {
+fn failures_of_concurrent_calls_are_one_incident() {
     let first = CoolDown::after(None, &incident(Outcome::QuotaUnspecified, None, 0)).unwrap();
     for (began, ended) in [(-500, 1), (100, 200), (4_000, 9_000)] {
         let same = Incident {
@@ -115,7 +115,7 @@ fn calls_that_were_under_way_together_are_one_incident() {
 }
 
 #[test]
-fn within_an_incident_the_longer_cool_down_holds() {
+fn the_longer_cool_down_of_an_incident_wins() {
     let minute =
         CoolDown::after(None, &incident(Outcome::QuotaPerMinute, Some(20_000), 0)).unwrap();
     let day = incident(Outcome::QuotaPerDay, None, 10);
@@ -126,14 +126,14 @@ fn within_an_incident_the_longer_cool_down_holds() {
 }
 
 #[test]
-fn who_cools_is_the_project_or_the_key() {
+fn either_the_project_or_the_key_cools_down() {
     let mut key = key(7);
-    let text = |outcome, key: &PoolKey| {
-        quota_scope_of(outcome, key, "m", None).map(|place| (place.scope.to_string(), place.model))
+    let scope_and_model = |outcome, key: &PoolKey| {
+        quota_scope_of(outcome, key, "m", None).map(|scope| (scope.scope.to_string(), scope.model))
     };
     let asked = Some("m".to_owned());
     assert_eq!(
-        text(Outcome::QuotaPerDay, &key),
+        scope_and_model(Outcome::QuotaPerDay, &key),
         Some(("key:7".into(), asked.clone()))
     );
     key.project = Some("projects/1".into());
@@ -146,19 +146,19 @@ fn who_cools_is_the_project_or_the_key() {
         (Outcome::FreeTierRefused, "project:projects/1", None),
         (Outcome::EntityNotFound, "project:projects/1", asked),
     ] {
-        assert_eq!(text(outcome, &key), Some((scope.into(), model)));
+        assert_eq!(scope_and_model(outcome, &key), Some((scope.into(), model)));
     }
     let of_tool = quota_scope_of(Outcome::ToolQuota, &key, "m", Some("google_search"));
     assert_eq!(
-        of_tool.and_then(|place| place.model).as_deref(),
+        of_tool.and_then(|scope| scope.model).as_deref(),
         Some("m#google_search")
     );
-    assert_eq!(text(Outcome::UpstreamTrouble, &key), None);
+    assert_eq!(scope_and_model(Outcome::UpstreamTrouble, &key), None);
 }
 
 proptest! {
     #[test]
-    fn a_cool_down_begins_now_ends_later_and_never_shrinks(
+    fn a_cool_down_ends_in_the_future_and_never_shrinks(
         outcome in prop::sample::select(Outcome::ALL.to_vec()),
         earlier in prop::sample::select(Outcome::ALL.to_vec()),
         asked in prop::option::of(any::<u64>()),

@@ -16,7 +16,7 @@ const POLICY: Policy = Policy {
     retry_empty: true,
 };
 
-/// A request from a client that waits this long.
+/// A request from a client with this timeout.
 fn patient(client_timeout_ms: Option<u64>) -> Demand {
     Demand {
         client_timeout_ms,
@@ -24,7 +24,7 @@ fn patient(client_timeout_ms: Option<u64>) -> Demand {
     }
 }
 
-/// The same, with an answer in one piece.
+/// Like [`patient`], with an answer in one piece.
 fn whole(client_timeout_ms: Option<u64>) -> Demand {
     Demand {
         answer: AnswerShape::Whole,
@@ -33,7 +33,7 @@ fn whole(client_timeout_ms: Option<u64>) -> Demand {
 }
 
 #[test]
-fn the_lease_of_a_trial_outlives_the_request_whatever_time_it_has() {
+fn the_lease_of_a_trial_outlasts_the_request() {
     for (deadline_ms, client_ms, lease_ms) in [
         (None, None, 605_000),
         (Some(90_000), None, 95_000),
@@ -59,7 +59,7 @@ fn pool(keys: i64, projects: i64) -> Snapshot {
 }
 
 #[test]
-fn a_retry_has_a_choice_only_where_a_project_is_left_that_was_not_tried() {
+fn a_retry_has_a_choice_while_an_untried_project_is_left() {
     let (mut rng, now) = (SmallRng::seed_from_u64(1), Moment::new(NOW));
     for (projects, expected) in [(1, false), (2, true)] {
         let mut sample = pool(4, projects);
@@ -69,7 +69,7 @@ fn a_retry_has_a_choice_only_where_a_project_is_left_that_was_not_tried() {
         failover.sent(&tried);
         let has_choice = failover.has_choice(&sample, MODEL, &now);
         assert_eq!(has_choice, expected, "{projects} projects");
-        // Of the whole pool, another key of the same project is better than none.
+        // With all keys at hand, another key of the same project is better than none.
         let next = failover.next(&mut sample, MODEL, &now, &mut rng);
         assert!(matches!(next, Step::Send(pick) if pick.key.id != tried.id));
     }
@@ -84,14 +84,14 @@ fn a_retry_has_a_choice_only_where_a_project_is_left_that_was_not_tried() {
 }
 
 #[test]
-fn an_attempt_has_the_time_that_its_kind_of_answer_needs_and_the_client_gives() {
+fn deadlines_depend_on_the_answer_shape_and_the_client() {
     const S: u64 = 1_000;
     for (client_s, whole_s, head_s, content_s) in [
         (None, 600.0, 60.0, 300.0),
         (Some(600), 599.5, 60.0, 599.5),
         (Some(1_200), 1_199.5, 60.0, 1_199.5),
         (Some(100), 99.5, 60.0, 99.5),
-        // Half, so that another key can answer.
+        // Half of the time, so that another key can answer.
         (Some(60), 29.75, 29.75, 29.75),
         (Some(8), 3.75, 3.75, 3.75),
         (Some(0), 0.0, 0.0, 0.0),
@@ -111,7 +111,7 @@ fn an_attempt_has_the_time_that_its_kind_of_answer_needs_and_the_client_gives() 
         deadline_ms: Some(30 * S),
         ..POLICY
     };
-    // What the operator sets applies to clients that wait longer, too.
+    // The operator's limits also apply to clients with longer timeouts.
     let failover = Failover::new(policy, whole(Some(600 * S)), NOW);
     let head_ms = |ago| {
         let now = NOW.plus(ago);
@@ -124,7 +124,7 @@ fn an_attempt_has_the_time_that_its_kind_of_answer_needs_and_the_client_gives() 
 }
 
 #[test]
-fn what_follows_depends_on_whose_fault_it_was() {
+fn the_next_step_depends_on_who_is_at_fault() {
     let mut rng = SmallRng::seed_from_u64(1);
     for outcome in Outcome::ALL {
         let mut failover = Failover::new(POLICY, Demand::default(), NOW);
@@ -161,9 +161,9 @@ fn what_follows_depends_on_whose_fault_it_was() {
 }
 
 #[test]
-fn what_may_have_been_done_is_not_done_again() {
+fn an_unrepeatable_request_that_may_have_run_is_not_retried() {
     let mut rng = SmallRng::seed_from_u64(1);
-    for (outcome, again) in [
+    for (outcome, is_retried) in [
         (Outcome::UpstreamTrouble, false),
         (Outcome::ModelOverloaded, true),
         (Outcome::KeyRejected, true),
@@ -179,12 +179,12 @@ fn what_may_have_been_done_is_not_done_again() {
         );
         failover.sent(&key(1));
         let after = failover.after(outcome, NOW, &mut rng);
-        assert_eq!(after != After::Answer, again, "{}", outcome.name());
+        assert_eq!(after != After::Answer, is_retried, "{}", outcome.name());
     }
 }
 
 #[test]
-fn an_answer_without_content_is_tried_once_more_at_most() {
+fn an_empty_answer_is_retried_at_most_once() {
     let mut rng = SmallRng::seed_from_u64(1);
     let mut failover = Failover::new(POLICY, Demand::default(), NOW);
     failover.sent(&key(1));
@@ -196,7 +196,7 @@ fn an_answer_without_content_is_tried_once_more_at_most() {
 }
 
 #[test]
-fn what_belongs_to_a_project_is_served_by_its_keys_alone() {
+fn a_resource_is_served_only_by_its_owners_keys() {
     let mut rng = SmallRng::seed_from_u64(1);
     let owner = |key, project: Option<&str>| Owner {
         key: KeyId(key),
@@ -244,7 +244,7 @@ fn what_belongs_to_a_project_is_served_by_its_keys_alone() {
 }
 
 #[test]
-fn a_key_that_was_lost_to_another_is_drawn_again_only_after_a_wait() {
+fn a_lost_key_is_drawn_again_only_after_a_wait() {
     let mut rng = SmallRng::seed_from_u64(1);
     let mut snapshot = pool(2, 2);
     let mut failover = Failover::new(POLICY, Demand::default(), NOW);
@@ -264,7 +264,7 @@ fn a_key_that_was_lost_to_another_is_drawn_again_only_after_a_wait() {
             }
             Step::GiveUp(GiveUp::Exhausted(survey)) => {
                 assert_eq!((survey.keys, survey.eligible), (2, 2));
-                assert!(survey.soonest > Some(now), "and the caller may come back");
+                assert!(survey.soonest > Some(now), "the caller may retry");
                 break;
             }
             Step::GiveUp(other) => panic!("{other:?}"),
@@ -272,7 +272,7 @@ fn a_key_that_was_lost_to_another_is_drawn_again_only_after_a_wait() {
     }
     assert!(
         (900..=1000).contains(&now.since(NOW)),
-        "no longer than max_wait"
+        "the waits must not exceed max_wait"
     );
 
     let mut failover = Failover::new(POLICY, Demand::default(), NOW);
@@ -287,7 +287,7 @@ fn a_key_that_was_lost_to_another_is_drawn_again_only_after_a_wait() {
 }
 
 #[test]
-fn keys_that_fail_alike_are_suspected_though_one_of_them_is_on_trial() {
+fn keys_failing_alike_are_suspected_despite_a_trial() {
     let mut snapshot = pool(3, 3);
     let cooling = |reason, until, trial_until| CoolDown {
         reason,
@@ -313,7 +313,7 @@ fn keys_that_fail_alike_are_suspected_though_one_of_them_is_on_trial() {
     };
     for (reason, is_suspected) in [(Outcome::KeyRejected, true), (Outcome::ModelRefused, false)] {
         for id in 0..3 {
-            let place = QuotaScope {
+            let scope = QuotaScope {
                 scope: Scope::Key(KeyId(id)),
                 model: None,
             };
@@ -321,13 +321,13 @@ fn keys_that_fail_alike_are_suspected_though_one_of_them_is_on_trial() {
                 0 => cooling(reason, NOW, Some(NOW.plus(90_000))),
                 _ => cooling(reason, NOW.plus(60_000), None),
             };
-            snapshot.set_cool_down(&place, cool_down);
+            snapshot.set_cool_down(&scope, cool_down);
         }
         let reason = give_up(&mut snapshot);
-        let found = matches!(reason, GiveUp::Suspected(_));
-        assert_eq!(found, is_suspected);
+        let suspects = matches!(reason, GiveUp::Suspected(_));
+        assert_eq!(suspects, is_suspected);
         assert!(
-            found || matches!(reason, GiveUp::Exhausted(_)),
+            suspects || matches!(reason, GiveUp::Exhausted(_)),
             "{reason:?}"
         );
     }
@@ -335,7 +335,7 @@ fn keys_that_fail_alike_are_suspected_though_one_of_them_is_on_trial() {
 
 proptest! {
     #[test]
-    fn no_key_twice_other_projects_first_and_an_end(
+    fn uses_no_key_twice_and_prefers_untried_projects(
         keys in 1i64..12,
         projects in 1i64..6,
         outcomes in prop::collection::vec(prop::sample::select(Outcome::ALL.to_vec()), 40),
@@ -345,23 +345,23 @@ proptest! {
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut snapshot = pool(keys, projects);
         let mut failover = Failover::new(POLICY, Demand::default(), NOW);
-        let (mut now, mut used, mut same_again) = (NOW, Vec::new(), false);
+        let (mut now, mut used, mut same_key_allowed) = (NOW, Vec::new(), false);
         for (outcome, took) in outcomes.into_iter().zip(took) {
             let Step::Send(pick) = failover.next(&mut snapshot, MODEL, &Moment::new(now), &mut rng) else {
                 break;
             };
-            prop_assert!(same_again || !used.contains(&pick.key.id));
+            prop_assert!(same_key_allowed || !used.contains(&pick.key.id));
             let tried = |scope: &Scope| {
                 used.iter().any(|id| snapshot.key(*id).is_some_and(|key| key.scope() == *scope))
             };
-            let another_is_left = snapshot.keys().iter().any(|key| !tried(&key.scope()));
-            prop_assert!(same_again || !another_is_left || !tried(&pick.key.scope()));
-            prop_assert!(now.since(NOW) < 600_000, "an attempt after the deadline");
+            let untried_is_left = snapshot.keys().iter().any(|key| !tried(&key.scope()));
+            prop_assert!(same_key_allowed || !untried_is_left || !tried(&pick.key.scope()));
+            prop_assert!(now.since(NOW) < 600_000, "no attempt may start after the deadline");
             let number = failover.sent(&pick.key);
             used.push(pick.key.id);
             prop_assert_eq!(number as usize, used.len());
             now = now.plus(took.min(failover.deadlines(now).head_by.since(now)));
-            same_again |= matches!(outcome.rule().cure, Cure::AtOnce | Cure::OtherHeader);
+            same_key_allowed |= matches!(outcome.rule().cure, Cure::AtOnce | Cure::OtherHeader);
             match failover.after(outcome, now, &mut rng) {
                 After::Answer => break,
                 After::Retry { back_off_ms, .. } => now = now.plus(i64::try_from(back_off_ms).unwrap()),

@@ -1,4 +1,4 @@
-//! Draws from a snapshot, and what keeps keys out of them.
+//! Draws from a snapshot, and what excludes keys from them.
 
 use super::*;
 use crate::pool::testing::{USED as NOW, key};
@@ -51,13 +51,13 @@ fn a_key_is_eligible_when_active_or_past_its_pause() {
     for (rule, key, expected) in [
         ("active", with(|_| ()), true),
         (
-            "active, with a pause left over",
+            "active, with a leftover pause",
             with(|k| k.state.disabled_until = Some(NOW.plus(HOUR))),
             true,
         ),
         ("pause is over", cooling(Some(NOW.plus(-1))), true),
         ("pause ends now", cooling(Some(NOW)), true),
-        ("pause goes on", cooling(Some(NOW.plus(1))), false),
+        ("pause not over", cooling(Some(NOW.plus(1))), false),
         ("pause without an end", cooling(None), false),
         (
             "disabled",
@@ -65,7 +65,7 @@ fn a_key_is_eligible_when_active_or_past_its_pause() {
             false,
         ),
         (
-            "disabled, though a pause is over",
+            "disabled, with a pause that is over",
             with(|k| {
                 k.state.status = KeyStatus::Disabled;
                 k.state.disabled_until = Some(NOW.plus(-1));
@@ -78,7 +78,7 @@ fn a_key_is_eligible_when_active_or_past_its_pause() {
 }
 
 #[test]
-fn draws_are_in_proportion_to_the_weights() {
+fn draws_are_proportional_to_the_weights() {
     let mut keys = vec![key(1), key(2), key(3)];
     keys[0].priority = 300;
     keys[2].priority = 0;
@@ -86,16 +86,16 @@ fn draws_are_in_proportion_to_the_weights() {
     let first = drawn.iter().filter(|id| **id == 1).count();
     assert!(
         (2900..=3100).contains(&first),
-        "3 of 4 draws expected for key 1, got {first} of 4000"
+        "key 1 must get 3 of 4 draws, got {first} of 4000"
     );
     assert!(
         !drawn.contains(&3),
-        "a key without weight is not drawn while others have some"
+        "a key without weight must not be drawn while others have some"
     );
 }
 
 #[test]
-fn without_any_weight_all_are_equally_likely() {
+fn keys_without_any_weight_are_equally_likely() {
     let mut keys = vec![key(1), key(2), key(3), key(4)];
     keys.iter_mut().for_each(|key| key.priority = 0);
     let drawn = draws(&keys, 4000);
@@ -106,7 +106,7 @@ fn without_any_weight_all_are_equally_likely() {
 }
 
 #[test]
-fn without_a_usable_key_nothing_is_drawn() {
+fn nothing_is_drawn_without_an_eligible_key() {
     assert!(draws(&[], 1).is_empty());
     let disabled = [with(|k| k.state.status = KeyStatus::Disabled)];
     assert!(draws(&disabled, 1).is_empty());
@@ -134,7 +134,7 @@ fn any_key() -> impl Strategy<Value = PoolKey> {
 
 proptest! {
     #[test]
-    fn an_unusable_key_is_never_drawn_and_a_usable_one_always_found(
+    fn an_eligible_key_is_drawn_if_there_is_one(
         mut keys in prop::collection::vec(any_key(), 0..20),
         now in any::<i64>(),
         seed in any::<u64>(),
@@ -157,15 +157,15 @@ proptest! {
         prop_assert_eq!(drawn.is_some(), !weights.is_empty());
         if let Some(drawn) = drawn {
             let Standing::Eligible { weight } = snapshot.standing(&drawn, MODEL, &now) else {
-                return Err(TestCaseError::fail("an unusable key was drawn"));
+                return Err(TestCaseError::fail("an ineligible key was drawn"));
             };
             let any_weight = weights.iter().any(|weight| *weight > 0.0);
-            prop_assert!(!any_weight || weight > 0.0, "weightless key drawn beside weighted ones");
+            prop_assert!(!any_weight || weight > 0.0, "a key without weight was drawn while others have some");
         }
     }
 
     #[test]
-    fn every_key_with_weight_is_drawn_in_the_end(priorities in prop::collection::vec(1i64..200, 1..8)) {
+    fn every_key_with_weight_is_drawn_eventually(priorities in prop::collection::vec(1i64..200, 1..8)) {
         let keys: Vec<_> = priorities
             .iter()
             .enumerate()
@@ -178,7 +178,7 @@ proptest! {
     }
 }
 
-fn place(scope: Scope, model: Option<&str>) -> QuotaScope {
+fn quota_scope(scope: Scope, model: Option<&str>) -> QuotaScope {
     QuotaScope {
         scope,
         model: model.map(str::to_owned),
@@ -198,7 +198,7 @@ fn cooling(reason: Outcome, ms: i64) -> CoolDown {
     }
 }
 
-/// Keys 1 and 2 of one project, key 3 of none.
+/// Keys 1 and 2 share a project; key 3 has none.
 fn two_projects() -> Snapshot {
     let of_project = |id| PoolKey {
         project: Some("projects/1".into()),
@@ -212,10 +212,10 @@ fn project() -> Scope {
 }
 
 #[test]
-fn a_cool_down_keeps_out_the_keys_of_its_project_for_its_model() {
+fn a_cool_down_applies_to_its_project_and_model() {
     let mut snapshot = two_projects();
-    let place = place(project(), Some(MODEL));
-    snapshot.set_cool_down(&place, cooling(Outcome::QuotaPerMinute, 1000));
+    let quota_scope = quota_scope(project(), Some(MODEL));
+    snapshot.set_cool_down(&quota_scope, cooling(Outcome::QuotaPerMinute, 1000));
     assert_eq!(drawn(&mut snapshot, 20, 0), [3; 20]);
     let other_model = snapshot.survey("other", &moment(0));
     assert_eq!(other_model.eligible, 3);
@@ -231,23 +231,23 @@ fn a_cool_down_keeps_out_the_keys_of_its_project_for_its_model() {
     let later = drawn(&mut snapshot, 200, 1000);
     assert!(
         later.contains(&1) && later.contains(&2),
-        "over, without a trial"
+        "the cool-down ends without a trial"
     );
 }
 
 #[test]
-fn a_cool_down_for_all_models_is_tried_by_one_call() {
+fn a_cool_down_for_all_models_ends_with_one_trial() {
     let mut snapshot = two_projects();
-    let place = place(project(), None);
-    snapshot.set_cool_down(&place, cooling(Outcome::BillingExhausted, 1000));
+    let quota_scope = quota_scope(project(), None);
+    snapshot.set_cool_down(&quota_scope, cooling(Outcome::BillingExhausted, 1000));
     assert_eq!(drawn(&mut snapshot, 20, 999), [3; 20]);
     let mut rng = SmallRng::seed_from_u64(1);
     let not_three = |key: &PoolKey| key.id == KeyId(3);
     let pick = snapshot
         .choose(MODEL, &moment(1000), not_three, &mut rng)
         .unwrap();
-    assert_eq!(pick.claims, [Claim::ScopeTrial(place.clone())]);
-    assert_eq!(pick.on_probation, std::slice::from_ref(&place));
+    assert_eq!(pick.claims, [Claim::ScopeTrial(quota_scope.clone())]);
+    assert_eq!(pick.on_probation, std::slice::from_ref(&quota_scope));
     snapshot.apply(&Change::TrialBegan(pick.claims[0].clone(), NOW.plus(5000)));
     assert_eq!(drawn(&mut snapshot, 20, 1001), [3; 20]);
     let survey = snapshot.survey(MODEL, &moment(1001));
@@ -255,19 +255,22 @@ fn a_cool_down_for_all_models_is_tried_by_one_call() {
     assert_eq!(
         survey.soonest,
         Some(NOW.plus(2001)),
-        "the lease is not what others wait for"
+        "others must not wait for the whole lease"
     );
     snapshot.apply(&Change::TrialEnded(pick.claims[0].clone(), NOW.plus(4999)));
     let another = snapshot.survey(MODEL, &moment(1001));
-    assert_eq!(another, survey, "another trial than the one under way");
-    snapshot.apply(&Change::Worked(place.clone(), NOW.plus(999)));
+    assert_eq!(
+        another, survey,
+        "the end of another trial must not end this one"
+    );
+    snapshot.apply(&Change::Worked(quota_scope.clone(), NOW.plus(999)));
     assert_eq!(snapshot.survey(MODEL, &moment(1001)), survey);
-    snapshot.apply(&Change::Worked(place, NOW.plus(1000)));
+    snapshot.apply(&Change::Worked(quota_scope, NOW.plus(1000)));
     assert_eq!(snapshot.survey(MODEL, &moment(1001)).eligible, 3);
 }
 
 #[test]
-fn a_key_after_its_pause_is_tried_by_one_call() {
+fn a_paused_key_gets_one_trial_at_a_time() {
     let mut paused = key(1);
     paused.state.status = KeyStatus::Cooling;
     paused.state.disabled_until = Some(NOW);
@@ -284,14 +287,14 @@ fn a_key_after_its_pause_is_tried_by_one_call() {
 }
 
 #[test]
-fn a_budget_that_is_used_up_keeps_out_and_one_that_shrinks_weighs_less() {
+fn a_shrinking_budget_lowers_the_weight_until_it_is_spent() {
     let mut snapshot = two_projects();
     let limit = Limit {
         unit: Unit::Requests,
         window: Window::Day,
         value: 4,
     };
-    snapshot.add_limit(&place(project(), Some(MODEL)), limit);
+    snapshot.add_limit(&quota_scope(project(), Some(MODEL)), limit);
     let mut rng = SmallRng::seed_from_u64(1);
     let weight_of_first =
         |snapshot: &Snapshot| match snapshot.standing(&snapshot.keys()[0], MODEL, &moment(0)) {
@@ -319,7 +322,7 @@ fn a_budget_that_is_used_up_keeps_out_and_one_that_shrinks_weighs_less() {
 }
 
 #[test]
-fn a_conversation_stays_with_one_project_while_it_can() {
+fn a_conversation_stays_with_an_eligible_project() {
     let mut snapshot = Snapshot::new(
         (0..30)
             .map(|id| PoolKey {
@@ -341,28 +344,35 @@ fn a_conversation_stays_with_one_project_while_it_can() {
         }
         projects.insert(scope);
     }
-    assert!(projects.len() > 7, "conversations are spread: {projects:?}");
+    assert!(
+        projects.len() > 7,
+        "conversations must spread over projects: {projects:?}"
+    );
     let keys: std::collections::HashSet<_> = (0..50).map(|_| chosen(&snapshot, 7).id).collect();
-    assert_eq!(keys.len(), 3, "over all keys of the project");
+    assert_eq!(
+        keys.len(),
+        3,
+        "the conversation must use all keys of its project"
+    );
     let preferred = chosen(&snapshot, 7).scope();
-    let cools = place(preferred.clone(), Some(MODEL));
-    snapshot.set_cool_down(&cools, cooling(Outcome::QuotaPerMinute, 1000));
+    let preferred_scope = quota_scope(preferred.clone(), Some(MODEL));
+    snapshot.set_cool_down(&preferred_scope, cooling(Outcome::QuotaPerMinute, 1000));
     let second = chosen(&snapshot, 7).scope();
     assert_ne!(second, preferred);
     assert_eq!(chosen(&snapshot, 7).scope(), second);
 }
 
 #[test]
-fn what_has_changed_since_the_chances_were_summed_up_counts() {
+fn draws_respect_changes_since_the_table_was_built() {
     let mut snapshot = Snapshot::new((1..=10).map(key).collect());
     assert_eq!(drawn(&mut snapshot, 10, 0).len(), 10);
     for id in 1..=9 {
-        let place = place(Scope::Key(KeyId(id)), None);
-        snapshot.set_cool_down(&place, cooling(Outcome::EgressRefused, 1000));
+        let quota_scope = quota_scope(Scope::Key(KeyId(id)), None);
+        snapshot.set_cool_down(&quota_scope, cooling(Outcome::EgressRefused, 1000));
     }
     assert_eq!(drawn(&mut snapshot, 50, 1), [10; 50]);
     let all = drawn(&mut snapshot, 500, 1000);
     for id in 1..=10 {
-        assert!(all.contains(&id), "key {id} is back");
+        assert!(all.contains(&id), "key {id} must be eligible again");
     }
 }

@@ -28,16 +28,21 @@ fn disabled(failures: i64) -> KeyState {
 }
 
 #[test]
-fn states_move_as_the_table_says() {
+fn states_change_as_the_table_says() {
     let pause_end = NOW.plus(PAUSE_MS);
-    let (over, going_on) = (NOW.plus(-1), NOW.plus(1));
+    let (over, ongoing) = (NOW.plus(-1), NOW.plus(1));
     use Verdict::{Failed, Rejected, Unknown, Works};
     for (rule, before, verdict, after) in [
-        ("success keeps a healthy key", active(0), Works, active(0)),
-        ("success forgets failures", active(1), Works, active(0)),
+        (
+            "success keeps an active key active",
+            active(0),
+            Works,
+            active(0),
+        ),
+        ("success resets the failures", active(1), Works, active(0)),
         ("success ends a pause", cooling(3, over), Works, active(0)),
         (
-            "success does not bring back a disabled key",
+            "success does not reactivate a disabled key",
             disabled(5),
             Works,
             disabled(0),
@@ -74,16 +79,16 @@ fn states_move_as_the_table_says() {
             disabled(5),
         ),
         (
-            "failures under way during a pause neither count nor prolong it",
-            cooling(2, going_on),
+            "failures during a pause neither count nor prolong it",
+            cooling(2, ongoing),
             Failed,
-            cooling(2, going_on),
+            cooling(2, ongoing),
         ),
         (
-            "failures under way during a pause do not disable",
-            cooling(4, going_on),
+            "failures during a pause do not disable",
+            cooling(4, ongoing),
             Failed,
-            cooling(4, going_on),
+            cooling(4, ongoing),
         ),
         (
             "a failure of a disabled key only counts",
@@ -99,15 +104,15 @@ fn states_move_as_the_table_says() {
         ),
         (
             "rejection disables a cooling key",
-            cooling(2, going_on),
+            cooling(2, ongoing),
             Rejected,
             disabled(3),
         ),
         (
-            "nothing known changes nothing",
-            cooling(2, going_on),
+            "an unknown verdict changes nothing",
+            cooling(2, ongoing),
             Unknown,
-            cooling(2, going_on),
+            cooling(2, ongoing),
         ),
     ] {
         assert_eq!(
@@ -119,7 +124,7 @@ fn states_move_as_the_table_says() {
 }
 
 #[test]
-fn a_key_that_has_worked_lately_gets_a_second_chance() {
+fn a_key_with_a_recent_success_gets_a_second_chance() {
     const DAY_MS: i64 = 24 * 3600 * 1000;
     let pause_end = NOW.plus(PAUSE_MS);
     let worked = |ago: i64| Record {
@@ -139,13 +144,13 @@ fn a_key_that_has_worked_lately_gets_a_second_chance() {
             cooling(1, pause_end),
         ),
         (
-            "a success too long ago does not count",
+            "an old success does not count",
             active(0),
             worked(7 * DAY_MS + 1),
             disabled(1),
         ),
         (
-            "nor does one in the future",
+            "a success in the future does not count",
             active(0),
             worked(-1),
             disabled(1),
@@ -157,19 +162,19 @@ fn a_key_that_has_worked_lately_gets_a_second_chance() {
             disabled(2),
         ),
         (
-            "also of a key that was made active by hand meanwhile",
+            "even if an operator reactivated the key in between",
             active(1),
             rejected(worked(DAY_MS), 1000),
             disabled(2),
         ),
         (
-            "one before the latest success is not in a row",
+            "a rejection before the latest success does not count",
             active(0),
             rejected(worked(DAY_MS), 2 * DAY_MS),
             cooling(1, pause_end),
         ),
         (
-            "calls that were under way together are one rejection",
+            "concurrent rejections count once",
             cooling(1, NOW.plus(PAUSE_MS - 5)),
             rejected(worked(DAY_MS), 5),
             cooling(1, NOW.plus(PAUSE_MS - 5)),
@@ -232,13 +237,13 @@ fn any_verdict() -> impl Strategy<Value = Verdict> {
 
 proptest! {
     #[test]
-    fn no_verdict_but_a_person_brings_back_a_disabled_key(state in any_state(), verdict in any_verdict(), now in any::<i64>()) {
+    fn no_verdict_reactivates_a_disabled_key(state in any_state(), verdict in any_verdict(), now in any::<i64>()) {
         let after = transition(state, verdict, Record::default(), UnixMillis(now));
         prop_assert!(state.status != KeyStatus::Disabled || after.status == KeyStatus::Disabled);
     }
 
     #[test]
-    fn a_key_that_works_has_no_failures(state in any_state(), now in any::<i64>()) {
+    fn success_resets_the_failures(state in any_state(), now in any::<i64>()) {
         let after = transition(state, Verdict::Works, Record::default(), UnixMillis(now));
         prop_assert_eq!(after.consecutive_failures, 0);
     }
@@ -252,7 +257,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pause_is_thirty_minutes(failures in 1i64..4, now in 0i64..4_000_000_000_000) {
+    fn a_pause_lasts_thirty_minutes(failures in 1i64..4, now in 0i64..4_000_000_000_000) {
         let after = transition(active(failures), Verdict::Failed, Record::default(), UnixMillis(now));
         prop_assert_eq!(after, cooling(failures + 1, UnixMillis(now + 30 * 60 * 1000)));
     }

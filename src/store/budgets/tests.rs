@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-fn place() -> QuotaScope {
+fn scope() -> QuotaScope {
     QuotaScope {
         scope: Scope::Key(KeyId(1)),
         model: Some("m".to_owned()),
@@ -23,7 +23,7 @@ fn limit(unit: Unit, window: Window, value: u64) -> Limit {
 
 fn reservation(limits: &[Limit]) -> Vec<Reservation> {
     vec![Reservation {
-        place: place(),
+        scope: scope(),
         limits: limits.to_vec(),
     }]
 }
@@ -34,12 +34,12 @@ fn reserved(database: &NativeDatabase, limits: &[Limit], tokens: u64, ms: i64) -
 }
 
 #[test]
-fn the_latest_limit_that_was_learned_holds_and_a_preset_stays() {
+fn the_latest_learned_limit_applies_and_a_preset_stays() {
     let database = NativeDatabase::migrated();
     database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 5)");
     let learn = |value, ms| {
         let day = limit(Unit::Requests, Window::Day, value);
-        block_on(learn_limit(&database, &place(), day, NOW.plus(ms))).unwrap();
+        block_on(learn_limit(&database, &scope(), day, NOW.plus(ms))).unwrap();
     };
     learn(20, 0);
     learn(50, 10);
@@ -51,7 +51,7 @@ fn the_latest_limit_that_was_learned_holds_and_a_preset_stays() {
 }
 
 #[test]
-fn a_call_is_counted_where_all_limits_allow_it_and_nowhere_otherwise() {
+fn a_call_is_counted_only_if_all_limits_allow_it() {
     let database = NativeDatabase::migrated();
     let limits = [
         limit(Unit::Requests, Window::Minute, 2),
@@ -59,12 +59,15 @@ fn a_call_is_counted_where_all_limits_allow_it_and_nowhere_otherwise() {
         limit(Unit::InputTokens, Window::Day, 1000),
     ];
     assert!(reserved(&database, &limits, 10, 0) && reserved(&database, &limits, 10, 1));
-    assert!(!reserved(&database, &limits, 10, 2), "two in this minute");
+    assert!(
+        !reserved(&database, &limits, 10, 2),
+        "the minute allows two"
+    );
     assert!(!reserved(&database, &limits, 10, 69_999));
     assert!(reserved(&database, &limits, 10, 70_000));
     assert!(
         !reserved(&database, &limits, 10, 200_000),
-        "three on this day"
+        "the day allows three"
     );
     assert_eq!(
         database.query("SELECT requests, input_tokens FROM budget_usage WHERE per = 'day'"),
@@ -74,22 +77,22 @@ fn a_call_is_counted_where_all_limits_allow_it_and_nowhere_otherwise() {
 }
 
 #[test]
-fn the_true_number_of_tokens_takes_the_place_of_the_expected() {
+fn the_actual_tokens_replace_the_estimate() {
     let database = NativeDatabase::migrated();
     let limits = [limit(Unit::InputTokens, Window::Minute, 100)];
     assert!(reserved(&database, &limits, 60, 0));
-    block_on(settle(&database, &place(), &Moment::new(NOW), 50)).unwrap();
+    block_on(settle(&database, &scope(), &Moment::new(NOW), 50)).unwrap();
     assert_eq!(
         database.query("SELECT DISTINCT input_tokens FROM budget_usage"),
         ["110"]
     );
     assert!(!reserved(&database, &limits, 1, 1));
-    block_on(settle(&database, &place(), &Moment::new(NOW), -500)).unwrap();
+    block_on(settle(&database, &scope(), &Moment::new(NOW), -500)).unwrap();
     assert!(reserved(&database, &limits, 1, 1));
 }
 
 #[test]
-fn slots_that_no_longer_matter_are_forgotten() {
+fn deletes_usage_that_no_longer_counts() {
     let database = NativeDatabase::migrated();
     let limits = [limit(Unit::Requests, Window::Minute, 100)];
     for minute in 0..20 {
@@ -101,28 +104,28 @@ fn slots_that_no_longer_matter_are_forgotten() {
     };
     retry_at(0);
     retry_at(19 * 60_000);
-    block_on(forget_usage(&database, NOW.plus(19 * 60_000))).unwrap();
+    block_on(delete_old_usage(&database, NOW.plus(19 * 60_000))).unwrap();
     let count = |table: &str| database.query(&format!("SELECT count(*) FROM {table}"));
     assert_eq!(count("budget_usage WHERE per = 'minute'"), ["3"]);
     assert_eq!(count("budget_usage WHERE per = 'day'"), ["1"]);
     assert_eq!(count("retry_budget"), ["1"]);
-    block_on(forget_usage(&database, NOW.plus(4 * DAY_MS))).unwrap();
+    block_on(delete_old_usage(&database, NOW.plus(4 * DAY_MS))).unwrap();
     assert_eq!(count("budget_usage"), ["0"]);
     let plan = database.query(&format!(
         "EXPLAIN QUERY PLAN {}",
-        FORGET_USAGE
+        DELETE_USAGE
             .replace("?1", "'1'")
             .replace("?2", "'2'")
             .replace("?3", "'3'")
     ));
     assert!(
         plan.iter().all(|step| !step.contains("SCAN")),
-        "no row is looked at in vain: {plan:?}"
+        "must not scan: {plan:?}"
     );
 }
 
 #[test]
-fn parallel_instances_never_pass_a_limit() {
+fn parallel_instances_never_exceed_a_limit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pool.db");
     let database = NativeDatabase::migrated_at(&path);
@@ -153,7 +156,7 @@ fn parallel_instances_never_pass_a_limit() {
 }
 
 #[test]
-fn retries_are_a_share_of_the_calls_of_the_minute() {
+fn retries_are_a_share_of_the_calls_in_the_minute() {
     let database = NativeDatabase::migrated();
     let log = |calls: usize| {
         database.run(&format!(
@@ -166,16 +169,16 @@ fn retries_are_a_share_of_the_calls_of_the_minute() {
     let count = |ms| (0..100).take_while(|_| taken(ms)).count();
     assert_eq!(count(0), 10);
     log(110);
-    // 26 in all: 10, and a fifth of the other 84.
+    // 26 in total: the floor of 10, and a fifth of the other 84.
     assert_eq!(count(1), 16);
-    assert_eq!(count(60_000), 10, "another minute");
+    assert_eq!(count(60_000), 10, "each minute has its own budget");
     database.run("DELETE FROM api_call_logs");
-    assert_eq!(count(60_001), 0, "an empty log adds nothing");
+    assert_eq!(count(60_001), 0, "an empty log must add no retries");
     assert_eq!(count(120_000), 10);
 }
 
 #[test]
-fn a_retry_costs_no_look_at_all_keys_or_calls() {
+fn taking_a_retry_does_not_scan_a_table() {
     let database = NativeDatabase::migrated();
     let statement = TAKE_RETRY
         .replace("?1", "1")
@@ -186,7 +189,7 @@ fn a_retry_costs_no_look_at_all_keys_or_calls() {
 }
 
 #[test]
-fn what_a_clock_that_ran_ahead_has_counted_does_not_count() {
+fn usage_from_the_future_does_not_count() {
     let year = 365 * DAY_MS;
     let mut database = NativeDatabase::migrated();
     for window in Window::ALL {
@@ -201,12 +204,12 @@ fn what_a_clock_that_ran_ahead_has_counted_does_not_count() {
     let count = |what: &str| database.query(&format!("SELECT count(*) FROM {what}"));
     let taken = take_retry(&database, RetryBudget::default(), NOW.plus(year));
     assert!(block_on(taken).unwrap());
-    block_on(forget_usage(&database, NOW)).unwrap();
+    block_on(delete_old_usage(&database, NOW)).unwrap();
     assert_eq!(count("budget_usage WHERE began_at > '2027-02'"), ["0"]);
     assert_eq!(count("retry_budget"), ["0"]);
     let day = |value| limit(Unit::Requests, Window::Day, value);
     for (value, at) in [(1, NOW.plus(year)), (20, NOW)] {
-        block_on(learn_limit(&database, &place(), day(value), at)).unwrap();
+        block_on(learn_limit(&database, &scope(), day(value), at)).unwrap();
     }
     assert_eq!(database.query("SELECT learned FROM limits"), ["20"]);
 }

@@ -13,7 +13,7 @@ const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const HOUR_MS: i64 = 3_600_000;
 
 const HOURS: &str = "SELECT * FROM api_call_hours";
-/// The same of the log, as long as all of it is there.
+/// The same sums over the log, while it is complete.
 const HOURS_OF_LOG: &str = "SELECT substr(called_at, 1, 13) || ':00:00.000Z', api_key_id, model, outcome, count(*),
 sum(outcome IN ('success', 'client_gone')), sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)),
 sum(coalesce(thinking_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(response_time_ms), max(response_time_ms),
@@ -60,7 +60,7 @@ fn attempts() -> impl Strategy<Value = AttemptRow> {
         )
 }
 
-/// As an attempt leaves it that ended without a response.
+/// The row of an attempt that ended without a response.
 fn silent(key: i64) -> AttemptRow {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     AttemptRow {
@@ -86,7 +86,7 @@ fn with_keys(database: NativeDatabase) -> Rc<NativeDatabase> {
     Rc::new(database)
 }
 
-/// The database as it was before there were sums.
+/// Reverts the migration that added the sums.
 fn without_hours(database: &NativeDatabase) {
     database.run(
         "DROP TRIGGER count_api_call; DROP TABLE api_call_hours; DELETE FROM schema_migrations WHERE id >= 2",
@@ -106,8 +106,8 @@ fn log_old(database: &NativeDatabase, rows: usize) {
     ));
 }
 
-fn forget(database: &NativeDatabase, days: u32) {
-    block_on(forget_old_calls(database, NOW, days)).unwrap();
+fn delete_old(database: &NativeDatabase, days: u32) {
+    block_on(delete_old_calls(database, NOW, days)).unwrap();
 }
 
 fn rows(database: &NativeDatabase) -> usize {
@@ -118,14 +118,14 @@ fn rows(database: &NativeDatabase) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn the_hours_are_what_the_log_comes_to(
+    fn the_hourly_sums_match_the_log(
         before in prop::collection::vec(attempts(), 0..20),
         after in prop::collection::vec(attempts(), 0..20),
-        is_older in any::<bool>(),
+        predates_sums in any::<bool>(),
     ) {
         let database = with_keys(NativeDatabase::migrated());
         let recorder = Recorder::new(Rc::clone(&database));
-        if is_older {
+        if predates_sums {
             without_hours(&database);
         }
         let written = join_all(before.into_iter().map(|attempt| recorder.commit(attempt)));
@@ -136,14 +136,14 @@ proptest! {
         }
         let hours = database.query(HOURS);
         prop_assert_eq!(&hours, &database.query(HOURS_OF_LOG));
-        block_on(forget_old_calls(&*database, NOW.plus(3 * DAY_MS), 1)).unwrap();
+        block_on(delete_old_calls(&*database, NOW.plus(3 * DAY_MS), 1)).unwrap();
         prop_assert_eq!(rows(&database), 0);
-        prop_assert_eq!(hours, database.query(HOURS), "they stay");
+        prop_assert_eq!(hours, database.query(HOURS), "the sums must stay");
     }
 }
 
 #[test]
-fn a_call_without_a_response_is_a_call() {
+fn a_call_without_a_response_is_counted() {
     let database = with_keys(NativeDatabase::migrated());
     let recorder = Recorder::new(Rc::clone(&database));
     for _ in 0..2 {
@@ -156,8 +156,8 @@ fn a_call_without_a_response_is_a_call() {
 }
 
 #[test]
-fn whatever_a_dump_brings_is_counted_and_loses_no_row() {
-    let odd = "INSERT INTO api_call_logs (api_key_id, success, response_time_ms, called_at, model, outcome, first_byte_ms, input_tokens, output_tokens) VALUES
+fn unusual_rows_of_a_dump_are_counted_and_kept() {
+    let unusual_rows = "INSERT INTO api_call_logs (api_key_id, success, response_time_ms, called_at, model, outcome, first_byte_ms, input_tokens, output_tokens) VALUES
         (1, 1, 812, '2025-01-02 03:04:05', NULL, NULL, NULL, NULL, NULL),
         (1, 0, 90, '2025-01-02T03:59:59Z', NULL, NULL, NULL, NULL, NULL),
         (1, 7, NULL, '2025-01-02T04:30:00+01:00', NULL, NULL, NULL, NULL, NULL),
@@ -174,20 +174,20 @@ fn whatever_a_dump_brings_is_counted_and_loses_no_row() {
         "SELECT hour, api_key_id, model, outcome, calls, successes, CAST(input_tokens AS INTEGER),
         output_tokens, thinking_tokens, cached_tokens, total_response_time_ms, max_response_time_ms,
         total_first_byte_ms, first_bytes FROM api_call_hours";
-    for is_there_before in [false, true] {
+    for existed_before in [false, true] {
         let database = NativeDatabase::migrated();
-        if is_there_before {
+        if existed_before {
             without_hours(&database);
         }
-        database.run(odd);
+        database.run(unusual_rows);
         block_on(migrate(&database)).unwrap();
         assert_eq!(rows(&database), 7);
-        assert_eq!(database.query(hours), expected, "{is_there_before}");
+        assert_eq!(database.query(hours), expected, "{existed_before}");
     }
 }
 
 #[test]
-fn a_table_without_constraints_is_counted() {
+fn rows_of_a_table_without_constraints_are_counted() {
     let database = NativeDatabase::in_memory();
     database.run("CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id, success, response_status, error_message, response_time_ms, called_at)");
     let row = "INSERT INTO api_call_logs (api_key_id) VALUES (NULL), ('7'), (7)";
@@ -201,7 +201,7 @@ fn a_table_without_constraints_is_counted() {
 }
 
 #[test]
-fn every_kind_of_insert_is_counted_alike() {
+fn every_kind_of_insert_is_counted() {
     for insert in ["INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE"] {
         let database = NativeDatabase::migrated();
         for id in 1..=2 {
@@ -218,23 +218,23 @@ fn every_kind_of_insert_is_counted_alike() {
 }
 
 #[test]
-fn a_late_instance_takes_nothing_back() {
+fn repeating_the_migration_does_not_change_the_sums() {
     let database = NativeDatabase::migrated();
     log_old(&database, 300);
     let hours = database.query(HOURS);
-    forget(&database, 30);
+    delete_old(&database, 30);
     log_at(&database, "2026-01-01T00:00:01.000Z");
     let with_one_more = database.query(HOURS);
     assert_eq!(hours.len(), 1);
     assert_ne!(with_one_more, hours);
-    // All of the migration is done, and not recorded yet.
+    // The migration is applied, but not recorded yet.
     database.run("DELETE FROM schema_migrations WHERE id >= 2");
     block_on(migrate(&database)).unwrap();
     assert_eq!(database.query(HOURS), with_one_more);
 }
 
 #[test]
-fn calls_between_the_statements_of_the_migration_are_counted_once() {
+fn calls_during_the_migration_are_counted_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pool.db");
     let database = NativeDatabase::migrated_at(&path);
@@ -243,7 +243,7 @@ fn calls_between_the_statements_of_the_migration_are_counted_once() {
     let (other, before) = (NativeDatabase::open(&path), database.statements());
     database.before_each(move || log_old(&other, 1));
     block_on(migrate(&database)).unwrap();
-    // What is applied so far, the table, the trigger, the sums, that they are applied, and later migrations.
+    // At least: the applied migrations, the table, the trigger, the sums, and the record.
     assert!(database.statements() - before >= 5);
     assert_eq!(
         database.query("SELECT (SELECT sum(calls) FROM api_call_hours) = count(*), count(*) >= 15 FROM api_call_logs"),
@@ -252,7 +252,7 @@ fn calls_between_the_statements_of_the_migration_are_counted_once() {
 }
 
 #[test]
-fn a_deleted_key_leaves_its_hours() {
+fn the_sums_of_a_deleted_key_stay() {
     let database = NativeDatabase::in_memory();
     database.run(include_str!(
         "../../../tests/fixtures/earlier_deployment.sql"
@@ -272,7 +272,7 @@ fn a_deleted_key_leaves_its_hours() {
     assert_eq!((rows(&database), database.query(HOURS)), (2, hours));
 }
 
-/// Instances of the version before write all the time, those of this one migrate, write and delete.
+/// Some instances only write, as an older version does; the others migrate, write and delete.
 #[test]
 fn parallel_instances_count_each_call_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -296,12 +296,12 @@ fn parallel_instances_count_each_call_once() {
                 for _ in 0..10 {
                     let batch = (0..4).map(|_| recorder.commit(silent(key)));
                     assert!(block_on(join_all(batch)).iter().all(Result::is_ok));
-                    forget(&database, 30);
+                    delete_old(&database, 30);
                 }
             });
         }
     });
-    assert_eq!(rows(&database), 300, "the old ones are gone");
+    assert_eq!(rows(&database), 300, "the old rows must be deleted");
     assert_eq!(
         database.query("SELECT api_key_id, sum(calls), sum(total_response_time_ms), max(max_response_time_ms) FROM api_call_hours WHERE model = 'm' GROUP BY 1"),
         ["1|100|25000|250", "2|100|25000|250", "3|100|25000|250"]
@@ -313,7 +313,7 @@ fn parallel_instances_count_each_call_once() {
 }
 
 #[test]
-fn what_is_older_than_the_limit_goes_and_nothing_younger() {
+fn deletes_only_rows_older_than_the_cutoff() {
     // NOW is 2027-01-15T08:00:00.000Z.
     for (time, is_kept) in [
         ("2026-12-16T08:00:00.000Z", true),
@@ -323,7 +323,7 @@ fn what_is_older_than_the_limit_goes_and_nothing_younger() {
         ("1970-01-01T00:00:00.000Z", false),
         ("2026-12-16T07:59:58Z", false),
         ("2026-12-16T08:00:00Z", true),
-        // Where texts do not sort as times do, two days more are waited.
+        // Rows whose texts do not sort as times are kept for two more days.
         ("2026-12-16 23:59:59", true),
         ("2026-12-16 00:00:00", true),
         ("2026-12-16", true),
@@ -336,7 +336,7 @@ fn what_is_older_than_the_limit_goes_and_nothing_younger() {
         ("2026/12/01 08:00", true),
         ("2026-9-30", true),
         ("2025/12/01 08:00", false),
-        // What is no date has no age.
+        // A text that is not a date has no age.
         ("", true),
         ("yesterday", true),
         ("1735787045", true),
@@ -346,21 +346,21 @@ fn what_is_older_than_the_limit_goes_and_nothing_younger() {
         log_at(&database, time);
         let old = block_on(count_old_calls(&database, NOW, 30)).unwrap();
         assert_eq!(old == 0, is_kept, "{time:?}");
-        forget(&database, 30);
+        delete_old(&database, 30);
         assert_eq!(rows(&database) == 1, is_kept, "{time:?}");
         assert_eq!(database.query("SELECT calls FROM api_call_hours"), ["1"]);
     }
 }
 
 #[test]
-fn rows_go_in_slices_and_the_oldest_first() {
+fn deletes_the_oldest_rows_first_in_batches() {
     let database = NativeDatabase::migrated();
-    let most = SLICE * MOST_SLICES;
-    log_old(&database, most + 300);
+    let max_deleted = BATCH * MAX_BATCHES;
+    log_old(&database, max_deleted + 300);
     log_at(&database, &NOW.to_iso());
-    for (left, statements) in [(301, MOST_SLICES), (1, 2), (1, 1)] {
+    for (left, statements) in [(301, MAX_BATCHES), (1, 2), (1, 1)] {
         let before = database.statements();
-        forget(&database, 30);
+        delete_old(&database, 30);
         assert_eq!(database.statements() - before, statements);
         assert_eq!(rows(&database), left);
         assert_eq!(
@@ -371,12 +371,12 @@ fn rows_go_in_slices_and_the_oldest_first() {
 }
 
 #[test]
-fn ids_are_not_given_again_and_counters_stay() {
+fn ids_are_not_reused_and_counters_stay() {
     let database = with_keys(NativeDatabase::migrated());
     let recorder = Recorder::new(Rc::clone(&database));
     block_on(recorder.commit(silent(1))).unwrap();
     let keys = database.query("SELECT * FROM api_keys");
-    block_on(forget_old_calls(&*database, NOW.plus(2 * DAY_MS), 1)).unwrap();
+    block_on(delete_old_calls(&*database, NOW.plus(2 * DAY_MS), 1)).unwrap();
     assert_eq!(rows(&database), 0);
     assert_eq!(database.query("SELECT * FROM api_keys"), keys);
     block_on(recorder.commit(silent(1))).unwrap();
@@ -384,11 +384,11 @@ fn ids_are_not_given_again_and_counters_stay() {
 }
 
 #[test]
-fn no_row_is_looked_at_in_vain() {
+fn deleting_uses_a_covering_index() {
     let database = NativeDatabase::migrated();
     let plan = database.query(&format!(
         "EXPLAIN QUERY PLAN {}",
-        FORGET
+        DELETE_OLD
             .replace("?1", "'2026'")
             .replace("?2", "'2025'")
             .replace("?3", "9")

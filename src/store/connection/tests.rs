@@ -5,19 +5,19 @@ use futures::executor::block_on;
 use futures::future::{join_all, pending};
 use std::collections::VecDeque;
 
-/// A host that is scripted.
+/// A scripted host.
 #[derive(Default)]
 struct Host {
     clock_ms: Cell<u64>,
-    /// Whether pragmas are refused, as libSQL's client does.
+    /// Whether to reject pragmas, as libSQL's client does.
     is_remote: bool,
     opened: Cell<usize>,
-    /// What each next statement comes to; afterwards each succeeds.
+    /// The replies to the next statements; later ones succeed.
     script: RefCell<VecDeque<Reply>>,
-    /// The connection and the text of each statement but pragmas.
+    /// The connection and text of each statement except pragmas.
     ran: RefCell<Vec<(usize, String)>>,
     pragmas: Cell<usize>,
-    /// Connections up to this one are dead, and statements let others run before they fail.
+    /// Connections up to this one are dead; their statements yield before they fail.
     dead: Cell<usize>,
     try_ms: Cell<u64>,
 }
@@ -25,7 +25,7 @@ struct Host {
 #[derive(Clone)]
 enum Reply {
     Error(&'static str),
-    /// Nothing comes.
+    /// No reply ever comes.
     Hangs,
     Done,
 }
@@ -81,7 +81,7 @@ impl Connector for Rc<Host> {
     }
 
     async fn wait(&self, ms: u64) {
-        // What others can do takes no time.
+        // Lets other tasks run first, in no time.
         for _ in 0..10 {
             yield_now().await;
         }
@@ -99,7 +99,7 @@ fn host(is_remote: bool, script: &[Reply]) -> (Rc<Host>, Rc<Reconnecting<Rc<Host
     (host, Rc::new(database))
 }
 
-/// The connections that a statement ran on, and what came of it.
+/// The connections that a statement ran on, and its result.
 fn ran(script: &[Reply], access: Access) -> (Vec<usize>, Result<Vec<Row>, DatabaseError>) {
     let (host, database) = host(true, script);
     let result = block_on(database.execute(access, "S", Vec::new()));
@@ -108,7 +108,7 @@ fn ran(script: &[Reply], access: Access) -> (Vec<usize>, Result<Vec<Row>, Databa
 }
 
 #[test]
-fn a_statement_that_a_dead_connection_has_refused_is_run_on_a_new_one() {
+fn a_dead_connection_is_replaced_and_its_statement_repeated() {
     for access in [Access::Read, Access::Write, Access::WriteOnce] {
         for dead in [EXPIRED, BATON] {
             let (connections, result) = ran(&[dead], access);
@@ -122,7 +122,7 @@ fn a_statement_that_a_dead_connection_has_refused_is_run_on_a_new_one() {
 }
 
 #[test]
-fn after_an_exchange_that_broke_only_what_may_run_twice_does() {
+fn a_lost_statement_is_repeated_only_if_it_may_run_twice() {
     for access in [Access::Read, Access::Write] {
         let (connections, result) = ran(&[LOST], access);
         assert_eq!(
@@ -137,7 +137,7 @@ fn after_an_exchange_that_broke_only_what_may_run_twice_does() {
 }
 
 #[test]
-fn a_statement_is_run_again_once_and_what_it_was_refused_for_is_told() {
+fn a_statement_is_repeated_once_and_its_error_returned() {
     let (connections, result) = ran(&[EXPIRED, EXPIRED, EXPIRED], Access::Write);
     assert_eq!(connections, [1, 2]);
     assert!(result.is_err());
@@ -147,7 +147,7 @@ fn a_statement_is_run_again_once_and_what_it_was_refused_for_is_told() {
 }
 
 #[test]
-fn the_next_statement_has_a_new_connection_also_where_the_one_before_could_not_be_repeated() {
+fn a_lost_connection_is_replaced_for_the_next_statement() {
     let (host, database) = host(true, &[LOST]);
     assert!(block_on(write_once(&*database, "A", Vec::new())).is_err());
     block_on(write_once(&*database, "B", Vec::new())).unwrap();
@@ -158,7 +158,7 @@ fn the_next_statement_has_a_new_connection_also_where_the_one_before_could_not_b
 }
 
 #[test]
-fn statements_that_find_one_connection_dead_share_the_next() {
+fn concurrent_statements_share_the_new_connection() {
     let (host, database) = host(true, &[]);
     host.dead.set(1);
     let all = (0..3).map(|_| write_once(&*database, "S", Vec::new()));
@@ -168,7 +168,7 @@ fn statements_that_find_one_connection_dead_share_the_next() {
 }
 
 #[test]
-fn pragmas_run_where_they_exist_and_are_tried_once_elsewhere() {
+fn pragmas_run_on_files_and_are_tried_once_on_libsql() {
     let (file, _) = host(false, &[]);
     assert_eq!(file.pragmas.get(), 1 + PRAGMAS.len());
     let (remote, database) = host(true, &[EXPIRED, EXPIRED, Reply::Done, EXPIRED]);
@@ -180,7 +180,7 @@ fn pragmas_run_where_they_exist_and_are_tried_once_elsewhere() {
 }
 
 #[test]
-fn a_statement_that_hangs_is_given_up_in_time_and_its_connection_is_not_used_again() {
+fn a_hanging_statement_times_out_and_drops_its_connection() {
     let (host, database) = host(true, &[Reply::Hangs]);
     let within = super::super::Within::optional(Rc::clone(&database), 250);
     let result = block_on(write_once(&within, "A", Vec::new()));
@@ -191,18 +191,18 @@ fn a_statement_that_hangs_is_given_up_in_time_and_its_connection_is_not_used_aga
 }
 
 #[test]
-fn a_slow_file_has_its_statements_timed() {
+fn statements_on_a_slow_file_get_a_timeout() {
     let (host, database) = host(false, &[Reply::Done, Reply::Hangs]);
     host.try_ms.set(SLOW_MS);
     block_on(write(&*database, "A", Vec::new())).unwrap();
     host.try_ms.set(0);
     let within = super::super::Within::optional(Rc::clone(&database), 250);
     assert!(block_on(write(&within, "B", Vec::new())).is_err());
-    assert_eq!(host.opened.get(), 1, "the file is still the same");
+    assert_eq!(host.opened.get(), 1, "the connection must stay open");
 }
 
 #[test]
-fn once_a_short_wait_was_in_vain_another_is_not_begun_until_the_lock_is_free() {
+fn optional_writes_fail_at_once_while_the_lock_is_stuck() {
     let locked: Vec<Reply> = vec![BUSY; 1000];
     let (host, database) = host(false, &locked);
     host.try_ms.set(10);
@@ -214,13 +214,13 @@ fn once_a_short_wait_was_in_vain_another_is_not_begun_until_the_lock_is_free() {
         let result = block_on(write(&optional(), "B", Vec::new()));
         assert!(result.is_err_and(|error| error.is_busy()));
     }
-    assert_eq!(host.ran.borrow().len(), tried, "nothing was tried");
-    assert_eq!(host.clock_ms.get(), waited, "and nobody waited");
-    // What must be written is tried all the same, and finds the lock free.
+    assert_eq!(host.ran.borrow().len(), tried, "no statement must be tried");
+    assert_eq!(host.clock_ms.get(), waited, "no statement must wait");
+    // Required writes are tried regardless, and find the lock free.
     host.script.borrow_mut().clear();
     block_on(write(&*database, "C", Vec::new())).unwrap();
     block_on(write(&optional(), "D", Vec::new())).unwrap();
-    // Or it is looked at again after a while.
+    // Optional writes try again after a while.
     host.script.borrow_mut().extend(locked);
     assert!(block_on(write(&optional(), "E", Vec::new())).is_err());
     host.script.borrow_mut().clear();

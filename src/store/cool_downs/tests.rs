@@ -8,7 +8,7 @@ const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const LEASE_MS: i64 = 90_000;
 const ROWS: &str = "SELECT scope, model, reason, until, strikes FROM cool_downs";
 
-fn place(model: Option<&str>) -> QuotaScope {
+fn scope(model: Option<&str>) -> QuotaScope {
     QuotaScope {
         scope: Scope::Project("projects/1".to_owned()),
         model: model.map(str::to_owned),
@@ -25,67 +25,74 @@ fn incident(outcome: Outcome, began: i64, ended: i64) -> Incident {
 }
 
 #[test]
-fn a_cool_down_is_entered_and_what_others_have_entered_is_seen() {
+fn a_cool_down_builds_on_those_of_other_instances() {
     let database = NativeDatabase::migrated();
-    let place = place(Some("m"));
-    let bare = incident(Outcome::QuotaUnspecified, 0, 0);
-    let first = block_on(cool(&database, &place, &bare, None)).unwrap();
+    let scope = scope(Some("m"));
+    let first_incident = incident(Outcome::QuotaUnspecified, 0, 0);
+    let first = block_on(cool(&database, &scope, &first_incident, None)).unwrap();
     assert_eq!(
         database.query(ROWS),
         ["project:projects/1|m|quota_unspecified|2027-01-15T08:00:05.000Z|1"]
     );
-    let same = block_on(cool(&database, &place, &bare, None)).unwrap();
-    assert_eq!(same, first, "one incident, though this caller knew of none");
+    let same = block_on(cool(&database, &scope, &first_incident, None)).unwrap();
+    assert_eq!(same, first, "a repeated incident must not count twice");
     let again = incident(Outcome::QuotaUnspecified, 6_000, 6_000);
-    let second = block_on(cool(&database, &place, &again, None)).unwrap();
+    let second = block_on(cool(&database, &scope, &again, None)).unwrap();
     assert_eq!(second.map(|second| second.strikes), Some(2));
-    let stale = block_on(cool(&database, &place, &again, first)).unwrap();
-    assert_eq!(stale, second, "what was known is out of date");
-    let nobody = incident(Outcome::UpstreamTrouble, 0, 0);
+    let stale = block_on(cool(&database, &scope, &again, first)).unwrap();
+    assert_eq!(stale, second, "an outdated view must be corrected");
+    let no_cool_down = incident(Outcome::UpstreamTrouble, 0, 0);
     assert_eq!(
-        block_on(cool(&database, &place, &nobody, second)),
+        block_on(cool(&database, &scope, &no_cool_down, second)),
         Ok(second)
     );
 }
 
 #[test]
-fn a_success_ends_only_what_was_over_when_it_began() {
+fn a_success_clears_only_cool_downs_that_were_over() {
     let database = NativeDatabase::migrated();
-    let place = place(None);
-    let bare = incident(Outcome::QuotaUnspecified, 0, 0);
-    block_on(cool(&database, &place, &bare, None)).unwrap();
-    block_on(end_cool_down(&database, &place, NOW.plus(4_999))).unwrap();
+    let scope = scope(None);
+    let first_incident = incident(Outcome::QuotaUnspecified, 0, 0);
+    block_on(cool(&database, &scope, &first_incident, None)).unwrap();
+    block_on(end_cool_down(&database, &scope, NOW.plus(4_999))).unwrap();
     assert_eq!(database.query(ROWS).len(), 1);
-    block_on(end_cool_down(&database, &place, NOW.plus(5_000))).unwrap();
+    block_on(end_cool_down(&database, &scope, NOW.plus(5_000))).unwrap();
     assert!(database.query(ROWS).is_empty());
 }
 
 #[test]
-fn a_trial_has_one_holder_until_its_lease_is_over_or_it_is_given_back() {
+fn a_trial_has_one_holder_until_expiry_or_release() {
     let database = NativeDatabase::migrated();
     database.run("INSERT INTO api_keys (id, api_key, status, disabled_until) VALUES (1, 'fake-1', 2, '2027-01-15T08:00:00.000Z')");
-    let bare = incident(Outcome::QuotaUnspecified, -5_000, -5_000);
-    block_on(cool(&database, &place(None), &bare, None)).unwrap();
-    for trial in [Claim::KeyTrial(KeyId(1)), Claim::ScopeTrial(place(None))] {
+    let first_incident = incident(Outcome::QuotaUnspecified, -5_000, -5_000);
+    block_on(cool(&database, &scope(None), &first_incident, None)).unwrap();
+    for trial in [Claim::KeyTrial(KeyId(1)), Claim::ScopeTrial(scope(None))] {
         let claimed = |ms| {
             let until = NOW.plus(ms + LEASE_MS);
             block_on(claim(&database, &trial, NOW.plus(ms), until)).unwrap()
         };
-        assert!(!claimed(-1), "not over yet");
+        assert!(!claimed(-1), "the cool-down is not over yet");
         assert!(claimed(0) && !claimed(1) && !claimed(LEASE_MS - 1));
         assert!(claimed(LEASE_MS), "the lease is over");
         let lease = |ms| NOW.plus(ms + LEASE_MS);
         block_on(release(&database, &trial, lease(0))).unwrap();
-        assert!(!claimed(LEASE_MS + 1), "that was another's");
+        assert!(
+            !claimed(LEASE_MS + 1),
+            "an old lease must not release a newer one"
+        );
         block_on(release(&database, &trial, lease(LEASE_MS))).unwrap();
         assert!(claimed(LEASE_MS + 1));
     }
     database.run("UPDATE api_keys SET status = 1, trial_until = NULL");
     let works = Claim::KeyTrial(KeyId(1));
     let claimed = claim(&database, &works, NOW, NOW.plus(1));
-    assert_eq!(block_on(claimed), Ok(true), "another call has worked");
+    assert_eq!(
+        block_on(claimed),
+        Ok(true),
+        "no trial is needed after a success"
+    );
     database.run("DELETE FROM cool_downs");
-    let gone = Claim::ScopeTrial(place(None));
+    let gone = Claim::ScopeTrial(scope(None));
     assert_eq!(
         block_on(claim(&database, &gone, NOW, NOW.plus(1))),
         Ok(true)
@@ -93,7 +100,7 @@ fn a_trial_has_one_holder_until_its_lease_is_over_or_it_is_given_back() {
 }
 
 #[test]
-fn what_says_nothing_any_more_is_neither_read_nor_kept() {
+fn deletes_exactly_the_spent_cool_downs() {
     let hour = 3_600_000;
     let spans = [-25 * hour, -24 * hour, -23 * hour, -1, 0, 1, 50_000];
     let database = NativeDatabase::migrated();
@@ -124,7 +131,7 @@ fn what_says_nothing_any_more_is_neither_read_nor_kept() {
         }
     }
     expected.sort();
-    block_on(forget_cool_downs(&database, NOW)).unwrap();
+    block_on(delete_spent_cool_downs(&database, NOW)).unwrap();
     assert_eq!(
         database.query("SELECT scope FROM cool_downs ORDER BY scope"),
         expected
@@ -132,14 +139,14 @@ fn what_says_nothing_any_more_is_neither_read_nor_kept() {
 }
 
 #[test]
-fn what_a_clock_that_ran_ahead_has_written_gives_way() {
+fn times_from_the_future_are_replaced() {
     let database = NativeDatabase::migrated();
     let year = 365 * 24 * 3_600_000;
-    let place = place(None);
+    let scope = scope(None);
     let later = incident(Outcome::BillingExhausted, year, year);
-    block_on(cool(&database, &place, &later, None)).unwrap();
+    block_on(cool(&database, &scope, &later, None)).unwrap();
     let now = incident(Outcome::QuotaUnspecified, 0, 0);
-    let cooled = block_on(cool(&database, &place, &now, None))
+    let cooled = block_on(cool(&database, &scope, &now, None))
         .unwrap()
         .unwrap();
     assert_eq!((cooled.began_at, cooled.strikes), (NOW, 1));
@@ -147,7 +154,7 @@ fn what_a_clock_that_ran_ahead_has_written_gives_way() {
         database.query(ROWS),
         ["project:projects/1||quota_unspecified|2027-01-15T08:00:05.000Z|1"]
     );
-    // A lease and a pause.
+    // A lease and a pause from the future.
     database.run(
         "UPDATE cool_downs SET trial_until = '2028-01-15T08:00:00.000Z';
          INSERT INTO api_keys (id, api_key, status, disabled_until, trial_until) VALUES (1, 'fake-1', 2, NULL, '2028-01-15T08:00:00.000Z');
@@ -155,11 +162,11 @@ fn what_a_clock_that_ran_ahead_has_written_gives_way() {
              pool_moves = pool_moves + 1",
     );
     let at = NOW.plus(6_000);
-    for trial in [Claim::KeyTrial(KeyId(1)), Claim::ScopeTrial(place.clone())] {
+    for trial in [Claim::KeyTrial(KeyId(1)), Claim::ScopeTrial(scope.clone())] {
         let claimed = || block_on(claim(&database, &trial, at, at.plus(LEASE_MS))).unwrap();
         assert!(claimed() && !claimed(), "{trial:?}");
     }
-    // A pause by a person may be of any length.
+    // An operator's pause may be of any length.
     database
         .run("UPDATE api_keys SET disabled_until = '2028-01-15T08:30:00.001Z', trial_until = NULL");
     let trial = Claim::KeyTrial(KeyId(1));
@@ -167,13 +174,13 @@ fn what_a_clock_that_ran_ahead_has_written_gives_way() {
         block_on(claim(&database, &trial, at, at.plus(1))),
         Ok(false)
     );
-    block_on(cool(&database, &place, &later, None)).unwrap();
-    block_on(forget_cool_downs(&database, NOW)).unwrap();
+    block_on(cool(&database, &scope, &later, None)).unwrap();
+    block_on(delete_spent_cool_downs(&database, NOW)).unwrap();
     assert!(database.query(ROWS).is_empty());
 }
 
 #[test]
-fn a_pause_that_a_person_wrote_in_another_zone_ends_when_it_says() {
+fn an_operators_pause_may_be_in_any_time_zone() {
     for (until, is_over) in [
         ("2027-01-15T10:00:00+02:00", true),
         ("2027-01-15T10:00:00.001+02:00", false),
@@ -198,16 +205,16 @@ fn in_parallel(path: &Path, work: impl Fn(&NativeDatabase, i64) + Sync) {
 }
 
 #[test]
-fn parallel_instances_count_each_incident_once_and_try_once() {
+fn parallel_instances_count_each_incident_and_trial_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pool.db");
     let database = NativeDatabase::migrated_at(&path);
     let mut until = NOW;
     for strikes in 1..=4 {
         let began = until.since(NOW) + 1;
-        let bare = incident(Outcome::QuotaUnspecified, began, began);
+        let first_incident = incident(Outcome::QuotaUnspecified, began, began);
         in_parallel(&path, |database, _| {
-            block_on(cool(database, &place(None), &bare, None)).unwrap();
+            block_on(cool(database, &scope(None), &first_incident, None)).unwrap();
         });
         assert_eq!(
             database.query("SELECT strikes FROM cool_downs"),
@@ -217,7 +224,7 @@ fn parallel_instances_count_each_incident_once_and_try_once() {
     }
     let holders = std::sync::atomic::AtomicUsize::new(0);
     in_parallel(&path, |database, _| {
-        let trial = Claim::ScopeTrial(place(None));
+        let trial = Claim::ScopeTrial(scope(None));
         if block_on(claim(database, &trial, until, until.plus(1))).unwrap() {
             holders.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }

@@ -19,7 +19,7 @@ fn every_migration_file_is_applied_in_order() {
     for (number, name) in (1..).zip(&files) {
         assert!(
             name.starts_with(&format!("{number:04}_")),
-            "{name} is not number {number}"
+            "{name} must have number {number}"
         );
     }
 }
@@ -59,7 +59,7 @@ fn a_fresh_database_gets_tables_and_indexes() {
 }
 
 #[test]
-fn a_database_of_an_earlier_deployment_keeps_its_indexes_and_gets_no_second_one() {
+fn an_earlier_deployment_keeps_its_indexes() {
     let database = NativeDatabase::in_memory();
     database.run(include_str!(
         "../../../tests/fixtures/earlier_deployment.sql"
@@ -80,7 +80,7 @@ fn a_database_of_an_earlier_deployment_keeps_its_indexes_and_gets_no_second_one(
 }
 
 #[test]
-fn defaults_of_a_key_are_the_owners() {
+fn a_new_key_has_the_documented_defaults() {
     let database = NativeDatabase::migrated();
     database.run("INSERT INTO api_keys (api_key) VALUES ('fake-key')");
     assert_eq!(
@@ -91,14 +91,18 @@ fn defaults_of_a_key_are_the_owners() {
         database.query("SELECT created_at FROM api_keys UNION ALL SELECT updated_at FROM api_keys");
     for time in times {
         let parsed = crate::pool::UnixMillis::parse(&time).unwrap();
-        assert_eq!(parsed.to_iso(), time, "ISO-8601 with milliseconds in UTC");
+        assert_eq!(
+            parsed.to_iso(),
+            time,
+            "times must be ISO 8601 with milliseconds in UTC"
+        );
     }
     assert!(
         database
             .connection
             .execute("INSERT INTO api_keys (api_key) VALUES ('fake-key')", [])
             .is_err(),
-        "keys are unique"
+        "keys must be unique"
     );
 }
 
@@ -115,7 +119,7 @@ fn migrating_again_changes_nothing() {
 }
 
 #[test]
-fn an_unfinished_migration_is_taken_up_again() {
+fn resumes_an_unfinished_migration() {
     let database = NativeDatabase::in_memory();
     database.fail("idx_api_keys_status", "disk I/O error", 1);
     let error = block_on(migrate(&database)).unwrap_err();
@@ -128,7 +132,7 @@ fn an_unfinished_migration_is_taken_up_again() {
 }
 
 #[test]
-fn a_locked_database_is_tried_again() {
+fn retries_while_the_database_is_locked() {
     let database = NativeDatabase::in_memory();
     database.fail(
         "CREATE TABLE IF NOT EXISTS api_keys",
@@ -139,7 +143,7 @@ fn a_locked_database_is_tried_again() {
 }
 
 #[test]
-fn many_instances_may_migrate_at_once() {
+fn many_instances_can_migrate_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pool.db");
     std::thread::scope(|scope| {
@@ -163,7 +167,7 @@ fn ready(database: &Rc<NativeDatabase>, ms: i64) -> Readiness {
 }
 
 #[test]
-fn readiness_writes_once_a_second_over_all_instances() {
+fn readiness_writes_once_per_second_across_instances() {
     let database = Rc::new(NativeDatabase::migrated());
     database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1')");
     for (ms, checks) in [
@@ -185,7 +189,7 @@ fn readiness_writes_once_a_second_over_all_instances() {
 }
 
 #[test]
-fn a_key_that_is_neither_disabled_nor_paused_nor_broken_is_enough() {
+fn one_usable_key_makes_the_pool_ready() {
     for (key, expected) in [
         ("'fake-1', 1, NULL", Readiness::Ready),
         ("'fake-1', 0, NULL", Readiness::NoKey),
@@ -207,14 +211,18 @@ fn a_key_that_is_neither_disabled_nor_paused_nor_broken_is_enough() {
 }
 
 #[test]
-fn a_database_that_takes_no_writes_makes_the_pool_unready() {
+fn a_read_only_database_makes_the_pool_unready() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pool.db");
     let database = Rc::new(NativeDatabase::migrated_at(&path));
     database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1')");
     assert_eq!(ready(&database, 0), Readiness::Ready);
     database.run("PRAGMA query_only = ON");
-    assert_eq!(ready(&database, 500), Readiness::Ready, "written just now");
+    assert_eq!(
+        ready(&database, 500),
+        Readiness::Ready,
+        "a recent write is proof enough"
+    );
     let unready = ready(&database, 1_000);
     assert!(
         matches!(&unready, Readiness::NotWritable(error) if error.text().contains("readonly")),
@@ -223,17 +231,20 @@ fn a_database_that_takes_no_writes_makes_the_pool_unready() {
     database.run("PRAGMA query_only = OFF");
     database.fail("INTO readiness", "database is locked", usize::MAX);
     assert!(matches!(ready(&database, 1_000), Readiness::NotWritable(_)));
-    assert!(database.clock_ms() <= CHECK_WAIT_MS, "and says so soon");
+    assert!(
+        database.clock_ms() <= CHECK_WAIT_MS,
+        "the check must not wait longer"
+    );
 }
 
 #[test]
-fn readiness_looks_at_keys_by_their_status() {
+fn readiness_finds_keys_by_the_status_index() {
     let database = NativeDatabase::migrated();
-    let look = look()
+    let query = readiness_query()
         .replace("?1", "'1'")
         .replace("?2", "'2'")
         .replace("?3", "'3'");
-    let plan = database.query(&format!("EXPLAIN QUERY PLAN {look}"));
+    let plan = database.query(&format!("EXPLAIN QUERY PLAN {query}"));
     let keys = plan.iter().filter(|step| step.contains("api_keys"));
     assert!(
         keys.clone().count() == 2 && keys.clone().all(|step| step.contains("(status=?)")),
@@ -242,7 +253,7 @@ fn readiness_looks_at_keys_by_their_status() {
 }
 
 #[test]
-fn a_database_of_a_newer_version_is_left_alone() {
+fn rejects_the_database_of_a_newer_version() {
     let database = NativeDatabase::migrated();
     database.run("INSERT INTO schema_migrations (id, name) VALUES (900, '0900_later')");
     let error = block_on(migrate(&database)).unwrap_err();
@@ -279,7 +290,7 @@ fn every_part_of_a_file_is_one_statement() {
                 match batch.next() {
                     Ok(Some(_)) => parts += 1,
                     Ok(None) => break,
-                    // The migration was applied, and what follows is not read.
+                    // The migration is applied already, and SQLite stops here.
                     Err(error) => {
                         assert!(error.to_string().contains("duplicate column name"));
                         parts += 1;

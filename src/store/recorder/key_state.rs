@@ -1,30 +1,30 @@
-//! What a failure does to the state of its key, by compare-and-set.
+//! Updates the state of a key after a failure, by compare-and-set.
 //!
-//! The state is read, the pure [`judge`] decides, and one statement makes it so if nothing has changed
-//! since. If another instance was faster, the state is read again.
+//! The state is read, the pure [`judge`] decides, and one statement writes the new state if nothing
+//! has changed since. If another instance was faster, the state is read again.
 
 use super::{AttemptRow, HORIZON_MS};
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Record, UnixMillis, Verdict};
 use crate::store::{Database, DatabaseError, Row, Value, number, read, text, write, write_once};
 
-/// What a failure has done to the key that was used.
+/// What a failure did to its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moved {
-    /// Its state, if the failure has moved it.
+    /// The key's new state, if it changed.
     pub state: Option<KeyState>,
-    /// Keys that are to cool instead of being disabled or paused, because the upstream is suspected or
-    /// enough keys were disabled: this one, and those that were reinstated.
+    /// Keys that must cool down instead of being disabled or paused, because the upstream is
+    /// suspected or enough keys were disabled: this one, and those that were reinstated.
     pub suspected: Vec<KeyId>,
 }
 
-/// Rounds of compare-and-set before a failure is only counted. Each lost round is one that another call
-/// has won, and after two failures the key pauses, so about as many rounds are needed as calls were in
-/// flight.
+/// Rounds of compare-and-set before a failure is only counted. Each lost round is one that another
+/// call has won, and after two failures the key pauses, so about as many rounds are needed as calls
+/// were in flight.
 const MAX_ROUNDS: usize = 64;
 
-/// Reads a key's state, who has changed it, and the [`Evidence`]: how many other keys failed alike, how
-/// many the pool has disabled within a minute, and how many are in use.
+/// Selects a key's state, its number of edits, and the [`Evidence`]: how many other keys failed in
+/// the same way, how many the pool has disabled within a minute, and how many are in use.
 fn state() -> String {
     format!(
         "SELECT {status}, {failures}, {until}, {edits}, {alike},
@@ -42,8 +42,8 @@ FROM api_keys WHERE id = ?1",
     )
 }
 
-/// Writes a state if nothing has changed since it was read. Of several keys that fail at once, each but
-/// the first finds one more that has failed.
+/// Writes a state if nothing has changed since it was read, including the number of keys that
+/// failed in the same way.
 fn set_state() -> String {
     format!(
         "UPDATE api_keys SET status = ?5, consecutive_failures = ?6, disabled_until = ?7,
@@ -63,8 +63,8 @@ RETURNING id",
     )
 }
 
-/// [`suspicion::alike`] for the key `?1`, as an SQL expression over the parameters of an outcome, a minute
-/// ago, and the horizon.
+/// [`suspicion::alike`] for the key `?1`, as an SQL expression over the parameters of an outcome, a
+/// minute ago, and the horizon.
 fn alike(outcome: &str, minute_ago: &str, horizon: &str) -> String {
     format!(
         "(SELECT count(*) FROM api_keys WHERE id <> ?1 AND last_outcome = {outcome}
@@ -76,7 +76,7 @@ fn alike(outcome: &str, minute_ago: &str, horizon: &str) -> String {
 const COUNT_FAILURE: &str = "UPDATE api_keys SET consecutive_failures = coalesce(consecutive_failures, 0) + 1,
     last_failure_at = ?2, updated_at = ?2, last_outcome = ?3, last_outcome_at = ?2, trial_until = NULL
 WHERE id = ?1";
-/// Does not change the state.
+/// Leaves the state as it is.
 const NOTE_FAILURE: &str = "UPDATE api_keys SET
     last_failure_at = ?2, updated_at = ?2, last_outcome = ?3, last_outcome_at = ?2, trial_until = NULL
 WHERE id = ?1";
@@ -102,19 +102,19 @@ pub(super) async fn move_state(
     let minute_ago = attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso();
     let horizon = attempt.ended_at.plus(HORIZON_MS).to_iso();
     for _ in 0..MAX_ROUNDS {
-        let look = vec![
+        let parameters = vec![
             Value::from(id.0),
             Value::from(outcome),
             Value::from(minute_ago.as_str()),
             Value::from(horizon.as_str()),
         ];
-        let rows = read(database, &state(), look).await?;
+        let rows = read(database, &state(), parameters).await?;
         let Some(row) = rows.into_iter().next() else {
             // The key was deleted while it was in use.
             return Ok(Moved::default());
         };
         if row.integer(3) != Some(attempt.key_edits) {
-            // A person has changed the key while the call was in flight, and takes precedence.
+            // An operator has changed the key while the call was in flight, which takes precedence.
             note_failure(database, attempt).await?;
             return Ok(Moved::default());
         }
@@ -138,8 +138,8 @@ pub(super) async fn move_state(
         };
         let after = match judge(before, verdict, record, attempt.ended_at, evidence) {
             Judgement::Move(after) => after,
-            Judgement::Suspect { take_back } => {
-                return suspect(database, attempt, take_back).await;
+            Judgement::Suspect { reinstates } => {
+                return suspect(database, attempt, reinstates).await;
             }
         };
         let moved = Moved {
@@ -147,7 +147,7 @@ pub(super) async fn move_state(
             suspected: Vec::new(),
         };
         if after == before {
-            // The text of a pause's end stays as it is, since a person may have written it.
+            // The text of a pause's end stays as it is, since an operator may have written it.
             note_failure(database, attempt).await?;
             return Ok(moved);
         }
@@ -190,16 +190,16 @@ async fn note_failure(database: &impl Database, attempt: &AttemptRow) -> Result<
     write(database, NOTE_FAILURE, parameters).await.map(drop)
 }
 
-/// Notes a failure for which the key is hardly to blame, and reverts what earlier ones of its kind have
-/// done.
+/// Records a failure for which the key is hardly at fault, and reverts what earlier failures of the
+/// same kind caused.
 async fn suspect(
     database: &impl Database,
     attempt: &AttemptRow,
-    take_back: bool,
+    reinstates: bool,
 ) -> Result<Moved, DatabaseError> {
     note_failure(database, attempt).await?;
     let mut suspected = vec![attempt.key];
-    if take_back {
+    if reinstates {
         let parameters = vec![
             Value::from(attempt.outcome.name()),
             Value::from(attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso()),
@@ -223,8 +223,8 @@ fn disabled_reason(attempt: &AttemptRow) -> String {
     }
 }
 
-/// A key's state from the columns of [`state`]. An unknown status counts as disabled: such a key is never
-/// chosen, so this only matters for a row that was broken while the key was in use.
+/// A key's state from the columns of [`state`]. An unknown status counts as disabled: such a key is
+/// never chosen, so this only matters for a row that was broken while the key was in use.
 fn state_of(row: &Row) -> KeyState {
     KeyState {
         status: row

@@ -2,11 +2,11 @@
 //!
 //! - **A failure of the key** changes what the next draw may choose, so it is written at once, by
 //!   compare-and-set ([`key_state`]).
-//! - **The log row and the key's counters** are one statement, which applies to all tables or to none,
-//!   and may run twice. [`Recorder::commit`] returns when it is in the database, so that no client is
-//!   answered before its call is in the log.
-//! - If the settings allow the row to follow later, [`Recorder::defer`] queues it, and one task flushes
-//!   the queue a moment later, in one statement for many rows.
+//! - **The log row and the key's counters** are one statement, which is atomic and may run twice.
+//!   [`Recorder::commit`] returns once it is in the database, so that no client is answered before
+//!   its call is in the log.
+//! - If the settings allow the row to follow later, [`Recorder::defer`] queues it, and one task
+//!   flushes the queue a moment later, in one statement for many rows.
 
 mod key_state;
 
@@ -21,16 +21,17 @@ use key_state::move_state;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Rows in one statement, so that none holds the database's lock for more than some milliseconds.
+/// The most rows in one statement, so that none holds the database's lock for more than a few
+/// milliseconds.
 const MAX_BATCH: usize = 500;
 
-/// How much later than a call's end a time may be, in milliseconds: 60 s. A row is written some seconds
-/// after its call has ended, and what other calls have left by then counts; anything later was written
-/// by a clock that ran ahead.
+/// How much later than a call's end a time in the database may be, in milliseconds: 60 s. A row is
+/// written some seconds after its call has ended, and what other calls wrote by then counts; later
+/// times were written by a clock that ran ahead.
 const HORIZON_MS: i64 = 60_000;
 
-/// Fires the trigger `record_call` of migration 0002 for one row, or for many. Two texts, so that each
-/// connection compiles each only once.
+/// Fires the trigger `record_call` of migration 0002 for one row, or for many. Two fixed texts, so
+/// that each connection compiles each only once.
 const WRITE_CALL: &str = "INSERT INTO recorded_calls
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 const WRITE_CALLS: &str = "INSERT INTO recorded_calls
@@ -42,15 +43,15 @@ FROM json_each(?1)";
 /// An attempt that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRow {
-    /// The id of the request that it was made for.
+    /// The id of its request.
     pub request_id: String,
-    /// Its number within the request, from 1.
+    /// The number of the attempt within the request, from 1.
     pub number: u32,
     /// The key that was used.
     pub key: KeyId,
-    /// [`PoolKey::edits`](crate::pool::PoolKey::edits) when it was chosen.
+    /// [`PoolKey::edits`](crate::pool::PoolKey::edits) when the key was chosen.
     pub key_edits: i64,
-    /// The model that was asked for.
+    /// The model that the client requested.
     pub model: String,
     /// How it ended.
     pub outcome: Outcome,
@@ -62,13 +63,13 @@ pub struct AttemptRow {
     pub started_at: UnixMillis,
     /// When the first byte of the answer arrived, if one did.
     pub first_byte_at: Option<UnixMillis>,
-    /// When the answer ended, or was given up.
+    /// When the answer ended or the attempt was abandoned.
     pub ended_at: UnixMillis,
-    /// The answer's tokens, if it states them.
+    /// The answer's token counts, if it states them.
     pub usage: Option<Usage>,
 }
 
-/// What becomes of a row that may be written later.
+/// What happens to a deferred row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deferred {
     /// It is written with the next [`flush`](Recorder::flush), which is scheduled.
@@ -79,10 +80,10 @@ pub enum Deferred {
     Commit(AttemptRow),
 }
 
-/// A deferred row that the database did not take.
+/// A deferred row that the database did not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// The request that it was made for.
+    /// The id of its request.
     pub request_id: String,
     /// The key that was used.
     pub key: KeyId,
@@ -110,7 +111,7 @@ impl<D: Database> Recorder<D> {
         }
     }
 
-    /// Writes a row and returns when it is in the database.
+    /// Writes a row and returns once it is in the database.
     ///
     /// # Errors
     /// The database refused. The row may be missing from the log or from the counters.
@@ -118,7 +119,8 @@ impl<D: Database> Recorder<D> {
         self.commit_within(row, ROW_WAIT_MS).await
     }
 
-    /// The same, but gives up after `wait_ms` milliseconds while the database is locked.
+    /// Like [`commit`](Self::commit), but gives up after `wait_ms` milliseconds while the database
+    /// is locked.
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit).
@@ -133,17 +135,18 @@ impl<D: Database> Recorder<D> {
             false => Ok(Moved::default()),
         };
         if moved.as_ref().is_err_and(DatabaseError::is_busy) {
-            // The row would only wait as long again.
+            // The row would only wait for as long again.
             return moved;
         }
-        // The task that was to flush a full queue is gone.
+        // If the queue is full, the task that should have flushed it was cancelled.
         if self.deferred.borrow().len() >= MAX_BATCH {
             self.flush_deferred().await;
         }
         self.write_row(&database, &row).await.and(moved)
     }
 
-    /// Queues a row that may be written later. A row that moves its key's state may not.
+    /// Queues a row to be written later. A row whose outcome counts against the key must not be
+    /// deferred.
     pub fn defer(&self, row: AttemptRow) -> Deferred {
         if self.deferred.borrow().len() >= MAX_BATCH {
             return Deferred::Commit(row);
@@ -155,7 +158,7 @@ impl<D: Database> Recorder<D> {
         Deferred::Queued
     }
 
-    /// Writes everything that was deferred since `first`.
+    /// Writes all rows that were deferred since `first`.
     ///
     /// # Errors
     /// The database refused `first`. Other rows that it refused are [lost](Self::take_lost).
@@ -173,7 +176,7 @@ impl<D: Database> Recorder<D> {
         result
     }
 
-    /// The rows that were lost since the last call.
+    /// Returns the rows that were lost since the last call.
     pub fn take_lost(&self) -> Vec<Lost> {
         self.lost.take()
     }
@@ -192,8 +195,8 @@ impl<D: Database> Recorder<D> {
         });
     }
 
-    /// Writes the queue, and returns the rows that the database did not take. A row leaves the queue
-    /// once it was tried, so that a cancelled flush leaves its rows to the next one.
+    /// Writes the queue, and returns the rows that the database did not accept. A row leaves the
+    /// queue only after its attempt, so that a cancelled flush leaves its rows to the next one.
     async fn write_deferred(&self) -> Vec<(Rc<AttemptRow>, DatabaseError)> {
         let rows = self.deferred.borrow().clone();
         let mut refused = Vec::new();
@@ -209,18 +212,19 @@ impl<D: Database> Recorder<D> {
         refused
     }
 
-    /// One result per row.
+    /// Writes a batch and returns one result per row.
     async fn write_batch(&self, batch: &[Rc<AttemptRow>]) -> Vec<Result<(), DatabaseError>> {
         let database = Within::new(Rc::clone(&self.database), ROW_WAIT_MS);
         let rows: Vec<_> = batch.iter().map(|row| values_of(row)).collect();
-        // No value of a row is a number that JSON does not have.
+        // No value of a row is a number that JSON cannot represent.
         let written = match serde_json::to_string(&rows) {
             Ok(rows) => write(&database, WRITE_CALLS, vec![Value::from(rows)]).await,
             Err(error) => Err(DatabaseError::new(&error.to_string())),
         };
         match written {
             Ok(_) => vec![Ok(()); batch.len()],
-            // A row that the table refuses, such as that of a deleted key, must not cost the others.
+            // A row that the table refuses, such as that of a deleted key, must not affect the
+            // others.
             Err(error) if error.kind().is_refusal() => {
                 let mut results = Vec::with_capacity(batch.len());
                 for row in batch {
@@ -232,8 +236,8 @@ impl<D: Database> Recorder<D> {
         }
     }
 
-    /// Writes a row, and waits for a locked database for as long as `database` may. Tries once even if
-    /// no time is left.
+    /// Writes a row, and waits for a locked database as long as the allowance permits. Makes one
+    /// attempt even if no time is left.
     async fn write_row(&self, database: &Within<D>, row: &AttemptRow) -> Result<(), DatabaseError> {
         let values = Vec::from(values_of(row));
         if database.left_ms() > 0 {
@@ -248,7 +252,7 @@ impl<D: Database> Recorder<D> {
 /// The values of a row, in the order of `recorded_calls`.
 fn values_of(attempt: &AttemptRow) -> [Value; 17] {
     let verdict = attempt.outcome.verdict();
-    let tokens = |of: fn(&Usage) -> u64| Value::from(attempt.usage.as_ref().map(of));
+    let tokens = |count: fn(&Usage) -> u64| Value::from(attempt.usage.as_ref().map(count));
     let after = |at: UnixMillis| at.since(attempt.started_at);
     [
         Value::from(attempt.key.0),

@@ -11,7 +11,7 @@ const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const SECOND: i64 = 1000;
 const STATES: &str = "SELECT id, status, consecutive_failures, total_calls, success_calls, disabled_until FROM api_keys ORDER BY id";
 
-/// A call of its own.
+/// An attempt with a new request id.
 fn attempt(key: i64, outcome: Outcome, started: i64) -> AttemptRow {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let works = outcome.verdict() == Verdict::Works;
@@ -55,7 +55,7 @@ fn commit(recorder: &Recorder<NativeDatabase>, attempt: AttemptRow) -> Moved {
 }
 
 #[test]
-fn success_counts_and_logs() {
+fn success_is_counted_and_logged() {
     let recorder = recorder(2);
     let call = AttemptRow {
         request_id: "req_1".to_owned(),
@@ -78,7 +78,7 @@ fn success_counts_and_logs() {
 }
 
 #[test]
-fn any_text_and_any_number_arrive_as_they_are() {
+fn texts_and_numbers_round_trip() {
     let recorder = recorder(1);
     for text in [
         "\"[1,{}]\\u0041'\n\u{7f}é💥",
@@ -99,7 +99,7 @@ fn any_text_and_any_number_arrive_as_they_are() {
             }),
             ..attempt(1, Outcome::UpstreamTrouble, 0)
         };
-        // Alone, and with another one.
+        // Alone, and in a batch.
         recorder.database.run("DELETE FROM api_call_logs");
         let numbered = |number| AttemptRow {
             number,
@@ -122,14 +122,14 @@ fn any_text_and_any_number_arrive_as_they_are() {
 }
 
 #[test]
-fn calls_of_one_key_that_are_written_together_count_in_whatever_order_they_ended() {
+fn a_batch_counts_regardless_of_the_order_of_its_calls() {
     let recorder = recorder(2);
     commit(&recorder, attempt(1, Outcome::ProjectRefused, SECOND));
     let ended = |outcome, started, lasted| AttemptRow {
         ended_at: NOW.plus(started + lasted),
         ..attempt(1, outcome, started)
     };
-    // Of these only the third began after the failure; the second ended last, and the first is written last.
+    // Only the third began after the failure; the second ended last, and the first is written last.
     let calls = [
         ended(Outcome::Success, 0, 9 * SECOND),
         ended(Outcome::UpstreamTrouble, 3 * SECOND, 7 * SECOND),
@@ -140,11 +140,11 @@ fn calls_of_one_key_that_are_written_together_count_in_whatever_order_they_ended
     recorder.database.run("DELETE FROM api_call_logs");
     let [first, second, third] = calls;
     let Deferred::Flush(first) = recorder.defer(first) else {
-        panic!("the first is to be flushed");
+        panic!("the first row must be flushed");
     };
     recorder.defer(second);
     recorder.defer(third);
-    // Deleted while its call was under way.
+    // The key is deleted while its call is in flight.
     recorder.database.run("DELETE FROM api_keys WHERE id = 2");
     recorder.defer(attempt(2, Outcome::Success, 0));
     let statements = recorder.database.statements();
@@ -165,7 +165,7 @@ fn calls_of_one_key_that_are_written_together_count_in_whatever_order_they_ended
 }
 
 #[test]
-fn a_call_that_is_written_twice_is_counted_once() {
+fn a_row_that_is_written_twice_is_counted_once() {
     let recorder = recorder(1);
     for outcome in Outcome::ALL {
         let call = attempt(1, outcome, 0);
@@ -203,7 +203,7 @@ fn a_call_that_is_written_twice_is_counted_once() {
 }
 
 #[test]
-fn whether_a_call_is_written_is_found_by_an_index() {
+fn existing_rows_are_found_by_an_index() {
     let recorder = recorder(1);
     let plan = recorder.database.query(
         "EXPLAIN QUERY PLAN SELECT 1 FROM api_call_logs WHERE called_at = 'a' AND request_id = 'b' AND attempt = 1",
@@ -215,7 +215,7 @@ fn whether_a_call_is_written_is_found_by_an_index() {
 fn counters_that_are_null_count_from_0() {
     let recorder = recorder(1);
     recorder.database.run(
-        "DROP TRIGGER record_call; CREATE TABLE odd AS SELECT * FROM api_keys; DROP TABLE api_keys; ALTER TABLE odd RENAME TO api_keys;
+        "DROP TRIGGER record_call; CREATE TABLE unconstrained AS SELECT * FROM api_keys; DROP TABLE api_keys; ALTER TABLE unconstrained RENAME TO api_keys;
          DELETE FROM schema_migrations WHERE id >= 2;
          UPDATE api_keys SET total_calls = NULL, success_calls = NULL, consecutive_failures = NULL",
     );
@@ -231,7 +231,7 @@ fn counters_that_are_null_count_from_0() {
     }
 }
 
-/// Changes that a person makes, and what they leave of a key: its status, and its end.
+/// Changes by an operator, and the status and end of the pause that they leave.
 const EDITS: [(&str, &str); 10] = [
     (
         "status = 2, disabled_until = '2099-01-01T00:00:00.000Z'",
@@ -255,7 +255,7 @@ const EDITS: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn what_a_person_has_changed_is_not_undone_by_calls_that_were_under_way() {
+fn calls_in_flight_do_not_undo_an_operators_change() {
     let before = [
         (
             "status = 1, disabled_until = NULL, consecutive_failures = 0",
@@ -265,7 +265,7 @@ fn what_a_person_has_changed_is_not_undone_by_calls_that_were_under_way() {
             "status = 1, disabled_until = NULL, consecutive_failures = 4",
             4,
         ),
-        // The pool's own doing.
+        // States that the pool has set.
         (
             "status = 2, disabled_until = '2027-01-15T08:30:00.000Z', paused_until = '2027-01-15T08:30:00.000Z', last_failure_at = '2027-01-15T07:59:00.000Z'",
             2,
@@ -299,12 +299,12 @@ fn what_a_person_has_changed_is_not_undone_by_calls_that_were_under_way() {
                         continue;
                     }
                     let left = if left == "0|NULL" || left == "1|NULL" {
-                        // Where only the status is changed, the end stays.
+                        // If only the status is changed, the end stays.
                         recorder.database.query(key)
                     } else {
                         vec![left.to_owned()]
                     };
-                    // All of them began before.
+                    // All calls began before the change.
                     for started in 0..3 {
                         let call = attempt(1, outcome, started);
                         match recorder.defer(call) {
@@ -339,7 +339,7 @@ fn what_a_person_has_changed_is_not_undone_by_calls_that_were_under_way() {
 }
 
 #[test]
-fn calls_that_begin_after_a_persons_change_move_the_key_again() {
+fn calls_after_an_operators_change_affect_the_key() {
     let recorder = recorder(1);
     commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
     recorder.database.run("UPDATE api_keys SET status = 1");
@@ -355,7 +355,7 @@ fn calls_that_begin_after_a_persons_change_move_the_key_again() {
     };
     commit(&recorder, aware(Outcome::KeyRejected, SECOND));
     assert_eq!(states(&recorder), ["1|0|2|2|0|NULL"]);
-    // A person's pause is over when it says, and a success then ends it.
+    // An operator's pause ends at its time, and a success then reactivates the key.
     recorder
         .database
         .run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15 09:00:00'");
@@ -366,12 +366,12 @@ fn calls_that_begin_after_a_persons_change_move_the_key_again() {
 }
 
 #[test]
-fn only_what_the_pool_has_done_is_taken_back() {
+fn only_the_pools_own_changes_are_reverted() {
     let recorder = recorder(6);
     for id in 1..=2 {
         commit(&recorder, attempt(id, Outcome::KeyRejected, id));
     }
-    // A person agrees that the first is dead, and pauses another.
+    // An operator confirms that the first key is dead, and pauses another.
     recorder.database.run(
         "UPDATE api_keys SET status = 1 WHERE id = 1; UPDATE api_keys SET status = 0 WHERE id = 1;
          UPDATE api_keys SET status = 2, disabled_until = '2099-01-01', last_outcome = 'key_rejected',
@@ -388,7 +388,7 @@ fn only_what_the_pool_has_done_is_taken_back() {
 }
 
 #[test]
-fn a_reset_is_not_undone_by_calls_that_were_under_way() {
+fn calls_in_flight_do_not_undo_a_reset() {
     use crate::pool::{Incident, quota_scope_of, testing::key};
     let recorder = recorder(1);
     let database = &*recorder.database;
@@ -409,7 +409,7 @@ fn a_reset_is_not_undone_by_calls_that_were_under_way() {
         );
     }
     for outcome in [Outcome::BillingExhausted, Outcome::EgressRefused] {
-        let place = quota_scope_of(outcome, &key, "m", None).unwrap();
+        let scope = quota_scope_of(outcome, &key, "m", None).unwrap();
         for (began, cools) in [(0, false), (SECOND, true)] {
             let incident = Incident {
                 outcome,
@@ -417,14 +417,14 @@ fn a_reset_is_not_undone_by_calls_that_were_under_way() {
                 began_at: NOW.plus(began),
                 ended_at: NOW.plus(2 * SECOND),
             };
-            let cooled = block_on(super::super::cool(database, &place, &incident, None));
+            let cooled = block_on(super::super::cool(database, &scope, &incident, None));
             assert_eq!(cooled.unwrap().is_some(), cools, "{outcome:?} {began}");
         }
     }
 }
 
 #[test]
-fn what_a_clock_that_ran_ahead_has_written_of_a_key_is_replaced() {
+fn times_from_the_future_are_replaced() {
     let recorder = recorder(5);
     let year = 365 * 24 * 3600 * SECOND;
     for outcome in [
@@ -441,7 +441,7 @@ fn what_a_clock_that_ran_ahead_has_written_of_a_key_is_replaced() {
             .query("SELECT status FROM api_keys WHERE id = 1"),
         ["2"]
     );
-    // The view takes its pause for over, and a trial succeeds.
+    // The pool treats the pause as over, and a trial succeeds.
     commit(&recorder, attempt(1, Outcome::Success, 0));
     assert_eq!(
         recorder.database.query(
@@ -453,14 +453,18 @@ fn what_a_clock_that_ran_ahead_has_written_of_a_key_is_replaced() {
 }
 
 #[test]
-fn failures_of_the_future_are_no_evidence() {
+fn failures_from_the_future_are_no_evidence() {
     let recorder = recorder(6);
     let year = 365 * 24 * 3600 * SECOND;
     for id in 1..=2 {
         commit(&recorder, attempt(id, Outcome::KeyRejected, year));
     }
     let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 0));
-    assert_eq!(moved.suspected, [], "the others failed at another time");
+    assert_eq!(
+        moved.suspected,
+        [],
+        "failures at other times must not count"
+    );
     assert_eq!(
         moved.state.map(|state| state.status),
         Some(KeyStatus::Disabled)
@@ -468,7 +472,7 @@ fn failures_of_the_future_are_no_evidence() {
 }
 
 #[test]
-fn failures_in_a_row_pause_and_then_disable() {
+fn consecutive_failures_pause_and_then_disable() {
     let recorder = recorder(1);
     let hour = 3600 * SECOND;
     for (round, expected) in [
@@ -490,7 +494,7 @@ fn failures_in_a_row_pause_and_then_disable() {
 }
 
 #[test]
-fn success_after_the_pause_starts_afresh() {
+fn success_after_a_pause_resets_the_failures() {
     let recorder = recorder(1);
     for round in 0..2 {
         commit(
@@ -503,7 +507,7 @@ fn success_after_the_pause_starts_afresh() {
 }
 
 #[test]
-fn rejection_disables_and_a_late_success_does_not_bring_it_back() {
+fn success_does_not_reactivate_a_rejected_key() {
     let recorder = recorder(1);
     commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
     assert_eq!(states(&recorder), ["1|0|1|1|0|NULL"]);
@@ -512,7 +516,7 @@ fn rejection_disables_and_a_late_success_does_not_bring_it_back() {
 }
 
 #[test]
-fn a_success_that_began_before_the_failure_does_not_forgive_it() {
+fn an_earlier_success_does_not_reset_a_failure() {
     let recorder = recorder(1);
     for round in 0..2 {
         commit(
@@ -525,7 +529,7 @@ fn a_success_that_began_before_the_failure_does_not_forgive_it() {
 }
 
 #[test]
-fn what_is_not_the_keys_fault_is_only_counted() {
+fn failures_of_others_are_only_counted() {
     let recorder = recorder(1);
     recorder
         .database
@@ -551,7 +555,7 @@ fn what_is_not_the_keys_fault_is_only_counted() {
 }
 
 #[test]
-fn a_disabled_key_says_why_and_when() {
+fn a_disabled_key_records_why_and_when() {
     let recorder = recorder(4);
     commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
     assert_eq!(
@@ -561,7 +565,7 @@ fn a_disabled_key_says_why_and_when() {
 }
 
 #[test]
-fn the_latest_outcome_is_that_of_the_call_that_ended_last() {
+fn the_last_outcome_is_that_of_the_last_call_to_end() {
     let recorder = recorder(1);
     commit(&recorder, attempt(1, Outcome::UpstreamTrouble, 500));
     commit(&recorder, attempt(1, Outcome::Success, 0));
@@ -572,7 +576,7 @@ fn the_latest_outcome_is_that_of_the_call_that_ended_last() {
 }
 
 #[test]
-fn keys_that_fail_alike_without_any_success_are_all_kept() {
+fn keys_failing_alike_without_a_success_stay_active() {
     for outcome in [Outcome::KeyRejected, Outcome::ProjectRefused] {
         let recorder = recorder(5);
         assert!(
@@ -587,11 +591,11 @@ fn keys_that_fail_alike_without_any_success_are_all_kept() {
         );
         let moved = commit(&recorder, attempt(3, outcome, 20));
         assert_eq!(moved.state, None);
-        let mut kept = vec![KeyId(3)];
+        let mut suspected = vec![KeyId(3)];
         if outcome == Outcome::KeyRejected {
-            kept.extend([KeyId(1), KeyId(2)]);
+            suspected.extend([KeyId(1), KeyId(2)]);
         }
-        assert_eq!(moved.suspected, kept, "{}", outcome.name());
+        assert_eq!(moved.suspected, suspected, "{}", outcome.name());
         let moved = commit(&recorder, attempt(4, outcome, 30));
         assert_eq!(moved.suspected, [KeyId(4)]);
         assert_eq!(
@@ -610,7 +614,7 @@ fn keys_that_fail_alike_without_any_success_are_all_kept() {
 }
 
 #[test]
-fn an_answer_that_began_before_the_failures_clears_nobody_of_them() {
+fn a_success_that_began_before_the_failures_is_ignored() {
     let recorder = recorder(4);
     commit(&recorder, attempt(1, Outcome::KeyRejected, 1000));
     commit(&recorder, attempt(2, Outcome::KeyRejected, 1000));
@@ -624,7 +628,7 @@ fn an_answer_that_began_before_the_failures_clears_nobody_of_them() {
 }
 
 #[test]
-fn failures_that_are_more_than_a_minute_apart_have_nothing_in_common() {
+fn failures_more_than_a_minute_apart_are_unrelated() {
     let recorder = recorder(8);
     for id in 1..=4 {
         let moved = commit(&recorder, attempt(id, Outcome::KeyRejected, id * 61_000));
@@ -635,7 +639,7 @@ fn failures_that_are_more_than_a_minute_apart_have_nothing_in_common() {
 }
 
 #[test]
-fn after_a_success_dead_keys_are_disabled_up_to_half_of_the_pool_in_a_minute() {
+fn at_most_half_of_the_dead_keys_are_disabled_per_minute() {
     let recorder = recorder(6);
     for id in 1..=5 {
         commit(&recorder, attempt(id, Outcome::KeyRejected, id * 1000));
@@ -644,7 +648,7 @@ fn after_a_success_dead_keys_are_disabled_up_to_half_of_the_pool_in_a_minute() {
     let disabled = "SELECT group_concat(id) FROM api_keys WHERE status = 0";
     assert_eq!(recorder.database.query(disabled), ["1,2,3"]);
     let moved = commit(&recorder, attempt(4, Outcome::KeyRejected, 20_000));
-    assert_eq!(moved.suspected, [KeyId(4)], "and nothing is taken back");
+    assert_eq!(moved.suspected, [KeyId(4)], "no key must be reinstated");
     commit(&recorder, attempt(6, Outcome::Success, 21_000));
     commit(&recorder, attempt(4, Outcome::KeyRejected, 70_000));
     assert_eq!(recorder.database.query(disabled), ["1,2,3,4"]);
@@ -664,7 +668,7 @@ fn times_never_run_backwards() {
 }
 
 #[test]
-fn a_key_deleted_in_flight_costs_nobody_else_their_row() {
+fn a_deleted_key_does_not_affect_the_rows_of_others() {
     let recorder = recorder(2);
     recorder.database.run(
         "DROP TABLE api_call_logs;
@@ -721,7 +725,7 @@ fn concurrent_commits_are_all_written() {
 }
 
 #[test]
-fn a_busy_database_is_tried_again_and_a_broken_one_reported() {
+fn retries_a_busy_database_and_reports_a_broken_one() {
     let recorder = recorder(1);
     recorder
         .database
@@ -741,21 +745,25 @@ fn a_busy_database_is_tried_again_and_a_broken_one_reported() {
 }
 
 #[test]
-fn when_too_many_are_deferred_the_next_one_writes_them() {
+fn a_full_queue_is_written_by_the_next_commit() {
     let recorder = recorder(1);
     let defer = |index| recorder.defer(attempt(1, Outcome::Success, index));
     let Deferred::Flush(first) = defer(0) else {
-        panic!("the first is to be flushed");
+        panic!("the first row must be flushed");
     };
     for index in 1..=500 {
         assert_eq!(defer(index), Deferred::Queued, "{index}");
     }
     let Deferred::Commit(one_more) = defer(501) else {
-        panic!("one too many");
+        panic!("a full queue must be committed");
     };
     commit(&recorder, one_more);
     assert_eq!(states(&recorder), ["1|1|0|501|501|NULL"]);
-    assert_eq!(defer(502), Deferred::Queued, "the first is not flushed yet");
+    assert_eq!(
+        defer(502),
+        Deferred::Queued,
+        "the flush of the first row is still scheduled"
+    );
     block_on(recorder.flush(first)).unwrap();
     assert_eq!(states(&recorder), ["1|1|0|503|503|NULL"]);
     assert!(matches!(defer(503), Deferred::Flush(_)));
@@ -763,7 +771,7 @@ fn when_too_many_are_deferred_the_next_one_writes_them() {
 }
 
 #[test]
-fn a_row_waits_for_a_locked_database_no_longer_than_allowed() {
+fn a_row_waits_no_longer_than_allowed() {
     for try_ms in [0, 10, 100] {
         let recorder = &recorder(1);
         let database = &recorder.database;
@@ -780,7 +788,7 @@ fn a_row_waits_for_a_locked_database_no_longer_than_allowed() {
 }
 
 #[test]
-fn a_row_that_has_no_time_left_is_tried_once() {
+fn a_row_without_time_left_is_tried_once() {
     let recorder = recorder(1);
     let call = attempt(1, Outcome::Success, 0);
     block_on(recorder.commit_within(call, 0)).unwrap();
@@ -793,7 +801,7 @@ fn a_row_that_has_no_time_left_is_tried_once() {
 }
 
 #[test]
-fn a_state_that_stays_locked_is_not_waited_for_again_for_its_row() {
+fn a_row_does_not_wait_again_after_its_state() {
     let recorder = recorder(1);
     recorder
         .database
@@ -805,7 +813,7 @@ fn a_state_that_stays_locked_is_not_waited_for_again_for_its_row() {
 }
 
 #[test]
-fn a_failure_is_in_the_log_even_when_the_keys_state_cannot_be_moved() {
+fn a_failure_is_logged_even_if_its_state_is_not_written() {
     let recorder = recorder(1);
     recorder
         .database
@@ -820,7 +828,7 @@ fn a_failure_is_in_the_log_even_when_the_keys_state_cannot_be_moved() {
 }
 
 #[test]
-fn parallel_writers_disable_no_more_than_half() {
+fn parallel_writers_disable_at_most_half_of_the_keys() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pool.db");
     let database = NativeDatabase::migrated_at(&path);
@@ -829,7 +837,7 @@ fn parallel_writers_disable_no_more_than_half() {
             "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
         ));
     }
-    // A success after them all, so that nothing is put down to the upstream.
+    // A later success, so that the upstream is not suspected.
     database.run(
         "UPDATE api_keys SET last_success_began_at = '2027-01-15T08:00:01.000Z' WHERE id = 12",
     );
@@ -853,13 +861,13 @@ fn parallel_writers_disable_no_more_than_half() {
 }
 
 #[test]
-fn parallel_writers_that_fail_alike_leave_every_key_in_use() {
+fn parallel_writers_failing_alike_disable_no_key() {
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pool.db");
         let database = NativeDatabase::migrated_at(&path);
         for id in 1..=3 {
-            // One failure more, and it pauses.
+            // One more failure pauses the key.
             database.run(&format!(
                 "INSERT INTO api_keys (id, api_key, consecutive_failures) VALUES ({id}, 'fake-{id}', 1)"
             ));
@@ -878,7 +886,7 @@ fn parallel_writers_that_fail_alike_leave_every_key_in_use() {
         assert_eq!(
             database.query("SELECT count(*) FROM api_keys WHERE status = 1"),
             ["3"],
-            "the third is suspected, and the others' pauses are taken back"
+            "the third key is suspected, and the others are reinstated"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies as they come, made readable: unpacked, and out of their frame.
+//! Decodes response bodies: decompresses them and strips their framing.
 
 use super::MAX_ERROR_BYTES;
 use flate2::read::GzDecoder;
@@ -6,13 +6,15 @@ use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
 
-/// How every gzip body begins, and no text does (RFC 1952).
+/// The first bytes of every gzip stream; no text starts with them (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The body without gzip. Its bytes tell whether it is compressed: front ends forget the header, and others keep it for
-/// what they have unpacked. At most [`MAX_ERROR_BYTES`] come out, however little went in.
+/// Returns the body, decompressed if it is gzip.
+///
+/// Compression is detected by content: some front ends omit the header, and others send it with a
+/// body that is not compressed. The output is limited to [`MAX_ERROR_BYTES`].
 pub(super) fn unpacked(body: &[u8]) -> Cow<'_, [u8]> {
     if !body.starts_with(&GZIP_MAGIC) {
         return Cow::Borrowed(body);
@@ -22,17 +24,20 @@ pub(super) fn unpacked(body: &[u8]) -> Cow<'_, [u8]> {
         .take(MAX_ERROR_BYTES as u64)
         .read_to_end(&mut plain);
     match read {
-        // What was cut short counts as far as it came; what is damaged cannot be trusted at all.
+        // Use what a truncated stream yielded, but trust nothing from a corrupt one.
         Err(error) if error.kind() != ErrorKind::UnexpectedEof => plain.clear(),
         Ok(_) | Err(_) => {}
     }
     Cow::Owned(plain)
 }
 
-/// What a compressed answer may come to once it is unpacked: 16 MiB.
+/// The maximum size of a decompressed answer: 16 MiB.
 const MAX_UNPACKED_ANSWER: u64 = 16 * 1024 * 1024;
 
-/// A whole answer without gzip; `None` if it is damaged, cut short or too large. Its bytes tell whether it is compressed.
+/// Returns a complete answer, decompressed if it is gzip; `None` if it is corrupt, truncated or too
+/// large.
+///
+/// Compression is detected by content.
 pub fn unpacked_answer(body: Vec<u8>) -> Option<Vec<u8>> {
     if !body.starts_with(&GZIP_MAGIC) {
         return Some(body);
@@ -43,7 +48,7 @@ pub fn unpacked_answer(body: Vec<u8>) -> Option<Vec<u8>> {
     (decoder.limit() > 0).then_some(plain)
 }
 
-/// The bracket that closes a body, if it is a JSON object or array.
+/// Returns the closing bracket of a body that is a JSON object or array.
 pub fn closing_bracket(body: &[u8]) -> Option<u8> {
     match without_padding(body).first()? {
         b'{' => Some(b'}'),
@@ -52,30 +57,30 @@ pub fn closing_bracket(body: &[u8]) -> Option<u8> {
     }
 }
 
-/// Whether the body of a 200 is JSON to its end, or a stream of events.
+/// Whether the body of a 200 is complete JSON or an event stream.
 pub fn is_readable(body: &[u8]) -> bool {
     let text = without_padding(body);
     first_event(text).is_some() || serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
-/// Whether it is a stream of events.
+/// Whether the body is an event stream.
 pub fn is_events(body: &[u8]) -> bool {
     first_event(without_padding(body)).is_some()
 }
 
-/// Whether it begins as a web page does.
+/// Whether the body starts like an HTML page.
 pub fn is_page(body: &[u8]) -> bool {
     without_padding(body).starts_with(b"<")
 }
 
-/// The text from its first character on.
+/// Skips leading whitespace and a byte order mark.
 pub(super) fn without_padding(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK)
         .unwrap_or(body)
         .trim_ascii_start()
 }
 
-/// The data of the first event, if the body is a stream of events
+/// Returns the data of the first event if the body is an event stream
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 pub(super) fn first_event(body: &[u8]) -> Option<Vec<u8>> {
     let mut data = Vec::new();
@@ -93,7 +98,7 @@ pub(super) fn first_event(body: &[u8]) -> Option<Vec<u8>> {
     (!data.is_empty()).then_some(data)
 }
 
-/// A line of a stream of events that carries no data.
+/// Whether an event-stream line carries no data.
 fn is_other_line(line: &[u8]) -> bool {
     line.is_empty()
         || [&b":"[..], b"event:", b"id:", b"retry:"]
@@ -116,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_let_out_only_so_far() {
+    fn a_decompression_bomb_is_limited() {
         let bomb = gzip(&vec![b' '; 50 * MAX_ERROR_BYTES]);
         assert!(bomb.len() < MAX_ERROR_BYTES / 10);
         assert_eq!(unpacked(&bomb).len(), MAX_ERROR_BYTES);
     }
 
     #[test]
-    fn an_answer_is_unpacked_whole_or_not_at_all() {
+    fn an_incomplete_compressed_answer_is_rejected() {
         let plain = br#"{"choices":[]}"#.to_vec();
         let whole = gzip(&plain);
         assert_eq!(unpacked_answer(plain.clone()), Some(plain.clone()));
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_counts_as_far_as_it_came_and_what_is_damaged_does_not() {
+    fn truncated_errors_are_used_and_corrupt_ones_dropped() {
         let text = br#"{"error":{"code":429}}"#;
         let whole = gzip(text);
         assert_eq!(*unpacked(&whole), *text);
@@ -148,14 +153,14 @@ mod tests {
             );
         }
         let mut damaged = whole;
-        // The checksum.
+        // Corrupt the checksum.
         let at = damaged.len() - 6;
         damaged[at] ^= 1;
         assert_eq!(*unpacked(&damaged), *b"");
     }
 
     #[test]
-    fn what_can_be_read_is_json_to_its_end_or_a_stream_of_events() {
+    fn complete_json_and_event_streams_are_readable() {
         for (body, readable, events) in [
             (r#"{"choices":[]}"#, true, false),
             (" [1] \n", true, false),
@@ -174,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_event_is_found_in_every_framing() {
+    fn finds_the_first_event_in_every_framing() {
         for (body, data) in [
             ("data: {}\n\n", Some(" {}\n")),
             ("data:{}", Some("{}\n")),
@@ -195,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_unpacked_within_bounds(body in prop::collection::vec(any::<u8>(), 0..300), compressed: bool) {
+        fn decompression_is_bounded_for_any_input(body in prop::collection::vec(any::<u8>(), 0..300), compressed: bool) {
             let sent = if compressed { [GZIP_MAGIC.as_slice(), &body].concat() } else { body };
             prop_assert!(unpacked(&sent).len() <= MAX_ERROR_BYTES);
             let _ = first_event(&sent);

@@ -1,27 +1,28 @@
-//! From a response to the fault behind it.
+//! Maps a response to an outcome, that is, to the party at fault.
 //!
-//! Google says "your key is dead" with 400, 401 and 403, "this model is not for you" with 403, 404 and 429, and uses one
-//! code for several faults, so the status alone never decides. [`TABLE`] does: it is read from top to bottom, and the first
-//! row that fits counts. What fits none before it ends in a row that harms no key.
+//! Google reports an invalid key with 400, 401 or 403 and an unavailable model with 403, 404 or
+//! 429, and uses one code for several faults, so the status alone never decides. [`TABLE`] does:
+//! the first matching row wins, and errors that match no specific row end in one that harms no key.
 //!
-//! Messages are matched by a few words ([`Words`]). A key or a project is condemned only by an error of Google's that was
-//! read to its end, one with a canonical code: a proxy on the way does not know the key.
+//! Messages are matched by a few words ([`Words`]) rather than by sentence. Only a complete error
+//! with a canonical code, which is one from Google, can condemn a key or a project: an intermediate
+//! proxy knows nothing about keys.
 
 use super::ApiError;
-use super::quota::{self, Named};
+use super::quota::{self, QuotaKind};
 use super::words::Words;
 use crate::pool::{Limit, Outcome, RequestSize};
 use crate::wire::TransportError;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// Stands for the status of an error that came without one.
-const NO_STATUS: u16 = 500;
+/// The status assumed for an error that carries none.
+const DEFAULT_STATUS: u16 = 500;
 
-/// The name of the service whose keys these are.
-const OWN_SERVICE: &str = "generativelanguage.googleapis.com";
+/// The service that the pool's keys belong to.
+const GEMINI_SERVICE: &str = "generativelanguage.googleapis.com";
 
-/// How messages begin that quote the request at length.
+/// Prefixes of messages that quote the request at length.
 const QUOTES_THE_REQUEST: [&str; 4] = [
     "Invalid JSON payload received",
     "Invalid value at ",
@@ -29,18 +30,19 @@ const QUOTES_THE_REQUEST: [&str; 4] = [
     "Unable to parse ",
 ];
 
-/// How near to its beginning a message must say that a key or a project is at fault, in bytes of [`Words`]: at once.
-const AT_ONCE: usize = 0;
-/// The same, where another word may stand before.
-const NEARLY_AT_ONCE: usize = 12;
-/// How near to its beginning a message that may echo the request must say anything.
-const SOON: usize = 100;
+/// Limit for [`Row::within`], in bytes of [`Words`]: the phrase must start the message. Used where
+/// a match condemns a key or a project.
+const AT_START: usize = 0;
+/// As [`AT_START`], but allows one word before the phrase.
+const AFTER_ONE_WORD: usize = 12;
+/// Limit for [`Row::within`] for messages that may echo the request.
+const NEAR_START: usize = 100;
 const ANYWHERE: usize = usize::MAX;
 
 const BILLING: &str = "the project's spending cap, credits or billing account are exhausted";
 const PLAN: &str = "the project's plan does not include this";
 
-/// How a message says that more than one credential came.
+/// Phrases that report more than one credential.
 const CREDENTIALS: &[&[&str]] = &[
     &["multiple authentication credentials"],
     &["multiple credentials"],
@@ -51,8 +53,8 @@ const CREDENTIALS: &[&[&str]] = &[
     &["two credentials"],
 ];
 
-/// How a message says that a key is not valid.
-const NO_KEY: &[&[&str]] = &[
+/// Phrases that report an invalid key.
+const INVALID_KEY: &[&[&str]] = &[
     &["api key not valid"],
     &["api key is not valid"],
     &["api key is invalid"],
@@ -71,64 +73,66 @@ const NO_KEY: &[&[&str]] = &[
     &["invalid api key"],
 ];
 
-/// Somebody who answered.
+/// Who sent the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sender {
-    /// Whoever.
+    /// Anyone.
     Any,
-    /// Google's API: an error with a canonical code.
+    /// Google's API: the error has a canonical code.
     Google,
-    /// A web page: a front end of Google's, or somebody on the way.
+    /// An HTML page, from a Google front end or an intermediary.
     Page,
 }
 
-/// A further condition of a row.
+/// An additional condition of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
     /// The request calls a model, and the error names no other service.
     OwnModelCall,
-    /// The request is for a method that takes API keys for certain.
+    /// The request's method is documented to accept API keys.
     TakesKeys,
-    /// The request calls a model and names no file, cache or other resource, and the message names no model.
+    /// The request calls a model and names no file, cache or other resource, and the message names
+    /// no model.
     NothingNamed,
-    /// The request has a server-side tool.
+    /// The request uses a server-side tool.
     Tool,
-    /// The key may be sent in another header, and was not yet.
+    /// The key can also be sent in the other header, which has not been tried yet.
     OtherHeader,
-    /// The error is about the Gemini API itself, not about another service.
+    /// The error concerns the Gemini API itself rather than another service.
     OwnService,
     /// The message quotes the request at length.
-    Quotes,
-    /// A quota is named by which the request alone is too large.
+    QuotesRequest,
+    /// The request alone exceeds one of the named quotas.
     TooLarge,
-    /// No quota is named.
+    /// The error names no quota.
     NoQuotaNamed,
-    /// The request has a server-side tool, and the quota that is named is a tool's.
+    /// The request uses a server-side tool, and the error names a tool quota.
     ToolNamed,
-    /// This is what is said of quotas.
-    Quota(Named),
+    /// The error's quotas are of this kind.
+    Quota(QuotaKind),
 }
 
 /// A row of [`TABLE`].
 #[derive(Debug)]
 struct Row {
-    /// Any of these; empty for every 4xx.
+    /// Matching statuses; empty matches every 4xx.
     status: &'static [u16],
     sender: Sender,
-    /// Any of these canonical codes; empty for any.
+    /// Matching canonical codes; empty matches any.
     codes: &'static [&'static str],
-    /// Any of these reasons of `google.rpc.ErrorInfo`, or any of `words`; where both are empty, whatever was said.
+    /// Matching reasons of `google.rpc.ErrorInfo`. A row matches by `reasons` or by `words`; if
+    /// both are empty, it matches any text.
     reasons: &'static [&'static str],
-    /// Groups of phrases; all of one group have to occur.
+    /// Groups of phrases. A group matches if all of its phrases occur.
     words: &'static [&'static [&'static str]],
-    /// How near to the message's beginning the first phrase of a group has to stand.
+    /// How far into the message the first phrase of a group may start, in bytes of [`Words`].
     within: usize,
     when: When,
     outcome: Outcome,
-    /// What the log says in place of a message that may quote the request.
-    says: &'static str,
-    /// Where it was seen. "wire" stands for bodies recorded from the API, and
+    /// Logged in place of a message that may quote the request.
+    description: &'static str,
+    /// Where the error was observed. "wire" stands for bodies recorded from the API and
     /// <https://ai.google.dev/gemini-api/docs/troubleshooting>.
     #[cfg_attr(not(test), expect(dead_code, reason = "for readers, and for a test"))]
     source: &'static str,
@@ -143,7 +147,7 @@ const ANY: Row = Row {
     within: ANYWHERE,
     when: When::Always,
     outcome: Outcome::UpstreamTrouble,
-    says: "",
+    description: "",
     source: "",
 };
 
@@ -157,7 +161,7 @@ const TABLE: &[Row] = &[
         status: &[429],
         sender: Sender::Page,
         outcome: Outcome::EgressRefused,
-        says: "a page about automated queries",
+        description: "a page about automated queries",
         source: "thooton/muse#6",
         ..ANY
     },
@@ -165,7 +169,7 @@ const TABLE: &[Row] = &[
         status: &[401, 403],
         sender: Sender::Page,
         outcome: Outcome::RequestRefused,
-        says: "refused by a front end, with a web page",
+        description: "refused by a front end, with a web page",
         source: "thooton/muse#6",
         ..ANY
     },
@@ -173,7 +177,7 @@ const TABLE: &[Row] = &[
         status: &[400, 503],
         sender: Sender::Page,
         outcome: Outcome::UpstreamTrouble,
-        says: "a web page in place of an answer",
+        description: "a web page instead of an answer",
         source: "wire",
         ..ANY
     },
@@ -190,7 +194,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[400],
-        when: When::Quotes,
+        when: When::QuotesRequest,
         outcome: Outcome::ClientFault,
         source: "wire",
         ..ANY
@@ -204,13 +208,13 @@ const TABLE: &[Row] = &[
             "PAYMENT_REQUIRED",
         ],
         outcome: Outcome::BillingExhausted,
-        says: BILLING,
+        description: BILLING,
         source: "google.api.ErrorReason; ai.google.dev/gemini-api/docs/api-errors",
         ..GOOGLE
     },
     Row {
         status: &[402, 429],
-        // These messages do not echo the request. One that names a quota is about that.
+        // These messages do not echo the request. An error that names a quota is about that quota.
         words: &[
             &["spending cap"],
             &["spend cap"],
@@ -243,7 +247,7 @@ const TABLE: &[Row] = &[
         ],
         when: When::NoQuotaNamed,
         outcome: Outcome::BillingExhausted,
-        says: BILLING,
+        description: BILLING,
         source: "wire; screenpipe/screenpipe PR #6060",
         ..GOOGLE
     },
@@ -274,9 +278,9 @@ const TABLE: &[Row] = &[
             &["billing has been disabled"],
             &["dunning", "deny"],
         ],
-        within: NEARLY_AT_ONCE,
+        within: AFTER_ONE_WORD,
         outcome: Outcome::BillingExhausted,
-        says: BILLING,
+        description: BILLING,
         source: "wire",
         ..GOOGLE
     },
@@ -305,7 +309,7 @@ const TABLE: &[Row] = &[
         ],
         within: 40,
         outcome: Outcome::FreeTierRefused,
-        says: "the free tier is not available at this location, and the project has no billing",
+        description: "the free tier is not available at this location, and the project has no billing",
         source: "u14app/neo-chat#45",
         ..GOOGLE
     },
@@ -317,9 +321,9 @@ const TABLE: &[Row] = &[
             &["billed users only"],
             &["requires billing to be enabled"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::PlanRefused,
-        says: PLAN,
+        description: PLAN,
         source: "ammaarreshi/openjourney#1",
         ..GOOGLE
     },
@@ -347,10 +351,10 @@ const TABLE: &[Row] = &[
             &["upgrade", "tier"],
             &["upgrade", "account"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::PlanDoubted,
-        says: PLAN,
-        source: "the same in other words",
+        description: PLAN,
+        source: "rewordings of the row above",
         ..GOOGLE
     },
     Row {
@@ -367,9 +371,9 @@ const TABLE: &[Row] = &[
             &["not supported in your country"],
             &["not supported in your region"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::EgressRefused,
-        says: "this location is not supported",
+        description: "this location is not supported",
         source: "wire",
         ..ANY
     },
@@ -380,38 +384,38 @@ const TABLE: &[Row] = &[
             &["request had invalid authentication"],
             &["invalid authentication"],
         ],
-        within: AT_ONCE,
+        within: AT_START,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
-        says: "the key is not taken in this header",
+        description: "the key is not accepted in this header",
         source: "wire",
         ..GOOGLE
     },
     Row {
         status: &[400],
         words: CREDENTIALS,
-        within: AT_ONCE,
+        within: AT_START,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
-        says: "the key is not taken in this header",
+        description: "the key is not accepted in this header",
         source: "NousResearch/hermes-agent#7893",
         ..ANY
     },
     Row {
         status: &[400],
         words: CREDENTIALS,
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::PoolFault,
-        says: "the pool sent two credentials",
+        description: "the pool sent two credentials",
         source: "wire",
         ..ANY
     },
     Row {
         status: &[400],
         words: &[&["missing or invalid authorization header"]],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::PoolFault,
-        says: "the pool sent no credential",
+        description: "the pool sent no credential",
         source: "wire",
         ..ANY
     },
@@ -419,10 +423,10 @@ const TABLE: &[Row] = &[
         status: &[400],
         codes: &["INVALID_ARGUMENT"],
         reasons: &["API_KEY_INVALID", "API_KEY_EXPIRED"],
-        words: NO_KEY,
-        within: AT_ONCE,
+        words: INVALID_KEY,
+        within: AT_START,
         outcome: Outcome::KeyRejected,
-        says: "the API key is not valid",
+        description: "the API key is not valid",
         source: "wire; google-gemini/gemini-cli#25198",
         ..GOOGLE
     },
@@ -436,9 +440,9 @@ const TABLE: &[Row] = &[
             &["without", "thought signature*"],
             &["no thought signature*"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::SignatureMissing,
-        says: "a tool call has no thought signature",
+        description: "a tool call has no thought signature",
         source: "opensquilla#225",
         ..ANY
     },
@@ -460,9 +464,9 @@ const TABLE: &[Row] = &[
             &["corrupted thought signature*"],
             &["invalid thought signature*"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::SignatureRefused,
-        says: "a thought signature is not valid here",
+        description: "a thought signature is not valid here",
         source: "google-gemini/gemini-cli#13467",
         ..ANY
     },
@@ -487,9 +491,9 @@ const TABLE: &[Row] = &[
             &["missing required authentication"],
             &["missing", "authentication credential"],
         ],
-        within: SOON,
+        within: NEAR_START,
         outcome: Outcome::RequestRefused,
-        says: "this method takes no API keys",
+        description: "this method does not accept API keys",
         source: "google/generative-ai-go#103; a2aproject/a2a-samples#43",
         ..GOOGLE
     },
@@ -500,43 +504,43 @@ const TABLE: &[Row] = &[
             &["request had invalid authentication"],
             &["invalid authentication"],
         ],
-        within: AT_ONCE,
+        within: AT_START,
         when: When::TakesKeys,
         outcome: Outcome::KeyRejected,
-        says: "the credential is not valid",
+        description: "the credential is not valid",
         source: "wire",
         ..GOOGLE
     },
     Row {
         status: &[401],
         reasons: &["API_KEY_INVALID"],
-        words: NO_KEY,
-        within: AT_ONCE,
+        words: INVALID_KEY,
+        within: AT_START,
         when: When::TakesKeys,
         outcome: Outcome::KeyRejected,
-        says: "the API key is not valid",
-        source: "the same with another status",
+        description: "the API key is not valid",
+        source: "the same error with another status",
         ..GOOGLE
     },
     Row {
         status: &[401],
         outcome: Outcome::RequestRefused,
-        says: "not authenticated",
+        description: "not authenticated",
         source: "wire",
         ..GOOGLE
     },
     Row {
         status: &[401],
         outcome: Outcome::UpstreamTrouble,
-        source: "somebody on the way, who does not know the key",
+        source: "an intermediary that does not know the key",
         ..ANY
     },
     Row {
         status: &[403],
         words: &[&["method doesn t allow unregistered callers"]],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::PoolFault,
-        says: "no key arrived",
+        description: "no key arrived",
         source: "wire",
         ..ANY
     },
@@ -551,7 +555,7 @@ const TABLE: &[Row] = &[
         within: 60,
         when: When::OwnService,
         outcome: Outcome::ProjectRefused,
-        says: "the Gemini API is switched off in the key's project",
+        description: "the Gemini API is disabled in the key's project",
         source: "wire",
         ..GOOGLE
     },
@@ -561,16 +565,16 @@ const TABLE: &[Row] = &[
         words: &[&["api has not been used in project"]],
         within: 60,
         outcome: Outcome::RequestRefused,
-        says: "another service is switched off in the key's project",
+        description: "another service is disabled in the key's project",
         source: "the same error of a sister service",
         ..GOOGLE
     },
     Row {
         status: &[403],
         words: &[&["project has been denied access"]],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::ProjectRefused,
-        says: "the key's project is denied access",
+        description: "the key's project is denied access",
         source: "wire",
         ..GOOGLE
     },
@@ -578,10 +582,10 @@ const TABLE: &[Row] = &[
         status: &[403],
         reasons: &["API_KEY_SERVICE_BLOCKED"],
         words: &[&["requests to this api", "blocked"]],
-        within: AT_ONCE,
+        within: AT_START,
         when: When::OwnModelCall,
         outcome: Outcome::KeyRestricted,
-        says: "the key is restricted to other services",
+        description: "the key is restricted to other services",
         source: "continuedev/continue#12781",
         ..GOOGLE
     },
@@ -589,9 +593,9 @@ const TABLE: &[Row] = &[
         status: &[403],
         reasons: &["API_KEY_SERVICE_BLOCKED"],
         words: &[&["requests to this api", "blocked"]],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::RequestRefused,
-        says: "the key is restricted to other methods",
+        description: "the key is restricted to other methods",
         source: "continuedev/continue#12781",
         ..GOOGLE
     },
@@ -615,9 +619,9 @@ const TABLE: &[Row] = &[
             &["requests from ip address", "blocked"],
             &["requests from this", "application", "blocked"],
         ],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::KeyRestricted,
-        says: "the key is restricted to other addresses, referrers or apps",
+        description: "the key is restricted to other addresses, referrers or apps",
         source: "tashfeenahmed/freellmapi#268",
         ..GOOGLE
     },
@@ -640,9 +644,9 @@ const TABLE: &[Row] = &[
             &["permission denied consumer", "suspended"],
             &["consumer", "has been suspended"],
         ],
-        within: AT_ONCE,
+        within: AT_START,
         outcome: Outcome::KeyRejected,
-        says: "the key was reported as leaked, or is suspended",
+        description: "the key was reported as leaked, or is suspended",
         source: "continuedev/continue#10513, #10902",
         ..GOOGLE
     },
@@ -661,7 +665,7 @@ const TABLE: &[Row] = &[
         ],
         within: 0,
         outcome: Outcome::ModelRefused,
-        says: "the model is no longer available to this project",
+        description: "the model is no longer available to this project",
         source: "wire",
         ..ANY
     },
@@ -669,7 +673,7 @@ const TABLE: &[Row] = &[
         status: &[404],
         when: When::NothingNamed,
         outcome: Outcome::EntityNotFound,
-        says: "not found, without saying what",
+        description: "something was not found, but the error does not say what",
         source: "google-gemini/gemini-cli#28600",
         ..GOOGLE
     },
@@ -683,7 +687,7 @@ const TABLE: &[Row] = &[
         status: &[429],
         when: When::TooLarge,
         outcome: Outcome::RequestTooLarge,
-        says: "the request alone is larger than the quota",
+        description: "the request alone is larger than the quota",
         source: "doggy8088/ask-page-extension#21; garrytan/gbrain PR #1922",
         ..GOOGLE
     },
@@ -691,13 +695,13 @@ const TABLE: &[Row] = &[
         status: &[429],
         when: When::ToolNamed,
         outcome: Outcome::ToolQuota,
-        says: "a quota of the request's server-side tool",
+        description: "a quota of the request's server-side tool",
         source: "the ids of grounding's quotas",
         ..ANY
     },
     Row {
         status: &[429],
-        when: When::Quota(Named::Zero),
+        when: When::Quota(QuotaKind::Zero),
         outcome: Outcome::QuotaNone,
         source: "wire",
         ..ANY
@@ -711,13 +715,13 @@ const TABLE: &[Row] = &[
             &["requires billing"],
         ],
         outcome: Outcome::QuotaNone,
-        says: "the project's plan has no quota for this",
+        description: "the project's plan has no quota for this",
         source: "wire",
         ..GOOGLE
     },
     Row {
         status: &[429],
-        when: When::Quota(Named::Day),
+        when: When::Quota(QuotaKind::Day),
         outcome: Outcome::QuotaPerDay,
         source: "wire",
         ..ANY
@@ -732,7 +736,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[429],
-        when: When::Quota(Named::Minute),
+        when: When::Quota(QuotaKind::Minute),
         outcome: Outcome::QuotaPerMinute,
         source: "wire",
         ..ANY
@@ -741,13 +745,13 @@ const TABLE: &[Row] = &[
         status: &[429],
         when: When::Tool,
         outcome: Outcome::ToolQuota,
-        says: "a quota of the request's server-side tool, or one that is not named",
+        description: "a quota of the request's server-side tool, or an unnamed quota",
         source: "google-gemini/cookbook#411; googleapis/python-genai#1427",
         ..ANY
     },
     Row {
         status: &[429],
-        when: When::Quota(Named::Wait),
+        when: When::Quota(QuotaKind::Wait),
         outcome: Outcome::QuotaPerMinute,
         source: "wire",
         ..ANY
@@ -772,26 +776,32 @@ const TABLE: &[Row] = &[
 ];
 
 impl Row {
-    fn fits(&self, status: u16, error: &ApiError, words: &Words, request: &RequestTraits) -> bool {
-        let fits_status = if self.status.is_empty() {
+    fn matches(
+        &self,
+        status: u16,
+        error: &ApiError,
+        words: &Words,
+        request: &RequestTraits,
+    ) -> bool {
+        let matches_status = if self.status.is_empty() {
             (400..=498).contains(&status)
         } else {
             self.status.contains(&status)
         };
-        let fits_sender = match self.sender {
+        let matches_sender = match self.sender {
             Sender::Any => true,
             Sender::Google => error.canonical_code().is_some(),
             Sender::Page => error.is_html,
         };
         let code = error.canonical_code().unwrap_or_default();
-        fits_status
-            && fits_sender
+        matches_status
+            && matches_sender
             && (self.codes.is_empty() || self.codes.contains(&code))
-            && self.fits_text(error, words)
-            && self.when.holds(error, request)
+            && self.matches_text(error, words)
+            && self.when.matches(error, request)
     }
 
-    fn fits_text(&self, error: &ApiError, words: &Words) -> bool {
+    fn matches_text(&self, error: &ApiError, words: &Words) -> bool {
         if self.reasons.is_empty() && self.words.is_empty() {
             return true;
         }
@@ -800,21 +810,23 @@ impl Row {
             || self
                 .words
                 .iter()
-                .any(|phrases| words.have(phrases, self.within))
+                .any(|phrases| words.contain(phrases, self.within))
     }
 }
 
 impl When {
-    fn holds(self, error: &ApiError, request: &RequestTraits) -> bool {
+    fn matches(self, error: &ApiError, request: &RequestTraits) -> bool {
         let message = error.message.as_deref().unwrap_or_default();
         match self {
             Self::Always => true,
             Self::OwnModelCall => {
-                let names_other = match error.service.as_deref() {
-                    Some(service) => service != OWN_SERVICE,
-                    None => message.contains(".googleapis.com") && !message.contains(OWN_SERVICE),
+                let names_other_service = match error.service.as_deref() {
+                    Some(service) => service != GEMINI_SERVICE,
+                    None => {
+                        message.contains(".googleapis.com") && !message.contains(GEMINI_SERVICE)
+                    }
                 };
-                request.is_model_call && !names_other
+                request.is_model_call && !names_other_service
             }
             Self::TakesKeys => request.takes_keys,
             Self::NothingNamed => {
@@ -823,45 +835,47 @@ impl When {
             Self::Tool => request.tool.is_some(),
             Self::OtherHeader => request.has_other_header,
             Self::OwnService => match error.service.as_deref() {
-                Some(service) => service == OWN_SERVICE,
+                Some(service) => service == GEMINI_SERVICE,
                 None => {
                     message.contains("Generative Language API") || message.contains("Gemini API")
                 }
             },
-            Self::Quotes => QUOTES_THE_REQUEST
+            Self::QuotesRequest => QUOTES_THE_REQUEST
                 .iter()
                 .any(|beginning| message.starts_with(beginning)),
             Self::TooLarge => quota::limits(error)
                 .iter()
                 .any(|limit| request.size.exceeds(limit)),
-            Self::NoQuotaNamed => matches!(quota::named(error), Named::Wait | Named::Nothing),
+            Self::NoQuotaNamed => {
+                matches!(quota::kind(error), QuotaKind::Wait | QuotaKind::Nothing)
+            }
             Self::ToolNamed => request.tool.is_some() && quota::names_tool(error),
-            Self::Quota(named) => quota::named(error) == named,
+            Self::Quota(named) => quota::kind(error) == named,
         }
     }
 }
 
-/// What the request was, as far as it decides whose fault a refusal is.
+/// The traits of a request that decide who is at fault when it is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestTraits {
-    /// The model that it calls, or what it is about.
+    /// The model or other subject of the request.
     pub model: String,
-    /// Whether it calls a model: a chat, a generation, embeddings, a prediction.
+    /// Whether the request calls a model: chat, generation, embeddings or prediction.
     pub is_model_call: bool,
-    /// Whether its method takes API keys for certain.
+    /// Whether the method is documented to accept API keys.
     pub takes_keys: bool,
-    /// Whether it names a file, cached content, batch or other resource of a project.
+    /// Whether the request names a file, cached content, batch or other project resource.
     pub names_resource: bool,
-    /// The server-side tools that it has, such as `google_search`; several joined by `+`.
+    /// The server-side tools in use, such as `google_search`, joined by `+`.
     pub tool: Option<String>,
-    /// Whether the key is of a kind that may be sent in another header, and was not yet.
+    /// Whether the key can also be sent in the other header, which has not been tried yet.
     pub has_other_header: bool,
-    /// What it uses by itself.
+    /// What the request alone consumes.
     pub size: RequestSize,
 }
 
 impl RequestTraits {
-    /// Whether a message names the model, or some model.
+    /// Whether a message names this model, or any model.
     fn is_named_in(&self, message: &str) -> bool {
         message.contains("models/")
             || (!self.model.is_empty()
@@ -871,48 +885,50 @@ impl RequestTraits {
     }
 }
 
-/// What came of a call.
+/// The observed result of a call.
 #[derive(Debug, Clone, Copy)]
-pub enum Seen<'a> {
+pub enum CallResult<'a> {
     /// A response.
     Response {
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
-        /// Response headers.
+        /// The response headers.
         headers: &'a HeaderMap,
-        /// The body, as far as it came.
+        /// The body, as far as it arrived.
         body: &'a [u8],
     },
-    /// An error in the middle of a stream whose head said 200: its JSON text, as far as it came.
+    /// An error in the middle of a stream that began with status 200: its JSON text, as far as it
+    /// arrived.
     InStream(&'a [u8]),
     /// No response.
     NoResponse(&'a TransportError),
 }
 
-/// What it means.
+/// The interpretation of a call's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// How the attempt ended, and whose fault that was.
+    /// How the attempt ended, and who is at fault.
     pub outcome: Outcome,
-    /// The response's status. Of an error in a stream, the one that it names, 500 if none. `None` without a response.
+    /// The status of the response; for an error within a stream, the status that it names, or 500.
+    /// `None` without a response.
     pub status: Option<u16>,
-    /// How long the upstream asks to wait, in milliseconds; `None` if it does not say. Of no use for quotas that last
-    /// until midnight: it is below a minute there, too.
+    /// The wait requested by the upstream, in milliseconds; `None` if it requests none. Useless for
+    /// daily quotas, where it is also below a minute.
     pub retry_after_ms: Option<u64>,
-    /// The project that the key belongs to, as `projects/NUMBER`, where the error names it.
+    /// The project of the key, as `projects/NUMBER`, if the error names it.
     pub project: Option<String>,
-    /// The limits that the error teaches, for the project of the key and the model that was asked for.
+    /// The limits revealed by the error, for the key's project and the requested model.
     pub limits: Vec<Limit>,
-    /// The error itself, without any field where there was none or it could not be read.
+    /// The parsed error; all fields are empty if there was none or it was unreadable.
     pub error: ApiError,
-    /// What may be said of it where its own words may quote the request; empty where nothing may.
-    pub says: &'static str,
+    /// What may be logged if the message may quote the request; empty if nothing may.
+    pub description: &'static str,
 }
 
-/// Reads what came of a call. Total: whatever came has an outcome.
-pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
+/// Interprets the result of a call. Total: every result has an outcome.
+pub fn diagnose(seen: CallResult<'_>, request: &RequestTraits) -> Diagnosis {
     match seen {
-        Seen::Response {
+        CallResult::Response {
             status,
             headers,
             body,
@@ -925,20 +941,20 @@ pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
             let Some((named, error)) = found else {
                 return Diagnosis::new(Outcome::Success, Some(status), ApiError::default(), "");
             };
-            let (outcome, says) = classify(named, &error, request);
+            let (outcome, description) = classify(named, &error, request);
             let retry_after_ms = error.retry_after_ms.or_else(|| retry_after_ms(headers));
             Diagnosis {
                 retry_after_ms,
-                ..Diagnosis::new(outcome, Some(status), error, says)
+                ..Diagnosis::new(outcome, Some(status), error, description)
             }
         }
-        Seen::InStream(text) => {
+        CallResult::InStream(text) => {
             let error = ApiError::parse(text);
             let status = named_status(&error);
-            let (outcome, says) = classify(status, &error, request);
-            Diagnosis::new(outcome, Some(status), error, says)
+            let (outcome, description) = classify(status, &error, request);
+            Diagnosis::new(outcome, Some(status), error, description)
         }
-        Seen::NoResponse(error) => {
+        CallResult::NoResponse(error) => {
             let outcome = match error {
                 TransportError::Denied => Outcome::PoolFault,
                 TransportError::NotSent(_) => Outcome::NotSent,
@@ -953,7 +969,12 @@ pub fn diagnose(seen: Seen<'_>, request: &RequestTraits) -> Diagnosis {
 }
 
 impl Diagnosis {
-    fn new(outcome: Outcome, status: Option<u16>, error: ApiError, says: &'static str) -> Self {
+    fn new(
+        outcome: Outcome,
+        status: Option<u16>,
+        error: ApiError,
+        description: &'static str,
+    ) -> Self {
         Self {
             outcome,
             status,
@@ -961,20 +982,20 @@ impl Diagnosis {
             project: error.project.clone(),
             limits: quota::limits(&error),
             error,
-            says,
+            description,
         }
     }
 }
 
-/// The status of an error that came with 200: one of an error in any case.
+/// The status of an error that came with a 200. Always an error status.
 fn named_status(error: &ApiError) -> u16 {
     error
         .code
         .filter(|code| (400..600).contains(code))
-        .unwrap_or(NO_STATUS)
+        .unwrap_or(DEFAULT_STATUS)
 }
 
-/// The header's seconds. A date says nothing without a clock.
+/// Reads `Retry-After` in seconds. Dates are ignored, as there is no clock here.
 fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let seconds: u64 = headers
         .get(RETRY_AFTER)?
@@ -986,14 +1007,14 @@ fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     seconds.checked_mul(1000)
 }
 
-/// The outcome behind an error with this status, and what may be said of it.
+/// Returns the outcome of an error with this status, and what may be logged about it.
 fn classify(status: u16, error: &ApiError, request: &RequestTraits) -> (Outcome, &'static str) {
     let words = Words::of(error.message.as_deref().unwrap_or_default());
     TABLE
         .iter()
-        .find(|row| row.fits(status, error, &words, request))
+        .find(|row| row.matches(status, error, &words, request))
         .map_or((Outcome::UpstreamTrouble, ""), |row| {
-            (row.outcome, row.says)
+            (row.outcome, row.description)
         })
 }
 

@@ -1,11 +1,12 @@
-//! Durations as Google writes them: `47s`, `35.174346048s`, `373.8ms`, `1h2m3.5s`.
+//! Parses durations in Google's formats: `47s`, `35.174346048s`, `373.8ms`, `1h2m3.5s`.
 //!
-//! Protobuf's JSON has seconds alone (<https://protobuf.dev/reference/protobuf/google.protobuf/#duration>), messages for
-//! people have what Go's `time.Duration` prints.
+//! Protobuf's JSON only has seconds
+//! (<https://protobuf.dev/reference/protobuf/google.protobuf/#duration>); human-readable messages
+//! contain the output of Go's `time.Duration`.
 
 const NANOS_PER_MS: u64 = 1_000_000;
 
-/// Units by their nanoseconds, those first that others begin with.
+/// Units and their nanoseconds. A unit precedes its own prefixes.
 const UNITS: [(&str, u64); 7] = [
     ("ms", NANOS_PER_MS),
     ("us", 1_000),
@@ -16,8 +17,9 @@ const UNITS: [(&str, u64); 7] = [
     ("s", 1_000 * NANOS_PER_MS),
 ];
 
-/// The duration in milliseconds, rounded up: who waits too short waits in vain. `None` for anything else, below zero and
-/// above five centuries included.
+/// Parses a duration into milliseconds, rounded up so that no retry is too early.
+///
+/// Returns `None` for anything else, including negative durations and those above five centuries.
 pub(super) fn milliseconds(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut nanos = 0_u64;
@@ -31,7 +33,7 @@ pub(super) fn milliseconds(text: &str) -> Option<u64> {
     (!text.is_empty()).then(|| nanos.div_ceil(NANOS_PER_MS))
 }
 
-/// `number` times `factor`, with what is below one cut off.
+/// Returns `number` times `factor`, truncated to an integer.
 fn scaled(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole = whole.parse::<u64>().ok()?.checked_mul(factor)?;
@@ -44,7 +46,7 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
     whole.checked_add(part)
 }
 
-/// The longest beginning of such bytes.
+/// Returns the longest prefix whose bytes all match.
 fn leading(text: &str, fits: impl Fn(u8) -> bool) -> &str {
     let end = text.bytes().take_while(|byte| fits(*byte)).count();
     text.get(..end).unwrap_or_default()
@@ -56,7 +58,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn durations_are_read_in_all_their_forms() {
+    fn parses_every_duration_format() {
         for (text, ms) in [
             ("47s", 47_000),
             ("0s", 0),
@@ -95,12 +97,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in "[0-9.hmsnuµ-]{0,40}|.*") {
+        fn parses_any_text(text in "[0-9.hmsnuµ-]{0,40}|.*") {
             let _ = milliseconds(&text);
         }
 
         #[test]
-        fn seconds_and_nanoseconds_come_to_so_many_milliseconds(seconds in 0u64..1_000_000, nanos in 0u64..1_000_000_000) {
+        fn seconds_and_nanoseconds_round_up_to_milliseconds(seconds in 0u64..1_000_000, nanos in 0u64..1_000_000_000) {
             let text = format!("{seconds}.{nanos:09}s");
             prop_assert_eq!(milliseconds(&text), Some(seconds * 1000 + nanos.div_ceil(1_000_000)));
         }

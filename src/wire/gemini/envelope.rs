@@ -1,13 +1,15 @@
-//! An error in Google's own form, as Google's clients read it: `{"error":{"code","message","status","details"}}`.
+//! Builds errors in Google's format, as its clients expect:
+//! `{"error":{"code","message","status","details"}}`.
 //!
 //! Source: <https://cloud.google.com/apis/design/errors#error_model>.
 
 use serde_json::{Value, json};
 
-/// Names the pool where Google's errors name their service.
+/// The pool's name in the field where Google's errors name their service.
 const DOMAIN: &str = "gemini-keypool";
 
-/// The JSON text of an error with an HTTP status. `reason` is the pool's own code; `retry_after_ms` is how long to wait.
+/// Returns an error with this HTTP status as JSON. `reason` is the pool's error code, and
+/// `retry_after_ms` the time to wait.
 pub fn error_json(status: u16, message: &str, reason: &str, retry_after_ms: Option<i64>) -> String {
     let mut details = vec![json!({
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
@@ -31,7 +33,8 @@ pub fn error_json(status: u16, message: &str, reason: &str, retry_after_ms: Opti
     format!("{body:#}\n")
 }
 
-/// An error in Google's own form as an event of an interaction's stream. One that is such an event stays as it is.
+/// Converts an error in Google's format to an event of an interaction stream. An error that already
+/// is such an event is returned unchanged.
 ///
 /// Source: <https://ai.google.dev/gemini-api/docs/api-errors>.
 pub fn error_event(json: &str) -> String {
@@ -56,7 +59,7 @@ pub fn error_event(json: &str) -> String {
     event.to_string()
 }
 
-/// Google's name for an HTTP status.
+/// Google's canonical code for an HTTP status.
 fn canonical(status: u16) -> &'static str {
     match status {
         401 => "UNAUTHENTICATED",
@@ -79,7 +82,7 @@ mod tests {
     use crate::wire::gemini::ApiError;
 
     #[test]
-    fn an_error_reads_back_as_googles_do() {
+    fn errors_parse_like_googles_own() {
         for (status, name) in [
             (400, "INVALID_ARGUMENT"),
             (413, "INVALID_ARGUMENT"),
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_becomes_an_event_with_a_type() {
+    fn an_error_converts_to_a_typed_event() {
         let own = r#"{"error":{"code":"not_found","message":"m"},"event_type":"error"}"#;
         for (error, event) in [
             (own.to_owned(), own),

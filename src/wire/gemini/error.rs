@@ -1,12 +1,13 @@
-//! Google's error bodies.
+//! Parses Google's error bodies.
 //!
-//! The OpenAI-compatible surface wraps the error in an array of one (`[{"error":{…}}]`, pretty-printed), the native one
-//! sends the bare object, both with the same inside (`google.rpc.Status`,
-//! <https://cloud.google.com/apis/design/errors>); that of interactions has a name for its code. They come plain, as the
-//! data of an event, or under the content type of a stream without being one; and compressed. Front ends answer with HTML,
-//! with nothing, or with a body cut short. All of these are read; what cannot be read is an [`ApiError`] without any field.
+//! The OpenAI-compatible surface wraps the error in an array of one (`[{"error":{…}}]`,
+//! pretty-printed), the native one sends the bare object; both contain a `google.rpc.Status`
+//! (<https://cloud.google.com/apis/design/errors>). The Interactions API has named codes instead.
+//! Errors arrive as plain JSON, as the data of an event, or as JSON labelled as an event stream,
+//! and any of these may be compressed. Front ends answer with HTML, an empty body, or a truncated
+//! one. All of these are handled; an unreadable body yields an [`ApiError`] without any field.
 //!
-//! Fields are picked one by one: one of another type than expected is no reason to lose the others.
+//! Fields are read one by one, so that one of an unexpected type does not invalidate the others.
 
 use super::quota::{self, QuotaViolation};
 use super::{body, duration};
@@ -14,11 +15,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// Error bodies are read up to this many bytes, unpacked: 1 MiB. Google's are below 4 KiB, unless they list the fields
-/// of a request.
+/// The maximum size of an error body, decompressed: 1 MiB. Google's errors are below 4 KiB unless
+/// they list the fields of a request.
 pub const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
-/// The error codes of the Interactions API, each with its HTTP status and canonical code.
+/// Error codes of the Interactions API, with their HTTP status and canonical code.
 ///
 /// Source: <https://ai.google.dev/gemini-api/docs/api-errors>.
 const NAMED_CODES: [(&str, u16, &str); 18] = [
@@ -63,27 +64,30 @@ const BLOCKED: [&str; 17] = [
     "unexpected_tool_call",
 ];
 
-/// The parts of an error body that decide what it means.
+/// The parts of an error body that decide its meaning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiError {
-    /// The HTTP status that goes with it, which matters where it came without one: in the middle of a stream.
+    /// The HTTP status in the body. It matters for errors within a stream, which have no other.
     pub code: Option<u16>,
     /// Google's canonical code, such as `RESOURCE_EXHAUSTED`.
     pub status: Option<String>,
-    /// The text for people. It may echo a key, and a request's content where a field was invalid.
+    /// The human-readable message. It may echo a key, or the request's content if a field was
+    /// invalid.
     pub message: Option<String>,
-    /// `reason` of the first `google.rpc.ErrorInfo`, such as `API_KEY_INVALID`, or a code by name, such as `QUOTA_EXCEEDED`.
+    /// `reason` of the first `google.rpc.ErrorInfo`, such as `API_KEY_INVALID`, or a named code
+    /// such as `QUOTA_EXCEEDED`.
     pub reason: Option<String>,
-    /// The quotas that were exceeded, from `google.rpc.QuotaFailure` or Service Control's `ErrorInfo`.
+    /// The exceeded quotas, from `google.rpc.QuotaFailure` or Service Control's `ErrorInfo`.
     pub violations: Vec<QuotaViolation>,
-    /// How long to wait, in milliseconds: the longer of `google.rpc.RetryInfo`, which drops fractions of a second, and
-    /// what the message asks.
+    /// How long to wait, in milliseconds: the longer of `google.rpc.RetryInfo`, which drops
+    /// fractions of a second, and the wait named by the message.
     pub retry_after_ms: Option<u64>,
-    /// The project that the key belongs to, as `projects/NUMBER`.
+    /// The project of the key, as `projects/NUMBER`.
     pub project: Option<String>,
-    /// The service that refused, such as `generativelanguage.googleapis.com`, where the error names it.
+    /// The service that refused, such as `generativelanguage.googleapis.com`, if the error names
+    /// it.
     pub service: Option<String>,
-    /// The body is a page for people: not from the API, but from a front end or somebody on the way.
+    /// The body is an HTML page, from a front end or an intermediary rather than the API.
     pub is_html: bool,
 }
 
@@ -94,7 +98,8 @@ struct Envelope<'a> {
 }
 
 impl ApiError {
-    /// [`status`](Self::status), if it looks like a canonical code: nothing else of a body is repeated unread.
+    /// Returns [`status`](Self::status) if it looks like a canonical code. Nothing else from a body
+    /// is repeated unchecked.
     pub fn canonical_code(&self) -> Option<&str> {
         let code = self.status.as_deref()?;
         let fits = (1..=40).contains(&code.len())
@@ -104,7 +109,7 @@ impl ApiError {
         fits.then_some(code)
     }
 
-    /// Reads an error body in any of its forms.
+    /// Parses an error body in any of its forms.
     pub fn parse(body: &[u8]) -> Self {
         let body = body::unpacked(body);
         Self::in_envelope(&body).unwrap_or_else(|| Self {
@@ -113,7 +118,7 @@ impl ApiError {
         })
     }
 
-    /// The error in a body that may as well be an answer.
+    /// Finds the error in a body that may also be a regular answer.
     pub(super) fn find(body: &[u8]) -> Option<Self> {
         Self::in_envelope(&body::unpacked(body))
     }
@@ -140,7 +145,7 @@ impl ApiError {
         }
     }
 
-    /// From a `google.rpc.Status`.
+    /// Reads a `google.rpc.Status`.
     fn from_status(status: &Map<String, Value>) -> Self {
         let details = status.get("details").and_then(Value::as_array);
         let details = details.map(Vec::as_slice).unwrap_or_default();
@@ -190,20 +195,20 @@ impl ApiError {
     }
 }
 
-/// `error` of the object, or of the first object in the array, without reading what else is there.
+/// Returns `error` of the object, or of the first object in the array, without parsing the rest.
 fn error_field(json: &[u8]) -> Option<&RawValue> {
     let object = match json {
         [b'[', ..] => first::<Vec<&RawValue>>(json)?.first()?.get().as_bytes(),
         _ => json,
     };
-    // An array would do for the struct as well, with its fields in order.
+    // Serde would also accept an array with the struct's fields in order.
     object
         .starts_with(b"{")
         .then(|| first::<Envelope<'_>>(object))??
         .error
 }
 
-/// The JSON value that the text begins with. In the middle of a stream, more of the stream may follow.
+/// Parses the JSON value at the start of the text. Within a stream, more may follow it.
 fn first<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Option<T> {
     T::deserialize(&mut serde_json::Deserializer::from_slice(json)).ok()
 }
@@ -220,7 +225,7 @@ fn text(value: Option<&Value>) -> Option<String> {
     value?.as_str().map(str::to_owned)
 }
 
-/// Protobuf's JSON writes long integers as strings.
+/// Reads a number. Protobuf's JSON writes 64-bit integers as strings.
 fn number(value: Option<&Value>) -> Option<u64> {
     match value? {
         Value::String(text) => text.parse().ok(),
@@ -228,7 +233,7 @@ fn number(value: Option<&Value>) -> Option<u64> {
     }
 }
 
-/// A violation in an object with these fields; `None` if it names neither metric nor id.
+/// Reads a violation from an object with these field names; `None` if it has neither metric nor id.
 fn violation(object: &Value, [metric, id, value]: [&str; 3]) -> Option<QuotaViolation> {
     let violation = QuotaViolation {
         metric: text(object.get(metric)),
@@ -238,7 +243,7 @@ fn violation(object: &Value, [metric, id, value]: [&str; 3]) -> Option<QuotaViol
     (violation.metric.is_some() || violation.id.is_some()).then_some(violation)
 }
 
-/// The consumer that a message of Service Control names.
+/// Returns the consumer named by a message from Service Control.
 fn consumer_in_message(message: &str) -> Option<&str> {
     let (_, rest) = message
         .strip_prefix(quota::SERVICE_CONTROL)?
@@ -246,7 +251,8 @@ fn consumer_in_message(message: &str) -> Option<&str> {
     rest.split('\'').next()
 }
 
-/// `projects/NUMBER` of a consumer. It may be named by a key instead, which must not be kept.
+/// Returns `projects/NUMBER` if the consumer is a project. A consumer may also be named by its key,
+/// which must not be stored.
 fn project(consumer: &str) -> Option<String> {
     let number = consumer
         .strip_prefix("projects/")

@@ -1,4 +1,4 @@
-//! What Google's wire says: error bodies and what they mean. Pure.
+//! Google's own format: answers, error bodies and what they mean. Pure.
 
 mod body;
 mod classify;
@@ -12,7 +12,7 @@ mod unknown;
 mod words;
 
 pub use body::{closing_bracket, is_events, is_page, is_readable, unpacked_answer};
-pub use classify::{Diagnosis, RequestTraits, Seen, diagnose};
+pub use classify::{CallResult, Diagnosis, RequestTraits, diagnose};
 pub use envelope::{error_event, error_json};
 pub use error::{ApiError, MAX_ERROR_BYTES};
 pub use quota::QuotaViolation;

@@ -1,42 +1,44 @@
-//! What a 429 says about quotas.
+//! Reads the quotas named by a 429.
 //!
-//! Google names a quota in three places: the violations of `QuotaFailure`, lines of the message (`* Quota exceeded for
-//! metric: M, limit: N, model: X`), and, in the older words of its Service Control, the metadata of `ErrorInfo`. What
-//! they are called is nowhere documented: the rules here go by pieces of the ids that errors have shown.
+//! Google names quotas in three places: the violations of `QuotaFailure`, lines of the message (`*
+//! Quota exceeded for metric: M, limit: N, model: X`), and, for the older Service Control, the
+//! metadata of `ErrorInfo`. The ids are not documented, so these rules match fragments of ids seen
+//! in errors:
 //!
-//! | id contains | and | teaches |
+//! | id contains | and | reveals a limit of |
 //! |---|---|---|
 //! | `EmbedContent` | `Requests` | texts, of which a call may have many |
-//! | `PerRegion` | | nothing: it counts the calls for all models together |
-//! | `BatchEmbedContent` | | nothing: whether it counts calls or texts is not known |
+//! | `PerRegion` | | nothing: it counts the calls of all models together |
+//! | `BatchEmbedContent` | | nothing: it is unknown whether it counts calls or texts |
 //! | `PerDay`, `PerMinute` | `InputTokens`, or a metric with `input_token_count` | input tokens |
 //! | `PerDay`, `PerMinute` | `Requests` | requests |
 //! | anything else | | nothing |
 //!
-//! `retryDelay` is short even where a day's quota is used up (<https://ai.google.dev/gemini-api/docs/rate-limits>), so it
-//! never decides which quota it was.
+//! `retryDelay` is short even if a daily quota is exhausted
+//! (<https://ai.google.dev/gemini-api/docs/rate-limits>), so it never decides which quota it was.
 
 use super::ApiError;
 use crate::pool::{Limit, Unit, Window};
 
-/// How messages about quotas begin that list the quotas line by line.
+/// Prefix of messages that list the exceeded quotas line by line.
 const EXCEEDED: &str = "You exceeded your current quota";
 
-/// How the lines of such a message begin, with or without a bullet.
+/// Prefix of the lines of such a message, after an optional bullet.
 const LISTED: &str = "Quota exceeded for metric: ";
 const BULLET: &str = "* ";
 
-/// How messages of Service Control begin.
+/// Prefix of messages from Service Control.
 pub(super) const SERVICE_CONTROL: &str = "Quota exceeded for quota metric ";
 
-/// A quota that was exceeded.
+/// An exceeded quota.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QuotaViolation {
-    /// What is counted, such as `generativelanguage.googleapis.com/generate_content_free_tier_requests`.
+    /// What is counted, such as
+    /// `generativelanguage.googleapis.com/generate_content_free_tier_requests`.
     pub metric: Option<String>,
-    /// Which limit of it, such as `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
+    /// The limit on it, such as `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
     pub id: Option<String>,
-    /// The limit; 0 means that the project's plan does not have the model.
+    /// The value of the limit; 0 means that the project's plan does not include the model.
     pub value: Option<u64>,
 }
 
@@ -69,7 +71,7 @@ impl QuotaViolation {
         }
     }
 
-    /// Google counts each text of a batch of embeddings as a request.
+    /// Google counts each text of an embeddings batch as a request.
     fn counts_texts(&self) -> bool {
         self.id().contains("EmbedContent") || self.metric().contains("embed_content")
     }
@@ -89,40 +91,41 @@ impl QuotaViolation {
     }
 }
 
-/// Which quota a 429 names.
+/// The kind of quota that a 429 names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
-    /// One of 0: the project's plan does not have the model.
+pub(super) enum QuotaKind {
+    /// A quota of 0: the project's plan does not include the model.
     Zero,
-    /// One of this day. A day that is used up outlasts the minute.
+    /// A daily quota. It outlasts any per-minute quota.
     Day,
-    /// One of this minute, or one that is not known by its name: that is over when the upstream says so, in a minute at most.
+    /// A per-minute quota, or one with an unknown id; these recover after the requested wait, which
+    /// is at most a minute.
     Minute,
-    /// None, but how long to wait.
+    /// No quota, but a wait.
     Wait,
-    /// None.
+    /// No quota and no wait.
     Nothing,
 }
 
-/// Which quota a 429 names.
-pub(super) fn named(error: &ApiError) -> Named {
+/// Returns the kind of quota that a 429 names.
+pub(super) fn kind(error: &ApiError) -> QuotaKind {
     let message = error.message.as_deref().unwrap_or_default();
     let has_zero = error.violations.iter().any(|it| it.value == Some(0))
         || lines(message).any(|(_, limit)| limit == 0);
     if has_zero || has_no_free_tier(message) {
-        return Named::Zero;
+        return QuotaKind::Zero;
     }
     let windows = error.violations.iter().filter_map(QuotaViolation::window);
     match windows.chain(named_window(message)).max() {
-        Some(Window::Day) => Named::Day,
-        Some(Window::Minute) => Named::Minute,
-        None if !error.violations.is_empty() => Named::Minute,
-        None if message.starts_with(EXCEEDED) && error.retry_after_ms.is_some() => Named::Wait,
-        None => Named::Nothing,
+        Some(Window::Day) => QuotaKind::Day,
+        Some(Window::Minute) => QuotaKind::Minute,
+        None if !error.violations.is_empty() => QuotaKind::Minute,
+        None if message.starts_with(EXCEEDED) && error.retry_after_ms.is_some() => QuotaKind::Wait,
+        None => QuotaKind::Nothing,
     }
 }
 
-/// Whether a quota that is named is one of a server-side tool's.
+/// Whether an error names a quota of a server-side tool.
 pub(super) fn names_tool(error: &ApiError) -> bool {
     error.violations.iter().any(|violation| {
         let name = format!("{} {}", violation.id(), violation.metric()).to_ascii_lowercase();
@@ -138,8 +141,8 @@ pub(super) fn names_tool(error: &ApiError) -> bool {
     })
 }
 
-/// The limits that an error teaches, each once. Where no violation is listed, the lines of the message tell limits of a
-/// minute, as long as they ask to wait.
+/// Returns the limits revealed by an error, without duplicates. If it lists no violations, the
+/// lines of a message that asks to wait reveal per-minute limits.
 pub(super) fn limits(error: &ApiError) -> Vec<Limit> {
     let message = error.message.as_deref().unwrap_or_default();
     let in_message = lines(message)
@@ -162,7 +165,7 @@ pub(super) fn limits(error: &ApiError) -> Vec<Limit> {
     limits
 }
 
-/// The limit that the message's lines give for a metric, if they give one and the same.
+/// Returns the limit that the message lists for a metric, unless its lines disagree.
 pub(super) fn limit_in_message(message: &str, metric: &str) -> Option<u64> {
     let mut limits = lines(message)
         .filter(|(named, _)| *named == metric)
@@ -171,7 +174,7 @@ pub(super) fn limit_in_message(message: &str, metric: &str) -> Option<u64> {
     limits.all(|limit| limit == first).then_some(first)
 }
 
-/// How long the message asks to wait, such as `Please retry in 47.618338084s.`
+/// Returns the wait named by the message, as in `Please retry in 47.618338084s.`
 pub(super) fn wait_in_message(message: &str) -> Option<&str> {
     let asks = message
         .starts_with(EXCEEDED)
@@ -180,7 +183,8 @@ pub(super) fn wait_in_message(message: &str) -> Option<&str> {
     Some(text.strip_suffix('.').unwrap_or(text))
 }
 
-/// Whether the message is `MODEL doesn't have a free quota tier…`, with no more before it than a model's name for people.
+/// Whether the message is `MODEL doesn't have a free quota tier…`, with nothing but the model's
+/// display name before it.
 pub(super) fn has_no_free_tier(message: &str) -> bool {
     message
         .split_once(" doesn't have a free quota tier")
@@ -192,14 +196,14 @@ pub(super) fn has_no_free_tier(message: &str) -> bool {
         })
 }
 
-/// What such a line says of its metric.
+/// Returns the part of a listed line from its metric on.
 fn listed(line: &str) -> Option<&str> {
     line.strip_prefix(BULLET)
         .unwrap_or(line)
         .strip_prefix(LISTED)
 }
 
-/// Metric and limit of each line that names them.
+/// Yields the metric and limit of each line that names both.
 fn lines(message: &str) -> impl Iterator<Item = (&str, u64)> {
     let is_about_quota = message.starts_with(EXCEEDED) || listed(message).is_some();
     let message = is_about_quota.then_some(message);
@@ -210,7 +214,8 @@ fn lines(message: &str) -> impl Iterator<Item = (&str, u64)> {
     })
 }
 
-/// The window that Service Control's name of a limit has: `… and limit 'Requests per minute for a region' of …`.
+/// Reads the window from Service Control's name of a limit: `… and limit 'Requests per minute for a
+/// region' of …`.
 fn named_window(message: &str) -> Option<Window> {
     let (_, rest) = message
         .strip_prefix(SERVICE_CONTROL)?

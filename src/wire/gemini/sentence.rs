@@ -1,14 +1,15 @@
-//! What may be kept of a message: only what Google says to everybody.
+//! Reduces an error message to what may be logged.
 //!
-//! Messages about a request quote it: a field's name, a value, a model, any of which may be a piece of a prompt
-//! (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`). Cutting the quotes out of all the wordings there are
-//! cannot be made sure. So a message is kept whole if it begins as one about a key, a quota or a place, which quotes no
-//! request; of others, only which of the known sentences it is; and of the rest, nothing.
+//! Messages about a request quote it: a field name, a value or a model, each of which may be part
+//! of a prompt (`Invalid value at 'messages[0].content' (TYPE_STRING), "…"`). Quotes cannot be
+//! removed reliably from every wording. So a message is logged in full only if it starts like one
+//! about a key, a quota or a location, which quote no request; other known messages are replaced by
+//! a fixed sentence, and all others by a placeholder.
 
 use super::quota;
 
-/// How messages begin, as recorded from the API, that quote no request.
-const WHOLE: [&str; 19] = [
+/// Prefixes of messages recorded from the API that quote no request.
+const LOGGED_IN_FULL: [&str; 19] = [
     "API key not valid",
     "API key expired",
     "API Key not found",
@@ -30,8 +31,8 @@ const WHOLE: [&str; 19] = [
     "Your project has been denied access",
 ];
 
-/// Beginnings of messages as recorded from the API, and what each says.
-const SENTENCES: [(&str, &str); 20] = [
+/// Prefixes of messages recorded from the API, each with its replacement.
+const REPLACEMENTS: [(&str, &str); 20] = [
     (
         "Invalid JSON payload received",
         "Invalid JSON payload received",
@@ -99,30 +100,34 @@ const SENTENCES: [(&str, &str); 20] = [
     ),
 ];
 
-/// What may be kept of a message. `says` is what its row of the table of errors says of it; empty where that is nothing.
-pub fn loggable<'a>(message: &'a str, says: &'a str) -> &'a str {
-    if WHOLE.iter().any(|beginning| message.starts_with(beginning)) {
+/// Returns the loggable form of a message. `description` is the one from its row in the error
+/// table, which may be empty.
+pub fn loggable<'a>(message: &'a str, description: &'a str) -> &'a str {
+    if LOGGED_IN_FULL
+        .iter()
+        .any(|prefix| message.starts_with(prefix))
+    {
         return message;
     }
     if quota::has_no_free_tier(message) {
         return "The model does not have a free quota tier";
     }
-    SENTENCES
+    REPLACEMENTS
         .iter()
-        .find(|(beginning, _)| message.starts_with(beginning))
-        .map(|(_, says)| *says)
-        .or((!says.is_empty()).then_some(says))
-        .unwrap_or("a message that is not kept, since it may quote the request")
+        .find(|(prefix, _)| message.starts_with(prefix))
+        .map(|(_, replacement)| *replacement)
+        .or((!description.is_empty()).then_some(description))
+        .unwrap_or("a message withheld because it may quote the request")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOT_KEPT: &str = "a message that is not kept, since it may quote the request";
+    const WITHHELD: &str = "a message withheld because it may quote the request";
 
     #[test]
-    fn only_what_quotes_no_request_is_kept() {
+    fn messages_that_may_quote_the_request_are_not_logged() {
         let quota = "You exceeded your current quota, please check your plan and billing details.";
         for (message, expected) in [
             (quota, quota),
@@ -148,20 +153,20 @@ mod tests {
             ),
             (
                 "'my secret prompt' doesn't have a free quota tier",
-                NOT_KEPT,
+                WITHHELD,
             ),
-            ("Unsupported value: my secret prompt", NOT_KEPT),
+            ("Unsupported value: my secret prompt", WITHHELD),
             (
                 "my secret prompt: You exceeded your current quota",
-                NOT_KEPT,
+                WITHHELD,
             ),
-            ("", NOT_KEPT),
+            ("", WITHHELD),
         ] {
             assert_eq!(loggable(message, ""), expected, "{message}");
         }
         assert_eq!(
-            loggable("Unsupported value: my secret prompt", "what it is"),
-            "what it is"
+            loggable("Unsupported value: my secret prompt", "a description"),
+            "a description"
         );
     }
 }

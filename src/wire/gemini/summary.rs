@@ -1,4 +1,4 @@
-//! A look at an answer in Google's own form: how many tokens it took, and whether it says anything.
+//! Summarizes an answer in Google's format: its token usage, and whether it has content.
 //!
 //! Source: <https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse>.
 
@@ -8,7 +8,7 @@ use crate::wire::{Summary, is_malformed_call};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Looks at an answer, or at one event of a stream, without the `data:` before it; `None` if the text is neither.
+/// Summarizes an answer or the data of one stream event; `None` if the text is neither.
 pub fn summarize(json: &[u8]) -> Option<Summary> {
     let Members(members) = serde_json::from_slice(json).ok()?;
     let member = |name: &str| find(&members, name);
@@ -31,7 +31,7 @@ pub fn summarize(json: &[u8]) -> Option<Summary> {
     for Members(candidate) in candidates.into_iter().filter_map(read) {
         let parts = find(&candidate, "content").map(parts).unwrap_or_default();
         for Members(part) in parts.into_iter().filter_map(read) {
-            if says_something(&part) {
+            if has_value(&part) {
                 let is_thought = find(&part, "thought").and_then(read::<bool>) == Some(true);
                 summary.has_content = true;
                 summary.has_answer |= !is_thought;
@@ -53,14 +53,15 @@ fn parts(content: &RawValue) -> Vec<&RawValue> {
         .unwrap_or_default()
 }
 
-/// A part has something in it that is not empty. A signature alone is for the next call, not for a reader.
-fn says_something(part: &[(Cow<'_, str>, &RawValue)]) -> bool {
-    let about = ["thought", "thoughtSignature", "partMetadata"];
+/// Whether a part has a non-empty field with content. A signature alone is meant for the next call,
+/// not for a reader.
+fn has_value(part: &[(Cow<'_, str>, &RawValue)]) -> bool {
+    let metadata = ["thought", "thoughtSignature", "partMetadata"];
     part.iter()
-        .any(|(name, value)| !about.contains(&&**name) && !is_empty(value))
+        .any(|(name, value)| !metadata.contains(&&**name) && !is_empty(value))
 }
 
-/// `None` if no count is there.
+/// Reads the token counts; `None` if there are none.
 fn read_usage(usage: &RawValue) -> Option<Usage> {
     let Members(counts) = read(usage)?;
     let count = |name: &str| find(&counts, name).and_then(read::<u64>);
@@ -88,7 +89,7 @@ mod tests {
     const TEXT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":18,"candidatesTokenCount":80,"totalTokenCount":133,"promptTokensDetails":[{"modality":"TEXT","tokenCount":18}],"thoughtsTokenCount":35,"cachedContentTokenCount":4,"serviceTier":"standard"},"modelVersion":"gemini-2.5-flash","responseId":"ru1garvBEoOiqtsP2fznmQw"}"#;
 
     #[test]
-    fn recorded_answers_are_seen_for_what_they_are() {
+    fn summarizes_recorded_answers() {
         for (json, content, finished, blocked) in [
             (TEXT, true, true, false),
             (
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_and_malformed_calls_are_no_answer() {
+    fn thoughts_and_malformed_calls_are_not_answers() {
         for (candidate, empty) in [
             (
                 r#""content":{"parts":[{"text":"hm","thought":true}]},"finishReason":"STOP""#,
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_told_apart() {
+    fn token_counts_are_separated() {
         let usage = summarize(TEXT.as_bytes()).unwrap().usage.unwrap();
         assert_eq!(
             (usage.input, usage.output, usage.thinking, usage.cached),
@@ -188,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(json in "[{}\\[\\]\":,a-z0-9]{0,80}") {
+        fn accepts_any_bytes(json in "[{}\\[\\]\":,a-z0-9]{0,80}") {
             let _ = summarize(json.as_bytes());
         }
     }

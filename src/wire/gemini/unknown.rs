@@ -1,23 +1,23 @@
-//! Fields that Google does not know, as its 400 names them.
+//! Finds the unknown fields that a 400 from Google names.
 //!
-//! `Invalid JSON payload received. Unknown name "seed": Cannot find field.`, a line for each; for one further in, with
-//! ` at 'tools[0].function'` behind the name.
+//! Each has a line such as `Invalid JSON payload received. Unknown name "seed": Cannot find
+//! field.`; nested fields are followed by a path, as in ` at 'tools[0].function'`.
 
 use super::ApiError;
 
 const BEFORE: &str = "Invalid JSON payload received. Unknown name \"";
 const AFTER: &str = ": Cannot find field.";
 
-/// A field that is not known.
+/// An unknown field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownField {
-    /// Where the object is that has it: `tools[0].function`; empty for the body itself.
-    pub place: String,
-    /// Its name.
+    /// The path of the object with the field, such as `tools[0].function`; empty for the body.
+    pub path: String,
+    /// The name of the field.
     pub name: String,
 }
 
-/// The fields that an error is about, if it is about nothing else.
+/// Returns the unknown fields named by an error; empty if the error reports anything else as well.
 pub fn unknown_fields(error: &ApiError) -> Vec<UnknownField> {
     let message = error.message.as_deref().unwrap_or_default();
     let fields: Option<Vec<UnknownField>> = message.lines().map(field).collect();
@@ -25,16 +25,16 @@ pub fn unknown_fields(error: &ApiError) -> Vec<UnknownField> {
 }
 
 fn field(line: &str) -> Option<UnknownField> {
-    let (name, place) = line
+    let (name, path) = line
         .strip_prefix(BEFORE)?
         .strip_suffix(AFTER)?
         .split_once('"')?;
-    let place = match place {
+    let path = match path {
         "" => "",
-        place => place.strip_prefix(" at '")?.strip_suffix('\'')?,
+        path => path.strip_prefix(" at '")?.strip_suffix('\'')?,
     };
     (!name.is_empty()).then(|| UnknownField {
-        place: place.to_owned(),
+        path: path.to_owned(),
         name: name.to_owned(),
     })
 }
@@ -51,21 +51,21 @@ mod tests {
         };
         unknown_fields(&error)
             .into_iter()
-            .map(|field| (field.place, field.name))
+            .map(|field| (field.path, field.name))
             .collect()
     }
 
     #[test]
-    fn each_line_names_one() {
-        let own = |place: &str, name: &str| (place.to_owned(), name.to_owned());
+    fn finds_a_field_in_each_line() {
+        let owned = |path: &str, name: &str| (path.to_owned(), name.to_owned());
         for (error, expected) in [
             (
                 errors::unknown_fields(&["frequency_penalty", "seed"]),
-                vec![own("", "frequency_penalty"), own("", "seed")],
+                vec![owned("", "frequency_penalty"), owned("", "seed")],
             ),
             (
                 errors::unknown_field_in("tools[0].function", "strict"),
-                vec![own("tools[0].function", "strict")],
+                vec![owned("tools[0].function", "strict")],
             ),
         ] {
             let parsed = ApiError::parse(error.pretty_array().as_bytes());
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_anything_else_too_names_none() {
+    fn mixed_errors_yield_no_fields() {
         for message in [
             "",
             "Request contains an invalid argument.",

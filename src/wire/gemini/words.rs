@@ -1,21 +1,22 @@
-//! What a message says, made comparable: lower-case words, without what it quotes.
+//! Normalizes messages for matching: lower-case words, without quoted text.
 //!
-//! Google rewords its errors, so messages are matched by a few words of theirs rather than by a sentence. They also quote
-//! the request, and a client that names a field "API key not valid" must not disable a key with it. So quoted text, URLs
-//! and paths are left out, and a rule may insist that its words stand near the beginning.
+//! Google rewords its errors, so messages are matched by a few words rather than by sentence. They
+//! also quote the request, and a client must not be able to disable a key by naming a field "API
+//! key not valid". So quoted text, URLs and paths are dropped, and a rule can require its words to
+//! occur near the start.
 
-/// Characters of a message that are looked at.
-const LOOKED_AT: usize = 1_000;
+/// How many characters of a message are considered.
+const MAX_CHARS: usize = 1_000;
 
-/// The words of a message, each after a blank: ` your project has exceeded its monthly spending cap `.
+/// The words of a message, delimited by spaces: ` your project has exceeded its spending cap `.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Words(String);
 
 impl Words {
     pub(super) fn of(message: &str) -> Self {
-        let unquoted = without_quotes(&message.chars().take(LOOKED_AT).collect::<String>());
+        let text = without_quotes(&message.chars().take(MAX_CHARS).collect::<String>());
         let mut words = String::from(" ");
-        for token in unquoted.split_whitespace() {
+        for token in text.split_whitespace() {
             let token = if SIGNATURE.iter().any(|name| token.contains(name)) {
                 "thought signature"
             } else if is_identifier(token) {
@@ -29,7 +30,7 @@ impl Words {
                 words.push(' ');
             }
         }
-        // What a message begins with is what it is about, whatever article stands before.
+        // The start of a message states its subject, so leading articles are dropped.
         let mut rest = words.trim_start();
         while let Some(after) = ARTICLES
             .iter()
@@ -40,9 +41,10 @@ impl Words {
         Self(format!(" {rest}"))
     }
 
-    /// Whether all of these phrases occur, the first of them within so many bytes. They are whole words, but for what ends
-    /// in `*`, which is how a word begins.
-    pub(super) fn have(&self, phrases: &[&str], within: usize) -> bool {
+    /// Whether all of these phrases occur, the first of them starting within `within` bytes.
+    ///
+    /// Phrases match whole words, except that a trailing `*` matches any word ending.
+    pub(super) fn contain(&self, phrases: &[&str], within: usize) -> bool {
         let at = |phrase: &str| match phrase.strip_suffix('*') {
             Some(beginning) => self.0.find(&format!(" {beginning}")),
             None => self.0.find(&format!(" {phrase} ")),
@@ -52,45 +54,45 @@ impl Words {
     }
 }
 
-/// What may stand before the first word that counts.
+/// Words skipped at the start of a message.
 const ARTICLES: [&str; 6] = ["the ", "this ", "your ", "a ", "an ", "provided "];
 
-/// The one identifier of which errors tell.
+/// The spellings of the one identifier that rules match.
 const SIGNATURE: [&str; 2] = ["thought_signature", "thoughtSignature"];
 
-/// Whether a token is a path, an address, or the name of a field, a function or a model rather than a word.
+/// Whether a token is a path, an address, or the name of a field, function or model.
 fn is_identifier(token: &str) -> bool {
     let inside = token.trim_matches(|c: char| !c.is_alphanumeric());
     inside.contains(['/', '@', '_', '[', ']', '(', '=', '.', ':', '\\'])
         || inside.matches('-').count() > 1
 }
 
-/// The text without what stands in quotation marks. What is opened and never closed is left out as well.
+/// Returns the text without quoted parts. An unterminated quote extends to the end.
 fn without_quotes(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
+    let mut unquoted = String::with_capacity(text.len());
     let mut closing: Option<char> = None;
     let mut before = ' ';
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
         match closing {
             Some(quote) => {
-                // An apostrophe within a word closes nothing.
+                // An apostrophe within a word is not a closing quote.
                 let follows_word = characters.peek().is_some_and(|next| next.is_alphanumeric());
                 if c == quote && !(c == '\'' && follows_word) {
                     closing = None;
-                    kept.push(' ');
+                    unquoted.push(' ');
                 }
             }
             None => match c {
                 '"' | '`' => closing = Some(c),
                 '“' => closing = Some('”'),
                 '\'' if !before.is_alphanumeric() => closing = Some(c),
-                c => kept.push(c),
+                c => unquoted.push(c),
             },
         }
         before = c;
     }
-    kept
+    unquoted
 }
 
 #[cfg(test)]
@@ -99,7 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn quotes_urls_and_paths_are_left_out() {
+    fn drops_quotes_urls_and_paths() {
         for (message, words) in [
             ("", " "),
             (
@@ -132,22 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn phrases_are_whole_words_and_the_first_one_stands_near_the_beginning() {
+    fn phrases_match_whole_words_near_the_start() {
         let words = Words::of("Your prepaid credits are depleted");
-        assert!(words.have(&["prepaid", "deplet*"], 100));
-        assert!(words.have(&["prepaid credits", "depleted"], 5));
-        assert!(!words.have(&["depleted", "prepaid"], 5));
-        assert!(!words.have(&["deplet"], 100));
-        assert!(!words.have(&["pleted"], 100));
-        assert!(!words.have(&["prepaid", "exhausted"], 100));
-        assert!(!words.have(&[], 100));
+        assert!(words.contain(&["prepaid", "deplet*"], 100));
+        assert!(words.contain(&["prepaid credits", "depleted"], 5));
+        assert!(!words.contain(&["depleted", "prepaid"], 5));
+        assert!(!words.contain(&["deplet"], 100));
+        assert!(!words.contain(&["pleted"], 100));
+        assert!(!words.contain(&["prepaid", "exhausted"], 100));
+        assert!(!words.contain(&[], 100));
     }
 
     proptest! {
         #[test]
-        fn what_is_quoted_is_never_a_word(text in "[a-z ]{0,30}", quote in prop::sample::select(vec!['"', '`'])) {
+        fn quoted_text_never_matches(text in "[a-z ]{0,30}", quote in prop::sample::select(vec!['"', '`'])) {
             let words = Words::of(&format!("value: {quote}{text} zebra{quote}"));
-            prop_assert!(!words.have(&["zebra"], 1000));
+            prop_assert!(!words.contain(&["zebra"], 1000));
         }
     }
 }

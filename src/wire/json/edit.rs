@@ -1,4 +1,4 @@
-//! Changes in a request's body, made in the caller's own bytes: everything else stays as it was sent.
+//! Edits request bodies in the caller's bytes, leaving everything else unchanged.
 
 use crate::wire::json::Patch;
 use crate::wire::json::{Members, find, read};
@@ -6,22 +6,22 @@ use memchr::memmem;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One step into a body: a field of an object, or an element of an array.
+/// A step of a path into a body: a field of an object or an element of an array.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// By name.
+    /// A field by name.
     Field(String),
-    /// By position, from 0.
+    /// An element by index, from 0.
     Element(usize),
     /// Every element.
     Elements,
 }
 
-/// The steps of a path as Google writes it, `tools[0].function`, or with every element meant, `tools[].function`. `None` if
-/// it is none.
-pub fn steps(place: &str) -> Option<Vec<Step>> {
+/// Parses a path in Google's notation: `tools[0].function`, or `tools[].function` for every
+/// element. Returns `None` if it is not a path.
+pub fn parse_path(path: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
-    for part in place.split('.').filter(|_| !place.is_empty()) {
+    for part in path.split('.').filter(|_| !path.is_empty()) {
         let mut pieces = part.split('[');
         let field = pieces.next().filter(|field| !field.is_empty())?;
         steps.push(Step::Field(field.to_owned()));
@@ -35,13 +35,13 @@ pub fn steps(place: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// `body` with other names for the models that it names: its own, those of its `requests`, and that of its
-/// `generateContentRequest`; `None` where nothing changes.
+/// Renames the models in `body`: its own, those of its `requests`, and that of its
+/// `generateContentRequest`. Returns `None` if nothing changes.
 pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(body).ok()?;
-    let Members(own) = serde_json::from_str(text).ok()?;
+    let Members(top_level) = serde_json::from_str(text).ok()?;
     let mut objects = vec![];
-    for (name, value) in &own {
+    for (name, value) in &top_level {
         match &**name {
             "requests" => objects.extend(read::<Vec<&RawValue>>(value).unwrap_or_default()),
             "generateContentRequest" => objects.push(value),
@@ -55,7 +55,7 @@ pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Opt
     let members = inner
         .iter()
         .flat_map(|Members(members)| members)
-        .chain(&own);
+        .chain(&top_level);
     let mut patch = Patch::of(body);
     for (_, value) in members.filter(|(name, _)| name == "model") {
         if let Some(other) = read::<String>(value).and_then(|model| name_of(&model)) {
@@ -66,52 +66,55 @@ pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Opt
     (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
 }
 
-/// A field: the way to its object, and its name. Names count as equal in snake and in camel case, as they do for Google.
+/// A field: the path to its object, and its name. As at Google, names match in snake case and camel
+/// case.
 pub type Field<N> = (Vec<Step>, N);
 
-/// `body` without these fields, however often each is there; `None` if one of them is not.
-pub fn without<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
+/// Removes every occurrence of these fields from `body`; `None` if any of them is missing.
+pub fn without_fields<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
     let (body, found) = without_any(body, fields)?;
     (found.len() == fields.len()).then_some(body)
 }
 
-/// `body` without those of these fields that are there, and which they were, by position; `None` if none is.
+/// Removes those of these fields that `body` has, and returns their indices; `None` if it has none.
 pub fn without_any<N: AsRef<str>>(
     body: &[u8],
     fields: &[Field<N>],
 ) -> Option<(Vec<u8>, BTreeSet<usize>)> {
     let text = std::str::from_utf8(body).ok()?;
     let object: &RawValue = serde_json::from_str(text).ok()?;
-    let fields: Vec<Sought<'_>> = fields
+    let fields: Vec<FieldToRemove<'_>> = fields
         .iter()
         .enumerate()
-        .map(|(number, (path, name))| Sought {
-            number,
+        .map(|(index, (path, name))| FieldToRemove {
+            index,
             path,
             name: name.as_ref(),
         })
         .collect();
     let mut found = BTreeSet::new();
     let mut patch = Patch::of(body);
-    cut(object, &fields, &mut patch, &mut found);
+    remove_fields(object, &fields, &mut patch, &mut found);
     let edits = patch.into_edits();
     (!edits.is_empty()).then(|| (edits.apply(body.to_vec()), found))
 }
 
-/// `body` without what is null in its messages, but for `content`: clients send it back of answers, and Google refuses the
-/// names that it does not know. `None` where nothing changes.
+/// Removes null fields other than `content` from the messages in `body`; `None` if nothing changes.
+///
+/// Clients send messages of earlier answers back with such fields, and Google refuses unknown
+/// names.
 pub fn without_nulls_in_messages(body: &[u8]) -> Option<Vec<u8>> {
     memmem::find(body, b"null")?;
-    let Members(own) = serde_json::from_slice(body).ok()?;
-    let messages: Vec<&RawValue> = read(find(&own, "messages")?)?;
+    let Members(top_level) = serde_json::from_slice(body).ok()?;
+    let messages: Vec<&RawValue> = read(find(&top_level, "messages")?)?;
     let mut patch = Patch::of(body);
     for message in messages {
         let Some(Members(members)) = read(message) else {
             continue;
         };
         let is_null = |name: &str| {
-            let mut named = members.iter().filter(|(its, _)| its == name);
-            name != "content" && named.all(|(_, value)| value.get() == "null")
+            let mut matching = members.iter().filter(|(member, _)| member == name);
+            name != "content" && matching.all(|(_, value)| value.get() == "null")
         };
         patch.cut(message.get(), &members, is_null);
     }
@@ -119,34 +122,34 @@ pub fn without_nulls_in_messages(body: &[u8]) -> Option<Vec<u8>> {
     (!edits.is_empty()).then(|| edits.apply(body.to_vec()))
 }
 
-/// A field that is to be cut, as seen from an object on the way to it.
+/// A field to remove, relative to an object on the path to it.
 #[derive(Clone, Copy)]
-struct Sought<'s> {
-    number: usize,
+struct FieldToRemove<'s> {
+    index: usize,
     path: &'s [Step],
     name: &'s str,
 }
 
-/// Removes fields from a value, and notes those that were there.
-fn cut<'a>(
+/// Removes fields from a value and records those that were found.
+fn remove_fields<'a>(
     value: &'a RawValue,
-    fields: &[Sought<'_>],
+    fields: &[FieldToRemove<'_>],
     patch: &mut Patch<'a>,
     found: &mut BTreeSet<usize>,
 ) {
-    let mut deeper: BTreeMap<&Step, Vec<Sought<'_>>> = BTreeMap::new();
+    let mut deeper: BTreeMap<&Step, Vec<FieldToRemove<'_>>> = BTreeMap::new();
     for field in fields {
         if let Some((first, path)) = field.path.split_first() {
             deeper
                 .entry(first)
                 .or_default()
-                .push(Sought { path, ..*field });
+                .push(FieldToRemove { path, ..*field });
         }
     }
     if value.get().starts_with('[') {
         let elements = read::<Vec<&RawValue>>(value).unwrap_or_default();
         for (step, fields) in deeper {
-            let meant = match step {
+            let selected = match step {
                 Step::Field(_) => &[],
                 Step::Element(position) => elements
                     .get(*position)
@@ -154,8 +157,8 @@ fn cut<'a>(
                     .unwrap_or_default(),
                 Step::Elements => elements.as_slice(),
             };
-            for element in meant {
-                cut(element, &fields, patch, found);
+            for element in selected {
+                remove_fields(element, &fields, patch, found);
             }
         }
         return;
@@ -164,33 +167,37 @@ fn cut<'a>(
         return;
     };
     for (step, fields) in deeper {
-        let named = members
+        let matching = members
             .iter()
             .rev()
-            .find(|(its, _)| matches!(step, Step::Field(field) if is_same(its, field)));
-        if let Some((_, inner)) = named {
-            cut(inner, &fields, patch, found);
+            .find(|(member, _)| matches!(step, Step::Field(field) if same_name(member, field)));
+        if let Some((_, inner)) = matching {
+            remove_fields(inner, &fields, patch, found);
         }
     }
-    let own: Vec<&Sought<'_>> = fields
+    let present: Vec<&FieldToRemove<'_>> = fields
         .iter()
         .filter(|field| field.path.is_empty())
-        .filter(|field| members.iter().any(|(its, _)| is_same(its, field.name)))
+        .filter(|field| {
+            members
+                .iter()
+                .any(|(member, _)| same_name(member, field.name))
+        })
         .collect();
-    found.extend(own.iter().map(|field| field.number));
-    patch.cut(value.get(), &members, |its| {
-        own.iter().any(|field| is_same(its, field.name))
+    found.extend(present.iter().map(|field| field.index));
+    patch.cut(value.get(), &members, |member| {
+        present.iter().any(|field| same_name(member, field.name))
     });
 }
 
-fn is_same(a: &str, b: &str) -> bool {
-    let plain = |name: &str| {
+fn same_name(a: &str, b: &str) -> bool {
+    let normalized = |name: &str| {
         name.chars()
-            .filter(|letter| *letter != '_')
-            .map(|letter| letter.to_ascii_lowercase())
+            .filter(|c| *c != '_')
+            .map(|c| c.to_ascii_lowercase())
             .collect::<String>()
     };
-    a == b || plain(a) == plain(b)
+    a == b || normalized(a) == normalized(b)
 }
 
 #[cfg(test)]

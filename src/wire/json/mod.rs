@@ -4,6 +4,8 @@ mod edit;
 mod patch;
 mod raw;
 
-pub use edit::{Field, Step, steps, with_models, without, without_any, without_nulls_in_messages};
+pub use edit::{
+    Field, Step, parse_path, with_models, without_any, without_fields, without_nulls_in_messages,
+};
 pub(crate) use patch::{Edits, Patch};
 pub(crate) use raw::*;

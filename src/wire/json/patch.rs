@@ -1,23 +1,23 @@
-//! Changes to a text, collected while it is skimmed and made at once.
+//! Collects edits to a text while it is parsed, and applies them at once.
 
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What is to be changed in some bytes. Every text that is named to it must be borrowed from them.
+/// Pending edits to a byte slice. All text passed to its methods must be borrowed from that slice.
 pub(crate) struct Patch<'a> {
     bytes: &'a [u8],
     edits: Edits,
 }
 
-/// A patch that has let go of the bytes it is for.
+/// The edits of a [`Patch`], detached from the bytes that they apply to.
 #[derive(Default)]
 pub(crate) struct Edits(Vec<Edit>);
 
 struct Edit {
-    /// What goes; empty where something is put in.
+    /// The range to replace; empty for an insertion.
     range: Range<usize>,
-    /// What comes in its place.
+    /// The replacement.
     text: String,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Patch<'a> {
         }
     }
 
-    /// Gives a member of an object its value: in place of the `old` one, or as a first member if there is none.
+    /// Sets a member of an object: replaces the `old` value, or inserts the member first.
     pub(crate) fn set(&mut self, object: &str, name: &str, old: Option<&RawValue>, value: &str) {
         if let Some(old) = old {
             self.replace(old, value);
@@ -38,42 +38,43 @@ impl<'a> Patch<'a> {
         let Some(inside) = object.strip_prefix('{') else {
             return;
         };
-        let at = self.quota_scope_of(inside.as_bytes()).start;
+        let at = self.range_of(inside.as_bytes()).start;
         let text = if !inside.trim_start().starts_with('}') {
             format!("\"{name}\":{value},")
         } else if self.edits.0.last().is_some_and(|edit| edit.range.end == at) {
-            // Not the first that is put into an empty object.
+            // A previous insertion into the same empty object.
             format!(",\"{name}\":{value}")
         } else {
             format!("\"{name}\":{value}")
         };
-        self.put_at(at..at, text);
+        self.push_edit(at..at, text);
     }
 
     /// Replaces a value.
     pub(crate) fn replace(&mut self, old: &RawValue, value: &str) {
-        self.put_at(self.quota_scope_of(old.get().as_bytes()), value.to_owned());
+        self.push_edit(self.range_of(old.get().as_bytes()), value.to_owned());
     }
 
-    /// Removes members of an object, with the commas and blanks before them. Whatever is put into it has to be before.
+    /// Removes members of an object, with the commas and blanks before them. Insertions into the
+    /// object must be made first.
     pub(crate) fn cut(
         &mut self,
         object: &str,
         members: &[(Cow<'_, str>, &RawValue)],
-        goes: impl Fn(&str) -> bool,
+        is_removed: impl Fn(&str) -> bool,
     ) {
         let bytes = object.as_bytes();
-        let start = self.quota_scope_of(bytes).start;
-        // Each member with what comes before it: the brace or the comma, and the blanks.
+        let start = self.range_of(bytes).start;
+        // Each member includes what precedes it: the brace or comma, and blanks.
         let mut from = start + 1;
-        let mut is_any_kept = false;
+        let mut has_remaining = false;
         for (name, value) in members {
-            let to = self.quota_scope_of(value.get().as_bytes()).end;
-            if goes(name) {
+            let to = self.range_of(value.get().as_bytes()).end;
+            if is_removed(name) {
                 self.remove(from..to);
-            } else if !is_any_kept {
-                is_any_kept = true;
-                // The first member has no comma before it.
+            } else if !has_remaining {
+                has_remaining = true;
+                // The first remaining member must not be preceded by a comma.
                 let before = bytes.get(from - start..to - start).unwrap_or_default();
                 let blanks = before
                     .iter()
@@ -84,17 +85,17 @@ impl<'a> Patch<'a> {
             }
             from = to;
         }
-        // Nor has what was put in a comma behind it, if nothing else is left.
+        // Nor must an insertion be followed by one if no member remains.
         let (inside, edits) = (start + 1..start + 1, &mut self.edits.0);
         let last = edits.iter_mut().rfind(|edit| edit.range == inside);
-        if let Some(edit) = last.filter(|_| !is_any_kept && !members.is_empty())
+        if let Some(edit) = last.filter(|_| !has_remaining && !members.is_empty())
             && edit.text.ends_with(',')
         {
             edit.text.pop();
         }
     }
 
-    /// Gives a member of an object another name.
+    /// Renames a member of an object.
     pub(crate) fn rename(
         &mut self,
         object: &str,
@@ -102,47 +103,47 @@ impl<'a> Patch<'a> {
         name: &str,
         other: &str,
     ) {
-        let mut from = self.quota_scope_of(object.as_bytes()).start + 1;
-        for (its, value) in members {
-            let value = self.quota_scope_of(value.get().as_bytes());
-            // The comma, the blanks, the name and the colon.
+        let mut from = self.range_of(object.as_bytes()).start + 1;
+        for (member_name, value) in members {
+            let value = self.range_of(value.get().as_bytes());
+            // The comma, blanks, name and colon.
             let before = self.bytes.get(from..value.start).unwrap_or_default();
             let is_quote = |byte: &u8| *byte == b'"';
             let open = before.iter().position(is_quote);
             let close = before.iter().rposition(is_quote);
-            if let (true, Some(open), Some(close)) = (its == name, open, close) {
-                self.put_at(from + open..from + close + 1, format!("\"{other}\""));
+            if let (true, Some(open), Some(close)) = (member_name == name, open, close) {
+                self.push_edit(from + open..from + close + 1, format!("\"{other}\""));
             }
             from = value.end;
         }
     }
 
-    /// Puts something in before a part.
-    pub(crate) fn put_before(&mut self, part: &[u8], text: String) {
-        let at = self.quota_scope_of(part).start;
-        self.put_at(at..at, text);
+    /// Inserts text before a part.
+    pub(crate) fn insert_before(&mut self, part: &[u8], text: String) {
+        let at = self.range_of(part).start;
+        self.push_edit(at..at, text);
     }
 
-    /// Removes a part, and what was to be changed in it.
+    /// Removes a range, and any edits within it.
     pub(crate) fn remove(&mut self, range: Range<usize>) {
         let is_inside = |edit: &Edit| {
             let Range { start, end } = edit.range;
             (range.start..range.end).contains(&start) && end <= range.end && end > range.start
         };
         self.edits.0.retain(|edit| !is_inside(edit));
-        self.put_at(range, String::new());
+        self.push_edit(range, String::new());
     }
 
     pub(crate) fn into_edits(self) -> Edits {
         self.edits
     }
 
-    fn put_at(&mut self, range: Range<usize>, text: String) {
+    fn push_edit(&mut self, range: Range<usize>, text: String) {
         self.edits.0.push(Edit { range, text });
     }
 
-    /// Where a part lies that is borrowed from the bytes.
-    pub(crate) fn quota_scope_of(&self, part: &[u8]) -> Range<usize> {
+    /// The range of a part that is borrowed from the bytes.
+    pub(crate) fn range_of(&self, part: &[u8]) -> Range<usize> {
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         start..start.wrapping_add(part.len())
     }
@@ -153,16 +154,17 @@ impl Edits {
         self.0.is_empty()
     }
 
-    /// Makes the changes. Without any, the bytes come back as they are.
+    /// Applies the edits. Without any, returns the same bytes.
     pub(crate) fn apply(mut self, bytes: Vec<u8>) -> Vec<u8> {
         if self.is_empty() {
             return bytes;
         }
-        // Stable: what is put in at one place stays in order. It comes before what goes there.
+        // The sort is stable, so insertions at one position stay in order, before the removal of
+        // what follows.
         self.0
             .sort_by_key(|edit| (edit.range.start, edit.range.end));
-        let grown: usize = self.0.iter().map(|edit| edit.text.len()).sum();
-        let mut changed = Vec::with_capacity(bytes.len() + grown);
+        let inserted: usize = self.0.iter().map(|edit| edit.text.len()).sum();
+        let mut changed = Vec::with_capacity(bytes.len() + inserted);
         let mut at = 0;
         for Edit { range, text } in self.0 {
             changed.extend_from_slice(bytes.get(at..range.start).unwrap_or_default());
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_put_first_in_order_whether_there_are_others_or_not() {
+    fn inserts_members_first_and_in_order() {
         for (object, expected) in [
             ("{}", r#"{"a":1,"b":2}"#),
             ("{ }", r#"{"a":1,"b":2 }"#),
@@ -204,17 +206,17 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_made_in_the_order_of_their_places() {
+    fn applies_edits_in_order_of_position() {
         let changed = patched("[{},{}]", |patch, text| {
             patch.set(&text[4..], "b", None, "2");
             patch.set(&text[1..3], "a", None, "1");
-            patch.put_before(text.as_bytes(), "x".into());
+            patch.insert_before(text.as_bytes(), "x".into());
         });
         assert_eq!(changed, r#"x[{"a":1},{"b":2}]"#);
     }
 
     #[test]
-    fn a_member_goes_though_others_come_in_its_place() {
+    fn removes_members_after_an_insertion() {
         for (object, expected) in [
             (r#"{"x":1,"a":2}"#, r#"{"new":0,"a":2}"#),
             (r#"{"a":2, "x":1}"#, r#"{"new":0,"a":2}"#),
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_changed_wherever_it_stands() {
+    fn renames_every_occurrence_of_a_member() {
         for (object, expected) in [
             (r#"{"x":1,"a":"x"}"#, r#"{"y":1,"a":"x"}"#),
             (
@@ -252,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn without_changes_the_bytes_are_the_same() {
+    fn returns_the_same_bytes_without_edits() {
         let bytes = b"{}".to_vec();
-        let place = bytes.as_ptr();
+        let pointer = bytes.as_ptr();
         let same = Edits::default().apply(bytes);
-        assert_eq!(same.as_ptr(), place);
+        assert_eq!(same.as_ptr(), pointer);
     }
 }

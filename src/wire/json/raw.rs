@@ -1,6 +1,7 @@
-//! Looking into JSON without building it: an object's names, and its values unread.
+//! Reads JSON without building a tree: the names of an object, and its values unparsed.
 //!
-//! Nothing is copied but names with escapes, and a field of another type than expected is in nobody's way.
+//! Only names with escapes are copied, and a field of an unexpected type does not affect the
+//! others.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -11,13 +12,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-/// Null, or a text, list or object with nothing in it.
+/// Whether a value is null or an empty string, list or object.
 pub(crate) fn is_empty(value: &RawValue) -> bool {
     let mut bytes = value
         .get()
         .bytes()
         .filter(|byte| !byte.is_ascii_whitespace());
-    // Blanks inside a list or an object are none of its content; inside a text they are.
+    // Blanks count as content in a string, but not in a list or an object.
     match (bytes.next(), bytes.next()) {
         (Some(b'"'), Some(b'"')) => value.get().len() == 2,
         (Some(b'['), Some(b']')) | (Some(b'{'), Some(b'}')) | (Some(b'n'), _) => true,
@@ -25,28 +26,28 @@ pub(crate) fn is_empty(value: &RawValue) -> bool {
     }
 }
 
-/// The value as this type; `None` where it is of another.
+/// Parses a value; `None` if it is of another type.
 pub(crate) fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// Keeps a null, which an optional field would take for absence: its place is needed.
+/// Preserves null, which an optional field would read as absence: its position is needed.
 pub(crate) fn raw<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The value under this name unless it is null; the last one if there are several.
+/// Returns the last value with this name, unless it is null.
 pub(crate) fn find<'a>(
     members: &[(Cow<'a, str>, &'a RawValue)],
     name: &str,
 ) -> Option<&'a RawValue> {
-    let (_, value) = members.iter().rev().find(|(its, _)| its == name)?;
+    let (_, value) = members.iter().rev().find(|(member, _)| member == name)?;
     (value.get() != "null").then_some(*value)
 }
 
-/// An object's names and unread values, in order.
+/// The names and unparsed values of an object, in order.
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -55,7 +56,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// Borrows a name where it holds no escapes.
+/// Borrows a name unless it has escapes.
 #[derive(Deserialize)]
 pub(crate) struct Name<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
@@ -77,35 +78,35 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// An unread value; `None` if it is not there. Null is a value.
+/// An unparsed value; `None` if it is absent. Null is a value.
 pub(crate) type Raw<'a> = Option<&'a RawValue>;
 
-/// Reads an object; `None` if the text is none, or not of this kind.
+/// Parses an object; `None` if the text is not one, or does not match.
 pub(crate) fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
     serde_json::from_str(json)
         .ok()
         .map(|FromObject(object)| object)
 }
 
-/// An object's member, also if it is null.
+/// Returns a member of an object, even if it is null.
 pub(crate) fn member<'a>(object: &'a str, name: &str) -> Raw<'a> {
     let Members(members) = serde_json::from_str(object).ok()?;
-    let found = members.into_iter().find(|(its, _)| its == name);
+    let found = members.into_iter().find(|(member, _)| member == name);
     found.map(|(_, value)| value)
 }
 
-/// Text that may hold JSON, without the blanks around it; `None` if it is no text.
+/// Returns text that may be JSON, without surrounding blanks; `None` if it is not UTF-8.
 pub(crate) fn text_of(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     Some(text.trim_matches([' ', '\t', '\r', '\n']))
 }
 
-/// Absent, null or an empty text.
+/// Whether a value is absent, null or an empty string.
 pub(crate) fn is_blank(value: Raw<'_>) -> bool {
     value.is_none_or(|value| matches!(value.get(), "null" | "\"\""))
 }
 
-/// A value that is a text; an absent one is an empty text, and so is null.
+/// Reads a string. Absence and null count as an empty one; `None` for any other type.
 pub(crate) fn text_or_blank(value: Raw<'_>) -> Option<Cow<'_, str>> {
     match value {
         Some(value) if !is_blank(Some(value)) => read(value).map(|Text(text)| text),
@@ -117,21 +118,21 @@ pub(crate) fn is_text(value: Raw<'_>, expected: &str) -> bool {
     text_or_blank(value).is_some_and(|text| text == expected)
 }
 
-/// Borrows a text that holds no escapes.
+/// Borrows a string unless it has escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// An object, with its text.
+/// A parsed object, with its source text.
 pub(crate) struct Object<'a, T> {
     pub(crate) json: &'a str,
-    its: T,
+    value: T,
 }
 
 impl<T> Deref for Object<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.its
+        &self.value
     }
 }
 
@@ -139,13 +140,13 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Object<'a, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = <&RawValue>::deserialize(deserializer)?;
         let json = value.get();
-        let its = read_object(json).ok_or_else(|| D::Error::custom("no such object"))?;
-        Ok(Self { json, its })
+        let value = read_object(json).ok_or_else(|| D::Error::custom("no such object"))?;
+        Ok(Self { json, value })
     }
 }
 
-/// A value that is an object in the text, too: a list of its fields would be read as well, and nothing could be put into
-/// it by name.
+/// A value that is an object in the text. Serde would also accept a list of its fields, into which
+/// nothing can be inserted by name.
 struct FromObject<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for FromObject<T> {

@@ -1,16 +1,17 @@
-//! The one error envelope that clients get: `{"error":{"message","type","param","code"}}`.
+//! The error envelope that clients receive: `{"error":{"message","type","param","code"}}`.
 //!
-//! Both official clients read exactly this shape: `code` and `type` become fields of their exception, and a body that
-//! is an array, as Google's compatible surface sends it, becomes "429 status code (no body)".
+//! Both official clients require exactly this shape: `code` and `type` become fields of their
+//! exception, and a body that is an array, as Google's compatible surface sends it, becomes "429
+//! status code (no body)".
 
 use serde::Serialize;
 
 /// An error as a client sees it, without its status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorBody {
-    /// What is wrong and what to do, in one or two sentences.
+    /// What is wrong and how to fix it, in one or two sentences.
     pub message: String,
-    /// OpenAI's coarse class, such as `invalid_request_error`.
+    /// OpenAI's error class, such as `invalid_request_error`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The request field at fault.
@@ -25,7 +26,7 @@ struct Envelope<'a> {
 }
 
 impl ErrorBody {
-    /// The body's JSON text.
+    /// Returns the body as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&Envelope { error: self })
             .unwrap_or_else(|_| r#"{"error":{"message":"internal error","type":"server_error","param":null,"code":"internal_error"}}"#.to_owned())
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_envelope_has_all_four_fields_also_when_empty() {
+    fn the_envelope_always_has_all_four_fields() {
         let body = ErrorBody {
             message: "no \"such\" model\n".into(),
             kind: "invalid_request_error",

@@ -1,7 +1,7 @@
-//! What the OpenAI wire says, as far as the pool reads or writes it. Pure.
+//! The OpenAI format, as far as the pool reads or writes it. Pure.
 //!
-//! Everything that the pool need not change passes through byte for byte, so nothing here builds a tree of a request or
-//! re-serialises an answer.
+//! Whatever needs no change passes through byte for byte, so nothing here builds a tree of a
+//! request or reserializes an answer.
 
 mod error;
 pub mod repair;

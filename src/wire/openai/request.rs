@@ -1,7 +1,9 @@
-//! A look at a chat completion request: is it one, which model, and where to put the default model.
+//! Skims chat completion requests: validates them, and finds the model and where to insert a
+//! default.
 //!
-//! The body is checked as JSON and skimmed, never rebuilt: a missing `model` is spliced into the caller's own bytes, so
-//! that unknown fields, number formats and key order reach the upstream as they were sent.
+//! The body is checked as JSON but never rebuilt. A missing `model` is spliced into the caller's
+//! bytes, so that unknown fields, number formats and key order reach the upstream as they were
+//! sent.
 
 use crate::wire::json::Patch;
 use crate::wire::json::{Members, Name, find, read};
@@ -11,25 +13,26 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a body is no chat completion request.
+/// Why a body is not a chat completion request.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
-    /// Not JSON at all, or a field named twice. The parser's words name line and column, never content.
+    /// Invalid JSON, or a repeated field. The parser's message contains the line and column, but no
+    /// content.
     #[error("the request body is not valid JSON: {0}")]
     Json(String),
-    /// JSON, but no object.
+    /// Valid JSON, but not an object.
     #[error("the request body must be a JSON object")]
     NotAnObject,
     /// `messages` is missing or not an array.
     #[error("`messages` must be an array")]
     Messages,
-    /// `model` is neither a string nor absent.
+    /// `model` is present but not a string.
     #[error("`model` must be a string")]
     Model,
 }
 
 impl InvalidRequest {
-    /// The field at fault, for the error envelope's `param`.
+    /// The field at fault, for `param` of the error envelope.
     pub fn param(&self) -> Option<&'static str> {
         match self {
             Self::Json(_) | Self::NotAnObject => None,
@@ -39,16 +42,16 @@ impl InvalidRequest {
     }
 }
 
-/// A chat completion request, ready to be sent as often as it takes.
+/// A validated chat completion request, ready to be sent any number of times.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ChatRequest {
-    /// The model that the upstream is asked for.
+    /// The model requested from the upstream.
     pub model: String,
-    /// The body to send: the caller's bytes, with the model put in where it was missing.
+    /// The body to send: the caller's bytes, with the model inserted if it was missing.
     pub body: Vec<u8>,
-    /// Whether the answer may be asked for bit by bit.
+    /// Whether the answer may be streamed.
     pub stream: bool,
-    /// Whether the tokens of a stream are asked for.
+    /// Whether a stream should report its usage.
     pub include_usage: bool,
 }
 
@@ -87,7 +90,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 }
                 "model" => fields.model = Some(members.next_value()?),
                 "messages" => fields.messages = Some(members.next_value()?),
-                // Given twice, they are the upstream's affair; the last one counts with most.
+                // Repeated fields are up to the upstream; most parsers use the last one.
                 "stream" => fields.stream = Some(members.next_value()?),
                 "stream_options" => fields.stream_options = Some(members.next_value()?),
                 _ => {
@@ -106,12 +109,13 @@ struct StreamOptions {
 }
 
 impl ChatRequest {
-    /// Checks `body` and puts in `default_model` where `model` is missing, null or empty.
+    /// Validates `body`, and inserts `default_model` if `model` is missing, null or empty.
     ///
     /// # Errors
     /// See [`InvalidRequest`].
     pub fn parse(body: Vec<u8>, default_model: &str) -> Result<Self, InvalidRequest> {
-        // Skipped strings are not checked by the parser, and the upstream would refuse them with a puzzling 400.
+        // The parser skips strings without checking them, and the upstream's 400 would be
+        // confusing.
         let text = std::str::from_utf8(&body)
             .map_err(|_| InvalidRequest::Json("it is not UTF-8".to_owned()))?;
         let first = text.find(|c| !matches!(c, ' ' | '\t' | '\r' | '\n'));
@@ -126,7 +130,7 @@ impl ChatRequest {
         if !fields.messages.is_some_and(|messages| messages.0) {
             return Err(InvalidRequest::Messages);
         }
-        // What is no boolean is for the upstream to refuse, or to understand.
+        // Accepting or refusing a value that is not a boolean is up to the upstream.
         let stream = fields
             .stream
             .is_some_and(|stream| !["false", "null"].contains(&stream.get()));
@@ -163,7 +167,7 @@ impl ChatRequest {
     }
 }
 
-/// The model that a JSON body names; `None` if it names none, or is something else.
+/// Returns the model named by a JSON body, if any.
 pub fn model_of(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Named {
@@ -174,7 +178,7 @@ pub fn model_of(body: &[u8]) -> Option<String> {
     named.model.filter(|model| !model.trim().is_empty())
 }
 
-/// Whether a request for embeddings asks for the base64 of their numbers.
+/// Whether an embeddings request asks for base64.
 pub fn asks_for_base64(body: &[u8]) -> bool {
     serde_json::from_slice(body).is_ok_and(|Members(members)| {
         find(&members, "encoding_format")
@@ -183,12 +187,13 @@ pub fn asks_for_base64(body: &[u8]) -> bool {
     })
 }
 
-/// The parser's message: kind, line and column. It quotes nothing of the body but a field's name given twice.
+/// Formats the parser's message: kind, line and column. It quotes nothing from the body except the
+/// name of a repeated field.
 fn describe(error: &serde_json::Error) -> String {
     error.to_string()
 }
 
-/// Whether a JSON value is an array, without keeping any of it.
+/// Whether a JSON value is an array. Its content is discarded.
 struct IsArray(bool);
 
 impl<'de> Deserialize<'de> for IsArray {

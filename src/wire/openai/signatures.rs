@@ -1,9 +1,10 @@
-//! Thought signatures of tool calls.
+//! Restores the thought signatures of tool calls.
 //!
-//! From Gemini 3 on, the first tool call of each step has a thought signature, and a request whose history has the call
-//! without it is refused (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Many of OpenAI's clients drop the
-//! field that it comes in, `tool_calls[].extra_content.google.thought_signature`. So signatures are collected from answers,
-//! and put back into requests.
+//! From Gemini 3 on, the first tool call of each step has a thought signature, and a request whose
+//! history contains the call without it is refused
+//! (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Many OpenAI clients drop the field
+//! that carries it, `tool_calls[].extra_content.google.thought_signature`. So signatures are
+//! collected from answers and put back into requests.
 
 use crate::wire::json::Patch;
 use crate::wire::json::{Members, find, read};
@@ -12,16 +13,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
 
-/// What Google takes in the place of a signature that nobody knows any more.
+/// What Google accepts in place of a signature that is no longer known.
 pub const PLACEHOLDER: &str = "skip_thought_signature_validator";
 
-/// The longest signature that is kept, in bytes; they have been seen with a few thousand.
-const LONGEST_SIGNATURE: usize = 64 * 1024;
-/// Tool calls of one request whose signatures are looked up, the latest ones.
-const MOST_LOOKED_UP: usize = 256;
+/// The maximum size of a stored signature, in bytes. Observed ones have a few thousand.
+const MAX_SIGNATURE_BYTES: usize = 64 * 1024;
+/// How many tool calls of a request have their signatures looked up, starting with the latest.
+const MAX_LOOKUPS: usize = 256;
 
-/// What a tool call says: its id, the function's name and the arguments. Google's ids have six digits, so an id alone
-/// does not tell calls apart.
+/// The content of a tool call: its id, the function's name and the arguments. Google's ids have six
+/// digits, so an id alone is not unique.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ToolCall(String);
 
@@ -36,7 +37,7 @@ pub struct SignedCall {
 
 impl ToolCall {
     fn new(id: &str, name: &str, arguments: &str) -> Self {
-        // Clients may write the arguments anew: only what they mean counts.
+        // Clients may reformat the arguments, so they are compared by value.
         let arguments = match serde_json::from_str(arguments) {
             Ok(value) => canonical(value).to_string(),
             Err(_) if arguments.trim().is_empty() => "{}".to_owned(),
@@ -45,13 +46,13 @@ impl ToolCall {
         Self(serde_json::json!([id, name, arguments]).to_string())
     }
 
-    /// The bytes that tell it from other calls.
+    /// Bytes that are unique to the call.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-/// The value with its numbers as JavaScript has them, which writes 1.0 as 1.
+/// Converts numbers the way JavaScript does, which writes 1.0 as 1.
 fn canonical(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     match value {
@@ -68,16 +69,16 @@ fn canonical(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
-/// Collects the tool calls of an answer that have a signature.
+/// Collects the signed tool calls of an answer.
 #[derive(Debug, Default)]
 pub struct Signatures {
-    /// By choice, in the order of their beginnings.
-    calls: HashMap<u32, Vec<Begun>>,
+    /// The calls of each choice, in order of appearance.
+    calls: HashMap<u32, Vec<PartialCall>>,
 }
 
-/// A tool call as far as it has arrived.
+/// A partially received tool call.
 #[derive(Debug, Default)]
-struct Begun {
+struct PartialCall {
     index: Option<u32>,
     id: String,
     name: String,
@@ -96,19 +97,19 @@ struct Choice {
     #[serde(default)]
     index: Option<u32>,
     #[serde(alias = "delta")]
-    message: Option<Said>,
+    message: Option<Message>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct Message {
     #[serde(default)]
-    tool_calls: Option<Vec<Piece>>,
+    tool_calls: Option<Vec<CallPart>>,
     #[serde(default)]
     extra_content: Option<ExtraContent>,
 }
 
 #[derive(Deserialize)]
-struct Piece {
+struct CallPart {
     #[serde(default)]
     index: Option<u32>,
     #[serde(default)]
@@ -141,13 +142,13 @@ struct Google {
 
 fn signature_of(extra_content: Option<ExtraContent>) -> Option<String> {
     let signature = extra_content?.google?.thought_signature?;
-    (1..=LONGEST_SIGNATURE)
+    (1..=MAX_SIGNATURE_BYTES)
         .contains(&signature.len())
         .then_some(signature)
 }
 
 impl Signatures {
-    /// Those of a whole answer, a completion or a stream of events.
+    /// Returns the signed calls of a complete answer, which is a completion or an event stream.
     pub fn of_answer(answer: &[u8]) -> Vec<SignedCall> {
         let mut signatures = Self::default();
         signatures.take(answer);
@@ -155,9 +156,9 @@ impl Signatures {
         signatures.collected()
     }
 
-    /// Looks at whole lines of a stream of events.
+    /// Processes complete lines of an event stream.
     pub fn take_lines(&mut self, lines: &[u8]) {
-        if !is_of_interest(lines) {
+        if !mentions_calls(lines) {
             return;
         }
         for line in lines.split(|byte| *byte == b'\n') {
@@ -167,9 +168,9 @@ impl Signatures {
         }
     }
 
-    /// Looks at a completion, or a chunk of one. What cannot be read has nothing.
+    /// Processes a completion or a chunk of one. Unreadable input is ignored.
     fn take(&mut self, answer: &[u8]) {
-        if !is_of_interest(answer) {
+        if !mentions_calls(answer) {
             return;
         }
         let Ok(answer) = serde_json::from_slice::<Answer>(answer) else {
@@ -177,14 +178,14 @@ impl Signatures {
         };
         for choice in answer.choices {
             let calls = self.calls.entry(choice.index.unwrap_or(0)).or_default();
-            let Some(said) = choice.message else {
+            let Some(message) = choice.message else {
                 continue;
             };
-            for piece in said.tool_calls.unwrap_or_default() {
-                add(calls, piece);
+            for part in message.tool_calls.unwrap_or_default() {
+                add_part(calls, part);
             }
-            // A signature that comes apart from the calls belongs to the first.
-            if let Some(signature) = signature_of(said.extra_content)
+            // A signature outside the calls belongs to the first.
+            if let Some(signature) = signature_of(message.extra_content)
                 && let Some(first) = calls.first_mut()
             {
                 first.signature.get_or_insert(signature);
@@ -192,7 +193,7 @@ impl Signatures {
         }
     }
 
-    /// What has been collected.
+    /// Returns the signed calls.
     pub fn collected(self) -> Vec<SignedCall> {
         let calls = self.calls.into_values().flatten();
         calls
@@ -207,27 +208,28 @@ impl Signatures {
     }
 }
 
-fn is_of_interest(answer: &[u8]) -> bool {
+fn mentions_calls(answer: &[u8]) -> bool {
     ["\"tool_calls\"", "\"thought_signature\""]
         .iter()
         .any(|name| memmem::find(answer, name.as_bytes()).is_some())
 }
 
-/// Adds a piece to the call that it belongs to: that of its index, or the latest, unless it has an id of its own.
-fn add(calls: &mut Vec<Begun>, piece: Piece) {
-    let continues = |call: &Begun| {
+/// Adds a piece to its call: the one with its index, or the latest unless the piece has an id of
+/// its own.
+fn add_part(calls: &mut Vec<PartialCall>, part: CallPart) {
+    let continues = |call: &PartialCall| {
         let is_other = |id: &str| !id.is_empty() && !call.id.is_empty() && *id != call.id;
-        !piece.id.as_deref().is_some_and(is_other)
+        !part.id.as_deref().is_some_and(is_other)
     };
-    let begun = match piece.index {
-        Some(_) => calls.iter().rposition(|call| call.index == piece.index),
+    let existing = match part.index {
+        Some(_) => calls.iter().rposition(|call| call.index == part.index),
         None => calls.len().checked_sub(1),
     };
-    let begun = begun.filter(|at| calls.get(*at).is_some_and(continues));
-    let at = begun.unwrap_or_else(|| {
-        calls.push(Begun {
-            index: piece.index,
-            ..Begun::default()
+    let existing = existing.filter(|at| calls.get(*at).is_some_and(continues));
+    let at = existing.unwrap_or_else(|| {
+        calls.push(PartialCall {
+            index: part.index,
+            ..PartialCall::default()
         });
         calls.len() - 1
     });
@@ -235,40 +237,40 @@ fn add(calls: &mut Vec<Begun>, piece: Piece) {
         return;
     };
     if call.id.is_empty() {
-        call.id = piece.id.unwrap_or_default();
+        call.id = part.id.unwrap_or_default();
     }
-    let function = piece.function.unwrap_or_default();
+    let function = part.function.unwrap_or_default();
     call.name.push_str(&function.name.unwrap_or_default());
     call.arguments
         .push_str(&function.arguments.unwrap_or_default());
-    if let Some(signature) = signature_of(piece.extra_content) {
+    if let Some(signature) = signature_of(part.extra_content) {
         call.signature.get_or_insert(signature);
     }
 }
 
 /// A tool call in a request's history.
-struct InHistory<'a> {
-    /// The call, an object.
+struct PastCall<'a> {
+    /// The JSON object of the call.
     object: &'a RawValue,
     members: Members<'a>,
-    /// It is the first of its message.
+    /// Whether it is the first of its message.
     is_first: bool,
 }
 
-impl<'a> InHistory<'a> {
+impl<'a> PastCall<'a> {
     fn extra_content(&self) -> Option<&'a RawValue> {
         find(&self.members.0, "extra_content")
     }
 
-    /// Its signature; `None` where there is none, or an empty one.
+    /// Returns its signature, unless that is missing or empty.
     fn signature(&self) -> Option<String> {
         let extra_content: ExtraContent = read(self.extra_content()?)?;
         let signature = extra_content.google?.thought_signature?;
         (!signature.is_empty()).then_some(signature)
     }
 
-    /// What it says; `None` if it is no call of a function.
-    fn named(&self) -> Option<ToolCall> {
+    /// Returns its content; `None` if it does not call a function.
+    fn call(&self) -> Option<ToolCall> {
         let id: String = read(find(&self.members.0, "id")?)?;
         let function: Function = read(find(&self.members.0, "function")?)?;
         let arguments = function.arguments.unwrap_or_default();
@@ -277,27 +279,27 @@ impl<'a> InHistory<'a> {
 
     fn sign(&self, signature: &str, patch: &mut Patch<'a>) {
         let signature = serde_json::Value::from(signature);
-        let within = |object: &'a RawValue| -> Option<Members<'a>> {
+        let members_of = |object: &'a RawValue| -> Option<Members<'a>> {
             object.get().starts_with('{').then(|| read(object))?
         };
-        let place = |members: &Members<'a>, name: &str| {
-            let found = members.0.iter().rev().find(|(its, _)| its == name);
+        let member = |members: &Members<'a>, name: &str| {
+            let found = members.0.iter().rev().find(|(member, _)| member == name);
             found.map(|(_, value)| *value)
         };
-        // As deep as there are objects to put it in.
+        // Insert at the deepest object that exists.
         let Some(extra) = self.extra_content() else {
             let value = serde_json::json!({ "google": { "thought_signature": signature } });
-            let old = place(&self.members, "extra_content");
+            let old = member(&self.members, "extra_content");
             patch.set(self.object.get(), "extra_content", old, &value.to_string());
             return;
         };
-        let Some(members) = within(extra) else {
+        let Some(members) = members_of(extra) else {
             return;
         };
         match find(&members.0, "google") {
             Some(google) => {
-                if let Some(inner) = within(google) {
-                    let old = place(&inner, "thought_signature");
+                if let Some(inner) = members_of(google) {
+                    let old = member(&inner, "thought_signature");
                     patch.set(
                         google.get(),
                         "thought_signature",
@@ -308,15 +310,15 @@ impl<'a> InHistory<'a> {
             }
             None => {
                 let value = serde_json::json!({ "thought_signature": signature });
-                let old = place(&members, "google");
+                let old = member(&members, "google");
                 patch.set(extra.get(), "google", old, &value.to_string());
             }
         }
     }
 }
 
-/// The tool calls in a chat completion request's history, in order.
-fn history(body: &[u8]) -> Vec<InHistory<'_>> {
+/// Returns the tool calls in the history of a chat completion request, in order.
+fn history(body: &[u8]) -> Vec<PastCall<'_>> {
     let mut calls = Vec::new();
     if memmem::find(body, b"\"tool_calls\"").is_none() {
         return calls;
@@ -332,7 +334,7 @@ fn history(body: &[u8]) -> Vec<InHistory<'_>> {
         let listed = find(&message, "tool_calls").and_then(read::<Vec<&RawValue>>);
         for (index, object) in listed.unwrap_or_default().into_iter().enumerate() {
             if let Some(members) = read(object) {
-                calls.push(InHistory {
+                calls.push(PastCall {
                     object,
                     members,
                     is_first: index == 0,
@@ -343,30 +345,30 @@ fn history(body: &[u8]) -> Vec<InHistory<'_>> {
     calls
 }
 
-/// The tool calls of a request without a signature, as far as they are looked up.
+/// Returns the tool calls without a signature, up to the look-up limit.
 pub fn unsigned(body: &[u8]) -> BTreeSet<ToolCall> {
     let unsigned = history(body)
         .into_iter()
         .rev()
         .filter(|call| call.signature().is_none());
     unsigned
-        .filter_map(|call| call.named())
-        .take(MOST_LOOKED_UP)
+        .filter_map(|call| call.call())
+        .take(MAX_LOOKUPS)
         .collect()
 }
 
-/// The request with these signatures where they are missing; `None` where nothing changes.
+/// Inserts these signatures where they are missing; `None` if nothing changes.
 pub fn signed(body: &[u8], signatures: &HashMap<ToolCall, String>) -> Option<Vec<u8>> {
     edited(body, |call| {
         if signatures.is_empty() || call.signature().is_some() {
             return None;
         }
-        signatures.get(&call.named()?).map(String::as_str)
+        signatures.get(&call.call()?).map(String::as_str)
     })
 }
 
-/// The request with the [placeholder](PLACEHOLDER) in each first call of a message that has no signature, or one of
-/// `refused`; `None` where nothing changes.
+/// Inserts the [placeholder](PLACEHOLDER) into the first call of each message if its signature is
+/// missing or one of `refused`; `None` if nothing changes.
 pub fn with_placeholders(body: &[u8], refused: &BTreeSet<String>) -> Option<Vec<u8>> {
     edited(body, |call| {
         let counts = match call.signature() {
@@ -379,7 +381,7 @@ pub fn with_placeholders(body: &[u8], refused: &BTreeSet<String>) -> Option<Vec<
 
 fn edited<'s>(
     body: &[u8],
-    signature_for: impl Fn(&InHistory<'_>) -> Option<&'s str>,
+    signature_for: impl Fn(&PastCall<'_>) -> Option<&'s str>,
 ) -> Option<Vec<u8>> {
     let mut patch = Patch::of(body);
     for call in history(body) {

@@ -1,11 +1,10 @@
-//! A look at an answer: how many tokens it took, and whether it says anything.
+//! Summarizes an answer: its token usage, and whether it has content.
 //!
-//! Google counts apart what OpenAI counts together: `completion_tokens` is without the tokens of thinking, `total_tokens`
-//! is with them (<https://ai.google.dev/gemini-api/docs/openai>). And it sends answers that are none: 200, `stop`, no
-//! content, no tokens.
+//! Google counts separately what OpenAI counts together: `completion_tokens` excludes thinking
+//! tokens, `total_tokens` includes them (<https://ai.google.dev/gemini-api/docs/openai>). Google
+//! also sends answers with nothing in them: 200, `stop`, no content, no tokens.
 //!
-//! Nothing is built or copied of an answer but the names of its fields, and no field of another type than expected is in
-//! the way of the others.
+//! Only field names are copied, and a field of an unexpected type does not affect the others.
 
 use crate::pool::Usage;
 use crate::wire::json::{Members, find, is_empty, read};
@@ -13,14 +12,13 @@ use crate::wire::{Summary, is_malformed_call};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Summarizes a completion, or one chunk of a stream without its `data:`. `None` if the text is
-/// neither.
+/// Summarizes a completion or the data of one stream event; `None` if the text is neither.
 pub fn summarize(json: &[u8]) -> Option<Summary> {
     let Members(members) = serde_json::from_slice(json).ok()?;
     let member = |name: &str| find(&members, name);
     let choices = member("choices");
     let usage = member("usage");
-    // Google's own name for a prompt that it did not answer.
+    // Google's own field for a prompt that it refused.
     let feedback = member("promptFeedback").filter(|feedback| !is_empty(feedback));
     let object = member("object").and_then(read::<Cow<'_, str>>);
     let is_completion = object.is_some_and(|kind| kind.starts_with("chat.completion"));
@@ -37,8 +35,8 @@ pub fn summarize(json: &[u8]) -> Option<Summary> {
     };
     let choices = choices.and_then(read::<Vec<&RawValue>>).unwrap_or_default();
     for Members(choice) in choices.into_iter().filter_map(read) {
-        for said in ["message", "delta"].map(|name| find(&choice, name)) {
-            match said.map_or(Content::None, content) {
+        for message in ["message", "delta"].map(|name| find(&choice, name)) {
+            match message.map_or(Content::None, content) {
                 Content::None => {}
                 Content::Thought => summary.has_content = true,
                 Content::Answer => (summary.has_content, summary.has_answer) = (true, true),
@@ -47,13 +45,13 @@ pub fn summarize(json: &[u8]) -> Option<Summary> {
         let reason = find(&choice, "finish_reason").and_then(read::<Cow<'_, str>>);
         if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
             summary.is_finished = true;
-            summary.is_blocked |= !(says_all(&reason) || is_malformed_call(&reason));
+            summary.is_blocked |= !(is_complete(&reason) || is_malformed_call(&reason));
         }
     }
     Some(summary)
 }
 
-/// `None` if no count is there.
+/// Reads the token counts; `None` if there are none.
 fn read_usage(usage: &RawValue) -> Option<Usage> {
     let Members(counts) = read(usage)?;
     let count = |name: &str| find(&counts, name).and_then(read::<u64>);
@@ -76,22 +74,22 @@ fn read_usage(usage: &RawValue) -> Option<Usage> {
     })
 }
 
-/// Whether a choice that ended so has said all that it had to say. Google's own names are in capitals.
-fn says_all(finish_reason: &str) -> bool {
+/// Whether a choice with this finish reason is complete. Google's own names are upper case.
+fn is_complete(finish_reason: &str) -> bool {
     ["stop", "tool_calls", "function_call"]
         .iter()
         .any(|name| finish_reason.eq_ignore_ascii_case(name))
 }
 
-/// What a message or a delta carries.
+/// The content of a message or a delta.
 enum Content {
     None,
     Thought,
     Answer,
 }
 
-/// Fields of a message that are no answer by themselves.
-const BESIDE_ANSWER: [&str; 6] = [
+/// Fields of a message that are not an answer by themselves.
+const NON_ANSWER_FIELDS: [&str; 6] = [
     "role",
     "content",
     "extra_content",
@@ -100,14 +98,14 @@ const BESIDE_ANSWER: [&str; 6] = [
     "reasoning",
 ];
 
-fn content(said: &RawValue) -> Content {
-    let Some(Members(members)) = read(said) else {
+fn content(message: &RawValue) -> Content {
+    let Some(Members(members)) = read(message) else {
         return Content::None;
     };
     let has = |name: &str| find(&members, name).is_some_and(|value| !is_empty(value));
     let has_other = members
         .iter()
-        .any(|(name, value)| !BESIDE_ANSWER.contains(&&**name) && !is_empty(value));
+        .any(|(name, value)| !NON_ANSWER_FIELDS.contains(&&**name) && !is_empty(value));
     let is_thought = find(&members, "extra_content").is_some_and(is_thought);
     if has_other || (has("content") && !is_thought) {
         Content::Answer
@@ -118,7 +116,7 @@ fn content(said: &RawValue) -> Content {
     }
 }
 
-/// `{"google":{"thought":true}}`: the content is a thought.
+/// `{"google":{"thought":true}}` marks the content as a thought.
 fn is_thought(extra: &RawValue) -> bool {
     let google = read::<Members<'_>>(extra)
         .and_then(|Members(extra)| find(&extra, "google").and_then(read::<Members<'_>>));

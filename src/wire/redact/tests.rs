@@ -5,7 +5,7 @@ const STANDARD: &str = "AIzaSyFAKE0123456789abcdefghijklmnoWXYZ";
 const AUTHORIZATION: &str = "AQ.Fake8BRn-fake_fake.fakefakefakeWXYZ";
 
 #[test]
-fn a_mask_shows_four_characters_of_a_long_secret_and_none_of_a_short_one() {
+fn a_mask_shows_four_characters_of_long_secrets_only() {
     assert_eq!(mask(STANDARD), "…WXYZ");
     assert_eq!(mask("exactly-12ch"), "…");
     assert_eq!(mask("now-13-chars!"), "…ars!");
@@ -76,13 +76,13 @@ fn keys_are_masked_by_value_and_by_shape() {
 }
 
 #[test]
-fn truncation_respects_characters() {
+fn truncates_at_character_boundaries() {
     assert_eq!(truncate("äöü", 3), "äöü");
     assert_eq!(truncate("äöü", 2), "äö…");
 }
 
 #[test]
-fn megabytes_of_what_resembles_a_secret_are_redacted_piece_by_piece() {
+fn redacts_megabytes_of_similar_text_in_linear_time() {
     let secret = "abcdefgh-ijklmnop-qrstuvwx";
     let text = format!(
         "{}{secret}{}",
@@ -97,7 +97,7 @@ fn megabytes_of_what_resembles_a_secret_are_redacted_piece_by_piece() {
 }
 
 #[test]
-fn json_stays_json_with_the_same_names() {
+fn redacted_json_keeps_its_names() {
     for (rule, json, secrets, expected) in [
         (
             "a short token that is a field's name",
@@ -147,7 +147,7 @@ fn json_stays_json_with_the_same_names() {
 }
 
 #[test]
-fn a_text_reveals_a_secret_by_value_or_by_shape() {
+fn detects_secrets_by_value_and_by_shape() {
     for (text, secrets, expected) in [
         ("gemini-2.5-flash", vec!["my-token"], false),
         ("x/my-token:verb", vec!["my-token"], true),
@@ -166,7 +166,7 @@ fn a_text_reveals_a_secret_by_value_or_by_shape() {
 
 proptest! {
     #[test]
-    fn redacted_json_is_json_of_the_same_shape(text in ".{0,20}", secret in "[!-~]{8,20}") {
+    fn redacted_json_has_the_same_structure(text in ".{0,20}", secret in "[!-~]{8,20}") {
         let json = serde_json::json!({ "messages": [text, { &secret: secret }], "n": 1.5 });
         let redacted = redact_json(&json.to_string(), &[&secret]);
         let read: serde_json::Value = serde_json::from_str(&redacted).unwrap();
@@ -180,14 +180,14 @@ proptest! {
         let redacted = redact(&text, &[&secret]);
         prop_assert!(!redacted.contains(&secret));
         let pieces = secret.as_bytes().windows(PIECE).map(|piece| std::str::from_utf8(piece).unwrap());
-        // Masking may put characters side by side that were apart, but never so many of the secret.
+        // Masking may join separate characters, but never as many as a piece of the secret.
         for piece in pieces {
             prop_assert!(!redacted.contains(piece), "{} in {}", piece, redacted);
         }
     }
 
     #[test]
-    fn any_text_is_accepted(text in ".*", secret in ".{0,20}", max in 0usize..50) {
+    fn accepts_any_text(text in ".*", secret in ".{0,20}", max in 0usize..50) {
         let _ = truncate(&redact(&text, &[&secret]), max);
         let _ = redact_json(&text, &[&secret]);
     }

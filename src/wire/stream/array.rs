@@ -1,73 +1,70 @@
-//! A JSON array that grows by an element at a time: what Google's streams are without `alt=sse`.
+//! Scans a JSON array that grows by one element at a time, which is how Google streams without
+//! `alt=sse`.
 //!
-//! Whole elements pass on, untouched, as soon as they are there. The closing bracket is told apart, since the call must be
-//! in the log before it leaves; and so is an element that is an error, which takes the place of what was to come.
+//! Complete elements are forwarded unchanged as soon as they arrive. The closing bracket is
+//! reported separately, since the call must be logged before it is sent. So is an element that is
+//! an error, which ends the stream.
 
 use crate::wire::stream::{Found, is_error};
 use std::ops::Range;
 
-/// An element longer than this passes in pieces, so that memory stays bounded: 1 MiB.
+/// Longer elements pass in pieces, to bound memory: 1 MiB.
 const MAX_HELD: usize = 1024 * 1024;
 
-/// What a chunk of the array came to.
+/// The result of scanning a chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ArrayScan {
-    /// Bytes that may be handed on now.
+    /// The bytes to forward now.
     pub ready: Vec<u8>,
-    /// Where in them elements lie that are there as a whole.
+    /// The ranges of complete elements in `ready`.
     pub elements: Vec<Range<usize>>,
     /// What follows.
     pub found: Found,
 }
 
-/// Finds the elements of an array, its end and errors in it, in chunks that are cut anywhere.
+/// Finds the elements of an array, its end and errors in it, in chunks with arbitrary boundaries.
 #[derive(Debug, Default)]
 pub struct ArrayScanner {
-    /// What is not handed on yet, and how much of it was looked at.
+    /// The bytes not yet forwarded.
     held: Vec<u8>,
-    looked_at: usize,
-    /// Of the element that has begun: where in what is held, unless its beginning was handed on.
-    begun: Option<usize>,
+    scanned: usize,
+    /// Where the current element starts in `held`, unless its start has been forwarded.
+    element_start: Option<usize>,
     depth: usize,
-    in_text: bool,
+    in_string: bool,
     escaped: bool,
     opened: bool,
     /// The element passes in pieces.
     in_pieces: bool,
-    /// Something was handed on.
-    sent: bool,
+    /// Something has been forwarded.
+    has_sent: bool,
     done: bool,
 }
 
 impl ArrayScanner {
-    /// Takes the next chunk. Not to be called again after an error was found.
+    /// Processes the next chunk. Must not be called again after an error was found.
     pub fn push(&mut self, chunk: Vec<u8>) -> ArrayScan {
         self.held.extend(chunk);
         let mut elements = Vec::new();
         let mut ready_to = 0;
-        while let Some(byte) = self
-            .held
-            .get(self.looked_at)
-            .copied()
-            .filter(|_| !self.done)
-        {
-            let at = self.looked_at;
-            self.looked_at += 1;
-            if self.in_text {
+        while let Some(byte) = self.held.get(self.scanned).copied().filter(|_| !self.done) {
+            let at = self.scanned;
+            self.scanned += 1;
+            if self.in_string {
                 match (self.escaped, byte) {
                     (true, _) => self.escaped = false,
                     (false, b'\\') => self.escaped = true,
-                    (false, b'"') => self.in_text = false,
+                    (false, b'"') => self.in_string = false,
                     (false, _) => {}
                 }
                 continue;
             }
             match byte {
-                b'"' => self.in_text = true,
+                b'"' => self.in_string = true,
                 b'[' if !self.opened => self.opened = true,
                 b'{' | b'[' => {
                     if self.depth == 0 {
-                        self.begun = Some(at);
+                        self.element_start = Some(at);
                     }
                     self.depth += 1;
                 }
@@ -75,15 +72,15 @@ impl ArrayScanner {
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
                     if self.depth == 0 {
-                        let element = self.begun.take().map(|begun| begun..self.looked_at);
+                        let element = self.element_start.take().map(|start| start..self.scanned);
                         let bytes = element.clone().and_then(|range| self.held.get(range));
-                        // A bare object is no element: an error in the place of an array.
+                        // A bare object is not an element, but an error in place of the array.
                         if bytes.is_some_and(|bytes| !self.opened || is_error(bytes)) {
                             return self.error(element, ready_to, elements);
                         }
                         elements.extend(element);
                         self.in_pieces = false;
-                        ready_to = self.looked_at;
+                        ready_to = self.scanned;
                     }
                 }
                 _ => {}
@@ -94,19 +91,21 @@ impl ArrayScanner {
             ready_to = self.held.len();
         } else if self.in_pieces || rest > MAX_HELD {
             self.in_pieces = true;
-            self.begun = None;
+            self.element_start = None;
             ready_to = self.held.len();
         }
         let ready = if ready_to == 0 {
             Vec::new()
         } else {
-            let kept = self.held.split_off(ready_to);
-            std::mem::replace(&mut self.held, kept)
+            let rest = self.held.split_off(ready_to);
+            std::mem::replace(&mut self.held, rest)
         };
-        // Of what comes after the end, nothing is looked at.
-        self.looked_at = self.looked_at.saturating_sub(ready_to);
-        self.begun = self.begun.map(|begun| begun.saturating_sub(ready_to));
-        self.sent |= !ready.is_empty();
+        // Nothing after the end is scanned.
+        self.scanned = self.scanned.saturating_sub(ready_to);
+        self.element_start = self
+            .element_start
+            .map(|element_start| element_start.saturating_sub(ready_to));
+        self.has_sent |= !ready.is_empty();
         let found = if self.done {
             Found::Done
         } else {
@@ -129,7 +128,7 @@ impl ArrayScanner {
         let error = bytes.unwrap_or_default().to_vec();
         self.held.truncate(ready_to);
         let ready = std::mem::take(&mut self.held);
-        self.sent |= !ready.is_empty();
+        self.has_sent |= !ready.is_empty();
         ArrayScan {
             ready,
             elements,
@@ -137,10 +136,10 @@ impl ArrayScanner {
         }
     }
 
-    /// An error, as JSON text, as the array's last element; `None` within an element that has passed in pieces, where
-    /// nothing can follow.
+    /// Returns a final element with this error, as JSON, and the end of the array. `None` within an
+    /// element that passed in pieces, where nothing can follow.
     pub fn close_with(&self, error: &str) -> Option<Vec<u8>> {
-        let before = if self.sent { ",\r\n" } else { "[" };
+        let before = if self.has_sent { ",\r\n" } else { "[" };
         (!self.in_pieces).then(|| format!("{before}{error}]\n").into_bytes())
     }
 }
@@ -162,39 +161,42 @@ mod tests {
     }
 
     #[test]
-    fn each_element_passes_when_it_is_whole() {
+    fn forwards_each_complete_element() {
         let mut scanner = ArrayScanner::default();
-        let own = |text: &str| text.to_owned();
-        assert_eq!(push(&mut scanner, "["), (own(""), vec![], Found::Nothing));
+        let owned = |text: &str| text.to_owned();
+        assert_eq!(push(&mut scanner, "["), (owned(""), vec![], Found::Nothing));
         assert_eq!(
             push(&mut scanner, "{\"a\":\"}]\\\""),
-            (own(""), vec![], Found::Nothing)
+            (owned(""), vec![], Found::Nothing)
         );
         assert_eq!(
             push(&mut scanner, "{\"}\n,\r\n"),
             (
-                own("[{\"a\":\"}]\\\"{\"}"),
-                vec![own("{\"a\":\"}]\\\"{\"}")],
+                owned("[{\"a\":\"}]\\\"{\"}"),
+                vec![owned("{\"a\":\"}]\\\"{\"}")],
                 Found::Nothing
             )
         );
         assert_eq!(
             push(&mut scanner, "{\"b\":[1,{}]},{\"c\":2}"),
             (
-                own("\n,\r\n{\"b\":[1,{}]},{\"c\":2}"),
-                vec![own("{\"b\":[1,{}]}"), own("{\"c\":2}")],
+                owned("\n,\r\n{\"b\":[1,{}]},{\"c\":2}"),
+                vec![owned("{\"b\":[1,{}]}"), owned("{\"c\":2}")],
                 Found::Nothing
             )
         );
-        assert_eq!(push(&mut scanner, "]\n"), (own("]\n"), vec![], Found::Done));
+        assert_eq!(
+            push(&mut scanner, "]\n"),
+            (owned("]\n"), vec![], Found::Done)
+        );
         assert_eq!(
             push(&mut ArrayScanner::default(), "[]"),
-            (own("[]"), vec![], Found::Done)
+            (owned("[]"), vec![], Found::Done)
         );
     }
 
     #[test]
-    fn an_error_is_found_wherever_it_stands() {
+    fn finds_an_error_at_any_position() {
         for (text, ready) in [
             ("[{\"error\":{\"code\":503}}]", ""),
             ("[{\"a\":1},\r\n{\n  \"error\": {}\n}\n]", "[{\"a\":1}"),
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_says_nothing_is_none() {
+    fn an_empty_error_is_ignored() {
         for text in ["[{\"error\":null,\"a\":1}]", "[{\"a\":{\"error\":{}}}]"] {
             let (sent, elements, found) = push(&mut ArrayScanner::default(), text);
             assert_eq!(
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closing_error_makes_an_array_of_whatever_was_sent() {
+    fn a_closing_error_completes_the_array() {
         for text in [
             "",
             "[",
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_is_too_long_to_hold_passes_in_pieces() {
+    fn an_oversized_element_passes_in_pieces() {
         let mut scanner = ArrayScanner::default();
         let long = format!("[{{\"a\":\"{}", "x".repeat(MAX_HELD));
         assert_eq!(push(&mut scanner, &long).0, long);
@@ -255,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunk_borders_change_nothing(
+        fn chunk_boundaries_make_no_difference(
             texts in prop::collection::vec("[a-z\"\\\\{}\\[\\],é]{0,8}", 0..6),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         ) {
@@ -277,7 +279,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(chunks in prop::collection::vec("[{}\\[\\]\",a]{0,10}", 0..6)) {
+        fn accepts_any_bytes(chunks in prop::collection::vec("[{}\\[\\]\",a]{0,10}", 0..6)) {
             let mut scanner = ArrayScanner::default();
             for chunk in chunks {
                 if let Found::Error(_) = scanner.push(chunk.into_bytes()).found {

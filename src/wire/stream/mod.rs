@@ -1,4 +1,4 @@
-//! Streamed answers: where they end, errors in them, and what they carry.
+//! Streamed answers: their end, errors in them, and their content.
 
 mod array;
 mod sse;
@@ -11,18 +11,19 @@ pub(crate) use summary::{StreamSummary, summarize};
 use crate::wire::json::{Members, find};
 use memchr::memmem;
 
-/// What the stream has come to.
+/// What a scanner found in the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing yet.
+    /// Nothing special.
     Nothing,
-    /// The closing line, in this chunk or before.
+    /// The closing line, in this chunk or earlier.
     Done,
-    /// An error's beginning, from the start of its line on. What follows in the stream belongs to it.
+    /// An error, from the start of its line. The rest of the stream belongs to it.
     Error(Vec<u8>),
 }
 
-/// Whether a JSON object, or the first one of a list, has an `error` that says something: not null, false or an empty text.
+/// Whether a JSON object, or the first one in a list, has an `error` other than null, false or an
+/// empty string.
 pub(crate) fn is_error(json: &[u8]) -> bool {
     if memmem::find(json, b"\"error\"").is_none() {
         return false;

@@ -1,68 +1,73 @@
-//! A streamed answer, watched without parsing its events.
+//! Watches a streamed answer without parsing its events.
 //!
-//! Two lines matter. One closes the stream, and the call must be in the log before it leaves: `data: [DONE]` in OpenAI's
-//! form; in Google's own, which has no closing line, the event that says why the answer ended, unless more follows it.
-//! Any other stream may end with either, or just end. And an error in the middle must reach the client in a form that it
-//! understands, and never with a key in it: Google sends one as `data: {"error":…}`, as `data: [{"error":…}]`, or as plain
-//! pretty-printed JSON between the events, which OpenAI's clients ignore. [`EventScanner`] looks at the first bytes of
-//! each line and passes whole lines on, untouched: a line that the upstream never ends is no event, and half of one would
-//! be read as a broken one.
+//! Two kinds of lines matter. One closes the stream, and the call must be logged before it is sent:
+//! `data: [DONE]` in OpenAI's format; in Google's, which has no closing line, the event with the
+//! reason why the answer ended, unless more follows. Any other stream may end with either, or just
+//! end.
 //!
-//! Streams from a model carry `data:` lines only; OpenAI's clients also get comments. Google sends nothing else, and when an
-//! event is removed or replaced by an error, its name or id would be left behind as an event without data. Google's clients
-//! understand no other line: on a comment, google-genai for Python raises, the one for Node drops the next event, and LiteLLM
-//! stops reading.
+//! The other is an error, which must reach the client in a form that it understands, without any
+//! key. Google sends it as `data: {"error":…}`, as `data: [{"error":…}]`, or as plain
+//! pretty-printed JSON between the events, which OpenAI's clients ignore. [`EventScanner`] examines
+//! the first bytes of each line and forwards complete lines unchanged: an unterminated line is not
+//! an event, and half of one would be read as a broken event.
+//!
+//! Model streams are reduced to `data:` lines, and comments for OpenAI's clients. Google sends
+//! nothing else, and when an event is removed or replaced by an error, its name or id would remain
+//! as an event without data. Google's clients understand no other line: on a comment, google-genai
+//! for Python raises, the one for Node drops the next event, and LiteLLM stops reading.
 
 use super::{Found, is_error};
 use crate::wire::Kind;
 use memchr::{memchr, memmem};
 
-/// A line longer than this passes in pieces, so that memory stays bounded: 1 MiB. Google's longest hold images.
+/// Longer lines pass in pieces, to bound memory: 1 MiB. Google's longest lines contain images.
 const MAX_HELD: usize = 1024 * 1024;
 
-/// What a line is shows in so many bytes, blanks included.
+/// How many bytes of a line, blanks included, determine its kind.
 const LONGEST_START: usize = 256;
 
-/// What a chunk of the stream came to.
+/// The result of scanning a chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// Bytes that may be handed on now, the closing line included once it is there.
+    /// The bytes to forward now, including the closing line once it has arrived.
     pub ready: Vec<u8>,
     /// What follows them.
     pub found: Found,
 }
 
-/// What a line of Google's own form has in it when the answer has come to its end. Within a text the quotes are escaped.
+/// Marks of the last event in Google's format. They cannot match within a string, where quotes are
+/// escaped.
 const ENDINGS: [&[u8]; 2] = [b"\"finishReason\"", b"\"promptFeedback\""];
 
-/// How the lines of an event begin that are neither data nor comments.
+/// Prefixes of lines that are neither data nor comments.
 const OTHER_FIELDS: [&[u8]; 3] = [b"event:", b"id:", b"retry:"];
 
-/// Finds the end of a stream and errors in it, in chunks that are cut anywhere.
+/// Finds the end of a stream, and errors in it, in chunks with arbitrary boundaries.
 #[derive(Debug)]
 pub struct EventScanner {
     kind: Kind,
-    /// Held back: in Google's own form what may be the last event, in streams that are not a model's an incomplete event.
+    /// Bytes held back: possibly the last event in Google's format, or an incomplete event in
+    /// streams that do not come from a model.
     last: Vec<u8>,
-    /// An event has begun, so that the next blank line ends it.
+    /// An event has begun, so the next blank line ends it.
     has_data: bool,
-    /// The line that arrives in pieces is left out.
+    /// The line that is arriving in pieces is dropped.
     is_line_dropped: bool,
-    /// An event has said why the answer ended: whatever comes now may be the last.
+    /// An event had the reason why the answer ended, so any further event may be the last.
     is_ending: bool,
-    /// Of a line that passes in pieces, the end of the latest.
+    /// The end of the previous piece of a line that passes in pieces.
     before_piece: Vec<u8>,
-    /// A line whose end is not here yet.
+    /// A line whose end has not arrived.
     held: Vec<u8>,
-    /// The beginning of a line was handed on, since it is too long to be held.
+    /// The start of a line that is too long to buffer has been forwarded.
     line_open: bool,
-    /// The last bytes that were handed on.
+    /// The last bytes that were forwarded.
     sent_end: Vec<u8>,
     done: bool,
 }
 
 impl EventScanner {
-    /// A scanner of a stream of this kind.
+    /// Creates a scanner for a stream of this kind.
     pub fn new(kind: Kind) -> Self {
         Self {
             kind,
@@ -78,28 +83,29 @@ impl EventScanner {
         }
     }
 
-    /// Takes the next chunk. Not to be called again after an error was found.
+    /// Processes the next chunk. Must not be called again after an error was found.
     pub fn push(&mut self, chunk: Vec<u8>) -> Scan {
         let (was_open, was_done) = (self.line_open, self.done);
         let scan = self.scan(chunk);
         let scan = match self.kind {
             Kind::Chat if was_done => scan,
-            Kind::Chat => self.data_alone(scan, was_open),
+            Kind::Chat => self.retain_data(scan, was_open),
             Kind::Generate => {
-                let scan = self.data_alone(scan, was_open);
-                self.keep_last(scan, was_open)
+                let scan = self.retain_data(scan, was_open);
+                self.hold_last_event(scan, was_open)
             }
-            Kind::Other => self.keep_begun(scan),
+            Kind::Other => self.hold_incomplete_event(scan),
         };
-        self.note_sent(&scan.ready);
+        self.record_sent(&scan.ready);
         scan
     }
 
-    /// What is left when the upstream has nothing more; `None` if the stream ended before its time.
+    /// Returns the remaining bytes when the upstream ends the stream; `None` if it ended
+    /// prematurely.
     pub fn end(&mut self) -> Option<Vec<u8>> {
         let is_cut = self.line_open || !self.is_whole(&self.held);
-        let may_end = self.is_ending || has_ending(&self.held) || self.kind == Kind::Other;
-        if !may_end || is_cut || is_error_line(&self.held) {
+        let may_be_end = self.is_ending || has_ending(&self.held) || self.kind == Kind::Other;
+        if !may_be_end || is_cut || is_error_line(&self.held) {
             return None;
         }
         let mut rest = std::mem::take(&mut self.last);
@@ -107,25 +113,26 @@ impl EventScanner {
             rest.append(&mut self.held);
         } else if is_data(&self.held) && self.held.trim_ascii() != b"data:" {
             rest.append(&mut self.held);
-            // Google's client for Node reads no event without it.
+            // Google's client for Node ignores an event without a blank line.
             rest.extend_from_slice(b"\r\n\r\n");
         }
         Some(rest)
     }
 
-    /// Removes every line except data and the blank lines that end an event. OpenAI's clients also get comments.
-    fn data_alone(&mut self, mut scan: Scan, was_open: bool) -> Scan {
+    /// Removes all lines except data, comments for OpenAI's clients, and the blank lines that end
+    /// an event.
+    fn retain_data(&mut self, mut scan: Scan, was_open: bool) -> Scan {
         let lines = &mut scan.ready;
-        let (mut at, mut kept) = (0, 0);
+        let (mut at, mut retained) = (0, 0);
         let mut is_rest = was_open;
         while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
-            // What follows the closing line is no event.
+            // What follows the closing line is not an event.
             let is_closed = self.kind == Kind::Chat && line_start(rest) == LineStart::Done;
             let line = match line_end(rest).filter(|_| !is_closed) {
                 Some(end) => rest.get(..end).unwrap_or(rest),
                 None => rest,
             };
-            // How a line begins decides for all of its pieces.
+            // The start of a line decides about all of its pieces.
             if !std::mem::take(&mut is_rest) {
                 let is_blank = line.trim_ascii().is_empty();
                 let has_data = match self.kind {
@@ -137,19 +144,19 @@ impl EventScanner {
             }
             let end = at + line.len();
             if !self.is_line_dropped {
-                if kept < at {
-                    lines.copy_within(at..end, kept);
+                if retained < at {
+                    lines.copy_within(at..end, retained);
                 }
-                kept += end - at;
+                retained += end - at;
             }
             at = end;
         }
-        lines.truncate(kept);
+        lines.truncate(retained);
         scan
     }
 
     /// Holds back an incomplete event, so that `event: error` is not sent without its data.
-    fn keep_begun(&mut self, scan: Scan) -> Scan {
+    fn hold_incomplete_event(&mut self, scan: Scan) -> Scan {
         let Scan { ready, found } = scan;
         let mut lines = std::mem::take(&mut self.last);
         lines.extend_from_slice(&ready);
@@ -166,12 +173,12 @@ impl EventScanner {
         }
     }
 
-    /// Keeps back what may be the end.
-    fn keep_last(&mut self, scan: Scan, was_open: bool) -> Scan {
+    /// Holds back what may be the last event.
+    fn hold_last_event(&mut self, scan: Scan, was_open: bool) -> Scan {
         let Scan { mut ready, found } = scan;
         let mut before = std::mem::take(&mut self.last);
         if found == Found::Nothing {
-            let keep_from = if was_open || self.line_open {
+            let hold_from = if was_open || self.line_open {
                 let seen = [self.before_piece.as_slice(), &ready].concat();
                 let longest = ENDINGS.iter().map(|ending| ending.len()).max();
                 let from = seen.len().saturating_sub(longest.unwrap_or_default());
@@ -182,7 +189,7 @@ impl EventScanner {
                 self.before_piece.clear();
                 let latest = latest_event(&ready);
                 if latest.is_none() && !before.is_empty() {
-                    // Nothing has come but the rest of the event, or a comment.
+                    // Only the rest of the event, or a comment, has arrived.
                     before.append(&mut ready);
                     self.last = before;
                     return Scan { ready, found };
@@ -190,7 +197,7 @@ impl EventScanner {
                 self.is_ending |= has_ending(&ready);
                 latest.filter(|_| self.is_ending)
             };
-            if let Some(at) = keep_from {
+            if let Some(at) = hold_from {
                 self.last = ready.split_off(at);
             }
         }
@@ -209,7 +216,7 @@ impl EventScanner {
             };
         }
         let mut bytes = std::mem::take(&mut self.held);
-        // No line ends in what was held.
+        // `held` contains no line ending.
         let held = bytes.len();
         if bytes.is_empty() {
             bytes = chunk;
@@ -270,15 +277,17 @@ impl EventScanner {
         }
     }
 
-    /// An error, as JSON text in one line, as the last event. All official clients raise on a `data:` object with `error`,
-    /// while a stream that just stops looks to them like a complete answer. Google's own form, JSON between the events,
-    /// is seen by its clients only if it comes in a packet of its own, so it is not used for Google's either.
+    /// Returns an error, given as JSON on one line, as the last event.
+    ///
+    /// All official clients raise on a `data:` object with `error`, whereas a stream that just
+    /// stops looks complete to them. Google's own form, JSON between events, is only noticed by its
+    /// clients if it arrives in a packet of its own, so it is not used for them either.
     pub fn close_with(&mut self, error: &str) -> Vec<u8> {
         let mut end = std::mem::take(&mut self.last);
         if self.kind == Kind::Other {
             end.clear();
         }
-        self.note_sent(&end);
+        self.record_sent(&end);
         let separator = match self.sent_end.as_slice() {
             [] | [.., b'\n', b'\n'] | [.., b'\n', b'\r', b'\n'] => "",
             [.., b'\n'] => "\n",
@@ -288,7 +297,8 @@ impl EventScanner {
         end
     }
 
-    /// Whether the last line is complete although its line feed is missing. A line that no client gets may be incomplete.
+    /// Whether the last line is complete although it lacks a line feed. A line that is dropped
+    /// anyway may be incomplete.
     fn is_whole(&self, line: &[u8]) -> bool {
         let line = line.trim_ascii();
         let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
@@ -302,8 +312,8 @@ impl EventScanner {
             || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
     }
 
-    /// Notes how what was handed on ends.
-    fn note_sent(&mut self, sent: &[u8]) {
+    /// Records the last bytes forwarded.
+    fn record_sent(&mut self, sent: &[u8]) {
         let tail = sent.len().saturating_sub(3);
         self.sent_end
             .extend_from_slice(sent.get(tail..).unwrap_or_default());
@@ -312,7 +322,7 @@ impl EventScanner {
     }
 }
 
-/// Whether a line is data in Google's own form, which has no `[DONE]`.
+/// Whether a line is data in Google's format, which has no `[DONE]`.
 fn is_data(line: &[u8]) -> bool {
     line.starts_with(b"data:") && line_start(line) != LineStart::Done
 }
@@ -323,7 +333,7 @@ fn has_ending(bytes: &[u8]) -> bool {
         .any(|ending| memmem::find(bytes, ending).is_some())
 }
 
-/// Where the last event of whole lines begins.
+/// Returns the start of the last event in complete lines.
 fn latest_event(lines: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut found = None;
@@ -349,23 +359,23 @@ fn end_of_events(lines: &[u8]) -> usize {
     end
 }
 
-/// An error that [`EventScanner`] found.
+/// An error found by [`EventScanner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorText<'a> {
-    /// Its JSON text, as far as it has arrived, without the `data:` before it.
+    /// Its JSON text without `data:`, as far as it has arrived.
     pub json: &'a [u8],
-    /// Whether all of it has arrived.
+    /// Whether the whole error has arrived.
     pub is_complete: bool,
 }
 
-/// Reads an error that [`EventScanner`] found, as far as it has arrived.
+/// Reads an error found by [`EventScanner`], as far as it has arrived.
 pub fn error_text(found: &[u8]) -> ErrorText<'_> {
     let (json, is_complete) = match found.strip_prefix(b"data:") {
         Some(data) => match line_end(data) {
             Some(end) => (data.get(..end).unwrap_or(data), true),
             None => (data, false),
         },
-        // Pretty-printed over many lines: complete once it is JSON.
+        // Pretty-printed JSON is complete once it parses.
         None => {
             let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(found).is_ok();
             (found, is_json)
@@ -374,7 +384,7 @@ pub fn error_text(found: &[u8]) -> ErrorText<'_> {
     ErrorText { json, is_complete }
 }
 
-/// Where the next line begins, if this one's line feed is there.
+/// Returns the start of the next line if this one has a line feed.
 fn line_end(bytes: &[u8]) -> Option<usize> {
     memchr(b'\n', bytes).map(|at| at + 1)
 }
@@ -386,13 +396,13 @@ enum LineStart {
     Other,
 }
 
-/// What a line is, by its beginning; a part of it that does not tell yet is [`LineStart::Other`].
+/// Determines the kind of a line from its start; [`LineStart::Other`] if that is still unclear.
 fn line_start(line: &[u8]) -> LineStart {
-    // No field of an event begins like this.
+    // No field of an event starts like this.
     if let [b'{' | b'[', ..] = line {
         return LineStart::Error;
     }
-    // A line is looked at again for each piece of it.
+    // The start of a line is examined again for each piece.
     let line = line.get(..LONGEST_START).unwrap_or(line);
     let Some(data) = line.strip_prefix(b"data:").map(skip_blanks) else {
         return LineStart::Other;
@@ -404,23 +414,23 @@ fn line_start(line: &[u8]) -> LineStart {
     let value = object
         .strip_prefix(b"{")
         .and_then(|inside| skip_blanks(inside).strip_prefix(b"\"error\""))
-        .and_then(|behind| skip_blanks(behind).strip_prefix(b":"))
+        .and_then(|after| skip_blanks(after).strip_prefix(b":"))
         .map(skip_blanks);
     match value {
         Some([b'{' | b'[' | b't' | b'0'..=b'9', ..]) => LineStart::Error,
         Some([b'"', first, ..]) if *first != b'"' => LineStart::Error,
-        // One that says nothing, as some servers send it, or one that is not here yet.
+        // An empty error, as some servers send it, or one that has not arrived.
         Some(_) | None => LineStart::Other,
     }
 }
 
-/// Whether a whole line is an event that has an error in it.
+/// Whether a complete line is an event with an error.
 fn is_error_line(line: &[u8]) -> bool {
     line.strip_prefix(b"data:").is_some_and(is_error)
 }
 
 fn skip_blanks(bytes: &[u8]) -> &[u8] {
-    // Not a line feed: what follows it is another line.
+    // Line feeds are excluded, since another line follows them.
     let blanks = |byte: &&u8| matches!(byte, b' ' | b'\t');
     let blanks = bytes.iter().take_while(blanks).count();
     bytes.get(blanks..).unwrap_or_default()

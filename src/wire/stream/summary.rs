@@ -1,18 +1,18 @@
-//! What a stream's events have said so far: whether anything is in them for the reader, and what they cost.
+//! Summarizes the events of a stream so far: whether they have content, and what they cost.
 
 use crate::wire::Surface;
 use crate::wire::{Summary, gemini, openai};
 
-/// Sums up the events of a stream, as they pass in whole lines.
+/// Accumulates the summary of a stream from complete lines.
 #[derive(Debug)]
 pub(crate) struct StreamSummary {
     surface: Surface,
-    /// All of them together: an event of a kind that nobody knows has something for the reader, and of several usages the
-    /// latest counts.
+    /// The summary of all events. An event of unknown format counts as content, and the latest
+    /// usage wins.
     pub(crate) seen: Summary,
 }
 
-/// Looks at an answer, or at an event of one, in a surface's form.
+/// Summarizes an answer, or an event of one, in a surface's format.
 pub(crate) fn summarize(surface: Surface, json: &[u8]) -> Option<Summary> {
     match surface {
         Surface::OpenAi => openai::summarize(json),
@@ -21,7 +21,7 @@ pub(crate) fn summarize(surface: Surface, json: &[u8]) -> Option<Summary> {
 }
 
 impl StreamSummary {
-    /// Of a stream in this form.
+    /// Creates the summary of a stream in this format.
     pub(crate) fn new(surface: Surface) -> Self {
         Self {
             surface,
@@ -29,14 +29,14 @@ impl StreamSummary {
         }
     }
 
-    /// Looks at an element of an array.
+    /// Processes an element of an array.
     pub(crate) fn take_element(&mut self, json: &[u8]) {
-        if !self.seen.has_answer || self.names_usage(json) {
-            self.look_at(json);
+        if !self.seen.has_answer || self.mentions_usage(json) {
+            self.add(json);
         }
     }
 
-    /// Looks at whole lines. Once something was in them for the reader, only usage is looked for.
+    /// Processes complete lines. Once there was content, only usage is looked for.
     pub(crate) fn take(&mut self, lines: &[u8]) {
         for line in lines.split(|byte| *byte == b'\n') {
             let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else {
@@ -44,15 +44,15 @@ impl StreamSummary {
             };
             if data.is_empty()
                 || data == b"[DONE]"
-                || (self.seen.has_answer && !self.names_usage(data))
+                || (self.seen.has_answer && !self.mentions_usage(data))
             {
                 continue;
             }
-            self.look_at(data);
+            self.add(data);
         }
     }
 
-    fn look_at(&mut self, data: &[u8]) {
+    fn add(&mut self, data: &[u8]) {
         let seen = &mut self.seen;
         match summarize(self.surface, data) {
             Some(summary) => {
@@ -62,12 +62,12 @@ impl StreamSummary {
                 seen.is_blocked |= summary.is_blocked;
                 seen.usage = summary.usage.or(seen.usage);
             }
-            // Better to hand on what is not understood than to hold it back.
+            // Forwarding something unrecognized is better than holding it back.
             None => (seen.has_content, seen.has_answer) = (true, true),
         }
     }
 
-    fn names_usage(&self, data: &[u8]) -> bool {
+    fn mentions_usage(&self, data: &[u8]) -> bool {
         let name: &[u8] = match self.surface {
             Surface::OpenAi => b"\"usage\"",
             Surface::Gemini => b"\"usageMetadata\"",
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_content_and_tokens_is_none() {
+    fn a_stream_without_content_is_not_an_answer() {
         assert!(
             stream(&[ROLE, EMPTY, "data: [DONE]\n\n"])
                 .seen
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_found_after_the_content() {
+    fn finds_usage_after_the_content() {
         let last = HELLO.replace("\"object\"", "\"usage\":{\"completion_tokens\":7,\"prompt_tokens\":3,\"total_tokens\":10},\"object\"");
         let usage = stream(&[HELLO, HELLO, &last]).seen.usage.unwrap();
         assert_eq!((usage.input, usage.output), (3, 7));

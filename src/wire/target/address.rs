@@ -1,14 +1,14 @@
-//! Addresses as people type them into their clients' settings, and paths that other APIs have and Google's do not.
+//! Resolves mistyped base URLs, and paths of other APIs that Google lacks.
 //!
-//! A client puts its own path behind the base URL that it is given: with a version too many or without one, with a slash
-//! too many. Where only one path can be meant, it is served.
+//! Clients append their own path to the configured base URL, which leads to missing or repeated
+//! versions and slashes. A path that can only mean one thing is served.
 
-use super::{COMPATIBLE, GEMINIS_OWN, SHARED, VERSIONS, collection};
+use super::{COMPATIBLE, GEMINI_ONLY, SHARED, VERSIONS, collection};
 use crate::wire::Surface;
 use std::borrow::Cow;
 
-/// How paths below OpenAI's `/v1/` begin that Gemini's API cannot have.
-const OPENAIS_OWN: [&str; 12] = [
+/// Prefixes of paths below OpenAI's `/v1/` that Gemini's API cannot have.
+const OPENAI_ONLY: [&str; 12] = [
     "audio/",
     "chat/",
     "completions",
@@ -23,8 +23,8 @@ const OPENAIS_OWN: [&str; 12] = [
     "videos",
 ];
 
-/// How paths begin that Google has none for, and what to tell who asks for them. The version is left out.
-const MISSING: [(&str, &str); 21] = [
+/// Prefixes of paths that Google does not offer, without the version, and the advice for each.
+const UNAVAILABLE: [(&str, &str); 21] = [
     (
         "responses",
         "Google's OpenAI API has no Responses API. Set the client to chat completions: `.chat(MODEL)` in the AI SDK, `set_default_openai_api(\"chat_completions\")` in openai-agents, `wire_api` or an API mode `chat` elsewhere.",
@@ -66,75 +66,80 @@ const NO_LIVE: &str =
 const NO_OLLAMA: &str = "This is a path of Ollama's API. Set the client to an OpenAI-compatible provider with the base URL `…/v1`.";
 const NOT_AT_GOOGLE: &str = "Google's OpenAI API does not have this. It has chat/completions, embeddings, models, images/generations, files and batches.";
 
-/// What the pool says of any other path that it does not know.
+/// The advice for any other unknown path.
 const UNKNOWN: &str = "There is no such path. Set the client's base URL to the pool's address with /v1 for OpenAI's API, and to the address alone, or with /v1beta, for Gemini's.";
 
-/// The path that is meant. `credential`: the API whose clients send credentials as this request does.
-pub(super) fn meant(path: &str, credential: Surface) -> Cow<'_, str> {
+/// Resolves a path. `credential` is the API whose clients send credentials the way this request
+/// does.
+pub(super) fn resolve(path: &str, credential: Surface) -> Cow<'_, str> {
     let plain = with_single_slashes(path);
     let Some((version, rest)) = split(&plain) else {
-        // Google's clients put the path of an upload, its version included, behind the base URL.
+        // Google's clients append the path of an upload, version included, to the base URL.
         let (version, media) = split_versions(plain.strip_prefix('/').unwrap_or_default());
         return match version.filter(|_| !media.is_empty()) {
             Some(_) => format!("/{media}").into(),
             None => plain,
         };
     };
-    let meant = if let Some(rest) = rest.strip_prefix("openai/") {
+    let resolved = if let Some(rest) = rest.strip_prefix("openai/") {
         format!("{COMPATIBLE}{}", split_versions(rest).1)
-    } else if is_openais(rest) {
+    } else if is_openai_only(rest) {
         format!("/v1/{rest}")
     } else {
         match version {
             Some(version) => format!("/{version}/{rest}"),
-            None if is_geminis(rest) => format!("/v1beta/{rest}"),
+            None if is_gemini_only(rest) => format!("/v1beta/{rest}"),
             None if !SHARED.contains(&collection(rest)) => return plain,
             None if credential == Surface::Gemini => format!("/v1beta/{rest}"),
             None => format!("/v1/{rest}"),
         }
     };
-    if meant == plain { plain } else { meant.into() }
+    if resolved == plain {
+        plain
+    } else {
+        resolved.into()
+    }
 }
 
-/// What to tell who asks for a path that is not served.
+/// Returns the advice for a path that is not served.
 pub fn advice(path: &str) -> &'static str {
     let plain = with_single_slashes(path);
-    missing(&plain).unwrap_or(UNKNOWN)
+    advice_if_unavailable(&plain).unwrap_or(UNKNOWN)
 }
 
-/// What to tell who asks for a path that Google is known not to have; `None` if it may have it.
-pub(super) fn missing(path: &str) -> Option<&'static str> {
+/// Returns the advice for a path that Google is known to lack; `None` if it may exist.
+pub(super) fn advice_if_unavailable(path: &str) -> Option<&'static str> {
     let (version, rest) = split_versions(path.strip_prefix('/')?);
     let rest = match rest.strip_prefix("openai/") {
         Some(rest) => rest,
-        // Gemini's API grows on its own.
+        // Gemini's API may gain paths.
         None if matches!(version, Some("v1beta" | "v1alpha")) => return None,
         None => rest,
     };
-    MISSING
+    UNAVAILABLE
         .iter()
-        .find(|(beginning, _)| is_below(rest, beginning))
+        .find(|(prefix, _)| is_below(rest, prefix))
         .map(|(_, advice)| *advice)
 }
 
-/// What follows `/v1/` can be no path of Gemini's.
-pub(super) fn is_openais(rest: &str) -> bool {
-    !rest.contains(':') && OPENAIS_OWN.iter().any(|own| is_below(rest, own))
+/// Whether the path below `/v1/` cannot be Gemini's.
+pub(super) fn is_openai_only(rest: &str) -> bool {
+    !rest.contains(':') && OPENAI_ONLY.iter().any(|prefix| is_below(rest, prefix))
 }
 
-/// What follows the version can be no path of OpenAI's.
-pub(super) fn is_geminis(rest: &str) -> bool {
-    rest.contains(':') || GEMINIS_OWN.contains(&collection(rest))
+/// Whether the path below the version cannot be OpenAI's.
+pub(super) fn is_gemini_only(rest: &str) -> bool {
+    rest.contains(':') || GEMINI_ONLY.contains(&collection(rest))
 }
 
-/// Whether a path is `beginning`, or goes on below it.
-fn is_below(path: &str, beginning: &str) -> bool {
-    path.strip_prefix(beginning)
-        .is_some_and(|rest| beginning.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+/// Whether a path equals `prefix` or is below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The version that counts, the last of those that it begins with, and the rest. `None` for what is below `/upload/` and
-/// the like, which no client's setting changes.
+/// Splits off the effective version, which is the last one if there are several. Returns `None` for
+/// paths below `/upload/` and the like, which no client setting affects.
 fn split(path: &str) -> Option<(Option<&str>, &str)> {
     let path = path.strip_prefix('/')?;
     let (version, rest) = split_versions(path);
@@ -152,7 +157,7 @@ fn split_versions(path: &str) -> (Option<&str>, &str) {
     found
 }
 
-/// Without empty segments, and without a slash at the end.
+/// Removes empty segments and a trailing slash.
 fn with_single_slashes(path: &str) -> Cow<'_, str> {
     let is_plain = !path.contains("//") && !path.ends_with('/');
     if is_plain || !path.starts_with('/') {
@@ -170,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_urls_as_people_type_them_lead_to_the_path_that_is_meant() {
+    fn resolves_mistyped_base_urls() {
         for (path, expected) in [
             ("/v1/chat/completions/", "/v1/chat/completions"),
             ("/v1//chat/completions", "/v1/chat/completions"),
@@ -214,14 +219,14 @@ mod tests {
             ("/v1/", "/v1"),
             ("/", ""),
         ] {
-            assert_eq!(meant(path, Surface::OpenAi), expected, "{path}");
+            assert_eq!(resolve(path, Surface::OpenAi), expected, "{path}");
         }
-        assert_eq!(meant("/models", Surface::Gemini), "/v1beta/models");
-        assert_eq!(meant("/files/f", Surface::Gemini), "/v1beta/files/f");
+        assert_eq!(resolve("/models", Surface::Gemini), "/v1beta/models");
+        assert_eq!(resolve("/files/f", Surface::Gemini), "/v1beta/files/f");
     }
 
     #[test]
-    fn paths_of_other_apis_are_known_with_what_to_do() {
+    fn gives_advice_for_paths_of_other_apis() {
         for path in [
             "/v1/responses",
             "/v1/responses/r",
@@ -233,7 +238,7 @@ mod tests {
             "/api/tags",
             "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
         ] {
-            assert!(missing(path).is_some(), "{path}");
+            assert!(advice_if_unavailable(path).is_some(), "{path}");
             assert_ne!(advice(path), UNKNOWN, "{path}");
         }
         for path in [
@@ -245,7 +250,7 @@ mod tests {
             "/v1beta/evals",
             "/",
         ] {
-            assert_eq!(missing(path), None, "{path}");
+            assert_eq!(advice_if_unavailable(path), None, "{path}");
         }
         assert!(advice("/v1//responses/").contains("chat completions"));
         assert_eq!(advice("/v2/x"), UNKNOWN);

@@ -1,14 +1,14 @@
-//! What a request is for, by its path: which of Google's two surfaces, where there, whose quota it uses, and what its
-//! answer is like.
+//! Determines from its path what a request is for: the API surface, the path at the upstream, the
+//! quota it uses, and the format of its answer.
 //!
 //! | path here | at Google | surface |
 //! |---|---|---|
 //! | `/v1beta/openai/…`, `/v1/…` | `/v1beta/openai/…` | OpenAI's |
 //! | `/v1beta/…`, `/v1alpha/…`, `/upload/…`, `/download/…` | the same | Gemini's |
-//! | `/v1/…` where the path can only be Gemini's, such as `/v1/models/M:generateContent`, or may be and Google's kind of credential came with it | the same | Gemini's |
+//! | `/v1/…` if the path can only be Gemini's, such as `/v1/models/M:generateContent`, or is ambiguous and the request has Google's kind of credential | the same | Gemini's |
 //!
-//! Addresses that are typed otherwise are read as what is meant (`address`). Paths that nobody knows are forwarded all
-//! the same, since the upstream grows; those that Google is known not to have are not.
+//! Mistyped addresses are resolved (`address`). Unknown paths are forwarded, since the upstream may
+//! gain new ones; paths that Google is known to lack are not.
 //!
 //! Sources: <https://ai.google.dev/gemini-api/docs/openai>, <https://ai.google.dev/api>.
 
@@ -25,10 +25,10 @@ use std::borrow::Cow;
 
 const COMPATIBLE: &str = "/v1beta/openai/";
 const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
-/// What comes before the version in paths of large bodies.
-const MEDIA: [&str; 2] = ["/upload", "/download"];
-/// Collections that OpenAI's API does not have.
-const GEMINIS_OWN: [&str; 7] = [
+/// Prefixes before the version, for media paths.
+const MEDIA_PREFIXES: [&str; 2] = ["/upload", "/download"];
+/// Collections that OpenAI's API lacks.
+const GEMINI_ONLY: [&str; 7] = [
     "auth_tokens",
     "cachedContents",
     "corpora",
@@ -39,8 +39,8 @@ const GEMINIS_OWN: [&str; 7] = [
 ];
 /// Collections of both APIs.
 const SHARED: [&str; 3] = ["models", "files", "batches"];
-/// Query parameters that carry a credential, in lower case and without `-` and `_`; so does whatever ends in
-/// [`CREDENTIAL_ENDINGS`].
+/// Query parameters that carry a credential, in lower case and without `-` and `_`. So do those
+/// with one of [`CREDENTIAL_SUFFIXES`].
 const CREDENTIALS: [&str; 9] = [
     "key",
     "auth",
@@ -52,32 +52,32 @@ const CREDENTIALS: [&str; 9] = [
     "secret",
     "googkey",
 ];
-/// How the name of a credential ends, but for [`PAGING`].
-const CREDENTIAL_ENDINGS: [&str; 4] = ["token", "apikey", "authorization", "clientsecret"];
-/// How the name of a place in a list ends.
-const PAGING: &str = "pagetoken";
-/// Of Google's system parameters that begin with `$`, those that only say what an answer looks like. Others change the
+/// Suffixes of parameters that carry a credential, except for [`PAGE_TOKEN_SUFFIX`].
+const CREDENTIAL_SUFFIXES: [&str; 4] = ["token", "apikey", "authorization", "clientsecret"];
+/// Suffix of page tokens.
+const PAGE_TOKEN_SUFFIX: &str = "pagetoken";
+/// Google's `$` system parameters that only affect the format of the answer. Others change the
 /// method, the headers or the caller of a request.
 ///
 /// Source: <https://docs.cloud.google.com/apis/docs/system-parameters>.
 const SYSTEM_PARAMETERS: [&str; 3] = ["$alt", "$fields", "$prettyPrint"];
 /// Collections of models.
 const MODELS: [&str; 2] = ["models/", "tunedModels/"];
-/// How the path ends of a method whose answer comes bit by bit.
-const STREAMED: &str = ":streamGenerateContent";
+/// Suffix of paths whose method streams its answer.
+const STREAMED_SUFFIX: &str = ":streamGenerateContent";
 
-/// A method of Gemini's models, `models/M:name`. Others are forwarded, too.
-struct MethodOfModel {
+/// A method of Gemini's models, `models/M:name`. Unlisted methods are forwarded, too.
+struct ModelMethod {
     name: &'static str,
-    /// Its answer is what a model says.
+    /// The answer is generated content.
     generates: bool,
-    /// It uses the model's own quota.
+    /// The method uses the model's own quota.
     shares_quota: bool,
     /// See [`Target::is_repeatable`].
     is_repeatable: bool,
 }
 
-impl MethodOfModel {
+impl ModelMethod {
     const ALL: &[Self] = &[
         Self::new("generateContent", true, true, true),
         Self::new("streamGenerateContent", true, true, true),
@@ -102,47 +102,50 @@ impl MethodOfModel {
         }
     }
 
-    fn named(name: &str) -> Option<&'static Self> {
+    fn by_name(name: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|method| method.name == name)
     }
 }
 
-/// Whose quota a request uses, beside the key's: the log's `model`.
+/// Whose quota a request uses, apart from the key's. Logged as `model`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// The model that the path names; of a method with a quota of its own, with its name: `gemini-flash:countTokens`.
+    /// The model named by the path. For a method with a separate quota, its name is appended:
+    /// `gemini-flash:countTokens`.
     Path(String),
-    /// The model that the body names, or else this collection.
+    /// The model named by the body, or else this collection.
     BodyOr(String),
 }
 
-/// See the module's documentation.
+/// The target of a request; see the module documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Which API.
+    /// The API.
     pub surface: Surface,
-    /// How its answer is read.
+    /// How the answer is read.
     pub kind: Kind,
-    /// The path at the upstream, encoded as it came.
+    /// The path at the upstream, still percent-encoded.
     pub path: String,
-    /// The path below the version, or OpenAI's `/v1/`.
+    /// The path below the version, or below OpenAI's `/v1/`.
     pub rest: String,
-    /// Whose quota.
+    /// Whose quota is used.
     pub subject: Subject,
-    /// Doing it twice does no more than doing it once, but for its price; so it may be tried again after a failure that
-    /// leaves open whether it was done.
+    /// Repeating the request has no effect other than its cost, so it may be retried after a
+    /// failure that leaves open whether it was processed.
     pub is_repeatable: bool,
 }
 
 impl Target {
-    /// What `method` and `path` ask for; `None` for a path that is none of Google's ([`advice`] says what to do).
-    /// `credential`: the API whose clients send credentials as this request does, which decides about
-    /// paths below `/v1/` that both APIs have.
+    /// Determines the target of `method` and `path`; `None` if Google has no such path ([`advice`]
+    /// says what to do).
+    ///
+    /// `credential` is the API whose clients send credentials the way this request does. It decides
+    /// about paths below `/v1/` that both APIs have.
     pub fn of(method: &Method, path: &str, credential: Surface) -> Option<Self> {
-        let meant = address::meant(path, credential);
-        let decoded = slashes_of_ids(&meant);
-        let path = decoded.as_deref().unwrap_or(&meant);
-        if !is_plain(path) || address::missing(path).is_some() {
+        let resolved = address::resolve(path, credential);
+        let decoded = slashes_of_ids(&resolved);
+        let path = decoded.as_deref().unwrap_or(&resolved);
+        if !is_plain(path) || address::advice_if_unavailable(path).is_some() {
             return None;
         }
         let compatible = path.strip_prefix(COMPATIBLE);
@@ -150,8 +153,8 @@ impl Target {
         match (compatible, either) {
             (Some(rest), _) => Some(Self::compatible(method, rest)),
             (None, Some(rest))
-                if credential == Surface::OpenAi && !address::is_geminis(rest)
-                    || address::is_openais(rest) =>
+                if credential == Surface::OpenAi && !address::is_gemini_only(rest)
+                    || address::is_openai_only(rest) =>
             {
                 Some(Self::compatible(method, rest))
             }
@@ -171,14 +174,14 @@ impl Target {
             path: format!("{COMPATIBLE}{rest}"),
             rest: rest.to_owned(),
             subject: Subject::BodyOr(word(collection(rest)).to_owned()),
-            is_repeatable: is_reading(method)
+            is_repeatable: is_read(method)
                 || is_creation
                     && ["chat/completions", "embeddings", "images/generations"].contains(&rest),
         }
     }
 
     fn native(method: &Method, path: &str) -> Option<Self> {
-        let below = MEDIA
+        let below = MEDIA_PREFIXES
             .iter()
             .find_map(|media| path.strip_prefix(media))
             .unwrap_or(path);
@@ -189,35 +192,35 @@ impl Target {
                 .strip_prefix('/')
         })?;
         let verb = rest.rsplit_once(':').map(|(_, verb)| verb);
-        let method_of_model = verb
+        let model_method = verb
             .filter(|_| method == Method::POST)
-            .and_then(MethodOfModel::named);
+            .and_then(ModelMethod::by_name);
         Some(Self {
             surface: Surface::Gemini,
-            kind: match method_of_model {
+            kind: match model_method {
                 Some(method) if method.generates => Kind::Generate,
                 Some(_) | None => Kind::Other,
             },
             path: path.to_owned(),
             rest: rest.to_owned(),
             subject: native_subject(rest),
-            is_repeatable: is_reading(method)
-                || method_of_model.is_some_and(|method| method.is_repeatable),
+            is_repeatable: is_read(method)
+                || model_method.is_some_and(|method| method.is_repeatable),
         })
     }
 
-    /// The same with another name for the model that the path names.
+    /// Returns the target with the model in its path renamed.
     pub fn renamed(&self, name_of: impl Fn(&str) -> String) -> Self {
         let renamed = || {
             let name = self.rest.strip_prefix("models/")?;
             let end = name.find(['/', ':']).unwrap_or(name.len());
-            let (name, behind) = name.split_at(end);
+            let (name, suffix) = name.split_at(end);
             let name = percent_decode_str(name).decode_utf8().ok()?;
-            let other = name_of(&name);
-            if other == name {
+            let new_name = name_of(&name);
+            if new_name == name {
                 return None;
             }
-            let rest = format!("models/{other}{behind}");
+            let rest = format!("models/{new_name}{suffix}");
             let before = self.path.strip_suffix(&self.rest)?;
             Some(Self {
                 path: format!("{before}{rest}"),
@@ -232,56 +235,60 @@ impl Target {
         renamed().unwrap_or_else(|| self.clone())
     }
 
-    /// The collection that the request is about: `models`, `files`.
+    /// The collection that the request is about, such as `models` or `files`.
     pub fn collection(&self) -> &str {
         collection(&self.rest)
     }
 
-    /// The path, percent-decoded.
+    /// The percent-decoded path.
     pub fn decoded_path(&self) -> Cow<'_, str> {
         percent_decode_str(&self.path).decode_utf8_lossy()
     }
 
-    /// Whether the path names a model that can be none.
-    pub fn names_no_model(&self) -> bool {
+    /// Whether the path contains an invalid model name.
+    pub fn has_invalid_model(&self) -> bool {
         let decoded = percent_decode_str(&self.rest).decode_utf8_lossy();
-        let Some(named) = MODELS
+        let Some(model_and_method) = MODELS
             .iter()
             .find_map(|collection| decoded.strip_prefix(collection))
         else {
             return false;
         };
-        let name = match named.find("/operations/") {
-            Some(end) => named.get(..end).unwrap_or(named),
-            None => named.rsplit_once(':').map_or(named, |(name, _)| name),
+        let name = match model_and_method.find("/operations/") {
+            Some(end) => model_and_method.get(..end).unwrap_or(model_and_method),
+            None => model_and_method
+                .rsplit_once(':')
+                .map_or(model_and_method, |(name, _)| name),
         };
         !is_model(name)
     }
 
-    /// Whether the request is a part of an upload, its body content.
+    /// Whether the request is part of an upload, so that its body is content.
     pub fn is_upload(&self) -> bool {
         self.path.starts_with("/upload/")
     }
 
-    /// Whether the answer may come bit by bit, with pauses: all but what a model generates in one piece. Whether a chat's
-    /// does says its body.
+    /// Whether the answer may arrive with pauses: all except content generated in one piece.
+    /// Whether a chat streams depends on its body.
     pub fn may_be_slow(&self) -> bool {
-        self.kind != Kind::Generate || self.path.ends_with(STREAMED)
+        self.kind != Kind::Generate || self.path.ends_with(STREAMED_SUFFIX)
     }
 
-    /// Whether the answer is a JSON array that grows.
+    /// Whether the answer is an incrementally sent JSON array.
     pub fn is_growing_array(&self, query: Option<&str>) -> bool {
         let asks_for_events = || {
             form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .any(|(name, value)| (name == "alt" || name == "$alt") && value == "sse")
         };
-        self.kind == Kind::Generate && self.path.ends_with(STREAMED) && !asks_for_events()
+        self.kind == Kind::Generate && self.path.ends_with(STREAMED_SUFFIX) && !asks_for_events()
     }
 }
 
-/// What of a query the upstream gets, as it came; `None` where nothing is left. Parameters that carry a credential stay
-/// here, by their name or by a value that is one of `secrets` or looks like a key, and so do system parameters of Google's
-/// (`$…`) but for those that only say what an answer looks like.
+/// Returns the part of a query to forward, as it was sent; `None` if nothing remains.
+///
+/// Removes parameters with a credential, which are recognized by name, by a value among `secrets`,
+/// or by a value that looks like a key; and Google's system parameters (`$…`), except for those
+/// that only affect the format of the answer.
 pub fn forwarded_query<'a>(
     query: &str,
     secrets: impl IntoIterator<Item = &'a str> + Clone,
@@ -295,15 +302,15 @@ pub fn forwarded_query<'a>(
                 && !reveals(&value, secrets.clone())
         })
     };
-    let kept: Vec<&str> = query
+    let forwarded: Vec<&str> = query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .filter(passes)
         .collect();
-    (!kept.is_empty()).then(|| kept.join("&"))
+    (!forwarded.is_empty()).then(|| forwarded.join("&"))
 }
 
-/// The value of `key=…` in a query, as Google's clients send their credential.
+/// Returns the value of `key=…` in a query, where Google's clients send their credential.
 pub fn key_of_query(query: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "key")
@@ -318,24 +325,25 @@ fn is_credential(name: &str) -> bool {
         .collect();
     let name = name.strip_prefix('x').unwrap_or(&name);
     CREDENTIALS.contains(&name)
-        || CREDENTIAL_ENDINGS
+        || CREDENTIAL_SUFFIXES
             .iter()
             .any(|ending| name.ends_with(ending))
-            && !name.ends_with(PAGING)
+            && !name.ends_with(PAGE_TOKEN_SUFFIX)
 }
 
-/// OpenAI's clients encode the slash of an id such as `batches/abc`, which at Google is one of the path.
+/// Decodes the slash in ids such as `batches/abc`: OpenAI's clients encode it, but Google expects
+/// it in the path.
 fn slashes_of_ids(path: &str) -> Option<String> {
-    let is_openais = path.starts_with(COMPATIBLE) || path.starts_with("/v1/");
+    let is_openai = path.starts_with(COMPATIBLE) || path.starts_with("/v1/");
     let has_any = path.contains("%2F") || path.contains("%2f");
-    (is_openais && has_any).then(|| path.replace("%2F", "/").replace("%2f", "/"))
+    (is_openai && has_any).then(|| path.replace("%2F", "/").replace("%2f", "/"))
 }
 
-fn is_reading(method: &Method) -> bool {
+fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// No segment that is empty, or that a server on the way could take for a step up.
+/// Whether no segment is empty or could be taken for a step up by an intermediate server.
 fn is_plain(path: &str) -> bool {
     let mut segments = path.split('/');
     segments.next() == Some("")
@@ -365,7 +373,7 @@ fn native_subject(rest: &str) -> Subject {
             _ => return None,
         };
         let model = model.to_owned();
-        let shares_quota = MethodOfModel::named(verb).is_some_and(|method| method.shares_quota);
+        let shares_quota = ModelMethod::by_name(verb).is_some_and(|method| method.shares_quota);
         Some(if shares_quota {
             model
         } else {

@@ -6,7 +6,7 @@ fn of(line: &str) -> Option<Target> {
 }
 
 #[test]
-fn paths_lead_to_their_surface() {
+fn maps_paths_to_surfaces() {
     use Kind::{Chat, Generate, Other};
     use Surface::{Gemini, OpenAi};
     for (line, surface, kind, path) in [
@@ -125,7 +125,7 @@ fn paths_lead_to_their_surface() {
 }
 
 #[test]
-fn nothing_else_is_forwarded() {
+fn other_paths_are_not_forwarded() {
     for path in [
         "",
         "/",
@@ -157,7 +157,7 @@ fn nothing_else_is_forwarded() {
 }
 
 #[test]
-fn quotas_are_of_models_and_methods_with_their_own_are_apart() {
+fn methods_with_separate_quotas_are_distinct() {
     let path = |text: &str| Subject::Path(text.to_owned());
     let body_or = |text: &str| Subject::BodyOr(text.to_owned());
     for (line, subject) in [
@@ -186,7 +186,7 @@ fn quotas_are_of_models_and_methods_with_their_own_are_apart() {
 }
 
 #[test]
-fn only_what_does_no_more_twice_is_repeatable() {
+fn only_idempotent_requests_are_repeatable() {
     for (line, expected) in [
         ("POST /v1/chat/completions", true),
         ("POST /v1/embeddings", true),
@@ -205,7 +205,7 @@ fn only_what_does_no_more_twice_is_repeatable() {
 }
 
 #[test]
-fn another_name_takes_the_models_place() {
+fn renames_the_model_in_a_path() {
     let rename = |name: &str| {
         if name == "gpt-4o" {
             "gemini".to_owned()
@@ -235,7 +235,7 @@ fn another_name_takes_the_models_place() {
 }
 
 #[test]
-fn a_stream_without_events_is_an_array() {
+fn a_gemini_stream_without_events_is_an_array() {
     let target = of("POST /v1beta/models/m:streamGenerateContent").unwrap();
     assert!(target.is_growing_array(None) && target.is_growing_array(Some("alt=json")));
     assert!(!target.is_growing_array(Some("x=1&alt=sse")));
@@ -245,7 +245,7 @@ fn a_stream_without_events_is_an_array() {
 }
 
 #[test]
-fn a_path_names_a_model_or_is_refused() {
+fn rejects_a_path_with_an_invalid_model() {
     let long = "m".repeat(128);
     for (line, expected) in [
         (
@@ -273,12 +273,12 @@ fn a_path_names_a_model_or_is_refused() {
         ("GET /v1beta/models".to_owned(), false),
         (format!("GET /v1beta/files/{long}m"), false),
     ] {
-        assert_eq!(of(&line).unwrap().names_no_model(), expected, "{line}");
+        assert_eq!(of(&line).unwrap().has_invalid_model(), expected, "{line}");
     }
 }
 
 #[test]
-fn what_is_no_plain_word_is_stored_as_other() {
+fn anything_but_a_plain_word_is_stored_as_other() {
     for (line, subject) in [
         ("GET /v1beta/fake-client-token-0001", "other"),
         ("GET /v1/fake-client-token-0001/x", "other"),
@@ -294,10 +294,10 @@ fn what_is_no_plain_word_is_stored_as_other() {
 }
 
 #[test]
-fn a_query_passes_but_for_credentials_and_what_changes_the_request() {
+fn removes_credentials_and_request_parameters_from_queries() {
     let token = "fake-client-token-0001";
     let key = "AIzaSyFAKE0123456789abcdefghijklmnoWXYZ";
-    for (query, kept) in [
+    for (query, forwarded) in [
         ("key=secret".to_owned(), None),
         ("alt=sse&key=secret".to_owned(), Some("alt=sse")),
         (
@@ -326,7 +326,7 @@ fn a_query_passes_but_for_credentials_and_what_changes_the_request() {
         (String::new(), None),
         ("&&".to_owned(), None),
     ] {
-        assert_eq!(forwarded_query(&query, [token]).as_deref(), kept, "{query}");
+        assert_eq!(forwarded_query(&query, [token]).as_deref(), forwarded, "{query}");
     }
     assert_eq!(key_of_query("alt=sse&key=a%2Bb").as_deref(), Some("a+b"));
     assert_eq!(key_of_query("keys=1"), None);

@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_millis(47_618);
 const PAGE: &str =
     "<html>We're sorry but your computer or network may be sending automated queries</html>";
 
-/// A call of the model.
+/// A model call.
 fn call() -> RequestTraits {
     RequestTraits {
         model: MODEL.to_owned(),
@@ -26,9 +26,9 @@ fn call() -> RequestTraits {
     }
 }
 
-fn seen_by(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
+fn diagnose_for(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
     let headers = HeaderMap::new();
-    let response = Seen::Response {
+    let response = CallResult::Response {
         status,
         headers: &headers,
         body,
@@ -36,16 +36,16 @@ fn seen_by(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
     diagnose(response, request)
 }
 
-fn seen(status: u16, body: &[u8]) -> Diagnosis {
-    seen_by(&call(), status, body)
+fn diagnose_response(status: u16, body: &[u8]) -> Diagnosis {
+    diagnose_for(&call(), status, body)
 }
 
 fn in_stream(text: &[u8]) -> Diagnosis {
-    diagnose(Seen::InStream(text), &call())
+    diagnose(CallResult::InStream(text), &call())
 }
 
 fn outcome(status: u16, body: &str) -> Outcome {
-    seen(status, body.as_bytes()).outcome
+    diagnose_response(status, body.as_bytes()).outcome
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {
@@ -54,7 +54,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An error's body, as object, as array, compressed, and as an event.
+/// The body of an error as an object, an array, compressed, and as an event.
 fn forms(error: &Fake) -> [Vec<u8>; 6] {
     [
         error.pretty().into_bytes(),
@@ -137,24 +137,24 @@ fn recorded() -> Vec<(Fake, Outcome)> {
 }
 
 #[test]
-fn every_recorded_error_finds_its_culprit_in_every_form() {
+fn recorded_errors_have_the_same_outcome_in_every_form() {
     for (error, expected) in recorded() {
         for body in forms(&error) {
             let text = String::from_utf8_lossy(&body);
-            let by_status = seen(error.code(), &body);
+            let by_status = diagnose_response(error.code(), &body);
             assert_eq!(by_status.outcome, expected, "{text}");
             assert_eq!(by_status.status, Some(error.code()), "{text}");
-            // After a head that said 200: the code inside counts.
+            // After a 200, the code in the error decides.
             let in_stream = in_stream(&body);
             assert_eq!(in_stream, by_status, "{text}");
-            let answer = seen(200, &body);
+            let answer = diagnose_response(200, &body);
             assert_eq!(answer.outcome, expected, "{text}");
             assert_eq!(answer.status, Some(200), "{text}");
         }
     }
 }
 
-/// An error of Google's with these words, and reason.
+/// An error from Google.
 fn google(status: u16, code: &str, message: &str, reason: &str) -> String {
     let details = match reason {
         "" => json!([]),
@@ -164,13 +164,13 @@ fn google(status: u16, code: &str, message: &str, reason: &str) -> String {
         .to_string()
 }
 
-/// The row of the table that an error falls into.
+/// The index of the table row that an error matches.
 fn row_of(request: &RequestTraits, status: u16, body: &str) -> Option<usize> {
     let error = ApiError::parse(body.as_bytes());
     let words = Words::of(error.message.as_deref().unwrap_or_default());
     TABLE
         .iter()
-        .position(|row| row.fits(status, &error, &words, request))
+        .position(|row| row.matches(status, &error, &words, request))
 }
 
 const INVALID: &str = "INVALID_ARGUMENT";
@@ -179,7 +179,7 @@ const DENIED: &str = "PERMISSION_DENIED";
 const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 const EXHAUSTED: &str = "RESOURCE_EXHAUSTED";
 
-/// Errors as they were reported, and in other words, with what each has to come to.
+/// Reported errors and rewordings of them, each with its expected outcome.
 fn reported() -> Vec<(u16, String, Outcome)> {
     use Outcome::*;
     let of = |outcome: Outcome, status: u16, code: &str, messages: &[&str]| {
@@ -463,7 +463,7 @@ fn reported() -> Vec<(u16, String, Outcome)> {
 }
 
 #[test]
-fn reported_errors_are_told_by_what_they_say() {
+fn reported_errors_are_classified_by_their_words() {
     for (status, body, expected) in reported() {
         assert_eq!(outcome(status, &body), expected, "{status} {body}");
         let array = format!("[{body}]");
@@ -471,8 +471,8 @@ fn reported_errors_are_told_by_what_they_say() {
     }
 }
 
-/// Errors whose meaning depends on the request.
-fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
+/// Errors whose outcome depends on the request.
+fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
     use Outcome::*;
     let about_corpora = || RequestTraits {
         model: "corpora".to_owned(),
@@ -569,7 +569,7 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
             .to_string(),
             ToolQuota,
         ),
-        // A quota that is named outweighs what else is said.
+        // A named quota takes precedence over everything else in the error.
         (
             call(),
             429,
@@ -628,15 +628,15 @@ fn depending() -> Vec<(RequestTraits, u16, String, Outcome)> {
 }
 
 #[test]
-fn the_request_decides_where_the_words_do_not() {
-    for (request, status, body, expected) in depending() {
-        let found = seen_by(&request, status, body.as_bytes()).outcome;
+fn the_request_decides_ambiguous_errors() {
+    for (request, status, body, expected) in ambiguous() {
+        let found = diagnose_for(&request, status, body.as_bytes()).outcome;
         assert_eq!(found, expected, "{status} {body} {request:?}");
     }
 }
 
 #[test]
-fn every_row_of_the_table_has_a_source_and_an_example() {
+fn every_row_has_a_source_and_an_example() {
     let plain = |status: u16, body: &str| row_of(&call(), status, body);
     let mut rows: Vec<Option<usize>> = reported()
         .iter()
@@ -649,7 +649,7 @@ fn every_row_of_the_table_has_a_source_and_an_example() {
         .chain([400, 401, 403, 429].map(|status| plain(status, PAGE)))
         .chain([plain(429, QUOTA_EXCEEDED)])
         .chain(
-            depending()
+            ambiguous()
                 .iter()
                 .map(|(request, status, body, _)| row_of(request, *status, body)),
         )
@@ -663,7 +663,7 @@ fn every_row_of_the_table_has_a_source_and_an_example() {
 }
 
 #[test]
-fn what_cannot_be_read_goes_by_its_status_and_condemns_nobody() {
+fn unreadable_errors_are_classified_by_status_and_harm_no_key() {
     use Outcome::*;
     for (status, nothing, page) in [
         (400, ClientFault, UpstreamTrouble),
@@ -693,13 +693,13 @@ fn what_cannot_be_read_goes_by_its_status_and_condemns_nobody() {
             assert_eq!(outcome(status, body), nothing, "{status} {body}");
         }
         assert_eq!(outcome(status, PAGE), page, "{status}");
-        let packed = seen(status, &gzip(PAGE.as_bytes()));
+        let packed = diagnose_response(status, &gzip(PAGE.as_bytes()));
         assert_eq!(packed.outcome, page, "{status}");
     }
 }
 
 #[test]
-fn somebody_on_the_way_condemns_nobody() {
+fn an_intermediary_cannot_condemn_a_key() {
     for body in [
         r#"{"error":{"code":401,"message":"Your API key was reported as leaked"}}"#,
         r#"{"error":{"message":"API key not valid","type":"auth","code":"invalid_api_key"}}"#,
@@ -719,7 +719,7 @@ fn somebody_on_the_way_condemns_nobody() {
 }
 
 #[test]
-fn what_was_cut_condemns_nobody() {
+fn a_truncated_error_cannot_condemn_a_key() {
     for error in [
         errors::key_invalid(),
         errors::unauthenticated(METHOD),
@@ -732,8 +732,8 @@ fn what_was_cut_condemns_nobody() {
             for cut in 0..end {
                 let body = &body.as_bytes()[..cut];
                 for diagnosis in [
-                    seen(error.code(), body),
-                    seen(error.code(), &gzip(body)),
+                    diagnose_response(error.code(), body),
+                    diagnose_response(error.code(), &gzip(body)),
                     in_stream(body),
                 ] {
                     assert_eq!(
@@ -744,10 +744,10 @@ fn what_was_cut_condemns_nobody() {
                     assert_eq!(diagnosis.error, ApiError::default(), "{cut}");
                 }
             }
-            // Compressed, and cut then: unless only the checksum is missing, the body is not whole.
+            // A truncated gzip stream is incomplete unless only its checksum is missing.
             let packed = gzip(body.as_bytes());
             for cut in 0..packed.len() - 20 {
-                let diagnosis = seen(error.code(), &packed[..cut]);
+                let diagnosis = diagnose_response(error.code(), &packed[..cut]);
                 assert_eq!(
                     diagnosis.outcome.verdict(),
                     Verdict::Unknown,
@@ -759,16 +759,22 @@ fn what_was_cut_condemns_nobody() {
 }
 
 #[test]
-fn a_bomb_is_an_answer_like_any_other() {
+fn a_decompression_bomb_is_classified_by_its_status() {
     let bomb = gzip(&vec![b'['; 20 * crate::wire::gemini::MAX_ERROR_BYTES]);
-    assert_eq!(seen(401, &bomb).outcome, Outcome::UpstreamTrouble);
+    assert_eq!(
+        diagnose_response(401, &bomb).outcome,
+        Outcome::UpstreamTrouble
+    );
     let padding = " ".repeat(20 * crate::wire::gemini::MAX_ERROR_BYTES);
     let late = gzip(format!("{padding}{}", errors::unauthenticated(METHOD).compact()).as_bytes());
-    assert_eq!(seen(401, &late).outcome, Outcome::UpstreamTrouble);
+    assert_eq!(
+        diagnose_response(401, &late).outcome,
+        Outcome::UpstreamTrouble
+    );
 }
 
 #[test]
-fn what_a_request_says_never_condemns_a_key() {
+fn echoed_request_content_cannot_condemn_a_key() {
     for text in [
         "API key not valid",
         "API key expired",
@@ -783,7 +789,7 @@ fn what_a_request_says_never_condemns_a_key() {
         "Please retry in 99h.",
     ] {
         let unknown = errors::unknown_fields(&[text]);
-        let diagnosis = seen(400, unknown.pretty().as_bytes());
+        let diagnosis = diagnose_response(400, unknown.pretty().as_bytes());
         assert_eq!(diagnosis.outcome, Outcome::ClientFault, "{text}");
         assert_eq!(diagnosis.retry_after_ms, None, "{text}");
         let invalid = errors::invalid_json(&format!("\n{text}"), 1);
@@ -798,11 +804,11 @@ fn what_a_request_says_never_condemns_a_key() {
 }
 
 #[test]
-fn the_wait_is_googles_or_else_the_headers() {
+fn the_body_takes_precedence_over_retry_after() {
     let with_header = |status, value: &str, body: &[u8]| {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
-        let response = Seen::Response {
+        let response = CallResult::Response {
             status,
             headers: &headers,
             body,
@@ -827,7 +833,7 @@ fn the_wait_is_googles_or_else_the_headers() {
 }
 
 #[test]
-fn an_error_names_its_project() {
+fn reads_the_project_from_an_error() {
     for (error, expected) in [
         (errors::suspended("AIzaFAKE", PROJECT), Some(PROJECT)),
         (errors::service_disabled(PROJECT), Some(PROJECT)),
@@ -835,13 +841,13 @@ fn an_error_names_its_project() {
         (errors::key_invalid(), None),
         (errors::leaked(), None),
     ] {
-        let diagnosis = seen(error.code(), error.pretty_array().as_bytes());
+        let diagnosis = diagnose_response(error.code(), error.pretty_array().as_bytes());
         assert_eq!(diagnosis.project.as_deref(), expected, "{error:?}");
     }
 }
 
 #[test]
-fn an_answer_with_an_error_inside_is_none() {
+fn a_200_with_an_error_is_not_a_success() {
     for (body, expected) in [
         (r#"{"choices":[],"error":null}"#, Outcome::Success),
         (
@@ -868,7 +874,7 @@ fn an_answer_with_an_error_inside_is_none() {
 }
 
 #[test]
-fn an_error_in_a_stream_goes_by_the_code_that_it_names() {
+fn a_stream_error_is_classified_by_its_own_code() {
     for (text, status, expected) in [
         ("", 500, Outcome::UpstreamTrouble),
         ("{\n  \"error\": {\n    \"co", 500, Outcome::UpstreamTrouble),
@@ -896,7 +902,7 @@ fn an_error_in_a_stream_goes_by_the_code_that_it_names() {
 }
 
 #[test]
-fn silence_is_not_the_keys_fault() {
+fn transport_errors_do_not_blame_the_key() {
     for (error, expected) in [
         (TransportError::Denied, Outcome::PoolFault),
         (TransportError::TimedOut, Outcome::UpstreamTrouble),
@@ -910,7 +916,7 @@ fn silence_is_not_the_keys_fault() {
             Outcome::UpstreamTrouble,
         ),
     ] {
-        let diagnosis = diagnose(Seen::NoResponse(&error), &call());
+        let diagnosis = diagnose(CallResult::NoResponse(&error), &call());
         assert_eq!(
             diagnosis,
             Diagnosis::new(expected, None, ApiError::default(), "")
@@ -918,7 +924,7 @@ fn silence_is_not_the_keys_fault() {
     }
 }
 
-/// Bytes, text, and errors with anything in them.
+/// Random bytes, random text, and errors with random fields.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let bytes = prop::collection::vec(any::<u8>(), 0..200);
     let words = prop::sample::select(vec![
@@ -941,10 +947,10 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn whatever_comes_has_an_outcome(status in any::<u16>(), body in any_body(), wait in "[ -~]{0,30}") {
+    fn any_response_has_an_outcome(status in any::<u16>(), body in any_body(), wait in "[ -~]{0,30}") {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_str(&wait).unwrap());
-        let response = Seen::Response { status, headers: &headers, body: &body };
+        let response = CallResult::Response { status, headers: &headers, body: &body };
         let diagnosis = diagnose(response, &call());
         prop_assert_eq!(diagnosis.status, Some(status));
         prop_assert_eq!(diagnosis.outcome == Outcome::Success, status == 200 && ApiError::find(&body).is_none());
@@ -953,15 +959,15 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_json_condemns_nobody(status in prop::sample::select(vec![400u16, 401, 403, 404, 429, 500]), body in any_body()) {
+    fn non_json_cannot_condemn_a_key(status in prop::sample::select(vec![400u16, 401, 403, 404, 429, 500]), body in any_body()) {
         prop_assume!(serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err());
-        let verdict = seen(status, &body).outcome.verdict();
+        let verdict = diagnose_response(status, &body).outcome.verdict();
         prop_assert_eq!(verdict, Verdict::Unknown);
     }
 
     #[test]
-    fn trouble_of_the_server_never_counts_against_a_key(status in 500u16..600, body in any_body()) {
-        let outcome = seen(status, &body).outcome;
+    fn server_errors_never_count_against_a_key(status in 500u16..600, body in any_body()) {
+        let outcome = diagnose_response(status, &body).outcome;
         prop_assert!(matches!(outcome, Outcome::UpstreamTrouble | Outcome::ModelOverloaded), "{outcome:?}");
     }
 }
@@ -969,9 +975,9 @@ proptest! {
 const QUOTA_EXCEEDED: &str = r#"{"error":{"code":"quota_exceeded","message":"No more today."}}"#;
 
 #[test]
-fn an_interactions_error_is_known_by_its_code() {
+fn interactions_errors_are_classified_by_their_code() {
     use Outcome::*;
-    let said = |code: &str, message: &str| {
+    let interactions_error = |code: &str, message: &str| {
         json!({"error": {"code": code, "message": message}, "event_type": "error"}).to_string()
     };
     for (status, code, message, expected) in [
@@ -1002,11 +1008,11 @@ fn an_interactions_error_is_known_by_its_code() {
             ModelOverloaded,
         ),
     ] {
-        let body = said(code, message);
+        let body = interactions_error(code, message);
         assert_eq!(outcome(status, &body), expected, "{code}");
         assert_eq!(in_stream(body.as_bytes()).outcome, expected, "{code}");
     }
     assert_eq!(outcome(429, QUOTA_EXCEEDED), QuotaPerDay);
-    let blocked = said("prohibited_content", "The content is not allowed.");
+    let blocked = interactions_error("prohibited_content", "The content is not allowed.");
     assert_eq!(in_stream(blocked.as_bytes()).outcome, ClientFault);
 }

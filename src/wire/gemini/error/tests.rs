@@ -16,7 +16,7 @@ fn invalid_key() -> ApiError {
     }
 }
 
-/// An error with these details and this message.
+/// An error with this message and these details.
 fn with_details(message: &str, details: serde_json::Value) -> ApiError {
     let body = json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}});
     ApiError::parse(body.to_string().as_bytes())
@@ -31,7 +31,7 @@ fn quota(metric: &str, id: &str, value: Option<u64>) -> QuotaViolation {
 }
 
 #[test]
-fn every_frame_says_the_same() {
+fn every_framing_parses_to_the_same_error() {
     for body in [
         INVALID_KEY.to_owned(),
         format!("[{INVALID_KEY}\n]\n"),
@@ -39,7 +39,7 @@ fn every_frame_says_the_same() {
         format!("data: {INVALID_KEY}\n\n"),
         format!("data:[{INVALID_KEY}]\r\n\r\ndata: [DONE]\r\n\r\n"),
         format!("event: error\ndata: {INVALID_KEY}"),
-        // In the middle of a stream, more of it may follow.
+        // More of the stream may follow the error.
         format!("[{INVALID_KEY}\n]\ndata: [DONE]\n\n"),
         format!("{INVALID_KEY}]"),
     ] {
@@ -48,7 +48,7 @@ fn every_frame_says_the_same() {
 }
 
 #[test]
-fn what_is_no_error_body_has_no_fields() {
+fn other_bodies_parse_to_no_fields() {
     for body in [
         "",
         "[]",
@@ -74,7 +74,7 @@ fn what_is_no_error_body_has_no_fields() {
 }
 
 #[test]
-fn a_page_is_told_from_nothing() {
+fn detects_html_pages() {
     for page in [
         "<html><body>502</body></html>",
         "\n <!DOCTYPE html>",
@@ -90,7 +90,7 @@ fn a_page_is_told_from_nothing() {
 }
 
 #[test]
-fn an_error_that_is_a_text_is_its_message() {
+fn a_string_error_is_its_message() {
     let expected = ApiError {
         message: Some("slow down".into()),
         ..ApiError::default()
@@ -99,7 +99,7 @@ fn an_error_that_is_a_text_is_its_message() {
 }
 
 #[test]
-fn a_code_is_repeated_only_if_it_looks_like_one() {
+fn malformed_canonical_codes_are_dropped() {
     for (status, code) in [
         ("RESOURCE_EXHAUSTED", Some("RESOURCE_EXHAUSTED")),
         ("", None),
@@ -116,7 +116,7 @@ fn a_code_is_repeated_only_if_it_looks_like_one() {
 }
 
 #[test]
-fn odd_fields_do_not_hide_the_others() {
+fn fields_of_unexpected_types_do_not_hide_others() {
     let body = br#"{"error":{"code":"x","message":7,"status":"UNAVAILABLE","details":{"reason":"no list"}},"more":[]}"#;
     let expected = ApiError {
         status: Some("UNAVAILABLE".into()),
@@ -149,7 +149,7 @@ fn odd_fields_do_not_hide_the_others() {
 }
 
 #[test]
-fn violations_have_their_limits_from_the_details_or_else_from_the_message() {
+fn limits_come_from_details_before_the_message() {
     let message = "You exceeded your current quota, please check your plan.\n\
         * Quota exceeded for metric: s/a, limit: 0, model: m\n\
         * Quota exceeded for metric: s/a, limit: 0, model: m\n\
@@ -173,18 +173,18 @@ fn violations_have_their_limits_from_the_details_or_else_from_the_message() {
             quota("s/a", "A", Some(16)),
             quota("s/a", "A", Some(0)),
             quota("s/b", "B", Some(250_000)),
-            // Two lines that disagree, and none at all.
+            // Two lines that disagree, and no line at all.
             quota("s/c", "C", None),
             quota("s/d", "D", None),
         ]
     );
-    // Only messages that Google begins so are read line by line.
+    // Only messages with Google's prefix are parsed line by line.
     let error = with_details(&format!("m {message}"), violations);
     assert_eq!(error.violations[2], quota("s/a", "A", None));
 }
 
 #[test]
-fn service_control_names_quota_and_project_in_metadata_and_message() {
+fn reads_quota_and_project_from_service_control() {
     let error = errors::service_control("123456", 150);
     let parsed = ApiError::parse(error.pretty_array().as_bytes());
     assert_eq!(
@@ -202,7 +202,7 @@ fn service_control_names_quota_and_project_in_metadata_and_message() {
 }
 
 #[test]
-fn a_consumer_that_is_no_project_is_not_kept() {
+fn only_projects_are_accepted_as_consumers() {
     for (consumer, expected) in [
         ("projects/000000000001", Some("projects/000000000001")),
         ("project_number:12", Some("projects/12")),
@@ -220,7 +220,7 @@ fn a_consumer_that_is_no_project_is_not_kept() {
 }
 
 #[test]
-fn the_wait_is_the_longer_of_details_and_message() {
+fn the_longer_wait_of_details_and_message_wins() {
     let asks = "You exceeded your current quota. \nPlease retry in 47.618338084s.";
     for (message, details, expected) in [
         (asks, json!([{"retryDelay": "47s"}]), Some(47_619)),
@@ -249,7 +249,7 @@ fn the_wait_is_the_longer_of_details_and_message() {
 }
 
 #[test]
-fn deep_nesting_is_no_error_body() {
+fn deeply_nested_bodies_parse_to_no_fields() {
     for body in [
         "[".repeat(100_000),
         format!(
@@ -264,12 +264,12 @@ fn deep_nesting_is_no_error_body() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read(body in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn parses_any_bytes(body in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = ApiError::parse(&body);
     }
 
     #[test]
-    fn any_message_and_details_are_read(message in ".*", delay in "[0-9.a-z]{0,12}", value in any::<i64>()) {
+    fn parses_any_message_and_details(message in ".*", delay in "[0-9.a-z]{0,12}", value in any::<i64>()) {
         let message = format!("You exceeded your current quota{message}");
         let error = with_details(&message, json!([{"retryDelay": delay, "violations": [{"quotaId": message, "quotaValue": value}]}]));
         prop_assert_eq!(error.violations[0].value, u64::try_from(value).ok());

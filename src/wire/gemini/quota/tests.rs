@@ -1,6 +1,6 @@
 use super::*;
 use crate::pool::Outcome;
-use crate::wire::gemini::{Diagnosis, RequestTraits, Seen, diagnose};
+use crate::wire::gemini::{CallResult, Diagnosis, RequestTraits, diagnose};
 use fake_gemini::errors::{self, Layout, Violation};
 use http::HeaderMap;
 use serde_json::json;
@@ -10,7 +10,7 @@ const MODEL: &str = "gemini-flash-latest";
 const RETRY: Duration = Duration::from_millis(47_618);
 
 fn refused(body: &str) -> Diagnosis {
-    let response = Seen::Response {
+    let response = CallResult::Response {
         status: 429,
         headers: &HeaderMap::new(),
         body: body.as_bytes(),
@@ -18,14 +18,14 @@ fn refused(body: &str) -> Diagnosis {
     diagnose(response, &RequestTraits::default())
 }
 
-/// An error with details that the catalogue of the fake does not have.
+/// An error with details that the fake's catalogue lacks.
 fn exhausted(message: &str, details: serde_json::Value) -> Diagnosis {
     let body = json!([{"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}}]);
     refused(&body.to_string())
 }
 
 #[test]
-fn several_quotas_at_once_count_as_the_one_that_lasts_longest() {
+fn the_longest_lasting_of_several_quotas_wins() {
     let minute = Violation::requests_per_minute(MODEL, 15);
     let tokens = Violation::input_tokens_per_minute(MODEL, 250_000);
     let day = Violation::requests_per_day(MODEL, 20);
@@ -51,7 +51,7 @@ fn several_quotas_at_once_count_as_the_one_that_lasts_longest() {
 }
 
 #[test]
-fn quotas_without_a_known_name_are_told_by_what_else_is_there() {
+fn unknown_quotas_are_classified_by_other_fields() {
     use Outcome::*;
     const EXCEEDED: &str = "You exceeded your current quota, please check your plan.";
     let asks = format!("{EXCEEDED} \nPlease retry in 4.5s.");
@@ -129,7 +129,7 @@ fn quotas_without_a_known_name_are_told_by_what_else_is_there() {
 }
 
 #[test]
-fn quotas_teach_their_limits() {
+fn quotas_reveal_their_limits() {
     let limit = |unit, window, value| Limit {
         unit,
         window,
@@ -177,7 +177,8 @@ fn quotas_teach_their_limits() {
         let diagnosis = refused(&error.pretty());
         assert_eq!(diagnosis.limits, expected, "{violations:?}");
     }
-    // By the metric where the id does not say it, and by the message where the value is missing.
+    // The unit comes from the metric if the id lacks it, and the value from the message if it is
+    // missing.
     let message = "You exceeded your current quota.\n* Quota exceeded for metric: s/x_input_token_count, limit: 125000, model: m";
     let details = json!([{"violations": [{"quotaMetric": "s/x_input_token_count", "quotaId": "XPerMinute"}]}]);
     assert_eq!(

@@ -12,7 +12,7 @@ fn path(steps: &[&str]) -> Vec<Step> {
 }
 
 #[test]
-fn a_field_goes_and_nothing_else_changes() {
+fn removes_a_field_and_nothing_else() {
     for (body, steps, name, expected) in [
         (
             r#"{"a":1,"seed":2,"b":3}"#,
@@ -49,7 +49,7 @@ fn a_field_goes_and_nothing_else_changes() {
             r#"{"responseFormat":{"jsonSchema":{"a":1}}}"#,
         ),
     ] {
-        let changed = without(body.as_bytes(), &[(path(&steps), name)]);
+        let changed = without_fields(body.as_bytes(), &[(path(&steps), name)]);
         assert_eq!(
             changed
                 .map(|body| String::from_utf8(body).unwrap())
@@ -66,7 +66,7 @@ fn a_field_goes_and_nothing_else_changes() {
         (r#"{"a":"text"}"#, vec!["a"]),
     ] {
         assert_eq!(
-            without(body.as_bytes(), &[(path(&steps), "seed")]),
+            without_fields(body.as_bytes(), &[(path(&steps), "seed")]),
             None,
             "{body}"
         );
@@ -74,7 +74,7 @@ fn a_field_goes_and_nothing_else_changes() {
 }
 
 #[test]
-fn several_fields_go_at_once() {
+fn removes_several_fields_at_once() {
     let body = r#"{"a":1, "seed":2,"tools":[{"function":{"strict":true,"name":"f"},"x":1},{"x":2}], "b":3}"#;
     let fields = [
         (vec![], "seed"),
@@ -84,13 +84,13 @@ fn several_fields_go_at_once() {
         (vec![], "a"),
     ];
     assert_eq!(
-        without(body.as_bytes(), &fields).map(|body| String::from_utf8(body).unwrap()),
+        without_fields(body.as_bytes(), &fields).map(|body| String::from_utf8(body).unwrap()),
         Some(r#"{"tools":[{"function":{"name":"f"},"x":1},{}]}"#.to_owned())
     );
     let with_another = [fields.as_slice(), &[(vec![], "missing")]].concat();
-    assert_eq!(without(body.as_bytes(), &with_another), None);
+    assert_eq!(without_fields(body.as_bytes(), &with_another), None);
     let within_another = [(vec![], "tools"), (path(&["tools", "0"]), "x")];
-    let left = without(body.as_bytes(), &within_another).unwrap();
+    let left = without_fields(body.as_bytes(), &within_another).unwrap();
     assert_eq!(
         String::from_utf8(left).unwrap(),
         r#"{"a":1, "seed":2, "b":3}"#
@@ -98,11 +98,12 @@ fn several_fields_go_at_once() {
 }
 
 #[test]
-fn a_field_of_every_element_goes_wherever_it_is() {
+fn removes_a_field_from_every_element() {
     let body = r#"{"messages":[{"content":[{"text":"a","cache_control":{}},{"text":"b"}]},{"content":"c"},{"content":[{"cacheControl":1}]}],"seed":1}"#;
     let fields = ["messages[].content[]", "messages[]", ""];
     let names = ["cache_control", "cache_control", "seed"];
-    let fields: Vec<_> = std::iter::zip(fields.map(|place| steps(place).unwrap()), names).collect();
+    let fields: Vec<_> =
+        std::iter::zip(fields.map(|path| parse_path(path).unwrap()), names).collect();
     let (left, found) = without_any(body.as_bytes(), &fields).unwrap();
     assert_eq!(
         String::from_utf8(left).unwrap(),
@@ -116,7 +117,7 @@ fn a_field_of_every_element_goes_wherever_it_is() {
 }
 
 #[test]
-fn nulls_in_messages_go_but_for_content() {
+fn removes_nulls_in_messages_except_content() {
     let body = r#"{"user":null,"messages":[{"role":"assistant","content":null,"refusal":null,"audio":null,"parsed":0},{"content":"null"},null,[null]]}"#;
     let left = without_nulls_in_messages(body.as_bytes()).unwrap();
     assert_eq!(
@@ -129,26 +130,26 @@ fn nulls_in_messages_go_but_for_content() {
 }
 
 #[test]
-fn a_path_is_read_step_by_step() {
-    assert_eq!(steps(""), Some(vec![]));
+fn parses_paths() {
+    assert_eq!(parse_path(""), Some(vec![]));
     assert_eq!(
-        steps("tools[10].function"),
+        parse_path("tools[10].function"),
         Some(path(&["tools", "10", "function"]))
     );
-    assert_eq!(steps("a[1][2]"), Some(path(&["a", "1", "2"])));
+    assert_eq!(parse_path("a[1][2]"), Some(path(&["a", "1", "2"])));
     let every = [
         Step::Field("a".into()),
         Step::Elements,
         Step::Field("b".into()),
     ];
-    assert_eq!(steps("a[].b"), Some(every.into()));
+    assert_eq!(parse_path("a[].b"), Some(every.into()));
     for odd in [".", "a..b", "a[x]", "a[1", "[1]"] {
-        assert_eq!(steps(odd), None, "{odd}");
+        assert_eq!(parse_path(odd), None, "{odd}");
     }
 }
 
 #[test]
-fn every_model_that_a_body_names_is_renamed_alike() {
+fn renames_every_model_in_a_body() {
     let rename = |name: &str| match name {
         "models/a" => Some("models/new".to_owned()),
         "a" => Some("new".to_owned()),
@@ -176,7 +177,7 @@ fn every_model_that_a_body_names_is_renamed_alike() {
 
 proptest! {
     #[test]
-    fn what_is_left_is_the_same_without_the_field(
+    fn removal_preserves_all_other_fields(
         fields in prop::collection::vec(("[a-d]", any::<i16>(), "[ \n]{0,2}"), 0..6),
         name in "[a-d]",
     ) {
@@ -186,7 +187,7 @@ proptest! {
             .collect();
         let body = format!("{{{}}}", members.join(","));
         let expected: Vec<&(String, i16, String)> = fields.iter().filter(|(its, ..)| *its != name).collect();
-        match without(body.as_bytes(), &[(vec![], &name)]) {
+        match without_fields(body.as_bytes(), &[(vec![], &name)]) {
             None => prop_assert_eq!(expected.len(), fields.len()),
             Some(left) => {
                 let Members(left) = serde_json::from_slice(&left).unwrap();
@@ -198,8 +199,8 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_get_an_answer(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
-        let _ = without(body.as_bytes(), &[(vec![Step::Field("a".into())], "b"), (vec![], "c")]);
+    fn accepts_any_bytes(body in "[{}\\[\\]\":,a-z0-9]{0,60}") {
+        let _ = without_fields(body.as_bytes(), &[(vec![Step::Field("a".into())], "b"), (vec![], "c")]);
         let _ = with_models(body.as_bytes(), |_| Some("m".to_owned()));
         let _ = without_nulls_in_messages(body.as_bytes());
         let _ = without_any(body.as_bytes(), &[(vec![Step::Elements, Step::Field("a".into())], "b"), (vec![], "c")]);

@@ -1,4 +1,4 @@
-//! What whole completions and chunks of streams have in common.
+//! Repairs that completions and stream chunks have in common.
 
 use super::Context;
 use super::ids::{CallIds, answer_id};
@@ -8,24 +8,24 @@ use crate::wire::json::Patch;
 use crate::wire::json::{is_blank, member, text_or_blank};
 use serde_json::value::RawValue;
 
-/// How a choice ends that has said all.
+/// The finish reason of a complete choice.
 pub(super) const STOP: &str = "stop";
-/// How a choice ends that waits for what its calls give.
+/// The finish reason of a choice that waits for the results of its tool calls.
 pub(super) const TOOL_CALLS: &str = "tool_calls";
-/// How a choice ends that was cut short for what it says, or was to.
+/// The finish reason of a choice cut short because of its content.
 pub(super) const CONTENT_FILTER: &str = "content_filter";
 /// A message without content.
-pub(super) const NOTHING_SAID: &str = r#"{"role":"assistant","content":null}"#;
+pub(super) const EMPTY_MESSAGE: &str = r#"{"role":"assistant","content":null}"#;
 
-/// Gives a call an id and a type.
+/// Adds a missing id or type to a tool call.
 pub(super) fn repair_call(
     patch: &mut Patch<'_>,
     entry: &RawValue,
     call: &ToolCall<'_>,
     ids: &mut CallIds,
 ) {
-    // An id that is no text stays.
-    if let Some(id) = text_or_blank(call.id).and_then(|own| ids.replacement(&own)) {
+    // An id that is not a string is left unchanged.
+    if let Some(id) = text_or_blank(call.id).and_then(|old| ids.replacement(&old)) {
         patch.set(entry.get(), "id", call.id, &json_text(&id));
     }
     if is_blank(call.kind) && call.custom.is_none() {
@@ -33,41 +33,42 @@ pub(super) fn repair_call(
     }
 }
 
-/// Why a choice ended, as one of the reasons that OpenAI's API knows; `None` if it does not say. A choice that has called
-/// tools has not said all: its client is to come back with what they gave.
-pub(super) fn finish_reason(choice: &Choice<'_>, has_called: bool) -> Option<&'static str> {
-    let said = text_or_blank(choice.finish_reason).filter(|said| !said.is_empty())?;
-    Some(match known_reason(&said) {
-        STOP => end(has_called),
+/// Returns the finish reason of a choice as one known to OpenAI's API, or `None` if it has none.
+///
+/// A choice with tool calls is not complete: the client must return their results.
+pub(super) fn finish_reason(choice: &Choice<'_>, has_calls: bool) -> Option<&'static str> {
+    let reason = text_or_blank(choice.finish_reason).filter(|reason| !reason.is_empty())?;
+    Some(match map_reason(&reason) {
+        STOP => end(has_calls),
         reason => reason,
     })
 }
 
-/// How a choice ends that has said all.
-pub(super) fn end(has_called: bool) -> &'static str {
-    if has_called { TOOL_CALLS } else { STOP }
+/// Returns the finish reason of a complete choice.
+pub(super) fn end(has_calls: bool) -> &'static str {
+    if has_calls { TOOL_CALLS } else { STOP }
 }
 
-/// What Google's reasons are called in OpenAI's API. They come in capitals, or behind one of OpenAI's
-/// (`content_filter: SAFETY`). One that is not known has cut the answer short.
-fn known_reason(said: &str) -> &'static str {
-    let class = said.split(':').next().unwrap_or_default().trim();
+/// Maps Google's reasons to those of OpenAI's API. They are upper case, or follow one of OpenAI's
+/// (`content_filter: SAFETY`). An unknown reason means that the answer was cut short.
+fn map_reason(reason: &str) -> &'static str {
+    let class = reason.split(':').next().unwrap_or_default().trim();
     match class.to_ascii_uppercase().as_str() {
         "STOP" | "FINISH_REASON_UNSPECIFIED" | "NO_IMAGE" | "TOO_MANY_TOOL_CALLS" => STOP,
         "LENGTH" | "MAX_TOKENS" => "length",
         "TOOL_CALLS" => TOOL_CALLS,
         "FUNCTION_CALL" => "function_call",
-        // What is there of the answer is whole.
-        _ if is_malformed_call(said) => STOP,
+        // The answer is complete apart from the malformed call.
+        _ if is_malformed_call(reason) => STOP,
         _ => CONTENT_FILTER,
     }
 }
 
-/// Gives an answer a list of choices: an empty one, or for a prompt that was refused one that says so. `said` is where
-/// a choice has its content.
-pub(super) fn repair_choices(patch: &mut Patch<'_>, json: &str, answer: &Answer<'_>, said: &str) {
+/// Adds a missing list of choices: an empty one, or one filtered choice if the prompt was refused.
+/// `field` is the one that holds a choice's content.
+pub(super) fn repair_choices(patch: &mut Patch<'_>, json: &str, answer: &Answer<'_>, field: &str) {
     let choices = if answer.is_refusal() {
-        format!(r#"[{{"index":0,"{said}":{NOTHING_SAID},"finish_reason":"{CONTENT_FILTER}"}}]"#)
+        format!(r#"[{{"index":0,"{field}":{EMPTY_MESSAGE},"finish_reason":"{CONTENT_FILTER}"}}]"#)
     } else if answer.choices.is_none() {
         "[]".to_owned()
     } else {
@@ -76,7 +77,7 @@ pub(super) fn repair_choices(patch: &mut Patch<'_>, json: &str, answer: &Answer<
     patch.set(json, "choices", member(json, "choices"), &choices);
 }
 
-/// What every answer has beside its choices, as JSON, for those that lack it.
+/// The fields that every answer has next to its choices, as JSON, for those that lack them.
 pub(super) struct Head {
     pub(super) id: String,
     pub(super) created: String,
@@ -105,14 +106,14 @@ impl Head {
         answer: &Answer<'_>,
         kind: &str,
     ) {
-        for (name, own, value) in [
+        for (name, old, value) in [
             ("id", answer.id, &self.id),
             ("object", answer.object, &json_text(kind)),
             ("created", answer.created, &self.created),
             ("model", answer.model, &self.model),
         ] {
-            if is_blank(own) {
-                patch.set(json, name, own, value);
+            if is_blank(old) {
+                patch.set(json, name, old, value);
             }
         }
     }
@@ -127,8 +128,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_one_of_openais() {
-        for (said, expected) in [
+    fn maps_every_reason_to_one_of_openais() {
+        for (reason, expected) in [
             ("stop", "stop"),
             ("length", "length"),
             ("tool_calls", "tool_calls"),
@@ -155,9 +156,9 @@ mod tests {
             ("UNEXPECTED_TOOL_CALL", "stop"),
             ("function_call_filter: MALFORMED_FUNCTION_CALL", "stop"),
             ("function_call_filter: UNEXPECTED_TOOL_CALL", "stop"),
-            ("A_REASON_OF_TOMORROW", "content_filter"),
+            ("A_FUTURE_REASON", "content_filter"),
         ] {
-            assert_eq!(known_reason(said), expected, "{said}");
+            assert_eq!(map_reason(reason), expected, "{reason}");
         }
     }
 }

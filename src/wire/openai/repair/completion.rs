@@ -1,9 +1,9 @@
-//! Whole completions.
+//! Repairs complete answers.
 
 use super::Context;
-use super::answer::{Head, NOTHING_SAID, end, finish_reason, repair_call, repair_choices};
+use super::answer::{EMPTY_MESSAGE, Head, end, finish_reason, repair_call, repair_choices};
 use super::ids::CallIds;
-use super::parts::{Answer, Choice, Said};
+use super::parts::{Answer, Choice, Message};
 use super::stream::{self, StreamRepair};
 use crate::wire::json::Members;
 use crate::wire::json::{Edits, Patch};
@@ -11,12 +11,12 @@ use crate::wire::json::{Object, Raw, is_text, read_object, text_of};
 
 const KIND: &str = "chat.completion";
 
-/// Repairs a `chat.completion`; anything else comes back as it is.
+/// Repairs a `chat.completion`; anything else is returned unchanged.
 pub(super) fn completion(body: Vec<u8>, context: &Context) -> Vec<u8> {
     edits(&body, context).unwrap_or_default().apply(body)
 }
 
-/// A completion as the stream that was asked for in its place; `None` if it is none.
+/// Converts a completion to the stream that was requested; `None` if it is not a completion.
 pub(super) fn stream_of(body: &[u8], context: &Context) -> Option<Vec<u8>> {
     let json = text_of(body)?;
     let answer: Answer<'_> = read(json)?;
@@ -27,16 +27,16 @@ pub(super) fn stream_of(body: &[u8], context: &Context) -> Option<Vec<u8>> {
     let kind = format!("\"{}\"", stream::KIND);
     patch.set(json, "object", answer.object, &kind);
     for choice in answer.choices.iter().flatten() {
-        // A chunk that says something else could not be read.
-        if let Some(message) = said(choice.message) {
-            read_object::<Said<'_>>(message)?;
+        // Anything but a message object could not be read as a delta.
+        if let Some(message) = message_json(choice.message) {
+            read_object::<Message<'_>>(message)?;
         }
         let Members(members) = serde_json::from_str(choice.json).ok()?;
         patch.rename(choice.json, &members, "message", "delta");
     }
     let edits = patch.into_edits();
     let mut chunk = edits.apply(json.into());
-    // It has to be in one line; line ends in texts are escaped.
+    // An event's data must be on one line. Line ends within strings are escaped.
     for byte in &mut chunk {
         if matches!(byte, b'\r' | b'\n') {
             *byte = b' ';
@@ -54,8 +54,8 @@ fn edits(body: &[u8], context: &Context) -> Option<Edits> {
     repair_choices(&mut patch, json, &answer, "message");
     let mut ids = CallIds::new(context.seed);
     for choice in answer.choices.iter().flatten() {
-        let has_called = repair_message(&mut patch, choice, &mut ids).unwrap_or_default();
-        let reason = finish_reason(choice, has_called).unwrap_or(end(has_called));
+        let has_calls = repair_message(&mut patch, choice, &mut ids).unwrap_or_default();
+        let reason = finish_reason(choice, has_calls).unwrap_or(end(has_calls));
         if !is_text(choice.finish_reason, reason) {
             let reason = format!("\"{reason}\"");
             patch.set(choice.json, "finish_reason", choice.finish_reason, &reason);
@@ -64,29 +64,29 @@ fn edits(body: &[u8], context: &Context) -> Option<Edits> {
     Some(patch.into_edits())
 }
 
-/// Reads an answer; `None` if it is none, or one of a batch.
+/// Parses an answer; `None` if it is not one, or is part of a batch output.
 fn read(json: &str) -> Option<Answer<'_>> {
     let answer: Answer<'_> = read_object(json)?;
     let mut choices = answer.choices.iter().flatten();
-    let is_of_batch = choices.any(|choice| choice.camel_case.is_some());
-    (!is_of_batch).then_some(answer)
+    let is_batch_output = choices.any(|choice| choice.camel_case.is_some());
+    (!is_batch_output).then_some(answer)
 }
 
-/// Whether there are tool calls in it; `None` if it is no message.
+/// Repairs a message and returns whether it has tool calls; `None` if it is not a message.
 fn repair_message(
     patch: &mut Patch<'_>,
     choice: &Object<'_, Choice<'_>>,
     ids: &mut CallIds,
 ) -> Option<bool> {
-    let Some(message) = said(choice.message) else {
-        patch.set(choice.json, "message", choice.message, NOTHING_SAID);
+    let Some(message) = message_json(choice.message) else {
+        patch.set(choice.json, "message", choice.message, EMPTY_MESSAGE);
         return Some(false);
     };
-    let said: Said<'_> = read_object(message)?;
-    if said.content.is_none() {
+    let parsed: Message<'_> = read_object(message)?;
+    if parsed.content.is_none() {
         patch.set(message, "content", None, "null");
     }
-    let calls = said.tool_calls();
+    let calls = parsed.tool_calls();
     for entry in &calls {
         if let Some(call) = read_object(entry.get()) {
             repair_call(patch, entry, &call, ids);
@@ -95,8 +95,8 @@ fn repair_message(
     Some(!calls.is_empty())
 }
 
-/// The text of a message, unless it is missing or null.
-fn said(message: Raw<'_>) -> Option<&str> {
+/// Returns the JSON text of a message, unless it is missing or null.
+fn message_json(message: Raw<'_>) -> Option<&str> {
     message
         .map(|message| message.get())
         .filter(|message| *message != "null")

@@ -1,4 +1,4 @@
-//! Embeddings.
+//! Repairs embeddings.
 
 use super::models::repair_name;
 use crate::wire::json::read;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What an answer without `usage` is taken to have cost: whoever adds up adds nothing.
+/// Stands for missing `usage`: zeros do not affect a client's totals.
 const NO_USAGE: &str = r#"{"prompt_tokens":0,"total_tokens":0}"#;
 
 #[derive(Deserialize)]
@@ -30,7 +30,8 @@ struct Embedding<'a> {
     embedding: Raw<'a>,
 }
 
-/// Repairs a list of embeddings, whose numbers are to be given as base64 or as they are; anything else comes back as it is.
+/// Repairs a list of embeddings, requested as base64 or as numbers; anything else is returned
+/// unchanged.
 pub(super) fn embeddings(body: Vec<u8>, as_base64: bool) -> Vec<u8> {
     edits(&body, as_base64).unwrap_or_default().apply(body)
 }
@@ -55,8 +56,8 @@ fn edits(body: &[u8], as_base64: bool) -> Option<Edits> {
     Some(patch.into_edits())
 }
 
-/// A list of numbers as the base64 of little-endian `float32`, in quotes; `None` if it is none, or has a number that is
-/// beyond them.
+/// Encodes a list of numbers as the quoted base64 of little-endian `float32`; `None` if it is not
+/// such a list or a number is out of range.
 fn base64_of(list: &RawValue) -> Option<String> {
     let numbers: Vec<f32> = read(list)?;
     if !numbers.iter().all(|number| number.is_finite()) {
@@ -79,7 +80,7 @@ mod tests {
         String::from_utf8(embeddings(body.into(), as_base64)).unwrap()
     }
 
-    /// As a client reads them.
+    /// Decodes an embedding as clients do.
     fn decoded(base64: &Value) -> Vec<f32> {
         let bytes = STANDARD.decode(base64.as_str().unwrap()).unwrap();
         let (numbers, rest) = bytes.as_chunks();
@@ -87,11 +88,11 @@ mod tests {
         numbers.iter().copied().map(f32::from_le_bytes).collect()
     }
 
-    /// As Google's outputs of batches show them.
+    /// As recorded from Google's batch outputs.
     const RECORDED: &str = r#"{"data":[{"object":"embedding","embedding":[-0.0149,0.5,1e-3,2],"index":0},{"object":"embedding","embedding":[1],"index":1}],"model":"models/gemini-embedding-001","object":"list"}"#;
 
     #[test]
-    fn numbers_are_given_as_base64_where_that_was_asked_for() {
+    fn encodes_numbers_as_base64_on_request() {
         let expected = r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"data":[{"object":"embedding","embedding":"IR90vAAAAD9vEoM6AAAAQA==","index":0},{"object":"embedding","embedding":"AACAPw==","index":1}],"model":"gemini-embedding-001","object":"list"}"#;
         assert_eq!(repaired(RECORDED, true), expected);
         assert_eq!(repaired(expected, true), expected, "it is base64 already");
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_numbers_where_they_were_asked_for() {
+    fn numbers_stay_numbers_on_request() {
         let expected = RECORDED
             .replacen('{', r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"#, 1)
             .replace("models/", "");
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_and_names_that_are_there_stay() {
+    fn existing_usage_and_names_are_preserved() {
         for body in [
             r#"{"data":[],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}"#,
             r#" { "data" : [ ] , "usage" : { } } "#,
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_numbers_stays() {
+    fn other_embeddings_pass_unchanged() {
         for embedding in [
             "[1e39]",
             "[null]",
@@ -158,7 +159,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_number_comes_back_as_it_was(lists in prop::collection::vec(prop::collection::vec(-1e30_f32..1e30, 0..5), 0..4)) {
+        fn base64_decodes_to_the_same_numbers(lists in prop::collection::vec(prop::collection::vec(-1e30_f32..1e30, 0..5), 0..4)) {
             let data: Vec<Value> = lists.iter().map(|list| serde_json::json!({ "embedding": list, "index": 0 })).collect();
             let body = serde_json::json!({ "data": data }).to_string();
             let once = repaired(&body, true);
@@ -169,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte: u8) {
+        fn accepts_any_bytes(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte: u8) {
             let _ = embeddings(body, true);
             let mut damaged = RECORDED.as_bytes().to_vec();
             let at = at.index(damaged.len());

@@ -1,21 +1,22 @@
-//! Ids that the upstream did not give, or gave twice.
+//! Generates ids that the upstream omitted or repeated.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-/// So many ids of an answer are remembered; one that repeats a later one stays. More calls than any model makes at once.
+/// How many ids of an answer are remembered: more than any model makes calls at once. Repetitions
+/// of later ids are not detected.
 const MAX_REMEMBERED: usize = 4096;
 
-/// The id of an answer that has none.
+/// Returns an id for an answer without one.
 pub(super) fn answer_id(seed: u64) -> String {
     format!("chatcmpl-{}", token(seed, 0))
 }
 
-/// Sees to it that the tool calls of one answer have ids, each its own.
+/// Ensures that the tool calls of an answer have unique ids.
 #[derive(Debug)]
 pub(super) struct CallIds {
     seed: u64,
-    made: u64,
+    generated: u64,
     /// Hashes, since an id may be as long as a line.
     seen: BTreeSet<u64>,
 }
@@ -24,20 +25,20 @@ impl CallIds {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
-            made: 0,
+            generated: 0,
             seen: BTreeSet::new(),
         }
     }
 
-    /// An id for the next call, unless its own will do: it is not empty, and no call before it has the same.
-    pub(super) fn replacement(&mut self, own: &str) -> Option<String> {
-        if !own.is_empty() && self.is_new(own) {
+    /// Returns an id for the next call, or `None` if its own is neither empty nor a repetition.
+    pub(super) fn replacement(&mut self, id: &str) -> Option<String> {
+        if !id.is_empty() && self.is_new(id) {
             return None;
         }
         loop {
-            // The answer's own id has number 0.
-            self.made = self.made.wrapping_add(1);
-            let id = format!("call_{}", token(self.seed, self.made));
+            // Number 0 is the answer's own id.
+            self.generated = self.generated.wrapping_add(1);
+            let id = format!("call_{}", token(self.seed, self.generated));
             if self.is_new(&id) {
                 return Some(id);
             }
@@ -45,7 +46,7 @@ impl CallIds {
     }
 
     fn is_new(&mut self, id: &str) -> bool {
-        let hash = digest(id);
+        let hash = hash(id);
         if self.seen.len() < MAX_REMEMBERED {
             self.seen.insert(hash)
         } else {
@@ -54,19 +55,19 @@ impl CallIds {
     }
 }
 
-/// What a text is remembered by. The same answer is repaired alike each time.
-pub(super) fn digest(text: &str) -> u64 {
+/// Hashes a text. The hash is stable, so that repairing an answer again yields the same ids.
+pub(super) fn hash(text: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }
 
-/// 24 characters of 0–9 and a–z: as many as OpenAI's ids have.
+/// Returns 24 characters of 0–9 and a–z, as many as OpenAI's ids have.
 fn token(seed: u64, number: u64) -> String {
     let first = mix(seed).wrapping_add(number.wrapping_mul(2).wrapping_mul(GOLDEN));
     [first, first.wrapping_add(GOLDEN)]
         .into_iter()
         .flat_map(|state| {
             let mut bits = mix(state);
-            // Twelve digits to the base of 36 are somewhat less than 64 bits.
+            // Twelve base-36 digits hold slightly less than 64 bits.
             std::iter::repeat_with(move || {
                 let digit = (bits % 36) as u32;
                 bits /= 36;
@@ -77,10 +78,10 @@ fn token(seed: u64, number: u64) -> String {
         .collect()
 }
 
-/// The step of SplitMix64 (Steele, Lea and Flood, 2014).
+/// The increment of SplitMix64 (Steele, Lea and Flood, 2014).
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The output function of SplitMix64: neighbouring numbers come out unlike each other.
+/// The output function of SplitMix64; it decorrelates successive states.
 fn mix(state: u64) -> u64 {
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -93,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_id_stays_unless_it_is_empty_or_repeated() {
+    fn replaces_only_empty_and_repeated_ids() {
         let mut ids = CallIds::new(7);
         assert_eq!(ids.replacement("call_297140"), None);
         assert_eq!(ids.replacement("function-call-1"), None);
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_the_upstream_has_used_is_not_made() {
+    fn generated_ids_avoid_upstream_ids() {
         let expected = CallIds::new(7).replacement("").unwrap();
         let mut ids = CallIds::new(7);
         assert_eq!(ids.replacement(&expected), None);
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_has_a_bound_and_ids_are_made_beyond_it() {
+    fn remembered_ids_are_bounded() {
         let mut ids = CallIds::new(7);
         for number in 0..MAX_REMEMBERED + 2 {
             assert_eq!(ids.replacement(&number.to_string()), None);
@@ -124,21 +125,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_have_their_form_and_derive_from_seed_and_number(seed: u64, other: u64) {
+        fn ids_are_well_formed_and_deterministic(seed: u64, other: u64) {
             let make = |seed| {
                 let mut ids = CallIds::new(seed);
                 [answer_id(seed), ids.replacement("").unwrap(), ids.replacement("").unwrap()]
             };
-            let made = make(seed);
-            prop_assert_eq!(&made, &make(seed));
-            for (id, prefix) in made.iter().zip(["chatcmpl-", "call_", "call_"]) {
+            let generated = make(seed);
+            prop_assert_eq!(&generated, &make(seed));
+            for (id, prefix) in generated.iter().zip(["chatcmpl-", "call_", "call_"]) {
                 let token = id.strip_prefix(prefix).unwrap();
                 prop_assert_eq!(token.len(), 24);
                 prop_assert!(token.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
             }
-            prop_assert_ne!(&made[1], &made[2]);
+            prop_assert_ne!(&generated[1], &generated[2]);
             if seed != other {
-                prop_assert_ne!(&made, &make(other));
+                prop_assert_ne!(&generated, &make(other));
             }
         }
     }

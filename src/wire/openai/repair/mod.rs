@@ -1,26 +1,27 @@
-//! Repairs what Google's compatible surface does otherwise than OpenAI's, where it breaks OpenAI's clients.
+//! Repairs deviations of Google's compatible surface that break OpenAI's clients.
 //!
-//! | Google                                             | breaks                                         | here                              |
-//! |----------------------------------------------------|------------------------------------------------|-----------------------------------|
-//! | streamed tool calls without `index`, all with 0, or from 1 on | clients raise, or glue two calls into one | indices count up per choice, from 0 |
-//! | tool calls with an empty `id`, or one for several  | a result cannot be told from the other         | ids are made                      |
-//! | a thought signature that is said again             | clients put both together                      | once for each call                |
-//! | tool calls that end with `stop`                    | agents take the answer for the last            | `tool_calls`                      |
-//! | reasons of Google's own, such as `SAFETY`          | strict decoders                                | one of OpenAI's five              |
-//! | choices without a reason until the end             | stream helpers raise                           | `stop`, in a chunk of its own     |
-//! | first deltas without `role`, or all with it        | stream helpers raise, or put them together     | `assistant`, once                 |
-//! | answers without `choices`, choices without what they say | clients raise                            | an empty list, an empty message   |
-//! | messages without `content`, chunks without `id`    | strict decoders                                | `null`; one id for all chunks     |
-//! | `usage` so far on many chunks                      | clients that add up, or did not ask for it     | once, in a last chunk of its own, or not at all |
-//! | a completion where a stream was asked for          | clients see an empty stream                    | a stream of one chunk             |
-//! | models named `models/…`, without `created`         | lists to choose from, strict decoders          | the bare name; [`UNKNOWN_CREATED`] |
-//! | embeddings as numbers where base64 was asked for   | clients that decode whatever comes, to zeros   | base64                            |
-//! | embeddings without `usage`                         | clients that read it                           | zeros                             |
+//! | Google sends | effect | repair |
+//! |---|---|---|
+//! | streamed tool calls without `index`, all with 0, or counting from 1 | clients raise, or merge two calls | indices count up per choice, from 0 |
+//! | tool calls with an empty or repeated `id` | results cannot be assigned to calls | generated ids |
+//! | repeated thought signatures | clients concatenate them | one per call |
+//! | tool calls that end with `stop` | agents take the answer for the final one | `tool_calls` |
+//! | its own finish reasons, such as `SAFETY` | strict decoders fail | one of OpenAI's five |
+//! | choices that never get a finish reason | stream helpers raise | `stop`, in an additional chunk |
+//! | first deltas without `role`, or every delta with it | stream helpers raise, or concatenate the roles | `assistant`, once |
+//! | answers without `choices`, choices without a message or delta | clients raise | an empty list, an empty message |
+//! | messages without `content`, chunks without `id` | strict decoders fail | `null`; one id for all chunks |
+//! | cumulative `usage` on many chunks | clients add it up, or did not ask for it | once, in an additional last chunk, or never |
+//! | a completion although a stream was requested | clients see an empty stream | a stream of one chunk |
+//! | models named `models/…`, without `created` | model pickers and strict decoders fail | the bare name; [`UNKNOWN_CREATED`] |
+//! | embeddings as numbers although base64 was requested | clients decode them to zeros | base64 |
+//! | embeddings without `usage` | clients that read it fail | zeros |
 //!
-//! Only that is changed, in the upstream's own bytes: a body is skimmed, and what is missing spliced in, so that unknown
-//! fields, thought signatures, number formats and the order of names reach the client as they were sent. A body without
-//! a quirk comes back as the very same bytes. What is not understood passes, too: broken JSON, an unexpected type, a name
-//! that is given twice where it matters, batch outputs with their names in camel case. Repairing twice changes nothing.
+//! Nothing else is changed: bodies are skimmed, and missing parts are spliced into the upstream's
+//! bytes, so that unknown fields, thought signatures, number formats and the order of names are
+//! preserved. A body without deviations is returned as the very same bytes. Unsupported input
+//! passes unchanged: broken JSON, unexpected types, relevant names that occur twice, and batch
+//! outputs with camel-case names. Repairs are idempotent.
 
 mod answer;
 mod completion;
@@ -37,20 +38,21 @@ use embeddings::embeddings;
 pub use models::{UNKNOWN_CREATED, model, models};
 pub use stream::StreamRepair;
 
-/// What is known of a call beside the upstream's answer to it.
+/// What repairs need to know about a call, apart from its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
-    /// The model that the client asked for.
+    /// The model that the client requested.
     pub model: String,
-    /// Now, in seconds since the epoch.
+    /// The current time, in seconds since the epoch.
     pub created: i64,
-    /// What made ids derive from: the same seed makes the same ids, so each call needs its own.
+    /// Seed for generated ids. Equal seeds give equal ids, so each call needs its own.
     pub seed: u64,
-    /// What kind of answer that is.
+    /// The kind of answer requested.
     pub requested: Requested,
 }
 
-/// Repairs a whole answer; `None` if a stream was asked for, and it is nothing that could be made one.
+/// Repairs a complete answer; `None` if a stream was requested and the answer cannot be converted
+/// to one.
 pub fn whole(body: Vec<u8>, context: &Context) -> Option<Vec<u8>> {
     match context.requested {
         Requested::Completion => Some(completion(body, context)),
@@ -60,21 +62,21 @@ pub fn whole(body: Vec<u8>, context: &Context) -> Option<Vec<u8>> {
     }
 }
 
-/// What a client asked for, as far as it decides how the answer is repaired.
+/// What the client asked for, as far as it decides how the answer is repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requested {
     /// A chat completion.
     Completion,
-    /// A chat completion, chunk by chunk.
+    /// A streamed chat completion.
     Stream {
         /// The client asked for `stream_options.include_usage`.
         include_usage: bool,
     },
     /// Embeddings.
     Embeddings {
-        /// As base64 of their numbers.
+        /// As base64 instead of numbers.
         as_base64: bool,
     },
-    /// Something else.
+    /// Anything else.
     Other,
 }

@@ -1,4 +1,4 @@
-//! The list of models, and one of them.
+//! Repairs model lists and single models.
 
 use super::answer::json_text;
 use crate::wire::json::{Edits, Patch};
@@ -6,11 +6,11 @@ use crate::wire::json::{Raw, is_blank, is_text, read_object, text_of, text_or_bl
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A model's `created`, which Google does not tell: the epoch. A date that is made up would put a model among others by
-/// its age, and most clients show none for this one.
+/// `created` of models, which Google does not report: the epoch. An invented date would affect
+/// sorting by age, and most clients show no date for this one.
 pub const UNKNOWN_CREATED: i64 = 0;
 
-/// Google names models as its resources; OpenAI's clients look for the bare name.
+/// Google uses resource names for models; OpenAI's clients expect the bare name.
 const PREFIX: &str = "models/";
 
 #[derive(Deserialize)]
@@ -33,12 +33,12 @@ struct Model<'a> {
     owned_by: Raw<'a>,
 }
 
-/// Repairs a list of models; anything else comes back as it is.
+/// Repairs a list of models; anything else is returned unchanged.
 pub fn models(body: Vec<u8>) -> Vec<u8> {
     list_edits(&body).unwrap_or_default().apply(body)
 }
 
-/// Repairs one model; anything else comes back as it is.
+/// Repairs a single model; anything else is returned unchanged.
 pub fn model(body: Vec<u8>) -> Vec<u8> {
     model_edits(&body).unwrap_or_default().apply(body)
 }
@@ -61,7 +61,7 @@ fn model_edits(body: &[u8]) -> Option<Edits> {
     Some(patch.into_edits())
 }
 
-/// `None` if it is no model.
+/// Returns `None` if the JSON is not a model.
 fn repair_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
     let model: Model<'_> = read_object(json)?;
     text_or_blank(model.id).filter(|id| !id.is_empty())?;
@@ -69,25 +69,25 @@ fn repair_model(patch: &mut Patch<'_>, json: &str) -> Option<()> {
         return None;
     }
     repair_name(patch, model.id);
-    for (name, own, value) in [
+    for (name, old, value) in [
         ("object", model.object, "\"model\""),
         ("created", model.created, &UNKNOWN_CREATED.to_string()),
         ("owned_by", model.owned_by, "\"google\""),
     ] {
-        if is_blank(own) {
-            patch.set(json, name, own, value);
+        if is_blank(old) {
+            patch.set(json, name, old, value);
         }
     }
     Some(())
 }
 
-/// Gives a model its bare name.
+/// Replaces a model's resource name by its bare name.
 pub(super) fn repair_name(patch: &mut Patch<'_>, name: Raw<'_>) {
-    let Some(own) = text_or_blank(name) else {
+    let Some(text) = text_or_blank(name) else {
         return;
     };
-    let bare = own.trim_start_matches(PREFIX);
-    if let Some(name) = name.filter(|_| bare.len() < own.len() && !bare.is_empty()) {
+    let bare = text.trim_start_matches(PREFIX);
+    if let Some(name) = name.filter(|_| bare.len() < text.len() && !bare.is_empty()) {
         patch.replace(name, &json_text(bare));
     }
 }
@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_list_gets_bare_names_and_dates() {
+    fn a_recorded_list_gets_bare_names_and_created() {
         let body = r#"{"object":"list","data":[{"id":"models/gemini-2.5-flash","object":"model","owned_by":"google","display_name":"Gemini 2.5 Flash"},{"id":"models/gemini-embedding-2","object":"model","owned_by":"google"},{"id":"models/veo-3.1-generate-preview","object":"model","owned_by":"google"},{"id":"models/gemini-3.8-live","object":"model","owned_by":"google"},{"id":"models/aqa","object":"model","owned_by":"google"}]}"#;
         let expected = body.replace("{\"id\":\"models/", "{\"created\":0,\"id\":\"");
         assert_eq!(text(models(body.into())), expected);
     }
 
     #[test]
-    fn a_model_has_a_bare_name_and_all_that_a_client_looks_for() {
+    fn a_model_gets_a_bare_name_and_missing_fields() {
         for (body, expected) in [
             (
                 r#"{"id":"models/m"}"#,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_model_passes() {
+    fn anything_but_a_model_passes_unchanged() {
         for body in [
             "",
             "{}",

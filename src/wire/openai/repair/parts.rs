@@ -1,8 +1,8 @@
-//! The parts of an answer that may need repair, found in its text.
+//! Locates the parts of an answer that may need repair.
 //!
-//! Values stay unread, so that their place in the text is known, and a chunk of plain text costs no more than a look at it,
-//! its choices and their deltas. A part of an unexpected type, or a name of these that is given twice, makes the whole
-//! unreadable, and it passes as it is: nobody knows what a client takes it for.
+//! Values stay unparsed, which preserves their position in the text and makes chunks of plain text
+//! cheap. An answer with a part of an unexpected type, or with one of these names twice, is treated
+//! as unreadable and passes unchanged: clients differ in how they interpret it.
 
 use crate::wire::json::{Object, Raw, is_blank, is_empty, is_text, raw, read};
 use serde::Deserialize;
@@ -24,7 +24,7 @@ pub(super) struct Answer<'a> {
     pub(super) usage: Raw<'a>,
     #[serde(borrow)]
     pub(super) choices: Option<Vec<Object<'a, Choice<'a>>>>,
-    /// Google's own name for why a prompt was refused.
+    /// Google's own field with the reason for refusing a prompt.
     #[serde(borrow, default, deserialize_with = "raw", rename = "promptFeedback")]
     pub(super) feedback: Raw<'a>,
 }
@@ -32,34 +32,34 @@ pub(super) struct Answer<'a> {
 /// One of an answer's choices.
 #[derive(Deserialize)]
 pub(super) struct Choice<'a> {
-    /// Which one it is; `None` counts as the first.
+    /// The index; `None` counts as 0.
     pub(super) index: Option<u32>,
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) finish_reason: Raw<'a>,
-    /// Of a batch output, which has its names in camel case.
+    /// Present in batch outputs, which use camel case.
     #[serde(rename = "finishReason")]
     pub(super) camel_case: Option<IgnoredAny>,
-    /// Of a chunk.
+    /// Present in chunks.
     #[serde(borrow)]
-    pub(super) delta: Option<Object<'a, Said<'a>>>,
-    /// Of a whole completion: to be read as [`Said`].
+    pub(super) delta: Option<Object<'a, Message<'a>>>,
+    /// Present in completions, to be parsed as [`Message`].
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) message: Raw<'a>,
 }
 
 /// A message or a delta.
 #[derive(Deserialize)]
-pub(super) struct Said<'a> {
+pub(super) struct Message<'a> {
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) role: Raw<'a>,
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) content: Raw<'a>,
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) extra_content: Raw<'a>,
-    /// Where it was before it came in `extra_content`.
+    /// Where the signature was before the introduction of `extra_content`.
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) thought_signature: Raw<'a>,
-    /// To be read as a list of [`ToolCall`]s.
+    /// To be parsed as a list of [`ToolCall`]s.
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) tool_calls: Raw<'a>,
 }
@@ -75,7 +75,7 @@ pub(super) struct ToolCall<'a> {
     pub(super) kind: Raw<'a>,
     #[serde(borrow)]
     pub(super) function: Option<Object<'a, Function<'a>>>,
-    /// Of a call of another type.
+    /// Present in calls of another type.
     pub(super) custom: Option<IgnoredAny>,
     #[serde(borrow, default, deserialize_with = "raw")]
     pub(super) extra_content: Raw<'a>,
@@ -91,7 +91,8 @@ pub(super) struct Function<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Whether it says to be of this kind, or has what one has and does not say.
+    /// Whether this is an object of this kind, by its `object` or, if that is absent, by its
+    /// fields.
     pub(super) fn is(&self, kind: &str) -> bool {
         if is_blank(self.object) {
             self.choices.is_some() || self.usage().is_some() || self.is_refusal()
@@ -100,12 +101,12 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Its prompt was not answered.
+    /// Whether the prompt was refused.
     pub(super) fn is_refusal(&self) -> bool {
         self.feedback.is_some_and(|feedback| !is_empty(feedback)) && !self.has_choices()
     }
 
-    /// What it cost, if it says that.
+    /// The usage, if reported.
     pub(super) fn usage(&self) -> Raw<'a> {
         self.usage.filter(|usage| usage.get().starts_with('{'))
     }
@@ -115,8 +116,8 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl<'a> Said<'a> {
-    /// Its tool calls, unread.
+impl<'a> Message<'a> {
+    /// The tool calls, unparsed.
     pub(super) fn tool_calls(&self) -> Vec<&'a RawValue> {
         self.tool_calls.and_then(read).unwrap_or_default()
     }

@@ -1,8 +1,8 @@
-//! Streams of `chat.completion.chunk`s.
+//! Repairs streams of `chat.completion.chunk`s.
 
 use super::answer::{Head, STOP, TOOL_CALLS, end, finish_reason, repair_call, repair_choices};
-use super::ids::{CallIds, digest};
-use super::parts::{Answer, Choice, Function, Said, ToolCall};
+use super::ids::{CallIds, hash};
+use super::parts::{Answer, Choice, Function, Message, ToolCall};
 use super::{Context, Requested};
 use crate::wire::json::Patch;
 use crate::wire::json::{Members, find, read};
@@ -20,64 +20,65 @@ pub(super) const KIND: &str = "chat.completion.chunk";
 /// The data of the closing line.
 const DONE: &[u8] = b"[DONE]";
 
-/// So many choices of a stream are repaired, as many as OpenAI gives at once.
+/// The maximum number of choices repaired in a stream, which is OpenAI's maximum.
 const MAX_CHOICES: usize = 128;
 
-/// So many calls of a choice are remembered; parts of a call beyond count as parts of the latest.
+/// How many calls of a choice are remembered. Parts of further calls count as parts of the last.
 const MAX_CALLS: usize = 1024;
 
-/// Where Google puts what OpenAI's API does not have.
+/// Google's field for data that OpenAI's API lacks.
 const EXTRA: &str = "extra_content";
-/// What has to be sent back with a thought, or with the call that came of it.
+/// A signature that must be sent back with the thought, or with the call that resulted from it.
 const SIGNATURE: &str = "thought_signature";
 
-/// So many signatures of a call are remembered.
+/// How many signatures of a call are remembered.
 const MAX_SIGNATURES: usize = 16;
 
-/// Repairs one stream, in the lines that [`EventScanner`](crate::wire::stream::EventScanner) hands on.
+/// Repairs a stream, given the lines that [`EventScanner`](crate::wire::stream::EventScanner)
+/// returns.
 ///
-/// A line that passes in pieces, since it is too long to be held, passes as it is.
+/// A line that arrives in pieces because it is too long to be buffered passes unchanged.
 #[derive(Debug)]
 pub struct StreamRepair {
     context: Context,
     ids: CallIds,
-    /// The upstream's own, as JSON, from the first chunk that had it: the others belong to the same answer.
+    /// The upstream's values, as JSON, from the first chunk that has them.
     id: Option<String>,
     created: Option<String>,
     model: Option<String>,
     choices: BTreeMap<u32, Progress>,
     usage: Option<Usage>,
-    /// A line has passed in pieces: nobody knows which choices it has ended.
-    is_unread: bool,
-    /// The latest line has no end yet.
+    /// A line passed in pieces, so it is unknown which choices it finished.
+    has_unread_line: bool,
+    /// The latest line is incomplete.
     line_open: bool,
-    /// Of the latest event, the blank line is missing.
+    /// The latest event still lacks its blank line.
     event_open: bool,
-    /// The latest line was an event that was taken out: its blank line goes, too.
-    event_gone: bool,
-    /// Lines end in CR LF.
-    with_return: bool,
+    /// The latest line was a removed event, so its blank line is removed, too.
+    event_removed: bool,
+    /// Lines end with CR LF.
+    uses_crlf: bool,
     done: bool,
 }
 
-/// The latest usage of a stream, which is to be told at its end.
+/// The latest usage in a stream, to be sent at its end.
 #[derive(Debug)]
 enum Usage {
-    /// Taken away from a chunk, as JSON.
+    /// The usage removed from a chunk, as JSON.
     Taken(String),
-    /// In an event of its own: its line.
+    /// The line of an event with nothing but usage.
     Event(String),
 }
 
-/// What becomes of a line.
+/// Whether a line is forwarded.
 #[derive(PartialEq, Eq)]
-enum Fate {
-    Stays,
-    Goes,
+enum Action {
+    Forward,
+    Remove,
 }
 
 impl StreamRepair {
-    /// Begins a stream.
+    /// Creates the repair of one stream.
     pub fn new(context: Context) -> Self {
         Self {
             ids: CallIds::new(context.seed),
@@ -87,17 +88,19 @@ impl StreamRepair {
             model: None,
             choices: BTreeMap::new(),
             usage: None,
-            is_unread: false,
+            has_unread_line: false,
             line_open: false,
             event_open: false,
-            event_gone: false,
-            with_return: false,
+            event_removed: false,
+            uses_crlf: false,
             done: false,
         }
     }
 
-    /// Takes the next lines, all of them whole but for pieces of one that is too long. What follows `data: [DONE]` may be
-    /// cut anywhere, and so may that line after its last bracket.
+    /// Repairs the next lines and returns them.
+    ///
+    /// Lines must be complete, except for pieces of one that is too long. `data: [DONE]` may be cut
+    /// after its last bracket, and anything after it anywhere.
     pub fn lines(&mut self, lines: Vec<u8>) -> Vec<u8> {
         let mut patch = Patch::of(&lines);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -106,59 +109,65 @@ impl StreamRepair {
             }
             let is_whole = line.ends_with(b"\n");
             let is_rest = std::mem::replace(&mut self.line_open, !is_whole);
-            if !is_rest && self.line(&mut patch, line, is_whole) == Fate::Goes {
-                patch.remove(patch.quota_scope_of(line));
+            if !is_rest && self.repair_line(&mut patch, line, is_whole) == Action::Remove {
+                patch.remove(patch.range_of(line));
             }
-            self.is_unread |= is_rest;
+            self.has_unread_line |= is_rest;
             if is_whole {
-                self.with_return = line.ends_with(b"\r\n");
+                self.uses_crlf = line.ends_with(b"\r\n");
             }
         }
         patch.into_edits().apply(lines)
     }
 
-    fn line(&mut self, patch: &mut Patch<'_>, line: &[u8], is_whole: bool) -> Fate {
+    fn repair_line(&mut self, patch: &mut Patch<'_>, line: &[u8], is_whole: bool) -> Action {
         let is_blank = matches!(line, b"\n" | b"\r\n");
-        let event_gone = std::mem::take(&mut self.event_gone);
-        let fate = if is_blank && event_gone {
-            Fate::Goes
+        let event_removed = std::mem::take(&mut self.event_removed);
+        let action = if is_blank && event_removed {
+            Action::Remove
         } else {
-            self.data(patch, line, is_whole).unwrap_or(Fate::Stays)
+            self.repair_data(patch, line, is_whole)
+                .unwrap_or(Action::Forward)
         };
-        match fate {
-            Fate::Stays => self.event_open = !is_blank,
-            Fate::Goes => self.event_gone = !is_blank && !self.event_open,
+        match action {
+            Action::Forward => self.event_open = !is_blank,
+            Action::Remove => self.event_removed = !is_blank && !self.event_open,
         }
-        fate
+        action
     }
 
-    /// `None` if there is no chunk in the line.
-    fn data(&mut self, patch: &mut Patch<'_>, line: &[u8], is_whole: bool) -> Option<Fate> {
+    /// Handles a data line; `None` if it contains no chunk.
+    fn repair_data(
+        &mut self,
+        patch: &mut Patch<'_>,
+        line: &[u8],
+        is_whole: bool,
+    ) -> Option<Action> {
         let data = line.strip_prefix(b"data:")?;
         let blanks = data.iter().take_while(|byte| **byte == b' ').count();
         if data.iter().skip(blanks).take(DONE.len()).eq(DONE) {
             self.done = true;
-            let events = self.last_events();
+            let events = self.closing_events();
             if !events.is_empty() {
-                patch.put_before(line, events);
+                patch.insert_before(line, events);
             }
             return None;
         }
         let json = text_of(data).filter(|_| is_whole)?;
         let chunk: Answer<'_> = read_object(json).filter(|chunk: &Answer<'_>| chunk.is(KIND))?;
-        learn(&mut self.id, chunk.id, says_something);
-        learn(&mut self.created, chunk.created, is_count);
-        learn(&mut self.model, chunk.model, says_something);
+        store_first(&mut self.id, chunk.id, is_nonempty_string);
+        store_first(&mut self.created, chunk.created, is_integer);
+        store_first(&mut self.model, chunk.model, is_nonempty_string);
         let asks_for_usage = self.context.requested
             == Requested::Stream {
                 include_usage: true,
             };
         let usage = chunk.usage();
         if usage.is_some() && !chunk.has_choices() && !chunk.is_refusal() {
-            self.usage = asks_for_usage.then(|| Usage::Event(self.event_of(line, json, &chunk)));
-            return Some(Fate::Goes);
+            self.usage = asks_for_usage.then(|| Usage::Event(self.usage_event(line, json, &chunk)));
+            return Some(Action::Remove);
         }
-        self.complete(patch, json, &chunk);
+        self.fill_in(patch, json, &chunk);
         match usage {
             Some(usage) if asks_for_usage => {
                 self.usage = Some(Usage::Taken(usage.get().to_owned()));
@@ -168,54 +177,55 @@ impl StreamRepair {
             None => {}
         }
         if chunk.is_refusal() {
-            self.choices.entry(0).or_default().begin_refused();
+            self.choices.entry(0).or_default().set_refused();
         }
         for choice in chunk.choices.iter().flatten() {
-            self.choice(patch, choice);
+            self.repair_choice(patch, choice);
         }
-        Some(Fate::Stays)
+        Some(Action::Forward)
     }
 
-    /// Gives a chunk what every one has.
-    fn complete(&self, patch: &mut Patch<'_>, json: &str, chunk: &Answer<'_>) {
+    /// Adds missing fields that every chunk has.
+    fn fill_in(&self, patch: &mut Patch<'_>, json: &str, chunk: &Answer<'_>) {
         if Head::is_missing_in(chunk) {
             self.head().fill_in(patch, json, chunk, KIND);
         }
         repair_choices(patch, json, chunk, "delta");
     }
 
-    /// The line of an event of usage alone, without its end.
-    fn event_of(&self, line: &[u8], json: &str, chunk: &Answer<'_>) -> String {
+    /// Returns the repaired line of a usage-only event, without its line ending.
+    fn usage_event(&self, line: &[u8], json: &str, chunk: &Answer<'_>) -> String {
         let mut patch = Patch::of(line);
-        self.complete(&mut patch, json, chunk);
+        self.fill_in(&mut patch, json, chunk);
         let line = patch.into_edits().apply(line.to_vec());
         String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
     }
 
     fn head(&self) -> Head {
-        let unsaid = Head::of(&self.context);
+        let defaults = Head::of(&self.context);
         Head {
-            id: self.id.clone().unwrap_or(unsaid.id),
-            created: self.created.clone().unwrap_or(unsaid.created),
-            model: self.model.clone().unwrap_or(unsaid.model),
+            id: self.id.clone().unwrap_or(defaults.id),
+            created: self.created.clone().unwrap_or(defaults.created),
+            model: self.model.clone().unwrap_or(defaults.model),
         }
     }
 
-    /// What is to be told before the closing line: the ends of choices that have none, and the usage of all.
-    fn last_events(&mut self) -> String {
+    /// Returns the events to insert before the closing line: finish reasons of choices without one,
+    /// and the usage.
+    fn closing_events(&mut self) -> String {
         let Head { id, created, model } = self.head();
         let chunk = |rest: String| {
             format!(
                 "data: {{\"id\":{id},\"object\":\"{KIND}\",\"created\":{created},\"model\":{model},{rest}}}"
             )
         };
-        let open = self
+        let unfinished = self
             .choices
             .iter()
-            .filter(|(_, choice)| choice.end.is_none() && !self.is_unread);
-        let mut lines: Vec<String> = open
+            .filter(|(_, choice)| choice.end.is_none() && !self.has_unread_line);
+        let mut lines: Vec<String> = unfinished
             .map(|(index, choice)| {
-                let reason = end(choice.calls.any);
+                let reason = end(choice.calls.has_any);
                 chunk(format!(
                     r#""choices":[{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}]"#
                 ))
@@ -228,7 +238,7 @@ impl StreamRepair {
             Some(Usage::Event(line)) => lines.push(line),
             None => {}
         }
-        let end = if self.with_return { "\r\n" } else { "\n" };
+        let end = if self.uses_crlf { "\r\n" } else { "\n" };
         let events = lines.iter().map(|line| format!("{line}{end}{end}"));
         let mut events: String = events.collect();
         if self.event_open && !events.is_empty() {
@@ -237,8 +247,12 @@ impl StreamRepair {
         events
     }
 
-    /// `None` if it is one more than are repaired.
-    fn choice(&mut self, patch: &mut Patch<'_>, choice: &Object<'_, Choice<'_>>) -> Option<()> {
+    /// Repairs a choice; `None` if there are more than are repaired.
+    fn repair_choice(
+        &mut self,
+        patch: &mut Patch<'_>,
+        choice: &Object<'_, Choice<'_>>,
+    ) -> Option<()> {
         let index = choice.index.unwrap_or_default();
         if self.choices.len() >= MAX_CHOICES && !self.choices.contains_key(&index) {
             return None;
@@ -250,7 +264,7 @@ impl StreamRepair {
                 if is_first && is_blank(delta.role) {
                     patch.set(delta.json, "role", delta.role, "\"assistant\"");
                 }
-                progress.delta(patch, delta, is_first, &mut self.ids);
+                progress.repair_delta(patch, delta, is_first, &mut self.ids);
             }
             None => {
                 let delta = if is_first {
@@ -261,7 +275,7 @@ impl StreamRepair {
                 patch.set(choice.json, "delta", member(choice.json, "delta"), delta);
             }
         }
-        progress.finish(patch, choice);
+        progress.repair_finish_reason(patch, choice);
         Some(())
     }
 }
@@ -272,112 +286,114 @@ fn cut(patch: &mut Patch<'_>, object: &str, names: &[&str]) {
         return;
     }
     if let Ok(Members(members)) = serde_json::from_str(object) {
-        patch.cut(object, &members, |its| names.contains(&its));
+        patch.cut(object, &members, |member| names.contains(&member));
     }
 }
 
-/// Keeps what a chunk says, if it is proper and the first to say it.
-fn learn(known: &mut Option<String>, said: Raw<'_>, is_proper: impl Fn(&RawValue) -> bool) {
-    if known.is_none() {
-        *known = said
-            .filter(|said| is_proper(said))
-            .map(|said| said.get().to_owned());
+/// Stores the first valid value.
+fn store_first(stored: &mut Option<String>, value: Raw<'_>, is_valid: impl Fn(&RawValue) -> bool) {
+    if stored.is_none() {
+        *stored = value
+            .filter(|value| is_valid(value))
+            .map(|value| value.get().to_owned());
     }
 }
 
-/// A text that cannot be read, such as one with half a pair of surrogates, is not spread to other chunks.
-fn says_something(value: &RawValue) -> bool {
+/// Whether a value is a readable string. One with half a surrogate pair must not spread to other
+/// chunks.
+fn is_nonempty_string(value: &RawValue) -> bool {
     text_or_blank(Some(value)).is_some_and(|text| !text.is_empty())
 }
 
-fn says_anything(function: &Object<'_, Function<'_>>) -> bool {
+fn has_content(function: &Object<'_, Function<'_>>) -> bool {
     !is_blank(function.name) || !is_blank(function.arguments)
 }
 
-fn is_count(value: &RawValue) -> bool {
+fn is_integer(value: &RawValue) -> bool {
     value.get().parse::<i64>().is_ok()
 }
 
-/// How far a choice has come.
+/// The progress of a choice.
 #[derive(Debug, Default)]
 struct Progress {
     has_begun: bool,
-    /// How it has ended.
+    /// The finish reason.
     end: Option<&'static str>,
     calls: Calls,
-    /// Signatures of its text: in the two places where they may be.
+    /// The signatures of its text, in either of their two places.
     signatures: Signatures,
     old_signatures: Signatures,
 }
 
 impl Progress {
-    fn begin_refused(&mut self) {
+    fn set_refused(&mut self) {
         self.has_begun = true;
         self.end = Some(super::answer::CONTENT_FILTER);
     }
 
-    fn delta(
+    fn repair_delta(
         &mut self,
         patch: &mut Patch<'_>,
-        delta: &Object<'_, Said<'_>>,
+        delta: &Object<'_, Message<'_>>,
         is_first: bool,
         ids: &mut CallIds,
     ) {
-        let mut said_before = Vec::new();
-        if self.signatures.take_out(patch, delta.extra_content) == Some(true) {
-            said_before.push(EXTRA);
+        let mut repeated = Vec::new();
+        if self.signatures.remove_repeated(patch, delta.extra_content) == Some(true) {
+            repeated.push(EXTRA);
         }
         if !is_first && is_text(delta.role, "assistant") {
-            said_before.push("role");
+            repeated.push("role");
         }
-        if self.old_signatures.was_said(delta.thought_signature) {
-            said_before.push(SIGNATURE);
+        if self.old_signatures.is_repeated(delta.thought_signature) {
+            repeated.push(SIGNATURE);
         }
-        cut(patch, delta.json, &said_before);
+        cut(patch, delta.json, &repeated);
         for entry in delta.tool_calls() {
-            // What was its end, was none.
+            // The `stop` was premature.
             self.end = self.end.filter(|reason| *reason != STOP);
-            self.calls.any = true;
+            self.calls.has_any = true;
             if let Some(call) = read_object(entry.get()) {
-                self.calls.part(patch, entry, &call, ids);
+                self.calls.repair_part(patch, entry, &call, ids);
             }
         }
     }
 
-    fn finish(&mut self, patch: &mut Patch<'_>, choice: &Choice<'_>) {
-        let Some(said) = choice.finish_reason else {
+    fn repair_finish_reason(&mut self, patch: &mut Patch<'_>, choice: &Choice<'_>) {
+        let Some(old) = choice.finish_reason else {
             return;
         };
-        let reason = finish_reason(choice, self.calls.any);
+        let reason = finish_reason(choice, self.calls.has_any);
         if let Some(reason) = reason {
-            self.calls.any |= reason == TOOL_CALLS;
+            self.calls.has_any |= reason == TOOL_CALLS;
             self.end = Some(reason);
         }
         match reason {
-            Some(reason) if is_text(Some(said), reason) => {}
-            Some(reason) => patch.replace(said, &format!("\"{reason}\"")),
-            None if said.get() == "null" => {}
-            None => patch.replace(said, "null"),
+            Some(reason) if is_text(Some(old), reason) => {}
+            Some(reason) => patch.replace(old, &format!("\"{reason}\"")),
+            None if old.get() == "null" => {}
+            None => patch.replace(old, "null"),
         }
     }
 }
 
-/// The signatures of a thought, mostly one: clients put together what is said twice.
+/// The signatures of a thought, usually one. Clients concatenate repetitions.
 #[derive(Debug, Default)]
 struct Signatures(BTreeSet<u64>);
 
 impl Signatures {
-    /// Takes the signature out of `extra_content` if it was said before. Whether nothing else is in that: then it has to
-    /// go as a whole, as some clients put the latest in the place of the one before.
-    fn take_out(&mut self, patch: &mut Patch<'_>, extra_content: Raw<'_>) -> Option<bool> {
+    /// Removes a repeated signature from `extra_content`, and returns whether that contains nothing
+    /// else. If so, it must be removed as a whole, since some clients replace the previous value
+    /// with the latest.
+    fn remove_repeated(&mut self, patch: &mut Patch<'_>, extra_content: Raw<'_>) -> Option<bool> {
         let extra_content = extra_content?;
         let Members(all) = read(extra_content)?;
         let google = find(&all, "google")?;
-        let Members(googles) = read(google)?;
-        if !self.was_said(find(&googles, SIGNATURE)) {
+        let Members(google_members) = read(google)?;
+        if !self.is_repeated(find(&google_members, SIGNATURE)) {
             return None;
         }
-        match (all.len(), googles.len()) {
+        match (all.len(), google_members.len()) {
             (1, 1) => return Some(true),
             (_, 1) => cut(patch, extra_content.get(), &["google"]),
             _ => cut(patch, google.get(), &[SIGNATURE]),
@@ -385,11 +401,11 @@ impl Signatures {
         Some(false)
     }
 
-    /// Whether it was said before.
-    fn was_said(&mut self, signature: Raw<'_>) -> bool {
+    /// Whether the signature is a repetition.
+    fn is_repeated(&mut self, signature: Raw<'_>) -> bool {
         let text = text_or_blank(signature).filter(|text| !text.is_empty());
         text.is_some_and(|text| {
-            let signature = digest(&text);
+            let signature = hash(&text);
             if self.0.len() < MAX_SIGNATURES {
                 !self.0.insert(signature)
             } else {
@@ -399,16 +415,16 @@ impl Signatures {
     }
 }
 
-/// The tool calls of one choice so far, numbered in the order of their beginnings.
+/// The tool calls of a choice so far, numbered in order of appearance.
 ///
-/// A part that names a function is a call's beginning. Google sends calls whole, so two names under one index are two
-/// calls, and without this clients would put the arguments of both together.
+/// A part that names a function starts a call. Google sends calls whole, so two names under one
+/// index are two calls, whose arguments clients would otherwise concatenate.
 #[derive(Debug, Default)]
 struct Calls {
-    /// There was one, or the upstream said so.
-    any: bool,
-    /// For each index of the upstream's, that of the latest call for which it used it.
-    of: BTreeMap<u64, u64>,
+    /// There was a call, or the upstream said so.
+    has_any: bool,
+    /// Maps each upstream index to the index of the latest call that used it.
+    by_upstream_index: BTreeMap<u64, u64>,
     known: BTreeMap<u64, Call>,
     /// The index of the next call.
     next: u64,
@@ -417,21 +433,21 @@ struct Calls {
 /// A tool call so far.
 #[derive(Debug, Default)]
 struct Call {
-    /// Something of its function was in one of its parts.
+    /// One of the parts had a function.
     has_function: bool,
     signatures: Signatures,
 }
 
 impl Calls {
-    /// Repairs a call, or a part of one; `None` if its index is none.
-    fn part(
+    /// Repairs a call or a part of one; `None` if its index is invalid.
+    fn repair_part(
         &mut self,
         patch: &mut Patch<'_>,
         entry: &RawValue,
         call: &ToolCall<'_>,
         ids: &mut CallIds,
     ) -> Option<()> {
-        let own = match call.index {
+        let upstream_index = match call.index {
             Some(index) if index.get() != "null" => Some(index.get().parse::<u32>().ok()?.into()),
             Some(_) | None => None,
         };
@@ -439,58 +455,62 @@ impl Calls {
             .function
             .as_ref()
             .is_some_and(|function| !is_blank(function.name));
-        let (index, is_first) = match self.goes_on(own, is_named) {
+        let (index, is_first) = match self.continued_call(upstream_index, is_named) {
             Some(index) => (index, false),
-            None => (self.open(own), true),
+            None => (self.start_call(upstream_index), true),
         };
-        if own != Some(index) {
+        if upstream_index != Some(index) {
             patch.set(entry.get(), "index", call.index, &index.to_string());
         }
         if is_first {
             repair_call(patch, entry, call, ids);
-        } else if let Some(id) = call.id.filter(|id| says_something(id)) {
-            // Clients put it behind the one that the call has.
+        } else if let Some(id) = call.id.filter(|id| is_nonempty_string(id)) {
+            // Clients would append it to the id that the call already has.
             patch.replace(id, "null");
         }
         if call.function.is_none() && call.custom.is_none() {
-            let own = member(entry.get(), "function");
-            patch.set(entry.get(), "function", own, r#"{"arguments":""}"#);
+            let old = member(entry.get(), "function");
+            patch.set(entry.get(), "function", old, r#"{"arguments":""}"#);
         }
         if let Some(known) = self.known.get_mut(&index) {
-            known.has_function |= call.function.as_ref().is_some_and(says_anything);
-            if known.signatures.take_out(patch, call.extra_content) == Some(true) {
+            known.has_function |= call.function.as_ref().is_some_and(has_content);
+            if known.signatures.remove_repeated(patch, call.extra_content) == Some(true) {
                 cut(patch, entry.get(), &[EXTRA]);
             }
         }
         Some(())
     }
 
-    /// The index of the call that a part belongs to; `None` if it is the beginning of one.
-    fn goes_on(&self, own: Option<u64>, is_named: bool) -> Option<u64> {
+    /// Returns the index of the call that a part continues; `None` if the part starts a call.
+    fn continued_call(&self, upstream_index: Option<u64>, is_named: bool) -> Option<u64> {
         let latest = self.next.checked_sub(1);
         let is_full = self.known.len() >= MAX_CALLS;
-        let meant = match own {
-            Some(own) => self.of.get(&own).copied().or(latest.filter(|_| is_full)),
+        let candidate = match upstream_index {
+            Some(upstream_index) => self
+                .by_upstream_index
+                .get(&upstream_index)
+                .copied()
+                .or(latest.filter(|_| is_full)),
             None => latest,
         };
         let has_function = |index: &u64| {
             let call = self.known.get(index);
             call.is_none_or(|call| call.has_function)
         };
-        meant.filter(|index| !is_named || !has_function(index))
+        candidate.filter(|index| !is_named || !has_function(index))
     }
 
-    fn open(&mut self, own: Option<u64>) -> u64 {
+    fn start_call(&mut self, upstream_index: Option<u64>) -> u64 {
         let index = self.next;
         self.next = index.saturating_add(1);
         if self.known.len() < MAX_CALLS {
             self.known.insert(index, Call::default());
-            match own {
-                Some(own) => {
-                    self.of.insert(own, index);
+            match upstream_index {
+                Some(upstream_index) => {
+                    self.by_upstream_index.insert(upstream_index, index);
                 }
                 None => {
-                    self.of.entry(index).or_insert(index);
+                    self.by_upstream_index.entry(index).or_insert(index);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Recorded answers, and rules that hold for any.
+//! Recorded answers, and properties that hold for any answer.
 
 use super::*;
 use crate::wire::Kind;
@@ -24,18 +24,18 @@ fn repaired_completion(body: &str) -> String {
     String::from_utf8(completion(body.into(), &context(false))).unwrap()
 }
 
-/// The ids that are made for [`context`], in order.
-pub(super) fn made(number: usize) -> String {
+/// The id generated for [`context`] with this number.
+pub(super) fn generated_id(number: usize) -> String {
     let mut ids = ids::CallIds::new(42);
-    let made = std::iter::repeat_with(|| ids.replacement("").unwrap());
-    made.take(number).last().unwrap()
+    let ids = std::iter::repeat_with(|| ids.replacement("").unwrap());
+    ids.take(number).last().unwrap()
 }
 
-pub(super) fn made_answer_id() -> String {
+pub(super) fn generated_answer_id() -> String {
     ids::answer_id(42)
 }
 
-/// A recorded text without its usage, which is at its end.
+/// A recorded chunk without the usage at its end.
 fn without_usage(chunk: &str) -> String {
     match chunk.split_once(",\"usage\":") {
         Some((before, _)) => format!("{before}}}"),
@@ -43,17 +43,17 @@ fn without_usage(chunk: &str) -> String {
     }
 }
 
-/// Recorded texts, with `*1` for the first made id of a call, and `*0` for that of the answer.
+/// Replaces `*1` by the first generated call id, and `*0` by the answer's.
 fn with_ids(expected: &str) -> String {
     expected
-        .replace("*0", &made_answer_id())
-        .replace("*1", &made(1))
+        .replace("*0", &generated_answer_id())
+        .replace("*1", &generated_id(1))
 }
 
 #[test]
 fn recorded_completions_are_repaired() {
     for (body, expected) in [
-        // A text: nothing is missing.
+        // A text chunk that lacks nothing.
         (
             r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Ghostbusters","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#,
             None,
@@ -64,14 +64,14 @@ fn recorded_completions_are_repaired() {
                 r#"{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"*1","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}"#,
             ),
         ),
-        // The signature inside the call, ids of its own, of which the second is the first again.
+        // With the signature inside the call, and ids of which the second repeats the first.
         (
             r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"function":{"arguments":"{}","name":"g"},"id":"function-call-18439433602034082669"}]}}],"created":1,"model":"m","object":"chat.completion"}"#,
             Some(
                 r#"{"id":"*0","choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"type":"function","function":{"arguments":"{}","name":"g"},"id":"*1"}]}}],"created":1,"model":"m","object":"chat.completion"}"#,
             ),
         ),
-        // One of a batch.
+        // From a batch.
         (
             r#"{"response":{"status_code":200,"body":{"id":"okvA","usage":{"completionTokens":19,"promptTokens":9,"totalTokens":488},"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"..."},"finishReason":"stop"}],"created":"1757432746","model":"gemini-2.5-flash"}},"custom_id":"request-1"}"#,
             None,
@@ -97,7 +97,7 @@ data: [DONE]
 "#;
 
 #[test]
-fn a_recorded_stream_of_text_gets_one_id_and_tells_its_role_and_usage_once() {
+fn a_recorded_text_stream_has_one_id_role_and_usage() {
     let expected = r#"data: {"id":"*0","choices":[{"delta":{"content":"Hello","role":"assistant"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
 
 data: {"id":"*0","choices":[{"delta":{"content":" there"},"index":0}],"created":1740894644,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":null}
@@ -110,7 +110,7 @@ data: [DONE]
 
 "#;
     assert_eq!(repaired_stream(HELLO, true), with_ids(expected));
-    let with_id = format!("data: {{\"id\":\"{}\",", made_answer_id());
+    let with_id = format!("data: {{\"id\":\"{}\",", generated_answer_id());
     let (first, later) = HELLO.split_once("\n\n").unwrap();
     let later = later.replace(r#","role":"assistant""#, "");
     let without: String = format!("{first}\n\n{later}")
@@ -164,9 +164,9 @@ fn recorded_chunks_are_repaired() {
     }
 }
 
-// Rules, for texts of the kind that matters: the right names in the right places, with values of any sort.
+// Properties of relevant input: the right names in the right places, with arbitrary values.
 
-/// A member's text: its name, now and then with an escape in it, and its value.
+/// A member with this name, which is sometimes escaped, and a value.
 fn member(name: &'static str, value: BoxedStrategy<String>) -> BoxedStrategy<Option<String>> {
     let escaped = format!("\\u{:04x}{}", u32::from(name.as_bytes()[0]), &name[1..]);
     let name = prop_oneof![9 => Just(name.to_owned()), 1 => Just(escaped)];
@@ -176,7 +176,7 @@ fn member(name: &'static str, value: BoxedStrategy<String>) -> BoxedStrategy<Opt
     prop::option::weighted(0.8, text).boxed()
 }
 
-/// An object with most of these members in any order; rarely with one of them given twice.
+/// An object with most of these members in any order, and rarely one of them twice.
 fn object(members: Vec<BoxedStrategy<Option<String>>>) -> BoxedStrategy<String> {
     let twice = prop::option::weighted(0.04, any::<prop::sample::Index>());
     (members.prop_shuffle(), twice)
@@ -231,7 +231,7 @@ fn leaf() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// Mostly of one kind, else anything.
+/// Usually this, otherwise anything.
 fn mostly(usual: BoxedStrategy<String>) -> BoxedStrategy<String> {
     prop_oneof![12 => usual, 1 => leaf()].boxed()
 }
@@ -247,7 +247,7 @@ fn signature() -> BoxedStrategy<String> {
     ])
 }
 
-fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<String> {
+fn answer(kind: &'static [&'static str], field: &'static str) -> BoxedStrategy<String> {
     let function = object(vec![
         member("name", one_of(&["\"f\"", "\"g\"", "\"\""])),
         member("arguments", one_of(&["\"{}\"", "\"{\\\"a\\\":1}\""])),
@@ -279,7 +279,7 @@ fn answer(kind: &'static [&'static str], said: &'static str) -> BoxedStrategy<St
                 "\"\"",
             ]),
         ),
-        member(said, mostly(message)),
+        member(field, mostly(message)),
         member("x", leaf()),
     ]);
     object(vec![
@@ -349,8 +349,8 @@ fn list_of_models() -> BoxedStrategy<String> {
     ])
 }
 
-/// Whether only such values differ as may, each named by its path.
-fn differ_where(
+/// Whether values differ only where allowed, by path.
+fn differ_only_where(
     path: &str,
     before: &Value,
     after: &Value,
@@ -359,21 +359,20 @@ fn differ_where(
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
             before.iter().all(|(name, value)| {
-                after.contains_key(name) || may_go(&format!("{path}/{name}"), value)
+                after.contains_key(name) || may_be_removed(&format!("{path}/{name}"), value)
             }) && after.iter().all(|(name, after)| {
                 let path = format!("{path}/{name}");
                 match before.get(name) {
-                    Some(before) => differ_where(&path, before, after, may),
+                    Some(before) => differ_only_where(&path, before, after, may),
                     None => may(&path, None, after),
                 }
             })
         }
         (Value::Array(before), Value::Array(after)) => {
             before.len() == after.len()
-                && before
-                    .iter()
-                    .zip(after)
-                    .all(|(before, after)| differ_where(&format!("{path}/#"), before, after, may))
+                && before.iter().zip(after).all(|(before, after)| {
+                    differ_only_where(&format!("{path}/#"), before, after, may)
+                })
         }
         (before, after) => before == after || may(path, Some(before), after),
     }
@@ -387,15 +386,15 @@ const REASONS: [&str; 5] = [
     "function_call",
 ];
 
-/// What may be taken out of answers.
-fn may_go(path: &str, before: &Value) -> bool {
+/// What may be removed from answers.
+fn may_be_removed(path: &str, before: &Value) -> bool {
     path == "/usage" && before.is_object()
         || path == "/choices/#/delta/role" && before == "assistant"
         || path.ends_with("/thought_signature") && before.is_string()
         || path.ends_with("/extra_content") && before.is_object()
 }
 
-/// The places that are repaired in answers, with what may be there and what may come.
+/// The parts of answers that may be repaired, with their permitted values before and after.
 fn may_be_repaired(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
     let starts = |prefix| after.as_str().is_some_and(|text| text.starts_with(prefix));
@@ -441,7 +440,7 @@ fn may_be_repaired(path: &str, before: Option<&Value>, after: &Value) -> bool {
     }
 }
 
-/// The places that are repaired in models.
+/// The parts of models that may be repaired.
 fn may_be_repaired_in_model(path: &str, before: Option<&Value>, after: &Value) -> bool {
     let was_blank = before.is_none_or(|before| before.is_null() || before == "");
     match path.strip_prefix("/data/#").unwrap_or(path) {
@@ -458,7 +457,7 @@ fn may_be_repaired_in_model(path: &str, before: Option<&Value>, after: &Value) -
     }
 }
 
-/// Whether both are the same bytes, or both are JSON and differ only where they may.
+/// Whether both are the same bytes, or both are JSON and differ only where allowed.
 fn is_repaired(
     before: &str,
     after: &str,
@@ -467,23 +466,24 @@ fn is_repaired(
     let parse = |text: &str| serde_json::from_str::<Value>(text);
     before == after
         || match (parse(before), parse(after)) {
-            (Ok(before), Ok(after)) => differ_where("", &before, &after, may),
-            // What this parser refuses, such as half a pair of surrogates, passes in a part that is not repaired.
+            (Ok(before), Ok(after)) => differ_only_where("", &before, &after, may),
+            // Input that this parser refuses, such as half a surrogate pair, passes in unrepaired
+            // parts.
             (Err(_), _) => serde_json::from_str::<&serde_json::value::RawValue>(after).is_ok(),
             (Ok(_), Err(_)) => false,
         }
 }
 
-/// Whether an event goes.
+/// Whether an event contains nothing but usage and is removed.
 fn is_usage_alone(line: &str) -> bool {
-    let goes = repaired_stream(&format!("{line}\n\n"), false).is_empty();
+    let is_removed = repaired_stream(&format!("{line}\n\n"), false).is_empty();
     let data = line.strip_prefix("data:").unwrap_or_default();
-    // The test's parser refuses half a pair of surrogates.
-    if let (true, Ok(chunk)) = (goes, serde_json::from_str::<Value>(data)) {
+    // The test's parser refuses half a surrogate pair.
+    if let (true, Ok(chunk)) = (is_removed, serde_json::from_str::<Value>(data)) {
         assert!(chunk["usage"].is_object());
         assert!(chunk["choices"].as_array().is_none_or(Vec::is_empty));
     }
-    goes
+    is_removed
 }
 
 fn is_repaired_stream(before: &str, after: &str) -> bool {
@@ -505,12 +505,12 @@ fn is_repaired_stream(before: &str, after: &str) -> bool {
                 .peek()
                 .is_some_and(|line| !data(line).starts_with("[DONE]"))
         {
-            let Ok(told) = serde_json::from_str::<Value>(&data(after.next().unwrap())) else {
+            let Ok(added) = serde_json::from_str::<Value>(&data(after.next().unwrap())) else {
                 continue;
             };
-            match told["choices"].as_array().unwrap().as_slice() {
+            match added["choices"].as_array().unwrap().as_slice() {
                 [] => assert!(
-                    told["usage"].is_object()
+                    added["usage"].is_object()
                         && after
                             .peek()
                             .is_some_and(|line| data(line).starts_with("[DONE]"))
@@ -530,8 +530,8 @@ fn is_repaired_stream(before: &str, after: &str) -> bool {
     all_match && after.next().is_none()
 }
 
-/// A stream of chunks in which everything has its type.
-fn proper_stream() -> BoxedStrategy<String> {
+/// A stream of chunks in which every value has the right type.
+fn valid_stream() -> BoxedStrategy<String> {
     let (index, id) = (0..3_u32, prop::sample::select(vec!["", "a", "b"]));
     let call = (prop::option::of(index), id, 0..4).prop_map(|(index, id, kind)| {
         let mut call = match kind {
@@ -572,7 +572,7 @@ fn proper_stream() -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// Reads a stream as the strictest of the official clients' helpers do.
+/// Reads a stream as strictly as the strictest helper of the official clients.
 fn strict_client(stream: &str, include_usage: bool) {
     #[derive(Default)]
     struct Read {
@@ -587,15 +587,15 @@ fn strict_client(stream: &str, include_usage: bool) {
     assert_eq!(data.pop(), Some("[DONE]"));
     let mut choices: std::collections::BTreeMap<u64, Read> = Default::default();
     let mut ids = std::collections::BTreeSet::new();
-    let mut was_told = false;
+    let mut has_usage = false;
     for chunk in data {
         let chunk: Value = serde_json::from_str(chunk).unwrap();
-        assert!(!was_told, "the last chunk is that of the usage");
+        assert!(!has_usage, "only the last chunk has usage");
         assert!(chunk["id"].is_string());
-        let said = chunk["choices"].as_array().expect("choices");
-        was_told = chunk["usage"].is_object();
-        assert!(!was_told || include_usage && said.is_empty());
-        for choice in said {
+        let choices_of_chunk = chunk["choices"].as_array().expect("choices");
+        has_usage = chunk["usage"].is_object();
+        assert!(!has_usage || include_usage && choices_of_chunk.is_empty());
+        for choice in choices_of_chunk {
             let read = choices
                 .entry(choice["index"].as_u64().unwrap())
                 .or_default();
@@ -604,7 +604,7 @@ fn strict_client(stream: &str, include_usage: bool) {
             assert_eq!(
                 role,
                 (read.deltas == 0).then_some("assistant"),
-                "clients add up"
+                "clients concatenate roles"
             );
             read.deltas += 1;
             for call in delta
@@ -618,11 +618,11 @@ fn strict_client(stream: &str, include_usage: bool) {
                     read.signatures.push(0);
                     assert_eq!(call["type"], "function");
                     let id = call["id"].as_str().expect("an id");
-                    assert!(!id.is_empty() && ids.insert(id.to_owned()), "its own");
+                    assert!(!id.is_empty() && ids.insert(id.to_owned()), "a unique id");
                 } else {
                     assert!(
                         call["id"].as_str().unwrap_or_default().is_empty(),
-                        "said before"
+                        "an id is sent once"
                     );
                 }
                 assert!(call["function"].is_object());
@@ -640,21 +640,21 @@ fn strict_client(stream: &str, include_usage: bool) {
         assert!(REASONS.contains(&read.end.as_str().expect("an end")));
         assert!(
             read.signatures.is_empty() || read.end != "stop",
-            "it has called"
+            "a choice with calls does not end with stop"
         );
     }
 }
 
 proptest! {
     #[test]
-    fn a_stream_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(stream in stream(), include_usage: bool) {
+    fn stream_repair_is_minimal_and_idempotent(stream in stream(), include_usage: bool) {
         let repaired = repaired_stream(&stream, include_usage);
         prop_assert!(is_repaired_stream(&stream, &repaired), "{repaired}");
         prop_assert_eq!(repaired_stream(&repaired, include_usage), repaired);
     }
 
     #[test]
-    fn where_a_stream_is_cut_between_lines_changes_nothing(
+    fn chunk_boundaries_between_lines_make_no_difference(
         lines in prop::collection::vec(line(), 0..6),
         cuts in prop::collection::vec(any::<bool>(), 16),
         include_usage: bool,
@@ -674,18 +674,18 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_is_repaired_alike_wherever_the_upstream_cuts_it(
+    fn upstream_chunk_boundaries_make_no_difference(
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
-        // Of a stream that does not end, what has no end is held back.
+        // The scanner holds back an unterminated last line.
         let stream = format!("{stream}\ndata: [DONE]\n\n").into_bytes();
-        let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        borders.extend([0, stream.len()]);
-        borders.sort_unstable();
+        let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        boundaries.extend([0, stream.len()]);
+        boundaries.sort_unstable();
         let (mut scanner, mut repair) = (EventScanner::new(Kind::Chat), StreamRepair::new(context(true)));
         let mut repaired = Vec::new();
-        for pair in borders.windows(2) {
+        for pair in boundaries.windows(2) {
             repaired.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
         }
         let whole = EventScanner::new(Kind::Chat).push(stream).ready;
@@ -693,14 +693,14 @@ proptest! {
     }
 
     #[test]
-    fn a_completion_is_repaired_nowhere_else_and_repairing_it_again_changes_nothing(body in whole_answer()) {
+    fn completion_repair_is_minimal_and_idempotent(body in whole_answer()) {
         let repaired = repaired_completion(&body);
         prop_assert!(is_repaired(&body, &repaired, &may_be_repaired), "{repaired}");
         prop_assert_eq!(repaired_completion(&repaired), repaired);
     }
 
     #[test]
-    fn models_are_repaired_nowhere_else_and_repairing_them_again_changes_nothing(body in list_of_models()) {
+    fn model_repair_is_minimal_and_idempotent(body in list_of_models()) {
         for repair in [models, model] {
             let repaired = repair(body.clone().into_bytes());
             let text = std::str::from_utf8(&repaired).unwrap();
@@ -710,7 +710,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_json_stays(mut body in prop::collection::vec(any::<u8>(), 0..200), json in whole_answer(), cut in any::<prop::sample::Index>()) {
+    fn non_json_passes_unchanged(mut body in prop::collection::vec(any::<u8>(), 0..200), json in whole_answer(), cut in any::<prop::sample::Index>()) {
         let half = &json.as_bytes()[..cut.index(json.len())];
         body.insert(0, b'#');
         for bytes in [body.clone(), half.to_vec(), [json.as_bytes(), b"\xff"].concat(), [b"[", json.as_bytes(), b"]"].concat()] {
@@ -724,7 +724,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_chunks_pass_or_are_repaired(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn corrupt_chunks_pass_or_are_repaired(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut stream = HELLO.as_bytes().to_vec();
         let at = at.index(stream.len());
         stream[at] = byte;
@@ -733,13 +733,13 @@ proptest! {
     }
 
     #[test]
-    fn a_strict_client_takes_any_stream_of_proper_chunks(stream in proper_stream(), include_usage: bool) {
+    fn a_strict_client_accepts_any_stream_of_valid_chunks(stream in valid_stream(), include_usage: bool) {
         strict_client(&repaired_stream(&stream, include_usage), include_usage);
     }
 
-    /// Calls that come whole, as Google sends them, in deltas and choices of any division.
+    /// Whole calls, as Google sends them, distributed over deltas and choices at random.
     #[test]
-    fn each_call_reaches_a_client_as_one_of_its_own(
+    fn each_call_reaches_the_client_as_a_separate_call(
         calls in prop::collection::vec((0..2_usize, prop::option::of(0..2_u32), prop::sample::select(vec!["", "a", "b"]), any::<bool>()), 1..8),
     ) {
         let mut stream = String::new();
@@ -747,8 +747,8 @@ proptest! {
         for (number, (choice, index, id, together)) in calls.iter().enumerate() {
             let index = index.map(|index| format!("\"index\":{index},")).unwrap_or_default();
             entries.push(format!(r#"{{{index}"id":"{id}","function":{{"name":"f","arguments":"{{{choice}:{number}}}"}}}}"#));
-            let goes_on = *together && calls.get(number + 1).is_some_and(|(next, ..)| next == choice);
-            if !goes_on {
+            let continues = *together && calls.get(number + 1).is_some_and(|(next, ..)| next == choice);
+            if !continues {
                 let chunk = format!(r#"{{"choices":[{{"index":{choice},"delta":{{"tool_calls":[{}]}}}}]}}"#, entries.join(","));
                 stream += &format!("data: {chunk}\n\n");
                 entries.clear();

@@ -10,7 +10,7 @@ fn sent(body: &str) -> String {
 }
 
 #[test]
-fn a_body_with_a_model_passes_byte_for_byte() {
+fn a_body_with_a_model_passes_unchanged() {
     let body = " {\"zeta\": 1.0e+2, \"messages\":[{\"role\":\"user\",\"content\":\"hé\\u00e9\"}],\n\"model\" : \"m\\u002d1\",\"x\":{\"model\":3}} ";
     let request = parse(body).unwrap();
     assert_eq!(request.model, "m-1");
@@ -18,7 +18,7 @@ fn a_body_with_a_model_passes_byte_for_byte() {
 }
 
 #[test]
-fn a_missing_model_is_put_in_and_nothing_else_changes() {
+fn inserts_a_missing_model_and_nothing_else() {
     for (body, expected) in [
         (
             r#"{"messages":[]}"#,
@@ -47,7 +47,7 @@ fn a_missing_model_is_put_in_and_nothing_else_changes() {
 }
 
 #[test]
-fn what_is_no_chat_request_is_named() {
+fn rejects_invalid_chat_requests_with_a_reason() {
     use InvalidRequest::{Messages, Model, NotAnObject};
     for (body, expected) in [
         ("[]", NotAnObject),
@@ -84,7 +84,7 @@ fn what_is_no_chat_request_is_named() {
 }
 
 #[test]
-fn tokens_are_asked_for_by_one_field_alone() {
+fn only_include_usage_requests_usage() {
     for (field, expected) in [
         (r#""stream_options":{"include_usage":true}"#, true),
         (r#""stream_options":{"include_usage":false}"#, false),
@@ -100,7 +100,7 @@ fn tokens_are_asked_for_by_one_field_alone() {
 }
 
 #[test]
-fn base64_is_asked_for_by_one_value_alone() {
+fn only_one_encoding_format_requests_base64() {
     for (body, expected) in [
         (r#"{"input":"x","encoding_format":"base64"}"#, true),
         (r#"{"encoding_format":"b\u0061se64"}"#, true),
@@ -115,7 +115,7 @@ fn base64_is_asked_for_by_one_value_alone() {
 }
 
 #[test]
-fn bytes_that_are_no_utf8_are_refused() {
+fn rejects_invalid_utf8() {
     let body = b"{\"messages\":[\"\xff\"]}".to_vec();
     assert!(matches!(
         ChatRequest::parse(body, "m"),
@@ -124,7 +124,7 @@ fn bytes_that_are_no_utf8_are_refused() {
 }
 
 #[test]
-fn deep_nesting_passes_and_does_not_overflow_the_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let body = format!(
         "{{\"model\":\"m\",\"messages\":{}{}}}",
         "[".repeat(100_000),
@@ -135,12 +135,12 @@ fn deep_nesting_passes_and_does_not_overflow_the_stack() {
 
 proptest! {
     #[test]
-    fn any_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn accepts_any_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = ChatRequest::parse(body, "m");
     }
 
     #[test]
-    fn the_spliced_body_is_the_same_request_plus_the_model(extra in "[a-z]{1,8}", number in any::<i32>(), default in ".{1,20}") {
+    fn the_spliced_body_only_adds_the_model(extra in "[a-z]{1,8}", number in any::<i32>(), default in ".{1,20}") {
         prop_assume!(extra != "model" && extra != "messages" && !default.trim().is_empty());
         let body = serde_json::json!({ "messages": [number], extra: number }).to_string();
         let request = ChatRequest::parse(body.clone().into_bytes(), &default).unwrap();

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Recorded of gemini-3.8-flash, made shorter.
+/// Recorded from gemini-3.8-flash, shortened.
 const CHUNK: &str = r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"sig-1"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}"#;
 
 fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
@@ -17,7 +17,7 @@ fn of_stream(chunks: &[&str]) -> Vec<SignedCall> {
     signatures.collected()
 }
 
-/// A history with one message per list of calls, as (id, signature).
+/// A history with one message per list of calls, given as (id, signature).
 fn history_of(messages: &[&[(&str, Option<&str>)]]) -> Vec<u8> {
     let messages: Vec<Value> = messages
         .iter()
@@ -41,11 +41,11 @@ fn history_of(messages: &[&[(&str, Option<&str>)]]) -> Vec<u8> {
 }
 
 fn signatures_in(body: &[u8]) -> Vec<Option<String>> {
-    history(body).iter().map(InHistory::signature).collect()
+    history(body).iter().map(PastCall::signature).collect()
 }
 
 #[test]
-fn a_signature_is_collected_with_its_call() {
+fn collects_a_signature_with_its_call() {
     let expected = [SignedCall {
         call: call("call_297140", "read", r#"{"offset":1}"#),
         signature: "sig-1".to_owned(),
@@ -71,7 +71,7 @@ fn a_signature_is_collected_with_its_call() {
 }
 
 #[test]
-fn a_call_in_pieces_is_put_together_and_a_signature_apart_belongs_to_the_first() {
+fn assembles_calls_and_assigns_detached_signatures() {
     let piece = |index: u32, piece: Value| {
         let mut piece = piece;
         piece["index"] = json!(index);
@@ -97,7 +97,7 @@ fn a_call_in_pieces_is_put_together_and_a_signature_apart_belongs_to_the_first()
 }
 
 #[test]
-fn a_call_is_known_by_what_it_says_however_it_is_written() {
+fn calls_are_compared_by_value() {
     let known = call("call_1", "f", r#"{"a": 1.0, "b": "\u00e9"}"#);
     assert_eq!(known, call("call_1", "f", r#"{"b":"é","a":1}"#));
     assert_eq!(call("1", "f", ""), call("1", "f", " {} "));
@@ -112,7 +112,7 @@ fn a_call_is_known_by_what_it_says_however_it_is_written() {
 }
 
 #[test]
-fn known_signatures_are_put_back_and_others_stay() {
+fn restores_known_signatures_and_keeps_others() {
     let body = history_of(&[
         &[("a", None), ("b", None)],
         &[("c", Some("own"))],
@@ -125,13 +125,16 @@ fn known_signatures_are_put_back_and_others_stay() {
         (call("c", "read", "{}"), "for-c".to_owned()),
     ]);
     let body = signed(&body, &known).unwrap();
-    let own = |text: &str| Some(text.to_owned());
-    assert_eq!(signatures_in(&body), [None, own("for-b"), own("own"), None]);
+    let owned = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        signatures_in(&body),
+        [None, owned("for-b"), owned("own"), None]
+    );
     assert_eq!(signed(&body, &known), None);
 }
 
 #[test]
-fn the_placeholder_goes_into_first_calls_and_in_the_place_of_what_was_refused() {
+fn placeholders_fill_first_calls_and_refused_signatures() {
     let body = history_of(&[
         &[("a", None), ("b", None)],
         &[("c", Some("own"))],
@@ -151,7 +154,7 @@ fn the_placeholder_goes_into_first_calls_and_in_the_place_of_what_was_refused() 
 }
 
 #[test]
-fn a_signature_is_put_beside_what_clients_leave_of_its_field() {
+fn a_signature_is_merged_into_existing_extra_content() {
     let signature = r#"{"google":{"thought_signature":"skip_thought_signature_validator"}}"#;
     for (left, expected) in [
         ("", format!(r#""extra_content":{signature},"#)),
@@ -174,14 +177,14 @@ fn a_signature_is_put_beside_what_clients_leave_of_its_field() {
 
 proptest! {
     #[test]
-    fn any_text_is_looked_at(text in ".{0,200}") {
+    fn accepts_any_text(text in ".{0,200}") {
         let text = format!("\"tool_calls\"{text}");
         let _ = of_stream(&[&text]);
         prop_assert_eq!(with_placeholders(text.as_bytes(), &BTreeSet::new()), None);
     }
 
     #[test]
-    fn signing_changes_nothing_but_signatures(ids in prop::collection::vec("[a-z]{1,4}", 1..5)) {
+    fn signing_only_changes_signatures(ids in prop::collection::vec("[a-z]{1,4}", 1..5)) {
         let calls: Vec<(&str, Option<&str>)> = ids.iter().map(|id| (id.as_str(), None)).collect();
         let body = history_of(&[&calls]);
         let known: HashMap<_, _> = unsigned(&body).into_iter().map(|call| (call, "s".to_owned())).collect();

@@ -14,7 +14,7 @@ fn usage(input: u64, output: u64, thinking: u64, cached: u64) -> Option<Usage> {
     })
 }
 
-/// Content, finished, blocked.
+/// Whether there is content, whether it is finished, and whether it is blocked.
 fn flags(summary: Summary) -> (bool, bool, bool) {
     (summary.has_content, summary.is_finished, summary.is_blocked)
 }
@@ -28,7 +28,7 @@ const THOUGHT: &str = r#"{"choices":[{"delta":{"content":"<thought>**Defining th
 const EMPTY: &str = r#"{"choices":[{"delta":{"role":"assistant"},"finish_reason":"stop","index":0}],"created":1784482218,"id":"qg","model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":0,"prompt_tokens":5051,"total_tokens":5051}}"#;
 
 #[test]
-fn recorded_answers_are_seen_for_what_they_are() {
+fn summarizes_recorded_answers() {
     for (json, tokens, content, finished, empty) in [
         (TEXT, usage(17, 2, 30, 0), true, true, false),
         (TOOL_CALL, usage(35, 12, 62, 0), true, true, false),
@@ -46,7 +46,7 @@ fn recorded_answers_are_seen_for_what_they_are() {
 }
 
 #[test]
-fn tokens_are_told_apart_and_odd_counts_are_zero() {
+fn separates_token_counts_and_ignores_invalid_ones() {
     for (counts, expected) in [
         (
             r#"{"completion_tokens":19,"prompt_tokens":4634,"prompt_tokens_details":{"cached_tokens":4088},"total_tokens":4653}"#,
@@ -77,7 +77,7 @@ fn tokens_are_told_apart_and_odd_counts_are_zero() {
 }
 
 #[test]
-fn content_is_whatever_is_not_empty() {
+fn any_nonempty_field_is_content() {
     for (said, expected) in [
         (r#"{"role":"assistant"}"#, false),
         (r#"{"role":"assistant","content":""}"#, false),
@@ -114,7 +114,7 @@ fn content_is_whatever_is_not_empty() {
 }
 
 #[test]
-fn an_answer_that_was_stopped_is_not_empty() {
+fn a_blocked_answer_is_not_empty() {
     for (reason, finished, blocked) in [
         ("null", false, false),
         ("\"\"", false, false),
@@ -138,7 +138,7 @@ fn an_answer_that_was_stopped_is_not_empty() {
 }
 
 #[test]
-fn tokens_and_thoughts_alone_are_no_answer() {
+fn tokens_and_thoughts_alone_are_not_an_answer() {
     for (message, reason, empty) in [
         (r#"{"role":"assistant"}"#, "stop", true),
         (r#"{"content":"x"}"#, "stop", false),
@@ -179,7 +179,7 @@ fn tokens_and_thoughts_alone_are_no_answer() {
 }
 
 #[test]
-fn odd_answers_are_looked_at_and_what_is_none_is_not() {
+fn summarizes_unusual_answers_and_ignores_others() {
     for json in [
         r#"{"choices":7}"#,
         r#"{"choices":{}}"#,
@@ -223,12 +223,12 @@ fn deep_nesting_does_not_overflow_the_stack() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_looked_at(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn accepts_any_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = summarize(&body);
     }
 
     #[test]
-    fn damaged_answers_are_looked_at(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+    fn accepts_corrupt_answers(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
         let mut body = TOOL_CALL.as_bytes().to_vec();
         let at = at.index(body.len());
         body[at] = byte;
@@ -239,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_is_content_unless_it_is_empty(text in ".*") {
+    fn nonempty_text_is_content(text in ".*") {
         let json = serde_json::json!({"choices": [{"delta": {"role": "assistant", "content": text}}]});
         prop_assert_eq!(at(&json.to_string()).has_content, !text.is_empty());
     }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// What was handed on of each chunk, and what was found at last.
+/// Returns what was forwarded for each chunk, and what was found in the end.
 fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
     let mut scanner = EventScanner::new(Kind::Chat);
     let mut found = Found::Nothing;
@@ -20,7 +20,7 @@ fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
 const ERROR: &str = r#"{"error":{"message":"m"}}"#;
 
 #[test]
-fn the_closing_line_is_found_in_every_framing() {
+fn finds_the_closing_line_in_every_framing() {
     for stream in [
         "data: {}\n\ndata: [DONE]\n\n",
         "data: {}\r\n\r\ndata: [DONE]\r\n\r\n",
@@ -33,7 +33,7 @@ fn the_closing_line_is_found_in_every_framing() {
 }
 
 #[test]
-fn an_error_is_found_in_every_form() {
+fn finds_errors_in_every_form() {
     for error in [
         r#"data: {"error":{"code":503}}"#,
         r#"data:{ "error" : {}}"#,
@@ -54,7 +54,7 @@ fn an_error_is_found_in_every_form() {
 }
 
 #[test]
-fn a_line_in_many_pieces_is_looked_through_once() {
+fn a_line_in_many_pieces_is_scanned_once() {
     // For each kind, an event of 900,000 bytes in pieces of 8.
     for kind in [Kind::Chat, Kind::Generate, Kind::Other] {
         let event = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(900_000));
@@ -64,7 +64,7 @@ fn a_line_in_many_pieces_is_looked_through_once() {
         for piece in event.as_bytes().chunks(8) {
             sent.extend(scanner.push(piece.to_vec()).ready);
             let capacity = scanner.held.capacity();
-            // What is held is neither copied nor moved but to grow.
+            // Held bytes are only copied or moved when the buffer grows.
             assert!(place.is_none_or(|(before, at)| {
                 capacity != before || at == scanner.held.as_ptr() || capacity == 0
             }));
@@ -75,7 +75,7 @@ fn a_line_in_many_pieces_is_looked_through_once() {
 }
 
 #[test]
-fn an_error_that_has_no_line_end_is_never_the_last_event_of_an_answer() {
+fn an_unterminated_error_is_never_the_last_event() {
     let [_, finish, _] = GOOGLES;
     let mut scanner = EventScanner::new(Kind::Generate);
     let stream = [finish, "data: {\"code\":503,\"error\":{}}"].concat();
@@ -84,7 +84,7 @@ fn an_error_that_has_no_line_end_is_never_the_last_event_of_an_answer() {
 }
 
 #[test]
-fn what_a_line_is_does_not_show_in_the_next_one() {
+fn the_kind_of_a_line_does_not_affect_the_next() {
     let mut scanner = EventScanner::new(Kind::Chat);
     let scan = scanner.push(b"data:\n\n[{\"error\":{}}]\n".to_vec());
     assert_eq!(scan.ready, b"data:\n\n");
@@ -92,7 +92,7 @@ fn what_a_line_is_does_not_show_in_the_next_one() {
 }
 
 #[test]
-fn what_only_resembles_them_passes() {
+fn similar_lines_pass() {
     for stream in [
         "data: {\"content\":\"data: [DONE]\"}\n\n",
         "data: \"[DONE]\"\n\n",
@@ -115,7 +115,7 @@ fn what_only_resembles_them_passes() {
         "data\n\n",
         "\n\n\n",
     ] {
-        // Of other lines OpenAI's clients get nothing.
+        // OpenAI's clients receive nothing from other lines.
         let kinds = if stream.starts_with("data:") {
             &[Kind::Chat, Kind::Other][..]
         } else {
@@ -133,7 +133,7 @@ fn what_only_resembles_them_passes() {
 }
 
 #[test]
-fn whole_events_pass_at_once_and_lines_without_end_do_not() {
+fn complete_events_pass_at_once_and_open_lines_wait() {
     let (ready, found) = scan(&[
         "data: {\"a\":1}\n\n",
         "data: {\"b\":2}\n\n",
@@ -155,7 +155,7 @@ fn whole_events_pass_at_once_and_lines_without_end_do_not() {
 }
 
 #[test]
-fn an_error_is_an_event_of_its_own_and_half_a_line_before_it_is_dropped() {
+fn an_error_is_a_separate_event_and_drops_half_a_line() {
     let event = format!("data: {ERROR}\n\n");
     for (stream, sent_before) in [
         ("", ""),
@@ -177,7 +177,7 @@ fn an_error_is_an_event_of_its_own_and_half_a_line_before_it_is_dropped() {
 }
 
 #[test]
-fn a_line_that_is_too_long_to_hold_passes_in_pieces() {
+fn an_oversized_line_passes_in_pieces() {
     let mut scanner = EventScanner::new(Kind::Chat);
     let long = [b"data: ".to_vec(), vec![b'x'; MAX_HELD]].concat();
     assert_eq!(scanner.push(long[..9].to_vec()).ready, b"");
@@ -189,7 +189,7 @@ fn a_line_that_is_too_long_to_hold_passes_in_pieces() {
 }
 
 #[test]
-fn the_text_of_an_error_is_whole_at_its_lines_end_or_its_jsons() {
+fn an_error_is_complete_at_the_end_of_its_line_or_json() {
     for (found, text, whole) in [
         ("data: {\"error\":1}\n\nmore", " {\"error\":1}\n", true),
         ("data: {\"err", " {\"err", false),
@@ -214,9 +214,9 @@ const GOOGLES: [&str; 3] = [
 ];
 
 #[test]
-fn googles_own_stream_ends_with_the_event_that_says_why() {
+fn a_gemini_stream_ends_with_its_finish_reason() {
     let [text, finish, blocked] = GOOGLES;
-    for (events, kept) in [
+    for (events, retained) in [
         (vec![text, finish], finish),
         (vec![finish, text, blocked], blocked),
         (vec![finish, finish], finish),
@@ -224,17 +224,17 @@ fn googles_own_stream_ends_with_the_event_that_says_why() {
         let mut scanner = EventScanner::new(Kind::Generate);
         let mut sent = Vec::new();
         for event in &events {
-            // The blank line comes apart from its event.
+            // The blank line arrives separately.
             let (line, blank) = event.split_at(event.len() - 2);
             sent.extend(scanner.push(line.as_bytes().to_vec()).ready);
             sent.extend(scanner.push(blank.as_bytes().to_vec()).ready);
         }
         let rest = scanner.end().unwrap();
-        assert_eq!(String::from_utf8(rest).unwrap(), kept);
+        assert_eq!(String::from_utf8(rest).unwrap(), retained);
         let before = events[..events.len() - 1].concat();
         assert_eq!(String::from_utf8(sent).unwrap(), before);
     }
-    // What follows the reason belongs to the answer: usage, or a comment, which no client gets.
+    // The answer includes what follows the reason: usage, or a comment, which is dropped.
     let usage = "data: {\"usageMetadata\": {}}\r\n\r\n";
     for (more, passes) in [(usage, usage), (": ping\r\n\r\n", "")] {
         let mut scanner = EventScanner::new(Kind::Generate);
@@ -253,7 +253,7 @@ fn googles_own_stream_ends_with_the_event_that_says_why() {
 }
 
 #[test]
-fn of_googles_own_stream_only_data_passes() {
+fn only_data_passes_in_a_gemini_stream() {
     let [text, finish, _] = GOOGLES;
     let long = format!(": {}\n", "x".repeat(MAX_HELD));
     for (stream, passes) in [
@@ -287,7 +287,7 @@ fn of_googles_own_stream_only_data_passes() {
 }
 
 #[test]
-fn names_and_ids_of_events_do_not_reach_openais_clients() {
+fn openai_clients_get_no_event_names_or_ids() {
     let data = "data: {\"a\":1}\n\n";
     let error = "event: error\ndata: {\"error\":{\"code\":503}}\n\n";
     let mut scanner = EventScanner::new(Kind::Chat);
@@ -301,7 +301,7 @@ fn names_and_ids_of_events_do_not_reach_openais_clients() {
 }
 
 #[test]
-fn a_last_line_without_its_end_is_the_end_unless_it_is_cut() {
+fn an_unterminated_last_line_is_valid_if_complete() {
     let [text, finish, _] = GOOGLES;
     let bare = finish.trim_end();
     for (last, passes) in [
@@ -330,7 +330,7 @@ fn a_last_line_without_its_end_is_the_end_unless_it_is_cut() {
 }
 
 #[test]
-fn a_long_event_passes_at_once_unless_it_may_be_the_last() {
+fn a_long_event_passes_at_once_unless_it_may_be_last() {
     let mut scanner = EventScanner::new(Kind::Generate);
     let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
     assert_eq!(
@@ -346,7 +346,7 @@ const COMPLETED: &str =
     "event: interaction.completed\ndata: {\"event_type\":\"interaction.completed\"}\n\n";
 
 #[test]
-fn another_stream_passes_event_by_event_and_ends_with_its_upstream() {
+fn other_streams_pass_by_event_and_end_with_the_upstream() {
     for closing in ["", "event: done\ndata: [DONE]\n\n", ": bye\n\n"] {
         let mut scanner = EventScanner::new(Kind::Other);
         for event in [CREATED, ": ping\n\n", COMPLETED] {
@@ -366,7 +366,7 @@ fn another_stream_passes_event_by_event_and_ends_with_its_upstream() {
 }
 
 #[test]
-fn the_error_of_another_stream_takes_its_name_along() {
+fn an_error_in_another_stream_removes_its_event_name() {
     for error in [
         "event: error\ndata: {\"error\":{\"code\":\"c\"},\"event_type\":\"error\"}\n\n",
         "{\"error\":{\"code\":429}}\n",
@@ -384,7 +384,7 @@ fn the_error_of_another_stream_takes_its_name_along() {
 }
 
 #[test]
-fn googles_own_stream_may_end_with_an_event_that_is_too_long_to_hold() {
+fn a_gemini_stream_may_end_with_an_oversized_event() {
     let image = "x".repeat(MAX_HELD + 10);
     let event = format!("data: {{\"image\":\"{image}\",\"finishReason\": \"STOP\"}}\r\n\r\n");
     for cut in [1, 5, 40, 45, 50] {
@@ -400,7 +400,7 @@ fn googles_own_stream_may_end_with_an_event_that_is_too_long_to_hold() {
 }
 
 #[test]
-fn a_stream_that_is_cut_within_a_line_is_cut_whatever_came_before() {
+fn a_stream_that_ends_within_a_line_is_truncated() {
     let [text, finish, _] = GOOGLES;
     let mut scanner = EventScanner::new(Kind::Generate);
     let cut = [finish, text, "data: {\"candidates\": [{\"te"].concat();
@@ -413,7 +413,7 @@ fn a_stream_that_is_cut_within_a_line_is_cut_whatever_came_before() {
         expected,
         "half a line is dropped"
     );
-    // The last line's end may be missing.
+    // The last line may lack its line ending.
     let mut scanner = EventScanner::new(Kind::Generate);
     scanner.push(
         [finish, "data: {\"usageMetadata\": {}}"]
@@ -424,7 +424,7 @@ fn a_stream_that_is_cut_within_a_line_is_cut_whatever_came_before() {
 }
 
 #[test]
-fn of_a_long_event_nothing_is_lost_when_an_error_follows() {
+fn an_error_after_a_long_event_loses_nothing() {
     let mut scanner = EventScanner::new(Kind::Generate);
     let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
     let mut sent = Vec::new();
@@ -438,7 +438,7 @@ fn of_a_long_event_nothing_is_lost_when_an_error_follows() {
 }
 
 #[test]
-fn an_error_in_googles_own_stream_is_found_and_told_in_an_event() {
+fn an_error_in_a_gemini_stream_becomes_an_event() {
     let [text, finish, _] = GOOGLES;
     let mut scanner = EventScanner::new(Kind::Generate);
     scanner.push(finish.as_bytes().to_vec());
@@ -451,7 +451,7 @@ fn an_error_in_googles_own_stream_is_found_and_told_in_an_event() {
 
 proptest! {
     #[test]
-    fn chunk_borders_change_nothing_of_googles_own_stream(
+    fn chunk_boundaries_make_no_difference_to_gemini_streams(
         events in prop::collection::vec(prop::sample::select(GOOGLES.to_vec()), 0..6),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
@@ -468,14 +468,14 @@ proptest! {
         let rest = scanner.end();
         prop_assert_eq!(rest.is_some(), ends_well);
         passed.extend(rest.unwrap_or_default());
-        // Of a stream that was cut, half a line is dropped.
+        // Half a line at the end of a truncated stream is dropped.
         let expected = if ends_well { &stream } else { &stream[..passed.len()] };
         prop_assert_eq!(passed.as_slice(), expected);
         prop_assert!(passed.len() + 1 >= stream.len());
     }
 
     #[test]
-    fn chunk_borders_change_neither_bytes_nor_verdict(
+    fn chunk_boundaries_change_neither_bytes_nor_result(
         lines in prop::collection::vec("(data: ?)?[a-z\\[\\]{}\"DONE:é]{0,12}\r?\n", 0..6),
         closing in prop::sample::select(vec![
             "",

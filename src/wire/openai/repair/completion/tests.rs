@@ -1,35 +1,35 @@
-use super::super::tests::{context, made, made_answer_id};
+use super::super::tests::{context, generated_answer_id, generated_id};
 use super::*;
 
 fn repaired(body: &str) -> String {
     String::from_utf8(completion(body.into(), &context(false))).unwrap()
 }
 
-/// A body that lacks nothing but what is in its choice.
+/// A body that is complete except for its choice.
 fn with(choice: &str) -> String {
     format!(r#"{{"id":"i","object":"{KIND}","created":1,"model":"m","choices":[{choice}]}}"#)
 }
 
 #[test]
-fn what_every_answer_has_is_filled_in() {
-    let made = made_answer_id();
+fn fills_in_missing_answer_fields() {
+    let id = generated_answer_id();
     for (body, expected) in [
         (
             r#" {"choices":[]} "#,
             format!(
-                r#" {{"id":"{made}","object":"chat.completion","created":1790000000,"model":"asked-for","choices":[]}} "#
+                r#" {{"id":"{id}","object":"chat.completion","created":1790000000,"model":"asked-for","choices":[]}} "#
             ),
         ),
         (
             r#"{"object":"chat.completion","id":null,"created":null,"model":"","choices":null}"#,
             format!(
-                r#"{{"object":"chat.completion","id":"{made}","created":1790000000,"model":"asked-for","choices":[]}}"#
+                r#"{{"object":"chat.completion","id":"{id}","created":1790000000,"model":"asked-for","choices":[]}}"#
             ),
         ),
         (
             "{\n  \"choices\": [],\n  \"\\u0069d\": \"\",\n  \"created\": \"1\"\n}\n",
             format!(
-                "{{\"object\":\"chat.completion\",\"model\":\"asked-for\",\n  \"choices\": [],\n  \"\\u0069d\": \"{made}\",\n  \"created\": \"1\"\n}}\n"
+                "{{\"object\":\"chat.completion\",\"model\":\"asked-for\",\n  \"choices\": [],\n  \"\\u0069d\": \"{id}\",\n  \"created\": \"1\"\n}}\n"
             ),
         ),
     ] {
@@ -38,8 +38,8 @@ fn what_every_answer_has_is_filled_in() {
 }
 
 #[test]
-fn a_message_has_content_and_its_calls_have_ids_and_types() {
-    let (first, second) = (made(1), made(2));
+fn fills_in_content_and_call_ids_and_types() {
+    let (first, second) = (generated_id(1), generated_id(2));
     for (message, expected) in [
         ("{}", r#"{"content":null}"#.to_owned()),
         (r#"{"content":""}"#, r#"{"content":""}"#.to_owned()),
@@ -47,11 +47,11 @@ fn a_message_has_content_and_its_calls_have_ids_and_types() {
             r#"{"content":"","tool_calls":[{"function":{}},{"id":"a","type":"custom"},{"id":"a","custom":{}},[""],{ }]}"#,
             format!(
                 r#"{{"content":"","tool_calls":[{{"id":"{first}","type":"function","function":{{}}}},{{"id":"a","type":"custom"}},{{"id":"{second}","custom":{{}}}},[""],{{"id":"{}","type":"function" }}]}}"#,
-                made(3)
+                generated_id(3)
             ),
         ),
         ("[]", "[]".to_owned()),
-        ("null", NOTHING_SAID.to_owned()),
+        ("null", EMPTY_MESSAGE.to_owned()),
     ] {
         let choice = |message: &str| {
             with(&format!(
@@ -64,18 +64,18 @@ fn a_message_has_content_and_its_calls_have_ids_and_types() {
 }
 
 #[test]
-fn the_ids_of_all_choices_are_apart() {
+fn call_ids_are_unique_across_choices() {
     let choice = r#"{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"a","type":"function"}]}}"#;
     let both = with(&format!("{choice},{choice}"));
     let expected = with(&format!(
         "{choice},{}",
-        choice.replace("\"a\"", &format!("\"{}\"", made(1)))
+        choice.replace("\"a\"", &format!("\"{}\"", generated_id(1)))
     ));
     assert_eq!(repaired(&both), expected);
 }
 
 #[test]
-fn a_choice_with_calls_ends_so() {
+fn a_choice_with_calls_finishes_with_tool_calls() {
     let call = r#"{"id":"a","type":"function"}"#;
     for (calls, reason, expected) in [
         (call, "\"stop\"", "\"tool_calls\""),
@@ -101,8 +101,8 @@ fn a_choice_with_calls_ends_so() {
 }
 
 #[test]
-fn a_choice_has_all_that_a_client_looks_for() {
-    let said = format!(r#""message":{NOTHING_SAID}"#);
+fn fills_in_missing_choice_fields() {
+    let said = format!(r#""message":{EMPTY_MESSAGE}"#);
     for (choice, expected) in [
         ("{}", format!(r#"{{{said},"finish_reason":"stop"}}"#)),
         (
@@ -119,7 +119,7 @@ fn a_choice_has_all_that_a_client_looks_for() {
 }
 
 #[test]
-fn a_prompt_that_was_refused_is_a_choice_that_was_filtered() {
+fn a_refused_prompt_becomes_a_filtered_choice() {
     let refused = r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}"#;
     for body in [refused, &refused.replacen('{', r#"{"choices":[],"#, 1)] {
         let answer: serde_json::Value = serde_json::from_str(&repaired(body)).unwrap();
@@ -136,7 +136,7 @@ fn streamed(body: &str, include_usage: bool) -> Option<String> {
 }
 
 #[test]
-fn a_completion_in_place_of_a_stream_becomes_one() {
+fn converts_a_completion_to_the_requested_stream() {
     let head = r#""created":1,"model":"m","object":"chat.completion"#;
     let body = format!(
         "{{\n  \"choices\": [{{\"finish_reason\":\"STOP\",\"index\":0,\r\n\"message\":{{\"role\":\"assistant\",\"content\":\"a\\nb\",\"tool_calls\":[{{\"id\":\"\",\"function\":{{\"name\":\"f\"}}}}]}},\"logprobs\":null}}],\"id\":\"i\",{head}\",\"usage\":{{\"total_tokens\":3}}}}\n"
@@ -144,10 +144,10 @@ fn a_completion_in_place_of_a_stream_becomes_one() {
     let chunk = |usage: &str| {
         format!(
             "data: {{   \"choices\": [{{\"finish_reason\":\"tool_calls\",\"index\":0,  \"delta\":{{\"role\":\"assistant\",\"content\":\"a\\nb\",\"tool_calls\":[{{\"type\":\"function\",\"index\":0,\"id\":\"{}\",\"function\":{{\"name\":\"f\"}}}}]}},\"logprobs\":null}}],\"id\":\"i\",{head}.chunk\"{usage}}}\n\n",
-            made(1)
+            generated_id(1)
         )
     };
-    let told = format!(
+    let usage = format!(
         "data: {{\"id\":\"i\",\"object\":\"{}\",\"created\":1,\"model\":\"m\",\"choices\":[],\"usage\":{{\"total_tokens\":3}}}}\n\n",
         stream::KIND
     );
@@ -161,13 +161,13 @@ fn a_completion_in_place_of_a_stream_becomes_one() {
     assert_eq!(unordered(&plain), unordered(&chunk("")));
     assert!(plain.ends_with(done));
     let with_usage = streamed(&body, true).unwrap();
-    let expected = chunk(",\"usage\":null") + &told + done;
+    let expected = chunk(",\"usage\":null") + &usage + done;
     assert_eq!(unordered(&with_usage), unordered(&expected));
-    assert!(with_usage.ends_with(&(told + done)));
+    assert!(with_usage.ends_with(&(usage + done)));
 }
 
 #[test]
-fn a_stream_of_a_completion_has_a_finish_and_a_role() {
+fn a_converted_stream_has_a_role_and_a_finish_reason() {
     for (body, choices) in [
         (with(r#"{"message":{"content":"x"}}"#), 2),
         (with(r#"{"index":0,"message":null}"#), 2),
@@ -191,7 +191,7 @@ fn a_stream_of_a_completion_has_a_finish_and_a_role() {
 }
 
 #[test]
-fn what_is_no_completion_becomes_no_stream() {
+fn only_completions_convert_to_streams() {
     for body in [
         "",
         "{}",
@@ -210,7 +210,7 @@ fn what_is_no_completion_becomes_no_stream() {
 }
 
 #[test]
-fn what_is_no_completion_passes_as_the_same_bytes() {
+fn other_answers_pass_unchanged() {
     for body in [
         "",
         "null",
@@ -235,7 +235,7 @@ fn what_is_no_completion_passes_as_the_same_bytes() {
 }
 
 #[test]
-fn deep_nesting_passes_and_does_not_overflow_the_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     let body = with(&format!(
         r#"{{"finish_reason":"length","message":{{"tool_calls":{deep}}}}}"#

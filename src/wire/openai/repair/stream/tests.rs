@@ -1,10 +1,10 @@
-use super::super::tests::{context, made, made_answer_id, repaired_stream};
+use super::super::tests::{context, generated_answer_id, generated_id, repaired_stream};
 use super::*;
 use crate::wire::Kind;
 use crate::wire::stream::EventScanner;
 use serde_json::Value;
 
-/// Events with these choices, each complete but for what is in the choice.
+/// Chunks with these choices, complete except for the choice itself.
 fn chunks(choices: &[&str]) -> String {
     let event = |choice: &&str| {
         format!(
@@ -14,17 +14,17 @@ fn chunks(choices: &[&str]) -> String {
     choices.iter().map(event).collect()
 }
 
-/// The calls of a delta, in the first choice.
+/// A first delta with these calls.
 fn calls(calls: &str) -> String {
     format!(r#"{{"index":0,"delta":{{"role":"assistant","tool_calls":[{calls}]}}}}"#)
 }
 
-/// The same of a delta that is not the first.
+/// The same for a delta that is not the first.
 fn more(said: &str) -> String {
     calls(said).replace(r#""role":"assistant","#, "")
 }
 
-/// What has become of the choices of [`chunks`].
+/// The repaired choices of [`chunks`].
 fn repaired_choices(choices: &[&str]) -> Vec<Value> {
     let repaired = repaired_stream(&chunks(choices), false);
     let data = repaired
@@ -45,7 +45,7 @@ fn indices(deltas: &[&str]) -> Vec<u64> {
         .collect()
 }
 
-/// The reasons with which these choices end.
+/// The finish reasons of these choices.
 fn reasons(choices: &[&str]) -> Vec<Value> {
     repaired_choices(choices)
         .iter_mut()
@@ -66,7 +66,7 @@ const REST_0: &str = r#"{"index":0,"function":{"arguments":"}"}}"#;
 const REST_1: &str = r#"{"index":1,"function":{"name":"","arguments":"}"}}"#;
 
 #[test]
-fn indices_count_up_where_there_are_none() {
+fn missing_indices_count_up() {
     assert_eq!(indices(&[A, B]), [0, 1]);
     assert_eq!(indices(&[&format!("{A},{B}")]), [0, 1]);
     let null = r#"{"index":null,"id":"c","function":{"name":"h"}}"#;
@@ -81,7 +81,7 @@ fn two_names_under_one_index_are_two_calls() {
 }
 
 #[test]
-fn indices_that_are_fine_stay() {
+fn valid_indices_are_preserved() {
     let deltas = [A_0, REST_0, C_1, REST_1, REST_0];
     assert_eq!(indices(&deltas), [0, 0, 1, 1, 0]);
     let mut choices = deltas.map(more);
@@ -91,7 +91,7 @@ fn indices_that_are_fine_stay() {
 }
 
 #[test]
-fn indices_have_no_gaps_and_begin_with_0() {
+fn indices_are_contiguous_from_zero() {
     assert_eq!(indices(&[C_1, A_0, A]), [0, 1, 2]);
     assert_eq!(
         indices(&[C_1, REST_1, A_0, REST_1, REST_0]),
@@ -100,17 +100,17 @@ fn indices_have_no_gaps_and_begin_with_0() {
 }
 
 #[test]
-fn a_part_without_a_name_goes_on_with_the_call_that_is_meant() {
+fn a_part_without_a_name_continues_its_call() {
     assert_eq!(indices(&[A, REST, B, REST]), [0, 0, 1, 1]);
-    // The upstream's index, where it is given to several: the latest.
+    // An index used by several calls refers to the latest.
     assert_eq!(indices(&[A_0, REST_0, B_0, REST_0]), [0, 0, 1, 1]);
     assert_eq!(indices(&[A, B, REST_0]), [0, 1, 0]);
-    // Of a call that nobody has seen begin.
+    // The start of this call was never seen.
     assert_eq!(indices(&[REST, REST_1, A]), [0, 1, 2]);
 }
 
 #[test]
-fn a_part_that_is_not_the_first_gets_neither_id_nor_type() {
+fn later_parts_get_neither_id_nor_type() {
     let signature = r#"{"id":"","extra_content":{"google":{"thought_signature":"s"}}}"#;
     let stream = chunks(&[&calls(A), &more(signature)]);
     let added = r#"{"index":0,"function":{"arguments":""},"#;
@@ -121,7 +121,7 @@ fn a_part_that_is_not_the_first_gets_neither_id_nor_type() {
 }
 
 #[test]
-fn choices_count_for_themselves() {
+fn indices_are_counted_per_choice() {
     let second = calls(A).replacen("\"index\":0", "\"index\":1", 1);
     let got = repaired_choices(&[&calls(A), &second, &calls(B)]);
     let indices = got
@@ -131,29 +131,35 @@ fn choices_count_for_themselves() {
 }
 
 #[test]
-fn ids_are_made_where_they_are_missing_or_repeated_and_types_where_they_are_missing() {
+fn fills_in_missing_ids_and_types() {
     let call = |members: &str| format!("{{\"index\":0,{members}\"function\":{{\"name\":\"f\"}}}}");
     for (members, expected) in [
         (
             "",
             format!(
                 "{{\"id\":\"{}\",\"type\":\"function\",\"index\":0,",
-                made(1)
+                generated_id(1)
             ),
         ),
         (
             r#""type":null,"id":null,"#,
-            format!(r#"{{"index":0,"type":"function","id":"{}","#, made(1)),
+            format!(
+                r#"{{"index":0,"type":"function","id":"{}","#,
+                generated_id(1)
+            ),
         ),
         (
             r#""i\u0064":"","type":"function","#,
-            format!(r#"{{"index":0,"i\u0064":"{}","type":"function","#, made(1)),
+            format!(
+                r#"{{"index":0,"i\u0064":"{}","type":"function","#,
+                generated_id(1)
+            ),
         ),
         (
             r#""id":"x","type":"function","#,
             r#"{"index":0,"id":"x","type":"function","#.to_owned(),
         ),
-        // Nobody knows what that is.
+        // The type of this call is unknown.
         (
             r#""id":7,"type":8,"#,
             r#"{"index":0,"id":7,"type":8,"#.to_owned(),
@@ -166,12 +172,12 @@ fn ids_are_made_where_they_are_missing_or_repeated_and_types_where_they_are_miss
     }
     let got = repaired_choices(&[&calls(A), &calls(&format!("{A},{B}"))]);
     let calls = &got[1]["delta"]["tool_calls"];
-    assert_eq!(calls[0]["id"], made(1));
+    assert_eq!(calls[0]["id"], generated_id(1));
     assert_eq!(calls[1]["id"], "b");
 }
 
 #[test]
-fn a_choice_that_has_called_ends_so() {
+fn a_choice_with_calls_finishes_with_tool_calls() {
     let stop = r#"{"index":0,"delta":{},"finish_reason":"stop"}"#;
     let loud = r#"{"index":0,"delta":{},"finish_reason":"STOP"}"#;
     let length = r#"{"index":0,"delta":{},"finish_reason":"length"}"#;
@@ -189,7 +195,7 @@ fn a_choice_that_has_called_ends_so() {
 }
 
 #[test]
-fn what_one_chunk_says_of_the_answer_holds_for_those_that_do_not() {
+fn later_chunks_inherit_fields_of_the_first() {
     let stream = r#"data: {"choices":[],"id":""}
 
 data: {"choices":[],"id":"own","created":5,"model":"its","object":"chat.completion.chunk"}
@@ -209,12 +215,12 @@ data: {{"object":"chat.completion.chunk","created":5,"id":"own","choices":[],"mo
 data: {{"created":5,"model":"its","choices":[],"object":"chat.completion.chunk","id":"other"}}
 
 "#,
-        made_answer_id()
+        generated_answer_id()
     );
     assert_eq!(repaired_stream(stream, false), expected);
 }
 
-/// Events with this usage, too.
+/// Events that also have this usage.
 fn with_usage(choice: &str, usage: &str) -> String {
     chunks(&[choice]).replace("]}\n", &format!("],\"usage\":{usage}}}\n"))
 }
@@ -223,36 +229,36 @@ const DONE_EVENT: &str = "data: [DONE]\n\n";
 const WHOLE: &str = r#"{"index":0,"delta":{"role":"assistant"},"finish_reason":"stop"}"#;
 
 #[test]
-fn usage_that_was_asked_for_is_told_once_in_the_last_chunk_and_as_it_was_last() {
+fn requested_usage_is_sent_once_in_the_last_chunk() {
     let (one, two) = (
         r#"{"total_tokens": 1}"#,
         r#"{ "total_tokens":2.0,"x":[{}] }"#,
     );
     let event = |usage| with_usage(WHOLE, usage);
-    let told = |usage| with_usage("", usage);
+    let usage_chunk = |usage| with_usage("", usage);
     let (plain, done) = (chunks(&[WHOLE]), DONE_EVENT);
     let later = |event: String| event.replace(r#""role":"assistant""#, "");
     for (stream, expected) in [
         (
             event(one) + &event(two) + &plain + done,
-            event("null") + &later(event("null") + &plain) + &told(two) + done,
+            event("null") + &later(event("null") + &plain) + &usage_chunk(two) + done,
         ),
-        // The upstream's own chunk will do.
+        // The upstream's own chunk suffices.
         (
-            event(one) + &told(two) + done,
-            event("null") + &told(two) + done,
+            event(one) + &usage_chunk(two) + done,
+            event("null") + &usage_chunk(two) + done,
         ),
-        // But not before the end, and not twice.
+        // But not before the end, and only once.
         (
-            told(one) + &plain + &told(two) + done,
-            plain.clone() + &told(two) + done,
+            usage_chunk(one) + &plain + &usage_chunk(two) + done,
+            plain.clone() + &usage_chunk(two) + done,
         ),
         (
-            told(one) + &event(two) + done,
-            event("null") + &told(two) + done,
+            usage_chunk(one) + &event(two) + done,
+            event("null") + &usage_chunk(two) + done,
         ),
         (plain.clone() + done, plain.clone() + done),
-        // Without an end there is nothing to tell.
+        // Without an end, usage is not sent.
         (event(one), event("null")),
         (event("7") + done, event("7") + done),
     ] {
@@ -269,7 +275,7 @@ fn usage_that_was_asked_for_is_told_once_in_the_last_chunk_and_as_it_was_last() 
 }
 
 #[test]
-fn usage_that_nobody_asked_for_is_told_nowhere() {
+fn unrequested_usage_is_removed() {
     let usage = r#"{"total_tokens":1}"#;
     let (plain, done) = (chunks(&[WHOLE]), DONE_EVENT);
     let event = with_usage(WHOLE, usage);
@@ -278,7 +284,7 @@ fn usage_that_nobody_asked_for_is_told_nowhere() {
         (event.clone() + done, plain.clone() + done),
         (plain.clone() + &alone + done, plain.clone() + done),
         (alone.replace('\n', "\r\n"), String::new()),
-        // A blank line that closes more than that stays.
+        // A blank line that also ends something else is not removed.
         (format!(": hi\n{alone}{done}"), format!(": hi\n\n{done}")),
         (with_usage(WHOLE, "null"), with_usage(WHOLE, "null")),
     ] {
@@ -290,7 +296,7 @@ fn usage_that_nobody_asked_for_is_told_nowhere() {
 }
 
 #[test]
-fn the_first_delta_of_each_choice_has_a_role_and_no_other() {
+fn only_the_first_delta_of_a_choice_has_a_role() {
     let delta = |index: u32, delta: &str| format!(r#"{{"index":{index},"delta":{delta}}}"#);
     for (said, first, later) in [
         ("{}", r#"{"role":"assistant"}"#, "{}"),
@@ -323,7 +329,7 @@ fn the_first_delta_of_each_choice_has_a_role_and_no_other() {
 }
 
 #[test]
-fn a_chunk_has_choices() {
+fn every_chunk_has_choices() {
     let lacking = format!(r#"data: {{"id":"i","object":"{KIND}","created":1,"model":"m"}}"#);
     let expected = lacking.replace("{", "{\"choices\":[],");
     assert_eq!(
@@ -339,7 +345,7 @@ fn a_chunk_has_choices() {
 }
 
 #[test]
-fn a_prompt_that_was_refused_ends_its_choice() {
+fn a_refused_prompt_finishes_its_choice() {
     let refused = r#"data: {"promptFeedback":{"blockReason":"SAFETY"},"usage":{"total_tokens":1}}"#;
     let got = repaired_stream(&format!("{refused}\n\n{DONE_EVENT}"), false);
     let events: Vec<&str> = got.split_terminator("\n\n").collect();
@@ -351,7 +357,7 @@ fn a_prompt_that_was_refused_ends_its_choice() {
 }
 
 #[test]
-fn a_choice_without_an_end_ends_before_the_stream_does() {
+fn an_unfinished_choice_is_finished_before_the_stream() {
     let end = |index: u32, reason: &str| {
         chunks(&[&format!(
             r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#
@@ -370,7 +376,7 @@ fn a_choice_without_an_end_ends_before_the_stream_does() {
         (both.clone() + &end(1, "length"), end(0, "stop")),
         (end(0, "length"), String::new()),
         (stopped.clone(), String::new()),
-        // The call came after what was to be the end.
+        // The call came after the supposed end.
         (stopped + &chunks(&[&more(A_0)]), end(0, "tool_calls")),
     ] {
         let has_begun = stream.contains("assistant");
@@ -387,7 +393,7 @@ fn a_choice_without_an_end_ends_before_the_stream_does() {
 }
 
 #[test]
-fn a_reason_that_is_none_is_null_until_there_is_one() {
+fn an_empty_finish_reason_becomes_null() {
     for (said, expected) in [
         ("null", "null"),
         ("\"\"", "null"),
@@ -402,7 +408,7 @@ fn a_reason_that_is_none_is_null_until_there_is_one() {
 }
 
 #[test]
-fn a_signature_is_said_once_for_each_call() {
+fn a_signature_is_sent_once_per_call() {
     let call = |index: u32, signature: &str| {
         format!(
             r#"{{"index":{index},"extra_content":{{"google":{{"thought_signature":"{signature}"}}}}}}"#
@@ -414,7 +420,7 @@ fn a_signature_is_said_once_for_each_call() {
         );
         call(index, "s").replace("\"extra", &named)
     };
-    let gone = |index: u32| format!(r#"{{"function":{{"arguments":""}},"index":{index}}}"#);
+    let empty_call = |index: u32| format!(r#"{{"function":{{"arguments":""}},"index":{index}}}"#);
     let other = call(1, "t").replacen('{', r#"{"function":{},"#, 1);
     let stream = [
         begun(0, "a"),
@@ -425,10 +431,10 @@ fn a_signature_is_said_once_for_each_call() {
     ];
     let expected = [
         begun(0, "a"),
-        gone(0),
+        empty_call(0),
         begun(1, "b"),
         other.clone(),
-        gone(0),
+        empty_call(0),
     ];
     let all = |parts: &[String]| -> String {
         let later = parts.iter().skip(1).map(|part| chunks(&[&more(part)]));
@@ -456,7 +462,7 @@ fn a_signature_is_said_once_for_each_call() {
 }
 
 #[test]
-fn a_call_whose_signature_comes_first_is_one_call() {
+fn a_signature_before_its_call_starts_no_extra_call() {
     let signature = r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#;
     let got = repaired_choices(&[&calls(signature), &calls(A), &calls(B)]);
     let call = |at: usize| &got[at]["delta"]["tool_calls"][0];
@@ -466,39 +472,39 @@ fn a_call_whose_signature_comes_first_is_one_call() {
     );
     assert_eq!(
         (&call(0)["id"], &call(0)["type"]),
-        (&made(1).into(), &"function".into())
+        (&generated_id(1).into(), &"function".into())
     );
     assert_eq!(call(1)["id"], Value::Null, "it has one");
     assert_eq!(call(2)["id"], "b");
 }
 
 #[test]
-fn every_framing_is_kept() {
+fn every_framing_is_preserved() {
     let usage = r#""usage":{"total_tokens":1}"#;
     let event = format!(
         r#"{{"id":"i","object":"{KIND}","created":1,"model":"m","choices":[{{"delta":{{"role":"assistant"}},"finish_reason":"stop"}}],{usage}}}"#
     );
     let repaired = event.replace(usage, "\"usage\":null");
-    let told = event.replace(
+    let usage_chunk = event.replace(
         r#"{"delta":{"role":"assistant"},"finish_reason":"stop"}"#,
         "",
     );
     for (stream, expected) in [
         (
             format!("data: {event}\r\n\r\ndata: [DONE]\r\n\r\n"),
-            format!("data: {repaired}\r\n\r\ndata: {told}\r\n\r\ndata: [DONE]\r\n\r\n"),
+            format!("data: {repaired}\r\n\r\ndata: {usage_chunk}\r\n\r\ndata: [DONE]\r\n\r\n"),
         ),
         (
             format!("data:{event}\n\ndata:[DONE]\n\n"),
-            format!("data:{repaired}\n\ndata: {told}\n\ndata:[DONE]\n\n"),
+            format!("data:{repaired}\n\ndata: {usage_chunk}\n\ndata:[DONE]\n\n"),
         ),
         (
             format!(": hi\n\ndata:   {event} \n\ndata:\n\ndata: [DONE]"),
-            format!(": hi\n\ndata:   {repaired} \n\ndata:\n\ndata: {told}\n\ndata: [DONE]"),
+            format!(": hi\n\ndata:   {repaired} \n\ndata:\n\ndata: {usage_chunk}\n\ndata: [DONE]"),
         ),
         (
             format!("data: {event}\ndata: [DONE]\n\n"),
-            format!("data: {repaired}\n\ndata: {told}\n\ndata: [DONE]\n\n"),
+            format!("data: {repaired}\n\ndata: {usage_chunk}\n\ndata: [DONE]\n\n"),
         ),
         (
             format!("data: [DONE]\n\ndata: {event}\n\n"),
@@ -510,7 +516,7 @@ fn every_framing_is_kept() {
 }
 
 #[test]
-fn what_is_no_chunk_passes_as_the_same_bytes() {
+fn other_lines_pass_unchanged() {
     for stream in [
         "",
         "\n",
@@ -538,7 +544,7 @@ fn what_is_no_chunk_passes_as_the_same_bytes() {
 }
 
 #[test]
-fn odd_calls_pass_and_leave_the_others_alone() {
+fn malformed_calls_do_not_affect_others() {
     for odd in [
         "null",
         "7",
@@ -559,18 +565,18 @@ fn odd_calls_pass_and_leave_the_others_alone() {
     let function = r#""function":{"arguments":""}"#;
     let first = format!(
         r#"{{"index":0,"id":"{}","type":"function",{function}}}"#,
-        made(1)
+        generated_id(1)
     );
     let expected = empty.replace("{},{ }", &format!("{first},{{\"index\":0,{function} }}"));
     assert_eq!(repaired_stream(&empty, false), expected);
 }
 
 #[test]
-fn a_line_that_passes_in_pieces_passes_as_it_is_and_may_have_been_an_end() {
+fn a_line_in_pieces_passes_and_may_have_finished_a_choice() {
     let image = "x".repeat(2 * 1024 * 1024);
     let long = chunks(&[&calls(A).replace("{}", &image)]);
     let event = chunks(&[&calls(B)]);
-    // The first piece ends within the call, and the next looks like a line of its own.
+    // The first piece ends within the call, and the next looks like a separate line.
     let (head, _) = long.split_at(long.len() - 9);
     let rest = "data: {\"choices\":[]}\n\n";
     let parts = [head, rest, &event, "data: [DONE]\n\n"];
@@ -589,7 +595,7 @@ fn a_line_that_passes_in_pieces_passes_as_it_is_and_may_have_been_an_end() {
 }
 
 #[test]
-fn what_is_remembered_of_a_stream_has_a_bound() {
+fn remembered_stream_state_is_bounded() {
     let mut repair = StreamRepair::new(context(false));
     for number in 0..2 * MAX_CALLS {
         let call = format!(r#"{{"index":{number},"function":{{"name":"f"}}}}"#);
@@ -600,13 +606,15 @@ fn what_is_remembered_of_a_stream_has_a_bound() {
         );
     }
     assert_eq!(repair.choices.len(), MAX_CHOICES);
-    assert!(
-        repair
-            .choices
-            .values()
-            .all(|choice| choice.calls.known.len().max(choice.calls.of.len()) <= MAX_CALLS)
-    );
-    // Indices count on.
+    assert!(repair.choices.values().all(|choice| {
+        choice
+            .calls
+            .known
+            .len()
+            .max(choice.calls.by_upstream_index.len())
+            <= MAX_CALLS
+    }));
+    // Indices continue.
     let repaired = repair.lines(chunks(&[&calls(B)]).into_bytes());
     let index = format!("\"tool_calls\":[{{\"index\":{},", 2 * MAX_CALLS + 1);
     assert!(String::from_utf8(repaired).unwrap().contains(&index));
