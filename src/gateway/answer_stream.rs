@@ -2,10 +2,10 @@
 //! before the last bytes leave.
 
 use super::Failure;
+use super::answer_form::AnswerForm;
 use super::attempt::{Attempt, ErrorSource, Failed, NO_ANSWER};
 use super::failure::ErrorForm;
 use super::ports::{ByteStream, System, TransportError, UpstreamResponse};
-use super::upstream_request::AnswerForm;
 use crate::store::Database;
 use crate::wire::gemini::{self, CallResult, MAX_ERROR_BYTES, diagnose};
 use crate::wire::json::{Members, find};

@@ -478,7 +478,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                     Some(_) => ErrorForm::Pool,
                     None => ErrorForm::Verbatim,
                 };
-                failure.into_reply(request.form.surface, form)
+                Reply::of_failure(&failure, request.form.surface, form)
             }
             Ok(reply) => reply,
         };

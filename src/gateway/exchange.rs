@@ -3,13 +3,14 @@
 //! Nothing can be tried again once a byte has gone to the client. So a plain answer is read to its
 //! end, and a stream until it has content, before the caller gets anything.
 
+use super::answer_form::{AnswerForm, MAX_HELD_ANSWER};
 use super::answer_stream::{AnswerStream, Division, Opening};
 use super::attempt::{Attempt, ErrorSource, Failed, NO_ANSWER};
 use super::headers;
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
 use super::reply::{Body, Reply};
 use super::request_body::declared_length;
-use super::upstream_request::{AnswerForm, UpstreamRequest};
+use super::upstream_request::UpstreamRequest;
 use crate::pool::{Deadlines, Outcome, UnixMillis};
 use crate::store::Database;
 use crate::wire::Kind;
@@ -24,14 +25,6 @@ use futures::future::{Either, select};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri};
 use std::pin::{Pin, pin};
-
-/// A plain answer up to this size is held until its row is in the log: 1 MiB. A larger one streams
-/// through, all but its last chunk, so that memory stays bounded.
-const MAX_HELD_ANSWER: usize = 1024 * 1024;
-
-/// An answer up to this size is held to be converted: 16 MiB, more than Google's largest list of
-/// embeddings.
-const MAX_CONVERTED_ANSWER: usize = 16 * 1024 * 1024;
 
 /// Capacity for an answer that declares to be larger, so that what is held of it is never moved.
 const HELD_CAPACITY: usize = MAX_HELD_ANSWER + MAX_HELD_ANSWER / 4;
@@ -55,53 +48,6 @@ impl<D, B, S> From<Failed> for Attempted<D, B, S> {
         Self::Failed(failed)
     }
 }
-
-impl AnswerForm {
-    /// Whether a response with this status is the answer.
-    fn is_answer(&self, status: u16) -> bool {
-        match self.kind {
-            Kind::Chat | Kind::Generate => status == 200,
-            // 304: the client has it already. 308: an upload continues.
-            Kind::Other => (200..300).contains(&status) || [304, 308].contains(&status),
-        }
-    }
-
-    /// Up to which size a plain answer is held.
-    fn max_held(&self) -> usize {
-        match self.repair.as_ref().map(|context| context.requested) {
-            Some(Requested::Embeddings { as_base64: true } | Requested::Stream { .. }) => {
-                MAX_CONVERTED_ANSWER
-            }
-            Some(_) | None => MAX_HELD_ANSWER,
-        }
-    }
-
-    /// Puts a plain answer into its reply, in the form that the client requested.
-    ///
-    /// # Errors
-    /// It cannot be converted.
-    fn put_into<D, B, S>(
-        &self,
-        reply: &mut Reply<D, B, S>,
-        bytes: Vec<u8>,
-    ) -> Result<(), Inconvertible> {
-        let Some(context) = &self.repair else {
-            reply.body = Body::Whole(bytes);
-            return Ok(());
-        };
-        reply.body = Body::Whole(repair::whole(bytes, context).ok_or(Inconvertible)?);
-        if let Requested::Stream { .. } = context.requested {
-            let events = HeaderValue::from_static("text/event-stream");
-            reply.headers.insert(header::CONTENT_TYPE, events);
-            let no_cache = HeaderValue::from_static("no-cache");
-            reply.headers.insert(header::CACHE_CONTROL, no_cache);
-        }
-        Ok(())
-    }
-}
-
-/// A plain answer that cannot be converted to the requested form.
-struct Inconvertible;
 
 type Timer<'t> = Pin<&'t mut dyn Future<Output = ()>>;
 
@@ -401,7 +347,7 @@ impl<D: Database, S: System> Reading<D, S> {
         if plain.is_encoded {
             reply.body = Body::Whole(plain.bytes);
         } else {
-            let _ = self.form.put_into(&mut reply, plain.bytes);
+            let _ = put_into(&self.form, &mut reply, plain.bytes);
         }
         Attempted::Answered(reply)
     }
@@ -428,7 +374,7 @@ impl<D: Database, S: System> Reading<D, S> {
             return Attempted::Answered(reply);
         };
         let mut reply = plain.reply;
-        if let Err(Inconvertible) = self.form.put_into(&mut reply, plain.bytes) {
+        if let Err(Inconvertible) = put_into(&self.form, &mut reply, plain.bytes) {
             return self.attempt.end_broken_off(status, NO_ANSWER).await.into();
         }
         if summary.is_empty_answer() {
@@ -502,6 +448,32 @@ async fn refused<D: Database, B: ByteStream, S: System>(
         .end_with_error(&diagnosis, ErrorSource::Response, Some(&bytes))
         .await
 }
+
+/// Puts a plain answer into its reply, in the form that the client requested.
+///
+/// # Errors
+/// It cannot be converted.
+fn put_into<D, B, S>(
+    form: &AnswerForm,
+    reply: &mut Reply<D, B, S>,
+    bytes: Vec<u8>,
+) -> Result<(), Inconvertible> {
+    let Some(context) = &form.repair else {
+        reply.body = Body::Whole(bytes);
+        return Ok(());
+    };
+    reply.body = Body::Whole(repair::whole(bytes, context).ok_or(Inconvertible)?);
+    if let Requested::Stream { .. } = context.requested {
+        let events = HeaderValue::from_static("text/event-stream");
+        reply.headers.insert(header::CONTENT_TYPE, events);
+        let no_cache = HeaderValue::from_static("no-cache");
+        reply.headers.insert(header::CACHE_CONTROL, no_cache);
+    }
+    Ok(())
+}
+
+/// A plain answer that cannot be converted to the requested form.
+struct Inconvertible;
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok()

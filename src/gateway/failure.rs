@@ -5,7 +5,6 @@
 //! failure that a retry cannot cure is therefore marked `x-should-retry: false`, and a bad key of
 //! the pool is never reported as a 401, since the caller's token is valid.
 
-use super::reply::Reply;
 use crate::config::InvalidConfig;
 use crate::pool::{Answer, KeyId, Limit, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
@@ -13,8 +12,8 @@ use crate::wire::Surface;
 use crate::wire::gemini::{self, UnknownField};
 use crate::wire::naming::MODEL_RULE;
 use crate::wire::openai::{ErrorBody, InvalidRequest};
-use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -569,58 +568,42 @@ impl Failure {
         }
     }
 
-    /// Converts the failure to a response.
-    pub(super) fn into_reply<D, B, S>(self, surface: Surface, form: ErrorForm) -> Reply<D, B, S> {
-        let (status, _) = self.describe();
-        let mut reply = Reply::json(status, self.to_json(surface, form));
+    /// The headers of the response, for clients that retry or negotiate.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut set = |name: HeaderName, value: HeaderValue| headers.insert(name, value);
         if let Some(should_retry) = self.should_retry() {
-            reply
-                .headers
-                .insert(SHOULD_RETRY, HeaderValue::from_static(should_retry));
+            set(SHOULD_RETRY, HeaderValue::from_static(should_retry));
         }
         match self {
             Self::WrongMethod { allow } => {
-                reply
-                    .headers
-                    .insert(header::ALLOW, HeaderValue::from_static(allow));
+                set(header::ALLOW, HeaderValue::from_static(allow));
             }
             Self::RateLimited { retry_after, .. } | Self::WrongTokens { retry_after, .. } => {
-                reply
-                    .headers
-                    .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+                set(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             }
             // google-genai's interactions obey any wait, and openai for Python shortens long ones.
             Self::KeysOut {
                 wait_ms: Some(wait_ms),
                 ..
-            } if wait_ms <= MAX_RETRY_AFTER_MS => {
-                reply.headers.insert(
-                    header::RETRY_AFTER,
-                    HeaderValue::from(whole_seconds(wait_ms)),
-                );
-                reply
-                    .headers
-                    .insert(RETRY_AFTER_MS, HeaderValue::from(wait_ms));
+            } if *wait_ms <= MAX_RETRY_AFTER_MS => {
+                let seconds = whole_seconds(*wait_ms);
+                set(header::RETRY_AFTER, HeaderValue::from(seconds));
+                set(RETRY_AFTER_MS, HeaderValue::from(*wait_ms));
             }
             Self::EncodingUnsupported => {
-                reply.headers.insert(
-                    header::ACCEPT_ENCODING,
-                    HeaderValue::from_static("gzip, identity"),
-                );
+                let accepted = HeaderValue::from_static("gzip, identity");
+                set(header::ACCEPT_ENCODING, accepted);
             }
             Self::Stopping | Self::NoRoom => {
-                reply
-                    .headers
-                    .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                set(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::TokenMissing | Self::TokenWrong => {
-                reply
-                    .headers
-                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                set(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ => {}
         }
-        reply
+        headers
     }
 }
 

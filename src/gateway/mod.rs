@@ -14,6 +14,7 @@
 //! upstream and clock.
 
 mod affinity;
+mod answer_form;
 mod answer_stream;
 mod attempt;
 mod attempt_loop;
@@ -159,7 +160,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if failure != Failure::BodyStalled {
             request_body::drain(&request.headers, body, max, &self.system).await;
         }
-        failure.into_reply(surface, ErrorForm::Pool)
+        Reply::of_failure(&failure, surface, ErrorForm::Pool)
     }
 
     async fn respond<B: ByteStream>(

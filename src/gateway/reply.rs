@@ -1,7 +1,9 @@
 //! Responses to clients.
 
 use super::answer_stream::AnswerStream;
+use super::failure::{ErrorForm, Failure};
 use super::headers::UPLOAD_STATUS;
+use crate::wire::Surface;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 
@@ -61,6 +63,14 @@ impl<D, B, S> Reply<D, B, S> {
                 .entry(UPLOAD_STATUS)
                 .or_insert(HeaderValue::from_static("final"));
         }
+    }
+
+    /// The response to a request that failed.
+    pub(super) fn of_failure(failure: &Failure, surface: Surface, form: ErrorForm) -> Self {
+        let (status, _) = failure.describe();
+        let mut reply = Self::json(status, failure.to_json(surface, form));
+        reply.headers.extend(failure.headers());
+        reply
     }
 
     pub(crate) fn json(status: StatusCode, json: String) -> Self {

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::affinity::Uses;
+use super::answer_form::AnswerForm;
 use super::incoming::Incoming;
 use crate::config::Config;
 use crate::pool::{AnswerShape, Demand, UnixMillis};
@@ -93,19 +94,6 @@ pub(super) struct UpstreamRequest<'a> {
     removed_fields: BTreeSet<String>,
     /// The thought signatures that were put back into the request.
     restored: BTreeSet<String>,
-}
-
-/// The form of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AnswerForm {
-    pub(super) surface: Surface,
-    pub(super) kind: Kind,
-    /// Whether it may arrive incrementally, with pauses.
-    pub(super) may_pause: bool,
-    /// Whether it is a streamed JSON array.
-    pub(super) is_array: bool,
-    /// What repair needs to know; `None` if the answer is not repaired.
-    pub(super) repair: Option<repair::Context>,
 }
 
 impl<'a> UpstreamRequest<'a> {
