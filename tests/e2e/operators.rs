@@ -159,14 +159,14 @@ async fn log_lines_are_not_interleaved() {
     app.stop().await;
     let output = app.output();
     for answer in answers {
-        let told = format!(
+        let expected = format!(
             "keypool: request={} code=upstream_credentials_exhausted: {}",
             answer.header("x-request-id").unwrap(),
             answer.json()["error"]["message"].as_str().unwrap()
         );
         assert!(
-            output.lines().any(|line| line == told),
-            "{told:?} is no line of\n{output}"
+            output.lines().any(|line| line == expected),
+            "{expected:?} is not a line of\n{output}"
         );
     }
 }

@@ -92,8 +92,8 @@ async fn a_text_in_another_encoding_loses_only_its_value() {
     assert_eq!(keys.len(), 4, "the unreadable key is imported again");
     assert_eq!(keys[0]["name"], "M\u{fffd}ller");
     let output = app.output();
-    for told in ["key 1: the text in its column `name`", "key 2 is left out"] {
-        assert!(output.contains(told), "{told} is not in\n{output}");
+    for line in ["key 1: the text in its column `name`", "key 2 is left out"] {
+        assert!(output.contains(line), "{line} is not in\n{output}");
     }
 }
 
