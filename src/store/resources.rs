@@ -176,7 +176,7 @@ mod tests {
         };
         let found = |list: &[&str]| -> Vec<Owner> {
             let found = block_on(owners(&database, &names(list))).unwrap();
-            found.into_iter().map(|(_, owner)| owner).collect()
+            found.into_values().collect()
         };
         remember(&["files/a", "files/b"], owner(1, None));
         remember(&["files/b", "files/c"], owner(2, Some("projects/2")));
