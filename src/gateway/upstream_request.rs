@@ -8,7 +8,7 @@ use crate::pool::{AnswerShape, Demand, UnixMillis};
 use crate::wire::conversation::conversation;
 use crate::wire::gemini::{RequestTraits, UnknownField};
 use crate::wire::json::{
-    Field, parse_path, with_models, without_fields, without_any, without_nulls_in_messages,
+    Field, parse_path, with_models, without_any, without_fields, without_nulls_in_messages,
 };
 use crate::wire::naming::is_model;
 use crate::wire::openai::signatures::{self, ToolCall};
