@@ -271,9 +271,9 @@ mod tests {
     #[test]
     fn a_limit_of_zero_never_resets() {
         for window in Window::ALL {
-            let nothing = only(&budget(&[limit(Unit::Requests, window, 0)]), NOW);
-            assert!(nothing.is_spent());
-            assert_eq!((nothing.headroom(), nothing.resets_at), (0.0, None));
+            let balance = only(&budget(&[limit(Unit::Requests, window, 0)]), NOW);
+            assert!(balance.is_spent());
+            assert_eq!((balance.headroom(), balance.resets_at), (0.0, None));
         }
     }
 

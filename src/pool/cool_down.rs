@@ -20,16 +20,16 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// The longest cool-down for a quota per minute, and the default if the upstream states none: 60 s,
 /// after which the minute is over.
-const LONGEST_MINUTE_MS: i64 = MINUTE_MS;
+const MAX_MINUTE_MS: i64 = MINUTE_MS;
 /// The shortest cool-down, so that a stated delay of 0 does not cause a busy loop: 100 ms.
-const SHORTEST_MS: i64 = 100;
+const MIN_MS: i64 = 100;
 
 /// The longest lease of a trial, in milliseconds: the longest deadline that can be configured, 1 h,
 /// plus 30 s.
 pub const LONGEST_TRIAL_LEASE_MS: i64 = HOUR_MS + 30 * SECOND_MS;
 
 /// The longest day in Los Angeles, when clocks are set back.
-const LONGEST_DAY_MS: i64 = 25 * HOUR_MS;
+const MAX_DAY_MS: i64 = 25 * HOUR_MS;
 
 /// A period in which a quota scope is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +67,8 @@ impl Length {
                 let asked = incident
                     .retry_after_ms
                     .and_then(|ms| i64::try_from(ms).ok())
-                    .unwrap_or(LONGEST_MINUTE_MS);
-                now.plus(asked.clamp(SHORTEST_MS, LONGEST_MINUTE_MS))
+                    .unwrap_or(MAX_MINUTE_MS);
+                now.plus(asked.clamp(MIN_MS, MAX_MINUTE_MS))
             }
             Self::UntilNextDay { .. } => pacific::next_day(now),
             Self::Doubling {
@@ -82,10 +82,10 @@ impl Length {
     }
 
     /// The longest cool-down of this kind.
-    fn longest_ms(&self) -> i64 {
+    fn max_ms(&self) -> i64 {
         match self {
-            Self::AsAsked => LONGEST_MINUTE_MS,
-            Self::UntilNextDay { .. } => LONGEST_DAY_MS,
+            Self::AsAsked => MAX_MINUTE_MS,
+            Self::UntilNextDay { .. } => MAX_DAY_MS,
             Self::Doubling { longest_ms, .. } => *longest_ms,
         }
     }
@@ -159,7 +159,7 @@ impl CoolDown {
     pub fn is_credible(&self, now: UnixMillis) -> bool {
         // Operators may set cool-downs for other outcomes, of any length.
         let is_too_long = self.reason.rule().cooling.is_some_and(|cooling| {
-            let latest = self.began_at.plus(cooling.length.longest_ms());
+            let latest = self.began_at.plus(cooling.length.max_ms());
             self.until.is_ahead_of(latest)
         });
         !self.began_at.is_ahead_of(now) && !is_too_long

@@ -68,7 +68,7 @@ pub enum Cure {
     AnotherTime,
     /// The same key in its other credential header.
     OtherHeader,
-    /// Any key at once, the same one included; the second time in a request as
+    /// Any key at once, including the same one; the second time in a request, like
     /// [`AnotherTime`](Self::AnotherTime).
     AtOnce,
 }

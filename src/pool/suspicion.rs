@@ -1,8 +1,8 @@
-//! Who is at fault when many keys fail at once: hardly the keys.
+//! Suspicion: when many keys fail at once, they are hardly at fault.
 //!
 //! A faulty front end at Google, a blocked address of this machine, or a broken proxy can make
-//! every key seem dead within a second, and a pool that believes it disables itself. So, when a key
-//! would be disabled or paused:
+//! every key seem dead within a second, and a pool that trusts those errors disables all of its
+//! keys. So, when a key would be disabled or paused:
 //!
 //! - If this is at least the third key whose latest call ended in the same way within a minute, and
 //!   all of them failed after the latest successful call began, the upstream is suspected. No key

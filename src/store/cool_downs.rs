@@ -53,8 +53,8 @@ const HAS_COOL_DOWN: &str = "SELECT 1 FROM cool_downs WHERE scope = ?1 AND model
 pub(super) const PAUSED_UNTIL: &str =
     "coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', trim(disabled_until)), disabled_until)";
 
-/// Whether a row may not be spent ([`CoolDown::is_spent`]), judged by its texts; takes
-/// [`relevance_parameters`].
+/// A condition that holds for cool-downs that still matter, the SQL counterpart of
+/// [`CoolDown::is_spent`]; takes [`relevance_parameters`].
 pub(super) const IS_RELEVANT: &str = "began_at <= ?3
     AND (until > ?1 OR (until > ?2 AND reason NOT IN ('quota_per_minute', 'quota_per_day')))";
 
@@ -72,8 +72,8 @@ pub(super) fn relevance_parameters(now: UnixMillis) -> [Value; 3] {
 /// same as this one.
 const MAX_ROUNDS: usize = 16;
 
-/// Applies an incident to a quota scope. `known` is its cool-down as far as the caller knows.
-/// Returns the resulting cool-down.
+/// Applies an incident to a quota scope, and returns the resulting cool-down. `known` is the
+/// current one, as far as the caller knows.
 ///
 /// # Errors
 /// The database refused.

@@ -29,9 +29,9 @@ pub const OPTIONAL_WAIT_MS: u64 = 250;
 pub const ROW_WAIT_MS: u64 = 4_500;
 /// The shortest pause between two attempts, in milliseconds: 1 ms, since others usually hold the
 /// lock for a tenth of that.
-const SHORTEST_PAUSE_MS: u64 = 1;
+const MIN_PAUSE_MS: u64 = 1;
 /// The longest pause between two attempts, in milliseconds, once the lock has been held for long.
-const LONGEST_PAUSE_MS: u64 = 20;
+const MAX_PAUSE_MS: u64 = 20;
 
 /// What a statement does, which determines whether it may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,7 +269,7 @@ pub trait Database: 'static {
 
 /// The pause before the next attempt, after `waited_ms` milliseconds.
 pub(super) fn pause_after(waited_ms: u64) -> u64 {
-    (waited_ms / 20).clamp(SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS)
+    (waited_ms / 20).clamp(MIN_PAUSE_MS, MAX_PAUSE_MS)
 }
 
 /// Wraps a database for set-up statements, which wait longer for the lock.
@@ -512,7 +512,7 @@ mod tests {
         let began = database.clock_ms();
         block_on(write(&setting_up, WRITE, Vec::new())).unwrap_err();
         let waited = database.clock_ms() - began;
-        let range = SET_UP_WAIT_MS - LONGEST_PAUSE_MS..=SET_UP_WAIT_MS;
+        let range = SET_UP_WAIT_MS - MAX_PAUSE_MS..=SET_UP_WAIT_MS;
         assert!(range.contains(&waited), "{waited} ms");
     }
 
@@ -524,7 +524,7 @@ mod tests {
             let result = block_on(write(&*database, WRITE, Vec::new()));
             assert!(result.is_err_and(|error| error.is_busy()));
             let waited = database.clock_ms();
-            let range = LOCK_WAIT_MS - LONGEST_PAUSE_MS..LOCK_WAIT_MS + try_ms.max(1);
+            let range = LOCK_WAIT_MS - MAX_PAUSE_MS..LOCK_WAIT_MS + try_ms.max(1);
             assert!(range.contains(&waited), "{try_ms}: {waited}");
         }
     }

@@ -64,7 +64,7 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
 pub enum Readiness {
     /// It can.
     Ready,
-    /// Every key is disabled or paused.
+    /// No key is usable: all are disabled, paused or broken.
     NoKey,
     /// The database does not accept writes: it is read-only, full, locked or unreachable.
     NotWritable(DatabaseError),

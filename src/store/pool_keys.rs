@@ -116,7 +116,7 @@ pub(super) async fn pool_keys(
     sample_by: Option<f64>,
     now: UnixMillis,
 ) -> Result<KeysRead, DatabaseError> {
-    let Some(by) = sample_by else {
+    let Some(point) = sample_by else {
         let rows = read(database, &all(), Vec::new()).await?;
         return Ok(keys_of(&rows, true, now));
     };
@@ -131,10 +131,10 @@ pub(super) async fn pool_keys(
     let drawn = if same_priority {
         None
     } else {
-        hash_of_drawn(database, by).await?
+        hash_of_drawn(database, point).await?
     };
     // If all keys are equally likely, so are all hashes.
-    let hash = drawn.unwrap_or((by * HASHES as f64) as u32);
+    let hash = drawn.unwrap_or((point * HASHES as f64) as u32);
     let ranges = u32::try_from(usable / SAMPLE_SIZE).unwrap_or(u32::MAX);
     let (from, to) = range_of(hash, ranges);
     let range = vec![Value::from(from), Value::from(to)];
@@ -142,14 +142,14 @@ pub(super) async fn pool_keys(
     Ok(keys_of(&rows, false, now))
 }
 
-/// The hash of the key that `by` selects by priority; `None` if no key has a positive priority.
-async fn hash_of_drawn(database: &impl Database, by: f64) -> Result<Option<u32>, DatabaseError> {
+/// The hash of the key that `point` selects by priority; `None` if no key has a positive priority.
+async fn hash_of_drawn(database: &impl Database, point: f64) -> Result<Option<u32>, DatabaseError> {
     let rows = read(database, &priorities(), Vec::new()).await?;
     let counted: Vec<_> = rows
         .iter()
         .filter_map(|row| row.integer(0).zip(row.integer(1)))
         .collect();
-    let Some((priority, position)) = draw(by, &counted) else {
+    let Some((priority, position)) = draw(point, &counted) else {
         return Ok(None);
     };
     let key = vec![Value::from(priority), Value::from(position)];
@@ -158,12 +158,12 @@ async fn hash_of_drawn(database: &impl Database, by: f64) -> Result<Option<u32>,
     Ok(hash.and_then(|hash| u32::try_from(hash).ok()))
 }
 
-/// Selects a key by `by`, from 0 to 1, with a probability proportional to its priority. Returns its
-/// priority and its position among the keys of that priority; `None` if no key has a positive
+/// Selects a key by `point`, from 0 to 1, with a probability proportional to its priority. Returns
+/// its priority and its position among the keys of that priority; `None` if no key has a positive
 /// priority. `counted` is the number of keys per priority.
-fn draw(by: f64, counted: &[(i64, i64)]) -> Option<(i64, i64)> {
+fn draw(point: f64, counted: &[(i64, i64)]) -> Option<(i64, i64)> {
     let weight = |(priority, keys): (i64, i64)| priority.max(0) as f64 * keys as f64;
-    let mut left = by * counted.iter().copied().map(weight).sum::<f64>();
+    let mut left = point * counted.iter().copied().map(weight).sum::<f64>();
     let mut drawn = None;
     for &(priority, keys) in counted.iter().filter(|&&counted| weight(counted) > 0.0) {
         let position = ((left / priority as f64) as i64).clamp(0, keys - 1);
@@ -261,8 +261,8 @@ mod tests {
 
     /// How many different samples a pool has.
     fn samples(database: &NativeDatabase) -> usize {
-        let by = |step: usize| Some(step as f64 / 1000.0);
-        let reads = (0..1000).map(|step| block_on(read_pool(database, by(step), NOW)).unwrap());
+        let point = |step: usize| Some(step as f64 / 1000.0);
+        let reads = (0..1000).map(|step| block_on(read_pool(database, point(step), NOW)).unwrap());
         let mut seen: Vec<Vec<KeyId>> = reads
             .map(|read| read.snapshot.keys().iter().map(|key| key.id).collect())
             .collect();
@@ -294,8 +294,8 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
             assert_eq!(whole.snapshot.keys().len(), keys);
         }
         let empty = NativeDatabase::migrated();
-        for by in [Some(0.5), None] {
-            let read = block_on(read_pool(&empty, by, NOW)).unwrap();
+        for point in [Some(0.5), None] {
+            let read = block_on(read_pool(&empty, point, NOW)).unwrap();
             assert!(read.is_whole && read.snapshot.keys().is_empty());
         }
     }
@@ -341,11 +341,11 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
 
         #[test]
         fn a_drawn_key_has_a_positive_priority(
-            by in 0.0..=1.0,
+            point in 0.0..=1.0,
             counted in prop::collection::btree_map(-5i64..200, 1i64..10_000, 0..6),
         ) {
             let counted: Vec<_> = counted.into_iter().collect();
-            match draw(by, &counted) {
+            match draw(point, &counted) {
                 Some((priority, position)) => {
                     prop_assert!(priority > 0);
                     let keys = counted.iter().find(|(other, _)| *other == priority).map(|(_, keys)| *keys);

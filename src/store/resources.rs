@@ -209,8 +209,14 @@ mod tests {
         assert_eq!(found(&[]), []);
         database.run("UPDATE api_keys SET project = 'projects/1' WHERE id = 1");
         assert_eq!(found(&["files/a"]), [owner(1, Some("projects/1"))]);
-        let again = names(&["files/a"]);
-        block_on(remember_created(&database, &again, &owner(2, None), NOW)).unwrap();
+        let recreated = names(&["files/a"]);
+        block_on(remember_created(
+            &database,
+            &recreated,
+            &owner(2, None),
+            NOW,
+        ))
+        .unwrap();
         assert_eq!(
             found(&["files/a"]),
             [owner(2, None)],

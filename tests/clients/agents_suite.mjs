@@ -1,7 +1,7 @@
-// Agents of others, unmodified: each goes through three steps with tools, asked for Gemini 3.
+// Unmodified third-party agents: each completes three steps with tools on Gemini 3.
 //
-// It calls two tools, one after the other or in parallel, and then says something. Gemini 3 signs each call, or the first
-// of parallel ones, and refuses the next step if the agent has lost the signature.
+// The agent calls two tools, sequentially or in parallel, and then answers. Gemini 3 signs each
+// call, or the first of parallel calls, and refuses the next step if the agent lost the signature.
 
 import assert from "node:assert";
 import { execFile } from "node:child_process";
@@ -28,8 +28,8 @@ const models = {
 };
 const Person = z.object({ name: z.string(), year: z.number() });
 
-/** Whether the agent calls both tools, and then says something. */
-async function goesThrough(agent, model, prompt) {
+/** Asserts that the agent calls both tools and then answers. */
+async function assertCompletes(agent, model, prompt) {
   const called = [];
   const tools = Object.fromEntries(
     ["weather", "time"].map((name) => [
@@ -45,30 +45,30 @@ async function goesThrough(agent, model, prompt) {
       }),
     ]),
   );
-  const said = await agent({ model, tools, prompt, stopWhen: stepCountIs(4), maxRetries: 0 });
+  const answer = await agent({ model, tools, prompt, stopWhen: stepCountIs(4), maxRetries: 0 });
   // Parallel calls may run in any order.
   const order = prompt === PARALLEL ? called.sort().reverse() : called;
   assert.deepEqual(order, ["weather", "time"]);
-  assert(said, "it says nothing");
+  assert(answer, "no answer");
 }
 
-const whole = async (asked) => (await generateText(asked)).text;
+const whole = async (request) => (await generateText(request)).text;
 
-async function streamed(asked) {
-  let said = "";
-  const answer = streamText({ ...asked, onError() {} });
+async function streamed(request) {
+  let text = "";
+  const answer = streamText({ ...request, onError() {} });
   for await (const part of answer.fullStream) {
     if (part.type === "error") throw part.error;
-    if (part.type === "text-delta") said += part.text;
+    if (part.type === "text-delta") text += part.text;
   }
-  return said;
+  return text;
 }
 
 const checks = {};
 for (const [name, model] of Object.entries(models)) {
   for (const [how, prompt] of [["", "Use tools"], ["_parallel", PARALLEL]]) {
-    checks[`ai_sdk_${name}${how}`] = () => goesThrough(whole, model, prompt);
-    checks[`ai_sdk_${name}${how}_streamed`] = () => goesThrough(streamed, model, prompt);
+    checks[`ai_sdk_${name}${how}`] = () => assertCompletes(whole, model, prompt);
+    checks[`ai_sdk_${name}${how}_streamed`] = () => assertCompletes(streamed, model, prompt);
   }
   checks[`ai_sdk_${name}_structured`] = async () => {
     const output = Output.object({ schema: Person });
@@ -76,7 +76,7 @@ for (const [name, model] of Object.entries(models)) {
   };
 }
 
-/** Google's own agent for terminals, asked once. It says what it does in a line of JSON each. */
+/** Runs one prompt in Google's Gemini CLI, which prints one line of JSON per step. */
 async function geminiCli(prompt) {
   const program = fileURLToPath(new URL("node_modules/@google/gemini-cli/bundle/gemini.js", import.meta.url));
   const home = await mkdtemp(join(tmpdir(), "gemini-cli-"));
@@ -88,9 +88,9 @@ async function geminiCli(prompt) {
       security: { auth: { selectedType: "gemini-api-key" } },
     };
     await writeFile(join(home, ".gemini", "settings.json"), JSON.stringify(settings));
-    const asked = ["--skip-trust", "--model", MODEL, "--output-format", "stream-json", "--prompt", prompt];
+    const cliArguments = ["--skip-trust", "--model", MODEL, "--output-format", "stream-json", "--prompt", prompt];
     const env = { ...process.env, HOME: home };
-    const { stdout } = await promisify(execFile)(process.execPath, [program, ...asked], { cwd: home, env });
+    const { stdout } = await promisify(execFile)(process.execPath, [program, ...cliArguments], { cwd: home, env });
     const events = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
     const of = (type) => events.filter((event) => event.type === type);
     assert.equal(of("result").at(-1)?.status, "success", stdout.slice(-400));

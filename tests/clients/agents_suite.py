@@ -1,7 +1,7 @@
-"""Agents of others, unmodified: each goes through three steps with tools, asked for Gemini 3.
+"""Unmodified third-party agents: each completes three steps with tools on Gemini 3.
 
-It calls two tools, one after the other or in parallel, and then says something. Gemini 3 signs each call, or the first
-of parallel ones, and refuses the next step if the agent has lost the signature."""
+The agent calls two tools, sequentially or in parallel, and then answers. Gemini 3 signs each call, or
+the first of parallel calls, and refuses the next step if the agent lost the signature."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ PROMPTS = {"": "Use tools", "_parallel": PARALLEL}
 OPENAI = {"base_url": os.environ["OPENAI_BASE_URL"], "api_key": os.environ["OPENAI_API_KEY"]}
 GOOGLE = {"base_url": os.environ["GOOGLE_GEMINI_BASE_URL"], "api_key": os.environ["GEMINI_API_KEY"]}
 
-# Else it prints advice among the results.
+# Otherwise it prints advice among the results.
 litellm.suppress_debug_info = True
 
 called = []
@@ -51,18 +51,18 @@ class Person(BaseModel):
     year: int
 
 
-def goes_through(agent, model, prompt, stream):
-    """Whether the agent calls both tools, and then says something."""
+def assert_completes(agent, model, prompt, stream):
+    """Asserts that the agent calls both tools and then answers."""
     called.clear()
-    said = agent(model, prompt, stream)
+    answer = agent(model, prompt, stream)
     # Parallel calls may run in any order.
     order = sorted(called, reverse=True) if prompt == PARALLEL else called
     assert order == ["weather", "time"], called
-    assert said, "it says nothing"
+    assert answer, "no answer"
 
 
 def lite(surface, prompt, stream):
-    """A loop as LiteLLM's documentation has it."""
+    """The loop from LiteLLM's documentation."""
     where = (
         {"api_base": OPENAI["base_url"], "api_key": OPENAI["api_key"]}
         if surface == "openai"
@@ -87,16 +87,16 @@ def lite(surface, prompt, stream):
             arguments = json.loads(call.function.arguments)
             result = {"weather": weather, "time": time}[call.function.name](**arguments)
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
-    raise AssertionError("it does not end")
+    raise AssertionError("the loop does not end")
 
 
 def chain(model, prompt, stream):
-    """LangChain's agent, which streams its model when its messages are streamed."""
+    """LangChain's agent, which streams its model if its messages are streamed."""
     agent = create_agent(model, tools=[weather, time])
-    asked = {"messages": [{"role": "user", "content": prompt}]}
+    request = {"messages": [{"role": "user", "content": prompt}]}
     if not stream:
-        return agent.invoke(asked)["messages"][-1].text
-    chunks = [message for message, _ in agent.stream(asked, stream_mode="messages")]
+        return agent.invoke(request)["messages"][-1].text
+    chunks = [message for message, _ in agent.stream(request, stream_mode="messages")]
     return "".join(chunk.text for chunk in chunks if chunk.type == "AIMessageChunk")
 
 
@@ -141,11 +141,11 @@ AGENTS = {
 
 
 def register(name, agent, model, prompt, stream):
-    def goes():
-        goes_through(agent, model(), prompt, stream)
+    def completes():
+        assert_completes(agent, model(), prompt, stream)
 
-    goes.__name__ = name
-    check(goes)
+    completes.__name__ = name
+    check(completes)
 
 
 for name, (agent, model) in AGENTS.items():

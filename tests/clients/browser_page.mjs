@@ -1,4 +1,4 @@
-// What a web page does with the pool, in a browser and from another origin. Each check is told to the page's own server.
+// Uses the pool from a web page of another origin. The page reports each check to its own server.
 
 import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
@@ -21,8 +21,8 @@ const openai = new OpenAI({
 });
 const google = new GoogleGenAI({ apiKey: token, httpOptions: { baseUrl: pool } });
 
-function assert(holds, said) {
-  if (!holds) throw new Error(JSON.stringify(said) ?? "it does not hold");
+function assert(holds, message) {
+  if (!holds) throw new Error(JSON.stringify(message) ?? "assertion failed");
 }
 
 /** The error of a response that the page can read. */
@@ -34,9 +34,9 @@ async function failed(response, status, code) {
 }
 
 async function all(stream, words) {
-  let said = "";
-  for await (const chunk of stream) said += words(chunk) ?? "";
-  assert(said.trim(), said);
+  let text = "";
+  for await (const chunk of stream) text += words(chunk) ?? "";
+  assert(text.trim(), text);
 }
 
 const CHECKS = {
@@ -55,7 +55,7 @@ const CHECKS = {
       const { value, done } = await reader.read();
       if (done) break;
       read += value;
-      // The next one is sent once the test knows that this one is here.
+      // The test releases the next event once this one has arrived.
       await tell("read");
     }
     assert(read.trimEnd().endsWith("data: [DONE]"), read);

@@ -1,7 +1,7 @@
-// Serves `browser_page.mjs` with the clients that it uses, as a web app's build has them, and opens it in Chromium.
+// Serves `browser_page.mjs`, bundled with its clients like a web app, and opens it in Chromium.
 //
-// Run in the folder of Node's packages. It tells the page's origin in a line, is told the pool's in one, and from then on tells
-// what the page does.
+// Runs in the folder of Node's packages. Prints the page's origin, reads the pool's origin from
+// stdin, and then prints what the page reports.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -24,7 +24,7 @@ const page = await build({
 
 const profile = mkdtempSync(join(tmpdir(), "keypool-browser-"));
 let browser;
-// The page, and the same one under a name that is not allowed.
+// The page, and the same page under an origin that is not allowed.
 let pages = 2;
 
 const server = createServer(async (request, response) => {
@@ -51,7 +51,7 @@ createInterface({ input: process.stdin }).once("line", (pool) => {
   const url = `http://127.0.0.1:${port}/${query}&is_allowed=1`;
   browser = spawn(
     process.env.KEYPOOL_TEST_BROWSER ?? "chromium",
-    // Its sandbox does not work for root, as whom it runs in containers.
+    // Chromium's sandbox does not work for root, the user in containers.
     ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", `--user-data-dir=${profile}`, url],
     { stdio: "ignore" },
   );

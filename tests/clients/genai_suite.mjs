@@ -1,16 +1,16 @@
-// Google's own client for Node, unmodified, against what GOOGLE_GEMINI_BASE_URL names.
+// Google's unmodified client for Node, against GOOGLE_GEMINI_BASE_URL.
 
 import assert from "node:assert";
 import { ApiError, GoogleGenAI } from "@google/genai";
 import { PNG, raised, run } from "./suite.mjs";
 
 const MODEL = "gemini-2.5-flash";
-// It wants its thought signatures back.
+// A model that requires its thought signatures.
 const NEWER = "gemini-3.8-flash";
 const client = new GoogleGenAI({ apiKey: process.env.GEMINI_API_KEY });
 const ask = (contents, config) => client.models.generateContent({ model: MODEL, contents, config });
 const stream = (contents, config) => client.models.generateContentStream({ model: MODEL, contents, config });
-// All chunks. A stream that ends without a finish reason is incomplete, though the client does not say so.
+// All chunks. The client does not report an incomplete stream, which has no finish reason.
 const whole = async (stream) => {
   const chunks = [];
   for await (const chunk of stream) chunks.push(chunk);
@@ -27,21 +27,21 @@ const tools = [
   },
 ];
 
-/** Two tool calls, one after the other, then words. `ask` gives what was called and what was said. */
+/** Two consecutive tool calls, then text. `ask` returns the calls and the text of an answer. */
 async function loop(ask) {
   const chat = client.chats.create({ model: NEWER, config: { tools } });
   const called = [];
   let message = "Use tools";
   for (let step = 0; step < 4; step++) {
-    const { calls, said } = await ask(chat, message);
+    const { calls, text } = await ask(chat, message);
     if (!calls.length) {
       assert.deepEqual(called, ["weather", "time"]);
-      return assert(said);
+      return assert(text);
     }
     called.push(...calls.map((call) => call.name));
     message = calls.map(({ id, name }) => ({ functionResponse: { id, name, response: { output: "fine" } } }));
   }
-  throw new Error("it does not end");
+  throw new Error("the loop does not end");
 }
 
 await run({
@@ -65,13 +65,13 @@ await run({
   tool_loop: () =>
     loop(async (chat, message) => {
       const answer = await chat.sendMessage({ message });
-      return { calls: answer.functionCalls ?? [], said: answer.text };
+      return { calls: answer.functionCalls ?? [], text: answer.text };
     }),
   tool_loop_streamed: () =>
     loop(async (chat, message) => {
       const chunks = await whole(await chat.sendMessageStream({ message }));
       const calls = chunks.flatMap((chunk) => chunk.functionCalls ?? []);
-      return { calls, said: chunks.map((chunk) => chunk.text ?? "").join("") };
+      return { calls, text: chunks.map((chunk) => chunk.text ?? "").join("") };
     }),
   async structured() {
     const answer = await ask("Who?", { responseMimeType: "application/json" });

@@ -1,4 +1,4 @@
-"""Google's own client for Python, unmodified, against what GOOGLE_GEMINI_BASE_URL names."""
+"""Google's unmodified client for Python, against GOOGLE_GEMINI_BASE_URL."""
 
 import io
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from suite import PNG, check, run
 
 MODEL = "gemini-2.5-flash"
-# It wants its thought signatures back.
+# A model that requires its thought signatures.
 NEWER = "gemini-3.8-flash"
 client = genai.Client()
 
@@ -20,7 +20,7 @@ class Person(BaseModel):
 
 
 def whole(stream):
-    """All chunks. A stream that ends without a finish reason is incomplete, though the client does not say so."""
+    """All chunks. The client does not report an incomplete stream, which has no finish reason."""
     chunks = list(stream)
     finished = any(candidate.finish_reason for chunk in chunks for candidate in chunk.candidates or [])
     assert finished, "the stream is incomplete"
@@ -70,7 +70,7 @@ def tools_streamed():
 
 
 def loop(ask):
-    """The client's own loop: two tool calls, one after the other, then words."""
+    """The client's own loop: two consecutive tool calls, then text."""
     called = []
 
     def weather(city: str) -> str:
@@ -84,8 +84,8 @@ def loop(ask):
         return "noon"
 
     chat = client.chats.create(model=NEWER, config=types.GenerateContentConfig(tools=[weather, time]))
-    said = ask(chat)
-    assert called == ["weather", "time"] and said, (called, said)
+    answer = ask(chat)
+    assert called == ["weather", "time"] and answer, (called, answer)
 
 
 @check

@@ -1,4 +1,4 @@
-"""LangChain's chat model on the OpenAI client, unmodified, against what OPENAI_BASE_URL names."""
+"""LangChain's unmodified chat model on the OpenAI client, against OPENAI_BASE_URL."""
 
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
@@ -44,7 +44,7 @@ def streamed():
     single = model().invoke("Hello")
     assert whole.content == single.content
     assert whole.response_metadata["finish_reason"] == "stop", "the stream is incomplete"
-    # It adds up what it gets: usage that is told twice counts twice.
+    # LangChain adds up usage, so usage that is reported twice counts twice.
     assert whole.usage_metadata["input_tokens"] == single.usage_metadata["input_tokens"], whole.usage_metadata
 
 

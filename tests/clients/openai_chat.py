@@ -1,4 +1,4 @@
-"""The official OpenAI client, unmodified, against a pool that OPENAI_BASE_URL and OPENAI_API_KEY name."""
+"""The unmodified official OpenAI client, against the pool at OPENAI_BASE_URL."""
 
 import openai
 

@@ -1,4 +1,4 @@
-// The official OpenAI client for Node, unmodified, against what OPENAI_BASE_URL names.
+// The unmodified official OpenAI client for Node, against OPENAI_BASE_URL.
 
 import assert from "node:assert";
 import OpenAI, { AuthenticationError, BadRequestError, NotFoundError } from "openai";
@@ -7,13 +7,13 @@ import { z } from "zod";
 import { PNG, raised, run } from "./suite.mjs";
 
 const MODEL = "gemini-2.5-flash";
-// It wants its thought signatures back.
+// A model that requires its thought signatures.
 const NEWER = "gemini-3.8-flash";
 const client = new OpenAI();
 const ask = (content, more = {}) =>
   client.chat.completions.create({ model: MODEL, messages: [{ role: "user", content }], ...more });
 
-// All chunks. A stream that ends without a finish reason is incomplete, though the client does not say so.
+// All chunks. The client does not report an incomplete stream, which has no finish reason.
 const whole = async (stream) => {
   const chunks = [];
   for await (const chunk of stream) chunks.push(chunk);
@@ -28,7 +28,7 @@ const tools = ["weather", "time"].map((name) => ({
 }));
 const Person = z.object({ name: z.string(), year: z.number() });
 
-/** The client's own loop: two tool calls, one after the other, then words. */
+/** The client's own loop: two consecutive tool calls, then text. */
 async function runTools(stream) {
   const called = [];
   const runner = client.chat.completions.runTools({
@@ -96,7 +96,7 @@ await run({
         messages.push({ role: "tool", tool_call_id: call.id, content: "fine" });
       }
     }
-    throw new Error("it does not end");
+    throw new Error("the loop does not end");
   },
   run_tools: () => runTools(false),
   run_tools_streamed: () => runTools(true),
@@ -114,10 +114,10 @@ await run({
     assert(answer.choices[0].message.content);
   },
   async embeddings_are_the_same_in_either_encoding() {
-    const create = async (asked) =>
-      (await client.embeddings.create({ model: "gemini-embedding-001", input: "a", ...asked })).data[0].embedding;
+    const create = async (request) =>
+      (await client.embeddings.create({ model: "gemini-embedding-001", input: "a", ...request })).data[0].embedding;
     const plain = await create({ encoding_format: "float" });
-    // Unasked, the client asks for base64.
+    // The client requests base64 by default.
     const vector = await create({});
     assert.equal(vector.length, plain.length);
     assert(vector.every((number, index) => Math.abs(number - plain[index]) < 1e-6), `${vector.slice(0, 3)}`);
@@ -158,7 +158,7 @@ await run({
     await raised(AuthenticationError, () => client.withOptions({ apiKey: "not-the-key" }).models.list());
   },
   async retry_after_is_obeyed() {
-    // A quota of its own, which the others do not use.
+    // A model whose quota no other check uses.
     const answer = await ask("be over quota once", { model: "gemini-2.5-pro" });
     assert(answer.choices[0].message.content);
   },

@@ -1,4 +1,4 @@
-"""The official OpenAI client for Python, unmodified, against what OPENAI_BASE_URL names."""
+"""The unmodified official OpenAI client for Python, against OPENAI_BASE_URL."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from suite import PNG, check, run
 
 MODEL = "gemini-2.5-flash"
-# It wants its thought signatures back.
+# A model that requires its thought signatures.
 NEWER = "gemini-3.8-flash"
 client = openai.OpenAI()
 
@@ -19,7 +19,7 @@ def ask(text, **more):
 
 
 def whole(stream):
-    """All chunks. A stream that ends without a finish reason is incomplete, though the client does not say so."""
+    """All chunks. The client does not report an incomplete stream, which has no finish reason."""
     chunks = list(stream)
     assert any(choice.finish_reason for chunk in chunks for choice in chunk.choices), "the stream is incomplete"
     return chunks
@@ -43,7 +43,7 @@ class Person(BaseModel):
 
 
 def loop(ask):
-    """Two tool calls, one after the other, then words. What is said goes back as it came."""
+    """Two consecutive tool calls, then text. Messages are sent back unchanged."""
     messages, called = [{"role": "user", "content": "Use tools"}], []
     for _ in range(4):
         message = ask(model=NEWER, messages=messages, tools=TOOLS).choices[0].message
@@ -54,7 +54,7 @@ def loop(ask):
         for call in message.tool_calls:
             called.append(call.function.name)
             messages.append({"role": "tool", "tool_call_id": call.id, "content": "fine"})
-    raise AssertionError("it does not end")
+    raise AssertionError("the loop does not end")
 
 
 @check
@@ -114,8 +114,8 @@ def tool_loop():
 
 @check
 def tool_loop_streamed():
-    def ask(**asked):
-        with client.chat.completions.stream(**asked) as stream:
+    def ask(**request):
+        with client.chat.completions.stream(**request) as stream:
             for _ in stream:
                 pass
             return stream.get_final_completion()
@@ -149,7 +149,7 @@ def embeddings():
 def embeddings_are_the_same_in_either_encoding():
     create = client.embeddings.create
     plain = create(model="gemini-embedding-001", input="a", encoding_format="float").data[0].embedding
-    # Unasked, the client asks for base64.
+    # The client requests base64 by default.
     vector = create(model="gemini-embedding-001", input="a").data[0].embedding
     assert len(vector) == len(plain), len(vector)
     assert all(abs(a - b) < 1e-6 for a, b in zip(vector, plain)), vector[:3]
@@ -212,7 +212,7 @@ def wrong_key():
 
 @check
 def retry_after_is_obeyed():
-    # A quota of its own, which the others do not use.
+    # A model whose quota no other check uses.
     messages = [{"role": "user", "content": "be over quota once"}]
     answer = client.chat.completions.create(model="gemini-2.5-pro", messages=messages)
     assert answer.choices[0].message.content

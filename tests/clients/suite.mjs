@@ -1,4 +1,4 @@
-// What the suites of all Node clients share: checks that are run one by one, and told in a line each.
+// Shared by all Node suites: runs checks one by one and prints one line for each.
 
 import assert from "node:assert";
 
@@ -6,23 +6,23 @@ import assert from "node:assert";
 export const PNG =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-/** Runs every check. A line says `ok` or how it failed; where it failed goes to the terminal. */
+/** Runs every check and prints `ok` or the error. Stack traces go to stderr. */
 export async function run(checks) {
   for (const [name, check] of Object.entries(checks)) {
     try {
       await check();
       console.log(`${name}\tok`);
     } catch (error) {
-      const said = `${error.name}: ${error.message}`.replaceAll("\t", " ").split("\n")[0].slice(0, 160);
-      console.log(`${name}\t${said}`);
+      const message = `${error.name}: ${error.message}`.replaceAll("\t", " ").split("\n")[0].slice(0, 160);
+      console.log(`${name}\t${message}`);
       console.error(error);
     }
   }
-  // What a client keeps open for later is not waited for.
+  // Do not wait for connections that clients keep open.
   process.exit();
 }
 
-/** The error of this class that a call must end in. */
+/** Returns the error of this class with which a call must fail. */
 export async function raised(kind, call) {
   try {
     await call();

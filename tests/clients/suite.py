@@ -1,4 +1,4 @@
-"""What the suites of all Python clients share: checks that are run one by one, and told in a line each."""
+"""Shared by all Python suites: runs checks one by one and prints one line for each."""
 
 import base64
 import sys
@@ -19,12 +19,12 @@ def check(function):
 
 
 def run():
-    """Runs every check. A line says `ok` or how it failed; where it failed goes to the terminal."""
+    """Runs every check and prints `ok` or the error. Tracebacks go to stderr."""
     for function in _checks:
         try:
             function()
             print(f"{function.__name__}\tok", flush=True)
-        except Exception as error:  # Whatever a client raises is a result.
-            said = f"{type(error).__name__}: {error}".replace("\t", " ").splitlines()[0][:160]
-            print(f"{function.__name__}\t{said}", flush=True)
+        except Exception as error:  # Every exception of a client is a result.
+            message = f"{type(error).__name__}: {error}".replace("\t", " ").splitlines()[0][:160]
+            print(f"{function.__name__}\t{message}", flush=True)
             traceback.print_exc(file=sys.stderr)

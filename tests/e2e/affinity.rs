@@ -1,4 +1,4 @@
-//! What was made with a key is used with that key, or another one of its project.
+//! Affinity: a resource is used with the key that created it, or another key of its project.
 
 use crate::support::{Answer, Client, Setup, TOKEN, TestApp, key};
 use fake_gemini::Condition;
@@ -6,7 +6,7 @@ use http::Method;
 
 const GENERATE: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
 
-/// Six keys of three projects: 1 and 4, 2 and 5, 3 and 6.
+/// A pool of six keys in three projects: 1 and 4, 2 and 5, 3 and 6.
 async fn app() -> TestApp {
     let setup = (1..=6).fold(Setup::keys(6), |setup, number| {
         setup.gemini(|gemini| {
@@ -28,7 +28,7 @@ async fn google(client: &Client, method: Method, path: &str, body: &str) -> Answ
         .await
 }
 
-/// Uploads a text as Google's clients do. Gives the file.
+/// Uploads a text in the same way as Google's clients, and returns the file.
 async fn upload(app: &TestApp, text: &str) -> serde_json::Value {
     let begun = app
         .client
@@ -50,8 +50,8 @@ async fn upload(app: &TestApp, text: &str) -> serde_json::Value {
     let url = begun.header("x-goog-upload-url").unwrap();
     let path = url
         .strip_prefix(&app.origin())
-        .unwrap_or_else(|| panic!("the upload goes on at the pool, not at {url}"));
-    // Without a credential: the URL is one.
+        .unwrap_or_else(|| panic!("the upload should continue at the pool, not at {url}"));
+    // No credential is needed: the URL is one.
     let (first, second) = text.split_at(text.len() / 2);
     let mut ended = None;
     for (offset, command, chunk) in [
@@ -74,9 +74,9 @@ async fn upload(app: &TestApp, text: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_file_is_uploaded_used_and_deleted_whichever_key_comes_next() {
+async fn uploads_uses_and_deletes_a_file() {
     let app = app().await;
-    // So many that two keys of six get all of them once in some ten thousand runs at most.
+    // With 12 rounds, only about one run in 10,000 uses just two of the six keys.
     for round in 0..12 {
         let file = upload(&app, "Hello from a file").await;
         let (name, uri) = (
@@ -96,7 +96,7 @@ async fn a_file_is_uploaded_used_and_deleted_whichever_key_comes_next() {
         assert_eq!(gone.status, 200, "{}", gone.body);
     }
     let used = app.rows("SELECT count(DISTINCT api_key_id) > 2 FROM api_call_logs");
-    assert_eq!(used, ["1"], "the rounds went to different keys");
+    assert_eq!(used, ["1"], "the rounds use different keys");
     let outcomes = app.rows("SELECT DISTINCT outcome FROM api_call_logs");
     assert_eq!(outcomes, ["success"]);
     assert_eq!(
@@ -106,7 +106,7 @@ async fn a_file_is_uploaded_used_and_deleted_whichever_key_comes_next() {
 }
 
 #[tokio::test]
-async fn caches_batches_and_videos_are_found_again() {
+async fn routes_caches_batches_and_videos_to_their_owner() {
     let app = app().await;
     let openai = |method: Method, path: &str, body: &str| {
         app.client
@@ -178,22 +178,22 @@ async fn caches_batches_and_videos_are_found_again() {
 }
 
 #[tokio::test]
-async fn a_sibling_takes_over_and_without_one_it_is_a_conflict() {
+async fn falls_back_to_another_key_of_the_owners_project() {
     let app = app().await;
     let file = upload(&app, "Hello").await;
     let name = file["name"].as_str().unwrap();
     let path = format!("/v1beta/{name}");
-    let made_by: usize = app.rows("SELECT api_key_id FROM resources WHERE name LIKE 'files/%'")[0]
+    let creator: usize = app.rows("SELECT api_key_id FROM resources WHERE name LIKE 'files/%'")[0]
         .parse()
         .unwrap();
-    app.gemini.set_condition(&key(made_by), Condition::Invalid);
+    app.gemini.set_condition(&key(creator), Condition::Invalid);
     for _ in 0..6 {
         let found = google(&app.client, Method::GET, &path, "").await;
         assert_eq!(found.status, 200, "{}", found.body);
     }
     app.execute(&format!(
         "UPDATE api_keys SET status = 0 WHERE id % 3 = {}",
-        made_by % 3
+        creator % 3
     ));
     let gone = google(&app.client, Method::GET, &path, "").await;
     assert_eq!(gone.status, 404, "{}", gone.body);

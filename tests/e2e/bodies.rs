@@ -1,4 +1,4 @@
-//! Bodies of any size and form pass, in bounded memory and byte for byte.
+//! Bodies of any size pass unchanged and in bounded memory.
 
 use crate::support::{Answer, Client, Setup, Stream, TOKEN, key};
 use bytes::Bytes;
@@ -8,18 +8,18 @@ use std::time::Duration;
 
 const MIB: usize = 1024 * 1024;
 
-/// Reads a body to its end without keeping it. Gives its length, and whether it has only these bytes.
+/// Reads and discards a body. Returns its length, and whether it consists only of `byte`.
 async fn length(mut stream: Stream, byte: u8) -> (usize, bool) {
     let (mut length, mut same) = (0, true);
     while let Some(chunk) = stream.chunk().await {
         length += chunk.len();
-        same &= chunk.iter().all(|its| *its == byte);
+        same &= chunk.iter().all(|other| *other == byte);
     }
     (length, same)
 }
 
 #[tokio::test]
-async fn a_file_of_200_mib_passes_in_bounded_memory() {
+async fn streams_a_file_of_200_mib_in_bounded_memory() {
     let app = Setup::keys(1).alone().start().await;
     let chunk = Bytes::from(vec![7; MIB]);
     app.client.get("/healthz").send().await;
@@ -28,7 +28,7 @@ async fn a_file_of_200_mib_passes_in_bounded_memory() {
             .get("/v1beta/files/film:download?alt=media")
             .header("x-goog-api-key", TOKEN)
     };
-    // What the first megabytes take is there before and after.
+    // Warm up, so that the first megabytes do not count as growth.
     app.gemini.script(
         &key(1),
         Reply::raw_chunks(200, "video/mp4", vec![chunk.clone(); 4]),
@@ -58,7 +58,7 @@ async fn a_file_of_200_mib_passes_in_bounded_memory() {
 }
 
 #[tokio::test]
-async fn an_image_of_30_mib_passes_in_an_answer_and_in_one_event() {
+async fn passes_an_image_of_30_mib() {
     let app = Setup::keys(1).start().await;
     let image = "A".repeat(30 * MIB);
     let part = format!(
@@ -77,14 +77,14 @@ async fn an_image_of_30_mib_passes_in_an_answer_and_in_one_event() {
             &event,
         ),
     ] {
-        // In pieces that end anywhere.
-        let pieces: Vec<Bytes> = body
+        // Chunks end at arbitrary positions.
+        let chunks: Vec<Bytes> = body
             .as_bytes()
             .chunks(999_983)
             .map(Bytes::copy_from_slice)
             .collect();
         app.gemini
-            .script(&key(1), Reply::raw_chunks(200, kind, pieces));
+            .script(&key(1), Reply::raw_chunks(200, kind, chunks));
         let answer = app
             .client
             .post(path, r#"{"contents":[{"parts":[{"text":"a cat"}]}]}"#)
@@ -105,7 +105,7 @@ async fn an_image_of_30_mib_passes_in_an_answer_and_in_one_event() {
     );
 }
 
-/// Requests as clients send them, odd ones among them.
+/// Typical and unusual requests of clients.
 const REQUESTS: [(Method, &str, &str); 14] = [
     (
         Method::POST,
@@ -175,7 +175,7 @@ const REQUESTS: [(Method, &str, &str); 14] = [
     ),
 ];
 
-/// What a call is answered; the same for both ways.
+/// The fake's reply, which is the same for direct calls and those through the pool.
 fn play(call: &Call) -> Reply {
     if String::from_utf8_lossy(&call.body).contains("Use tools") {
         let calls = ["f", "f"].map(|name| ToolCall::new(name, "{}").id(""));
@@ -184,7 +184,7 @@ fn play(call: &Call) -> Reply {
     Reply::answer(fake_gemini::Answer::words("Hello from the other side")).gap(Duration::ZERO)
 }
 
-/// An answer without what is different each time: ids and times.
+/// An answer without ids and times, which differ between calls.
 fn comparable(answer: &Answer) -> (u16, Option<String>, String) {
     let mut body = answer.body.clone();
     for name in [
@@ -207,7 +207,7 @@ fn comparable(answer: &Answer) -> (u16, Option<String>, String) {
 }
 
 #[tokio::test]
-async fn without_repairs_upstream_and_client_see_the_same_bytes_as_without_the_pool() {
+async fn without_repair_bytes_pass_unchanged() {
     let app = Setup::keys(1)
         .variable("repair", "false")
         .gemini(|gemini| gemini.default_reply(play))
@@ -234,7 +234,7 @@ async fn without_repairs_upstream_and_client_see_the_same_bytes_as_without_the_p
         let through = send(&app.client, &pool_path, TOKEN).await;
         let (mut expected, mut seen) = (comparable(&direct), comparable(&through));
         if expected.0 >= 400 {
-            // JSON is JSON; Google calls errors of its streams so, too.
+            // The content types of errors may differ.
             (expected.1, seen.1) = (None, None);
         }
         assert_eq!(seen, expected, "{path} {body}");

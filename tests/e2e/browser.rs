@@ -1,4 +1,4 @@
-//! A page of another origin in a real browser, with OpenAI's and Google's clients.
+//! A page of another origin in a real browser uses OpenAI's and Google's clients.
 
 use crate::clients::node_modules;
 use crate::support::{Setup, TOKEN, key, soon};
@@ -13,10 +13,10 @@ use tokio::process::Command;
 
 const EVENTS: usize = 5;
 
-/// The stream whose events the test lets pass, one by one.
+/// A stream whose events the test releases one by one.
 type Stepped = Arc<Mutex<Option<Steps>>>;
 
-/// What the page's prompts ask for.
+/// Replies to the page's prompts.
 fn play(call: &Call, stepped: &Stepped) -> Reply {
     let body = String::from_utf8_lossy(&call.body);
     if body.contains("step by step") {
@@ -38,7 +38,7 @@ fn play(call: &Call, stepped: &Stepped) -> Reply {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_calls_streams_and_reads_errors() {
+async fn a_page_of_another_origin_can_use_the_pool() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/browser_suite.mjs");
     let mut suite = Command::new("node")
         .arg(script)
@@ -52,7 +52,7 @@ async fn a_page_of_another_origin_calls_streams_and_reads_errors() {
     let mut lines = BufReader::new(suite.stdout.take().unwrap()).lines();
     let mut next = async || {
         let line = tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await;
-        line.expect("the page goes on").unwrap()
+        line.expect("the page makes progress").unwrap()
     };
     let line = next().await.expect("the page's origin");
     let origin = line
@@ -95,10 +95,7 @@ async fn a_page_of_another_origin_calls_streams_and_reads_errors() {
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!(results.len(), 10, "{results:?}");
-    assert!(
-        read >= EVENTS,
-        "{read} reads: events have waited for one another"
-    );
+    assert!(read >= EVENTS, "{read} reads: events were held back");
     app.rows_become(
         "SELECT DISTINCT outcome FROM api_call_logs ORDER BY 1",
         &["client_gone", "quota_per_minute", "success"],

@@ -1,10 +1,10 @@
-//! A chat completion's way through the pool and back.
+//! Chat completions through the pool.
 
 use crate::support::{CHAT, Setup, TOKEN, key};
 use fake_gemini::{Answer, Place, Reply, ToolCall};
 
 #[tokio::test]
-async fn an_answer_comes_back_as_google_sent_it() {
+async fn passes_an_answer_unchanged() {
     let app = Setup::keys(1).start().await;
     let body = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Héllo","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#;
     app.gemini
@@ -33,7 +33,7 @@ async fn an_answer_comes_back_as_google_sent_it() {
 }
 
 #[tokio::test]
-async fn the_upstream_gets_the_body_byte_for_byte_and_one_credential() {
+async fn sends_the_body_unchanged_with_one_credential() {
     let app = Setup::keys(1).start().await;
     let body = " {\"messages\" : [{\"role\":\"user\",\"content\":\"H\\u00e9 \"}],\n\"model\":\"gemini-2.5-flash\", \"temperature\":1.0e0 }";
     let answer = app
@@ -86,7 +86,7 @@ async fn the_upstream_gets_the_body_byte_for_byte_and_one_credential() {
 }
 
 #[tokio::test]
-async fn a_missing_model_becomes_the_default_and_unknown_fields_pass() {
+async fn fills_in_the_default_model_and_passes_unknown_fields() {
     let app = Setup::keys(1)
         .variable("llm_model", "gemini-2.5-pro")
         .gemini(|gemini| gemini.lenient())
@@ -103,7 +103,7 @@ async fn a_missing_model_becomes_the_default_and_unknown_fields_pass() {
 }
 
 #[tokio::test]
-async fn without_a_setting_the_default_model_is_googles_latest_flash() {
+async fn the_default_model_is_googles_latest_flash() {
     let app = Setup::keys(1).start().await;
     let answer = app
         .chat(r#"{"messages":[{"role":"user","content":"Hello"}]}"#)
@@ -116,7 +116,7 @@ async fn without_a_setting_the_default_model_is_googles_latest_flash() {
 }
 
 #[tokio::test]
-async fn tool_calls_thinking_and_blocks_come_through() {
+async fn passes_tool_calls_thoughts_and_blocked_prompts() {
     let app = Setup::keys(1).start().await;
     for (answer, path, expected) in [
         (
@@ -143,7 +143,7 @@ async fn tool_calls_thinking_and_blocks_come_through() {
 }
 
 #[tokio::test]
-async fn the_endpoint_can_be_another_path_of_the_origin() {
+async fn the_endpoint_may_have_another_path() {
     let gemini = fake_gemini::FakeGemini::builder()
         .key(key(1))
         .start()
@@ -169,18 +169,18 @@ async fn the_endpoint_can_be_another_path_of_the_origin() {
 }
 
 #[tokio::test]
-async fn connections_to_the_upstream_are_kept() {
+async fn reuses_connections_to_the_upstream() {
     let app = Setup::keys(1).start().await;
     for _ in 0..20 {
         assert_eq!(app.chat(CHAT).await.status, 200);
     }
-    // One, but a call may come before the connection of the one before is back in the host's pool.
+    // Usually one, but a call may start before the previous connection is back in the host's pool.
     let accepted = app.gemini.accepted_connections();
     assert!(accepted <= 5, "{accepted} connections for 20 calls");
 }
 
 #[tokio::test]
-async fn the_clients_token_may_be_written_as_http_allows() {
+async fn accepts_every_http_spelling_of_the_token_header() {
     let app = Setup::keys(1).start().await;
     let answer = app
         .client
@@ -192,11 +192,11 @@ async fn the_clients_token_may_be_written_as_http_allows() {
 }
 
 #[tokio::test]
-async fn a_thought_signature_outlives_the_instance_that_has_seen_it() {
+async fn a_thought_signature_outlives_its_instance() {
     const SIGNATURE: &str = "c2lnbmF0dXJlLW9mLXRoZS1jYWxs";
-    const ASKED: &str = r#"{"role":"user","content":"Use tools"}"#;
-    // The client has dropped what it does not know of the call.
-    const CALLED: &str = r#"{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]},{"role":"tool","tool_call_id":"call_1","content":"rain"}"#;
+    const PROMPT: &str = r#"{"role":"user","content":"Use tools"}"#;
+    // The client dropped the fields of the call that it does not know.
+    const TURN: &str = r#"{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]},{"role":"tool","tool_call_id":"call_1","content":"rain"}"#;
     let body = |messages: &str| {
         format!(
             r#"{{"model":"gemini-3.8-flash","messages":[{messages}],"tools":[{{"type":"function","function":{{"name":"weather"}}}}]}}"#
@@ -206,13 +206,13 @@ async fn a_thought_signature_outlives_the_instance_that_has_seen_it() {
     let call = ToolCall::new("weather", r#"{"city":"Oslo"}"#).id("call_1");
     let call = Answer::tool_calls([call.signature(SIGNATURE)]);
     app.gemini.script(&key(1), Reply::answer(call));
-    assert_eq!(app.chat(body(ASKED)).await.status, 200);
+    assert_eq!(app.chat(body(PROMPT)).await.status, 200);
     app.restart().await;
 
-    let answer = app.chat(body(&format!("{ASKED},{CALLED}"))).await;
+    let answer = app.chat(body(&format!("{PROMPT},{TURN}"))).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let calls = app.gemini.calls();
     let sent = String::from_utf8_lossy(&calls.last().unwrap().body).into_owned();
     assert!(sent.contains(SIGNATURE), "{sent}");
-    assert_eq!(calls.len(), 2, "at once");
+    assert_eq!(calls.len(), 2, "no retry");
 }

@@ -1,7 +1,8 @@
-//! Unmodified clients of others.
+//! Unmodified third-party clients.
 //!
-//! Each suite in `tests/clients` runs twice: against the fake Gemini itself, and against a pool before it. Nothing that
-//! works directly may fail through the pool, and through the pool all of it works: the table says what the pool mends.
+//! Each suite in `tests/clients` runs twice: against the fake Gemini, and against a pool in front
+//! of it. Nothing that works directly may fail through the pool, and through the pool everything
+//! works. Each test lists the checks that the pool repairs.
 
 use crate::support::{Setup, TOKEN, key, soon};
 use fake_gemini::{
@@ -16,11 +17,11 @@ use tokio::process::Command;
 /// A stream that ends in the middle of an event.
 const CUT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\",\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\ndata: {\"choices\":[{\"del";
 
-/// Which versions of the clients run.
+/// The versions of the clients.
 #[derive(Debug, Clone, Copy)]
 enum Release {
     Newest,
-    /// The major before: many have not moved, and Node 20 cannot.
+    /// The previous major versions, which many still use, and which Node 20 requires.
     Previous,
 }
 
@@ -29,7 +30,7 @@ pub(crate) fn python() -> PathBuf {
     interpreter("KEYPOOL_TEST_PYTHON", "python")
 }
 
-/// The interpreter that has the majors before the newest.
+/// The interpreter with the previous major versions.
 fn previous_python() -> PathBuf {
     interpreter("KEYPOOL_TEST_PYTHON_PREVIOUS", "python-previous")
 }
@@ -52,7 +53,7 @@ fn target(path: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn the_official_python_client_chats_streams_and_gets_typed_errors() {
+async fn the_official_python_client_gets_typed_errors() {
     let app = Setup::keys(1).start().await;
     let hello = || Reply::answer(Answer::words("Hello from the other side"));
     for reply in [hello(), hello(), Reply::raw(200, "text/event-stream", CUT)] {
@@ -84,11 +85,7 @@ async fn the_official_python_client_chats_streams_and_gets_typed_errors() {
     );
 
     let calls = app.gemini.calls();
-    assert_eq!(
-        calls.len(),
-        3,
-        "what was refused did not reach the upstream"
-    );
+    assert_eq!(calls.len(), 3, "refused requests do not reach the upstream");
     assert_eq!(
         calls.iter().map(|call| call.stream).collect::<Vec<_>>(),
         [false, true, true]
@@ -99,16 +96,17 @@ async fn the_official_python_client_chats_streams_and_gets_typed_errors() {
     );
 }
 
-/// Keys of the pool that the suites run against, each of a project of its own.
+/// The number of keys of the pool under test, each in its own project.
 const KEYS: usize = 3;
 
-/// Runs of Node's suites so far.
+/// The number of Node suites started so far.
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
-/// How each check of a suite ended, by name.
+/// The result of each check of a suite, by name.
 type Results = BTreeMap<String, String>;
 
-/// Parallel tool calls, if the prompt asks for them and no result has come back yet. Gemini 3 signs the first of them.
+/// Parallel tool calls, if the prompt asks for them and contains no result yet. Gemini 3 signs only
+/// the first call.
 fn both_tools(call: &Call) -> Option<Answer> {
     let body = String::from_utf8_lossy(&call.body);
     let results = [
@@ -129,7 +127,8 @@ fn both_tools(call: &Call) -> Option<Answer> {
     Some(answer.finish_in_streams(Finish::Stop))
 }
 
-/// What the suites' prompts ask for. `keys` calls are over quota where that is asked for: one for each key.
+/// Replies to the suites' prompts. A prompt that asks for an exhausted quota gets one error per
+/// key.
 fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
     if call
         .model
@@ -139,7 +138,7 @@ fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
         if let Some(answer) = both_tools(call) {
             return Reply::answer(answer);
         }
-        // Two tool calls, one after the other, or JSON, where that is asked for.
+        // Two consecutive tool calls, or JSON, if the prompt asks for them.
         let answer = Answer::words("Hello from the other side");
         return Reply::answer(answer.as_asked(call));
     }
@@ -181,7 +180,7 @@ fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
     Reply::answer(answer)
 }
 
-/// Runs a suite. `google` suites take an origin, the others a base URL.
+/// Runs a suite. Suites for Google's clients take an origin, the others a base URL.
 async fn run(suite: &str, release: Release, origin: &str, openai_path: &str, key: &str) -> Results {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     let mut copies = Vec::new();
@@ -192,7 +191,7 @@ async fn run(suite: &str, release: Release, origin: &str, openai_path: &str, key
         };
         (python, scripts.join(suite))
     } else {
-        // Node looks for packages from where a script lies. Suites may run at once, each twice.
+        // Node resolves packages from the script's folder. Suites may run concurrently, each twice.
         let folder = node_modules();
         let own = RUNS.fetch_add(1, Ordering::Relaxed);
         let name_of = |name: &str| format!("{}-{own}-{name}", std::process::id());
@@ -243,7 +242,7 @@ async fn run(suite: &str, release: Release, origin: &str, openai_path: &str, key
     results
 }
 
-/// The folder of the packages that `cargo xtask test` installs.
+/// The folder with the packages that `cargo xtask test` installs.
 pub(crate) fn node_modules() -> PathBuf {
     let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/node");
     let folder = std::env::var_os("KEYPOOL_TEST_NODE").map_or(prepared, PathBuf::from);
@@ -255,9 +254,9 @@ pub(crate) fn node_modules() -> PathBuf {
     folder
 }
 
-/// Runs a suite both ways. `mended` are the checks that fail directly, which says that the fake has the quirks; those
-/// `at_times` fail directly or not, as packets happen to fall.
-async fn compare(suite: &str, release: Release, mended: &[&str], at_times: &[&str]) {
+/// Runs a suite both ways. The checks in `repaired` fail directly, which proves that the fake has
+/// the quirks. Those in `flaky` may fail directly, depending on the timing of packets.
+async fn compare(suite: &str, release: Release, repaired: &[&str], flaky: &[&str]) {
     let over_quota = AtomicUsize::new(1);
     let gemini = FakeGemini::builder()
         .key(key(1))
@@ -303,9 +302,9 @@ async fn compare(suite: &str, release: Release, mended: &[&str], at_times: &[&st
         .iter()
         .filter(|(_, result)| *result != "ok")
         .map(|(name, _)| name.as_str())
-        .filter(|name| !at_times.contains(name))
+        .filter(|name| !flaky.contains(name))
         .collect();
-    assert_eq!(failed, mended, "{suite}: what fails directly");
+    assert_eq!(failed, repaired, "{suite}: what fails directly");
     let calls = app.gemini.calls();
     assert!(
         calls
@@ -314,7 +313,7 @@ async fn compare(suite: &str, release: Release, mended: &[&str], at_times: &[&st
     );
 }
 
-/// What fails directly in all of OpenAI's clients for Python.
+/// The checks that fail directly in all of OpenAI's clients for Python.
 const OPENAI_PYTHON: [&str; 11] = [
     "bad_request",
     "chunks_have_one_id",
@@ -395,25 +394,25 @@ async fn googles_previous_client_for_python_works() {
 
 #[tokio::test]
 async fn googles_client_for_node_works() {
-    let at_times = ["error_within_a_stream"];
-    compare("genai_suite.mjs", Release::Newest, &[], &at_times).await;
+    let flaky = ["error_within_a_stream"];
+    compare("genai_suite.mjs", Release::Newest, &[], &flaky).await;
 }
 
 #[tokio::test]
 async fn googles_previous_client_for_node_works() {
-    let at_times = ["error_within_a_stream"];
-    compare("genai_suite.mjs", Release::Previous, &[], &at_times).await;
+    let flaky = ["error_within_a_stream"];
+    compare("genai_suite.mjs", Release::Previous, &[], &flaky).await;
 }
 
 #[tokio::test]
 async fn langchain_works() {
-    let mended = ["streamed", "tools", "tools_streamed"];
-    compare("langchain_suite.py", Release::Newest, &mended, &[]).await;
+    let repaired = ["streamed", "tools", "tools_streamed"];
+    compare("langchain_suite.py", Release::Newest, &repaired, &[]).await;
 }
 
 #[tokio::test]
 async fn agents_in_python_go_through_three_steps() {
-    let mended = [
+    let repaired = [
         "langchain_openai",
         "langchain_openai_parallel",
         "langchain_openai_parallel_streamed",
@@ -421,16 +420,16 @@ async fn agents_in_python_go_through_three_steps() {
         "litellm_openai_parallel_streamed",
         "litellm_openai_streamed",
     ];
-    compare("agents_suite.py", Release::Newest, &mended, &[]).await;
+    compare("agents_suite.py", Release::Newest, &repaired, &[]).await;
 }
 
 #[tokio::test]
 async fn agents_in_node_go_through_three_steps() {
-    let mended = [
+    let repaired = [
         "ai_sdk_openai",
         "ai_sdk_openai_parallel",
         "ai_sdk_openai_parallel_streamed",
         "ai_sdk_openai_streamed",
     ];
-    compare("agents_suite.mjs", Release::Newest, &mended, &[]).await;
+    compare("agents_suite.mjs", Release::Newest, &repaired, &[]).await;
 }

@@ -1,4 +1,4 @@
-//! Many calls at once, and an end without warning.
+//! Concurrent calls, and a host that is killed.
 
 use crate::support::{CHAT, STREAM, Setup, key};
 use fake_gemini::{Answer, Reply};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_parallel_calls_are_logged_once_each() {
+async fn logs_each_of_200_concurrent_calls_once() {
     let app = Setup::keys(10).start().await;
     let answers =
         join_all((0..200).map(|number| app.chat(if number % 2 == 0 { CHAT } else { STREAM })))
@@ -45,7 +45,7 @@ async fn two_hundred_parallel_calls_are_logged_once_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_call_that_was_answered_is_in_the_log_after_kill_9() {
+async fn every_answered_call_is_logged_after_kill_9() {
     let mut app = Setup::keys(10)
         .gemini(|gemini| {
             gemini.default_reply(|call| {
@@ -58,7 +58,7 @@ async fn every_call_that_was_answered_is_in_the_log_after_kill_9() {
         .start()
         .await;
 
-    // Clients go on until the host is gone, and tell which key each answer came by.
+    // Clients call until the host is gone, and return the key of each answer.
     let answered = Arc::new(Semaphore::new(0));
     let going = Arc::new(AtomicBool::new(true));
     let clients: Vec<_> = (0..40)
@@ -106,7 +106,8 @@ async fn every_call_that_was_answered_is_in_the_log_after_kill_9() {
             logged >= answered,
             "key {number}: {answered} answered, {logged} logged"
         );
-        // The counters follow the log, so that a cut between them leaves a row too many rather than one too few.
+        // The counters are written after the log, so a crash between them leaves too many rows
+        // rather than too few.
         let counted: usize = app.rows(&format!(
             "SELECT success_calls FROM api_keys WHERE api_key = '{}'",
             key(number)
@@ -120,10 +121,10 @@ async fn every_call_that_was_answered_is_in_the_log_after_kill_9() {
     }
 
     app.restart().await;
-    assert_eq!(app.chat(CHAT).await.status, 200, "and the pool goes on");
+    assert_eq!(app.chat(CHAT).await.status, 200, "the pool still works");
 }
 
-/// The number in an answer's text `key 3`, whole or as a stream's one event.
+/// Parses the number in the text `key 3` of a plain or streamed answer.
 fn key_of(body: &str) -> usize {
     let event = body
         .strip_prefix("data: ")
@@ -141,7 +142,7 @@ fn key_of(body: &str) -> usize {
 }
 
 #[tokio::test]
-async fn with_log_commit_after_every_answer_still_comes_to_be_in_the_log() {
+async fn log_commit_after_logs_every_answer_eventually() {
     let app = Setup::keys(3)
         .variable("log_commit", "after")
         .without_memory()

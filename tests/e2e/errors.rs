@@ -1,4 +1,4 @@
-//! What becomes of the upstream's errors: for the caller, for the key, in the log.
+//! Errors of the upstream, as seen by the caller, the key and the log.
 
 use crate::support::{CHAT, Setup, TestApp, key};
 use fake_gemini::{Condition, Framing, Reply, errors};
@@ -7,8 +7,8 @@ use std::time::Duration;
 const MODEL: &str = "gemini-2.5-flash";
 const SOON: Duration = Duration::from_secs(41);
 
-/// One reply, on a fresh pool of one key: `(status, code)` for the caller; `status|consecutive_failures` of the key;
-/// the log row's status and outcome.
+/// Checks the effects of a reply on a new pool with one key: `(status, code)` for the caller,
+/// `status|consecutive_failures` of the key, and the log row's status and outcome.
 async fn check(
     name: &str,
     reply: Reply,
@@ -21,7 +21,7 @@ async fn check(
     check_call(&app, name, caller, key_state, logged).await;
 }
 
-/// The same, for what the fake of a fresh system replies by itself.
+/// The same, for an error that the fake raises by itself.
 async fn check_call(
     app: &TestApp,
     name: &str,
@@ -55,7 +55,7 @@ async fn check_call(
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_is_the_pools_trouble() {
+async fn a_refused_key_is_a_503() {
     for condition in Condition::ALL {
         let (caller, key_state, logged) = match condition {
             Condition::Valid => continue,
@@ -102,7 +102,7 @@ async fn a_key_that_is_refused_is_the_pools_trouble() {
 }
 
 #[tokio::test]
-async fn a_used_up_quota_cools_and_is_not_the_keys_fault() {
+async fn an_exhausted_quota_cools_and_is_not_the_keys_fault() {
     for (outcome, error) in [
         (
             "quota_per_minute",
@@ -141,7 +141,7 @@ async fn a_used_up_quota_cools_and_is_not_the_keys_fault() {
 }
 
 #[tokio::test]
-async fn the_callers_own_mistakes_leave_the_key_alone() {
+async fn errors_of_the_caller_do_not_affect_the_key() {
     for (name, reply, caller) in [
         (
             "unknown field",
@@ -204,7 +204,7 @@ async fn the_callers_own_mistakes_leave_the_key_alone() {
 }
 
 #[tokio::test]
-async fn trouble_of_the_upstream_leaves_the_key_alone() {
+async fn errors_of_the_upstream_do_not_affect_the_key() {
     for (name, reply, caller, logged) in [
         (
             "internal",
@@ -277,7 +277,7 @@ async fn trouble_of_the_upstream_leaves_the_key_alone() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_before_the_response_is_nobodys_trouble() {
+async fn retries_when_a_connection_breaks_before_the_response() {
     for (name, reply) in [("reset", Reply::reset()), ("closed", Reply::close())] {
         let app = Setup::keys(1).start().await;
         app.gemini.script(&key(1), reply);
@@ -295,7 +295,7 @@ async fn a_connection_that_breaks_before_the_response_is_nobodys_trouble() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_byte_and_a_fault_of_the_pool_are_told_as_such() {
+async fn reports_empty_responses_and_pool_faults() {
     for (name, reply, caller, logged) in [
         (
             "nothing",
@@ -315,7 +315,7 @@ async fn an_answer_without_a_byte_and_a_fault_of_the_pool_are_told_as_such() {
 }
 
 #[tokio::test]
-async fn an_error_body_that_is_cut_short_still_has_its_status() {
+async fn a_truncated_error_body_still_has_its_status() {
     let quota = errors::quota_per_minute(MODEL, 10, SOON);
     let reply = Reply::error(quota).cut_at(30, Framing::Chunked);
     check(
@@ -329,7 +329,7 @@ async fn an_error_body_that_is_cut_short_still_has_its_status() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_nobody_listens_at_is_a_502() {
+async fn a_refused_connection_is_a_502() {
     let app = Setup::keys(1).start().await;
     app.gemini.stop().await;
     let answer = app.chat(CHAT).await;
@@ -347,13 +347,13 @@ async fn an_upstream_that_nobody_listens_at_is_a_502() {
     assert_eq!(
         app.rows("SELECT success, response_status, outcome, error_message FROM api_call_logs"),
         [row.clone(), row],
-        "once more at once, since it was never sent"
+        "retried at once, since it was never sent"
     );
 }
 
 #[tokio::test]
-async fn what_a_request_is_called_never_costs_a_key() {
-    // Else the field would be left out.
+async fn names_in_a_request_never_affect_a_key() {
+    // With repair, the field would be removed.
     let app = Setup::keys(1).variable("max_attempts", "1").start().await;
     let body = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}],"API key not valid":1}"#;
     let answer = app.chat(body).await;
@@ -369,7 +369,7 @@ async fn what_a_request_is_called_never_costs_a_key() {
 }
 
 #[tokio::test]
-async fn a_page_of_somebody_on_the_way_is_not_the_keys_fault() {
+async fn a_page_of_a_middlebox_is_not_the_keys_fault() {
     let page = |status| Reply::raw(status, "text/html", "<html>Please log in.</html>");
     for (status, caller, outcome) in [
         (401, (401, "permission_denied"), "request_refused"),

@@ -1,4 +1,4 @@
-//! The caller never notices a bad key.
+//! Failover: the caller never notices a bad key.
 
 use crate::support::{CHAT, HostKind, STREAM, Setup, key};
 use fake_gemini::{Break, Condition, ManualClock, Quota, Reply, errors};
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 const MODEL: &str = "gemini-2.5-flash";
 
 #[tokio::test]
-async fn streams_and_plain_answers_fail_over_to_another_key() {
+async fn plain_answers_and_streams_fail_over() {
     for body in [CHAT, STREAM] {
         let app = Setup::keys(3).start().await;
         app.gemini.script_any(Reply::error(errors::overloaded()));
@@ -25,7 +25,7 @@ async fn streams_and_plain_answers_fail_over_to_another_key() {
             keys[2].map(|key| key.to_string())
         );
         keys.sort_unstable();
-        assert_eq!(keys, [Some(1), Some(2), Some(3)], "no key twice");
+        assert_eq!(keys, [Some(1), Some(2), Some(3)], "each key is used once");
         assert_eq!(
             app.rows("SELECT attempt, outcome FROM api_call_logs ORDER BY id"),
             ["1|model_overloaded", "2|quota_unspecified", "3|success"]
@@ -34,7 +34,7 @@ async fn streams_and_plain_answers_fail_over_to_another_key() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_after_its_first_event_is_told_and_not_repeated() {
+async fn a_stream_is_not_repeated_after_its_first_event() {
     let app = Setup::keys(3).start().await;
     app.gemini
         .script_any(Reply::events(5).break_after(2, Break::End));
@@ -54,7 +54,7 @@ async fn a_stream_that_breaks_after_its_first_event_is_told_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_silent_upstream_costs_its_time_and_another_key_answers() {
+async fn fails_over_when_the_upstream_is_silent() {
     let app = Setup::keys(2)
         .variable("answer_timeout", "0.2")
         .start()
@@ -67,7 +67,7 @@ async fn a_silent_upstream_costs_its_time_and_another_key_answers() {
 }
 
 #[tokio::test]
-async fn an_answer_that_stalls_half_way_costs_its_time_and_another_key_answers() {
+async fn fails_over_when_an_answer_stalls() {
     let app = Setup::keys(2)
         .variable("first_byte_timeout", "0.2")
         .start()
@@ -83,7 +83,7 @@ async fn an_answer_that_stalls_half_way_costs_its_time_and_another_key_answers()
 }
 
 #[tokio::test]
-async fn a_restart_in_the_middle_of_a_cool_down_keeps_it() {
+async fn a_cool_down_survives_a_restart() {
     let mut app = Setup::keys(1).start().await;
     let quota = errors::quota_per_minute(MODEL, 10, Duration::from_secs(55));
     app.gemini.script(&key(1), Reply::error(quota));
@@ -96,7 +96,7 @@ async fn a_restart_in_the_middle_of_a_cool_down_keeps_it() {
 }
 
 #[tokio::test]
-async fn three_dead_three_exhausted_and_a_slow_key_among_ten_cost_nobody_an_answer() {
+async fn seven_bad_keys_of_ten_cost_no_answer() {
     let mut setup = Setup::keys(10).gemini(|gemini| {
         (4..=6).fold(gemini, |gemini, number| {
             gemini.quota_of_project(
@@ -137,13 +137,13 @@ async fn three_dead_three_exhausted_and_a_slow_key_among_ten_cost_nobody_an_answ
     );
 }
 
-/// 23:59 in Los Angeles on the eve of the day when clocks there are set back.
+/// 23:59 in Los Angeles before the day on which daylight saving time ends.
 const BEFORE_MIDNIGHT_MS: i64 = 1_793_516_340_000;
 
 #[tokio::test]
 async fn a_daily_quota_resets_at_midnight_in_los_angeles() {
     if HostKind::chosen() == HostKind::Spin {
-        // Its clock cannot be set.
+        // Spin's clock cannot be set.
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -174,7 +174,7 @@ async fn a_daily_quota_resets_at_midnight_in_los_angeles() {
     set(BEFORE_MIDNIGHT_MS + 59_000);
     assert_eq!(app.chat(CHAT).await.status, 429);
     let calls = app.gemini.calls().len();
-    assert_eq!(calls, 3, "the day's end is waited for");
+    assert_eq!(calls, 3, "the key cools until the end of the day");
     set(BEFORE_MIDNIGHT_MS + 60_000);
     assert_eq!(app.chat(CHAT).await.status, 200);
     assert_eq!(app.chat(CHAT).await.status, 200);
@@ -182,7 +182,7 @@ async fn a_daily_quota_resets_at_midnight_in_los_angeles() {
     assert_eq!(
         (refused.status, app.gemini.calls().len()),
         (429, calls + 2),
-        "the limit was learned: it is not run into again"
+        "the learned limit prevents another error"
     );
     assert_eq!(refused.header("retry-after"), None);
     let wait = "back in 90000 s";

@@ -1,4 +1,4 @@
-//! Google's own API through the pool.
+//! Google's native API through the pool.
 
 use crate::support::{Client, PATIENCE, Request, Setup, TOKEN, TestApp, key};
 use fake_gemini::{Answer, Break, Condition, MidStream, Reply, Surface, errors};
@@ -14,7 +14,7 @@ fn call(client: &Client, path: &str) -> Request {
     client.post(path, CONTENTS).header("x-goog-api-key", TOKEN)
 }
 
-/// The bytes that a client gets from the upstream itself.
+/// The bytes that a client gets directly from the upstream.
 async fn direct(app: &TestApp, path: &str) -> String {
     let direct = Client::of_upstream(app.gemini.address());
     let answer = direct
@@ -27,7 +27,7 @@ async fn direct(app: &TestApp, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn answers_pass_byte_for_byte_in_every_form() {
+async fn passes_every_kind_of_answer_unchanged() {
     let app = Setup::keys(1).start().await;
     for path in [
         GENERATE,
@@ -63,7 +63,7 @@ async fn answers_pass_byte_for_byte_in_every_form() {
     );
 }
 
-/// Each answer has an id of its own.
+/// Removes ids, which differ between answers.
 fn without_ids(text: &str) -> String {
     let mut rest = text;
     let mut out = String::new();
@@ -77,7 +77,7 @@ fn without_ids(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_bad_key_is_never_the_callers_trouble_there_either() {
+async fn a_bad_key_is_never_reported_as_401() {
     for path in [GENERATE, STREAM, ARRAY] {
         let app = Setup::keys(3).start().await;
         app.gemini.set_condition(&key(1), Condition::Invalid);
@@ -96,7 +96,7 @@ async fn a_bad_key_is_never_the_callers_trouble_there_either() {
 }
 
 #[tokio::test]
-async fn trouble_within_a_stream_is_told_in_a_last_event() {
+async fn reports_a_failure_within_a_stream_in_an_event() {
     let app = Setup::keys(1).start().await;
     for (how, outcome) in [
         (
@@ -123,7 +123,7 @@ async fn trouble_within_a_stream_is_told_in_a_last_event() {
 }
 
 #[tokio::test]
-async fn lists_vectors_and_what_comes_next_pass_too() {
+async fn passes_lists_vectors_and_unknown_methods() {
     let app = Setup::keys(1).start().await;
     let get = |path: &str| app.client.get(path).header("x-goog-api-key", TOKEN);
     let models = get("/v1beta/models?pageSize=2").send().await;
@@ -172,7 +172,7 @@ async fn lists_vectors_and_what_comes_next_pass_too() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_never_leaves_the_pool() {
+async fn a_token_in_the_query_is_not_forwarded() {
     let app = Setup::keys(1).start().await;
     let answer = app
         .client

@@ -1,10 +1,11 @@
-//! Google over TLS and HTTP/2: all calls share one connection, so what happens to that must not happen to callers.
+//! The upstream over TLS and HTTP/2. All calls share one connection, whose failures must not reach
+//! the callers.
 
 use crate::support::{CHAT, STREAM, Setup};
 use tokio::task::JoinSet;
 
 #[tokio::test]
-async fn a_stream_that_the_upstream_refuses_is_not_the_callers_problem_nor_the_keys() {
+async fn retries_a_refused_http2_stream() {
     for body in [CHAT, STREAM] {
         let app = Setup::keys(3).behind_front(100).start().await;
         app.front().refuse(1);
@@ -21,9 +22,9 @@ async fn a_stream_that_the_upstream_refuses_is_not_the_callers_problem_nor_the_k
 }
 
 #[tokio::test]
-async fn calls_beyond_the_upstreams_streams_wait_on_the_one_connection() {
+async fn calls_wait_for_a_free_http2_stream() {
     let app = Setup::keys(3).behind_front(2).start().await;
-    // The limit comes with the connection.
+    // The limit is known once the connection is open.
     assert_eq!(app.chat(CHAT).await.status, 200);
     let mut calls = JoinSet::new();
     for _ in 0..8 {

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 const SCHEMA: &str = include_str!("../fixtures/worker_schema.sql");
 
-/// Rows as the earlier deployment wrote them, in that schema.
+/// Rows of an earlier deployment, in its schema.
 fn rows() -> String {
     let (one, two, three) = (key(1), key(2), key(3));
     format!(
@@ -23,7 +23,7 @@ fn rows() -> String {
     )
 }
 
-/// An export of a local D1 database, made by Cloudflare's tool.
+/// Exports a local D1 database with Cloudflare's tool.
 async fn export_of_d1(folder: &Path) {
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     write(
@@ -42,7 +42,7 @@ async fn export_of_d1(folder: &Path) {
             .arg("d1")
             .args(arguments)
             .current_dir(folder)
-            // No settings of the developer, and no calls to the maker, which it leaves out in tests.
+            // Ignore the developer's settings, and send no telemetry.
             .env("HOME", folder)
             .env("XDG_CONFIG_HOME", folder)
             .env("CI", "1")
@@ -63,7 +63,7 @@ async fn export_of_d1(folder: &Path) {
     );
 }
 
-/// A dump of a file as the `sqlite3` shell writes it, by Python's module.
+/// Dumps a file with Python's module, in the format of the `sqlite3` shell.
 async fn dump_by_python(database: &Path, dump: &Path) {
     let script = "import sqlite3, sys\nwith open(sys.argv[2], 'w') as dump:\n    \
                   dump.writelines(line + '\\n' for line in sqlite3.connect(sys.argv[1]).iterdump())";
@@ -83,7 +83,7 @@ async fn start(dump: &Path) -> TestApp {
         .await
 }
 
-/// The pool has all that [`rows`] say, each once, and goes on from there.
+/// Checks that the pool has each of the [`rows`] once, and that it works.
 async fn check(app: &TestApp) {
     let names: Vec<_> = app
         .keys_status()
@@ -140,14 +140,14 @@ async fn check(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn an_export_of_cloudflare_d1_is_served() {
+async fn serves_an_export_of_cloudflare_d1() {
     let folder = TempDir::new().unwrap();
     export_of_d1(folder.path()).await;
     check(&start(&folder.path().join("dump.sql")).await).await;
 }
 
 #[tokio::test]
-async fn a_dump_of_a_sqlite_file_is_served() {
+async fn serves_a_dump_of_a_sqlite_file() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     rusqlite::Connection::open(path("d1.sqlite"))
@@ -159,7 +159,7 @@ async fn a_dump_of_a_sqlite_file_is_served() {
 }
 
 #[tokio::test]
-async fn a_dump_of_a_pool_is_loaded_into_another_one() {
+async fn loads_the_dump_of_another_pool() {
     let folder = TempDir::new().unwrap();
     let dump = folder.path().join("dump.sql");
     let mut first = Setup::keys(2).start().await;

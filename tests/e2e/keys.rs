@@ -1,4 +1,4 @@
-//! Which key is used, and how its state moves.
+//! The choice of keys and their state.
 
 use crate::support::{CHAT, Setup, TestApp, key};
 use fake_gemini::Condition;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 const STATE: &str = "SELECT status, consecutive_failures, disabled_until IS NOT NULL FROM api_keys";
 
-/// Two failures in a row, which pause the key.
+/// Pauses the key with two consecutive failures.
 async fn pause(app: &TestApp) {
     app.gemini
         .set_condition(&key(1), Condition::ServiceDisabled);
@@ -18,7 +18,7 @@ async fn pause(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn keys_of_the_variable_are_imported_once_each() {
+async fn imports_each_key_of_the_variable_once() {
     let mut app = Setup::keys(3).start().await;
     assert_eq!(app.client.get("/readyz").send().await.status, 200);
     let imported = "SELECT id, name, priority, status, api_key FROM api_keys ORDER BY id";
@@ -35,7 +35,7 @@ async fn keys_of_the_variable_are_imported_once_each() {
 }
 
 #[tokio::test]
-async fn keys_are_taken_however_they_were_pasted() {
+async fn accepts_pasted_keys_in_any_format() {
     let (one, two) = (key(1), key(2));
     for list in [
         format!(r#"["{one}","{two}"]"#),
@@ -60,9 +60,9 @@ async fn keys_are_taken_however_they_were_pasted() {
 }
 
 #[tokio::test]
-async fn calls_are_spread_over_the_keys() {
+async fn spreads_calls_over_the_keys() {
     let app = Setup::keys(10).without_memory().start().await;
-    // Equal chances: of 400 calls none of 10 keys then goes without, but once in 10^17 runs.
+    // With equal probabilities, 400 calls miss one of 10 keys only once in 10^17 runs.
     assert_eq!(app.client.get("/readyz").send().await.status, 200);
     app.execute("UPDATE api_keys SET priority = 100");
     for _ in 0..400 {
@@ -83,7 +83,7 @@ async fn calls_are_spread_over_the_keys() {
 }
 
 #[tokio::test]
-async fn a_key_without_weight_is_not_drawn_while_another_has_some() {
+async fn a_key_with_negative_priority_is_used_last() {
     let app = Setup::keys(2).without_memory().start().await;
     assert_eq!(app.client.get("/readyz").send().await.status, 200);
     app.execute("UPDATE api_keys SET priority = -1000 WHERE id = 1");
@@ -100,13 +100,13 @@ async fn a_key_without_weight_is_not_drawn_while_another_has_some() {
     assert_eq!(
         app.chat(CHAT).await.status,
         200,
-        "alone, it is drawn all the same"
+        "the only active key is used"
     );
     assert_eq!(app.gemini.calls().last().unwrap().key_ordinal, Some(1));
 }
 
 #[tokio::test]
-async fn failures_in_a_row_pause_the_key_and_then_disable_it() {
+async fn consecutive_failures_pause_and_then_disable_a_key() {
     let app = Setup::keys(1).without_memory().start().await;
     app.gemini
         .set_condition(&key(1), Condition::ServiceDisabled);
@@ -133,18 +133,18 @@ async fn failures_in_a_row_pause_the_key_and_then_disable_it() {
             failure,
             "a paused key is not used"
         );
-        // Half an hour later.
+        // Simulate half an hour.
         app.execute("UPDATE api_keys SET disabled_until = '2020-01-01T00:00:00.000Z' WHERE disabled_until IS NOT NULL");
     }
     assert_eq!(
         app.chat(CHAT).await.status,
         503,
-        "only a person brings it back"
+        "only an operator can enable it again"
     );
 }
 
 #[tokio::test]
-async fn a_pause_is_thirty_minutes() {
+async fn a_pause_lasts_thirty_minutes() {
     let app = Setup::keys(1).start().await;
     pause(&app).await;
     let minutes = "SELECT round((julianday(disabled_until) - julianday(last_failure_at)) * 1440, 3) FROM api_keys";
@@ -156,7 +156,7 @@ async fn a_pause_is_thirty_minutes() {
 }
 
 #[tokio::test]
-async fn a_success_after_the_pause_starts_afresh() {
+async fn success_after_a_pause_resets_the_failures() {
     let app = Setup::keys(1).without_memory().start().await;
     pause(&app).await;
     app.execute("UPDATE api_keys SET disabled_until = '2020-01-01T00:00:00.000Z'");
@@ -165,10 +165,10 @@ async fn a_success_after_the_pause_starts_afresh() {
 }
 
 #[tokio::test]
-async fn a_dead_key_costs_one_call_that_nobody_notices() {
+async fn a_dead_key_costs_one_unnoticed_call() {
     let app = Setup::keys(3).start().await;
     app.gemini.set_condition(&key(2), Condition::Suspended);
-    // Of 60 calls over three keys with like chances, the dead one is drawn but once in 10^9 runs.
+    // With equal probabilities, 60 calls miss the dead one of three keys only once in 10^9 runs.
     for _ in 0..60 {
         assert_eq!(app.chat(CHAT).await.status, 200);
     }
@@ -185,7 +185,7 @@ async fn a_dead_key_costs_one_call_that_nobody_notices() {
 }
 
 #[tokio::test]
-async fn without_any_key_the_answer_is_a_503_at_once() {
+async fn returns_503_at_once_without_any_key() {
     let app = Setup::keys(0).start().await;
     let answer = app.chat(CHAT).await;
     assert_eq!(
@@ -196,13 +196,13 @@ async fn without_any_key_the_answer_is_a_503_at_once() {
 }
 
 #[tokio::test]
-async fn a_dump_of_an_earlier_deployment_works() {
+async fn serves_the_database_of_an_earlier_deployment() {
     let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/earlier_deployment.sql");
     let keys = [1, 2, 3].map(|number| format!("AIzaFAKE-earlier-deployment-key-number-{number}"));
     let app = Setup::keys(0)
         .gemini(|gemini| keys.iter().fold(gemini, |gemini, key| gemini.key(key)))
         .arguments(&["--sqlite", &format!("@{}", dump.display())])
-        // Its rows are old, and one request in 256 would delete them.
+        // Otherwise one request in 256 would delete its old rows.
         .variable("log_retention_days", "0")
         .start()
         .await;
@@ -241,7 +241,7 @@ async fn state_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn of_many_keys_every_one_is_known_to_operators_and_the_only_one_left_is_found() {
+async fn finds_the_only_active_key_of_many() {
     let app = Setup::keys(1).start().await;
     assert_eq!(app.client.get("/readyz").send().await.status, 200);
     app.execute(

@@ -1,4 +1,4 @@
-//! Calls per client address and minute.
+//! Rate limits per client address and minute.
 
 use crate::support::{Answer, CHAT, Setup, TestApp};
 use futures::future::join_all;
@@ -11,21 +11,21 @@ async fn chat_from(app: &TestApp, forwarded: &str) -> Answer {
         .await
 }
 
-/// The minutes that the calls were counted in: more than one if the test ran over a minute's end.
+/// The number of minutes in which calls were counted: more than one if the test crossed a minute.
 fn minutes(app: &TestApp) -> usize {
     app.rows("SELECT DISTINCT minute FROM rate_limits").len()
 }
 
 #[tokio::test]
-async fn calls_above_the_limit_are_told_when_to_come_again() {
+async fn calls_above_the_limit_get_retry_after() {
     let app = Setup::keys(1)
         .variable("rate_limit_per_minute", "5")
         .start()
         .await;
-    // All at once, so over several instances of the component.
+    // The calls run concurrently, so in several instances of the component.
     let answers = join_all((0..40).map(|number| {
         let app = &app;
-        // A forwarded header is not trusted unless that is set: all of these are one client.
+        // Forwarded headers are not trusted by default, so all calls are from one client.
         async move { chat_from(app, &format!("203.0.113.{number}")).await }
     }))
     .await;
@@ -59,7 +59,7 @@ async fn takes_the_client_address_from_a_trusted_proxy() {
 }
 
 #[tokio::test]
-async fn an_address_that_a_client_makes_up_is_not_its_own() {
+async fn ignores_a_forged_client_address() {
     let app = Setup::keys(1)
         .variable("rate_limit_per_minute", "3")
         .start()
@@ -81,7 +81,7 @@ async fn an_address_that_a_client_makes_up_is_not_its_own() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_are_counted_and_do_not_lock_the_right_one_out() {
+async fn limits_wrong_tokens_without_blocking_the_right_one() {
     let app = Setup::keys(1).start().await;
     let guess = || async {
         let request = app.client.post("/v1/chat/completions", CHAT);
@@ -115,7 +115,7 @@ async fn wrong_tokens_are_counted_and_do_not_lock_the_right_one_out() {
 }
 
 #[tokio::test]
-async fn without_the_setting_nothing_is_counted() {
+async fn counts_no_calls_without_the_setting() {
     let app = Setup::keys(1).start().await;
     for _ in 0..30 {
         assert_eq!(chat_from(&app, "203.0.113.1").await.status, 200);

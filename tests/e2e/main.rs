@@ -1,7 +1,7 @@
-//! End to end: the real component in a real host, a fake Gemini behind it. Each test looks at both sides: what the
-//! client got, and what the upstream saw.
+//! End-to-end tests: the real component in a real host, with a fake Gemini as its upstream. Each
+//! test checks both sides: what the client received, and what the upstream saw.
 //!
-//! They run on the embedded host, or on Spin with `KEYPOOL_TEST_HOST=spin`.
+//! The tests run on the embedded host, or on Spin with `KEYPOOL_TEST_HOST=spin`.
 
 #[cfg(test)]
 mod support;

@@ -1,11 +1,11 @@
-//! What operators see: the keys' report, liveness, readiness, and settings that are wrong.
+//! What operators see: the keys' report, liveness, readiness, and invalid settings.
 
 use crate::support::{CHAT, HostKind, Setup, key};
 use fake_gemini::{Condition, Reply, errors};
 use futures::future::join_all;
 
 #[tokio::test]
-async fn the_report_has_the_keys_by_priority_and_their_counts() {
+async fn reports_keys_by_priority_with_their_counts() {
     let app = Setup::keys(2)
         .variable("max_attempts", "1")
         .without_memory()
@@ -48,7 +48,7 @@ async fn the_report_has_the_keys_by_priority_and_their_counts() {
 }
 
 #[tokio::test]
-async fn alive_and_ready_are_told_apart() {
+async fn distinguishes_liveness_from_readiness() {
     let app = Setup::keys(1).start().await;
     let probe = |path: &'static str| app.client.get(path).send();
     assert_eq!(probe("/healthz").await.body, r#"{"status":"ok"}"#);
@@ -69,7 +69,7 @@ async fn alive_and_ready_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_head_request_asks_as_well() {
+async fn health_checks_support_head() {
     let app = Setup::keys(1).start().await;
     for path in ["/healthz", "/readyz"] {
         let answer = app.client.request(http::Method::HEAD, path).send().await;
@@ -78,13 +78,14 @@ async fn a_head_request_asks_as_well() {
 }
 
 #[tokio::test]
-async fn settings_that_are_wrong_are_all_named() {
+async fn names_every_invalid_setting() {
     let setup = Setup::keys(1)
         .variable("rate_limit_per_minute", "many")
         .variable("enforce_origin", "perhaps")
         .variable("max_body_bytes", "20MB");
     if HostKind::chosen() == HostKind::Embedded {
-        // At the start, a line each; Spin leaves it to the component.
+        // The embedded host reports them at startup, one per line; Spin leaves this to the
+        // component.
         let output = setup.refused().await;
         for variable in ["rate_limit_per_minute", "enforce_origin", "max_body_bytes"] {
             let line = format!("error: {variable} must be ");
@@ -114,7 +115,7 @@ async fn settings_that_are_wrong_are_all_named() {
 }
 
 #[tokio::test]
-async fn what_is_told_has_the_id_that_the_caller_got() {
+async fn logs_failures_with_the_callers_request_id() {
     let mut app = Setup::keys(1).start().await;
     app.gemini.set_condition(&key(1), Condition::Leaked);
     let rejected = app.chat(CHAT).await;
@@ -136,7 +137,7 @@ async fn what_is_told_has_the_id_that_the_caller_got() {
 }
 
 #[tokio::test]
-async fn calls_are_served_though_nobody_reads_the_log() {
+async fn serves_calls_while_the_log_is_not_read() {
     let mut app = Setup::keys(2).without_memory().start().await;
     assert_eq!(app.client.get("/readyz").send().await.status, 200);
     app.deafen().await;
@@ -150,7 +151,7 @@ async fn calls_are_served_though_nobody_reads_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_of_the_log_are_not_mixed() {
+async fn log_lines_are_not_interleaved() {
     let mut app = Setup::keys(1).without_memory().start().await;
     app.client.get("/readyz").send().await;
     app.execute("UPDATE api_keys SET status = 0");
@@ -158,14 +159,14 @@ async fn lines_of_the_log_are_not_mixed() {
     app.stop().await;
     let output = app.output();
     for answer in answers {
-        let told = format!(
+        let expected = format!(
             "keypool: request={} code=upstream_credentials_exhausted: {}",
             answer.header("x-request-id").unwrap(),
             answer.json()["error"]["message"].as_str().unwrap()
         );
         assert!(
-            output.lines().any(|line| line == told),
-            "{told:?} is no line of\n{output}"
+            output.lines().any(|line| line == expected),
+            "{expected:?} is not a line of\n{output}"
         );
     }
 }

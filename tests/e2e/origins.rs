@@ -1,10 +1,10 @@
-//! Which web pages may call.
+//! Web pages that may call the pool.
 
 use crate::support::{CHAT, Setup};
 use http::Method;
 
 #[tokio::test]
-async fn pages_of_allowed_origins_may_read_the_answer() {
+async fn pages_of_allowed_origins_can_read_answers() {
     let app = Setup::keys(1)
         .variable("allowed_origins", "https://app.example, *.example.com")
         .start()

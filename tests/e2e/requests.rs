@@ -1,4 +1,4 @@
-//! Requests that are refused, in OpenAI's error shape, without touching a key; and who may call at all.
+//! Requests that are refused in OpenAI's error format without using a key, and authentication.
 
 use crate::support::{CHAT, Setup, TOKEN, TestApp, key, soon};
 use http::Method;
@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn bad_requests_say_what_is_wrong_and_touch_no_key() {
+async fn invalid_requests_are_explained_and_use_no_key() {
     let app = Setup::keys(1)
         .variable("max_body_bytes", "1000")
         .start()
@@ -40,7 +40,8 @@ async fn bad_requests_say_what_is_wrong_and_touch_no_key() {
     assert_eq!(app.rows("SELECT count(*) FROM api_call_logs"), ["0"]);
 }
 
-/// What comes back for these bytes until the pool closes the connection; all are sent before any is read.
+/// Sends these bytes before reading anything, and returns the response until the pool closes the
+/// connection.
 async fn raw(app: &TestApp, request: &str) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(app.address()).await.unwrap();
@@ -54,7 +55,7 @@ async fn raw(app: &TestApp, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_first_and_reads_later_gets_the_error() {
+async fn a_client_that_sends_before_reading_gets_the_error() {
     let app = Setup::keys(1).start().await;
     let body = "x".repeat(15_000_000);
     for (path, token, status) in [
@@ -75,7 +76,7 @@ async fn a_client_that_sends_first_and_reads_later_gets_the_error() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
+async fn refuses_expect_100_continue_without_the_body() {
     let app = Setup::keys(1).start().await;
     for (path, status) in [("/v1/chat/completions", "401"), ("/nowhere", "404")] {
         let head = format!(
@@ -90,7 +91,7 @@ async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
 }
 
 #[tokio::test]
-async fn a_length_beyond_every_number_is_refused_at_once() {
+async fn refuses_an_overflowing_content_length_at_once() {
     let app = Setup::keys(1).start().await;
     for length in ["4294967297", "9223372036854775807"] {
         let head = format!(
@@ -122,7 +123,7 @@ async fn head_has_the_length_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn names_that_are_too_long_or_secret_are_refused_and_not_stored() {
+async fn refuses_long_and_secret_names_without_storing_them() {
     let app = Setup::keys(1).start().await;
     let long = "n".repeat(1_000_000);
     for model in [long.as_str(), "my secret plan", TOKEN, &key(1)] {
@@ -145,9 +146,9 @@ async fn names_that_are_too_long_or_secret_are_refused_and_not_stored() {
 }
 
 #[tokio::test]
-async fn a_body_up_to_the_limit_is_served_and_the_default_limit_is_32_mib() {
+async fn serves_bodies_up_to_the_default_limit_of_32_mib() {
     let app = Setup::keys(1).start().await;
-    // An image, since so much text is more than a model reads.
+    // An image, since this much text exceeds a model's context.
     let (before, after) = (
         concat!(
             r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"#,
@@ -227,7 +228,7 @@ async fn distinguishes_unknown_paths_from_wrong_methods() {
 }
 
 #[tokio::test]
-async fn only_the_token_lets_a_call_in() {
+async fn rejects_calls_without_the_token() {
     let app = Setup::keys(1).start().await;
     let almost = format!("Bearer {TOKEN}x");
     for (authorization, code) in [
@@ -275,7 +276,7 @@ async fn refuses_every_call_without_a_configured_token() {
 }
 
 #[tokio::test]
-async fn fields_that_google_refuses_are_left_out_and_remembered_for_the_model() {
+async fn removes_and_remembers_unsupported_fields() {
     let app = Setup::keys(2).without_memory().start().await;
     let body = r#"{"model":"gemini-2.5-flash","seed":7,"frequency_penalty":1,"messages":[{"role":"user","content":"Hello"}]}"#;
     for (attempts, calls) in [("2", 2), ("1", 3)] {
@@ -297,7 +298,7 @@ async fn fields_that_google_refuses_are_left_out_and_remembered_for_the_model() 
     assert_eq!(strict.status, 400);
     assert!(
         strict.body.starts_with("[{"),
-        "as Google sent it: {}",
+        "Google's error is unchanged: {}",
         strict.body
     );
 }

@@ -1,4 +1,4 @@
-//! Nothing that leaves the pool holds a key, a token or a prompt.
+//! No output of the pool contains a key, a token or a prompt.
 
 use crate::support::{Setup, TOKEN, key};
 use fake_gemini::{Break, Condition, MidStream, Reply, errors};
@@ -7,9 +7,9 @@ const PROMPT: &str = "the-very-private-prompt";
 const OTHER_TOKEN: &str = "of-somebody-else-entirely";
 
 #[tokio::test]
-async fn no_output_holds_a_key_a_token_or_a_prompt() {
+async fn no_output_contains_a_key_a_token_or_a_prompt() {
     let mut app = Setup::keys(4)
-        // The number of a project must not look like a piece of a key.
+        // A project number must not look like part of a key.
         .gemini(|gemini| gemini.key_of_project(key(2), "projects/82"))
         .without_memory()
         .start()
@@ -40,7 +40,7 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
         let answer = app.chat(chat.as_str()).await;
         assert_ne!(answer.status, 200);
         texts.push(format!("{:?}", answer.headers));
-        // Google's message about a request goes back to whoever sent that request, prompt included.
+        // Google's message about a request, including the prompt, goes back to its sender only.
         texts.push(answer.body.replace(PROMPT, ""));
     }
     let in_streams = [
@@ -84,7 +84,7 @@ async fn no_output_holds_a_key_a_token_or_a_prompt() {
     let output = app.output();
     assert!(
         output.contains("outcome=key_rejected"),
-        "the operator's log says what happened:\n{output}"
+        "the operator's log reports the failure:\n{output}"
     );
     texts.push(output);
 

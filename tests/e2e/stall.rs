@@ -1,21 +1,21 @@
-//! No stall of 40 ms: with Nagle's algorithm on, a response whose head and body leave apart waits for the peer's delayed
-//! acknowledgement.
+//! Responses do not stall for 40 ms: with Nagle's algorithm, a response whose head and body are
+//! sent separately waits for the peer's delayed acknowledgement.
 //!
-//! It runs while no other test does: the stall is far above the noise of an idle machine, but not above that of 200 calls
-//! at once. The bound, 10 ms in the median, is a quarter of the stall.
+//! The test runs alone: the stall is far above the noise of an idle machine, but not above that of
+//! 200 concurrent calls. The limit, 10 ms in the median, is a quarter of the stall.
 
 use crate::support::{CHAT, HostKind, PATIENCE, STREAM, Setup, TOKEN, TestApp, key};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// A field of another type than the upstream takes.
+/// A request with a field of the wrong type.
 const WRONG_TYPE: &str = r#"{"model":"gemini-2.5-flash","temperature":"hot","messages":[{"role":"user","content":"Hello"}]}"#;
 
 const CALLS: usize = 200;
 const BOUND: Duration = Duration::from_millis(10);
 
-/// A request, sent again and again over one connection.
+/// A request that is sent repeatedly over one connection.
 struct Call {
     path: &'static str,
     token: String,
@@ -49,8 +49,8 @@ impl Call {
         )
     }
 
-    /// The median time until `until` has been read, over enough calls for the kernel to learn that the connection is
-    /// interactive, and to delay acknowledgements on it.
+    /// The median time until `until` has been read, over enough calls for the kernel to learn that
+    /// the connection is interactive, and to delay acknowledgements on it.
     async fn median(&self, address: SocketAddr, until: Until) -> Duration {
         let (text, status) = (self.text(), self.status);
         let measure = move || {
@@ -81,7 +81,8 @@ fn now() -> Instant {
 
 #[derive(Clone, Copy)]
 enum Until {
-    /// The body's first bytes. What follows in a stream is new data each time, and with Nagle's algorithm that does wait.
+    /// The body's first bytes. The later events of a stream are new data, which Nagle's algorithm
+    /// does delay.
     BodyBegins,
     End,
 }
@@ -129,14 +130,14 @@ fn read_response(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_answer_waits_for_a_delayed_acknowledgement() {
-    // More wrong tokens are sent than are answered without a limit of calls.
+async fn no_response_waits_for_a_delayed_acknowledgement() {
+    // Raise the limit of wrong tokens, of which this test sends many.
     let setup = Setup::keys(1)
         .alone()
         .variable("rate_limit_per_minute", "1000000");
     let app: TestApp = match HostKind::chosen() {
         HostKind::Embedded => setup.arguments(&["--nagle"]),
-        // Spin always leaves it on.
+        // Spin does not disable Nagle's algorithm.
         HostKind::Spin => setup,
     }
     .start()

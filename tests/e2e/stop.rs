@@ -1,12 +1,12 @@
-//! What a stop of the host does to calls that do not end in time.
+//! Calls that do not end before the host stops.
 
 use crate::support::{CHAT, HostKind, STREAM, Setup};
 use fake_gemini::Reply;
 
 #[tokio::test]
-async fn calls_that_a_stop_cuts_off_are_answered_and_logged() {
+async fn calls_cut_off_by_a_stop_are_answered_and_logged() {
     if HostKind::chosen() == HostKind::Spin {
-        // It tells the component nothing.
+        // Spin does not notify the component.
         return;
     }
     let mut app = Setup::keys(3).arguments(&["--grace", "1ms"]).start().await;

@@ -1,10 +1,10 @@
-//! A database that others lock, write to, or fill with what nobody can read.
+//! A database that other processes lock, write to, or fill with invalid text.
 
 use crate::support::{Answer, CHAT, STREAM, Setup, TestApp, soon};
 use fake_gemini::{Reply, errors};
 use futures::future::join_all;
 
-/// Everything that a call may write: its count, a claim, a reservation, cool-downs, a retry, rows.
+/// A pool whose calls write everything: counts, claims, reservations, cool-downs, retries and rows.
 async fn app() -> TestApp {
     let app = Setup::keys(4)
         .variable("rate_limit_per_minute", "1000")
@@ -24,7 +24,7 @@ async fn ready(app: &TestApp) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_are_answered_while_another_process_holds_the_lock_all_the_time() {
+async fn serves_calls_while_another_process_holds_the_lock() {
     let app = app().await;
     let lock = app.lock();
     app.gemini
@@ -46,14 +46,14 @@ async fn calls_are_answered_while_another_process_holds_the_lock_all_the_time() 
     assert_eq!(
         app.rows("SELECT count(*), sum(success) FROM api_call_logs"),
         ["2|2"],
-        "and afterwards calls are logged again"
+        "calls are logged again after the lock is released"
     );
 }
 
 #[tokio::test]
 async fn liveness_does_not_wait_for_a_migration() {
     let app = Setup::keys(1).start().await;
-    // Nothing is migrated yet, and nobody can.
+    // Nothing has been migrated yet, and the lock prevents it.
     let lock = app.lock();
     let waiting = app.chat(CHAT);
     let probing = async {
@@ -71,7 +71,7 @@ async fn liveness_does_not_wait_for_a_migration() {
 }
 
 #[tokio::test]
-async fn a_text_in_another_encoding_costs_its_value_and_nothing_else() {
+async fn a_text_in_another_encoding_loses_only_its_value() {
     let app = Setup::keys(3).without_memory().start().await;
     assert_eq!(ready(&app).await.status, 200);
     app.execute(
@@ -89,20 +89,16 @@ async fn a_text_in_another_encoding_costs_its_value_and_nothing_else() {
     }
     assert_eq!(ready(&app).await.status, 200);
     let keys = app.keys_status().await;
-    assert_eq!(
-        keys.len(),
-        4,
-        "the key that cannot be read is imported again"
-    );
+    assert_eq!(keys.len(), 4, "the unreadable key is imported again");
     assert_eq!(keys[0]["name"], "M\u{fffd}ller");
     let output = app.output();
-    for told in ["key 1: the text in its column `name`", "key 2 is left out"] {
-        assert!(output.contains(told), "{told} is not in\n{output}");
+    for line in ["key 1: the text in its column `name`", "key 2 is left out"] {
+        assert!(output.contains(line), "{line} is not in\n{output}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_by_hand_is_not_undone_by_streams_that_are_under_way() {
+async fn open_streams_do_not_undo_a_manual_pause() {
     let app = Setup::keys(1).start().await;
     let mut streams = Vec::new();
     for _ in 0..4 {

@@ -1,4 +1,5 @@
-//! Streams: each event as it comes, the log before the last, and ends that are told.
+//! Streams: events pass at once, the call is logged before the last event, and failures are
+//! reported.
 
 use crate::support::{CHAT, STREAM, Setup, TestApp, key, soon};
 use fake_gemini::{Break, Ended, MidStream, Reply, errors};
@@ -7,7 +8,7 @@ use std::time::Duration;
 const ROWS: &str = "SELECT success, response_status, error_message FROM api_call_logs";
 
 #[tokio::test]
-async fn each_event_reaches_the_client_before_the_next_is_sent() {
+async fn passes_each_event_before_the_next_is_sent() {
     let app = Setup::keys(1).start().await;
     let (reply, steps) = Reply::stepped(50);
     app.gemini
@@ -33,7 +34,7 @@ async fn each_event_reaches_the_client_before_the_next_is_sent() {
 }
 
 #[tokio::test]
-async fn a_stream_of_50_events_arrives_with_its_gaps() {
+async fn a_stream_of_50_events_keeps_its_gaps() {
     let app = Setup::keys(1).start().await;
     let reply = Reply::events(50).gap(Duration::from_millis(20));
     app.gemini.script(&key(1), reply);
@@ -45,7 +46,7 @@ async fn a_stream_of_50_events_arrives_with_its_gaps() {
         apart += usize::from(app.gemini.calls()[0].events_sent == number);
     }
     assert_eq!(stream.events().await, ["data: [DONE]"]);
-    // All of them on an idle machine; a busy one may let two events meet.
+    // On an idle machine, all events arrive separately; on a busy one, two may coincide.
     assert!(
         apart > 25,
         "only {apart} of 50 events arrived before the next was sent"
@@ -53,7 +54,7 @@ async fn a_stream_of_50_events_arrives_with_its_gaps() {
 }
 
 #[tokio::test]
-async fn a_call_is_in_the_log_before_its_last_event() {
+async fn logs_a_call_before_its_last_event() {
     let app = Setup::keys(1).start().await;
     let (reply, steps) = Reply::stepped(3);
     app.gemini.script(&key(1), reply);
@@ -62,7 +63,7 @@ async fn a_call_is_in_the_log_before_its_last_event() {
     for _ in 0..3 {
         stream.event().await.unwrap();
     }
-    // The closing event needs no release; by the time it is here, so is the row.
+    // The closing event needs no release. The row is written before it arrives.
     assert_eq!(stream.event().await.as_deref(), Some("data: [DONE]"));
     assert_eq!(app.rows(ROWS), ["1|200|NULL"]);
     assert_eq!(
@@ -72,31 +73,31 @@ async fn a_call_is_in_the_log_before_its_last_event() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_closes_the_upstream_within_a_second() {
+async fn a_disconnect_closes_the_upstream_within_a_second() {
     let app = Setup::keys(1).start().await;
     let reply = Reply::events(1000).gap(Duration::from_millis(20));
     app.gemini.script(&key(1), reply);
-    leave_after_the_first_event(&app).await;
+    disconnect_after_the_first_event(&app).await;
 
     let row = "1|200|the client closed the connection before the end of the answer";
     app.rows_become(ROWS, &[row]).await;
     assert_eq!(
         app.rows("SELECT total_calls, consecutive_failures, status FROM api_keys"),
         ["1|0|1"],
-        "no failure of the key"
+        "not the key's failure"
     );
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_noticed_while_the_upstream_is_silent() {
+async fn detects_a_disconnect_while_the_upstream_is_silent() {
     let app = Setup::keys(1).start().await;
     let (reply, steps) = Reply::stepped(50);
     steps.release(1);
     app.gemini.script(&key(1), reply);
-    leave_after_the_first_event(&app).await;
+    disconnect_after_the_first_event(&app).await;
 }
 
-async fn leave_after_the_first_event(app: &TestApp) {
+async fn disconnect_after_the_first_event(app: &TestApp) {
     let mut stream = app.chat_stream(STREAM).await;
     stream.event().await.unwrap();
     drop(stream);
@@ -148,7 +149,7 @@ async fn reports_an_incomplete_stream_in_an_event() {
 }
 
 #[tokio::test]
-async fn an_error_in_the_middle_never_looks_like_the_end() {
+async fn an_error_within_a_stream_never_looks_like_its_end() {
     for how in [MidStream::Object, MidStream::Array, MidStream::Unframed] {
         let app = Setup::keys(1).start().await;
         let broken = Break::Error(errors::overloaded(), how);
@@ -196,7 +197,7 @@ async fn a_failure_before_the_first_event_is_a_plain_error() {
 }
 
 #[tokio::test]
-async fn an_error_instead_of_a_stream_is_a_plain_error() {
+async fn an_error_in_place_of_a_stream_is_a_plain_error() {
     let app = Setup::keys(1).start().await;
     let quota = errors::quota_per_minute("gemini-2.5-flash", 10, Duration::from_secs(41));
     app.gemini.script(&key(1), Reply::error(quota));
@@ -208,7 +209,7 @@ async fn an_error_instead_of_a_stream_is_a_plain_error() {
 }
 
 #[tokio::test]
-async fn many_streams_share_an_instance_without_waiting_for_each_other() {
+async fn streams_of_one_instance_do_not_block_each_other() {
     let app = Setup::keys(1).start().await;
     let (mut streams, mut steps) = (Vec::new(), Vec::new());
     for _ in 0..40 {
@@ -220,7 +221,7 @@ async fn many_streams_share_an_instance_without_waiting_for_each_other() {
         stream.event().await.unwrap();
         streams.push(stream);
     }
-    // The latest first: none is held up by one that is still open.
+    // The latest first, so that no stream waits for an older one.
     for (mut stream, steps) in streams.into_iter().zip(steps).rev() {
         steps.release(1);
         assert_eq!(stream.events().await.len(), 2);
@@ -232,7 +233,7 @@ async fn many_streams_share_an_instance_without_waiting_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_large_answer_comes_whole() {
+async fn passes_a_large_answer_completely() {
     let app = Setup::keys(1).start().await;
     let text = "0123456789abcdef".repeat(200_000);
     app.gemini.script(
@@ -249,7 +250,7 @@ async fn a_large_answer_comes_whole() {
 }
 
 #[tokio::test]
-async fn a_stream_of_any_endpoint_arrives_event_by_event_and_tells_its_error() {
+async fn streams_any_endpoint_and_reports_its_error() {
     const NAMED: &str = "event: step\nid: 1\ndata: {\"event_type\":\"step\"}\n\n";
     const BARE: &str = "{\"error\":{\"code\":429,\"message\":\"Resource has been exhausted.\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n";
     let app = Setup::keys(1).start().await;

@@ -1,7 +1,8 @@
-//! A whole system for one test: the built component in a host, a fake Gemini behind it, a database of its own.
+//! A complete system for one test: the built component in a host, a fake Gemini as its upstream,
+//! and its own database.
 //!
-//! The host is the embedded one, or Spin with `KEYPOOL_TEST_HOST=spin`. Everything that tests assert holds on both; what
-//! only one of them can do is asked of [`HostKind`].
+//! The host is the embedded one, or Spin with `KEYPOOL_TEST_HOST=spin`. Tests pass on both; see
+//! [`HostKind`] for the differences.
 
 mod client;
 mod database;
@@ -21,26 +22,26 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// What the pool's clients present.
+/// The pool's client token.
 pub(crate) const TOKEN: &str = "fake-client-token-for-tests-0001";
 
-/// A chat completion request in order.
+/// A valid chat completion request.
 pub(crate) const CHAT: &str =
     r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"Hello"}]}"#;
 
-/// The same, to be streamed.
+/// The same request with a streamed answer.
 pub(crate) const STREAM: &str =
     r#"{"model":"gemini-2.5-flash","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
 
-/// Nothing takes that long; a test that waits for ever would hide what it waits for.
+/// The limit of [`soon`], so that a test that waits in vain fails with a message.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The fake key with a number, in the shape of a real one.
+/// The fake key with this number, in the format of a real one.
 pub(crate) fn key(number: usize) -> String {
     format!("AIzaFAKE-key-of-the-test-pool-{number:09}")
 }
 
-/// Waits for something that must happen.
+/// Waits for something that must happen soon.
 pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, happens).await {
         Ok(value) => value,
@@ -48,7 +49,7 @@ pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
     }
 }
 
-/// Held by every system while it runs: shared, or by one that must be alone.
+/// Held by every running system: shared, or exclusively by a system that must run alone.
 static RUNNING: RwLock<()> = RwLock::const_new(());
 
 #[expect(dead_code, reason = "held for its drop")]
@@ -68,7 +69,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// A pool of so many valid keys, [`key`] 1 to `keys`.
+    /// A pool of valid keys: [`key`] 1 to `keys`.
     pub(crate) fn keys(keys: usize) -> Self {
         let keys: Vec<String> = (1..=keys).map(key).collect();
         let gemini = keys
@@ -92,25 +93,25 @@ impl Setup {
         self
     }
 
-    /// Sets a variable of the component; the latest value holds.
+    /// Sets a variable of the component. The last value wins.
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Leaves the client's token unset: what holds then is the default in `spin.toml`.
+    /// Leaves the client token unset, so that the default in `spin.toml` applies.
     pub(crate) fn without_token(mut self) -> Self {
         self.variables.retain(|(name, _)| name != "my_api_token");
         self
     }
 
-    /// Runs while no other system of this process does, for what is measured.
+    /// Runs without any other system of this process, for measurements.
     pub(crate) fn alone(mut self) -> Self {
         self.alone = true;
         self
     }
 
-    /// Puts a [`Front`] before the fake, with so many streams at a time.
+    /// Puts a [`Front`] with a limit of concurrent streams in front of the fake.
     pub(crate) fn behind_front(mut self, max_streams: u32) -> Self {
         self.front = Some(max_streams);
         self
@@ -129,13 +130,13 @@ impl Setup {
         self
     }
 
-    /// Gives each request an instance of its own, for tests that change the database: an instance may hold a view of the
-    /// pool for half a second.
+    /// Gives each request its own instance, for tests that change the database: an instance may
+    /// cache its view of the pool for half a second.
     pub(crate) fn without_memory(self) -> Self {
         self.arguments(&["--max-instance-reuse-count", "1"])
     }
 
-    /// Starts a host that is to refuse its settings, and gives what it wrote.
+    /// Starts a host that must refuse its settings, and returns its output.
     pub(crate) async fn refused(self) -> String {
         Host::refuse(&Start {
             folder: tempfile::tempdir().unwrap(),
@@ -152,7 +153,7 @@ impl Setup {
             Running::Among(RUNNING.read().await)
         };
         let gemini = self.gemini.start().await.unwrap();
-        // The later value holds, so that a test can set another origin.
+        // The last value wins, so that a test can set another origin.
         let mut variables = vec![("llm_api_origin".to_owned(), gemini.origin())];
         let mut arguments = self.arguments;
         let folder = tempfile::tempdir().unwrap();
@@ -197,7 +198,7 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// Where the pool listens.
+    /// The pool's address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.host.address()
     }
@@ -207,17 +208,17 @@ impl TestApp {
         format!("http://{}", self.host.address())
     }
 
-    /// What [`Setup::behind_front`] has put before the fake.
+    /// The front of [`Setup::behind_front`].
     pub(crate) fn front(&self) -> &Front {
         self.front.as_ref().expect("it was set up with one")
     }
 
-    /// A chat completion, read to its end.
+    /// Sends a chat completion request and reads the whole answer.
     pub(crate) async fn chat(&self, body: impl Into<String>) -> Answer {
         self.client.chat(body).send().await
     }
 
-    /// A streamed chat completion, its body still arriving.
+    /// Sends a chat completion request and returns the streamed answer.
     pub(crate) async fn chat_stream(&self, body: impl Into<String>) -> Stream {
         self.client.chat(body).open().await
     }
@@ -241,13 +242,13 @@ impl TestApp {
         database::file(self.start.folder.path())
     }
 
-    /// Rows of a query on the pool's database, columns joined by `|`.
+    /// The rows of a query on the pool's database, with columns joined by `|`.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
         database::rows(&self.database(), query)
     }
 
-    /// Waits until the rows of a query are these, for what is written after a client has gone. Nothing tells that it is
-    /// there, so that this asks again after each round trip to the pool.
+    /// Waits until a query returns these rows, for rows that are written after a client has left.
+    /// Polls after each round trip to the pool, since nothing signals the write.
     pub(crate) async fn rows_become(&self, query: &str, expected: &[&str]) {
         let asking = async {
             while self.rows(query) != expected {
@@ -257,27 +258,28 @@ impl TestApp {
         soon(&format!("{expected:?}"), asking).await;
     }
 
-    /// Changes the pool's database from outside. The schema must be there, so some request must have come before.
+    /// Changes the pool's database from outside. Requires an earlier request, which creates the
+    /// schema.
     pub(crate) fn execute(&self, statements: &str) {
         database::execute(&database::file(self.start.folder.path()), statements);
     }
 
-    /// Locks the pool's database for writers, as a backup or a migration of somebody else does.
+    /// Locks the pool's database for writers, like a backup or a migration by another process.
     pub(crate) fn lock(&self) -> Lock {
         Lock::of(&database::file(self.start.folder.path()))
     }
 
-    /// The most memory that the host has had so far, in bytes.
+    /// The host's peak memory so far, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.host.peak_memory()
     }
 
-    /// Everything that host and component have written to the terminal so far.
+    /// Everything that the host and the component have written to the terminal so far.
     pub(crate) fn output(&self) -> String {
         self.host.output()
     }
 
-    /// Closes the terminal that host and component write to.
+    /// Closes the terminal that the host and the component write to.
     pub(crate) async fn deafen(&mut self) {
         self.host.deafen().await;
     }
@@ -287,12 +289,12 @@ impl TestApp {
         self.host.stop().await;
     }
 
-    /// Ends the host without warning.
+    /// Kills the host.
     pub(crate) async fn kill(&mut self) {
         self.host.kill().await;
     }
 
-    /// Starts the host again on the same database.
+    /// Restarts the host on the same database.
     pub(crate) async fn restart(&mut self) {
         self.host.kill().await;
         self.host = Host::start(&self.start).await;

@@ -672,7 +672,7 @@ fn an_unknown_path_is_answered_with_advice() {
     for (path, advice) in [
         ("/v1/responses", "Set the client to chat completions"),
         ("/v1/completions", "is_chat_model=True"),
-        ("/v1/audio/speech", "no speech"),
+        ("/v1/audio/speech", "does not offer speech"),
         ("/v1/messages?beta=true", "Anthropic"),
         ("/api/tags", "Ollama"),
         ("/v2/models", "base URL"),

@@ -90,11 +90,11 @@ fn a_cool_down_from_the_future_is_ignored() {
         assert_eq!((now.began_at, now.strikes), (NOW, 1), "{name}");
         assert!(now.holds(NOW) && !now.is_spent(NOW), "{name}");
         // A cool-down that lasts too long is implausible, too.
-        let long = CoolDown {
+        let too_long = CoolDown {
             until: NOW.plus(year),
             ..now
         };
-        assert!(!long.holds(NOW), "{name}");
+        assert!(!too_long.holds(NOW), "{name}");
         // Clocks may differ slightly.
         let slightly_ahead = CoolDown::after(None, &incident(outcome, None, 4_000)).unwrap();
         assert!(slightly_ahead.holds(NOW), "{name}");

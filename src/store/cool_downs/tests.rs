@@ -34,12 +34,12 @@ fn a_cool_down_builds_on_those_of_other_instances() {
         database.query(ROWS),
         ["project:projects/1|m|quota_unspecified|2027-01-15T08:00:05.000Z|1"]
     );
-    let same = block_on(cool(&database, &scope, &first_incident, None)).unwrap();
-    assert_eq!(same, first, "a repeated incident must not count twice");
-    let again = incident(Outcome::QuotaUnspecified, 6_000, 6_000);
-    let second = block_on(cool(&database, &scope, &again, None)).unwrap();
+    let repeated = block_on(cool(&database, &scope, &first_incident, None)).unwrap();
+    assert_eq!(repeated, first, "a repeated incident must not count twice");
+    let second_incident = incident(Outcome::QuotaUnspecified, 6_000, 6_000);
+    let second = block_on(cool(&database, &scope, &second_incident, None)).unwrap();
     assert_eq!(second.map(|second| second.strikes), Some(2));
-    let stale = block_on(cool(&database, &scope, &again, first)).unwrap();
+    let stale = block_on(cool(&database, &scope, &second_incident, first)).unwrap();
     assert_eq!(stale, second, "an outdated view must be corrected");
     let no_cool_down = incident(Outcome::UpstreamTrouble, 0, 0);
     assert_eq!(
@@ -92,9 +92,9 @@ fn a_trial_has_one_holder_until_expiry_or_release() {
         "no trial is needed after a success"
     );
     database.run("DELETE FROM cool_downs");
-    let gone = Claim::ScopeTrial(scope(None));
+    let cleared = Claim::ScopeTrial(scope(None));
     assert_eq!(
-        block_on(claim(&database, &gone, NOW, NOW.plus(1))),
+        block_on(claim(&database, &cleared, NOW, NOW.plus(1))),
         Ok(true)
     );
 }

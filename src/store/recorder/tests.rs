@@ -170,11 +170,11 @@ fn a_row_that_is_written_twice_is_counted_once() {
     for outcome in Outcome::ALL {
         let call = attempt(1, outcome, 0);
         let other = attempt(1, outcome, 0);
-        let again = AttemptRow {
+        let second_attempt = AttemptRow {
             number: 2,
             ..call.clone()
         };
-        let rows = [&call, &other, &again, &call].map(values_of);
+        let rows = [&call, &other, &second_attempt, &call].map(values_of);
         let batch = serde_json::to_string(&rows).unwrap();
         for _ in 0..2 {
             for (statement, values) in [

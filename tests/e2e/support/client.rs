@@ -1,4 +1,4 @@
-//! An HTTP client that shows everything: status, headers, and a body that can be read bit by bit.
+//! An HTTP client that exposes status, headers, and a body that can be read incrementally.
 
 use super::{TOKEN, soon};
 use bytes::Bytes;
@@ -10,12 +10,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::net::SocketAddr;
 
-/// A client of one pool. Connections are kept; each request under way has its own.
+/// A client of one pool. Connections are reused; each request in flight has its own.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: legacy::Client<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
-    /// The pool's answers have one; the upstream's do not.
+    /// Whether answers have a request id: the pool's do, the upstream's do not.
     has_request_ids: bool,
 }
 
@@ -30,7 +30,7 @@ impl Client {
         }
     }
 
-    /// A client of the upstream itself, to compare with.
+    /// A client of the upstream, for comparison.
     pub(crate) fn of_upstream(address: SocketAddr) -> Self {
         Self {
             has_request_ids: false,
@@ -46,7 +46,7 @@ impl Client {
         self.request(Method::POST, path).body(body)
     }
 
-    /// A chat completion request, with the client's token.
+    /// A chat completion request with the client token.
     pub(crate) fn chat(&self, body: impl Into<String>) -> Request {
         self.post("/v1/chat/completions", body).authorized()
     }
@@ -63,7 +63,7 @@ impl Client {
     }
 }
 
-/// A request that is being put together.
+/// A request builder.
 pub(crate) struct Request {
     client: Client,
     builder: http::request::Builder,
@@ -76,7 +76,7 @@ impl Request {
         self
     }
 
-    /// With the client's token.
+    /// Adds the client token.
     pub(crate) fn authorized(self) -> Self {
         self.header("authorization", &format!("Bearer {TOKEN}"))
     }
@@ -86,12 +86,12 @@ impl Request {
         self.header("content-type", "application/json")
     }
 
-    /// Sends it and reads the answer to its end.
+    /// Sends the request and reads the whole answer.
     pub(crate) async fn send(self) -> Answer {
         self.try_send().await.unwrap()
     }
 
-    /// As [`send`](Self::send); an answer that does not come whole is an error.
+    /// Like [`send`](Self::send), but fails on an incomplete answer.
     pub(crate) async fn try_send(self) -> Result<Answer, String> {
         let mut stream = self.try_open().await?;
         let mut bytes = Vec::new();
@@ -105,7 +105,7 @@ impl Request {
         })
     }
 
-    /// Sends it and waits for the answer's head.
+    /// Sends the request and waits for the answer's head.
     pub(crate) async fn open(self) -> Stream {
         self.try_open().await.unwrap()
     }
@@ -159,7 +159,8 @@ impl Stream {
         self.try_next().await.unwrap()
     }
 
-    /// The next server-sent event, without the blank line that ends it; `None` at the end of the body.
+    /// The next server-sent event, without the blank line that ends it; `None` at the end of the
+    /// body.
     pub(crate) async fn event(&mut self) -> Option<String> {
         loop {
             let end = self.rest.windows(2).position(|pair| pair == b"\n\n");
@@ -181,7 +182,7 @@ impl Stream {
         }
     }
 
-    /// All events that are still to come.
+    /// Reads all remaining events.
     pub(crate) async fn events(&mut self) -> Vec<String> {
         let mut events = Vec::new();
         while let Some(event) = self.event().await {
@@ -191,7 +192,7 @@ impl Stream {
     }
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -209,7 +210,7 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
     }
 
-    /// The `code` of an error in OpenAI's shape, which is checked on the way.
+    /// The `code` of an error, after checking that it has OpenAI's format.
     pub(crate) fn error_code(&self) -> String {
         let json = self.json();
         let error = json["error"]

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::path::{Path, PathBuf};
 
-/// Where both hosts keep the default database.
+/// The path of the default database, which is the same for both hosts.
 pub(crate) fn file(state_dir: &Path) -> PathBuf {
     state_dir.join("sqlite_db.db")
 }
@@ -29,7 +29,7 @@ pub(crate) fn rows(file: &Path, query: &str) -> Vec<String> {
     rows
 }
 
-/// Locked for writers until it is dropped.
+/// A lock for writers, released on drop.
 pub(crate) struct Lock(Connection);
 
 impl Lock {

@@ -1,4 +1,5 @@
-//! A front end as Google has one: it speaks TLS and HTTP/2, and passes every stream on to the fake Gemini.
+//! A front end like Google's: it speaks TLS and HTTP/2 and forwards every stream to the fake
+//! Gemini.
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -36,7 +37,7 @@ struct Shared {
 }
 
 impl Front {
-    /// Starts one before an HTTP server, with so many streams at a time on a connection.
+    /// Starts a front end for an HTTP server, with a limit of concurrent streams per connection.
     pub(super) async fn start(behind: SocketAddr, max_streams: u32) -> Self {
         let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
@@ -62,7 +63,7 @@ impl Front {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, shared) = (acceptor.clone(), Arc::clone(&accepting));
-                // A connection that breaks is the other side's matter.
+                // Broken connections are handled by the peer.
                 tokio::spawn(async move { serve(&acceptor, stream, shared).await.ok() });
             }
         });
@@ -78,7 +79,7 @@ impl Front {
         format!("https://localhost:{}", self.port)
     }
 
-    /// Writes a runtime configuration that has the pool trust it.
+    /// Writes a runtime configuration that makes the host trust the front end's certificate.
     pub(super) fn runtime_config(&self, folder: &Path) -> PathBuf {
         std::fs::write(folder.join("ca.pem"), &self.certificate).unwrap();
         let path = folder.join("runtime-config.toml");
@@ -87,17 +88,17 @@ impl Front {
         path
     }
 
-    /// Refuses the next streams, before they are looked at.
+    /// Refuses the next streams without reading them.
     pub(crate) fn refuse(&self, streams: usize) {
         self.shared.refusals.store(streams, Ordering::SeqCst);
     }
 
-    /// Refusals that are still to come.
+    /// The number of streams that are still to be refused.
     pub(crate) fn refusals_left(&self) -> usize {
         self.shared.refusals.load(Ordering::SeqCst)
     }
 
-    /// Connections so far.
+    /// The number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }

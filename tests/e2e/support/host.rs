@@ -1,4 +1,4 @@
-//! The host as a process: started, heard, stopped, killed.
+//! The host process.
 
 use super::soon;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -26,7 +26,7 @@ fn built(path: &str) -> PathBuf {
     path
 }
 
-/// Loads a dump into the database of a host that has not started; both hosts keep it in the same file.
+/// Loads a dump into the database of a host that has not started. Both hosts use the same file.
 pub(super) async fn import(start: &Start, dump: &Path) {
     let import = Command::new(built(KEYPOOL))
         .current_dir(start.folder.path())
@@ -43,7 +43,7 @@ pub(super) async fn import(start: &Start, dump: &Path) {
     assert!(output.status.success(), "{error}");
 }
 
-/// Which host runs the component.
+/// The host that runs the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HostKind {
     /// `target/release/keypool`.
@@ -53,7 +53,7 @@ pub(crate) enum HostKind {
 }
 
 impl HostKind {
-    /// What `KEYPOOL_TEST_HOST` says.
+    /// The host in `KEYPOOL_TEST_HOST`.
     pub(crate) fn chosen() -> Self {
         match std::env::var("KEYPOOL_TEST_HOST").as_deref() {
             Err(_) | Ok("" | "embedded") => Self::Embedded,
@@ -71,11 +71,11 @@ impl HostKind {
     }
 }
 
-/// What a host is started with.
+/// The parameters of a host.
 pub(crate) struct Start {
-    /// State, and working directory: no `.env` of the developer's gets in.
+    /// The state and working directory, in which there is no `.env` of the developer.
     pub(crate) folder: TempDir,
-    /// Of two with the same name, the later one holds.
+    /// The last of several values of a name wins.
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) arguments: Vec<String>,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Start {
 /// A running host. Dropping it kills it.
 pub(crate) struct Host {
     child: Child,
-    /// The host's own process group: Spin serves in a process that it starts.
+    /// The host's own process group, since Spin serves in a child process.
     group: Pid,
     address: SocketAddr,
     output: Arc<Mutex<String>>,
@@ -91,7 +91,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Runs a host that is to end before it serves, and gives what it wrote.
+    /// Runs a host that must exit before it serves, and returns its output.
     pub(crate) async fn refuse(start: &Start) -> String {
         let output = soon("the host's end", Self::command(start).output()).await;
         let output = output.unwrap();
@@ -163,11 +163,11 @@ impl Host {
         self.address
     }
 
-    /// The most memory that the host's processes have had so far, in bytes.
+    /// The peak memory of the host's processes so far, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let group = self.group.as_raw_pid().to_string();
         let is_of_group = |stat: &str| {
-            // The name in parentheses may have blanks; the group is the third field behind it.
+            // The name in parentheses may contain spaces; the group is the third field after it.
             let behind = stat.rsplit_once(')').map(|(_, behind)| behind);
             behind.and_then(|fields| fields.split_ascii_whitespace().nth(2)) == Some(group.as_str())
         };
@@ -212,14 +212,14 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Once it has been waited for, its id may be somebody else's.
+        // After the wait, the id may belong to another process.
         if let Ok(None) = self.child.try_wait() {
             let _ = kill_process_group(self.group, Signal::KILL);
         }
     }
 }
 
-/// Keeps what the host writes, and hears its address in it.
+/// Collects the host's output and finds its address in it.
 async fn listen(
     pipe: impl AsyncRead + Unpin,
     output: Arc<Mutex<String>>,
