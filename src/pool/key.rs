@@ -1,17 +1,7 @@
 //! A key of the pool: its identity, its secret, and the state that outcomes change.
 
-use super::{Outcome, Scope, UnixMillis};
+use super::{KeyId, Outcome, Scope, UnixMillis};
 use std::fmt;
-
-/// The key's row id: the only identification of a key that may appear in logs, headers and status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub i64);
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// An API key's value. It has no `Display` and no `Serialize`, and its `Debug` shows at most the
 /// last four characters; only [`expose`](Self::expose) returns the text.

@@ -31,6 +31,7 @@ mod failover;
 mod key;
 mod limit;
 mod outcome;
+mod owner;
 mod pacific;
 mod retry_budget;
 mod scope;
@@ -49,15 +50,16 @@ pub use cool_down::{CoolDown, Incident, LONGEST_TRIAL_LEASE_MS, quota_scope_of};
 pub use failover::{
     After, AnswerShape, Deadlines, Demand, Failover, GiveUp, Policy, Step, Timeouts,
 };
-pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyId, KeyState, KeyStatus, PoolKey, mask};
+pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyState, KeyStatus, PoolKey, mask};
 pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};
 pub use outcome::{
     Answer, Blame, Cooling, CoolingScope, Cure, Extent, Length, Outcome, Rule, Verdict,
 };
+pub use owner::Owner;
 pub use pacific::Moment;
 pub use retry_budget::{RetryBudget, RetryMinute};
-pub use scope::{BETWEEN_TOOLS, Owner, QuotaScope, Scope, with_tool};
+pub use scope::{BETWEEN_TOOLS, KeyId, QuotaScope, Scope, with_tool};
 pub use select::weight;
 pub use snapshot::{Change, Claim, Pick, Reason, Snapshot, Standing, Survey};
 pub use time::{CLOCK_TOLERANCE_MS, MINUTE_MS, UnixMillis};

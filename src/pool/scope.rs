@@ -1,11 +1,20 @@
 //! What a quota applies to: Google counts per project and model, so the keys of a project share its
 //! quotas.
 
-use super::{KeyId, PoolKey};
 use std::fmt;
 
 const PROJECT: &str = "project:";
 const KEY: &str = "key:";
+
+/// The key's row id: the only identification of a key that may appear in logs, headers and status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub i64);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The owner of a quota: a project, or a single key if its project is unknown.
 ///
@@ -35,22 +44,6 @@ impl fmt::Display for Scope {
             Self::Project(project) => write!(f, "{PROJECT}{project}"),
             Self::Key(id) => write!(f, "{KEY}{id}"),
         }
-    }
-}
-
-/// The creator of an upstream resource that only keys of one project can use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// The key that created it.
-    pub key: KeyId,
-    /// That key's project, if known.
-    pub project: Option<String>,
-}
-
-impl Owner {
-    /// Whether a key can use the resource.
-    pub fn shares_with(&self, key: &PoolKey) -> bool {
-        key.id == self.key || (self.project.is_some() && key.project == self.project)
     }
 }
 
@@ -97,6 +90,7 @@ pub(super) fn covers(covered: Option<&str>, model: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::{Owner, PoolKey};
 
     #[test]
     fn scopes_parse_back_and_never_collide() {

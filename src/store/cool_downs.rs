@@ -1,12 +1,11 @@
 //! Cool-downs and trials, safe under concurrent writes from many instances.
 
-use super::snapshot::cool_down;
 use super::{
-    Database, DatabaseError, Value, number, quota_scope_values, read, text, write, write_once,
+    Database, DatabaseError, Row, Value, number, quota_scope_values, read, text, write, write_once,
 };
 use crate::pool::{
-    CLOCK_TOLERANCE_MS, Claim, CoolDown, Incident, KeyStatus, LONGEST_TRIAL_LEASE_MS, PAUSE_MS,
-    QuotaScope, UnixMillis,
+    CLOCK_TOLERANCE_MS, Claim, CoolDown, Incident, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome,
+    PAUSE_MS, QuotaScope, UnixMillis,
 };
 
 /// The columns that [`cool_down`] reads.
@@ -234,6 +233,18 @@ pub(super) async fn delete_spent_cool_downs(
     write(database, &statement, relevance_parameters(now).into())
         .await
         .map(drop)
+}
+
+/// Reads a cool-down from the columns `reason, began_at, until, strikes, trial_until`, starting at
+/// `from`.
+pub(super) fn cool_down(row: &Row, from: usize) -> Option<CoolDown> {
+    Some(CoolDown {
+        reason: Outcome::from_name(row.text(from)?)?,
+        began_at: UnixMillis::parse(row.text(from + 1)?)?,
+        until: UnixMillis::parse(row.text(from + 2)?)?,
+        strikes: u32::try_from(row.integer(from + 3)?).ok()?.max(1),
+        trial_until: row.text(from + 4).and_then(UnixMillis::parse),
+    })
 }
 
 #[cfg(test)]

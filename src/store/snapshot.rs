@@ -4,8 +4,8 @@ use super::cool_downs::{self, IS_RELEVANT, relevance_parameters};
 use super::pool_keys::{KeysRead, pool_keys};
 use super::{Database, DatabaseError, Row, Value, number, read, text};
 use crate::pool::{
-    CoolDown, KeyId, Limit, Moment, Outcome, QuotaScope, Scope, Snapshot, Unit, UnixMillis, Used,
-    Window, before_minute,
+    KeyId, Limit, Moment, QuotaScope, Scope, Snapshot, Unit, UnixMillis, Used, Window,
+    before_minute,
 };
 
 /// Selects cool-downs, limits, usage and learned facts about models in one statement; the first
@@ -136,7 +136,7 @@ fn apply_row(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> 
     };
     match row.text(0)? {
         "cool_down" => {
-            let cool_down = cool_down(row, 3)?;
+            let cool_down = cool_downs::cool_down(row, 3)?;
             if !cool_down.is_spent(now) {
                 snapshot.set_cool_down(&quota_scope, cool_down);
             }
@@ -182,23 +182,11 @@ fn apply_row(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> 
     Some(())
 }
 
-/// Reads a cool-down from the columns `reason, began_at, until, strikes, trial_until`, starting at
-/// `from`.
-pub(super) fn cool_down(row: &Row, from: usize) -> Option<CoolDown> {
-    Some(CoolDown {
-        reason: Outcome::from_name(row.text(from)?)?,
-        began_at: UnixMillis::parse(row.text(from + 1)?)?,
-        until: UnixMillis::parse(row.text(from + 2)?)?,
-        strikes: u32::try_from(row.integer(from + 3)?).ok()?.max(1),
-        trial_until: row.text(from + 4).and_then(UnixMillis::parse),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::NativeDatabase;
     use super::*;
-    use crate::pool::{KeyState, KeyStatus};
+    use crate::pool::{KeyState, KeyStatus, Outcome};
     use crate::pool::{Reason, Standing};
     use futures::executor::block_on;
 

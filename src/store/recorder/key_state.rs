@@ -3,7 +3,7 @@
 //! The state is read, the pure [`judge`] decides, and one statement writes the new state if nothing
 //! has changed since. If another instance was faster, the state is read again.
 
-use super::{AttemptRow, HORIZON_MS};
+use super::row::{AttemptRow, HORIZON_MS};
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Record, UnixMillis, Verdict};
 use crate::store::{Database, DatabaseError, Row, Value, number, read, text, write, write_once};

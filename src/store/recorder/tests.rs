@@ -1,7 +1,7 @@
 //! Recording attempts on the real schema, in SQLite.
 
 use super::*;
-use crate::pool::KeyStatus;
+use crate::pool::{KeyStatus, Outcome, UnixMillis, Usage, Verdict};
 use crate::store::testing::NativeDatabase;
 use futures::executor::block_on;
 use futures::future::join_all;
