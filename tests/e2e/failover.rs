@@ -185,7 +185,7 @@ async fn a_daily_quota_resets_at_midnight_in_los_angeles() {
         "the learned limit prevents another error"
     );
     assert_eq!(refused.header("retry-after"), None);
-    let wait = "back in 90000 s";
+    let wait = "available again in 90000 s";
     assert!(
         refused.body.contains(wait),
         "a day of 25 hours: {}",
