@@ -67,25 +67,25 @@ mod tests {
 
     #[test]
     fn a_conversation_keeps_its_id_across_turns() {
-        let begun = openai("m", &format!("{SYSTEM},{FIRST}"));
-        assert!(begun.is_some());
-        assert_eq!(openai("m", &format!("{SYSTEM},{FIRST},{SECOND}")), begun);
+        let expected = openai("m", &format!("{SYSTEM},{FIRST}"));
+        assert!(expected.is_some());
+        assert_eq!(openai("m", &format!("{SYSTEM},{FIRST},{SECOND}")), expected);
         for other in [
             openai("n", &format!("{SYSTEM},{FIRST}")),
             openai("m", FIRST),
             openai("m", &format!("{SYSTEM},{SECOND}")),
         ] {
-            assert!(other.is_some() && other != begun);
+            assert!(other.is_some() && other != expected);
         }
         let gemini =
             |body: &str| conversation(Surface::Gemini, Kind::Generate, "m", body.as_bytes());
-        let begun = gemini(r#"{"systemInstruction":{"parts":[]},"contents":[{"a":1}]}"#);
-        assert!(begun.is_some());
+        let expected = gemini(r#"{"systemInstruction":{"parts":[]},"contents":[{"a":1}]}"#);
+        assert!(expected.is_some());
         assert_eq!(
             gemini(r#"{"contents":[{"a":1},{"b":2}],"systemInstruction":{"parts":[]}}"#),
-            begun
+            expected
         );
-        assert_ne!(gemini(r#"{"contents":[{"a":1}]}"#), begun);
+        assert_ne!(gemini(r#"{"contents":[{"a":1}]}"#), expected);
     }
 
     #[test]

@@ -164,8 +164,8 @@ pub fn reported(
     // A custom method such as `files:register`, not the one that creates.
     let is_custom = target.rest.contains(':');
     let is_created = |name: &String| {
-        let is_own = subject.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
-        is_own || !named.contains(name)
+        let is_subject = subject.as_ref() == Some(name) && !is_custom && !in_path.contains(name);
+        is_subject || !named.contains(name)
     };
     let (created, listed) = names.into_iter().partition(is_created);
     Reported { created, listed }
@@ -229,8 +229,8 @@ fn name_at_end(text: &str) -> Option<&str> {
         .iter()
         .filter_map(|collection| {
             let at = text.rfind(collection)?;
-            let is_preceded_properly = can_precede_name(text.get(..at)?);
-            is_preceded_properly.then_some((at, collection))
+            let is_standalone = can_precede_name(text.get(..at)?);
+            is_standalone.then_some((at, collection))
         })
         .max_by_key(|(at, _)| *at)?;
     let (at, collection) = found;

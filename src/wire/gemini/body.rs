@@ -146,17 +146,17 @@ mod tests {
         let whole = gzip(text);
         assert_eq!(*unpacked(&whole), *text);
         for end in 0..whole.len() {
-            let cut = unpacked(&whole[..end]).into_owned();
+            let truncated = unpacked(&whole[..end]).into_owned();
             assert!(
-                text.starts_with(&cut) || whole.starts_with(&cut),
-                "{end}: {cut:?}"
+                text.starts_with(&truncated) || whole.starts_with(&truncated),
+                "{end}: {truncated:?}"
             );
         }
-        let mut damaged = whole;
+        let mut corrupt = whole;
         // Corrupt the checksum.
-        let at = damaged.len() - 6;
-        damaged[at] ^= 1;
-        assert_eq!(*unpacked(&damaged), *b"");
+        let at = corrupt.len() - 6;
+        corrupt[at] ^= 1;
+        assert_eq!(*unpacked(&corrupt), *b"");
     }
 
     #[test]

@@ -263,12 +263,12 @@ mod tests {
         ) {
             let values: Vec<serde_json::Value> = texts.iter().map(|text| serde_json::json!({ "text": text })).collect();
             let all = serde_json::to_string(&values).unwrap().into_bytes();
-            let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len() + 1)).collect();
-            borders.extend([0, all.len()]);
-            borders.sort_unstable();
+            let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len() + 1)).collect();
+            boundaries.extend([0, all.len()]);
+            boundaries.sort_unstable();
             let mut scanner = ArrayScanner::default();
             let (mut sent, mut elements, mut done) = (Vec::new(), 0, false);
-            for pair in borders.windows(2) {
+            for pair in boundaries.windows(2) {
                 let scan = scanner.push(all[pair[0]..pair[1]].to_vec());
                 elements += scan.elements.len();
                 sent.extend(scan.ready);

@@ -103,9 +103,9 @@ impl EventScanner {
     /// Returns the remaining bytes when the upstream ends the stream; `None` if it ended
     /// prematurely.
     pub fn end(&mut self) -> Option<Vec<u8>> {
-        let is_cut = self.line_open || !self.is_whole(&self.held);
+        let is_truncated = self.line_open || !self.is_whole(&self.held);
         let may_be_end = self.is_ending || has_ending(&self.held) || self.kind == Kind::Other;
-        if !may_be_end || is_cut || is_error_line(&self.held) {
+        if !may_be_end || is_truncated || is_error_line(&self.held) {
             return None;
         }
         let mut rest = std::mem::take(&mut self.last);

@@ -40,7 +40,7 @@ const UNAVAILABLE: [(&str, &str); 21] = [
     ("audio/", NO_AUDIO),
     (
         "moderations",
-        "Google's OpenAI API has no moderations. Turn them off in the client, or give it another provider for them.",
+        "Google's OpenAI API does not offer moderation. Disable it in the client, or use another provider for it.",
     ),
     ("images/edits", NO_EDITS),
     ("images/variations", NO_EDITS),
@@ -59,12 +59,12 @@ const UNAVAILABLE: [(&str, &str); 21] = [
     ("api/tags", NO_OLLAMA),
     ("ws/", NO_LIVE),
 ];
-const NO_AUDIO: &str = "Google's OpenAI API has no speech or transcription. Use Gemini's own API for audio, or give the client another provider for it.";
-const NO_EDITS: &str = "Google's OpenAI API makes images (`images/generations`) but does not edit them. Use a Gemini image model through chat or through Gemini's own API.";
+const NO_AUDIO: &str = "Google's OpenAI API does not offer speech or transcription. Use Gemini's own API for audio, or use another provider for it.";
+const NO_EDITS: &str = "Google's OpenAI API can generate images (`images/generations`) but cannot edit them. Use a Gemini image model through chat or through Gemini's own API.";
 const NO_LIVE: &str =
-    "The pool does not serve WebSockets, so neither the Live API nor OpenAI's Realtime API.";
-const NO_OLLAMA: &str = "This is a path of Ollama's API. Set the client to an OpenAI-compatible provider with the base URL `…/v1`.";
-const NOT_AT_GOOGLE: &str = "Google's OpenAI API does not have this. It has chat/completions, embeddings, models, images/generations, files and batches.";
+    "The pool does not support WebSockets, which the Live API and OpenAI's Realtime API need.";
+const NO_OLLAMA: &str = "This path belongs to Ollama's API. Configure the client for an OpenAI-compatible provider with the base URL `…/v1`.";
+const NOT_AT_GOOGLE: &str = "Google's OpenAI API does not offer this. It offers chat/completions, embeddings, models, images/generations, files and batches.";
 
 /// The advice for any other unknown path.
 const UNKNOWN: &str = "There is no such path. Set the client's base URL to the pool's address with /v1 for OpenAI's API, and to the address alone, or with /v1beta, for Gemini's.";

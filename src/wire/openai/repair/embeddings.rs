@@ -172,10 +172,10 @@ mod tests {
         #[test]
         fn accepts_any_bytes(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte: u8) {
             let _ = embeddings(body, true);
-            let mut damaged = RECORDED.as_bytes().to_vec();
-            let at = at.index(damaged.len());
-            damaged[at] = byte;
-            let once = embeddings(damaged, true);
+            let mut corrupt = RECORDED.as_bytes().to_vec();
+            let at = at.index(corrupt.len());
+            corrupt[at] = byte;
+            let once = embeddings(corrupt, true);
             prop_assert_eq!(embeddings(once.clone(), true), once);
         }
     }

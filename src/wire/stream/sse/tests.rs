@@ -60,15 +60,15 @@ fn a_line_in_many_pieces_is_scanned_once() {
         let event = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(900_000));
         let mut scanner = EventScanner::new(kind);
         let mut sent = Vec::new();
-        let mut place = None;
+        let mut buffer = None;
         for piece in event.as_bytes().chunks(8) {
             sent.extend(scanner.push(piece.to_vec()).ready);
             let capacity = scanner.held.capacity();
             // Held bytes are only copied or moved when the buffer grows.
-            assert!(place.is_none_or(|(before, at)| {
+            assert!(buffer.is_none_or(|(before, at)| {
                 capacity != before || at == scanner.held.as_ptr() || capacity == 0
             }));
-            place = (capacity > 0).then_some((capacity, scanner.held.as_ptr()));
+            buffer = (capacity > 0).then_some((capacity, scanner.held.as_ptr()));
         }
         assert!(sent == event.as_bytes());
     }
@@ -76,7 +76,7 @@ fn a_line_in_many_pieces_is_scanned_once() {
 
 #[test]
 fn an_unterminated_error_is_never_the_last_event() {
-    let [_, finish, _] = GOOGLES;
+    let [_, finish, _] = GEMINI_EVENTS;
     let mut scanner = EventScanner::new(Kind::Generate);
     let stream = [finish, "data: {\"code\":503,\"error\":{}}"].concat();
     scanner.push(stream.into_bytes());
@@ -190,7 +190,7 @@ fn an_oversized_line_passes_in_pieces() {
 
 #[test]
 fn an_error_is_complete_at_the_end_of_its_line_or_json() {
-    for (found, text, whole) in [
+    for (found, text, is_complete) in [
         ("data: {\"error\":1}\n\nmore", " {\"error\":1}\n", true),
         ("data: {\"err", " {\"err", false),
         ("[{\n \"error\": 1}]\n", "[{\n \"error\": 1}]\n", true),
@@ -200,14 +200,14 @@ fn an_error_is_complete_at_the_end_of_its_line_or_json() {
             error_text(found.as_bytes()),
             ErrorText {
                 json: text.as_bytes(),
-                is_complete: whole,
+                is_complete,
             },
             "{found:?}"
         );
     }
 }
 
-const GOOGLES: [&str; 3] = [
+const GEMINI_EVENTS: [&str; 3] = [
     "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"a \\\"finishReason\\\" b\"}]}}]}\r\n\r\n",
     "data: {\"candidates\": [{\"content\": {\"parts\": []},\"finishReason\": \"STOP\"}]}\r\n\r\n",
     "data: {\"promptFeedback\": {\"blockReason\": \"SAFETY\"}}\r\n\r\n",
@@ -215,7 +215,7 @@ const GOOGLES: [&str; 3] = [
 
 #[test]
 fn a_gemini_stream_ends_with_its_finish_reason() {
-    let [text, finish, blocked] = GOOGLES;
+    let [text, finish, blocked] = GEMINI_EVENTS;
     for (events, retained) in [
         (vec![text, finish], finish),
         (vec![finish, text, blocked], blocked),
@@ -236,27 +236,27 @@ fn a_gemini_stream_ends_with_its_finish_reason() {
     }
     // The answer includes what follows the reason: usage, or a comment, which is dropped.
     let usage = "data: {\"usageMetadata\": {}}\r\n\r\n";
-    for (more, passes) in [(usage, usage), (": ping\r\n\r\n", "")] {
+    for (more, expected_rest) in [(usage, usage), (": ping\r\n\r\n", "")] {
         let mut scanner = EventScanner::new(Kind::Generate);
         let mut sent = scanner.push([text, finish].concat().into_bytes()).ready;
         sent.extend(scanner.push(more.as_bytes().to_vec()).ready);
-        sent.extend(scanner.end().expect("an end"));
+        sent.extend(scanner.end().expect("a complete stream"));
         assert_eq!(
             String::from_utf8(sent).unwrap(),
-            [text, finish, passes].concat()
+            [text, finish, expected_rest].concat()
         );
     }
     let mut scanner = EventScanner::new(Kind::Generate);
     scanner.push(text.as_bytes().to_vec());
-    assert_eq!(scanner.end(), None, "it was cut");
+    assert_eq!(scanner.end(), None, "the stream is truncated");
     assert_eq!(EventScanner::new(Kind::Generate).end(), None);
 }
 
 #[test]
 fn only_data_passes_in_a_gemini_stream() {
-    let [text, finish, _] = GOOGLES;
+    let [text, finish, _] = GEMINI_EVENTS;
     let long = format!(": {}\n", "x".repeat(MAX_HELD));
-    for (stream, passes) in [
+    for (stream, expected_rest) in [
         (vec![": ping\r\n\r\n", text, finish], vec![text, finish]),
         (vec![text, ":\n", ":\n\n", finish], vec![text, finish]),
         (
@@ -280,8 +280,8 @@ fn only_data_passes_in_a_gemini_stream() {
             for piece in stream.as_bytes().chunks(size) {
                 sent.extend(scanner.push(piece.to_vec()).ready);
             }
-            sent.extend(scanner.end().expect("an end"));
-            assert_eq!(String::from_utf8(sent).unwrap(), passes.concat());
+            sent.extend(scanner.end().expect("a complete stream"));
+            assert_eq!(String::from_utf8(sent).unwrap(), expected_rest.concat());
         }
     }
 }
@@ -302,10 +302,10 @@ fn openai_clients_get_no_event_names_or_ids() {
 
 #[test]
 fn an_unterminated_last_line_is_valid_if_complete() {
-    let [text, finish, _] = GOOGLES;
-    let bare = finish.trim_end();
-    for (last, passes) in [
-        (bare, Some(finish)),
+    let [text, finish, _] = GEMINI_EVENTS;
+    let unterminated = finish.trim_end();
+    for (last, expected_rest) in [
+        (unterminated, Some(finish)),
         ("data: [DONE]", Some("")),
         (": bye", Some("")),
         ("id: 4", Some("")),
@@ -314,14 +314,14 @@ fn an_unterminated_last_line_is_valid_if_complete() {
         ("data: {\"cut", None),
     ] {
         let mut scanner = EventScanner::new(Kind::Generate);
-        let before = if last == bare { text } else { finish };
+        let before = if last == unterminated { text } else { finish };
         let mut sent = scanner.push([before, last].concat().into_bytes()).ready;
         let rest = scanner.end();
-        assert_eq!(rest.is_some(), passes.is_some(), "{last}");
-        if let Some(passes) = passes {
+        assert_eq!(rest.is_some(), expected_rest.is_some(), "{last}");
+        if let Some(expected_rest) = expected_rest {
             sent.extend(rest.unwrap());
             let sent = String::from_utf8(sent).unwrap();
-            assert_eq!(sent, [before, passes].concat(), "{last}");
+            assert_eq!(sent, [before, expected_rest].concat(), "{last}");
         }
     }
     let mut scanner = EventScanner::new(Kind::Other);
@@ -362,7 +362,7 @@ fn other_streams_pass_by_event_and_end_with_the_upstream() {
     }
     let mut scanner = EventScanner::new(Kind::Other);
     scanner.push(format!("{CREATED}event: st").into_bytes());
-    assert_eq!(scanner.end(), None, "it was cut");
+    assert_eq!(scanner.end(), None, "the stream is truncated");
 }
 
 #[test]
@@ -375,9 +375,9 @@ fn an_error_in_another_stream_removes_its_event_name() {
         let scan = scanner.push([CREATED, error].concat().into_bytes());
         assert_eq!(String::from_utf8(scan.ready).unwrap(), CREATED);
         assert!(matches!(scan.found, Found::Error(_)), "{error}");
-        let closed = scanner.close_with(ERROR);
+        let closing_event = scanner.close_with(ERROR);
         assert_eq!(
-            String::from_utf8(closed).unwrap(),
+            String::from_utf8(closing_event).unwrap(),
             format!("data: {ERROR}\n\n")
         );
     }
@@ -392,16 +392,16 @@ fn a_gemini_stream_may_end_with_an_oversized_event() {
         let (first, second) = event.split_at(event.len() - cut);
         let mut sent = scanner.push(first.as_bytes().to_vec()).ready;
         sent.extend(scanner.push(second.as_bytes().to_vec()).ready);
-        let rest = scanner.end().expect("an end");
+        let rest = scanner.end().expect("a complete stream");
         assert!(!rest.is_empty());
         sent.extend(rest);
-        assert!(sent == event.as_bytes(), "cut {cut} before its end");
+        assert!(sent == event.as_bytes(), "cut {cut} bytes before the end");
     }
 }
 
 #[test]
 fn a_stream_that_ends_within_a_line_is_truncated() {
-    let [text, finish, _] = GOOGLES;
+    let [text, finish, _] = GEMINI_EVENTS;
     let mut scanner = EventScanner::new(Kind::Generate);
     let cut = [finish, text, "data: {\"candidates\": [{\"te"].concat();
     let mut sent = scanner.push(cut.into_bytes()).ready;
@@ -411,7 +411,7 @@ fn a_stream_that_ends_within_a_line_is_truncated() {
     assert_eq!(
         String::from_utf8(sent).unwrap(),
         expected,
-        "half a line is dropped"
+        "half a line was not dropped"
     );
     // The last line may lack its line ending.
     let mut scanner = EventScanner::new(Kind::Generate);
@@ -431,7 +431,7 @@ fn an_error_after_a_long_event_loses_nothing() {
     for piece in [&long, "MIDDLE", "TAIL\"}\r\n\r\n"] {
         sent.extend(scanner.push(piece.as_bytes().to_vec()).ready);
     }
-    assert_eq!(scanner.end(), None, "it does not say why it ended");
+    assert_eq!(scanner.end(), None, "there is no finish reason");
     sent.extend(scanner.close_with(ERROR));
     let expected = format!("{long}MIDDLETAIL\"}}\r\n\r\ndata: {ERROR}\n\n");
     assert!(sent == expected.as_bytes());
@@ -439,7 +439,7 @@ fn an_error_after_a_long_event_loses_nothing() {
 
 #[test]
 fn an_error_in_a_gemini_stream_becomes_an_event() {
-    let [text, finish, _] = GOOGLES;
+    let [text, finish, _] = GEMINI_EVENTS;
     let mut scanner = EventScanner::new(Kind::Generate);
     scanner.push(finish.as_bytes().to_vec());
     let scan = scanner.push([text, "{\n  \"error\""].concat().into_bytes());
@@ -452,24 +452,24 @@ fn an_error_in_a_gemini_stream_becomes_an_event() {
 proptest! {
     #[test]
     fn chunk_boundaries_make_no_difference_to_gemini_streams(
-        events in prop::collection::vec(prop::sample::select(GOOGLES.to_vec()), 0..6),
+        events in prop::collection::vec(prop::sample::select(GEMINI_EVENTS.to_vec()), 0..6),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
         let stream = events.concat().into_bytes();
-        let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        borders.extend([0, stream.len()]);
-        borders.sort_unstable();
+        let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        boundaries.extend([0, stream.len()]);
+        boundaries.sort_unstable();
         let mut scanner = EventScanner::new(Kind::Generate);
         let mut passed = Vec::new();
-        for pair in borders.windows(2) {
+        for pair in boundaries.windows(2) {
             passed.extend(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready);
         }
-        let ends_well = events.iter().any(|event| *event != GOOGLES[0]);
+        let is_finished = events.iter().any(|event| *event != GEMINI_EVENTS[0]);
         let rest = scanner.end();
-        prop_assert_eq!(rest.is_some(), ends_well);
+        prop_assert_eq!(rest.is_some(), is_finished);
         passed.extend(rest.unwrap_or_default());
         // Half a line at the end of a truncated stream is dropped.
-        let expected = if ends_well { &stream } else { &stream[..passed.len()] };
+        let expected = if is_finished { &stream } else { &stream[..passed.len()] };
         prop_assert_eq!(passed.as_slice(), expected);
         prop_assert!(passed.len() + 1 >= stream.len());
     }
@@ -489,28 +489,28 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
         let stream = (lines.concat() + closing).into_bytes();
-        let whole = EventScanner::new(Kind::Chat).push(stream.clone());
-        let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        borders.extend([0, stream.len()]);
-        borders.sort_unstable();
+        let is_complete = EventScanner::new(Kind::Chat).push(stream.clone());
+        let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        boundaries.extend([0, stream.len()]);
+        boundaries.sort_unstable();
         let mut scanner = EventScanner::new(Kind::Chat);
         let mut passed = Vec::new();
         let mut error = None;
-        for pair in borders.windows(2) {
+        for pair in boundaries.windows(2) {
             let chunk = &stream[pair[0]..pair[1]];
             match &mut error {
                 None => {
                     let scan = scanner.push(chunk.to_vec());
                     passed.extend(scan.ready);
-                    if let Found::Error(begun) = scan.found {
-                        error = Some(begun);
+                    if let Found::Error(error_so_far) = scan.found {
+                        error = Some(error_so_far);
                     }
                 }
-                Some(begun) => begun.extend_from_slice(chunk),
+                Some(error_so_far) => error_so_far.extend_from_slice(chunk),
             }
         }
-        prop_assert_eq!(&passed, &whole.ready);
-        match whole.found {
+        prop_assert_eq!(&passed, &is_complete.ready);
+        match is_complete.found {
             Found::Error(all) => prop_assert_eq!(error, Some(all)),
             Found::Done => prop_assert!(scanner.done && error.is_none()),
             Found::Nothing => prop_assert!(!scanner.done && error.is_none()),

@@ -20,8 +20,8 @@ fn calls(calls: &str) -> String {
 }
 
 /// The same for a delta that is not the first.
-fn more(said: &str) -> String {
-    calls(said).replace(r#""role":"assistant","#, "")
+fn more(message: &str) -> String {
+    calls(message).replace(r#""role":"assistant","#, "")
 }
 
 /// The repaired choices of [`chunks`].
@@ -123,8 +123,8 @@ fn later_parts_get_neither_id_nor_type() {
 #[test]
 fn indices_are_counted_per_choice() {
     let second = calls(A).replacen("\"index\":0", "\"index\":1", 1);
-    let got = repaired_choices(&[&calls(A), &second, &calls(B)]);
-    let indices = got
+    let repaired = repaired_choices(&[&calls(A), &second, &calls(B)]);
+    let indices = repaired
         .iter()
         .map(|choice| &choice["delta"]["tool_calls"][0]["index"]);
     assert!(indices.eq([0, 0, 1].iter()));
@@ -170,8 +170,8 @@ fn fills_in_missing_ids_and_types() {
         let expected = stream.replace(&call(members), &format!("{expected}{rest}"));
         assert_eq!(repaired_stream(&stream, false), expected, "{members}");
     }
-    let got = repaired_choices(&[&calls(A), &calls(&format!("{A},{B}"))]);
-    let calls = &got[1]["delta"]["tool_calls"];
+    let repaired = repaired_choices(&[&calls(A), &calls(&format!("{A},{B}"))]);
+    let calls = &repaired[1]["delta"]["tool_calls"];
     assert_eq!(calls[0]["id"], generated_id(1));
     assert_eq!(calls[1]["id"], "b");
 }
@@ -179,18 +179,18 @@ fn fills_in_missing_ids_and_types() {
 #[test]
 fn a_choice_with_calls_finishes_with_tool_calls() {
     let stop = r#"{"index":0,"delta":{},"finish_reason":"stop"}"#;
-    let loud = r#"{"index":0,"delta":{},"finish_reason":"STOP"}"#;
+    let upper_case = r#"{"index":0,"delta":{},"finish_reason":"STOP"}"#;
     let length = r#"{"index":0,"delta":{},"finish_reason":"length"}"#;
-    let said = r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}"#;
+    let finished = r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}"#;
     let other = r#"{"index":1,"delta":{},"finish_reason":"stop"}"#;
     let at_once = calls(A).replacen('{', "{\"finish_reason\":\"stop\",", 1);
     assert_eq!(reasons(&[&calls(A), stop])[1], "tool_calls");
-    assert_eq!(reasons(&[&calls(A), loud])[1], "tool_calls");
-    assert_eq!(reasons(&[said, stop]), ["tool_calls", "tool_calls"]);
+    assert_eq!(reasons(&[&calls(A), upper_case])[1], "tool_calls");
+    assert_eq!(reasons(&[finished, stop]), ["tool_calls", "tool_calls"]);
     assert_eq!(reasons(&[&at_once, stop]), ["tool_calls", "tool_calls"]);
     assert_eq!(reasons(&[&calls(A), length])[1], "length");
     assert_eq!(reasons(&[&calls(A), other])[1], "stop");
-    assert_eq!(reasons(&[stop, loud]), ["stop", "stop"]);
+    assert_eq!(reasons(&[stop, upper_case]), ["stop", "stop"]);
     assert_eq!(reasons(&[&calls(""), stop])[1], "stop");
 }
 
@@ -268,8 +268,8 @@ fn requested_usage_is_sent_once_in_the_last_chunk() {
     let expected = format!(
         r#"data: {{"choices":[],"id":"i","object":"{KIND}","created":1,"model":"m","usage":{{"total_tokens":1}}}}"#
     );
-    let got = repaired_stream(&format!("{plain}{bare}\n\n{done}"), true);
-    let event = got.split_terminator("\n\n").nth(1).unwrap();
+    let repaired = repaired_stream(&format!("{plain}{bare}\n\n{done}"), true);
+    let event = repaired.split_terminator("\n\n").nth(1).unwrap();
     let json = |event: &str| serde_json::from_str::<Value>(event.strip_prefix("data: ").unwrap());
     assert_eq!(json(event).unwrap(), json(&expected).unwrap());
 }
@@ -298,7 +298,7 @@ fn unrequested_usage_is_removed() {
 #[test]
 fn only_the_first_delta_of_a_choice_has_a_role() {
     let delta = |index: u32, delta: &str| format!(r#"{{"index":{index},"delta":{delta}}}"#);
-    for (said, first, later) in [
+    for (message, first, later) in [
         ("{}", r#"{"role":"assistant"}"#, "{}"),
         (
             r#"{"content":"x"}"#,
@@ -319,24 +319,24 @@ fn only_the_first_delta_of_a_choice_has_a_role() {
         ),
         (r#"{"role":"x"}"#, r#"{"role":"x"}"#, r#"{"role":"x"}"#),
     ] {
-        let stream = chunks(&[&delta(0, said), &delta(1, said), &delta(0, said)]);
+        let stream = chunks(&[&delta(0, message), &delta(1, message), &delta(0, message)]);
         let expected = chunks(&[&delta(0, first), &delta(1, first), &delta(0, later)]);
-        assert_eq!(repaired_stream(&stream, false), expected, "{said}");
+        assert_eq!(repaired_stream(&stream, false), expected, "{message}");
     }
-    let got = repaired_choices(&[r#"{"index":0}"#, r#"{"index":0}"#]);
-    assert_eq!(got[0]["delta"]["role"], "assistant");
-    assert_eq!(got[1]["delta"], serde_json::json!({}));
+    let repaired = repaired_choices(&[r#"{"index":0}"#, r#"{"index":0}"#]);
+    assert_eq!(repaired[0]["delta"]["role"], "assistant");
+    assert_eq!(repaired[1]["delta"], serde_json::json!({}));
 }
 
 #[test]
 fn every_chunk_has_choices() {
-    let lacking = format!(r#"data: {{"id":"i","object":"{KIND}","created":1,"model":"m"}}"#);
-    let expected = lacking.replace("{", "{\"choices\":[],");
+    let incomplete = format!(r#"data: {{"id":"i","object":"{KIND}","created":1,"model":"m"}}"#);
+    let expected = incomplete.replace("{", "{\"choices\":[],");
     assert_eq!(
-        repaired_stream(&format!("{lacking}\n\n"), true),
+        repaired_stream(&format!("{incomplete}\n\n"), true),
         format!("{expected}\n\n")
     );
-    let null = lacking.replace('}', ",\"choices\":null}");
+    let null = incomplete.replace('}', ",\"choices\":null}");
     let expected = null.replace("null", "[]");
     assert_eq!(
         repaired_stream(&format!("{null}\n\n"), true),
@@ -347,9 +347,9 @@ fn every_chunk_has_choices() {
 #[test]
 fn a_refused_prompt_finishes_its_choice() {
     let refused = r#"data: {"promptFeedback":{"blockReason":"SAFETY"},"usage":{"total_tokens":1}}"#;
-    let got = repaired_stream(&format!("{refused}\n\n{DONE_EVENT}"), false);
-    let events: Vec<&str> = got.split_terminator("\n\n").collect();
-    assert_eq!(events.len(), 2, "{got}");
+    let repaired = repaired_stream(&format!("{refused}\n\n{DONE_EVENT}"), false);
+    let events: Vec<&str> = repaired.split_terminator("\n\n").collect();
+    assert_eq!(events.len(), 2, "{repaired}");
     let chunk: Value = serde_json::from_str(events[0].strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(chunk["choices"][0]["finish_reason"], "content_filter");
     assert_eq!(chunk["choices"][0]["delta"]["role"], "assistant");
@@ -363,9 +363,9 @@ fn an_unfinished_choice_is_finished_before_the_stream() {
             r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#
         )])
     };
-    let said = |index: u32| format!(r#"{{"index":{index},"delta":{{"role":"assistant"}}}}"#);
-    let text = chunks(&[&said(0)]);
-    let both = chunks(&[&format!("{},{}", said(0), said(1))]);
+    let first_delta = |index: u32| format!(r#"{{"index":{index},"delta":{{"role":"assistant"}}}}"#);
+    let text = chunks(&[&first_delta(0)]);
+    let both = chunks(&[&format!("{},{}", first_delta(0), first_delta(1))]);
     let called = chunks(&[&calls(A_0)]);
     let stopped = chunks(&[WHOLE]);
     let usage = with_usage("", r#"{"total_tokens":1}"#);
@@ -386,24 +386,28 @@ fn an_unfinished_choice_is_finished_before_the_stream() {
             r#"{"role":"assistant"}"#
         };
         let stream = stream.replace("{}", first);
-        let got = repaired_stream(&format!("{stream}{usage}{DONE_EVENT}"), true);
-        assert_eq!(got, format!("{stream}{ends}{usage}{DONE_EVENT}"));
-        assert_eq!(repaired_stream(&stream, true), stream, "it was cut");
+        let repaired = repaired_stream(&format!("{stream}{usage}{DONE_EVENT}"), true);
+        assert_eq!(repaired, format!("{stream}{ends}{usage}{DONE_EVENT}"));
+        assert_eq!(
+            repaired_stream(&stream, true),
+            stream,
+            "the stream is truncated"
+        );
     }
 }
 
 #[test]
 fn an_empty_finish_reason_becomes_null() {
-    for (said, expected) in [
+    for (message, expected) in [
         ("null", "null"),
         ("\"\"", "null"),
         ("7", "null"),
         ("\"SAFETY\"", "\"content_filter\""),
         ("\"MAX_TOKENS\"", "\"length\""),
     ] {
-        let stream = chunks(&[&WHOLE.replace("\"stop\"", said)]);
+        let stream = chunks(&[&WHOLE.replace("\"stop\"", message)]);
         let expected = chunks(&[&WHOLE.replace("\"stop\"", expected)]);
-        assert_eq!(repaired_stream(&stream, false), expected, "{said}");
+        assert_eq!(repaired_stream(&stream, false), expected, "{message}");
     }
 }
 
@@ -414,7 +418,7 @@ fn a_signature_is_sent_once_per_call() {
             r#"{{"index":{index},"extra_content":{{"google":{{"thought_signature":"{signature}"}}}}}}"#
         )
     };
-    let begun = |index: u32, id: &str| {
+    let started = |index: u32, id: &str| {
         let named = format!(
             r#""id":"{id}","type":"function","function":{{"name":"f","arguments":"{{}}"}},"extra"#
         );
@@ -423,16 +427,16 @@ fn a_signature_is_sent_once_per_call() {
     let empty_call = |index: u32| format!(r#"{{"function":{{"arguments":""}},"index":{index}}}"#);
     let other = call(1, "t").replacen('{', r#"{"function":{},"#, 1);
     let stream = [
-        begun(0, "a"),
+        started(0, "a"),
         call(0, "s"),
-        begun(1, "b"),
+        started(1, "b"),
         other.clone(),
         call(0, "s"),
     ];
     let expected = [
-        begun(0, "a"),
+        started(0, "a"),
         empty_call(0),
-        begun(1, "b"),
+        started(1, "b"),
         other.clone(),
         empty_call(0),
     ];
@@ -456,16 +460,16 @@ fn a_signature_is_sent_once_per_call() {
     ] {
         let again = format!(r#"{{"index":0,"delta":{{"extra_content":{extra}}}}}"#);
         let expected = format!(r#"{{"index":0,"delta":{expected}}}"#);
-        let got = repaired_stream(&chunks(&[delta, &again]), false);
-        assert_eq!(got, chunks(&[delta, &expected]), "{extra}");
+        let repaired = repaired_stream(&chunks(&[delta, &again]), false);
+        assert_eq!(repaired, chunks(&[delta, &expected]), "{extra}");
     }
 }
 
 #[test]
 fn a_signature_before_its_call_starts_no_extra_call() {
     let signature = r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#;
-    let got = repaired_choices(&[&calls(signature), &calls(A), &calls(B)]);
-    let call = |at: usize| &got[at]["delta"]["tool_calls"][0];
+    let repaired = repaired_choices(&[&calls(signature), &calls(A), &calls(B)]);
+    let call = |at: usize| &repaired[at]["delta"]["tool_calls"][0];
     assert_eq!(
         (&call(0)["index"], &call(1)["index"], &call(2)["index"]),
         (&0.into(), &0.into(), &1.into())
@@ -474,7 +478,7 @@ fn a_signature_before_its_call_starts_no_extra_call() {
         (&call(0)["id"], &call(0)["type"]),
         (&generated_id(1).into(), &"function".into())
     );
-    assert_eq!(call(1)["id"], Value::Null, "it has one");
+    assert_eq!(call(1)["id"], Value::Null, "the call already has an id");
     assert_eq!(call(2)["id"], "b");
 }
 
@@ -584,14 +588,14 @@ fn a_line_in_pieces_passes_and_may_have_finished_a_choice() {
         EventScanner::new(Kind::Chat),
         StreamRepair::new(context(true)),
     );
-    let mut got = Vec::new();
+    let mut repaired = Vec::new();
     for part in parts {
-        got.extend(repair.lines(scanner.push(part.into()).ready));
+        repaired.extend(repair.lines(scanner.push(part.into()).ready));
     }
     let expected = parts
         .concat()
         .replace(B, &B.replacen('{', "{\"index\":0,", 1));
-    assert!(got == expected.as_bytes());
+    assert!(repaired == expected.as_bytes());
 }
 
 #[test]
