@@ -78,7 +78,8 @@ fn allowed_licences() -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether an SPDX expression can be met by allowed licences alone. `/` is an old way to write `OR`.
+/// Whether an SPDX expression can be met by allowed licences alone. `/` is an old way to write
+/// `OR`.
 fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression
         .replace('/', " OR ")

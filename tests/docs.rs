@@ -1,5 +1,5 @@
-//! Checks the Markdown files: links lead somewhere, the tests that the threat model names exist, tables
-//! say what the code says, and the Chinese tables have the same rows as the English ones.
+//! Checks the Markdown files: links lead somewhere, the tests that the threat model names exist,
+//! tables say what the code says, and the Chinese tables have the same rows as the English ones.
 
 use gemini_keypool::pool::{Blame, Cooling, CoolingScope, Extent, Length, Outcome, Verdict};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,8 @@
-//! Holds the built component to `wit/world.wit`: it imports and exports what that file says, and nothing else.
+//! Holds the built component to `wit/world.wit`: it imports and exports what that file says, and
+//! nothing else.
 //!
-//! How much of WASI 0.2 a component imports is up to the standard library that it was built with: rustup's and Debian's
-//! differ. So that part may be smaller than the world; nothing may be larger.
+//! How much of WASI 0.2 a component imports is up to the standard library that it was built with:
+//! rustup's and Debian's differ. So that part may be smaller than the world; nothing may be larger.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -37,8 +38,8 @@ fn names(resolve: &Resolve, world: WorldId) -> Names {
     (imports, exports)
 }
 
-/// Patch versions of WASI 0.2 are compatible, and which one is imported depends on the C library of the toolchain that
-/// built the component.
+/// Patch versions of WASI 0.2 are compatible, and which one is imported depends on the C library of
+/// the toolchain that built the component.
 fn without_patch_version_of_wasi_0_2(name: &str) -> String {
     match name.split_once("@0.2.") {
         Some((interface, _patch)) if interface.starts_with("wasi:") => format!("{interface}@0.2"),

@@ -1,8 +1,8 @@
 //! The entry point: what an instance sets up once, and how each request enters the gateway.
 //!
-//! The host sends an instance many requests, several at a time, and may drop it between any two. So the
-//! setup (the variables, a connection, a check of the schema) lasts for the instance's life, and every
-//! fact stays in the database.
+//! The host sends an instance many requests, several at a time, and may drop it between any two. So
+//! the setup (the variables, a connection, a check of the schema) lasts for the instance's life,
+//! and every fact stays in the database.
 
 use super::http::{HostUpstream, IncomingBody, head_of, respond};
 use super::notify;
@@ -46,8 +46,8 @@ impl Guest for Component {
     }
 }
 
-/// The instance's gateway, set up by the first of the requests that an instance starts with. Without
-/// a database it is not cached, so that the next request tries again.
+/// The instance's gateway, set up by the first of the requests that an instance starts with.
+/// Without a database it is not cached, so that the next request tries again.
 async fn gateway() -> Rc<HostGateway> {
     let once = GATEWAY.with(Rc::clone);
     once.get(notify::new, async || {

@@ -1,10 +1,11 @@
 //! `wasi:http` behind the gateway's traits, and responses on their way out.
 //!
-//! Requests and responses are built by hand rather than by the SDK's conversions, because of a 40 ms
-//! trap. A host whose sockets leave Nagle's algorithm on sends a head and a body that arrive separately
-//! in two packets, and holds the second until the peer has acknowledged the first, which the peer
-//! delays by 40 ms. Both leave together if the first bytes of the body are already offered when the
-//! host takes the head. So a body's first write is polled once before its message is handed over.
+//! Requests and responses are built by hand rather than by the SDK's conversions, because of a 40
+//! ms trap. A host whose sockets leave Nagle's algorithm on sends a head and a body that arrive
+//! separately in two packets, and holds the second until the peer has acknowledged the first, which
+//! the peer delays by 40 ms. Both leave together if the first bytes of the body are already offered
+//! when the host takes the head. So a body's first write is polled once before its message is
+//! handed over.
 
 use crate::gateway::ports::{
     ByteStream, System, Timeouts, TransportError, Upstream, UpstreamResponse,
@@ -43,7 +44,8 @@ const HOST_STOPPING: &str = "the host is stopping";
 
 type TrailersResult = Result<Option<Trailers>, ErrorCode>;
 
-/// A request's head. The SDK's conversion makes more calls into the host, for parts that are not used.
+/// A request's head. The SDK's conversion makes more calls into the host, for parts that are not
+/// used.
 pub(super) fn head_of(request: &Request) -> Result<Parts, ErrorCode> {
     let mut uri = Uri::builder();
     if let Some(authority) = request.get_authority() {
@@ -66,8 +68,8 @@ pub(super) struct IncomingBody {
     stream: StreamReader<u8>,
     /// The size of the next read, in bytes, if there is no capacity left.
     read_size: usize,
-    /// Bytes that are still to come, if the length was declared. After the last of them the host need
-    /// not be asked for the end.
+    /// Bytes that are still to come, if the length was declared. After the last of them the host
+    /// need not be asked for the end.
     left: Option<u64>,
     /// Whether the body arrived whole; `None` once its end was read.
     end: Option<FutureReader<TrailersResult>>,
@@ -230,8 +232,8 @@ fn method_of(method: &http::Method) -> Method {
     }
 }
 
-/// An error before a response's head. Spin has one code both for a stream that the upstream refused,
-/// whose request was never read, and for a connection that broke.
+/// An error before a response's head. Spin has one code both for a stream that the upstream
+/// refused, whose request was never read, and for a connection that broke.
 fn before_response(error: &ErrorCode) -> TransportError {
     match error {
         ErrorCode::ConnectionRefused
@@ -345,7 +347,8 @@ where
     } = reply;
     let internal = |error: TransportError| ErrorCode::InternalError(Some(error.to_string()));
     let (has_contents, body) = match body {
-        // An empty body is no body: after the head of a response to HEAD, HTTP/2 lets nothing follow.
+        // An empty body is no body: after the head of a response to HEAD, HTTP/2 lets nothing
+        // follow.
         Body::Whole(bytes) => (!bytes.is_empty(), outgoing_body(bytes)),
         Body::Stream(stream) => (true, outgoing_stream(*stream)),
     };

@@ -1,5 +1,5 @@
-//! The host, and the component's entry point. Only these modules name host interfaces; they are compiled
-//! for WebAssembly alone.
+//! The host, and the component's entry point. Only these modules name host interfaces; they are
+//! compiled for WebAssembly alone.
 
 mod entry;
 mod http;

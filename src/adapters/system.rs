@@ -53,8 +53,8 @@ impl System for HostSystem {
     }
 
     fn log(&self, line: &str) {
-        // In one write, since many instances share a terminal. A closed terminal is no reason to fail, as
-        // `eprintln` would.
+        // In one write, since many instances share a terminal. A closed terminal is no reason to
+        // fail, as `eprintln` would.
         let _ = std::io::stderr().write_all(format!("keypool: {line}\n").as_bytes());
     }
 }

@@ -1,9 +1,9 @@
-//! Identifies the conversation that a request continues, by its model and first messages, which every
-//! later turn repeats.
+//! Identifies the conversation that a request continues, by its model and first messages, which
+//! every later turn repeats.
 //!
 //! Google caches prompt prefixes per project and charges less for cached tokens
-//! (<https://ai.google.dev/gemini-api/docs/caching>), so all turns of a conversation should go to the
-//! same project.
+//! (<https://ai.google.dev/gemini-api/docs/caching>), so all turns of a conversation should go to
+//! the same project.
 
 use crate::wire::json::{Members, find, read};
 use crate::wire::{Kind, Surface};

@@ -21,8 +21,8 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Waits until hyper has written everything. Works within a body only: hyper flushes when a body
-    /// waits.
+    /// Waits until hyper has written everything. Works within a body only: hyper flushes when a
+    /// body waits.
     pub(crate) async fn flushed(&self) {
         // Fails only without a sender, and that is `self`.
         let _ = self.flushes.subscribe().changed().await;

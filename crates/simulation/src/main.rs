@@ -1,8 +1,8 @@
 //! Simulates days of traffic over a thousand keys in seconds: the pool's decisions meet projects
 //! with real quota rules.
 //!
-//! [`world`] is the upstream, [`chooser`] the pool or a simpler strategy, and [`mod@run`] the virtual
-//! clock, with rules that every run must keep. The same seed gives the same run.
+//! [`world`] is the upstream, [`chooser`] the pool or a simpler strategy, and [`mod@run`] the
+//! virtual clock, with rules that every run must keep. The same seed gives the same run.
 
 mod chooser;
 mod run;

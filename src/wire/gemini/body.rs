@@ -1,10 +1,13 @@
 //! Decodes response bodies: decompresses them and strips their framing.
 
-use super::MAX_ERROR_BYTES;
 use flate2::read::GzDecoder;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
+
+/// The maximum size of an error body, decompressed: 1 MiB. Google's errors are below 4 KiB unless
+/// they list the fields of a request.
+pub const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
 /// The first bytes of every gzip stream; no text starts with them (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];

@@ -9,15 +9,11 @@
 //!
 //! Fields are read one by one, so that one of an unexpected type does not invalidate the others.
 
-use super::quota::{self, QuotaViolation};
+use super::violation::{self, QuotaViolation};
 use super::{body, duration};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-
-/// The maximum size of an error body, decompressed: 1 MiB. Google's errors are below 4 KiB unless
-/// they list the fields of a request.
-pub const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
 /// Error codes of the Interactions API, with their HTTP status and canonical code.
 ///
@@ -155,7 +151,7 @@ impl ApiError {
         let each = |name: &'static str| details.iter().filter_map(move |detail| detail.get(name));
         let waits = each("retryDelay")
             .filter_map(Value::as_str)
-            .chain(quota::wait_in_message(words))
+            .chain(violation::wait_in_message(words))
             .filter_map(duration::milliseconds);
         let consumers = each("metadata")
             .filter_map(|metadata| metadata.get("consumer")?.as_str())
@@ -182,7 +178,7 @@ impl ApiError {
                 .map(|it| QuotaViolation {
                     value: it
                         .value
-                        .or_else(|| quota::limit_in_message(words, it.metric.as_deref()?)),
+                        .or_else(|| violation::limit_in_message(words, it.metric.as_deref()?)),
                     ..it
                 })
                 .collect(),
@@ -246,7 +242,7 @@ fn violation(object: &Value, [metric, id, value]: [&str; 3]) -> Option<QuotaViol
 /// Returns the consumer named by a message from Service Control.
 fn consumer_in_message(message: &str) -> Option<&str> {
     let (_, rest) = message
-        .strip_prefix(quota::SERVICE_CONTROL)?
+        .strip_prefix(violation::SERVICE_CONTROL)?
         .split_once(" for consumer '")?;
     rest.split('\'').next()
 }

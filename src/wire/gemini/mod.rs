@@ -9,13 +9,16 @@ mod quota;
 mod sentence;
 mod summary;
 mod unknown;
+mod violation;
 mod words;
 
-pub use body::{closing_bracket, is_events, is_page, is_readable, unpacked_answer};
+pub use body::{
+    MAX_ERROR_BYTES, closing_bracket, is_events, is_page, is_readable, unpacked_answer,
+};
 pub use classify::{CallResult, Diagnosis, RequestTraits, diagnose};
 pub use envelope::{error_event, error_json};
-pub use error::{ApiError, MAX_ERROR_BYTES};
-pub use quota::QuotaViolation;
+pub use error::ApiError;
 pub use sentence::loggable;
 pub use summary::summarize;
 pub use unknown::{UnknownField, unknown_fields};
+pub use violation::QuotaViolation;

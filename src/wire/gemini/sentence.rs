@@ -6,7 +6,7 @@
 //! about a key, a quota or a location, which quote no request; other known messages are replaced by
 //! a fixed sentence, and all others by a placeholder.
 
-use super::quota;
+use super::violation;
 
 /// Prefixes of messages recorded from the API that quote no request.
 const LOGGED_IN_FULL: [&str; 19] = [
@@ -109,7 +109,7 @@ pub fn loggable<'a>(message: &'a str, description: &'a str) -> &'a str {
     {
         return message;
     }
-    if quota::has_no_free_tier(message) {
+    if violation::has_no_free_tier(message) {
         return "The model does not have a free quota tier";
     }
     REPLACEMENTS

@@ -1,6 +1,6 @@
 //! Repairs that completions and stream chunks have in common.
 
-use super::Context;
+use super::context::Context;
 use super::ids::{CallIds, answer_id};
 use super::parts::{Answer, Choice, ToolCall};
 use crate::wire::is_malformed_call;

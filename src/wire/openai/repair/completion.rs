@@ -1,7 +1,7 @@
 //! Repairs complete answers.
 
-use super::Context;
 use super::answer::{EMPTY_MESSAGE, Head, end, finish_reason, repair_call, repair_choices};
+use super::context::Context;
 use super::ids::CallIds;
 use super::parts::{Answer, Choice, Message};
 use super::stream::{self, StreamRepair};

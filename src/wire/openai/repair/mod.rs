@@ -25,6 +25,7 @@
 
 mod answer;
 mod completion;
+mod context;
 mod embeddings;
 mod ids;
 mod models;
@@ -34,22 +35,10 @@ mod stream;
 mod tests;
 
 use completion::{completion, stream_of};
+pub use context::{Context, Requested};
 use embeddings::embeddings;
 pub use models::{UNKNOWN_CREATED, model, models};
 pub use stream::StreamRepair;
-
-/// What repairs need to know about a call, apart from its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Context {
-    /// The model that the client requested.
-    pub model: String,
-    /// The current time, in seconds since the epoch.
-    pub created: i64,
-    /// Seed for generated ids. Equal seeds give equal ids, so each call needs its own.
-    pub seed: u64,
-    /// The kind of answer requested.
-    pub requested: Requested,
-}
 
 /// Repairs a complete answer; `None` if a stream was requested and the answer cannot be converted
 /// to one.
@@ -60,23 +49,4 @@ pub fn whole(body: Vec<u8>, context: &Context) -> Option<Vec<u8>> {
         Requested::Embeddings { as_base64 } => Some(embeddings(body, as_base64)),
         Requested::Other => Some(body),
     }
-}
-
-/// What the client asked for, as far as it decides how the answer is repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Requested {
-    /// A chat completion.
-    Completion,
-    /// A streamed chat completion.
-    Stream {
-        /// The client asked for `stream_options.include_usage`.
-        include_usage: bool,
-    },
-    /// Embeddings.
-    Embeddings {
-        /// As base64 instead of numbers.
-        as_base64: bool,
-    },
-    /// Anything else.
-    Other,
 }

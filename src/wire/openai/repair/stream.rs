@@ -1,9 +1,9 @@
 //! Repairs streams of `chat.completion.chunk`s.
 
 use super::answer::{Head, STOP, TOOL_CALLS, end, finish_reason, repair_call, repair_choices};
+use super::context::{Context, Requested};
 use super::ids::{CallIds, hash};
 use super::parts::{Answer, Choice, Function, Message, ToolCall};
-use super::{Context, Requested};
 use crate::wire::json::Patch;
 use crate::wire::json::{Members, find, read};
 use crate::wire::json::{
