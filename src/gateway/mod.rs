@@ -18,7 +18,7 @@ mod answer_form;
 mod answer_stream;
 mod attempt;
 mod attempt_loop;
-mod caller;
+mod authentication;
 mod claim;
 mod client_address;
 mod context;
@@ -54,7 +54,7 @@ use crate::wire::Surface;
 use crate::wire::naming::is_model;
 use crate::wire::target::advice;
 use affinity::Affinity;
-use caller::{Accepts, Caller};
+use authentication::{Accepts, Caller};
 use context::Context;
 use failure::ErrorForm;
 use http::header::{HeaderName, HeaderValue};
@@ -116,7 +116,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     /// that was called.
     pub async fn handle<B: ByteStream>(&self, request: Parts, mut body: B) -> Reply<D, U::Body, S> {
         let id = self.new_request_id();
-        let credential = caller::surface_of_credential(&request);
+        let credential = authentication::surface_of_credential(&request);
         let route = Route::find(&request.method, request.uri.path(), credential);
         let surface = route.as_ref().map_or(credential, Route::surface);
         let result = self.respond(route, &request, &id, &mut body).await;
@@ -325,7 +325,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         accepts: Accepts,
     ) -> Result<Caller, Failure> {
         cors::check_origin(config, &request.headers)?;
-        match caller::authenticate(config, request, accepts) {
+        match authentication::authenticate(config, request, accepts) {
             Err(wrong @ (Failure::TokenMissing | Failure::TokenWrong)) => {
                 self.count_wrong_token(config, &request.headers).await?;
                 Err(wrong)
@@ -339,7 +339,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let Incoming { head, target, .. } = incoming;
         let may_continue = target.is_upload()
             && cors::check_origin(config, &head.headers).is_ok()
-            && caller::authenticate(config, head, Accepts::Anywhere) == Err(Failure::TokenMissing);
+            && authentication::authenticate(config, head, Accepts::Anywhere)
+                == Err(Failure::TokenMissing);
         if !may_continue {
             return None;
         }
@@ -483,7 +484,7 @@ fn model_of_query(query: Option<&str>, default: &str) -> Result<String, Failure>
 
 /// Whether the response depends on the database. That of the liveness check does not.
 pub fn needs_database(request: &Parts) -> bool {
-    let credential = caller::surface_of_credential(request);
+    let credential = authentication::surface_of_credential(request);
     let route = Route::find(&request.method, request.uri.path(), credential);
     !matches!(route, Some(Route::Alive))
 }

@@ -13,7 +13,7 @@
 
 use super::outcome::{CoolingScope, Extent, Length};
 use super::scope::with_tool;
-use super::{MINUTE_MS, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, pacific};
+use super::{MINUTE_MS, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, moment};
 
 const SECOND_MS: i64 = 1000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -70,7 +70,7 @@ impl Length {
                     .unwrap_or(MAX_MINUTE_MS);
                 now.plus(asked.clamp(MIN_MS, MAX_MINUTE_MS))
             }
-            Self::UntilNextDay { .. } => pacific::next_day(now),
+            Self::UntilNextDay { .. } => moment::next_day(now),
             Self::Doubling {
                 first_ms,
                 longest_ms,

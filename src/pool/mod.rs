@@ -27,15 +27,15 @@
 
 mod budget;
 mod cool_down;
+mod draw;
 mod failover;
 mod key;
 mod limit;
+mod moment;
 mod outcome;
-mod owner;
-mod pacific;
+mod resource_owner;
 mod retry_budget;
 mod scope;
-mod select;
 mod snapshot;
 pub mod suspicion;
 mod time;
@@ -47,20 +47,20 @@ pub(crate) mod testing;
 
 pub use budget::{Balance, Budget, Used, before_minute, estimate_tokens, slot_start};
 pub use cool_down::{CoolDown, Incident, LONGEST_TRIAL_LEASE_MS, quota_scope_of};
+pub use draw::weight;
 pub use failover::{
     After, AnswerShape, Deadlines, Demand, Failover, GiveUp, Policy, Step, Timeouts,
 };
 pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyState, KeyStatus, PoolKey, mask};
 pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};
+pub use moment::Moment;
 pub use outcome::{
     Answer, Blame, Cooling, CoolingScope, Cure, Extent, Length, Outcome, Rule, Verdict,
 };
-pub use owner::Owner;
-pub use pacific::Moment;
+pub use resource_owner::Owner;
 pub use retry_budget::{RetryBudget, RetryMinute};
 pub use scope::{BETWEEN_TOOLS, KeyId, QuotaScope, Scope, with_tool};
-pub use select::weight;
 pub use snapshot::{Change, Claim, Pick, Reason, Snapshot, Standing, Survey};
 pub use time::{CLOCK_TOLERANCE_MS, MINUTE_MS, UnixMillis};
 pub use transition::{FAILURES_UNTIL_DISABLED, FAILURES_UNTIL_PAUSE, PAUSE_MS, Record, transition};

@@ -4,8 +4,8 @@
 //! changes, so that the next draw sees them. The database detects conflicts with other instances
 //! when they matter: trials and reservations are claimed there.
 
+use super::draw::{Table, weight};
 use super::scope::covers;
-use super::select::{Table, weight};
 use super::{
     Balance, Budget, CoolDown, CredentialHeader, KeyId, KeyState, KeyStatus,
     LONGEST_TRIAL_LEASE_MS, Limit, Moment, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, Used,

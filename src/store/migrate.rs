@@ -8,8 +8,8 @@ use std::rc::Rc;
 /// All migrations in order; the first is number 1.
 const MIGRATIONS: [(&str, &str); 2] = [
     (
-        "0001_owner",
-        include_str!("../../migrations/0001_owner.sql"),
+        "0001_earlier_deployment",
+        include_str!("../../migrations/0001_earlier_deployment.sql"),
     ),
     ("0002_pool", include_str!("../../migrations/0002_pool.sql")),
 ];

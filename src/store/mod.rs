@@ -10,19 +10,19 @@
 //! native tests.
 
 mod budgets;
-mod call_logs;
 mod connection;
 mod cool_downs;
 mod database;
-mod keys;
+mod key_admin;
+mod key_sample;
+mod log_retention;
 mod migrate;
 mod model_lists;
-mod pool_keys;
 mod rate_limit;
+mod read_pool;
 mod recorder;
 mod resources;
 mod signatures;
-mod snapshot;
 mod value;
 
 #[cfg(test)]
@@ -31,24 +31,24 @@ pub(crate) mod testing;
 pub use budgets::{
     Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
 };
-pub use call_logs::count_old_calls;
 pub use connection::{Connector, Reconnecting};
 pub use cool_downs::{claim, cool, end_cool_down, release};
 pub use database::{
     Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, SettingUp, Within,
 };
-pub use keys::{
+pub use key_admin::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,
 };
+pub use log_retention::count_old_calls;
 pub use migrate::{Readiness, migrate, readiness};
 pub use model_lists::{cache_models, cached_models};
 pub use rate_limit::{CallCount, count_call};
+pub use read_pool::{PoolRead, read_pool};
 pub use recorder::{AttemptRow, Deferred, Lost, Moved, Recorder};
 pub use resources::{
     forget_resource, owners, remember_created, remember_reported, was_created_since,
 };
 pub use signatures::{Nonce, learn_signed_model, save_signatures, signatures_of};
-pub use snapshot::{PoolRead, read_pool};
 pub use value::{LONGEST_TEXT, Row, Value};
 
 use crate::pool::{QuotaScope, UnixMillis};
@@ -79,10 +79,10 @@ pub async fn delete_expired(
     cool_downs::delete_spent_cool_downs(database, now).await?;
     budgets::delete_old_usage(database, now).await?;
     resources::delete_old_resources(database, now).await?;
-    keys::delete_old_resets(database, now).await?;
+    key_admin::delete_old_resets(database, now).await?;
     signatures::delete_old_signatures(database, now).await?;
     match log_retention_days {
-        Some(days) => call_logs::delete_old_calls(database, now, days).await,
+        Some(days) => log_retention::delete_old_calls(database, now, days).await,
         None => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ fn length(outcome: Outcome, retry_after_ms: Option<u64>) -> Option<i64> {
 #[test]
 fn first_cool_downs_follow_the_rules() {
     use Outcome::*;
-    let next_day = pacific::next_day(NOW).since(NOW);
+    let next_day = moment::next_day(NOW).since(NOW);
     for (outcome, asked, expected) in [
         (QuotaPerMinute, Some(41_700), Some(41_700)),
         (QuotaPerMinute, None, Some(60_000)),
@@ -120,7 +120,7 @@ fn the_longer_cool_down_of_an_incident_wins() {
         CoolDown::after(None, &incident(Outcome::QuotaPerMinute, Some(20_000), 0)).unwrap();
     let day = incident(Outcome::QuotaPerDay, None, 10);
     let both = CoolDown::after(Some(&minute), &day).unwrap();
-    assert_eq!(both.until, pacific::next_day(NOW));
+    assert_eq!(both.until, moment::next_day(NOW));
     let minute_again = incident(Outcome::QuotaPerMinute, Some(20_000), 20);
     assert_eq!(CoolDown::after(Some(&both), &minute_again), None);
 }

@@ -123,7 +123,10 @@ fn resumes_an_unfinished_migration() {
     let database = NativeDatabase::in_memory();
     database.fail("idx_api_keys_status", "disk I/O error", 1);
     let error = block_on(migrate(&database)).unwrap_err();
-    assert_eq!(error.text(), "migration 0001_owner: disk I/O error");
+    assert_eq!(
+        error.text(),
+        "migration 0001_earlier_deployment: disk I/O error"
+    );
     block_on(migrate(&database)).unwrap();
     assert_eq!(
         database.query("SELECT count(*) FROM schema_migrations"),

@@ -3,12 +3,12 @@
 mod body;
 mod classify;
 mod duration;
-mod envelope;
 mod error;
+mod error_format;
 mod quota;
 mod sentence;
 mod summary;
-mod unknown;
+mod unknown_fields;
 mod violation;
 mod words;
 
@@ -16,9 +16,9 @@ pub use body::{
     MAX_ERROR_BYTES, closing_bracket, is_events, is_page, is_readable, unpacked_answer,
 };
 pub use classify::{CallResult, Diagnosis, RequestTraits, diagnose};
-pub use envelope::{error_event, error_json};
 pub use error::ApiError;
+pub use error_format::{error_event, error_json};
 pub use sentence::loggable;
 pub use summary::summarize;
-pub use unknown::{UnknownField, unknown_fields};
+pub use unknown_fields::{UnknownField, unknown_fields};
 pub use violation::QuotaViolation;

@@ -1,7 +1,7 @@
 //! Reads the pool: keys, cool-downs, limits and usage.
 
 use super::cool_downs::{self, IS_RELEVANT, relevance_parameters};
-use super::pool_keys::{KeysRead, pool_keys};
+use super::key_sample::{KeysRead, pool_keys};
 use super::{Database, DatabaseError, Row, Value, number, read, text};
 use crate::pool::{
     KeyId, Limit, Moment, QuotaScope, Scope, Snapshot, Unit, UnixMillis, Used, Window,
