@@ -15,7 +15,7 @@ use super::lessons::Lessons;
 use super::ports::{System, Upstream};
 use super::reply::Reply;
 use super::upstream_request::{self, UpstreamRequest};
-use super::view::{Extent, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
+use super::view::{Coverage, MAX_AGE_AFTER_FAILURE_MS, MAX_AGE_MS};
 use crate::pool::{
     After, Blame, CredentialHeader, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Owner,
     Pick, Policy, Step, estimate_tokens, quota_scope_of, with_tool,
@@ -70,7 +70,7 @@ struct OtherHeader {
 }
 
 /// Whether to make another attempt.
-enum Verdict {
+enum Next {
     Continue,
     Stop,
 }
@@ -169,7 +169,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                     ..
                 }) => break failure,
                 Attempted::Failed(failed) => {
-                    if self.repair(request, &failed) == upstream_request::Change::Made {
+                    if self.repair(request, &failed) == upstream_request::Edit::Made {
                         self.last_failure = Some(failed.failure);
                         continue;
                     }
@@ -177,7 +177,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                     failed.outcome
                 }
             };
-            if let Verdict::Stop = self.follow_up(outcome, pick, &sent, request).await {
+            if let Next::Stop = self.follow_up(outcome, pick, &sent, request).await {
                 break self.last_failure();
             }
         };
@@ -195,11 +195,11 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             system,
             ..
         } = self.context;
-        let extent = match self.failover.needs_all_keys() {
-            true => Extent::Whole,
-            false => Extent::Sample,
+        let coverage = match self.failover.needs_all_keys() {
+            true => Coverage::Whole,
+            false => Coverage::Sample,
         };
-        view.refresh_if_possible(*system, extent, self.max_age_ms)
+        view.refresh_if_possible(*system, coverage, self.max_age_ms)
             .await?;
         // The instance may not have known the keys before.
         if view.reveals_secret(config, &self.model) || view.reveals_secret(config, &request.path) {
@@ -315,11 +315,11 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         &mut self,
         request: &mut UpstreamRequest<'_>,
         failed: &Failed,
-    ) -> upstream_request::Change {
-        use upstream_request::Change;
+    ) -> upstream_request::Edit {
+        use upstream_request::Edit;
         let now = self.context.system.now();
         if !self.failover.has_attempt_left(now) {
-            return Change::None;
+            return Edit::None;
         }
         let left_out = match &failed.failure {
             Failure::Upstream { unknown_fields, .. } => {
@@ -338,17 +338,17 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         let signed = match failed.outcome {
             Outcome::SignatureMissing => request.put_placeholders(),
             Outcome::SignatureRefused => request.replace_restored_signatures(),
-            _ => Change::None,
+            _ => Edit::None,
         };
-        if signed == Change::Made {
+        if signed == Edit::Made {
             self.lessons.lacked_signatures |= failed.outcome == Outcome::SignatureMissing;
         } else if let Some(fields) = left_out {
             self.lessons.left_out.extend(fields);
         } else {
-            return Change::None;
+            return Edit::None;
         }
         self.failover.change_request();
-        Change::Made
+        Edit::Made
     }
 
     /// Decides what follows an attempt that gave no answer with content.
@@ -358,7 +358,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         pick: Box<Pick>,
         sent: &Sent,
         request: &UpstreamRequest<'_>,
-    ) -> Verdict {
+    ) -> Next {
         let ended_at = self.context.system.now();
         if outcome.blame() == Some(Blame::WhenAnotherServes) {
             let tool = request.traits.tool.as_deref();
@@ -381,18 +381,18 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         }
         self.max_age_ms = MAX_AGE_AFTER_FAILURE_MS;
         match self.failover.after(outcome, ended_at, &mut self.rng) {
-            After::Answer => Verdict::Stop,
+            After::Stop => Next::Stop,
             After::Retry {
                 charged,
                 back_off_ms,
             } => {
                 if charged && !self.take_retry().await {
-                    return Verdict::Stop;
+                    return Next::Stop;
                 }
                 if back_off_ms > 0 {
                     self.context.system.wait(back_off_ms).await;
                 }
-                Verdict::Continue
+                Next::Continue
             }
         }
     }

@@ -6,7 +6,7 @@
 //! the pool is never reported as a 401, since the caller's token is valid.
 
 use crate::config::InvalidConfig;
-use crate::pool::{Answer, KeyId, Limit, Outcome, Survey, UnixMillis};
+use crate::pool::{CallerError, KeyId, Limit, Outcome, Survey, UnixMillis};
 use crate::store::DatabaseError;
 use crate::wire::Surface;
 use crate::wire::gemini::{self, UnknownField};
@@ -206,7 +206,7 @@ impl Failure {
     /// already retried or has used up its retry budget.
     pub(super) fn spent(self) -> Self {
         let is_trouble = match &self {
-            Self::Upstream { outcome, .. } => outcome.rule().answer == Answer::Trouble,
+            Self::Upstream { outcome, .. } => outcome.rule().caller_error == CallerError::Trouble,
             Self::AnswerBroken { .. } => true,
             _ => false,
         };
@@ -519,16 +519,16 @@ impl Failure {
                     || survey.all_cooling_for(Outcome::BillingExhausted);
                 (!is_soon || is_lasting).then_some("false")
             }
-            Self::Upstream { outcome, .. } => match outcome.rule().answer {
-                Answer::RequestFault
-                | Answer::TooLarge
-                | Answer::Location
-                | Answer::Permission
-                | Answer::Plan
-                | Answer::NoQuota
-                | Answer::Billing
-                | Answer::PoolFault => Some("false"),
-                Answer::Quota | Answer::KeyRejected | Answer::Trouble => None,
+            Self::Upstream { outcome, .. } => match outcome.rule().caller_error {
+                CallerError::RequestFault
+                | CallerError::TooLarge
+                | CallerError::Location
+                | CallerError::Permission
+                | CallerError::Plan
+                | CallerError::NoQuota
+                | CallerError::Billing
+                | CallerError::PoolFault => Some("false"),
+                CallerError::Quota | CallerError::KeyRejected | CallerError::Trouble => None,
             },
             _ => None,
         }
@@ -729,44 +729,44 @@ fn upstream(
             .filter(StatusCode::is_client_error)
             .unwrap_or(default)
     };
-    let (status, kind, code, message) = match outcome.rule().answer {
-        Answer::Location if status == 429 => (
+    let (status, kind, code, message) = match outcome.rule().caller_error {
+        CallerError::Location if status == 429 => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_refuses_location",
             format!("The upstream refuses calls from the pool's address: {message}"),
         ),
-        Answer::RequestFault | Answer::Location => (
+        CallerError::RequestFault | CallerError::Location => (
             client_error(StatusCode::BAD_REQUEST),
             "invalid_request_error",
             code.unwrap_or("invalid_request"),
             message.to_owned(),
         ),
-        Answer::TooLarge => (
+        CallerError::TooLarge => (
             StatusCode::PAYLOAD_TOO_LARGE,
             "invalid_request_error",
             "request_exceeds_quota",
             message.to_owned(),
         ),
-        Answer::Permission | Answer::Plan => (
+        CallerError::Permission | CallerError::Plan => (
             client_error(StatusCode::FORBIDDEN),
             "permission_error",
             code.unwrap_or("permission_denied"),
             message.to_owned(),
         ),
-        Answer::Quota | Answer::NoQuota => (
+        CallerError::Quota | CallerError::NoQuota => (
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limit_error",
             "rate_limit_exceeded",
             message.to_owned(),
         ),
-        Answer::Billing => (
+        CallerError::Billing => (
             StatusCode::TOO_MANY_REQUESTS,
             "insufficient_quota",
             "billing_exhausted",
             message.to_owned(),
         ),
-        Answer::KeyRejected => (
+        CallerError::KeyRejected => (
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
             "upstream_key_rejected",
@@ -774,13 +774,13 @@ fn upstream(
              use another key."
                 .to_owned(),
         ),
-        Answer::PoolFault => (
+        CallerError::PoolFault => (
             StatusCode::BAD_GATEWAY,
             "server_error",
             "pool_fault",
             format!("The upstream refused the pool's request: {message}"),
         ),
-        Answer::Trouble => {
+        CallerError::Trouble => {
             let status = match status {
                 408 => StatusCode::GATEWAY_TIMEOUT,
                 _ => passed

@@ -69,7 +69,7 @@ use relay::Relay;
 use route::{ANY_METHOD, Action, Route};
 use serde::Serialize;
 use std::rc::Rc;
-use view::{Extent, MAX_AGE_MS, PoolView};
+use view::{Coverage, MAX_AGE_MS, PoolView};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -221,7 +221,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let view = self.view()?;
         match action {
             Action::KeysStatus => {
-                view.refresh(&self.system, Extent::Whole, 0).await?;
+                view.refresh(&self.system, Coverage::Whole, 0).await?;
                 let keys = store::key_report(view.unlimited_database()).await?;
                 let now = self.system.now();
                 let warnings = config.warnings();
@@ -230,7 +230,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Action::ResetKey(id) => self.reset_key(view, id, request_id).await,
             Action::Explain => {
                 let model = model_of_query(request.uri.query(), &config.default_model)?;
-                view.refresh(&self.system, Extent::Whole, 0).await?;
+                view.refresh(&self.system, Coverage::Whole, 0).await?;
                 if view.reveals_secret(config, &model) {
                     return Err(Failure::secret_in_name());
                 }
@@ -260,7 +260,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         id: KeyId,
         request_id: &str,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
-        view.refresh(&self.system, Extent::Whole, MAX_AGE_MS)
+        view.refresh(&self.system, Coverage::Whole, MAX_AGE_MS)
             .await?;
         let reset = store::reset_key(view.unlimited_database(), id, self.system.now()).await?;
         let scope = view.snapshot().key(id).map(PoolKey::scope);

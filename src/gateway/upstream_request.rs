@@ -195,29 +195,29 @@ impl<'a> UpstreamRequest<'a> {
     }
 
     /// Inserts a placeholder wherever a thought signature is missing.
-    pub(super) fn put_placeholders(&mut self) -> Change {
+    pub(super) fn put_placeholders(&mut self) -> Edit {
         self.sign(&BTreeSet::new())
     }
 
     /// Also replaces the restored signatures by placeholders, after the upstream rejected them.
-    pub(super) fn replace_restored_signatures(&mut self) -> Change {
+    pub(super) fn replace_restored_signatures(&mut self) -> Edit {
         let restored = std::mem::take(&mut self.restored);
         match restored.is_empty() {
-            true => Change::None,
+            true => Edit::None,
             false => self.sign(&restored),
         }
     }
 
-    fn sign(&mut self, rejected: &BTreeSet<String>) -> Change {
+    fn sign(&mut self, rejected: &BTreeSet<String>) -> Edit {
         if !self.is_repaired_chat() {
-            return Change::None;
+            return Edit::None;
         }
         match signatures::with_placeholders(&self.body, rejected) {
             Some(body) => {
                 self.body = body;
-                Change::Made
+                Edit::Made
             }
-            None => Change::None,
+            None => Edit::None,
         }
     }
 
@@ -317,7 +317,7 @@ impl<'a> UpstreamRequest<'a> {
 
 /// Whether a request was changed, so that a retry may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum Edit {
     Made,
     None,
 }

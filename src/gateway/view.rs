@@ -82,7 +82,7 @@ struct Reported {
 
 /// How much of the pool a snapshot must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(super) enum Coverage {
     /// Enough keys to draw one: of a large pool, a sample.
     Sample,
     /// All keys.
@@ -92,7 +92,7 @@ pub(super) enum Extent {
 struct Reading {
     number: u64,
     started_at: UnixMillis,
-    extent: Extent,
+    coverage: Coverage,
     result: Result<(), DatabaseError>,
 }
 
@@ -142,20 +142,21 @@ impl<D: Database> PoolView<D> {
         max_age_ms: i64,
         rng: &mut impl Rng,
     ) -> Result<Step, DatabaseError> {
-        let mut extent = match failover.needs_all_keys() {
-            true => Extent::Whole,
-            false => Extent::Sample,
+        let mut coverage = match failover.needs_all_keys() {
+            true => Coverage::Whole,
+            false => Coverage::Sample,
         };
         loop {
-            self.refresh_if_possible(system, extent, max_age_ms).await?;
+            self.refresh_if_possible(system, coverage, max_age_ms)
+                .await?;
             let now = Moment::new(system.now());
             let snapshot = &mut self.snapshot();
-            if extent == Extent::Sample
+            if coverage == Coverage::Sample
                 && !self.is_whole()
                 && !failover.has_choice(snapshot, model, &now)
             {
                 // The keys that are left may be among the others, and so may the reason to give up.
-                extent = Extent::Whole;
+                coverage = Coverage::Whole;
                 continue;
             }
             return Ok(failover.next(snapshot, model, &now, rng));
@@ -169,10 +170,10 @@ impl<D: Database> PoolView<D> {
     pub(super) async fn refresh_if_possible<S: System>(
         &self,
         system: &S,
-        extent: Extent,
+        coverage: Coverage,
         max_age_ms: i64,
     ) -> Result<(), DatabaseError> {
-        match self.refresh(system, extent, max_age_ms).await {
+        match self.refresh(system, coverage, max_age_ms).await {
             Err(error) if !self.is_read.get() => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -272,7 +273,7 @@ impl<D: Database> PoolView<D> {
     pub(super) async fn refresh<S: System>(
         &self,
         system: &S,
-        extent: Extent,
+        coverage: Coverage,
         max_age_ms: i64,
     ) -> Result<(), DatabaseError> {
         let mut now = system.now();
@@ -285,15 +286,15 @@ impl<D: Database> PoolView<D> {
                 let is_fresh = latest.started_at > oldest && latest.started_at <= now;
                 // A reading that started after this call is new enough, however long it took.
                 let is_newer = latest.number > readings;
-                let has_all = extent == Extent::Sample
-                    || latest.extent == Extent::Whole
+                let has_all = coverage == Coverage::Sample
+                    || latest.coverage == Coverage::Whole
                     || (latest.result.is_ok() && self.is_whole());
                 if has_all && ((is_fresh && counts) || is_newer) {
                     return latest.result.clone();
                 }
             }
             if let Some(permit) = self.reading.try_acquire() {
-                return self.read(permit, system, extent, now).await;
+                return self.read(permit, system, coverage, now).await;
             }
             self.reading.released(self.new_notify).await;
             now = system.now();
@@ -304,7 +305,7 @@ impl<D: Database> PoolView<D> {
         &self,
         permit: Permit<'_>,
         system: &S,
-        extent: Extent,
+        coverage: Coverage,
         started_at: UnixMillis,
     ) -> Result<(), DatabaseError> {
         self.outdated.set(false);
@@ -314,7 +315,7 @@ impl<D: Database> PoolView<D> {
         };
         let number = self.readings.get() + 1;
         self.readings.set(number);
-        let result = self.load(system, extent, started_at).await;
+        let result = self.load(system, coverage, started_at).await;
         if let (Err(error), true) = (&result, self.is_read.get()) {
             system.log(&format!(
                 "the pool cannot be read and continues with the keys that it knows: {error}"
@@ -324,7 +325,7 @@ impl<D: Database> PoolView<D> {
             self.latest.replace(Some(Reading {
                 number,
                 started_at,
-                extent,
+                coverage,
                 result: result.clone(),
             }));
         }
@@ -334,12 +335,12 @@ impl<D: Database> PoolView<D> {
     async fn load<S: System>(
         &self,
         system: &S,
-        extent: Extent,
+        coverage: Coverage,
         started_at: UnixMillis,
     ) -> Result<(), DatabaseError> {
-        let sample_by = match extent {
-            Extent::Sample => Some(SmallRng::seed_from_u64(system.random()).random()),
-            Extent::Whole => None,
+        let sample_by = match coverage {
+            Coverage::Sample => Some(SmallRng::seed_from_u64(system.random()).random()),
+            Coverage::Whole => None,
         };
         let read = store::read_pool(&*self.database, sample_by, started_at).await?;
         self.report_broken_rows(system, &read);

@@ -223,7 +223,7 @@ pub enum GiveUp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     /// Return the outcome of this attempt to the caller.
-    Answer,
+    Stop,
     /// Try again.
     Retry {
         /// Whether the retry is charged to the pool's retry budget. If the budget is used up, the
@@ -522,14 +522,14 @@ impl Failover {
             let may_retry = self.policy.retry_empty && !self.empty_seen;
             self.empty_seen = true;
             if !may_retry {
-                return After::Answer;
+                return After::Stop;
             }
         }
         if !self.has_attempt_left(now) {
-            return After::Answer;
+            return After::Stop;
         }
         if !self.demand.is_repeatable && outcome.rule().may_have_run {
-            return After::Answer;
+            return After::Stop;
         }
         self.needs_new_project = false;
         let at_once = |charged| After::Retry {
@@ -537,7 +537,7 @@ impl Failover {
             back_off_ms: 0,
         };
         match outcome.rule().cure {
-            Cure::None => After::Answer,
+            Cure::None => After::Stop,
             Cure::AnotherKey => at_once(false),
             Cure::PerhapsAnotherKey => at_once(true),
             Cure::OneOtherProject => {
@@ -546,7 +546,7 @@ impl Failover {
                 if self.refusing_projects < AGREEING_PROJECTS {
                     at_once(false)
                 } else {
-                    After::Answer
+                    After::Stop
                 }
             }
             Cure::OtherHeader => {
@@ -567,7 +567,7 @@ impl Failover {
         self.back_offs += 1;
         let back_off_ms = rng.random_range(full / 2..=full);
         if self.deadlines(now).head_by.since(now) <= signed(back_off_ms) {
-            return After::Answer;
+            return After::Stop;
         }
         After::Retry {
             charged: true,

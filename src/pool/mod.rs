@@ -56,7 +56,7 @@ pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};
 pub use moment::Moment;
 pub use outcome::{
-    Answer, Blame, Cooling, CoolingScope, Cure, Extent, Length, Outcome, Rule, Verdict,
+    Blame, CallerError, Cooling, CoolingScope, Cure, Extent, Length, Outcome, Rule, Verdict,
 };
 pub use resource_owner::Owner;
 pub use retry_budget::{RetryBudget, RetryMinute};

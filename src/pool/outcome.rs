@@ -16,7 +16,7 @@ pub struct Rule {
     /// Which retry may help.
     pub cure: Cure,
     /// What the caller receives if no attempt does better.
-    pub answer: Answer,
+    pub caller_error: CallerError,
     /// What cools down, if anything. For a failure of the key itself this applies while the
     /// upstream is [suspected](super::suspicion).
     pub cooling: Option<Cooling>,
@@ -73,9 +73,9 @@ pub enum Cure {
     AtOnce,
 }
 
-/// The kind of error that a caller receives for an outcome.
+/// How a failure is reported to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum CallerError {
     /// The upstream's own error: the request is at fault.
     RequestFault,
     /// The request is larger than any quota.
@@ -176,12 +176,12 @@ const fn doubling(first_ms: i64, longest_ms: i64) -> Length {
 
 impl Rule {
     /// A rule for an outcome that says nothing about the key and cools nothing.
-    const fn new(name: &'static str, cure: Cure, answer: Answer) -> Self {
+    const fn new(name: &'static str, cure: Cure, caller_error: CallerError) -> Self {
         Self {
             name,
             verdict: Verdict::Unknown,
             cure,
-            answer,
+            caller_error,
             cooling: None,
             is_systemic: false,
             may_have_run: false,
@@ -274,96 +274,96 @@ macro_rules! outcomes {
 
 outcomes! {
     /// The upstream answered, and the whole answer was relayed.
-    Success => Rule::new("success", Cure::None, Answer::Trouble).works();
+    Success => Rule::new("success", Cure::None, CallerError::Trouble).works();
     /// The upstream answered, but the client disconnected before the end.
-    ClientGone => Rule::new("client_gone", Cure::None, Answer::Trouble).works();
+    ClientGone => Rule::new("client_gone", Cure::None, CallerError::Trouble).works();
     /// The upstream answered 200 without content: no text, no call, at most thoughts.
-    EmptyAnswer => Rule::new("empty_answer", Cure::PerhapsAnotherKey, Answer::Trouble);
+    EmptyAnswer => Rule::new("empty_answer", Cure::PerhapsAnotherKey, CallerError::Trouble);
     /// The request itself is wrong (400, 404, 413 and the like): every key would get the same
     /// answer.
-    ClientFault => Rule::new("client_fault", Cure::None, Answer::RequestFault);
+    ClientFault => Rule::new("client_fault", Cure::None, CallerError::RequestFault);
     /// The request alone exceeds the quota: it can never succeed where that limit applies.
-    RequestTooLarge => Rule::new("request_too_large", Cure::OneOtherProject, Answer::TooLarge);
+    RequestTooLarge => Rule::new("request_too_large", Cure::OneOtherProject, CallerError::TooLarge);
     /// The method takes no API keys, belongs to another service, or was refused by a front end.
     /// This is most likely the request's fault, and the key's only if another key succeeds.
-    RequestRefused => Rule::new("request_refused", Cure::OneOtherProject, Answer::Permission)
+    RequestRefused => Rule::new("request_refused", Cure::OneOtherProject, CallerError::Permission)
         .cools_when_another_serves(Key, doubling(5 * MINUTE_MS, HOUR_MS));
     /// "Not found" for a call that names nothing but its model: only some projects may use it.
-    EntityNotFound => Rule::new("entity_not_found", Cure::OneOtherProject, Answer::RequestFault)
+    EntityNotFound => Rule::new("entity_not_found", Cure::OneOtherProject, CallerError::RequestFault)
         .cools_when_another_serves(Project, doubling(5 * MINUTE_MS, HOUR_MS));
     /// A tool call in the request's history lacks its thought signature, and the model refuses it.
     /// The pool can repair this.
-    SignatureMissing => Rule::new("signature_missing", Cure::None, Answer::RequestFault);
+    SignatureMissing => Rule::new("signature_missing", Cure::None, CallerError::RequestFault);
     /// The request carries a thought signature that this project cannot read.
-    SignatureRefused => Rule::new("signature_refused", Cure::OneOtherProject, Answer::RequestFault);
+    SignatureRefused => Rule::new("signature_refused", Cure::OneOtherProject, CallerError::RequestFault);
     /// The upstream does not accept this key: invalid, expired, leaked, suspended.
-    KeyRejected => Rule::new("key_rejected", Cure::AnotherKey, Answer::KeyRejected)
+    KeyRejected => Rule::new("key_rejected", Cure::AnotherKey, CallerError::KeyRejected)
         .against_key(Verdict::Rejected);
     /// The key is restricted to other addresses, referrers, apps or services, which its owner can
     /// change.
-    KeyRestricted => Rule::new("key_restricted", Cure::AnotherKey, Answer::KeyRejected)
+    KeyRestricted => Rule::new("key_restricted", Cure::AnotherKey, CallerError::KeyRejected)
         .against_key(Verdict::Restricted);
     /// The upstream expects this key in the other header.
-    CredentialMisplaced => Rule::new("credential_misplaced", Cure::OtherHeader, Answer::PoolFault);
+    CredentialMisplaced => Rule::new("credential_misplaced", Cure::OtherHeader, CallerError::PoolFault);
     /// The key's project has the API switched off, or is denied access. Its owner can change that,
     /// so it is not final.
-    ProjectRefused => Rule::new("project_refused", Cure::AnotherKey, Answer::KeyRejected)
+    ProjectRefused => Rule::new("project_refused", Cure::AnotherKey, CallerError::KeyRejected)
         .against_key(Verdict::Failed);
     /// This key may not use this resource or model; others may.
-    ResourceRefused => Rule::new("resource_refused", Cure::AnotherKey, Answer::Permission)
+    ResourceRefused => Rule::new("resource_refused", Cure::AnotherKey, CallerError::Permission)
         .cools_when_another_serves(Key, doubling(5 * MINUTE_MS, HOUR_MS));
     /// The model is not available to the key's project; other projects may have it.
-    ModelRefused => Rule::new("model_refused", Cure::AnotherKey, Answer::Plan)
+    ModelRefused => Rule::new("model_refused", Cure::AnotherKey, CallerError::Plan)
         .cools(Project, Model, TODAY);
     /// The project's plan does not include what was asked for; other projects may have another
     /// plan.
-    PlanRefused => Rule::new("plan_refused", Cure::AnotherKey, Answer::Plan)
+    PlanRefused => Rule::new("plan_refused", Cure::AnotherKey, CallerError::Plan)
         .cools(Project, Model, TODAY);
     /// The message mentions plans or billing: either the plan or the request is at fault.
-    PlanDoubted => Rule::new("plan_doubted", Cure::OneOtherProject, Answer::Plan)
+    PlanDoubted => Rule::new("plan_doubted", Cure::OneOtherProject, CallerError::Plan)
         .cools_when_another_serves(Project, TODAY);
     /// The project has no billing, and there is no free tier where the pool runs.
-    FreeTierRefused => Rule::new("free_tier_refused", Cure::AnotherKey, Answer::Plan)
+    FreeTierRefused => Rule::new("free_tier_refused", Cure::AnotherKey, CallerError::Plan)
         .cools(Project, AllModels, TODAY);
     /// The project's quota per minute for this model is used up.
-    QuotaPerMinute => Rule::new("quota_per_minute", Cure::AnotherKey, Answer::Quota)
+    QuotaPerMinute => Rule::new("quota_per_minute", Cure::AnotherKey, CallerError::Quota)
         .cools(Project, Model, Length::AsAsked);
     /// The project's quota per day for this model is used up, until midnight Pacific.
-    QuotaPerDay => Rule::new("quota_per_day", Cure::AnotherKey, Answer::Quota)
+    QuotaPerDay => Rule::new("quota_per_day", Cure::AnotherKey, CallerError::Quota)
         .cools(Project, Model, Length::UntilNextDay { trial: false });
     /// The project's plan has no quota for this model (`limit: 0`). Waiting does not help; another
     /// plan does.
-    QuotaNone => Rule::new("quota_none", Cure::AnotherKey, Answer::NoQuota)
+    QuotaNone => Rule::new("quota_none", Cure::AnotherKey, CallerError::NoQuota)
         .cools(Project, Model, TODAY);
     /// The project's spending cap is reached, its credits are used up, or its billing account is
     /// closed.
-    BillingExhausted => Rule::new("billing_exhausted", Cure::AnotherKey, Answer::Billing)
+    BillingExhausted => Rule::new("billing_exhausted", Cure::AnotherKey, CallerError::Billing)
         .cools(Project, AllModels, doubling(HOUR_MS, 24 * HOUR_MS));
     /// A refusal for "quota" that names none: a burst, or capacity shared with others.
-    QuotaUnspecified => Rule::new("quota_unspecified", Cure::AnotherKey, Answer::Quota)
+    QuotaUnspecified => Rule::new("quota_unspecified", Cure::AnotherKey, CallerError::Quota)
         .cools(Project, Model, doubling(5 * SECOND_MS, MINUTE_MS))
         .systemic();
     /// The same for a request with a server-side tool such as search, which has its own quota.
-    ToolQuota => Rule::new("tool_quota", Cure::AnotherKey, Answer::Quota)
+    ToolQuota => Rule::new("tool_quota", Cure::AnotherKey, CallerError::Quota)
         .cools(Project, ModelAndTool, doubling(5 * SECOND_MS, MINUTE_MS));
     /// This machine's address or country is refused.
-    EgressRefused => Rule::new("egress_refused", Cure::PerhapsAnotherKey, Answer::Location)
+    EgressRefused => Rule::new("egress_refused", Cure::PerhapsAnotherKey, CallerError::Location)
         .cools_when_another_serves(Key, doubling(MINUTE_MS, 10 * MINUTE_MS))
         .systemic();
     /// The model is overloaded (503), regardless of the key.
-    ModelOverloaded => Rule::new("model_overloaded", Cure::AnotherTime, Answer::Trouble).systemic();
+    ModelOverloaded => Rule::new("model_overloaded", Cure::AnotherTime, CallerError::Trouble).systemic();
     /// The upstream is broken or unreachable, or sent an invalid answer.
-    UpstreamTrouble => Rule::new("upstream_trouble", Cure::AnotherTime, Answer::Trouble)
+    UpstreamTrouble => Rule::new("upstream_trouble", Cure::AnotherTime, CallerError::Trouble)
         .systemic()
         .may_have_run();
     /// The call never reached the upstream.
-    NotSent => Rule::new("not_sent", Cure::AtOnce, Answer::Trouble).systemic();
+    NotSent => Rule::new("not_sent", Cure::AtOnce, CallerError::Trouble).systemic();
     /// The connection failed before the response began; the upstream may have read the request.
-    Unanswered => Rule::new("unanswered", Cure::AtOnce, Answer::Trouble)
+    Unanswered => Rule::new("unanswered", Cure::AtOnce, CallerError::Trouble)
         .systemic()
         .may_have_run();
     /// The pool sent something that it should not have sent, or may not send at all.
-    PoolFault => Rule::new("pool_fault", Cure::PerhapsAnotherKey, Answer::PoolFault);
+    PoolFault => Rule::new("pool_fault", Cure::PerhapsAnotherKey, CallerError::PoolFault);
 }
 
 impl Outcome {
@@ -389,13 +389,16 @@ impl Outcome {
 
     /// Whether the key's project lacks the quota or the credit for the call.
     pub fn is_of_quota(self) -> bool {
-        let answer = self.rule().answer;
-        matches!(answer, Answer::Quota | Answer::NoQuota | Answer::Billing)
+        let caller_error = self.rule().caller_error;
+        matches!(
+            caller_error,
+            CallerError::Quota | CallerError::NoQuota | CallerError::Billing
+        )
     }
 
     /// Whether the project's plan excludes the call, so that waiting will not help soon.
     pub fn is_of_plan(self) -> bool {
-        self.rule().answer == Answer::Plan
+        self.rule().caller_error == CallerError::Plan
     }
 }
 

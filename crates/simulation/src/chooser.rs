@@ -190,7 +190,7 @@ impl Chooser {
             self.record(pick, began_at, reply, now);
         }
         match request.failover.after(reply.outcome, now, rng) {
-            After::Answer => None,
+            After::Stop => None,
             After::Retry {
                 charged,
                 back_off_ms,

@@ -1,7 +1,7 @@
 //! An instance's view of the pool while the database is slow or fails.
 
 use super::*;
-use crate::gateway::view::{Extent, MAX_AGE_AFTER_FAILURE_MS, PoolView};
+use crate::gateway::view::{Coverage, MAX_AGE_AFTER_FAILURE_MS, PoolView};
 use crate::pool::{Change, CoolDown, KeyId, Outcome, QuotaScope, Scope};
 use futures::future::{join, join_all};
 
@@ -18,10 +18,10 @@ fn concurrent_callers_share_a_slow_read() {
         .before_each(move || world.now.set(world.now.get() + 400));
     let before = pool.database.statements();
     let all =
-        (0..50).map(|_| view(&pool).refresh(&pool.host, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS));
+        (0..50).map(|_| view(&pool).refresh(&pool.host, Coverage::Whole, MAX_AGE_AFTER_FAILURE_MS));
     assert!(block_on(join_all(all)).iter().all(Result::is_ok));
     assert_eq!(pool.database.statements() - before, 2);
-    let late = view(&pool).refresh(&pool.host, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS);
+    let late = view(&pool).refresh(&pool.host, Coverage::Whole, MAX_AGE_AFTER_FAILURE_MS);
     block_on(late).unwrap();
     assert_eq!(
         pool.database.statements() - before,
@@ -46,13 +46,13 @@ fn keeps_changes_made_during_a_read() {
         trial_until: None,
     };
     let view = view(&pool);
-    let reading = view.refresh(&pool.host, Extent::Whole, 0);
+    let reading = view.refresh(&pool.host, Coverage::Whole, 0);
     let change = async { view.change(Change::CoolDown(scope.clone(), cool_down)) };
     block_on(join(reading, change)).0.unwrap();
     assert_eq!(view.snapshot().keys().len(), 1);
     assert_eq!(view.snapshot().cool_down(&scope), Some(&cool_down));
     let before = pool.database.statements();
-    block_on(view.refresh(&pool.host, Extent::Whole, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
+    block_on(view.refresh(&pool.host, Coverage::Whole, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
     assert_eq!(pool.database.statements(), before, "the view is up to date");
 }
 
@@ -61,10 +61,10 @@ fn reads_again_if_outdated_during_a_read() {
     let pool = Pool::new();
     pool.database.answer_at_the_second_poll();
     let view = view(&pool);
-    let reading = view.refresh(&pool.host, Extent::Whole, 0);
+    let reading = view.refresh(&pool.host, Coverage::Whole, 0);
     block_on(join(reading, async { view.outdate() })).0.unwrap();
     let before = pool.database.statements();
-    block_on(view.refresh(&pool.host, Extent::Whole, 500)).unwrap();
+    block_on(view.refresh(&pool.host, Coverage::Whole, 500)).unwrap();
     assert_eq!(pool.database.statements() - before, 2);
 }
 
@@ -116,7 +116,7 @@ fn counts_a_call_once_if_a_concurrent_read_saw_it() {
             now: now.clone(),
         });
     };
-    block_on(join(view.refresh(&pool.host, Extent::Whole, 0), sent))
+    block_on(join(view.refresh(&pool.host, Coverage::Whole, 0), sent))
         .0
         .unwrap();
     let view = view.snapshot();
@@ -138,7 +138,7 @@ fn retries_a_failed_cool_down_write_on_the_next_incident() {
         began_at: NOON,
         ended_at: NOON,
     };
-    block_on(view(&pool).refresh(&pool.host, Extent::Whole, 0)).unwrap();
+    block_on(view(&pool).refresh(&pool.host, Coverage::Whole, 0)).unwrap();
     assert!(block_on(view(&pool).cool(&scope, &incident)).is_err());
     // Another call reports the same incident.
     assert!(block_on(view(&pool).cool(&scope, &incident)).is_ok());
@@ -204,7 +204,7 @@ fn a_released_trial_stays_released_during_a_read() {
     pool.database
         .fail("UPDATE cool_downs", "database is locked", 2);
     let release = view.release(&claims, NOON.plus(60_000));
-    let (released, read) = block_on(join(release, view.refresh(&pool.host, Extent::Whole, 0)));
+    let (released, read) = block_on(join(release, view.refresh(&pool.host, Coverage::Whole, 0)));
     released.and(read).unwrap();
     assert_eq!(view.snapshot().cool_down(&scope).unwrap().trial_until, None);
 }

@@ -131,7 +131,7 @@ fn the_next_step_depends_on_who_is_at_fault() {
         failover.sent(&key(1));
         let after = failover.after(outcome, NOW, &mut rng);
         let (charged, backs_off) = match after {
-            After::Answer => {
+            After::Stop => {
                 assert!(matches!(
                     outcome,
                     Outcome::Success
@@ -179,7 +179,7 @@ fn an_unrepeatable_request_that_may_have_run_is_not_retried() {
         );
         failover.sent(&key(1));
         let after = failover.after(outcome, NOW, &mut rng);
-        assert_eq!(after != After::Answer, is_retried, "{}", outcome.name());
+        assert_eq!(after != After::Stop, is_retried, "{}", outcome.name());
     }
 }
 
@@ -192,7 +192,7 @@ fn an_empty_answer_is_retried_at_most_once() {
     assert!(matches!(first, After::Retry { .. }));
     failover.sent(&key(2));
     let second = failover.after(Outcome::EmptyAnswer, NOW, &mut rng);
-    assert_eq!(second, After::Answer);
+    assert_eq!(second, After::Stop);
 }
 
 #[test]
@@ -363,7 +363,7 @@ proptest! {
             now = now.plus(took.min(failover.deadlines(now).head_by.since(now)));
             same_key_allowed |= matches!(outcome.rule().cure, Cure::AtOnce | Cure::OtherHeader);
             match failover.after(outcome, now, &mut rng) {
-                After::Answer => break,
+                After::Stop => break,
                 After::Retry { back_off_ms, .. } => now = now.plus(i64::try_from(back_off_ms).unwrap()),
             }
         }
