@@ -1,9 +1,9 @@
--- The tables of the pool's owner, with the owner's columns and index names, so that a dump of an
--- earlier deployment loads unchanged. A database that has them keeps them as they are.
+-- The tables of the earlier deployment on Cloudflare that this pool replaces, with its columns and
+-- index names, so that its dump loads unchanged. A database that has them keeps them as they are.
 --
--- Two things of the owner's are left out on a new database: indexes that no query of the pool uses,
--- and the foreign key from calls to keys. Spin's SQLite enforces foreign keys, so with it the calls
--- of a deleted key would be deleted, too.
+-- Two things are left out on a new database: indexes that no query of the pool uses, and the foreign
+-- key from calls to keys. Spin's SQLite enforces foreign keys, so with it the calls of a deleted key
+-- would be deleted, too.
 --
 -- Times are ISO-8601 text in UTC with milliseconds.
 

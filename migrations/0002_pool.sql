@@ -16,7 +16,8 @@ ALTER TABLE api_keys ADD COLUMN last_outcome TEXT;
 -- ;;
 ALTER TABLE api_keys ADD COLUMN last_outcome_at TEXT;
 -- ;;
--- When the latest call that worked began. Its end would say less about what came in between.
+-- When the latest call that worked began. The start is stored, since a call
+-- that began before a failure proves nothing about the key after it.
 ALTER TABLE api_keys ADD COLUMN last_success_began_at TEXT;
 -- ;;
 -- Until when a call is trying whether the key works after its pause, and no other call may.
@@ -32,10 +33,12 @@ ALTER TABLE api_keys ADD COLUMN credential_header TEXT;
 -- How often the pool has changed the state.
 ALTER TABLE api_keys ADD COLUMN pool_moves INTEGER NOT NULL DEFAULT 0;
 -- ;;
--- How often anyone else has. A call that began before such a change no longer moves the state.
+-- How often anyone but the pool has changed the state. A call that began before such a change
+-- no longer moves it.
 ALTER TABLE api_keys ADD COLUMN edits INTEGER NOT NULL DEFAULT 0;
 -- ;;
--- The end of a pause that the pool has set. For any other pause it differs from disabled_until.
+-- A copy of disabled_until for a pause that the pool has set. If the two differ, someone else has
+-- set the pause.
 ALTER TABLE api_keys ADD COLUMN paused_until TEXT;
 -- ;;
 ALTER TABLE api_call_logs ADD COLUMN request_id TEXT;
@@ -95,7 +98,7 @@ CREATE TABLE IF NOT EXISTS limits (
     scope TEXT NOT NULL,
     -- '' for all models together
     model TEXT NOT NULL,
-    -- requests or input_tokens
+    -- requests, input_tokens or texts (texts to embed)
     unit TEXT NOT NULL,
     -- minute or day
     per TEXT NOT NULL,
@@ -302,7 +305,7 @@ BEGIN
     WHERE id = NEW.id;
 END;
 -- ;;
--- A pause of 30 minutes since the latest failure is the pool's.
+-- Earlier deployments paused keys for 30 minutes after a failure. Such pauses are the pool's own.
 UPDATE api_keys SET paused_until = disabled_until
 WHERE status = 2 AND paused_until IS NULL
     AND abs(julianday(disabled_until) - julianday(last_failure_at) - 30.0 / 1440) < 1.0 / 1440;
@@ -339,7 +342,7 @@ BEGIN
         NEW.first_byte_ms, NEW.input_tokens, NEW.output_tokens, NEW.thinking_tokens,
         NEW.cached_tokens);
 
-    -- None of these columns is indexed.
+    -- None of these columns is indexed, so the update touches no index.
     UPDATE api_keys SET
         total_calls = coalesce(total_calls, 0) + 1,
         success_calls = coalesce(success_calls, 0) + NEW.success,

@@ -11,7 +11,7 @@ pub(super) const MAX_HELD_ANSWER: usize = 1024 * 1024;
 /// embeddings.
 const MAX_CONVERTED_ANSWER: usize = 16 * 1024 * 1024;
 
-/// See the module's documentation.
+/// The form of the answer, and the one that the client requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AnswerForm {
     pub(super) surface: Surface,

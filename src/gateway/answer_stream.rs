@@ -16,10 +16,11 @@ use crate::wire::{Kind, Surface};
 use futures::future::{Either, select};
 use std::pin::{Pin, pin};
 
-/// Events without content are held up to this size; then they are the answer: 64 KiB.
+/// Events without content are held up to this size: 64 KiB. A longer stream counts as having
+/// content.
 const MAX_HELD_EVENTS: usize = 64 * 1024;
 
-/// See the module's documentation.
+/// A streamed answer, and its attempt until its row is written.
 pub struct AnswerStream<D, B, S> {
     /// The attempt until its row is written.
     attempt: Option<Attempt<D, S>>,
@@ -134,8 +135,8 @@ impl Framing {
         }
     }
 
-    /// The end of an answer that fails, as an error that the client reads; `None` where none can
-    /// follow.
+    /// The bytes that end a failed answer with an error that the client understands; `None` if none
+    /// can be appended.
     fn close_with(&mut self, failure: &Failure, kind: Kind, surface: Surface) -> Option<Vec<u8>> {
         match self {
             Self::Events { scanner, .. } => {
@@ -227,8 +228,8 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         }
     }
 
-    /// Any other body, of which `first` was read, and which is cut short unless it ends with
-    /// `closing`.
+    /// A body that passes unparsed, of which `first` was read. If `closing` is given and the body
+    /// does not end with it, it is truncated.
     pub(super) fn opaque(
         attempt: Attempt<D, S>,
         status: u16,
@@ -360,7 +361,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             }
             Some(Ok(None)) => self.on_upstream_end(None).await,
             Some(Err(error)) => self.on_upstream_end(Some(error)).await,
-            // A complete error waits for nothing more.
+            // The error is complete, so nothing is waited for.
             None => self.end_with_upstream_error().await,
         }
     }
@@ -464,7 +465,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         Progress::Failed(failed)
     }
 
-    /// The upstream has sent an error instead of the rest. What has arrived of it counts.
+    /// The upstream has sent an error instead of the rest. It is diagnosed from what has arrived.
     async fn end_with_upstream_error(&mut self) -> Progress {
         self.phase = Phase::Ended;
         let Some(attempt) = self.attempt.take() else {

@@ -195,7 +195,7 @@ impl<D: Database, S: System> Attempt<D, S> {
         self.end_with(error).await
     }
 
-    /// Ends without a response, or with nothing in time after a head with the status `answered`.
+    /// Ends without a complete response. `answered` is the status if a head had arrived.
     pub(super) async fn end_without_response(
         self,
         error: &TransportError,
@@ -402,8 +402,8 @@ impl<D: Database, S: System> Attempt<D, S> {
         )
     }
 
-    /// Applies the outcome to the key's project and its budgets: to the view always, also if the
-    /// database refuses; then the first error is returned.
+    /// Applies the outcome to the key's project and its budgets. The view is updated even if a
+    /// write to the database fails; the first error is returned.
     async fn learn(
         &self,
         incident: &Incident,
@@ -461,8 +461,8 @@ impl<D: Database, S: System> Attempt<D, S> {
         result
     }
 
-    /// Lets the next call try what this one could not find out. What it has found out has ended its
-    /// trial already.
+    /// Releases the trial leases that this attempt still holds, so that the next call may run the
+    /// trial. A trial that reached a result has ended already.
     async fn release_trials(&self) -> Result<(), DatabaseError> {
         self.view
             .release(&self.pick.claims, self.claimed.trials_until)
@@ -490,7 +490,7 @@ impl<D: Database, S: System> Attempt<D, S> {
         result
     }
 
-    /// Enters what the database has made of the key.
+    /// Applies the key state that the database now has to the view.
     async fn enter(&self, moved: store::Moved, incident: &Incident) -> Result<(), DatabaseError> {
         if let Some(state) = moved.state {
             self.view.change(Change::State(self.key(), state));

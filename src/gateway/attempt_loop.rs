@@ -31,11 +31,11 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
 const KEY: HeaderName = HeaderName::from_static("x-keypool-key");
 const DROPPED: HeaderName = HeaderName::from_static("x-keypool-dropped");
 
-/// Calls that official clients make by themselves, the first included. After as many attempts of
-/// the pool, a retry of theirs would be one too many.
+/// How many calls official clients make by themselves, the first included. After that many
+/// attempts, the pool tells the client not to retry.
 const CLIENT_ATTEMPTS: u32 = 3;
 
-/// See the module's documentation.
+/// The attempts of one request, so far.
 pub(super) struct AttemptLoop<'a, D, U: Upstream, S> {
     context: &'a Context<'a, D, U, S>,
     request_id: &'a str,
@@ -51,7 +51,7 @@ pub(super) struct AttemptLoop<'a, D, U: Upstream, S> {
     /// What the request teaches once it has worked.
     lessons: Lessons,
     last_failure: Option<Failure>,
-    /// A key that the upstream wants in its other header, which is sent next.
+    /// A key to send again at once in its other header, since the upstream refused it in the first.
     other_header: Option<OtherHeader>,
     /// An answer without content, which is better than none.
     empty: Option<EmptyAnswer<Reply<D, U::Body, S>>>,
@@ -85,7 +85,8 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         let demand = request.demand(context.config, uses);
         let failover = Failover::new(context.config.failover, demand, context.system.now());
         let mut attempts = Self::over(context, incoming, request, failover);
-        // A refusal is then more likely the request's fault than the key's.
+        // If the owner of a resource in the request is not known, a refusal is probably the
+        // request's fault.
         attempts.lessons.blames_refusers = !uses.has_unknown;
         attempts
     }
@@ -309,8 +310,8 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         }
     }
 
-    /// Changes the request if the upstream has said what is wrong with it and it means the same
-    /// without.
+    /// Removes or replaces what the upstream objected to, if that does not change the meaning of
+    /// the request.
     fn repair(
         &mut self,
         request: &mut UpstreamRequest<'_>,
@@ -460,8 +461,8 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             .has_new_project(&view.snapshot(), &self.model_and_tool, &now)
     }
 
-    /// The response to the request. Once a call was made the body has been read, and a failure is a
-    /// response like any other.
+    /// The response to the request. Before the first call a failure is returned as an error, so
+    /// that the caller drains the body; afterwards it is an ordinary response.
     pub(super) fn finish(
         &self,
         result: Result<Reply<D, U::Body, S>, Failure>,

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::sync::ByteSemaphore;
 use std::rc::Rc;
 
-/// See the module's documentation.
+/// What the stages of one request share.
 pub(super) struct Context<'a, D, U, S> {
     pub(super) config: &'a Config,
     pub(super) view: Rc<PoolView<D>>,

@@ -59,7 +59,7 @@ struct Timers<'t> {
     answer: Timer<'t>,
 }
 
-/// A call under way: an attempt, and until when it must have got how far.
+/// An attempt in flight, and its deadlines.
 pub(super) struct Exchange<D, S> {
     pub(super) attempt: Attempt<D, S>,
     pub(super) deadlines: Deadlines,
@@ -430,8 +430,8 @@ async fn refused<D: Database, B: ByteStream, S: System>(
     } = response;
     attempt.on_first_byte();
     let mut bytes = Vec::new();
-    // A body that breaks off, or takes too long, counts as far as it arrived; the status alone is
-    // an answer, too.
+    // If the body breaks off or takes too long, the error is diagnosed from what has arrived, or
+    // from the status alone.
     while let Either::Left((Ok(Some(chunk)), _)) = select(pin!(body.next()), timer.as_mut()).await {
         bytes.extend_from_slice(&chunk);
         if bytes.len() >= MAX_ERROR_BYTES {

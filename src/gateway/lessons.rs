@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// The most unsupported fields that are remembered for a model.
 const MAX_UNSUPPORTED: usize = 32;
 
-/// See the module's documentation.
+/// Collected while a request fails over, and remembered once it has worked.
 pub(super) struct Lessons {
     /// Where keys refused the request. They are at fault if another key serves it.
     pub(super) refused: Vec<(QuotaScope, Incident)>,

@@ -334,7 +334,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    /// The caller of a request without a token that continues an upload.
+    /// The caller of a request without a token, if it continues an upload that the pool started.
     async fn upload_caller(&self, config: &Config, incoming: &Incoming<'_>) -> Option<Caller> {
         let Incoming { head, target, .. } = incoming;
         let may_continue = target.is_upload()
@@ -384,9 +384,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         }
     }
 
-    /// Counts a call with a wrong token, or with none: as a call of its client if calls are
-    /// limited, and otherwise separately, so that a right token is never refused for wrong ones
-    /// from its address.
+    /// Counts a call with a wrong token, or with none. With a rate limit it counts towards the
+    /// client's limit. Without one it has a counter of its own, so that wrong tokens never lock out
+    /// a correct one from the same address.
     async fn count_wrong_token(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
         let client = client_address::of(headers, config.proxies());
         let (counted, limit) = match config.rate_limit_per_minute {

@@ -11,7 +11,7 @@ use super::{Body, Failure, Reply};
 use crate::store::{self, Database};
 use crate::wire::openai::repair;
 
-/// See the module's documentation.
+/// Relays one request.
 pub(super) struct Relay<'a, D, U, S>(pub(super) &'a Context<'a, D, U, S>);
 
 impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {

@@ -75,7 +75,7 @@ const REPAIRED_FIELD: &str = "messages[].tool_calls[].index";
 /// `off` turns repair off for one request.
 const REPAIR: HeaderName = HeaderName::from_static("x-keypool-repair");
 
-/// See the module's documentation.
+/// A request to the upstream, which attempts may change.
 pub(super) struct UpstreamRequest<'a> {
     pub(super) method: &'a Method,
     pub(super) uri: Uri,

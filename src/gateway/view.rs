@@ -155,7 +155,8 @@ impl<D: Database> PoolView<D> {
                 && !self.is_whole()
                 && !failover.has_choice(snapshot, model, &now)
             {
-                // The keys that are left may be among the others, and so may the reason to give up.
+                // The sample has no untried key. The whole pool is read before giving up, since a
+                // key may be left there.
                 coverage = Coverage::Whole;
                 continue;
             }
@@ -200,7 +201,7 @@ impl<D: Database> PoolView<D> {
         scope: &QuotaScope,
         incident: &Incident,
     ) -> Result<(), DatabaseError> {
-        // A cool-down that no other instance knows of is written, too.
+        // If the current cool-down was never written, this one must be, whatever it changes.
         let is_written = !self.unwritten.borrow().contains_key(scope);
         let known = self.snapshot().cool_down(scope).copied();
         let known = known.filter(|_| is_written);

@@ -121,7 +121,7 @@ pub struct Deadlines {
     pub head_by: UnixMillis,
     /// When the answer must have content.
     pub content_by: UnixMillis,
-    /// When the caller must have received the first part of the answer.
+    /// When a plain answer must be complete: the request's deadline.
     pub answer_by: UnixMillis,
     /// How long a body may pause, in milliseconds; `None` where pauses are normal.
     pub idle_ms: Option<u64>,

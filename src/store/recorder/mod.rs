@@ -60,7 +60,7 @@ pub struct Lost {
     pub error: DatabaseError,
 }
 
-/// See the module's documentation.
+/// Records attempts in the database.
 pub struct Recorder<D> {
     database: Rc<D>,
     deferred: RefCell<Vec<Rc<AttemptRow>>>,
