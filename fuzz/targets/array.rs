@@ -1,8 +1,7 @@
 //! Growing JSON arrays in arbitrary chunks: the output plus a closing error is always valid JSON.
 #![no_main]
 
-use gemini_keypool::wire::stream::ArrayScanner;
-use gemini_keypool::wire::stream::Found;
+use gemini_keypool::wire::stream::{ArrayScanner, Found};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (usize, &[u8])| {

@@ -1,8 +1,7 @@
 use super::super::testing::NativeDatabase;
 use super::super::{AttemptRow, Recorder, migrate};
 use super::*;
-use crate::pool::Usage;
-use crate::pool::{KeyId, Outcome};
+use crate::pool::{KeyId, Outcome, Usage};
 use futures::executor::block_on;
 use futures::future::join_all;
 use proptest::prelude::*;

@@ -1,7 +1,6 @@
 //! Edits request bodies in the caller's bytes, leaving everything else unchanged.
 
-use crate::wire::json::Patch;
-use crate::wire::json::{Members, find, read};
+use crate::wire::json::{Members, Patch, find, read};
 use memchr::memmem;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};

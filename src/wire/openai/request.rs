@@ -5,8 +5,7 @@
 //! bytes, so that unknown fields, number formats and key order reach the upstream as they were
 //! sent.
 
-use crate::wire::json::Patch;
-use crate::wire::json::{Members, Name, find, read};
+use crate::wire::json::{Members, Name, Patch, find, read};
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;

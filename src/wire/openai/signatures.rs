@@ -6,8 +6,7 @@
 //! that carries it, `tool_calls[].extra_content.google.thought_signature`. So signatures are
 //! collected from answers and put back into requests.
 
-use crate::wire::json::Patch;
-use crate::wire::json::{Members, find, read};
+use crate::wire::json::{Members, Patch, find, read};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;

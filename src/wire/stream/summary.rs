@@ -1,7 +1,6 @@
 //! Summarizes the events of a stream so far: whether they have content, and what they cost.
 
-use crate::wire::Surface;
-use crate::wire::{Summary, gemini, openai};
+use crate::wire::{Summary, Surface, gemini, openai};
 
 /// Accumulates the summary of a stream from complete lines.
 #[derive(Debug)]

@@ -4,8 +4,7 @@ use super::context::Context;
 use super::ids::{CallIds, answer_id};
 use super::parts::{Answer, Choice, ToolCall};
 use crate::wire::is_malformed_call;
-use crate::wire::json::Patch;
-use crate::wire::json::{is_blank, member, text_or_blank};
+use crate::wire::json::{Patch, is_blank, member, text_or_blank};
 use serde_json::value::RawValue;
 
 /// The finish reason of a complete choice.

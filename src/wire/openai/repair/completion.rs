@@ -5,9 +5,7 @@ use super::context::Context;
 use super::ids::CallIds;
 use super::parts::{Answer, Choice, Message};
 use super::stream::{self, StreamRepair};
-use crate::wire::json::Members;
-use crate::wire::json::{Edits, Patch};
-use crate::wire::json::{Object, Raw, is_text, read_object, text_of};
+use crate::wire::json::{Edits, Members, Object, Patch, Raw, is_text, read_object, text_of};
 
 const KIND: &str = "chat.completion";
 

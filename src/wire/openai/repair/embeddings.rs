@@ -1,9 +1,7 @@
 //! Repairs embeddings.
 
 use super::models::repair_name;
-use crate::wire::json::read;
-use crate::wire::json::{Edits, Patch};
-use crate::wire::json::{Raw, is_blank, is_text, read_object, text_of};
+use crate::wire::json::{Edits, Patch, Raw, is_blank, is_text, read, read_object, text_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;

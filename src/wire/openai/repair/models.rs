@@ -1,8 +1,9 @@
 //! Repairs model lists and single models.
 
 use super::answer::json_text;
-use crate::wire::json::{Edits, Patch};
-use crate::wire::json::{Raw, is_blank, is_text, read_object, text_of, text_or_blank};
+use crate::wire::json::{
+    Edits, Patch, Raw, is_blank, is_text, read_object, text_of, text_or_blank,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

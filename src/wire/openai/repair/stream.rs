@@ -4,10 +4,9 @@ use super::answer::{Head, STOP, TOOL_CALLS, end, finish_reason, repair_call, rep
 use super::context::{Context, Requested};
 use super::ids::{CallIds, hash};
 use super::parts::{Answer, Choice, Function, Message, ToolCall};
-use crate::wire::json::Patch;
-use crate::wire::json::{Members, find, read};
 use crate::wire::json::{
-    Object, Raw, is_blank, is_text, member, read_object, text_of, text_or_blank,
+    Members, Object, Patch, Raw, find, is_blank, is_text, member, read, read_object, text_of,
+    text_or_blank,
 };
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
