@@ -78,14 +78,9 @@ impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
         incoming: &Incoming<'_>,
         body: &mut B,
     ) -> Result<HeldBody, Failure> {
-        let Context {
-            config,
-            memory,
-            system,
-            ..
-        } = self.0;
-        let headers = &incoming.head.headers;
-        request_body::read(headers, body, config.max_body_bytes, memory, *system).await
+        let (context, headers) = (self.0, &incoming.head.headers);
+        let max = context.config.max_body_bytes;
+        request_body::read(headers, body, max, context.memory, context.system).await
     }
 
     /// The plain form of a compressed body. An upload is content and stays as it is.
@@ -97,14 +92,9 @@ impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
         if incoming.target.is_upload() {
             return Ok(None);
         }
-        let Context {
-            config,
-            memory,
-            system,
-            ..
-        } = self.0;
-        let headers = &incoming.head.headers;
-        request_body::decompressed(headers, body, config.max_body_bytes, memory, *system).await
+        let (context, headers) = (self.0, &incoming.head.headers);
+        let max = context.config.max_body_bytes;
+        request_body::decompressed(headers, body, max, context.memory, context.system).await
     }
 
     /// Puts back the thought signatures that the client has dropped, as far as they are known.

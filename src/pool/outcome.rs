@@ -206,28 +206,27 @@ impl Rule {
     }
 
     const fn cools(self, scope: CoolingScope, extent: Extent, length: Length) -> Self {
-        let blame = Blame::AtOnce;
-        Self {
-            cooling: Some(Cooling {
-                scope,
-                extent,
-                length,
-                blame,
-            }),
-            ..self
-        }
+        self.with_cooling(Cooling {
+            scope,
+            extent,
+            length,
+            blame: Blame::AtOnce,
+        })
     }
 
     /// Cools the scope for the model once another key has served the same request.
     const fn cools_when_another_serves(self, scope: CoolingScope, length: Length) -> Self {
-        let (extent, blame) = (Extent::Model, Blame::WhenAnotherServes);
+        self.with_cooling(Cooling {
+            scope,
+            extent: Extent::Model,
+            length,
+            blame: Blame::WhenAnotherServes,
+        })
+    }
+
+    const fn with_cooling(self, cooling: Cooling) -> Self {
         Self {
-            cooling: Some(Cooling {
-                scope,
-                extent,
-                length,
-                blame,
-            }),
+            cooling: Some(cooling),
             ..self
         }
     }

@@ -43,7 +43,7 @@ const BILLING: &str = "the project's spending cap, credits or billing account ar
 const PLAN: &str = "the project's plan does not include this";
 
 /// Phrases that report more than one credential.
-const CREDENTIALS: &[&[&str]] = &[
+const MULTIPLE_CREDENTIALS: &[&[&str]] = &[
     &["multiple authentication credentials"],
     &["multiple credentials"],
     &["received multiple", "credentials"],
@@ -51,6 +51,12 @@ const CREDENTIALS: &[&[&str]] = &[
     &["more than one credential"],
     &["received more than one", "credential*"],
     &["two credentials"],
+];
+
+/// Phrases for a credential of the wrong type, or in a header that the method does not accept.
+const INVALID_CREDENTIAL: &[&[&str]] = &[
+    &["request had invalid authentication"],
+    &["invalid authentication"],
 ];
 
 /// Phrases that report an invalid key.
@@ -380,10 +386,7 @@ const TABLE: &[Row] = &[
     Row {
         status: &[401],
         reasons: &["ACCESS_TOKEN_TYPE_UNSUPPORTED"],
-        words: &[
-            &["request had invalid authentication"],
-            &["invalid authentication"],
-        ],
+        words: INVALID_CREDENTIAL,
         within: AT_START,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
@@ -393,7 +396,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[400],
-        words: CREDENTIALS,
+        words: MULTIPLE_CREDENTIALS,
         within: AT_START,
         when: When::OtherHeader,
         outcome: Outcome::CredentialMisplaced,
@@ -403,7 +406,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         status: &[400],
-        words: CREDENTIALS,
+        words: MULTIPLE_CREDENTIALS,
         within: AT_START,
         outcome: Outcome::PoolFault,
         description: "the pool sent two credentials",
@@ -500,10 +503,7 @@ const TABLE: &[Row] = &[
     Row {
         status: &[401],
         reasons: &["ACCESS_TOKEN_TYPE_UNSUPPORTED"],
-        words: &[
-            &["request had invalid authentication"],
-            &["invalid authentication"],
-        ],
+        words: INVALID_CREDENTIAL,
         within: AT_START,
         when: When::TakesKeys,
         outcome: Outcome::KeyRejected,

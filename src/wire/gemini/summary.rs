@@ -20,10 +20,8 @@ pub fn summarize(json: &[u8]) -> Option<Summary> {
     }
     let mut summary = Summary {
         usage: usage.and_then(read_usage),
-        has_content: false,
-        has_answer: false,
-        is_finished: false,
         is_blocked: feedback.is_some(),
+        ..Summary::default()
     };
     let candidates = candidates
         .and_then(read::<Vec<&RawValue>>)
