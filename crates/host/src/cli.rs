@@ -1,9 +1,9 @@
-//! The command line, with Spin's names and defaults where Spin has the same option.
+//! The command line. Options that Spin also has use its names and defaults.
 
 use crate::engine::Profiling;
 use crate::guest::Reuse;
 use clap::{Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Spin's state folder, next to the manifest.
@@ -31,6 +31,13 @@ pub(crate) struct ImportSql {
     /// The SQL file, from `wrangler d1 export --output FILE` or `sqlite3 DATABASE .dump`.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+}
+
+/// The application to run, and the folder of its database.
+#[derive(clap::Args)]
+pub(crate) struct AppArgs {
     /// The manifest, or a folder with a spin.toml.
     #[arg(
         short,
@@ -45,29 +52,21 @@ pub(crate) struct ImportSql {
     state_dir: Option<PathBuf>,
 }
 
-impl ImportSql {
+impl AppArgs {
     pub(crate) fn state_dir(&self) -> PathBuf {
-        state_dir(&self.from, self.state_dir.as_deref())
+        self.state_dir
+            .clone()
+            .unwrap_or_else(|| self.from.with_file_name(STATE_DIR))
     }
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Up {
-    /// The manifest, or a folder with a spin.toml.
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "spin.toml",
-        value_parser = manifest_path
-    )]
-    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
     /// The address to listen on; port 0 means any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     pub(crate) listen: String,
-    /// Folder of the database [default: .spin next to the manifest].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
     /// Set a variable of the application; can be repeated.
     ///
     /// NAME=@FILE takes the content of a file, @FILE all variables of a .json or .toml file. These
@@ -113,10 +112,6 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    pub(crate) fn state_dir(&self) -> PathBuf {
-        state_dir(&self.from, self.state_dir.as_deref())
-    }
-
     pub(crate) fn profiling(&self) -> Profiling {
         match self.perf_map {
             true => Profiling::PerfMap,
@@ -131,10 +126,6 @@ impl Up {
             idle: self.idle_instance_timeout,
         }
     }
-}
-
-fn state_dir(manifest: &Path, chosen: Option<&Path>) -> PathBuf {
-    chosen.map_or_else(|| manifest.with_file_name(STATE_DIR), Path::to_owned)
 }
 
 fn manifest_path(text: &str) -> Result<PathBuf, String> {
@@ -171,6 +162,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::path::Path;
 
     fn up(arguments: &[&str]) -> Up {
         match Cli::parse_from(["keypool", "up"].iter().chain(arguments)).command {
@@ -188,8 +180,8 @@ mod tests {
     fn defaults_are_those_of_spin() {
         let up = up(&[]);
         assert_eq!(up.listen, "127.0.0.1:3000");
-        assert_eq!(up.from, Path::new("spin.toml"));
-        assert_eq!(up.state_dir(), Path::new(".spin"));
+        assert_eq!(up.app.from, Path::new("spin.toml"));
+        assert_eq!(up.app.state_dir(), Path::new(".spin"));
         let reuse = up.reuse();
         assert_eq!((reuse.requests, reuse.concurrent_requests), (128, 16));
         assert_eq!(reuse.idle, Duration::from_secs(1));
@@ -201,10 +193,10 @@ mod tests {
     #[test]
     fn state_dir_defaults_to_a_folder_next_to_the_manifest() {
         assert_eq!(
-            up(&["--from", "some/app.toml"]).state_dir(),
+            up(&["--from", "some/app.toml"]).app.state_dir(),
             Path::new("some/.spin")
         );
-        assert_eq!(up(&["--state-dir", "x"]).state_dir(), Path::new("x"));
+        assert_eq!(up(&["--state-dir", "x"]).app.state_dir(), Path::new("x"));
     }
 
     #[test]

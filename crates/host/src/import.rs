@@ -33,9 +33,9 @@ const RETENTION: &str = "log_retention_days";
 /// # Errors
 /// The dump or the database is unusable; nothing is changed. Messages quote no value of the dump.
 pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
-    let app = manifest::load(&options.from)?;
+    let app = manifest::load(&options.app.from)?;
     let days = retention_days(&app)?;
-    let state_dir = options.state_dir();
+    let state_dir = options.app.state_dir();
     std::fs::create_dir_all(&state_dir)
         .with_context(|| format!("cannot create the folder {}", state_dir.display()))?;
     let database = state_dir.join(sqlite::FILE);

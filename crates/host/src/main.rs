@@ -67,14 +67,14 @@ fn main() -> ExitCode {
 }
 
 fn up(options: &Up) -> Result<()> {
-    let mut app = manifest::load(&options.from)?;
+    let mut app = manifest::load(&options.app.from)?;
     app.environment.extend(options.env.iter().cloned());
     let environment = variables::Environment::read(&options.variable)?;
     for warning in environment.unknown(&app) {
         eprintln!("warning: {warning}");
     }
     let variables = variables::resolve(&app, &environment)
-        .with_context(|| options.from.display().to_string())?;
+        .with_context(|| options.app.from.display().to_string())?;
     for warning in settings::check(&app, &variables.component)? {
         eprintln!("warning: {warning}");
     }
@@ -91,7 +91,7 @@ fn up(options: &Up) -> Result<()> {
     );
     let clock = options.test_clock.as_deref();
     let clock = clock.map(clock::FileClock::open).transpose()?;
-    let databases = sqlite::Databases::prepare(&app, &options.state_dir())?;
+    let databases = sqlite::Databases::prepare(&app, &options.app.state_dir())?;
     databases.execute_at_start(&options.sqlite)?;
     let world = guest::World {
         variables: variables.component,
@@ -125,7 +125,7 @@ fn load_allowed_hosts(options: &Up, app: &App, variables: &Resolved) -> Result<A
     AllowedHosts::parse(&variables.allowed_outbound_hosts).with_context(|| {
         format!(
             "{}: allowed_outbound_hosts of the component {}",
-            options.from.display(),
+            options.app.from.display(),
             app.component_id
         )
     })
