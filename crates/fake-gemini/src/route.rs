@@ -14,9 +14,9 @@ pub(crate) struct Target {
     /// `v1beta`, `v1alpha` or `v1`.
     pub(crate) version: &'static str,
     /// The model or the resource in the path, such as `files/abc-123` or the id of an upload; empty
-    /// for none. The compatible surface has the model in the body.
+    /// if the path names none. The compatible surface names the model in the body.
     pub(crate) name: String,
-    /// As the path says; the compatible surface says it in the body.
+    /// The delivery that the path requests; the compatible surface requests it in the body.
     pub(crate) delivery: Delivery,
     /// The raw query.
     pub(crate) query: String,

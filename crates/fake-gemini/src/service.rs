@@ -68,14 +68,14 @@ impl World {
     }
 }
 
-/// What a call asks for, before it is decided.
+/// What a call requests.
 struct Asked {
     target: Target,
-    /// The key, or why there is none. An upload that continues has the key that started it.
+    /// The key, or the error if it is missing. A resumed upload uses the key that started it.
     key: Result<String, ApiError>,
     /// The key, if it is registered.
     known: Option<Key>,
-    /// As it was asked for; empty for none.
+    /// The model that was requested; empty if there is none.
     model: String,
     delivery: Delivery,
     request: Result<Request, ApiError>,

@@ -1,9 +1,9 @@
-//! The current turn of a conversation: what came after the user's last words.
+//! The current turn of a conversation: everything after the user's last text.
 //!
-//! A turn consists of steps: the tool calls that the model makes at once, and their results. On
-//! Gemini 3 the first call of each step has a thought signature, which the client must send back
-//! until the turn ends (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Published
-//! errors count contents from 1, without the system instruction.
+//! A turn consists of steps: the tool calls of one response, and their results. On Gemini 3, the
+//! first call of each step has a thought signature, which the client must send back until the turn
+//! ends (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Published errors count
+//! contents from 1, without the system instruction.
 
 use serde_json::Value;
 

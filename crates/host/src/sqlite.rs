@@ -2,11 +2,11 @@
 //!
 //! As with Spin, each connection of the component is a separate one, and writers wait for each
 //! other for up to 5 s (rusqlite's busy time-out). Text that is not UTF-8 in a row traps the
-//! instance, as with Spin. Several statements at once are rejected; Spin would silently ignore all
-//! but the first.
+//! instance, as with Spin. A query of several statements is rejected; Spin silently ignores all but
+//! the first.
 //!
-//! SQLite would continue with a deleted file, and lose what is written. So every statement fails
-//! once the file is not the one that the host started with.
+//! SQLite keeps writing to a deleted file, and those writes are lost. Every statement therefore
+//! fails once the file is no longer the one that the host started with.
 
 mod script;
 

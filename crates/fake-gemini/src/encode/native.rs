@@ -1,8 +1,8 @@
-//! The native surface: pretty-printed JSON, events that end in CRLF CRLF without a closing one, and
-//! growing arrays.
+//! The native surface: pretty-printed JSON, streamed arrays, and events that end in CRLF CRLF
+//! without a final marker.
 //!
-//! Each chunk of a stream is a whole response with the usage so far; the last one has the finish
-//! reason. After tool calls of Gemini 3 that is a chunk of its own with an empty text.
+//! Each chunk of a stream is a complete response with the usage so far; the last one carries the
+//! finish reason. After tool calls of Gemini 3, it is a separate chunk with an empty text.
 
 use super::success::{Context, EVENT_STREAM, JSON_UTF8, Success, event};
 use crate::answer::{Answer, Tokens, ToolCall};

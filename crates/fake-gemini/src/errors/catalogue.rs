@@ -113,7 +113,7 @@ plain! {
     /// A thought signature that was changed or never issued.
     corrupted_thought_signature() = 400 INVALID_ARGUMENT,
         "Corrupted thought signature.";
-    /// Tools and a JSON answer at once, on older models.
+    /// Tools combined with a JSON response type, on older models.
     tools_with_json() = 400 INVALID_ARGUMENT,
         "Function calling with a response mime type: 'application/json' is unsupported";
     /// The 400 that names no reason.

@@ -183,7 +183,7 @@ pub fn embedding_quota_zero(model: &str, retry: Duration) -> ApiError {
     quota_exceeded(&violations, retry, Layout::Y2026)
 }
 
-/// A quota of a paid tier, which is not named: only `Help` comes along.
+/// A quota of a paid tier. The error does not name it; its only detail is `Help`.
 pub fn paid_quota() -> ApiError {
     exhausted(format!("{EXCEEDED}{RATE_LIMITS}."))
         .with(help("Learn more about Gemini API quotas", RATE_LIMITS))

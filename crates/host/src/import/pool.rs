@@ -28,7 +28,7 @@ impl Pool {
     /// Opens the database exclusively and begins the transaction.
     ///
     /// # Errors
-    /// It cannot be opened, is in use, or is not empty; the message has the remedy.
+    /// The database cannot be opened, is in use, or is not empty. The message says what to do.
     pub(super) fn open(file: &Path) -> Result<Self> {
         let connection = Connection::open(file)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -181,7 +181,7 @@ impl Database for Pool {
 
     async fn pause(&self, _ms: u64) {}
 
-    /// The transaction already has the lock.
+    /// No waiting: the transaction already holds the lock.
     fn patience_ms(&self, _access: Access) -> u64 {
         0
     }

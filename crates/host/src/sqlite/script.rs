@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// `sqlite3` has.
 ///
 /// # Errors
-/// A statement fails, and nothing is changed. The message has the statement's number and the kind
-/// of error, but no text, which may contain a key.
+/// A statement fails; the transaction is rolled back. The message states the statement's number and
+/// the kind of error, but not its text, which may contain a key.
 pub(super) fn run(connection: &mut Connection, sql: &str) -> Result<()> {
     let seen = Arc::new(Seen::default());
     connection
