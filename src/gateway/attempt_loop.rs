@@ -170,11 +170,11 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                     ..
                 }) => break failure,
                 Attempted::Failed(failed) => {
-                    if self.repair(request, &failed) == upstream_request::Edit::Made {
-                        self.last_failure = Some(failed.failure);
+                    let edit = self.repair(request, &failed);
+                    self.last_failure = Some(failed.failure);
+                    if edit == upstream_request::Edit::Made {
                         continue;
                     }
-                    self.last_failure = Some(failed.failure);
                     failed.outcome
                 }
             };
@@ -196,10 +196,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             system,
             ..
         } = self.context;
-        let coverage = match self.failover.needs_all_keys() {
-            true => Coverage::Whole,
-            false => Coverage::Sample,
-        };
+        let coverage = Coverage::needed_by(&self.failover);
         view.refresh_if_possible(*system, coverage, self.max_age_ms)
             .await?;
         // The instance may not have known the keys before.

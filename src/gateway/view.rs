@@ -89,6 +89,16 @@ pub(super) enum Coverage {
     Whole,
 }
 
+impl Coverage {
+    /// What a draw needs, unless the sample offers no choice.
+    pub(super) fn needed_by(failover: &Failover) -> Self {
+        match failover.needs_all_keys() {
+            true => Self::Whole,
+            false => Self::Sample,
+        }
+    }
+}
+
 struct Reading {
     number: u64,
     started_at: UnixMillis,
@@ -142,10 +152,7 @@ impl<D: Database> PoolView<D> {
         max_age_ms: i64,
         rng: &mut impl Rng,
     ) -> Result<Step, DatabaseError> {
-        let mut coverage = match failover.needs_all_keys() {
-            true => Coverage::Whole,
-            false => Coverage::Sample,
-        };
+        let mut coverage = Coverage::needed_by(failover);
         loop {
             self.refresh_if_possible(system, coverage, max_age_ms)
                 .await?;
