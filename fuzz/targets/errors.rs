@@ -2,9 +2,8 @@
 #![no_main]
 
 use gemini_keypool::pool::Outcome;
-use gemini_keypool::wire::gemini::{
-    CallResult, RequestTraits, diagnose, loggable, summarize, unknown_fields,
-};
+use gemini_keypool::wire::request_traits::RequestTraits;
+use gemini_keypool::wire::gemini::{CallResult, diagnose, loggable, summarize, unknown_fields};
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
 

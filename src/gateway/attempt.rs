@@ -12,11 +12,10 @@ use crate::pool::{
     UnixMillis, Usage, Verdict, quota_scope_of, transition,
 };
 use crate::store::{self, AttemptRow, Database, DatabaseError, Deferred, Nonce};
-use crate::wire::gemini::{
-    CallResult, Diagnosis, RequestTraits, diagnose, loggable, unknown_fields,
-};
+use crate::wire::gemini::{CallResult, Diagnosis, diagnose, loggable, unknown_fields};
 use crate::wire::openai::signatures::SignedCall;
 use crate::wire::redact::{redact, redact_json, truncate};
+use crate::wire::request_traits::RequestTraits;
 use std::rc::Rc;
 
 /// The longest error message that a log row keeps, in characters.

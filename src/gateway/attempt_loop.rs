@@ -22,7 +22,7 @@ use crate::pool::{
 };
 use crate::store::Database;
 use crate::wire::Kind;
-use crate::wire::gemini::RequestTraits;
+use crate::wire::request_traits::RequestTraits;
 use http::header::{HeaderName, HeaderValue};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

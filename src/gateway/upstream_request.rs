@@ -7,13 +7,14 @@ use super::incoming::Incoming;
 use crate::config::Config;
 use crate::pool::{AnswerShape, Demand, UnixMillis};
 use crate::wire::conversation::conversation;
-use crate::wire::gemini::{RequestTraits, UnknownField};
+use crate::wire::gemini::UnknownField;
 use crate::wire::json::{
     Field, parse_path, with_models, without_any, without_fields, without_nulls_in_messages,
 };
 use crate::wire::naming::is_model;
 use crate::wire::openai::signatures::{self, ToolCall};
 use crate::wire::openai::{ChatRequest, asks_for_base64, model_of, repair};
+use crate::wire::request_traits::RequestTraits;
 use crate::wire::request_traits::traits_of;
 use crate::wire::target::{Subject, Target, advice, forwarded_query};
 use crate::wire::{Kind, Surface};

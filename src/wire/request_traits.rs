@@ -5,7 +5,6 @@
 //! no tools.
 
 use crate::pool::{BETWEEN_TOOLS, RequestSize};
-use crate::wire::gemini::RequestTraits;
 use crate::wire::json::{Members, find, read};
 use crate::wire::target::{Subject, Target};
 use crate::wire::{Kind, Surface};
@@ -13,6 +12,36 @@ use memchr::{memchr_iter, memmem};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+
+/// The traits of a request that decide who is at fault when it is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestTraits {
+    /// The model or other subject of the request.
+    pub model: String,
+    /// Whether the request calls a model: chat, generation, embeddings or prediction.
+    pub is_model_call: bool,
+    /// Whether the method is documented to accept API keys.
+    pub takes_keys: bool,
+    /// Whether the request names a file, cached content, batch or other project resource.
+    pub names_resource: bool,
+    /// The server-side tools in use, such as `google_search`, joined by `+`.
+    pub tool: Option<String>,
+    /// Whether the key can also be sent in the other header, which has not been tried yet.
+    pub has_other_header: bool,
+    /// What the request alone consumes.
+    pub size: RequestSize,
+}
+
+impl RequestTraits {
+    /// Whether a message names this model, or any model.
+    pub(crate) fn is_named_in(&self, message: &str) -> bool {
+        message.contains("models/")
+            || (!self.model.is_empty()
+                && message
+                    .to_ascii_lowercase()
+                    .contains(&self.model.to_ascii_lowercase()))
+    }
+}
 
 /// Smaller bodies, in bytes, are below any token limit.
 const LARGE_BODY: usize = 16 * 1024;

@@ -11,8 +11,9 @@
 use super::ApiError;
 use super::quota::{self, QuotaKind};
 use super::words::Words;
-use crate::pool::{Limit, Outcome, RequestSize};
+use crate::pool::{Limit, Outcome};
 use crate::wire::TransportError;
+use crate::wire::request_traits::RequestTraits;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
@@ -852,36 +853,6 @@ impl When {
             Self::ToolNamed => request.tool.is_some() && quota::names_tool(error),
             Self::Quota(named) => quota::kind(error) == named,
         }
-    }
-}
-
-/// The traits of a request that decide who is at fault when it is refused.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RequestTraits {
-    /// The model or other subject of the request.
-    pub model: String,
-    /// Whether the request calls a model: chat, generation, embeddings or prediction.
-    pub is_model_call: bool,
-    /// Whether the method is documented to accept API keys.
-    pub takes_keys: bool,
-    /// Whether the request names a file, cached content, batch or other project resource.
-    pub names_resource: bool,
-    /// The server-side tools in use, such as `google_search`, joined by `+`.
-    pub tool: Option<String>,
-    /// Whether the key can also be sent in the other header, which has not been tried yet.
-    pub has_other_header: bool,
-    /// What the request alone consumes.
-    pub size: RequestSize,
-}
-
-impl RequestTraits {
-    /// Whether a message names this model, or any model.
-    fn is_named_in(&self, message: &str) -> bool {
-        message.contains("models/")
-            || (!self.model.is_empty()
-                && message
-                    .to_ascii_lowercase()
-                    .contains(&self.model.to_ascii_lowercase()))
     }
 }
 

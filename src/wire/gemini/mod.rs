@@ -15,7 +15,7 @@ mod words;
 pub use body::{
     MAX_ERROR_BYTES, closing_bracket, is_events, is_page, is_readable, unpacked_answer,
 };
-pub use classify::{CallResult, Diagnosis, RequestTraits, diagnose};
+pub use classify::{CallResult, Diagnosis, diagnose};
 pub use error::ApiError;
 pub use error_format::{error_event, error_json};
 pub use sentence::loggable;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pool::Verdict;
+use crate::pool::{RequestSize, Verdict};
 use fake_gemini::errors::{self, ApiError as Fake};
 use flate2::Compression;
 use flate2::write::GzEncoder;

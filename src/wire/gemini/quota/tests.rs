@@ -1,6 +1,7 @@
 use super::*;
 use crate::pool::Outcome;
-use crate::wire::gemini::{CallResult, Diagnosis, RequestTraits, diagnose};
+use crate::wire::gemini::{CallResult, Diagnosis, diagnose};
+use crate::wire::request_traits::RequestTraits;
 use fake_gemini::errors::{self, Layout, Violation};
 use http::HeaderMap;
 use serde_json::json;
