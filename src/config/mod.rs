@@ -206,7 +206,12 @@ impl Config {
     /// The secrets among the settings: the client token and the keys to import.
     pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         let keys = self.import_keys.iter().map(ApiKey::expose);
-        self.client_token.iter().map(Secret::expose).chain(keys)
+        self.client_secrets().chain(keys)
+    }
+
+    /// The secrets that clients present.
+    pub fn client_secrets(&self) -> impl Iterator<Item = &str> + Clone {
+        self.client_token.iter().map(Secret::expose)
     }
 
     /// The model that a name refers to: itself, unless it is an alias.

@@ -282,7 +282,6 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             system,
             ..
         } = self.context;
-        let token = config.client_token.as_ref().map(|token| token.expose());
         let key = pick.key.key.expose();
         Attempt {
             request_id: self.request_id.to_owned(),
@@ -294,9 +293,8 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             },
             claimed,
             log_commit: config.log_commit,
-            secrets: [Some(key), token]
-                .into_iter()
-                .flatten()
+            secrets: std::iter::once(key)
+                .chain(config.client_secrets())
                 .map(str::to_owned)
                 .collect(),
             pick: pick.clone(),

@@ -13,6 +13,7 @@
 //! Written against the traits of [`ports`], so that all of it runs natively against a scripted
 //! upstream and clock.
 
+mod admission;
 mod affinity;
 mod answer_form;
 mod answer_stream;
@@ -29,6 +30,7 @@ mod headers;
 mod incoming;
 mod lessons;
 mod models;
+mod operator;
 pub mod ports;
 mod relay;
 mod reply;
@@ -45,36 +47,31 @@ pub use failure::Failure;
 pub use reply::{Body, Reply};
 pub use request_body::declared_length;
 
-use crate::admin;
 use crate::config::{self, Config, InvalidConfig};
-use crate::pool::{KeyId, PoolKey, Scope};
-use crate::store::{self, CallCount, Database, DatabaseError, Readiness};
+use crate::store::{self, Database, DatabaseError, Readiness};
 use crate::sync::{ByteSemaphore, NewNotify};
 use crate::wire::Surface;
-use crate::wire::naming::is_model;
 use crate::wire::target::advice;
-use affinity::Affinity;
-use authentication::{Accepts, Caller};
+use admission::Admission;
+use authentication::Accepts;
 use context::Context;
 use failure::ErrorForm;
+use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
 use incoming::Incoming;
 use models::{ModelLists, ModelsRequest};
+use operator::Operator;
 use ports::{ByteStream, System, Upstream};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use relay::Relay;
-use route::{ANY_METHOD, Action, Route};
+use route::{ANY_METHOD, Route};
 use serde::Serialize;
 use std::rc::Rc;
-use view::{Coverage, MAX_AGE_MS, PoolView};
+use view::PoolView;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Wrong tokens per client address and minute, if calls are not limited.
-const WRONG_TOKENS_PER_MINUTE: u32 = 20;
 
 /// One request in so many also deletes expired rows, after its response.
 const HOUSEKEEPING_EVERY: u32 = 256;
@@ -186,9 +183,20 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             });
         }
         match route {
-            Route::Alive => json(&Status { status: "ok" }),
+            Route::Alive => Reply::of(&Status { status: "ok" }),
             Route::Ready => self.ready().await,
-            Route::Operator(action) => self.act(action, request, id).await,
+            Route::Operator(action) => {
+                let config = self.config()?;
+                self.admission(config)
+                    .admit(request, Accepts::Bearer)
+                    .await?;
+                let operator = Operator {
+                    config,
+                    view: self.view()?,
+                    system: &self.system,
+                };
+                operator.act(action, request, id).await
+            }
             Route::Upstream(target) => {
                 let head = request;
                 self.relay(Incoming { id, head, target }, body).await
@@ -204,77 +212,10 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             return Err(Failure::TokenNotConfigured);
         }
         match self.view()?.readiness(&self.system).await? {
-            Readiness::Ready => json(&Status { status: "ready" }),
+            Readiness::Ready => Reply::of(&Status { status: "ready" }),
             Readiness::NoKey => Err(Failure::NoUsableKey),
             Readiness::NotWritable(error) => Err(Failure::DatabaseNotWritable(error)),
         }
-    }
-
-    async fn act(
-        &self,
-        action: Action,
-        request: &Parts,
-        request_id: &str,
-    ) -> Result<Reply<D, U::Body, S>, Failure> {
-        let config = self.config()?;
-        self.admit(config, request, Accepts::Bearer).await?;
-        let view = self.view()?;
-        match action {
-            Action::KeysStatus => {
-                view.refresh(&self.system, Coverage::Whole, 0).await?;
-                let keys = store::key_report(view.unlimited_database()).await?;
-                let now = self.system.now();
-                let warnings = config.warnings();
-                json(&admin::keys_status(keys, &view.snapshot(), now, warnings))
-            }
-            Action::ResetKey(id) => self.reset_key(view, id, request_id).await,
-            Action::Explain => {
-                let model = model_of_query(request.uri.query(), &config.default_model)?;
-                view.refresh(&self.system, Coverage::Whole, 0).await?;
-                if view.reveals_secret(config, &model) {
-                    return Err(Failure::secret_in_name());
-                }
-                json(&admin::explain(&view.snapshot(), &model, self.system.now()))
-            }
-            Action::Forget => {
-                let model = model_of_query(request.uri.query(), &config.default_model)?;
-                if view.reveals_secret(config, &model) {
-                    return Err(Failure::secret_in_name());
-                }
-                store::forget_learned(view.unlimited_database(), &model).await?;
-                view.outdate();
-                self.system.log(&format!(
-                    "request={request_id} what was learned of requests for {model} is forgotten"
-                ));
-                json(&Done {
-                    model: Some(&model),
-                    ..Done::default()
-                })
-            }
-        }
-    }
-
-    async fn reset_key(
-        &self,
-        view: &PoolView<D>,
-        id: KeyId,
-        request_id: &str,
-    ) -> Result<Reply<D, U::Body, S>, Failure> {
-        view.refresh(&self.system, Coverage::Whole, MAX_AGE_MS)
-            .await?;
-        let reset = store::reset_key(view.unlimited_database(), id, self.system.now()).await?;
-        let scope = view.snapshot().key(id).map(PoolKey::scope);
-        view.forget(&[Scope::Key(id), scope.unwrap_or(Scope::Key(id))]);
-        view.outdate();
-        if !reset {
-            return Err(Failure::UnknownKey(id));
-        }
-        self.system
-            .log(&format!("request={request_id} key {id} is reset"));
-        json(&Done {
-            id: Some(id.0),
-            ..Done::default()
-        })
     }
 
     async fn relay<B: ByteStream>(
@@ -284,14 +225,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let config = self.config()?;
         let head = incoming.head;
-        match self.upload_caller(config, &incoming).await {
-            Some(Caller::UploadUrl) => {}
-            Some(Caller::BuiltInToken) | None => {
-                self.admit(config, head, Accepts::Anywhere).await?;
-            }
+        let admission = self.admission(config);
+        if admission.upload_caller(&incoming).await.is_none() {
+            admission.admit(head, Accepts::Anywhere).await?;
         }
         let view = self.view()?.for_request();
-        self.limit_rate(config, &incoming, &view).await?;
+        admission.limit_rate(&incoming, &view).await?;
         if incoming.target.has_invalid_model() {
             return Err(Failure::no_model_name());
         }
@@ -316,95 +255,6 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         result
     }
 
-    /// Admits callers that may call: those with the client's token, unless they are pages of an
-    /// origin that is not allowed.
-    async fn admit(
-        &self,
-        config: &Config,
-        request: &Parts,
-        accepts: Accepts,
-    ) -> Result<Caller, Failure> {
-        cors::check_origin(config, &request.headers)?;
-        match authentication::authenticate(config, request, accepts) {
-            Err(wrong @ (Failure::TokenMissing | Failure::TokenWrong)) => {
-                self.count_wrong_token(config, &request.headers).await?;
-                Err(wrong)
-            }
-            result => result,
-        }
-    }
-
-    /// The caller of a request without a token, if it continues an upload that the pool started.
-    async fn upload_caller(&self, config: &Config, incoming: &Incoming<'_>) -> Option<Caller> {
-        let Incoming { head, target, .. } = incoming;
-        let may_continue = target.is_upload()
-            && cors::check_origin(config, &head.headers).is_ok()
-            && authentication::authenticate(config, head, Accepts::Anywhere)
-                == Err(Failure::TokenMissing);
-        if !may_continue {
-            return None;
-        }
-        let view = self.view().ok()?;
-        let affinity = Affinity { config, view };
-        let now = self.system.now();
-        match affinity.continues_upload(target, head, now).await {
-            Ok(continues) => continues.then_some(Caller::UploadUrl),
-            Err(error) => {
-                self.system
-                    .log(&format!("an upload cannot be looked up: {error}"));
-                None
-            }
-        }
-    }
-
-    /// Counts a call against its client's limit. A database that cannot count refuses nobody: the
-    /// limit protects the pool, and the pool is there to answer.
-    async fn limit_rate(
-        &self,
-        config: &Config,
-        incoming: &Incoming<'_>,
-        view: &PoolView<D>,
-    ) -> Result<(), Failure> {
-        let Some(limit) = config.rate_limit_per_minute else {
-            return Ok(());
-        };
-        let client = client_address::of(&incoming.head.headers, config.proxies());
-        match store::count_call(&*view.database, &client, self.system.now()).await {
-            Ok(CallCount { calls, retry_after }) if calls > i64::from(limit) => {
-                Err(Failure::RateLimited { limit, retry_after })
-            }
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.system.log(&format!(
-                    "request={} is not counted against a limit: {error}",
-                    incoming.id
-                ));
-                Ok(())
-            }
-        }
-    }
-
-    /// Counts a call with a wrong token, or with none. With a rate limit it counts towards the
-    /// client's limit. Without one it has a counter of its own, so that wrong tokens never lock out
-    /// a correct one from the same address.
-    async fn count_wrong_token(&self, config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
-        let client = client_address::of(headers, config.proxies());
-        let (counted, limit) = match config.rate_limit_per_minute {
-            Some(limit) => (client, limit),
-            None => (format!("wrong token {client}"), WRONG_TOKENS_PER_MINUTE),
-        };
-        let Ok(view) = self.view() else {
-            return Ok(());
-        };
-        match store::count_call(&*view.database, &counted, self.system.now()).await {
-            Ok(CallCount { calls, retry_after }) if calls > i64::from(limit) => {
-                Err(Failure::WrongTokens { limit, retry_after })
-            }
-            // A token that cannot be counted is just as wrong.
-            Ok(_) | Err(_) => Ok(()),
-        }
-    }
-
     /// Deletes expired rows in a task of its own.
     fn keep_house(&self, config: &Config) {
         let Ok(view) = self.view() else {
@@ -422,6 +272,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         });
     }
 
+    fn admission<'a>(&'a self, config: &'a Config) -> Admission<'a, D, S> {
+        Admission {
+            config,
+            view: self.view.as_ref().ok().map(|view| &**view),
+            system: &self.system,
+        }
+    }
+
     fn view(&self) -> Result<&Rc<PoolView<D>>, Failure> {
         self.view
             .as_ref()
@@ -437,49 +295,6 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
 #[derive(Serialize)]
 struct Status {
     status: &'static str,
-}
-
-/// The response to an action of an operator.
-#[derive(Serialize)]
-struct Done<'a> {
-    success: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-}
-
-impl Default for Done<'_> {
-    fn default() -> Self {
-        Self {
-            success: true,
-            id: None,
-            model: None,
-        }
-    }
-}
-
-fn json<D, B, S>(body: &impl Serialize) -> Result<Reply<D, B, S>, Failure> {
-    let json = serde_json::to_string(body)
-        .map_err(|error| Failure::Database(DatabaseError::new(&error.to_string())))?;
-    Ok(Reply::json(StatusCode::OK, json))
-}
-
-/// `model=M` of a query, or the default model.
-fn model_of_query(query: Option<&str>, default: &str) -> Result<String, Failure> {
-    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    for (name, value) in pairs {
-        if name != "model" {
-            return Err(Failure::UnknownParameter("model"));
-        }
-        let model = value.trim();
-        if !model.is_empty() {
-            return is_model(model)
-                .then(|| model.to_owned())
-                .ok_or_else(Failure::no_model_name);
-        }
-    }
-    Ok(default.to_owned())
 }
 
 /// Whether the response depends on the database. That of the liveness check does not.

@@ -3,9 +3,11 @@
 use super::answer_stream::AnswerStream;
 use super::failure::{ErrorForm, Failure};
 use super::headers::UPLOAD_STATUS;
+use crate::store::DatabaseError;
 use crate::wire::Surface;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
+use serde::Serialize;
 
 /// A response, ready to be sent.
 pub struct Reply<D, B, S> {
@@ -71,6 +73,16 @@ impl<D, B, S> Reply<D, B, S> {
         let mut reply = Self::json(status, failure.to_json(surface, form));
         reply.headers.extend(failure.headers());
         reply
+    }
+
+    /// A response with a value as JSON.
+    ///
+    /// # Errors
+    /// The value cannot be serialized.
+    pub(super) fn of(value: &impl Serialize) -> Result<Self, Failure> {
+        let json = serde_json::to_string(value)
+            .map_err(|error| Failure::Database(DatabaseError::new(&error.to_string())))?;
+        Ok(Self::json(StatusCode::OK, json))
     }
 
     pub(crate) fn json(status: StatusCode, json: String) -> Self {
