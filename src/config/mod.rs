@@ -5,14 +5,17 @@
 
 mod key_list;
 pub mod origin;
+mod url;
+mod variables;
 
-use crate::config::origin::{AllowedOrigins, default_port, has_broken_port};
+use crate::config::origin::AllowedOrigins;
 use crate::pool::{ApiKey, Policy};
 use crate::wire::naming::is_model;
 use crate::wire::redact::reveals;
 use http::Uri;
 use key_list::KeyList;
 use std::fmt;
+use variables::Variables;
 
 /// The name of every variable that the component reads, as in `spin.toml`.
 pub const VARIABLES: [&str; 24] = [
@@ -61,18 +64,16 @@ const MIN_TOKEN_LENGTH: usize = 8;
 /// A client token shorter than this, in characters, causes a warning, since it may be guessed.
 const SAFE_TOKEN_LENGTH: usize = 16;
 
-const DEFAULT_MAX_ATTEMPTS: usize = 5;
+const DEFAULT_MAX_ATTEMPTS: u32 = 5;
 /// The largest `max_attempts`: 20. Each attempt costs a call, and the caller waits for all of them.
-const LARGEST_MAX_ATTEMPTS: usize = 20;
+const LARGEST_MAX_ATTEMPTS: u32 = 20;
 /// The default of `log_retention_days`: 30.
-pub const DEFAULT_LOG_RETENTION_DAYS: usize = 30;
+pub const DEFAULT_LOG_RETENTION_DAYS: u32 = 30;
 /// The largest `log_retention_days`: ten years.
-const LARGEST_LOG_RETENTION_DAYS: usize = 3650;
+const LARGEST_LOG_RETENTION_DAYS: u32 = 3650;
 const DEFAULT_FIRST_BYTE_TIMEOUT_MS: u64 = 60_000;
 const DEFAULT_FIRST_CONTENT_TIMEOUT_MS: u64 = 300_000;
 const DEFAULT_MAX_WAIT_MS: u64 = 1_000;
-/// The longest time that can be set: 1 h.
-const MAX_TIME_MS: u64 = 3_600_000;
 
 /// A text that must not be shown. Compares in constant time.
 #[derive(Clone, PartialEq, Eq)]
@@ -226,7 +227,7 @@ impl Config {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        join(&self.upstream, &path_and_query).ok()
+        url::join(&self.upstream, &path_and_query).ok()
     }
 
     /// Reads the settings through `get`, which returns a variable's value, or `None` if it is not
@@ -236,325 +237,192 @@ impl Config {
     /// # Errors
     /// Lists every invalid variable and what to set instead.
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidConfig> {
-        let mut problems = Vec::new();
-        let text = |name: &str| {
-            get(name)
-                .map(|value| value.trim().to_owned())
-                .filter(|value| !value.is_empty())
+        let mut variables = Variables::new(&get);
+        let upstream = read_origin(&mut variables);
+        let chat_endpoint = read_endpoint(&mut variables, &upstream);
+        let public_url = variables.text("public_url");
+        let public_url = public_url.map(|text| url::parse_public(&text)).transpose();
+        let client_token = read_token(&mut variables);
+        let key_list = KeyList::parse(&variables.text("gemini_api_key").unwrap_or_default());
+        variables.warnings.extend(key_list.warning());
+        let import_keys = key_list.keys;
+        let is_secret = |text: &str| {
+            let keys = import_keys.iter().map(ApiKey::expose);
+            reveals(text, keys.chain(client_token.as_ref().map(Secret::expose)))
         };
-
-        // Unlike the other variables, this one also defines the host's allow-list, and empty it
-        // allows nothing.
-        if get("llm_api_origin").is_some_and(|value| value.trim().is_empty()) {
-            problems.push(format!(
-                "llm_api_origin is empty: leave it unset for {DEFAULT_ORIGIN}"
-            ));
-        }
-        let origin = text("llm_api_origin").unwrap_or_else(|| DEFAULT_ORIGIN.to_owned());
-        let origin = parse_origin(&origin).unwrap_or_else(|problem| {
-            problems.push(problem);
-            Uri::from_static(DEFAULT_ORIGIN)
-        });
-        let chat_endpoint = match text("llm_api_endpoint") {
-            Some(endpoint) => parse_endpoint(&endpoint, &origin),
-            None => join(&origin, CHAT_PATH),
-        };
-        let chat_endpoint = chat_endpoint.unwrap_or_else(|problem| {
-            problems.push(problem);
-            Uri::from_static(DEFAULT_ORIGIN)
-        });
-
-        let public = text("public_url");
-        let public_url = public.as_deref().and_then(public_url);
-        if public.is_some() && public_url.is_none() {
-            problems.push("public_url must be the URL at which clients reach the pool, such as https://pool.example.com or https://example.com/gemini".to_owned());
-        }
-
-        let mut flag = |name: &str, default: bool| match text(name)
-            .as_deref()
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
-            None => default,
-            Some("false" | "0" | "no" | "off") => false,
-            Some("true" | "1" | "yes" | "on") => true,
-            Some(_) => {
-                problems.push(format!("{name} must be true or false"));
-                default
-            }
-        };
-        let enforce_origin = flag("enforce_origin", false);
-        let trust_forwarded_for = flag("trust_forwarded_for", false);
-        let retry_empty = flag("retry_empty", true);
-        let repair = flag("repair", true);
-        let sticky = flag("sticky", false);
-
-        let log_commit = match text("log_commit").as_deref() {
-            None | Some("before") => LogCommit::Before,
-            Some("after") => LogCommit::After,
-            Some(_) => {
-                problems.push("log_commit must be before or after".to_owned());
-                LogCommit::Before
-            }
-        };
-
-        let mut number = |name: &str, default: usize, rule: &str| match text(name)
-            .map(|value| value.parse::<u32>())
-        {
-            None => default,
-            Some(Ok(value)) => value as usize,
-            Some(Err(_)) => {
-                problems.push(format!("{name} must be a whole number {rule}"));
-                default
-            }
-        };
-        let rate_limit = number("rate_limit_per_minute", 0, "of calls, 0 for no limit");
-        let max_body_bytes = number(
+        let default_model = read_default_model(&mut variables, is_secret);
+        let model_aliases = read_aliases(&mut variables, is_secret);
+        let max_body_bytes = variables.number(
             "max_body_bytes",
             DEFAULT_MAX_BODY_BYTES,
-            "of bytes, from 1 to 104857600",
+            1..=LARGEST_MAX_BODY_BYTES,
+            "of bytes, from 1 to 104857600, since bodies are held in the component's memory",
         );
-        let max_held_bytes = number(
-            "max_held_bytes",
-            DEFAULT_MAX_HELD_BYTES,
-            "of bytes, from max_body_bytes to 1073741824",
-        );
-        let max_attempts = number(
-            "max_attempts",
-            DEFAULT_MAX_ATTEMPTS,
-            "of calls to the upstream, from 1 to 20",
-        );
-        let log_retention_days = number(
-            "log_retention_days",
-            DEFAULT_LOG_RETENTION_DAYS,
-            "of days, from 1 to 3650, or 0 to keep the log forever",
-        );
-        if !(1..=LARGEST_MAX_BODY_BYTES).contains(&max_body_bytes) {
-            problems.push(format!(
-                "max_body_bytes must be from 1 to {LARGEST_MAX_BODY_BYTES}, since bodies are held in the component's memory"
-            ));
-        }
-
-        if !(max_body_bytes..=LARGEST_MAX_HELD_BYTES).contains(&max_held_bytes) {
-            problems.push(format!(
-                "max_held_bytes must be from max_body_bytes to {LARGEST_MAX_HELD_BYTES}, so that at least one body fits"
-            ));
-        }
-        if !(1..=LARGEST_MAX_ATTEMPTS).contains(&max_attempts) {
-            problems.push(format!(
-                "max_attempts must be from 1 to {LARGEST_MAX_ATTEMPTS}"
-            ));
-        }
-        if log_retention_days > LARGEST_LOG_RETENTION_DAYS {
-            problems.push(format!(
-                "log_retention_days must be from 1 to {LARGEST_LOG_RETENTION_DAYS}, or 0 to keep the log forever"
-            ));
-        }
-        let mut seconds = |name: &str, min_ms: u64| match milliseconds(&text(name)?) {
-            Some(ms) if (min_ms..=MAX_TIME_MS).contains(&ms) => Some(ms),
-            Some(_) | None => {
-                let min = if min_ms == 0 { "0" } else { "0.001" };
-                problems.push(format!(
-                    "{name} must be a number of seconds from {min} to 3600, such as 1.5"
-                ));
-                None
-            }
-        };
-        let failover = Policy {
-            max_attempts: u32::try_from(max_attempts).unwrap_or(1),
-            first_byte_timeout_ms: seconds("first_byte_timeout", 1)
-                .unwrap_or(DEFAULT_FIRST_BYTE_TIMEOUT_MS),
-            first_content_timeout_ms: seconds("first_content_timeout", 1)
-                .unwrap_or(DEFAULT_FIRST_CONTENT_TIMEOUT_MS),
-            answer_timeout_ms: seconds("answer_timeout", 1),
-            deadline_ms: seconds("failover_deadline", 1),
-            max_wait_ms: seconds("max_wait", 0).unwrap_or(DEFAULT_MAX_WAIT_MS),
-            retry_empty,
-        };
-
-        let mut warnings = Vec::new();
-        let client_token = text("my_api_token").map(Secret);
-        let token = client_token.as_ref().map_or("", Secret::expose);
-        if client_token.is_some() {
-            if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                problems.push(
-                    "my_api_token must be visible ASCII characters without spaces, which is all that a header can carry"
-                        .to_owned(),
-                );
-            } else if token.len() < MIN_TOKEN_LENGTH {
-                problems.push(format!(
-                    "my_api_token must have at least {MIN_TOKEN_LENGTH} characters: try `openssl rand -hex 24`"
-                ));
-            } else if token.len() < SAFE_TOKEN_LENGTH {
-                warnings.push(format!(
-                    "my_api_token has fewer than {SAFE_TOKEN_LENGTH} characters and may be guessed: try `openssl rand -hex 24`"
-                ));
-            }
-        }
-
-        let listed = KeyList::parse(&text("gemini_api_key").unwrap_or_default());
-        warnings.extend(listed.warning());
-        let import_keys = listed.keys;
-
-        let is_secret = |name: &str| {
-            let keys = import_keys.iter().map(ApiKey::expose);
-            reveals(name, keys.chain([token]))
-        };
-        let default_model = text("llm_model").unwrap_or_else(|| DEFAULT_MODEL.to_owned());
-        if !is_model(&default_model) {
-            problems.push("llm_model must be 1 to 128 letters, digits and ._:/@-".to_owned());
-        } else if is_secret(&default_model) {
-            problems.push(
-                "llm_model is a token or an API key, but must be the name of a model".to_owned(),
-            );
-        }
-
-        let allowed_origins = AllowedOrigins::parse(&text("allowed_origins").unwrap_or_default())
-            .unwrap_or_else(|bad| {
-                problems.extend(
-                    bad.into_iter()
-                        .map(|problem| format!("allowed_origins: {problem}")),
-                );
-                AllowedOrigins::default()
-            });
-
-        let mut model_aliases: Vec<(String, String)> = Vec::new();
-        let aliases = text("model_aliases").unwrap_or_default();
-        let aliases = aliases
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty());
-        for (position, entry) in (1..).zip(aliases) {
-            let pair = entry.split_once('=').map(|(a, m)| (a.trim(), m.trim()));
-            match pair.filter(|_| !is_secret(entry)) {
-                Some((alias, model)) if is_model(alias) && is_path_safe_model(model) => {
-                    let is_new = model_aliases.iter().all(|(known, _)| known != alias);
-                    if is_new {
-                        model_aliases.push((alias.to_owned(), model.to_owned()));
-                    } else {
-                        problems.push(format!(
-                            "model_aliases: the name of entry {position} is a duplicate"
-                        ));
-                    }
-                }
-                _ => problems.push(format!(
-                    "model_aliases: entry {position} must be a pair such as gpt-4o=gemini-flash-latest"
-                )),
-            }
-        }
-
-        if !problems.is_empty() {
-            return Err(InvalidConfig(problems));
-        }
-        Ok(Self {
+        let config = Self {
+            upstream,
+            chat_endpoint,
+            public_url: variables.checked(public_url),
+            allowed_origins: read_allowed_origins(&mut variables),
+            enforce_origin: variables.flag("enforce_origin", false),
+            rate_limit_per_minute: variables.limit(
+                "rate_limit_per_minute",
+                0,
+                u32::MAX,
+                "of calls, 0 for no limit",
+            ),
+            trust_forwarded_for: variables.flag("trust_forwarded_for", false),
+            max_body_bytes,
+            max_held_bytes: variables.number(
+                "max_held_bytes",
+                DEFAULT_MAX_HELD_BYTES,
+                max_body_bytes..=LARGEST_MAX_HELD_BYTES,
+                "of bytes, from max_body_bytes to 1073741824, so that at least one body fits",
+            ),
+            failover: read_policy(&mut variables),
+            repair: variables.flag("repair", true),
+            log_commit: read_log_commit(&mut variables),
+            sticky: variables.flag("sticky", false),
+            log_retention_days: variables.limit(
+                "log_retention_days",
+                DEFAULT_LOG_RETENTION_DAYS,
+                LARGEST_LOG_RETENTION_DAYS,
+                "of days, from 1 to 3650, or 0 to keep the log forever",
+            ),
             client_token,
             import_keys,
-            upstream: origin,
-            chat_endpoint,
             default_model,
-            allowed_origins,
-            enforce_origin,
-            rate_limit_per_minute: u32::try_from(rate_limit).ok().filter(|limit| *limit > 0),
-            trust_forwarded_for,
-            max_body_bytes,
-            max_held_bytes,
-            public_url,
-            failover,
-            repair,
-            log_commit,
-            sticky,
             model_aliases,
-            log_retention_days: u32::try_from(log_retention_days)
-                .ok()
-                .filter(|days| *days > 0),
-            warnings,
-        })
+            warnings: Vec::new(),
+        };
+        variables.finish(config)
+    }
+}
+
+fn read_origin(variables: &mut Variables<'_>) -> Uri {
+    // Unlike the other variables, this one also defines the host's allow-list, and empty it allows
+    // nothing.
+    if variables.is_blank("llm_api_origin") {
+        variables.problem(format!(
+            "llm_api_origin is empty: leave it unset for {DEFAULT_ORIGIN}"
+        ));
+    }
+    if let Some(text) = variables.text("llm_api_origin") {
+        match url::parse_origin(&text) {
+            Ok(origin) => return origin,
+            Err(problem) => variables.problem(problem),
+        }
+    }
+    Uri::from_static(DEFAULT_ORIGIN)
+}
+
+fn read_endpoint(variables: &mut Variables<'_>, upstream: &Uri) -> Uri {
+    let endpoint = match variables.text("llm_api_endpoint") {
+        Some(endpoint) => url::parse_endpoint(&endpoint, upstream),
+        None => url::join(upstream, CHAT_PATH),
+    };
+    variables.checked(endpoint)
+}
+
+fn read_token(variables: &mut Variables<'_>) -> Option<Secret> {
+    let token = variables.text("my_api_token")?;
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        variables.problem(
+            "my_api_token must be visible ASCII characters without spaces, which is all that a header can carry",
+        );
+    } else if token.len() < MIN_TOKEN_LENGTH {
+        variables.problem(format!(
+            "my_api_token must have at least {MIN_TOKEN_LENGTH} characters: try `openssl rand -hex 24`"
+        ));
+    } else if token.len() < SAFE_TOKEN_LENGTH {
+        variables.warnings.push(format!(
+            "my_api_token has fewer than {SAFE_TOKEN_LENGTH} characters and may be guessed: try `openssl rand -hex 24`"
+        ));
+    }
+    Some(Secret(token))
+}
+
+fn read_default_model(variables: &mut Variables<'_>, is_secret: impl Fn(&str) -> bool) -> String {
+    let model = variables.text("llm_model");
+    let model = model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    if !is_model(&model) {
+        variables.problem("llm_model must be 1 to 128 letters, digits and ._:/@-");
+    } else if is_secret(&model) {
+        variables.problem("llm_model is a token or an API key, but must be the name of a model");
+    }
+    model
+}
+
+fn read_aliases(
+    variables: &mut Variables<'_>,
+    is_secret: impl Fn(&str) -> bool,
+) -> Vec<(String, String)> {
+    let list = variables.text("model_aliases").unwrap_or_default();
+    let entries = list.split(',').map(str::trim);
+    let mut aliases: Vec<(String, String)> = Vec::new();
+    for (position, entry) in (1..).zip(entries.filter(|entry| !entry.is_empty())) {
+        let pair = entry.split_once('=').map(|(a, m)| (a.trim(), m.trim()));
+        match pair.filter(|_| !is_secret(entry)) {
+            Some((alias, model)) if is_model(alias) && is_path_safe_model(model) => {
+                if aliases.iter().any(|(known, _)| known == alias) {
+                    variables.problem(format!(
+                        "model_aliases: the name of entry {position} is a duplicate"
+                    ));
+                }
+                aliases.push((alias.to_owned(), model.to_owned()));
+            }
+            _ => variables.problem(format!(
+                "model_aliases: entry {position} must be a pair such as gpt-4o=gemini-flash-latest"
+            )),
+        }
+    }
+    aliases
+}
+
+fn read_allowed_origins(variables: &mut Variables<'_>) -> AllowedOrigins {
+    let list = variables.text("allowed_origins").unwrap_or_default();
+    AllowedOrigins::parse(&list).unwrap_or_else(|problems| {
+        for problem in problems {
+            variables.problem(format!("allowed_origins: {problem}"));
+        }
+        AllowedOrigins::default()
+    })
+}
+
+fn read_log_commit(variables: &mut Variables<'_>) -> LogCommit {
+    match variables.text("log_commit").as_deref() {
+        Some("after") => return LogCommit::After,
+        None | Some("before") => {}
+        Some(_) => variables.problem("log_commit must be before or after"),
+    }
+    LogCommit::Before
+}
+
+fn read_policy(variables: &mut Variables<'_>) -> Policy {
+    Policy {
+        max_attempts: variables.number(
+            "max_attempts",
+            DEFAULT_MAX_ATTEMPTS,
+            1..=LARGEST_MAX_ATTEMPTS,
+            "of calls to the upstream, from 1 to 20",
+        ),
+        first_byte_timeout_ms: variables
+            .milliseconds("first_byte_timeout", 1)
+            .unwrap_or(DEFAULT_FIRST_BYTE_TIMEOUT_MS),
+        first_content_timeout_ms: variables
+            .milliseconds("first_content_timeout", 1)
+            .unwrap_or(DEFAULT_FIRST_CONTENT_TIMEOUT_MS),
+        answer_timeout_ms: variables.milliseconds("answer_timeout", 1),
+        deadline_ms: variables.milliseconds("failover_deadline", 1),
+        max_wait_ms: variables
+            .milliseconds("max_wait", 0)
+            .unwrap_or(DEFAULT_MAX_WAIT_MS),
+        retry_empty: variables.flag("retry_empty", true),
     }
 }
 
 /// Whether this is a model's name that can be part of a path as it is.
 fn is_path_safe_model(name: &str) -> bool {
     is_model(name) && !name.contains(['/', ':', '@'])
-}
-
-/// Converts seconds to whole milliseconds.
-fn milliseconds(seconds: &str) -> Option<u64> {
-    let seconds: f64 = seconds.parse().ok()?;
-    let ms = (seconds * 1000.0).round();
-    (ms.is_finite() && (0.0..=MAX_TIME_MS as f64).contains(&ms)).then_some(ms as u64)
-}
-
-fn parse_origin(text: &str) -> Result<Uri, String> {
-    let problem = || {
-        format!(
-            "llm_api_origin must be only scheme, host and port, such as {DEFAULT_ORIGIN} or http://127.0.0.1:8080"
-        )
-    };
-    let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| problem())?;
-    // The host's allow-list compares the scheme case-sensitively.
-    let web = text.starts_with("http://") || text.starts_with("https://");
-    let bare = uri.path() == "/" && uri.query().is_none();
-    if text.contains('*') {
-        return Err("llm_api_origin must name one host and one port, without `*`: the pool may call no other".to_owned());
-    }
-    if web && bare && has_only_host_and_port(&uri) {
-        Ok(uri)
-    } else {
-        Err(problem())
-    }
-}
-
-/// Validates a URL of scheme, host, port and path, and strips its trailing slashes; `None` if it is
-/// invalid.
-fn public_url(text: &str) -> Option<String> {
-    let uri: Uri = text.parse().ok()?;
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    let is_plain = uri.query().is_none() && !text.contains(['*', '#']);
-    let fits = is_web && is_plain && has_only_host_and_port(&uri);
-    fits.then(|| text.trim_end_matches('/').to_owned())
-}
-
-fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {
-    let uri: Uri = text
-        .parse()
-        .map_err(|_| "llm_api_endpoint must be a URL".to_owned())?;
-    if uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('*'))
-    {
-        return Err("llm_api_endpoint must name one host, without `*`".to_owned());
-    }
-    if !has_only_host_and_port(&uri) {
-        return Err("llm_api_endpoint must have a numeric port or none, and no user".into());
-    }
-    // The host blocks everything but the origin, so another host would only fail later, with a less
-    // clear error.
-    if uri.scheme() != origin.scheme() || host_and_port(&uri) != host_and_port(origin) {
-        return Err("llm_api_endpoint must be on llm_api_origin, the only host that the pool may call: set both".into());
-    }
-    Ok(uri)
-}
-
-/// Whether the authority is a host with an optional numeric port; the URL parser accepts more.
-fn has_only_host_and_port(uri: &Uri) -> bool {
-    let has_user = uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'));
-    !has_user && !has_broken_port(uri)
-}
-
-fn host_and_port(uri: &Uri) -> (Option<String>, Option<u16>) {
-    (
-        uri.host().map(str::to_ascii_lowercase),
-        uri.port_u16().or_else(|| default_port(uri.scheme_str()?)),
-    )
-}
-
-fn join(origin: &Uri, path: &str) -> Result<Uri, String> {
-    let mut parts = origin.clone().into_parts();
-    parts.path_and_query = path.parse().ok();
-    Uri::from_parts(parts)
-        .map_err(|_| "llm_api_origin cannot be joined with the chat path".to_owned())
 }
 
 #[cfg(test)]

@@ -169,21 +169,26 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
         Ok(stored.filter(|entries| ModelList::from_cache(*surface, entries).is_some()))
     }
 
+    /// The request for a project's whole list.
+    fn request_for_all(&self) -> Result<UpstreamRequest<'_>, Failure> {
+        let target = &self.incoming.target;
+        let mut request = self.upstream_request()?;
+        request.read_traits(target, &Uses::default());
+        if target.surface == Surface::Gemini {
+            let uri = self.context.config.upstream_url(&target.path, Some(ALL));
+            request.uri = uri.ok_or_else(|| self.unknown_path())?;
+        }
+        Ok(request)
+    }
+
     /// Fetches the list from one project after another.
     async fn fetch(&self) -> Fetched<D, U::Body, S> {
         let Context { config, .. } = self.context;
         let target = &self.incoming.target;
-        let mut request = match self.upstream_request() {
+        let mut request = match self.request_for_all() {
             Ok(request) => request,
             Err(failure) => return failure.into(),
         };
-        request.read_traits(target, &Uses::default());
-        if target.surface == Surface::Gemini {
-            request.uri = match config.upstream_url(&target.path, Some(ALL)) {
-                Some(uri) => uri,
-                None => return self.unknown_path().into(),
-            };
-        }
         let policy = Policy {
             max_attempts: MAX_PROJECTS.max(config.failover.max_attempts),
             ..config.failover

@@ -57,6 +57,44 @@ async fn acquire<S: System>(
     }
 }
 
+/// Expires if a body makes less than [`PROGRESS`] within [`STALL_MS`].
+struct StallTimer<'a, S> {
+    system: &'a S,
+    timer: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    /// Bytes received when the timer was started.
+    received: usize,
+}
+
+impl<'a, S: System> StallTimer<'a, S> {
+    fn new(system: &'a S) -> Self {
+        Self {
+            system,
+            // Each timer is a task in the host, so many chunks share one, and a body that has
+            // already arrived needs none.
+            timer: Box::pin(async {
+                yield_once().await;
+                system.wait(STALL_MS).await;
+            }),
+            received: 0,
+        }
+    }
+
+    /// Waits for the next chunk after `received` bytes; `None` if the body has stalled.
+    async fn limit<T>(&mut self, received: usize, chunk: impl Future<Output = T>) -> Option<T> {
+        let mut chunk = pin!(chunk);
+        loop {
+            match select(chunk.as_mut(), self.timer.as_mut()).await {
+                Either::Left((chunk, _)) => return Some(chunk),
+                Either::Right(_) if received < self.received + PROGRESS => return None,
+                Either::Right(_) => {
+                    self.received = received;
+                    self.timer = Box::pin(self.system.wait(STALL_MS));
+                }
+            }
+        }
+    }
+}
+
 /// Reads a whole body.
 ///
 /// # Errors
@@ -80,13 +118,7 @@ pub(super) async fn read<S: System>(
     };
     let mut permit = None;
     let mut bytes = Vec::new();
-    // Each timer is a task in the host, so many chunks share one, and a body that has already
-    // arrived needs none.
-    let mut stall: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
-        yield_once().await;
-        system.wait(STALL_MS).await;
-    });
-    let mut received_at_last_timer = 0;
+    let mut stall = StallTimer::new(system);
     loop {
         if bytes.len() == bytes.capacity() {
             let remaining = declared.saturating_sub(bytes.len());
@@ -94,22 +126,8 @@ pub(super) async fn read<S: System>(
             bytes.reserve_exact(remaining.min(max_growth));
         }
         let received = bytes.len();
-        let more = {
-            let mut appending = pin!(body.append(&mut bytes));
-            loop {
-                match select(appending.as_mut(), stall.as_mut()).await {
-                    Either::Left((more, _)) => break more,
-                    Either::Right(_) if received < received_at_last_timer + PROGRESS => {
-                        return Err(Failure::BodyStalled);
-                    }
-                    Either::Right(_) => {
-                        received_at_last_timer = received;
-                        stall = Box::pin(system.wait(STALL_MS));
-                    }
-                }
-            }
-        };
-        match more {
+        let appended = stall.limit(received, body.append(&mut bytes)).await;
+        match appended.ok_or(Failure::BodyStalled)? {
             Ok(_) if bytes.len() > max => return Err(Failure::BodyTooLarge { max }),
             Ok(true) if bytes.len() > PERMIT_FREE && permit.is_none() => {
                 permit = Some(acquire(memory, expected, system).await?);

@@ -203,6 +203,32 @@ impl Survey {
     }
 }
 
+/// Why a key is ineligible and until when: of several reasons, the one that lasts longest.
+#[derive(Default)]
+struct Exclusion(Option<(Reason, Option<UnixMillis>)>);
+
+impl Exclusion {
+    fn add(&mut self, reason: Reason, until: Option<UnixMillis>) {
+        let lasts_longer = self.0.is_none_or(|(_, before)| match (before, until) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(before), Some(until)) => before < until,
+        });
+        if lasts_longer {
+            self.0 = Some((reason, until));
+        }
+    }
+
+    /// Adds a trial that another call holds, unless its lease has expired or cannot be right.
+    fn add_trial(&mut self, trial_until: Option<UnixMillis>, now: UnixMillis) {
+        let longest = now.plus(LONGEST_TRIAL_LEASE_MS);
+        let lease = trial_until.filter(|until| *until > now && !until.is_ahead_of(longest));
+        if lease.is_some() {
+            self.add(Reason::OnTrial, lease);
+        }
+    }
+}
+
 impl Snapshot {
     /// A pool of these keys, without cool-downs or budgets.
     pub fn new(keys: Vec<PoolKey>) -> Self {
@@ -448,31 +474,13 @@ impl Snapshot {
 
     /// Whether a key can take a call for `model` now, and if not, why not.
     pub fn standing(&self, key: &PoolKey, model: &str, now: &Moment) -> Standing {
-        let mut excluded: Option<(Reason, Option<UnixMillis>)> = None;
-        let mut exclude = |reason: Reason, until: Option<UnixMillis>| {
-            let is_later = |before: Option<UnixMillis>| match (before, until) {
-                (None, _) => false,
-                (Some(_), None) => true,
-                (Some(before), Some(until)) => before < until,
-            };
-            if excluded.is_none_or(|(_, before)| is_later(before)) {
-                excluded = Some((reason, until));
-            }
-        };
-        let lease = |trial_until: Option<UnixMillis>| {
-            let longest = now.at().plus(LONGEST_TRIAL_LEASE_MS);
-            trial_until.filter(|until| *until > now.at() && !until.is_ahead_of(longest))
-        };
+        let mut exclusion = Exclusion::default();
         match (key.state.status, key.state.disabled_until) {
             (KeyStatus::Active, _) => {}
             (KeyStatus::Cooling, Some(until)) if until > now.at() => {
-                exclude(Reason::Paused, Some(until));
+                exclusion.add(Reason::Paused, Some(until));
             }
-            (KeyStatus::Cooling, Some(_)) => {
-                if let Some(until) = lease(key.trial_until) {
-                    exclude(Reason::OnTrial, Some(until));
-                }
-            }
+            (KeyStatus::Cooling, Some(_)) => exclusion.add_trial(key.trial_until, now.at()),
             (KeyStatus::Cooling, None) | (KeyStatus::Disabled, _) => {
                 return Standing::Ineligible {
                     reason: Reason::Disabled,
@@ -484,21 +492,21 @@ impl Snapshot {
         for (_, circumstances) in self.scopes_of(key) {
             for (_, cool_down) in circumstances.cool_downs(model) {
                 if cool_down.holds(now.at()) {
-                    exclude(Reason::Cooling(cool_down.reason), Some(cool_down.until));
-                } else if let Some(until) = lease(cool_down.trial_until) {
-                    exclude(Reason::OnTrial, Some(until));
+                    exclusion.add(Reason::Cooling(cool_down.reason), Some(cool_down.until));
+                } else {
+                    exclusion.add_trial(cool_down.trial_until, now.at());
                 }
             }
             for (_, budget) in circumstances.budgets(model) {
                 for balance in budget.balances(now) {
                     headroom = headroom.min(balance.headroom());
                     if balance.is_spent() {
-                        exclude(Reason::BudgetSpent, balance.resets_at);
+                        exclusion.add(Reason::BudgetSpent, balance.resets_at);
                     }
                 }
             }
         }
-        match excluded {
+        match exclusion.0 {
             Some((reason, until)) => Standing::Ineligible { reason, until },
             None => Standing::Eligible {
                 weight: weight(key, now.at()) * headroom,

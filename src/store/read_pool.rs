@@ -141,31 +141,7 @@ fn apply_row(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> 
                 snapshot.set_cool_down(&quota_scope, cool_down);
             }
         }
-        "limit" => {
-            let (unit, window) = (
-                Unit::from_name(row.text(3)?)?,
-                Window::from_name(row.text(4)?)?,
-            );
-            let learned_at = row.text(7).and_then(UnixMillis::parse);
-            let learned = row.integer(5).filter(|_| {
-                learned_at.is_some_and(|at| now.since(at) < LEARNED_TTL_MS && !at.is_ahead_of(now))
-            });
-            let preset = row.integer(6);
-            if preset.is_none() && row.0.get(6) != Some(&Value::Null) {
-                return None;
-            }
-            for value in [learned, preset].into_iter().flatten() {
-                let value = u64::try_from(value).unwrap_or_default();
-                snapshot.add_limit(
-                    &quota_scope,
-                    Limit {
-                        unit,
-                        window,
-                        value,
-                    },
-                );
-            }
-        }
+        "limit" => return apply_limit(snapshot, row, &quota_scope, now),
         _ => {
             let count = |column| u64::try_from(row.integer(column)?).ok();
             snapshot.add_used(
@@ -178,6 +154,33 @@ fn apply_row(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> 
                 },
             );
         }
+    }
+    Some(())
+}
+
+fn apply_limit(
+    snapshot: &mut Snapshot,
+    row: &Row,
+    quota_scope: &QuotaScope,
+    now: UnixMillis,
+) -> Option<()> {
+    let unit = Unit::from_name(row.text(3)?)?;
+    let window = Window::from_name(row.text(4)?)?;
+    let learned_at = row.text(7).and_then(UnixMillis::parse);
+    let learned = row.integer(5).filter(|_| {
+        learned_at.is_some_and(|at| now.since(at) < LEARNED_TTL_MS && !at.is_ahead_of(now))
+    });
+    let preset = row.integer(6);
+    if preset.is_none() && row.0.get(6) != Some(&Value::Null) {
+        return None;
+    }
+    for value in [learned, preset].into_iter().flatten() {
+        let limit = Limit {
+            unit,
+            window,
+            value: u64::try_from(value).unwrap_or_default(),
+        };
+        snapshot.add_limit(quota_scope, limit);
     }
     Some(())
 }

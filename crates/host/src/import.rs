@@ -103,6 +103,6 @@ fn retention_days(app: &manifest::App) -> Result<u32> {
                 days.with_context(|| format!("{RETENTION} must be a whole number of days"))?;
             Ok(days)
         }
-        None => Ok(DEFAULT_LOG_RETENTION_DAYS as u32),
+        None => Ok(DEFAULT_LOG_RETENTION_DAYS),
     }
 }

@@ -88,6 +88,16 @@ WHERE last_outcome = ?1 AND ((status = 0 AND disabled_at >= ?2 AND disabled_at <
     OR (status = 2 AND disabled_until = paused_until AND last_failure_at >= ?2 AND last_failure_at <= ?4))
 RETURNING id";
 
+/// A key's row, as [`state`] selects it.
+struct Reading {
+    /// The state, exactly as it is stored: status, failures and the end of a pause.
+    stored: Vec<Value>,
+    state: KeyState,
+    edits: Option<i64>,
+    record: Record,
+    evidence: Evidence,
+}
+
 /// Moves the state of a key after a failure.
 ///
 /// # Errors
@@ -96,47 +106,24 @@ pub(super) async fn move_state(
     database: &impl Database,
     attempt: &AttemptRow,
 ) -> Result<Moved, DatabaseError> {
-    let id = attempt.key;
-    let outcome = attempt.outcome.name();
-    let ended = attempt.ended_at.to_iso();
-    let minute_ago = attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso();
-    let horizon = attempt.ended_at.plus(HORIZON_MS).to_iso();
+    let verdict = attempt.outcome.verdict();
     for _ in 0..MAX_ROUNDS {
-        let parameters = vec![
-            Value::from(id.0),
-            Value::from(outcome),
-            Value::from(minute_ago.as_str()),
-            Value::from(horizon.as_str()),
-        ];
-        let rows = read(database, &state(), parameters).await?;
-        let Some(row) = rows.into_iter().next() else {
+        let Some(reading) = read_key(database, attempt).await? else {
             // The key was deleted while it was in use.
             return Ok(Moved::default());
         };
-        if row.integer(3) != Some(attempt.key_edits) {
+        if reading.edits != Some(attempt.key_edits) {
             // An operator has changed the key while the call was in flight, which takes precedence.
             note_failure(database, attempt).await?;
             return Ok(Moved::default());
         }
-        let count = |column| {
-            row.integer(column)
-                .and_then(|count| usize::try_from(count).ok())
-                .unwrap_or_default()
-        };
-        let evidence = Evidence {
-            alike: count(4),
-            disabled_lately: count(5),
-            in_use: count(6),
-        };
-        let before = state_of(&row);
-        let verdict = attempt.outcome.verdict();
-        let time = |column| row.text(column).and_then(UnixMillis::parse);
-        let record = Record {
-            last_success_at: time(7),
-            last_success_began_at: time(8),
-            rejected_at: time(9),
-        };
-        let after = match judge(before, verdict, record, attempt.ended_at, evidence) {
+        let Reading {
+            state,
+            record,
+            evidence,
+            ..
+        } = reading;
+        let after = match judge(state, verdict, record, attempt.ended_at, evidence) {
             Judgement::Move(after) => after,
             Judgement::Suspect { reinstates } => {
                 return suspect(database, attempt, reinstates).await;
@@ -146,39 +133,99 @@ pub(super) async fn move_state(
             state: Some(after),
             suspected: Vec::new(),
         };
-        if after == before {
+        if after == state {
             // The text of a pause's end stays as it is, since an operator may have written it.
             note_failure(database, attempt).await?;
             return Ok(moved);
         }
-        let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
-        let mut parameters = vec![Value::from(id.0)];
-        parameters.extend(row.0.into_iter().take(3));
-        parameters.extend([
-            Value::from(after.status.code()),
-            Value::from(after.consecutive_failures),
-            Value::from(after.disabled_until.map(UnixMillis::to_iso)),
-            Value::from(ended.as_str()),
-            Value::from(outcome),
-            Value::from(disabled_reason(attempt)),
-            Value::from(minute_ago.as_str()),
-            number(evidence.disabled_lately),
-            number(evidence.alike),
-            Value::from(attempt.key_edits),
-            Value::from(horizon.as_str()),
-            Value::from(i64::from(verdict == Verdict::Rejected)),
-        ]);
-        // Must not run twice: the second run would fail to match and count the failure again.
-        if !write_once(database, &set_state(), parameters)
-            .await?
-            .is_empty()
-        {
+        if write_state(database, attempt, reading, after).await? {
             return Ok(moved);
         }
     }
-    let parameters = [id.0.into(), ended.into(), outcome.into()];
+    let parameters = [
+        attempt.key.0.into(),
+        attempt.ended_at.to_iso().into(),
+        attempt.outcome.name().into(),
+    ];
     write_once(database, COUNT_FAILURE, parameters.into()).await?;
     Ok(Moved::default())
+}
+
+/// Reads an attempt's key; `None` if it was deleted.
+async fn read_key(
+    database: &impl Database,
+    attempt: &AttemptRow,
+) -> Result<Option<Reading>, DatabaseError> {
+    let parameters = vec![
+        Value::from(attempt.key.0),
+        Value::from(attempt.outcome.name()),
+        Value::from(minute_before(attempt)),
+        Value::from(horizon_of(attempt)),
+    ];
+    let rows = read(database, &state(), parameters).await?;
+    Ok(rows.into_iter().next().map(|row| {
+        let count = |column| {
+            let count = row.integer(column).map(usize::try_from);
+            count.and_then(Result::ok).unwrap_or_default()
+        };
+        let time = |column| row.text(column).and_then(UnixMillis::parse);
+        Reading {
+            state: state_of(&row),
+            edits: row.integer(3),
+            evidence: Evidence {
+                alike: count(4),
+                disabled_lately: count(5),
+                in_use: count(6),
+            },
+            record: Record {
+                last_success_at: time(7),
+                last_success_began_at: time(8),
+                rejected_at: time(9),
+            },
+            stored: row.0.into_iter().take(3).collect(),
+        }
+    }))
+}
+
+/// Writes a key's new state, unless the key has changed since it was read. Returns whether it was
+/// written.
+async fn write_state(
+    database: &impl Database,
+    attempt: &AttemptRow,
+    reading: Reading,
+    after: KeyState,
+) -> Result<bool, DatabaseError> {
+    let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+    let is_rejected = attempt.outcome.verdict() == Verdict::Rejected;
+    let mut parameters = vec![Value::from(attempt.key.0)];
+    parameters.extend(reading.stored);
+    parameters.extend([
+        Value::from(after.status.code()),
+        Value::from(after.consecutive_failures),
+        Value::from(after.disabled_until.map(UnixMillis::to_iso)),
+        Value::from(attempt.ended_at.to_iso()),
+        Value::from(attempt.outcome.name()),
+        Value::from(disabled_reason(attempt)),
+        Value::from(minute_before(attempt)),
+        number(reading.evidence.disabled_lately),
+        number(reading.evidence.alike),
+        Value::from(attempt.key_edits),
+        Value::from(horizon_of(attempt)),
+        Value::from(i64::from(is_rejected)),
+    ]);
+    // Must not run twice: the second run would fail to match and count the failure again.
+    let rows = write_once(database, &set_state(), parameters).await?;
+    Ok(!rows.is_empty())
+}
+
+/// The start of the time within which keys that fail alike count.
+fn minute_before(attempt: &AttemptRow) -> String {
+    attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso()
+}
+
+/// The latest time that is believed, since another machine's clock may be ahead.
+fn horizon_of(attempt: &AttemptRow) -> String {
+    attempt.ended_at.plus(HORIZON_MS).to_iso()
 }
 
 async fn note_failure(database: &impl Database, attempt: &AttemptRow) -> Result<(), DatabaseError> {
@@ -202,9 +249,9 @@ async fn suspect(
     if reinstates {
         let parameters = vec![
             Value::from(attempt.outcome.name()),
-            Value::from(attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso()),
+            Value::from(minute_before(attempt)),
             Value::from(attempt.ended_at.to_iso()),
-            Value::from(attempt.ended_at.plus(HORIZON_MS).to_iso()),
+            Value::from(horizon_of(attempt)),
         ];
         let rows = write(database, REINSTATE, parameters).await?;
         suspected.extend(rows.iter().filter_map(|row| row.integer(0)).map(KeyId));

@@ -94,28 +94,27 @@ impl ArrayScanner {
             self.element_start = None;
             ready_to = self.held.len();
         }
-        let ready = if ready_to == 0 {
-            Vec::new()
-        } else {
-            let rest = self.held.split_off(ready_to);
-            std::mem::replace(&mut self.held, rest)
-        };
-        // Nothing after the end is scanned.
-        self.scanned = self.scanned.saturating_sub(ready_to);
-        self.element_start = self
-            .element_start
-            .map(|element_start| element_start.saturating_sub(ready_to));
-        self.has_sent |= !ready.is_empty();
-        let found = if self.done {
-            Found::Done
-        } else {
-            Found::Nothing
-        };
         ArrayScan {
-            ready,
+            ready: self.forward(ready_to),
             elements,
-            found,
+            found: match self.done {
+                true => Found::Done,
+                false => Found::Nothing,
+            },
         }
+    }
+
+    /// Takes the first bytes held.
+    fn forward(&mut self, count: usize) -> Vec<u8> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let rest = self.held.split_off(count);
+        // Nothing after the end is scanned.
+        self.scanned = self.scanned.saturating_sub(count);
+        self.element_start = self.element_start.map(|start| start.saturating_sub(count));
+        self.has_sent = true;
+        std::mem::replace(&mut self.held, rest)
     }
 
     fn error(

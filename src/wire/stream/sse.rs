@@ -35,6 +35,12 @@ pub struct Scan {
     pub found: Found,
 }
 
+impl Scan {
+    fn new(ready: Vec<u8>, found: Found) -> Self {
+        Self { ready, found }
+    }
+}
+
 /// Marks of the last event in Google's format. They cannot match within a string, where quotes are
 /// escaped.
 const ENDINGS: [&[u8]; 2] = [b"\"finishReason\"", b"\"promptFeedback\""];
@@ -167,10 +173,7 @@ impl EventScanner {
             Found::Error(_) => lines.truncate(end_of_events(&lines)),
             Found::Nothing | Found::Done => {}
         }
-        Scan {
-            ready: lines,
-            found,
-        }
+        Scan::new(lines, found)
     }
 
     /// Holds back what may be the last event.
@@ -192,7 +195,7 @@ impl EventScanner {
                     // Only the rest of the event, or a comment, has arrived.
                     before.append(&mut ready);
                     self.last = before;
-                    return Scan { ready, found };
+                    return Scan::new(ready, found);
                 }
                 self.is_ending |= has_ending(&ready);
                 latest.filter(|_| self.is_ending)
@@ -202,18 +205,12 @@ impl EventScanner {
             }
         }
         before.append(&mut ready);
-        Scan {
-            ready: before,
-            found,
-        }
+        Scan::new(before, found)
     }
 
     fn scan(&mut self, chunk: Vec<u8>) -> Scan {
         if self.done {
-            return Scan {
-                ready: chunk,
-                found: Found::Done,
-            };
+            return Scan::new(chunk, Found::Done);
         }
         let mut bytes = std::mem::take(&mut self.held);
         // `held` contains no line ending.
@@ -240,15 +237,10 @@ impl EventScanner {
             match line_start(rest) {
                 LineStart::Done if self.kind != Kind::Generate => {
                     self.done = true;
-                    return Scan {
-                        ready: bytes,
-                        found: Found::Done,
-                    };
+                    return Scan::new(bytes, Found::Done);
                 }
                 LineStart::Done | LineStart::Other if !is_error_line(line) => match end {
-                    Some(end) => {
-                        at += end;
-                    }
+                    Some(end) => at += end,
                     None if rest.len() > MAX_HELD => {
                         self.line_open = true;
                         at = bytes.len();
@@ -264,17 +256,11 @@ impl EventScanner {
                 },
                 LineStart::Error | LineStart::Done | LineStart::Other => {
                     let error = bytes.split_off(at);
-                    return Scan {
-                        ready: bytes,
-                        found: Found::Error(error),
-                    };
+                    return Scan::new(bytes, Found::Error(error));
                 }
             }
         }
-        Scan {
-            ready: bytes,
-            found: Found::Nothing,
-        }
+        Scan::new(bytes, Found::Nothing)
     }
 
     /// Returns an error, given as JSON on one line, as the last event.
