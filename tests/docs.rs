@@ -1,6 +1,7 @@
 //! Checks the Markdown files: links lead somewhere, the tests that the threat model names exist,
 //! tables say what the code says, and the Chinese tables have the same rows as the English ones.
 
+use gemini_keypool::gateway::ErrorCode;
 use gemini_keypool::pool::{Blame, Cooling, CoolingScope, Extent, Length, Outcome, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -69,11 +70,21 @@ fn chinese_tables_have_the_rows_of_the_english_ones() {
 }
 
 #[test]
+fn the_table_of_errors_is_that_of_the_code() {
+    let text = read(&Path::new(ROOT).join("docs/errors.md"));
+    let rows = marked_table(&text, "errors");
+    let expected = ErrorCode::ALL.map(|code| format!("`{}`", code.name()));
+    let found: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(found, expected);
+    for (code, row) in ErrorCode::ALL.iter().zip(&rows) {
+        assert!(row[1].contains(code.status().as_str()), "{row:?}");
+    }
+}
+
+#[test]
 fn the_table_of_outcomes_is_that_of_the_code() {
     let text = read(&Path::new(ROOT).join("docs/errors.md"));
-    let (_, rest) = text.split_once("<!-- table: outcomes -->").unwrap();
-    let (table, _) = rest.split_once(TABLE_END).unwrap();
-    let rows: Vec<Vec<&str>> = rows(table).collect();
+    let rows = marked_table(&text, "outcomes");
     let expected: Vec<String> = Outcome::ALL.map(|o| format!("`{}`", o.name())).to_vec();
     let found: Vec<&str> = rows.iter().map(|row| row[0]).collect();
     assert_eq!(found, expected);
@@ -225,6 +236,15 @@ fn tables(text: &str) -> BTreeMap<&str, Vec<Vec<&str>>> {
             (name, first_cells(table))
         })
         .collect()
+}
+
+/// The rows of a document's table with this name.
+fn marked_table<'a>(text: &'a str, name: &str) -> Vec<Vec<&'a str>> {
+    let (_, rest) = text
+        .split_once(&format!("{TABLE_START}{name} -->"))
+        .unwrap_or_else(|| panic!("there is no table `{name}`"));
+    let (table, _) = rest.split_once(TABLE_END).unwrap_or((rest, ""));
+    rows(table).collect()
 }
 
 fn first_cells(table: &str) -> Vec<Vec<&str>> {

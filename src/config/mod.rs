@@ -15,6 +15,7 @@ use crate::wire::redact::reveals;
 use http::Uri;
 use key_list::KeyList;
 use std::fmt;
+use url::DEFAULT_ORIGIN;
 use variables::Variables;
 
 /// The name of every variable that the component reads, as in `spin.toml`.
@@ -47,7 +48,6 @@ pub const VARIABLES: [&str; 24] = [
 
 /// The largest `max_body_bytes`: 100 MiB, the most that Google accepts inline.
 const LARGEST_MAX_BODY_BYTES: usize = 100 * 1024 * 1024;
-const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 const CHAT_PATH: &str = "/v1beta/openai/chat/completions";
 const DEFAULT_MODEL: &str = "gemini-flash-latest";
 /// The default of `max_body_bytes`: 32 MiB, enough for a PDF of 16 MB in base64.
@@ -258,7 +258,7 @@ impl Config {
             1..=LARGEST_MAX_BODY_BYTES,
             "of bytes, from 1 to 104857600, since bodies are held in the component's memory",
         );
-        let config = Self {
+        Ok(Self {
             upstream,
             chat_endpoint,
             public_url: variables.checked(public_url),
@@ -292,9 +292,8 @@ impl Config {
             import_keys,
             default_model,
             model_aliases,
-            warnings: Vec::new(),
-        };
-        variables.finish(config)
+            warnings: variables.finish().map_err(InvalidConfig)?,
+        })
     }
 }
 

@@ -1,8 +1,10 @@
 //! The URLs among the variables. Each function returns a URL, or what to set instead.
 
-use super::DEFAULT_ORIGIN;
 use super::origin::{default_port, has_broken_port};
 use http::Uri;
+
+/// The default of `llm_api_origin`.
+pub(super) const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 
 /// Parses `llm_api_origin`: scheme, host and port.
 pub(super) fn parse_origin(text: &str) -> Result<Uri, String> {

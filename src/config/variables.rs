@@ -1,6 +1,5 @@
 //! Reads variables as values of a type, and collects all that is wrong with them.
 
-use super::{Config, InvalidConfig};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -24,15 +23,11 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// The settings that were read, unless there are problems.
-    pub(super) fn finish(self, config: Config) -> Result<Config, InvalidConfig> {
-        if self.problems.is_empty() {
-            Ok(Config {
-                warnings: self.warnings,
-                ..config
-            })
-        } else {
-            Err(InvalidConfig(self.problems))
+    /// The warnings, or all problems.
+    pub(super) fn finish(self) -> Result<Vec<String>, Vec<String>> {
+        match self.problems.is_empty() {
+            true => Ok(self.warnings),
+            false => Err(self.problems),
         }
     }
 

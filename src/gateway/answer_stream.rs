@@ -4,7 +4,7 @@
 use super::Failure;
 use super::answer_form::AnswerForm;
 use super::attempt::{Attempt, ErrorSource, Failed, NO_ANSWER};
-use super::failure::ErrorForm;
+use super::error_response::ErrorForm;
 use super::ports::{ByteStream, System, TransportError, UpstreamResponse};
 use crate::store::Database;
 use crate::wire::gemini::{self, CallResult, MAX_ERROR_BYTES, diagnose};

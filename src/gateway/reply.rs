@@ -1,7 +1,8 @@
 //! Responses to clients.
 
 use super::answer_stream::AnswerStream;
-use super::failure::{ErrorForm, Failure};
+use super::error_response::ErrorForm;
+use super::failure::Failure;
 use super::headers::UPLOAD_STATUS;
 use crate::store::DatabaseError;
 use crate::wire::Surface;
@@ -69,8 +70,7 @@ impl<D, B, S> Reply<D, B, S> {
 
     /// The response to a request that failed.
     pub(super) fn of_failure(failure: &Failure, surface: Surface, form: ErrorForm) -> Self {
-        let (status, _) = failure.describe();
-        let mut reply = Self::json(status, failure.to_json(surface, form));
+        let mut reply = Self::json(failure.describe().status, failure.to_json(surface, form));
         reply.headers.extend(failure.headers());
         reply
     }
