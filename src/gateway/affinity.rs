@@ -70,11 +70,9 @@ impl<D: Database> Affinity<'_, D> {
         let target = &incoming.target;
         let named = names_in(target, incoming.head.uri.query(), body);
         let found = store::owners(&*self.view.database, &named).await?;
-        let projects: BTreeSet<&str> = found
-            .values()
-            .filter_map(|owner| owner.project.as_deref())
-            .collect();
-        if projects.len() > 1 {
+        let mut projects = found.values().filter_map(|owner| owner.project.as_deref());
+        let project = projects.next();
+        if projects.any(|other| Some(other) != project) {
             return Err(Failure::OwnersDiffer);
         }
         let has_unknown = named.iter().any(|name| !found.contains_key(name));

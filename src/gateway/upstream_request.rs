@@ -20,7 +20,7 @@ use crate::wire::target::{Subject, Target, advice, forwarded_query};
 use crate::wire::{Kind, Surface};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use memchr::memmem;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// The most fields that one error may remove from a request.
@@ -179,11 +179,11 @@ impl<'a> UpstreamRequest<'a> {
     }
 
     /// The tool calls in the request that lack a thought signature.
-    pub(super) fn unsigned_calls(&self) -> BTreeSet<ToolCall> {
+    pub(super) fn unsigned_calls(&self) -> HashSet<ToolCall> {
         if self.is_repaired_chat() {
             signatures::unsigned(&self.body)
         } else {
-            BTreeSet::new()
+            HashSet::new()
         }
     }
 
@@ -289,10 +289,12 @@ impl<'a> UpstreamRequest<'a> {
         let removed = unknown.iter();
         self.removed_fields
             .extend(removed.map(|field| full_name(&field.path, &field.name)));
-        let patterns: BTreeSet<String> = unknown
-            .iter()
-            .map(|field| full_name(&without_indices(&field.path), &field.name))
-            .collect();
+        let mut patterns = BTreeSet::new();
+        patterns.extend(
+            unknown
+                .iter()
+                .map(|field| full_name(&without_indices(&field.path), &field.name)),
+        );
         Some(patterns.into_iter().collect())
     }
 

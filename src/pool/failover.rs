@@ -15,7 +15,7 @@ use super::{
     Reason, RequestSize, Scope, Snapshot, Standing, Survey, Unit, UnixMillis,
 };
 use rand::{Rng, RngExt};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// The first back-off in milliseconds. It doubles each time; the actual delay is random, from half
 /// of it to all of it.
@@ -433,9 +433,9 @@ impl Failover {
     }
 
     /// The keys whose known limits a large request fits.
-    fn keys_with_room(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> BTreeSet<KeyId> {
+    fn keys_with_room(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> HashSet<KeyId> {
         if self.demand.size == RequestSize::default() {
-            return BTreeSet::new();
+            return HashSet::new();
         }
         let is_of_size = |limit: &Limit| limit.unit != Unit::Requests;
         let has_room = |key: &&PoolKey| {
@@ -450,9 +450,9 @@ impl Failover {
     }
 
     /// Keys whose limits the request alone exceeds.
-    fn keys_too_small(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> BTreeSet<KeyId> {
+    fn keys_too_small(&self, snapshot: &Snapshot, model: &str, now: &Moment) -> HashSet<KeyId> {
         if self.demand.size == RequestSize::default() {
-            return BTreeSet::new();
+            return HashSet::new();
         }
         let is_too_small = |key: &&PoolKey| {
             snapshot

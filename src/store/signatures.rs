@@ -10,7 +10,7 @@ use crate::wire::openai::signatures::{SignedCall, ToolCall};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 /// How long signatures are stored, in milliseconds: 6 h.
 const RETENTION_MS: i64 = 6 * 3_600_000;
@@ -83,7 +83,7 @@ DO UPDATE SET sealed = excluded.sealed, kept_at = excluded.kept_at",
 /// The table cannot be read.
 pub async fn signatures_of(
     database: &impl Database,
-    calls: &BTreeSet<ToolCall>,
+    calls: &HashSet<ToolCall>,
     now: UnixMillis,
 ) -> Result<HashMap<ToolCall, String>, DatabaseError> {
     if calls.is_empty() {
@@ -151,7 +151,7 @@ mod tests {
         )
     }
 
-    fn calls(id: &str) -> BTreeSet<ToolCall> {
+    fn calls(id: &str) -> HashSet<ToolCall> {
         unsigned(
             format!(r#"{{"messages":[{{"tool_calls":[{{"id":"{id}","function":{{"name":"f","arguments":"{{}}"}}}}]}}]}}"#)
                 .as_bytes(),

@@ -10,7 +10,7 @@ use crate::wire::json::{Members, Patch, find, read};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What Google accepts in place of a signature that is no longer known.
 pub const PLACEHOLDER: &str = "skip_thought_signature_validator";
@@ -22,7 +22,7 @@ const MAX_LOOKUPS: usize = 256;
 
 /// The content of a tool call: its id, the function's name and the arguments. Google's ids have six
 /// digits, so an id alone is not unique.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ToolCall(String);
 
 /// A tool call and its thought signature.
@@ -38,7 +38,10 @@ impl ToolCall {
     fn new(id: &str, name: &str, arguments: &str) -> Self {
         // Clients may reformat the arguments, so they are compared by value.
         let arguments = match serde_json::from_str(arguments) {
-            Ok(value) => canonical(value).to_string(),
+            Ok(mut value) => {
+                canonicalize(&mut value);
+                value.to_string()
+            }
             Err(_) if arguments.trim().is_empty() => "{}".to_owned(),
             Err(_) => arguments.to_owned(),
         };
@@ -52,19 +55,17 @@ impl ToolCall {
 }
 
 /// Converts numbers the way JavaScript does, which writes 1.0 as 1.
-fn canonical(value: serde_json::Value) -> serde_json::Value {
+fn canonicalize(value: &mut serde_json::Value) {
     use serde_json::Value;
     match value {
-        Value::Number(number) => match number.as_f64() {
-            Some(number) => Value::String(format!("number {number}")),
-            None => Value::Number(number),
-        },
-        Value::Array(items) => items.into_iter().map(canonical).collect(),
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| (name, canonical(value)))
-            .collect(),
-        other => other,
+        Value::Number(number) => {
+            if let Some(number) = number.as_f64() {
+                *value = Value::String(format!("number {number}"));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(canonicalize),
+        Value::Object(members) => members.values_mut().for_each(canonicalize),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 
@@ -345,7 +346,7 @@ fn history(body: &[u8]) -> Vec<PastCall<'_>> {
 }
 
 /// Returns the tool calls without a signature, up to the look-up limit.
-pub fn unsigned(body: &[u8]) -> BTreeSet<ToolCall> {
+pub fn unsigned(body: &[u8]) -> HashSet<ToolCall> {
     let unsigned = history(body)
         .into_iter()
         .rev()

@@ -118,7 +118,7 @@ fn restores_known_signatures_and_keeps_others() {
         &[("c", Some("own"))],
         &[("d", None)],
     ]);
-    let names: BTreeSet<_> = ["a", "b", "d"].map(|id| call(id, "read", "{}")).into();
+    let names: HashSet<_> = ["a", "b", "d"].map(|id| call(id, "read", "{}")).into();
     assert_eq!(unsigned(&body), names);
     let known = HashMap::from([
         (call("b", "read", "{ }"), "for-b".to_owned()),
