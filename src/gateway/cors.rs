@@ -3,8 +3,8 @@
 
 use super::Failure;
 use crate::config::{Config, origin};
+use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
 
 /// Browsers send this in the preflight when a public page calls a server in a private network:
 /// <https://wicg.github.io/private-network-access/>.
@@ -32,12 +32,12 @@ pub(super) fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), F
     }
 }
 
-/// The status and headers of the response to a preflight.
+/// The headers of the response to a preflight, which has no content.
 pub(super) fn preflight(
     config: Option<&Config>,
     request: &HeaderMap,
     allowed_methods: &'static str,
-) -> Result<(StatusCode, HeaderMap), Failure> {
+) -> Result<HeaderMap, Failure> {
     if let Some(config) = config {
         check_origin(config, request)?;
     }
@@ -59,7 +59,7 @@ pub(super) fn preflight(
         let one_day = HeaderValue::from_static("86400");
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, one_day);
     }
-    Ok((StatusCode::NO_CONTENT, headers))
+    Ok(headers)
 }
 
 /// Lets pages of an allowed origin read a response.

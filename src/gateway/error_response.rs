@@ -61,7 +61,8 @@ impl Failure {
             Self::TokenMissing => ErrorResponse::new(
                 ErrorCode::MissingClientToken,
                 "The client token is missing. Send the pool's token as `Authorization: Bearer \
-                 TOKEN` or `x-goog-api-key: TOKEN`; most clients have an `api_key` setting for it.",
+                 TOKEN`, or to the Gemini API also as `x-goog-api-key: TOKEN`; most clients have \
+                 an `api_key` setting for it.",
             ),
             Self::TokenWrong => ErrorResponse::new(
                 ErrorCode::InvalidClientToken,

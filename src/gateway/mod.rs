@@ -59,9 +59,9 @@ use admission::Admission;
 use authentication::Accepts;
 use context::Context;
 use error_response::ErrorForm;
-use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
+use http::{Method, StatusCode};
 use incoming::Incoming;
 use models::{ModelLists, ModelsRequest};
 use operator::Operator;
@@ -174,10 +174,10 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             // For unknown paths, too: a page must be able to read the error.
             let allowed = route.as_ref().map_or(ANY_METHOD, Route::allow_header);
             let config = self.config.as_ref().ok();
-            let (status, headers) = cors::preflight(config, &request.headers, allowed)?;
-            let mut reply = Reply::empty(status);
-            reply.headers = headers;
-            return Ok(reply);
+            return Ok(Reply {
+                headers: cors::preflight(config, &request.headers, allowed)?,
+                ..Reply::empty(StatusCode::NO_CONTENT)
+            });
         }
         let route = route.ok_or_else(|| Failure::UnknownPath(advice(request.uri.path())))?;
         if !route.allows(&request.method) {
