@@ -62,7 +62,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
         }
     }
 
-    /// Counts a call against its client's limit. A database that cannot count refuses nobody: the
+    /// Counts a call against its client's limit. If the database cannot count, the call passes: the
     /// limit protects the pool, and the pool is there to answer.
     pub(super) async fn limit_rate(
         &self,

@@ -208,7 +208,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     }
 
     /// `GET /readyz`: the database takes writes, and at least one key is neither disabled nor
-    /// paused. A quota that is used up does not make the pool unready: callers are better told when
+    /// paused. A quota that is used up does not make the pool unready: a 429 tells callers when
     /// to retry.
     async fn ready(&self) -> Result<Reply<D, U::Body, S>, Failure> {
         if self.config()?.client_token.is_none() {

@@ -33,7 +33,7 @@ const DRAIN_IDLE_MS: u64 = 1_000;
 /// How long a request waits for a permit for its body, in milliseconds: 10 s.
 const PERMIT_TIMEOUT_MS: u64 = 10_000;
 /// Bodies up to this size need no permit: 64 KiB. Small requests therefore never wait for large
-/// ones, and a client that declares a large body without sending it takes nothing from others.
+/// ones, and a client that declares a large body without sending it blocks no other.
 const PERMIT_FREE: usize = 64 * 1024;
 
 /// A body and its permit from the instance's [`ByteSemaphore`].

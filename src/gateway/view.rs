@@ -202,7 +202,7 @@ impl<D: Database> PoolView<D> {
         committed
     }
 
-    /// Cools a quota scope after an incident, also if the database does not take it.
+    /// Cools a quota scope after an incident, even if the database does not accept it.
     pub(super) async fn cool(
         &self,
         scope: &QuotaScope,

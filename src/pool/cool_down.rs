@@ -155,7 +155,7 @@ impl CoolDown {
     }
 
     /// Whether the cool-down is plausible at `now`. One that begins in the future, or that lasts
-    /// longer than its kind can, was written by a clock that ran ahead, and is ignored.
+    /// longer than its kind can, was written by a fast clock, and is ignored.
     pub fn is_credible(&self, now: UnixMillis) -> bool {
         // Operators may set cool-downs for other outcomes, of any length.
         let is_too_long = self.reason.rule().cooling.is_some_and(|cooling| {

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 pub const MINUTE_MS: i64 = 60_000;
 
 /// How far the clocks of instances may differ, in milliseconds: 5 s. A later time was written by a
-/// clock that ran ahead, and is ignored.
+/// fast clock, and is ignored.
 pub const CLOCK_TOLERANCE_MS: i64 = 5_000;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

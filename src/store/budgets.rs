@@ -12,7 +12,7 @@ ON CONFLICT (scope, model, unit, per) DO UPDATE SET learned = excluded.learned, 
 WHERE learned_at IS NULL OR learned_at <= excluded.learned_at OR learned_at > ?7";
 const SETTLE: &str = "UPDATE budget_usage SET input_tokens = max(0, input_tokens + ?5)
 WHERE scope = ?1 AND model = ?2 AND ((per = 'minute' AND began_at = ?3) OR (per = 'day' AND began_at = ?4))";
-/// Deletes usage that is out of date, or that a clock that ran ahead has written.
+/// Deletes usage that is out of date, or that a fast clock wrote.
 const DELETE_USAGE: &str = "DELETE FROM budget_usage
 WHERE (per = 'day' AND (began_at < ?1 OR began_at > ?3)) OR (per = 'minute' AND (began_at < ?2 OR began_at > ?3))";
 /// Calls other than retries are all calls since the minute's first retry, minus the retries. The

@@ -28,7 +28,7 @@ fn select_cool_down() -> String {
 }
 
 const IS_RESET: &str = "SELECT 1 FROM resets WHERE scope = ?1 AND reset_at > ?2 AND reset_at <= ?3";
-/// Replaces the row that was read, one that a clock that ran ahead has written, or none. Returns no
+/// Replaces the row that was read, one that a fast clock wrote, or none. Returns no
 /// row, and changes nothing, if another instance was faster.
 const SET: &str =
     "INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until)
@@ -147,7 +147,7 @@ pub async fn claim(
     until: UnixMillis,
 ) -> Result<bool, DatabaseError> {
     let (at, lease) = (now.to_iso(), until.to_iso());
-    // Later times were written by a clock that ran ahead.
+    // Later times were written by a fast clock.
     let max_lease = now
         .plus(LONGEST_TRIAL_LEASE_MS + CLOCK_TOLERANCE_MS)
         .to_iso();

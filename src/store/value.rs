@@ -63,7 +63,7 @@ impl Row {
         }
     }
 
-    /// The text in a column, also if it was read as bytes. `None` for anything else, for bytes that
+    /// The text in a column, even if it was read as bytes. `None` for anything else, for bytes that
     /// are not UTF-8, and for a text of more than [`LONGEST_TEXT`] bytes.
     pub fn text(&self, column: usize) -> Option<&str> {
         let text = match self.0.get(column)? {

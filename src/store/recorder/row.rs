@@ -5,7 +5,7 @@ use crate::store::Value;
 
 /// How much later than a call's end a time in the database may be, in milliseconds: 60 s. A row is
 /// written some seconds after its call has ended, and what other calls wrote by then counts; later
-/// times were written by a clock that ran ahead.
+/// times were written by a fast clock.
 pub(super) const HORIZON_MS: i64 = 60_000;
 
 /// An attempt that has ended.
