@@ -419,7 +419,7 @@ impl<D: Database, S: System> Attempt<D, S> {
             self.view
                 .change(Change::Project(key.id, project.to_owned()));
         }
-        let scope = QuotaScope {
+        let quota_scope = QuotaScope {
             scope: key.scope(),
             model: Some(self.model.clone()),
         };
@@ -427,8 +427,9 @@ impl<D: Database, S: System> Attempt<D, S> {
             .into_iter()
             .flat_map(|diagnosis| &diagnosis.limits);
         for limit in limits {
-            let learned = store::learn_limit(database, &scope, *limit, incident.ended_at).await;
-            self.view.change(Change::Limit(scope.clone(), *limit));
+            let learned =
+                store::learn_limit(database, &quota_scope, *limit, incident.ended_at).await;
+            self.view.change(Change::Limit(quota_scope.clone(), *limit));
             result = result.and(learned);
         }
         let applied = match incident.outcome.verdict() {

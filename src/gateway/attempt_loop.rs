@@ -155,14 +155,14 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                 self.failover.lost(pick.key.id);
                 continue;
             };
-            let sent = Sent::new(&pick, self, request);
-            let outcome = match self.send(&pick, claimed, &sent, request).await {
+            let sending = Sending::new(&pick, self, request);
+            let outcome = match self.send(&pick, claimed, &sending, request).await {
                 Attempted::Answered(reply) => {
-                    self.learn(&sent).await;
+                    self.learn(&sending).await;
                     return Ok(reply);
                 }
                 Attempted::Empty(reply) => {
-                    let owner = sent.owner.clone();
+                    let owner = sending.owner.clone();
                     self.empty = Some(EmptyAnswer { reply, owner });
                     Outcome::EmptyAnswer
                 }
@@ -179,7 +179,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                     failed.outcome
                 }
             };
-            if let Next::Stop = self.follow_up(outcome, pick, &sent, request).await {
+            if let Next::Stop = self.follow_up(outcome, pick, &sending, request).await {
                 break self.last_failure();
             }
         };
@@ -247,11 +247,11 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         &mut self,
         pick: &Pick,
         claimed: Claimed,
-        sent: &Sent,
+        sending: &Sending,
         request: &UpstreamRequest<'_>,
     ) -> Attempted<D, U::Body, S> {
-        self.latest = Some(sent.owner.clone());
-        let attempt = self.attempt(pick, claimed, sent, request);
+        self.latest = Some(sending.owner.clone());
+        let attempt = self.attempt(pick, claimed, sending, request);
         let deadlines = self.failover.deadlines(attempt.started_at);
         let content_type = match (request.form.kind, request.body.is_empty()) {
             (Kind::Chat | Kind::Generate, _) => ContentType::Json,
@@ -260,7 +260,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         };
         let credential = Credential {
             key: &pick.key.key,
-            header: sent.header,
+            header: sending.header,
         };
         let client_ms = deadlines
             .client_by
@@ -274,7 +274,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         &mut self,
         pick: &Pick,
         claimed: Claimed,
-        sent: &Sent,
+        sending: &Sending,
         request: &UpstreamRequest<'_>,
     ) -> Attempt<D, S> {
         let Context {
@@ -289,7 +289,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             number: self.failover.sent(&pick.key),
             model: self.model.clone(),
             traits: RequestTraits {
-                has_other_header: !pick.key.key.is_standard() && !sent.is_other_header,
+                has_other_header: !pick.key.key.is_standard() && !sending.is_other_header,
                 ..request.traits.clone()
             },
             claimed,
@@ -299,7 +299,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                 .map(str::to_owned)
                 .collect(),
             pick: pick.clone(),
-            started_at: sent.started_at,
+            started_at: sending.started_at,
             first_byte_at: None,
             view: view.clone(),
             system: (*system).clone(),
@@ -353,7 +353,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         &mut self,
         outcome: Outcome,
         pick: Box<Pick>,
-        sent: &Sent,
+        sending: &Sending,
         request: &UpstreamRequest<'_>,
     ) -> Next {
         let ended_at = self.context.system.now();
@@ -363,7 +363,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                 let incident = Incident {
                     outcome,
                     retry_after_ms: None,
-                    began_at: sent.started_at,
+                    began_at: sending.started_at,
                     ended_at,
                 };
                 self.lessons.refused.push((scope, incident));
@@ -372,7 +372,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         if outcome == Outcome::CredentialMisplaced {
             self.other_header = Some(OtherHeader {
                 key: pick.key.id,
-                header: sent.header.other(),
+                header: sending.header.other(),
                 pick: Some(pick),
             });
         }
@@ -407,11 +407,11 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
     }
 
     /// Remembers what the request has taught, now that it has worked.
-    async fn learn(&mut self, sent: &Sent) {
+    async fn learn(&mut self, sending: &Sending) {
         let mut lessons = std::mem::take(&mut self.lessons);
-        lessons.header = sent
+        lessons.header = sending
             .is_other_header
-            .then_some((sent.owner.key, sent.header));
+            .then_some((sending.owner.key, sending.header));
         let Context { view, system, .. } = self.context;
         lessons
             .remember(view, *system, self.request_id, &self.model)
@@ -501,7 +501,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
 }
 
 /// How an attempt is sent.
-struct Sent {
+struct Sending {
     owner: Owner,
     header: CredentialHeader,
     /// Whether that is the header that the upstream asked for in this request.
@@ -509,7 +509,7 @@ struct Sent {
     started_at: crate::pool::UnixMillis,
 }
 
-impl Sent {
+impl Sending {
     fn new<D: Database, U: Upstream, S: System>(
         pick: &Pick,
         attempts: &AttemptLoop<'_, D, U, S>,

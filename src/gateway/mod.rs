@@ -3,7 +3,8 @@
 //!
 //! | stage | type |
 //! |---|---|
-//! | the path | `Route`, with the `Caller` |
+//! | the path | `Route` |
+//! | the client | `Caller`, from `Admission` |
 //! | the client's request | `Incoming` |
 //! | the request that is sent | `UpstreamRequest` |
 //! | the attempts | `AttemptLoop`, run by `Relay` |

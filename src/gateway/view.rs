@@ -54,7 +54,7 @@ pub(super) struct Shared<D> {
     latest: RefCell<Option<Reading>>,
     /// Readings that have started so far.
     readings: Cell<u64>,
-    /// Whether the snapshot is that of any reading.
+    /// Whether the pool was ever read.
     is_read: Cell<bool>,
     /// Whether the snapshot has all keys.
     is_whole: Cell<bool>,
