@@ -7,32 +7,43 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Sends `left` chunks of ten bytes, then ends or fails.
+/// A body of chunks, each a size and the number of timeouts of the reader before it.
 struct Chunks {
-    left: usize,
-    breaks: bool,
+    left: VecDeque<(usize, usize)>,
+    end: End,
 }
 
-/// Never sends anything.
-struct Silence;
-
-impl ByteStream for Silence {
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        std::future::pending().await
-    }
+enum End {
+    Complete,
+    Broken,
+    Silent,
 }
 
 impl ByteStream for Chunks {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        match (self.left, self.breaks) {
-            (0, false) => Ok(None),
-            (0, true) => Err(TransportError::Failed("broke off".to_owned())),
-            _ => {
-                self.left -= 1;
-                Ok(Some(vec![b'x'; 10]))
+        let Some((size, mut timeouts)) = self.left.pop_front() else {
+            return match self.end {
+                End::Complete => Ok(None),
+                End::Broken => Err(TransportError::Failed("broke off".to_owned())),
+                End::Silent => std::future::pending().await,
+            };
+        };
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if timeouts == 0 {
+                return Poll::Ready(Ok(Some(vec![b'x'; size])));
             }
-        }
+            timeouts -= 1;
+            Poll::Pending
+        })
+        .await
     }
+}
+
+/// A body of chunks of these sizes.
+fn sized(sizes: &[usize], end: End) -> Chunks {
+    let left = sizes.iter().map(|size| (*size, 0)).collect();
+    Chunks { left, end }
 }
 
 /// A clock whose timers expire at once.
@@ -57,33 +68,6 @@ impl System for Clock {
     fn log(&self, _line: &str) {}
 }
 
-/// Sends chunks of a size, each after a number of timeouts of the reader, then nothing.
-struct Slow(VecDeque<(usize, usize)>);
-
-impl ByteStream for Slow {
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        let Some((size, mut timeouts)) = self.0.pop_front() else {
-            return std::future::pending().await;
-        };
-        std::future::poll_fn(|context| {
-            context.waker().wake_by_ref();
-            if timeouts == 0 {
-                return Poll::Ready(Ok(Some(vec![b'x'; size])));
-            }
-            timeouts -= 1;
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-fn chunks(count: usize) -> Chunks {
-    Chunks {
-        left: count,
-        breaks: false,
-    }
-}
-
 fn declaring(length: &'static str) -> HeaderMap {
     let length = HeaderValue::from_static(length);
     HeaderMap::from_iter([(header::CONTENT_LENGTH, length)])
@@ -93,13 +77,10 @@ fn memory(size: usize) -> Rc<ByteSemaphore> {
     ByteSemaphore::new(size, crate::sync::native)
 }
 
-/// Sends chunks of these sizes.
-struct Parts(Vec<usize>);
-
-impl ByteStream for Parts {
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        Ok(self.0.pop().map(|bytes| vec![b'x'; bytes]))
-    }
+#[track_caller]
+fn assert_held(memory: &ByteSemaphore, bytes: usize, size: usize) {
+    let expected = format!("ByteSemaphore({bytes} of {size} bytes)");
+    assert_eq!(format!("{memory:?}"), expected);
 }
 
 /// Reads a body with enough memory.
@@ -128,60 +109,38 @@ fn only_large_bodies_need_a_permit_of_their_size() {
     const MAX: usize = 10 * PERMIT_FREE;
     let none = HeaderMap::new();
     let declared = declaring("131072");
-    for (rule, headers, body, needed, held_bytes) in [
-        ("an empty body", &none, vec![], 0, 0),
-        ("a small body", &none, vec![PERMIT_FREE], 0, 0),
-        (
-            "a large body",
-            &none,
-            vec![PERMIT_FREE, PERMIT_FREE],
-            MAX,
-            2 * PERMIT_FREE,
-        ),
+    let twice = &[PERMIT_FREE; 2][..];
+    for (rule, headers, sizes, needed, held_bytes) in [
+        ("an empty body", &none, &[][..], 0, 0),
+        ("a small body", &none, &[PERMIT_FREE], 0, 0),
+        ("a large body", &none, twice, MAX, 2 * PERMIT_FREE),
         (
             "a declared length",
             &declared,
-            vec![PERMIT_FREE, PERMIT_FREE],
+            twice,
             2 * PERMIT_FREE,
             2 * PERMIT_FREE,
         ),
     ] {
         let (memory, clock) = (memory(MAX), Clock::default());
+        let read = || {
+            let mut body = sized(sizes, End::Complete);
+            block_on(read(headers, &mut body, MAX, &memory, &clock))
+        };
         // Other bodies leave exactly enough memory.
         let others = block_on(memory.acquire(MAX - needed));
-        let held = block_on(read(
-            headers,
-            &mut Parts(body.clone()),
-            MAX,
-            &memory,
-            &clock,
-        ));
+        let held = read();
         drop(others);
         let held = held.unwrap_or_else(|failure| panic!("{rule}: {failure:?}"));
-        assert_eq!(
-            format!("{memory:?}"),
-            format!("ByteSemaphore({held_bytes} of {MAX} bytes)"),
-            "{rule}"
-        );
+        assert_held(&memory, held_bytes, MAX);
         drop(held);
         if needed > 0 {
             let others = block_on(memory.acquire(MAX - needed + 1));
-            let refused = block_on(read(
-                headers,
-                &mut Parts(body.clone()),
-                MAX,
-                &memory,
-                &clock,
-            ));
-            assert_eq!(refused.unwrap_err(), Failure::NoRoom, "{rule}");
+            assert_eq!(read().unwrap_err(), Failure::NoRoom, "{rule}");
             assert_eq!(clock.0.get(), PERMIT_TIMEOUT_MS, "{rule}");
             drop(others);
         }
-        assert_eq!(
-            format!("{memory:?}"),
-            format!("ByteSemaphore(0 of {MAX} bytes)"),
-            "{rule}"
-        );
+        assert_held(&memory, 0, MAX);
     }
 }
 
@@ -194,32 +153,26 @@ fn decompression_needs_a_permit_for_the_largest_result() {
     };
     let headers = encoded("gzip");
     let held = block_on(decompressed(&headers, &mut body(), 1000, &memory, &clock));
-    assert_eq!(format!("{memory:?}"), "ByteSemaphore(500 of 1000 bytes)");
+    assert_held(&memory, 500, 1000);
     let refused = block_on(decompressed(&headers, &mut body(), 1000, &memory, &clock));
     assert_eq!(refused.unwrap_err(), Failure::NoRoom);
     drop(held);
-    assert_eq!(format!("{memory:?}"), "ByteSemaphore(0 of 1000 bytes)");
+    assert_held(&memory, 0, 1000);
 }
 
 #[test]
 fn reads_a_body_up_to_the_limit() {
-    let none = HeaderMap::new();
-    for (count, max, expected) in [
-        (0, 10, Ok(0)),
-        (3, 30, Ok(30)),
-        (3, 29, Err(Failure::BodyTooLarge { max: 29 })),
+    let too_large = Err(Failure::BodyTooLarge { max: 29 });
+    for (sizes, end, max, expected) in [
+        (&[][..], End::Complete, 10, Ok(0)),
+        (&[10; 3], End::Complete, 30, Ok(30)),
+        (&[10; 3], End::Complete, 29, too_large),
+        (&[10], End::Broken, 30, Err(Failure::BodyIncomplete)),
     ] {
-        let read = whole(&none, &mut chunks(count), max, &Clock::default());
-        assert_eq!(read.map(|bytes| bytes.len()), expected, "{count} of {max}");
+        let mut body = sized(sizes, end);
+        let read = whole(&HeaderMap::new(), &mut body, max, &Clock::default());
+        assert_eq!(read.map(|bytes| bytes.len()), expected, "{sizes:?}");
     }
-    let mut broken = Chunks {
-        left: 1,
-        breaks: true,
-    };
-    assert_eq!(
-        whole(&none, &mut broken, 30, &Clock::default()),
-        Err(Failure::BodyIncomplete)
-    );
 }
 
 #[test]
@@ -230,12 +183,12 @@ fn rejects_a_declared_length_above_the_limit_unread() {
         "18446744073709551616",
         "99999999999999999999999",
     ] {
-        let mut body = chunks(3);
+        let mut body = sized(&[10; 3], End::Complete);
         let clock = Clock::default();
         let read = whole(&declaring(length), &mut body, 30, &clock);
         assert_eq!(read, Err(Failure::BodyTooLarge { max: 30 }), "{length}");
         block_on(drain(&declaring(length), &mut body, 30 / 4, &clock));
-        assert_eq!((body.left, clock.0.get()), (3, 0), "{length}");
+        assert_eq!((body.left.len(), clock.0.get()), (3, 0), "{length}");
     }
 }
 
@@ -252,23 +205,24 @@ fn drains_a_body_within_limits() {
         ),
         ("an invalid length is ignored", declaring("many"), 12, 0),
     ] {
-        let mut body = chunks(count);
+        let mut body = sized(&vec![10; count], End::Complete);
         block_on(drain(&headers, &mut body, 30, &Clock::default()));
-        assert_eq!(body.left, left, "{rule}");
+        assert_eq!(body.left.len(), left, "{rule}");
     }
 }
 
 #[test]
 fn draining_a_silent_body_times_out() {
-    let (none, clock) = (HeaderMap::new(), Clock::default());
-    block_on(drain(&none, &mut Silence, 30, &clock));
-    assert!((1..=DRAIN_MS + DRAIN_IDLE_MS).contains(&clock.0.get()));
-    let (expecting, clock) = (
-        HeaderMap::from_iter([(header::EXPECT, HeaderValue::from_static("100-continue"))]),
-        Clock::default(),
-    );
-    block_on(drain(&expecting, &mut Silence, 30, &clock));
-    assert_eq!(clock.0.get(), 0);
+    let drained_in = |headers: &HeaderMap| {
+        let clock = Clock::default();
+        block_on(drain(headers, &mut sized(&[], End::Silent), 30, &clock));
+        clock.0.get()
+    };
+    let longest = DRAIN_MS + DRAIN_IDLE_MS;
+    assert!((1..=longest).contains(&drained_in(&HeaderMap::new())));
+    let expects = HeaderValue::from_static("100-continue");
+    let expecting = HeaderMap::from_iter([(header::EXPECT, expects)]);
+    assert_eq!(drained_in(&expecting), 0);
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
@@ -317,28 +271,28 @@ fn decompresses_a_body_up_to_the_limit() {
 
 #[test]
 fn rejects_a_body_without_progress_but_not_a_slow_one() {
-    let none = HeaderMap::new();
-    for (rule, parts, expected) in [
-        ("no bytes", vec![], None),
-        ("a first part only", vec![(5000, 0)], None),
-        ("a trickle", vec![(1, 1), (1, 1), (1, 1)], None),
+    let slow = [(1024, 0), (1024, 1), (1024, 1), (90_000, 1)];
+    let stalled = Failure::BodyStalled;
+    for (rule, chunks, expected) in [
+        ("no bytes", &[][..], &stalled),
+        ("a first part only", &[(5000, 0)], &stalled),
+        ("a trickle", &[(1, 1); 3], &stalled),
         (
             "a large part, then a trickle",
-            vec![(5000, 0), (10, 2), (10, 1), (10, 1)],
-            None,
+            &[(5000, 0), (10, 2), (10, 1), (10, 1)],
+            &stalled,
         ),
         (
             "a kilobyte a minute",
-            vec![(1024, 0), (1024, 1), (1024, 1), (90_000, 1)],
-            Some(()),
+            &slow,
+            &Failure::BodyTooLarge { max: 90_000 },
         ),
     ] {
-        let clock = Clock::default();
-        let read = whole(&none, &mut Slow(parts.into()), 90_000, &clock);
-        let expected = match expected {
-            Some(()) => Failure::BodyTooLarge { max: 90_000 },
-            None => Failure::BodyStalled,
+        let mut body = Chunks {
+            left: chunks.iter().copied().collect(),
+            end: End::Silent,
         };
-        assert_eq!(read, Err(expected), "{rule}");
+        let read = whole(&HeaderMap::new(), &mut body, 90_000, &Clock::default());
+        assert_eq!(read.as_ref(), Err(expected), "{rule}");
     }
 }
