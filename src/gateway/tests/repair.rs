@@ -1,115 +1,94 @@
 //! Repair: fields that Google rejects, answers that OpenAI's clients reject, and model aliases.
 
 use super::*;
-use fake_gemini::errors;
+use serde_json::{Value, json};
 
 const WITH_SEED: &str =
     r#"{"model":"m","seed":1,"messages":[],"frequency_penalty":0.5,"temperature":1.0e0}"#;
 const WITHOUT: &str = r#"{"model":"m","messages":[],"temperature":1.0e0}"#;
 
-impl Pool {
-    fn sent_bodies(&self) -> Vec<String> {
-        let sent = self.host.0.sent.borrow();
-        sent.iter().map(|sent| sent.body.clone()).collect()
-    }
-}
+const DROPPED: &str = "x-keypool-dropped";
+/// Turns the repair of one answer off.
+const REPAIR_OFF: (&str, &str) = ("x-keypool-repair", "off");
+const STREAMED: &str = r#"{"model":"m","stream":true,"messages":[]}"#;
 
 #[test]
 fn removes_and_remembers_fields_unknown_to_google() {
     let pool = Pool::new();
-    let unknown = errors::unknown_fields(&["frequency_penalty", "seed"]);
-    pool.script(400, "application/json", &[&unknown.pretty_array()]);
-    pool.script_answer();
-    let answer = pool.chat(WITH_SEED);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(
-        answer.header("x-keypool-dropped"),
-        Some("frequency_penalty, seed")
-    );
-    assert_eq!(
-        answer.header("x-keypool-attempts"),
-        Some("2"),
-        "the retry uses the only key"
-    );
-    assert_eq!(pool.sent_bodies(), [WITH_SEED, WITHOUT]);
+    let chat = |body: &str| {
+        pool.script_answer();
+        let answer = pool.chat(body);
+        answer.assert_status(200);
+        answer
+    };
+    pool.script_error(&errors::unknown_fields(&["frequency_penalty", "seed"]));
+    let answer = chat(WITH_SEED);
+    assert_eq!(answer.headers[DROPPED], "frequency_penalty, seed");
+    // The retry uses the only key.
+    assert_eq!(answer.headers["x-keypool-attempts"], "2");
+    let sent = pool
+        .host
+        .0
+        .sent
+        .borrow()
+        .iter()
+        .map(|sent| sent.body.clone())
+        .collect::<Vec<_>>();
+    assert_eq!(sent, [WITH_SEED, WITHOUT]);
+    assert_eq!(pool.attempts(), ["1 client_fault", "2 success"]);
+    let requests = "(SELECT DISTINCT request_id FROM api_call_logs)";
+    assert_eq!(pool.count(requests), 1);
     for later in [0, 600] {
         pool.advance(later);
-        pool.script_answer();
-        let answer = pool.chat(WITH_SEED);
-        assert_eq!(
-            answer.header("x-keypool-dropped"),
-            Some("frequency_penalty, seed")
-        );
-        assert_eq!(pool.sent_bodies().pop().unwrap(), WITHOUT);
+        assert_eq!(chat(WITH_SEED).headers[DROPPED], "frequency_penalty, seed");
+        assert_eq!(pool.last_sent().body, WITHOUT);
     }
+    // Another model is unaffected.
     let other = WITH_SEED.replace("\"m\"", "\"other\"");
-    pool.script_answer();
-    assert_eq!(pool.chat(&other).header("x-keypool-dropped"), None);
-    assert_eq!(
-        pool.sent_bodies().pop().unwrap(),
-        other,
-        "another model is unaffected"
-    );
+    assert_eq!(chat(&other).header(DROPPED), None);
+    assert_eq!(pool.last_sent().body, other);
     // After a week, the fields are sent again.
     pool.advance(7 * 24 * 3_600_000);
-    pool.script_answer();
-    assert_eq!(pool.chat(WITH_SEED).status, 200);
-    assert_eq!(pool.sent_bodies().pop().unwrap(), WITH_SEED);
-    let rows = pool.database.query("SELECT attempt, outcome FROM api_call_logs WHERE request_id = (SELECT request_id FROM api_call_logs ORDER BY id LIMIT 1)");
-    assert_eq!(rows, ["1|client_fault", "2|success"]);
+    chat(WITH_SEED);
+    assert_eq!(pool.last_sent().body, WITH_SEED);
 }
 
 #[test]
 fn removes_nested_fields_from_every_element() {
     let pool = Pool::new();
     let body = r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"f","strict":true}}]}"#;
-    let unknown = errors::unknown_field_in("tools[0].function", "strict");
-    pool.script(400, "application/json", &[&unknown.pretty_array()]);
+    pool.script_error(&errors::unknown_field_in("tools[0].function", "strict"));
     pool.script_answer();
     let answer = pool.chat(body);
-    assert_eq!(
-        answer.header("x-keypool-dropped"),
-        Some("tools[0].function.strict")
-    );
-    assert_eq!(pool.sent_bodies()[1], body.replace(",\"strict\":true", ""));
+    assert_eq!(answer.headers[DROPPED], "tools[0].function.strict");
+    let sent = pool.last_sent().body;
+    assert_eq!(sent, body.replace(",\"strict\":true", ""));
     let fields = "SELECT field FROM unsupported_fields";
-    assert_eq!(pool.database.query(fields), ["tools[].function.strict"]);
-    let two = body.replace(
-        "}]}",
-        "},{\"function\":{\"strict\":false,\"name\":\"g\"}}]}",
-    );
+    assert_eq!(pool.query(fields), ["tools[].function.strict"]);
+    let second = "},{\"function\":{\"strict\":false,\"name\":\"g\"}}]}";
     pool.script_answer();
-    let answer = pool.chat(&two);
-    assert_eq!(
-        (
-            answer.header("x-keypool-dropped"),
-            answer.header("x-keypool-attempts")
-        ),
-        (Some("tools[].function.strict"), Some("1"))
-    );
-    assert!(
-        !pool.sent_bodies()[2].contains("strict"),
-        "{}",
-        pool.sent_bodies()[2]
-    );
+    let answer = pool.chat(&body.replace("}]}", second));
+    assert_eq!(answer.headers[DROPPED], "tools[].function.strict");
+    assert_eq!(answer.headers["x-keypool-attempts"], "1");
+    let sent = pool.last_sent().body;
+    assert!(!sent.contains("strict"), "{sent}");
 }
 
 #[test]
 fn an_operator_can_reset_what_was_learned_of_a_model() {
     let pool = Pool::new();
-    let bearer = format!("Bearer {TOKEN}");
-    let unknown = errors::unknown_fields(&["seed", "frequency_penalty"]).pretty_array();
-    pool.script(400, "application/json", &[&unknown]);
+    pool.script_error(&errors::unknown_fields(&["seed", "frequency_penalty"]));
     pool.script_answer();
-    assert_eq!(pool.chat(WITH_SEED).status, 200);
-    let forget = |path: &str, token: &str| pool.call("POST", path, &[("authorization", token)], "");
-    assert_eq!(forget("/api/pool/forget?model=m", "Bearer x").status, 401);
+    pool.chat(WITH_SEED).assert_status(200);
+    let wrong = [("authorization", "Bearer x")];
+    let refused = pool.call("POST", "/api/pool/forget?model=m", &wrong, "");
+    refused.assert_status(401);
     for (model, sent) in [("other", WITHOUT), ("m", WITH_SEED)] {
-        let answer = forget(&format!("/api/pool/forget?model={model}"), &bearer);
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        let path = format!("/api/pool/forget?model={model}");
+        pool.post(&path, "").assert_status(200);
         pool.script_answer();
         pool.chat(WITH_SEED);
-        assert_eq!(pool.sent_bodies().pop().unwrap(), sent, "{model}");
+        assert_eq!(pool.last_sent().body, sent, "{model}");
     }
 }
 
@@ -118,14 +97,12 @@ fn removes_repaired_fields_from_later_requests() {
     let pool = Pool::new();
     pool.script_answer();
     let turn = r#"{"model":"m","messages":[{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"index","arguments":"{}"}}]}]}"#;
-    let answer = pool.chat(turn);
-    assert_eq!(answer.header("x-keypool-dropped"), None);
-    assert_eq!(
-        pool.sent_bodies(),
-        [turn
-            .replace("\"index\":0,", "")
-            .replace("\"refusal\":null,", "")]
-    );
+    assert_eq!(pool.chat(turn).header(DROPPED), None);
+    let without = turn
+        .replace("\"index\":0,", "")
+        .replace("\"refusal\":null,", "");
+    assert_eq!(pool.last_sent().body, without);
+    assert_eq!(pool.sent(), 1);
 }
 
 #[test]
@@ -133,21 +110,18 @@ fn reports_unknown_fields_that_cannot_be_removed() {
     let unknown = errors::unknown_fields(&["seed"]).pretty_array();
     for (variables, headers, body, repairs) in [
         (vec![("repair", "false")], vec![], WITH_SEED, false),
-        (vec![], vec![("x-keypool-repair", "off")], WITH_SEED, false),
+        (vec![], vec![REPAIR_OFF], WITH_SEED, false),
         // The request does not have the field.
         (vec![], vec![], CHAT, true),
         (vec![("max_attempts", "1")], vec![], WITH_SEED, true),
     ] {
         let pool = Pool::with(&variables);
-        pool.script(400, "application/json", &[&unknown]);
-        let bearer = format!("Bearer {TOKEN}");
-        let mut all = vec![("authorization", bearer.as_str())];
-        all.extend(headers);
-        let answer = pool.call("POST", "/v1/chat/completions", &all, body);
+        pool.script(400, JSON, &[&unknown]);
+        let answer = pool.post_with(COMPLETIONS, &headers, body);
         assert_eq!((answer.status, pool.sent()), (400, 1), "{variables:?}");
-        assert_eq!(answer.header("x-keypool-dropped"), None);
+        assert_eq!(answer.header(DROPPED), None);
         if repairs {
-            assert!(answer.error("message").contains("seed"));
+            answer.assert_message("seed");
         } else {
             assert_eq!(answer.body, unknown, "unchanged");
         }
@@ -157,167 +131,102 @@ fn reports_unknown_fields_that_cannot_be_removed() {
 #[test]
 fn resolves_model_aliases_on_both_apis() {
     let pool = Pool::with(&[("model_aliases", "gpt-4o=gemini-pro, small = gemini-lite")]);
-    let google =
-        |path: &str, body: &str| pool.call("POST", path, &[("x-goog-api-key", TOKEN)], body);
-    for (path, body, upstream, sent, subject) in [
-        (
-            "/v1/chat/completions",
-            r#"{"model":"gpt-4o","messages":[]}"#,
-            "/v1beta/openai/chat/completions",
-            r#"{"model":"gemini-pro","messages":[]}"#,
-            "gemini-pro",
-        ),
-        (
-            "/v1/chat/completions",
-            r#"{"model":"models/gpt-4o","messages":[]}"#,
-            "/v1beta/openai/chat/completions",
-            r#"{"model":"models/gemini-pro","messages":[]}"#,
-            "gemini-pro",
-        ),
-        (
-            "/v1/chat/completions",
-            r#"{"model":"models/gemini-pro","messages":[]}"#,
-            "/v1beta/openai/chat/completions",
-            r#"{"model":"models/gemini-pro","messages":[]}"#,
-            "gemini-pro",
-        ),
-        (
-            "/v1beta/openai/embeddings",
-            r#"{"input":"x","model":"small"}"#,
-            "/v1beta/openai/embeddings",
-            r#"{"input":"x","model":"gemini-lite"}"#,
-            "gemini-lite",
-        ),
-        (
-            "/v1beta/models/gpt-4o:countTokens",
-            "{}",
-            "/v1beta/models/gemini-pro:countTokens",
-            "{}",
-            "gemini-pro:countTokens",
-        ),
-    ] {
+    // Path, body, the model's name, the name that is sent, and the logged subject.
+    let calls = r#"
+        /v1/chat/completions {"model":"NAME","messages":[]} gpt-4o gemini-pro gemini-pro
+        /v1/chat/completions {"model":"models/NAME","messages":[]} gpt-4o gemini-pro gemini-pro
+        /v1/chat/completions {"model":"models/NAME","messages":[]} gemini-pro gemini-pro gemini-pro
+        /v1beta/openai/embeddings {"input":"x","model":"NAME"} small gemini-lite gemini-lite
+        /v1beta/models/NAME:countTokens {} gpt-4o gemini-pro gemini-pro:countTokens"#;
+    for [path, body, name, resolved, subject] in table(calls) {
         pool.script_answer();
-        let answer = google(path, body);
-        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        let last = pool.host.0.sent.borrow();
-        let last = last.last().unwrap();
-        assert!(last.uri.ends_with(upstream), "{}", last.uri);
-        assert_eq!(last.body, sent, "{path}");
-        let row = pool
-            .database
-            .query("SELECT model FROM api_call_logs ORDER BY id DESC LIMIT 1");
-        assert_eq!(row, [subject]);
+        let answer = pool.gemini_post(&path.replace("NAME", name), &body.replace("NAME", name));
+        answer.assert_status(200);
+        let last = pool.last_sent();
+        let upstream = path
+            .replace("/v1/", "/v1beta/openai/")
+            .replace("NAME", resolved);
+        assert_eq!(last.uri, [ORIGIN, &upstream].concat());
+        assert_eq!(last.body, body.replace("NAME", resolved), "{path}");
+        assert_eq!(pool.log_rows("model").pop().unwrap(), subject);
     }
 }
 
+// An answer and an event as Google sends them.
 const QUIRKY: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"sig=="}},"function":{"arguments":"{}","name":"f"},"id":"","type":"function"}]}}],"created":5,"object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#;
 const TOOL_EVENT: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"arguments\":\"{}\",\"name\":\"f\"},\"id\":\"\",\"type\":\"function\"}]},\"finish_reason\":\"stop\",\"index\":0}],\"created\":5,\"model\":\"m\",\"object\":\"chat.completion.chunk\",\"usage\":{\"completion_tokens\":2,\"prompt_tokens\":17,\"total_tokens\":19}}\n\n";
-const DONE: &str = "data: [DONE]\n\n";
-
-fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_else(|_| panic!("{text}"))
-}
 
 #[test]
 fn repairs_a_plain_answer() {
     let pool = Pool::new();
-    pool.script(200, "application/json", &[QUIRKY]);
-    let answer = json(&pool.chat(CHAT).body);
+    pool.script_json(QUIRKY);
+    let answer = pool.chat(CHAT).json();
     let choice = &answer["choices"][0];
     assert_eq!(choice["finish_reason"], "tool_calls");
-    assert_eq!(choice["message"]["content"], serde_json::Value::Null);
+    assert_eq!(choice["message"]["content"], Value::Null);
     let call = &choice["message"]["tool_calls"][0];
-    assert!(call["id"].as_str().unwrap().starts_with("call_"));
-    assert_eq!(
-        call["extra_content"]["google"]["thought_signature"],
-        "sig=="
-    );
-    assert!(answer["id"].as_str().unwrap().starts_with("chatcmpl-"));
-    assert_eq!(
-        (&answer["model"], &answer["created"]),
-        (&"m".into(), &5.into())
-    );
-    let row = "SELECT outcome, input_tokens, output_tokens, thinking_tokens FROM api_call_logs";
-    assert_eq!(pool.database.query(row), ["success|17|2|30"]);
-    pool.script(200, "application/json", &[QUIRKY]);
-    let bearer = format!("Bearer {TOKEN}");
-    let off = [
-        ("authorization", bearer.as_str()),
-        ("x-keypool-repair", "off"),
-    ];
-    assert_eq!(
-        pool.call("POST", "/v1/chat/completions", &off, CHAT).body,
-        QUIRKY
-    );
+    assert_starts_with(call["id"].as_str().unwrap(), "call_");
+    let signature = &call["extra_content"]["google"]["thought_signature"];
+    assert_eq!(signature, "sig==");
+    assert_starts_with(answer["id"].as_str().unwrap(), "chatcmpl-");
+    assert_eq!(answer["model"], "m");
+    assert_eq!(answer["created"], 5);
+    let row = "outcome, input_tokens, output_tokens, thinking_tokens";
+    assert_eq!(pool.log_rows(row), ["success|17|2|30"]);
+    pool.script_json(QUIRKY);
+    assert_eq!(pool.chat_with(&[REPAIR_OFF]).body, QUIRKY);
 }
 
 #[test]
 fn repairs_a_stream_event_by_event() {
     let pool = Pool::new();
-    let request =
+    let with_usage =
         r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
-    for body in [request, r#"{"model":"m","stream":true,"messages":[]}"#] {
+    for body in [with_usage, STREAMED] {
         // Chunks may end anywhere within an event.
         let (first, second) = TOOL_EVENT.split_at(70);
-        pool.script(200, "text/event-stream", &[first, second, TOOL_EVENT, DONE]);
+        pool.script_events(&[first, second, TOOL_EVENT, DONE]);
         let answer = pool.chat(body);
-        let events: Vec<_> = answer
-            .body
-            .split_terminator("\n\n")
-            .map(|event| event.strip_prefix("data: ").unwrap())
+        let events = answer.body.strip_suffix(DONE).unwrap();
+        let events = events.split_terminator("\n\n");
+        let events: Vec<_> = events
+            .map(|event| json(event.strip_prefix("data: ").unwrap()))
             .collect();
-        let (done, events) = events.split_last().unwrap();
-        assert_eq!(*done, "[DONE]");
-        let events: Vec<_> = events.iter().map(|event| json(event)).collect();
-        let calls: Vec<_> = events[..2]
-            .iter()
-            .map(|event| &event["choices"][0]["delta"]["tool_calls"][0])
-            .collect();
-        assert_eq!(
-            (&calls[0]["index"], &calls[1]["index"]),
-            (&0.into(), &1.into())
-        );
-        assert_ne!(calls[0]["id"], calls[1]["id"]);
+        let call = |index: usize| &events[index]["choices"][0]["delta"]["tool_calls"][0];
+        assert_eq!(call(0)["index"], 0);
+        assert_eq!(call(1)["index"], 1);
+        assert_ne!(call(0)["id"], call(1)["id"]);
         assert_eq!(events[0]["id"], events[1]["id"]);
         assert_eq!(events[1]["choices"][0]["finish_reason"], "tool_calls");
-        if body == request {
+        if body == with_usage {
             assert_eq!(events.len(), 3);
-            assert_eq!(events[0]["usage"], serde_json::Value::Null);
-            assert_eq!(events[2]["choices"], serde_json::json!([]));
+            assert_eq!(events[0]["usage"], Value::Null);
+            assert_eq!(events[2]["choices"], json!([]));
             assert_eq!(events[2]["usage"]["prompt_tokens"], 17);
         } else {
             assert_eq!(events.len(), 2);
             assert_eq!(events[0].get("usage"), None, "not requested");
         }
     }
-    let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";
-    assert_eq!(pool.database.query(row), ["success|17|2", "success|17|2"]);
+    let rows = pool.log_rows("outcome, input_tokens, output_tokens");
+    assert_eq!(rows, ["success|17|2", "success|17|2"]);
 }
 
 #[test]
 fn removes_the_prefix_of_a_model_name() {
     let pool = Pool::new();
-    pool.script(
-        200,
-        "application/json",
-        &[r#"{"id":"models/m","object":"model"}"#],
-    );
-    let bearer = format!("Bearer {TOKEN}");
-    let answer = pool.call("GET", "/v1/models/m", &[("authorization", &bearer)], "");
-    let model = json(&answer.body);
-    assert_eq!(
-        (&model["id"], model["created"].is_i64()),
-        (&"m".into(), true)
-    );
+    pool.script_json(r#"{"id":"models/m","object":"model"}"#);
+    let model = pool.get("/v1/models/m").json();
+    assert_eq!(model["id"], "m");
+    assert!(model["created"].is_i64(), "{model}");
 }
 
 #[test]
 fn turns_a_plain_answer_into_the_requested_stream() {
     let pool = Pool::new();
-    let request = r#"{"model":"m","stream":true,"messages":[]}"#;
     pool.script(200, "application/json; charset=UTF-8", &[QUIRKY]);
-    let answer = pool.chat(request);
-    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let answer = pool.chat(STREAMED);
+    assert_eq!(answer.header("content-type"), Some(EVENTS));
     assert_eq!(answer.header("cache-control"), Some("no-cache"));
     let (event, done) = answer.body.split_once("\n\n").unwrap();
     assert_eq!(done, DONE);
@@ -326,27 +235,21 @@ fn turns_a_plain_answer_into_the_requested_stream() {
     let choice = &chunk["choices"][0];
     assert_eq!(choice["delta"]["tool_calls"][0]["index"], 0);
     assert_eq!(choice["finish_reason"], "tool_calls");
-    let row = "SELECT outcome, input_tokens, output_tokens FROM api_call_logs";
-    assert_eq!(pool.database.query(row), ["success|17|2"]);
+    let rows = pool.log_rows("outcome, input_tokens, output_tokens");
+    assert_eq!(rows, ["success|17|2"]);
     // A large answer.
     let text = "x".repeat(3 * 1024 * 1024);
-    pool.script(200, "application/json", &[&ANSWER.replace("Hi", &text)]);
-    let large = pool.chat(request);
+    pool.script(200, JSON, &[&ANSWER.replace("Hi", &text)]);
+    let large = pool.chat(STREAMED);
     assert!(large.body.contains(&text) && large.body.ends_with(DONE));
-    let bearer = format!("Bearer {TOKEN}");
-    let off = [
-        ("authorization", bearer.as_str()),
-        ("x-keypool-repair", "off"),
-    ];
-    pool.script(200, "application/json", &[QUIRKY]);
-    let answer = pool.call("POST", "/v1/chat/completions", &off, request);
+    pool.script_json(QUIRKY);
+    let answer = pool.post_with(COMPLETIONS, &[REPAIR_OFF], STREAMED);
     assert_eq!(answer.body, QUIRKY, "unchanged");
-    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("content-type"), Some(JSON));
 }
 
 #[test]
 fn an_answer_that_cannot_become_a_stream_is_a_failure() {
-    let request = r#"{"model":"m","stream":true,"messages":[]}"#;
     for body in [
         r#"{"choices":7}"#,
         r#"{"object":"list","data":[]}"#,
@@ -354,25 +257,15 @@ fn an_answer_that_cannot_become_a_stream_is_a_failure() {
         "<html>",
     ] {
         let pool = Pool::with(&[("max_attempts", "1")]);
-        pool.script(200, "application/json", &[body]);
-        let answer = pool.chat(request);
-        assert_eq!(answer.status, 502, "{body}: {}", answer.body);
-        assert_eq!(
-            pool.database.query("SELECT outcome FROM api_call_logs"),
-            ["upstream_trouble"],
-            "{body}"
-        );
+        pool.script_json(body);
+        let answer = pool.chat(STREAMED);
+        answer.assert_status(502);
+        assert_eq!(pool.log_rows("outcome"), ["upstream_trouble"], "{body}");
     }
 }
 
 const EMBED: &str =
     r#"{"input":["a","b"],"model":"gemini-embedding-001","encoding_format":"base64"}"#;
-
-fn embed(pool: &Pool, body: &str, more: &[(&str, &str)]) -> Answer {
-    let bearer = format!("Bearer {TOKEN}");
-    let headers = [&[("authorization", bearer.as_str())], more].concat();
-    pool.call("POST", "/v1/embeddings", &headers, body)
-}
 
 /// Google's answer with two vectors of this length.
 fn embeddings(numbers: usize) -> String {
@@ -380,11 +273,8 @@ fn embeddings(numbers: usize) -> String {
         let numbers = vec!["0.5"; numbers].join(",");
         format!(r#"{{"object":"embedding","embedding":[{numbers}],"index":{index}}}"#)
     };
-    format!(
-        r#"{{"data":[{},{}],"model":"models/gemini-embedding-001","object":"list"}}"#,
-        entry(0),
-        entry(1)
-    )
+    let data = [entry(0), entry(1)].join(",");
+    format!(r#"{{"data":[{data}],"model":"models/gemini-embedding-001","object":"list"}}"#)
 }
 
 #[test]
@@ -395,9 +285,9 @@ fn encodes_embeddings_of_any_size_as_base64() {
         let body = embeddings(numbers);
         for request in [EMBED, &as_numbers] {
             let (first, second) = body.split_at(body.len() / 2);
-            pool.script(200, "application/json", &[first, second]);
-            let answer = embed(&pool, request, &[]);
-            let got = json(&answer.body);
+            pool.script(200, JSON, &[first, second]);
+            let answer = pool.post("/v1/embeddings", request);
+            let got = answer.json();
             let vector = &got["data"][1]["embedding"];
             if request == EMBED {
                 let text = vector.as_str().unwrap();
@@ -415,7 +305,7 @@ fn encodes_embeddings_of_any_size_as_base64() {
         }
     }
     let body = embeddings(2);
-    pool.script(200, "application/json", &[&body]);
-    let off = embed(&pool, EMBED, &[("x-keypool-repair", "off")]);
+    pool.script_json(&body);
+    let off = pool.post_with("/v1/embeddings", &[REPAIR_OFF], EMBED);
     assert_eq!(off.body, body);
 }

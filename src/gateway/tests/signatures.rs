@@ -1,14 +1,16 @@
 //! Thought signatures that clients drop, and that the pool restores.
 
 use super::*;
-use fake_gemini::errors;
 use serde_json::{Value, json};
 
-const CORRUPTED: &str = r#"[{"error":{"code":400,"message":"Corrupted thought signature.","status":"INVALID_ARGUMENT"}}]"#;
 const PLACEHOLDER: &str = "skip_thought_signature_validator";
 
-fn missing() -> String {
-    errors::missing_thought_signature("read", 2).pretty_array()
+fn missing() -> ApiError {
+    errors::missing_thought_signature("read", 2)
+}
+
+fn corrupted() -> ApiError {
+    ApiError::new(400, "INVALID_ARGUMENT", "Corrupted thought signature.")
 }
 
 fn call(id: &str, signature: Option<&str>) -> Value {
@@ -39,7 +41,7 @@ fn stream(calls: &[Value]) -> Vec<String> {
     vec![
         chunk(calls, None),
         chunk(json!({"role": "assistant"}), Some("stop")),
-        "data: [DONE]\n\n".to_owned(),
+        DONE.to_owned(),
     ]
 }
 
@@ -58,19 +60,14 @@ fn next_turn(messages: &[Vec<Value>]) -> String {
 impl Pool {
     /// The signatures in the latest request to the upstream.
     fn sent_signatures(&self) -> Vec<Option<String>> {
-        let sent = self.host.0.sent.borrow();
-        let body: Value = serde_json::from_str(&sent.last().unwrap().body).unwrap();
-        let messages = body["messages"].as_array().unwrap();
-        let calls = messages
-            .iter()
-            .filter_map(|message| message["tool_calls"].as_array())
-            .flatten();
-        calls
-            .map(|call| {
-                let signature = &call["extra_content"]["google"]["thought_signature"];
-                signature.as_str().map(str::to_owned)
-            })
-            .collect()
+        let body = json(&self.last_sent().body);
+        let messages = body["messages"].as_array().unwrap().iter();
+        let calls = messages.filter_map(|message| message["tool_calls"].as_array());
+        let signature = |call: &Value| {
+            let signature = &call["extra_content"]["google"]["thought_signature"];
+            signature.as_str().map(str::to_owned)
+        };
+        calls.flatten().map(signature).collect()
     }
 }
 
@@ -85,13 +82,11 @@ fn replaces_missing_signatures_and_remembers_the_model() {
         vec![call("a", None), call("b", None)],
         vec![call("c", Some("own"))],
     ]);
-    pool.script(400, "application/json", &[&missing()]);
+    pool.script_error(&missing());
     pool.script_answer();
     let reply = pool.chat(&turn);
-    assert_eq!(
-        (reply.status, reply.header("x-keypool-attempts")),
-        (200, Some("2"))
-    );
+    reply.assert_status(200);
+    assert_eq!(reply.headers["x-keypool-attempts"], "2");
     let expected = [some(PLACEHOLDER), None, some("own")];
     assert_eq!(pool.sent_signatures(), expected);
     for later in [0, 600] {
@@ -99,16 +94,14 @@ fn replaces_missing_signatures_and_remembers_the_model() {
         pool.advance(later);
         pool.script_answer();
         let reply = pool.chat(&turn);
-        assert_eq!(reply.header("x-keypool-attempts"), Some("1"));
+        assert_eq!(reply.headers["x-keypool-attempts"], "1");
         assert_eq!(pool.sent_signatures(), expected);
     }
     let other = turn.replace("\"model\":\"m\"", "\"model\":\"other\"");
     pool.script_answer();
     pool.chat(&other);
     assert_eq!(pool.sent_signatures(), [None, None, some("own")]);
-    let outcomes = pool
-        .database
-        .query("SELECT outcome FROM api_call_logs ORDER BY id LIMIT 2");
+    let outcomes = &pool.log_rows("outcome")[..2];
     assert_eq!(outcomes, ["signature_missing", "success"]);
 }
 
@@ -116,13 +109,13 @@ fn replaces_missing_signatures_and_remembers_the_model() {
 fn restores_signatures_for_some_hours() {
     let pool = Pool::new();
     let whole = [call("a", Some("sig-a")), call("b", None)];
-    pool.script(200, "application/json", &[&answer(&whole)]);
+    pool.script_json(&answer(&whole));
     assert_eq!(pool.chat(&next_turn(&[])).status, 200);
     let streamed = stream(&[call("c", Some("sig-c")), call("d", Some("sig-d"))]);
     let chunks: Vec<&str> = streamed.iter().map(String::as_str).collect();
-    pool.script(200, "text/event-stream", &chunks);
+    pool.script_events(&chunks);
     let reply = pool.chat(&next_turn(&[]));
-    assert!(reply.body.ends_with("data: [DONE]\n\n"), "{}", reply.body);
+    assert!(reply.body.ends_with(DONE), "{}", reply.body);
 
     let turn = next_turn(&[
         vec![call("a", None), call("b", None)],
@@ -141,24 +134,17 @@ fn restores_signatures_for_some_hours() {
 #[test]
 fn replaces_a_rejected_restored_signature() {
     let pool = Pool::new();
-    pool.script(
-        200,
-        "application/json",
-        &[&answer(&[call("a", Some("sig-a"))])],
-    );
+    pool.script_json(&answer(&[call("a", Some("sig-a"))]));
     pool.chat(&next_turn(&[]));
-    pool.script(400, "application/json", &[CORRUPTED]);
+    pool.script_error(&corrupted());
     pool.script_answer();
     let reply = pool.chat(&next_turn(&[vec![call("a", None)]]));
     assert_eq!(reply.status, 200);
     assert_eq!(pool.sent_signatures(), [some(PLACEHOLDER)]);
     // The client's own signature is not replaced.
-    pool.script(400, "application/json", &[CORRUPTED]);
-    assert_eq!(
-        pool.chat(&next_turn(&[vec![call("a", Some("own"))]]))
-            .status,
-        400
-    );
+    pool.script_error(&corrupted());
+    let signed = next_turn(&[vec![call("a", Some("own"))]]);
+    pool.chat(&signed).assert_status(400);
     assert_eq!(pool.sent_signatures(), [some("own")]);
 }
 
@@ -166,38 +152,23 @@ fn replaces_a_rejected_restored_signature() {
 fn passes_a_signature_error_that_remains() {
     let pool = Pool::new();
     let signed = next_turn(&[vec![call("a", Some("own"))]]);
-    pool.script(400, "application/json", &[&missing()]);
+    pool.script_error(&missing());
     assert_eq!((pool.chat(&signed).status, pool.sent()), (400, 1));
-    pool.script(400, "application/json", &[&missing()]);
-    pool.script(400, "application/json", &[&missing()]);
+    pool.script_errors(2, &missing());
     let unsigned = next_turn(&[vec![call("a", None)]]);
     let reply = pool.chat(&unsigned);
     assert_eq!((reply.status, pool.sent()), (400, 3));
-    assert!(
-        reply.error("message").contains("thought_signature"),
-        "{}",
-        reply.body
-    );
-    assert_eq!(
-        pool.database.query("SELECT model FROM signed_models"),
-        [""; 0]
-    );
+    reply.assert_message("thought_signature");
+    assert_eq!(pool.count("signed_models"), 0);
 }
 
 #[test]
 fn without_repair_no_signature_is_stored_or_restored() {
     let pool = Pool::with(&[("repair", "off")]);
-    pool.script(
-        200,
-        "application/json",
-        &[&answer(&[call("a", Some("sig-a"))])],
-    );
+    pool.script_json(&answer(&[call("a", Some("sig-a"))]));
     pool.chat(&next_turn(&[]));
-    let rows = pool
-        .database
-        .query("SELECT count(*) FROM thought_signatures");
-    assert_eq!(rows, ["0"]);
-    pool.script(400, "application/json", &[&missing()]);
+    assert_eq!(pool.count("thought_signatures"), 0);
+    pool.script_error(&missing());
     assert_eq!(pool.chat(&next_turn(&[vec![call("a", None)]])).status, 400);
     assert_eq!(pool.sent_signatures(), [None]);
 }
