@@ -55,9 +55,7 @@ async fn a_page_of_another_origin_can_use_the_pool() {
         line.expect("the page makes progress").unwrap()
     };
     let line = next().await.expect("the page's origin");
-    let origin = line
-        .strip_prefix("origin\t")
-        .unwrap_or_else(|| panic!("{line}"));
+    let origin = line.strip_prefix("origin\t").expect(&line);
 
     let stepped = Stepped::default();
     let steps = Arc::clone(&stepped);
@@ -83,28 +81,16 @@ async fn a_page_of_another_origin_can_use_the_pool() {
             }
         }
     }
-    assert!(
-        soon("the suite's end", suite.wait())
-            .await
-            .unwrap()
-            .success()
-    );
-    let failed: Vec<_> = results
-        .iter()
-        .filter(|(_, result)| *result != "ok")
-        .collect();
-    assert!(failed.is_empty(), "{failed:?}");
+    let status = soon("the suite's end", suite.wait()).await.unwrap();
+    assert!(status.success(), "{status}");
+    let all_passed = results.values().all(|result| result == "ok");
+    assert!(all_passed, "{results:?}");
     assert_eq!(results.len(), 10, "{results:?}");
     assert!(read >= EVENTS, "{read} reads: events were held back");
-    app.rows_become(
-        "SELECT DISTINCT outcome FROM api_call_logs ORDER BY 1",
-        &["client_gone", "quota_per_minute", "success"],
-    )
-    .await;
-    assert!(
-        app.gemini
-            .calls()
-            .iter()
-            .all(|call| call.key == Some(key(1)))
-    );
+    let outcomes = "SELECT DISTINCT outcome FROM api_call_logs ORDER BY 1";
+    let expected = ["client_gone", "quota_per_minute", "success"];
+    app.rows_become(outcomes, &expected).await;
+    for call in app.gemini.calls() {
+        assert_eq!(call.key, Some(key(1)));
+    }
 }

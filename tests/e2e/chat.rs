@@ -2,32 +2,28 @@
 
 use crate::support::{CHAT, Setup, TOKEN, key};
 use fake_gemini::{Answer, Place, Reply, ToolCall};
+use serde_json::json;
 
 #[tokio::test]
 async fn passes_an_answer_unchanged() {
     let app = Setup::keys(1).start().await;
     let body = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Héllo","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#;
-    app.gemini
-        .script(&key(1), Reply::raw(200, "application/json", body));
+    app.script(Reply::raw(200, "application/json", body));
 
     let answer = app.chat(CHAT).await;
 
     assert_eq!((answer.status, answer.body.as_str()), (200, body));
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(
-        answer.header("content-length"),
-        Some(body.len().to_string().as_str())
-    );
+    let length = body.len().to_string();
+    assert_eq!(answer.headers["content-length"], length);
     for of_googles in ["server", "server-timing", "alt-svc"] {
         assert_eq!(answer.header(of_googles), None, "{of_googles}");
     }
     assert_eq!(app.gemini.calls().len(), 1);
+    let row = "api_key_id, success, response_status, error_message, response_time_ms >= 0";
+    assert_eq!(app.log_rows(row), ["1|1|200|NULL|1"]);
     assert_eq!(
-        app.rows("SELECT api_key_id, success, response_status, error_message, response_time_ms >= 0 FROM api_call_logs"),
-        ["1|1|200|NULL|1"]
-    );
-    assert_eq!(
-        app.rows("SELECT total_calls, success_calls, consecutive_failures, status, last_used_at IS NOT NULL, last_success_at IS NOT NULL FROM api_keys"),
+        app.key_rows("total_calls, success_calls, consecutive_failures, status, last_used_at IS NOT NULL, last_success_at IS NOT NULL"),
         ["1|1|0|1|1|1"]
     );
 }
@@ -49,7 +45,7 @@ async fn sends_the_body_unchanged_with_one_credential() {
         .header("x-stainless-lang", "python")
         .send()
         .await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.assert_status(200);
 
     let calls = app.gemini.calls();
     let [call] = calls.as_slice() else {
@@ -61,28 +57,16 @@ async fn sends_the_body_unchanged_with_one_credential() {
     let [credential] = call.credentials.as_slice() else {
         panic!("one credential, not {}", call.credentials.len());
     };
-    assert_eq!(
-        (credential.place, credential.value.as_str()),
-        (Place::Bearer, key(1).as_str())
-    );
+    assert_eq!(credential.place, Place::Bearer);
+    assert_eq!(credential.value, key(1));
     let mut names: Vec<&str> = call.headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(
-        names,
-        [
-            "accept",
-            "accept-encoding",
-            "authorization",
-            "content-length",
-            "content-type",
-            "host",
-            "user-agent"
-        ]
+        names.join(" "),
+        "accept accept-encoding authorization content-length content-type host user-agent"
     );
-    assert_eq!(
-        call.headers["host"],
-        app.gemini.origin().trim_start_matches("http://")
-    );
+    let origin = app.gemini.origin();
+    assert_eq!(call.headers["host"], origin.trim_start_matches("http://"));
 }
 
 #[tokio::test]
@@ -94,7 +78,7 @@ async fn fills_in_the_default_model_and_passes_unknown_fields() {
         .await;
     let body = r#"{"messages":[{"role":"user","content":"Hello"}],"of_tomorrow":{"deep":[1,2.50]},"seed":7}"#;
     let answer = app.chat(body).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.assert_status(200);
     assert_eq!(answer.json()["model"], "gemini-2.5-pro");
     assert_eq!(
         app.gemini.calls()[0].body,
@@ -105,39 +89,26 @@ async fn fills_in_the_default_model_and_passes_unknown_fields() {
 #[tokio::test]
 async fn the_default_model_is_googles_latest_flash() {
     let app = Setup::keys(1).start().await;
-    let answer = app
-        .chat(r#"{"messages":[{"role":"user","content":"Hello"}]}"#)
-        .await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(
-        app.gemini.calls()[0].model.as_deref(),
-        Some("gemini-flash-latest")
-    );
+    let body = r#"{"messages":[{"role":"user","content":"Hello"}]}"#;
+    app.chat(body).await.assert_status(200);
+    let calls = app.gemini.calls();
+    assert_eq!(calls[0].model.as_deref(), Some("gemini-flash-latest"));
 }
 
 #[tokio::test]
 async fn passes_tool_calls_thoughts_and_blocked_prompts() {
     let app = Setup::keys(1).start().await;
+    let call = ToolCall::new("lookup", r#"{"q":"x"}"#).signature("c2lnbmF0dXJl");
+    let name = "/choices/0/message/tool_calls/0/function/name";
+    let thoughts = Answer::text("done").usage(10, 2).thinking(30);
     for (answer, path, expected) in [
-        (
-            Answer::tool_calls([ToolCall::new("lookup", r#"{"q":"x"}"#).signature("c2lnbmF0dXJl")]),
-            "/choices/0/message/tool_calls/0/function/name",
-            serde_json::json!("lookup"),
-        ),
-        (
-            Answer::text("done").usage(10, 2).thinking(30),
-            "/usage/total_tokens",
-            serde_json::json!(42),
-        ),
-        (
-            Answer::empty(),
-            "/choices/0/finish_reason",
-            serde_json::json!("stop"),
-        ),
+        (Answer::tool_calls([call]), name, json!("lookup")),
+        (thoughts, "/usage/total_tokens", json!(42)),
+        (Answer::empty(), "/choices/0/finish_reason", json!("stop")),
     ] {
-        app.gemini.script(&key(1), Reply::answer(answer));
+        app.script(Reply::answer(answer));
         let got = app.chat(CHAT).await;
-        assert_eq!(got.status, 200, "{}", got.body);
+        got.assert_status(200);
         assert_eq!(got.json().pointer(path), Some(&expected), "{}", got.body);
     }
 }
@@ -149,19 +120,15 @@ async fn the_endpoint_may_have_another_path() {
         .start()
         .await
         .unwrap();
-    let app = Setup::keys(1)
-        .variable("llm_api_origin", &gemini.origin())
-        .variable(
-            "llm_api_endpoint",
-            &format!("{}/elsewhere/chat?x=1", gemini.origin()),
-        )
-        .start()
-        .await;
+    let origin = gemini.origin();
+    let endpoint = format!("{origin}/elsewhere/chat?x=1");
+    let variables = [
+        ("llm_api_origin", &*origin),
+        ("llm_api_endpoint", &endpoint),
+    ];
+    let app = Setup::with(1, &variables).start().await;
     let answer = app.chat(CHAT).await;
-    assert_eq!(
-        (answer.status, answer.error_code().as_str()),
-        (404, "invalid_request")
-    );
+    answer.assert_error(404, "invalid_request");
     let calls = gemini.calls();
     assert_eq!(calls[0].path, "/elsewhere/chat");
     assert_eq!(calls[0].query.as_deref(), Some("x=1"));
@@ -171,9 +138,7 @@ async fn the_endpoint_may_have_another_path() {
 #[tokio::test]
 async fn reuses_connections_to_the_upstream() {
     let app = Setup::keys(1).start().await;
-    for _ in 0..20 {
-        assert_eq!(app.chat(CHAT).await.status, 200);
-    }
+    app.serve_chats(20).await;
     // Usually one, but a call may start before the previous connection is back in the host's pool.
     let accepted = app.gemini.accepted_connections();
     assert!(accepted <= 5, "{accepted} connections for 20 calls");
@@ -182,13 +147,9 @@ async fn reuses_connections_to_the_upstream() {
 #[tokio::test]
 async fn accepts_every_http_spelling_of_the_token_header() {
     let app = Setup::keys(1).start().await;
-    let answer = app
-        .client
-        .post("/v1/chat/completions", CHAT)
-        .header("authorization", &format!("bearer   {TOKEN} "))
-        .send()
-        .await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let request = app.client.post("/v1/chat/completions", CHAT);
+    let request = request.header("authorization", &format!("bearer   {TOKEN} "));
+    request.send().await.assert_status(200);
 }
 
 #[tokio::test]
@@ -205,12 +166,12 @@ async fn a_thought_signature_outlives_its_instance() {
     let mut app = Setup::keys(1).start().await;
     let call = ToolCall::new("weather", r#"{"city":"Oslo"}"#).id("call_1");
     let call = Answer::tool_calls([call.signature(SIGNATURE)]);
-    app.gemini.script(&key(1), Reply::answer(call));
+    app.script(Reply::answer(call));
     assert_eq!(app.chat(body(PROMPT)).await.status, 200);
     app.restart().await;
 
     let answer = app.chat(body(&format!("{PROMPT},{TURN}"))).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.assert_status(200);
     let calls = app.gemini.calls();
     let sent = String::from_utf8_lossy(&calls.last().unwrap().body).into_owned();
     assert!(sent.contains(SIGNATURE), "{sent}");

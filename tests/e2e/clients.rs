@@ -57,7 +57,7 @@ async fn the_official_python_client_gets_typed_errors() {
     let app = Setup::keys(1).start().await;
     let hello = || Reply::answer(Answer::words("Hello from the other side"));
     for reply in [hello(), hello(), Reply::raw(200, "text/event-stream", CUT)] {
-        app.gemini.script(&key(1), reply);
+        app.script(reply);
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/openai_chat.py");
     let run = Command::new(python())
@@ -67,33 +67,23 @@ async fn the_official_python_client_gets_typed_errors() {
         .env("OPENAI_API_KEY", TOKEN)
         .output();
     let output = soon("the client's end", run).await.unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{out}\n{err}");
-    assert_eq!(
-        out.lines().collect::<Vec<_>>(),
-        [
-            "chat: Hello from the other side",
-            "stream: Hello from the other side",
-            "broken stream: APIError upstream_answer_broken",
-            "wrong token: AuthenticationError 401 invalid_client_token",
-            "bad request: BadRequestError 400 messages",
-        ],
-        "{err}"
-    );
+    let expected = [
+        "chat: Hello from the other side",
+        "stream: Hello from the other side",
+        "broken stream: APIError upstream_answer_broken",
+        "wrong token: AuthenticationError 401 invalid_client_token",
+        "bad request: BadRequestError 400 messages",
+    ];
+    assert!(out.lines().eq(expected), "{out}\n{err}");
 
     let calls = app.gemini.calls();
     assert_eq!(calls.len(), 3, "refused requests do not reach the upstream");
-    assert_eq!(
-        calls.iter().map(|call| call.stream).collect::<Vec<_>>(),
-        [false, true, true]
-    );
-    assert_eq!(
-        app.rows("SELECT count(*), sum(success) FROM api_call_logs"),
-        ["3|2"]
-    );
+    let are_streams = calls.iter().map(|call| call.stream);
+    assert!(are_streams.eq([false, true, true]));
+    assert_eq!(app.log_rows("count(*), sum(success)"), ["3|2"]);
 }
 
 /// The number of keys of the pool under test, each in its own project.
@@ -109,12 +99,10 @@ type Results = BTreeMap<String, String>;
 /// the first call.
 fn both_tools(call: &Call) -> Option<Answer> {
     let body = String::from_utf8_lossy(&call.body);
-    let results = [
-        "\"tool_call_id\"",
-        "\"functionResponse\"",
-        "\"function_response\"",
-    ];
-    let has_result = results.iter().any(|name| body.contains(name));
+    let results = ["tool_call_id", "functionResponse", "function_response"];
+    let has_result = results
+        .iter()
+        .any(|name| body.contains(&format!("\"{name}\"")));
     if !body.contains("both tools at once") || !body.contains("\"weather\"") || has_result {
         return None;
     }
@@ -130,11 +118,8 @@ fn both_tools(call: &Call) -> Option<Answer> {
 /// Replies to the suites' prompts. A prompt that asks for an exhausted quota gets one error per
 /// key.
 fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
-    if call
-        .model
-        .as_deref()
-        .is_some_and(|model| model.contains("gemini-3"))
-    {
+    let model = call.model.as_deref().unwrap_or_default();
+    if model.contains("gemini-3") {
         if let Some(answer) = both_tools(call) {
             return Reply::answer(answer);
         }
@@ -145,10 +130,8 @@ fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
     let body = String::from_utf8_lossy(&call.body);
     let asks = |words: &str| body.contains(words);
     if asks("be over quota once") {
-        let left = over_quota.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(1)
-        });
-        return match left {
+        let order = Ordering::Relaxed;
+        return match over_quota.try_update(order, order, |left| left.checked_sub(1)) {
             Ok(_) => {
                 let wait = Duration::from_secs(3);
                 Reply::error(errors::quota_per_minute("gemini-2.5-pro", 100, wait))
@@ -225,14 +208,11 @@ async fn run(suite: &str, release: Release, origin: &str, openai_path: &str, key
     for copy in copies {
         let _ = std::fs::remove_file(copy);
     }
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{suite}: {out}\n{err}");
-    let results: Results = out
-        .lines()
-        .filter_map(|line| line.split_once('\t'))
+    let lines = out.lines().filter_map(|line| line.split_once('\t'));
+    let results: Results = lines
         .map(|(name, result)| (name.to_owned(), result.to_owned()))
         .collect();
     assert!(!results.is_empty(), "{suite}: {out}\n{err}");
@@ -266,51 +246,29 @@ async fn compare(suite: &str, release: Release, repaired: &[&str], flaky: &[&str
         .unwrap();
     let directly = run(suite, release, &gemini.origin(), "/v1beta/openai", &key(1)).await;
     let over_quota = AtomicUsize::new(KEYS);
-    let setup = (1..=KEYS).fold(Setup::keys(KEYS), |setup, number| {
-        setup.gemini(|gemini| {
-            gemini.key_of_project(key(number), format!("projects/00000000000{number}"))
-        })
-    });
-    let app = setup
+    let app = Setup::projects(KEYS, |number| number)
         .gemini(|gemini| gemini.default_reply(move |call| play(call, &over_quota)))
         .start()
         .await;
     let through = run(suite, release, &app.origin(), "/v1", TOKEN).await;
 
-    println!(
-        "{suite:20} {:42} {:40} through the pool",
-        format!("{release:?}"),
-        "directly"
-    );
+    println!("{suite} {release:?}: check, directly, through the pool");
     for (name, result) in &through {
         let short = |text: &str| text.chars().take(38).collect::<String>();
-        println!(
-            "{:20} {name:42} {:40} {}",
-            "",
-            short(&directly[name]),
-            short(result)
-        );
+        println!("{name:42} {:40} {}", short(&directly[name]), short(result));
     }
-    assert_eq!(
-        directly.keys().collect::<Vec<_>>(),
-        through.keys().collect::<Vec<_>>()
-    );
+    assert!(directly.keys().eq(through.keys()), "{directly:?}");
     for (name, result) in &through {
         assert_eq!(result, "ok", "{suite}: {name} through the pool");
     }
-    let failed: Vec<&str> = directly
-        .iter()
-        .filter(|(_, result)| *result != "ok")
-        .map(|(name, _)| name.as_str())
-        .filter(|name| !flaky.contains(name))
-        .collect();
+    let failed = directly.iter().filter(|(_, result)| *result != "ok");
+    let failed = failed.map(|(name, _)| name.as_str());
+    let failed: Vec<&str> = failed.filter(|name| !flaky.contains(name)).collect();
     assert_eq!(failed, repaired, "{suite}: what fails directly");
     let calls = app.gemini.calls();
-    assert!(
-        calls
-            .iter()
-            .all(|call| call.surface != Some(Surface::Compat) || call.credentials.len() == 1)
-    );
+    for call in calls {
+        assert!(call.surface != Some(Surface::Compat) || call.credentials.len() == 1);
+    }
 }
 
 /// The checks that fail directly in all of OpenAI's clients for Python.
@@ -340,46 +298,36 @@ async fn the_previous_openai_client_for_python_works() {
 
 #[tokio::test]
 async fn the_official_openai_client_for_node_works() {
-    compare(
-        "openai_suite.mjs",
-        Release::Newest,
-        &[
-            "bad_request",
-            "models",
-            "run_tools",
-            "run_tools_streamed",
-            "streamed_usage",
-            "tools",
-            "tools_streamed",
-            "unsupported_fields",
-            "wrong_key",
-        ],
-        &[],
-    )
-    .await;
+    let repaired = [
+        "bad_request",
+        "models",
+        "run_tools",
+        "run_tools_streamed",
+        "streamed_usage",
+        "tools",
+        "tools_streamed",
+        "unsupported_fields",
+        "wrong_key",
+    ];
+    compare("openai_suite.mjs", Release::Newest, &repaired, &[]).await;
 }
 
 #[tokio::test]
 async fn the_previous_openai_client_for_node_works() {
-    compare(
-        "openai_suite.mjs",
-        Release::Previous,
-        &[
-            "bad_request",
-            "embeddings_are_the_same_in_either_encoding",
-            "models",
-            "no_such_model",
-            "run_tools",
-            "run_tools_streamed",
-            "streamed_usage",
-            "tools",
-            "tools_streamed",
-            "unsupported_fields",
-            "wrong_key",
-        ],
-        &[],
-    )
-    .await;
+    let repaired = [
+        "bad_request",
+        "embeddings_are_the_same_in_either_encoding",
+        "models",
+        "no_such_model",
+        "run_tools",
+        "run_tools_streamed",
+        "streamed_usage",
+        "tools",
+        "tools_streamed",
+        "unsupported_fields",
+        "wrong_key",
+    ];
+    compare("openai_suite.mjs", Release::Previous, &repaired, &[]).await;
 }
 
 #[tokio::test]

@@ -16,18 +16,16 @@ async fn plain_answers_and_streams_fail_over() {
         app.gemini
             .script_any(Reply::error(errors::resource_exhausted()));
         let answer = app.chat(body).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.assert_status(200);
         assert_eq!(answer.header("x-keypool-attempts"), Some("3"));
-        let calls = app.gemini.calls();
-        let mut keys: Vec<_> = calls.iter().map(|call| call.key_ordinal).collect();
-        assert_eq!(
-            answer.header("x-keypool-key").map(str::to_owned),
-            keys[2].map(|key| key.to_string())
-        );
+        let mut keys = app.used_keys();
+        let last = keys[2].unwrap().to_string();
+        assert_eq!(answer.headers["x-keypool-key"], last);
         keys.sort_unstable();
         assert_eq!(keys, [Some(1), Some(2), Some(3)], "each key is used once");
+        let rows = app.log_rows("attempt, outcome");
         assert_eq!(
-            app.rows("SELECT attempt, outcome FROM api_call_logs ORDER BY id"),
+            rows,
             ["1|model_overloaded", "2|quota_unspecified", "3|success"]
         );
     }
@@ -40,27 +38,17 @@ async fn a_stream_is_not_repeated_after_its_first_event() {
         .script_any(Reply::events(5).break_after(2, Break::End));
     let answer = app.chat(STREAM).await;
     assert_eq!(answer.status, 200);
-    assert!(
-        answer.body.contains("data: {\"error\":{"),
-        "{}",
-        answer.body
-    );
+    answer.assert_contains("data: {\"error\":{");
     assert!(!answer.body.contains("[DONE]"), "{}", answer.body);
     assert_eq!(app.gemini.calls().len(), 1);
-    assert_eq!(
-        app.rows("SELECT success, outcome FROM api_call_logs"),
-        ["0|upstream_trouble"]
-    );
+    assert_eq!(app.log_rows("success, outcome"), ["0|upstream_trouble"]);
 }
 
 #[tokio::test]
 async fn fails_over_when_the_upstream_is_silent() {
-    let app = Setup::keys(2)
-        .variable("answer_timeout", "0.2")
-        .start()
-        .await;
+    let app = Setup::with(2, &[("answer_timeout", "0.2")]).start().await;
     app.gemini.script_any(Reply::silence());
-    assert_eq!(app.chat(CHAT).await.status, 200);
+    app.serve_chats(1).await;
     app.gemini.script_any(Reply::silence());
     app.gemini.script_any(Reply::silence());
     assert_eq!(app.chat(CHAT).await.status, 504);
@@ -68,25 +56,22 @@ async fn fails_over_when_the_upstream_is_silent() {
 
 #[tokio::test]
 async fn fails_over_when_an_answer_stalls() {
-    let app = Setup::keys(2)
-        .variable("first_byte_timeout", "0.2")
+    let app = Setup::with(2, &[("first_byte_timeout", "0.2")])
         .start()
         .await;
     let (stalls, steps) = Reply::ok().in_pieces_of(40).stepwise();
     steps.release(1);
     app.gemini.script_any(stalls);
-    assert_eq!(app.chat(CHAT).await.status, 200);
-    assert_eq!(
-        app.rows("SELECT attempt, response_status, outcome FROM api_call_logs ORDER BY id"),
-        ["1|200|upstream_trouble", "2|200|success"]
-    );
+    app.serve_chats(1).await;
+    let rows = app.log_rows("attempt, response_status, outcome");
+    assert_eq!(rows, ["1|200|upstream_trouble", "2|200|success"]);
 }
 
 #[tokio::test]
 async fn a_cool_down_survives_a_restart() {
     let mut app = Setup::keys(1).start().await;
     let quota = errors::quota_per_minute(MODEL, 10, Duration::from_secs(55));
-    app.gemini.script(&key(1), Reply::error(quota));
+    app.script(Reply::error(quota));
     assert_eq!(app.chat(CHAT).await.status, 429);
     app.restart().await;
     let answer = app.chat(CHAT).await;
@@ -97,22 +82,15 @@ async fn a_cool_down_survives_a_restart() {
 
 #[tokio::test]
 async fn seven_bad_keys_of_ten_cost_no_answer() {
-    let mut setup = Setup::keys(10).gemini(|gemini| {
-        (4..=6).fold(gemini, |gemini, number| {
-            gemini.quota_of_project(
-                &format!("projects/{number:012}"),
-                MODEL,
-                Quota::unlimited().requests_per_day(0),
-            )
-        })
+    let none = Quota::unlimited().requests_per_day(0);
+    let setup = (4..=6).fold(Setup::keys(10), |setup, number| {
+        let project = format!("projects/{number:012}");
+        setup.gemini(|gemini| gemini.quota_of_project(&project, MODEL, none))
     });
-    setup = setup.gemini(|gemini| {
-        gemini.default_reply(|call| {
-            let reply = Reply::ok();
-            match call.key_ordinal {
-                Some(7) => reply.delay(Duration::from_millis(300)),
-                _ => reply,
-            }
+    let setup = setup.gemini(|gemini| {
+        gemini.default_reply(|call| match call.key_ordinal {
+            Some(7) => Reply::ok().delay(Duration::from_millis(300)),
+            _ => Reply::ok(),
         })
     });
     let app = Arc::new(setup.start().await);
@@ -165,31 +143,22 @@ async fn a_daily_quota_resets_at_midnight_in_los_angeles() {
         .arguments(&["--test-clock", file.to_str().unwrap()])
         .start()
         .await;
-    for _ in 0..2 {
-        assert_eq!(app.chat(CHAT).await.status, 200);
-    }
+    app.serve_chats(2).await;
     let refused = app.chat(CHAT).await;
-    assert_eq!(refused.status, 429, "{}", refused.body);
+    refused.assert_status(429);
     assert_eq!(refused.header("retry-after"), Some("60"));
     set(BEFORE_MIDNIGHT_MS + 59_000);
     assert_eq!(app.chat(CHAT).await.status, 429);
     let calls = app.gemini.calls().len();
     assert_eq!(calls, 3, "the key cools until the end of the day");
     set(BEFORE_MIDNIGHT_MS + 60_000);
-    assert_eq!(app.chat(CHAT).await.status, 200);
-    assert_eq!(app.chat(CHAT).await.status, 200);
+    app.serve_chats(2).await;
     let refused = app.chat(CHAT).await;
-    assert_eq!(
-        (refused.status, app.gemini.calls().len()),
-        (429, calls + 2),
-        "the learned limit prevents another error"
-    );
+    refused.assert_status(429);
+    // The learned limit prevents another error.
+    assert_eq!(app.gemini.calls().len(), calls + 2);
     assert_eq!(refused.header("retry-after"), None);
-    let wait = "available again in 90000 s";
-    assert!(
-        refused.body.contains(wait),
-        "a day of 25 hours: {}",
-        refused.body
-    );
+    // A day of 25 hours.
+    refused.assert_contains("available again in 90000 s");
     assert_eq!(refused.header("x-should-retry"), Some("false"));
 }

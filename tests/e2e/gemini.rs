@@ -11,18 +11,15 @@ const CONTENTS: &str = r#"{"contents":[{"role":"user","parts":[{"text":"Hello"}]
 const ROWS: &str = "SELECT model, attempt, outcome, output_tokens > 0 FROM api_call_logs";
 
 fn call(client: &Client, path: &str) -> Request {
-    client.post(path, CONTENTS).header("x-goog-api-key", TOKEN)
+    client.post(path, CONTENTS).google()
 }
 
 /// The bytes that a client gets directly from the upstream.
 async fn direct(app: &TestApp, path: &str) -> String {
     let direct = Client::of_upstream(app.gemini.address());
-    let answer = direct
-        .post(path, CONTENTS)
-        .header("x-goog-api-key", &key(1))
-        .send()
-        .await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let request = direct.post(path, CONTENTS);
+    let answer = request.header("x-goog-api-key", &key(1)).send().await;
+    answer.assert_status(200);
     answer.body
 }
 
@@ -37,13 +34,13 @@ async fn passes_every_kind_of_answer_unchanged() {
         "/v1beta/models/gemini-2.5-flash:countTokens",
     ] {
         let answer = || Reply::answer(Answer::words("Hello from the other side"));
-        app.gemini.script(&key(1), answer());
+        app.script(answer());
         let expected = direct(&app, path).await;
-        app.gemini.script(&key(1), answer());
+        app.script(answer());
         let through = call(&app.client, path).send().await;
-        let same = |text: &str| without_ids(text);
         assert_eq!(through.status, 200, "{path}");
-        assert_eq!(same(&through.body), same(&expected), "{path}");
+        let (through, expected) = (without_ids(&through.body), without_ids(&expected));
+        assert_eq!(through, expected, "{path}");
     }
     assert_eq!(
         app.rows(ROWS),
@@ -55,12 +52,9 @@ async fn passes_every_kind_of_answer_unchanged() {
             "gemini-2.5-flash:countTokens|1|success|NULL",
         ]
     );
-    let calls = app.gemini.calls();
-    assert!(
-        calls
-            .iter()
-            .all(|call| call.surface == Some(Surface::Native))
-    );
+    for call in app.gemini.calls() {
+        assert_eq!(call.surface, Some(Surface::Native));
+    }
 }
 
 /// Removes ids, which differ between answers.
@@ -81,14 +75,12 @@ async fn a_bad_key_is_never_reported_as_401() {
     for path in [GENERATE, STREAM, ARRAY] {
         let app = Setup::keys(3).start().await;
         app.gemini.set_condition(&key(1), Condition::Invalid);
-        app.gemini.script(
-            &key(2),
-            Reply::error(errors::quota_per_day("gemini-2.5-flash", 20, PATIENCE)),
-        );
+        let quota = errors::quota_per_day("gemini-2.5-flash", 20, PATIENCE);
+        app.gemini.script(&key(2), Reply::error(quota));
         for _ in 0..6 {
             let answer = call(&app.client, path).send().await;
-            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-            assert!(answer.body.contains("\"finishReason\""), "{}", answer.body);
+            answer.assert_status(200);
+            answer.assert_contains("\"finishReason\"");
         }
         let outcomes = app.rows("SELECT DISTINCT outcome FROM api_call_logs ORDER BY outcome");
         assert!(outcomes.contains(&"success".to_owned()), "{outcomes:?}");
@@ -98,88 +90,55 @@ async fn a_bad_key_is_never_reported_as_401() {
 #[tokio::test]
 async fn reports_a_failure_within_a_stream_in_an_event() {
     let app = Setup::keys(1).start().await;
+    let overloaded = |framing| Break::Error(errors::overloaded(), framing);
     for (how, outcome) in [
-        (
-            Break::Error(errors::overloaded(), MidStream::Unframed),
-            "model_overloaded",
-        ),
-        (
-            Break::Error(errors::overloaded(), MidStream::Object),
-            "model_overloaded",
-        ),
+        (overloaded(MidStream::Unframed), "model_overloaded"),
+        (overloaded(MidStream::Object), "model_overloaded"),
         (Break::Reset, "upstream_trouble"),
         (Break::End, "upstream_trouble"),
     ] {
-        app.gemini
-            .script(&key(1), Reply::events(5).break_after(2, how));
+        app.script(Reply::events(5).break_after(2, how));
         let answer = call(&app.client, STREAM).send().await;
         let error = answer.body.rsplit("data: ").next().unwrap();
-        let error: serde_json::Value =
-            serde_json::from_str(error).unwrap_or_else(|_| panic!("{}", answer.body));
+        let error: serde_json::Value = serde_json::from_str(error).expect(&answer.body);
         assert!(error["error"]["code"].as_u64() >= Some(500), "{error}");
-        let rows = app.rows("SELECT outcome FROM api_call_logs ORDER BY id DESC LIMIT 1");
-        assert_eq!(rows, [outcome]);
+        assert_eq!(app.log_rows("outcome").pop().unwrap(), outcome);
     }
 }
 
 #[tokio::test]
 async fn passes_lists_vectors_and_unknown_methods() {
     let app = Setup::keys(1).start().await;
-    let get = |path: &str| app.client.get(path).header("x-goog-api-key", TOKEN);
-    let models = get("/v1beta/models?pageSize=2").send().await;
-    assert_eq!(models.status, 200, "{}", models.body);
+    let get = async |path: &str| app.client.get(path).google().send().await;
+    let models = get("/v1beta/models?pageSize=2").await;
+    models.assert_status(200);
     assert_eq!(models.json()["models"].as_array().unwrap().len(), 2);
-    let model = get("/v1beta/models/gemini-2.5-flash").send().await;
+    let model = get("/v1beta/models/gemini-2.5-flash").await;
     assert_eq!(model.json()["name"], "models/gemini-2.5-flash");
-    let vector = app
-        .client
-        .post(
-            "/v1beta/models/gemini-embedding-001:embedContent",
-            r#"{"content":{"parts":[{"text":"Hello"}]}}"#,
-        )
-        .header("x-goog-api-key", TOKEN)
-        .send()
-        .await;
+    let path = "/v1beta/models/gemini-embedding-001:embedContent";
+    let content = r#"{"content":{"parts":[{"text":"Hello"}]}}"#;
+    let vector = app.google(Method::POST, path, content).await;
     assert!(vector.json()["embedding"]["values"].is_array());
-    let openai = app
-        .client
-        .post(
-            "/v1/embeddings",
-            r#"{"model":"gemini-embedding-001","input":["a","b"]}"#,
-        )
-        .authorized()
-        .send()
-        .await;
+    let input = r#"{"model":"gemini-embedding-001","input":["a","b"]}"#;
+    let openai = app.post("/v1/embeddings", input).await;
     assert_eq!(openai.json()["data"].as_array().unwrap().len(), 2);
-    let listed = app.client.get("/v1/models").authorized().send().await;
+    let listed = app.get("/v1/models").await;
     assert_eq!(listed.json()["object"], "list");
 
-    let new = get("/v1beta/what/comes/next").send().await;
-    assert_eq!(
-        (new.status, new.json()["error"]["code"].as_u64()),
-        (404, Some(404))
-    );
-    let new = app
-        .client
-        .request(Method::PUT, "/v1/what/comes/next")
-        .authorized()
-        .send()
-        .await;
-    assert_eq!(
-        (new.status, new.error_code().as_str()),
-        (404, "invalid_request")
-    );
+    let new = get("/v1beta/what/comes/next").await;
+    new.assert_status(404);
+    assert_eq!(new.json()["error"]["code"], 404);
+    let new = app.client.request(Method::PUT, "/v1/what/comes/next");
+    let new = new.authorized().send().await;
+    new.assert_error(404, "invalid_request");
 }
 
 #[tokio::test]
 async fn a_token_in_the_query_is_not_forwarded() {
     let app = Setup::keys(1).start().await;
-    let answer = app
-        .client
-        .post(&format!("{GENERATE}?key={TOKEN}"), CONTENTS)
-        .send()
-        .await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let path = format!("{GENERATE}?key={TOKEN}");
+    let answer = app.client.post(&path, CONTENTS).send().await;
+    answer.assert_status(200);
     let calls = app.gemini.calls();
     assert!(!format!("{:?}", calls[0]).contains(TOKEN));
     assert!(!app.output().contains(TOKEN));

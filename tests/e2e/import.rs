@@ -2,6 +2,7 @@
 
 use crate::clients::{node_modules, python};
 use crate::support::{CHAT, Setup, TestApp, key, soon};
+use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -50,17 +51,13 @@ async fn export_of_d1(folder: &Path) {
             .env("WRANGLER_SEND_METRICS", "false")
             .output();
         let output = soon("wrangler's end", run).await.unwrap();
-        let (out, error) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
+        let out = String::from_utf8_lossy(&output.stdout);
+        let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{out}\n{error}");
     }
     let dump = std::fs::read_to_string(folder.join("dump.sql")).unwrap();
-    assert!(
-        dump.starts_with("PRAGMA defer_foreign_keys=TRUE;"),
-        "{dump}"
-    );
+    let is_of_d1 = dump.starts_with("PRAGMA defer_foreign_keys=TRUE;");
+    assert!(is_of_d1, "{dump}");
 }
 
 /// Dumps a file with Python's module, in the format of the `sqlite3` shell.
@@ -75,42 +72,21 @@ async fn dump_by_python(database: &Path, dump: &Path) {
 }
 
 async fn start(dump: &Path) -> TestApp {
-    Setup::keys(3)
-        .variable("gemini_api_key", "")
-        .variable("log_retention_days", "0")
-        .import(dump)
-        .start()
-        .await
+    let variables = [("gemini_api_key", ""), ("log_retention_days", "0")];
+    Setup::with(3, &variables).import(dump).start().await
 }
 
 /// Checks that the pool has each of the [`rows`] once, and that it works.
 async fn check(app: &TestApp) {
-    let names: Vec<_> = app
-        .keys_status()
-        .await
-        .iter()
-        .map(|key| {
-            (
-                key["id"].clone(),
-                key["name"].clone(),
-                key["total_calls"].clone(),
-            )
-        })
-        .collect();
-    assert_eq!(
-        serde_json::json!(names),
-        serde_json::json!([[1, "it's; \"1\"", 0], [2, "line \n二", 7], [3, null, 0]])
-    );
-    for _ in 0..4 {
-        assert_eq!(app.chat(CHAT).await.status, 200);
-    }
-    let used = app.gemini.calls();
-    assert!(used.iter().all(|call| call.key_ordinal != Some(3)));
-    assert_eq!(
-        app.rows("SELECT priority, status FROM api_keys ORDER BY id"),
-        ["100|1", "100|1", "80|0"]
-    );
-    assert_eq!(app.rows("SELECT sum(total_calls) FROM api_keys"), ["11"]);
+    let keys = app.keys_status().await;
+    let calls = |key: &Value| json!([key["id"], key["name"], key["total_calls"]]);
+    let calls: Vec<_> = keys.iter().map(calls).collect();
+    let expected = json!([[1, "it's; \"1\"", 0], [2, "line \n二", 7], [3, null, 0]]);
+    assert_eq!(json!(calls), expected);
+    app.serve_chats(4).await;
+    assert!(!app.used_keys().contains(&Some(3)));
+    assert_eq!(app.key_rows("priority, status"), ["100|1", "100|1", "80|0"]);
+    assert_eq!(app.key_rows("sum(total_calls)"), ["11"]);
     assert_eq!(
         app.rows("SELECT id, api_key_id, success, response_status, hex(error_message), called_at FROM api_call_logs WHERE id <= 3"),
         [
@@ -132,11 +108,9 @@ async fn check(app: &TestApp) {
     app.execute(
         "PRAGMA foreign_keys = ON; DELETE FROM api_keys WHERE id = 3; INSERT INTO api_keys (api_key) VALUES ('AIzaFAKE-new')",
     );
-    assert_eq!(app.rows("SELECT max(id) FROM api_keys"), ["10"]);
-    assert_eq!(
-        app.rows("SELECT id FROM api_call_logs WHERE api_key_id = 3"),
-        ["3"]
-    );
+    assert_eq!(app.key_rows("max(id)"), ["10"]);
+    let rows = app.rows("SELECT id FROM api_call_logs WHERE api_key_id = 3");
+    assert_eq!(rows, ["3"]);
 }
 
 #[tokio::test]

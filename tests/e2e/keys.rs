@@ -2,6 +2,7 @@
 
 use crate::support::{CHAT, Setup, TestApp, key};
 use fake_gemini::Condition;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -20,7 +21,7 @@ async fn pause(app: &TestApp) {
 #[tokio::test]
 async fn imports_each_key_of_the_variable_once() {
     let mut app = Setup::keys(3).start().await;
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
     let imported = "SELECT id, name, priority, status, api_key FROM api_keys ORDER BY id";
     let expected = [
         format!("1|Auto-imported Key 1|100|1|{}", key(1)),
@@ -30,7 +31,7 @@ async fn imports_each_key_of_the_variable_once() {
     assert_eq!(app.rows(imported), expected);
 
     app.restart().await;
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
     assert_eq!(app.rows(imported), expected);
 }
 
@@ -48,11 +49,8 @@ async fn accepts_pasted_keys_in_any_format() {
             .start()
             .await;
         assert_eq!(app.chat(CHAT).await.status, 200, "{list:?}");
-        assert_eq!(
-            app.rows("SELECT api_key, priority FROM api_keys ORDER BY id"),
-            [format!("{one}|100"), format!("{two}|90")],
-            "{list:?}"
-        );
+        let key = app.key_rows("api_key, priority");
+        assert_eq!(key, [format!("{one}|100"), format!("{two}|90")], "{list:?}");
         let is_told = app.output().contains("gemini_api_key: entry 2 of 3");
         assert_eq!(is_told, list.contains("broken"), "{}", app.output());
         assert!(!app.output().contains(&one) && !app.output().contains("broken"));
@@ -63,46 +61,31 @@ async fn accepts_pasted_keys_in_any_format() {
 async fn spreads_calls_over_the_keys() {
     let app = Setup::keys(10).without_memory().start().await;
     // With equal probabilities, 400 calls miss one of 10 keys only once in 10^17 runs.
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
     app.execute("UPDATE api_keys SET priority = 100");
-    for _ in 0..400 {
-        assert_eq!(app.chat(CHAT).await.status, 200);
-    }
+    app.serve_chats(400).await;
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for call in app.gemini.calls() {
         *seen.entry(call.key.unwrap()).or_default() += 1;
     }
     assert_eq!(seen.len(), 10, "{seen:?}");
-    for (number, row) in (1..).zip(app.rows("SELECT total_calls FROM api_keys ORDER BY id")) {
-        assert_eq!(
-            row,
-            seen[&key(number)].to_string(),
-            "the pool counts what the upstream saw"
-        );
+    for (number, row) in (1..).zip(app.key_rows("total_calls")) {
+        // The pool counts what the upstream saw.
+        assert_eq!(row, seen[&key(number)].to_string());
     }
 }
 
 #[tokio::test]
 async fn a_key_with_negative_priority_is_used_last() {
     let app = Setup::keys(2).without_memory().start().await;
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
     app.execute("UPDATE api_keys SET priority = -1000 WHERE id = 1");
-    for _ in 0..30 {
-        assert_eq!(app.chat(CHAT).await.status, 200);
-    }
-    assert!(
-        app.gemini
-            .calls()
-            .iter()
-            .all(|call| call.key_ordinal == Some(2))
-    );
+    app.serve_chats(30).await;
+    assert_eq!(app.used_keys(), [Some(2); 30]);
     app.execute("UPDATE api_keys SET status = 0 WHERE id = 2");
-    assert_eq!(
-        app.chat(CHAT).await.status,
-        200,
-        "the only active key is used"
-    );
-    assert_eq!(app.gemini.calls().last().unwrap().key_ordinal, Some(1));
+    // The only active key is used.
+    app.serve_chats(1).await;
+    assert_eq!(app.used_keys()[30], Some(1));
 }
 
 #[tokio::test]
@@ -123,24 +106,14 @@ async fn consecutive_failures_pause_and_then_disable_a_key() {
             continue;
         }
         let refused = app.chat(CHAT).await;
-        assert_eq!(
-            (refused.status, refused.error_code().as_str()),
-            (503, "upstream_credentials_exhausted"),
-            "failure {failure}"
-        );
-        assert_eq!(
-            app.gemini.calls().len(),
-            failure,
-            "a paused key is not used"
-        );
+        refused.assert_error(503, "upstream_credentials_exhausted");
+        // A paused key is not used.
+        assert_eq!(app.gemini.calls().len(), failure);
         // Simulate half an hour.
         app.execute("UPDATE api_keys SET disabled_until = '2020-01-01T00:00:00.000Z' WHERE disabled_until IS NOT NULL");
     }
-    assert_eq!(
-        app.chat(CHAT).await.status,
-        503,
-        "only an operator can enable it again"
-    );
+    // Only an operator can enable it again.
+    app.chat(CHAT).await.assert_status(503);
 }
 
 #[tokio::test]
@@ -149,10 +122,8 @@ async fn a_pause_lasts_thirty_minutes() {
     pause(&app).await;
     let minutes = "SELECT round((julianday(disabled_until) - julianday(last_failure_at)) * 1440, 3) FROM api_keys";
     assert_eq!(app.rows(minutes), ["30"]);
-    assert_eq!(
-        app.rows("SELECT length(disabled_until), substr(disabled_until, -1) FROM api_keys"),
-        ["24|Z"]
-    );
+    let key = app.key_rows("length(disabled_until), substr(disabled_until, -1)");
+    assert_eq!(key, ["24|Z"]);
 }
 
 #[tokio::test]
@@ -160,7 +131,7 @@ async fn success_after_a_pause_resets_the_failures() {
     let app = Setup::keys(1).without_memory().start().await;
     pause(&app).await;
     app.execute("UPDATE api_keys SET disabled_until = '2020-01-01T00:00:00.000Z'");
-    assert_eq!(app.chat(CHAT).await.status, 200);
+    app.serve_chats(1).await;
     assert_eq!(app.rows(STATE), ["1|0|0"]);
 }
 
@@ -169,14 +140,9 @@ async fn a_dead_key_costs_one_unnoticed_call() {
     let app = Setup::keys(3).start().await;
     app.gemini.set_condition(&key(2), Condition::Suspended);
     // With equal probabilities, 60 calls miss the dead one of three keys only once in 10^9 runs.
-    for _ in 0..60 {
-        assert_eq!(app.chat(CHAT).await.status, 200);
-    }
+    app.serve_chats(60).await;
     assert_eq!(app.gemini.calls().len(), 61);
-    assert_eq!(
-        app.rows("SELECT id, status FROM api_keys ORDER BY id"),
-        ["1|1", "2|0", "3|1"]
-    );
+    assert_eq!(app.key_rows("id, status"), ["1|1", "2|0", "3|1"]);
     assert_eq!(
         app.rows("SELECT substr(disabled_reason, 1, 49) FROM api_keys WHERE id = 2"),
         ["key_rejected: PERMISSION_DENIED: Permission denied"]
@@ -188,10 +154,7 @@ async fn a_dead_key_costs_one_unnoticed_call() {
 async fn returns_503_at_once_without_any_key() {
     let app = Setup::keys(0).start().await;
     let answer = app.chat(CHAT).await;
-    assert_eq!(
-        (answer.status, answer.error_code().as_str()),
-        (503, "no_usable_key")
-    );
+    answer.assert_error(503, "no_usable_key");
     assert!(app.gemini.calls().is_empty());
 }
 
@@ -206,28 +169,18 @@ async fn serves_the_database_of_an_earlier_deployment() {
         .variable("log_retention_days", "0")
         .start()
         .await;
-    let names: Vec<_> = app
-        .keys_status()
-        .await
-        .iter()
-        .map(|key| (key["name"].clone(), key["total_calls"].clone()))
-        .collect();
+    let keys = app.keys_status().await;
+    let calls = |key: &Value| json!([key["name"], key["total_calls"]]);
+    let calls: Vec<_> = keys.iter().map(calls).collect();
     assert_eq!(
-        serde_json::json!(names),
-        serde_json::json!([["Team A", 41], ["Team B", 7], [null, 5]])
+        json!(calls),
+        json!([["Team A", 41], ["Team B", 7], [null, 5]])
     );
-    for _ in 0..20 {
-        assert_eq!(app.chat(CHAT).await.status, 200);
-    }
-    assert!(
-        app.gemini
-            .calls()
-            .iter()
-            .all(|call| call.key_ordinal != Some(3)),
-        "the disabled key stays disabled"
-    );
-    assert_eq!(app.rows("SELECT count(*) FROM api_call_logs"), ["24"]);
-    assert_eq!(app.rows("SELECT sum(total_calls) FROM api_keys"), ["73"]);
+    app.serve_chats(20).await;
+    // The disabled key stays disabled.
+    assert!(!app.used_keys().contains(&Some(3)));
+    assert_eq!(app.log_rows("count(*)"), ["24"]);
+    assert_eq!(app.key_rows("sum(total_calls)"), ["73"]);
 }
 
 #[tokio::test]
@@ -243,7 +196,7 @@ async fn state_survives_a_restart() {
 #[tokio::test]
 async fn finds_the_only_active_key_of_many() {
     let app = Setup::keys(1).start().await;
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
     app.execute(
         "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
 INSERT INTO api_keys (id, api_key) SELECT i, 'made-up-key-of-a-large-pool-' || i FROM n;
@@ -252,10 +205,10 @@ SELECT 'key:' || id, '', 'upstream_trouble', '2026-01-01T00:00:00.000Z', '2099-0
 FROM api_keys WHERE id > 1",
     );
     assert_eq!(app.keys_status().await.len(), 500);
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
     for _ in 0..10 {
         let answer = app.chat(CHAT).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.assert_status(200);
         assert_eq!(answer.header("x-keypool-key"), Some("1"));
     }
 }

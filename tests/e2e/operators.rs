@@ -6,12 +6,11 @@ use futures::future::join_all;
 
 #[tokio::test]
 async fn reports_keys_by_priority_with_their_counts() {
-    let app = Setup::keys(2)
-        .variable("max_attempts", "1")
+    let app = Setup::with(2, &[("max_attempts", "1")])
         .without_memory()
         .start()
         .await;
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
     app.execute("UPDATE api_keys SET priority = -1000 WHERE id = 1");
     app.gemini
         .script(&key(2), Reply::error(errors::overloaded()));
@@ -19,13 +18,9 @@ async fn reports_keys_by_priority_with_their_counts() {
         app.chat(CHAT).await;
     }
     for method in [http::Method::GET, http::Method::POST] {
-        let answer = app
-            .client
-            .request(method, "/api/keys/status")
-            .authorized()
-            .send()
-            .await;
-        assert_eq!(answer.status, 200);
+        let request = app.client.request(method, "/api/keys/status");
+        let answer = request.authorized().send().await;
+        answer.assert_status(200);
         let report = answer.json();
         let second = &report["data"][0];
         assert_eq!(report["success"], true);
@@ -33,10 +28,8 @@ async fn reports_keys_by_priority_with_their_counts() {
         assert_eq!(second["name"], "Auto-imported Key 2");
         assert_eq!(second["status"], 1);
         assert_eq!(second["consecutive_failures"], 0);
-        assert_eq!(
-            (&second["total_calls"], &second["success_calls"]),
-            (&3.into(), &2.into())
-        );
+        assert_eq!(second["total_calls"], 3);
+        assert_eq!(second["success_calls"], 2);
         assert_eq!(second["success_rate"], 66.67);
         assert!(second["last_used_at"].as_str().unwrap().ends_with('Z'));
         let unused = &report["data"][1];
@@ -53,19 +46,14 @@ async fn distinguishes_liveness_from_readiness() {
     let probe = |path: &'static str| app.client.get(path).send();
     assert_eq!(probe("/healthz").await.body, r#"{"status":"ok"}"#);
     let ready = probe("/readyz").await;
-    assert_eq!(
-        (ready.status, ready.body.as_str()),
-        (200, r#"{"status":"ready"}"#)
-    );
+    ready.assert_status(200);
+    assert_eq!(ready.body, r#"{"status":"ready"}"#);
 
     app.gemini.set_condition(&key(1), Condition::Leaked);
     assert_eq!(app.chat(CHAT).await.status, 503);
     assert_eq!(probe("/healthz").await.status, 200);
     let unready = probe("/readyz").await;
-    assert_eq!(
-        (unready.status, unready.error_code().as_str()),
-        (503, "no_usable_key")
-    );
+    unready.assert_error(503, "no_usable_key");
 }
 
 #[tokio::test]
@@ -89,26 +77,17 @@ async fn names_every_invalid_setting() {
         let output = setup.refused().await;
         for variable in ["rate_limit_per_minute", "enforce_origin", "max_body_bytes"] {
             let line = format!("error: {variable} must be ");
-            assert!(
-                output.lines().any(|found| found.starts_with(&line)),
-                "{line} is not in {output}"
-            );
+            let is_told = output.lines().any(|found| found.starts_with(&line));
+            assert!(is_told, "{line} is not in {output}");
         }
         return;
     }
     let app = setup.start().await;
     for path in ["/readyz", "/api/keys/status"] {
-        let answer = app.client.get(path).authorized().send().await;
-        assert_eq!(
-            (answer.status, answer.error_code().as_str()),
-            (503, "invalid_configuration")
-        );
+        let answer = app.get(path).await;
+        answer.assert_error(503, "invalid_configuration");
         for variable in ["rate_limit_per_minute", "enforce_origin", "max_body_bytes"] {
-            assert!(
-                answer.body.contains(variable),
-                "{variable} is not in {}",
-                answer.body
-            );
+            answer.assert_contains(variable);
         }
     }
     assert_eq!(app.client.get("/healthz").send().await.status, 200);
@@ -121,39 +100,30 @@ async fn logs_failures_with_the_callers_request_id() {
     let rejected = app.chat(CHAT).await;
     let none = app.chat(CHAT).await;
     app.stop().await;
-    let output = app.output();
     for (answer, says) in [
         (rejected, "outcome=key_rejected"),
         (none, "code=upstream_credentials_exhausted"),
     ] {
         let id = answer.header("x-request-id").unwrap();
-        assert!(
-            output
-                .lines()
-                .any(|line| line.contains(id) && line.contains(says)),
-            "{says} of {id} is not in\n{output}"
-        );
+        app.assert_logged(&[id, says]);
     }
 }
 
 #[tokio::test]
 async fn serves_calls_while_the_log_is_not_read() {
     let mut app = Setup::keys(2).without_memory().start().await;
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
     app.deafen().await;
     app.gemini.set_condition(&key(1), Condition::Leaked);
     app.execute("UPDATE api_keys SET priority = -1000 WHERE id = 2");
     assert_eq!(app.chat(CHAT).await.status, 200, "the host logs a failure");
-    assert_eq!(
-        app.rows("SELECT success FROM api_call_logs ORDER BY id"),
-        ["0", "1"]
-    );
+    assert_eq!(app.log_rows("success"), ["0", "1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn log_lines_are_not_interleaved() {
     let mut app = Setup::keys(1).without_memory().start().await;
-    app.client.get("/readyz").send().await;
+    app.assert_ready().await;
     app.execute("UPDATE api_keys SET status = 0");
     let answers = join_all((0..200).map(|_| app.chat(CHAT))).await;
     app.stop().await;
@@ -164,9 +134,7 @@ async fn log_lines_are_not_interleaved() {
             answer.header("x-request-id").unwrap(),
             answer.json()["error"]["message"].as_str().unwrap()
         );
-        assert!(
-            output.lines().any(|line| line == expected),
-            "{expected:?} is not a line of\n{output}"
-        );
+        let is_line = output.lines().any(|line| line == expected);
+        assert!(is_line, "{expected:?} is not a line of\n{output}");
     }
 }

@@ -7,14 +7,9 @@ use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn invalid_requests_are_explained_and_use_no_key() {
-    let app = Setup::keys(1)
-        .variable("max_body_bytes", "1000")
-        .start()
-        .await;
-    let long = format!(
-        r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#,
-        "x".repeat(1000)
-    );
+    let app = Setup::with(1, &[("max_body_bytes", "1000")]).start().await;
+    let long = "x".repeat(1000);
+    let long = format!(r#"{{"messages":[{{"role":"user","content":"{long}"}}]}}"#);
     for (body, status, param) in [
         ("", 400, "null"),
         ("{", 400, "null"),
@@ -33,16 +28,16 @@ async fn invalid_requests_are_explained_and_use_no_key() {
         assert_eq!(error["param"].as_str().unwrap_or("null"), param, "{body}");
     }
     assert!(app.gemini.calls().is_empty());
-    assert_eq!(
-        app.rows("SELECT total_calls, last_used_at FROM api_keys"),
-        ["0|NULL"]
-    );
-    assert_eq!(app.rows("SELECT count(*) FROM api_call_logs"), ["0"]);
+    assert_eq!(app.key_rows("total_calls, last_used_at"), ["0|NULL"]);
+    assert_eq!(app.log_rows("count(*)"), ["0"]);
 }
 
-/// Sends these bytes before reading anything, and returns the response until the pool closes the
-/// connection.
-async fn raw(app: &TestApp, request: &str) -> String {
+/// Sends a request before reading anything, and checks the status of the response, after which the
+/// pool closes the connection.
+async fn assert_refused(app: &TestApp, path: &str, head: &str, body: &str, status: u16) {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: pool.test\r\nconnection: close\r\n{head}\r\n\r\n{body}"
+    );
     let exchange = async {
         let mut stream = TcpStream::connect(app.address()).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -50,8 +45,9 @@ async fn raw(app: &TestApp, request: &str) -> String {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let line = request.lines().next().unwrap();
-    soon(&format!("the end of the answer to {line}"), exchange).await
+    let answer = soon(&format!("the end of the answer to {path}"), exchange).await;
+    let line = format!("HTTP/1.1 {status} ");
+    assert!(answer.starts_with(&line), "{path}, {head}: {answer}");
 }
 
 #[tokio::test]
@@ -59,34 +55,21 @@ async fn a_client_that_sends_before_reading_gets_the_error() {
     let app = Setup::keys(1).start().await;
     let body = "x".repeat(15_000_000);
     for (path, token, status) in [
-        ("/v1/chat/completions", "wrong", "401"),
-        ("/nowhere", TOKEN, "404"),
-        ("/healthz", TOKEN, "405"),
+        ("/v1/chat/completions", "wrong", 401),
+        ("/nowhere", TOKEN, 404),
+        ("/healthz", TOKEN, 405),
     ] {
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: pool.test\r\nconnection: close\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let answer = raw(&app, &request).await;
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{path}: {answer}"
-        );
+        let head = format!("authorization: Bearer {token}\r\ncontent-length: 15000000");
+        assert_refused(&app, path, &head, &body, status).await;
     }
 }
 
 #[tokio::test]
 async fn refuses_expect_100_continue_without_the_body() {
     let app = Setup::keys(1).start().await;
-    for (path, status) in [("/v1/chat/completions", "401"), ("/nowhere", "404")] {
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: pool.test\r\nconnection: close\r\ncontent-length: 1000\r\nexpect: 100-continue\r\n\r\n"
-        );
-        let answer = raw(&app, &head).await;
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{path}: {answer}"
-        );
+    for (path, status) in [("/v1/chat/completions", 401), ("/nowhere", 404)] {
+        let head = "content-length: 1000\r\nexpect: 100-continue";
+        assert_refused(&app, path, head, "", status).await;
     }
 }
 
@@ -94,11 +77,8 @@ async fn refuses_expect_100_continue_without_the_body() {
 async fn refuses_an_overflowing_content_length_at_once() {
     let app = Setup::keys(1).start().await;
     for length in ["4294967297", "9223372036854775807"] {
-        let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: pool.test\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {length}\r\n\r\n"
-        );
-        let answer = raw(&app, &head).await;
-        assert!(answer.starts_with("HTTP/1.1 413 "), "{length}: {answer}");
+        let head = format!("authorization: Bearer {TOKEN}\r\ncontent-length: {length}");
+        assert_refused(&app, "/v1/chat/completions", &head, "", 413).await;
     }
 }
 
@@ -108,17 +88,10 @@ async fn head_has_the_length_of_get_and_no_body() {
     for path in ["/healthz", "/readyz", "/nowhere"] {
         let get = app.client.get(path).send().await;
         let head = app.client.request(Method::HEAD, path).send().await;
-        assert_eq!(
-            (head.status, head.body.as_str()),
-            (get.status, ""),
-            "{path}"
-        );
+        assert_eq!((head.status, &*head.body), (get.status, ""), "{path}");
         assert!(!get.body.is_empty());
-        assert_eq!(
-            head.header("content-length"),
-            Some(get.body.len().to_string().as_str()),
-            "{path}"
-        );
+        let length = get.body.len().to_string();
+        assert_eq!(head.headers["content-length"], length, "{path}");
     }
 }
 
@@ -129,19 +102,19 @@ async fn refuses_long_and_secret_names_without_storing_them() {
     for model in [long.as_str(), "my secret plan", TOKEN, &key(1)] {
         let body = serde_json::json!({ "model": model, "messages": [] }).to_string();
         let answer = app.chat(body).await;
-        assert_eq!(answer.status, 400, "{}", answer.body);
+        answer.assert_status(400);
         assert!(answer.body.len() < 1000 && !answer.body.contains(model));
     }
     for path in [
         format!("/v1beta/{TOKEN}"),
         format!("/v1beta/models/{TOKEN}:generateContent"),
     ] {
-        let answer = app.client.post(&path, "{}").authorized().send().await;
-        assert_eq!(answer.status, 400, "{}", answer.body);
+        let answer = app.post(&path, "{}").await;
+        answer.assert_status(400);
         assert!(!answer.body.contains(TOKEN));
     }
     assert!(app.gemini.calls().is_empty());
-    assert_eq!(app.rows("SELECT count(*) FROM api_call_logs"), ["0"]);
+    assert_eq!(app.log_rows("count(*)"), ["0"]);
     assert!(!app.output().contains(TOKEN) && !app.output().contains(&key(1)));
 }
 
@@ -168,61 +141,27 @@ async fn serves_bodies_up_to_the_default_limit_of_32_mib() {
 #[tokio::test]
 async fn distinguishes_unknown_paths_from_wrong_methods() {
     let app = Setup::keys(1).start().await;
-    for (method, path, status, code, allow) in [
-        (Method::GET, "/", 404, "unknown_path", None),
-        (Method::POST, "/v2/completions", 404, "unknown_path", None),
-        (Method::POST, "/v1/responses", 404, "unknown_path", None),
-        (
-            Method::GET,
-            "/v1/chat/completions",
-            405,
-            "method_not_allowed",
-            Some("POST, OPTIONS"),
-        ),
-        (
-            Method::PUT,
-            "/v1/chat/completions",
-            405,
-            "method_not_allowed",
-            Some("POST, OPTIONS"),
-        ),
+    for (method, path, allow) in [
+        (Method::GET, "/", None),
+        (Method::POST, "/v2/completions", None),
+        (Method::POST, "/v1/responses", None),
+        (Method::GET, "/v1/chat/completions", Some("POST, OPTIONS")),
+        (Method::PUT, "/v1/chat/completions", Some("POST, OPTIONS")),
         (
             Method::DELETE,
             "/api/keys/status",
-            405,
-            "method_not_allowed",
             Some("GET, POST, OPTIONS"),
         ),
-        (
-            Method::POST,
-            "/healthz",
-            405,
-            "method_not_allowed",
-            Some("GET, HEAD, OPTIONS"),
-        ),
-        (
-            Method::PATCH,
-            "/readyz",
-            405,
-            "method_not_allowed",
-            Some("GET, HEAD, OPTIONS"),
-        ),
+        (Method::POST, "/healthz", Some("GET, HEAD, OPTIONS")),
+        (Method::PATCH, "/readyz", Some("GET, HEAD, OPTIONS")),
     ] {
-        let answer = app
-            .client
-            .request(method.clone(), path)
-            .authorized()
-            .send()
-            .await;
-        assert_eq!(
-            (
-                answer.status,
-                answer.error_code().as_str(),
-                answer.header("allow")
-            ),
-            (status, code, allow),
-            "{method} {path}"
-        );
+        let request = app.client.request(method.clone(), path);
+        let answer = request.authorized().send().await;
+        match allow {
+            None => answer.assert_error(404, "unknown_path"),
+            Some(_) => answer.assert_error(405, "method_not_allowed"),
+        }
+        assert_eq!(answer.header("allow"), allow, "{method} {path}");
     }
     assert!(app.gemini.calls().is_empty());
 }
@@ -248,11 +187,7 @@ async fn rejects_calls_without_the_token() {
                 request = request.header("authorization", authorization);
             }
             let answer = request.send().await;
-            assert_eq!(
-                (answer.status, answer.error_code().as_str()),
-                (401, code),
-                "{authorization:?} {path}"
-            );
+            answer.assert_error(401, code);
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
     }
@@ -263,13 +198,9 @@ async fn rejects_calls_without_the_token() {
 async fn refuses_every_call_without_a_configured_token() {
     let app = Setup::keys(1).without_token().start().await;
     for path in ["/v1/chat/completions", "/api/keys/status"] {
-        let answer = app.client.post(path, CHAT).authorized().send().await;
-        assert_eq!(
-            (answer.status, answer.error_code().as_str()),
-            (503, "client_token_not_configured"),
-            "{path}"
-        );
-        assert!(answer.body.contains("my_api_token"), "{}", answer.body);
+        let answer = app.post(path, CHAT).await;
+        answer.assert_error(503, "client_token_not_configured");
+        answer.assert_contains("my_api_token");
         assert_eq!(answer.header("x-should-retry"), Some("false"));
     }
     assert!(app.gemini.calls().is_empty());
@@ -281,24 +212,17 @@ async fn removes_and_remembers_unsupported_fields() {
     let body = r#"{"model":"gemini-2.5-flash","seed":7,"frequency_penalty":1,"messages":[{"role":"user","content":"Hello"}]}"#;
     for (attempts, calls) in [("2", 2), ("1", 3)] {
         let answer = app.chat(body).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.assert_status(200);
         assert_eq!(
-            answer.header("x-keypool-dropped"),
-            Some("frequency_penalty, seed")
+            answer.headers["x-keypool-dropped"],
+            "frequency_penalty, seed"
         );
-        assert_eq!(answer.header("x-keypool-attempts"), Some(attempts));
+        assert_eq!(answer.headers["x-keypool-attempts"], attempts);
         assert_eq!(app.gemini.calls().len(), calls);
     }
-    let strict = app
-        .client
-        .chat(body)
-        .header("x-keypool-repair", "off")
-        .send()
-        .await;
-    assert_eq!(strict.status, 400);
-    assert!(
-        strict.body.starts_with("[{"),
-        "Google's error is unchanged: {}",
-        strict.body
-    );
+    // Google's error is unchanged.
+    let strict = app.client.chat(body).header("x-keypool-repair", "off");
+    let strict = strict.send().await;
+    strict.assert_status(400);
+    assert!(strict.body.starts_with("[{"), "{}", strict.body);
 }

@@ -1,6 +1,7 @@
 //! No output of the pool contains a key, a token or a prompt.
 
 use crate::support::{Setup, TOKEN, key};
+use fake_gemini::errors::ApiError;
 use fake_gemini::{Break, Condition, MidStream, Reply, errors};
 
 const PROMPT: &str = "the-very-private-prompt";
@@ -17,49 +18,38 @@ async fn no_output_contains_a_key_a_token_or_a_prompt() {
     let chat = format!(
         r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"user","content":"{PROMPT}"}}]}}"#
     );
-    assert_eq!(app.client.get("/readyz").send().await.status, 200);
+    app.assert_ready().await;
 
     let mut texts = Vec::new();
+    let suspended = errors::suspended(&key(1), "projects/81");
+    let invalid = errors::invalid_value("messages[0].content", "TYPE_STRING", PROMPT);
+    let both = format!("token {TOKEN} with key {}", key(1));
     let echoes = [
-        Reply::error(errors::suspended(&key(1), "projects/81")),
-        Reply::error(errors::invalid_value(
-            "messages[0].content",
-            "TYPE_STRING",
-            PROMPT,
-        )),
-        Reply::error(errors::ApiError::new(
-            400,
-            "INVALID_ARGUMENT",
-            format!("token {TOKEN} with key {}", key(1)),
-        )),
+        Reply::error(suspended.clone()),
+        Reply::error(invalid),
+        Reply::error(ApiError::new(400, "INVALID_ARGUMENT", both)),
         Reply::raw(500, "text/plain", format!("{} {TOKEN} {PROMPT}", key(1))),
     ];
     for reply in echoes {
         app.execute("UPDATE api_keys SET status = CASE id WHEN 1 THEN 1 ELSE 0 END");
-        app.gemini.script(&key(1), reply);
+        app.script(reply);
         let answer = app.chat(chat.as_str()).await;
         assert_ne!(answer.status, 200);
         texts.push(format!("{:?}", answer.headers));
         // Google's message about a request, including the prompt, goes back to its sender only.
         texts.push(answer.body.replace(PROMPT, ""));
     }
+    let echo = ApiError::new(400, "INVALID_ARGUMENT", format!("{TOKEN} {PROMPT}"));
     let in_streams = [
-        Break::Error(
-            errors::suspended(&key(1), "projects/81"),
-            MidStream::Unframed,
-        ),
-        Break::Error(
-            errors::ApiError::new(400, "INVALID_ARGUMENT", format!("{TOKEN} {PROMPT}")),
-            MidStream::Array,
-        ),
+        Break::Error(suspended, MidStream::Unframed),
+        Break::Error(echo, MidStream::Array),
         Break::Reset,
     ];
     for broken in in_streams {
         app.execute("UPDATE api_keys SET status = CASE id WHEN 1 THEN 1 ELSE 0 END");
-        app.gemini
-            .script(&key(1), Reply::events(3).break_after(2, broken));
+        app.script(Reply::events(3).break_after(2, broken));
         let answer = app.chat(chat.replacen('{', "{\"stream\":true,", 1)).await;
-        assert!(answer.body.contains("{\"error\":"), "{}", answer.body);
+        answer.assert_contains("{\"error\":");
         texts.push(answer.body.replace(PROMPT, ""));
     }
     app.execute("UPDATE api_keys SET status = 1");
@@ -79,14 +69,11 @@ async fn no_output_contains_a_key_a_token_or_a_prompt() {
         .get("/api/keys/status")
         .header("authorization", &format!("Bearer {OTHER_TOKEN}"));
     texts.push(wrong.send().await.body);
-    texts.extend(app.rows("SELECT coalesce(error_message, '') FROM api_call_logs"));
+    texts.extend(app.log_rows("coalesce(error_message, '')"));
     app.stop().await;
-    let output = app.output();
-    assert!(
-        output.contains("outcome=key_rejected"),
-        "the operator's log reports the failure:\n{output}"
-    );
-    texts.push(output);
+    // The operator's log reports the failure.
+    app.assert_logged(&["outcome=key_rejected"]);
+    texts.push(app.output());
 
     for text in texts {
         assert!(!text.contains(PROMPT), "the prompt is in {text}");

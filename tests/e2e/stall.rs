@@ -4,7 +4,7 @@
 //! The test runs alone: the stall is far above the noise of an idle machine, but not above that of
 //! 200 concurrent calls. The limit, 10 ms in the median, is a quarter of the stall.
 
-use crate::support::{CHAT, HostKind, PATIENCE, STREAM, Setup, TOKEN, TestApp, key};
+use crate::support::{CHAT, HostKind, PATIENCE, STREAM, Setup, TOKEN, key};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -132,58 +132,30 @@ fn read_response(
 #[tokio::test(flavor = "multi_thread")]
 async fn no_response_waits_for_a_delayed_acknowledgement() {
     // Raise the limit of wrong tokens, of which this test sends many.
-    let setup = Setup::keys(1)
-        .alone()
-        .variable("rate_limit_per_minute", "1000000");
-    let app: TestApp = match HostKind::chosen() {
+    let setup = Setup::with(1, &[("rate_limit_per_minute", "1000000")]).alone();
+    let setup = match HostKind::chosen() {
         HostKind::Embedded => setup.arguments(&["--nagle"]),
         // Spin does not disable Nagle's algorithm.
         HostKind::Spin => setup,
-    }
-    .start()
-    .await;
+    };
+    let app = setup.start().await;
 
     let upstream = Call::new("/v1beta/openai/chat/completions", CHAT, "200").token(&key(1));
     let direct = upstream.median(app.gemini.address(), Until::End).await;
+    let chat = |body, status| Call::new("/v1/chat/completions", body, status);
+    let status = Call::new("/api/keys/status", "", "200");
     for (what, call, until) in [
-        (
-            "chat",
-            Call::new("/v1/chat/completions", CHAT, "200"),
-            Until::End,
-        ),
-        (
-            "stream",
-            Call::new("/v1/chat/completions", STREAM, "200"),
-            Until::BodyBegins,
-        ),
-        (
-            "status",
-            Call::new("/api/keys/status", "", "200"),
-            Until::End,
-        ),
+        ("chat", chat(CHAT, "200"), Until::End),
+        ("stream", chat(STREAM, "200"), Until::BodyBegins),
+        ("status", status, Until::End),
         ("ready", Call::new("/readyz", "", "200"), Until::End),
-        (
-            "malformed",
-            Call::new("/v1/chat/completions", "{", "400"),
-            Until::End,
-        ),
-        (
-            "wrong token",
-            Call::new("/v1/chat/completions", CHAT, "401").token("wrong"),
-            Until::End,
-        ),
+        ("malformed", chat("{", "400"), Until::End),
+        ("wrong token", chat(CHAT, "401").token("wrong"), Until::End),
         ("unknown path", Call::new("/nowhere", "", "404"), Until::End),
-        (
-            "upstream's error",
-            Call::new("/v1/chat/completions", WRONG_TYPE, "400"),
-            Until::End,
-        ),
+        ("upstream's error", chat(WRONG_TYPE, "400"), Until::End),
     ] {
         let took = call.median(app.address(), until).await;
         println!("{what}: median {took:?}, the upstream alone {direct:?}");
-        assert!(
-            took < direct + BOUND,
-            "{what}: the median of {CALLS} calls is {took:?}, the upstream's own {direct:?}"
-        );
+        assert!(took < direct + BOUND, "{what}: {took:?} of {CALLS} calls");
     }
 }

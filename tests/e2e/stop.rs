@@ -26,10 +26,7 @@ async fn calls_cut_off_by_a_stop_are_answered_and_logged() {
 
     app.stop().await;
     let answer = plain.await.unwrap();
-    assert_eq!(
-        (answer.status, answer.error_code().as_str()),
-        (503, "pool_stopping")
-    );
+    answer.assert_error(503, "pool_stopping");
     assert_eq!(answer.header("retry-after"), Some("1"));
     for (stream, _steps) in &mut streams {
         let events = stream.events().await;
@@ -37,18 +34,10 @@ async fn calls_cut_off_by_a_stop_are_answered_and_logged() {
         assert!(last.starts_with("data: {\"error\":"), "{events:?}");
         assert!(last.contains("pool_stopping"), "{events:?}");
     }
-    assert_eq!(
-        app.rows("SELECT outcome, error_message, count(*) FROM api_call_logs GROUP BY 1, 2"),
-        ["upstream_trouble|the pool's host is stopping|3"]
-    );
-    assert_eq!(
-        app.rows(
-            "SELECT sum(total_calls), sum(success_calls), max(consecutive_failures) FROM api_keys"
-        ),
-        ["3|0|0"]
-    );
-    assert_eq!(
-        app.rows("SELECT sum(calls), sum(successes) FROM api_call_hours"),
-        ["3|0"]
-    );
+    let rows = app.rows("SELECT outcome, error_message, count(*) FROM api_call_logs GROUP BY 1, 2");
+    assert_eq!(rows, ["upstream_trouble|the pool's host is stopping|3"]);
+    let key = app.key_rows("sum(total_calls), sum(success_calls), max(consecutive_failures)");
+    assert_eq!(key, ["3|0|0"]);
+    let rows = app.rows("SELECT sum(calls), sum(successes) FROM api_call_hours");
+    assert_eq!(rows, ["3|0"]);
 }

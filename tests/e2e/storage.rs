@@ -6,11 +6,10 @@ use futures::future::join_all;
 
 /// A pool whose calls write everything: counts, claims, reservations, cool-downs, retries and rows.
 async fn app() -> TestApp {
-    let app = Setup::keys(4)
-        .variable("rate_limit_per_minute", "1000")
+    let app = Setup::with(4, &[("rate_limit_per_minute", "1000")])
         .start()
         .await;
-    assert_eq!(app.chat(CHAT).await.status, 200);
+    app.serve_chats(1).await;
     app.execute(
         "INSERT INTO limits (scope, model, unit, per, preset)
              SELECT 'key:' || id, 'gemini-2.5-flash', 'requests', 'day', 1000 FROM api_keys;
@@ -32,19 +31,17 @@ async fn serves_calls_while_another_process_holds_the_lock() {
     let calls = (0..16).map(|number| app.chat(if number % 2 == 0 { CHAT } else { STREAM }));
     let answers = soon("16 answers", join_all(calls)).await;
     for answer in answers {
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.assert_status(200);
     }
     let unready = ready(&app).await;
-    assert_eq!(
-        (unready.status, unready.error_code().as_str()),
-        (503, "database_not_writable")
-    );
-    let logged = app.rows("SELECT count(*) FROM api_call_logs");
+    unready.assert_error(503, "database_not_writable");
+    let logged = app.log_rows("count(*)");
     assert_eq!(logged, ["1"], "the lock was held throughout");
     drop(lock);
-    assert_eq!(app.chat(CHAT).await.status, 200);
+    app.serve_chats(1).await;
+    let rows = app.log_rows("count(*), sum(success)");
     assert_eq!(
-        app.rows("SELECT count(*), sum(success) FROM api_call_logs"),
+        rows,
         ["2|2"],
         "calls are logged again after the lock is released"
     );
@@ -59,15 +56,13 @@ async fn liveness_does_not_wait_for_a_migration() {
     let probing = async {
         for _ in 0..3 {
             let alive = app.client.get("/healthz").send().await;
-            assert_eq!(
-                (alive.status, alive.body.as_str()),
-                (200, r#"{"status":"ok"}"#)
-            );
+            alive.assert_status(200);
+            assert_eq!(alive.body, r#"{"status":"ok"}"#);
         }
         drop(lock);
     };
     let (answer, ()) = futures::future::join(waiting, probing).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.assert_status(200);
 }
 
 #[tokio::test]
@@ -84,17 +79,15 @@ async fn a_text_in_another_encoding_loses_only_its_value() {
     );
     for _ in 0..6 {
         let answer = app.chat(CHAT).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.assert_status(200);
         assert_ne!(answer.header("x-keypool-key"), Some("2"));
     }
     assert_eq!(ready(&app).await.status, 200);
     let keys = app.keys_status().await;
     assert_eq!(keys.len(), 4, "the unreadable key is imported again");
     assert_eq!(keys[0]["name"], "M\u{fffd}ller");
-    let output = app.output();
-    for line in ["key 1: the text in its column `name`", "key 2 is left out"] {
-        assert!(output.contains(line), "{line} is not in\n{output}");
-    }
+    app.assert_logged(&["key 1: the text in its column `name`"]);
+    app.assert_logged(&["key 2 is left out"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,8 +103,6 @@ async fn open_streams_do_not_undo_a_manual_pause() {
     }
     app.rows_become("SELECT count(*) FROM api_call_logs", &["4"])
         .await;
-    assert_eq!(
-        app.rows("SELECT status, disabled_until, total_calls FROM api_keys"),
-        ["2|2099-01-01|4"]
-    );
+    let key = app.key_rows("status, disabled_until, total_calls");
+    assert_eq!(key, ["2|2099-01-01|4"]);
 }

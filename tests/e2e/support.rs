@@ -14,8 +14,9 @@ pub(crate) use database::Lock;
 pub(crate) use front::Front;
 pub(crate) use host::HostKind;
 
-use fake_gemini::{Builder, FakeGemini};
+use fake_gemini::{Builder, FakeGemini, Reply};
 use host::{Host, Start};
+use http::Method;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,22 @@ impl Setup {
         }
         .variable("gemini_api_key", &keys.join(","))
         .variable("my_api_token", TOKEN)
+    }
+
+    /// The same, with variables of the component.
+    pub(crate) fn with(keys: usize, variables: &[(&str, &str)]) -> Self {
+        let setup = Self::keys(keys);
+        variables
+            .iter()
+            .fold(setup, |setup, (name, value)| setup.variable(name, value))
+    }
+
+    /// A pool of valid keys, each of its own project, or of one that `project_of` tells.
+    pub(crate) fn projects(keys: usize, project_of: impl Fn(usize) -> usize) -> Self {
+        (1..=keys).fold(Self::keys(keys), |setup, number| {
+            let project = format!("projects/{:012}", project_of(number));
+            setup.gemini(|gemini| gemini.key_of_project(key(number), project))
+        })
     }
 
     /// Changes the fake before it starts.
@@ -213,6 +230,38 @@ impl TestApp {
         self.front.as_ref().expect("it was set up with one")
     }
 
+    /// Scripts the upstream's next reply to [`key`] 1.
+    pub(crate) fn script(&self, reply: Reply) {
+        self.gemini.script(&key(1), reply);
+    }
+
+    /// Checks that the pool is ready. The first call creates the schema.
+    pub(crate) async fn assert_ready(&self) {
+        self.client.get("/readyz").send().await.assert_status(200);
+    }
+
+    /// Sends a request with the client token.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.client.get(path).authorized().send().await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
+        self.client.post(path, body).authorized().send().await
+    }
+
+    /// Sends a request in the same way as Google's clients.
+    pub(crate) async fn google(&self, method: Method, path: &str, body: &str) -> Answer {
+        let request = self.client.request(method, path).body(body);
+        request.google().send().await
+    }
+
+    /// Sends chat completion requests that must be served.
+    pub(crate) async fn serve_chats(&self, count: usize) {
+        for _ in 0..count {
+            self.chat(CHAT).await.assert_status(200);
+        }
+    }
+
     /// Sends a chat completion request and reads the whole answer.
     pub(crate) async fn chat(&self, body: impl Into<String>) -> Answer {
         self.client.chat(body).send().await
@@ -225,13 +274,8 @@ impl TestApp {
 
     /// The status report's `data`.
     pub(crate) async fn keys_status(&self) -> Vec<serde_json::Value> {
-        let answer = self
-            .client
-            .get("/api/keys/status")
-            .authorized()
-            .send()
-            .await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer = self.get("/api/keys/status").await;
+        answer.assert_status(200);
         let report = answer.json();
         assert_eq!(report["success"], true, "{report}");
         report["data"].as_array().unwrap().clone()
@@ -245,6 +289,16 @@ impl TestApp {
     /// The rows of a query on the pool's database, with columns joined by `|`.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
         database::rows(&self.database(), query)
+    }
+
+    /// Columns of the log of calls, in order of the calls.
+    pub(crate) fn log_rows(&self, columns: &str) -> Vec<String> {
+        self.rows(&format!("SELECT {columns} FROM api_call_logs ORDER BY id"))
+    }
+
+    /// Columns of the keys, in order of their ids.
+    pub(crate) fn key_rows(&self, columns: &str) -> Vec<String> {
+        self.rows(&format!("SELECT {columns} FROM api_keys ORDER BY id"))
     }
 
     /// Waits until a query returns these rows, for rows that are written after a client has left.
@@ -261,17 +315,31 @@ impl TestApp {
     /// Changes the pool's database from outside. Requires an earlier request, which creates the
     /// schema.
     pub(crate) fn execute(&self, statements: &str) {
-        database::execute(&database::file(self.start.folder.path()), statements);
+        database::execute(&self.database(), statements);
     }
 
     /// Locks the pool's database for writers, like a backup or a migration by another process.
     pub(crate) fn lock(&self) -> Lock {
-        Lock::of(&database::file(self.start.folder.path()))
+        Lock::of(&self.database())
     }
 
     /// The host's peak memory so far, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.host.peak_memory()
+    }
+
+    /// Checks for a line in [`output`](Self::output) that has all of these parts.
+    #[track_caller]
+    pub(crate) fn assert_logged(&self, parts: &[&str]) {
+        let output = self.output();
+        let has_all = |line: &str| parts.iter().all(|part| line.contains(part));
+        assert!(output.lines().any(has_all), "no {parts:?} in\n{output}");
+    }
+
+    /// The keys of all calls to the upstream so far, by number.
+    pub(crate) fn used_keys(&self) -> Vec<Option<usize>> {
+        let calls = self.gemini.calls();
+        calls.iter().map(|call| call.key_ordinal).collect()
     }
 
     /// Everything that the host and the component have written to the terminal so far.

@@ -81,6 +81,11 @@ impl Request {
         self.header("authorization", &format!("Bearer {TOKEN}"))
     }
 
+    /// Adds the client token in the same way as Google's clients.
+    pub(crate) fn google(self) -> Self {
+        self.header("x-goog-api-key", TOKEN)
+    }
+
     pub(crate) fn body(mut self, body: impl Into<String>) -> Self {
         self.body = Bytes::from(body.into());
         self.header("content-type", "application/json")
@@ -171,11 +176,7 @@ impl Stream {
             match self.try_next().await.unwrap() {
                 Some(chunk) => self.rest.extend_from_slice(&chunk),
                 None => {
-                    assert!(
-                        self.rest.is_empty(),
-                        "an event without end: {:?}",
-                        self.rest
-                    );
+                    assert!(self.rest.is_empty(), "without end: {:?}", self.rest);
                     return None;
                 }
             }
@@ -205,30 +206,40 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
+    #[track_caller]
+    pub(crate) fn assert_status(&self, status: u16) {
+        assert_eq!(self.status, status, "{}", self.body);
+    }
+
+    /// Checks for an error in OpenAI's format.
+    #[track_caller]
+    pub(crate) fn assert_error(&self, status: u16, code: &str) {
+        assert_eq!(self.error_code(), code, "{}", self.body);
+        self.assert_status(status);
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_contains(&self, part: &str) {
+        assert!(self.body.contains(part), "no {part:?} in {}", self.body);
+    }
+
+    #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
     }
 
     /// The `code` of an error, after checking that it has OpenAI's format.
+    #[track_caller]
     pub(crate) fn error_code(&self) -> String {
         let json = self.json();
-        let error = json["error"]
-            .as_object()
-            .unwrap_or_else(|| panic!("no error object: {} {}", self.status, self.body));
+        let Some(error) = json["error"].as_object() else {
+            panic!("no error object: {} {}", self.status, self.body);
+        };
         let fields: Vec<&str> = error.keys().map(String::as_str).collect();
-        assert_eq!(
-            fields,
-            ["code", "message", "param", "type"],
-            "{}",
-            self.body
-        );
-        assert!(
-            error["message"]
-                .as_str()
-                .is_some_and(|text| !text.is_empty())
-        );
-        assert!(error["type"].is_string(), "{}", self.body);
+        assert_eq!(fields, ["code", "message", "param", "type"], "{json}");
+        assert_ne!(error["message"].as_str().unwrap_or_default(), "", "{json}");
+        assert!(error["type"].is_string(), "{json}");
         assert_eq!(self.header("content-type"), Some("application/json"));
         error["code"].as_str().unwrap().to_owned()
     }
