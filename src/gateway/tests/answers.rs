@@ -293,7 +293,7 @@ fn tells_official_clients_when_to_retry() {
     }
     for status in [429, 503] {
         let pool = Pool::new();
-        pool.script(status, JSON, &[""]);
+        pool.script(status, JSON, &[]);
         assert_eq!(pool.chat(CHAT).header("x-should-retry"), None);
     }
 }
