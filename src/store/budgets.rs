@@ -1,6 +1,6 @@
 //! Learned limits, usage, and the pool's retry budget.
 
-use super::{Database, DatabaseError, Value, placeholders, quota_scope_values, write, write_once};
+use super::{Database, DatabaseError, placeholders, quota_scope_values, values, write, write_once};
 use crate::pool::{
     CLOCK_TOLERANCE_MS, Limit, MINUTE_MS, Moment, QuotaScope, RetryBudget, Unit, UnixMillis,
     Window, before_minute, slot_start,
@@ -56,14 +56,10 @@ pub async fn learn_limit(
     limit: Limit,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
+    let (unit, window) = (limit.unit.name(), limit.window.name());
     let mut parameters = Vec::from(quota_scope_values(scope));
-    parameters.extend([
-        Value::from(limit.unit.name()),
-        Value::from(limit.window.name()),
-        Value::from(limit.value),
-        Value::from(now.to_iso()),
-        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
-    ]);
+    parameters.extend(values![unit, window, limit.value, now]);
+    parameters.push(now.plus(CLOCK_TOLERANCE_MS).into());
     write(database, LEARN, parameters).await.map(drop)
 }
 
@@ -77,8 +73,8 @@ pub async fn learn_unsupported(
     fields: &[String],
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = vec![Value::from(model), Value::from(now.to_iso())];
-    parameters.extend(fields.iter().map(|field| Value::from(field.as_str())));
+    let mut parameters = values![model, now];
+    parameters.extend(fields.iter().map(|field| field.as_str().into()));
     let rows: Vec<String> = (3..=parameters.len())
         .map(|index| format!("(?1, ?{index}, ?2)"))
         .collect();
@@ -98,7 +94,7 @@ ON CONFLICT (model, field) DO UPDATE SET learned_at = excluded.learned_at",
 pub async fn forget_learned(database: &impl Database, model: &str) -> Result<(), DatabaseError> {
     for table in ["unsupported_fields", "signed_models"] {
         let delete = format!("DELETE FROM {table} WHERE model = ?1");
-        write(database, &delete, vec![Value::from(model)]).await?;
+        write(database, &delete, values![model]).await?;
     }
     Ok(())
 }
@@ -115,30 +111,20 @@ pub async fn reserve(
     input_tokens: u64,
     now: &Moment,
 ) -> Result<bool, DatabaseError> {
+    let (at, day) = (now.at(), now.day_start());
     let windows = [
-        (
-            Window::Minute,
-            slot_start(now.at()),
-            before_minute(now.at()),
-        ),
-        (Window::Day, now.day_start(), now.day_start().plus(-1)),
+        (Window::Minute, slot_start(at), before_minute(at)),
+        (Window::Day, day, day.plus(-1)),
     ];
-    let mut parameters = vec![
-        Value::from(input_tokens),
-        Value::from(now.at().plus(CLOCK_TOLERANCE_MS).to_iso()),
-    ];
+    let mut parameters = values![input_tokens, at.plus(CLOCK_TOLERANCE_MS)];
     let mut rows = Vec::with_capacity(reservations.len() * windows.len());
     for reservation in reservations {
         for (window, began_at, after) in windows {
             rows.push(placeholders(parameters.len(), 7));
             parameters.extend(quota_scope_values(&reservation.scope));
-            parameters.extend([
-                Value::from(window.name()),
-                Value::from(began_at.to_iso()),
-                Value::from(after.to_iso()),
-                Value::from(reservation.allowed(Unit::Requests, window)),
-                Value::from(reservation.allowed(Unit::InputTokens, window)),
-            ]);
+            let requests = reservation.allowed(Unit::Requests, window);
+            let tokens = reservation.allowed(Unit::InputTokens, window);
+            parameters.extend(values![window.name(), began_at, after, requests, tokens]);
         }
     }
     let reserve = format!(
@@ -173,11 +159,8 @@ pub async fn settle(
     difference: i64,
 ) -> Result<(), DatabaseError> {
     let mut parameters = Vec::from(quota_scope_values(scope));
-    parameters.extend([
-        Value::from(slot_start(began_at.at()).to_iso()),
-        Value::from(began_at.day_start().to_iso()),
-        Value::from(difference),
-    ]);
+    let slot = slot_start(began_at.at());
+    parameters.extend(values![slot, began_at.day_start(), difference]);
     write_once(database, SETTLE, parameters).await.map(drop)
 }
 
@@ -191,11 +174,7 @@ pub async fn take_retry(
     now: UnixMillis,
 ) -> Result<bool, DatabaseError> {
     let minute = now.0.div_euclid(MINUTE_MS);
-    let parameters = vec![
-        Value::from(minute),
-        Value::from(budget.floor),
-        Value::from(budget.percent),
-    ];
+    let parameters = values![minute, budget.floor, budget.percent];
     let taken = write_once(database, TAKE_RETRY, parameters).await?;
     Ok(!taken.is_empty())
 }
@@ -208,14 +187,11 @@ pub(super) async fn delete_old_usage(
     database: &impl Database,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let parameters = vec![
-        Value::from(now.plus(-2 * DAY_MS).to_iso()),
-        Value::from(now.plus(-2 * MINUTE_MS).to_iso()),
-        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
-    ];
+    let (day, minute) = (now.plus(-2 * DAY_MS), now.plus(-2 * MINUTE_MS));
+    let parameters = values![day, minute, now.plus(CLOCK_TOLERANCE_MS)];
     write(database, DELETE_USAGE, parameters).await?;
     let minute = now.0.div_euclid(MINUTE_MS);
-    let parameters = vec![Value::from(minute - 10), Value::from(minute + 1)];
+    let parameters = values![minute - 10, minute + 1];
     write(database, DELETE_RETRIES, parameters).await.map(drop)
 }
 

@@ -1,6 +1,6 @@
 //! The table of keys: status reports, imports, and changes by operators.
 
-use super::{Database, DatabaseError, Row, Value, number, placeholders, read, text, write};
+use super::{Database, DatabaseError, Row, Value, number, placeholders, read, text, values, write};
 use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
 
@@ -23,7 +23,6 @@ FROM api_keys ORDER BY priority DESC, id",
 }
 
 const LEARN_PROJECT: &str = "UPDATE api_keys SET project = ?2 WHERE id = ?1 AND project IS NULL";
-const LEARN_CREDENTIAL_HEADER: &str = "UPDATE api_keys SET credential_header = ?2 WHERE id = ?1";
 /// The priority of the tenth imported key and all later ones.
 const MIN_PRIORITY: i64 = 10;
 const CLEAR_COOL_DOWNS: &str = "DELETE FROM cool_downs WHERE scope IN (?1, ?2)";
@@ -102,7 +101,7 @@ pub async fn learn_project(
     id: KeyId,
     project: &str,
 ) -> Result<(), DatabaseError> {
-    let parameters = vec![Value::from(id.0), Value::from(project)];
+    let parameters = values![id, project];
     write(database, LEARN_PROJECT, parameters).await.map(drop)
 }
 
@@ -115,8 +114,8 @@ pub async fn learn_credential_header(
     id: KeyId,
     header: CredentialHeader,
 ) -> Result<(), DatabaseError> {
-    let parameters = vec![Value::from(id.0), Value::from(header.name())];
-    write(database, LEARN_CREDENTIAL_HEADER, parameters)
+    let learn = "UPDATE api_keys SET credential_header = ?2 WHERE id = ?1";
+    write(database, learn, values![id, header.name()])
         .await
         .map(drop)
 }
@@ -139,8 +138,7 @@ WHERE id = ?1 RETURNING {project}",
         active = KeyStatus::Active.code(),
         project = text("project")
     );
-    let parameters = vec![Value::from(id.0), Value::from(now.to_iso())];
-    let rows = write(database, &reset, parameters).await?;
+    let rows = write(database, &reset, values![id, now]).await?;
     let Some(row) = rows.first() else {
         return Ok(false);
     };
@@ -154,10 +152,8 @@ WHERE id = ?1 RETURNING {project}",
         .collect();
     let list =
         serde_json::to_string(&scopes).map_err(|error| DatabaseError::new(&error.to_string()))?;
-    let noted = vec![Value::from(now.to_iso()), Value::from(list)];
-    write(database, NOTE_RESET, noted).await?;
-    let scopes = vec![Value::from(key), Value::from(project)];
-    write(database, CLEAR_COOL_DOWNS, scopes).await?;
+    write(database, NOTE_RESET, values![now, list]).await?;
+    write(database, CLEAR_COOL_DOWNS, values![key, project]).await?;
     Ok(true)
 }
 
@@ -166,10 +162,8 @@ pub(super) async fn delete_old_resets(
     database: &impl Database,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let before = now.plus(-RESET_RETENTION_MS).to_iso();
-    write(database, DELETE_RESETS, vec![Value::from(before)])
-        .await
-        .map(drop)
+    let parameters = values![now.plus(-RESET_RETENTION_MS)];
+    write(database, DELETE_RESETS, parameters).await.map(drop)
 }
 
 /// Imports the keys of the `gemini_api_key` variable once each, as `Auto-imported Key i` with
@@ -197,16 +191,16 @@ pub async fn import_keys(
         return Ok(());
     }
 
-    let now = now.to_iso();
-    let mut parameters = vec![Value::from(now)];
+    let mut parameters = values![now];
     let mut rows = Vec::with_capacity(keys.len());
     for (index, key) in (0i64..).zip(keys) {
-        parameters.push(Value::from(key.expose()));
-        let key_parameter = parameters.len();
-        parameters.push(Value::from(format!("Auto-imported Key {}", index + 1)));
+        let bound = parameters.len();
+        let name = format!("Auto-imported Key {}", index + 1);
+        parameters.extend(values![key.expose(), name]);
         rows.push(format!(
-            "(?{key_parameter}, ?{}, {}, 1, 0, 0, 0, ?1, ?1)",
-            key_parameter + 1,
+            "(?{}, ?{}, {}, 1, 0, 0, 0, ?1, ?1)",
+            bound + 1,
+            bound + 2,
             (100 - 10 * index).max(MIN_PRIORITY)
         ));
     }

@@ -5,7 +5,7 @@
 //! priorities of its keys, so while none cools down, a key is drawn about as often as in a draw
 //! from all keys.
 
-use super::{Database, DatabaseError, Row, Value, number, read, text};
+use super::{Database, DatabaseError, Row, number, read, text, values};
 use crate::pool::{
     ApiKey, CredentialHeader, KeyId, KeyState, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome,
     PAUSE_MS, PoolKey, UnixMillis,
@@ -137,8 +137,7 @@ pub(super) async fn pool_keys(
     let hash = drawn.unwrap_or((point * HASHES as f64) as u32);
     let ranges = u32::try_from(usable / SAMPLE_SIZE).unwrap_or(u32::MAX);
     let (from, to) = range_of(hash, ranges);
-    let range = vec![Value::from(from), Value::from(to)];
-    let rows = read(database, &sample(), range).await?;
+    let rows = read(database, &sample(), values![from, to]).await?;
     Ok(keys_of(&rows, false, now))
 }
 
@@ -152,8 +151,7 @@ async fn hash_of_drawn(database: &impl Database, point: f64) -> Result<Option<u3
     let Some((priority, position)) = draw(point, &counted) else {
         return Ok(None);
     };
-    let key = vec![Value::from(priority), Value::from(position)];
-    let rows = read(database, &hash_of_one(), key).await?;
+    let rows = read(database, &hash_of_one(), values![priority, position]).await?;
     let hash = rows.first().and_then(|row| row.integer(0));
     Ok(hash.and_then(|hash| u32::try_from(hash).ok()))
 }

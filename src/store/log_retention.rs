@@ -5,7 +5,7 @@
 //! the statement that inserts it, and the migration added the rows that existed before. So every
 //! row that can be deleted has been counted.
 
-use super::{Database, DatabaseError, Value, read, write};
+use super::{Database, DatabaseError, Value, read, values, write};
 use crate::pool::UnixMillis;
 
 /// Rows of calls before `?1`; `?2` is two days earlier.
@@ -74,10 +74,7 @@ pub async fn count_old_calls(
 /// The parameters `?1` and `?2` of `is_old!`.
 fn parameters_before(now: UnixMillis, days: u32) -> Vec<Value> {
     let cutoff = now.plus(-i64::from(days) * DAY_MS);
-    vec![
-        Value::from(cutoff.to_iso()),
-        Value::from(cutoff.plus(-2 * DAY_MS).to_iso()),
-    ]
+    values![cutoff, cutoff.plus(-2 * DAY_MS)]
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Schema migrations, and the readiness check.
 
 use super::cool_downs::PAUSED_UNTIL;
-use super::{Database, DatabaseError, ErrorKind, Value, Within, number, read, write};
+use super::{Database, DatabaseError, ErrorKind, Within, number, read, values, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
@@ -54,7 +54,7 @@ pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
                 Ok(_) | Err(_) => {}
             }
         }
-        write(database, RECORD, vec![Value::from(id), Value::from(name)]).await?;
+        write(database, RECORD, values![id, name]).await?;
     }
     Ok(())
 }
@@ -102,17 +102,12 @@ pub async fn readiness<D: Database>(
     database: &Rc<D>,
     now: UnixMillis,
 ) -> Result<Readiness, DatabaseError> {
-    let parameters = vec![
-        Value::from(now.to_iso()),
-        Value::from(now.plus(-WRITABLE_MS).to_iso()),
-        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
-    ];
+    let parameters = values![now, now.plus(-WRITABLE_MS), now.plus(CLOCK_TOLERANCE_MS)];
     let rows = read(&**database, &readiness_query(), parameters).await?;
     let is_true = |column| rows.first().and_then(|row| row.integer(column)) == Some(1);
     if !is_true(1) {
         let database = Within::new(Rc::clone(database), CHECK_WAIT_MS);
-        let checked = write(&database, CHECK, vec![Value::from(now.to_iso())]).await;
-        if let Err(error) = checked {
+        if let Err(error) = write(&database, CHECK, values![now]).await {
             return Ok(Readiness::NotWritable(error));
         }
     }

@@ -53,6 +53,7 @@ pub use value::{LONGEST_TEXT, Row, Value};
 
 use crate::pool::{QuotaScope, UnixMillis};
 use database::{read, write, write_once};
+use value::values;
 
 /// An expression that reads a text column as bytes. Operators write to the database, and on Spin a
 /// text that is not UTF-8 traps the whole instance; so texts are decoded here.
@@ -89,10 +90,8 @@ pub async fn delete_expired(
 
 /// The values of the columns `scope` and `model`.
 fn quota_scope_values(quota_scope: &QuotaScope) -> [Value; 2] {
-    [
-        Value::from(quota_scope.scope.to_string()),
-        Value::from(quota_scope.model.as_deref().unwrap_or_default()),
-    ]
+    let model = quota_scope.model.as_deref().unwrap_or_default();
+    [quota_scope.scope.to_string().into(), model.into()]
 }
 
 /// Placeholders such as `(?3, ?4)` for `count` parameters after the first `bound`.

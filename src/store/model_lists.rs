@@ -1,6 +1,6 @@
 //! A cache of the lists of models that the pool's keys may use.
 
-use super::{Database, DatabaseError, Value, read, write};
+use super::{Database, DatabaseError, Value, read, values, write};
 use crate::pool::UnixMillis;
 
 /// How long a list is fresh, in milliseconds: 5 minutes.
@@ -16,11 +16,7 @@ pub async fn cached_models(
     now: UnixMillis,
 ) -> Result<Option<String>, DatabaseError> {
     let select = "SELECT CAST(entries AS BLOB) FROM model_lists WHERE path = ?1 AND read_at > ?2 AND read_at <= ?3";
-    let parameters = vec![
-        Value::from(list),
-        Value::from(now.plus(-FRESH_MS).to_iso()),
-        Value::from(now.to_iso()),
-    ];
+    let parameters = values![list, now.plus(-FRESH_MS), now];
     let rows = read(database, select, parameters).await?;
     // Entries may exceed `LONGEST_TEXT`.
     Ok(match rows.into_iter().next().map(|row| row.0) {
@@ -44,12 +40,9 @@ pub async fn cache_models(
 ) -> Result<(), DatabaseError> {
     let insert = "INSERT INTO model_lists (path, entries, read_at) VALUES (?1, ?2, ?3)
 ON CONFLICT (path) DO UPDATE SET entries = excluded.entries, read_at = excluded.read_at";
-    let parameters = vec![
-        Value::from(list),
-        Value::from(entries),
-        Value::from(now.to_iso()),
-    ];
-    write(database, insert, parameters).await.map(drop)
+    write(database, insert, values![list, entries, now])
+        .await
+        .map(drop)
 }
 
 #[cfg(test)]

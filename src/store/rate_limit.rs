@@ -1,7 +1,7 @@
 //! Calls per client address and minute, counted in the database so that the limit holds across
 //! instances.
 
-use super::{Database, DatabaseError, Value, write, write_once};
+use super::{Database, DatabaseError, values, write, write_once};
 use crate::pool::UnixMillis;
 
 const COUNT: &str = "INSERT INTO rate_limits (client_address, minute, calls) VALUES (?1, ?2, 1)
@@ -31,13 +31,11 @@ pub async fn count_call(
     now: UnixMillis,
 ) -> Result<CallCount, DatabaseError> {
     let minute = now.0.div_euclid(MS_PER_MINUTE);
-    let counted = vec![Value::from(client), Value::from(minute)];
-    let rows = write_once(database, COUNT, counted).await?;
+    let rows = write_once(database, COUNT, values![client, minute]).await?;
     let calls = rows.first().and_then(|row| row.integer(0)).unwrap_or(1);
     if calls == 1 {
         // Clean up on a client's first call of a minute.
-        let forgotten = vec![Value::from(minute - 1), Value::from(minute + 1)];
-        write(database, DELETE_OLD, forgotten).await?;
+        write(database, DELETE_OLD, values![minute - 1, minute + 1]).await?;
     }
     let ms_left = MS_PER_MINUTE - now.0.rem_euclid(MS_PER_MINUTE);
     Ok(CallCount {

@@ -1,7 +1,7 @@
 //! The owners of upstream resources such as files, caches and batches, which only certain keys can
 //! use.
 
-use super::{Database, DatabaseError, Value, number, placeholders, read, text, write};
+use super::{Database, DatabaseError, Value, number, placeholders, read, text, values, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyId, Owner, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,11 +50,7 @@ async fn remember(
     if names.is_empty() {
         return Ok(());
     }
-    let mut parameters = vec![
-        Value::from(owner.key.0),
-        Value::from(owner.project.clone()),
-        Value::from(now.to_iso()),
-    ];
+    let mut parameters = values![owner.key, owner.project.clone(), now];
     let rows: Vec<String> = names
         .iter()
         .map(|name| {
@@ -104,11 +100,7 @@ LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN {marks}",
         };
         Some((row.text(2)?.to_owned(), owner))
     };
-    let mut owners = BTreeMap::new();
-    for (name, owner) in rows.iter().filter_map(owner) {
-        owners.insert(name, owner);
-    }
-    Ok(owners)
+    Ok(rows.iter().filter_map(owner).collect())
 }
 
 /// Whether a resource was recorded between `since` and `now`.
@@ -122,11 +114,7 @@ pub async fn was_created_since(
     now: UnixMillis,
 ) -> Result<bool, DatabaseError> {
     let select = "SELECT 1 FROM resources WHERE name = ?1 AND made_at >= ?2 AND made_at <= ?3";
-    let parameters = vec![
-        Value::from(name),
-        Value::from(since.to_iso()),
-        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
-    ];
+    let parameters = values![name, since, now.plus(CLOCK_TOLERANCE_MS)];
     Ok(!read(database, select, parameters).await?.is_empty())
 }
 
@@ -136,9 +124,7 @@ pub async fn was_created_since(
 /// The database refused.
 pub async fn forget_resource(database: &impl Database, name: &str) -> Result<(), DatabaseError> {
     let delete = "DELETE FROM resources WHERE name = ?1";
-    write(database, delete, vec![Value::from(name)])
-        .await
-        .map(drop)
+    write(database, delete, values![name]).await.map(drop)
 }
 
 /// Deletes names that are too old to be of use.
@@ -146,10 +132,8 @@ pub(super) async fn delete_old_resources(
     database: &impl Database,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let before = now.plus(-RETENTION_MS).to_iso();
-    write(database, DELETE_OLD, vec![Value::from(before)])
-        .await
-        .map(drop)
+    let parameters = values![now.plus(-RETENTION_MS)];
+    write(database, DELETE_OLD, parameters).await.map(drop)
 }
 
 #[cfg(test)]

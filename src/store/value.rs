@@ -1,6 +1,13 @@
 //! Values and rows of the database.
 
+use crate::pool::{KeyId, UnixMillis};
 use serde::Serialize;
+
+/// Converts each expression to a [`Value`] and collects them in a vector.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::Value::from($value)),*] };
+}
+pub(super) use values;
 
 /// A value of a column or a parameter. Serializes to a JSON value for `json_each`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +35,19 @@ impl From<i64> for Value {
 impl From<u64> for Value {
     fn from(value: u64) -> Self {
         Self::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<KeyId> for Value {
+    fn from(id: KeyId) -> Self {
+        Self::Integer(id.0)
+    }
+}
+
+/// As text in the form of [`UnixMillis::to_iso`].
+impl From<UnixMillis> for Value {
+    fn from(time: UnixMillis) -> Self {
+        Self::Text(time.to_iso())
     }
 }
 

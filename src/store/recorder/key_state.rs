@@ -6,7 +6,9 @@
 use super::row::{AttemptRow, HORIZON_MS};
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Record, UnixMillis, Verdict};
-use crate::store::{Database, DatabaseError, Row, Value, number, read, text, write, write_once};
+use crate::store::{
+    Database, DatabaseError, Row, Value, number, read, text, values, write, write_once,
+};
 
 /// What a failure did to its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -142,12 +144,8 @@ pub(super) async fn move_state(
             return Ok(moved);
         }
     }
-    let parameters = [
-        attempt.key.0.into(),
-        attempt.ended_at.to_iso().into(),
-        attempt.outcome.name().into(),
-    ];
-    write_once(database, COUNT_FAILURE, parameters.into()).await?;
+    let parameters = values![attempt.key, attempt.ended_at, attempt.outcome.name()];
+    write_once(database, COUNT_FAILURE, parameters).await?;
     Ok(Moved::default())
 }
 
@@ -156,12 +154,8 @@ async fn read_key(
     database: &impl Database,
     attempt: &AttemptRow,
 ) -> Result<Option<Reading>, DatabaseError> {
-    let parameters = vec![
-        Value::from(attempt.key.0),
-        Value::from(attempt.outcome.name()),
-        Value::from(minute_before(attempt)),
-        Value::from(horizon_of(attempt)),
-    ];
+    let (since, until) = (minute_before(attempt), horizon_of(attempt));
+    let parameters = values![attempt.key, attempt.outcome.name(), since, until];
     let rows = read(database, &state(), parameters).await?;
     Ok(rows.into_iter().next().map(|row| {
         let count = |column| {
@@ -197,21 +191,21 @@ async fn write_state(
 ) -> Result<bool, DatabaseError> {
     let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
     let is_rejected = attempt.outcome.verdict() == Verdict::Rejected;
-    let mut parameters = vec![Value::from(attempt.key.0)];
+    let mut parameters = values![attempt.key];
     parameters.extend(reading.stored);
-    parameters.extend([
-        Value::from(after.status.code()),
-        Value::from(after.consecutive_failures),
-        Value::from(after.disabled_until.map(UnixMillis::to_iso)),
-        Value::from(attempt.ended_at.to_iso()),
-        Value::from(attempt.outcome.name()),
-        Value::from(disabled_reason(attempt)),
-        Value::from(minute_before(attempt)),
+    parameters.extend(values![
+        after.status.code(),
+        after.consecutive_failures,
+        after.disabled_until,
+        attempt.ended_at,
+        attempt.outcome.name(),
+        disabled_reason(attempt),
+        minute_before(attempt),
         number(reading.evidence.disabled_lately),
         number(reading.evidence.alike),
-        Value::from(attempt.key_edits),
-        Value::from(horizon_of(attempt)),
-        Value::from(i64::from(is_rejected)),
+        attempt.key_edits,
+        horizon_of(attempt),
+        i64::from(is_rejected),
     ]);
     // Must not run twice: the second run would fail to match and count the failure again.
     let rows = write_once(database, &set_state(), parameters).await?;
@@ -219,21 +213,17 @@ async fn write_state(
 }
 
 /// The start of the time within which keys that fail alike count.
-fn minute_before(attempt: &AttemptRow) -> String {
-    attempt.ended_at.plus(-suspicion::WAVE_MS).to_iso()
+fn minute_before(attempt: &AttemptRow) -> UnixMillis {
+    attempt.ended_at.plus(-suspicion::WAVE_MS)
 }
 
 /// The latest time that is believed, since another machine's clock may be ahead.
-fn horizon_of(attempt: &AttemptRow) -> String {
-    attempt.ended_at.plus(HORIZON_MS).to_iso()
+fn horizon_of(attempt: &AttemptRow) -> UnixMillis {
+    attempt.ended_at.plus(HORIZON_MS)
 }
 
 async fn note_failure(database: &impl Database, attempt: &AttemptRow) -> Result<(), DatabaseError> {
-    let parameters = vec![
-        Value::from(attempt.key.0),
-        Value::from(attempt.ended_at.to_iso()),
-        Value::from(attempt.outcome.name()),
-    ];
+    let parameters = values![attempt.key, attempt.ended_at, attempt.outcome.name()];
     write(database, NOTE_FAILURE, parameters).await.map(drop)
 }
 
@@ -247,12 +237,8 @@ async fn suspect(
     note_failure(database, attempt).await?;
     let mut suspected = vec![attempt.key];
     if reinstates {
-        let parameters = vec![
-            Value::from(attempt.outcome.name()),
-            Value::from(minute_before(attempt)),
-            Value::from(attempt.ended_at.to_iso()),
-            Value::from(horizon_of(attempt)),
-        ];
+        let (since, until) = (minute_before(attempt), horizon_of(attempt));
+        let parameters = values![attempt.outcome.name(), since, attempt.ended_at, until];
         let rows = write(database, REINSTATE, parameters).await?;
         suspected.extend(rows.iter().filter_map(|row| row.integer(0)).map(KeyId));
     }
