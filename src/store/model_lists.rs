@@ -47,28 +47,26 @@ ON CONFLICT (path) DO UPDATE SET entries = excluded.entries, read_at = excluded.
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::NativeDatabase;
+    use super::super::testing::{NOW, NativeDatabase};
     use super::*;
     use futures::executor::block_on;
 
     #[test]
     fn a_list_is_cached_by_path_for_five_minutes() {
         let database = NativeDatabase::migrated();
-        let now = UnixMillis(1_800_000_000_000);
-        let cached = |list, ms| block_on(cached_models(&database, list, now.plus(ms))).unwrap();
-        block_on(cache_models(&database, "/v1beta/openai/models", "[1]", now)).unwrap();
-        block_on(cache_models(&database, "/v1beta/openai/models", "[2]", now)).unwrap();
-        assert_eq!(cached("/v1beta/openai/models", 0).as_deref(), Some("[2]"));
-        assert_eq!(
-            cached("/v1beta/openai/models", FRESH_MS - 1).as_deref(),
-            Some("[2]")
-        );
-        assert_eq!(cached("/v1beta/openai/models", FRESH_MS), None);
-        assert_eq!(
-            cached("/v1beta/openai/models", -1),
-            None,
-            "a list from the future must be ignored"
-        );
-        assert_eq!(cached("/v1/models", 0), None);
+        let list = "/v1beta/openai/models";
+        for entries in ["[1]", "[2]"] {
+            block_on(cache_models(&database, list, entries, NOW)).unwrap();
+        }
+        for (rule, list, ms, expected) in [
+            ("the latest list is cached", list, 0, Some("[2]")),
+            ("for five minutes", list, FRESH_MS - 1, Some("[2]")),
+            ("no longer", list, FRESH_MS, None),
+            ("a list from the future is ignored", list, -1, None),
+            ("other paths have other lists", "/v1/models", 0, None),
+        ] {
+            let cached = block_on(cached_models(&database, list, NOW.plus(ms))).unwrap();
+            assert_eq!(cached.as_deref(), expected, "{rule}");
+        }
     }
 }

@@ -46,42 +46,28 @@ pub async fn count_call(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::NativeDatabase;
+    use super::super::testing::{DatabaseFile, NOW, NativeDatabase};
     use super::*;
     use futures::executor::block_on;
 
-    const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
+    fn count(database: &NativeDatabase, client: &str, ms: i64) -> CallCount {
+        block_on(count_call(database, client, NOW.plus(ms))).unwrap()
+    }
 
     #[test]
     fn calls_are_counted_per_client_and_minute() {
         let database = NativeDatabase::migrated();
-        let count = |client: &str, ms: i64| {
-            block_on(count_call(&database, client, NOON.plus(ms)))
-                .unwrap()
-                .calls
-        };
-        assert_eq!(
-            (
-                count("a", 0),
-                count("a", 59_999),
-                count("b", 1),
-                count("a", 60_000)
-            ),
-            (1, 2, 1, 1)
-        );
+        for (client, ms, calls) in [("a", 0, 1), ("a", 59_999, 2), ("b", 1, 1), ("a", 60_000, 1)] {
+            assert_eq!(count(&database, client, ms).calls, calls, "{client} {ms}");
+        }
     }
 
     #[test]
     fn retry_after_ends_with_the_minute() {
         let database = NativeDatabase::migrated();
         for (ms, seconds) in [(0, 60), (1, 60), (59_000, 1), (59_001, 1), (30_000, 30)] {
-            assert_eq!(
-                block_on(count_call(&database, "a", NOON.plus(ms)))
-                    .unwrap()
-                    .retry_after,
-                seconds,
-                "{ms} ms"
-            );
+            let retry_after = count(&database, "a", ms).retry_after;
+            assert_eq!(retry_after, seconds, "{ms} ms");
         }
     }
 
@@ -89,33 +75,22 @@ mod tests {
     fn deletes_past_and_future_minutes() {
         let database = NativeDatabase::migrated();
         for minute in 0..5 {
-            block_on(count_call(&database, "a", NOON.plus(minute * 60_000))).unwrap();
+            count(&database, "a", minute * 60_000);
         }
-        assert_eq!(database.query("SELECT count(*) FROM rate_limits"), ["2"]);
-        block_on(count_call(&database, "a", NOON)).unwrap();
-        block_on(count_call(&database, "b", NOON)).unwrap();
-        assert_eq!(
-            database.query("SELECT max(minute) FROM rate_limits"),
-            [(NOON.0 / 60_000).to_string()],
-            "minutes in the future must be deleted"
-        );
+        assert_eq!(database.count("rate_limits"), 2);
+        count(&database, "a", 0);
+        count(&database, "b", 0);
+        let latest = database.query("SELECT max(minute) FROM rate_limits");
+        assert_eq!(latest, [(NOW.0 / 60_000).to_string()]);
     }
 
     #[test]
     fn parallel_instances_lose_no_call() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pool.db");
-        block_on(super::super::migrate(&NativeDatabase::open(&path))).unwrap();
         let counts = std::sync::Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    let database = NativeDatabase::open(&path);
-                    for _ in 0..25 {
-                        let count = block_on(count_call(&database, "a", NOON)).unwrap().calls;
-                        counts.lock().unwrap().push(count);
-                    }
-                });
+        DatabaseFile::migrated().in_parallel(4, |_, database| {
+            for _ in 0..25 {
+                let calls = count(&database, "a", 0).calls;
+                counts.lock().unwrap().push(calls);
             }
         });
         let mut counts = counts.into_inner().unwrap();

@@ -1,13 +1,22 @@
 //! A native SQLite database that runs the real SQL in tests.
 
 use super::{Access, Database, DatabaseError, Row, Value};
+use crate::pool::UnixMillis;
+use crate::sync::yield_now;
 use fallible_iterator::FallibleIterator;
 use libsql_sqlite3_parser::ast::{Cmd, Stmt};
 use libsql_sqlite3_parser::lexer::sql::Parser;
 use rusqlite::types::ValueRef;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::task::Poll;
+use tempfile::TempDir;
+
+/// The time of tests: 2027-01-15T08:00:00.000Z.
+pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+/// A dump from before the first migration.
+pub(crate) const EARLIER_DEPLOYMENT: &str =
+    include_str!("../../tests/fixtures/earlier_deployment.sql");
 
 /// A database for native tests. A text of several statements is an error, since a host might run
 /// only the first.
@@ -27,10 +36,6 @@ pub(crate) struct NativeDatabase {
 }
 
 impl NativeDatabase {
-    pub(crate) fn open(path: &std::path::Path) -> Self {
-        Self::new(rusqlite::Connection::open(path).unwrap())
-    }
-
     pub(crate) fn in_memory() -> Self {
         Self::new(rusqlite::Connection::open_in_memory().unwrap())
     }
@@ -75,13 +80,19 @@ impl NativeDatabase {
         database
     }
 
-    /// Like [`migrated`](Self::migrated), in a file that many can open, with the component's
-    /// journal mode.
-    pub(crate) fn migrated_at(path: &std::path::Path) -> Self {
-        let database = Self::open(path);
-        futures::executor::block_on(super::migrate(&database)).unwrap();
-        database.run("PRAGMA journal_mode = WAL");
+    /// A migrated database with this many active keys, from 1 and `fake-1`.
+    pub(crate) fn with_keys(keys: usize) -> Self {
+        let database = Self::migrated();
+        database.add_keys(keys);
         database
+    }
+
+    pub(crate) fn add_keys(&self, keys: usize) {
+        for id in 1..=keys {
+            self.run(&format!(
+                "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
+            ));
+        }
     }
 
     pub(crate) fn fail(&self, part: &str, error: &str, times: usize) {
@@ -97,22 +108,21 @@ impl NativeDatabase {
     /// The rows of a query as text, with `|` between columns, like the `sqlite3` shell.
     pub(crate) fn query(&self, sql: &str) -> Vec<String> {
         let rows = run(&self.connection, sql, Vec::new()).unwrap();
-        rows.iter()
-            .map(|row| {
-                let columns: Vec<String> = row
-                    .0
-                    .iter()
-                    .map(|value| match value {
-                        Value::Null => "NULL".to_owned(),
-                        Value::Integer(value) => value.to_string(),
-                        Value::Real(value) => value.to_string(),
-                        Value::Text(text) => text.clone(),
-                        Value::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                    })
-                    .collect();
-                columns.join("|")
-            })
-            .collect()
+        rows.iter().map(text_of).collect()
+    }
+
+    /// How many rows there are, such as `api_keys WHERE status = 0`.
+    pub(crate) fn count(&self, rows: &str) -> usize {
+        let count = self.query(&format!("SELECT count(*) FROM {rows}"));
+        count.concat().parse().unwrap()
+    }
+
+    /// The steps by which SQLite would run a statement.
+    pub(crate) fn plan(&self, statement: &str) -> String {
+        let explain = format!("EXPLAIN QUERY PLAN {statement}");
+        let parameters = self.connection.prepare(&explain).unwrap().parameter_count();
+        let steps = run(&self.connection, &explain, vec![Value::Null; parameters]).unwrap();
+        steps.iter().map(text_of).collect::<Vec<_>>().join("\n")
     }
 
     /// The statement as libSQL's client sends it: parsed and serialized again. Every statement in a
@@ -155,15 +165,9 @@ impl Database for NativeDatabase {
         parameters: Vec<Value>,
         _limit_ms: u64,
     ) -> Result<Vec<Row>, DatabaseError> {
-        let mut pending = self.pending_first.get();
-        std::future::poll_fn(|context| {
-            if std::mem::take(&mut pending) {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Poll::Ready(())
-        })
-        .await;
+        if self.pending_first.get() {
+            yield_now().await;
+        }
         self.statements.set(self.statements.get() + 1);
         self.clock_ms.set(self.clock_ms.get() + self.try_ms.get());
         if let Some(first) = &*self.before_each.borrow() {
@@ -187,6 +191,50 @@ impl Database for NativeDatabase {
     async fn pause(&self, ms: u64) {
         self.clock_ms.set(self.clock_ms.get() + ms);
     }
+}
+
+/// A database in a temporary file that many can open.
+pub(crate) struct DatabaseFile(TempDir);
+
+impl DatabaseFile {
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// With all migrations applied, and with the component's journal mode.
+    pub(crate) fn migrated() -> Self {
+        let file = Self::empty();
+        let database = file.open();
+        futures::executor::block_on(super::migrate(&database)).unwrap();
+        database.run("PRAGMA journal_mode = WAL");
+        file
+    }
+
+    pub(crate) fn open(&self) -> NativeDatabase {
+        let path = self.0.path().join("pool.db");
+        NativeDatabase::new(rusqlite::Connection::open(path).unwrap())
+    }
+
+    /// Lets several instances work at once, each with its number, from 1, and a connection.
+    pub(crate) fn in_parallel(&self, instances: i64, work: impl Fn(i64, NativeDatabase) + Sync) {
+        std::thread::scope(|scope| {
+            for number in 1..=instances {
+                let work = &work;
+                scope.spawn(move || work(number, self.open()));
+            }
+        });
+    }
+}
+
+fn text_of(row: &Row) -> String {
+    let columns = row.0.iter().map(|value| match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Integer(value) => value.to_string(),
+        Value::Real(value) => value.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    });
+    columns.collect::<Vec<_>>().join("|")
 }
 
 fn run(

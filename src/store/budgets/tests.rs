@@ -1,10 +1,8 @@
-use super::super::testing::NativeDatabase;
+use super::super::testing::{DatabaseFile, NOW, NativeDatabase};
 use super::*;
 use crate::pool::{KeyId, Scope};
 use futures::executor::block_on;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
 fn scope() -> QuotaScope {
     QuotaScope {
@@ -21,16 +19,18 @@ fn limit(unit: Unit, window: Window, value: u64) -> Limit {
     }
 }
 
-fn reservation(limits: &[Limit]) -> Vec<Reservation> {
-    vec![Reservation {
+fn reserved(database: &NativeDatabase, limits: &[Limit], tokens: u64, ms: i64) -> bool {
+    let reservation = Reservation {
         scope: scope(),
         limits: limits.to_vec(),
-    }]
+    };
+    let now = Moment::new(NOW.plus(ms));
+    block_on(reserve(database, &[reservation], tokens, &now)).unwrap()
 }
 
-fn reserved(database: &NativeDatabase, limits: &[Limit], tokens: u64, ms: i64) -> bool {
-    let now = Moment::new(NOW.plus(ms));
-    block_on(reserve(database, &reservation(limits), tokens, &now)).unwrap()
+/// Takes a retry from the default budget.
+fn took_retry(database: &NativeDatabase, ms: i64) -> bool {
+    block_on(take_retry(database, RetryBudget::default(), NOW.plus(ms))).unwrap()
 }
 
 #[test]
@@ -44,10 +44,8 @@ fn the_latest_learned_limit_applies_and_a_preset_stays() {
     learn(20, 0);
     learn(50, 10);
     learn(20, 5);
-    assert_eq!(
-        database.query("SELECT learned, learned_at, preset FROM limits"),
-        ["50|2027-01-15T08:00:00.010Z|5"]
-    );
+    let limits = database.query("SELECT learned, learned_at, preset FROM limits");
+    assert_eq!(limits, ["50|2027-01-15T08:00:00.010Z|5"]);
 }
 
 #[test]
@@ -58,22 +56,14 @@ fn a_call_is_counted_only_if_all_limits_allow_it() {
         limit(Unit::Requests, Window::Day, 3),
         limit(Unit::InputTokens, Window::Day, 1000),
     ];
-    assert!(reserved(&database, &limits, 10, 0) && reserved(&database, &limits, 10, 1));
-    assert!(
-        !reserved(&database, &limits, 10, 2),
-        "the minute allows two"
-    );
-    assert!(!reserved(&database, &limits, 10, 69_999));
-    assert!(reserved(&database, &limits, 10, 70_000));
-    assert!(
-        !reserved(&database, &limits, 10, 200_000),
-        "the day allows three"
-    );
-    assert_eq!(
-        database.query("SELECT requests, input_tokens FROM budget_usage WHERE per = 'day'"),
-        ["3|30"]
-    );
-    assert!(reserved(&database, &limits, 10, 24 * 3_600_000));
+    let reserved = |ms| reserved(&database, &limits, 10, ms);
+    assert!(reserved(0) && reserved(1));
+    assert!(!reserved(2) && !reserved(69_999), "the minute allows two");
+    assert!(reserved(70_000));
+    assert!(!reserved(200_000), "the day allows three");
+    let day = "SELECT requests, input_tokens FROM budget_usage WHERE per = 'day'";
+    assert_eq!(database.query(day), ["3|30"]);
+    assert!(reserved(24 * 3_600_000));
 }
 
 #[test]
@@ -82,10 +72,8 @@ fn the_actual_tokens_replace_the_estimate() {
     let limits = [limit(Unit::InputTokens, Window::Minute, 100)];
     assert!(reserved(&database, &limits, 60, 0));
     block_on(settle(&database, &scope(), &Moment::new(NOW), 50)).unwrap();
-    assert_eq!(
-        database.query("SELECT DISTINCT input_tokens FROM budget_usage"),
-        ["110"]
-    );
+    let tokens = database.query("SELECT DISTINCT input_tokens FROM budget_usage");
+    assert_eq!(tokens, ["110"]);
     assert!(!reserved(&database, &limits, 1, 1));
     block_on(settle(&database, &scope(), &Moment::new(NOW), -500)).unwrap();
     assert!(reserved(&database, &limits, 1, 1));
@@ -98,61 +86,31 @@ fn deletes_usage_that_no_longer_counts() {
     for minute in 0..20 {
         assert!(reserved(&database, &limits, 1, minute * 60_000));
     }
-    let retry_at = |ms| {
-        let taken = take_retry(&database, RetryBudget::default(), NOW.plus(ms));
-        assert!(block_on(taken).unwrap());
-    };
-    retry_at(0);
-    retry_at(19 * 60_000);
+    assert!(took_retry(&database, 0) && took_retry(&database, 19 * 60_000));
     block_on(delete_old_usage(&database, NOW.plus(19 * 60_000))).unwrap();
-    let count = |table: &str| database.query(&format!("SELECT count(*) FROM {table}"));
-    assert_eq!(count("budget_usage WHERE per = 'minute'"), ["3"]);
-    assert_eq!(count("budget_usage WHERE per = 'day'"), ["1"]);
-    assert_eq!(count("retry_budget"), ["1"]);
+    assert_eq!(database.count("budget_usage WHERE per = 'minute'"), 3);
+    assert_eq!(database.count("budget_usage WHERE per = 'day'"), 1);
+    assert_eq!(database.count("retry_budget"), 1);
     block_on(delete_old_usage(&database, NOW.plus(4 * DAY_MS))).unwrap();
-    assert_eq!(count("budget_usage"), ["0"]);
-    let plan = database.query(&format!(
-        "EXPLAIN QUERY PLAN {}",
-        DELETE_USAGE
-            .replace("?1", "'1'")
-            .replace("?2", "'2'")
-            .replace("?3", "'3'")
-    ));
-    assert!(
-        plan.iter().all(|step| !step.contains("SCAN")),
-        "must not scan: {plan:?}"
-    );
+    assert_eq!(database.count("budget_usage"), 0);
 }
 
 #[test]
 fn parallel_instances_never_exceed_a_limit() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pool.db");
-    let database = NativeDatabase::migrated_at(&path);
-    database.run("INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 0)");
+    let file = DatabaseFile::migrated();
     let (calls, retries) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(|| {
-                let database = NativeDatabase::open(&path);
-                for _ in 0..10 {
-                    let limits = [limit(Unit::Requests, Window::Day, 25)];
-                    if reserved(&database, &limits, 1, 0) {
-                        calls.fetch_add(1, Ordering::Relaxed);
-                    }
-                    let budget = RetryBudget::default();
-                    if block_on(take_retry(&database, budget, NOW)).unwrap() {
-                        retries.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
+    file.in_parallel(6, |_, database| {
+        let limits = [limit(Unit::Requests, Window::Day, 25)];
+        for _ in 0..10 {
+            let reserved = reserved(&database, &limits, 1, 0);
+            calls.fetch_add(usize::from(reserved), Ordering::Relaxed);
+            let retried = took_retry(&database, 0);
+            retries.fetch_add(usize::from(retried), Ordering::Relaxed);
         }
     });
     assert_eq!((calls.into_inner(), retries.into_inner()), (25, 10));
-    assert_eq!(
-        database.query("SELECT requests FROM budget_usage WHERE per = 'day'"),
-        ["25"]
-    );
+    let counted = "SELECT requests FROM budget_usage WHERE per = 'day'";
+    assert_eq!(file.open().query(counted), ["25"]);
 }
 
 #[test]
@@ -165,8 +123,7 @@ fn retries_are_a_share_of_the_calls_in_the_minute() {
         ));
     };
     log(1000);
-    let taken = |ms| block_on(take_retry(&database, RetryBudget::default(), NOW.plus(ms))).unwrap();
-    let count = |ms| (0..100).take_while(|_| taken(ms)).count();
+    let count = |ms| (0..100).take_while(|_| took_retry(&database, ms)).count();
     assert_eq!(count(0), 10);
     log(110);
     // 26 in total: the floor of 10, and a fifth of the other 84.
@@ -178,14 +135,11 @@ fn retries_are_a_share_of_the_calls_in_the_minute() {
 }
 
 #[test]
-fn taking_a_retry_does_not_scan_a_table() {
-    let database = NativeDatabase::migrated();
-    let statement = TAKE_RETRY
-        .replace("?1", "1")
-        .replace("?2", "2")
-        .replace("?3", "3");
-    let plan = database.query(&format!("EXPLAIN QUERY PLAN {statement}"));
-    assert!(plan.iter().all(|step| !step.contains("SCAN")), "{plan:?}");
+fn counting_and_cleaning_up_does_not_scan_a_table() {
+    for statement in [TAKE_RETRY, DELETE_USAGE] {
+        let plan = NativeDatabase::migrated().plan(statement);
+        assert!(!plan.contains("SCAN"), "{plan}");
+    }
 }
 
 #[test]
@@ -201,12 +155,10 @@ fn usage_from_the_future_does_not_count() {
         assert!(!reserved(&database, &limits, 1, year));
         assert!(reserved(&database, &limits, 1, 0), "{}", window.name());
     }
-    let count = |what: &str| database.query(&format!("SELECT count(*) FROM {what}"));
-    let taken = take_retry(&database, RetryBudget::default(), NOW.plus(year));
-    assert!(block_on(taken).unwrap());
+    assert!(took_retry(&database, year));
     block_on(delete_old_usage(&database, NOW)).unwrap();
-    assert_eq!(count("budget_usage WHERE began_at > '2027-02'"), ["0"]);
-    assert_eq!(count("retry_budget"), ["0"]);
+    let future = database.count("budget_usage WHERE began_at > '2027-02'");
+    assert_eq!((future, database.count("retry_budget")), (0, 0));
     let day = |value| limit(Unit::Requests, Window::Day, value);
     for (value, at) in [(1, NOW.plus(year)), (20, NOW)] {
         block_on(learn_limit(&database, &scope(), day(value), at)).unwrap();

@@ -1,4 +1,4 @@
-use super::super::testing::NativeDatabase;
+use super::super::testing::{DatabaseFile, EARLIER_DEPLOYMENT, NOW, NativeDatabase};
 use super::super::{AttemptRow, Recorder, migrate};
 use super::*;
 use crate::pool::{KeyId, Outcome, Usage};
@@ -8,7 +8,6 @@ use proptest::prelude::*;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const HOUR_MS: i64 = 3_600_000;
 
 const HOURS: &str = "SELECT * FROM api_call_hours";
@@ -78,13 +77,6 @@ fn silent(key: i64) -> AttemptRow {
     }
 }
 
-fn with_keys(database: NativeDatabase) -> Rc<NativeDatabase> {
-    database.run(
-        "INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2'), (3, 'fake-3')",
-    );
-    Rc::new(database)
-}
-
 /// Reverts the migration that added the sums.
 fn without_hours(database: &NativeDatabase) {
     database.run(
@@ -110,8 +102,7 @@ fn delete_old(database: &NativeDatabase, days: u32) {
 }
 
 fn rows(database: &NativeDatabase) -> usize {
-    let count = database.query("SELECT count(*) FROM api_call_logs");
-    count.concat().parse().unwrap()
+    database.count("api_call_logs")
 }
 
 proptest! {
@@ -122,7 +113,7 @@ proptest! {
         after in prop::collection::vec(attempts(), 0..20),
         predates_sums in any::<bool>(),
     ) {
-        let database = with_keys(NativeDatabase::migrated());
+        let database = Rc::new(NativeDatabase::with_keys(3));
         let recorder = Recorder::new(Rc::clone(&database));
         if predates_sums {
             without_hours(&database);
@@ -143,15 +134,13 @@ proptest! {
 
 #[test]
 fn a_call_without_a_response_is_counted() {
-    let database = with_keys(NativeDatabase::migrated());
+    let database = Rc::new(NativeDatabase::with_keys(3));
     let recorder = Recorder::new(Rc::clone(&database));
     for _ in 0..2 {
         block_on(recorder.commit(silent(1))).unwrap();
     }
-    assert_eq!(
-        database.query(HOURS),
-        ["2027-01-15T08:00:00.000Z|1|m|upstream_trouble|2|0|0|0|0|0|500|250|0|0"]
-    );
+    let hour = "2027-01-15T08:00:00.000Z|1|m|upstream_trouble|2|0|0|0|0|0|500|250|0|0";
+    assert_eq!(database.query(HOURS), [hour]);
 }
 
 #[test]
@@ -193,10 +182,8 @@ fn rows_of_a_table_without_constraints_are_counted() {
     database.run(row);
     block_on(migrate(&database)).unwrap();
     database.run(row);
-    assert_eq!(
-        database.query("SELECT hour, api_key_id, calls, successes FROM api_call_hours"),
-        ["|0|2|0", "|7|4|0"]
-    );
+    let hours = "SELECT hour, api_key_id, calls, successes FROM api_call_hours";
+    assert_eq!(database.query(hours), ["|0|2|0", "|7|4|0"]);
 }
 
 #[test]
@@ -208,11 +195,8 @@ fn every_kind_of_insert_is_counted() {
                 "{insert} INTO api_call_logs (id, api_key_id, success, called_at) VALUES ({id}, 1, 1, '2025-01-02 03:04:05')"
             ));
         }
-        assert_eq!(
-            database.query("SELECT calls, successes FROM api_call_hours"),
-            ["2|2"],
-            "{insert}"
-        );
+        let counted = database.query("SELECT calls, successes FROM api_call_hours");
+        assert_eq!(counted, ["2|2"], "{insert}");
     }
 }
 
@@ -234,12 +218,11 @@ fn repeating_the_migration_does_not_change_the_sums() {
 
 #[test]
 fn calls_during_the_migration_are_counted_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pool.db");
-    let database = NativeDatabase::migrated_at(&path);
+    let file = DatabaseFile::migrated();
+    let database = file.open();
     without_hours(&database);
     log_old(&database, 10);
-    let (other, before) = (NativeDatabase::open(&path), database.statements());
+    let (other, before) = (file.open(), database.statements());
     database.before_each(move || log_old(&other, 1));
     block_on(migrate(&database)).unwrap();
     // At least: the applied migrations, the table, the trigger, the sums, and the record.
@@ -253,9 +236,7 @@ fn calls_during_the_migration_are_counted_once() {
 #[test]
 fn the_sums_of_a_deleted_key_stay() {
     let database = NativeDatabase::in_memory();
-    database.run(include_str!(
-        "../../../tests/fixtures/earlier_deployment.sql"
-    ));
+    database.run(EARLIER_DEPLOYMENT);
     block_on(migrate(&database)).unwrap();
     let hours = database.query(HOURS);
     assert_eq!(
@@ -274,30 +255,25 @@ fn the_sums_of_a_deleted_key_stay() {
 /// Some instances only write, as an older version does; the others migrate, write and delete.
 #[test]
 fn parallel_instances_count_each_call_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pool.db");
-    let database = with_keys(NativeDatabase::migrated_at(&path));
+    let file = DatabaseFile::migrated();
+    let database = file.open();
+    database.add_keys(3);
     without_hours(&database);
     log_old(&database, 1000);
-    let open = || Rc::new(NativeDatabase::open(&path));
-    std::thread::scope(|scope| {
-        for key in 1..=3 {
-            scope.spawn(move || {
-                let recorder = Recorder::new(open());
-                for _ in 0..60 {
-                    block_on(recorder.commit(silent(key))).unwrap();
-                }
-            });
-            scope.spawn(move || {
-                let database = open();
-                block_on(migrate(&*database)).unwrap();
-                let recorder = Recorder::new(Rc::clone(&database));
-                for _ in 0..10 {
-                    let batch = (0..4).map(|_| recorder.commit(silent(key)));
-                    assert!(block_on(join_all(batch)).iter().all(Result::is_ok));
-                    delete_old(&database, 30);
-                }
-            });
+    file.in_parallel(6, |number, database| {
+        let database = Rc::new(database);
+        let recorder = Recorder::new(Rc::clone(&database));
+        if number > 3 {
+            for _ in 0..60 {
+                block_on(recorder.commit(silent(number - 3))).unwrap();
+            }
+            return;
+        }
+        block_on(migrate(&*database)).unwrap();
+        for _ in 0..10 {
+            let batch = (0..4).map(|_| recorder.commit(silent(number)));
+            assert!(block_on(join_all(batch)).iter().all(Result::is_ok));
+            delete_old(&database, 30);
         }
     });
     assert_eq!(rows(&database), 300, "the old rows must be deleted");
@@ -305,10 +281,8 @@ fn parallel_instances_count_each_call_once() {
         database.query("SELECT api_key_id, sum(calls), sum(total_response_time_ms), max(max_response_time_ms) FROM api_call_hours WHERE model = 'm' GROUP BY 1"),
         ["1|100|25000|250", "2|100|25000|250", "3|100|25000|250"]
     );
-    assert_eq!(
-        database.query("SELECT sum(calls), sum(successes) FROM api_call_hours WHERE model = ''"),
-        ["1000|1000"]
-    );
+    let old = "SELECT sum(calls), sum(successes) FROM api_call_hours WHERE model = ''";
+    assert_eq!(database.query(old), ["1000|1000"]);
 }
 
 #[test]
@@ -362,16 +336,13 @@ fn deletes_the_oldest_rows_first_in_batches() {
         delete_old(&database, 30);
         assert_eq!(database.statements() - before, statements);
         assert_eq!(rows(&database), left);
-        assert_eq!(
-            database.query("SELECT count(*) FROM api_call_logs WHERE id <= 2560"),
-            ["0"]
-        );
+        assert_eq!(database.count("api_call_logs WHERE id <= 2560"), 0);
     }
 }
 
 #[test]
 fn ids_are_not_reused_and_counters_stay() {
-    let database = with_keys(NativeDatabase::migrated());
+    let database = Rc::new(NativeDatabase::with_keys(3));
     let recorder = Recorder::new(Rc::clone(&database));
     block_on(recorder.commit(silent(1))).unwrap();
     let keys = database.query("SELECT * FROM api_keys");
@@ -384,21 +355,8 @@ fn ids_are_not_reused_and_counters_stay() {
 
 #[test]
 fn deleting_uses_a_covering_index() {
-    let database = NativeDatabase::migrated();
-    let plan = database.query(&format!(
-        "EXPLAIN QUERY PLAN {}",
-        DELETE_OLD
-            .replace("?1", "'2026'")
-            .replace("?2", "'2025'")
-            .replace("?3", "9")
-    ));
-    let steps = plan.join("\n");
-    assert!(
-        steps.contains("COVERING INDEX idx_logs_called_at (called_at>? AND called_at<?)"),
-        "{steps}"
-    );
-    assert!(
-        !steps.contains("SCAN") && !steps.contains("TEMP"),
-        "{steps}"
-    );
+    let plan = NativeDatabase::migrated().plan(DELETE_OLD);
+    let index = "COVERING INDEX idx_logs_called_at (called_at>? AND called_at<?)";
+    assert!(plan.contains(index), "{plan}");
+    assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
 }

@@ -1,4 +1,4 @@
-use super::super::testing::NativeDatabase;
+use super::super::testing::{DatabaseFile, EARLIER_DEPLOYMENT, NOW, NativeDatabase};
 use super::*;
 use fallible_iterator::FallibleIterator;
 use futures::executor::block_on;
@@ -8,75 +8,39 @@ const INDEXES: &str = "SELECT name FROM sqlite_schema WHERE type = 'index' AND t
 
 #[test]
 fn every_migration_file_is_applied_in_order() {
-    let mut files: Vec<String> =
-        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter_map(|name| name.strip_suffix(".sql").map(str::to_owned))
-            .collect();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let mut files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".sql").map(str::to_owned))
+        .collect();
     files.sort();
     assert_eq!(MIGRATIONS.map(|(name, _)| name).to_vec(), files);
     for (number, name) in (1..).zip(&files) {
-        assert!(
-            name.starts_with(&format!("{number:04}_")),
-            "{name} must have number {number}"
-        );
+        assert_eq!(name[..5], format!("{number:04}_"), "{name}");
     }
 }
 
 #[test]
 fn a_fresh_database_gets_tables_and_indexes() {
     let database = NativeDatabase::migrated();
-    assert_eq!(
-        database.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"),
-        [
-            "api_call_hours",
-            "api_call_logs",
-            "api_keys",
-            "budget_usage",
-            "cool_downs",
-            "limits",
-            "model_lists",
-            "rate_limits",
-            "readiness",
-            "resets",
-            "resources",
-            "retry_budget",
-            "schema_migrations",
-            "signed_models",
-            "thought_signatures",
-            "unsupported_fields",
-        ]
-    );
-    assert_eq!(
-        database.query(INDEXES),
-        [
-            "idx_api_keys_sample",
-            "idx_api_keys_status",
-            "idx_logs_called_at",
-        ]
-    );
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let expected = "api_call_hours api_call_logs api_keys budget_usage cool_downs limits model_lists \
+        rate_limits readiness resets resources retry_budget schema_migrations signed_models \
+        thought_signatures unsupported_fields";
+    assert_eq!(database.query(tables).join(" "), expected);
+    let expected = "idx_api_keys_sample idx_api_keys_status idx_logs_called_at";
+    assert_eq!(database.query(INDEXES).join(" "), expected);
 }
 
 #[test]
 fn an_earlier_deployment_keeps_its_indexes() {
     let database = NativeDatabase::in_memory();
-    database.run(include_str!(
-        "../../../tests/fixtures/earlier_deployment.sql"
-    ));
+    database.run(EARLIER_DEPLOYMENT);
     block_on(migrate(&database)).unwrap();
-    assert_eq!(
-        database.query(INDEXES),
-        [
-            "idx_api_keys_disabled_until",
-            "idx_api_keys_priority",
-            "idx_api_keys_sample",
-            "idx_api_keys_status",
-            "idx_logs_api_key_id",
-            "idx_logs_called_at",
-            "idx_logs_success",
-        ]
-    );
+    let expected = "idx_api_keys_disabled_until idx_api_keys_priority idx_api_keys_sample \
+        idx_api_keys_status idx_logs_api_key_id idx_logs_called_at idx_logs_success";
+    assert_eq!(database.query(INDEXES).join(" "), expected);
 }
 
 #[test]
@@ -90,31 +54,21 @@ fn a_new_key_has_the_documented_defaults() {
     let times =
         database.query("SELECT created_at FROM api_keys UNION ALL SELECT updated_at FROM api_keys");
     for time in times {
-        let parsed = crate::pool::UnixMillis::parse(&time).unwrap();
-        assert_eq!(
-            parsed.to_iso(),
-            time,
-            "times must be ISO 8601 with milliseconds in UTC"
-        );
+        // Times are ISO 8601 with milliseconds in UTC.
+        assert_eq!(UnixMillis::parse(&time).unwrap().to_iso(), time);
     }
-    assert!(
-        database
-            .connection
-            .execute("INSERT INTO api_keys (api_key) VALUES ('fake-key')", [])
-            .is_err(),
-        "keys must be unique"
-    );
+    let again = "INSERT INTO api_keys (api_key) VALUES ('fake-key')";
+    let again = database.connection.execute(again, []);
+    assert!(again.is_err(), "keys must be unique");
 }
 
 #[test]
 fn migrating_again_changes_nothing() {
     let database = NativeDatabase::migrated();
-    let before = database.query("SELECT id, name, applied_at FROM schema_migrations");
+    let applied = || database.query("SELECT id, name, applied_at FROM schema_migrations");
+    let before = applied();
     block_on(migrate(&database)).unwrap();
-    assert_eq!(
-        database.query("SELECT id, name, applied_at FROM schema_migrations"),
-        before
-    );
+    assert_eq!(applied(), before);
     assert_eq!(before.len(), MIGRATIONS.len());
 }
 
@@ -123,47 +77,28 @@ fn resumes_an_unfinished_migration() {
     let database = NativeDatabase::in_memory();
     database.fail("idx_api_keys_status", "disk I/O error", 1);
     let error = block_on(migrate(&database)).unwrap_err();
-    assert_eq!(
-        error.text(),
-        "migration 0001_earlier_deployment: disk I/O error"
-    );
+    let expected = "migration 0001_earlier_deployment: disk I/O error";
+    assert_eq!(error.text(), expected);
     block_on(migrate(&database)).unwrap();
-    assert_eq!(
-        database.query("SELECT count(*) FROM schema_migrations"),
-        [MIGRATIONS.len().to_string()]
-    );
+    assert_eq!(database.count("schema_migrations"), MIGRATIONS.len());
 }
 
 #[test]
 fn retries_while_the_database_is_locked() {
     let database = NativeDatabase::in_memory();
-    database.fail(
-        "CREATE TABLE IF NOT EXISTS api_keys",
-        "database is locked",
-        2,
-    );
+    let create = "CREATE TABLE IF NOT EXISTS api_keys";
+    database.fail(create, "database is locked", 2);
     block_on(migrate(&database)).unwrap();
 }
 
 #[test]
 fn many_instances_can_migrate_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pool.db");
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| block_on(migrate(&NativeDatabase::open(&path))).unwrap());
-        }
-    });
-    let database = NativeDatabase::open(&path);
-    assert_eq!(
-        database.query("SELECT id FROM schema_migrations"),
-        (1..=MIGRATIONS.len())
-            .map(|id| id.to_string())
-            .collect::<Vec<_>>()
-    );
+    let file = DatabaseFile::empty();
+    file.in_parallel(8, |_, database| block_on(migrate(&database)).unwrap());
+    let applied = file.open().query("SELECT id FROM schema_migrations");
+    let ids = (1..=MIGRATIONS.len()).map(|id| id.to_string());
+    assert!(ids.eq(applied));
 }
-
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
 fn ready(database: &Rc<NativeDatabase>, ms: i64) -> Readiness {
     block_on(readiness(database, NOW.plus(ms))).unwrap()
@@ -171,8 +106,7 @@ fn ready(database: &Rc<NativeDatabase>, ms: i64) -> Readiness {
 
 #[test]
 fn readiness_writes_once_per_second_across_instances() {
-    let database = Rc::new(NativeDatabase::migrated());
-    database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1')");
+    let database = Rc::new(NativeDatabase::with_keys(1));
     for (ms, checks) in [
         (0, "1"),
         (999, "1"),
@@ -183,11 +117,8 @@ fn readiness_writes_once_per_second_across_instances() {
         (-86_399_500, "3"),
     ] {
         assert_eq!(ready(&database, ms), Readiness::Ready);
-        assert_eq!(
-            database.query("SELECT checks FROM readiness"),
-            [checks],
-            "{ms}"
-        );
+        let counted = database.query("SELECT checks FROM readiness");
+        assert_eq!(counted, [checks], "{ms}");
     }
 }
 
@@ -215,44 +146,28 @@ fn one_usable_key_makes_the_pool_ready() {
 
 #[test]
 fn a_read_only_database_makes_the_pool_unready() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pool.db");
-    let database = Rc::new(NativeDatabase::migrated_at(&path));
-    database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1')");
+    let database = Rc::new(NativeDatabase::with_keys(1));
     assert_eq!(ready(&database, 0), Readiness::Ready);
     database.run("PRAGMA query_only = ON");
-    assert_eq!(
-        ready(&database, 500),
-        Readiness::Ready,
-        "a recent write is proof enough"
-    );
-    let unready = ready(&database, 1_000);
-    assert!(
-        matches!(&unready, Readiness::NotWritable(error) if error.text().contains("readonly")),
-        "{unready:?}"
-    );
+    // A recent write is proof enough.
+    assert_eq!(ready(&database, 500), Readiness::Ready);
+    let Readiness::NotWritable(error) = ready(&database, 1_000) else {
+        panic!("the database is read-only");
+    };
+    assert!(error.text().contains("readonly"), "{error}");
     database.run("PRAGMA query_only = OFF");
     database.fail("INTO readiness", "database is locked", usize::MAX);
     assert!(matches!(ready(&database, 1_000), Readiness::NotWritable(_)));
-    assert!(
-        database.clock_ms() <= CHECK_WAIT_MS,
-        "the check must not wait longer"
-    );
+    assert!(database.clock_ms() <= CHECK_WAIT_MS);
 }
 
 #[test]
 fn readiness_finds_keys_by_the_status_index() {
     let database = NativeDatabase::migrated();
-    let query = readiness_query()
-        .replace("?1", "'1'")
-        .replace("?2", "'2'")
-        .replace("?3", "'3'");
-    let plan = database.query(&format!("EXPLAIN QUERY PLAN {query}"));
-    let keys = plan.iter().filter(|step| step.contains("api_keys"));
-    assert!(
-        keys.clone().count() == 2 && keys.clone().all(|step| step.contains("(status=?)")),
-        "{plan:?}"
-    );
+    let plan = database.plan(&readiness_query());
+    let mut keys = plan.lines().filter(|step| step.contains("api_keys"));
+    assert_eq!(keys.clone().count(), 2, "{plan}");
+    assert!(keys.all(|step| step.contains("(status=?)")), "{plan}");
 }
 
 #[test]
@@ -260,10 +175,8 @@ fn rejects_the_database_of_a_newer_version() {
     let database = NativeDatabase::migrated();
     database.run("INSERT INTO schema_migrations (id, name) VALUES (900, '0900_later')");
     let error = block_on(migrate(&database)).unwrap_err();
-    assert!(
-        error.text().contains("newer version") && error.text().contains("900"),
-        "{error}"
-    );
+    assert!(error.text().contains("newer version"), "{error}");
+    assert!(error.text().contains("900"), "{error}");
 }
 
 #[test]
@@ -276,10 +189,8 @@ fn counters_that_are_null_count_from_0() {
          INSERT INTO api_keys (id, api_key, total_calls) VALUES (1, 'fake-1', 7)",
     );
     block_on(migrate(&database)).unwrap();
-    assert_eq!(
-        database.query("SELECT consecutive_failures, total_calls, success_calls FROM api_keys"),
-        ["0|7|0"]
-    );
+    let counters = "SELECT consecutive_failures, total_calls, success_calls FROM api_keys";
+    assert_eq!(database.query(counters), ["0|7|0"]);
 }
 
 #[test]
@@ -288,20 +199,15 @@ fn every_part_of_a_file_is_one_statement() {
     for (name, sql) in MIGRATIONS {
         for statement in statements(sql) {
             let mut batch = rusqlite::Batch::new(&database.connection, statement);
-            let mut parts = 0;
-            loop {
-                match batch.next() {
-                    Ok(Some(_)) => parts += 1,
-                    Ok(None) => break,
-                    // The migration is applied already, and SQLite stops here.
-                    Err(error) => {
-                        assert!(error.to_string().contains("duplicate column name"));
-                        parts += 1;
-                        break;
-                    }
+            match batch.next() {
+                Ok(first) => {
+                    assert!(first.is_some(), "{name}: {statement}");
+                    let second = batch.next().unwrap();
+                    assert!(second.is_none(), "{name}: {statement}");
                 }
+                // The migration is applied already, and SQLite stops here.
+                Err(error) => assert!(error.to_string().contains("duplicate column name")),
             }
-            assert_eq!(parts, 1, "{name}: {statement}");
         }
     }
 }

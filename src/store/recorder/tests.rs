@@ -1,15 +1,14 @@
 //! Recording attempts on the real schema, in SQLite.
 
 use super::*;
-use crate::pool::{KeyStatus, Outcome, UnixMillis, Usage, Verdict};
-use crate::store::testing::NativeDatabase;
+use crate::pool::{KeyStatus, Outcome, Usage, Verdict};
+use crate::store::testing::{DatabaseFile, NOW, NativeDatabase};
 use futures::executor::block_on;
 use futures::future::join_all;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const SECOND: i64 = 1000;
-const STATES: &str = "SELECT id, status, consecutive_failures, total_calls, success_calls, disabled_until FROM api_keys ORDER BY id";
+const YEAR: i64 = 365 * 24 * 3600 * SECOND;
 
 /// An attempt with a new request id.
 fn attempt(key: i64, outcome: Outcome, started: i64) -> AttemptRow {
@@ -36,18 +35,27 @@ fn attempt(key: i64, outcome: Outcome, started: i64) -> AttemptRow {
     }
 }
 
-fn recorder(keys: i64) -> Recorder<NativeDatabase> {
-    let database = NativeDatabase::migrated();
-    for id in 1..=keys {
-        database.run(&format!(
-            "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
-        ));
-    }
-    Recorder::new(Rc::new(database))
+/// A recorder with its database of this many keys.
+fn recorder(keys: usize) -> (Recorder<NativeDatabase>, Rc<NativeDatabase>) {
+    let database = Rc::new(NativeDatabase::with_keys(keys));
+    (Recorder::new(Rc::clone(&database)), database)
 }
 
-fn states(recorder: &Recorder<NativeDatabase>) -> Vec<String> {
-    recorder.database.query(STATES)
+fn states(database: &NativeDatabase) -> Vec<String> {
+    database.query("SELECT id, status, consecutive_failures, total_calls, success_calls, disabled_until FROM api_keys ORDER BY id")
+}
+
+/// The value of this expression for key 1.
+fn first_key(database: &NativeDatabase, columns: &str) -> String {
+    let rows = database.query(&format!("SELECT {columns} FROM api_keys WHERE id = 1"));
+    rows.concat()
+}
+
+/// The ids of the keys with this status.
+fn with_status(database: &NativeDatabase, status: KeyStatus) -> String {
+    let code = status.code();
+    let ids = format!("SELECT group_concat(id) FROM api_keys WHERE status = {code}");
+    database.query(&ids).concat()
 }
 
 fn commit(recorder: &Recorder<NativeDatabase>, attempt: AttemptRow) -> Moved {
@@ -56,30 +64,34 @@ fn commit(recorder: &Recorder<NativeDatabase>, attempt: AttemptRow) -> Moved {
 
 #[test]
 fn success_is_counted_and_logged() {
-    let recorder = recorder(2);
+    let (recorder, database) = recorder(2);
     let call = AttemptRow {
         request_id: "req_1".to_owned(),
         ..attempt(1, Outcome::Success, 0)
     };
     commit(&recorder, call);
-    assert_eq!(states(&recorder), ["1|1|0|1|1|NULL", "2|1|0|0|0|NULL"]);
-    assert_eq!(
-        recorder.database.query("SELECT last_used_at, last_success_at, last_failure_at, updated_at FROM api_keys WHERE id = 1"),
-        ["2027-01-15T08:00:00.000Z|2027-01-15T08:00:00.250Z|NULL|2027-01-15T08:00:00.250Z"]
-    );
-    assert_eq!(
-        recorder.database.query("SELECT api_key_id, success, response_status, error_message, response_time_ms, called_at FROM api_call_logs"),
-        ["1|1|200|NULL|250|2027-01-15T08:00:00.000Z"]
-    );
-    assert_eq!(
-        recorder.database.query("SELECT request_id, model, attempt, outcome, first_byte_ms, input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs"),
-        ["req_1|m|1|success|100|3|7|11|2"]
-    );
+    assert_eq!(states(&database), ["1|1|0|1|1|NULL", "2|1|0|0|0|NULL"]);
+    for (rows, expected) in [
+        (
+            "last_used_at, last_success_at, last_failure_at, updated_at FROM api_keys WHERE id = 1",
+            "2027-01-15T08:00:00.000Z|2027-01-15T08:00:00.250Z|NULL|2027-01-15T08:00:00.250Z",
+        ),
+        (
+            "api_key_id, success, response_status, error_message, response_time_ms, called_at FROM api_call_logs",
+            "1|1|200|NULL|250|2027-01-15T08:00:00.000Z",
+        ),
+        (
+            "request_id, model, attempt, outcome, first_byte_ms, input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs",
+            "req_1|m|1|success|100|3|7|11|2",
+        ),
+    ] {
+        assert_eq!(database.query(&format!("SELECT {rows}")), [expected]);
+    }
 }
 
 #[test]
 fn texts_and_numbers_round_trip() {
-    let recorder = recorder(1);
+    let (recorder, database) = recorder(1);
     for text in [
         "\"[1,{}]\\u0041'\n\u{7f}é💥",
         "null",
@@ -100,7 +112,7 @@ fn texts_and_numbers_round_trip() {
             ..attempt(1, Outcome::UpstreamTrouble, 0)
         };
         // Alone, and in a batch.
-        recorder.database.run("DELETE FROM api_call_logs");
+        database.run("DELETE FROM api_call_logs");
         let numbered = |number| AttemptRow {
             number,
             ..call.clone()
@@ -109,64 +121,52 @@ fn texts_and_numbers_round_trip() {
         assert_eq!(recorder.defer(numbered(2)), Deferred::Flush(numbered(2)));
         assert_eq!(recorder.defer(numbered(3)), Deferred::Queued);
         block_on(recorder.flush(numbered(2))).unwrap();
-        let row = format!(
-            "{text}|{text}|{text}|text|{max}|0|{max}|{}",
-            1i64 << 53,
-            max = i64::MAX
-        );
-        assert_eq!(
-            recorder.database.query("SELECT request_id, model, error_message, typeof(model), input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs"),
-            [row.as_str(); 3]
-        );
+        let (max, cached) = (i64::MAX, 1i64 << 53);
+        let row = format!("{text}|{text}|{text}|text|{max}|0|{max}|{cached}");
+        let rows = "SELECT request_id, model, error_message, typeof(model), input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs";
+        assert_eq!(database.query(rows), [row.as_str(); 3]);
     }
 }
 
 #[test]
 fn a_batch_counts_regardless_of_the_order_of_its_calls() {
-    let recorder = recorder(2);
+    let (recorder, database) = recorder(2);
     commit(&recorder, attempt(1, Outcome::ProjectRefused, SECOND));
     let ended = |outcome, started, lasted| AttemptRow {
         ended_at: NOW.plus(started + lasted),
         ..attempt(1, outcome, started)
     };
     // Only the third began after the failure; the second ended last, and the first is written last.
-    let calls = [
-        ended(Outcome::Success, 0, 9 * SECOND),
-        ended(Outcome::UpstreamTrouble, 3 * SECOND, 7 * SECOND),
-        ended(Outcome::Success, 2 * SECOND, SECOND),
-    ];
-    let key = "SELECT status, consecutive_failures, total_calls, success_calls, last_used_at, last_success_at,
-        last_success_began_at, last_outcome, last_outcome_at, updated_at FROM api_keys WHERE id = 1";
-    recorder.database.run("DELETE FROM api_call_logs");
-    let [first, second, third] = calls;
+    database.run("DELETE FROM api_call_logs");
+    let first = ended(Outcome::Success, 0, 9 * SECOND);
     let Deferred::Flush(first) = recorder.defer(first) else {
         panic!("the first row must be flushed");
     };
-    recorder.defer(second);
-    recorder.defer(third);
+    recorder.defer(ended(Outcome::UpstreamTrouble, 3 * SECOND, 7 * SECOND));
+    recorder.defer(ended(Outcome::Success, 2 * SECOND, SECOND));
     // The key is deleted while its call is in flight.
-    recorder.database.run("DELETE FROM api_keys WHERE id = 2");
+    database.run("DELETE FROM api_keys WHERE id = 2");
     recorder.defer(attempt(2, Outcome::Success, 0));
-    let statements = recorder.database.statements();
+    let statements = database.statements();
     block_on(recorder.flush(first)).unwrap();
-    assert_eq!(recorder.database.statements() - statements, 1);
+    assert_eq!(database.statements() - statements, 1);
+    let columns =
+        "status, consecutive_failures, total_calls, success_calls, last_used_at, last_success_at,
+        last_success_began_at, last_outcome, last_outcome_at, updated_at";
     assert_eq!(
-        recorder.database.query(key),
-        [
-            "1|0|4|2|2027-01-15T08:00:03.000Z|2027-01-15T08:00:09.000Z|2027-01-15T08:00:02.000Z|upstream_trouble|2027-01-15T08:00:10.000Z|2027-01-15T08:00:10.000Z"
-        ]
+        first_key(&database, columns),
+        "1|0|4|2|2027-01-15T08:00:03.000Z|2027-01-15T08:00:09.000Z|2027-01-15T08:00:02.000Z|upstream_trouble|2027-01-15T08:00:10.000Z|2027-01-15T08:00:10.000Z"
     );
+    let rows = database.query("SELECT api_key_id, outcome FROM api_call_logs");
     assert_eq!(
-        recorder
-            .database
-            .query("SELECT api_key_id, outcome FROM api_call_logs"),
-        ["1|upstream_trouble", "1|success", "2|success", "1|success"]
+        rows.join(" "),
+        "1|upstream_trouble 1|success 2|success 1|success"
     );
 }
 
 #[test]
 fn a_row_that_is_written_twice_is_counted_once() {
-    let recorder = recorder(1);
+    let database = NativeDatabase::with_keys(1);
     for outcome in Outcome::ALL {
         let call = attempt(1, outcome, 0);
         let other = attempt(1, outcome, 0);
@@ -181,158 +181,120 @@ fn a_row_that_is_written_twice_is_counted_once() {
                 (WRITE_CALL, values_of(&call).to_vec()),
                 (WRITE_CALLS, vec![Value::from(batch.as_str())]),
             ] {
-                block_on(write(&*recorder.database, statement, values)).unwrap();
+                block_on(write(&database, statement, values)).unwrap();
             }
         }
     }
+    let counts = "(SELECT count(*) FROM api_call_logs), (SELECT sum(calls) FROM api_call_hours), total_calls, \
+        (SELECT sum(success) FROM api_call_logs) = success_calls";
     let calls = 3 * Outcome::ALL.len();
-    for count in [
-        "SELECT count(*) FROM api_call_logs",
-        "SELECT sum(calls) FROM api_call_hours",
-        "SELECT total_calls FROM api_keys",
-    ] {
-        assert_eq!(
-            recorder.database.query(count),
-            [calls.to_string()],
-            "{count}"
-        );
-    }
-    let is_counted =
-        "SELECT (SELECT sum(success) FROM api_call_logs) = success_calls FROM api_keys";
-    assert_eq!(recorder.database.query(is_counted), ["1"]);
+    assert_eq!(
+        first_key(&database, counts),
+        format!("{calls}|{calls}|{calls}|1")
+    );
 }
 
 #[test]
 fn existing_rows_are_found_by_an_index() {
-    let recorder = recorder(1);
-    let plan = recorder.database.query(
-        "EXPLAIN QUERY PLAN SELECT 1 FROM api_call_logs WHERE called_at = 'a' AND request_id = 'b' AND attempt = 1",
-    );
-    assert!(plan.concat().contains("called_at=?"), "{plan:?}");
+    let find =
+        "SELECT 1 FROM api_call_logs WHERE called_at = ?1 AND request_id = ?2 AND attempt = ?3";
+    let plan = NativeDatabase::migrated().plan(find);
+    assert!(plan.contains("called_at=?"), "{plan}");
 }
 
 #[test]
 fn counters_that_are_null_count_from_0() {
-    let recorder = recorder(1);
-    recorder.database.run(
+    let (recorder, database) = recorder(1);
+    let set_null =
+        "UPDATE api_keys SET total_calls = NULL, success_calls = NULL, consecutive_failures = NULL";
+    database.run(
         "DROP TRIGGER record_call; CREATE TABLE unconstrained AS SELECT * FROM api_keys; DROP TABLE api_keys; ALTER TABLE unconstrained RENAME TO api_keys;
-         DELETE FROM schema_migrations WHERE id >= 2;
-         UPDATE api_keys SET total_calls = NULL, success_calls = NULL, consecutive_failures = NULL",
+         DELETE FROM schema_migrations WHERE id >= 2",
     );
-    block_on(super::super::migrate(&*recorder.database)).unwrap();
-    for set_null in [false, true] {
-        if set_null {
-            recorder.database.run("UPDATE api_keys SET total_calls = NULL, success_calls = NULL, consecutive_failures = NULL");
+    database.run(set_null);
+    block_on(super::super::migrate(&*database)).unwrap();
+    for is_set_again in [false, true] {
+        if is_set_again {
+            database.run(set_null);
         }
         commit(&recorder, attempt(1, Outcome::Success, 5 * SECOND));
-        assert_eq!(states(&recorder), ["1|1|0|1|1|NULL"]);
+        assert_eq!(states(&database), ["1|1|0|1|1|NULL"]);
         commit(&recorder, attempt(1, Outcome::ProjectRefused, SECOND));
-        assert_eq!(states(&recorder), ["1|1|1|2|1|NULL"]);
+        assert_eq!(states(&database), ["1|1|1|2|1|NULL"]);
     }
 }
 
-/// Changes by an operator, and the status and end of the pause that they leave.
+/// The status and the end of a pause that an operator sets, as SQL.
 const EDITS: [(&str, &str); 10] = [
-    (
-        "status = 2, disabled_until = '2099-01-01T00:00:00.000Z'",
-        "2|2099-01-01T00:00:00.000Z",
-    ),
-    ("status = 2, disabled_until = '2099-01-01'", "2|2099-01-01"),
-    (
-        "status = 2, disabled_until = '2099-01-01 00:00:00'",
-        "2|2099-01-01 00:00:00",
-    ),
-    (
-        "status = 2, disabled_until = '2099-01-01T00:00:00+08:00'",
-        "2|2099-01-01T00:00:00+08:00",
-    ),
-    ("status = 2, disabled_until = '2099'", "2|2099"),
-    ("status = 2, disabled_until = 'next week'", "2|next week"),
-    ("status = 2, disabled_until = NULL", "2|NULL"),
-    ("status = 0", "0|NULL"),
-    ("status = 1", "1|NULL"),
-    ("status = 1, disabled_until = '2001-01-01'", "1|2001-01-01"),
+    ("2", "'2099-01-01T00:00:00.000Z'"),
+    ("2", "'2099-01-01'"),
+    ("2", "'2099-01-01 00:00:00'"),
+    ("2", "'2099-01-01T00:00:00+08:00'"),
+    ("2", "'2099'"),
+    ("2", "'next week'"),
+    ("2", "NULL"),
+    ("1", "'2001-01-01'"),
+    // The end stays as it is.
+    ("0", "disabled_until"),
+    ("1", "disabled_until"),
 ];
 
 #[test]
 fn calls_in_flight_do_not_undo_an_operators_change() {
-    let before = [
-        (
-            "status = 1, disabled_until = NULL, consecutive_failures = 0",
-            0,
-        ),
-        (
-            "status = 1, disabled_until = NULL, consecutive_failures = 4",
-            4,
-        ),
+    let states = [
+        "status = 1, disabled_until = NULL, consecutive_failures = 0",
+        "status = 1, disabled_until = NULL, consecutive_failures = 4",
         // States that the pool has set.
-        (
-            "status = 2, disabled_until = '2027-01-15T08:30:00.000Z', paused_until = '2027-01-15T08:30:00.000Z', last_failure_at = '2027-01-15T07:59:00.000Z'",
-            2,
-        ),
-        (
-            "status = 0, disabled_until = NULL, disabled_at = '2027-01-15T08:00:00.000Z', disabled_reason = 'key_rejected'",
-            1,
-        ),
+        "status = 2, disabled_until = '2027-01-15T08:30:00.000Z', paused_until = '2027-01-15T08:30:00.000Z', last_failure_at = '2027-01-15T07:59:00.000Z'",
+        "status = 0, disabled_until = NULL, disabled_at = '2027-01-15T08:00:00.000Z', disabled_reason = 'key_rejected'",
     ];
-    let outcomes = [
-        Outcome::Success,
-        Outcome::ProjectRefused,
-        Outcome::KeyRejected,
-        Outcome::EmptyAnswer,
-    ];
-    for (state, _) in before {
-        for (edit, left) in EDITS {
-            for outcome in outcomes {
-                for in_batch in [false, true] {
-                    let recorder = recorder(4);
-                    let run = |sql: &str| recorder.database.run(sql);
-                    run(&format!(
-                        "UPDATE api_keys SET {state}, pool_moves = pool_moves + 1 WHERE id = 1"
-                    ));
-                    let key = "SELECT status, disabled_until FROM api_keys WHERE id = 1";
-                    let unedited = recorder.database.query(key);
-                    run(&format!(
-                        "UPDATE api_keys SET {edit}, priority = 7, project = 'team' WHERE id = 1"
-                    ));
-                    if recorder.database.query(key) == unedited {
-                        continue;
-                    }
-                    let left = if left == "0|NULL" || left == "1|NULL" {
-                        // If only the status is changed, the end stays.
-                        recorder.database.query(key)
-                    } else {
-                        vec![left.to_owned()]
-                    };
-                    // All calls began before the change.
-                    for started in 0..3 {
-                        let call = attempt(1, outcome, started);
-                        match recorder.defer(call) {
-                            Deferred::Flush(first) if in_batch => {
-                                let others =
-                                    (0..3).map(|at| recorder.defer(attempt(1, outcome, at)));
-                                assert!(others.eq([
-                                    Deferred::Queued,
-                                    Deferred::Queued,
-                                    Deferred::Queued
-                                ]));
-                                block_on(recorder.flush(first)).unwrap();
-                            }
-                            Deferred::Flush(first) => {
-                                recorder.is_flush_scheduled.set(false);
-                                commit(&recorder, first);
-                            }
-                            other => panic!("{other:?}"),
-                        }
-                    }
-                    assert_eq!(
-                        recorder.database.query(key),
-                        left,
-                        "{state}; {edit}; {outcome:?}"
-                    );
-                    let others = "SELECT priority, project FROM api_keys WHERE id = 1";
-                    assert_eq!(recorder.database.query(others), ["7|team"]);
+    for (state, (status, until)) in states
+        .into_iter()
+        .flat_map(|state| EDITS.map(|edit| (state, edit)))
+    {
+        for outcome in [
+            Outcome::Success,
+            Outcome::ProjectRefused,
+            Outcome::KeyRejected,
+            Outcome::EmptyAnswer,
+        ] {
+            for in_batch in [false, true] {
+                let (recorder, database) = recorder(4);
+                let key = || first_key(&database, "status, disabled_until");
+                let set = |columns: &str| {
+                    database.run(&format!("UPDATE api_keys SET {columns} WHERE id = 1"));
+                };
+                set(&format!("{state}, pool_moves = pool_moves + 1"));
+                let unedited = key();
+                set(&format!(
+                    "status = {status}, disabled_until = {until}, priority = 7, project = 'team'"
+                ));
+                if key() == unedited {
+                    continue;
                 }
+                let expected = match until {
+                    "disabled_until" => key(),
+                    until => format!("{status}|{}", until.trim_matches('\'')),
+                };
+                // All calls began before the change.
+                for started in 0..3 {
+                    let Deferred::Flush(first) = recorder.defer(attempt(1, outcome, started))
+                    else {
+                        panic!("the first row must be flushed");
+                    };
+                    if in_batch {
+                        for at in 0..3 {
+                            let other = recorder.defer(attempt(1, outcome, at));
+                            assert_eq!(other, Deferred::Queued);
+                        }
+                        block_on(recorder.flush(first)).unwrap();
+                    } else {
+                        recorder.is_flush_scheduled.set(false);
+                        commit(&recorder, first);
+                    }
+                }
+                assert_eq!(key(), expected, "{state}; {status} {until}; {outcome:?}");
+                assert_eq!(first_key(&database, "priority, project"), "7|team");
             }
         }
     }
@@ -340,73 +302,59 @@ fn calls_in_flight_do_not_undo_an_operators_change() {
 
 #[test]
 fn calls_after_an_operators_change_affect_the_key() {
-    let recorder = recorder(1);
+    let (recorder, database) = recorder(1);
     commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
-    recorder.database.run("UPDATE api_keys SET status = 1");
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT edits, disabled_reason, disabled_at FROM api_keys"),
-        ["1|NULL|NULL"]
-    );
+    database.run("UPDATE api_keys SET status = 1");
+    let edited = first_key(&database, "edits, disabled_reason, disabled_at");
+    assert_eq!(edited, "1|NULL|NULL");
     let aware = |outcome, started| AttemptRow {
         key_edits: 1,
         ..attempt(1, outcome, started)
     };
     commit(&recorder, aware(Outcome::KeyRejected, SECOND));
-    assert_eq!(states(&recorder), ["1|0|2|2|0|NULL"]);
+    assert_eq!(states(&database), ["1|0|2|2|0|NULL"]);
     // An operator's pause ends at its time, and a success then reactivates the key.
-    recorder
-        .database
-        .run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15 09:00:00'");
+    database.run("UPDATE api_keys SET status = 2, disabled_until = '2027-01-15 09:00:00'");
     commit(&recorder, aware(Outcome::Success, 3_599 * SECOND));
-    assert_eq!(states(&recorder), ["1|2|0|3|1|2027-01-15 09:00:00"]);
+    assert_eq!(states(&database), ["1|2|0|3|1|2027-01-15 09:00:00"]);
     commit(&recorder, aware(Outcome::Success, 3_600 * SECOND));
-    assert_eq!(states(&recorder), ["1|1|0|4|2|NULL"]);
+    assert_eq!(states(&database), ["1|1|0|4|2|NULL"]);
 }
 
 #[test]
 fn only_the_pools_own_changes_are_reverted() {
-    let recorder = recorder(6);
+    let (recorder, database) = recorder(6);
     for id in 1..=2 {
         commit(&recorder, attempt(id, Outcome::KeyRejected, id));
     }
     // An operator confirms that the first key is dead, and pauses another.
-    recorder.database.run(
+    database.run(
         "UPDATE api_keys SET status = 1 WHERE id = 1; UPDATE api_keys SET status = 0 WHERE id = 1;
          UPDATE api_keys SET status = 2, disabled_until = '2099-01-01', last_outcome = 'key_rejected',
              last_outcome_at = '2027-01-15T08:00:00.000Z', last_failure_at = '2027-01-15T08:00:00.000Z' WHERE id = 4",
     );
     let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 30));
     assert_eq!(moved.suspected, [3, 2].map(KeyId));
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT status FROM api_keys ORDER BY id"),
-        ["0", "1", "1", "2", "1", "1"]
-    );
+    assert_eq!(with_status(&database, KeyStatus::Disabled), "1");
+    assert_eq!(with_status(&database, KeyStatus::Cooling), "4");
+    assert_eq!(with_status(&database, KeyStatus::Active), "2,3,5,6");
 }
 
 #[test]
 fn calls_in_flight_do_not_undo_a_reset() {
     use crate::pool::{Incident, quota_scope_of, testing::key};
-    let recorder = recorder(1);
-    let database = &*recorder.database;
+    let (recorder, database) = recorder(1);
     database.run("UPDATE api_keys SET project = 'p', consecutive_failures = 4");
-    let reset = super::super::reset_key(database, KeyId(1), NOW.plus(SECOND));
+    let reset = super::super::reset_key(&*database, KeyId(1), NOW.plus(SECOND));
     assert_eq!(block_on(reset), Ok(true));
     let key = crate::pool::PoolKey {
         project: Some("p".to_owned()),
         ..key(1)
     };
-    for (outcome, rows) in [(Outcome::ProjectRefused, 0), (Outcome::KeyRejected, 0)] {
+    for outcome in [Outcome::ProjectRefused, Outcome::KeyRejected] {
         commit(&recorder, attempt(1, outcome, 0));
-        assert_eq!(states(&recorder).len(), 1 + rows);
-        assert!(
-            states(&recorder)[0].starts_with("1|1|0|"),
-            "{:?}",
-            states(&recorder)
-        );
+        let state = first_key(&database, "status, consecutive_failures");
+        assert_eq!(state, "1|0", "{outcome:?}");
     }
     for outcome in [Outcome::BillingExhausted, Outcome::EgressRefused] {
         let scope = quota_scope_of(outcome, &key, "m", None).unwrap();
@@ -417,7 +365,7 @@ fn calls_in_flight_do_not_undo_a_reset() {
                 began_at: NOW.plus(began),
                 ended_at: NOW.plus(2 * SECOND),
             };
-            let cooled = block_on(super::super::cool(database, &scope, &incident, None));
+            let cooled = block_on(super::super::cool(&*database, &scope, &incident, None));
             assert_eq!(cooled.unwrap().is_some(), cools, "{outcome:?} {began}");
         }
     }
@@ -425,55 +373,41 @@ fn calls_in_flight_do_not_undo_a_reset() {
 
 #[test]
 fn times_from_the_future_are_replaced() {
-    let recorder = recorder(5);
-    let year = 365 * 24 * 3600 * SECOND;
+    let (recorder, database) = recorder(5);
     for outcome in [
         Outcome::ProjectRefused,
         Outcome::ProjectRefused,
         Outcome::UpstreamTrouble,
     ] {
-        commit(&recorder, attempt(1, outcome, year));
+        commit(&recorder, attempt(1, outcome, YEAR));
     }
-    recorder.database.run("UPDATE api_keys SET last_success_began_at = '2028-01-15T08:00:00.000Z', last_success_at = '2028-01-15T08:00:00.000Z' WHERE id = 1");
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT status FROM api_keys WHERE id = 1"),
-        ["2"]
-    );
+    database.run("UPDATE api_keys SET last_success_began_at = '2028-01-15T08:00:00.000Z', last_success_at = '2028-01-15T08:00:00.000Z' WHERE id = 1");
+    assert_eq!(first_key(&database, "status"), "2");
     // The pool treats the pause as over, and a trial succeeds.
     commit(&recorder, attempt(1, Outcome::Success, 0));
+    let columns = "status, disabled_until, consecutive_failures, last_used_at, last_success_at, last_success_began_at,
+        last_outcome, last_outcome_at, updated_at";
     assert_eq!(
-        recorder.database.query(
-            "SELECT status, disabled_until, consecutive_failures, last_used_at, last_success_at, last_success_began_at,
-                last_outcome, last_outcome_at, updated_at FROM api_keys WHERE id = 1"
-        ),
-        ["1|NULL|0|2027-01-15T08:00:00.000Z|2027-01-15T08:00:00.250Z|2027-01-15T08:00:00.000Z|success|2027-01-15T08:00:00.250Z|2027-01-15T08:00:00.250Z"]
+        first_key(&database, columns),
+        "1|NULL|0|2027-01-15T08:00:00.000Z|2027-01-15T08:00:00.250Z|2027-01-15T08:00:00.000Z|success|2027-01-15T08:00:00.250Z|2027-01-15T08:00:00.250Z"
     );
 }
 
 #[test]
 fn failures_from_the_future_are_no_evidence() {
-    let recorder = recorder(6);
-    let year = 365 * 24 * 3600 * SECOND;
+    let (recorder, _) = recorder(6);
     for id in 1..=2 {
-        commit(&recorder, attempt(id, Outcome::KeyRejected, year));
+        commit(&recorder, attempt(id, Outcome::KeyRejected, YEAR));
     }
     let moved = commit(&recorder, attempt(3, Outcome::KeyRejected, 0));
-    assert_eq!(
-        moved.suspected,
-        [],
-        "failures at other times must not count"
-    );
-    assert_eq!(
-        moved.state.map(|state| state.status),
-        Some(KeyStatus::Disabled)
-    );
+    assert_eq!(moved.suspected, []);
+    let status = moved.state.map(|state| state.status);
+    assert_eq!(status, Some(KeyStatus::Disabled));
 }
 
 #[test]
 fn consecutive_failures_pause_and_then_disable() {
-    let recorder = recorder(1);
+    let (recorder, database) = recorder(1);
     let hour = 3600 * SECOND;
     for (round, expected) in [
         (0, "1|1|1|1|0|NULL"),
@@ -483,112 +417,82 @@ fn consecutive_failures_pause_and_then_disable() {
         (4, "1|0|5|5|0|NULL"),
     ] {
         commit(&recorder, attempt(1, Outcome::ProjectRefused, round * hour));
-        assert_eq!(states(&recorder), [expected], "failure {}", round + 1);
+        assert_eq!(states(&database), [expected], "failure {}", round + 1);
     }
-    assert_eq!(
-        recorder.database.query(
-            "SELECT success, response_status, error_message FROM api_call_logs WHERE id = 5"
-        ),
-        ["0|403|it's over; really"]
-    );
+    let last = "SELECT success, response_status, error_message FROM api_call_logs WHERE id = 5";
+    assert_eq!(database.query(last), ["0|403|it's over; really"]);
 }
 
 #[test]
-fn success_after_a_pause_resets_the_failures() {
-    let recorder = recorder(1);
-    for round in 0..2 {
-        commit(
-            &recorder,
-            attempt(1, Outcome::ProjectRefused, round * SECOND),
-        );
+fn only_a_success_after_a_pause_resets_the_failures() {
+    for (began, expected) in [
+        (3600 * SECOND, "1|1|0|3|1|NULL"),
+        (0, "1|2|2|3|1|2027-01-15T08:30:01.250Z"),
+    ] {
+        let (recorder, database) = recorder(1);
+        for round in [0, SECOND] {
+            commit(&recorder, attempt(1, Outcome::ProjectRefused, round));
+        }
+        commit(&recorder, attempt(1, Outcome::Success, began));
+        assert_eq!(states(&database), [expected]);
     }
-    commit(&recorder, attempt(1, Outcome::Success, 3600 * SECOND));
-    assert_eq!(states(&recorder), ["1|1|0|3|1|NULL"]);
 }
 
 #[test]
 fn success_does_not_reactivate_a_rejected_key() {
-    let recorder = recorder(1);
+    let (recorder, database) = recorder(1);
     commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
-    assert_eq!(states(&recorder), ["1|0|1|1|0|NULL"]);
+    assert_eq!(states(&database), ["1|0|1|1|0|NULL"]);
     commit(&recorder, attempt(1, Outcome::Success, 3600 * SECOND));
-    assert_eq!(states(&recorder), ["1|0|0|2|1|NULL"]);
-}
-
-#[test]
-fn an_earlier_success_does_not_reset_a_failure() {
-    let recorder = recorder(1);
-    for round in 0..2 {
-        commit(
-            &recorder,
-            attempt(1, Outcome::ProjectRefused, round * SECOND),
-        );
-    }
-    commit(&recorder, attempt(1, Outcome::Success, 0));
-    assert_eq!(states(&recorder), ["1|2|2|3|1|2027-01-15T08:30:01.250Z"]);
+    assert_eq!(states(&database), ["1|0|0|2|1|NULL"]);
 }
 
 #[test]
 fn failures_of_others_are_only_counted() {
-    let recorder = recorder(1);
-    recorder
-        .database
-        .run("UPDATE api_keys SET consecutive_failures = 1");
+    let (recorder, database) = recorder(1);
+    database.run("UPDATE api_keys SET consecutive_failures = 1");
     let others = Outcome::ALL
         .into_iter()
         .filter(|outcome| outcome.verdict() == Verdict::Unknown);
     for (calls, outcome) in (1..).zip(others) {
         commit(&recorder, attempt(1, outcome, 0));
-        assert_eq!(
-            states(&recorder),
-            [format!("1|1|1|{calls}|0|NULL")],
-            "{}",
-            outcome.name()
-        );
+        let expected = format!("1|1|1|{calls}|0|NULL");
+        assert_eq!(states(&database), [expected], "{outcome:?}");
     }
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT DISTINCT success FROM api_call_logs"),
-        ["0"]
-    );
+    assert_eq!(database.count("api_call_logs WHERE success <> 0"), 0);
 }
 
 #[test]
 fn a_disabled_key_records_why_and_when() {
-    let recorder = recorder(4);
+    let (recorder, database) = recorder(4);
     commit(&recorder, attempt(1, Outcome::KeyRejected, 0));
+    let recorded = first_key(
+        &database,
+        "disabled_reason, disabled_at, last_outcome, last_outcome_at",
+    );
+    let at = "2027-01-15T08:00:00.250Z";
     assert_eq!(
-        recorder.database.query("SELECT disabled_reason, disabled_at, last_outcome, last_outcome_at FROM api_keys WHERE id = 1"),
-        ["key_rejected: it's over; really|2027-01-15T08:00:00.250Z|key_rejected|2027-01-15T08:00:00.250Z"]
+        recorded,
+        format!("key_rejected: it's over; really|{at}|key_rejected|{at}")
     );
 }
 
 #[test]
 fn the_last_outcome_is_that_of_the_last_call_to_end() {
-    let recorder = recorder(1);
+    let (recorder, database) = recorder(1);
     commit(&recorder, attempt(1, Outcome::UpstreamTrouble, 500));
     commit(&recorder, attempt(1, Outcome::Success, 0));
-    assert_eq!(
-        recorder.database.query("SELECT last_outcome FROM api_keys"),
-        ["upstream_trouble"]
-    );
+    assert_eq!(first_key(&database, "last_outcome"), "upstream_trouble");
 }
 
 #[test]
 fn keys_failing_alike_without_a_success_stay_active() {
     for outcome in [Outcome::KeyRejected, Outcome::ProjectRefused] {
-        let recorder = recorder(5);
-        assert!(
-            commit(&recorder, attempt(1, outcome, 0))
-                .suspected
-                .is_empty()
-        );
-        assert!(
-            commit(&recorder, attempt(2, outcome, 10))
-                .suspected
-                .is_empty()
-        );
+        let (recorder, database) = recorder(5);
+        for id in 1..=2 {
+            let moved = commit(&recorder, attempt(id, outcome, 10 * id - 10));
+            assert_eq!(moved.suspected, []);
+        }
         let moved = commit(&recorder, attempt(3, outcome, 20));
         assert_eq!(moved.state, None);
         let mut suspected = vec![KeyId(3)];
@@ -598,24 +502,14 @@ fn keys_failing_alike_without_a_success_stay_active() {
         assert_eq!(moved.suspected, suspected, "{}", outcome.name());
         let moved = commit(&recorder, attempt(4, outcome, 30));
         assert_eq!(moved.suspected, [KeyId(4)]);
-        assert_eq!(
-            recorder
-                .database
-                .query("SELECT DISTINCT status FROM api_keys"),
-            ["1"]
-        );
-        assert_eq!(
-            recorder
-                .database
-                .query("SELECT count(*) FROM api_call_logs"),
-            ["4"]
-        );
+        assert_eq!(with_status(&database, KeyStatus::Active), "1,2,3,4,5");
+        assert_eq!(database.count("api_call_logs"), 4);
     }
 }
 
 #[test]
 fn a_success_that_began_before_the_failures_is_ignored() {
-    let recorder = recorder(4);
+    let (recorder, _) = recorder(4);
     commit(&recorder, attempt(1, Outcome::KeyRejected, 1000));
     commit(&recorder, attempt(2, Outcome::KeyRejected, 1000));
     let stream = AttemptRow {
@@ -629,48 +523,42 @@ fn a_success_that_began_before_the_failures_is_ignored() {
 
 #[test]
 fn failures_more_than_a_minute_apart_are_unrelated() {
-    let recorder = recorder(8);
+    let (recorder, database) = recorder(8);
     for id in 1..=4 {
         let moved = commit(&recorder, attempt(id, Outcome::KeyRejected, id * 61_000));
         assert!(moved.suspected.is_empty(), "key {id}");
     }
-    let disabled = "SELECT count(*) FROM api_keys WHERE status = 0";
-    assert_eq!(recorder.database.query(disabled), ["4"]);
+    assert_eq!(with_status(&database, KeyStatus::Disabled), "1,2,3,4");
 }
 
 #[test]
 fn at_most_half_of_the_dead_keys_are_disabled_per_minute() {
-    let recorder = recorder(6);
+    let (recorder, database) = recorder(6);
     for id in 1..=5 {
         commit(&recorder, attempt(id, Outcome::KeyRejected, id * 1000));
         commit(&recorder, attempt(6, Outcome::Success, id * 1000 + 500));
     }
-    let disabled = "SELECT group_concat(id) FROM api_keys WHERE status = 0";
-    assert_eq!(recorder.database.query(disabled), ["1,2,3"]);
+    assert_eq!(with_status(&database, KeyStatus::Disabled), "1,2,3");
     let moved = commit(&recorder, attempt(4, Outcome::KeyRejected, 20_000));
     assert_eq!(moved.suspected, [KeyId(4)], "no key must be reinstated");
     commit(&recorder, attempt(6, Outcome::Success, 21_000));
     commit(&recorder, attempt(4, Outcome::KeyRejected, 70_000));
-    assert_eq!(recorder.database.query(disabled), ["1,2,3,4"]);
+    assert_eq!(with_status(&database, KeyStatus::Disabled), "1,2,3,4");
 }
 
 #[test]
 fn times_never_run_backwards() {
-    let recorder = recorder(1);
+    let (recorder, database) = recorder(1);
     commit(&recorder, attempt(1, Outcome::Success, 10 * SECOND));
     commit(&recorder, attempt(1, Outcome::Success, 0));
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT last_used_at, last_success_at FROM api_keys"),
-        ["2027-01-15T08:00:10.000Z|2027-01-15T08:00:10.250Z"]
-    );
+    let times = first_key(&database, "last_used_at, last_success_at");
+    assert_eq!(times, "2027-01-15T08:00:10.000Z|2027-01-15T08:00:10.250Z");
 }
 
 #[test]
 fn a_deleted_key_does_not_affect_the_rows_of_others() {
-    let recorder = recorder(2);
-    recorder.database.run(
+    let (recorder, database) = recorder(2);
+    database.run(
         "DROP TABLE api_call_logs;
          CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id INTEGER NOT NULL REFERENCES api_keys (id),
              success INTEGER, response_status INTEGER, error_message TEXT, response_time_ms INTEGER, called_at TEXT,
@@ -685,68 +573,38 @@ fn a_deleted_key_does_not_affect_the_rows_of_others() {
         recorder.commit(attempt(2, Outcome::Success, 0)),
         recorder.commit(attempt(1, Outcome::ProjectRefused, 0)),
     ]));
-    assert_eq!(
-        results.iter().map(Result::is_ok).collect::<Vec<_>>(),
-        [true, false, true, false]
-    );
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT api_key_id FROM api_call_logs"),
-        ["2", "2"]
-    );
-    assert_eq!(states(&recorder), ["2|1|0|2|2|NULL"]);
+    let are_written = results.iter().map(Result::is_ok);
+    assert!(are_written.eq([true, false, true, false]));
+    let logged = database.query("SELECT api_key_id FROM api_call_logs");
+    assert_eq!(logged, ["2", "2"]);
+    assert_eq!(states(&database), ["2|1|0|2|2|NULL"]);
 }
 
 #[test]
 fn concurrent_commits_are_all_written() {
-    let recorder = recorder(3);
-    let attempts: Vec<_> = (0..1200)
-        .map(|index| attempt(1 + index % 3, Outcome::Success, index))
-        .collect();
-    let results = block_on(join_all(
-        attempts.into_iter().map(|attempt| recorder.commit(attempt)),
-    ));
+    let (recorder, database) = recorder(3);
+    let attempts = (0..1200).map(|index| attempt(1 + index % 3, Outcome::Success, index));
+    let results = block_on(join_all(attempts.map(|attempt| recorder.commit(attempt))));
     assert!(results.iter().all(Result::is_ok));
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT count(*) FROM api_call_logs"),
-        ["1200"]
-    );
-    assert_eq!(
-        states(&recorder),
-        [
-            "1|1|0|400|400|NULL",
-            "2|1|0|400|400|NULL",
-            "3|1|0|400|400|NULL"
-        ]
-    );
+    assert_eq!(database.count("api_call_logs"), 1200);
+    let expected = [1, 2, 3].map(|id| format!("{id}|1|0|400|400|NULL"));
+    assert_eq!(states(&database), expected);
 }
 
 #[test]
 fn retries_a_busy_database_and_reports_a_broken_one() {
-    let recorder = recorder(1);
-    recorder
-        .database
-        .fail("recorded_calls", "database is locked", 2);
+    let (recorder, database) = recorder(1);
+    database.fail("recorded_calls", "database is locked", 2);
     commit(&recorder, attempt(1, Outcome::Success, 0));
-    recorder
-        .database
-        .fail("recorded_calls", "disk I/O error", 1);
+    database.fail("recorded_calls", "disk I/O error", 1);
     assert!(block_on(recorder.commit(attempt(1, Outcome::Success, 0))).is_err());
     commit(&recorder, attempt(1, Outcome::Success, 0));
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT count(*) FROM api_call_logs"),
-        ["2"]
-    );
+    assert_eq!(database.count("api_call_logs"), 2);
 }
 
 #[test]
 fn a_full_queue_is_written_by_the_next_commit() {
-    let recorder = recorder(1);
+    let (recorder, database) = recorder(1);
     let defer = |index| recorder.defer(attempt(1, Outcome::Success, index));
     let Deferred::Flush(first) = defer(0) else {
         panic!("the first row must be flushed");
@@ -758,14 +616,11 @@ fn a_full_queue_is_written_by_the_next_commit() {
         panic!("a full queue must be committed");
     };
     commit(&recorder, one_more);
-    assert_eq!(states(&recorder), ["1|1|0|501|501|NULL"]);
-    assert_eq!(
-        defer(502),
-        Deferred::Queued,
-        "the flush of the first row is still scheduled"
-    );
+    assert_eq!(states(&database), ["1|1|0|501|501|NULL"]);
+    // The flush of the first row is still scheduled.
+    assert_eq!(defer(502), Deferred::Queued);
     block_on(recorder.flush(first)).unwrap();
-    assert_eq!(states(&recorder), ["1|1|0|503|503|NULL"]);
+    assert_eq!(states(&database), ["1|1|0|503|503|NULL"]);
     assert!(matches!(defer(503), Deferred::Flush(_)));
     assert_eq!(recorder.take_lost(), []);
 }
@@ -773,8 +628,7 @@ fn a_full_queue_is_written_by_the_next_commit() {
 #[test]
 fn a_row_waits_no_longer_than_allowed() {
     for try_ms in [0, 10, 100] {
-        let recorder = &recorder(1);
-        let database = &recorder.database;
+        let (recorder, database) = recorder(1);
         database.each_try_takes(try_ms);
         database.answer_at_the_second_poll();
         database.fail("recorded_calls", "database is locked", usize::MAX);
@@ -789,133 +643,85 @@ fn a_row_waits_no_longer_than_allowed() {
 
 #[test]
 fn a_row_without_time_left_is_tried_once() {
-    let recorder = recorder(1);
+    let (recorder, database) = recorder(1);
     let call = attempt(1, Outcome::Success, 0);
     block_on(recorder.commit_within(call, 0)).unwrap();
-    recorder
-        .database
-        .fail("recorded_calls", "database is locked", usize::MAX);
+    database.fail("recorded_calls", "database is locked", usize::MAX);
     let late = recorder.commit_within(attempt(1, Outcome::Success, 0), 0);
     assert!(block_on(late).is_err_and(|error| error.is_busy()));
-    assert!(recorder.database.clock_ms() <= 20);
+    assert!(database.clock_ms() <= 20);
 }
 
 #[test]
 fn a_row_does_not_wait_again_after_its_state() {
-    let recorder = recorder(1);
-    recorder
-        .database
-        .fail("UPDATE api_keys", "database is locked", usize::MAX);
+    let (recorder, database) = recorder(1);
+    database.fail("UPDATE api_keys", "database is locked", usize::MAX);
     let result = block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0)));
     assert!(result.is_err_and(|error| error.is_busy()));
-    let waited = recorder.database.clock_ms();
+    let waited = database.clock_ms();
     assert!(waited <= ROW_WAIT_MS, "{waited}");
 }
 
 #[test]
 fn a_failure_is_logged_even_if_its_state_is_not_written() {
-    let recorder = recorder(1);
-    recorder
-        .database
-        .fail("UPDATE api_keys SET status", "disk I/O error", 1);
+    let (recorder, database) = recorder(1);
+    database.fail("UPDATE api_keys SET status", "disk I/O error", 1);
     assert!(block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0))).is_err());
-    assert_eq!(
-        recorder
-            .database
-            .query("SELECT success, response_status FROM api_call_logs"),
-        ["0|403"]
-    );
+    let logged = database.query("SELECT success, response_status FROM api_call_logs");
+    assert_eq!(logged, ["0|403"]);
 }
 
 #[test]
 fn parallel_writers_disable_at_most_half_of_the_keys() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pool.db");
-    let database = NativeDatabase::migrated_at(&path);
-    for id in 1..=12 {
-        database.run(&format!(
-            "INSERT INTO api_keys (id, api_key) VALUES ({id}, 'fake-{id}')"
-        ));
-    }
+    let file = DatabaseFile::migrated();
+    let database = file.open();
+    database.add_keys(12);
     // A later success, so that the upstream is not suspected.
     database.run(
         "UPDATE api_keys SET last_success_began_at = '2027-01-15T08:00:01.000Z' WHERE id = 12",
     );
-    std::thread::scope(|scope| {
-        for id in 1..=11 {
-            let path = &path;
-            scope.spawn(move || {
-                let recorder = Recorder::new(Rc::new(NativeDatabase::open(path)));
-                commit(&recorder, attempt(id, Outcome::KeyRejected, 0));
-            });
-        }
+    file.in_parallel(11, |id, database| {
+        let recorder = Recorder::new(Rc::new(database));
+        commit(&recorder, attempt(id, Outcome::KeyRejected, 0));
     });
-    assert_eq!(
-        database.query("SELECT count(*) FROM api_keys WHERE status = 0"),
-        ["6"]
-    );
-    assert_eq!(
-        database.query("SELECT sum(total_calls) FROM api_keys"),
-        ["11"]
-    );
+    assert_eq!(database.count("api_keys WHERE status = 0"), 6);
+    let calls = database.query("SELECT sum(total_calls) FROM api_keys");
+    assert_eq!(calls, ["11"]);
 }
 
 #[test]
 fn parallel_writers_failing_alike_disable_no_key() {
     for _ in 0..20 {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pool.db");
-        let database = NativeDatabase::migrated_at(&path);
-        for id in 1..=3 {
-            // One more failure pauses the key.
-            database.run(&format!(
-                "INSERT INTO api_keys (id, api_key, consecutive_failures) VALUES ({id}, 'fake-{id}', 1)"
-            ));
-        }
+        let file = DatabaseFile::migrated();
+        let database = file.open();
+        database.add_keys(3);
+        // One more failure pauses a key.
+        database.run("UPDATE api_keys SET consecutive_failures = 1");
         let start = std::sync::Barrier::new(3);
-        std::thread::scope(|scope| {
-            for id in 1..=3 {
-                let (path, start) = (&path, &start);
-                scope.spawn(move || {
-                    let recorder = Recorder::new(Rc::new(NativeDatabase::open(path)));
-                    start.wait();
-                    commit(&recorder, attempt(id, Outcome::ProjectRefused, 0));
-                });
-            }
+        file.in_parallel(3, |id, database| {
+            let recorder = Recorder::new(Rc::new(database));
+            start.wait();
+            commit(&recorder, attempt(id, Outcome::ProjectRefused, 0));
         });
-        assert_eq!(
-            database.query("SELECT count(*) FROM api_keys WHERE status = 1"),
-            ["3"],
-            "the third key is suspected, and the others are reinstated"
-        );
+        // The third key is suspected, and the others are reinstated.
+        assert_eq!(with_status(&database, KeyStatus::Active), "1,2,3");
     }
 }
 
 #[test]
 fn parallel_writers_lose_no_update() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pool.db");
-    let database = NativeDatabase::migrated_at(&path);
-    database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(|| {
-                let recorder = Recorder::new(Rc::new(NativeDatabase::open(&path)));
-                for round in 0..30 {
-                    commit(&recorder, attempt(1, Outcome::ProjectRefused, round));
-                    commit(&recorder, attempt(2, Outcome::Success, round));
-                }
-            });
+    let file = DatabaseFile::migrated();
+    let database = file.open();
+    database.add_keys(2);
+    file.in_parallel(6, |_, database| {
+        let recorder = Recorder::new(Rc::new(database));
+        for round in 0..30 {
+            commit(&recorder, attempt(1, Outcome::ProjectRefused, round));
+            commit(&recorder, attempt(2, Outcome::Success, round));
         }
     });
     let counts = "SELECT id, consecutive_failures, total_calls, success_calls FROM api_keys";
     assert_eq!(database.query(counts), ["1|2|180|0", "2|0|180|180"]);
-    assert_eq!(
-        database.query("SELECT count(*), count(DISTINCT id) FROM api_call_logs WHERE outcome = 'project_refused'"),
-        ["180|180"]
-    );
-    assert_eq!(
-        database.query("SELECT count(*) FROM api_call_logs"),
-        ["360"]
-    );
+    let refused = database.count("api_call_logs WHERE outcome = 'project_refused'");
+    assert_eq!((refused, database.count("api_call_logs")), (180, 360));
 }
