@@ -440,7 +440,11 @@ mod tests {
     use super::*;
     use futures::executor::block_on;
 
-    const WRITE: &str = "UPDATE readiness SET checks = checks";
+    /// Writes with a statement that may run twice.
+    fn write(database: &impl Database) -> Result<Vec<Row>, DatabaseError> {
+        let statement = "UPDATE readiness SET checks = checks";
+        block_on(super::write(database, statement, Vec::new()))
+    }
 
     fn locked() -> Rc<NativeDatabase> {
         let database = NativeDatabase::migrated();
@@ -510,7 +514,7 @@ mod tests {
         let database = locked();
         let setting_up = SettingUp(Rc::clone(&database));
         let began = database.clock_ms();
-        block_on(write(&setting_up, WRITE, Vec::new())).unwrap_err();
+        write(&setting_up).unwrap_err();
         let waited = database.clock_ms() - began;
         let range = SET_UP_WAIT_MS - MAX_PAUSE_MS..=SET_UP_WAIT_MS;
         assert!(range.contains(&waited), "{waited} ms");
@@ -521,8 +525,7 @@ mod tests {
         for try_ms in [0, 10, 900] {
             let database = locked();
             database.each_try_takes(try_ms);
-            let result = block_on(write(&*database, WRITE, Vec::new()));
-            assert!(result.is_err_and(|error| error.is_busy()));
+            assert!(write(&*database).is_err_and(|error| error.is_busy()));
             let waited = database.clock_ms();
             let range = LOCK_WAIT_MS - MAX_PAUSE_MS..LOCK_WAIT_MS + try_ms.max(1);
             assert!(range.contains(&waited), "{try_ms}: {waited}");
@@ -535,12 +538,12 @@ mod tests {
         database.each_try_takes(10);
         let within = Within::optional(Rc::clone(&database), OPTIONAL_WAIT_MS);
         for _ in 0..20 {
-            assert!(block_on(write(&within, WRITE, Vec::new())).is_err());
+            assert!(write(&within).is_err());
         }
         let waited = database.clock_ms();
         assert!((200..=OPTIONAL_WAIT_MS + 10).contains(&waited), "{waited}");
         let statements = database.statements();
-        assert!(block_on(write(&within, WRITE, Vec::new())).is_err());
+        assert!(write(&within).is_err());
         assert_eq!(database.statements(), statements, "there is no attempt");
         assert!(block_on(read(&within, "SELECT 1", Vec::new())).is_ok());
     }
@@ -550,7 +553,7 @@ mod tests {
         let database = Rc::new(NativeDatabase::migrated());
         database.each_try_takes(100);
         let within = Within::optional(Rc::clone(&database), OPTIONAL_WAIT_MS);
-        let done = (0..10).filter(|_| block_on(write(&within, WRITE, Vec::new())).is_ok());
+        let done = (0..10).filter(|_| write(&within).is_ok());
         assert_eq!(done.count(), 3);
     }
 }

@@ -214,67 +214,46 @@ VALUES {} ON CONFLICT (api_key) DO NOTHING",
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::NativeDatabase;
-    use super::super::{PoolRead, read_pool};
+    use super::super::read_pool;
+    use super::super::testing::{EARLIER_DEPLOYMENT, NOW, NativeDatabase};
     use super::*;
     use futures::executor::block_on;
 
-    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
-
-    fn keys(texts: &[&str]) -> Vec<ApiKey> {
-        texts
+    fn import(database: &NativeDatabase, keys: &[impl ToString]) {
+        let keys: Vec<ApiKey> = keys
             .iter()
-            .map(|text| ApiKey::try_new(*text).unwrap())
-            .collect()
+            .map(|key| ApiKey::try_new(key.to_string()).unwrap())
+            .collect();
+        block_on(import_keys(database, &keys, NOW)).unwrap();
     }
 
     #[test]
     fn imported_keys_have_names_and_descending_priorities() {
         let database = NativeDatabase::migrated();
-        block_on(import_keys(
-            &database,
-            &keys(&["fake-a", "fake-b", "fake-c"]),
-            NOW,
-        ))
-        .unwrap();
-        assert_eq!(
-            database.query("SELECT id, api_key, name, priority, status, total_calls, created_at = updated_at FROM api_keys"),
-            [
-                "1|fake-a|Auto-imported Key 1|100|1|0|1",
-                "2|fake-b|Auto-imported Key 2|90|1|0|1",
-                "3|fake-c|Auto-imported Key 3|80|1|0|1",
-            ]
-        );
-    }
-
-    #[test]
-    fn every_imported_key_has_a_positive_priority() {
-        let database = NativeDatabase::migrated();
-        let many: Vec<ApiKey> = (1..=40)
-            .map(|number| ApiKey::try_new(format!("AIzaFAKE-{number}")).unwrap())
-            .collect();
-        block_on(import_keys(&database, &many, NOW)).unwrap();
-        let priority =
-            |id| database.query(&format!("SELECT priority FROM api_keys WHERE id = {id}"));
-        for (id, expected) in [
-            (1, "100"),
-            (2, "90"),
-            (9, "20"),
-            (10, "10"),
-            (11, "10"),
-            (40, "10"),
+        let many: Vec<String> = (1..=40).map(|number| format!("fake-{number}")).collect();
+        import(&database, &many);
+        let imported = database.query("SELECT id, api_key, name, priority, status, total_calls, created_at = updated_at FROM api_keys");
+        for (id, priority) in [
+            (1, 100),
+            (2, 90),
+            (3, 80),
+            (9, 20),
+            (10, 10),
+            (11, 10),
+            (40, 10),
         ] {
-            assert_eq!(priority(id), [expected], "key {id}");
+            let expected = format!("{id}|fake-{id}|Auto-imported Key {id}|{priority}|1|0|1");
+            assert_eq!(imported[id - 1], expected);
         }
     }
 
     #[test]
     fn importing_again_adds_only_new_keys() {
         let database = NativeDatabase::migrated();
-        block_on(import_keys(&database, &keys(&["fake-a"]), NOW)).unwrap();
+        import(&database, &["fake-a"]);
         database.run("UPDATE api_keys SET name = 'renamed', status = 0, priority = 5");
         for _ in 0..2 {
-            block_on(import_keys(&database, &keys(&["fake-b", "fake-a"]), NOW)).unwrap();
+            import(&database, &["fake-b", "fake-a"]);
         }
         assert_eq!(
             database.query("SELECT api_key, name, priority, status FROM api_keys ORDER BY id"),
@@ -290,10 +269,8 @@ mod tests {
             block_on(learn_project(&database, KeyId(id), "projects/7")).unwrap();
         }
         block_on(learn_project(&database, KeyId(1), "projects/8")).unwrap();
-        assert_eq!(
-            database.query("SELECT project FROM api_keys ORDER BY id"),
-            ["projects/7", "team-b"]
-        );
+        let projects = database.query("SELECT project FROM api_keys ORDER BY id");
+        assert_eq!(projects, ["projects/7", "team-b"]);
     }
 
     #[test]
@@ -308,10 +285,8 @@ mod tests {
         );
         assert_eq!(block_on(reset_key(&database, KeyId(1), NOW)), Ok(true));
         assert_eq!(block_on(reset_key(&database, KeyId(9), NOW)), Ok(false));
-        assert_eq!(
-            database.query("SELECT status, consecutive_failures, disabled_reason, disabled_at FROM api_keys ORDER BY id"),
-            ["1|0|NULL|NULL", "0|1|NULL|NULL"]
-        );
+        let keys = "SELECT status, consecutive_failures, disabled_reason, disabled_at FROM api_keys ORDER BY id";
+        assert_eq!(database.query(keys), ["1|0|NULL|NULL", "0|1|NULL|NULL"]);
         assert_eq!(database.query("SELECT scope FROM cool_downs"), ["key:2"]);
     }
 
@@ -336,26 +311,16 @@ mod tests {
     #[test]
     fn reads_a_dump_of_an_earlier_deployment() {
         let database = NativeDatabase::in_memory();
-        database.run(include_str!("../../tests/fixtures/earlier_deployment.sql"));
+        database.run(EARLIER_DEPLOYMENT);
         block_on(super::super::migrate(&database)).unwrap();
-        let PoolRead {
-            snapshot, broken, ..
-        } = block_on(read_pool(&database, None, NOW)).unwrap();
-        let keys = snapshot.keys();
-        assert_eq!(
-            keys.iter().map(|key| key.id.0).collect::<Vec<_>>(),
-            [1, 2, 3]
-        );
-        assert!(broken.is_empty());
-        assert_eq!(
-            keys[0].last_used_at,
-            UnixMillis::parse("2025-06-01T12:34:56.789Z")
-        );
-        assert_eq!(database.query("SELECT count(*) FROM api_call_logs"), ["4"]);
+        let read = block_on(read_pool(&database, None, NOW)).unwrap();
+        let keys = read.snapshot.keys();
+        assert!(keys.iter().map(|key| key.id.0).eq([1, 2, 3]));
+        assert_eq!(read.broken, []);
+        let used = UnixMillis::parse("2025-06-01T12:34:56.789Z");
+        assert_eq!(keys[0].last_used_at, used);
+        assert_eq!(database.count("api_call_logs"), 4);
         let report = block_on(key_report(&database)).unwrap();
-        assert_eq!(
-            report.iter().map(|key| key.id).collect::<Vec<_>>(),
-            [1, 2, 3]
-        );
+        assert!(report.iter().map(|key| key.id).eq([1, 2, 3]));
     }
 }

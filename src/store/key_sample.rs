@@ -246,27 +246,27 @@ fn pool_key(row: &Row, now: UnixMillis) -> Option<PoolKey> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::read_pool;
-    use super::super::testing::NativeDatabase;
+    use super::super::testing::{NOW, NativeDatabase};
+    use super::super::{PoolRead, read_pool};
     use super::*;
     use crate::pool::Moment;
     use futures::executor::block_on;
     use proptest::prelude::*;
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
+    use std::collections::BTreeSet;
 
-    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    fn read(database: &NativeDatabase, sample_by: Option<f64>) -> PoolRead {
+        block_on(read_pool(database, sample_by, NOW)).unwrap()
+    }
 
     /// How many different samples a pool has.
     fn samples(database: &NativeDatabase) -> usize {
-        let point = |step: usize| Some(step as f64 / 1000.0);
-        let reads = (0..1000).map(|step| block_on(read_pool(database, point(step), NOW)).unwrap());
-        let mut seen: Vec<Vec<KeyId>> = reads
+        let reads = (0..1000).map(|step| read(database, Some(f64::from(step) / 1000.0)));
+        let samples: BTreeSet<Vec<KeyId>> = reads
             .map(|read| read.snapshot.keys().iter().map(|key| key.id).collect())
             .collect();
-        seen.sort();
-        seen.dedup();
-        seen.len()
+        samples.len()
     }
 
     fn pool_of(keys: usize, priority: &str) -> NativeDatabase {
@@ -283,17 +283,17 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
         for (keys, expected) in [(1, 1), (199, 1), (200, 4), (1000, 20)] {
             let database = pool_of(keys, "100");
             assert_eq!(samples(&database), expected, "{keys} keys");
-            let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
-            assert_eq!(read.is_whole, expected == 1, "{keys} keys");
-            let (read, even) = (read.snapshot.keys().len(), keys / expected);
-            assert!(read.abs_diff(even) <= even / 5, "{read} of {keys} keys");
-            let whole = block_on(read_pool(&database, None, NOW)).unwrap();
+            let sample = read(&database, Some(0.5));
+            assert_eq!(sample.is_whole, expected == 1, "{keys} keys");
+            let (sampled, even) = (sample.snapshot.keys().len(), keys / expected);
+            assert!(sampled.abs_diff(even) <= even / 5, "{sampled} of {keys}");
+            let whole = read(&database, None);
             assert!(whole.is_whole);
             assert_eq!(whole.snapshot.keys().len(), keys);
         }
         let empty = NativeDatabase::migrated();
         for point in [Some(0.5), None] {
-            let read = block_on(read_pool(&empty, point, NOW)).unwrap();
+            let read = read(&empty, point);
             assert!(read.is_whole && read.snapshot.keys().is_empty());
         }
     }
@@ -303,27 +303,20 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
         let database = pool_of(1000, "100");
         database.run("UPDATE api_keys SET status = 0 WHERE id % 4 <> 0");
         assert_eq!(samples(&database), 5);
-        let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
-        let keys = read.snapshot.keys();
+        let sample = read(&database, Some(0.5));
+        let keys = sample.snapshot.keys();
         assert!(keys.iter().all(|key| key.state.status == KeyStatus::Active));
         assert!(keys.len().abs_diff(50) <= 10, "{}", keys.len());
         database.run("UPDATE api_keys SET status = 0 WHERE id > 700");
-        let read = block_on(read_pool(&database, Some(0.5), NOW)).unwrap();
-        assert!(read.is_whole, "175 keys are not disabled");
-        assert_eq!(read.snapshot.keys().len(), 1000);
+        let whole = read(&database, Some(0.5));
+        assert!(whole.is_whole, "175 keys are not disabled");
+        assert_eq!(whole.snapshot.keys().len(), 1000);
     }
 
     #[test]
     fn reading_a_sample_uses_its_index() {
-        let database = NativeDatabase::migrated();
-        let plan = database.query(&format!(
-            "EXPLAIN QUERY PLAN {}",
-            sample().replace("?1", "1").replace("?2", "2")
-        ));
-        assert!(
-            plan.iter().any(|step| step.contains("idx_api_keys_sample")),
-            "{plan:?}"
-        );
+        let plan = NativeDatabase::migrated().plan(&sample());
+        assert!(plan.contains("idx_api_keys_sample"), "{plan}");
     }
 
     proptest! {
@@ -362,12 +355,9 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
         let now = Moment::new(UnixMillis::parse("2026-01-01T00:00:00Z").unwrap());
         let draws = 4000;
         let heavy = (0..draws).filter(|_| {
-            let mut read = block_on(read_pool(&database, Some(rng.random()), NOW)).unwrap();
-            let picked = read
-                .snapshot
-                .choose("m", &now, |_| false, &mut rng)
-                .unwrap();
-            picked.key.id.0 <= 10
+            let mut pool = read(&database, Some(rng.random())).snapshot;
+            let picked = pool.choose("m", &now, |_| false, &mut rng);
+            picked.unwrap().key.id.0 <= 10
         });
         let share = heavy.count() as f64 / f64::from(draws);
         // Five standard deviations.

@@ -187,17 +187,13 @@ fn apply_limit(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::NativeDatabase;
+    use super::super::testing::{NOW, NativeDatabase};
     use super::*;
-    use crate::pool::{KeyState, KeyStatus, Outcome};
-    use crate::pool::{Reason, Standing};
+    use crate::pool::{Balance, KeyState, KeyStatus, Outcome, Reason, Standing};
     use futures::executor::block_on;
 
-    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
-
-    fn read(database: &NativeDatabase) -> (Snapshot, Vec<KeyId>) {
-        let read = block_on(read_pool(database, None, NOW)).unwrap();
-        (read.snapshot, read.broken)
+    fn read(database: &NativeDatabase) -> PoolRead {
+        block_on(read_pool(database, None, NOW)).unwrap()
     }
 
     #[test]
@@ -213,21 +209,20 @@ mod tests {
              (6, 'fake-f', 2, NULL, NULL, 100, 2, NULL, NULL, NULL),
              (7, 'fake-g', 2, 'soon', NULL, 100, 2, NULL, NULL, NULL)",
         );
-        let (snapshot, broken) = read(&database);
-        let ids: Vec<_> = snapshot.keys().iter().map(|key| key.id.0).collect();
-        assert_eq!(ids, [1, 2, 3]);
+        let PoolRead {
+            snapshot, broken, ..
+        } = read(&database);
+        assert!(snapshot.keys().iter().map(|key| key.id.0).eq([1, 2, 3]));
         assert_eq!(broken, [4, 5, 6, 7].map(KeyId));
         let cooling = snapshot.key(KeyId(2)).unwrap();
         assert_eq!(cooling.key.expose(), "fake-b");
         assert_eq!(cooling.priority, 50);
-        assert_eq!(
-            cooling.state,
-            KeyState {
-                status: KeyStatus::Cooling,
-                consecutive_failures: 2,
-                disabled_until: UnixMillis::parse("2027-01-15T08:00:00.000Z"),
-            }
-        );
+        let state = KeyState {
+            status: KeyStatus::Cooling,
+            consecutive_failures: 2,
+            disabled_until: Some(NOW),
+        };
+        assert_eq!(cooling.state, state);
         assert_eq!(cooling.project.as_deref(), Some("projects/7"));
         let at = UnixMillis::parse("2027-01-15T07:31:00.000Z");
         assert_eq!(cooling.last_outcome, Some(Outcome::ProjectRefused).zip(at));
@@ -244,21 +239,16 @@ mod tests {
                  ('key:1', 'a', 'requests', 'day', '1x'), ('key:1', CAST(x'ff' AS TEXT), 'requests', 'day', 1),
                  ('key:1', 'b', 'requests', 'day', NULL)",
         );
-        let read = block_on(read_pool(&database, None, NOW)).unwrap();
+        let read = read(&database);
         let key = &read.snapshot.keys()[0];
         let moment = Moment::new(NOW);
-        let limits = |model: &str| read.snapshot.limits(key, model, &moment).count();
-        assert_eq!(
-            (limits("m"), limits("a"), limits("b"), limits("other")),
-            (1, 0, 0, 0)
-        );
+        let limits = |model| read.snapshot.limits(key, model, &moment).count();
+        assert_eq!(["m", "a", "b", "other"].map(limits), [1, 0, 0, 0]);
         let mut unread = read.invalid_limits;
         unread.sort();
         assert_eq!(unread.len(), 5, "{unread:#?}");
-        assert_eq!(
-            unread[0],
-            r#"scope "key1", model "m", unit "requests", per "day""#
-        );
+        let first = r#"scope "key1", model "m", unit "requests", per "day""#;
+        assert_eq!(unread[0], first);
     }
 
     #[test]
@@ -280,46 +270,32 @@ mod tests {
              ('key:2', 'm', 'minute', '2027-01-15T07:59:50.000Z', 2, 20),
              ('key:2', 'm', 'minute', '2027-01-15T07:58:40.000Z', 3, 30)",
         );
-        let (snapshot, _) = read(&database);
+        let snapshot = read(&database).snapshot;
         let now = Moment::new(NOW);
-        let (first, second) = (
-            snapshot.key(KeyId(1)).unwrap(),
-            snapshot.key(KeyId(2)).unwrap(),
-        );
-        assert_eq!(
-            snapshot.standing(first, "m", &now),
-            Standing::Ineligible {
-                reason: Reason::Cooling(Outcome::QuotaPerDay),
-                until: Some(NOW.plus(1))
-            }
-        );
-        assert!(matches!(
-            snapshot.standing(second, "m", &now),
-            Standing::Eligible { .. }
-        ));
-        let mut balances: Vec<String> = snapshot
-            .balances(second, "m", &now)
-            .into_iter()
-            .map(|(quota_scope, balance)| {
+        let [first, second] = [1, 2].map(|id| snapshot.key(KeyId(id)).unwrap());
+        let cooling = Standing::Ineligible {
+            reason: Reason::Cooling(Outcome::QuotaPerDay),
+            until: Some(NOW.plus(1)),
+        };
+        assert_eq!(snapshot.standing(first, "m", &now), cooling);
+        assert!(snapshot.standing(second, "m", &now).is_eligible());
+        let balances = snapshot.balances(second, "m", &now).into_iter();
+        let mut balances: Vec<String> = balances
+            .map(|(scope, Balance { limit, used, .. })| {
+                let (model, value) = (scope.model, limit.value);
                 format!(
-                    "{:?} {} {}: {} of {}",
-                    quota_scope.model,
-                    balance.limit.unit.name(),
-                    balance.limit.window.name(),
-                    balance.used,
-                    balance.limit.value
+                    "{model:?} {:?} {:?}: {used} of {value}",
+                    limit.unit, limit.window
                 )
             })
             .collect();
         balances.sort();
-        assert_eq!(
-            balances,
-            [
-                "None requests day: 0 of 7",
-                "Some(\"m\") input_tokens minute: 20 of 500",
-                "Some(\"m\") requests day: 5 of 20",
-            ],
-            "a limit that was learned two weeks ago must be ignored"
-        );
+        // A limit that was learned two weeks ago is ignored.
+        let expected = [
+            "None Requests Day: 0 of 7",
+            r#"Some("m") InputTokens Minute: 20 of 500"#,
+            r#"Some("m") Requests Day: 5 of 20"#,
+        ];
+        assert_eq!(balances, expected);
     }
 }

@@ -138,11 +138,9 @@ pub(super) async fn delete_old_resources(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::NativeDatabase;
+    use super::super::testing::{NOW, NativeDatabase};
     use super::*;
     use futures::executor::block_on;
-
-    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
     fn names(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -157,8 +155,7 @@ mod tests {
 
     #[test]
     fn a_resource_has_an_owner_with_its_current_project() {
-        let database = NativeDatabase::migrated();
-        database.run("INSERT INTO api_keys (id, api_key) VALUES (1, 'fake-1'), (2, 'fake-2')");
+        let database = NativeDatabase::with_keys(2);
         let remember = |list: &[&str], owner: Owner| {
             block_on(remember_reported(&database, &names(list), &owner, NOW)).unwrap();
         };
@@ -170,42 +167,25 @@ mod tests {
         remember(&["files/b", "files/c"], owner(2, Some("projects/2")));
         remember(&["files/d"], owner(9, Some("projects/9")));
         remember(&[], owner(1, None));
-        assert_eq!(
-            found(&["files/a", "files/b", "files/x"]),
-            [owner(1, None), owner(1, None)]
-        );
+        let known = found(&["files/a", "files/b", "files/x"]);
+        assert_eq!(known, [owner(1, None), owner(1, None)]);
         let since = |ms, now: i64| {
             let (since, now) = (NOW.plus(ms), NOW.plus(now));
             block_on(was_created_since(&database, "files/a", since, now)).unwrap()
         };
         assert!(since(0, 0) && !since(1, 1));
-        assert!(
-            !since(-9_000, -9_000),
-            "a resource from the future must be ignored"
-        );
+        // A resource from the future is ignored.
+        assert!(!since(-9_000, -9_000));
         assert_eq!(found(&["files/c"]), [owner(2, Some("projects/2"))]);
-        assert_eq!(
-            found(&["files/d"]),
-            [owner(9, Some("projects/9"))],
-            "the owner must outlive its key"
-        );
+        // The owner outlives its key.
+        assert_eq!(found(&["files/d"]), [owner(9, Some("projects/9"))]);
         assert_eq!(found(&["files/a", "files/c"]).len(), 2);
         assert_eq!(found(&[]), []);
         database.run("UPDATE api_keys SET project = 'projects/1' WHERE id = 1");
         assert_eq!(found(&["files/a"]), [owner(1, Some("projects/1"))]);
-        let recreated = names(&["files/a"]);
-        block_on(remember_created(
-            &database,
-            &recreated,
-            &owner(2, None),
-            NOW,
-        ))
-        .unwrap();
-        assert_eq!(
-            found(&["files/a"]),
-            [owner(2, None)],
-            "a recreated resource must change its owner"
-        );
+        let (recreated, other) = (names(&["files/a"]), owner(2, None));
+        block_on(remember_created(&database, &recreated, &other, NOW)).unwrap();
+        assert_eq!(found(&["files/a"]), [other]);
         block_on(forget_resource(&database, "files/a")).unwrap();
         assert_eq!(found(&["files/a"]), []);
     }

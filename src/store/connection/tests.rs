@@ -111,12 +111,8 @@ fn ran(script: &[Reply], access: Access) -> (Vec<usize>, Result<Vec<Row>, Databa
 fn a_dead_connection_is_replaced_and_its_statement_repeated() {
     for access in [Access::Read, Access::Write, Access::WriteOnce] {
         for dead in [EXPIRED, BATON] {
-            let (connections, result) = ran(&[dead], access);
-            assert_eq!(
-                (connections, result),
-                (vec![1, 2], Ok(Vec::new())),
-                "{access:?}"
-            );
+            let repeated = (vec![1, 2], Ok(Vec::new()));
+            assert_eq!(ran(&[dead], access), repeated, "{access:?}");
         }
     }
 }
@@ -124,12 +120,8 @@ fn a_dead_connection_is_replaced_and_its_statement_repeated() {
 #[test]
 fn a_lost_statement_is_repeated_only_if_it_may_run_twice() {
     for access in [Access::Read, Access::Write] {
-        let (connections, result) = ran(&[LOST], access);
-        assert_eq!(
-            (connections, result),
-            (vec![1, 2], Ok(Vec::new())),
-            "{access:?}"
-        );
+        let repeated = (vec![1, 2], Ok(Vec::new()));
+        assert_eq!(ran(&[LOST], access), repeated, "{access:?}");
     }
     let (connections, result) = ran(&[LOST], Access::WriteOnce);
     assert_eq!(connections, [1]);
@@ -151,10 +143,8 @@ fn a_lost_connection_is_replaced_for_the_next_statement() {
     let (host, database) = host(true, &[LOST]);
     assert!(block_on(write_once(&*database, "A", Vec::new())).is_err());
     block_on(write_once(&*database, "B", Vec::new())).unwrap();
-    assert_eq!(
-        *host.ran.borrow(),
-        [(1, "A".to_owned()), (2, "B".to_owned())]
-    );
+    let expected = [(1, "A".to_owned()), (2, "B".to_owned())];
+    assert_eq!(*host.ran.borrow(), expected);
 }
 
 #[test]

@@ -26,7 +26,6 @@ fn attempts() -> impl Strategy<Value = AttemptRow> {
         thinking,
         cached,
     });
-    static NEXT: AtomicU32 = AtomicU32::new(1);
     (
         1i64..4,
         prop::sample::select(vec!["gemini-flash-latest", "m", "files", ""]),
@@ -41,10 +40,6 @@ fn attempts() -> impl Strategy<Value = AttemptRow> {
             |(key, model, outcome, response_status, began, first_byte, lasted, usage)| {
                 let started_at = NOW.plus(began);
                 AttemptRow {
-                    request_id: "req_1".to_owned(),
-                    number: NEXT.fetch_add(1, Ordering::Relaxed),
-                    key: KeyId(key),
-                    key_edits: 0,
                     model: model.to_owned(),
                     outcome,
                     response_status,
@@ -53,6 +48,7 @@ fn attempts() -> impl Strategy<Value = AttemptRow> {
                     first_byte_at: first_byte.map(|ms| started_at.plus(ms)),
                     ended_at: started_at.plus(lasted),
                     usage,
+                    ..silent(key)
                 }
             },
         )
