@@ -6,7 +6,7 @@
 //! sent.
 
 use crate::wire::json::{Members, Name, Patch, find, read};
-use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ use std::fmt;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
     /// Invalid JSON, or a repeated field. The parser's message contains the line and column, but no
-    /// content.
+    /// content except the name of the repeated field.
     #[error("the request body is not valid JSON: {0}")]
     Json(String),
     /// Valid JSON, but not an object.
@@ -57,7 +57,7 @@ pub struct ChatRequest {
 #[derive(Default)]
 struct Fields<'a> {
     model: Option<&'a RawValue>,
-    messages: Option<IsArray>,
+    messages: Option<&'a RawValue>,
     stream: Option<&'a RawValue>,
     stream_options: Option<&'a RawValue>,
 }
@@ -121,12 +121,13 @@ impl ChatRequest {
         let Some(open) = first.filter(|at| body.get(*at) == Some(&b'{')) else {
             return Err(match serde_json::from_str::<IgnoredAny>(text) {
                 Ok(_) => InvalidRequest::NotAnObject,
-                Err(error) => InvalidRequest::Json(describe(&error)),
+                Err(error) => InvalidRequest::Json(error.to_string()),
             });
         };
         let fields: Fields<'_> =
-            serde_json::from_str(text).map_err(|error| InvalidRequest::Json(describe(&error)))?;
-        if !fields.messages.is_some_and(|messages| messages.0) {
+            serde_json::from_str(text).map_err(|error| InvalidRequest::Json(error.to_string()))?;
+        let is_array = |messages: &RawValue| messages.get().starts_with('[');
+        if !fields.messages.is_some_and(is_array) {
             return Err(InvalidRequest::Messages);
         }
         // Accepting or refusing a value that is not a boolean is up to the upstream.
@@ -137,12 +138,9 @@ impl ChatRequest {
             .stream_options
             .and_then(read::<StreamOptions>)
             .is_some_and(|options| options.include_usage == Some(true));
-        let asked = match fields.model.map(RawValue::get) {
+        let asked: Option<String> = match fields.model.map(RawValue::get) {
             None => None,
-            Some("null") => None,
-            Some(raw) => {
-                Some(serde_json::from_str::<String>(raw).map_err(|_| InvalidRequest::Model)?)
-            }
+            Some(raw) => serde_json::from_str(raw).map_err(|_| InvalidRequest::Model)?,
         };
         if let Some(model) = asked.filter(|model| !model.trim().is_empty()) {
             return Ok(Self {
@@ -184,65 +182,6 @@ pub fn asks_for_base64(body: &[u8]) -> bool {
             .and_then(read::<Cow<'_, str>>)
             .is_some_and(|format| format == "base64")
     })
-}
-
-/// Formats the parser's message: kind, line and column. It quotes nothing from the body except the
-/// name of a repeated field.
-fn describe(error: &serde_json::Error) -> String {
-    error.to_string()
-}
-
-/// Whether a JSON value is an array. Its content is discarded.
-struct IsArray(bool);
-
-impl<'de> Deserialize<'de> for IsArray {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(IsArrayVisitor)
-    }
-}
-
-struct IsArrayVisitor;
-
-impl<'de> Visitor<'de> for IsArrayVisitor {
-    type Value = IsArray;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any JSON value")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<IsArray, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(IsArray(true))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut entries: A) -> Result<IsArray, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(IsArray(false))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<IsArray, E> {
-        Ok(IsArray(false))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<IsArray, E> {
-        Ok(IsArray(false))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<IsArray, E> {
-        Ok(IsArray(false))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<IsArray, E> {
-        Ok(IsArray(false))
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<IsArray, E> {
-        Ok(IsArray(false))
-    }
-
-    fn visit_unit<E>(self) -> Result<IsArray, E> {
-        Ok(IsArray(false))
-    }
 }
 
 #[cfg(test)]

@@ -19,30 +19,17 @@ fn a_body_with_a_model_passes_unchanged() {
 
 #[test]
 fn inserts_a_missing_model_and_nothing_else() {
-    for (body, expected) in [
-        (
-            r#"{"messages":[]}"#,
-            r#"{"model":"default-model","messages":[]}"#,
-        ),
-        (
-            r#"  { "messages" : [] , "seed":1}"#,
-            r#"  {"model":"default-model", "messages" : [] , "seed":1}"#,
-        ),
-        (
-            r#"{"messages":[],"model":null}"#,
-            r#"{"messages":[],"model":"default-model"}"#,
-        ),
-        (
-            r#"{"model": "" ,"messages":[]}"#,
-            r#"{"model": "default-model" ,"messages":[]}"#,
-        ),
-        (
-            r#"{"model":"  ","messages":[]}"#,
-            r#"{"model":"default-model","messages":[]}"#,
-        ),
+    let (value, member) = (r#""default-model""#, r#""model":"default-model","#);
+    for (body, sent_by_client, expected) in [
+        (r#"{*"messages":[]}"#, "", member),
+        (r#"  {* "messages" : [] , "seed":1}"#, "", member),
+        (r#"{"messages":[],"model":*}"#, "null", value),
+        (r#"{"model": * ,"messages":[]}"#, r#""""#, value),
+        (r#"{"model":*,"messages":[]}"#, r#""  ""#, value),
     ] {
-        assert_eq!(sent(body), expected, "{body}");
-        assert_eq!(parse(body).unwrap().model, "default-model");
+        let request = body.replace('*', sent_by_client);
+        assert_eq!(sent(&request), body.replace('*', expected));
+        assert_eq!(parse(&request).unwrap().model, "default-model");
     }
 }
 
@@ -75,11 +62,8 @@ fn rejects_invalid_chat_requests_with_a_reason() {
         "{\"model\":\"a\",\"model\":\"b\",\"messages\":[]}",
         "\u{feff}{}",
     ] {
-        assert!(
-            matches!(parse(body), Err(InvalidRequest::Json(_))),
-            "{body:?}: {:?}",
-            parse(body)
-        );
+        let parsed = parse(body);
+        assert!(matches!(parsed, Err(InvalidRequest::Json(_))), "{parsed:?}");
     }
 }
 
@@ -117,19 +101,14 @@ fn only_one_encoding_format_requests_base64() {
 #[test]
 fn rejects_invalid_utf8() {
     let body = b"{\"messages\":[\"\xff\"]}".to_vec();
-    assert!(matches!(
-        ChatRequest::parse(body, "m"),
-        Err(InvalidRequest::Json(_))
-    ));
+    let parsed = ChatRequest::parse(body, "m");
+    assert!(matches!(parsed, Err(InvalidRequest::Json(_))));
 }
 
 #[test]
 fn deep_nesting_does_not_overflow_the_stack() {
-    let body = format!(
-        "{{\"model\":\"m\",\"messages\":{}{}}}",
-        "[".repeat(100_000),
-        "]".repeat(100_000)
-    );
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let body = format!(r#"{{"model":"m","messages":{deep}}}"#);
     assert_eq!(sent(&body), body);
 }
 
