@@ -176,49 +176,35 @@ mod tests {
 
     #[test]
     fn resolves_mistyped_base_urls() {
-        for (path, expected) in [
-            ("/v1/chat/completions/", "/v1/chat/completions"),
-            ("/v1//chat/completions", "/v1/chat/completions"),
-            ("//v1/models", "/v1/models"),
-            ("/chat/completions", "/v1/chat/completions"),
-            ("/embeddings", "/v1/embeddings"),
-            ("/models", "/v1/models"),
-            ("/models/gemini-x", "/v1/models/gemini-x"),
-            ("/v1/v1/chat/completions", "/v1/chat/completions"),
-            ("/v1beta/chat/completions", "/v1/chat/completions"),
-            (
-                "/openai/chat/completions",
-                "/v1beta/openai/chat/completions",
-            ),
-            ("/v1/openai/models", "/v1beta/openai/models"),
-            ("/v1beta/openai/v1/models", "/v1beta/openai/models"),
-            (
-                "/models/m:generateContent",
-                "/v1beta/models/m:generateContent",
-            ),
-            (
-                "/v1beta/v1/models/m:generateContent",
-                "/v1/models/m:generateContent",
-            ),
-            (
-                "/v1/v1beta/models/m:generateContent",
-                "/v1beta/models/m:generateContent",
-            ),
-            ("/v1beta/v1beta/models", "/v1beta/models"),
-            ("/cachedContents/c", "/v1beta/cachedContents/c"),
-            ("/v1beta/models", "/v1beta/models"),
-            ("/v1/what/comes/next", "/v1/what/comes/next"),
-            ("/upload/v1beta/files", "/upload/v1beta/files"),
-            ("/v1beta/upload/v1/files", "/upload/v1/files"),
-            ("/v1/upload/v1beta/files", "/upload/v1beta/files"),
-            (
-                "/v1beta/download/v1beta/files/f:download",
-                "/download/v1beta/files/f:download",
-            ),
-            ("/what", "/what"),
-            ("/v1/", "/v1"),
-            ("/", ""),
+        for case in [
+            "/v1/chat/completions/ -> /v1/chat/completions",
+            "/v1//chat/completions -> /v1/chat/completions",
+            "//v1/models -> /v1/models",
+            "/chat/completions -> /v1/chat/completions",
+            "/embeddings -> /v1/embeddings",
+            "/models -> /v1/models",
+            "/models/gemini-x -> /v1/models/gemini-x",
+            "/v1/v1/chat/completions -> /v1/chat/completions",
+            "/v1beta/chat/completions -> /v1/chat/completions",
+            "/openai/chat/completions -> /v1beta/openai/chat/completions",
+            "/v1/openai/models -> /v1beta/openai/models",
+            "/v1beta/openai/v1/models -> /v1beta/openai/models",
+            "/models/m:generateContent -> /v1beta/models/m:generateContent",
+            "/v1beta/v1/models/m:generateContent -> /v1/models/m:generateContent",
+            "/v1/v1beta/models/m:generateContent -> /v1beta/models/m:generateContent",
+            "/v1beta/v1beta/models -> /v1beta/models",
+            "/cachedContents/c -> /v1beta/cachedContents/c",
+            "/v1beta/models -> /v1beta/models",
+            "/v1/what/comes/next -> /v1/what/comes/next",
+            "/upload/v1beta/files -> /upload/v1beta/files",
+            "/v1beta/upload/v1/files -> /upload/v1/files",
+            "/v1/upload/v1beta/files -> /upload/v1beta/files",
+            "/v1beta/download/v1beta/files/f:download -> /download/v1beta/files/f:download",
+            "/what -> /what",
+            "/v1/ -> /v1",
+            "/ -> ",
         ] {
+            let (path, expected) = case.split_once(" -> ").unwrap();
             assert_eq!(resolve(path, Surface::OpenAi), expected, "{path}");
         }
         assert_eq!(resolve("/models", Surface::Gemini), "/v1beta/models");
