@@ -31,28 +31,28 @@ const LOGGED_IN_FULL: [&str; 19] = [
     "Your project has been denied access",
 ];
 
+/// Prefixes of messages recorded from the API that are logged instead of the whole message.
+const LOGGED_PREFIXES: [&str; 12] = [
+    "Invalid JSON payload received",
+    "Request contains an invalid argument",
+    "Request payload size exceeds the limit",
+    "Function call is missing a thought_signature",
+    "The caller does not have permission",
+    "An internal error has occurred",
+    "Internal error encountered",
+    "The model is overloaded",
+    "This model is currently experiencing high demand",
+    "The service is currently unavailable",
+    "Deadline expired",
+    "The operation was cancelled",
+];
+
 /// Prefixes of messages recorded from the API, each with its replacement.
-const REPLACEMENTS: [(&str, &str); 20] = [
-    (
-        "Invalid JSON payload received",
-        "Invalid JSON payload received",
-    ),
+const REPLACEMENTS: [(&str, &str); 8] = [
     ("Invalid value at ", "Invalid value in a field"),
-    (
-        "Request contains an invalid argument",
-        "Request contains an invalid argument",
-    ),
     (
         "The input token count",
         "The input token count exceeds the maximum",
-    ),
-    (
-        "Request payload size exceeds the limit",
-        "Request payload size exceeds the limit",
-    ),
-    (
-        "Function call is missing a thought_signature",
-        "Function call is missing a thought_signature",
     ),
     (
         "Function calling with a response mime type",
@@ -71,26 +71,6 @@ const REPLACEMENTS: [(&str, &str); 20] = [
         "The model is no longer available to this project",
     ),
     (
-        "The caller does not have permission",
-        "The caller does not have permission",
-    ),
-    (
-        "An internal error has occurred",
-        "An internal error has occurred",
-    ),
-    ("Internal error encountered", "Internal error encountered"),
-    ("The model is overloaded", "The model is overloaded"),
-    (
-        "This model is currently experiencing high demand",
-        "This model is currently experiencing high demand",
-    ),
-    (
-        "The service is currently unavailable",
-        "The service is currently unavailable",
-    ),
-    ("Deadline expired", "Deadline expired"),
-    ("The operation was cancelled", "The operation was cancelled"),
-    (
         "Requests from referer ",
         "Requests from this referer are blocked",
     ),
@@ -100,37 +80,36 @@ const REPLACEMENTS: [(&str, &str); 20] = [
     ),
 ];
 
+/// Logged in place of any other message.
+const WITHHELD: &str = "a message withheld because it may quote the request";
+
 /// Returns the loggable form of a message. `description` is the one from its row in the error
 /// table, which may be empty.
 pub fn loggable<'a>(message: &'a str, description: &'a str) -> &'a str {
-    if LOGGED_IN_FULL
-        .iter()
-        .any(|prefix| message.starts_with(prefix))
-    {
+    let begins = |prefix: &&str| message.starts_with(prefix);
+    if LOGGED_IN_FULL.iter().any(begins) {
         return message;
     }
     if violation::has_no_free_tier(message) {
         return "The model does not have a free quota tier";
     }
-    REPLACEMENTS
-        .iter()
-        .find(|(prefix, _)| message.starts_with(prefix))
+    let replacement = REPLACEMENTS.iter().find(|(prefix, _)| begins(prefix));
+    replacement
         .map(|(_, replacement)| *replacement)
+        .or_else(|| LOGGED_PREFIXES.iter().copied().find(begins))
         .or((!description.is_empty()).then_some(description))
-        .unwrap_or("a message withheld because it may quote the request")
+        .unwrap_or(WITHHELD)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WITHHELD: &str = "a message withheld because it may quote the request";
-
     #[test]
     fn messages_that_may_quote_the_request_are_not_logged() {
         let quota = "You exceeded your current quota, please check your plan and billing details.";
+        assert_eq!(loggable(quota, ""), quota);
         for (message, expected) in [
-            (quota, quota),
             (
                 "Invalid value at 'messages[0].content' (TYPE_STRING), \"my secret prompt\"",
                 "Invalid value in a field",
@@ -151,22 +130,17 @@ mod tests {
                 "Requests from referer my secret prompt are blocked.",
                 "Requests from this referer are blocked",
             ),
-            (
-                "'my secret prompt' doesn't have a free quota tier",
-                WITHHELD,
-            ),
-            ("Unsupported value: my secret prompt", WITHHELD),
-            (
-                "my secret prompt: You exceeded your current quota",
-                WITHHELD,
-            ),
-            ("", WITHHELD),
         ] {
             assert_eq!(loggable(message, ""), expected, "{message}");
         }
-        assert_eq!(
-            loggable("Unsupported value: my secret prompt", "a description"),
-            "a description"
-        );
+        for message in [
+            "'my secret prompt' doesn't have a free quota tier",
+            "Unsupported value: my secret prompt",
+            "my secret prompt: You exceeded your current quota",
+            "",
+        ] {
+            assert_eq!(loggable(message, ""), WITHHELD, "{message}");
+            assert_eq!(loggable(message, "a description"), "a description");
+        }
     }
 }

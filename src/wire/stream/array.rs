@@ -151,47 +151,37 @@ mod tests {
     fn push(scanner: &mut ArrayScanner, text: &str) -> (String, Vec<String>, Found) {
         let scan = scanner.push(text.as_bytes().to_vec());
         let ready = String::from_utf8(scan.ready).unwrap();
-        let elements = scan
-            .elements
-            .into_iter()
-            .map(|range| ready[range].to_owned());
-        let elements = elements.collect();
+        let elements = scan.elements.into_iter();
+        let elements = elements.map(|range| ready[range].to_owned()).collect();
         (ready, elements, scan.found)
     }
 
     #[test]
     fn forwards_each_complete_element() {
         let mut scanner = ArrayScanner::default();
-        let owned = |text: &str| text.to_owned();
-        assert_eq!(push(&mut scanner, "["), (owned(""), vec![], Found::Nothing));
-        assert_eq!(
-            push(&mut scanner, "{\"a\":\"}]\\\""),
-            (owned(""), vec![], Found::Nothing)
-        );
-        assert_eq!(
-            push(&mut scanner, "{\"}\n,\r\n"),
+        for (chunk, ready, elements, found) in [
+            ("[", "", vec![], Found::Nothing),
+            (r#"{"a":"}]\""#, "", vec![], Found::Nothing),
             (
-                owned("[{\"a\":\"}]\\\"{\"}"),
-                vec![owned("{\"a\":\"}]\\\"{\"}")],
-                Found::Nothing
-            )
-        );
-        assert_eq!(
-            push(&mut scanner, "{\"b\":[1,{}]},{\"c\":2}"),
+                "{\"}\n,\r\n",
+                r#"[{"a":"}]\"{"}"#,
+                vec![r#"{"a":"}]\"{"}"#],
+                Found::Nothing,
+            ),
             (
-                owned("\n,\r\n{\"b\":[1,{}]},{\"c\":2}"),
-                vec![owned("{\"b\":[1,{}]}"), owned("{\"c\":2}")],
-                Found::Nothing
-            )
-        );
-        assert_eq!(
-            push(&mut scanner, "]\n"),
-            (owned("]\n"), vec![], Found::Done)
-        );
-        assert_eq!(
-            push(&mut ArrayScanner::default(), "[]"),
-            (owned("[]"), vec![], Found::Done)
-        );
+                r#"{"b":[1,{}]},{"c":2}"#,
+                "\n,\r\n{\"b\":[1,{}]},{\"c\":2}",
+                vec![r#"{"b":[1,{}]}"#, r#"{"c":2}"#],
+                Found::Nothing,
+            ),
+            ("]\n", "]\n", vec![], Found::Done),
+        ] {
+            let pushed = push(&mut scanner, chunk);
+            assert_eq!((pushed.0.as_str(), pushed.2), (ready, found), "{chunk}");
+            assert_eq!(pushed.1, elements, "{chunk}");
+        }
+        let empty = push(&mut ArrayScanner::default(), "[]");
+        assert_eq!(empty, ("[]".to_owned(), vec![], Found::Done));
     }
 
     #[test]
@@ -216,10 +206,8 @@ mod tests {
     fn an_empty_error_is_ignored() {
         for text in ["[{\"error\":null,\"a\":1}]", "[{\"a\":{\"error\":{}}}]"] {
             let (sent, elements, found) = push(&mut ArrayScanner::default(), text);
-            assert_eq!(
-                (sent.as_str(), elements.len(), found),
-                (text, 1, Found::Done)
-            );
+            assert_eq!((sent.as_str(), found), (text, Found::Done));
+            assert_eq!(elements.len(), 1, "{text}");
         }
     }
 
@@ -236,8 +224,7 @@ mod tests {
             let mut scanner = ArrayScanner::default();
             let mut sent = scanner.push(text.as_bytes().to_vec()).ready;
             sent.extend(scanner.close_with("{\"error\":1}").unwrap());
-            let array: Vec<serde_json::Value> = serde_json::from_slice(&sent)
-                .unwrap_or_else(|_| panic!("{text}: {}", String::from_utf8_lossy(&sent)));
+            let array: Vec<serde_json::Value> = serde_json::from_slice(&sent).expect(text);
             assert_eq!(array.last().unwrap()["error"], 1);
         }
     }

@@ -31,15 +31,12 @@ pub(crate) fn is_error(json: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(json) else {
         return false;
     };
-    let members = match serde_json::from_str(text) {
-        Ok(Members(members)) => members,
-        Err(_) => match serde_json::from_str::<Vec<Members<'_>>>(text) {
-            Ok(list) => list
-                .into_iter()
-                .next()
-                .map_or(Vec::new(), |Members(first)| first),
-            Err(_) => Vec::new(),
-        },
+    let first = || {
+        let list: Vec<Members<'_>> = serde_json::from_str(text).ok()?;
+        list.into_iter().next()
     };
-    find(&members, "error").is_some_and(|error| !["false", "\"\""].contains(&error.get()))
+    let object = serde_json::from_str(text).ok().or_else(first);
+    object.is_some_and(|Members(members)| {
+        find(&members, "error").is_some_and(|error| !["false", "\"\""].contains(&error.get()))
+    })
 }

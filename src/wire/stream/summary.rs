@@ -79,12 +79,12 @@ impl StreamSummary {
 mod tests {
     use super::*;
 
-    fn stream(lines: &[&str]) -> StreamSummary {
+    fn stream(lines: &[&str]) -> Summary {
         let mut stream = StreamSummary::new(Surface::OpenAi);
         for line in lines {
             stream.take(line.as_bytes());
         }
-        stream
+        stream.seen
     }
 
     const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\",\"role\":\"assistant\"},\"index\":0}],\"object\":\"chat.completion.chunk\"}\n\n";
@@ -93,40 +93,29 @@ mod tests {
 
     #[test]
     fn a_stream_with_content_is_an_answer() {
-        assert!(!stream(&[ROLE]).seen.has_content);
-        assert!(stream(&[ROLE, HELLO]).seen.has_content);
-        assert!(stream(&["data: {\"who\":\"knows\"\n\n"]).seen.has_content);
-        assert!(
-            !stream(&[": comment\n\n", "data: [DONE]\n\n", "data:\n\n"])
-                .seen
-                .has_content
-        );
+        assert!(!stream(&[ROLE]).has_content);
+        assert!(stream(&[ROLE, HELLO]).has_content);
+        assert!(stream(&["data: {\"who\":\"knows\"\n\n"]).has_content);
+        let nothing = stream(&[": comment\n\n", "data: [DONE]\n\n", "data:\n\n"]);
+        assert!(!nothing.has_content);
     }
 
     #[test]
     fn a_stream_without_content_is_not_an_answer() {
-        assert!(
-            stream(&[ROLE, EMPTY, "data: [DONE]\n\n"])
-                .seen
-                .is_empty_answer()
-        );
-        assert!(
-            stream(&[EMPTY])
-                .seen
-                .usage
-                .is_some_and(|usage| usage.input == 5051)
-        );
-        assert!(!stream(&[HELLO, EMPTY]).seen.is_empty_answer());
+        let empty = stream(&[ROLE, EMPTY, "data: [DONE]\n\n"]);
+        assert!(empty.is_empty_answer());
+        assert!(empty.usage.is_some_and(|usage| usage.input == 5051));
+        assert!(!stream(&[HELLO, EMPTY]).is_empty_answer());
         let blocked = EMPTY.replace("\"stop\"", "\"content_filter\"");
-        assert!(!stream(&[&blocked]).seen.is_empty_answer());
+        assert!(!stream(&[&blocked]).is_empty_answer());
         let thought = EMPTY.replace("\"total_tokens\":5051", "\"total_tokens\":5060");
-        assert!(stream(&[&thought]).seen.is_empty_answer());
+        assert!(stream(&[&thought]).is_empty_answer());
     }
 
     #[test]
     fn finds_usage_after_the_content() {
         let last = HELLO.replace("\"object\"", "\"usage\":{\"completion_tokens\":7,\"prompt_tokens\":3,\"total_tokens\":10},\"object\"");
-        let usage = stream(&[HELLO, HELLO, &last]).seen.usage.unwrap();
+        let usage = stream(&[HELLO, HELLO, &last]).usage.unwrap();
         assert_eq!((usage.input, usage.output), (3, 7));
     }
 }

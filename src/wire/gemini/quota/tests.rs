@@ -32,21 +32,16 @@ fn the_longest_lasting_of_several_quotas_wins() {
     let day = Violation::requests_per_day(MODEL, 20);
     let none = Violation::input_tokens_per_day(MODEL, 0);
     for (violations, expected) in [
-        (
-            &[minute.clone(), tokens.clone()][..],
-            Outcome::QuotaPerMinute,
-        ),
-        (&[minute.clone(), day.clone()], Outcome::QuotaPerDay),
-        (&[day.clone(), tokens.clone()], Outcome::QuotaPerDay),
-        (&[day, none, minute], Outcome::QuotaNone),
+        (vec![&minute, &tokens], Outcome::QuotaPerMinute),
+        (vec![&minute, &day], Outcome::QuotaPerDay),
+        (vec![&day, &tokens], Outcome::QuotaPerDay),
+        (vec![&day, &none, &minute], Outcome::QuotaNone),
     ] {
+        let violations: Vec<Violation> = violations.into_iter().cloned().collect();
         for layout in [Layout::Y2025, Layout::Y2026] {
-            let error = errors::quota_exceeded(violations, RETRY, layout);
-            assert_eq!(
-                refused(&error.pretty_array()).outcome,
-                expected,
-                "{error:?}"
-            );
+            let error = errors::quota_exceeded(&violations, RETRY, layout);
+            let outcome = refused(&error.pretty_array()).outcome;
+            assert_eq!(outcome, expected, "{error:?}");
         }
     }
 }
@@ -62,71 +57,51 @@ fn unknown_quotas_are_classified_by_other_fields() {
             "Quota exceeded for quota metric 'Requests' and limit '{limit}' of service 'per day'."
         )
     };
-    for (message, details, expected) in [
+    for (detail, expected) in [
         (
-            EXCEEDED,
-            json!([{"violations": [{"quotaId": "PerFortnight"}]}]),
+            r#"{"violations":[{"quotaId":"PerFortnight"}]}"#,
             QuotaPerMinute,
         ),
+        (r#"{"violations":[{"quotaMetric":"s/a"}]}"#, QuotaPerMinute),
         (
-            EXCEEDED,
-            json!([{"violations": [{"quotaMetric": "s/a"}]}]),
-            QuotaPerMinute,
-        ),
-        (
-            EXCEEDED,
-            json!([{"violations": [{"quotaId": "X", "quotaValue": 0}]}]),
+            r#"{"violations":[{"quotaId":"X","quotaValue":0}]}"#,
             QuotaNone,
         ),
         (
-            EXCEEDED,
-            json!([{"metadata": {"quota_limit": "XPerDayPerProject"}}]),
+            r#"{"metadata":{"quota_limit":"XPerDayPerProject"}}"#,
             QuotaPerDay,
         ),
         (
-            EXCEEDED,
-            json!([{"metadata": {"quota_limit": "X", "quota_limit_value": "0"}}]),
+            r#"{"metadata":{"quota_limit":"X","quota_limit_value":"0"}}"#,
             QuotaNone,
         ),
-        (EXCEEDED, json!([{"retryDelay": "9s"}]), QuotaPerMinute),
-        (EXCEEDED, json!([{"violations": []}]), QuotaUnspecified),
-        (EXCEEDED, json!([]), QuotaUnspecified),
-        (&asks, json!([]), QuotaPerMinute),
-        (&zero, json!([]), QuotaNone),
-        (
-            &control("Requests per minute for a region"),
-            json!([]),
-            QuotaPerMinute,
-        ),
-        (&control("Requests per day"), json!([]), QuotaPerDay),
-        (&control("Requests"), json!([]), QuotaUnspecified),
-        (
-            "Resource has been exhausted (e.g. check quota).",
-            json!([{"retryDelay": "9s"}]),
-            QuotaUnspecified,
-        ),
-        (
-            "* Quota exceeded for metric: s/a, limit: 0",
-            json!([]),
-            QuotaNone,
-        ),
+        (r#"{"retryDelay":"9s"}"#, QuotaPerMinute),
+        (r#"{"violations":[]}"#, QuotaUnspecified),
+    ] {
+        let details: serde_json::Value = serde_json::from_str(detail).unwrap();
+        let outcome = exhausted(EXCEEDED, json!([details])).outcome;
+        assert_eq!(outcome, expected, "{detail}");
+    }
+    for (message, expected) in [
+        (EXCEEDED, QuotaUnspecified),
+        (&asks, QuotaPerMinute),
+        (&zero, QuotaNone),
+        (&control("Requests per minute for a region"), QuotaPerMinute),
+        (&control("Requests per day"), QuotaPerDay),
+        (&control("Requests"), QuotaUnspecified),
+        ("* Quota exceeded for metric: s/a, limit: 0", QuotaNone),
         (
             "\"my prompt\" doesn't have a free quota tier",
-            json!([]),
             QuotaUnspecified,
         ),
-        (
-            " doesn't have a free quota tier",
-            json!([]),
-            QuotaUnspecified,
-        ),
+        (" doesn't have a free quota tier", QuotaUnspecified),
     ] {
-        assert_eq!(
-            exhausted(message, details.clone()).outcome,
-            expected,
-            "{message} {details}"
-        );
+        let outcome = exhausted(message, json!([])).outcome;
+        assert_eq!(outcome, expected, "{message}");
     }
+    let message = "Resource has been exhausted (e.g. check quota).";
+    let unnamed = exhausted(message, json!([{"retryDelay": "9s"}]));
+    assert_eq!(unnamed.outcome, QuotaUnspecified);
 }
 
 #[test]
@@ -182,8 +157,6 @@ fn quotas_reveal_their_limits() {
     // missing.
     let message = "You exceeded your current quota.\n* Quota exceeded for metric: s/x_input_token_count, limit: 125000, model: m";
     let details = json!([{"violations": [{"quotaMetric": "s/x_input_token_count", "quotaId": "XPerMinute"}]}]);
-    assert_eq!(
-        exhausted(message, details).limits,
-        [tokens(Window::Minute, 125_000)]
-    );
+    let limits = exhausted(message, details).limits;
+    assert_eq!(limits, [tokens(Window::Minute, 125_000)]);
 }
