@@ -1,17 +1,19 @@
 use super::*;
 use crate::pool::{RequestSize, Verdict};
+use crate::wire::gemini::MAX_ERROR_BYTES;
+use crate::wire::gemini::body::tests::gzip;
 use fake_gemini::errors::{self, ApiError as Fake};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::HeaderValue;
 use proptest::prelude::*;
 use serde_json::json;
-use std::io::Write;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const MODEL: &str = "gemini-flash-latest";
 const PROJECT: &str = "projects/000000000001";
 const METHOD: &str = "google.ai.generativelanguage.v1beta.GenerativeService.GenerateContent";
+const PREVIEW: &str = "Gemini 2.5 Pro Preview";
+const EXPERIMENTAL: &str = "Gemini 2.5 Pro Experimental (models/x)";
 const RETRY: Duration = Duration::from_millis(47_618);
 const PAGE: &str =
     "<html>We're sorry but your computer or network may be sending automated queries</html>";
@@ -48,12 +50,6 @@ fn outcome(status: u16, body: &str) -> Outcome {
     diagnose_response(status, body.as_bytes()).outcome
 }
 
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(body).unwrap();
-    encoder.finish().unwrap()
-}
-
 /// The body of an error as an object, an array, compressed, and as an event.
 fn forms(error: &Fake) -> [Vec<u8>; 6] {
     [
@@ -79,10 +75,7 @@ fn recorded() -> Vec<(Fake, Outcome)> {
         (errors::no_such_model(MODEL, "v1beta"), ClientFault),
         (errors::unknown_fields(&["seed", "top_k"]), ClientFault),
         (errors::unknown_field_in("messages[0]", "x"), ClientFault),
-        (
-            errors::invalid_value("stream", "TYPE_BOOL", "1"),
-            ClientFault,
-        ),
+        (errors::invalid_value("x", "TYPE_BOOL", "1"), ClientFault),
         (errors::invalid_json("{", 1), ClientFault),
         (errors::not_an_object(), ClientFault),
         (errors::no_contents(), ClientFault),
@@ -109,13 +102,7 @@ fn recorded() -> Vec<(Fake, Outcome)> {
         (errors::prepayment_depleted(), BillingExhausted),
         (errors::quota_zero(MODEL, RETRY), QuotaNone),
         (errors::embedding_quota_zero(MODEL, RETRY), QuotaNone),
-        (
-            errors::no_free_tier(
-                "Gemini 2.5 Pro Preview",
-                "Gemini 2.5 Pro Experimental (models/x)",
-            ),
-            QuotaNone,
-        ),
+        (errors::no_free_tier(PREVIEW, EXPERIMENTAL), QuotaNone),
         (errors::quota_per_day(MODEL, 20, RETRY), QuotaPerDay),
         (errors::quota_per_minute(MODEL, 15, RETRY), QuotaPerMinute),
         (
@@ -178,286 +165,171 @@ const PRECONDITION: &str = "FAILED_PRECONDITION";
 const DENIED: &str = "PERMISSION_DENIED";
 const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 const EXHAUSTED: &str = "RESOURCE_EXHAUSTED";
+const NOT_FOUND: &str = "NOT_FOUND";
+
+/// A status, a body and the expected outcome.
+type Reported = (u16, String, Outcome);
+
+/// Makes errors with this outcome, status and code from their messages.
+fn of(outcome: Outcome, status: u16, code: &str) -> impl Fn(&[&str]) -> Vec<Reported> {
+    move |messages| {
+        let bodies = messages.iter().map(|it| google(status, code, it, ""));
+        bodies.map(|body| (status, body, outcome)).collect()
+    }
+}
 
 /// Reported errors and rewordings of them, each with its expected outcome.
-fn reported() -> Vec<(u16, String, Outcome)> {
+fn reported() -> Vec<Reported> {
     use Outcome::*;
-    let of = |outcome: Outcome, status: u16, code: &str, messages: &[&str]| {
-        let bodies = messages.iter().map(|it| google(status, code, it, ""));
-        bodies
-            .map(|body| (status, body, outcome))
-            .collect::<Vec<_>>()
-    };
     [
-        of(
-            BillingExhausted,
-            429,
-            EXHAUSTED,
-            &[
-                "Your project has exceeded its monthly spending cap. Please go to AI Studio at https://ai.studio/spend to manage your project spend cap.",
-                "This project reached the spend cap that its owner set.",
-                "The monthly spending limit of your project was reached.",
-                "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your project and billing.",
-                "Your prepaid balance is used up.",
-                "All credits of this billing account have been exhausted.",
-                "You are out of credits.",
-                "Insufficient credits to complete the request.",
-                "Your billing account has exceeded its monthly usage limit for this tier.",
-                "This project has hit the spend limit you configured.",
-                "Your prepaid balance is 0. Add funds to continue.",
-                "Monthly budget exceeded for this project. Raise the cap in AI Studio.",
-                "Your account has insufficient funds. Please top up.",
-            ],
-        ),
-        of(
-            BillingExhausted,
-            403,
-            DENIED,
-            &[
-                "The billing account for the owning project is disabled in state closed",
-                "Your billing account has been closed.",
-                "The billing account of this project is not in good standing.",
-                "Billing is disabled for this project.",
-                "Lightning dunning decision is deny for project: projects/123",
-            ],
-        ),
-        of(
-            BillingExhausted,
-            400,
-            PRECONDITION,
-            &["Your project has reached its spending cap."],
-        ),
-        of(
-            FreeTierRefused,
-            400,
-            PRECONDITION,
-            &[
-                "Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.",
-                "The free tier is unavailable in this region.",
-                "Free-tier access isn't offered at your location.",
-                "Unpaid usage of the Gemini API is not available in your country. Please set up billing.",
-                "Gemini API is not available for free in your country.",
-                "The free quota tier cannot be used from your location.",
-            ],
-        ),
-        of(
-            PlanRefused,
-            400,
-            INVALID,
-            &[
-                "Imagen API is only accessible to billed users at this time.",
-                "This feature requires billing to be enabled on your project.",
-            ],
-        ),
-        of(
-            PlanDoubted,
-            400,
-            INVALID,
-            &[
-                "Veo 3 is only available to users on a paid plan.",
-                "This model is not available on the free tier.",
-                "This model isn't available in the free tier. Please upgrade.",
-                "Veo is only available to users with billing enabled.",
-                "Veo API is exclusively for accounts with an active billing account.",
-                "Please enable billing to use this model.",
-                "Upgrade to a higher tier to use this model.",
-            ],
-        ),
-        of(
-            PlanRefused,
-            403,
-            DENIED,
-            &["This API method requires billing to be enabled. Please enable billing on project #42."],
-        ),
-        of(
-            EgressRefused,
-            400,
-            PRECONDITION,
-            &[
-                "User location is not supported for the API use.",
-                "The user location is not supported for this model.",
-                "This model is not available in your region.",
-            ],
-        ),
-        of(
-            EntityNotFound,
-            404,
-            "NOT_FOUND",
-            &[
-                "Requested entity was not found.",
-                "The requested resource does not exist.",
-                "Not found.",
-            ],
-        ),
-        of(
-            ClientFault,
-            404,
-            "NOT_FOUND",
-            &[
-                "models/gemini-9 is not found for API version v1beta, or is not supported for generateContent.",
-                "gemini-flash-latest was not found.",
-            ],
-        ),
-        of(
-            RequestRefused,
-            401,
-            UNAUTHENTICATED,
-            &[
-                "API keys are not supported by this API. Expected OAuth2 access token or other authentication credentials that assert a principal.",
-                "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid authentication credential.",
-                "This method requires OAuth 2.",
-                "You need to sign in.",
-            ],
-        ),
-        of(
-            RequestRefused,
-            403,
-            DENIED,
-            &[
-                "Request had insufficient authentication scopes.",
-                "Cloud Vision API has not been used in project 42 before or it is disabled.",
-            ],
-        ),
-        of(
-            ProjectRefused,
-            403,
-            DENIED,
-            &[
-                "Generative Language API has not been used in project 42 before or it is disabled.",
-                "Your project has been denied access. Please contact support.",
-            ],
-        ),
-        of(
-            KeyRejected,
-            400,
-            INVALID,
-            &[
-                "API key not valid. Please pass a valid API key.",
-                "API key expired. Please renew the API key.",
-                "The API key is invalid.",
-                "Invalid API key provided.",
-            ],
-        ),
-        of(
-            KeyRejected,
-            401,
-            UNAUTHENTICATED,
-            &[
-                "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.",
-                "The API key is no longer valid.",
-            ],
-        ),
-        of(
-            KeyRejected,
-            403,
-            DENIED,
-            &[
-                "Your API key was reported as leaked. Please use another API key.",
-                "Permission denied: Consumer 'api_key:AIzaFAKE' has been suspended.",
-                "This API key has been revoked.",
-            ],
-        ),
-        of(
-            KeyRestricted,
-            403,
-            DENIED,
-            &[
-                "The provided API key has an IP address restriction. The originating IP address of the call (192.0.2.1) violates this restriction.",
-                "Requests from referer https://app.example/ are blocked.",
-                "Requests from this Android client application com.example are blocked.",
-                "Requests to this API generativelanguage.googleapis.com method google.ai.GenerateContent are blocked.",
-            ],
-        ),
-        of(
-            PoolFault,
-            400,
-            INVALID,
-            &[
-                "Multiple authentication credentials received. Please pass only one.",
-                "Received more than one authentication credential.",
-                "More than one credential was supplied.",
-            ],
-        ),
-        of(
-            PoolFault,
-            403,
-            DENIED,
-            &["Method doesn't allow unregistered callers (callers without established identity)."],
-        ),
-        of(
-            ModelRefused,
-            404,
-            "NOT_FOUND",
-            &["This model models/m is no longer available to new users."],
-        ),
-        of(
-            QuotaNone,
-            429,
-            EXHAUSTED,
-            &[
-                "You exceeded your current quota.\n* Quota exceeded for metric: s/a, limit: 0, model: m\n",
-                "Quota exceeded for metric: s/a, limit: 0, model: imagen-4.0",
-                "Gemini 2.5 Pro Preview doesn't have a free quota tier.",
-                "This model is not available in the free tier.",
-            ],
-        ),
-        of(
-            QuotaUnspecified,
-            429,
-            EXHAUSTED,
-            &[
-                "You exceeded your current quota, please check your plan and billing details.",
-                "Resource has been exhausted (e.g. check quota).",
-                "Something new.",
-            ],
-        ),
-        of(
-            ClientFault,
-            400,
-            INVALID,
-            &[
-                "Request contains an invalid argument.",
-                "Something new.",
-                "tools[0].api_key: Invalid enum value.",
-                "Function get_api_key is invalid.",
-                "Parameter api_key of function login has an invalid type.",
-                "Schema for tool check: API key not valid",
-                "Function upgrade_account: parameter type is missing.",
-                "Please update your SDK: this API version is planned for removal.",
-                "Tier: not a valid enum value for field tier.",
-                "Unsupported MIME type: api-key-expired",
-                "Voice name api key expired is not supported",
-                "Tool api key not valid is unknown.",
-                "The model api key expired does not support tools.",
-            ],
-        ),
-        of(
-            ClientFault,
-            400,
-            PRECONDITION,
-            &[
-                "The File files/abc is still being prepared and has no content yet.",
-                "The file is being prepared, no need to retry.",
-                "Credit card numbers expired or not are not allowed in prompts.",
-                "API key expired? no: cache expired.",
-                "Unsupported MIME type: billing-account-closed",
-                "Unsupported MIME type of file: billing account closed",
-                "The model free-tier-country does not support function calling.",
-            ],
-        ),
-        of(
-            ResourceRefused,
-            403,
-            DENIED,
-            &[
-                "Something new.",
-                "Access to tuned model api_key_revoked denied.",
-                "Access to model api-key-leaked is forbidden.",
-                "Access to tool project-has-been-blocked is forbidden.",
-                "Fetching the URL was refused: IP address 10.0.0.1 is blocked.",
-                "Project billing-demo has been blocked from model x for policy reasons.",
-            ],
-        ),
+        of(BillingExhausted, 429, EXHAUSTED)(&[
+            "Your project has exceeded its monthly spending cap. Please go to AI Studio at https://ai.studio/spend to manage your project spend cap.",
+            "This project reached the spend cap that its owner set.",
+            "The monthly spending limit of your project was reached.",
+            "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your project and billing.",
+            "Your prepaid balance is used up.",
+            "All credits of this billing account have been exhausted.",
+            "You are out of credits.",
+            "Insufficient credits to complete the request.",
+            "Your billing account has exceeded its monthly usage limit for this tier.",
+            "This project has hit the spend limit you configured.",
+            "Your prepaid balance is 0. Add funds to continue.",
+            "Monthly budget exceeded for this project. Raise the cap in AI Studio.",
+            "Your account has insufficient funds. Please top up.",
+        ]),
+        of(BillingExhausted, 403, DENIED)(&[
+            "The billing account for the owning project is disabled in state closed",
+            "Your billing account has been closed.",
+            "The billing account of this project is not in good standing.",
+            "Billing is disabled for this project.",
+            "Lightning dunning decision is deny for project: projects/123",
+        ]),
+        of(BillingExhausted, 400, PRECONDITION)(&["Your project has reached its spending cap."]),
+        of(FreeTierRefused, 400, PRECONDITION)(&[
+            "Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.",
+            "The free tier is unavailable in this region.",
+            "Free-tier access isn't offered at your location.",
+            "Unpaid usage of the Gemini API is not available in your country. Please set up billing.",
+            "Gemini API is not available for free in your country.",
+            "The free quota tier cannot be used from your location.",
+        ]),
+        of(PlanRefused, 400, INVALID)(&[
+            "Imagen API is only accessible to billed users at this time.",
+            "This feature requires billing to be enabled on your project.",
+        ]),
+        of(PlanDoubted, 400, INVALID)(&[
+            "Veo 3 is only available to users on a paid plan.",
+            "This model is not available on the free tier.",
+            "This model isn't available in the free tier. Please upgrade.",
+            "Veo is only available to users with billing enabled.",
+            "Veo API is exclusively for accounts with an active billing account.",
+            "Please enable billing to use this model.",
+            "Upgrade to a higher tier to use this model.",
+        ]),
+        of(PlanRefused, 403, DENIED)(&[
+            "This API method requires billing to be enabled. Please enable billing on project #42.",
+        ]),
+        of(EgressRefused, 400, PRECONDITION)(&[
+            "User location is not supported for the API use.",
+            "The user location is not supported for this model.",
+            "This model is not available in your region.",
+        ]),
+        of(EntityNotFound, 404, NOT_FOUND)(&[
+            "Requested entity was not found.",
+            "The requested resource does not exist.",
+            "Not found.",
+        ]),
+        of(ClientFault, 404, NOT_FOUND)(&[
+            "models/gemini-9 is not found for API version v1beta, or is not supported for generateContent.",
+            "gemini-flash-latest was not found.",
+        ]),
+        of(RequestRefused, 401, UNAUTHENTICATED)(&[
+            "API keys are not supported by this API. Expected OAuth2 access token or other authentication credentials that assert a principal.",
+            "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid authentication credential.",
+            "This method requires OAuth 2.",
+            "You need to sign in.",
+        ]),
+        of(RequestRefused, 403, DENIED)(&[
+            "Request had insufficient authentication scopes.",
+            "Cloud Vision API has not been used in project 42 before or it is disabled.",
+        ]),
+        of(ProjectRefused, 403, DENIED)(&[
+            "Generative Language API has not been used in project 42 before or it is disabled.",
+            "Your project has been denied access. Please contact support.",
+        ]),
+        of(KeyRejected, 400, INVALID)(&[
+            "API key not valid. Please pass a valid API key.",
+            "API key expired. Please renew the API key.",
+            "The API key is invalid.",
+            "Invalid API key provided.",
+        ]),
+        of(KeyRejected, 401, UNAUTHENTICATED)(&[
+            "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.",
+            "The API key is no longer valid.",
+        ]),
+        of(KeyRejected, 403, DENIED)(&[
+            "Your API key was reported as leaked. Please use another API key.",
+            "Permission denied: Consumer 'api_key:AIzaFAKE' has been suspended.",
+            "This API key has been revoked.",
+        ]),
+        of(KeyRestricted, 403, DENIED)(&[
+            "The provided API key has an IP address restriction. The originating IP address of the call (192.0.2.1) violates this restriction.",
+            "Requests from referer https://app.example/ are blocked.",
+            "Requests from this Android client application com.example are blocked.",
+            "Requests to this API generativelanguage.googleapis.com method google.ai.GenerateContent are blocked.",
+        ]),
+        of(PoolFault, 400, INVALID)(&[
+            "Multiple authentication credentials received. Please pass only one.",
+            "Received more than one authentication credential.",
+            "More than one credential was supplied.",
+        ]),
+        of(PoolFault, 403, DENIED)(&[
+            "Method doesn't allow unregistered callers (callers without established identity).",
+        ]),
+        of(ModelRefused, 404, NOT_FOUND)(&["This model models/m is no longer available to new users."]),
+        of(QuotaNone, 429, EXHAUSTED)(&[
+            "You exceeded your current quota.\n* Quota exceeded for metric: s/a, limit: 0, model: m\n",
+            "Quota exceeded for metric: s/a, limit: 0, model: imagen-4.0",
+            "Gemini 2.5 Pro Preview doesn't have a free quota tier.",
+            "This model is not available in the free tier.",
+        ]),
+        of(QuotaUnspecified, 429, EXHAUSTED)(&[
+            "You exceeded your current quota, please check your plan and billing details.",
+            "Resource has been exhausted (e.g. check quota).",
+            "Something new.",
+        ]),
+        of(ClientFault, 400, INVALID)(&[
+            "Request contains an invalid argument.",
+            "Something new.",
+            "tools[0].api_key: Invalid enum value.",
+            "Function get_api_key is invalid.",
+            "Parameter api_key of function login has an invalid type.",
+            "Schema for tool check: API key not valid",
+            "Function upgrade_account: parameter type is missing.",
+            "Please update your SDK: this API version is planned for removal.",
+            "Tier: not a valid enum value for field tier.",
+            "Unsupported MIME type: api-key-expired",
+            "Voice name api key expired is not supported",
+            "Tool api key not valid is unknown.",
+            "The model api key expired does not support tools.",
+        ]),
+        of(ClientFault, 400, PRECONDITION)(&[
+            "The File files/abc is still being prepared and has no content yet.",
+            "The file is being prepared, no need to retry.",
+            "Credit card numbers expired or not are not allowed in prompts.",
+            "API key expired? no: cache expired.",
+            "Unsupported MIME type: billing-account-closed",
+            "Unsupported MIME type of file: billing account closed",
+            "The model free-tier-country does not support function calling.",
+        ]),
+        of(ResourceRefused, 403, DENIED)(&[
+            "Something new.",
+            "Access to tuned model api_key_revoked denied.",
+            "Access to model api-key-leaked is forbidden.",
+            "Access to tool project-has-been-blocked is forbidden.",
+            "Fetching the URL was refused: IP address 10.0.0.1 is blocked.",
+            "Project billing-demo has been blocked from model x for policy reasons.",
+        ]),
     ]
     .concat()
 }
@@ -517,35 +389,34 @@ fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
         .to_string();
     let exceeded = "You exceeded your current quota, please check your plan and billing details.";
     let quota = google(429, EXHAUSTED, exceeded, "");
-    let waits = google(
-        429,
-        EXHAUSTED,
-        &format!("{exceeded}\nPlease retry in 9s."),
-        "",
+    let waits = format!("{exceeded}\nPlease retry in 9s.");
+    let waits = google(429, EXHAUSTED, &waits, "");
+    let large_message = format!(
+        "{exceeded}\n* Quota exceeded for metric: s/x_input_token_count, limit: 16000, model: m\nPlease retry in 9s."
     );
+    let day = errors::quota_per_day(MODEL, 20, RETRY).compact();
+    let places = json!({"error": {"code": 403, "status": DENIED,
+        "message": "Requests to this API places.googleapis.com method google.maps.places.v1.Places.SearchText are blocked.",
+        "details": [{"reason": "API_KEY_SERVICE_BLOCKED", "metadata": {"service": "places.googleapis.com"}}]}});
+    let grounding = json!({"error": {"code": 429, "status": EXHAUSTED, "message": exceeded, "details": [{"violations": [{
+        "quotaMetric": "generativelanguage.googleapis.com/search_grounding_free_tier_requests",
+        "quotaId": "GroundingRequestsPerDayPerProject-FreeTier", "quotaValue": "500",
+    }]}]}});
+    // A named quota takes precedence over everything else in the error.
+    let named = json!({"error": {"code": 429, "status": EXHAUSTED,
+        "message": "You exceeded your current quota. Projects with a spending cap have lower limits.",
+        "details": [{"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "10"}]}]}});
     let mut cases = vec![
         (about_corpora(), 404, not_found.clone(), ClientFault),
         (with_file(), 404, not_found, ClientFault),
-        (about_corpora(), 401, invalid, RequestRefused),
+        (about_corpora(), 401, invalid.clone(), RequestRefused),
+        (with_other_header(), 401, invalid, CredentialMisplaced),
         (call(), 403, blocked.clone(), KeyRestricted),
         (about_corpora(), 403, blocked, RequestRefused),
         (call(), 403, vision, RequestRefused),
-        (
-            call(),
-            403,
-            json!({"error": {"code": 403, "status": DENIED,
-                "message": "Requests to this API places.googleapis.com method google.maps.places.v1.Places.SearchText are blocked.",
-                "details": [{"reason": "API_KEY_SERVICE_BLOCKED", "metadata": {"service": "places.googleapis.com"}}]}})
-            .to_string(),
-            RequestRefused,
-        ),
-        (
-            with_other_header(),
-            400,
-            credentials.clone(),
-            CredentialMisplaced,
-        ),
-        (call(), 400, credentials, PoolFault),
+        (call(), 403, places.to_string(), RequestRefused),
+        (call(), 400, credentials.clone(), PoolFault),
+        (with_other_header(), 400, credentials, CredentialMisplaced),
         (large(16_000, 0), 429, tokens.clone(), QuotaPerMinute),
         (large(16_001, 0), 429, tokens, RequestTooLarge),
         (large(0, 100), 429, texts.clone(), QuotaPerMinute),
@@ -553,63 +424,32 @@ fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
         (with_search(), 429, quota, ToolQuota),
         (call(), 429, waits.clone(), QuotaPerMinute),
         (with_search(), 429, waits, ToolQuota),
-        (
-            with_other_header(),
-            401,
-            errors::unauthenticated(METHOD).compact(),
-            CredentialMisplaced,
-        ),
-        (
-            with_search(),
-            429,
-            json!({"error": {"code": 429, "status": EXHAUSTED, "message": exceeded, "details": [{"violations": [{
-                "quotaMetric": "generativelanguage.googleapis.com/search_grounding_free_tier_requests",
-                "quotaId": "GroundingRequestsPerDayPerProject-FreeTier", "quotaValue": "500",
-            }]}]}})
-            .to_string(),
-            ToolQuota,
-        ),
-        // A named quota takes precedence over everything else in the error.
-        (
-            call(),
-            429,
-            json!({"error": {"code": 429, "status": EXHAUSTED,
-                "message": "You exceeded your current quota. Projects with a spending cap have lower limits.",
-                "details": [{"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "10"}]}]}})
-            .to_string(),
-            QuotaPerMinute,
-        ),
+        (with_search(), 429, grounding.to_string(), ToolQuota),
+        (call(), 429, named.to_string(), QuotaPerMinute),
         (
             large(16_001, 0),
             429,
-            google(429, EXHAUSTED, &format!("{exceeded}\n* Quota exceeded for metric: s/x_input_token_count, limit: 16000, model: m\nPlease retry in 9s."), ""),
+            google(429, EXHAUSTED, &large_message, ""),
             RequestTooLarge,
         ),
-        (
-            with_search(),
-            429,
-            errors::quota_per_day(MODEL, 20, RETRY).compact(),
-            QuotaPerDay,
-        ),
+        (with_search(), 429, day, QuotaPerDay),
         (call(), 401, "who are you".to_owned(), UpstreamTrouble),
     ];
-    for message in [
-        "Corrupted thought signature.",
-        "Thought signature is not valid.",
-        "Invalid thought signature in part 3.",
-        "The thought_signature could not be verified.",
-    ] {
-        let body = google(400, INVALID, message, "");
-        cases.push((call(), 400, body, SignatureRefused));
-    }
-    for message in [
-        "Function call is missing a thought_signature in functionCall parts.",
-        "A thought signature is required for function call 2.",
-        "Function calls without a thoughtSignature are not supported.",
-    ] {
-        let body = google(400, INVALID, message, "");
-        cases.push((call(), 400, body, SignatureMissing));
-    }
+    let signatures = [
+        of(SignatureRefused, 400, INVALID)(&[
+            "Corrupted thought signature.",
+            "Thought signature is not valid.",
+            "Invalid thought signature in part 3.",
+            "The thought_signature could not be verified.",
+        ]),
+        of(SignatureMissing, 400, INVALID)(&[
+            "Function call is missing a thought_signature in functionCall parts.",
+            "A thought signature is required for function call 2.",
+            "Function calls without a thoughtSignature are not supported.",
+        ]),
+    ];
+    let signatures = signatures.concat().into_iter();
+    cases.extend(signatures.map(|(status, body, expected)| (call(), status, body, expected)));
     for (status, reason, expected) in [
         (401, "CREDENTIALS_MISSING", RequestRefused),
         (401, "API_KEY_INVALID", KeyRejected),
@@ -637,27 +477,26 @@ fn the_request_decides_ambiguous_errors() {
 
 #[test]
 fn every_row_has_a_source_and_an_example() {
-    let plain = |status: u16, body: &str| row_of(&call(), status, body);
-    let mut rows: Vec<Option<usize>> = reported()
-        .iter()
-        .map(|(status, body, _)| plain(*status, body))
-        .chain(
-            recorded()
-                .iter()
-                .map(|(error, _)| plain(error.code(), &error.compact())),
-        )
-        .chain([400, 401, 403, 429].map(|status| plain(status, PAGE)))
-        .chain([plain(429, QUOTA_EXCEEDED)])
+    let recorded = recorded().into_iter();
+    let reported = reported().into_iter();
+    let examples: Vec<(RequestTraits, u16, String)> = recorded
+        .map(|(error, _)| (error.code(), error.compact()))
+        .chain(reported.map(|(status, body, _)| (status, body)))
+        .chain([400, 401, 403, 429].map(|status| (status, PAGE.to_owned())))
+        .chain([(429, QUOTA_EXCEEDED.to_owned())])
+        .map(|(status, body)| (call(), status, body))
         .chain(
             ambiguous()
-                .iter()
-                .map(|(request, status, body, _)| row_of(request, *status, body)),
+                .into_iter()
+                .map(|(request, status, body, _)| (request, status, body)),
         )
         .collect();
-    rows.sort_unstable();
-    rows.dedup();
+    let rows: BTreeSet<usize> = examples
+        .iter()
+        .filter_map(|(request, status, body)| row_of(request, *status, body))
+        .collect();
     for (index, row) in TABLE.iter().enumerate() {
-        assert!(rows.contains(&Some(index)), "no example: {row:?}");
+        assert!(rows.contains(&index), "no example: {row:?}");
         assert!(!row.source.is_empty(), "no source: {row:?}");
     }
 }
@@ -688,7 +527,7 @@ fn unreadable_errors_are_classified_by_status_and_harm_no_key() {
             "{}",
             "[]",
             "upstream connect error",
-            "{\"error\": {\"co",
+            r#"{"error": {"co"#,
         ] {
             assert_eq!(outcome(status, body), nothing, "{status} {body}");
         }
@@ -736,23 +575,16 @@ fn a_truncated_error_cannot_condemn_a_key() {
                     diagnose_response(error.code(), &gzip(body)),
                     in_stream(body),
                 ] {
-                    assert_eq!(
-                        diagnosis.outcome.verdict(),
-                        Verdict::Unknown,
-                        "{cut} {error:?}"
-                    );
+                    let verdict = diagnosis.outcome.verdict();
+                    assert_eq!(verdict, Verdict::Unknown, "{cut} {error:?}");
                     assert_eq!(diagnosis.error, ApiError::default(), "{cut}");
                 }
             }
             // A truncated gzip stream is incomplete unless only its checksum is missing.
             let packed = gzip(body.as_bytes());
             for cut in 0..packed.len() - 20 {
-                let diagnosis = diagnose_response(error.code(), &packed[..cut]);
-                assert_eq!(
-                    diagnosis.outcome.verdict(),
-                    Verdict::Unknown,
-                    "{cut} {error:?}"
-                );
+                let outcome = diagnose_response(error.code(), &packed[..cut]).outcome;
+                assert_eq!(outcome.verdict(), Verdict::Unknown, "{cut} {error:?}");
             }
         }
     }
@@ -760,17 +592,12 @@ fn a_truncated_error_cannot_condemn_a_key() {
 
 #[test]
 fn a_decompression_bomb_is_classified_by_its_status() {
-    let bomb = gzip(&vec![b'['; 20 * crate::wire::gemini::MAX_ERROR_BYTES]);
-    assert_eq!(
-        diagnose_response(401, &bomb).outcome,
-        Outcome::UpstreamTrouble
-    );
-    let padding = " ".repeat(20 * crate::wire::gemini::MAX_ERROR_BYTES);
-    let late = gzip(format!("{padding}{}", errors::unauthenticated(METHOD).compact()).as_bytes());
-    assert_eq!(
-        diagnose_response(401, &late).outcome,
-        Outcome::UpstreamTrouble
-    );
+    let padding = " ".repeat(20 * MAX_ERROR_BYTES);
+    let late = padding + &errors::unauthenticated(METHOD).compact();
+    for body in [vec![b'['; 20 * MAX_ERROR_BYTES], late.into_bytes()] {
+        let outcome = diagnose_response(401, &gzip(&body)).outcome;
+        assert_eq!(outcome, Outcome::UpstreamTrouble);
+    }
 }
 
 #[test]
@@ -849,78 +676,60 @@ fn reads_the_project_from_an_error() {
 #[test]
 fn a_200_with_an_error_is_not_a_success() {
     for (body, expected) in [
-        (r#"{"choices":[],"error":null}"#, Outcome::Success),
-        (
-            r#"{"choices":[{"message":{"content":"{\"error\":{\"code\":429}}"}}]}"#,
-            Outcome::Success,
-        ),
-        (r#"{"error":7}"#, Outcome::Success),
-        (
-            "data: {\"choices\":[]}\n\ndata: [DONE]\n\n",
-            Outcome::Success,
-        ),
         (r#"{"error":{}}"#, Outcome::UpstreamTrouble),
         (r#"{"error":"slow down"}"#, Outcome::UpstreamTrouble),
         (r#"{"error":{"code":200}}"#, Outcome::UpstreamTrouble),
         (r#"{"error":{"code":8}}"#, Outcome::UpstreamTrouble),
         (r#"{"error":{"code":"429"}}"#, Outcome::QuotaUnspecified),
         (
-            r#"{"object":"error","error":{"code":503}}"#,
+            r#"{"object":"","error":{"code":503}}"#,
             Outcome::ModelOverloaded,
         ),
     ] {
         assert_eq!(outcome(200, body), expected, "{body}");
     }
+    for answer in [
+        r#"{"choices":[],"error":null}"#,
+        r#"{"choices":[{"message":{"content":"{\"error\":{\"code\":429}}"}}]}"#,
+        r#"{"error":7}"#,
+        "data: {\"choices\":[]}\n\ndata: [DONE]\n\n",
+    ] {
+        assert_eq!(outcome(200, answer), Outcome::Success, "{answer}");
+    }
 }
 
 #[test]
 fn a_stream_error_is_classified_by_its_own_code() {
+    use Outcome::*;
+    let in_array = "[{\"error\":{\"code\":429}}\n]\ndata: [DONE]\n\n";
     for (text, status, expected) in [
-        ("", 500, Outcome::UpstreamTrouble),
-        ("{\n  \"error\": {\n    \"co", 500, Outcome::UpstreamTrouble),
-        (
-            r#"{"error":{"message":"?"}}"#,
-            500,
-            Outcome::UpstreamTrouble,
-        ),
-        (r#"{"error":{"code":200}}"#, 500, Outcome::UpstreamTrouble),
-        (r#"{"error":{"code":503}}"#, 503, Outcome::ModelOverloaded),
-        (
-            "[{\"error\":{\"code\":429}}\n]\ndata: [DONE]\n\n",
-            429,
-            Outcome::QuotaUnspecified,
-        ),
-        (PAGE, 500, Outcome::UpstreamTrouble),
+        ("", 500, UpstreamTrouble),
+        ("{\n  \"error\": {\n    \"co", 500, UpstreamTrouble),
+        (r#"{"error":{"message":"?"}}"#, 500, UpstreamTrouble),
+        (r#"{"error":{"code":200}}"#, 500, UpstreamTrouble),
+        (r#"{"error":{"code":503}}"#, 503, ModelOverloaded),
+        (in_array, 429, QuotaUnspecified),
+        (PAGE, 500, UpstreamTrouble),
     ] {
         let diagnosis = in_stream(text.as_bytes());
-        assert_eq!(
-            (diagnosis.status, diagnosis.outcome),
-            (Some(status), expected),
-            "{text}"
-        );
+        assert_eq!(diagnosis.status, Some(status), "{text}");
+        assert_eq!(diagnosis.outcome, expected, "{text}");
     }
 }
 
 #[test]
 fn transport_errors_do_not_blame_the_key() {
+    use TransportError::*;
     for (error, expected) in [
-        (TransportError::Denied, Outcome::PoolFault),
-        (TransportError::TimedOut, Outcome::UpstreamTrouble),
-        (TransportError::NotSent("refused".into()), Outcome::NotSent),
-        (
-            TransportError::Unanswered("reset".into()),
-            Outcome::Unanswered,
-        ),
-        (
-            TransportError::Failed("reset".into()),
-            Outcome::UpstreamTrouble,
-        ),
+        (Denied, Outcome::PoolFault),
+        (TimedOut, Outcome::UpstreamTrouble),
+        (NotSent("refused".into()), Outcome::NotSent),
+        (Unanswered("reset".into()), Outcome::Unanswered),
+        (Failed("reset".into()), Outcome::UpstreamTrouble),
     ] {
         let diagnosis = diagnose(CallResult::NoResponse(&error), &call());
-        assert_eq!(
-            diagnosis,
-            Diagnosis::new(expected, None, ApiError::default(), "")
-        );
+        let expected = Diagnosis::new(expected, None, ApiError::default(), "");
+        assert_eq!(diagnosis, expected);
     }
 }
 
@@ -980,33 +789,14 @@ fn interactions_errors_are_classified_by_their_code() {
     let interactions_error = |code: &str, message: &str| {
         json!({"error": {"code": code, "message": message}, "event_type": "error"}).to_string()
     };
+    let (paid, invalid) = ("payment_required", "invalid_request");
     for (status, code, message, expected) in [
         (429, "rate_limit_exceeded", "Slow down.", QuotaUnspecified),
         (429, "too_many_requests", "Slow down.", QuotaUnspecified),
-        (
-            402,
-            "payment_required",
-            "The balance is used up.",
-            BillingExhausted,
-        ),
-        (
-            400,
-            "invalid_request",
-            "API key not valid. Please pass a valid API key.",
-            KeyRejected,
-        ),
-        (
-            400,
-            "invalid_request",
-            "The value 'x' is not supported.",
-            ClientFault,
-        ),
-        (
-            503,
-            "service_unavailable",
-            "Try again later.",
-            ModelOverloaded,
-        ),
+        (402, paid, "The balance is used up.", BillingExhausted),
+        (400, invalid, "API key not valid. Please pass", KeyRejected),
+        (400, invalid, "The value 'x' is not supported.", ClientFault),
+        (503, "service_unavailable", "Try later.", ModelOverloaded),
     ] {
         let body = interactions_error(code, message);
         assert_eq!(outcome(status, &body), expected, "{code}");
