@@ -146,6 +146,7 @@ impl ArrayScanner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::stream::testing::pieces;
     use proptest::prelude::*;
 
     fn push(scanner: &mut ArrayScanner, text: &str) -> (String, Vec<String>, Found) {
@@ -249,13 +250,10 @@ mod tests {
         ) {
             let values: Vec<serde_json::Value> = texts.iter().map(|text| serde_json::json!({ "text": text })).collect();
             let all = serde_json::to_string(&values).unwrap().into_bytes();
-            let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(all.len() + 1)).collect();
-            boundaries.extend([0, all.len()]);
-            boundaries.sort_unstable();
             let mut scanner = ArrayScanner::default();
             let (mut sent, mut elements, mut done) = (Vec::new(), 0, false);
-            for pair in boundaries.windows(2) {
-                let scan = scanner.push(all[pair[0]..pair[1]].to_vec());
+            for piece in pieces(&all, &cuts) {
+                let scan = scanner.push(piece);
                 elements += scan.elements.len();
                 sent.extend(scan.ready);
                 done = scan.found == Found::Done;

@@ -40,3 +40,17 @@ pub(crate) fn is_error(json: &[u8]) -> bool {
         find(&members, "error").is_some_and(|error| !["false", "\"\""].contains(&error.get()))
     })
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use proptest::sample::Index;
+
+    /// The bytes in pieces, cut at these positions.
+    pub(crate) fn pieces(bytes: &[u8], cuts: &[Index]) -> Vec<Vec<u8>> {
+        let cuts = cuts.iter().map(|cut| cut.index(bytes.len() + 1));
+        let mut ends: Vec<usize> = cuts.chain([0, bytes.len()]).collect();
+        ends.sort_unstable();
+        let pieces = ends.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+        pieces.map(<[u8]>::to_vec).collect()
+    }
+}

@@ -3,6 +3,7 @@
 use super::*;
 use crate::wire::Kind;
 use crate::wire::stream::EventScanner;
+use crate::wire::stream::testing::pieces;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -117,10 +118,8 @@ data: [DONE]
         .lines()
         .map(|line| without_usage(line) + "\n")
         .collect();
-    assert_eq!(
-        repaired_stream(HELLO, false),
-        without.replace("data: {", &with_id)
-    );
+    let expected = without.replace("data: {", &with_id);
+    assert_eq!(repaired_stream(HELLO, false), expected);
 }
 
 #[test]
@@ -247,6 +246,22 @@ fn signature() -> BoxedStrategy<String> {
     ])
 }
 
+const FINISH_REASONS: [&str; 6] = [
+    "null",
+    r#""stop""#,
+    r#""STOP""#,
+    r#""tool_calls""#,
+    r#""SAFETY""#,
+    "\"\"",
+];
+const USAGES: [&str; 3] = [r#"{"total_tokens": 1}"#, r#"{"total_tokens":2}"#, "null"];
+const MODEL_IDS: [&str; 4] = [
+    r#""models/a""#,
+    r#""b""#,
+    r#""models/models/c""#,
+    r#""models/""#,
+];
+
 fn answer(kind: &'static [&'static str], field: &'static str) -> BoxedStrategy<String> {
     let function = object(vec![
         member("name", one_of(&["\"f\"", "\"g\"", "\"\""])),
@@ -268,17 +283,7 @@ fn answer(kind: &'static [&'static str], field: &'static str) -> BoxedStrategy<S
     ]);
     let choice = object(vec![
         member("index", one_of(&["0", "0", "1"])),
-        member(
-            "finish_reason",
-            one_of(&[
-                "null",
-                "\"stop\"",
-                "\"STOP\"",
-                "\"tool_calls\"",
-                "\"SAFETY\"",
-                "\"\"",
-            ]),
-        ),
+        member("finish_reason", one_of(&FINISH_REASONS)),
         member(field, mostly(message)),
         member("x", leaf()),
     ]);
@@ -287,10 +292,7 @@ fn answer(kind: &'static [&'static str], field: &'static str) -> BoxedStrategy<S
         member("object", one_of(kind)),
         member("created", one_of(&["1", "2", "null"])),
         member("model", one_of(&["\"m\"", "\"\""])),
-        member(
-            "usage",
-            one_of(&["{\"total_tokens\": 1}", "{\"total_tokens\":2}", "null"]),
-        ),
+        member("usage", one_of(&USAGES)),
         member("choices", mostly(list(mostly(choice)))),
         member("x", leaf()),
     ])
@@ -316,12 +318,13 @@ fn line() -> BoxedStrategy<String> {
 }
 
 fn stream() -> BoxedStrategy<String> {
-    let closing = prop::sample::select(vec![
+    let closing = [
         "data: [DONE]\n\n",
         "data:[DONE]\r\n\r\n",
         "data: [DONE]",
         "",
-    ]);
+    ];
+    let closing = prop::sample::select(closing.to_vec());
     (prop::collection::vec(line(), 0..6), closing)
         .prop_map(|(lines, closing)| lines.concat() + closing)
         .boxed()
@@ -329,15 +332,7 @@ fn stream() -> BoxedStrategy<String> {
 
 fn list_of_models() -> BoxedStrategy<String> {
     let model = object(vec![
-        member(
-            "id",
-            one_of(&[
-                "\"models/a\"",
-                "\"b\"",
-                "\"models/models/c\"",
-                "\"models/\"",
-            ]),
-        ),
+        member("id", one_of(&MODEL_IDS)),
         member("object", one_of(&["\"model\"", "null"])),
         member("created", one_of(&["1", "null"])),
         member("owned_by", one_of(&["\"google\"", "\"\""])),
@@ -378,13 +373,12 @@ fn differ_only_where(
     }
 }
 
-const REASONS: [&str; 5] = [
-    "stop",
-    "length",
-    "tool_calls",
-    "content_filter",
-    "function_call",
-];
+/// Whether a value is one of OpenAI's finish reasons.
+fn is_reason(value: &Value) -> bool {
+    let reasons = "stop length tool_calls content_filter function_call";
+    let is_one = |text| reasons.split(' ').any(|reason| reason == text);
+    value.as_str().is_some_and(is_one)
+}
 
 /// What may be removed from answers.
 fn may_be_removed(path: &str, before: &Value) -> bool {
@@ -407,12 +401,10 @@ fn may_be_repaired(path: &str, before: Option<&Value>, after: &Value) -> bool {
             before.is_none_or(|before| before.is_null() || *before == json!([])) && after.is_array()
         }
         "/choices/#/finish_reason" => {
-            let is_fine =
-                before.is_some_and(|before| REASONS.contains(&before.as_str().unwrap_or_default()));
-            if is_fine {
+            if before.is_some_and(is_reason) {
                 before.is_some_and(|before| before == "stop") && after == "tool_calls"
             } else {
-                after.is_null() || REASONS.contains(&after.as_str().unwrap_or_default())
+                after.is_null() || is_reason(after)
             }
         }
         "/choices/#/message" => {
@@ -488,40 +480,32 @@ fn is_usage_alone(line: &str) -> bool {
 
 fn is_repaired_stream(before: &str, after: &str) -> bool {
     let data = |line: &str| {
-        line.strip_prefix("data:")
-            .map(|data| data.trim().to_owned())
-            .unwrap_or_default()
+        let data = line.strip_prefix("data:").unwrap_or_default();
+        data.trim().to_owned()
     };
+    let is_done = |line: &&str| data(line).starts_with("[DONE]");
     let mut after = after.lines().filter(|line| !line.is_empty()).peekable();
     let before = before.lines().filter(|line| !line.is_empty());
-    let mut is_done = false;
+    let mut has_ended = false;
     let all_match = before.into_iter().all(|line| {
-        if is_usage_alone(line) && !is_done {
+        if is_usage_alone(line) && !has_ended {
             return true;
         }
-        let is_end = data(line).starts_with("[DONE]") && !is_done;
-        while is_end
-            && after
-                .peek()
-                .is_some_and(|line| !data(line).starts_with("[DONE]"))
-        {
+        let is_end = is_done(&line) && !has_ended;
+        while is_end && after.peek().is_some_and(|line| !is_done(line)) {
             let Ok(added) = serde_json::from_str::<Value>(&data(after.next().unwrap())) else {
                 continue;
             };
             match added["choices"].as_array().unwrap().as_slice() {
-                [] => assert!(
-                    added["usage"].is_object()
-                        && after
-                            .peek()
-                            .is_some_and(|line| data(line).starts_with("[DONE]"))
-                ),
-                [end] => assert!(
-                    ["stop", "tool_calls"].contains(&end["finish_reason"].as_str().unwrap())
-                ),
+                [] => assert!(added["usage"].is_object() && after.peek().is_some_and(is_done)),
+                [end] => {
+                    let reason = end["finish_reason"].as_str().unwrap();
+                    assert!(["stop", "tool_calls"].contains(&reason));
+                }
                 more => panic!("{more:?}"),
             }
         }
-        is_done |= is_end;
+        has_ended |= is_end;
         let Some(repaired) = after.next() else {
             return false;
         };
@@ -550,14 +534,8 @@ fn valid_stream() -> BoxedStrategy<String> {
         Just(json!({"content": "x"})),
         Just(json!(null)),
     ];
-    let reasons = vec![
-        json!(null),
-        json!(null),
-        json!(""),
-        json!("stop"),
-        json!("SAFETY"),
-    ];
-    let choice = (0..2_u32, delta, prop::sample::select(reasons)).prop_map(
+    let reasons = [None, None, Some(""), Some("stop"), Some("SAFETY")];
+    let choice = (0..2_u32, delta, prop::sample::select(reasons.to_vec())).prop_map(
         |(index, delta, reason)| json!({"index": index, "delta": delta, "finish_reason": reason}),
     );
     let usage = prop::option::of(1..3)
@@ -596,23 +574,15 @@ fn strict_client(stream: &str, include_usage: bool) {
         has_usage = chunk["usage"].is_object();
         assert!(!has_usage || include_usage && choices_of_chunk.is_empty());
         for choice in choices_of_chunk {
-            let read = choices
-                .entry(choice["index"].as_u64().unwrap())
-                .or_default();
+            let index = choice["index"].as_u64().unwrap();
+            let read = choices.entry(index).or_default();
             let delta = choice["delta"].as_object().expect("a delta");
             let role = delta.get("role").and_then(Value::as_str);
-            assert_eq!(
-                role,
-                (read.deltas == 0).then_some("assistant"),
-                "clients concatenate roles"
-            );
+            let expected = (read.deltas == 0).then_some("assistant");
+            assert_eq!(role, expected, "clients concatenate roles");
             read.deltas += 1;
-            for call in delta
-                .get("tool_calls")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
+            let calls = delta.get("tool_calls").and_then(Value::as_array);
+            for call in calls.into_iter().flatten() {
                 let index = call["index"].as_u64().expect("an index") as usize;
                 if index == read.signatures.len() {
                     read.signatures.push(0);
@@ -620,10 +590,8 @@ fn strict_client(stream: &str, include_usage: bool) {
                     let id = call["id"].as_str().expect("an id");
                     assert!(!id.is_empty() && ids.insert(id.to_owned()), "a unique id");
                 } else {
-                    assert!(
-                        call["id"].as_str().unwrap_or_default().is_empty(),
-                        "an id is sent once"
-                    );
+                    let id = call["id"].as_str().unwrap_or_default();
+                    assert_eq!(id, "", "an id is sent once");
                 }
                 assert!(call["function"].is_object());
                 let signature = call.pointer("/extra_content/google/thought_signature");
@@ -637,11 +605,9 @@ fn strict_client(stream: &str, include_usage: bool) {
         }
     }
     for read in choices.into_values() {
-        assert!(REASONS.contains(&read.end.as_str().expect("an end")));
-        assert!(
-            read.signatures.is_empty() || read.end != "stop",
-            "a choice with calls does not end with stop"
-        );
+        assert!(is_reason(&read.end), "{}", read.end);
+        // A choice with calls does not end with `stop`.
+        assert!(read.signatures.is_empty() || read.end != "stop");
     }
 }
 
@@ -680,13 +646,10 @@ proptest! {
     ) {
         // The scanner holds back an unterminated last line.
         let stream = format!("{stream}\ndata: [DONE]\n\n").into_bytes();
-        let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        boundaries.extend([0, stream.len()]);
-        boundaries.sort_unstable();
         let (mut scanner, mut repair) = (EventScanner::new(Kind::Chat), StreamRepair::new(context(true)));
         let mut repaired = Vec::new();
-        for pair in boundaries.windows(2) {
-            repaired.extend(repair.lines(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready));
+        for piece in pieces(&stream, &cuts) {
+            repaired.extend(repair.lines(scanner.push(piece).ready));
         }
         let whole = EventScanner::new(Kind::Chat).push(stream).ready;
         prop_assert_eq!(repaired, StreamRepair::new(context(true)).lines(whole));

@@ -1,5 +1,15 @@
 use super::*;
+use crate::wire::stream::testing::pieces;
 use proptest::prelude::*;
+
+/// Pushes a chunk and returns what passes.
+fn pass(scanner: &mut EventScanner, chunk: &str) -> String {
+    text(scanner.push(chunk.into()).ready)
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
 
 /// Returns what was forwarded for each chunk, and what was found in the end.
 fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
@@ -7,8 +17,8 @@ fn scan(chunks: &[&str]) -> (Vec<String>, Found) {
     let mut found = Found::Nothing;
     let mut ready = Vec::new();
     for chunk in chunks {
-        let scan = scanner.push(chunk.as_bytes().to_vec());
-        ready.push(String::from_utf8(scan.ready).unwrap());
+        let scan = scanner.push((*chunk).into());
+        ready.push(text(scan.ready));
         found = scan.found;
         if matches!(found, Found::Error(_)) {
             break;
@@ -78,8 +88,8 @@ fn a_line_in_many_pieces_is_scanned_once() {
 fn an_unterminated_error_is_never_the_last_event() {
     let [_, finish, _] = GEMINI_EVENTS;
     let mut scanner = EventScanner::new(Kind::Generate);
-    let stream = [finish, "data: {\"code\":503,\"error\":{}}"].concat();
-    scanner.push(stream.into_bytes());
+    let error = "data: {\"code\":503,\"error\":{}}";
+    pass(&mut scanner, &[finish, error].concat());
     assert_eq!(scanner.end(), None);
 }
 
@@ -122,35 +132,18 @@ fn similar_lines_pass() {
             &[Kind::Other]
         };
         for kind in kinds {
-            let scan = EventScanner::new(*kind).push(stream.as_bytes().to_vec());
-            assert_eq!(
-                (scan.ready.as_slice(), scan.found),
-                (stream.as_bytes(), Found::Nothing),
-                "{kind:?} {stream:?}"
-            );
+            let scan = EventScanner::new(*kind).push(stream.into());
+            assert_eq!(text(scan.ready), stream, "{kind:?}");
+            assert_eq!(scan.found, Found::Nothing, "{kind:?} {stream:?}");
         }
     }
 }
 
 #[test]
 fn complete_events_pass_at_once_and_open_lines_wait() {
-    let (ready, found) = scan(&[
-        "data: {\"a\":1}\n\n",
-        "data: {\"b\":2}\n\n",
-        "dat",
-        "a: [DO",
-        "NE]\n\n",
-    ]);
-    assert_eq!(
-        ready,
-        [
-            "data: {\"a\":1}\n\n",
-            "data: {\"b\":2}\n\n",
-            "",
-            "",
-            "data: [DONE]\n\n"
-        ]
-    );
+    let (a, b) = ("data: {\"a\":1}\n\n", "data: {\"b\":2}\n\n");
+    let (ready, found) = scan(&[a, b, "dat", "a: [DO", "NE]\n\n"]);
+    assert_eq!(ready, [a, b, "", "", "data: [DONE]\n\n"]);
     assert_eq!(found, Found::Done);
 }
 
@@ -166,13 +159,8 @@ fn an_error_is_a_separate_event_and_drops_half_a_line() {
         ("data: {}\n\nda", "data: {}\n\n"),
     ] {
         let mut scanner = EventScanner::new(Kind::Chat);
-        let mut sent = scanner.push(stream.as_bytes().to_vec()).ready;
-        sent.extend(scanner.close_with(ERROR));
-        assert_eq!(
-            String::from_utf8(sent).unwrap(),
-            format!("{sent_before}{event}"),
-            "{stream:?}"
-        );
+        let sent = pass(&mut scanner, stream) + &text(scanner.close_with(ERROR));
+        assert_eq!(sent, format!("{sent_before}{event}"), "{stream:?}");
     }
 }
 
@@ -196,14 +184,11 @@ fn an_error_is_complete_at_the_end_of_its_line_or_json() {
         ("[{\n \"error\": 1}]\n", "[{\n \"error\": 1}]\n", true),
         ("[{\n \"error\": 1}", "[{\n \"error\": 1}", false),
     ] {
-        assert_eq!(
-            error_text(found.as_bytes()),
-            ErrorText {
-                json: text.as_bytes(),
-                is_complete,
-            },
-            "{found:?}"
-        );
+        let expected = ErrorText {
+            json: text.as_bytes(),
+            is_complete,
+        };
+        assert_eq!(error_text(found.as_bytes()), expected, "{found:?}");
     }
 }
 
@@ -215,59 +200,53 @@ const GEMINI_EVENTS: [&str; 3] = [
 
 #[test]
 fn a_gemini_stream_ends_with_its_finish_reason() {
-    let [text, finish, blocked] = GEMINI_EVENTS;
+    let [event, finish, blocked] = GEMINI_EVENTS;
     for (events, retained) in [
-        (vec![text, finish], finish),
-        (vec![finish, text, blocked], blocked),
+        (vec![event, finish], finish),
+        (vec![finish, event, blocked], blocked),
         (vec![finish, finish], finish),
     ] {
         let mut scanner = EventScanner::new(Kind::Generate);
-        let mut sent = Vec::new();
+        let mut sent = String::new();
         for event in &events {
             // The blank line arrives separately.
             let (line, blank) = event.split_at(event.len() - 2);
-            sent.extend(scanner.push(line.as_bytes().to_vec()).ready);
-            sent.extend(scanner.push(blank.as_bytes().to_vec()).ready);
+            sent += &(pass(&mut scanner, line) + &pass(&mut scanner, blank));
         }
-        let rest = scanner.end().unwrap();
-        assert_eq!(String::from_utf8(rest).unwrap(), retained);
-        let before = events[..events.len() - 1].concat();
-        assert_eq!(String::from_utf8(sent).unwrap(), before);
+        assert_eq!(text(scanner.end().unwrap()), retained);
+        assert_eq!(sent, events[..events.len() - 1].concat());
     }
     // The answer includes what follows the reason: usage, or a comment, which is dropped.
     let usage = "data: {\"usageMetadata\": {}}\r\n\r\n";
     for (more, expected_rest) in [(usage, usage), (": ping\r\n\r\n", "")] {
         let mut scanner = EventScanner::new(Kind::Generate);
-        let mut sent = scanner.push([text, finish].concat().into_bytes()).ready;
-        sent.extend(scanner.push(more.as_bytes().to_vec()).ready);
-        sent.extend(scanner.end().expect("a complete stream"));
-        assert_eq!(
-            String::from_utf8(sent).unwrap(),
-            [text, finish, expected_rest].concat()
-        );
+        let sent = pass(&mut scanner, &[event, finish].concat()) + &pass(&mut scanner, more);
+        let rest = text(scanner.end().expect("a complete stream"));
+        let expected = [event, finish, expected_rest].concat();
+        assert_eq!(sent + &rest, expected);
     }
     let mut scanner = EventScanner::new(Kind::Generate);
-    scanner.push(text.as_bytes().to_vec());
+    pass(&mut scanner, event);
     assert_eq!(scanner.end(), None, "the stream is truncated");
     assert_eq!(EventScanner::new(Kind::Generate).end(), None);
 }
 
 #[test]
 fn only_data_passes_in_a_gemini_stream() {
-    let [text, finish, _] = GEMINI_EVENTS;
+    let [event, finish, _] = GEMINI_EVENTS;
     let long = format!(": {}\n", "x".repeat(MAX_HELD));
-    for (stream, expected_rest) in [
-        (vec![": ping\r\n\r\n", text, finish], vec![text, finish]),
-        (vec![text, ":\n", ":\n\n", finish], vec![text, finish]),
+    for (first, stream) in [
+        (event, vec![": ping\r\n\r\n", event, finish]),
+        (event, vec![event, ":\n", ":\n\n", finish]),
         (
-            vec!["event: message\n", text, "id: 7\nretry: 3\n", finish],
-            vec![text, finish],
+            event,
+            vec!["event: message\n", event, "id: 7\nretry: 3\n", finish],
         ),
-        (vec![text, finish, "data: [DONE]\n\n"], vec![text, finish]),
-        (vec![&long, text, &long, "\n", finish], vec![text, finish]),
+        (event, vec![event, finish, "data: [DONE]\n\n"]),
+        (event, vec![&long, event, &long, "\n", finish]),
         (
+            "data: {\ndata: }\n\n",
             vec!["data: {\n: ping\ndata: }\n\n", finish],
-            vec!["data: {\ndata: }\n\n", finish],
         ),
     ] {
         let stream = stream.concat();
@@ -281,7 +260,7 @@ fn only_data_passes_in_a_gemini_stream() {
                 sent.extend(scanner.push(piece.to_vec()).ready);
             }
             sent.extend(scanner.end().expect("a complete stream"));
-            assert_eq!(String::from_utf8(sent).unwrap(), expected_rest.concat());
+            assert_eq!(text(sent), [first, finish].concat());
         }
     }
 }
@@ -292,17 +271,13 @@ fn openai_clients_get_no_event_names_or_ids() {
     let error = "event: error\ndata: {\"error\":{\"code\":503}}\n\n";
     let mut scanner = EventScanner::new(Kind::Chat);
     let stream = [": ping\n\nevent: chunk\nid: 7\n", data, error].concat();
-    let scan = scanner.push(stream.into_bytes());
-    let sent = [scan.ready, scanner.close_with(ERROR)].concat();
-    assert_eq!(
-        String::from_utf8(sent).unwrap(),
-        format!(": ping\n\n{data}data: {ERROR}\n\n")
-    );
+    let sent = pass(&mut scanner, &stream) + &text(scanner.close_with(ERROR));
+    assert_eq!(sent, format!(": ping\n\n{data}data: {ERROR}\n\n"));
 }
 
 #[test]
 fn an_unterminated_last_line_is_valid_if_complete() {
-    let [text, finish, _] = GEMINI_EVENTS;
+    let [event, finish, _] = GEMINI_EVENTS;
     let unterminated = finish.trim_end();
     for (last, expected_rest) in [
         (unterminated, Some(finish)),
@@ -314,18 +289,14 @@ fn an_unterminated_last_line_is_valid_if_complete() {
         ("data: {\"cut", None),
     ] {
         let mut scanner = EventScanner::new(Kind::Generate);
-        let before = if last == unterminated { text } else { finish };
-        let mut sent = scanner.push([before, last].concat().into_bytes()).ready;
-        let rest = scanner.end();
-        assert_eq!(rest.is_some(), expected_rest.is_some(), "{last}");
-        if let Some(expected_rest) = expected_rest {
-            sent.extend(rest.unwrap());
-            let sent = String::from_utf8(sent).unwrap();
-            assert_eq!(sent, [before, expected_rest].concat(), "{last}");
-        }
+        let before = if last == unterminated { event } else { finish };
+        let sent = pass(&mut scanner, &[before, last].concat());
+        let whole = scanner.end().map(|rest| sent + &text(rest));
+        let expected = expected_rest.map(|rest| [before, rest].concat());
+        assert_eq!(whole, expected, "{last}");
     }
     let mut scanner = EventScanner::new(Kind::Other);
-    scanner.push(format!("{CREATED}: bye").into_bytes());
+    pass(&mut scanner, &format!("{CREATED}: bye"));
     assert_eq!(scanner.end().as_deref(), Some(&b": bye"[..]));
 }
 
@@ -333,12 +304,9 @@ fn an_unterminated_last_line_is_valid_if_complete() {
 fn a_long_event_passes_at_once_unless_it_may_be_last() {
     let mut scanner = EventScanner::new(Kind::Generate);
     let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
-    assert_eq!(
-        scanner.push(long.clone().into_bytes()).ready,
-        long.as_bytes()
-    );
-    let end = b"\"}\r\n\r\n";
-    assert_eq!(scanner.push(end.to_vec()).ready, end);
+    for piece in [&long, "\"}\r\n\r\n"] {
+        assert!(pass(&mut scanner, piece) == piece);
+    }
 }
 
 const CREATED: &str = "event: interaction.created\ndata: {\"interaction\":{\"id\":\"v1_fake\"},\"event_type\":\"interaction.created\"}\n\n";
@@ -351,17 +319,16 @@ fn other_streams_pass_by_event_and_end_with_the_upstream() {
         let mut scanner = EventScanner::new(Kind::Other);
         for event in [CREATED, ": ping\n\n", COMPLETED] {
             let (name, data) = event.split_at(event.find("data").unwrap_or(3));
-            assert_eq!(scanner.push(name.as_bytes().to_vec()).ready, b"", "{event}");
-            let ready = scanner.push(data.as_bytes().to_vec()).ready;
-            assert_eq!(String::from_utf8(ready).unwrap(), event);
+            assert_eq!(pass(&mut scanner, name), "", "{event}");
+            assert_eq!(pass(&mut scanner, data), event);
         }
-        let scan = scanner.push(closing.as_bytes().to_vec());
+        let scan = scanner.push(closing.into());
         assert_eq!(scan.ready, closing.as_bytes());
         assert_eq!(scan.found == Found::Done, closing.contains("[DONE]"));
         assert_eq!(scanner.end().as_deref(), Some(&b""[..]));
     }
     let mut scanner = EventScanner::new(Kind::Other);
-    scanner.push(format!("{CREATED}event: st").into_bytes());
+    pass(&mut scanner, &format!("{CREATED}event: st"));
     assert_eq!(scanner.end(), None, "the stream is truncated");
 }
 
@@ -372,14 +339,11 @@ fn an_error_in_another_stream_removes_its_event_name() {
         "{\"error\":{\"code\":429}}\n",
     ] {
         let mut scanner = EventScanner::new(Kind::Other);
-        let scan = scanner.push([CREATED, error].concat().into_bytes());
-        assert_eq!(String::from_utf8(scan.ready).unwrap(), CREATED);
+        let scan = scanner.push([CREATED, error].concat().into());
+        assert_eq!(text(scan.ready), CREATED);
         assert!(matches!(scan.found, Found::Error(_)), "{error}");
-        let closing_event = scanner.close_with(ERROR);
-        assert_eq!(
-            String::from_utf8(closing_event).unwrap(),
-            format!("data: {ERROR}\n\n")
-        );
+        let closing_event = text(scanner.close_with(ERROR));
+        assert_eq!(closing_event, format!("data: {ERROR}\n\n"));
     }
 }
 
@@ -390,36 +354,30 @@ fn a_gemini_stream_may_end_with_an_oversized_event() {
     for cut in [1, 5, 40, 45, 50] {
         let mut scanner = EventScanner::new(Kind::Generate);
         let (first, second) = event.split_at(event.len() - cut);
-        let mut sent = scanner.push(first.as_bytes().to_vec()).ready;
-        sent.extend(scanner.push(second.as_bytes().to_vec()).ready);
-        let rest = scanner.end().expect("a complete stream");
+        let sent = [first, second].map(|piece| pass(&mut scanner, piece));
+        let rest = text(scanner.end().expect("a complete stream"));
         assert!(!rest.is_empty());
-        sent.extend(rest);
-        assert!(sent == event.as_bytes(), "cut {cut} bytes before the end");
+        assert!(
+            sent.concat() + &rest == event,
+            "cut {cut} bytes before the end"
+        );
     }
 }
 
 #[test]
 fn a_stream_that_ends_within_a_line_is_truncated() {
-    let [text, finish, _] = GEMINI_EVENTS;
+    let [event, finish, _] = GEMINI_EVENTS;
     let mut scanner = EventScanner::new(Kind::Generate);
-    let cut = [finish, text, "data: {\"candidates\": [{\"te"].concat();
-    let mut sent = scanner.push(cut.into_bytes()).ready;
+    let cut = [finish, event, "data: {\"candidates\": [{\"te"].concat();
+    let sent = pass(&mut scanner, &cut);
     assert_eq!(scanner.end(), None);
-    sent.extend(scanner.close_with(ERROR));
-    let expected = [finish, text, "data: ", ERROR, "\n\n"].concat();
-    assert_eq!(
-        String::from_utf8(sent).unwrap(),
-        expected,
-        "half a line was not dropped"
-    );
+    // Half a line is dropped.
+    let expected = [finish, event, "data: ", ERROR, "\n\n"].concat();
+    assert_eq!(sent + &text(scanner.close_with(ERROR)), expected);
     // The last line may lack its line ending.
     let mut scanner = EventScanner::new(Kind::Generate);
-    scanner.push(
-        [finish, "data: {\"usageMetadata\": {}}"]
-            .concat()
-            .into_bytes(),
-    );
+    let usage = "data: {\"usageMetadata\": {}}";
+    pass(&mut scanner, &[finish, usage].concat());
     assert!(scanner.end().is_some());
 }
 
@@ -427,23 +385,20 @@ fn a_stream_that_ends_within_a_line_is_truncated() {
 fn an_error_after_a_long_event_loses_nothing() {
     let mut scanner = EventScanner::new(Kind::Generate);
     let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
-    let mut sent = Vec::new();
-    for piece in [&long, "MIDDLE", "TAIL\"}\r\n\r\n"] {
-        sent.extend(scanner.push(piece.as_bytes().to_vec()).ready);
-    }
+    let pieces = [&long, "MIDDLE", "TAIL\"}\r\n\r\n"];
+    let sent = pieces.map(|piece| pass(&mut scanner, piece)).concat();
     assert_eq!(scanner.end(), None, "there is no finish reason");
-    sent.extend(scanner.close_with(ERROR));
     let expected = format!("{long}MIDDLETAIL\"}}\r\n\r\ndata: {ERROR}\n\n");
-    assert!(sent == expected.as_bytes());
+    assert!(sent + &text(scanner.close_with(ERROR)) == expected);
 }
 
 #[test]
 fn an_error_in_a_gemini_stream_becomes_an_event() {
-    let [text, finish, _] = GEMINI_EVENTS;
+    let [event, finish, _] = GEMINI_EVENTS;
     let mut scanner = EventScanner::new(Kind::Generate);
-    scanner.push(finish.as_bytes().to_vec());
-    let scan = scanner.push([text, "{\n  \"error\""].concat().into_bytes());
-    assert_eq!(scan.ready, [finish, text].concat().as_bytes());
+    pass(&mut scanner, finish);
+    let scan = scanner.push([event, "{\n  \"error\""].concat().into());
+    assert_eq!(text(scan.ready), [finish, event].concat());
     assert!(matches!(scan.found, Found::Error(_)));
     let event = format!("data: {ERROR}\n\n");
     assert_eq!(scanner.close_with(ERROR), event.as_bytes());
@@ -456,13 +411,10 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
         let stream = events.concat().into_bytes();
-        let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        boundaries.extend([0, stream.len()]);
-        boundaries.sort_unstable();
         let mut scanner = EventScanner::new(Kind::Generate);
         let mut passed = Vec::new();
-        for pair in boundaries.windows(2) {
-            passed.extend(scanner.push(stream[pair[0]..pair[1]].to_vec()).ready);
+        for piece in pieces(&stream, &cuts) {
+            passed.extend(scanner.push(piece).ready);
         }
         let is_finished = events.iter().any(|event| *event != GEMINI_EVENTS[0]);
         let rest = scanner.end();
@@ -490,23 +442,19 @@ proptest! {
     ) {
         let stream = (lines.concat() + closing).into_bytes();
         let is_complete = EventScanner::new(Kind::Chat).push(stream.clone());
-        let mut boundaries: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        boundaries.extend([0, stream.len()]);
-        boundaries.sort_unstable();
         let mut scanner = EventScanner::new(Kind::Chat);
         let mut passed = Vec::new();
         let mut error = None;
-        for pair in boundaries.windows(2) {
-            let chunk = &stream[pair[0]..pair[1]];
+        for piece in pieces(&stream, &cuts) {
             match &mut error {
                 None => {
-                    let scan = scanner.push(chunk.to_vec());
+                    let scan = scanner.push(piece);
                     passed.extend(scan.ready);
                     if let Found::Error(error_so_far) = scan.found {
                         error = Some(error_so_far);
                     }
                 }
-                Some(error_so_far) => error_so_far.extend_from_slice(chunk),
+                Some(error_so_far) => error_so_far.extend(piece),
             }
         }
         prop_assert_eq!(&passed, &is_complete.ready);

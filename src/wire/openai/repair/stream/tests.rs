@@ -6,12 +6,11 @@ use serde_json::Value;
 
 /// Chunks with these choices, complete except for the choice itself.
 fn chunks(choices: &[&str]) -> String {
-    let event = |choice: &&str| {
-        format!(
-            "data: {{\"id\":\"i\",\"object\":\"{KIND}\",\"created\":1,\"model\":\"m\",\"choices\":[{choice}]}}\n\n"
-        )
-    };
-    choices.iter().map(event).collect()
+    let head = format!(r#"data: {{"id":"i","object":"{KIND}","created":1,"model":"m","choices":["#);
+    let events = choices
+        .iter()
+        .map(|choice| [&head, *choice, "]}\n\n"].concat());
+    events.collect()
 }
 
 /// A first delta with these calls.
@@ -24,14 +23,16 @@ fn more(message: &str) -> String {
     calls(message).replace(r#""role":"assistant","#, "")
 }
 
+/// The data of an event.
+fn data_of(event: &str) -> Value {
+    serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap()
+}
+
 /// The repaired choices of [`chunks`].
 fn repaired_choices(choices: &[&str]) -> Vec<Value> {
     let repaired = repaired_stream(&chunks(choices), false);
-    let data = repaired
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "));
-    data.map(|data| serde_json::from_str::<Value>(data).unwrap()["choices"][0].take())
-        .collect()
+    let events = repaired.split_terminator("\n\n").map(data_of);
+    events.map(|mut data| data["choices"][0].take()).collect()
 }
 
 /// The indices of all calls in these deltas.
@@ -93,10 +94,8 @@ fn valid_indices_are_preserved() {
 #[test]
 fn indices_are_contiguous_from_zero() {
     assert_eq!(indices(&[C_1, A_0, A]), [0, 1, 2]);
-    assert_eq!(
-        indices(&[C_1, REST_1, A_0, REST_1, REST_0]),
-        [0, 0, 1, 0, 1]
-    );
+    let deltas = [C_1, REST_1, A_0, REST_1, REST_0];
+    assert_eq!(indices(&deltas), [0, 0, 1, 0, 1]);
 }
 
 #[test]
@@ -132,43 +131,33 @@ fn indices_are_counted_per_choice() {
 
 #[test]
 fn fills_in_missing_ids_and_types() {
-    let call = |members: &str| format!("{{\"index\":0,{members}\"function\":{{\"name\":\"f\"}}}}");
-    for (members, expected) in [
+    for (call, expected) in [
         (
-            "",
-            format!(
-                "{{\"id\":\"{}\",\"type\":\"function\",\"index\":0,",
-                generated_id(1)
-            ),
+            r#"{"index":0,"#,
+            r#"{"id":"NEW","type":"function","index":0,"#,
         ),
         (
-            r#""type":null,"id":null,"#,
-            format!(
-                r#"{{"index":0,"type":"function","id":"{}","#,
-                generated_id(1)
-            ),
+            r#"{"index":0,"type":null,"id":null,"#,
+            r#"{"index":0,"type":"function","id":"NEW","#,
         ),
         (
-            r#""i\u0064":"","type":"function","#,
-            format!(
-                r#"{{"index":0,"i\u0064":"{}","type":"function","#,
-                generated_id(1)
-            ),
+            r#"{"index":0,"i\u0064":"","type":"function","#,
+            r#"{"index":0,"i\u0064":"NEW","type":"function","#,
         ),
         (
-            r#""id":"x","type":"function","#,
-            r#"{"index":0,"id":"x","type":"function","#.to_owned(),
+            r#"{"index":0,"id":"x","type":"function","#,
+            r#"{"index":0,"id":"x","type":"function","#,
         ),
         // The type of this call is unknown.
         (
-            r#""id":7,"type":8,"#,
-            r#"{"index":0,"id":7,"type":8,"#.to_owned(),
+            r#"{"index":0,"id":7,"type":8,"#,
+            r#"{"index":0,"id":7,"type":8,"#,
         ),
     ] {
-        let stream = chunks(&[&calls(&call(members))]);
-        let rest = r#""function":{"name":"f"}}"#;
-        let expected = stream.replace(&call(members), &format!("{expected}{rest}"));
-        assert_eq!(repaired_stream(&stream, false), expected, "{members}");
+        let stream =
+            |call: &str| chunks(&[&calls(&format!(r#"{call}"function":{{"name":"f"}}}}"#))]);
+        let expected = stream(&expected.replace("NEW", &generated_id(1)));
+        assert_eq!(repaired_stream(&stream(call), false), expected, "{call}");
     }
     let repaired = repaired_choices(&[&calls(A), &calls(&format!("{A},{B}"))]);
     let calls = &repaired[1]["delta"]["tool_calls"];
@@ -230,10 +219,8 @@ const WHOLE: &str = r#"{"index":0,"delta":{"role":"assistant"},"finish_reason":"
 
 #[test]
 fn requested_usage_is_sent_once_in_the_last_chunk() {
-    let (one, two) = (
-        r#"{"total_tokens": 1}"#,
-        r#"{ "total_tokens":2.0,"x":[{}] }"#,
-    );
+    let one = r#"{"total_tokens": 1}"#;
+    let two = r#"{ "total_tokens":2.0,"x":[{}] }"#;
     let event = |usage| with_usage(WHOLE, usage);
     let usage_chunk = |usage| with_usage("", usage);
     let (plain, done) = (chunks(&[WHOLE]), DONE_EVENT);
@@ -270,8 +257,7 @@ fn requested_usage_is_sent_once_in_the_last_chunk() {
     );
     let repaired = repaired_stream(&format!("{plain}{bare}\n\n{done}"), true);
     let event = repaired.split_terminator("\n\n").nth(1).unwrap();
-    let json = |event: &str| serde_json::from_str::<Value>(event.strip_prefix("data: ").unwrap());
-    assert_eq!(json(event).unwrap(), json(&expected).unwrap());
+    assert_eq!(data_of(event), data_of(&expected));
 }
 
 #[test]
@@ -298,26 +284,20 @@ fn unrequested_usage_is_removed() {
 #[test]
 fn only_the_first_delta_of_a_choice_has_a_role() {
     let delta = |index: u32, delta: &str| format!(r#"{{"index":{index},"delta":{delta}}}"#);
+    let role = r#"{"role":"assistant"}"#;
+    let [text, text_later] = [
+        r#"{"role":"assistant", "content":"x"}"#,
+        r#"{"content":"x"}"#,
+    ];
+    let (null, other) = (r#"{"role":null}"#, r#"{"role":"x"}"#);
     for (message, first, later) in [
-        ("{}", r#"{"role":"assistant"}"#, "{}"),
-        (
-            r#"{"content":"x"}"#,
-            r#"{"role":"assistant","content":"x"}"#,
-            r#"{"content":"x"}"#,
-        ),
-        (
-            r#"{"role":null}"#,
-            r#"{"role":"assistant"}"#,
-            r#"{"role":null}"#,
-        ),
-        ("null", r#"{"role":"assistant"}"#, "{}"),
-        (r#"{"role":"assistant"}"#, r#"{"role":"assistant"}"#, "{}"),
-        (
-            r#"{"role":"assistant", "content":"x"}"#,
-            r#"{"role":"assistant", "content":"x"}"#,
-            r#"{"content":"x"}"#,
-        ),
-        (r#"{"role":"x"}"#, r#"{"role":"x"}"#, r#"{"role":"x"}"#),
+        ("{}", role, "{}"),
+        (text_later, &text.replace(' ', ""), text_later),
+        (null, role, null),
+        ("null", role, "{}"),
+        (role, role, "{}"),
+        (text, text, text_later),
+        (other, other, other),
     ] {
         let stream = chunks(&[&delta(0, message), &delta(1, message), &delta(0, message)]);
         let expected = chunks(&[&delta(0, first), &delta(1, first), &delta(0, later)]);
@@ -331,17 +311,14 @@ fn only_the_first_delta_of_a_choice_has_a_role() {
 #[test]
 fn every_chunk_has_choices() {
     let incomplete = format!(r#"data: {{"id":"i","object":"{KIND}","created":1,"model":"m"}}"#);
-    let expected = incomplete.replace("{", "{\"choices\":[],");
-    assert_eq!(
-        repaired_stream(&format!("{incomplete}\n\n"), true),
-        format!("{expected}\n\n")
-    );
     let null = incomplete.replace('}', ",\"choices\":null}");
-    let expected = null.replace("null", "[]");
-    assert_eq!(
-        repaired_stream(&format!("{null}\n\n"), true),
-        format!("{expected}\n\n")
-    );
+    for (chunk, expected) in [
+        (&incomplete, incomplete.replace('{', "{\"choices\":[],")),
+        (&null, null.replace("null", "[]")),
+    ] {
+        let repaired = repaired_stream(&format!("{chunk}\n\n"), true);
+        assert_eq!(repaired, format!("{expected}\n\n"));
+    }
 }
 
 #[test]
@@ -350,7 +327,7 @@ fn a_refused_prompt_finishes_its_choice() {
     let repaired = repaired_stream(&format!("{refused}\n\n{DONE_EVENT}"), false);
     let events: Vec<&str> = repaired.split_terminator("\n\n").collect();
     assert_eq!(events.len(), 2, "{repaired}");
-    let chunk: Value = serde_json::from_str(events[0].strip_prefix("data: ").unwrap()).unwrap();
+    let chunk = data_of(events[0]);
     assert_eq!(chunk["choices"][0]["finish_reason"], "content_filter");
     assert_eq!(chunk["choices"][0]["delta"]["role"], "assistant");
     assert_eq!(chunk.get("usage"), None);
@@ -359,9 +336,8 @@ fn a_refused_prompt_finishes_its_choice() {
 #[test]
 fn an_unfinished_choice_is_finished_before_the_stream() {
     let end = |index: u32, reason: &str| {
-        chunks(&[&format!(
-            r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#
-        )])
+        let end = format!(r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#);
+        chunks(&[&end])
     };
     let first_delta = |index: u32| format!(r#"{{"index":{index},"delta":{{"role":"assistant"}}}}"#);
     let text = chunks(&[&first_delta(0)]);
@@ -379,20 +355,14 @@ fn an_unfinished_choice_is_finished_before_the_stream() {
         // The call came after the supposed end.
         (stopped + &chunks(&[&more(A_0)]), end(0, "tool_calls")),
     ] {
-        let has_begun = stream.contains("assistant");
-        let first = if has_begun {
-            "{}"
-        } else {
-            r#"{"role":"assistant"}"#
+        let stream = match stream.contains("assistant") {
+            true => stream,
+            false => stream.replace("{}", r#"{"role":"assistant"}"#),
         };
-        let stream = stream.replace("{}", first);
         let repaired = repaired_stream(&format!("{stream}{usage}{DONE_EVENT}"), true);
         assert_eq!(repaired, format!("{stream}{ends}{usage}{DONE_EVENT}"));
-        assert_eq!(
-            repaired_stream(&stream, true),
-            stream,
-            "the stream is truncated"
-        );
+        // Not if the stream is truncated.
+        assert_eq!(repaired_stream(&stream, true), stream);
     }
 }
 
@@ -413,55 +383,32 @@ fn an_empty_finish_reason_becomes_null() {
 
 #[test]
 fn a_signature_is_sent_once_per_call() {
-    let call = |index: u32, signature: &str| {
-        format!(
-            r#"{{"index":{index},"extra_content":{{"google":{{"thought_signature":"{signature}"}}}}}}"#
-        )
+    let first = r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"s"}}}"#;
+    let second = first.replace(r#"0,"id":"a""#, r#"1,"id":"b""#);
+    let again = r#"{"index":0,"extra_content":{"google":{"thought_signature":"s"}}}"#;
+    let other = r#"{"function":{},"index":1,"extra_content":{"google":{"thought_signature":"t"}}}"#;
+    let empty = r#"{"function":{"arguments":""},"index":0}"#;
+    let all = |repeated: &str| {
+        let later = [repeated, &second, other, repeated].map(more);
+        let [a, b, c, d] = later.each_ref().map(String::as_str);
+        chunks(&[&calls(first), a, b, c, d])
     };
-    let started = |index: u32, id: &str| {
-        let named = format!(
-            r#""id":"{id}","type":"function","function":{{"name":"f","arguments":"{{}}"}},"extra"#
-        );
-        call(index, "s").replace("\"extra", &named)
-    };
-    let empty_call = |index: u32| format!(r#"{{"function":{{"arguments":""}},"index":{index}}}"#);
-    let other = call(1, "t").replacen('{', r#"{"function":{},"#, 1);
-    let stream = [
-        started(0, "a"),
-        call(0, "s"),
-        started(1, "b"),
-        other.clone(),
-        call(0, "s"),
-    ];
-    let expected = [
-        started(0, "a"),
-        empty_call(0),
-        started(1, "b"),
-        other.clone(),
-        empty_call(0),
-    ];
-    let all = |parts: &[String]| -> String {
-        let later = parts.iter().skip(1).map(|part| chunks(&[&more(part)]));
-        chunks(&[&calls(&parts[0])]) + &later.collect::<String>()
-    };
-    assert_eq!(repaired_stream(&all(&stream), false), all(&expected));
+    assert_eq!(repaired_stream(&all(again), false), all(empty));
     let delta = r#"{"index":0,"delta":{"role":"assistant","thought_signature":"s","extra_content":{"google":{"thought":true,"thought_signature":"s"}}}}"#;
     let again = r#"{"index":0,"delta":{"extra_content":{"google":{"thought":true}}}}"#;
-    assert_eq!(
-        repaired_stream(&chunks(&[delta, delta]), false),
-        chunks(&[delta, again])
-    );
-    for (extra, expected) in [
-        (r#"{"google":{"thought_signature":"s"}}"#, "{}"),
+    for (repeated, expected) in [
+        (delta, again),
         (
-            r#"{"google":{"thought_signature":"s"},"x":1}"#,
-            r#"{"extra_content":{"x":1}}"#,
+            r#"{"index":0,"delta":{"extra_content":{"google":{"thought_signature":"s"}}}}"#,
+            r#"{"index":0,"delta":{}}"#,
+        ),
+        (
+            r#"{"index":0,"delta":{"extra_content":{"google":{"thought_signature":"s"},"x":1}}}"#,
+            r#"{"index":0,"delta":{"extra_content":{"x":1}}}"#,
         ),
     ] {
-        let again = format!(r#"{{"index":0,"delta":{{"extra_content":{extra}}}}}"#);
-        let expected = format!(r#"{{"index":0,"delta":{expected}}}"#);
-        let repaired = repaired_stream(&chunks(&[delta, &again]), false);
-        assert_eq!(repaired, chunks(&[delta, &expected]), "{extra}");
+        let repaired = repaired_stream(&chunks(&[delta, repeated]), false);
+        assert_eq!(repaired, chunks(&[delta, expected]), "{repeated}");
     }
 }
 
@@ -471,13 +418,11 @@ fn a_signature_before_its_call_starts_no_extra_call() {
     let repaired = repaired_choices(&[&calls(signature), &calls(A), &calls(B)]);
     let call = |at: usize| &repaired[at]["delta"]["tool_calls"][0];
     assert_eq!(
-        (&call(0)["index"], &call(1)["index"], &call(2)["index"]),
-        (&0.into(), &0.into(), &1.into())
+        [0, 1, 2].map(|at| call(at)["index"].as_u64()),
+        [0, 0, 1].map(Some)
     );
-    assert_eq!(
-        (&call(0)["id"], &call(0)["type"]),
-        (&generated_id(1).into(), &"function".into())
-    );
+    assert_eq!(call(0)["id"], generated_id(1));
+    assert_eq!(call(0)["type"], "function");
     assert_eq!(call(1)["id"], Value::Null, "the call already has an id");
     assert_eq!(call(2)["id"], "b");
 }
@@ -485,37 +430,39 @@ fn a_signature_before_its_call_starts_no_extra_call() {
 #[test]
 fn every_framing_is_preserved() {
     let usage = r#""usage":{"total_tokens":1}"#;
-    let event = format!(
-        r#"{{"id":"i","object":"{KIND}","created":1,"model":"m","choices":[{{"delta":{{"role":"assistant"}},"finish_reason":"stop"}}],{usage}}}"#
-    );
+    let choice = r#"{"delta":{"role":"assistant"},"finish_reason":"stop"}"#;
+    let event = with_usage(choice, r#"{"total_tokens":1}"#);
+    let event = event["data: ".len()..].trim_end();
     let repaired = event.replace(usage, "\"usage\":null");
-    let usage_chunk = event.replace(
-        r#"{"delta":{"role":"assistant"},"finish_reason":"stop"}"#,
-        "",
-    );
+    let usage_chunk = event.replace(choice, "");
     for (stream, expected) in [
         (
-            format!("data: {event}\r\n\r\ndata: [DONE]\r\n\r\n"),
-            format!("data: {repaired}\r\n\r\ndata: {usage_chunk}\r\n\r\ndata: [DONE]\r\n\r\n"),
+            "data: EVENT\r\n\r\ndata: [DONE]\r\n\r\n",
+            "data: REPAIRED\r\n\r\ndata: USAGE\r\n\r\ndata: [DONE]\r\n\r\n",
         ),
         (
-            format!("data:{event}\n\ndata:[DONE]\n\n"),
-            format!("data:{repaired}\n\ndata: {usage_chunk}\n\ndata:[DONE]\n\n"),
+            "data:EVENT\n\ndata:[DONE]\n\n",
+            "data:REPAIRED\n\ndata: USAGE\n\ndata:[DONE]\n\n",
         ),
         (
-            format!(": hi\n\ndata:   {event} \n\ndata:\n\ndata: [DONE]"),
-            format!(": hi\n\ndata:   {repaired} \n\ndata:\n\ndata: {usage_chunk}\n\ndata: [DONE]"),
+            ": hi\n\ndata:   EVENT \n\ndata:\n\ndata: [DONE]",
+            ": hi\n\ndata:   REPAIRED \n\ndata:\n\ndata: USAGE\n\ndata: [DONE]",
         ),
         (
-            format!("data: {event}\ndata: [DONE]\n\n"),
-            format!("data: {repaired}\n\ndata: {usage_chunk}\n\ndata: [DONE]\n\n"),
+            "data: EVENT\ndata: [DONE]\n\n",
+            "data: REPAIRED\n\ndata: USAGE\n\ndata: [DONE]\n\n",
         ),
         (
-            format!("data: [DONE]\n\ndata: {event}\n\n"),
-            format!("data: [DONE]\n\ndata: {event}\n\n"),
+            "data: [DONE]\n\ndata: EVENT\n\n",
+            "data: [DONE]\n\ndata: EVENT\n\n",
         ),
     ] {
-        assert_eq!(repaired_stream(&stream, true), expected, "{stream}");
+        let expected = expected.replace("EVENT", event);
+        let expected = expected
+            .replace("REPAIRED", &repaired)
+            .replace("USAGE", &usage_chunk);
+        let found = repaired_stream(&stream.replace("EVENT", event), true);
+        assert_eq!(found, expected, "{stream}");
     }
 }
 
@@ -567,11 +514,11 @@ fn malformed_calls_do_not_affect_others() {
     }
     let empty = chunks(&[&calls("{},{ }")]);
     let function = r#""function":{"arguments":""}"#;
-    let first = format!(
-        r#"{{"index":0,"id":"{}","type":"function",{function}}}"#,
-        generated_id(1)
+    let id = generated_id(1);
+    let expected = format!(
+        r#"{{"index":0,"id":"{id}","type":"function",{function}}},{{"index":0,{function} }}"#
     );
-    let expected = empty.replace("{},{ }", &format!("{first},{{\"index\":0,{function} }}"));
+    let expected = empty.replace("{},{ }", &expected);
     assert_eq!(repaired_stream(&empty, false), expected);
 }
 
@@ -584,17 +531,14 @@ fn a_line_in_pieces_passes_and_may_have_finished_a_choice() {
     let (head, _) = long.split_at(long.len() - 9);
     let rest = "data: {\"choices\":[]}\n\n";
     let parts = [head, rest, &event, "data: [DONE]\n\n"];
-    let (mut scanner, mut repair) = (
-        EventScanner::new(Kind::Chat),
-        StreamRepair::new(context(true)),
-    );
+    let mut scanner = EventScanner::new(Kind::Chat);
+    let mut repair = StreamRepair::new(context(true));
     let mut repaired = Vec::new();
     for part in parts {
         repaired.extend(repair.lines(scanner.push(part.into()).ready));
     }
-    let expected = parts
-        .concat()
-        .replace(B, &B.replacen('{', "{\"index\":0,", 1));
+    let with_index = B.replacen('{', "{\"index\":0,", 1);
+    let expected = parts.concat().replace(B, &with_index);
     assert!(repaired == expected.as_bytes());
 }
 
@@ -603,21 +547,15 @@ fn remembered_stream_state_is_bounded() {
     let mut repair = StreamRepair::new(context(false));
     for number in 0..2 * MAX_CALLS {
         let call = format!(r#"{{"index":{number},"function":{{"name":"f"}}}}"#);
-        repair.lines(chunks(&[&calls(&call)]).into_bytes());
-        repair.lines(
-            chunks(&[&calls(A).replace("\"index\":0", &format!("\"index\":{number}"))])
-                .into_bytes(),
-        );
+        repair.lines(chunks(&[&calls(&call)]).into());
+        let choice = calls(A).replace("\"index\":0", &format!("\"index\":{number}"));
+        repair.lines(chunks(&[&choice]).into());
     }
     assert_eq!(repair.choices.len(), MAX_CHOICES);
-    assert!(repair.choices.values().all(|choice| {
-        choice
-            .calls
-            .known
-            .len()
-            .max(choice.calls.by_upstream_index.len())
-            <= MAX_CALLS
-    }));
+    for Progress { calls, .. } in repair.choices.values() {
+        assert!(calls.known.len() <= MAX_CALLS);
+        assert!(calls.by_upstream_index.len() <= MAX_CALLS);
+    }
     // Indices continue.
     let repaired = repair.lines(chunks(&[&calls(B)]).into_bytes());
     let index = format!("\"tool_calls\":[{{\"index\":{},", 2 * MAX_CALLS + 1);
