@@ -390,10 +390,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn list(names: BTreeSet<String>) -> Vec<String> {
-        names.into_iter().collect()
-    }
-
     #[test]
     fn finds_the_resource_in_a_path() {
         for (rest, name) in [
@@ -421,106 +417,91 @@ mod tests {
             "files/a b",
             "files/",
         ] {
-            assert_eq!(list(named_in_path(rest)), [""; 0], "{rest}");
+            assert_eq!(named_in_path(rest), BTreeSet::new(), "{rest}");
         }
     }
 
     #[test]
     fn finds_used_but_not_mentioned_resources_in_a_body() {
-        for (body, names) in [
+        for (names, body) in [
             (
+                "files/abc",
                 r#"{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/abc"}}]}]}"#,
-                vec!["files/abc"],
             ),
             (
+                "cachedContents/c1",
                 r#"{"cachedContent":"cachedContents/c1"}"#,
-                vec!["cachedContents/c1"],
             ),
             (
+                "cachedContents/c1",
                 r#"{"extra_body":{"google":{"cached_content":"cachedContents/c1"}}}"#,
-                vec!["cachedContents/c1"],
             ),
-            (r#"{"input_file_id":"files/in"}"#, vec!["files/in"]),
+            ("files/in", r#"{"input_file_id":"files/in"}"#),
             (
+                "files/v1 models/veo/operations/o1",
                 r#"{"name":"models/veo/operations/o1","response":{"video":{"uri":"https://h/v1beta/files/v1:download?alt=media"}}}"#,
-                vec!["files/v1", "models/veo/operations/o1"],
             ),
-            (r#"{"file":{"name":"files/f\u0031"}}"#, vec!["files/f1"]),
+            ("files/f1", r#"{"file":{"name":"files/f\u0031"}}"#),
             (
-                r#"{"contents":[{"parts":[{"text":"see files/abc and cachedContents/c"}]}]}"#,
-                vec![],
-            ),
-            (r#"{"text":"src/profiles/abc"}"#, vec![]),
-            (r#"{"model":"models/gemini"}"#, vec![]),
-            (
-                r#"{"fileUri":"https://cdn.example.com/files/13.pdf"}"#,
-                vec![],
-            ),
-            (
-                r#"{"image_url":{"url":"https://example.com/videos/cat.png"}}"#,
-                vec![],
-            ),
-            (
+                "fileSearchStores/s",
                 r#"{"tools":[{"functionDeclarations":[{"parameters":{"enum":["files/get"]}}],"fileSearch":{"fileSearchStoreNames":["fileSearchStores/s"]}}]}"#,
-                vec!["fileSearchStores/s"],
             ),
             (
-                r#"{"tools":[{"type":"function","function":{"enum":["videos/list"]}}]}"#,
-                vec![],
-            ),
-            (
-                r#"{"messages":[{"role":"user","content":"files/abc"}]}"#,
-                vec![],
-            ),
-            (
+                "files/abc",
                 r#"{"content":[{"file":{"file_id":"files/abc"}}]}"#,
-                vec!["files/abc"],
             ),
             (
-                r#"{"parts":[{"functionResponse":{"response":{"f":"files/abc"}}}]}"#,
-                vec![],
-            ),
-            (
+                "interactions/v1_abc",
                 r#"{"previous_interaction_id":"v1_abc"}"#,
-                vec!["interactions/v1_abc"],
             ),
-            (r#"{"a":"files/x","b":"#, vec!["files/x"]),
-            ("files/abc", vec![]),
-            (r#""files/abc""#, vec!["files/abc"]),
-            (r#"{"files/abc":1}"#, vec![]),
+            ("files/x", r#"{"a":"files/x","b":"#),
+            ("files/abc", r#""files/abc""#),
         ] {
-            assert_eq!(
-                list(named_in_body(body.as_bytes(), Kind::Other)),
-                names,
-                "{body}"
-            );
+            let found = named_in_body(body.as_bytes(), Kind::Other);
+            let found: Vec<String> = found.into_iter().collect();
+            assert_eq!(found.join(" "), names, "{body}");
+        }
+        for body in [
+            r#"{"contents":[{"parts":[{"text":"see files/abc and cachedContents/c"}]}]}"#,
+            r#"{"text":"src/profiles/abc"}"#,
+            r#"{"model":"models/gemini"}"#,
+            r#"{"fileUri":"https://cdn.example.com/files/13.pdf"}"#,
+            r#"{"image_url":{"url":"https://example.com/videos/cat.png"}}"#,
+            r#"{"tools":[{"type":"function","function":{"enum":["videos/list"]}}]}"#,
+            r#"{"messages":[{"role":"user","content":"files/abc"}]}"#,
+            r#"{"parts":[{"functionResponse":{"response":{"f":"files/abc"}}}]}"#,
+            "files/abc",
+            r#"{"files/abc":1}"#,
+        ] {
+            let found = named_in_body(body.as_bytes(), Kind::Other);
+            assert_eq!(found, BTreeSet::new(), "{body}");
         }
     }
 
     #[test]
     fn names_per_body_are_bounded() {
-        let many: Vec<String> = (0..2000)
-            .map(|number| format!("\"files/f{number}\""))
-            .collect();
-        let body = format!("[{}]", many.join(","));
-        assert_eq!(named_in_body(body.as_bytes(), Kind::Other).len(), MAX_NAMES);
+        let many: Vec<String> = (0..2000).map(|number| format!("files/f{number}")).collect();
+        let body = serde_json::to_vec(&many).unwrap();
+        assert_eq!(named_in_body(&body, Kind::Other).len(), MAX_NAMES);
         let long = format!("[\"files/{}\"]", "x".repeat(MAX_NAME_LENGTH));
         assert!(named_in_body(long.as_bytes(), Kind::Other).is_empty());
     }
 
     #[test]
     fn openai_ids_are_names() {
-        assert_eq!(
-            name_of_id("batches", "batches/b").as_deref(),
-            Some("batches/b")
-        );
-        assert_eq!(name_of_id("videos", "v1").as_deref(), Some("videos/v1"));
-        assert_eq!(
-            name_of_id("videos", "models/m/operations/o").as_deref(),
-            Some("models/m/operations/o")
-        );
-        assert_eq!(name_of_id("chat", "chatcmpl-1"), None);
-        assert_eq!(name_of_id("videos", "a b"), None);
+        for (collection, id, expected) in [
+            ("batches", "batches/b", Some("batches/b")),
+            ("videos", "v1", Some("videos/v1")),
+            (
+                "videos",
+                "models/m/operations/o",
+                Some("models/m/operations/o"),
+            ),
+            ("chat", "chatcmpl-1", None),
+            ("videos", "a b", None),
+        ] {
+            assert_eq!(name_of_id(collection, id).as_deref(), expected, "{id}");
+        }
     }
 
     proptest! {

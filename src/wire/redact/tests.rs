@@ -14,65 +14,45 @@ fn a_mask_shows_four_characters_of_long_secrets_only() {
 
 #[test]
 fn keys_are_masked_by_value_and_by_shape() {
-    for (rule, text, secrets, expected) in [
+    let token = "my-very-own-token";
+    for (rule, text, expected) in [
         (
-            "standard key by shape",
-            format!("Consumer 'api_key:{STANDARD}' has"),
-            vec![],
+            "by shape",
+            "Consumer 'api_key:STANDARD' has",
             "Consumer 'api_key:…' has",
         ),
+        ("by shape", "key=AUTHORIZATION&x", "key=…&x"),
         (
-            "authorization key by shape",
-            format!("key={AUTHORIZATION}&x"),
-            vec![],
-            "key=…&x",
-        ),
-        (
-            "any secret by value",
-            "token my-very-own-token here".into(),
-            vec!["my-very-own-token"],
+            "by value",
+            "token my-very-own-token here",
             "token …oken here",
         ),
-        ("twice", format!("{STANDARD} {STANDARD}"), vec![], "… …"),
-        (
-            "a longer key than today's",
-            format!("{STANDARD}99"),
-            vec![],
-            "…",
-        ),
-        (
-            "a key of the shape that was cut short",
-            format!("key {}…", &STANDARD[..25]),
-            vec![],
-            "key ……",
-        ),
-        (
-            "a piece of any secret",
-            "it begins with my-very-o, as yours".into(),
-            vec!["my-very-own-token"],
-            "it begins with …, as yours",
-        ),
+        ("twice", "STANDARD STANDARD", "… …"),
+        ("a longer key than today's", "STANDARD99", "…"),
+        ("a key that was cut short", "key HALF…", "key ……"),
+        ("a piece of any secret", "with my-very-o, as", "with …, as"),
         (
             "seven characters are no piece",
-            "it begins with my-very".into(),
-            vec!["my-very-own-token"],
-            "it begins with my-very",
+            "with my-very",
+            "with my-very",
         ),
         (
-            "talk about keys stays",
-            "keys start with AIza or AQ. today".into(),
-            vec![],
-            "keys start with AIza or AQ. today",
-        ),
-        (
-            "an empty secret hides nothing",
-            "text".into(),
-            vec![""],
-            "text",
+            "talk about keys",
+            "like AIza or AQ. x",
+            "like AIza or AQ. x",
         ),
     ] {
-        assert_eq!(redact(&text, &secrets), expected, "{rule}");
+        let text = text
+            .replace("STANDARD", STANDARD)
+            .replace("HALF", &STANDARD[..25]);
+        let text = text.replace("AUTHORIZATION", AUTHORIZATION);
+        assert_eq!(redact(&text, &[token]), expected, "{rule}");
     }
+    assert_eq!(
+        redact("text", &[""]),
+        "text",
+        "an empty secret hides nothing"
+    );
 }
 
 #[test]
@@ -84,11 +64,8 @@ fn truncates_at_character_boundaries() {
 #[test]
 fn redacts_megabytes_of_similar_text_in_linear_time() {
     let secret = "abcdefgh-ijklmnop-qrstuvwx";
-    let text = format!(
-        "{}{secret}{}",
-        "abcdefg".repeat(500_000),
-        "qrstuvw".repeat(500_000)
-    );
+    let [before, after] = ["abcdefg", "qrstuvw"].map(|text| text.repeat(500_000));
+    let text = [&before, secret, &after].concat();
     let redacted = redact(&text, &[secret]);
     assert!(!redacted.contains(secret));
     assert!(redacted.len() < text.len() && redacted.ends_with("qrstuvw"));
@@ -98,51 +75,42 @@ fn redacts_megabytes_of_similar_text_in_linear_time() {
 
 #[test]
 fn redacted_json_keeps_its_names() {
-    for (rule, json, secrets, expected) in [
+    for (rule, json, secret, expected) in [
         (
             "a short token that is a field's name",
-            r#"{"messages":"messages, all"}"#.to_owned(),
-            vec!["messages"],
+            r#"{"messages":"messages, all"}"#,
+            "messages",
             r#"{"messages":"…, all"}"#,
         ),
         (
             "a part of a long token that is a field's name",
-            r#"{"messages":"messages, all"}"#.to_owned(),
-            vec!["token-of-messages"],
+            r#"{"messages":"messages, all"}"#,
+            "token-of-messages",
             r#"{"messages":"…, all"}"#,
         ),
         (
             "a token that looks like JSON",
-            r#"{"error":{"code":400},"x":"{\"error\":"}"#.to_owned(),
-            vec![r#"{"error":"#],
+            r#"{"error":{"code":400},"x":"{\"error\":"}"#,
+            r#"{"error":"#,
             r#"{"error":{"code":400},"x":"…"}"#,
         ),
         (
             "escapes",
-            r#"{ "a" : "key my\u002dvery\/own-token." }"#.to_owned(),
-            vec!["my-very/own-token"],
+            r#"{ "a" : "key my\u002dvery\/own-token." }"#,
+            "my-very/own-token",
             r#"{ "a" : "key …oken." }"#,
         ),
         (
             "a key as a name, and numbers as they are",
-            format!(r#"[{{"{STANDARD}":1.0e+2}},"\n"]"#),
-            vec![],
+            r#"[{"KEY":1.0e+2},"\n"]"#,
+            "",
             r#"[{"…":1.0e+2},"\n"]"#,
         ),
-        (
-            "no JSON",
-            format!(r#"{{"a": {STANDARD}"#),
-            vec![],
-            r#"{"a": …"#,
-        ),
-        (
-            "half a pair",
-            format!(r#"["\ud800 {STANDARD}"]"#),
-            vec![],
-            r#"["\ud800 …"]"#,
-        ),
+        ("no JSON", r#"{"a": KEY"#, "", r#"{"a": …"#),
+        ("half a pair", r#"["\ud800 KEY"]"#, "", r#"["\ud800 …"]"#),
     ] {
-        assert_eq!(redact_json(&json, &secrets), expected, "{rule}");
+        let redacted = redact_json(&json.replace("KEY", STANDARD), &[secret]);
+        assert_eq!(redacted, expected, "{rule}");
     }
 }
 

@@ -84,10 +84,8 @@ fn any_nonempty_field_is_content() {
         (r#"{"content":null}"#, false),
         (r#"{"content":[ ]}"#, false),
         (r#"{"content":{ }}"#, false),
-        (
-            r#"{"tool_calls":[],"refusal":null,"extra_content":{},"audio":""}"#,
-            false,
-        ),
+        (r#"{"tool_calls":[],"refusal":null}"#, false),
+        (r#"{"extra_content":{},"audio":""}"#, false),
         ("{}", false),
         ("null", false),
         ("7", false),
@@ -139,37 +137,22 @@ fn a_blocked_answer_is_not_empty() {
 
 #[test]
 fn tokens_and_thoughts_alone_are_not_an_answer() {
+    let role = r#"{"role":"assistant"}"#;
+    let thought = r#"{"content":"hm","extra_content":{"google":{"thought":true}}}"#;
+    let call = r#"{"tool_calls":[{}],"extra_content":{"google":{"thought":true}}}"#;
+    let malformed = "function_call_filter: MALFORMED_FUNCTION_CALL";
+    let unexpected = "function_call_filter: UNEXPECTED_TOOL_CALL";
     for (message, reason, empty) in [
-        (r#"{"role":"assistant"}"#, "stop", true),
+        (role, "stop", true),
         (r#"{"content":"x"}"#, "stop", false),
-        (
-            r#"{"content":"hm","extra_content":{"google":{"thought":true}}}"#,
-            "stop",
-            true,
-        ),
+        (thought, "stop", true),
         (r#"{"reasoning_content":"hm"}"#, "stop", true),
         (r#"{"reasoning_content":"hm","content":"x"}"#, "stop", false),
-        (
-            r#"{"tool_calls":[{}],"extra_content":{"google":{"thought":true}}}"#,
-            "tool_calls",
-            false,
-        ),
-        (
-            r#"{"content":"hm","extra_content":{"google":{"thought":true}}}"#,
-            "length",
-            false,
-        ),
-        (
-            r#"{"extra_content":{"google":{}}}"#,
-            "function_call_filter: MALFORMED_FUNCTION_CALL",
-            true,
-        ),
-        (
-            r#"{"role":"assistant"}"#,
-            "function_call_filter: UNEXPECTED_TOOL_CALL",
-            true,
-        ),
-        (r#"{"role":"assistant"}"#, "content_filter: OTHER", false),
+        (call, "tool_calls", false),
+        (thought, "length", false),
+        (r#"{"extra_content":{"google":{}}}"#, malformed, true),
+        (role, unexpected, true),
+        (role, "content_filter: OTHER", false),
     ] {
         let json = format!(
             r#"{{"choices":[{{"message":{message},"finish_reason":"{reason}"}}],"usage":{{"prompt_tokens":9,"completion_tokens":14,"total_tokens":800}}}}"#
@@ -210,14 +193,9 @@ fn summarizes_unusual_answers_and_ignores_others() {
 
 #[test]
 fn deep_nesting_does_not_overflow_the_stack() {
-    let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
-    let deep = String::from_utf8(deep).unwrap();
-    assert!(
-        at(&format!(
-            r#"{{"choices":[{{"delta":{{"content":{deep}}}}}]}}"#
-        ))
-        .has_content
-    );
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let content = format!(r#"{{"choices":[{{"delta":{{"content":{deep}}}}}]}}"#);
+    assert!(at(&content).has_content);
     assert!(!at(&format!(r#"{{"choices":{deep}}}"#)).has_content);
 }
 

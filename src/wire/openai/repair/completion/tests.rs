@@ -12,66 +12,55 @@ fn with(choice: &str) -> String {
 
 #[test]
 fn fills_in_missing_answer_fields() {
-    let id = generated_answer_id();
     for (body, expected) in [
         (
             r#" {"choices":[]} "#,
-            format!(
-                r#" {{"id":"{id}","object":"chat.completion","created":1790000000,"model":"asked-for","choices":[]}} "#
-            ),
+            r#" {"id":"NEW","object":"chat.completion","created":1790000000,"model":"asked-for","choices":[]} "#,
         ),
         (
             r#"{"object":"chat.completion","id":null,"created":null,"model":"","choices":null}"#,
-            format!(
-                r#"{{"object":"chat.completion","id":"{id}","created":1790000000,"model":"asked-for","choices":[]}}"#
-            ),
+            r#"{"object":"chat.completion","id":"NEW","created":1790000000,"model":"asked-for","choices":[]}"#,
         ),
         (
             "{\n  \"choices\": [],\n  \"\\u0069d\": \"\",\n  \"created\": \"1\"\n}\n",
-            format!(
-                "{{\"object\":\"chat.completion\",\"model\":\"asked-for\",\n  \"choices\": [],\n  \"\\u0069d\": \"{id}\",\n  \"created\": \"1\"\n}}\n"
-            ),
+            "{\"object\":\"chat.completion\",\"model\":\"asked-for\",\n  \"choices\": [],\n  \"\\u0069d\": \"NEW\",\n  \"created\": \"1\"\n}\n",
         ),
     ] {
+        let expected = expected.replace("NEW", &generated_answer_id());
         assert_eq!(repaired(body), expected, "{body}");
     }
 }
 
 #[test]
 fn fills_in_content_and_call_ids_and_types() {
-    let (first, second) = (generated_id(1), generated_id(2));
     for (message, expected) in [
-        ("{}", r#"{"content":null}"#.to_owned()),
-        (r#"{"content":""}"#, r#"{"content":""}"#.to_owned()),
+        ("{}", r#"{"content":null}"#),
+        (r#"{"content":""}"#, r#"{"content":""}"#),
         (
             r#"{"content":"","tool_calls":[{"function":{}},{"id":"a","type":"custom"},{"id":"a","custom":{}},[""],{ }]}"#,
-            format!(
-                r#"{{"content":"","tool_calls":[{{"id":"{first}","type":"function","function":{{}}}},{{"id":"a","type":"custom"}},{{"id":"{second}","custom":{{}}}},[""],{{"id":"{}","type":"function" }}]}}"#,
-                generated_id(3)
-            ),
+            r#"{"content":"","tool_calls":[{"id":"NEW1","type":"function","function":{}},{"id":"a","type":"custom"},{"id":"NEW2","custom":{}},[""],{"id":"NEW3","type":"function" }]}"#,
         ),
-        ("[]", "[]".to_owned()),
-        ("null", EMPTY_MESSAGE.to_owned()),
+        ("[]", "[]"),
+        ("null", EMPTY_MESSAGE),
     ] {
         let choice = |message: &str| {
-            with(&format!(
-                r#"{{"finish_reason":"length","message":{message}}}"#
-            ))
+            let choice = format!(r#"{{"finish_reason":"length","message":{message}}}"#);
+            with(&choice)
         };
-        let (body, expected) = (choice(message), choice(&expected));
-        assert_eq!(repaired(&body), expected, "{message}");
+        let mut expected = choice(expected);
+        for number in 1..=3 {
+            expected = expected.replace(&format!("NEW{number}"), &generated_id(number));
+        }
+        assert_eq!(repaired(&choice(message)), expected, "{message}");
     }
 }
 
 #[test]
 fn call_ids_are_unique_across_choices() {
     let choice = r#"{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"a","type":"function"}]}}"#;
+    let renamed = choice.replace(r#""id":"a""#, &format!(r#""id":"{}""#, generated_id(1)));
     let both = with(&format!("{choice},{choice}"));
-    let expected = with(&format!(
-        "{choice},{}",
-        choice.replace("\"a\"", &format!("\"{}\"", generated_id(1)))
-    ));
-    assert_eq!(repaired(&both), expected);
+    assert_eq!(repaired(&both), with(&format!("{choice},{renamed}")));
 }
 
 #[test]
@@ -91,9 +80,10 @@ fn a_choice_with_calls_finishes_with_tool_calls() {
         ("", "7", "\"stop\""),
         ("", "\"SAFETY\"", "\"content_filter\""),
     ] {
-        let choice = |reason: &str| {
+        let message = format!(r#"{{"content":null,"tool_calls":[{calls}]}}"#);
+        let choice = |reason| {
             with(&format!(
-                r#"{{"finish_reason":{reason},"message":{{"content":null,"tool_calls":[{calls}]}}}}"#
+                r#"{{"finish_reason":{reason},"message":{message}}}"#
             ))
         };
         assert_eq!(repaired(&choice(reason)), choice(expected), "{reason}");
@@ -102,18 +92,18 @@ fn a_choice_with_calls_finishes_with_tool_calls() {
 
 #[test]
 fn fills_in_missing_choice_fields() {
-    let said = format!(r#""message":{EMPTY_MESSAGE}"#);
     for (choice, expected) in [
-        ("{}", format!(r#"{{{said},"finish_reason":"stop"}}"#)),
+        ("{}", r#"{"message":EMPTY,"finish_reason":"stop"}"#),
         (
             r#"{"index":0,"message":null}"#,
-            format!(r#"{{"finish_reason":"stop","index":0,{said}}}"#),
+            r#"{"finish_reason":"stop","index":0,"message":EMPTY}"#,
         ),
         (
             r#"{"message":[]}"#,
-            r#"{"finish_reason":"stop","message":[]}"#.to_owned(),
+            r#"{"finish_reason":"stop","message":[]}"#,
         ),
     ] {
+        let expected = expected.replace("EMPTY", EMPTY_MESSAGE);
         assert_eq!(repaired(&with(choice)), with(&expected), "{choice}");
     }
 }
@@ -168,16 +158,14 @@ fn converts_a_completion_to_the_requested_stream() {
 
 #[test]
 fn a_converted_stream_has_a_role_and_a_finish_reason() {
+    let refused = r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#;
     for (body, choices) in [
         (with(r#"{"message":{"content":"x"}}"#), 2),
         (with(r#"{"index":0,"message":null}"#), 2),
         (with(r#"{"index":0}"#), 2),
         (with(r#"{"message":{},"finish_reason":"length"}"#), 1),
         (with("").replace("[]", "null"), 1),
-        (
-            r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#.to_owned(),
-            1,
-        ),
+        (refused.to_owned(), 1),
         (with("").replace(KIND, stream::KIND), 1),
     ] {
         let stream = streamed(&body, false).unwrap();
