@@ -134,65 +134,45 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::testing::{USED as NOW, key};
+    use crate::pool::testing::{USED as NOW, key_with};
 
     const HOUR: i64 = 3_600_000;
 
-    fn with(change: impl FnOnce(&mut PoolKey)) -> PoolKey {
-        let mut key = key(1);
-        change(&mut key);
-        key
+    /// The weight of a key that was last used at this time.
+    fn used(ms: i64) -> f64 {
+        weight(&key_with(|key| key.last_used_at = Some(NOW.plus(ms))), NOW)
+    }
+
+    fn failed(times: i64) -> f64 {
+        weight(&key_with(|key| key.state.consecutive_failures = times), NOW)
+    }
+
+    fn never_used(priority: i64) -> f64 {
+        let key = key_with(|key| (key.priority, key.last_used_at) = (priority, None));
+        weight(&key, NOW)
+    }
+
+    fn of_priority(priority: i64) -> f64 {
+        weight(&key_with(|key| key.priority = priority), NOW)
     }
 
     #[test]
     fn weight_follows_the_table() {
-        for (rule, key, expected) in [
-            ("just used", with(|_| ()), 100.0),
-            ("never used", with(|k| k.last_used_at = None), 150.0),
-            (
-                "one hour of rest",
-                with(|k| k.last_used_at = Some(NOW.plus(-HOUR))),
-                101.0,
-            ),
-            (
-                "half an hour of rest",
-                with(|k| k.last_used_at = Some(NOW.plus(-HOUR / 2))),
-                100.5,
-            ),
-            (
-                "rest counts for at most 24 hours",
-                with(|k| k.last_used_at = Some(NOW.plus(-100 * HOUR))),
-                124.0,
-            ),
-            (
-                "last used in the future, by another clock",
-                with(|k| k.last_used_at = Some(NOW.plus(HOUR))),
-                100.0,
-            ),
-            (
-                "each failure costs 10",
-                with(|k| k.state.consecutive_failures = 3),
-                70.0,
-            ),
-            (
-                "never below 0",
-                with(|k| k.state.consecutive_failures = 30),
-                0.0,
-            ),
-            ("priority is the base", with(|k| k.priority = 7), 7.0),
-            ("a negative priority is 0", with(|k| k.priority = -20), 0.0),
-            (
-                "the bonus can lift a negative priority",
-                with(|k| (k.priority, k.last_used_at) = (-20, None)),
-                30.0,
-            ),
-            (
-                "extreme priorities do not overflow",
-                with(|k| k.priority = i64::MIN),
-                0.0,
-            ),
+        for (rule, weight, expected) in [
+            ("just used", used(0), 100.0),
+            ("never used", never_used(100), 150.0),
+            ("one hour of rest", used(-HOUR), 101.0),
+            ("half an hour of rest", used(-HOUR / 2), 100.5),
+            ("at most 24 hours count", used(-100 * HOUR), 124.0),
+            ("used in the future, by another clock", used(HOUR), 100.0),
+            ("each failure costs 10", failed(3), 70.0),
+            ("never below 0", failed(30), 0.0),
+            ("priority is the base", of_priority(7), 7.0),
+            ("a negative priority is 0", of_priority(-20), 0.0),
+            ("a bonus may lift it above 0", never_used(-20), 30.0),
+            ("no priority overflows", of_priority(i64::MIN), 0.0),
         ] {
-            assert_eq!(weight(&key, NOW), expected, "{rule}");
+            assert_eq!(weight, expected, "{rule}");
         }
     }
 }

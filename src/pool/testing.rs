@@ -25,5 +25,20 @@ pub(crate) fn key(id: i64) -> PoolKey {
     }
 }
 
+/// [`key`] with a change.
+pub(crate) fn key_with(change: impl FnOnce(&mut PoolKey)) -> PoolKey {
+    let mut key = key(1);
+    change(&mut key);
+    key
+}
+
+/// [`key`] in a project.
+pub(crate) fn key_of(id: i64, project: &str) -> PoolKey {
+    PoolKey {
+        project: Some(project.to_owned()),
+        ..key(id)
+    }
+}
+
 /// When [`key`] was last used.
 pub(crate) const USED: UnixMillis = UnixMillis(1_800_000_000_000);

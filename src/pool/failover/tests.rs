@@ -1,5 +1,5 @@
 use super::*;
-use crate::pool::testing::{USED as NOW, key};
+use crate::pool::testing::{USED as NOW, key, key_of};
 use crate::pool::{CoolDown, QuotaScope};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -51,11 +51,8 @@ fn the_lease_of_a_trial_outlasts_the_request() {
 }
 
 fn pool(keys: i64, projects: i64) -> Snapshot {
-    let of_project = |id| PoolKey {
-        project: Some(format!("projects/{}", id % projects)),
-        ..key(id)
-    };
-    Snapshot::new((0..keys).map(of_project).collect())
+    let keys = (0..keys).map(|id| key_of(id, &format!("projects/{}", id % projects)));
+    Snapshot::new(keys.collect())
 }
 
 #[test]
@@ -117,46 +114,32 @@ fn deadlines_depend_on_the_answer_shape_and_the_client() {
         let now = NOW.plus(ago);
         failover.deadlines(now).head_by.since(now)
     };
-    assert_eq!(
-        [head_ms(0), head_ms(15_000), head_ms(30_000)],
-        [20_000, 15_000, 0]
-    );
+    let left = [0, 15_000, 30_000].map(head_ms);
+    assert_eq!(left, [20_000, 15_000, 0]);
 }
 
 #[test]
 fn the_next_step_depends_on_who_is_at_fault() {
+    use Outcome::*;
     let mut rng = SmallRng::seed_from_u64(1);
     for outcome in Outcome::ALL {
         let mut failover = Failover::new(POLICY, Demand::default(), NOW);
         failover.sent(&key(1));
-        let after = failover.after(outcome, NOW, &mut rng);
-        let (charged, backs_off) = match after {
-            After::Stop => {
-                assert!(matches!(
-                    outcome,
-                    Outcome::Success
-                        | Outcome::ClientGone
-                        | Outcome::ClientFault
-                        | Outcome::SignatureMissing
-                ));
-                continue;
-            }
+        let retry = match failover.after(outcome, NOW, &mut rng) {
+            After::Stop => None,
             After::Retry {
                 charged,
                 back_off_ms,
-            } => (charged, back_off_ms > 0),
+            } => Some((charged, back_off_ms > 0)),
         };
-        let is_trouble = matches!(outcome, Outcome::ModelOverloaded | Outcome::UpstreamTrouble);
-        let may_cure = matches!(
+        let is_final = matches!(
             outcome,
-            Outcome::EgressRefused | Outcome::PoolFault | Outcome::EmptyAnswer
+            Success | ClientGone | ClientFault | SignatureMissing
         );
-        assert_eq!(
-            (charged, backs_off),
-            (is_trouble || may_cure, is_trouble),
-            "{}",
-            outcome.name()
-        );
+        let is_trouble = matches!(outcome, ModelOverloaded | UpstreamTrouble);
+        let may_cure = matches!(outcome, EgressRefused | PoolFault | EmptyAnswer);
+        let expected = (!is_final).then_some((is_trouble || may_cure, is_trouble));
+        assert_eq!(retry, expected, "{outcome:?}");
     }
 }
 
@@ -169,14 +152,11 @@ fn an_unrepeatable_request_that_may_have_run_is_not_retried() {
         (Outcome::KeyRejected, true),
         (Outcome::QuotaPerDay, true),
     ] {
-        let mut failover = Failover::new(
-            POLICY,
-            Demand {
-                is_repeatable: false,
-                ..Demand::default()
-            },
-            NOW,
-        );
+        let demand = Demand {
+            is_repeatable: false,
+            ..Demand::default()
+        };
+        let mut failover = Failover::new(POLICY, demand, NOW);
         failover.sent(&key(1));
         let after = failover.after(outcome, NOW, &mut rng);
         assert_eq!(after != After::Stop, is_retried, "{}", outcome.name());
@@ -203,14 +183,11 @@ fn a_resource_is_served_only_by_its_owners_keys() {
         project: project.map(str::to_owned),
     };
     let order = |snapshot: &mut Snapshot, owner: Owner, rng: &mut SmallRng| {
-        let mut failover = Failover::new(
-            POLICY,
-            Demand {
-                owner: Some(owner),
-                ..Demand::default()
-            },
-            NOW,
-        );
+        let demand = Demand {
+            owner: Some(owner),
+            ..Demand::default()
+        };
+        let mut failover = Failover::new(POLICY, demand, NOW);
         let mut used = Vec::new();
         loop {
             match failover.next(snapshot, MODEL, &Moment::new(NOW), rng) {
@@ -270,20 +247,18 @@ fn a_lost_key_is_drawn_again_only_after_a_wait() {
             Step::GiveUp(other) => panic!("{other:?}"),
         }
     }
-    assert!(
-        (900..=1000).contains(&now.since(NOW)),
-        "the waits must not exceed max_wait"
-    );
+    // The waits do not exceed `max_wait_ms`.
+    assert!((900..=1000).contains(&now.since(NOW)));
 
     let mut failover = Failover::new(POLICY, Demand::default(), NOW);
     failover.sent(&key(9));
     failover.after(Outcome::QuotaPerMinute, NOW, &mut rng);
     (0..MAX_LOST_CLAIMS).for_each(|_| failover.lost(KeyId(1)));
-    let step = failover.next(&mut snapshot, MODEL, &Moment::new(NOW), &mut rng);
-    assert!(
-        matches!(step, Step::GiveUp(GiveUp::LastFailure)),
-        "{step:?}"
-    );
+    let Step::GiveUp(reason) = failover.next(&mut snapshot, MODEL, &Moment::new(NOW), &mut rng)
+    else {
+        panic!("no key is left");
+    };
+    assert_eq!(reason, GiveUp::LastFailure);
 }
 
 #[test]
@@ -297,14 +272,11 @@ fn keys_failing_alike_are_suspected_despite_a_trial() {
         trial_until,
     };
     let give_up = |snapshot: &mut Snapshot| {
-        let mut failover = Failover::new(
-            Policy {
-                max_wait_ms: 0,
-                ..POLICY
-            },
-            Demand::default(),
-            NOW,
-        );
+        let policy = Policy {
+            max_wait_ms: 0,
+            ..POLICY
+        };
+        let mut failover = Failover::new(policy, Demand::default(), NOW);
         let mut rng = SmallRng::seed_from_u64(1);
         match failover.next(snapshot, MODEL, &Moment::new(NOW), &mut rng) {
             Step::GiveUp(reason) => reason,
@@ -324,12 +296,11 @@ fn keys_failing_alike_are_suspected_despite_a_trial() {
             snapshot.set_cool_down(&scope, cool_down);
         }
         let reason = give_up(&mut snapshot);
-        let suspects = matches!(reason, GiveUp::Suspected(_));
-        assert_eq!(suspects, is_suspected);
-        assert!(
-            suspects || matches!(reason, GiveUp::Exhausted(_)),
-            "{reason:?}"
-        );
+        match &reason {
+            GiveUp::Suspected(_) => assert!(is_suspected, "{reason:?}"),
+            GiveUp::Exhausted(_) => assert!(!is_suspected, "{reason:?}"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Draws from a snapshot, and what excludes keys from them.
 
 use super::*;
-use crate::pool::testing::{USED as NOW, key};
+use crate::pool::testing::{USED as NOW, key, key_of, key_with};
 use crate::pool::{Incident, Unit};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -10,22 +10,8 @@ use rand::rngs::SmallRng;
 const HOUR: i64 = 3_600_000;
 const MODEL: &str = "m";
 
-fn with(change: impl FnOnce(&mut PoolKey)) -> PoolKey {
-    let mut key = key(1);
-    change(&mut key);
-    key
-}
-
 fn moment(ms: i64) -> Moment {
     Moment::new(NOW.plus(ms))
-}
-
-fn is_eligible(key: &PoolKey) -> bool {
-    let snapshot = Snapshot::new(vec![key.clone()]);
-    matches!(
-        snapshot.standing(key, MODEL, &moment(0)),
-        Standing::Eligible { .. }
-    )
 }
 
 fn drawn(snapshot: &mut Snapshot, count: usize, at_ms: i64) -> Vec<i64> {
@@ -42,38 +28,28 @@ fn draws(keys: &[PoolKey], count: usize) -> Vec<i64> {
 
 #[test]
 fn a_key_is_eligible_when_active_or_past_its_pause() {
-    let cooling = |until| {
-        with(|k| {
-            k.state.status = KeyStatus::Cooling;
-            k.state.disabled_until = until;
-        })
-    };
-    for (rule, key, expected) in [
-        ("active", with(|_| ()), true),
-        (
-            "active, with a leftover pause",
-            with(|k| k.state.disabled_until = Some(NOW.plus(HOUR))),
-            true,
-        ),
-        ("pause is over", cooling(Some(NOW.plus(-1))), true),
-        ("pause ends now", cooling(Some(NOW)), true),
-        ("pause not over", cooling(Some(NOW.plus(1))), false),
-        ("pause without an end", cooling(None), false),
-        (
-            "disabled",
-            with(|k| k.state.status = KeyStatus::Disabled),
-            false,
-        ),
+    use KeyStatus::{Active, Cooling, Disabled};
+    for (rule, status, pause_ms, expected) in [
+        ("active", Active, None, true),
+        ("active, with a leftover pause", Active, Some(HOUR), true),
+        ("pause is over", Cooling, Some(-1), true),
+        ("pause ends now", Cooling, Some(0), true),
+        ("pause not over", Cooling, Some(1), false),
+        ("pause without an end", Cooling, None, false),
+        ("disabled", Disabled, None, false),
         (
             "disabled, with a pause that is over",
-            with(|k| {
-                k.state.status = KeyStatus::Disabled;
-                k.state.disabled_until = Some(NOW.plus(-1));
-            }),
+            Disabled,
+            Some(-1),
             false,
         ),
     ] {
-        assert_eq!(is_eligible(&key), expected, "{rule}");
+        let key = key_with(|key| {
+            key.state.status = status;
+            key.state.disabled_until = pause_ms.map(|ms| NOW.plus(ms));
+        });
+        let standing = Snapshot::new(vec![]).standing(&key, MODEL, &moment(0));
+        assert_eq!(standing.is_eligible(), expected, "{rule}");
     }
 }
 
@@ -84,14 +60,9 @@ fn draws_are_proportional_to_the_weights() {
     keys[2].priority = 0;
     let drawn = draws(&keys, 4000);
     let first = drawn.iter().filter(|id| **id == 1).count();
-    assert!(
-        (2900..=3100).contains(&first),
-        "key 1 must get 3 of 4 draws, got {first} of 4000"
-    );
-    assert!(
-        !drawn.contains(&3),
-        "a key without weight must not be drawn while others have some"
-    );
+    assert!((2900..=3100).contains(&first), "3 of 4 draws, not {first}");
+    // A key without weight is not drawn while others have some.
+    assert!(!drawn.contains(&3));
 }
 
 #[test]
@@ -108,7 +79,7 @@ fn keys_without_any_weight_are_equally_likely() {
 #[test]
 fn nothing_is_drawn_without_an_eligible_key() {
     assert!(draws(&[], 1).is_empty());
-    let disabled = [with(|k| k.state.status = KeyStatus::Disabled)];
+    let disabled = [key_with(|key| key.state.status = KeyStatus::Disabled)];
     assert!(draws(&disabled, 1).is_empty());
 }
 
@@ -200,11 +171,8 @@ fn cooling(reason: Outcome, ms: i64) -> CoolDown {
 
 /// Keys 1 and 2 share a project; key 3 has none.
 fn two_projects() -> Snapshot {
-    let of_project = |id| PoolKey {
-        project: Some("projects/1".into()),
-        ..key(id)
-    };
-    Snapshot::new(vec![of_project(1), of_project(2), key(3)])
+    let [first, second] = [1, 2].map(|id| key_of(id, "projects/1"));
+    Snapshot::new(vec![first, second, key(3)])
 }
 
 fn project() -> Scope {
@@ -220,19 +188,12 @@ fn a_cool_down_applies_to_its_project_and_model() {
     let other_model = snapshot.survey("other", &moment(0));
     assert_eq!(other_model.eligible, 3);
     let survey = snapshot.survey(MODEL, &moment(0));
-    assert_eq!(
-        (
-            survey.eligible,
-            survey.ineligible[&Reason::Cooling(Outcome::QuotaPerMinute)]
-        ),
-        (1, 2)
-    );
+    let cooling = survey.ineligible[&Reason::Cooling(Outcome::QuotaPerMinute)];
+    assert_eq!((survey.eligible, cooling), (1, 2));
     assert_eq!(survey.soonest, Some(NOW.plus(1000)));
+    // The cool-down ends without a trial.
     let later = drawn(&mut snapshot, 200, 1000);
-    assert!(
-        later.contains(&1) && later.contains(&2),
-        "the cool-down ends without a trial"
-    );
+    assert!(later.contains(&1) && later.contains(&2));
 }
 
 #[test]
@@ -242,27 +203,20 @@ fn a_cool_down_for_all_models_ends_with_one_trial() {
     snapshot.set_cool_down(&quota_scope, cooling(Outcome::BillingExhausted, 1000));
     assert_eq!(drawn(&mut snapshot, 20, 999), [3; 20]);
     let mut rng = SmallRng::seed_from_u64(1);
-    let not_three = |key: &PoolKey| key.id == KeyId(3);
-    let pick = snapshot
-        .choose(MODEL, &moment(1000), not_three, &mut rng)
-        .unwrap();
+    let is_third = |key: &PoolKey| key.id == KeyId(3);
+    let pick = snapshot.choose(MODEL, &moment(1000), is_third, &mut rng);
+    let pick = pick.unwrap();
     assert_eq!(pick.claims, [Claim::ScopeTrial(quota_scope.clone())]);
     assert_eq!(pick.on_probation, std::slice::from_ref(&quota_scope));
     snapshot.apply(&Change::TrialBegan(pick.claims[0].clone(), NOW.plus(5000)));
     assert_eq!(drawn(&mut snapshot, 20, 1001), [3; 20]);
     let survey = snapshot.survey(MODEL, &moment(1001));
     assert_eq!(survey.ineligible[&Reason::OnTrial], 2);
-    assert_eq!(
-        survey.soonest,
-        Some(NOW.plus(2001)),
-        "others must not wait for the whole lease"
-    );
+    // Others do not wait for the whole lease.
+    assert_eq!(survey.soonest, Some(NOW.plus(2001)));
+    // The end of another trial does not end this one.
     snapshot.apply(&Change::TrialEnded(pick.claims[0].clone(), NOW.plus(4999)));
-    let another = snapshot.survey(MODEL, &moment(1001));
-    assert_eq!(
-        another, survey,
-        "the end of another trial must not end this one"
-    );
+    assert_eq!(snapshot.survey(MODEL, &moment(1001)), survey);
     snapshot.apply(&Change::Worked(quota_scope.clone(), NOW.plus(999)));
     assert_eq!(snapshot.survey(MODEL, &moment(1001)), survey);
     snapshot.apply(&Change::Worked(quota_scope, NOW.plus(1000)));
@@ -271,17 +225,17 @@ fn a_cool_down_for_all_models_ends_with_one_trial() {
 
 #[test]
 fn a_paused_key_gets_one_trial_at_a_time() {
-    let mut paused = key(1);
-    paused.state.status = KeyStatus::Cooling;
-    paused.state.disabled_until = Some(NOW);
+    let paused = key_with(|key| {
+        key.state.status = KeyStatus::Cooling;
+        key.state.disabled_until = Some(NOW);
+    });
     let mut snapshot = Snapshot::new(vec![paused, key(2)]);
     let mut rng = SmallRng::seed_from_u64(1);
-    let pick = snapshot
-        .choose(MODEL, &moment(0), |key| key.id == KeyId(2), &mut rng)
-        .unwrap();
-    assert_eq!(pick.claims, [Claim::KeyTrial(KeyId(1))]);
-    let claim = pick.claims[0].clone();
-    snapshot.apply(&Change::TrialBegan(claim, NOW.plus(1)));
+    let is_second = |key: &PoolKey| key.id == KeyId(2);
+    let pick = snapshot.choose(MODEL, &moment(0), is_second, &mut rng);
+    let trial = Claim::KeyTrial(KeyId(1));
+    assert_eq!(pick.unwrap().claims, std::slice::from_ref(&trial));
+    snapshot.apply(&Change::TrialBegan(trial, NOW.plus(1)));
     assert_eq!(drawn(&mut snapshot, 20, 0), [2; 20]);
     assert!(drawn(&mut snapshot, 200, 1).contains(&1));
 }
@@ -296,16 +250,12 @@ fn a_shrinking_budget_lowers_the_weight_until_it_is_spent() {
     };
     snapshot.add_limit(&quota_scope(project(), Some(MODEL)), limit);
     let mut rng = SmallRng::seed_from_u64(1);
-    let weight_of_first =
-        |snapshot: &Snapshot| match snapshot.standing(&snapshot.keys()[0], MODEL, &moment(0)) {
-            Standing::Eligible { weight } => Some(weight),
-            Standing::Ineligible { .. } => None,
-        };
+    let weight_of_first = |snapshot: &Snapshot| snapshot.eligible_weight(0, MODEL, &moment(0));
+    let is_third = |key: &PoolKey| key.id == KeyId(3);
     for left in [Some(100.0), Some(75.0), Some(50.0), Some(25.0)] {
         assert_eq!(weight_of_first(&snapshot), left);
-        let pick = snapshot
-            .choose(MODEL, &moment(0), |key| key.id == KeyId(3), &mut rng)
-            .unwrap();
+        let pick = snapshot.choose(MODEL, &moment(0), is_third, &mut rng);
+        let pick = pick.unwrap();
         snapshot.apply(&Change::Sent {
             key: pick.key.id,
             counted: pick.counted,
@@ -323,20 +273,14 @@ fn a_shrinking_budget_lowers_the_weight_until_it_is_spent() {
 
 #[test]
 fn a_conversation_stays_with_an_eligible_project() {
-    let mut snapshot = Snapshot::new(
-        (0..30)
-            .map(|id| PoolKey {
-                project: Some(format!("projects/{}", id / 3)),
-                ..key(id)
-            })
-            .collect(),
-    );
+    let keys = (0..30).map(|id| key_of(id, &format!("projects/{}", id / 3)));
+    let mut snapshot = Snapshot::new(keys.collect());
     let mut rng = SmallRng::seed_from_u64(1);
     let mut chosen = |snapshot: &Snapshot, conversation| {
         let pick = snapshot.choose_for(conversation, MODEL, &moment(0), |_| false, &mut rng);
         pick.unwrap().key
     };
-    let mut projects = std::collections::HashSet::new();
+    let mut projects = BTreeSet::new();
     for conversation in 0..100 {
         let scope = chosen(&snapshot, conversation).scope();
         for _ in 0..5 {
@@ -344,16 +288,10 @@ fn a_conversation_stays_with_an_eligible_project() {
         }
         projects.insert(scope);
     }
-    assert!(
-        projects.len() > 7,
-        "conversations must spread over projects: {projects:?}"
-    );
-    let keys: std::collections::HashSet<_> = (0..50).map(|_| chosen(&snapshot, 7).id).collect();
-    assert_eq!(
-        keys.len(),
-        3,
-        "the conversation must use all keys of its project"
-    );
+    // Conversations spread over projects, and each uses all keys of its project.
+    assert!(projects.len() > 7, "{projects:?}");
+    let keys: BTreeSet<KeyId> = (0..50).map(|_| chosen(&snapshot, 7).id).collect();
+    assert_eq!(keys.len(), 3);
     let preferred = chosen(&snapshot, 7).scope();
     let preferred_scope = quota_scope(preferred.clone(), Some(MODEL));
     snapshot.set_cool_down(&preferred_scope, cooling(Outcome::QuotaPerMinute, 1000));

@@ -2,211 +2,152 @@ use super::*;
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+/// The end of a pause that begins now.
+const PAUSE_END: UnixMillis = UnixMillis(NOW.0 + PAUSE_MS);
+
+fn state(status: KeyStatus, failures: i64, until: Option<UnixMillis>) -> KeyState {
+    KeyState {
+        status,
+        consecutive_failures: failures,
+        disabled_until: until,
+    }
+}
 
 fn active(failures: i64) -> KeyState {
-    KeyState {
-        status: KeyStatus::Active,
-        consecutive_failures: failures,
-        disabled_until: None,
-    }
+    state(KeyStatus::Active, failures, None)
 }
 
 fn cooling(failures: i64, until: UnixMillis) -> KeyState {
-    KeyState {
-        status: KeyStatus::Cooling,
-        consecutive_failures: failures,
-        disabled_until: Some(until),
-    }
+    state(KeyStatus::Cooling, failures, Some(until))
+}
+
+/// After a pause that has begun now.
+fn paused(failures: i64) -> KeyState {
+    cooling(failures, PAUSE_END)
 }
 
 fn disabled(failures: i64) -> KeyState {
-    KeyState {
-        status: KeyStatus::Disabled,
-        consecutive_failures: failures,
-        disabled_until: None,
-    }
+    state(KeyStatus::Disabled, failures, None)
 }
 
 #[test]
 fn states_change_as_the_table_says() {
-    let pause_end = NOW.plus(PAUSE_MS);
-    let (over, ongoing) = (NOW.plus(-1), NOW.plus(1));
-    use Verdict::{Failed, Rejected, Unknown, Works};
-    for (rule, before, verdict, after) in [
-        (
-            "success keeps an active key active",
-            active(0),
-            Works,
-            active(0),
-        ),
-        ("success resets the failures", active(1), Works, active(0)),
-        ("success ends a pause", cooling(3, over), Works, active(0)),
-        (
-            "success does not reactivate a disabled key",
-            disabled(5),
-            Works,
-            disabled(0),
-        ),
-        ("1st failure only counts", active(0), Failed, active(1)),
-        (
-            "2nd failure pauses",
-            active(1),
-            Failed,
-            cooling(2, pause_end),
-        ),
-        (
-            "3rd failure pauses again",
-            cooling(2, over),
-            Failed,
-            cooling(3, pause_end),
-        ),
-        (
-            "4th failure pauses again",
-            cooling(3, over),
-            Failed,
-            cooling(4, pause_end),
-        ),
-        (
-            "5th failure disables",
-            cooling(4, over),
-            Failed,
-            disabled(5),
-        ),
-        (
-            "5th failure disables an active key too",
-            active(4),
-            Failed,
-            disabled(5),
-        ),
-        (
-            "failures during a pause neither count nor prolong it",
-            cooling(2, ongoing),
-            Failed,
-            cooling(2, ongoing),
-        ),
-        (
-            "failures during a pause do not disable",
-            cooling(4, ongoing),
-            Failed,
-            cooling(4, ongoing),
-        ),
-        (
-            "a failure of a disabled key only counts",
-            disabled(5),
-            Failed,
-            disabled(6),
-        ),
-        (
-            "rejection disables at once",
-            active(0),
-            Rejected,
-            disabled(1),
-        ),
-        (
-            "rejection disables a cooling key",
-            cooling(2, ongoing),
-            Rejected,
-            disabled(3),
-        ),
-        (
-            "an unknown verdict changes nothing",
-            cooling(2, ongoing),
-            Unknown,
-            cooling(2, ongoing),
-        ),
-    ] {
-        assert_eq!(
-            transition(before, verdict, Record::default(), NOW),
-            after,
-            "{rule}"
-        );
-    }
+    let rested = |failures| cooling(failures, NOW.plus(-1));
+    let pausing = |failures| cooling(failures, NOW.plus(1));
+    let check = |verdict, cases: &[(&str, KeyState, KeyState)]| {
+        for (rule, before, after) in cases {
+            let found = transition(*before, verdict, Record::default(), NOW);
+            assert_eq!(found, *after, "{rule}");
+        }
+    };
+    let succeeds = [
+        ("success keeps an active key active", active(0), active(0)),
+        ("success resets the failures", active(1), active(0)),
+        ("success ends a pause", rested(3), active(0)),
+        ("success reactivates no key", disabled(5), disabled(0)),
+    ];
+    check(Verdict::Works, &succeeds);
+    let fails = [
+        ("1st failure only counts", active(0), active(1)),
+        ("2nd failure pauses", active(1), paused(2)),
+        ("3rd failure pauses again", rested(2), paused(3)),
+        ("4th failure pauses again", rested(3), paused(4)),
+        ("5th failure disables", rested(4), disabled(5)),
+        ("5th failure disables an active key", active(4), disabled(5)),
+        ("failures in a pause do not count", pausing(2), pausing(2)),
+        ("failures in a pause do not disable", pausing(4), pausing(4)),
+        ("a disabled key only counts", disabled(5), disabled(6)),
+    ];
+    check(Verdict::Failed, &fails);
+    let is_rejected = [
+        ("rejection disables at once", active(0), disabled(1)),
+        ("rejection disables a cooling key", pausing(2), disabled(3)),
+    ];
+    check(Verdict::Rejected, &is_rejected);
+    let unknown = [("an unknown verdict changes nothing", pausing(2), pausing(2))];
+    check(Verdict::Unknown, &unknown);
 }
 
 #[test]
 fn a_key_with_a_recent_success_gets_a_second_chance() {
     const DAY_MS: i64 = 24 * 3600 * 1000;
-    let pause_end = NOW.plus(PAUSE_MS);
     let worked = |ago: i64| Record {
         last_success_at: Some(NOW.plus(-ago)),
         last_success_began_at: Some(NOW.plus(-ago - 1000)),
         rejected_at: None,
     };
-    let rejected = |worked: Record, ago: i64| Record {
+    let rejected = |ago: i64| Record {
         rejected_at: Some(NOW.plus(-ago)),
-        ..worked
+        ..worked(DAY_MS)
     };
-    for (rule, before, record, after) in [
+    let pausing = cooling(1, NOW.plus(PAUSE_MS - 5));
+    for (rule, record, before, after) in [
         (
             "the first rejection pauses",
-            active(0),
             worked(7 * DAY_MS),
-            cooling(1, pause_end),
+            active(0),
+            paused(1),
         ),
         (
             "an old success does not count",
-            active(0),
             worked(7 * DAY_MS + 1),
+            active(0),
             disabled(1),
         ),
         (
             "a success in the future does not count",
-            active(0),
             worked(-1),
+            active(0),
             disabled(1),
         ),
         (
             "the second rejection in a row disables",
+            rejected(PAUSE_MS),
             cooling(1, NOW),
-            rejected(worked(DAY_MS), PAUSE_MS),
             disabled(2),
         ),
         (
             "even if an operator reactivated the key in between",
+            rejected(1000),
             active(1),
-            rejected(worked(DAY_MS), 1000),
             disabled(2),
         ),
         (
             "a rejection before the latest success does not count",
+            rejected(2 * DAY_MS),
             active(0),
-            rejected(worked(DAY_MS), 2 * DAY_MS),
-            cooling(1, pause_end),
+            paused(1),
         ),
         (
             "concurrent rejections count once",
-            cooling(1, NOW.plus(PAUSE_MS - 5)),
-            rejected(worked(DAY_MS), 5),
-            cooling(1, NOW.plus(PAUSE_MS - 5)),
+            rejected(5),
+            pausing,
+            pausing,
         ),
         (
             "a pause for another reason is not a rejection",
-            cooling(2, NOW),
             worked(DAY_MS),
-            cooling(3, pause_end),
+            cooling(2, NOW),
+            paused(3),
         ),
         (
             "a disabled key stays disabled",
-            disabled(2),
             worked(DAY_MS),
+            disabled(2),
             disabled(3),
         ),
     ] {
-        assert_eq!(
-            transition(before, Verdict::Rejected, record, NOW),
-            after,
-            "{rule}"
-        );
+        let found = transition(before, Verdict::Rejected, record, NOW);
+        assert_eq!(found, after, "{rule}");
     }
 }
 
 #[test]
 fn a_restricted_key_is_paused_and_never_disabled() {
-    let pause_end = NOW.plus(PAUSE_MS);
     for (before, after) in [
-        (active(0), cooling(0, pause_end)),
-        (active(4), cooling(4, pause_end)),
-        (cooling(0, NOW), cooling(0, pause_end)),
+        (active(0), paused(0)),
+        (active(4), paused(4)),
+        (cooling(0, NOW), paused(0)),
         (cooling(0, NOW.plus(1)), cooling(0, NOW.plus(1))),
         (disabled(5), disabled(5)),
     ] {
@@ -216,12 +157,9 @@ fn a_restricted_key_is_paused_and_never_disabled() {
 }
 
 fn any_state() -> impl Strategy<Value = KeyState> {
-    (0i64..3, any::<i64>(), prop::option::of(any::<i64>())).prop_map(|(status, failures, until)| {
-        KeyState {
-            status: KeyStatus::from_code(status).unwrap(),
-            consecutive_failures: failures,
-            disabled_until: until.map(UnixMillis),
-        }
+    (0i64..3, any::<i64>(), prop::option::of(any::<i64>())).prop_map(|(code, failures, until)| {
+        let status = KeyStatus::from_code(code).unwrap();
+        state(status, failures, until.map(UnixMillis))
     })
 }
 
