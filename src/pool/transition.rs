@@ -61,6 +61,11 @@ pub fn transition(state: KeyState, verdict: Verdict, record: Record, now: UnixMi
         consecutive_failures,
         disabled_until: Some(now.plus(PAUSE_MS)),
     };
+    let disabled = |consecutive_failures| KeyState {
+        status: KeyStatus::Disabled,
+        consecutive_failures,
+        disabled_until: None,
+    };
     match verdict {
         Verdict::Unknown => state,
         Verdict::Works => KeyState {
@@ -80,42 +85,24 @@ pub fn transition(state: KeyState, verdict: Verdict, record: Record, now: UnixMi
             if may_recover && !record.was_rejected(now) {
                 return paused(failures);
             }
-            KeyState {
-                status: KeyStatus::Disabled,
-                consecutive_failures: failures,
-                disabled_until: None,
-            }
+            disabled(failures)
         }
         Verdict::Restricted if state.status == KeyStatus::Disabled || is_pausing => state,
         Verdict::Restricted => paused(failures),
         Verdict::Failed if is_pausing => state,
-        Verdict::Failed => failed(state, failures.saturating_add(1), now),
+        Verdict::Failed => match failures.saturating_add(1) {
+            failures if state.status == KeyStatus::Disabled => KeyState {
+                consecutive_failures: failures,
+                ..state
+            },
+            failures @ FAILURES_UNTIL_DISABLED.. => disabled(failures),
+            failures @ FAILURES_UNTIL_PAUSE.. => paused(failures),
+            failures => KeyState {
+                consecutive_failures: failures,
+                ..state
+            },
+        },
     }
-}
-
-fn failed(state: KeyState, failures: i64, now: UnixMillis) -> KeyState {
-    let state = KeyState {
-        consecutive_failures: failures,
-        ..state
-    };
-    if state.status == KeyStatus::Disabled {
-        return state;
-    }
-    if state.consecutive_failures >= FAILURES_UNTIL_DISABLED {
-        return KeyState {
-            status: KeyStatus::Disabled,
-            disabled_until: None,
-            ..state
-        };
-    }
-    if state.consecutive_failures >= FAILURES_UNTIL_PAUSE {
-        return KeyState {
-            status: KeyStatus::Cooling,
-            disabled_until: Some(now.plus(PAUSE_MS)),
-            ..state
-        };
-    }
-    state
 }
 
 #[cfg(test)]
