@@ -61,6 +61,7 @@ impl HostWallClock for FileClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{assert_error, temp_file};
 
     fn now(clock: &FileClock) -> u128 {
         clock.now().as_millis()
@@ -68,9 +69,7 @@ mod tests {
 
     #[test]
     fn all_clones_follow_the_file_in_both_directions() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("now");
-        std::fs::write(&file, "1700000000123").unwrap();
+        let (_folder, file) = temp_file("now", "1700000000123");
         let clock = FileClock::open(&file).unwrap();
         let other = clock.clone();
         assert_eq!(
@@ -85,23 +84,16 @@ mod tests {
 
     #[test]
     fn invalid_time_is_an_error_at_the_start_and_ignored_later() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("now");
-        std::fs::write(&file, "1000").unwrap();
+        let (_folder, file) = temp_file("now", "1000");
         let clock = FileClock::open(&file).unwrap();
         std::fs::write(&file, "2000").unwrap();
         assert_eq!(now(&clock), 2000);
 
         let other = clock.clone();
         let check = |what: &str| {
-            let error = format!("{:#}", FileClock::open(&file).unwrap_err());
-            for part in [
-                "--test-clock",
-                &file.display().to_string(),
-                "milliseconds since the Unix epoch",
-            ] {
-                assert!(error.contains(part), "{what}: {part:?} is not in {error}");
-            }
+            let option = format!("--test-clock {}", file.display());
+            let opened = FileClock::open(&file);
+            assert_error(opened, &[&option, "milliseconds since the Unix epoch"]);
             assert_eq!((now(&clock), now(&other)), (2000, 2000), "{what}");
         };
         for text in [

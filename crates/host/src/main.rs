@@ -37,6 +37,8 @@ mod runtime_config;
 mod server;
 mod settings;
 mod sqlite;
+#[cfg(test)]
+mod testing;
 mod variables;
 
 use allowed_hosts::AllowedHosts;

@@ -225,15 +225,12 @@ impl Roots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{assert_error, temp_file};
 
     const ID: &str = "the-one";
 
     fn parse(text: &str) -> Result<RuntimeConfig> {
         RuntimeConfig::parse(text, Path::new("no/such/folder"), ID)
-    }
-
-    fn problem(text: &str) -> String {
-        format!("{:#}", parse(text).unwrap_err())
     }
 
     #[test]
@@ -303,21 +300,14 @@ mod tests {
             (tls.replace("\"a.test\"", ""), "hosts is empty"),
             (tls.replace("\"the-one\"", ""), "component_ids is empty"),
         ] {
-            let error = problem(&text);
-            assert!(error.contains(expected), "{text}: {error}");
-            assert!(!error.contains("s3cret"), "{error}");
+            assert_error(parse(&text), &[expected]);
         }
     }
 
     #[test]
     fn file_without_certificates_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        std::fs::write(&path, "not PEM").unwrap();
-        let error = format!("{:#}", certificates(&path).unwrap_err());
-        assert!(
-            error.contains("ca.pem") && error.contains("contains no PEM certificate"),
-            "{error}"
-        );
+        let (_folder, path) = temp_file("ca.pem", "not PEM");
+        let read = certificates(&path);
+        assert_error(read, &["ca.pem", "contains no PEM certificate"]);
     }
 }
