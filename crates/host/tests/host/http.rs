@@ -1,6 +1,6 @@
 //! Tests of requests and responses, which must be the same as with Spin.
 
-use crate::support::{Answer, App, Host, Upstream};
+use crate::support::{ANY_HOST, Answer, App, Host, Upstream};
 use bytes::Bytes;
 use std::io::Read;
 
@@ -152,7 +152,7 @@ fn host_answers_well_known_paths() {
 #[test]
 fn stream_of_a_lost_instance_ends_like_a_complete_one() {
     let upstream = Upstream::new();
-    let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]").start();
+    let host = App::new("", ANY_HOST).start();
     let mut stream = host.send("POST", "/stream-then-trap", &[], &upstream.origin());
     let request = upstream.request();
     let mut begun = Vec::new();

@@ -54,26 +54,29 @@ impl Import {
         command
     }
 
-    /// Runs it and returns stdout, stderr and the exit code.
-    fn run(&self, change: impl FnOnce(&mut Command)) -> (String, String, Option<i32>) {
+    /// Runs it with a retention in the environment, and returns the exit code, stdout and stderr.
+    fn run(&self, retention: Option<&str>) -> (Option<i32>, String, String) {
         let mut command = self.command();
-        change(&mut command);
+        command.envs(retention.map(|days| ("SPIN_VARIABLE_LOG_RETENTION_DAYS", days)));
         let output = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            text(output.stdout),
-            text(output.stderr),
-            output.status.code(),
-        )
+        let [out, error] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+        (output.status.code(), out, error)
+    }
+
+    fn succeed(&self) {
+        let (code, _, error) = self.run(None);
+        assert_eq!(code, Some(0), "{error}");
+    }
+
+    /// Runs it, expecting an error on stderr.
+    fn fail(&self, retention: Option<&str>) -> String {
+        let (code, _, error) = self.run(retention);
+        assert_eq!(code, Some(1), "{error}");
+        error
     }
 
     fn database(&self) -> PathBuf {
         self.0.path(".spin/sqlite_db.db")
-    }
-
-    fn number(&self, query: &str) -> i64 {
-        let connection = Connection::open(self.database()).unwrap();
-        connection.query_row(query, [], |row| row.get(0)).unwrap()
     }
 }
 
@@ -82,7 +85,7 @@ const CALLS: &str = "SELECT count(*) FROM api_call_logs";
 #[test]
 fn import_reports_counts_and_warns_of_old_calls() {
     let import = Import::new(&dump(3));
-    let (out, error, code) = import.run(|_| {});
+    let (code, out, error) = import.run(None);
     assert_eq!((code, error.as_str()), (Some(0), ""));
     assert!(
         out.starts_with(
@@ -91,33 +94,23 @@ fn import_reports_counts_and_warns_of_old_calls() {
         "{out}"
     );
     assert!(out.contains("SPIN_VARIABLE_LOG_RETENTION_DAYS=0"), "{out}");
-    assert_eq!(import.number(CALLS), 3);
+    assert_eq!(import.0.number(CALLS), 3);
 }
 
 #[test]
 fn no_warning_if_calls_are_retained() {
     for days in ["0", "3650"] {
-        let import = Import::new(&dump(3));
-        let (out, _, code) = import.run(|command| {
-            command.env("SPIN_VARIABLE_LOG_RETENTION_DAYS", days);
-        });
-        assert_eq!(code, Some(0));
-        assert_eq!(
-            out,
-            "Imported 1 keys and 3 calls into .spin/sqlite_db.db.\n"
-        );
+        let (code, out, _) = Import::new(&dump(3)).run(Some(days));
+        let expected = "Imported 1 keys and 3 calls into .spin/sqlite_db.db.\n";
+        assert_eq!((code, out.as_str()), (Some(0), expected));
     }
 }
 
 #[test]
 fn invalid_setting_fails_before_any_change() {
     let import = Import::new(&dump(3));
-    let (_, error, code) = import.run(|command| {
-        command.env("SPIN_VARIABLE_LOG_RETENTION_DAYS", "month");
-    });
-    assert_eq!(code, Some(1));
     assert_eq!(
-        error,
+        import.fail(Some("month")),
         "error: log_retention_days must be a whole number of days\n"
     );
     assert!(!import.database().exists());
@@ -126,9 +119,8 @@ fn invalid_setting_fails_before_any_change() {
 #[test]
 fn rejects_second_import() {
     let import = Import::new(&dump(3));
-    assert_eq!(import.run(|_| {}).2, Some(0));
-    let (_, error, code) = import.run(|_| {});
-    assert_eq!(code, Some(1));
+    import.succeed();
+    let error = import.fail(None);
     assert!(
         error.starts_with(
             "error: the database .spin/sqlite_db.db: it already has data (1 keys, 3 calls, \
@@ -136,33 +128,29 @@ fn rejects_second_import() {
         ),
         "{error}"
     );
-    assert_eq!(import.number(CALLS), 3);
+    assert_eq!(import.0.number(CALLS), 3);
 }
 
 #[test]
-fn import_succeeds_after_a_failed_one() {
+fn failed_import_changes_nothing_and_can_be_repeated() {
     let import =
         Import::new(&dump(3).replace("COMMIT;\n", "INSERT INTO api_keys VALUES(2,'AIzaFAKE-2;\n"));
-    let (_, error, code) = import.run(|_| {});
-    assert_eq!(code, Some(1));
     assert_eq!(
-        error,
+        import.fail(None),
         "error: dump.sql: line 11 (statement 9): the file ends within this statement, so it is \
          incomplete; export it again\n"
     );
+    assert_eq!(import.0.number("SELECT count(*) FROM sqlite_schema"), 0);
     import.0.write("dump.sql", &dump(3));
-    assert_eq!(import.run(|_| {}).2, Some(0));
-    assert_eq!(import.number(CALLS), 3);
+    import.succeed();
+    assert_eq!(import.0.number(CALLS), 3);
 }
 
 #[test]
 fn missing_file_is_named() {
-    let import = Import::new(&dump(3));
-    let (_, error, code) = import.run(|command| {
-        command.args(["--state-dir", "elsewhere"]);
-        std::fs::remove_file(import.0.path("dump.sql")).unwrap();
-    });
-    assert_eq!(code, Some(1));
+    let import = Import::new("");
+    std::fs::remove_file(import.0.path("dump.sql")).unwrap();
+    let error = import.fail(None);
     assert!(
         error.starts_with("error: dump.sql: cannot be read"),
         "{error}"
@@ -196,13 +184,11 @@ fn killed_import_changes_nothing_and_can_be_repeated() {
             Some(9),
             "it had not finished"
         );
-        let tables = import.number("SELECT count(*) FROM sqlite_schema");
+        let tables = import.0.number("SELECT count(*) FROM sqlite_schema");
         assert_eq!(tables, if is_new { 0 } else { 1 });
-        let (out, ..) = import.run(|_| {});
+        let (_, out, _) = import.run(None);
         assert!(out.starts_with("Imported 1 keys and 160000 calls"), "{out}");
-        assert_eq!(
-            import.number("SELECT sum(calls) FROM api_call_hours"),
-            160_000
-        );
+        let sum = import.0.number("SELECT sum(calls) FROM api_call_hours");
+        assert_eq!(sum, 160_000);
     }
 }

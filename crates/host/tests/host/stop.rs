@@ -1,25 +1,28 @@
 //! Tests of the shutdown.
 
-use crate::support::{Answer, App, Upstream};
+use crate::support::{ANY_HOST, Answer, App, DATABASE, Host, Pending, Upstream};
 use rustix::process::Signal;
 use std::io::Read;
+use std::net::TcpStream;
 
 /// Longer than any test waits.
 const LONG_GRACE: [&str; 2] = ["--grace", "3600s"];
 
+/// Has the component call the upstream, and waits until it does.
+fn begin_fetch(host: &Host, upstream: &Upstream) -> (TcpStream, Pending) {
+    let running = host.send("POST", "/fetch", &[], &upstream.origin());
+    (running, upstream.request())
+}
+
 #[test]
 fn sigterm_stops_accepting_and_waits_for_running_work() {
     let upstream = Upstream::new();
-    let app = App::new(
-        "",
-        "sqlite_databases = [\"default\"]\nallowed_outbound_hosts = [\"http://*:*\"]",
-    )
-    .arguments(&["--sqlite", "CREATE TABLE later (number)"]);
+    let app = App::new("", &format!("{DATABASE}\n{ANY_HOST}"))
+        .arguments(&["--sqlite", "CREATE TABLE later (number)"]);
     let host = app.start();
     assert_eq!(host.post("/later", &upstream.origin()).body, "at once");
     let spawned = upstream.request();
-    let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
-    let request = upstream.request();
+    let (mut running, request) = begin_fetch(&host, &upstream);
 
     host.signal_and_await_closed_port(Signal::TERM);
     request.answer("finished");
@@ -27,20 +30,15 @@ fn sigterm_stops_accepting_and_waits_for_running_work() {
     spawned.answer("finished");
     host.line_with("later: 200 finished");
     host.exits_with_success();
-
-    let database = rusqlite::Connection::open(app.path(".spin/sqlite_db.db")).unwrap();
-    let rows: i64 = database
-        .query_row("SELECT count(*) FROM later", [], |row| row.get(0))
-        .unwrap();
+    let rows = app.number("SELECT count(*) FROM later");
     assert_eq!(rows, 1, "the spawned write is there");
 }
 
 #[test]
 fn second_sigterm_stops_immediately() {
     let upstream = Upstream::new();
-    let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]").start();
-    let _running = host.send("POST", "/fetch", &[], &upstream.origin());
-    let _request = upstream.request();
+    let host = App::new("", ANY_HOST).start();
+    let (_running, _request) = begin_fetch(&host, &upstream);
     host.signal_and_await_closed_port(Signal::TERM);
     host.signal(Signal::TERM);
     host.line_with("stopping immediately");
@@ -48,37 +46,25 @@ fn second_sigterm_stops_immediately() {
 }
 
 #[test]
-fn idle_host_stops_immediately() {
-    let host = App::new("", "").start();
-    assert_eq!(host.get("/headers").status, 200);
-    host.signal(Signal::TERM);
-    host.exits_with_success();
-}
-
-#[test]
 fn work_is_cancelled_after_grace_and_may_still_write() {
     let upstream = Upstream::new();
-    let app = App::new(
-        "",
-        "sqlite_databases = [\"default\"]\nallowed_outbound_hosts = [\"http://*:*\"]",
-    )
-    .arguments(&["--sqlite", "CREATE TABLE later (number)", "--grace", "1ms"]);
+    let app = App::new("", &format!("{DATABASE}\n{ANY_HOST}")).arguments(&[
+        "--sqlite",
+        "CREATE TABLE later (number)",
+        "--grace",
+        "1ms",
+    ]);
     let host = app.start();
     assert_eq!(host.post("/later", &upstream.origin()).body, "at once");
     let _spawned = upstream.request();
-    let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
-    let _request = upstream.request();
+    let (mut running, _request) = begin_fetch(&host, &upstream);
 
     host.signal(Signal::TERM);
     let error = Answer::read(&mut running).body;
     assert!(error.contains("the host is stopping"), "{error}");
     host.line_with("the host is stopping");
     host.exits_with_success();
-    let database = rusqlite::Connection::open(app.path(".spin/sqlite_db.db")).unwrap();
-    let rows: i64 = database
-        .query_row("SELECT count(*) FROM later", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(rows, 1);
+    assert_eq!(app.number("SELECT count(*) FROM later"), 1);
 }
 
 #[test]
@@ -102,7 +88,7 @@ fn idle_connections_do_not_delay_the_shutdown() {
 
 #[test]
 fn client_that_stops_reading_is_disconnected() {
-    let app = App::new("", "sqlite_databases = [\"default\"]")
+    let app = App::new("", DATABASE)
         .arguments(&LONG_GRACE)
         .arguments(&["--write-timeout", "100ms"]);
     let host = app.start();
@@ -121,10 +107,8 @@ fn sigterm_sigint_and_sighup_stop_in_order() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let upstream = Upstream::new();
         // The tests may run under `nohup`.
-        let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]")
-            .start_by("env", &["--default-signal=HUP"]);
-        let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
-        let request = upstream.request();
+        let host = App::new("", ANY_HOST).start_by("env", &["--default-signal=HUP"]);
+        let (mut running, request) = begin_fetch(&host, &upstream);
         host.signal_and_await_closed_port(signal);
         request.answer("finished");
         assert_eq!(
@@ -139,11 +123,10 @@ fn sigterm_sigint_and_sighup_stop_in_order() {
 #[test]
 fn ignored_sighup_stays_ignored() {
     let upstream = Upstream::new();
-    let host = App::new("", "allowed_outbound_hosts = [\"http://*:*\"]")
+    let host = App::new("", ANY_HOST)
         .arguments(&LONG_GRACE)
         .start_by("nohup", &[]);
-    let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
-    let request = upstream.request();
+    let (mut running, request) = begin_fetch(&host, &upstream);
     host.signal(Signal::HUP);
     // If SIGHUP had counted, this second signal would abort the request.
     host.signal_and_await_closed_port(Signal::TERM);

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -18,6 +18,10 @@ pub(crate) struct App {
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
 }
+
+/// Lines of the component's table: it may call every host, or open the database.
+pub(crate) const ANY_HOST: &str = "allowed_outbound_hosts = [\"http://*:*\"]";
+pub(crate) const DATABASE: &str = "sqlite_databases = [\"default\"]";
 
 impl App {
     /// The test guest, with `[variables]` and `more` lines in its component's table.
@@ -63,6 +67,12 @@ impl App {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Runs a query for a number in the database.
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        let database = rusqlite::Connection::open(self.path(".spin/sqlite_db.db")).unwrap();
+        database.query_row(query, [], |row| row.get(0)).unwrap()
     }
 
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
@@ -114,7 +124,7 @@ impl App {
         (Host::of(child), stderr)
     }
 
-    /// Runs it, expecting that it cannot start, and returns its stderr.
+    /// Runs it, expecting that it cannot start, and returns its stderr, which has no secret.
     pub(crate) fn fail(&self) -> String {
         self.fail_with("error: ")
     }
@@ -126,6 +136,7 @@ impl App {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.starts_with(beginning), "{error}");
         assert!(!error.contains("panicked"), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
         error
     }
 }
@@ -142,17 +153,10 @@ impl Host {
         let (sender, lines) = channel();
         let stdout = child.stdout.take().unwrap();
         let stderr = child.stderr.take();
-        let pipes = [Some(Box::new(stdout) as Box<dyn Read + Send>)]
-            .into_iter()
-            .chain([stderr.map(|stderr| Box::new(stderr) as Box<dyn Read + Send>)]);
-        for pipe in pipes.flatten() {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(pipe).lines() {
-                    let _ = sender.send(line.unwrap());
-                }
-            });
+        if let Some(stderr) = stderr {
+            send_lines(stderr, sender.clone());
         }
+        send_lines(stdout, sender);
         let mut host = Self {
             child,
             lines,
@@ -228,16 +232,23 @@ impl Host {
 
     /// Waits until it exits, with code 0.
     pub(crate) fn exits_with_success(mut self) {
-        loop {
-            match self.lines.recv_timeout(TIMEOUT) {
-                Ok(_) => {}
-                // Its pipes are closed.
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not exit"),
+        let end = loop {
+            if let Err(error) = self.lines.recv_timeout(TIMEOUT) {
+                break error;
             }
-        }
+        };
+        // Its pipes are closed.
+        assert_eq!(end, RecvTimeoutError::Disconnected, "it does not exit");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
+}
+
+fn send_lines(pipe: impl Read + Send + 'static, sender: Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            let _ = sender.send(line.unwrap());
+        }
+    });
 }
 
 impl Drop for Host {
@@ -259,20 +270,14 @@ impl Answer {
         let (head, body) = text
             .split_once("\r\n\r\n")
             .unwrap_or_else(|| panic!("no answer, but {text:?}"));
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .unwrap_or_else(|| panic!("{head}"));
-        let chunked = head
-            .to_ascii_lowercase()
-            .contains("transfer-encoding: chunked");
+        let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
+        let head_in_lower_case = head.to_ascii_lowercase();
+        let is_chunked = head_in_lower_case.contains("transfer-encoding: chunked");
         Self {
-            status,
-            body: if chunked {
-                unchunk(body)
-            } else {
-                body.to_owned()
+            status: status.unwrap_or_else(|| panic!("{head}")),
+            body: match is_chunked {
+                true => unchunk(body),
+                false => body.to_owned(),
             },
         }
     }
