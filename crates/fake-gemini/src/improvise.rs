@@ -12,11 +12,12 @@
 
 use crate::answer::{Answer, Finish, ToolCall};
 use crate::api::{Operation, Surface};
+use crate::ids;
+use crate::json::{self, either};
 use crate::log::Call;
 use crate::models::is_gemini_3;
 use crate::sample::sample;
 use crate::turn::Turn;
-use crate::{ids, json};
 use serde_json::{Value, json};
 
 /// After so many tool results a model that may answer does.
@@ -106,38 +107,27 @@ impl Options {
     }
 
     fn of_native(body: &Value) -> Self {
-        let declared = |tool| {
-            items(either(
-                tool,
-                "functionDeclarations",
-                "function_declarations",
-            ))
-        };
+        let declared = |tool| items(either(tool, "functionDeclarations"));
         let tools = items(&body["tools"]).flat_map(declared);
         let mut tools: Vec<Tool> = tools.filter_map(Tool::of).collect();
-        let config = either(body, "toolConfig", "tool_config");
-        let config = either(config, "functionCallingConfig", "function_calling_config");
+        let config = either(body, "toolConfig");
+        let config = either(config, "functionCallingConfig");
         let choice = match config["mode"].as_str() {
             Some("NONE") => Choice::Never,
             Some("ANY") => Choice::Required,
             Some(_) | None => Choice::Auto,
         };
-        let allowed = list(either(
-            config,
-            "allowedFunctionNames",
-            "allowed_function_names",
-        ));
+        let allowed = list(either(config, "allowedFunctionNames"));
         tools.retain(|tool| {
             allowed.is_empty() || allowed.iter().any(|name| name == tool.name.as_str())
         });
-        let config = either(body, "generationConfig", "generation_config");
+        let config = either(body, "generationConfig");
         let schemas = [
-            either(config, "responseJsonSchema", "response_json_schema"),
-            either(config, "responseSchema", "response_schema"),
+            either(config, "responseJsonSchema"),
+            either(config, "responseSchema"),
         ];
         let schema = schemas.into_iter().find(|schema| schema.is_object());
-        let is_json =
-            either(config, "responseMimeType", "response_mime_type") == "application/json";
+        let is_json = either(config, "responseMimeType") == "application/json";
         Self {
             tools,
             choice,
@@ -160,7 +150,7 @@ impl Options {
 
 impl Tool {
     fn of(declared: &Value) -> Option<Self> {
-        let parameters = match either(declared, "parametersJsonSchema", "parameters_json_schema") {
+        let parameters = match either(declared, "parametersJsonSchema") {
             Value::Null => &declared["parameters"],
             schema => schema,
         };
@@ -176,14 +166,6 @@ impl Tool {
 
 fn any_object() -> Value {
     json!({"type": "object", "properties": {"answer": {"type": "string"}}})
-}
-
-/// A field in either spelling of protobuf's JSON; `null` if there is none.
-fn either<'a>(value: &'a Value, camel: &str, snake: &str) -> &'a Value {
-    match &value[camel] {
-        Value::Null => &value[snake],
-        field => field,
-    }
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -1,4 +1,4 @@
-//! The ways in which Google writes JSON.
+//! The ways in which Google reads and writes JSON.
 //!
 //! | style | where |
 //! |---|---|
@@ -10,8 +10,25 @@
 //! is recorded of the compatible surface only.
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::ser::Formatter;
 use std::io;
+
+/// A field in either spelling of protobuf's JSON, such as `fileUri` and `file_uri`; `null` if there
+/// is none.
+pub(crate) fn either<'a>(value: &'a Value, camel_case: &str) -> &'a Value {
+    let mut snake_case = String::new();
+    for letter in camel_case.chars() {
+        if letter.is_ascii_uppercase() {
+            snake_case.push('_');
+        }
+        snake_case.push(letter.to_ascii_lowercase());
+    }
+    match &value[camel_case] {
+        Value::Null => &value[snake_case],
+        field => field,
+    }
+}
 
 /// Without whitespace.
 pub(crate) fn compact(value: &impl Serialize) -> String {

@@ -5,6 +5,7 @@
 //! ends (<https://ai.google.dev/gemini-api/docs/thought-signatures>). Published errors count
 //! contents from 1, without the system instruction.
 
+use crate::json::either;
 use serde_json::Value;
 
 /// The current turn.
@@ -110,24 +111,21 @@ fn message(message: &Value) -> Content {
     }
 }
 
-/// A field in either spelling of protobuf's JSON.
-fn either<'a>(part: &'a Value, camel: &str, snake: &str) -> Option<&'a Value> {
-    part.get(camel).or_else(|| part.get(snake))
-}
-
 fn content(content: &Value) -> Content {
     let parts = content["parts"].as_array().map_or(&[][..], Vec::as_slice);
     if content["role"] == "model" {
-        let call = |part| Some((part, either(part, "functionCall", "function_call")?));
-        return match parts.iter().find_map(call) {
+        let mut calls = parts
+            .iter()
+            .map(|part| (part, either(part, "functionCall")));
+        return match calls.find(|(_, call)| !call.is_null()) {
             Some((part, call)) => Content::Calls {
                 function: text(call.get("name")).unwrap_or_default(),
-                signature: text(either(part, "thoughtSignature", "thought_signature")),
+                signature: text(Some(either(part, "thoughtSignature"))),
             },
             None => Content::Other,
         };
     }
-    let is_result = |part: &&Value| either(part, "functionResponse", "function_response").is_some();
+    let is_result = |part: &&Value| !either(part, "functionResponse").is_null();
     match parts.iter().filter(is_result).count() {
         count if count > 0 && count == parts.len() => Content::Results(count),
         _ => Content::Words,

@@ -39,11 +39,6 @@ impl Body {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// A field in either spelling of protobuf's JSON.
-    pub(super) fn either(&self, camel: &str, snake: &str) -> Option<&Value> {
-        self.get(camel).or_else(|| self.get(snake))
-    }
-
     /// A string that is not empty.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let text = self.get(name)?.as_str()?;

@@ -82,7 +82,9 @@ fn contents(body: &Body) -> Result<&[Value], ApiError> {
 
 fn read_generate(body: &Body) -> Result<Request, ApiError> {
     let contents = contents(body)?;
-    let cache = body.either("cachedContent", "cached_content");
+    let cache = body
+        .get("cachedContent")
+        .or_else(|| body.get("cached_content"));
     let mut references = body.files();
     references.extend(cache.and_then(cache_name));
     Ok(Request {
