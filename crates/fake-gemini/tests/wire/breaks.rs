@@ -9,8 +9,7 @@ use std::time::Duration;
 async fn streamed(reply: Reply) -> (String, Option<ErrorKind>) {
     let gemini = gemini().await;
     gemini.script(KEY, reply);
-    let mut client = Client::connect(&gemini).await;
-    client.chat(STREAM, &[("connection", "close")]).await;
+    let client = Client::chat(&gemini, STREAM, &[("connection", "close")]).await;
     let (bytes, end) = client.rest().await;
     let text = String::from_utf8(bytes).unwrap();
     (text, end.err().map(|error| error.kind()))
@@ -89,8 +88,7 @@ async fn cut_body_claims_more_than_it_sends() {
     ] {
         let gemini = gemini().await;
         gemini.script(KEY, Reply::ok().cut_at(20, framing));
-        let mut client = Client::connect(&gemini).await;
-        client.chat("", &[]).await;
+        let mut client = Client::chat(&gemini, "", &[]).await;
         let head = client.head().await;
         let length: Option<usize> = head.get("content-length").map(|it| it.parse().unwrap());
         assert_eq!(length > Some(100), framing == Framing::Length);
@@ -111,8 +109,7 @@ async fn client_that_leaves_is_noticed() {
     ] {
         let gemini = gemini().await;
         gemini.script(KEY, reply);
-        let mut client = Client::connect(&gemini).await;
-        client.chat(STREAM, &[]).await;
+        let client = Client::chat(&gemini, STREAM, &[]).await;
         soon(gemini.wait_until(|calls| calls.first().is_some_and(|call| call.status == status)))
             .await;
         drop(client);
@@ -126,8 +123,7 @@ async fn panic_in_a_default_reply_reaches_the_test() {
     let builder = fake_gemini::FakeGemini::builder().key(KEY);
     let gemini = builder.default_reply(|_| panic!("no reply"));
     let gemini = gemini.start().await.unwrap();
-    let mut client = Client::connect(&gemini).await;
-    client.chat("", &[("connection", "close")]).await;
+    let client = Client::chat(&gemini, "", &[("connection", "close")]).await;
     client.rest().await.1.unwrap();
     let stopping = tokio::spawn(async move { gemini.stop().await });
     let payload = soon(stopping).await.unwrap_err().into_panic();

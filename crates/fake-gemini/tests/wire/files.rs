@@ -13,7 +13,7 @@ async fn upload(gemini: &FakeGemini, key: &str, text: &str) -> Value {
         ("x-goog-upload-header-content-type", "text/plain"),
     ];
     let begun = call(gemini, "POST", "/upload/v1beta/files", &headers, "{}").await;
-    assert_eq!((begun.status(), begun.text()), (200, ""));
+    begun.expect(200, "");
     let url = begun.head.get("x-goog-upload-url").unwrap();
     let path = url.strip_prefix(&gemini.origin()).unwrap();
     let (first, second) = text.split_at(2);
@@ -77,7 +77,7 @@ async fn files_belong_to_the_project_that_uploaded_them() {
         ("DELETE", &path, ""),
     ] {
         let refused = native(&gemini, OTHER_KEY, method, path, body).await;
-        assert_eq!((refused.status(), refused.text()), (403, denied.as_str()));
+        refused.expect(403, &denied);
     }
     assert_eq!(
         native(&gemini, KEY, "DELETE", &path, "").await.status(),

@@ -144,7 +144,7 @@ async fn errors_are_framed_by_surface() {
     for more in ["", STREAM] {
         gemini.script(KEY, Reply::error(errors::resource_exhausted()));
         let response = chat(&gemini, more).await;
-        assert_eq!((response.status(), response.text()), (429, array.as_str()));
+        response.expect(429, &array);
         assert_eq!(
             response.head.get("content-type"),
             Some("application/json; charset=UTF-8")
@@ -160,7 +160,7 @@ async fn errors_are_framed_by_surface() {
     ] {
         gemini.script(KEY, Reply::error(errors::resource_exhausted()));
         let response = native(&gemini, KEY, "POST", path, CONTENTS).await;
-        assert_eq!((response.status(), response.text()), (429, object.as_str()));
+        response.expect(429, &object);
         assert_eq!(response.head.get("content-type"), Some(content_type));
     }
 }
@@ -176,8 +176,7 @@ async fn raw_replies_are_sent_unchanged() {
     );
     let chunks = ["data: {\"a\"", ":1}\n\nda", "ta: [DONE]\n\n"];
     gemini.script(KEY, Reply::raw_chunks(200, "text/event-stream", chunks));
-    let mut client = Client::connect(&gemini).await;
-    client.chat("", &[GZIP]).await;
+    let mut client = Client::chat(&gemini, "", &[GZIP]).await;
     assert_eq!(client.head().await.get("content-encoding"), None);
     for chunk in chunks {
         assert_eq!(client.text_chunk().await.as_deref(), Some(chunk));
@@ -205,16 +204,14 @@ async fn answers_and_errors_are_compressed_if_accepted() {
         ),
     ] {
         gemini.script(KEY, reply);
-        let mut client = Client::connect(&gemini).await;
-        client.chat("", &[GZIP]).await;
+        let mut client = Client::chat(&gemini, "", &[GZIP]).await;
         let response = client.response().await;
         assert_eq!(response.head.get("content-encoding"), Some("gzip"));
         let text = unzipped(&response.bytes);
         assert!(text.starts_with(start), "{text}");
     }
     gemini.script(KEY, Reply::ok().cut_at(30, Framing::Length));
-    let mut client = Client::connect(&gemini).await;
-    client.chat("", &[GZIP]).await;
+    let mut client = Client::chat(&gemini, "", &[GZIP]).await;
     client.head().await;
     let (rest, _) = client.rest().await;
     assert!(rest.starts_with(b"\x1f\x8b") && rest.len() == 30);
@@ -225,8 +222,7 @@ async fn each_event_of_a_compressed_stream_is_flushed() {
     let gemini = gemini().await;
     let (reply, steps) = Reply::stepped(3);
     gemini.script(KEY, reply);
-    let mut client = Client::connect(&gemini).await;
-    client.chat(STREAM, &[GZIP]).await;
+    let mut client = Client::chat(&gemini, STREAM, &[GZIP]).await;
     client.head().await;
     let mut decoder = flate2::write::GzDecoder::new(Vec::new());
     for number in 1..=3 {

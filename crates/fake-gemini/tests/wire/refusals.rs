@@ -48,10 +48,7 @@ async fn condition_of_a_key_decides_its_error() {
         let response = chat(&gemini, "").await;
         match condition.error(KEY, "projects/000000000001", rpc) {
             None => assert_eq!(response.status(), 200),
-            Some(error) => assert_eq!(
-                (response.status(), response.text()),
-                (error.code(), error.pretty_array().as_str())
-            ),
+            Some(error) => response.expect(error.code(), &error.pretty_array()),
         }
     }
     let unknown = openai(&gemini, OTHER_KEY, "chat/completions", &question("")).await;
@@ -82,10 +79,7 @@ async fn unknown_fields_are_refused_together() {
     let more = r#","top_k":1,"seed":null,"frequency_penalty":0"#;
     let expected = errors::unknown_fields(&["frequency_penalty", "seed", "top_k"]);
     let response = chat(&gemini, more).await;
-    assert_eq!(
-        (response.status(), response.text()),
-        (400, expected.pretty_array().as_str())
-    );
+    response.expect(400, &expected.pretty_array());
     let message = |more: &str| {
         format!(r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"user"{more}}}]}}"#)
     };
@@ -123,10 +117,7 @@ async fn values_of_another_type_are_refused() {
     ] {
         let response = chat(&gemini, more).await;
         let expected = errors::invalid_value(field, kind, value).pretty_array();
-        assert_eq!(
-            (response.status(), response.text()),
-            (400, expected.as_str())
-        );
+        response.expect(400, &expected);
     }
     let too_many = format!(r#"{{"requests":[{}]}}"#, ["{}"; 101].join(","));
     let path = "/v1beta/models/gemini-embedding-001:batchEmbedContents";
@@ -161,10 +152,7 @@ async fn missing_thought_signature_is_refused() {
     let gemini = gemini().await;
     let expected = errors::missing_thought_signature("default_api:shell", 2);
     let response = openai(&gemini, KEY, "chat/completions", &turn(None)).await;
-    assert_eq!(
-        (response.status(), response.text()),
-        (400, expected.pretty_array().as_str())
-    );
+    response.expect(400, &expected.pretty_array());
     let contents = json!({"contents": [
         {"role": "user", "parts": [{"text": "ls"}]},
         {"role": "model", "parts": [{"functionCall": {"name": "shell", "args": {}}}]},

@@ -81,6 +81,11 @@ impl Response {
         self.head.status
     }
 
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16, text: &str) {
+        assert_eq!((self.status(), self.text()), (status, text));
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.bytes).unwrap()
     }
@@ -96,20 +101,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) async fn connect(gemini: &FakeGemini) -> Self {
+    async fn connect(gemini: &FakeGemini) -> Self {
         Self {
             stream: TcpStream::connect(gemini.address()).await.unwrap(),
             buffer: Vec::new(),
         }
     }
 
-    pub(crate) async fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) {
+    async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: fake\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -118,13 +117,19 @@ impl Client {
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
-    /// Sends a chat completion with [`KEY`].
-    pub(crate) async fn chat(&mut self, more_fields: &str, more_headers: &[(&str, &str)]) {
+    /// Connects and sends a chat completion with [`KEY`].
+    pub(crate) async fn chat(
+        gemini: &FakeGemini,
+        more_fields: &str,
+        more_headers: &[(&str, &str)],
+    ) -> Self {
+        let mut client = Self::connect(gemini).await;
         let bearer = format!("Bearer {KEY}");
         let mut headers = vec![("authorization", bearer.as_str())];
         headers.extend(more_headers);
-        self.send("POST", CHAT, &headers, &question(more_fields))
-            .await;
+        let body = question(more_fields);
+        client.send("POST", CHAT, &headers, &body).await;
+        client
     }
 
     /// Reads more; `false` at the end of the connection.
