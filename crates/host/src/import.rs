@@ -61,11 +61,8 @@ pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
         log(line);
     }
     if !dump.ignored.is_empty() {
-        let tables: Vec<_> = dump
-            .ignored
-            .iter()
-            .map(|name| name.escape_debug().to_string())
-            .collect();
+        let tables = dump.ignored.iter();
+        let tables: Vec<_> = tables.map(|it| it.escape_debug().to_string()).collect();
         log(format_args!("ignored tables: {}", tables.join(", ")));
     }
     announce(format_args!(
@@ -90,19 +87,12 @@ fn retention_days(app: &manifest::App) -> Result<u32> {
     let environment = variables::Environment::read(&[])?;
     // Missing variables do not matter to the import.
     let resolved = variables::resolve(app, &environment).ok();
-    let value = resolved
-        .as_ref()
-        .and_then(|resolved| resolved.component.get(RETENTION));
-    match value
-        .map(|value| value.trim())
-        .filter(|value| !value.is_empty())
-    {
-        Some(value) => {
-            let days = value.parse().ok();
-            let days =
-                days.with_context(|| format!("{RETENTION} must be a whole number of days"))?;
-            Ok(days)
+    let value = resolved.and_then(|mut resolved| resolved.component.remove(RETENTION));
+    match value.unwrap_or_default().trim() {
+        "" => Ok(DEFAULT_LOG_RETENTION_DAYS),
+        days => {
+            let days = days.parse().ok();
+            days.with_context(|| format!("{RETENTION} must be a whole number of days"))
         }
-        None => Ok(DEFAULT_LOG_RETENTION_DAYS),
     }
 }

@@ -8,7 +8,7 @@ use super::notes::Notes;
 use anyhow::{Result, ensure};
 use gemini_keypool::pool::{ApiKey, UnixMillis};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, ToSql};
+use rusqlite::{Connection, ErrorCode};
 
 const DEFAULT_PRIORITY: ValueRef<'static> = ValueRef::Integer(100);
 const ZERO: ValueRef<'static> = ValueRef::Integer(0);
@@ -118,23 +118,8 @@ fn text(value: ValueRef<'_>) -> Option<&str> {
     }
 }
 
-/// An unchanged value, which may be text in any encoding.
-struct Raw<'a>(ValueRef<'a>);
-
-impl ToSql for Raw<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(self.0))
-    }
-}
-
-/// A column that both databases have.
-struct Column {
-    name: String,
-    rule: Rule,
-}
-
-/// The columns that both databases have.
-fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> Result<Vec<Column>> {
+/// The names of the columns that both databases have.
+fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> Result<Vec<String>> {
     let (ours, theirs) = (names(pool, table)?, names(&dump.database, table)?);
     for name in &theirs {
         if !ours.contains(name) {
@@ -152,12 +137,7 @@ fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> R
         );
     }
     let both = ours.into_iter().filter(|name| theirs.contains(name));
-    Ok(both
-        .map(|name| Column {
-            rule: Rule::of(table, &name),
-            name,
-        })
-        .collect())
+    Ok(both.collect())
 }
 
 /// The names of a table's columns, in lower case.
@@ -182,9 +162,9 @@ pub(super) fn table(
     mut progress: impl FnMut(u64),
 ) -> Result<u64> {
     let columns = columns(table, dump, pool, notes)?;
-    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    let marks = vec!["?"; names.len()].join(", ");
-    let names = names.join(", ");
+    let rules: Vec<Rule> = columns.iter().map(|it| Rule::of(table, it)).collect();
+    let marks = vec!["?"; columns.len()].join(", ");
+    let names = columns.join(", ");
     let name = table.name();
     let mut select = dump
         .database
@@ -194,12 +174,13 @@ pub(super) fn table(
     let mut copied = 0;
     while let Some(row) = rows.next()? {
         let id = row.get_ref("id")?.as_i64().ok();
-        for (at, column) in columns.iter().enumerate() {
-            let (value, note) = column.rule.apply(row.get_ref(at)?, now);
+        for (at, (column, rule)) in columns.iter().zip(&rules).enumerate() {
+            let (value, note) = rule.apply(row.get_ref(at)?, now);
             if let Some(note) = note {
-                notes.add(table, &column.name, note, id);
+                notes.add(table, column, note, id);
             }
-            insert.raw_bind_parameter(at + 1, Raw(value))?;
+            // Text may be in any encoding.
+            insert.raw_bind_parameter(at + 1, ToSqlOutput::Borrowed(value))?;
         }
         match insert.raw_execute() {
             Ok(_) => copied += 1,

@@ -53,12 +53,6 @@ impl Table {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Transaction {
-    None,
-    Open,
-}
-
 /// The contents of a dump.
 #[derive(Debug)]
 pub(super) struct Dump {
@@ -71,6 +65,7 @@ pub(super) struct Dump {
     pub(super) indexes: BTreeSet<String>,
     /// Names of other tables.
     pub(super) ignored: BTreeSet<String>,
+    in_transaction: bool,
 }
 
 impl Dump {
@@ -94,18 +89,16 @@ impl Dump {
             rows: 0,
             indexes: BTreeSet::new(),
             ignored: BTreeSet::new(),
+            in_transaction: false,
         };
-        let mut transaction = Transaction::None;
         for (number, statement) in (1..).zip(Statements::new(sql)) {
-            let line = statement.line;
-            let run = dump
-                .take(&statement, &mut transaction)
-                .with_context(|| format!("line {line} (statement {number})"))?;
-            dump.rows += run;
+            dump.rows += dump
+                .take(&statement)
+                .with_context(|| format!("line {} (statement {number})", statement.line))?;
             progress.show(dump.rows);
         }
         ensure!(
-            transaction == Transaction::None,
+            !dump.in_transaction,
             "the COMMIT at the end is missing, so the file is incomplete; export it again"
         );
         ensure!(
@@ -118,15 +111,15 @@ impl Dump {
 
     /// Runs a statement if it is for one of the two tables, and returns the number of inserted
     /// rows.
-    fn take(&mut self, statement: &Statement<'_>, transaction: &mut Transaction) -> Result<u64> {
+    fn take(&mut self, statement: &Statement<'_>) -> Result<u64> {
         let action = Action::of(statement.sql);
         ensure!(
             statement.end == End::Semicolon || action == Action::Unexpected,
             "the file ends within this statement, so it is incomplete; export it again"
         );
         match action {
-            Action::Begin => *transaction = Transaction::Open,
-            Action::Commit => *transaction = Transaction::None,
+            Action::Begin => self.in_transaction = true,
+            Action::Commit => self.in_transaction = false,
             Action::Nothing => {}
             Action::Rollback => bail!(
                 "sqlite3 ends a dump with ROLLBACK if it could not read all of the database; \

@@ -2,10 +2,6 @@
 
 use std::io::{IsTerminal, Write};
 
-/// Rows between two reports.
-const ON_TERMINAL: u64 = 10_000;
-const ELSEWHERE: u64 = 100_000;
-
 /// Counts the rows of each step.
 pub(super) struct Progress {
     step: &'static str,
@@ -30,21 +26,14 @@ impl Progress {
 
     /// Reports the number of rows, unless it is close to the last report.
     pub(super) fn show(&mut self, rows: u64) {
-        let each = if self.is_terminal {
-            ON_TERMINAL
-        } else {
-            ELSEWHERE
+        let (interval, start, end) = match self.is_terminal {
+            true => (10_000, "\r", ""),
+            false => (100_000, "", "\n"),
         };
-        if rows / each == self.reported / each {
-            return;
+        if rows / interval != self.reported / interval {
+            self.reported = rows;
+            write(&format!("{start}{}: {rows} rows{end}", self.step));
         }
-        self.reported = rows;
-        let step = self.step;
-        write(&if self.is_terminal {
-            format!("\r{step}: {rows} rows")
-        } else {
-            format!("{step}: {rows} rows\n")
-        });
     }
 
     /// Ends the line.

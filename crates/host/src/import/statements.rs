@@ -120,27 +120,21 @@ impl Action {
         let Some(first) = words.next() else {
             return Self::Nothing;
         };
-        let is_any = |keywords: &[&str]| keywords.iter().any(|keyword| first.is(keyword));
-        if is_any(&["BEGIN"]) {
-            Self::Begin
-        } else if is_any(&["COMMIT", "END"]) {
-            Self::Commit
-        } else if is_any(&["ROLLBACK"]) {
-            Self::Rollback
-        } else if is_any(&["PRAGMA", "ANALYZE", "SAVEPOINT", "RELEASE", "VACUUM"]) {
-            Self::Nothing
-        } else if is_any(&["CREATE"]) {
-            Self::of_create(&mut words)
-        } else if is_any(&["INSERT", "REPLACE"]) {
-            let name = words.skip_to(&["INTO"]).and_then(|_| words.name());
-            name.map_or(Self::Unexpected, Self::Insert)
-        } else if is_any(&["DELETE"]) {
-            match words.skip_to(&["FROM"]).and_then(|_| words.name()) {
+        match first.text.to_ascii_uppercase().as_slice() {
+            b"BEGIN" => Self::Begin,
+            b"COMMIT" | b"END" => Self::Commit,
+            b"ROLLBACK" => Self::Rollback,
+            b"PRAGMA" | b"ANALYZE" | b"SAVEPOINT" | b"RELEASE" | b"VACUUM" => Self::Nothing,
+            b"CREATE" => Self::of_create(&mut words),
+            b"INSERT" | b"REPLACE" => {
+                let name = words.skip_to(&["INTO"]).and_then(|_| words.name());
+                name.map_or(Self::Unexpected, Self::Insert)
+            }
+            b"DELETE" => match words.skip_to(&["FROM"]).and_then(|_| words.name()) {
                 Some(name) if name.eq_ignore_ascii_case("sqlite_sequence") => Self::Nothing,
                 _ => Self::Unexpected,
-            }
-        } else {
-            Self::Unexpected
+            },
+            _ => Self::Unexpected,
         }
     }
 

@@ -251,20 +251,6 @@ fn owners_indexes_are_created_once() {
 }
 
 #[test]
-fn deleting_a_key_keeps_its_calls() {
-    let folder = Folder::new();
-    folder
-        .import(format!(
-            "{SCHEMA} INSERT INTO api_keys (id, api_key) VALUES (1, 'AIzaFAKE-1');
-             INSERT INTO api_call_logs (api_key_id, success) VALUES (1, 1);"
-        ))
-        .unwrap();
-    let delete = "PRAGMA foreign_keys = ON; DELETE FROM api_keys";
-    folder.connection().execute_batch(delete).unwrap();
-    assert_eq!(folder.query("SELECT api_key_id FROM api_call_logs"), ["1|"]);
-}
-
-#[test]
 fn ids_are_not_reused() {
     let folder = Folder::new();
     folder
