@@ -9,9 +9,9 @@ use crate::manifest::App;
 use crate::outbound::Nagle;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -403,28 +403,21 @@ fn set_headers(request: &mut Request<impl Body>, client: SocketAddr) -> Result<(
     let host = std::str::from_utf8(host.unwrap_or(b"localhost")).map_err(|_| NotUtf8)?;
     let full_url = format!("http://{host}{path}");
     let client = client.to_string();
-    append(
-        request.headers_mut(),
-        [
-            ("spin-path-info", &path_info),
-            ("spin-full-url", &full_url),
-            ("spin-matched-route", "/..."),
-            ("spin-base-path", "/"),
-            ("spin-raw-component-route", "/..."),
-            ("spin-component-route", ""),
-            ("spin-client-addr", &client),
-        ],
-    );
-    Ok(())
-}
-
-fn append<const N: usize>(headers: &mut HeaderMap, list: [(&'static str, &str); N]) {
-    for (name, value) in list {
+    for (name, value) in [
+        ("spin-path-info", path_info.as_str()),
+        ("spin-full-url", &full_url),
+        ("spin-matched-route", "/..."),
+        ("spin-base-path", "/"),
+        ("spin-raw-component-route", "/..."),
+        ("spin-component-route", ""),
+        ("spin-client-addr", &client),
+    ] {
         // Like Spin, it leaves out invalid values.
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-            headers.append(HeaderName::from_static(name), value);
+            request.headers_mut().append(name, value);
         }
     }
+    Ok(())
 }
 
 /// The part of the path that Spin's router matches with the wildcard of `/...`.

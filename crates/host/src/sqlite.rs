@@ -96,19 +96,17 @@ impl Databases {
     /// keys.
     pub(crate) fn execute_at_start(&self, arguments: &[String]) -> Result<()> {
         for (index, argument) in arguments.iter().enumerate() {
-            let mut connection = self.connect()?;
-            match argument.strip_prefix('@') {
+            let (sql, name) = match argument.strip_prefix('@') {
                 Some(file) => {
                     // Spin allows the database's name after the file's.
                     let file = file.strip_suffix(":default").unwrap_or(file);
                     let sql = std::fs::read_to_string(file)
                         .with_context(|| format!("--sqlite cannot read {file}"))?;
-                    script::run(&mut connection, &sql)
-                        .with_context(|| format!("--sqlite @{file}"))?;
+                    (sql, format!("@{file}"))
                 }
-                None => script::run(&mut connection, argument)
-                    .with_context(|| format!("--sqlite number {}", index + 1))?,
-            }
+                None => (argument.clone(), format!("number {}", index + 1)),
+            };
+            script::run(&mut self.connect()?, &sql).with_context(|| format!("--sqlite {name}"))?;
         }
         Ok(())
     }

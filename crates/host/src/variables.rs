@@ -8,7 +8,7 @@
 use crate::bindings::variables::{Error, Host, HostWithStore};
 use crate::manifest::App;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use wasmtime::component::{Accessor, HasData};
@@ -107,21 +107,15 @@ impl Environment {
 
     /// A warning for each value whose variable the manifest lacks; as with Spin, it is ignored.
     pub(crate) fn unknown(&self, app: &App) -> Vec<String> {
-        let is_known = |outside_name: &str| {
-            app.variables
-                .keys()
-                .any(|name| outside(name) == outside_name)
-        };
+        let known: HashSet<String> = app.variables.keys().map(|it| outside(it)).collect();
         let arguments = self.arguments.keys();
+        let arguments = arguments.filter(|name| !app.variables.contains_key(*name));
         let environment = self.environment.keys();
+        let environment =
+            environment.filter(|name| name.starts_with(PREFIX) && !known.contains(*name));
         let mut unknown: Vec<String> = arguments
-            .filter(|name| !app.variables.contains_key(*name))
             .map(|name| format!("--variable {name}"))
-            .chain(
-                environment
-                    .filter(|name| name.starts_with(PREFIX) && !is_known(name))
-                    .cloned(),
-            )
+            .chain(environment.cloned())
             .map(|what| {
                 format!("{what} is ignored: the manifest has no such variable in [variables]")
             })
