@@ -12,44 +12,32 @@ struct Figure {
 }
 
 const FIGURES: [Figure; 6] = [
-    Figure {
-        name: "answers/s",
-        digits: 0,
-        value: |round| {
-            let is_stream = !round.outcome.gaps.is_empty();
-            let rate = round.outcome.answered() as f64 / round.outcome.took.as_secs_f64();
-            (!is_stream).then_some(rate)
-        },
-    },
-    Figure {
-        name: "p50 ms",
-        digits: 2,
-        value: |round| percentile(&round.outcome.latencies, 50),
-    },
-    Figure {
-        name: "p99 ms",
-        digits: 2,
-        value: |round| percentile(&round.outcome.latencies, 99),
-    },
-    Figure {
-        name: "gap p50 ms",
-        digits: 1,
-        value: |round| percentile(&round.outcome.gaps, 50),
-    },
-    Figure {
-        name: "gap p99 ms",
-        digits: 1,
-        value: |round| percentile(&round.outcome.gaps, 99),
-    },
-    Figure {
-        name: "host CPU µs/answer",
-        digits: 0,
-        value: |round| {
-            let answered = round.outcome.answered();
-            (answered > 0).then_some(round.cpu?.as_secs_f64() * 1e6 / answered as f64)
-        },
-    },
+    figure("answers/s", 0, |round| {
+        let is_stream = !round.outcome.gaps.is_empty();
+        let rate = round.outcome.answered() as f64 / round.outcome.took.as_secs_f64();
+        (!is_stream).then_some(rate)
+    }),
+    figure("p50 ms", 2, |round| {
+        percentile(&round.outcome.latencies, 50)
+    }),
+    figure("p99 ms", 2, |round| {
+        percentile(&round.outcome.latencies, 99)
+    }),
+    figure("gap p50 ms", 1, |round| percentile(&round.outcome.gaps, 50)),
+    figure("gap p99 ms", 1, |round| percentile(&round.outcome.gaps, 99)),
+    figure("host CPU µs/answer", 0, |round| {
+        let answered = round.outcome.answered();
+        (answered > 0).then_some(round.cpu?.as_secs_f64() * 1e6 / answered as f64)
+    }),
 ];
+
+const fn figure(name: &'static str, digits: usize, value: fn(&Round) -> Option<f64>) -> Figure {
+    Figure {
+        name,
+        digits,
+        value,
+    }
+}
 
 /// The report's beginning.
 pub(crate) fn head(scale: Scale) -> String {
@@ -88,9 +76,12 @@ fn row(one: &Measured, figures: &[&Figure]) -> Vec<String> {
         let spread = spread(one, figure)?;
         Some(spread.show(figure.digits))
     });
-    let cells = spreads.chain([megabytes, log_rows]);
+    labelled(one.label, spreads.chain([megabytes, log_rows]))
+}
+
+fn labelled(label: &str, cells: impl Iterator<Item = Option<String>>) -> Vec<String> {
     let cells = cells.map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
-    [one.label.to_owned()].into_iter().chain(cells).collect()
+    [label.to_owned()].into_iter().chain(cells).collect()
 }
 
 /// Ratios of this build's figures to the other's, round by round: both had the same minute.
@@ -105,9 +96,7 @@ fn ratio_row(this: &Measured, other: &Measured, figures: &[&Figure]) -> Vec<Stri
     });
     let memory = this.peak_memory.zip(other.peak_memory);
     let memory = memory.map(|(this, other)| format!("{:.2}", this as f64 / other as f64));
-    let cells = ratios.chain([memory, None]);
-    let cells = cells.map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
-    ["ratio".to_owned()].into_iter().chain(cells).collect()
+    labelled("ratio", ratios.chain([memory, None]))
 }
 
 fn spread(one: &Measured, figure: &Figure) -> Option<Spread> {
