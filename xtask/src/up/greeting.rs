@@ -254,22 +254,13 @@ mod tests {
             (vec![(token.0, "  "), (keys.0, "")], true, true),
         ] {
             let text = greeting(&real(&variables));
-            let says = |part: &str| text.contains(part);
-            assert_eq!(
-                says("every call will be refused"),
-                no_token,
-                "{variables:?}"
-            );
-            assert_eq!(
-                says("export SPIN_VARIABLE_MY_API_TOKEN="),
-                no_token,
-                "{text}"
-            );
-            assert_eq!(
-                says("export SPIN_VARIABLE_GEMINI_API_KEY="),
-                no_keys,
-                "{text}"
-            );
+            for (part, expected) in [
+                ("every call will be refused", no_token),
+                ("export SPIN_VARIABLE_MY_API_TOKEN=", no_token),
+                ("export SPIN_VARIABLE_GEMINI_API_KEY=", no_keys),
+            ] {
+                assert_eq!(text.contains(part), expected, "{variables:?}: {text}");
+            }
         }
     }
 
