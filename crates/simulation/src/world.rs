@@ -15,8 +15,6 @@ pub(crate) struct Project {
     recent: VecDeque<UnixMillis>,
     day: UnixMillis,
     today: u64,
-    /// Calls answered since the start.
-    pub(crate) answered: u64,
 }
 
 /// A key of a project.
@@ -78,7 +76,6 @@ impl World {
                     recent: VecDeque::new(),
                     day: UnixMillis(0),
                     today: 0,
-                    answered: 0,
                 });
             }
             world.keys.push(Key {
@@ -148,7 +145,6 @@ impl World {
         }
         project.recent.push_back(now.at());
         project.today += 1;
-        project.answered += 1;
         Reply {
             takes_ms: rng.random_range(400..4_000),
             ..refusal(Outcome::Success)
