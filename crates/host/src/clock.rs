@@ -68,21 +68,6 @@ mod tests {
     }
 
     #[test]
-    fn all_clones_follow_the_file_in_both_directions() {
-        let (_folder, file) = temp_file("now", "1700000000123");
-        let clock = FileClock::open(&file).unwrap();
-        let other = clock.clone();
-        assert_eq!(
-            (now(&clock), now(&other)),
-            (1_700_000_000_123, 1_700_000_000_123)
-        );
-        for (text, expected) in [("1700000086400\n", 1_700_000_086_400), (" 0 ", 0)] {
-            std::fs::write(&file, text).unwrap();
-            assert_eq!((now(&clock), now(&other)), (expected, expected), "{text:?}");
-        }
-    }
-
-    #[test]
     fn invalid_time_is_an_error_at_the_start_and_ignored_later() {
         let (_folder, file) = temp_file("now", "1000");
         let clock = FileClock::open(&file).unwrap();

@@ -265,13 +265,6 @@ command = "cargo build"
     }
 
     #[test]
-    fn the_projects_manifest_is_supported() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spin.toml");
-        let app = load(&path).unwrap();
-        assert_eq!(app.component_id, "gemini-keypool");
-    }
-
-    #[test]
     fn rejects_invalid_and_unsupported_manifests() {
         for (from, to, expected) in [
             ("spin_manifest_version = 2", "", "not a Spin manifest"),

@@ -435,10 +435,4 @@ mod tests {
             );
         }
     }
-
-    #[test]
-    fn text_that_is_not_utf_8_is_not_a_statement_error() {
-        let error = run_in_memory("SELECT CAST(x'ff' AS TEXT)", Limit::Row).unwrap_err();
-        assert!(matches!(error, Failed::NotUtf8), "{error:?}");
-    }
 }

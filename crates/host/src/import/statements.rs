@@ -283,6 +283,8 @@ mod tests {
                 create("a\"b"),
             ),
             ("create table main.[x](id)", create("x")),
+            ("create table [a\"b] (id)", create("a\"b")),
+            ("create table \"\"\"\" (id)", create("\"")),
             ("CREATE TABLE 'if'(id)", create("if")),
             ("CREATE VIRTUAL TABLE f USING fts5(x)", create("f")),
             ("INSERT INTO \"api_keys\" VALUES(1)", insert("api_keys")),

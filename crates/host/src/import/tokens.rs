@@ -134,20 +134,4 @@ mod tests {
             assert_eq!(texts, expected, "{sql}");
         }
     }
-
-    #[test]
-    fn quotes_are_removed_and_doubled_ones_halved() {
-        for (sql, expected) in [
-            ("'it''s'", "it's"),
-            ("\"\"\"\"", "\""),
-            ("[a\"b]", "a\"b"),
-            ("word", "word"),
-        ] {
-            let token = Tokens {
-                rest: sql.as_bytes(),
-            }
-            .next();
-            assert_eq!(token.unwrap().unquoted(), expected.as_bytes(), "{sql}");
-        }
-    }
 }

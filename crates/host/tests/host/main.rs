@@ -133,9 +133,9 @@ fn test_clock_sets_both_wall_clocks_of_wasi() {
         let twice = |time: &str| format!("{time} {time}");
         assert_eq!(seen(), twice("1700000000123"));
         assert_eq!(seen(), twice("1700000000123"), "the clock stands still");
-        for time in ["1700086400123", "1600000000000"] {
+        for time in ["1700086400123", " 1600000000000 "] {
             app.replace("now", time);
-            assert_eq!(seen(), twice(time));
+            assert_eq!(seen(), twice(time.trim()));
         }
         app.replace("now", "noon");
         assert_eq!(seen(), twice("1600000000000"), "the last valid time");
