@@ -35,7 +35,6 @@ fn scenarios(keys: usize, seed: u64) -> [Scenario; 3] {
     let steady = Scenario {
         name: "80 % of all quotas, bursts, 2 % of the keys die",
         keys,
-        days_before: 2,
         demand_percent: 80,
         dying: keys / 50,
         outages: false,

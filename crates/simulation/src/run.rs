@@ -13,13 +13,14 @@ pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 /// 12:00 in Los Angeles on a winter day.
 pub(crate) const START: UnixMillis = UnixMillis(1_800_043_200_000);
 
+/// Days before the measured one, in which the pool learns limits.
+const DAYS_BEFORE: i64 = 2;
+
 /// A simulated situation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) keys: usize,
-    /// Days before the measured one, in which the pool learns limits.
-    pub(crate) days_before: i64,
     /// Demand in percent of the projects' daily quotas.
     pub(crate) demand_percent: u64,
     /// Keys that die at random times.
@@ -79,7 +80,7 @@ struct Simulation {
 pub(crate) fn run(scenario: Scenario, strategy: Strategy) -> Report {
     let mut rng = SmallRng::seed_from_u64(scenario.seed);
     let mut world = World::new(scenario.keys);
-    let measured_from = START.plus(scenario.days_before * DAY_MS);
+    let measured_from = START.plus(DAYS_BEFORE * DAY_MS);
     let end = measured_from.plus(DAY_MS);
     world.schedule_deaths(scenario.dying, START, end.since(START), &mut rng);
     if scenario.outages {
