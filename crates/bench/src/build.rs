@@ -28,7 +28,7 @@ pub(crate) struct Builds {
 
 impl Builds {
     /// Finds this build below the project's `target`, and the other one in `against`.
-    pub(crate) fn find(project: &Path, against: Option<&Path>, scratch: &Scratch) -> Result<Self> {
+    pub(crate) fn find(project: &Path, against: Option<&Path>, scratch: &Path) -> Result<Self> {
         let this = Build {
             host: project.join("target/release").join(HOST),
             manifest: project.join(MANIFEST),
@@ -46,7 +46,7 @@ impl Builds {
     }
 }
 
-fn other_build(project: &Path, folder: &Path, this: &Build, scratch: &Scratch) -> Result<Build> {
+fn other_build(project: &Path, folder: &Path, this: &Build, scratch: &Path) -> Result<Build> {
     let folder = folder
         .canonicalize()
         .with_context(|| format!("--against {}", folder.display()))?;
@@ -61,7 +61,7 @@ fn other_build(project: &Path, folder: &Path, this: &Build, scratch: &Scratch) -
     let manifest = given(MANIFEST).unwrap_or_else(|| this.manifest.clone());
     let text = std::fs::read_to_string(&manifest)
         .with_context(|| format!("cannot read {}", manifest.display()))?;
-    let rewritten = scratch.path().join("against.toml");
+    let rewritten = scratch.join("against.toml");
     std::fs::write(&rewritten, with_source(&text, &component))?;
     Ok(Build {
         host: host.unwrap_or_else(|| this.host.clone()),
@@ -78,21 +78,12 @@ fn with_source(manifest: &str, component: &Path) -> String {
     manifest.lines().map(line).collect()
 }
 
-/// `target/bench`, which holds the report and the state of running services.
-#[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new(project: &Path) -> Result<Self> {
-        let folder = project.join("target/bench");
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
+/// Creates `target/bench`, which holds the report and the state of running services.
+pub(crate) fn scratch_folder(project: &Path) -> Result<PathBuf> {
+    let folder = project.join("target/bench");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
 }
 
 #[cfg(test)]

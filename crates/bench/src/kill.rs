@@ -1,11 +1,12 @@
 //! Kills the host under load: each call that was answered must have its row in the log.
 
-use crate::build::{Build, Scratch};
+use crate::build::Build;
 use crate::case::Scale;
 use crate::load::{self, Target};
 use crate::service::{POOL_PATH, Service, TOKEN};
 use crate::upstream::Upstream;
 use anyhow::{Result, anyhow};
+use std::path::Path;
 
 const CONNECTIONS: usize = 32;
 
@@ -34,12 +35,12 @@ impl Killed {
 }
 
 /// Kills the host in the middle of a turn.
-pub(crate) fn run(build: &Build, scratch: &Scratch, scale: Scale) -> Result<Killed> {
+pub(crate) fn run(build: &Build, scratch: &Path, scale: Scale) -> Result<Killed> {
     let setup = Upstream::default();
     let upstream = setup.start()?;
     let mut service = Service::start_pool(build, scratch, upstream.address(), setup.keys, &[])?;
     let target = Target {
-        address: service.address(),
+        address: service.process.address(),
         path: POOL_PATH,
         token: TOKEN.to_owned(),
     };
@@ -47,7 +48,7 @@ pub(crate) fn run(build: &Build, scratch: &Scratch, scale: Scale) -> Result<Kill
     let outcome = std::thread::scope(|scope| {
         let load = scope.spawn(|| load::requests(&target, CONNECTIONS, scale.turn, &body));
         std::thread::sleep(scale.turn / 2);
-        service.kill();
+        service.process.kill();
         load.join()
     });
     let outcome = outcome.map_err(|_| anyhow!("the load generator panicked"))??;

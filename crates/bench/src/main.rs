@@ -26,7 +26,7 @@ mod service;
 mod upstream;
 
 use anyhow::{Context, Result, ensure};
-use build::{Builds, Scratch};
+use build::Builds;
 use case::{Comparison, Scale};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -91,7 +91,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         ensure!(rounds > 0, "--rounds must be at least 1");
         scale.rounds = rounds;
     }
-    let scratch = Scratch::new(&options.project)?;
+    let scratch = build::scratch_folder(&options.project)?;
     let builds = Builds::find(&options.project, options.against.as_deref(), &scratch)?;
     let comparison = match options.against {
         Some(_) => Comparison::Builds,
@@ -118,7 +118,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         faults.extend(killed.fault());
     }
 
-    let file = scratch.path().join("report.md");
+    let file = scratch.join("report.md");
     std::fs::write(&file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     print!("{report}");
     if faults.is_empty() {

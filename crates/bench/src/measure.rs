@@ -1,12 +1,13 @@
 //! Runs one case: starts all subjects, lets them take turns, stops them and checks their logs.
 
-use crate::build::{Builds, Scratch};
+use crate::build::Builds;
 use crate::case::{Case, Load, Scale, Subject};
 use crate::load::{self, Outcome, Target};
 use crate::process::Process;
 use crate::service::{POOL_PATH, Record, Service, TOKEN, UPSTREAM_PATH};
 use crate::upstream;
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::time::Duration;
 
 /// How many faults of a subject are reported.
@@ -35,7 +36,7 @@ pub(crate) struct Round {
 /// Measures a case, after a shorter turn of each subject to warm up.
 pub(crate) fn case(
     builds: &Builds,
-    scratch: &Scratch,
+    scratch: &Path,
     case: &Case,
     scale: Scale,
 ) -> Result<Vec<Measured>> {
@@ -72,7 +73,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(builds: &Builds, scratch: &Scratch, case: &Case, subject: Subject) -> Result<Self> {
+    fn start(builds: &Builds, scratch: &Path, case: &Case, subject: Subject) -> Result<Self> {
         let upstream = case.upstream.start()?;
         let at = upstream.address();
         let pool = |build, variables: &[_]| {
@@ -93,7 +94,7 @@ impl Running {
         Ok(Self {
             subject,
             target: Target {
-                address: service.as_ref().map_or(at, Service::address),
+                address: service.as_ref().map_or(at, |it| it.process.address()),
                 path,
                 token,
             },
@@ -110,7 +111,7 @@ impl Running {
     }
 
     fn take_turn(&mut self, case: &Case, duration: Duration) -> Result<()> {
-        let cpu = |service: &Option<Service>| service.as_ref()?.usage().cpu;
+        let cpu = |service: &Option<Service>| service.as_ref()?.process.usage().cpu;
         let before = cpu(&self.service);
         let outcome = self.load(case, duration)?;
         let after = cpu(&self.service);
@@ -137,7 +138,10 @@ impl Running {
     }
 
     fn finish(self) -> Result<Measured> {
-        let peak_memory = self.service.as_ref().and_then(|it| it.usage().peak_memory);
+        let peak_memory = self
+            .service
+            .as_ref()
+            .and_then(|it| it.process.usage().peak_memory);
         let record = match self.service {
             Some(service) => service.stop()?,
             None => Record::default(),

@@ -1,7 +1,7 @@
 //! A running pool, or the component that only forwards, in the embedded host.
 
-use crate::build::{Build, Scratch};
-use crate::process::{Process, Usage};
+use crate::build::Build;
+use crate::process::Process;
 use crate::upstream;
 use anyhow::{Context, Result, bail};
 use rusqlite::Connection;
@@ -25,7 +25,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running component.
 pub(crate) struct Service {
-    process: Process,
+    pub(crate) process: Process,
     folder: TempDir,
     component: Component,
     /// The length of its output when it became ready.
@@ -40,18 +40,14 @@ enum Component {
 
 impl Service {
     /// Starts the component that only forwards.
-    pub(crate) fn start_bare(
-        build: &Build,
-        scratch: &Scratch,
-        upstream: SocketAddr,
-    ) -> Result<Self> {
+    pub(crate) fn start_bare(build: &Build, scratch: &Path, upstream: SocketAddr) -> Result<Self> {
         Self::start(Component::Bare, build, scratch, upstream, &[])
     }
 
     /// Starts a pool with so many keys, all of the same priority, and waits until it is ready.
     pub(crate) fn start_pool(
         build: &Build,
-        scratch: &Scratch,
+        scratch: &Path,
         upstream: SocketAddr,
         keys: usize,
         variables: &[(&str, &str)],
@@ -78,13 +74,13 @@ impl Service {
     fn start(
         component: Component,
         build: &Build,
-        scratch: &Scratch,
+        scratch: &Path,
         upstream: SocketAddr,
         variables: &[(&str, &str)],
     ) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("state-")
-            .tempdir_in(scratch.path())
+            .tempdir_in(scratch)
             .context("cannot create a folder for a service's state")?;
         let mut command = Command::new(&build.host);
         command
@@ -104,18 +100,6 @@ impl Service {
             component,
             ready_at: 0,
         })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.process.address()
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        self.process.usage()
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.process.kill();
     }
 
     /// Stops it and reads what it leaves behind.
@@ -141,9 +125,9 @@ impl Service {
     }
 
     fn get_readiness(&self) -> Result<String> {
-        let mut stream = TcpStream::connect(self.address())?;
+        let address = self.process.address();
+        let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(READY_TIMEOUT))?;
-        let address = self.address();
         write!(
             stream,
             "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
