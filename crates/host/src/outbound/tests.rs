@@ -5,12 +5,12 @@ use crate::testing::temp_file;
 use crate::variables::Expanded;
 use http_body_util::{Empty, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 fn client(config: RuntimeConfig) -> Client {
@@ -79,6 +79,17 @@ async fn seen(
     Ok(Response::new(Full::new(Bytes::from(seen))))
 }
 
+/// Answers all requests of a connection with [`seen`].
+async fn serve_seen<S>(stream: S, number: usize)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| seen(request, number));
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
 /// The beginning of a response.
 const BEGINNING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nso far";
 
@@ -106,13 +117,7 @@ async fn does_not_connect_to_forbidden_host() {
 
 #[tokio::test]
 async fn connections_are_kept_alive_and_shared() {
-    let url = server(|stream, number| async move {
-        let service = service_fn(move |request| seen(request, number));
-        let _ = http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-    })
-    .await;
+    let url = server(serve_seen).await;
     let client = default_client();
     for _ in 0..3 {
         let Hooks(shared) = client.hooks();
@@ -309,18 +314,12 @@ mod tls {
 
     #[tokio::test]
     async fn http_2_is_used_if_offered_without_host_header() {
-        let serve = |stream, number| async move {
-            let service = service_fn(move |request| seen(request, number));
-            let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        };
         for (offered, version) in [
             (&[&b"h2"[..], b"http/1.1"][..], "HTTP/2.0 0 None"),
             (&[b"http/1.1"], "HTTP/1.1 0 Some(\"localhost:"),
             (&[], "HTTP/1.1 0 Some(\"localhost:"),
         ] {
-            let (origin, certificate) = tls_server(offered, serve).await;
+            let (origin, certificate) = tls_server(offered, serve_seen).await;
             let client = trusting(&certificate, "");
             let text = fetch(&client, &origin).await.unwrap();
             assert!(text.starts_with(version), "{text}");
@@ -388,13 +387,7 @@ mod tls {
 
     #[tokio::test]
     async fn without_pooling_each_request_opens_a_connection() {
-        let serve = |stream, number| async move {
-            let service = service_fn(move |request| seen(request, number));
-            let _ = http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        };
-        let (origin, certificate) = tls_server(&[b"h2"], serve).await;
+        let (origin, certificate) = tls_server(&[b"h2"], serve_seen).await;
         let client = trusting(&certificate, "[outbound_http]\nconnection_pooling = false");
         for number in 0..3 {
             let expected = format!("HTTP/2.0 {number} None");
