@@ -204,51 +204,35 @@ mod tests {
     use super::*;
 
     /// Statements with their lines; one that the end of the file ends has a final `…`.
-    fn split(sql: &str) -> Vec<(u64, String)> {
-        let statements = Statements::new(sql.as_bytes());
-        let show = |statement: Statement<'_>| {
+    fn split(sql: &str) -> String {
+        let statements = Statements::new(sql.as_bytes()).map(|statement| {
             let end = match statement.end {
                 End::Semicolon => "",
                 End::EndOfFile => "…",
             };
             let text = String::from_utf8_lossy(statement.sql);
-            (statement.line, format!("{text}{end}"))
-        };
-        statements.map(show).collect()
+            format!("{}: {text}{end}", statement.line)
+        });
+        statements.collect::<Vec<_>>().join(" | ")
     }
 
     #[test]
     fn splits_at_semicolons_outside_of_quotes_and_comments() {
         for (sql, expected) in [
-            ("", vec![]),
-            (" ;;\n-- nothing;\n/* ; */\n", vec![]),
-            ("A;\nB;", vec![(1, "A"), (2, "B")]),
-            ("A;\n\n  B\n;C;", vec![(1, "A"), (3, "B\n"), (4, "C")]),
-            (
-                "A ';' \";\" `;` [;];B;",
-                vec![(1, "A ';' \";\" `;` [;]"), (1, "B")],
-            ),
-            ("A 'it''s; one';B;", vec![(1, "A 'it''s; one'"), (1, "B")]),
-            (
-                "A '-- ;';B '/*;';C;",
-                vec![(1, "A '-- ;'"), (1, "B '/*;'"), (1, "C")],
-            ),
-            (
-                "-- a;\n/* b;\n*/ A -- c;\n+1;B;",
-                vec![(3, "A -- c;\n+1"), (4, "B")],
-            ),
-            (
-                "A -1 / 2 - 3;B-;C/;",
-                vec![(1, "A -1 / 2 - 3"), (1, "B-"), (1, "C/")],
-            ),
-            ("A;B", vec![(1, "A"), (1, "B…")]),
-            ("A 'cut; off", vec![(1, "A 'cut; off…")]),
-            ("A; -- due to errors", vec![(1, "A")]),
+            ("", ""),
+            (" ;;\n-- nothing;\n/* ; */\n", ""),
+            ("A;\nB;", "1: A | 2: B"),
+            ("A;\n\n  B\n;C;", "1: A | 3: B\n | 4: C"),
+            ("A ';' \";\" `;` [;];B;", "1: A ';' \";\" `;` [;] | 1: B"),
+            ("A 'it''s; one';B;", "1: A 'it''s; one' | 1: B"),
+            ("A '-- ;';B '/*;';C;", "1: A '-- ;' | 1: B '/*;' | 1: C"),
+            ("-- a;\n/* b;\n*/ A -- c;\n+1;B;", "3: A -- c;\n+1 | 4: B"),
+            ("A -1 / 2 - 3;B-;C/;", "1: A -1 / 2 - 3 | 1: B- | 1: C/"),
+            ("A;B", "1: A | 1: B…"),
+            ("A 'cut; off", "1: A 'cut; off…"),
+            ("A; -- due to errors", "1: A"),
         ] {
-            let expected = expected
-                .into_iter()
-                .map(|(line, text)| (line, text.to_owned()));
-            assert_eq!(split(sql), expected.collect::<Vec<_>>(), "{sql:?}");
+            assert_eq!(split(sql), expected, "{sql:?}");
         }
     }
 
@@ -258,9 +242,12 @@ mod tests {
         let second = "create temp trigger t begin a ';end;'; end";
         assert_eq!(
             split(&format!("{first};\n{second};C;")),
-            [(1, first), (2, second), (2, "C")].map(|(line, sql)| (line, sql.to_owned()))
+            format!("1: {first} | 2: {second} | 2: C")
         );
-        assert_eq!(split("CREATE TABLE trigger; BEGIN; END; B;").len(), 4);
+        assert_eq!(
+            split("CREATE TABLE trigger; BEGIN; END; B;"),
+            "1: CREATE TABLE trigger | 1: BEGIN | 1: END | 1: B"
+        );
     }
 
     #[test]
