@@ -111,7 +111,7 @@ impl Running {
     }
 
     fn take_turn(&mut self, case: &Case, duration: Duration) -> Result<()> {
-        let cpu = |service: &Option<Service>| service.as_ref()?.process.usage().cpu;
+        let cpu = |service: &Option<Service>| service.as_ref()?.process.cpu_time();
         let before = cpu(&self.service);
         let outcome = self.load(case, duration)?;
         let after = cpu(&self.service);
@@ -141,7 +141,7 @@ impl Running {
         let peak_memory = self
             .service
             .as_ref()
-            .and_then(|it| it.process.usage().peak_memory);
+            .and_then(|it| it.process.peak_memory());
         let record = match self.service {
             Some(service) => service.stop()?,
             None => Record::default(),

@@ -73,14 +73,18 @@ impl Process {
         output.clone()
     }
 
-    /// What it has used since its start, as Linux reports it.
-    pub(crate) fn usage(&self) -> Usage {
-        let file = |name| std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id()));
-        let (stat, status) = (file("stat"), file("status"));
-        Usage {
-            cpu: stat.ok().and_then(|stat| cpu_time(&stat)),
-            peak_memory: status.ok().and_then(|status| peak_memory(&status)),
-        }
+    /// The CPU time since its start; `None` where there is no `/proc`.
+    pub(crate) fn cpu_time(&self) -> Option<Duration> {
+        cpu_time(&self.proc_file("stat")?)
+    }
+
+    /// The most resident memory, in bytes; `None` where there is no `/proc`.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        peak_memory(&self.proc_file("status")?)
+    }
+
+    fn proc_file(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).ok()
     }
 
     /// Stops it with SIGTERM and returns everything that it has written.
@@ -136,14 +140,6 @@ fn collect(
             output.push('\n');
         }
     });
-}
-
-/// What a process has used since its start; `None` where there is no `/proc`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
-    pub(crate) cpu: Option<Duration>,
-    /// Resident memory, in bytes.
-    pub(crate) peak_memory: Option<u64>,
 }
 
 /// `utime` and `stime` of `/proc/PID/stat`.
