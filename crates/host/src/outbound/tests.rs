@@ -146,10 +146,8 @@ async fn errors_have_spins_kinds() {
     drop(closed);
     let client = default_client();
     let refused = fetch(&client, &format!("http://{unused}")).await;
-    assert!(
-        matches!(refused, Err(Error::ConnectionRefused)),
-        "{refused:?}"
-    );
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, Error::ConnectionRefused), "{refused:?}");
 
     // Any error of an open connection.
     for (answered, what) in [
@@ -162,10 +160,10 @@ async fn errors_have_spins_kinds() {
         ),
     ] {
         let url = server(move |stream, _| answer(stream, answered)).await;
-        let sent = fetch(&client, &url).await;
+        let error = fetch(&client, &url).await.unwrap_err();
         assert!(
-            matches!(sent, Err(Error::HttpProtocolError)),
-            "{what}: {sent:?}"
+            matches!(error, Error::HttpProtocolError),
+            "{what}: {error:?}"
         );
     }
 
@@ -192,10 +190,8 @@ async fn request_sets_its_time_outs() {
             Ok(response) => text(response).await,
             Err(error) => Err(error),
         };
-        assert!(
-            matches!(read, Err(Error::ConnectionReadTimeout)),
-            "{read:?}"
-        );
+        let error = read.unwrap_err();
+        assert!(matches!(error, Error::ConnectionReadTimeout), "{error:?}");
     }
 }
 
@@ -213,20 +209,15 @@ async fn connect_timeout_includes_the_wait_for_a_permit() {
     let client = client(config(one, ""));
     // Takes the only permit.
     let mut first = Box::pin(send(&client, &url));
-    assert!(
-        timeout(Duration::from_millis(50), &mut first)
-            .await
-            .is_err()
-    );
+    let waited = timeout(Duration::from_millis(50), &mut first).await;
+    assert!(waited.is_err());
     let soon = RequestOptions {
         connect_timeout: Some(Duration::from_millis(20)),
         ..RequestOptions::default()
     };
-    let second = client.clone().send(get(&url), soon).await.map(drop);
-    assert!(
-        matches!(second, Err(Error::ConnectionTimeout)),
-        "{second:?}"
-    );
+    let second = client.clone().send(get(&url), soon).await;
+    let error = second.map(drop).unwrap_err();
+    assert!(matches!(error, Error::ConnectionTimeout), "{error:?}");
 }
 
 #[tokio::test]
@@ -420,11 +411,8 @@ mod tls {
         };
         let (origin, certificate) = tls_server(&[b"h2"], serve).await;
         let client = trusting(&certificate, "");
-        let refused = fetch(&client, &origin).await;
-        assert!(
-            matches!(refused, Err(Error::HttpProtocolError)),
-            "{refused:?}"
-        );
+        let refused = fetch(&client, &origin).await.unwrap_err();
+        assert!(matches!(refused, Error::HttpProtocolError), "{refused:?}");
 
         let mut body = send(&client, &origin).await.unwrap().into_body();
         let begun = body.frame().await.unwrap().unwrap();

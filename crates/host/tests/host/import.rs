@@ -87,12 +87,9 @@ fn import_reports_counts_and_warns_of_old_calls() {
     let import = Import::new(&dump(3));
     let (code, out, error) = import.run(None);
     assert_eq!((code, error.as_str()), (Some(0), ""));
-    assert!(
-        out.starts_with(
-            "Imported 1 keys and 3 calls into .spin/sqlite_db.db.\n3 calls are older than 30 days."
-        ),
-        "{out}"
-    );
+    let start =
+        "Imported 1 keys and 3 calls into .spin/sqlite_db.db.\n3 calls are older than 30 days.";
+    assert!(out.starts_with(start), "{out}");
     assert!(out.contains("SPIN_VARIABLE_LOG_RETENTION_DAYS=0"), "{out}");
     assert_eq!(import.0.number(CALLS), 3);
 }
@@ -121,13 +118,9 @@ fn rejects_second_import() {
     let import = Import::new(&dump(3));
     import.succeed();
     let error = import.fail(None);
-    assert!(
-        error.starts_with(
-            "error: the database .spin/sqlite_db.db: it already has data (1 keys, 3 calls, \
-             1 hourly sums)"
-        ),
-        "{error}"
-    );
+    let start = "error: the database .spin/sqlite_db.db: it already has data (1 keys, 3 calls, \
+        1 hourly sums)";
+    assert!(error.starts_with(start), "{error}");
     assert_eq!(import.0.number(CALLS), 3);
 }
 
@@ -151,10 +144,8 @@ fn missing_file_is_named() {
     let import = Import::new("");
     std::fs::remove_file(import.0.path("dump.sql")).unwrap();
     let error = import.fail(None);
-    assert!(
-        error.starts_with("error: dump.sql: cannot be read"),
-        "{error}"
-    );
+    let start = "error: dump.sql: cannot be read";
+    assert!(error.starts_with(start), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod support;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use support::{Answer, App, DATABASE, Upstream};
+use support::{Answer, App, DATABASE, Upstream, assert_contains};
 
 #[test]
 fn start_up_error_names_file_and_remedy() {
@@ -77,9 +77,7 @@ fn start_up_error_names_file_and_remedy() {
         (in_use, [&address, "--listen"]),
     ] {
         let error = app.fail();
-        for part in parts {
-            assert!(error.contains(part), "{part:?} is not in {error}");
-        }
+        assert_contains(&error, &parts);
         assert!(!error.contains("secret\n"), "{error}");
     }
 }
@@ -155,10 +153,7 @@ fn invalid_pool_settings_are_reported_at_the_start() {
         .arguments(&["--from", &manifest.display().to_string()])
         .arguments(&["--variable", "typo=s3cret"])
         .fail_with("warning: --variable typo is ignored");
-    assert!(
-        error.contains("\nwarning: SPIN_VARIABLE_SELF_SIGNED is ignored"),
-        "{error}"
-    );
+    assert_contains(&error, &["\nwarning: SPIN_VARIABLE_SELF_SIGNED is ignored"]);
     for name in ["max_attempts", "llm_api_origin"] {
         let errors = error
             .lines()
@@ -181,17 +176,13 @@ fn database_runs_one_statement_and_opens_no_other_file() {
     assert_eq!(sql("SELECT * FROM t"), "1|2.5|three; 3|NULL\n4|5|[6]|é");
     // Spin runs the first and ignores the others.
     let two = sql("DELETE FROM t WHERE a = 1; DELETE FROM t");
-    assert!(two.contains("Multiple statements"), "{two}");
+    assert_contains(&two, &["Multiple statements"]);
     assert_eq!(sql("DELETE FROM t WHERE a = 1;"), "");
     assert_eq!(sql("SELECT count(*) FROM t"), "1");
-    let unknown = sql("SELECT * FROM nowhere");
-    assert!(unknown.contains("no such table: nowhere"), "{unknown}");
-    assert!(
-        sql("SELECT").starts_with("error: Error::Io("),
-        "{}",
-        sql("SELECT")
-    );
-    assert!(sql("ATTACH 'other.db' AS other").contains("not authorized"));
+    assert_contains(&sql("SELECT * FROM nowhere"), &["no such table: nowhere"]);
+    let incomplete = sql("SELECT");
+    assert!(incomplete.starts_with("error: Error::Io("), "{incomplete}");
+    assert_contains(&sql("ATTACH 'other.db' AS other"), &["not authorized"]);
     // As with Spin, which panics.
     let not_utf8 = host.post("/sql", "SELECT CAST(x'ff' AS TEXT)");
     assert_eq!((not_utf8.status, not_utf8.body.as_str()), (500, ""));
@@ -209,10 +200,10 @@ fn deleted_or_replaced_database_is_not_written_to() {
     let insert = || host.post("/sql", "INSERT INTO t VALUES (1)").body;
     assert_eq!(insert(), "");
     std::fs::rename(&file, &moved).unwrap();
-    assert!(insert().contains("was deleted or replaced"), "{}", insert());
+    assert_contains(&insert(), &["was deleted or replaced"]);
     assert!(!file.exists(), "no new database is created");
     std::fs::copy(&moved, &file).unwrap();
-    assert!(insert().contains("was deleted or replaced"), "{}", insert());
+    assert_contains(&insert(), &["was deleted or replaced"]);
     std::fs::rename(&moved, &file).unwrap();
     assert_eq!(insert(), "");
 }
@@ -226,11 +217,7 @@ fn failed_sql_file_changes_nothing() {
         "dump.sql",
         &format!("{dump}INSERT INTO t VALUES (s3cret);\nCOMMIT;\n"),
     );
-    let error = app.fail();
-    assert!(
-        error.contains("@dump.sql: statement 5: no such column"),
-        "{error}"
-    );
+    assert_contains(&app.fail(), &["@dump.sql: statement 5: no such column"]);
     app.write("dump.sql", &format!("{dump}COMMIT;\n"));
     let host = app.start();
     assert_eq!(host.post("/sql", "SELECT * FROM t").body, "1");
@@ -257,21 +244,15 @@ fn component_reaches_allowed_hosts_only() {
 
     let mut answer = host.send("POST", "/fetch", &[], &format!("{}/x?y", allowed.origin()));
     let request = allowed.request();
-    assert!(
-        request.head.starts_with("GET /x?y HTTP/1.1\r\n"),
-        "{}",
-        request.head
-    );
+    let head = &request.head;
+    assert!(head.starts_with("GET /x?y HTTP/1.1\r\n"), "{head}");
     request.answer("hello");
     assert_eq!(Answer::read(&mut answer).body, "200 hello");
 
     let denied = host.post("/fetch", &other.origin()).body;
-    assert!(denied.contains("HttpRequestDenied"), "{denied}");
+    assert_contains(&denied, &["HttpRequestDenied"]);
     let line = host.line_with("may not call");
-    assert!(
-        line.contains(&other.origin()) && line.contains("allowed_outbound_hosts"),
-        "{line}"
-    );
+    assert_contains(&line, &[&other.origin(), "allowed_outbound_hosts"]);
 }
 
 #[test]
@@ -300,10 +281,8 @@ fn quiet_discards_the_components_output() {
         lines.iter().any(|line| line.starts_with("keypool: ")),
         "the host's lines are missing: {lines:#?}"
     );
-    assert!(
-        !lines.concat().contains("as the request asked"),
-        "{lines:#?}"
-    );
+    let output = lines.concat();
+    assert!(!output.contains("as the request asked"), "{output}");
 }
 
 #[test]

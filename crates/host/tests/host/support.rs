@@ -141,6 +141,13 @@ impl App {
     }
 }
 
+#[track_caller]
+pub(crate) fn assert_contains(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
 /// A running program; killed when dropped.
 pub(crate) struct Host {
     child: Child,
