@@ -119,12 +119,9 @@ fn variables_and_environment_have_an_order_of_precedence() {
 fn test_clock_sets_both_wall_clocks_of_wasi() {
     // With one instance, and with a new one for each request.
     for requests in ["128", "1"] {
-        let app = App::new("", "").arguments(&[
-            "--test-clock",
-            "now",
-            "--max-instance-reuse-count",
-            requests,
-        ]);
+        let app = App::new("", "")
+            .arguments(&["--test-clock", "now"])
+            .arguments(&["--max-instance-reuse-count", requests]);
         app.write("now", "1700000000123\n");
         let host = app.start();
         let seen = || host.get("/time").body;
@@ -155,11 +152,9 @@ fn invalid_pool_settings_are_reported_at_the_start() {
         .fail_with("warning: --variable typo is ignored");
     assert_contains(&error, &["\nwarning: SPIN_VARIABLE_SELF_SIGNED is ignored"]);
     for name in ["max_attempts", "llm_api_origin"] {
-        let errors = error
-            .lines()
-            .filter(|line| line.starts_with(&format!("error: {name} ")))
-            .count();
-        assert_eq!(errors, 1, "{name}: {error}");
+        let start = format!("error: {name} ");
+        let errors = error.lines().filter(|line| line.starts_with(&start));
+        assert_eq!(errors.count(), 1, "{name}: {error}");
     }
 }
 
@@ -297,10 +292,8 @@ fn unread_output_does_not_stop_the_service() {
     assert_eq!(host.get("/headers").status, 200);
     let mut lines = BufReader::new(stderr).lines().map(Result::unwrap);
     let missing = lines.find(|line| line.starts_with("keypool: ")).unwrap();
-    assert!(
-        missing.ends_with("lines were dropped, since they were not read in time"),
-        "{missing}"
-    );
+    let end = "lines were dropped, since they were not read in time";
+    assert!(missing.ends_with(end), "{missing}");
     // A reader that returns gets later lines.
     assert_eq!(host.get("/panic").status, 500);
     assert!(lines.any(|line| line.contains("as the request asked")));

@@ -8,6 +8,12 @@ use std::net::TcpStream;
 /// Longer than any test waits.
 const LONG_GRACE: [&str; 2] = ["--grace", "3600s"];
 
+/// An app whose component has a table for what it writes after a response.
+fn app() -> App {
+    App::new("", &format!("{DATABASE}\n{ANY_HOST}"))
+        .arguments(&["--sqlite", "CREATE TABLE later (number)"])
+}
+
 /// Has the component call the upstream, and waits until it does.
 fn begin_fetch(host: &Host, upstream: &Upstream) -> (TcpStream, Pending) {
     let running = host.send("POST", "/fetch", &[], &upstream.origin());
@@ -17,8 +23,7 @@ fn begin_fetch(host: &Host, upstream: &Upstream) -> (TcpStream, Pending) {
 #[test]
 fn sigterm_stops_accepting_and_waits_for_running_work() {
     let upstream = Upstream::new();
-    let app = App::new("", &format!("{DATABASE}\n{ANY_HOST}"))
-        .arguments(&["--sqlite", "CREATE TABLE later (number)"]);
+    let app = app();
     let host = app.start();
     assert_eq!(host.post("/later", &upstream.origin()).body, "at once");
     let spawned = upstream.request();
@@ -48,12 +53,7 @@ fn second_sigterm_stops_immediately() {
 #[test]
 fn work_is_cancelled_after_grace_and_may_still_write() {
     let upstream = Upstream::new();
-    let app = App::new("", &format!("{DATABASE}\n{ANY_HOST}")).arguments(&[
-        "--sqlite",
-        "CREATE TABLE later (number)",
-        "--grace",
-        "1ms",
-    ]);
+    let app = app().arguments(&["--grace", "1ms"]);
     let host = app.start();
     assert_eq!(host.post("/later", &upstream.origin()).body, "at once");
     let _spawned = upstream.request();
