@@ -558,7 +558,7 @@ impl Failover {
                 self.tried.pop();
                 at_once(false)
             }
-            Cure::AtOnce | Cure::AnotherTime => self.back_off(now, rng),
+            Cure::AtOnce | Cure::AfterBackOff => self.back_off(now, rng),
         }
     }
 

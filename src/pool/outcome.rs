@@ -17,8 +17,8 @@ pub struct Rule {
     pub cure: Cure,
     /// What the caller receives if no attempt does better.
     pub caller_error: CallerError,
-    /// What cools down, if anything. For a failure of the key itself this applies while the
-    /// upstream is [suspected](super::suspicion).
+    /// What cools down, if anything. If the verdict is against the key, it cools down only while
+    /// the upstream is [suspected](super::suspicion).
     pub cooling: Option<Cooling>,
     /// Whether several keys with this outcome make the upstream, or this machine's address,
     /// suspect.
@@ -65,11 +65,11 @@ pub enum Cure {
     /// Another key, at once; charged to the retry budget, since it may not help.
     PerhapsAnotherKey,
     /// Another key after a back-off; charged to the retry budget.
-    AnotherTime,
+    AfterBackOff,
     /// The same key in its other credential header.
     OtherHeader,
     /// Any key at once, including the same one; the second time in a request, like
-    /// [`AnotherTime`](Self::AnotherTime).
+    /// [`AfterBackOff`](Self::AfterBackOff).
     AtOnce,
 }
 
@@ -350,9 +350,9 @@ outcomes! {
         .cools_when_another_serves(Key, doubling(MINUTE_MS, 10 * MINUTE_MS))
         .systemic();
     /// The model is overloaded (503), regardless of the key.
-    ModelOverloaded => Rule::new("model_overloaded", Cure::AnotherTime, CallerError::Trouble).systemic();
+    ModelOverloaded => Rule::new("model_overloaded", Cure::AfterBackOff, CallerError::Trouble).systemic();
     /// The upstream is broken or unreachable, or sent an invalid answer.
-    UpstreamTrouble => Rule::new("upstream_trouble", Cure::AnotherTime, CallerError::Trouble)
+    UpstreamTrouble => Rule::new("upstream_trouble", Cure::AfterBackOff, CallerError::Trouble)
         .systemic()
         .may_have_run();
     /// The call never reached the upstream.
