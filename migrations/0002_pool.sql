@@ -62,13 +62,14 @@ ALTER TABLE api_call_logs ADD COLUMN thinking_tokens INTEGER;
 -- ;;
 ALTER TABLE api_call_logs ADD COLUMN cached_tokens INTEGER;
 -- ;;
--- Calls per client address and minute. Rows live for a few minutes.
+-- Calls per minute. Rows live for a few minutes.
 CREATE TABLE IF NOT EXISTS rate_limits (
-    client_address TEXT NOT NULL,
+    -- a client's address, or what else is counted of it
+    counter TEXT NOT NULL,
     -- minutes since the Unix epoch
     minute INTEGER NOT NULL,
     calls INTEGER NOT NULL,
-    PRIMARY KEY (client_address, minute)
+    PRIMARY KEY (counter, minute)
 ) WITHOUT ROWID;
 -- ;;
 CREATE INDEX IF NOT EXISTS idx_rate_limits_minute ON rate_limits (minute);

@@ -4,8 +4,8 @@
 use super::{Database, DatabaseError, values, write, write_once};
 use crate::pool::UnixMillis;
 
-const COUNT: &str = "INSERT INTO rate_limits (client_address, minute, calls) VALUES (?1, ?2, 1)
-ON CONFLICT (client_address, minute) DO UPDATE SET calls = calls + 1
+const COUNT: &str = "INSERT INTO rate_limits (counter, minute, calls) VALUES (?1, ?2, 1)
+ON CONFLICT (counter, minute) DO UPDATE SET calls = calls + 1
 RETURNING calls";
 /// Deletes past minutes, and those that a fast clock wrote.
 const DELETE_OLD: &str = "DELETE FROM rate_limits WHERE minute < ?1 OR minute > ?2";

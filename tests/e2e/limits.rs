@@ -60,7 +60,7 @@ async fn ignores_a_forged_client_address() {
     }
     let allowed = 3..=3 * minutes(&app);
     assert!(allowed.contains(&served), "{served} of 8 were served");
-    let rows = app.rows("SELECT DISTINCT client_address FROM rate_limits");
+    let rows = app.rows("SELECT DISTINCT counter FROM rate_limits");
     assert_eq!(rows, ["127.0.0.1"]);
 }
 
@@ -84,7 +84,7 @@ async fn limits_wrong_tokens_without_blocking_the_right_one() {
         "{refused} of 45 in {minutes} minutes"
     );
     app.serve_chats(1).await;
-    let counted = app.rows("SELECT DISTINCT client_address FROM rate_limits");
+    let counted = app.rows("SELECT DISTINCT counter FROM rate_limits");
     assert_eq!(counted, ["wrong token 127.0.0.1"]);
 }
 

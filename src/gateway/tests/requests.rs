@@ -15,7 +15,7 @@ impl Pool {
              UNION ALL SELECT model FROM budget_usage
              UNION ALL SELECT model || field FROM unsupported_fields
              UNION ALL SELECT name FROM resources
-             UNION ALL SELECT client_address FROM rate_limits",
+             UNION ALL SELECT counter FROM rate_limits",
         );
         texts.join("\n")
     }
@@ -293,7 +293,7 @@ fn limits_wrong_tokens_of_an_address_but_not_the_right_one() {
     // The right token still works from this address.
     from("10.0.0.1:99", TOKEN).assert_status(200);
     from("10.0.0.2:1", "a-wrong-token").assert_status(401);
-    let counted = pool.query("SELECT client_address, calls FROM rate_limits ORDER BY 1");
+    let counted = pool.query("SELECT counter, calls FROM rate_limits ORDER BY 1");
     let expected = ["wrong token 10.0.0.1|22", "wrong token 10.0.0.2|1"];
     assert_eq!(counted, expected);
     pool.advance(60_000);
@@ -313,7 +313,7 @@ fn wrong_tokens_count_against_the_rate_limit() {
     };
     let statuses = ["wrong-token", "wrong-token", TOKEN, "wrong-token", TOKEN].map(status);
     assert_eq!(statuses, [401, 401, 400, 429, 429]);
-    let counted = pool.query("SELECT client_address, calls FROM rate_limits");
+    let counted = pool.query("SELECT counter, calls FROM rate_limits");
     assert_eq!(counted, ["2001:db8::/64|5"]);
 }
 
