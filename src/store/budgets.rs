@@ -57,7 +57,7 @@ pub async fn learn_limit(
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
     let (unit, window) = (limit.unit.name(), limit.window.name());
-    let mut parameters = Vec::from(quota_scope_values(scope));
+    let mut parameters = quota_scope_values(scope);
     parameters.extend(values![unit, window, limit.value, now]);
     parameters.push(now.plus(CLOCK_TOLERANCE_MS).into());
     write(database, LEARN, parameters).await.map(drop)
@@ -158,7 +158,7 @@ pub async fn settle(
     began_at: &Moment,
     difference: i64,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = Vec::from(quota_scope_values(scope));
+    let mut parameters = quota_scope_values(scope);
     let slot = slot_start(began_at.at());
     parameters.extend(values![slot, began_at.day_start(), difference]);
     write_once(database, SETTLE, parameters).await.map(drop)

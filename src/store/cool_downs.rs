@@ -1,7 +1,8 @@
 //! Cool-downs and trials, safe under concurrent writes from many instances.
 
 use super::{
-    Database, DatabaseError, Row, Value, number, quota_scope_values, read, text, write, write_once,
+    Database, DatabaseError, Row, Value, number, quota_scope_values, read, text, values, write,
+    write_once,
 };
 use crate::pool::{
     CLOCK_TOLERANCE_MS, Claim, CoolDown, Incident, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome,
@@ -64,7 +65,7 @@ pub(super) fn relevance_parameters(now: UnixMillis) -> [Value; 3] {
         now.plus(-CoolDown::REMEMBERED_MS),
         now.plus(CLOCK_TOLERANCE_MS),
     ]
-    .map(|time| Value::from(time.to_iso()))
+    .map(Value::from)
 }
 
 /// Rounds of compare-and-set. Another instance won each lost round, with an incident that is the
@@ -82,12 +83,8 @@ pub async fn cool(
     incident: &Incident,
     known: Option<CoolDown>,
 ) -> Result<Option<CoolDown>, DatabaseError> {
-    let horizon = incident.ended_at.plus(CLOCK_TOLERANCE_MS).to_iso();
-    let reset = vec![
-        Value::from(quota_scope.scope.to_string()),
-        Value::from(incident.began_at.to_iso()),
-        Value::from(horizon.as_str()),
-    ];
+    let horizon = incident.ended_at.plus(CLOCK_TOLERANCE_MS);
+    let reset = values![quota_scope.scope.to_string(), incident.began_at, horizon];
     if !read(database, IS_RESET, reset).await?.is_empty() {
         // An operator has reset the key while the call was in flight.
         return Ok(None);
@@ -97,25 +94,21 @@ pub async fn cool(
         let Some(after) = CoolDown::after(before.as_ref(), incident) else {
             return Ok(before);
         };
-        let mut parameters = Vec::from(quota_scope_values(quota_scope));
-        parameters.extend([
-            Value::from(after.reason.name()),
-            Value::from(after.began_at.to_iso()),
-            Value::from(after.until.to_iso()),
-            Value::from(i64::from(after.strikes)),
-            Value::from(before.map(|before| before.until.to_iso())),
-            Value::from(before.map(|before| before.reason.name())),
-            Value::from(horizon.as_str()),
+        let mut parameters = quota_scope_values(quota_scope);
+        parameters.extend(values![
+            after.reason.name(),
+            after.began_at,
+            after.until,
+            i64::from(after.strikes),
+            before.map(|before| before.until),
+            before.map(|before| before.reason.name()),
+            horizon,
         ]);
         if !write(database, SET, parameters).await?.is_empty() {
             return Ok(Some(after));
         }
-        let rows = read(
-            database,
-            &select_cool_down(),
-            quota_scope_values(quota_scope).into(),
-        )
-        .await?;
+        let parameters = quota_scope_values(quota_scope);
+        let rows = read(database, &select_cool_down(), parameters).await?;
         before = rows.first().and_then(|row| cool_down(row, 0));
     }
     Ok(before)
@@ -130,8 +123,8 @@ pub async fn end_cool_down(
     quota_scope: &QuotaScope,
     began_at: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = Vec::from(quota_scope_values(quota_scope));
-    parameters.push(Value::from(began_at.to_iso()));
+    let mut parameters = quota_scope_values(quota_scope);
+    parameters.push(began_at.into());
     write(database, CLEAR, parameters).await.map(drop)
 }
 
@@ -146,12 +139,9 @@ pub async fn claim(
     now: UnixMillis,
     until: UnixMillis,
 ) -> Result<bool, DatabaseError> {
-    let (at, lease) = (now.to_iso(), until.to_iso());
     // Later times were written by a fast clock.
-    let max_lease = now
-        .plus(LONGEST_TRIAL_LEASE_MS + CLOCK_TOLERANCE_MS)
-        .to_iso();
-    let max_pause = now.plus(PAUSE_MS + CLOCK_TOLERANCE_MS).to_iso();
+    let max_lease = now.plus(LONGEST_TRIAL_LEASE_MS + CLOCK_TOLERANCE_MS);
+    let max_pause = now.plus(PAUSE_MS + CLOCK_TOLERANCE_MS);
     match claim {
         Claim::KeyTrial(id) => {
             let statement = format!(
@@ -162,12 +152,9 @@ WHERE id = ?1 AND status = {cooling}
 RETURNING id",
                 cooling = KeyStatus::Cooling.code()
             );
-            let mut parameters = vec![Value::from(id.0)];
-            parameters.extend([at, lease, max_lease, max_pause].map(Value::from));
-            if !write_once(database, &statement, parameters)
-                .await?
-                .is_empty()
-            {
+            let parameters = values![*id, now, until, max_lease, max_pause];
+            let claimed = write_once(database, &statement, parameters).await?;
+            if !claimed.is_empty() {
                 return Ok(true);
             }
             // Another call may have succeeded, so that no trial is needed.
@@ -175,26 +162,19 @@ RETURNING id",
                 "SELECT 1 FROM api_keys WHERE id = ?1 AND status = {active}",
                 active = KeyStatus::Active.code()
             );
-            let rows = read(database, &is_active, vec![Value::from(id.0)]).await?;
+            let rows = read(database, &is_active, values![*id]).await?;
             Ok(!rows.is_empty())
         }
         Claim::ScopeTrial(quota_scope) => {
-            let mut parameters = Vec::from(quota_scope_values(quota_scope));
-            parameters.extend([at, lease, max_lease].map(Value::from));
+            let mut parameters = quota_scope_values(quota_scope);
+            parameters.extend(values![now, until, max_lease]);
             // A second run would fail because of its own lease.
-            if !write_once(database, CLAIM_SCOPE, parameters)
-                .await?
-                .is_empty()
-            {
+            let claimed = write_once(database, CLAIM_SCOPE, parameters).await?;
+            if !claimed.is_empty() {
                 return Ok(true);
             }
             // Another call may have succeeded, so that no trial is needed.
-            let rows = read(
-                database,
-                HAS_COOL_DOWN,
-                quota_scope_values(quota_scope).into(),
-            )
-            .await?;
+            let rows = read(database, HAS_COOL_DOWN, quota_scope_values(quota_scope)).await?;
             Ok(rows.is_empty())
         }
     }
@@ -210,14 +190,11 @@ pub async fn release(
     claim: &Claim,
     until: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let lease = Value::from(until.to_iso());
-    let (statement, parameters) = match claim {
-        Claim::KeyTrial(id) => (RELEASE_KEY, vec![Value::from(id.0), lease]),
-        Claim::ScopeTrial(quota_scope) => {
-            let [scope, model] = quota_scope_values(quota_scope);
-            (RELEASE_SCOPE, vec![scope, model, lease])
-        }
+    let (statement, mut parameters) = match claim {
+        Claim::KeyTrial(id) => (RELEASE_KEY, values![*id]),
+        Claim::ScopeTrial(quota_scope) => (RELEASE_SCOPE, quota_scope_values(quota_scope)),
     };
+    parameters.push(until.into());
     write(database, statement, parameters).await.map(drop)
 }
 

@@ -89,9 +89,9 @@ pub async fn delete_expired(
 }
 
 /// The values of the columns `scope` and `model`.
-fn quota_scope_values(quota_scope: &QuotaScope) -> [Value; 2] {
+fn quota_scope_values(quota_scope: &QuotaScope) -> Vec<Value> {
     let model = quota_scope.model.as_deref().unwrap_or_default();
-    [quota_scope.scope.to_string().into(), model.into()]
+    values![quota_scope.scope.to_string(), model]
 }
 
 /// Placeholders such as `(?3, ?4)` for `count` parameters after the first `bound`.

@@ -4,7 +4,7 @@
 //! database contains neither the call nor the means to decrypt the signature. The cipher is
 //! XChaCha20-Poly1305 with a random nonce, which precedes the ciphertext.
 
-use super::{Database, DatabaseError, Value, placeholders, read, write};
+use super::{Database, DatabaseError, Value, placeholders, read, values, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, UnixMillis};
 use crate::wire::openai::signatures::{SignedCall, ToolCall};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -57,7 +57,7 @@ pub async fn save_signatures(
     mut new_nonce: impl FnMut() -> Nonce,
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
-    let mut parameters = vec![Value::from(now.to_iso())];
+    let mut parameters = values![now];
     let mut rows = Vec::new();
     for SignedCall { call, signature } in calls {
         if let Some(sealed) = seal(call, signature, new_nonce()) {
@@ -95,10 +95,7 @@ pub async fn signatures_of(
         "SELECT call_digest, CAST(sealed AS BLOB) FROM thought_signatures WHERE kept_at > ?1 AND kept_at <= ?2 AND call_digest IN {}",
         placeholders(2, by_digest.len())
     );
-    let mut parameters = vec![
-        Value::from(now.plus(-RETENTION_MS).to_iso()),
-        Value::from(now.plus(CLOCK_TOLERANCE_MS).to_iso()),
-    ];
+    let mut parameters = values![now.plus(-RETENTION_MS), now.plus(CLOCK_TOLERANCE_MS)];
     parameters.extend(by_digest.keys().cloned().map(Value::Blob));
     let rows = read(database, &select, parameters).await?;
     let signature = |row: &super::Row| match row.0.as_slice() {
