@@ -32,7 +32,8 @@ fuzz_target!(|input: (bool, &[u8])| {
     let is_json = serde_json::from_slice::<Value>(body).is_ok();
     for asked in [
         Requested::Completion,
-        Requested::Embeddings { as_base64: flag },
+        Requested::Embeddings,
+        Requested::Base64Embeddings,
     ] {
         let context = context(asked);
         let once = whole(body.to_vec(), &context).unwrap();

@@ -37,7 +37,7 @@ fuzz_target!(|input: (&str, &[u8])| {
     let every = parse_path("messages[].content[]").map(|steps| [(steps, "cache_control")]);
     let every = every.and_then(|fields| without_any(body, &fields));
     let signed = with_placeholders(body, &std::collections::BTreeSet::new());
-    for changed in [changed, renamed, every.map(|(body, _)| body), signed]
+    for changed in [changed, renamed, every.map(|removed| removed.body), signed]
         .into_iter()
         .flatten()
         .filter(|_| is_json)

@@ -37,9 +37,7 @@ impl AnswerForm {
     /// Up to which size a plain answer is held.
     pub(super) fn max_held(&self) -> usize {
         match self.repair.as_ref().map(|context| context.requested) {
-            Some(Requested::Embeddings { as_base64: true } | Requested::Stream { .. }) => {
-                MAX_CONVERTED_ANSWER
-            }
+            Some(Requested::Base64Embeddings | Requested::Stream { .. }) => MAX_CONVERTED_ANSWER,
             Some(_) | None => MAX_HELD_ANSWER,
         }
     }

@@ -9,13 +9,12 @@ use crate::pool::{AnswerShape, Demand, UnixMillis};
 use crate::wire::conversation::conversation;
 use crate::wire::gemini::UnknownField;
 use crate::wire::json::{
-    Field, parse_path, with_models, without_any, without_fields, without_nulls_in_messages,
+    Field, Removed, parse_path, with_models, without_any, without_fields, without_nulls_in_messages,
 };
 use crate::wire::naming::is_model;
 use crate::wire::openai::signatures::{self, ToolCall};
 use crate::wire::openai::{ChatRequest, asks_for_base64, model_of, repair};
-use crate::wire::request_traits::RequestTraits;
-use crate::wire::request_traits::traits_of;
+use crate::wire::request_traits::{RequestTraits, traits_of};
 use crate::wire::target::{Subject, Target, advice, forwarded_query};
 use crate::wire::{Kind, Surface};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -149,7 +148,10 @@ impl<'a> UpstreamRequest<'a> {
 
     /// Reads the [traits](Self::traits) from the body.
     pub(super) fn read_traits(&mut self, target: &Target, uses: &Uses) {
-        self.traits = traits_of(target, &self.subject, uses.names_resource(), &self.body);
+        self.traits = RequestTraits {
+            names_resource: uses.names_resource(),
+            ..traits_of(target, &self.subject, &self.body)
+        };
     }
 
     /// What the request needs from the pool.
@@ -258,9 +260,9 @@ impl<'a> UpstreamRequest<'a> {
         if fields.is_empty() {
             return;
         }
-        if let Some((body, found)) = without_any(&self.body, &fields) {
+        if let Some(Removed { body, indices }) = without_any(&self.body, &fields) {
             self.body = body;
-            let found = found.into_iter().filter_map(|number| known.get(number));
+            let found = indices.into_iter().filter_map(|number| known.get(number));
             let reported = found.filter(|known| **known != REPAIRED_FIELD);
             self.removed_fields
                 .extend(reported.map(|known| (*known).to_owned()));
@@ -375,8 +377,9 @@ impl ParsedBody {
                     Subject::Path(_) | Subject::BodyOr(_) => None,
                 };
                 if target.surface == Surface::OpenAi && target.rest == "embeddings" {
-                    requested = repair::Requested::Embeddings {
-                        as_base64: asks_for_base64(&body),
+                    requested = match asks_for_base64(&body) {
+                        true => repair::Requested::Base64Embeddings,
+                        false => repair::Requested::Embeddings,
                     };
                 }
                 (model, body, target.may_be_slow())

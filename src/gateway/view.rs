@@ -263,10 +263,12 @@ impl<D: Database> PoolView<D> {
                 uncounted: None,
             },
             Err(error) => {
-                let (is_granted, retries) = self.retries.get().take(&budget, now);
-                self.retries.set(retries);
+                let counted = self.retries.get().with_retry(&budget, now);
+                if let Some(retries) = counted {
+                    self.retries.set(retries);
+                }
                 Retry {
-                    is_granted,
+                    is_granted: counted.is_some(),
                     uncounted: Some(error),
                 }
             }

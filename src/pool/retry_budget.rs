@@ -40,19 +40,19 @@ pub struct RetryMinute {
 }
 
 impl RetryMinute {
-    /// Takes a retry at `now` if the budget's floor allows one more. Returns whether it does, and
-    /// the new count.
+    /// The count after one more retry at `now`; `None` if the budget's floor does not allow it.
     #[must_use]
-    pub fn take(self, budget: &RetryBudget, now: UnixMillis) -> (bool, Self) {
+    pub fn with_retry(self, budget: &RetryBudget, now: UnixMillis) -> Option<Self> {
         let minute = now.0.div_euclid(MINUTE_MS);
         let retries = if minute == self.minute {
             self.retries
         } else {
             0
         };
-        let allowed = budget.allows(0, retries);
-        let retries = retries + u64::from(allowed);
-        (allowed, Self { minute, retries })
+        budget.allows(0, retries).then_some(Self {
+            minute,
+            retries: retries + 1,
+        })
     }
 }
 
@@ -67,9 +67,11 @@ mod tests {
         for (ms, allowed) in [(0, 10), (59_999, 0), (60_000, 10)] {
             let mut taken = 0;
             for _ in 0..20 {
-                let (is_allowed, next) = minute.take(&budget, UnixMillis(1_800_000_000_000 + ms));
-                taken += u64::from(is_allowed);
-                minute = next;
+                let now = UnixMillis(1_800_000_000_000 + ms);
+                if let Some(next) = minute.with_retry(&budget, now) {
+                    taken += 1;
+                    minute = next;
+                }
             }
             assert_eq!(taken, allowed, "at {ms} ms");
         }

@@ -91,13 +91,9 @@ const COLLECTIONS_WITH_KEYS: [&str; 5] = [
     "interactions",
 ];
 
-/// Returns the traits of a request for `model`. Those that depend on the key are unset.
-pub(crate) fn traits_of(
-    target: &Target,
-    model: &str,
-    names_resource: bool,
-    body: &[u8],
-) -> RequestTraits {
+/// Returns the traits of a request for `model`. Those that depend on the key or on the pool's
+/// resources are unset.
+pub(crate) fn traits_of(target: &Target, model: &str, body: &[u8]) -> RequestTraits {
     let is_model_call = match (target.surface, &target.subject) {
         (_, Subject::Path(_)) => true,
         (Surface::OpenAi, Subject::BodyOr(collection)) => {
@@ -112,7 +108,7 @@ pub(crate) fn traits_of(
         is_model_call,
         takes_keys: is_model_call && !target.rest.starts_with("tunedModels/")
             || COLLECTIONS_WITH_KEYS.contains(&target.collection()),
-        names_resource,
+        names_resource: false,
         tool: server_tools(target.surface, body),
         has_other_header: false,
         size: RequestSize {
@@ -234,7 +230,7 @@ mod tests {
 
     fn of(path: &str, model: &str, body: &str) -> RequestTraits {
         let target = Target::of(&Method::POST, path, Surface::OpenAi).unwrap();
-        traits_of(&target, model, false, body.as_bytes())
+        traits_of(&target, model, body.as_bytes())
     }
 
     const CHAT: &str = "/v1/chat/completions";

@@ -69,17 +69,23 @@ pub fn with_models(body: &[u8], name_of: impl Fn(&str) -> Option<String>) -> Opt
 /// case.
 pub type Field<N> = (Vec<Step>, N);
 
-/// Removes every occurrence of these fields from `body`; `None` if any of them is missing.
-pub fn without_fields<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
-    let (body, found) = without_any(body, fields)?;
-    (found.len() == fields.len()).then_some(body)
+/// A body from which fields were removed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// What is left.
+    pub body: Vec<u8>,
+    /// The indices of the fields that it had.
+    pub indices: BTreeSet<usize>,
 }
 
-/// Removes those of these fields that `body` has, and returns their indices; `None` if it has none.
-pub fn without_any<N: AsRef<str>>(
-    body: &[u8],
-    fields: &[Field<N>],
-) -> Option<(Vec<u8>, BTreeSet<usize>)> {
+/// Removes every occurrence of these fields from `body`; `None` if any of them is missing.
+pub fn without_fields<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Vec<u8>> {
+    let removed = without_any(body, fields)?;
+    (removed.indices.len() == fields.len()).then_some(removed.body)
+}
+
+/// Removes those of these fields that `body` has; `None` if it has none.
+pub fn without_any<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Removed> {
     let text = std::str::from_utf8(body).ok()?;
     let object: &RawValue = serde_json::from_str(text).ok()?;
     let fields: Vec<FieldToRemove<'_>> = fields
@@ -95,7 +101,10 @@ pub fn without_any<N: AsRef<str>>(
     let mut patch = Patch::of(body);
     remove_fields(object, &fields, &mut patch, &mut found);
     let edits = patch.into_edits();
-    (!edits.is_empty()).then(|| (edits.apply(body.to_vec()), found))
+    (!edits.is_empty()).then(|| Removed {
+        body: edits.apply(body.to_vec()),
+        indices: found,
+    })
 }
 
 /// Removes null fields other than `content` from the messages in `body`; `None` if nothing changes.

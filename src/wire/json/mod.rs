@@ -5,7 +5,8 @@ mod patch;
 mod raw;
 
 pub use edit::{
-    Field, Step, parse_path, with_models, without_any, without_fields, without_nulls_in_messages,
+    Field, Removed, Step, parse_path, with_models, without_any, without_fields,
+    without_nulls_in_messages,
 };
 pub(crate) use patch::{Edits, Patch};
 pub(crate) use raw::*;

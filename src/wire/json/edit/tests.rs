@@ -87,12 +87,12 @@ fn removes_a_field_from_every_element() {
         (path("messages[]"), "cache_control"),
         (path(""), "seed"),
     ];
-    let (left, found) = without_any(body.as_bytes(), &fields).unwrap();
+    let removed = without_any(body.as_bytes(), &fields).unwrap();
     assert_eq!(
-        String::from_utf8(left).unwrap(),
+        String::from_utf8(removed.body).unwrap(),
         r#"{"messages":[{"content":[{"text":"a"},{"text":"b"}]},{"content":"c"},{"content":[{}]}]}"#
     );
-    assert_eq!(found, BTreeSet::from([0, 2]));
+    assert_eq!(removed.indices, BTreeSet::from([0, 2]));
     let none = br#"{"messages":{"content":[]}}"#;
     assert_eq!(without_any(none, &fields), None);
 }

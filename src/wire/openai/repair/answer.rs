@@ -34,18 +34,13 @@ pub(super) fn repair_call(
 
 /// Returns the finish reason of a choice as one known to OpenAI's API, or `None` if it has none.
 ///
-/// A choice with tool calls is not complete: the client must return their results.
-pub(super) fn finish_reason(choice: &Choice<'_>, has_calls: bool) -> Option<&'static str> {
+/// `end` is the reason of a choice that did not break off: [`STOP`] or [`TOOL_CALLS`].
+pub(super) fn finish_reason(choice: &Choice<'_>, end: &'static str) -> Option<&'static str> {
     let reason = text_or_blank(choice.finish_reason).filter(|reason| !reason.is_empty())?;
     Some(match map_reason(&reason) {
-        STOP => end(has_calls),
+        STOP => end,
         reason => reason,
     })
-}
-
-/// Returns the finish reason of a complete choice.
-pub(super) fn end(has_calls: bool) -> &'static str {
-    if has_calls { TOOL_CALLS } else { STOP }
 }
 
 /// Maps Google's reasons to those of OpenAI's API. They are upper case, or follow one of OpenAI's

@@ -1,6 +1,8 @@
 //! Repairs complete answers.
 
-use super::answer::{EMPTY_MESSAGE, Head, end, finish_reason, repair_call, repair_choices};
+use super::answer::{
+    EMPTY_MESSAGE, Head, STOP, TOOL_CALLS, finish_reason, repair_call, repair_choices,
+};
 use super::context::Context;
 use super::ids::CallIds;
 use super::parts::{Answer, Choice, Message};
@@ -52,8 +54,8 @@ fn edits(body: &[u8], context: &Context) -> Option<Edits> {
     repair_choices(&mut patch, json, &answer, "message");
     let mut ids = CallIds::new(context.seed);
     for choice in answer.choices.iter().flatten() {
-        let has_calls = repair_message(&mut patch, choice, &mut ids).unwrap_or_default();
-        let reason = finish_reason(choice, has_calls).unwrap_or(end(has_calls));
+        let end = repair_message(&mut patch, choice, &mut ids).unwrap_or(STOP);
+        let reason = finish_reason(choice, end).unwrap_or(end);
         if !is_text(choice.finish_reason, reason) {
             let reason = format!("\"{reason}\"");
             patch.set(choice.json, "finish_reason", choice.finish_reason, &reason);
@@ -70,15 +72,15 @@ fn read(json: &str) -> Option<Answer<'_>> {
     (!is_batch_output).then_some(answer)
 }
 
-/// Repairs a message and returns whether it has tool calls; `None` if it is not a message.
+/// Repairs a message and returns how it ends if it did not break off; `None` if it is not a message.
 fn repair_message(
     patch: &mut Patch<'_>,
     choice: &Object<'_, Choice<'_>>,
     ids: &mut CallIds,
-) -> Option<bool> {
+) -> Option<&'static str> {
     let Some(message) = message_json(choice.message) else {
         patch.set(choice.json, "message", choice.message, EMPTY_MESSAGE);
-        return Some(false);
+        return Some(STOP);
     };
     let parsed: Message<'_> = read_object(message)?;
     if parsed.content.is_none() {
@@ -90,7 +92,10 @@ fn repair_message(
             repair_call(patch, entry, &call, ids);
         }
     }
-    Some(!calls.is_empty())
+    Some(match calls.is_empty() {
+        true => STOP,
+        false => TOOL_CALLS,
+    })
 }
 
 /// Returns the JSON text of a message, unless it is missing or null.

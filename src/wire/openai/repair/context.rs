@@ -23,11 +23,10 @@ pub enum Requested {
         /// The client asked for `stream_options.include_usage`.
         include_usage: bool,
     },
-    /// Embeddings.
-    Embeddings {
-        /// As base64 instead of numbers.
-        as_base64: bool,
-    },
+    /// Embeddings as lists of numbers.
+    Embeddings,
+    /// Embeddings as base64.
+    Base64Embeddings,
     /// Anything else.
     Other,
 }

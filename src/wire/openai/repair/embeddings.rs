@@ -1,5 +1,6 @@
 //! Repairs embeddings.
 
+use super::context::Requested;
 use super::models::repair_name;
 use crate::wire::json::{Edits, Patch, Raw, is_blank, is_text, read, read_object, text_of};
 use base64::Engine;
@@ -30,11 +31,11 @@ struct Embedding<'a> {
 
 /// Repairs a list of embeddings, requested as base64 or as numbers; anything else is returned
 /// unchanged.
-pub(super) fn embeddings(body: Vec<u8>, as_base64: bool) -> Vec<u8> {
-    edits(&body, as_base64).unwrap_or_default().apply(body)
+pub(super) fn embeddings(body: Vec<u8>, requested: Requested) -> Vec<u8> {
+    edits(&body, requested).unwrap_or_default().apply(body)
 }
 
-fn edits(body: &[u8], as_base64: bool) -> Option<Edits> {
+fn edits(body: &[u8], requested: Requested) -> Option<Edits> {
     let json = text_of(body)?;
     let list: List<'_> = read_object(json)?;
     if !is_blank(list.object) && !is_text(list.object, "list") {
@@ -45,7 +46,8 @@ fn edits(body: &[u8], as_base64: bool) -> Option<Edits> {
         patch.set(json, "usage", list.usage, NO_USAGE);
     }
     repair_name(&mut patch, list.model);
-    for entry in list.data.into_iter().filter(|_| as_base64) {
+    let is_base64 = requested == Requested::Base64Embeddings;
+    for entry in list.data.into_iter().filter(|_| is_base64) {
         let numbers = read_object(entry.get()).and_then(|Embedding { embedding }| embedding);
         if let Some((numbers, base64)) = numbers.and_then(|list| Some((list, base64_of(list)?))) {
             patch.replace(numbers, &base64);
@@ -70,12 +72,13 @@ fn base64_of(list: &RawValue) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::Requested::{Base64Embeddings, Embeddings};
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
 
-    fn repaired(body: &str, as_base64: bool) -> String {
-        String::from_utf8(embeddings(body.into(), as_base64)).unwrap()
+    fn repaired(body: &str, requested: Requested) -> String {
+        String::from_utf8(embeddings(body.into(), requested)).unwrap()
     }
 
     /// Decodes an embedding as clients do.
@@ -92,9 +95,13 @@ mod tests {
     #[test]
     fn encodes_numbers_as_base64_on_request() {
         let expected = r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"data":[{"object":"embedding","embedding":"IR90vAAAAD9vEoM6AAAAQA==","index":0},{"object":"embedding","embedding":"AACAPw==","index":1}],"model":"gemini-embedding-001","object":"list"}"#;
-        assert_eq!(repaired(RECORDED, true), expected);
-        assert_eq!(repaired(expected, true), expected, "it is base64 already");
-        let numbers: Value = serde_json::from_str(&repaired(RECORDED, true)).unwrap();
+        assert_eq!(repaired(RECORDED, Base64Embeddings), expected);
+        assert_eq!(
+            repaired(expected, Base64Embeddings),
+            expected,
+            "it is base64 already"
+        );
+        let numbers: Value = serde_json::from_str(&repaired(RECORDED, Base64Embeddings)).unwrap();
         assert_eq!(
             decoded(&numbers["data"][0]["embedding"]),
             [-0.0149, 0.5, 1e-3, 2.0]
@@ -106,8 +113,8 @@ mod tests {
         let expected = RECORDED
             .replacen('{', r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"#, 1)
             .replace("models/", "");
-        assert_eq!(repaired(RECORDED, false), expected);
-        assert_eq!(repaired(&expected, false), expected);
+        assert_eq!(repaired(RECORDED, Embeddings), expected);
+        assert_eq!(repaired(&expected, Embeddings), expected);
     }
 
     #[test]
@@ -117,10 +124,10 @@ mod tests {
             r#" { "data" : [ ] , "usage" : { } } "#,
             r#"{"data":[{"index":0}],"model":7,"usage":{},"x":[1.0e2]}"#,
         ] {
-            assert_eq!(repaired(body, true), body);
+            assert_eq!(repaired(body, Base64Embeddings), body);
         }
         assert_eq!(
-            repaired(r#"{"usage":null,"data":[]}"#, true),
+            repaired(r#"{"usage":null,"data":[]}"#, Base64Embeddings),
             r#"{"usage":{"prompt_tokens":0,"total_tokens":0},"data":[]}"#
         );
     }
@@ -137,7 +144,7 @@ mod tests {
             "[[1]]",
         ] {
             let body = format!(r#"{{"data":[{{"embedding":{embedding}}}],"usage":{{}}}}"#);
-            assert_eq!(repaired(&body, true), body);
+            assert_eq!(repaired(&body, Base64Embeddings), body);
         }
         for body in [
             "",
@@ -151,7 +158,7 @@ mod tests {
             r#"{"error":{"code":400}}"#,
             r#"[{"error":{"code":400}}]"#,
         ] {
-            assert_eq!(repaired(body, true), body);
+            assert_eq!(repaired(body, Base64Embeddings), body);
         }
     }
 
@@ -160,21 +167,21 @@ mod tests {
         fn base64_decodes_to_the_same_numbers(lists in prop::collection::vec(prop::collection::vec(-1e30_f32..1e30, 0..5), 0..4)) {
             let data: Vec<Value> = lists.iter().map(|list| serde_json::json!({ "embedding": list, "index": 0 })).collect();
             let body = serde_json::json!({ "data": data }).to_string();
-            let once = repaired(&body, true);
+            let once = repaired(&body, Base64Embeddings);
             let answer: Value = serde_json::from_str(&once).unwrap();
             let got: Vec<Vec<f32>> = answer["data"].as_array().unwrap().iter().map(|entry| decoded(&entry["embedding"])).collect();
             prop_assert_eq!(got, lists);
-            prop_assert_eq!(repaired(&once, true), once);
+            prop_assert_eq!(repaired(&once, Base64Embeddings), once);
         }
 
         #[test]
         fn accepts_any_bytes(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte: u8) {
-            let _ = embeddings(body, true);
+            let _ = embeddings(body, Base64Embeddings);
             let mut corrupt = RECORDED.as_bytes().to_vec();
             let at = at.index(corrupt.len());
             corrupt[at] = byte;
-            let once = embeddings(corrupt, true);
-            prop_assert_eq!(embeddings(once.clone(), true), once);
+            let once = embeddings(corrupt, Base64Embeddings);
+            prop_assert_eq!(embeddings(once.clone(), Base64Embeddings), once);
         }
     }
 }

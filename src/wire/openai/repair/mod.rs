@@ -46,7 +46,9 @@ pub fn whole(body: Vec<u8>, context: &Context) -> Option<Vec<u8>> {
     match context.requested {
         Requested::Completion => Some(completion(body, context)),
         Requested::Stream { .. } => stream_of(&body, context),
-        Requested::Embeddings { as_base64 } => Some(embeddings(body, as_base64)),
+        Requested::Embeddings | Requested::Base64Embeddings => {
+            Some(embeddings(body, context.requested))
+        }
         Requested::Other => Some(body),
     }
 }

@@ -1,6 +1,6 @@
 //! Repairs streams of `chat.completion.chunk`s.
 
-use super::answer::{Head, STOP, TOOL_CALLS, end, finish_reason, repair_call, repair_choices};
+use super::answer::{Head, STOP, TOOL_CALLS, finish_reason, repair_call, repair_choices};
 use super::context::{Context, Requested};
 use super::ids::{CallIds, hash};
 use super::parts::{Answer, Choice, Function, Message, ToolCall};
@@ -224,7 +224,7 @@ impl StreamRepair {
             .filter(|(_, choice)| choice.end.is_none() && !self.has_unread_line);
         let mut lines: Vec<String> = unfinished
             .map(|(index, choice)| {
-                let reason = end(choice.calls.has_any);
+                let reason = choice.calls.end();
                 chunk(format!(
                     r#""choices":[{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}]"#
                 ))
@@ -362,7 +362,7 @@ impl Progress {
         let Some(old) = choice.finish_reason else {
             return;
         };
-        let reason = finish_reason(choice, self.calls.has_any);
+        let reason = finish_reason(choice, self.calls.end());
         if let Some(reason) = reason {
             self.calls.has_any |= reason == TOOL_CALLS;
             self.end = Some(reason);
@@ -438,6 +438,14 @@ struct Call {
 }
 
 impl Calls {
+    /// The finish reason of a choice with these calls that did not break off.
+    fn end(&self) -> &'static str {
+        match self.has_any {
+            true => TOOL_CALLS,
+            false => STOP,
+        }
+    }
+
     /// Repairs a call or a part of one; `None` if its index is invalid.
     fn repair_part(
         &mut self,
