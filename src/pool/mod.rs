@@ -6,18 +6,18 @@
 //! # How a key's state changes
 //!
 //! ```text
-//!            1st failure in a row            2nd to 4th failure in a row
-//!          ┌────────────────────┐       ┌──────────────────────────────────┐
-//!          ▼                    │       │                                  ▼
-//!      ┌────────┐───────────────┴───────┘                            ┌──────────┐
-//!      │ active │                                                    │ cooling  │  30 minutes, then a trial
-//!      └────────┘◀───────────────────────────────────────────────────└──────────┘
-//!          │                          success                              │
-//!          │ key rejected by the upstream, or 5th failure in a row         │
-//!          ▼                                                               ▼
-//!      ┌──────────────────────────────────────────────────────────────────────┐
-//!      │ disabled                     (only an operator can reactivate it)    │
-//!      └──────────────────────────────────────────────────────────────────────┘
+//!         1st failure in a row      2nd to 4th failure in a row
+//!       ┌─────────────────────┐ ┌─────────────────────────────────┐
+//!       ▼                     │ │                                 ▼
+//!   ┌────────┐────────────────┴─┘                           ┌──────────┐
+//!   │ active │                                              │ cooling  │  30 min, then a trial
+//!   └────────┘◀─────────────────────────────────────────────└──────────┘
+//!       │                       success                           │
+//!       │ key rejected by the upstream, or 5th failure in a row   │
+//!       ▼                                                         ▼
+//!   ┌──────────────────────────────────────────────────────────────────┐
+//!   │ disabled                 (only an operator can reactivate it)    │
+//!   └──────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! [`Outcome`] decides what counts as a failure of the *key*, and [`transition()`] what such a

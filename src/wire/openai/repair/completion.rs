@@ -72,7 +72,8 @@ fn read(json: &str) -> Option<Answer<'_>> {
     (!is_batch_output).then_some(answer)
 }
 
-/// Repairs a message and returns how it ends if it did not break off; `None` if it is not a message.
+/// Repairs a message and returns how it ends if it did not break off; `None` if it is not a
+/// message.
 fn repair_message(
     patch: &mut Patch<'_>,
     choice: &Object<'_, Choice<'_>>,
