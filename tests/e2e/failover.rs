@@ -2,9 +2,9 @@
 
 use crate::support::{CHAT, HostKind, STREAM, Setup, key};
 use fake_gemini::{Break, Condition, ManualClock, Quota, Reply, errors};
-use std::sync::Arc;
+use futures::{StreamExt, stream};
+
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 const MODEL: &str = "gemini-2.5-flash";
 
@@ -93,21 +93,17 @@ async fn seven_bad_keys_of_ten_cost_no_answer() {
             _ => Reply::ok(),
         })
     });
-    let app = Arc::new(setup.start().await);
+    let app = setup.start().await;
     for number in 1..=3 {
         app.gemini.set_condition(&key(number), Condition::Expired);
     }
-    let mut calls = JoinSet::new();
-    for index in 0..1000 {
-        let app = Arc::clone(&app);
-        let body = if index % 2 == 0 { CHAT } else { STREAM };
-        calls.spawn(async move {
-            let answer = app.chat(body).await;
-            (answer.status, answer.body)
-        });
-    }
-    for (status, body) in calls.join_all().await {
-        assert_eq!(status, 200, "{body}\n{}", app.output());
+    let bodies = (0..1000).map(|index| if index % 2 == 0 { CHAT } else { STREAM });
+    // A machine that is overloaded for seconds loses log rows, and says so.
+    let mut answers = stream::iter(bodies)
+        .map(|body| app.chat(body))
+        .buffer_unordered(100);
+    while let Some(answer) = answers.next().await {
+        assert_eq!(answer.status, 200, "{}\n{}", answer.body, app.output());
     }
     assert_eq!(
         app.rows("SELECT count(DISTINCT request_id) FROM api_call_logs WHERE outcome = 'success'"),
