@@ -81,64 +81,27 @@ fn a_key_with_a_recent_success_gets_a_second_chance() {
         ..worked(DAY_MS)
     };
     let pausing = cooling(1, NOW.plus(PAUSE_MS - 5));
-    for (rule, record, before, after) in [
-        (
-            "the first rejection pauses",
-            worked(7 * DAY_MS),
-            active(0),
-            paused(1),
-        ),
-        (
-            "an old success does not count",
-            worked(7 * DAY_MS + 1),
-            active(0),
-            disabled(1),
-        ),
-        (
-            "a success in the future does not count",
-            worked(-1),
-            active(0),
-            disabled(1),
-        ),
-        (
-            "the second rejection in a row disables",
-            rejected(PAUSE_MS),
-            cooling(1, NOW),
-            disabled(2),
-        ),
-        (
-            "even if an operator reactivated the key in between",
-            rejected(1000),
-            active(1),
-            disabled(2),
-        ),
-        (
-            "a rejection before the latest success does not count",
-            rejected(2 * DAY_MS),
-            active(0),
-            paused(1),
-        ),
-        (
-            "concurrent rejections count once",
-            rejected(5),
-            pausing,
-            pausing,
-        ),
-        (
-            "a pause for another reason is not a rejection",
-            worked(DAY_MS),
-            cooling(2, NOW),
-            paused(3),
-        ),
-        (
-            "a disabled key stays disabled",
-            worked(DAY_MS),
-            disabled(2),
-            disabled(3),
-        ),
+    for (record, before, after) in [
+        // The first rejection pauses.
+        (worked(7 * DAY_MS), active(0), paused(1)),
+        // Neither an old success nor one in the future counts.
+        (worked(7 * DAY_MS + 1), active(0), disabled(1)),
+        (worked(-1), active(0), disabled(1)),
+        // The second rejection in a row disables,
+        (rejected(PAUSE_MS), cooling(1, NOW), disabled(2)),
+        // even if an operator reactivated the key in between.
+        (rejected(1000), active(1), disabled(2)),
+        // A rejection before the latest success does not count.
+        (rejected(2 * DAY_MS), active(0), paused(1)),
+        // Concurrent rejections count once.
+        (rejected(5), pausing, pausing),
+        // A pause for another reason is not a rejection.
+        (worked(DAY_MS), cooling(2, NOW), paused(3)),
+        // A disabled key stays disabled.
+        (worked(DAY_MS), disabled(2), disabled(3)),
     ] {
         let found = transition(before, Verdict::Rejected, record, NOW);
-        assert_eq!(found, after, "{rule}");
+        assert_eq!(found, after, "{record:?} {before:?}");
     }
 }
 
