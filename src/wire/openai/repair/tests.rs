@@ -36,6 +36,12 @@ pub(super) fn generated_answer_id() -> String {
     ids::answer_id(42)
 }
 
+/// The two sides of a case, such as `{} -> {"index":0}`.
+pub(super) fn before_and_after(case: &str) -> (&str, &str) {
+    let (before, after) = case.split_once("->").unwrap();
+    (before.trim(), after.trim())
+}
+
 /// A recorded chunk without the usage at its end.
 fn without_usage(chunk: &str) -> String {
     match chunk.split_once(",\"usage\":") {
@@ -51,38 +57,31 @@ fn with_ids(expected: &str) -> String {
         .replace("*1", &generated_id(1))
 }
 
+/// The paragraphs of a text: an answer, and on the next line what it becomes, if it changes.
+fn recorded(text: &str) -> impl Iterator<Item = (&str, String)> {
+    text.split("\n\n").map(|paragraph| {
+        let (before, after) = paragraph.split_once('\n').unwrap_or((paragraph, paragraph));
+        (before, with_ids(after))
+    })
+}
+
+/// Recorded completions, each followed by its repaired form if that differs. They are a text, two
+/// with calls, of which one has the signature inside a call and a repeated id, and two of batches.
+const COMPLETIONS: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Ghostbusters","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}
+
+{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}
+{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"*1","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}
+
+{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"function":{"arguments":"{}","name":"g"},"id":"function-call-18439433602034082669"}]}}],"created":1,"model":"m","object":"chat.completion"}
+{"id":"*0","choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"type":"function","function":{"arguments":"{}","name":"g"},"id":"*1"}]}}],"created":1,"model":"m","object":"chat.completion"}
+
+{"response":{"status_code":200,"body":{"id":"okvA","usage":{"completionTokens":19,"promptTokens":9,"totalTokens":488},"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"..."},"finishReason":"stop"}],"created":"1757432746","model":"gemini-2.5-flash"}},"custom_id":"request-1"}
+
+{"usage":{"completionTokens":19},"object":"chat.completion","choices":[{"message":{"role":"assistant"},"finishReason":"stop"}],"created":"1757432746"}"#;
+
 #[test]
 fn recorded_completions_are_repaired() {
-    for (body, expected) in [
-        // A text chunk that lacks nothing.
-        (
-            r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Ghostbusters","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}"#,
-            None,
-        ),
-        (
-            r#"{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}"#,
-            Some(
-                r#"{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"*1","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}"#,
-            ),
-        ),
-        // With the signature inside the call, and ids of which the second repeats the first.
-        (
-            r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"function":{"arguments":"{}","name":"g"},"id":"function-call-18439433602034082669"}]}}],"created":1,"model":"m","object":"chat.completion"}"#,
-            Some(
-                r#"{"id":"*0","choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":null,"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"s"}},"function":{"arguments":"{}","name":"f"},"id":"function-call-18439433602034082669","type":"function"},{"type":"function","function":{"arguments":"{}","name":"g"},"id":"*1"}]}}],"created":1,"model":"m","object":"chat.completion"}"#,
-            ),
-        ),
-        // From a batch.
-        (
-            r#"{"response":{"status_code":200,"body":{"id":"okvA","usage":{"completionTokens":19,"promptTokens":9,"totalTokens":488},"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"..."},"finishReason":"stop"}],"created":"1757432746","model":"gemini-2.5-flash"}},"custom_id":"request-1"}"#,
-            None,
-        ),
-        (
-            r#"{"usage":{"completionTokens":19},"object":"chat.completion","choices":[{"message":{"role":"assistant"},"finishReason":"stop"}],"created":"1757432746"}"#,
-            None,
-        ),
-    ] {
-        let expected = expected.map_or(body.to_owned(), with_ids);
+    for (body, expected) in recorded(COMPLETIONS) {
         assert_eq!(repaired_completion(body), expected, "{body}");
     }
 }
@@ -122,41 +121,25 @@ data: [DONE]
     assert_eq!(repaired_stream(HELLO, false), expected);
 }
 
+/// Recorded chunks: calls with and without an id, both tags of a thought, and an empty answer.
+const CHUNKS: &str = r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"value\":[1,2,3,4,5]}","name":"return_list_of_int"},"id":"","type":"function"}]},"finish_reason":"stop","index":0}],"created":1740894645,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":8,"prompt_tokens":25,"total_tokens":33}}
+{"id":"*0","choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"function":{"arguments":"{\"value\":[1,2,3,4,5]}","name":"return_list_of_int"},"id":"*1","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1740894645,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":8,"prompt_tokens":25,"total_tokens":33}}
+
+{"choices":[{"delta":{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"pattern\":\"*\"}","name":"glob"},"id":"function-call-18439433602034082669","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1788465147,"model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":12,"prompt_tokens":3379,"total_tokens":3459}}
+{"id":"*0","choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"function":{"arguments":"{\"pattern\":\"*\"}","name":"glob"},"id":"function-call-18439433602034082669","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1788465147,"model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":12,"prompt_tokens":3379,"total_tokens":3459}}
+
+{"choices":[{"delta":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"…"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}
+{"id":"*0","created":1790000000,"choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"extra_content":{"google":{"thought_signature":"…"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}
+
+{"choices":[{"delta":{"content":"<thought>**Defining the Greeting**\n\n...","extra_content":{"google":{"thought":true}},"role":"assistant"},"index":0}],"created":1752319190,"id":"1URyaLjuGKiqmtkPj86KuAI","model":"gemini-2.5-flash","object":"chat.completion.chunk"}
+
+{"choices":[{"delta":{"content":"</thought>Hi","role":"assistant"},"finish_reason":"stop","index":0}],"created":1752319190,"id":"1URyaLjuGKiqmtkPj86KuAI","model":"gemini-2.5-flash","object":"chat.completion.chunk"}
+
+{"choices":[{"delta":{"role":"assistant"},"finish_reason":"stop","index":0}],"created":1784482218,"id":"qg","model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":0,"prompt_tokens":5051,"total_tokens":5051}}"#;
+
 #[test]
 fn recorded_chunks_are_repaired() {
-    for (chunk, expected) in [
-        (
-            r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"value\":[1,2,3,4,5]}","name":"return_list_of_int"},"id":"","type":"function"}]},"finish_reason":"stop","index":0}],"created":1740894645,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":8,"prompt_tokens":25,"total_tokens":33}}"#,
-            Some(
-                r#"{"id":"*0","choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"function":{"arguments":"{\"value\":[1,2,3,4,5]}","name":"return_list_of_int"},"id":"*1","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1740894645,"model":"gemini-2.0-flash","object":"chat.completion.chunk","usage":{"completion_tokens":8,"prompt_tokens":25,"total_tokens":33}}"#,
-            ),
-        ),
-        (
-            r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"pattern\":\"*\"}","name":"glob"},"id":"function-call-18439433602034082669","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1788465147,"model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":12,"prompt_tokens":3379,"total_tokens":3459}}"#,
-            Some(
-                r#"{"id":"*0","choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"function":{"arguments":"{\"pattern\":\"*\"}","name":"glob"},"id":"function-call-18439433602034082669","type":"function"}]},"finish_reason":"tool_calls","index":0}],"created":1788465147,"model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":12,"prompt_tokens":3379,"total_tokens":3459}}"#,
-            ),
-        ),
-        (
-            r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"…"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}"#,
-            Some(
-                r#"{"id":"*0","created":1790000000,"choices":[{"delta":{"role":"assistant","tool_calls":[{"index":0,"extra_content":{"google":{"thought_signature":"…"}},"function":{"arguments":"{\"offset\":1}","name":"read"},"id":"call_297140","type":"function"}]},"index":0}],"model":"gemini-3.8-flash","object":"chat.completion.chunk"}"#,
-            ),
-        ),
-        (
-            r#"{"choices":[{"delta":{"content":"<thought>**Defining the Greeting**\n\n...","extra_content":{"google":{"thought":true}},"role":"assistant"},"index":0}],"created":1752319190,"id":"1URyaLjuGKiqmtkPj86KuAI","model":"gemini-2.5-flash","object":"chat.completion.chunk"}"#,
-            None,
-        ),
-        (
-            r#"{"choices":[{"delta":{"content":"</thought>Hi","role":"assistant"},"finish_reason":"stop","index":0}],"created":1752319190,"id":"1URyaLjuGKiqmtkPj86KuAI","model":"gemini-2.5-flash","object":"chat.completion.chunk"}"#,
-            None,
-        ),
-        (
-            r#"{"choices":[{"delta":{"role":"assistant"},"finish_reason":"stop","index":0}],"created":1784482218,"id":"qg","model":"gemini-2.5-flash","object":"chat.completion.chunk","usage":{"completion_tokens":0,"prompt_tokens":5051,"total_tokens":5051}}"#,
-            None,
-        ),
-    ] {
-        let expected = expected.map_or(chunk.to_owned(), with_ids);
+    for (chunk, expected) in recorded(CHUNKS) {
         let expected = without_usage(&expected);
         let repaired = repaired_stream(&format!("data: {chunk}\n\n"), false);
         assert_eq!(repaired, format!("data: {expected}\n\n"), "{chunk}");
@@ -196,38 +179,18 @@ fn list(item: BoxedStrategy<String>) -> BoxedStrategy<String> {
 }
 
 fn leaf() -> BoxedStrategy<String> {
-    prop::sample::select(vec![
-        "null",
-        "\"\"",
-        "\"stop\"",
-        "\"st\\u006fp\"",
-        "\"STOP\"",
-        "\"tool_calls\"",
-        "\"length\"",
-        "\"chat.completion\"",
-        "\"chat.completion.chunk\"",
-        "\"list\"",
-        "\"model\"",
-        "\"models/m\"",
-        "\"models\\/m\"",
-        "\"function\"",
-        "\"call_1\"",
-        "\"\\ud800\"",
-        "0",
-        "1",
-        "-1",
-        "1.50e+2",
-        "4294967295",
-        "18446744073709551616",
-        "true",
-        "{}",
-        "{ }",
-        "[]",
-        "[{}]",
-        "[\"f\"]",
-    ])
-    .prop_map(str::to_owned)
-    .boxed()
+    select(
+        r#"null | "" | "stop" | "st\u006fp" | "STOP" | "tool_calls" | "length" | "chat.completion" |
+        "chat.completion.chunk" | "list" | "model" | "models/m" | "models\/m" | "function" |
+        "call_1" | "\ud800" | 0 | 1 | -1 | 1.50e+2 | 4294967295 | 18446744073709551616 | true |
+        {} | { } | [] | [{}] | ["f"]"#,
+    )
+}
+
+/// One of these alternatives, separated by `|`.
+fn select(alternatives: &'static str) -> BoxedStrategy<String> {
+    let texts = alternatives.split('|').map(|text| text.trim().to_owned());
+    prop::sample::select(texts.collect::<Vec<_>>()).boxed()
 }
 
 /// Usually this, otherwise anything.
@@ -235,75 +198,59 @@ fn mostly(usual: BoxedStrategy<String>) -> BoxedStrategy<String> {
     prop_oneof![12 => usual, 1 => leaf()].boxed()
 }
 
-fn one_of(texts: &'static [&'static str]) -> BoxedStrategy<String> {
-    mostly(prop::sample::select(texts).prop_map(str::to_owned).boxed())
+/// Usually one of these alternatives.
+fn one_of(alternatives: &'static str) -> BoxedStrategy<String> {
+    mostly(select(alternatives))
 }
 
-fn signature() -> BoxedStrategy<String> {
-    one_of(&[
-        r#"{"google":{"thought_signature":"s"}}"#,
-        r#"{"google":{"thought":true, "thought_signature":"t"}}"#,
-    ])
-}
+const SIGNATURES: &str = r#"{"google":{"thought_signature":"s"}} |
+    {"google":{"thought":true, "thought_signature":"t"}}"#;
+const FINISH_REASONS: &str = r#"null | "stop" | "STOP" | "tool_calls" | "SAFETY" | """#;
+const USAGES: &str = r#"{"total_tokens": 1} | {"total_tokens":2} | null"#;
+const MODEL_IDS: &str = r#""models/a" | "b" | "models/models/c" | "models/""#;
 
-const FINISH_REASONS: [&str; 6] = [
-    "null",
-    r#""stop""#,
-    r#""STOP""#,
-    r#""tool_calls""#,
-    r#""SAFETY""#,
-    "\"\"",
-];
-const USAGES: [&str; 3] = [r#"{"total_tokens": 1}"#, r#"{"total_tokens":2}"#, "null"];
-const MODEL_IDS: [&str; 4] = [
-    r#""models/a""#,
-    r#""b""#,
-    r#""models/models/c""#,
-    r#""models/""#,
-];
-
-fn answer(kind: &'static [&'static str], field: &'static str) -> BoxedStrategy<String> {
+fn answer(kind: &'static str, field: &'static str) -> BoxedStrategy<String> {
     let function = object(vec![
-        member("name", one_of(&["\"f\"", "\"g\"", "\"\""])),
-        member("arguments", one_of(&["\"{}\"", "\"{\\\"a\\\":1}\""])),
+        member("name", one_of(r#""f" | "g" | """#)),
+        member("arguments", one_of(r#""{}" | "{\"a\":1}""#)),
     ]);
     let call = object(vec![
-        member("index", one_of(&["0", "0", "1", "null"])),
-        member("id", one_of(&["\"\"", "null", "\"call_1\"", "\"call_2\""])),
-        member("type", one_of(&["\"function\"", "null"])),
+        member("index", one_of("0 | 0 | 1 | null")),
+        member("id", one_of(r#""" | null | "call_1" | "call_2""#)),
+        member("type", one_of(r#""function" | null"#)),
         member("function", mostly(function)),
-        member("extra_content", signature()),
+        member("extra_content", one_of(SIGNATURES)),
     ]);
     let message = object(vec![
-        member("role", one_of(&["\"assistant\""])),
+        member("role", one_of(r#""assistant""#)),
         member("content", leaf()),
         member("tool_calls", mostly(list(mostly(call)))),
-        member("extra_content", signature()),
-        member("thought_signature", one_of(&["\"s\"", "\"t\""])),
+        member("extra_content", one_of(SIGNATURES)),
+        member("thought_signature", one_of(r#""s" | "t""#)),
     ]);
     let choice = object(vec![
-        member("index", one_of(&["0", "0", "1"])),
-        member("finish_reason", one_of(&FINISH_REASONS)),
+        member("index", one_of("0 | 0 | 1")),
+        member("finish_reason", one_of(FINISH_REASONS)),
         member(field, mostly(message)),
         member("x", leaf()),
     ]);
     object(vec![
-        member("id", one_of(&["\"a\"", "\"b\"", "null"])),
+        member("id", one_of(r#""a" | "b" | null"#)),
         member("object", one_of(kind)),
-        member("created", one_of(&["1", "2", "null"])),
-        member("model", one_of(&["\"m\"", "\"\""])),
-        member("usage", one_of(&USAGES)),
+        member("created", one_of("1 | 2 | null")),
+        member("model", one_of(r#""m" | """#)),
+        member("usage", one_of(USAGES)),
         member("choices", mostly(list(mostly(choice)))),
         member("x", leaf()),
     ])
 }
 
 fn whole_answer() -> BoxedStrategy<String> {
-    answer(&["\"chat.completion\""], "message")
+    answer(r#""chat.completion""#, "message")
 }
 
 fn line() -> BoxedStrategy<String> {
-    let chunk = answer(&["\"chat.completion.chunk\""], "delta");
+    let chunk = answer(r#""chat.completion.chunk""#, "delta");
     let data = prop_oneof![
         20 => chunk,
         2 => leaf(),
@@ -318,13 +265,8 @@ fn line() -> BoxedStrategy<String> {
 }
 
 fn stream() -> BoxedStrategy<String> {
-    let closing = [
-        "data: [DONE]\n\n",
-        "data:[DONE]\r\n\r\n",
-        "data: [DONE]",
-        "",
-    ];
-    let closing = prop::sample::select(closing.to_vec());
+    let (spaced, bare) = ("data: [DONE]\n\n", "data:[DONE]\r\n\r\n");
+    let closing = prop::sample::select(vec![spaced, bare, "data: [DONE]", ""]);
     (prop::collection::vec(line(), 0..6), closing)
         .prop_map(|(lines, closing)| lines.concat() + closing)
         .boxed()
@@ -332,14 +274,14 @@ fn stream() -> BoxedStrategy<String> {
 
 fn list_of_models() -> BoxedStrategy<String> {
     let model = object(vec![
-        member("id", one_of(&MODEL_IDS)),
-        member("object", one_of(&["\"model\"", "null"])),
-        member("created", one_of(&["1", "null"])),
-        member("owned_by", one_of(&["\"google\"", "\"\""])),
+        member("id", one_of(MODEL_IDS)),
+        member("object", one_of(r#""model" | null"#)),
+        member("created", one_of("1 | null")),
+        member("owned_by", one_of(r#""google" | """#)),
         member("x", leaf()),
     ]);
     object(vec![
-        member("object", one_of(&["\"list\""])),
+        member("object", one_of(r#""list""#)),
         member("data", mostly(list(mostly(model)))),
     ])
 }

@@ -1,4 +1,4 @@
-use super::super::tests::{context, generated_answer_id, generated_id};
+use super::super::tests::{before_and_after, context, generated_answer_id, generated_id};
 use super::*;
 
 fn repaired(body: &str) -> String {
@@ -43,9 +43,10 @@ fn fills_in_content_and_call_ids_and_types() {
         ("[]", "[]"),
         ("null", EMPTY_MESSAGE),
     ] {
-        let choice = |message: &str| {
-            let choice = format!(r#"{{"finish_reason":"length","message":{message}}}"#);
-            with(&choice)
+        let choice = |message| {
+            with(&format!(
+                r#"{{"finish_reason":"length","message":{message}}}"#
+            ))
         };
         let mut expected = choice(expected);
         for number in 1..=3 {
@@ -80,29 +81,20 @@ fn a_choice_with_calls_finishes_with_tool_calls() {
         ("", "7", "\"stop\""),
         ("", "\"SAFETY\"", "\"content_filter\""),
     ] {
-        let message = format!(r#"{{"content":null,"tool_calls":[{calls}]}}"#);
-        let choice = |reason| {
-            with(&format!(
-                r#"{{"finish_reason":{reason},"message":{message}}}"#
-            ))
-        };
+        let message = format!(r#""message":{{"content":null,"tool_calls":[{calls}]}}"#);
+        let choice = |reason| with(&format!(r#"{{"finish_reason":{reason},{message}}}"#));
         assert_eq!(repaired(&choice(reason)), choice(expected), "{reason}");
     }
 }
 
 #[test]
 fn fills_in_missing_choice_fields() {
-    for (choice, expected) in [
-        ("{}", r#"{"message":EMPTY,"finish_reason":"stop"}"#),
-        (
-            r#"{"index":0,"message":null}"#,
-            r#"{"finish_reason":"stop","index":0,"message":EMPTY}"#,
-        ),
-        (
-            r#"{"message":[]}"#,
-            r#"{"finish_reason":"stop","message":[]}"#,
-        ),
+    for case in [
+        r#"{} -> {"message":EMPTY,"finish_reason":"stop"}"#,
+        r#"{"index":0,"message":null} -> {"finish_reason":"stop","index":0,"message":EMPTY}"#,
+        r#"{"message":[]} -> {"finish_reason":"stop","message":[]}"#,
     ] {
+        let (choice, expected) = before_and_after(case);
         let expected = expected.replace("EMPTY", EMPTY_MESSAGE);
         assert_eq!(repaired(&with(choice)), with(&expected), "{choice}");
     }

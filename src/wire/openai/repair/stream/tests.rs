@@ -1,4 +1,6 @@
-use super::super::tests::{context, generated_answer_id, generated_id, repaired_stream};
+use super::super::tests::{
+    before_and_after, context, generated_answer_id, generated_id, repaired_stream,
+};
 use super::*;
 use crate::wire::Kind;
 use crate::wire::stream::EventScanner;
@@ -15,12 +17,23 @@ fn chunks(choices: &[&str]) -> String {
 
 /// A first delta with these calls.
 fn calls(calls: &str) -> String {
-    format!(r#"{{"index":0,"delta":{{"role":"assistant","tool_calls":[{calls}]}}}}"#)
+    let message = format!(r#"{{"role":"assistant","tool_calls":[{calls}]}}"#);
+    delta(0, &message)
 }
 
 /// The same for a delta that is not the first.
 fn more(message: &str) -> String {
     calls(message).replace(r#""role":"assistant","#, "")
+}
+
+/// A choice with this delta.
+fn delta(index: u32, delta: &str) -> String {
+    format!(r#"{{"index":{index},"delta":{delta}}}"#)
+}
+
+/// A choice that finishes for this reason.
+fn finish(index: u32, reason: &str) -> String {
+    format!(r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#)
 }
 
 /// The data of an event.
@@ -131,33 +144,27 @@ fn indices_are_counted_per_choice() {
 
 #[test]
 fn fills_in_missing_ids_and_types() {
-    for (call, expected) in [
-        (
-            r#"{"index":0,"#,
-            r#"{"id":"NEW","type":"function","index":0,"#,
-        ),
-        (
-            r#"{"index":0,"type":null,"id":null,"#,
-            r#"{"index":0,"type":"function","id":"NEW","#,
-        ),
-        (
-            r#"{"index":0,"i\u0064":"","type":"function","#,
-            r#"{"index":0,"i\u0064":"NEW","type":"function","#,
-        ),
-        (
-            r#"{"index":0,"id":"x","type":"function","#,
-            r#"{"index":0,"id":"x","type":"function","#,
-        ),
+    for case in [
+        r#""index":0 -> "id":"NEW","type":"function","index":0"#,
+        r#""index":0,"type":null,"id":null -> "index":0,"type":"function","id":"NEW""#,
+        r#""index":0,"i\u0064":"","type":"function" ->
+            "index":0,"i\u0064":"NEW","type":"function""#,
+        r#""index":0,"id":"x","type":"function" -> "index":0,"id":"x","type":"function""#,
         // The type of this call is unknown.
-        (
-            r#"{"index":0,"id":7,"type":8,"#,
-            r#"{"index":0,"id":7,"type":8,"#,
-        ),
+        r#""index":0,"id":7,"type":8 -> "index":0,"id":7,"type":8"#,
     ] {
-        let stream =
-            |call: &str| chunks(&[&calls(&format!(r#"{call}"function":{{"name":"f"}}}}"#))]);
-        let expected = stream(&expected.replace("NEW", &generated_id(1)));
-        assert_eq!(repaired_stream(&stream(call), false), expected, "{call}");
+        let with_name = |fields| {
+            chunks(&[&calls(&format!(
+                r#"{{{fields},"function":{{"name":"f"}}}}"#
+            ))])
+        };
+        let (fields, expected) = before_and_after(case);
+        let expected = with_name(expected).replace("NEW", &generated_id(1));
+        assert_eq!(
+            repaired_stream(&with_name(fields), false),
+            expected,
+            "{case}"
+        );
     }
     let repaired = repaired_choices(&[&calls(A), &calls(&format!("{A},{B}"))]);
     let calls = &repaired[1]["delta"]["tool_calls"];
@@ -167,20 +174,17 @@ fn fills_in_missing_ids_and_types() {
 
 #[test]
 fn a_choice_with_calls_finishes_with_tool_calls() {
-    let stop = r#"{"index":0,"delta":{},"finish_reason":"stop"}"#;
-    let upper_case = r#"{"index":0,"delta":{},"finish_reason":"STOP"}"#;
-    let length = r#"{"index":0,"delta":{},"finish_reason":"length"}"#;
-    let finished = r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}"#;
-    let other = r#"{"index":1,"delta":{},"finish_reason":"stop"}"#;
+    let [stop, upper_case, length] = ["stop", "STOP", "length"].map(|reason| finish(0, reason));
+    let finished = finish(0, "tool_calls");
     let at_once = calls(A).replacen('{', "{\"finish_reason\":\"stop\",", 1);
-    assert_eq!(reasons(&[&calls(A), stop])[1], "tool_calls");
-    assert_eq!(reasons(&[&calls(A), upper_case])[1], "tool_calls");
-    assert_eq!(reasons(&[finished, stop]), ["tool_calls", "tool_calls"]);
-    assert_eq!(reasons(&[&at_once, stop]), ["tool_calls", "tool_calls"]);
-    assert_eq!(reasons(&[&calls(A), length])[1], "length");
-    assert_eq!(reasons(&[&calls(A), other])[1], "stop");
-    assert_eq!(reasons(&[stop, upper_case]), ["stop", "stop"]);
-    assert_eq!(reasons(&[&calls(""), stop])[1], "stop");
+    assert_eq!(reasons(&[&calls(A), &stop])[1], "tool_calls");
+    assert_eq!(reasons(&[&calls(A), &upper_case])[1], "tool_calls");
+    assert_eq!(reasons(&[&finished, &stop]), ["tool_calls", "tool_calls"]);
+    assert_eq!(reasons(&[&at_once, &stop]), ["tool_calls", "tool_calls"]);
+    assert_eq!(reasons(&[&calls(A), &length])[1], "length");
+    assert_eq!(reasons(&[&calls(A), &finish(1, "stop")])[1], "stop");
+    assert_eq!(reasons(&[&stop, &upper_case]), ["stop", "stop"]);
+    assert_eq!(reasons(&[&calls(""), &stop])[1], "stop");
 }
 
 #[test]
@@ -283,12 +287,9 @@ fn unrequested_usage_is_removed() {
 
 #[test]
 fn only_the_first_delta_of_a_choice_has_a_role() {
-    let delta = |index: u32, delta: &str| format!(r#"{{"index":{index},"delta":{delta}}}"#);
     let role = r#"{"role":"assistant"}"#;
-    let [text, text_later] = [
-        r#"{"role":"assistant", "content":"x"}"#,
-        r#"{"content":"x"}"#,
-    ];
+    let text = r#"{"role":"assistant", "content":"x"}"#;
+    let text_later = r#"{"content":"x"}"#;
     let (null, other) = (r#"{"role":null}"#, r#"{"role":"x"}"#);
     for (message, first, later) in [
         ("{}", role, "{}"),
@@ -335,11 +336,8 @@ fn a_refused_prompt_finishes_its_choice() {
 
 #[test]
 fn an_unfinished_choice_is_finished_before_the_stream() {
-    let end = |index: u32, reason: &str| {
-        let end = format!(r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#);
-        chunks(&[&end])
-    };
-    let first_delta = |index: u32| format!(r#"{{"index":{index},"delta":{{"role":"assistant"}}}}"#);
+    let end = |index, reason| chunks(&[&finish(index, reason)]);
+    let first_delta = |index| delta(index, r#"{"role":"assistant"}"#);
     let text = chunks(&[&first_delta(0)]);
     let both = chunks(&[&format!("{},{}", first_delta(0), first_delta(1))]);
     let called = chunks(&[&calls(A_0)]);
@@ -394,21 +392,20 @@ fn a_signature_is_sent_once_per_call() {
         chunks(&[&calls(first), a, b, c, d])
     };
     assert_eq!(repaired_stream(&all(again), false), all(empty));
-    let delta = r#"{"index":0,"delta":{"role":"assistant","thought_signature":"s","extra_content":{"google":{"thought":true,"thought_signature":"s"}}}}"#;
-    let again = r#"{"index":0,"delta":{"extra_content":{"google":{"thought":true}}}}"#;
-    for (repeated, expected) in [
-        (delta, again),
-        (
-            r#"{"index":0,"delta":{"extra_content":{"google":{"thought_signature":"s"}}}}"#,
-            r#"{"index":0,"delta":{}}"#,
-        ),
-        (
-            r#"{"index":0,"delta":{"extra_content":{"google":{"thought_signature":"s"},"x":1}}}"#,
-            r#"{"index":0,"delta":{"extra_content":{"x":1}}}"#,
-        ),
+    let first = r#"{"role":"assistant","thought_signature":"s","extra_content":{"google":{"thought":true,"thought_signature":"s"}}}"#;
+    for case in [
+        &format!(r#"{first} -> {{"extra_content":{{"google":{{"thought":true}}}}}}"#),
+        r#"{"extra_content":{"google":{"thought_signature":"s"}}} -> {}"#,
+        r#"{"extra_content":{"google":{"thought_signature":"s"},"x":1}} ->
+            {"extra_content":{"x":1}}"#,
     ] {
-        let repaired = repaired_stream(&chunks(&[delta, repeated]), false);
-        assert_eq!(repaired, chunks(&[delta, expected]), "{repeated}");
+        let (repeated, expected) = before_and_after(case);
+        let stream = |later| chunks(&[&delta(0, first), &delta(0, later)]);
+        assert_eq!(
+            repaired_stream(&stream(repeated), false),
+            stream(expected),
+            "{repeated}"
+        );
     }
 }
 
@@ -435,35 +432,22 @@ fn every_framing_is_preserved() {
     let event = event["data: ".len()..].trim_end();
     let repaired = event.replace(usage, "\"usage\":null");
     let usage_chunk = event.replace(choice, "");
-    for (stream, expected) in [
-        (
-            "data: EVENT\r\n\r\ndata: [DONE]\r\n\r\n",
-            "data: REPAIRED\r\n\r\ndata: USAGE\r\n\r\ndata: [DONE]\r\n\r\n",
-        ),
-        (
-            "data:EVENT\n\ndata:[DONE]\n\n",
-            "data:REPAIRED\n\ndata: USAGE\n\ndata:[DONE]\n\n",
-        ),
-        (
-            ": hi\n\ndata:   EVENT \n\ndata:\n\ndata: [DONE]",
-            ": hi\n\ndata:   REPAIRED \n\ndata:\n\ndata: USAGE\n\ndata: [DONE]",
-        ),
-        (
-            "data: EVENT\ndata: [DONE]\n\n",
-            "data: REPAIRED\n\ndata: USAGE\n\ndata: [DONE]\n\n",
-        ),
-        (
-            "data: [DONE]\n\ndata: EVENT\n\n",
-            "data: [DONE]\n\ndata: EVENT\n\n",
-        ),
+    // The text between `<` and `>` is added.
+    for template in [
+        "data: EVENT\r\n\r\n<data: USAGE\r\n\r\n>data: [DONE]\r\n\r\n",
+        "data:EVENT\n\n<data: USAGE\n\n>data:[DONE]\n\n",
+        ": hi\n\ndata:   EVENT \n\ndata:\n\n<data: USAGE\n\n>data: [DONE]",
+        "data: EVENT\n<\ndata: USAGE\n\n>data: [DONE]\n\n",
     ] {
-        let expected = expected.replace("EVENT", event);
-        let expected = expected
-            .replace("REPAIRED", &repaired)
-            .replace("USAGE", &usage_chunk);
-        let found = repaired_stream(&stream.replace("EVENT", event), true);
-        assert_eq!(found, expected, "{stream}");
+        let (before, rest) = template.split_once('<').unwrap();
+        let (added, after) = rest.split_once('>').unwrap();
+        let stream = [before, after].concat().replace("EVENT", event);
+        let expected = [before, added, after].concat().replace("EVENT", &repaired);
+        let expected = expected.replace("USAGE", &usage_chunk);
+        assert_eq!(repaired_stream(&stream, true), expected, "{template}");
     }
+    let after_the_end = format!("data: [DONE]\n\ndata: {event}\n\n");
+    assert_eq!(repaired_stream(&after_the_end, true), after_the_end);
 }
 
 #[test]
