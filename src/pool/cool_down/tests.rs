@@ -14,6 +14,11 @@ fn incident(outcome: Outcome, retry_after_ms: Option<u64>, ended: i64) -> Incide
     }
 }
 
+/// The first cool-down for this reason, which begins now.
+fn first(outcome: Outcome) -> CoolDown {
+    CoolDown::after(None, &incident(outcome, None, 0)).unwrap()
+}
+
 fn length(outcome: Outcome, retry_after_ms: Option<u64>) -> Option<i64> {
     CoolDown::after(None, &incident(outcome, retry_after_ms, 0))
         .map(|cool_down| cool_down.until.since(NOW))
@@ -49,12 +54,10 @@ fn first_cool_downs_follow_the_rules() {
 
 #[test]
 fn a_cool_down_doubles_after_each_incident_up_to_a_maximum() {
+    let hours = [1, 2, 4, 8, 16, 24, 24].map(|hours| hours * 3600);
     for (outcome, lengths) in [
         (Outcome::QuotaUnspecified, vec![5, 10, 20, 40, 60, 60]),
-        (
-            Outcome::BillingExhausted,
-            [1, 2, 4, 8, 16, 24, 24].map(|h| h * 3600).to_vec(),
-        ),
+        (Outcome::BillingExhausted, hours.to_vec()),
     ] {
         let mut before: Option<CoolDown> = None;
         let mut at = 0;
@@ -69,7 +72,7 @@ fn a_cool_down_doubles_after_each_incident_up_to_a_maximum() {
 
 #[test]
 fn a_forgotten_incident_does_not_double_the_next() {
-    let first = CoolDown::after(None, &incident(Outcome::QuotaUnspecified, None, 0)).unwrap();
+    let first = first(Outcome::QuotaUnspecified);
     let forgotten = first.until.since(NOW) + 60_001;
     let next = incident(Outcome::QuotaUnspecified, None, forgotten);
     assert_eq!(CoolDown::after(Some(&first), &next).unwrap().strikes, 1);
@@ -103,7 +106,7 @@ fn a_cool_down_from_the_future_is_ignored() {
 
 #[test]
 fn failures_of_concurrent_calls_are_one_incident() {
-    let first = CoolDown::after(None, &incident(Outcome::QuotaUnspecified, None, 0)).unwrap();
+    let first = first(Outcome::QuotaUnspecified);
     for (began, ended) in [(-500, 1), (100, 200), (4_000, 9_000)] {
         let same = Incident {
             began_at: NOW.plus(began),
@@ -132,10 +135,8 @@ fn either_the_project_or_the_key_cools_down() {
         quota_scope_of(outcome, key, "m", None).map(|scope| (scope.scope.to_string(), scope.model))
     };
     let asked = Some("m".to_owned());
-    assert_eq!(
-        scope_and_model(Outcome::QuotaPerDay, &key),
-        Some(("key:7".into(), asked.clone()))
-    );
+    let of_key = Some(("key:7".into(), asked.clone()));
+    assert_eq!(scope_and_model(Outcome::QuotaPerDay, &key), of_key);
     key.project = Some("projects/1".into());
     for (outcome, scope, model) in [
         (Outcome::QuotaPerMinute, "project:projects/1", asked.clone()),
@@ -149,10 +150,8 @@ fn either_the_project_or_the_key_cools_down() {
         assert_eq!(scope_and_model(outcome, &key), Some((scope.into(), model)));
     }
     let of_tool = quota_scope_of(Outcome::ToolQuota, &key, "m", Some("google_search"));
-    assert_eq!(
-        of_tool.and_then(|scope| scope.model).as_deref(),
-        Some("m#google_search")
-    );
+    let model = of_tool.and_then(|scope| scope.model);
+    assert_eq!(model.as_deref(), Some("m#google_search"));
     assert_eq!(scope_and_model(Outcome::UpstreamTrouble, &key), None);
 }
 

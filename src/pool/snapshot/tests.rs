@@ -22,6 +22,14 @@ fn drawn(snapshot: &mut Snapshot, count: usize, at_ms: i64) -> Vec<i64> {
         .collect()
 }
 
+/// The draw of another key than this one.
+fn pick_except(snapshot: &mut Snapshot, id: i64, at_ms: i64) -> Pick {
+    let mut rng = SmallRng::seed_from_u64(1);
+    let is_excluded = |key: &PoolKey| key.id == KeyId(id);
+    let pick = snapshot.choose(MODEL, &moment(at_ms), is_excluded, &mut rng);
+    pick.unwrap()
+}
+
 fn draws(keys: &[PoolKey], count: usize) -> Vec<i64> {
     drawn(&mut Snapshot::new(keys.to_vec()), count, 0)
 }
@@ -37,12 +45,7 @@ fn a_key_is_eligible_when_active_or_past_its_pause() {
         ("pause not over", Cooling, Some(1), false),
         ("pause without an end", Cooling, None, false),
         ("disabled", Disabled, None, false),
-        (
-            "disabled, with a pause that is over",
-            Disabled,
-            Some(-1),
-            false,
-        ),
+        ("disabled, with a past pause", Disabled, Some(-1), false),
     ] {
         let key = key_with(|key| {
             key.state.status = status;
@@ -202,10 +205,7 @@ fn a_cool_down_for_all_models_ends_with_one_trial() {
     let quota_scope = quota_scope(project(), None);
     snapshot.set_cool_down(&quota_scope, cooling(Outcome::BillingExhausted, 1000));
     assert_eq!(drawn(&mut snapshot, 20, 999), [3; 20]);
-    let mut rng = SmallRng::seed_from_u64(1);
-    let is_third = |key: &PoolKey| key.id == KeyId(3);
-    let pick = snapshot.choose(MODEL, &moment(1000), is_third, &mut rng);
-    let pick = pick.unwrap();
+    let pick = pick_except(&mut snapshot, 3, 1000);
     assert_eq!(pick.claims, [Claim::ScopeTrial(quota_scope.clone())]);
     assert_eq!(pick.on_probation, std::slice::from_ref(&quota_scope));
     snapshot.apply(&Change::TrialBegan(pick.claims[0].clone(), NOW.plus(5000)));
@@ -230,11 +230,9 @@ fn a_paused_key_gets_one_trial_at_a_time() {
         key.state.disabled_until = Some(NOW);
     });
     let mut snapshot = Snapshot::new(vec![paused, key(2)]);
-    let mut rng = SmallRng::seed_from_u64(1);
-    let is_second = |key: &PoolKey| key.id == KeyId(2);
-    let pick = snapshot.choose(MODEL, &moment(0), is_second, &mut rng);
     let trial = Claim::KeyTrial(KeyId(1));
-    assert_eq!(pick.unwrap().claims, std::slice::from_ref(&trial));
+    let pick = pick_except(&mut snapshot, 2, 0);
+    assert_eq!(pick.claims, std::slice::from_ref(&trial));
     snapshot.apply(&Change::TrialBegan(trial, NOW.plus(1)));
     assert_eq!(drawn(&mut snapshot, 20, 0), [2; 20]);
     assert!(drawn(&mut snapshot, 200, 1).contains(&1));
@@ -249,13 +247,10 @@ fn a_shrinking_budget_lowers_the_weight_until_it_is_spent() {
         value: 4,
     };
     snapshot.add_limit(&quota_scope(project(), Some(MODEL)), limit);
-    let mut rng = SmallRng::seed_from_u64(1);
     let weight_of_first = |snapshot: &Snapshot| snapshot.eligible_weight(0, MODEL, &moment(0));
-    let is_third = |key: &PoolKey| key.id == KeyId(3);
     for left in [Some(100.0), Some(75.0), Some(50.0), Some(25.0)] {
         assert_eq!(weight_of_first(&snapshot), left);
-        let pick = snapshot.choose(MODEL, &moment(0), is_third, &mut rng);
-        let pick = pick.unwrap();
+        let pick = pick_except(&mut snapshot, 3, 0);
         snapshot.apply(&Change::Sent {
             key: pick.key.id,
             counted: pick.counted,

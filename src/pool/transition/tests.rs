@@ -127,13 +127,8 @@ fn any_state() -> impl Strategy<Value = KeyState> {
 }
 
 fn any_verdict() -> impl Strategy<Value = Verdict> {
-    prop_oneof![
-        Just(Verdict::Works),
-        Just(Verdict::Failed),
-        Just(Verdict::Rejected),
-        Just(Verdict::Restricted),
-        Just(Verdict::Unknown)
-    ]
+    use Verdict::{Failed, Rejected, Restricted, Unknown, Works};
+    prop::sample::select(vec![Works, Failed, Rejected, Restricted, Unknown])
 }
 
 proptest! {
