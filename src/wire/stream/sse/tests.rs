@@ -7,6 +7,19 @@ fn pass(scanner: &mut EventScanner, chunk: &str) -> String {
     text(scanner.push(chunk.into()).ready)
 }
 
+/// Pushes pieces and returns what passes.
+fn pass_all(scanner: &mut EventScanner, pieces: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let passed = pieces.into_iter().map(|piece| scanner.push(piece).ready);
+    passed.collect::<Vec<_>>().concat()
+}
+
+/// A scanner that was given this stream, and what passed.
+fn scanned(kind: Kind, stream: &[&str]) -> (EventScanner, String) {
+    let mut scanner = EventScanner::new(kind);
+    let passed = pass(&mut scanner, &stream.concat());
+    (scanner, passed)
+}
+
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
@@ -85,15 +98,6 @@ fn a_line_in_many_pieces_is_scanned_once() {
 }
 
 #[test]
-fn an_unterminated_error_is_never_the_last_event() {
-    let [_, finish, _] = GEMINI_EVENTS;
-    let mut scanner = EventScanner::new(Kind::Generate);
-    let error = "data: {\"code\":503,\"error\":{}}";
-    pass(&mut scanner, &[finish, error].concat());
-    assert_eq!(scanner.end(), None);
-}
-
-#[test]
 fn the_kind_of_a_line_does_not_affect_the_next() {
     let mut scanner = EventScanner::new(Kind::Chat);
     let scan = scanner.push(b"data:\n\n[{\"error\":{}}]\n".to_vec());
@@ -158,8 +162,8 @@ fn an_error_is_a_separate_event_and_drops_half_a_line() {
         ("data: {}\n\ndata: {\"cut", "data: {}\n\n"),
         ("data: {}\n\nda", "data: {}\n\n"),
     ] {
-        let mut scanner = EventScanner::new(Kind::Chat);
-        let sent = pass(&mut scanner, stream) + &text(scanner.close_with(ERROR));
+        let (mut scanner, sent) = scanned(Kind::Chat, &[stream]);
+        let sent = sent + &text(scanner.close_with(ERROR));
         assert_eq!(sent, format!("{sent_before}{event}"), "{stream:?}");
     }
 }
@@ -225,8 +229,7 @@ fn a_gemini_stream_ends_with_its_finish_reason() {
         let expected = [event, finish, expected_rest].concat();
         assert_eq!(sent + &rest, expected);
     }
-    let mut scanner = EventScanner::new(Kind::Generate);
-    pass(&mut scanner, event);
+    let (mut scanner, _) = scanned(Kind::Generate, &[event]);
     assert_eq!(scanner.end(), None, "the stream is truncated");
     assert_eq!(EventScanner::new(Kind::Generate).end(), None);
 }
@@ -235,19 +238,17 @@ fn a_gemini_stream_ends_with_its_finish_reason() {
 fn only_data_passes_in_a_gemini_stream() {
     let [event, finish, _] = GEMINI_EVENTS;
     let long = format!(": {}\n", "x".repeat(MAX_HELD));
+    let two_lines = "data: {\ndata: }\n\n";
     for (first, stream) in [
         (event, vec![": ping\r\n\r\n", event, finish]),
         (event, vec![event, ":\n", ":\n\n", finish]),
         (
             event,
-            vec!["event: message\n", event, "id: 7\nretry: 3\n", finish],
+            vec!["event: e\n", event, "id: 7\nretry: 3\n", finish],
         ),
         (event, vec![event, finish, "data: [DONE]\n\n"]),
         (event, vec![&long, event, &long, "\n", finish]),
-        (
-            "data: {\ndata: }\n\n",
-            vec!["data: {\n: ping\ndata: }\n\n", finish],
-        ),
+        (two_lines, vec!["data: {\n: ping\ndata: }\n\n", finish]),
     ] {
         let stream = stream.concat();
         for size in [1, 3, 64 * 1024, stream.len()] {
@@ -255,10 +256,8 @@ fn only_data_passes_in_a_gemini_stream() {
                 continue;
             }
             let mut scanner = EventScanner::new(Kind::Generate);
-            let mut sent = Vec::new();
-            for piece in stream.as_bytes().chunks(size) {
-                sent.extend(scanner.push(piece.to_vec()).ready);
-            }
+            let pieces = stream.as_bytes().chunks(size).map(<[u8]>::to_vec);
+            let mut sent = pass_all(&mut scanner, pieces);
             sent.extend(scanner.end().expect("a complete stream"));
             assert_eq!(text(sent), [first, finish].concat());
         }
@@ -269,9 +268,9 @@ fn only_data_passes_in_a_gemini_stream() {
 fn openai_clients_get_no_event_names_or_ids() {
     let data = "data: {\"a\":1}\n\n";
     let error = "event: error\ndata: {\"error\":{\"code\":503}}\n\n";
-    let mut scanner = EventScanner::new(Kind::Chat);
-    let stream = [": ping\n\nevent: chunk\nid: 7\n", data, error].concat();
-    let sent = pass(&mut scanner, &stream) + &text(scanner.close_with(ERROR));
+    let others = ": ping\n\nevent: chunk\nid: 7\n";
+    let (mut scanner, sent) = scanned(Kind::Chat, &[others, data, error]);
+    let sent = sent + &text(scanner.close_with(ERROR));
     assert_eq!(sent, format!(": ping\n\n{data}data: {ERROR}\n\n"));
 }
 
@@ -279,24 +278,26 @@ fn openai_clients_get_no_event_names_or_ids() {
 fn an_unterminated_last_line_is_valid_if_complete() {
     let [event, finish, _] = GEMINI_EVENTS;
     let unterminated = finish.trim_end();
+    let usage = "data: {\"usageMetadata\": {}}\r\n\r\n";
     for (last, expected_rest) in [
         (unterminated, Some(finish)),
+        (usage.trim_end(), Some(usage)),
         ("data: [DONE]", Some("")),
         (": bye", Some("")),
         ("id: 4", Some("")),
         ("data:", Some("")),
         ("dat", None),
         ("data: {\"cut", None),
+        // An error is never the last event.
+        ("data: {\"code\":503,\"error\":{}}", None),
     ] {
-        let mut scanner = EventScanner::new(Kind::Generate);
         let before = if last == unterminated { event } else { finish };
-        let sent = pass(&mut scanner, &[before, last].concat());
+        let (mut scanner, sent) = scanned(Kind::Generate, &[before, last]);
         let whole = scanner.end().map(|rest| sent + &text(rest));
         let expected = expected_rest.map(|rest| [before, rest].concat());
         assert_eq!(whole, expected, "{last}");
     }
-    let mut scanner = EventScanner::new(Kind::Other);
-    pass(&mut scanner, &format!("{CREATED}: bye"));
+    let (mut scanner, _) = scanned(Kind::Other, &[CREATED, ": bye"]);
     assert_eq!(scanner.end().as_deref(), Some(&b": bye"[..]));
 }
 
@@ -327,8 +328,7 @@ fn other_streams_pass_by_event_and_end_with_the_upstream() {
         assert_eq!(scan.found == Found::Done, closing.contains("[DONE]"));
         assert_eq!(scanner.end().as_deref(), Some(&b""[..]));
     }
-    let mut scanner = EventScanner::new(Kind::Other);
-    pass(&mut scanner, &format!("{CREATED}event: st"));
+    let (mut scanner, _) = scanned(Kind::Other, &[CREATED, "event: st"]);
     assert_eq!(scanner.end(), None, "the stream is truncated");
 }
 
@@ -357,28 +357,19 @@ fn a_gemini_stream_may_end_with_an_oversized_event() {
         let sent = [first, second].map(|piece| pass(&mut scanner, piece));
         let rest = text(scanner.end().expect("a complete stream"));
         assert!(!rest.is_empty());
-        assert!(
-            sent.concat() + &rest == event,
-            "cut {cut} bytes before the end"
-        );
+        assert!(sent.concat() + &rest == event, "{cut} bytes at the end");
     }
 }
 
 #[test]
 fn a_stream_that_ends_within_a_line_is_truncated() {
     let [event, finish, _] = GEMINI_EVENTS;
-    let mut scanner = EventScanner::new(Kind::Generate);
-    let cut = [finish, event, "data: {\"candidates\": [{\"te"].concat();
-    let sent = pass(&mut scanner, &cut);
+    let half = "data: {\"candidates\": [{\"te";
+    let (mut scanner, sent) = scanned(Kind::Generate, &[finish, event, half]);
     assert_eq!(scanner.end(), None);
     // Half a line is dropped.
     let expected = [finish, event, "data: ", ERROR, "\n\n"].concat();
     assert_eq!(sent + &text(scanner.close_with(ERROR)), expected);
-    // The last line may lack its line ending.
-    let mut scanner = EventScanner::new(Kind::Generate);
-    let usage = "data: {\"usageMetadata\": {}}";
-    pass(&mut scanner, &[finish, usage].concat());
-    assert!(scanner.end().is_some());
 }
 
 #[test]
@@ -395,8 +386,7 @@ fn an_error_after_a_long_event_loses_nothing() {
 #[test]
 fn an_error_in_a_gemini_stream_becomes_an_event() {
     let [event, finish, _] = GEMINI_EVENTS;
-    let mut scanner = EventScanner::new(Kind::Generate);
-    pass(&mut scanner, finish);
+    let (mut scanner, _) = scanned(Kind::Generate, &[finish]);
     let scan = scanner.push([event, "{\n  \"error\""].concat().into());
     assert_eq!(text(scan.ready), [finish, event].concat());
     assert!(matches!(scan.found, Found::Error(_)));
@@ -412,10 +402,7 @@ proptest! {
     ) {
         let stream = events.concat().into_bytes();
         let mut scanner = EventScanner::new(Kind::Generate);
-        let mut passed = Vec::new();
-        for piece in pieces(&stream, &cuts) {
-            passed.extend(scanner.push(piece).ready);
-        }
+        let mut passed = pass_all(&mut scanner, pieces(&stream, &cuts));
         let is_finished = events.iter().any(|event| *event != GEMINI_EVENTS[0]);
         let rest = scanner.end();
         prop_assert_eq!(rest.is_some(), is_finished);
