@@ -29,13 +29,20 @@ fn call() -> RequestTraits {
 }
 
 fn diagnose_for(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
-    let headers = HeaderMap::new();
-    let response = CallResult::Response {
+    diagnose(response(status, &HeaderMap::new(), body), request)
+}
+
+fn response<'a>(status: u16, headers: &'a HeaderMap, body: &'a [u8]) -> CallResult<'a> {
+    CallResult::Response {
         status,
-        headers: &headers,
+        headers,
         body,
-    };
-    diagnose(response, request)
+    }
+}
+
+/// The headers of a response with this `Retry-After`.
+fn retry_after(value: &str) -> HeaderMap {
+    HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())])
 }
 
 fn diagnose_response(status: u16, body: &[u8]) -> Diagnosis {
@@ -64,6 +71,7 @@ fn forms(error: &Fake) -> [Vec<u8>; 6] {
 
 fn recorded() -> Vec<(Fake, Outcome)> {
     use Outcome::*;
+    let tokens_per_minute = errors::input_tokens_per_minute(MODEL, 250_000, RETRY);
     vec![
         (errors::key_invalid(), KeyRejected),
         (errors::key_expired(), KeyRejected),
@@ -105,10 +113,7 @@ fn recorded() -> Vec<(Fake, Outcome)> {
         (errors::no_free_tier(PREVIEW, EXPERIMENTAL), QuotaNone),
         (errors::quota_per_day(MODEL, 20, RETRY), QuotaPerDay),
         (errors::quota_per_minute(MODEL, 15, RETRY), QuotaPerMinute),
-        (
-            errors::input_tokens_per_minute(MODEL, 250_000, RETRY),
-            QuotaPerMinute,
-        ),
+        (tokens_per_minute, QuotaPerMinute),
         (errors::service_control("1", 150), QuotaPerMinute),
         (errors::paid_quota(), QuotaUnspecified),
         (errors::resource_exhausted(), QuotaUnspecified),
@@ -322,6 +327,17 @@ fn reported() -> Vec<Reported> {
             "Unsupported MIME type of file: billing account closed",
             "The model free-tier-country does not support function calling.",
         ]),
+        of(SignatureRefused, 400, INVALID)(&[
+            "Corrupted thought signature.",
+            "Thought signature is not valid.",
+            "Invalid thought signature in part 3.",
+            "The thought_signature could not be verified.",
+        ]),
+        of(SignatureMissing, 400, INVALID)(&[
+            "Function call is missing a thought_signature in functionCall parts.",
+            "A thought signature is required for function call 2.",
+            "Function calls without a thoughtSignature are not supported.",
+        ]),
         of(ResourceRefused, 403, DENIED)(&[
             "Something new.",
             "Access to tuned model api_key_revoked denied.",
@@ -391,9 +407,10 @@ fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
     let quota = google(429, EXHAUSTED, exceeded, "");
     let waits = format!("{exceeded}\nPlease retry in 9s.");
     let waits = google(429, EXHAUSTED, &waits, "");
-    let large_message = format!(
+    let by_message = format!(
         "{exceeded}\n* Quota exceeded for metric: s/x_input_token_count, limit: 16000, model: m\nPlease retry in 9s."
     );
+    let by_message = google(429, EXHAUSTED, &by_message, "");
     let day = errors::quota_per_day(MODEL, 20, RETRY).compact();
     let places = json!({"error": {"code": 403, "status": DENIED,
         "message": "Requests to this API places.googleapis.com method google.maps.places.v1.Places.SearchText are blocked.",
@@ -426,30 +443,10 @@ fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
         (with_search(), 429, waits, ToolQuota),
         (with_search(), 429, grounding.to_string(), ToolQuota),
         (call(), 429, named.to_string(), QuotaPerMinute),
-        (
-            large(16_001, 0),
-            429,
-            google(429, EXHAUSTED, &large_message, ""),
-            RequestTooLarge,
-        ),
+        (large(16_001, 0), 429, by_message, RequestTooLarge),
         (with_search(), 429, day, QuotaPerDay),
         (call(), 401, "who are you".to_owned(), UpstreamTrouble),
     ];
-    let signatures = [
-        of(SignatureRefused, 400, INVALID)(&[
-            "Corrupted thought signature.",
-            "Thought signature is not valid.",
-            "Invalid thought signature in part 3.",
-            "The thought_signature could not be verified.",
-        ]),
-        of(SignatureMissing, 400, INVALID)(&[
-            "Function call is missing a thought_signature in functionCall parts.",
-            "A thought signature is required for function call 2.",
-            "Function calls without a thoughtSignature are not supported.",
-        ]),
-    ];
-    let signatures = signatures.concat().into_iter();
-    cases.extend(signatures.map(|(status, body, expected)| (call(), status, body, expected)));
     for (status, reason, expected) in [
         (401, "CREDENTIALS_MISSING", RequestRefused),
         (401, "API_KEY_INVALID", KeyRejected),
@@ -478,23 +475,20 @@ fn the_request_decides_ambiguous_errors() {
 #[test]
 fn every_row_has_a_source_and_an_example() {
     let recorded = recorded().into_iter();
-    let reported = reported().into_iter();
-    let examples: Vec<(RequestTraits, u16, String)> = recorded
+    let pages = [400, 401, 403, 429].map(|status| (status, PAGE.to_owned()));
+    let quota = (429, QUOTA_EXCEEDED.to_owned());
+    let of_calls = recorded
         .map(|(error, _)| (error.code(), error.compact()))
-        .chain(reported.map(|(status, body, _)| (status, body)))
-        .chain([400, 401, 403, 429].map(|status| (status, PAGE.to_owned())))
-        .chain([(429, QUOTA_EXCEEDED.to_owned())])
-        .map(|(status, body)| (call(), status, body))
         .chain(
-            ambiguous()
+            reported()
                 .into_iter()
-                .map(|(request, status, body, _)| (request, status, body)),
+                .map(|(status, body, _)| (status, body)),
         )
-        .collect();
-    let rows: BTreeSet<usize> = examples
-        .iter()
-        .filter_map(|(request, status, body)| row_of(request, *status, body))
-        .collect();
+        .chain(pages.into_iter().chain([quota]))
+        .map(|(status, body)| row_of(&call(), status, &body));
+    let ambiguous = ambiguous().into_iter();
+    let of_ambiguous = ambiguous.map(|(request, status, body, _)| row_of(&request, status, &body));
+    let rows: BTreeSet<usize> = of_calls.chain(of_ambiguous).flatten().collect();
     for (index, row) in TABLE.iter().enumerate() {
         assert!(rows.contains(&index), "no example: {row:?}");
         assert!(!row.source.is_empty(), "no source: {row:?}");
@@ -522,13 +516,8 @@ fn unreadable_errors_are_classified_by_status_and_harm_no_key() {
         (999, UpstreamTrouble, UpstreamTrouble),
         (200, Success, Success),
     ] {
-        for body in [
-            "",
-            "{}",
-            "[]",
-            "upstream connect error",
-            r#"{"error": {"co"#,
-        ] {
+        let half = r#"{"error": {"co"#;
+        for body in ["", "{}", "[]", "upstream connect error", half] {
             assert_eq!(outcome(status, body), nothing, "{status} {body}");
         }
         assert_eq!(outcome(status, PAGE), page, "{status}");
@@ -633,14 +622,8 @@ fn echoed_request_content_cannot_condemn_a_key() {
 #[test]
 fn the_body_takes_precedence_over_retry_after() {
     let with_header = |status, value: &str, body: &[u8]| {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
-        let response = CallResult::Response {
-            status,
-            headers: &headers,
-            body,
-        };
-        diagnose(response, &call()).retry_after_ms
+        let headers = retry_after(value);
+        diagnose(response(status, &headers, body), &call()).retry_after_ms
     };
     let minute = errors::quota_per_minute(MODEL, 15, RETRY).pretty();
     assert_eq!(with_header(429, "7", minute.as_bytes()), Some(47_618));
@@ -675,16 +658,14 @@ fn reads_the_project_from_an_error() {
 
 #[test]
 fn a_200_with_an_error_is_not_a_success() {
+    let with_object = r#"{"object":"","error":{"code":503}}"#;
     for (body, expected) in [
         (r#"{"error":{}}"#, Outcome::UpstreamTrouble),
         (r#"{"error":"slow down"}"#, Outcome::UpstreamTrouble),
         (r#"{"error":{"code":200}}"#, Outcome::UpstreamTrouble),
         (r#"{"error":{"code":8}}"#, Outcome::UpstreamTrouble),
         (r#"{"error":{"code":"429"}}"#, Outcome::QuotaUnspecified),
-        (
-            r#"{"object":"","error":{"code":503}}"#,
-            Outcome::ModelOverloaded,
-        ),
+        (with_object, Outcome::ModelOverloaded),
     ] {
         assert_eq!(outcome(200, body), expected, "{body}");
     }
@@ -736,11 +717,8 @@ fn transport_errors_do_not_blame_the_key() {
 /// Random bytes, random text, and errors with random fields.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let bytes = prop::collection::vec(any::<u8>(), 0..200);
-    let words = prop::sample::select(vec![
-        "API key not valid",
-        "Your API key was reported as leaked",
-        "x",
-    ]);
+    let leaked = "Your API key was reported as leaked";
+    let words = prop::sample::select(vec!["API key not valid", leaked, "x"]);
     let error = (".*", words, "[A-Z_]{0,12}").prop_map(|(text, begins, status)| {
         json!({"error": {"message": format!("{begins}{text}"), "status": status, "details": [{"reason": text}]}})
             .to_string()
@@ -757,10 +735,8 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_response_has_an_outcome(status in any::<u16>(), body in any_body(), wait in "[ -~]{0,30}") {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, HeaderValue::from_str(&wait).unwrap());
-        let response = CallResult::Response { status, headers: &headers, body: &body };
-        let diagnosis = diagnose(response, &call());
+        let headers = retry_after(&wait);
+        let diagnosis = diagnose(response(status, &headers, &body), &call());
         prop_assert_eq!(diagnosis.status, Some(status));
         prop_assert_eq!(diagnosis.outcome == Outcome::Success, status == 200 && ApiError::find(&body).is_none());
         let in_stream = in_stream(&body);
