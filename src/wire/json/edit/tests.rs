@@ -14,41 +14,25 @@ fn without(body: &str, fields: &[(&str, &str)]) -> Option<String> {
 
 #[test]
 fn removes_a_field_and_nothing_else() {
-    let (nested, camel_case) = ("tools[1].function", "response_format.json_schema");
-    for (body, at, name, expected) in [
-        (r#"{"a":1,"seed":2,"b":3}"#, "", "seed", r#"{"a":1,"b":3}"#),
-        (r#"{"seed":2,"b":3}"#, "", "seed", r#"{"b":3}"#),
-        (r#"{"b":3,"seed":2}"#, "", "seed", r#"{"b":3}"#),
-        (r#"{"seed":2}"#, "", "seed", "{}"),
-        (
-            r#" { "a" : 1.0e+2 , "seed" : [ {"x":1} ] , "b" : "é" } "#,
-            "",
-            "seed",
-            r#" { "a" : 1.0e+2 , "b" : "é" } "#,
-        ),
-        (
-            r#"{"seed":1,"seed":2,"a":1,"seed":3}"#,
-            "",
-            "seed",
-            r#"{"a":1}"#,
-        ),
-        (r#"{"\u0073eed":1,"a":1}"#, "", "seed", r#"{"a":1}"#),
-        (
-            r#"{"tools":[{"x":1},{"function":{"name":"f","strict":true}}],"strict":1}"#,
-            nested,
-            "strict",
-            r#"{"tools":[{"x":1},{"function":{"name":"f"}}],"strict":1}"#,
-        ),
-        (
-            r#"{"responseFormat":{"jsonSchema":{"strict":true,"a":1}}}"#,
-            camel_case,
-            "strict",
-            r#"{"responseFormat":{"jsonSchema":{"a":1}}}"#,
-        ),
+    for case in [
+        r#"{"a":1,"seed":2,"b":3} -> {"a":1,"b":3}"#,
+        r#"{"seed":2,"b":3} -> {"b":3}"#,
+        r#"{"b":3,"seed":2} -> {"b":3}"#,
+        r#"{"seed":2} -> {}"#,
+        r#" { "a" : 1.0e2 , "seed" : [ {"x":1} ] , "b" : "é" }  ->  { "a" : 1.0e2 , "b" : "é" } "#,
+        r#"{"seed":1,"seed":2,"a":1,"seed":3} -> {"a":1}"#,
+        r#"{"\u0073eed":1,"a":1} -> {"a":1}"#,
     ] {
-        let left = without(body, &[(at, name)]);
+        let (body, expected) = case.split_once(" -> ").unwrap();
+        let left = without(body, &[("", "seed")]);
         assert_eq!(left.as_deref(), Some(expected), "{body}");
     }
+    let nested = r#"{"tools":[{"x":1},{"function":{"name":"f","strict":true}}],"strict":1}"#;
+    let left = without(nested, &[("tools[1].function", "strict")]);
+    assert_eq!(left, Some(nested.replace(r#","strict":true"#, "")));
+    let camel_case = r#"{"responseFormat":{"jsonSchema":{"strict":true,"a":1}}}"#;
+    let left = without(camel_case, &[("response_format.json_schema", "strict")]);
+    assert_eq!(left, Some(camel_case.replace(r#""strict":true,"#, "")));
     for (body, at) in [
         (r#"{"a":1}"#, ""),
         ("[1]", ""),
@@ -135,18 +119,13 @@ fn renames_every_model_in_a_body() {
         "a" => Some("new".to_owned()),
         _ => None,
     };
-    for (body, expected) in [
-        (
-            r#"{"requests":[{"model":"models/a","content":{"model":"a"}},{"model":"models/b"}]}"#,
-            r#"{"requests":[{"model":"models/new","content":{"model":"a"}},{"model":"models/b"}]}"#,
-        ),
-        (
-            r#"{"generateContentRequest":{"model":"models/a"},"model":"a"}"#,
-            r#"{"generateContentRequest":{"model":"models/new"},"model":"new"}"#,
-        ),
+    for template in [
+        r#"{"requests":[{"model":"models/OLD","content":{"model":"a"}},{"model":"models/b"}]}"#,
+        r#"{"generateContentRequest":{"model":"models/OLD"},"model":"OLD"}"#,
     ] {
+        let [body, expected] = ["a", "new"].map(|name| template.replace("OLD", name));
         let changed = with_models(body.as_bytes(), rename);
-        assert_eq!(changed.as_deref(), Some(expected.as_bytes()), "{body}");
+        assert_eq!(changed, Some(expected.into_bytes()), "{body}");
     }
     for same in [r#"{"model":"b"}"#, r#"{"model":1,"requests":{}}"#, "["] {
         assert_eq!(with_models(same.as_bytes(), rename), None, "{same}");
