@@ -28,6 +28,11 @@ fn reserved(database: &NativeDatabase, limits: &[Limit], tokens: u64, ms: i64) -
     block_on(reserve(database, &[reservation], tokens, &now)).unwrap()
 }
 
+fn learn(database: &NativeDatabase, requests_per_day: u64, at: UnixMillis) {
+    let day = limit(Unit::Requests, Window::Day, requests_per_day);
+    block_on(learn_limit(database, &scope(), day, at)).unwrap();
+}
+
 /// Takes a retry from the default budget.
 fn took_retry(database: &NativeDatabase, ms: i64) -> bool {
     block_on(take_retry(database, RetryBudget::default(), NOW.plus(ms))).unwrap()
@@ -37,13 +42,9 @@ fn took_retry(database: &NativeDatabase, ms: i64) -> bool {
 fn the_latest_learned_limit_applies_and_a_preset_stays() {
     let database = NativeDatabase::migrated();
     database.run("INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', 'm', 'requests', 'day', 5)");
-    let learn = |value, ms| {
-        let day = limit(Unit::Requests, Window::Day, value);
-        block_on(learn_limit(&database, &scope(), day, NOW.plus(ms))).unwrap();
-    };
-    learn(20, 0);
-    learn(50, 10);
-    learn(20, 5);
+    for (requests, ms) in [(20, 0), (50, 10), (20, 5)] {
+        learn(&database, requests, NOW.plus(ms));
+    }
     let limits = database.query("SELECT learned, learned_at, preset FROM limits");
     assert_eq!(limits, ["50|2027-01-15T08:00:00.010Z|5"]);
 }
@@ -159,9 +160,7 @@ fn usage_from_the_future_does_not_count() {
     block_on(delete_old_usage(&database, NOW)).unwrap();
     let future = database.count("budget_usage WHERE began_at > '2027-02'");
     assert_eq!((future, database.count("retry_budget")), (0, 0));
-    let day = |value| limit(Unit::Requests, Window::Day, value);
-    for (value, at) in [(1, NOW.plus(year)), (20, NOW)] {
-        block_on(learn_limit(&database, &scope(), day(value), at)).unwrap();
-    }
+    learn(&database, 1, NOW.plus(year));
+    learn(&database, 20, NOW);
     assert_eq!(database.query("SELECT learned FROM limits"), ["20"]);
 }
