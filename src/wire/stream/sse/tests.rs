@@ -301,15 +301,6 @@ fn an_unterminated_last_line_is_valid_if_complete() {
     assert_eq!(scanner.end().as_deref(), Some(&b": bye"[..]));
 }
 
-#[test]
-fn a_long_event_passes_at_once_unless_it_may_be_last() {
-    let mut scanner = EventScanner::new(Kind::Generate);
-    let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
-    for piece in [&long, "\"}\r\n\r\n"] {
-        assert!(pass(&mut scanner, piece) == piece);
-    }
-}
-
 const CREATED: &str = "event: interaction.created\ndata: {\"interaction\":{\"id\":\"v1_fake\"},\"event_type\":\"interaction.created\"}\n\n";
 const COMPLETED: &str =
     "event: interaction.completed\ndata: {\"event_type\":\"interaction.completed\"}\n\n";
@@ -333,14 +324,18 @@ fn other_streams_pass_by_event_and_end_with_the_upstream() {
 }
 
 #[test]
-fn an_error_in_another_stream_removes_its_event_name() {
-    for error in [
-        "event: error\ndata: {\"error\":{\"code\":\"c\"},\"event_type\":\"error\"}\n\n",
-        "{\"error\":{\"code\":429}}\n",
+fn an_error_after_other_events_becomes_an_event_without_a_name() {
+    let [event, finish, _] = GEMINI_EVENTS;
+    let named = "event: error\ndata: {\"error\":{\"code\":\"c\"},\"event_type\":\"error\"}\n\n";
+    for (kind, held, passing, error) in [
+        (Kind::Generate, finish, event, "{\n  \"error\""),
+        (Kind::Other, "", CREATED, named),
+        (Kind::Other, "", CREATED, "{\"error\":{\"code\":429}}\n"),
     ] {
-        let mut scanner = EventScanner::new(Kind::Other);
-        let scan = scanner.push([CREATED, error].concat().into());
-        assert_eq!(text(scan.ready), CREATED);
+        let (mut scanner, sent) = scanned(kind, &[held]);
+        assert_eq!(sent, "", "{error}");
+        let scan = scanner.push([passing, error].concat().into());
+        assert_eq!(text(scan.ready), [held, passing].concat());
         assert!(matches!(scan.found, Found::Error(_)), "{error}");
         let closing_event = text(scanner.close_with(ERROR));
         assert_eq!(closing_event, format!("data: {ERROR}\n\n"));
@@ -373,25 +368,15 @@ fn a_stream_that_ends_within_a_line_is_truncated() {
 }
 
 #[test]
-fn an_error_after_a_long_event_loses_nothing() {
+fn a_long_event_passes_at_once_and_an_error_follows_it() {
     let mut scanner = EventScanner::new(Kind::Generate);
     let long = format!("data: {{\"a\":\"{}", "x".repeat(MAX_HELD));
-    let pieces = [&long, "MIDDLE", "TAIL\"}\r\n\r\n"];
-    let sent = pieces.map(|piece| pass(&mut scanner, piece)).concat();
+    for piece in [&long, "MIDDLE", "TAIL\"}\r\n\r\n"] {
+        assert!(pass(&mut scanner, piece) == piece);
+    }
     assert_eq!(scanner.end(), None, "there is no finish reason");
-    let expected = format!("{long}MIDDLETAIL\"}}\r\n\r\ndata: {ERROR}\n\n");
-    assert!(sent + &text(scanner.close_with(ERROR)) == expected);
-}
-
-#[test]
-fn an_error_in_a_gemini_stream_becomes_an_event() {
-    let [event, finish, _] = GEMINI_EVENTS;
-    let (mut scanner, _) = scanned(Kind::Generate, &[finish]);
-    let scan = scanner.push([event, "{\n  \"error\""].concat().into());
-    assert_eq!(text(scan.ready), [finish, event].concat());
-    assert!(matches!(scan.found, Found::Error(_)));
     let event = format!("data: {ERROR}\n\n");
-    assert_eq!(scanner.close_with(ERROR), event.as_bytes());
+    assert_eq!(text(scanner.close_with(ERROR)), event);
 }
 
 proptest! {
