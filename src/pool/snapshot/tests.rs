@@ -140,11 +140,8 @@ proptest! {
 
     #[test]
     fn every_key_with_weight_is_drawn_eventually(priorities in prop::collection::vec(1i64..200, 1..8)) {
-        let keys: Vec<_> = priorities
-            .iter()
-            .enumerate()
-            .map(|(index, priority)| PoolKey { priority: *priority, id: KeyId(index as i64), ..key(1) })
-            .collect();
+        let keys = (0..).zip(&priorities).map(|(id, &priority)| PoolKey { priority, ..key(id) });
+        let keys: Vec<PoolKey> = keys.collect();
         let drawn = draws(&keys, 20_000);
         for key in &keys {
             prop_assert!(drawn.contains(&key.id.0), "key {} of {:?} never drawn", key.id, priorities);

@@ -28,6 +28,13 @@ fn call() -> RequestTraits {
     }
 }
 
+/// [`call`] with a change.
+fn call_with(change: impl FnOnce(&mut RequestTraits)) -> RequestTraits {
+    let mut request = call();
+    change(&mut request);
+    request
+}
+
 fn diagnose_for(request: &RequestTraits, status: u16, body: &[u8]) -> Diagnosis {
     diagnose(response(status, &HeaderMap::new(), body), request)
 }
@@ -368,24 +375,15 @@ fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
         takes_keys: false,
         ..call()
     };
-    let with_file = || RequestTraits {
-        names_resource: true,
-        ..call()
-    };
-    let with_search = || RequestTraits {
-        tool: Some("google_search".to_owned()),
-        ..call()
-    };
-    let with_other_header = || RequestTraits {
-        has_other_header: true,
-        ..call()
-    };
-    let large = |input_tokens, texts| RequestTraits {
-        size: RequestSize {
+    let with_file = || call_with(|request| request.names_resource = true);
+    let with_search = || call_with(|request| request.tool = Some("google_search".to_owned()));
+    let with_other_header = || call_with(|request| request.has_other_header = true);
+    let large = |input_tokens, texts| {
+        let size = RequestSize {
             input_tokens,
             texts,
-        },
-        ..call()
+        };
+        call_with(|request| request.size = size)
     };
     let not_found = google(404, "NOT_FOUND", "Requested entity was not found.", "");
     let invalid = errors::unauthenticated(METHOD).compact();
@@ -396,13 +394,10 @@ fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
         "quotaMetric": "generativelanguage.googleapis.com/embed_content_free_tier_requests",
         "quotaId": "EmbedContentRequestsPerMinutePerUserPerProjectPerModel-FreeTier",
         "quotaValue": "100",
-    }]}]}})
-    .to_string();
-    let vision =
-        json!({"error": {"code": 403, "status": DENIED, "message": "It is disabled.", "details": [{
-            "reason": "SERVICE_DISABLED", "metadata": {"service": "vision.googleapis.com"},
-        }]}})
-        .to_string();
+    }]}]}});
+    let vision = json!({"error": {"code": 403, "status": DENIED, "message": "It is disabled.",
+        "details": [{"reason": "SERVICE_DISABLED",
+            "metadata": {"service": "vision.googleapis.com"}}]}});
     let exceeded = "You exceeded your current quota, please check your plan and billing details.";
     let quota = google(429, EXHAUSTED, exceeded, "");
     let waits = format!("{exceeded}\nPlease retry in 9s.");
@@ -430,14 +425,14 @@ fn ambiguous() -> Vec<(RequestTraits, u16, String, Outcome)> {
         (with_other_header(), 401, invalid, CredentialMisplaced),
         (call(), 403, blocked.clone(), KeyRestricted),
         (about_corpora(), 403, blocked, RequestRefused),
-        (call(), 403, vision, RequestRefused),
+        (call(), 403, vision.to_string(), RequestRefused),
         (call(), 403, places.to_string(), RequestRefused),
         (call(), 400, credentials.clone(), PoolFault),
         (with_other_header(), 400, credentials, CredentialMisplaced),
         (large(16_000, 0), 429, tokens.clone(), QuotaPerMinute),
         (large(16_001, 0), 429, tokens, RequestTooLarge),
-        (large(0, 100), 429, texts.clone(), QuotaPerMinute),
-        (large(0, 143), 429, texts, RequestTooLarge),
+        (large(0, 100), 429, texts.to_string(), QuotaPerMinute),
+        (large(0, 143), 429, texts.to_string(), RequestTooLarge),
         (with_search(), 429, quota, ToolQuota),
         (call(), 429, waits.clone(), QuotaPerMinute),
         (with_search(), 429, waits, ToolQuota),
