@@ -237,14 +237,12 @@ mod tests {
 
     #[test]
     fn renames_every_occurrence_of_a_member() {
-        for (object, expected) in [
-            (r#"{"x":1,"a":"x"}"#, r#"{"y":1,"a":"x"}"#),
-            (
-                r#"{"a":"x" , "\u0078" : {"x":1} }"#,
-                r#"{"a":"x" , "y" : {"x":1} }"#,
-            ),
-            ("{}", "{}"),
+        for case in [
+            r#"{"x":1,"a":"x"} -> {"y":1,"a":"x"}"#,
+            r#"{"a":"x" , "\u0078" : {"x":1} } -> {"a":"x" , "y" : {"x":1} }"#,
+            "{} -> {}",
         ] {
+            let (object, expected) = case.split_once(" -> ").unwrap();
             let changed = patched(object, |patch, object| {
                 let Members(members) = serde_json::from_str(object).unwrap();
                 patch.rename(object, &members, "x", "y");

@@ -286,13 +286,11 @@ fn list_of_models() -> BoxedStrategy<String> {
     ])
 }
 
+/// Whether the value at a path may change, from the first to the second.
+type MayChange = dyn Fn(&str, Option<&Value>, &Value) -> bool;
+
 /// Whether values differ only where allowed, by path.
-fn differ_only_where(
-    path: &str,
-    before: &Value,
-    after: &Value,
-    may: &dyn Fn(&str, Option<&Value>, &Value) -> bool,
-) -> bool {
+fn differ_only_where(path: &str, before: &Value, after: &Value, may: &MayChange) -> bool {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
             before.iter().all(|(name, value)| {
@@ -392,11 +390,7 @@ fn may_be_repaired_in_model(path: &str, before: Option<&Value>, after: &Value) -
 }
 
 /// Whether both are the same bytes, or both are JSON and differ only where allowed.
-fn is_repaired(
-    before: &str,
-    after: &str,
-    may: &dyn Fn(&str, Option<&Value>, &Value) -> bool,
-) -> bool {
+fn is_repaired(before: &str, after: &str, may: &MayChange) -> bool {
     let parse = |text: &str| serde_json::from_str::<Value>(text);
     before == after
         || match (parse(before), parse(after)) {
