@@ -77,9 +77,7 @@ async fn without_database() -> Rc<HostGateway> {
     .await
 }
 
-async fn open_database(
-    config: &Result<Config, InvalidConfig>,
-) -> Result<Rc<HostDatabase>, DatabaseError> {
+async fn open_database(config: &Result<Config, InvalidConfig>) -> store::Result<Rc<HostDatabase>> {
     let database = Rc::new(HostDatabase::open(HostConnector, notify::new).await?);
     let setting_up = SettingUp(Rc::clone(&database));
     store::migrate(&setting_up).await?;

@@ -1,6 +1,6 @@
 //! `spin:sqlite` behind the store's trait.
 
-use crate::store::{Connector, DatabaseError, Reconnecting, Row, Value};
+use crate::store::{Connector, DatabaseError, Reconnecting, Result, Row, Value};
 use spin_sdk::sqlite::{Connection, Error, Value as HostValue};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
@@ -16,7 +16,7 @@ pub(super) struct HostConnector;
 impl Connector for HostConnector {
     type Connection = Connection;
 
-    async fn connect(&self) -> Result<Connection, DatabaseError> {
+    async fn connect(&self) -> Result<Connection> {
         Connection::open_default().await.map_err(describe)
     }
 
@@ -25,7 +25,7 @@ impl Connector for HostConnector {
         connection: &Connection,
         statement: &str,
         parameters: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> Result<Vec<Row>> {
         let parameters = parameters.into_iter().map(|value| match value {
             Value::Null => HostValue::Null,
             Value::Integer(value) => HostValue::Integer(value),

@@ -9,7 +9,7 @@ use super::view::PoolView;
 use super::{Body, Failure, Reply};
 use crate::config::{Config, Proxies};
 use crate::pool::{Owner, UnixMillis};
-use crate::store::{self, Database, DatabaseError};
+use crate::store::{self, Database};
 use crate::wire::Kind;
 use crate::wire::resource::{
     Reported, chosen_name, named_in_body, named_in_path, of_upload, reported,
@@ -96,7 +96,7 @@ impl<D: Database> Affinity<'_, D> {
         target: &Target,
         request: &Parts,
         now: UnixMillis,
-    ) -> Result<bool, DatabaseError> {
+    ) -> store::Result<bool> {
         let Some(id) = upload_id(request.uri.query()) else {
             return Ok(false);
         };
@@ -128,7 +128,7 @@ impl<D: Database> Affinity<'_, D> {
         mut owner: Owner,
         reply: &mut Reply<D, B, S>,
         now: UnixMillis,
-    ) -> Result<(), DatabaseError> {
+    ) -> store::Result<()> {
         let Incoming { head, target, .. } = incoming;
         let upload = reply.headers.remove(UPLOAD_URL);
         reply.headers.remove(UPLOAD_CONTROL_URL);
@@ -175,7 +175,7 @@ impl<D: Database> Affinity<'_, D> {
     }
 
     /// Forgets the resource at the end of a path.
-    async fn forget(&self, target: &Target) -> Result<(), DatabaseError> {
+    async fn forget(&self, target: &Target) -> store::Result<()> {
         for name in named_in_path(&target.rest) {
             let prefix = target.rest.strip_suffix(&name);
             if prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('/')) {

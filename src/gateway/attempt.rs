@@ -353,7 +353,7 @@ impl<D: Database, S: System> Attempt<D, S> {
 
     /// Writes the row and the counters; or defers them for a moment if the settings allow it and no
     /// key's state depends on them.
-    async fn commit(&self, row: AttemptRow) -> Result<store::Moved, DatabaseError> {
+    async fn commit(&self, row: AttemptRow) -> store::Result<store::Moved> {
         let recorder = &self.view.recorder;
         let may_wait =
             self.log_commit == LogCommit::After && !row.outcome.verdict().is_against_key();
@@ -403,11 +403,7 @@ impl<D: Database, S: System> Attempt<D, S> {
 
     /// Applies the outcome to the key's project and its budgets. The view is updated even if a
     /// write to the database fails; the first error is returned.
-    async fn learn(
-        &self,
-        incident: &Incident,
-        diagnosis: Option<&Diagnosis>,
-    ) -> Result<(), DatabaseError> {
+    async fn learn(&self, incident: &Incident, diagnosis: Option<&Diagnosis>) -> store::Result<()> {
         let database = &*self.view.database;
         let mut key = self.pick.key.clone();
         let mut result = Ok(());
@@ -452,7 +448,7 @@ impl<D: Database, S: System> Attempt<D, S> {
         quota_scope_of(outcome, key, &self.model, self.traits.tool.as_deref())
     }
 
-    async fn end_cool_downs(&self) -> Result<(), DatabaseError> {
+    async fn end_cool_downs(&self) -> store::Result<()> {
         let mut result = Ok(());
         for scope in &self.pick.on_probation {
             let ended = self.view.end_cool_down(scope, self.started_at).await;
@@ -463,7 +459,7 @@ impl<D: Database, S: System> Attempt<D, S> {
 
     /// Releases the trial leases that this attempt still holds, so that the next call may run the
     /// trial. A trial that reached a result has ended already.
-    async fn release_trials(&self) -> Result<(), DatabaseError> {
+    async fn release_trials(&self) -> store::Result<()> {
         self.view
             .release(&self.pick.claims, self.claimed.trials_until)
             .await
@@ -471,7 +467,7 @@ impl<D: Database, S: System> Attempt<D, S> {
 
     /// Replaces the reserved number of tokens by the true one: none, if the upstream did not
     /// answer.
-    async fn settle(&self, status: Option<u16>, usage: Option<Usage>) -> Result<(), DatabaseError> {
+    async fn settle(&self, status: Option<u16>, usage: Option<Usage>) -> store::Result<()> {
         let true_tokens = match (status, usage) {
             (_, Some(usage)) => usage.input,
             (Some(200), None) => return Ok(()),
@@ -491,7 +487,7 @@ impl<D: Database, S: System> Attempt<D, S> {
     }
 
     /// Applies the key state that the database now has to the view.
-    async fn enter(&self, moved: store::Moved, incident: &Incident) -> Result<(), DatabaseError> {
+    async fn enter(&self, moved: store::Moved, incident: &Incident) -> store::Result<()> {
         if let Some(state) = moved.state {
             self.view.change(Change::State(self.key(), state));
         }

@@ -79,11 +79,7 @@ impl Claim<'_> {
         })
     }
 
-    async fn reserve<D: Database>(
-        &self,
-        view: &PoolView<D>,
-        now: &Moment,
-    ) -> Result<bool, DatabaseError> {
+    async fn reserve<D: Database>(&self, view: &PoolView<D>, now: &Moment) -> store::Result<bool> {
         let balances = view.snapshot().balances(&self.pick.key, self.model, now);
         let reservations: Vec<store::Reservation> = self
             .pick

@@ -52,7 +52,7 @@ pub use reply::{Body, Reply};
 pub use request_body::declared_length;
 
 use crate::config::{self, Config, InvalidConfig};
-use crate::store::{self, Database, DatabaseError, Readiness};
+use crate::store::{self, Database, Readiness};
 use crate::sync::{ByteSemaphore, NewNotify};
 use crate::wire::Surface;
 use crate::wire::target::advice;
@@ -85,7 +85,7 @@ pub struct Gateway<D, U, S> {
     /// The settings, or what is wrong with them: a pool that cannot work must still say why.
     config: Result<Config, InvalidConfig>,
     /// The view of the pool, or why there is none.
-    view: Result<Rc<PoolView<D>>, DatabaseError>,
+    view: store::Result<Rc<PoolView<D>>>,
     /// Memory for the bodies of requests.
     memory: Rc<ByteSemaphore>,
     model_lists: ModelLists,
@@ -97,7 +97,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     /// A gateway over an open database whose schema is up to date, or without one.
     pub fn new(
         config: Result<Config, InvalidConfig>,
-        database: Result<Rc<D>, DatabaseError>,
+        database: store::Result<Rc<D>>,
         upstream: U,
         system: S,
         new_notify: NewNotify,

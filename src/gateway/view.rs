@@ -69,7 +69,7 @@ pub(super) struct Shared<D> {
     retries: Cell<RetryMinute>,
     reported: RefCell<Reported>,
     /// Whether the pool was ready, and when that was checked.
-    readiness: RefCell<Option<(UnixMillis, Result<Readiness, DatabaseError>)>>,
+    readiness: RefCell<Option<(UnixMillis, store::Result<Readiness>)>>,
     checking: Exclusive,
 }
 
@@ -103,7 +103,7 @@ struct Reading {
     number: u64,
     started_at: UnixMillis,
     coverage: Coverage,
-    result: Result<(), DatabaseError>,
+    result: store::Result<()>,
 }
 
 impl<D> Deref for PoolView<D> {
@@ -151,7 +151,7 @@ impl<D: Database> PoolView<D> {
         model: &str,
         max_age_ms: i64,
         rng: &mut impl Rng,
-    ) -> Result<Step, DatabaseError> {
+    ) -> store::Result<Step> {
         let mut coverage = Coverage::needed_by(failover);
         loop {
             self.refresh_if_possible(system, coverage, max_age_ms)
@@ -180,7 +180,7 @@ impl<D: Database> PoolView<D> {
         system: &S,
         coverage: Coverage,
         max_age_ms: i64,
-    ) -> Result<(), DatabaseError> {
+    ) -> store::Result<()> {
         match self.refresh(system, coverage, max_age_ms).await {
             Err(error) if !self.is_read.get() => Err(error),
             Ok(()) | Err(_) => Ok(()),
@@ -188,7 +188,7 @@ impl<D: Database> PoolView<D> {
     }
 
     /// Writes an attempt's row, and waits for it no longer than the response may.
-    pub(super) async fn commit(&self, row: AttemptRow) -> Result<Moved, DatabaseError> {
+    pub(super) async fn commit(&self, row: AttemptRow) -> store::Result<Moved> {
         let started = self.unlimited_database().clock_ms();
         let left = self.rows_ms.get();
         // Half is left for the row of the attempt that the client sees answered.
@@ -203,11 +203,7 @@ impl<D: Database> PoolView<D> {
     }
 
     /// Cools a quota scope after an incident, even if the database does not accept it.
-    pub(super) async fn cool(
-        &self,
-        scope: &QuotaScope,
-        incident: &Incident,
-    ) -> Result<(), DatabaseError> {
+    pub(super) async fn cool(&self, scope: &QuotaScope, incident: &Incident) -> store::Result<()> {
         // If the current cool-down was never written, this one must be, whatever it changes.
         let is_written = !self.unwritten.borrow().contains_key(scope);
         let known = self.snapshot().cool_down(scope).copied();
@@ -232,7 +228,7 @@ impl<D: Database> PoolView<D> {
         &self,
         scope: &QuotaScope,
         started_at: UnixMillis,
-    ) -> Result<(), DatabaseError> {
+    ) -> store::Result<()> {
         let written = store::end_cool_down(&*self.database, scope, started_at).await;
         // Afterwards, so that no reading in between reverts it.
         self.change(Change::Worked(scope.clone(), started_at));
@@ -240,11 +236,7 @@ impl<D: Database> PoolView<D> {
     }
 
     /// Releases trials that were claimed until `until`, unless they have ended otherwise.
-    pub(super) async fn release(
-        &self,
-        claims: &[Claim],
-        until: UnixMillis,
-    ) -> Result<(), DatabaseError> {
+    pub(super) async fn release(&self, claims: &[Claim], until: UnixMillis) -> store::Result<()> {
         let mut result = Ok(());
         for claim in claims {
             result = result.and(store::release(&*self.database, claim, until).await);
@@ -285,7 +277,7 @@ impl<D: Database> PoolView<D> {
         system: &S,
         coverage: Coverage,
         max_age_ms: i64,
-    ) -> Result<(), DatabaseError> {
+    ) -> store::Result<()> {
         let mut now = system.now();
         let oldest = now.plus(-max_age_ms);
         let readings = self.readings.get();
@@ -317,7 +309,7 @@ impl<D: Database> PoolView<D> {
         system: &S,
         coverage: Coverage,
         started_at: UnixMillis,
-    ) -> Result<(), DatabaseError> {
+    ) -> store::Result<()> {
         self.outdated.set(false);
         let _reading = ReadingGuard {
             shared: self,
@@ -347,7 +339,7 @@ impl<D: Database> PoolView<D> {
         system: &S,
         coverage: Coverage,
         started_at: UnixMillis,
-    ) -> Result<(), DatabaseError> {
+    ) -> store::Result<()> {
         let sample_by = match coverage {
             Coverage::Sample => Some(SmallRng::seed_from_u64(system.random()).random()),
             Coverage::Whole => None,
@@ -400,10 +392,7 @@ impl<D: Database> PoolView<D> {
     }
 
     /// Whether the pool can serve, as of at most a second ago. Concurrent callers share one check.
-    pub(super) async fn readiness<S: System>(
-        &self,
-        system: &S,
-    ) -> Result<Readiness, DatabaseError> {
+    pub(super) async fn readiness<S: System>(&self, system: &S) -> store::Result<Readiness> {
         loop {
             let now = system.now();
             if let Some((at, readiness)) = &*self.readiness.borrow()

@@ -1,6 +1,6 @@
 //! Learned limits, usage, and the pool's retry budget.
 
-use super::{Database, DatabaseError, placeholders, quota_scope_values, values, write, write_once};
+use super::{Database, Result, placeholders, quota_scope_values, values, write, write_once};
 use crate::pool::{
     CLOCK_TOLERANCE_MS, Limit, MINUTE_MS, Moment, QuotaScope, RetryBudget, Unit, UnixMillis,
     Window, before_minute, slot_start,
@@ -55,7 +55,7 @@ pub async fn learn_limit(
     scope: &QuotaScope,
     limit: Limit,
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let (unit, window) = (limit.unit.name(), limit.window.name());
     let mut parameters = quota_scope_values(scope);
     parameters.extend(values![unit, window, limit.value, now]);
@@ -72,7 +72,7 @@ pub async fn learn_unsupported(
     model: &str,
     fields: &[String],
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let mut parameters = values![model, now];
     parameters.extend(fields.iter().map(|field| field.as_str().into()));
     let rows: Vec<String> = (3..=parameters.len())
@@ -91,7 +91,7 @@ ON CONFLICT (model, field) DO UPDATE SET learned_at = excluded.learned_at",
 ///
 /// # Errors
 /// The database refused.
-pub async fn forget_learned(database: &impl Database, model: &str) -> Result<(), DatabaseError> {
+pub async fn forget_learned(database: &impl Database, model: &str) -> Result<()> {
     for table in ["unsupported_fields", "signed_models"] {
         let delete = format!("DELETE FROM {table} WHERE model = ?1");
         write(database, &delete, values![model]).await?;
@@ -110,7 +110,7 @@ pub async fn reserve(
     reservations: &[Reservation],
     input_tokens: u64,
     now: &Moment,
-) -> Result<bool, DatabaseError> {
+) -> Result<bool> {
     let (at, day) = (now.at(), now.day_start());
     let windows = [
         (Window::Minute, slot_start(at), before_minute(at)),
@@ -157,7 +157,7 @@ pub async fn settle(
     scope: &QuotaScope,
     began_at: &Moment,
     difference: i64,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let mut parameters = quota_scope_values(scope);
     let slot = slot_start(began_at.at());
     parameters.extend(values![slot, began_at.day_start(), difference]);
@@ -172,7 +172,7 @@ pub async fn take_retry(
     database: &impl Database,
     budget: RetryBudget,
     now: UnixMillis,
-) -> Result<bool, DatabaseError> {
+) -> Result<bool> {
     let minute = now.0.div_euclid(MINUTE_MS);
     let parameters = values![minute, budget.floor, budget.percent];
     let taken = write_once(database, TAKE_RETRY, parameters).await?;
@@ -183,10 +183,7 @@ pub async fn take_retry(
 ///
 /// # Errors
 /// The database refused.
-pub(super) async fn delete_old_usage(
-    database: &impl Database,
-    now: UnixMillis,
-) -> Result<(), DatabaseError> {
+pub(super) async fn delete_old_usage(database: &impl Database, now: UnixMillis) -> Result<()> {
     let (day, minute) = (now.plus(-2 * DAY_MS), now.plus(-2 * MINUTE_MS));
     let parameters = values![day, minute, now.plus(CLOCK_TOLERANCE_MS)];
     write(database, DELETE_USAGE, parameters).await?;

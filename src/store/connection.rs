@@ -5,7 +5,7 @@
 //! statement repeated, in a way that cannot apply it twice: a refused statement did not run, and
 //! after a broken exchange only a statement that is safe to run twice is repeated ([`Access`]).
 
-use super::database::{Access, Database, DatabaseError, ErrorKind, pause_after};
+use super::database::{Access, Database, DatabaseError, ErrorKind, Result, pause_after};
 use super::{Row, Value};
 use crate::sync::{Exclusive, NewNotify};
 use futures::future::{Either, select};
@@ -54,7 +54,7 @@ pub trait Connector: 'static {
     ///
     /// # Errors
     /// The database does not exist or cannot be opened.
-    async fn connect(&self) -> Result<Self::Connection, DatabaseError>;
+    async fn connect(&self) -> Result<Self::Connection>;
 
     /// Runs one statement.
     ///
@@ -65,7 +65,7 @@ pub trait Connector: 'static {
         connection: &Self::Connection,
         statement: &str,
         parameters: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError>;
+    ) -> Result<Vec<Row>>;
 
     /// Milliseconds of a monotonic clock.
     fn clock_ms(&self) -> u64;
@@ -93,7 +93,7 @@ impl<C: Connector> Reconnecting<C> {
     ///
     /// # Errors
     /// The database does not exist or cannot be opened.
-    pub async fn open(connector: C, new_notify: NewNotify) -> Result<Self, DatabaseError> {
+    pub async fn open(connector: C, new_notify: NewNotify) -> Result<Self> {
         let database = Self {
             connector,
             new_notify,
@@ -108,7 +108,7 @@ impl<C: Connector> Reconnecting<C> {
     }
 
     /// The connection, opened if necessary. Concurrent callers wait for the first.
-    async fn connected(&self) -> Result<Rc<C::Connection>, DatabaseError> {
+    async fn connected(&self) -> Result<Rc<C::Connection>> {
         loop {
             if let Some(connection) = &*self.connection.borrow() {
                 return Ok(Rc::clone(connection));
@@ -156,7 +156,7 @@ impl<C: Connector> Reconnecting<C> {
         statement: &str,
         parameters: Vec<Value>,
         limit_ms: u64,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> Result<Vec<Row>> {
         let began = self.connector.clock_ms();
         let run = async {
             let connection = self.connected().await?;
@@ -209,7 +209,7 @@ impl<C: Connector> Reconnecting<C> {
         }
     }
 
-    fn note_lock(&self, access: Access, began: u64, result: &Result<Vec<Row>, DatabaseError>) {
+    fn note_lock(&self, access: Access, began: u64, result: &Result<Vec<Row>>) {
         match result {
             Err(error) if error.is_busy() => {
                 let since = self.locked.get().map_or(began, |(since, _)| since);
@@ -228,7 +228,7 @@ impl<C: Connector> Database for Reconnecting<C> {
         statement: &str,
         parameters: Vec<Value>,
         limit_ms: u64,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> Result<Vec<Row>> {
         let began = self.connector.clock_ms();
         let repeatable = self.is_remote.get().then(|| parameters.clone());
         let mut result = self.run(statement, parameters, limit_ms).await;

@@ -1,8 +1,7 @@
 //! Cool-downs and trials, safe under concurrent writes from many instances.
 
 use super::{
-    Database, DatabaseError, Row, Value, number, quota_scope_values, read, text, values, write,
-    write_once,
+    Database, Result, Row, Value, number, quota_scope_values, read, text, values, write, write_once,
 };
 use crate::pool::{
     CLOCK_TOLERANCE_MS, Claim, CoolDown, Incident, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome,
@@ -82,7 +81,7 @@ pub async fn cool(
     quota_scope: &QuotaScope,
     incident: &Incident,
     known: Option<CoolDown>,
-) -> Result<Option<CoolDown>, DatabaseError> {
+) -> Result<Option<CoolDown>> {
     let horizon = incident.ended_at.plus(CLOCK_TOLERANCE_MS);
     let reset = values![quota_scope.scope.to_string(), incident.began_at, horizon];
     if !read(database, IS_RESET, reset).await?.is_empty() {
@@ -122,7 +121,7 @@ pub async fn end_cool_down(
     database: &impl Database,
     quota_scope: &QuotaScope,
     began_at: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let mut parameters = quota_scope_values(quota_scope);
     parameters.push(began_at.into());
     write(database, CLEAR, parameters).await.map(drop)
@@ -138,7 +137,7 @@ pub async fn claim(
     claim: &Claim,
     now: UnixMillis,
     until: UnixMillis,
-) -> Result<bool, DatabaseError> {
+) -> Result<bool> {
     // Later times were written by a fast clock.
     let max_lease = now.plus(LONGEST_TRIAL_LEASE_MS + CLOCK_TOLERANCE_MS);
     let max_pause = now.plus(PAUSE_MS + CLOCK_TOLERANCE_MS);
@@ -185,11 +184,7 @@ RETURNING id",
 ///
 /// # Errors
 /// The database refused.
-pub async fn release(
-    database: &impl Database,
-    claim: &Claim,
-    until: UnixMillis,
-) -> Result<(), DatabaseError> {
+pub async fn release(database: &impl Database, claim: &Claim, until: UnixMillis) -> Result<()> {
     let (statement, mut parameters) = match claim {
         Claim::KeyTrial(id) => (RELEASE_KEY, values![*id]),
         Claim::ScopeTrial(quota_scope) => (RELEASE_SCOPE, quota_scope_values(quota_scope)),
@@ -205,7 +200,7 @@ pub async fn release(
 pub(super) async fn delete_spent_cool_downs(
     database: &impl Database,
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let statement = format!("DELETE FROM cool_downs WHERE NOT ({IS_RELEVANT})");
     write(database, &statement, relevance_parameters(now).into())
         .await

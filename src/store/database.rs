@@ -199,6 +199,9 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
+/// What a statement returns. Its errors are as [`ErrorKind`] says.
+pub type Result<T> = std::result::Result<T, DatabaseError>;
+
 /// The pool's database.
 #[expect(
     async_fn_in_trait,
@@ -217,7 +220,7 @@ pub trait Database: 'static {
         statement: &str,
         parameters: Vec<Value>,
         limit_ms: u64,
-    ) -> Result<Vec<Row>, DatabaseError>;
+    ) -> Result<Vec<Row>>;
 
     /// Milliseconds of a monotonic clock, since an arbitrary moment.
     fn clock_ms(&self) -> u64;
@@ -244,7 +247,7 @@ pub trait Database: 'static {
         access: Access,
         statement: &str,
         parameters: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> Result<Vec<Row>> {
         let began = self.clock_ms();
         let deadline = began.saturating_add(self.patience_ms(access));
         loop {
@@ -283,7 +286,7 @@ impl<D: Database> Database for SettingUp<D> {
         statement: &str,
         parameters: Vec<Value>,
         limit_ms: u64,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> Result<Vec<Row>> {
         self.0
             .try_execute(access, statement, parameters, limit_ms)
             .await
@@ -356,7 +359,7 @@ impl<D: Database> Database for Within<D> {
         statement: &str,
         parameters: Vec<Value>,
         limit_ms: u64,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> Result<Vec<Row>> {
         if access == Access::Read {
             let read = self
                 .database
@@ -410,7 +413,7 @@ pub(super) async fn read(
     database: &impl Database,
     statement: &str,
     parameters: Vec<Value>,
-) -> Result<Vec<Row>, DatabaseError> {
+) -> Result<Vec<Row>> {
     database.execute(Access::Read, statement, parameters).await
 }
 
@@ -419,7 +422,7 @@ pub(super) async fn write(
     database: &impl Database,
     statement: &str,
     parameters: Vec<Value>,
-) -> Result<Vec<Row>, DatabaseError> {
+) -> Result<Vec<Row>> {
     database.execute(Access::Write, statement, parameters).await
 }
 
@@ -428,7 +431,7 @@ pub(super) async fn write_once(
     database: &impl Database,
     statement: &str,
     parameters: Vec<Value>,
-) -> Result<Vec<Row>, DatabaseError> {
+) -> Result<Vec<Row>> {
     database
         .execute(Access::WriteOnce, statement, parameters)
         .await
@@ -441,7 +444,7 @@ mod tests {
     use futures::executor::block_on;
 
     /// Writes with a statement that may run twice.
-    fn write(database: &impl Database) -> Result<Vec<Row>, DatabaseError> {
+    fn write(database: &impl Database) -> Result<Vec<Row>> {
         let statement = "UPDATE readiness SET checks = checks";
         block_on(super::write(database, statement, Vec::new()))
     }

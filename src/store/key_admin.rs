@@ -1,6 +1,8 @@
 //! The table of keys: status reports, imports, and changes by operators.
 
-use super::{Database, DatabaseError, Row, Value, number, placeholders, read, text, values, write};
+use super::{
+    Database, DatabaseError, Result, Row, Value, number, placeholders, read, text, values, write,
+};
 use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
 
@@ -66,7 +68,7 @@ pub struct KeyReport {
 ///
 /// # Errors
 /// The table cannot be read.
-pub async fn key_report(database: &impl Database) -> Result<Vec<KeyReport>, DatabaseError> {
+pub async fn key_report(database: &impl Database) -> Result<Vec<KeyReport>> {
     let rows = read(database, &report_of_all(), Vec::new()).await?;
     Ok(rows.iter().map(report).collect())
 }
@@ -96,11 +98,7 @@ fn report(row: &Row) -> KeyReport {
 ///
 /// # Errors
 /// The table cannot be changed.
-pub async fn learn_project(
-    database: &impl Database,
-    id: KeyId,
-    project: &str,
-) -> Result<(), DatabaseError> {
+pub async fn learn_project(database: &impl Database, id: KeyId, project: &str) -> Result<()> {
     let parameters = values![id, project];
     write(database, LEARN_PROJECT, parameters).await.map(drop)
 }
@@ -113,7 +111,7 @@ pub async fn learn_credential_header(
     database: &impl Database,
     id: KeyId,
     header: CredentialHeader,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let learn = "UPDATE api_keys SET credential_header = ?2 WHERE id = ?1";
     write(database, learn, values![id, header.name()])
         .await
@@ -125,11 +123,7 @@ pub async fn learn_credential_header(
 ///
 /// # Errors
 /// The tables cannot be changed.
-pub async fn reset_key(
-    database: &impl Database,
-    id: KeyId,
-    now: UnixMillis,
-) -> Result<bool, DatabaseError> {
+pub async fn reset_key(database: &impl Database, id: KeyId, now: UnixMillis) -> Result<bool> {
     let reset = format!(
         "UPDATE api_keys SET status = {active}, consecutive_failures = 0, disabled_until = NULL, disabled_reason = NULL,
     disabled_at = NULL, rejected_at = NULL, trial_until = NULL, last_outcome = NULL, last_outcome_at = NULL, updated_at = ?2,
@@ -158,10 +152,7 @@ WHERE id = ?1 RETURNING {project}",
 }
 
 /// Deletes resets that are older than any call in flight.
-pub(super) async fn delete_old_resets(
-    database: &impl Database,
-    now: UnixMillis,
-) -> Result<(), DatabaseError> {
+pub(super) async fn delete_old_resets(database: &impl Database, now: UnixMillis) -> Result<()> {
     let parameters = values![now.plus(-RESET_RETENTION_MS)];
     write(database, DELETE_RESETS, parameters).await.map(drop)
 }
@@ -172,11 +163,7 @@ pub(super) async fn delete_old_resets(
 ///
 /// # Errors
 /// The table cannot be read or changed.
-pub async fn import_keys(
-    database: &impl Database,
-    keys: &[ApiKey],
-    now: UnixMillis,
-) -> Result<(), DatabaseError> {
+pub async fn import_keys(database: &impl Database, keys: &[ApiKey], now: UnixMillis) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }

@@ -5,7 +5,7 @@
 //! priorities of its keys, so while none cools down, a key is drawn about as often as in a draw
 //! from all keys.
 
-use super::{Database, DatabaseError, Row, number, read, text, values};
+use super::{Database, Result, Row, number, read, text, values};
 use crate::pool::{
     ApiKey, CredentialHeader, KeyId, KeyState, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome,
     PAUSE_MS, PoolKey, UnixMillis,
@@ -115,7 +115,7 @@ pub(super) async fn pool_keys(
     database: &impl Database,
     sample_by: Option<f64>,
     now: UnixMillis,
-) -> Result<KeysRead, DatabaseError> {
+) -> Result<KeysRead> {
     let Some(point) = sample_by else {
         let rows = read(database, &all(), Vec::new()).await?;
         return Ok(keys_of(&rows, true, now));
@@ -142,7 +142,7 @@ pub(super) async fn pool_keys(
 }
 
 /// The hash of the key that `point` selects by priority; `None` if no key has a positive priority.
-async fn hash_of_drawn(database: &impl Database, point: f64) -> Result<Option<u32>, DatabaseError> {
+async fn hash_of_drawn(database: &impl Database, point: f64) -> Result<Option<u32>> {
     let rows = read(database, &priorities(), Vec::new()).await?;
     let counted: Vec<_> = rows
         .iter()

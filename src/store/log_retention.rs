@@ -5,7 +5,7 @@
 //! the statement that inserts it, and the migration added the rows that existed before. So every
 //! row that can be deleted has been counted.
 
-use super::{Database, DatabaseError, Value, read, values, write};
+use super::{Database, Result, Value, read, values, write};
 use crate::pool::UnixMillis;
 
 /// Rows of calls before `?1`; `?2` is two days earlier.
@@ -44,7 +44,7 @@ pub(super) async fn delete_old_calls(
     database: &impl Database,
     now: UnixMillis,
     days: u32,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let mut parameters = parameters_before(now, days);
     parameters.push(Value::from(BATCH as u64));
     for _ in 0..MAX_BATCHES {
@@ -61,11 +61,7 @@ pub(super) async fn delete_old_calls(
 ///
 /// # Errors
 /// The database cannot be read.
-pub async fn count_old_calls(
-    database: &impl Database,
-    now: UnixMillis,
-    days: u32,
-) -> Result<u64, DatabaseError> {
+pub async fn count_old_calls(database: &impl Database, now: UnixMillis, days: u32) -> Result<u64> {
     let rows = read(database, COUNT_OLD, parameters_before(now, days)).await?;
     let count = rows.first().and_then(|row| row.integer(0)).unwrap_or(0);
     Ok(u64::try_from(count).unwrap_or(0))

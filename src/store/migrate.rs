@@ -1,7 +1,7 @@
 //! Schema migrations, and the readiness check.
 
 use super::cool_downs::PAUSED_UNTIL;
-use super::{Database, DatabaseError, ErrorKind, Within, number, read, values, write};
+use super::{Database, DatabaseError, ErrorKind, Result, Within, number, read, values, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
@@ -29,7 +29,7 @@ const RECORD: &str = "INSERT OR IGNORE INTO schema_migrations (id, name) VALUES 
 ///
 /// # Errors
 /// The database cannot be read or changed, or was created by a newer version of the pool.
-pub async fn migrate(database: &impl Database) -> Result<(), DatabaseError> {
+pub async fn migrate(database: &impl Database) -> Result<()> {
     let applied = format!("SELECT {} FROM schema_migrations", number("max(id)"));
     let applied = match read(database, &applied, Vec::new()).await {
         Ok(rows) => rows.first().and_then(|row| row.integer(0)).unwrap_or(0),
@@ -98,10 +98,7 @@ ON CONFLICT (id) DO UPDATE SET checks = checks + 1, checked_at = excluded.checke
 ///
 /// # Errors
 /// The database cannot be read.
-pub async fn readiness<D: Database>(
-    database: &Rc<D>,
-    now: UnixMillis,
-) -> Result<Readiness, DatabaseError> {
+pub async fn readiness<D: Database>(database: &Rc<D>, now: UnixMillis) -> Result<Readiness> {
     let parameters = values![now, now.plus(-WRITABLE_MS), now.plus(CLOCK_TOLERANCE_MS)];
     let rows = read(&**database, &readiness_query(), parameters).await?;
     let is_true = |column| rows.first().and_then(|row| row.integer(column)) == Some(1);

@@ -34,7 +34,8 @@ pub use budgets::{
 pub use connection::{Connector, Reconnecting};
 pub use cool_downs::{claim, cool, end_cool_down, release};
 pub use database::{
-    Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, SettingUp, Within,
+    Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, Result, SettingUp,
+    Within,
 };
 pub use key_admin::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,
@@ -76,7 +77,7 @@ pub async fn delete_expired(
     database: &impl Database,
     now: UnixMillis,
     log_retention_days: Option<u32>,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     cool_downs::delete_spent_cool_downs(database, now).await?;
     budgets::delete_old_usage(database, now).await?;
     resources::delete_old_resources(database, now).await?;

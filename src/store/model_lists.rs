@@ -1,6 +1,6 @@
 //! A cache of the lists of models that the pool's keys may use.
 
-use super::{Database, DatabaseError, Value, read, values, write};
+use super::{Database, Result, Value, read, values, write};
 use crate::pool::UnixMillis;
 
 /// How long a list is fresh, in milliseconds: 5 minutes.
@@ -14,7 +14,7 @@ pub async fn cached_models(
     database: &impl Database,
     list: &str,
     now: UnixMillis,
-) -> Result<Option<String>, DatabaseError> {
+) -> Result<Option<String>> {
     let select = "SELECT CAST(entries AS BLOB) FROM model_lists WHERE path = ?1 AND read_at > ?2 AND read_at <= ?3";
     let parameters = values![list, now.plus(-FRESH_MS), now];
     let rows = read(database, select, parameters).await?;
@@ -37,7 +37,7 @@ pub async fn cache_models(
     list: &str,
     entries: &str,
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let insert = "INSERT INTO model_lists (path, entries, read_at) VALUES (?1, ?2, ?3)
 ON CONFLICT (path) DO UPDATE SET entries = excluded.entries, read_at = excluded.read_at";
     write(database, insert, values![list, entries, now])

@@ -1,7 +1,7 @@
 //! Calls per client address and minute, counted in the database so that the limit holds across
 //! instances.
 
-use super::{Database, DatabaseError, values, write, write_once};
+use super::{Database, Result, values, write, write_once};
 use crate::pool::UnixMillis;
 
 const COUNT: &str = "INSERT INTO rate_limits (counter, minute, calls) VALUES (?1, ?2, 1)
@@ -29,7 +29,7 @@ pub async fn count_call(
     database: &impl Database,
     client: &str,
     now: UnixMillis,
-) -> Result<CallCount, DatabaseError> {
+) -> Result<CallCount> {
     let minute = now.0.div_euclid(MS_PER_MINUTE);
     let rows = write_once(database, COUNT, values![client, minute]).await?;
     let calls = rows.first().and_then(|row| row.integer(0)).unwrap_or(1);

@@ -2,7 +2,7 @@
 
 use super::cool_downs::{self, IS_RELEVANT, relevance_parameters};
 use super::key_sample::{KeysRead, pool_keys};
-use super::{Database, DatabaseError, Row, Value, number, read, text};
+use super::{Database, Result, Row, Value, number, read, text};
 use crate::pool::{
     KeyId, Limit, Moment, QuotaScope, Scope, Snapshot, Unit, UnixMillis, Used, Window,
     before_minute,
@@ -69,7 +69,7 @@ pub async fn read_pool(
     database: &impl Database,
     sample_by: Option<f64>,
     now: UnixMillis,
-) -> Result<PoolRead, DatabaseError> {
+) -> Result<PoolRead> {
     let KeysRead {
         keys,
         is_whole,

@@ -1,7 +1,7 @@
 //! The owners of upstream resources such as files, caches and batches, which only certain keys can
 //! use.
 
-use super::{Database, DatabaseError, Value, number, placeholders, read, text, values, write};
+use super::{Database, Result, Value, number, placeholders, read, text, values, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyId, Owner, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub async fn remember_created(
     names: &BTreeSet<String>,
     owner: &Owner,
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let replace = "UPDATE SET api_key_id = excluded.api_key_id, project = excluded.project, made_at = excluded.made_at";
     remember(database, names, replace, owner, now).await
 }
@@ -36,7 +36,7 @@ pub async fn remember_reported(
     names: &BTreeSet<String>,
     owner: &Owner,
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     remember(database, names, "NOTHING", owner, now).await
 }
 
@@ -46,7 +46,7 @@ async fn remember(
     on_conflict: &str,
     owner: &Owner,
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
@@ -73,7 +73,7 @@ async fn remember(
 pub async fn owners(
     database: &impl Database,
     names: &BTreeSet<String>,
-) -> Result<BTreeMap<String, Owner>, DatabaseError> {
+) -> Result<BTreeMap<String, Owner>> {
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -112,7 +112,7 @@ pub async fn was_created_since(
     name: &str,
     since: UnixMillis,
     now: UnixMillis,
-) -> Result<bool, DatabaseError> {
+) -> Result<bool> {
     let select = "SELECT 1 FROM resources WHERE name = ?1 AND made_at >= ?2 AND made_at <= ?3";
     let parameters = values![name, since, now.plus(CLOCK_TOLERANCE_MS)];
     Ok(!read(database, select, parameters).await?.is_empty())
@@ -122,16 +122,13 @@ pub async fn was_created_since(
 ///
 /// # Errors
 /// The database refused.
-pub async fn forget_resource(database: &impl Database, name: &str) -> Result<(), DatabaseError> {
+pub async fn forget_resource(database: &impl Database, name: &str) -> Result<()> {
     let delete = "DELETE FROM resources WHERE name = ?1";
     write(database, delete, values![name]).await.map(drop)
 }
 
 /// Deletes names that are too old to be of use.
-pub(super) async fn delete_old_resources(
-    database: &impl Database,
-    now: UnixMillis,
-) -> Result<(), DatabaseError> {
+pub(super) async fn delete_old_resources(database: &impl Database, now: UnixMillis) -> Result<()> {
     let parameters = values![now.plus(-RETENTION_MS)];
     write(database, DELETE_OLD, parameters).await.map(drop)
 }

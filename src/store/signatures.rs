@@ -4,7 +4,7 @@
 //! database contains neither the call nor the means to decrypt the signature. The cipher is
 //! XChaCha20-Poly1305 with a random nonce, which precedes the ciphertext.
 
-use super::{Database, DatabaseError, Value, placeholders, read, values, write};
+use super::{Database, Result, Value, placeholders, read, values, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, UnixMillis};
 use crate::wire::openai::signatures::{SignedCall, ToolCall};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -56,7 +56,7 @@ pub async fn save_signatures(
     calls: &[SignedCall],
     mut new_nonce: impl FnMut() -> Nonce,
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let mut parameters = values![now];
     let mut rows = Vec::new();
     for SignedCall { call, signature } in calls {
@@ -85,7 +85,7 @@ pub async fn signatures_of(
     database: &impl Database,
     calls: &HashSet<ToolCall>,
     now: UnixMillis,
-) -> Result<HashMap<ToolCall, String>, DatabaseError> {
+) -> Result<HashMap<ToolCall, String>> {
     if calls.is_empty() {
         return Ok(HashMap::new());
     }
@@ -116,7 +116,7 @@ pub async fn learn_signed_model(
     database: &impl Database,
     model: &str,
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<()> {
     let insert = "INSERT INTO signed_models (model, learned_at) VALUES (?1, ?2)
 ON CONFLICT (model) DO UPDATE SET learned_at = excluded.learned_at";
     let parameters = vec![Value::from(model), Value::from(now.to_iso())];
@@ -124,10 +124,7 @@ ON CONFLICT (model) DO UPDATE SET learned_at = excluded.learned_at";
 }
 
 /// Deletes signatures that have expired.
-pub(super) async fn delete_old_signatures(
-    database: &impl Database,
-    now: UnixMillis,
-) -> Result<(), DatabaseError> {
+pub(super) async fn delete_old_signatures(database: &impl Database, now: UnixMillis) -> Result<()> {
     let delete = "DELETE FROM thought_signatures WHERE kept_at <= ?1";
     let before = Value::from(now.plus(-RETENTION_MS).to_iso());
     write(database, delete, vec![before]).await.map(drop)

@@ -1,6 +1,6 @@
 //! A native SQLite database that runs the real SQL in tests.
 
-use super::{Access, Database, DatabaseError, Row, Value};
+use super::{Access, Database, DatabaseError, Result, Row, Value};
 use crate::pool::UnixMillis;
 use crate::sync::yield_now;
 use fallible_iterator::FallibleIterator;
@@ -164,7 +164,7 @@ impl Database for NativeDatabase {
         statement: &str,
         parameters: Vec<Value>,
         _limit_ms: u64,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> Result<Vec<Row>> {
         if self.pending_first.get() {
             yield_now().await;
         }

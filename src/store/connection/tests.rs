@@ -43,7 +43,7 @@ const OTHER: Reply = Reply::Error("no such table: t");
 impl Connector for Rc<Host> {
     type Connection = usize;
 
-    async fn connect(&self) -> Result<usize, DatabaseError> {
+    async fn connect(&self) -> Result<usize> {
         self.opened.set(self.opened.get() + 1);
         Ok(self.opened.get())
     }
@@ -53,7 +53,7 @@ impl Connector for Rc<Host> {
         connection: &usize,
         statement: &str,
         _: Vec<Value>,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> Result<Vec<Row>> {
         if statement.starts_with("PRAGMA") {
             self.pragmas.set(self.pragmas.get() + 1);
             return match self.is_remote {
@@ -100,7 +100,7 @@ fn host(is_remote: bool, script: &[Reply]) -> (Rc<Host>, Rc<Reconnecting<Rc<Host
 }
 
 /// The connections that a statement ran on, and its result.
-fn ran(script: &[Reply], access: Access) -> (Vec<usize>, Result<Vec<Row>, DatabaseError>) {
+fn ran(script: &[Reply], access: Access) -> (Vec<usize>, Result<Vec<Row>>) {
     let (host, database) = host(true, script);
     let result = block_on(database.execute(access, "S", Vec::new()));
     let connections = host.ran.borrow().iter().map(|(on, _)| *on).collect();

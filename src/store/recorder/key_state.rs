@@ -6,9 +6,7 @@
 use super::row::{AttemptRow, HORIZON_MS};
 use crate::pool::suspicion::{self, Evidence, Judgement, judge};
 use crate::pool::{KeyId, KeyState, KeyStatus, Record, UnixMillis, Verdict};
-use crate::store::{
-    Database, DatabaseError, Row, Value, number, read, text, values, write, write_once,
-};
+use crate::store::{Database, Result, Row, Value, number, read, text, values, write, write_once};
 
 /// What a failure did to its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,10 +102,7 @@ struct Reading {
 ///
 /// # Errors
 /// The database refused.
-pub(super) async fn move_state(
-    database: &impl Database,
-    attempt: &AttemptRow,
-) -> Result<Moved, DatabaseError> {
+pub(super) async fn move_state(database: &impl Database, attempt: &AttemptRow) -> Result<Moved> {
     let verdict = attempt.outcome.verdict();
     for _ in 0..MAX_ROUNDS {
         let Some(reading) = read_key(database, attempt).await? else {
@@ -150,17 +145,14 @@ pub(super) async fn move_state(
 }
 
 /// Reads an attempt's key; `None` if it was deleted.
-async fn read_key(
-    database: &impl Database,
-    attempt: &AttemptRow,
-) -> Result<Option<Reading>, DatabaseError> {
+async fn read_key(database: &impl Database, attempt: &AttemptRow) -> Result<Option<Reading>> {
     let (since, until) = (minute_before(attempt), horizon_of(attempt));
     let parameters = values![attempt.key, attempt.outcome.name(), since, until];
     let rows = read(database, &state(), parameters).await?;
     Ok(rows.into_iter().next().map(|row| {
         let count = |column| {
-            let count = row.integer(column).map(usize::try_from);
-            count.and_then(Result::ok).unwrap_or_default()
+            let count = row.integer(column);
+            count.map_or(0, |count| usize::try_from(count).unwrap_or(0))
         };
         let time = |column| row.text(column).and_then(UnixMillis::parse);
         Reading {
@@ -188,7 +180,7 @@ async fn write_state(
     attempt: &AttemptRow,
     reading: Reading,
     after: KeyState,
-) -> Result<bool, DatabaseError> {
+) -> Result<bool> {
     let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
     let is_rejected = attempt.outcome.verdict() == Verdict::Rejected;
     let mut parameters = values![attempt.key];
@@ -222,7 +214,7 @@ fn horizon_of(attempt: &AttemptRow) -> UnixMillis {
     attempt.ended_at.plus(HORIZON_MS)
 }
 
-async fn note_failure(database: &impl Database, attempt: &AttemptRow) -> Result<(), DatabaseError> {
+async fn note_failure(database: &impl Database, attempt: &AttemptRow) -> Result<()> {
     let parameters = values![attempt.key, attempt.ended_at, attempt.outcome.name()];
     write(database, NOTE_FAILURE, parameters).await.map(drop)
 }
@@ -233,7 +225,7 @@ async fn suspect(
     database: &impl Database,
     attempt: &AttemptRow,
     reinstates: bool,
-) -> Result<Moved, DatabaseError> {
+) -> Result<Moved> {
     note_failure(database, attempt).await?;
     let mut suspected = vec![attempt.key];
     if reinstates {

@@ -17,7 +17,7 @@ mod tests;
 pub use key_state::Moved;
 pub use row::AttemptRow;
 
-use super::{Access, Database, DatabaseError, ROW_WAIT_MS, Value, Within, write};
+use super::{Access, Database, DatabaseError, ROW_WAIT_MS, Result, Value, Within, write};
 use crate::pool::KeyId;
 use key_state::move_state;
 use row::values_of;
@@ -84,7 +84,7 @@ impl<D: Database> Recorder<D> {
     ///
     /// # Errors
     /// The database refused. The row may be missing from the log or from the counters.
-    pub async fn commit(&self, row: AttemptRow) -> Result<Moved, DatabaseError> {
+    pub async fn commit(&self, row: AttemptRow) -> Result<Moved> {
         self.commit_within(row, ROW_WAIT_MS).await
     }
 
@@ -93,11 +93,7 @@ impl<D: Database> Recorder<D> {
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit).
-    pub async fn commit_within(
-        &self,
-        row: AttemptRow,
-        wait_ms: u64,
-    ) -> Result<Moved, DatabaseError> {
+    pub async fn commit_within(&self, row: AttemptRow, wait_ms: u64) -> Result<Moved> {
         let database = Within::new(Rc::clone(&self.database), wait_ms);
         let moved = match row.outcome.verdict().is_against_key() {
             true => move_state(&database, &row).await,
@@ -131,7 +127,7 @@ impl<D: Database> Recorder<D> {
     ///
     /// # Errors
     /// The database refused `first`. Other rows that it refused are [lost](Self::take_lost).
-    pub async fn flush(&self, first: AttemptRow) -> Result<(), DatabaseError> {
+    pub async fn flush(&self, first: AttemptRow) -> Result<()> {
         self.is_flush_scheduled.set(false);
         let first = Rc::new(first);
         self.deferred.borrow_mut().push(Rc::clone(&first));
@@ -182,7 +178,7 @@ impl<D: Database> Recorder<D> {
     }
 
     /// Writes a batch and returns one result per row.
-    async fn write_batch(&self, batch: &[Rc<AttemptRow>]) -> Vec<Result<(), DatabaseError>> {
+    async fn write_batch(&self, batch: &[Rc<AttemptRow>]) -> Vec<Result<()>> {
         let database = Within::new(Rc::clone(&self.database), ROW_WAIT_MS);
         let rows: Vec<_> = batch.iter().map(|row| values_of(row)).collect();
         // No value of a row is a number that JSON cannot represent.
@@ -207,7 +203,7 @@ impl<D: Database> Recorder<D> {
 
     /// Writes a row, and waits for a locked database as long as the allowance permits. Makes one
     /// attempt even if no time is left.
-    async fn write_row(&self, database: &Within<D>, row: &AttemptRow) -> Result<(), DatabaseError> {
+    async fn write_row(&self, database: &Within<D>, row: &AttemptRow) -> Result<()> {
         let values = Vec::from(values_of(row));
         if database.left_ms() > 0 {
             return write(database, WRITE_CALL, values).await.map(drop);

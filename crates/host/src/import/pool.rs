@@ -159,7 +159,7 @@ pub(super) struct Filled {
 }
 
 /// Runs a future of the store, which never blocks here.
-fn wait<T>(future: impl Future<Output = Result<T, DatabaseError>>) -> Result<T> {
+fn wait<T>(future: impl Future<Output = store::Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     Ok(runtime.block_on(future)?)
 }
@@ -171,7 +171,7 @@ impl Database for Pool {
         statement: &str,
         parameters: Vec<Value>,
         _limit_ms: u64,
-    ) -> Result<Vec<Row>, DatabaseError> {
+    ) -> store::Result<Vec<Row>> {
         run(&self.0, statement, parameters).map_err(|error| DatabaseError::new(&error.to_string()))
     }
 
