@@ -11,7 +11,7 @@ use crate::pool::{
     Blame, Change, Incident, KeyId, KeyStatus, Limit, Outcome, Pick, QuotaScope, Record, Scope,
     UnixMillis, Usage, Verdict, quota_scope_of, transition,
 };
-use crate::store::{self, AttemptRow, Database, DatabaseError, Deferred, Nonce};
+use crate::store::{self, AttemptRow, Database, Deferred, Lost, Nonce};
 use crate::wire::gemini::{CallResult, Diagnosis, diagnose, loggable, unknown_fields};
 use crate::wire::openai::signatures::SignedCall;
 use crate::wire::redact::{redact, redact_json, truncate};
@@ -360,8 +360,8 @@ impl<D: Database, S: System> Attempt<D, S> {
         let row = match may_wait {
             true => match recorder.defer(row) {
                 Deferred::Queued => return Ok(store::Moved::default()),
-                Deferred::Flush(first) => {
-                    self.flush_later(first);
+                Deferred::Flush => {
+                    self.flush_later();
                     return Ok(store::Moved::default());
                 }
                 Deferred::Commit(row) => row,
@@ -373,14 +373,11 @@ impl<D: Database, S: System> Attempt<D, S> {
         committed
     }
 
-    fn flush_later(&self, first: AttemptRow) {
+    fn flush_later(&self) {
         let (view, system) = (Rc::clone(&self.view), self.system.clone());
-        let (request_id, key) = (first.request_id.clone(), first.key);
         self.system.spawn(async move {
             system.wait(DEFERRED_MS).await;
-            if let Err(error) = view.recorder.flush(first).await {
-                report_missing(&system, &request_id, key, &error);
-            }
+            view.recorder.flush().await;
             report_lost(&view, &system);
         });
     }
@@ -564,13 +561,14 @@ impl UpstreamError<'_> {
 
 /// Reports deferred rows that could not be written.
 fn report_lost<D: Database, S: System>(view: &PoolView<D>, system: &S) {
-    for lost in view.recorder.take_lost() {
-        report_missing(system, &lost.request_id, lost.key, &lost.error);
+    for Lost {
+        request_id,
+        key,
+        error,
+    } in view.recorder.take_lost()
+    {
+        system.log(&format!(
+            "call request={request_id} key={key} is missing from the log or the counters: {error}"
+        ));
     }
-}
-
-fn report_missing<S: System>(system: &S, request_id: &str, key: KeyId, error: &DatabaseError) {
-    system.log(&format!(
-        "call request={request_id} key={key} is missing from the log or the counters: {error}"
-    ));
 }

@@ -196,7 +196,7 @@ impl<D: Database> PoolView<D> {
             Verdict::Works => left,
             _ => left / 2,
         };
-        let committed = self.recorder.commit_within(row, limit).await;
+        let committed = self.recorder.commit(row, limit).await;
         let took = self.unlimited_database().clock_ms().saturating_sub(started);
         self.rows_ms.set(left.saturating_sub(took));
         committed

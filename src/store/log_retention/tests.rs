@@ -1,5 +1,5 @@
 use super::super::testing::{DatabaseFile, EARLIER_DEPLOYMENT, NOW, NativeDatabase};
-use super::super::{AttemptRow, Recorder, migrate};
+use super::super::{AttemptRow, ROW_WAIT_MS, Recorder, migrate};
 use super::*;
 use crate::pool::{KeyId, Outcome, Usage};
 use futures::executor::block_on;
@@ -114,11 +114,11 @@ proptest! {
         if predates_sums {
             without_hours(&database);
         }
-        let written = join_all(before.into_iter().map(|attempt| recorder.commit(attempt)));
+        let written = join_all(before.into_iter().map(|attempt| recorder.commit(attempt, ROW_WAIT_MS)));
         prop_assert!(block_on(written).iter().all(Result::is_ok));
         block_on(migrate(&database as &NativeDatabase)).unwrap();
         for attempt in after {
-            block_on(recorder.commit(attempt)).unwrap();
+            block_on(recorder.commit(attempt, ROW_WAIT_MS)).unwrap();
         }
         let hours = database.query(HOURS);
         prop_assert_eq!(&hours, &database.query(HOURS_OF_LOG));
@@ -133,7 +133,7 @@ fn a_call_without_a_response_is_counted() {
     let database = Rc::new(NativeDatabase::with_keys(3));
     let recorder = Recorder::new(Rc::clone(&database));
     for _ in 0..2 {
-        block_on(recorder.commit(silent(1))).unwrap();
+        block_on(recorder.commit(silent(1), ROW_WAIT_MS)).unwrap();
     }
     let hour = "2027-01-15T08:00:00.000Z|1|m|upstream_trouble|2|0|0|0|0|0|500|250|0|0";
     assert_eq!(database.query(HOURS), [hour]);
@@ -261,13 +261,13 @@ fn parallel_instances_count_each_call_once() {
         let recorder = Recorder::new(Rc::clone(&database));
         if number > 3 {
             for _ in 0..60 {
-                block_on(recorder.commit(silent(number - 3))).unwrap();
+                block_on(recorder.commit(silent(number - 3), ROW_WAIT_MS)).unwrap();
             }
             return;
         }
         block_on(migrate(&*database)).unwrap();
         for _ in 0..10 {
-            let batch = (0..4).map(|_| recorder.commit(silent(number)));
+            let batch = (0..4).map(|_| recorder.commit(silent(number), ROW_WAIT_MS));
             assert!(block_on(join_all(batch)).iter().all(Result::is_ok));
             delete_old(&database, 30);
         }
@@ -340,12 +340,12 @@ fn deletes_the_oldest_rows_first_in_batches() {
 fn ids_are_not_reused_and_counters_stay() {
     let database = Rc::new(NativeDatabase::with_keys(3));
     let recorder = Recorder::new(Rc::clone(&database));
-    block_on(recorder.commit(silent(1))).unwrap();
+    block_on(recorder.commit(silent(1), ROW_WAIT_MS)).unwrap();
     let keys = database.query("SELECT * FROM api_keys");
     block_on(delete_old_calls(&*database, NOW.plus(2 * DAY_MS), 1)).unwrap();
     assert_eq!(rows(&database), 0);
     assert_eq!(database.query("SELECT * FROM api_keys"), keys);
-    block_on(recorder.commit(silent(1))).unwrap();
+    block_on(recorder.commit(silent(1), ROW_WAIT_MS)).unwrap();
     assert_eq!(database.query("SELECT id FROM api_call_logs"), ["2"]);
 }
 

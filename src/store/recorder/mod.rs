@@ -43,8 +43,8 @@ FROM json_each(?1)";
 pub enum Deferred {
     /// It is written with the next [`flush`](Recorder::flush), which is scheduled.
     Queued,
-    /// It is the first in the queue: the caller schedules the flush.
-    Flush(AttemptRow),
+    /// It is queued, too, and the caller schedules the flush.
+    Flush,
     /// The queue is full: the caller commits the row now.
     Commit(AttemptRow),
 }
@@ -80,20 +80,12 @@ impl<D: Database> Recorder<D> {
         }
     }
 
-    /// Writes a row and returns once it is in the database.
+    /// Writes a row and returns once it is in the database. Gives up after `wait_ms` milliseconds
+    /// while the database is locked.
     ///
     /// # Errors
     /// The database refused. The row may be missing from the log or from the counters.
-    pub async fn commit(&self, row: AttemptRow) -> Result<Moved> {
-        self.commit_within(row, ROW_WAIT_MS).await
-    }
-
-    /// Like [`commit`](Self::commit), but gives up after `wait_ms` milliseconds while the database
-    /// is locked.
-    ///
-    /// # Errors
-    /// Those of [`commit`](Self::commit).
-    pub async fn commit_within(&self, row: AttemptRow, wait_ms: u64) -> Result<Moved> {
+    pub async fn commit(&self, row: AttemptRow, wait_ms: u64) -> Result<Moved> {
         let database = Within::new(Rc::clone(&self.database), wait_ms);
         let moved = match row.outcome.verdict().is_against_key() {
             true => move_state(&database, &row).await,
@@ -105,7 +97,7 @@ impl<D: Database> Recorder<D> {
         }
         // If the queue is full, the task that should have flushed it was cancelled.
         if self.deferred.borrow().len() >= MAX_BATCH {
-            self.flush_deferred().await;
+            self.write_deferred().await;
         }
         self.write_row(&database, &row).await.and(moved)
     }
@@ -113,32 +105,22 @@ impl<D: Database> Recorder<D> {
     /// Queues a row to be written later. A row whose outcome counts against the key must not be
     /// deferred.
     pub fn defer(&self, row: AttemptRow) -> Deferred {
-        if self.deferred.borrow().len() >= MAX_BATCH {
+        let mut deferred = self.deferred.borrow_mut();
+        if deferred.len() >= MAX_BATCH {
             return Deferred::Commit(row);
         }
-        if !self.is_flush_scheduled.replace(true) {
-            return Deferred::Flush(row);
+        deferred.push(Rc::new(row));
+        match self.is_flush_scheduled.replace(true) {
+            true => Deferred::Queued,
+            false => Deferred::Flush,
         }
-        self.deferred.borrow_mut().push(Rc::new(row));
-        Deferred::Queued
     }
 
-    /// Writes all rows that were deferred since `first`.
-    ///
-    /// # Errors
-    /// The database refused `first`. Other rows that it refused are [lost](Self::take_lost).
-    pub async fn flush(&self, first: AttemptRow) -> Result<()> {
+    /// Writes all rows that were deferred. Those that the database refuses are
+    /// [lost](Self::take_lost).
+    pub async fn flush(&self) {
         self.is_flush_scheduled.set(false);
-        let first = Rc::new(first);
-        self.deferred.borrow_mut().push(Rc::clone(&first));
-        let mut result = Ok(());
-        for (row, error) in self.write_deferred().await {
-            match Rc::ptr_eq(&row, &first) {
-                true => result = Err(error),
-                false => self.lose(&row, error),
-            }
-        }
-        result
+        self.write_deferred().await;
     }
 
     /// Returns the rows that were lost since the last call.
@@ -146,35 +128,25 @@ impl<D: Database> Recorder<D> {
         self.lost.take()
     }
 
-    async fn flush_deferred(&self) {
-        for (row, error) in self.write_deferred().await {
-            self.lose(&row, error);
-        }
-    }
-
-    fn lose(&self, row: &AttemptRow, error: DatabaseError) {
-        self.lost.borrow_mut().push(Lost {
-            request_id: row.request_id.clone(),
-            key: row.key,
-            error,
-        });
-    }
-
-    /// Writes the queue, and returns the rows that the database did not accept. A row leaves the
-    /// queue only after its attempt, so that a cancelled flush leaves its rows to the next one.
-    async fn write_deferred(&self) -> Vec<(Rc<AttemptRow>, DatabaseError)> {
+    /// Writes the queue. A row leaves it only after its attempt, so that a cancelled flush leaves
+    /// its rows to the next one.
+    async fn write_deferred(&self) {
         let rows = self.deferred.borrow().clone();
-        let mut refused = Vec::new();
         for batch in rows.chunks(MAX_BATCH) {
             let results = self.write_batch(batch).await;
             self.deferred
                 .borrow_mut()
                 .retain(|row| !batch.iter().any(|written| Rc::ptr_eq(row, written)));
-            let failed = batch.iter().zip(results);
-            refused
-                .extend(failed.filter_map(|(row, result)| Some((Rc::clone(row), result.err()?))));
+            for (row, result) in batch.iter().zip(results) {
+                self.lost
+                    .borrow_mut()
+                    .extend(result.err().map(|error| Lost {
+                        request_id: row.request_id.clone(),
+                        key: row.key,
+                        error,
+                    }));
+            }
         }
-        refused
     }
 
     /// Writes a batch and returns one result per row.

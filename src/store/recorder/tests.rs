@@ -58,8 +58,14 @@ fn with_status(database: &NativeDatabase, status: KeyStatus) -> String {
     database.query(&ids).concat()
 }
 
+/// Writes the deferred rows, of which none may be lost.
+fn flush(recorder: &Recorder<NativeDatabase>) {
+    block_on(recorder.flush());
+    assert_eq!(recorder.take_lost(), []);
+}
+
 fn commit(recorder: &Recorder<NativeDatabase>, attempt: AttemptRow) -> Moved {
-    block_on(recorder.commit(attempt)).unwrap()
+    block_on(recorder.commit(attempt, ROW_WAIT_MS)).unwrap()
 }
 
 #[test]
@@ -118,9 +124,9 @@ fn texts_and_numbers_round_trip() {
             ..call.clone()
         };
         commit(&recorder, numbered(1));
-        assert_eq!(recorder.defer(numbered(2)), Deferred::Flush(numbered(2)));
+        assert_eq!(recorder.defer(numbered(2)), Deferred::Flush);
         assert_eq!(recorder.defer(numbered(3)), Deferred::Queued);
-        block_on(recorder.flush(numbered(2))).unwrap();
+        flush(&recorder);
         let (max, cached) = (i64::MAX, 1i64 << 53);
         let row = format!("{text}|{text}|{text}|text|{max}|0|{max}|{cached}");
         let rows = "SELECT request_id, model, error_message, typeof(model), input_tokens, output_tokens, thinking_tokens, cached_tokens FROM api_call_logs";
@@ -139,16 +145,15 @@ fn a_batch_counts_regardless_of_the_order_of_its_calls() {
     // Only the third began after the failure; the second ended last, and the first is written last.
     database.run("DELETE FROM api_call_logs");
     let first = ended(Outcome::Success, 0, 9 * SECOND);
-    let Deferred::Flush(first) = recorder.defer(first) else {
-        panic!("the first row must be flushed");
-    };
-    recorder.defer(ended(Outcome::UpstreamTrouble, 3 * SECOND, 7 * SECOND));
+    let second = ended(Outcome::UpstreamTrouble, 3 * SECOND, 7 * SECOND);
+    assert_eq!(recorder.defer(second), Deferred::Flush);
     recorder.defer(ended(Outcome::Success, 2 * SECOND, SECOND));
     // The key is deleted while its call is in flight.
     database.run("DELETE FROM api_keys WHERE id = 2");
     recorder.defer(attempt(2, Outcome::Success, 0));
+    recorder.defer(first);
     let statements = database.statements();
-    block_on(recorder.flush(first)).unwrap();
+    flush(&recorder);
     assert_eq!(database.statements() - statements, 1);
     let columns =
         "status, consecutive_failures, total_calls, success_calls, last_used_at, last_success_at,
@@ -278,18 +283,15 @@ fn calls_in_flight_do_not_undo_an_operators_change() {
                 };
                 // All calls began before the change.
                 for started in 0..3 {
-                    let Deferred::Flush(first) = recorder.defer(attempt(1, outcome, started))
-                    else {
-                        panic!("the first row must be flushed");
-                    };
+                    let first = attempt(1, outcome, started);
                     if in_batch {
+                        assert_eq!(recorder.defer(first), Deferred::Flush);
                         for at in 0..3 {
                             let other = recorder.defer(attempt(1, outcome, at));
                             assert_eq!(other, Deferred::Queued);
                         }
-                        block_on(recorder.flush(first)).unwrap();
+                        flush(&recorder);
                     } else {
-                        recorder.is_flush_scheduled.set(false);
                         commit(&recorder, first);
                     }
                 }
@@ -568,10 +570,10 @@ fn a_deleted_key_does_not_affect_the_rows_of_others() {
          DELETE FROM api_keys WHERE id = 1;",
     );
     let results = block_on(join_all([
-        recorder.commit(attempt(2, Outcome::Success, 0)),
-        recorder.commit(attempt(1, Outcome::Success, 0)),
-        recorder.commit(attempt(2, Outcome::Success, 0)),
-        recorder.commit(attempt(1, Outcome::ProjectRefused, 0)),
+        recorder.commit(attempt(2, Outcome::Success, 0), ROW_WAIT_MS),
+        recorder.commit(attempt(1, Outcome::Success, 0), ROW_WAIT_MS),
+        recorder.commit(attempt(2, Outcome::Success, 0), ROW_WAIT_MS),
+        recorder.commit(attempt(1, Outcome::ProjectRefused, 0), ROW_WAIT_MS),
     ]));
     let are_written = results.iter().map(Result::is_ok);
     assert!(are_written.eq([true, false, true, false]));
@@ -584,7 +586,9 @@ fn a_deleted_key_does_not_affect_the_rows_of_others() {
 fn concurrent_commits_are_all_written() {
     let (recorder, database) = recorder(3);
     let attempts = (0..1200).map(|index| attempt(1 + index % 3, Outcome::Success, index));
-    let results = block_on(join_all(attempts.map(|attempt| recorder.commit(attempt))));
+    let results = block_on(join_all(
+        attempts.map(|attempt| recorder.commit(attempt, ROW_WAIT_MS)),
+    ));
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(database.count("api_call_logs"), 1200);
     let expected = [1, 2, 3].map(|id| format!("{id}|1|0|400|400|NULL"));
@@ -597,7 +601,7 @@ fn retries_a_busy_database_and_reports_a_broken_one() {
     database.fail("recorded_calls", "database is locked", 2);
     commit(&recorder, attempt(1, Outcome::Success, 0));
     database.fail("recorded_calls", "disk I/O error", 1);
-    assert!(block_on(recorder.commit(attempt(1, Outcome::Success, 0))).is_err());
+    assert!(block_on(recorder.commit(attempt(1, Outcome::Success, 0), ROW_WAIT_MS)).is_err());
     commit(&recorder, attempt(1, Outcome::Success, 0));
     assert_eq!(database.count("api_call_logs"), 2);
 }
@@ -606,23 +610,20 @@ fn retries_a_busy_database_and_reports_a_broken_one() {
 fn a_full_queue_is_written_by_the_next_commit() {
     let (recorder, database) = recorder(1);
     let defer = |index| recorder.defer(attempt(1, Outcome::Success, index));
-    let Deferred::Flush(first) = defer(0) else {
-        panic!("the first row must be flushed");
-    };
-    for index in 1..=500 {
+    assert_eq!(defer(0), Deferred::Flush);
+    for index in 1..500 {
         assert_eq!(defer(index), Deferred::Queued, "{index}");
     }
-    let Deferred::Commit(one_more) = defer(501) else {
+    let Deferred::Commit(one_more) = defer(500) else {
         panic!("a full queue must be committed");
     };
     commit(&recorder, one_more);
     assert_eq!(states(&database), ["1|1|0|501|501|NULL"]);
     // The flush of the first row is still scheduled.
-    assert_eq!(defer(502), Deferred::Queued);
-    block_on(recorder.flush(first)).unwrap();
-    assert_eq!(states(&database), ["1|1|0|503|503|NULL"]);
-    assert!(matches!(defer(503), Deferred::Flush(_)));
-    assert_eq!(recorder.take_lost(), []);
+    assert_eq!(defer(501), Deferred::Queued);
+    flush(&recorder);
+    assert_eq!(states(&database), ["1|1|0|502|502|NULL"]);
+    assert_eq!(defer(502), Deferred::Flush);
 }
 
 #[test]
@@ -633,7 +634,7 @@ fn a_row_waits_no_longer_than_allowed() {
         database.answer_at_the_second_poll();
         database.fail("recorded_calls", "database is locked", usize::MAX);
         let began = database.clock_ms();
-        let result = block_on(recorder.commit(attempt(1, Outcome::Success, 0)));
+        let result = block_on(recorder.commit(attempt(1, Outcome::Success, 0), ROW_WAIT_MS));
         assert!(result.is_err_and(|error| error.is_busy()));
         let ms = database.clock_ms() - began;
         let range = ROW_WAIT_MS - 200..=ROW_WAIT_MS + try_ms;
@@ -645,9 +646,9 @@ fn a_row_waits_no_longer_than_allowed() {
 fn a_row_without_time_left_is_tried_once() {
     let (recorder, database) = recorder(1);
     let call = attempt(1, Outcome::Success, 0);
-    block_on(recorder.commit_within(call, 0)).unwrap();
+    block_on(recorder.commit(call, 0)).unwrap();
     database.fail("recorded_calls", "database is locked", usize::MAX);
-    let late = recorder.commit_within(attempt(1, Outcome::Success, 0), 0);
+    let late = recorder.commit(attempt(1, Outcome::Success, 0), 0);
     assert!(block_on(late).is_err_and(|error| error.is_busy()));
     assert!(database.clock_ms() <= 20);
 }
@@ -656,7 +657,7 @@ fn a_row_without_time_left_is_tried_once() {
 fn a_row_does_not_wait_again_after_its_state() {
     let (recorder, database) = recorder(1);
     database.fail("UPDATE api_keys", "database is locked", usize::MAX);
-    let result = block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0)));
+    let result = block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0), ROW_WAIT_MS));
     assert!(result.is_err_and(|error| error.is_busy()));
     let waited = database.clock_ms();
     assert!(waited <= ROW_WAIT_MS, "{waited}");
@@ -666,7 +667,9 @@ fn a_row_does_not_wait_again_after_its_state() {
 fn a_failure_is_logged_even_if_its_state_is_not_written() {
     let (recorder, database) = recorder(1);
     database.fail("UPDATE api_keys SET status", "disk I/O error", 1);
-    assert!(block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0))).is_err());
+    assert!(
+        block_on(recorder.commit(attempt(1, Outcome::ProjectRefused, 0), ROW_WAIT_MS)).is_err()
+    );
     let logged = database.query("SELECT success, response_status FROM api_call_logs");
     assert_eq!(logged, ["0|403"]);
 }
