@@ -32,6 +32,8 @@ pub struct AnswerStream<D, B, S> {
     arrived: Option<Result<Option<Vec<u8>>, TransportError>>,
     phase: Phase,
     framing: Framing,
+    /// The text of an error in the stream, as far as it has arrived.
+    error: Option<Vec<u8>>,
     repair: Option<StreamRepair>,
     /// Thought signatures of its tool calls, if it is repaired.
     signatures: Option<Signatures>,
@@ -50,29 +52,16 @@ enum Phase {
     Ended,
 }
 
-/// How a stream is divided, and the text of an error in it, as far as it has arrived.
-enum Framing {
-    Events {
-        scanner: EventScanner,
-        error: Option<Vec<u8>>,
-    },
+/// How a stream is divided.
+pub(super) enum Framing {
+    Events(EventScanner),
     /// A JSON array.
-    Array {
-        scanner: ArrayScanner,
-        error: Option<Vec<u8>>,
-    },
+    Array(ArrayScanner),
     /// Anything else.
     Opaque(Opaque),
 }
 
-/// The two divisions that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Division {
-    Events,
-    Array,
-}
-
-struct Opaque {
+pub(super) struct Opaque {
     /// The latest chunk, held back since it may be the last.
     held: Vec<u8>,
     /// The bracket without which the answer is cut short, if it is JSON.
@@ -102,44 +91,11 @@ impl Opaque {
 }
 
 impl Framing {
-    fn new(division: Division, kind: Kind) -> Self {
-        match division {
-            Division::Events => Self::Events {
-                scanner: EventScanner::new(kind),
-                error: None,
-            },
-            Division::Array => Self::Array {
-                scanner: ArrayScanner::default(),
-                error: None,
-            },
-        }
-    }
-
-    /// The error that has begun, as far as it has arrived.
-    fn error_json(&self) -> Option<&[u8]> {
-        match self {
-            Self::Events { error, .. } => Some(error_text(error.as_deref()?).json),
-            Self::Array { error, .. } => error.as_deref(),
-            Self::Opaque(_) => None,
-        }
-    }
-
-    /// Whether an error has arrived as a whole, or as far as errors are read.
-    fn has_whole_error(&self) -> bool {
-        match self {
-            Self::Events { error, .. } => error
-                .as_deref()
-                .is_some_and(|text| error_text(text).is_complete || text.len() >= MAX_ERROR_BYTES),
-            Self::Array { error, .. } => error.is_some(),
-            Self::Opaque(_) => false,
-        }
-    }
-
     /// The bytes that end a failed answer with an error that the client understands; `None` if none
     /// can be appended.
     fn close_with(&mut self, failure: &Failure, kind: Kind, surface: Surface) -> Option<Vec<u8>> {
         match self {
-            Self::Events { scanner, .. } => {
+            Self::Events(scanner) => {
                 let error = failure.to_json(surface, ErrorForm::Pool);
                 let error = match (kind, surface) {
                     (Kind::Other, Surface::Gemini) => gemini::error_event(&error),
@@ -147,7 +103,7 @@ impl Framing {
                 };
                 Some(scanner.close_with(&error))
             }
-            Self::Array { scanner, .. } => {
+            Self::Array(scanner) => {
                 let error = failure.to_json(Surface::Gemini, ErrorForm::Pool);
                 scanner.close_with(error.trim_end())
             }
@@ -203,7 +159,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     pub(super) fn new(
         attempt: Attempt<D, S>,
         form: AnswerForm,
-        division: Division,
+        framing: Framing,
         response: UpstreamResponse<B>,
     ) -> Self {
         let AnswerForm {
@@ -221,7 +177,8 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             upstream: response.body,
             arrived: None,
             phase: Phase::Opening,
-            framing: Framing::new(division, kind),
+            framing,
+            error: None,
             signatures: repair.as_ref().map(|_| Signatures::default()),
             repair: repair.map(StreamRepair::new),
             summary: StreamSummary::new(surface),
@@ -247,6 +204,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             arrived: None,
             phase: Phase::Flowing,
             framing: Framing::Opaque(Opaque::new(first, closing)),
+            error: None,
             repair: None,
             signatures: None,
             summary: StreamSummary::new(surface),
@@ -310,10 +268,31 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     pub async fn ready(&mut self) {
         let has_something = matches!(self.phase, Phase::Opened(_) | Phase::Ended)
             || self.arrived.is_some()
-            || self.framing.has_whole_error();
+            || self.has_whole_error();
         if !has_something {
             self.arrived = Some(self.upstream.next().await);
         }
+    }
+
+    /// The error that has begun, as far as it has arrived.
+    fn error_json(&self) -> Option<&[u8]> {
+        let error = self.error.as_deref()?;
+        match self.framing {
+            Framing::Events(_) => Some(error_text(error).json),
+            Framing::Array(_) | Framing::Opaque(_) => Some(error),
+        }
+    }
+
+    /// Whether an error has arrived as a whole, or as far as errors are read.
+    fn has_whole_error(&self) -> bool {
+        self.error
+            .as_deref()
+            .is_some_and(|error| match self.framing {
+                Framing::Events(_) => {
+                    error_text(error).is_complete || error.len() >= MAX_ERROR_BYTES
+                }
+                Framing::Array(_) | Framing::Opaque(_) => true,
+            })
     }
 
     /// The interaction in the stream's first events, while none of them has been sent.
@@ -368,16 +347,13 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
 
     /// Takes a chunk and returns what of it is for the client.
     async fn take(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+        if let Some(error) = &mut self.error {
+            error.extend_from_slice(&chunk);
+            return Vec::new();
+        }
         let (ready, found) = match &mut self.framing {
-            Framing::Events {
-                error: Some(text), ..
-            } => {
-                text.extend_from_slice(&chunk);
-                return Vec::new();
-            }
-            Framing::Array { error: Some(_), .. } => return Vec::new(),
             Framing::Opaque(body) => return body.push(chunk),
-            Framing::Events { scanner, .. } => {
+            Framing::Events(scanner) => {
                 let scan = scanner.push(chunk);
                 self.summary.take(&scan.ready);
                 let ready = match &mut self.repair {
@@ -389,7 +365,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 }
                 (ready, scan.found)
             }
-            Framing::Array { scanner, .. } => {
+            Framing::Array(scanner) => {
                 let scan = scanner.push(chunk);
                 for element in scan.elements {
                     self.summary
@@ -401,33 +377,27 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         match found {
             Found::Nothing => {}
             Found::Done => self.end().await,
-            Found::Error(begun) => {
-                if let Framing::Events { error, .. } | Framing::Array { error, .. } =
-                    &mut self.framing
-                {
-                    *error = Some(begun);
-                }
-            }
+            Found::Error(begun) => self.error = Some(begun),
         }
         ready
     }
 
     /// The upstream has ended the body, or broken off.
     async fn on_upstream_end(&mut self, error: Option<TransportError>) -> Progress {
+        if self.error.is_some() {
+            return self.end_with_upstream_error().await;
+        }
         let rest = match &mut self.framing {
-            Framing::Events { error: Some(_), .. } | Framing::Array { error: Some(_), .. } => {
-                return self.end_with_upstream_error().await;
-            }
             Framing::Opaque(body) if error.is_none() && !body.is_cut_short() => {
                 Some(std::mem::take(&mut body.held))
             }
             Framing::Opaque(_) => None,
             // After the closing event nothing is missing.
-            Framing::Events { .. } | Framing::Array { .. } if self.attempt.is_none() => {
+            Framing::Events(_) | Framing::Array(_) if self.attempt.is_none() => {
                 self.phase = Phase::Ended;
                 return Progress::End;
             }
-            Framing::Events { scanner, .. } => {
+            Framing::Events(scanner) => {
                 // Without a known last event, only a clean end is one.
                 let may_be_whole = error.is_none() || self.kind != Kind::Other;
                 scanner
@@ -435,7 +405,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                     .filter(|_| may_be_whole)
                     .inspect(|rest| self.summary.take(rest))
             }
-            Framing::Array { .. } => None,
+            Framing::Array(_) => None,
         };
         match rest {
             Some(rest) => {
@@ -471,7 +441,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         let Some(attempt) = self.attempt.take() else {
             return Progress::End;
         };
-        let json = self.framing.error_json().unwrap_or_default();
+        let json = self.error_json().unwrap_or_default();
         let diagnosis = diagnose(CallResult::InStream(json), &attempt.traits);
         // Clients of interactions know Google's own error codes.
         let body = Some(json).filter(|_| self.kind == Kind::Other);
@@ -482,7 +452,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     /// Ends the attempt because the client left. Dropping the stream closes the upstream
     /// connection.
     pub async fn client_gone(mut self) {
-        if self.framing.error_json().is_some() {
+        if self.error.is_some() {
             self.end_with_upstream_error().await;
         } else if let Some(attempt) = self.attempt.take() {
             self.save_signatures(&attempt).await;

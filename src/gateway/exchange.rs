@@ -4,7 +4,7 @@
 //! end, and a stream until it has content, before the caller gets anything.
 
 use super::answer_form::{AnswerForm, MAX_HELD_ANSWER};
-use super::answer_stream::{AnswerStream, Division, Opening};
+use super::answer_stream::{AnswerStream, Framing, Opening};
 use super::attempt::{Attempt, ErrorSource, Failed, NO_ANSWER};
 use super::headers;
 use super::ports::{ByteStream, System, TransportError, Upstream, UpstreamResponse};
@@ -20,7 +20,7 @@ use crate::wire::gemini::{
 };
 use crate::wire::openai::repair::{self, Requested};
 use crate::wire::openai::signatures::Signatures;
-use crate::wire::stream::summarize;
+use crate::wire::stream::{ArrayScanner, EventScanner, summarize};
 use futures::future::{Either, select};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri};
@@ -196,11 +196,11 @@ impl<D: Database, S: System> Reading<D, S> {
         if is_stream {
             let no_cache = HeaderValue::from_static("no-cache");
             reply.headers.insert(header::CACHE_CONTROL, no_cache);
-            let division = match is_events {
-                true => Division::Events,
-                false => Division::Array,
+            let framing = match is_events {
+                true => Framing::Events(EventScanner::new(self.form.kind)),
+                false => Framing::Array(ArrayScanner::default()),
             };
-            let stream = AnswerStream::new(self.attempt, self.form, division, response);
+            let stream = AnswerStream::new(self.attempt, self.form, framing, response);
             return match stream.open(timers.content).await {
                 Opening::Stream(stream) => {
                     reply.body = Body::Stream(stream);
