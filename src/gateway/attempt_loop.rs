@@ -88,7 +88,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         let mut attempts = Self::over(context, incoming, request, failover);
         // If the owner of a resource in the request is not known, a refusal is probably the
         // request's fault.
-        attempts.lessons.blames_refusers = !uses.has_unknown;
+        attempts.lessons.spares_refusers = uses.has_unknown;
         attempts
     }
 
@@ -442,10 +442,10 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
     }
 
     fn last_failure(&mut self) -> Failure {
-        let last = self.last_failure.take();
+        let last = self.last_failure.take().unwrap_or(Failure::NoUsableKey);
         match self.failover.attempts() >= CLIENT_ATTEMPTS {
-            true => Failure::of_last_attempt(last).spent(),
-            false => Failure::of_last_attempt(last),
+            true => last.spent(),
+            false => last,
         }
     }
 

@@ -172,11 +172,6 @@ impl Failure {
         Self::InvalidRequest(message.to_owned(), None)
     }
 
-    /// The failure of a request's last attempt.
-    pub(super) fn of_last_attempt(last: Option<Self>) -> Self {
-        last.unwrap_or(Self::NoUsableKey)
-    }
-
     /// Marks trouble of the upstream as not worth a retry by the client, because the pool has
     /// already retried or has used up its retry budget.
     pub(super) fn spent(self) -> Self {

@@ -11,29 +11,18 @@ use std::collections::BTreeSet;
 const MAX_UNSUPPORTED: usize = 32;
 
 /// Collected while a request fails over, and remembered once it has worked.
+#[derive(Default)]
 pub(super) struct Lessons {
     /// Where keys refused the request. They are at fault if another key serves it.
     pub(super) refused: Vec<(QuotaScope, Incident)>,
-    /// Whether keys that refused the request may be blamed at all.
-    pub(super) blames_refusers: bool,
+    /// Whether keys that refused the request are not to be blamed at all.
+    pub(super) spares_refusers: bool,
     /// Fields without which the request succeeded.
     pub(super) left_out: Vec<String>,
     /// Whether the model refused a tool call without its thought signature.
     pub(super) lacked_signatures: bool,
     /// The header in which the upstream accepted a key after it refused the other header.
     pub(super) header: Option<(KeyId, CredentialHeader)>,
-}
-
-impl Default for Lessons {
-    fn default() -> Self {
-        Self {
-            refused: Vec::new(),
-            blames_refusers: true,
-            left_out: Vec::new(),
-            lacked_signatures: false,
-            header: None,
-        }
-    }
 }
 
 impl Lessons {
@@ -50,7 +39,7 @@ impl Lessons {
         };
         let database = &*view.database;
         let now = system.now();
-        for (scope, incident) in self.refused.iter().filter(|_| self.blames_refusers) {
+        for (scope, incident) in self.refused.iter().filter(|_| !self.spares_refusers) {
             if let Err(error) = view.cool(scope, incident).await {
                 log(&format!("cannot cool {}", scope.scope), &error);
             }

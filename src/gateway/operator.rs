@@ -53,8 +53,9 @@ impl<D: Database, S: System> Operator<'_, D, S> {
                     "request={request_id} what was learned of requests for {model} is forgotten"
                 ));
                 Reply::of(&Done {
+                    success: true,
+                    id: None,
                     model: Some(&model),
-                    ..Done::default()
                 })
             }
         }
@@ -82,8 +83,9 @@ impl<D: Database, S: System> Operator<'_, D, S> {
         }
         system.log(&format!("request={request_id} key {id} is reset"));
         Reply::of(&Done {
+            success: true,
             id: Some(id.0),
-            ..Done::default()
+            model: None,
         })
     }
 }
@@ -96,16 +98,6 @@ struct Done<'a> {
     id: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
-}
-
-impl Default for Done<'_> {
-    fn default() -> Self {
-        Self {
-            success: true,
-            id: None,
-            model: None,
-        }
-    }
 }
 
 /// `model=M` of a query, or the default model.
