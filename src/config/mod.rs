@@ -117,8 +117,8 @@ pub struct Config {
     pub enforce_origin: bool,
     /// Calls per client address and minute; `None` for no limit.
     pub rate_limit_per_minute: Option<u32>,
-    /// Whether to take the client's address from `X-Forwarded-For`.
-    pub trust_forwarded_for: bool,
+    /// Whether forwarding headers are used.
+    pub proxies: Proxies,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// The most bytes of request bodies that an instance holds at a time.
@@ -190,14 +190,6 @@ pub enum Proxies {
 }
 
 impl Config {
-    /// Whether forwarding headers are used, from `trust_forwarded_for`.
-    pub fn proxies(&self) -> Proxies {
-        match self.trust_forwarded_for {
-            true => Proxies::Trusted,
-            false => Proxies::Untrusted,
-        }
-    }
-
     /// Settings that work, but that the operator may want to change, one line each: the variable,
     /// never a value.
     pub fn warnings(&self) -> &[String] {
@@ -270,7 +262,10 @@ impl Config {
                 u32::MAX,
                 "of calls, 0 for no limit",
             ),
-            trust_forwarded_for: variables.flag("trust_forwarded_for", false),
+            proxies: match variables.flag("trust_forwarded_for", false) {
+                true => Proxies::Trusted,
+                false => Proxies::Untrusted,
+            },
             max_body_bytes,
             max_held_bytes: variables.number(
                 "max_held_bytes",

@@ -32,7 +32,11 @@ fn defaults_call_google_and_refuse_every_client() {
     assert_eq!(config.rate_limit_per_minute, None);
     assert_eq!(config.max_body_bytes, 32 * 1024 * 1024);
     assert_eq!(config.log_retention_days, Some(30));
-    assert!(config.import_keys.is_empty() && !config.enforce_origin && !config.trust_forwarded_for);
+    assert!(
+        config.import_keys.is_empty()
+            && !config.enforce_origin
+            && config.proxies == Proxies::Untrusted
+    );
 }
 
 #[test]

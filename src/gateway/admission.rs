@@ -72,7 +72,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
         let Some(limit) = self.config.rate_limit_per_minute else {
             return Ok(());
         };
-        let client = client_address::of(&incoming.head.headers, self.config.proxies());
+        let client = client_address::of(&incoming.head.headers, self.config.proxies);
         match store::count_call(&*view.database, &client, self.system.now()).await {
             Ok(CallCount { calls, retry_after }) if calls > i64::from(limit) => {
                 Err(Failure::RateLimited { limit, retry_after })
@@ -92,7 +92,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
     /// client's limit. Without one it has a counter of its own, so that wrong tokens never lock out
     /// a correct one from the same address.
     async fn count_wrong_token(&self, headers: &HeaderMap) -> Result<(), Failure> {
-        let client = client_address::of(headers, self.config.proxies());
+        let client = client_address::of(headers, self.config.proxies);
         let (counted, limit) = match self.config.rate_limit_per_minute {
             Some(limit) => (client, limit),
             None => (format!("wrong token {client}"), WRONG_TOKENS_PER_MINUTE),

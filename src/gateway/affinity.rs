@@ -226,7 +226,7 @@ fn upload_id(query: Option<&str>) -> Option<String> {
 fn pool_url(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
     let base = match &config.public_url {
         Some(url) => url.clone(),
-        None => base_url(request, config.proxies())?,
+        None => base_url(request, config.proxies)?,
     };
     let query = url
         .query()
