@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 
 /// Valid lengths of a key, in characters.
 const LENGTHS: RangeInclusive<usize> = 8..=512;
+/// Characters that may surround a key: quotes, brackets, and invisible marks.
+const SURROUNDING: &str = "'\"`\\“”„‘’«»「」[]{}()<>【】（）\u{200b}\u{feff}";
 /// The most positions that a warning lists.
 const MAX_LISTED: usize = 20;
 
@@ -26,10 +28,7 @@ impl KeyList {
         let text = ["\\r", "\\n", "\\t"]
             .iter()
             .fold(text.to_owned(), |text, escape| text.replace(escape, "\n"));
-        let plain: String = text
-            .chars()
-            .map(|c| if is_surrounding(c) { ' ' } else { c })
-            .collect();
+        let plain = text.replace(|c: char| SURROUNDING.contains(c), " ");
         let has_separators = plain.contains(is_separator);
         let mut list = Self::default();
         for entry in plain.split(is_separator) {
@@ -59,21 +58,15 @@ impl KeyList {
 
     /// The positions of skipped entries, and why; never their values.
     pub(super) fn warning(&self) -> Option<String> {
-        let (first, others) = self.skipped.split_first()?;
-        let mut skipped = if others.is_empty() {
-            format!("entry {first}")
-        } else {
-            format!("entries {first}")
+        let noun = match self.skipped.len() {
+            0 => return None,
+            1 => "entry",
+            _ => "entries",
         };
-        for position in others.iter().take(MAX_LISTED - 1) {
-            skipped.push_str(&format!(", {position}"));
-        }
-        if let Some(more) = self
-            .skipped
-            .len()
-            .checked_sub(MAX_LISTED)
-            .filter(|more| *more > 0)
-        {
+        let listed = self.skipped.iter().take(MAX_LISTED).map(usize::to_string);
+        let mut skipped = format!("{noun} {}", listed.collect::<Vec<_>>().join(", "));
+        let more = self.skipped.len().saturating_sub(MAX_LISTED);
+        if more > 0 {
             skipped.push_str(&format!(" and {more} more"));
         }
         Some(format!(
@@ -90,39 +83,6 @@ fn key(text: &str) -> Option<ApiKey> {
     let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     let is_key = LENGTHS.contains(&text.len()) && text.trim_end_matches('=').bytes().all(is_valid);
     is_key.then(|| ApiKey::try_new(text).ok())?
-}
-
-/// Whether a character may surround a key: quotes, brackets, and invisible marks.
-fn is_surrounding(c: char) -> bool {
-    matches!(
-        c,
-        '\'' | '"'
-            | '`'
-            | '\\'
-            | '“'
-            | '”'
-            | '„'
-            | '‘'
-            | '’'
-            | '«'
-            | '»'
-            | '「'
-            | '」'
-            | '['
-            | ']'
-            | '{'
-            | '}'
-            | '('
-            | ')'
-            | '<'
-            | '>'
-            | '【'
-            | '】'
-            | '（'
-            | '）'
-            | '\u{200b}'
-            | '\u{feff}'
-    )
 }
 
 fn is_separator(c: char) -> bool {

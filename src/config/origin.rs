@@ -30,24 +30,19 @@ impl AllowedOrigins {
     /// # Errors
     /// One message per invalid entry, with its position but not its value.
     pub fn parse(list: &str) -> Result<Self, Vec<String>> {
-        let (patterns, problems): (Vec<_>, Vec<_>) = list
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .enumerate()
-            .map(|(index, entry)| {
-                Pattern::parse(entry).ok_or_else(|| {
-                    format!(
-                        "entry {} must be an origin such as https://app.example.com or *.example.com",
-                        index + 1
-                    )
-                })
-            })
-            .partition(Result::is_ok);
-        if problems.is_empty() {
-            Ok(Self(patterns.into_iter().flatten().collect()))
-        } else {
-            Err(problems.into_iter().filter_map(Result::err).collect())
+        let entries = list.split(',').map(str::trim);
+        let (mut patterns, mut problems) = (Vec::new(), Vec::new());
+        for (position, entry) in (1..).zip(entries.filter(|entry| !entry.is_empty())) {
+            match Pattern::parse(entry) {
+                Some(pattern) => patterns.push(pattern),
+                None => problems.push(format!(
+                    "entry {position} must be an origin such as https://app.example.com or *.example.com"
+                )),
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(Self(patterns)),
+            false => Err(problems),
         }
     }
 
@@ -149,9 +144,9 @@ impl Pattern {
                 port: None,
             });
         }
-        let (wildcard, name) = match rest.strip_prefix("*.") {
-            Some(domain) => (true, domain),
-            None => (false, rest),
+        let (to_host, name): (fn(String) -> Host, _) = match rest.strip_prefix("*.") {
+            Some(domain) => (Host::DomainAndSubdomains, domain),
+            None => (Host::Exactly, rest),
         };
         // With a scheme it is a URL, whose host and port the parser validates.
         let url: Uri = format!("{}://{name}", scheme.as_deref().unwrap_or("http"))
@@ -166,12 +161,11 @@ impl Pattern {
             .filter(|host| bare && !host.is_empty())?
             .to_ascii_lowercase();
         let port = url.port_u16().or_else(|| default_port(scheme.as_deref()?));
-        let host = if wildcard {
-            Host::DomainAndSubdomains(host)
-        } else {
-            Host::Exactly(host)
-        };
-        Some(Self { scheme, host, port })
+        Some(Self {
+            scheme,
+            host: to_host(host),
+            port,
+        })
     }
 
     fn matches(&self, origin: &Origin) -> bool {
