@@ -11,45 +11,45 @@ use crate::pool::{
     PAUSE_MS, PoolKey, UnixMillis,
 };
 
-/// The text columns, with their positions in [`pool_key`].
-const TEXTS: [(usize, &str); 11] = [
-    (1, "api_key"),
-    (5, "disabled_until"),
-    (6, "last_used_at"),
-    (7, "name"),
-    (8, "project"),
-    (9, "last_success_began_at"),
-    (10, "last_outcome"),
-    (11, "last_outcome_at"),
-    (12, "trial_until"),
-    (13, "disabled_reason"),
-    (16, "credential_header"),
+/// How a column is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    AsIs,
+    Number,
+    Text,
+}
+
+/// The columns that [`pool_key`] reads, in this order.
+const COLUMNS: [(Kind, &str); 17] = [
+    (Kind::AsIs, "id"),
+    (Kind::Text, "api_key"),
+    (Kind::Number, "priority"),
+    (Kind::Number, "status"),
+    (Kind::Number, "consecutive_failures"),
+    (Kind::Text, "disabled_until"),
+    (Kind::Text, "last_used_at"),
+    (Kind::Text, "name"),
+    (Kind::Text, "project"),
+    (Kind::Text, "last_success_began_at"),
+    (Kind::Text, "last_outcome"),
+    (Kind::Text, "last_outcome_at"),
+    (Kind::Text, "trial_until"),
+    (Kind::Text, "disabled_reason"),
+    (Kind::Number, "edits"),
+    (Kind::AsIs, "disabled_until = paused_until"),
+    (Kind::Text, "credential_header"),
 ];
 /// The column with the number of usable keys, in a row that is not a key.
-const USABLE: usize = 17;
+const USABLE: usize = COLUMNS.len();
 /// The priority of a key without one: the column's default.
 const DEFAULT_PRIORITY: i64 = 100;
 
 fn columns() -> String {
-    let mut columns = vec![String::new(); USABLE];
-    for (position, column) in TEXTS {
-        if let Some(slot) = columns.get_mut(position) {
-            *slot = text(column);
-        }
-    }
-    let others = [
-        (0, "id".to_owned()),
-        (2, number("priority")),
-        (3, number("status")),
-        (4, number("consecutive_failures")),
-        (14, number("edits")),
-        (15, "disabled_until = paused_until".to_owned()),
-    ];
-    for (position, column) in others {
-        if let Some(slot) = columns.get_mut(position) {
-            *slot = column;
-        }
-    }
+    let columns = COLUMNS.map(|(kind, column)| match kind {
+        Kind::AsIs => column.to_owned(),
+        Kind::Number => number(column),
+        Kind::Text => text(column),
+    });
     columns.join(", ")
 }
 
@@ -193,10 +193,11 @@ fn keys_of(rows: &[Row], is_whole: bool, now: UnixMillis) -> KeysRead {
     for row in rows {
         match pool_key(row, now) {
             Some(key) => {
-                let malformed = TEXTS
+                let malformed = COLUMNS
                     .iter()
-                    .filter(|(position, _)| row.is_malformed(*position))
-                    .map(|(_, column)| (key.id, *column));
+                    .enumerate()
+                    .filter(|(at, (kind, _))| *kind == Kind::Text && row.is_malformed(*at))
+                    .map(|(_, (_, column))| (key.id, *column));
                 read.malformed.extend(malformed);
                 read.keys.push(key);
             }
