@@ -334,12 +334,9 @@ async fn start(mut write: Write) {
 }
 
 /// Hands a reply over to the host.
-pub(super) async fn respond<D, B, S>(reply: Reply<D, B, S>) -> Result<Response, ErrorCode>
-where
-    D: Database + 'static,
-    B: ByteStream + 'static,
-    S: System + 'static,
-{
+pub(super) async fn respond<D: Database, B: ByteStream + 'static, S: System>(
+    reply: Reply<D, B, S>,
+) -> Result<Response, ErrorCode> {
     let Reply {
         status,
         headers,
@@ -365,12 +362,9 @@ where
     Ok(response)
 }
 
-fn outgoing_stream<D, B, S>(stream: AnswerStream<D, B, S>) -> OutgoingBody
-where
-    D: Database + 'static,
-    B: ByteStream + 'static,
-    S: System + 'static,
-{
+fn outgoing_stream<D: Database, B: ByteStream + 'static, S: System>(
+    stream: AnswerStream<D, B, S>,
+) -> OutgoingBody {
     let (writer, contents) = wit_stream::new::<u8>();
     let (end, trailers) = wit_future::new::<TrailersResult>(|| Ok(None));
     OutgoingBody {
