@@ -15,6 +15,11 @@
 //! Dependencies run in one direction, `pool` ← `wire` ← `config` ← `store` ← `admin` ← `gateway` ←
 //! `adapters`, and `sync` depends on nothing. The reasons are in `docs/architecture.md`.
 
+#![expect(
+    async_fn_in_trait,
+    reason = "components are single-threaded: no future here is ever sent to another thread"
+)]
+
 pub mod admin;
 pub mod config;
 pub mod gateway;

@@ -6,10 +6,6 @@ pub use crate::wire::TransportError;
 use http::{HeaderMap, Method, Uri};
 
 /// A body that arrives in chunks.
-#[expect(
-    async_fn_in_trait,
-    reason = "components are single-threaded: no future here is ever sent to another thread"
-)]
 pub trait ByteStream {
     /// The next bytes, never empty; `None` at the end.
     ///
@@ -40,10 +36,6 @@ pub struct UpstreamResponse<B> {
 }
 
 /// The client for the upstream.
-#[expect(
-    async_fn_in_trait,
-    reason = "components are single-threaded: no future here is ever sent to another thread"
-)]
 pub trait Upstream {
     /// The body of a response.
     type Body: ByteStream + 'static;
@@ -65,10 +57,6 @@ pub trait Upstream {
 /// The clock, timers, tasks, entropy and the operator's log.
 ///
 /// Clones share these, since a stream outlives its request.
-#[expect(
-    async_fn_in_trait,
-    reason = "components are single-threaded: no future here is ever sent to another thread"
-)]
 pub trait System: Clone + 'static {
     /// The time now.
     fn now(&self) -> UnixMillis;

@@ -42,10 +42,6 @@ const SLOW_MS: u64 = 500;
 const TIMED_FOR_MS: u64 = 5_000;
 
 /// The host's connections and clock.
-#[expect(
-    async_fn_in_trait,
-    reason = "components are single-threaded: no future here is ever sent to another thread"
-)]
 pub trait Connector: 'static {
     /// An open connection.
     type Connection: 'static;

@@ -203,10 +203,6 @@ impl std::error::Error for DatabaseError {}
 pub type Result<T> = std::result::Result<T, DatabaseError>;
 
 /// The pool's database.
-#[expect(
-    async_fn_in_trait,
-    reason = "components are single-threaded: no future here is ever sent to another thread"
-)]
 pub trait Database: 'static {
     /// Runs one statement, with `?1`, `?2`, … bound in order, and returns all its rows. Makes one
     /// attempt, which fails within milliseconds while another connection holds the lock, and takes
