@@ -10,6 +10,8 @@
 
 mod script;
 
+pub(crate) use script::error_kind;
+
 use crate::bindings::sqlite::{self, Error, QueryResult, RowResult, Value};
 use crate::log::announce;
 use crate::manifest::App;

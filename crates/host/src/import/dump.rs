@@ -7,7 +7,8 @@
 use super::progress::Progress;
 use super::statements::{Action, End, Statement, Statements};
 use super::tokens::{Kind, Tokens};
-use anyhow::{Context, Result, bail, ensure};
+use crate::sqlite::error_kind;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rusqlite::{Connection, ErrorCode};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -200,26 +201,11 @@ fn sql_text(file: &[u8]) -> Result<&[u8]> {
 
 /// SQLite's error without text of the statement, which SQLite may quote.
 fn without_values(error: rusqlite::Error) -> anyhow::Error {
-    let message = match error {
-        rusqlite::Error::SqlInputError { msg, .. } => msg,
-        rusqlite::Error::SqliteFailure(code, Some(message)) if code.code == ErrorCode::Unknown => {
-            message
-        }
+    match error {
         // Concerns the database, such as a full disk.
-        rusqlite::Error::SqliteFailure(code, _) => return code.into(),
-        _ => String::new(),
-    };
-    anyhow::anyhow!(
-        if message.contains("values were supplied") || message.contains("values for") {
-            "the number of its values differs from that of the table's columns"
-        } else if message.contains("already exists") {
-            "the table already exists"
-        } else if message.contains("no column named") {
-            "it names a column that the table does not have"
-        } else {
-            "SQLite does not understand it"
-        }
-    )
+        rusqlite::Error::SqliteFailure(code, _) if code.code != ErrorCode::Unknown => code.into(),
+        error => anyhow!(error_kind(&error)),
+    }
 }
 
 /// The statement with each string that is not UTF-8 written as a blob with the same bytes, since

@@ -36,7 +36,7 @@ fn run_all(connection: &Connection, sql: &str, seen: &Seen) -> Result<()> {
         seen.set(&seen.is_ours, true);
         let ran = connection.execute_batch(statement);
         seen.set(&seen.is_ours, false);
-        ran.map_err(|error| anyhow!(kind(&error)))
+        ran.map_err(|error| anyhow!(error_kind(&error)))
     };
     let mut batch = Batch::new(connection, sql);
     let mut number = 0;
@@ -52,7 +52,7 @@ fn run_all(connection: &Connection, sql: &str, seen: &Seen) -> Result<()> {
             false => anyhow!(
                 "statement {number}: {}; nothing was changed; the statement is not shown, since it \
                  may contain a key",
-                kind(&error)
+                error_kind(&error)
             ),
         };
         let Some(mut statement) = batch.next().map_err(failed)? else {
@@ -111,18 +111,19 @@ impl Seen {
 }
 
 /// The kind of error, without any text of the statement.
-fn kind(error: &rusqlite::Error) -> String {
+pub(crate) fn error_kind(error: &rusqlite::Error) -> String {
     let message = match error {
         rusqlite::Error::SqlInputError { msg, .. } => msg.as_str(),
         rusqlite::Error::SqliteFailure(_, Some(message)) => message.as_str(),
         _ => "",
     };
-    const KINDS: [&str; 15] = [
+    const KINDS: [&str; 16] = [
         "syntax error",
         "unrecognized token",
         "incomplete input",
         "no such table",
         "no such column",
+        "no column named",
         "no such function",
         "no such index",
         "already exists",
@@ -139,6 +140,10 @@ fn kind(error: &rusqlite::Error) -> String {
         (Some(&("values for" | "values were supplied")), _) => {
             "the number of values differs from that of the columns".to_owned()
         }
+        (Some(&"no column named"), _) => {
+            "it names a column that the table does not have".to_owned()
+        }
+        (Some(&"already exists"), _) => "a table or index of this name already exists".to_owned(),
         (Some(kind), _) => (*kind).to_owned(),
         (None, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
             "the database is locked by another program".to_owned()

@@ -60,15 +60,15 @@ fn error_names_the_line_and_quotes_no_value() {
         ),
         (
             b"INSERT INTO api_keys VALUES(1,AIzaFAKE);",
-            "SQLite does not understand it",
+            "no such column",
         ),
         (
             b"INSERT INTO api_keys VALUES(1,\"AIzaFAKE-1\");",
-            "the number of its values differs",
+            "the number of values differs",
         ),
         (
             b"INSERT INTO api_keys VALUES(1,AIzaFAKE());",
-            "SQLite does not understand it",
+            "no such function",
         ),
         (
             b"INSERT INTO api_keys (AIzaFAKE) VALUES (1);",
