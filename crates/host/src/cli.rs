@@ -1,10 +1,10 @@
 //! The command line. Options that Spin also has use its names and defaults.
 
-use crate::engine::Profiling;
 use crate::guest::Reuse;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
+use wasmtime::ProfilingStrategy;
 
 /// Spin's state folder, next to the manifest.
 const STATE_DIR: &str = ".spin";
@@ -112,10 +112,10 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    pub(crate) fn profiling(&self) -> Profiling {
+    pub(crate) fn profiling(&self) -> ProfilingStrategy {
         match self.perf_map {
-            true => Profiling::PerfMap,
-            false => Profiling::Off,
+            true => ProfilingStrategy::PerfMap,
+            false => ProfilingStrategy::None,
         }
     }
 

@@ -12,18 +12,11 @@ use wasmtime::{
 /// Concurrent instances, as with Spin; each gets up to 16 concurrent requests.
 const MAX_INSTANCES: u32 = 1000;
 
-/// Whether Linux's `perf` can see the names of the component's functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Profiling {
-    Off,
-    PerfMap,
-}
-
 /// Compiles a component, or loads it from the cache.
 ///
 /// # Errors
 /// The file is missing or not a component; the message names it and the remedy.
-pub(crate) fn load(source: &Path, profiling: Profiling) -> Result<Component> {
+pub(crate) fn load(source: &Path, profiling: ProfilingStrategy) -> Result<Component> {
     let bytes = std::fs::read(source).with_context(|| {
         format!(
             "cannot read the component {}; `cargo xtask build` makes it",
@@ -40,11 +33,9 @@ pub(crate) fn load(source: &Path, profiling: Profiling) -> Result<Component> {
     })
 }
 
-fn engine(profiling: Profiling) -> Result<Engine> {
+fn engine(profiling: ProfilingStrategy) -> Result<Engine> {
     let mut config = Config::new();
-    if profiling == Profiling::PerfMap {
-        config.profiler(ProfilingStrategy::PerfMap);
-    }
+    config.profiler(profiling);
     config.wasm_component_model(true);
     config.wasm_component_model_async(true);
     match Cache::new(CacheConfig::new()) {
