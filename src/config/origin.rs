@@ -117,7 +117,7 @@ pub(crate) fn has_broken_port(url: &Uri) -> bool {
 }
 
 /// The default port of a scheme.
-pub(crate) fn default_port(scheme: &str) -> Option<u16> {
+pub fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
         "https" => Some(443),

@@ -5,6 +5,7 @@
 
 use crate::variables::Expanded;
 use anyhow::{Context, Result, bail, ensure};
+use gemini_keypool::config::origin::default_port;
 use http::Uri;
 use url::Host;
 
@@ -66,14 +67,6 @@ impl AllowedHosts {
                 && pattern.host.matches(&host)
                 && pattern.port.is_none_or(|own| own == port)
         })
-    }
-}
-
-fn default_port(scheme: &str) -> Option<u16> {
-    match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
     }
 }
 
