@@ -266,8 +266,12 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             .client_by
             .map(|by| u64::try_from(by.since(attempt.started_at)).unwrap_or_default());
         let headers = headers::to_upstream(request.headers, content_type, credential, client_ms);
-        let exchange = Exchange { attempt, deadlines };
-        exchange.run(self.context.upstream, request, headers).await
+        let exchange = Exchange {
+            attempt,
+            request,
+            deadlines,
+        };
+        exchange.run(self.context.upstream, headers).await
     }
 
     fn attempt(

@@ -59,18 +59,29 @@ struct Timers<'t> {
     answer: Timer<'t>,
 }
 
-/// An attempt in flight, and its deadlines.
-pub(super) struct Exchange<D, S> {
+/// An attempt in flight, its request and its deadlines.
+pub(super) struct Exchange<'a, D, S> {
     pub(super) attempt: Attempt<D, S>,
+    pub(super) request: &'a UpstreamRequest<'a>,
     pub(super) deadlines: Deadlines,
 }
 
-impl<D: Database, S: System> Exchange<D, S> {
+/// A plain answer that has arrived, with the response's head.
+struct PlainAnswer<'h, D, B, S> {
+    status: u16,
+    /// The upstream's headers.
+    headers: &'h HeaderMap,
+    reply: Reply<D, B, S>,
+    bytes: Vec<u8>,
+    /// Compressed in a way that is not read here.
+    is_encoded: bool,
+}
+
+impl<D: Database, S: System> Exchange<'_, D, S> {
     /// Sends the call and waits for its answer.
     pub(super) async fn run<U: Upstream>(
         self,
         upstream: &U,
-        request: &UpstreamRequest<'_>,
         headers: HeaderMap,
     ) -> Attempted<D, U::Body, S> {
         let system = self.attempt.system.clone();
@@ -79,16 +90,10 @@ impl<D: Database, S: System> Exchange<D, S> {
             content: pin!(until(self.deadlines.content_by)),
             answer: pin!(until(self.deadlines.answer_by)),
         };
-        match self.send(upstream, request, headers).await {
+        match self.send(upstream, headers).await {
             Err(error) => self.attempt.end_without_response(&error, None).await.into(),
-            Ok(response) if request.form.is_answer(response.status) => {
-                let reading = Reading {
-                    attempt: self.attempt,
-                    deadlines: self.deadlines,
-                    form: request.form.clone(),
-                    has_body: *request.method != Method::HEAD,
-                };
-                reading.read(response, timers).await
+            Ok(response) if self.request.form.is_answer(response.status) => {
+                self.read(response, timers).await
             }
             Ok(response) => refused(self.attempt, response, timers.content).await.into(),
         }
@@ -98,10 +103,9 @@ impl<D: Database, S: System> Exchange<D, S> {
     async fn send<U: Upstream>(
         &self,
         upstream: &U,
-        request: &UpstreamRequest<'_>,
         headers: HeaderMap,
     ) -> Result<UpstreamResponse<U::Body>, TransportError> {
-        let method = request.method;
+        let (request, method) = (self.request, self.request.method);
         let timeouts = || {
             let now = self.attempt.system.now();
             self.deadlines.timeouts(now)
@@ -125,69 +129,22 @@ impl<D: Database, S: System> Exchange<D, S> {
             redirects += 1;
         }
     }
-}
 
-/// Milliseconds left until a deadline.
-fn left_ms<S: System>(system: &S, deadline: UnixMillis) -> u64 {
-    u64::try_from(deadline.since(system.now())).unwrap_or_default()
-}
-
-/// Where a response redirects a request on the same host; no key is sent anywhere else.
-fn redirect<B>(response: &UpstreamResponse<B>, from: &Uri) -> Option<Uri> {
-    let is_redirect = [301, 302, 303, 307, 308].contains(&response.status);
-    let location = response
-        .headers
-        .get(header::LOCATION)
-        .filter(|_| is_redirect)?;
-    let to: Uri = location.to_str().ok()?.parse().ok()?;
-    let is_same_host = match to.authority() {
-        Some(authority) => to.scheme() == from.scheme() && Some(authority) == from.authority(),
-        None => to.path().starts_with('/'),
-    };
-    if !is_same_host {
-        return None;
-    }
-    let mut parts = from.clone().into_parts();
-    parts.path_and_query = to.path_and_query().cloned();
-    Uri::from_parts(parts).ok()
-}
-
-/// An answer that is being read.
-struct Reading<D, S> {
-    attempt: Attempt<D, S>,
-    deadlines: Deadlines,
-    form: AnswerForm,
-    /// Whether the response may have a body.
-    has_body: bool,
-}
-
-/// A plain answer that has arrived, with the response's head.
-struct PlainAnswer<'h, D, B, S> {
-    status: u16,
-    /// The upstream's headers.
-    headers: &'h HeaderMap,
-    reply: Reply<D, B, S>,
-    bytes: Vec<u8>,
-    /// Compressed in a way that is not read here.
-    is_encoded: bool,
-}
-
-impl<D: Database, S: System> Reading<D, S> {
     async fn read<B: ByteStream>(
         self,
         response: UpstreamResponse<B>,
         timers: Timers<'_>,
     ) -> Attempted<D, B, S> {
+        let form = &self.request.form;
         let mut reply =
             Reply::empty(StatusCode::from_u16(response.status).unwrap_or(StatusCode::OK));
         reply.headers = headers::to_client(&response.headers, &self.attempt.secrets);
         let is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
-        let is_events = self.has_body
+        let is_events = *self.request.method != Method::HEAD
             && content_type(&reply.headers)
                 .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/event-stream"));
-        let is_model = self.form.kind != Kind::Other;
-        let is_stream =
-            (is_events && (is_model || !is_encoded)) || (self.form.is_array && is_model);
+        let is_model = form.kind != Kind::Other;
+        let is_stream = (is_events && (is_model || !is_encoded)) || (form.is_array && is_model);
         if is_stream && is_encoded {
             let reason = "the upstream compressed a stream, which it was asked not to";
             let ended = self.attempt.end_broken_off(response.status, reason);
@@ -197,10 +154,10 @@ impl<D: Database, S: System> Reading<D, S> {
             let no_cache = HeaderValue::from_static("no-cache");
             reply.headers.insert(header::CACHE_CONTROL, no_cache);
             let framing = match is_events {
-                true => Framing::Events(EventScanner::new(self.form.kind)),
+                true => Framing::Events(EventScanner::new(form.kind)),
                 false => Framing::Array(ArrayScanner::default()),
             };
-            let stream = AnswerStream::new(self.attempt, self.form, framing, response);
+            let stream = AnswerStream::new(self.attempt, form.clone(), framing, response);
             return match stream.open(timers.content).await {
                 Opening::Stream(stream) => {
                     reply.body = Body::Stream(stream);
@@ -229,7 +186,7 @@ impl<D: Database, S: System> Reading<D, S> {
             mut body,
         } = response;
         let is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
-        let is_model = self.form.kind != Kind::Other;
+        let is_model = self.request.form.kind != Kind::Other;
         let declared = declared_length(&headers).unwrap_or_default();
         let declared = usize::try_from(declared).unwrap_or(HELD_CAPACITY);
         let mut bytes = Vec::with_capacity(declared.min(HELD_CAPACITY));
@@ -255,7 +212,7 @@ impl<D: Database, S: System> Reading<D, S> {
                     return self.attempt.end_broken_off(status, &reason).await.into();
                 }
             }
-            let is_large = bytes.len() > self.form.max_held();
+            let is_large = bytes.len() > self.request.form.max_held();
             if is_large && is_model && !is_encoded && is_page(&bytes) {
                 return self.attempt.end_broken_off(status, NO_ANSWER).await.into();
             }
@@ -274,7 +231,7 @@ impl<D: Database, S: System> Reading<D, S> {
 
     /// Whether the body must be an answer that a model gives.
     fn must_answer(&self) -> bool {
-        self.form.kind != Kind::Other || self.attempt.traits.is_model_call
+        self.request.form.kind != Kind::Other || self.attempt.traits.is_model_call
     }
 
     /// Appends the next bytes of a body, within the deadlines.
@@ -312,7 +269,7 @@ impl<D: Database, S: System> Reading<D, S> {
             plain.reply.headers.remove(header::CONTENT_ENCODING);
             (plain.bytes, plain.is_encoded) = (bytes, false);
         }
-        match self.form.kind {
+        match self.request.form.kind {
             Kind::Other => self.finish_other(plain).await,
             Kind::Chat | Kind::Generate => self.finish_model(plain).await,
         }
@@ -325,7 +282,9 @@ impl<D: Database, S: System> Reading<D, S> {
         let must_be_readable = self.attempt.traits.is_model_call && !plain.is_encoded && !is_media;
         let usage = match plain.is_encoded {
             true => None,
-            false => summarize(self.form.surface, &plain.bytes).and_then(|summary| summary.usage),
+            false => {
+                summarize(self.request.form.surface, &plain.bytes).and_then(|summary| summary.usage)
+            }
         };
         let attempt = match must_be_readable {
             true => match check(self.attempt, &plain, is_readable).await {
@@ -347,7 +306,7 @@ impl<D: Database, S: System> Reading<D, S> {
         if plain.is_encoded {
             reply.body = Body::Whole(plain.bytes);
         } else {
-            let _ = put_into(&self.form, &mut reply, plain.bytes);
+            let _ = put_into(&self.request.form, &mut reply, plain.bytes);
         }
         Attempted::Answered(reply)
     }
@@ -360,7 +319,7 @@ impl<D: Database, S: System> Reading<D, S> {
         }
         let summary = match plain.is_encoded {
             true => None,
-            false => summarize(self.form.surface, &plain.bytes),
+            false => summarize(self.request.form.surface, &plain.bytes),
         };
         let Some(summary) = summary else {
             let passes = |bytes: &[u8]| plain.is_encoded || is_events(bytes);
@@ -374,7 +333,7 @@ impl<D: Database, S: System> Reading<D, S> {
             return Attempted::Answered(reply);
         };
         let mut reply = plain.reply;
-        if let Err(Inconvertible) = put_into(&self.form, &mut reply, plain.bytes) {
+        if let Err(Inconvertible) = put_into(&self.request.form, &mut reply, plain.bytes) {
             return self.attempt.end_broken_off(status, NO_ANSWER).await.into();
         }
         if summary.is_empty_answer() {
@@ -383,15 +342,42 @@ impl<D: Database, S: System> Reading<D, S> {
                 .await;
             return Attempted::Empty(reply);
         }
-        if let (Kind::Chat, Some(_), Body::Whole(bytes)) =
-            (self.form.kind, &self.form.repair, &reply.body)
-        {
+        if let (Kind::Chat, Some(_), Body::Whole(bytes)) = (
+            self.request.form.kind,
+            &self.request.form.repair,
+            &reply.body,
+        ) {
             let calls = Signatures::of_answer(bytes);
             self.attempt.save_signatures(&calls).await;
         }
         self.attempt.end_with_answer(status, summary.usage).await;
         Attempted::Answered(reply)
     }
+}
+
+/// Milliseconds left until a deadline.
+fn left_ms<S: System>(system: &S, deadline: UnixMillis) -> u64 {
+    u64::try_from(deadline.since(system.now())).unwrap_or_default()
+}
+
+/// Where a response redirects a request on the same host; no key is sent anywhere else.
+fn redirect<B>(response: &UpstreamResponse<B>, from: &Uri) -> Option<Uri> {
+    let is_redirect = [301, 302, 303, 307, 308].contains(&response.status);
+    let location = response
+        .headers
+        .get(header::LOCATION)
+        .filter(|_| is_redirect)?;
+    let to: Uri = location.to_str().ok()?.parse().ok()?;
+    let is_same_host = match to.authority() {
+        Some(authority) => to.scheme() == from.scheme() && Some(authority) == from.authority(),
+        None => to.path().starts_with('/'),
+    };
+    if !is_same_host {
+        return None;
+    }
+    let mut parts = from.clone().into_parts();
+    parts.path_and_query = to.path_and_query().cloned();
+    Uri::from_parts(parts).ok()
 }
 
 /// Ends the attempt if its answer is an error, or does not pass; otherwise returns it.
