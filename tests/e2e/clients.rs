@@ -30,11 +30,6 @@ pub(crate) fn python() -> PathBuf {
     interpreter("KEYPOOL_TEST_PYTHON", "python")
 }
 
-/// The interpreter with the previous major versions.
-fn previous_python() -> PathBuf {
-    interpreter("KEYPOOL_TEST_PYTHON_PREVIOUS", "python-previous")
-}
-
 fn interpreter(variable: &str, folder: &str) -> PathBuf {
     let prepared = target(&format!("clients/{folder}/bin/python"));
     let python = std::env::var_os(variable).map_or(prepared, PathBuf::from);
@@ -170,7 +165,7 @@ async fn run(suite: &str, release: Release, origin: &str, openai_path: &str, key
     let (program, script) = if suite.ends_with(".py") {
         let python = match release {
             Release::Newest => python(),
-            Release::Previous => previous_python(),
+            Release::Previous => interpreter("KEYPOOL_TEST_PYTHON_PREVIOUS", "python-previous"),
         };
         (python, scripts.join(suite))
     } else {
@@ -224,7 +219,7 @@ async fn run(suite: &str, release: Release, origin: &str, openai_path: &str, key
 
 /// The folder with the packages that `cargo xtask test` installs.
 pub(crate) fn node_modules() -> PathBuf {
-    let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/node");
+    let prepared = target("clients/node");
     let folder = std::env::var_os("KEYPOOL_TEST_NODE").map_or(prepared, PathBuf::from);
     assert!(
         folder.join("node_modules/openai6").is_dir(),
