@@ -333,6 +333,7 @@ impl Failure {
         headers
     }
 }
+
 /// An error as the client receives it.
 pub struct ErrorResponse {
     /// HTTP status.

@@ -10,7 +10,6 @@ use super::{Row, Value};
 use crate::sync::{Exclusive, NewNotify};
 use futures::future::{Either, select};
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -197,12 +196,7 @@ impl<C: Connector> Reconnecting<C> {
     /// Makes the next statement open a connection, unless another task has replaced it already.
     fn drop_connection(&self, connection: &Rc<C::Connection>) {
         let mut current = self.connection.borrow_mut();
-        if current
-            .as_ref()
-            .is_some_and(|current| Rc::ptr_eq(current, connection))
-        {
-            *current = None;
-        }
+        current.take_if(|current| Rc::ptr_eq(current, connection));
     }
 
     fn note_lock(&self, access: Access, began: u64, result: &Result<Vec<Row>>) {
@@ -260,12 +254,6 @@ impl<C: Connector> Database for Reconnecting<C> {
         self.locked.get().is_some_and(|(since, last)| {
             last.saturating_sub(since) >= STUCK_MS && now.saturating_sub(last) <= STUCK_FOR_MS
         })
-    }
-}
-
-impl<C: Connector> fmt::Debug for Reconnecting<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reconnecting")
     }
 }
 

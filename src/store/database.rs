@@ -398,12 +398,6 @@ impl<D: Database> Database for Within<D> {
     }
 }
 
-impl<D> fmt::Debug for Within<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Within({} ms)", self.left_ms.get())
-    }
-}
-
 /// Runs a statement that reads.
 pub(super) async fn read(
     database: &impl Database,

@@ -19,12 +19,9 @@ pub async fn cached_models(
     let parameters = values![list, now.plus(-FRESH_MS), now];
     let rows = read(database, select, parameters).await?;
     // Entries may exceed `LONGEST_TEXT`.
-    Ok(match rows.into_iter().next().map(|row| row.0) {
-        Some(columns) => match columns.into_iter().next() {
-            Some(Value::Blob(bytes)) => String::from_utf8(bytes).ok(),
-            _ => None,
-        },
-        None => None,
+    Ok(match rows.into_iter().flat_map(|row| row.0).next() {
+        Some(Value::Blob(bytes)) => String::from_utf8(bytes).ok(),
+        _ => None,
     })
 }
 
