@@ -159,7 +159,7 @@ impl<D: Database> PoolView<D> {
             let now = Moment::new(system.now());
             let snapshot = &mut self.snapshot();
             if coverage == Coverage::Sample
-                && !self.is_whole()
+                && !self.is_whole.get()
                 && !failover.has_choice(snapshot, model, &now)
             {
                 // The sample has no untried key. The whole pool is read before giving up, since a
@@ -290,7 +290,7 @@ impl<D: Database> PoolView<D> {
                 let is_newer = latest.number > readings;
                 let has_all = coverage == Coverage::Sample
                     || latest.coverage == Coverage::Whole
-                    || (latest.result.is_ok() && self.is_whole());
+                    || (latest.result.is_ok() && self.is_whole.get());
                 if has_all && ((is_fresh && counts) || is_newer) {
                     return latest.result.clone();
                 }
@@ -500,11 +500,6 @@ impl<D: Database> Shared<D> {
         self.latest.replace(None);
         self.readiness.replace(None);
         self.outdated.set(true);
-    }
-
-    /// Whether the snapshot has all keys of the pool.
-    fn is_whole(&self) -> bool {
-        self.is_whole.get()
     }
 }
 

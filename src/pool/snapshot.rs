@@ -594,10 +594,7 @@ impl Snapshot {
             .filter_map(|(position, key)| match self.standing(key, model, now) {
                 Standing::Eligible { weight } => Some((position, weight)),
                 Standing::Ineligible { until, .. } => {
-                    returns = match (returns, until) {
-                        (Some(a), Some(b)) => Some(a.min(b)),
-                        (a, b) => a.or(b),
-                    };
+                    returns = [returns, until].into_iter().flatten().min();
                     None
                 }
             })

@@ -84,7 +84,7 @@ pub async fn read_pool(
         before_minute(now),
         now.plus(-LEARNED_TTL_MS),
     ];
-    parameters.extend(since.map(|time| Value::from(time.to_iso())));
+    parameters.extend(since.map(Value::from));
     let rows = read(database, &circumstances(), parameters).await?;
     let mut invalid_limits = Vec::new();
     for row in &rows {

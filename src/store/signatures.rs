@@ -119,15 +119,14 @@ pub async fn learn_signed_model(
 ) -> Result<()> {
     let insert = "INSERT INTO signed_models (model, learned_at) VALUES (?1, ?2)
 ON CONFLICT (model) DO UPDATE SET learned_at = excluded.learned_at";
-    let parameters = vec![Value::from(model), Value::from(now.to_iso())];
-    write(database, insert, parameters).await.map(drop)
+    write(database, insert, values![model, now]).await.map(drop)
 }
 
 /// Deletes signatures that have expired.
 pub(super) async fn delete_old_signatures(database: &impl Database, now: UnixMillis) -> Result<()> {
     let delete = "DELETE FROM thought_signatures WHERE kept_at <= ?1";
-    let before = Value::from(now.plus(-RETENTION_MS).to_iso());
-    write(database, delete, vec![before]).await.map(drop)
+    let parameters = values![now.plus(-RETENTION_MS)];
+    write(database, delete, parameters).await.map(drop)
 }
 
 #[cfg(test)]

@@ -43,11 +43,9 @@ impl Page {
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
                 "pageSize" | "page_size" => {
-                    let size = value.parse().unwrap_or(0);
-                    page.size = if size == 0 {
-                        DEFAULT_PAGE_SIZE
-                    } else {
-                        size.min(MAX_PAGE_SIZE)
+                    page.size = match value.parse() {
+                        Ok(0) | Err(_) => DEFAULT_PAGE_SIZE,
+                        Ok(size) => size.min(MAX_PAGE_SIZE),
                     };
                 }
                 "pageToken" | "page_token" if !value.is_empty() => {
