@@ -2,7 +2,7 @@
 //! it.
 
 use super::client_address::last_value;
-use super::headers::UPLOAD_URL;
+use super::headers::{UPLOAD_COMMAND, UPLOAD_URL};
 use super::incoming::Incoming;
 use super::ports::ByteStream;
 use super::view::PoolView;
@@ -28,7 +28,6 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// The path prefix that a proxy has stripped.
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
 /// Another URL of the upstream, which no official client uses.
 const UPLOAD_CONTROL_URL: HeaderName = HeaderName::from_static("x-goog-upload-control-url");
 /// The commands that continue an upload.
@@ -101,13 +100,13 @@ impl<D: Database> Affinity<'_, D> {
             return Ok(false);
         };
         let command = request.headers.get(UPLOAD_COMMAND);
-        let continues = command
-            .and_then(|command| command.to_str().ok())
-            .is_some_and(|command| {
-                command
-                    .split(',')
-                    .all(|part| CONTINUING.contains(&part.trim().to_ascii_lowercase().as_str()))
-            });
+        let command = command.and_then(|command| command.to_str().ok());
+        let continues = command.is_some_and(|command| {
+            let mut parts = command
+                .split(',')
+                .map(|part| part.trim().to_ascii_lowercase());
+            parts.all(|part| CONTINUING.contains(&part.as_str()))
+        });
         if !continues {
             return Ok(false);
         }

@@ -54,7 +54,7 @@ const CLIENT_TIMEOUTS: [HeaderName; 3] = [
 /// The state of an upload: `active`, or `final` once it has ended.
 pub(super) const UPLOAD_STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 /// The commands of an upload request, such as `start` or `upload, finalize`.
-const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
+pub(super) const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
 pub(super) const GOOGLE_KEY: HeaderName =
     HeaderName::from_static(CredentialHeader::GoogleApiKey.name());
 

@@ -23,6 +23,7 @@ use socket2::{SockRef, TcpKeepalive};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::str::Utf8Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
@@ -387,20 +388,17 @@ fn set_uri(request: &mut Request<impl Body>) -> Result<()> {
     Ok(())
 }
 
-struct NotUtf8;
-
 /// Adds Spin's headers, after those of the same name that a client may have sent.
-fn set_headers(request: &mut Request<impl Body>, client: SocketAddr) -> Result<(), NotUtf8> {
-    let is_utf8 = |value: &HeaderValue| std::str::from_utf8(value.as_bytes()).is_ok();
-    if !request.headers().values().all(is_utf8) {
-        return Err(NotUtf8);
+fn set_headers(request: &mut Request<impl Body>, client: SocketAddr) -> Result<(), Utf8Error> {
+    for value in request.headers().values() {
+        std::str::from_utf8(value.as_bytes())?;
     }
     let uri = request.uri();
     let path_info = path_info(uri.path());
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
     // Spin uses only the header, even if the URL has a host.
-    let host = std::str::from_utf8(host.unwrap_or(b"localhost")).map_err(|_| NotUtf8)?;
+    let host = std::str::from_utf8(host.unwrap_or(b"localhost"))?;
     let full_url = format!("http://{host}{path}");
     let client = client.to_string();
     for (name, value) in [
