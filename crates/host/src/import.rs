@@ -47,7 +47,7 @@ pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
     progress.begin("reading");
     let dump = Dump::read(&options.file, &mut progress).with_context(about_dump)?;
     progress.begin("importing");
-    let (filled, notes) = pool
+    let filled = pool
         .fill(&dump, &mut progress)
         .with_context(about_database)?;
     let old = match days {
@@ -57,7 +57,7 @@ pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
     pool.commit().with_context(about_database)?;
     drop(progress);
 
-    for line in notes.to_string().lines() {
+    for line in filled.notes.to_string().lines() {
         log(line);
     }
     if !dump.ignored.is_empty() {

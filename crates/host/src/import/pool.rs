@@ -81,14 +81,14 @@ impl Pool {
     ///
     /// # Errors
     /// The database rejects it.
-    pub(super) fn fill(&mut self, dump: &Dump, progress: &mut Progress) -> Result<(Filled, Notes)> {
+    pub(super) fn fill(&mut self, dump: &Dump, progress: &mut Progress) -> Result<Filled> {
         wait(store::migrate(self))?;
         let now = self.now()?;
-        let mut notes = Notes::default();
         let mut filled = Filled::default();
         for &table in &dump.tables {
-            let rows = copy::table(table, dump, &self.0, &now, &mut notes, |rows| {
-                progress.show(filled.keys + filled.calls + rows);
+            let before = filled.keys + filled.calls;
+            let rows = copy::table(table, dump, &self.0, &now, &mut filled.notes, |rows| {
+                progress.show(before + rows);
             })
             .with_context(|| format!("table {}", table.name()))?;
             match table {
@@ -104,7 +104,7 @@ impl Pool {
                 self.0.execute_batch(&create)?;
             }
         }
-        Ok((filled, notes))
+        Ok(filled)
     }
 
     /// Raises the sequence, so that ids of rows deleted in the earlier deployment are not reused.
@@ -151,11 +151,14 @@ fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN EXCLUSIVE")
 }
 
-/// The rows in the database after the import.
+/// The result of an import.
 #[derive(Debug, Default)]
 pub(super) struct Filled {
+    /// Rows in the database.
     pub(super) keys: u64,
     pub(super) calls: u64,
+    /// What was changed or left out.
+    pub(super) notes: Notes,
 }
 
 /// Runs a future of the store, which never blocks here.

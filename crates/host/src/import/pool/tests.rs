@@ -38,9 +38,9 @@ impl Folder {
         let mut pool = Pool::open(&self.database())?;
         let mut progress = Progress::new();
         let dump = Dump::read(&file, &mut progress)?;
-        let (_, notes) = pool.fill(&dump, &mut progress)?;
+        let filled = pool.fill(&dump, &mut progress)?;
         pool.commit()?;
-        Ok(notes.to_string())
+        Ok(filled.notes.to_string())
     }
 
     fn connection(&self) -> Connection {
