@@ -262,10 +262,7 @@ impl Config {
                 u32::MAX,
                 "of calls, 0 for no limit",
             ),
-            proxies: match variables.flag("trust_forwarded_for", false) {
-                true => Proxies::Trusted,
-                false => Proxies::Untrusted,
-            },
+            proxies: read_proxies(&mut variables),
             max_body_bytes,
             max_held_bytes: variables.number(
                 "max_held_bytes",
@@ -380,6 +377,13 @@ fn read_allowed_origins(variables: &mut Variables<'_>) -> AllowedOrigins {
         }
         AllowedOrigins::default()
     })
+}
+
+fn read_proxies(variables: &mut Variables<'_>) -> Proxies {
+    match variables.flag("trust_forwarded_for", false) {
+        true => Proxies::Trusted,
+        false => Proxies::Untrusted,
+    }
 }
 
 fn read_log_commit(variables: &mut Variables<'_>) -> LogCommit {
