@@ -38,4 +38,6 @@ CREATE TABLE IF NOT EXISTS api_call_logs (
 -- ;;
 CREATE INDEX IF NOT EXISTS idx_api_keys_status ON api_keys (status);
 -- ;;
+CREATE INDEX IF NOT EXISTS idx_api_keys_priority ON api_keys (priority);
+-- ;;
 CREATE INDEX IF NOT EXISTS idx_logs_called_at ON api_call_logs (called_at);

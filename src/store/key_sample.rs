@@ -315,9 +315,17 @@ INSERT INTO api_keys (id, api_key, priority, last_used_at) SELECT i, 'fake-key-'
     }
 
     #[test]
-    fn reading_a_sample_uses_its_index() {
-        let plan = NativeDatabase::migrated().plan(&sample());
-        assert!(plan.contains("idx_api_keys_sample"), "{plan}");
+    fn reading_a_sample_scans_no_table() {
+        let database = NativeDatabase::migrated();
+        for (statement, index, uses) in [
+            (all_or_size(), "idx_api_keys_priority", 5),
+            (priorities(), "idx_api_keys_priority", 1),
+            (hash_of_one(), "idx_api_keys_priority", 1),
+            (sample(), "idx_api_keys_sample", 1),
+        ] {
+            let plan = database.plan(&statement);
+            assert_eq!(plan.matches(index).count(), uses, "{plan}");
+        }
     }
 
     proptest! {

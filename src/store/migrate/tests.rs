@@ -29,7 +29,8 @@ fn a_fresh_database_gets_tables_and_indexes() {
         rate_limits readiness resets resources retry_budget schema_migrations signed_models \
         thought_signatures unsupported_fields";
     assert_eq!(database.query(tables).join(" "), expected);
-    let expected = "idx_api_keys_sample idx_api_keys_status idx_logs_called_at";
+    let expected =
+        "idx_api_keys_priority idx_api_keys_sample idx_api_keys_status idx_logs_called_at";
     assert_eq!(database.query(INDEXES).join(" "), expected);
 }
 
