@@ -28,8 +28,8 @@ fn select_cool_down() -> String {
 }
 
 const IS_RESET: &str = "SELECT 1 FROM resets WHERE scope = ?1 AND reset_at > ?2 AND reset_at <= ?3";
-/// Replaces the row that was read, one that a fast clock wrote, or none. Returns no
-/// row, and changes nothing, if another instance was faster.
+/// Replaces the row that was read, one that a fast clock wrote, or none. Returns no row, and
+/// changes nothing, if another instance was faster.
 const SET: &str =
     "INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes, trial_until)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)

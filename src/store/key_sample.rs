@@ -207,8 +207,7 @@ fn keys_of(rows: &[Row], is_whole: bool, now: UnixMillis) -> KeysRead {
     read
 }
 
-/// The key in a row, without values that a fast clock wrote. `None` if the
-/// row is broken.
+/// The key in a row, without values that a fast clock wrote. `None` if the row is broken.
 fn pool_key(row: &Row, now: UnixMillis) -> Option<PoolKey> {
     let text = |column| row.text(column).map(str::to_owned);
     let time = |column| row.text(column).and_then(UnixMillis::parse);

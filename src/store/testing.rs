@@ -215,7 +215,7 @@ impl DatabaseFile {
         NativeDatabase::new(rusqlite::Connection::open(path).unwrap())
     }
 
-    /// Lets several instances work at once, each with its number, from 1, and a connection.
+    /// Runs several instances concurrently, each with a connection and its number, from 1.
     pub(crate) fn in_parallel(&self, instances: i64, work: impl Fn(i64, NativeDatabase) + Sync) {
         std::thread::scope(|scope| {
             for number in 1..=instances {

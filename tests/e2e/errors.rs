@@ -215,7 +215,7 @@ async fn a_refused_connection_is_a_502() {
     assert_eq!(app.key_rows("status, consecutive_failures"), ["1|0"]);
     let reason = "no request reached the upstream: ConnectionRefused";
     answer.assert_contains(reason);
-    // It is retried at once, since it was never sent.
+    // It is retried immediately, since it was never sent.
     let row = format!("0|NULL|not_sent|{reason}");
     let rows = app.log_rows("success, response_status, outcome, error_message");
     assert_eq!(rows, [row.clone(), row]);

@@ -39,7 +39,7 @@ fn readiness_is_checked_at_most_once_a_second() {
     pool.advance(1_000);
     pool.run("UPDATE readiness SET checked_at = '2027-01-15T08:00:01.900Z'");
     assert_eq!(ask(), 1);
-    // Changes by this instance take effect at once.
+    // Changes by this instance take effect immediately.
     pool.script_error(&errors::leaked());
     pool.chat(CHAT);
     pool.probe("/readyz").assert_status(503);

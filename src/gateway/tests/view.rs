@@ -82,7 +82,7 @@ fn serves_the_last_view_if_a_read_fails() {
     pool.database
         .fail("SELECT id, substr", "disk I/O error", 10);
     pool.serve_chats(3);
-    // A failed read is not repeated at once.
+    // A failed read is not retried immediately.
     assert_eq!(pool.count_lines("disk I/O error"), 1);
 }
 

@@ -60,7 +60,7 @@ fn states_change_as_the_table_says() {
     ];
     check(Verdict::Failed, &fails);
     let is_rejected = [
-        ("rejection disables at once", active(0), disabled(1)),
+        ("rejection disables immediately", active(0), disabled(1)),
         ("rejection disables a cooling key", pausing(2), disabled(3)),
     ];
     check(Verdict::Rejected, &is_rejected);

@@ -14,7 +14,7 @@ fn scope(model: Option<&str>) -> QuotaScope {
     }
 }
 
-/// A call that failed at once.
+/// A call that failed immediately.
 fn incident(outcome: Outcome, at: i64) -> Incident {
     Incident {
         outcome,

@@ -65,8 +65,8 @@ fn recorded(text: &str) -> impl Iterator<Item = (&str, String)> {
     })
 }
 
-/// Recorded completions, each followed by its repaired form if that differs. They are a text, two
-/// with calls, of which one has the signature inside a call and a repeated id, and two of batches.
+/// Recorded completions, each followed by its repaired form if that differs: a text, a tool call,
+/// two tool calls with the same id and the signature inside one, and two answers of batches.
 const COMPLETIONS: &str = r#"{"choices":[{"finish_reason":"stop","index":0,"message":{"content":"Ghostbusters","role":"assistant"}}],"created":1763164273,"id":"ccAXad3iNNbiz7IPocTe0Ac","model":"gemini-2.5-flash","object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":17,"total_tokens":49}}
 
 {"choices":[{"finish_reason":"tool_calls","index":0,"message":{"extra_content":{"google":{"thought":true,"thought_signature":"AVSoXO4AzAXs7G"}},"role":"assistant","thought_signature":"AVSoXO4AzAXs7G","tool_calls":[{"function":{"arguments":"{}","name":"get_current_time"},"id":"","type":"function"}]}}],"created":1748902365,"id":"3SE-aKjdCcCEz7IPxpqjCA","model":"gemini-2.5-pro-preview-05-06","object":"chat.completion","usage":{"completion_tokens":12,"prompt_tokens":35,"total_tokens":109}}
