@@ -5,10 +5,11 @@ mod compat;
 mod fields;
 mod native;
 mod received;
+mod shapes;
 
-pub(crate) use fields::UnknownFields;
 pub(crate) use native::PAGE_TOKEN;
 pub(crate) use received::{Received, Request};
+pub(crate) use shapes::UnknownFields;
 
 use crate::api::Surface;
 use crate::errors::ApiError;

@@ -1,8 +1,9 @@
 //! Requests on the compatible surface.
 
 use super::body::{Body, cache_name, text_of, tokens_in};
-use super::fields::{self, UnknownFields};
+use super::fields;
 use super::received::{Received, Request};
+use super::shapes::{UnknownFields, check};
 use crate::answer::estimate_tokens;
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
@@ -24,7 +25,7 @@ pub(super) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Re
         _ => return Ok(Request::default()),
     };
     let body = received.body.as_ref().map_err(Clone::clone)?;
-    fields::check(body, known, unknown)?;
+    check(body, known, unknown)?;
     if operation == Operation::CreateBatch {
         return read_batch(body);
     }
