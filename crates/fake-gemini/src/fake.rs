@@ -151,7 +151,7 @@ impl Builder {
         self
     }
 
-    /// Ignores unknown fields on the compatible surface.
+    /// Ignores unknown fields.
     pub fn lenient(mut self) -> Self {
         self.unknown_fields = UnknownFields::Ignore;
         self

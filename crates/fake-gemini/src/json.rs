@@ -17,17 +17,22 @@ use std::io;
 /// A field in either spelling of protobuf's JSON, such as `fileUri` and `file_uri`; `null` if there
 /// is none.
 pub(crate) fn either<'a>(value: &'a Value, camel_case: &str) -> &'a Value {
+    match &value[camel_case] {
+        Value::Null => &value[snake_case(camel_case)],
+        field => field,
+    }
+}
+
+/// The name of a field as it is declared in protobuf, of either spelling.
+pub(crate) fn snake_case(name: &str) -> String {
     let mut snake_case = String::new();
-    for letter in camel_case.chars() {
+    for letter in name.chars() {
         if letter.is_ascii_uppercase() {
             snake_case.push('_');
         }
         snake_case.push(letter.to_ascii_lowercase());
     }
-    match &value[camel_case] {
-        Value::Null => &value[snake_case],
-        field => field,
-    }
+    snake_case
 }
 
 /// Without whitespace.

@@ -18,6 +18,6 @@ use crate::errors::ApiError;
 pub(crate) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Request, ApiError> {
     match received.target.surface {
         Surface::Compat => compat::read(received, unknown),
-        Surface::Native => native::read(received),
+        Surface::Native => native::read(received, unknown),
     }
 }

@@ -33,6 +33,23 @@ impl FieldViolation {
         }
     }
 
+    /// A list where one value belongs.
+    pub(crate) fn repeated(path: &str, name: &str) -> Self {
+        let unknown = Self::unknown(path, name);
+        let cause = "Proto field is not repeating, cannot start list.";
+        let description = unknown.description.replace("Cannot find field.", cause);
+        Self {
+            description,
+            ..unknown
+        }
+    }
+
+    /// Bytes that are not base64.
+    pub(crate) fn not_base64(field: &str, text: &str) -> Self {
+        let cause = format!("Base64 decoding failed for \"{text}\"");
+        Self::invalid(field, "TYPE_BYTES", &cause)
+    }
+
     fn json(&self) -> Value {
         match self.field.as_str() {
             "" => json!({"description": self.description}),

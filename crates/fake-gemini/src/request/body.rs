@@ -2,6 +2,7 @@
 
 use crate::answer::estimate_tokens;
 use crate::errors::{self, ApiError};
+use crate::json::snake_case;
 use serde_json::{Map, Value};
 
 /// How much of an invalid body an error shows.
@@ -37,6 +38,14 @@ impl Body {
     /// A field; `null` is as good as none.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A field in either spelling of protobuf's JSON; `null` if there is none.
+    pub(super) fn either(&self, camel_case: &str) -> &Value {
+        let field = self.get(camel_case);
+        field
+            .or_else(|| self.get(&snake_case(camel_case)))
+            .unwrap_or(&Value::Null)
     }
 
     /// A string that is not empty.

@@ -3,7 +3,7 @@
 use super::body::{Body, cache_name, text_of, tokens_in};
 use super::fields;
 use super::received::{Received, Request};
-use super::shapes::{UnknownFields, check};
+use super::shapes::{Spelling, UnknownFields, check};
 use crate::answer::estimate_tokens;
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
@@ -25,7 +25,7 @@ pub(super) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Re
         _ => return Ok(Request::default()),
     };
     let body = received.body.as_ref().map_err(Clone::clone)?;
-    check(body, known, unknown)?;
+    check(&body.0, known, Spelling::AsListed, unknown)?;
     if operation == Operation::CreateBatch {
         return read_batch(body);
     }

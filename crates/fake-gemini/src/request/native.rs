@@ -1,4 +1,4 @@
-//! Requests on the native surface. Unknown fields are not checked here.
+//! Requests on the native surface. Only requests to generate are checked in full.
 //!
 //! Files arrive by resumable uploads: a `start` command, which returns the URL to continue at, then
 //! `upload` commands there, the last of which says `finalize`.
@@ -7,8 +7,11 @@
 //! <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, and what Google's
 //! clients send (<https://github.com/googleapis/js-genai>).
 
+mod fields;
+
 use super::body::{Body, cache_name, text_of, tokens_in};
 use super::received::{Page, Received, Request};
+use super::shapes::{Spelling, UnknownFields, check};
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
 use crate::models::bare;
@@ -28,12 +31,16 @@ const CACHE_LIFETIME_MS: i64 = 60 * 60 * 1000;
 /// What precedes the start of a page in its token.
 pub(crate) const PAGE_TOKEN: &str = "page-from-";
 
-pub(super) fn read(received: &Received<'_>) -> Result<Request, ApiError> {
+pub(super) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Request, ApiError> {
     let target = received.target;
     let body = || received.body.as_ref().map_err(Clone::clone);
     let name = || target.name.clone();
     Ok(match target.operation {
-        Operation::Generate => read_generate(body()?)?,
+        Operation::Generate => {
+            let body = body()?;
+            check(&body.0, fields::GENERATE, Spelling::Protobuf, unknown)?;
+            read_generate(body)?
+        }
         Operation::CountTokens => read_count(body()?)?,
         Operation::Embed => {
             let body = body()?;
@@ -82,11 +89,8 @@ fn contents(body: &Body) -> Result<&[Value], ApiError> {
 
 fn read_generate(body: &Body) -> Result<Request, ApiError> {
     let contents = contents(body)?;
-    let cache = body
-        .get("cachedContent")
-        .or_else(|| body.get("cached_content"));
     let mut references = body.files();
-    references.extend(cache.and_then(cache_name));
+    references.extend(cache_name(body.either("cachedContent")));
     Ok(Request {
         prompt_tokens: tokens_in(contents),
         references,

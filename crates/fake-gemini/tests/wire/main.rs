@@ -5,6 +5,7 @@
 //! | `framing` | successes and errors of each surface, to the byte; gzip |
 //! | `breaks` | resets, cuts and errors in the middle of a body; clients that leave |
 //! | `refusals` | credentials, conditions of keys, unknown fields, thought signatures |
+//! | `rules` | what native requests to generate must be like |
 //! | `errors` | the layouts of Google's errors |
 //! | `files` | uploads, and the projects that files belong to |
 
@@ -15,4 +16,5 @@ mod errors;
 mod files;
 mod framing;
 mod refusals;
+mod rules;
 mod support;
