@@ -121,6 +121,86 @@ plain! {
         "Request contains an invalid argument.";
 }
 
+// The conversation, the tools and the options of a request on the native surface.
+plain! {
+    /// A content with a role that does not exist.
+    invalid_role() = 400 INVALID_ARGUMENT,
+        "Please use a valid role: user, model.";
+    /// Function calls at the start of a conversation or after words of the model.
+    calls_out_of_turn() = 400 INVALID_ARGUMENT,
+        "Please ensure that function call turn comes immediately after a user turn or after a \
+         function response turn.";
+    /// Function responses that follow anything but function calls.
+    results_out_of_turn() = 400 INVALID_ARGUMENT,
+        "Please ensure that function response turn comes immediately after a function call turn.";
+    /// More or fewer function responses than calls.
+    results_do_not_match_calls() = 400 INVALID_ARGUMENT,
+        "Please ensure that the number of function response parts is equal to the number of \
+         function call parts of the function call turn.";
+    /// A conversation that ends with the model's words, or mixes function responses with words at
+    /// its end, on Gemini 3 (vellum-ai/vellum-assistant#39495).
+    ends_with_model_turn() = 400 INVALID_ARGUMENT,
+        "Requests ending with a model turn are not supported.";
+    /// A call of one of Google's own tools that lost its signature, on Gemini 3.
+    tool_call_without_signature() = 400 INVALID_ARGUMENT,
+        "Tool call part is missing thought_signature";
+    /// Data of a kind that no model reads.
+    unsupported_mime_type(mime_type: &str) = 400 INVALID_ARGUMENT,
+        "Unsupported MIME type: {mime_type}";
+    /// Two functions of one name.
+    duplicate_function(name: &str) = 400 INVALID_ARGUMENT,
+        "Duplicate function declaration found: {name}";
+    /// A `$ref` to nothing; `place` is such as `properties.city`.
+    undefined_schema(place: &str) = 400 INVALID_ARGUMENT,
+        "reference to undefined schema at {place}";
+    /// A `$ref` beside other keywords, in the words of Code Assist (diegosouzapw/OmniRoute#1416). The
+    /// rule is documented for `responseJsonSchema`.
+    reference_with_siblings(reference: &str) = 400 INVALID_ARGUMENT,
+        "Schema.ref '{reference}' was set alongside unsupported fields. If a schema node has \
+         Schema.ref set, then only description and default can be set alongside it; other fields \
+         they would be replaced by the expanded reference.";
+    /// A function whose parameters are nested too deeply.
+    function_too_deep() = 400 INVALID_ARGUMENT,
+        "A FunctionDeclaration in the request exceeds the maximum allowed nesting depth.";
+    /// A schema for the answer that is nested too deeply.
+    response_schema_too_deep() = 400 INVALID_ARGUMENT,
+        "A schema in GenerationConfig in the request exceeds the maximum allowed nesting depth.";
+    /// Functions beside Google's own tools, before Gemini 3.
+    functions_with_tools() = 400 INVALID_ARGUMENT,
+        "Tool use with function calling is unsupported by the model.";
+    /// The same on Gemini 3, which wants to be told to report its own calls.
+    server_side_tools_not_included() = 400 INVALID_ARGUMENT,
+        "Please enable tool_config.include_server_side_tool_invocations to use Built-in tools \
+         with Function calling.";
+    /// How to call functions, without any.
+    calling_without_functions() = 400 INVALID_ARGUMENT,
+        "Function calling config is set without function_declarations.";
+    /// A thinking budget that the model does not allow.
+    invalid_thinking_budget(budget: i64, least: i64, most: i64) = 400 INVALID_ARGUMENT,
+        "The thinking budget {budget} is invalid. Please choose a value between {least} and {most}.";
+    /// A thinking level, before Gemini 3.
+    no_thinking_levels() = 400 INVALID_ARGUMENT,
+        "Thinking level is not supported for this model.";
+    /// A thinking level that the model does not have.
+    unsupported_thinking_level(level: &str) = 400 INVALID_ARGUMENT,
+        "Thinking level {level} is not supported for this model. Please retry with other thinking \
+         level.";
+    /// Both ways to limit thinking.
+    thinking_budget_and_level() = 400 INVALID_ARGUMENT,
+        "You can only set only one of thinking budget and thinking level.";
+    /// Nothing whose tokens could be counted.
+    nothing_to_count() = 400 INVALID_ARGUMENT,
+        "CountTokens requires generate_content_request or contents to be set.";
+}
+
+/// Fields of a `GenerateContentRequest` that are refused, each with its path and the rule.
+pub fn invalid_request(violations: &[(String, &str)]) -> ApiError {
+    let lines = violations
+        .iter()
+        .map(|(path, rule)| format!("* GenerateContentRequest.{path}: {rule}\n"));
+    ApiError::new(400, "INVALID_ARGUMENT", lines.collect::<String>())
+}
+
 // 429 without details.
 plain! {
     /// The 429 that names no reason: bursts, capacity, suspected abuse.

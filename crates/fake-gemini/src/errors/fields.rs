@@ -50,6 +50,18 @@ impl FieldViolation {
         Self::invalid(field, "TYPE_BYTES", &cause)
     }
 
+    /// A part with more than one kind of data.
+    pub(crate) fn second_of_one(field: &str, name: &str) -> Self {
+        let description = format!(
+            "Invalid value at '{field}' (oneof), oneof field 'data' is already set. Cannot set \
+             '{name}'"
+        );
+        Self {
+            field: field.to_owned(),
+            description,
+        }
+    }
+
     fn json(&self) -> Value {
         match self.field.as_str() {
             "" => json!({"description": self.description}),

@@ -7,6 +7,7 @@
 //! <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>, and what Google's
 //! clients send (<https://github.com/googleapis/js-genai>).
 
+mod conversation;
 mod fields;
 
 use super::body::{Body, cache_name, text_of, tokens_in};
@@ -39,7 +40,7 @@ pub(super) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Re
         Operation::Generate => {
             let body = body()?;
             check(&body.0, fields::GENERATE, Spelling::Protobuf, unknown)?;
-            read_generate(body)?
+            read_generate(body, &target.name)?
         }
         Operation::CountTokens => read_count(body()?)?,
         Operation::Embed => {
@@ -87,8 +88,9 @@ fn contents(body: &Body) -> Result<&[Value], ApiError> {
     }
 }
 
-fn read_generate(body: &Body) -> Result<Request, ApiError> {
+fn read_generate(body: &Body, model: &str) -> Result<Request, ApiError> {
     let contents = contents(body)?;
+    conversation::check(contents, model)?;
     let mut references = body.files();
     references.extend(cache_name(body.either("cachedContent")));
     Ok(Request {

@@ -5,6 +5,9 @@ use fake_gemini::{FakeGemini, errors};
 use serde_json::{Value, json};
 
 const OLDER: &str = "gemini-2.5-flash";
+const NEWER: &str = "gemini-3.8-flash";
+/// What Google accepts instead of a signature.
+const SIGNATURE: &str = "skip_thought_signature_validator";
 
 async fn generate(gemini: &FakeGemini, model: &str, body: &Value) -> (u16, String) {
     let path = format!("/v1beta/models/{model}:generateContent");
@@ -24,8 +27,150 @@ async fn check(cases: impl IntoIterator<Item = (&str, Value, Option<errors::ApiE
     }
 }
 
+fn invalid(path: &str, rule: &str) -> Option<errors::ApiError> {
+    Some(errors::invalid_request(&[(path.to_owned(), rule)]))
+}
+
 fn user() -> Value {
     json!({"role": "user", "parts": [{"text": "Hello"}]})
+}
+
+fn model() -> Value {
+    json!({"role": "model", "parts": [{"text": "Well."}]})
+}
+
+/// `count` parallel calls, of which the first is signed.
+fn calls(count: usize) -> Value {
+    let call = |index| match index {
+        0 => json!({"functionCall": {"name": "f", "args": {}}, "thoughtSignature": SIGNATURE}),
+        _ => json!({"functionCall": {"name": "f"}}),
+    };
+    json!({"role": "model", "parts": (0..count).map(call).collect::<Vec<_>>()})
+}
+
+fn results(count: usize) -> Value {
+    let result = json!({"functionResponse": {"name": "f", "response": {"a": 1}}});
+    json!({"role": "user", "parts": vec![result; count]})
+}
+
+#[tokio::test]
+async fn calls_and_results_follow_each_other() {
+    let mut mixed = results(1);
+    let parts = mixed["parts"].as_array_mut().unwrap();
+    parts.push(json!({"text": "and?"}));
+    let out_of_turn = Some(errors::calls_out_of_turn());
+    let unmatched = Some(errors::results_do_not_match_calls());
+    let cases = [
+        (json!([user(), calls(1), results(1)]), None, None),
+        (
+            json!([
+                user(),
+                calls(2),
+                results(2),
+                calls(1),
+                results(1),
+                model(),
+                user()
+            ]),
+            None,
+            None,
+        ),
+        (json!([calls(1), results(1)]), out_of_turn.clone(), None),
+        (
+            json!([user(), model(), calls(1), results(1)]),
+            out_of_turn,
+            None,
+        ),
+        (
+            json!([user(), calls(2), results(1)]),
+            unmatched.clone(),
+            None,
+        ),
+        (json!([user(), calls(1), user()]), unmatched, None),
+        (
+            json!([user(), results(1)]),
+            Some(errors::results_out_of_turn()),
+            None,
+        ),
+        (
+            json!([user(), calls(1), results(1), results(1)]),
+            Some(errors::results_out_of_turn()),
+            None,
+        ),
+        (
+            json!([user(), model()]),
+            None,
+            Some(errors::ends_with_model_turn()),
+        ),
+        (
+            json!([user(), calls(1), mixed]),
+            None,
+            Some(errors::ends_with_model_turn()),
+        ),
+    ];
+    // The last column is for Gemini 3 alone.
+    check(cases.into_iter().flat_map(|(contents, both, newer)| {
+        let body = json!({"contents": contents});
+        let newer = both.clone().or(newer);
+        [(OLDER, body.clone(), both), (NEWER, body, newer)]
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn parts_carry_one_kind_of_data() {
+    let with = |part: Value| json!({"contents": [{"parts": [part]}]});
+    let blob = |mime_type: &str, data: &str| {
+        with(json!({"inlineData": {"mimeType": mime_type, "data": data}}))
+    };
+    let part = "contents[0].parts[0]";
+    let no_data = "required oneof field 'data' must have one initialized field";
+    let cases = [
+        (blob("image/png", "iVBORw0KGgo="), None),
+        (blob("audio/wav", "UklGRg"), None),
+        (
+            blob("image/gif", "R0lGOA=="),
+            Some(errors::unsupported_mime_type("image/gif")),
+        ),
+        (
+            json!({"contents": [{"parts": []}, {"role": "model"}]}),
+            Some(errors::invalid_request(&[
+                (
+                    "contents[0].parts".to_owned(),
+                    "contents.parts must not be empty.",
+                ),
+                (
+                    "contents[1].parts".to_owned(),
+                    "contents.parts must not be empty.",
+                ),
+            ])),
+        ),
+        (
+            json!({"contents": [{"role": "system", "parts": [{"text": "a"}]}]}),
+            Some(errors::invalid_role()),
+        ),
+        (
+            with(json!({"thoughtSignature": SIGNATURE})),
+            invalid(&format!("{part}.data"), no_data),
+        ),
+        (
+            with(json!({"functionResponse": {"name": "", "response": {}}})),
+            invalid(
+                &format!("{part}.function_response.name"),
+                "Name cannot be empty.",
+            ),
+        ),
+    ];
+    check(cases.map(|(body, error)| (OLDER, body, error))).await;
+    let gemini = gemini().await;
+    let two = with(json!({"text": "a", "inlineData": {}}));
+    let (_, text) = generate(&gemini, OLDER, &two).await;
+    let expected = "Invalid value at 'contents[0].parts[0]' (oneof), oneof field 'data' is already \
+                    set. Cannot set 'inlineData'";
+    assert!(text.contains(expected), "{text}");
+    let (_, text) = generate(&gemini, OLDER, &blob("image/png", "data:x")).await;
+    let expected = r#"Invalid value at 'contents[0].parts[0].inline_data.data' (TYPE_BYTES), Base64 decoding failed for \"data:x\""#;
+    assert!(text.contains(expected), "{text}");
 }
 
 #[tokio::test]
