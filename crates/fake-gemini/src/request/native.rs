@@ -9,6 +9,8 @@
 
 mod conversation;
 mod fields;
+mod schema;
+mod tools;
 
 use super::body::{Body, cache_name, text_of, tokens_in};
 use super::received::{Page, Received, Request};
@@ -91,6 +93,7 @@ fn contents(body: &Body) -> Result<&[Value], ApiError> {
 fn read_generate(body: &Body, model: &str) -> Result<Request, ApiError> {
     let contents = contents(body)?;
     conversation::check(contents, model)?;
+    tools::check(body, model)?;
     let mut references = body.files();
     references.extend(cache_name(body.either("cachedContent")));
     Ok(Request {

@@ -223,3 +223,86 @@ async fn unknown_fields_of_native_requests_are_refused() {
                     Proto field is not repeating, cannot start list.";
     assert!(text.contains(expected), "{text}");
 }
+
+#[tokio::test]
+async fn functions_have_valid_names_and_schemas() {
+    let name = "Invalid function name. Must start with a letter or an underscore. Must be \
+                alphameric (a-z, A-Z, 0-9), underscores (_), dots (.), colons (:), or dashes (-), \
+                with a maximum length of 64.";
+    let first = "tools[0].function_declarations[0]";
+    let long = "f".repeat(65);
+    let json_schema = json!({"type": ["object", "null"], "$schema": "x", "properties": {
+        "a": {"$ref": "#/$defs/A"},
+    }});
+    let mut defined = json_schema.clone();
+    defined["$defs"] = json!({"A": {"const": 1}});
+    let declarations = [
+        (json!([{"name": "mcp__a.b:c-d"}, {"name": "_2"}]), None),
+        (
+            json!([{"name": "2f"}]),
+            invalid(&format!("{first}.name"), name),
+        ),
+        (
+            json!([{"name": long}]),
+            invalid(&format!("{first}.name"), name),
+        ),
+        (
+            json!([{"name": "f"}, {"name": "f"}]),
+            Some(errors::duplicate_function("f")),
+        ),
+        (
+            json!([{"name": "f", "parametersJsonSchema": defined}]),
+            None,
+        ),
+        (
+            json!([{"name": "f", "parametersJsonSchema": json_schema}]),
+            Some(errors::undefined_schema("properties.a")),
+        ),
+        (
+            json!([{"name": "f", "parameters": {"type": "OBJECT"}, "parametersJsonSchema": {}}]),
+            invalid(
+                &format!("{first}.parameters_json_schema"),
+                "must not be set together with parameters.",
+            ),
+        ),
+    ];
+    check(declarations.map(|(functions, error)| {
+        let tools = json!([{"functionDeclarations": functions}]);
+        (OLDER, json!({"contents": [user()], "tools": tools}), error)
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn tools_combine_since_gemini_3() {
+    let function = json!({"functionDeclarations": [{"name": "f"}]});
+    let both = json!([{"googleSearch": {}}, function]);
+    let included = json!({"includeServerSideToolInvocations": true});
+    let request = |tools: &Value, config: Value| json!({"contents": [user()], "tools": tools, "toolConfig": config});
+    let search = json!([{"googleSearch": {}}]);
+    let auto = json!({"functionCallingConfig": {"mode": "AUTO"}});
+    let json_answer = json!({
+        "contents": [user()],
+        "tools": [function],
+        "generationConfig": {"responseMimeType": "application/json"},
+    });
+    let without = Some(errors::calling_without_functions());
+    check([
+        (OLDER, request(&search, json!({})), None),
+        (
+            OLDER,
+            request(&both, included.clone()),
+            Some(errors::functions_with_tools()),
+        ),
+        (NEWER, request(&both, included), None),
+        (
+            NEWER,
+            request(&both, auto.clone()),
+            Some(errors::server_side_tools_not_included()),
+        ),
+        (NEWER, request(&search, auto), without),
+        (OLDER, json_answer.clone(), Some(errors::tools_with_json())),
+        (NEWER, json_answer, None),
+    ])
+    .await;
+}
