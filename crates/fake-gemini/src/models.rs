@@ -80,6 +80,44 @@ pub(crate) fn is_gemini_3(id: &str) -> bool {
     major.parse().is_ok_and(|major: u32| major >= 3) || version.ends_with("-latest")
 }
 
+/// The budget that leaves the amount of thinking to the model.
+pub(crate) const DYNAMIC_BUDGET: i64 = -1;
+
+/// How the thinking of a model can be limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thinking {
+    /// In tokens. Where it can be turned `off`, the budget may be 0 as well.
+    Budget { least: i64, most: i64, off: bool },
+    /// By these levels.
+    Levels(&'static [&'static str]),
+    /// Of no model that thinks, as far as is known.
+    Unknown,
+}
+
+/// How the model's thinking can be limited (<https://ai.google.dev/gemini-api/docs/thinking>, as of
+/// September 2026).
+pub(crate) fn thinking(id: &str) -> Thinking {
+    let id = bare(id);
+    let has = |word: &str| id.contains(word);
+    if is_gemini_3(id) {
+        return Thinking::Levels(match () {
+            () if has("-image") => &["MINIMAL", "HIGH"],
+            () if has("-lite") || has("-3-flash") || has("-3.5-") || has("-3.6-") => {
+                &["MINIMAL", "LOW", "MEDIUM", "HIGH"]
+            }
+            () => &["LOW", "MEDIUM", "HIGH"],
+        });
+    }
+    let budget = |least, most, off| Thinking::Budget { least, most, off };
+    match id.strip_prefix("gemini-2.5-").unwrap_or_default() {
+        model if model.starts_with("flash-lite") => budget(512, 24_576, true),
+        model if model.contains("-image") || model.contains("-tts") => Thinking::Unknown,
+        model if model.starts_with("flash") => budget(0, 24_576, true),
+        model if model.starts_with("pro") => budget(128, 32_768, false),
+        _ => Thinking::Unknown,
+    }
+}
+
 /// Whether the model refuses tool calls without their thought signatures.
 pub(crate) fn requires_signatures(id: &str) -> bool {
     is_gemini_3(id) && !id.contains("-image")

@@ -9,6 +9,7 @@
 
 mod conversation;
 mod fields;
+mod options;
 mod schema;
 mod tools;
 
@@ -94,6 +95,8 @@ fn read_generate(body: &Body, model: &str) -> Result<Request, ApiError> {
     let contents = contents(body)?;
     conversation::check(contents, model)?;
     tools::check(body, model)?;
+    let config = body.either("generationConfig");
+    options::check(config, model, tools::has_functions(body))?;
     let mut references = body.files();
     references.extend(cache_name(body.either("cachedContent")));
     Ok(Request {

@@ -306,3 +306,59 @@ async fn tools_combine_since_gemini_3() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn options_are_those_of_the_model() {
+    let (lite, pro) = ("gemini-2.5-flash-lite", "gemini-2.5-pro");
+    let budget = |tokens: i64| json!({"thinkingConfig": {"thinkingBudget": tokens}});
+    let level = |name: &str| json!({"thinking_config": {"thinking_level": name}});
+    let both = json!({"thinkingConfig": {"thinkingBudget": 0, "thinkingLevel": "low"}});
+    let schema = json!({"responseJsonSchema": {"type": "object"}});
+    let mut with_type = schema.clone();
+    with_type["responseMimeType"] = "application/json".into();
+    let out_of_range =
+        |tokens, least, most| Some(errors::invalid_thinking_budget(tokens, least, most));
+    let cases = [
+        (OLDER, budget(0), None),
+        (OLDER, budget(24_577), out_of_range(24_577, 0, 24_576)),
+        (lite, budget(0), None),
+        (lite, budget(511), out_of_range(511, 512, 24_576)),
+        (pro, budget(-1), None),
+        (pro, budget(0), out_of_range(0, 128, 32_768)),
+        (NEWER, budget(512), None),
+        (NEWER, level("low"), None),
+        (
+            NEWER,
+            level("MINIMAL"),
+            Some(errors::unsupported_thinking_level("MINIMAL")),
+        ),
+        ("gemini-3.5-flash", level("minimal"), None),
+        (OLDER, level("LOW"), Some(errors::no_thinking_levels())),
+        (NEWER, both, Some(errors::thinking_budget_and_level())),
+        (NEWER, with_type, None),
+        (
+            NEWER,
+            schema,
+            invalid(
+                "generation_config.response_json_schema",
+                "requires a response_mime_type of application/json.",
+            ),
+        ),
+        (
+            NEWER,
+            json!({"temperature": 2.5}),
+            invalid(
+                "generation_config.temperature",
+                "temperature must be in the range [0.0, 2.0].",
+            ),
+        ),
+    ];
+    check(cases.map(|(model, config, error)| {
+        (
+            model,
+            json!({"contents": [user()], "generationConfig": config}),
+            error,
+        )
+    }))
+    .await;
+}

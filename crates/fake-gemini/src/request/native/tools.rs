@@ -31,6 +31,11 @@ struct Declared<'a> {
     json: &'a Value,
 }
 
+/// Whether a request declares functions.
+pub(super) fn has_functions(body: &Body) -> bool {
+    !declared(body).is_empty()
+}
+
 /// Refuses tools that `model` would not use.
 pub(super) fn check(body: &Body, model: &str) -> Result<(), ApiError> {
     let declared = declared(body);
