@@ -1,4 +1,4 @@
-//! Requests on the native surface. Only requests to generate are checked in full.
+//! Requests on the native surface. Only requests to generate and to count are checked in full.
 //!
 //! Files arrive by resumable uploads: a `start` command, which returns the URL to continue at, then
 //! `upload` commands there, the last of which says `finalize`.
@@ -11,9 +11,10 @@ mod conversation;
 mod fields;
 mod options;
 mod schema;
+mod tokens;
 mod tools;
 
-use super::body::{Body, cache_name, text_of, tokens_in};
+use super::body::{Body, cache_name, text_of};
 use super::received::{Page, Received, Request};
 use super::shapes::{Spelling, UnknownFields, check};
 use crate::api::Operation;
@@ -45,7 +46,11 @@ pub(super) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Re
             check(&body.0, fields::GENERATE, Spelling::Protobuf, unknown)?;
             read_generate(body, &target.name)?
         }
-        Operation::CountTokens => read_count(body()?)?,
+        Operation::CountTokens => {
+            let body = body()?;
+            check(&body.0, fields::COUNT, Spelling::Protobuf, unknown)?;
+            read_count(body)?
+        }
         Operation::Embed => {
             let body = body()?;
             let content = body.get("content").ok_or_else(errors::invalid_argument)?;
@@ -100,16 +105,39 @@ fn read_generate(body: &Body, model: &str) -> Result<Request, ApiError> {
     let mut references = body.files();
     references.extend(cache_name(body.either("cachedContent")));
     Ok(Request {
-        prompt_tokens: tokens_in(contents),
+        prompt_tokens: tokens::in_request(body),
         references,
         turn: Turn::of_contents(contents),
         ..Request::default()
     })
 }
 
+/// Only a whole request can have instructions and tools. That it excludes `contents` is documented,
+/// but not in which words it is refused.
 fn read_count(body: &Body) -> Result<Request, ApiError> {
+    let whole = match body.either("generateContentRequest") {
+        Value::Object(request) => Some(Body(request.clone())),
+        _ => None,
+    };
+    let prompt_tokens = match (&whole, body.get("contents")) {
+        (Some(_), Some(_)) => return Err(errors::invalid_argument()),
+        (None, None) => return Err(errors::nothing_to_count()),
+        (Some(request), None) => {
+            let model = request.text("model").unwrap_or_default();
+            if !model.starts_with("models/") {
+                let violation = ("model".to_owned(), "unexpected model name format");
+                return Err(errors::invalid_request(&[violation]));
+            }
+            contents(request)?;
+            tokens::in_request(request)
+        }
+        (None, Some(_)) => {
+            contents(body)?;
+            tokens::in_request(body)
+        }
+    };
     Ok(Request {
-        prompt_tokens: tokens_in(contents(body)?),
+        prompt_tokens,
         references: body.files(),
         ..Request::default()
     })

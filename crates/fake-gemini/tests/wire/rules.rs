@@ -362,3 +362,49 @@ async fn options_are_those_of_the_model() {
     }))
     .await;
 }
+
+#[tokio::test]
+async fn tokens_are_counted_of_contents_or_of_a_whole_request() {
+    let gemini = gemini().await;
+    let count = async |body: Value| {
+        let path = "/v1beta/models/gemini-2.5-flash:countTokens";
+        let response = native(&gemini, KEY, "POST", path, &body.to_string()).await;
+        match response.status() {
+            200 => Ok(response.json()["totalTokens"].as_u64().unwrap()),
+            _ => Err(response.text().to_owned()),
+        }
+    };
+    let whole = json!({
+        "model": "models/gemini-2.5-flash",
+        "contents": [user()],
+        "systemInstruction": {"parts": [{"text": "Be brief, please."}]},
+        "tools": [{"functionDeclarations": [{"name": "f"}]}],
+    });
+    let image = json!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}});
+    let contents = json!([user()]);
+    assert_eq!(count(json!({"contents": contents})).await, Ok(2));
+    assert_eq!(
+        count(json!({"contents": [{"parts": [image]}]})).await,
+        Ok(258)
+    );
+    let request = json!({"generateContentRequest": whole});
+    assert_eq!(count(request).await, Ok(2 + 5 + 11));
+    let nameless = json!({"generateContentRequest": {"contents": contents}});
+    for (body, error) in [
+        (json!({}), errors::nothing_to_count()),
+        (
+            json!({"contents": contents, "generateContentRequest": whole}),
+            errors::invalid_argument(),
+        ),
+        (
+            nameless,
+            invalid("model", "unexpected model name format").unwrap(),
+        ),
+        (
+            json!({"contents": contents, "tools": []}),
+            errors::unknown_fields(&["tools"]),
+        ),
+    ] {
+        assert_eq!(count(body).await, Err(error.pretty()));
+    }
+}

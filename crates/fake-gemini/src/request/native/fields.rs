@@ -1,6 +1,6 @@
-//! The fields of requests to generate, in protobuf's spelling.
+//! The fields of requests to generate and to count, in protobuf's spelling.
 //!
-//! Sources: <https://ai.google.dev/api/generate-content>,
+//! Sources: <https://ai.google.dev/api/generate-content>, <https://ai.google.dev/api/tokens>,
 //! <https://ai.google.dev/api/caching#Content>. What is documented for Vertex AI only is refused,
 //! as users have reported. Within tools that Google runs itself, nothing is checked.
 
@@ -8,6 +8,11 @@ use crate::request::shapes::Field;
 use crate::request::shapes::Shape::{
     Any, Bytes, Enum, Flag, Integer, List, Map, Number, Object, Open, Text,
 };
+
+pub(super) const COUNT: &[Field] = &[
+    ("contents", List(&Object(CONTENT))),
+    ("generate_content_request", Object(GENERATE)),
+];
 
 pub(super) const GENERATE: &[Field] = &[
     ("model", Text),
