@@ -22,6 +22,11 @@ pub(crate) fn call_id(number: u64) -> String {
     format!("call_{number:06}")
 }
 
+/// A tool call's id in the format of Gemini 3 on the native surface, such as `a7b3k9p2`.
+pub(crate) fn native_call_id(number: u64, index: usize) -> String {
+    letters(number.rotate_left(24) ^ index as u64, LOWER_CASE, 8)
+}
+
 /// A thought signature: base64, some of which needs the full alphabet.
 pub(crate) fn signature(number: u64) -> String {
     let letters = letters(!number, BASE64URL, 42)

@@ -93,7 +93,7 @@ mod service;
 mod signatures;
 mod turn;
 
-pub use answer::{Answer, Finish, ToolCall};
+pub use answer::{Answer, Finish, Source, ToolCall};
 pub use api::{Operation, Surface};
 pub use clock::{Clock, ManualClock};
 pub use credential::{Credential, Place};

@@ -44,15 +44,22 @@ fn finish_reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop => "stop",
         Finish::ToolCalls => "tool_calls",
+        Finish::MaxTokens => "length",
+        Finish::Safety | Finish::Recitation | Finish::ProhibitedContent => "content_filter",
+        Finish::MalformedFunctionCall => "function_call_filter: MALFORMED_FUNCTION_CALL",
     }
 }
 
 fn usage(tokens: Tokens) -> Value {
-    json!({
+    let mut usage = json!({
         "completion_tokens": tokens.completion,
         "prompt_tokens": tokens.prompt,
         "total_tokens": tokens.total(),
-    })
+    });
+    if tokens.cached > 0 {
+        usage["prompt_tokens_details"] = json!({"cached_tokens": tokens.cached});
+    }
+    usage
 }
 
 fn tool_call(call: &ToolCall, index: usize, context: &Context<'_>) -> Value {
@@ -84,8 +91,8 @@ fn envelope(object: &str, choice: Value, answer: &Answer, context: &Context<'_>)
 
 fn completion(answer: &Answer, context: &Context<'_>) -> Value {
     let mut message = json!({"role": "assistant"});
-    if !answer.pieces.is_empty() {
-        message["content"] = answer.pieces.concat().into();
+    if answer.texts().next().is_some() {
+        message["content"] = answer.texts().collect::<String>().into();
     }
     if !answer.tool_calls.is_empty() {
         let calls = answer.tool_calls.iter().enumerate();
@@ -101,7 +108,7 @@ fn completion(answer: &Answer, context: &Context<'_>) -> Value {
 
 /// The deltas of a stream.
 fn deltas(answer: &Answer, context: &Context<'_>) -> Vec<Value> {
-    let texts = answer.pieces.iter();
+    let texts = answer.texts();
     let texts = texts.map(|text| json!({"content": text, "role": "assistant"}));
     let calls = answer.tool_calls.iter().enumerate();
     let calls = calls.map(|(index, call)| {

@@ -1,21 +1,19 @@
 //! The native surface: pretty-printed JSON, streamed arrays, and events that end in CRLF CRLF
 //! without a final marker.
 //!
-//! Each chunk of a stream is a complete response with the usage so far; the last one carries the
-//! finish reason. After tool calls of Gemini 3, it is a separate chunk with an empty text.
+//! `content` writes the answers of models.
+
+mod content;
 
 use super::success::{Context, EVENT_STREAM, JSON_UTF8, Success, event};
-use crate::answer::{Answer, Tokens, ToolCall};
+use crate::answer::Answer;
 use crate::api::{Delivery, Operation, Surface};
 use crate::ids;
 use crate::json;
-use crate::models::{Model, is_gemini_3};
+use crate::models::Model;
 use crate::request::PAGE_TOKEN;
 use crate::resources::Outcome;
 use serde_json::{Value, json};
-
-/// The finish reason, also after tool calls.
-const STOP: &str = "STOP";
 
 /// What surrounds the elements of a growing array.
 const ARRAY_START: &str = "[";
@@ -47,83 +45,13 @@ pub(super) fn success(answer: &Answer, delivery: Delivery, context: &Context<'_>
     }
 }
 
-fn text(text: &str) -> Value {
-    json!({"text": text})
-}
-
-fn tool_call(call: &ToolCall) -> Value {
-    let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
-    let mut part = json!({"functionCall": {"name": call.name, "args": arguments}});
-    if let Some(signature) = &call.signature {
-        part["thoughtSignature"] = signature.as_str().into();
-    }
-    part
-}
-
-fn response(parts: &[Value], finish: Option<&str>, tokens: Tokens, context: &Context<'_>) -> Value {
-    let mut candidate = json!({"content": {"role": "model"}, "index": 0});
-    if !parts.is_empty() {
-        candidate["content"]["parts"] = parts.into();
-    }
-    if let Some(reason) = finish {
-        candidate["finishReason"] = reason.into();
-    }
-    let mut usage = json!({
-        "promptTokenCount": tokens.prompt,
-        "totalTokenCount": tokens.total(),
-        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": tokens.prompt}],
-        "serviceTier": "standard",
-    });
-    // Protobuf's JSON omits zeros.
-    for (name, count) in [
-        ("candidatesTokenCount", tokens.completion),
-        ("thoughtsTokenCount", tokens.thinking),
-    ] {
-        if count > 0 {
-            usage[name] = count.into();
-        }
-    }
-    json!({
-        "candidates": [candidate],
-        "usageMetadata": usage,
-        "modelVersion": context.bare_model(),
-        "responseId": ids::response_id(context.number),
-    })
-}
-
-fn whole(answer: &Answer, context: &Context<'_>) -> Value {
-    let content = answer.pieces.concat();
-    let content = (!content.is_empty()).then(|| text(&content));
-    let calls = answer.tool_calls.iter().map(tool_call);
-    let parts: Vec<Value> = content.into_iter().chain(calls).collect();
-    let tokens = answer.tokens(context.request.prompt_tokens);
-    response(&parts, Some(STOP), tokens, context)
-}
-
-fn chunks(answer: &Answer, context: &Context<'_>) -> Vec<Value> {
-    let texts = answer.pieces.iter().map(|piece| text(piece));
-    let calls = answer.tool_calls.iter().map(tool_call);
-    let mut contents: Vec<Vec<Value>> = texts.chain(calls).map(|part| vec![part]).collect();
-    let called = !answer.tool_calls.is_empty();
-    if answer.finish_apart || (called && is_gemini_3(context.model)) {
-        contents.push(vec![text("")]);
-    } else if contents.is_empty() {
-        contents.push(Vec::new());
-    }
-    let tokens = answer.tokens(context.request.prompt_tokens);
-    let count = contents.len();
-    let chunks = (1..).zip(contents).map(|(done, parts)| {
-        let finish = (done == count).then_some(STOP);
-        response(&parts, finish, tokens.after(done, count), context)
-    });
-    chunks.collect()
-}
-
 fn generate(answer: &Answer, delivery: Delivery, context: &Context<'_>) -> Success {
+    let options = &context.request.options;
+    let answer = &answer.limited(&options.stop_sequences, options.max_tokens);
     match delivery {
-        Delivery::Whole => Success::pretty(&whole(answer, context)),
+        Delivery::Whole => Success::pretty(&content::whole(answer, context)),
         Delivery::Events => {
-            let chunks = chunks(answer, context);
+            let chunks = content::chunks(answer, context);
             let events = chunks.iter().map(json::spaced);
             let events = events.map(|chunk| event(Surface::Native, &chunk));
             Success {
@@ -132,7 +60,7 @@ fn generate(answer: &Answer, delivery: Delivery, context: &Context<'_>) -> Succe
             }
         }
         Delivery::Array => {
-            let chunks = chunks(answer, context);
+            let chunks = content::chunks(answer, context);
             let starts = std::iter::once(ARRAY_START).chain(std::iter::repeat(ARRAY_SEPARATOR));
             let elements = starts.zip(&chunks);
             let elements =

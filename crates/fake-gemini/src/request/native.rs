@@ -14,11 +14,12 @@ mod schema;
 mod tokens;
 mod tools;
 
-use super::body::{Body, cache_name, text_of};
-use super::received::{Page, Received, Request};
+use super::body::{Body, cache_name, integer, text_of};
+use super::received::{Options, Page, Received, Request};
 use super::shapes::{Spelling, UnknownFields, check};
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
+use crate::json::either;
 use crate::models::bare;
 use crate::resources::{Chunk, Task};
 use crate::route::Target;
@@ -108,8 +109,30 @@ fn read_generate(body: &Body, model: &str) -> Result<Request, ApiError> {
         prompt_tokens: tokens::in_request(body),
         references,
         turn: Turn::of_contents(contents),
+        options: read_options(body),
         ..Request::default()
     })
+}
+
+fn read_options(body: &Body) -> Options {
+    let config = body.either("generationConfig");
+    let thinking = either(config, "thinkingConfig");
+    let is_on = |flag: &Value| flag.as_bool().unwrap_or_default();
+    let stops = either(config, "stopSequences").as_array();
+    let stops = stops.into_iter().flatten().filter_map(Value::as_str);
+    let max_tokens = integer(either(config, "maxOutputTokens"));
+    Options {
+        includes_thoughts: is_on(either(thinking, "includeThoughts")),
+        includes_tool_calls: is_on(either(
+            body.either("toolConfig"),
+            "includeServerSideToolInvocations",
+        )),
+        stop_sequences: stops
+            .filter(|it| !it.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        max_tokens: max_tokens.and_then(|tokens| tokens.try_into().ok()),
+    }
 }
 
 /// Only a whole request can have instructions and tools. That it excludes `contents` is documented,

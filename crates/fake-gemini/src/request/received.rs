@@ -28,6 +28,17 @@ pub(crate) struct Request {
     /// The names of files and caches that have to be the project's own.
     pub(crate) references: Vec<String>,
     pub(crate) turn: Turn,
+    pub(crate) options: Options,
+}
+
+/// What a native request to generate wants, as far as each answer respects it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Options {
+    pub(crate) includes_thoughts: bool,
+    /// Whether Google reports what its own tools do.
+    pub(crate) includes_tool_calls: bool,
+    pub(crate) stop_sequences: Vec<String>,
+    pub(crate) max_tokens: Option<u64>,
 }
 
 /// A page of a list.
