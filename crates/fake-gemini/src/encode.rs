@@ -4,6 +4,7 @@ mod compat;
 mod native;
 mod success;
 
+pub(crate) use compat::PNG;
 pub(crate) use success::{Context, Success};
 
 use crate::answer::Answer;

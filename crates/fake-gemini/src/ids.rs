@@ -18,7 +18,8 @@ pub(crate) fn function_call_id(number: u64, index: usize) -> String {
 }
 
 /// A tool call's id in the format of Gemini 3 on the compatible surface, such as `call_297140`.
-pub(crate) fn call_id(number: u64) -> String {
+pub(crate) fn call_id(number: u64, index: usize) -> String {
+    let number = number + 100_000 * index as u64;
     format!("call_{number:06}")
 }
 

@@ -5,17 +5,21 @@
 //! | has tools, and the turn has fewer than two results | a call of the next tool |
 //! | requires a tool call | a call of the next tool |
 //! | asks for JSON | a value for the schema |
+//! | may search the web | the given words, with made-up sources on the native surface |
+//! | is for a model of images or of speech, on the native surface | a picture or a silence |
 //! | is anything else | the given words |
 //!
-//! So an agent goes through three steps: two calls, then words. Gemini 3 sends an id and a
-//! signature with each call and the finish reason apart; Gemini 2.5 sends an empty id.
+//! So an agent goes through three steps: two calls, then words. Gemini 3 sends an id with each
+//! call, a signature with the first one or with a text, and the finish reason apart; Gemini 2.5
+//! sends empty ids.
 
-use crate::answer::{Answer, Finish, ToolCall};
+use crate::answer::{Answer, Finish, Source, ToolCall};
 use crate::api::{Operation, Surface};
+use crate::encode::PNG;
 use crate::ids;
 use crate::json::{self, either};
 use crate::log::Call;
-use crate::models::is_gemini_3;
+use crate::models::{self, is_gemini_3};
 use crate::sample::sample;
 use crate::turn::Turn;
 use serde_json::{Value, json};
@@ -29,6 +33,8 @@ struct Options {
     choice: Choice,
     /// The schema of a JSON answer.
     schema: Option<Value>,
+    /// Whether the model may search the web.
+    searches: bool,
     turn: Turn,
 }
 
@@ -47,38 +53,75 @@ enum Choice {
 
 impl Answer {
     /// Adapts this answer to a request: it becomes a tool call with made-up arguments until two
-    /// results are back, or JSON for a schema. Other requests get it unchanged.
+    /// results are back, JSON for a schema, or a picture or a sound by a model for these. Other
+    /// requests get it unchanged but for the marks of the model.
     pub fn as_asked(self, call: &Call) -> Self {
-        let body = call.json();
-        let options = match (call.surface, call.operation) {
-            (Some(Surface::Compat), Some(Operation::Generate)) => Options::of_compat(&body),
-            (Some(Surface::Native), Some(Operation::Generate)) => Options::of_native(&body),
-            _ => return self,
+        let Some(options) = Options::of(call) else {
+            return self;
         };
-        if let Some(tool) = options.next_tool() {
-            return call_tool(tool, call);
+        let answer = if let Some(tool) = options.next_tool() {
+            let arguments = json::compact(&sample(&tool.parameters));
+            Self::tool_calls([ToolCall::new(tool.name.as_str(), arguments)])
+        } else if let Some(schema) = &options.schema {
+            self.with_words(&json::pretty(&sample(schema)))
+        } else if options.searches {
+            let quote: String = self.texts().take(3).collect();
+            let source = Source::new("https://example.com/", "example.com", quote.trim_end());
+            self.grounded("a made-up query", [source])
+        } else {
+            self.with_media(call)
+        };
+        answer.marked(call)
+    }
+
+    /// What models make that do not only write.
+    fn with_media(self, call: &Call) -> Self {
+        match call.known_model.as_deref().and_then(models::find) {
+            Some(model) if model.draws() => self.and_data("image/png", PNG),
+            // 20 ms of silence.
+            Some(model) if model.speaks() => {
+                Self::empty().and_data("audio/L16;codec=pcm;rate=24000", &"A".repeat(1280))
+            }
+            Some(_) | None => self,
         }
-        match options.schema {
-            Some(schema) => self.with_words(&json::pretty(&sample(&schema))),
-            None => self,
+    }
+
+    /// Adds what the model of a call adds to tool calls and texts: ids and signatures.
+    fn marked(mut self, call: &Call) -> Self {
+        let is_gemini_3 = is_gemini_3(call.model.as_deref().unwrap_or_default());
+        let signature = ids::signature(call.number);
+        if self.tool_calls.is_empty() {
+            // Only the native surface has signatures of texts.
+            self.signature = self.signature.or(is_gemini_3.then_some(signature));
+            return self;
         }
+        for (index, tool_call) in self.tool_calls.iter_mut().enumerate() {
+            let id = match (is_gemini_3, call.surface) {
+                (true, Some(Surface::Native)) => ids::native_call_id(call.number, index),
+                (true, _) => ids::call_id(call.number, index),
+                (false, _) => String::new(),
+            };
+            tool_call.id.get_or_insert(id);
+        }
+        if is_gemini_3 {
+            self.finish_apart = true;
+            self.tool_calls[0].signature.get_or_insert(signature);
+        }
+        self.finish_in_streams(Finish::Stop)
     }
 }
 
-fn call_tool(tool: &Tool, call: &Call) -> Answer {
-    let arguments = json::compact(&sample(&tool.parameters));
-    let tool_call = ToolCall::new(tool.name.as_str(), arguments);
-    let answer = if is_gemini_3(call.model.as_deref().unwrap_or_default()) {
-        let tool_call = tool_call.id(ids::call_id(call.number));
-        let signature = ids::signature(call.number);
-        Answer::tool_calls([tool_call.signature(signature)]).finish_apart()
-    } else {
-        Answer::tool_calls([tool_call.id("")])
-    };
-    answer.finish_in_streams(Finish::Stop)
-}
-
 impl Options {
+    /// `None` if the call is not for an answer.
+    fn of(call: &Call) -> Option<Self> {
+        let body = call.json();
+        match (call.surface, call.operation) {
+            (Some(Surface::Compat), Some(Operation::Generate)) => Some(Self::of_compat(&body)),
+            (Some(Surface::Native), Some(Operation::Generate)) => Some(Self::of_native(&body)),
+            _ => None,
+        }
+    }
+
     fn of_compat(body: &Value) -> Self {
         let tools = items(&body["tools"]).filter_map(|tool| Tool::of(&tool["function"]));
         let mut tools: Vec<Tool> = tools.collect();
@@ -102,6 +145,7 @@ impl Options {
             tools,
             choice,
             schema,
+            searches: false,
             turn: Turn::of_messages(list(&body["messages"])),
         }
     }
@@ -132,6 +176,7 @@ impl Options {
             tools,
             choice,
             schema: schema.cloned().or(is_json.then(any_object)),
+            searches: items(&body["tools"]).any(|tool| !either(tool, "googleSearch").is_null()),
             turn: Turn::of_contents(list(&body["contents"])),
         }
     }

@@ -15,6 +15,9 @@ const REMEMBERED_CALLS: usize = 16;
 const EVENT_GAP: Duration = Duration::from_millis(40);
 
 /// A fake of Google's Gemini API: made-up answers in Google's wire format.
+///
+/// Agents can be tried against it. It calls their tools with made-up arguments, twice in each turn,
+/// then it says something.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {

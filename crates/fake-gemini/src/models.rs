@@ -39,12 +39,22 @@ impl Model {
     pub(crate) fn draws(&self) -> bool {
         self.id.contains("-image")
     }
+
+    /// Whether it generates speech.
+    pub(crate) fn speaks(&self) -> bool {
+        self.id.contains("-tts")
+    }
 }
 
-const MODELS: [Model; 10] = [
+const MODELS: [Model; 11] = [
     Model::new(Kind::Chat, "gemini-2.5-flash", "Gemini 2.5 Flash"),
     Model::new(Kind::Chat, "gemini-2.5-flash-lite", "Gemini 2.5 Flash-Lite"),
     Model::new(Kind::Chat, "gemini-2.5-flash-image", "Nano Banana"),
+    Model::new(
+        Kind::Chat,
+        "gemini-2.5-flash-preview-tts",
+        "Gemini 2.5 Flash Preview TTS",
+    ),
     Model::new(Kind::Chat, "gemini-2.5-pro", "Gemini 2.5 Pro"),
     Model::new(Kind::Chat, "gemini-3.5-flash", "Gemini 3.5 Flash"),
     Model::new(Kind::Chat, "gemini-3.8-flash", "Gemini 3.8 Flash"),

@@ -16,7 +16,7 @@ use crate::resources::Outcome;
 use serde_json::{Value, json};
 
 /// A picture of one black dot, in base64.
-const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAA\
+pub(crate) const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAA\
                    AABJRU5ErkJggg==";
 
 pub(super) fn success(answer: &Answer, delivery: Delivery, context: &Context<'_>) -> Success {
