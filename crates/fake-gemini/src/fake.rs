@@ -4,6 +4,7 @@ use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::keys::Condition;
 use crate::log::{Call, Log, Observer};
+use crate::plan::Plan;
 use crate::quota::Quota;
 use crate::reply::Reply;
 use crate::request::UnknownFields;
@@ -55,6 +56,11 @@ impl FakeGemini {
     /// Queues a reply for all registered keys, used when a key's own queue is empty.
     pub fn script_any(&self, reply: Reply) {
         self.0.state.world().scripts_for_any.push_back(reply);
+    }
+
+    /// Plays a conversation from now on, instead of the default reply.
+    pub fn play(&self, plan: Plan) {
+        *self.0.state.default_reply() = Arc::new(move |call| plan.reply(call));
     }
 
     /// Changes what Google thinks of a key; an unknown one is registered.
@@ -194,7 +200,7 @@ impl Builder {
             origin: format!("http://{address}"),
             clock: self.clock,
             unknown_fields: self.unknown_fields,
-            default_reply: self.default_reply,
+            default_reply: Mutex::new(self.default_reply),
             world: Mutex::new(self.world),
         });
         let (stop, stopped) = watch::channel(());

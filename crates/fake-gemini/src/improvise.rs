@@ -28,14 +28,14 @@ use serde_json::{Value, json};
 const RESULTS: usize = 2;
 
 /// What a request says about tools and about the form of the answer.
-struct Options {
+pub(crate) struct Options {
     tools: Vec<Tool>,
     choice: Choice,
     /// The schema of a JSON answer.
     schema: Option<Value>,
     /// Whether the model may search the web.
     searches: bool,
-    turn: Turn,
+    pub(crate) turn: Turn,
 }
 
 struct Tool {
@@ -87,7 +87,7 @@ impl Answer {
     }
 
     /// Adds what the model of a call adds to tool calls and texts: ids and signatures.
-    fn marked(mut self, call: &Call) -> Self {
+    pub(crate) fn marked(mut self, call: &Call) -> Self {
         let is_gemini_3 = is_gemini_3(call.model.as_deref().unwrap_or_default());
         let signature = ids::signature(call.number);
         if self.tool_calls.is_empty() {
@@ -113,13 +113,19 @@ impl Answer {
 
 impl Options {
     /// `None` if the call is not for an answer.
-    fn of(call: &Call) -> Option<Self> {
+    pub(crate) fn of(call: &Call) -> Option<Self> {
         let body = call.json();
         match (call.surface, call.operation) {
             (Some(Surface::Compat), Some(Operation::Generate)) => Some(Self::of_compat(&body)),
             (Some(Surface::Native), Some(Operation::Generate)) => Some(Self::of_native(&body)),
             _ => None,
         }
+    }
+
+    /// Whether the model may call these tools.
+    pub(crate) fn allows(&self, calls: &[ToolCall]) -> bool {
+        let is_declared = |call: &ToolCall| self.tools.iter().any(|tool| tool.name == call.name);
+        calls.is_empty() || (self.choice != Choice::Never && calls.iter().all(is_declared))
     }
 
     fn of_compat(body: &Value) -> Self {

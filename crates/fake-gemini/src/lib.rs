@@ -65,6 +65,7 @@
 //! | `log`, `connection` | what was seen; sockets that can be reset |
 //! | `output` | bodies, event by event |
 //! | `sample`, `improvise` | tool calls and JSON for requests that ask for them |
+//! | `plan` | conversations with agents |
 //! | `service`, `server`, `fake` | a call, the connections, and the handle that tests hold |
 
 mod answer;
@@ -82,6 +83,7 @@ mod keys;
 mod log;
 mod models;
 mod output;
+mod plan;
 mod quota;
 mod reply;
 mod request;
@@ -100,5 +102,6 @@ pub use credential::{Credential, Place};
 pub use fake::{Builder, FakeGemini};
 pub use keys::Condition;
 pub use log::{Call, Ended};
+pub use plan::Plan;
 pub use quota::Quota;
 pub use reply::{Break, Framing, MidStream, Reply, Steps};

@@ -38,7 +38,7 @@ pub(crate) struct State {
     pub(crate) origin: String,
     pub(crate) clock: Clock,
     pub(crate) unknown_fields: UnknownFields,
-    pub(crate) default_reply: DefaultReply,
+    pub(crate) default_reply: Mutex<DefaultReply>,
     pub(crate) world: Mutex<World>,
 }
 
@@ -57,6 +57,11 @@ impl State {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         // No panic leaves it half updated.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn default_reply(&self) -> MutexGuard<'_, DefaultReply> {
+        let reply = self.default_reply.lock();
+        reply.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -223,7 +228,8 @@ fn decide<'a>(
         world.quotas.admit(project, bare(&asked.model), now_ms)?;
     }
     drop(world);
-    Ok((request, (state.default_reply)(call)))
+    let default_reply = Arc::clone(&state.default_reply());
+    Ok((request, default_reply(call)))
 }
 
 fn check_model(asked: &Asked) -> Result<(), ApiError> {

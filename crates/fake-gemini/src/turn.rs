@@ -15,6 +15,8 @@ pub(crate) struct Turn {
     pub(crate) calls: Vec<FirstCall>,
     /// Number of tool results.
     pub(crate) results: usize,
+    /// Number of the model's answers in the whole conversation.
+    pub(crate) answers: usize,
 }
 
 /// The first tool call of a step.
@@ -59,14 +61,22 @@ impl Turn {
     fn of(contents: impl Iterator<Item = Content>) -> Self {
         let mut turn = Self::default();
         let (mut position, mut in_results, mut in_step) = (0, false, false);
+        let mut in_answer = false;
         for content in contents {
             let results = matches!(content, Content::Results(_));
             // Consecutive results are one content.
             position += usize::from(!(results && in_results));
             in_results = results;
+            let answers = matches!(content, Content::Calls { .. } | Content::Other);
+            // Consecutive contents of the model are one answer.
+            turn.answers += usize::from(answers && !in_answer);
+            in_answer = answers;
             match content {
                 Content::Words => {
-                    turn = Self::default();
+                    turn = Self {
+                        answers: turn.answers,
+                        ..Self::default()
+                    };
                     in_step = false;
                 }
                 Content::Results(count) => {
@@ -169,7 +179,7 @@ mod tests {
         ]);
         let turn = Turn::of_messages(messages.as_array().unwrap());
         assert_eq!(calls(&turn), [("f", 5, Some("AVSo")), ("h", 7, None)]);
-        assert_eq!(turn.results, 2);
+        assert_eq!((turn.results, turn.answers), (2, 3));
         let contents = json!([
             {"parts": [{"text": "a"}]},
             {"role": "model", "parts": [
@@ -182,6 +192,6 @@ mod tests {
         ]);
         let turn = Turn::of_contents(contents.as_array().unwrap());
         assert_eq!(calls(&turn), [("f", 2, Some("AVSo")), ("h", 4, None)]);
-        assert_eq!(turn.results, 2);
+        assert_eq!((turn.results, turn.answers), (2, 2));
     }
 }

@@ -6,7 +6,7 @@
 //! | `breaks` | resets, cuts and errors in the middle of a body; clients that leave |
 //! | `refusals` | credentials, conditions of keys, unknown fields, thought signatures |
 //! | `answers` | what models say on the native surface, and why they stop |
-//! | `agents` | whole conversations with agents |
+//! | `agents` | conversations with agents, planned and made up |
 //! | `rules` | what native requests to generate must be like |
 //! | `errors` | the layouts of Google's errors |
 //! | `files` | uploads, and the projects that files belong to |
