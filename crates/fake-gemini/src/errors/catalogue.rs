@@ -121,7 +121,10 @@ plain! {
         "Request contains an invalid argument.";
 }
 
-// The conversation, the tools and the options of a request on the native surface.
+// The conversation, the tools and the options of a request on the native surface. Published in
+// google-gemini/gemini-cli#5923, #9535, #13326 and #17208, continuedev/continue#11164,
+// RooCodeInc/Roo-Code#10700, charmbracelet/crush#995, withceleste/celeste-python#197,
+// googleapis/js-genai#882 and #1768, zed-industries/zed#17343 and elsewhere, from 2025 on.
 plain! {
     /// A content with a role that does not exist.
     invalid_role() = 400 INVALID_ARGUMENT,
