@@ -129,7 +129,7 @@ plain! {
     /// A content with a role that does not exist.
     invalid_role() = 400 INVALID_ARGUMENT,
         "Please use a valid role: user, model.";
-    /// Function calls at the start of a conversation or after words of the model.
+    /// Function calls at the start of a conversation.
     calls_out_of_turn() = 400 INVALID_ARGUMENT,
         "Please ensure that function call turn comes immediately after a user turn or after a \
          function response turn.";

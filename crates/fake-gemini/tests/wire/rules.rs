@@ -75,12 +75,13 @@ async fn calls_and_results_follow_each_other() {
             None,
             None,
         ),
-        (json!([calls(1), results(1)]), out_of_turn.clone(), None),
+        // As Google's clients send the chunks of a stream.
         (
-            json!([user(), model(), calls(1), results(1)]),
-            out_of_turn,
+            json!([user(), model(), calls(1), calls(1), model(), results(2)]),
+            None,
             None,
         ),
+        (json!([calls(1), results(1)]), out_of_turn, None),
         (
             json!([user(), calls(2), results(1)]),
             unmatched.clone(),

@@ -144,14 +144,26 @@ impl Kind {
     }
 }
 
+/// The turns of a conversation. Google's clients send each chunk of a streamed answer as a content of
+/// its own, so consecutive contents of the model are one turn.
+fn turns(contents: &[Value]) -> Vec<Kind> {
+    let mut turns = Vec::new();
+    for kind in contents.iter().map(Kind::of) {
+        match (turns.last_mut(), kind) {
+            (Some(Kind::Model | Kind::Calls(_)), Kind::Model) => {}
+            (Some(Kind::Calls(earlier)), Kind::Calls(calls)) => *earlier += calls,
+            (Some(turn @ Kind::Model), Kind::Calls(_)) => *turn = kind,
+            _ => turns.push(kind),
+        }
+    }
+    turns
+}
+
 fn check_order(contents: &[Value], model: &str) -> Result<(), ApiError> {
     let mut previous = None;
-    for content in contents {
-        let kind = Kind::of(content);
+    for kind in turns(contents) {
         match (previous, kind) {
-            (None | Some(Kind::Model | Kind::Calls(_)), Kind::Calls(_)) => {
-                return Err(errors::calls_out_of_turn());
-            }
+            (None, Kind::Calls(_)) => return Err(errors::calls_out_of_turn()),
             (Some(Kind::Calls(calls)), Kind::Results(results) | Kind::Mixed(results))
                 if calls == results => {}
             (Some(Kind::Calls(_)), _) => return Err(errors::results_do_not_match_calls()),
