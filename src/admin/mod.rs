@@ -91,9 +91,20 @@ pub fn keys_status<'a>(
 #[derive(Serialize)]
 pub struct Explanation<'a> {
     model: &'a str,
+    /// `null` if the request named the model itself.
+    alias: Option<Alias<'a>>,
     at: String,
     eligible: usize,
     keys: Vec<KeyExplanation<'a>>,
+}
+
+/// The alias that led to a model.
+#[derive(Serialize)]
+pub struct Alias<'a> {
+    /// The name in the request.
+    pub name: &'a str,
+    /// The entry of `model_aliases` that it matches.
+    pub pattern: &'a str,
 }
 
 #[derive(Serialize)]
@@ -128,7 +139,12 @@ struct BudgetReport {
 }
 
 /// Explains a draw for `model`.
-pub fn explain<'a>(snapshot: &'a Snapshot, model: &'a str, now: UnixMillis) -> Explanation<'a> {
+pub fn explain<'a>(
+    snapshot: &'a Snapshot,
+    model: &'a str,
+    alias: Option<Alias<'a>>,
+    now: UnixMillis,
+) -> Explanation<'a> {
     let now = Moment::new(now);
     let standings: Vec<Standing> = snapshot
         .keys()
@@ -179,6 +195,7 @@ pub fn explain<'a>(snapshot: &'a Snapshot, model: &'a str, now: UnixMillis) -> E
         .collect();
     Explanation {
         model,
+        alias,
         at: now.at().to_iso(),
         eligible,
         keys,

@@ -3,10 +3,13 @@
 //! All problems are reported at once, so that an operator who fixes one does not meet the next at
 //! the next start. Problems never repeat the value of a secret.
 
+mod aliases;
 mod key_list;
 pub mod origin;
 mod url;
 mod variables;
+
+pub use aliases::{ModelAlias, ModelAliases};
 
 use crate::config::origin::AllowedOrigins;
 use crate::pool::{ApiKey, Policy};
@@ -134,8 +137,8 @@ pub struct Config {
     pub sticky: bool,
     /// When calls are written to the log.
     pub log_commit: LogCommit,
-    /// Aliases of models, each with its model.
-    pub model_aliases: Vec<(String, String)>,
+    /// Aliases of models.
+    pub model_aliases: ModelAliases,
     /// Days after which a call may be deleted from the log; `None` keeps all.
     pub log_retention_days: Option<u32>,
     warnings: Vec<String>,
@@ -209,8 +212,8 @@ impl Config {
 
     /// The model that a name refers to: itself, unless it is an alias.
     pub fn model_of<'a>(&'a self, name: &'a str) -> &'a str {
-        let found = self.model_aliases.iter().find(|(alias, _)| alias == name);
-        found.map_or(name, |(_, model)| model)
+        let alias = self.model_aliases.find(name);
+        alias.map_or(name, |alias| &alias.model)
     }
 
     /// The URL of a path and query at the upstream; `None` if they are invalid.
@@ -343,29 +346,13 @@ fn read_default_model(variables: &mut Variables<'_>, is_secret: impl Fn(&str) ->
     model
 }
 
-fn read_aliases(
-    variables: &mut Variables<'_>,
-    is_secret: impl Fn(&str) -> bool,
-) -> Vec<(String, String)> {
+fn read_aliases(variables: &mut Variables<'_>, is_secret: impl Fn(&str) -> bool) -> ModelAliases {
     let list = variables.text("model_aliases").unwrap_or_default();
-    let entries = list.split(',').map(str::trim);
-    let mut aliases: Vec<(String, String)> = Vec::new();
-    for (position, entry) in (1..).zip(entries.filter(|entry| !entry.is_empty())) {
-        let pair = entry.split_once('=').map(|(a, m)| (a.trim(), m.trim()));
-        match pair.filter(|_| !is_secret(entry)) {
-            Some((alias, model)) if is_model(alias) && is_path_safe_model(model) => {
-                if aliases.iter().any(|(known, _)| known == alias) {
-                    variables.problem(format!(
-                        "model_aliases: the name of entry {position} is a duplicate"
-                    ));
-                }
-                aliases.push((alias.to_owned(), model.to_owned()));
-            }
-            _ => variables.problem(format!(
-                "model_aliases: entry {position} must be a pair such as gpt-4o=gemini-flash-latest"
-            )),
-        }
+    let (aliases, findings) = ModelAliases::parse(&list, is_secret);
+    for problem in findings.problems {
+        variables.problem(problem);
     }
+    variables.warnings.extend(findings.warnings);
     aliases
 }
 

@@ -52,12 +52,26 @@ fn empty_variables_take_their_defaults() {
 
 #[test]
 fn aliases_are_pairs_and_invalid_ones_are_reported() {
-    let aliases =
-        |list: &str| config(&[("model_aliases", list)]).map(|config| config.model_aliases);
-    let pair = |alias: &str, model: &str| (alias.to_owned(), model.to_owned());
+    let models = |list: &str, names: &[&str]| {
+        let config = config(&[("model_aliases", list)]).unwrap();
+        names
+            .iter()
+            .map(|name| config.model_of(name).to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
-        aliases(" gpt-4o = gemini-flash-latest ,, b=c,").unwrap(),
-        [pair("gpt-4o", "gemini-flash-latest"), pair("b", "c")]
+        models(
+            " gpt-4o = gemini-flash-latest ,, b=c,c=d",
+            &["gpt-4o", "b", "e"]
+        ),
+        ["gemini-flash-latest", "c", "e"]
+    );
+    assert_eq!(
+        models(
+            "claude-*-haiku*=lite, claude-*=pro, *=flash",
+            &["claude-3-haiku", "claude-opus-4", "lite", ""]
+        ),
+        ["lite", "pro", "flash", ""]
     );
     for (list, expected) in [
         ("gpt-4o", "entry 1 must be a pair"),
@@ -70,15 +84,30 @@ fn aliases_are_pairs_and_invalid_ones_are_reported() {
             "a=b,c=AIzaFAKE-in-the-wrong-place",
             "entry 2 must be a pair",
         ),
-        ("a=b,a=c", "the name of entry 2 is a duplicate"),
+        ("a=b,a=c", "entry 2 repeats the name of entry 1"),
+        ("a*=b,a*=c", "entry 2 repeats the name of entry 1"),
+        ("a=b,a*=gemini-*", "entry 2 must not have * in its model"),
+        ("a *=b", "entry 1 must be a pair"),
     ] {
         let problem = problem(&[("model_aliases", list)]);
         assert!(problem.contains(expected), "{list}: {problem}");
         assert!(!problem.contains("AIza"), "{list}: {problem}");
     }
-    assert!(aliases(&format!("a={}", "m".repeat(129))).is_err());
-    let config = config(&[("model_aliases", "a=b")]).unwrap();
-    assert_eq!((config.model_of("a"), config.model_of("b")), ("b", "b"));
+    let long = [
+        format!("a={}", "m".repeat(129)),
+        format!("{}*=m", "a".repeat(128)),
+    ];
+    for list in &long {
+        problem(&[("model_aliases", list)]);
+    }
+    let shadowed = config(&[("model_aliases", "a*=b,ab=c")]).unwrap();
+    let expected = "model_aliases: entry 2 has no effect, since entry 1 matches first";
+    assert!(
+        shadowed
+            .warnings()
+            .iter()
+            .any(|warning| warning == expected)
+    );
 }
 
 #[test]

@@ -251,7 +251,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
 
     fn reply(&self, mut list: ModelList, repairs: bool) -> Reply<D, U::Body, S> {
         let config: &Config = self.context.config;
-        list.add_aliases(&config.model_aliases);
+        list.add_aliases(config.model_aliases.examples());
         let body = list.to_json(self.page).into_bytes();
         let body = match repairs {
             true => repair::models(body),

@@ -4,7 +4,7 @@ use super::ports::System;
 use super::route::Action;
 use super::view::{Coverage, MAX_AGE_MS, PoolView};
 use super::{Failure, Reply};
-use crate::admin;
+use crate::admin::{self, Alias};
 use crate::config::Config;
 use crate::pool::{KeyId, PoolKey, Scope};
 use crate::store::{self, Database};
@@ -42,12 +42,20 @@ impl<D: Database, S: System> Operator<'_, D, S> {
             }
             Action::ResetKey(id) => self.reset_key(id, request_id).await,
             Action::Explain => {
-                let model = self.model_of(request).await?;
-                Reply::of(&admin::explain(&view.snapshot(), &model, system.now()))
+                let name = self.name_of(request).await?;
+                let alias = config.model_aliases.find(&name).map(|alias| Alias {
+                    name: &name,
+                    pattern: &alias.pattern,
+                });
+                let snapshot = view.snapshot();
+                let model = config.model_of(&name);
+                let explanation = admin::explain(&snapshot, model, alias, system.now());
+                Reply::of(&explanation)
             }
             Action::Forget => {
-                let model = self.model_of(request).await?;
-                store::forget_learned(view.unlimited_database(), &model).await?;
+                let name = self.name_of(request).await?;
+                let model = config.model_of(&name);
+                store::forget_learned(view.unlimited_database(), model).await?;
                 view.outdate();
                 system.log(&format!(
                     "request={request_id} what was learned of requests for {model} is forgotten"
@@ -55,20 +63,20 @@ impl<D: Database, S: System> Operator<'_, D, S> {
                 Reply::of(&Done {
                     success: true,
                     id: None,
-                    model: Some(&model),
+                    model: Some(model),
                 })
             }
         }
     }
 
-    /// The model that a request asks about, after a fresh read of the pool.
-    async fn model_of(&self, request: &Parts) -> Result<String, Failure> {
-        let model = model_of_query(request.uri.query(), &self.config.default_model)?;
+    /// The name of the model that a request asks about, after a fresh read of the pool.
+    async fn name_of(&self, request: &Parts) -> Result<String, Failure> {
+        let name = model_of_query(request.uri.query(), &self.config.default_model)?;
         self.view.refresh(self.system, Coverage::Whole, 0).await?;
-        if self.view.reveals_secret(self.config, &model) {
+        if self.view.reveals_secret(self.config, &name) {
             return Err(Failure::secret_in_name());
         }
-        Ok(model)
+        Ok(name)
     }
 
     async fn reset_key<B>(&self, id: KeyId, request_id: &str) -> Result<Reply<D, B, S>, Failure> {

@@ -108,9 +108,9 @@ impl ModelList {
     }
 
     /// Adds aliases, each with a copy of its model's entry.
-    pub fn add_aliases(&mut self, aliases: &[(String, String)]) {
+    pub fn add_aliases<'m>(&mut self, aliases: impl Iterator<Item = (String, &'m str)>) {
         for (alias, model) in aliases {
-            if self.contains(alias) {
+            if self.contains(&alias) {
                 continue;
             }
             let known = self.entries.iter().find(|(name, _)| name == model);
@@ -127,7 +127,7 @@ impl ModelList {
                     entry["name"] = json!(format!("models/{alias}"));
                 }
             }
-            self.entries.push((alias.clone(), entry.to_string()));
+            self.entries.push((alias, entry.to_string()));
         }
     }
 
@@ -233,14 +233,11 @@ mod tests {
 
     #[test]
     fn aliases_copy_the_entries_of_their_models() {
-        let aliases = [
-            ("x".to_owned(), "a".to_owned()),
-            ("y".to_owned(), "unlisted".to_owned()),
-            ("a".to_owned(), "b".to_owned()),
-        ];
+        let aliases = [("x", "a"), ("y", "unlisted"), ("a", "b")];
+        let aliases = aliases.map(|(alias, model)| (alias.to_owned(), model));
         let mut openai = ModelList::new(Surface::OpenAi);
         openai.add(br#"{"data":[{"id":"models/a","created":5,"owned_by":"google"}]}"#);
-        openai.add_aliases(&aliases);
+        openai.add_aliases(aliases.clone().into_iter());
         let json: Value = serde_json::from_str(&openai.to_json(page(""))).unwrap();
         let copy = json!({"id":"x","created":5,"object":"model","owned_by":"gemini-keypool"});
         assert_eq!(json["data"][1], copy);
@@ -249,7 +246,7 @@ mod tests {
         assert_eq!(json["data"].as_array().unwrap().len(), 3);
         let mut gemini = ModelList::new(Surface::Gemini);
         gemini.add(br#"{"models":[{"name":"models/a","inputTokenLimit":5}]}"#);
-        gemini.add_aliases(&aliases[..1]);
+        gemini.add_aliases(aliases.into_iter().take(1));
         let json: Value = serde_json::from_str(&gemini.to_json(page(""))).unwrap();
         let copy = json!({"name":"models/x","inputTokenLimit":5});
         assert_eq!(json["models"][1], copy);

@@ -464,6 +464,23 @@ fn explains_the_pool_and_resets_a_key() {
 }
 
 #[test]
+fn explains_where_an_alias_leads() {
+    let aliases = "claude-*-haiku*=lite,claude-*=pro";
+    let pool = Pool::with_keys(1, &[("model_aliases", aliases)]);
+    pool.insert_limit("key:1", "pro", "requests", "day", 20);
+    let explain = |name: &str| pool.get(&format!("/api/pool/explain?model={name}")).json();
+    let report = explain("claude-opus-4");
+    assert_eq!(report["model"], "pro");
+    assert_eq!(report["alias"]["name"], "claude-opus-4");
+    assert_eq!(report["alias"]["pattern"], "claude-*");
+    assert_eq!(report["keys"][0]["budgets"][0]["model"], "pro");
+    assert_eq!(explain("claude-3-haiku")["model"], "lite");
+    let report = explain("pro");
+    assert_eq!(report["model"], "pro");
+    assert!(report["alias"].is_null());
+}
+
+#[test]
 fn uses_another_key_when_a_trial_is_already_claimed() {
     let pool = Pool::of(2);
     pool.insert_ended_cool_down();

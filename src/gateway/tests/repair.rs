@@ -130,13 +130,16 @@ fn reports_unknown_fields_that_cannot_be_removed() {
 
 #[test]
 fn resolves_model_aliases_on_both_apis() {
-    let pool = Pool::with(&[("model_aliases", "gpt-4o=gemini-pro, small = gemini-lite")]);
+    let aliases = "gpt-4o=gemini-pro, small = gemini-lite, claude-*-haiku*=small, claude-*=gpt-4o";
+    let pool = Pool::with(&[("model_aliases", aliases)]);
     // Path, body, the model's name, the name that is sent, and the logged subject.
     let calls = r#"
         /v1/chat/completions {"model":"NAME","messages":[]} gpt-4o gemini-pro gemini-pro
         /v1/chat/completions {"model":"models/NAME","messages":[]} gpt-4o gemini-pro gemini-pro
         /v1/chat/completions {"model":"models/NAME","messages":[]} gemini-pro gemini-pro gemini-pro
         /v1beta/openai/embeddings {"input":"x","model":"NAME"} small gemini-lite gemini-lite
+        /v1/chat/completions {"model":"NAME","messages":[]} claude-3-haiku small small
+        /v1beta/models/NAME:countTokens {} claude-opus-4 gpt-4o gpt-4o:countTokens
         /v1beta/models/NAME:countTokens {} gpt-4o gemini-pro gemini-pro:countTokens"#;
     for [path, body, name, resolved, subject] in table(calls) {
         pool.script_answer();

@@ -251,7 +251,7 @@ fn does_not_retry_calls_with_side_effects() {
 
 #[test]
 fn caches_the_union_of_the_projects_model_lists() {
-    let pool = Pool::with_keys(4, &[("model_aliases", "gpt-4o=a")]);
+    let pool = Pool::with_keys(4, &[("model_aliases", "gpt-4o=a,claude-*=b")]);
     pool.run(
         "UPDATE api_keys SET project = 'projects/1' WHERE id IN (1, 2);
          UPDATE api_keys SET project = 'projects/3' WHERE id = 3;
@@ -275,7 +275,7 @@ fn caches_the_union_of_the_projects_model_lists() {
         answer.assert_status(200);
         let mut found = ids(&answer, "data", "id");
         found.sort();
-        assert_eq!(found, ["a", "b", "c", "gpt-4o"]);
+        assert_eq!(found, ["a", "b", "c", "claude-latest", "gpt-4o"]);
         assert_eq!(pool.sent(), 2, "one call per project");
         pool.advance(60_000);
     }
@@ -283,7 +283,7 @@ fn caches_the_union_of_the_projects_model_lists() {
     pool.script_error(&errors::resource_exhausted());
     script_list(&["models/d"]);
     let answer = pool.get("/v1/models");
-    assert_eq!(ids(&answer, "data", "id"), ["d", "gpt-4o"]);
+    assert_eq!(ids(&answer, "data", "id"), ["d", "gpt-4o", "claude-latest"]);
 
     pool.run("DELETE FROM cool_downs");
     pool.advance(500);
@@ -297,7 +297,10 @@ fn caches_the_union_of_the_projects_model_lists() {
     let uri = pool.last_sent().uri;
     assert_eq!(uri, format!("{ORIGIN}/v1beta/models?pageSize=1000"));
     let rest = pool.gemini_get("/v1beta/models?pageSize=3&pageToken=keypool-3");
-    assert_eq!(ids(&rest, "models", "name"), ["models/gpt-4o"]);
+    assert_eq!(
+        ids(&rest, "models", "name"),
+        ["models/gpt-4o", "models/claude-latest"]
+    );
     assert!(!rest.body.contains("nextPageToken"));
     let foreign = pool.gemini_get("/v1beta/models?pageToken=x");
     foreign.assert_status(400);
