@@ -151,13 +151,7 @@ pub fn explain<'a>(
         .iter()
         .map(|key| snapshot.standing(key, model, &now))
         .collect();
-    let weights = standings.iter().filter_map(|standing| match standing {
-        Standing::Eligible { weight } => Some(*weight),
-        Standing::Ineligible { .. } => None,
-    });
-    let (eligible, total) = weights.fold((0usize, 0.0), |(count, sum), weight| {
-        (count + 1, sum + weight)
-    });
+    let (eligible, total) = sum_weights(&standings);
     let keys = snapshot
         .keys()
         .iter()
@@ -200,6 +194,15 @@ pub fn explain<'a>(
         eligible,
         keys,
     }
+}
+
+/// The number of eligible keys, and the sum of their weights.
+fn sum_weights(standings: &[Standing]) -> (usize, f64) {
+    let weights = standings.iter().filter_map(|standing| match standing {
+        Standing::Eligible { weight } => Some(*weight),
+        Standing::Ineligible { .. } => None,
+    });
+    weights.fold((0, 0.0), |(count, sum), weight| (count + 1, sum + weight))
 }
 
 fn budget_report((quota_scope, balance): (QuotaScope, Balance)) -> BudgetReport {

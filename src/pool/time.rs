@@ -35,7 +35,10 @@ impl UnixMillis {
         ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"]
             .iter()
             .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-            .or_else(|| Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN)))
+            .or_else(|| {
+                let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+                Some(date.and_time(NaiveTime::MIN))
+            })
             .map(|time| Self(time.and_utc().timestamp_millis()))
     }
 

@@ -5,7 +5,7 @@
 //! (<https://ai.google.dev/gemini-api/docs/caching>), so all turns of a conversation should go to
 //! the same project.
 
-use crate::wire::json::{Members, find, read};
+use crate::wire::json::{Members, find, parse, read};
 use crate::wire::{Kind, Surface};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ pub fn conversation(surface: Surface, kind: Kind, model: &str, body: &[u8]) -> O
     if kind == Kind::Other {
         return None;
     }
-    let Members(members) = serde_json::from_slice(body).ok()?;
+    let Members(members) = parse(body)?;
     let mut hasher = DefaultHasher::new();
     model.hash(&mut hasher);
     match surface {

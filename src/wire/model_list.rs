@@ -7,7 +7,7 @@
 //! <https://ai.google.dev/gemini-api/docs/openai>.
 
 use crate::wire::Surface;
-use crate::wire::json::{Members, find, read};
+use crate::wire::json::{Members, find, parse, read};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -73,8 +73,7 @@ impl ModelList {
             Surface::OpenAi => "data",
             Surface::Gemini => "models",
         };
-        let list = serde_json::from_slice::<Members<'_>>(body)
-            .ok()
+        let list = parse::<Members<'_>>(body)
             .and_then(|Members(members)| find(&members, name).and_then(read::<Vec<&RawValue>>));
         let Some(list) = list else {
             return false;

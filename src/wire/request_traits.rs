@@ -5,7 +5,7 @@
 //! no tools.
 
 use crate::pool::{BETWEEN_TOOLS, RequestSize};
-use crate::wire::json::{Members, find, read};
+use crate::wire::json::{Members, find, parse, read};
 use crate::wire::target::{Subject, Target};
 use crate::wire::{Kind, Surface};
 use memchr::{memchr_iter, memmem};
@@ -125,7 +125,7 @@ fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
     if !mentions("\"tools\"") && !has_web_search() {
         return None;
     }
-    let Members(members) = serde_json::from_slice(body).ok()?;
+    let Members(members) = parse(body)?;
     let mut tools = BTreeSet::new();
     if find(&members, "web_search_options").is_some() {
         tools.insert("google_search");
@@ -214,7 +214,7 @@ fn texts(target: &Target, body: &[u8]) -> Option<u64> {
         Surface::Gemini if target.rest.ends_with(":batchEmbedContents") => "requests",
         Surface::OpenAi | Surface::Gemini => return None,
     };
-    let Members(members) = serde_json::from_slice(body).ok()?;
+    let Members(members) = parse(body)?;
     let texts: Vec<&RawValue> = find(&members, field).and_then(read)?;
     // A list of numbers is a single text, given as tokens.
     let are_numbers = texts

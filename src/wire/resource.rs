@@ -9,6 +9,7 @@
 //! Source: <https://ai.google.dev/api/files>, <https://ai.google.dev/api/caching>,
 //! <https://ai.google.dev/api/batch-api>.
 
+use crate::wire::json::{parse, parse_first};
 use crate::wire::target::Target;
 use crate::wire::{Kind, Surface};
 use http::Method;
@@ -103,13 +104,12 @@ pub fn named_in_body(body: &[u8], kind: Kind) -> BTreeSet<String> {
         || (kind == Kind::Other && INTERACTION_FIELDS.iter().any(continues))
         || memmem::find_iter(body, br"\u00").any(|at| escapes_name_char(body, at))
     {
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
         // Names found before a syntax error count.
         let texts = Texts {
             names: &mut names,
             kind: FieldKind::Any,
         };
-        let _ = texts.deserialize(&mut deserializer);
+        let _ = parse_first(texts, body);
     }
     names
 }
@@ -182,7 +182,7 @@ pub fn chosen_name(target: &Target, body: &[u8]) -> Option<String> {
     if target.rest.contains(['/', ':']) {
         return None;
     }
-    let wrapped = serde_json::from_slice(body).map(|Wrapped { file }| file.get().as_bytes());
+    let wrapped = parse(body).map(|Wrapped { file }| file.get().as_bytes());
     subject_name(&target.rest, false, wrapped.unwrap_or(body))
         .filter(|name| name.starts_with(&format!("{}/", target.rest)))
 }
@@ -196,7 +196,7 @@ fn subject_name(collection: &str, has_ids: bool, body: &[u8]) -> Option<String> 
         #[serde(borrow)]
         id: Option<Cow<'a, str>>,
     }
-    let resource: Resource<'_> = serde_json::from_slice(body).ok()?;
+    let resource: Resource<'_> = parse(body)?;
     match resource.id.filter(|_| has_ids) {
         Some(id) => name_of_id(collection, &id),
         None => resource

@@ -1,5 +1,6 @@
 //! Decodes response bodies: decompresses them and strips their framing.
 
+use crate::wire::json::parse;
 use flate2::read::GzDecoder;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
@@ -63,7 +64,7 @@ pub fn closing_bracket(body: &[u8]) -> Option<u8> {
 /// Whether the body of a 200 is complete JSON or an event stream.
 pub fn is_readable(body: &[u8]) -> bool {
     let text = without_padding(body);
-    first_event(text).is_some() || serde_json::from_slice::<IgnoredAny>(text).is_ok()
+    first_event(text).is_some() || parse::<IgnoredAny>(text).is_some()
 }
 
 /// Whether the body is an event stream.

@@ -11,9 +11,11 @@
 
 use super::violation::{self, QuotaViolation};
 use super::{body, duration};
+use crate::wire::json::parse_first;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::marker::PhantomData;
 
 /// Error codes of the Interactions API, with their HTTP status and canonical code.
 ///
@@ -206,7 +208,7 @@ fn error_field(json: &[u8]) -> Option<&RawValue> {
 
 /// Parses the JSON value at the start of the text. Within a stream, more may follow it.
 fn first<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Option<T> {
-    T::deserialize(&mut serde_json::Deserializer::from_slice(json)).ok()
+    parse_first(PhantomData, json)
 }
 
 fn named_code(name: &str) -> Option<(&'static str, u16, &'static str)> {

@@ -3,14 +3,14 @@
 //! Source: <https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse>.
 
 use crate::pool::Usage;
-use crate::wire::json::{Members, find, is_empty, read};
+use crate::wire::json::{Members, find, is_empty, parse, read};
 use crate::wire::{Summary, is_malformed_call};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// Summarizes an answer or the data of one stream event; `None` if the text is neither.
 pub fn summarize(json: &[u8]) -> Option<Summary> {
-    let Members(members) = serde_json::from_slice(json).ok()?;
+    let Members(members) = parse(json)?;
     let member = |name: &str| find(&members, name);
     let candidates = member("candidates");
     let usage = member("usageMetadata");

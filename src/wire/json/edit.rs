@@ -1,6 +1,6 @@
 //! Edits request bodies in the caller's bytes, leaving everything else unchanged.
 
-use crate::wire::json::{Members, Patch, find, read};
+use crate::wire::json::{Members, Patch, find, parse, read};
 use memchr::memmem;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,7 +113,7 @@ pub fn without_any<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Re
 /// names.
 pub fn without_nulls_in_messages(body: &[u8]) -> Option<Vec<u8>> {
     memmem::find(body, b"null")?;
-    let Members(top_level) = serde_json::from_slice(body).ok()?;
+    let Members(top_level) = parse(body)?;
     let messages: Vec<&RawValue> = read(find(&top_level, "messages")?)?;
     let mut patch = Patch::of(body);
     for message in messages {

@@ -4,7 +4,7 @@
 //! others.
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -24,6 +24,20 @@ pub(crate) fn is_empty(value: &RawValue) -> bool {
         (Some(b'['), Some(b']')) | (Some(b'{'), Some(b'}')) | (Some(b'n'), _) => true,
         _ => false,
     }
+}
+
+/// Parses JSON; `None` if it is invalid or of another type.
+///
+/// It is parsed as text: serde_json's parser of bytes would be a second copy in the component.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    serde_json::from_str(std::str::from_utf8(json).ok()?).ok()
+}
+
+/// Parses the value at the start, which more may follow.
+pub(crate) fn parse_first<'a, T: DeserializeSeed<'a>>(seed: T, json: &'a [u8]) -> Option<T::Value> {
+    let text = json.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    seed.deserialize(&mut deserializer).ok()
 }
 
 /// Parses a value; `None` if it is of another type.

@@ -5,7 +5,7 @@
 //! bytes, so that unknown fields, number formats and key order reach the upstream as they were
 //! sent.
 
-use crate::wire::json::{Members, Name, Patch, find, read};
+use crate::wire::json::{Members, Name, Patch, find, parse, read};
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -171,13 +171,13 @@ pub fn model_of(body: &[u8]) -> Option<String> {
         #[serde(default)]
         model: Option<String>,
     }
-    let named: Named = serde_json::from_slice(body).ok()?;
+    let named: Named = parse(body)?;
     named.model.filter(|model| !model.trim().is_empty())
 }
 
 /// Whether an embeddings request asks for base64.
 pub fn asks_for_base64(body: &[u8]) -> bool {
-    serde_json::from_slice(body).is_ok_and(|Members(members)| {
+    parse(body).is_some_and(|Members(members)| {
         find(&members, "encoding_format")
             .and_then(read::<Cow<'_, str>>)
             .is_some_and(|format| format == "base64")

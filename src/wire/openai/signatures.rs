@@ -6,7 +6,7 @@
 //! that carries it, `tool_calls[].extra_content.google.thought_signature`. So signatures are
 //! collected from answers and put back into requests.
 
-use crate::wire::json::{Members, Patch, find, read};
+use crate::wire::json::{Members, Patch, find, parse, read};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,7 +18,7 @@ pub const PLACEHOLDER: &str = "skip_thought_signature_validator";
 /// The maximum size of a stored signature, in bytes. Observed ones have a few thousand.
 const MAX_SIGNATURE_BYTES: usize = 64 * 1024;
 /// How many tool calls of a request have their signatures looked up, starting with the latest.
-const MAX_LOOKUPS: usize = 256;
+pub(crate) const MAX_LOOKUPS: usize = 256;
 
 /// The content of a tool call: its id, the function's name and the arguments. Google's ids have six
 /// digits, so an id alone is not unique.
@@ -35,7 +35,8 @@ pub struct SignedCall {
 }
 
 impl ToolCall {
-    fn new(id: &str, name: &str, arguments: &str) -> Self {
+    /// Creates a call. `arguments` is JSON.
+    pub fn new(id: &str, name: &str, arguments: &str) -> Self {
         // Clients may reformat the arguments, so they are compared by value.
         let arguments = match serde_json::from_str(arguments) {
             Ok(mut value) => {
@@ -173,7 +174,7 @@ impl Signatures {
         if !mentions_calls(answer) {
             return;
         }
-        let Ok(answer) = serde_json::from_slice::<Answer>(answer) else {
+        let Some(answer) = parse::<Answer>(answer) else {
             return;
         };
         for choice in answer.choices {
@@ -323,7 +324,7 @@ fn history(body: &[u8]) -> Vec<PastCall<'_>> {
     if memmem::find(body, b"\"tool_calls\"").is_none() {
         return calls;
     }
-    let Ok(Members(members)) = serde_json::from_slice(body) else {
+    let Some(Members(members)) = parse(body) else {
         return calls;
     };
     let messages = find(&members, "messages").and_then(read::<Vec<&RawValue>>);

@@ -18,6 +18,7 @@
 
 use super::{Found, is_error};
 use crate::wire::Kind;
+use crate::wire::json::parse;
 use memchr::{memchr, memmem};
 
 /// Longer lines pass in pieces, to bound memory: 1 MiB. Google's longest lines contain images.
@@ -295,7 +296,7 @@ impl EventScanner {
         };
         data.is_empty()
             || line_start(line) == LineStart::Done
-            || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
+            || parse::<serde::de::IgnoredAny>(data).is_some()
     }
 
     /// Records the last bytes forwarded.
