@@ -3,11 +3,12 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `surface` | the two APIs, and the kinds of answers |
+//! | `surface` | the APIs, and the kinds of answers |
 //! | [`target`] | what a request is for, from its method and path |
 //! | [`gemini`], [`openai`] | requests, answers and errors of each API |
 //! | [`stream`] | the end of a stream, and errors within it |
 //! | [`json`] | reading and editing JSON text without building a tree |
+//! | [`translate`] | APIs that Google does not serve, translated to and from Gemini's |
 //! | [`resource`] | names of resources that belong to a project, such as files |
 //! | [`model_list`] | model lists, merged and paged |
 //! | [`conversation`] | which conversation a request continues |
@@ -28,9 +29,10 @@ pub mod stream;
 mod summary;
 mod surface;
 pub mod target;
+pub mod translate;
 mod transport;
 
 pub use summary::Summary;
 pub(crate) use summary::is_malformed_call;
-pub use surface::{Kind, Surface};
+pub use surface::{ClientApi, Kind, Surface};
 pub use transport::TransportError;

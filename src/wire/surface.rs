@@ -1,4 +1,4 @@
-//! Google's two APIs, and the kinds of answers.
+//! Google's two APIs, those of clients, and the kinds of answers.
 
 use crate::pool::CredentialHeader;
 
@@ -17,6 +17,26 @@ impl Surface {
         match self {
             Self::OpenAi => CredentialHeader::Authorization,
             Self::Gemini => CredentialHeader::GoogleApiKey,
+        }
+    }
+}
+
+/// The API that a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientApi {
+    /// OpenAI's.
+    OpenAi,
+    /// Google's own.
+    Gemini,
+    /// Anthropic's.
+    Anthropic,
+}
+
+impl From<Surface> for ClientApi {
+    fn from(surface: Surface) -> Self {
+        match surface {
+            Surface::OpenAi => Self::OpenAi,
+            Surface::Gemini => Self::Gemini,
         }
     }
 }

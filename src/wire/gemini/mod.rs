@@ -5,8 +5,10 @@ mod classify;
 mod duration;
 mod error;
 mod error_format;
+mod overflow;
 mod quota;
 mod sentence;
+pub mod signatures;
 mod summary;
 mod unknown_fields;
 mod violation;
@@ -18,6 +20,7 @@ pub use body::{
 pub use classify::{CallResult, Diagnosis, diagnose};
 pub use error::ApiError;
 pub use error_format::{error_event, error_json};
+pub use overflow::Overflow;
 pub use sentence::loggable;
 pub use summary::summarize;
 pub use unknown_fields::{UnknownField, unknown_fields};
