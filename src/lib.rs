@@ -1,10 +1,10 @@
-//! Gemini Keypool: a Spin component between OpenAI-style and Gemini-style clients and Google's
-//! Gemini API that spreads calls over a pool of API keys.
+//! Gemini Keypool: a Spin component between clients of OpenAI's, Anthropic's and Gemini's APIs and
+//! Google's Gemini API that spreads calls over a pool of API keys.
 //!
 //! | module | what it knows |
 //! |---|---|
 //! | [`pool`] | decisions: which key serves a call, and what an outcome does to it. Pure |
-//! | [`wire`] | JSON, event streams and the two APIs, as far as they are read or written. Pure |
+//! | [`wire`] | JSON, event streams, Google's two APIs, and the translation of others to them. Pure |
 //! | [`config`] | the variables, validated |
 //! | [`sync`] | how tasks of one instance wait for each other |
 //! | [`store`] | the schema and all SQL, over a small `Database` trait |

@@ -8,11 +8,12 @@ use super::error_response::ErrorForm;
 use super::ports::{ByteStream, System, TransportError, UpstreamResponse};
 use crate::store::Database;
 use crate::wire::gemini::{self, CallResult, MAX_ERROR_BYTES, diagnose};
-use crate::wire::json::{Members, find};
+use crate::wire::json::{Members, find, parse};
 use crate::wire::openai::repair::StreamRepair;
 use crate::wire::openai::signatures::Signatures;
 use crate::wire::stream::{ArrayScanner, EventScanner, Found, StreamSummary, error_text};
-use crate::wire::{Kind, Surface};
+use crate::wire::translate::{StreamError, Translator, Unreadable};
+use crate::wire::{ClientApi, Kind, Surface};
 use futures::future::{Either, select};
 use std::pin::{Pin, pin};
 
@@ -26,7 +27,7 @@ pub struct AnswerStream<D, B, S> {
     attempt: Option<Attempt<D, S>>,
     status: u16,
     kind: Kind,
-    surface: Surface,
+    api: ClientApi,
     upstream: B,
     /// What the upstream sent and was not looked at yet.
     arrived: Option<Result<Option<Vec<u8>>, TransportError>>,
@@ -35,6 +36,8 @@ pub struct AnswerStream<D, B, S> {
     /// The text of an error in the stream, as far as it has arrived.
     error: Option<Vec<u8>>,
     repair: Option<StreamRepair>,
+    /// Translates the events, if the client speaks another API.
+    translator: Option<Translator>,
     /// Thought signatures of its tool calls, if it is repaired.
     signatures: Option<Signatures>,
     summary: StreamSummary,
@@ -93,18 +96,18 @@ impl Opaque {
 impl Framing {
     /// The bytes that end a failed answer with an error that the client understands; `None` if none
     /// can be appended.
-    fn close_with(&mut self, failure: &Failure, kind: Kind, surface: Surface) -> Option<Vec<u8>> {
+    fn close_with(&mut self, failure: &Failure, kind: Kind, api: ClientApi) -> Option<Vec<u8>> {
         match self {
             Self::Events(scanner) => {
-                let error = failure.to_json(surface, ErrorForm::Pool);
-                let error = match (kind, surface) {
-                    (Kind::Other, Surface::Gemini) => gemini::error_event(&error),
+                let error = failure.to_json(api, ErrorForm::Pool);
+                let error = match (kind, api) {
+                    (Kind::Other, ClientApi::Gemini) => gemini::error_event(&error),
                     _ => on_one_line(&error),
                 };
                 Some(scanner.close_with(&error))
             }
             Self::Array(scanner) => {
-                let error = failure.to_json(Surface::Gemini, ErrorForm::Pool);
+                let error = failure.to_json(ClientApi::Gemini, ErrorForm::Pool);
                 scanner.close_with(error.trim_end())
             }
             Self::Opaque(_) => None,
@@ -163,9 +166,11 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         response: UpstreamResponse<B>,
     ) -> Self {
         let AnswerForm {
+            api,
             kind,
             surface,
             repair,
+            translation,
             ..
         } = form;
         let repair = repair.filter(|_| kind != Kind::Other);
@@ -173,7 +178,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             attempt: Some(attempt),
             status: response.status,
             kind,
-            surface,
+            api,
             upstream: response.body,
             arrived: None,
             phase: Phase::Opening,
@@ -181,6 +186,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             error: None,
             signatures: repair.as_ref().map(|_| Signatures::default()),
             repair: repair.map(StreamRepair::new),
+            translator: translation.as_ref().and_then(Translator::new),
             summary: StreamSummary::new(surface),
         }
     }
@@ -194,20 +200,20 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         closing: Option<u8>,
         upstream: B,
     ) -> Self {
-        let surface = Surface::OpenAi;
         Self {
             attempt: Some(attempt),
             status,
             kind: Kind::Other,
-            surface,
+            api: ClientApi::OpenAi,
             upstream,
             arrived: None,
             phase: Phase::Flowing,
             framing: Framing::Opaque(Opaque::new(first, closing)),
             error: None,
             repair: None,
+            translator: None,
             signatures: None,
-            summary: StreamSummary::new(surface),
+            summary: StreamSummary::new(Surface::OpenAi),
         }
     }
 
@@ -301,7 +307,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             return None;
         };
         first.split(|byte| *byte == b'\n').find_map(|line| {
-            let Members(event) = serde_json::from_slice(line.strip_prefix(b"data:")?).ok()?;
+            let Members(event) = parse(line.strip_prefix(b"data:")?)?;
             find(&event, "interaction").map(|interaction| interaction.get().as_bytes())
         })
     }
@@ -317,13 +323,25 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Progress::Data(bytes) if bytes.is_empty() => Chunk::Pending,
             Progress::Data(bytes) => Chunk::Data(bytes),
             Progress::End => Chunk::End,
-            Progress::Failed(Failed { failure, .. }) => {
-                match self.framing.close_with(&failure, self.kind, self.surface) {
-                    Some(end) => Chunk::Data(end),
-                    None => Chunk::Broken,
-                }
-            }
+            Progress::Failed(Failed { failure, .. }) => match self.close_with(&failure) {
+                Some(end) => Chunk::Data(end),
+                None => Chunk::Broken,
+            },
         }
+    }
+
+    /// The bytes that end a failed answer; `None` if none can be appended.
+    fn close_with(&mut self, failure: &Failure) -> Option<Vec<u8>> {
+        let Some(translator) = &mut self.translator else {
+            return self.framing.close_with(failure, self.kind, self.api);
+        };
+        let error = failure.describe();
+        Some(translator.fail(&StreamError {
+            status: error.status.as_u16(),
+            kind: error.body.kind,
+            code: &error.body.code,
+            message: &error.body.message,
+        }))
     }
 
     async fn advance(&mut self) -> Progress {
@@ -336,7 +354,10 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
                 if let Some(attempt) = &mut self.attempt {
                     attempt.on_first_byte();
                 }
-                Progress::Data(self.take(chunk).await)
+                match self.take(chunk).await {
+                    Ok(ready) => Progress::Data(ready),
+                    Err(Unreadable) => self.end_unreadable().await,
+                }
             }
             Some(Ok(None)) => self.on_upstream_end(None).await,
             Some(Err(error)) => self.on_upstream_end(Some(error)).await,
@@ -346,19 +367,23 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     }
 
     /// Takes a chunk and returns what of it is for the client.
-    async fn take(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// The answer is to be translated, and cannot be read.
+    async fn take(&mut self, chunk: Vec<u8>) -> Result<Vec<u8>, Unreadable> {
         if let Some(error) = &mut self.error {
             error.extend_from_slice(&chunk);
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let (ready, found) = match &mut self.framing {
-            Framing::Opaque(body) => return body.push(chunk),
+            Framing::Opaque(body) => return Ok(body.push(chunk)),
             Framing::Events(scanner) => {
                 let scan = scanner.push(chunk);
                 self.summary.take(&scan.ready);
-                let ready = match &mut self.repair {
-                    Some(repair) => repair.lines(scan.ready),
-                    None => scan.ready,
+                let ready = match (&mut self.repair, &mut self.translator) {
+                    (Some(repair), _) => repair.lines(scan.ready),
+                    (None, Some(translator)) => translator.push(&scan.ready)?,
+                    (None, None) => scan.ready,
                 };
                 if let Some(signatures) = &mut self.signatures {
                     signatures.take_lines(&ready);
@@ -379,7 +404,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
             Found::Done => self.end().await,
             Found::Error(begun) => self.error = Some(begun),
         }
-        ready
+        Ok(ready)
     }
 
     /// The upstream has ended the body, or broken off.
@@ -409,11 +434,33 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         };
         match rest {
             Some(rest) => {
+                let Ok(rest) = self.translate_rest(rest) else {
+                    return self.end_unreadable().await;
+                };
                 self.end().await;
                 self.phase = Phase::Ended;
                 Progress::Data(rest)
             }
             None => self.end_broken_off(error).await,
+        }
+    }
+
+    /// What the client gets of the last bytes.
+    fn translate_rest(&mut self, rest: Vec<u8>) -> Result<Vec<u8>, Unreadable> {
+        let Some(translator) = &mut self.translator else {
+            return Ok(rest);
+        };
+        let mut events = translator.push(&rest)?;
+        events.append(&mut translator.end()?);
+        Ok(events)
+    }
+
+    /// The upstream has sent something that cannot be translated.
+    async fn end_unreadable(&mut self) -> Progress {
+        self.phase = Phase::Ended;
+        match self.attempt.take() {
+            Some(attempt) => Progress::Failed(attempt.end_broken_off(self.status, NO_ANSWER).await),
+            None => Progress::End,
         }
     }
 
@@ -485,6 +532,9 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
     async fn save_signatures(&mut self, attempt: &Attempt<D, S>) {
         if let Some(signatures) = self.signatures.take() {
             attempt.save_signatures(&signatures.collected()).await;
+        }
+        if let Some(translator) = &mut self.translator {
+            attempt.save_signatures(&translator.signed_calls()).await;
         }
     }
 }

@@ -29,6 +29,8 @@ const NO_STATUS: u16 = 500;
 
 /// The message of a 200 that is no answer.
 pub(super) const NO_ANSWER: &str = "the upstream's answer is none, or is cut short";
+/// The message of an answer that the model failed to complete.
+const INCOMPLETE: &str = "the model failed to complete it";
 /// The message of an answer without content.
 const EMPTY: &str = "the upstream's answer has no content";
 
@@ -271,6 +273,25 @@ impl<D: Database, S: System> Attempt<D, S> {
                 Outcome::ClientFault => unknown_fields(&diagnosis.error),
                 _ => Vec::new(),
             },
+        }
+    }
+
+    /// Ends with an answer that the model failed to complete, such as a malformed tool call. It is
+    /// asked once more, like for an answer without content; then the client need not retry.
+    pub(super) async fn end_incomplete(self, status: u16, usage: Option<Usage>) -> Failed {
+        let failure = Failure::AnswerBroken {
+            reason: INCOMPLETE.to_owned(),
+        };
+        let outcome = Outcome::EmptyAnswer;
+        let end = End {
+            message: Some(INCOMPLETE),
+            usage,
+            ..End::new(outcome, Some(status))
+        };
+        self.end(end).await;
+        Failed {
+            outcome,
+            failure: failure.spent(),
         }
     }
 

@@ -338,7 +338,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         };
         let signed = match failed.outcome {
             Outcome::SignatureMissing => request.put_placeholders(),
-            Outcome::SignatureRefused => request.replace_restored_signatures(),
+            Outcome::SignatureRefused => request.replace_signatures(),
             _ => Edit::None,
         };
         if signed == Edit::Made {
@@ -475,11 +475,11 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                     let id = self.request_id;
                     self.context.system.log(&format!("request={id} {reason}"));
                 }
-                let form = match request.form.repair {
-                    Some(_) => ErrorForm::Pool,
-                    None => ErrorForm::Verbatim,
+                let form = match (&request.form.repair, &request.form.translation) {
+                    (None, None) => ErrorForm::Verbatim,
+                    (Some(_), _) | (_, Some(_)) => ErrorForm::Pool,
                 };
-                Reply::of_failure(&failure, request.form.surface, form)
+                Reply::of_failure(&failure, request.form.api, form)
             }
             Ok(reply) => reply,
         };

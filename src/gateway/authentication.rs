@@ -3,10 +3,15 @@
 use super::Failure;
 use super::headers::GOOGLE_KEY;
 use crate::config::Config;
-use crate::wire::Surface;
 use crate::wire::target::key_of_query;
-use http::header;
+use crate::wire::{ClientApi, Surface};
+use http::header::{self, HeaderName};
 use http::request::Parts;
+
+/// Where Anthropic's clients put their credential.
+const ANTHROPIC_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// All of Anthropic's clients send this.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// Who makes a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub(super) enum Caller {
 pub(super) enum Accepts {
     /// In `Authorization: Bearer`.
     Bearer,
-    /// In `Authorization: Bearer`, `x-goog-api-key` or `?key=`.
+    /// In `Authorization: Bearer`, `x-goog-api-key`, `x-api-key` or `?key=`.
     Anywhere,
 }
 
@@ -37,6 +42,14 @@ pub(super) fn surface_of_credential(request: &Parts) -> Surface {
     match is_gemini {
         true => Surface::Gemini,
         false => Surface::OpenAi,
+    }
+}
+
+/// The API that a client speaks, as far as its headers tell.
+pub(super) fn api_of_client(request: &Parts) -> ClientApi {
+    match request.headers.contains_key(ANTHROPIC_VERSION) {
+        true => ClientApi::Anthropic,
+        false => surface_of_credential(request).into(),
     }
 }
 
@@ -84,9 +97,9 @@ fn presented(request: &Parts, accepts: Accepts) -> Vec<String> {
     match accepts {
         Accepts::Bearer => bearer.collect(),
         Accepts::Anywhere => {
-            let google_key = text(GOOGLE_KEY).map(str::to_owned);
+            let keys = text(GOOGLE_KEY).chain(text(ANTHROPIC_KEY));
             let query = request.uri.query().and_then(key_of_query);
-            bearer.chain(google_key).chain(query).collect()
+            bearer.chain(keys.map(str::to_owned)).chain(query).collect()
         }
     }
 }

@@ -40,6 +40,7 @@ macro_rules! error_codes {
 
 error_codes! {
     InvalidRequest "invalid_request" invalid_request_error BAD_REQUEST;
+    ContextLengthExceeded "context_length_exceeded" invalid_request_error BAD_REQUEST;
     IncompleteBody "incomplete_body" invalid_request_error BAD_REQUEST;
     UnknownParameter "unknown_parameter" invalid_request_error BAD_REQUEST;
     ResourcesOfDifferentProjects "resources_of_different_projects" invalid_request_error BAD_REQUEST;

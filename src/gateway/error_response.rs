@@ -8,9 +8,10 @@
 use super::error_code::ErrorCode;
 use super::failure::{Failure, Unavailable};
 use crate::pool::{CallerError, Outcome, Survey};
-use crate::wire::Surface;
-use crate::wire::gemini;
+use crate::wire::ClientApi;
+use crate::wire::gemini::{self, Overflow};
 use crate::wire::openai::ErrorBody;
+use crate::wire::translate::messages;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
@@ -25,7 +26,7 @@ const MAX_RETRY_AFTER_MS: i64 = 60_000;
 /// surface these errors always pass unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ErrorForm {
-    /// In OpenAI's error format.
+    /// In the error format of the client's API.
     Pool,
     /// Unchanged.
     Verbatim,
@@ -61,8 +62,8 @@ impl Failure {
             Self::TokenMissing => ErrorResponse::new(
                 ErrorCode::MissingClientToken,
                 "The client token is missing. Send the pool's token as `Authorization: Bearer \
-                 TOKEN`, or to the Gemini API also as `x-goog-api-key: TOKEN`; most clients have \
-                 an `api_key` setting for it.",
+                 TOKEN`, `x-goog-api-key: TOKEN` or `x-api-key: TOKEN`; most clients have an \
+                 `api_key` setting for it.",
             ),
             Self::TokenWrong => ErrorResponse::new(
                 ErrorCode::InvalidClientToken,
@@ -111,7 +112,7 @@ impl Failure {
                  uncompressed or compressed with gzip.",
             ),
             Self::InvalidRequest(message, param) => {
-                ErrorResponse::new(ErrorCode::InvalidRequest, message).about(*param)
+                ErrorResponse::new(ErrorCode::InvalidRequest, message).about(param.as_deref())
             }
             Self::NoUsableKey => ErrorResponse::new(
                 ErrorCode::NoUsableKey,
@@ -258,14 +259,26 @@ impl Failure {
         }
     }
 
-    /// The error as JSON in a surface's format.
-    pub(super) fn to_json(&self, surface: Surface, form: ErrorForm) -> String {
+    /// The status for clients of an API.
+    pub(super) fn status(&self, api: ClientApi) -> StatusCode {
+        let ErrorResponse { status, body } = self.describe();
+        match api {
+            ClientApi::OpenAi | ClientApi::Gemini => status,
+            ClientApi::Anthropic => {
+                let (anthropic, _) = messages::error_json(status.as_u16(), &body.code, "");
+                StatusCode::from_u16(anthropic).unwrap_or(status)
+            }
+        }
+    }
+
+    /// The error as JSON in an API's format.
+    pub(super) fn to_json(&self, api: ClientApi, form: ErrorForm) -> String {
         let ErrorResponse {
             status,
             body: error,
         } = self.describe();
-        match (surface, self) {
-            (_, Self::Spent(last)) => last.to_json(surface, form),
+        match (api, self) {
+            (_, Self::Spent(last)) => last.to_json(api, form),
             (
                 _,
                 Self::Upstream {
@@ -274,15 +287,21 @@ impl Failure {
                     ..
                 },
             ) if *upstream_status == status.as_u16()
-                && match surface {
-                    Surface::OpenAi => form == ErrorForm::Verbatim,
-                    Surface::Gemini => body.trim_start().starts_with('{'),
+                && match api {
+                    ClientApi::OpenAi => form == ErrorForm::Verbatim,
+                    ClientApi::Gemini => body.trim_start().starts_with('{'),
+                    ClientApi::Anthropic => false,
                 } =>
             {
                 body.clone()
             }
-            (Surface::OpenAi, _) => error.to_json(),
-            (Surface::Gemini, _) => {
+            (ClientApi::OpenAi, _) => error.to_json(),
+            (ClientApi::Anthropic, _) => {
+                let code = messages::error_code(error.param.as_deref(), &error.code);
+                let (_, json) = messages::error_json(status.as_u16(), code, &error.message);
+                json
+            }
+            (ClientApi::Gemini, _) => {
                 let wait_ms = match self {
                     Self::KeysOut { wait_ms, .. } => *wait_ms,
                     Self::RateLimited { retry_after, .. }
@@ -356,8 +375,8 @@ impl ErrorResponse {
     }
 
     /// With the request's parameter that is at fault.
-    fn about(mut self, param: Option<&'static str>) -> Self {
-        self.body.param = param;
+    fn about(mut self, param: Option<&str>) -> Self {
+        self.body.param = param.map(str::to_owned);
         self
     }
 }
@@ -452,6 +471,9 @@ fn upstream(outcome: Outcome, status: u16, code: Option<&str>, message: &str) ->
             ErrorCode::UpstreamRefusesLocation,
             format!("The upstream refuses calls from the pool's address: {message}"),
         ),
+        CallerError::RequestFault if Overflow::in_message(message).is_some() => {
+            ErrorResponse::new(ErrorCode::ContextLengthExceeded, message)
+        }
         CallerError::RequestFault | CallerError::Location => {
             passing(ErrorCode::InvalidRequest, StatusCode::is_client_error)
         }

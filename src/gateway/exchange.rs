@@ -18,9 +18,10 @@ use crate::wire::gemini::{
     CallResult, MAX_ERROR_BYTES, closing_bracket, diagnose, is_events, is_page, is_readable,
     unpacked_answer,
 };
-use crate::wire::openai::repair::{self, Requested};
-use crate::wire::openai::signatures::Signatures;
+use crate::wire::openai::repair;
+use crate::wire::openai::signatures::{Signatures, SignedCall};
 use crate::wire::stream::{ArrayScanner, EventScanner, summarize};
+use crate::wire::translate::{self, Delivery};
 use futures::future::{Either, select};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Uri};
@@ -139,6 +140,10 @@ impl<D: Database, S: System> Exchange<'_, D, S> {
         let mut reply =
             Reply::empty(StatusCode::from_u16(response.status).unwrap_or(StatusCode::OK));
         reply.headers = headers::to_client(&response.headers, &self.attempt.secrets);
+        if form.translation.is_some() {
+            // Google sends its streams as attachments.
+            reply.headers.remove(header::CONTENT_DISPOSITION);
+        }
         let is_encoded = reply.headers.contains_key(header::CONTENT_ENCODING);
         let is_events = *self.request.method != Method::HEAD
             && content_type(&reply.headers)
@@ -213,10 +218,12 @@ impl<D: Database, S: System> Exchange<'_, D, S> {
                 }
             }
             let is_large = bytes.len() > self.request.form.max_held();
-            if is_large && is_model && !is_encoded && is_page(&bytes) {
+            let is_translated = self.request.form.translation.is_some();
+            let is_page = || is_model && !is_encoded && is_page(&bytes);
+            if is_large && (is_translated || is_page()) {
                 return self.attempt.end_broken_off(status, NO_ANSWER).await.into();
             }
-            if is_events || is_large {
+            if (is_events && !is_translated) || is_large {
                 self.attempt.on_first_content().await;
                 let closing = match self.must_answer() && !is_encoded {
                     true => closing_bracket(&bytes),
@@ -293,8 +300,15 @@ impl<D: Database, S: System> Exchange<'_, D, S> {
             },
             false => self.attempt,
         };
-        attempt.end_with_answer(plain.status, usage).await;
         let mut reply = plain.reply;
+        if self.request.form.translation.is_some() {
+            if plain.is_encoded || put_into(&self.request.form, &mut reply, plain.bytes).is_err() {
+                return attempt.end_broken_off(plain.status, NO_ANSWER).await.into();
+            }
+            attempt.end_with_answer(plain.status, usage).await;
+            return Attempted::Answered(reply);
+        }
+        attempt.end_with_answer(plain.status, usage).await;
         // The length of an answer to HEAD, and of a 304, is that of the answer to GET.
         if let Some(length) = plain
             .headers
@@ -322,7 +336,8 @@ impl<D: Database, S: System> Exchange<'_, D, S> {
             false => summarize(self.request.form.surface, &plain.bytes),
         };
         let Some(summary) = summary else {
-            let passes = |bytes: &[u8]| plain.is_encoded || is_events(bytes);
+            let is_translated = self.request.form.translation.is_some();
+            let passes = |bytes: &[u8]| !is_translated && (plain.is_encoded || is_events(bytes));
             let attempt = match check(self.attempt, &plain, passes).await {
                 Ok(attempt) => attempt,
                 Err(failed) => return failed.into(),
@@ -333,23 +348,22 @@ impl<D: Database, S: System> Exchange<'_, D, S> {
             return Attempted::Answered(reply);
         };
         let mut reply = plain.reply;
-        if let Err(Inconvertible) = put_into(&self.request.form, &mut reply, plain.bytes) {
-            return self.attempt.end_broken_off(status, NO_ANSWER).await.into();
-        }
+        let Ok(signed_calls) = put_into(&self.request.form, &mut reply, plain.bytes) else {
+            return match summary.is_finished && self.request.form.translation.is_some() {
+                true => {
+                    let ended = self.attempt.end_incomplete(status, summary.usage);
+                    ended.await.into()
+                }
+                false => self.attempt.end_broken_off(status, NO_ANSWER).await.into(),
+            };
+        };
         if summary.is_empty_answer() {
             self.attempt
                 .end_without_content(status, summary.usage)
                 .await;
             return Attempted::Empty(reply);
         }
-        if let (Kind::Chat, Some(_), Body::Whole(bytes)) = (
-            self.request.form.kind,
-            &self.request.form.repair,
-            &reply.body,
-        ) {
-            let calls = Signatures::of_answer(bytes);
-            self.attempt.save_signatures(&calls).await;
-        }
+        self.attempt.save_signatures(&signed_calls).await;
         self.attempt.end_with_answer(status, summary.usage).await;
         Attempted::Answered(reply)
     }
@@ -435,7 +449,8 @@ async fn refused<D: Database, B: ByteStream, S: System>(
         .await
 }
 
-/// Puts a plain answer into its reply, in the form that the client requested.
+/// Puts a plain answer into its reply, in the form that the client requested. Returns the tool calls
+/// whose thought signatures the client may not send back.
 ///
 /// # Errors
 /// It cannot be converted.
@@ -443,19 +458,40 @@ fn put_into<D, B, S>(
     form: &AnswerForm,
     reply: &mut Reply<D, B, S>,
     bytes: Vec<u8>,
-) -> Result<(), Inconvertible> {
-    let Some(context) = &form.repair else {
-        reply.body = Body::Whole(bytes);
-        return Ok(());
+) -> Result<Vec<SignedCall>, Inconvertible> {
+    let delivery = match form.may_pause && form.kind != Kind::Other {
+        true => Delivery::Stream,
+        false => Delivery::Whole,
     };
-    reply.body = Body::Whole(repair::whole(bytes, context).ok_or(Inconvertible)?);
-    if let Requested::Stream { .. } = context.requested {
+    let (bytes, signed_calls) = match (&form.repair, &form.translation) {
+        (_, Some(translation)) => {
+            let whole = translate::whole(&bytes, translation, delivery);
+            let whole = whole.map_err(|_| Inconvertible)?;
+            let content_type = HeaderValue::from_static(whole.content_type);
+            reply.headers.insert(header::CONTENT_TYPE, content_type);
+            (whole.body, whole.signed_calls)
+        }
+        (Some(context), None) => {
+            let bytes = repair::whole(bytes, context).ok_or(Inconvertible)?;
+            let signed_calls = match form.kind {
+                Kind::Chat => Signatures::of_answer(&bytes),
+                Kind::Generate | Kind::Other => Vec::new(),
+            };
+            (bytes, signed_calls)
+        }
+        (None, None) => {
+            reply.body = Body::Whole(bytes);
+            return Ok(Vec::new());
+        }
+    };
+    reply.body = Body::Whole(bytes);
+    if delivery == Delivery::Stream {
         let events = HeaderValue::from_static("text/event-stream");
         reply.headers.insert(header::CONTENT_TYPE, events);
         let no_cache = HeaderValue::from_static("no-cache");
         reply.headers.insert(header::CACHE_CONTROL, no_cache);
     }
-    Ok(())
+    Ok(signed_calls)
 }
 
 /// A plain answer that cannot be converted to the requested form.

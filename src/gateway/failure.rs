@@ -6,6 +6,8 @@ use crate::store::DatabaseError;
 use crate::wire::gemini::UnknownField;
 use crate::wire::naming::MODEL_RULE;
 use crate::wire::openai::InvalidRequest;
+use crate::wire::translate::Invalid;
+use std::borrow::Cow;
 
 /// Why no key of the pool can take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub enum Failure {
     /// The request's body has a content encoding other than gzip.
     EncodingUnsupported,
     /// The request is invalid. Contains the message and the parameter at fault.
-    InvalidRequest(String, Option<&'static str>),
+    InvalidRequest(String, Option<Cow<'static, str>>),
     /// The pool has no usable key.
     NoUsableKey,
     /// The request uses a resource whose key was removed or disabled.
@@ -143,8 +145,16 @@ impl From<&InvalidConfig> for Failure {
 
 impl From<InvalidRequest> for Failure {
     fn from(error: InvalidRequest) -> Self {
-        let param = error.param();
+        let param = error.param().map(Cow::Borrowed);
         Self::InvalidRequest(error.to_string(), param)
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        let message = invalid.message();
+        let param = Some(invalid.path).filter(|path| !path.is_empty());
+        Self::InvalidRequest(message, param.map(Cow::Owned))
     }
 }
 
@@ -161,7 +171,7 @@ impl Failure {
 
     /// The request's model name is malformed.
     pub(super) fn no_model_name() -> Self {
-        Self::InvalidRequest(MODEL_RULE.to_owned(), Some("model"))
+        Self::InvalidRequest(MODEL_RULE.to_owned(), Some("model".into()))
     }
 
     /// The request contains a secret in place of a name.

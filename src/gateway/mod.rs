@@ -54,7 +54,7 @@ pub use request_body::declared_length;
 use crate::config::{self, Config, InvalidConfig};
 use crate::store::{self, Database, Readiness};
 use crate::sync::{ByteSemaphore, NewNotify};
-use crate::wire::Surface;
+use crate::wire::ClientApi;
 use crate::wire::target::advice;
 use admission::Admission;
 use authentication::Accepts;
@@ -76,6 +76,8 @@ use std::rc::Rc;
 use view::PoolView;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Where Anthropic's clients read the id.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// One request in so many also deletes expired rows, after its response.
 const HOUSEKEEPING_EVERY: u32 = 256;
@@ -119,11 +121,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let id = self.new_request_id();
         let credential = authentication::surface_of_credential(&request);
         let route = Route::find(&request.method, request.uri.path(), credential);
-        let surface = route.as_ref().map_or(credential, Route::surface);
-        let result = self.respond(route, &request, &id, &mut body).await;
+        let client = authentication::api_of_client(&request);
+        let api = route.as_ref().map_or(client, |route| route.api(client));
+        let result = self.respond(route, api, &request, &id, &mut body).await;
         let mut reply = match result {
             Ok(reply) => reply,
-            Err(failure) => self.fail(failure, surface, &request, &id, &mut body).await,
+            Err(failure) => self.fail(failure, api, &request, &id, &mut body).await,
         };
         if headers::continues_upload(&request) {
             reply.end_upload();
@@ -132,6 +135,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             cors::allow_origin(config, &request.headers, &mut reply.headers);
         }
         if let Ok(id) = HeaderValue::from_str(&id) {
+            if api == ClientApi::Anthropic {
+                reply.headers.insert(ANTHROPIC_REQUEST_ID, id.clone());
+            }
             reply.headers.insert(REQUEST_ID, id);
         }
         reply.frame(&request.method);
@@ -146,7 +152,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     async fn fail<B: ByteStream>(
         &self,
         failure: Failure,
-        surface: Surface,
+        api: ClientApi,
         request: &Parts,
         id: &str,
         body: &mut B,
@@ -161,12 +167,13 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if failure != Failure::BodyStalled {
             request_body::drain(&request.headers, body, max, &self.system).await;
         }
-        Reply::of_failure(&failure, surface, ErrorForm::Pool)
+        Reply::of_failure(&failure, api, ErrorForm::Pool)
     }
 
     async fn respond<B: ByteStream>(
         &self,
         route: Option<Route>,
+        api: ClientApi,
         request: &Parts,
         id: &str,
         body: &mut B,
@@ -202,8 +209,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 operator.act(action, request, id).await
             }
             Route::Upstream(target) => {
-                let head = request;
-                self.relay(Incoming { id, head, target }, body).await
+                let mut incoming = Incoming {
+                    id,
+                    head: request,
+                    api,
+                    target,
+                    translation: None,
+                    left_out: Vec::new(),
+                };
+                if api == ClientApi::Anthropic && request.method == Method::GET {
+                    incoming.list_models_natively();
+                }
+                self.relay(incoming, body).await
             }
         }
     }

@@ -12,10 +12,11 @@ use crate::config::Config;
 use crate::pool::Policy;
 use crate::store::{self, Database};
 use crate::sync::{Flight, NewNotify, SingleFlight};
-use crate::wire::Surface;
 use crate::wire::model_list::{ModelList, Page};
 use crate::wire::openai::repair;
 use crate::wire::target::{Target, advice};
+use crate::wire::translate::messages;
+use crate::wire::{ClientApi, Surface};
 use http::{Method, StatusCode};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -106,7 +107,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     ) -> Result<Self, Failure> {
         let page = Page::of_query(incoming.head.uri.query()).ok_or_else(|| {
             let message = "`pageToken` is not a token from this pool".to_owned();
-            Failure::InvalidRequest(message, Some("pageToken"))
+            Failure::InvalidRequest(message, Some("pageToken".into()))
         })?;
         Ok(Self {
             context,
@@ -252,7 +253,14 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     fn reply(&self, mut list: ModelList, repairs: bool) -> Reply<D, U::Body, S> {
         let config: &Config = self.context.config;
         list.add_aliases(config.model_aliases.examples());
-        let body = list.to_json(self.page).into_bytes();
+        let query = self.incoming.head.uri.query();
+        let body = match self.incoming.api {
+            ClientApi::Anthropic => {
+                let page = messages::models::page(&list.to_cache(), query);
+                page.unwrap_or_default().into_bytes()
+            }
+            ClientApi::OpenAi | ClientApi::Gemini => list.to_json(self.page).into_bytes(),
+        };
         let body = match repairs {
             true => repair::models(body),
             false => body,

@@ -1,6 +1,6 @@
 //! A request for the upstream, from its body to its response.
 
-use super::affinity::Affinity;
+use super::affinity::{Affinity, Uses};
 use super::attempt_loop::AttemptLoop;
 use super::context::Context;
 use super::incoming::Incoming;
@@ -8,8 +8,24 @@ use super::ports::{ByteStream, System, Upstream};
 use super::request_body::{self, HeldBody};
 use super::upstream_request::UpstreamRequest;
 use super::{Body, Failure, Reply};
+use crate::pool::Owner;
 use crate::store::{self, Database};
+use crate::wire::Surface;
+use crate::wire::naming::is_model;
 use crate::wire::openai::repair;
+use crate::wire::target::Target;
+use crate::wire::translate::{self, Endpoint};
+use http::request::Parts;
+use http::{Method, Uri};
+
+/// A request that was translated to Gemini's own API.
+struct Native {
+    head: Parts,
+    target: Target,
+    body: Vec<u8>,
+    form: translate::Form,
+    left_out: Vec<&'static str>,
+}
 
 /// Relays one request.
 pub(super) struct Relay<'a, D, U, S>(pub(super) &'a Context<'a, D, U, S>);
@@ -25,6 +41,7 @@ impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let plain_head;
+        let native_head;
         let mut held = self.read_body(&incoming, body).await?;
         if let Some(plain) = self.decompress(&incoming, &mut held).await? {
             held = plain;
@@ -33,7 +50,7 @@ impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
         }
         // The memory is released when the response starts.
         let HeldBody {
-            bytes: body,
+            bytes: mut body,
             permit: _permit,
         } = held;
         let Context {
@@ -42,9 +59,21 @@ impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
             system,
             ..
         } = self.0;
-        incoming.target = incoming
-            .target
-            .renamed(|name| config.model_of(name).to_owned());
+        if let Some(endpoint) = incoming.target.endpoint {
+            let native = self.translate(endpoint, &incoming, &body)?;
+            (native_head, body) = (native.head, native.body);
+            incoming = Incoming {
+                head: &native_head,
+                target: native.target,
+                translation: Some(native.form),
+                left_out: native.left_out,
+                ..incoming
+            };
+        } else {
+            incoming.target = incoming
+                .target
+                .renamed(|name| config.model_of(name).to_owned());
+        }
         let mut request = UpstreamRequest::new(config, &incoming, body, system.now())?;
         let affinity = Affinity { config, view };
         let uses = affinity.uses(&incoming, &request.body).await?;
@@ -60,17 +89,69 @@ impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
             *bytes = repair::model(std::mem::take(bytes));
         }
         if let Some(owner) = attempts.latest {
-            let key = owner.key;
-            let now = system.now();
-            let recorded = affinity.record(&incoming, &uses, owner, &mut reply, now);
-            if let Err(error) = recorded.await {
-                system.log(&format!(
-                    "request={} what was made with key {key} is not remembered: {error}",
-                    incoming.id
-                ));
-            }
+            self.record(&incoming, &uses, owner, &mut reply).await;
         }
         Ok(reply)
+    }
+
+    /// Remembers the resources that a reply reports, for the owner of the key that gave it.
+    async fn record(
+        &self,
+        incoming: &Incoming<'_>,
+        uses: &Uses,
+        owner: Owner,
+        reply: &mut Reply<D, U::Body, S>,
+    ) {
+        let Context {
+            config,
+            view,
+            system,
+            ..
+        } = self.0;
+        let affinity = Affinity { config, view };
+        let (key, now) = (owner.key, system.now());
+        if let Err(error) = affinity.record(incoming, uses, owner, reply, now).await {
+            system.log(&format!(
+                "request={} what was made with key {key} is not remembered: {error}",
+                incoming.id
+            ));
+        }
+    }
+
+    /// Translates a request for an endpoint that Google does not serve.
+    fn translate(
+        &self,
+        endpoint: Endpoint,
+        incoming: &Incoming<'_>,
+        body: &[u8],
+    ) -> Result<Native, Failure> {
+        let Context { config, system, .. } = self.0;
+        let context = translate::Context {
+            default_model: &config.default_model,
+            model_of: &|name| config.model_of(name).to_owned(),
+            created: system.now().0.div_euclid(1000),
+            seed: system.random(),
+        };
+        let translated = translate::request(endpoint, body, &context)?;
+        if !is_model(&translated.model) {
+            return Err(Failure::no_model_name());
+        }
+        let uri: Uri = translated
+            .method
+            .path(&translated.model)
+            .parse()
+            .map_err(|_| Failure::no_model_name())?;
+        let target = Target::of(&Method::POST, uri.path(), Surface::Gemini)
+            .ok_or_else(Failure::no_model_name)?;
+        let mut head = incoming.head.clone();
+        head.uri = uri;
+        Ok(Native {
+            head,
+            target,
+            body: translated.body,
+            form: translated.form,
+            left_out: translated.left_out,
+        })
     }
 
     async fn read_body<B: ByteStream>(

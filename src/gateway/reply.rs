@@ -5,7 +5,7 @@ use super::error_response::ErrorForm;
 use super::failure::Failure;
 use super::headers::UPLOAD_STATUS;
 use crate::store::DatabaseError;
-use crate::wire::Surface;
+use crate::wire::ClientApi;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
@@ -69,8 +69,8 @@ impl<D, B, S> Reply<D, B, S> {
     }
 
     /// The response to a request that failed.
-    pub(super) fn of_failure(failure: &Failure, surface: Surface, form: ErrorForm) -> Self {
-        let mut reply = Self::json(failure.describe().status, failure.to_json(surface, form));
+    pub(super) fn of_failure(failure: &Failure, api: ClientApi, form: ErrorForm) -> Self {
+        let mut reply = Self::json(failure.status(api), failure.to_json(api, form));
         reply.headers.extend(failure.headers());
         reply
     }

@@ -2,7 +2,7 @@
 
 use crate::pool::KeyId;
 use crate::wire::target::Target;
-use crate::wire::{Kind, Surface};
+use crate::wire::{ClientApi, Kind, Surface};
 use http::Method;
 
 /// The `Allow` header of a path that supports every method.
@@ -51,7 +51,9 @@ impl Route {
     /// The supported methods as an `Allow` header. Every path supports `OPTIONS`.
     pub(super) fn allow_header(&self) -> &'static str {
         match self {
-            Self::Upstream(target) if target.kind == Kind::Chat => "POST, OPTIONS",
+            Self::Upstream(target) if target.kind == Kind::Chat || target.endpoint.is_some() => {
+                "POST, OPTIONS"
+            }
             Self::Upstream(_) => ANY_METHOD,
             Self::Operator(Action::KeysStatus) => "GET, POST, OPTIONS",
             Self::Operator(Action::ResetKey(_) | Action::Forget) => "POST, OPTIONS",
@@ -66,11 +68,17 @@ impl Route {
             .any(|allowed| allowed == method.as_str())
     }
 
-    /// The API whose error format the route's clients expect.
-    pub(super) fn surface(&self) -> Surface {
+    /// The API whose formats the response has. `client` is the API that the client speaks, as far as
+    /// its headers tell: Anthropic's models are at a path that OpenAI's API has, too.
+    pub(super) fn api(&self, client: ClientApi) -> ClientApi {
         match self {
-            Self::Upstream(target) => target.surface,
-            _ => Surface::OpenAi,
+            Self::Upstream(target)
+                if client == ClientApi::Anthropic && target.collection() == "models" =>
+            {
+                client
+            }
+            Self::Upstream(target) => target.api(),
+            Self::Operator(_) | Self::Alive | Self::Ready => ClientApi::OpenAi,
         }
     }
 }
@@ -92,6 +100,8 @@ mod tests {
         for (path, methods) in [
             ("/v1/chat/completions", vec!["POST"]),
             ("/v1beta/openai/chat/completions", vec!["POST"]),
+            ("/v1/responses", vec!["POST"]),
+            ("/v1/messages/count_tokens", vec!["POST"]),
             ("/v1/models", all.clone()),
             ("/v1beta/files/f", all),
             ("/api/keys/status", vec!["GET", "POST"]),
@@ -122,7 +132,7 @@ mod tests {
         for path in [
             "/",
             "",
-            "/v1/responses",
+            "/v1/responses/resp_1",
             "//healthz",
             "/V1/chat/completions",
             "/api/keys",

@@ -26,6 +26,7 @@ mod requests;
 mod signatures;
 mod storage;
 mod surface;
+mod translation;
 mod view;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);

@@ -7,7 +7,7 @@ use super::incoming::Incoming;
 use crate::config::Config;
 use crate::pool::{AnswerShape, Demand, UnixMillis};
 use crate::wire::conversation::conversation;
-use crate::wire::gemini::UnknownField;
+use crate::wire::gemini::{UnknownField, signatures as native_signatures};
 use crate::wire::json::{
     Field, Removed, parse_path, with_models, without_any, without_fields, without_nulls_in_messages,
 };
@@ -16,6 +16,7 @@ use crate::wire::openai::signatures::{self, ToolCall};
 use crate::wire::openai::{ChatRequest, asks_for_base64, model_of, repair};
 use crate::wire::request_traits::{RequestTraits, traits_of};
 use crate::wire::target::{Subject, Target, advice, forwarded_query};
+use crate::wire::translate;
 use crate::wire::{Kind, Surface};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use memchr::memmem;
@@ -107,12 +108,16 @@ impl<'a> UpstreamRequest<'a> {
         body: Vec<u8>,
         now: UnixMillis,
     ) -> Result<Self, Failure> {
-        let Incoming { id, head, target } = incoming;
-        let query = head.uri.query();
+        let Incoming {
+            id, head, target, ..
+        } = incoming;
+        // Anthropic's parameters mean nothing to Google.
+        let is_anthropics = incoming.translation == Some(translate::Form::Model);
+        let query = head.uri.query().filter(|_| !is_anthropics);
         let repairs = target.surface == Surface::OpenAi
             && config.repair
             && head.headers.get(REPAIR).is_none_or(|value| value != "off");
-        let parsed = ParsedBody::parse(config, target, body)?;
+        let parsed = ParsedBody::parse(config, incoming, body)?;
         let repair = repairs.then(|| repair::Context {
             model: parsed.subject.clone(),
             created: now.0.div_euclid(1000),
@@ -132,16 +137,23 @@ impl<'a> UpstreamRequest<'a> {
             headers: &head.headers,
             body: parsed.body,
             form: AnswerForm {
+                api: incoming.api,
                 surface: target.surface,
                 kind: target.kind,
                 may_pause: parsed.may_pause,
                 is_array: target.is_growing_array(query),
                 repair,
+                translation: incoming.translation.clone(),
             },
             subject: parsed.subject,
             traits: RequestTraits::default(),
             is_repeatable: target.is_repeatable,
-            removed_fields: BTreeSet::new(),
+            removed_fields: incoming
+                .left_out
+                .iter()
+                .copied()
+                .map(str::to_owned)
+                .collect(),
             restored: BTreeSet::new(),
         })
     }
@@ -182,16 +194,21 @@ impl<'a> UpstreamRequest<'a> {
 
     /// The tool calls in the request that lack a thought signature.
     pub(super) fn unsigned_calls(&self) -> HashSet<ToolCall> {
-        if self.is_repaired_chat() {
-            signatures::unsigned(&self.body)
-        } else {
-            HashSet::new()
+        match self.signature_format() {
+            Some(SignatureFormat::Chat) => signatures::unsigned(&self.body),
+            Some(SignatureFormat::Native) => native_signatures::unsigned(&self.body),
+            None => HashSet::new(),
         }
     }
 
     /// Restores known thought signatures where they are missing.
     pub(super) fn restore_signatures(&mut self, known: HashMap<ToolCall, String>) {
-        if let Some(body) = signatures::signed(&self.body, &known) {
+        let signed = match self.signature_format() {
+            Some(SignatureFormat::Chat) => signatures::signed(&self.body, &known),
+            Some(SignatureFormat::Native) => native_signatures::signed(&self.body, &known),
+            None => None,
+        };
+        if let Some(body) = signed {
             self.body = body;
             self.restored.extend(known.into_values());
         }
@@ -199,23 +216,32 @@ impl<'a> UpstreamRequest<'a> {
 
     /// Inserts a placeholder wherever a thought signature is missing.
     pub(super) fn put_placeholders(&mut self) -> Edit {
-        self.sign(&BTreeSet::new())
+        let body = match self.signature_format() {
+            Some(SignatureFormat::Chat) => {
+                signatures::with_placeholders(&self.body, &BTreeSet::new())
+            }
+            Some(SignatureFormat::Native) => native_signatures::with_placeholders(&self.body),
+            None => None,
+        };
+        self.replace_body(body)
     }
 
-    /// Also replaces the restored signatures by placeholders, after the upstream rejected them.
-    pub(super) fn replace_restored_signatures(&mut self) -> Edit {
+    /// Replaces signatures by placeholders after the upstream rejected one: those that were
+    /// restored, and in a translated request all.
+    pub(super) fn replace_signatures(&mut self) -> Edit {
         let restored = std::mem::take(&mut self.restored);
-        match restored.is_empty() {
-            true => Edit::None,
-            false => self.sign(&restored),
-        }
+        let body = match self.signature_format() {
+            Some(SignatureFormat::Chat) if !restored.is_empty() => {
+                signatures::with_placeholders(&self.body, &restored)
+            }
+            Some(SignatureFormat::Native) => native_signatures::without_signatures(&self.body),
+            Some(SignatureFormat::Chat) | None => None,
+        };
+        self.replace_body(body)
     }
 
-    fn sign(&mut self, rejected: &BTreeSet<String>) -> Edit {
-        if !self.is_repaired_chat() {
-            return Edit::None;
-        }
-        match signatures::with_placeholders(&self.body, rejected) {
+    fn replace_body(&mut self, body: Option<Vec<u8>>) -> Edit {
+        match body {
             Some(body) => {
                 self.body = body;
                 Edit::Made
@@ -224,8 +250,14 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
-    fn is_repaired_chat(&self) -> bool {
-        self.form.kind == Kind::Chat && self.form.repair.is_some()
+    /// How the request carries thought signatures, if the pool may edit them.
+    fn signature_format(&self) -> Option<SignatureFormat> {
+        if self.form.translation.is_some() {
+            Some(SignatureFormat::Native)
+        } else {
+            let is_repaired = self.form.kind == Kind::Chat && self.form.repair.is_some();
+            is_repaired.then_some(SignatureFormat::Chat)
+        }
     }
 
     /// Removes the known unsupported fields, and those that the pool's repair added to earlier
@@ -321,6 +353,15 @@ impl<'a> UpstreamRequest<'a> {
     }
 }
 
+/// Where a request carries thought signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SignatureFormat {
+    /// In the messages of OpenAI's API.
+    Chat,
+    /// In the contents of Gemini's own API.
+    Native,
+}
+
 /// Whether a request was changed, so that a retry may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edit {
@@ -358,7 +399,8 @@ struct ParsedBody {
 }
 
 impl ParsedBody {
-    fn parse(config: &Config, target: &Target, body: Vec<u8>) -> Result<Self, Failure> {
+    fn parse(config: &Config, incoming: &Incoming<'_>, body: Vec<u8>) -> Result<Self, Failure> {
+        let target = &incoming.target;
         let mut requested = repair::Requested::Other;
         let (model, body, may_pause) = match target.kind {
             Kind::Chat => {
@@ -394,7 +436,9 @@ impl ParsedBody {
             (Some(model), _) => config.model_of(bare(&model)).to_owned(),
             (None, Subject::Path(name) | Subject::BodyOr(name)) => name.clone(),
         };
-        let renamed = match config.model_aliases.is_empty() || target.is_upload() {
+        // A translated request names the model itself.
+        let keeps_names = target.is_upload() || incoming.translation.is_some();
+        let renamed = match config.model_aliases.is_empty() || keeps_names {
             true => None,
             false => with_models(&body, |name: &str| {
                 let model = config.model_of(bare(name));

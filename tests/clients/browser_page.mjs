@@ -78,7 +78,7 @@ const CHECKS = {
     await failed(await post("/v1/chat/completions", { messages: 7 }), 400, "invalid_request");
   },
   async unknown_path() {
-    await failed(await post("/v1/responses", chat("Hello")), 404, "unknown_path");
+    await failed(await post("/v1/moderations", chat("Hello")), 404, "unknown_path");
   },
   async exhausted() {
     const response = await post("/v1/chat/completions", { ...chat("Hello"), model: "gemini-2.5-pro" });

@@ -111,6 +111,7 @@ async fn an_exhausted_quota_cools_and_is_not_the_keys_fault() {
 #[tokio::test]
 async fn errors_of_the_caller_do_not_affect_the_key() {
     let invalid = (400, "invalid_argument");
+    let too_long = (400, "context_length_exceeded");
     let fault = "client_fault";
     let signature = errors::missing_thought_signature("write_file", 8);
     let unknown_fields = errors::unknown_fields(&["frequency_penalty", "seed"]);
@@ -118,7 +119,7 @@ async fn errors_of_the_caller_do_not_affect_the_key() {
     let retired = errors::model_retired_for_new_users(MODEL);
     for (error, caller, outcome) in [
         (unknown_fields, invalid, fault),
-        (errors::input_too_long(1_048_576), invalid, fault),
+        (errors::input_too_long(1_048_576), too_long, fault),
         (signature, invalid, "signature_missing"),
         (errors::invalid_argument(), invalid, fault),
         (unknown_model, (404, "not_found"), fault),

@@ -144,7 +144,8 @@ async fn distinguishes_unknown_paths_from_wrong_methods() {
     for (method, path, allow) in [
         (Method::GET, "/", None),
         (Method::POST, "/v2/completions", None),
-        (Method::POST, "/v1/responses", None),
+        (Method::POST, "/v1/responses/resp_1/cancel", None),
+        (Method::GET, "/v1/responses", Some("POST, OPTIONS")),
         (Method::GET, "/v1/chat/completions", Some("POST, OPTIONS")),
         (Method::PUT, "/v1/chat/completions", Some("POST, OPTIONS")),
         (

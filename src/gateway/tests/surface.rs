@@ -431,10 +431,9 @@ fn concurrent_callers_share_one_fetch_of_the_models() {
 fn an_unknown_path_is_answered_with_advice() {
     let pool = Pool::new();
     for (path, advice) in [
-        ("/v1/responses", "Set the client to chat completions"),
-        ("/v1/completions", "is_chat_model=True"),
-        ("/v1/audio/speech", "does not offer speech"),
-        ("/v1/messages?beta=true", "Anthropic"),
+        ("/v1/responses/resp_1/cancel", "Send the whole conversation"),
+        ("/v1/audio/translations", "To translate audio"),
+        ("/v1/messages/batches?beta=true", "Anthropic"),
         ("/api/tags", "Ollama"),
         ("/v2/models", "base URL"),
     ] {

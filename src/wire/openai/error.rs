@@ -15,7 +15,7 @@ pub struct ErrorBody {
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The request field at fault.
-    pub param: Option<&'static str>,
+    pub param: Option<String>,
     /// The machine-readable reason.
     pub code: String,
 }

@@ -24,18 +24,14 @@ const OPENAI_ONLY: [&str; 12] = [
 ];
 
 /// Prefixes of paths that Google does not offer, without the version, and the advice for each.
-const UNAVAILABLE: [(&str, &str); 21] = [
+const UNAVAILABLE: [(&str, &str); 20] = [
     (
-        "responses",
-        "Google's OpenAI API has no Responses API. Set the client to chat completions: `.chat(MODEL)` in the AI SDK, `set_default_openai_api(\"chat_completions\")` in openai-agents, `wire_api` or an API mode `chat` elsewhere.",
+        "responses/",
+        "The pool stores no responses and offers only POST /v1/responses. Send the whole conversation in `input`.",
     ),
     (
-        "completions",
-        "Google's OpenAI API has no legacy completions. Set the client to chat completions, for example `is_chat_model=True` in LlamaIndex.",
-    ),
-    (
-        "messages",
-        "This is a path of Anthropic's API, which the pool does not serve. Set the client to an OpenAI-compatible or a Gemini provider.",
+        "messages/batches",
+        "The pool does not offer Anthropic's batches. Send the requests one by one, or use the batches of Gemini's API.",
     ),
     ("audio/", NO_AUDIO),
     (
@@ -59,7 +55,7 @@ const UNAVAILABLE: [(&str, &str); 21] = [
     ("api/tags", NO_OLLAMA),
     ("ws/", NO_LIVE),
 ];
-const NO_AUDIO: &str = "Google's OpenAI API does not offer speech or transcription. Use Gemini's own API for audio, or use another provider for it.";
+const NO_AUDIO: &str = "The pool offers `audio/speech` and `audio/transcriptions`. To translate audio, send it to a chat as `input_audio`.";
 const NO_EDITS: &str = "Google's OpenAI API can generate images (`images/generations`) but cannot edit them. Use a Gemini image model through chat or through Gemini's own API.";
 const NO_LIVE: &str =
     "The pool does not support WebSockets, which the Live API and OpenAI's Realtime API need.";
@@ -214,13 +210,9 @@ mod tests {
     #[test]
     fn gives_advice_for_paths_of_other_apis() {
         for path in [
-            "/v1/responses",
             "/v1/responses/r",
-            "/responses",
-            "/v1beta/openai/completions",
-            "/v1/audio/speech",
-            "/v1/messages",
-            "/v1/messages/count_tokens",
+            "/v1/audio/translations",
+            "/v1/messages/batches",
             "/api/tags",
             "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
         ] {
@@ -231,6 +223,9 @@ mod tests {
             "/v1/chat/completions",
             "/v1/embeddings",
             "/v1/images/generations",
+            "/v1/responses",
+            "/v1/messages/count_tokens",
+            "/v1/completions",
             "/v1/models/responses",
             "/v1/responses-next",
             "/v1beta/evals",
@@ -238,7 +233,7 @@ mod tests {
         ] {
             assert_eq!(advice_if_unavailable(path), None, "{path}");
         }
-        assert!(advice("/v1//responses/").contains("chat completions"));
+        assert!(advice("/v1//realtime/").contains("WebSockets"));
         assert_eq!(advice("/v2/x"), UNKNOWN);
     }
 }

@@ -4,6 +4,7 @@
 //! | path here | at Google | surface |
 //! |---|---|---|
 //! | `/v1beta/openai/…`, `/v1/…` | `/v1beta/openai/…` | OpenAI's |
+//! | `/v1/responses`, `/v1/messages` and others of [`Endpoint`] | none: the request is translated | Gemini's |
 //! | `/v1beta/…`, `/v1alpha/…`, `/upload/…`, `/download/…` | the same | Gemini's |
 //! | `/v1/…` if the path can only be Gemini's, such as `/v1/models/M:generateContent`, or is ambiguous and the request has Google's kind of credential | the same | Gemini's |
 //!
@@ -18,7 +19,8 @@ pub use address::advice;
 
 use crate::wire::naming::{is_model, word};
 use crate::wire::redact::reveals;
-use crate::wire::{Kind, Surface};
+use crate::wire::translate::Endpoint;
+use crate::wire::{ClientApi, Kind, Surface};
 use http::Method;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -133,6 +135,8 @@ pub struct Target {
     /// Repeating the request has no effect other than its cost, so it may be retried after a
     /// failure that leaves open whether it was processed.
     pub is_repeatable: bool,
+    /// The endpoint if Google does not serve it, so that the request must be translated.
+    pub endpoint: Option<Endpoint>,
 }
 
 impl Target {
@@ -145,11 +149,16 @@ impl Target {
         let resolved = address::resolve(path, credential);
         let decoded = slashes_of_ids(&resolved);
         let path = decoded.as_deref().unwrap_or(&resolved);
+        let compatible = path.strip_prefix(COMPATIBLE);
+        let either = path.strip_prefix("/v1/");
+        if let Some(rest) = compatible.or(either)
+            && let Some(endpoint) = Endpoint::of(rest)
+        {
+            return Some(Self::translated(endpoint, rest));
+        }
         if !is_plain(path) || address::advice_if_unavailable(path).is_some() {
             return None;
         }
-        let compatible = path.strip_prefix(COMPATIBLE);
-        let either = path.strip_prefix("/v1/");
         match (compatible, either) {
             (Some(rest), _) => Some(Self::compatible(method, rest)),
             (None, Some(rest))
@@ -177,7 +186,33 @@ impl Target {
             is_repeatable: is_read(method)
                 || is_creation
                     && ["chat/completions", "embeddings", "images/generations"].contains(&rest),
+            endpoint: None,
         }
+    }
+
+    /// Returns the same path of Gemini's own API, if the target is a model or the list of models.
+    pub fn native_models(&self, method: &Method) -> Option<Self> {
+        match self.collection() {
+            "models" => Self::native(method, &format!("/v1beta/{}", self.rest)),
+            _ => None,
+        }
+    }
+
+    fn translated(endpoint: Endpoint, rest: &str) -> Self {
+        Self {
+            surface: Surface::Gemini,
+            kind: Kind::Generate,
+            path: format!("/v1/{rest}"),
+            rest: rest.to_owned(),
+            subject: Subject::BodyOr(word(collection(rest)).to_owned()),
+            is_repeatable: true,
+            endpoint: Some(endpoint),
+        }
+    }
+
+    /// The API that the client speaks.
+    pub fn api(&self) -> ClientApi {
+        self.endpoint.map_or(self.surface.into(), Endpoint::api)
     }
 
     fn native(method: &Method, path: &str) -> Option<Self> {
@@ -206,6 +241,7 @@ impl Target {
             subject: native_subject(rest),
             is_repeatable: is_read(method)
                 || model_method.is_some_and(|method| method.is_repeatable),
+            endpoint: None,
         })
     }
 
