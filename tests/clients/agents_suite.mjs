@@ -13,12 +13,9 @@ import { promisify } from "node:util";
 import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, Output, stepCountIs, streamText, tool } from "ai";
-import { z } from "zod";
+import { aiSdk, MODEL, PARALLEL } from "./agent_loops.mjs";
 import { run } from "./suite.mjs";
 
-const MODEL = "gemini-3.8-flash";
-const PARALLEL = "Use both tools at once";
 const openai = { baseURL: process.env.OPENAI_BASE_URL, apiKey: process.env.OPENAI_API_KEY };
 const google = { baseURL: `${process.env.GOOGLE_GEMINI_BASE_URL}/v1beta`, apiKey: process.env.GEMINI_API_KEY };
 const models = {
@@ -26,55 +23,9 @@ const models = {
   openai: createOpenAI(openai).chat(MODEL),
   openai_compatible: createOpenAICompatible({ name: "gemini", supportsStructuredOutputs: true, ...openai })(MODEL),
 };
-const Person = z.object({ name: z.string(), year: z.number() });
-
-/** Asserts that the agent calls both tools and then answers. */
-async function assertCompletes(agent, model, prompt) {
-  const called = [];
-  const tools = Object.fromEntries(
-    ["weather", "time"].map((name) => [
-      name,
-      tool({
-        description: `The ${name} in a city.`,
-        inputSchema: z.object({ city: z.string() }),
-        execute: async ({ city }) => {
-          assert(city);
-          called.push(name);
-          return "fine";
-        },
-      }),
-    ]),
-  );
-  const answer = await agent({ model, tools, prompt, stopWhen: stepCountIs(4), maxRetries: 0 });
-  // Parallel calls may run in any order.
-  const order = prompt === PARALLEL ? called.sort().reverse() : called;
-  assert.deepEqual(order, ["weather", "time"]);
-  assert(answer, "no answer");
-}
-
-const whole = async (request) => (await generateText(request)).text;
-
-async function streamed(request) {
-  let text = "";
-  const answer = streamText({ ...request, onError() {} });
-  for await (const part of answer.fullStream) {
-    if (part.type === "error") throw part.error;
-    if (part.type === "text-delta") text += part.text;
-  }
-  return text;
-}
 
 const checks = {};
-for (const [name, model] of Object.entries(models)) {
-  for (const [how, prompt] of [["", "Use tools"], ["_parallel", PARALLEL]]) {
-    checks[`ai_sdk_${name}${how}`] = () => assertCompletes(whole, model, prompt);
-    checks[`ai_sdk_${name}${how}_streamed`] = () => assertCompletes(streamed, model, prompt);
-  }
-  checks[`ai_sdk_${name}_structured`] = async () => {
-    const output = Output.object({ schema: Person });
-    Person.parse((await generateText({ model, output, prompt: "Who?", maxRetries: 0 })).output);
-  };
-}
+for (const [name, model] of Object.entries(models)) Object.assign(checks, aiSdk(name, model));
 
 /** Runs one prompt in Google's Gemini CLI, which prints one line of JSON per step. */
 async function geminiCli(prompt) {

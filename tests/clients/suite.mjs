@@ -6,6 +6,8 @@ import assert from "node:assert";
 export const PNG =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
+export const PDF = Buffer.from("%PDF-1.4\n%%EOF\n").toString("base64");
+
 /** Runs every check and prints `ok` or the error. Stack traces go to stderr. */
 export async function run(checks) {
   for (const [name, check] of Object.entries(checks)) {

@@ -9,13 +9,35 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
+PDF = b"%PDF-1.4\n%%EOF\n"
+
 _checks = []
+
+
+def encoded(data):
+    """Base64, as text."""
+    return base64.b64encode(data).decode()
+
+
+def raised(kind, call):
+    """Returns the error of this class with which a call must fail."""
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError("no error")
 
 
 def check(function):
     """Registers a check under the function's name."""
     _checks.append(function)
     return function
+
+
+def add(name, function):
+    """Registers a check under another name."""
+    function.__name__ = name
+    check(function)
 
 
 def run():

@@ -2,7 +2,10 @@
 //!
 //! Each suite in `tests/clients` runs twice: against the fake Gemini, and against a pool in front
 //! of it. Nothing that works directly may fail through the pool, and through the pool everything
-//! works. Each test lists the checks that the pool repairs.
+//! works. Each test lists the checks that the pool repairs. `translated` has the clients of APIs that
+//! Google does not serve.
+
+mod translated;
 
 use crate::support::{Setup, TOKEN, key, soon};
 use fake_gemini::{
@@ -83,6 +86,9 @@ async fn the_official_python_client_gets_typed_errors() {
 
 /// The number of keys of the pool under test, each in its own project.
 const KEYS: usize = 3;
+
+/// What the Node suites import from this folder.
+const SHARED: [&str; 2] = ["suite.mjs", "agent_loops.mjs"];
 
 /// The number of Node suites started so far.
 static RUNS: AtomicUsize = AtomicUsize::new(0);
@@ -173,16 +179,18 @@ async fn run(suite: &str, release: Release, origin: &str, openai_path: &str, key
         let folder = node_modules();
         let own = RUNS.fetch_add(1, Ordering::Relaxed);
         let name_of = |name: &str| format!("{}-{own}-{name}", std::process::id());
-        for name in [suite, "suite.mjs"] {
+        for name in [suite].into_iter().chain(SHARED) {
             let mut text = std::fs::read_to_string(scripts.join(name)).unwrap();
             if let Release::Previous = release {
                 text = text
                     .replace("from \"openai", "from \"openai6")
                     .replace("from \"@google/genai", "from \"genai2");
             }
-            let shared = format!("./{}", name_of("suite.mjs"));
+            for shared in SHARED {
+                text = text.replace(&format!("./{shared}"), &format!("./{}", name_of(shared)));
+            }
             let copy = folder.join(name_of(name));
-            std::fs::write(&copy, text.replace("./suite.mjs", &shared)).unwrap();
+            std::fs::write(&copy, text).unwrap();
             copies.push(copy);
         }
         (PathBuf::from("node"), folder.join(name_of(suite)))
@@ -191,6 +199,9 @@ async fn run(suite: &str, release: Release, origin: &str, openai_path: &str, key
         .arg(script)
         .env("OPENAI_BASE_URL", format!("{origin}{openai_path}"))
         .env("OPENAI_API_KEY", key)
+        .env("ANTHROPIC_BASE_URL", origin)
+        .env("ANTHROPIC_API_KEY", key)
+        .env_remove("ANTHROPIC_AUTH_TOKEN")
         .env("GOOGLE_GEMINI_BASE_URL", origin)
         .env("GEMINI_API_KEY", key)
         .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")

@@ -13,6 +13,7 @@ mod bodies;
 mod browser;
 mod chat;
 mod clients;
+mod coding_agents;
 mod concurrency;
 mod errors;
 mod failover;
