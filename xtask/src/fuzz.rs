@@ -9,7 +9,16 @@ use anyhow::{Context, Result};
 use std::fs;
 
 const MANIFEST: &str = "fuzz/Cargo.toml";
-const TARGETS: [&str; 5] = ["events", "array", "errors", "requests", "repairs"];
+const TARGETS: [&str; 8] = [
+    "events",
+    "array",
+    "errors",
+    "requests",
+    "repairs",
+    "translations",
+    "answers",
+    "schemas",
+];
 /// Instruments branches and comparisons for libFuzzer.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
