@@ -1,5 +1,6 @@
 //! The cases: what each compares, and the load it applies.
 
+use crate::load::Api;
 use crate::upstream::Upstream;
 use std::time::Duration;
 
@@ -51,12 +52,14 @@ pub(crate) enum Load {
     Streams { count: usize, ramp: Duration },
 }
 
-/// One comparison.
+/// One comparison: of subjects, or of the APIs of one subject.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) what: String,
     pub(crate) subjects: Vec<Subject>,
+    /// The first one is what the others are compared with.
+    pub(crate) apis: Vec<Api>,
     pub(crate) upstream: Upstream,
     pub(crate) load: Load,
 }
@@ -69,6 +72,8 @@ pub(crate) struct Scale {
     pub(crate) turn: Duration,
     streams: usize,
     events: usize,
+    translated_streams: usize,
+    translated_events: usize,
 }
 
 impl Scale {
@@ -77,17 +82,28 @@ impl Scale {
         turn: Duration::from_millis(1500),
         streams: 1000,
         events: 60,
+        translated_streams: 100,
+        translated_events: 200,
     };
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
         turn: Duration::from_millis(400),
         streams: 100,
         events: 20,
+        translated_streams: 20,
+        translated_events: 20,
     };
 }
 
 /// The names of all cases.
-pub(crate) const NAMES: [&str; 5] = ["sequential", "32", "keys", "large", "streams"];
+pub(crate) const NAMES: [&str; 6] = [
+    "sequential",
+    "32",
+    "keys",
+    "large",
+    "streams",
+    "translation",
+];
 
 /// All cases, in the order in which they run.
 pub(crate) fn all(comparison: Comparison, scale: Scale) -> Vec<Case> {
@@ -96,6 +112,7 @@ pub(crate) fn all(comparison: Comparison, scale: Scale) -> Vec<Case> {
     if comparison == Comparison::Builds {
         for case in &mut cases {
             case.subjects = vec![Subject::Pool, Subject::OtherPool];
+            case.apis = case.apis.pop().into_iter().collect();
         }
     }
     cases
@@ -108,6 +125,7 @@ fn case(name: &'static str, scale: Scale) -> Case {
         prompt_bytes,
     };
     let mut subjects = vec![Subject::Direct, Subject::Bare, Subject::Pool];
+    let mut apis = vec![Api::Chat];
     let mut upstream = Upstream::default();
     let (what, load) = match name {
         "sequential" => ("one request at a time".to_owned(), requests(1, 10)),
@@ -124,21 +142,33 @@ fn case(name: &'static str, scale: Scale) -> Case {
             let what = "8 connections, requests of 1 MiB, answers of 5 MiB";
             (what.to_owned(), requests(8, 1 << 20))
         }
-        _ => {
+        "streams" => {
             upstream.events = scale.events;
-            let load = Load::Streams {
-                count: scale.streams,
-                ramp: Duration::from_secs(1),
-            };
-            let what = format!("{} streams of 20 events a second", scale.streams);
-            (what, load)
+            streams(scale.streams, &upstream)
+        }
+        _ => {
+            subjects = vec![Subject::Pool];
+            apis = vec![Api::Gemini, Api::Messages, Api::Responses];
+            upstream.events = scale.translated_events;
+            upstream.gap_ms = 20;
+            streams(scale.translated_streams, &upstream)
         }
     };
     Case {
         name,
         what,
         subjects,
+        apis,
         upstream,
         load,
     }
+}
+
+fn streams(count: usize, upstream: &Upstream) -> (String, Load) {
+    let load = Load::Streams {
+        count,
+        ramp: Duration::from_secs(1),
+    };
+    let rate = 1000 / upstream.gap_ms;
+    (format!("{count} streams of {rate} events a second"), load)
 }

@@ -2,8 +2,8 @@
 
 use crate::build::Build;
 use crate::case::Scale;
-use crate::load::{self, Target};
-use crate::service::{POOL_PATH, Service, TOKEN};
+use crate::load::{self, Api, Target};
+use crate::service::{Service, TOKEN};
 use crate::upstream::Upstream;
 use anyhow::{Result, anyhow};
 use std::path::Path;
@@ -41,7 +41,8 @@ pub(crate) fn run(build: &Build, scratch: &Path, scale: Scale) -> Result<Killed>
     let mut service = Service::start_pool(build, scratch, upstream.address(), setup.keys, &[])?;
     let target = Target {
         address: service.process.address(),
-        path: POOL_PATH,
+        api: Api::Chat,
+        path: Api::Chat.path(),
         token: TOKEN.to_owned(),
     };
     let body = load::request_body(10);

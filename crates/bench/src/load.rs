@@ -18,13 +18,76 @@ use tokio::time::timeout;
 
 /// How long an answer may take, to its end.
 const TIMEOUT: Duration = Duration::from_secs(30);
-const STREAM_REQUEST: &str = r#"{"model":"gemini-flash-latest","stream":true,
-    "messages":[{"role":"user","content":"Say hello."}]}"#;
+
+/// The API of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// OpenAI's chat completions.
+    Chat,
+    /// Gemini's own.
+    Gemini,
+    /// OpenAI's responses.
+    Responses,
+    /// Anthropic's messages.
+    Messages,
+}
+
+impl Api {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Chat => "chat completions",
+            Self::Gemini => "Gemini",
+            Self::Responses => "Responses",
+            Self::Messages => "Messages",
+        }
+    }
+
+    /// The path in the pool; Gemini's API has it for streams only.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Gemini => "/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse",
+            Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
+        }
+    }
+
+    fn stream_request(self) -> &'static str {
+        match self {
+            Self::Chat => {
+                r#"{"model":"gemini-flash-latest","stream":true,
+                    "messages":[{"role":"user","content":"Say hello."}]}"#
+            }
+            Self::Gemini => r#"{"contents":[{"role":"user","parts":[{"text":"Say hello."}]}]}"#,
+            Self::Responses => {
+                r#"{"model":"gemini-flash-latest","stream":true,"input":"Say hello."}"#
+            }
+            Self::Messages => {
+                r#"{"model":"gemini-flash-latest","stream":true,"max_tokens":1000,
+                    "messages":[{"role":"user","content":"Say hello."}]}"#
+            }
+        }
+    }
+
+    /// What only the last event of a stream contains.
+    fn last_event(self) -> &'static str {
+        match self {
+            Self::Chat => CLOSING_LINE,
+            Self::Gemini => "\"finishReason\"",
+            Self::Responses => "event: response.completed",
+            Self::Messages => "event: message_stop",
+        }
+    }
+}
+
+/// Closes a stream of chat completions. It is no event.
+const CLOSING_LINE: &str = "data: [DONE]";
 
 /// Where requests go, and with which token.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
+    pub(crate) api: Api,
     pub(crate) path: &'static str,
     pub(crate) token: String,
 }
@@ -169,7 +232,7 @@ async fn stream(target: &Target, events: usize) -> Result<Vec<Duration>> {
     let mut body = send(
         &mut sender,
         target,
-        Bytes::from_static(STREAM_REQUEST.as_bytes()),
+        Bytes::from_static(target.api.stream_request().as_bytes()),
     )
     .await?;
     let mut times = Vec::with_capacity(events + 1);
@@ -180,15 +243,14 @@ async fn stream(target: &Target, events: usize) -> Result<Vec<Duration>> {
             continue;
         };
         unread.extend_from_slice(&data);
-        while let Some(end) = memmem::find(&unread, b"\n\n") {
-            if unread.starts_with(b"data: [DONE]") {
-                is_done = true;
-            } else {
+        while let Some(end) = end_of_event(&unread) {
+            let event: Vec<u8> = unread.drain(..end).collect();
+            is_done |= memmem::find(&event, target.api.last_event().as_bytes()).is_some();
+            if !event.starts_with(CLOSING_LINE.as_bytes()) {
                 let now = Instant::now();
                 times.push(now - last);
                 last = now;
             }
-            unread.drain(..end + 2);
         }
     }
     ensure!(
@@ -197,6 +259,16 @@ async fn stream(target: &Target, events: usize) -> Result<Vec<Duration>> {
         times.len()
     );
     Ok(times)
+}
+
+/// The length of the first event, if it is complete.
+fn end_of_event(stream: &[u8]) -> Option<usize> {
+    let mut line_ends = memchr::memchr_iter(b'\n', stream);
+    line_ends.find_map(|end| match stream.get(end + 1..)? {
+        [b'\n', ..] => Some(end + 2),
+        [b'\r', b'\n', ..] => Some(end + 3),
+        _ => None,
+    })
 }
 
 async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>> {
@@ -242,6 +314,7 @@ mod tests {
         let address = gemini.origin().trim_start_matches("http://").parse();
         test(&Target {
             address: address.unwrap(),
+            api: Api::Chat,
             path: "/v1beta/openai/chat/completions",
             token: upstream::key(1),
         });
@@ -267,6 +340,13 @@ mod tests {
                 assert!(!outcome.failures.is_empty());
             },
         );
+    }
+
+    #[test]
+    fn events_end_with_a_blank_line() {
+        assert_eq!(end_of_event(b"event: a\ndata: 1\n\ndata: 2\n\n"), Some(18));
+        assert_eq!(end_of_event(b"data: 1\r\n\r\ndata: 2"), Some(11));
+        assert_eq!(end_of_event(b"data: 1\r\n\r"), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Absolute figures depend on the machine and the minute. So each case starts what it compares
 //! side by side and lets the subjects take turns: the upstream itself, a component that only
-//! forwards (`crates/bare-proxy`) and the pool; or, with `--against`, two builds of the pool.
+//! forwards (`crates/bare-proxy`) and the pool; or, with `--against`, two builds of the pool. One
+//! case compares the APIs of the pool instead.
 //!
 //! | module | what it does |
 //! |---|---|

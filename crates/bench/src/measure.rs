@@ -2,9 +2,9 @@
 
 use crate::build::Builds;
 use crate::case::{Case, Load, Scale, Subject};
-use crate::load::{self, Outcome, Target};
+use crate::load::{self, Api, Outcome, Target};
 use crate::process::Process;
-use crate::service::{POOL_PATH, Record, Service, TOKEN, UPSTREAM_PATH};
+use crate::service::{Record, Service, TOKEN, UPSTREAM_PATH};
 use crate::upstream;
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -29,6 +29,8 @@ pub(crate) struct Measured {
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) outcome: Outcome,
+    /// Events that the upstream sent; `None` if it sent no streams.
+    pub(crate) events: Option<u64>,
     /// CPU time of the host.
     pub(crate) cpu: Option<Duration>,
 }
@@ -42,8 +44,10 @@ pub(crate) fn case(
 ) -> Result<Vec<Measured>> {
     let mut running = Vec::new();
     for subject in &case.subjects {
-        let one = Running::start(builds, scratch, case, *subject);
-        running.push(one.with_context(|| format!("{}: {}", case.name, subject.label()))?);
+        for api in &case.apis {
+            let one = Running::start(builds, scratch, case, *subject, *api);
+            running.push(one.with_context(|| format!("{}: {}", case.name, subject.label()))?);
+        }
     }
     if let Load::Requests { .. } = case.load {
         for one in &mut running {
@@ -63,7 +67,7 @@ pub(crate) fn case(
 
 /// A subject that runs, with an upstream of its own.
 struct Running {
-    subject: Subject,
+    label: &'static str,
     target: Target,
     /// `None` for the upstream itself.
     service: Option<Service>,
@@ -73,7 +77,13 @@ struct Running {
 }
 
 impl Running {
-    fn start(builds: &Builds, scratch: &Path, case: &Case, subject: Subject) -> Result<Self> {
+    fn start(
+        builds: &Builds,
+        scratch: &Path,
+        case: &Case,
+        subject: Subject,
+        api: Api,
+    ) -> Result<Self> {
         let upstream = case.upstream.start()?;
         let at = upstream.address();
         let pool = |build, variables: &[_]| {
@@ -89,11 +99,15 @@ impl Running {
         };
         let (path, token) = match subject {
             Subject::Direct | Subject::Bare => (UPSTREAM_PATH, upstream::key(1)),
-            _ => (POOL_PATH, TOKEN.to_owned()),
+            _ => (api.path(), TOKEN.to_owned()),
         };
         Ok(Self {
-            subject,
+            label: match case.apis.len() {
+                1 => subject.label(),
+                _ => api.label(),
+            },
             target: Target {
+                api,
                 address: service.as_ref().map_or(at, |it| it.process.address()),
                 path,
                 token,
@@ -116,6 +130,10 @@ impl Running {
         let outcome = self.load(case, duration)?;
         let after = cpu(&self.service);
         self.rounds.push(Round {
+            events: match case.load {
+                Load::Requests { .. } => None,
+                Load::Streams { .. } => Some(outcome.answered() * case.upstream.events as u64),
+            },
             outcome,
             cpu: before.zip(after).map(|(before, after)| after - before),
         });
@@ -149,7 +167,7 @@ impl Running {
         let rounds = self.rounds.iter().map(|round| &round.outcome);
         let outcomes: Vec<&Outcome> = rounds.chain([&self.warm_up]).collect();
         Ok(Measured {
-            label: self.subject.label(),
+            label: self.label,
             peak_memory,
             rows: record.rows,
             faults: faults(&outcomes, &record),

@@ -11,7 +11,7 @@ struct Figure {
     value: fn(&Round) -> Option<f64>,
 }
 
-const FIGURES: [Figure; 6] = [
+const FIGURES: [Figure; 7] = [
     figure("answers/s", 0, |round| {
         let is_stream = !round.outcome.gaps.is_empty();
         let rate = round.outcome.answered() as f64 / round.outcome.took.as_secs_f64();
@@ -28,6 +28,10 @@ const FIGURES: [Figure; 6] = [
     figure("host CPU µs/answer", 0, |round| {
         let answered = round.outcome.answered();
         (answered > 0).then_some(round.cpu?.as_secs_f64() * 1e6 / answered as f64)
+    }),
+    figure("host CPU µs/event", 1, |round| {
+        let events = round.events.filter(|events| *events > 0)?;
+        Some(round.cpu?.as_secs_f64() * 1e6 / events as f64)
     }),
 ];
 
@@ -50,7 +54,8 @@ pub(crate) fn head(scale: Scale) -> String {
     )
 }
 
-/// The table of a case; with two builds, its last row has their ratios.
+/// The table of a case; with two builds, its last row has their ratios, and with several APIs, its
+/// last rows have their differences from the first.
 pub(crate) fn section(case: &Case, comparison: Comparison, measured: &[Measured]) -> String {
     let figures: Vec<&Figure> = FIGURES
         .iter()
@@ -63,6 +68,13 @@ pub(crate) fn section(case: &Case, comparison: Comparison, measured: &[Measured]
     rows.extend(measured.iter().map(|one| row(one, &figures)));
     if let (Comparison::Builds, [this, other]) = (comparison, measured) {
         rows.push(ratio_row(this, other, &figures));
+    }
+    if let (true, [first, others @ ..]) = (case.apis.len() > 1, measured) {
+        rows.extend(
+            others
+                .iter()
+                .map(|one| difference_row(one, first, &figures)),
+        );
     }
     format!("\n## {}: {}\n\n{}", case.name, case.what, table(&rows))
 }
@@ -97,6 +109,18 @@ fn ratio_row(this: &Measured, other: &Measured, figures: &[&Figure]) -> Vec<Stri
     let memory = this.peak_memory.zip(other.peak_memory);
     let memory = memory.map(|(this, other)| format!("{:.2}", this as f64 / other as f64));
     labelled("ratio", ratios.chain([memory, None]))
+}
+
+/// How much greater figures are than another API's, round by round.
+fn difference_row(one: &Measured, first: &Measured, figures: &[&Figure]) -> Vec<String> {
+    let differences = figures.iter().map(|figure| {
+        let rounds = one.rounds.iter().zip(&first.rounds);
+        let differences =
+            rounds.filter_map(|(one, first)| Some((figure.value)(one)? - (figure.value)(first)?));
+        Some(Spread::of(differences)?.show(figure.digits))
+    });
+    let label = format!("{} − {}", one.label, first.label);
+    labelled(&label, differences.chain([None, None]))
 }
 
 fn spread(one: &Measured, figure: &Figure) -> Option<Spread> {

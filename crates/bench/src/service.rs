@@ -14,8 +14,6 @@ use tempfile::TempDir;
 
 /// The client token of the pool.
 pub(crate) const TOKEN: &str = "not-a-real-token-of-the-benchmark";
-/// The path of chat completions in the pool.
-pub(crate) const POOL_PATH: &str = "/v1/chat/completions";
 /// The path of chat completions in the upstream.
 pub(crate) const UPSTREAM_PATH: &str = "/v1beta/openai/chat/completions";
 

@@ -8,9 +8,6 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-/// The time between two events of a stream.
-const EVENT_GAP: Duration = Duration::from_millis(50);
-
 /// How the upstream behaves.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Upstream {
@@ -20,6 +17,9 @@ pub(crate) struct Upstream {
     /// Events of a stream.
     #[arg(long)]
     pub(crate) events: usize,
+    /// Milliseconds between two events of a stream.
+    #[arg(long)]
+    pub(crate) gap_ms: u64,
     /// Bytes of text in a plain answer; 0 for a short one.
     #[arg(long)]
     pub(crate) answer_bytes: usize,
@@ -30,6 +30,7 @@ impl Default for Upstream {
         Self {
             keys: 10,
             events: 60,
+            gap_ms: 50,
             answer_bytes: 0,
         }
     }
@@ -49,6 +50,7 @@ impl Upstream {
             "upstream".to_owned(),
             format!("--keys={}", self.keys),
             format!("--events={}", self.events),
+            format!("--gap-ms={}", self.gap_ms),
             format!("--answer-bytes={}", self.answer_bytes),
         ]);
         Process::start("the upstream", &mut command)
@@ -66,12 +68,11 @@ pub(crate) fn serve(upstream: Upstream) -> Result<()> {
             builder = builder.key(key(number));
         }
         let large = (upstream.answer_bytes > 0).then(|| large_answer(upstream.answer_bytes));
+        let gap = Duration::from_millis(upstream.gap_ms);
         let gemini = builder
             .default_reply(move |call| match &large {
                 Some(body) => Reply::raw(200, "application/json", body.clone()),
-                None if call.stream => {
-                    Reply::answer(Answer::events(upstream.events)).gap(EVENT_GAP)
-                }
+                None if call.stream => Reply::answer(Answer::events(upstream.events)).gap(gap),
                 None => Reply::answer(Answer::text("Hello! How can I help you today?")),
             })
             .start()
