@@ -56,6 +56,62 @@ def event(value):
     return "data: " + _json.dumps(value, ensure_ascii=False) + "\n\n"
 
 
+def named(*events):
+    """Events named by their type, as in the Responses API and in Anthropic's API."""
+    return "".join(f"event: {one['type']}\n{event(one)}" for one in events)
+
+
+def response(status, output, **rest):
+    """A response of the Responses API."""
+    plain = {"id": "resp_1", "object": "response", "created_at": 1, "model": "m"}
+    plain |= {"error": None, "incomplete_details": None}
+    plain |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    return {**plain, "status": status, "output": output, **rest}
+
+
+def item(text):
+    """An item of a response, which says this text."""
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    kind = {"id": "msg_1", "type": "message", "role": "assistant"}
+    return {**kind, "status": "completed", "content": [part]}
+
+
+def responding(text, last):
+    """The events of a response that says this text and ends with `last`."""
+    whole = item(text)
+    part = whole["content"][0]
+    begun = {**whole, "status": "in_progress", "content": []}
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    events = [
+        {"type": "response.created", "response": response("in_progress", [])},
+        {"type": "response.output_item.added", "output_index": 0, "item": begun},
+        {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
+        {"type": "response.output_text.delta", **at, "delta": text, "logprobs": []},
+        {"type": "response.output_text.done", **at, "text": text, "logprobs": []},
+        {"type": "response.content_part.done", **at, "part": part},
+        {"type": "response.output_item.done", "output_index": 0, "item": whole},
+        last,
+    ]
+    return [{**one, "sequence_number": number} for number, one in enumerate(events)]
+
+
+def message(text, stop_reason="end_turn"):
+    """The events of a message of Anthropic's API: 100 tokens were asked, and 50 answered."""
+    begun = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
+    begun |= {"stop_reason": None, "stop_sequence": None}
+    begun |= {"usage": {"input_tokens": 100, "output_tokens": 1}}
+    block = {"type": "text", "text": ""}
+    end = {"stop_reason": stop_reason, "stop_sequence": None}
+    return [
+        {"type": "message_start", "message": begun},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": end, "usage": {"output_tokens": 50}},
+        {"type": "message_stop"},
+    ]
+
+
 def chunk(delta, finish_reason=None, **rest):
     """One event of a streamed chat completion."""
     choice = {"index": 0, "delta": delta}
