@@ -172,6 +172,7 @@ impl<'a> Conversation<'a> {
 
     fn end_step(&mut self) {
         self.step_ids.clear();
+        let mut beside_results = Vec::new();
         for call in std::mem::take(&mut self.step) {
             let result = call.result.unwrap_or_else(|| Outcome {
                 text: "The tool was not run.".into(),
@@ -197,9 +198,10 @@ impl<'a> Conversation<'a> {
                 ..Part::default()
             };
             self.push(Role::User, part);
-            self.after_step.splice(0..0, beside);
+            beside_results.extend(beside);
         }
-        for part in std::mem::take(&mut self.after_step) {
+        let after_step = std::mem::take(&mut self.after_step);
+        for part in beside_results.into_iter().chain(after_step) {
             self.push(Role::User, part);
         }
     }
@@ -360,6 +362,25 @@ mod tests {
             let flat = value!(flat);
             assert_eq!(flat.pointer(expected), Some(&value!("image")), "{flat}");
         }
+    }
+
+    #[test]
+    fn media_outside_results_keep_the_order_of_the_calls() {
+        let contents = contents(Generation::Gemini25, |conversation| {
+            for id in ["a", "b"] {
+                call(conversation, id, "read");
+            }
+            conversation.user(Part::text("later"));
+            for id in ["a", "b"] {
+                let media = vec![Part::text(id)];
+                conversation.result(id, Outcome { media, ..ok("") })?;
+            }
+            Ok(())
+        });
+        assert_eq!(
+            contents[2]["parts"],
+            value!([{"text": "a"}, {"text": "b"}, {"text": "later"}])
+        );
     }
 
     #[test]
