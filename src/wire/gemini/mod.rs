@@ -22,6 +22,7 @@ pub use error::ApiError;
 pub use error_format::{error_event, error_json};
 pub use overflow::Overflow;
 pub use sentence::loggable;
+pub(crate) use summary::read_usage;
 pub use summary::summarize;
 pub use unknown_fields::{UnknownField, unknown_fields};
 pub use violation::QuotaViolation;

@@ -60,7 +60,7 @@ fn has_value(part: &[(Cow<'_, str>, &RawValue)]) -> bool {
 }
 
 /// Reads the token counts; `None` if there are none.
-fn read_usage(usage: &RawValue) -> Option<Usage> {
+pub(crate) fn read_usage(usage: &RawValue) -> Option<Usage> {
     let Members(counts) = read(usage)?;
     let count = |name: &str| find(&counts, name).and_then(read::<u64>);
     let input = count("promptTokenCount");

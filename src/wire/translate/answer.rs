@@ -109,7 +109,7 @@ impl<'a> Answer<'a> {
     pub(crate) fn parse(json: &'a [u8]) -> Option<Self> {
         let Members(members) = parse(json)?;
         let mut answer = Self {
-            usage: gemini::summarize(json).and_then(|summary| summary.usage),
+            usage: find(&members, "usageMetadata").and_then(gemini::read_usage),
             ..Self::default()
         };
         if let Some(reason) =

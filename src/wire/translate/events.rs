@@ -5,7 +5,11 @@ use serde_json::json;
 
 /// Events, as text.
 #[derive(Debug, Default)]
-pub(crate) struct Events(Vec<u8>);
+pub(crate) struct Events {
+    text: Vec<u8>,
+    /// Nobody reads them, so none is written.
+    are_discarded: bool,
+}
 
 impl<'a> StreamError<'a> {
     /// The model has failed to complete its answer, for the reason in `message`.
@@ -20,25 +24,29 @@ impl<'a> StreamError<'a> {
 }
 
 impl Events {
+    /// Events of an answer that is not streamed.
+    pub(crate) fn discarded() -> Self {
+        Self {
+            text: Vec::new(),
+            are_discarded: true,
+        }
+    }
+
     /// Appends an event.
     pub(crate) fn push(&mut self, name: &str, data: &impl Serialize) {
-        let before = self.0.len();
-        self.0.extend_from_slice(b"event: ");
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\ndata: ");
-        self.push_json(before, data);
+        self.push_json(&[b"event: ", name.as_bytes(), b"\ndata: "], data);
     }
 
     /// Appends an event without a name.
     pub(crate) fn push_data(&mut self, data: &impl Serialize) {
-        let before = self.0.len();
-        self.0.extend_from_slice(b"data: ");
-        self.push_json(before, data);
+        self.push_json(&[b"data: "], data);
     }
 
     /// Appends the line that closes a stream of OpenAI's older APIs.
     pub(crate) fn push_done(&mut self) {
-        self.0.extend_from_slice(b"data: [DONE]\n\n");
+        if !self.are_discarded {
+            self.text.extend_from_slice(b"data: [DONE]\n\n");
+        }
     }
 
     /// Appends an error as OpenAI's older APIs send it.
@@ -51,25 +59,32 @@ impl Events {
         }}));
     }
 
-    /// Appends the data of an event that began at `start`.
-    fn push_json(&mut self, start: usize, data: &impl Serialize) {
-        let data_start = self.0.len();
+    /// Appends an event with what precedes its data.
+    fn push_json(&mut self, before: &[&[u8]], data: &impl Serialize) {
+        if self.are_discarded {
+            return;
+        }
+        let start = self.text.len();
+        before
+            .iter()
+            .for_each(|bytes| self.text.extend_from_slice(bytes));
+        let data_start = self.text.len();
         // Values with string keys always serialize.
-        match serde_json::to_writer(&mut self.0, data) {
+        match serde_json::to_writer(&mut self.text, data) {
             Ok(()) => {
                 // Gemini's JSON is passed as it is, and may have line ends between its tokens.
-                let data = self.0.iter_mut().skip(data_start);
+                let data = self.text.iter_mut().skip(data_start);
                 for byte in data.filter(|byte| matches!(**byte, b'\n' | b'\r')) {
                     *byte = b' ';
                 }
-                self.0.extend_from_slice(b"\n\n");
+                self.text.extend_from_slice(b"\n\n");
             }
-            Err(_) => self.0.truncate(start),
+            Err(_) => self.text.truncate(start),
         }
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.text
     }
 }
 

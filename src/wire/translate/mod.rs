@@ -273,6 +273,9 @@ pub fn whole(json: &[u8], form: &Form, delivery: Delivery) -> Result<Whole, Unre
         }
     };
     let answer = Answer::parse(json).ok_or(Unreadable)?;
+    if delivery == Delivery::Whole {
+        translator.events = Events::discarded();
+    }
     translator.turn.take(answer, &mut translator.events);
     translator.turn.end(&mut translator.events);
     if translator.turn.has_failed() {
