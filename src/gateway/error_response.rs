@@ -261,12 +261,11 @@ impl Failure {
 
     /// The status for clients of an API.
     pub(super) fn status(&self, api: ClientApi) -> StatusCode {
-        let ErrorResponse { status, body } = self.describe();
+        let ErrorResponse { status, .. } = self.describe();
         match api {
             ClientApi::OpenAi | ClientApi::Gemini => status,
             ClientApi::Anthropic => {
-                let (anthropic, _) = messages::error_json(status.as_u16(), &body.code, "");
-                StatusCode::from_u16(anthropic).unwrap_or(status)
+                StatusCode::from_u16(messages::error_status(status.as_u16())).unwrap_or(status)
             }
         }
     }
@@ -298,8 +297,7 @@ impl Failure {
             (ClientApi::OpenAi, _) => error.to_json(),
             (ClientApi::Anthropic, _) => {
                 let code = messages::error_code(error.param.as_deref(), &error.code);
-                let (_, json) = messages::error_json(status.as_u16(), code, &error.message);
-                json
+                messages::error_json(status.as_u16(), code, &error.message)
             }
             (ClientApi::Gemini, _) => {
                 let wait_ms = match self {

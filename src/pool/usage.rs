@@ -12,3 +12,10 @@ pub struct Usage {
     /// Tokens of the prompt that were served from the upstream's cache.
     pub cached: u64,
 }
+
+impl Usage {
+    /// All tokens that the model wrote: the visible answer and the thoughts.
+    pub fn written(self) -> u64 {
+        self.output.saturating_add(self.thinking)
+    }
+}

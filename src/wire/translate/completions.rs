@@ -2,20 +2,18 @@
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/completions>.
 
-use super::answer::{Answer, End, PartContent};
-use super::events::StreamError;
-use super::events::{Events, Ids};
-use super::generate::{Content, GenerateContent, GenerationConfig, MAX_OUTPUT_TOKENS, Part, Role};
+use super::answer::{Answer, End};
+use super::events::{Events, Ids, StreamError};
+use super::generate::{
+    Content, GenerateContent, GenerationConfig, MAX_OUTPUT_TOKENS, MAX_STOP_SEQUENCES, Part, Role,
+};
 use super::parameters::{self, Invalid, Parameters};
+use super::text::TextAnswer;
 use super::translated::{Context, Method, Translated};
-use crate::pool::Usage;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::rc::Rc;
-
-/// The most stop sequences that Gemini accepts.
-const MAX_STOPS: usize = 5;
 
 /// What an answer depends on besides Gemini's.
 #[derive(Debug, PartialEq, Eq)]
@@ -130,7 +128,7 @@ fn stops(value: &RawValue) -> Result<Vec<Cow<'_, str>>, Invalid> {
         true => parameters::each(parameters::list(value)?, parameters::text)?,
         false => vec![parameters::text(value)?],
     };
-    match stops.len() > MAX_STOPS {
+    match stops.len() > MAX_STOP_SEQUENCES {
         true => Err(Invalid::new("must have at most 5 sequences")),
         false => Ok(stops),
     }
@@ -140,9 +138,7 @@ fn stops(value: &RawValue) -> Result<Vec<Cow<'_, str>>, Invalid> {
 pub(crate) struct Turn {
     form: Rc<Form>,
     id: String,
-    text: String,
-    end: Option<End<'static>>,
-    usage: Usage,
+    answer: TextAnswer,
 }
 
 #[derive(Serialize)]
@@ -175,10 +171,8 @@ impl Turn {
     pub(crate) fn new(form: Rc<Form>) -> Self {
         Self {
             id: Ids::new(form.seed).next("cmpl"),
-            text: String::new(),
             form,
-            end: None,
-            usage: Usage::default(),
+            answer: TextAnswer::default(),
         }
     }
 
@@ -194,16 +188,16 @@ impl Turn {
     }
 
     fn tokens(&self) -> Tokens {
-        let completion_tokens = self.usage.output.saturating_add(self.usage.thinking);
+        let usage = self.answer.usage;
         Tokens {
-            prompt_tokens: self.usage.input,
-            completion_tokens,
-            total_tokens: self.usage.input.saturating_add(completion_tokens),
+            prompt_tokens: usage.input,
+            completion_tokens: usage.written(),
+            total_tokens: usage.input.saturating_add(usage.written()),
         }
     }
 
     fn finish_reason(&self) -> &'static str {
-        match &self.end {
+        match &self.answer.end {
             Some(End::MaxTokens) => "length",
             Some(End::Blocked(_)) => "content_filter",
             Some(End::Stop | End::Failed(_)) | None => "stop",
@@ -226,25 +220,17 @@ fn choice<'a>(text: &'a str, finish_reason: Option<&'static str>) -> Choice<'a> 
 
 impl super::turn::Turn for Turn {
     fn take(&mut self, answer: Answer<'_>, events: &mut Events) {
-        if self.text.is_empty() && !self.form.echo.is_empty() {
+        if self.answer.text.is_empty() && !self.form.echo.is_empty() {
             self.push(&self.form.echo, None, events);
-            self.text.push_str(&self.form.echo);
+            self.answer.text.push_str(&self.form.echo);
         }
-        for part in answer.parts {
-            if let PartContent::Text(text) = part.content {
-                self.push(&text, None, events);
-                self.text.push_str(&text);
-            }
-        }
-        self.usage = answer.usage.unwrap_or(self.usage);
-        if let Some(end) = answer.end {
-            self.end = Some(end.into_owned());
-        }
+        let mut so_far = std::mem::take(&mut self.answer);
+        so_far.take(answer, |text| self.push(text, None, events));
+        self.answer = so_far;
     }
 
     fn end(&mut self, events: &mut Events) {
-        if let Some(End::Failed(reason)) = &self.end {
-            let message = format!("Gemini failed to complete its answer: {reason}. Try again.");
+        if let Some(message) = self.answer.failure() {
             events.push_error(&StreamError::of_model(&message));
             return;
         }
@@ -263,13 +249,13 @@ impl super::turn::Turn for Turn {
     }
 
     fn has_failed(&self) -> bool {
-        matches!(self.end, Some(End::Failed(_)))
+        self.answer.failure().is_some()
     }
 
     fn to_json(&self) -> Vec<u8> {
         let completion = Completion {
             usage: Some(self.tokens()),
-            ..self.completion(vec![choice(&self.text, Some(self.finish_reason()))])
+            ..self.completion(vec![choice(&self.answer.text, Some(self.finish_reason()))])
         };
         serde_json::to_vec(&completion).unwrap_or_default()
     }

@@ -11,18 +11,6 @@ pub(crate) struct Events {
     are_discarded: bool,
 }
 
-impl<'a> StreamError<'a> {
-    /// The model has failed to complete its answer, for the reason in `message`.
-    pub(crate) fn of_model(message: &'a str) -> Self {
-        Self {
-            status: 502,
-            kind: "server_error",
-            code: "upstream_error",
-            message,
-        }
-    }
-}
-
 impl Events {
     /// Events of an answer that is not streamed.
     pub(crate) fn discarded() -> Self {
@@ -99,6 +87,23 @@ pub struct StreamError<'a> {
     pub code: &'a str,
     /// What is wrong and what to do.
     pub message: &'a str,
+}
+
+impl<'a> StreamError<'a> {
+    /// What is said of a model that has failed, for Google's reason.
+    pub(crate) fn message_of_model(reason: &str) -> String {
+        format!("Gemini failed to complete its answer: {reason}. Try again.")
+    }
+
+    /// The model has failed, as the [message](Self::message_of_model) says.
+    pub(crate) fn of_model(message: &'a str) -> Self {
+        Self {
+            status: 502,
+            kind: "server_error",
+            code: "upstream_error",
+            message,
+        }
+    }
 }
 
 /// Generates ids that are unique within a request, and with a random seed between requests.

@@ -42,9 +42,14 @@ pub(crate) struct GenerateContent<'a> {
 
 impl GenerateContent<'_> {
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        // Values with string keys always serialize.
-        serde_json::to_vec(self).unwrap_or_default()
+        to_json(self)
     }
+}
+
+/// The body of a request.
+pub(crate) fn to_json(request: &impl Serialize) -> Vec<u8> {
+    // Values with string keys always serialize.
+    serde_json::to_vec(request).unwrap_or_default()
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -174,8 +179,13 @@ pub(crate) enum CallingMode {
     None,
 }
 
-/// The most tokens that Gemini's models write. Clients ask for more, which Google refuses.
+/// The most tokens that Gemini's models write (<https://ai.google.dev/gemini-api/docs/models>). Some
+/// refuse a higher limit, which clients set for other models.
 pub(crate) const MAX_OUTPUT_TOKENS: u64 = 65_536;
+
+/// The most stop sequences that Gemini accepts
+/// (<https://ai.google.dev/api/generate-content#v1beta.GenerationConfig>).
+pub(crate) const MAX_STOP_SEQUENCES: usize = 5;
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,7 +10,7 @@
 //! | `parameters`, `form_data` | reading requests, with errors that name the parameter |
 //! | `passages` | where the passages are that an answer cites |
 //! | `generate`, `conversation`, `media`, `thinking` | writing requests for Gemini |
-//! | `translated`, `turn` | what each of them makes of a request, and of an answer |
+//! | `translated`, `turn`, `text` | what each of them makes of a request, and of an answer |
 //! | `answer` | reading Gemini's answers |
 //! | `events` | writing event streams |
 //! | `signature` | thought signatures in fields of other APIs |
@@ -34,6 +34,7 @@ pub mod responses;
 pub mod schema;
 mod signature;
 pub mod speech;
+mod text;
 mod thinking;
 pub mod tool_names;
 pub mod transcriptions;

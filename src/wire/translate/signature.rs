@@ -5,6 +5,8 @@
 //! the pool marks those of Gemini. The mark is valid base64 of whole bytes, so a client that decodes
 //! the field still can.
 
+use std::borrow::Cow;
+
 /// Precedes Gemini's signature.
 const MARK: &str = "gemini//";
 
@@ -18,6 +20,14 @@ pub(crate) fn from_client(field: &str) -> Option<&str> {
     field
         .strip_prefix(MARK)
         .filter(|signature| !signature.is_empty())
+}
+
+/// The same for a field of a request, which is borrowed if possible.
+pub(crate) fn in_field(field: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    match field {
+        Cow::Borrowed(field) => from_client(field).map(Cow::Borrowed),
+        Cow::Owned(field) => from_client(&field).map(|signature| Cow::Owned(signature.to_owned())),
+    }
 }
 
 #[cfg(test)]

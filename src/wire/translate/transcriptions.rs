@@ -6,16 +6,15 @@
 //! Sources: <https://platform.openai.com/docs/api-reference/audio/createTranscription>,
 //! <https://ai.google.dev/gemini-api/docs/audio>.
 
-use super::answer::{Answer, End, PartContent};
-use super::events::Events;
-use super::events::StreamError;
+use super::answer::Answer;
+use super::events::{Events, StreamError};
 use super::form_data::{self, Field};
 use super::generate::{Content, GenerateContent, GenerationConfig, Part, Role};
 use super::media;
 use super::parameters::Invalid;
+use super::text::TextAnswer;
 use super::thinking::{self, Effort, Thoughts};
 use super::translated::{Context, Method, Translated};
-use crate::pool::Usage;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -129,9 +128,7 @@ fn audio(file: &Field<'_>) -> Result<Part<'static>, Invalid> {
 /// The transcript so far.
 pub(crate) struct Turn {
     form: Form,
-    text: String,
-    end: Option<End<'static>>,
-    usage: Usage,
+    answer: TextAnswer,
 }
 
 #[derive(Serialize)]
@@ -147,47 +144,36 @@ impl Turn {
     pub(crate) fn new(form: Form) -> Self {
         Self {
             form,
-            text: String::new(),
-            end: None,
-            usage: Usage::default(),
+            answer: TextAnswer::default(),
         }
     }
 
     fn tokens(&self) -> Tokens {
-        let output_tokens = self.usage.output.saturating_add(self.usage.thinking);
+        let usage = self.answer.usage;
         Tokens {
             kind: "tokens",
-            input_tokens: self.usage.input,
-            output_tokens,
-            total_tokens: self.usage.input.saturating_add(output_tokens),
+            input_tokens: usage.input,
+            output_tokens: usage.written(),
+            total_tokens: usage.input.saturating_add(usage.written()),
         }
     }
 }
 
 impl super::turn::Turn for Turn {
     fn take(&mut self, answer: Answer<'_>, events: &mut Events) {
-        for part in answer.parts {
-            if let PartContent::Text(text) = part.content {
-                let delta = json!({"type": "transcript.text.delta", "delta": text});
-                events.push_data(&delta);
-                self.text.push_str(&text);
-            }
-        }
-        self.usage = answer.usage.unwrap_or(self.usage);
-        if let Some(end) = answer.end {
-            self.end = Some(end.into_owned());
-        }
+        self.answer.take(answer, |text| {
+            events.push_data(&json!({"type": "transcript.text.delta", "delta": text}));
+        });
     }
 
     fn end(&mut self, events: &mut Events) {
-        if let Some(End::Failed(reason)) = &self.end {
-            let message = format!("Gemini failed to complete its answer: {reason}. Try again.");
+        if let Some(message) = self.answer.failure() {
             events.push_error(&StreamError::of_model(&message));
             return;
         }
         events.push_data(&json!({
             "type": "transcript.text.done",
-            "text": self.text,
+            "text": self.answer.text,
             "usage": self.tokens(),
         }));
     }
@@ -197,18 +183,18 @@ impl super::turn::Turn for Turn {
     }
 
     fn has_failed(&self) -> bool {
-        matches!(self.end, Some(End::Failed(_)))
+        self.answer.failure().is_some()
     }
 
     fn to_json(&self) -> Vec<u8> {
         let answer = match self.form {
-            Form::Text => return self.text.clone().into_bytes(),
-            Form::Json => json!({"text": self.text, "usage": self.tokens()}),
+            Form::Text => return self.answer.text.clone().into_bytes(),
+            Form::Json => json!({"text": self.answer.text, "usage": self.tokens()}),
             Form::VerboseJson => json!({
                 "task": "transcribe",
                 "language": null,
                 "duration": null,
-                "text": self.text,
+                "text": self.answer.text,
                 "usage": self.tokens(),
             }),
         };

@@ -449,7 +449,7 @@ impl crate::wire::translate::turn::Turn for Turn {
 
     fn end(&mut self, events: &mut Events) {
         if let Some(End::Failed(reason)) = &self.end {
-            let message = format!("Gemini failed to complete its answer: {reason}. Try again.");
+            let message = StreamError::message_of_model(reason);
             self.fail(&StreamError::of_model(&message), events);
         }
         if self.progress == Progress::Over {

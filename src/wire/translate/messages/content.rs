@@ -277,10 +277,7 @@ fn assistant_block<'a>(
 
 /// The signature for the next part, if Gemini made it.
 fn signature_in<'a>(block: &Parameters<'a>, name: &str) -> Result<Option<Cow<'a, str>>, Invalid> {
-    Ok(block.text(name)?.and_then(|field| match field {
-        Cow::Borrowed(field) => signature::from_client(field).map(Cow::Borrowed),
-        Cow::Owned(field) => signature::from_client(&field).map(|own| Cow::Owned(own.to_owned())),
-    }))
+    Ok(block.text(name)?.and_then(signature::in_field))
 }
 
 fn object(value: &RawValue) -> Result<Json<'_>, Invalid> {

@@ -31,20 +31,23 @@ struct Details<'a> {
     error_code: &'a str,
 }
 
-/// An error in Anthropic's format, with the status that belongs to it.
-///
-/// `status` is the pool's, `code` its machine-readable reason (left out if it is empty), and
-/// `message` says what is wrong and what to do.
-pub fn error_json(status: u16, code: &str, message: &str) -> (u16, String) {
-    let status = match status {
+/// The status of a response to Anthropic's clients that has this status for others.
+pub fn error_status(status: u16) -> u16 {
+    match status {
         // Clients call this "overloaded", and know no other 503.
         503 => 529,
         other => other,
-    };
+    }
+}
+
+/// An error in Anthropic's format.
+///
+/// `status` is the pool's, `code` its machine-readable reason (left out if it is empty), and
+/// `message` says what is wrong and what to do.
+pub fn error_json(status: u16, code: &str, message: &str) -> String {
     let message = message_of(message);
     // Strings always serialize.
-    let body = serde_json::to_string(&envelope(status, code, &message)).unwrap_or_default();
-    (status, body)
+    serde_json::to_string(&envelope(status, code, &message)).unwrap_or_default()
 }
 
 /// The message of an error. Claude Code compacts a conversation that is too long if it reads
@@ -123,7 +126,7 @@ mod tests {
             (504, 504, "timeout_error"),
             (529, 529, "overloaded_error"),
         ] {
-            let (status_sent, body) = error_json(status, "", "x");
+            let (status_sent, body) = (error_status(status), error_json(status, "", "x"));
             let expected = format!(
                 r#"{{"type":"error","error":{{"type":"{class}","message":"x"}},"request_id":null}}"#
             );
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_code_is_a_detail() {
-        let (_, body) = error_json(429, "rate_limit_exceeded", "Wait \"5 s\".");
+        let body = error_json(429, "rate_limit_exceeded", "Wait \"5 s\".");
         assert_eq!(
             body,
             r#"{"type":"error","error":{"type":"rate_limit_error","message":"Wait \"5 s\".","details":{"error_code":"rate_limit_exceeded"}},"request_id":null}"#

@@ -112,7 +112,7 @@ impl Tokens {
             input_tokens: usage.input.saturating_sub(usage.cached),
             cache_creation_input_tokens: 0,
             cache_read_input_tokens: usage.cached,
-            output_tokens: usage.output.saturating_add(usage.thinking),
+            output_tokens: usage.written(),
             output_tokens_details: OutputTokens {
                 thinking_tokens: usage.thinking,
             },

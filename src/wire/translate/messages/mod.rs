@@ -7,7 +7,7 @@
 //! | `tools` | tools, and which of them the model may call |
 //! | `answer` | answers, streamed or whole |
 //! | `format` | what an answer consists of |
-//! | [`error_json`], [`error_code`] | errors |
+//! | [`error_json`], [`error_code`], [`error_status`] | errors |
 //! | [`models`] | the list of models |
 //!
 //! What Gemini cannot do is refused if the answer would be wrong without it, such as a restriction
@@ -28,7 +28,7 @@ pub mod models;
 mod request;
 mod tools;
 
-pub use error::{error_code, error_json};
+pub use error::{error_code, error_json, error_status};
 
 pub(crate) use answer::Turn;
 pub(crate) use request::{count_tokens, request, token_count};

@@ -6,7 +6,8 @@ use super::{Form, Thinking};
 use crate::wire::json::{Members, find, parse, read};
 use crate::wire::translate::conversation::Conversation;
 use crate::wire::translate::generate::{
-    Content, GenerateContent, GenerationConfig, Json, ThinkingLevel, Tool,
+    Content, GenerateContent, GenerationConfig, Json, MAX_OUTPUT_TOKENS, MAX_STOP_SEQUENCES,
+    ThinkingLevel, Tool, to_json,
 };
 use crate::wire::translate::parameters::{Invalid, Parameters, text};
 use crate::wire::translate::schema;
@@ -16,13 +17,6 @@ use crate::wire::translate::translated::{Context, Method, Translated};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-
-/// How many stop sequences Gemini accepts
-/// (<https://ai.google.dev/api/generate-content#v1beta.GenerationConfig>).
-const MAX_STOP_SEQUENCES: usize = 5;
-/// No model of Gemini writes more (<https://ai.google.dev/gemini-api/docs/models>), and some refuse
-/// a higher limit, which clients set for Claude.
-const MAX_OUTPUT_TOKENS: u64 = 65_536;
 
 /// The parameter of a conversation that Anthropic stores.
 pub(super) const THREAD: &str = "thread";
@@ -50,7 +44,7 @@ pub(crate) fn request(body: &[u8], context: &Context<'_>) -> Result<Translated<F
             Some(true) => Method::Stream,
             Some(false) | None => Method::Generate,
         },
-        body: to_body(&generate),
+        body: generate.to_json(),
         form: Form {
             model: requested.map_or_else(|| model.clone(), Cow::into_owned),
             thinking,
@@ -88,7 +82,7 @@ pub(crate) fn count_tokens(body: &[u8], context: &Context<'_>) -> Result<Transla
     let messages = Messages::of(&parameters)?;
     let tools = Tools::of(&parameters, &messages)?;
     let tool_names = tools.names();
-    let body = to_body(&CountTokens {
+    let body = to_json(&CountTokens {
         generate_content_request: Counted {
             model: format!("models/{model}"),
             system_instruction: messages.system(&parameters)?,
@@ -115,11 +109,6 @@ pub(crate) fn token_count(json: &[u8]) -> Option<Vec<u8>> {
         None => return None,
     };
     Some(format!(r#"{{"input_tokens":{total}}}"#).into_bytes())
-}
-
-fn to_body(request: &impl Serialize) -> Vec<u8> {
-    // Values with string keys always serialize.
-    serde_json::to_vec(request).unwrap_or_default()
 }
 
 fn contents<'a>(

@@ -195,7 +195,8 @@ impl<'a> Writer<'a, '_> {
 
     fn reasoning(&mut self, item: &Parameters<'a>) -> Result<(), Invalid> {
         let field = item.text("encrypted_content")?;
-        self.conversation.thought(field.and_then(gemini_signature));
+        self.conversation
+            .thought(field.and_then(signature::in_field));
         Ok(())
     }
 
@@ -321,16 +322,6 @@ fn patch_outcome<'a>(item: &Parameters<'a>) -> Result<Outcome<'a>, Invalid> {
         text: output.unwrap_or(status),
         media: Vec::new(),
     })
-}
-
-/// Gemini's signature in an `encrypted_content`; `None` if it is of another provider.
-fn gemini_signature(field: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    match field {
-        Cow::Borrowed(field) => signature::from_client(field).map(Cow::Borrowed),
-        Cow::Owned(field) => {
-            signature::from_client(&field).map(|signature| Cow::Owned(signature.to_owned()))
-        }
-    }
 }
 
 /// The arguments of a call as an object. Models make mistakes, and clients send them back.

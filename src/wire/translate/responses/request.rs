@@ -53,7 +53,6 @@ pub(crate) fn request(body: &[u8], context: &Context<'_>) -> Result<Translated<F
         tool_config,
         generation_config: configuration(&request, &model)?,
     };
-    let body = serde_json::to_vec(&generate);
     let method = match request.flag("stream")? {
         Some(true) => Method::Stream,
         Some(false) | None => Method::Generate,
@@ -71,7 +70,7 @@ pub(crate) fn request(body: &[u8], context: &Context<'_>) -> Result<Translated<F
     Ok(Translated {
         model,
         method,
-        body: body.map_err(|_| Invalid::new("cannot be written as JSON"))?,
+        body: generate.to_json(),
         form,
         left_out,
     })

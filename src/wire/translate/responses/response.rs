@@ -182,7 +182,7 @@ struct OutputTokens {
 
 impl ResponseUsage {
     fn of(usage: Usage) -> Self {
-        let output_tokens = usage.output.saturating_add(usage.thinking);
+        let output_tokens = usage.written();
         Self {
             input_tokens: usage.input,
             input_tokens_details: InputTokens {
