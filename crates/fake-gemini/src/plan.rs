@@ -57,7 +57,7 @@ impl Plan {
         self
     }
 
-    /// Adds a step that calls tools, all at once.
+    /// Adds a step that calls these tools in parallel.
     pub fn calls(self, calls: impl IntoIterator<Item = ToolCall>) -> Self {
         self.answers(Answer::tool_calls(calls))
     }

@@ -156,8 +156,8 @@ plain! {
     /// A `$ref` to nothing; `place` is such as `properties.city`.
     undefined_schema(place: &str) = 400 INVALID_ARGUMENT,
         "reference to undefined schema at {place}";
-    /// A `$ref` beside other keywords, in the words of Code Assist (diegosouzapw/OmniRoute#1416). The
-    /// rule is documented for `responseJsonSchema`.
+    /// A `$ref` combined with other keywords. The text is Code Assist's
+    /// (diegosouzapw/OmniRoute#1416); the rule is documented for `responseJsonSchema`.
     reference_with_siblings(reference: &str) = 400 INVALID_ARGUMENT,
         "Schema.ref '{reference}' was set alongside unsupported fields. If a schema node has \
          Schema.ref set, then only description and default can be set alongside it; other fields \
@@ -168,7 +168,7 @@ plain! {
     /// A schema for the answer that is nested too deeply.
     response_schema_too_deep() = 400 INVALID_ARGUMENT,
         "A schema in GenerationConfig in the request exceeds the maximum allowed nesting depth.";
-    /// Functions beside Google's own tools, before Gemini 3.
+    /// Functions combined with Google's own tools on a model before Gemini 3.
     functions_with_tools() = 400 INVALID_ARGUMENT,
         "Tool use with function calling is unsupported by the model.";
     /// The same on Gemini 3, which wants to be told to report its own calls.

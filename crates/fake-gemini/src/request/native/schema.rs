@@ -1,8 +1,8 @@
 //! What Google demands of schemas, which come in two kinds.
 //!
 //! `parameters` and `responseSchema` are a subset of OpenAPI's, with rules of their own.
-//! `parametersJsonSchema` and `responseJsonSchema` are JSON Schema: of many constructs that were
-//! tried in October 2026 only references to nothing were refused.
+//! `parametersJsonSchema` and `responseJsonSchema` are JSON Schema. Of the many constructs tried in
+//! October 2026, only unresolved references were refused.
 
 use crate::errors::{self, ApiError};
 use crate::json::either;
@@ -12,7 +12,7 @@ use serde_json::Value;
 /// users have met it in schemas of 5 levels, but have also passed 7.
 const MAX_PATH: usize = 64;
 
-/// What may stand beside a `$ref`, apart from what starts with `$`.
+/// The keywords allowed next to a `$ref`, apart from those that start with `$`.
 const SIBLINGS: [&str; 3] = ["default", "definitions", "description"];
 
 /// Keywords whose values are no schemas.
