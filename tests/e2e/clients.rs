@@ -116,6 +116,26 @@ fn both_tools(call: &Call) -> Option<Answer> {
     Some(answer.finish_in_streams(Finish::Stop))
 }
 
+/// The failure that a prompt asks for: an exhausted quota, once per key, or a broken stream.
+fn fail_as_asked(asks: impl Fn(&str) -> bool, over_quota: &AtomicUsize) -> Option<Reply> {
+    if asks("be over quota once") {
+        let order = Ordering::Relaxed;
+        return Some(
+            match over_quota.try_update(order, order, |left| left.checked_sub(1)) {
+                Ok(_) => {
+                    let wait = Duration::from_secs(3);
+                    Reply::error(errors::quota_per_minute("gemini-2.5-pro", 100, wait))
+                }
+                Err(_) => Reply::answer(Answer::words("Hello again")),
+            },
+        );
+    }
+    asks("break off").then(|| {
+        let error = Break::Error(errors::overloaded(), MidStream::Unframed);
+        Reply::events(5).break_after(2, error)
+    })
+}
+
 /// Replies to the suites' prompts. A prompt that asks for an exhausted quota gets one error per
 /// key.
 fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
@@ -130,19 +150,8 @@ fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
     }
     let body = String::from_utf8_lossy(&call.body);
     let asks = |words: &str| body.contains(words);
-    if asks("be over quota once") {
-        let order = Ordering::Relaxed;
-        return match over_quota.try_update(order, order, |left| left.checked_sub(1)) {
-            Ok(_) => {
-                let wait = Duration::from_secs(3);
-                Reply::error(errors::quota_per_minute("gemini-2.5-pro", 100, wait))
-            }
-            Err(_) => Reply::answer(Answer::words("Hello again")),
-        };
-    }
-    if asks("break off") {
-        let error = Break::Error(errors::overloaded(), MidStream::Unframed);
-        return Reply::events(5).break_after(2, error);
+    if let Some(reply) = fail_as_asked(asks, over_quota) {
+        return reply;
     }
     if asks("a long answer") {
         return Reply::events(100).gap(Duration::from_millis(10));

@@ -1,14 +1,13 @@
 //! Clients of the APIs that the pool translates. Google does not serve these, so their suites run
 //! through the pool only, and what the fake plays are conversations on Gemini's own API.
 
-use super::{KEYS, Release, run};
+use super::{KEYS, Release, fail_as_asked, run};
 use crate::support::{Setup, TOKEN, soon};
 use fake_gemini::{
-    Answer, Break, Call, Ended, Finish, MidStream, Operation, Reply, Source, Surface, ToolCall,
-    errors,
+    Answer, Call, Ended, Finish, Operation, Reply, Source, Surface, ToolCall, errors,
 };
 use serde_json::Value;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// What the model cites when it has searched. Before the quote, bytes and characters differ.
@@ -27,22 +26,11 @@ fn play(call: &Call, over_quota: &AtomicUsize) -> Reply {
     }
     let body = String::from_utf8_lossy(&call.body);
     let asks = |words: &str| body.contains(words);
-    if asks("be over quota once") {
-        let order = Ordering::Relaxed;
-        return match over_quota.try_update(order, order, |left| left.checked_sub(1)) {
-            Ok(_) => {
-                let wait = Duration::from_secs(3);
-                Reply::error(errors::quota_per_minute("gemini-2.5-pro", 100, wait))
-            }
-            Err(_) => Reply::answer(Answer::words("Hello again")),
-        };
+    if let Some(reply) = fail_as_asked(asks, over_quota) {
+        return reply;
     }
     if asks("be overloaded") {
         return Reply::error(errors::overloaded());
-    }
-    if asks("break off") {
-        let error = Break::Error(errors::overloaded(), MidStream::Unframed);
-        return Reply::events(5).break_after(2, error);
     }
     if asks(LONG) {
         return Reply::events(100).gap(Duration::from_millis(10));
