@@ -22,6 +22,11 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// longer waits.
 const MAX_RETRY_AFTER_MS: i64 = 60_000;
 
+/// Appended to Google's error about a model that it does not know. Clients made for other providers
+/// ask for models of those.
+const MODEL_ADVICE: &str = " If the client cannot be set to a model of Gemini, the pool's operator \
+                            can lead the name to one with `model_aliases`.";
+
 /// How clients of OpenAI's surface receive Google's errors about the request itself. On Google's
 /// surface these errors always pass unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -471,6 +476,11 @@ fn upstream(outcome: Outcome, status: u16, code: Option<&str>, message: &str) ->
         ),
         CallerError::RequestFault if Overflow::in_message(message).is_some() => {
             ErrorResponse::new(ErrorCode::ContextLengthExceeded, message)
+        }
+        CallerError::RequestFault if status == 404 && message.starts_with("models/") => {
+            let mut response = passing(ErrorCode::InvalidRequest, StatusCode::is_client_error);
+            response.body.message.push_str(MODEL_ADVICE);
+            response
         }
         CallerError::RequestFault | CallerError::Location => {
             passing(ErrorCode::InvalidRequest, StatusCode::is_client_error)

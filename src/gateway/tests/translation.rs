@@ -143,6 +143,7 @@ fn googles_errors_have_the_form_of_the_clients_api() {
     let answer = pool.post(COMPLETION, PROMPT);
     answer.assert_error(404, "not_found");
     answer.assert_message("is not found");
+    answer.assert_message("with `model_aliases`");
 }
 
 #[test]
