@@ -70,7 +70,7 @@ pub(crate) fn of_answer(schema: &RawValue) -> Result<Json<'_>, Invalid> {
 /// Lowers a schema. One that Gemini accepts is returned as it is.
 ///
 /// # Errors
-/// It is no schema, is nested too deeply, or describes parameters that are no object.
+/// It is no schema, is too large or nested too deeply, or describes parameters that are no object.
 pub fn lower(schema: &RawValue, usage: Usage) -> Result<Cow<'_, RawValue>, SchemaError> {
     let Parsed {
         tree,

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 const MAX_COPIES: usize = 64;
 /// How many values copies may add to a schema. Beyond, references stay references, and alternatives
 /// become sentences.
-const MAX_COPIED_VALUES: usize = 20_000;
+const MAX_COPIED_VALUES: usize = 5_000;
 
 const NOTHING: &str = "No value is valid here.";
 const NOT_A_SCHEMA: &str = "must be an object or a boolean";

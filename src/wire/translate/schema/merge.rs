@@ -7,6 +7,7 @@
 use super::tree::{Fields, Tree, set, take};
 use super::words;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// A schema that accepts what both accept.
 pub(super) fn both<'a>(mut first: Fields<'a>, second: Fields<'a>) -> Fields<'a> {
@@ -116,15 +117,15 @@ fn common_types<'a>(first: &Tree<'a>, second: &Tree<'a>) -> Option<Tree<'a>> {
         None => tree.as_texts().unwrap_or_default(),
     };
     let (first, second) = (names(first), names(second));
-    let has = |names: &[String], name: &str| names.iter().any(|known| known == name);
-    let mut common: Vec<&str> = Vec::new();
-    for name in first.iter().chain(&second).map(String::as_str) {
-        let is_in =
-            |names: &[String]| has(names, name) || (name == "integer" && has(names, "number"));
-        if is_in(&first) && is_in(&second) && !common.contains(&name) {
-            common.push(name);
-        }
-    }
+    let sets = [&first, &second].map(|names| names.iter().map(String::as_str).collect());
+    let is_in = |names: &HashSet<&str>, name: &str| {
+        names.contains(name) || (name == "integer" && names.contains("number"))
+    };
+    let mut seen = HashSet::new();
+    let names = first.iter().chain(&second).map(String::as_str);
+    let common: Vec<&str> = names
+        .filter(|name| sets.iter().all(|names| is_in(names, name)) && seen.insert(*name))
+        .collect();
     match common.as_slice() {
         [] => None,
         [name] => Some(Tree::text(name)),

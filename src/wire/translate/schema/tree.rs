@@ -10,6 +10,9 @@ use std::collections::HashSet;
 /// The most levels of a schema, counted in braces and brackets. Deeper ones would be refused by
 /// Gemini, and parsing them would cost more and more stack.
 pub(super) const MAX_DEPTH: usize = 100;
+/// The most values in a schema. Merging alternatives compares them with each other, so larger
+/// schemas would cost too much.
+const MAX_VALUES: usize = 10_000;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +37,13 @@ impl<'a> Parsed<'a> {
     /// Takes time proportional to the length of the text.
     ///
     /// # Errors
-    /// The value is nested more than [`MAX_DEPTH`] levels deep.
+    /// The value is nested more than [`MAX_DEPTH`] levels deep, or contains more than
+    /// [`MAX_VALUES`].
     pub(super) fn new(raw: &'a RawValue) -> Result<Self, SchemaError> {
         let mut parser = Parser {
             text: raw.get(),
             at: 0,
+            values: 0,
             path: Vec::new(),
             has_duplicates: false,
         };
@@ -55,6 +60,8 @@ struct Parser<'a> {
     text: &'a str,
     /// The position of the next byte.
     at: usize,
+    /// How many values have begun so far.
+    values: usize,
     /// The names and indices on the way to the current value.
     path: Vec<String>,
     has_duplicates: bool,
@@ -66,6 +73,13 @@ impl<'a> Parser<'a> {
             return Err(SchemaError::new(
                 &self.path,
                 "is nested too deeply: 100 levels are allowed",
+            ));
+        }
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(SchemaError::new(
+                &self.path,
+                "is beyond the 10,000 values that a schema may have",
             ));
         }
         match self.peek() {

@@ -5,12 +5,16 @@ use super::tree::{Fields, Tree, get, quoted, set};
 /// The maximum length of a quoted value or schema in a sentence, in characters.
 const MAX_QUOTED: usize = 400;
 
+/// Nothing is appended to a longer description, in bytes: a model would not heed it, and copying it
+/// for each sentence would take long.
+const MAX_DESCRIPTION: usize = 10_000;
+
 /// Appends a sentence to a schema's description, unless it is there already.
 pub(super) fn note(fields: &mut Fields<'_>, sentence: &str) {
     let known = get(fields, "description").and_then(Tree::as_text);
     let description = match known.as_deref().map(str::trim_end) {
         None | Some("") => sentence.to_owned(),
-        Some(known) if known.contains(sentence) => return,
+        Some(known) if known.len() > MAX_DESCRIPTION || known.contains(sentence) => return,
         Some(known) if known.ends_with(['.', '!', '?', ':', ';', '\n']) => {
             format!("{known} {sentence}")
         }
