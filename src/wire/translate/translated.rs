@@ -50,10 +50,10 @@ impl<F> Translated<F> {
     }
 }
 
-/// What is left out if a request has both a web search and functions. Gemini 2.5 refuses the
-/// combination, and Gemini 3 demands its own search results back in the history
-/// (<https://ai.google.dev/gemini-api/docs/tool-combination>), for which other APIs have no field.
-/// Agents declare a search unasked, so they would not work if such a request were refused.
+/// What is left out if a request has both a web search and functions. Codex declares both unasked.
+/// Gemini 2.5 refuses the combination. Gemini 3 allows it
+/// (<https://ai.google.dev/gemini-api/docs/tool-combination>), but Google charges for searches and
+/// answers many projects without billing with a 429, so Codex could not use a pool of free keys.
 pub(crate) const SEARCH_BESIDE_FUNCTIONS: &str = "tools[].web_search";
 
 /// A method of Gemini's models.

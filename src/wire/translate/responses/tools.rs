@@ -10,9 +10,7 @@
 //!
 //! Other tools run at OpenAI and are refused, except for two that agents declare unasked: a
 //! `tool_search` of OpenAI's, which is not needed as all tools are declared, and a search beside
-//! functions. Gemini 2.5 refuses that combination. Gemini 3 demands its own search results back in
-//! the history (<https://ai.google.dev/gemini-api/docs/tool-combination>), where Responses has no
-//! field for them.
+//! functions ([`SEARCH_BESIDE_FUNCTIONS`](crate::wire::translate::translated::SEARCH_BESIDE_FUNCTIONS)).
 
 use crate::wire::translate::generate::{FunctionDeclaration, Json, constant};
 use crate::wire::translate::parameters::{Invalid, Parameters, each, text};
