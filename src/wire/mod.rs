@@ -9,6 +9,7 @@
 //! | [`stream`] | the end of a stream, and errors within it |
 //! | [`json`] | reading and editing JSON text without building a tree |
 //! | [`translate`] | APIs that Google does not serve, translated to and from Gemini's |
+//! | [`parameters`] | reading the parameters of a request, with errors that name them |
 //! | [`resource`] | names of resources that belong to a project, such as files |
 //! | [`model_list`] | model lists, merged and paged |
 //! | [`conversation`] | which conversation a request continues |
@@ -22,6 +23,7 @@ pub mod json;
 pub mod model_list;
 pub mod naming;
 pub mod openai;
+pub mod parameters;
 pub mod redact;
 pub mod request_traits;
 pub mod resource;

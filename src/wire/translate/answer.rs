@@ -216,7 +216,7 @@ impl<'a> Grounding<'a> {
 }
 
 fn as_text(value: &RawValue) -> Option<Cow<'_, str>> {
-    super::parameters::text(value).ok()
+    crate::wire::parameters::text(value).ok()
 }
 
 fn text<'a>(object: &Object<'a>, name: &str) -> Option<Cow<'a, str>> {

@@ -7,9 +7,9 @@ use super::events::{Events, Ids, StreamError};
 use super::generate::{
     Content, GenerateContent, GenerationConfig, MAX_OUTPUT_TOKENS, MAX_STOP_SEQUENCES, Part, Role,
 };
-use super::parameters::{self, Invalid, Parameters};
 use super::text::TextAnswer;
 use super::translated::{Context, Method, Translated};
+use crate::wire::parameters::{self, Invalid, Parameters};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

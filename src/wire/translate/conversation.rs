@@ -6,9 +6,9 @@
 //! user says in between follows them.
 
 use super::generate::{Content, FunctionCall, FunctionResponse, Json, Part, Role, object};
-use super::parameters::Invalid;
 use super::thinking::Generation;
 use super::tool_names::ToolNames;
+use crate::wire::parameters::Invalid;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 

@@ -4,7 +4,7 @@
 //!
 //! Source: RFC 7578, RFC 2046 §5.1.
 
-use super::parameters::Invalid;
+use crate::wire::parameters::Invalid;
 use memchr::memmem;
 
 /// A field of a form.

@@ -3,7 +3,7 @@
 //! Google fetches public URLs itself (<https://ai.google.dev/gemini-api/docs/file-input-methods>).
 
 use super::generate::{Blob, FileData, Part};
-use super::parameters::Invalid;
+use crate::wire::parameters::Invalid;
 use std::borrow::Cow;
 
 /// Where Google's clients find uploaded files.

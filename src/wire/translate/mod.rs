@@ -7,7 +7,7 @@
 //! | [`messages`] | Anthropic's Messages API |
 //! | [`completions`] | OpenAI's legacy completions |
 //! | [`speech`], [`transcriptions`] | OpenAI's speech synthesis and recognition |
-//! | `parameters`, `form_data` | reading requests, with errors that name the parameter |
+//! | `form_data` | reading forms |
 //! | `passages` | where the passages are that an answer cites |
 //! | `generate`, `conversation`, `media`, `thinking` | writing requests for Gemini |
 //! | `translated`, `turn`, `text` | what each of them makes of a request, and of an answer |
@@ -28,7 +28,6 @@ mod form_data;
 mod generate;
 mod media;
 pub mod messages;
-mod parameters;
 mod passages;
 pub mod responses;
 pub mod schema;
@@ -41,8 +40,8 @@ pub mod transcriptions;
 mod translated;
 mod turn;
 
+pub use crate::wire::parameters::Invalid;
 pub use events::StreamError;
-pub use parameters::Invalid;
 pub use translated::{Context, Method, Translated};
 pub use turn::Whole;
 

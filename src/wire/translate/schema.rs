@@ -42,7 +42,7 @@ mod words;
 pub use error::{SchemaError, Usage};
 
 use super::generate::Json;
-use super::parameters::Invalid;
+use crate::wire::parameters::Invalid;
 use lowering::Lowering;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

@@ -9,9 +9,9 @@
 
 use super::answer::{Answer, PartContent};
 use super::generate::{Content, GenerateContent, GenerationConfig, Part, Role, json};
-use super::parameters::{self, Invalid, Parameters};
 use super::translated::{Context, Method, Translated};
 use super::turn::Whole;
+use crate::wire::parameters::{self, Invalid, Parameters};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;

@@ -1,10 +1,10 @@
 //! Messages and their blocks, as Gemini's contents.
 
 use super::format;
+use crate::wire::parameters::{Invalid, Parameters, each, text, text_if_any};
 use crate::wire::translate::conversation::{Conversation, Outcome, Status};
 use crate::wire::translate::generate::{Content, Json, Part};
 use crate::wire::translate::media;
-use crate::wire::translate::parameters::{Invalid, Parameters, each, text, text_if_any};
 use crate::wire::translate::signature;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

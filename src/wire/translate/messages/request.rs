@@ -4,12 +4,12 @@ use super::content::Messages;
 use super::tools::Tools;
 use super::{Form, Thinking};
 use crate::wire::json::{Members, find, parse, read};
+use crate::wire::parameters::{Invalid, Parameters, text};
 use crate::wire::translate::conversation::Conversation;
 use crate::wire::translate::generate::{
     Content, GenerateContent, GenerationConfig, Json, MAX_OUTPUT_TOKENS, MAX_STOP_SEQUENCES,
     ThinkingLevel, Tool, to_json,
 };
-use crate::wire::translate::parameters::{Invalid, Parameters, text};
 use crate::wire::translate::schema;
 use crate::wire::translate::thinking::{self, Effort, Generation, Thoughts};
 use crate::wire::translate::tool_names::ToolNames;

@@ -8,11 +8,11 @@
 //! of each tool below it.
 
 use super::content::Messages;
+use crate::wire::parameters::{Invalid, Parameters, text};
 use crate::wire::translate::generate::{
     CallingMode, Empty, FunctionCallingConfig, FunctionDeclaration, Json, Tool, ToolConfig,
     constant,
 };
-use crate::wire::translate::parameters::{Invalid, Parameters, text};
 use crate::wire::translate::schema;
 use crate::wire::translate::tool_names::ToolNames;
 use crate::wire::translate::translated::SEARCH_BESIDE_FUNCTIONS;

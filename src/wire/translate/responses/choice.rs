@@ -1,10 +1,10 @@
 //! Which tools the model may or must call.
 
 use super::tools::{Function, Search, ToolKind, Tools, hosted, is_search};
+use crate::wire::parameters::{Invalid, Parameters, each, text};
 use crate::wire::translate::generate::{
     CallingMode, Empty, FunctionCallingConfig, FunctionDeclaration, Tool, ToolConfig,
 };
-use crate::wire::translate::parameters::{Invalid, Parameters, each, text};
 use crate::wire::translate::tool_names::ToolNames;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

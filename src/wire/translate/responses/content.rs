@@ -1,9 +1,9 @@
 //! What messages and the results of tools contain, as Gemini's parts.
 
+use crate::wire::parameters::{Invalid, Parameters, each, list, text, text_if_any};
 use crate::wire::translate::conversation::{Outcome, Status};
 use crate::wire::translate::generate::Part;
 use crate::wire::translate::media;
-use crate::wire::translate::parameters::{Invalid, Parameters, each, list, text, text_if_any};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! What the answer to a request depends on.
 
 use super::tools::ClientTool;
-use crate::wire::translate::parameters::Parameters;
+use crate::wire::parameters::Parameters;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::HashMap;

@@ -2,10 +2,10 @@
 
 use super::content::{outcome, parts};
 use super::tools::{ToolKind, Tools};
+use crate::wire::parameters::{Invalid, Parameters, each, list, text, text_if_any};
 use crate::wire::translate::conversation::{Conversation, Outcome, Status};
 use crate::wire::translate::generate::{Content, Json, Part, Role, constant, object};
 use crate::wire::translate::media;
-use crate::wire::translate::parameters::{Invalid, Parameters, each, list, text, text_if_any};
 use crate::wire::translate::signature;
 use crate::wire::translate::tool_names::ToolNames;
 use serde_json::value::RawValue;

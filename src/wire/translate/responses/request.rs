@@ -5,12 +5,12 @@ use super::content;
 use super::form::{Echo, Form, Reasoning, Sources};
 use super::input::Input;
 use super::tools::{ClientTool, Search, Tools};
+use crate::wire::parameters::{Invalid, Parameters, text};
 use crate::wire::translate::conversation::Conversation;
 use crate::wire::translate::generate::{
     Content, GenerateContent, GenerationConfig, Json, MAX_OUTPUT_TOKENS, ThinkingConfig,
     ThinkingLevel, Tool,
 };
-use crate::wire::translate::parameters::{Invalid, Parameters, text};
 use crate::wire::translate::schema;
 use crate::wire::translate::thinking::{self, Effort, Generation, Thoughts};
 use crate::wire::translate::tool_names::ToolNames;

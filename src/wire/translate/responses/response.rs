@@ -6,7 +6,7 @@ use super::form::{Echo, Form};
 use super::tools::{ClientTool, ToolKind};
 use crate::pool::Usage;
 use crate::wire::json::{Members, read};
-use crate::wire::translate::parameters::Parameters;
+use crate::wire::parameters::Parameters;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 

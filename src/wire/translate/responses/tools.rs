@@ -12,8 +12,8 @@
 //! `tool_search` of OpenAI's, which is not needed as all tools are declared, and a search beside
 //! functions ([`SEARCH_BESIDE_FUNCTIONS`](crate::wire::translate::translated::SEARCH_BESIDE_FUNCTIONS)).
 
+use crate::wire::parameters::{Invalid, Parameters, each, text};
 use crate::wire::translate::generate::{FunctionDeclaration, Json, constant};
-use crate::wire::translate::parameters::{Invalid, Parameters, each, text};
 use crate::wire::translate::schema;
 use crate::wire::translate::tool_names::ToolNames;
 use serde_json::value::RawValue;

@@ -134,6 +134,21 @@ impl<'a> Parameters<'a> {
         value.map_err(|invalid| invalid.within(name))
     }
 
+    /// Reads the value with `read`. `Some(None)` if it is null, and `None` if it is absent.
+    pub(crate) fn nullable<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Invalid>,
+    ) -> Result<Option<Option<T>>, Invalid> {
+        let is_present = self.names().any(|member| member == name);
+        Ok(is_present.then_some(self.read(name, read)?))
+    }
+
+    /// The names of the members, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| &**name)
+    }
+
     /// Reads the value with `read`, which must be there.
     pub(crate) fn require<T>(
         &self,
