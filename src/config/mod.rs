@@ -22,8 +22,10 @@ use url::DEFAULT_ORIGIN;
 use variables::Variables;
 
 /// The name of every variable that the component reads, as in `spin.toml`.
-pub const VARIABLES: [&str; 24] = [
+pub const VARIABLES: [&str; 26] = [
     "my_api_token",
+    "admin_token",
+    "admin_read_token",
     "gemini_api_key",
     "llm_api_origin",
     "llm_api_endpoint",
@@ -62,9 +64,9 @@ const DEFAULT_MAX_HELD_BYTES: usize = 512 * 1024 * 1024;
 /// three copies of it.
 const LARGEST_MAX_HELD_BYTES: usize = 1024 * 1024 * 1024;
 
-/// The shortest accepted client token, in characters.
+/// The shortest accepted token, in characters.
 const MIN_TOKEN_LENGTH: usize = 8;
-/// A client token shorter than this, in characters, causes a warning, since it may be guessed.
+/// A token shorter than this, in characters, causes a warning, since it may be guessed.
 const SAFE_TOKEN_LENGTH: usize = 16;
 
 const DEFAULT_MAX_ATTEMPTS: u32 = 5;
@@ -106,6 +108,10 @@ impl fmt::Debug for Secret {
 pub struct Config {
     /// The token that clients must present; `None` refuses every call.
     pub client_token: Option<Secret>,
+    /// The token of operators who may change the pool.
+    pub admin_token: Option<Secret>,
+    /// The token of operators who may only read.
+    pub admin_read_token: Option<Secret>,
     /// Keys to import, in the given order.
     pub import_keys: Vec<ApiKey>,
     /// The upstream's scheme, host and port.
@@ -199,10 +205,12 @@ impl Config {
         &self.warnings
     }
 
-    /// The secrets among the settings: the client token and the keys to import.
+    /// The secrets among the settings: the tokens and the keys to import.
     pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         let keys = self.import_keys.iter().map(ApiKey::expose);
-        self.client_secrets().chain(keys)
+        let operators = [&self.admin_token, &self.admin_read_token];
+        let operators = operators.into_iter().flatten().map(Secret::expose);
+        self.client_secrets().chain(operators).chain(keys)
     }
 
     /// The secrets that clients present.
@@ -237,13 +245,16 @@ impl Config {
         let chat_endpoint = read_endpoint(&mut variables, &upstream);
         let public_url = variables.text("public_url");
         let public_url = public_url.map(|text| url::parse_public(&text)).transpose();
-        let client_token = read_token(&mut variables);
+        let tokens = read_tokens(&mut variables);
         let key_list = KeyList::parse(&variables.text("gemini_api_key").unwrap_or_default());
         variables.warnings.extend(key_list.warning());
         let import_keys = key_list.keys;
         let is_secret = |text: &str| {
             let keys = import_keys.iter().map(ApiKey::expose);
-            reveals(text, keys.chain(client_token.as_ref().map(Secret::expose)))
+            reveals(
+                text,
+                keys.chain(tokens.iter().flatten().map(Secret::expose)),
+            )
         };
         let default_model = read_default_model(&mut variables, is_secret);
         let model_aliases = read_aliases(&mut variables, is_secret);
@@ -253,18 +264,14 @@ impl Config {
             1..=LARGEST_MAX_BODY_BYTES,
             "of bytes, from 1 to 104857600, since bodies are held in the component's memory",
         );
+        let [client_token, admin_token, admin_read_token] = tokens.clone();
         Ok(Self {
             upstream,
             chat_endpoint,
             public_url: variables.checked(public_url),
             allowed_origins: read_allowed_origins(&mut variables),
             enforce_origin: variables.flag("enforce_origin", false),
-            rate_limit_per_minute: variables.limit(
-                "rate_limit_per_minute",
-                0,
-                u32::MAX,
-                "of calls, 0 for no limit",
-            ),
+            rate_limit_per_minute: read_rate_limit(&mut variables),
             proxies: read_proxies(&mut variables),
             max_body_bytes,
             max_held_bytes: variables.number(
@@ -284,6 +291,8 @@ impl Config {
                 "of days, from 1 to 3650, or 0 to keep the log forever",
             ),
             client_token,
+            admin_token,
+            admin_read_token,
             import_keys,
             default_model,
             model_aliases,
@@ -317,22 +326,38 @@ fn read_endpoint(variables: &mut Variables<'_>, upstream: &Uri) -> Uri {
     variables.checked(endpoint)
 }
 
-fn read_token(variables: &mut Variables<'_>) -> Option<Secret> {
-    let token = variables.text("my_api_token")?;
+fn read_token(variables: &mut Variables<'_>, name: &str) -> Option<Secret> {
+    let token = variables.text(name)?;
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        variables.problem(
-            "my_api_token must be visible ASCII characters without spaces, which is all that a header can carry",
-        );
+        variables.problem(format!(
+            "{name} must be visible ASCII characters without spaces, which is all that a header can carry",
+        ));
     } else if token.len() < MIN_TOKEN_LENGTH {
         variables.problem(format!(
-            "my_api_token must have at least {MIN_TOKEN_LENGTH} characters: try `openssl rand -hex 24`"
+            "{name} must have at least {MIN_TOKEN_LENGTH} characters: try `openssl rand -hex 24`"
         ));
     } else if token.len() < SAFE_TOKEN_LENGTH {
         variables.warnings.push(format!(
-            "my_api_token has fewer than {SAFE_TOKEN_LENGTH} characters and may be guessed: try `openssl rand -hex 24`"
+            "{name} has fewer than {SAFE_TOKEN_LENGTH} characters and may be guessed: try `openssl rand -hex 24`"
         ));
     }
     Some(Secret(token))
+}
+
+/// Reads the tokens of clients, operators, and operators who only read. They must differ, so that
+/// none is mistaken for another.
+fn read_tokens(variables: &mut Variables<'_>) -> [Option<Secret>; 3] {
+    let tokens =
+        ["my_api_token", "admin_token", "admin_read_token"].map(|name| read_token(variables, name));
+    let [client, admin, reader] = &tokens;
+    let pairs = [(client, admin), (client, reader), (admin, reader)];
+    if pairs
+        .iter()
+        .any(|(one, other)| one.is_some() && one == other)
+    {
+        variables.problem("my_api_token, admin_token and admin_read_token must differ");
+    }
+    tokens
 }
 
 fn read_default_model(variables: &mut Variables<'_>, is_secret: impl Fn(&str) -> bool) -> String {
@@ -364,6 +389,11 @@ fn read_allowed_origins(variables: &mut Variables<'_>) -> AllowedOrigins {
         }
         AllowedOrigins::default()
     })
+}
+
+fn read_rate_limit(variables: &mut Variables<'_>) -> Option<u32> {
+    let rule = "of calls, 0 for no limit";
+    variables.limit("rate_limit_per_minute", 0, u32::MAX, rule)
 }
 
 fn read_proxies(variables: &mut Variables<'_>) -> Proxies {

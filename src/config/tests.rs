@@ -196,7 +196,8 @@ fn problems_reveal_no_secret_in_the_wrong_variable() {
     let secret = "AIzaFAKE-key-in-the-wrong-variable-0001";
     for name in VARIABLES {
         // A host name may be any text.
-        if ["my_api_token", "gemini_api_key", "allowed_origins"].contains(&name) {
+        let may_be_any_text = ["gemini_api_key", "allowed_origins"].contains(&name);
+        if may_be_any_text || name.ends_with("_token") {
             assert!(config(&[(name, secret)]).is_ok(), "{name}");
             continue;
         }
@@ -209,6 +210,22 @@ fn problems_reveal_no_secret_in_the_wrong_variable() {
         let problem = problem(&[("my_api_token", token), ("llm_model", model)]);
         assert!(problem.contains("llm_model"), "{problem}");
         assert!(!problem.contains(model), "{problem}");
+    }
+}
+
+#[test]
+fn the_tokens_differ() {
+    let tokens = [
+        ("my_api_token", "fake-token-number-1"),
+        ("admin_token", "fake-token-number-2"),
+        ("admin_read_token", "fake-token-number-3"),
+    ];
+    let set = config(&tokens).unwrap();
+    assert_eq!(set.secrets().count(), 3);
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let mut equal = tokens;
+        equal[one].1 = equal[other].1;
+        assert!(problem(&equal).contains("must differ"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who may call, and how often.
 
 use super::affinity::Affinity;
-use super::authentication::{self, Accepts, Caller};
+use super::authentication::{self, Accepts, Caller, Permission};
 use super::incoming::Incoming;
 use super::ports::System;
 use super::view::PoolView;
@@ -33,6 +33,33 @@ impl<D: Database, S: System> Admission<'_, D, S> {
                 Err(wrong)
             }
             result => result,
+        }
+    }
+
+    /// Admits operators who have the permission.
+    pub(super) async fn admit_operator(
+        &self,
+        request: &Parts,
+        needed: Permission,
+    ) -> Result<Caller, Failure> {
+        cors::check_origin(self.config, &request.headers)?;
+        match authentication::authenticate_operator(self.config, request, needed) {
+            Err(wrong @ (Failure::OperatorTokenMissing | Failure::OperatorTokenWrong)) => {
+                self.count_wrong_token(&request.headers).await?;
+                Err(wrong)
+            }
+            result => result,
+        }
+    }
+
+    /// Admits clients and operators.
+    pub(super) async fn admit_anyone(&self, request: &Parts) -> Result<Caller, Failure> {
+        match authentication::authenticate_operator(self.config, request, Permission::Read) {
+            Ok(operator) => {
+                cors::check_origin(self.config, &request.headers)?;
+                Ok(operator)
+            }
+            Err(_) => self.admit(request, Accepts::Bearer).await,
         }
     }
 

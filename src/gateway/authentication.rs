@@ -1,10 +1,13 @@
-//! Authentication: the client token, wherever clients of the two APIs put it.
+//! Authentication: the client token, wherever clients of the APIs put it, and the tokens of
+//! operators.
 
 use super::Failure;
 use super::headers::GOOGLE_KEY;
+use crate::admin::endpoint::Endpoint;
 use crate::config::Config;
 use crate::wire::target::key_of_query;
 use crate::wire::{ClientApi, Surface};
+use http::Method;
 use http::header::{self, HeaderName};
 use http::request::Parts;
 
@@ -20,6 +23,17 @@ pub(super) enum Caller {
     BuiltInToken,
     /// A client that continues an upload, whose URL is its credential.
     UploadUrl,
+    /// An operator.
+    Operator(Permission),
+}
+
+/// What an operator may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Permission {
+    /// Read: with `admin_read_token` or `admin_token`.
+    Read,
+    /// Make changes, too: with `admin_token`.
+    Change,
 }
 
 /// Where a token is accepted.
@@ -45,8 +59,11 @@ pub(super) fn surface_of_credential(request: &Parts) -> Surface {
     }
 }
 
-/// The API that a client speaks, as far as its headers tell.
+/// The API that a caller speaks, as far as its path and headers tell.
 pub(super) fn api_of_client(request: &Parts) -> ClientApi {
+    if Endpoint::is_admin(request.uri.path()) {
+        return ClientApi::Admin;
+    }
     match request.headers.contains_key(ANTHROPIC_VERSION) {
         true => ClientApi::Anthropic,
         false => surface_of_credential(request).into(),
@@ -77,6 +94,51 @@ pub(super) fn authenticate(
     match is_valid {
         true => Ok(Caller::BuiltInToken),
         false => Err(Failure::TokenWrong),
+    }
+}
+
+impl Permission {
+    /// The permission that a request of the admin API needs.
+    pub(super) fn for_method(method: &Method) -> Self {
+        match *method {
+            Method::GET | Method::HEAD => Self::Read,
+            _ => Self::Change,
+        }
+    }
+}
+
+/// Checks the operator's token, which must have the permission.
+///
+/// # Errors
+/// No operator's token is configured, the request has none or a wrong one, or its token may not do
+/// this.
+pub(super) fn authenticate_operator(
+    config: &Config,
+    request: &Parts,
+    needed: Permission,
+) -> Result<Caller, Failure> {
+    let tokens = [
+        (&config.admin_token, Permission::Change),
+        (&config.admin_read_token, Permission::Read),
+    ];
+    if tokens.iter().all(|(token, _)| token.is_none()) {
+        return Err(Failure::OperatorTokenNotConfigured);
+    }
+    let presented = presented(request, Accepts::Bearer);
+    if presented.is_empty() {
+        return Err(Failure::OperatorTokenMissing);
+    }
+    // Compare every token, so that the time taken reveals nothing.
+    let granted = tokens.iter().fold(None, |granted, (token, permission)| {
+        let is_token = presented.iter().fold(false, |valid, presented| {
+            valid | token.as_ref().is_some_and(|token| token.matches(presented))
+        });
+        granted.max(is_token.then_some(*permission))
+    });
+    match granted {
+        None => Err(Failure::OperatorTokenWrong),
+        Some(permission) if permission < needed => Err(Failure::ReadOnlyToken),
+        Some(permission) => Ok(Caller::Operator(permission)),
     }
 }
 

@@ -46,6 +46,10 @@ error_codes! {
     ResourcesOfDifferentProjects "resources_of_different_projects" invalid_request_error BAD_REQUEST;
     MissingClientToken "missing_client_token" authentication_error UNAUTHORIZED;
     InvalidClientToken "invalid_client_token" authentication_error UNAUTHORIZED;
+    MissingOperatorToken "missing_operator_token" authentication_error UNAUTHORIZED;
+    InvalidOperatorToken "invalid_operator_token" authentication_error UNAUTHORIZED;
+    OperatorTokenNotConfigured "operator_token_not_configured" permission_error FORBIDDEN;
+    ReadOnlyToken "read_only_token" permission_error FORBIDDEN;
     OriginNotAllowed "origin_not_allowed" permission_error FORBIDDEN;
     PermissionDenied "permission_denied" permission_error FORBIDDEN;
     PlanRefused "plan_refused" permission_error FORBIDDEN;

@@ -14,6 +14,7 @@ use crate::wire::openai::ErrorBody;
 use crate::wire::translate::messages;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
+use serde::Serialize;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -75,6 +76,25 @@ impl Failure {
                 "The client token is wrong. Ask the pool's operator for the token; a Gemini API \
                  key does not work here.",
             ),
+            Self::OperatorTokenNotConfigured => ErrorResponse::new(
+                ErrorCode::OperatorTokenNotConfigured,
+                "This is only for operators, and no operator's token is configured. Set the \
+                 variable `admin_token` (SPIN_VARIABLE_ADMIN_TOKEN), or `admin_read_token` for \
+                 reading, and restart.",
+            ),
+            Self::OperatorTokenMissing => ErrorResponse::new(
+                ErrorCode::MissingOperatorToken,
+                "The operator's token is missing. Send `admin_token`, or `admin_read_token` for \
+                 reading, as `Authorization: Bearer TOKEN`.",
+            ),
+            Self::OperatorTokenWrong => ErrorResponse::new(
+                ErrorCode::InvalidOperatorToken,
+                "The operator's token is wrong. A client token does not work here.",
+            ),
+            Self::ReadOnlyToken => ErrorResponse::new(
+                ErrorCode::ReadOnlyToken,
+                "This token may only read. Send `admin_token` to make changes.",
+            ),
             Self::RateLimited { limit, retry_after } => ErrorResponse::new(
                 ErrorCode::RateLimitExceeded,
                 format!(
@@ -86,8 +106,7 @@ impl Failure {
                 ErrorCode::RateLimitExceeded,
                 format!(
                     "This address has made more than {limit} calls in the current minute, the \
-                     latest without the pool's client token. Try again in {retry_after} s with \
-                     the token."
+                     latest without a valid token. Try again in {retry_after} s with one."
                 ),
             ),
             Self::BodyTooLarge { max } => ErrorResponse::new(
@@ -201,6 +220,10 @@ impl Failure {
             | Self::OwnersDiffer
             | Self::TokenMissing
             | Self::TokenWrong
+            | Self::OperatorTokenNotConfigured
+            | Self::OperatorTokenMissing
+            | Self::OperatorTokenWrong
+            | Self::ReadOnlyToken
             | Self::RateLimited { .. }
             | Self::WrongTokens { .. }
             | Self::BodyTooLarge { .. }
@@ -228,6 +251,10 @@ impl Failure {
             | Self::OriginRefused
             | Self::TokenMissing
             | Self::TokenWrong
+            | Self::OperatorTokenNotConfigured
+            | Self::OperatorTokenMissing
+            | Self::OperatorTokenWrong
+            | Self::ReadOnlyToken
             | Self::BodyTooLarge { .. }
             | Self::EncodingUnsupported
             | Self::InvalidRequest(..)
@@ -268,7 +295,7 @@ impl Failure {
     pub(super) fn status(&self, api: ClientApi) -> StatusCode {
         let ErrorResponse { status, .. } = self.describe();
         match api {
-            ClientApi::OpenAi | ClientApi::Gemini => status,
+            ClientApi::OpenAi | ClientApi::Gemini | ClientApi::Admin => status,
             ClientApi::Anthropic => {
                 StatusCode::from_u16(messages::error_status(status.as_u16())).unwrap_or(status)
             }
@@ -294,12 +321,13 @@ impl Failure {
                 && match api {
                     ClientApi::OpenAi => form == ErrorForm::Verbatim,
                     ClientApi::Gemini => body.trim_start().starts_with('{'),
-                    ClientApi::Anthropic => false,
+                    ClientApi::Anthropic | ClientApi::Admin => false,
                 } =>
             {
                 body.clone()
             }
             (ClientApi::OpenAi, _) => error.to_json(),
+            (ClientApi::Admin, _) => problem(status, &error),
             (ClientApi::Anthropic, _) => {
                 let code = messages::error_code(error.param.as_deref(), &error.code);
                 messages::error_json(status.as_u16(), code, &error.message)
@@ -347,7 +375,10 @@ impl Failure {
             Self::Stopping | Self::NoRoom => {
                 set(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            Self::TokenMissing | Self::TokenWrong => {
+            Self::TokenMissing
+            | Self::TokenWrong
+            | Self::OperatorTokenMissing
+            | Self::OperatorTokenWrong => {
                 set(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ => {}
@@ -382,6 +413,35 @@ impl ErrorResponse {
         self.body.param = param.map(str::to_owned);
         self
     }
+}
+
+/// The media type of [`problem`].
+pub(super) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// A problem as in RFC 9457. Its type is `about:blank`, since `code` says what is wrong.
+fn problem(status: StatusCode, error: &ErrorBody) -> String {
+    #[derive(Serialize)]
+    struct Problem<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        title: &'a str,
+        status: u16,
+        detail: &'a str,
+        code: &'a str,
+        /// The parameter at fault.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        param: Option<&'a str>,
+    }
+    // Strings always serialize.
+    serde_json::to_string(&Problem {
+        kind: "about:blank",
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        detail: &error.message,
+        code: &error.code,
+        param: error.param.as_deref(),
+    })
+    .unwrap_or_default()
 }
 
 /// Converts milliseconds to seconds, rounded up.

@@ -46,6 +46,14 @@ pub enum Failure {
     TokenMissing,
     /// The request's token is not the pool's.
     TokenWrong,
+    /// No operator's token is configured.
+    OperatorTokenNotConfigured,
+    /// The request has no operator's token.
+    OperatorTokenMissing,
+    /// The request's token is not an operator's.
+    OperatorTokenWrong,
+    /// The operator's token may not make changes.
+    ReadOnlyToken,
     /// The client exceeded its rate limit.
     RateLimited {
         /// Calls allowed per minute.

@@ -57,7 +57,7 @@ use crate::sync::{ByteSemaphore, NewNotify};
 use crate::wire::ClientApi;
 use crate::wire::target::advice;
 use admission::Admission;
-use authentication::Accepts;
+use authentication::{Accepts, Permission};
 use context::Context;
 use error_response::ErrorForm;
 use http::header::{HeaderName, HeaderValue};
@@ -70,6 +70,7 @@ use ports::{ByteStream, System, Upstream};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use relay::Relay;
+use request_body::HeldBody;
 use route::{ANY_METHOD, Route};
 use serde::Serialize;
 use std::rc::Rc;
@@ -197,16 +198,21 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Route::Alive => Reply::of(&Status { status: "ok" }),
             Route::Ready => self.ready().await,
             Route::Operator(action) => {
-                let config = self.config()?;
-                self.admission(config)
-                    .admit(request, Accepts::Bearer)
-                    .await?;
-                let operator = Operator {
-                    config,
-                    view: self.view()?,
-                    system: &self.system,
+                let admission = self.admission(self.config()?);
+                match action.permission() {
+                    Some(needed) => admission.admit_operator(request, needed).await?,
+                    None => admission.admit_anyone(request).await?,
                 };
-                operator.act(action, request, id).await
+                self.operator()?.act(action, request, id).await
+            }
+            Route::Admin(endpoint) => {
+                let needed = Permission::for_method(&request.method);
+                let admission = self.admission(self.config()?);
+                admission.admit_operator(request, needed).await?;
+                let body = self.read_body(request, body).await?;
+                self.operator()?
+                    .administer(endpoint, request, &body.bytes, id)
+                    .await
             }
             Route::Upstream(target) => {
                 let mut incoming = Incoming {
@@ -291,6 +297,23 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 Ok(()) => {}
             }
         });
+    }
+
+    async fn read_body<B: ByteStream>(
+        &self,
+        request: &Parts,
+        body: &mut B,
+    ) -> Result<HeldBody, Failure> {
+        let max = self.config()?.max_body_bytes;
+        request_body::read(&request.headers, body, max, &self.memory, &self.system).await
+    }
+
+    fn operator(&self) -> Result<Operator<'_, D, S>, Failure> {
+        Ok(Operator {
+            config: self.config()?,
+            view: self.view()?,
+            system: &self.system,
+        })
     }
 
     fn admission<'a>(&'a self, config: &'a Config) -> Admission<'a, D, S> {

@@ -259,7 +259,9 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                 let page = messages::models::page(&list.to_cache(), query);
                 page.unwrap_or_default().into_bytes()
             }
-            ClientApi::OpenAi | ClientApi::Gemini => list.to_json(self.page).into_bytes(),
+            ClientApi::OpenAi | ClientApi::Gemini | ClientApi::Admin => {
+                list.to_json(self.page).into_bytes()
+            }
         };
         let body = match repairs {
             true => repair::models(body),

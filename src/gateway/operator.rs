@@ -1,16 +1,23 @@
 //! What operators may do, once they are admitted.
 
+use super::authentication::Permission;
 use super::ports::System;
 use super::route::Action;
 use super::view::{Coverage, MAX_AGE_MS, PoolView};
 use super::{Failure, Reply};
-use crate::admin::{self, Alias};
+use crate::admin::endpoint::{Endpoint, KeyAction};
+use crate::admin::report::{self, Alias};
+use crate::admin::{self, Refusal, Request};
 use crate::config::Config;
 use crate::pool::{KeyId, PoolKey, Scope};
-use crate::store::{self, Database};
+use crate::store::{self, Author, Database};
 use crate::wire::naming::is_model;
+use http::StatusCode;
 use http::request::Parts;
 use serde::Serialize;
+
+/// How the audit log names operators who make changes.
+const ADMIN_TOKEN: &str = "admin_token";
 
 /// An operator who has been admitted.
 pub(super) struct Operator<'a, D, S> {
@@ -38,7 +45,7 @@ impl<D: Database, S: System> Operator<'_, D, S> {
                 let keys = store::key_report(view.unlimited_database()).await?;
                 let now = system.now();
                 let warnings = config.warnings();
-                Reply::of(&admin::keys_status(keys, &view.snapshot(), now, warnings))
+                Reply::of(&report::keys_status(keys, &view.snapshot(), now, warnings))
             }
             Action::ResetKey(id) => self.reset_key(id, request_id).await,
             Action::Explain => {
@@ -49,7 +56,7 @@ impl<D: Database, S: System> Operator<'_, D, S> {
                 });
                 let snapshot = view.snapshot();
                 let model = config.model_of(&name);
-                let explanation = admin::explain(&snapshot, model, alias, system.now());
+                let explanation = report::explain(&snapshot, model, alias, system.now());
                 Reply::of(&explanation)
             }
             Action::Forget => {
@@ -69,6 +76,49 @@ impl<D: Database, S: System> Operator<'_, D, S> {
         }
     }
 
+    /// Forgets the cool-downs of a key and its project that the database did not take.
+    fn forget_cool_downs(&self, id: KeyId) {
+        let scope = self.view.snapshot().key(id).map(PoolKey::scope);
+        let key = Scope::Key(id);
+        self.view.forget(&[key.clone(), scope.unwrap_or(key)]);
+    }
+
+    /// Does what an admitted operator asks the admin API for.
+    pub(super) async fn administer<B>(
+        &self,
+        endpoint: Endpoint,
+        request: &Parts,
+        body: &[u8],
+        request_id: &str,
+    ) -> Result<Reply<D, B, S>, Failure> {
+        let Self { view, system, .. } = *self;
+        if let Endpoint::KeyAction(id, KeyAction::Reset) = endpoint {
+            view.refresh(system, Coverage::Whole, MAX_AGE_MS).await?;
+            self.forget_cool_downs(id);
+        }
+        let request = Request {
+            endpoint,
+            method: &request.method,
+            query: request.uri.query(),
+            body,
+            author: Author {
+                actor: ADMIN_TOKEN,
+                request_id,
+            },
+            now: system.now(),
+        };
+        let result = admin::respond(view.unlimited_database(), &request).await;
+        if Permission::for_method(request.method) == Permission::Change {
+            view.outdate();
+        }
+        let response = result?;
+        let mut reply = Reply::json(response.status, response.json);
+        if response.status == StatusCode::NO_CONTENT {
+            reply = Reply::empty(response.status);
+        }
+        Ok(reply)
+    }
+
     /// The name of the model that a request asks about, after a fresh read of the pool.
     async fn name_of(&self, request: &Parts) -> Result<String, Failure> {
         let name = model_of_query(request.uri.query(), &self.config.default_model)?;
@@ -82,9 +132,12 @@ impl<D: Database, S: System> Operator<'_, D, S> {
     async fn reset_key<B>(&self, id: KeyId, request_id: &str) -> Result<Reply<D, B, S>, Failure> {
         let Self { view, system, .. } = *self;
         view.refresh(system, Coverage::Whole, MAX_AGE_MS).await?;
-        let reset = store::reset_key(view.unlimited_database(), id, system.now()).await?;
-        let scope = view.snapshot().key(id).map(PoolKey::scope);
-        view.forget(&[Scope::Key(id), scope.unwrap_or(Scope::Key(id))]);
+        let author = Author {
+            actor: ADMIN_TOKEN,
+            request_id,
+        };
+        let reset = store::reset_key(view.unlimited_database(), id, author, system.now()).await?;
+        self.forget_cool_downs(id);
         view.outdate();
         if !reset {
             return Err(Failure::UnknownKey(id));
@@ -95,6 +148,16 @@ impl<D: Database, S: System> Operator<'_, D, S> {
             id: Some(id.0),
             model: None,
         })
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(invalid) => invalid.into(),
+            Refusal::UnknownKey(id) => Self::UnknownKey(id),
+            Refusal::Database(error) => error.into(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Responses to clients.
 
 use super::answer_stream::AnswerStream;
-use super::error_response::ErrorForm;
+use super::error_response::{ErrorForm, PROBLEM};
 use super::failure::Failure;
 use super::headers::UPLOAD_STATUS;
 use crate::store::DatabaseError;
@@ -72,6 +72,9 @@ impl<D, B, S> Reply<D, B, S> {
     pub(super) fn of_failure(failure: &Failure, api: ClientApi, form: ErrorForm) -> Self {
         let mut reply = Self::json(failure.status(api), failure.to_json(api, form));
         reply.headers.extend(failure.headers());
+        if api == ClientApi::Admin {
+            reply.headers.insert(header::CONTENT_TYPE, PROBLEM);
+        }
         reply
     }
 

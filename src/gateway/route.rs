@@ -1,5 +1,7 @@
 //! The gateway's paths and the methods that they support.
 
+use super::authentication::Permission;
+use crate::admin::endpoint::{Endpoint, key_id};
 use crate::pool::KeyId;
 use crate::wire::target::Target;
 use crate::wire::{ClientApi, Kind, Surface};
@@ -15,6 +17,8 @@ pub(super) enum Route {
     Upstream(Target),
     /// A path for operators.
     Operator(Action),
+    /// A path of the admin API.
+    Admin(Endpoint),
     Alive,
     Ready,
 }
@@ -32,6 +36,17 @@ pub(super) enum Action {
     Forget,
 }
 
+impl Action {
+    /// The permission that it needs; `None` if clients may do it, too.
+    pub(super) fn permission(&self) -> Option<Permission> {
+        match self {
+            Self::KeysStatus => None,
+            Self::Explain => Some(Permission::Read),
+            Self::ResetKey(_) | Self::Forget => Some(Permission::Change),
+        }
+    }
+}
+
 impl Route {
     /// Finds the route of a path. `credential` is the API whose clients send credentials in the
     /// same way as this request.
@@ -42,6 +57,7 @@ impl Route {
             "/readyz" => Some(Self::Ready),
             "/api/pool/explain" => Some(Self::Operator(Action::Explain)),
             "/api/pool/forget" => Some(Self::Operator(Action::Forget)),
+            path if Endpoint::is_admin(path) => Endpoint::of(path).map(Self::Admin),
             _ => {
                 key_reset(path).or_else(|| Target::of(method, path, credential).map(Self::Upstream))
             }
@@ -58,6 +74,7 @@ impl Route {
             Self::Operator(Action::KeysStatus) => "GET, POST, OPTIONS",
             Self::Operator(Action::ResetKey(_) | Action::Forget) => "POST, OPTIONS",
             Self::Operator(Action::Explain) => "GET, OPTIONS",
+            Self::Admin(endpoint) => endpoint.allow_header(),
             Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
         }
     }
@@ -79,15 +96,14 @@ impl Route {
             }
             Self::Upstream(target) => target.api(),
             Self::Operator(_) | Self::Alive | Self::Ready => ClientApi::OpenAi,
+            Self::Admin(_) => ClientApi::Admin,
         }
     }
 }
 
 fn key_reset(path: &str) -> Option<Route> {
     let id = path.strip_prefix("/api/keys/")?.strip_suffix("/reset")?;
-    // Reject signs and leading zeros, so that an id has one spelling.
-    let number: i64 = id.parse().ok()?;
-    (number.to_string() == id).then_some(Route::Operator(Action::ResetKey(KeyId(number))))
+    Some(Route::Operator(Action::ResetKey(key_id(id)?)))
 }
 
 #[cfg(test)]

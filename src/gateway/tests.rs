@@ -17,6 +17,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 mod access;
+mod admin;
 mod affinity;
 mod answers;
 mod failover;
@@ -31,10 +32,14 @@ mod view;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
 const TOKEN: &str = "fake-client-token-0001";
+const ADMIN_TOKEN: &str = "fake-admin-token-0001";
+const READ_TOKEN: &str = "fake-read-token-00001";
 const KEY: &str = "AIzaFAKE-first-key-of-the-pool-00000001";
 
 /// The client token as OpenAI's clients send it.
 const BEARER: (&str, &str) = ("authorization", "Bearer fake-client-token-0001");
+/// The operator's token.
+const OPERATOR: (&str, &str) = ("authorization", "Bearer fake-admin-token-0001");
 /// The client token as Google's clients send it.
 const API_KEY: (&str, &str) = ("x-goog-api-key", TOKEN);
 
@@ -343,6 +348,12 @@ impl Answer {
     }
 }
 
+/// The token for a path, as most callers send it.
+fn credential(path: &str) -> (&'static str, &'static str) {
+    let is_for_operators = path.starts_with("/api/") || path.starts_with("/admin/");
+    if is_for_operators { OPERATOR } else { BEARER }
+}
+
 struct Pool {
     gateway: Gateway<NativeDatabase, FakeHost, FakeHost>,
     database: Rc<NativeDatabase>,
@@ -385,7 +396,12 @@ impl Pool {
     ) -> Self {
         let config = Config::from_variables(|name| {
             let set = variables.iter().find(|(set, _)| *set == name);
-            let default = (name == "my_api_token").then_some(TOKEN);
+            let default = match name {
+                "my_api_token" => Some(TOKEN),
+                "admin_token" => Some(ADMIN_TOKEN),
+                "admin_read_token" => Some(READ_TOKEN),
+                _ => None,
+            };
             set.map(|(_, value)| *value).or(default).map(str::to_owned)
         });
         let database = Rc::new(NativeDatabase::migrated());
@@ -555,11 +571,11 @@ impl Pool {
     }
 
     fn get(&self, path: &str) -> Answer {
-        self.call("GET", path, &[BEARER], "")
+        self.call("GET", path, &[credential(path)], "")
     }
 
     fn post(&self, path: &str, body: &str) -> Answer {
-        self.call("POST", path, &[BEARER], body)
+        self.call("POST", path, &[credential(path)], body)
     }
 
     fn gemini_get(&self, path: &str) -> Answer {

@@ -125,6 +125,22 @@ pub enum KeyStatus {
 }
 
 impl KeyStatus {
+    /// Every status with its name for operators.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("active", Self::Active),
+        ("cooling", Self::Cooling),
+        ("disabled", Self::Disabled),
+    ];
+
+    /// The name for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Cooling => "cooling",
+            Self::Disabled => "disabled",
+        }
+    }
+
     /// Reads the `status` column; `None` for an unknown number.
     pub fn from_code(code: i64) -> Option<Self> {
         [Self::Active, Self::Cooling, Self::Disabled]

@@ -113,6 +113,42 @@ pub async fn cool(
     Ok(before)
 }
 
+/// A cool-down that is under way, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CurrentCoolDown {
+    /// `key:7` or `project:projects/123`.
+    pub scope: String,
+    /// `None` for all models.
+    pub model: Option<String>,
+    /// The outcome that caused it.
+    pub reason: Option<String>,
+    /// When it ends.
+    pub until: Option<String>,
+}
+
+/// All cool-downs that are under way.
+///
+/// # Errors
+/// The table cannot be read.
+pub async fn current_cool_downs(
+    database: &impl Database,
+    now: UnixMillis,
+) -> Result<Vec<CurrentCoolDown>> {
+    let columns = ["scope", "model", "reason", "until"].map(text).join(", ");
+    let select = format!(
+        "SELECT {columns} FROM cool_downs WHERE until > ?1 AND began_at <= ?2 ORDER BY until"
+    );
+    let parameters = values![now, now.plus(CLOCK_TOLERANCE_MS)];
+    let rows = read(database, &select, parameters).await?;
+    let cool_down = |row: &Row| CurrentCoolDown {
+        scope: row.lossy_text(0).unwrap_or_default(),
+        model: row.lossy_text(1).filter(|model| !model.is_empty()),
+        reason: row.lossy_text(2),
+        until: row.lossy_text(3),
+    };
+    Ok(rows.iter().map(cool_down).collect())
+}
+
 /// Deletes a cool-down, with its strikes, that was over when a successful call began at `began_at`.
 ///
 /// # Errors

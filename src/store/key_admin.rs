@@ -1,7 +1,8 @@
 //! The table of keys: status reports, imports, and changes by operators.
 
 use super::{
-    Database, DatabaseError, Result, Row, Value, number, placeholders, read, text, values, write,
+    Author, Database, DatabaseError, Result, Row, Value, number, placeholders, read, text, values,
+    write,
 };
 use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
@@ -123,16 +124,26 @@ pub async fn learn_credential_header(
 ///
 /// # Errors
 /// The tables cannot be changed.
-pub async fn reset_key(database: &impl Database, id: KeyId, now: UnixMillis) -> Result<bool> {
+pub async fn reset_key(
+    database: &impl Database,
+    id: KeyId,
+    author: Author<'_>,
+    now: UnixMillis,
+) -> Result<bool> {
     let reset = format!(
         "UPDATE api_keys SET status = {active}, consecutive_failures = 0, disabled_until = NULL, disabled_reason = NULL,
     disabled_at = NULL, rejected_at = NULL, trial_until = NULL, last_outcome = NULL, last_outcome_at = NULL, updated_at = ?2,
-    paused_until = NULL, pool_moves = pool_moves + 1, edits = edits + 1
+    paused_until = NULL, pool_moves = pool_moves + 1, edits = edits + 1, changed_by = ?3
 WHERE id = ?1 RETURNING {project}",
         active = KeyStatus::Active.code(),
         project = text("project")
     );
-    let rows = write(database, &reset, values![id, now]).await?;
+    let rows = write(
+        database,
+        &reset,
+        values![id, now, author.changes("reset_key")],
+    )
+    .await?;
     let Some(row) = rows.first() else {
         return Ok(false);
     };
@@ -202,7 +213,7 @@ VALUES {} ON CONFLICT (api_key) DO NOTHING",
 #[cfg(test)]
 mod tests {
     use super::super::read_pool;
-    use super::super::testing::{EARLIER_DEPLOYMENT, NOW, NativeDatabase};
+    use super::super::testing::{AUTHOR, EARLIER_DEPLOYMENT, NOW, NativeDatabase};
     use super::*;
     use futures::executor::block_on;
 
@@ -270,8 +281,14 @@ mod tests {
              ('key:1', '', 'egress_refused', '', '', 1), ('project:p', 'm', 'quota_per_day', '', '', 1),
              ('key:2', '', 'egress_refused', '', '', 1)",
         );
-        assert_eq!(block_on(reset_key(&database, KeyId(1), NOW)), Ok(true));
-        assert_eq!(block_on(reset_key(&database, KeyId(9), NOW)), Ok(false));
+        assert_eq!(
+            block_on(reset_key(&database, KeyId(1), AUTHOR, NOW)),
+            Ok(true)
+        );
+        assert_eq!(
+            block_on(reset_key(&database, KeyId(9), AUTHOR, NOW)),
+            Ok(false)
+        );
         let keys = "SELECT status, consecutive_failures, disabled_reason, disabled_at FROM api_keys ORDER BY id";
         assert_eq!(database.query(keys), ["1|0|NULL|NULL", "0|1|NULL|NULL"]);
         assert_eq!(database.query("SELECT scope FROM cool_downs"), ["key:2"]);

@@ -6,12 +6,16 @@ use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "0001_earlier_deployment",
         include_str!("../../migrations/0001_earlier_deployment.sql"),
     ),
     ("0002_pool", include_str!("../../migrations/0002_pool.sql")),
+    (
+        "0003_operators",
+        include_str!("../../migrations/0003_operators.sql"),
+    ),
 ];
 
 /// Separates the statements of a file, since the host runs one statement at a time.

@@ -9,15 +9,19 @@
 //! All statements run against [`Database`]: the host's SQLite in the component, `rusqlite` in
 //! native tests.
 
+mod audit;
 mod budgets;
 mod connection;
 mod cool_downs;
 mod database;
 mod key_admin;
+mod key_changes;
+mod key_list;
 mod key_sample;
 mod log_retention;
 mod migrate;
 mod model_lists;
+mod page;
 mod rate_limit;
 mod read_pool;
 mod recorder;
@@ -28,11 +32,12 @@ mod value;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use audit::{AuditEntry, AuditFilter, ByTime, list_audit};
 pub use budgets::{
     Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
 };
 pub use connection::{Connector, Reconnecting};
-pub use cool_downs::{claim, cool, end_cool_down, release};
+pub use cool_downs::{CurrentCoolDown, claim, cool, current_cool_downs, end_cool_down, release};
 pub use database::{
     Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, Result, SettingUp,
     Within,
@@ -40,9 +45,12 @@ pub use database::{
 pub use key_admin::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,
 };
+pub use key_changes::{Author, KeyChange, KeyField, change_key};
+pub use key_list::{KeyFilter, KeySort, ListedKey, list_keys, listed_key};
 pub use log_retention::count_old_calls;
 pub use migrate::{Readiness, migrate, readiness};
 pub use model_lists::{cache_models, cached_models};
+pub use page::{Cursor, LARGEST_PAGE, Order, Page, PageOf};
 pub use rate_limit::{CallCount, count_call};
 pub use read_pool::{PoolRead, read_pool};
 pub use recorder::{AttemptRow, Deferred, Lost, Moved, Recorder};

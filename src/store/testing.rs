@@ -1,6 +1,6 @@
 //! A native SQLite database that runs the real SQL in tests.
 
-use super::{Access, Database, DatabaseError, Result, Row, Value};
+use super::{Access, Author, Database, DatabaseError, Result, Row, Value};
 use crate::pool::UnixMillis;
 use crate::sync::yield_now;
 use fallible_iterator::FallibleIterator;
@@ -13,6 +13,12 @@ use tempfile::TempDir;
 
 /// The time of tests: 2027-01-15T08:00:00.000Z.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+/// An operator who makes changes.
+pub(crate) const AUTHOR: Author<'_> = Author {
+    actor: "admin_token",
+    request_id: "req_1",
+};
 
 /// A dump from before the first migration.
 pub(crate) const EARLIER_DEPLOYMENT: &str =

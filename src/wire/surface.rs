@@ -21,7 +21,7 @@ impl Surface {
     }
 }
 
-/// The API that a client speaks.
+/// The API that a caller speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientApi {
     /// OpenAI's.
@@ -30,6 +30,8 @@ pub enum ClientApi {
     Gemini,
     /// Anthropic's.
     Anthropic,
+    /// The pool's own, for operators.
+    Admin,
 }
 
 impl From<Surface> for ClientApi {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::pool::{KeyStatus, Outcome, Usage, Verdict};
-use crate::store::testing::{DatabaseFile, NOW, NativeDatabase};
+use crate::store::testing::{AUTHOR, DatabaseFile, NOW, NativeDatabase};
 use futures::executor::block_on;
 use futures::future::join_all;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -347,7 +347,7 @@ fn calls_in_flight_do_not_undo_a_reset() {
     use crate::pool::{Incident, quota_scope_of, testing::key};
     let (recorder, database) = recorder(1);
     database.run("UPDATE api_keys SET project = 'p', consecutive_failures = 4");
-    let reset = super::super::reset_key(&*database, KeyId(1), NOW.plus(SECOND));
+    let reset = super::super::reset_key(&*database, KeyId(1), AUTHOR, NOW.plus(SECOND));
     assert_eq!(block_on(reset), Ok(true));
     let key = crate::pool::PoolKey {
         project: Some("p".to_owned()),

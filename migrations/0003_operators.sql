@@ -1,0 +1,68 @@
+-- What operators note of keys and change in the pool. Times are ISO-8601 text in UTC with
+-- milliseconds.
+
+-- Labels for groups of keys, as a JSON array of texts.
+ALTER TABLE api_keys ADD COLUMN tags TEXT;
+-- ;;
+ALTER TABLE api_keys ADD COLUMN note TEXT;
+-- ;;
+-- Who has made the latest change as an operator, as JSON: {"by", "action", "request"}. Each change
+-- sets it, so that a trigger can write the audit log in the same statement.
+ALTER TABLE api_keys ADD COLUMN changed_by TEXT;
+-- ;;
+-- The audit log: what operators have changed, never a secret.
+CREATE TABLE IF NOT EXISTS audit_log (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    -- the token: admin_token
+    actor TEXT NOT NULL,
+    -- such as pause_key
+    action TEXT NOT NULL,
+    -- such as key:7
+    subject TEXT NOT NULL,
+    -- JSON objects; NULL if there was nothing before, or is nothing after
+    before TEXT,
+    after TEXT,
+    request_id TEXT NOT NULL,
+    -- A statement may run twice.
+    UNIQUE (request_id, action, subject)
+);
+-- ;;
+CREATE TRIGGER IF NOT EXISTS audit_key_change AFTER UPDATE OF changed_by ON api_keys
+WHEN json_valid(NEW.changed_by)
+BEGIN
+    INSERT OR IGNORE INTO audit_log (at, actor, action, subject, before, after, request_id)
+    VALUES (NEW.updated_at, NEW.changed_by ->> 'by', NEW.changed_by ->> 'action',
+        'key:' || NEW.id,
+        json_object('name', CAST(OLD.name AS TEXT), 'priority', OLD.priority,
+            'status', OLD.status, 'disabled_until', OLD.disabled_until,
+            'disabled_reason', CAST(OLD.disabled_reason AS TEXT),
+            'project', CAST(OLD.project AS TEXT),
+            'tags', iif(json_valid(OLD.tags), json(OLD.tags), NULL),
+            'note', CAST(OLD.note AS TEXT)),
+        iif(NEW.changed_by ->> 'action' = 'delete_key', NULL,
+        json_object('name', CAST(NEW.name AS TEXT), 'priority', NEW.priority,
+            'status', NEW.status, 'disabled_until', NEW.disabled_until,
+            'disabled_reason', CAST(NEW.disabled_reason AS TEXT),
+            'project', CAST(NEW.project AS TEXT),
+            'tags', iif(json_valid(NEW.tags), json(NEW.tags), NULL),
+            'note', CAST(NEW.note AS TEXT))),
+        NEW.changed_by ->> 'request');
+    -- A key is deleted by its audited change, so that both are one statement.
+    DELETE FROM api_keys WHERE id = NEW.id AND NEW.changed_by ->> 'action' = 'delete_key';
+END;
+-- ;;
+CREATE TRIGGER IF NOT EXISTS audit_added_key AFTER INSERT ON api_keys
+WHEN json_valid(NEW.changed_by)
+BEGIN
+    INSERT OR IGNORE INTO audit_log (at, actor, action, subject, before, after, request_id)
+    VALUES (NEW.created_at, NEW.changed_by ->> 'by', NEW.changed_by ->> 'action',
+        'key:' || NEW.id, NULL,
+        json_object('name', CAST(NEW.name AS TEXT), 'priority', NEW.priority,
+            'status', NEW.status, 'disabled_until', NEW.disabled_until,
+            'disabled_reason', CAST(NEW.disabled_reason AS TEXT),
+            'project', CAST(NEW.project AS TEXT),
+            'tags', iif(json_valid(NEW.tags), json(NEW.tags), NULL),
+            'note', CAST(NEW.note AS TEXT)),
+        NEW.changed_by ->> 'request');
+END;

@@ -1,0 +1,109 @@
+//! The paths of the admin API, below `/admin/api/v1`.
+
+use crate::pool::KeyId;
+
+/// Precedes the paths.
+const PREFIX: &str = "/admin/api/v1/";
+
+/// What a path of the admin API is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `keys`
+    Keys,
+    /// `keys/{id}`
+    Key(KeyId),
+    /// `keys/{id}/{action}`
+    KeyAction(KeyId, KeyAction),
+    /// `audit`
+    Audit,
+}
+
+/// What can be done to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyAction {
+    /// `disable`: takes it out of use.
+    Disable,
+    /// `enable`: puts it back into use.
+    Enable,
+    /// `pause`: takes it out of use until a given time.
+    Pause,
+    /// `reset`: puts it back into use, and ends its cool-downs.
+    Reset,
+}
+
+impl Endpoint {
+    /// Whether a path is one of the admin API, even if it does not exist.
+    pub fn is_admin(path: &str) -> bool {
+        path.starts_with("/admin/api/")
+    }
+
+    /// The endpoint of a path.
+    pub fn of(path: &str) -> Option<Self> {
+        let mut steps = path.strip_prefix(PREFIX)?.split('/');
+        let endpoint = match (steps.next()?, steps.next(), steps.next()) {
+            ("keys", None, _) => Self::Keys,
+            ("keys", Some(id), None) => Self::Key(key_id(id)?),
+            ("keys", Some(id), Some(action)) => {
+                Self::KeyAction(key_id(id)?, KeyAction::of(action)?)
+            }
+            ("audit", None, _) => Self::Audit,
+            _ => return None,
+        };
+        steps.next().is_none().then_some(endpoint)
+    }
+
+    /// The supported methods, as an `Allow` header.
+    pub fn allow_header(self) -> &'static str {
+        match self {
+            Self::Keys | Self::Audit => "GET, OPTIONS",
+            Self::Key(_) => "GET, PATCH, DELETE, OPTIONS",
+            Self::KeyAction(..) => "POST, OPTIONS",
+        }
+    }
+}
+
+impl KeyAction {
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "disable" => Some(Self::Disable),
+            "enable" => Some(Self::Enable),
+            "pause" => Some(Self::Pause),
+            "reset" => Some(Self::Reset),
+            _ => None,
+        }
+    }
+}
+
+/// Reads an id, which has one spelling: without signs and leading zeros.
+pub fn key_id(text: &str) -> Option<KeyId> {
+    let number: i64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(KeyId(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_endpoints() {
+        for (path, expected) in [
+            ("keys", Some(Endpoint::Keys)),
+            ("keys/7", Some(Endpoint::Key(KeyId(7)))),
+            (
+                "keys/7/pause",
+                Some(Endpoint::KeyAction(KeyId(7), KeyAction::Pause)),
+            ),
+            ("audit", Some(Endpoint::Audit)),
+            ("keys/", None),
+            ("keys/07", None),
+            ("keys/+7", None),
+            ("keys/7/explode", None),
+            ("keys/7/pause/x", None),
+            ("audit/7", None),
+            ("", None),
+        ] {
+            assert_eq!(Endpoint::of(&format!("{PREFIX}{path}")), expected, "{path}");
+        }
+        assert_eq!(Endpoint::of("/admin/api/v2/keys"), None);
+    }
+}

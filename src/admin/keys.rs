@@ -1,0 +1,266 @@
+//! The keys: lists and changes. A key's value is never part of a response.
+
+use super::endpoint::KeyAction;
+use super::request::{List, Refusal, Request, Response};
+use crate::pool::{KeyId, KeyStatus, Scope, UnixMillis};
+use crate::store::{
+    self, CurrentCoolDown, Database, KeyChange, KeyField, KeyFilter, KeySort, ListedKey, Order,
+};
+use crate::wire::json::read;
+use crate::wire::parameters::{Invalid, Parameters, each, list as items_of, text};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The longest name, project or tag that an operator may set, in bytes.
+const LONGEST_NAME: usize = 200;
+/// The longest note or reason, in bytes.
+const LONGEST_NOTE: usize = 2_000;
+/// The most tags of a key.
+const MAX_TAGS: usize = 20;
+/// The highest priority.
+const MAX_PRIORITY: i64 = 1_000_000;
+
+#[derive(Serialize)]
+struct KeyReport<'a> {
+    id: i64,
+    name: Option<String>,
+    /// `active`, `cooling` or `disabled`; `null` if the row is broken.
+    status: Option<&'static str>,
+    priority: i64,
+    project: Option<String>,
+    tags: Vec<String>,
+    note: Option<String>,
+    disabled_until: Option<String>,
+    disabled_reason: Option<String>,
+    /// The current cool-downs of the key and its project.
+    cooling: Vec<CoolingReport<'a>>,
+    consecutive_failures: i64,
+    total_calls: i64,
+    success_calls: i64,
+    last_used_at: Option<String>,
+    last_outcome: Option<String>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct CoolingReport<'a> {
+    /// `key:7` or `project:projects/123`.
+    scope: &'a str,
+    /// With a server-side tool: `gemini-flash-latest#google_search`; `null` for all models.
+    model: Option<&'a str>,
+    /// The outcome that caused it, such as `billing_exhausted`.
+    reason: Option<&'a str>,
+    until: Option<&'a str>,
+}
+
+impl<'a> KeyReport<'a> {
+    fn of(key: ListedKey, cool_downs: &'a [CurrentCoolDown]) -> Self {
+        let project = key.project.clone().map(Scope::Project);
+        let scopes = [Some(Scope::Key(key.id)), project].map(|scope| scope.map(|s| s.to_string()));
+        let cooling = cool_downs.iter().filter(|cool_down| {
+            scopes
+                .iter()
+                .flatten()
+                .any(|scope| *scope == cool_down.scope)
+        });
+        Self {
+            id: key.id.0,
+            name: key.name,
+            status: key.status.map(KeyStatus::name),
+            priority: key.priority,
+            project: key.project,
+            tags: key.tags,
+            note: key.note,
+            disabled_until: key.disabled_until,
+            disabled_reason: key.disabled_reason,
+            cooling: cooling.map(CoolingReport::of).collect(),
+            consecutive_failures: key.consecutive_failures,
+            total_calls: key.total_calls,
+            success_calls: key.success_calls,
+            last_used_at: key.last_used_at,
+            last_outcome: key.last_outcome,
+            created_at: key.created_at,
+            updated_at: key.updated_at,
+        }
+    }
+}
+
+impl<'a> CoolingReport<'a> {
+    fn of(cool_down: &'a CurrentCoolDown) -> Self {
+        Self {
+            scope: &cool_down.scope,
+            model: cool_down.model.as_deref(),
+            reason: cool_down.reason.as_deref(),
+            until: cool_down.until.as_deref(),
+        }
+    }
+}
+
+/// `GET keys`
+pub(super) async fn list(
+    database: &impl Database,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    let query = request.query()?;
+    let filter = KeyFilter {
+        status: query.choose("status", &KeyStatus::NAMES)?,
+        project: query.take("project"),
+        tag: query.take("tag"),
+        text: query.take("q"),
+    };
+    let page = query.page(&KeySort::ALL, (KeySort::Id, Order::Ascending))?;
+    query.finish()?;
+    let page = store::list_keys(database, &filter, &page).await?;
+    let cool_downs = store::current_cool_downs(database, request.now).await?;
+    Response::ok(&List::of(page, |key| KeyReport::of(key, &cool_downs)))
+}
+
+/// `GET keys/{id}`
+pub(super) async fn show(
+    database: &impl Database,
+    id: KeyId,
+    now: UnixMillis,
+) -> Result<Response, Refusal> {
+    let key = store::listed_key(database, id).await?;
+    let key = key.ok_or(Refusal::UnknownKey(id))?;
+    let cool_downs = store::current_cool_downs(database, now).await?;
+    Response::ok(&KeyReport::of(key, &cool_downs))
+}
+
+/// `PATCH keys/{id}`
+pub(super) async fn edit(
+    database: &impl Database,
+    id: KeyId,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    let known = ["name", "priority", "project", "tags", "note"];
+    let parameters = request.parameters(&known)?;
+    let fields = fields(&parameters)?;
+    if fields.is_empty() {
+        return Err(Invalid::new("must have at least one member to change").into());
+    }
+    change(database, id, KeyChange::Edit(fields), request).await
+}
+
+/// `DELETE keys/{id}`
+pub(super) async fn delete(
+    database: &impl Database,
+    id: KeyId,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    apply(database, id, &KeyChange::Delete, request).await?;
+    Ok(Response::nothing())
+}
+
+/// `POST keys/{id}/{action}`
+pub(super) async fn act(
+    database: &impl Database,
+    id: KeyId,
+    action: KeyAction,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    let key_change = match action {
+        KeyAction::Disable => {
+            let parameters = request.parameters(&["reason"])?;
+            let reason = parameters.read("reason", |reason| short(reason, LONGEST_NOTE))?;
+            KeyChange::Disable {
+                reason: reason.flatten().unwrap_or_else(|| "by an operator".into()),
+            }
+        }
+        KeyAction::Pause => {
+            let parameters = request.parameters(&["until"])?;
+            KeyChange::Pause(parameters.require("until", |until| later(until, request.now))?)
+        }
+        KeyAction::Enable => {
+            request.parameters(&[])?;
+            KeyChange::Enable
+        }
+        KeyAction::Reset => {
+            request.parameters(&[])?;
+            let (author, now) = (request.author, request.now);
+            return match store::reset_key(database, id, author, now).await? {
+                true => show(database, id, now).await,
+                false => Err(Refusal::UnknownKey(id)),
+            };
+        }
+    };
+    change(database, id, key_change, request).await
+}
+
+/// Makes a change, and shows the key afterwards.
+async fn change(
+    database: &impl Database,
+    id: KeyId,
+    change: KeyChange,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    apply(database, id, &change, request).await?;
+    show(database, id, request.now).await
+}
+
+async fn apply(
+    database: &impl Database,
+    id: KeyId,
+    change: &KeyChange,
+    request: &Request<'_>,
+) -> Result<(), Refusal> {
+    let Request { author, now, .. } = *request;
+    match store::change_key(database, id, change, author, now).await? {
+        true => Ok(()),
+        false => Err(Refusal::UnknownKey(id)),
+    }
+}
+
+/// The columns that a body sets. A member that is null clears its column.
+fn fields(parameters: &Parameters<'_>) -> Result<Vec<KeyField>, Invalid> {
+    let text = |name: &str, longest| {
+        let text = parameters.nullable(name, |text| short(text, longest))?;
+        Ok::<_, Invalid>(text.map(Option::flatten))
+    };
+    let mut fields = Vec::new();
+    fields.extend(text("name", LONGEST_NAME)?.map(KeyField::Name));
+    fields.extend(text("project", LONGEST_NAME)?.map(KeyField::Project));
+    fields.extend(text("note", LONGEST_NOTE)?.map(KeyField::Note));
+    fields.extend(
+        parameters
+            .read("priority", priority)?
+            .map(KeyField::Priority),
+    );
+    let tags = parameters.nullable("tags", tags)?;
+    fields.extend(tags.map(|tags| KeyField::Tags(tags.unwrap_or_default())));
+    Ok(fields)
+}
+
+fn priority(value: &RawValue) -> Result<i64, Invalid> {
+    read::<i64>(value)
+        .filter(|number| (0..=MAX_PRIORITY).contains(number))
+        .ok_or_else(|| Invalid::new(format!("must be a whole number from 0 to {MAX_PRIORITY}")))
+}
+
+fn tags(value: &RawValue) -> Result<Vec<String>, Invalid> {
+    let tags = each(items_of(value)?, |tag| {
+        short(tag, LONGEST_NAME)?.ok_or_else(|| Invalid::new("must not be empty"))
+    })?;
+    match tags.len() <= MAX_TAGS {
+        true => Ok(tags),
+        false => Err(Invalid::new(format!("must be at most {MAX_TAGS}"))),
+    }
+}
+
+/// A text without the spaces around it; `None` if it is empty.
+fn short(value: &RawValue, longest: usize) -> Result<Option<String>, Invalid> {
+    let text = text(value)?;
+    let text = text.trim();
+    if text.len() > longest {
+        return Err(Invalid::new(format!("must have at most {longest} bytes")));
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// A time in the future.
+fn later(value: &RawValue, now: UnixMillis) -> Result<UnixMillis, Invalid> {
+    UnixMillis::parse(&text(value)?)
+        .filter(|time| *time > now)
+        .ok_or_else(|| Invalid::new("must be a time in the future, such as 2027-01-31T09:00:00Z"))
+}

@@ -1,0 +1,122 @@
+//! The parameters of lists: filters, the order, and the page.
+
+use crate::store::{Cursor, LARGEST_PAGE, Order, PageOf};
+use crate::wire::parameters::Invalid;
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+/// The size of a page, unless the request says otherwise.
+const DEFAULT_LIMIT: u64 = 100;
+
+/// A query. Each parameter is taken once, and [`finish`](Self::finish) refuses the others.
+pub(super) struct Query {
+    parameters: RefCell<Vec<(String, String)>>,
+    taken: RefCell<Vec<&'static str>>,
+}
+
+impl Query {
+    /// Reads a query. An empty value counts as absent.
+    pub(super) fn parse(query: &str) -> Result<Self, Invalid> {
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for (name, value) in pairs.map(|(name, value)| (Cow::into_owned(name), value)) {
+            if parameters.iter().any(|(known, _)| *known == name) {
+                return Err(Invalid::about("query", "has a parameter twice"));
+            }
+            parameters.push((name, value.trim().to_owned()));
+        }
+        Ok(Self {
+            parameters: RefCell::new(parameters),
+            taken: RefCell::default(),
+        })
+    }
+
+    /// Takes a parameter.
+    pub(super) fn take(&self, name: &'static str) -> Option<String> {
+        self.taken.borrow_mut().push(name);
+        let mut parameters = self.parameters.borrow_mut();
+        let position = parameters.iter().position(|(known, _)| known == name)?;
+        let (_, value) = parameters.swap_remove(position);
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// Takes a parameter that must be one of these names.
+    pub(super) fn choose<T: Copy>(
+        &self,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Result<Option<T>, Invalid> {
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
+        match choices.iter().find(|(choice, _)| *choice == text) {
+            Some((_, value)) => Ok(Some(*value)),
+            None => Err(must_be_one_of(name, choices)),
+        }
+    }
+
+    /// Takes the parameters of a page: `sort`, with a `-` before it to reverse the order, `limit`
+    /// and `cursor`.
+    pub(super) fn page<S: Copy>(
+        &self,
+        sorts: &[(&'static str, S)],
+        default: (S, Order),
+    ) -> Result<PageOf<S>, Invalid> {
+        let (sort, order) = match self.take("sort") {
+            None => default,
+            Some(text) => {
+                let (name, order) = match text.strip_prefix('-') {
+                    Some(name) => (name, Order::Descending),
+                    None => (text.as_str(), Order::Ascending),
+                };
+                let known = sorts.iter().find(|(known, _)| *known == name);
+                let (_, sort) = known.ok_or_else(|| must_be_one_of("sort", sorts))?;
+                (*sort, order)
+            }
+        };
+        let limit = match self.take("limit") {
+            None => DEFAULT_LIMIT,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=LARGEST_PAGE).contains(limit))
+                .ok_or_else(|| {
+                    let rule = format!("must be a whole number from 1 to {LARGEST_PAGE}");
+                    Invalid::about("limit", rule)
+                })?,
+        };
+        let after = self.take("cursor").map(|text| {
+            Cursor::parse(&text)
+                .ok_or_else(|| Invalid::about("cursor", "is not the `next_cursor` of a page"))
+        });
+        Ok(PageOf {
+            sort,
+            order,
+            after: after.transpose()?,
+            limit,
+        })
+    }
+
+    /// Refuses parameters that were not taken.
+    pub(super) fn finish(&self) -> Result<(), Invalid> {
+        match self.parameters.borrow().is_empty() {
+            true => Ok(()),
+            false => {
+                let known = quoted(&self.taken.borrow());
+                let reason = format!("has an unknown parameter; it may have {known}");
+                Err(Invalid::about("query", reason))
+            }
+        }
+    }
+}
+
+/// Names for a message.
+pub(super) fn quoted(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+fn must_be_one_of<T>(name: &str, choices: &[(&str, T)]) -> Invalid {
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    Invalid::about(name, format!("must be one of {}", quoted(&names)))
+}

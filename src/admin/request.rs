@@ -1,0 +1,116 @@
+//! Requests of operators, and what they receive.
+
+use super::endpoint::Endpoint;
+use super::query::{Query, quoted};
+use crate::pool::{KeyId, UnixMillis};
+use crate::store::{Author, Cursor, DatabaseError, Page};
+use crate::wire::parameters::{Invalid, Parameters};
+use http::{Method, StatusCode};
+use serde::Serialize;
+
+/// A request of an operator.
+pub struct Request<'a> {
+    /// What it is about.
+    pub endpoint: Endpoint,
+    /// The method, which the endpoint supports.
+    pub method: &'a Method,
+    /// The query, as it was sent.
+    pub query: Option<&'a str>,
+    /// The body.
+    pub body: &'a [u8],
+    /// Who makes it.
+    pub author: Author<'a>,
+    /// When it arrived.
+    pub now: UnixMillis,
+}
+
+/// The response to an operator.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Response {
+    /// 200, 201 or 204.
+    pub status: StatusCode,
+    /// A JSON text; empty with 204.
+    pub json: String,
+}
+
+/// Why a request of an operator fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// A parameter is invalid.
+    Invalid(Invalid),
+    /// No key has this id.
+    UnknownKey(KeyId),
+    /// The database failed.
+    Database(DatabaseError),
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<DatabaseError> for Refusal {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn query(&self) -> Result<Query, Invalid> {
+        Query::parse(self.query.unwrap_or_default())
+    }
+
+    /// The body's parameters, of which only these are known.
+    pub(super) fn parameters(&self, known: &[&str]) -> Result<Parameters<'a>, Invalid> {
+        let body: &[u8] = match self.body.trim_ascii() {
+            [] => b"{}",
+            _ => self.body,
+        };
+        let parameters = Parameters::of_body(body)?;
+        let is_known = parameters.names().all(|name| known.contains(&name));
+        match (is_known, known) {
+            (true, _) => Ok(parameters),
+            (false, []) => Err(Invalid::new("must be empty")),
+            (false, known) => {
+                let reason = format!("has an unknown member; it may have {}", quoted(known));
+                Err(Invalid::new(reason))
+            }
+        }
+    }
+}
+
+impl Response {
+    pub(super) fn ok(value: &impl Serialize) -> Result<Self, Refusal> {
+        let json = serde_json::to_string(value);
+        Ok(Self {
+            status: StatusCode::OK,
+            json: json.map_err(|error| DatabaseError::new(&error.to_string()))?,
+        })
+    }
+
+    pub(super) fn nothing() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            json: String::new(),
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Serialize)]
+pub(super) struct List<T> {
+    items: Vec<T>,
+    /// The value of `cursor` for the next page; `null` on the last one.
+    next_cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    /// The page as it is reported.
+    pub(super) fn of<U>(page: Page<U>, report: impl FnMut(U) -> T) -> Self {
+        Self {
+            items: page.items.into_iter().map(report).collect(),
+            next_cursor: page.next.as_ref().map(Cursor::to_text),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The admin API: who may use it, and what it answers.
+
+use super::*;
+use serde_json::{Value, json};
+
+/// Every call of the admin API, and the older paths for operators.
+const CALLS: &str = r#"
+    GET     /admin/api/v1/keys            -                                     read
+    GET     /admin/api/v1/keys/1          -                                     read
+    PATCH   /admin/api/v1/keys/1          {"name":"n"}                          change
+    POST    /admin/api/v1/keys/1/disable  -                                     change
+    POST    /admin/api/v1/keys/1/enable   -                                     change
+    POST    /admin/api/v1/keys/1/pause    {"until":"2030-01-01T00:00:00Z"}      change
+    POST    /admin/api/v1/keys/1/reset    -                                     change
+    DELETE  /admin/api/v1/keys/1          -                                     change
+    GET     /admin/api/v1/audit           -                                     read
+    POST    /api/keys/1/reset             -                                     change
+    POST    /api/pool/forget?model=m      -                                     change
+    GET     /api/pool/explain?model=m     -                                     read"#;
+
+/// Calls as an operator who may only read.
+const READER: (&str, &str) = ("authorization", "Bearer fake-read-token-00001");
+
+impl Pool {
+    fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let path = format!("/admin/api/v1/{path}");
+        self.call(method, &path, &[OPERATOR], &body.to_string())
+    }
+
+    fn listed(&self, query: &str) -> Value {
+        let answer = self.get(&format!("/admin/api/v1/{query}"));
+        answer.assert_status(200);
+        answer.json()
+    }
+}
+
+fn ids(list: &Value) -> Vec<i64> {
+    let items = list["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|key| key["id"].as_i64().unwrap())
+        .collect()
+}
+
+/// Checks an error of the admin API, in the format of RFC 9457. The older paths have OpenAI's.
+fn assert_problem(answer: &Answer, path: &str, status: u16, code: &str) {
+    if path.starts_with("/api/") {
+        answer.assert_error(status, code);
+        return;
+    }
+    answer.assert_status(status);
+    let kind = answer.header("content-type");
+    assert_eq!(kind, Some("application/problem+json"), "{path}");
+    let problem = answer.json();
+    assert_eq!(problem["status"], status, "{problem}");
+    assert_eq!(problem["code"], code, "{problem}");
+    for member in ["type", "title", "detail"] {
+        assert!(problem[member].is_string(), "{problem}");
+    }
+}
+
+#[test]
+fn each_call_needs_its_permission() {
+    for [method, path, body, permission] in table(CALLS) {
+        let pool = Pool::new();
+        let body = body.trim_matches('-');
+        let call = |headers: &[(&str, &str)]| pool.call(method, path, headers, body);
+        assert_problem(&call(&[]), path, 401, "missing_operator_token");
+        assert_problem(&call(&[BEARER]), path, 401, "invalid_operator_token");
+        let reader = call(&[READER]);
+        match permission {
+            "read" => reader.assert_status(200),
+            _ => assert_problem(&reader, path, 403, "read_only_token"),
+        };
+        let status = call(&[OPERATOR]).status;
+        assert_eq!(
+            status,
+            if method == "DELETE" { 204 } else { 200 },
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn without_a_token_of_operators_the_admin_api_says_how_to_set_one() {
+    let pool = Pool::with(&[("admin_token", ""), ("admin_read_token", "")]);
+    for [method, path, body, _] in table(CALLS) {
+        for headers in [&[][..], &[BEARER], &[OPERATOR]] {
+            let answer = pool.call(method, path, headers, body.trim_matches('-'));
+            assert_problem(&answer, path, 403, "operator_token_not_configured");
+            assert_contains(&answer.body, "SPIN_VARIABLE_ADMIN_TOKEN");
+        }
+    }
+    pool.call("GET", "/api/keys/status", &[BEARER], "")
+        .assert_status(200);
+}
+
+#[test]
+fn the_status_report_is_for_clients_and_operators() {
+    let pool = Pool::new();
+    for token in [BEARER, READER, OPERATOR] {
+        let answer = pool.call("GET", "/api/keys/status", &[token], "");
+        answer.assert_status(200);
+    }
+    let wrong = ("authorization", "Bearer wrong-token");
+    let answer = pool.call("GET", "/api/keys/status", &[wrong], "");
+    answer.assert_error(401, "invalid_client_token");
+}
+
+#[test]
+fn an_operators_token_is_no_client_token() {
+    let pool = Pool::new();
+    let answer = pool.call("POST", COMPLETIONS, &[OPERATOR], CHAT);
+    answer.assert_error(401, "invalid_client_token");
+}
+
+#[test]
+fn wrong_tokens_of_operators_are_limited_per_address() {
+    let pool = Pool::new();
+    let keys = "/admin/api/v1/keys";
+    for _ in 0..20 {
+        pool.call("GET", keys, &[BEARER], "").assert_status(401);
+    }
+    let limited = pool.call("GET", keys, &[BEARER], "");
+    assert_problem(&limited, keys, 429, "rate_limit_exceeded");
+    assert!(limited.header("retry-after").is_some());
+    pool.get(keys).assert_status(200);
+}
+
+#[test]
+fn unknown_paths_and_methods_are_problems() {
+    let pool = Pool::new();
+    for (method, path, status, code) in [
+        ("GET", "/admin/api/v1/nothing", 404, "unknown_path"),
+        ("GET", "/admin/api/v2/keys", 404, "unknown_path"),
+        ("PUT", "/admin/api/v1/keys/1", 405, "method_not_allowed"),
+        ("GET", "/admin/api/v1/keys/2", 404, "unknown_key"),
+        ("DELETE", "/admin/api/v1/keys/2", 404, "unknown_key"),
+    ] {
+        let answer = pool.call(method, path, &[OPERATOR], "");
+        assert_problem(&answer, path, status, code);
+    }
+}
+
+#[test]
+fn lists_keys_by_page() {
+    let pool = Pool::of(5);
+    let first = pool.listed("keys?limit=2&sort=-id");
+    assert_eq!(ids(&first), [5, 4]);
+    let mut seen = ids(&first);
+    let mut next = first["next_cursor"].clone();
+    while let Some(cursor) = next.as_str() {
+        let page = pool.listed(&format!("keys?limit=2&sort=-id&cursor={cursor}"));
+        seen.extend(ids(&page));
+        next = page["next_cursor"].clone();
+    }
+    assert_eq!(seen, [5, 4, 3, 2, 1]);
+    assert_eq!(ids(&pool.listed("keys?status=disabled")), [0; 0]);
+}
+
+#[test]
+fn a_key_is_reported_with_its_cool_downs_but_without_its_value() {
+    let pool = Pool::new();
+    pool.run("UPDATE api_keys SET project = 'projects/7'");
+    pool.run(
+        "INSERT INTO cool_downs (scope, model, reason, strikes, began_at, until) VALUES
+         ('project:projects/7', 'm', 'quota_per_day', 1,
+          '2027-01-15T06:00:00.000Z', '2027-01-16T08:00:00.000Z'),
+         ('key:2', '', 'billing_exhausted', 1,
+          '2027-01-15T06:00:00.000Z', '2027-01-16T08:00:00.000Z')",
+    );
+    let key = pool.listed("keys/1");
+    let cooling = json!([{
+        "scope": "project:projects/7", "model": "m", "reason": "quota_per_day",
+        "until": "2027-01-16T08:00:00.000Z"
+    }]);
+    assert_eq!(key["cooling"], cooling);
+    assert_eq!(key["status"], "active");
+    assert_eq!(pool.listed("keys")["items"][0], key);
+    assert!(!key.to_string().contains(KEY), "{key}");
+}
+
+#[test]
+fn an_operator_edits_a_key() {
+    let pool = Pool::new();
+    let all = json!({"name": "Anna", "priority": 7, "project": "projects/7", "tags": ["a", "b"], "note": "of Anna"});
+    let answer = pool.admin("PATCH", "keys/1", &all);
+    answer.assert_status(200);
+    let key = answer.json();
+    for (name, value) in all.as_object().unwrap() {
+        assert_eq!(key[name], *value, "{name}");
+    }
+    let cleared = json!({"name": null, "tags": null, "note": " "});
+    let key = pool.admin("PATCH", "keys/1", &cleared).json();
+    assert!(key["name"].is_null() && key["note"].is_null());
+    assert_eq!((&key["tags"], &key["priority"]), (&json!([]), &json!(7)));
+}
+
+#[test]
+fn invalid_parameters_are_named() {
+    let pool = Pool::new();
+    for (method, path, body, expected) in [
+        ("PATCH", "keys/1", json!({}), "at least one member"),
+        (
+            "PATCH",
+            "keys/1",
+            json!({"nam": "x"}),
+            "it may have `name`, `priority`",
+        ),
+        (
+            "PATCH",
+            "keys/1",
+            json!({"priority": -1}),
+            "`priority` must be a whole number",
+        ),
+        (
+            "PATCH",
+            "keys/1",
+            json!({"tags": ["a", ""]}),
+            "`tags[1]` must not be empty",
+        ),
+        (
+            "PATCH",
+            "keys/1",
+            json!({"name": "x".repeat(201)}),
+            "`name` must have at most 200",
+        ),
+        ("PATCH", "keys/1", json!([]), "must be an object"),
+        ("POST", "keys/1/pause", json!({}), "`until` is missing"),
+        (
+            "POST",
+            "keys/1/pause",
+            json!({"until": "2020-01-01"}),
+            "`until` must be a time in the future",
+        ),
+        ("POST", "keys/1/enable", json!({"x": 1}), "must be empty"),
+        (
+            "GET",
+            "keys?limit=0",
+            json!({}),
+            "`limit` must be a whole number from 1 to 1000",
+        ),
+        (
+            "GET",
+            "keys?sort=-x",
+            json!({}),
+            "`sort` must be one of `id`",
+        ),
+        (
+            "GET",
+            "keys?status=odd",
+            json!({}),
+            "`status` must be one of `active`",
+        ),
+        (
+            "GET",
+            "keys?cursor=odd",
+            json!({}),
+            "`cursor` is not the `next_cursor`",
+        ),
+        (
+            "GET",
+            "keys?odd=1",
+            json!({}),
+            "`query` has an unknown parameter",
+        ),
+    ] {
+        let answer = pool.admin(method, path, &body);
+        assert_problem(&answer, path, 400, "invalid_request");
+        assert_contains(&answer.body, &expected.replace('"', "\\\""));
+    }
+    assert_eq!(pool.count("audit_log"), 0);
+}
+
+#[test]
+fn each_action_changes_the_next_draw() {
+    let pool = Pool::new();
+    for (action, body, status, answered) in [
+        ("disable", json!({"reason": "leaked"}), "disabled", 503),
+        ("enable", json!({}), "active", 200),
+        (
+            "pause",
+            json!({"until": "2030-01-01T00:00:00Z"}),
+            "cooling",
+            503,
+        ),
+        ("reset", json!({}), "active", 200),
+    ] {
+        let changed = pool.admin("POST", &format!("keys/1/{action}"), &body);
+        changed.assert_status(200);
+        assert_eq!(changed.json()["status"], status, "{action}");
+        if answered == 200 {
+            pool.script_answer();
+        }
+        assert_eq!(pool.chat(CHAT).status, answered, "{action}");
+    }
+    pool.admin("DELETE", "keys/1", &json!({}))
+        .assert_status(204);
+    assert_eq!(pool.chat(CHAT).error("code"), "no_usable_key");
+    assert_eq!(pool.logged().len(), 2, "the log of a deleted key stays");
+    let audit = pool.listed("audit");
+    let actions: Vec<&str> = audit["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "delete_key",
+        "reset_key",
+        "pause_key",
+        "enable_key",
+        "disable_key",
+    ];
+    assert_eq!(actions, expected);
+    let disabled = &pool.listed("audit?action=disable_key&subject=key:1")["items"][0];
+    assert_eq!(disabled["actor"], "admin_token");
+    assert_eq!(disabled["before"]["status"], 1);
+    assert_eq!(disabled["after"]["disabled_reason"], "leaked");
+    assert!(!audit.to_string().contains(KEY));
+}
