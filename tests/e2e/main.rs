@@ -14,6 +14,7 @@ mod browser;
 mod chat;
 mod clients;
 mod coding_agents;
+mod commands;
 mod concurrency;
 mod errors;
 mod failover;

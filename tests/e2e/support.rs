@@ -12,7 +12,7 @@ mod host;
 pub(crate) use client::{Answer, Client, Request, Stream};
 pub(crate) use database::Lock;
 pub(crate) use front::Front;
-pub(crate) use host::HostKind;
+pub(crate) use host::{HostKind, keypool};
 
 use fake_gemini::{Builder, FakeGemini, Reply};
 use host::{Host, Start};
@@ -25,6 +25,9 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The pool's client token.
 pub(crate) const TOKEN: &str = "fake-client-token-for-tests-0001";
+
+/// The operator's token, if a test sets one.
+pub(crate) const ADMIN_TOKEN: &str = "fake-admin-token-for-tests-0001";
 
 /// A valid chat completion request.
 pub(crate) const CHAT: &str =

@@ -24,6 +24,13 @@ pub(crate) enum Command {
     ///
     /// The file is an export of Cloudflare D1 or a .dump of sqlite3.
     ImportSql(ImportSql),
+    #[command(flatten)]
+    Pool(keypool_cli::Command),
+    /// Write a script that completes commands and options in a shell.
+    Completions {
+        /// The shell.
+        shell: keypool_cli::Shell,
+    },
 }
 
 #[derive(clap::Args)]
@@ -167,7 +174,9 @@ mod tests {
     fn up(arguments: &[&str]) -> Up {
         match Cli::parse_from(["keypool", "up"].iter().chain(arguments)).command {
             Command::Up(up) => up,
-            Command::ImportSql(_) => unreachable!(),
+            Command::ImportSql(_) | Command::Pool(_) | Command::Completions { .. } => {
+                unreachable!()
+            }
         }
     }
 

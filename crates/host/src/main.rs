@@ -1,4 +1,5 @@
-//! `keypool`: runs the component of a `spin.toml` without Spin.
+//! `keypool`: runs the component of a `spin.toml` without Spin, and works against running pools
+//! (`crates/cli`).
 //!
 //! It makes the project usable with one command on a machine without Spin, and runs the real
 //! component in tests. It offers WASI without files and sockets, and Spin's interfaces that the
@@ -43,7 +44,7 @@ mod variables;
 
 use allowed_hosts::AllowedHosts;
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, Up};
 use manifest::App;
 use outbound::Nagle;
@@ -57,6 +58,11 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up(options) => up(&options),
         Command::ImportSql(options) => import::import_sql(&options),
+        Command::Pool(command) => keypool_cli::run(command),
+        Command::Completions { shell } => {
+            keypool_cli::completions(shell, &mut Cli::command());
+            Ok(())
+        }
     };
     log::flush();
     match done {

@@ -26,6 +26,13 @@ fn built(path: &str) -> PathBuf {
     path
 }
 
+/// `keypool` without a terminal, and without the settings of the developer.
+pub(crate) fn keypool() -> Command {
+    let mut command = Command::new(built(KEYPOOL));
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 /// Loads a dump into the database of a host that has not started. Both hosts use the same file.
 pub(super) async fn import(start: &Start, dump: &Path) {
     let import = Command::new(built(KEYPOOL))

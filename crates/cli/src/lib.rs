@@ -1,0 +1,114 @@
+//! The commands of `keypool` that work against a running pool, over its admin API and nothing else.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`connection`] | the pool's address, the operator's token, requests and errors |
+//! | [`output`] | tables for people, JSON for programs |
+//! | [`keys`] | `keypool keys …` |
+//! | [`status`] | `keypool status` |
+//! | [`explain`] | `keypool explain MODEL` |
+//! | [`secret`] | `keypool secret new` |
+//!
+//! Exit codes: 0 for success, 1 if the pool refused or could not be reached, 2 for a wrong command
+//! line.
+
+mod connection;
+mod explain;
+mod keys;
+mod output;
+mod secret;
+mod status;
+
+use anyhow::Result;
+use clap::Subcommand;
+use connection::ConnectionArgs;
+use output::Format;
+use std::io::{self, Write};
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List, change and delete the keys of a running pool.
+    Keys {
+        /// The pool.
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
+    /// Show the state of a running pool.
+    Status {
+        /// The pool.
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        /// How to show it.
+        #[command(flatten)]
+        options: status::StatusOptions,
+    },
+    /// Show which keys could serve a call for a model now, and why the others could not.
+    Explain {
+        /// The pool.
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        /// The model, or an alias of one.
+        model: String,
+    },
+    /// Make secrets for the pool's settings. Needs no pool.
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
+}
+
+/// Runs a command and writes its output to the standard output.
+///
+/// # Errors
+/// The pool refused or cannot be reached. The message says what to do.
+pub fn run(command: Command) -> Result<()> {
+    let out = &mut io::stdout().lock();
+    let done = match command {
+        Command::Keys {
+            connection,
+            command,
+        } => keys::run(&connection.connect()?, connection.format(), command, out),
+        Command::Status {
+            connection,
+            options,
+        } => status::run(&connection.connect()?, connection.format(), options, out),
+        Command::Explain { connection, model } => {
+            explain::run(&connection.connect()?, connection.format(), &model, out)
+        }
+        Command::Secret(command) => secret::run(&command, out),
+    };
+    ignore_closed_pipe(done.and_then(|()| Ok(out.flush()?)))
+}
+
+/// A reader such as `head` may stop early.
+fn ignore_closed_pipe(done: Result<()>) -> Result<()> {
+    match done {
+        Err(error)
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// The script that completes the words of `program` in a shell, for its standard output.
+pub fn completions(shell: clap_complete::Shell, program: &mut clap::Command) {
+    let name = program.get_name().to_owned();
+    clap_complete::generate(shell, program, name, &mut io::stdout());
+}
+
+pub use clap_complete::Shell;
+
+impl ConnectionArgs {
+    fn format(&self) -> Format {
+        match self.json {
+            true => Format::Json,
+            false => Format::Table,
+        }
+    }
+}

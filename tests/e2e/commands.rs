@@ -1,0 +1,132 @@
+//! The commands of `keypool` against a running pool.
+
+use crate::support::{ADMIN_TOKEN, CHAT, Setup, TestApp, key, keypool, soon};
+use serde_json::Value;
+use std::process::Output;
+
+async fn app(keys: usize) -> TestApp {
+    let app = Setup::with(keys, &[("admin_token", ADMIN_TOKEN)])
+        .without_memory()
+        .start()
+        .await;
+    app.assert_ready().await;
+    app
+}
+
+/// Runs a command as an operator.
+async fn run(app: &TestApp, arguments: &[&str]) -> Output {
+    let run = keypool()
+        .args(arguments)
+        .env("KEYPOOL_URL", app.origin())
+        .env("KEYPOOL_TOKEN", ADMIN_TOKEN)
+        .output();
+    soon("the command's end", run).await.unwrap()
+}
+
+/// The output of a command that must succeed.
+async fn output(app: &TestApp, arguments: &[&str]) -> String {
+    let output = run(app, arguments).await;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn json(app: &TestApp, arguments: &[&str]) -> Value {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+    serde_json::from_str(&output(app, &arguments).await).unwrap()
+}
+
+#[tokio::test]
+async fn keys_are_listed_edited_and_taken_out_of_use() {
+    let app = app(3).await;
+    let edit = [
+        "keys",
+        "edit",
+        "2",
+        "--name",
+        "Anna",
+        "--priority",
+        "7",
+        "--tag",
+        "a",
+        "--tag",
+        "b",
+    ];
+    let table = output(&app, &edit).await;
+    for expected in ["Anna", "a, b", "active"] {
+        assert!(table.contains(expected), "{expected} is not in\n{table}");
+    }
+    output(&app, &["keys", "disable", "1", "3", "--reason", "leaked"]).await;
+    let disabled = json(&app, &["keys", "list", "--status", "disabled"]).await;
+    let ids: Vec<&Value> = disabled
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["id"])
+        .collect();
+    assert_eq!(ids, [1, 3]);
+    app.chat(CHAT).await.assert_status(200);
+    assert_eq!(app.gemini.calls()[0].key, Some(key(2)));
+    output(&app, &["keys", "reset", "1"]).await;
+    output(
+        &app,
+        &["keys", "pause", "2", "--until", "2090-01-01T00:00:00Z"],
+    )
+    .await;
+    output(&app, &["keys", "delete", "3"]).await;
+    let states = json(&app, &["keys", "list", "--sort", "-id"]).await;
+    let states: Vec<&Value> = states
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["status"])
+        .collect();
+    assert_eq!(states, ["cooling", "active"]);
+}
+
+#[tokio::test]
+async fn the_state_and_a_draw_are_explained() {
+    let app = app(2).await;
+    output(&app, &["keys", "disable", "2", "--reason", "too expensive"]).await;
+    let status = output(&app, &["status"]).await;
+    let explained = output(&app, &["explain", "gemini-2.5-flash"]).await;
+    for (text, expected) in [
+        (&status, "2 keys: 1 active, 0 cooling, 1 disabled."),
+        (&status, "too expensive"),
+        (
+            &explained,
+            "1 of 2 keys can take a call for gemini-2.5-flash now.",
+        ),
+        (&explained, "too expensive"),
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+        assert!(!text.contains(&key(2)), "{text}");
+        assert!(
+            !text.contains('\u{1b}'),
+            "colours are for terminals: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn failures_say_what_to_do() {
+    let app = app(1).await;
+    let unknown = run(&app, &["keys", "show", "9"]).await;
+    let wrong = keypool()
+        .args(["status", "--url", &app.origin()])
+        .env("KEYPOOL_TOKEN", "wrong-token-0001")
+        .output();
+    let wrong = soon("the command's end", wrong).await.unwrap();
+    let none = keypool().args(["status", "--url", &app.origin()]).output();
+    let none = soon("the command's end", none).await.unwrap();
+    for (output, expected) in [
+        (unknown, "No key has the id 9."),
+        (wrong, "The client token is wrong."),
+        (none, "set KEYPOOL_TOKEN"),
+    ] {
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(expected), "{expected} is not in\n{error}");
+        assert!(!error.contains("wrong-token"), "{error}");
+    }
+}
