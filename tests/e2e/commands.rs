@@ -18,7 +18,7 @@ async fn run(app: &TestApp, arguments: &[&str]) -> Output {
     let run = keypool()
         .args(arguments)
         .env("KEYPOOL_URL", app.origin())
-        .env("KEYPOOL_TOKEN", ADMIN_TOKEN)
+        .env("KEYPOOL_ADMIN_TOKEN", ADMIN_TOKEN)
         .output();
     soon("the command's end", run).await.unwrap()
 }
@@ -114,7 +114,7 @@ async fn failures_say_what_to_do() {
     let unknown = run(&app, &["keys", "show", "9"]).await;
     let wrong = keypool()
         .args(["status", "--url", &app.origin()])
-        .env("KEYPOOL_TOKEN", "wrong-token-0001")
+        .env("KEYPOOL_ADMIN_TOKEN", "wrong-token-0001")
         .output();
     let wrong = soon("the command's end", wrong).await.unwrap();
     let none = keypool().args(["status", "--url", &app.origin()]).output();
@@ -122,7 +122,7 @@ async fn failures_say_what_to_do() {
     for (output, expected) in [
         (unknown, "No key has the id 9."),
         (wrong, "The client token is wrong."),
-        (none, "set KEYPOOL_TOKEN"),
+        (none, "set KEYPOOL_ADMIN_TOKEN"),
     ] {
         assert_eq!(output.status.code(), Some(1));
         let error = String::from_utf8(output.stderr).unwrap();

@@ -12,7 +12,7 @@ use ureq::{Agent, Body};
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// Variables with the operator's token, in order of precedence. The second is the pool's own.
-const TOKEN_VARIABLES: [&str; 2] = ["KEYPOOL_TOKEN", "SPIN_VARIABLE_ADMIN_TOKEN"];
+const TOKEN_VARIABLES: [&str; 2] = ["KEYPOOL_ADMIN_TOKEN", "SPIN_VARIABLE_ADMIN_TOKEN"];
 
 /// Where the pool is, and who asks.
 #[derive(Debug, clap::Args)]
@@ -25,9 +25,9 @@ pub struct ConnectionArgs {
         default_value = "http://127.0.0.1:3000"
     )]
     url: String,
-    /// A file with the operator's token. Without it, the token is that of KEYPOOL_TOKEN or
+    /// A file with the operator's token. Without it, the token is that of KEYPOOL_ADMIN_TOKEN or
     /// SPIN_VARIABLE_ADMIN_TOKEN in the environment.
-    #[arg(long, value_name = "FILE", env = "KEYPOOL_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "KEYPOOL_ADMIN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Write JSON as the API returns it, for programs.
     #[arg(long)]
@@ -63,7 +63,7 @@ impl ConnectionArgs {
                 .iter()
                 .find_map(|name| env::var(name).ok().filter(|token| !token.trim().is_empty()))
                 .context(
-                    "there is no operator's token: set KEYPOOL_TOKEN to the pool's admin_token, or \
+                    "there is no operator's token: set KEYPOOL_ADMIN_TOKEN to the pool's admin_token, or \
                      use --token-file",
                 )?,
         };
