@@ -4,6 +4,9 @@
 //! each (<https://ai.google.dev/gemini-api/docs/function-calling>). Other APIs allow messages
 //! between them, any order, and in part their absence, so results are sorted by call, and what the
 //! user says in between follows them.
+//!
+//! Nor may a conversation begin with calls. Agents drop its oldest messages once it is too long, so
+//! [`BEGINNING`] stands in front of what the model does first.
 
 use super::generate::{Content, FunctionCall, FunctionResponse, Json, Part, Role, object};
 use super::thinking::Generation;
@@ -11,6 +14,9 @@ use super::tool_names::ToolNames;
 use crate::wire::parameters::Invalid;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+
+/// What the user says before the model if the conversation begins with the model.
+const BEGINNING: &str = "(The conversation begins here.)";
 
 /// The contents so far.
 pub(crate) struct Conversation<'a> {
@@ -155,9 +161,15 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// The finished contents.
+    /// The finished contents, of which the first is the user's.
     pub(crate) fn into_contents(mut self) -> Vec<Content<'a>> {
         self.end_step();
+        let first = self.contents.first().and_then(|content| content.role);
+        if first == Some(Role::Model) {
+            let parts = vec![Part::text(BEGINNING)];
+            let role = Some(Role::User);
+            self.contents.insert(0, Content { role, parts });
+        }
         self.contents
     }
 
@@ -286,6 +298,35 @@ mod tests {
     }
 
     #[test]
+    fn the_user_begins() {
+        let begun = value!({"role": "user", "parts": [{"text": BEGINNING}]});
+        let dropped = contents(Generation::Gemini3, |conversation| {
+            call(conversation, "a", "read");
+            conversation.result("a", ok("first"))?;
+            conversation.user(Part::text("go on"));
+            Ok(())
+        });
+        let roles = ["user", "model", "user", "user"];
+        for (index, role) in roles.into_iter().enumerate() {
+            assert_eq!(dropped[index]["role"], role, "{dropped}");
+        }
+        assert_eq!(dropped[0], begun);
+        let greeted = contents(Generation::Gemini25, |conversation| {
+            conversation.model(Part::text("Hello"));
+            conversation.user(Part::text("hi"));
+            Ok(())
+        });
+        assert_eq!(greeted[0], begun);
+        let usual = contents(Generation::Gemini3, |conversation| {
+            conversation.user(Part::text("go"));
+            conversation.model(Part::text("done"));
+            Ok(())
+        });
+        assert_eq!(usual.as_array().map(Vec::len), Some(2), "{usual}");
+        assert_eq!(contents(Generation::Gemini3, |_| Ok(())), value!([]));
+    }
+
+    #[test]
     fn a_missing_result_becomes_an_error() {
         for ends in [true, false] {
             let contents = contents(Generation::Gemini3, |conversation| {
@@ -298,7 +339,7 @@ mod tests {
                 }
                 Ok(())
             });
-            let results = &contents[1]["parts"];
+            let results = &contents[2]["parts"];
             assert_eq!(
                 results[0]["functionResponse"]["response"],
                 value!({"error": "The tool was not run."})
@@ -309,7 +350,7 @@ mod tests {
             );
             assert_eq!(
                 contents.as_array().map(Vec::len),
-                Some(if ends { 2 } else { 4 })
+                Some(if ends { 3 } else { 5 })
             );
         }
     }
@@ -356,7 +397,7 @@ mod tests {
                 .as_array()
                 .unwrap()
                 .iter()
-                .skip(1)
+                .skip(2)
                 .flat_map(|content| content["parts"].as_array().unwrap())
                 .collect();
             let flat = value!(flat);
@@ -378,7 +419,7 @@ mod tests {
             Ok(())
         });
         assert_eq!(
-            contents[2]["parts"],
+            contents[3]["parts"],
             value!([{"text": "a"}, {"text": "b"}, {"text": "later"}])
         );
     }
@@ -392,7 +433,7 @@ mod tests {
             conversation.result("a", ok("second"))
         });
         for (index, expected) in ["first", "second"].into_iter().enumerate() {
-            let response = &contents[1]["parts"][index]["functionResponse"]["response"];
+            let response = &contents[2]["parts"][index]["functionResponse"]["response"];
             assert_eq!(response, &value!({"output": expected}));
         }
     }
@@ -404,7 +445,7 @@ mod tests {
             conversation.result("a", ok("first"))?;
             conversation.result("a", ok("second"))
         });
-        let response = &contents[1]["parts"][0]["functionResponse"]["response"];
+        let response = &contents[2]["parts"][0]["functionResponse"]["response"];
         assert_eq!(response, &value!({"output": "first\nsecond"}));
     }
 

@@ -367,8 +367,20 @@ fn images_of_the_model_return_as_data() {
     ] {
         let contents =
             contents(&json!([{"role": "assistant", "content": [{"type": "text", "text": text}]}]));
-        assert_eq!(contents[0]["parts"][0], expected);
+        assert_eq!(contents[1]["parts"][0], expected);
     }
+}
+
+#[test]
+fn a_conversation_may_begin_with_a_call() {
+    let contents = contents(&json!([
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "read", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "x"}]},
+        {"role": "user", "content": "Summarize this."},
+    ]));
+    assert_eq!(contents[0]["role"], "user");
+    assert!(contents[0]["parts"][0]["text"].is_string(), "{contents}");
+    assert!(contents[1]["parts"][0]["functionCall"].is_object());
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn arguments_that_are_no_object_are_wrapped() {
             {"type": "function_call_output", "call_id": "a", "output": "failed to parse function arguments"},
         ]));
         assert_eq!(
-            sent[0]["parts"][0]["functionCall"]["args"], expected,
+            sent[1]["parts"][0]["functionCall"]["args"], expected,
             "{arguments}"
         );
     }
@@ -213,7 +213,7 @@ fn only_signatures_of_gemini_are_sent() {
             {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": field},
             {"role": "assistant", "content": "a"},
         ]));
-        assert_eq!(sent[0]["parts"][0]["thoughtSignature"], expected, "{field}");
+        assert_eq!(sent[1]["parts"][0]["thoughtSignature"], expected, "{field}");
     }
 }
 
@@ -225,12 +225,31 @@ fn signatures_do_not_outlast_a_step() {
         {"type": "function_call_output", "call_id": "a", "output": "x"},
         {"role": "assistant", "content": "a"},
     ]));
-    assert_eq!(sent[2], model(json!([{"text": "a"}])));
+    assert_eq!(sent[3], model(json!([{"text": "a"}])));
+}
+
+#[test]
+fn a_conversation_may_begin_with_a_call() {
+    // As Codex sends it when it makes room for a summary.
+    let sent = with_input(json!([
+        {"role": "developer", "content": "Be brief."},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gemini//AVSo"},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "output": "x"},
+        {"role": "user", "content": "Summarize this."},
+    ]));
+    let contents = &sent["contents"];
+    assert_eq!(contents[0]["role"], "user");
+    assert!(contents[0]["parts"][0]["text"].is_string(), "{contents}");
+    assert!(contents[1]["parts"][0]["functionCall"].is_object());
+    assert_eq!(contents[1]["parts"][0]["thoughtSignature"], "AVSo");
+    assert_eq!(contents[3], user(json!([{"text": "Summarize this."}])));
 }
 
 #[test]
 fn items_of_tools_that_openai_defines() {
     let sent = with_input(json!([
+        {"role": "user", "content": "hi"},
         {"type": "local_shell_call", "id": "lsh_1", "call_id": "a", "status": "completed", "action": {"type": "exec", "command": ["ls"], "env": {}}},
         {"type": "local_shell_call_output", "id": "a", "output": "x"},
         {"type": "shell_call", "call_id": "b", "action": {"commands": ["ls"]}},
@@ -249,6 +268,7 @@ fn items_of_tools_that_openai_defines() {
         .as_array()
         .unwrap()
         .iter()
+        .skip(1)
         .flat_map(|content| content["parts"].as_array().unwrap())
         .collect();
     let call = |id: &str, name: &str, args: Value| json!({"functionCall": {"id": id, "name": name, "args": args}});
