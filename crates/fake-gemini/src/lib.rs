@@ -43,8 +43,9 @@
 //! | no credential, several, or one in the wrong place | 400, 401 or 403 of the surface |
 //! | the request is valid, and a reply is scripted for the key or for any registered key | that |
 //! | the key is not registered, or its [`Condition`] is not `Valid` | the error for it |
-//! | the request is not valid | 400 |
+//! | the request is not JSON, or has unknown fields or values of another shape | 400 |
 //! | the model does not exist or cannot do that | 404 |
+//! | the request is not valid | 400 |
 //! | a file or a cache that the request names is missing or another project's | 403 |
 //! | the project's [`Quota`] for the model is exhausted | 429 |
 //! | anything else | the default reply |

@@ -13,11 +13,27 @@ pub(crate) use shapes::UnknownFields;
 
 use crate::api::Surface;
 use crate::errors::ApiError;
+use shapes::Spelling;
 
-/// Reads a request, or refuses it.
-pub(crate) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Request, ApiError> {
+/// Refuses fields that do not exist and values of another shape, which is all that Google checks
+/// before it looks for the model.
+pub(crate) fn check_shape(received: &Received<'_>, unknown: UnknownFields) -> Result<(), ApiError> {
+    let operation = received.target.operation;
+    let (known, spelling) = match received.target.surface {
+        Surface::Compat => (compat::fields(operation), Spelling::AsListed),
+        Surface::Native => (native::fields(operation), Spelling::Protobuf),
+    };
+    let Some(known) = known else {
+        return Ok(());
+    };
+    let body = received.body.as_ref().map_err(Clone::clone)?;
+    shapes::check(&body.0, known, spelling, unknown)
+}
+
+/// Reads a request whose shape is right, or refuses it.
+pub(crate) fn read(received: &Received<'_>) -> Result<Request, ApiError> {
     match received.target.surface {
-        Surface::Compat => compat::read(received, unknown),
-        Surface::Native => native::read(received, unknown),
+        Surface::Compat => compat::read(received),
+        Surface::Native => native::read(received),
     }
 }

@@ -83,6 +83,8 @@ struct Asked {
     /// The model that was requested; empty if there is none.
     model: String,
     delivery: Delivery,
+    /// Whether the request can be read at all.
+    shape: Result<(), ApiError>,
     request: Result<Request, ApiError>,
 }
 
@@ -100,7 +102,8 @@ impl Asked {
         };
         let received = Received::new(&target, headers, bytes);
         let (model, delivery) = (received.model().unwrap_or_default(), received.delivery());
-        let mut request = request::read(&received, state.unknown_fields);
+        let shape = request::check_shape(&received, state.unknown_fields);
+        let mut request = shape.clone().and_then(|()| request::read(&received));
         let world = state.world();
         if models::requires_signatures(&model) {
             let checked = |read: &Request| world.signatures.check(&read.turn);
@@ -112,6 +115,7 @@ impl Asked {
             key,
             model,
             delivery,
+            shape,
             request,
             target,
         }
@@ -218,8 +222,9 @@ fn decide<'a>(
     if let Some(error) = refusal.filter(|_| target.upload().is_none()) {
         return Err(error);
     }
-    let request = asked.request.as_ref().map_err(Clone::clone)?;
+    asked.shape.clone()?;
     check_model(asked)?;
+    let request = asked.request.as_ref().map_err(Clone::clone)?;
     let mut world = state.world();
     let project = &known.project;
     world.resources.check(&request.references, project)?;

@@ -3,7 +3,7 @@
 use super::body::{Body, cache_name, text_of, tokens_in};
 use super::fields;
 use super::received::{Received, Request};
-use super::shapes::{Spelling, UnknownFields, check};
+use super::shapes::Field;
 use crate::answer::estimate_tokens;
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
@@ -11,21 +11,27 @@ use crate::resources::Task;
 use crate::turn::Turn;
 use serde_json::{Value, json};
 
-pub(super) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Request, ApiError> {
+/// The fields that a request may have; `None` if they are not checked.
+pub(super) fn fields(operation: Operation) -> Option<&'static [Field]> {
+    match operation {
+        Operation::Generate => Some(fields::CHAT),
+        Operation::Embed => Some(fields::EMBEDDING),
+        Operation::GenerateImages => Some(fields::IMAGES),
+        Operation::CreateBatch => Some(fields::BATCH),
+        _ => None,
+    }
+}
+
+pub(super) fn read(received: &Received<'_>) -> Result<Request, ApiError> {
     let operation = received.target.operation;
-    let known = match operation {
-        Operation::Generate => fields::CHAT,
-        Operation::Embed => fields::EMBEDDING,
-        Operation::GenerateImages => fields::IMAGES,
-        Operation::CreateBatch => fields::BATCH,
-        Operation::GetBatch => {
-            let name = received.target.name.clone();
-            return Ok(Request::task(Task::Get(name)));
-        }
-        _ => return Ok(Request::default()),
-    };
+    if operation == Operation::GetBatch {
+        let name = received.target.name.clone();
+        return Ok(Request::task(Task::Get(name)));
+    }
+    if fields(operation).is_none() {
+        return Ok(Request::default());
+    }
     let body = received.body.as_ref().map_err(Clone::clone)?;
-    check(&body.0, known, Spelling::AsListed, unknown)?;
     if operation == Operation::CreateBatch {
         return read_batch(body);
     }

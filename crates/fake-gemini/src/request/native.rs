@@ -16,7 +16,7 @@ mod tools;
 
 use super::body::{Body, cache_name, integer, text_of};
 use super::received::{Options, Page, Received, Request};
-use super::shapes::{Spelling, UnknownFields, check};
+use super::shapes::Field;
 use crate::api::Operation;
 use crate::errors::{self, ApiError};
 use crate::json::either;
@@ -37,21 +37,22 @@ const CACHE_LIFETIME_MS: i64 = 60 * 60 * 1000;
 /// What precedes the start of a page in its token.
 pub(crate) const PAGE_TOKEN: &str = "page-from-";
 
-pub(super) fn read(received: &Received<'_>, unknown: UnknownFields) -> Result<Request, ApiError> {
+/// The fields that a request may have; `None` if they are not checked.
+pub(super) fn fields(operation: Operation) -> Option<&'static [Field]> {
+    match operation {
+        Operation::Generate => Some(fields::GENERATE),
+        Operation::CountTokens => Some(fields::COUNT),
+        _ => None,
+    }
+}
+
+pub(super) fn read(received: &Received<'_>) -> Result<Request, ApiError> {
     let target = received.target;
     let body = || received.body.as_ref().map_err(Clone::clone);
     let name = || target.name.clone();
     Ok(match target.operation {
-        Operation::Generate => {
-            let body = body()?;
-            check(&body.0, fields::GENERATE, Spelling::Protobuf, unknown)?;
-            read_generate(body, &target.name)?
-        }
-        Operation::CountTokens => {
-            let body = body()?;
-            check(&body.0, fields::COUNT, Spelling::Protobuf, unknown)?;
-            read_count(body)?
-        }
+        Operation::Generate => read_generate(body()?, &target.name)?,
+        Operation::CountTokens => read_count(body()?)?,
         Operation::Embed => {
             let body = body()?;
             let content = body.get("content").ok_or_else(errors::invalid_argument)?;

@@ -335,6 +335,15 @@ async fn options_are_those_of_the_model() {
         ),
         ("gemini-3.5-flash", level("minimal"), None),
         (OLDER, level("LOW"), Some(errors::no_thinking_levels())),
+        (
+            "claude-x",
+            level("LOW"),
+            Some(errors::model_not_found(
+                "claude-x",
+                "v1beta",
+                "generateContent",
+            )),
+        ),
         (NEWER, both, Some(errors::thinking_budget_and_level())),
         (NEWER, with_type, None),
         (
