@@ -63,7 +63,7 @@ const NO_OLLAMA: &str = "This path belongs to Ollama's API. Configure the client
 const NOT_AT_GOOGLE: &str = "Google's OpenAI API does not offer this. It offers chat/completions, embeddings, models, images/generations, files and batches.";
 
 /// The advice for any other unknown path.
-const UNKNOWN: &str = "There is no such path. Set the client's base URL to the pool's address with /v1 for OpenAI's API, and to the address alone, or with /v1beta, for Gemini's.";
+const UNKNOWN: &str = "There is no such path. Set the client's base URL to the pool's address with /v1 for OpenAI's API, to the address alone for Anthropic's, and to either that or the address with /v1beta for Gemini's.";
 
 /// Resolves a path. `credential` is the API whose clients send credentials the way this request
 /// does.
