@@ -9,7 +9,8 @@
 //! | is for a model of images or of speech, on the native surface | a picture or a silence |
 //! | is anything else | the given words |
 //!
-//! So an agent goes through three steps: two calls, then words. Gemini 3 sends an id with each
+//! So an agent goes through three steps: two calls, then words. Or it is spared calls that nobody
+//! requires, since it would carry them out with made-up arguments. Gemini 3 sends an id with each
 //! call, a signature with the first one or with a text, and the finish reason apart; Gemini 2.5
 //! sends empty ids.
 
@@ -43,6 +44,13 @@ struct Tool {
     parameters: Value,
 }
 
+/// Which of the tools that a request has are called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    Offered,
+    Required,
+}
+
 /// Whether tools are called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Choice {
@@ -56,10 +64,19 @@ impl Answer {
     /// results are back, JSON for a schema, or a picture or a sound by a model for these. Other
     /// requests get it unchanged but for the marks of the model.
     pub fn as_asked(self, call: &Call) -> Self {
+        self.improvised(call, Calls::Offered)
+    }
+
+    /// The same, but it becomes a tool call only if the request requires one.
+    pub fn as_required(self, call: &Call) -> Self {
+        self.improvised(call, Calls::Required)
+    }
+
+    fn improvised(self, call: &Call, calls: Calls) -> Self {
         let Some(options) = Options::of(call) else {
             return self;
         };
-        let answer = if let Some(tool) = options.next_tool() {
+        let answer = if let Some(tool) = options.next_tool(calls) {
             let arguments = json::compact(&sample(&tool.parameters));
             Self::tool_calls([ToolCall::new(tool.name.as_str(), arguments)])
         } else if let Some(schema) = &options.schema {
@@ -188,10 +205,10 @@ impl Options {
     }
 
     /// The tool that is called, if any.
-    fn next_tool(&self) -> Option<&Tool> {
+    fn next_tool(&self, calls: Calls) -> Option<&Tool> {
         let calls = match self.choice {
             Choice::Never => false,
-            Choice::Auto => self.turn.results < RESULTS,
+            Choice::Auto => calls == Calls::Offered && self.turn.results < RESULTS,
             Choice::Required => true,
         };
         let place = self.turn.calls.len().checked_rem(self.tools.len())?;

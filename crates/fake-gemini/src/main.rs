@@ -16,8 +16,8 @@ const EVENT_GAP: Duration = Duration::from_millis(40);
 
 /// A fake of Google's Gemini API: made-up answers in Google's wire format.
 ///
-/// Agents can be tried against it. It calls their tools with made-up arguments, twice in each turn,
-/// then it says something.
+/// Agents can be tried against it. It calls their tools, with made-up arguments, only if a request
+/// requires a call; otherwise it says something.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -54,7 +54,8 @@ async fn main() -> Result<()> {
     std::future::pending().await
 }
 
-/// The answer to a call with one of `keys` keys: a tool call or JSON if the request asks for it.
+/// The answer to a call with one of `keys` keys: JSON or a tool call if the request requires it.
+/// Agents would run other made-up calls, and some start more agents.
 fn reply(call: &Call, keys: usize) -> Reply {
     let key = call.key_ordinal.unwrap_or_default();
     let project = call.project.as_deref().unwrap_or("no project");
@@ -63,7 +64,7 @@ fn reply(call: &Call, keys: usize) -> Reply {
          asked: a fake Gemini answers in Google's place, so that you can watch how calls are \
          spread over the keys. Ask again, and another key may answer."
     );
-    Reply::answer(Answer::words(&text).as_asked(call)).gap(EVENT_GAP)
+    Reply::answer(Answer::words(&text).as_required(call)).gap(EVENT_GAP)
 }
 
 /// One line per call. It repeats nothing that the client sent: a path or a model may hold a key

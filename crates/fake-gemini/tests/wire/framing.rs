@@ -273,3 +273,21 @@ async fn default_reply_follows_the_request() {
     assert_eq!(value, json!({"name": "made up", "year": 1}));
     assert_eq!(said(chat(&gemini, "").await.json()), "Hello you");
 }
+
+#[tokio::test]
+async fn default_reply_may_call_only_required_tools() {
+    let gemini = start(
+        FakeGemini::builder()
+            .key(KEY)
+            .default_reply(|call| Reply::answer(Answer::words("Hello you").as_required(call))),
+    )
+    .await;
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    for (choice, calls) in [("auto", false), ("required", true)] {
+        let more = format!(r#","tools":{tools},"tool_choice":"{choice}""#);
+        let answer = chat(&gemini, &more).await.json();
+        let message = &answer["choices"][0]["message"];
+        assert_eq!(message["tool_calls"].is_array(), calls, "{message}");
+        assert_eq!(message["content"] == "Hello you", !calls, "{message}");
+    }
+}
