@@ -105,6 +105,7 @@ impl Settings {
         format!(
             "\nThe key pool listens on {origin}\n\n\
              In an OpenAI client:\n  base_url = {origin}/v1\n  api_key  = {api_key}\n\
+             In an Anthropic or Gemini client, the base URL is {origin}\n\
              {advice}\nCtrl-C stops it.\n\n"
         )
     }
@@ -113,6 +114,7 @@ impl Settings {
 fn demo_advice(origin: &str) -> String {
     format!(
         "\nTry it:\n{}\n\nThe same as a stream:\n{}\n\n\
+         Before the other commands of the README:\n  export KEYPOOL_TOKEN={DEMO_TOKEN}\n\n\
          This is a demo: its answers are made up, and its data is deleted when the next demo \
          starts.\n",
         curl(origin, Reply::Whole),
@@ -272,6 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn base_url_depends_on_the_api() {
+        for settings in [Settings::Demo, real(&[])] {
+            let text = greeting(&settings);
+            for line in [
+                "  base_url = http://127.0.0.1:3000/v1",
+                "In an Anthropic or Gemini client, the base URL is http://127.0.0.1:3000",
+            ] {
+                assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+            }
+        }
+    }
+
+    #[test]
     fn warns_of_more_than_ten_keys() {
         for (keys, warns) in [
             ("1,2,3,4,5,6,7,8,9,10", false),
@@ -298,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn demo_prints_its_token_and_two_commands() {
+    fn demo_prints_its_token_and_commands() {
         let text = greeting(&Settings::Demo);
         assert!(
             text.contains("api_key  = the-token-of-the-demo\n"),
@@ -306,15 +321,15 @@ mod tests {
         );
         let commands: Vec<&str> = text
             .lines()
-            .filter(|line| line.trim_start().starts_with("curl "))
+            .filter(|line| line.starts_with("  curl ") || line.starts_with("  export "))
             .collect();
         assert_eq!(
             commands,
             [
                 r#"  curl http://127.0.0.1:3000/v1/chat/completions -H 'Authorization: Bearer the-token-of-the-demo' -H 'Content-Type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello"}]}'"#,
                 r#"  curl -N http://127.0.0.1:3000/v1/chat/completions -H 'Authorization: Bearer the-token-of-the-demo' -H 'Content-Type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello"}],"stream":true}'"#,
+                "  export KEYPOOL_TOKEN=the-token-of-the-demo",
             ]
         );
-        assert!(!text.contains("export"), "{text}");
     }
 }
