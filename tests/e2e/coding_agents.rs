@@ -1,11 +1,12 @@
-//! Unmodified coding agents: each edits a file over several turns, on a pool whose keys fail.
+//! Unmodified coding agents: each edits a file over several turns, on a pool whose keys fail. Claude
+//! Code also goes on after its conversation has become too long.
 //!
 //! The upstream plays the model by Google's rules: it signs the first call of each step, and refuses
 //! the next turn unless all signatures come back.
 
 use crate::clients::node_modules;
 use crate::support::{Setup, TOKEN, TestApp};
-use fake_gemini::{Answer, Plan, Reply, ToolCall, errors};
+use fake_gemini::{Answer, Call, Plan, Reply, ToolCall, errors};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -162,9 +163,21 @@ async fn claude_code_edits_a_file() {
             .failing(over_quota())
             .says("The second line is in capitals."),
     );
+    let out = claude_code(
+        &desk,
+        &app,
+        "Write the second line of notes.txt in capitals.",
+    )
+    .await;
+    assert!(out.contains("The second line is in capitals."), "{out}");
+    assert_eq!(desk.notes(), AFTER, "{out}");
+    assert_survived(&app, 5);
+}
+
+async fn claude_code(desk: &Desk, app: &TestApp, prompt: &str) -> String {
     let arguments = [
         "-p",
-        "Write the second line of notes.txt in capitals.",
+        prompt,
         "--model",
         MODEL,
         "--output-format",
@@ -183,8 +196,47 @@ async fn claude_code_edits_a_file() {
         ("DISABLE_AUTOUPDATER", "1"),
     ];
     let program = "@anthropic-ai/claude-code/cli-wrapper.cjs";
-    let out = desk.run(program, &arguments, &variables).await;
-    assert!(out.contains("The second line is in capitals."), "{out}");
-    assert_eq!(desk.notes(), AFTER, "{out}");
-    assert_survived(&app, 5);
+    desk.run(program, &arguments, &variables).await
+}
+
+const SUMMARY: &str = "The second line of notes.txt is `two`.";
+
+/// Refuses a conversation with two results as too long, until a summary replaces them.
+fn shorten(plan: &Plan, call: &Call) -> Reply {
+    let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
+    let contents = body["contents"].as_array().map_or(&[][..], Vec::as_slice);
+    let has = |content: &serde_json::Value, text: &str| content.to_string().contains(text);
+    let results = contents.iter().filter(|it| has(it, "functionResponse"));
+    let results = results.count();
+    match contents.last() {
+        Some(last) if has(last, "detailed summary") => {
+            Reply::answer(Answer::text(format!("<summary>{SUMMARY}</summary>")))
+        }
+        Some(_) if contents.iter().any(|it| has(it, SUMMARY)) => {
+            Reply::answer(Answer::text("It has three lines."))
+        }
+        Some(_) if results >= 2 => Reply::error(errors::input_too_long(1_048_576)),
+        Some(_) | None => plan.reply(call),
+    }
+}
+
+#[tokio::test]
+async fn claude_code_shortens_a_conversation_that_is_too_long() {
+    let desk = Desk::new();
+    let bash = |command: &str| tool("Bash", serde_json::json!({ "command": command }));
+    let plan = Plan::new()
+        .calls([bash("cat notes.txt")])
+        .calls([bash("wc -l notes.txt")]);
+    let app = Setup::projects(3, |number| number)
+        .gemini(|gemini| gemini.default_reply(move |call| shorten(&plan, call)))
+        .start()
+        .await;
+    let out = claude_code(&desk, &app, "How many lines has notes.txt?").await;
+    assert!(out.contains("It has three lines."), "{out}");
+    assert!(out.contains("compact_boundary"), "{out}");
+    let outcomes = app.log_rows("outcome");
+    assert_eq!(
+        outcomes,
+        ["success", "success", "client_fault", "success", "success"]
+    );
 }
