@@ -1,6 +1,6 @@
 //! Requests that are longer than a model's context.
 //!
-//! Agents shorten the conversation if they recognize this error, and give up otherwise.
+//! Agents that recognize this error shorten the conversation, or tell the user to.
 
 /// How long a request is, and how long it may be, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
