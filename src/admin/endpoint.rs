@@ -1,6 +1,7 @@
 //! The paths of the admin API, below `/admin/api/v1`.
 
 use crate::pool::KeyId;
+use crate::wire::request_id::RequestId;
 
 /// Precedes the paths.
 const PREFIX: &str = "/admin/api/v1/";
@@ -14,6 +15,10 @@ pub enum Endpoint {
     Key(KeyId),
     /// `keys/{id}/{action}`
     KeyAction(KeyId, KeyAction),
+    /// `calls`
+    Calls,
+    /// `requests/{id}`
+    Request(RequestId),
     /// `audit`
     Audit,
 }
@@ -46,6 +51,8 @@ impl Endpoint {
             ("keys", Some(id), Some(action)) => {
                 Self::KeyAction(key_id(id)?, KeyAction::of(action)?)
             }
+            ("calls", None, _) => Self::Calls,
+            ("requests", Some(id), None) => Self::Request(RequestId::parse(id)?),
             ("audit", None, _) => Self::Audit,
             _ => return None,
         };
@@ -55,7 +62,7 @@ impl Endpoint {
     /// The supported methods, as an `Allow` header.
     pub fn allow_header(self) -> &'static str {
         match self {
-            Self::Keys | Self::Audit => "GET, OPTIONS",
+            Self::Keys | Self::Calls | Self::Request(_) | Self::Audit => "GET, OPTIONS",
             Self::Key(_) => "GET, PATCH, DELETE, OPTIONS",
             Self::KeyAction(..) => "POST, OPTIONS",
         }

@@ -6,12 +6,14 @@
 //! | `request` | requests, responses, and why a request fails |
 //! | `query` | the parameters of lists: filters, order, pages |
 //! | `keys` | the keys: lists and changes |
+//! | `calls` | the log of calls |
 //! | `audit` | the audit log |
 //! | [`report`] | `GET /api/keys/status` and explain |
 //!
 //! The command line and the dashboard use this API and nothing else.
 
 mod audit;
+mod calls;
 pub mod endpoint;
 mod keys;
 mod query;
@@ -37,6 +39,8 @@ pub async fn respond(database: &impl Database, request: &Request<'_>) -> Result<
             _ => keys::show(database, id, request.now).await,
         },
         Endpoint::KeyAction(id, action) => keys::act(database, id, action, request).await,
+        Endpoint::Calls => calls::list(database, request).await,
+        Endpoint::Request(id) => calls::show(database, id).await,
         Endpoint::Audit => audit::list(database, request).await,
     }
 }

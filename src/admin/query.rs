@@ -40,6 +40,15 @@ impl Query {
         (!value.is_empty()).then_some(value)
     }
 
+    /// Takes a whole number.
+    pub(super) fn number(&self, name: &'static str) -> Result<Option<i64>, Invalid> {
+        let number = self.take(name).map(|text| {
+            text.parse()
+                .map_err(|_| Invalid::about(name, "must be a whole number"))
+        });
+        number.transpose()
+    }
+
     /// Takes a parameter that must be one of these names.
     pub(super) fn choose<T: Copy>(
         &self,

@@ -40,6 +40,8 @@ pub enum Refusal {
     Invalid(Invalid),
     /// No key has this id.
     UnknownKey(KeyId),
+    /// No request with this id is in the log.
+    UnknownRequest,
     /// The database failed.
     Database(DatabaseError),
 }

@@ -55,6 +55,7 @@ error_codes! {
     PlanRefused "plan_refused" permission_error FORBIDDEN;
     UnknownPath "unknown_path" invalid_request_error NOT_FOUND;
     UnknownKey "unknown_key" invalid_request_error NOT_FOUND;
+    UnknownRequest "unknown_request" invalid_request_error NOT_FOUND;
     ModelNotAvailable "model_not_available" invalid_request_error NOT_FOUND;
     ResourceOwnerGone "resource_owner_gone" invalid_request_error NOT_FOUND;
     MethodNotAllowed "method_not_allowed" invalid_request_error METHOD_NOT_ALLOWED;

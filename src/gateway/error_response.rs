@@ -51,6 +51,11 @@ impl Failure {
                 ErrorCode::UnknownKey,
                 format!("No key has the id {id}. GET /api/keys/status lists all keys."),
             ),
+            Self::UnknownRequest => ErrorResponse::new(
+                ErrorCode::UnknownRequest,
+                "No request with this id is in the log. An id begins with `req_`, and rows are \
+                 deleted after `log_retention_days`.",
+            ),
             Self::UnknownParameter(supported) => ErrorResponse::new(
                 ErrorCode::UnknownParameter,
                 format!("The only query parameter of this path is `{supported}`."),
@@ -214,6 +219,7 @@ impl Failure {
             Self::UnknownPath(_)
             | Self::WrongMethod { .. }
             | Self::UnknownKey(_)
+            | Self::UnknownRequest
             | Self::UnknownParameter(_)
             | Self::OriginRefused
             | Self::OwnerGone
@@ -247,6 +253,7 @@ impl Failure {
             Self::UnknownPath(_)
             | Self::WrongMethod { .. }
             | Self::UnknownKey(_)
+            | Self::UnknownRequest
             | Self::UnknownParameter(_)
             | Self::OriginRefused
             | Self::TokenMissing

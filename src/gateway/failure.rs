@@ -36,6 +36,8 @@ pub enum Failure {
     },
     /// No key has this id.
     UnknownKey(KeyId),
+    /// No request with this id is in the log.
+    UnknownRequest,
     /// The query has an unsupported parameter. Contains the supported one.
     UnknownParameter(&'static str),
     /// The web page's origin is not allowed.

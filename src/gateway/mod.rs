@@ -55,6 +55,7 @@ use crate::config::{self, Config, InvalidConfig};
 use crate::store::{self, Database, Readiness};
 use crate::sync::{ByteSemaphore, NewNotify};
 use crate::wire::ClientApi;
+use crate::wire::request_id::RequestId;
 use crate::wire::target::advice;
 use admission::Admission;
 use authentication::{Accepts, Permission};
@@ -146,8 +147,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     }
 
     fn new_request_id(&self) -> String {
-        let random = || self.system.random();
-        format!("req_{:016x}{:016x}", random(), random())
+        RequestId::new(self.system.now(), || self.system.random()).to_string()
     }
 
     async fn fail<B: ByteStream>(

@@ -156,6 +156,7 @@ impl From<Refusal> for Failure {
         match refusal {
             Refusal::Invalid(invalid) => invalid.into(),
             Refusal::UnknownKey(id) => Self::UnknownKey(id),
+            Refusal::UnknownRequest => Self::UnknownRequest,
             Refusal::Database(error) => error.into(),
         }
     }

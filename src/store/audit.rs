@@ -67,10 +67,11 @@ pub async fn list_audit(
         "request_id",
     ];
     let select = format!(
-        "SELECT id, id, {} FROM audit_log WHERE {} {}",
+        "SELECT id, id, {} FROM audit_log WHERE {} {} {}",
         columns.map(text).join(", "),
         conditions.join(" AND "),
-        clause.end
+        clause.order,
+        clause.limit
     );
     let rows = read(database, &select, parameters).await?;
     Ok(page.of_rows(&rows, entry))

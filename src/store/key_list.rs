@@ -182,10 +182,11 @@ pub async fn list_keys(
     conditions.push(clause.condition);
     parameters.extend(clause.parameters);
     let select = format!(
-        "SELECT id, {expression}, {columns} FROM api_keys WHERE {conditions} {end}",
+        "SELECT id, {expression}, {columns} FROM api_keys WHERE {conditions} {order} {limit}",
         columns = columns(),
         conditions = conditions.join(" AND "),
-        end = clause.end
+        order = clause.order,
+        limit = clause.limit
     );
     let rows = read(database, &select, parameters).await?;
     Ok(page.of_rows(&rows, listed))

@@ -11,6 +11,7 @@
 
 mod audit;
 mod budgets;
+mod calls;
 mod connection;
 mod cool_downs;
 mod database;
@@ -36,6 +37,7 @@ pub use audit::{AuditEntry, AuditFilter, ByTime, list_audit};
 pub use budgets::{
     Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
 };
+pub use calls::{ByStart, CallFilter, LoggedCall, attempts_of, list_calls};
 pub use connection::{Connector, Reconnecting};
 pub use cool_downs::{CurrentCoolDown, claim, cool, current_cool_downs, end_cool_down, release};
 pub use database::{

@@ -48,6 +48,17 @@ pub struct Page<T> {
 }
 
 impl Cursor {
+    /// The place of a row, whose first column is the id, and the second the value that orders the
+    /// list.
+    pub(super) fn of_row(row: &Row) -> Option<Self> {
+        let value = match row.integer(1) {
+            Some(number) => Value::Integer(number),
+            None => Value::Text(row.text(1)?.to_owned()),
+        };
+        let id = row.integer(0)?;
+        Some(Self { value, id })
+    }
+
     /// The cursor as a text for the next request.
     pub fn to_text(&self) -> String {
         // Numbers and texts always serialize.
@@ -71,8 +82,10 @@ impl Cursor {
 pub(super) struct PageClause {
     /// A condition that selects the rows after the cursor; `true` for the first page.
     pub(super) condition: String,
-    /// `ORDER BY … LIMIT …`
-    pub(super) end: String,
+    /// `ORDER BY …`
+    pub(super) order: String,
+    /// `LIMIT …`
+    pub(super) limit: String,
     pub(super) parameters: Vec<Value>,
 }
 
@@ -95,30 +108,21 @@ impl<S> PageOf<S> {
         };
         PageClause {
             condition,
+            order: format!("ORDER BY {expression} {direction}, id {direction}"),
             // One more row tells whether another page follows.
-            end: format!(
-                "ORDER BY {expression} {direction}, id {direction} LIMIT {}",
-                self.limit + 1
-            ),
+            limit: format!("LIMIT {}", self.limit + 1),
             parameters,
         }
     }
 
-    /// The page of rows that the clause has selected. The first column is the id, and the second
-    /// the value that orders the list.
+    /// The page of rows that the clause has selected, whose first columns are those of
+    /// [`Cursor::of_row`].
     pub(super) fn of_rows<T>(&self, rows: &[Row], item: impl FnMut(&Row) -> T) -> Page<T> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let shown = rows.get(..limit).unwrap_or(rows);
         let last = shown.last().filter(|_| rows.len() > shown.len());
         Page {
-            next: last.and_then(|row| {
-                let value = match row.integer(1) {
-                    Some(number) => Value::Integer(number),
-                    None => Value::Text(row.text(1)?.to_owned()),
-                };
-                let id = row.integer(0)?;
-                Some(Cursor { value, id })
-            }),
+            next: last.and_then(Cursor::of_row),
             items: shown.iter().map(item).collect(),
         }
     }

@@ -13,6 +13,7 @@
 //! | [`resource`] | names of resources that belong to a project, such as files |
 //! | [`model_list`] | model lists, merged and paged |
 //! | [`conversation`] | which conversation a request continues |
+//! | [`request_id`] | ids of requests, which tell when they arrived |
 //! | [`request_traits`] | the traits of a request that decide who is at fault when it is refused |
 //! | [`naming`] | which names of models, methods and collections are accepted and stored |
 //! | [`redact`] | removing secrets from text |
@@ -25,6 +26,7 @@ pub mod naming;
 pub mod openai;
 pub mod parameters;
 pub mod redact;
+pub mod request_id;
 pub mod request_traits;
 pub mod resource;
 pub mod stream;

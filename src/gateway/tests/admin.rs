@@ -13,6 +13,7 @@ const CALLS: &str = r#"
     POST    /admin/api/v1/keys/1/pause    {"until":"2030-01-01T00:00:00Z"}      change
     POST    /admin/api/v1/keys/1/reset    -                                     change
     DELETE  /admin/api/v1/keys/1          -                                     change
+    GET     /admin/api/v1/calls           -                                     read
     GET     /admin/api/v1/audit           -                                     read
     POST    /api/keys/1/reset             -                                     change
     POST    /api/pool/forget?model=m      -                                     change
@@ -318,4 +319,37 @@ fn each_action_changes_the_next_draw() {
     assert_eq!(disabled["before"]["status"], 1);
     assert_eq!(disabled["after"]["disabled_reason"], "leaked");
     assert!(!audit.to_string().contains(KEY));
+}
+
+#[test]
+fn lists_calls_and_the_attempts_of_a_request() {
+    let pool = Pool::of(2);
+    pool.script_error(&errors::overloaded());
+    pool.script_answer();
+    let answer = pool.chat(CHAT);
+    pool.advance(60_000);
+    pool.serve_chats(1);
+    let calls = pool.listed("calls");
+    assert_eq!(calls["items"].as_array().unwrap().len(), 3);
+    let failed = pool.listed("calls?success=false&model=m");
+    assert_eq!(failed["items"][0]["outcome"], "model_overloaded");
+    let earlier = pool.listed("calls?until=2027-01-15T08:00:30Z&sort=called_at");
+    assert_eq!(earlier["items"].as_array().unwrap().len(), 2);
+
+    let id = answer.header("x-request-id").unwrap();
+    let request = pool.listed(&format!("requests/{id}"));
+    assert_eq!(request["arrived_at"], "2027-01-15T08:00:00.000Z");
+    let attempts = request["attempts"].as_array().unwrap();
+    let statuses: Vec<&Value> = attempts
+        .iter()
+        .map(|call| &call["response_status"])
+        .collect();
+    assert_eq!(statuses, [503, 200]);
+    assert_eq!(earlier["items"], request["attempts"]);
+
+    let unknown = format!("requests/req_{:032x}", 7);
+    let answer = pool.admin("GET", &unknown, &json!({}));
+    assert_problem(&answer, &unknown, 404, "unknown_request");
+    let answer = pool.admin("GET", "calls?from=soon", &json!({}));
+    assert_problem(&answer, "calls", 400, "invalid_request");
 }
