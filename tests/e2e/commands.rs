@@ -109,6 +109,26 @@ async fn the_state_and_a_draw_are_explained() {
 }
 
 #[tokio::test]
+async fn calls_are_listed_shown_and_exported() {
+    let app = app(1).await;
+    let answer = app.chat(CHAT).await;
+    let id = answer.header("x-request-id").unwrap();
+    app.chat(CHAT).await;
+    let listed = json(&app, &["calls", "list", "--limit", "1"]).await;
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    let failed = json(&app, &["calls", "list", "--failed"]).await;
+    assert_eq!(failed, Value::Array(Vec::new()));
+    let shown = output(&app, &["calls", "show", id]).await;
+    assert!(shown.contains(id) && shown.contains("success"), "{shown}");
+    let lines = output(&app, &["calls", "export"]).await;
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (lines.lines().count(), &first["request_id"]),
+        (2, &id.into())
+    );
+}
+
+#[tokio::test]
 async fn failures_say_what_to_do() {
     let app = app(1).await;
     let unknown = run(&app, &["keys", "show", "9"]).await;

@@ -20,6 +20,7 @@ pub struct ConnectionArgs {
     /// The pool's address.
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         env = "KEYPOOL_URL",
         default_value = "http://127.0.0.1:3000"
@@ -27,10 +28,15 @@ pub struct ConnectionArgs {
     url: String,
     /// A file with the operator's token. Without it, the token is that of KEYPOOL_ADMIN_TOKEN or
     /// SPIN_VARIABLE_ADMIN_TOKEN in the environment.
-    #[arg(long, value_name = "FILE", env = "KEYPOOL_ADMIN_TOKEN_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "KEYPOOL_ADMIN_TOKEN_FILE"
+    )]
     token_file: Option<PathBuf>,
     /// Write JSON as the API returns it, for programs.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 

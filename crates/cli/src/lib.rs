@@ -5,6 +5,7 @@
 //! | [`connection`] | the pool's address, the operator's token, requests and errors |
 //! | [`output`] | tables for people, JSON for programs |
 //! | [`keys`] | `keypool keys …` |
+//! | [`calls`] | `keypool calls …` |
 //! | [`status`] | `keypool status` |
 //! | [`explain`] | `keypool explain MODEL` |
 //! | [`secret`] | `keypool secret new` |
@@ -12,6 +13,7 @@
 //! Exit codes: 0 for success, 1 if the pool refused or could not be reached, 2 for a wrong command
 //! line.
 
+mod calls;
 mod connection;
 mod explain;
 mod keys;
@@ -36,6 +38,15 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: keys::KeysCommand,
+    },
+    /// Read the log of a running pool.
+    Calls {
+        /// The pool.
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: calls::CallsCommand,
     },
     /// Show the state of a running pool.
     Status {
@@ -70,6 +81,10 @@ pub fn run(command: Command) -> Result<()> {
             connection,
             command,
         } => keys::run(&connection.connect()?, connection.format(), command, out),
+        Command::Calls {
+            connection,
+            command,
+        } => calls::run(&connection.connect()?, connection.format(), &command, out),
         Command::Status {
             connection,
             options,
@@ -109,6 +124,44 @@ impl ConnectionArgs {
         match self.json {
             true => Format::Json,
             false => Format::Table,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_the_connection_may_stand_anywhere() {
+        for line in [
+            "keypool keys list --json --status active",
+            "keypool keys --json list --sort -id",
+            "keypool calls list --failed --json",
+            "keypool status --json",
+            "keypool explain --json m",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let (Command::Keys { connection, .. }
+            | Command::Calls { connection, .. }
+            | Command::Status { connection, .. }
+            | Command::Explain { connection, .. }) = cli.command
+            else {
+                panic!("{line}")
+            };
+            assert_eq!(connection.format(), Format::Json, "{line}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Output: tables for people, JSON for programs.
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,15 @@ pub(crate) fn state(state: &str) -> Cell {
 /// A text, or `-` if there is none.
 pub(crate) fn or_dash(text: Option<&str>) -> &str {
     text.filter(|text| !text.is_empty()).unwrap_or("-")
+}
+
+/// Waits for 2 seconds, before something is shown again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person reads the output in the meantime"
+)]
+pub(crate) fn pause() {
+    sleep(Duration::from_secs(2));
 }
 
 /// A number with its digits in groups: `12,345`.

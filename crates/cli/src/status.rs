@@ -1,12 +1,10 @@
 //! `keypool status`: the state of the pool at a glance.
 
 use crate::connection::{Connection, parse};
-use crate::output::{Format, grouped, or_dash, state, table};
+use crate::output::{Format, grouped, or_dash, pause, state, table};
 use anyhow::Result;
 use serde::Deserialize;
 use std::io::{IsTerminal, Write};
-use std::thread::sleep;
-use std::time::Duration;
 
 /// The options of `keypool status`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +14,6 @@ pub struct StatusOptions {
     watch: bool,
 }
 
-const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears a terminal.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
@@ -102,14 +99,6 @@ pub(crate) fn run(
         out.flush()?;
         pause();
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a person reads the state in the meantime"
-)]
-fn pause() {
-    sleep(WATCH_EVERY);
 }
 
 fn write(status: &Status, out: &mut impl Write) -> Result<()> {
