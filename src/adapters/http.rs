@@ -7,6 +7,8 @@
 //! when the host takes the head. So a body's first write is polled once before its message is
 //! handed over.
 
+use super::system::HostSystem;
+use crate::admin::Pages;
 use crate::gateway::ports::{
     ByteStream, System, Timeouts, TransportError, Upstream, UpstreamResponse,
 };
@@ -348,6 +350,7 @@ pub(super) async fn respond<D: Database, B: ByteStream + 'static, S: System>(
         // follow.
         Body::Whole(bytes) => (!bytes.is_empty(), outgoing_body(bytes)),
         Body::Stream(stream) => (true, outgoing_stream(*stream)),
+        Body::Pages(pages) => (true, outgoing_pages(pages)),
     };
     let contents = has_contents.then_some(body.contents);
     let headers = fields(&headers).map_err(internal)?;
@@ -372,6 +375,40 @@ fn outgoing_stream<D: Database, B: ByteStream + 'static, S: System>(
         trailers,
         write: Box::pin(pump(stream, writer, end)),
     }
+}
+
+fn outgoing_pages(pages: Box<dyn Pages>) -> OutgoingBody {
+    let (writer, contents) = wit_stream::new::<u8>();
+    let (end, trailers) = wit_future::new::<TrailersResult>(|| Ok(None));
+    OutgoingBody {
+        contents,
+        trailers,
+        write: Box::pin(pump_pages(pages, writer, end)),
+    }
+}
+
+/// Reads a page once the client has taken the one before.
+async fn pump_pages(
+    mut pages: Box<dyn Pages>,
+    mut writer: StreamWriter<u8>,
+    end: FutureWriter<TrailersResult>,
+) {
+    let result = loop {
+        match pages.next().await {
+            None => break Ok(None),
+            Some(Ok(page)) => {
+                if !writer.write_all(page).await.is_empty() {
+                    return;
+                }
+            }
+            Some(Err(error)) => {
+                HostSystem.log(&format!("an export broke off: {error}"));
+                break Err(ErrorCode::ConnectionTerminated);
+            }
+        }
+    };
+    drop(writer);
+    let _ = end.write(result).await;
 }
 
 async fn pump<D: Database, B: ByteStream, S: System>(

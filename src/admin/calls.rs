@@ -8,8 +8,28 @@ use crate::wire::parameters::Invalid;
 use crate::wire::request_id::RequestId;
 use serde::Serialize;
 
+/// The members of a call, in order.
+pub(super) const COLUMNS: [&str; 16] = [
+    "id",
+    "called_at",
+    "request_id",
+    "attempt",
+    "key_id",
+    "model",
+    "outcome",
+    "success",
+    "response_status",
+    "error_message",
+    "response_time_ms",
+    "first_byte_ms",
+    "input_tokens",
+    "output_tokens",
+    "thinking_tokens",
+    "cached_tokens",
+];
+
 #[derive(Serialize)]
-struct CallReport {
+pub(super) struct CallReport {
     id: i64,
     called_at: Option<String>,
     request_id: Option<String>,
@@ -29,7 +49,7 @@ struct CallReport {
 }
 
 impl CallReport {
-    fn of(call: LoggedCall) -> Self {
+    pub(super) fn of(call: LoggedCall) -> Self {
         Self {
             id: call.id,
             called_at: call.called_at,
@@ -73,7 +93,7 @@ pub(super) async fn list(
     Response::ok(&List::of(page, CallReport::of))
 }
 
-fn filter(query: &Query) -> Result<CallFilter, Invalid> {
+pub(super) fn filter(query: &Query) -> Result<CallFilter, Invalid> {
     Ok(CallFilter {
         from: time(query, "from")?,
         until: time(query, "until")?,

@@ -17,6 +17,8 @@ pub enum Endpoint {
     KeyAction(KeyId, KeyAction),
     /// `calls`
     Calls,
+    /// `calls/export`
+    CallsExport,
     /// `requests/{id}`
     Request(RequestId),
     /// `audit`
@@ -52,6 +54,7 @@ impl Endpoint {
                 Self::KeyAction(key_id(id)?, KeyAction::of(action)?)
             }
             ("calls", None, _) => Self::Calls,
+            ("calls", Some("export"), None) => Self::CallsExport,
             ("requests", Some(id), None) => Self::Request(RequestId::parse(id)?),
             ("audit", None, _) => Self::Audit,
             _ => return None,
@@ -62,7 +65,9 @@ impl Endpoint {
     /// The supported methods, as an `Allow` header.
     pub fn allow_header(self) -> &'static str {
         match self {
-            Self::Keys | Self::Calls | Self::Request(_) | Self::Audit => "GET, OPTIONS",
+            Self::Keys | Self::Calls | Self::CallsExport | Self::Request(_) | Self::Audit => {
+                "GET, OPTIONS"
+            }
             Self::Key(_) => "GET, PATCH, DELETE, OPTIONS",
             Self::KeyAction(..) => "POST, OPTIONS",
         }

@@ -7,6 +7,7 @@
 //! | `query` | the parameters of lists: filters, order, pages |
 //! | `keys` | the keys: lists and changes |
 //! | `calls` | the log of calls |
+//! | `export` | the log as a file |
 //! | `audit` | the audit log |
 //! | [`report`] | `GET /api/keys/status` and explain |
 //!
@@ -15,22 +16,29 @@
 mod audit;
 mod calls;
 pub mod endpoint;
+mod export;
 mod keys;
 mod query;
 pub mod report;
 mod request;
 
-pub use request::{Refusal, Request, Response};
+pub use request::{Pages, Refusal, Request, Response, ResponseBody};
 
 use crate::store::Database;
 use endpoint::Endpoint;
 use http::Method;
+use std::rc::Rc;
 
 /// Does what an operator asks for.
 ///
 /// # Errors
 /// See [`Refusal`].
-pub async fn respond(database: &impl Database, request: &Request<'_>) -> Result<Response, Refusal> {
+pub async fn respond<D: Database>(
+    database: &Rc<D>,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    let shared = database;
+    let database = &**database;
     match request.endpoint {
         Endpoint::Keys => keys::list(database, request).await,
         Endpoint::Key(id) => match *request.method {
@@ -40,6 +48,7 @@ pub async fn respond(database: &impl Database, request: &Request<'_>) -> Result<
         },
         Endpoint::KeyAction(id, action) => keys::act(database, id, action, request).await,
         Endpoint::Calls => calls::list(database, request).await,
+        Endpoint::CallsExport => export::export(shared, request),
         Endpoint::Request(id) => calls::show(database, id).await,
         Endpoint::Audit => audit::list(database, request).await,
     }

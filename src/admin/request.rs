@@ -5,7 +5,8 @@ use super::query::{Query, quoted};
 use crate::pool::{KeyId, UnixMillis};
 use crate::store::{Author, Cursor, DatabaseError, Page};
 use crate::wire::parameters::{Invalid, Parameters};
-use http::{Method, StatusCode};
+use futures::future::LocalBoxFuture;
+use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 /// A request of an operator.
@@ -25,12 +26,31 @@ pub struct Request<'a> {
 }
 
 /// The response to an operator.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Response {
     /// 200, 201 or 204.
     pub status: StatusCode,
+    /// The body.
+    pub body: ResponseBody,
+}
+
+/// The body of a response.
+pub enum ResponseBody {
     /// A JSON text; empty with 204.
-    pub json: String,
+    Json(String),
+    /// A file that arrives page by page.
+    Pages(Box<dyn Pages>),
+}
+
+/// A file that arrives page by page, so that memory stays bounded.
+pub trait Pages {
+    /// The next page; `None` at the end.
+    ///
+    /// # Errors
+    /// The database failed. No page follows.
+    fn next(&mut self) -> LocalBoxFuture<'_, Option<Result<Vec<u8>, DatabaseError>>>;
+
+    /// The `Content-Type`.
+    fn content_type(&self) -> HeaderValue;
 }
 
 /// Why a request of an operator fails.
@@ -85,16 +105,24 @@ impl<'a> Request<'a> {
 impl Response {
     pub(super) fn ok(value: &impl Serialize) -> Result<Self, Refusal> {
         let json = serde_json::to_string(value);
+        let json = json.map_err(|error| DatabaseError::new(&error.to_string()))?;
         Ok(Self {
             status: StatusCode::OK,
-            json: json.map_err(|error| DatabaseError::new(&error.to_string()))?,
+            body: ResponseBody::Json(json),
         })
+    }
+
+    pub(super) fn pages(pages: impl Pages + 'static) -> Self {
+        Self {
+            status: StatusCode::OK,
+            body: ResponseBody::Pages(Box::new(pages)),
+        }
     }
 
     pub(super) fn nothing() -> Self {
         Self {
             status: StatusCode::NO_CONTENT,
-            json: String::new(),
+            body: ResponseBody::Json(String::new()),
         }
     }
 }

@@ -153,6 +153,7 @@ impl<D: Database> Affinity<'_, D> {
         let json = match &reply.body {
             Body::Whole(bytes) => Some(bytes.as_slice()),
             Body::Stream(stream) => stream.begun_interaction(),
+            Body::Pages(_) => None,
         };
         let mut found = match json {
             Some(json) => reported(&head.method, target, &uses.named, json),

@@ -203,7 +203,7 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
                 Ok(reply) => {
                     let is_list = match &reply.body {
                         Body::Whole(bytes) => list.add(bytes),
-                        Body::Stream(_) => false,
+                        Body::Stream(_) | Body::Pages(_) => false,
                     };
                     if !is_list {
                         // The upstream's list is not in Google's format.

@@ -4,16 +4,16 @@ use super::authentication::Permission;
 use super::ports::System;
 use super::route::Action;
 use super::view::{Coverage, MAX_AGE_MS, PoolView};
-use super::{Failure, Reply};
+use super::{Body, Failure, Reply};
 use crate::admin::endpoint::{Endpoint, KeyAction};
 use crate::admin::report::{self, Alias};
-use crate::admin::{self, Refusal, Request};
+use crate::admin::{self, Refusal, Request, ResponseBody};
 use crate::config::Config;
 use crate::pool::{KeyId, PoolKey, Scope};
 use crate::store::{self, Author, Database};
 use crate::wire::naming::is_model;
-use http::StatusCode;
 use http::request::Parts;
+use http::{StatusCode, header};
 use serde::Serialize;
 
 /// How the audit log names operators who make changes.
@@ -107,16 +107,24 @@ impl<D: Database, S: System> Operator<'_, D, S> {
             },
             now: system.now(),
         };
-        let result = admin::respond(view.unlimited_database(), &request).await;
+        let result = admin::respond(view.shared_database(), &request).await;
         if Permission::for_method(request.method) == Permission::Change {
             view.outdate();
         }
         let response = result?;
-        let mut reply = Reply::json(response.status, response.json);
-        if response.status == StatusCode::NO_CONTENT {
-            reply = Reply::empty(response.status);
-        }
-        Ok(reply)
+        Ok(match response.body {
+            ResponseBody::Json(_) if response.status == StatusCode::NO_CONTENT => {
+                Reply::empty(response.status)
+            }
+            ResponseBody::Json(json) => Reply::json(response.status, json),
+            ResponseBody::Pages(pages) => {
+                let mut reply = Reply::empty(response.status);
+                let content_type = pages.content_type();
+                reply.headers.insert(header::CONTENT_TYPE, content_type);
+                reply.body = Body::Pages(pages);
+                reply
+            }
+        })
     }
 
     /// The name of the model that a request asks about, after a fresh read of the pool.

@@ -4,6 +4,7 @@ use super::answer_stream::AnswerStream;
 use super::error_response::{ErrorForm, PROBLEM};
 use super::failure::Failure;
 use super::headers::UPLOAD_STATUS;
+use crate::admin::Pages;
 use crate::store::DatabaseError;
 use crate::wire::ClientApi;
 use http::header::{self, HeaderValue};
@@ -27,6 +28,8 @@ pub enum Body<D, B, S> {
     /// A body that is still arriving from the upstream. The sender must read it to its end, or
     /// report that the client has disconnected.
     Stream(Box<AnswerStream<D, B, S>>),
+    /// A body that the pool reads from its database, page by page.
+    Pages(Box<dyn Pages>),
 }
 
 impl<D, B, S> Reply<D, B, S> {

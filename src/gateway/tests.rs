@@ -274,6 +274,11 @@ impl Answer {
         let (mut bytes, mut cut) = (Vec::new(), false);
         match reply.body {
             Body::Whole(whole) => bytes = whole,
+            Body::Pages(mut pages) => {
+                while let Some(page) = block_on(pages.next()) {
+                    bytes.extend(page.unwrap());
+                }
+            }
             Body::Stream(mut stream) => loop {
                 match block_on(stream.next()) {
                     Chunk::Data(more) => bytes.extend(more),

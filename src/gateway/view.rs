@@ -139,6 +139,11 @@ impl<D: Database> PoolView<D> {
         self.database.inner()
     }
 
+    /// The same for a body that outlives the request.
+    pub(super) fn shared_database(&self) -> &Rc<D> {
+        self.database.inner()
+    }
+
     /// Draws the next key of a request, from a view no older than `max_age_ms`. Of a large pool
     /// only a sample is read, and all of it where the sample offers no choice.
     ///

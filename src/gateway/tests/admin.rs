@@ -14,6 +14,7 @@ const CALLS: &str = r#"
     POST    /admin/api/v1/keys/1/reset    -                                     change
     DELETE  /admin/api/v1/keys/1          -                                     change
     GET     /admin/api/v1/calls           -                                     read
+    GET     /admin/api/v1/calls/export    -                                     read
     GET     /admin/api/v1/audit           -                                     read
     POST    /api/keys/1/reset             -                                     change
     POST    /api/pool/forget?model=m      -                                     change
@@ -322,7 +323,7 @@ fn each_action_changes_the_next_draw() {
 }
 
 #[test]
-fn lists_calls_and_the_attempts_of_a_request() {
+fn calls_are_listed_exported_and_shown_by_request() {
     let pool = Pool::of(2);
     pool.script_error(&errors::overloaded());
     pool.script_answer();
@@ -346,6 +347,19 @@ fn lists_calls_and_the_attempts_of_a_request() {
         .collect();
     assert_eq!(statuses, [503, 200]);
     assert_eq!(earlier["items"], request["attempts"]);
+
+    let csv = pool.get("/admin/api/v1/calls/export?success=false");
+    assert_eq!(
+        csv.header("content-type"),
+        Some("text/csv; charset=utf-8; header=present")
+    );
+    let lines: Vec<&str> = csv.body.split("\r\n").collect();
+    assert!(lines[0].starts_with("id,called_at,request_id,attempt,key_id,model,outcome"));
+    assert!(lines[1].contains(&format!("{id},1,")), "{}", lines[1]);
+    assert_eq!(lines[2..], [""]);
+    let export = pool.get("/admin/api/v1/calls/export?format=jsonl");
+    let exported: Vec<Value> = export.body.lines().map(json).collect();
+    assert_eq!((exported.len(), &exported[0]), (3, &attempts[0]));
 
     let unknown = format!("requests/req_{:032x}", 7);
     let answer = pool.admin("GET", &unknown, &json!({}));
