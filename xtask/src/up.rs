@@ -13,7 +13,7 @@ pub(crate) use tied::{TIED, Tied};
 use crate::signals::Hold;
 use crate::{build, command, workspace};
 use anyhow::{Context, Result, bail};
-use greeting::{DEMO_KEYS, DEMO_TOKEN, Settings, Variable};
+use greeting::{DEMO_ADMIN_TOKEN, DEMO_KEYS, DEMO_TOKEN, Settings, Variable};
 use service::{Ended, Service};
 use std::fs;
 use std::io::Write;
@@ -215,6 +215,7 @@ fn prepare_demo(host: &mut Command, fake: SocketAddr) -> Result<()> {
     for (name, value) in [
         ("GEMINI_API_KEY", DEMO_KEYS.join(",")),
         ("MY_API_TOKEN", DEMO_TOKEN.to_owned()),
+        ("ADMIN_TOKEN", DEMO_ADMIN_TOKEN.to_owned()),
         ("LLM_API_ORIGIN", format!("http://{fake}")),
     ] {
         host.env(format!("{VARIABLES}{name}"), value);

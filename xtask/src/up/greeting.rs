@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The demo's token, which is not secret.
 pub(super) const DEMO_TOKEN: &str = "the-token-of-the-demo";
+/// The token of the demo's operator, which is not secret either.
+pub(super) const DEMO_ADMIN_TOKEN: &str = "the-admin-token-of-the-demo";
 /// The demo's keys, which cannot be mistaken for real ones.
 pub(super) const DEMO_KEYS: [&str; 5] = [
     "not-a-real-key-for-the-demo-0001",
@@ -114,7 +116,7 @@ impl Settings {
 fn demo_advice(origin: &str) -> String {
     format!(
         "\nTry it:\n{}\n\nThe same as a stream:\n{}\n\n\
-         Before the other commands of the README:\n  export KEYPOOL_TOKEN={DEMO_TOKEN}\n\n\
+         Before the other commands of the README:\n  export KEYPOOL_TOKEN={DEMO_TOKEN}\n  export KEYPOOL_ADMIN_TOKEN={DEMO_ADMIN_TOKEN}\n\n\
          This is a demo: its answers are made up, and its data is deleted when the next demo \
          starts.\n",
         curl(origin, Reply::Whole),
@@ -329,6 +331,7 @@ mod tests {
                 r#"  curl http://127.0.0.1:3000/v1/chat/completions -H 'Authorization: Bearer the-token-of-the-demo' -H 'Content-Type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello"}]}'"#,
                 r#"  curl -N http://127.0.0.1:3000/v1/chat/completions -H 'Authorization: Bearer the-token-of-the-demo' -H 'Content-Type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello"}],"stream":true}'"#,
                 "  export KEYPOOL_TOKEN=the-token-of-the-demo",
+                "  export KEYPOOL_ADMIN_TOKEN=the-admin-token-of-the-demo",
             ]
         );
     }
