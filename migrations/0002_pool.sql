@@ -62,6 +62,9 @@ ALTER TABLE api_call_logs ADD COLUMN thinking_tokens INTEGER;
 -- ;;
 ALTER TABLE api_call_logs ADD COLUMN cached_tokens INTEGER;
 -- ;;
+-- The client token of the call; NULL for the built-in one.
+ALTER TABLE api_call_logs ADD COLUMN token_id INTEGER;
+-- ;;
 -- Calls per minute. Rows live for a few minutes.
 CREATE TABLE IF NOT EXISTS rate_limits (
     -- a client's address, or what else is counted of it
@@ -192,8 +195,8 @@ CREATE TABLE IF NOT EXISTS signed_models (
 CREATE INDEX IF NOT EXISTS idx_api_keys_sample
     ON api_keys ((id & 2147483647) * 2654435761 & 4294967295) WHERE status <> 0;
 -- ;;
--- The calls of the log per hour, key, model and outcome. The sums stay when rows of the log expire,
--- or a key is deleted.
+-- The calls of the log per hour, key, model, outcome and client token. The sums stay when rows of the
+-- log expire, or a key or token is deleted.
 CREATE TABLE IF NOT EXISTS api_call_hours (
     -- when the hour began in which the calls did; '' if a row's time cannot be read
     hour TEXT NOT NULL,
@@ -201,6 +204,8 @@ CREATE TABLE IF NOT EXISTS api_call_hours (
     -- '' in rows of an earlier deployment
     model TEXT NOT NULL,
     outcome TEXT NOT NULL,
+    -- 0 for the built-in one
+    token_id INTEGER NOT NULL,
     calls INTEGER NOT NULL,
     successes INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
@@ -212,21 +217,22 @@ CREATE TABLE IF NOT EXISTS api_call_hours (
     -- of the calls whose answer had a first byte, and their number
     total_first_byte_ms INTEGER NOT NULL,
     first_bytes INTEGER NOT NULL,
-    PRIMARY KEY (hour, api_key_id, model, outcome)
+    PRIMARY KEY (hour, api_key_id, model, outcome, token_id)
 ) WITHOUT ROWID;
 -- ;;
 -- Counts every row, whoever writes it: an older instance, or a dump that is loaded. Nothing here
 -- may fail, whatever the columns hold, since the row would be lost with it.
 CREATE TRIGGER IF NOT EXISTS count_api_call AFTER INSERT ON api_call_logs
 BEGIN
-    INSERT INTO api_call_hours (hour, api_key_id, model, outcome, calls, successes, input_tokens,
-        output_tokens, thinking_tokens, cached_tokens, total_response_time_ms, max_response_time_ms,
-        total_first_byte_ms, first_bytes)
+    INSERT INTO api_call_hours (hour, api_key_id, model, outcome, token_id, calls, successes,
+        input_tokens, output_tokens, thinking_tokens, cached_tokens, total_response_time_ms,
+        max_response_time_ms, total_first_byte_ms, first_bytes)
     VALUES (
         coalesce(strftime('%Y-%m-%dT%H:00:00.000Z', NEW.called_at), ''),
         CAST(coalesce(NEW.api_key_id, 0) AS INTEGER),
         coalesce(NEW.model, ''),
         coalesce(NEW.outcome, ''),
+        CAST(coalesce(NEW.token_id, 0) AS INTEGER),
         1,
         coalesce(NEW.success, 0) <> 0,
         CAST(coalesce(NEW.input_tokens, 0) AS INTEGER),
@@ -238,7 +244,7 @@ BEGIN
         CAST(coalesce(NEW.first_byte_ms, 0) AS INTEGER),
         NEW.first_byte_ms IS NOT NULL
     )
-    ON CONFLICT (hour, api_key_id, model, outcome) DO UPDATE SET
+    ON CONFLICT (hour, api_key_id, model, outcome, token_id) DO UPDATE SET
         calls = calls + 1,
         successes = successes + excluded.successes,
         input_tokens = input_tokens + excluded.input_tokens,
@@ -255,10 +261,10 @@ END;
 -- that the trigger has counted since are in these sums, too: the larger of the two is right,
 -- however many instances do this. Once one has recorded the migration, no other counts again.
 -- total() rather than sum(), which fails where integers overflow.
-INSERT INTO api_call_hours (hour, api_key_id, model, outcome, calls, successes, input_tokens,
-    output_tokens, thinking_tokens, cached_tokens, total_response_time_ms, max_response_time_ms,
-    total_first_byte_ms, first_bytes)
-SELECT hour, api_key_id, model, outcome, count(*), total(success), total(input_tokens),
+INSERT INTO api_call_hours (hour, api_key_id, model, outcome, token_id, calls, successes,
+    input_tokens, output_tokens, thinking_tokens, cached_tokens, total_response_time_ms,
+    max_response_time_ms, total_first_byte_ms, first_bytes)
+SELECT hour, api_key_id, model, outcome, token_id, count(*), total(success), total(input_tokens),
     total(output_tokens), total(thinking_tokens), total(cached_tokens), total(response_time_ms),
     max(response_time_ms), total(first_byte_ms), total(has_first_byte)
 FROM (
@@ -266,6 +272,7 @@ FROM (
         CAST(coalesce(api_key_id, 0) AS INTEGER) AS api_key_id,
         coalesce(model, '') AS model,
         coalesce(outcome, '') AS outcome,
+        CAST(coalesce(token_id, 0) AS INTEGER) AS token_id,
         coalesce(success, 0) <> 0 AS success,
         CAST(coalesce(input_tokens, 0) AS INTEGER) AS input_tokens,
         CAST(coalesce(output_tokens, 0) AS INTEGER) AS output_tokens,
@@ -277,8 +284,8 @@ FROM (
     FROM api_call_logs
 )
 WHERE NOT EXISTS (SELECT 1 FROM schema_migrations WHERE id = 2)
-GROUP BY hour, api_key_id, model, outcome
-ON CONFLICT (hour, api_key_id, model, outcome) DO UPDATE SET
+GROUP BY hour, api_key_id, model, outcome, token_id
+ON CONFLICT (hour, api_key_id, model, outcome, token_id) DO UPDATE SET
     calls = max(calls, excluded.calls),
     successes = max(successes, excluded.successes),
     input_tokens = max(input_tokens, excluded.input_tokens),
@@ -325,9 +332,9 @@ WHERE total_calls IS NULL OR success_calls IS NULL OR consecutive_failures IS NU
 -- the log makes a new view and trigger.
 CREATE VIEW IF NOT EXISTS recorded_calls (api_key_id, success, response_status, error_message,
     response_time_ms, called_at, request_id, model, attempt, outcome, first_byte_ms, input_tokens,
-    output_tokens, thinking_tokens, cached_tokens, ended_at, horizon)
+    output_tokens, thinking_tokens, cached_tokens, token_id, ended_at, horizon)
 AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL;
+    NULL, NULL, NULL;
 -- ;;
 -- Times after the horizon, which is a while after the call's end, were written by a clock that ran
 -- ahead, or are not times.
@@ -337,11 +344,11 @@ WHEN NOT EXISTS (SELECT 1 FROM api_call_logs
 BEGIN
     INSERT INTO api_call_logs (api_key_id, success, response_status, error_message,
         response_time_ms, called_at, request_id, model, attempt, outcome, first_byte_ms,
-        input_tokens, output_tokens, thinking_tokens, cached_tokens)
+        input_tokens, output_tokens, thinking_tokens, cached_tokens, token_id)
     VALUES (NEW.api_key_id, NEW.success, NEW.response_status, NEW.error_message,
         NEW.response_time_ms, NEW.called_at, NEW.request_id, NEW.model, NEW.attempt, NEW.outcome,
         NEW.first_byte_ms, NEW.input_tokens, NEW.output_tokens, NEW.thinking_tokens,
-        NEW.cached_tokens);
+        NEW.cached_tokens, NEW.token_id);
 
     -- None of these columns is indexed, so the update touches no index.
     UPDATE api_keys SET

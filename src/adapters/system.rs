@@ -13,15 +13,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 thread_local! {
     /// Seeded once per instance from the host's entropy. Not used for anything secret.
-    static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_seed(seed()));
+    static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_seed(entropy()));
 }
 
-fn seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    for part in seed.chunks_exact_mut(8) {
+fn entropy() -> [u8; 32] {
+    let mut entropy = [0; 32];
+    for part in entropy.chunks_exact_mut(8) {
         part.copy_from_slice(&get_random_u64().to_le_bytes());
     }
-    seed
+    entropy
 }
 
 /// The system as the host provides it.
@@ -50,6 +50,10 @@ impl System for HostSystem {
 
     fn random(&self) -> u64 {
         RNG.with_borrow_mut(RngExt::random)
+    }
+
+    fn entropy(&self) -> [u8; 32] {
+        entropy()
     }
 
     fn log(&self, line: &str) {

@@ -1,6 +1,6 @@
 //! The paths of the admin API, below `/admin/api/v1`.
 
-use crate::pool::KeyId;
+use crate::pool::{KeyId, TokenId};
 use crate::wire::request_id::RequestId;
 
 /// Precedes the paths.
@@ -21,6 +21,12 @@ pub enum Endpoint {
     CallsExport,
     /// `requests/{id}`
     Request(RequestId),
+    /// `tokens`
+    Tokens,
+    /// `tokens/{id}`
+    Token(TokenId),
+    /// `tokens/{id}/{action}`
+    TokenAction(TokenId, TokenAction),
     /// `audit`
     Audit,
 }
@@ -36,6 +42,17 @@ pub enum KeyAction {
     Pause,
     /// `reset`: puts it back into use, and ends its cool-downs.
     Reset,
+}
+
+/// What can be done to a client token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenAction {
+    /// `disable`: takes it out of use.
+    Disable,
+    /// `enable`: puts it back into use.
+    Enable,
+    /// `rotate`: replaces the token itself.
+    Rotate,
 }
 
 impl Endpoint {
@@ -56,6 +73,11 @@ impl Endpoint {
             ("calls", None, _) => Self::Calls,
             ("calls", Some("export"), None) => Self::CallsExport,
             ("requests", Some(id), None) => Self::Request(RequestId::parse(id)?),
+            ("tokens", None, _) => Self::Tokens,
+            ("tokens", Some(id), None) => Self::Token(token_id(id)?),
+            ("tokens", Some(id), Some(action)) => {
+                Self::TokenAction(token_id(id)?, TokenAction::of(action)?)
+            }
             ("audit", None, _) => Self::Audit,
             _ => return None,
         };
@@ -68,8 +90,9 @@ impl Endpoint {
             Self::Keys | Self::Calls | Self::CallsExport | Self::Request(_) | Self::Audit => {
                 "GET, OPTIONS"
             }
-            Self::Key(_) => "GET, PATCH, DELETE, OPTIONS",
-            Self::KeyAction(..) => "POST, OPTIONS",
+            Self::Tokens => "GET, POST, OPTIONS",
+            Self::Key(_) | Self::Token(_) => "GET, PATCH, DELETE, OPTIONS",
+            Self::KeyAction(..) | Self::TokenAction(..) => "POST, OPTIONS",
         }
     }
 }
@@ -84,6 +107,21 @@ impl KeyAction {
             _ => None,
         }
     }
+}
+
+impl TokenAction {
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "disable" => Some(Self::Disable),
+            "enable" => Some(Self::Enable),
+            "rotate" => Some(Self::Rotate),
+            _ => None,
+        }
+    }
+}
+
+fn token_id(text: &str) -> Option<TokenId> {
+    key_id(text).map(|KeyId(id)| TokenId(id))
 }
 
 /// Reads an id, which has one spelling: without signs and leading zeros.
@@ -105,6 +143,13 @@ mod tests {
                 "keys/7/pause",
                 Some(Endpoint::KeyAction(KeyId(7), KeyAction::Pause)),
             ),
+            ("tokens", Some(Endpoint::Tokens)),
+            ("tokens/7", Some(Endpoint::Token(TokenId(7)))),
+            (
+                "tokens/7/rotate",
+                Some(Endpoint::TokenAction(TokenId(7), TokenAction::Rotate)),
+            ),
+            ("tokens/7/pause", None),
             ("audit", Some(Endpoint::Audit)),
             ("keys/", None),
             ("keys/07", None),

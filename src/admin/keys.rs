@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// The longest name, project or tag that an operator may set, in bytes.
-const LONGEST_NAME: usize = 200;
+pub(super) const LONGEST_NAME: usize = 200;
 /// The longest note or reason, in bytes.
 const LONGEST_NOTE: usize = 2_000;
 /// The most tags of a key.
@@ -249,7 +249,7 @@ fn tags(value: &RawValue) -> Result<Vec<String>, Invalid> {
 }
 
 /// A text without the spaces around it; `None` if it is empty.
-fn short(value: &RawValue, longest: usize) -> Result<Option<String>, Invalid> {
+pub(super) fn short(value: &RawValue, longest: usize) -> Result<Option<String>, Invalid> {
     let text = text(value)?;
     let text = text.trim();
     if text.len() > longest {
@@ -259,7 +259,7 @@ fn short(value: &RawValue, longest: usize) -> Result<Option<String>, Invalid> {
 }
 
 /// A time in the future.
-fn later(value: &RawValue, now: UnixMillis) -> Result<UnixMillis, Invalid> {
+pub(super) fn later(value: &RawValue, now: UnixMillis) -> Result<UnixMillis, Invalid> {
     UnixMillis::parse(&text(value)?)
         .filter(|time| *time > now)
         .ok_or_else(|| Invalid::new("must be a time in the future, such as 2027-01-31T09:00:00Z"))

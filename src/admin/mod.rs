@@ -8,6 +8,7 @@
 //! | `keys` | the keys: lists and changes |
 //! | `calls` | the log of calls |
 //! | `export` | the log as a file |
+//! | `tokens` | the client tokens: lists and changes |
 //! | `audit` | the audit log |
 //! | [`report`] | `GET /api/keys/status` and explain |
 //!
@@ -21,6 +22,7 @@ mod keys;
 mod query;
 pub mod report;
 mod request;
+mod tokens;
 
 pub use request::{Pages, Refusal, Request, Response, ResponseBody};
 
@@ -50,6 +52,16 @@ pub async fn respond<D: Database>(
         Endpoint::Calls => calls::list(database, request).await,
         Endpoint::CallsExport => export::export(shared, request),
         Endpoint::Request(id) => calls::show(database, id).await,
+        Endpoint::Tokens => match *request.method {
+            Method::POST => tokens::create(database, request).await,
+            _ => tokens::list(database, request).await,
+        },
+        Endpoint::Token(id) => match *request.method {
+            Method::PATCH => tokens::edit(database, id, request).await,
+            Method::DELETE => tokens::delete(database, id, request).await,
+            _ => tokens::show(database, id, None, request).await,
+        },
+        Endpoint::TokenAction(id, action) => tokens::act(database, id, action, request).await,
         Endpoint::Audit => audit::list(database, request).await,
     }
 }

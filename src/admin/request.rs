@@ -2,7 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::query::{Query, quoted};
-use crate::pool::{KeyId, UnixMillis};
+use crate::pool::{KeyId, TokenId, UnixMillis};
 use crate::store::{Author, Cursor, DatabaseError, Page};
 use crate::wire::parameters::{Invalid, Parameters};
 use futures::future::LocalBoxFuture;
@@ -23,6 +23,8 @@ pub struct Request<'a> {
     pub author: Author<'a>,
     /// When it arrived.
     pub now: UnixMillis,
+    /// Random bits for a new client token.
+    pub entropy: [u8; 32],
 }
 
 /// The response to an operator.
@@ -62,6 +64,8 @@ pub enum Refusal {
     UnknownKey(KeyId),
     /// No request with this id is in the log.
     UnknownRequest,
+    /// No client token has this id.
+    UnknownToken(TokenId),
     /// The database failed.
     Database(DatabaseError),
 }

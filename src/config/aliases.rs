@@ -5,10 +5,8 @@
 //! model and is not looked up again.
 
 use super::is_path_safe_model;
-use crate::wire::naming::is_model;
-
-/// Stands for any characters in a pattern.
-const ANY: char = '*';
+use crate::pool::pattern::{ANY, matches};
+use crate::wire::naming::{is_model, is_model_pattern};
 
 /// The aliases, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,9 +95,7 @@ impl ModelAlias {
         if model.contains(ANY) {
             return Err("must not have * in its model, only in the name before it");
         }
-        // As a letter, the `*` counts towards the length.
-        let is_pattern = is_model(&pattern.replace(ANY, "x"));
-        if is_secret(entry) || !is_pattern || !is_path_safe_model(model) {
+        if is_secret(entry) || !is_model_pattern(pattern) || !is_path_safe_model(model) {
             return Err(NOT_A_PAIR);
         }
         Ok(Self {
@@ -131,30 +127,6 @@ impl ModelAlias {
         }
         example
     }
-}
-
-/// Whether a pattern matches a text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((prefix, rest)) = pattern.split_once(ANY) else {
-        return pattern == text;
-    };
-    let (middle, suffix) = rest.rsplit_once(ANY).unwrap_or(("", rest));
-    let between = text
-        .strip_prefix(prefix)
-        .and_then(|text| text.strip_suffix(suffix));
-    let Some(mut between) = between else {
-        return false;
-    };
-    middle
-        .split(ANY)
-        .all(|part| match between.split_once(part) {
-            Some((_, after)) => {
-                between = after;
-                true
-            }
-            // An empty part is everywhere, which `split_once` does not say of an empty text.
-            None => part.is_empty(),
-        })
 }
 
 #[cfg(test)]

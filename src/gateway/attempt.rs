@@ -9,7 +9,7 @@ use super::view::PoolView;
 use crate::config::LogCommit;
 use crate::pool::{
     Blame, Change, Incident, KeyId, KeyStatus, Limit, Outcome, Pick, QuotaScope, Record, Scope,
-    UnixMillis, Usage, Verdict, quota_scope_of, transition,
+    TokenId, UnixMillis, Usage, Verdict, quota_scope_of, transition,
 };
 use crate::store::{self, AttemptRow, Database, Deferred, Lost, Nonce};
 use crate::wire::gemini::{CallResult, Diagnosis, diagnose, loggable, unknown_fields};
@@ -40,6 +40,8 @@ pub(super) struct Attempt<D, S> {
     pub(super) request_id: String,
     /// The attempt's number within the request, from 1.
     pub(super) number: u32,
+    /// The client token of the request; `None` for the built-in one.
+    pub(super) token: Option<TokenId>,
     pub(super) pick: Pick,
     pub(super) model: String,
     /// What its request is like.
@@ -359,6 +361,7 @@ impl<D: Database, S: System> Attempt<D, S> {
             number: self.number,
             key: self.key(),
             key_edits: self.pick.key.edits,
+            token: self.token,
             model: self.model.clone(),
             outcome: end.outcome,
             response_status: end.status,

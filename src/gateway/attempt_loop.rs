@@ -283,6 +283,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
     ) -> Attempt<D, S> {
         let Context {
             config,
+            caller,
             view,
             system,
             ..
@@ -291,6 +292,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         Attempt {
             request_id: self.request_id.to_owned(),
             number: self.failover.sent(&pick.key),
+            token: caller.client_token().map(|token| token.id),
             model: self.model.clone(),
             traits: RequestTraits {
                 has_other_header: !pick.key.key.is_standard() && !sending.is_other_header,

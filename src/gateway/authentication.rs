@@ -5,22 +5,30 @@ use super::Failure;
 use super::headers::GOOGLE_KEY;
 use crate::admin::endpoint::Endpoint;
 use crate::config::Config;
+use crate::pool::ClientToken;
+use crate::store::TokenSecret;
 use crate::wire::target::key_of_query;
 use crate::wire::{ClientApi, Surface};
 use http::Method;
 use http::header::{self, HeaderName};
 use http::request::Parts;
+use std::rc::Rc;
 
 /// Where Anthropic's clients put their credential.
 const ANTHROPIC_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// All of Anthropic's clients send this.
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
+/// The places in which a client may send its token: see [`Accepts::Anywhere`].
+const PLACES: usize = 4;
+
 /// Who makes a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Caller {
     /// A holder of the built-in client token, `my_api_token`.
     BuiltInToken,
+    /// A holder of a client token that an operator has created.
+    ClientToken(Rc<ClientToken>),
     /// A client that continues an upload, whose URL is its credential.
     UploadUrl,
     /// An operator.
@@ -70,31 +78,50 @@ pub(super) fn api_of_client(request: &Parts) -> ClientApi {
     }
 }
 
-/// Checks the client's token. If the client sends several, one correct token is enough.
+impl Caller {
+    /// The client token that an operator has created, if it was one.
+    pub(super) fn client_token(&self) -> Option<&ClientToken> {
+        match self {
+            Self::ClientToken(token) => Some(token),
+            Self::BuiltInToken | Self::UploadUrl | Self::Operator(_) => None,
+        }
+    }
+}
+
+/// Checks for the built-in client token. If the client sends several tokens, one correct one is
+/// enough.
 ///
 /// # Errors
-/// No token is configured, or the request has none or only wrong ones.
+/// The request has no token, or only others.
 pub(super) fn authenticate(
     config: &Config,
     request: &Parts,
     accepts: Accepts,
 ) -> Result<Caller, Failure> {
-    let expected = config
-        .client_token
-        .as_ref()
-        .ok_or(Failure::TokenNotConfigured)?;
     let presented = presented(request, accepts);
     if presented.is_empty() {
         return Err(Failure::TokenMissing);
     }
     // Compare every token, so that the time taken reveals nothing.
-    let is_valid = presented
-        .iter()
-        .fold(false, |valid, token| valid | expected.matches(token));
+    let is_valid = presented.iter().fold(false, |valid, token| {
+        let expected = config.client_token.as_ref();
+        valid | expected.is_some_and(|expected| expected.matches(token))
+    });
     match is_valid {
         true => Ok(Caller::BuiltInToken),
         false => Err(Failure::TokenWrong),
     }
+}
+
+/// The tokens of a request that an operator may have created, at most as many as there are places
+/// for them.
+pub(super) fn created_tokens(
+    request: &Parts,
+    accepts: Accepts,
+) -> impl Iterator<Item = TokenSecret> {
+    let presented = presented(request, accepts).into_iter();
+    let created = presented.filter_map(|token| TokenSecret::presented(&token));
+    created.take(PLACES)
 }
 
 impl Permission {

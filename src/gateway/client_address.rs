@@ -18,11 +18,16 @@ pub(super) fn last_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Optio
     headers.get_all(name).iter().next_back()?.to_str().ok()
 }
 
-/// The canonical address of a request's client: an IPv4 address, or the /64 network of an IPv6
-/// address, since a client can choose any address in it. If proxies are trusted, the last entry of
-/// `X-Forwarded-For` is used: the operator's proxy wrote it, while the client may have written the
-/// others.
+/// The canonical address of a request's client for counting: an IPv4 address, or the /64 network of
+/// an IPv6 address, since a client can choose any address in it.
 pub(super) fn of(headers: &HeaderMap, proxies: Proxies) -> String {
+    address(headers, proxies).map_or_else(|| UNKNOWN.to_owned(), canonical)
+}
+
+/// The address of a request's client; `None` if it cannot be parsed. If proxies are trusted, the
+/// last entry of `X-Forwarded-For` is used: the operator's proxy wrote it, while the client may have
+/// written the others.
+pub(super) fn address(headers: &HeaderMap, proxies: Proxies) -> Option<IpAddr> {
     let forwarded = last_value(headers, &FORWARDED_FOR)
         .and_then(|list| list.rsplit(',').next())
         .map(str::trim)
@@ -30,7 +35,6 @@ pub(super) fn of(headers: &HeaderMap, proxies: Proxies) -> String {
     forwarded
         .or_else(|| last_value(headers, &CLIENT_ADDRESS))
         .and_then(parse)
-        .map_or_else(|| UNKNOWN.to_owned(), canonical)
 }
 
 /// Parses an address with or without a port, brackets, quotes or a zone.
@@ -65,7 +69,7 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn address(values: &[(&HeaderName, &str)], proxies: Proxies) -> String {
+    fn counted(values: &[(&HeaderName, &str)], proxies: Proxies) -> String {
         let mut headers = HeaderMap::new();
         for (name, value) in values {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
@@ -103,19 +107,19 @@ mod tests {
             ("[::1", UNKNOWN),
         ] {
             assert_eq!(
-                address(&[(&CLIENT_ADDRESS, text)], Proxies::Untrusted),
+                counted(&[(&CLIENT_ADDRESS, text)], Proxies::Untrusted),
                 expected,
                 "{text}"
             );
             if !text.is_empty() {
                 assert_eq!(
-                    address(&[(&FORWARDED_FOR, text)], Proxies::Trusted),
+                    counted(&[(&FORWARDED_FOR, text)], Proxies::Trusted),
                     expected,
                     "{text}"
                 );
             }
         }
-        assert_eq!(address(&[], Proxies::Trusted), UNKNOWN);
+        assert_eq!(counted(&[], Proxies::Trusted), UNKNOWN);
     }
 
     #[test]
@@ -124,7 +128,7 @@ mod tests {
             (&CLIENT_ADDRESS, "9.9.9.9:1"),
             (&CLIENT_ADDRESS, "10.0.0.1:1"),
         );
-        assert_eq!(address(&[forged, host], Proxies::Untrusted), "10.0.0.1");
+        assert_eq!(counted(&[forged, host], Proxies::Untrusted), "10.0.0.1");
         let (first, second) = (
             (&FORWARDED_FOR, "1.1.1.1"),
             (&FORWARDED_FOR, "6.6.6.6, 2.2.2.2"),
@@ -133,11 +137,11 @@ mod tests {
             (Proxies::Trusted, "2.2.2.2"),
             (Proxies::Untrusted, "10.0.0.1"),
         ] {
-            assert_eq!(address(&[first, host, second], proxies), expected);
+            assert_eq!(counted(&[first, host, second], proxies), expected);
         }
         let blank = (&FORWARDED_FOR, " ");
         assert_eq!(
-            address(&[blank, host], Proxies::Trusted),
+            counted(&[blank, host], Proxies::Trusted),
             "10.0.0.1",
             "a blank header falls back to the direct address"
         );

@@ -1,5 +1,6 @@
 //! What serving a request for the upstream takes.
 
+use super::authentication::Caller;
 use super::view::PoolView;
 use crate::config::Config;
 use crate::sync::ByteSemaphore;
@@ -8,6 +9,7 @@ use std::rc::Rc;
 /// What the stages of one request share.
 pub(super) struct Context<'a, D, U, S> {
     pub(super) config: &'a Config,
+    pub(super) caller: Caller,
     pub(super) view: Rc<PoolView<D>>,
     /// Memory for the bodies of requests.
     pub(super) memory: &'a Rc<ByteSemaphore>,

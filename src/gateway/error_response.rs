@@ -7,7 +7,7 @@
 
 use super::error_code::ErrorCode;
 use super::failure::{Failure, Unavailable};
-use crate::pool::{CallerError, Outcome, Survey};
+use crate::pool::{CallerError, Outcome, Survey, TokenLimit};
 use crate::wire::ClientApi;
 use crate::wire::gemini::{self, Overflow};
 use crate::wire::openai::ErrorBody;
@@ -56,6 +56,10 @@ impl Failure {
                 "No request with this id is in the log. An id begins with `req_`, and rows are \
                  deleted after `log_retention_days`.",
             ),
+            Self::UnknownToken(id) => ErrorResponse::new(
+                ErrorCode::UnknownToken,
+                format!("No client token has the id {id}."),
+            ),
             Self::UnknownParameter(supported) => ErrorResponse::new(
                 ErrorCode::UnknownParameter,
                 format!("The only query parameter of this path is `{supported}`."),
@@ -67,8 +71,9 @@ impl Failure {
             ),
             Self::TokenNotConfigured => ErrorResponse::new(
                 ErrorCode::ClientTokenNotConfigured,
-                "The pool refuses every call because no client token is configured. Set the \
-                 variable `my_api_token` (SPIN_VARIABLE_MY_API_TOKEN) and restart.",
+                "The pool refuses every call because it has no client token. Set the variable \
+                 `my_api_token` (SPIN_VARIABLE_MY_API_TOKEN) and restart, or create a token with \
+                 POST /admin/api/v1/tokens.",
             ),
             Self::TokenMissing => ErrorResponse::new(
                 ErrorCode::MissingClientToken,
@@ -81,6 +86,25 @@ impl Failure {
                 "The client token is wrong. Ask the pool's operator for the token; a Gemini API \
                  key does not work here.",
             ),
+            Self::TokenDisabled => ErrorResponse::new(
+                ErrorCode::ClientTokenDisabled,
+                "The pool's operator has disabled this client token.",
+            ),
+            Self::TokenExpired => ErrorResponse::new(
+                ErrorCode::ClientTokenExpired,
+                "This client token has expired. Ask the pool's operator for a new one.",
+            ),
+            Self::NetworkNotAllowed => ErrorResponse::new(
+                ErrorCode::NetworkNotAllowed,
+                "This client token may not be used from this address.",
+            ),
+            Self::ModelNotAllowed(subject) => ErrorResponse::new(
+                ErrorCode::ModelNotAllowed,
+                format!(
+                    "This client token may not use {subject}. GET /v1/models lists its models."
+                ),
+            ),
+            Self::TokenLimited { limit, wait_ms } => token_limited(*limit, *wait_ms),
             Self::OperatorTokenNotConfigured => ErrorResponse::new(
                 ErrorCode::OperatorTokenNotConfigured,
                 "This is only for operators, and no operator's token is configured. Set the \
@@ -220,12 +244,18 @@ impl Failure {
             | Self::WrongMethod { .. }
             | Self::UnknownKey(_)
             | Self::UnknownRequest
+            | Self::UnknownToken(_)
             | Self::UnknownParameter(_)
             | Self::OriginRefused
             | Self::OwnerGone
             | Self::OwnersDiffer
             | Self::TokenMissing
             | Self::TokenWrong
+            | Self::TokenDisabled
+            | Self::TokenExpired
+            | Self::NetworkNotAllowed
+            | Self::ModelNotAllowed(_)
+            | Self::TokenLimited { .. }
             | Self::OperatorTokenNotConfigured
             | Self::OperatorTokenMissing
             | Self::OperatorTokenWrong
@@ -254,10 +284,15 @@ impl Failure {
             | Self::WrongMethod { .. }
             | Self::UnknownKey(_)
             | Self::UnknownRequest
+            | Self::UnknownToken(_)
             | Self::UnknownParameter(_)
             | Self::OriginRefused
             | Self::TokenMissing
             | Self::TokenWrong
+            | Self::TokenDisabled
+            | Self::TokenExpired
+            | Self::NetworkNotAllowed
+            | Self::ModelNotAllowed(_)
             | Self::OperatorTokenNotConfigured
             | Self::OperatorTokenMissing
             | Self::OperatorTokenWrong
@@ -282,6 +317,9 @@ impl Failure {
                 let is_lasting = matches!(why, Unavailable::Model | Unavailable::Plan)
                     || survey.all_cooling_for(Outcome::BillingExhausted);
                 (!is_soon || is_lasting).then_some("false")
+            }
+            Self::TokenLimited { wait_ms, .. } => {
+                (*wait_ms > MAX_RETRY_AFTER_MS).then_some("false")
             }
             Self::Upstream { outcome, .. } => match outcome.rule().caller_error {
                 CallerError::RequestFault
@@ -342,6 +380,7 @@ impl Failure {
             (ClientApi::Gemini, _) => {
                 let wait_ms = match self {
                     Self::KeysOut { wait_ms, .. } => *wait_ms,
+                    Self::TokenLimited { wait_ms, .. } => Some(*wait_ms),
                     Self::RateLimited { retry_after, .. }
                     | Self::WrongTokens { retry_after, .. } => Some(retry_after * 1000),
                     Self::Stopping | Self::NoRoom => Some(1000),
@@ -370,7 +409,10 @@ impl Failure {
             Self::KeysOut {
                 wait_ms: Some(wait_ms),
                 ..
-            } if *wait_ms <= MAX_RETRY_AFTER_MS => {
+            }
+            | Self::TokenLimited { wait_ms, .. }
+                if *wait_ms <= MAX_RETRY_AFTER_MS =>
+            {
                 let seconds = whole_seconds(*wait_ms);
                 set(header::RETRY_AFTER, HeaderValue::from(seconds));
                 set(RETRY_AFTER_MS, HeaderValue::from(*wait_ms));
@@ -384,6 +426,8 @@ impl Failure {
             }
             Self::TokenMissing
             | Self::TokenWrong
+            | Self::TokenDisabled
+            | Self::TokenExpired
             | Self::OperatorTokenMissing
             | Self::OperatorTokenWrong => {
                 set(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -478,6 +522,22 @@ fn keys_out(why: Unavailable, model: &str, survey: &Survey, wait_ms: Option<i64>
     );
     let is_about_model = matches!(why, Unavailable::Model | Unavailable::Plan);
     ErrorResponse::new(code, message).about(is_about_model.then_some("model"))
+}
+
+/// The response to a request beyond a limit of its client token.
+fn token_limited(limit: TokenLimit, wait_ms: i64) -> ErrorResponse {
+    let (code, name, most) = match limit {
+        TokenLimit::RequestsPerMinute(most) => {
+            let code = ErrorCode::RequestsPerMinuteExceeded;
+            (code, "requests_per_minute", most)
+        }
+        TokenLimit::TokensPerDay(most) => (ErrorCode::TokensPerDayExceeded, "tokens_per_day", most),
+    };
+    let seconds = whole_seconds(wait_ms);
+    let message = format!(
+        "This client token has reached its limit `{name}` of {most}. Try again in {seconds} s."
+    );
+    ErrorResponse::new(code, message)
 }
 
 /// Why no key can take a call, as the client reads it.

@@ -1,7 +1,7 @@
 //! Every way in which a request can fail.
 
 use crate::config::InvalidConfig;
-use crate::pool::{CallerError, KeyId, Limit, Outcome, Survey, UnixMillis};
+use crate::pool::{CallerError, KeyId, Limit, Outcome, Survey, TokenId, TokenLimit, UnixMillis};
 use crate::store::DatabaseError;
 use crate::wire::gemini::UnknownField;
 use crate::wire::naming::MODEL_RULE;
@@ -38,16 +38,33 @@ pub enum Failure {
     UnknownKey(KeyId),
     /// No request with this id is in the log.
     UnknownRequest,
+    /// No client token has this id.
+    UnknownToken(TokenId),
     /// The query has an unsupported parameter. Contains the supported one.
     UnknownParameter(&'static str),
     /// The web page's origin is not allowed.
     OriginRefused,
-    /// The operator has not configured a client token.
+    /// The pool has no client token.
     TokenNotConfigured,
     /// The request has no token.
     TokenMissing,
     /// The request's token is not the pool's.
     TokenWrong,
+    /// The client token was taken out of use.
+    TokenDisabled,
+    /// The client token has expired.
+    TokenExpired,
+    /// The client token may not be used from the client's address.
+    NetworkNotAllowed,
+    /// The client token may not use the model. Contains what the request is about.
+    ModelNotAllowed(String),
+    /// The client token has reached a limit.
+    TokenLimited {
+        /// The limit.
+        limit: TokenLimit,
+        /// Milliseconds until the next request may succeed.
+        wait_ms: i64,
+    },
     /// No operator's token is configured.
     OperatorTokenNotConfigured,
     /// The request has no operator's token.

@@ -23,6 +23,7 @@ mod attempt_loop;
 mod authentication;
 mod claim;
 mod client_address;
+mod client_tokens;
 mod context;
 mod cors;
 mod error_code;
@@ -235,7 +236,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     /// paused. A quota that is used up does not make the pool unready: a 429 tells callers when
     /// to retry.
     async fn ready(&self) -> Result<Reply<D, U::Body, S>, Failure> {
-        if self.config()?.client_token.is_none() {
+        if !self.admission(self.config()?).has_any_token().await? {
             return Err(Failure::TokenNotConfigured);
         }
         match self.view()?.readiness(&self.system).await? {
@@ -253,16 +254,19 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let config = self.config()?;
         let head = incoming.head;
         let admission = self.admission(config);
-        if admission.upload_caller(&incoming).await.is_none() {
-            admission.admit(head, Accepts::Anywhere).await?;
-        }
+        let caller = match admission.upload_caller(&incoming).await {
+            Some(caller) => caller,
+            None => admission.admit(head, Accepts::Anywhere).await?,
+        };
         let view = self.view()?.for_request();
         admission.limit_rate(&incoming, &view).await?;
+        admission.limit_token(&caller, &incoming, &view).await?;
         if incoming.target.has_invalid_model() {
             return Err(Failure::no_model_name());
         }
         let context = Context {
             config,
+            caller,
             view,
             memory: &self.memory,
             upstream: &self.upstream,
@@ -319,7 +323,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     fn admission<'a>(&'a self, config: &'a Config) -> Admission<'a, D, S> {
         Admission {
             config,
-            view: self.view.as_ref().ok().map(|view| &**view),
+            view: self.view().map(|view| &**view),
             system: &self.system,
         }
     }

@@ -253,6 +253,9 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
     fn reply(&self, mut list: ModelList, repairs: bool) -> Reply<D, U::Body, S> {
         let config: &Config = self.context.config;
         list.add_aliases(config.model_aliases.examples());
+        if let Some(token) = self.context.caller.client_token() {
+            list.retain(|name| token.allows_model(config.model_of(name)));
+        }
         let query = self.incoming.head.uri.query();
         let body = match self.incoming.api {
             ClientApi::Anthropic => {

@@ -106,6 +106,7 @@ impl<D: Database, S: System> Operator<'_, D, S> {
                 request_id,
             },
             now: system.now(),
+            entropy: system.entropy(),
         };
         let result = admin::respond(view.shared_database(), &request).await;
         if Permission::for_method(request.method) == Permission::Change {
@@ -165,6 +166,7 @@ impl From<Refusal> for Failure {
             Refusal::Invalid(invalid) => invalid.into(),
             Refusal::UnknownKey(id) => Self::UnknownKey(id),
             Refusal::UnknownRequest => Self::UnknownRequest,
+            Refusal::UnknownToken(id) => Self::UnknownToken(id),
             Refusal::Database(error) => error.into(),
         }
     }

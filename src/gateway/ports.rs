@@ -64,8 +64,10 @@ pub trait System: Clone + 'static {
     async fn wait(&self, ms: u64);
     /// Runs a task in the background.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
-    /// Returns 64 random bits.
+    /// Returns 64 random bits, which may be predictable.
     fn random(&self) -> u64;
+    /// Returns 256 random bits that are fit for a secret.
+    fn entropy(&self) -> [u8; 32];
     /// Writes one line to the operator's log.
     fn log(&self, line: &str);
 }

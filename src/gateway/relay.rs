@@ -13,10 +13,13 @@ use crate::store::{self, Database};
 use crate::wire::Surface;
 use crate::wire::naming::is_model;
 use crate::wire::openai::repair;
-use crate::wire::target::Target;
+use crate::wire::target::{Subject, Target};
 use crate::wire::translate::{self, Endpoint};
 use http::request::Parts;
 use http::{Method, Uri};
+
+/// Collections whose requests use no model unless their body names it.
+const MODELLESS: [&str; 2] = ["files", "cachedContents"];
 
 /// A request that was translated to Gemini's own API.
 struct Native {
@@ -75,6 +78,7 @@ impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
                 .renamed(|name| config.model_of(name).to_owned());
         }
         let mut request = UpstreamRequest::new(config, &incoming, body, system.now())?;
+        self.check_model(&incoming, &request.subject)?;
         let affinity = Affinity { config, view };
         let uses = affinity.uses(&incoming, &request.body).await?;
         request.read_traits(&incoming.target, &uses);
@@ -92,6 +96,36 @@ impl<D: Database, U: Upstream, S: System> Relay<'_, D, U, S> {
             self.record(&incoming, &uses, owner, &mut reply).await;
         }
         Ok(reply)
+    }
+
+    /// Refuses models that the client token may not use, and requests that may use any.
+    fn check_model(&self, incoming: &Incoming<'_>, subject: &str) -> Result<(), Failure> {
+        let Some(token) = self.0.caller.client_token() else {
+            return Ok(());
+        };
+        if token.models.is_none() {
+            return Ok(());
+        }
+        let method = &incoming.head.method;
+        let target = &incoming.target;
+        let is_allowed = match &target.subject {
+            // A method may follow the model.
+            Subject::Path(name) => {
+                let model = name.rsplit_once(':').map_or(&**name, |(model, _)| model);
+                token.allows_model(name) || token.allows_model(model)
+            }
+            Subject::BodyOr(collection) if collection != subject => token.allows_model(subject),
+            Subject::BodyOr(collection) => {
+                *method == Method::GET
+                    || *method == Method::HEAD
+                    || *method == Method::DELETE
+                    || MODELLESS.contains(&collection.as_str())
+            }
+        };
+        match is_allowed {
+            true => Ok(()),
+            false => Err(Failure::ModelNotAllowed(subject.to_owned())),
+        }
     }
 
     /// Remembers the resources that a reply reports, for the owner of the key that gave it.

@@ -27,6 +27,7 @@ mod requests;
 mod signatures;
 mod storage;
 mod surface;
+mod tokens;
 mod translation;
 mod view;
 
@@ -115,6 +116,14 @@ impl System for FakeHost {
         let state = self.0.random_state.get() + 1;
         self.0.random_state.set(state);
         state.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    fn entropy(&self) -> [u8; 32] {
+        let mut entropy = [0; 32];
+        for part in entropy.chunks_exact_mut(8) {
+            part.copy_from_slice(&self.random().to_le_bytes());
+        }
+        entropy
     }
 
     fn log(&self, line: &str) {

@@ -5,6 +5,7 @@
 //! things change. The instance enters its own changes as it makes them. While the database refuses,
 //! the pool continues with the view that it has, and remembers here what could not be written.
 
+use super::client_tokens::ClientTokens;
 use super::ports::System;
 use crate::config::Config;
 use crate::pool::{
@@ -48,6 +49,7 @@ pub(super) struct PoolView<D> {
 /// What all requests of an instance share.
 pub(super) struct Shared<D> {
     pub(super) recorder: Recorder<D>,
+    pub(super) client_tokens: ClientTokens,
     new_notify: NewNotify,
     snapshot: RefCell<Snapshot>,
     /// The latest reading; `None` once it is known to be out of date.
@@ -430,6 +432,7 @@ impl<D: Database> Shared<D> {
     fn new(database: Rc<D>, new_notify: NewNotify) -> Self {
         Self {
             recorder: Recorder::new(database),
+            client_tokens: ClientTokens::default(),
             new_notify,
             snapshot: RefCell::default(),
             latest: RefCell::default(),
@@ -504,6 +507,7 @@ impl<D: Database> Shared<D> {
     pub(super) fn outdate(&self) {
         self.latest.replace(None);
         self.readiness.replace(None);
+        self.client_tokens.forget();
         self.outdated.set(true);
     }
 }

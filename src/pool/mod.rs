@@ -26,13 +26,16 @@
 //! guides one request through its attempts.
 
 mod budget;
+mod client_token;
 mod cool_down;
 mod draw;
 mod failover;
 mod key;
 mod limit;
 mod moment;
+mod network;
 mod outcome;
+pub mod pattern;
 mod resource_owner;
 mod retry_budget;
 mod scope;
@@ -46,6 +49,7 @@ mod usage;
 pub(crate) mod testing;
 
 pub use budget::{Balance, Budget, Used, before_minute, estimate_tokens, slot_start};
+pub use client_token::{ClientToken, TokenId, TokenLimit, TokenState};
 pub use cool_down::{CoolDown, Incident, LONGEST_TRIAL_LEASE_MS, quota_scope_of};
 pub use draw::weight;
 pub use failover::{
@@ -55,6 +59,7 @@ pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyState, KeyStatus, Pool
 pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};
 pub use moment::Moment;
+pub use network::Network;
 pub use outcome::{
     Blame, CallerError, Cooling, CoolingScope, Cure, Extent, Length, Outcome, Rule, Verdict,
 };

@@ -6,7 +6,7 @@ use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "0001_earlier_deployment",
         include_str!("../../migrations/0001_earlier_deployment.sql"),
@@ -15,6 +15,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "0003_operators",
         include_str!("../../migrations/0003_operators.sql"),
+    ),
+    (
+        "0004_client_tokens",
+        include_str!("../../migrations/0004_client_tokens.sql"),
     ),
 ];
 

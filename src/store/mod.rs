@@ -12,6 +12,7 @@
 mod audit;
 mod budgets;
 mod calls;
+mod client_tokens;
 mod connection;
 mod cool_downs;
 mod database;
@@ -38,6 +39,11 @@ pub use budgets::{
     Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
 };
 pub use calls::{ByStart, CallFilter, LoggedCall, attempts_of, list_calls};
+pub use client_tokens::{
+    ListedToken, TokenChange, TokenColumn, TokenDigest, TokenField, TokenFilter, TokenSecret,
+    TokenSort, change_client_token, create_client_token, find_client_token, has_client_tokens,
+    list_client_tokens, listed_client_token, tokens_used_today,
+};
 pub use connection::{Connector, Reconnecting};
 pub use cool_downs::{CurrentCoolDown, claim, cool, current_cool_downs, end_cool_down, release};
 pub use database::{
@@ -93,6 +99,7 @@ pub async fn delete_expired(
     resources::delete_old_resources(database, now).await?;
     key_admin::delete_old_resets(database, now).await?;
     signatures::delete_old_signatures(database, now).await?;
+    client_tokens::delete_old_token_usage(database, now).await?;
     match log_retention_days {
         Some(days) => log_retention::delete_old_calls(database, now, days).await,
         None => Ok(()),

@@ -130,6 +130,11 @@ impl ModelList {
         }
     }
 
+    /// Keeps the models whose name passes.
+    pub fn retain(&mut self, passes: impl Fn(&str) -> bool) {
+        self.entries.retain(|(name, _)| passes(name));
+    }
+
     /// Returns the entries as a JSON array for the cache.
     pub fn to_cache(&self) -> String {
         let entries: Vec<&str> = self.entries.iter().map(|(_, entry)| &**entry).collect();

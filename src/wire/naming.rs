@@ -3,6 +3,8 @@
 //! A name ends up in the log, the hourly totals and cool-downs, so its length and alphabet are
 //! checked first.
 
+use crate::pool::pattern::ANY;
+
 /// The rule for model names, as shown to a client that breaks it.
 pub const MODEL_RULE: &str = "`model` must be 1 to 128 characters long, each a letter, a digit or one of `.`, `_`, `:`, `/`, `@`, `-`";
 /// Stands for a collection or method whose name is not stored.
@@ -17,6 +19,12 @@ const MAX_WORD_LENGTH: usize = 40;
 pub fn is_model(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
     (1..=MAX_MODEL_LENGTH).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
+/// Whether this is a model name in which each `*` stands for any characters.
+pub fn is_model_pattern(pattern: &str) -> bool {
+    // As a letter, the `*` counts towards the length.
+    is_model(&pattern.replace(ANY, "x"))
 }
 
 /// Returns the name of a collection or method if it is a plain word, and [`OTHER`] if not.

@@ -1,8 +1,9 @@
 //! Redacts secrets in texts that leave the pool: log rows, log lines and error messages.
 //!
-//! Known secrets (the key in use, the client's token) are redacted by value, whatever their format.
-//! Google's keys are then redacted by shape, since its errors may echo a key unknown to the pool
-//! (`Permission denied: Consumer 'api_key:AIza…' has been suspended.`).
+//! Known secrets (the key in use, the built-in client token) are redacted by value, whatever their
+//! format. Google's keys are then redacted by shape, since its errors may echo a key unknown to the
+//! pool (`Permission denied: Consumer 'api_key:AIza…' has been suspended.`); and so are the client
+//! tokens that the pool has created, of which it knows only digests.
 
 use crate::pool::{MASK, SHORT_SECRET, mask};
 use memchr::memchr2;
@@ -19,7 +20,13 @@ const STANDARD_KEY: (&str, usize) = ("AIza", 16);
 /// Prefix of an authorization key, and the minimum number of characters after it.
 const AUTHORIZATION_KEY: (&str, usize) = ("AQ.", 16);
 
-/// Masks each of `secrets`, and everything that looks like a Google API key, in whole or in part.
+/// Prefix of the client tokens that the pool creates.
+pub const CLIENT_TOKEN_PREFIX: &str = "kp_";
+/// With the minimum number of characters after it. A full token has 43.
+const CLIENT_TOKEN: (&str, usize) = (CLIENT_TOKEN_PREFIX, 16);
+
+/// Masks each of `secrets`, and everything that looks like a Google API key or a client token, in
+/// whole or in part.
 ///
 /// Takes linear time, since an upstream's error may be megabytes long.
 pub fn redact(text: &str, secrets: &[&str]) -> String {
@@ -33,6 +40,7 @@ pub fn redact(text: &str, secrets: &[&str]) -> String {
         }
     }
     let text = mask_shape(&text, STANDARD_KEY, is_standard_key_char);
+    let text = mask_shape(&text, CLIENT_TOKEN, is_standard_key_char);
     mask_shape(&text, AUTHORIZATION_KEY, is_authorization_key_char)
 }
 
@@ -90,13 +98,15 @@ fn string_length(json: &str) -> usize {
     json.len()
 }
 
-/// Whether `text` contains one of `secrets`, or anything that looks like a Google API key.
+/// Whether `text` contains one of `secrets`, or anything that looks like a Google API key or a
+/// client token.
 pub fn reveals<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> bool {
     let occurs = |secret: &str| {
         (MIN_SECRET_LENGTH..=text.len()).contains(&secret.len()) && text.contains(secret)
     };
     secrets.into_iter().any(occurs)
         || has_shape(text, STANDARD_KEY, is_standard_key_char)
+        || has_shape(text, CLIENT_TOKEN, is_standard_key_char)
         || has_shape(text, AUTHORIZATION_KEY, is_authorization_key_char)
 }
 
@@ -108,7 +118,7 @@ fn has_shape(
     text.match_indices(prefix).any(|(at, _)| {
         let tail = text.get(at + prefix.len()..).unwrap_or_default();
         let before = text.get(..at).and_then(|before| before.chars().next_back());
-        // `AQ.` within a word is just its end.
+        // `AQ.` or `kp_` within a word is just its end.
         (prefix == STANDARD_KEY.0 || !before.is_some_and(char::is_alphanumeric))
             && tail
                 .chars()

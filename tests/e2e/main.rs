@@ -31,3 +31,4 @@ mod stall;
 mod stop;
 mod storage;
 mod streaming;
+mod tokens;

@@ -1,6 +1,7 @@
 //! No output of the pool contains a key, a token or a prompt.
 
 use crate::support::{Setup, TOKEN, key};
+use crate::tokens::{OPERATOR, create};
 use fake_gemini::errors::ApiError;
 use fake_gemini::{Break, Condition, MidStream, Reply, errors};
 
@@ -12,6 +13,7 @@ async fn no_output_contains_a_key_a_token_or_a_prompt() {
     let mut app = Setup::keys(4)
         // A project number must not look like part of a key.
         .gemini(|gemini| gemini.key_of_project(key(2), "projects/82"))
+        .variable("admin_token", OPERATOR)
         .without_memory()
         .start()
         .await;
@@ -19,16 +21,21 @@ async fn no_output_contains_a_key_a_token_or_a_prompt() {
         r#"{{"model":"gemini-2.5-flash","messages":[{{"role":"user","content":"{PROMPT}"}}]}}"#
     );
     app.assert_ready().await;
+    let created = create(&app, serde_json::json!({"name": "n"})).await;
 
     let mut texts = Vec::new();
     let suspended = errors::suspended(&key(1), "projects/81");
     let invalid = errors::invalid_value("messages[0].content", "TYPE_STRING", PROMPT);
-    let both = format!("token {TOKEN} with key {}", key(1));
+    let both = format!("tokens {TOKEN}, {created} with key {}", key(1));
     let echoes = [
         Reply::error(suspended.clone()),
         Reply::error(invalid),
         Reply::error(ApiError::new(400, "INVALID_ARGUMENT", both)),
-        Reply::raw(500, "text/plain", format!("{} {TOKEN} {PROMPT}", key(1))),
+        Reply::raw(
+            500,
+            "text/plain",
+            format!("{} {TOKEN} {created} {PROMPT}", key(1)),
+        ),
     ];
     for reply in echoes {
         app.execute("UPDATE api_keys SET status = CASE id WHEN 1 THEN 1 ELSE 0 END");
@@ -39,7 +46,11 @@ async fn no_output_contains_a_key_a_token_or_a_prompt() {
         // Google's message about a request, including the prompt, goes back to its sender only.
         texts.push(answer.body.replace(PROMPT, ""));
     }
-    let echo = ApiError::new(400, "INVALID_ARGUMENT", format!("{TOKEN} {PROMPT}"));
+    let echo = ApiError::new(
+        400,
+        "INVALID_ARGUMENT",
+        format!("{TOKEN} {created} {PROMPT}"),
+    );
     let in_streams = [
         Break::Error(suspended, MidStream::Unframed),
         Break::Error(echo, MidStream::Array),
@@ -64,11 +75,13 @@ async fn no_output_contains_a_key_a_token_or_a_prompt() {
     texts.push(serde_json::to_string(&app.keys_status().await).unwrap());
     texts.push(app.client.get("/readyz").send().await.body);
     texts.push(app.chat("{").await.body);
-    let wrong = app
-        .client
-        .get("/api/keys/status")
-        .header("authorization", &format!("Bearer {OTHER_TOKEN}"));
-    texts.push(wrong.send().await.body);
+    for token in [OTHER_TOKEN, &created] {
+        let status = app
+            .client
+            .get("/api/keys/status")
+            .header("authorization", &format!("Bearer {token}"));
+        texts.push(status.send().await.body);
+    }
     texts.extend(app.log_rows("coalesce(error_message, '')"));
     app.stop().await;
     // The operator's log reports the failure.
@@ -78,7 +91,8 @@ async fn no_output_contains_a_key_a_token_or_a_prompt() {
     for text in texts {
         assert!(!text.contains(PROMPT), "the prompt is in {text}");
         let keys = (1..=4).map(key);
-        for secret in keys.chain([TOKEN.to_owned(), OTHER_TOKEN.to_owned()]) {
+        let tokens = [TOKEN, OTHER_TOKEN, OPERATOR, &created].map(str::to_owned);
+        for secret in keys.chain(tokens) {
             for start in 0..=secret.len() - 8 {
                 let piece = &secret[start..start + 8];
                 assert!(!text.contains(piece), "{piece} of {secret} is in {text}");

@@ -65,6 +65,10 @@ impl System for Clock {
         0
     }
 
+    fn entropy(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
     fn log(&self, _line: &str) {}
 }
 

@@ -15,6 +15,14 @@ const CALLS: &str = r#"
     DELETE  /admin/api/v1/keys/1          -                                     change
     GET     /admin/api/v1/calls           -                                     read
     GET     /admin/api/v1/calls/export    -                                     read
+    GET     /admin/api/v1/tokens          -                                     read
+    GET     /admin/api/v1/tokens/1        -                                     read
+    POST    /admin/api/v1/tokens          {"name":"n"}                          change
+    PATCH   /admin/api/v1/tokens/1        {"name":"n"}                          change
+    POST    /admin/api/v1/tokens/1/disable -                                    change
+    POST    /admin/api/v1/tokens/1/enable -                                     change
+    POST    /admin/api/v1/tokens/1/rotate {"grace_seconds":60}                  change
+    DELETE  /admin/api/v1/tokens/1        -                                     change
     GET     /admin/api/v1/audit           -                                     read
     POST    /api/keys/1/reset             -                                     change
     POST    /api/pool/forget?model=m      -                                     change
@@ -24,19 +32,19 @@ const CALLS: &str = r#"
 const READER: (&str, &str) = ("authorization", "Bearer fake-read-token-00001");
 
 impl Pool {
-    fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub(super) fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
         let path = format!("/admin/api/v1/{path}");
         self.call(method, &path, &[OPERATOR], &body.to_string())
     }
 
-    fn listed(&self, query: &str) -> Value {
+    pub(super) fn listed(&self, query: &str) -> Value {
         let answer = self.get(&format!("/admin/api/v1/{query}"));
         answer.assert_status(200);
         answer.json()
     }
 }
 
-fn ids(list: &Value) -> Vec<i64> {
+pub(super) fn ids(list: &Value) -> Vec<i64> {
     let items = list["items"].as_array().unwrap();
     items
         .iter()
@@ -45,7 +53,7 @@ fn ids(list: &Value) -> Vec<i64> {
 }
 
 /// Checks an error of the admin API, in the format of RFC 9457. The older paths have OpenAI's.
-fn assert_problem(answer: &Answer, path: &str, status: u16, code: &str) {
+pub(super) fn assert_problem(answer: &Answer, path: &str, status: u16, code: &str) {
     if path.starts_with("/api/") {
         answer.assert_error(status, code);
         return;
@@ -65,6 +73,8 @@ fn assert_problem(answer: &Answer, path: &str, status: u16, code: &str) {
 fn each_call_needs_its_permission() {
     for [method, path, body, permission] in table(CALLS) {
         let pool = Pool::new();
+        pool.admin("POST", "tokens", &json!({"name": "first"}))
+            .assert_status(201);
         let body = body.trim_matches('-');
         let call = |headers: &[(&str, &str)]| pool.call(method, path, headers, body);
         assert_problem(&call(&[]), path, 401, "missing_operator_token");
@@ -74,12 +84,13 @@ fn each_call_needs_its_permission() {
             "read" => reader.assert_status(200),
             _ => assert_problem(&reader, path, 403, "read_only_token"),
         };
+        let expected = match (method, path) {
+            ("DELETE", _) => 204,
+            ("POST", "/admin/api/v1/tokens") => 201,
+            _ => 200,
+        };
         let status = call(&[OPERATOR]).status;
-        assert_eq!(
-            status,
-            if method == "DELETE" { 204 } else { 200 },
-            "{method} {path}"
-        );
+        assert_eq!(status, expected, "{method} {path}");
     }
 }
 
@@ -138,6 +149,14 @@ fn unknown_paths_and_methods_are_problems() {
         ("PUT", "/admin/api/v1/keys/1", 405, "method_not_allowed"),
         ("GET", "/admin/api/v1/keys/2", 404, "unknown_key"),
         ("DELETE", "/admin/api/v1/keys/2", 404, "unknown_key"),
+        ("GET", "/admin/api/v1/tokens/1", 404, "unknown_token"),
+        ("DELETE", "/admin/api/v1/tokens/1", 404, "unknown_token"),
+        (
+            "POST",
+            "/admin/api/v1/tokens/1/rotate",
+            404,
+            "unknown_token",
+        ),
     ] {
         let answer = pool.call(method, path, &[OPERATOR], "");
         assert_problem(&answer, path, status, code);
@@ -236,6 +255,55 @@ fn invalid_parameters_are_named() {
             "`until` must be a time in the future",
         ),
         ("POST", "keys/1/enable", json!({"x": 1}), "must be empty"),
+        ("POST", "tokens", json!({}), "`name` is missing"),
+        (
+            "POST",
+            "tokens",
+            json!({"name": " "}),
+            "`name` must not be empty",
+        ),
+        (
+            "POST",
+            "tokens",
+            json!({"name": "n", "expires_at": "2020-01-01"}),
+            "`expires_at` must be a time in the future",
+        ),
+        (
+            "POST",
+            "tokens",
+            json!({"name": "n", "models": []}),
+            "`models` must have 1 to 100 items",
+        ),
+        (
+            "POST",
+            "tokens",
+            json!({"name": "n", "models": ["m", "a b"]}),
+            "`models[1]` must be a model or a pattern",
+        ),
+        (
+            "POST",
+            "tokens",
+            json!({"name": "n", "networks": ["10.0.0.0/33"]}),
+            "`networks[0]` must be a network",
+        ),
+        (
+            "POST",
+            "tokens",
+            json!({"name": "n", "requests_per_minute": 0}),
+            "`requests_per_minute` must be a whole number",
+        ),
+        (
+            "POST",
+            "tokens/1/rotate",
+            json!({"grace_seconds": 2_592_001}),
+            "`grace_seconds` must be a whole number from 0 to 2592000",
+        ),
+        (
+            "GET",
+            "tokens?state=cooling",
+            json!({}),
+            "`state` must be one of `active`",
+        ),
         (
             "GET",
             "keys?limit=0",

@@ -1,7 +1,7 @@
 use super::super::testing::{DatabaseFile, EARLIER_DEPLOYMENT, NOW, NativeDatabase};
 use super::super::{AttemptRow, ROW_WAIT_MS, Recorder, migrate};
 use super::*;
-use crate::pool::{KeyId, Outcome, Usage};
+use crate::pool::{KeyId, Outcome, TokenId, Usage};
 use futures::executor::block_on;
 use futures::future::join_all;
 use proptest::prelude::*;
@@ -12,11 +12,11 @@ const HOUR_MS: i64 = 3_600_000;
 
 const HOURS: &str = "SELECT * FROM api_call_hours";
 /// The same sums over the log, while it is complete.
-const HOURS_OF_LOG: &str = "SELECT substr(called_at, 1, 13) || ':00:00.000Z', api_key_id, model, outcome, count(*),
+const HOURS_OF_LOG: &str = "SELECT substr(called_at, 1, 13) || ':00:00.000Z', api_key_id, model, outcome, coalesce(token_id, 0), count(*),
 sum(outcome IN ('success', 'client_gone')), sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)),
 sum(coalesce(thinking_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(response_time_ms), max(response_time_ms),
 sum(coalesce(first_byte_ms, 0)), count(first_byte_ms)
-FROM api_call_logs GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
+FROM api_call_logs GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5";
 
 fn attempts() -> impl Strategy<Value = AttemptRow> {
     let usage = (0u64..5000, 0u64..5000, 0u64..5000, 0u64..5000);
@@ -35,9 +35,10 @@ fn attempts() -> impl Strategy<Value = AttemptRow> {
         prop::option::of(0i64..4000),
         0i64..90_000,
         prop::option::of(usage),
+        prop::option::of(1i64..3),
     )
         .prop_map(
-            |(key, model, outcome, response_status, began, first_byte, lasted, usage)| {
+            |(key, model, outcome, response_status, began, first_byte, lasted, usage, token)| {
                 let started_at = NOW.plus(began);
                 AttemptRow {
                     model: model.to_owned(),
@@ -48,6 +49,7 @@ fn attempts() -> impl Strategy<Value = AttemptRow> {
                     first_byte_at: first_byte.map(|ms| started_at.plus(ms)),
                     ended_at: started_at.plus(lasted),
                     usage,
+                    token: token.map(TokenId),
                     ..silent(key)
                 }
             },
@@ -62,6 +64,7 @@ fn silent(key: i64) -> AttemptRow {
         number: NEXT.fetch_add(1, Ordering::Relaxed),
         key: KeyId(key),
         key_edits: 0,
+        token: None,
         model: "m".to_owned(),
         outcome: Outcome::UpstreamTrouble,
         response_status: None,
@@ -135,7 +138,7 @@ fn a_call_without_a_response_is_counted() {
     for _ in 0..2 {
         block_on(recorder.commit(silent(1), ROW_WAIT_MS)).unwrap();
     }
-    let hour = "2027-01-15T08:00:00.000Z|1|m|upstream_trouble|2|0|0|0|0|0|500|250|0|0";
+    let hour = "2027-01-15T08:00:00.000Z|1|m|upstream_trouble|0|2|0|0|0|0|0|500|250|0|0";
     assert_eq!(database.query(HOURS), [hour]);
 }
 
@@ -238,10 +241,10 @@ fn the_sums_of_a_deleted_key_stay() {
     assert_eq!(
         hours,
         [
-            "2025-05-01T00:00:00.000Z|3|||1|0|0|0|0|0|60|60|0|0",
-            "2025-05-30T08:00:00.000Z|1|||1|0|0|0|0|0|95|95|0|0",
-            "2025-06-01T12:00:00.000Z|1|||1|1|0|0|0|0|812|812|0|0",
-            "2025-06-01T12:00:00.000Z|2|||1|0|0|0|0|0|90|90|0|0",
+            "2025-05-01T00:00:00.000Z|3|||0|1|0|0|0|0|0|60|60|0|0",
+            "2025-05-30T08:00:00.000Z|1|||0|1|0|0|0|0|0|95|95|0|0",
+            "2025-06-01T12:00:00.000Z|1|||0|1|1|0|0|0|0|812|812|0|0",
+            "2025-06-01T12:00:00.000Z|2|||0|1|0|0|0|0|0|90|90|0|0",
         ]
     );
     database.run("PRAGMA foreign_keys = ON; DELETE FROM api_keys WHERE id = 1");

@@ -1,6 +1,6 @@
 //! A row of the log.
 
-use crate::pool::{KeyId, Outcome, UnixMillis, Usage, Verdict};
+use crate::pool::{KeyId, Outcome, TokenId, UnixMillis, Usage, Verdict};
 use crate::store::Value;
 
 /// How much later than a call's end a time in the database may be, in milliseconds: 60 s. A row is
@@ -19,6 +19,8 @@ pub struct AttemptRow {
     pub key: KeyId,
     /// [`PoolKey::edits`](crate::pool::PoolKey::edits) when the key was chosen.
     pub key_edits: i64,
+    /// The client token of the request; `None` for the built-in one.
+    pub token: Option<TokenId>,
     /// The model that the client requested.
     pub model: String,
     /// How it ended.
@@ -38,7 +40,7 @@ pub struct AttemptRow {
 }
 
 /// The values of a row, in the order of `recorded_calls`.
-pub(super) fn values_of(attempt: &AttemptRow) -> [Value; 17] {
+pub(super) fn values_of(attempt: &AttemptRow) -> [Value; 18] {
     let verdict = attempt.outcome.verdict();
     let tokens = |count: fn(&Usage) -> u64| Value::from(attempt.usage.as_ref().map(count));
     let after = |at: UnixMillis| at.since(attempt.started_at);
@@ -58,6 +60,7 @@ pub(super) fn values_of(attempt: &AttemptRow) -> [Value; 17] {
         tokens(|usage| usage.output),
         tokens(|usage| usage.thinking),
         tokens(|usage| usage.cached),
+        Value::from(attempt.token.map(|token| token.0)),
         Value::from(attempt.ended_at.to_iso()),
         Value::from(attempt.ended_at.plus(HORIZON_MS).to_iso()),
     ]

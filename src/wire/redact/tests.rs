@@ -2,6 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 const STANDARD: &str = "AIzaSyFAKE0123456789abcdefghijklmnoWXYZ";
+const CLIENT: &str = "kp_FAKE-fake_FAKE-fake_FAKE-fake_FAKE-fake_FAKE";
 const AUTHORIZATION: &str = "AQ.Fake8BRn-fake_fake.fakefakefakeWXYZ";
 
 #[test]
@@ -22,6 +23,7 @@ fn keys_are_masked_by_value_and_by_shape() {
             "Consumer 'api_key:…' has",
         ),
         ("by shape", "key=AUTHORIZATION&x", "key=…&x"),
+        ("by shape", "token CLIENT, cut CLIENTS…", "token …, cut ……"),
         (
             "by value",
             "token my-very-own-token here",
@@ -38,14 +40,17 @@ fn keys_are_masked_by_value_and_by_shape() {
         ),
         (
             "talk about keys",
-            "like AIza or AQ. x",
-            "like AIza or AQ. x",
+            "like AIza or AQ. or kp_ x",
+            "like AIza or AQ. or kp_ x",
         ),
     ] {
         let text = text
             .replace("STANDARD", STANDARD)
             .replace("HALF", &STANDARD[..25]);
         let text = text.replace("AUTHORIZATION", AUTHORIZATION);
+        let text = text
+            .replace("CLIENTS", &CLIENT[..20])
+            .replace("CLIENT", CLIENT);
         assert_eq!(redact(&text, &[token]), expected, "{rule}");
     }
     assert_eq!(
@@ -127,6 +132,9 @@ fn detects_secrets_by_value_and_by_shape() {
         ("key=AQ.Fake8BRn-fake_fake.fake", vec![], true),
         ("FAQ.Fake8BRn-fake_fake.fake", vec![], false),
         ("AQ.short", vec![], false),
+        ("models/kp_FAKE-fake_FAKE-fake", vec![], true),
+        ("backup_FAKE-fake_FAKE-fake", vec![], false),
+        ("kp_short", vec![], false),
     ] {
         assert_eq!(reveals(text, secrets), expected, "{text}");
     }
