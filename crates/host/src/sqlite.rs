@@ -114,7 +114,10 @@ impl Databases {
     }
 
     fn connect(&self) -> rusqlite::Result<rusqlite::Connection> {
-        rusqlite::Connection::open(&self.file.path)
+        let connection = rusqlite::Connection::open(&self.file.path)?;
+        // A key that is replaced by a sealed one must not stay in the unused parts of the file.
+        connection.pragma_update(None, "secure_delete", "ON")?;
+        Ok(connection)
     }
 
     fn open(&self, database: &str) -> Result<rusqlite::Connection, Error> {
