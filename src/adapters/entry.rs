@@ -11,7 +11,7 @@ use super::system::HostSystem;
 use crate::config::{Config, InvalidConfig, VARIABLES};
 use crate::gateway::ports::System;
 use crate::gateway::{self, Gateway};
-use crate::store::{self, DatabaseError, SettingUp};
+use crate::store::{self, DatabaseError, KeyVault, SettingUp};
 use crate::sync::{Flight, SingleFlight};
 use spin_sdk::variables;
 use spin_sdk::wasip3::exports::http::handler::Guest;
@@ -82,7 +82,10 @@ async fn open_database(config: &Result<Config, InvalidConfig>) -> store::Result<
     let setting_up = SettingUp(Rc::clone(&database));
     store::migrate(&setting_up).await?;
     if let Ok(config) = config {
-        store::import_keys(&setting_up, &config.import_keys, HostSystem.now()).await?;
+        let vault = KeyVault::new(&config.encryption);
+        let new_nonce = || HostSystem.new_nonce();
+        let (keys, now) = (&config.import_keys, HostSystem.now());
+        store::import_keys(&setting_up, &vault, keys, new_nonce, now).await?;
     }
     Ok(database)
 }

@@ -4,12 +4,14 @@
 //! the next start. Problems never repeat the value of a secret.
 
 mod aliases;
+mod encryption;
 mod key_list;
 pub mod origin;
 mod url;
 mod variables;
 
 pub use aliases::{ModelAlias, ModelAliases};
+pub use encryption::{EncryptionKey, EncryptionKeys};
 
 use crate::config::origin::AllowedOrigins;
 use crate::pool::{ApiKey, Policy};
@@ -22,11 +24,13 @@ use url::DEFAULT_ORIGIN;
 use variables::Variables;
 
 /// The name of every variable that the component reads, as in `spin.toml`.
-pub const VARIABLES: [&str; 26] = [
+pub const VARIABLES: [&str; 28] = [
     "my_api_token",
     "admin_token",
     "admin_read_token",
     "gemini_api_key",
+    "encryption_key",
+    "encryption_key_previous",
     "llm_api_origin",
     "llm_api_endpoint",
     "llm_model",
@@ -114,6 +118,8 @@ pub struct Config {
     pub admin_read_token: Option<Secret>,
     /// Keys to import, in the given order.
     pub import_keys: Vec<ApiKey>,
+    /// What seals the keys in the database.
+    pub encryption: EncryptionKeys,
     /// The upstream's scheme, host and port.
     pub upstream: Uri,
     /// The URL of chat completions.
@@ -269,6 +275,7 @@ impl Config {
             upstream,
             chat_endpoint,
             public_url: variables.checked(public_url),
+            encryption: EncryptionKeys::read(&mut variables),
             allowed_origins: read_allowed_origins(&mut variables),
             enforce_origin: variables.flag("enforce_origin", false),
             rate_limit_per_minute: read_rate_limit(&mut variables),

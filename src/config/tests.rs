@@ -230,6 +230,51 @@ fn the_tokens_differ() {
 }
 
 #[test]
+fn encryption_keys_are_32_bytes_in_base64() {
+    let [first, second] = [
+        "Zmlyc3QgZmFrZSBrZXkgb2YgZXhhY3RseSAzMiBieXQ=",
+        "c2Vjb25kIGZha2Uga2V5IG9mIGV4YWN0bHkgMzIgYnk=",
+    ];
+    let both = config(&[
+        ("encryption_key", &format!(" {first}\n")),
+        ("encryption_key_previous", second),
+    ]);
+    let EncryptionKeys { current, previous } = both.unwrap().encryption;
+    assert_eq!(
+        current.unwrap().bytes(),
+        b"first fake key of exactly 32 byt"
+    );
+    assert_eq!(
+        previous.unwrap().bytes(),
+        b"second fake key of exactly 32 by"
+    );
+    let shown = format!("{:?}", config(&[("encryption_key", first)]).unwrap());
+    assert!(
+        shown.contains("EncryptionKey(…)") && !shown.contains("102, 105"),
+        "{shown}"
+    );
+    for text in [
+        "short",
+        &first[..43],
+        "c2hvcnQ=",
+        &format!("{first}{second}"),
+    ] {
+        let problem = problem(&[("encryption_key", text)]);
+        let expected = "encryption_key must be 32 bytes in base64: try `openssl rand -base64 32`";
+        assert!(problem.contains(expected), "{problem}");
+        assert!(!problem.contains(text), "{problem}");
+    }
+    let alone = problem(&[("encryption_key_previous", first)]);
+    assert!(alone.contains("but encryption_key is not"), "{alone}");
+    let equal = problem(&[
+        ("encryption_key", first),
+        ("encryption_key_previous", first),
+    ]);
+    assert!(equal.contains("must differ"), "{equal}");
+    assert!(!equal.contains(first), "{equal}");
+}
+
+#[test]
 fn reports_every_problem_with_its_remedy_but_no_secret() {
     let problem = problem(&[
         ("llm_api_origin", "example.com/path"),

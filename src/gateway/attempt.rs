@@ -11,7 +11,7 @@ use crate::pool::{
     Blame, Change, Incident, KeyId, KeyStatus, Limit, Outcome, Pick, QuotaScope, Record, Scope,
     TokenId, UnixMillis, Usage, Verdict, quota_scope_of, transition,
 };
-use crate::store::{self, AttemptRow, Database, Deferred, Lost, Nonce};
+use crate::store::{self, AttemptRow, Database, Deferred, Lost};
 use crate::wire::gemini::{CallResult, Diagnosis, diagnose, loggable, unknown_fields};
 use crate::wire::openai::signatures::SignedCall;
 use crate::wire::redact::{redact, redact_json, truncate};
@@ -119,13 +119,7 @@ impl<D: Database, S: System> Attempt<D, S> {
     /// Stores the thought signatures of an answer's tool calls, for when the client sends the calls
     /// back without them.
     pub(super) async fn save_signatures(&self, calls: &[SignedCall]) {
-        let new_nonce = || {
-            let mut nonce = Nonce::default();
-            for bytes in nonce.chunks_mut(size_of::<u64>()) {
-                bytes.copy_from_slice(&self.system.random().to_le_bytes());
-            }
-            nonce
-        };
+        let new_nonce = || self.system.new_nonce();
         let now = self.system.now();
         let database = &*self.view.database;
         if let Err(error) = store::save_signatures(database, calls, new_nonce, now).await {

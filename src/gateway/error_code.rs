@@ -85,4 +85,5 @@ error_codes! {
     PoolStopping "pool_stopping" server_error SERVICE_UNAVAILABLE;
     DatabaseUnavailable "database_unavailable" server_error SERVICE_UNAVAILABLE;
     DatabaseNotWritable "database_not_writable" server_error SERVICE_UNAVAILABLE;
+    EncryptionKeyWrong "encryption_key_wrong" server_error SERVICE_UNAVAILABLE;
 }

@@ -225,6 +225,11 @@ impl Failure {
                 ErrorCode::DatabaseNotWritable,
                 "The pool's database is not writable.",
             ),
+            Self::EncryptionKeyWrong(_) => ErrorResponse::new(
+                ErrorCode::EncryptionKeyWrong,
+                "The pool cannot open its API keys: they are sealed with another encryption key. \
+                 The operator must set `encryption_key` to it; no key was changed.",
+            ),
             Self::Configuration(problems) => {
                 ErrorResponse::new(ErrorCode::InvalidConfiguration, problems)
             }
@@ -235,7 +240,9 @@ impl Failure {
     /// of the upstream, which are logged with the call.
     pub(super) fn for_operator(&self) -> Option<String> {
         let detail = match self {
-            Self::Database(error) | Self::DatabaseNotWritable(error) => error.to_string(),
+            Self::Database(error)
+            | Self::DatabaseNotWritable(error)
+            | Self::EncryptionKeyWrong(error) => error.to_string(),
             Self::Configuration(problems) => problems.clone(),
             Self::NoUsableKey | Self::TokenNotConfigured | Self::KeysOut { .. } => {
                 self.describe().body.message
@@ -303,6 +310,7 @@ impl Failure {
             | Self::TokenNotConfigured
             | Self::WrongTokens { .. }
             | Self::Configuration(_)
+            | Self::EncryptionKeyWrong(_)
             | Self::Spent(_)
             | Self::OwnerGone
             | Self::OwnersDiffer

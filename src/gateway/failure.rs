@@ -2,7 +2,7 @@
 
 use crate::config::InvalidConfig;
 use crate::pool::{CallerError, KeyId, Limit, Outcome, Survey, TokenId, TokenLimit, UnixMillis};
-use crate::store::DatabaseError;
+use crate::store::{DatabaseError, ErrorKind};
 use crate::wire::gemini::UnknownField;
 use crate::wire::naming::MODEL_RULE;
 use crate::wire::openai::InvalidRequest;
@@ -154,13 +154,24 @@ pub enum Failure {
     Database(DatabaseError),
     /// The database can be read but not written. The details are for the operator only.
     DatabaseNotWritable(DatabaseError),
+    /// Keys are sealed with an encryption key that the pool does not have. The details are for the
+    /// operator only.
+    EncryptionKeyWrong(DatabaseError),
     /// The operator's settings are invalid.
     Configuration(String),
 }
 
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
-        Self::Database(error)
+        match error.kind() {
+            ErrorKind::WrongEncryptionKey => Self::EncryptionKeyWrong(error),
+            ErrorKind::Busy
+            | ErrorKind::Expired
+            | ErrorKind::Lost
+            | ErrorKind::NoSuchTable
+            | ErrorKind::DuplicateColumn
+            | ErrorKind::Refused => Self::Database(error),
+        }
     }
 }
 

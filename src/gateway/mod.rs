@@ -40,6 +40,7 @@ mod relay;
 mod reply;
 mod request_body;
 mod route;
+mod sealing;
 mod upstream_request;
 mod view;
 
@@ -53,7 +54,7 @@ pub use reply::{Body, Reply};
 pub use request_body::declared_length;
 
 use crate::config::{self, Config, InvalidConfig};
-use crate::store::{self, Database, Readiness};
+use crate::store::{self, Database, KeyVault, Readiness};
 use crate::sync::{ByteSemaphore, NewNotify};
 use crate::wire::ClientApi;
 use crate::wire::request_id::RequestId;
@@ -108,11 +109,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         new_notify: NewNotify,
     ) -> Self {
         let capacity = config.as_ref().map_or(0, |config| config.max_held_bytes);
+        // Without settings, no call gets as far as the keys.
+        let encryption = config.as_ref().map(|config| config.encryption.clone());
+        let vault = KeyVault::new(&encryption.unwrap_or_default());
+        let view = database.map(|database| Rc::new(PoolView::new(database, vault, new_notify)));
+        if let Ok(view) = &view {
+            sealing::seal_keys(view, &system);
+        }
         Self {
             config,
             memory: ByteSemaphore::new(capacity, new_notify),
             model_lists: ModelLists::new(new_notify),
-            view: database.map(|database| Rc::new(PoolView::new(database, new_notify))),
+            view,
             upstream,
             system,
         }
@@ -331,7 +339,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     fn view(&self) -> Result<&Rc<PoolView<D>>, Failure> {
         self.view
             .as_ref()
-            .map_err(|error| Failure::Database(error.clone()))
+            .map_err(|error| Failure::from(error.clone()))
     }
 
     fn config(&self) -> Result<&Config, Failure> {

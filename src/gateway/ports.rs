@@ -2,6 +2,7 @@
 
 pub use crate::pool::Timeouts;
 use crate::pool::UnixMillis;
+use crate::store::Nonce;
 pub use crate::wire::TransportError;
 use http::{HeaderMap, Method, Uri};
 
@@ -68,6 +69,14 @@ pub trait System: Clone + 'static {
     fn random(&self) -> u64;
     /// Returns 256 random bits that are fit for a secret.
     fn entropy(&self) -> [u8; 32];
+    /// Returns a random nonce.
+    fn new_nonce(&self) -> Nonce {
+        let mut nonce = Nonce::default();
+        for bytes in nonce.chunks_mut(size_of::<u64>()) {
+            bytes.copy_from_slice(&self.random().to_le_bytes());
+        }
+        nonce
+    }
     /// Writes one line to the operator's log.
     fn log(&self, line: &str);
 }

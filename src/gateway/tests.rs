@@ -24,6 +24,7 @@ mod failover;
 mod repair;
 mod reported;
 mod requests;
+mod sealing;
 mod signatures;
 mod storage;
 mod surface;

@@ -13,8 +13,8 @@ use crate::pool::{
     RetryMinute, Scope, Snapshot, Step, UnixMillis, Verdict,
 };
 use crate::store::{
-    self, AttemptRow, Database, DatabaseError, Moved, OPTIONAL_WAIT_MS, PoolRead, ROW_WAIT_MS,
-    Readiness, Recorder, Within,
+    self, AttemptRow, Database, DatabaseError, ErrorKind, KeyVault, Moved, OPTIONAL_WAIT_MS,
+    PoolRead, ROW_WAIT_MS, Readiness, Recorder, Within,
 };
 use crate::sync::{Exclusive, NewNotify, Permit};
 use crate::wire::redact::reveals;
@@ -50,6 +50,8 @@ pub(super) struct PoolView<D> {
 pub(super) struct Shared<D> {
     pub(super) recorder: Recorder<D>,
     pub(super) client_tokens: ClientTokens,
+    /// What opens the keys.
+    pub(super) vault: KeyVault,
     new_notify: NewNotify,
     snapshot: RefCell<Snapshot>,
     /// The latest reading; `None` once it is known to be out of date.
@@ -117,8 +119,8 @@ impl<D> Deref for PoolView<D> {
 }
 
 impl<D: Database> PoolView<D> {
-    pub(super) fn new(database: Rc<D>, new_notify: NewNotify) -> Self {
-        let shared = Rc::new(Shared::new(Rc::clone(&database), new_notify));
+    pub(super) fn new(database: Rc<D>, vault: KeyVault, new_notify: NewNotify) -> Self {
+        let shared = Rc::new(Shared::new(Rc::clone(&database), vault, new_notify));
         Self::of(shared, database)
     }
 
@@ -181,7 +183,8 @@ impl<D: Database> PoolView<D> {
     /// [Refreshes](Self::refresh) the view.
     ///
     /// # Errors
-    /// The pool was never read. Otherwise an older view is better than none.
+    /// The pool was never read, or has keys that are sealed with an unknown encryption key.
+    /// Otherwise an older view is better than none.
     pub(super) async fn refresh_if_possible<S: System>(
         &self,
         system: &S,
@@ -189,7 +192,7 @@ impl<D: Database> PoolView<D> {
         max_age_ms: i64,
     ) -> store::Result<()> {
         match self.refresh(system, coverage, max_age_ms).await {
-            Err(error) if !self.is_read.get() => Err(error),
+            Err(error) if !self.is_read.get() || is_wrong_key(&error) => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -325,7 +328,9 @@ impl<D: Database> PoolView<D> {
         let number = self.readings.get() + 1;
         self.readings.set(number);
         let result = self.load(system, coverage, started_at).await;
-        if let (Err(error), true) = (&result, self.is_read.get()) {
+        if let (Err(error), true) = (&result, self.is_read.get())
+            && !is_wrong_key(error)
+        {
             system.log(&format!(
                 "the pool cannot be read and continues with the keys that it knows: {error}"
             ));
@@ -351,7 +356,7 @@ impl<D: Database> PoolView<D> {
             Coverage::Sample => Some(SmallRng::seed_from_u64(system.random()).random()),
             Coverage::Whole => None,
         };
-        let read = store::read_pool(&*self.database, sample_by, started_at).await?;
+        let read = store::read_pool(&*self.database, &self.vault, sample_by, started_at).await?;
         self.report_broken_rows(system, &read);
         let PoolRead {
             mut snapshot,
@@ -409,7 +414,7 @@ impl<D: Database> PoolView<D> {
                 return readiness.clone();
             }
             if let Some(_permit) = self.checking.try_acquire() {
-                let readiness = store::readiness(self.database.inner(), now).await;
+                let readiness = store::readiness(self.database.inner(), &self.vault, now).await;
                 // Dated after the check, so that it is valid for the callers that waited for it.
                 self.shared
                     .readiness
@@ -421,6 +426,10 @@ impl<D: Database> PoolView<D> {
     }
 }
 
+fn is_wrong_key(error: &DatabaseError) -> bool {
+    error.kind() == ErrorKind::WrongEncryptionKey
+}
+
 /// Whether a retry may be made.
 pub(super) struct Retry {
     pub(super) is_granted: bool,
@@ -429,10 +438,11 @@ pub(super) struct Retry {
 }
 
 impl<D: Database> Shared<D> {
-    fn new(database: Rc<D>, new_notify: NewNotify) -> Self {
+    fn new(database: Rc<D>, vault: KeyVault, new_notify: NewNotify) -> Self {
         Self {
             recorder: Recorder::new(database),
             client_tokens: ClientTokens::default(),
+            vault,
             new_notify,
             snapshot: RefCell::default(),
             latest: RefCell::default(),

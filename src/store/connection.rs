@@ -229,7 +229,8 @@ impl<C: Connector> Database for Reconnecting<C> {
                 ErrorKind::Busy
                 | ErrorKind::NoSuchTable
                 | ErrorKind::DuplicateColumn
-                | ErrorKind::Refused => false,
+                | ErrorKind::Refused
+                | ErrorKind::WrongEncryptionKey => false,
             };
             let took = self.connector.clock_ms().saturating_sub(began);
             let left = limit_ms.saturating_sub(took);

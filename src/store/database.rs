@@ -60,13 +60,18 @@ pub enum ErrorKind {
     DuplicateColumn,
     /// The statement was refused or failed for another reason. It changed nothing.
     Refused,
+    /// Keys are sealed with an encryption key that the pool does not have. Nothing was changed.
+    WrongEncryptionKey,
 }
 
 impl ErrorKind {
     /// Whether the database refused the statement itself, so that no retry helps.
     pub fn is_refusal(self) -> bool {
         match self {
-            Self::NoSuchTable | Self::DuplicateColumn | Self::Refused => true,
+            Self::NoSuchTable
+            | Self::DuplicateColumn
+            | Self::Refused
+            | Self::WrongEncryptionKey => true,
             Self::Busy | Self::Expired | Self::Lost => false,
         }
     }
@@ -130,6 +135,8 @@ const LOST: [&str; 12] = [
     "connection is not open",
     "timed out",
 ];
+/// The most characters of an encryption key's id in a message.
+const MAX_ID_CHARS: usize = 16;
 /// The first words of statements, by which a quoted statement is recognized.
 const VERBS: [&str; 9] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "CREATE", "ALTER", "DROP", "PRAGMA",
@@ -153,6 +160,19 @@ impl DatabaseError {
     /// The error of a wait that has used up its allowance.
     pub(super) fn gave_up_waiting() -> Self {
         Self::from_message("database is locked or slow: gave up waiting".to_owned())
+    }
+
+    /// The error of a database with an envelope that the pool's encryption keys do not open.
+    pub(super) fn wrong_encryption_key(envelope: &str) -> Self {
+        // The envelope itself is of no use without its key, but is none of the log's business.
+        let id = envelope.split(':').nth(2).unwrap_or_default();
+        Self {
+            kind: ErrorKind::WrongEncryptionKey,
+            text: format!(
+                "keys are sealed with an encryption key that is neither encryption_key nor encryption_key_previous; its id is {:?}",
+                id.chars().take(MAX_ID_CHARS).collect::<String>()
+            ),
+        }
     }
 
     /// The error of a statement that timed out.

@@ -1,8 +1,9 @@
 //! The table of keys: status reports, imports, and changes by operators.
 
+use super::key_vault::KeyVault;
+use super::read_pool::check_envelope;
 use super::{
-    Author, Database, DatabaseError, Result, Row, Value, number, placeholders, read, text, values,
-    write,
+    Author, Database, DatabaseError, Nonce, Result, Row, Value, number, read, text, values, write,
 };
 use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
@@ -168,61 +169,88 @@ pub(super) async fn delete_old_resets(database: &impl Database, now: UnixMillis)
     write(database, DELETE_RESETS, parameters).await.map(drop)
 }
 
+/// Whether a key of the list exists already: in clear text, or sealed with the current or the
+/// previous encryption key.
+const EXISTS: &str = "(EXISTS (SELECT 1 FROM api_keys WHERE api_key = json_extract(value, '$[0]'))
+    OR EXISTS (SELECT 1 FROM api_keys WHERE key_digest IN (json_extract(value, '$[1]'), json_extract(value, '$[2]'))))";
+
 /// Imports the keys of the `gemini_api_key` variable once each, as `Auto-imported Key i` with
 /// priority 100 − 10·(i − 1), but at least 10, since a key with priority 0 would never be used.
-/// Existing keys are left as they are, whatever their name.
+/// Existing keys are left as they are, whatever their name. New ones are sealed, if `vault` has an
+/// encryption key.
 ///
 /// # Errors
-/// The table cannot be read or changed.
-pub async fn import_keys(database: &impl Database, keys: &[ApiKey], now: UnixMillis) -> Result<()> {
-    if keys.is_empty() {
-        return Ok(());
-    }
+/// The table cannot be read or changed, or has keys that are sealed with an unknown encryption key.
+pub async fn import_keys(
+    database: &impl Database,
+    vault: &KeyVault,
+    keys: &[ApiKey],
+    mut new_nonce: impl FnMut() -> Nonce,
+    now: UnixMillis,
+) -> Result<()> {
     // Usually all keys exist already, and a read does not wait for the write lock.
+    let foreign = vault.foreign_envelope();
     let existing = format!(
-        "SELECT count(*) FROM api_keys WHERE api_key IN {}",
-        placeholders(0, keys.len())
+        "SELECT (SELECT count(*) FROM json_each(?1) WHERE {EXISTS}), {}",
+        text(&foreign)
     );
-    let values = keys.iter().map(|key| Value::from(key.expose())).collect();
-    let rows = read(database, &existing, values).await?;
-    if rows.first().and_then(|row| row.integer(0)) == i64::try_from(keys.len()).ok() {
-        return Ok(());
+    let mut list: Vec<_> = keys.iter().map(|key| identity(vault, key)).collect();
+    let rows = read(database, &existing, values![list_of(&list)?]).await?;
+    if let Some(row) = rows.first() {
+        check_envelope(row, 1)?;
+        if row.integer(0) == i64::try_from(keys.len()).ok() {
+            return Ok(());
+        }
     }
-
-    let mut parameters = values![now];
-    let mut rows = Vec::with_capacity(keys.len());
-    for (index, key) in (0i64..).zip(keys) {
-        let bound = parameters.len();
+    for ((index, key), row) in (0i64..).zip(keys).zip(&mut list) {
+        let sealed = vault.seal(key, new_nonce());
+        let stored = sealed.map_or_else(|| key.expose().to_owned(), |sealed| sealed.envelope);
         let name = format!("Auto-imported Key {}", index + 1);
-        parameters.extend(values![key.expose(), name]);
-        rows.push(format!(
-            "(?{}, ?{}, {}, 1, 0, 0, 0, ?1, ?1)",
-            bound + 1,
-            bound + 2,
-            (100 - 10 * index).max(MIN_PRIORITY)
-        ));
+        let priority = (100 - 10 * index).max(MIN_PRIORITY);
+        row.extend(values![stored, name, priority]);
     }
     let insert = format!(
-        "INSERT INTO api_keys (api_key, name, priority, status, consecutive_failures, total_calls, success_calls, created_at, updated_at)
-VALUES {} ON CONFLICT (api_key) DO NOTHING",
-        rows.join(", ")
+        "INSERT INTO api_keys (api_key, key_digest, name, priority, status, consecutive_failures, total_calls, success_calls, created_at, updated_at)
+SELECT json_extract(value, '$[3]'), json_extract(value, '$[1]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), 1, 0, 0, 0, ?2, ?2
+FROM json_each(?1) WHERE NOT {EXISTS} AND {foreign} IS NULL
+ON CONFLICT DO NOTHING"
     );
+    let parameters = values![list_of(&list)?, now];
     write(database, &insert, parameters).await.map(drop)
+}
+
+/// What tells whether a key [exists](EXISTS): its text and its digests.
+fn identity(vault: &KeyVault, key: &ApiKey) -> Vec<Value> {
+    let mut digests = vault.digests(key).into_iter();
+    values![key.expose(), digests.next(), digests.next()]
+}
+
+/// A list of rows for `json_each`, which may have no blobs.
+pub(super) fn list_of(rows: &[Vec<Value>]) -> Result<String> {
+    serde_json::to_string(rows).map_err(|error| DatabaseError::new(&error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::read_pool;
-    use super::super::testing::{AUTHOR, EARLIER_DEPLOYMENT, NOW, NativeDatabase};
+    use super::super::testing::{AUTHOR, EARLIER_DEPLOYMENT, NOW, NativeDatabase, vault};
+    use super::super::{ErrorKind, read_pool};
     use super::*;
     use futures::executor::block_on;
 
-    fn import(database: &NativeDatabase, keys: &[impl ToString]) {
+    fn try_import(
+        database: &NativeDatabase,
+        vault: &KeyVault,
+        keys: &[impl ToString],
+    ) -> Result<()> {
         let keys: Vec<ApiKey> = keys
             .iter()
             .map(|key| ApiKey::try_new(key.to_string()).unwrap())
             .collect();
-        block_on(import_keys(database, &keys, NOW)).unwrap();
+        block_on(import_keys(database, vault, &keys, || [7; 24], NOW))
+    }
+
+    fn import(database: &NativeDatabase, keys: &[impl ToString]) {
+        try_import(database, &vault(0, 0), keys).unwrap();
     }
 
     #[test]
@@ -257,6 +285,62 @@ mod tests {
             database.query("SELECT api_key, name, priority, status FROM api_keys ORDER BY id"),
             ["fake-a|renamed|5|0", "fake-b|Auto-imported Key 1|100|1"]
         );
+    }
+
+    #[test]
+    fn imported_keys_are_sealed_and_never_twice_in_the_table() {
+        let plain = || {
+            let database = NativeDatabase::migrated();
+            import(&database, &["fake-a"]);
+            database
+        };
+        let sealed = || {
+            let database = NativeDatabase::migrated();
+            try_import(&database, &vault(1, 0), &["fake-a"]).unwrap();
+            assert_eq!(
+                database.count("api_keys WHERE api_key LIKE 'sealed:1:%'"),
+                1
+            );
+            assert_eq!(database.count("api_keys WHERE key_digest IS NULL"), 0);
+            database
+        };
+        for (database, vault) in [
+            (plain(), vault(1, 0)),
+            (sealed(), vault(1, 0)),
+            (sealed(), vault(1, 2)),
+            (sealed(), vault(2, 1)),
+        ] {
+            for _ in 0..2 {
+                try_import(&database, &vault, &["fake-b", "fake-a"]).unwrap();
+            }
+            assert_eq!(database.count("api_keys"), 2);
+            assert_eq!(
+                database.query("SELECT name FROM api_keys WHERE api_key LIKE '%fake-b%'"),
+                [""; 0]
+            );
+            let read = block_on(read_pool(&database, &vault, None, NOW)).unwrap();
+            let mut keys: Vec<_> = read
+                .snapshot
+                .keys()
+                .iter()
+                .map(|key| key.key.expose())
+                .collect();
+            keys.sort_unstable();
+            assert_eq!(keys, ["fake-a", "fake-b"]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_imported_beside_keys_of_another_encryption_key() {
+        let database = NativeDatabase::migrated();
+        try_import(&database, &vault(1, 0), &["fake-a"]).unwrap();
+        for wrong in [vault(0, 0), vault(2, 0), vault(2, 3)] {
+            for keys in [&["fake-b"] as &[&str], &[]] {
+                let error = try_import(&database, &wrong, keys).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::WrongEncryptionKey);
+            }
+        }
+        assert_eq!(database.count("api_keys"), 1);
     }
 
     #[test]
@@ -317,7 +401,7 @@ mod tests {
         let database = NativeDatabase::in_memory();
         database.run(EARLIER_DEPLOYMENT);
         block_on(super::super::migrate(&database)).unwrap();
-        let read = block_on(read_pool(&database, None, NOW)).unwrap();
+        let read = block_on(read_pool(&database, &vault(0, 0), None, NOW)).unwrap();
         let keys = read.snapshot.keys();
         assert!(keys.iter().map(|key| key.id.0).eq([1, 2, 3]));
         assert_eq!(read.broken, []);

@@ -5,10 +5,11 @@
 //! priorities of its keys, so while none cools down, a key is drawn about as often as in a draw
 //! from all keys.
 
+use super::key_vault::{KeyVault, STORED};
 use super::{Database, Result, Row, number, read, text, values};
 use crate::pool::{
-    ApiKey, CredentialHeader, KeyId, KeyState, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome,
-    PAUSE_MS, PoolKey, UnixMillis,
+    CredentialHeader, KeyId, KeyState, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome, PAUSE_MS,
+    PoolKey, UnixMillis,
 };
 
 /// How a column is read.
@@ -17,12 +18,14 @@ enum Kind {
     AsIs,
     Number,
     Text,
+    /// A text without which the row is broken.
+    Key,
 }
 
 /// The columns that [`pool_key`] reads, in this order.
 const COLUMNS: [(Kind, &str); 17] = [
     (Kind::AsIs, "id"),
-    (Kind::Text, "api_key"),
+    (Kind::Key, STORED),
     (Kind::Number, "priority"),
     (Kind::Number, "status"),
     (Kind::Number, "consecutive_failures"),
@@ -48,7 +51,7 @@ fn columns() -> String {
     let columns = COLUMNS.map(|(kind, column)| match kind {
         Kind::AsIs => column.to_owned(),
         Kind::Number => number(column),
-        Kind::Text => text(column),
+        Kind::Text | Kind::Key => text(column),
     });
     columns.join(", ")
 }
@@ -113,12 +116,13 @@ pub(super) struct KeysRead {
 /// selects the sample; `None` reads all keys.
 pub(super) async fn pool_keys(
     database: &impl Database,
+    vault: &KeyVault,
     sample_by: Option<f64>,
     now: UnixMillis,
 ) -> Result<KeysRead> {
     let Some(point) = sample_by else {
         let rows = read(database, &all(), Vec::new()).await?;
-        return Ok(keys_of(&rows, true, now));
+        return Ok(keys_of(&rows, vault, true, now));
     };
     let rows = read(database, &all_or_size(), Vec::new()).await?;
     let size = rows.first().and_then(|row| {
@@ -126,7 +130,7 @@ pub(super) async fn pool_keys(
         Some((row.integer(USABLE)?, same_priority))
     });
     let Some((usable, same_priority)) = size else {
-        return Ok(keys_of(&rows, true, now));
+        return Ok(keys_of(&rows, vault, true, now));
     };
     let drawn = if same_priority {
         None
@@ -138,7 +142,7 @@ pub(super) async fn pool_keys(
     let ranges = u32::try_from(usable / SAMPLE_SIZE).unwrap_or(u32::MAX);
     let (from, to) = range_of(hash, ranges);
     let rows = read(database, &sample(), values![from, to]).await?;
-    Ok(keys_of(&rows, false, now))
+    Ok(keys_of(&rows, vault, false, now))
 }
 
 /// The hash of the key that `point` selects by priority; `None` if no key has a positive priority.
@@ -183,7 +187,7 @@ fn range_of(hash: u32, ranges: u32) -> (u64, u64) {
     (start(number), start(number + 1))
 }
 
-fn keys_of(rows: &[Row], is_whole: bool, now: UnixMillis) -> KeysRead {
+fn keys_of(rows: &[Row], vault: &KeyVault, is_whole: bool, now: UnixMillis) -> KeysRead {
     let mut read = KeysRead {
         keys: Vec::with_capacity(rows.len()),
         is_whole,
@@ -191,7 +195,7 @@ fn keys_of(rows: &[Row], is_whole: bool, now: UnixMillis) -> KeysRead {
         malformed: Vec::new(),
     };
     for row in rows {
-        match pool_key(row, now) {
+        match pool_key(row, vault, now) {
             Some(key) => {
                 let malformed = COLUMNS
                     .iter()
@@ -208,7 +212,7 @@ fn keys_of(rows: &[Row], is_whole: bool, now: UnixMillis) -> KeysRead {
 }
 
 /// The key in a row, without values that a fast clock wrote. `None` if the row is broken.
-fn pool_key(row: &Row, now: UnixMillis) -> Option<PoolKey> {
+fn pool_key(row: &Row, vault: &KeyVault, now: UnixMillis) -> Option<PoolKey> {
     let text = |column| row.text(column).map(str::to_owned);
     let time = |column| row.text(column).and_then(UnixMillis::parse);
     let past = |column| time(column).filter(|at| !at.is_ahead_of(now));
@@ -223,9 +227,10 @@ fn pool_key(row: &Row, now: UnixMillis) -> Option<PoolKey> {
         disabled_until = Some(now);
     }
     let longest_lease = now.plus(LONGEST_TRIAL_LEASE_MS);
+    let id = KeyId(row.integer(0)?);
     Some(PoolKey {
-        id: KeyId(row.integer(0)?),
-        key: ApiKey::try_new(row.text(1)?).ok()?,
+        id,
+        key: vault.open(id, row.text(1)?)?,
         name: row.lossy_text(7),
         project: text(8).filter(|project| !project.is_empty()),
         priority: row.integer(2).unwrap_or(DEFAULT_PRIORITY),
@@ -246,7 +251,7 @@ fn pool_key(row: &Row, now: UnixMillis) -> Option<PoolKey> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOW, NativeDatabase};
+    use super::super::testing::{NOW, NativeDatabase, vault};
     use super::super::{PoolRead, read_pool};
     use super::*;
     use crate::pool::Moment;
@@ -257,7 +262,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn read(database: &NativeDatabase, sample_by: Option<f64>) -> PoolRead {
-        block_on(read_pool(database, sample_by, NOW)).unwrap()
+        block_on(read_pool(database, &vault(0, 0), sample_by, NOW)).unwrap()
     }
 
     /// How many different samples a pool has.

@@ -1,12 +1,16 @@
 //! Schema migrations, and the readiness check.
 
 use super::cool_downs::PAUSED_UNTIL;
-use super::{Database, DatabaseError, ErrorKind, Result, Within, number, read, values, write};
+use super::key_vault::KeyVault;
+use super::read_pool::check_envelope;
+use super::{
+    Database, DatabaseError, ErrorKind, Result, Within, number, read, text, values, write,
+};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "0001_earlier_deployment",
         include_str!("../../migrations/0001_earlier_deployment.sql"),
@@ -19,6 +23,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
     (
         "0004_client_tokens",
         include_str!("../../migrations/0004_client_tokens.sql"),
+    ),
+    (
+        "0005_sealed_keys",
+        include_str!("../../migrations/0005_sealed_keys.sql"),
     ),
 ];
 
@@ -85,16 +93,19 @@ const WRITABLE_MS: i64 = 1_000;
 const CHECK_WAIT_MS: u64 = 1_000;
 
 /// Selects whether any key is neither disabled nor paused, and whether a recent check proves that
-/// the database accepts writes.
-fn readiness_query() -> String {
-    // The rules of `ApiKey`: the pool ignores rows that break them.
-    let is_key = "api_key IS NOT NULL AND length(CAST(api_key AS BLOB)) BETWEEN 1 AND 1024 AND NOT (api_key GLOB '*[^!-~]*')";
+/// the database accepts writes. The last column is an envelope that `vault` cannot open.
+fn readiness_query(vault: &KeyVault) -> String {
+    // The rules of `ApiKey`: the pool ignores rows that break them. An envelope is longer than its
+    // key.
+    let is_key = "api_key IS NOT NULL AND (length(CAST(api_key AS BLOB)) BETWEEN 1 AND 1024 OR api_key GLOB 'sealed:*') AND NOT (api_key GLOB '*[^!-~]*')";
     format!(
         "SELECT EXISTS (SELECT 1 FROM api_keys WHERE status = {active} AND {is_key})
     OR EXISTS (SELECT 1 FROM api_keys WHERE status = {cooling} AND {is_key} AND {PAUSED_UNTIL} <= ?1),
-    EXISTS (SELECT 1 FROM readiness WHERE checked_at > ?2 AND checked_at <= ?3)",
+    EXISTS (SELECT 1 FROM readiness WHERE checked_at > ?2 AND checked_at <= ?3),
+    {foreign}",
         active = KeyStatus::Active.code(),
-        cooling = KeyStatus::Cooling.code()
+        cooling = KeyStatus::Cooling.code(),
+        foreign = text(&vault.foreign_envelope())
     )
 }
 
@@ -105,10 +116,17 @@ ON CONFLICT (id) DO UPDATE SET checks = checks + 1, checked_at = excluded.checke
 /// instances, one small write.
 ///
 /// # Errors
-/// The database cannot be read.
-pub async fn readiness<D: Database>(database: &Rc<D>, now: UnixMillis) -> Result<Readiness> {
+/// The database cannot be read, or has keys that are sealed with an unknown encryption key.
+pub async fn readiness<D: Database>(
+    database: &Rc<D>,
+    vault: &KeyVault,
+    now: UnixMillis,
+) -> Result<Readiness> {
     let parameters = values![now, now.plus(-WRITABLE_MS), now.plus(CLOCK_TOLERANCE_MS)];
-    let rows = read(&**database, &readiness_query(), parameters).await?;
+    let rows = read(&**database, &readiness_query(vault), parameters).await?;
+    if let Some(row) = rows.first() {
+        check_envelope(row, 2)?;
+    }
     let is_true = |column| rows.first().and_then(|row| row.integer(column)) == Some(1);
     if !is_true(1) {
         let database = Within::new(Rc::clone(database), CHECK_WAIT_MS);

@@ -20,6 +20,7 @@ mod key_admin;
 mod key_changes;
 mod key_list;
 mod key_sample;
+mod key_vault;
 mod log_retention;
 mod migrate;
 mod model_lists;
@@ -28,6 +29,7 @@ mod rate_limit;
 mod read_pool;
 mod recorder;
 mod resources;
+mod seal_keys;
 mod signatures;
 mod value;
 
@@ -55,6 +57,7 @@ pub use key_admin::{
 };
 pub use key_changes::{Author, KeyChange, KeyField, change_key};
 pub use key_list::{KeyFilter, KeySort, ListedKey, list_keys, listed_key};
+pub use key_vault::KeyVault;
 pub use log_retention::count_old_calls;
 pub use migrate::{Readiness, migrate, readiness};
 pub use model_lists::{cache_models, cached_models};
@@ -65,6 +68,7 @@ pub use recorder::{AttemptRow, Deferred, Lost, Moved, Recorder};
 pub use resources::{
     forget_resource, owners, remember_created, remember_reported, was_created_since,
 };
+pub use seal_keys::{KeysAtRest, keys_at_rest, seal_keys};
 pub use signatures::{Nonce, learn_signed_model, save_signatures, signatures_of};
 pub use value::{LONGEST_TEXT, Row, Value};
 

@@ -2,15 +2,17 @@
 
 use super::cool_downs::{self, IS_RELEVANT, relevance_parameters};
 use super::key_sample::{KeysRead, pool_keys};
-use super::{Database, Result, Row, Value, number, read, text};
+use super::key_vault::KeyVault;
+use super::{Database, DatabaseError, Result, Row, Value, number, read, text};
 use crate::pool::{
     KeyId, Limit, Moment, QuotaScope, Scope, Snapshot, Unit, UnixMillis, Used, Window,
     before_minute,
 };
 
-/// Selects cool-downs, limits, usage and learned facts about models in one statement; the first
-/// column is the kind of row. `?3` is the latest credible time.
-fn circumstances() -> String {
+/// Selects cool-downs, limits, usage, learned facts about models, and an envelope that `vault`
+/// cannot open, in one statement; the first column is the kind of row. `?3` is the latest credible
+/// time.
+fn circumstances(vault: &KeyVault) -> String {
     format!(
         "SELECT 'cool_down', {scope}, {model}, {cool_down} FROM cool_downs
     WHERE {IS_RELEVANT}
@@ -20,7 +22,8 @@ UNION ALL SELECT 'unsupported', '', {model}, {field}, NULL, NULL, NULL, NULL FRO
 UNION ALL SELECT 'signed', '', {model}, NULL, NULL, NULL, NULL, NULL FROM signed_models
     WHERE learned_at >= ?6 AND learned_at <= ?3
 UNION ALL SELECT 'usage', {scope}, {model}, {per}, {began_at}, {requests}, {input_tokens}, NULL FROM budget_usage
-    WHERE ((per = 'day' AND began_at >= ?4) OR (per = 'minute' AND began_at >= ?5)) AND began_at <= ?3",
+    WHERE ((per = 'day' AND began_at >= ?4) OR (per = 'minute' AND began_at >= ?5)) AND began_at <= ?3
+UNION ALL SELECT 'foreign', {foreign}, NULL, NULL, NULL, NULL, NULL, NULL",
         scope = text("scope"),
         model = text("model"),
         cool_down = cool_downs::columns(),
@@ -32,7 +35,8 @@ UNION ALL SELECT 'usage', {scope}, {model}, {per}, {began_at}, {requests}, {inpu
         field = text("field"),
         began_at = text("began_at"),
         requests = number("requests"),
-        input_tokens = number("input_tokens")
+        input_tokens = number("input_tokens"),
+        foreign = text(&vault.foreign_envelope())
     )
 }
 
@@ -51,8 +55,8 @@ pub struct PoolRead {
     pub snapshot: Snapshot,
     /// Whether it contains all keys.
     pub is_whole: bool,
-    /// Broken rows, which are ignored: an unknown status, a key that no header can carry, or a
-    /// pause whose end cannot be read.
+    /// Broken rows, which are ignored: an unknown status, a key that no header can carry or whose
+    /// envelope was tampered with, or a pause whose end cannot be read.
     pub broken: Vec<KeyId>,
     /// Unreadable columns of other rows, which are not UTF-8 or far too long. Each counts as empty.
     pub malformed: Vec<(KeyId, &'static str)>,
@@ -64,9 +68,10 @@ pub struct PoolRead {
 /// selects the sample; `None` reads all keys.
 ///
 /// # Errors
-/// A table cannot be read.
+/// A table cannot be read, or has keys that are sealed with an unknown encryption key.
 pub async fn read_pool(
     database: &impl Database,
+    vault: &KeyVault,
     sample_by: Option<f64>,
     now: UnixMillis,
 ) -> Result<PoolRead> {
@@ -75,7 +80,7 @@ pub async fn read_pool(
         is_whole,
         broken,
         malformed,
-    } = pool_keys(database, sample_by, now).await?;
+    } = pool_keys(database, vault, sample_by, now).await?;
     let mut snapshot = Snapshot::new(keys);
     let moment = Moment::new(now);
     let mut parameters = Vec::from(relevance_parameters(now));
@@ -85,9 +90,13 @@ pub async fn read_pool(
         now.plus(-LEARNED_TTL_MS),
     ];
     parameters.extend(since.map(Value::from));
-    let rows = read(database, &circumstances(), parameters).await?;
+    let rows = read(database, &circumstances(vault), parameters).await?;
     let mut invalid_limits = Vec::new();
     for row in &rows {
+        if row.text(0) == Some("foreign") {
+            check_envelope(row, 1)?;
+            continue;
+        }
         // Unreadable rows are ignored; the pool itself writes none.
         let applied = apply_row(&mut snapshot, row, now);
         if applied.is_none() && row.text(0) == Some("limit") {
@@ -101,6 +110,15 @@ pub async fn read_pool(
         malformed,
         invalid_limits,
     })
+}
+
+/// # Errors
+/// The column has an envelope that the vault cannot open.
+pub(super) fn check_envelope(row: &Row, column: usize) -> Result<()> {
+    match row.lossy_text(column) {
+        Some(envelope) => Err(DatabaseError::wrong_encryption_key(&envelope)),
+        None => Ok(()),
+    }
 }
 
 /// Describes an invalid row of `limits`, as an operator wrote it.
@@ -187,13 +205,13 @@ fn apply_limit(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOW, NativeDatabase};
+    use super::super::testing::{NOW, NativeDatabase, vault};
     use super::*;
     use crate::pool::{Balance, KeyState, KeyStatus, Outcome, Reason, Standing};
     use futures::executor::block_on;
 
     fn read(database: &NativeDatabase) -> PoolRead {
-        block_on(read_pool(database, None, NOW)).unwrap()
+        block_on(read_pool(database, &vault(0, 0), None, NOW)).unwrap()
     }
 
     #[test]

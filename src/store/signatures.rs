@@ -36,7 +36,8 @@ fn cipher(call: &ToolCall) -> XChaCha20Poly1305 {
 
 /// `None` if the text is too long to encrypt.
 fn seal(call: &ToolCall, signature: &str, nonce: Nonce) -> Option<Vec<u8>> {
-    let sealed = cipher(call).encrypt(&XNonce::from(nonce), signature.as_bytes());
+    let signature = Payload::from(signature.as_bytes());
+    let sealed = cipher(call).encrypt(&XNonce::from(nonce), signature);
     Some([nonce.as_slice(), &sealed.ok()?].concat())
 }
 

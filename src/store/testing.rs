@@ -1,8 +1,11 @@
 //! A native SQLite database that runs the real SQL in tests.
 
-use super::{Access, Author, Database, DatabaseError, Result, Row, Value};
+use super::{Access, Author, Database, DatabaseError, KeyVault, Result, Row, Value};
+use crate::config::Config;
 use crate::pool::UnixMillis;
 use crate::sync::yield_now;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use fallible_iterator::FallibleIterator;
 use libsql_sqlite3_parser::ast::{Cmd, Stmt};
 use libsql_sqlite3_parser::lexer::sql::Parser;
@@ -23,6 +26,24 @@ pub(crate) const AUTHOR: Author<'_> = Author {
 /// A dump from before the first migration.
 pub(crate) const EARLIER_DEPLOYMENT: &str =
     include_str!("../../tests/fixtures/earlier_deployment.sql");
+
+/// A vault with the encryption keys of these numbers, current and previous; 0 for none.
+pub(crate) fn vault(current: u8, previous: u8) -> KeyVault {
+    let config = Config::from_variables(|name| {
+        let number = match name {
+            "encryption_key" => current,
+            "encryption_key_previous" => previous,
+            _ => 0,
+        };
+        (number > 0).then(|| encryption_key(number))
+    });
+    KeyVault::new(&config.unwrap().encryption)
+}
+
+/// The encryption key of a number.
+pub(crate) fn encryption_key(number: u8) -> String {
+    BASE64_STANDARD.encode([number; 32])
+}
 
 /// A database for native tests. A text of several statements is an error, since a host might run
 /// only the first.

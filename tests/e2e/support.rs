@@ -371,4 +371,22 @@ impl TestApp {
         self.host = Host::start(&self.start).await;
         self.client = Client::new(self.host.address());
     }
+
+    /// Restarts the host on the same database with other variables.
+    pub(crate) async fn restart_with(&mut self, variables: &[(&str, &str)]) {
+        let variables = variables.iter();
+        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.start.variables.extend(variables);
+        self.restart().await;
+    }
+
+    /// What is stored of the pool: the database file and its write-ahead log.
+    pub(crate) fn stored_bytes(&self) -> Vec<u8> {
+        let mut log = self.database().into_os_string();
+        log.push("-wal");
+        let mut bytes = std::fs::read(self.database()).unwrap();
+        // The last connection that is closed deletes the log.
+        bytes.extend(std::fs::read(log).unwrap_or_default());
+        bytes
+    }
 }

@@ -1,4 +1,4 @@
-use super::super::testing::{DatabaseFile, EARLIER_DEPLOYMENT, NOW, NativeDatabase};
+use super::super::testing::{DatabaseFile, EARLIER_DEPLOYMENT, NOW, NativeDatabase, vault};
 use super::*;
 use fallible_iterator::FallibleIterator;
 use futures::executor::block_on;
@@ -29,8 +29,8 @@ fn a_fresh_database_gets_tables_and_indexes() {
         cool_downs limits model_lists rate_limits readiness resets resources retry_budget schema_migrations signed_models \
         thought_signatures unsupported_fields";
     assert_eq!(database.query(tables).join(" "), expected);
-    let expected =
-        "idx_api_keys_priority idx_api_keys_sample idx_api_keys_status idx_logs_called_at";
+    let expected = "idx_api_keys_key_digest idx_api_keys_priority idx_api_keys_sample idx_api_keys_status \
+        idx_logs_called_at";
     assert_eq!(database.query(INDEXES).join(" "), expected);
 }
 
@@ -39,8 +39,8 @@ fn an_earlier_deployment_keeps_its_indexes() {
     let database = NativeDatabase::in_memory();
     database.run(EARLIER_DEPLOYMENT);
     block_on(migrate(&database)).unwrap();
-    let expected = "idx_api_keys_disabled_until idx_api_keys_priority idx_api_keys_sample \
-        idx_api_keys_status idx_logs_api_key_id idx_logs_called_at idx_logs_success";
+    let expected = "idx_api_keys_disabled_until idx_api_keys_key_digest idx_api_keys_priority \
+        idx_api_keys_sample idx_api_keys_status idx_logs_api_key_id idx_logs_called_at idx_logs_success";
     assert_eq!(database.query(INDEXES).join(" "), expected);
 }
 
@@ -102,7 +102,7 @@ fn many_instances_can_migrate_at_once() {
 }
 
 fn ready(database: &Rc<NativeDatabase>, ms: i64) -> Readiness {
-    block_on(readiness(database, NOW.plus(ms))).unwrap()
+    block_on(readiness(database, &vault(0, 0), NOW.plus(ms))).unwrap()
 }
 
 #[test]
@@ -165,8 +165,10 @@ fn a_read_only_database_makes_the_pool_unready() {
 #[test]
 fn readiness_finds_keys_by_the_status_index() {
     let database = NativeDatabase::migrated();
-    let plan = database.plan(&readiness_query());
-    let mut keys = plan.lines().filter(|step| step.contains("api_keys"));
+    let plan = database.plan(&readiness_query(&vault(1, 2)));
+    let mut keys = plan
+        .lines()
+        .filter(|step| step.contains("api_keys") && !step.contains("sqlite_autoindex"));
     assert_eq!(keys.clone().count(), 2, "{plan}");
     assert!(keys.all(|step| step.contains("(status=?)")), "{plan}");
 }

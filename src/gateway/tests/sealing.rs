@@ -1,0 +1,101 @@
+//! Keys at rest: sealed while calls are served, or sealed with another encryption key.
+
+use super::*;
+use crate::store;
+use crate::store::testing::{encryption_key, vault};
+
+const KEYS: &str = "SELECT id, api_key, key_digest FROM api_keys";
+
+/// Seals the pool's keys with an encryption key of a number.
+fn seal(pool: &Pool, number: u8) {
+    let vault = vault(number, 0);
+    let sealed = store::seal_keys(&*pool.database, &vault, || [7; 24]);
+    assert_eq!(block_on(sealed), Ok(1));
+    pool.advance(1_000);
+}
+
+#[test]
+fn keys_are_sealed_in_the_background_while_calls_are_served() {
+    let pool = Pool::with(&[("encryption_key", &encryption_key(1))]);
+    pool.serve_chats(1);
+    assert_contains(&pool.query(KEYS).concat(), KEY);
+    pool.finish_spawned(1);
+    let sealed = pool.query(KEYS).concat();
+    assert!(!sealed.contains(KEY), "{sealed}");
+    assert_eq!(
+        pool.count_lines("1 keys were sealed with encryption_key. Now 1 are;"),
+        1
+    );
+    pool.advance(1_000);
+    pool.serve_chats(1);
+    let sent = pool.host.0.sent.borrow();
+    assert_eq!(sent[1].headers["authorization"], format!("Bearer {KEY}"));
+    assert_eq!(pool.probe("/readyz").status, 200);
+}
+
+#[test]
+fn rows_that_cannot_be_sealed_now_are_left_to_another_instance() {
+    for (error, lines) in [("database is locked", 0), ("disk I/O error", 1)] {
+        let pool = Pool::with(&[("encryption_key", &encryption_key(1))]);
+        pool.database.fail("UPDATE OR IGNORE", error, usize::MAX);
+        pool.finish_spawned(1);
+        assert_contains(&pool.query(KEYS).concat(), KEY);
+        assert_eq!(pool.count_lines("keys cannot be sealed"), lines);
+        pool.serve_chats(1);
+    }
+}
+
+#[test]
+fn a_wrong_or_missing_encryption_key_is_a_503_that_changes_nothing() {
+    let wrong = [("encryption_key", &*encryption_key(2))];
+    for variables in [&[] as &[(&str, &str)], &wrong] {
+        let pool = Pool::with(variables);
+        pool.host.0.spawned.take();
+        // The instance knows the key, but must not use it.
+        pool.serve_chats(1);
+        seal(&pool, 1);
+        let sealed = pool.query(KEYS);
+        for (method, path, body) in [
+            ("POST", COMPLETIONS, CHAT),
+            ("GET", "/v1/models", ""),
+            ("GET", "/api/keys/status", ""),
+            ("POST", "/api/keys/1/reset", ""),
+            ("GET", "/api/pool/explain", ""),
+            ("GET", "/readyz", ""),
+        ] {
+            let answer = pool.call(method, path, &[credential(path)], body);
+            answer.assert_error(503, "encryption_key_wrong");
+            assert_eq!(answer.header("x-should-retry"), Some("false"));
+            pool.advance(1_000);
+        }
+        let native = pool.call("POST", GENERATE, &[API_KEY], CONTENTS);
+        assert_eq!(native.status, 503);
+        assert_contains(&native.body, "sealed with another encryption key");
+        assert_eq!(pool.query(KEYS), sealed);
+        assert_ne!(
+            pool.count_lines("code=encryption_key_wrong: database: keys are sealed"),
+            0
+        );
+        assert_eq!(pool.count_lines("continues with the keys"), 0);
+        pool.run(&format!("UPDATE api_keys SET api_key = '{KEY}'"));
+        pool.advance(1_000);
+        pool.serve_chats(1);
+    }
+}
+
+#[test]
+fn a_moved_envelope_is_reported_once_and_ignored() {
+    let pool = Pool::with_keys(2, &[("encryption_key", &encryption_key(1))]);
+    pool.finish_spawned(1);
+    pool.run(
+        "CREATE TABLE copies AS SELECT * FROM api_keys;
+         UPDATE api_keys SET api_key = 'AIzaFAKE-another' WHERE id = 2;
+         UPDATE api_keys SET api_key = (SELECT api_key FROM copies WHERE id = 2) WHERE id = 1",
+    );
+    for _ in 0..3 {
+        pool.script_answer();
+        assert_eq!(pool.chat(CHAT).key(), "2");
+        pool.advance(1_000);
+    }
+    assert_eq!(pool.count_lines("key 1 is left out"), 1);
+}
