@@ -57,11 +57,12 @@ pub async fn respond<D: Database>(
             _ => tokens::list(database, request).await,
         },
         Endpoint::Token(id) => match *request.method {
-            Method::PATCH => tokens::edit(database, id, request).await,
-            Method::DELETE => tokens::delete(database, id, request).await,
-            _ => tokens::show(database, id, None, request).await,
+            Method::GET => tokens::show(database, id, None, request).await,
+            _ => tokens::change(database, id, None, request).await,
         },
-        Endpoint::TokenAction(id, action) => tokens::act(database, id, action, request).await,
+        Endpoint::TokenAction(id, action) => {
+            tokens::change(database, id, Some(action), request).await
+        }
         Endpoint::Audit => audit::list(database, request).await,
     }
 }

@@ -12,7 +12,7 @@ use crate::store::{
 use crate::wire::json::read;
 use crate::wire::naming::is_model_pattern;
 use crate::wire::parameters::{Invalid, Parameters, each, list as items_of, text};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -134,70 +134,54 @@ pub(super) async fn create(
     })
 }
 
-/// `PATCH tokens/{id}`
-pub(super) async fn edit(
+/// `PATCH` and `DELETE tokens/{id}`, and `POST tokens/{id}/{action}`
+pub(super) async fn change(
     database: &impl Database,
     id: TokenId,
+    action: Option<TokenAction>,
     request: &Request<'_>,
 ) -> Result<Response, Refusal> {
-    let parameters = parameters(request)?;
-    let fields = fields(&parameters, request.now)?;
-    if fields.is_empty() {
-        return Err(Invalid::new("must have at least one member to change").into());
-    }
-    apply(database, id, &TokenChange::Edit(fields), request).await?;
-    show(database, id, None, request).await
-}
-
-/// `DELETE tokens/{id}`
-pub(super) async fn delete(
-    database: &impl Database,
-    id: TokenId,
-    request: &Request<'_>,
-) -> Result<Response, Refusal> {
-    apply(database, id, &TokenChange::Delete, request).await?;
-    Ok(Response::nothing())
-}
-
-/// `POST tokens/{id}/{action}`
-pub(super) async fn act(
-    database: &impl Database,
-    id: TokenId,
-    action: TokenAction,
-    request: &Request<'_>,
-) -> Result<Response, Refusal> {
-    let known: &[&str] = match action {
-        TokenAction::Rotate => &["grace_seconds"],
-        TokenAction::Disable | TokenAction::Enable => &[],
-    };
-    let parameters = request.parameters(known)?;
-    let secret = TokenSecret::new(request.entropy);
-    let (change, shown) = match action {
-        TokenAction::Disable => (TokenChange::Disable, None),
-        TokenAction::Enable => (TokenChange::Enable, None),
-        TokenAction::Rotate => {
-            let grace_s = parameters.read("grace_seconds", grace)?.unwrap_or(0);
-            let change = TokenChange::Rotate {
-                secret: secret.clone(),
-                previous_until: (grace_s > 0).then(|| request.now.plus(i64::from(grace_s) * 1000)),
-            };
-            (change, Some(&secret))
-        }
-    };
-    apply(database, id, &change, request).await?;
-    show(database, id, shown, request).await
-}
-
-async fn apply(
-    database: &impl Database,
-    id: TokenId,
-    change: &TokenChange,
-    request: &Request<'_>,
-) -> Result<(), Refusal> {
+    let change = change_of(action, request)?;
     let Request { author, now, .. } = *request;
-    match store::change_client_token(database, id, change, author, now).await? {
-        true => Ok(()),
-        false => Err(Refusal::UnknownToken(id)),
+    if !store::change_client_token(database, id, &change, author, now).await? {
+        return Err(Refusal::UnknownToken(id));
+    }
+    let secret = match &change {
+        TokenChange::Delete => return Ok(Response::nothing()),
+        TokenChange::Rotate { secret, .. } => Some(secret),
+        TokenChange::Edit(_) | TokenChange::Disable | TokenChange::Enable => None,
+    };
+    show(database, id, secret, request).await
+}
+
+/// The change that a request asks for.
+fn change_of(action: Option<TokenAction>, request: &Request<'_>) -> Result<TokenChange, Invalid> {
+    match action {
+        None if *request.method == Method::DELETE => Ok(TokenChange::Delete),
+        None => {
+            let fields = fields(&parameters(request)?, request.now)?;
+            match fields.is_empty() {
+                true => Err(Invalid::new("must have at least one member to change")),
+                false => Ok(TokenChange::Edit(fields)),
+            }
+        }
+        Some(TokenAction::Rotate) => {
+            let parameters = request.parameters(&["grace_seconds"])?;
+            let grace_s = parameters.read("grace_seconds", grace)?.unwrap_or(0);
+            let until = request.now.plus(i64::from(grace_s) * 1000);
+            Ok(TokenChange::Rotate {
+                secret: TokenSecret::new(request.entropy),
+                previous_until: (grace_s > 0).then_some(until),
+            })
+        }
+        Some(TokenAction::Disable) => {
+            request.parameters(&[])?;
+            Ok(TokenChange::Disable)
+        }
+        Some(TokenAction::Enable) => {
+            request.parameters(&[])?;
+            Ok(TokenChange::Enable)
+        }
     }
 }
 

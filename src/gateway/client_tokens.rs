@@ -37,7 +37,12 @@ impl ClientTokens {
         let found = store::find_client_token(database, &digest, now).await?;
         let found = found.map(Rc::new);
         if let Some(token) = &found {
-            self.0.borrow_mut().push(Found {
+            let mut tokens = self.0.borrow_mut();
+            // They are in order of time, unless the clock was set.
+            if tokens.first().is_some_and(|first| !first.is_fresh(now)) {
+                tokens.clear();
+            }
+            tokens.push(Found {
                 digest,
                 read_at: now,
                 token: Rc::clone(token),
@@ -52,10 +57,15 @@ impl ClientTokens {
     }
 
     fn known(&self, digest: &TokenDigest, now: UnixMillis) -> Option<Rc<ClientToken>> {
-        let mut tokens = self.0.borrow_mut();
-        let oldest = now.plus(-MAX_AGE_MS);
-        tokens.retain(|found| found.read_at > oldest && found.read_at <= now);
-        let found = tokens.iter().find(|found| found.digest.matches(digest));
+        let tokens = self.0.borrow();
+        let is_known = |found: &&Found| found.digest.matches(digest) && found.is_fresh(now);
+        let found = tokens.iter().find(is_known);
         found.map(|found| Rc::clone(&found.token))
+    }
+}
+
+impl Found {
+    fn is_fresh(&self, now: UnixMillis) -> bool {
+        self.read_at > now.plus(-MAX_AGE_MS) && self.read_at <= now
     }
 }

@@ -1,7 +1,7 @@
 //! Networks, from which client tokens may be used.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The bits of an IPv6 address before an IPv4 address that is mapped to one.
 const MAPPED_BITS: u32 = 96;
@@ -10,81 +10,67 @@ const MAPPED_BITS: u32 = 96;
 /// counterpart among the mapped addresses of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
-    /// Without bits beyond the prefix.
-    address: IpAddr,
-    prefix_bits: u32,
+    /// The address in IPv6, without bits beyond the prefix.
+    bits: u128,
+    /// The length of the prefix, from 0 to 128.
+    prefix: u32,
 }
 
 impl Network {
     /// Parses a network, or a single address. Bits beyond the prefix are cleared. `None` if the text
     /// is neither.
     pub fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
-        let longest = longest(address);
-        let mut prefix_bits = match bits {
-            // As a number, `+8` would be one, too.
-            Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => bits.parse().ok()?,
-            Some(_) => return None,
-            None => longest,
+        let before = match address {
+            IpAddr::V4(_) => MAPPED_BITS,
+            IpAddr::V6(_) => 0,
         };
-        if prefix_bits > longest {
-            return None;
-        }
-        let mut address = address;
-        if address.to_canonical() != address && prefix_bits >= MAPPED_BITS {
-            address = address.to_canonical();
-            prefix_bits -= MAPPED_BITS;
-        }
-        Some(Self {
-            address: truncated(address, prefix_bits),
-            prefix_bits,
+        let prefix = match prefix {
+            // `+8` would be a number, too.
+            Some(prefix) if prefix.starts_with('+') => return None,
+            Some(prefix) => u32::from(prefix.parse::<u8>().ok()?) + before,
+            None => Ipv6Addr::BITS,
+        };
+        (prefix <= Ipv6Addr::BITS).then(|| Self {
+            bits: bits(address) & mask(prefix),
+            prefix,
         })
     }
 
     /// Whether an address is in the network.
     pub fn has(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let address = match (self.address, address) {
-            // A network such as `::/0` has the mapped addresses, too.
-            (IpAddr::V6(_), IpAddr::V4(address)) => IpAddr::V6(address.to_ipv6_mapped()),
-            (_, address) => address,
-        };
-        longest(address) == longest(self.address)
-            && truncated(address, self.prefix_bits) == self.address
+        bits(address) & mask(self.prefix) == self.bits
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix_bits)
+        let address = Ipv6Addr::from_bits(self.bits);
+        match address.to_ipv4_mapped() {
+            Some(address) if self.prefix >= MAPPED_BITS => {
+                write!(f, "{address}/{}", self.prefix - MAPPED_BITS)
+            }
+            _ => write!(f, "{address}/{}", self.prefix),
+        }
     }
 }
 
-/// The bits of an address.
-fn longest(address: IpAddr) -> u32 {
+fn bits(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(_) => Ipv4Addr::BITS,
-        IpAddr::V6(_) => Ipv6Addr::BITS,
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
     }
 }
 
-/// The address with all bits beyond the prefix cleared.
-fn truncated(address: IpAddr, prefix_bits: u32) -> IpAddr {
-    let rest = longest(address) - prefix_bits;
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(rest).unwrap_or(0);
-            Ipv4Addr::from_bits(address.to_bits() & mask).into()
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(rest).unwrap_or(0);
-            Ipv6Addr::from_bits(address.to_bits() & mask).into()
-        }
-    }
+/// The bits of a prefix.
+fn mask(prefix: u32) -> u128 {
+    u128::MAX
+        .checked_shl(Ipv6Addr::BITS - prefix)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -122,12 +122,11 @@ impl TokenSort {
         ("expires_at", Self::ExpiresAt),
     ];
 
-    fn expression(self) -> String {
-        let as_text = |column| format!("CAST({} AS TEXT)", text(column));
+    fn expression(self) -> &'static str {
         match self {
-            Self::Id => "id".to_owned(),
-            Self::Name => format!("lower(coalesce({}, ''))", as_text("name")),
-            Self::ExpiresAt => format!("coalesce({}, '~')", as_text("expires_at")),
+            Self::Id => "id",
+            Self::Name => "lower(name)",
+            Self::ExpiresAt => "coalesce(expires_at, '~')",
         }
     }
 }
@@ -299,20 +298,19 @@ pub async fn change_client_token(
 fn columns() -> String {
     // A limit that is not a number must not turn into none.
     let limit = |column| format!("iif(typeof({column}) IN ('integer', 'null'), {column}, 0)");
-    let mut columns = [
-        "name",
-        "prefix",
-        "expires_at",
-        "disabled_at",
-        "models",
-        "networks",
-        "previous_until",
-        "created_at",
-        "updated_at",
-    ]
-    .map(text)
-    .to_vec();
-    columns.extend(["requests_per_minute", "tokens_per_day"].map(limit));
+    let columns = [
+        text("name"),
+        text("prefix"),
+        text("expires_at"),
+        text("disabled_at"),
+        text("models"),
+        text("networks"),
+        text("previous_until"),
+        text("created_at"),
+        text("updated_at"),
+        limit("requests_per_minute"),
+        limit("tokens_per_day"),
+    ];
     columns.join(", ")
 }
 
@@ -374,7 +372,7 @@ pub async fn list_client_tokens(
         conditions.push("instr(lower(name || char(10) || prefix), ?2) > 0");
     }
     let expression = page.sort.expression();
-    let clause = page.clause(&expression, parameters.len());
+    let clause = page.clause(expression, parameters.len());
     conditions.push(&clause.condition);
     parameters.extend(clause.parameters);
     let select = format!(
