@@ -9,12 +9,13 @@ use crate::wire::request_id::RequestId;
 use serde::Serialize;
 
 /// The members of a call, in order.
-pub(super) const COLUMNS: [&str; 16] = [
+pub(super) const COLUMNS: [&str; 17] = [
     "id",
     "called_at",
     "request_id",
     "attempt",
     "key_id",
+    "token_id",
     "model",
     "outcome",
     "success",
@@ -35,6 +36,8 @@ pub(super) struct CallReport {
     request_id: Option<String>,
     attempt: Option<i64>,
     key_id: i64,
+    /// `null` for the built-in token.
+    token_id: Option<i64>,
     model: Option<String>,
     outcome: Option<String>,
     success: bool,
@@ -56,6 +59,7 @@ impl CallReport {
             request_id: call.request_id,
             attempt: call.attempt,
             key_id: call.key,
+            token_id: call.token,
             model: call.model,
             outcome: call.outcome,
             success: call.success,
@@ -98,6 +102,7 @@ pub(super) fn filter(query: &Query) -> Result<CallFilter, Invalid> {
         from: time(query, "from")?,
         until: time(query, "until")?,
         key: query.number("key")?,
+        token: query.number("token")?,
         model: query.take("model"),
         outcome: query.take("outcome"),
         status: query.number("status")?,

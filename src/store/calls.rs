@@ -24,6 +24,8 @@ pub struct CallFilter {
     pub until: Option<UnixMillis>,
     /// Calls with this key.
     pub key: Option<i64>,
+    /// Calls with this client token; 0 for the built-in one.
+    pub token: Option<i64>,
     /// Calls for this model.
     pub model: Option<String>,
     /// Calls that ended in this way.
@@ -36,9 +38,10 @@ pub struct CallFilter {
 
 impl CallFilter {
     /// The columns without an index, and the value that each must have.
-    fn columns(&self) -> [(&'static str, Option<Value>); 5] {
+    fn columns(&self) -> [(&'static str, Option<Value>); 6] {
         [
             ("api_key_id", self.key.map(Value::from)),
+            ("coalesce(token_id, 0)", self.token.map(Value::from)),
             ("model", self.model.as_deref().map(Value::from)),
             ("outcome", self.outcome.as_deref().map(Value::from)),
             ("response_status", self.status.map(Value::from)),
@@ -64,6 +67,8 @@ pub struct LoggedCall {
     pub attempt: Option<i64>,
     /// The key.
     pub key: i64,
+    /// The client token; `None` for the built-in one.
+    pub token: Option<i64>,
     /// The model.
     pub model: Option<String>,
     /// How it ended.
@@ -95,7 +100,7 @@ const TEXTS: [&str; 5] = [
     "outcome",
     "error_message",
 ];
-const NUMBERS: [&str; 10] = [
+const NUMBERS: [&str; 11] = [
     "attempt",
     "api_key_id",
     "success",
@@ -106,6 +111,7 @@ const NUMBERS: [&str; 10] = [
     "output_tokens",
     "thinking_tokens",
     "cached_tokens",
+    "token_id",
 ];
 
 /// The columns that [`logged`] reads, after the id and the value that orders the list.
@@ -134,6 +140,7 @@ fn logged(row: &Row) -> LoggedCall {
         output_tokens: number(7),
         thinking_tokens: number(8),
         cached_tokens: number(9),
+        token: number(10),
     }
 }
 
@@ -220,9 +227,9 @@ mod tests {
         let database = NativeDatabase::migrated();
         database.run(&format!(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
-             INSERT INTO api_call_logs (api_key_id, success, response_status, called_at, request_id, attempt, model, outcome)
+             INSERT INTO api_call_logs (api_key_id, success, response_status, called_at, request_id, attempt, model, outcome, token_id)
              SELECT n % 3, n % 5 <> 0, iif(n % 5, 200, 429), strftime('%Y-%m-%dT%H:%M:%fZ', 1800000000 + n, 'unixepoch'),
-                 'req_' || (n / 2), n % 2, 'm', iif(n % 5, 'success', 'quota_per_minute') FROM n"
+                 'req_' || (n / 2), n % 2, 'm', iif(n % 5, 'success', 'quota_per_minute'), nullif(n % 10, 0) FROM n"
         ));
         database
     }
@@ -278,6 +285,13 @@ mod tests {
             ..CallFilter::default()
         };
         assert_eq!(ids(&database, &filter, 10).0, [20, 5]);
+        for (token, expected) in [(0, [30, 20, 10]), (1, [21, 11, 1])] {
+            let filter = CallFilter {
+                token: Some(token),
+                ..CallFilter::default()
+            };
+            assert_eq!(ids(&database, &filter, 10).0, expected, "{token}");
+        }
     }
 
     #[test]

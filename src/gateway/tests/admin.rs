@@ -422,7 +422,7 @@ fn calls_are_listed_exported_and_shown_by_request() {
         Some("text/csv; charset=utf-8; header=present")
     );
     let lines: Vec<&str> = csv.body.split("\r\n").collect();
-    assert!(lines[0].starts_with("id,called_at,request_id,attempt,key_id,model,outcome"));
+    assert!(lines[0].starts_with("id,called_at,request_id,attempt,key_id,token_id,model,outcome"));
     assert!(lines[1].contains(&format!("{id},1,")), "{}", lines[1]);
     assert_eq!(lines[2..], [""]);
     let export = pool.get("/admin/api/v1/calls/export?format=jsonl");
