@@ -129,6 +129,43 @@ async fn calls_are_listed_shown_and_exported() {
 }
 
 #[tokio::test]
+async fn a_colleagues_token_and_its_calls() {
+    let app = app(1).await;
+    let created = output(
+        &app,
+        &["tokens", "create", "Anna", "--requests-per-minute", "60"],
+    )
+    .await;
+    let token = created.lines().next().unwrap();
+    assert!(token.starts_with("kp_"), "{created}");
+    let bearer = format!("Bearer {token}");
+    let call = app.client.post("/v1/chat/completions", CHAT);
+    call.header("authorization", &bearer)
+        .send()
+        .await
+        .assert_status(200);
+    app.chat(CHAT).await.assert_status(200);
+    for (id, name) in [("1", Some(1)), ("0", None)] {
+        let calls = json(&app, &["calls", "list", "--token", id]).await;
+        assert_eq!(calls.as_array().unwrap().len(), 1);
+        assert_eq!(calls[0]["token_id"], Value::from(name));
+    }
+    let rotated = json(&app, &["tokens", "rotate", "1"]).await;
+    assert_ne!(rotated["token"], token);
+    output(&app, &["tokens", "disable", "1"]).await;
+    let listed = output(&app, &["tokens", "list"]).await;
+    for expected in ["Anna", "disabled", "kp_", "60"] {
+        assert!(listed.contains(expected), "{expected} is not in\n{listed}");
+    }
+    assert!(!listed.contains(token), "{listed}");
+    output(&app, &["tokens", "delete", "1"]).await;
+    assert_eq!(
+        json(&app, &["tokens", "list"]).await,
+        Value::Array(Vec::new())
+    );
+}
+
+#[tokio::test]
 async fn failures_say_what_to_do() {
     let app = app(1).await;
     let unknown = run(&app, &["keys", "show", "9"]).await;

@@ -49,6 +49,9 @@ pub struct CallFilter {
     /// Calls with this key.
     #[arg(long, value_name = "ID")]
     key: Option<String>,
+    /// Calls with this client token; 0 for my_api_token.
+    #[arg(long, value_name = "ID")]
+    token: Option<String>,
     /// Calls for this model.
     #[arg(long)]
     model: Option<String>,
@@ -80,6 +83,7 @@ struct Call {
     request_id: Option<String>,
     attempt: Option<i64>,
     key_id: i64,
+    token_id: Option<i64>,
     model: Option<String>,
     outcome: Option<String>,
     success: bool,
@@ -156,6 +160,7 @@ impl<'a> Calls<'a> {
             ("from", filter.from.as_deref()),
             ("until", filter.until.as_deref()),
             ("key", filter.key.as_deref()),
+            ("token", filter.token.as_deref()),
             ("model", filter.model.as_deref()),
             ("outcome", filter.outcome.as_deref()),
             ("status", filter.status.as_deref()),
@@ -216,6 +221,7 @@ fn write(format: Format, calls: &[Value], out: &mut impl Write) -> Result<()> {
         "REQUEST",
         "ATTEMPT",
         "KEY",
+        "TOKEN",
         "MODEL",
         "OUTCOME",
         "STATUS",
@@ -237,6 +243,7 @@ fn write(format: Format, calls: &[Value], out: &mut impl Write) -> Result<()> {
             or_dash(call.request_id.as_deref()).into(),
             number(call.attempt).into(),
             call.key_id.to_string().into(),
+            number(call.token_id).into(),
             or_dash(call.model.as_deref()).into(),
             Cell::new(or_dash(call.outcome.as_deref())).fg(color),
             call.response_status

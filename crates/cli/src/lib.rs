@@ -5,6 +5,7 @@
 //! | [`connection`] | the pool's address, the operator's token, requests and errors |
 //! | [`output`] | tables for people, JSON for programs |
 //! | [`keys`] | `keypool keys …` |
+//! | [`tokens`] | `keypool tokens …` |
 //! | [`calls`] | `keypool calls …` |
 //! | [`status`] | `keypool status` |
 //! | [`explain`] | `keypool explain MODEL` |
@@ -20,6 +21,7 @@ mod keys;
 mod output;
 mod secret;
 mod status;
+mod tokens;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -38,6 +40,15 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: keys::KeysCommand,
+    },
+    /// Create, list, rotate and delete the client tokens of a running pool.
+    Tokens {
+        /// The pool.
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        /// What to do.
+        #[command(subcommand)]
+        command: tokens::TokensCommand,
     },
     /// Read the log of a running pool.
     Calls {
@@ -81,6 +92,10 @@ pub fn run(command: Command) -> Result<()> {
             connection,
             command,
         } => keys::run(&connection.connect()?, connection.format(), command, out),
+        Command::Tokens {
+            connection,
+            command,
+        } => tokens::run(&connection.connect()?, connection.format(), &command, out),
         Command::Calls {
             connection,
             command,
