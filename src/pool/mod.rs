@@ -32,6 +32,7 @@ mod draw;
 mod failover;
 mod key;
 mod limit;
+mod model_rules;
 mod moment;
 mod network;
 mod outcome;
@@ -58,6 +59,7 @@ pub use failover::{
 pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyState, KeyStatus, PoolKey, mask};
 pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};
+pub use model_rules::ModelRules;
 pub use moment::Moment;
 pub use network::Network;
 pub use outcome::{

@@ -70,6 +70,13 @@ pub fn with_tool(model: &str, tool: Option<&str>) -> String {
     }
 }
 
+/// The model of a [lookup key](with_tool).
+pub(super) fn without_tool(model: &str) -> &str {
+    model
+        .split_once(BEFORE_TOOL)
+        .map_or(model, |(model, _)| model)
+}
+
 /// Whether an entry for `covered` applies to a call for `model`, which may include a tool.
 /// `covered` is a model, a model with a tool, or `None` for all models.
 pub(super) fn covers(covered: Option<&str>, model: &str) -> bool {
