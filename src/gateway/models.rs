@@ -11,7 +11,7 @@ use super::{Body, Failure, Reply};
 use crate::config::Config;
 use crate::pool::Policy;
 use crate::store::{self, Database};
-use crate::sync::{Flight, NewNotify, SingleFlight};
+use crate::sync::Flights;
 use crate::wire::model_list::{ModelList, Page};
 use crate::wire::openai::repair;
 use crate::wire::target::{Target, advice};
@@ -19,8 +19,6 @@ use crate::wire::translate::messages;
 use crate::wire::{ClientApi, Surface};
 use http::{Method, StatusCode};
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
 
 /// The most projects that are asked. Each costs a call, and more than eight add hardly any model.
 const MAX_PROJECTS: u32 = 8;
@@ -34,7 +32,7 @@ pub(super) fn is_list(target: &Target, method: &Method) -> bool {
 
 /// The result of a fetch, shared by all callers that wait for it.
 #[derive(Debug)]
-enum Listed {
+pub(super) enum Listed {
     /// The list's entries.
     Entries(String),
     /// No project returned a list.
@@ -44,35 +42,7 @@ enum Listed {
 }
 
 /// The lists that are being fetched, by their path at the upstream.
-pub(super) struct ModelLists {
-    flights: RefCell<HashMap<String, Rc<SingleFlight<Listed>>>>,
-    new_notify: NewNotify,
-}
-
-impl ModelLists {
-    pub(super) fn new(new_notify: NewNotify) -> Self {
-        Self {
-            flights: RefCell::default(),
-            new_notify,
-        }
-    }
-
-    fn flight(&self, path: &str) -> Rc<SingleFlight<Listed>> {
-        let mut flights = self.flights.borrow_mut();
-        Rc::clone(flights.entry(path.to_owned()).or_default())
-    }
-
-    /// Forgets a flight that has ended, so that the next caller starts another.
-    fn end(&self, path: &str, flight: &Rc<SingleFlight<Listed>>) {
-        let mut flights = self.flights.borrow_mut();
-        if flights
-            .get(path)
-            .is_some_and(|known| Rc::ptr_eq(known, flight))
-        {
-            flights.remove(path);
-        }
-    }
-}
+pub(super) type ModelLists = Flights<String, Listed>;
 
 /// The result of a fetch for the caller that made it.
 struct Fetched<D, B, S> {
@@ -122,23 +92,19 @@ impl<'a, D: Database, U: Upstream, S: System> ModelsRequest<'a, D, U, S> {
         let request = self.upstream_request()?;
         let repairs = request.form.repair.is_some();
         let path = &self.incoming.target.path;
-        let flight = self.lists.flight(path);
         let own_reply = RefCell::new(None);
-        let listed = flight
-            .get(self.lists.new_notify, async || {
-                let listed = match self.stored().await {
-                    Ok(Some(entries)) => Listed::Entries(entries),
-                    Err(failure) => Listed::Failed(failure),
-                    Ok(None) => {
-                        let Fetched { listed, reply } = self.fetch().await;
-                        own_reply.replace(Some(reply));
-                        listed
-                    }
-                };
-                Flight::Share(Rc::new(listed))
-            })
-            .await;
-        self.lists.end(path, &flight);
+        let listed = self
+            .lists
+            .get(path.clone(), async || match self.stored().await {
+                Ok(Some(entries)) => Listed::Entries(entries),
+                Err(failure) => Listed::Failed(failure),
+                Ok(None) => {
+                    let Fetched { listed, reply } = self.fetch().await;
+                    own_reply.replace(Some(reply));
+                    listed
+                }
+            });
+        let listed = listed.await;
         if let Some(reply) = own_reply.take() {
             return reply;
         }

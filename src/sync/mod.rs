@@ -10,4 +10,4 @@ pub use notify::{NewNotify, Notified, Notify};
 #[cfg(test)]
 pub(crate) use notify::{native, yield_now};
 pub use semaphore::{BytePermit, ByteSemaphore};
-pub use single_flight::{Exclusive, Flight, Permit, SingleFlight};
+pub use single_flight::{Exclusive, Flight, Flights, Permit, SingleFlight};

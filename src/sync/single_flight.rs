@@ -105,6 +105,49 @@ impl<T> SingleFlight<T> {
     }
 }
 
+/// Single flights by key.
+pub struct Flights<K, T> {
+    flights: RefCell<Vec<(K, Rc<SingleFlight<T>>)>>,
+    new_notify: NewNotify,
+}
+
+impl<K: PartialEq, T> Flights<K, T> {
+    /// Without any flight.
+    pub fn new(new_notify: NewNotify) -> Self {
+        Self {
+            flights: RefCell::default(),
+            new_notify,
+        }
+    }
+
+    /// The result of the flight under way for `key`, or else that of `make`. The next caller after
+    /// it makes another.
+    pub async fn get(&self, key: K, make: impl AsyncFn() -> T) -> Rc<T> {
+        let flight = self.join(key);
+        let make = async || Flight::Share(Rc::new(make().await));
+        let result = flight.get(self.new_notify, make).await;
+        let mut flights = self.flights.borrow_mut();
+        flights.retain(|(_, known)| !Rc::ptr_eq(known, &flight));
+        result
+    }
+
+    fn join(&self, key: K) -> Rc<SingleFlight<T>> {
+        let mut flights = self.flights.borrow_mut();
+        if let Some((_, flight)) = flights.iter().find(|(known, _)| *known == key) {
+            return Rc::clone(flight);
+        }
+        let flight = Rc::<SingleFlight<T>>::default();
+        flights.push((key, Rc::clone(&flight)));
+        flight
+    }
+}
+
+impl<K, T> fmt::Debug for Flights<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Flights")
+    }
+}
+
 impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self {
