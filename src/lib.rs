@@ -8,7 +8,7 @@
 //! | [`config`] | the variables, validated |
 //! | [`sync`] | how tasks of one instance wait for each other |
 //! | [`store`] | the schema and all SQL, over a small `Database` trait |
-//! | [`admin`] | what operators read |
+//! | [`admin`] | what operators read and change |
 //! | [`gateway`] | the sequence of one request, over traits for everything outside |
 //! | `adapters` | the host: HTTP, SQLite, variables, clock. WebAssembly only |
 //!

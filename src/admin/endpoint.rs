@@ -27,8 +27,18 @@ pub enum Endpoint {
     Token(TokenId),
     /// `tokens/{id}/{action}`
     TokenAction(TokenId, TokenAction),
+    /// `keys/{id}/limits`
+    KeyLimits(KeyId),
+    /// `keys/{id}/history`
+    KeyHistory(KeyId),
+    /// `keys/{id}/test`
+    TestKey(KeyId),
+    /// `keys/test`
+    TestKeys,
     /// `audit`
     Audit,
+    /// `openapi.json`
+    OpenApi,
 }
 
 /// What can be done to a key.
@@ -66,7 +76,11 @@ impl Endpoint {
         let mut steps = path.strip_prefix(PREFIX)?.split('/');
         let endpoint = match (steps.next()?, steps.next(), steps.next()) {
             ("keys", None, _) => Self::Keys,
+            ("keys", Some("test"), None) => Self::TestKeys,
             ("keys", Some(id), None) => Self::Key(key_id(id)?),
+            ("keys", Some(id), Some("limits")) => Self::KeyLimits(key_id(id)?),
+            ("keys", Some(id), Some("history")) => Self::KeyHistory(key_id(id)?),
+            ("keys", Some(id), Some("test")) => Self::TestKey(key_id(id)?),
             ("keys", Some(id), Some(action)) => {
                 Self::KeyAction(key_id(id)?, KeyAction::of(action)?)
             }
@@ -79,6 +93,7 @@ impl Endpoint {
                 Self::TokenAction(token_id(id)?, TokenAction::of(action)?)
             }
             ("audit", None, _) => Self::Audit,
+            ("openapi.json", None, _) => Self::OpenApi,
             _ => return None,
         };
         steps.next().is_none().then_some(endpoint)
@@ -87,12 +102,18 @@ impl Endpoint {
     /// The supported methods, as an `Allow` header.
     pub fn allow_header(self) -> &'static str {
         match self {
-            Self::Keys | Self::Calls | Self::CallsExport | Self::Request(_) | Self::Audit => {
-                "GET, OPTIONS"
-            }
-            Self::Tokens => "GET, POST, OPTIONS",
+            Self::Keys | Self::Tokens => "GET, POST, OPTIONS",
             Self::Key(_) | Self::Token(_) => "GET, PATCH, DELETE, OPTIONS",
-            Self::KeyAction(..) | Self::TokenAction(..) => "POST, OPTIONS",
+            Self::KeyAction(..) | Self::TestKey(_) | Self::TestKeys | Self::TokenAction(..) => {
+                "POST, OPTIONS"
+            }
+            Self::KeyLimits(_) => "PUT, OPTIONS",
+            Self::KeyHistory(_)
+            | Self::Calls
+            | Self::CallsExport
+            | Self::Request(_)
+            | Self::Audit
+            | Self::OpenApi => "GET, OPTIONS",
         }
     }
 }
@@ -150,7 +171,13 @@ mod tests {
                 Some(Endpoint::TokenAction(TokenId(7), TokenAction::Rotate)),
             ),
             ("tokens/7/pause", None),
+            ("keys/7/limits", Some(Endpoint::KeyLimits(KeyId(7)))),
+            ("keys/7/history", Some(Endpoint::KeyHistory(KeyId(7)))),
+            ("keys/7/test", Some(Endpoint::TestKey(KeyId(7)))),
+            ("keys/test", Some(Endpoint::TestKeys)),
+            ("keys/test/test", None),
             ("audit", Some(Endpoint::Audit)),
+            ("openapi.json", Some(Endpoint::OpenApi)),
             ("keys/", None),
             ("keys/07", None),
             ("keys/+7", None),

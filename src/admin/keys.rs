@@ -1,24 +1,16 @@
 //! The keys: lists and changes. A key's value is never part of a response.
 
 use super::endpoint::KeyAction;
+use super::key_fields::{NAME, NOTE, later, patterns, priority, short, tags};
+use super::key_limits::{self, LimitReport};
 use super::request::{List, Refusal, Request, Response};
-use crate::pool::{KeyId, KeyStatus, Scope, UnixMillis};
+use crate::pool::{KeyId, KeyStatus, Moment, Scope, UnixMillis};
 use crate::store::{
-    self, CurrentCoolDown, Database, KeyChange, KeyField, KeyFilter, KeySort, ListedKey, Order,
+    self, ByTime, CurrentCoolDown, Database, KeyChange, KeyField, KeyFilter, KeySort, ListedKey,
+    Order, StateChange,
 };
-use crate::wire::json::read;
-use crate::wire::parameters::{Invalid, Parameters, each, list as items_of, text};
+use crate::wire::parameters::{Invalid, Parameters};
 use serde::Serialize;
-use serde_json::value::RawValue;
-
-/// The longest name, project or tag that an operator may set, in bytes.
-pub(super) const LONGEST_NAME: usize = 200;
-/// The longest note or reason, in bytes.
-const LONGEST_NOTE: usize = 2_000;
-/// The most tags of a key.
-const MAX_TAGS: usize = 20;
-/// The highest priority.
-const MAX_PRIORITY: i64 = 1_000_000;
 
 #[derive(Serialize)]
 struct KeyReport<'a> {
@@ -30,10 +22,17 @@ struct KeyReport<'a> {
     project: Option<String>,
     tags: Vec<String>,
     note: Option<String>,
+    /// Patterns of the only models for which it may be used; empty for all.
+    allowed_models: Vec<String>,
+    /// Patterns of models for which it must not be used.
+    forbidden_models: Vec<String>,
     disabled_until: Option<String>,
     disabled_reason: Option<String>,
     /// The current cool-downs of the key and its project.
     cooling: Vec<CoolingReport<'a>>,
+    /// The limits of the key and its project; only for a single key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Vec<LimitReport>>,
     consecutive_failures: i64,
     total_calls: i64,
     success_calls: i64,
@@ -72,9 +71,12 @@ impl<'a> KeyReport<'a> {
             project: key.project,
             tags: key.tags,
             note: key.note,
+            allowed_models: key.allowed_models,
+            forbidden_models: key.forbidden_models,
             disabled_until: key.disabled_until,
             disabled_reason: key.disabled_reason,
             cooling: cooling.map(CoolingReport::of).collect(),
+            limits: None,
             consecutive_failures: key.consecutive_failures,
             total_calls: key.total_calls,
             success_calls: key.success_calls,
@@ -108,6 +110,7 @@ pub(super) async fn list(
         project: query.take("project"),
         tag: query.take("tag"),
         text: query.take("q"),
+        ids: None,
     };
     let page = query.page(&KeySort::ALL, (KeySort::Id, Order::Ascending))?;
     query.finish()?;
@@ -124,8 +127,61 @@ pub(super) async fn show(
 ) -> Result<Response, Refusal> {
     let key = store::listed_key(database, id).await?;
     let key = key.ok_or(Refusal::UnknownKey(id))?;
+    let limits = key_limits::limits(database, &key, &Moment::new(now)).await?;
     let cool_downs = store::current_cool_downs(database, now).await?;
-    Response::ok(&KeyReport::of(key, &cool_downs))
+    Response::ok(&KeyReport {
+        limits: Some(limits),
+        ..KeyReport::of(key, &cool_downs)
+    })
+}
+
+/// A change of a key's state.
+#[derive(Serialize)]
+struct ChangeReport {
+    at: Option<String>,
+    from: Option<&'static str>,
+    to: Option<&'static str>,
+    until: Option<String>,
+    reason: Option<String>,
+}
+
+impl ChangeReport {
+    fn of(change: StateChange) -> Self {
+        Self {
+            at: change.at,
+            from: change.from.map(KeyStatus::name),
+            to: change.to.map(KeyStatus::name),
+            until: change.until,
+            reason: change.reason,
+        }
+    }
+}
+
+/// `GET keys/{id}/history`: the latest changes of its state first.
+pub(super) async fn history(
+    database: &impl Database,
+    id: KeyId,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    let query = request.query()?;
+    let page = query.page(&[("id", ByTime)], (ByTime, Order::Descending))?;
+    query.finish()?;
+    let changes = store::key_history(database, id, &page).await?;
+    // The history of a deleted key stays for a while.
+    if changes.items.is_empty() && store::listed_key(database, id).await?.is_none() {
+        return Err(Refusal::UnknownKey(id));
+    }
+    Response::ok(&List::of(changes, ChangeReport::of))
+}
+
+/// `PUT keys/{id}/limits`
+pub(super) async fn set_limits(
+    database: &impl Database,
+    id: KeyId,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    key_limits::set(database, id, request).await?;
+    show(database, id, request.now).await
 }
 
 /// `PATCH keys/{id}`
@@ -134,7 +190,15 @@ pub(super) async fn edit(
     id: KeyId,
     request: &Request<'_>,
 ) -> Result<Response, Refusal> {
-    let known = ["name", "priority", "project", "tags", "note"];
+    let known = [
+        "name",
+        "priority",
+        "project",
+        "tags",
+        "note",
+        "allowed_models",
+        "forbidden_models",
+    ];
     let parameters = request.parameters(&known)?;
     let fields = fields(&parameters)?;
     if fields.is_empty() {
@@ -163,7 +227,7 @@ pub(super) async fn act(
     let key_change = match action {
         KeyAction::Disable => {
             let parameters = request.parameters(&["reason"])?;
-            let reason = parameters.read("reason", |reason| short(reason, LONGEST_NOTE))?;
+            let reason = parameters.read("reason", |reason| short(reason, NOTE))?;
             KeyChange::Disable {
                 reason: reason.flatten().unwrap_or_else(|| "by an operator".into()),
             }
@@ -206,7 +270,7 @@ async fn apply(
     request: &Request<'_>,
 ) -> Result<(), Refusal> {
     let Request { author, now, .. } = *request;
-    match store::change_key(database, id, change, author, now).await? {
+    match store::change_key(database, request.vault, id, change, author, now).await? {
         true => Ok(()),
         false => Err(Refusal::UnknownKey(id)),
     }
@@ -214,14 +278,14 @@ async fn apply(
 
 /// The columns that a body sets. A member that is null clears its column.
 fn fields(parameters: &Parameters<'_>) -> Result<Vec<KeyField>, Invalid> {
-    let text = |name: &str, longest| {
-        let text = parameters.nullable(name, |text| short(text, longest))?;
+    let text = |name: &str, rule| {
+        let text = parameters.nullable(name, |text| short(text, rule))?;
         Ok::<_, Invalid>(text.map(Option::flatten))
     };
     let mut fields = Vec::new();
-    fields.extend(text("name", LONGEST_NAME)?.map(KeyField::Name));
-    fields.extend(text("project", LONGEST_NAME)?.map(KeyField::Project));
-    fields.extend(text("note", LONGEST_NOTE)?.map(KeyField::Note));
+    fields.extend(text("name", NAME)?.map(KeyField::Name));
+    fields.extend(text("project", NAME)?.map(KeyField::Project));
+    fields.extend(text("note", NOTE)?.map(KeyField::Note));
     fields.extend(
         parameters
             .read("priority", priority)?
@@ -229,38 +293,9 @@ fn fields(parameters: &Parameters<'_>) -> Result<Vec<KeyField>, Invalid> {
     );
     let tags = parameters.nullable("tags", tags)?;
     fields.extend(tags.map(|tags| KeyField::Tags(tags.unwrap_or_default())));
+    let allowed = parameters.nullable("allowed_models", patterns)?;
+    fields.extend(allowed.map(|models| KeyField::AllowedModels(models.unwrap_or_default())));
+    let forbidden = parameters.nullable("forbidden_models", patterns)?;
+    fields.extend(forbidden.map(|models| KeyField::ForbiddenModels(models.unwrap_or_default())));
     Ok(fields)
-}
-
-fn priority(value: &RawValue) -> Result<i64, Invalid> {
-    read::<i64>(value)
-        .filter(|number| (0..=MAX_PRIORITY).contains(number))
-        .ok_or_else(|| Invalid::new(format!("must be a whole number from 0 to {MAX_PRIORITY}")))
-}
-
-fn tags(value: &RawValue) -> Result<Vec<String>, Invalid> {
-    let tags = each(items_of(value)?, |tag| {
-        short(tag, LONGEST_NAME)?.ok_or_else(|| Invalid::new("must not be empty"))
-    })?;
-    match tags.len() <= MAX_TAGS {
-        true => Ok(tags),
-        false => Err(Invalid::new(format!("must be at most {MAX_TAGS}"))),
-    }
-}
-
-/// A text without the spaces around it; `None` if it is empty.
-pub(super) fn short(value: &RawValue, longest: usize) -> Result<Option<String>, Invalid> {
-    let text = text(value)?;
-    let text = text.trim();
-    if text.len() > longest {
-        return Err(Invalid::new(format!("must have at most {longest} bytes")));
-    }
-    Ok((!text.is_empty()).then(|| text.to_owned()))
-}
-
-/// A time in the future.
-pub(super) fn later(value: &RawValue, now: UnixMillis) -> Result<UnixMillis, Invalid> {
-    UnixMillis::parse(&text(value)?)
-        .filter(|time| *time > now)
-        .ok_or_else(|| Invalid::new("must be a time in the future, such as 2027-01-31T09:00:00Z"))
 }

@@ -9,6 +9,10 @@
 //! | `calls` | the log of calls |
 //! | `export` | the log as a file |
 //! | `tokens` | the client tokens: lists and changes |
+//! | `key_fields` | the rules for what operators say of keys |
+//! | `key_limits` | the limits of a key and its project |
+//! | `new_keys`, `key_input` | adding keys, in any form in which people paste them |
+//! | [`key_tests`] | testing keys; the gateway makes the calls |
 //! | `audit` | the audit log |
 //! | [`report`] | `GET /api/keys/status` and explain |
 //!
@@ -18,7 +22,12 @@ mod audit;
 mod calls;
 pub mod endpoint;
 mod export;
+mod key_fields;
+mod key_input;
+mod key_limits;
+pub mod key_tests;
 mod keys;
+mod new_keys;
 mod query;
 pub mod report;
 mod request;
@@ -26,10 +35,16 @@ mod tokens;
 
 pub use request::{Pages, Refusal, Request, Response, ResponseBody};
 
-use crate::store::Database;
+use crate::store::{Database, DatabaseError};
 use endpoint::Endpoint;
+use flate2::read::MultiGzDecoder;
 use http::Method;
+use key_tests::KeyTester;
+use std::io::Read;
 use std::rc::Rc;
+
+/// The description of the API in OpenAPI 3.1, compressed: see `build.rs`.
+const OPEN_API: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json.gz"));
 
 /// Does what an operator asks for.
 ///
@@ -38,11 +53,15 @@ use std::rc::Rc;
 pub async fn respond<D: Database>(
     database: &Rc<D>,
     request: &Request<'_>,
+    tester: &impl KeyTester,
 ) -> Result<Response, Refusal> {
     let shared = database;
     let database = &**database;
     match request.endpoint {
-        Endpoint::Keys => keys::list(database, request).await,
+        Endpoint::Keys => match *request.method {
+            Method::POST => new_keys::add(database, request).await,
+            _ => keys::list(database, request).await,
+        },
         Endpoint::Key(id) => match *request.method {
             Method::PATCH => keys::edit(database, id, request).await,
             Method::DELETE => keys::delete(database, id, request).await,
@@ -63,6 +82,18 @@ pub async fn respond<D: Database>(
         Endpoint::TokenAction(id, action) => {
             tokens::change(database, id, Some(action), request).await
         }
+        Endpoint::KeyLimits(id) => keys::set_limits(database, id, request).await,
+        Endpoint::KeyHistory(id) => keys::history(database, id, request).await,
+        Endpoint::TestKey(id) => key_tests::test_one(database, id, request, tester).await,
+        Endpoint::TestKeys => key_tests::test_many(database, request, tester).await,
         Endpoint::Audit => audit::list(database, request).await,
+        Endpoint::OpenApi => open_api(),
     }
+}
+
+fn open_api() -> Result<Response, Refusal> {
+    let mut json = String::new();
+    let unpacked = MultiGzDecoder::new(OPEN_API).read_to_string(&mut json);
+    unpacked.map_err(|error| DatabaseError::new(&error.to_string()))?;
+    Ok(Response::of_json(json))
 }

@@ -8,6 +8,9 @@ use std::cell::RefCell;
 /// The size of a page, unless the request says otherwise.
 const DEFAULT_LIMIT: u64 = 100;
 
+/// The values of a parameter that turns something on.
+pub(super) const SWITCH: [(&str, bool); 2] = [("true", true), ("false", false)];
+
 /// A query. Each parameter is taken once, and [`finish`](Self::finish) refuses the others.
 pub(super) struct Query {
     parameters: RefCell<Vec<(String, String)>>,
@@ -60,7 +63,7 @@ impl Query {
         };
         match choices.iter().find(|(choice, _)| *choice == text) {
             Some((_, value)) => Ok(Some(*value)),
-            None => Err(must_be_one_of(name, choices)),
+            None => Err(must_be_one_of(choices).within(name)),
         }
     }
 
@@ -79,7 +82,7 @@ impl Query {
                     None => (text.as_str(), Order::Ascending),
                 };
                 let known = sorts.iter().find(|(known, _)| *known == name);
-                let (_, sort) = known.ok_or_else(|| must_be_one_of("sort", sorts))?;
+                let (_, sort) = known.ok_or_else(|| must_be_one_of(sorts).within("sort"))?;
                 (*sort, order)
             }
         };
@@ -125,7 +128,8 @@ pub(super) fn quoted(names: &[&str]) -> String {
     quoted.join(", ")
 }
 
-fn must_be_one_of<T>(name: &str, choices: &[(&str, T)]) -> Invalid {
+/// An error about a value that must be one of these.
+pub(super) fn must_be_one_of<T>(choices: &[(&'static str, T)]) -> Invalid {
     let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-    Invalid::about(name, format!("must be one of {}", quoted(&names)))
+    Invalid::new(format!("must be one of {}", quoted(&names)))
 }

@@ -3,7 +3,7 @@
 use super::endpoint::Endpoint;
 use super::query::{Query, quoted};
 use crate::pool::{KeyId, TokenId, UnixMillis};
-use crate::store::{Author, Cursor, DatabaseError, Page};
+use crate::store::{Author, Cursor, DatabaseError, KeyVault, Nonce, Page};
 use crate::wire::parameters::{Invalid, Parameters};
 use futures::future::LocalBoxFuture;
 use http::{HeaderValue, Method, StatusCode};
@@ -23,6 +23,10 @@ pub struct Request<'a> {
     pub author: Author<'a>,
     /// When it arrived.
     pub now: UnixMillis,
+    /// What seals new keys.
+    pub vault: &'a KeyVault,
+    /// Makes a random nonce.
+    pub new_nonce: &'a dyn Fn() -> Nonce,
     /// Random bits for a new client token.
     pub entropy: [u8; 32],
 }
@@ -110,10 +114,14 @@ impl Response {
     pub(super) fn ok(value: &impl Serialize) -> Result<Self, Refusal> {
         let json = serde_json::to_string(value);
         let json = json.map_err(|error| DatabaseError::new(&error.to_string()))?;
-        Ok(Self {
+        Ok(Self::of_json(json))
+    }
+
+    pub(super) fn of_json(json: String) -> Self {
+        Self {
             status: StatusCode::OK,
             body: ResponseBody::Json(json),
-        })
+        }
     }
 
     pub(super) fn pages(pages: impl Pages + 'static) -> Self {

@@ -2,7 +2,7 @@
 //! request which created it.
 
 use super::endpoint::TokenAction;
-use super::keys::{LONGEST_NAME, later, short};
+use super::key_fields::{NAME, later, short};
 use super::request::{List, Refusal, Request, Response};
 use crate::pool::{Network, TokenId, TokenState, UnixMillis};
 use crate::store::{
@@ -28,7 +28,7 @@ type Read = fn(&RawValue, UnixMillis) -> Result<Value, Invalid>;
 
 const FIELDS: [(TokenColumn, Read); 6] = [
     (TokenColumn::Name, |name, _| {
-        let name = short(name, LONGEST_NAME)?.ok_or_else(no_name)?;
+        let name = short(name, NAME)?.ok_or_else(no_name)?;
         Ok(name.into())
     }),
     (TokenColumn::ExpiresAt, |at, now| Ok(later(at, now)?.into())),

@@ -1,11 +1,13 @@
-//! Parses the keys in the variable `gemini_api_key`, however they were pasted: separated by commas,
-//! semicolons, spaces or line breaks, in quotes, in brackets, or as JSON.
+//! Parses lists of keys, however they were pasted: separated by commas, semicolons, spaces or line
+//! breaks, in quotes, in brackets, or as JSON. The variable `gemini_api_key` has such a list.
 
 use crate::pool::ApiKey;
 use std::ops::RangeInclusive;
 
 /// Valid lengths of a key, in characters.
 const LENGTHS: RangeInclusive<usize> = 8..=512;
+/// What a key is, for messages.
+pub(crate) const KEY_RULE: &str = "a key is 8 to 512 letters, digits and -._~+/";
 /// Characters that may surround a key: quotes, brackets, and invisible marks.
 const SURROUNDING: &str = "'\"`\\“”„‘’«»「」[]{}()<>【】（）\u{200b}\u{feff}";
 /// The most positions that a warning lists.
@@ -22,28 +24,35 @@ pub(super) struct KeyList {
     entries: usize,
 }
 
+/// The entries of a list; `None` for one that cannot be a key.
+pub(crate) fn keys_in(text: &str) -> Vec<Option<ApiKey>> {
+    // Some files and shells escape line breaks.
+    let text = ["\\r", "\\n", "\\t"]
+        .iter()
+        .fold(text.to_owned(), |text, escape| text.replace(escape, "\n"));
+    let plain = text.replace(|c: char| SURROUNDING.contains(c), " ");
+    let has_separators = plain.contains(is_separator);
+    let mut entries = Vec::new();
+    for entry in plain.split(is_separator) {
+        let pieces = entry.split_whitespace();
+        let keys: Vec<Option<ApiKey>> = pieces.map(key).collect();
+        let valid = keys.iter().flatten().count();
+        // With separators, a space may be a mistake within a key, whose parts must not be taken
+        // for keys.
+        let is_broken_key = has_separators && valid < 2 && valid < keys.len();
+        if is_broken_key {
+            entries.push(None);
+        } else {
+            entries.extend(keys);
+        }
+    }
+    entries
+}
+
 impl KeyList {
     pub(super) fn parse(text: &str) -> Self {
-        // Some files and shells escape line breaks.
-        let text = ["\\r", "\\n", "\\t"]
-            .iter()
-            .fold(text.to_owned(), |text, escape| text.replace(escape, "\n"));
-        let plain = text.replace(|c: char| SURROUNDING.contains(c), " ");
-        let has_separators = plain.contains(is_separator);
         let mut list = Self::default();
-        for entry in plain.split(is_separator) {
-            let pieces: Vec<&str> = entry.split_whitespace().collect();
-            let keys: Vec<Option<ApiKey>> = pieces.iter().map(|piece| key(piece)).collect();
-            let valid = keys.iter().flatten().count();
-            // With separators, a space may be a mistake within a key, whose parts must not be taken
-            // for keys.
-            let is_broken_key = has_separators && valid < 2 && valid < keys.len();
-            if is_broken_key {
-                list.add(None);
-            } else {
-                keys.into_iter().for_each(|key| list.add(key));
-            }
-        }
+        keys_in(text).into_iter().for_each(|key| list.add(key));
         list
     }
 
@@ -70,16 +79,14 @@ impl KeyList {
             skipped.push_str(&format!(" and {more} more"));
         }
         Some(format!(
-            "gemini_api_key: {skipped} of {} cannot be an API key and is skipped: a key is {} to {} letters, digits and -._~+/",
-            self.entries,
-            LENGTHS.start(),
-            LENGTHS.end(),
+            "gemini_api_key: {skipped} of {} cannot be an API key and is skipped: {KEY_RULE}",
+            self.entries
         ))
     }
 }
 
 /// Parses a key that `Authorization: Bearer` can carry (RFC 9110, `token68`).
-fn key(text: &str) -> Option<ApiKey> {
+pub(crate) fn key(text: &str) -> Option<ApiKey> {
     let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     let is_key = LENGTHS.contains(&text.len()) && text.trim_end_matches('=').bytes().all(is_valid);
     is_key.then(|| ApiKey::try_new(text).ok())?

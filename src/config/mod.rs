@@ -5,7 +5,7 @@
 
 mod aliases;
 mod encryption;
-mod key_list;
+pub(crate) mod key_list;
 pub mod origin;
 mod url;
 mod variables;

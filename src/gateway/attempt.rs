@@ -508,8 +508,11 @@ impl<D: Database, S: System> Attempt<D, S> {
         }
         // Unless a person has changed the key since, as far as the view knows.
         let edits = self.view.snapshot().key(self.key()).map(|key| key.edits);
+        // The test of a key may succeed during its pause.
+        let pause = self.pick.key.state.disabled_until;
         if incident.outcome == Outcome::Success
             && self.pick.key.state.status == KeyStatus::Cooling
+            && pause.is_some_and(|until| until <= self.started_at)
             && edits == Some(self.pick.key.edits)
         {
             let state = transition(

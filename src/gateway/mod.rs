@@ -32,6 +32,7 @@ mod exchange;
 mod failure;
 mod headers;
 mod incoming;
+mod key_test;
 mod lessons;
 mod models;
 mod operator;
@@ -53,6 +54,7 @@ pub use failure::Failure;
 pub use reply::{Body, Reply};
 pub use request_body::declared_length;
 
+use crate::admin::endpoint::Endpoint;
 use crate::config::{self, Config, InvalidConfig};
 use crate::store::{self, Database, KeyVault, Readiness};
 use crate::sync::{ByteSemaphore, NewNotify};
@@ -67,6 +69,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use incoming::Incoming;
+use key_test::{KeyTests, Tester};
 use models::{ModelLists, ModelsRequest};
 use operator::Operator;
 use ports::{ByteStream, System, Upstream};
@@ -76,6 +79,7 @@ use relay::Relay;
 use request_body::HeldBody;
 use route::{ANY_METHOD, Route};
 use serde::Serialize;
+use std::cell::Cell;
 use std::rc::Rc;
 use view::PoolView;
 
@@ -95,6 +99,7 @@ pub struct Gateway<D, U, S> {
     /// Memory for the bodies of requests.
     memory: Rc<ByteSemaphore>,
     model_lists: ModelLists,
+    key_tests: KeyTests,
     upstream: U,
     system: S,
 }
@@ -121,6 +126,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             memory: ByteSemaphore::new(capacity, new_notify),
             model_lists: ModelLists::new(new_notify),
             view,
+            key_tests: KeyTests::new(new_notify),
             upstream,
             system,
         }
@@ -214,15 +220,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 };
                 self.operator()?.act(action, request, id).await
             }
-            Route::Admin(endpoint) => {
-                let needed = Permission::for_method(&request.method);
-                let admission = self.admission(self.config()?);
-                admission.admit_operator(request, needed).await?;
-                let body = self.read_body(request, body).await?;
-                self.operator()?
-                    .administer(endpoint, request, &body.bytes, id)
-                    .await
-            }
+            Route::Admin(endpoint) => self.administer(endpoint, request, id, body).await,
             Route::Upstream(target) => {
                 let mut incoming = Incoming {
                     id,
@@ -238,6 +236,32 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 self.relay(incoming, body).await
             }
         }
+    }
+
+    async fn administer<B: ByteStream>(
+        &self,
+        endpoint: Endpoint,
+        request: &Parts,
+        id: &str,
+        body: &mut B,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
+        let needed = Permission::for_method(&request.method);
+        let config = self.config()?;
+        let admission = self.admission(config);
+        admission.admit_operator(request, needed).await?;
+        let body = self.read_body(request, body).await?;
+        let tester = Tester {
+            config,
+            view: self.view()?,
+            upstream: &self.upstream,
+            system: &self.system,
+            tests: &self.key_tests,
+            request_id: id,
+            calls: Cell::default(),
+        };
+        let operator = self.operator()?;
+        let reply = operator.administer(endpoint, request, &body.bytes, &tester);
+        reply.await
     }
 
     /// `GET /readyz`: the database takes writes, and at least one key is neither disabled nor

@@ -1,7 +1,8 @@
 //! What operators may do, once they are admitted.
 
 use super::authentication::Permission;
-use super::ports::System;
+use super::key_test::Tester;
+use super::ports::{System, Upstream};
 use super::route::Action;
 use super::view::{Coverage, MAX_AGE_MS, PoolView};
 use super::{Body, Failure, Reply};
@@ -84,12 +85,12 @@ impl<D: Database, S: System> Operator<'_, D, S> {
     }
 
     /// Does what an admitted operator asks the admin API for.
-    pub(super) async fn administer<B>(
+    pub(super) async fn administer<B, U: Upstream>(
         &self,
         endpoint: Endpoint,
         request: &Parts,
         body: &[u8],
-        request_id: &str,
+        tester: &Tester<'_, D, U, S>,
     ) -> Result<Reply<D, B, S>, Failure> {
         let Self { view, system, .. } = *self;
         if let Endpoint::KeyAction(id, KeyAction::Reset) = endpoint {
@@ -103,12 +104,14 @@ impl<D: Database, S: System> Operator<'_, D, S> {
             body,
             author: Author {
                 actor: ADMIN_TOKEN,
-                request_id,
+                request_id: tester.request_id,
             },
             now: system.now(),
+            vault: &view.vault,
+            new_nonce: &|| system.new_nonce(),
             entropy: system.entropy(),
         };
-        let result = admin::respond(view.shared_database(), &request).await;
+        let result = admin::respond(view.shared_database(), &request, tester).await;
         if Permission::for_method(request.method) == Permission::Change {
             view.outdate();
         }

@@ -21,6 +21,8 @@ mod admin;
 mod affinity;
 mod answers;
 mod failover;
+mod keys;
+mod openapi;
 mod repair;
 mod reported;
 mod requests;

@@ -643,7 +643,11 @@ impl Failover {
                 _ => GiveUp::ModelRefused(survey),
             };
         }
-        GiveUp::CredentialsExhausted(survey)
+        // A paused key may serve again.
+        match survey.has(Reason::ModelNotAllowed) && !survey.has(Reason::Paused) {
+            true => GiveUp::ModelRefused(survey),
+            false => GiveUp::CredentialsExhausted(survey),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A key of the pool: its identity, its secret, and the state that outcomes change.
 
-use super::{KeyId, Outcome, Scope, UnixMillis};
+use super::{KeyId, ModelRules, Outcome, Scope, UnixMillis};
 use std::fmt;
+use std::rc::Rc;
 
 /// An API key's value. It has no `Display` and no `Serialize`, and its `Debug` shows at most the
 /// last four characters; only [`expose`](Self::expose) returns the text.
@@ -196,6 +197,8 @@ pub struct PoolKey {
     pub credential_header: Option<CredentialHeader>,
     /// How often anyone other than the pool has changed its state.
     pub edits: i64,
+    /// The models for which it may be used; `None` for all.
+    pub models: Option<Rc<ModelRules>>,
 }
 
 impl PoolKey {

@@ -81,6 +81,8 @@ pub enum Reason {
     BudgetSpent,
     /// Another call is testing whether it works again.
     OnTrial,
+    /// Its operator does not allow the model.
+    ModelNotAllowed,
 }
 
 impl Reason {
@@ -92,6 +94,7 @@ impl Reason {
             Self::Cooling(outcome) => outcome.name(),
             Self::BudgetSpent => "budget_spent",
             Self::OnTrial => "on_trial",
+            Self::ModelNotAllowed => "model_not_allowed",
         }
     }
 }
@@ -193,10 +196,15 @@ impl Survey {
             .any(|reason| matches!(reason, Reason::Cooling(outcome) if matches(*outcome)))
     }
 
-    /// Whether all keys are ineligible and, apart from disabled and paused ones, are cooling down
-    /// for this outcome.
+    /// Whether all keys are ineligible and, apart from disabled and paused ones and those of other
+    /// models, are cooling down for this outcome.
     pub fn all_cooling_for(&self, outcome: Outcome) -> bool {
-        let counts = [Reason::Disabled, Reason::Paused, Reason::Cooling(outcome)];
+        let counts = [
+            Reason::Disabled,
+            Reason::Paused,
+            Reason::ModelNotAllowed,
+            Reason::Cooling(outcome),
+        ];
         self.eligible == 0
             && self.has(Reason::Cooling(outcome))
             && self.ineligible.keys().all(|reason| counts.contains(reason))
@@ -487,6 +495,12 @@ impl Snapshot {
                     until: None,
                 };
             }
+        }
+        if key.models.as_ref().is_some_and(|rules| !rules.admit(model)) {
+            return Standing::Ineligible {
+                reason: Reason::ModelNotAllowed,
+                until: None,
+            };
         }
         let mut headroom = 1.0f64;
         for (_, circumstances) in self.scopes_of(key) {

@@ -22,6 +22,7 @@ pub(crate) fn key(id: i64) -> PoolKey {
         disabled_reason: None,
         credential_header: None,
         edits: 0,
+        models: None,
     }
 }
 

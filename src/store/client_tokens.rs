@@ -2,6 +2,7 @@
 //!
 //! Each change is one statement, which also writes the audit log (migration 0004).
 
+use super::author::Extra;
 use super::page::{Page, PageOf};
 use super::{Author, Database, Result, Row, Value, read, text, values, write};
 use crate::pool::{ClientToken, Moment, Network, TokenId, TokenState, UnixMillis};
@@ -252,7 +253,7 @@ pub async fn create_client_token(
         secret.shown(),
         now,
         now,
-        author.changes("create_token")
+        author.changes("create_token", Extra::None)
     ];
     for field in fields {
         columns.push(field.column.name());
@@ -279,7 +280,7 @@ pub async fn change_client_token(
     author: Author<'_>,
     now: UnixMillis,
 ) -> Result<bool> {
-    let mut parameters = values![id.0, now, author.changes(change.action())];
+    let mut parameters = values![id.0, now, author.changes(change.action(), Extra::None)];
     let mut sets = vec!["updated_at = ?2".to_owned(), "changed_by = ?3".to_owned()];
     for (column, expression, value) in change.assignments(now) {
         parameters.push(value);

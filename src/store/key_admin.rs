@@ -1,9 +1,10 @@
 //! The table of keys: status reports, imports, and changes by operators.
 
+use super::author::{Author, Extra};
 use super::key_vault::KeyVault;
 use super::read_pool::check_envelope;
 use super::{
-    Author, Database, DatabaseError, Nonce, Result, Row, Value, number, read, text, values, write,
+    Database, DatabaseError, Nonce, Result, Row, Value, number, read, text, values, write,
 };
 use crate::pool::{ApiKey, CredentialHeader, KeyId, KeyStatus, Scope, UnixMillis};
 use serde::Serialize;
@@ -142,7 +143,7 @@ WHERE id = ?1 RETURNING {project}",
     let rows = write(
         database,
         &reset,
-        values![id, now, author.changes("reset_key")],
+        values![id, now, author.changes("reset_key", Extra::None)],
     )
     .await?;
     let Some(row) = rows.first() else {
@@ -171,7 +172,7 @@ pub(super) async fn delete_old_resets(database: &impl Database, now: UnixMillis)
 
 /// Whether a key of the list exists already: in clear text, or sealed with the current or the
 /// previous encryption key.
-const EXISTS: &str = "(EXISTS (SELECT 1 FROM api_keys WHERE api_key = json_extract(value, '$[0]'))
+pub(super) const EXISTS: &str = "(EXISTS (SELECT 1 FROM api_keys WHERE api_key = json_extract(value, '$[0]'))
     OR EXISTS (SELECT 1 FROM api_keys WHERE key_digest IN (json_extract(value, '$[1]'), json_extract(value, '$[2]'))))";
 
 /// Imports the keys of the `gemini_api_key` variable once each, as `Auto-imported Key i` with
@@ -220,7 +221,7 @@ ON CONFLICT DO NOTHING"
 }
 
 /// What tells whether a key [exists](EXISTS): its text and its digests.
-fn identity(vault: &KeyVault, key: &ApiKey) -> Vec<Value> {
+pub(super) fn identity(vault: &KeyVault, key: &ApiKey) -> Vec<Value> {
     let mut digests = vault.digests(key).into_iter();
     values![key.expose(), digests.next(), digests.next()]
 }

@@ -1,39 +1,11 @@
 //! Changes that operators make to keys. Each is one statement, which also writes the audit log
 //! (migration 0003).
 
-use super::{Database, Result, Value, values, write};
+use super::author::{Author, Extra};
+use super::key_additions::digest_of_dead;
+use super::key_vault::KeyVault;
+use super::{Database, Result, Value, json_of, values, write};
 use crate::pool::{KeyId, KeyStatus, UnixMillis};
-use serde::Serialize;
-
-/// Who makes a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Author<'a> {
-    /// The operator's token: `admin_token`.
-    pub actor: &'a str,
-    /// The id of the request.
-    pub request_id: &'a str,
-}
-
-impl Author<'_> {
-    /// The value of `changed_by`.
-    pub(super) fn changes(&self, action: &str) -> Value {
-        #[derive(Serialize)]
-        struct ChangedBy<'a> {
-            by: &'a str,
-            action: &'a str,
-            request: &'a str,
-        }
-        let changed_by = ChangedBy {
-            by: self.actor,
-            action,
-            request: self.request_id,
-        };
-        // Texts always serialize.
-        serde_json::to_string(&changed_by)
-            .unwrap_or_default()
-            .into()
-    }
-}
 
 /// What an operator changes of a key.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +38,10 @@ pub enum KeyField {
     Tags(Vec<String>),
     /// A note.
     Note(Option<String>),
+    /// Patterns of the only models for which it may be used; none for all.
+    AllowedModels(Vec<String>),
+    /// Patterns of models for which it must not be used.
+    ForbiddenModels(Vec<String>),
 }
 
 impl KeyField {
@@ -76,6 +52,8 @@ impl KeyField {
             Self::Project(_) => "project",
             Self::Tags(_) => "tags",
             Self::Note(_) => "note",
+            Self::AllowedModels(_) => "allowed_models",
+            Self::ForbiddenModels(_) => "forbidden_models",
         }
     }
 
@@ -83,9 +61,9 @@ impl KeyField {
         match self {
             Self::Priority(priority) => (*priority).into(),
             Self::Name(text) | Self::Project(text) | Self::Note(text) => text.clone().into(),
-            Self::Tags(tags) if tags.is_empty() => Value::Null,
-            // Texts always serialize.
-            Self::Tags(tags) => serde_json::to_string(tags).unwrap_or_default().into(),
+            Self::Tags(texts) | Self::AllowedModels(texts) | Self::ForbiddenModels(texts) => {
+                json_of(texts)
+            }
         }
     }
 }
@@ -136,12 +114,21 @@ impl KeyChange {
 /// The table cannot be changed.
 pub async fn change_key(
     database: &impl Database,
+    vault: &KeyVault,
     id: KeyId,
     change: &KeyChange,
     author: Author<'_>,
     now: UnixMillis,
 ) -> Result<bool> {
-    let mut parameters = values![id, now, author.changes(change.action())];
+    let dead = match change {
+        KeyChange::Delete => digest_of_dead(database, vault, id).await?,
+        KeyChange::Edit(_)
+        | KeyChange::Disable { .. }
+        | KeyChange::Enable
+        | KeyChange::Pause(_) => None,
+    };
+    let extra = dead.map_or(Extra::None, Extra::DeadKey);
+    let mut parameters = values![id, now, author.changes(change.action(), extra)];
     let mut sets = vec!["updated_at = ?2".to_owned(), "changed_by = ?3".to_owned()];
     for (column, value) in change.assignments() {
         parameters.push(value);
@@ -157,7 +144,7 @@ pub async fn change_key(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOW, NativeDatabase};
+    use super::super::testing::{NOW, NativeDatabase, vault};
     use super::*;
     use futures::executor::block_on;
 
@@ -179,7 +166,15 @@ mod tests {
     }
 
     fn change(database: &NativeDatabase, change: &KeyChange, request: &str) -> bool {
-        block_on(change_key(database, KeyId(1), change, author(request), NOW)).unwrap()
+        block_on(change_key(
+            database,
+            &vault(0, 0),
+            KeyId(1),
+            change,
+            author(request),
+            NOW,
+        ))
+        .unwrap()
     }
 
     #[test]

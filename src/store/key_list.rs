@@ -1,7 +1,7 @@
 //! Lists of keys for operators.
 
 use super::page::{Page, PageOf};
-use super::{Database, Result, Row, Value, number, read, text};
+use super::{Database, Result, Row, Value, number, read, text, texts_of};
 use crate::pool::{KeyId, KeyStatus};
 
 /// Which keys a list contains.
@@ -15,6 +15,8 @@ pub struct KeyFilter {
     pub tag: Option<String>,
     /// Keys whose name, note or project contains this text, in any case.
     pub text: Option<String>,
+    /// Keys with one of these ids.
+    pub ids: Option<Vec<KeyId>>,
 }
 
 /// What orders a list of keys.
@@ -77,6 +79,10 @@ pub struct ListedKey {
     pub tags: Vec<String>,
     /// An operator's note.
     pub note: Option<String>,
+    /// Patterns of the only models for which it may be used; none if it may be for all.
+    pub allowed_models: Vec<String>,
+    /// Patterns of models for which it must not be used.
+    pub forbidden_models: Vec<String>,
     /// When the pause of a cooling key ends.
     pub disabled_until: Option<String>,
     /// Why the key is disabled or cooling.
@@ -111,6 +117,7 @@ fn columns() -> String {
         ],
         numbers(&["consecutive_failures", "total_calls", "success_calls"]),
         texts(&["last_used_at", "last_outcome", "created_at", "updated_at"]),
+        texts(&["allowed_models", "forbidden_models"]),
     ]
     .concat()
     .join(", ")
@@ -119,13 +126,14 @@ fn columns() -> String {
 fn listed(row: &Row) -> ListedKey {
     let number = |column| row.integer(column).unwrap_or(0);
     let text = |column| row.lossy_text(column);
+    let texts = |column| row.text(column).map(texts_of).unwrap_or_default();
     ListedKey {
         id: KeyId(number(0)),
         name: text(2),
         status: KeyStatus::from_code(number(3)),
         priority: number(4),
         project: text(5),
-        tags: row.text(6).map(tags).unwrap_or_default(),
+        tags: texts(6),
         note: text(7),
         disabled_until: text(8),
         disabled_reason: text(9),
@@ -136,12 +144,9 @@ fn listed(row: &Row) -> ListedKey {
         last_outcome: text(14),
         created_at: text(15),
         updated_at: text(16),
+        allowed_models: texts(17),
+        forbidden_models: texts(18),
     }
-}
-
-/// The tags in a column; none if it is not a JSON array of texts.
-fn tags(json: &str) -> Vec<String> {
-    serde_json::from_str(json).unwrap_or_default()
 }
 
 /// A page of the keys that a filter selects.
@@ -176,6 +181,11 @@ pub async fn list_keys(
         let texts = ["name", "note", "project"].map(|column| format!("coalesce({column}, '')"));
         let texts = texts.join(" || char(10) || ");
         conditions.push(format!("instr(lower({texts}), {text}) > 0"));
+    }
+    if let Some(ids) = &filter.ids {
+        let ids: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        let ids = bind(format!("[{}]", ids.join(",")).into());
+        conditions.push(format!("id IN (SELECT value FROM json_each({ids}))"));
     }
     let expression = page.sort.expression();
     let clause = page.clause(&expression, parameters.len());

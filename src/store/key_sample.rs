@@ -6,11 +6,12 @@
 //! from all keys.
 
 use super::key_vault::{KeyVault, STORED};
-use super::{Database, Result, Row, number, read, text, values};
+use super::{Database, Result, Row, number, read, text, texts_of, values};
 use crate::pool::{
-    CredentialHeader, KeyId, KeyState, KeyStatus, LONGEST_TRIAL_LEASE_MS, Outcome, PAUSE_MS,
-    PoolKey, UnixMillis,
+    CredentialHeader, KeyId, KeyState, KeyStatus, LONGEST_TRIAL_LEASE_MS, ModelRules, Outcome,
+    PAUSE_MS, PoolKey, UnixMillis,
 };
+use std::rc::Rc;
 
 /// How a column is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ enum Kind {
 }
 
 /// The columns that [`pool_key`] reads, in this order.
-const COLUMNS: [(Kind, &str); 17] = [
+const COLUMNS: [(Kind, &str); 19] = [
     (Kind::AsIs, "id"),
     (Kind::Key, STORED),
     (Kind::Number, "priority"),
@@ -41,6 +42,8 @@ const COLUMNS: [(Kind, &str); 17] = [
     (Kind::Number, "edits"),
     (Kind::AsIs, "disabled_until = paused_until"),
     (Kind::Text, "credential_header"),
+    (Kind::Text, "allowed_models"),
+    (Kind::Text, "forbidden_models"),
 ];
 /// The column with the number of usable keys, in a row that is not a key.
 const USABLE: usize = COLUMNS.len();
@@ -246,7 +249,18 @@ fn pool_key(row: &Row, vault: &KeyVault, now: UnixMillis) -> Option<PoolKey> {
         disabled_reason: row.lossy_text(13),
         edits: row.integer(14).unwrap_or(0),
         credential_header: row.text(16).and_then(CredentialHeader::from_name),
+        models: model_rules(row.text(17), row.text(18)),
     })
+}
+
+/// The rules in two columns, of which usually both are `NULL`.
+fn model_rules(allowed: Option<&str>, forbidden: Option<&str>) -> Option<Rc<ModelRules>> {
+    allowed.or(forbidden)?;
+    let patterns = |column: Option<&str>| column.map(texts_of).unwrap_or_default();
+    Some(Rc::new(ModelRules {
+        allowed: patterns(allowed),
+        forbidden: patterns(forbidden),
+    }))
 }
 
 #[cfg(test)]

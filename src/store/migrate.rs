@@ -9,25 +9,24 @@ use super::{
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
+/// The statements of a file in `migrations`, without comments: see `build.rs`.
+macro_rules! migration {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $name, ".sql"))
+    };
+}
+
 /// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     (
         "0001_earlier_deployment",
-        include_str!("../../migrations/0001_earlier_deployment.sql"),
+        migration!("0001_earlier_deployment"),
     ),
-    ("0002_pool", include_str!("../../migrations/0002_pool.sql")),
-    (
-        "0003_operators",
-        include_str!("../../migrations/0003_operators.sql"),
-    ),
-    (
-        "0004_client_tokens",
-        include_str!("../../migrations/0004_client_tokens.sql"),
-    ),
-    (
-        "0005_sealed_keys",
-        include_str!("../../migrations/0005_sealed_keys.sql"),
-    ),
+    ("0002_pool", migration!("0002_pool")),
+    ("0003_operators", migration!("0003_operators")),
+    ("0004_client_tokens", migration!("0004_client_tokens")),
+    ("0005_sealed_keys", migration!("0005_sealed_keys")),
+    ("0006_keys", migration!("0006_keys")),
 ];
 
 /// Separates the statements of a file, since the host runs one statement at a time.

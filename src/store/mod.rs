@@ -10,14 +10,18 @@
 //! native tests.
 
 mod audit;
+mod author;
 mod budgets;
 mod calls;
 mod client_tokens;
 mod connection;
 mod cool_downs;
 mod database;
+mod key_additions;
 mod key_admin;
 mod key_changes;
+mod key_history;
+mod key_limits;
 mod key_list;
 mod key_sample;
 mod key_vault;
@@ -37,6 +41,7 @@ mod value;
 pub(crate) mod testing;
 
 pub use audit::{AuditEntry, AuditFilter, ByTime, list_audit};
+pub use author::Author;
 pub use budgets::{
     Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
 };
@@ -52,10 +57,13 @@ pub use database::{
     Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, Result, SettingUp,
     Within,
 };
+pub use key_additions::{Known, NewKey, add_keys, known_keys};
 pub use key_admin::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,
 };
-pub use key_changes::{Author, KeyChange, KeyField, change_key};
+pub use key_changes::{KeyChange, KeyField, change_key};
+pub use key_history::{StateChange, key_history};
+pub use key_limits::{KeyLimit, key_limits, set_presets};
 pub use key_list::{KeyFilter, KeySort, ListedKey, list_keys, listed_key};
 pub use key_vault::KeyVault;
 pub use log_retention::count_old_calls;
@@ -88,6 +96,20 @@ fn number(column: &str) -> String {
     format!("iif(typeof({column}) = 'text', NULL, {column})")
 }
 
+/// A column with a JSON array of texts.
+fn json_of(texts: &[String]) -> Value {
+    match texts {
+        [] => Value::Null,
+        // Texts always serialize.
+        texts => serde_json::to_string(texts).unwrap_or_default().into(),
+    }
+}
+
+/// The texts in a column that has a JSON array of them; none if it has anything else.
+fn texts_of(json: &str) -> Vec<String> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
 /// Deletes expired rows: cool-downs, usage and retries that no longer count, and calls in the log
 /// after `log_retention_days`, if set.
 ///
@@ -102,6 +124,7 @@ pub async fn delete_expired(
     budgets::delete_old_usage(database, now).await?;
     resources::delete_old_resources(database, now).await?;
     key_admin::delete_old_resets(database, now).await?;
+    key_history::delete_old_history(database, now).await?;
     signatures::delete_old_signatures(database, now).await?;
     client_tokens::delete_old_token_usage(database, now).await?;
     match log_retention_days {

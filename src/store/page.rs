@@ -59,6 +59,14 @@ impl Cursor {
         Some(Self { value, id })
     }
 
+    /// The place of a row in a list that is ordered by id.
+    pub fn at_id(id: i64) -> Self {
+        Self {
+            value: Value::Integer(id),
+            id,
+        }
+    }
+
     /// The cursor as a text for the next request.
     pub fn to_text(&self) -> String {
         // Numbers and texts always serialize.

@@ -212,3 +212,50 @@ FROM api_keys WHERE id > 1",
         assert_eq!(answer.header("x-keypool-key"), Some("1"));
     }
 }
+
+#[tokio::test]
+async fn an_operator_adds_ten_thousand_keys_and_tests_some() {
+    const ADMIN: &str = "fake-admin-token-0001";
+    let app = Setup::keys(10_000)
+        .variable("gemini_api_key", "")
+        .variable("admin_token", ADMIN)
+        .start()
+        .await;
+    let post = async |path: &str, body: String| {
+        let path = format!("/admin/api/v1/{path}");
+        let request = app.client.request(http::Method::POST, &path);
+        let request = request.header("authorization", &format!("Bearer {ADMIN}"));
+        let answer = request.body(body).send().await;
+        answer.assert_status(200);
+        answer.json()
+    };
+    let rows = (1..=10_000).map(|number| format!("{},key {number},team;x\n", key(number)));
+    let csv = format!("api_key,name,tags\n{}", rows.collect::<String>());
+    let began = tokio::time::Instant::now();
+    let dry = post("keys?dry_run=true", csv.clone()).await;
+    assert_eq!(dry["counts"]["new"], 10_000);
+    assert_eq!(app.rows("SELECT count(*) FROM api_keys"), ["0"]);
+    let added = post("keys", csv.clone()).await;
+    assert_eq!(added["items"][9_999]["id"], 10_000);
+    assert_eq!(post("keys", csv).await["counts"]["duplicate"], 10_000);
+    assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
+    let last = "SELECT api_key, name, tags FROM api_keys WHERE id = 10000";
+    assert_eq!(
+        app.rows(last),
+        [format!(r#"{}|key 10000|["team","x"]"#, key(10_000))]
+    );
+    let audit = "SELECT action, after FROM audit_log";
+    assert_eq!(app.rows(audit), [r#"add_keys|{"added":10000}"#]);
+    assert_eq!(app.chat(CHAT).await.status, 200);
+
+    app.gemini.set_condition(&key(2), Condition::Leaked);
+    let tests = post("keys/test", r#"{"limit":7}"#.to_owned()).await;
+    let outcomes = tests["items"].as_array().unwrap().iter();
+    let outcomes: Vec<&str> = outcomes
+        .map(|item| item["outcome"].as_str().unwrap())
+        .collect();
+    let ok = "success";
+    assert_eq!(outcomes, [ok, "key_rejected", ok, ok, ok, ok, ok]);
+    assert_eq!(tests["items"][1]["key_status"], "disabled");
+    assert!(tests["next_cursor"].is_string());
+}

@@ -111,6 +111,7 @@ impl Chooser {
                 disabled_reason: None,
                 credential_header: None,
                 edits: 0,
+                models: None,
             })
         });
         Self {

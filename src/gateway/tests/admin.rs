@@ -4,7 +4,7 @@ use super::*;
 use serde_json::{Value, json};
 
 /// Every call of the admin API, and the older paths for operators.
-const CALLS: &str = r#"
+pub(super) const CALLS: &str = r#"
     GET     /admin/api/v1/keys            -                                     read
     GET     /admin/api/v1/keys/1          -                                     read
     PATCH   /admin/api/v1/keys/1          {"name":"n"}                          change
@@ -12,9 +12,15 @@ const CALLS: &str = r#"
     POST    /admin/api/v1/keys/1/enable   -                                     change
     POST    /admin/api/v1/keys/1/pause    {"until":"2030-01-01T00:00:00Z"}      change
     POST    /admin/api/v1/keys/1/reset    -                                     change
+    PUT     /admin/api/v1/keys/1/limits   {"limits":[]}                         change
+    GET     /admin/api/v1/keys/1/history  -                                     read
+    POST    /admin/api/v1/keys/1/test     -                                     change
+    POST    /admin/api/v1/keys/test       -                                     change
+    POST    /admin/api/v1/keys            fake-new-key-1                        change
     DELETE  /admin/api/v1/keys/1          -                                     change
     GET     /admin/api/v1/calls           -                                     read
     GET     /admin/api/v1/calls/export    -                                     read
+    GET     /admin/api/v1/requests/req_00000000000000000000000000000007 -       read
     GET     /admin/api/v1/tokens          -                                     read
     GET     /admin/api/v1/tokens/1        -                                     read
     POST    /admin/api/v1/tokens          {"name":"n"}                          change
@@ -24,6 +30,7 @@ const CALLS: &str = r#"
     POST    /admin/api/v1/tokens/1/rotate {"grace_seconds":60}                  change
     DELETE  /admin/api/v1/tokens/1        -                                     change
     GET     /admin/api/v1/audit           -                                     read
+    GET     /admin/api/v1/openapi.json    -                                     read
     POST    /api/keys/1/reset             -                                     change
     POST    /api/pool/forget?model=m      -                                     change
     GET     /api/pool/explain?model=m     -                                     read"#;
@@ -33,12 +40,18 @@ const READER: (&str, &str) = ("authorization", "Bearer fake-read-token-00001");
 
 impl Pool {
     pub(super) fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.admin_text(method, path, &body.to_string())
+    }
+
+    pub(super) fn admin_text(&self, method: &str, path: &str, body: &str) -> Answer {
         let path = format!("/admin/api/v1/{path}");
-        self.call(method, &path, &[OPERATOR], &body.to_string())
+        let answer = self.call(method, &path, &[OPERATOR], body);
+        openapi::assert_described(method, &path, &answer);
+        answer
     }
 
     pub(super) fn listed(&self, query: &str) -> Value {
-        let answer = self.get(&format!("/admin/api/v1/{query}"));
+        let answer = self.admin_text("GET", query, "");
         answer.assert_status(200);
         answer.json()
     }
@@ -75,7 +88,13 @@ fn each_call_needs_its_permission() {
         let pool = Pool::new();
         pool.admin("POST", "tokens", &json!({"name": "first"}))
             .assert_status(201);
+        pool.run(
+            "INSERT INTO api_call_logs (api_key_id, success, called_at, request_id, attempt) VALUES
+             (1, 1, '1970-01-01T00:00:00.000Z', 'req_00000000000000000000000000000007', 1)",
+        );
         let body = body.trim_matches('-');
+        // For the tests of keys.
+        pool.script_json(r#"{"models":[]}"#);
         let call = |headers: &[(&str, &str)]| pool.call(method, path, headers, body);
         assert_problem(&call(&[]), path, 401, "missing_operator_token");
         assert_problem(&call(&[BEARER]), path, 401, "invalid_operator_token");
@@ -84,13 +103,14 @@ fn each_call_needs_its_permission() {
             "read" => reader.assert_status(200),
             _ => assert_problem(&reader, path, 403, "read_only_token"),
         };
+        let answer = call(&[OPERATOR]);
+        openapi::assert_described(method, path, &answer);
         let expected = match (method, path) {
             ("DELETE", _) => 204,
             ("POST", "/admin/api/v1/tokens") => 201,
             _ => 200,
         };
-        let status = call(&[OPERATOR]).status;
-        assert_eq!(status, expected, "{method} {path}");
+        assert_eq!(answer.status, expected, "{method} {path}");
     }
 }
 
@@ -146,6 +166,8 @@ fn unknown_paths_and_methods_are_problems() {
     for (method, path, status, code) in [
         ("GET", "/admin/api/v1/nothing", 404, "unknown_path"),
         ("GET", "/admin/api/v2/keys", 404, "unknown_path"),
+        ("POST", "/admin/api/v1/keys/2/test", 404, "unknown_key"),
+        ("GET", "/admin/api/v1/keys/2/history", 404, "unknown_key"),
         ("PUT", "/admin/api/v1/keys/1", 405, "method_not_allowed"),
         ("GET", "/admin/api/v1/keys/2", 404, "unknown_key"),
         ("DELETE", "/admin/api/v1/keys/2", 404, "unknown_key"),
@@ -190,13 +212,17 @@ fn a_key_is_reported_with_its_cool_downs_but_without_its_value() {
          ('key:2', '', 'billing_exhausted', 1,
           '2027-01-15T06:00:00.000Z', '2027-01-16T08:00:00.000Z')",
     );
-    let key = pool.listed("keys/1");
+    let mut key = pool.listed("keys/1");
     let cooling = json!([{
         "scope": "project:projects/7", "model": "m", "reason": "quota_per_day",
         "until": "2027-01-16T08:00:00.000Z"
     }]);
     assert_eq!(key["cooling"], cooling);
     assert_eq!(key["status"], "active");
+    assert_eq!(
+        key.as_object_mut().unwrap().remove("limits"),
+        Some(json!([]))
+    );
     assert_eq!(pool.listed("keys")["items"][0], key);
     assert!(!key.to_string().contains(KEY), "{key}");
 }
@@ -204,7 +230,8 @@ fn a_key_is_reported_with_its_cool_downs_but_without_its_value() {
 #[test]
 fn an_operator_edits_a_key() {
     let pool = Pool::new();
-    let all = json!({"name": "Anna", "priority": 7, "project": "projects/7", "tags": ["a", "b"], "note": "of Anna"});
+    let all = json!({"name": "Anna", "priority": 7, "project": "projects/7", "tags": ["a", "b"], "note": "of Anna",
+        "allowed_models": ["gemini-*"], "forbidden_models": ["*-pro"]});
     let answer = pool.admin("PATCH", "keys/1", &all);
     answer.assert_status(200);
     let key = answer.json();
@@ -244,7 +271,56 @@ fn invalid_parameters_are_named() {
             "PATCH",
             "keys/1",
             json!({"name": "x".repeat(201)}),
-            "`name` must have at most 200",
+            "`name` must have at most 200 characters",
+        ),
+        (
+            "PATCH",
+            "keys/1",
+            json!({"name": "a\nb"}),
+            "`name` must be one line",
+        ),
+        (
+            "PATCH",
+            "keys/1",
+            json!({"allowed_models": ["a b"]}),
+            "`allowed_models[0]` must be a model, or a pattern",
+        ),
+        ("PUT", "keys/1/limits", json!({}), "`limits` is missing"),
+        (
+            "PUT",
+            "keys/1/limits",
+            json!({"limits": [{"scope": "project", "unit": "requests", "per": "day", "preset": 1}]}),
+            "`limits[0].scope` must be `key`, since the key has no project",
+        ),
+        (
+            "PUT",
+            "keys/1/limits",
+            json!({"limits": [{"unit": "requests", "per": "hour", "preset": 1}]}),
+            "`limits[0].per` must be one of `minute`, `day`",
+        ),
+        (
+            "POST",
+            "keys",
+            json!({"key": "x"}),
+            "either `keys` or `text`",
+        ),
+        (
+            "POST",
+            "keys?dry_run=yes",
+            json!({"keys": []}),
+            "`dry_run` must be one of `true`, `false`",
+        ),
+        (
+            "POST",
+            "keys/test",
+            json!({"ids": ["1"]}),
+            "`ids[0]` must be the id of a key",
+        ),
+        (
+            "POST",
+            "keys/test",
+            json!({"status": "odd"}),
+            "`status` must be one of `active`",
         ),
         ("PATCH", "keys/1", json!([]), "must be an object"),
         ("POST", "keys/1/pause", json!({}), "`until` is missing"),
@@ -429,7 +505,7 @@ fn calls_are_listed_exported_and_shown_by_request() {
     let exported: Vec<Value> = export.body.lines().map(json).collect();
     assert_eq!((exported.len(), &exported[0]), (3, &attempts[0]));
 
-    let unknown = format!("requests/req_{:032x}", 7);
+    let unknown = format!("requests/req_{:032x}", 8);
     let answer = pool.admin("GET", &unknown, &json!({}));
     assert_problem(&answer, &unknown, 404, "unknown_request");
     let answer = pool.admin("GET", "calls?from=soon", &json!({}));

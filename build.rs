@@ -1,0 +1,46 @@
+//! Makes what the component embeds small: the description of the admin API without blanks and
+//! compressed, and the migrations without comments.
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::error::Error;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// The comment that separates the statements of a migration.
+const SEPARATOR: &str = "-- ;;";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=migrations");
+    println!("cargo::rerun-if-changed=src/admin/openapi.json");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    let description = fs::read_to_string("src/admin/openapi.json")?;
+    let description: serde_json::Value = serde_json::from_str(&description)?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(description.to_string().as_bytes())?;
+    fs::write(out.join("openapi.json.gz"), gzip.finish()?)?;
+
+    for entry in fs::read_dir("migrations")? {
+        let path = entry?.path();
+        if let (Some("sql"), Some(name)) = (extension(&path), path.file_name()) {
+            fs::write(
+                out.join(name),
+                without_comments(&fs::read_to_string(&path)?),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension()?.to_str()
+}
+
+/// The statements without lines that are comments, and without indents.
+fn without_comments(sql: &str) -> String {
+    let lines = sql.lines().map(str::trim);
+    let lines = lines.filter(|line| *line == SEPARATOR || !line.starts_with("--"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
