@@ -24,6 +24,7 @@ mod http2;
 mod import;
 mod keys;
 mod limits;
+mod openapi;
 mod operators;
 mod origins;
 mod requests;
