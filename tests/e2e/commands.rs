@@ -84,6 +84,38 @@ async fn keys_are_listed_edited_and_taken_out_of_use() {
 }
 
 #[tokio::test]
+async fn keys_are_imported_and_tested() {
+    let app = app(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.csv");
+    let rows: Vec<String> = (1..=10)
+        .map(|number| format!("{},name {number}", key(number)))
+        .collect();
+    std::fs::write(&file, format!("key,name\n{}\nbad key,x\n", rows.join("\n"))).unwrap();
+    let file = file.to_str().unwrap();
+    let dry = output(&app, &["keys", "import", file, "--dry-run"]).await;
+    assert!(
+        dry.contains("9 would be added, 1 duplicate, 0 known to be dead, 1 malformed."),
+        "{dry}"
+    );
+    let added = json(&app, &["keys", "import", file]).await;
+    assert_eq!(added["counts"]["new"], 9);
+    let tested = output(&app, &["keys", "test"]).await;
+    for expected in ["success", "key_rejected", "name 10"] {
+        assert!(tested.contains(expected), "{expected} is not in\n{tested}");
+    }
+    let exported = output(&app, &["keys", "export"]).await;
+    assert_eq!(exported.lines().count(), 10);
+    for number in 1..=10 {
+        assert!(
+            ![&dry, &tested, &exported]
+                .iter()
+                .any(|text| text.contains(&key(number)))
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_state_and_a_draw_are_explained() {
     let app = app(2).await;
     output(&app, &["keys", "disable", "2", "--reason", "too expensive"]).await;

@@ -1,6 +1,8 @@
 //! `keypool keys`: lists and changes of keys.
 
 use crate::connection::{Connection, parse, query};
+use crate::key_tests;
+use crate::new_keys::{self, AddOptions, ImportOptions};
 use crate::output::{Format, grouped, or_dash, state, table};
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -11,6 +13,20 @@ use std::io::Write;
 /// The commands about keys.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
+    /// Add keys from the standard input, or from a prompt that does not show them.
+    ///
+    /// They may be in any form: lines, commas, JSON, or CSV with a line of column names.
+    Add(AddOptions),
+    /// Add the keys in a file.
+    Import(ImportOptions),
+    /// Test keys with a call that costs nothing and generates nothing.
+    Test {
+        /// The ids of the keys; all keys if there is none.
+        #[arg(value_name = "ID")]
+        ids: Vec<u64>,
+    },
+    /// Write the state of all keys as JSON Lines, without the keys themselves.
+    Export,
     /// List keys.
     List(ListOptions),
     /// Show one key.
@@ -62,7 +78,7 @@ pub struct Ids {
 }
 
 /// Which keys to list.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct ListOptions {
     /// Keys in this state: active, cooling or disabled.
     #[arg(long)]
@@ -135,7 +151,16 @@ pub(crate) fn run(
     out: &mut impl Write,
 ) -> Result<()> {
     match command {
-        KeysCommand::List(options) => list(connection, format, &options, out),
+        KeysCommand::Add(options) => new_keys::add(connection, format, &options, out),
+        KeysCommand::Import(options) => new_keys::import(connection, format, &options, out),
+        KeysCommand::Test { ids } => key_tests::run(connection, format, &ids, out),
+        KeysCommand::Export => {
+            for key in all(connection, &ListOptions::default())? {
+                writeln!(out, "{key}")?;
+            }
+            Ok(())
+        }
+        KeysCommand::List(options) => write(format, all(connection, &options)?, out),
         KeysCommand::Show { id } => {
             let json = connection.get(&format!("keys/{id}"))?;
             write(format, vec![parse(&json)?], out)
@@ -163,13 +188,8 @@ pub(crate) fn run(
     }
 }
 
-/// Lists keys, page by page.
-fn list(
-    connection: &Connection,
-    format: Format,
-    options: &ListOptions,
-    out: &mut impl Write,
-) -> Result<()> {
+/// The keys that the options select, page by page.
+fn all(connection: &Connection, options: &ListOptions) -> Result<Vec<Value>> {
     let mut keys = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -186,7 +206,7 @@ fn list(
         keys.extend(page.items);
         cursor = page.next_cursor;
         if cursor.is_none() {
-            return write(format, keys, out);
+            return Ok(keys);
         }
     }
 }

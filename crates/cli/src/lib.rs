@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`connection`] | the pool's address, the operator's token, requests and errors |
 //! | [`output`] | tables for people, JSON for programs |
-//! | [`keys`] | `keypool keys …` |
+//! | [`keys`], [`new_keys`], [`key_tests`] | `keypool keys …` |
 //! | [`tokens`] | `keypool tokens …` |
 //! | [`calls`] | `keypool calls …` |
 //! | [`status`] | `keypool status` |
@@ -17,7 +17,9 @@
 mod calls;
 mod connection;
 mod explain;
+mod key_tests;
 mod keys;
+mod new_keys;
 mod output;
 mod secret;
 mod status;
