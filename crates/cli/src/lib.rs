@@ -2,14 +2,14 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`connection`] | the pool's address, the operator's token, requests and errors |
-//! | [`output`] | tables for people, JSON for programs |
-//! | [`keys`], [`new_keys`], [`key_tests`] | `keypool keys …` |
-//! | [`tokens`] | `keypool tokens …` |
-//! | [`calls`] | `keypool calls …` |
-//! | [`status`] | `keypool status` |
-//! | [`explain`] | `keypool explain MODEL` |
-//! | [`secret`] | `keypool secret new` |
+//! | `connection` | the pool's address, the operator's token, requests and errors |
+//! | `output` | tables for people, JSON for programs |
+//! | `keys`, `new_keys`, `key_tests` | `keypool keys …` |
+//! | `tokens` | `keypool tokens …` |
+//! | `calls` | `keypool calls …` |
+//! | `status` | `keypool status` |
+//! | `explain` | `keypool explain MODEL` |
+//! | `secret` | `keypool secret new` |
 //!
 //! Exit codes: 0 for success, 1 if the pool refused or could not be reached, 2 for a wrong command
 //! line.

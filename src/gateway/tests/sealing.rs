@@ -99,3 +99,40 @@ fn a_moved_envelope_is_reported_once_and_ignored() {
     }
     assert_eq!(pool.count_lines("key 1 is left out"), 1);
 }
+
+#[test]
+fn keys_that_an_operator_adds_are_sealed_and_never_twice_in_the_pool() {
+    let pool = Pool::with(&[("encryption_key", &encryption_key(1))]);
+    let added = "AIzaFAKE-key-of-an-operator-00000001";
+    let add = |statuses: [&str; 2]| {
+        let body = serde_json::json!({"keys": [KEY, added]});
+        let answer = pool.admin("POST", "keys", &body);
+        answer.assert_status(200);
+        for (item, status) in answer.json()["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(statuses)
+        {
+            assert_eq!(item["status"], status);
+        }
+    };
+    add(["duplicate", "new"]);
+    let sealed = pool.query(KEYS).concat();
+    assert!(sealed.contains(KEY) && !sealed.contains(added), "{sealed}");
+    pool.finish_spawned(1);
+    add(["duplicate", "duplicate"]);
+    assert_eq!(pool.count("api_keys"), 2);
+    pool.run("UPDATE api_keys SET priority = 0 WHERE id = 1");
+    pool.advance(1_000);
+    pool.serve_chats(1);
+    let sent = pool.last_sent();
+    assert_eq!(sent.headers["authorization"], format!("Bearer {added}"));
+    // A dead key is remembered by what it was, not by how it was stored.
+    pool.run(
+        "UPDATE api_keys SET status = 0, disabled_at = '2027-01-15T08:00:00.000Z',
+         rejected_at = '2027-01-16T08:00:00.000Z', pool_moves = 9 WHERE id = 2",
+    );
+    pool.admin("DELETE", "keys/2", &serde_json::json!({}));
+    add(["duplicate", "known_dead"]);
+}
