@@ -242,6 +242,7 @@ fn owners_indexes_are_created_once() {
              GROUP BY t.name, columns ORDER BY 1"
         ),
         [
+            "idx_api_keys_key_digest|key_digest|",
             "idx_api_keys_priority|priority|",
             "idx_api_keys_status|status|",
             "idx_logs_api_key_id|api_key_id|",
