@@ -1,7 +1,7 @@
 -- What became of keys, and the limits that operators set. Times are ISO-8601 text in UTC with
 -- milliseconds.
 
--- Each change of a key's state, whoever made it.
+-- Each change of a key's state, by the pool or by an operator.
 CREATE TABLE IF NOT EXISTS key_history (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     api_key_id INTEGER NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS key_history (
     to_status INTEGER,
     -- when a pause ends
     until TEXT,
-    -- why the key is disabled or cooling; NULL if nobody said so
+    -- why the key is disabled or cooling; NULL if no reason was given
     reason TEXT
 );
 -- ;;

@@ -1,9 +1,8 @@
 //! The rules for what operators say of keys.
 
 use crate::pool::UnixMillis;
-use crate::pool::pattern::ANY;
 use crate::wire::json::read;
-use crate::wire::naming::is_model;
+use crate::wire::naming::is_model_pattern;
 use crate::wire::parameters::{Invalid, each, list, text};
 use serde_json::value::RawValue;
 
@@ -90,8 +89,7 @@ pub(super) fn tags_of(
 pub(super) fn patterns(value: &RawValue) -> Result<Vec<String>, Invalid> {
     let patterns = each(list(value)?, |pattern| {
         let pattern = text(pattern)?;
-        // As a letter, the `*` counts towards the length.
-        match is_model(&pattern.replace(ANY, "x")) {
+        match is_model_pattern(&pattern) {
             true => Ok(pattern.into_owned()),
             false => Err(Invalid::new(
                 "must be a model, or a pattern such as `gemini-*-flash`",

@@ -1,6 +1,6 @@
 //! The limits of a key and its project.
 
-use super::query::must_be_one_of;
+use super::query::chosen;
 use super::request::{Refusal, Request};
 use crate::pool::{KeyId, Limit, Moment, QuotaScope, Scope, Unit, Window};
 use crate::store::{self, Database, KeyLimit, ListedKey};
@@ -49,7 +49,7 @@ impl LimitReport {
 }
 
 /// The scopes of a key: its own, and that of its project.
-fn scopes(key: &ListedKey) -> Vec<Scope> {
+pub(super) fn scopes(key: &ListedKey) -> Vec<Scope> {
     let project = key.project.clone().filter(|project| !project.is_empty());
     let project = project.map(Scope::Project);
     [Some(Scope::Key(key.id)), project]
@@ -109,11 +109,9 @@ fn preset(item: &RawValue, scopes: &[Scope]) -> Result<(QuotaScope, Limit), Inva
     let units = Unit::ALL.map(|unit| (unit.name(), unit));
     let windows = Window::ALL.map(|window| (window.name(), window));
     let scope = members.read("scope", |value| {
-        choose(
-            value,
-            &[("key", scopes.first()), ("project", scopes.get(1))],
-        )?
-        .ok_or_else(|| Invalid::new("must be `key`, since the key has no project"))
+        let choices = [("key", scopes.first()), ("project", scopes.get(1))];
+        chosen(&text(value)?, &choices)?
+            .ok_or_else(|| Invalid::new("must be `key`, since the key has no project"))
     })?;
     let scope = scope.or(scopes.first()).cloned();
     let quota_scope = QuotaScope {
@@ -127,8 +125,8 @@ fn preset(item: &RawValue, scopes: &[Scope]) -> Result<(QuotaScope, Limit), Inva
         })?,
     };
     let limit = Limit {
-        unit: members.require("unit", |value| choose(value, &units))?,
-        window: members.require("per", |value| choose(value, &windows))?,
+        unit: members.require("unit", |value| chosen(&text(value)?, &units))?,
+        window: members.require("per", |value| chosen(&text(value)?, &windows))?,
         value: members.require("preset", |value| {
             let preset = read(value).filter(|preset| *preset <= MAX_PRESET);
             preset.ok_or_else(|| {
@@ -137,12 +135,4 @@ fn preset(item: &RawValue, scopes: &[Scope]) -> Result<(QuotaScope, Limit), Inva
         })?,
     };
     Ok((quota_scope, limit))
-}
-
-fn choose<T: Copy>(value: &RawValue, choices: &[(&'static str, T)]) -> Result<T, Invalid> {
-    let name = text(value)?;
-    let chosen = choices.iter().find(|(choice, _)| *choice == name);
-    chosen
-        .map(|(_, choice)| *choice)
-        .ok_or_else(|| must_be_one_of(choices))
 }

@@ -1,6 +1,6 @@
 //! Testing keys by calls that cost nothing.
 
-use super::query::must_be_one_of;
+use super::query::chosen;
 use super::request::{List, Refusal, Request, Response};
 use crate::pool::{KeyId, KeyStatus, Outcome};
 use crate::store::{
@@ -9,7 +9,6 @@ use crate::store::{
 use crate::wire::json::read;
 use crate::wire::parameters::{Invalid, Parameters, text};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 /// How many keys one request tests, unless it says otherwise.
 const DEFAULT_LIMIT: u64 = 100;
@@ -132,7 +131,7 @@ fn selection(parameters: &Parameters<'_>) -> Result<(KeyFilter, PageOf<KeySort>)
             true => Some(ids(parameters)?),
             false => None,
         },
-        status: parameters.read("status", status)?,
+        status: parameters.read("status", |value| chosen(&text(value)?, &KeyStatus::NAMES))?,
         project: owned("project")?,
         tag: owned("tag")?,
         text: owned("q")?,
@@ -165,13 +164,4 @@ fn ids(parameters: &Parameters<'_>) -> Result<Vec<KeyId>, Invalid> {
         true => Ok(ids),
         false => Err(Invalid::about("ids", format!("must be at most {MAX_IDS}"))),
     }
-}
-
-fn status(value: &RawValue) -> Result<KeyStatus, Invalid> {
-    let name = text(value)?;
-    let names = &KeyStatus::NAMES;
-    let known = names.iter().find(|(known, _)| *known == name);
-    known
-        .map(|(_, status)| *status)
-        .ok_or_else(|| must_be_one_of(names))
 }

@@ -2,7 +2,7 @@
 
 use super::endpoint::KeyAction;
 use super::key_fields::{NAME, NOTE, later, patterns, priority, short, tags};
-use super::key_limits::{self, LimitReport};
+use super::key_limits::{self, LimitReport, scopes};
 use super::request::{List, Refusal, Request, Response};
 use crate::pool::{KeyId, KeyStatus, Moment, Scope, UnixMillis};
 use crate::store::{
@@ -55,14 +55,10 @@ struct CoolingReport<'a> {
 
 impl<'a> KeyReport<'a> {
     fn of(key: ListedKey, cool_downs: &'a [CurrentCoolDown]) -> Self {
-        let project = key.project.clone().map(Scope::Project);
-        let scopes = [Some(Scope::Key(key.id)), project].map(|scope| scope.map(|s| s.to_string()));
-        let cooling = cool_downs.iter().filter(|cool_down| {
-            scopes
-                .iter()
-                .flatten()
-                .any(|scope| *scope == cool_down.scope)
-        });
+        let scopes: Vec<String> = scopes(&key).iter().map(Scope::to_string).collect();
+        let cooling = cool_downs
+            .iter()
+            .filter(|cool_down| scopes.contains(&cool_down.scope));
         Self {
             id: key.id.0,
             name: key.name,

@@ -58,13 +58,9 @@ impl Query {
         name: &'static str,
         choices: &[(&'static str, T)],
     ) -> Result<Option<T>, Invalid> {
-        let Some(text) = self.take(name) else {
-            return Ok(None);
-        };
-        match choices.iter().find(|(choice, _)| *choice == text) {
-            Some((_, value)) => Ok(Some(*value)),
-            None => Err(must_be_one_of(choices).within(name)),
-        }
+        let choice = self.take(name).map(|text| chosen(&text, choices));
+        let choice = choice.transpose();
+        choice.map_err(|invalid| invalid.within(name))
     }
 
     /// Takes the parameters of a page: `sort`, with a `-` before it to reverse the order, `limit`
@@ -81,9 +77,8 @@ impl Query {
                     Some(name) => (name, Order::Descending),
                     None => (text.as_str(), Order::Ascending),
                 };
-                let known = sorts.iter().find(|(known, _)| *known == name);
-                let (_, sort) = known.ok_or_else(|| must_be_one_of(sorts).within("sort"))?;
-                (*sort, order)
+                let sort = chosen(name, sorts).map_err(|invalid| invalid.within("sort"))?;
+                (sort, order)
             }
         };
         let limit = match self.take("limit") {
@@ -129,7 +124,13 @@ pub(super) fn quoted(names: &[&str]) -> String {
 }
 
 /// An error about a value that must be one of these.
-pub(super) fn must_be_one_of<T>(choices: &[(&'static str, T)]) -> Invalid {
-    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-    Invalid::new(format!("must be one of {}", quoted(&names)))
+/// The choice with this name.
+pub(super) fn chosen<T: Copy>(name: &str, choices: &[(&'static str, T)]) -> Result<T, Invalid> {
+    match choices.iter().find(|(choice, _)| *choice == name) {
+        Some((_, choice)) => Ok(*choice),
+        None => {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            Err(Invalid::new(format!("must be one of {}", quoted(&names))))
+        }
+    }
 }

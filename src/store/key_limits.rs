@@ -1,7 +1,8 @@
 //! The limits of a key and its project: as operators have preset them, and as errors stated them.
 
 use super::author::{Author, Extra};
-use super::{Database, DatabaseError, Result, Row, Value, number, read, text, values, write};
+use super::key_admin::list_of;
+use super::{Database, Result, Row, Value, json_of, number, read, text, values, write};
 use crate::pool::{KeyId, Limit, Moment, QuotaScope, Scope, before_minute};
 
 /// A limit, and how much of it is used.
@@ -50,7 +51,7 @@ FROM limits WHERE scope IN (SELECT value FROM json_each(?1)) ORDER BY scope, mod
         learned_at = text("learned_at")
     );
     let (at, day) = (now.at(), now.day_start().plus(-1));
-    let parameters = values![json_of_scopes(scopes)?, day, before_minute(at), at];
+    let parameters = values![json_of_scopes(scopes), day, before_minute(at), at];
     let rows = read(database, &select, parameters).await?;
     Ok(rows.iter().map(key_limit).collect())
 }
@@ -96,24 +97,17 @@ pub async fn set_presets(
     let insert = "INSERT INTO preset_limits (api_key_id, scopes, presets, at, changed_by) VALUES (?1, ?2, ?3, ?4, ?5)";
     let parameters = values![
         id,
-        json_of_scopes(scopes)?,
-        json(&rows)?,
+        json_of_scopes(scopes),
+        list_of(&rows)?,
         now.at(),
         author.changes("set_limits", Extra::None),
     ];
     write(database, insert, parameters).await.map(drop)
 }
 
-fn json_of_scopes(scopes: &[Scope]) -> Result<String> {
-    let scopes: Vec<Value> = scopes
-        .iter()
-        .map(|scope| scope.to_string().into())
-        .collect();
-    json(&[scopes]).map(|nested| nested[1..nested.len() - 1].to_owned())
-}
-
-fn json(rows: &[Vec<Value>]) -> Result<String> {
-    serde_json::to_string(rows).map_err(|error| DatabaseError::new(&error.to_string()))
+fn json_of_scopes(scopes: &[Scope]) -> Value {
+    let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();
+    json_of(&scopes)
 }
 
 #[cfg(test)]

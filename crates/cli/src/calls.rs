@@ -1,6 +1,6 @@
 //! `keypool calls`: the log.
 
-use crate::connection::{Connection, parse, query};
+use crate::connection::{Connection, parse};
 use crate::output::{Format, grouped, or_dash, pause, table};
 use anyhow::Result;
 use clap::Subcommand;
@@ -64,12 +64,6 @@ pub struct CallFilter {
     /// Failed calls only.
     #[arg(long)]
     failed: bool,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    items: Vec<Value>,
-    next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -154,8 +148,7 @@ impl<'a> Calls<'a> {
             return Ok(None);
         }
         let filter = self.filter;
-        let query = query(&[
-            ("limit", Some("1000")),
+        let parameters = [
             ("sort", Some(self.sort)),
             ("from", filter.from.as_deref()),
             ("until", filter.until.as_deref()),
@@ -165,9 +158,9 @@ impl<'a> Calls<'a> {
             ("outcome", filter.outcome.as_deref()),
             ("status", filter.status.as_deref()),
             ("success", filter.failed.then_some("false")),
-            ("cursor", self.cursor.as_deref()),
-        ]);
-        let page: Page = parse(&self.connection.get(&format!("calls?{query}"))?)?;
+        ];
+        let cursor = self.cursor.as_deref();
+        let page = self.connection.page("calls", &parameters, cursor)?;
         self.is_over = page.next_cursor.is_none();
         self.cursor = page.next_cursor;
         Ok(Some(page.items))

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};
@@ -48,6 +49,13 @@ pub(crate) struct Connection {
     token: String,
 }
 
+/// A page of a list.
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Value>,
+    pub(crate) next_cursor: Option<String>,
+}
+
 /// An error of the admin API (RFC 9457), or of the older paths.
 #[derive(Deserialize)]
 struct Problem {
@@ -91,6 +99,36 @@ impl Connection {
     /// Gets a path of the admin API, such as `keys?limit=5`.
     pub(crate) fn get(&self, path: &str) -> Result<String> {
         self.send("GET", &api(path), "")
+    }
+
+    /// Gets the page after `cursor` of a list, such as `keys`.
+    pub(crate) fn page(
+        &self,
+        list: &str,
+        parameters: &[(&str, Option<&str>)],
+        cursor: Option<&str>,
+    ) -> Result<Page> {
+        let page = [("limit", Some("1000")), ("cursor", cursor)];
+        let query = query(&[parameters, &page].concat());
+        parse(&self.get(&format!("{list}?{query}"))?)
+    }
+
+    /// Gets all pages of a list.
+    pub(crate) fn list(
+        &self,
+        list: &str,
+        parameters: &[(&str, Option<&str>)],
+    ) -> Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.page(list, parameters, cursor.as_deref())?;
+            items.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(items);
+            }
+        }
     }
 
     /// Gets one of the older paths for operators.

@@ -1,18 +1,12 @@
 //! `keypool keys test`: tests keys with a call that costs nothing.
 
-use crate::connection::{Connection, parse};
+use crate::connection::{Connection, Page, parse};
 use crate::output::{Format, or_dash, state, table};
 use anyhow::Result;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::Write;
-
-#[derive(Deserialize)]
-struct Page {
-    items: Vec<Value>,
-    next_cursor: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct KeyTest {

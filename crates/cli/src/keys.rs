@@ -1,6 +1,6 @@
 //! `keypool keys`: lists and changes of keys.
 
-use crate::connection::{Connection, parse, query};
+use crate::connection::{Connection, parse};
 use crate::key_tests;
 use crate::new_keys::{self, AddOptions, ImportOptions};
 use crate::output::{Format, grouped, or_dash, state, table};
@@ -138,12 +138,6 @@ struct Key {
     last_outcome: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    items: Vec<Value>,
-    next_cursor: Option<String>,
-}
-
 pub(crate) fn run(
     connection: &Connection,
     format: Format,
@@ -188,27 +182,18 @@ pub(crate) fn run(
     }
 }
 
-/// The keys that the options select, page by page.
+/// The keys that the options select.
 fn all(connection: &Connection, options: &ListOptions) -> Result<Vec<Value>> {
-    let mut keys = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let query = query(&[
-            ("limit", Some("1000")),
+    connection.list(
+        "keys",
+        &[
             ("status", options.status.as_deref()),
             ("project", options.project.as_deref()),
             ("tag", options.tag.as_deref()),
             ("q", options.search.as_deref()),
             ("sort", options.sort.as_deref()),
-            ("cursor", cursor.as_deref()),
-        ]);
-        let page: Page = parse(&connection.get(&format!("keys?{query}"))?)?;
-        keys.extend(page.items);
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return Ok(keys);
-        }
-    }
+        ],
+    )
 }
 
 fn edit(

@@ -1,6 +1,6 @@
 //! `keypool tokens`: client tokens, one for each person or program that calls the pool.
 
-use crate::connection::{Connection, parse, query};
+use crate::connection::{Connection, parse};
 use crate::output::{Format, grouped, or_dash, state, table};
 use anyhow::Result;
 use clap::Subcommand;
@@ -70,12 +70,6 @@ pub struct CreateOptions {
 }
 
 #[derive(Deserialize)]
-struct Page {
-    items: Vec<Value>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
 struct Token {
     id: i64,
     token: Option<String>,
@@ -102,8 +96,8 @@ pub(crate) fn run(
             write_one(format, &json, out)
         }
         TokensCommand::List { state, search } => {
-            let listed = list(connection, state.as_deref(), search.as_deref())?;
-            write(format, listed, out)
+            let parameters = [("state", state.as_deref()), ("q", search.as_deref())];
+            write(format, connection.list("tokens", &parameters)?, out)
         }
         TokensCommand::Disable { id } => {
             let json = change(&format!("tokens/{id}/disable"), &json!({}))?;
@@ -143,25 +137,6 @@ fn body(options: &CreateOptions) -> Value {
     set("requests_per_minute", json!(options.requests_per_minute));
     set("tokens_per_day", json!(options.tokens_per_day));
     Value::Object(body)
-}
-
-fn list(connection: &Connection, state: Option<&str>, search: Option<&str>) -> Result<Vec<Value>> {
-    let mut tokens = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let query = query(&[
-            ("limit", Some("1000")),
-            ("state", state),
-            ("q", search),
-            ("cursor", cursor.as_deref()),
-        ]);
-        let page: Page = parse(&connection.get(&format!("tokens?{query}"))?)?;
-        tokens.extend(page.items);
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return Ok(tokens);
-        }
-    }
 }
 
 /// Writes a token after a change, and itself if it is new.

@@ -9,8 +9,8 @@
 //! | is for a model of images or of speech, on the native surface | a picture or a silence |
 //! | is anything else | the given words |
 //!
-//! So an agent goes through three steps: two calls, then words. Or it is spared calls that nobody
-//! requires, since it would carry them out with made-up arguments. Gemini 3 sends an id with each
+//! So an agent takes three steps: two calls, then words. In the demo, it gets only the calls that its
+//! request requires, since it would carry them out with made-up arguments. Gemini 3 sends an id with each
 //! call, a signature with the first one or with a text, and the finish reason apart; Gemini 2.5
 //! sends empty ids.
 
