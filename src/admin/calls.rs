@@ -110,7 +110,7 @@ pub(super) fn filter(query: &Query) -> Result<CallFilter, Invalid> {
     })
 }
 
-fn time(query: &Query, name: &'static str) -> Result<Option<UnixMillis>, Invalid> {
+pub(super) fn time(query: &Query, name: &'static str) -> Result<Option<UnixMillis>, Invalid> {
     let time = query.take(name).map(|text| {
         UnixMillis::parse(&text)
             .ok_or_else(|| Invalid::about(name, "must be a time such as 2027-01-31T09:00:00Z"))

@@ -19,6 +19,8 @@ pub enum Endpoint {
     Calls,
     /// `calls/export`
     CallsExport,
+    /// `statistics`
+    Statistics,
     /// `requests/{id}`
     Request(RequestId),
     /// `tokens`
@@ -86,6 +88,7 @@ impl Endpoint {
             }
             ("calls", None, _) => Self::Calls,
             ("calls", Some("export"), None) => Self::CallsExport,
+            ("statistics", None, _) => Self::Statistics,
             ("requests", Some(id), None) => Self::Request(RequestId::parse(id)?),
             ("tokens", None, _) => Self::Tokens,
             ("tokens", Some(id), None) => Self::Token(token_id(id)?),
@@ -111,6 +114,7 @@ impl Endpoint {
             Self::KeyHistory(_)
             | Self::Calls
             | Self::CallsExport
+            | Self::Statistics
             | Self::Request(_)
             | Self::Audit
             | Self::OpenApi => "GET, OPTIONS",

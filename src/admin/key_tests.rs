@@ -142,7 +142,7 @@ fn selection(parameters: &Parameters<'_>) -> Result<(KeyFilter, PageOf<KeySort>)
             .ok_or_else(|| Invalid::new(format!("must be a whole number from 1 to {LARGEST_PAGE}")))
     })?;
     let after = parameters.read("cursor", |value| {
-        Cursor::parse(&text(value)?)
+        Cursor::parse(&text(value)?, 2)
             .ok_or_else(|| Invalid::new("is not the `next_cursor` of a response"))
     })?;
     let page = PageOf {

@@ -8,6 +8,7 @@
 //! | `keys` | the keys: lists and changes |
 //! | `calls` | the log of calls |
 //! | `export` | the log as a file |
+//! | `statistics` | sums and percentiles of calls |
 //! | `tokens` | the client tokens: lists and changes |
 //! | `key_fields` | the rules for what operators say of keys |
 //! | `key_limits` | the limits of a key and its project |
@@ -31,6 +32,7 @@ mod new_keys;
 mod query;
 pub mod report;
 mod request;
+mod statistics;
 mod tokens;
 
 pub use request::{Pages, Refusal, Request, Response, ResponseBody};
@@ -70,6 +72,7 @@ pub async fn respond<D: Database>(
         Endpoint::KeyAction(id, action) => keys::act(database, id, action, request).await,
         Endpoint::Calls => calls::list(database, request).await,
         Endpoint::CallsExport => export::export(shared, request),
+        Endpoint::Statistics => statistics::list(database, request).await,
         Endpoint::Request(id) => calls::show(database, id).await,
         Endpoint::Tokens => match *request.method {
             Method::POST => tokens::create(database, request).await,

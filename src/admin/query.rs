@@ -81,27 +81,35 @@ impl Query {
                 (sort, order)
             }
         };
-        let limit = match self.take("limit") {
-            None => DEFAULT_LIMIT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=LARGEST_PAGE).contains(limit))
-                .ok_or_else(|| {
-                    let rule = format!("must be a whole number from 1 to {LARGEST_PAGE}");
-                    Invalid::about("limit", rule)
-                })?,
-        };
-        let after = self.take("cursor").map(|text| {
-            Cursor::parse(&text)
-                .ok_or_else(|| Invalid::about("cursor", "is not the `next_cursor` of a page"))
-        });
         Ok(PageOf {
             sort,
             order,
-            after: after.transpose()?,
-            limit,
+            // The sorted column and the id.
+            after: self.cursor(2)?,
+            limit: self.limit()?,
         })
+    }
+
+    /// Takes the size of a page.
+    pub(super) fn limit(&self) -> Result<u64, Invalid> {
+        let Some(text) = self.take("limit") else {
+            return Ok(DEFAULT_LIMIT);
+        };
+        let limit = text.parse().ok();
+        let limit = limit.filter(|limit| (1..=LARGEST_PAGE).contains(limit));
+        limit.ok_or_else(|| {
+            let rule = format!("must be a whole number from 1 to {LARGEST_PAGE}");
+            Invalid::about("limit", rule)
+        })
+    }
+
+    /// Takes the cursor of a list that this many columns order.
+    pub(super) fn cursor(&self, columns: usize) -> Result<Option<Cursor>, Invalid> {
+        let cursor = self.take("cursor").map(|text| {
+            Cursor::parse(&text, columns)
+                .ok_or_else(|| Invalid::about("cursor", "is not the `next_cursor` of a page"))
+        });
+        cursor.transpose()
     }
 
     /// Refuses parameters that were not taken.
@@ -123,7 +131,6 @@ pub(super) fn quoted(names: &[&str]) -> String {
     quoted.join(", ")
 }
 
-/// An error about a value that must be one of these.
 /// The choice with this name.
 pub(super) fn chosen<T: Copy>(name: &str, choices: &[(&'static str, T)]) -> Result<T, Invalid> {
     match choices.iter().find(|(choice, _)| *choice == name) {

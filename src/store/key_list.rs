@@ -251,7 +251,7 @@ mod tests {
             let Some(next) = listed.next else {
                 return ids;
             };
-            page.after = Cursor::parse(&next.to_text());
+            page.after = Cursor::parse(&next.to_text(), 2);
         }
     }
 

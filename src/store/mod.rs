@@ -35,6 +35,7 @@ mod recorder;
 mod resources;
 mod seal_keys;
 mod signatures;
+mod statistics;
 mod value;
 
 #[cfg(test)]
@@ -78,6 +79,9 @@ pub use resources::{
 };
 pub use seal_keys::{KeysAtRest, keys_at_rest, seal_keys};
 pub use signatures::{Nonce, learn_signed_model, save_signatures, signatures_of};
+pub use statistics::{
+    CallGroup, Dimension, Durations, Grouping, StatisticsFilter, call_statistics,
+};
 pub use value::{LONGEST_TEXT, Row, Value};
 
 use crate::pool::{QuotaScope, UnixMillis};

@@ -1,7 +1,7 @@
 //! Pages of a list, in a sequence that stays stable while rows are added: each page begins after
 //! the last row of the one before.
 
-use super::{Row, Value, values};
+use super::{Row, Value, placeholders, values};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::value::RawValue;
@@ -31,12 +31,10 @@ pub enum Order {
     Descending,
 }
 
-/// A row's place in a sequence. Rows with equal values follow by id.
+/// A row's place in a sequence: its values of the columns that order it. Most lists are ordered by
+/// one column and the id.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cursor {
-    value: Value,
-    id: i64,
-}
+pub struct Cursor(Vec<Value>);
 
 /// A page of a list.
 #[derive(Debug)]
@@ -55,34 +53,43 @@ impl Cursor {
             Some(number) => Value::Integer(number),
             None => Value::Text(row.text(1)?.to_owned()),
         };
-        let id = row.integer(0)?;
-        Some(Self { value, id })
+        Some(Self(values![value, row.integer(0)?]))
+    }
+
+    /// The place of a row with these values.
+    pub(super) fn at(values: Vec<Value>) -> Self {
+        Self(values)
+    }
+
+    pub(super) fn values(&self) -> &[Value] {
+        &self.0
     }
 
     /// The place of a row in a list that is ordered by id.
     pub fn at_id(id: i64) -> Self {
-        Self {
-            value: Value::Integer(id),
-            id,
-        }
+        Self(values![id, id])
     }
 
     /// The cursor as a text for the next request.
     pub fn to_text(&self) -> String {
         // Numbers and texts always serialize.
-        let json = serde_json::to_vec(&(&self.value, self.id)).unwrap_or_default();
+        let json = serde_json::to_vec(&self.0).unwrap_or_default();
         URL_SAFE_NO_PAD.encode(json)
     }
 
-    /// Reads what [`to_text`](Self::to_text) has made; `None` for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Reads what [`to_text`](Self::to_text) has made of a row's place in a sequence that this many
+    /// columns order; `None` for any other text.
+    pub fn parse(text: &str, columns: usize) -> Option<Self> {
         let json = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (value, id): (Box<RawValue>, i64) = serde_json::from_slice(&json).ok()?;
-        let value = match value.get() {
-            text if text.starts_with('"') => Value::Text(serde_json::from_str(text).ok()?),
-            number => Value::Integer(number.parse().ok()?),
+        let values: Vec<Box<RawValue>> = serde_json::from_slice(&json).ok()?;
+        let value = |value: &Box<RawValue>| {
+            Some(match value.get() {
+                text if text.starts_with('"') => Value::Text(serde_json::from_str(text).ok()?),
+                number => Value::Integer(number.parse().ok()?),
+            })
         };
-        Some(Self { value, id })
+        let values: Vec<Value> = values.iter().map(value).collect::<Option<_>>()?;
+        (values.len() == columns).then_some(Self(values))
     }
 }
 
@@ -108,10 +115,10 @@ impl<S> PageOf<S> {
         let mut parameters = Vec::new();
         let condition = match &self.after {
             None => "true".to_owned(),
-            Some(Cursor { value, id }) => {
-                parameters.extend(values![value.clone(), *id]);
-                let (value, id) = (bound + 1, bound + 2);
-                format!("({expression}, id) {comparison} (?{value}, ?{id})")
+            Some(cursor) => {
+                parameters.extend_from_slice(cursor.values());
+                let marks = placeholders(bound, parameters.len());
+                format!("({expression}, id) {comparison} {marks}")
             }
         };
         PageClause {
@@ -143,11 +150,11 @@ mod tests {
     #[test]
     fn a_cursor_survives_its_text() {
         for value in [Value::Integer(-7), Value::Text("né\"e".to_owned())] {
-            let cursor = Cursor { value, id: 42 };
-            assert_eq!(Cursor::parse(&cursor.to_text()), Some(cursor));
+            let cursor = Cursor(values![value, 42i64]);
+            assert_eq!(Cursor::parse(&cursor.to_text(), 2), Some(cursor));
         }
         for text in ["", "x", "WyJhIl0", "W10"] {
-            assert_eq!(Cursor::parse(text), None, "{text}");
+            assert_eq!(Cursor::parse(text, 2), None, "{text}");
         }
     }
 }

@@ -20,6 +20,7 @@ pub(super) const CALLS: &str = r#"
     DELETE  /admin/api/v1/keys/1          -                                     change
     GET     /admin/api/v1/calls           -                                     read
     GET     /admin/api/v1/calls/export    -                                     read
+    GET     /admin/api/v1/statistics      -                                     read
     GET     /admin/api/v1/requests/req_00000000000000000000000000000007 -       read
     GET     /admin/api/v1/tokens          -                                     read
     GET     /admin/api/v1/tokens/1        -                                     read
@@ -510,4 +511,49 @@ fn calls_are_listed_exported_and_shown_by_request() {
     assert_problem(&answer, &unknown, 404, "unknown_request");
     let answer = pool.admin("GET", "calls?from=soon", &json!({}));
     assert_problem(&answer, "calls", 400, "invalid_request");
+}
+
+#[test]
+fn statistics_group_calls() {
+    let pool = Pool::new();
+    pool.run(
+        "INSERT INTO api_call_logs (api_key_id, success, called_at, attempt, model, outcome, token_id, response_time_ms, first_byte_ms, input_tokens) VALUES
+         (1, 0, '2027-01-15T08:10:00.000Z', 1, 'm', 'quota_per_minute', 7, 40, 30, NULL),
+         (2, 1, '2027-01-15T08:10:01.000Z', 2, 'm', 'success', 7, 1200, 300, 9),
+         (2, 1, '2027-01-15T09:10:01.000Z', 1, 'n', 'success', NULL, 15, NULL, 1)",
+    );
+    let since = "from=2027-01-15T08:00:00Z";
+    let hours = pool.listed(&format!("statistics?{since}"));
+    let first = json!({
+        "hour": "2027-01-15T08:00:00.000Z", "calls": 2, "requests": 1, "successes": 1,
+        "outcomes": {"quota_per_minute": 1, "success": 1},
+        "input_tokens": 9, "output_tokens": 0, "thinking_tokens": 0, "cached_tokens": 0,
+        "longest_ms": 1200,
+        "duration_ms": {"mean": 620, "p50": 42, "p95": 1216, "p99": 1216},
+        "first_byte_ms": {"mean": 165, "p50": 31, "p95": 304, "p99": 304},
+    });
+    assert_eq!(hours["items"][0], first);
+    assert_eq!(hours["items"].as_array().unwrap().len(), 2);
+    let tokens = pool.listed(&format!("statistics?{since}&by=model,token"));
+    let groups = |list: &Value| -> Vec<Value> {
+        let items = list["items"].as_array().unwrap();
+        let group = |item: &Value| json!([item["model"], item["token_id"], item["calls"]]);
+        items.iter().map(group).collect()
+    };
+    assert_eq!(groups(&tokens), [json!(["m", 7, 2]), json!(["n", null, 1])]);
+    let page = pool.listed(&format!("statistics?{since}&by=model&limit=1"));
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let rest = pool.listed(&format!("statistics?{since}&by=model&cursor={cursor}"));
+    assert_eq!(groups(&rest), [json!(["n", null, 1])]);
+    for wrong in [
+        "by=hours",
+        "by=key,key",
+        "limit=0",
+        "status=429",
+        "by=key,model&cursor=WzFd",
+        "from=now",
+    ] {
+        let answer = pool.admin_text("GET", &format!("statistics?{wrong}"), "");
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
 }

@@ -35,6 +35,7 @@ fn template(endpoint: Endpoint) -> String {
         Endpoint::TokenAction(_, TokenAction::Rotate) => "/tokens/{id}/rotate",
         Endpoint::Calls => "/calls",
         Endpoint::CallsExport => "/calls/export",
+        Endpoint::Statistics => "/statistics",
         Endpoint::Request(_) => "/requests/{id}",
         Endpoint::Audit => "/audit",
         Endpoint::OpenApi => "/openapi.json",

@@ -10,10 +10,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const HOUR_MS: i64 = 3_600_000;
 
-const HOURS: &str = "SELECT * FROM api_call_hours";
+const HOURS: &str =
+    "SELECT hour, api_key_id, model, outcome, token_id, sum(calls), sum(requests), sum(successes),
+CAST(total(input_tokens) AS INTEGER), sum(output_tokens), sum(thinking_tokens), sum(cached_tokens),
+sum(total_response_time_ms), max(max_response_time_ms), sum(total_first_byte_ms), sum(first_bytes)
+FROM api_call_hours GROUP BY 1, 2, 3, 4, 5";
 /// The same sums over the log, while it is complete.
 const HOURS_OF_LOG: &str = "SELECT substr(called_at, 1, 13) || ':00:00.000Z', api_key_id, model, outcome, coalesce(token_id, 0), count(*),
-sum(outcome IN ('success', 'client_gone')), sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)),
+sum(attempt = 1), sum(outcome IN ('success', 'client_gone')), sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)),
 sum(coalesce(thinking_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(response_time_ms), max(response_time_ms),
 sum(coalesce(first_byte_ms, 0)), count(first_byte_ms)
 FROM api_call_logs GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5";
@@ -35,12 +39,23 @@ fn attempts() -> impl Strategy<Value = AttemptRow> {
         prop::option::of(0i64..4000),
         0i64..90_000,
         prop::option::of(usage),
-        prop::option::of(1i64..3),
+        (prop::option::of(1i64..3), 1u32..3),
     )
         .prop_map(
-            |(key, model, outcome, response_status, began, first_byte, lasted, usage, token)| {
+            |(
+                key,
+                model,
+                outcome,
+                response_status,
+                began,
+                first_byte,
+                lasted,
+                usage,
+                (token, number),
+            )| {
                 let started_at = NOW.plus(began);
                 AttemptRow {
+                    number,
                     model: model.to_owned(),
                     outcome,
                     response_status,
@@ -60,8 +75,8 @@ fn attempts() -> impl Strategy<Value = AttemptRow> {
 fn silent(key: i64) -> AttemptRow {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     AttemptRow {
-        request_id: "req_1".to_owned(),
-        number: NEXT.fetch_add(1, Ordering::Relaxed),
+        request_id: format!("req_{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+        number: 1,
         key: KeyId(key),
         key_edits: 0,
         token: None,
@@ -138,7 +153,7 @@ fn a_call_without_a_response_is_counted() {
     for _ in 0..2 {
         block_on(recorder.commit(silent(1), ROW_WAIT_MS)).unwrap();
     }
-    let hour = "2027-01-15T08:00:00.000Z|1|m|upstream_trouble|0|2|0|0|0|0|0|500|250|0|0";
+    let hour = "2027-01-15T08:00:00.000Z|1|m|upstream_trouble|0|2|2|0|0|0|0|0|500|250|0|0";
     assert_eq!(database.query(HOURS), [hour]);
 }
 
@@ -153,14 +168,10 @@ fn unusual_rows_of_a_dump_are_counted_and_kept() {
         (2, 1, 6, '', 'm', 'success', 0, 9223372036854775807, -3),
         (2, 1, 7, '1735787045', 'm', 'success', 2, 9e999, 1.0)";
     let expected = [
-        "|2|m|success|3|3|9223372036854775807|1|0|0|18|7|42|3",
-        "2025-01-02T00:00:00.000Z|1|m|success|1|1|0|0|0|0|0|0|0|1",
-        "2025-01-02T03:00:00.000Z|1|||3|2|0|0|0|0|902|812|0|0",
+        "|2|m|success|0|3|3|3|9223372036854775807|1|0|0|18|7|42|3",
+        "2025-01-02T00:00:00.000Z|1|m|success|0|1|1|1|0|0|0|0|0|0|0|1",
+        "2025-01-02T03:00:00.000Z|1|||0|3|3|2|0|0|0|0|902|812|0|0",
     ];
-    let hours =
-        "SELECT hour, api_key_id, model, outcome, calls, successes, CAST(input_tokens AS INTEGER),
-        output_tokens, thinking_tokens, cached_tokens, total_response_time_ms, max_response_time_ms,
-        total_first_byte_ms, first_bytes FROM api_call_hours";
     for existed_before in [false, true] {
         let database = NativeDatabase::migrated();
         if existed_before {
@@ -169,7 +180,7 @@ fn unusual_rows_of_a_dump_are_counted_and_kept() {
         database.run(unusual_rows);
         block_on(migrate(&database)).unwrap();
         assert_eq!(rows(&database), 7);
-        assert_eq!(database.query(hours), expected, "{existed_before}");
+        assert_eq!(database.query(HOURS), expected, "{existed_before}");
     }
 }
 
@@ -181,7 +192,8 @@ fn rows_of_a_table_without_constraints_are_counted() {
     database.run(row);
     block_on(migrate(&database)).unwrap();
     database.run(row);
-    let hours = "SELECT hour, api_key_id, calls, successes FROM api_call_hours";
+    let hours =
+        "SELECT hour, api_key_id, sum(calls), sum(successes) FROM api_call_hours GROUP BY 1, 2";
     assert_eq!(database.query(hours), ["|0|2|0", "|7|4|0"]);
 }
 
@@ -241,10 +253,10 @@ fn the_sums_of_a_deleted_key_stay() {
     assert_eq!(
         hours,
         [
-            "2025-05-01T00:00:00.000Z|3|||0|1|0|0|0|0|0|60|60|0|0",
-            "2025-05-30T08:00:00.000Z|1|||0|1|0|0|0|0|0|95|95|0|0",
-            "2025-06-01T12:00:00.000Z|1|||0|1|1|0|0|0|0|812|812|0|0",
-            "2025-06-01T12:00:00.000Z|2|||0|1|0|0|0|0|0|90|90|0|0",
+            "2025-05-01T00:00:00.000Z|3|||0|1|1|0|0|0|0|0|60|60|0|0",
+            "2025-05-30T08:00:00.000Z|1|||0|1|1|0|0|0|0|0|95|95|0|0",
+            "2025-06-01T12:00:00.000Z|1|||0|1|1|1|0|0|0|0|812|812|0|0",
+            "2025-06-01T12:00:00.000Z|2|||0|1|1|0|0|0|0|0|90|90|0|0",
         ]
     );
     database.run("PRAGMA foreign_keys = ON; DELETE FROM api_keys WHERE id = 1");
