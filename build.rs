@@ -1,5 +1,5 @@
-//! Makes what the component embeds small: the description of the admin API without blanks and
-//! compressed, and the migrations without comments.
+//! Makes what the component embeds small: compresses the description of the admin API, without
+//! blanks, and the migrations, without comments.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -18,19 +18,26 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let description = fs::read_to_string("src/admin/openapi.json")?;
     let description: serde_json::Value = serde_json::from_str(&description)?;
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(description.to_string().as_bytes())?;
-    fs::write(out.join("openapi.json.gz"), gzip.finish()?)?;
+    embed(&out.join("openapi.json.gz"), &description.to_string())?;
 
     for entry in fs::read_dir("migrations")? {
         let path = entry?.path();
         if let (Some("sql"), Some(name)) = (extension(&path), path.file_name()) {
-            fs::write(
-                out.join(name),
-                without_comments(&fs::read_to_string(&path)?),
+            let mut name = name.to_owned();
+            name.push(".gz");
+            embed(
+                &out.join(name),
+                &without_comments(&fs::read_to_string(&path)?),
             )?;
         }
     }
+    Ok(())
+}
+
+fn embed(file: &Path, text: &str) -> Result<(), Box<dyn Error>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(text.as_bytes())?;
+    fs::write(file, gzip.finish()?)?;
     Ok(())
 }
 

@@ -10,10 +10,11 @@
 //! | [`store`] | the schema and all SQL, over a small `Database` trait |
 //! | [`admin`] | what operators read and change |
 //! | [`gateway`] | the sequence of one request, over traits for everything outside |
+//! | `embedded` | files within the component |
 //! | `adapters` | the host: HTTP, SQLite, variables, clock. WebAssembly only |
 //!
 //! Dependencies run in one direction, `pool` ← `wire` ← `config` ← `store` ← `admin` ← `gateway` ←
-//! `adapters`, and `sync` depends on nothing. The reasons are in `docs/architecture.md`.
+//! `adapters`, and `sync` and `embedded` depend on nothing. The reasons are in `docs/architecture.md`.
 
 #![expect(
     async_fn_in_trait,
@@ -22,6 +23,7 @@
 
 pub mod admin;
 pub mod config;
+mod embedded;
 pub mod gateway;
 pub mod pool;
 pub mod store;

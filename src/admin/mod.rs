@@ -37,16 +37,15 @@ mod tokens;
 
 pub use request::{Pages, Refusal, Request, Response, ResponseBody};
 
+use crate::embedded::{self, embedded};
 use crate::store::{Database, DatabaseError};
 use endpoint::Endpoint;
-use flate2::read::MultiGzDecoder;
 use http::Method;
 use key_tests::KeyTester;
-use std::io::Read;
 use std::rc::Rc;
 
-/// The description of the API in OpenAPI 3.1, compressed: see `build.rs`.
-const OPEN_API: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json.gz"));
+/// The description of the API in OpenAPI 3.1.
+const OPEN_API: &[u8] = embedded!("openapi.json");
 
 /// Does what an operator asks for.
 ///
@@ -95,8 +94,7 @@ pub async fn respond<D: Database>(
 }
 
 fn open_api() -> Result<Response, Refusal> {
-    let mut json = String::new();
-    let unpacked = MultiGzDecoder::new(OPEN_API).read_to_string(&mut json);
-    unpacked.map_err(|error| DatabaseError::new(&error.to_string()))?;
+    let json = embedded::text(OPEN_API);
+    let json = json.map_err(|error| DatabaseError::new(&error.to_string()))?;
     Ok(Response::of_json(json))
 }

@@ -6,27 +6,25 @@ use super::read_pool::check_envelope;
 use super::{
     Database, DatabaseError, ErrorKind, Result, Within, number, read, text, values, write,
 };
+use crate::embedded::{self, embedded};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyStatus, UnixMillis};
 use std::rc::Rc;
 
-/// The statements of a file in `migrations`, without comments: see `build.rs`.
 macro_rules! migration {
     ($name:literal) => {
-        include_str!(concat!(env!("OUT_DIR"), "/", $name, ".sql"))
+        ($name, embedded!(concat!($name, ".sql")))
     };
 }
 
-/// All migrations in order; the first is number 1.
-const MIGRATIONS: [(&str, &str); 6] = [
-    (
-        "0001_earlier_deployment",
-        migration!("0001_earlier_deployment"),
-    ),
-    ("0002_pool", migration!("0002_pool")),
-    ("0003_operators", migration!("0003_operators")),
-    ("0004_client_tokens", migration!("0004_client_tokens")),
-    ("0005_sealed_keys", migration!("0005_sealed_keys")),
-    ("0006_keys", migration!("0006_keys")),
+/// All migrations in order, by name: the statements of a file in `migrations`, without comments. The
+/// first is number 1.
+const MIGRATIONS: [(&str, &[u8]); 6] = [
+    migration!("0001_earlier_deployment"),
+    migration!("0002_pool"),
+    migration!("0003_operators"),
+    migration!("0004_client_tokens"),
+    migration!("0005_sealed_keys"),
+    migration!("0006_keys"),
 ];
 
 /// Separates the statements of a file, since the host runs one statement at a time.
@@ -60,8 +58,10 @@ pub async fn migrate(database: &impl Database) -> Result<()> {
             "the database was created by a newer version of the pool: its schema is version {applied}, but this version supports {newest}; run the newer version, or restore an older backup of the database"
         )));
     }
-    for (id, (name, sql)) in (1i64..).zip(MIGRATIONS).filter(|(id, _)| *id > applied) {
-        for statement in statements(sql) {
+    for (id, (name, file)) in (1i64..).zip(MIGRATIONS).filter(|(id, _)| *id > applied) {
+        let sql = embedded::text(file);
+        let sql = sql.map_err(|error| DatabaseError::new(&error.to_string()))?;
+        for statement in statements(&sql) {
             match write(database, statement, Vec::new()).await {
                 Err(error) if error.kind() != ErrorKind::DuplicateColumn => {
                     return Err(error.within(&format!("migration {name}")));

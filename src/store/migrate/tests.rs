@@ -199,8 +199,8 @@ fn counters_that_are_null_count_from_0() {
 #[test]
 fn every_part_of_a_file_is_one_statement() {
     let database = NativeDatabase::migrated();
-    for (name, sql) in MIGRATIONS {
-        for statement in statements(sql) {
+    for (name, file) in MIGRATIONS {
+        for statement in statements(&embedded::text(file).unwrap()) {
             let mut batch = rusqlite::Batch::new(&database.connection, statement);
             match batch.next() {
                 Ok(first) => {

@@ -1,7 +1,7 @@
 //! Decodes response bodies: decompresses them and strips their framing.
 
 use crate::wire::json::parse;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
@@ -24,7 +24,7 @@ pub(super) fn unpacked(body: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(body);
     }
     let mut plain = Vec::new();
-    let read = GzDecoder::new(body)
+    let read = MultiGzDecoder::new(body)
         .take(MAX_ERROR_BYTES as u64)
         .read_to_end(&mut plain);
     match read {
@@ -47,7 +47,7 @@ pub fn unpacked_answer(body: Vec<u8>) -> Option<Vec<u8>> {
         return Some(body);
     }
     let mut plain = Vec::new();
-    let mut decoder = GzDecoder::new(body.as_slice()).take(MAX_UNPACKED_ANSWER);
+    let mut decoder = MultiGzDecoder::new(body.as_slice()).take(MAX_UNPACKED_ANSWER);
     decoder.read_to_end(&mut plain).ok()?;
     (decoder.limit() > 0).then_some(plain)
 }
