@@ -1,6 +1,6 @@
 //! Wall-clock time: milliseconds since the Unix epoch in memory, ISO 8601 text in the database.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 /// Milliseconds in a minute.
 pub const MINUTE_MS: i64 = 60_000;
@@ -29,17 +29,15 @@ impl UnixMillis {
     /// its midnight in UTC. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(time.timestamp_millis()));
-        }
-        ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"]
+        let as_rfc3339 = [
+            text.to_owned(),
+            format!("{text}Z"),
+            format!("{text}T00:00:00Z"),
+        ];
+        let time = as_rfc3339
             .iter()
-            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-            .or_else(|| {
-                let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-                Some(date.and_time(NaiveTime::MIN))
-            })
-            .map(|time| Self(time.and_utc().timestamp_millis()))
+            .find_map(|text| DateTime::parse_from_rfc3339(text).ok())?;
+        Some(Self(time.timestamp_millis()))
     }
 
     /// This time plus `ms` milliseconds, saturating at the bounds.
