@@ -9,7 +9,7 @@ use crate::store::{
 };
 use crate::wire::parameters::Invalid;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use serde_json::Map;
 
 const HOUR_MS: i64 = 3_600_000;
 /// The hours before now that are counted unless the request says otherwise.
@@ -42,7 +42,7 @@ struct GroupReport {
     /// Attempts that were the first of a request.
     requests: i64,
     successes: i64,
-    outcomes: BTreeMap<String, i64>,
+    outcomes: Map<String, serde_json::Value>,
     input_tokens: i64,
     output_tokens: i64,
     thinking_tokens: i64,
@@ -136,7 +136,11 @@ impl GroupReport {
             calls: group.durations.count,
             requests: group.requests,
             successes: group.successes,
-            outcomes: group.outcomes,
+            outcomes: group
+                .outcomes
+                .into_iter()
+                .map(|(outcome, calls)| (outcome, calls.into()))
+                .collect(),
             input_tokens: group.input_tokens,
             output_tokens: group.output_tokens,
             thinking_tokens: group.thinking_tokens,

@@ -3,7 +3,6 @@
 use super::page::{Cursor, Page};
 use super::{Database, Result, Row, Value, number, placeholders, read, text};
 use crate::pool::UnixMillis;
-use std::collections::BTreeMap;
 
 /// Which calls are counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,8 +56,8 @@ pub struct CallGroup {
     pub requests: i64,
     /// How many succeeded.
     pub successes: i64,
-    /// How many ended in which way.
-    pub outcomes: BTreeMap<String, i64>,
+    /// How many ended in which way, by the name of the outcome.
+    pub outcomes: Vec<(String, i64)>,
     /// Tokens of the requests.
     pub input_tokens: i64,
     /// Tokens of the answers.
@@ -295,7 +294,7 @@ fn group(by: &[Dimension], row: &Row) -> CallGroup {
         values: values_of(by, row),
         requests: sum(1),
         successes: sum(2),
-        outcomes: BTreeMap::new(),
+        outcomes: Vec::new(),
         input_tokens: sum(3),
         output_tokens: sum(4),
         thinking_tokens: sum(5),
@@ -350,7 +349,7 @@ async fn count_outcomes(
         while let Some(row) = rows.next_if(|row| values_of(by, row) == group.values) {
             let outcome = row.lossy_text(by.len()).unwrap_or_default();
             let calls = row.integer(by.len() + 1).unwrap_or(0);
-            group.outcomes.insert(outcome, calls);
+            group.outcomes.push((outcome, calls));
         }
     }
     Ok(())
