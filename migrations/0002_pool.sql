@@ -195,8 +195,8 @@ CREATE TABLE IF NOT EXISTS signed_models (
 CREATE INDEX IF NOT EXISTS idx_api_keys_sample
     ON api_keys ((id & 2147483647) * 2654435761 & 4294967295) WHERE status <> 0;
 -- ;;
--- The calls of the log per hour, key, model, outcome, client token and duration. The sums stay when
--- rows of the log expire, or a key or token is deleted.
+-- The calls of the log per hour, key, model, outcome and client token. The sums stay when rows of the
+-- log expire, or a key or token is deleted.
 CREATE TABLE IF NOT EXISTS api_call_hours (
     -- when the hour began in which the calls did; '' if a row's time cannot be read
     hour TEXT NOT NULL,
@@ -206,9 +206,6 @@ CREATE TABLE IF NOT EXISTS api_call_hours (
     outcome TEXT NOT NULL,
     -- 0 for the built-in one
     token_id INTEGER NOT NULL,
-    -- Milliseconds, rounded down to four significant bits, and at most 2^25. A row has the calls that
-    -- took so long, and the first bytes that came after so long.
-    bucket_ms INTEGER NOT NULL,
     calls INTEGER NOT NULL,
     -- calls that were the first of their request
     requests INTEGER NOT NULL,
@@ -222,58 +219,36 @@ CREATE TABLE IF NOT EXISTS api_call_hours (
     -- of the calls whose answer had a first byte, and their number
     total_first_byte_ms INTEGER NOT NULL,
     first_bytes INTEGER NOT NULL,
-    PRIMARY KEY (hour, api_key_id, model, outcome, token_id, bucket_ms)
+    PRIMARY KEY (hour, api_key_id, model, outcome, token_id)
 ) WITHOUT ROWID;
 -- ;;
 -- Counts every row, whoever writes it: an older instance, or a dump that is loaded. Nothing here
 -- may fail, whatever the columns hold, since the row would be lost with it.
 CREATE TRIGGER IF NOT EXISTS count_api_call AFTER INSERT ON api_call_logs
 BEGIN
-    INSERT INTO api_call_hours (hour, api_key_id, model, outcome, token_id, bucket_ms, calls,
-        requests, successes, input_tokens, output_tokens, thinking_tokens, cached_tokens,
+    INSERT INTO api_call_hours (hour, api_key_id, model, outcome, token_id, calls, requests,
+        successes, input_tokens, output_tokens, thinking_tokens, cached_tokens,
         total_response_time_ms, max_response_time_ms, total_first_byte_ms, first_bytes)
-    SELECT
+    VALUES (
         coalesce(strftime('%Y-%m-%dT%H:00:00.000Z', NEW.called_at), ''),
         CAST(coalesce(NEW.api_key_id, 0) AS INTEGER),
         coalesce(NEW.model, ''),
         coalesce(NEW.outcome, ''),
         CAST(coalesce(NEW.token_id, 0) AS INTEGER),
-        CASE WHEN ms < 16 THEN ms
-            WHEN ms < 32 THEN ms & -2 WHEN ms < 64 THEN ms & -4
-            WHEN ms < 128 THEN ms & -8 WHEN ms < 256 THEN ms & -16
-            WHEN ms < 512 THEN ms & -32 WHEN ms < 1024 THEN ms & -64
-            WHEN ms < 2048 THEN ms & -128 WHEN ms < 4096 THEN ms & -256
-            WHEN ms < 8192 THEN ms & -512 WHEN ms < 16384 THEN ms & -1024
-            WHEN ms < 32768 THEN ms & -2048 WHEN ms < 65536 THEN ms & -4096
-            WHEN ms < 131072 THEN ms & -8192 WHEN ms < 262144 THEN ms & -16384
-            WHEN ms < 524288 THEN ms & -32768 WHEN ms < 1048576 THEN ms & -65536
-            WHEN ms < 2097152 THEN ms & -131072 WHEN ms < 4194304 THEN ms & -262144
-            WHEN ms < 8388608 THEN ms & -524288 WHEN ms < 16777216 THEN ms & -1048576
-            WHEN ms < 33554432 THEN ms & -2097152
-            ELSE 33554432 END,
-        calls, requests, successes, input_tokens, output_tokens, thinking_tokens, cached_tokens,
-        response_time_ms, response_time_ms, first_byte_ms, first_bytes
-    FROM (
-        SELECT
-            max(CAST(coalesce(NEW.response_time_ms, 0) AS INTEGER), 0) AS ms,
-            1 AS calls,
-            coalesce(NEW.attempt, 1) = 1 AS requests,
-            coalesce(NEW.success, 0) <> 0 AS successes,
-            CAST(coalesce(NEW.input_tokens, 0) AS INTEGER) AS input_tokens,
-            CAST(coalesce(NEW.output_tokens, 0) AS INTEGER) AS output_tokens,
-            CAST(coalesce(NEW.thinking_tokens, 0) AS INTEGER) AS thinking_tokens,
-            CAST(coalesce(NEW.cached_tokens, 0) AS INTEGER) AS cached_tokens,
-            CAST(coalesce(NEW.response_time_ms, 0) AS INTEGER) AS response_time_ms,
-            0 AS first_byte_ms,
-            0 AS first_bytes
-        UNION ALL
-        SELECT max(CAST(NEW.first_byte_ms AS INTEGER), 0), 0, 0, 0, 0, 0, 0, 0, 0,
-            CAST(NEW.first_byte_ms AS INTEGER), 1
-        WHERE NEW.first_byte_ms IS NOT NULL
+        1,
+        coalesce(NEW.attempt, 1) = 1,
+        coalesce(NEW.success, 0) <> 0,
+        CAST(coalesce(NEW.input_tokens, 0) AS INTEGER),
+        CAST(coalesce(NEW.output_tokens, 0) AS INTEGER),
+        CAST(coalesce(NEW.thinking_tokens, 0) AS INTEGER),
+        CAST(coalesce(NEW.cached_tokens, 0) AS INTEGER),
+        CAST(coalesce(NEW.response_time_ms, 0) AS INTEGER),
+        CAST(coalesce(NEW.response_time_ms, 0) AS INTEGER),
+        CAST(coalesce(NEW.first_byte_ms, 0) AS INTEGER),
+        NEW.first_byte_ms IS NOT NULL
     )
-    WHERE true
-    ON CONFLICT (hour, api_key_id, model, outcome, token_id, bucket_ms) DO UPDATE SET
-        calls = calls + excluded.calls,
+    ON CONFLICT (hour, api_key_id, model, outcome, token_id) DO UPDATE SET
+        calls = calls + 1,
         requests = requests + excluded.requests,
         successes = successes + excluded.successes,
         input_tokens = input_tokens + excluded.input_tokens,
@@ -290,54 +265,32 @@ END;
 -- that the trigger has counted since are in these sums, too: the larger of the two is right,
 -- however many instances do this. Once one has recorded the migration, no other counts again.
 -- total() rather than sum(), which fails where integers overflow.
-INSERT INTO api_call_hours (hour, api_key_id, model, outcome, token_id, bucket_ms, calls, requests,
-    successes, input_tokens, output_tokens, thinking_tokens, cached_tokens, total_response_time_ms,
+INSERT INTO api_call_hours (hour, api_key_id, model, outcome, token_id, calls, requests, successes,
+    input_tokens, output_tokens, thinking_tokens, cached_tokens, total_response_time_ms,
     max_response_time_ms, total_first_byte_ms, first_bytes)
-SELECT
-    coalesce(strftime('%Y-%m-%dT%H:00:00.000Z', called_at), '') AS hour,
-    CAST(coalesce(api_key_id, 0) AS INTEGER) AS key,
-    coalesce(model, '') AS model_name,
-    coalesce(outcome, '') AS outcome_name,
-    CAST(coalesce(token_id, 0) AS INTEGER) AS token,
-    CASE WHEN ms < 16 THEN ms
-        WHEN ms < 32 THEN ms & -2 WHEN ms < 64 THEN ms & -4
-        WHEN ms < 128 THEN ms & -8 WHEN ms < 256 THEN ms & -16
-        WHEN ms < 512 THEN ms & -32 WHEN ms < 1024 THEN ms & -64
-        WHEN ms < 2048 THEN ms & -128 WHEN ms < 4096 THEN ms & -256
-        WHEN ms < 8192 THEN ms & -512 WHEN ms < 16384 THEN ms & -1024
-        WHEN ms < 32768 THEN ms & -2048 WHEN ms < 65536 THEN ms & -4096
-        WHEN ms < 131072 THEN ms & -8192 WHEN ms < 262144 THEN ms & -16384
-        WHEN ms < 524288 THEN ms & -32768 WHEN ms < 1048576 THEN ms & -65536
-        WHEN ms < 2097152 THEN ms & -131072 WHEN ms < 4194304 THEN ms & -262144
-        WHEN ms < 8388608 THEN ms & -524288 WHEN ms < 16777216 THEN ms & -1048576
-        WHEN ms < 33554432 THEN ms & -2097152
-        ELSE 33554432 END AS bucket,
-    total(calls), total(requests), total(successes), total(input_tokens), total(output_tokens),
-    total(thinking_tokens), total(cached_tokens), total(response_time_ms), max(response_time_ms),
-    total(first_byte_ms), total(first_bytes)
+SELECT hour, api_key_id, model, outcome, token_id, count(*), total(request), total(success),
+    total(input_tokens), total(output_tokens), total(thinking_tokens), total(cached_tokens),
+    total(response_time_ms), max(response_time_ms), total(first_byte_ms), total(has_first_byte)
 FROM (
-    SELECT called_at, api_key_id, model, outcome, token_id,
-        max(CAST(coalesce(response_time_ms, 0) AS INTEGER), 0) AS ms,
-        1 AS calls,
-        coalesce(attempt, 1) = 1 AS requests,
-        coalesce(success, 0) <> 0 AS successes,
+    SELECT coalesce(strftime('%Y-%m-%dT%H:00:00.000Z', called_at), '') AS hour,
+        CAST(coalesce(api_key_id, 0) AS INTEGER) AS api_key_id,
+        coalesce(model, '') AS model,
+        coalesce(outcome, '') AS outcome,
+        CAST(coalesce(token_id, 0) AS INTEGER) AS token_id,
+        coalesce(attempt, 1) = 1 AS request,
+        coalesce(success, 0) <> 0 AS success,
         CAST(coalesce(input_tokens, 0) AS INTEGER) AS input_tokens,
         CAST(coalesce(output_tokens, 0) AS INTEGER) AS output_tokens,
         CAST(coalesce(thinking_tokens, 0) AS INTEGER) AS thinking_tokens,
         CAST(coalesce(cached_tokens, 0) AS INTEGER) AS cached_tokens,
         CAST(coalesce(response_time_ms, 0) AS INTEGER) AS response_time_ms,
-        0 AS first_byte_ms,
-        0 AS first_bytes
+        CAST(coalesce(first_byte_ms, 0) AS INTEGER) AS first_byte_ms,
+        first_byte_ms IS NOT NULL AS has_first_byte
     FROM api_call_logs
-    UNION ALL
-    SELECT called_at, api_key_id, model, outcome, token_id,
-        max(CAST(first_byte_ms AS INTEGER), 0), 0, 0, 0, 0, 0, 0, 0, 0,
-        CAST(first_byte_ms AS INTEGER), 1
-    FROM api_call_logs WHERE first_byte_ms IS NOT NULL
 )
 WHERE NOT EXISTS (SELECT 1 FROM schema_migrations WHERE id = 2)
-GROUP BY hour, key, model_name, outcome_name, token, bucket
-ON CONFLICT (hour, api_key_id, model, outcome, token_id, bucket_ms) DO UPDATE SET
+GROUP BY hour, api_key_id, model, outcome, token_id
+ON CONFLICT (hour, api_key_id, model, outcome, token_id) DO UPDATE SET
     calls = max(calls, excluded.calls),
     requests = max(requests, excluded.requests),
     successes = max(successes, excluded.successes),

@@ -83,7 +83,7 @@ pub(super) async fn list(
         by,
     };
     query.finish()?;
-    let page = store::call_statistics(database, &filter, &grouping).await?;
+    let page = store::call_statistics(database, &filter, &grouping, request.now).await?;
     Response::ok(&List::of(page, |group| {
         GroupReport::of(group, &grouping.by)
     }))

@@ -18,13 +18,14 @@ macro_rules! migration {
 
 /// All migrations in order, by name: the statements of a file in `migrations`, without comments. The
 /// first is number 1.
-const MIGRATIONS: [(&str, &[u8]); 6] = [
+const MIGRATIONS: [(&str, &[u8]); 7] = [
     migration!("0001_earlier_deployment"),
     migration!("0002_pool"),
     migration!("0003_operators"),
     migration!("0004_client_tokens"),
     migration!("0005_sealed_keys"),
     migration!("0006_keys"),
+    migration!("0007_statistics"),
 ];
 
 /// Separates the statements of a file, since the host runs one statement at a time.

@@ -12,6 +12,7 @@
 mod audit;
 mod author;
 mod budgets;
+mod call_durations;
 mod calls;
 mod client_tokens;
 mod connection;
@@ -46,6 +47,7 @@ pub use author::Author;
 pub use budgets::{
     Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
 };
+pub use call_durations::{DurationCount, durations_by_model};
 pub use calls::{ByStart, CallFilter, LoggedCall, attempts_of, list_calls};
 pub use client_tokens::{
     ListedToken, TokenChange, TokenColumn, TokenDigest, TokenField, TokenFilter, TokenSecret,
@@ -85,6 +87,7 @@ pub use statistics::{
 pub use value::{LONGEST_TEXT, Row, Value};
 
 use crate::pool::{QuotaScope, UnixMillis};
+use call_durations::Progress;
 use database::{read, write, write_once};
 use value::values;
 
@@ -131,9 +134,12 @@ pub async fn delete_expired(
     key_history::delete_old_history(database, now).await?;
     signatures::delete_old_signatures(database, now).await?;
     client_tokens::delete_old_token_usage(database, now).await?;
-    match log_retention_days {
-        Some(days) => log_retention::delete_old_calls(database, now, days).await,
-        None => Ok(()),
+    match (
+        call_durations::count_durations(database, now).await?,
+        log_retention_days,
+    ) {
+        (Progress::Done, Some(days)) => log_retention::delete_old_calls(database, now, days).await,
+        (Progress::MoreToCount, _) | (_, None) => Ok(()),
     }
 }
 

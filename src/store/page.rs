@@ -82,13 +82,16 @@ impl Cursor {
     pub fn parse(text: &str, columns: usize) -> Option<Self> {
         let json = URL_SAFE_NO_PAD.decode(text).ok()?;
         let values: Vec<Box<RawValue>> = serde_json::from_slice(&json).ok()?;
-        let value = |value: &Box<RawValue>| {
+        let value = |value: &RawValue| {
             Some(match value.get() {
                 text if text.starts_with('"') => Value::Text(serde_json::from_str(text).ok()?),
                 number => Value::Integer(number.parse().ok()?),
             })
         };
-        let values: Vec<Value> = values.iter().map(value).collect::<Option<_>>()?;
+        let values: Vec<Value> = values
+            .iter()
+            .map(|json| value(json))
+            .collect::<Option<_>>()?;
         (values.len() == columns).then_some(Self(values))
     }
 }

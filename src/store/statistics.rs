@@ -1,5 +1,7 @@
-//! Statistics of calls, from their hourly sums, which stay when the rows of the log are gone.
+//! Statistics of calls, from their hourly sums and counts of durations, which stay when the rows of
+//! the log are gone.
 
+use super::call_durations::{Level, count_durations, durations, middle};
 use super::page::{Cursor, Page};
 use super::{Database, Result, Row, Value, number, placeholders, read, text};
 use crate::pool::UnixMillis;
@@ -48,7 +50,7 @@ pub struct Grouping {
 }
 
 /// The sums of a group of calls.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CallGroup {
     /// Its value of each dimension.
     pub values: Vec<Value>,
@@ -75,7 +77,7 @@ pub struct CallGroup {
 }
 
 /// The distribution of durations, in milliseconds. The percentiles are within 7 %.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Durations {
     /// How many there are.
     pub count: i64,
@@ -102,6 +104,8 @@ const SUMS: [&str; 10] = [
     "total_first_byte_ms",
     "first_bytes",
 ];
+/// More outcomes than there are, with those that operators may have written.
+const MAX_OUTCOMES: u64 = 100;
 /// The shares of calls whose percentiles are reported.
 const SHARES: [&str; 3] = ["0.5", "0.95", "0.99"];
 
@@ -164,6 +168,14 @@ impl Columns {
             read: each(&|by| by.read() + ", "),
         }
     }
+
+    /// Groups by the columns, and orders by them.
+    fn grouped(&self) -> String {
+        match self.named.trim_end_matches(", ") {
+            "" => String::new(),
+            names => format!("GROUP BY {names} ORDER BY {names}"),
+        }
+    }
 }
 
 /// Conditions, and their parameters.
@@ -213,112 +225,68 @@ impl Conditions {
 /// A page of groups of calls.
 ///
 /// # Errors
-/// The table cannot be read.
+/// The tables cannot be read, or the durations of past hours cannot be written.
 pub async fn call_statistics(
     database: &impl Database,
     filter: &StatisticsFilter,
     grouping: &Grouping,
+    now: UnixMillis,
 ) -> Result<Page<CallGroup>> {
+    count_durations(database, now).await?;
     let by = &grouping.by;
     let mut conditions = Conditions::of(filter);
     if let Some(after) = &grouping.after {
         conditions.compare(by, ">", after.values());
     }
-    let select = statement(&Columns::of(by), &conditions, grouping.limit);
+    let columns = Columns::of(by);
+    let select = sums(&columns, &conditions, grouping.limit);
     let rows = read(database, &select, conditions.parameters).await?;
+    let mut groups: Vec<CallGroup> = Vec::new();
+    for row in &rows {
+        let values = values_of(by, row);
+        match groups.last_mut().filter(|group| group.values == values) {
+            Some(group) => group.add(row),
+            None => {
+                let mut group = CallGroup::of(values);
+                group.add(row);
+                groups.push(group);
+            }
+        }
+    }
     let limit = usize::try_from(grouping.limit).unwrap_or(usize::MAX);
-    let mut groups: Vec<CallGroup> = rows.iter().map(|row| group(by, row)).collect();
-    // Without dimensions, there is a row even if there is no call.
-    groups.retain(|group| group.durations.count > 0);
     let has_more = groups.len() > limit;
     groups.truncate(limit);
     let next = groups.last().filter(|_| has_more);
     let next = next.map(|group| Cursor::at(group.values.clone()));
-    count_outcomes(database, filter, by, &mut groups).await?;
+    add_percentiles(database, filter, by, &mut groups).await?;
     Ok(Page {
         items: groups,
         next,
     })
 }
 
-/// Sums the buckets of each group, after counting the calls up to each of them.
-fn statement(columns: &Columns, conditions: &Conditions, limit: u64) -> String {
+/// Sums the calls of each group and outcome, of one group more than a page has.
+fn sums(columns: &Columns, conditions: &Conditions, limit: u64) -> String {
     let Columns {
         defined,
         named,
         read,
     } = columns;
-    let names = named.trim_end_matches(", ");
-    let (partition, group) = match names {
-        "" => (String::new(), String::new()),
-        names => (
-            format!("PARTITION BY {names}"),
-            format!("GROUP BY {names} ORDER BY {names}"),
-        ),
-    };
-    let sums = SUMS.map(|sum| format!("total({sum})")).join(", ");
-    let bucket_sums = SUMS.map(|sum| format!("total({sum}) AS {sum}")).join(", ");
-    let percentiles = |of: &str| {
-        let least = SHARES.map(|share| {
-            format!("min(iif({of} > 0 AND {of}_so_far >= {share} * all_{of}, bucket_ms, NULL))")
-        });
-        least.join(", ")
-    };
-    let (durations, first_bytes) = (percentiles("calls"), percentiles("first_bytes"));
-    let conditions = conditions.all.join(" AND ");
+    let sums = SUMS.map(|sum| format!("total({sum}) AS {sum}")).join(", ");
     format!(
-        "SELECT {read}{sums}, max(longest), {durations}, {first_bytes} FROM (
-    SELECT *,
-        sum(calls) OVER up_to AS calls_so_far, sum(calls) OVER whole AS all_calls,
-        sum(first_bytes) OVER up_to AS first_bytes_so_far, sum(first_bytes) OVER whole AS all_first_bytes
-    FROM (SELECT {defined}bucket_ms, max(max_response_time_ms) AS longest, {bucket_sums}
-        FROM api_call_hours WHERE {conditions} GROUP BY {named}bucket_ms)
-    WINDOW whole AS ({partition}), up_to AS ({partition} ORDER BY bucket_ms)
-) {group} LIMIT {}",
-        limit + 1
+        "SELECT {read}{outcome}, longest, {names} FROM (
+    SELECT {defined}outcome, max(max_response_time_ms) AS longest, {sums}
+    FROM api_call_hours WHERE {conditions} GROUP BY {named}outcome
+) WHERE calls > 0 ORDER BY {named}outcome LIMIT {limit}",
+        outcome = text("outcome"),
+        names = SUMS.join(", "),
+        conditions = conditions.all.join(" AND "),
+        limit = (limit + 1) * MAX_OUTCOMES
     )
 }
 
-fn group(by: &[Dimension], row: &Row) -> CallGroup {
-    let number = |column: usize| row.integer(by.len() + column);
-    let sum = |column: usize| number(column).unwrap_or(0);
-    let durations = |count: usize, total: usize, first: usize| Durations {
-        count: sum(count),
-        total_ms: sum(total),
-        p50_ms: number(first).map(middle),
-        p95_ms: number(first + 1).map(middle),
-        p99_ms: number(first + 2).map(middle),
-    };
-    let longest = SUMS.len();
-    CallGroup {
-        values: values_of(by, row),
-        requests: sum(1),
-        successes: sum(2),
-        outcomes: Vec::new(),
-        input_tokens: sum(3),
-        output_tokens: sum(4),
-        thinking_tokens: sum(5),
-        cached_tokens: sum(6),
-        longest_ms: sum(longest),
-        durations: durations(0, 7, longest + 1),
-        first_bytes: durations(9, 8, longest + 1 + SHARES.len()),
-    }
-}
-
-fn values_of(by: &[Dimension], row: &Row) -> Vec<Value> {
-    let values = by.iter().enumerate();
-    let values = values.map(|(column, by)| by.value(row, column));
-    values.collect()
-}
-
-/// The middle of a bucket, which ends where the fourth significant bit is one more.
-fn middle(bucket_ms: i64) -> i64 {
-    let bits = i64::BITS - bucket_ms.leading_zeros();
-    bucket_ms + (1 << bits.saturating_sub(4)) / 2
-}
-
-/// Counts the outcomes of a page of groups.
-async fn count_outcomes(
+/// Adds the percentiles to a page of groups.
+async fn add_percentiles(
     database: &impl Database,
     filter: &StatisticsFilter,
     by: &[Dimension],
@@ -329,30 +297,121 @@ async fn count_outcomes(
         conditions.compare(by, ">=", &first.values);
         conditions.compare(by, "<=", &last.values);
     }
-    let Columns {
-        defined,
-        named,
-        read: columns,
-    } = Columns::of(by);
-    let select = format!(
-        "SELECT {columns}{outcome}, calls FROM (
-    SELECT {defined}outcome, total(calls) AS calls FROM api_call_hours WHERE {conditions}
-    GROUP BY {named}outcome HAVING total(calls) > 0
-) ORDER BY {named}outcome",
-        outcome = text("outcome"),
-        conditions = conditions.all.join(" AND "),
-    );
+    let select = percentiles(&Columns::of(by), &conditions, level(filter, by));
     let rows = read(database, &select, conditions.parameters).await?;
     // Both are in the same order.
     let mut rows = rows.iter().peekable();
     for group in groups {
         while let Some(row) = rows.next_if(|row| values_of(by, row) == group.values) {
-            let outcome = row.lossy_text(by.len()).unwrap_or_default();
-            let calls = row.integer(by.len() + 1).unwrap_or(0);
-            group.outcomes.push((outcome, calls));
+            group.durations.set_percentiles(row, by.len());
+            let first = by.len() + SHARES.len();
+            group.first_bytes.set_percentiles(row, first);
         }
     }
     Ok(())
+}
+
+/// Finds the buckets of the percentiles, after counting the calls up to each bucket.
+fn percentiles(columns: &Columns, conditions: &Conditions, level: Level) -> String {
+    let Columns {
+        defined,
+        named,
+        read,
+    } = columns;
+    let partition = match named.trim_end_matches(", ") {
+        "" => String::new(),
+        names => format!("PARTITION BY {names}"),
+    };
+    let least = |of: &str| {
+        let least = SHARES.map(|share| {
+            format!("min(iif({of} > 0 AND {of}_so_far >= {share} * all_{of}, bucket_ms, NULL))")
+        });
+        least.join(", ")
+    };
+    format!(
+        "SELECT {read}{calls}, {first_bytes} FROM (
+    SELECT *,
+        sum(calls) OVER up_to AS calls_so_far, sum(calls) OVER whole AS all_calls,
+        sum(first_bytes) OVER up_to AS first_bytes_so_far, sum(first_bytes) OVER whole AS all_first_bytes
+    FROM (SELECT {defined}bucket_ms, total(calls) AS calls, total(first_bytes) AS first_bytes
+        FROM ({durations}) GROUP BY {named}bucket_ms)
+    WINDOW whole AS ({partition}), up_to AS ({partition} ORDER BY bucket_ms)
+) {group}",
+        calls = least("calls"),
+        first_bytes = least("first_bytes"),
+        durations = durations(level, &conditions.all.join(" AND ")),
+        group = columns.grouped(),
+    )
+}
+
+/// The level of detail that these statistics need.
+fn level(filter: &StatisticsFilter, by: &[Dimension]) -> Level {
+    let needs = |dimension, is_filtered: bool| is_filtered || by.contains(&dimension);
+    let details = [
+        (needs(Dimension::Key, filter.key.is_some()), Level::Key),
+        (
+            needs(Dimension::Model, filter.model.is_some()),
+            Level::Model,
+        ),
+        (
+            needs(Dimension::Token, filter.token.is_some()),
+            Level::Token,
+        ),
+        (filter.outcome.is_some(), Level::Call),
+    ];
+    let mut needed = details.iter().filter(|(is_needed, _)| *is_needed);
+    match (needed.next(), needed.next()) {
+        (None, _) => Level::Pool,
+        (Some((_, level)), None) => *level,
+        (Some(_), Some(_)) => Level::Call,
+    }
+}
+
+impl CallGroup {
+    fn of(values: Vec<Value>) -> Self {
+        Self {
+            values,
+            ..Self::default()
+        }
+    }
+
+    /// Adds the sums of an outcome.
+    fn add(&mut self, row: &Row) {
+        let outcome = self.values.len();
+        let sum = |column: usize| row.integer(outcome + 1 + column).unwrap_or(0);
+        self.longest_ms = self.longest_ms.max(sum(0));
+        let sums = [
+            &mut self.durations.count,
+            &mut self.requests,
+            &mut self.successes,
+            &mut self.input_tokens,
+            &mut self.output_tokens,
+            &mut self.thinking_tokens,
+            &mut self.cached_tokens,
+            &mut self.durations.total_ms,
+            &mut self.first_bytes.total_ms,
+            &mut self.first_bytes.count,
+        ];
+        for (column, total) in (1..).zip(sums) {
+            *total = total.saturating_add(sum(column));
+        }
+        let outcome = row.lossy_text(outcome).unwrap_or_default();
+        self.outcomes.push((outcome, sum(1)));
+    }
+}
+
+impl Durations {
+    /// Reads the percentiles from a column and those after it.
+    fn set_percentiles(&mut self, row: &Row, column: usize) {
+        let percentile = |number: usize| row.integer(column + number).map(middle);
+        (self.p50_ms, self.p95_ms, self.p99_ms) = (percentile(0), percentile(1), percentile(2));
+    }
+}
+
+fn values_of(by: &[Dimension], row: &Row) -> Vec<Value> {
+    let values = by.iter().enumerate();
+    let values = values.map(|(column, by)| by.value(row, column));
+    values.collect()
 }
 
 #[cfg(test)]

@@ -10,17 +10,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const HOUR_MS: i64 = 3_600_000;
 
-const HOURS: &str =
-    "SELECT hour, api_key_id, model, outcome, token_id, sum(calls), sum(requests), sum(successes),
-CAST(total(input_tokens) AS INTEGER), sum(output_tokens), sum(thinking_tokens), sum(cached_tokens),
-sum(total_response_time_ms), max(max_response_time_ms), sum(total_first_byte_ms), sum(first_bytes)
-FROM api_call_hours GROUP BY 1, 2, 3, 4, 5";
+const HOURS: &str = "SELECT * FROM api_call_hours";
 /// The same sums over the log, while it is complete.
 const HOURS_OF_LOG: &str = "SELECT substr(called_at, 1, 13) || ':00:00.000Z', api_key_id, model, outcome, coalesce(token_id, 0), count(*),
 sum(attempt = 1), sum(outcome IN ('success', 'client_gone')), sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)),
 sum(coalesce(thinking_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(response_time_ms), max(response_time_ms),
 sum(coalesce(first_byte_ms, 0)), count(first_byte_ms)
 FROM api_call_logs GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5";
+
+const TOTALS: &str = "SELECT api_key_id, model, outcome, token_id, first_hour, calls, requests, successes, input_tokens,
+output_tokens, thinking_tokens, cached_tokens, total_response_time_ms, total_first_byte_ms FROM api_call_totals";
+/// The same totals over the hours.
+const TOTALS_OF_HOURS: &str = "SELECT api_key_id, model, outcome, token_id, min(hour), sum(calls), sum(requests), sum(successes),
+sum(input_tokens), sum(output_tokens), sum(thinking_tokens), sum(cached_tokens), sum(total_response_time_ms),
+sum(total_first_byte_ms) FROM api_call_hours GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
 fn attempts() -> impl Strategy<Value = AttemptRow> {
     let usage = (0u64..5000, 0u64..5000, 0u64..5000, 0u64..5000);
@@ -94,7 +97,7 @@ fn silent(key: i64) -> AttemptRow {
 /// Reverts the migration that added the sums.
 fn without_hours(database: &NativeDatabase) {
     database.run(
-        "DROP TRIGGER count_api_call; DROP TABLE api_call_hours; DELETE FROM schema_migrations WHERE id >= 2",
+        "DROP TRIGGER count_api_call; DROP TABLE api_call_hours; DROP TRIGGER total_api_call; DROP TABLE api_call_totals; DELETE FROM schema_migrations WHERE id >= 2",
     );
 }
 
@@ -140,6 +143,7 @@ proptest! {
         }
         let hours = database.query(HOURS);
         prop_assert_eq!(&hours, &database.query(HOURS_OF_LOG));
+        prop_assert_eq!(database.query(TOTALS), database.query(TOTALS_OF_HOURS));
         block_on(delete_old_calls(&*database, NOW.plus(3 * DAY_MS), 1)).unwrap();
         prop_assert_eq!(rows(&database), 0);
         prop_assert_eq!(hours, database.query(HOURS), "the sums must stay");
@@ -168,10 +172,14 @@ fn unusual_rows_of_a_dump_are_counted_and_kept() {
         (2, 1, 6, '', 'm', 'success', 0, 9223372036854775807, -3),
         (2, 1, 7, '1735787045', 'm', 'success', 2, 9e999, 1.0)";
     let expected = [
-        "|2|m|success|0|3|3|3|9223372036854775807|1|0|0|18|7|42|3",
-        "2025-01-02T00:00:00.000Z|1|m|success|0|1|1|1|0|0|0|0|0|0|0|1",
-        "2025-01-02T03:00:00.000Z|1|||0|3|3|2|0|0|0|0|902|812|0|0",
+        "|2|m|success|3|3|9223372036854775807|1|0|0|18|7|42|3",
+        "2025-01-02T00:00:00.000Z|1|m|success|1|1|0|0|0|0|0|0|0|1",
+        "2025-01-02T03:00:00.000Z|1|||3|2|0|0|0|0|902|812|0|0",
     ];
+    let hours =
+        "SELECT hour, api_key_id, model, outcome, calls, successes, CAST(input_tokens AS INTEGER),
+        output_tokens, thinking_tokens, cached_tokens, total_response_time_ms, max_response_time_ms,
+        total_first_byte_ms, first_bytes FROM api_call_hours";
     for existed_before in [false, true] {
         let database = NativeDatabase::migrated();
         if existed_before {
@@ -180,7 +188,7 @@ fn unusual_rows_of_a_dump_are_counted_and_kept() {
         database.run(unusual_rows);
         block_on(migrate(&database)).unwrap();
         assert_eq!(rows(&database), 7);
-        assert_eq!(database.query(HOURS), expected, "{existed_before}");
+        assert_eq!(database.query(hours), expected, "{existed_before}");
     }
 }
 
@@ -192,8 +200,7 @@ fn rows_of_a_table_without_constraints_are_counted() {
     database.run(row);
     block_on(migrate(&database)).unwrap();
     database.run(row);
-    let hours =
-        "SELECT hour, api_key_id, sum(calls), sum(successes) FROM api_call_hours GROUP BY 1, 2";
+    let hours = "SELECT hour, api_key_id, calls, successes FROM api_call_hours";
     assert_eq!(database.query(hours), ["|0|2|0", "|7|4|0"]);
 }
 

@@ -1,4 +1,4 @@
-use super::super::log_retention::delete_old_calls;
+use super::super::delete_expired;
 use super::super::testing::{NOW, NativeDatabase};
 use super::*;
 use futures::executor::block_on;
@@ -64,9 +64,19 @@ fn database_with(calls: &[Call]) -> NativeDatabase {
     database
 }
 
-/// All groups, read in pages.
 fn groups(
     database: &NativeDatabase,
+    filter: &StatisticsFilter,
+    by: &[Dimension],
+    limit: u64,
+) -> Vec<CallGroup> {
+    groups_at(database, NOW, filter, by, limit)
+}
+
+/// All groups, read in pages.
+fn groups_at(
+    database: &NativeDatabase,
+    now: UnixMillis,
     filter: &StatisticsFilter,
     by: &[Dimension],
     limit: u64,
@@ -78,7 +88,7 @@ fn groups(
     };
     let mut groups = Vec::new();
     loop {
-        let page = block_on(call_statistics(database, filter, &grouping)).unwrap();
+        let page = block_on(call_statistics(database, filter, &grouping, now)).unwrap();
         groups.extend(page.items);
         let Some(next) = page.next else {
             return groups;
@@ -148,7 +158,7 @@ proptest! {
             prop_assert!(group.outcomes.iter().cloned().eq(outcomes));
         }
         prop_assert_eq!(counted, calls.len(), "each call is in one group");
-        block_on(delete_old_calls(&database, NOW.plus(90 * 24 * HOUR_MS), 1)).unwrap();
+        block_on(delete_expired(&database, NOW.plus(90 * 24 * HOUR_MS), Some(1))).unwrap();
         prop_assert_eq!(database.count("api_call_logs"), 0);
         prop_assert_eq!(groups(&database, &all(), &by, 1000), found);
     }
