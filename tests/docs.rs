@@ -59,6 +59,21 @@ fn tests_named_in_the_threat_model_exist() {
 }
 
 #[test]
+fn pages_named_in_alerts_exist() {
+    let root = Path::new(ROOT);
+    let alerts = read(&root.join("examples/alerts.yml"));
+    let links: Vec<&str> = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("docs: "))
+        .collect();
+    assert_eq!(links.len(), alerts.matches("- alert: ").count());
+    for link in links {
+        // Relative to the project.
+        assert_eq!(resolve(&root.join("README.md"), link), Ok(()), "{link}");
+    }
+}
+
+#[test]
 fn chinese_tables_have_the_rows_of_the_english_ones() {
     for (english, chinese) in TRANSLATIONS {
         let [of_english, of_chinese] =

@@ -1,11 +1,13 @@
-//! The client libraries for Python and Node, and the browser, that the end-to-end tests drive.
+//! The client libraries for Python and Node, the browser, and Prometheus's `promtool` that the tests
+//! drive.
 //!
 //! They are installed below `target/`, except for the browser: if there is none, root, as in a
-//! container, gets Debian's. Python has two environments, with the newest clients and the major
+//! container, gets Debian's. `promtool` is taken from Debian's package without installing it, for
+//! which nobody has to be root. Python has two environments, with the newest clients and the major
 //! versions before them. An environment is complete if it has a copy of its list in
 //! `tests/clients`; the copy is written last, so that an interrupted installation is repeated.
 
-use crate::command::{capture, program, run};
+use crate::command::{capture, on_path, program, run};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -22,6 +24,8 @@ const PREVIOUS: Environment = Environment {
 const PACKAGES: &str = "tests/clients/package.json";
 /// Below `target/`.
 const MODULES: &str = "clients/node";
+/// Where Debian's package is unpacked, below `target/`.
+const PROMTOOL: &str = "promtool";
 
 /// A Python environment.
 struct Environment {
@@ -40,6 +44,8 @@ pub(crate) struct Prepared {
     pub(crate) node: PathBuf,
     /// The Chromium program.
     pub(crate) browser: PathBuf,
+    /// Prometheus's `promtool`.
+    pub(crate) promtool: PathBuf,
 }
 
 /// Installs what is missing.
@@ -49,7 +55,52 @@ pub(crate) fn prepare() -> Result<Prepared> {
         previous_python: prepare_python(&PREVIOUS)?,
         node: prepare_node()?,
         browser: prepare_browser()?,
+        promtool: prepare_promtool()?,
     })
+}
+
+fn prepare_promtool() -> Result<PathBuf> {
+    let folder = workspace::target(PROMTOOL);
+    let unpacked = folder.join("usr/bin/promtool");
+    let chosen = std::env::var_os("KEYPOOL_TEST_PROMTOOL").map(PathBuf::from);
+    let mut found = chosen
+        .into_iter()
+        .chain(on_path("promtool"))
+        .chain([unpacked.clone()]);
+    if let Some(promtool) = found.find(|promtool| works(promtool)) {
+        return Ok(promtool);
+    }
+    let advice = "a test needs promtool: install Prometheus (on Debian: apt-get install \
+                  prometheus), or name promtool in KEYPOOL_TEST_PROMTOOL";
+    if !works(Path::new("apt-get")) {
+        bail!(advice);
+    }
+    // With lists of packages of its own, `apt-get` needs no root.
+    let option = |name: &str, folder: &Path| format!("{name}={}", folder.display());
+    let lists = option("Dir::State::Lists", &folder.join("lists"));
+    let cache = option("Dir::Cache", &folder.join("cache"));
+    let apt = |arguments: &[&str]| {
+        run(program("apt-get")
+            .args(["--quiet", "-o", &lists, "-o", &cache])
+            .args(arguments)
+            .current_dir(&folder))
+        .context(advice)
+    };
+    fs::create_dir_all(folder.join("lists"))?;
+    fs::create_dir_all(folder.join("cache"))?;
+    apt(&["update"])?;
+    apt(&["download", "prometheus"])?;
+    for entry in fs::read_dir(&folder)? {
+        let package = entry?.path();
+        if package.extension().is_some_and(|it| it == "deb") {
+            run(program("dpkg-deb").arg("-x").args([&package, &folder])).context(advice)?;
+            fs::remove_file(package)?;
+        }
+    }
+    if !works(&unpacked) {
+        bail!("Debian's package has no promtool that works here; {advice}");
+    }
+    Ok(unpacked)
 }
 
 fn prepare_browser() -> Result<PathBuf> {

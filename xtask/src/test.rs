@@ -69,7 +69,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "clients",
-        what: "the Python and Node clients and the browser for the tests are installed",
+        what: "the Python and Node clients, the browser and promtool for the tests are installed",
         run: || clients::prepare().map(drop),
     },
     Stage {
@@ -192,7 +192,8 @@ fn run_integration_tests() -> Result<()> {
             .env("KEYPOOL_TEST_PYTHON", clients.python)
             .env("KEYPOOL_TEST_PYTHON_PREVIOUS", clients.previous_python)
             .env("KEYPOOL_TEST_NODE", clients.node)
-            .env("KEYPOOL_TEST_BROWSER", clients.browser),
+            .env("KEYPOOL_TEST_BROWSER", clients.browser)
+            .env("KEYPOOL_TEST_PROMTOOL", clients.promtool),
     )
 }
 
