@@ -66,8 +66,9 @@ pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
         log(format_args!("ignored tables: {}", tables.join(", ")));
     }
     announce(format_args!(
-        "Imported {} keys and {} calls into {}.",
+        "Imported {} keys, {} client tokens and {} calls into {}.",
         filled.keys,
+        filled.tokens,
         filled.calls,
         database.display()
     ));

@@ -13,6 +13,9 @@ use rusqlite::{Connection, ErrorCode};
 const DEFAULT_PRIORITY: ValueRef<'static> = ValueRef::Integer(100);
 const ZERO: ValueRef<'static> = ValueRef::Integer(0);
 
+/// Names the author of a row's latest change, for triggers that write the audit log.
+const AUTHOR: &str = "changed_by";
+
 /// How the value of a column is converted.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
@@ -20,6 +23,8 @@ enum Rule {
     Id,
     /// A key that can be sent.
     Key,
+    /// The digest of a client token.
+    Digest,
     /// NULL and 0 become 100, as the earlier deployment read them.
     Priority,
     /// 0, 1 or 2.
@@ -46,7 +51,8 @@ impl Rule {
             (Table::Keys, "priority") => Self::Priority,
             (Table::Keys, "status") => Self::Status,
             (Table::Keys, "consecutive_failures" | "total_calls" | "success_calls") => Self::Count,
-            (Table::Keys, "created_at" | "updated_at") => Self::TimeOrNow,
+            (Table::Keys | Table::Tokens, "created_at" | "updated_at") => Self::TimeOrNow,
+            (Table::Tokens, "digest") => Self::Digest,
             (Table::Calls, "called_at") => Self::CallTime,
             (Table::Calls, "api_key_id" | "success") => Self::NotNull,
             (_, column) if column.ends_with("_at") || column.ends_with("_until") => Self::Time,
@@ -70,6 +76,10 @@ impl Rule {
                 Some(true) => same(None),
                 _ => same(Some("is not a valid key; the pool does not use it")),
             },
+            Self::Digest => {
+                let is_digest = matches!(value, ValueRef::Blob(bytes) if bytes.len() == 32);
+                same((!is_digest).then_some("is not a digest; the token does not work"))
+            }
             Self::Priority => match value {
                 ValueRef::Null => (DEFAULT_PRIORITY, Some("was NULL and is now 100")),
                 ValueRef::Integer(0) => (DEFAULT_PRIORITY, Some("was 0 and is now 100")),
@@ -118,7 +128,8 @@ fn text(value: ValueRef<'_>) -> Option<&str> {
     }
 }
 
-/// The names of the columns that both databases have.
+/// The names of the columns that both databases have, without [`AUTHOR`]: an import is no change by
+/// an operator.
 fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> Result<Vec<String>> {
     let (ours, theirs) = (names(pool, table)?, names(&dump.database, table)?);
     for name in &theirs {
@@ -128,6 +139,7 @@ fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> R
     }
     let required: &[&str] = match table {
         Table::Keys => &["id", "api_key"],
+        Table::Tokens => &["id", "prefix", "digest", "name", "created_at", "updated_at"],
         Table::Calls => &["id", "api_key_id", "success", "called_at"],
     };
     for name in required {
@@ -137,6 +149,7 @@ fn columns(table: Table, dump: &Dump, pool: &Connection, notes: &mut Notes) -> R
         );
     }
     let both = ours.into_iter().filter(|name| theirs.contains(name));
+    let both = both.filter(|name| name != AUTHOR);
     Ok(both.collect())
 }
 
@@ -185,16 +198,21 @@ pub(super) fn table(
         match insert.raw_execute() {
             Ok(_) => copied += 1,
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                notes.add(
-                    table,
-                    "id",
-                    "is skipped: it has no key, or another row has its key or id",
-                    id,
-                );
+                notes.add(table, "id", skipped(table), id);
             }
             Err(error) => return Err(error.into()),
         }
         progress(copied);
     }
     Ok(copied)
+}
+
+/// Says why a row was not accepted.
+fn skipped(table: Table) -> &'static str {
+    match table {
+        Table::Keys | Table::Calls => "is skipped: it has no key, or another row has its key or id",
+        Table::Tokens => {
+            "is skipped: it has no digest, prefix or name, or another row has its digest or id"
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Reads a dump into a temporary database.
 //!
-//! It runs only statements that create one of the two tables or insert into it, so a file can
+//! It runs only statements that create one of the imported tables or insert into it, so a file can
 //! affect neither the pool's database nor the file system. Errors name the line but quote no text,
 //! which may be a key.
 
@@ -17,15 +17,18 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
     Keys,
+    /// Client tokens, of which a pool has the digests. The log of that pool names their ids.
+    Tokens,
     Calls,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 2] = [Self::Keys, Self::Calls];
+    pub(super) const ALL: [Self; 3] = [Self::Keys, Self::Tokens, Self::Calls];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Keys => "api_keys",
+            Self::Tokens => "client_tokens",
             Self::Calls => "api_call_logs",
         }
     }
@@ -35,7 +38,7 @@ impl Table {
         Self::ALL.into_iter().find(is_name)
     }
 
-    /// The table of the earlier deployment, for a dump without the schema.
+    /// The table of the earlier deployment or pool, for a dump without the schema.
     fn create(self) -> &'static str {
         match self {
             Self::Keys => {
@@ -44,6 +47,12 @@ impl Table {
                 total_calls INTEGER, success_calls INTEGER, last_used_at TEXT,
                 last_success_at TEXT, last_failure_at TEXT, disabled_until TEXT,
                 created_at TEXT, updated_at TEXT)"
+            }
+            Self::Tokens => {
+                "CREATE TABLE client_tokens (id INTEGER PRIMARY KEY, prefix TEXT, digest BLOB,
+                previous_digest BLOB, previous_until TEXT, name TEXT, created_at TEXT,
+                updated_at TEXT, expires_at TEXT, disabled_at TEXT, models TEXT, networks TEXT,
+                requests_per_minute INTEGER, tokens_per_day INTEGER, changed_by TEXT)"
             }
             Self::Calls => {
                 "CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id INTEGER,
@@ -104,13 +113,13 @@ impl Dump {
         );
         ensure!(
             !dump.tables.is_empty(),
-            "it has neither a table api_keys nor a table api_call_logs, so it is not a dump of an \
-             earlier deployment"
+            "it has none of the tables api_keys, api_call_logs and client_tokens, so it is not a \
+             dump of an earlier deployment"
         );
         Ok(dump)
     }
 
-    /// Runs a statement if it is for one of the two tables, and returns the number of inserted
+    /// Runs a statement if it is for one of the imported tables, and returns the number of inserted
     /// rows.
     fn take(&mut self, statement: &Statement<'_>) -> Result<u64> {
         let action = Action::of(statement.sql);

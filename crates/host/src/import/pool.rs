@@ -47,13 +47,15 @@ impl Pool {
     /// With other data, an import that is repeated could duplicate rows.
     fn check_empty(&self) -> Result<()> {
         let keys = self.count("api_keys")?;
+        let tokens = self.count("client_tokens")?;
         let calls = self.count("api_call_logs")?;
         let sums = self.count("api_call_hours")?;
         ensure!(
-            keys == 0 && calls == 0 && sums == 0,
-            "it already has data ({keys} keys, {calls} calls, {sums} hourly sums), which an import \
-             could duplicate. Import into a new database: choose another folder with --state-dir, \
-             or move this file away. Keys from gemini_api_key are added again when the pool starts"
+            keys == 0 && tokens == 0 && calls == 0 && sums == 0,
+            "it already has data ({keys} keys, {tokens} client tokens, {calls} calls, {sums} hourly \
+             sums), which an import could duplicate. Import into a new database: choose another \
+             folder with --state-dir, or move this file away. Keys from gemini_api_key are added \
+             again when the pool starts"
         );
         let foreign_keys = "SELECT count(*) FROM pragma_foreign_key_list('api_call_logs')";
         let foreign_keys: i64 = self.0.query_row(foreign_keys, [], |row| row.get(0))?;
@@ -86,13 +88,14 @@ impl Pool {
         let now = self.now()?;
         let mut filled = Filled::default();
         for &table in &dump.tables {
-            let before = filled.keys + filled.calls;
+            let before = filled.keys + filled.tokens + filled.calls;
             let rows = copy::table(table, dump, &self.0, &now, &mut filled.notes, |rows| {
                 progress.show(before + rows);
             })
             .with_context(|| format!("table {}", table.name()))?;
             match table {
                 Table::Keys => filled.keys = rows,
+                Table::Tokens => filled.tokens = rows,
                 Table::Calls => filled.calls = rows,
             }
             self.raise_sequence(table, dump)?;
@@ -156,6 +159,7 @@ fn begin(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) struct Filled {
     /// Rows in the database.
     pub(super) keys: u64,
+    pub(super) tokens: u64,
     pub(super) calls: u64,
     /// What was changed or left out.
     pub(super) notes: Notes,

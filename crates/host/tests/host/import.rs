@@ -87,8 +87,7 @@ fn import_reports_counts_and_warns_of_old_calls() {
     let import = Import::new(&dump(3));
     let (code, out, error) = import.run(None);
     assert_eq!((code, error.as_str()), (Some(0), ""));
-    let start =
-        "Imported 1 keys and 3 calls into .spin/sqlite_db.db.\n3 calls are older than 30 days.";
+    let start = "Imported 1 keys, 0 client tokens and 3 calls into .spin/sqlite_db.db.\n3 calls are older than 30 days.";
     assert!(out.starts_with(start), "{out}");
     assert!(out.contains("SPIN_VARIABLE_LOG_RETENTION_DAYS=0"), "{out}");
     assert_eq!(import.0.number(CALLS), 3);
@@ -98,7 +97,7 @@ fn import_reports_counts_and_warns_of_old_calls() {
 fn no_warning_if_calls_are_retained() {
     for days in ["0", "3650"] {
         let (code, out, _) = Import::new(&dump(3)).run(Some(days));
-        let expected = "Imported 1 keys and 3 calls into .spin/sqlite_db.db.\n";
+        let expected = "Imported 1 keys, 0 client tokens and 3 calls into .spin/sqlite_db.db.\n";
         assert_eq!((code, out.as_str()), (Some(0), expected));
     }
 }
@@ -118,8 +117,8 @@ fn rejects_second_import() {
     let import = Import::new(&dump(3));
     import.succeed();
     let error = import.fail(None);
-    let start = "error: the database .spin/sqlite_db.db: it already has data (1 keys, 3 calls, \
-        1 hourly sums)";
+    let start = "error: the database .spin/sqlite_db.db: it already has data (1 keys, 0 client \
+        tokens, 3 calls, 1 hourly sums)";
     assert!(error.starts_with(start), "{error}");
     assert_eq!(import.0.number(CALLS), 3);
 }
@@ -178,7 +177,10 @@ fn killed_import_changes_nothing_and_can_be_repeated() {
         let tables = import.0.number("SELECT count(*) FROM sqlite_schema");
         assert_eq!(tables, if is_new { 0 } else { 1 });
         let (_, out, _) = import.run(None);
-        assert!(out.starts_with("Imported 1 keys and 160000 calls"), "{out}");
+        assert!(
+            out.starts_with("Imported 1 keys, 0 client tokens and 160000 calls"),
+            "{out}"
+        );
         let sum = import.0.number("SELECT sum(calls) FROM api_call_hours");
         assert_eq!(sum, 160_000);
     }

@@ -91,8 +91,11 @@ fn error_names_the_line_and_quotes_no_value() {
             "line 2 (statement 2): sqlite3 ends a dump",
         ),
         (b"ATTACH 'AIzaFAKE' AS x;", "not a statement of a dump"),
-        (b"CREATE TABLE AIzaFAKE (id);", "neither a table api_keys"),
-        (b"", "neither a table api_keys"),
+        (
+            b"CREATE TABLE AIzaFAKE (id);",
+            "none of the tables api_keys",
+        ),
+        (b"", "none of the tables api_keys"),
         (b"SQLite format 3\0AIzaFAKE", "a database and not a dump"),
         (b"\xff\xfeB\0E\0", "UTF-16"),
         (b"\x1f\x8b\x08", "compressed"),

@@ -269,17 +269,98 @@ fn ids_are_not_reused() {
     assert_eq!(folder.query(ids), ["9|", "91|"]);
 }
 
+/// The tables of a pool with two client tokens, the second of which has a call.
+fn pool_with_tokens() -> String {
+    let digest = |byte: &str| format!("X'{}'", byte.repeat(32));
+    let (one, two, three) = (digest("01"), digest("02"), digest("03"));
+    let changed = |action| format!("'{{\"by\":\"x\",\"action\":\"{action}\",\"request\":\"r\"}}'");
+    let (created, deleted) = (changed("create_token"), changed("delete_token"));
+    format!(
+        "CREATE TABLE api_keys (id, api_key, changed_by);
+         INSERT INTO api_keys VALUES(1,'AIzaFAKE-1',{created});
+         INSERT INTO client_tokens VALUES(3,'kp_fake-1',{one},NULL,NULL,'Anna','2025-01-01',
+         '2025-01-02',NULL,NULL,NULL,NULL,NULL,NULL,{created});
+         INSERT INTO client_tokens VALUES(7,'kp_fake-2',{two},{three},'2025-01-03','Ben',
+         '2025-01-01','2025-01-02','2027-01-01','2025-02-01','[\"m\"]','[\"::/0\"]',60,2000,{deleted});
+         CREATE TABLE api_call_logs (id, api_key_id, success, called_at, token_id, input_tokens);
+         INSERT INTO api_call_logs VALUES(1,1,1,'2025-01-02T03:04:05.000Z',7,20);
+         INSERT INTO sqlite_sequence VALUES('client_tokens',9);"
+    )
+}
+
+#[test]
+fn client_tokens_keep_ids_digests_and_limits() {
+    let folder = Folder::new();
+    assert_eq!(folder.import(pool_with_tokens()).unwrap(), "");
+    let tokens = "SELECT id, prefix, hex(digest), hex(previous_digest), previous_until, name,
+        created_at, updated_at, expires_at, disabled_at, models, networks, requests_per_minute,
+        tokens_per_day FROM client_tokens";
+    let [one, two, three] = ["01", "02", "03"].map(|byte| byte.repeat(32));
+    let expected = [
+        format!(
+            "3|kp_fake-1|{one}||NULL|Anna|2025-01-01|2025-01-02|NULL|NULL|NULL|NULL|NULL|NULL|"
+        ),
+        format!(
+            "7|kp_fake-2|{two}|{three}|2025-01-03|Ben|2025-01-01|2025-01-02|2027-01-01|2025-02-01|\
+             [\"m\"]|[\"::/0\"]|60|2000|"
+        ),
+    ];
+    assert_eq!(folder.query(tokens), expected);
+    let used =
+        "SELECT c.token_id, h.token_id, h.tokens FROM api_call_logs AS c, client_token_hours AS h";
+    assert_eq!(folder.query(used), ["7|7|20|"]);
+    // An import is no change by an operator.
+    assert!(folder.query("SELECT * FROM audit_log").is_empty());
+    // Nothing comes twice, and no id is used again.
+    assert_error(folder.import(pool_with_tokens()), &["2 client tokens"]);
+    assert_eq!(folder.query(tokens), expected);
+    let insert = "INSERT INTO client_tokens (prefix, digest, name, created_at, updated_at)
+        VALUES ('kp_fake-3', x'04', 'Cem', '', '')";
+    folder.connection().execute_batch(insert).unwrap();
+    assert_eq!(folder.query("SELECT max(id) FROM client_tokens"), ["10|"]);
+}
+
+#[test]
+fn unusable_client_tokens_are_noted() {
+    let folder = Folder::new();
+    let digest = "01".repeat(32);
+    let notes = folder
+        .import(format!(
+            "CREATE TABLE client_tokens (id, prefix, digest, name, expires_at, secret,
+             created_at, updated_at);
+             INSERT INTO client_tokens (id, prefix, digest, name, expires_at) VALUES
+             (1, 'kp_fake-1', x'{digest}', 'Anna', NULL),
+             (2, 'kp_fake-2', x'{digest}', 'Ben', NULL),
+             (3, 'kp_fake-3', NULL, 'Cem', NULL), (4, 'kp_fake-4', 'kp_fake-4', 'Dan', 'soon');"
+        ))
+        .unwrap();
+    assert_eq!(
+        folder.query("SELECT id, name FROM client_tokens"),
+        ["1|Anna|", "4|Dan|"]
+    );
+    assert_eq!(
+        notes,
+        "client_tokens.digest is not a digest; the token does not work: id 3, 4\n\
+         client_tokens.expires_at is not a valid time: id 4\n\
+         client_tokens.id is skipped: it has no digest, prefix or name, or another row has its \
+         digest or id: id 2, 3\n\
+         ignored columns that the pool does not have: client_tokens.secret\n"
+    );
+}
+
 #[test]
 fn rejects_database_with_data() {
     for data in [
         "INSERT INTO api_keys (api_key) VALUES ('AIzaFAKE-9')",
+        "INSERT INTO client_tokens (prefix, digest, name, created_at, updated_at)
+         VALUES ('kp_fake', x'00', 'Anna', '', '')",
         "INSERT INTO api_call_logs (api_key_id, success) VALUES (1, 1)",
         "INSERT INTO api_call_logs (api_key_id, success) VALUES (1, 1); DELETE FROM api_call_logs",
     ] {
         let folder = Folder::new();
         migrate(&folder).execute_batch(data).unwrap();
-        let all = "SELECT count(*) FROM api_keys UNION ALL SELECT count(*) FROM api_call_logs
-            UNION ALL SELECT sum(calls) FROM api_call_hours";
+        let all = "SELECT count(*) FROM api_keys UNION ALL SELECT count(*) FROM client_tokens
+            UNION ALL SELECT count(*) FROM api_call_logs UNION ALL SELECT sum(calls) FROM api_call_hours";
         let before = folder.query(all);
         assert_error(folder.import(calls()), &["already has data", "--state-dir"]);
         assert_eq!(folder.query(all), before);
