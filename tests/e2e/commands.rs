@@ -157,6 +157,18 @@ async fn calls_are_listed_shown_and_exported() {
         (lines.lines().count(), &first["request_id"]),
         (2, &id.into())
     );
+    let csv = output(
+        &app,
+        &["calls", "export", "--format", "csv", "--status", "200"],
+    )
+    .await;
+    let names = csv.lines().next().unwrap();
+    assert!(names.starts_with("id,called_at,request_id,"), "{names}");
+    assert!(csv.lines().nth(1).unwrap().contains(id), "{csv}");
+    assert_eq!(csv.lines().count(), 3);
+    // No progress, as nobody sees it.
+    let export = run(&app, &["calls", "export", "--failed"]).await;
+    assert_eq!((export.stdout, export.stderr), (Vec::new(), Vec::new()));
 }
 
 #[tokio::test]
@@ -217,4 +229,6 @@ async fn failures_say_what_to_do() {
         assert!(error.contains(expected), "{expected} is not in\n{error}");
         assert!(!error.contains("wrong-token"), "{error}");
     }
+    let mistake = run(&app, &["keys", "show", "nine"]).await;
+    assert_eq!(mistake.status.code(), Some(2));
 }

@@ -1,13 +1,14 @@
 //! `keypool calls`: the log.
 
-use crate::connection::{Connection, parse};
-use crate::output::{Format, grouped, or_dash, pause, table};
-use anyhow::Result;
-use clap::Subcommand;
+use crate::connection::{BROKEN_OFF, Connection, parse, query};
+use crate::output::{Format, grouped, or_dash, pause, progress, table};
+use anyhow::{Context, Result};
+use clap::{Subcommand, ValueEnum};
 use comfy_table::{Cell, Color};
+use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::Value;
-use std::io::Write;
+use std::io::{IsTerminal, Read, Write};
 
 /// The commands about the log.
 #[derive(Debug, Subcommand)]
@@ -30,11 +31,24 @@ pub enum CallsCommand {
         /// The request's id, from `x-request-id`.
         id: String,
     },
-    /// Write calls as JSON Lines, the earliest first.
+    /// Write calls as a file, the earliest first.
     Export {
         #[command(flatten)]
         filter: CallFilter,
+        /// The format of the file.
+        #[arg(long, value_enum, default_value_t = FileFormat::JsonLines)]
+        format: FileFormat,
     },
+}
+
+/// The format of exported calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// A line of column names, and a line for each call.
+    Csv,
+    /// A JSON object for each call, one a line.
+    #[value(name = "jsonl")]
+    JsonLines,
 }
 
 /// Which calls.
@@ -64,6 +78,32 @@ pub struct CallFilter {
     /// Failed calls only.
     #[arg(long)]
     failed: bool,
+}
+
+impl CallFilter {
+    /// The parameters of a query.
+    fn parameters(&self) -> [(&'static str, Option<&str>); 8] {
+        [
+            ("from", self.from.as_deref()),
+            ("until", self.until.as_deref()),
+            ("key", self.key.as_deref()),
+            ("token", self.token.as_deref()),
+            ("model", self.model.as_deref()),
+            ("outcome", self.outcome.as_deref()),
+            ("status", self.status.as_deref()),
+            ("success", self.failed.then_some("false")),
+        ]
+    }
+}
+
+impl FileFormat {
+    /// The name in the API.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::JsonLines => "jsonl",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -96,7 +136,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     match command {
         CallsCommand::List { filter, limit } => {
-            let mut calls = Calls::new(connection, filter, "-called_at");
+            let mut calls = Calls::new(connection, filter);
             let mut listed = Vec::new();
             while let (true, Some(page)) = (listed.len() < *limit, calls.next_page()?) {
                 listed.extend(page);
@@ -113,31 +153,23 @@ pub(crate) fn run(
                 Format::Table => write(format, &parse::<Request>(&json)?.attempts, out),
             }
         }
-        CallsCommand::Export { filter } => {
-            let mut calls = Calls::new(connection, filter, "called_at");
-            while let Some(page) = calls.next_page()? {
-                write_lines(&page, out)?;
-            }
-            Ok(())
-        }
+        CallsCommand::Export { filter, format } => export(connection, *format, filter, out),
     }
 }
 
-/// The calls that a filter selects, page by page.
+/// The calls that a filter selects, page by page, the latest first.
 struct Calls<'a> {
     connection: &'a Connection,
     filter: &'a CallFilter,
-    sort: &'a str,
     cursor: Option<String>,
     is_over: bool,
 }
 
 impl<'a> Calls<'a> {
-    fn new(connection: &'a Connection, filter: &'a CallFilter, sort: &'a str) -> Self {
+    fn new(connection: &'a Connection, filter: &'a CallFilter) -> Self {
         Self {
             connection,
             filter,
-            sort,
             cursor: None,
             is_over: false,
         }
@@ -147,18 +179,11 @@ impl<'a> Calls<'a> {
         if self.is_over {
             return Ok(None);
         }
-        let filter = self.filter;
         let parameters = [
-            ("sort", Some(self.sort)),
-            ("from", filter.from.as_deref()),
-            ("until", filter.until.as_deref()),
-            ("key", filter.key.as_deref()),
-            ("token", filter.token.as_deref()),
-            ("model", filter.model.as_deref()),
-            ("outcome", filter.outcome.as_deref()),
-            ("status", filter.status.as_deref()),
-            ("success", filter.failed.then_some("false")),
-        ];
+            &[("sort", Some("-called_at"))],
+            &self.filter.parameters()[..],
+        ]
+        .concat();
         let cursor = self.cursor.as_deref();
         let page = self.connection.page("calls", &parameters, cursor)?;
         self.is_over = page.next_cursor.is_none();
@@ -177,7 +202,7 @@ fn follow(
     let id = |call: &Value| call["id"].as_i64().unwrap_or(0);
     let mut last: Option<i64> = None;
     loop {
-        let mut calls = Calls::new(connection, filter, "-called_at");
+        let mut calls = Calls::new(connection, filter);
         let latest = calls.next_page()?.unwrap_or_default();
         let mut new: Vec<Value> = latest
             .iter()
@@ -194,6 +219,70 @@ fn follow(
         }
         last = latest.iter().map(id).max().max(last).or(Some(0));
         pause();
+    }
+}
+
+/// Writes calls as they arrive, with a count on a terminal that does not show the calls themselves.
+fn export(
+    connection: &Connection,
+    format: FileFormat,
+    filter: &CallFilter,
+    out: &mut impl Write,
+) -> Result<()> {
+    let parameters = [&[("format", Some(format.name()))], &filter.parameters()[..]].concat();
+    let progress = match std::io::stdout().is_terminal() {
+        true => ProgressBar::hidden(),
+        false => progress("0 calls are written"),
+    };
+    let mut file = connection.download(&format!("calls/export?{}", query(&parameters)))?;
+    let mut count = CallCount::new(format);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = file.read(&mut buffer).context(BROKEN_OFF)?;
+        if length == 0 {
+            break;
+        }
+        let part = &buffer[..length];
+        out.write_all(part)?;
+        count.take(part);
+        progress.set_message(format!("{} calls are written", count.calls()));
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// Counts the calls in a file by its lines. A text in CSV may have line breaks, within quotes.
+struct CallCount {
+    format: FileFormat,
+    lines: u64,
+    is_quoted: bool,
+}
+
+impl CallCount {
+    fn new(format: FileFormat) -> Self {
+        Self {
+            format,
+            lines: 0,
+            is_quoted: false,
+        }
+    }
+
+    fn take(&mut self, part: &[u8]) {
+        for byte in part {
+            match byte {
+                b'"' if self.format == FileFormat::Csv => self.is_quoted = !self.is_quoted,
+                b'\n' if !self.is_quoted => self.lines += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn calls(&self) -> u64 {
+        match self.format {
+            // The first line has the names of the columns.
+            FileFormat::Csv => self.lines.saturating_sub(1),
+            FileFormat::JsonLines => self.lines,
+        }
     }
 }
 
@@ -250,4 +339,29 @@ fn write(format: Format, calls: &[Value], out: &mut impl Write) -> Result<()> {
     }
     writeln!(out, "{rows}")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_in_a_file_are_counted() {
+        for (format, file, calls) in [
+            (FileFormat::Csv, "", 0),
+            (FileFormat::Csv, "id,message\r\n", 0),
+            (
+                FileFormat::Csv,
+                "id,message\r\n1,\"a \"\"b\"\"\r\nc\"\r\n2,\r\n",
+                2,
+            ),
+            (FileFormat::JsonLines, "{\"message\":\"a \\\"b\"}\n{}\n", 2),
+        ] {
+            let mut count = CallCount::new(format);
+            for part in file.as_bytes().chunks(3) {
+                count.take(part);
+            }
+            assert_eq!(count.calls(), calls, "{file}");
+        }
+    }
 }

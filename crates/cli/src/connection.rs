@@ -4,14 +4,17 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-/// How long a request may take.
+/// How long a request may take; for a download, until it begins.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// What is said of a response without its end.
+pub(crate) const BROKEN_OFF: &str = "the pool's response broke off";
 /// Variables with the operator's token, in order of precedence. The second is the pool's own.
 const TOKEN_VARIABLES: [&str; 2] = ["KEYPOOL_ADMIN_TOKEN", "SPIN_VARIABLE_ADMIN_TOKEN"];
 
@@ -84,7 +87,7 @@ impl ConnectionArgs {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(TIMEOUT))
+            .timeout_recv_response(Some(TIMEOUT))
             .tls_config(tls.build())
             .build();
         Ok(Connection {
@@ -131,6 +134,12 @@ impl Connection {
         }
     }
 
+    /// Gets a file, whose download may take any time.
+    pub(crate) fn download(&self, path: &str) -> Result<impl Read + use<>> {
+        let body = self.exchange("GET", &api(path), "", None)?;
+        Ok(body.into_with_config().limit(u64::MAX).reader())
+    }
+
     /// Gets one of the older paths for operators.
     pub(crate) fn get_older(&self, path: &str) -> Result<String> {
         self.send("GET", path, "")
@@ -142,6 +151,18 @@ impl Connection {
     }
 
     fn send(&self, method: &str, path: &str, body: &str) -> Result<String> {
+        let mut body = self.exchange(method, path, body, Some(TIMEOUT))?;
+        read(&mut body).context(BROKEN_OFF)
+    }
+
+    /// Sends a request that may take at most `limit` in all, and returns the body of the response.
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        limit: Option<Duration>,
+    ) -> Result<Body> {
         let request = http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url))
@@ -151,15 +172,16 @@ impl Connection {
         let request = request
             .body(body.to_owned())
             .map_err(|_| anyhow::anyhow!("the address or the token has invalid characters"))?;
+        let request = self.agent.configure_request(request);
+        let request = request.timeout_global(limit).build();
         let response = self
             .agent
             .run(request)
             .with_context(|| format!("cannot reach the pool at {}", self.url))?;
         let (head, mut body) = response.into_parts();
-        let text = read(&mut body).context("the pool's response broke off")?;
         match head.status.as_u16() {
-            200..=299 => Ok(text),
-            status => bail!("{}", message(status, &text)),
+            200..=299 => Ok(body),
+            status => bail!("{}", message(status, &read(&mut body).context(BROKEN_OFF)?)),
         }
     }
 }

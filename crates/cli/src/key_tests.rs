@@ -1,9 +1,8 @@
 //! `keypool keys test`: tests keys with a call that costs nothing.
 
 use crate::connection::{Connection, Page, parse};
-use crate::output::{Format, or_dash, state, table};
+use crate::output::{Format, or_dash, progress, state, table};
 use anyhow::Result;
-use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -25,8 +24,7 @@ pub(crate) fn run(
     ids: &[u64],
     out: &mut impl Write,
 ) -> Result<()> {
-    // Drawn on a terminal only.
-    let progress = ProgressBar::new_spinner();
+    let progress = progress("0 keys are tested");
     let mut tests: Vec<Value> = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -41,7 +39,6 @@ pub(crate) fn run(
         let page: Page = parse(&json)?;
         tests.extend(page.items);
         progress.set_message(format!("{} keys are tested", tests.len()));
-        progress.tick();
         cursor = page.next_cursor;
         if cursor.is_none() {
             break;

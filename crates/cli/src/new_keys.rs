@@ -1,7 +1,7 @@
 //! `keypool keys add` and `import`: keys for the pool.
 
 use crate::connection::{Connection, parse, query};
-use crate::output::{Format, or_dash, table};
+use crate::output::{Format, or_dash, progress, table};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::fs;
@@ -101,7 +101,9 @@ fn send(
         ("dry_run", options.dry_run.then_some("true")),
         ("add_dead", options.add_dead.then_some("true")),
     ]);
+    let progress = progress("the pool reads the keys");
     let json = connection.change("POST", &format!("keys?{query}"), &keys)?;
+    progress.finish_and_clear();
     match format {
         Format::Json => Ok(writeln!(out, "{json}")?),
         Format::Table => write(&parse(&json)?, out),

@@ -1,6 +1,7 @@
-//! Output: tables for people, JSON for programs.
+//! Output: tables for people, JSON for programs, and the progress of what takes long.
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -35,6 +36,17 @@ pub(crate) fn state(state: &str) -> Cell {
         _ => Color::Yellow,
     };
     Cell::new(state).fg(color)
+}
+
+/// The progress of what may take long, on the standard error if that is a terminal. It is cleared
+/// when it is dropped.
+pub(crate) fn progress(message: &str) -> ProgressBar {
+    let progress = ProgressBar::new_spinner().with_message(message.to_owned());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        progress.set_style(style);
+    }
+    progress.enable_steady_tick(Duration::from_millis(100));
+    progress
 }
 
 /// A text, or `-` if there is none.
