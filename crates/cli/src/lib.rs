@@ -11,8 +11,7 @@
 //! | `explain` | `keypool explain MODEL` |
 //! | `secret` | `keypool secret new` |
 //!
-//! Exit codes: 0 for success, 1 if the pool refused or could not be reached, 2 for a wrong command
-//! line.
+//! Exit codes: see [`EXIT_CODES`].
 
 mod calls;
 mod connection;
@@ -30,6 +29,10 @@ use clap::Subcommand;
 use connection::ConnectionArgs;
 use output::Format;
 use std::io::{self, Write};
+
+/// What the program's exit codes mean, for its help.
+pub const EXIT_CODES: &str = "Exit codes: 0 for success, 1 if the command failed or the pool \
+    refused it or cannot be reached, 2 for a wrong command line.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -128,10 +131,16 @@ fn ignore_closed_pipe(done: Result<()>) -> Result<()> {
     }
 }
 
-/// The script that completes the words of `program` in a shell, for its standard output.
-pub fn completions(shell: clap_complete::Shell, program: &mut clap::Command) {
+/// Writes the script that completes the words of `program` in a shell to the standard output.
+///
+/// # Errors
+/// The standard output cannot be written to.
+pub fn completions(shell: clap_complete::Shell, program: &mut clap::Command) -> Result<()> {
     let name = program.get_name().to_owned();
-    clap_complete::generate(shell, program, name, &mut io::stdout());
+    // `generate` would panic if a reader such as `head` stops early.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, program, name, &mut script);
+    ignore_closed_pipe(io::stdout().write_all(&script).map_err(Into::into))
 }
 
 pub use clap_complete::Shell;
@@ -159,6 +168,25 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_command_lines_are_told_from_failures() {
+        for line in [
+            "keypool",
+            "keypool nothing",
+            "keypool keys show",
+            "keypool keys show x",
+            "keypool calls export --format xml",
+            "keypool tokens rotate 1 --grace -1",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        for line in ["keypool --help", "keypool calls export --help"] {
+            let help = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(help.exit_code(), 0, "{line}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use wasmtime::ProfilingStrategy;
 const STATE_DIR: &str = ".spin";
 
 #[derive(Parser)]
-#[command(name = "keypool", version, about)]
+#[command(name = "keypool", version, about, after_help = keypool_cli::EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -183,6 +183,16 @@ mod tests {
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_and_documentation_say_what_exit_codes_mean() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains(keypool_cli::EXIT_CODES), "{help}");
+        let page = include_str!("../../../docs/commands.md");
+        for code in ["| 0 |", "| 1 |", "| 2 |"] {
+            assert!(page.contains(code), "{code}");
+        }
     }
 
     #[test]

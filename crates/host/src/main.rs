@@ -59,10 +59,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up(&options),
         Command::ImportSql(options) => import::import_sql(&options),
         Command::Pool(command) => keypool_cli::run(command),
-        Command::Completions { shell } => {
-            keypool_cli::completions(shell, &mut Cli::command());
-            Ok(())
-        }
+        Command::Completions { shell } => keypool_cli::completions(shell, &mut Cli::command()),
     };
     log::flush();
     match done {
