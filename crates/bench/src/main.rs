@@ -10,6 +10,7 @@
 //! | [`case`] | the list of cases |
 //! | [`measure`] | runs one case, in turns |
 //! | [`kill`] | kills the host under load |
+//! | [`reads`] | times how the pool reads its keys, sealed or not |
 //! | [`load`] | sends requests and streams, and times them |
 //! | [`build`] | the binaries that are measured |
 //! | [`service`], [`upstream`] | a running pool or bare component, and the fake Gemini behind it |
@@ -22,6 +23,7 @@ mod kill;
 mod load;
 mod measure;
 mod process;
+mod reads;
 mod report;
 mod service;
 mod upstream;
@@ -29,6 +31,7 @@ mod upstream;
 use anyhow::{Context, Result, ensure};
 use build::Builds;
 use case::{Comparison, Scale};
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,7 +62,7 @@ struct Options {
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Run this case only; can be repeated.
-    #[arg(long, value_name = "CASE", value_parser = case::NAMES)]
+    #[arg(long, value_name = "CASE", value_parser = case_names())]
     only: Vec<String>,
     /// Compare with another build of the pool: `keypool` and `gemini_keypool.wasm` in DIR.
     ///
@@ -80,6 +83,12 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// The cases of [`case`], and [`reads`].
+fn case_names() -> PossibleValuesParser {
+    let names = case::NAMES.into_iter().chain([reads::NAME]);
+    PossibleValuesParser::new(names)
 }
 
 fn run(options: &Options) -> Result<ExitCode> {
@@ -111,6 +120,11 @@ fn run(options: &Options) -> Result<ExitCode> {
             let of_case = |fault| format!("{}, {}: {fault}", case.name, one.label);
             faults.extend(one.faults.iter().map(of_case));
         }
+    }
+    let is_chosen = options.only.is_empty() || options.only.iter().any(|it| it == reads::NAME);
+    if is_chosen && comparison == Comparison::Baselines {
+        eprintln!("==> {}: keys in clear text and sealed", reads::NAME);
+        report += &reads::run(scale)?;
     }
     if options.only.is_empty() {
         eprintln!("==> kill: kill -9 under load");

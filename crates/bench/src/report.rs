@@ -137,15 +137,15 @@ fn percentile(times: &[Duration], percent: usize) -> Option<f64> {
 
 /// The median of several rounds, with the minimum and the maximum.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
-    median: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
     minimum: f64,
     maximum: f64,
 }
 
 impl Spread {
     /// `None` without values.
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
@@ -160,7 +160,7 @@ impl Spread {
         })
     }
 
-    fn show(self, digits: usize) -> String {
+    pub(crate) fn show(self, digits: usize) -> String {
         let Self {
             median,
             minimum,
@@ -175,7 +175,7 @@ impl Spread {
 }
 
 /// A Markdown table with aligned columns; the first row is the header.
-fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

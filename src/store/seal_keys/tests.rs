@@ -224,39 +224,3 @@ fn the_checks_of_every_reading_use_the_index() {
         }
     }
 }
-
-/// `cargo test --release --lib pool_reads_with_and_without_encryption -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement"]
-#[expect(clippy::disallowed_methods, reason = "it measures time")]
-fn pool_reads_with_and_without_encryption() {
-    let plain = NativeDatabase::with_keys(1000);
-    plain.run(
-        "UPDATE api_keys SET api_key = 'AIzaFAKE-key-of-the-test-pool-' || printf('%09d', id)",
-    );
-    let sealed = NativeDatabase::with_keys(1000);
-    sealed.run(
-        "UPDATE api_keys SET api_key = 'AIzaFAKE-key-of-the-test-pool-' || printf('%09d', id)",
-    );
-    let (none, one) = (vault(0, 0), vault(1, 0));
-    seal(&sealed, &one);
-    let read = |database: &NativeDatabase, vault: &KeyVault, sample| {
-        let began = std::time::Instant::now();
-        drop(block_on(read_pool(database, vault, sample, NOW)).unwrap());
-        began.elapsed().as_micros()
-    };
-    for sample in [None, Some(0.5)] {
-        let cold = read(&sealed, &vault(1, 0), sample);
-        let mut times = [vec![], vec![]];
-        for _ in 0..500 {
-            times[0].push(read(&plain, &none, sample));
-            times[1].push(read(&sealed, &one, sample));
-        }
-        let best = times.map(|mut times| {
-            times.sort_unstable();
-            // Other processes only add time.
-            times[times.len() / 20]
-        });
-        println!("{sample:?}: plain and sealed {best:?} us, first {cold} us");
-    }
-}
