@@ -28,6 +28,20 @@ pip_install() {
   }
 }
 
+# promtool_install VERSION: promtool of Debian's package prometheus, without root. Then `promtool ...`.
+promtool_install() {
+  mkdir lists cache
+  local apt=(apt-get --quiet -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache")
+  { "${apt[@]}" update && "${apt[@]}" download "prometheus=$1" && dpkg-deb -x prometheus_*.deb .; } > apt.log 2>&1 || {
+    cat apt.log >&2
+    echo "apt-get could not fetch prometheus=$1: nothing was checked" >&2
+    exit 2
+  }
+}
+promtool() {
+  run usr/bin/promtool "$@"
+}
+
 # run COMMAND...: fails, and says so, when the command is still running after two minutes.
 run() {
   local code=0
