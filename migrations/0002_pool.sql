@@ -65,6 +65,9 @@ ALTER TABLE api_call_logs ADD COLUMN cached_tokens INTEGER;
 -- The client token of the call; NULL for the built-in one.
 ALTER TABLE api_call_logs ADD COLUMN token_id INTEGER;
 -- ;;
+-- 1 if a fault drill ended the call, so that the upstream got none.
+ALTER TABLE api_call_logs ADD COLUMN drill INTEGER;
+-- ;;
 -- Calls per minute. Rows live for a few minutes.
 CREATE TABLE IF NOT EXISTS rate_limits (
     -- a client's address, or what else is counted of it
@@ -338,9 +341,9 @@ WHERE total_calls IS NULL OR success_calls IS NULL OR consecutive_failures IS NU
 -- the log makes a new view and trigger.
 CREATE VIEW IF NOT EXISTS recorded_calls (api_key_id, success, response_status, error_message,
     response_time_ms, called_at, request_id, model, attempt, outcome, first_byte_ms, input_tokens,
-    output_tokens, thinking_tokens, cached_tokens, token_id, ended_at, horizon)
+    output_tokens, thinking_tokens, cached_tokens, token_id, ended_at, horizon, drill)
 AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL;
+    NULL, NULL, NULL, NULL;
 -- ;;
 -- Times after the horizon, which is a while after the call's end, were written by a clock that ran
 -- ahead, or are not times.
@@ -350,11 +353,11 @@ WHEN NOT EXISTS (SELECT 1 FROM api_call_logs
 BEGIN
     INSERT INTO api_call_logs (api_key_id, success, response_status, error_message,
         response_time_ms, called_at, request_id, model, attempt, outcome, first_byte_ms,
-        input_tokens, output_tokens, thinking_tokens, cached_tokens, token_id)
+        input_tokens, output_tokens, thinking_tokens, cached_tokens, token_id, drill)
     VALUES (NEW.api_key_id, NEW.success, NEW.response_status, NEW.error_message,
         NEW.response_time_ms, NEW.called_at, NEW.request_id, NEW.model, NEW.attempt, NEW.outcome,
         NEW.first_byte_ms, NEW.input_tokens, NEW.output_tokens, NEW.thinking_tokens,
-        NEW.cached_tokens, NEW.token_id);
+        NEW.cached_tokens, NEW.token_id, NEW.drill);
 
     -- None of these columns is indexed, so the update touches no index.
     UPDATE api_keys SET

@@ -73,3 +73,39 @@ BEGIN
     DELETE FROM limits WHERE preset IS NULL AND learned IS NULL
         AND scope IN (SELECT value FROM json_each(NEW.scopes));
 END;
+-- ;;
+-- Keys whose next calls end with a fault, without a call to the upstream.
+CREATE TABLE IF NOT EXISTS fault_drills (
+    api_key_id INTEGER PRIMARY KEY,
+    -- 429, 503 or reset
+    fault TEXT NOT NULL,
+    calls_left INTEGER NOT NULL
+);
+-- ;;
+-- What an operator sets of a drill. One INSERT INTO set_drills begins, replaces or, with 0 calls,
+-- ends the drill of a key, and writes the audit log. It may run twice: a request that is in the
+-- audit log already does not begin its drill again.
+CREATE VIEW IF NOT EXISTS set_drills (api_key_id, fault, calls, at, changed_by)
+AS SELECT NULL, NULL, NULL, NULL, NULL;
+-- ;;
+CREATE TRIGGER IF NOT EXISTS set_drill_of_key INSTEAD OF INSERT ON set_drills
+WHEN NOT EXISTS (SELECT 1 FROM audit_log WHERE request_id = NEW.changed_by ->> 'request'
+    AND action = NEW.changed_by ->> 'action' AND subject = 'key:' || NEW.api_key_id)
+BEGIN
+    INSERT INTO audit_log (at, actor, action, subject, before, after, request_id)
+    VALUES (NEW.at, NEW.changed_by ->> 'by', NEW.changed_by ->> 'action',
+        'key:' || NEW.api_key_id,
+        json_object('drill', (SELECT json_object('fault', fault, 'calls_left', calls_left)
+            FROM fault_drills WHERE api_key_id = NEW.api_key_id AND calls_left > 0)),
+        json_object('drill', iif(NEW.calls > 0,
+            json_object('fault', NEW.fault, 'calls_left', NEW.calls), NULL)),
+        NEW.changed_by ->> 'request');
+    DELETE FROM fault_drills WHERE api_key_id = NEW.api_key_id;
+    INSERT INTO fault_drills (api_key_id, fault, calls_left)
+    SELECT NEW.api_key_id, NEW.fault, NEW.calls WHERE NEW.calls > 0;
+END;
+-- ;;
+CREATE TRIGGER IF NOT EXISTS end_drill_of_deleted_key AFTER DELETE ON api_keys
+BEGIN
+    DELETE FROM fault_drills WHERE api_key_id = OLD.id;
+END;

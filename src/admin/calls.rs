@@ -8,8 +8,11 @@ use crate::wire::parameters::Invalid;
 use crate::wire::request_id::RequestId;
 use serde::Serialize;
 
+/// The values of a flag.
+const FLAG: [(&str, i64); 2] = [("true", 1), ("false", 0)];
+
 /// The members of a call, in order.
-pub(super) const COLUMNS: [&str; 17] = [
+pub(super) const COLUMNS: [&str; 18] = [
     "id",
     "called_at",
     "request_id",
@@ -27,6 +30,7 @@ pub(super) const COLUMNS: [&str; 17] = [
     "output_tokens",
     "thinking_tokens",
     "cached_tokens",
+    "drill",
 ];
 
 #[derive(Serialize)]
@@ -49,6 +53,8 @@ pub(super) struct CallReport {
     output_tokens: Option<i64>,
     thinking_tokens: Option<i64>,
     cached_tokens: Option<i64>,
+    /// Whether a fault drill ended it.
+    drill: bool,
 }
 
 impl CallReport {
@@ -71,6 +77,7 @@ impl CallReport {
             output_tokens: call.output_tokens,
             thinking_tokens: call.thinking_tokens,
             cached_tokens: call.cached_tokens,
+            drill: call.drill,
         }
     }
 }
@@ -106,7 +113,8 @@ pub(super) fn filter(query: &Query) -> Result<CallFilter, Invalid> {
         model: query.take("model"),
         outcome: query.take("outcome"),
         status: query.number("status")?,
-        success: query.choose("success", &[("true", 1), ("false", 0)])?,
+        success: query.choose("success", &FLAG)?,
+        drill: query.choose("drill", &FLAG)?,
     })
 }
 

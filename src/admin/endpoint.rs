@@ -54,6 +54,8 @@ pub enum KeyAction {
     Pause,
     /// `reset`: puts it back into use, and ends its cool-downs.
     Reset,
+    /// `drill`: lets its next calls end with a fault.
+    Drill,
 }
 
 /// What can be done to a client token.
@@ -129,6 +131,7 @@ impl KeyAction {
             "enable" => Some(Self::Enable),
             "pause" => Some(Self::Pause),
             "reset" => Some(Self::Reset),
+            "drill" => Some(Self::Drill),
             _ => None,
         }
     }
@@ -185,6 +188,10 @@ mod tests {
             ("keys/", None),
             ("keys/07", None),
             ("keys/+7", None),
+            (
+                "keys/7/drill",
+                Some(Endpoint::KeyAction(KeyId(7), KeyAction::Drill)),
+            ),
             ("keys/7/explode", None),
             ("keys/7/pause/x", None),
             ("audit/7", None),

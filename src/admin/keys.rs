@@ -3,14 +3,20 @@
 use super::endpoint::KeyAction;
 use super::key_fields::{NAME, NOTE, later, patterns, priority, short, tags};
 use super::key_limits::{self, LimitReport, scopes};
+use super::query::chosen;
 use super::request::{List, Refusal, Request, Response};
 use crate::pool::{KeyId, KeyStatus, Moment, Scope, UnixMillis};
 use crate::store::{
-    self, ByTime, CurrentCoolDown, Database, KeyChange, KeyField, KeyFilter, KeySort, ListedKey,
-    Order, StateChange,
+    self, ByTime, CurrentCoolDown, Database, Drill, KeyChange, KeyField, KeyFilter, KeySort,
+    ListedKey, Order, StateChange,
 };
-use crate::wire::parameters::{Invalid, Parameters};
+use crate::wire::gemini::Fault;
+use crate::wire::json::read;
+use crate::wire::parameters::{Invalid, Parameters, text};
 use serde::Serialize;
+
+/// The most calls of a drill.
+const MAX_DRILL: i64 = 1000;
 
 #[derive(Serialize)]
 struct KeyReport<'a> {
@@ -38,8 +44,17 @@ struct KeyReport<'a> {
     success_calls: i64,
     last_used_at: Option<String>,
     last_outcome: Option<String>,
+    drill: Option<DrillReport>,
     created_at: Option<String>,
     updated_at: Option<String>,
+}
+
+/// A fault drill under way.
+#[derive(Serialize)]
+struct DrillReport {
+    /// `429`, `503` or `reset`.
+    fault: &'static str,
+    calls_left: i64,
 }
 
 #[derive(Serialize)]
@@ -78,6 +93,10 @@ impl<'a> KeyReport<'a> {
             success_calls: key.success_calls,
             last_used_at: key.last_used_at,
             last_outcome: key.last_outcome,
+            drill: key.drill.map(|drill| DrillReport {
+                fault: drill.fault.name(),
+                calls_left: drill.calls_left,
+            }),
             created_at: key.created_at,
             updated_at: key.updated_at,
         }
@@ -244,8 +263,35 @@ pub(super) async fn act(
                 false => Err(Refusal::UnknownKey(id)),
             };
         }
+        KeyAction::Drill => return drill(database, id, request).await,
     };
     change(database, id, key_change, request).await
+}
+
+/// Begins or ends a fault drill.
+async fn drill(
+    database: &impl Database,
+    id: KeyId,
+    request: &Request<'_>,
+) -> Result<Response, Refusal> {
+    let parameters = request.parameters(&["fault", "calls"])?;
+    let calls = parameters.read("calls", |calls| {
+        let calls = read(calls).filter(|calls| (0..=MAX_DRILL).contains(calls));
+        calls.ok_or_else(|| Invalid::new(format!("must be a whole number from 0 to {MAX_DRILL}")))
+    })?;
+    let calls_left = calls.unwrap_or(1);
+    let fault = parameters.read("fault", |fault| chosen(&text(fault)?, &Fault::ALL))?;
+    let fault = match (fault, calls_left) {
+        (Some(fault), _) => fault,
+        (None, 0) => Fault::Reset,
+        (None, _) => return Err(Invalid::about("fault", "is missing").into()),
+    };
+    if store::listed_key(database, id).await?.is_none() {
+        return Err(Refusal::UnknownKey(id));
+    }
+    let drill = Drill { fault, calls_left };
+    store::set_drill(database, id, drill, request.author, request.now).await?;
+    show(database, id, request.now).await
 }
 
 /// Makes a change, and shows the key afterwards.

@@ -12,7 +12,7 @@ use crate::pool::{
     TokenId, UnixMillis, Usage, Verdict, quota_scope_of, transition,
 };
 use crate::store::{self, AttemptRow, Database, Deferred, Lost};
-use crate::wire::gemini::{CallResult, Diagnosis, diagnose, loggable, unknown_fields};
+use crate::wire::gemini::{CallResult, Diagnosis, Fault, diagnose, loggable, unknown_fields};
 use crate::wire::openai::signatures::SignedCall;
 use crate::wire::redact::{redact, redact_json, truncate};
 use crate::wire::request_traits::RequestTraits;
@@ -47,6 +47,8 @@ pub(super) struct Attempt<D, S> {
     /// What its request is like.
     pub(super) traits: RequestTraits,
     pub(super) claimed: Claimed,
+    /// The fault with which it ends instead of a call to the upstream.
+    pub(super) drill: Option<Fault>,
     /// When its row is written.
     pub(super) log_commit: LogCommit,
     /// The key and the client's token, to be redacted from messages.
@@ -366,6 +368,7 @@ impl<D: Database, S: System> Attempt<D, S> {
             first_byte_at: self.first_byte_at,
             ended_at: incident.ended_at,
             usage: end.usage,
+            drill: self.drill,
         }
     }
 
@@ -403,12 +406,13 @@ impl<D: Database, S: System> Attempt<D, S> {
     /// The line for the operator's log.
     fn line(&self, row: &AttemptRow) -> String {
         format!(
-            "call request={} attempt={} key={} model={:?} outcome={} status={} duration_ms={} message={:?}",
+            "call request={} attempt={} key={} model={:?} outcome={}{} status={} duration_ms={} message={:?}",
             self.request_id,
             self.number,
             self.key(),
             self.redact(&self.model),
             row.outcome.name(),
+            row.drill.map_or("", |_| " (drill)"),
             row.response_status
                 .map_or_else(|| "none".to_owned(), |status| status.to_string()),
             row.ended_at.since(row.started_at),

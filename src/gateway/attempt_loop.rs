@@ -21,8 +21,9 @@ use crate::pool::{
     After, Blame, CredentialHeader, Failover, GiveUp, Incident, KeyId, Moment, Outcome, Owner,
     Pick, Policy, Step, estimate_tokens, quota_scope_of, with_tool,
 };
-use crate::store::Database;
+use crate::store::{self, Database};
 use crate::wire::Kind;
+use crate::wire::gemini::Fault;
 use crate::wire::request_traits::RequestTraits;
 use http::header::{HeaderName, HeaderValue};
 use rand::SeedableRng;
@@ -251,7 +252,10 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         request: &UpstreamRequest<'_>,
     ) -> Attempted<D, U::Body, S> {
         self.latest = Some(sending.owner.clone());
-        let attempt = self.attempt(pick, claimed, sending, request);
+        let attempt = Attempt {
+            drill: self.take_drill(pick.key.id).await,
+            ..self.attempt(pick, claimed, sending, request)
+        };
         let deadlines = self.failover.deadlines(attempt.started_at);
         let content_type = match (request.form.kind, request.body.is_empty()) {
             (Kind::Chat | Kind::Generate, _) => ContentType::Json,
@@ -299,6 +303,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
                 ..request.traits.clone()
             },
             claimed,
+            drill: None,
             log_commit: config.log_commit,
             secrets: std::iter::once(key)
                 .chain(config.client_secrets())
@@ -310,6 +315,23 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
             view: view.clone(),
             system: (*system).clone(),
         }
+    }
+
+    /// The fault with which a drill lets the call end. A failing database does not block the
+    /// request.
+    async fn take_drill(&self, key: KeyId) -> Option<Fault> {
+        let Context { view, system, .. } = self.context;
+        if !view.snapshot().has_drill(key) {
+            return None;
+        }
+        let taken = store::take_drill(&*view.database, key).await;
+        taken.unwrap_or_else(|error| {
+            system.log(&format!(
+                "request={} takes no part in the drill of key {key}: {error}",
+                self.request_id
+            ));
+            None
+        })
     }
 
     /// Removes or replaces what the upstream objected to, if that does not change the meaning of

@@ -15,7 +15,7 @@ use crate::pool::{Deadlines, Outcome, UnixMillis};
 use crate::store::Database;
 use crate::wire::Kind;
 use crate::wire::gemini::{
-    CallResult, MAX_ERROR_BYTES, closing_bracket, diagnose, is_events, is_page, is_readable,
+    CallResult, Fault, MAX_ERROR_BYTES, closing_bracket, diagnose, is_events, is_page, is_readable,
     unpacked_answer,
 };
 use crate::wire::openai::repair;
@@ -85,6 +85,9 @@ impl<D: Database, S: System> Exchange<'_, D, S> {
         upstream: &U,
         headers: HeaderMap,
     ) -> Attempted<D, U::Body, S> {
+        if let Some(fault) = self.attempt.drill {
+            return drilled(self.attempt, fault).await.into();
+        }
         let system = self.attempt.system.clone();
         let until = async |deadline: UnixMillis| system.wait(left_ms(&system, deadline)).await;
         let timers = Timers {
@@ -438,15 +441,37 @@ async fn refused<D: Database, B: ByteStream, S: System>(
             break;
         }
     }
+    end_refused(attempt, status, &headers, &bytes).await
+}
+
+async fn end_refused<D: Database, S: System>(
+    attempt: Attempt<D, S>,
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Failed {
     let response = CallResult::Response {
         status,
-        headers: &headers,
-        body: &bytes,
+        headers,
+        body,
     };
     let diagnosis = diagnose(response, &attempt.traits);
     attempt
-        .end_with_error(&diagnosis, ErrorSource::Response, Some(&bytes))
+        .end_with_error(&diagnosis, ErrorSource::Response, Some(body))
         .await
+}
+
+/// Ends the attempt as if the upstream had answered with this fault.
+async fn drilled<D: Database, S: System>(attempt: Attempt<D, S>, fault: Fault) -> Failed {
+    match fault.response() {
+        Some((status, body)) => {
+            end_refused(attempt, status, &HeaderMap::new(), body.as_bytes()).await
+        }
+        None => {
+            let error = TransportError::Unanswered("ConnectionTerminated".to_owned());
+            attempt.end_without_response(&error, None).await
+        }
+    }
 }
 
 /// Puts a plain answer into its reply, in the form that the client requested. Returns the tool calls

@@ -213,6 +213,8 @@ impl<D: Database, U: Upstream, S: System> Tester<'_, D, U, S> {
                 input_tokens: 0,
                 reserved_at: None,
             },
+            // A test tells how the key really is.
+            drill: None,
             log_commit: self.config.log_commit,
             secrets: secrets.map(str::to_owned).collect(),
             started_at: now,

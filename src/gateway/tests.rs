@@ -20,6 +20,7 @@ mod access;
 mod admin;
 mod affinity;
 mod answers;
+mod drills;
 mod failover;
 mod keys;
 mod openapi;

@@ -33,6 +33,8 @@ pub struct Snapshot {
     unsupported: HashMap<String, BTreeSet<String>>,
     /// Models that refuse tool calls without their thought signature.
     signed_models: BTreeSet<String>,
+    /// Keys whose next calls are to end with a fault.
+    drills: Vec<KeyId>,
     /// Draw tables by model, built on the first draw for it.
     tables: HashMap<String, Table>,
 }
@@ -259,6 +261,16 @@ impl Snapshot {
     /// The key with this id.
     pub fn key(&self, id: KeyId) -> Option<&PoolKey> {
         self.keys.get(*self.positions.get(&id)?)
+    }
+
+    /// Adds a key whose next calls are to end with a fault.
+    pub fn add_drill(&mut self, id: KeyId) {
+        self.drills.push(id);
+    }
+
+    /// Whether the next calls of a key are to end with a fault.
+    pub fn has_drill(&self, id: KeyId) -> bool {
+        self.drills.contains(&id)
     }
 
     /// The cool-down of exactly this quota scope, even if it is over.

@@ -34,11 +34,13 @@ pub struct CallFilter {
     pub status: Option<i64>,
     /// Successful calls, with 1, or failed ones, with 0.
     pub success: Option<i64>,
+    /// Calls that a fault drill ended, with 1, or the others, with 0.
+    pub drill: Option<i64>,
 }
 
 impl CallFilter {
     /// The columns without an index, and the value that each must have.
-    fn columns(&self) -> [(&'static str, Option<Value>); 6] {
+    fn columns(&self) -> [(&'static str, Option<Value>); 7] {
         [
             ("api_key_id", self.key.map(Value::from)),
             ("coalesce(token_id, 0)", self.token.map(Value::from)),
@@ -46,6 +48,7 @@ impl CallFilter {
             ("outcome", self.outcome.as_deref().map(Value::from)),
             ("response_status", self.status.map(Value::from)),
             ("success", self.success.map(Value::from)),
+            ("coalesce(drill, 0)", self.drill.map(Value::from)),
         ]
     }
 }
@@ -91,6 +94,8 @@ pub struct LoggedCall {
     pub thinking_tokens: Option<i64>,
     /// Tokens from Google's cache.
     pub cached_tokens: Option<i64>,
+    /// Whether a fault drill ended it.
+    pub drill: bool,
 }
 
 const TEXTS: [&str; 5] = [
@@ -100,7 +105,7 @@ const TEXTS: [&str; 5] = [
     "outcome",
     "error_message",
 ];
-const NUMBERS: [&str; 11] = [
+const NUMBERS: [&str; 12] = [
     "attempt",
     "api_key_id",
     "success",
@@ -112,6 +117,7 @@ const NUMBERS: [&str; 11] = [
     "thinking_tokens",
     "cached_tokens",
     "token_id",
+    "drill",
 ];
 
 /// The columns that [`logged`] reads, after the id and the value that orders the list.
@@ -141,6 +147,7 @@ fn logged(row: &Row) -> LoggedCall {
         thinking_tokens: number(8),
         cached_tokens: number(9),
         token: number(10),
+        drill: number(11) == Some(1),
     }
 }
 

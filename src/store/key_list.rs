@@ -1,5 +1,6 @@
 //! Lists of keys for operators.
 
+use super::fault_drills::Drill;
 use super::page::{Page, PageOf};
 use super::{Database, Result, Row, Value, number, read, text, texts_of};
 use crate::pool::{KeyId, KeyStatus};
@@ -97,6 +98,8 @@ pub struct ListedKey {
     pub last_used_at: Option<String>,
     /// How the latest call ended.
     pub last_outcome: Option<String>,
+    /// The fault drill under way.
+    pub drill: Option<Drill>,
     /// When the key was added.
     pub created_at: Option<String>,
     /// When the key was last used or changed.
@@ -118,9 +121,15 @@ fn columns() -> String {
         numbers(&["consecutive_failures", "total_calls", "success_calls"]),
         texts(&["last_used_at", "last_outcome", "created_at", "updated_at"]),
         texts(&["allowed_models", "forbidden_models"]),
+        vec![of_drill(&text("fault")), of_drill(&number("calls_left"))],
     ]
     .concat()
     .join(", ")
+}
+
+/// A column of the drill under way.
+fn of_drill(column: &str) -> String {
+    format!("(SELECT {column} FROM fault_drills WHERE api_key_id = api_keys.id AND calls_left > 0)")
 }
 
 fn listed(row: &Row) -> ListedKey {
@@ -146,6 +155,7 @@ fn listed(row: &Row) -> ListedKey {
         updated_at: text(16),
         allowed_models: texts(17),
         forbidden_models: texts(18),
+        drill: Drill::of_row(row, 19),
     }
 }
 

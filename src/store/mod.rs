@@ -18,6 +18,7 @@ mod client_tokens;
 mod connection;
 mod cool_downs;
 mod database;
+mod fault_drills;
 mod key_additions;
 mod key_admin;
 mod key_changes;
@@ -60,6 +61,7 @@ pub use database::{
     Access, Database, DatabaseError, ErrorKind, OPTIONAL_WAIT_MS, ROW_WAIT_MS, Result, SettingUp,
     Within,
 };
+pub use fault_drills::{Drill, set_drill, take_drill};
 pub use key_additions::{Known, NewKey, add_keys, known_keys};
 pub use key_admin::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,

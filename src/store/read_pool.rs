@@ -9,8 +9,8 @@ use crate::pool::{
     before_minute,
 };
 
-/// Selects cool-downs, limits, usage, learned facts about models, and an envelope that `vault`
-/// cannot open, in one statement; the first column is the kind of row. `?3` is the latest credible
+/// Selects cool-downs, limits, usage, learned facts about models, fault drills, and an envelope that
+/// `vault` cannot open, in one statement; the first column is the kind of row. `?3` is the latest credible
 /// time.
 fn circumstances(vault: &KeyVault) -> String {
     format!(
@@ -23,6 +23,7 @@ UNION ALL SELECT 'signed', '', {model}, NULL, NULL, NULL, NULL, NULL FROM signed
     WHERE learned_at >= ?6 AND learned_at <= ?3
 UNION ALL SELECT 'usage', {scope}, {model}, {per}, {began_at}, {requests}, {input_tokens}, NULL FROM budget_usage
     WHERE ((per = 'day' AND began_at >= ?4) OR (per = 'minute' AND began_at >= ?5)) AND began_at <= ?3
+UNION ALL SELECT 'drill', NULL, NULL, api_key_id, NULL, NULL, NULL, NULL FROM fault_drills WHERE calls_left > 0
 UNION ALL SELECT 'foreign', {foreign}, NULL, NULL, NULL, NULL, NULL, NULL",
         scope = text("scope"),
         model = text("model"),
@@ -139,6 +140,10 @@ fn apply_row(snapshot: &mut Snapshot, row: &Row, now: UnixMillis) -> Option<()> 
     }
     if row.text(0)? == "signed" {
         snapshot.add_signed_model(row.text(2)?);
+        return Some(());
+    }
+    if row.text(0)? == "drill" {
+        snapshot.add_drill(KeyId(row.integer(3)?));
         return Some(());
     }
     if row.is_malformed(2) {

@@ -12,6 +12,7 @@ pub(super) const CALLS: &str = r#"
     POST    /admin/api/v1/keys/1/enable   -                                     change
     POST    /admin/api/v1/keys/1/pause    {"until":"2030-01-01T00:00:00Z"}      change
     POST    /admin/api/v1/keys/1/reset    -                                     change
+    POST    /admin/api/v1/keys/1/drill    {"fault":"reset"}                     change
     PUT     /admin/api/v1/keys/1/limits   {"limits":[]}                         change
     GET     /admin/api/v1/keys/1/history  -                                     read
     POST    /admin/api/v1/keys/1/test     -                                     change
@@ -332,6 +333,19 @@ fn invalid_parameters_are_named() {
             "`until` must be a time in the future",
         ),
         ("POST", "keys/1/enable", json!({"x": 1}), "must be empty"),
+        ("POST", "keys/1/drill", json!({}), "`fault` is missing"),
+        (
+            "POST",
+            "keys/1/drill",
+            json!({"fault": "418"}),
+            "`fault` must be one of `429`, `503`, `reset`",
+        ),
+        (
+            "POST",
+            "keys/1/drill",
+            json!({"fault": "429", "calls": 1001}),
+            "`calls` must be a whole number from 0 to 1000",
+        ),
         ("POST", "tokens", json!({}), "`name` is missing"),
         (
             "POST",

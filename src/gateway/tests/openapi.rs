@@ -24,6 +24,7 @@ fn template(endpoint: Endpoint) -> String {
         Endpoint::KeyAction(_, KeyAction::Enable) => "/keys/{id}/enable",
         Endpoint::KeyAction(_, KeyAction::Pause) => "/keys/{id}/pause",
         Endpoint::KeyAction(_, KeyAction::Reset) => "/keys/{id}/reset",
+        Endpoint::KeyAction(_, KeyAction::Drill) => "/keys/{id}/drill",
         Endpoint::KeyLimits(_) => "/keys/{id}/limits",
         Endpoint::KeyHistory(_) => "/keys/{id}/history",
         Endpoint::TestKey(_) => "/keys/{id}/test",

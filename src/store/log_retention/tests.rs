@@ -91,6 +91,7 @@ fn silent(key: i64) -> AttemptRow {
         first_byte_at: None,
         ended_at: NOW.plus(250),
         usage: None,
+        drill: None,
     }
 }
 

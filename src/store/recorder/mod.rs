@@ -31,11 +31,11 @@ const MAX_BATCH: usize = 500;
 /// Fires the trigger `record_call` of migration 0002 for one row, or for many. Two fixed texts, so
 /// that each connection compiles each only once.
 const WRITE_CALL: &str = "INSERT INTO recorded_calls
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 const WRITE_CALLS: &str = "INSERT INTO recorded_calls
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
     value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13,
-    value ->> 14, value ->> 15, value ->> 16, value ->> 17
+    value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18
 FROM json_each(?1)";
 
 /// What happens to a deferred row.

@@ -2,6 +2,7 @@
 
 use crate::pool::{KeyId, Outcome, TokenId, UnixMillis, Usage, Verdict};
 use crate::store::Value;
+use crate::wire::gemini::Fault;
 
 /// How much later than a call's end a time in the database may be, in milliseconds: 60 s. A row is
 /// written some seconds after its call has ended, and what other calls wrote by then counts; later
@@ -37,10 +38,12 @@ pub struct AttemptRow {
     pub ended_at: UnixMillis,
     /// The answer's token counts, if it states them.
     pub usage: Option<Usage>,
+    /// The fault of the drill that ended it; `None` if it was a call to the upstream.
+    pub drill: Option<Fault>,
 }
 
 /// The values of a row, in the order of `recorded_calls`.
-pub(super) fn values_of(attempt: &AttemptRow) -> [Value; 18] {
+pub(super) fn values_of(attempt: &AttemptRow) -> [Value; 19] {
     let verdict = attempt.outcome.verdict();
     let tokens = |count: fn(&Usage) -> u64| Value::from(attempt.usage.as_ref().map(count));
     let after = |at: UnixMillis| at.since(attempt.started_at);
@@ -63,5 +66,6 @@ pub(super) fn values_of(attempt: &AttemptRow) -> [Value; 18] {
         Value::from(attempt.token.map(|token| token.0)),
         Value::from(attempt.ended_at.to_iso()),
         Value::from(attempt.ended_at.plus(HORIZON_MS).to_iso()),
+        Value::from(attempt.drill.map(|_| 1_i64)),
     ]
 }

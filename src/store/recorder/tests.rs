@@ -33,6 +33,7 @@ fn attempt(key: i64, outcome: Outcome, started: i64) -> AttemptRow {
             thinking: 11,
             cached: 2,
         }),
+        drill: None,
     }
 }
 
@@ -566,7 +567,7 @@ fn a_deleted_key_does_not_affect_the_rows_of_others() {
          CREATE TABLE api_call_logs (id INTEGER PRIMARY KEY, api_key_id INTEGER NOT NULL REFERENCES api_keys (id),
              success INTEGER, response_status INTEGER, error_message TEXT, response_time_ms INTEGER, called_at TEXT,
              request_id TEXT, model TEXT, attempt INTEGER, outcome TEXT, first_byte_ms INTEGER,
-             input_tokens INTEGER, output_tokens INTEGER, thinking_tokens INTEGER, cached_tokens INTEGER, token_id INTEGER);
+             input_tokens INTEGER, output_tokens INTEGER, thinking_tokens INTEGER, cached_tokens INTEGER, token_id INTEGER, drill INTEGER);
          PRAGMA foreign_keys = ON;
          DELETE FROM api_keys WHERE id = 1;",
     );

@@ -5,6 +5,7 @@ mod classify;
 mod duration;
 mod error;
 mod error_format;
+mod fault;
 mod overflow;
 mod quota;
 mod sentence;
@@ -20,6 +21,7 @@ pub use body::{
 pub use classify::{CallResult, Diagnosis, diagnose};
 pub use error::ApiError;
 pub use error_format::{error_event, error_json};
+pub use fault::Fault;
 pub use overflow::Overflow;
 pub use sentence::loggable;
 pub(crate) use summary::read_usage;
