@@ -4,7 +4,7 @@ use crate::support::{ADMIN_TOKEN, CHAT, Setup, TestApp, key, keypool, soon};
 use serde_json::Value;
 use std::process::Output;
 
-async fn app(keys: usize) -> TestApp {
+pub(crate) async fn app(keys: usize) -> TestApp {
     let app = Setup::with(keys, &[("admin_token", ADMIN_TOKEN)])
         .without_memory()
         .start()
@@ -24,14 +24,14 @@ async fn run(app: &TestApp, arguments: &[&str]) -> Output {
 }
 
 /// The output of a command that must succeed.
-async fn output(app: &TestApp, arguments: &[&str]) -> String {
+pub(crate) async fn output(app: &TestApp, arguments: &[&str]) -> String {
     let output = run(app, arguments).await;
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {error}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-async fn json(app: &TestApp, arguments: &[&str]) -> Value {
+pub(crate) async fn json(app: &TestApp, arguments: &[&str]) -> Value {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
     serde_json::from_str(&output(app, &arguments).await).unwrap()
 }

@@ -16,6 +16,7 @@ mod clients;
 mod coding_agents;
 mod commands;
 mod concurrency;
+mod drills;
 mod encryption;
 mod errors;
 mod failover;

@@ -126,6 +126,7 @@ struct Call {
     first_byte_ms: Option<i64>,
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
+    drill: bool,
 }
 
 pub(crate) fn run(
@@ -320,6 +321,8 @@ fn write(format: Format, calls: &[Value], out: &mut impl Write) -> Result<()> {
         } else {
             Color::Red
         };
+        let mark = if call.drill { " (drill)" } else { "" };
+        let outcome = format!("{}{mark}", or_dash(call.outcome.as_deref()));
         rows.add_row([
             or_dash(call.called_at.as_deref()).into(),
             or_dash(call.request_id.as_deref()).into(),
@@ -327,7 +330,7 @@ fn write(format: Format, calls: &[Value], out: &mut impl Write) -> Result<()> {
             call.key_id.to_string().into(),
             number(call.token_id).into(),
             or_dash(call.model.as_deref()).into(),
-            Cell::new(or_dash(call.outcome.as_deref())).fg(color),
+            Cell::new(outcome).fg(color),
             call.response_status
                 .map_or("-".into(), |status| status.to_string())
                 .into(),

@@ -62,6 +62,8 @@ pub enum KeysCommand {
         #[command(flatten)]
         keys: Ids,
     },
+    /// Let the next calls of a key end with a fault, to see failover. Google gets none of them.
+    Drill(DrillOptions),
     /// Delete keys. Their log rows stay.
     Delete {
         #[command(flatten)]
@@ -120,6 +122,22 @@ pub struct EditOptions {
     note: Option<String>,
 }
 
+/// A fault drill.
+#[derive(Debug, clap::Args)]
+pub struct DrillOptions {
+    /// The key's id.
+    id: u64,
+    /// How the calls end: 429, 503 or reset.
+    #[arg(long, required_unless_present = "end")]
+    fault: Option<String>,
+    /// How many calls.
+    #[arg(long, default_value_t = 1)]
+    calls: u32,
+    /// End the drill.
+    #[arg(long, conflicts_with_all = ["fault", "calls"])]
+    end: bool,
+}
+
 /// A key, as the API reports it.
 #[derive(Deserialize)]
 struct Key {
@@ -136,6 +154,13 @@ struct Key {
     success_calls: i64,
     last_used_at: Option<String>,
     last_outcome: Option<String>,
+    drill: Option<Drill>,
+}
+
+#[derive(Deserialize)]
+struct Drill {
+    fault: String,
+    calls_left: i64,
 }
 
 pub(crate) fn run(
@@ -170,6 +195,25 @@ pub(crate) fn run(
             act(connection, format, &keys, "pause", &body, out)
         }
         KeysCommand::Reset { keys } => act(connection, format, &keys, "reset", &json!({}), out),
+        KeysCommand::Drill(DrillOptions {
+            id,
+            fault,
+            calls,
+            end,
+        }) => {
+            let body = match end {
+                true => json!({ "calls": 0 }),
+                false => json!({ "fault": fault, "calls": calls }),
+            };
+            act(
+                connection,
+                format,
+                &Ids { ids: vec![id] },
+                "drill",
+                &body,
+                out,
+            )
+        }
         KeysCommand::Delete { keys } => {
             for id in keys.ids {
                 connection.change("DELETE", &format!("keys/{id}"), "")?;
@@ -275,7 +319,10 @@ fn write(format: Format, keys: Vec<Value>, out: &mut impl Write) -> Result<()> {
             let rate = key.success_calls as f64 * 100.0 / key.total_calls as f64;
             format!("{rate:.1} %")
         });
-        let notes = [&key.disabled_reason, &key.disabled_until, &key.note];
+        let drill = key
+            .drill
+            .map(|Drill { fault, calls_left }| format!("drill: {fault}, calls left: {calls_left}"));
+        let notes = [&drill, &key.disabled_reason, &key.disabled_until, &key.note];
         let notes: Vec<&str> = notes.into_iter().flatten().map(String::as_str).collect();
         rows.add_row([
             key.id.to_string().into(),

@@ -209,4 +209,20 @@ mod tests {
             assert_eq!(connection.format(), Format::Json, "{line}");
         }
     }
+
+    #[test]
+    fn a_drill_has_a_fault_or_is_ended() {
+        for (options, is_valid) in [
+            ("--fault 503", true),
+            ("--fault reset --calls 7", true),
+            ("--end", true),
+            ("", false),
+            ("--calls 7", false),
+            ("--fault 503 --end", false),
+        ] {
+            let line = format!("keypool keys drill 1 {options}");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert_eq!(parsed.is_ok(), is_valid, "{line}");
+        }
+    }
 }
