@@ -11,7 +11,8 @@ use libsql_sqlite3_parser::ast::{Cmd, Stmt};
 use libsql_sqlite3_parser::lexer::sql::Parser;
 use rusqlite::types::ValueRef;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// The time of tests: 2027-01-15T08:00:00.000Z.
@@ -58,8 +59,6 @@ pub(crate) struct NativeDatabase {
     /// The simulated time in milliseconds.
     clock_ms: Cell<u64>,
     try_ms: Cell<u64>,
-    /// Each executed statement as libSQL's client rewrites it.
-    rewritten: RefCell<HashMap<String, String>>,
 }
 
 impl NativeDatabase {
@@ -76,7 +75,6 @@ impl NativeDatabase {
             before_each: RefCell::default(),
             clock_ms: Cell::default(),
             try_ms: Cell::default(),
-            rewritten: RefCell::default(),
         }
     }
 
@@ -151,19 +149,23 @@ impl NativeDatabase {
         let steps = run(&self.connection, &explain, vec![Value::Null; parameters]).unwrap();
         steps.iter().map(text_of).collect::<Vec<_>>().join("\n")
     }
+}
 
-    /// The statement as libSQL's client sends it: parsed and serialized again. Every statement in a
-    /// test takes this path, so that no statement that libSQL cannot run goes unnoticed.
-    fn rewritten(&self, statement: &str) -> String {
-        if let Some(rewritten) = self.rewritten.borrow().get(statement) {
-            return rewritten.clone();
-        }
-        let rewritten = rewritten(statement);
-        self.rewritten
-            .borrow_mut()
-            .insert(statement.to_owned(), rewritten.clone());
-        rewritten
+/// Each executed statement as libSQL's client rewrites it.
+static REWRITTEN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// The statement as libSQL's client sends it: parsed and serialized again. Every statement in a
+/// test takes this path, so that no statement that libSQL cannot run goes unnoticed.
+fn sent(statement: &str) -> String {
+    if let Some(rewritten) = REWRITTEN.lock().unwrap().get(statement) {
+        return rewritten.clone();
     }
+    // Without optimization, the parser takes half of a test's stack.
+    let parsing = std::thread::scope(|scope| scope.spawn(|| rewritten(statement)).join());
+    let rewritten = parsing.expect("libSQL's client can parse it");
+    let mut all = REWRITTEN.lock().unwrap();
+    all.insert(statement.to_owned(), rewritten.clone());
+    rewritten
 }
 
 fn rewritten(statement: &str) -> String {
@@ -206,7 +208,7 @@ impl Database for NativeDatabase {
                 return Err(DatabaseError::new(error));
             }
         }
-        let statement = self.rewritten(statement);
+        let statement = sent(statement);
         run(&self.connection, &statement, parameters)
             .map_err(|error| DatabaseError::new(&error.to_string()))
     }
