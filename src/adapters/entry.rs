@@ -8,7 +8,7 @@ use super::http::{HostUpstream, IncomingBody, head_of, respond};
 use super::notify;
 use super::sqlite::{HostConnector, HostDatabase};
 use super::system::HostSystem;
-use crate::config::{Config, InvalidConfig, VARIABLES};
+use crate::config::{Config, InvalidConfig, LogFormat, VARIABLES};
 use crate::gateway::ports::System;
 use crate::gateway::{self, Gateway};
 use crate::store::{self, DatabaseError, KeyVault, SettingUp};
@@ -105,5 +105,7 @@ async fn read_config() -> Result<Config, InvalidConfig> {
     if !unreadable.is_empty() {
         return Err(InvalidConfig::unreadable(&unreadable));
     }
-    Config::from_variables(|name| values.get(name).cloned())
+    let get = |name: &str| values.get(name).cloned();
+    HostSystem.set_log_format(LogFormat::of_variables(get));
+    Config::from_variables(get)
 }

@@ -1,5 +1,6 @@
 //! The host's clock, timers, tasks, entropy and terminal.
 
+use crate::config::LogFormat;
 use crate::gateway::ports::System;
 use crate::pool::UnixMillis;
 use rand::rngs::SmallRng;
@@ -7,11 +8,12 @@ use rand::{RngExt, SeedableRng};
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random::get_random_u64;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 thread_local! {
+    static FORMAT: Cell<LogFormat> = Cell::default();
     /// Seeded once per instance from the host's entropy. Not used for anything secret.
     static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_seed(entropy()));
 }
@@ -27,6 +29,13 @@ fn entropy() -> [u8; 32] {
 /// The system as the host provides it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostSystem;
+
+impl HostSystem {
+    /// Sets the format of the lines of this instance.
+    pub(super) fn set_log_format(self, format: LogFormat) {
+        FORMAT.set(format);
+    }
+}
 
 impl System for HostSystem {
     fn now(&self) -> UnixMillis {
@@ -57,8 +66,22 @@ impl System for HostSystem {
     }
 
     fn log(&self, line: &str) {
-        // In one write, since many instances share a terminal. A closed terminal is no reason to
-        // fail, as `eprintln` would.
-        let _ = std::io::stderr().write_all(format!("keypool: {line}\n").as_bytes());
+        match FORMAT.get() {
+            LogFormat::Json => {
+                let message = serde_json::Value::from(line);
+                write(&format!("{{\"message\":{message}}}\n"));
+            }
+            LogFormat::Text | LogFormat::None => write(&format!("keypool: {line}\n")),
+        }
     }
+
+    fn log_json(&self, object: &str) {
+        write(&format!("{object}\n"));
+    }
+}
+
+/// In one write, since many instances share a terminal. A closed terminal is no reason to fail, as
+/// `eprintln` would.
+fn write(line: &str) {
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

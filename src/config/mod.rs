@@ -24,7 +24,7 @@ use url::DEFAULT_ORIGIN;
 use variables::Variables;
 
 /// The name of every variable that the component reads, as in `spin.toml`.
-pub const VARIABLES: [&str; 28] = [
+pub const VARIABLES: [&str; 29] = [
     "my_api_token",
     "admin_token",
     "admin_read_token",
@@ -53,6 +53,7 @@ pub const VARIABLES: [&str; 28] = [
     "sticky",
     "log_commit",
     "log_retention_days",
+    "log_format",
 ];
 
 /// The largest `max_body_bytes`: 100 MiB, the most that Google accepts inline.
@@ -153,6 +154,8 @@ pub struct Config {
     pub model_aliases: ModelAliases,
     /// Days after which a call may be deleted from the log; `None` keeps all.
     pub log_retention_days: Option<u32>,
+    /// How requests are written to the terminal.
+    pub log_format: LogFormat,
     warnings: Vec<String>,
 }
 
@@ -164,6 +167,26 @@ pub enum LogCommit {
     Before,
     /// A moment later, in a batch with other calls.
     After,
+}
+
+/// How the line of each request on the terminal is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// As `name=value`.
+    #[default]
+    Text,
+    /// As a JSON object, like all other lines.
+    Json,
+    /// Requests have no line.
+    None,
+}
+
+impl LogFormat {
+    /// The value of `log_format`, which is read even if other variables are invalid; the default if
+    /// it is itself.
+    pub fn of_variables(get: impl Fn(&str) -> Option<String>) -> Self {
+        read_log_format(&mut Variables::new(&get))
+    }
 }
 
 /// Everything that is wrong with the variables.
@@ -290,6 +313,7 @@ impl Config {
             failover: read_policy(&mut variables),
             repair: variables.flag("repair", true),
             log_commit: read_log_commit(&mut variables),
+            log_format: read_log_format(&mut variables),
             sticky: variables.flag("sticky", false),
             log_retention_days: variables.limit(
                 "log_retention_days",
@@ -417,6 +441,16 @@ fn read_log_commit(variables: &mut Variables<'_>) -> LogCommit {
         Some(_) => variables.problem("log_commit must be before or after"),
     }
     LogCommit::Before
+}
+
+fn read_log_format(variables: &mut Variables<'_>) -> LogFormat {
+    match variables.text("log_format").as_deref() {
+        Some("json") => return LogFormat::Json,
+        Some("none") => return LogFormat::None,
+        None | Some("text") => {}
+        Some(_) => variables.problem("log_format must be text, json or none"),
+    }
+    LogFormat::Text
 }
 
 fn read_policy(variables: &mut Variables<'_>) -> Policy {

@@ -6,6 +6,7 @@ use super::answer_form::AnswerForm;
 use super::attempt::{Attempt, ErrorSource, Failed, NO_ANSWER};
 use super::error_response::ErrorForm;
 use super::ports::{ByteStream, System, TransportError, UpstreamResponse};
+use super::request_line::RequestLine;
 use crate::store::Database;
 use crate::wire::gemini::{self, CallResult, MAX_ERROR_BYTES, diagnose};
 use crate::wire::json::{Members, find, parse};
@@ -25,6 +26,8 @@ const MAX_HELD_EVENTS: usize = 64 * 1024;
 pub struct AnswerStream<D, B, S> {
     /// The attempt until its row is written.
     attempt: Option<Attempt<D, S>>,
+    /// The request is over when this is dropped.
+    _request_line: RequestLine,
     status: u16,
     kind: Kind,
     api: ClientApi,
@@ -175,6 +178,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         } = form;
         let repair = repair.filter(|_| kind != Kind::Other);
         Self {
+            _request_line: attempt.request_line.clone(),
             attempt: Some(attempt),
             status: response.status,
             kind,
@@ -201,6 +205,7 @@ impl<D: Database, B: ByteStream, S: System> AnswerStream<D, B, S> {
         upstream: B,
     ) -> Self {
         Self {
+            _request_line: attempt.request_line.clone(),
             attempt: Some(attempt),
             status,
             kind: Kind::Other,

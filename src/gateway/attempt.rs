@@ -5,6 +5,7 @@
 use super::Failure;
 use super::claim::Claimed;
 use super::ports::{System, TransportError};
+use super::request_line::RequestLine;
 use super::view::PoolView;
 use crate::config::LogCommit;
 use crate::pool::{
@@ -40,6 +41,8 @@ pub(super) struct Attempt<D, S> {
     pub(super) request_id: String,
     /// The attempt's number within the request, from 1.
     pub(super) number: u32,
+    /// The request's line on the terminal.
+    pub(super) request_line: RequestLine,
     /// The client token of the request; `None` for the built-in one.
     pub(super) token: Option<TokenId>,
     pub(super) pick: Pick,
@@ -321,6 +324,8 @@ impl<D: Database, S: System> Attempt<D, S> {
             began_at: self.started_at,
             ended_at: self.system.now(),
         };
+        self.request_line
+            .attempted(self.number, self.key(), end.outcome);
         let row = self.row(&end, &incident);
         let line = (end.outcome != Outcome::Success).then(|| self.line(&row));
         // Each of these is tried even if another one fails.

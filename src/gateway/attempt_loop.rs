@@ -205,6 +205,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         if view.reveals_secret(config, &self.model) || view.reveals_secret(config, &request.path) {
             return Err(Failure::secret_in_name());
         }
+        self.context.line.names(&self.model);
         let snapshot = view.snapshot();
         request.leave_out_known(snapshot.unsupported(&self.model));
         if snapshot.wants_signatures(&self.model) {
@@ -296,6 +297,7 @@ impl<'a, D: Database, U: Upstream, S: System> AttemptLoop<'a, D, U, S> {
         Attempt {
             request_id: self.request_id.to_owned(),
             number: self.failover.sent(&pick.key),
+            request_line: self.context.line.clone(),
             token: caller.client_token().map(|token| token.id),
             model: self.model.clone(),
             traits: RequestTraits {

@@ -1,6 +1,7 @@
 //! What serving a request for the upstream takes.
 
 use super::authentication::Caller;
+use super::request_line::RequestLine;
 use super::view::PoolView;
 use crate::config::Config;
 use crate::sync::ByteSemaphore;
@@ -10,6 +11,7 @@ use std::rc::Rc;
 pub(super) struct Context<'a, D, U, S> {
     pub(super) config: &'a Config,
     pub(super) caller: Caller,
+    pub(super) line: RequestLine,
     pub(super) view: Rc<PoolView<D>>,
     /// Memory for the bodies of requests.
     pub(super) memory: &'a Rc<ByteSemaphore>,

@@ -14,6 +14,7 @@ use super::headers::{self, ContentType, Credential};
 use super::incoming::Incoming;
 use super::lessons::Lessons;
 use super::ports::{System, Upstream};
+use super::request_line::RequestLine;
 use super::upstream_request::UpstreamRequest;
 use super::view::{Coverage, MAX_AGE_MS, PoolView};
 use crate::admin::key_tests::{KeyTest, KeyTester};
@@ -195,6 +196,7 @@ impl<D: Database, U: Upstream, S: System> Tester<'_, D, U, S> {
         Attempt {
             request_id: self.request_id.to_owned(),
             number: self.calls.get(),
+            request_line: RequestLine::default(),
             token: None,
             // Neither claims a trial nor counts towards a budget.
             pick: Pick {

@@ -40,6 +40,7 @@ pub mod ports;
 mod relay;
 mod reply;
 mod request_body;
+mod request_line;
 mod route;
 mod sealing;
 mod upstream_request;
@@ -77,6 +78,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use relay::Relay;
 use request_body::HeldBody;
+use request_line::RequestLine;
 use route::{ANY_METHOD, Route};
 use serde::Serialize;
 use std::cell::Cell;
@@ -140,10 +142,14 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let route = Route::find(&request.method, request.uri.path(), credential);
         let client = authentication::api_of_client(&request);
         let api = route.as_ref().map_or(client, |route| route.api(client));
-        let result = self.respond(route, api, &request, &id, &mut body).await;
-        let mut reply = match result {
+        let line = self.line(route.as_ref(), api, &request.method, &id);
+        let result = self.respond(route, api, &request, &line, &id, &mut body);
+        let mut reply = match result.await {
             Ok(reply) => reply,
-            Err(failure) => self.fail(failure, api, &request, &id, &mut body).await,
+            Err(failure) => {
+                line.failed(&failure);
+                self.fail(failure, api, &request, &id, &mut body).await
+            }
         };
         if headers::continues_upload(&request) {
             reply.end_upload();
@@ -158,7 +164,29 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             reply.headers.insert(REQUEST_ID, id);
         }
         reply.frame(&request.method);
+        line.answered(reply.status, self.system.now());
         reply
+    }
+
+    /// The line of a request on the terminal. Health checks, preflights and what operators do have
+    /// none.
+    fn line(
+        &self,
+        route: Option<&Route>,
+        api: ClientApi,
+        method: &Method,
+        id: &str,
+    ) -> RequestLine {
+        let is_call = match route {
+            Some(Route::Upstream(_)) => method != Method::OPTIONS,
+            None => method != Method::OPTIONS && api != ClientApi::Admin,
+            Some(Route::Operator(_) | Route::Admin(_) | Route::Alive | Route::Ready) => false,
+        };
+        let format = self.config.as_ref().map(|config| config.log_format);
+        match is_call {
+            true => RequestLine::new(id, format.unwrap_or_default(), &self.system),
+            false => RequestLine::default(),
+        }
     }
 
     fn new_request_id(&self) -> String {
@@ -191,6 +219,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         route: Option<Route>,
         api: ClientApi,
         request: &Parts,
+        line: &RequestLine,
         id: &str,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
@@ -233,7 +262,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 if api == ClientApi::Anthropic && request.method == Method::GET {
                     incoming.list_models_natively();
                 }
-                self.relay(incoming, body).await
+                self.relay(incoming, line, body).await
             }
         }
     }
@@ -281,6 +310,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     async fn relay<B: ByteStream>(
         &self,
         incoming: Incoming<'_>,
+        line: &RequestLine,
         body: &mut B,
     ) -> Result<Reply<D, U::Body, S>, Failure> {
         let config = self.config()?;
@@ -290,6 +320,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Some(caller) => caller,
             None => admission.admit(head, Accepts::Anywhere).await?,
         };
+        line.admitted(&caller);
         let view = self.view()?.for_request();
         admission.limit_rate(&incoming, &view).await?;
         admission.limit_token(&caller, &incoming, &view).await?;
@@ -299,6 +330,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let context = Context {
             config,
             caller,
+            line: line.clone(),
             view,
             memory: &self.memory,
             upstream: &self.upstream,

@@ -79,4 +79,6 @@ pub trait System: Clone + 'static {
     }
     /// Writes one line to the operator's log.
     fn log(&self, line: &str);
+    /// Writes a JSON object as one line to the operator's log, whose lines are all such objects.
+    fn log_json(&self, object: &str);
 }

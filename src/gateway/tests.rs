@@ -26,6 +26,7 @@ mod keys;
 mod openapi;
 mod repair;
 mod reported;
+mod request_lines;
 mod requests;
 mod sealing;
 mod signatures;
@@ -132,6 +133,10 @@ impl System for FakeHost {
 
     fn log(&self, line: &str) {
         self.0.log.borrow_mut().push(line.to_owned());
+    }
+
+    fn log_json(&self, object: &str) {
+        self.log(object);
     }
 }
 
@@ -418,6 +423,7 @@ impl Pool {
                 "my_api_token" => Some(TOKEN),
                 "admin_token" => Some(ADMIN_TOKEN),
                 "admin_read_token" => Some(READ_TOKEN),
+                "log_format" => Some("none"),
                 _ => None,
             };
             set.map(|(_, value)| *value).or(default).map(str::to_owned)

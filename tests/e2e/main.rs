@@ -28,6 +28,7 @@ mod limits;
 mod openapi;
 mod operators;
 mod origins;
+mod request_lines;
 mod requests;
 mod secrets;
 mod stall;

@@ -70,6 +70,8 @@ impl System for Clock {
     }
 
     fn log(&self, _line: &str) {}
+
+    fn log_json(&self, _object: &str) {}
 }
 
 fn declaring(length: &'static str) -> HeaderMap {
