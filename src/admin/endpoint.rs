@@ -41,6 +41,8 @@ pub enum Endpoint {
     Audit,
     /// `openapi.json`
     OpenApi,
+    /// `forecast`
+    Forecast,
 }
 
 /// What can be done to a key.
@@ -99,6 +101,7 @@ impl Endpoint {
             }
             ("audit", None, _) => Self::Audit,
             ("openapi.json", None, _) => Self::OpenApi,
+            ("forecast", None, _) => Self::Forecast,
             _ => return None,
         };
         steps.next().is_none().then_some(endpoint)
@@ -119,7 +122,8 @@ impl Endpoint {
             | Self::Statistics
             | Self::Request(_)
             | Self::Audit
-            | Self::OpenApi => "GET, OPTIONS",
+            | Self::OpenApi
+            | Self::Forecast => "GET, OPTIONS",
         }
     }
 }
@@ -185,6 +189,7 @@ mod tests {
             ("keys/test/test", None),
             ("audit", Some(Endpoint::Audit)),
             ("openapi.json", Some(Endpoint::OpenApi)),
+            ("forecast", Some(Endpoint::Forecast)),
             ("keys/", None),
             ("keys/07", None),
             ("keys/+7", None),

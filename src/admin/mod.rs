@@ -15,6 +15,7 @@
 //! | `new_keys`, `key_input` | adding keys, in any form in which people paste them |
 //! | [`key_tests`] | testing keys; the gateway makes the calls |
 //! | `audit` | the audit log |
+//! | [`forecast`] | when the budgets of a day will be used up |
 //! | [`report`] | `GET /api/keys/status` and explain |
 //!
 //! The command line and the dashboard use this API and nothing else.
@@ -23,6 +24,7 @@ mod audit;
 mod calls;
 pub mod endpoint;
 mod export;
+pub mod forecast;
 mod key_fields;
 mod key_input;
 mod key_limits;
@@ -90,6 +92,7 @@ pub async fn respond<D: Database>(
         Endpoint::TestKeys => key_tests::test_many(database, request, tester).await,
         Endpoint::Audit => audit::list(database, request).await,
         Endpoint::OpenApi => open_api(),
+        Endpoint::Forecast => forecast::list(database, request).await,
     }
 }
 

@@ -30,6 +30,7 @@ mod client_token;
 mod cool_down;
 mod draw;
 mod failover;
+mod forecast;
 mod key;
 mod limit;
 mod model_rules;
@@ -56,6 +57,7 @@ pub use draw::weight;
 pub use failover::{
     After, AnswerShape, Deadlines, Demand, Failover, GiveUp, Policy, Step, Timeouts,
 };
+pub use forecast::{Forecast, pace_start};
 pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyState, KeyStatus, PoolKey, mask};
 pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};

@@ -19,6 +19,7 @@ mod connection;
 mod cool_downs;
 mod database;
 mod fault_drills;
+mod forecasts;
 mod key_additions;
 mod key_admin;
 mod key_changes;
@@ -62,6 +63,7 @@ pub use database::{
     Within,
 };
 pub use fault_drills::{Drill, set_drill, take_drill};
+pub use forecasts::forecasts;
 pub use key_additions::{Known, NewKey, add_keys, known_keys};
 pub use key_admin::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,

@@ -44,7 +44,7 @@ UNION ALL SELECT 'foreign', {foreign}, NULL, NULL, NULL, NULL, NULL, NULL",
 /// How long a learned limit or an unsupported field is trusted, in milliseconds: 7 days. The pool
 /// stays below a limit and so does not notice when it is raised. Relearning it from time to time
 /// costs one refused call.
-const LEARNED_TTL_MS: i64 = 7 * 24 * 3_600_000;
+pub(super) const LEARNED_TTL_MS: i64 = 7 * 24 * 3_600_000;
 
 /// The most characters of a text in the description of an invalid row.
 const MAX_DESCRIBED_CHARS: usize = 64;

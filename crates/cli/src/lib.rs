@@ -9,6 +9,7 @@
 //! | `calls` | `keypool calls …` |
 //! | `status` | `keypool status` |
 //! | `explain` | `keypool explain MODEL` |
+//! | `forecast` | `keypool forecast` |
 //! | `secret` | `keypool secret new` |
 //!
 //! Exit codes: see [`EXIT_CODES`].
@@ -16,6 +17,7 @@
 mod calls;
 mod connection;
 mod explain;
+mod forecast;
 mod key_tests;
 mod keys;
 mod new_keys;
@@ -81,6 +83,12 @@ pub enum Command {
         /// The model, or an alias of one.
         model: String,
     },
+    /// Show when the budgets of a day will be used up at the pace of the last hours.
+    Forecast {
+        /// The pool.
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
     /// Make secrets for the pool's settings. Needs no pool.
     #[command(subcommand)]
     Secret(secret::SecretCommand),
@@ -111,6 +119,9 @@ pub fn run(command: Command) -> Result<()> {
         } => status::run(&connection.connect()?, connection.format(), options, out),
         Command::Explain { connection, model } => {
             explain::run(&connection.connect()?, connection.format(), &model, out)
+        }
+        Command::Forecast { connection } => {
+            forecast::run(&connection.connect()?, connection.format(), out)
         }
         Command::Secret(command) => secret::run(&command, out),
     };

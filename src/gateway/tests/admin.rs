@@ -33,6 +33,7 @@ pub(super) const CALLS: &str = r#"
     DELETE  /admin/api/v1/tokens/1        -                                     change
     GET     /admin/api/v1/audit           -                                     read
     GET     /admin/api/v1/openapi.json    -                                     read
+    GET     /admin/api/v1/forecast        -                                     read
     POST    /api/keys/1/reset             -                                     change
     POST    /api/pool/forget?model=m      -                                     change
     GET     /api/pool/explain?model=m     -                                     read"#;
@@ -570,4 +571,34 @@ fn statistics_group_calls() {
         let answer = pool.admin_text("GET", &format!("statistics?{wrong}"), "");
         assert_eq!(answer.status, 400, "{wrong}");
     }
+}
+
+#[test]
+fn budgets_of_a_day_are_forecast_for_keys_that_exist() {
+    let pool = Pool::of(2);
+    pool.insert_limit("key:1", "m", "requests", "day", 100);
+    pool.insert_limit("key:2", "", "requests", "day", 9);
+    pool.insert_limit("key:2", "m", "requests", "minute", 9);
+    pool.insert_limit("key:9", "m", "requests", "day", 9);
+    // NOON is midnight in Los Angeles, when a day begins.
+    pool.advance(10 * 3_600_000);
+    pool.run(
+        "INSERT INTO budget_usage (scope, model, per, began_at, requests, input_tokens) VALUES
+         ('key:1', 'm', 'day', '2027-01-15T08:00:00.000Z', 98, 0);
+         INSERT INTO api_call_hours SELECT '2027-01-15T17:00:00.000Z', 1, 'm', 'success', 0, 4, 4, 4,
+             0, 0, 0, 0, 0, 0, 0, 0",
+    );
+    let forecast = pool.listed("forecast");
+    let expected = json!({"at": "2027-01-15T18:00:00.000Z", "items": [
+        {
+            "scope": "key:1", "model": "m", "unit": "requests", "limit": 100, "used": 98,
+            "left": 2, "resets_at": "2027-01-16T08:00:00.000Z", "pace_per_hour": 2.0,
+            "ends_at": "2027-01-15T19:00:00.000Z"
+        },
+        {
+            "scope": "key:2", "model": null, "unit": "requests", "limit": 9, "used": 0, "left": 9,
+            "resets_at": "2027-01-16T08:00:00.000Z", "pace_per_hour": 0.0, "ends_at": null
+        }
+    ]});
+    assert_eq!(forecast, expected);
 }

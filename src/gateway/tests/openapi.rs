@@ -40,6 +40,7 @@ fn template(endpoint: Endpoint) -> String {
         Endpoint::Request(_) => "/requests/{id}",
         Endpoint::Audit => "/audit",
         Endpoint::OpenApi => "/openapi.json",
+        Endpoint::Forecast => "/forecast",
     };
     path.to_owned()
 }
@@ -69,6 +70,7 @@ fn check(description: &Value, schema: &Value, value: &Value, at: &str) {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_i64(),
+        "number" => value.is_number(),
         "string" => value.is_string(),
         "array" => value.is_array(),
         "object" => value.is_object(),
