@@ -1,5 +1,6 @@
-//! Makes what the component embeds small: compresses the description of the admin API, without
-//! blanks, and the migrations, without comments.
+//! Makes what the component embeds small: the description of the admin API, without blanks and
+//! compressed, the migrations, without comments and compressed, and the declarations of the
+//! variables.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,11 +15,18 @@ const SEPARATOR: &str = "-- ;;";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rerun-if-changed=src/admin/openapi.json");
+    println!("cargo::rerun-if-changed=spin.toml");
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     let description = fs::read_to_string("src/admin/openapi.json")?;
     let description: serde_json::Value = serde_json::from_str(&description)?;
     embed(&out.join("openapi.json.gz"), &description.to_string())?;
+
+    let manifest = fs::read_to_string("spin.toml")?;
+    let declarations = manifest.split_once("[variables]\n");
+    let (_, declarations) = declarations.ok_or("spin.toml declares no variables")?;
+    let declarations = declarations.split("\n\n").next();
+    fs::write(out.join("variables.toml"), declarations.unwrap_or_default())?;
 
     for entry in fs::read_dir("migrations")? {
         let path = entry?.path();

@@ -43,6 +43,8 @@ pub enum Endpoint {
     OpenApi,
     /// `forecast`
     Forecast,
+    /// `settings`
+    Settings,
 }
 
 /// What can be done to a key.
@@ -102,6 +104,7 @@ impl Endpoint {
             ("audit", None, _) => Self::Audit,
             ("openapi.json", None, _) => Self::OpenApi,
             ("forecast", None, _) => Self::Forecast,
+            ("settings", None, _) => Self::Settings,
             _ => return None,
         };
         steps.next().is_none().then_some(endpoint)
@@ -123,7 +126,8 @@ impl Endpoint {
             | Self::Request(_)
             | Self::Audit
             | Self::OpenApi
-            | Self::Forecast => "GET, OPTIONS",
+            | Self::Forecast
+            | Self::Settings => "GET, OPTIONS",
         }
     }
 }
@@ -190,6 +194,7 @@ mod tests {
             ("audit", Some(Endpoint::Audit)),
             ("openapi.json", Some(Endpoint::OpenApi)),
             ("forecast", Some(Endpoint::Forecast)),
+            ("settings", Some(Endpoint::Settings)),
             ("keys/", None),
             ("keys/07", None),
             ("keys/+7", None),

@@ -16,6 +16,7 @@
 //! | [`key_tests`] | testing keys; the gateway makes the calls |
 //! | `audit` | the audit log |
 //! | [`forecast`] | when the budgets of a day will be used up |
+//! | `settings` | the settings in force |
 //! | [`report`] | `GET /api/keys/status` and explain |
 //!
 //! The command line and the dashboard use this API and nothing else.
@@ -34,6 +35,7 @@ mod new_keys;
 mod query;
 pub mod report;
 mod request;
+mod settings;
 mod statistics;
 mod tokens;
 
@@ -93,6 +95,7 @@ pub async fn respond<D: Database>(
         Endpoint::Audit => audit::list(database, request).await,
         Endpoint::OpenApi => open_api(),
         Endpoint::Forecast => forecast::list(database, request).await,
+        Endpoint::Settings => settings::list(request),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::query::{Query, quoted};
+use crate::config::Config;
 use crate::pool::{KeyId, TokenId, UnixMillis};
 use crate::store::{Author, Cursor, DatabaseError, KeyVault, Nonce, Page};
 use crate::wire::parameters::{Invalid, Parameters};
@@ -23,6 +24,8 @@ pub struct Request<'a> {
     pub author: Author<'a>,
     /// When it arrived.
     pub now: UnixMillis,
+    /// The settings.
+    pub config: &'a Config,
     /// What seals new keys.
     pub vault: &'a KeyVault,
     /// Makes a random nonce.

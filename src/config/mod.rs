@@ -7,16 +7,18 @@ mod aliases;
 mod encryption;
 pub(crate) mod key_list;
 pub mod origin;
+mod settings;
 mod url;
 mod variables;
 
 pub use aliases::{ModelAlias, ModelAliases};
 pub use encryption::{EncryptionKey, EncryptionKeys};
+pub use settings::Setting;
 
 use crate::config::origin::AllowedOrigins;
 use crate::pool::{ApiKey, Policy};
 use crate::wire::naming::is_model;
-use crate::wire::redact::reveals;
+use crate::wire::redact::{redact, reveals};
 use http::Uri;
 use key_list::KeyList;
 use std::fmt;
@@ -156,6 +158,7 @@ pub struct Config {
     pub log_retention_days: Option<u32>,
     /// How requests are written to the terminal.
     pub log_format: LogFormat,
+    settings: Vec<Setting>,
     warnings: Vec<String>,
 }
 
@@ -234,6 +237,11 @@ impl Config {
         &self.warnings
     }
 
+    /// Every variable and its value in force, unless it is a secret.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
     /// The secrets among the settings: the tokens and the keys to import.
     pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         let keys = self.import_keys.iter().map(ApiKey::expose);
@@ -293,6 +301,18 @@ impl Config {
             1..=LARGEST_MAX_BODY_BYTES,
             "of bytes, from 1 to 104857600, since bodies are held in the component's memory",
         );
+        let settings = {
+            let keys = import_keys.iter().map(ApiKey::expose);
+            let tokens = tokens.iter().flatten().map(Secret::expose);
+            let secrets: Vec<&str> = keys.chain(tokens).collect();
+            let default_endpoint = url::join(&upstream, CHAT_PATH).unwrap_or_default();
+            let text = |name: &str| variables.text(name);
+            Setting::all(
+                text,
+                |value| redact(value, &secrets),
+                &default_endpoint.to_string(),
+            )
+        };
         let [client_token, admin_token, admin_read_token] = tokens.clone();
         Ok(Self {
             upstream,
@@ -327,6 +347,7 @@ impl Config {
             import_keys,
             default_model,
             model_aliases,
+            settings,
             warnings: variables.finish().map_err(InvalidConfig)?,
         })
     }

@@ -92,7 +92,11 @@ impl<D: Database, S: System> Operator<'_, D, S> {
         body: &[u8],
         tester: &Tester<'_, D, U, S>,
     ) -> Result<Reply<D, B, S>, Failure> {
-        let Self { view, system, .. } = *self;
+        let Self {
+            config,
+            view,
+            system,
+        } = *self;
         if let Endpoint::KeyAction(id, KeyAction::Reset) = endpoint {
             view.refresh(system, Coverage::Whole, MAX_AGE_MS).await?;
             self.forget_cool_downs(id);
@@ -107,6 +111,7 @@ impl<D: Database, S: System> Operator<'_, D, S> {
                 request_id: tester.request_id,
             },
             now: system.now(),
+            config,
             vault: &view.vault,
             new_nonce: &|| system.new_nonce(),
             entropy: system.entropy(),

@@ -232,3 +232,24 @@ async fn failures_say_what_to_do() {
     let mistake = run(&app, &["keys", "show", "nine"]).await;
     assert_eq!(mistake.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn forecasts_and_settings_are_shown() {
+    let app = app(1).await;
+    app.execute(
+        "INSERT INTO limits (scope, model, unit, per, preset) VALUES ('key:1', '', 'requests', 'day', 7)",
+    );
+    let budget = &json(&app, &["forecast"]).await["items"][0];
+    assert_eq!(
+        (&budget["scope"], &budget["limit"]),
+        (&"key:1".into(), &7.into())
+    );
+    let table = output(&app, &["forecast"]).await;
+    assert!(table.contains("key:1"), "{table}");
+    let table = output(&app, &["settings"]).await;
+    assert!(
+        table.contains("max_attempts") && table.contains("(a secret)"),
+        "{table}"
+    );
+    assert!(!table.contains(ADMIN_TOKEN), "{table}");
+}

@@ -10,6 +10,7 @@
 //! | `status` | `keypool status` |
 //! | `explain` | `keypool explain MODEL` |
 //! | `forecast` | `keypool forecast` |
+//! | `settings` | `keypool settings` |
 //! | `secret` | `keypool secret new` |
 //!
 //! Exit codes: see [`EXIT_CODES`].
@@ -23,6 +24,7 @@ mod keys;
 mod new_keys;
 mod output;
 mod secret;
+mod settings;
 mod status;
 mod tokens;
 
@@ -89,6 +91,12 @@ pub enum Command {
         #[command(flatten)]
         connection: ConnectionArgs,
     },
+    /// Show the settings of a running pool, without secrets.
+    Settings {
+        /// The pool.
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
     /// Make secrets for the pool's settings. Needs no pool.
     #[command(subcommand)]
     Secret(secret::SecretCommand),
@@ -122,6 +130,9 @@ pub fn run(command: Command) -> Result<()> {
         }
         Command::Forecast { connection } => {
             forecast::run(&connection.connect()?, connection.format(), out)
+        }
+        Command::Settings { connection } => {
+            settings::run(&connection.connect()?, connection.format(), out)
         }
         Command::Secret(command) => secret::run(&command, out),
     };

@@ -34,6 +34,7 @@ pub(super) const CALLS: &str = r#"
     GET     /admin/api/v1/audit           -                                     read
     GET     /admin/api/v1/openapi.json    -                                     read
     GET     /admin/api/v1/forecast        -                                     read
+    GET     /admin/api/v1/settings        -                                     read
     POST    /api/keys/1/reset             -                                     change
     POST    /api/pool/forget?model=m      -                                     change
     GET     /api/pool/explain?model=m     -                                     read"#;
@@ -601,4 +602,64 @@ fn budgets_of_a_day_are_forecast_for_keys_that_exist() {
         }
     ]});
     assert_eq!(forecast, expected);
+}
+
+#[test]
+fn the_settings_list_every_variable_but_no_secret() {
+    let encryption_key = crate::store::testing::encryption_key(1);
+    let set = [
+        ("gemini_api_key", "fake-key-to-import-0001"),
+        ("encryption_key", &*encryption_key),
+        ("allowed_origins", "AIzaFAKE-key-where-a-host-belongs-01"),
+        ("max_attempts", "7"),
+        ("retry_empty", "true"),
+        ("my_api_token", "short-token"),
+    ];
+    let pool = Pool::with(&set);
+    let answer = pool.admin_text("GET", "settings", "");
+    answer.assert_status(200);
+    let settings = answer.json();
+    let of = |name: &str| {
+        let items = settings["items"].as_array().unwrap();
+        let mut items = items.iter().filter(|item| item["name"] == name);
+        let item = items.next().unwrap_or_else(|| panic!("no {name}")).clone();
+        assert!(items.next().is_none(), "{name}");
+        (
+            item["value"].clone(),
+            item["is_set"].clone(),
+            item["is_default"].clone(),
+        )
+    };
+    for name in crate::config::VARIABLES {
+        of(name);
+    }
+    let endpoint = format!("{ORIGIN}/v1beta/openai/chat/completions");
+    for (name, value, is_set, is_default) in [
+        ("my_api_token", json!(null), true, false),
+        ("encryption_key", json!(null), true, false),
+        ("encryption_key_previous", json!(null), false, true),
+        ("gemini_api_key", json!(null), true, false),
+        ("max_attempts", json!("7"), true, false),
+        ("retry_empty", json!("true"), true, true),
+        ("max_wait", json!("1"), true, true),
+        ("llm_api_origin", json!(ORIGIN), true, true),
+        ("llm_api_endpoint", json!(endpoint), true, true),
+        ("public_url", json!(null), false, true),
+    ] {
+        let expected = (value, json!(is_set), json!(is_default));
+        assert_eq!(of(name), expected, "{name}");
+    }
+    let warning = settings["warnings"][0].as_str().unwrap();
+    assert_contains(warning, "my_api_token has fewer");
+    let operators = [ADMIN_TOKEN, READ_TOKEN];
+    let secrets = set
+        .iter()
+        .filter(|(name, _)| !["max_attempts", "retry_empty"].contains(name));
+    for secret in secrets.map(|(_, value)| *value).chain(operators) {
+        assert!(
+            !answer.body.contains(&secret[..8]),
+            "{secret}: {}",
+            answer.body
+        );
+    }
 }

@@ -41,6 +41,7 @@ fn template(endpoint: Endpoint) -> String {
         Endpoint::Audit => "/audit",
         Endpoint::OpenApi => "/openapi.json",
         Endpoint::Forecast => "/forecast",
+        Endpoint::Settings => "/settings",
     };
     path.to_owned()
 }
