@@ -77,3 +77,25 @@ BEGIN
     ON CONFLICT (request_id, action, subject) DO UPDATE SET
         after = json_object('added', (after ->> 'added') + (excluded.after ->> 'added'));
 END;
+-- ;;
+-- What operators were alerted to, or will be. Rows live for a week.
+CREATE TABLE IF NOT EXISTS alerts (
+    -- keys_low, key_disabled:ID:TIME or budget_ends:SCOPE:MODEL:UNIT:TIME
+    subject TEXT PRIMARY KEY,
+    -- the event's id, which is the same for each try to deliver it
+    id TEXT NOT NULL,
+    -- the event as JSON
+    body TEXT NOT NULL,
+    began_at TEXT NOT NULL,
+    -- when a check last noted that it holds
+    seen_at TEXT NOT NULL,
+    tries INTEGER NOT NULL,
+    next_try_at TEXT NOT NULL,
+    -- NULL until it is delivered
+    sent_at TEXT
+) WITHOUT ROWID;
+-- ;;
+CREATE TRIGGER IF NOT EXISTS delete_old_alerts AFTER INSERT ON alerts
+BEGIN
+    DELETE FROM alerts WHERE seen_at < strftime('%Y-%m-%dT%H:%M:%fZ', NEW.seen_at, '-7 days');
+END;

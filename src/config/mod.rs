@@ -3,6 +3,7 @@
 //! All problems are reported at once, so that an operator who fixes one does not meet the next at
 //! the next start. Problems never repeat the value of a secret.
 
+mod alerting;
 mod aliases;
 mod encryption;
 pub(crate) mod key_list;
@@ -11,6 +12,7 @@ mod settings;
 mod url;
 mod variables;
 
+pub use alerting::Alerting;
 pub use aliases::{ModelAlias, ModelAliases};
 pub use encryption::{EncryptionKey, EncryptionKeys};
 pub use settings::Setting;
@@ -26,7 +28,7 @@ use url::DEFAULT_ORIGIN;
 use variables::Variables;
 
 /// The name of every variable that the component reads, as in `spin.toml`.
-pub const VARIABLES: [&str; 29] = [
+pub const VARIABLES: [&str; 34] = [
     "my_api_token",
     "admin_token",
     "admin_read_token",
@@ -56,6 +58,11 @@ pub const VARIABLES: [&str; 29] = [
     "log_commit",
     "log_retention_days",
     "log_format",
+    "alert_origin",
+    "alert_webhook",
+    "alert_webhook_secret",
+    "alert_min_usable_keys",
+    "alert_budget_hours",
 ];
 
 /// The largest `max_body_bytes`: 100 MiB, the most that Google accepts inline.
@@ -158,6 +165,8 @@ pub struct Config {
     pub log_retention_days: Option<u32>,
     /// How requests are written to the terminal.
     pub log_format: LogFormat,
+    /// Alerts by webhook; `None` if there are none.
+    pub alerting: Option<Alerting>,
     settings: Vec<Setting>,
     warnings: Vec<String>,
 }
@@ -242,12 +251,19 @@ impl Config {
         &self.settings
     }
 
-    /// The secrets among the settings: the tokens and the keys to import.
+    /// The secrets among the settings: the tokens, the keys to import, and what signs alerts.
     pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         let keys = self.import_keys.iter().map(ApiKey::expose);
         let operators = [&self.admin_token, &self.admin_read_token];
         let operators = operators.into_iter().flatten().map(Secret::expose);
-        self.client_secrets().chain(operators).chain(keys)
+        let alerting = self
+            .alerting
+            .iter()
+            .map(|alerting| alerting.secret.expose());
+        self.client_secrets()
+            .chain(operators)
+            .chain(keys)
+            .chain(alerting)
     }
 
     /// The secrets that clients present.
@@ -347,6 +363,7 @@ impl Config {
             import_keys,
             default_model,
             model_aliases,
+            alerting: Alerting::read(&mut variables),
             settings,
             warnings: variables.finish().map_err(InvalidConfig)?,
         })
@@ -362,7 +379,7 @@ fn read_origin(variables: &mut Variables<'_>) -> Uri {
         ));
     }
     if let Some(text) = variables.text("llm_api_origin") {
-        match url::parse_origin(&text) {
+        match url::parse_origin("llm_api_origin", &text) {
             Ok(origin) => return origin,
             Err(problem) => variables.problem(problem),
         }
@@ -372,7 +389,7 @@ fn read_origin(variables: &mut Variables<'_>) -> Uri {
 
 fn read_endpoint(variables: &mut Variables<'_>, upstream: &Uri) -> Uri {
     let endpoint = match variables.text("llm_api_endpoint") {
-        Some(endpoint) => url::parse_endpoint(&endpoint, upstream),
+        Some(endpoint) => url::parse_on("llm_api_endpoint", &endpoint, "llm_api_origin", upstream),
         None => url::join(upstream, CHAT_PATH),
     };
     variables.checked(endpoint)

@@ -184,6 +184,7 @@ fn rejects_wildcards_as_hosts() {
         ("llm_api_endpoint", "https://*/v1beta/openai/chat"),
         ("llm_api_endpoint", "https://*.googleapis.com/v1"),
         ("allowed_origins", "https://ok.example, null"),
+        ("alert_origin", "https://*.example"),
     ] {
         let problem = problem(&[(name, value)]);
         assert!(problem.contains(name), "{value}: {problem}");
@@ -197,7 +198,7 @@ fn problems_reveal_no_secret_in_the_wrong_variable() {
     for name in VARIABLES {
         // A host name may be any text.
         let may_be_any_text = ["gemini_api_key", "allowed_origins"].contains(&name);
-        if may_be_any_text || name.ends_with("_token") {
+        if may_be_any_text || name.ends_with("_token") || name.ends_with("_secret") {
             assert!(config(&[(name, secret)]).is_ok(), "{name}");
             continue;
         }
@@ -418,4 +419,90 @@ fn the_token_matches_only_itself() {
         assert!(!token.matches(other), "{other:?}");
     }
     assert_eq!(format!("{token:?}"), "Secret(…)");
+}
+
+#[test]
+fn alerts_need_a_signed_webhook_on_an_allowed_origin() {
+    let set = [
+        ("alert_origin", "https://hooks.example"),
+        ("alert_webhook", "https://hooks.example/path-of-a-secret"),
+        ("alert_webhook_secret", "whsec_c2VjcmV0LW9mLXRoZS13ZWJob29r"),
+    ];
+    let all = config(&set).unwrap();
+    assert!(all.secrets().any(|secret| secret.starts_with("whsec_")));
+    let shown = format!("{all:?}");
+    assert!(
+        !shown.contains("path-of-a-secret") && !shown.contains("c2Vj"),
+        "{shown}"
+    );
+    let alerting = all.alerting.unwrap();
+    assert_eq!(alerting.signing_key(), b"secret-of-the-webhook");
+    assert_eq!(alerting.rules.min_usable_keys, Some(1));
+    assert_eq!(alerting.rules.budget_hours, None);
+    assert!(config(&set[..1]).unwrap().alerting.is_none());
+    let plain = [
+        set[0],
+        set[1],
+        ("alert_webhook_secret", "any-text-as-it-is"),
+    ];
+    let alerting = config(&plain).unwrap().alerting.unwrap();
+    assert_eq!(alerting.signing_key(), b"any-text-as-it-is");
+    for (name, value, expected) in [
+        ("alert_origin", "", "alert_webhook needs alert_origin"),
+        (
+            "alert_origin",
+            "https://hooks.example/x",
+            "alert_origin must be only scheme",
+        ),
+        (
+            "alert_origin",
+            "https://other.example",
+            "alert_webhook must be on alert_origin",
+        ),
+        (
+            "alert_webhook",
+            "https://hooks.example:444/x",
+            "alert_webhook must be on alert_origin",
+        ),
+        (
+            "alert_webhook",
+            "nonsense",
+            "alert_webhook must be on alert_origin",
+        ),
+        (
+            "alert_webhook_secret",
+            "",
+            "alert_webhook needs alert_webhook_secret",
+        ),
+        (
+            "alert_webhook_secret",
+            "short",
+            "alert_webhook_secret must have at least 8",
+        ),
+        (
+            "alert_webhook_secret",
+            "whsec_!!!!!",
+            "alert_webhook_secret must be base64",
+        ),
+        (
+            "alert_min_usable_keys",
+            "-1",
+            "alert_min_usable_keys must be a whole number of keys",
+        ),
+        (
+            "alert_budget_hours",
+            "25",
+            "alert_budget_hours must be a whole number of hours",
+        ),
+    ] {
+        let mut changed: Vec<_> = set
+            .iter()
+            .filter(|(set, _)| *set != name)
+            .copied()
+            .collect();
+        changed.push((name, value));
+        let problem = problem(&changed);
+        assert!(problem.contains(expected), "{name} {value}: {problem}");
+        assert!(!problem.contains("path-of-a-secret"), "{problem}");
+    }
 }

@@ -6,11 +6,11 @@ use http::Uri;
 /// The default of `llm_api_origin`.
 pub(super) const DEFAULT_ORIGIN: &str = "https://generativelanguage.googleapis.com";
 
-/// Parses `llm_api_origin`: scheme, host and port.
-pub(super) fn parse_origin(text: &str) -> Result<Uri, String> {
+/// Parses the variable `name`: scheme, host and port.
+pub(super) fn parse_origin(name: &str, text: &str) -> Result<Uri, String> {
     let problem = || {
         format!(
-            "llm_api_origin must be only scheme, host and port, such as {DEFAULT_ORIGIN} or http://127.0.0.1:8080"
+            "{name} must be only scheme, host and port, such as {DEFAULT_ORIGIN} or http://127.0.0.1:8080"
         )
     };
     let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| problem())?;
@@ -18,7 +18,9 @@ pub(super) fn parse_origin(text: &str) -> Result<Uri, String> {
     let web = text.starts_with("http://") || text.starts_with("https://");
     let bare = uri.path() == "/" && uri.query().is_none();
     if text.contains('*') {
-        return Err("llm_api_origin must name one host and one port, without `*`: the pool may call no other".to_owned());
+        return Err(format!(
+            "{name} must name one host and one port, without `*`: the pool may call no other"
+        ));
     }
     if web && bare && has_only_host_and_port(&uri) {
         Ok(uri)
@@ -40,24 +42,31 @@ pub(super) fn parse_public(text: &str) -> Result<String, String> {
     }
 }
 
-/// Parses `llm_api_endpoint`: a URL on the origin.
-pub(super) fn parse_endpoint(text: &str, origin: &Uri) -> Result<Uri, String> {
-    let uri: Uri = text
-        .parse()
-        .map_err(|_| "llm_api_endpoint must be a URL".to_owned())?;
+/// Parses the variable `name`: a URL on the origin that is the value of `origin_name`.
+pub(super) fn parse_on(
+    name: &str,
+    text: &str,
+    origin_name: &str,
+    origin: &Uri,
+) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|_| format!("{name} must be a URL"))?;
     if uri
         .authority()
         .is_some_and(|authority| authority.as_str().contains('*'))
     {
-        return Err("llm_api_endpoint must name one host, without `*`".to_owned());
+        return Err(format!("{name} must name one host, without `*`"));
     }
     if !has_only_host_and_port(&uri) {
-        return Err("llm_api_endpoint must have a numeric port or none, and no user".into());
+        return Err(format!(
+            "{name} must have a numeric port or none, and no user"
+        ));
     }
-    // The host blocks everything but the origin, so another host would only fail later, with a less
-    // clear error.
+    // The host blocks everything but the origins, so another host would only fail later, with a
+    // less clear error.
     if uri.scheme() != origin.scheme() || host_and_port(&uri) != host_and_port(origin) {
-        return Err("llm_api_endpoint must be on llm_api_origin, the only host that the pool may call: set both".into());
+        return Err(format!(
+            "{name} must be on {origin_name}, since the pool may call no other host for it: set both"
+        ));
     }
     Ok(uri)
 }

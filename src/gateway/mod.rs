@@ -16,6 +16,7 @@
 
 mod admission;
 mod affinity;
+mod alerts;
 mod answer_form;
 mod answer_stream;
 mod attempt;
@@ -289,8 +290,11 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             calls: Cell::default(),
         };
         let operator = self.operator()?;
-        let reply = operator.administer(endpoint, request, &body.bytes, &tester);
-        reply.await
+        let reply = operator
+            .administer(endpoint, request, &body.bytes, &tester)
+            .await;
+        self.watch();
+        reply
     }
 
     /// `GET /readyz`: the database takes writes, and at least one key is neither disabled nor
@@ -300,7 +304,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if !self.admission(self.config()?).has_any_token().await? {
             return Err(Failure::TokenNotConfigured);
         }
-        match self.view()?.readiness(&self.system).await? {
+        let readiness = self.view()?.readiness(&self.system).await?;
+        self.watch();
+        match readiness {
             Readiness::Ready => Reply::of(&Status { status: "ready" }),
             Readiness::NoKey => Err(Failure::NoUsableKey),
             Readiness::NotWritable(error) => Err(Failure::DatabaseNotWritable(error)),
@@ -347,7 +353,15 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         if rng.random_ratio(1, HOUSEKEEPING_EVERY) {
             self.keep_house(config);
         }
+        self.watch();
         result
+    }
+
+    /// Checks whether there is something to alert the operator to, if a check is due.
+    fn watch(&self) {
+        if let (Ok(config), Ok(view)) = (&self.config, &self.view) {
+            alerts::watch(config, view, &self.upstream, &self.system);
+        }
     }
 
     /// Deletes expired rows in a task of its own.

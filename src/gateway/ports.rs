@@ -36,8 +36,8 @@ pub struct UpstreamResponse<B> {
     pub body: B,
 }
 
-/// The client for the upstream.
-pub trait Upstream {
+/// The client for the upstream, and for the operator's webhook.
+pub trait Upstream: Clone + 'static {
     /// The body of a response.
     type Body: ByteStream + 'static;
 

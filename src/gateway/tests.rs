@@ -19,6 +19,7 @@ use std::time::Duration;
 mod access;
 mod admin;
 mod affinity;
+mod alerts;
 mod answers;
 mod drills;
 mod failover;

@@ -9,7 +9,7 @@ use super::client_tokens::ClientTokens;
 use super::ports::System;
 use crate::config::Config;
 use crate::pool::{
-    Change, Claim, CoolDown, Failover, Incident, KeyId, Moment, QuotaScope, RetryBudget,
+    Change, Claim, CoolDown, Failover, Incident, KeyId, KeyStatus, Moment, QuotaScope, RetryBudget,
     RetryMinute, Scope, Snapshot, Step, UnixMillis, Verdict,
 };
 use crate::store::{
@@ -75,6 +75,8 @@ pub(super) struct Shared<D> {
     /// Whether the pool was ready, and when that was checked.
     readiness: RefCell<Option<(UnixMillis, store::Result<Readiness>)>>,
     checking: Exclusive,
+    /// When alerts were last checked; `None` once a key was disabled since.
+    pub(super) alerts_checked_at: Cell<Option<UnixMillis>>,
 }
 
 /// Broken rows that the operator was told of, each once: there may be a thousand calls a second.
@@ -457,6 +459,7 @@ impl<D: Database> Shared<D> {
             reported: RefCell::default(),
             readiness: RefCell::default(),
             checking: Exclusive::default(),
+            alerts_checked_at: Cell::default(),
         }
     }
 
@@ -478,8 +481,11 @@ impl<D: Database> Shared<D> {
     /// Enters a change that the instance has made.
     pub(super) fn change(&self, change: Change) {
         self.snapshot.borrow_mut().apply(&change);
-        if matches!(change, Change::State(..)) {
+        if let Change::State(_, state) = &change {
             self.readiness.replace(None);
+            if state.status == KeyStatus::Disabled {
+                self.alerts_checked_at.set(None);
+            }
         }
         if self.reading.is_held() {
             self.pending.borrow_mut().push(match change {

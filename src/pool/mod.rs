@@ -25,6 +25,7 @@
 //! ([`CoolDown`]), or nothing. [`Snapshot`] combines all of this and draws a key; [`Failover`]
 //! guides one request through its attempts.
 
+mod alert;
 mod budget;
 mod client_token;
 mod cool_down;
@@ -50,6 +51,10 @@ mod usage;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use alert::{
+    Alert, AlertRules, AlertStep, DISABLED_LATELY_MS, DisabledKey, KEYS_LOW, MAX_TRIES, Pending,
+    RaisedAlert, alert_steps, alerts, next_try,
+};
 pub use budget::{Balance, Budget, Used, before_minute, estimate_tokens, slot_start};
 pub use client_token::{ClientToken, TokenId, TokenLimit, TokenState};
 pub use cool_down::{CoolDown, Incident, LONGEST_TRIAL_LEASE_MS, quota_scope_of};

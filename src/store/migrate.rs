@@ -92,19 +92,28 @@ const WRITABLE_MS: i64 = 1_000;
 /// How long the check waits for the lock, in milliseconds: 1 s.
 const CHECK_WAIT_MS: u64 = 1_000;
 
-/// Selects whether any key is neither disabled nor paused, and whether a recent check proves that
-/// the database accepts writes. The last column is an envelope that `vault` cannot open.
-fn readiness_query(vault: &KeyVault) -> String {
+/// Conditions for usable keys: for the active ones, and for cooling ones whose pause is over at
+/// `?1`.
+pub(super) fn usable_keys() -> [String; 2] {
     // The rules of `ApiKey`: the pool ignores rows that break them. An envelope is longer than its
     // key.
     let is_key = "api_key IS NOT NULL AND (length(CAST(api_key AS BLOB)) BETWEEN 1 AND 1024 OR api_key GLOB 'sealed:*') AND NOT (api_key GLOB '*[^!-~]*')";
+    let [active, cooling] = [KeyStatus::Active, KeyStatus::Cooling].map(KeyStatus::code);
+    [
+        format!("status = {active} AND {is_key}"),
+        format!("status = {cooling} AND {is_key} AND {PAUSED_UNTIL} <= ?1"),
+    ]
+}
+
+/// Selects whether any key is neither disabled nor paused, and whether a recent check proves that
+/// the database accepts writes. The last column is an envelope that `vault` cannot open.
+fn readiness_query(vault: &KeyVault) -> String {
+    let [active, cooling] = usable_keys();
     format!(
-        "SELECT EXISTS (SELECT 1 FROM api_keys WHERE status = {active} AND {is_key})
-    OR EXISTS (SELECT 1 FROM api_keys WHERE status = {cooling} AND {is_key} AND {PAUSED_UNTIL} <= ?1),
+        "SELECT EXISTS (SELECT 1 FROM api_keys WHERE {active})
+    OR EXISTS (SELECT 1 FROM api_keys WHERE {cooling}),
     EXISTS (SELECT 1 FROM readiness WHERE checked_at > ?2 AND checked_at <= ?3),
     {foreign}",
-        active = KeyStatus::Active.code(),
-        cooling = KeyStatus::Cooling.code(),
         foreign = text(&vault.foreign_envelope())
     )
 }

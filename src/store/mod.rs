@@ -9,6 +9,7 @@
 //! All statements run against [`Database`]: the host's SQLite in the component, `rusqlite` in
 //! native tests.
 
+mod alerts;
 mod audit;
 mod author;
 mod budgets;
@@ -44,6 +45,7 @@ mod value;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use alerts::{AlertChange, AlertFacts, Event, alert_facts, change_alert};
 pub use audit::{AuditEntry, AuditFilter, ByTime, list_audit};
 pub use author::Author;
 pub use budgets::{

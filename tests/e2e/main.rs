@@ -9,6 +9,7 @@ mod support;
 
 // The table of contents.
 mod affinity;
+mod alerts;
 mod bodies;
 mod browser;
 mod chat;
