@@ -39,6 +39,8 @@ pub enum Endpoint {
     TestKeys,
     /// `audit`
     Audit,
+    /// `encryption`
+    Encryption,
     /// `openapi.json`
     OpenApi,
     /// `forecast`
@@ -102,6 +104,7 @@ impl Endpoint {
                 Self::TokenAction(token_id(id)?, TokenAction::of(action)?)
             }
             ("audit", None, _) => Self::Audit,
+            ("encryption", None, _) => Self::Encryption,
             ("openapi.json", None, _) => Self::OpenApi,
             ("forecast", None, _) => Self::Forecast,
             ("settings", None, _) => Self::Settings,
@@ -125,6 +128,7 @@ impl Endpoint {
             | Self::Statistics
             | Self::Request(_)
             | Self::Audit
+            | Self::Encryption
             | Self::OpenApi
             | Self::Forecast
             | Self::Settings => "GET, OPTIONS",

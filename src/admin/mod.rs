@@ -16,6 +16,7 @@
 //! | [`key_tests`] | testing keys; the gateway makes the calls |
 //! | `audit` | the audit log |
 //! | [`forecast`] | when the budgets of a day will be used up |
+//! | `encryption` | how the keys are stored |
 //! | `settings` | the settings in force |
 //! | [`report`] | `GET /api/keys/status` and explain |
 //!
@@ -23,6 +24,7 @@
 
 mod audit;
 mod calls;
+mod encryption;
 pub mod endpoint;
 mod export;
 pub mod forecast;
@@ -93,6 +95,7 @@ pub async fn respond<D: Database>(
         Endpoint::TestKey(id) => key_tests::test_one(database, id, request, tester).await,
         Endpoint::TestKeys => key_tests::test_many(database, request, tester).await,
         Endpoint::Audit => audit::list(database, request).await,
+        Endpoint::Encryption => encryption::show(database, request).await,
         Endpoint::OpenApi => open_api(),
         Endpoint::Forecast => forecast::list(database, request).await,
         Endpoint::Settings => settings::list(request),

@@ -32,6 +32,7 @@ pub(super) const CALLS: &str = r#"
     POST    /admin/api/v1/tokens/1/rotate {"grace_seconds":60}                  change
     DELETE  /admin/api/v1/tokens/1        -                                     change
     GET     /admin/api/v1/audit           -                                     read
+    GET     /admin/api/v1/encryption      -                                     read
     GET     /admin/api/v1/openapi.json    -                                     read
     GET     /admin/api/v1/forecast        -                                     read
     GET     /admin/api/v1/settings        -                                     read

@@ -39,6 +39,7 @@ fn template(endpoint: Endpoint) -> String {
         Endpoint::Statistics => "/statistics",
         Endpoint::Request(_) => "/requests/{id}",
         Endpoint::Audit => "/audit",
+        Endpoint::Encryption => "/encryption",
         Endpoint::OpenApi => "/openapi.json",
         Endpoint::Forecast => "/forecast",
         Endpoint::Settings => "/settings",

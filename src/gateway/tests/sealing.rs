@@ -71,6 +71,11 @@ fn a_wrong_or_missing_encryption_key_is_a_503_that_changes_nothing() {
         let native = pool.call("POST", GENERATE, &[API_KEY], CONTENTS);
         assert_eq!(native.status, 503);
         assert_contains(&native.body, "sealed with another encryption key");
+        let encryption = pool.admin_text("GET", "encryption", "").json();
+        assert_eq!(
+            (&encryption["unreadable"], &encryption["sealed"]),
+            (&1.into(), &0.into())
+        );
         assert_eq!(pool.query(KEYS), sealed);
         assert_ne!(
             pool.count_lines("code=encryption_key_wrong: database: keys are sealed"),
