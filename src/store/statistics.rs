@@ -181,6 +181,8 @@ impl Columns {
 /// Conditions, and their parameters.
 struct Conditions {
     all: Vec<String>,
+    /// Those for the time of a call in the log.
+    times: Vec<String>,
     parameters: Vec<Value>,
 }
 
@@ -197,13 +199,18 @@ impl Conditions {
         let mut conditions = Self {
             // Rows whose time cannot be read are of no hour.
             all: vec!["hour > ''".to_owned()],
+            times: vec!["called_at > ''".to_owned()],
             parameters: Vec::new(),
         };
         for (comparison, value) in comparisons {
             if let Some(value) = value {
                 conditions.parameters.push(value);
                 let place = conditions.parameters.len();
-                conditions.all.push(format!("{comparison} ?{place}"));
+                let condition = format!("{comparison} ?{place}");
+                if let Some(of_hour) = condition.strip_prefix("hour") {
+                    conditions.times.push(format!("called_at{of_hour}"));
+                }
+                conditions.all.push(condition);
             }
         }
         conditions
@@ -339,7 +346,11 @@ fn percentiles(columns: &Columns, conditions: &Conditions, level: Level) -> Stri
 ) {group}",
         calls = least("calls"),
         first_bytes = least("first_bytes"),
-        durations = durations(level, &conditions.all.join(" AND ")),
+        durations = durations(
+            level,
+            &conditions.all.join(" AND "),
+            &conditions.times.join(" AND ")
+        ),
         group = columns.grouped(),
     )
 }
