@@ -4,6 +4,9 @@ use crate::commands::{app, json, output};
 use crate::support::{ADMIN_TOKEN, CHAT, STREAM, Setup, TestApp};
 use futures::future::join_all;
 
+/// Leaves key 2 without weight: a key that was never used has some for that.
+const LAST_CHOICE: &str = "UPDATE api_keys SET priority = 0, last_used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = 2";
+
 /// Begins a drill of key 1.
 async fn drill(app: &TestApp, body: &str) {
     let request = app.client.post("/admin/api/v1/keys/1/drill", body);
@@ -29,7 +32,7 @@ async fn a_drill_ends_exactly_its_calls() {
 #[tokio::test]
 async fn failover_is_seen_in_a_drill() {
     let app = app(2).await;
-    app.execute("UPDATE api_keys SET priority = 0 WHERE id = 2");
+    app.execute(LAST_CHOICE);
     for (fault, body) in [("503", CHAT), ("reset", STREAM), ("429", CHAT)] {
         drill(&app, &format!(r#"{{"fault":"{fault}"}}"#)).await;
         let answer = app.chat(body).await;
@@ -52,7 +55,7 @@ async fn failover_is_seen_in_a_drill() {
 #[tokio::test]
 async fn commands_begin_show_and_end_a_drill() {
     let app = app(2).await;
-    app.execute("UPDATE api_keys SET priority = 0 WHERE id = 2");
+    app.execute(LAST_CHOICE);
     let begin = ["keys", "drill", "1", "--fault", "503", "--calls", "2"];
     let shown = output(&app, &begin).await;
     assert!(shown.contains("drill: 503, calls left: 2"), "{shown}");
