@@ -68,18 +68,18 @@ impl<D: Database> Affinity<'_, D> {
     pub(super) async fn uses(&self, incoming: &Incoming<'_>, body: &[u8]) -> Result<Uses, Failure> {
         let target = &incoming.target;
         let named = names_in(target, incoming.head.uri.query(), body);
-        let found = store::owners(&*self.view.database, &named).await?;
-        let mut projects = found.values().filter_map(|owner| owner.project.as_deref());
+        let owners = store::owners(&*self.view.database, &named).await?;
+        let mut projects = owners.iter().filter_map(|owner| owner.project.as_deref());
         let project = projects.next();
         if projects.any(|other| Some(other) != project) {
             return Err(Failure::OwnersDiffer);
         }
-        let has_unknown = named.iter().any(|name| !found.contains_key(name));
+        let has_unknown = owners.len() < named.len();
         // If no project is known, any owner is tried, and the upstream decides.
-        let owner = found
-            .values()
+        let owner = owners
+            .iter()
             .find(|owner| owner.project.is_some())
-            .or_else(|| found.values().next_back())
+            .or(owners.last())
             .cloned();
         Ok(Uses {
             owner,

@@ -3,7 +3,7 @@
 
 use super::{Database, Result, Value, number, placeholders, read, text, values, write};
 use crate::pool::{CLOCK_TOLERANCE_MS, KeyId, Owner, UnixMillis};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const DELETE_OLD: &str = "DELETE FROM resources WHERE made_at < ?1
 AND name NOT LIKE 'tunedModels/%' AND name NOT LIKE 'cachedContents/%' AND name NOT LIKE 'fileSearchStores/%' AND name NOT LIKE 'corpora/%'";
@@ -65,24 +65,20 @@ async fn remember(
     write(database, &insert, parameters).await.map(drop)
 }
 
-/// Returns the known owners among these names. A key's current project takes precedence over the
-/// one at creation.
+/// Returns the owners of those of these names that are known, in the order of the names. A key's
+/// current project takes precedence over the one at creation.
 ///
 /// # Errors
 /// The table cannot be read.
-pub async fn owners(
-    database: &impl Database,
-    names: &BTreeSet<String>,
-) -> Result<BTreeMap<String, Owner>> {
+pub async fn owners(database: &impl Database, names: &BTreeSet<String>) -> Result<Vec<Owner>> {
     if names.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Vec::new());
     }
     let select = format!(
-        "SELECT {id}, {project}, {name} FROM resources AS r
-LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN {marks}",
+        "SELECT {id}, {project} FROM resources AS r
+LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN {marks} ORDER BY r.name",
         id = number("r.api_key_id"),
         project = text("coalesce(k.project, r.project)"),
-        name = text("r.name"),
         marks = placeholders(0, names.len())
     );
     let parameters = names
@@ -91,14 +87,13 @@ LEFT JOIN api_keys AS k ON k.id = r.api_key_id WHERE r.name IN {marks}",
         .collect();
     let rows = read(database, &select, parameters).await?;
     let owner = |row: &super::Row| {
-        let owner = Owner {
+        Some(Owner {
             key: KeyId(row.integer(0)?),
             project: row
                 .text(1)
                 .filter(|project| !project.is_empty())
                 .map(str::to_owned),
-        };
-        Some((row.text(2)?.to_owned(), owner))
+        })
     };
     Ok(rows.iter().filter_map(owner).collect())
 }
@@ -156,10 +151,8 @@ mod tests {
         let remember = |list: &[&str], owner: Owner| {
             block_on(remember_reported(&database, &names(list), &owner, NOW)).unwrap();
         };
-        let found = |list: &[&str]| -> Vec<Owner> {
-            let found = block_on(owners(&database, &names(list))).unwrap();
-            found.into_values().collect()
-        };
+        let found =
+            |list: &[&str]| -> Vec<Owner> { block_on(owners(&database, &names(list))).unwrap() };
         remember(&["files/a", "files/b"], owner(1, None));
         remember(&["files/b", "files/c"], owner(2, Some("projects/2")));
         remember(&["files/d"], owner(9, Some("projects/9")));
