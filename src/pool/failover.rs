@@ -15,7 +15,7 @@ use super::{
     Reason, RequestSize, Scope, Snapshot, Standing, Survey, Unit, UnixMillis,
 };
 use rand::{Rng, RngExt};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 /// The first back-off in milliseconds. It doubles each time; the actual delay is random, from half
 /// of it to all of it.
@@ -401,7 +401,7 @@ impl Failover {
             return None;
         }
         let mut largest: Option<Limit> = None;
-        let (mut too_small, mut unknown) = (BTreeSet::new(), false);
+        let (mut too_small, mut unknown) = (HashSet::new(), false);
         for key in snapshot.keys().iter().filter(|key| self.may_serve(key)) {
             let exceeded = |limit: &Limit| self.demand.size.surely_exceeds(limit);
             let limits: Vec<Limit> = snapshot.limits(key, model, now).collect();
@@ -601,8 +601,7 @@ impl Failover {
     }
 
     fn give_up(&self, survey: Survey, now: UnixMillis) -> GiveUp {
-        let disabled = survey.ineligible.get(&Reason::Disabled).copied();
-        if self.demand.owner.is_some() && survey.keys == disabled.unwrap_or_default() {
+        if self.demand.owner.is_some() && survey.keys == survey.count(Reason::Disabled) {
             return GiveUp::OwnerGone;
         }
         if survey.keys == 0 {

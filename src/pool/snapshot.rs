@@ -13,7 +13,7 @@ use super::{
 };
 use rand::Rng;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 #[cfg(test)]
@@ -179,23 +179,28 @@ pub struct Survey {
     pub keys: usize,
     /// Keys that can take a call.
     pub eligible: usize,
-    /// Keys that cannot, by reason.
-    pub ineligible: BTreeMap<Reason, usize>,
+    /// Keys that cannot, by reason, in the order of the reasons.
+    pub ineligible: Vec<(Reason, usize)>,
     /// When the first of them becomes eligible by itself.
     pub soonest: Option<UnixMillis>,
 }
 
 impl Survey {
+    /// How many keys are ineligible for this reason.
+    pub fn count(&self, reason: Reason) -> usize {
+        self.place_of(reason).map_or(0, |at| self.ineligible[at].1)
+    }
+
     /// Whether any key is ineligible for this reason.
     pub fn has(&self, reason: Reason) -> bool {
-        self.ineligible.contains_key(&reason)
+        self.place_of(reason).is_ok()
     }
 
     /// Whether any key cools down for a matching outcome.
     pub fn has_cooling(&self, matches: impl Fn(Outcome) -> bool) -> bool {
         self.ineligible
-            .keys()
-            .any(|reason| matches!(reason, Reason::Cooling(outcome) if matches(*outcome)))
+            .iter()
+            .any(|(reason, _)| matches!(reason, Reason::Cooling(outcome) if matches(*outcome)))
     }
 
     /// Whether all keys are ineligible and, apart from disabled and paused ones and those of other
@@ -209,7 +214,23 @@ impl Survey {
         ];
         self.eligible == 0
             && self.has(Reason::Cooling(outcome))
-            && self.ineligible.keys().all(|reason| counts.contains(reason))
+            && self
+                .ineligible
+                .iter()
+                .all(|(reason, _)| counts.contains(reason))
+    }
+
+    fn add_ineligible(&mut self, reason: Reason) {
+        match self.place_of(reason) {
+            Ok(at) => self.ineligible[at].1 += 1,
+            Err(at) => self.ineligible.insert(at, (reason, 1)),
+        }
+    }
+
+    /// Where a reason is in `ineligible`, or where it belongs.
+    fn place_of(&self, reason: Reason) -> Result<usize, usize> {
+        self.ineligible
+            .binary_search_by_key(&reason, |(counted, _)| *counted)
     }
 }
 
@@ -605,9 +626,11 @@ impl Snapshot {
             }
         }
         let (_, keys) = preferred?;
-        let weights: HashMap<usize, f64> = keys.iter().copied().collect();
-        let drawn =
-            Table::new(keys, None).draw_exactly(|position| weights.get(&position).copied(), rng)?;
+        let weight = |position: usize| {
+            let at = keys.binary_search_by_key(&position, |(known, _)| *known);
+            Some(keys.get(at.ok()?)?.1)
+        };
+        let drawn = Table::new(keys.clone(), None).draw_exactly(weight, rng)?;
         Some(self.pick(self.keys.get(drawn)?.clone(), model, now))
     }
 
@@ -676,7 +699,7 @@ impl Snapshot {
             match self.standing(key, model, now) {
                 Standing::Eligible { .. } => survey.eligible += 1,
                 Standing::Ineligible { reason, until } => {
-                    *survey.ineligible.entry(reason).or_default() += 1;
+                    survey.add_ineligible(reason);
                     let until = match reason {
                         Reason::OnTrial => until.min(Some(now.at().plus(TRIAL_ANSWER_MS))),
                         _ => until,

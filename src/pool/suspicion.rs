@@ -15,7 +15,6 @@
 use super::{
     KeyId, KeyState, KeyStatus, Outcome, PoolKey, Record, UnixMillis, Verdict, transition,
 };
-use std::collections::BTreeMap;
 
 /// How many keys must fail in the same way, without any success, before the upstream is suspected.
 pub const SEVERAL: usize = 3;
@@ -116,23 +115,27 @@ fn latest_success(keys: &[PoolKey]) -> Option<UnixMillis> {
 /// minute. Used-up quotas and client errors are expected, and ignored.
 pub fn suspicion(keys: &[PoolKey], now: UnixMillis) -> Option<Suspicion> {
     let success = latest_success(keys);
-    let mut failures: BTreeMap<&'static str, Suspicion> = BTreeMap::new();
+    let mut failures: Vec<Suspicion> = Vec::new();
     for (outcome, at) in keys.iter().filter_map(|key| key.last_outcome) {
         let is_recent = now.since(at) < WAVE_MS;
         if is_recent && outcome.rule().is_systemic && Some(at) > success {
-            let alike = failures.entry(outcome.name()).or_insert(Suspicion {
-                outcome,
-                keys: 0,
-                latest: at,
-            });
-            alike.keys += 1;
-            alike.latest = alike.latest.max(at);
+            match failures.iter_mut().find(|alike| alike.outcome == outcome) {
+                Some(alike) => {
+                    alike.keys += 1;
+                    alike.latest = alike.latest.max(at);
+                }
+                None => failures.push(Suspicion {
+                    outcome,
+                    keys: 1,
+                    latest: at,
+                }),
+            }
         }
     }
     failures
-        .into_values()
+        .into_iter()
         .filter(|alike| is_suspected(alike.keys))
-        .max_by_key(|alike| alike.keys)
+        .max_by_key(|alike| (alike.keys, alike.outcome.name()))
 }
 
 /// Counts the keys that are not disabled.

@@ -189,7 +189,7 @@ fn a_cool_down_applies_to_its_project_and_model() {
     let other_model = snapshot.survey("other", &moment(0));
     assert_eq!(other_model.eligible, 3);
     let survey = snapshot.survey(MODEL, &moment(0));
-    let cooling = survey.ineligible[&Reason::Cooling(Outcome::QuotaPerMinute)];
+    let cooling = survey.count(Reason::Cooling(Outcome::QuotaPerMinute));
     assert_eq!((survey.eligible, cooling), (1, 2));
     assert_eq!(survey.soonest, Some(NOW.plus(1000)));
     // The cool-down ends without a trial.
@@ -209,7 +209,7 @@ fn a_cool_down_for_all_models_ends_with_one_trial() {
     snapshot.apply(&Change::TrialBegan(pick.claims[0].clone(), NOW.plus(5000)));
     assert_eq!(drawn(&mut snapshot, 20, 1001), [3; 20]);
     let survey = snapshot.survey(MODEL, &moment(1001));
-    assert_eq!(survey.ineligible[&Reason::OnTrial], 2);
+    assert_eq!(survey.count(Reason::OnTrial), 2);
     // Others do not wait for the whole lease.
     assert_eq!(survey.soonest, Some(NOW.plus(2001)));
     // The end of another trial does not end this one.
@@ -259,7 +259,7 @@ fn a_shrinking_budget_lowers_the_weight_until_it_is_spent() {
     assert_eq!(weight_of_first(&snapshot), None);
     assert_eq!(drawn(&mut snapshot, 20, 0), [3; 20]);
     let survey = snapshot.survey(MODEL, &moment(0));
-    assert_eq!(survey.ineligible[&Reason::BudgetSpent], 2);
+    assert_eq!(survey.count(Reason::BudgetSpent), 2);
     assert_eq!(survey.soonest, Some(moment(0).next_day()));
     assert_eq!(snapshot.survey("other", &moment(0)).eligible, 3);
 }
