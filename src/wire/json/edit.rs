@@ -3,10 +3,9 @@
 use crate::wire::json::{Members, Patch, find, parse, read};
 use memchr::memmem;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// A step of a path into a body: a field of an object or an element of an array.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// A field by name.
     Field(String),
@@ -74,8 +73,8 @@ pub type Field<N> = (Vec<Step>, N);
 pub struct Removed {
     /// What is left.
     pub body: Vec<u8>,
-    /// The indices of the fields that it had.
-    pub indices: BTreeSet<usize>,
+    /// The indices of the fields that it had, each once.
+    pub indices: Vec<usize>,
 }
 
 /// Removes every occurrence of these fields from `body`; `None` if any of them is missing.
@@ -97,7 +96,7 @@ pub fn without_any<N: AsRef<str>>(body: &[u8], fields: &[Field<N>]) -> Option<Re
             name: name.as_ref(),
         })
         .collect();
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     let mut patch = Patch::of(body);
     remove_fields(object, &fields, &mut patch, &mut found);
     let edits = patch.into_edits();
@@ -143,17 +142,9 @@ fn remove_fields<'a>(
     value: &'a RawValue,
     fields: &[FieldToRemove<'_>],
     patch: &mut Patch<'a>,
-    found: &mut BTreeSet<usize>,
+    found: &mut Vec<usize>,
 ) {
-    let mut deeper: BTreeMap<&Step, Vec<FieldToRemove<'_>>> = BTreeMap::new();
-    for field in fields {
-        if let Some((first, path)) = field.path.split_first() {
-            deeper
-                .entry(first)
-                .or_default()
-                .push(FieldToRemove { path, ..*field });
-        }
-    }
+    let deeper = by_first_step(fields);
     if value.get().starts_with('[') {
         let elements = read::<Vec<&RawValue>>(value).unwrap_or_default();
         for (step, fields) in deeper {
@@ -192,10 +183,30 @@ fn remove_fields<'a>(
                 .any(|(member, _)| same_name(member, field.name))
         })
         .collect();
-    found.extend(present.iter().map(|field| field.index));
+    for FieldToRemove { index, .. } in &present {
+        if !found.contains(index) {
+            found.push(*index);
+        }
+    }
     patch.cut(value.get(), &members, |member| {
         present.iter().any(|field| same_name(member, field.name))
     });
+}
+
+/// The fields on a path, relative to what its first step leads to.
+fn by_first_step<'s>(fields: &[FieldToRemove<'s>]) -> Vec<(&'s Step, Vec<FieldToRemove<'s>>)> {
+    let mut groups: Vec<(&Step, Vec<FieldToRemove<'_>>)> = Vec::new();
+    for field in fields {
+        let Some((first, path)) = field.path.split_first() else {
+            continue;
+        };
+        let field = FieldToRemove { path, ..*field };
+        match groups.iter_mut().find(|(step, _)| *step == first) {
+            Some((_, group)) => group.push(field),
+            None => groups.push((first, vec![field])),
+        }
+    }
+    groups
 }
 
 fn same_name(a: &str, b: &str) -> bool {
