@@ -8,6 +8,7 @@
 use crate::pool::{MASK, SHORT_SECRET, mask};
 use memchr::memchr2;
 use serde::de::IgnoredAny;
+use std::collections::HashSet;
 
 /// Shorter texts are not treated as secrets: they would match everywhere.
 const MIN_SECRET_LENGTH: usize = 8;
@@ -163,15 +164,15 @@ fn mask_pieces(text: &str, secret: &str) -> String {
 
 /// The pieces of a secret.
 struct Pieces {
-    /// The pieces as numbers, sorted.
-    pieces: Vec<u64>,
+    /// The pieces as numbers.
+    pieces: HashSet<u64>,
     /// A bit set of the last two bytes of each piece, as a cheap filter for most positions.
     ends: Vec<u64>,
 }
 
 impl Pieces {
     fn of(secret: &str) -> Self {
-        let mut pieces: Vec<u64> = secret
+        let pieces: HashSet<u64> = secret
             .as_bytes()
             .windows(PIECE)
             .filter(|piece| piece.is_ascii())
@@ -181,7 +182,6 @@ impl Pieces {
                     .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
             })
             .collect();
-        pieces.sort_unstable();
         let mut ends = vec![0u64; 1024];
         for piece in &pieces {
             let (word, bit) = Self::filter_bit(*piece);
@@ -194,8 +194,7 @@ impl Pieces {
 
     fn contain(&self, window: u64) -> bool {
         let (word, bit) = Self::filter_bit(window);
-        self.ends.get(word).is_some_and(|word| word & bit != 0)
-            && self.pieces.binary_search(&window).is_ok()
+        self.ends.get(word).is_some_and(|word| word & bit != 0) && self.pieces.contains(&window)
     }
 
     fn filter_bit(piece: u64) -> (usize, u64) {

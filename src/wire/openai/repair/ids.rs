@@ -1,6 +1,6 @@
 //! Generates ids that the upstream omitted or repeated.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// How many ids of an answer are remembered: more than any model makes calls at once. Repetitions
@@ -18,7 +18,7 @@ pub(super) struct CallIds {
     seed: u64,
     generated: u64,
     /// Hashes, since an id may be as long as a line.
-    seen: BTreeSet<u64>,
+    seen: HashSet<u64>,
 }
 
 impl CallIds {
@@ -26,7 +26,7 @@ impl CallIds {
         Self {
             seed,
             generated: 0,
-            seen: BTreeSet::new(),
+            seen: HashSet::new(),
         }
     }
 

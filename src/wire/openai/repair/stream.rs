@@ -9,7 +9,6 @@ use crate::wire::json::{
     text_or_blank,
 };
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +44,7 @@ pub struct StreamRepair {
     id: Option<String>,
     created: Option<String>,
     model: Option<String>,
-    choices: BTreeMap<u32, Progress>,
+    choices: Choices,
     usage: Option<Usage>,
     /// A line passed in pieces, so it is unknown which choices it finished.
     has_unread_line: bool,
@@ -85,7 +84,7 @@ impl StreamRepair {
             id: None,
             created: None,
             model: None,
-            choices: BTreeMap::new(),
+            choices: Choices::default(),
             usage: None,
             has_unread_line: false,
             line_open: false,
@@ -175,8 +174,10 @@ impl StreamRepair {
             Some(_) => cut(patch, json, &["usage"]),
             None => {}
         }
-        if chunk.is_refusal() {
-            self.choices.entry(0).or_default().set_refused();
+        if chunk.is_refusal()
+            && let Some(progress) = self.choices.progress_of(0)
+        {
+            progress.set_refused();
         }
         for choice in chunk.choices.iter().flatten() {
             self.repair_choice(patch, choice);
@@ -220,6 +221,7 @@ impl StreamRepair {
         };
         let unfinished = self
             .choices
+            .0
             .iter()
             .filter(|(_, choice)| choice.end.is_none() && !self.has_unread_line);
         let mut lines: Vec<String> = unfinished
@@ -253,10 +255,7 @@ impl StreamRepair {
         choice: &Object<'_, Choice<'_>>,
     ) -> Option<()> {
         let index = choice.index.unwrap_or_default();
-        if self.choices.len() >= MAX_CHOICES && !self.choices.contains_key(&index) {
-            return None;
-        }
-        let progress = self.choices.entry(index).or_default();
+        let progress = self.choices.progress_of(index)?;
         let is_first = !std::mem::replace(&mut progress.has_begun, true);
         match &choice.delta {
             Some(delta) => {
@@ -310,6 +309,26 @@ fn has_content(function: &Object<'_, Function<'_>>) -> bool {
 
 fn is_integer(value: &RawValue) -> bool {
     value.get().parse::<i64>().is_ok()
+}
+
+/// The progress of each choice, sorted by index.
+#[derive(Debug, Default)]
+struct Choices(Vec<(u32, Progress)>);
+
+impl Choices {
+    /// The progress of a choice; `None` if there are more than are repaired.
+    fn progress_of(&mut self, index: u32) -> Option<&mut Progress> {
+        let Self(choices) = self;
+        let at = match choices.binary_search_by_key(&index, |(known, _)| *known) {
+            Ok(at) => at,
+            Err(_) if choices.len() >= MAX_CHOICES => return None,
+            Err(at) => {
+                choices.insert(at, (index, Progress::default()));
+                at
+            }
+        };
+        choices.get_mut(at).map(|(_, progress)| progress)
+    }
 }
 
 /// The progress of a choice.
@@ -378,7 +397,7 @@ impl Progress {
 
 /// The signatures of a thought, usually one. Clients concatenate repetitions.
 #[derive(Debug, Default)]
-struct Signatures(BTreeSet<u64>);
+struct Signatures(Vec<u64>);
 
 impl Signatures {
     /// Removes a repeated signature from `extra_content`, and returns whether that contains nothing
@@ -405,11 +424,11 @@ impl Signatures {
         let text = text_or_blank(signature).filter(|text| !text.is_empty());
         text.is_some_and(|text| {
             let signature = hash(&text);
-            if self.0.len() < MAX_SIGNATURES {
-                !self.0.insert(signature)
-            } else {
-                self.0.contains(&signature)
+            let is_known = self.0.contains(&signature);
+            if !is_known && self.0.len() < MAX_SIGNATURES {
+                self.0.push(signature);
             }
+            is_known
         })
     }
 }
@@ -422,16 +441,17 @@ impl Signatures {
 struct Calls {
     /// There was a call, or the upstream said so.
     has_any: bool,
-    /// Maps each upstream index to the index of the latest call that used it.
-    by_upstream_index: BTreeMap<u64, u64>,
-    known: BTreeMap<u64, Call>,
+    /// The first [`MAX_CALLS`] of them.
+    known: Vec<Call>,
     /// The index of the next call.
-    next: u64,
+    next: usize,
 }
 
 /// A tool call so far.
 #[derive(Debug, Default)]
 struct Call {
+    /// The upstream's index. A call without one gets its own, unless the upstream has used that.
+    upstream_index: Option<usize>,
     /// One of the parts had a function.
     has_function: bool,
     signatures: Signatures,
@@ -455,7 +475,9 @@ impl Calls {
         ids: &mut CallIds,
     ) -> Option<()> {
         let upstream_index = match call.index {
-            Some(index) if index.get() != "null" => Some(index.get().parse::<u32>().ok()?.into()),
+            Some(index) if index.get() != "null" => {
+                Some(usize::try_from(index.get().parse::<u32>().ok()?).ok()?)
+            }
             Some(_) | None => None,
         };
         let is_named = call
@@ -479,7 +501,7 @@ impl Calls {
             let old = member(entry.get(), "function");
             patch.set(entry.get(), "function", old, r#"{"arguments":""}"#);
         }
-        if let Some(known) = self.known.get_mut(&index) {
+        if let Some(known) = self.known.get_mut(index) {
             known.has_function |= call.function.as_ref().is_some_and(has_content);
             if known.signatures.remove_repeated(patch, call.extra_content) == Some(true) {
                 cut(patch, entry.get(), &[EXTRA]);
@@ -489,37 +511,38 @@ impl Calls {
     }
 
     /// Returns the index of the call that a part continues; `None` if the part starts a call.
-    fn continued_call(&self, upstream_index: Option<u64>, is_named: bool) -> Option<u64> {
+    fn continued_call(&self, upstream_index: Option<usize>, is_named: bool) -> Option<usize> {
         let latest = self.next.checked_sub(1);
         let is_full = self.known.len() >= MAX_CALLS;
         let candidate = match upstream_index {
-            Some(upstream_index) => self
-                .by_upstream_index
-                .get(&upstream_index)
-                .copied()
+            Some(_) => self
+                .latest_call(upstream_index)
                 .or(latest.filter(|_| is_full)),
             None => latest,
         };
-        let has_function = |index: &u64| {
-            let call = self.known.get(index);
+        let has_function = |index: &usize| {
+            let call = self.known.get(*index);
             call.is_none_or(|call| call.has_function)
         };
         candidate.filter(|index| !is_named || !has_function(index))
     }
 
-    fn start_call(&mut self, upstream_index: Option<u64>) -> u64 {
+    /// The index of the latest call with this upstream index.
+    fn latest_call(&self, upstream_index: Option<usize>) -> Option<usize> {
+        let has_index = |call: &Call| call.upstream_index == upstream_index;
+        self.known.iter().rposition(has_index)
+    }
+
+    fn start_call(&mut self, upstream_index: Option<usize>) -> usize {
         let index = self.next;
         self.next = index.saturating_add(1);
         if self.known.len() < MAX_CALLS {
-            self.known.insert(index, Call::default());
-            match upstream_index {
-                Some(upstream_index) => {
-                    self.by_upstream_index.insert(upstream_index, index);
-                }
-                None => {
-                    self.by_upstream_index.entry(index).or_insert(index);
-                }
-            }
+            let own = Some(index);
+            let is_free = || self.latest_call(own).is_none();
+            self.known.push(Call {
+                upstream_index: upstream_index.or_else(|| own.filter(|_| is_free())),
+                ..Call::default()
+            });
         }
         index
     }
