@@ -122,7 +122,11 @@ impl KeyVault {
     /// there is none.
     pub(super) fn foreign_envelope(&self) -> String {
         let mut known: Vec<_> = self.seals().map(Seal::range).collect();
-        known.sort();
+        if let [first, second] = known.as_mut_slice()
+            && first > second
+        {
+            std::mem::swap(first, second);
+        }
         let mut expression = "coalesce(".to_owned();
         let mut from = SEALED.to_owned();
         let end = (AFTER_SEALED.to_owned(), String::new());

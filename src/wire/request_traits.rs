@@ -126,9 +126,9 @@ fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
         return None;
     }
     let Members(members) = parse(body)?;
-    let mut tools = BTreeSet::new();
+    let mut tools = Vec::new();
     if find(&members, "web_search_options").is_some() {
-        tools.insert("google_search");
+        tools.push("google_search");
     }
     tools.extend(tools_of(&members));
     // On OpenAI's surface, Google's own fields are nested.
@@ -145,7 +145,8 @@ fn server_tools(surface: Surface, body: &[u8]) -> Option<String> {
         tools.extend(tools_of(&extra));
         tools.extend(nested_tools(&extra, "google").into_iter().flatten());
     }
-    let tools: Vec<&str> = tools.into_iter().collect();
+    let sorted: BTreeSet<String> = tools.into_iter().map(str::to_owned).collect();
+    let tools: Vec<String> = sorted.into_iter().collect();
     (!tools.is_empty()).then(|| tools.join(&BETWEEN_TOOLS.to_string()))
 }
 
@@ -173,7 +174,7 @@ fn tool_named(name: &str) -> Option<&'static str> {
         .chars()
         .filter(|c| *c != '_')
         .take(MAX_TOOL_LENGTH)
-        .flat_map(char::to_lowercase)
+        .map(|c| c.to_ascii_lowercase())
         .collect();
     let known = TOOLS.iter().find(|(spelling, _)| *spelling == normalized);
     known.map(|(_, canonical)| *canonical)

@@ -71,8 +71,8 @@ pub(super) fn names_tool(error: &ApiError) -> bool {
     })
 }
 
-/// Returns the limits revealed by an error, without duplicates. If it lists no violations, the
-/// lines of a message that asks to wait reveal per-minute limits.
+/// Returns the limits revealed by an error, sorted and without duplicates. If it lists no
+/// violations, the lines of a message that asks to wait reveal per-minute limits.
 pub(super) fn limits(error: &ApiError) -> Vec<Limit> {
     let message = error.message.as_deref().unwrap_or_default();
     let in_message = lines(message)
@@ -84,14 +84,13 @@ pub(super) fn limits(error: &ApiError) -> Vec<Limit> {
             value,
         })
         .filter(|limit| limit.value > 0);
-    let mut limits: Vec<Limit> = error
-        .violations
-        .iter()
-        .filter_map(QuotaViolation::limit)
-        .chain(in_message)
-        .collect();
-    limits.sort_unstable();
-    limits.dedup();
+    let in_violations = error.violations.iter().filter_map(QuotaViolation::limit);
+    let mut limits = Vec::new();
+    for limit in in_violations.chain(in_message) {
+        if let Err(at) = limits.binary_search(&limit) {
+            limits.insert(at, limit);
+        }
+    }
     limits
 }
 

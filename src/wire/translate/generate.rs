@@ -5,7 +5,6 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// JSON that passes as it was sent, or that the translation made.
 pub(crate) type Json<'a> = Cow<'a, RawValue>;
@@ -23,7 +22,7 @@ pub(crate) fn constant(json: &'static str) -> Json<'static> {
 
 /// An object with one member.
 pub(crate) fn object(name: &str, value: &str) -> Json<'static> {
-    json(&HashMap::from([(name, value)]))
+    json(&serde_json::json!({ name: value }))
 }
 
 /// The body of `generateContent` and `streamGenerateContent`.

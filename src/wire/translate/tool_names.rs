@@ -40,19 +40,17 @@ impl ToolNames {
     }
 
     fn of(names: &mut dyn Iterator<Item = &str>) -> Self {
-        let (accepted, others): (BTreeSet<&str>, BTreeSet<&str>) =
-            names.partition(|name| is_accepted(name));
+        let (accepted, others): (BTreeSet<String>, BTreeSet<String>) =
+            names.map(str::to_owned).partition(|name| is_accepted(name));
         let mut mapped = Self::default();
         for name in others {
             let is_free = |candidate: &String| {
-                !accepted.contains(candidate.as_str()) && !mapped.originals.contains_key(candidate)
+                !accepted.contains(candidate) && !mapped.originals.contains_key(candidate)
             };
-            let mut candidates = (0..=u32::MAX).map(|attempt| replacement(name, attempt));
+            let mut candidates = (0..=u32::MAX).map(|attempt| replacement(&name, attempt));
             if let Some(replacement) = candidates.find(is_free) {
-                mapped
-                    .originals
-                    .insert(replacement.clone(), name.to_owned());
-                mapped.replacements.insert(name.to_owned(), replacement);
+                mapped.originals.insert(replacement.clone(), name.clone());
+                mapped.replacements.insert(name, replacement);
             }
         }
         mapped
