@@ -369,7 +369,7 @@ pub async fn list_client_tokens(
         }
     }];
     if let Some(text) = &filter.text {
-        parameters.push(text.to_lowercase().into());
+        parameters.push(text.to_ascii_lowercase().into());
         conditions.push("instr(lower(name || char(10) || prefix), ?2) > 0");
     }
     let expression = page.sort.expression();

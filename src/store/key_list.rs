@@ -187,7 +187,7 @@ pub async fn list_keys(
         ));
     }
     if let Some(text) = &filter.text {
-        let text = bind(text.to_lowercase().into());
+        let text = bind(text.to_ascii_lowercase().into());
         let texts = ["name", "note", "project"].map(|column| format!("coalesce({column}, '')"));
         let texts = texts.join(" || char(10) || ");
         conditions.push(format!("instr(lower({texts}), {text}) > 0"));
@@ -236,7 +236,7 @@ mod tests {
              (1, 'fake-a', 'Anna', 100, 1, 'projects/1', '["team-a","paid"]', NULL, '2026-01-02T00:00:00.000Z'),
              (2, 'fake-b', NULL, 50, 0, 'projects/1', '["team-b"]', 'of a friend', NULL),
              (3, 'fake-c', 'anton', 100, 2, NULL, 'no json', NULL, '2026-01-01T00:00:00.000Z'),
-             (4, 'fake-d', 'Berta', 100, 1, NULL, NULL, NULL, NULL)"#,
+             (4, 'fake-d', 'Berta', 100, 1, NULL, NULL, 'of Österreich', NULL)"#,
         );
         database
     }
@@ -324,9 +324,16 @@ mod tests {
                 KeyFilter {
                     text: owned("friend"),
                     status: Some(KeyStatus::Active),
-                    ..none
+                    ..none.clone()
                 },
                 vec![],
+            ),
+            (
+                KeyFilter {
+                    text: owned("Öst"),
+                    ..none
+                },
+                vec![4],
             ),
         ] {
             assert_eq!(

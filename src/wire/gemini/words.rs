@@ -26,7 +26,7 @@ impl Words {
             };
             let pieces = token.split(|c: char| !c.is_alphanumeric());
             for piece in pieces.filter(|piece| !piece.is_empty()) {
-                words.extend(piece.chars().flat_map(char::to_lowercase));
+                words.push_str(&piece.to_ascii_lowercase());
                 words.push(' ');
             }
         }

@@ -338,7 +338,7 @@ impl<'a> Lowering<'a> {
     fn is_name(&self, title: &str) -> bool {
         let plain = |text: &str| {
             let letters = text.chars().filter(|c| c.is_alphanumeric());
-            letters.flat_map(char::to_lowercase).collect::<String>()
+            letters.map(|c| c.to_ascii_lowercase()).collect::<String>()
         };
         self.path
             .last()
