@@ -109,7 +109,7 @@ impl<'a> Variables<'a> {
 
 /// Converts seconds to whole milliseconds.
 fn milliseconds(seconds: &str) -> Option<u64> {
-    let seconds: f64 = seconds.parse().ok()?;
+    let seconds: f64 = serde_json::from_str(seconds).ok()?;
     let ms = (seconds * 1000.0).round();
     (ms.is_finite() && (0.0..=MAX_TIME_MS as f64).contains(&ms)).then_some(ms as u64)
 }

@@ -121,8 +121,8 @@ pub(super) fn client_timeout_ms(headers: &HeaderMap) -> Option<u64> {
     CLIENT_TIMEOUTS
         .iter()
         .filter_map(|name| {
-            let seconds: f64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
-            (seconds.is_finite() && seconds > 0.0).then_some((seconds * 1000.0) as u64)
+            let seconds: f64 = serde_json::from_slice(headers.get(name)?.as_bytes()).ok()?;
+            (seconds > 0.0).then_some((seconds * 1000.0) as u64)
         })
         .min()
 }

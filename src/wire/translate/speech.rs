@@ -11,6 +11,7 @@ use super::answer::{Answer, PartContent};
 use super::generate::{Content, GenerateContent, GenerationConfig, Part, Role, json};
 use super::translated::{Context, Method, Translated};
 use super::turn::Whole;
+use crate::wire::json::read;
 use crate::wire::parameters::{self, Invalid, Parameters};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -56,7 +57,7 @@ pub(crate) fn request(body: &[u8], context: &Context<'_>) -> Result<Translated<F
     let form = form(&request)?;
     if request
         .number("speed")?
-        .is_some_and(|speed| speed.get().parse() != Ok(1.0))
+        .is_some_and(|speed| read(speed) != Some(1.0))
     {
         let reason =
             "is not supported by Gemini; leave it out, or ask for a pace in `instructions`";

@@ -52,12 +52,9 @@ pub(crate) fn request(body: &[u8], context: &Context<'_>) -> Result<Translated<F
         }
     };
     let temperature = text("temperature")?
-        .map(|text| match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => serde_json::from_str(text).map_err(|_| ()),
-            Ok(_) | Err(_) => Err(()),
-        })
+        .map(|text| serde_json::from_str::<f64>(text).and_then(|_| serde_json::from_str(text)))
         .transpose()
-        .map_err(|()| Invalid::about("temperature", "must be a number"))?;
+        .map_err(|_| Invalid::about("temperature", "must be a number"))?;
     let generate = GenerateContent {
         contents: vec![Content {
             role: Some(Role::User),

@@ -197,7 +197,7 @@ impl<'a> Tree<'a> {
 
     /// An approximate value of a number; `None` for any other value.
     pub(super) fn as_f64(&self) -> Option<f64> {
-        self.as_number().and_then(|number| number.parse().ok())
+        serde_json::from_str(self.as_number()?).ok()
     }
 
     /// Whether this is the literal `true`, `false` or `null`.
