@@ -86,10 +86,14 @@ impl Balance {
         self.used >= self.limit.value
     }
 
+    /// What is left.
+    pub fn left(&self) -> u64 {
+        self.limit.value.saturating_sub(self.used)
+    }
+
     /// The unused share, from 0 to 1.
     pub fn headroom(&self) -> f64 {
-        let left = self.limit.value.saturating_sub(self.used);
-        left as f64 / self.limit.value.max(1) as f64
+        self.left() as f64 / self.limit.value.max(1) as f64
     }
 }
 

@@ -167,6 +167,18 @@ pub struct KeyState {
     pub disabled_until: Option<UnixMillis>,
 }
 
+impl KeyState {
+    /// What the pool may do with the key at this time, if a pause that is over counts as none.
+    pub fn status_at(&self, now: UnixMillis) -> KeyStatus {
+        match (self.status, self.disabled_until) {
+            (KeyStatus::Active, _) => KeyStatus::Active,
+            (KeyStatus::Cooling, Some(until)) if until > now => KeyStatus::Cooling,
+            (KeyStatus::Cooling, Some(_)) => KeyStatus::Active,
+            (KeyStatus::Cooling, None) | (KeyStatus::Disabled, _) => KeyStatus::Disabled,
+        }
+    }
+}
+
 /// A key as the draw sees it.
 #[derive(Debug, Clone)]
 pub struct PoolKey {

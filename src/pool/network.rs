@@ -1,4 +1,4 @@
-//! Networks, from which client tokens may be used.
+//! Networks, from which client tokens may be used and metrics be read.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

@@ -24,10 +24,13 @@ impl Default for RetryBudget {
 impl RetryBudget {
     /// Whether the budget allows one more retry after this many other calls and retries.
     pub fn allows(&self, calls: u64, retries: u64) -> bool {
-        retries
-            < self
-                .floor
-                .saturating_add(calls.saturating_mul(self.percent) / 100)
+        self.left(calls, retries) > 0
+    }
+
+    /// How many retries are left after this many other calls and retries.
+    pub fn left(&self, calls: u64, retries: u64) -> u64 {
+        let share = calls.saturating_mul(self.percent) / 100;
+        self.floor.saturating_add(share).saturating_sub(retries)
     }
 }
 
@@ -94,5 +97,7 @@ mod tests {
                 "{retries} of {calls}"
             );
         }
+        assert_eq!(budget.left(100, 12), 18);
+        assert_eq!(budget.left(0, 11), 0);
     }
 }

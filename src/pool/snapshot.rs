@@ -493,15 +493,25 @@ impl Snapshot {
         let mut balances = Vec::new();
         for (scope, circumstances) in self.scopes_of(key) {
             for (covered, budget) in circumstances.budgets(model) {
-                let quota_scope = QuotaScope {
-                    scope: scope.clone(),
-                    model: covered.clone(),
-                };
-                balances.extend(
-                    budget
-                        .balances(now)
-                        .map(|balance| (quota_scope.clone(), balance)),
-                );
+                add_balances(&mut balances, &scope, covered, budget, now);
+            }
+        }
+        balances
+    }
+
+    /// The current balances of all budgets of keys and their projects, in any order. Limits outlive
+    /// the keys that they are of.
+    pub fn all_balances(&self, now: &Moment) -> Vec<(QuotaScope, Balance)> {
+        let mut projects = BTreeSet::new();
+        projects.extend(self.keys.iter().filter_map(|key| key.project.clone()));
+        let mut balances = Vec::new();
+        for (scope, circumstances) in &self.scopes {
+            let has_keys = match scope {
+                Scope::Key(id) => self.positions.contains_key(id),
+                Scope::Project(project) => projects.contains(project),
+            };
+            for (covered, budget) in circumstances.budgets.iter().filter(|_| has_keys) {
+                add_balances(&mut balances, scope, covered, budget, now);
             }
         }
         balances
@@ -713,6 +723,21 @@ impl Snapshot {
         }
         survey
     }
+}
+
+fn add_balances(
+    balances: &mut Vec<(QuotaScope, Balance)>,
+    scope: &Scope,
+    model: &Option<String>,
+    budget: &Budget,
+    now: &Moment,
+) {
+    let quota_scope = QuotaScope {
+        scope: scope.clone(),
+        model: model.clone(),
+    };
+    let of_budget = budget.balances(now);
+    balances.extend(of_budget.map(|balance| (quota_scope.clone(), balance)));
 }
 
 impl Circumstances {
