@@ -87,6 +87,12 @@ CREATE TABLE IF NOT EXISTS readiness (
     checked_at TEXT
 );
 -- ;;
+-- One row with the number of statements that have failed, as far as instances could tell afterwards.
+CREATE TABLE IF NOT EXISTS database_errors (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    errors INTEGER NOT NULL
+);
+-- ;;
 CREATE TABLE IF NOT EXISTS cool_downs (
     scope TEXT NOT NULL,
     -- '' for all models

@@ -81,6 +81,7 @@ pub struct Reconnecting<C: Connector> {
     locked: Cell<Option<(u64, u64)>>,
     /// Until when statements run with a timeout.
     timed_until: Cell<u64>,
+    errors: Cell<u64>,
 }
 
 impl<C: Connector> Reconnecting<C> {
@@ -97,6 +98,7 @@ impl<C: Connector> Reconnecting<C> {
             is_remote: Cell::new(false),
             locked: Cell::default(),
             timed_until: Cell::default(),
+            errors: Cell::default(),
         };
         database.connected().await?;
         Ok(database)
@@ -255,6 +257,10 @@ impl<C: Connector> Database for Reconnecting<C> {
         self.locked.get().is_some_and(|(since, last)| {
             last.saturating_sub(since) >= STUCK_MS && now.saturating_sub(last) <= STUCK_FOR_MS
         })
+    }
+
+    fn errors(&self) -> Option<&Cell<u64>> {
+        Some(&self.errors)
     }
 }
 

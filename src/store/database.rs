@@ -254,6 +254,12 @@ pub trait Database: 'static {
         false
     }
 
+    /// How many statements have failed that the database has not been told of; `None` if they are not
+    /// counted.
+    fn errors(&self) -> Option<&Cell<u64>> {
+        None
+    }
+
     /// Runs one statement, and waits for the lock for up to [`patience_ms`](Self::patience_ms).
     ///
     /// # Errors
@@ -280,7 +286,13 @@ pub trait Database: 'static {
                 {
                     self.pause(pause).await;
                 }
-                result => return result,
+                Err(error) => {
+                    if let Some(errors) = self.errors() {
+                        errors.set(errors.get().saturating_add(1));
+                    }
+                    return Err(error);
+                }
+                Ok(rows) => return Ok(rows),
             }
         }
     }
@@ -291,7 +303,8 @@ pub(super) fn pause_after(waited_ms: u64) -> u64 {
     (waited_ms / 20).clamp(MIN_PAUSE_MS, MAX_PAUSE_MS)
 }
 
-/// Wraps a database for set-up statements, which wait longer for the lock.
+/// Wraps a database for set-up statements, which wait longer for the lock, and some of which are
+/// expected to fail.
 #[derive(Debug)]
 pub struct SettingUp<D>(pub Rc<D>);
 
@@ -415,6 +428,10 @@ impl<D: Database> Database for Within<D> {
 
     fn is_stuck(&self) -> bool {
         self.database.is_stuck()
+    }
+
+    fn errors(&self) -> Option<&Cell<u64>> {
+        self.database.errors()
     }
 }
 

@@ -30,6 +30,7 @@ mod key_list;
 mod key_sample;
 mod key_vault;
 mod log_retention;
+mod metrics;
 mod migrate;
 mod model_lists;
 mod page;
@@ -76,6 +77,9 @@ pub use key_limits::{KeyLimit, key_limits, set_presets};
 pub use key_list::{KeyFilter, KeySort, ListedKey, list_keys, listed_key};
 pub use key_vault::KeyVault;
 pub use log_retention::count_old_calls;
+pub use metrics::{
+    AttemptTotal, DurationTotal, Totals, UsageTotal, add_database_errors, read_totals,
+};
 pub use migrate::{Readiness, migrate, readiness};
 pub use model_lists::{cache_models, cached_models};
 pub use page::{Cursor, LARGEST_PAGE, Order, Page, PageOf};

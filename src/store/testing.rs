@@ -59,6 +59,7 @@ pub(crate) struct NativeDatabase {
     /// The simulated time in milliseconds.
     clock_ms: Cell<u64>,
     try_ms: Cell<u64>,
+    errors: Cell<u64>,
 }
 
 impl NativeDatabase {
@@ -75,6 +76,7 @@ impl NativeDatabase {
             before_each: RefCell::default(),
             clock_ms: Cell::default(),
             try_ms: Cell::default(),
+            errors: Cell::default(),
         }
     }
 
@@ -102,6 +104,8 @@ impl NativeDatabase {
     pub(crate) fn migrated() -> Self {
         let database = Self::in_memory();
         futures::executor::block_on(super::migrate(&database)).unwrap();
+        // On a new database, a statement of the migration fails.
+        database.errors.set(0);
         database
     }
 
@@ -219,6 +223,10 @@ impl Database for NativeDatabase {
 
     async fn pause(&self, ms: u64) {
         self.clock_ms.set(self.clock_ms.get() + ms);
+    }
+
+    fn errors(&self) -> Option<&Cell<u64>> {
+        Some(&self.errors)
     }
 }
 

@@ -26,7 +26,7 @@ fn a_fresh_database_gets_tables_and_indexes() {
     let database = NativeDatabase::migrated();
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
     let expected = "alerts api_call_hours api_call_logs api_call_totals api_keys audit_log budget_usage call_durations client_token_hours client_tokens \
-        cool_downs dead_keys fault_drills key_history limits model_lists rate_limits readiness resets resources retry_budget schema_migrations signed_models \
+        cool_downs database_errors dead_keys fault_drills key_history limits model_lists rate_limits readiness resets resources retry_budget schema_migrations signed_models \
         thought_signatures unsupported_fields";
     assert_eq!(database.query(tables).join(" "), expected);
     let expected = "idx_api_keys_key_digest idx_api_keys_priority idx_api_keys_sample idx_api_keys_status \
