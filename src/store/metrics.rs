@@ -1,6 +1,7 @@
 //! What metrics count. The sums are of all calls so far, so they never decrease, whichever instance
 //! reads them.
 
+use super::call_durations::{Level, durations};
 use super::{Access, Database, ErrorKind, Result, Row, number, read, text, values};
 use crate::pool::{MINUTE_MS, UnixMillis};
 
@@ -89,14 +90,14 @@ pub async fn read_totals(database: &impl Database, now: UnixMillis) -> Result<To
     let select = format!(
         "SELECT 'attempts', {model}, {outcome}, api_key_id, total(calls),
     NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM api_call_hours WHERE api_key_id IN (SELECT id FROM api_keys) GROUP BY api_key_id, model, outcome
+FROM api_call_totals WHERE api_key_id IN (SELECT id FROM api_keys) GROUP BY api_key_id, model, outcome
 UNION ALL SELECT 'usage', {model}, {hour}, token_id, total(requests), total(successes),
     total(input_tokens), total(output_tokens), total(thinking_tokens), total(cached_tokens),
     total(total_response_time_ms), total(total_first_byte_ms)
-FROM api_call_hours GROUP BY model, token_id
+FROM api_call_totals GROUP BY model, token_id
 UNION ALL SELECT 'durations', {model}, NULL, bucket_ms, total(calls), total(first_bytes),
     NULL, NULL, NULL, NULL, NULL, NULL
-FROM api_call_hours GROUP BY model, bucket_ms
+FROM ({durations}) GROUP BY model, bucket_ms
 UNION ALL SELECT 'retries', NULL, NULL, NULL, {retries},
     (SELECT coalesce(max(id), 0) FROM api_call_logs) - calls_before - retries,
     NULL, NULL, NULL, NULL, NULL, NULL
@@ -105,7 +106,8 @@ UNION ALL SELECT 'errors', NULL, NULL, NULL, {errors}, NULL, NULL, NULL, NULL, N
 FROM database_errors",
         model = text("model"),
         outcome = text("outcome"),
-        hour = text("min(hour)"),
+        hour = text("min(first_hour)"),
+        durations = durations(Level::Total, "true", "true"),
         retries = number("retries"),
         errors = number("errors"),
     );

@@ -52,7 +52,6 @@ pub use author::Author;
 pub use budgets::{
     Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
 };
-pub use call_durations::{DurationCount, durations_by_model};
 pub use calls::{ByStart, CallFilter, LoggedCall, attempts_of, list_calls};
 pub use client_tokens::{
     ListedToken, TokenChange, TokenColumn, TokenDigest, TokenField, TokenFilter, TokenSecret,

@@ -213,7 +213,7 @@ fn a_budget_that_ends_soon_is_one_event_a_day() {
             "INSERT OR REPLACE INTO budget_usage (scope, model, per, began_at, requests, input_tokens)
              VALUES ('key:1', 'm', 'day', '{day}', {used}, 0);
              DELETE FROM api_call_hours;
-             INSERT INTO api_call_hours SELECT '{now}', 1, 'm', 'success', 0, 20, 20,
+             INSERT INTO api_call_hours SELECT '{now}', 1, 'm', 'success', 0, 20, 20, 20,
                  0, 0, 0, 0, 0, 0, 0, 0"
         ));
         pool.script_json("{}");
