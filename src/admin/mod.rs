@@ -1,4 +1,5 @@
-//! What operators read and change: the admin API below `/admin/api/v1`, and two older reports.
+//! What operators read and change: the admin API below `/admin/api/v1`, metrics, and two older
+//! reports.
 //!
 //! | module | contents |
 //! |---|---|
@@ -18,6 +19,7 @@
 //! | [`forecast`] | when the budgets of a day will be used up |
 //! | `encryption` | how the keys are stored |
 //! | `settings` | the settings in force |
+//! | [`metrics`] | `GET /metrics` |
 //! | [`report`] | `GET /api/keys/status` and explain |
 //!
 //! The command line and the dashboard use this API and nothing else.
@@ -33,6 +35,7 @@ mod key_input;
 mod key_limits;
 pub mod key_tests;
 mod keys;
+pub mod metrics;
 mod new_keys;
 mod query;
 pub mod report;

@@ -18,7 +18,7 @@ pub use encryption::{EncryptionKey, EncryptionKeys};
 pub use settings::Setting;
 
 use crate::config::origin::AllowedOrigins;
-use crate::pool::{ApiKey, Policy};
+use crate::pool::{ApiKey, Network, Policy};
 use crate::wire::naming::is_model;
 use crate::wire::redact::{redact, reveals};
 use http::Uri;
@@ -28,7 +28,7 @@ use url::DEFAULT_ORIGIN;
 use variables::Variables;
 
 /// The name of every variable that the component reads, as in `spin.toml`.
-pub const VARIABLES: [&str; 34] = [
+pub const VARIABLES: [&str; 36] = [
     "my_api_token",
     "admin_token",
     "admin_read_token",
@@ -63,6 +63,8 @@ pub const VARIABLES: [&str; 34] = [
     "alert_webhook_secret",
     "alert_min_usable_keys",
     "alert_budget_hours",
+    "metrics_token",
+    "metrics_networks",
 ];
 
 /// The largest `max_body_bytes`: 100 MiB, the most that Google accepts inline.
@@ -167,6 +169,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Alerts by webhook; `None` if there are none.
     pub alerting: Option<Alerting>,
+    /// The token of those who may read the metrics, and nothing else.
+    pub metrics_token: Option<Secret>,
+    /// Networks from which the metrics can be read without a token.
+    pub metrics_networks: Vec<Network>,
     settings: Vec<Setting>,
     warnings: Vec<String>,
 }
@@ -254,14 +260,18 @@ impl Config {
     /// The secrets among the settings: the tokens, the keys to import, and what signs alerts.
     pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         let keys = self.import_keys.iter().map(ApiKey::expose);
-        let operators = [&self.admin_token, &self.admin_read_token];
-        let operators = operators.into_iter().flatten().map(Secret::expose);
+        let others = [
+            &self.admin_token,
+            &self.admin_read_token,
+            &self.metrics_token,
+        ];
+        let others = others.into_iter().flatten().map(Secret::expose);
         let alerting = self
             .alerting
             .iter()
             .map(|alerting| alerting.secret.expose());
         self.client_secrets()
-            .chain(operators)
+            .chain(others)
             .chain(keys)
             .chain(alerting)
     }
@@ -329,7 +339,7 @@ impl Config {
                 &default_endpoint.to_string(),
             )
         };
-        let [client_token, admin_token, admin_read_token] = tokens.clone();
+        let [client_token, admin_token, admin_read_token, metrics_token] = tokens.clone();
         Ok(Self {
             upstream,
             chat_endpoint,
@@ -357,6 +367,8 @@ impl Config {
                 LARGEST_LOG_RETENTION_DAYS,
                 "of days, from 1 to 3650, or 0 to keep the log forever",
             ),
+            metrics_token,
+            metrics_networks: read_metrics_networks(&mut variables),
             client_token,
             admin_token,
             admin_read_token,
@@ -413,18 +425,24 @@ fn read_token(variables: &mut Variables<'_>, name: &str) -> Option<Secret> {
     Some(Secret(token))
 }
 
-/// Reads the tokens of clients, operators, and operators who only read. They must differ, so that
-/// none is mistaken for another.
-fn read_tokens(variables: &mut Variables<'_>) -> [Option<Secret>; 3] {
-    let tokens =
-        ["my_api_token", "admin_token", "admin_read_token"].map(|name| read_token(variables, name));
-    let [client, admin, reader] = &tokens;
-    let pairs = [(client, admin), (client, reader), (admin, reader)];
-    if pairs
-        .iter()
-        .any(|(one, other)| one.is_some() && one == other)
-    {
-        variables.problem("my_api_token, admin_token and admin_read_token must differ");
+/// The tokens of clients, operators, operators who only read, and those who read the metrics.
+const TOKENS: [&str; 4] = [
+    "my_api_token",
+    "admin_token",
+    "admin_read_token",
+    "metrics_token",
+];
+
+/// Reads the tokens. They must differ, so that none is mistaken for another.
+fn read_tokens(variables: &mut Variables<'_>) -> [Option<Secret>; TOKENS.len()] {
+    let tokens = TOKENS.map(|name| read_token(variables, name));
+    let has_equal = tokens.iter().enumerate().any(|(number, token)| {
+        let mut others = tokens.iter().skip(number + 1);
+        token.is_some() && others.any(|other| other == token)
+    });
+    if has_equal {
+        variables
+            .problem("my_api_token, admin_token, admin_read_token and metrics_token must differ");
     }
     tokens
 }
@@ -489,6 +507,16 @@ fn read_log_format(variables: &mut Variables<'_>) -> LogFormat {
         Some(_) => variables.problem("log_format must be text, json or none"),
     }
     LogFormat::Text
+}
+
+fn read_metrics_networks(variables: &mut Variables<'_>) -> Vec<Network> {
+    let list = variables.text("metrics_networks").unwrap_or_default();
+    let networks = list.split(',').map(str::trim).map(Network::parse);
+    let networks: Option<_> = networks.collect();
+    if networks.is_none() && !list.is_empty() {
+        variables.problem("metrics_networks must be networks between commas, such as 10.0.0.0/8");
+    }
+    networks.unwrap_or_default()
 }
 
 fn read_policy(variables: &mut Variables<'_>) -> Policy {

@@ -220,10 +220,11 @@ fn the_tokens_differ() {
         ("my_api_token", "fake-token-number-1"),
         ("admin_token", "fake-token-number-2"),
         ("admin_read_token", "fake-token-number-3"),
+        ("metrics_token", "fake-token-number-4"),
     ];
     let set = config(&tokens).unwrap();
-    assert_eq!(set.secrets().count(), 3);
-    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+    assert_eq!(set.secrets().count(), 4);
+    for (one, other) in [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)] {
         let mut equal = tokens;
         equal[one].1 = equal[other].1;
         assert!(problem(&equal).contains("must differ"));
@@ -387,6 +388,23 @@ fn log_retention_is_a_number_of_days_or_unlimited() {
         for part in ["log_retention_days must be", range] {
             assert!(problem.contains(part), "{days}: {problem}");
         }
+    }
+}
+
+#[test]
+fn metrics_networks_are_networks_between_commas() {
+    let networks = |list| {
+        let config = config(&[("metrics_networks", list)]).unwrap();
+        let networks = config.metrics_networks.iter();
+        networks.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(networks("").is_empty());
+    let expected = ["10.0.0.0/8", "2001:db8::7/128"];
+    assert_eq!(networks(" 10.1.2.3/8 ,2001:db8::7"), expected);
+    for list in ["10.0.0.0/33", "10.0.0.0/8,", ",", "10.0.0.0/8 ::1", "host"] {
+        let problem = problem(&[("metrics_networks", list)]);
+        let expected = "metrics_networks must be networks between commas";
+        assert!(problem.contains(expected), "{list}: {problem}");
     }
 }
 

@@ -102,6 +102,21 @@ impl<D: Database, S: System> Admission<'_, D, S> {
         }
     }
 
+    /// Admits those who may read the metrics: by their token, or by their address.
+    pub(super) async fn admit_scraper(&self, request: &Parts) -> Result<(), Failure> {
+        let headers = &request.headers;
+        cors::check_origin(self.config, headers)?;
+        let address = client_address::address(headers, self.config.proxies);
+        let networks = &self.config.metrics_networks;
+        let is_in_network =
+            address.is_some_and(|address| networks.iter().any(|network| network.has(address)));
+        if authentication::may_read_metrics(self.config, request) || is_in_network {
+            return Ok(());
+        }
+        self.count_wrong_token(headers).await?;
+        Err(Failure::MetricsTokenWrong)
+    }
+
     /// Admits clients and operators.
     pub(super) async fn admit_anyone(&self, request: &Parts) -> Result<Caller, Failure> {
         match authentication::authenticate_operator(self.config, request, Permission::Read) {

@@ -169,6 +169,21 @@ pub(super) fn authenticate_operator(
     }
 }
 
+/// Checks for a token that may read the metrics: that of scrapers, or an operator's.
+pub(super) fn may_read_metrics(config: &Config, request: &Parts) -> bool {
+    let tokens = [
+        &config.metrics_token,
+        &config.admin_token,
+        &config.admin_read_token,
+    ];
+    // Compare every token, so that the time taken reveals nothing.
+    let presented = presented(request, Accepts::Bearer);
+    presented.iter().fold(false, |valid, presented| {
+        let tokens = tokens.into_iter().flatten();
+        tokens.fold(valid, |valid, token| valid | token.matches(presented))
+    })
+}
+
 fn presented(request: &Parts, accepts: Accepts) -> Vec<String> {
     let text = |name| {
         request

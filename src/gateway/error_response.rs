@@ -124,6 +124,12 @@ impl Failure {
                 ErrorCode::ReadOnlyToken,
                 "This token may only read. Send `admin_token` to make changes.",
             ),
+            Self::MetricsTokenWrong => ErrorResponse::new(
+                ErrorCode::InvalidMetricsToken,
+                "The token for metrics is missing or wrong. Send `metrics_token` or an operator's \
+                 token as `Authorization: Bearer TOKEN`. The pool's operator sets it, or lets this \
+                 address read them without one, in `metrics_networks`.",
+            ),
             Self::RateLimited { limit, retry_after } => ErrorResponse::new(
                 ErrorCode::RateLimitExceeded,
                 format!(
@@ -267,6 +273,7 @@ impl Failure {
             | Self::OperatorTokenMissing
             | Self::OperatorTokenWrong
             | Self::ReadOnlyToken
+            | Self::MetricsTokenWrong
             | Self::RateLimited { .. }
             | Self::WrongTokens { .. }
             | Self::BodyTooLarge { .. }
@@ -304,6 +311,7 @@ impl Failure {
             | Self::OperatorTokenMissing
             | Self::OperatorTokenWrong
             | Self::ReadOnlyToken
+            | Self::MetricsTokenWrong
             | Self::BodyTooLarge { .. }
             | Self::EncodingUnsupported
             | Self::InvalidRequest(..)
@@ -437,7 +445,8 @@ impl Failure {
             | Self::TokenDisabled
             | Self::TokenExpired
             | Self::OperatorTokenMissing
-            | Self::OperatorTokenWrong => {
+            | Self::OperatorTokenWrong
+            | Self::MetricsTokenWrong => {
                 set(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ => {}

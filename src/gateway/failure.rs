@@ -73,6 +73,8 @@ pub enum Failure {
     OperatorTokenWrong,
     /// The operator's token may not make changes.
     ReadOnlyToken,
+    /// Neither the request's token nor its address may read the metrics.
+    MetricsTokenWrong,
     /// The client exceeded its rate limit.
     RateLimited {
         /// Calls allowed per minute.

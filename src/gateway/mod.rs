@@ -35,6 +35,7 @@ mod headers;
 mod incoming;
 mod key_test;
 mod lessons;
+mod metrics;
 mod models;
 mod operator;
 pub mod ports;
@@ -152,6 +153,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 self.fail(failure, api, &request, &id, &mut body).await
             }
         };
+        self.count_database_errors();
         if headers::continues_upload(&request) {
             reply.end_upload();
         }
@@ -169,8 +171,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         reply
     }
 
-    /// The line of a request on the terminal. Health checks, preflights and what operators do have
-    /// none.
+    /// The line of a request on the terminal. Health checks, scrapes, preflights and what operators do
+    /// have none.
     fn line(
         &self,
         route: Option<&Route>,
@@ -181,7 +183,9 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         let is_call = match route {
             Some(Route::Upstream(_)) => method != Method::OPTIONS,
             None => method != Method::OPTIONS && api != ClientApi::Admin,
-            Some(Route::Operator(_) | Route::Admin(_) | Route::Alive | Route::Ready) => false,
+            Some(
+                Route::Operator(_) | Route::Admin(_) | Route::Alive | Route::Ready | Route::Metrics,
+            ) => false,
         };
         let format = self.config.as_ref().map(|config| config.log_format);
         match is_call {
@@ -242,6 +246,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         match route {
             Route::Alive => Reply::of(&Status { status: "ok" }),
             Route::Ready => self.ready().await,
+            Route::Metrics => self.metrics(request).await,
             Route::Operator(action) => {
                 let admission = self.admission(self.config()?);
                 match action.permission() {
@@ -379,6 +384,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 Ok(()) => {}
             }
         });
+    }
+
+    /// Adds statements that have failed to those of all instances, in a task of its own.
+    fn count_database_errors(&self) {
+        let Ok(view) = &self.view else {
+            return;
+        };
+        let database = Rc::clone(view.shared_database());
+        if database.errors().is_some_and(|errors| errors.get() > 0) {
+            let adding = async move { store::add_database_errors(&*database).await };
+            self.system.spawn(adding);
+        }
     }
 
     async fn read_body<B: ByteStream>(

@@ -92,15 +92,16 @@ impl<D, B, S> Reply<D, B, S> {
     }
 
     pub(crate) fn json(status: StatusCode, json: String) -> Self {
+        Self::text(status, HeaderValue::from_static("application/json"), json)
+    }
+
+    pub(super) fn text(status: StatusCode, content_type: HeaderValue, text: String) -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, content_type);
         Self {
             status,
             headers,
-            body: Body::Whole(json.into_bytes()),
+            body: Body::Whole(text.into_bytes()),
         }
     }
 }

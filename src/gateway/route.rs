@@ -21,6 +21,7 @@ pub(super) enum Route {
     Admin(Endpoint),
     Alive,
     Ready,
+    Metrics,
 }
 
 /// What an operator may do.
@@ -55,6 +56,7 @@ impl Route {
             "/api/keys/status" => Some(Self::Operator(Action::KeysStatus)),
             "/healthz" => Some(Self::Alive),
             "/readyz" => Some(Self::Ready),
+            "/metrics" => Some(Self::Metrics),
             "/api/pool/explain" => Some(Self::Operator(Action::Explain)),
             "/api/pool/forget" => Some(Self::Operator(Action::Forget)),
             path if Endpoint::is_admin(path) => Endpoint::of(path).map(Self::Admin),
@@ -75,7 +77,7 @@ impl Route {
             Self::Operator(Action::ResetKey(_) | Action::Forget) => "POST, OPTIONS",
             Self::Operator(Action::Explain) => "GET, OPTIONS",
             Self::Admin(endpoint) => endpoint.allow_header(),
-            Self::Alive | Self::Ready => "GET, HEAD, OPTIONS",
+            Self::Alive | Self::Ready | Self::Metrics => "GET, HEAD, OPTIONS",
         }
     }
 
@@ -95,7 +97,7 @@ impl Route {
                 client
             }
             Self::Upstream(target) => target.api(),
-            Self::Operator(_) | Self::Alive | Self::Ready => ClientApi::OpenAi,
+            Self::Operator(_) | Self::Alive | Self::Ready | Self::Metrics => ClientApi::OpenAi,
             Self::Admin(_) => ClientApi::Admin,
         }
     }
@@ -123,6 +125,7 @@ mod tests {
             ("/api/keys/status", vec!["GET", "POST"]),
             ("/healthz", vec!["GET", "HEAD"]),
             ("/readyz", vec!["GET", "HEAD"]),
+            ("/metrics", vec!["GET", "HEAD"]),
             ("/api/pool/explain", vec!["GET"]),
             ("/api/pool/forget", vec!["POST"]),
             ("/api/keys/7/reset", vec!["POST"]),

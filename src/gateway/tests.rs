@@ -24,6 +24,7 @@ mod answers;
 mod drills;
 mod failover;
 mod keys;
+mod metrics;
 mod openapi;
 mod repair;
 mod reported;

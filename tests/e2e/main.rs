@@ -26,6 +26,7 @@ mod http2;
 mod import;
 mod keys;
 mod limits;
+mod metrics;
 mod openapi;
 mod operators;
 mod origins;

@@ -74,6 +74,12 @@ async fn no_output_contains_a_key_a_token_or_a_prompt() {
     }
     texts.push(serde_json::to_string(&app.keys_status().await).unwrap());
     texts.push(app.client.get("/readyz").send().await.body);
+    let operator = format!("Bearer {OPERATOR}");
+    let metrics = app.client.get("/metrics");
+    let metrics = metrics.header("authorization", &operator).send().await;
+    metrics.assert_contains("outcome=\"key_rejected\"");
+    texts.push(metrics.body);
+    texts.push(app.client.get("/metrics").send().await.body);
     texts.push(app.chat("{").await.body);
     for token in [OTHER_TOKEN, &created] {
         let status = app
