@@ -6,7 +6,7 @@ use serde::Serialize;
 
 #[derive(Serialize)]
 struct SettingList<'a> {
-    items: &'a [Setting],
+    items: Vec<Setting>,
     warnings: &'a [String],
 }
 

@@ -173,7 +173,8 @@ pub struct Config {
     pub metrics_token: Option<Secret>,
     /// Networks from which the metrics can be read without a token.
     pub metrics_networks: Vec<Network>,
-    settings: Vec<Setting>,
+    /// The values of [`VARIABLES`], as they were given.
+    given: Vec<Option<Secret>>,
     warnings: Vec<String>,
 }
 
@@ -253,8 +254,14 @@ impl Config {
     }
 
     /// Every variable and its value in force, unless it is a secret.
-    pub fn settings(&self) -> &[Setting] {
-        &self.settings
+    pub fn settings(&self) -> Vec<Setting> {
+        let secrets: Vec<&str> = self.secrets().collect();
+        let default_endpoint = url::join(&self.upstream, CHAT_PATH).unwrap_or_default();
+        Setting::all(
+            &self.given,
+            |value| redact(value, &secrets),
+            &default_endpoint.to_string(),
+        )
     }
 
     /// The secrets among the settings: the tokens, the keys to import, and what signs alerts.
@@ -327,18 +334,6 @@ impl Config {
             1..=LARGEST_MAX_BODY_BYTES,
             "of bytes, from 1 to 104857600, since bodies are held in the component's memory",
         );
-        let settings = {
-            let keys = import_keys.iter().map(ApiKey::expose);
-            let tokens = tokens.iter().flatten().map(Secret::expose);
-            let secrets: Vec<&str> = keys.chain(tokens).collect();
-            let default_endpoint = url::join(&upstream, CHAT_PATH).unwrap_or_default();
-            let text = |name: &str| variables.text(name);
-            Setting::all(
-                text,
-                |value| redact(value, &secrets),
-                &default_endpoint.to_string(),
-            )
-        };
         let [client_token, admin_token, admin_read_token, metrics_token] = tokens.clone();
         Ok(Self {
             upstream,
@@ -376,7 +371,9 @@ impl Config {
             default_model,
             model_aliases,
             alerting: Alerting::read(&mut variables),
-            settings,
+            given: VARIABLES
+                .map(|name| variables.text(name).map(Secret))
+                .into(),
             warnings: variables.finish().map_err(InvalidConfig)?,
         })
     }

@@ -3,7 +3,7 @@
 //! Names, defaults and which variables are secret come from `spin.toml`, so that the list is
 //! complete and no secret is missed.
 
-use super::VARIABLES;
+use super::{Secret, VARIABLES};
 use serde::Serialize;
 
 /// The section `[variables]` of `spin.toml`: see `build.rs`.
@@ -23,21 +23,21 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// All variables, whose values `text` tells, redacted by `redact`: a secret may stand where it
-    /// does not belong. The default of `llm_api_endpoint` depends on another variable.
+    /// All variables, with the values that were given, redacted by `redact`: a secret may stand where
+    /// it does not belong. The default of `llm_api_endpoint` depends on another variable.
     pub(super) fn all(
-        text: impl Fn(&str) -> Option<String>,
+        given: &[Option<Secret>],
         redact: impl Fn(&str) -> String,
         endpoint: &str,
     ) -> Vec<Self> {
-        let of = |name: &'static str| {
+        let of = |(name, given): (&'static str, &Option<Secret>)| {
             let Declared { default, is_secret } = Declared::of(name);
             let default = match name {
                 "llm_api_endpoint" => endpoint,
                 _ => default,
             };
             let default = (!default.is_empty()).then(|| default.to_owned());
-            let given = text(name);
+            let given = given.as_ref().map(|text| text.expose().to_owned());
             let is_default = given.is_none() || given == default;
             let value = given.or(default);
             Self {
@@ -47,7 +47,7 @@ impl Setting {
                 value: value.filter(|_| !is_secret).as_deref().map(&redact),
             }
         };
-        VARIABLES.map(of).into()
+        VARIABLES.into_iter().zip(given).map(of).collect()
     }
 }
 
