@@ -34,7 +34,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Pool => "pool",
             Self::Key => "key",
@@ -88,20 +88,28 @@ const SINCE: &str =
     "called_at >= (SELECT coalesce(strftime('%Y-%m-%dT%H:00:00.000Z', max(hour), '+1 hour'), '')
     FROM call_durations WHERE level = 'pool')";
 
-/// A condition for the latest of the totals.
-const LATEST_TOTALS: &str = "hour = (SELECT max(hour) FROM call_durations WHERE level = 'total')";
-
 /// Selects the durations of calls with their columns at a level of detail, as `bucket_ms`, `calls`
 /// and `first_bytes`. The conditions are about these columns.
 ///
 /// `times` is a condition for calls in the log.
 pub(super) fn durations(level: Level, conditions: &str, times: &str) -> String {
+    format!(
+        "{}
+    UNION ALL SELECT hour, api_key_id, model, outcome, token_id, bucket_ms, calls, first_bytes
+    FROM ({}) WHERE {conditions}",
+        counted(level, conditions),
+        buckets(&calls(&format!("{SINCE} AND {times}")))
+    )
+}
+
+/// Selects the durations that are counted already.
+fn counted(level: Level, conditions: &str) -> String {
     let name = level.name();
     let latest = match level {
-        Level::Total => LATEST_TOTALS,
+        Level::Total => "hour = (SELECT max(hour) FROM call_durations WHERE level = 'total')",
         Level::Pool | Level::Key | Level::Model | Level::Token | Level::Call => "true",
     };
-    let counted = |column: &str, counts: &str| {
+    let counts = |column: &str, counts: &str| {
         format!(
             "SELECT hour, api_key_id, model, outcome, token_id, CAST(key AS INTEGER) AS bucket_ms, {counts}
     FROM call_durations, json_each(iif(json_valid({column}), {column}, '{{}}'))
@@ -109,12 +117,9 @@ pub(super) fn durations(level: Level, conditions: &str, times: &str) -> String {
         )
     };
     format!(
-        "{} UNION ALL {}
-    UNION ALL SELECT hour, api_key_id, model, outcome, token_id, bucket_ms, calls, first_bytes
-    FROM ({}) WHERE {conditions}",
-        counted("durations", "value AS calls, 0 AS first_bytes"),
-        counted("first_bytes", "0 AS calls, value AS first_bytes"),
-        buckets(&calls(&format!("{SINCE} AND {times}")))
+        "{} UNION ALL {}",
+        counts("durations", "value AS calls, 0 AS first_bytes"),
+        counts("first_bytes", "0 AS calls, value AS first_bytes")
     )
 }
 
@@ -140,13 +145,6 @@ fn count() -> String {
     let condition = "called_at >= substr(?1, 1, 14) AND called_at < substr(?1, 1, 13) || ';'
         OR called_at >= replace(substr(?1, 1, 14), 'T', ' ')
             AND called_at < replace(substr(?1, 1, 13), 'T', ' ') || ';'";
-    let earlier = |column: &str, counts: &str| {
-        format!(
-            "SELECT model, CAST(key AS INTEGER), {counts}
-        FROM call_durations, json_each(iif(json_valid({column}), {column}, '{{}}'))
-        WHERE level = 'total' AND {LATEST_TOTALS}"
-        )
-    };
     let objects = "json_group_object(bucket_ms, calls) FILTER (WHERE calls > 0),
         json_group_object(bucket_ms, first_bytes) FILTER (WHERE first_bytes > 0)";
     format!(
@@ -162,15 +160,14 @@ counted AS MATERIALIZED (
 totals AS (
     SELECT model, bucket_ms, sum(calls) AS calls, sum(first_bytes) AS first_bytes FROM (
         SELECT model, bucket_ms, calls, first_bytes FROM counted WHERE level = 'model'
-        UNION ALL {durations} UNION ALL {first_bytes})
+        UNION ALL SELECT model, bucket_ms, calls, first_bytes FROM ({earlier}))
     GROUP BY model, bucket_ms)
 SELECT level, api_key_id, {model}, {outcome}, token_id, {objects}
 FROM counted GROUP BY level, api_key_id, model, outcome, token_id
 UNION ALL SELECT 'total', 0, {model}, '', 0, {objects} FROM totals GROUP BY model
 UNION ALL SELECT 'pool', 0, '', '', 0, '{{}}', '{{}}'",
         buckets = buckets(&calls(condition)),
-        durations = earlier("durations", "value, 0"),
-        first_bytes = earlier("first_bytes", "0, value"),
+        earlier = counted(Level::Total, "true"),
         model = text("model"),
         outcome = text("outcome"),
     )
@@ -193,20 +190,21 @@ pub(super) enum Progress {
     MoreToCount,
 }
 
-/// Counts the durations of hours that are over, for a limited time. Several instances may
-/// do this at once.
+/// Counts the durations of hours that are over, for a limited time. Instances may do this
+/// concurrently.
 ///
 /// # Errors
 /// The database refused.
 pub(super) async fn count_durations(database: &impl Database, now: UnixMillis) -> Result<Progress> {
     let latest = now.plus(-HOUR_MS - SETTLED_AFTER_MS);
+    let count = count();
     let began = database.clock_ms();
     while database.clock_ms().saturating_sub(began) <= LAST_BEGINS_MS {
         let rows = read(database, NEXT, values![latest]).await?;
         let Some(hour) = rows.first().and_then(|row| row.text(0)) else {
             return Ok(Progress::Done);
         };
-        let counted = read(database, &count(), values![hour]).await?;
+        let counted = read(database, &count, values![hour]).await?;
         let rows: Vec<Vec<Value>> = counted.iter().map(as_text).collect();
         // Texts and numbers always serialize.
         let rows = serde_json::to_string(&rows).unwrap_or_default();

@@ -251,13 +251,11 @@ pub async fn call_statistics(
     let mut groups: Vec<CallGroup> = Vec::new();
     for row in &rows {
         let values = values_of(by, row);
-        match groups.last_mut().filter(|group| group.values == values) {
-            Some(group) => group.add(row),
-            None => {
-                let mut group = CallGroup::of(values);
-                group.add(row);
-                groups.push(group);
-            }
+        if groups.last().is_none_or(|group| group.values != values) {
+            groups.push(CallGroup::of(values));
+        }
+        if let Some(group) = groups.last_mut() {
+            group.add(row);
         }
     }
     let limit = usize::try_from(grouping.limit).unwrap_or(usize::MAX);
@@ -299,11 +297,12 @@ async fn add_percentiles(
     by: &[Dimension],
     groups: &mut [CallGroup],
 ) -> Result<()> {
+    let (Some(first), Some(last)) = (groups.first(), groups.last()) else {
+        return Ok(());
+    };
     let mut conditions = Conditions::of(filter);
-    if let (Some(first), Some(last)) = (groups.first(), groups.last()) {
-        conditions.compare(by, ">=", &first.values);
-        conditions.compare(by, "<=", &last.values);
-    }
+    conditions.compare(by, ">=", &first.values);
+    conditions.compare(by, "<=", &last.values);
     let select = percentiles(&Columns::of(by), &conditions, level(filter, by));
     let rows = read(database, &select, conditions.parameters).await?;
     // Both are in the same order.
