@@ -20,9 +20,9 @@ CREATE TABLE IF NOT EXISTS api_call_totals (
 ) WITHOUT ROWID;
 -- ;;
 -- How long the calls of past hours took. The rows of an hour are written some time after its end,
--- from the log. The durations of many calls cannot be had from those of few, so that there are rows
--- for several levels of detail: pool, key, model, token, and call for all columns. At level total,
--- rows have the calls of a model up to this hour.
+-- from the log. Merging the rows at level call would be slow, so there are rows at several levels of
+-- detail: pool, key, model, token, and call for all columns. At level total, a row has all calls for
+-- a model up to and including this hour.
 CREATE TABLE IF NOT EXISTS call_durations (
     level TEXT NOT NULL,
     hour TEXT NOT NULL,

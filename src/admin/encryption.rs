@@ -10,9 +10,9 @@ struct EncryptionReport {
     is_enabled: bool,
     /// Sealed with `encryption_key`.
     sealed: u64,
-    /// Sealed with `encryption_key_previous`, and still to be sealed anew.
+    /// Sealed with `encryption_key_previous`, and not resealed yet.
     sealed_with_previous: u64,
-    /// In clear text. With an `encryption_key`, they are still to be sealed.
+    /// In clear text. With an `encryption_key`, they are not sealed yet.
     in_clear_text: u64,
     /// Sealed with an encryption key that the pool does not have.
     unreadable: u64,

@@ -1,7 +1,7 @@
 //! Alerts: events that are sent to the operator's webhook.
 //!
 //! The component runs only while it serves requests, so a check follows one: at most every
-//! [`CHECK_EVERY_MS`] in an instance, and at once when it has disabled a key. It runs in a task of
+//! [`CHECK_EVERY_MS`] in an instance, and immediately after it disables a key. It runs in a task of
 //! its own, and no request waits for it.
 //!
 //! Messages are signed as in the Standard Webhooks specification

@@ -139,7 +139,7 @@ pub fn alerts(
         alerts.push(Alert::KeyDisabled(key));
     }
     for forecast in forecasts {
-        // Without calls there is nobody to warn.
+        // A budget that nothing uses needs no warning.
         if let Some((ends_at, hours)) = forecast.ends_at().zip(rules.budget_hours)
             && ends_at.since(forecast.at) <= i64::from(hours) * 60 * MINUTE_MS
             && forecast.recent > 0

@@ -166,7 +166,7 @@ async fn calls_are_listed_shown_and_exported() {
     assert!(names.starts_with("id,called_at,request_id,"), "{names}");
     assert!(csv.lines().nth(1).unwrap().contains(id), "{csv}");
     assert_eq!(csv.lines().count(), 3);
-    // No progress, as nobody sees it.
+    // No progress bar without a terminal.
     let export = run(&app, &["calls", "export", "--failed"]).await;
     assert_eq!((export.stdout, export.stderr), (Vec::new(), Vec::new()));
 }

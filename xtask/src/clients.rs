@@ -2,8 +2,8 @@
 //! drive.
 //!
 //! They are installed below `target/`, except for the browser: if there is none, root, as in a
-//! container, gets Debian's. `promtool` is taken from Debian's package without installing it, for
-//! which nobody has to be root. Python has two environments, with the newest clients and the major
+//! container, gets Debian's. `promtool` is extracted from Debian's package, which does not require
+//! root. Python has two environments, with the newest clients and the major
 //! versions before them. An environment is complete if it has a copy of its list in
 //! `tests/clients`; the copy is written last, so that an interrupted installation is repeated.
 

@@ -280,7 +280,7 @@ impl CallCount {
 
     fn calls(&self) -> u64 {
         match self.format {
-            // The first line has the names of the columns.
+            // The first line names the columns.
             FileFormat::Csv => self.lines.saturating_sub(1),
             FileFormat::JsonLines => self.lines,
         }

@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
     Keys,
-    /// Client tokens, of which a pool has the digests. The log of that pool names their ids.
+    /// Client tokens, as digests. Rows of the log refer to their ids.
     Tokens,
     Calls,
 }
