@@ -5,6 +5,7 @@ mod sse;
 mod summary;
 
 pub use array::{ArrayScan, ArrayScanner};
+pub(crate) use sse::is_blank_line;
 pub use sse::{ErrorText, EventScanner, Scan, error_text};
 pub(crate) use summary::{StreamSummary, summarize};
 

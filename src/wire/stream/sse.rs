@@ -141,7 +141,7 @@ impl EventScanner {
             };
             // The start of a line decides about all of its pieces.
             if !std::mem::take(&mut is_rest) {
-                let is_blank = line.trim_ascii().is_empty();
+                let is_blank = is_blank_line(line);
                 let has_data = match self.kind {
                     Kind::Chat => line.starts_with(b"data:") || line.starts_with(b":"),
                     Kind::Generate | Kind::Other => is_data(line),
@@ -339,7 +339,7 @@ fn end_of_events(lines: &[u8]) -> usize {
     let mut at = 0;
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         at += line.len();
-        if line.ends_with(b"\n") && line.trim_ascii().is_empty() {
+        if is_blank_line(line) {
             end = at;
         }
     }
@@ -374,6 +374,11 @@ pub fn error_text(found: &[u8]) -> ErrorText<'_> {
 /// Returns the start of the next line if this one has a line feed.
 fn line_end(bytes: &[u8]) -> Option<usize> {
     memchr(b'\n', bytes).map(|at| at + 1)
+}
+
+/// Whether a line ends an event. One of spaces or tabs does not.
+pub(crate) fn is_blank_line(line: &[u8]) -> bool {
+    matches!(line, b"\n" | b"\r\n")
 }
 
 #[derive(Debug, PartialEq, Eq)]

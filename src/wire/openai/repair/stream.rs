@@ -8,6 +8,7 @@ use crate::wire::json::{
     Members, Object, Patch, Raw, find, is_blank, is_text, member, read, read_object, text_of,
     text_or_blank,
 };
+use crate::wire::stream::is_blank_line;
 use serde_json::value::RawValue;
 
 #[cfg(test)]
@@ -119,7 +120,7 @@ impl StreamRepair {
     }
 
     fn repair_line(&mut self, patch: &mut Patch<'_>, line: &[u8], is_whole: bool) -> Action {
-        let is_blank = matches!(line, b"\n" | b"\r\n");
+        let is_blank = is_blank_line(line);
         let event_removed = std::mem::take(&mut self.event_removed);
         let action = if is_blank && event_removed {
             Action::Remove

@@ -152,6 +152,20 @@ fn complete_events_pass_at_once_and_open_lines_wait() {
 }
 
 #[test]
+fn a_line_of_spaces_does_not_end_an_event() {
+    for (kind, sent) in [
+        (Kind::Chat, "data: {\ndata: }\n\n"),
+        (Kind::Generate, "data: {\ndata: }\n\n"),
+        (Kind::Other, "data: {\n \t\ndata: }\n\n"),
+    ] {
+        let mut scanner = EventScanner::new(kind);
+        let first = pass(&mut scanner, "data: {\n \t\n");
+        let rest = pass(&mut scanner, "data: }\n\n");
+        assert_eq!(first + &rest, sent, "{kind:?}");
+    }
+}
+
+#[test]
 fn an_error_is_a_separate_event_and_drops_half_a_line() {
     let event = format!("data: {ERROR}\n\n");
     for (stream, sent_before) in [
