@@ -11,8 +11,11 @@ use spin_sdk::wasip3::random::random::get_random_u64;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
+use wasip2::cli::stderr::get_stderr;
+use wasip2::io::streams::OutputStream;
 
 thread_local! {
+    static STDERR: OutputStream = get_stderr();
     static FORMAT: Cell<LogFormat> = Cell::default();
     /// Seeded once per instance from the host's entropy. Not used for anything secret.
     static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_seed(entropy()));
@@ -80,8 +83,14 @@ impl System for HostSystem {
     }
 }
 
-/// In one write, since many instances share a terminal. A closed terminal is no reason to fail, as
-/// `eprintln` would.
+/// Writes to stderr at once if it takes the line, since the standard library's way suspends the task.
+/// A closed terminal is no reason to fail, as `eprintln` would.
 fn write(line: &str) {
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    let line = line.as_bytes();
+    let room = STDERR.with(OutputStream::check_write);
+    if room.is_ok_and(|room| usize::try_from(room).is_ok_and(|room| line.len() <= room)) {
+        let _ = STDERR.with(|stderr| stderr.write(line).and_then(|()| stderr.flush()));
+    } else {
+        let _ = std::io::stderr().write_all(line);
+    }
 }

@@ -15,6 +15,7 @@ use crate::pool::{KeyId, Outcome, UnixMillis};
 use http::StatusCode;
 use serde_json::Value;
 use std::cell::RefCell;
+use std::fmt::Write;
 use std::rc::Rc;
 
 /// The line of a request, as far as it is known; by default, none is written.
@@ -30,6 +31,15 @@ impl Drop for Shared {
     fn drop(&mut self) {
         (self.write)(self.facts.get_mut());
     }
+}
+
+/// The usual length of a line, and some more.
+const LINE_BYTES: usize = 256;
+
+/// A value in the line.
+enum Field<'a> {
+    Text(&'a str),
+    Number(i64),
 }
 
 /// What the line says.
@@ -125,33 +135,46 @@ impl Facts {
         }
     }
 
-    fn fields(&self, now: UnixMillis) -> [(&'static str, Value); 9] {
-        let since = |at: UnixMillis| at.since(self.began_at);
+    fn fields(&self, now: UnixMillis) -> [(&'static str, Option<Field<'_>>); 9] {
+        let since = |at: UnixMillis| Field::Number(at.since(self.began_at));
         [
-            ("request", self.request_id.as_str().into()),
-            ("token", self.token.as_deref().into()),
-            ("model", self.model.as_deref().into()),
-            ("key", self.key.into()),
-            ("attempts", self.attempts.into()),
-            ("outcome", self.outcome.as_deref().into()),
-            ("status", self.status.into()),
-            ("ms", since(now).into()),
-            ("first_byte_ms", self.answered_at.map(since).into()),
+            ("request", Some(Field::Text(&self.request_id))),
+            ("token", self.token.as_deref().map(Field::Text)),
+            ("model", self.model.as_deref().map(Field::Text)),
+            ("key", self.key.map(Field::Number)),
+            ("attempts", Some(Field::Number(self.attempts.into()))),
+            ("outcome", self.outcome.as_deref().map(Field::Text)),
+            (
+                "status",
+                self.status.map(|status| Field::Number(status.into())),
+            ),
+            ("ms", Some(since(now))),
+            ("first_byte_ms", self.answered_at.map(since)),
         ]
     }
 
     fn text(&self, now: UnixMillis) -> String {
-        let fields = self.fields(now).map(|(name, value)| match value {
-            Value::Null => format!("{name}=-"),
-            Value::String(text) => format!("{name}={text}"),
-            number => format!("{name}={number}"),
-        });
-        fields.join(" ")
+        let mut line = String::with_capacity(LINE_BYTES);
+        for (place, (name, value)) in self.fields(now).into_iter().enumerate() {
+            let space = if place > 0 { " " } else { "" };
+            // Writing to a string never fails.
+            let _ = match value {
+                None => write!(line, "{space}{name}=-"),
+                Some(Field::Text(text)) => write!(line, "{space}{name}={text}"),
+                Some(Field::Number(number)) => write!(line, "{space}{name}={number}"),
+            };
+        }
+        line
     }
 
     fn json(&self, now: UnixMillis) -> String {
+        let value = |value| match value {
+            None => Value::Null,
+            Some(Field::Text(text)) => text.into(),
+            Some(Field::Number(number)) => number.into(),
+        };
         let fields = self.fields(now);
-        let fields = fields.map(|(name, value)| format!("\"{name}\":{value}"));
+        let fields = fields.map(|(name, field)| format!("\"{name}\":{}", value(field)));
         format!("{{{}}}", fields.join(","))
     }
 }

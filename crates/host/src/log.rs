@@ -19,6 +19,10 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// The capacity of a queue: 1 MiB.
 const MAX_WAITING: usize = 1 << 20;
+/// How long the writer waits for further lines, so that it wakes once for many: 10 ms.
+const GATHER_TIME: Duration = Duration::from_millis(10);
+/// With so many bytes, the writer waits no longer: 64 KiB.
+const MAX_GATHERED: usize = 64 << 10;
 /// The longest line of the component that is not split: 64 KiB.
 const MAX_LINE: usize = 64 << 10;
 /// How long the host waits for its last lines to be read when it exits.
@@ -88,6 +92,7 @@ impl Queue {
 
     fn push(&self, line: &[u8]) {
         let mut state = self.lock();
+        let before = state.waiting.len();
         // After one dropped line, all are dropped, so that the count appears where they are
         // missing.
         if state.dropped > 0 || state.waiting.len() + line.len() > MAX_WAITING {
@@ -95,8 +100,11 @@ impl Queue {
         } else {
             state.waiting.extend_from_slice(line);
         }
+        let has_enough = before < MAX_GATHERED && state.waiting.len() >= MAX_GATHERED;
         drop(state);
-        self.changed.notify_all();
+        if before == 0 || has_enough {
+            self.changed.notify_all();
+        }
     }
 
     fn flush(&self, limit: Duration) {
@@ -117,6 +125,11 @@ impl Queue {
             state = self
                 .changed
                 .wait_while(state, is_idle)
+                .unwrap_or_else(PoisonError::into_inner);
+            let is_gathering = |state: &mut State| state.waiting.len() < MAX_GATHERED;
+            (state, _) = self
+                .changed
+                .wait_timeout_while(state, GATHER_TIME, is_gathering)
                 .unwrap_or_else(PoisonError::into_inner);
             state.is_writing = true;
             mem::swap(&mut lines, &mut state.waiting);
