@@ -4,7 +4,7 @@
 //! of an hour, its durations are counted once (migration 0007). Those of the hours since are counted
 //! when they are read.
 
-use super::{Database, Result, Row, Value, read, text, values, write};
+use super::{Database, Progress, Result, Row, Value, read, text, values, write};
 use crate::pool::UnixMillis;
 use std::fmt::Write;
 
@@ -13,9 +13,6 @@ use std::fmt::Write;
 /// sums.
 const SETTLED_AFTER_MS: i64 = 15 * 60_000;
 const HOUR_MS: i64 = 3_600_000;
-/// When no further hour is counted, in milliseconds after the first: 1 s. A busy hour takes about
-/// half of that.
-const LAST_BEGINS_MS: u64 = 1_000;
 /// The most significant bit of the longest duration that is told apart: 2^25 ms, more than 9 hours.
 const LONGEST_BITS: u32 = 25;
 
@@ -149,16 +146,17 @@ fn count() -> String {
         json_group_object(bucket_ms, first_bytes) FILTER (WHERE first_bytes > 0)";
     format!(
         "WITH buckets AS ({buckets}),
-levels (level, of_key, of_model, of_outcome, of_token) AS (VALUES
-    ('pool', 0, 0, 0, 0), ('key', 1, 0, 0, 0), ('model', 0, 1, 0, 0), ('token', 0, 0, 0, 1),
-    ('call', 1, 1, 1, 1)),
+detailed AS MATERIALIZED (
+    SELECT api_key_id, model, outcome, token_id, {sums} FROM buckets
+    GROUP BY api_key_id, model, outcome, token_id, bucket_ms),
 counted AS MATERIALIZED (
-    SELECT level, iif(of_key, api_key_id, 0) AS api_key_id, iif(of_model, model, '') AS model,
-        iif(of_outcome, outcome, '') AS outcome, iif(of_token, token_id, 0) AS token_id, bucket_ms,
-        sum(calls) AS calls, sum(first_bytes) AS first_bytes
-    FROM levels, buckets GROUP BY 1, 2, 3, 4, 5, 6),
+    SELECT 'call' AS level, * FROM detailed
+    UNION ALL SELECT 'key', api_key_id, '', '', 0, {sums} FROM detailed GROUP BY api_key_id, bucket_ms
+    UNION ALL SELECT 'model', 0, model, '', 0, {sums} FROM detailed GROUP BY model, bucket_ms
+    UNION ALL SELECT 'token', 0, '', '', token_id, {sums} FROM detailed GROUP BY token_id, bucket_ms
+    UNION ALL SELECT 'pool', 0, '', '', 0, {sums} FROM detailed GROUP BY bucket_ms),
 totals AS (
-    SELECT model, bucket_ms, sum(calls) AS calls, sum(first_bytes) AS first_bytes FROM (
+    SELECT model, {sums} FROM (
         SELECT model, bucket_ms, calls, first_bytes FROM counted WHERE level = 'model'
         UNION ALL SELECT model, bucket_ms, calls, first_bytes FROM ({earlier}))
     GROUP BY model, bucket_ms)
@@ -167,6 +165,7 @@ FROM counted GROUP BY level, api_key_id, model, outcome, token_id
 UNION ALL SELECT 'total', 0, {model}, '', 0, {objects} FROM totals GROUP BY model
 UNION ALL SELECT 'pool', 0, '', '', 0, '{{}}', '{{}}'",
         buckets = buckets(&calls(condition)),
+        sums = "bucket_ms, sum(calls) AS calls, sum(first_bytes) AS first_bytes",
         earlier = counted(Level::Total, "true"),
         model = text("model"),
         outcome = text("outcome"),
@@ -183,23 +182,20 @@ SELECT json_extract(value, '$[0]'), ?1, json_extract(value, '$[1]'), json_extrac
 FROM json_each(?2)
 WHERE NOT EXISTS (SELECT 1 FROM call_durations WHERE level = 'pool' AND hour >= ?1)";
 
-/// Whether all hours whose durations can be counted are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
-    Done,
-    MoreToCount,
-}
-
-/// Counts the durations of hours that are over, for a limited time. Instances may do this
-/// concurrently.
+/// Counts the durations of hours that are over, until so many milliseconds have passed. Instances may
+/// do this concurrently.
 ///
 /// # Errors
 /// The database refused.
-pub(super) async fn count_durations(database: &impl Database, now: UnixMillis) -> Result<Progress> {
+pub(super) async fn count_durations(
+    database: &impl Database,
+    now: UnixMillis,
+    limit_ms: u64,
+) -> Result<Progress> {
     let latest = now.plus(-HOUR_MS - SETTLED_AFTER_MS);
     let count = count();
     let began = database.clock_ms();
-    while database.clock_ms().saturating_sub(began) <= LAST_BEGINS_MS {
+    while database.clock_ms().saturating_sub(began) <= limit_ms {
         let rows = read(database, NEXT, values![latest]).await?;
         let Some(hour) = rows.first().and_then(|row| row.text(0)) else {
             return Ok(Progress::Done);
@@ -242,7 +238,7 @@ mod tests {
     }
 
     fn count_at(database: &NativeDatabase, minutes: i64) -> Progress {
-        block_on(count_durations(database, NOW.plus(minutes * 60_000))).unwrap()
+        block_on(count_durations(database, NOW.plus(minutes * 60_000), 1_000)).unwrap()
     }
 
     /// The rows of a level: hour, model, durations.

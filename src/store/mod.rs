@@ -96,7 +96,6 @@ pub use statistics::{
 pub use value::{LONGEST_TEXT, Row, Value};
 
 use crate::pool::{QuotaScope, UnixMillis};
-use call_durations::Progress;
 use database::{read, write, write_once};
 use value::values;
 
@@ -126,6 +125,16 @@ fn texts_of(json: &str) -> Vec<String> {
     serde_json::from_str(json).unwrap_or_default()
 }
 
+/// Whether everything that can be counted is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Done,
+    MoreToCount,
+}
+
+/// How long durations of past hours may be counted before old calls are deleted: 1 s.
+const MAX_COUNTING_MS: u64 = 1_000;
+
 /// Deletes expired rows: cool-downs, usage and retries that no longer count, and calls in the log
 /// after `log_retention_days`, if set.
 ///
@@ -143,10 +152,8 @@ pub async fn delete_expired(
     key_history::delete_old_history(database, now).await?;
     signatures::delete_old_signatures(database, now).await?;
     client_tokens::delete_old_token_usage(database, now).await?;
-    match (
-        call_durations::count_durations(database, now).await?,
-        log_retention_days,
-    ) {
+    let counted = call_durations::count_durations(database, now, MAX_COUNTING_MS).await?;
+    match (counted, log_retention_days) {
         (Progress::Done, Some(days)) => log_retention::delete_old_calls(database, now, days).await,
         (Progress::MoreToCount, _) | (_, None) => Ok(()),
     }

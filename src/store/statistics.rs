@@ -106,6 +106,9 @@ const SUMS: [&str; 10] = [
 ];
 /// More outcomes than there are, with those that operators may have written.
 const MAX_OUTCOMES: u64 = 100;
+/// How long durations of past hours may be counted before statistics are read. Usually only one hour
+/// is to be counted, if any.
+const MAX_COUNTING_MS: u64 = 100;
 /// The shares of calls whose percentiles are reported.
 const SHARES: [&str; 3] = ["0.5", "0.95", "0.99"];
 
@@ -179,6 +182,7 @@ impl Columns {
 }
 
 /// Conditions, and their parameters.
+#[derive(Default)]
 struct Conditions {
     all: Vec<String>,
     /// Those for the time of a call in the log.
@@ -189,19 +193,16 @@ struct Conditions {
 impl Conditions {
     fn of(filter: &StatisticsFilter) -> Self {
         let comparisons = [
-            ("hour >=", filter.from.map(Value::from)),
+            // Rows whose time cannot be read are of the hour ''. Without a second lower bound, since
+            // SQLite might search by that one.
+            ("hour >=", Some(filter.from.map_or("0".into(), Value::from))),
             ("hour <", filter.until.map(Value::from)),
             ("api_key_id =", filter.key.map(Value::from)),
             ("token_id =", filter.token.map(Value::from)),
             ("model =", filter.model.as_deref().map(Value::from)),
             ("outcome =", filter.outcome.as_deref().map(Value::from)),
         ];
-        let mut conditions = Self {
-            // Rows whose time cannot be read are of no hour.
-            all: vec!["hour > ''".to_owned()],
-            times: vec!["called_at > ''".to_owned()],
-            parameters: Vec::new(),
-        };
+        let mut conditions = Self::default();
         for (comparison, value) in comparisons {
             if let Some(value) = value {
                 conditions.parameters.push(value);
@@ -239,7 +240,7 @@ pub async fn call_statistics(
     grouping: &Grouping,
     now: UnixMillis,
 ) -> Result<Page<CallGroup>> {
-    count_durations(database, now).await?;
+    count_durations(database, now, MAX_COUNTING_MS).await?;
     let by = &grouping.by;
     let mut conditions = Conditions::of(filter);
     if let Some(after) = &grouping.after {
