@@ -1,5 +1,5 @@
 -- The calls of all time per key, model, outcome and client token: counters for monitoring, which
--- would take too long to sum from the hours.
+-- would take too long to sum from the hours. The pool adds the calls of the log from time to time.
 CREATE TABLE IF NOT EXISTS api_call_totals (
     api_key_id INTEGER NOT NULL,
     model TEXT NOT NULL,
@@ -16,8 +16,12 @@ CREATE TABLE IF NOT EXISTS api_call_totals (
     cached_tokens INTEGER NOT NULL,
     total_response_time_ms INTEGER NOT NULL,
     total_first_byte_ms INTEGER NOT NULL,
+    -- the id of the latest; later calls than the latest of all rows were not added yet
+    last_call_id INTEGER NOT NULL,
     PRIMARY KEY (api_key_id, model, outcome, token_id)
 ) WITHOUT ROWID;
+-- ;;
+CREATE INDEX IF NOT EXISTS idx_api_call_totals_last_call_id ON api_call_totals (last_call_id);
 -- ;;
 -- How long the calls of past hours took. The rows of an hour are written some time after its end,
 -- from the log. Merging the rows at level call would be slow, so there are rows at several levels of
@@ -39,59 +43,27 @@ CREATE TABLE IF NOT EXISTS call_durations (
     PRIMARY KEY (level, hour, api_key_id, model, outcome, token_id)
 ) WITHOUT ROWID;
 -- ;;
--- As count_api_call: nothing here may fail.
-CREATE TRIGGER IF NOT EXISTS total_api_call AFTER INSERT ON api_call_logs
-BEGIN
-    INSERT INTO api_call_totals (api_key_id, model, outcome, token_id, first_hour, calls, requests,
-        successes, input_tokens, output_tokens, thinking_tokens, cached_tokens,
-        total_response_time_ms, total_first_byte_ms)
-    VALUES (
-        CAST(coalesce(NEW.api_key_id, 0) AS INTEGER),
-        coalesce(NEW.model, ''),
-        coalesce(NEW.outcome, ''),
-        CAST(coalesce(NEW.token_id, 0) AS INTEGER),
-        coalesce(strftime('%Y-%m-%dT%H:00:00.000Z', NEW.called_at), ''),
-        1,
-        coalesce(NEW.attempt, 1) = 1,
-        coalesce(NEW.success, 0) <> 0,
-        CAST(coalesce(NEW.input_tokens, 0) AS INTEGER),
-        CAST(coalesce(NEW.output_tokens, 0) AS INTEGER),
-        CAST(coalesce(NEW.thinking_tokens, 0) AS INTEGER),
-        CAST(coalesce(NEW.cached_tokens, 0) AS INTEGER),
-        CAST(coalesce(NEW.response_time_ms, 0) AS INTEGER),
-        CAST(coalesce(NEW.first_byte_ms, 0) AS INTEGER)
-    )
-    ON CONFLICT (api_key_id, model, outcome, token_id) DO UPDATE SET
-        first_hour = min(first_hour, excluded.first_hour),
-        calls = calls + 1,
-        requests = requests + excluded.requests,
-        successes = successes + excluded.successes,
-        input_tokens = input_tokens + excluded.input_tokens,
-        output_tokens = output_tokens + excluded.output_tokens,
-        thinking_tokens = thinking_tokens + excluded.thinking_tokens,
-        cached_tokens = cached_tokens + excluded.cached_tokens,
-        total_response_time_ms = total_response_time_ms + excluded.total_response_time_ms,
-        total_first_byte_ms = total_first_byte_ms + excluded.total_first_byte_ms;
-END;
--- ;;
--- The calls so far, once the trigger is in place. As in migration 0002, the larger sum is right.
+-- The calls so far. Instances may do this concurrently, while others log calls.
 INSERT INTO api_call_totals (api_key_id, model, outcome, token_id, first_hour, calls, requests,
     successes, input_tokens, output_tokens, thinking_tokens, cached_tokens, total_response_time_ms,
-    total_first_byte_ms)
+    total_first_byte_ms, last_call_id)
 SELECT api_key_id, model, outcome, token_id, min(hour), total(calls), total(requests),
     total(successes), total(input_tokens), total(output_tokens), total(thinking_tokens),
-    total(cached_tokens), total(total_response_time_ms), total(total_first_byte_ms)
+    total(cached_tokens), total(total_response_time_ms), total(total_first_byte_ms),
+    (SELECT coalesce(max(id), 0) FROM api_call_logs)
 FROM api_call_hours
 WHERE NOT EXISTS (SELECT 1 FROM schema_migrations WHERE id = 7)
 GROUP BY api_key_id, model, outcome, token_id
 ON CONFLICT (api_key_id, model, outcome, token_id) DO UPDATE SET
-    first_hour = min(first_hour, excluded.first_hour),
-    calls = max(calls, excluded.calls),
-    requests = max(requests, excluded.requests),
-    successes = max(successes, excluded.successes),
-    input_tokens = max(input_tokens, excluded.input_tokens),
-    output_tokens = max(output_tokens, excluded.output_tokens),
-    thinking_tokens = max(thinking_tokens, excluded.thinking_tokens),
-    cached_tokens = max(cached_tokens, excluded.cached_tokens),
-    total_response_time_ms = max(total_response_time_ms, excluded.total_response_time_ms),
-    total_first_byte_ms = max(total_first_byte_ms, excluded.total_first_byte_ms);
+    first_hour = excluded.first_hour,
+    calls = excluded.calls,
+    requests = excluded.requests,
+    successes = excluded.successes,
+    input_tokens = excluded.input_tokens,
+    output_tokens = excluded.output_tokens,
+    thinking_tokens = excluded.thinking_tokens,
+    cached_tokens = excluded.cached_tokens,
+    total_response_time_ms = excluded.total_response_time_ms,
+    total_first_byte_ms = excluded.total_first_byte_ms,
+    last_call_id = excluded.last_call_id
+WHERE last_call_id < excluded.last_call_id;

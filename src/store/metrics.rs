@@ -2,6 +2,7 @@
 //! reads them.
 
 use super::call_durations::{Level, durations};
+use super::call_totals::totals;
 use super::{Access, Database, ErrorKind, Result, Row, number, read, text, values};
 use crate::pool::{MINUTE_MS, UnixMillis};
 
@@ -88,13 +89,14 @@ const ADD_WAIT_MS: u64 = 250;
 /// A table cannot be read.
 pub async fn read_totals(database: &impl Database, now: UnixMillis) -> Result<Totals> {
     let select = format!(
-        "SELECT 'attempts', {model}, {outcome}, api_key_id, total(calls),
+        "WITH totals AS ({totals})
+SELECT 'attempts', {model}, {outcome}, api_key_id, total(calls),
     NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM api_call_totals WHERE api_key_id IN (SELECT id FROM api_keys) GROUP BY api_key_id, model, outcome
+FROM totals WHERE api_key_id IN (SELECT id FROM api_keys) GROUP BY api_key_id, model, outcome
 UNION ALL SELECT 'usage', {model}, {hour}, token_id, total(requests), total(successes),
     total(input_tokens), total(output_tokens), total(thinking_tokens), total(cached_tokens),
     total(total_response_time_ms), total(total_first_byte_ms)
-FROM api_call_totals GROUP BY model, token_id
+FROM totals GROUP BY model, token_id
 UNION ALL SELECT 'durations', {model}, NULL, bucket_ms, total(calls), total(first_bytes),
     NULL, NULL, NULL, NULL, NULL, NULL
 FROM ({durations}) GROUP BY model, bucket_ms
@@ -104,6 +106,7 @@ UNION ALL SELECT 'retries', NULL, NULL, NULL, {retries},
 FROM retry_budget WHERE minute = ?1
 UNION ALL SELECT 'errors', NULL, NULL, NULL, {errors}, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM database_errors",
+        totals = totals(),
         model = text("model"),
         outcome = text("outcome"),
         hour = text("min(first_hour)"),

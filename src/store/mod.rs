@@ -14,6 +14,7 @@ mod audit;
 mod author;
 mod budgets;
 mod call_durations;
+mod call_totals;
 mod calls;
 mod client_tokens;
 mod connection;
@@ -132,7 +133,8 @@ enum Progress {
     MoreToCount,
 }
 
-/// How long durations of past hours may be counted before old calls are deleted: 1 s.
+/// How long calls may be added to their totals, and durations of past hours counted, before old calls
+/// are deleted: 1 s each.
 const MAX_COUNTING_MS: u64 = 1_000;
 
 /// Deletes expired rows: cool-downs, usage and retries that no longer count, and calls in the log
@@ -152,10 +154,13 @@ pub async fn delete_expired(
     key_history::delete_old_history(database, now).await?;
     signatures::delete_old_signatures(database, now).await?;
     client_tokens::delete_old_token_usage(database, now).await?;
+    let added = call_totals::add_to_totals(database, MAX_COUNTING_MS).await?;
     let counted = call_durations::count_durations(database, now, MAX_COUNTING_MS).await?;
-    match (counted, log_retention_days) {
-        (Progress::Done, Some(days)) => log_retention::delete_old_calls(database, now, days).await,
-        (Progress::MoreToCount, _) | (_, None) => Ok(()),
+    match (added, counted, log_retention_days) {
+        (Progress::Done, Progress::Done, Some(days)) => {
+            log_retention::delete_old_calls(database, now, days).await
+        }
+        (Progress::MoreToCount, _, _) | (_, Progress::MoreToCount, _) | (_, _, None) => Ok(()),
     }
 }
 

@@ -1,3 +1,4 @@
+use super::super::call_totals::{add_to_totals, totals};
 use super::super::testing::{DatabaseFile, EARLIER_DEPLOYMENT, NOW, NativeDatabase};
 use super::super::{AttemptRow, ROW_WAIT_MS, Recorder, migrate};
 use super::*;
@@ -18,9 +19,7 @@ sum(coalesce(thinking_tokens, 0)), sum(coalesce(cached_tokens, 0)), sum(response
 sum(coalesce(first_byte_ms, 0)), count(first_byte_ms)
 FROM api_call_logs GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5";
 
-const TOTALS: &str = "SELECT api_key_id, model, outcome, token_id, first_hour, calls, requests, successes, input_tokens,
-output_tokens, thinking_tokens, cached_tokens, total_response_time_ms, total_first_byte_ms FROM api_call_totals";
-/// The same totals over the hours.
+/// The sums of all time, over the hours.
 const TOTALS_OF_HOURS: &str = "SELECT api_key_id, model, outcome, token_id, min(hour), sum(calls), sum(requests), sum(successes),
 sum(input_tokens), sum(output_tokens), sum(thinking_tokens), sum(cached_tokens), sum(total_response_time_ms),
 sum(total_first_byte_ms) FROM api_call_hours GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
@@ -98,8 +97,20 @@ fn silent(key: i64) -> AttemptRow {
 /// Reverts the migration that added the sums.
 fn without_hours(database: &NativeDatabase) {
     database.run(
-        "DROP TRIGGER count_api_call; DROP TABLE api_call_hours; DROP TRIGGER total_api_call; DROP TABLE api_call_totals; DELETE FROM schema_migrations WHERE id >= 2",
+        "DROP TRIGGER count_api_call; DROP TABLE api_call_hours; DROP TABLE api_call_totals; DELETE FROM schema_migrations WHERE id >= 2",
     );
+}
+
+/// The sums of all time: in the table, and with the calls that are not added yet.
+fn totals_of(database: &NativeDatabase) -> [Vec<String>; 2] {
+    let all = totals();
+    ["SELECT * FROM api_call_totals", &all].map(|totals| {
+        database.query(&format!(
+            "SELECT api_key_id, model, outcome, token_id, min(first_hour), sum(calls), sum(requests), sum(successes),
+             sum(input_tokens), sum(output_tokens), sum(thinking_tokens), sum(cached_tokens), sum(total_response_time_ms),
+             sum(total_first_byte_ms) FROM ({totals}) GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+        ))
+    })
 }
 
 fn log_at(database: &NativeDatabase, time: &str) {
@@ -129,7 +140,7 @@ proptest! {
     fn the_hourly_sums_match_the_log(
         before in prop::collection::vec(attempts(), 0..20),
         after in prop::collection::vec(attempts(), 0..20),
-        predates_sums in any::<bool>(),
+        (predates_sums, adds_between) in any::<(bool, bool)>(),
     ) {
         let database = Rc::new(NativeDatabase::with_keys(3));
         let recorder = Recorder::new(Rc::clone(&database));
@@ -139,12 +150,19 @@ proptest! {
         let written = join_all(before.into_iter().map(|attempt| recorder.commit(attempt, ROW_WAIT_MS)));
         prop_assert!(block_on(written).iter().all(Result::is_ok));
         block_on(migrate(&database as &NativeDatabase)).unwrap();
+        let add = || block_on(add_to_totals(&*database, 1_000)).unwrap();
+        if adds_between {
+            add();
+        }
         for attempt in after {
             block_on(recorder.commit(attempt, ROW_WAIT_MS)).unwrap();
         }
         let hours = database.query(HOURS);
         prop_assert_eq!(&hours, &database.query(HOURS_OF_LOG));
-        prop_assert_eq!(database.query(TOTALS), database.query(TOTALS_OF_HOURS));
+        let totals = database.query(TOTALS_OF_HOURS);
+        prop_assert_eq!(&totals_of(&database)[1], &totals);
+        add();
+        prop_assert_eq!(totals_of(&database), [totals.clone(), totals]);
         block_on(delete_old_calls(&*database, NOW.plus(3 * DAY_MS), 1)).unwrap();
         prop_assert_eq!(rows(&database), 0);
         prop_assert_eq!(hours, database.query(HOURS), "the sums must stay");
