@@ -3,7 +3,7 @@
 use super::calls::time;
 use super::query::{Query, chosen};
 use super::request::{List, Refusal, Request, Response};
-use crate::pool::UnixMillis;
+use crate::pool::{HOUR_MS, UnixMillis};
 use crate::store::{
     self, CallGroup, Database, Dimension, Durations, Grouping, StatisticsFilter, Value,
 };
@@ -11,7 +11,6 @@ use crate::wire::parameters::Invalid;
 use serde::Serialize;
 use serde_json::Map;
 
-const HOUR_MS: i64 = 3_600_000;
 /// The hours before now that are counted unless the request says otherwise.
 const DEFAULT_HOURS: i64 = 24;
 

@@ -5,7 +5,7 @@
 //! it is for, so that neither needs an end. Too few usable keys are one event until there have been
 //! enough of them for a while ([`QUIET_MS`]): keys that come and go do not make an event each time.
 
-use super::{Forecast, KeyId, MINUTE_MS, UnixMillis};
+use super::{Forecast, HOUR_MS, KeyId, MINUTE_MS, UnixMillis};
 
 /// How long there must have been enough usable keys before too few are a new event, in
 /// milliseconds: 15 min.
@@ -13,7 +13,7 @@ const QUIET_MS: i64 = 15 * MINUTE_MS;
 /// How often it is noted that there are still too few, in milliseconds: 5 min.
 const NOTED_EVERY_MS: i64 = QUIET_MS / 3;
 /// How long after a key was disabled an alert is raised, in milliseconds: a day.
-pub const DISABLED_LATELY_MS: i64 = 24 * 60 * MINUTE_MS;
+pub const DISABLED_LATELY_MS: i64 = 24 * HOUR_MS;
 /// The pauses after failed deliveries, in minutes. There is one try more than pauses.
 const PAUSES: [i64; 4] = [1, 4, 15, 40];
 /// How often a delivery is tried.
@@ -141,7 +141,7 @@ pub fn alerts(
     for forecast in forecasts {
         // A budget that nothing uses needs no warning.
         if let Some((ends_at, hours)) = forecast.ends_at().zip(rules.budget_hours)
-            && ends_at.since(forecast.at) <= i64::from(hours) * 60 * MINUTE_MS
+            && ends_at.since(forecast.at) <= i64::from(hours) * HOUR_MS
             && forecast.recent > 0
         {
             alerts.push(Alert::BudgetEnds(forecast));

@@ -13,10 +13,9 @@
 
 use super::outcome::{CoolingScope, Extent, Length};
 use super::scope::with_tool;
-use super::{MINUTE_MS, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, moment};
+use super::{HOUR_MS, MINUTE_MS, Outcome, PoolKey, QuotaScope, Scope, UnixMillis, moment};
 
 const SECOND_MS: i64 = 1000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// The longest cool-down for a quota per minute, and the default if the upstream states none: 60 s,
 /// after which the minute is over.

@@ -4,10 +4,9 @@
 //! only just been set. A call counts towards the budgets of its key and its project, however it
 //! ended: Google counts refused calls, too.
 
-use super::{Balance, MINUTE_MS, QuotaScope, UnixMillis};
+use super::{Balance, HOUR_MS, QuotaScope, UnixMillis};
 
 /// Milliseconds in an hour.
-const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// How many hours the pace is measured over, including the one under way.
 const PACE_HOURS: i64 = 3;
 
@@ -66,6 +65,7 @@ impl Forecast {
 mod tests {
     use super::super::{KeyId, Limit, Scope, Unit, Window};
     use super::*;
+    use crate::pool::MINUTE_MS;
     use proptest::prelude::*;
 
     /// Half past an hour.

@@ -76,6 +76,6 @@ pub use resource_owner::Owner;
 pub use retry_budget::{RetryBudget, RetryMinute};
 pub use scope::{BETWEEN_TOOLS, KeyId, QuotaScope, Scope, with_tool};
 pub use snapshot::{Change, Claim, Pick, Reason, Snapshot, Standing, Survey};
-pub use time::{CLOCK_TOLERANCE_MS, MINUTE_MS, UnixMillis};
+pub use time::{CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS, UnixMillis};
 pub use transition::{FAILURES_UNTIL_DISABLED, FAILURES_UNTIL_PAUSE, PAUSE_MS, Record, transition};
 pub use usage::Usage;

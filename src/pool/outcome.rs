@@ -6,6 +6,8 @@
 //! about the key, which retry may help, what cools down and what the caller receives.
 //! [`crate::wire::gemini::diagnose`] maps responses to outcomes.
 
+use super::{HOUR_MS, MINUTE_MS};
+
 /// Everything that follows from an [`Outcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
@@ -162,8 +164,6 @@ pub enum Length {
 }
 
 const SECOND_MS: i64 = 1000;
-const MINUTE_MS: i64 = 60 * SECOND_MS;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 const TODAY: Length = Length::UntilNextDay { trial: true };
 

@@ -4,6 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 /// Milliseconds in a minute.
 pub const MINUTE_MS: i64 = 60_000;
+/// Milliseconds in an hour.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// How far the clocks of instances may differ, in milliseconds: 5 s. A later time was written by a
 /// fast clock, and is ignored.

@@ -2,8 +2,8 @@
 
 use super::{Database, Result, placeholders, quota_scope_values, values, write, write_once};
 use crate::pool::{
-    CLOCK_TOLERANCE_MS, Limit, MINUTE_MS, Moment, QuotaScope, RetryBudget, Unit, UnixMillis,
-    Window, before_minute, slot_start,
+    CLOCK_TOLERANCE_MS, HOUR_MS, Limit, MINUTE_MS, Moment, QuotaScope, RetryBudget, Unit,
+    UnixMillis, Window, before_minute, slot_start,
 };
 
 const LEARN: &str = "INSERT INTO limits (scope, model, unit, per, learned, learned_at)
@@ -24,7 +24,7 @@ WHERE retries < ?2 + max(0, (SELECT coalesce(max(id), 0) FROM api_call_logs) - c
 RETURNING 1";
 const DELETE_RETRIES: &str = "DELETE FROM retry_budget WHERE minute < ?1 OR minute > ?2";
 
-const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// A quota scope whose budgets a call counts towards, with its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]

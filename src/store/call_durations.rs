@@ -5,14 +5,13 @@
 //! when they are read.
 
 use super::{Database, Progress, Result, Row, Value, read, text, values, write};
-use crate::pool::UnixMillis;
+use crate::pool::{HOUR_MS, MINUTE_MS, UnixMillis};
 use std::fmt::Write;
 
 /// How long after the end of an hour its durations are counted, in milliseconds: 15 minutes. A call
 /// is logged when it ends; one that ends later is missing from the durations, though not from the
 /// sums.
-const SETTLED_AFTER_MS: i64 = 15 * 60_000;
-const HOUR_MS: i64 = 3_600_000;
+const SETTLED_AFTER_MS: i64 = 15 * MINUTE_MS;
 /// The most significant bit of the longest duration that is told apart: 2^25 ms, more than 9 hours.
 const LONGEST_BITS: u32 = 25;
 

@@ -6,7 +6,7 @@
 //! row that can be deleted has been counted.
 
 use super::{Database, Result, Value, read, values, write};
-use crate::pool::UnixMillis;
+use crate::pool::{HOUR_MS, UnixMillis};
 
 /// Rows of calls before `?1`; `?2` is two days earlier.
 ///
@@ -37,7 +37,7 @@ const BATCH: usize = 256;
 /// least twice as many as it adds, unless an operator allows more than five attempts.
 const MAX_BATCHES: usize = 10;
 
-const DAY_MS: i64 = 24 * 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Deletes rows of calls that began more than `days` days ago, in batches, up to a maximum per run.
 pub(super) async fn delete_old_calls(

@@ -1,9 +1,9 @@
 use super::super::page::Order;
 use super::super::testing::{AUTHOR, NOW, NativeDatabase};
 use super::*;
+use crate::pool::HOUR_MS;
 use futures::executor::block_on;
 
-const HOUR_MS: i64 = 3_600_000;
 /// What a rotation changes, with the digests of tokens 1 to 3 by their numbers.
 const DIGESTS: &str = "SELECT hex(digest), hex(previous_digest), previous_until FROM client_tokens";
 

@@ -9,8 +9,6 @@ use proptest::prelude::*;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const HOUR_MS: i64 = 3_600_000;
-
 const HOURS: &str = "SELECT * FROM api_call_hours";
 /// The same sums over the log, while it is complete.
 const HOURS_OF_LOG: &str = "SELECT substr(called_at, 1, 13) || ':00:00.000Z', api_key_id, model, outcome, coalesce(token_id, 0), count(*),

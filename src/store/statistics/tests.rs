@@ -1,11 +1,10 @@
 use super::super::delete_expired;
 use super::super::testing::{NOW, NativeDatabase};
 use super::*;
+use crate::pool::HOUR_MS;
 use futures::executor::block_on;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// A call of hour `hour` of a day, and its durations.
 #[derive(Debug, Clone)]
