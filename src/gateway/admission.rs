@@ -5,7 +5,7 @@ use super::authentication::{self, Accepts, Caller, Permission};
 use super::incoming::Incoming;
 use super::ports::System;
 use super::view::PoolView;
-use super::{Failure, client_address, cors};
+use super::{Failure, client_address, cors, session};
 use crate::config::Config;
 use crate::pool::{ClientToken, Moment, TokenLimit, TokenState};
 use crate::store::{self, CallCount, Database};
@@ -28,7 +28,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
     /// Admits callers that may call: those with a client token, unless they are pages of an origin
     /// that is not allowed.
     pub(super) async fn admit(&self, request: &Parts, accepts: Accepts) -> Result<Caller, Failure> {
-        cors::check_origin(self.config, &request.headers)?;
+        cors::check_origin(self.config, request)?;
         let wrong = match authentication::authenticate(self.config, request, accepts) {
             Ok(caller) => return Ok(caller),
             Err(wrong) => wrong,
@@ -86,14 +86,44 @@ impl<D: Database, S: System> Admission<'_, D, S> {
         self.view.clone()
     }
 
-    /// Admits operators who have the permission.
+    /// Admits operators who have the permission, by their token or else their session.
     pub(super) async fn admit_operator(
         &self,
         request: &Parts,
         needed: Permission,
-    ) -> Result<Caller, Failure> {
-        cors::check_origin(self.config, &request.headers)?;
+    ) -> Result<Permission, Failure> {
+        cors::check_origin(self.config, request)?;
+        let result = self.authenticate_operator(request, needed);
+        self.count_wrong_operator(request, result).await
+    }
+
+    /// Admits operators by their token, so that a session does not outlast its time.
+    pub(super) async fn sign_in(&self, request: &Parts) -> Result<Permission, Failure> {
+        cors::check_origin(self.config, request)?;
+        let result = authentication::authenticate_operator(self.config, request, Permission::Read);
+        self.count_wrong_operator(request, result).await
+    }
+
+    fn authenticate_operator(
+        &self,
+        request: &Parts,
+        needed: Permission,
+    ) -> Result<Permission, Failure> {
         match authentication::authenticate_operator(self.config, request, needed) {
+            Err(Failure::OperatorTokenMissing) => {
+                session::admit(self.config, request, needed, self.system.now())
+                    .unwrap_or(Err(Failure::OperatorTokenMissing))
+            }
+            result => result,
+        }
+    }
+
+    async fn count_wrong_operator(
+        &self,
+        request: &Parts,
+        result: Result<Permission, Failure>,
+    ) -> Result<Permission, Failure> {
+        match result {
             Err(wrong @ (Failure::OperatorTokenMissing | Failure::OperatorTokenWrong)) => {
                 self.count_wrong_token(&request.headers).await?;
                 Err(wrong)
@@ -105,7 +135,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
     /// Admits those who may read the metrics: by their token, or by their address.
     pub(super) async fn admit_scraper(&self, request: &Parts) -> Result<(), Failure> {
         let headers = &request.headers;
-        cors::check_origin(self.config, headers)?;
+        cors::check_origin(self.config, request)?;
         let address = client_address::address(headers, self.config.proxies);
         let networks = &self.config.metrics_networks;
         let is_in_network =
@@ -118,13 +148,10 @@ impl<D: Database, S: System> Admission<'_, D, S> {
     }
 
     /// Admits clients and operators.
-    pub(super) async fn admit_anyone(&self, request: &Parts) -> Result<Caller, Failure> {
-        match authentication::authenticate_operator(self.config, request, Permission::Read) {
-            Ok(operator) => {
-                cors::check_origin(self.config, &request.headers)?;
-                Ok(operator)
-            }
-            Err(_) => self.admit(request, Accepts::Bearer).await,
+    pub(super) async fn admit_anyone(&self, request: &Parts) -> Result<(), Failure> {
+        match self.authenticate_operator(request, Permission::Read) {
+            Ok(_) => cors::check_origin(self.config, request),
+            Err(_) => self.admit(request, Accepts::Bearer).await.map(drop),
         }
     }
 
@@ -132,7 +159,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
     pub(super) async fn upload_caller(&self, incoming: &Incoming<'_>) -> Option<Caller> {
         let Incoming { head, target, .. } = incoming;
         let may_continue = target.is_upload()
-            && cors::check_origin(self.config, &head.headers).is_ok()
+            && cors::check_origin(self.config, head).is_ok()
             && authentication::authenticate(self.config, head, Accepts::Anywhere)
                 == Err(Failure::TokenMissing);
         if !may_continue {

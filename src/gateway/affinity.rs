@@ -224,15 +224,20 @@ fn upload_id(query: Option<&str>) -> Option<String> {
 
 /// Maps a URL of the upstream to the pool's address, as the client reaches it.
 fn pool_url(config: &Config, request: &Parts, url: &Uri) -> Option<HeaderValue> {
-    let base = match &config.public_url {
-        Some(url) => url.clone(),
-        None => base_url(request, config.proxies)?,
-    };
+    let base = pool_base(config, request)?;
     let query = url
         .query()
         .and_then(|query| forwarded_query(query, config.secrets()));
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
     HeaderValue::from_str(&format!("{base}{}{query}", url.path())).ok()
+}
+
+/// The base URL of the pool, as the client reaches it.
+pub(super) fn pool_base(config: &Config, request: &Parts) -> Option<String> {
+    match &config.public_url {
+        Some(url) => Some(url.clone()),
+        None => base_url(request, config.proxies),
+    }
 }
 
 /// The base URL at which the client reached the pool, from the request or from the headers of

@@ -31,8 +31,6 @@ pub(super) enum Caller {
     ClientToken(Rc<ClientToken>),
     /// A client that continues an upload, whose URL is its credential.
     UploadUrl,
-    /// An operator.
-    Operator(Permission),
 }
 
 /// What an operator may do.
@@ -83,7 +81,7 @@ impl Caller {
     pub(super) fn client_token(&self) -> Option<&ClientToken> {
         match self {
             Self::ClientToken(token) => Some(token),
-            Self::BuiltInToken | Self::UploadUrl | Self::Operator(_) => None,
+            Self::BuiltInToken | Self::UploadUrl => None,
         }
     }
 }
@@ -134,7 +132,7 @@ impl Permission {
     }
 }
 
-/// Checks the operator's token, which must have the permission.
+/// Checks the operator's token, which must have the permission. Returns all that it permits.
 ///
 /// # Errors
 /// No operator's token is configured, the request has none or a wrong one, or its token may not do
@@ -143,7 +141,7 @@ pub(super) fn authenticate_operator(
     config: &Config,
     request: &Parts,
     needed: Permission,
-) -> Result<Caller, Failure> {
+) -> Result<Permission, Failure> {
     let tokens = [
         (&config.admin_token, Permission::Change),
         (&config.admin_read_token, Permission::Read),
@@ -165,7 +163,7 @@ pub(super) fn authenticate_operator(
     match granted {
         None => Err(Failure::OperatorTokenWrong),
         Some(permission) if permission < needed => Err(Failure::ReadOnlyToken),
-        Some(permission) => Ok(Caller::Operator(permission)),
+        Some(permission) => Ok(permission),
     }
 }
 

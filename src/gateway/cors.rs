@@ -1,10 +1,11 @@
 //! Cross-origin resource sharing (CORS): which web pages may call the pool
 //! (<https://fetch.spec.whatwg.org/>).
 
-use super::Failure;
+use super::{Failure, session};
 use crate::config::{Config, origin};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
 
 /// Browsers send this in the preflight when a public page calls a server in a private network:
 /// <https://wicg.github.io/private-network-access/>.
@@ -23,9 +24,12 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 
 /// Refuses pages of other origins if the operator enforces origins. Calls without an origin do not
 /// come from a page.
-pub(super) fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
-    match origin::of_request(headers) {
-        Some(origin) if config.enforce_origin && !config.allowed_origins.allows(&origin) => {
+pub(super) fn check_origin(config: &Config, request: &Parts) -> Result<(), Failure> {
+    let is_allowed = |origin: &str| {
+        config.allowed_origins.allows(origin) || session::is_own_page(config, request)
+    };
+    match origin::of_request(&request.headers) {
+        Some(origin) if config.enforce_origin && !is_allowed(&origin) => {
             Err(Failure::OriginRefused)
         }
         _ => Ok(()),
@@ -35,12 +39,13 @@ pub(super) fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), F
 /// The headers of the response to a preflight, which has no content.
 pub(super) fn preflight(
     config: Option<&Config>,
-    request: &HeaderMap,
+    request: &Parts,
     allowed_methods: &'static str,
 ) -> Result<HeaderMap, Failure> {
     if let Some(config) = config {
         check_origin(config, request)?;
     }
+    let request = &request.headers;
     let mut headers = HeaderMap::new();
     let allowed_methods = HeaderValue::from_static(allowed_methods);
     headers.insert(header::ALLOW, allowed_methods.clone());

@@ -50,6 +50,7 @@ error_codes! {
     ClientTokenExpired "client_token_expired" authentication_error UNAUTHORIZED;
     MissingOperatorToken "missing_operator_token" authentication_error UNAUTHORIZED;
     InvalidOperatorToken "invalid_operator_token" authentication_error UNAUTHORIZED;
+    SessionEnded "session_ended" authentication_error UNAUTHORIZED;
     InvalidMetricsToken "invalid_metrics_token" authentication_error UNAUTHORIZED;
     OperatorTokenNotConfigured "operator_token_not_configured" permission_error FORBIDDEN;
     ReadOnlyToken "read_only_token" permission_error FORBIDDEN;

@@ -120,6 +120,10 @@ impl Failure {
                 ErrorCode::InvalidOperatorToken,
                 "The operator's token is wrong. A client token does not work here.",
             ),
+            Self::SessionEnded => ErrorResponse::new(
+                ErrorCode::SessionEnded,
+                "The session has ended. Sign in again.",
+            ),
             Self::ReadOnlyToken => ErrorResponse::new(
                 ErrorCode::ReadOnlyToken,
                 "This token may only read. Send `admin_token` to make changes.",
@@ -272,6 +276,7 @@ impl Failure {
             | Self::OperatorTokenNotConfigured
             | Self::OperatorTokenMissing
             | Self::OperatorTokenWrong
+            | Self::SessionEnded
             | Self::ReadOnlyToken
             | Self::MetricsTokenWrong
             | Self::RateLimited { .. }
@@ -310,6 +315,7 @@ impl Failure {
             | Self::OperatorTokenNotConfigured
             | Self::OperatorTokenMissing
             | Self::OperatorTokenWrong
+            | Self::SessionEnded
             | Self::ReadOnlyToken
             | Self::MetricsTokenWrong
             | Self::BodyTooLarge { .. }
@@ -446,6 +452,7 @@ impl Failure {
             | Self::TokenExpired
             | Self::OperatorTokenMissing
             | Self::OperatorTokenWrong
+            | Self::SessionEnded
             | Self::MetricsTokenWrong => {
                 set(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

@@ -71,6 +71,8 @@ pub enum Failure {
     OperatorTokenMissing,
     /// The request's token is not an operator's.
     OperatorTokenWrong,
+    /// The operator's session has ended, or its cookie is not the pool's.
+    SessionEnded,
     /// The operator's token may not make changes.
     ReadOnlyToken,
     /// Neither the request's token nor its address may read the metrics.

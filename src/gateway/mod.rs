@@ -45,6 +45,7 @@ mod request_body;
 mod request_line;
 mod route;
 mod sealing;
+mod session;
 mod upstream_request;
 mod view;
 
@@ -184,7 +185,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Some(Route::Upstream(_)) => method != Method::OPTIONS,
             None => method != Method::OPTIONS && api != ClientApi::Admin,
             Some(
-                Route::Operator(_) | Route::Admin(_) | Route::Alive | Route::Ready | Route::Metrics,
+                Route::Operator(_)
+                | Route::Admin(_)
+                | Route::Session
+                | Route::Alive
+                | Route::Ready
+                | Route::Metrics,
             ) => false,
         };
         let format = self.config.as_ref().map(|config| config.log_format);
@@ -233,7 +239,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             let allowed = route.as_ref().map_or(ANY_METHOD, Route::allow_header);
             let config = self.config.as_ref().ok();
             return Ok(Reply {
-                headers: cors::preflight(config, &request.headers, allowed)?,
+                headers: cors::preflight(config, request, allowed)?,
                 ..Reply::empty(StatusCode::NO_CONTENT)
             });
         }
@@ -250,11 +256,12 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Route::Operator(action) => {
                 let admission = self.admission(self.config()?);
                 match action.permission() {
-                    Some(needed) => admission.admit_operator(request, needed).await?,
+                    Some(needed) => admission.admit_operator(request, needed).await.map(drop)?,
                     None => admission.admit_anyone(request).await?,
                 };
                 self.operator()?.act(action, request, id).await
             }
+            Route::Session => self.session(request).await,
             Route::Admin(endpoint) => self.administer(endpoint, request, id, body).await,
             Route::Upstream(target) => {
                 let mut incoming = Incoming {
@@ -270,6 +277,22 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 }
                 self.relay(incoming, line, body).await
             }
+        }
+    }
+
+    /// Begins, shows or ends the session of an operator.
+    async fn session(&self, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
+        let config = self.config()?;
+        let admission = self.admission(config);
+        let now = self.system.now();
+        if request.method == Method::POST {
+            let permission = admission.sign_in(request).await?;
+            return session::begin(config, request, permission, now);
+        }
+        let permission = admission.admit_operator(request, Permission::Read).await?;
+        match request.method {
+            Method::DELETE => Ok(session::end(config, request)),
+            _ => session::show(config, request, permission, now),
         }
     }
 

@@ -87,7 +87,7 @@ impl RequestLine {
             facts.token = match caller {
                 Caller::BuiltInToken => Some("my_api_token".to_owned()),
                 Caller::ClientToken(token) => Some(token.id.to_string()),
-                Caller::UploadUrl | Caller::Operator(_) => None,
+                Caller::UploadUrl => None,
             };
         });
     }

@@ -19,6 +19,8 @@ pub(super) enum Route {
     Operator(Action),
     /// A path of the admin API.
     Admin(Endpoint),
+    /// The session of an operator in a browser.
+    Session,
     Alive,
     Ready,
     Metrics,
@@ -59,6 +61,7 @@ impl Route {
             "/metrics" => Some(Self::Metrics),
             "/api/pool/explain" => Some(Self::Operator(Action::Explain)),
             "/api/pool/forget" => Some(Self::Operator(Action::Forget)),
+            "/admin/api/v1/session" => Some(Self::Session),
             path if Endpoint::is_admin(path) => Endpoint::of(path).map(Self::Admin),
             _ => {
                 key_reset(path).or_else(|| Target::of(method, path, credential).map(Self::Upstream))
@@ -77,6 +80,7 @@ impl Route {
             Self::Operator(Action::ResetKey(_) | Action::Forget) => "POST, OPTIONS",
             Self::Operator(Action::Explain) => "GET, OPTIONS",
             Self::Admin(endpoint) => endpoint.allow_header(),
+            Self::Session => "GET, POST, DELETE, OPTIONS",
             Self::Alive | Self::Ready | Self::Metrics => "GET, HEAD, OPTIONS",
         }
     }
@@ -98,7 +102,7 @@ impl Route {
             }
             Self::Upstream(target) => target.api(),
             Self::Operator(_) | Self::Alive | Self::Ready | Self::Metrics => ClientApi::OpenAi,
-            Self::Admin(_) => ClientApi::Admin,
+            Self::Admin(_) | Self::Session => ClientApi::Admin,
         }
     }
 }

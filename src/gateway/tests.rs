@@ -31,6 +31,7 @@ mod reported;
 mod request_lines;
 mod requests;
 mod sealing;
+mod session;
 mod signatures;
 mod storage;
 mod surface;

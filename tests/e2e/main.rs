@@ -33,6 +33,7 @@ mod origins;
 mod request_lines;
 mod requests;
 mod secrets;
+mod sessions;
 mod stall;
 mod stop;
 mod storage;

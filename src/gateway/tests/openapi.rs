@@ -1,9 +1,11 @@
 //! The description of the admin API in OpenAPI, against which the tests of the API check each
 //! response.
 
+use super::super::route::Route;
 use super::*;
 use crate::admin::endpoint::{Endpoint, KeyAction, TokenAction};
 use crate::pool::KeyId;
+use crate::wire::Surface;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -13,6 +15,21 @@ const REQUEST: &str = "requests/req_00000000000000000000000000000007";
 
 fn description() -> Value {
     json(include_str!("../../admin/openapi.json"))
+}
+
+fn route(path: &str) -> Option<Route> {
+    Route::find(&Method::GET, path, Surface::OpenAi)
+}
+
+/// The path in the description; `None` if it is not one of the admin API.
+fn described_path(route: &Route) -> Option<String> {
+    match route {
+        Route::Session => Some("/session".to_owned()),
+        Route::Admin(endpoint) => Some(template(*endpoint)),
+        Route::Upstream(_) | Route::Operator(_) | Route::Alive | Route::Ready | Route::Metrics => {
+            None
+        }
+    }
 }
 
 /// The path with parameters instead of ids. Every endpoint has an arm.
@@ -112,10 +129,10 @@ fn check(description: &Value, schema: &Value, value: &Value, at: &str) {
 pub(super) fn assert_described(method: &str, path: &str, answer: &Answer) {
     let description = description();
     let path = path.split('?').next().unwrap();
-    let Some(endpoint) = Endpoint::of(path) else {
+    let Some(described) = route(path).as_ref().and_then(described_path) else {
         return;
     };
-    let operation = &description["paths"][template(endpoint)][method.to_ascii_lowercase()];
+    let operation = &description["paths"][described][method.to_ascii_lowercase()];
     let status = answer.status.to_string();
     let range = format!("{}XX", answer.status / 100);
     let responses = operation["responses"].as_object();
@@ -141,19 +158,19 @@ fn each_call_is_described_and_each_described_call_exists() {
     let description = description();
     let mut described = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
-        let endpoint = Endpoint::of(&format!(
+        let route = route(&format!(
             "{PREFIX}{}",
             path.replace("requests/{id}", REQUEST).replace("{id}", "1")
         ));
-        let endpoint = endpoint.unwrap_or_else(|| panic!("{path} does not exist"));
-        assert_eq!(template(endpoint), *path);
+        let route = route.unwrap_or_else(|| panic!("{path} does not exist"));
+        assert_eq!(described_path(&route).as_ref(), Some(path));
         let methods = item
             .as_object()
             .unwrap()
             .keys()
             .filter(|key| *key != "parameters");
         let methods: BTreeSet<String> = methods.map(|name| name.to_ascii_uppercase()).collect();
-        let allowed = endpoint.allow_header().split(", ");
+        let allowed = route.allow_header().split(", ");
         let allowed: BTreeSet<String> = allowed
             .filter(|method| *method != "OPTIONS")
             .map(str::to_owned)
@@ -164,7 +181,7 @@ fn each_call_is_described_and_each_described_call_exists() {
     let calls: BTreeSet<String> = table::<4>(super::admin::CALLS)
         .iter()
         .filter_map(|[method, path, ..]| {
-            Some(format!("{method} {}", template(Endpoint::of(path)?)))
+            Some(format!("{method} {}", described_path(&route(path)?)?))
         })
         .collect();
     assert_eq!(calls, described, "calls with a test of their permission");
