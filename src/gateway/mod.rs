@@ -318,10 +318,15 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             calls: Cell::default(),
         };
         let operator = self.operator()?;
-        let reply = operator
+        let mut reply = operator
             .administer(endpoint, request, &body.bytes, &tester)
             .await;
         self.watch();
+        if let Ok(reply) = &mut reply
+            && request.method == Method::GET
+        {
+            reply.tag(&request.headers);
+        }
         reply
     }
 

@@ -7,9 +7,12 @@ use super::headers::UPLOAD_STATUS;
 use crate::admin::Pages;
 use crate::store::DatabaseError;
 use crate::wire::ClientApi;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 /// A response, ready to be sent.
 pub struct Reply<D, B, S> {
@@ -39,6 +42,29 @@ impl<D, B, S> Reply<D, B, S> {
             headers: HeaderMap::new(),
             body: Body::Whole(Vec::new()),
         }
+    }
+
+    /// Adds a tag by which a client can ask whether a complete body has changed, and removes a body
+    /// that the client has already (RFC 9110 §13.1.2). Browsers must ask each time.
+    pub(super) fn tag(&mut self, request: &HeaderMap) {
+        let Body::Whole(bytes) = &mut self.body else {
+            return;
+        };
+        if self.status != StatusCode::OK {
+            return;
+        }
+        let hash = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&*bytes));
+        let tag = format!("\"{hash}\"");
+        if has_tag(request, &tag) {
+            self.status = StatusCode::NOT_MODIFIED;
+            self.headers.remove(header::CONTENT_TYPE);
+            bytes.clear();
+        }
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            self.headers.insert(header::ETAG, tag);
+        }
+        let no_cache = HeaderValue::from_static("private, no-cache");
+        self.headers.insert(header::CACHE_CONTROL, no_cache);
     }
 
     /// Sets `content-length` and removes a body that must not be sent. A response to `HEAD` has the
@@ -104,4 +130,15 @@ impl<D, B, S> Reply<D, B, S> {
             body: Body::Whole(text.into_bytes()),
         }
     }
+}
+
+/// Whether a client has the body with this tag.
+fn has_tag(request: &HeaderMap, tag: &str) -> bool {
+    let lists = request.get_all(header::IF_NONE_MATCH).into_iter();
+    let mut tags = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim);
+    // Proxies that compress responses make tags weak.
+    tags.any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }

@@ -667,3 +667,37 @@ fn the_settings_list_every_variable_but_no_secret() {
         );
     }
 }
+
+#[test]
+fn an_unchanged_response_is_not_sent_again() {
+    let pool = Pool::new();
+    let get = |path: &str, tag: &str| {
+        let path = format!("/admin/api/v1/{path}");
+        let answer = pool.call("GET", &path, &[OPERATOR, ("if-none-match", tag)], "");
+        openapi::assert_described("GET", &path, &answer);
+        answer
+    };
+    let first = get("keys", "\"other\"");
+    first.assert_status(200);
+    assert_eq!(first.header("cache-control"), Some("private, no-cache"));
+    let tag = first.header("etag").unwrap();
+    for known in [tag, &format!("W/{tag}"), &format!("\"other\", {tag}"), "*"] {
+        let again = get("keys", known);
+        again.assert_status(304);
+        assert_eq!(
+            (&*again.body, again.header("etag")),
+            ("", Some(tag)),
+            "{known}"
+        );
+        assert_eq!(again.header("content-length"), None);
+    }
+    get("keys/1", tag).assert_status(200);
+    pool.admin("PATCH", "keys/1", &json!({"name": "changed"}))
+        .assert_status(200);
+    let changed = get("keys", tag);
+    changed.assert_status(200);
+    assert_ne!(changed.header("etag"), Some(tag));
+    for path in ["calls/export", "keys/9"] {
+        assert_eq!(get(path, "*").header("etag"), None, "{path}");
+    }
+}
