@@ -3,7 +3,7 @@
 use super::query::Query;
 use super::request::{List, Refusal, Request, Response};
 use crate::pool::UnixMillis;
-use crate::store::{self, ByStart, CallFilter, Database, LoggedCall, Order};
+use crate::store::{self, ByStart, CallFilter, Database, LogFilter, LoggedCall, Order};
 use crate::wire::parameters::Invalid;
 use crate::wire::request_id::RequestId;
 use serde::Serialize;
@@ -96,7 +96,7 @@ pub(super) async fn list(
     request: &Request<'_>,
 ) -> Result<Response, Refusal> {
     let query = request.query()?;
-    let filter = filter(&query)?;
+    let filter = log_filter(&query)?;
     let sorts = [("called_at", ByStart)];
     let page = query.page(&sorts, (ByStart, Order::Descending))?;
     query.finish()?;
@@ -104,7 +104,7 @@ pub(super) async fn list(
     Response::ok(&List::of(page, CallReport::of))
 }
 
-pub(super) fn filter(query: &Query) -> Result<CallFilter, Invalid> {
+pub(super) fn call_filter(query: &Query) -> Result<CallFilter, Invalid> {
     Ok(CallFilter {
         from: time(query, "from")?,
         until: time(query, "until")?,
@@ -112,6 +112,12 @@ pub(super) fn filter(query: &Query) -> Result<CallFilter, Invalid> {
         token: query.number("token")?,
         model: query.take("model"),
         outcome: query.take("outcome"),
+    })
+}
+
+pub(super) fn log_filter(query: &Query) -> Result<LogFilter, Invalid> {
+    Ok(LogFilter {
+        calls: call_filter(query)?,
         status: query.number("status")?,
         success: query.choose("success", &FLAG)?,
         drill: query.choose("drill", &FLAG)?,

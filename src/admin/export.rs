@@ -1,8 +1,8 @@
 //! Exports of the log, which arrive page by page, so that memory stays bounded.
 
-use super::calls::{COLUMNS, CallReport, filter};
+use super::calls::{COLUMNS, CallReport, log_filter};
 use super::request::{Pages, Refusal, Request, Response};
-use crate::store::{self, ByStart, CallFilter, Database, DatabaseError, Order, PageOf};
+use crate::store::{self, ByStart, Database, DatabaseError, LogFilter, Order, PageOf};
 use futures::future::LocalBoxFuture;
 use http::HeaderValue;
 use serde_json::Value;
@@ -26,7 +26,7 @@ const FORMATS: [(&str, Format); 2] = [("csv", Format::Csv), ("jsonl", Format::Js
 struct CallExport<D> {
     database: Rc<D>,
     format: Format,
-    filter: CallFilter,
+    filter: LogFilter,
     /// The next page; `None` at the end.
     page: Option<PageOf<ByStart>>,
 }
@@ -38,7 +38,7 @@ pub(super) fn export<D: Database>(
 ) -> Result<Response, Refusal> {
     let query = request.query()?;
     let format = query.choose("format", &FORMATS)?;
-    let filter = filter(&query)?;
+    let filter = log_filter(&query)?;
     query.finish()?;
     Ok(Response::pages(CallExport {
         database: Rc::clone(database),

@@ -1,12 +1,10 @@
 //! Statistics of calls per hour, day, key, model and client token.
 
-use super::calls::time;
+use super::calls::call_filter;
 use super::query::{Query, chosen};
 use super::request::{List, Refusal, Request, Response};
 use crate::pool::{HOUR_MS, UnixMillis};
-use crate::store::{
-    self, CallGroup, Database, Dimension, Durations, Grouping, StatisticsFilter, Value,
-};
+use crate::store::{self, CallGroup, Database, Dimension, Durations, Grouping, Value};
 use crate::wire::parameters::Invalid;
 use serde::Serialize;
 use serde_json::Map;
@@ -66,15 +64,8 @@ pub(super) async fn list(
     request: &Request<'_>,
 ) -> Result<Response, Refusal> {
     let query = request.query()?;
-    let from = time(&query, "from")?;
-    let filter = StatisticsFilter {
-        from: from.or_else(|| Some(default_from(request.now))),
-        until: time(&query, "until")?,
-        key: query.number("key")?,
-        token: query.number("token")?,
-        model: query.take("model"),
-        outcome: query.take("outcome"),
-    };
+    let mut filter = call_filter(&query)?;
+    filter.from = filter.from.or_else(|| Some(default_from(request.now)));
     let by = dimensions(&query)?;
     let grouping = Grouping {
         after: query.cursor(by.len())?,

@@ -15,12 +15,12 @@ const MAX_ATTEMPTS: u32 = 100;
 /// How long after its arrival a request may still make attempts, in milliseconds: 1 day.
 const LONGEST_REQUEST_MS: i64 = 24 * 3_600_000;
 
-/// Which calls a list contains.
+/// Which calls a list or a statistic is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallFilter {
-    /// Calls that began at this time or later.
+    /// Calls that began at this time or later; in statistics, those whose hour did.
     pub from: Option<UnixMillis>,
-    /// Calls that began before this time.
+    /// Calls that began before this time; in statistics, those whose hour did.
     pub until: Option<UnixMillis>,
     /// Calls with this key.
     pub key: Option<i64>,
@@ -30,6 +30,13 @@ pub struct CallFilter {
     pub model: Option<String>,
     /// Calls that ended in this way.
     pub outcome: Option<String>,
+}
+
+/// Which calls a list contains.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// What statistics can tell apart, too.
+    pub calls: CallFilter,
     /// Calls that Google answered with this status.
     pub status: Option<i64>,
     /// Successful calls, with 1, or failed ones, with 0.
@@ -38,14 +45,14 @@ pub struct CallFilter {
     pub drill: Option<i64>,
 }
 
-impl CallFilter {
+impl LogFilter {
     /// The columns without an index, and the value that each must have.
     fn columns(&self) -> [(&'static str, Option<Value>); 7] {
         [
-            ("api_key_id", self.key.map(Value::from)),
-            ("coalesce(token_id, 0)", self.token.map(Value::from)),
-            ("model", self.model.as_deref().map(Value::from)),
-            ("outcome", self.outcome.as_deref().map(Value::from)),
+            ("api_key_id", self.calls.key.map(Value::from)),
+            ("coalesce(token_id, 0)", self.calls.token.map(Value::from)),
+            ("model", self.calls.model.as_deref().map(Value::from)),
+            ("outcome", self.calls.outcome.as_deref().map(Value::from)),
             ("response_status", self.status.map(Value::from)),
             ("success", self.success.map(Value::from)),
             ("coalesce(drill, 0)", self.drill.map(Value::from)),
@@ -157,12 +164,12 @@ fn logged(row: &Row) -> LoggedCall {
 /// The table cannot be read.
 pub async fn list_calls(
     database: &impl Database,
-    filter: &CallFilter,
+    filter: &LogFilter,
     page: &PageOf<ByStart>,
 ) -> Result<Page<LoggedCall>> {
     let mut times = vec!["true".to_owned()];
     let mut parameters = Vec::new();
-    for (comparison, time) in [(">=", filter.from), ("<", filter.until)] {
+    for (comparison, time) in [(">=", filter.calls.from), ("<", filter.calls.until)] {
         if let Some(time) = time {
             parameters.push(time.into());
             times.push(format!("called_at {comparison} ?{}", parameters.len()));
@@ -250,8 +257,15 @@ mod tests {
         }
     }
 
+    fn of(calls: CallFilter) -> LogFilter {
+        LogFilter {
+            calls,
+            ..LogFilter::default()
+        }
+    }
+
     /// The ids of all pages, and their number.
-    fn ids(database: &NativeDatabase, filter: &CallFilter, limit: u64) -> (Vec<i64>, usize) {
+    fn ids(database: &NativeDatabase, filter: &LogFilter, limit: u64) -> (Vec<i64>, usize) {
         let mut page = first_page(limit);
         let (mut ids, mut pages) = (Vec::new(), 0);
         loop {
@@ -271,32 +285,36 @@ mod tests {
         let all: Vec<i64> = (1..=30).rev().collect();
         for limit in [1, 7, 30, 100] {
             assert_eq!(
-                ids(&database, &CallFilter::default(), limit).0,
+                ids(&database, &LogFilter::default(), limit).0,
                 all,
                 "{limit}"
             );
         }
         let at = |second: i64| Some(UnixMillis((1_800_000_000 + second) * 1000));
-        let filter = CallFilter {
-            from: at(10),
-            until: at(20),
+        let filter = LogFilter {
             status: Some(429),
-            ..CallFilter::default()
+            ..of(CallFilter {
+                from: at(10),
+                until: at(20),
+                ..CallFilter::default()
+            })
         };
         assert_eq!(ids(&database, &filter, 1).0, [15, 10]);
-        let filter = CallFilter {
-            key: Some(2),
+        let filter = LogFilter {
             success: Some(0),
-            model: Some("m".to_owned()),
-            outcome: Some("quota_per_minute".to_owned()),
-            ..CallFilter::default()
+            ..of(CallFilter {
+                key: Some(2),
+                model: Some("m".to_owned()),
+                outcome: Some("quota_per_minute".to_owned()),
+                ..CallFilter::default()
+            })
         };
         assert_eq!(ids(&database, &filter, 10).0, [20, 5]);
         for (token, expected) in [(0, [30, 20, 10]), (1, [21, 11, 1])] {
-            let filter = CallFilter {
+            let filter = of(CallFilter {
                 token: Some(token),
                 ..CallFilter::default()
-            };
+            });
             assert_eq!(ids(&database, &filter, 10).0, expected, "{token}");
         }
     }
@@ -304,10 +322,10 @@ mod tests {
     #[test]
     fn a_page_examines_a_bounded_number_of_rows() {
         let database = log(MAX_EXAMINED * 2 + 1);
-        let filter = CallFilter {
+        let filter = of(CallFilter {
             outcome: Some("no such outcome".to_owned()),
             ..CallFilter::default()
-        };
+        });
         let (found, pages) = ids(&database, &filter, 10);
         assert_eq!((found, pages), (vec![], 3));
         let plan = database.query(

@@ -53,7 +53,7 @@ pub use author::Author;
 pub use budgets::{
     Reservation, forget_learned, learn_limit, learn_unsupported, reserve, settle, take_retry,
 };
-pub use calls::{ByStart, CallFilter, LoggedCall, attempts_of, list_calls};
+pub use calls::{ByStart, CallFilter, LogFilter, LoggedCall, attempts_of, list_calls};
 pub use client_tokens::{
     ListedToken, TokenChange, TokenColumn, TokenDigest, TokenField, TokenFilter, TokenSecret,
     TokenSort, change_client_token, create_client_token, find_client_token, has_client_tokens,
@@ -91,9 +91,7 @@ pub use resources::{
 };
 pub use seal_keys::{KeysAtRest, keys_at_rest, seal_keys};
 pub use signatures::{Nonce, learn_signed_model, save_signatures, signatures_of};
-pub use statistics::{
-    CallGroup, Dimension, Durations, Grouping, StatisticsFilter, call_statistics,
-};
+pub use statistics::{CallGroup, Dimension, Durations, Grouping, call_statistics};
 pub use value::{LONGEST_TEXT, Row, Value};
 
 use crate::pool::{QuotaScope, UnixMillis};

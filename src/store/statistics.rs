@@ -2,26 +2,10 @@
 //! the log are gone.
 
 use super::call_durations::{Level, count_durations, durations, middle};
+use super::calls::CallFilter;
 use super::page::{Cursor, Page};
 use super::{Database, Result, Row, Value, number, placeholders, read, text};
 use crate::pool::UnixMillis;
-
-/// Which calls are counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StatisticsFilter {
-    /// Calls of hours that began at this time or later.
-    pub from: Option<UnixMillis>,
-    /// Calls of hours that began before this time.
-    pub until: Option<UnixMillis>,
-    /// Calls with this key.
-    pub key: Option<i64>,
-    /// Calls with this client token; 0 for the built-in one.
-    pub token: Option<i64>,
-    /// Calls for this model.
-    pub model: Option<String>,
-    /// Calls that ended in this way.
-    pub outcome: Option<String>,
-}
 
 /// What calls are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +175,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn of(filter: &StatisticsFilter) -> Self {
+    fn of(filter: &CallFilter) -> Self {
         let comparisons = [
             // Rows whose time cannot be read are of the hour ''. Without a second lower bound, since
             // SQLite might search by that one.
@@ -236,7 +220,7 @@ impl Conditions {
 /// The tables cannot be read, or the durations of past hours cannot be written.
 pub async fn call_statistics(
     database: &impl Database,
-    filter: &StatisticsFilter,
+    filter: &CallFilter,
     grouping: &Grouping,
     now: UnixMillis,
 ) -> Result<Page<CallGroup>> {
@@ -294,7 +278,7 @@ fn sums(columns: &Columns, conditions: &Conditions, limit: u64) -> String {
 /// Adds the percentiles to a page of groups.
 async fn add_percentiles(
     database: &impl Database,
-    filter: &StatisticsFilter,
+    filter: &CallFilter,
     by: &[Dimension],
     groups: &mut [CallGroup],
 ) -> Result<()> {
@@ -356,7 +340,7 @@ fn percentiles(columns: &Columns, conditions: &Conditions, level: Level) -> Stri
 }
 
 /// The level of detail that these statistics need.
-fn level(filter: &StatisticsFilter, by: &[Dimension]) -> Level {
+fn level(filter: &CallFilter, by: &[Dimension]) -> Level {
     let needs = |dimension, is_filtered: bool| is_filtered || by.contains(&dimension);
     let details = [
         (needs(Dimension::Key, filter.key.is_some()), Level::Key),

@@ -65,7 +65,7 @@ fn database_with(calls: &[Call]) -> NativeDatabase {
 
 fn groups(
     database: &NativeDatabase,
-    filter: &StatisticsFilter,
+    filter: &CallFilter,
     by: &[Dimension],
     limit: u64,
 ) -> Vec<CallGroup> {
@@ -76,7 +76,7 @@ fn groups(
 fn groups_at(
     database: &NativeDatabase,
     now: UnixMillis,
-    filter: &StatisticsFilter,
+    filter: &CallFilter,
     by: &[Dimension],
     limit: u64,
 ) -> Vec<CallGroup> {
@@ -97,8 +97,8 @@ fn groups_at(
     }
 }
 
-fn all() -> StatisticsFilter {
-    StatisticsFilter::default()
+fn all() -> CallFilter {
+    CallFilter::default()
 }
 
 /// The least of these values that a share of them does not exceed.
@@ -181,7 +181,7 @@ fn filters_select_calls() {
         call(2, 2, "b", "success", None),
     ]);
     let at = |hour: i64| Some(NOW.plus(hour * HOUR_MS));
-    let count = |filter: StatisticsFilter| {
+    let count = |filter: CallFilter| {
         let groups = groups(&database, &filter, &[], 1);
         groups
             .iter()
@@ -190,51 +190,51 @@ fn filters_select_calls() {
     };
     assert_eq!(count(all()), 4);
     assert_eq!(
-        count(StatisticsFilter {
+        count(CallFilter {
             from: at(1),
             ..all()
         }),
         3
     );
     assert_eq!(
-        count(StatisticsFilter {
+        count(CallFilter {
             until: at(1),
             ..all()
         }),
         1
     );
     assert_eq!(
-        count(StatisticsFilter {
+        count(CallFilter {
             from: at(3),
             ..all()
         }),
         0
     );
     assert_eq!(
-        count(StatisticsFilter {
+        count(CallFilter {
             key: Some(2),
             ..all()
         }),
         2
     );
     assert_eq!(
-        count(StatisticsFilter {
+        count(CallFilter {
             token: Some(0),
             ..all()
         }),
         2
     );
     assert_eq!(
-        count(StatisticsFilter {
+        count(CallFilter {
             token: Some(7),
             ..all()
         }),
         2
     );
     let model = Some("b".to_owned());
-    assert_eq!(count(StatisticsFilter { model, ..all() }), 3);
+    assert_eq!(count(CallFilter { model, ..all() }), 3);
     let outcome = Some("quota_per_day".to_owned());
-    assert_eq!(count(StatisticsFilter { outcome, ..all() }), 1);
+    assert_eq!(count(CallFilter { outcome, ..all() }), 1);
 }
 
 #[test]
