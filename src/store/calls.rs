@@ -167,17 +167,17 @@ pub async fn list_calls(
     filter: &LogFilter,
     page: &PageOf<ByStart>,
 ) -> Result<Page<LoggedCall>> {
-    let mut times = vec!["true".to_owned()];
-    let mut parameters = Vec::new();
+    let clause = page.clause("called_at", 0);
+    // The page before must be the first bound: SQLite begins the search there, however far it is
+    // from the second.
+    let mut times = vec![clause.condition];
+    let mut parameters = clause.parameters;
     for (comparison, time) in [(">=", filter.calls.from), ("<", filter.calls.until)] {
         if let Some(time) = time {
             parameters.push(time.into());
             times.push(format!("called_at {comparison} ?{}", parameters.len()));
         }
     }
-    let clause = page.clause("called_at", parameters.len());
-    times.push(clause.condition);
-    parameters.extend(clause.parameters);
     let times = times.join(" AND ");
     let mut others = vec!["true".to_owned()];
     let mut all_parameters = parameters.clone();
@@ -335,6 +335,36 @@ mod tests {
         let plan = plan.join("\n");
         assert!(plan.contains("USING INDEX idx_logs_called_at"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+
+    #[test]
+    fn a_page_costs_the_same_wherever_it_is() {
+        let database = log(3000);
+        let at = |second: i64| Some(UnixMillis((1_800_000_000 + second) * 1000));
+        let filter = of(CallFilter {
+            from: at(1),
+            until: at(3001),
+            ..CallFilter::default()
+        });
+        for order in [Order::Ascending, Order::Descending] {
+            let mut page = PageOf {
+                order,
+                ..first_page(10)
+            };
+            let mut costs = Vec::new();
+            loop {
+                let before = database.steps();
+                let listed = block_on(list_calls(&database, &filter, &page)).unwrap();
+                costs.push(database.steps() - before);
+                match listed.next {
+                    None => break,
+                    next => page.after = next,
+                }
+            }
+            assert_eq!(costs.len(), 300);
+            let (first, most) = (costs[0], costs.iter().max().unwrap());
+            assert!(*most < 2 * first, "{most} steps, not {first}");
+        }
     }
 
     #[test]

@@ -209,7 +209,8 @@ impl Conditions {
         let expressions: Vec<&str> = by.iter().map(|by| by.expression()).collect();
         let marks = placeholders(self.parameters.len(), values.len());
         let condition = format!("({}) {comparison} {marks}", expressions.join(", "));
-        self.all.push(condition);
+        // Before the hours: SQLite begins the search at the first bound.
+        self.all.insert(0, condition);
         self.parameters.extend_from_slice(values);
     }
 }

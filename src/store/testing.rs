@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use fallible_iterator::FallibleIterator;
 use libsql_sqlite3_parser::ast::{Cmd, Stmt};
 use libsql_sqlite3_parser::lexer::sql::Parser;
+use rusqlite::StatementStatus;
 use rusqlite::types::ValueRef;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -53,6 +54,7 @@ pub(crate) struct NativeDatabase {
     /// Statements to fail, by a part of their text: `(part, error, how often)`.
     failures: RefCell<Vec<(String, String, usize)>>,
     statements: Cell<usize>,
+    steps: Cell<i64>,
     pending_first: Cell<bool>,
     /// Called before each statement.
     before_each: RefCell<Option<Box<dyn Fn()>>>,
@@ -72,6 +74,7 @@ impl NativeDatabase {
             connection,
             failures: RefCell::default(),
             statements: Cell::default(),
+            steps: Cell::default(),
             pending_first: Cell::default(),
             before_each: RefCell::default(),
             clock_ms: Cell::default(),
@@ -98,6 +101,11 @@ impl NativeDatabase {
     /// How many statements were executed so far.
     pub(crate) fn statements(&self) -> usize {
         self.statements.get()
+    }
+
+    /// How many steps SQLite's virtual machine took so far for the statements executed.
+    pub(crate) fn steps(&self) -> i64 {
+        self.steps.get()
     }
 
     /// An empty database with all migrations applied.
@@ -136,7 +144,7 @@ impl NativeDatabase {
 
     /// The rows of a query as text, with `|` between columns, like the `sqlite3` shell.
     pub(crate) fn query(&self, sql: &str) -> Vec<String> {
-        let rows = run(&self.connection, sql, Vec::new()).unwrap();
+        let (rows, _) = run(&self.connection, sql, Vec::new()).unwrap();
         rows.iter().map(text_of).collect()
     }
 
@@ -150,8 +158,8 @@ impl NativeDatabase {
     pub(crate) fn plan(&self, statement: &str) -> String {
         let explain = format!("EXPLAIN QUERY PLAN {statement}");
         let parameters = self.connection.prepare(&explain).unwrap().parameter_count();
-        let steps = run(&self.connection, &explain, vec![Value::Null; parameters]).unwrap();
-        steps.iter().map(text_of).collect::<Vec<_>>().join("\n")
+        let (plan, _) = run(&self.connection, &explain, vec![Value::Null; parameters]).unwrap();
+        plan.iter().map(text_of).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -213,8 +221,10 @@ impl Database for NativeDatabase {
             }
         }
         let statement = sent(statement);
-        run(&self.connection, &statement, parameters)
-            .map_err(|error| DatabaseError::new(&error.to_string()))
+        let (rows, steps) = run(&self.connection, &statement, parameters)
+            .map_err(|error| DatabaseError::new(&error.to_string()))?;
+        self.steps.set(self.steps.get() + i64::from(steps));
+        Ok(rows)
     }
 
     fn clock_ms(&self) -> u64 {
@@ -274,11 +284,12 @@ fn text_of(row: &Row) -> String {
     columns.collect::<Vec<_>>().join("|")
 }
 
+/// The rows of a statement, and the steps that it took.
 fn run(
     connection: &rusqlite::Connection,
     statement: &str,
     parameters: Vec<Value>,
-) -> rusqlite::Result<Vec<Row>> {
+) -> rusqlite::Result<(Vec<Row>, i32)> {
     let mut statement = connection.prepare_cached(statement)?;
     let columns = statement.column_count();
     let parameters = parameters.into_iter().map(|value| match value {
@@ -308,5 +319,7 @@ fn run(
             .collect::<rusqlite::Result<_>>()?;
         result.push(Row(values));
     }
-    Ok(result)
+    drop(rows);
+    let steps = statement.reset_status(StatementStatus::VmStep);
+    Ok((result, steps))
 }
