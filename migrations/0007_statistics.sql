@@ -5,8 +5,8 @@ CREATE TABLE IF NOT EXISTS api_call_totals (
     model TEXT NOT NULL,
     outcome TEXT NOT NULL,
     token_id INTEGER NOT NULL,
-    -- the earliest
-    first_hour TEXT NOT NULL,
+    -- the id of the earliest; 0 for calls before this table
+    first_call_id INTEGER NOT NULL,
     calls INTEGER NOT NULL,
     requests INTEGER NOT NULL,
     successes INTEGER NOT NULL,
@@ -44,10 +44,10 @@ CREATE TABLE IF NOT EXISTS call_durations (
 ) WITHOUT ROWID;
 -- ;;
 -- The calls so far. Instances may do this concurrently, while others log calls.
-INSERT INTO api_call_totals (api_key_id, model, outcome, token_id, first_hour, calls, requests,
+INSERT INTO api_call_totals (api_key_id, model, outcome, token_id, first_call_id, calls, requests,
     successes, input_tokens, output_tokens, thinking_tokens, cached_tokens, total_response_time_ms,
     total_first_byte_ms, last_call_id)
-SELECT api_key_id, model, outcome, token_id, min(hour), total(calls), total(requests),
+SELECT api_key_id, model, outcome, token_id, 0, total(calls), total(requests),
     total(successes), total(input_tokens), total(output_tokens), total(thinking_tokens),
     total(cached_tokens), total(total_response_time_ms), total(total_first_byte_ms),
     (SELECT coalesce(max(id), 0) FROM api_call_logs)
@@ -55,7 +55,7 @@ FROM api_call_hours
 WHERE NOT EXISTS (SELECT 1 FROM schema_migrations WHERE id = 7)
 GROUP BY api_key_id, model, outcome, token_id
 ON CONFLICT (api_key_id, model, outcome, token_id) DO UPDATE SET
-    first_hour = excluded.first_hour,
+    first_call_id = excluded.first_call_id,
     calls = excluded.calls,
     requests = excluded.requests,
     successes = excluded.successes,

@@ -60,7 +60,7 @@ impl Models {
     fn of(usage: &[UsageTotal]) -> Self {
         let mut seen: Vec<Sample> = Vec::new();
         for total in usage {
-            seen.push((format!("{}\n{}", total.since, total.model), 0));
+            seen.push((format!("{:020}\n{}", total.first_call, total.model), 0));
         }
         let mut models = Self(Vec::new());
         for (seen, _) in sorted(seen) {
@@ -165,7 +165,11 @@ impl Exposition {
                 }
             }
         }
-        for total in &totals.durations {
+        let mut counted: Vec<&str> = totals.usage.iter().map(|it| &*it.model).collect();
+        counted.sort_unstable();
+        // The log has durations of models that the sums do not have yet.
+        let durations = totals.durations.iter();
+        for total in durations.filter(|it| counted.binary_search(&&*it.model).is_ok()) {
             let bound = (0..BOUNDS).find(|bound| total.bucket_ms < FIRST_BOUND_MS << bound);
             let counts = [total.attempts, total.first_bytes];
             if let Some(histograms) = histograms.get_mut(models.place(&total.model)) {

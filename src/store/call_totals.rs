@@ -15,8 +15,7 @@ fn next_calls() -> String {
     let count = |column: &str| format!("CAST(coalesce({column}, 0) AS INTEGER)");
     format!(
         "SELECT {key} AS api_key_id, coalesce(model, '') AS model, coalesce(outcome, '') AS outcome,
-    {token} AS token_id, coalesce(strftime('%Y-%m-%dT%H:00:00.000Z', called_at), '') AS first_hour,
-    1 AS calls, coalesce(attempt, 1) = 1 AS requests, coalesce(success, 0) <> 0 AS successes,
+    {token} AS token_id, id AS first_call_id, 1 AS calls, coalesce(attempt, 1) = 1 AS requests, coalesce(success, 0) <> 0 AS successes,
     {input} AS input_tokens, {output} AS output_tokens, {thinking} AS thinking_tokens,
     {cached} AS cached_tokens, {duration} AS total_response_time_ms,
     {first_byte} AS total_first_byte_ms, id AS last_call_id
@@ -53,7 +52,7 @@ const SUMS: [&str; 9] = [
 /// While more than one batch of calls is to be added, only the first of them count.
 pub(super) fn totals() -> String {
     let columns = format!(
-        "api_key_id, model, outcome, token_id, first_hour, {}",
+        "api_key_id, model, outcome, token_id, first_call_id, {}",
         SUMS.join(", ")
     );
     format!(
@@ -68,11 +67,11 @@ fn add() -> String {
     let sums = SUMS.map(|sum| format!("total({sum})")).join(", ");
     let added = SUMS.map(|sum| format!("{sum} = {sum} + excluded.{sum}"));
     format!(
-        "INSERT INTO api_call_totals (api_key_id, model, outcome, token_id, first_hour, {columns}, last_call_id)
-SELECT api_key_id, model, outcome, token_id, min(first_hour), {sums}, max(last_call_id)
+        "INSERT INTO api_call_totals (api_key_id, model, outcome, token_id, first_call_id, {columns}, last_call_id)
+SELECT api_key_id, model, outcome, token_id, min(first_call_id), {sums}, max(last_call_id)
 FROM ({next_calls}) GROUP BY api_key_id, model, outcome, token_id
 ON CONFLICT (api_key_id, model, outcome, token_id) DO UPDATE SET
-    first_hour = min(first_hour, excluded.first_hour), last_call_id = excluded.last_call_id, {added}",
+    last_call_id = excluded.last_call_id, {added}",
         columns = SUMS.join(", "),
         next_calls = next_calls(),
         added = added.join(", "),

@@ -43,8 +43,8 @@ pub struct UsageTotal {
     pub model: String,
     /// The id of the token; 0 for the built-in one.
     pub token: i64,
-    /// The earliest hour with such a call, as ISO 8601; empty if it cannot be read.
-    pub since: String,
+    /// The id of the first; 0 if there were some before the sums.
+    pub first_call: i64,
     /// First attempts.
     pub requests: u64,
     /// Attempts that succeeded.
@@ -93,7 +93,7 @@ pub async fn read_totals(database: &impl Database, now: UnixMillis) -> Result<To
 SELECT 'attempts', {model}, {outcome}, api_key_id, total(calls),
     NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM totals WHERE api_key_id IN (SELECT id FROM api_keys) GROUP BY api_key_id, model, outcome
-UNION ALL SELECT 'usage', {model}, {hour}, token_id, total(requests), total(successes),
+UNION ALL SELECT 'usage', {model}, {first}, token_id, total(requests), total(successes),
     total(input_tokens), total(output_tokens), total(thinking_tokens), total(cached_tokens),
     total(total_response_time_ms), total(total_first_byte_ms)
 FROM totals GROUP BY model, token_id
@@ -109,7 +109,7 @@ FROM database_errors",
         totals = totals(),
         model = text("model"),
         outcome = text("outcome"),
-        hour = text("min(first_hour)"),
+        first = number("min(first_call_id)"),
         durations = durations(Level::Total, "true", "true"),
         retries = number("retries"),
         errors = number("errors"),
@@ -138,7 +138,7 @@ fn add_row(totals: &mut Totals, row: &Row) {
         Some("usage") => totals.usage.push(UsageTotal {
             model,
             token: id,
-            since: text(2),
+            first_call: row.integer(2).unwrap_or(0),
             requests: number(4),
             successes: number(5),
             input_tokens: number(6),
@@ -223,7 +223,7 @@ mod tests {
         let all = UsageTotal {
             model: "m".to_owned(),
             token: 0,
-            since: "2027-01-15T07:00:00.000Z".to_owned(),
+            first_call: 1,
             requests: 1,
             successes: 2,
             input_tokens: 11,
@@ -238,15 +238,12 @@ mod tests {
             (
                 &*it.model,
                 it.token,
-                &*it.since,
+                it.first_call,
                 it.requests,
                 it.input_tokens,
             )
         });
-        let expected = [
-            ("m", 7, "2027-01-15T08:00:00.000Z", 2, 0),
-            ("\u{fffd}", 0, "", 1, 0),
-        ];
+        let expected = [("m", 7, 3, 2, 0), ("\u{fffd}", 0, 5, 1, 0)];
         assert_eq!(rest.collect::<Vec<_>>(), expected);
         let durations = durations.iter();
         let durations = durations.map(|it| (&*it.model, it.bucket_ms, it.attempts, it.first_bytes));

@@ -14,11 +14,11 @@ fn attempts(key: i64, model: &str, outcome: &str, attempts: u64) -> AttemptTotal
     }
 }
 
-fn usage(since: &str, model: &str, token: i64, requests: u64) -> UsageTotal {
+fn usage(first_call: i64, model: &str, token: i64, requests: u64) -> UsageTotal {
     UsageTotal {
         model: model.to_owned(),
         token,
-        since: since.to_owned(),
+        first_call,
         requests,
         ..UsageTotal::default()
     }
@@ -77,7 +77,7 @@ fn calls_are_counted_by_their_labels() {
         output_tokens: 20,
         thinking_tokens: 30,
         cached_tokens: 5,
-        ..usage("h", "m", 0, 6)
+        ..usage(2, "m", 0, 6)
     };
     let totals = Totals {
         attempts: vec![
@@ -85,7 +85,7 @@ fn calls_are_counted_by_their_labels() {
             attempts(2, "m", "quota_per_day", 3),
             attempts(1, "n", "success", 1),
         ],
-        usage: vec![all, usage("h", "m", 3, 1)],
+        usage: vec![all, usage(2, "m", 3, 1)],
         calls_this_minute: 100,
         retries_this_minute: 12,
         database_errors: 2,
@@ -130,10 +130,11 @@ fn calls_are_counted_by_their_labels() {
 #[test]
 fn the_first_100_models_have_series_of_their_own() {
     let model = |number: usize| format!("m{number:03}");
-    // The later the number, the earlier the hour; but 0 and 1 are of the same one.
-    let hour = |number: usize| format!("h{:03}", 200 - number.max(1));
-    let all = (0..102).map(|number| usage(&hour(number), &model(number), 0, 1));
-    let later = usage("h999", &model(101), 7, 1);
+    // The later the number, the earlier the call.
+    let all = (0..102)
+        .zip((0..102).rev())
+        .map(|(number, call)| usage(call, &model(number), 0, 1));
+    let later = usage(999, &model(101), 7, 1);
     let totals = Totals {
         attempts: (0..102)
             .map(|number| attempts(1, &model(number), "success", 1))
@@ -169,11 +170,23 @@ fn the_first_100_models_have_series_of_their_own() {
 }
 
 #[test]
+fn a_model_has_a_histogram_once_its_calls_are_summed() {
+    let totals = Totals {
+        usage: vec![usage(1, "m", 0, 1)],
+        durations: vec![duration("m", 1, 1, 1), duration("new", 1, 1, 1)],
+        ..Totals::default()
+    };
+    let text = metrics_of(totals, &Snapshot::default());
+    let counts = samples(&text, "keypool_attempt_duration_seconds_count");
+    assert_eq!(counts, [r#"{model="m"} 1"#]);
+}
+
+#[test]
 fn a_model_with_the_name_of_the_others_is_one_of_them() {
     let mut models: Vec<_> = (0..102)
-        .map(|number| usage("h", &format!("m{number:03}"), 0, 1))
+        .map(|number| usage(2, &format!("m{number:03}"), 0, 1))
         .collect();
-    models.push(usage("g", "other", 0, 5));
+    models.push(usage(1, "other", 0, 5));
     let totals = Totals {
         usage: models,
         ..Totals::default()
@@ -191,7 +204,7 @@ fn buckets_are_cumulative_and_end_at_powers_of_two() {
     let total = UsageTotal {
         total_ms: 262_214,
         total_first_byte_ms: 1_007,
-        ..usage("h", "m", 0, 1)
+        ..usage(2, "m", 0, 1)
     };
     let buckets = [
         (0, 1),

@@ -18,7 +18,7 @@ sum(coalesce(first_byte_ms, 0)), count(first_byte_ms)
 FROM api_call_logs GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5";
 
 /// The sums of all time, over the hours.
-const TOTALS_OF_HOURS: &str = "SELECT api_key_id, model, outcome, token_id, min(hour), sum(calls), sum(requests), sum(successes),
+const TOTALS_OF_HOURS: &str = "SELECT api_key_id, model, outcome, token_id, sum(calls), sum(requests), sum(successes),
 sum(input_tokens), sum(output_tokens), sum(thinking_tokens), sum(cached_tokens), sum(total_response_time_ms),
 sum(total_first_byte_ms) FROM api_call_hours GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
 
@@ -104,7 +104,7 @@ fn totals_of(database: &NativeDatabase) -> [Vec<String>; 2] {
     let all = totals();
     ["SELECT * FROM api_call_totals", &all].map(|totals| {
         database.query(&format!(
-            "SELECT api_key_id, model, outcome, token_id, min(first_hour), sum(calls), sum(requests), sum(successes),
+            "SELECT api_key_id, model, outcome, token_id, sum(calls), sum(requests), sum(successes),
              sum(input_tokens), sum(output_tokens), sum(thinking_tokens), sum(cached_tokens), sum(total_response_time_ms),
              sum(total_first_byte_ms) FROM ({totals}) GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
         ))
