@@ -77,6 +77,16 @@ pub(crate) fn of_request(headers: &HeaderMap) -> Option<String> {
     }
 }
 
+/// Whether a page with this origin is one of the server with this base URL, whose scheme is not
+/// known behind a proxy.
+pub(crate) fn is_of_server(page: &str, server: &str) -> bool {
+    let (Some(page), Some(server)) = (Origin::parse(page), Origin::parse(server)) else {
+        return false;
+    };
+    let default = default_port(&page.scheme);
+    page.host == server.host && page.port.or(default) == server.port.or(default)
+}
+
 struct Origin {
     scheme: String,
     host: String,

@@ -92,38 +92,35 @@ impl<D: Database, S: System> Admission<'_, D, S> {
         request: &Parts,
         needed: Permission,
     ) -> Result<Permission, Failure> {
+        if let Some(result) = self.admit_session(request, needed) {
+            return result;
+        }
         cors::check_origin(self.config, request)?;
-        let result = self.authenticate_operator(request, needed);
-        self.count_wrong_operator(request, result).await
+        self.admit_token(request, needed).await
     }
 
     /// Admits operators by their token, so that a session does not outlast its time.
     pub(super) async fn sign_in(&self, request: &Parts) -> Result<Permission, Failure> {
-        cors::check_origin(self.config, request)?;
-        let result = authentication::authenticate_operator(self.config, request, Permission::Read);
-        self.count_wrong_operator(request, result).await
+        if !session::is_own_page(self.config, request) {
+            cors::check_origin(self.config, request)?;
+        }
+        self.admit_token(request, Permission::Read).await
     }
 
-    fn authenticate_operator(
+    fn admit_session(
+        &self,
+        request: &Parts,
+        needed: Permission,
+    ) -> Option<Result<Permission, Failure>> {
+        session::admit(self.config, request, needed, self.system.now())
+    }
+
+    async fn admit_token(
         &self,
         request: &Parts,
         needed: Permission,
     ) -> Result<Permission, Failure> {
         match authentication::authenticate_operator(self.config, request, needed) {
-            Err(Failure::OperatorTokenMissing) => {
-                session::admit(self.config, request, needed, self.system.now())
-                    .unwrap_or(Err(Failure::OperatorTokenMissing))
-            }
-            result => result,
-        }
-    }
-
-    async fn count_wrong_operator(
-        &self,
-        request: &Parts,
-        result: Result<Permission, Failure>,
-    ) -> Result<Permission, Failure> {
-        match result {
             Err(wrong @ (Failure::OperatorTokenMissing | Failure::OperatorTokenWrong)) => {
                 self.count_wrong_token(&request.headers).await?;
                 Err(wrong)
@@ -149,7 +146,10 @@ impl<D: Database, S: System> Admission<'_, D, S> {
 
     /// Admits clients and operators.
     pub(super) async fn admit_anyone(&self, request: &Parts) -> Result<(), Failure> {
-        match self.authenticate_operator(request, Permission::Read) {
+        if let Some(result) = self.admit_session(request, Permission::Read) {
+            return result.map(drop);
+        }
+        match authentication::authenticate_operator(self.config, request, Permission::Read) {
             Ok(_) => cors::check_origin(self.config, request),
             Err(_) => self.admit(request, Accepts::Bearer).await.map(drop),
         }

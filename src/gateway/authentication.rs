@@ -167,6 +167,11 @@ pub(super) fn authenticate_operator(
     }
 }
 
+/// Whether a request has a token of whatever kind as `Authorization: Bearer`.
+pub(super) fn has_bearer(request: &Parts) -> bool {
+    !presented(request, Accepts::Bearer).is_empty()
+}
+
 /// Checks for a token that may read the metrics: that of scrapers, or an operator's.
 pub(super) fn may_read_metrics(config: &Config, request: &Parts) -> bool {
     let tokens = [

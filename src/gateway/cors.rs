@@ -1,7 +1,7 @@
 //! Cross-origin resource sharing (CORS): which web pages may call the pool
 //! (<https://fetch.spec.whatwg.org/>).
 
-use super::{Failure, session};
+use super::Failure;
 use crate::config::{Config, origin};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
@@ -25,11 +25,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 /// Refuses pages of other origins if the operator enforces origins. Calls without an origin do not
 /// come from a page.
 pub(super) fn check_origin(config: &Config, request: &Parts) -> Result<(), Failure> {
-    let is_allowed = |origin: &str| {
-        config.allowed_origins.allows(origin) || session::is_own_page(config, request)
-    };
     match origin::of_request(&request.headers) {
-        Some(origin) if config.enforce_origin && !is_allowed(&origin) => {
+        Some(origin) if config.enforce_origin && !config.allowed_origins.allows(&origin) => {
             Err(Failure::OriginRefused)
         }
         _ => Ok(()),

@@ -120,6 +120,11 @@ impl Failure {
                 ErrorCode::InvalidOperatorToken,
                 "The operator's token is wrong. A client token does not work here.",
             ),
+            Self::PageRefused => ErrorResponse::new(
+                ErrorCode::OriginNotAllowed,
+                "With a session, only pages of the pool itself may make changes. Send the \
+                 operator's token instead, as `Authorization: Bearer TOKEN`.",
+            ),
             Self::SessionEnded => ErrorResponse::new(
                 ErrorCode::SessionEnded,
                 "The session has ended. Sign in again.",
@@ -264,6 +269,7 @@ impl Failure {
             | Self::UnknownToken(_)
             | Self::UnknownParameter(_)
             | Self::OriginRefused
+            | Self::PageRefused
             | Self::OwnerGone
             | Self::OwnersDiffer
             | Self::TokenMissing
@@ -306,6 +312,7 @@ impl Failure {
             | Self::UnknownToken(_)
             | Self::UnknownParameter(_)
             | Self::OriginRefused
+            | Self::PageRefused
             | Self::TokenMissing
             | Self::TokenWrong
             | Self::TokenDisabled

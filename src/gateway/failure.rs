@@ -71,6 +71,8 @@ pub enum Failure {
     OperatorTokenMissing,
     /// The request's token is not an operator's.
     OperatorTokenWrong,
+    /// With a session, the web page may make no changes, since it is not one of the pool.
+    PageRefused,
     /// The operator's session has ended, or its cookie is not the pool's.
     SessionEnded,
     /// The operator's token may not make changes.

@@ -261,7 +261,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 };
                 self.operator()?.act(action, request, id).await
             }
-            Route::Session => self.session(request).await,
+            Route::Session => self.session(request, body).await,
             Route::Admin(endpoint) => self.administer(endpoint, request, id, body).await,
             Route::Upstream(target) => {
                 let mut incoming = Incoming {
@@ -281,16 +281,21 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     }
 
     /// Begins, shows or ends the session of an operator.
-    async fn session(&self, request: &Parts) -> Result<Reply<D, U::Body, S>, Failure> {
+    async fn session<B: ByteStream>(
+        &self,
+        request: &Parts,
+        body: &mut B,
+    ) -> Result<Reply<D, U::Body, S>, Failure> {
         let config = self.config()?;
         let admission = self.admission(config);
+        let permission = match request.method {
+            Method::POST => admission.sign_in(request).await?,
+            _ => admission.admit_operator(request, Permission::Read).await?,
+        };
+        session::check_parameters(request, &self.read_body(request, body).await?.bytes)?;
         let now = self.system.now();
-        if request.method == Method::POST {
-            let permission = admission.sign_in(request).await?;
-            return session::begin(config, request, permission, now);
-        }
-        let permission = admission.admit_operator(request, Permission::Read).await?;
         match request.method {
+            Method::POST => session::begin(config, request, permission, now),
             Method::DELETE => Ok(session::end(config, request)),
             _ => session::show(config, request, permission, now),
         }

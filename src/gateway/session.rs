@@ -8,8 +8,8 @@
 //! from a page of the pool itself.
 
 use super::affinity::pool_base;
-use super::authentication::Permission;
-use super::{Failure, Reply};
+use super::authentication::{Permission, has_bearer};
+use super::{Failure, Reply, cors};
 use crate::config::{Config, Secret, origin};
 use crate::pool::{HOUR_MS, UnixMillis};
 use base64::Engine;
@@ -17,7 +17,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::{self, HeaderName};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use sha2::Sha256;
 
@@ -46,6 +46,18 @@ struct Report {
     ends_at: Option<String>,
 }
 
+/// Checks that there is neither a query nor a body, other than an empty object.
+pub(super) fn check_parameters(request: &Parts, body: &[u8]) -> Result<(), Failure> {
+    let has_query = request.uri.query().is_some_and(|query| !query.is_empty());
+    match body.trim_ascii() {
+        b"" | b"{}" if !has_query => Ok(()),
+        _ => Err(Failure::InvalidRequest(
+            "A session has no parameters. Send neither a query nor a body.".to_owned(),
+            None,
+        )),
+    }
+}
+
 /// Begins a session of an operator who has presented a token.
 pub(super) fn begin<D, B, S>(
     config: &Config,
@@ -57,7 +69,7 @@ pub(super) fn begin<D, B, S>(
         permission,
         ends_at: now.plus(LIFETIME_MS),
     };
-    let mut reply = Reply::of(&Report::of(permission, Some(session)))?;
+    let mut reply = report(permission, Some(session))?;
     let cookie = session.cookie(config).unwrap_or_default();
     set_cookie(&mut reply, &cookie, LIFETIME_MS, is_secure(config, request));
     Ok(reply)
@@ -71,7 +83,8 @@ pub(super) fn show<D, B, S>(
     now: UnixMillis,
 ) -> Result<Reply<D, B, S>, Failure> {
     let session = Session::of_request(config, &request.headers, now);
-    Reply::of(&Report::of(permission, session))
+    let session = session.filter(|_| !has_bearer(request));
+    report(permission, session)
 }
 
 /// Removes the cookie of an operator.
@@ -81,23 +94,33 @@ pub(super) fn end<D, B, S>(config: &Config, request: &Parts) -> Reply<D, B, S> {
     reply
 }
 
-/// Admits an operator by the session of a request; `None` if it has no cookie.
+/// Admits an operator by the session of a request; `None` if it has no cookie, or a token.
 pub(super) fn admit(
     config: &Config,
     request: &Parts,
     needed: Permission,
     now: UnixMillis,
 ) -> Option<Result<Permission, Failure>> {
+    if has_bearer(request) {
+        return None;
+    }
+    config
+        .admin_token
+        .as_ref()
+        .or(config.admin_read_token.as_ref())?;
     cookies(&request.headers).next()?;
     let Some(session) = Session::of_request(config, &request.headers, now) else {
         return Some(Err(Failure::SessionEnded));
     };
     Some(if session.permission < needed {
         Err(Failure::ReadOnlyToken)
-    } else if request.method.is_safe() || is_own_page(config, request) {
+    } else if is_own_page(config, request) {
         Ok(session.permission)
+    } else if request.method.is_safe() {
+        // A page of another origin cannot read the response.
+        cors::check_origin(config, request).map(|()| session.permission)
     } else {
-        Err(Failure::OriginRefused)
+        Err(Failure::PageRefused)
     })
 }
 
@@ -106,19 +129,22 @@ pub(super) fn is_own_page(config: &Config, request: &Parts) -> bool {
     if let Some(site) = request.headers.get(SEC_FETCH_SITE) {
         return site == "same-origin";
     }
-    let authority = |url: String| Some(url.parse::<Uri>().ok()?.authority()?.to_string());
-    let page = origin::of_request(&request.headers).and_then(authority);
-    let pool = pool_base(config, request).and_then(authority);
-    page.is_some() && page == pool
+    let page = origin::of_request(&request.headers);
+    let pool = pool_base(config, request);
+    page.is_some_and(|page| pool.is_some_and(|pool| origin::is_of_server(&page, &pool)))
 }
 
-impl Report {
-    fn of(permission: Permission, session: Option<Session>) -> Self {
-        Self {
-            permission: name_of(permission),
-            ends_at: session.map(|session| session.ends_at.to_iso()),
-        }
-    }
+fn report<D, B, S>(
+    permission: Permission,
+    session: Option<Session>,
+) -> Result<Reply<D, B, S>, Failure> {
+    let mut reply = Reply::of(&Report {
+        permission: name_of(permission),
+        ends_at: session.map(|session| session.ends_at.to_iso()),
+    })?;
+    let no_store = HeaderValue::from_static("no-store");
+    reply.headers.insert(header::CACHE_CONTROL, no_store);
+    Ok(reply)
 }
 
 impl Session {
@@ -186,9 +212,9 @@ fn name_of(permission: Permission) -> &'static str {
 /// The values of the session's cookies. Another application on the same host may have set more.
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let all = headers.get_all(header::COOKIE).into_iter();
-    let pairs = all
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'));
+    let pairs = all.flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    // Other cookies may have any bytes.
+    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
     pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 

@@ -245,7 +245,7 @@ fn quota_per_day() -> ApiError {
 fn headers(list: &[(&str, &str)]) -> HeaderMap {
     let header = |(name, value): &(&str, &str)| {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        (name, HeaderValue::from_str(value).unwrap())
+        (name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
     };
     list.iter().map(header).collect()
 }

@@ -38,9 +38,12 @@ fn a_session_permits_what_its_token_does() {
         pool.with_session("POST", KEYS, &cookie, NEW_KEY)
             .assert_status(added);
     }
-    let by_token = pool.call("GET", SESSION, &[READER], "").json();
-    assert_eq!(by_token["permission"], "read");
-    assert!(by_token["ends_at"].is_null());
+    let cookie = pool.sign_in(OPERATOR);
+    for headers in [&[READER][..], &[READER, ("cookie", &*cookie)]] {
+        let by_token = pool.call("GET", SESSION, headers, "").json();
+        assert_eq!(by_token["permission"], "read");
+        assert!(by_token["ends_at"].is_null());
+    }
 }
 
 #[test]
@@ -124,6 +127,46 @@ fn changed_cookies_are_refused_without_counting_as_wrong_tokens() {
 }
 
 #[test]
+fn other_cookies_and_credentials_do_not_matter() {
+    let pool = Pool::new();
+    let cookie = pool.sign_in(OPERATOR);
+    let cookies = format!("app=caf\u{e9}; {cookie}");
+    // Of a proxy that asks for a password.
+    let password = ("authorization", "Basic YTpi");
+    pool.call("GET", KEYS, &[("cookie", &*cookies), password], "")
+        .assert_status(200);
+}
+
+#[test]
+fn an_ended_session_is_told_everywhere_and_not_counted_as_a_wrong_token() {
+    let pool = Pool::new();
+    for path in [SESSION, KEYS, "/api/keys/status", "/api/pool/explain"] {
+        for _ in 0..30 {
+            let ended = pool.with_session("GET", path, "keypool_session=x", "");
+            admin::assert_problem(&ended, path, 401, "session_ended");
+        }
+    }
+    let no_operator = Pool::with(&[("admin_token", ""), ("admin_read_token", "")]);
+    let answer = no_operator.with_session("GET", SESSION, "keypool_session=x", "");
+    admin::assert_problem(&answer, SESSION, 403, "operator_token_not_configured");
+}
+
+#[test]
+fn a_session_has_no_parameters() {
+    let pool = Pool::new();
+    for (method, path, body) in [
+        ("GET", "/admin/api/v1/session?x=1", ""),
+        ("POST", SESSION, r#"{"x":1}"#),
+        ("DELETE", SESSION, "x"),
+    ] {
+        let answer = pool.call(method, path, &[OPERATOR], body);
+        admin::assert_problem(&answer, SESSION, 400, "invalid_request");
+    }
+    pool.call("POST", SESSION, &[OPERATOR], "{}")
+        .assert_status(200);
+}
+
+#[test]
 fn with_a_session_only_pages_of_the_pool_make_changes() {
     for variables in [
         &[("allowed_origins", "*")][..],
@@ -154,9 +197,55 @@ fn with_a_session_only_pages_of_the_pool_make_changes() {
             assert_eq!(answer.status, status, "{headers:?}: {}", answer.body);
             if status == 403 {
                 admin::assert_problem(&answer, KEYS, 403, "origin_not_allowed");
+                assert_contains(&answer.body, "only pages of the pool itself");
             }
         }
     }
+}
+
+#[test]
+fn a_page_is_of_the_pool_if_it_has_its_host_and_port() {
+    let pool = Pool::new();
+    let behind_https = Pool::with(&[("public_url", "https://Pool.example:443/gemini")]);
+    for (pool, host, origin, status) in [
+        (&pool, "pool.example", "http://pool.example", 200),
+        (&pool, "pool.example", "https://pool.example", 200),
+        (&pool, "pool.example", "http://pool.example:80", 200),
+        (&pool, "POOL.example:80", "http://pool.example", 200),
+        (&pool, "[::1]:3000", "http://[::1]:3000", 200),
+        (&pool, "pool.example", "http://pool.example:81", 403),
+        (&pool, "pool.example:80", "https://pool.example", 403),
+        (
+            &pool,
+            "pool.example",
+            "http://pool.example.evil.example",
+            403,
+        ),
+        (&pool, "null", "null", 403),
+        (&pool, "pool.example", "pool.example", 403),
+        (&behind_https, "backend:3000", "https://pool.example", 200),
+        (&behind_https, "backend:3000", "http://backend:3000", 403),
+    ] {
+        let cookie = pool.sign_in(OPERATOR);
+        let headers = [("cookie", &*cookie), ("host", host), ("origin", origin)];
+        let answer = pool.call("POST", "/admin/api/v1/keys/1/enable", &headers, "");
+        assert_eq!(answer.status, status, "{host} {origin}");
+    }
+}
+
+#[test]
+fn a_page_of_a_forged_host_is_still_of_another_origin() {
+    let pool = Pool::with(&[
+        ("enforce_origin", "true"),
+        ("allowed_origins", "app.example.com"),
+    ]);
+    let evil = [
+        BEARER,
+        ("host", "evil.example"),
+        ("origin", "http://evil.example"),
+    ];
+    let answer = pool.call("GET", "/api/keys/status", &evil, "");
+    answer.assert_error(403, "origin_not_allowed");
 }
 
 #[test]
