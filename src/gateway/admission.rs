@@ -28,7 +28,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
     /// Admits callers that may call: those with a client token, unless they are pages of an origin
     /// that is not allowed.
     pub(super) async fn admit(&self, request: &Parts, accepts: Accepts) -> Result<Caller, Failure> {
-        cors::check_origin(self.config, request)?;
+        cors::check_origin(self.config, &request.headers)?;
         let wrong = match authentication::authenticate(self.config, request, accepts) {
             Ok(caller) => return Ok(caller),
             Err(wrong) => wrong,
@@ -95,14 +95,14 @@ impl<D: Database, S: System> Admission<'_, D, S> {
         if let Some(result) = self.admit_session(request, needed) {
             return result;
         }
-        cors::check_origin(self.config, request)?;
+        cors::check_origin(self.config, &request.headers)?;
         self.admit_token(request, needed).await
     }
 
     /// Admits operators by their token, so that a session does not outlast its time.
     pub(super) async fn sign_in(&self, request: &Parts) -> Result<Permission, Failure> {
         if !session::is_own_page(self.config, request) {
-            cors::check_origin(self.config, request)?;
+            cors::check_origin(self.config, &request.headers)?;
         }
         self.admit_token(request, Permission::Read).await
     }
@@ -132,7 +132,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
     /// Admits those who may read the metrics: by their token, or by their address.
     pub(super) async fn admit_scraper(&self, request: &Parts) -> Result<(), Failure> {
         let headers = &request.headers;
-        cors::check_origin(self.config, request)?;
+        cors::check_origin(self.config, headers)?;
         let address = client_address::address(headers, self.config.proxies);
         let networks = &self.config.metrics_networks;
         let is_in_network =
@@ -150,7 +150,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
             return result.map(drop);
         }
         match authentication::authenticate_operator(self.config, request, Permission::Read) {
-            Ok(_) => cors::check_origin(self.config, request),
+            Ok(_) => cors::check_origin(self.config, &request.headers),
             Err(_) => self.admit(request, Accepts::Bearer).await.map(drop),
         }
     }
@@ -159,7 +159,7 @@ impl<D: Database, S: System> Admission<'_, D, S> {
     pub(super) async fn upload_caller(&self, incoming: &Incoming<'_>) -> Option<Caller> {
         let Incoming { head, target, .. } = incoming;
         let may_continue = target.is_upload()
-            && cors::check_origin(self.config, head).is_ok()
+            && cors::check_origin(self.config, &head.headers).is_ok()
             && authentication::authenticate(self.config, head, Accepts::Anywhere)
                 == Err(Failure::TokenMissing);
         if !may_continue {

@@ -5,7 +5,6 @@ use super::Failure;
 use crate::config::{Config, origin};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
-use http::request::Parts;
 
 /// Browsers send this in the preflight when a public page calls a server in a private network:
 /// <https://wicg.github.io/private-network-access/>.
@@ -24,8 +23,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 
 /// Refuses pages of other origins if the operator enforces origins. Calls without an origin do not
 /// come from a page.
-pub(super) fn check_origin(config: &Config, request: &Parts) -> Result<(), Failure> {
-    match origin::of_request(&request.headers) {
+pub(super) fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Failure> {
+    match origin::of_request(headers) {
         Some(origin) if config.enforce_origin && !config.allowed_origins.allows(&origin) => {
             Err(Failure::OriginRefused)
         }
@@ -36,13 +35,12 @@ pub(super) fn check_origin(config: &Config, request: &Parts) -> Result<(), Failu
 /// The headers of the response to a preflight, which has no content.
 pub(super) fn preflight(
     config: Option<&Config>,
-    request: &Parts,
+    request: &HeaderMap,
     allowed_methods: &'static str,
 ) -> Result<HeaderMap, Failure> {
     if let Some(config) = config {
         check_origin(config, request)?;
     }
-    let request = &request.headers;
     let mut headers = HeaderMap::new();
     let allowed_methods = HeaderValue::from_static(allowed_methods);
     headers.insert(header::ALLOW, allowed_methods.clone());

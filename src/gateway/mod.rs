@@ -239,7 +239,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             let allowed = route.as_ref().map_or(ANY_METHOD, Route::allow_header);
             let config = self.config.as_ref().ok();
             return Ok(Reply {
-                headers: cors::preflight(config, request, allowed)?,
+                headers: cors::preflight(config, &request.headers, allowed)?,
                 ..Reply::empty(StatusCode::NO_CONTENT)
             });
         }

@@ -118,7 +118,7 @@ pub(super) fn admit(
         Ok(session.permission)
     } else if request.method.is_safe() {
         // A page of another origin cannot read the response.
-        cors::check_origin(config, request).map(|()| session.permission)
+        cors::check_origin(config, &request.headers).map(|()| session.permission)
     } else {
         Err(Failure::PageRefused)
     })

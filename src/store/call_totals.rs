@@ -34,8 +34,8 @@ FROM api_call_logs WHERE id > {ADDED} ORDER BY id LIMIT {BATCH}",
 /// The latest call that was added.
 const ADDED: &str = "(SELECT coalesce(max(last_call_id), 0) FROM api_call_totals)";
 
-/// The columns that are added up.
-const SUMS: [&str; 9] = [
+/// The columns that are added up, here and per hour.
+pub(super) const SUMS: [&str; 9] = [
     "calls",
     "requests",
     "successes",

@@ -2,6 +2,7 @@
 //! the log are gone.
 
 use super::call_durations::{Level, count_durations, durations, middle};
+use super::call_totals::SUMS;
 use super::calls::CallFilter;
 use super::page::{Cursor, Page};
 use super::{Database, Result, Row, Value, number, placeholders, read, text};
@@ -75,19 +76,6 @@ pub struct Durations {
     pub p99_ms: Option<i64>,
 }
 
-/// The columns of sums. total() rather than sum(), which fails where integers overflow.
-const SUMS: [&str; 10] = [
-    "calls",
-    "requests",
-    "successes",
-    "input_tokens",
-    "output_tokens",
-    "thinking_tokens",
-    "cached_tokens",
-    "total_response_time_ms",
-    "total_first_byte_ms",
-    "first_bytes",
-];
 /// More outcomes than there are, with those that operators may have written.
 const MAX_OUTCOMES: u64 = 100;
 /// How long durations of past hours may be counted before statistics are read. Usually only one hour
@@ -263,14 +251,18 @@ fn sums(columns: &Columns, conditions: &Conditions, limit: u64) -> String {
         named,
         read,
     } = columns;
-    let sums = SUMS.map(|sum| format!("total({sum}) AS {sum}")).join(", ");
+    let names = [&SUMS[..], &["first_bytes"]].concat();
+    // total() rather than sum(), which fails where integers overflow.
+    let sums = names.iter().map(|sum| format!("total({sum}) AS {sum}"));
+    let sums: Vec<String> = sums.collect();
     format!(
         "SELECT {read}{outcome}, longest, {names} FROM (
     SELECT {defined}outcome, max(max_response_time_ms) AS longest, {sums}
     FROM api_call_hours WHERE {conditions} GROUP BY {named}outcome
 ) WHERE calls > 0 ORDER BY {named}outcome LIMIT {limit}",
         outcome = text("outcome"),
-        names = SUMS.join(", "),
+        sums = sums.join(", "),
+        names = names.join(", "),
         conditions = conditions.all.join(" AND "),
         limit = (limit + 1) * MAX_OUTCOMES
     )
