@@ -83,8 +83,9 @@ impl System for HostSystem {
     }
 }
 
-/// Writes to stderr at once if it takes the line, since the standard library's way suspends the task.
-/// A closed terminal is no reason to fail, as `eprintln` would.
+/// Writes a line to stderr as a whole, since instances share a terminal. Does not block if there is
+/// room: the standard library's write suspends the task. Ignores a closed terminal, on which
+/// `eprintln` would panic.
 fn write(line: &str) {
     let line = line.as_bytes();
     let room = STDERR.with(OutputStream::check_write);

@@ -44,8 +44,8 @@ impl<D, B, S> Reply<D, B, S> {
         }
     }
 
-    /// Adds a tag by which a client can ask whether a complete body has changed, and removes a body
-    /// that the client has already (RFC 9110 §13.1.2). Browsers must ask each time.
+    /// Adds an `ETag` to a complete body, or turns the reply into a 304 if the client has that body
+    /// (RFC 9110 §13.1.2). Browsers revalidate each time.
     pub(super) fn tag(&mut self, request: &HeaderMap) {
         let Body::Whole(bytes) = &mut self.body else {
             return;
@@ -132,7 +132,7 @@ impl<D, B, S> Reply<D, B, S> {
     }
 }
 
-/// Whether a client has the body with this tag.
+/// Whether `If-None-Match` lists this tag.
 fn has_tag(request: &HeaderMap, tag: &str) -> bool {
     let lists = request.get_all(header::IF_NONE_MATCH).into_iter();
     let mut tags = lists

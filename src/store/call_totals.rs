@@ -1,8 +1,8 @@
-//! The sums of all calls so far. The table `api_call_totals` (migration 0007) has those up to some call
-//! of the log, and the log has the rest.
+//! Totals of all calls so far. The table `api_call_totals` (migration 0007) covers the calls up to some
+//! id; later calls are summed from the log.
 //!
-//! Adding calls to the table one by one would make each of them more expensive to log. Their ids
-//! increase in the order in which they are committed, so none is missed or added twice.
+//! Calls are added to the table in batches, since updating it for each call would slow down every
+//! request. Ids increase in commit order, so no call is missed or counted twice.
 
 use super::{Database, Progress, Result, read, write};
 

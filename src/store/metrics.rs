@@ -43,7 +43,7 @@ pub struct UsageTotal {
     pub model: String,
     /// The id of the token; 0 for the built-in one.
     pub token: i64,
-    /// The id of the first; 0 if there were some before the sums.
+    /// The id of the first such call; 0 if it came before the totals were kept.
     pub first_call: i64,
     /// First attempts.
     pub requests: u64,

@@ -19,9 +19,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// The capacity of a queue: 1 MiB.
 const MAX_WAITING: usize = 1 << 20;
-/// How long the writer waits for further lines, so that it wakes once for many: 10 ms.
+/// How long the writer waits for more lines to write together: 10 ms.
 const GATHER_TIME: Duration = Duration::from_millis(10);
-/// With so many bytes, the writer waits no longer: 64 KiB.
+/// How many waiting bytes end that wait: 64 KiB.
 const MAX_GATHERED: usize = 64 << 10;
 /// The longest line of the component that is not split: 64 KiB.
 const MAX_LINE: usize = 64 << 10;
