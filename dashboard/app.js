@@ -1,0 +1,183 @@
+// The frame around the views, for operators who have signed in.
+
+import { get, send, signIn, whenSignedOut } from "./lib/api.js";
+import { html } from "./lib/html.js";
+import { chooseLanguage, currentLanguage, t } from "./lib/i18n.js";
+import { forgetValues } from "./lib/poll.js";
+import { parseRoute, useRoute } from "./lib/route.js";
+import { Permission } from "./lib/session.js";
+import { chooseTheme, currentTheme } from "./lib/theme.js";
+import { Select } from "./parts/basics.js";
+import { Notices } from "./parts/notice.js";
+import { Empty, ErrorState } from "./parts/states.js";
+import { useEffect, useState } from "./vendor/hooks.js";
+import { CallsView } from "./views/calls.js";
+import { ExplainView } from "./views/explain.js";
+import { NoAdminToken } from "./views/first_start.js";
+import { KeyView } from "./views/key.js";
+import { KeysView } from "./views/keys.js";
+import { OverviewView } from "./views/overview.js";
+import { RequestView } from "./views/request.js";
+import { SettingsView } from "./views/settings.js";
+import { SignInView } from "./views/sign_in.js";
+import { TokensView } from "./views/tokens.js";
+
+/** The views by the first segment of their routes. Those with a title are in the menu. */
+const VIEWS = {
+  "": { title: "nav.overview", view: OverviewView },
+  keys: { title: "nav.keys", view: KeysView, one: KeyView },
+  calls: { title: "nav.calls", view: CallsView },
+  requests: { one: RequestView, within: "calls" },
+  tokens: { title: "nav.tokens", view: TokensView },
+  explain: { title: "nav.explain", view: ExplainView },
+  settings: { title: "nav.settings", view: SettingsView },
+};
+
+/**
+ * Where the operator stands: `undefined` until that is known, then a session or why there is none.
+ *
+ * @typedef {{permission: "read" | "change", ends_at: string | null}} Session
+ */
+
+export function App() {
+  const [session, setSession] = useState(/** @type {Session | undefined} */ (undefined));
+  const [error, setError] = useState(null);
+  const [, setLanguage] = useState(currentLanguage());
+
+  const open = async (read) => {
+    try {
+      setSession(await read());
+      setError(null);
+    } catch (error) {
+      setSession(undefined);
+      setError(error);
+    }
+  };
+  useEffect(() => {
+    whenSignedOut((error) => {
+      forgetValues();
+      setSession(undefined);
+      setError(error);
+    });
+    const token = takeToken();
+    open(() => (token ? signIn(token) : get("session")));
+  }, []);
+
+  const signOut = async () => {
+    await send("DELETE", "session").catch(() => {});
+    forgetValues();
+    open(() => get("session"));
+  };
+  const preferences = html`<${Preferences} onLanguage=${setLanguage} />`;
+  if (session) {
+    return html`<${Permission.Provider} value=${session.permission}>
+      <${Frame} session=${session} onSignOut=${signOut} preferences=${preferences} />
+      <${Notices} />
+    <//>`;
+  }
+  if (error?.code === "operator_token_not_configured") {
+    return html`<${NoAdminToken} retry=${() => open(() => get("session"))} preferences=${preferences} />`;
+  }
+  if (error?.status === 401 || error?.status === 429) {
+    return html`<${SignInView}
+      reason=${error}
+      preferences=${preferences}
+      onToken=${async (token) => {
+        setSession(await signIn(token));
+        setError(null);
+      }}
+    />`;
+  }
+  if (error) {
+    return html`<div class="alone">
+      <div class="card"><${ErrorState} error=${error} retry=${() => open(() => get("session"))} /></div>
+    </div>`;
+  }
+  return null;
+}
+
+/**
+ * Takes the token out of a link such as `#/sign-in?token=…`, so that it stays neither in the
+ * address nor in the history.
+ */
+function takeToken() {
+  const { path, query } = parseRoute(location.hash);
+  if (path[0] !== "sign-in") return null;
+  history.replaceState(null, "", "#/");
+  return query.token ?? null;
+}
+
+function Frame({ session, onSignOut, preferences }) {
+  const route = useRoute();
+  const [first = "", second] = route.path;
+  const found = VIEWS[first];
+  const View = second === undefined ? found?.view : (found?.one ?? found?.view);
+  const section = found?.within ?? first;
+  return html`<div class="frame">
+    <a class="skip" href="#content" onClick=${skipToContent}>${t("nav.skip")}</a>
+    <div class="sidebar">
+      <div class="brand"><img src=${iconUrl()} alt="" /> Gemini Keypool</div>
+      <nav aria-label=${t("nav.label")}>
+        ${Object.entries(VIEWS)
+          .filter(([, { title }]) => title)
+          .map(
+            ([name, { title }]) => html`<a
+              key=${name}
+              href=${`#/${name}`}
+              aria-current=${name === section ? "page" : undefined}
+              >${t(title)}</a
+            >`,
+          )}
+      </nav>
+      <div class="preferences">
+        ${preferences}
+        ${session.permission === "read" && html`<small>${t("session.read_only")}</small>`}
+        <button type="button" onClick=${onSignOut}>${t("session.sign_out")}</button>
+      </div>
+    </div>
+    <main id="content" tabindex="-1">
+      ${
+        View
+          ? html`<${View} key=${route.path.join("/")} route=${route} />`
+          : html`<${Empty}>${t("error.no_view")} <a href="#/">${t("nav.overview")}</a><//>`
+      }
+    </main>
+  </div>`;
+}
+
+/** The fragment is the route, so that the link cannot lead to the content itself. */
+function skipToContent(event) {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}
+
+function iconUrl() {
+  return new URL("icon.svg", import.meta.url).href;
+}
+
+/** The language and the theme. */
+function Preferences({ onLanguage }) {
+  const [theme, setTheme] = useState(currentTheme());
+  return html`<${Select}
+      label=${t("language")}
+      value=${currentLanguage()}
+      options=${[["en", "English"], ["zh-CN", "简体中文"]]}
+      onChange=${(language) => {
+        chooseLanguage(language);
+        onLanguage(language);
+      }}
+    />
+    <${Select}
+      label=${t("theme")}
+      value=${theme}
+      options=${[
+        ["system", t("theme.system")],
+        ["light", t("theme.light")],
+        ["dark", t("theme.dark")],
+      ]}
+      onChange=${(theme) => {
+        chooseTheme(theme);
+        setTheme(theme);
+      }}
+    />`;
+}

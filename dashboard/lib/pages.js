@@ -1,0 +1,93 @@
+// Lists that are read page by page as somebody scrolls.
+
+import { useCallback, useEffect, useRef, useState } from "../vendor/hooks.js";
+import { get, withParameters } from "./api.js";
+import { repeat } from "./poll.js";
+
+const PAGE = 200;
+
+/**
+ * Reads pages until there are as many items as wanted, or no more.
+ *
+ * @template T
+ * @param {(cursor: string | null) => Promise<{items: T[], next_cursor: string | null}>} read
+ * @param {number} wanted
+ */
+export async function readPages(read, wanted) {
+  /** @type {T[]} */
+  let items = [];
+  let cursor = null;
+  do {
+    const page = await read(cursor);
+    items = items.concat(page.items);
+    cursor = page.next_cursor;
+  } while (cursor !== null && items.length < wanted);
+  return { items, hasMore: cursor !== null };
+}
+
+/**
+ * A list of the API, as far as it was scrolled to, read again every so many seconds.
+ *
+ * `items` is `undefined` until the first page has arrived.
+ *
+ * @template T
+ * @param {string} path
+ * @param {Record<string, unknown>} parameters
+ * @param {number} seconds `Infinity` for once
+ * @returns {{items: T[] | undefined, hasMore: boolean, error: import("./api.js").ApiError | undefined, isReading: boolean, more: () => void, all: () => Promise<T[]>, refresh: () => void}}
+ */
+export function usePages(path, parameters, seconds) {
+  const list = withParameters(path, { limit: PAGE, ...parameters });
+  const initial = { list, items: undefined, hasMore: false, error: undefined, isReading: true };
+  const [state, setState] = useState(initial);
+  const [round, setRound] = useState(0);
+  const wanted = useRef(1);
+
+  const read = useCallback(
+    /** @param {AbortSignal} [signal] */
+    async (signal) => {
+      setState((state) => (state.list === list ? { ...state, isReading: true } : initial));
+      try {
+        const pages = await readPages(
+          (cursor) =>
+            get(withParameters(list, {}) + (cursor ? `&cursor=${cursor}` : ""), { signal }),
+          wanted.current,
+        );
+        if (!signal?.aborted) setState({ list, ...pages, error: undefined, isReading: false });
+        return pages.items;
+      } catch (error) {
+        if (signal?.aborted) return null;
+        setState((state) => ({ ...state, list, error, isReading: false }));
+        return null;
+      }
+    },
+    [list],
+  );
+
+  useEffect(() => {
+    wanted.current = 1;
+  }, [list]);
+  useEffect(() => {
+    if (seconds !== Number.POSITIVE_INFINITY) {
+      return repeat(async (signal) => (await read(signal)) !== null, seconds);
+    }
+    const ended = new AbortController();
+    read(ended.signal);
+    return () => ended.abort();
+  }, [read, seconds, round]);
+
+  const current = state.list === list ? state : initial;
+  const more = useCallback(() => {
+    const { items, hasMore, isReading } = current;
+    if (!hasMore || isReading || !items || wanted.current > items.length) return;
+    wanted.current = items.length + PAGE;
+    setRound((round) => round + 1);
+  }, [current]);
+  const all = useCallback(async () => {
+    wanted.current = Number.POSITIVE_INFINITY;
+    return (await read()) ?? [];
+  }, [read]);
+  const refresh = useCallback(() => setRound((round) => round + 1), []);
+  const { items, hasMore, error, isReading } = current;
+  return { items, hasMore, error, isReading, more, all, refresh };
+}

@@ -1,0 +1,6 @@
+import { html } from "../lib/html.js";
+import { Heading } from "../parts/basics.js";
+
+export function CallsView() {
+  return html`<${Heading} title="CallsView" />`;
+}

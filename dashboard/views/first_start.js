@@ -1,0 +1,46 @@
+// What to do where there is no operator's token yet, or no key.
+
+import { html } from "../lib/html.js";
+import { t } from "../lib/i18n.js";
+import { Copyable } from "../parts/basics.js";
+
+/** Nobody can sign in. */
+export function NoAdminToken({ retry, preferences }) {
+  return html`<main class="alone">
+    <div class="card">
+      <h1>${t("first.token_title")}</h1>
+      <p>${t("first.token_text")}</p>
+      <h2>keypool up, spin up</h2>
+      <${Copyable}
+        label=${t("first.command")}
+        text=${'export SPIN_VARIABLE_ADMIN_TOKEN="$(openssl rand -hex 24)"\necho "$SPIN_VARIABLE_ADMIN_TOKEN"'}
+      />
+      <h2>SpinKube</h2>
+      <${Copyable}
+        label=${t("first.command")}
+        text=${'kubectl create secret generic keypool-operator --from-literal=admin_token="$(openssl rand -hex 24)"'}
+      />
+      <h2>Fermyon Cloud</h2>
+      <${Copyable}
+        label=${t("first.command")}
+        text=${'spin cloud variables set admin_token="$(openssl rand -hex 24)"'}
+      />
+      <p class="muted">${t("first.token_next")}</p>
+      <div class="actions">
+        <button type="button" class="primary" onClick=${retry}>${t("retry")}</button>
+        ${preferences}
+      </div>
+    </div>
+  </main>`;
+}
+
+/** There are no keys yet. `actions` add some. */
+export function NoKeys({ children }) {
+  return html`<div class="card first">
+    <h2>${t("first.keys_title")}</h2>
+    <p>${t("first.keys_text")}</p>
+    <div class="actions">${children}</div>
+    <p class="muted">${t("first.keys_cli")}</p>
+    <${Copyable} label=${t("first.command")} text="keypool keys import keys.txt" />
+  </div>`;
+}
