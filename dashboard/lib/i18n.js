@@ -69,11 +69,12 @@ export function t(key, values = {}) {
  *
  * @param {string} group
  * @param {string | null | undefined} name
+ * @param {Record<string, unknown>} [values]
  * @returns {string}
  */
-export function named(group, name) {
+export function named(group, name, values) {
   const key = /** @type {Key} */ (`${group}.${name}`);
-  return key in TABLES.en ? t(key) : (name ?? "–");
+  return key in TABLES.en ? t(key, values) : (name ?? "–");
 }
 
 /**

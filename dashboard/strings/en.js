@@ -59,6 +59,7 @@ export const en = {
   "first.keys_title": "Add your first keys",
   "first.keys_text":
     "The pool has no Gemini API keys, so it cannot answer calls. Add the keys of your team here.",
+  "first.keys_add": "Add keys",
   "first.keys_cli": "Or on the command line:",
 
   // Names of the API: states, outcomes, whose fault an outcome is, and units
@@ -110,6 +111,94 @@ export const en = {
   "per.day": "per day",
 
   // Overview
+  "attention.title": "Needs attention",
+  "attention.nothing": "Nothing needs attention.",
+  "attention.look": "Look at it",
+  "attention.tone.bad": "Urgent",
+  "attention.tone.warn": "Warning",
+  "attention.tone.info": "Note",
+  "attention.no_active_key": {
+    one: "The only key is out of use, so all calls fail.",
+    other: "All {n} keys are out of use, so all calls fail.",
+  },
+  "attention.no_active_key.advice":
+    "See why in the list of keys, and put one back into use or add new ones.",
+  "attention.suspicion":
+    "{n} keys fail alike ({outcome}), the latest at {at}, and none has succeeded since.",
+  "attention.suspicion.advice":
+    "Google, or the address of this machine, is suspected rather than the keys; none is disabled for it. Check Google's status and where the pool runs.",
+  "attention.keys_disabled": "{n} keys were disabled within a day.",
+  "attention.keys_disabled.advice":
+    "Replace those that Google rejects for good, and delete them here.",
+  "attention.key_disabled": "The pool disabled key {name} at {at}: {reason}",
+  "attention.key_disabled.advice":
+    "If the key is dead, replace it. If Google accepts it again, test it and enable it.",
+  "attention.keys_unreadable": {
+    one: "A key cannot be decrypted and is not used.",
+    other: "{n} keys cannot be decrypted and are not used.",
+  },
+  "attention.keys_unreadable.advice":
+    "Set encryption_key or encryption_key_previous to the one that they were sealed with.",
+  "attention.drills": {
+    one: "A key has a fault drill under way.",
+    other: "{n} keys have a fault drill under way.",
+  },
+  "attention.drills.advice":
+    "Their next calls end with a fault on purpose. End a drill in the list of keys.",
+  "attention.low_success":
+    "In the last two hours, {successes} of {requests} requests succeeded. The most frequent failure is “{outcome}”, {calls} times.",
+  "attention.low_success.advice": "Open the calls with this outcome to see what Google says.",
+  "attention.budget_used_up": "{model}: no {unit} are left for today.",
+  "attention.budget_used_up.advice":
+    "Calls for it fail until {resets_at}, unless keys of other projects are added.",
+  "attention.budget_ends": "{model}: at the present pace, the {unit} of today run out at {at}.",
+  "attention.budget_ends.advice":
+    "The budget resets at {resets_at}. Add keys of other projects, or move calls to another model.",
+  "attention.token_expires": "Client token {name} expires at {at}.",
+  "attention.token_expires.advice": "Extend it, or rotate it and give the new one to its client.",
+  "attention.warning": "{text}",
+  "attention.warning.advice": "This is about a setting.",
+  "overview.range": "Time range",
+  "overview.range.24h": "Last 24 hours",
+  "overview.range.7d": "Last 7 days",
+  "overview.range.30d": "Last 30 days",
+  "overview.calls": "Calls by outcome",
+  "overview.latency": "Latency",
+  "overview.tokens": "Tokens",
+  "overview.budgets": "Left today",
+  "overview.budgets_day": "Google's day begins at midnight in Los Angeles.",
+  "overview.models": "Models",
+  "overview.model": "Model",
+  "overview.requests": "Requests",
+  "overview.attempts": { one: "{n} attempt", other: "{n} attempts" },
+  "overview.success": "Success",
+  "overview.failed": { one: "{n} request failed", other: "{n} requests failed" },
+  "overview.duration": "Duration",
+  "overview.duration_p50": "Duration, p50",
+  "overview.duration_p95": "Duration, p95",
+  "overview.first_byte": "Time to first byte",
+  "overview.first_byte_p50": "First byte, p50",
+  "overview.percentiles": "p50 {p50}, p95 {p95}",
+  "overview.tokens_of": "{input} in, {output} out, {thinking} thinking",
+  "overview.input": "Input",
+  "overview.output": "Output",
+  "overview.thinking": "Thinking",
+  "overview.state_active": "in use",
+  "overview.state_cooling": "paused until a time",
+  "overview.state_disabled": "out of use until enabled",
+  "overview.cooling_for_models": {
+    one: "{n} active key cools down for some models.",
+    other: "{n} active keys cool down for some models.",
+  },
+  "overview.no_budgets":
+    "No limits of a day are known yet. The pool learns them from Google's errors, or you set them for a key.",
+  "overview.no_calls": "No calls in this time.",
+  "overview.left": "{left} of {limit} {unit} left",
+  "overview.never": "The limit is 0: not available to these keys.",
+  "overview.used_up": "Used up until {at}.",
+  "overview.ends": "Runs out at {at}, before it resets at {resets}.",
+  "overview.lasts": "Lasts until it resets at {at}.",
+  "overview.some_used_up": "{n} of {of} keys or projects have used theirs up.",
 
   // Keys
 

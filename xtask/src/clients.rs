@@ -126,7 +126,7 @@ fn prepare_browser() -> Result<PathBuf> {
     Ok(PathBuf::from("chromium"))
 }
 
-fn prepare_node() -> Result<PathBuf> {
+pub(crate) fn prepare_node() -> Result<PathBuf> {
     let packages = workspace::root().join(PACKAGES);
     let wanted = fs::read(&packages).with_context(|| format!("cannot read {PACKAGES}"))?;
     let folder = workspace::target(MODULES);

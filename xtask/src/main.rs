@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod clients;
 mod command;
+mod dashboard;
 mod fuzz;
 mod setup;
 mod signals;

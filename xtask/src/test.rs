@@ -7,7 +7,7 @@
 //! of all packages that one command selects.
 
 use crate::command::{cargo, run as run_command};
-use crate::{bench, build, clients, fuzz, setup};
+use crate::{bench, build, clients, dashboard, fuzz, setup};
 use anyhow::{Result, anyhow};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -71,6 +71,11 @@ const STAGES: &[Stage] = &[
         name: "clients",
         what: "the Python and Node clients, the browser and promtool for the tests are installed",
         run: || clients::prepare().map(drop),
+    },
+    Stage {
+        name: "dashboard",
+        what: "the dashboard is formatted, linted, type-checked and unit-tested",
+        run: dashboard::check,
     },
     Stage {
         name: "test",
