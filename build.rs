@@ -1,16 +1,22 @@
-//! Makes the component small: compresses the description of the admin API, without blanks, and the
-//! migrations, without comments, embeds the declarations of the variables, and lets the linker
-//! shorten the addresses in the code.
+//! Makes the component small: compresses the dashboard, the description of the admin API, without
+//! blanks, and the migrations, without comments, embeds the declarations of the variables, and lets
+//! the linker shorten the addresses in the code.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
 use std::error::Error;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The comment that separates the statements of a migration.
 const SEPARATOR: &str = "-- ;;";
+const DASHBOARD: &str = "dashboard";
+/// The page of the dashboard, which names its files with this instead of their version.
+const PAGE: &str = "index.html";
+const VERSION: &str = "{version}";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=migrations");
@@ -40,10 +46,61 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
+    embed_dashboard(&out)?;
+
     // The addresses that the linker fills in take five bytes each otherwise. It shortens them only
     // where debug information is stripped, which a debug build keeps.
     if env::var("TARGET")? == "wasm32-wasip2" && env::var("PROFILE")? == "release" {
         println!("cargo::rustc-link-arg-cdylib=--compress-relocations");
+    }
+    Ok(())
+}
+
+/// Embeds the files of the dashboard, with a table of them in `dashboard.rs`.
+fn embed_dashboard(out: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={DASHBOARD}");
+    let mut files = Vec::new();
+    find_files(Path::new(DASHBOARD), &mut files)?;
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in &files {
+        hash.update(file.to_string_lossy().as_bytes());
+        hash.update(fs::read(file)?);
+    }
+    let version: String = hash.finalize()[..8]
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+
+    let mut table = format!("const VERSION: &str = {version:?};\nstatic FILES: &[File] = &[\n");
+    for (number, file) in files.iter().enumerate() {
+        let path = file.strip_prefix(DASHBOARD)?;
+        let mut text = fs::read_to_string(file)?;
+        if path == Path::new(PAGE) {
+            text = text.replace(VERSION, &version);
+        }
+        let name = format!("dashboard-{number}");
+        embed(&out.join(format!("{name}.gz")), &text)?;
+        let path = path.to_string_lossy();
+        writeln!(
+            table,
+            "File {{ path: {path:?}, gzip: embedded!({name:?}) }},"
+        )?;
+    }
+    fs::write(out.join("dashboard.rs"), table + "];\n")?;
+    Ok(())
+}
+
+/// Finds the files that browsers load.
+fn find_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        match extension(&path) {
+            _ if path.is_dir() => find_files(&path, found)?,
+            Some("html" | "js" | "css" | "svg") => found.push(path),
+            // For those who work on the dashboard.
+            Some("json" | "md" | "mjs" | "ts") => {}
+            Some(_) | None => return Err(format!("{} has an unknown type", path.display()).into()),
+        }
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ mod client_address;
 mod client_tokens;
 mod context;
 mod cors;
+mod dashboard;
 mod error_code;
 mod error_response;
 mod exchange;
@@ -141,8 +142,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
     /// that was called.
     pub async fn handle<B: ByteStream>(&self, request: Parts, mut body: B) -> Reply<D, U::Body, S> {
         let id = self.new_request_id();
-        let credential = authentication::surface_of_credential(&request);
-        let route = Route::find(&request.method, request.uri.path(), credential);
+        let route = Route::of(&request);
         let client = authentication::api_of_client(&request);
         let api = route.as_ref().map_or(client, |route| route.api(client));
         let line = self.line(route.as_ref(), api, &request.method, &id);
@@ -172,8 +172,8 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
         reply
     }
 
-    /// The line of a request on the terminal. Health checks, scrapes, preflights and what operators do
-    /// have none.
+    /// The line of a request on the terminal. Health checks, scrapes, preflights, the dashboard and what
+    /// operators do have none.
     fn line(
         &self,
         route: Option<&Route>,
@@ -188,6 +188,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 Route::Operator(_)
                 | Route::Admin(_)
                 | Route::Session
+                | Route::Dashboard(_)
                 | Route::Alive
                 | Route::Ready
                 | Route::Metrics,
@@ -262,6 +263,7 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
                 self.operator()?.act(action, request, id).await
             }
             Route::Session => self.session(request, body).await,
+            Route::Dashboard(asset) => asset.reply(&request.headers),
             Route::Admin(endpoint) => self.administer(endpoint, request, id, body).await,
             Route::Upstream(target) => {
                 let mut incoming = Incoming {
@@ -473,9 +475,8 @@ struct Status {
     status: &'static str,
 }
 
-/// Whether the response depends on the database. That of the liveness check does not.
+/// Whether the response depends on the database. That of the liveness check does not, and neither do
+/// the files of the dashboard.
 pub fn needs_database(request: &Parts) -> bool {
-    let credential = authentication::surface_of_credential(request);
-    let route = Route::find(&request.method, request.uri.path(), credential);
-    !matches!(route, Some(Route::Alive))
+    !matches!(Route::of(request), Some(Route::Alive | Route::Dashboard(_)))
 }

@@ -58,6 +58,7 @@ impl<D, B, S> Reply<D, B, S> {
         if has_tag(request, &tag) {
             self.status = StatusCode::NOT_MODIFIED;
             self.headers.remove(header::CONTENT_TYPE);
+            self.headers.remove(header::CONTENT_ENCODING);
             bytes.clear();
         }
         if let Ok(tag) = HeaderValue::from_str(&tag) {
@@ -122,12 +123,16 @@ impl<D, B, S> Reply<D, B, S> {
     }
 
     pub(super) fn text(status: StatusCode, content_type: HeaderValue, text: String) -> Self {
+        Self::bytes(status, content_type, text.into_bytes())
+    }
+
+    pub(super) fn bytes(status: StatusCode, content_type: HeaderValue, bytes: Vec<u8>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, content_type);
         Self {
             status,
             headers,
-            body: Body::Whole(text.into_bytes()),
+            body: Body::Whole(bytes),
         }
     }
 }

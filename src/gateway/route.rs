@@ -1,11 +1,13 @@
 //! The gateway's paths and the methods that they support.
 
-use super::authentication::Permission;
+use super::authentication::{Permission, surface_of_credential};
+use super::dashboard::Asset;
 use crate::admin::endpoint::{Endpoint, key_id};
 use crate::pool::KeyId;
 use crate::wire::target::Target;
 use crate::wire::{ClientApi, Kind, Surface};
 use http::Method;
+use http::request::Parts;
 
 /// The `Allow` header of a path that supports every method.
 pub(super) const ANY_METHOD: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -21,6 +23,8 @@ pub(super) enum Route {
     Admin(Endpoint),
     /// The session of an operator in a browser.
     Session,
+    /// The dashboard.
+    Dashboard(Asset),
     Alive,
     Ready,
     Metrics,
@@ -51,6 +55,15 @@ impl Action {
 }
 
 impl Route {
+    /// The route of a request. At `/`, browsers open the dashboard.
+    pub(super) fn of(request: &Parts) -> Option<Self> {
+        if let Some(page) = Asset::page(request) {
+            return Some(Self::Dashboard(page));
+        }
+        let credential = surface_of_credential(request);
+        Self::find(&request.method, request.uri.path(), credential)
+    }
+
     /// Finds the route of a path. `credential` is the API whose clients send credentials in the
     /// same way as this request.
     pub(super) fn find(method: &Method, path: &str, credential: Surface) -> Option<Self> {
@@ -63,6 +76,7 @@ impl Route {
             "/api/pool/forget" => Some(Self::Operator(Action::Forget)),
             "/admin/api/v1/session" => Some(Self::Session),
             path if Endpoint::is_admin(path) => Endpoint::of(path).map(Self::Admin),
+            path if path.starts_with("/dashboard/") => Asset::at(path).map(Self::Dashboard),
             _ => {
                 key_reset(path).or_else(|| Target::of(method, path, credential).map(Self::Upstream))
             }
@@ -81,7 +95,7 @@ impl Route {
             Self::Operator(Action::Explain) => "GET, OPTIONS",
             Self::Admin(endpoint) => endpoint.allow_header(),
             Self::Session => "GET, POST, DELETE, OPTIONS",
-            Self::Alive | Self::Ready | Self::Metrics => "GET, HEAD, OPTIONS",
+            Self::Dashboard(_) | Self::Alive | Self::Ready | Self::Metrics => "GET, HEAD, OPTIONS",
         }
     }
 
@@ -101,7 +115,9 @@ impl Route {
                 client
             }
             Self::Upstream(target) => target.api(),
-            Self::Operator(_) | Self::Alive | Self::Ready | Self::Metrics => ClientApi::OpenAi,
+            Self::Operator(_) | Self::Dashboard(_) | Self::Alive | Self::Ready | Self::Metrics => {
+                ClientApi::OpenAi
+            }
             Self::Admin(_) | Self::Session => ClientApi::Admin,
         }
     }

@@ -20,7 +20,7 @@ pub(crate) fn check() -> Result<()> {
     run(tool("biome")
         .args(["check", ".", "../tests/dashboard"])
         .current_dir(workspace::root().join(FILES)))
-        .context("the same command with --write mends most of it")?;
+    .context("the same command with --write mends most of it")?;
     run(tool("tsc").args(["--project", FILES]))?;
     run(program("node").args(["--test", TESTS]))
 }
