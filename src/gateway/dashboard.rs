@@ -66,6 +66,12 @@ enum Caching {
     Never,
 }
 
+/// The paths of all files.
+#[cfg(test)]
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|file| file.path)
+}
+
 impl Asset {
     /// The page itself, if a browser opens `/`. Clients of an API that ask for the root get an error in
     /// their format.

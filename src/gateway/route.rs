@@ -146,6 +146,7 @@ mod tests {
             ("/healthz", vec!["GET", "HEAD"]),
             ("/readyz", vec!["GET", "HEAD"]),
             ("/metrics", vec!["GET", "HEAD"]),
+            ("/dashboard/v/index.html", vec!["GET", "HEAD"]),
             ("/api/pool/explain", vec!["GET"]),
             ("/api/pool/forget", vec!["POST"]),
             ("/api/keys/7/reset", vec!["POST"]),

@@ -39,11 +39,14 @@ struct Session {
 }
 
 /// What an operator may do, and until when.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Report {
-    permission: &'static str,
+    /// `null` without a session.
+    permission: Option<&'static str>,
     /// `null` with a token instead of a session.
     ends_at: Option<String>,
+    /// Why there is no session.
+    code: Option<String>,
 }
 
 /// Checks that there is neither a query nor a body, other than an empty object.
@@ -85,6 +88,23 @@ pub(super) fn show<D, B, S>(
     let session = Session::of_request(config, &request.headers, now);
     let session = session.filter(|_| !has_bearer(request));
     report(permission, session)
+}
+
+/// Tells a page why there is no session: a page asks for it when it is opened, and that nobody has
+/// signed in is no error then.
+pub(super) fn show_none<D, B, S>(request: &Parts, why: Failure) -> Result<Reply<D, B, S>, Failure> {
+    let signed_out = [
+        Failure::OperatorTokenNotConfigured,
+        Failure::OperatorTokenMissing,
+        Failure::SessionEnded,
+    ];
+    if has_bearer(request) || !signed_out.contains(&why) {
+        return Err(why);
+    }
+    reply_with(&Report {
+        code: Some(why.describe().body.code),
+        ..Report::default()
+    })
 }
 
 /// Removes the cookie of an operator.
@@ -138,10 +158,15 @@ fn report<D, B, S>(
     permission: Permission,
     session: Option<Session>,
 ) -> Result<Reply<D, B, S>, Failure> {
-    let mut reply = Reply::of(&Report {
-        permission: name_of(permission),
+    reply_with(&Report {
+        permission: Some(name_of(permission)),
         ends_at: session.map(|session| session.ends_at.to_iso()),
-    })?;
+        ..Report::default()
+    })
+}
+
+fn reply_with<D, B, S>(report: &Report) -> Result<Reply<D, B, S>, Failure> {
+    let mut reply = Reply::of(report)?;
     let no_store = HeaderValue::from_static("no-store");
     reply.headers.insert(header::CACHE_CONTROL, no_store);
     Ok(reply)

@@ -21,6 +21,7 @@ mod admin;
 mod affinity;
 mod alerts;
 mod answers;
+mod dashboard;
 mod drills;
 mod failover;
 mod keys;

@@ -11,6 +11,7 @@ import { run } from "./suite.mjs";
 const { chromium } = createRequire(`${process.cwd()}/`)("playwright-core");
 const [pool, token, change] = process.argv.slice(2);
 const SESSION = "/admin/api/v1/session";
+const KEYS = "/admin/api/v1/keys";
 
 const program = process.env.KEYPOOL_TEST_BROWSER ?? "chromium";
 const browser = await chromium.launch({
@@ -44,7 +45,7 @@ async function changeFrom(host) {
 
 await run({
   async a_page_needs_a_session() {
-    assert.equal(await request("GET", SESSION), 401);
+    assert.equal(await request("GET", KEYS), 401);
   },
   async signs_in() {
     assert.equal(await request("POST", SESSION, { authorization: `Bearer ${token}` }), 200);
@@ -58,7 +59,7 @@ await run({
     assert.equal(await own.evaluate(() => document.cookie), "");
   },
   async a_page_of_the_pool_reads_and_changes() {
-    assert.equal(await request("GET", SESSION), 200);
+    assert.equal(await request("GET", KEYS), 200);
     assert.equal(await request("POST", change), 200);
   },
   async a_page_of_another_port_changes_nothing() {
@@ -71,6 +72,6 @@ await run({
   async signs_out() {
     assert.equal(await request("DELETE", SESSION), 204);
     assert.deepEqual(await context.cookies(), []);
-    assert.equal(await request("GET", SESSION), 401);
+    assert.equal(await request("GET", KEYS), 401);
   },
 });

@@ -26,9 +26,12 @@ fn described_path(route: &Route) -> Option<String> {
     match route {
         Route::Session => Some("/session".to_owned()),
         Route::Admin(endpoint) => Some(template(*endpoint)),
-        Route::Upstream(_) | Route::Operator(_) | Route::Alive | Route::Ready | Route::Metrics => {
-            None
-        }
+        Route::Upstream(_)
+        | Route::Operator(_)
+        | Route::Dashboard(_)
+        | Route::Alive
+        | Route::Ready
+        | Route::Metrics => None,
     }
 }
 

@@ -140,15 +140,35 @@ fn other_cookies_and_credentials_do_not_matter() {
 #[test]
 fn an_ended_session_is_told_everywhere_and_not_counted_as_a_wrong_token() {
     let pool = Pool::new();
-    for path in [SESSION, KEYS, "/api/keys/status", "/api/pool/explain"] {
+    for path in [KEYS, "/api/keys/status", "/api/pool/explain"] {
         for _ in 0..30 {
             let ended = pool.with_session("GET", path, "keypool_session=x", "");
             admin::assert_problem(&ended, path, 401, "session_ended");
         }
     }
     let no_operator = Pool::with(&[("admin_token", ""), ("admin_read_token", "")]);
-    let answer = no_operator.with_session("GET", SESSION, "keypool_session=x", "");
-    admin::assert_problem(&answer, SESSION, 403, "operator_token_not_configured");
+    let answer = no_operator.with_session("GET", KEYS, "keypool_session=x", "");
+    admin::assert_problem(&answer, KEYS, 403, "operator_token_not_configured");
+}
+
+#[test]
+fn a_page_is_told_why_it_has_no_session() {
+    let no_operator = Pool::with(&[("admin_token", ""), ("admin_read_token", "")]);
+    for (pool, cookie, code) in [
+        (&Pool::new(), "", "missing_operator_token"),
+        (&Pool::new(), "keypool_session=x", "session_ended"),
+        (&no_operator, "", "operator_token_not_configured"),
+    ] {
+        let answer = pool.with_session("GET", SESSION, cookie, "");
+        answer.assert_status(200);
+        let session = answer.json();
+        assert!(session["permission"].is_null(), "{code}");
+        assert_eq!(session["code"], code);
+    }
+    let pool = Pool::new();
+    let wrong = ("authorization", "Bearer fake-admin-token-0009");
+    let answer = pool.call("GET", SESSION, &[wrong], "");
+    admin::assert_problem(&answer, SESSION, 401, "invalid_operator_token");
 }
 
 #[test]
