@@ -37,6 +37,10 @@ pub enum Endpoint {
     TestKey(KeyId),
     /// `keys/test`
     TestKeys,
+    /// `keys/activity`
+    KeyActivity,
+    /// `pool`
+    Pool,
     /// `audit`
     Audit,
     /// `encryption`
@@ -87,6 +91,7 @@ impl Endpoint {
         let endpoint = match (steps.next()?, steps.next(), steps.next()) {
             ("keys", None, _) => Self::Keys,
             ("keys", Some("test"), None) => Self::TestKeys,
+            ("keys", Some("activity"), None) => Self::KeyActivity,
             ("keys", Some(id), None) => Self::Key(key_id(id)?),
             ("keys", Some(id), Some("limits")) => Self::KeyLimits(key_id(id)?),
             ("keys", Some(id), Some("history")) => Self::KeyHistory(key_id(id)?),
@@ -103,6 +108,7 @@ impl Endpoint {
             ("tokens", Some(id), Some(action)) => {
                 Self::TokenAction(token_id(id)?, TokenAction::of(action)?)
             }
+            ("pool", None, _) => Self::Pool,
             ("audit", None, _) => Self::Audit,
             ("encryption", None, _) => Self::Encryption,
             ("openapi.json", None, _) => Self::OpenApi,
@@ -123,6 +129,8 @@ impl Endpoint {
             }
             Self::KeyLimits(_) => "PUT, OPTIONS",
             Self::KeyHistory(_)
+            | Self::KeyActivity
+            | Self::Pool
             | Self::Calls
             | Self::CallsExport
             | Self::Statistics
@@ -194,6 +202,9 @@ mod tests {
             ("keys/7/history", Some(Endpoint::KeyHistory(KeyId(7)))),
             ("keys/7/test", Some(Endpoint::TestKey(KeyId(7)))),
             ("keys/test", Some(Endpoint::TestKeys)),
+            ("keys/activity", Some(Endpoint::KeyActivity)),
+            ("pool", Some(Endpoint::Pool)),
+            ("pool/1", None),
             ("keys/test/test", None),
             ("audit", Some(Endpoint::Audit)),
             ("openapi.json", Some(Endpoint::OpenApi)),

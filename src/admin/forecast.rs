@@ -1,7 +1,7 @@
 //! `GET forecast`: when the budgets of a day will be used up.
 
 use super::request::{Refusal, Request, Response};
-use crate::pool::{Balance, Forecast, Moment, UnixMillis};
+use crate::pool::{Balance, Forecast, ModelForecast, Moment, UnixMillis, forecasts_by_model};
 use crate::store::{self, Database};
 use serde::Serialize;
 
@@ -16,7 +16,8 @@ struct ForecastList {
 #[derive(Serialize)]
 pub struct ForecastReport {
     /// `key:7` or `project:projects/123`.
-    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
     /// `null` for all models together.
     model: Option<String>,
     unit: &'static str,
@@ -39,7 +40,7 @@ impl From<&Forecast> for ForecastReport {
             resets_at,
         } = forecast.balance;
         Self {
-            scope: forecast.quota_scope.scope.to_string(),
+            scope: Some(forecast.quota_scope.scope.to_string()),
             model: forecast.quota_scope.model.clone(),
             unit: limit.unit.name(),
             limit: limit.value,
@@ -52,15 +53,62 @@ impl From<&Forecast> for ForecastReport {
     }
 }
 
+/// What is left for a model, as it is reported.
+#[derive(Serialize)]
+struct ModelReport {
+    /// How many keys and projects have such a limit.
+    scopes: usize,
+    /// How many of them have nothing left.
+    used_up: usize,
+    #[serde(flatten)]
+    sum: ForecastReport,
+}
+
+#[derive(Serialize)]
+struct ModelList {
+    at: String,
+    items: Vec<ModelReport>,
+}
+
+#[derive(Clone, Copy)]
+enum Grouping {
+    ByModel,
+}
+
 /// `GET forecast`
 pub(super) async fn list(
     database: &impl Database,
     request: &Request<'_>,
 ) -> Result<Response, Refusal> {
-    request.query()?.finish()?;
+    let query = request.query()?;
+    let grouping = query.choose("by", &[("model", Grouping::ByModel)])?;
+    query.finish()?;
     let forecasts = store::forecasts(database, &Moment::new(request.now)).await?;
-    Response::ok(&ForecastList {
-        at: request.now.to_iso(),
-        items: forecasts.iter().map(ForecastReport::from).collect(),
-    })
+    let at = request.now.to_iso();
+    match grouping {
+        None => Response::ok(&ForecastList {
+            at,
+            items: forecasts.iter().map(ForecastReport::from).collect(),
+        }),
+        Some(Grouping::ByModel) => Response::ok(&ModelList {
+            at,
+            items: forecasts_by_model(forecasts)
+                .iter()
+                .map(ModelReport::from)
+                .collect(),
+        }),
+    }
+}
+
+impl From<&ModelForecast> for ModelReport {
+    fn from(forecast: &ModelForecast) -> Self {
+        Self {
+            scopes: forecast.scopes,
+            used_up: forecast.used_up,
+            sum: ForecastReport {
+                scope: None,
+                ..ForecastReport::from(&forecast.sum)
+            },
+        }
+    }
 }

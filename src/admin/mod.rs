@@ -10,6 +10,8 @@
 //! | `calls` | the log of calls |
 //! | `export` | the log as a file |
 //! | `statistics` | sums and percentiles of calls |
+//! | `activity` | how the calls of each key ended, hour by hour |
+//! | [`pool`] | the pool at a glance |
 //! | `tokens` | the client tokens: lists and changes |
 //! | `key_fields` | the rules for what operators say of keys |
 //! | `key_limits` | the limits of a key and its project |
@@ -24,6 +26,7 @@
 //!
 //! The command line and the dashboard use this API and nothing else.
 
+mod activity;
 mod audit;
 mod calls;
 mod encryption;
@@ -37,6 +40,7 @@ pub mod key_tests;
 mod keys;
 pub mod metrics;
 mod new_keys;
+pub mod pool;
 mod query;
 pub mod report;
 mod request;
@@ -97,6 +101,8 @@ pub async fn respond<D: Database>(
         Endpoint::KeyHistory(id) => keys::history(database, id, request).await,
         Endpoint::TestKey(id) => key_tests::test_one(database, id, request, tester).await,
         Endpoint::TestKeys => key_tests::test_many(database, request, tester).await,
+        Endpoint::KeyActivity => activity::list(database, request).await,
+        Endpoint::Pool => pool::show(database, request).await,
         Endpoint::Audit => audit::list(database, request).await,
         Endpoint::Encryption => encryption::show(database, request).await,
         Endpoint::OpenApi => open_api(),

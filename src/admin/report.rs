@@ -39,7 +39,7 @@ struct CoolingReport {
 
 /// Several keys fail in the same way while none succeeds.
 #[derive(Serialize)]
-struct SuspicionReport {
+pub struct SuspicionReport {
     outcome: &'static str,
     keys: usize,
     latest_at: String,
@@ -73,17 +73,24 @@ pub fn keys_status<'a>(
             key,
         })
         .collect();
-    let suspicion = suspicion(snapshot.keys(), now).map(|suspicion| SuspicionReport {
-        outcome: suspicion.outcome.name(),
-        keys: suspicion.keys,
-        latest_at: suspicion.latest.to_iso(),
-        message: "These keys fail alike and none has succeeded since: the upstream, or this machine's address, is suspected, and no key is disabled for it.",
-    });
     KeysStatus {
         success: true,
         data,
-        suspicion,
+        suspicion: SuspicionReport::of(snapshot, now),
         warnings,
+    }
+}
+
+impl SuspicionReport {
+    /// `None` unless several keys fail in the same way.
+    pub fn of(snapshot: &Snapshot, now: UnixMillis) -> Option<Self> {
+        let suspicion = suspicion(snapshot.keys(), now)?;
+        Some(Self {
+            outcome: suspicion.outcome.name(),
+            keys: suspicion.keys,
+            latest_at: suspicion.latest.to_iso(),
+            message: "These keys fail alike and none has succeeded since: the upstream, or this machine's address, is suspected, and no key is disabled for it.",
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests of operators, and what they receive.
 
 use super::endpoint::Endpoint;
+use super::pool::Health;
 use super::query::{Query, quoted};
 use crate::config::Config;
 use crate::pool::{KeyId, TokenId, UnixMillis};
@@ -32,6 +33,8 @@ pub struct Request<'a> {
     pub new_nonce: &'a dyn Fn() -> Nonce,
     /// Random bits for a new client token.
     pub entropy: [u8; 32],
+    /// What the pool knows of its keys, for `GET pool`.
+    pub health: Option<Health>,
 }
 
 /// The response to an operator.

@@ -80,7 +80,7 @@ pub(super) async fn list(
 }
 
 /// The start of the hour that began so many hours before the current one.
-fn default_from(now: UnixMillis) -> UnixMillis {
+pub(super) fn default_from(now: UnixMillis) -> UnixMillis {
     now.plus(-now.0.rem_euclid(HOUR_MS) - DEFAULT_HOURS * HOUR_MS)
 }
 

@@ -7,6 +7,7 @@ use super::route::Action;
 use super::view::{Coverage, MAX_AGE_MS, PoolView};
 use super::{Body, Failure, Reply};
 use crate::admin::endpoint::{Endpoint, KeyAction};
+use crate::admin::pool::Health;
 use crate::admin::report::{self, Alias};
 use crate::admin::{self, Refusal, Request, ResponseBody};
 use crate::config::Config;
@@ -101,6 +102,13 @@ impl<D: Database, S: System> Operator<'_, D, S> {
             view.refresh(system, Coverage::Whole, MAX_AGE_MS).await?;
             self.forget_cool_downs(id);
         }
+        let health = match endpoint == Endpoint::Pool {
+            true => {
+                view.refresh(system, Coverage::Whole, MAX_AGE_MS).await?;
+                Some(Health::of(&view.snapshot(), system.now()))
+            }
+            false => None,
+        };
         let request = Request {
             endpoint,
             method: &request.method,
@@ -115,6 +123,7 @@ impl<D: Database, S: System> Operator<'_, D, S> {
             vault: &view.vault,
             new_nonce: &|| system.new_nonce(),
             entropy: system.entropy(),
+            health,
         };
         let result = admin::respond(view.shared_database(), &request, tester).await;
         if Permission::for_method(request.method) == Permission::Change {

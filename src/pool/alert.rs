@@ -251,6 +251,7 @@ mod tests {
     /// A budget with 100 a day, of which so many were used in the last two hours.
     fn forecast(used: u64, recent: u64) -> Forecast {
         Forecast {
+            project_of_key: None,
             quota_scope: QuotaScope {
                 scope: Scope::Key(KeyId(7)),
                 model: Some("m".to_owned()),

@@ -4,9 +4,9 @@
 //! only just been set. A call counts towards the budgets of its key and its project, however it
 //! ended: Google counts refused calls, too.
 
-use super::{Balance, HOUR_MS, QuotaScope, UnixMillis};
+use super::{Balance, HOUR_MS, QuotaScope, Scope, UnixMillis};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Milliseconds in an hour.
 /// How many hours the pace is measured over, including the one under way.
 const PACE_HOURS: i64 = 3;
 
@@ -21,6 +21,8 @@ pub fn pace_start(now: UnixMillis) -> UnixMillis {
 pub struct Forecast {
     /// What the limit applies to.
     pub quota_scope: QuotaScope,
+    /// The project of a key whose own limit this is.
+    pub project_of_key: Option<String>,
     /// The limit, and what is used of it.
     pub balance: Balance,
     /// What was used since [`pace_start`].
@@ -61,9 +63,73 @@ impl Forecast {
     }
 }
 
+/// The forecast for all limits of a day that are for one model and unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelForecast {
+    /// How many keys and projects have such a limit.
+    pub scopes: usize,
+    /// How many of them have nothing left.
+    pub used_up: usize,
+    /// Their sums. The scope is that of one of them.
+    pub sum: Forecast,
+}
+
+/// Sums forecasts by model and unit. A key's own limit does not count where its project has one.
+pub fn forecasts_by_model(forecasts: Vec<Forecast>) -> Vec<ModelForecast> {
+    let kind = |forecast: &Forecast| {
+        let model = forecast.quota_scope.model.clone();
+        (model, forecast.balance.limit.unit.name())
+    };
+    let of_projects: BTreeSet<(Scope, _)> = forecasts
+        .iter()
+        .map(|forecast| (forecast.quota_scope.scope.clone(), kind(forecast)))
+        .collect();
+    let mut models: BTreeMap<_, ModelForecast> = BTreeMap::new();
+    for forecast in forecasts {
+        let kind = kind(&forecast);
+        let project = forecast.project_of_key.clone().map(Scope::Project);
+        if project.is_some_and(|project| of_projects.contains(&(project, kind.clone()))) {
+            continue;
+        }
+        match models.get_mut(&kind) {
+            Some(model) => model.add(&forecast),
+            None => {
+                models.insert(kind, ModelForecast::of(forecast));
+            }
+        }
+    }
+    models.into_values().collect()
+}
+
+impl ModelForecast {
+    fn of(mut forecast: Forecast) -> Self {
+        let balance = &mut forecast.balance;
+        let is_used_up = balance.used >= balance.limit.value;
+        balance.used = balance.used.min(balance.limit.value);
+        Self {
+            scopes: 1,
+            used_up: usize::from(is_used_up),
+            sum: forecast,
+        }
+    }
+
+    fn add(&mut self, forecast: &Forecast) {
+        let other = Self::of(forecast.clone());
+        self.scopes += 1;
+        self.used_up += other.used_up;
+        let (sum, other) = (&mut self.sum, other.sum);
+        let value = &mut sum.balance.limit.value;
+        *value = value.saturating_add(other.balance.limit.value);
+        sum.balance.used = sum.balance.used.saturating_add(other.balance.used);
+        // A limit of 0 never resets.
+        sum.balance.resets_at = sum.balance.resets_at.or(other.balance.resets_at);
+        sum.recent = sum.recent.saturating_add(other.recent);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{KeyId, Limit, Scope, Unit, Window};
+    use super::super::{KeyId, Limit, Unit, Window};
     use super::*;
     use crate::pool::MINUTE_MS;
     use proptest::prelude::*;
@@ -77,6 +143,7 @@ mod tests {
                 scope: Scope::Key(KeyId(7)),
                 model: None,
             },
+            project_of_key: None,
             balance: Balance {
                 limit: Limit {
                     unit: Unit::Requests,
@@ -124,6 +191,62 @@ mod tests {
         assert_eq!(full.since(pace_start(full)), 2 * HOUR_MS);
         let paces = [0, 1, 25].map(|recent| forecast(0, 1, recent).pace_per_hour());
         assert_eq!(paces, [0.0, 0.4, 10.0]);
+    }
+
+    fn scoped(scope: Scope, model: &str, used: u64, value: u64, recent: u64) -> Forecast {
+        let mut forecast = forecast(used, value, recent);
+        forecast.quota_scope = QuotaScope {
+            scope,
+            model: Some(model.to_owned()),
+        };
+        forecast
+    }
+
+    #[test]
+    fn forecasts_of_a_model_are_summed() {
+        let project = |name: &str| Scope::Project(name.to_owned());
+        let mut of_project = scoped(Scope::Key(KeyId(3)), "m", 0, 1000, 0);
+        of_project.project_of_key = Some("p".to_owned());
+        let mut own = scoped(Scope::Key(KeyId(4)), "n", 1, 50, 0);
+        own.project_of_key = Some("p".to_owned());
+        let sums = forecasts_by_model(vec![
+            scoped(Scope::Key(KeyId(1)), "m", 30, 100, 50),
+            scoped(project("p"), "m", 300, 200, 75),
+            of_project,
+            scoped(project("q"), "m", 0, 0, 0),
+            own,
+            scoped(project("q"), "n", 0, u64::MAX, u64::MAX),
+        ]);
+        let found: Vec<String> = sums
+            .iter()
+            .map(
+                |ModelForecast {
+                     scopes,
+                     used_up,
+                     sum,
+                 }| {
+                    let Balance {
+                        limit,
+                        used,
+                        resets_at,
+                    } = sum.balance;
+                    let model = sum.quota_scope.model.as_deref().unwrap_or_default();
+                    let ends = sum.ends_at().map(|at| at.since(NOW) / MINUTE_MS);
+                    let value = limit.value;
+                    format!(
+                        "{model} {scopes} {used_up} {used}/{value} {ends:?} {}",
+                        resets_at.is_some()
+                    )
+                },
+            )
+            .collect();
+        let most = u64::MAX;
+        let expected = [
+            // 70 are left of 300, and 50 are used an hour.
+            "m 3 2 230/300 Some(84) true".to_owned(),
+            format!("n 2 0 1/{most} Some(150) true"),
+        ];
+        assert_eq!(found, expected);
     }
 
     proptest! {

@@ -62,7 +62,7 @@ pub use draw::weight;
 pub use failover::{
     After, AnswerShape, Deadlines, Demand, Failover, GiveUp, Policy, Step, Timeouts,
 };
-pub use forecast::{Forecast, pace_start};
+pub use forecast::{Forecast, ModelForecast, forecasts_by_model, pace_start};
 pub use key::{ApiKey, CredentialHeader, InvalidApiKey, KeyState, KeyStatus, PoolKey, mask};
 pub(crate) use key::{MASK, SHORT_SECRET};
 pub use limit::{Limit, RequestSize, Unit, Window};

@@ -36,11 +36,14 @@ budgets (scope, model, unit, value, used, recent) AS (
     FROM known AS l
     LEFT JOIN budget_usage AS b ON b.scope = l.scope AND b.model = l.model AND b.per = 'day' AND b.began_at = ?5
     LEFT JOIN used AS u ON u.scope = l.scope AND u.model = l.model)
-SELECT {scope}, {model}, {unit}, value, used, recent FROM budgets WHERE value IS NOT NULL
+SELECT {scope}, {model}, {unit}, value, used, recent,
+    (SELECT {project} FROM api_keys WHERE id = CAST(substr(scope, 5) AS INTEGER) AND scope = 'key:' || id)
+FROM budgets WHERE value IS NOT NULL
 ORDER BY value <= 0, iif(used >= value, 0, (value - used) / recent) NULLS LAST, scope, model, unit",
         scope = text("scope"),
         model = text("model"),
         unit = text("unit"),
+        project = text("project"),
         preset = number("preset"),
         learned = number("learned"),
     );
@@ -64,6 +67,7 @@ fn of_row(row: &Row, now: &Moment) -> Option<Forecast> {
             scope: Scope::parse(row.text(0)?)?,
             model: model.map(str::to_owned),
         },
+        project_of_key: row.text(6).map(str::to_owned),
         balance: Balance {
             limit: Limit {
                 unit: Unit::from_name(row.text(2)?)?,
@@ -122,6 +126,11 @@ mod tests {
     #[test]
     fn each_limit_of_a_day_is_read_with_its_use() {
         let forecasts = block_on(forecasts(&database(), &Moment::new(NOW))).unwrap();
+        let projects: Vec<_> = forecasts
+            .iter()
+            .filter_map(|it| it.project_of_key.as_deref())
+            .collect();
+        assert_eq!(projects, ["p", "p"]);
         let found: Vec<String> = forecasts
             .into_iter()
             .map(|forecast| {

@@ -159,6 +159,45 @@ fn listed(row: &Row) -> ListedKey {
     }
 }
 
+/// How many keys are in each state, by the column, as lists have it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct KeyCounts {
+    /// In use.
+    pub active: u64,
+    /// Paused until a time, which may be over.
+    pub cooling: u64,
+    /// Out of use.
+    pub disabled: u64,
+    /// The column has an unknown number.
+    pub other: u64,
+}
+
+/// Counts the keys.
+///
+/// # Errors
+/// The table cannot be read.
+pub async fn count_keys(database: &impl Database) -> Result<KeyCounts> {
+    let select = format!(
+        "SELECT {}, count(*) FROM api_keys GROUP BY 1",
+        number("status")
+    );
+    let mut counts = KeyCounts::default();
+    for row in &read(database, &select, Vec::new()).await? {
+        let status = row.integer(0).and_then(KeyStatus::from_code);
+        let count = match status {
+            Some(KeyStatus::Active) => &mut counts.active,
+            Some(KeyStatus::Cooling) => &mut counts.cooling,
+            Some(KeyStatus::Disabled) => &mut counts.disabled,
+            None => &mut counts.other,
+        };
+        *count += row
+            .integer(1)
+            .and_then(|count| u64::try_from(count).ok())
+            .unwrap_or(0);
+    }
+    Ok(counts)
+}
+
 /// A page of the keys that a filter selects.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ mod cool_downs;
 mod database;
 mod fault_drills;
 mod forecasts;
+mod key_activity;
 mod key_additions;
 mod key_admin;
 mod key_changes;
@@ -67,6 +68,7 @@ pub use database::{
 };
 pub use fault_drills::{Drill, set_drill, take_drill};
 pub use forecasts::forecasts;
+pub use key_activity::{KeyHour, key_activity};
 pub use key_additions::{Known, NewKey, add_keys, known_keys};
 pub use key_admin::{
     KeyReport, import_keys, key_report, learn_credential_header, learn_project, reset_key,
@@ -74,7 +76,7 @@ pub use key_admin::{
 pub use key_changes::{KeyChange, KeyField, change_key};
 pub use key_history::{StateChange, key_history};
 pub use key_limits::{KeyLimit, key_limits, set_presets};
-pub use key_list::{KeyFilter, KeySort, ListedKey, list_keys, listed_key};
+pub use key_list::{KeyCounts, KeyFilter, KeySort, ListedKey, count_keys, list_keys, listed_key};
 pub use key_vault::KeyVault;
 pub use log_retention::count_old_calls;
 pub use metrics::{

@@ -31,12 +31,14 @@ pub(super) const CALLS: &str = r#"
     POST    /admin/api/v1/tokens/1/enable -                                     change
     POST    /admin/api/v1/tokens/1/rotate {"grace_seconds":60}                  change
     DELETE  /admin/api/v1/tokens/1        -                                     change
+    GET     /admin/api/v1/keys/activity?ids=1 -                                 read
+    GET     /admin/api/v1/pool            -                                     read
     GET     /admin/api/v1/audit           -                                     read
     GET     /admin/api/v1/encryption      -                                     read
     GET     /admin/api/v1/openapi.json    -                                     read
     GET     /admin/api/v1/forecast        -                                     read
     GET     /admin/api/v1/settings        -                                     read
-    GET     /admin/api/v1/session         -                                     read
+    GET     /admin/api/v1/session         -                                     anyone
     POST    /admin/api/v1/session         -                                     read
     DELETE  /admin/api/v1/session         -                                     read
     POST    /api/keys/1/reset             -                                     change
@@ -104,7 +106,9 @@ fn each_call_needs_its_permission() {
         // For the tests of keys.
         pool.script_json(r#"{"models":[]}"#);
         let call = |headers: &[(&str, &str)]| pool.call(method, path, headers, body);
-        assert_problem(&call(&[]), path, 401, "missing_operator_token");
+        if permission != "anyone" {
+            assert_problem(&call(&[]), path, 401, "missing_operator_token");
+        }
         assert_problem(&call(&[BEARER]), path, 401, "invalid_operator_token");
         let expected = match (method, path) {
             ("DELETE", _) => 204,
@@ -113,7 +117,7 @@ fn each_call_needs_its_permission() {
         };
         let reader = call(&[READER]);
         match permission {
-            "read" => assert_eq!(reader.status, expected, "{method} {path}"),
+            "read" | "anyone" => assert_eq!(reader.status, expected, "{method} {path}"),
             _ => assert_problem(&reader, path, 403, "read_only_token"),
         };
         let answer = call(&[OPERATOR]);
@@ -125,8 +129,11 @@ fn each_call_needs_its_permission() {
 #[test]
 fn without_a_token_of_operators_the_admin_api_says_how_to_set_one() {
     let pool = Pool::with(&[("admin_token", ""), ("admin_read_token", "")]);
-    for [method, path, body, _] in table(CALLS) {
+    for [method, path, body, permission] in table(CALLS) {
         for headers in [&[][..], &[BEARER], &[OPERATOR]] {
+            if permission == "anyone" && headers.is_empty() {
+                continue;
+            }
             let answer = pool.call(method, path, headers, body.trim_matches('-'));
             assert_problem(&answer, path, 403, "operator_token_not_configured");
             assert_contains(&answer.body, "SPIN_VARIABLE_ADMIN_TOKEN");

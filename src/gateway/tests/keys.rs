@@ -288,3 +288,88 @@ fn the_history_of_a_key_has_its_changes_of_state() {
         .assert_status(204);
     assert_eq!(pool.listed("keys/1/history")["items"], history["items"]);
 }
+
+#[test]
+fn the_pool_is_told_at_a_glance() {
+    let pool = Pool::of(5);
+    pool.run(
+        "UPDATE api_keys SET status = 0, disabled_reason = 'leaked' WHERE id > 3;
+         UPDATE api_keys SET disabled_at = '2027-01-15T07:00:00.000Z' WHERE id = 4;
+         UPDATE api_keys SET disabled_at = '2027-01-14T07:59:00.000Z' WHERE id = 5;
+         UPDATE api_keys SET status = 2, disabled_until = '2027-01-16T08:00:00.000Z' WHERE id = 3;
+         INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
+         ('key:1', 'm', 'quota_per_day', '2027-01-15T07:00:00.000Z', '2027-01-15T09:00:00.000Z', 1),
+         ('key:3', 'm', 'quota_per_day', '2027-01-15T07:00:00.000Z', '2027-01-15T09:00:00.000Z', 1)",
+    );
+    pool.admin(
+        "POST",
+        "keys/2/drill",
+        &serde_json::json!({"fault": "429", "calls": 5}),
+    )
+    .assert_status(200);
+    let told = pool.listed("pool");
+    assert_eq!(
+        told["keys"],
+        serde_json::json!({"total": 5, "active": 2, "cooling": 1, "disabled": 2})
+    );
+    assert_eq!(
+        (&told["cooling_for_models"], &told["drills"]),
+        (&1.into(), &1.into())
+    );
+    assert!(told["suspicion"].is_null());
+    let lately = serde_json::json!([
+        {"id": 4, "name": null, "reason": "leaked", "disabled_at": "2027-01-15T07:00:00.000Z"}
+    ]);
+    assert_eq!(told["disabled_lately"], lately);
+    assert!(told["warnings"].is_array());
+}
+
+#[test]
+fn the_activity_of_keys_is_listed_by_hour() {
+    let pool = Pool::of(2);
+    pool.run(
+        "INSERT INTO api_call_logs (api_key_id, success, model, outcome, called_at) VALUES
+         (1, 1, 'm', 'success', '2027-01-15T06:10:00.000Z'),
+         (1, 0, 'm', 'quota_per_day', '2027-01-15T06:50:00.000Z'),
+         (2, 1, 'm', 'success', '2027-01-14T07:10:00.000Z')",
+    );
+    let found = pool.listed("keys/activity?ids=2,1");
+    let hours = serde_json::json!([
+        {"hour": "2027-01-15T06:00:00.000Z", "outcomes": {"success": 1, "quota_per_day": 1}}
+    ]);
+    assert_eq!(
+        found["items"],
+        serde_json::json!([{"key_id": 1, "hours": hours}])
+    );
+    let earlier = pool.listed("keys/activity?ids=2&from=2027-01-14T07:00:00Z");
+    assert_eq!(earlier["items"][0]["key_id"], 2);
+    let many = vec!["1"; 1001].join(",");
+    for ids in ["", "?ids=", "?ids=1,x", &format!("?ids={many}")] {
+        let answer = pool.admin_text("GET", &format!("keys/activity{ids}"), "");
+        admin::assert_problem(
+            &answer,
+            "/admin/api/v1/keys/activity",
+            400,
+            "invalid_request",
+        );
+    }
+}
+
+#[test]
+fn what_is_left_is_summed_by_model() {
+    let pool = Pool::of(2);
+    for key in ["key:1", "key:2"] {
+        pool.insert_limit(key, "m", "requests", "day", 100);
+    }
+    let found = pool.listed("forecast?by=model");
+    let [model] = &found["items"].as_array().unwrap()[..] else {
+        panic!("{found}");
+    };
+    assert_eq!(
+        (&model["model"], &model["scopes"], &model["left"]),
+        (&"m".into(), &2.into(), &200.into())
+    );
+    assert!(model.get("scope").is_none());
+    let answer = pool.admin_text("GET", "forecast?by=key", "");
+    admin::assert_problem(&answer, "/admin/api/v1/forecast", 400, "invalid_request");
+}

@@ -49,6 +49,8 @@ fn template(endpoint: Endpoint) -> String {
         Endpoint::KeyHistory(_) => "/keys/{id}/history",
         Endpoint::TestKey(_) => "/keys/{id}/test",
         Endpoint::TestKeys => "/keys/test",
+        Endpoint::KeyActivity => "/keys/activity",
+        Endpoint::Pool => "/pool",
         Endpoint::Tokens => "/tokens",
         Endpoint::Token(_) => "/tokens/{id}",
         Endpoint::TokenAction(_, TokenAction::Disable) => "/tokens/{id}/disable",
@@ -184,6 +186,7 @@ fn each_call_is_described_and_each_described_call_exists() {
     let calls: BTreeSet<String> = table::<4>(super::admin::CALLS)
         .iter()
         .filter_map(|[method, path, ..]| {
+            let path = path.split('?').next()?;
             Some(format!("{method} {}", described_path(&route(path)?)?))
         })
         .collect();
