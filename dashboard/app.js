@@ -1,6 +1,6 @@
 // The frame around the views, for operators who have signed in.
 
-import { get, send, signIn, whenSignedOut } from "./lib/api.js";
+import { readSession, send, signIn, whenSignedOut } from "./lib/api.js";
 import { html } from "./lib/html.js";
 import { chooseLanguage, currentLanguage, t } from "./lib/i18n.js";
 import { forgetValues } from "./lib/poll.js";
@@ -60,13 +60,13 @@ export function App() {
       setError(error);
     });
     const token = takeToken();
-    open(() => (token ? signIn(token) : get("session")));
+    open(() => (token ? signIn(token) : readSession()));
   }, []);
 
   const signOut = async () => {
     await send("DELETE", "session").catch(() => {});
     forgetValues();
-    open(() => get("session"));
+    open(readSession);
   };
   const preferences = html`<${Preferences} onLanguage=${setLanguage} />`;
   if (session) {
@@ -76,9 +76,9 @@ export function App() {
     <//>`;
   }
   if (error?.code === "operator_token_not_configured") {
-    return html`<${NoAdminToken} retry=${() => open(() => get("session"))} preferences=${preferences} />`;
+    return html`<${NoAdminToken} retry=${() => open(readSession)} preferences=${preferences} />`;
   }
-  if (error?.status === 401 || error?.status === 429) {
+  if (error?.status === 401) {
     return html`<${SignInView}
       reason=${error}
       preferences=${preferences}
@@ -90,7 +90,7 @@ export function App() {
   }
   if (error) {
     return html`<div class="alone">
-      <div class="card"><${ErrorState} error=${error} retry=${() => open(() => get("session"))} /></div>
+      <div class="card"><${ErrorState} error=${error} retry=${() => open(readSession)} /></div>
     </div>`;
   }
   return null;

@@ -8,11 +8,13 @@ export class ApiError extends Error {
    * @param {number} status 0 if there was no answer
    * @param {string} code of docs/errors.md; `unreachable` if there was no answer
    * @param {string} detail for the operator
+   * @param {string} [param] the parameter at fault
    */
-  constructor(status, code, detail) {
+  constructor(status, code, detail, param) {
     super(detail);
     this.status = status;
     this.code = code;
+    this.param = param;
   }
 }
 
@@ -77,8 +79,8 @@ export async function requestText(path, init = {}) {
 export function errorOf(status, text) {
   try {
     const body = JSON.parse(text);
-    const { code, detail, message } = body.error ?? body;
-    return new ApiError(status, code ?? "unknown", detail ?? message ?? "");
+    const { code, detail, message, param } = body.error ?? body;
+    return new ApiError(status, code ?? "unknown", detail ?? message ?? "", param);
   } catch {
     return new ApiError(status, "unknown", text.slice(0, 200));
   }
@@ -104,6 +106,13 @@ export async function send(method, path, body, headers = {}) {
   const json = typeof body === "string" ? body : JSON.stringify(body);
   const text = await requestText(path, { method, body: json, headers });
   return text === "" ? null : JSON.parse(text);
+}
+
+/** The session; an error that tells why there is none. */
+export async function readSession() {
+  const session = await get("session");
+  if (session.permission === null) throw new ApiError(401, session.code, "");
+  return session;
 }
 
 /**

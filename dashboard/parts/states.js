@@ -30,6 +30,7 @@ export function Empty({ children }) {
 /** @param {import("../lib/api.js").ApiError} error */
 export function errorText(error) {
   if (error.code === "unreachable") return t("error.unreachable");
+  if (error.code === "session_ended") return t("error.session_ended");
   return error.message || t("error.status", { status: String(error.status) });
 }
 

@@ -25,6 +25,7 @@ export const en = {
   "error.unreachable":
     "The pool cannot be reached. Check that it is running and that this device has a network.",
   "error.status": "The pool answered with status {status}.",
+  "error.session_ended": "Your session has ended. Sign in again.",
   "error.no_view": "There is no such view.",
   "unit.ms": "{value} ms",
   "unit.s": "{value} s",

@@ -24,6 +24,7 @@ export const zh = {
   all_models: "所有模型",
   "error.unreachable": "无法连接密钥池。请检查它是否在运行，以及本设备的网络。",
   "error.status": "密钥池返回了状态码 {status}。",
+  "error.session_ended": "会话已结束，请重新登录。",
   "error.no_view": "没有这个页面。",
   "unit.ms": "{value} 毫秒",
   "unit.s": "{value} 秒",
