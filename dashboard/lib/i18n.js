@@ -50,15 +50,15 @@ export function currentLanguage() {
 
 /**
  * A text in the current language. `{name}` stands for a value. A text with forms, such as
- * `{one: …, other: …}`, is chosen by the number `n`.
+ * `{one: …, other: …}`, is chosen by the number `n`. The tests check that all keys exist.
  *
- * @param {Key} key
+ * @param {string} key
  * @param {Record<string, unknown>} [values]
  * @returns {string}
  */
 export function t(key, values = {}) {
   /** @type {string | {one?: string, other: string}} */
-  const entry = TABLES[language][key];
+  const entry = TABLES[language][/** @type {Key} */ (key)];
   const text = typeof entry === "string" ? entry : formOf(entry, Number(values.n));
   return fill(text, values);
 }
@@ -73,7 +73,7 @@ export function t(key, values = {}) {
  * @returns {string}
  */
 export function named(group, name, values) {
-  const key = /** @type {Key} */ (`${group}.${name}`);
+  const key = `${group}.${name}`;
   return key in TABLES.en ? t(key, values) : (name ?? "–");
 }
 

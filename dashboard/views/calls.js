@@ -1,6 +1,231 @@
-import { html } from "../lib/html.js";
-import { Heading } from "../parts/basics.js";
+// The log of calls, live.
 
-export function CallsView() {
-  return html`<${Heading} title="CallsView" />`;
+import { urlOf, withParameters } from "../lib/api.js";
+import { compact, duration, number } from "../lib/format.js";
+import { html } from "../lib/html.js";
+import { named, t } from "../lib/i18n.js";
+import { timeOf, toLocalInput } from "../lib/lists.js";
+import { useNames } from "../lib/names.js";
+import { OUTCOMES } from "../lib/outcomes.js";
+import { usePages } from "../lib/pages.js";
+import { usePoll, useSettled } from "../lib/poll.js";
+import { linkTo, replaceQuery } from "../lib/route.js";
+import { Heading, Outcome, Select, Time } from "../parts/basics.js";
+import { Empty, Loaded } from "../parts/states.js";
+import { Table } from "../parts/table.js";
+import { useState } from "../vendor/hooks.js";
+
+const LIVE_S = 2;
+const RANGES = { "15min": 15, "1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60 };
+/** What the API filters by. */
+const FILTERS = ["from", "until", "key", "token", "model", "outcome", "status", "success", "drill"];
+
+export function CallsView({ route }) {
+  const [isLive, setLive] = useState(true);
+  const filters = Object.fromEntries(FILTERS.map((name) => [name, route.query[name]]));
+  const calls = usePages("calls", filters, isLive ? LIVE_S : Number.POSITIVE_INFINITY);
+  const change = (changes) => replaceQuery(route, changes);
+  const exportTo = (format) => urlOf(withParameters("calls/export", { format, ...filters }));
+  return html`<${Heading} title=${t("nav.calls")}>
+      <label class="switch">
+        <input type="checkbox" role="switch" checked=${isLive} onChange=${() => setLive(!isLive)} />
+        ${t("calls.live")}
+      </label>
+      <a class="button" href=${exportTo("csv")} download>${t("calls.csv")}</a>
+      <a class="button" href=${exportTo("jsonl")} download>${t("calls.jsonl")}</a>
+    <//>
+    <${Filters} route=${route} onChange=${change} />
+    <${Loaded} of=${calls} lines=${10}>
+      ${(items) => html`<${CallList} ...${{ items, calls, isLive, setLive, onChange: change }} />`}
+    <//>`;
+}
+
+function Filters({ route, onChange }) {
+  const { query } = route;
+  const models = usePoll("statistics?by=model", 300);
+  const { keys, tokens } = useNames();
+  const flag = (name) => [
+    ["", t(`calls.any_${name}`)],
+    ["true", t(`calls.${name}_true`)],
+    ["false", t(`calls.${name}_false`)],
+  ];
+  const [more, setMore] = useState(false);
+  const choose = (name, options) => html`<${Select}
+    label=${t(`calls.${name}`)}
+    value=${query[name] ?? ""}
+    options=${options}
+    onChange=${(value) => onChange({ [name]: value })}
+  />`;
+  const byName = (names, any) => [
+    ["", any],
+    ...[...names].map(([id, name]) => [String(id), `${name} (#${id})`]),
+  ];
+  const outcomes = OUTCOMES.map((outcome) => [outcome, named("outcome", outcome)]);
+  const isFiltered = FILTERS.some((name) => query[name]);
+  return html`<div class="filters">
+    <${Ranges} query=${query} onChange=${onChange} />
+    ${choose("outcome", [["", t("calls.any_outcome")], ...outcomes])} ${choose("success", flag("success"))}
+    <${TextFilter} name="model" value=${query.model} onChange=${onChange} list="models" />
+    <datalist id="models">${models.data?.items.map(({ model }) => html`<option key=${model} value=${model}></option>`)}</datalist>
+    ${choose("key", withCurrent(byName(keys, t("calls.any_key")), query.key))}
+    ${choose("token", withCurrent([["", t("calls.any_token")], ["0", t("calls.builtin")], ...byName(tokens, "").slice(1)], query.token))}
+    ${
+      more || query.status || query.drill || query.from || query.until
+        ? html`<${TextFilter} name="status" value=${query.status} onChange=${onChange} type="number" />
+            ${choose("drill", flag("drill"))}
+            ${["from", "until"].map(
+              (name) => html`<label class="select" key=${name}>
+                <span>${t(`calls.${name}`)}</span>
+                <input type="datetime-local" value=${toLocalInput(query[name] ? Date.parse(query[name]) : null)} onChange=${(event) => onChange({ [name]: timeOf(event.currentTarget.value) })} />
+              </label>`,
+            )}`
+        : html`<button type="button" class="quiet" onClick=${() => setMore(true)}>${t("calls.more")}</button>`
+    }
+    ${
+      isFiltered &&
+      html`<button type="button" class="quiet" onClick=${() => onChange(Object.fromEntries(FILTERS.map((name) => [name, null])))}>
+        ${t("calls.clear")}
+      </button>`
+    }
+  </div>`;
+}
+
+/** A list of choices that has the current one, even if it is of a key that was deleted. */
+function withCurrent(options, current) {
+  const isKnown = !current || options.some(([value]) => value === current);
+  return isKnown ? options : [...options, [current, `#${current}`]];
+}
+
+function Ranges({ query, onChange }) {
+  const names = Object.keys(RANGES);
+  const since = (name) => new Date(Date.now() - RANGES[name] * 60_000).toISOString();
+  return html`<${Select}
+    label=${t("overview.range")}
+    value=${query.from ? "own" : ""}
+    options=${[
+      ["", t("calls.any_time")],
+      ...names.map((name) => [name, named("calls.range", name)]),
+      ...(query.from ? [["own", t("calls.own_range")]] : []),
+    ]}
+    onChange=${(name) => onChange({ from: name in RANGES ? since(name) : null, until: null })}
+  />`;
+}
+
+function TextFilter({ name, value = "", onChange, list = null, type = "search" }) {
+  const [text, setText] = useState(value);
+  useSettled(text, 400, (text) => onChange({ [name]: text.trim() }));
+  const label = t(`calls.${name}`);
+  return html`<label class="search">
+    <span class="hidden">${label}</span>
+    <input type=${type} placeholder=${label} value=${text} list=${list} onInput=${(event) => setText(event.currentTarget.value)} />
+  </label>`;
+}
+
+function CallList({ items, calls, isLive, setLive, onChange }) {
+  const names = useNames();
+  if (items.length === 0) {
+    return html`<${Empty}>
+      ${calls.hasMore ? t("calls.none_yet") : t("calls.none_found")}
+      ${calls.hasMore && html`<button type="button" onClick=${calls.more}>${t("calls.search_on")}</button>`}
+    <//>`;
+  }
+  const slowest = Math.max(...items.map((call) => call.response_time_ms ?? 0), 1);
+  return html`<${Table}
+    label=${t("nav.calls")}
+    columns=${columnsOf({ names, slowest, onChange })}
+    rows=${items}
+    keyOf=${(call) => call.id}
+    rowHeight=${40}
+    hasMore=${calls.hasMore}
+    onEnd=${() => {
+      // Older calls are read; the latest would push them away.
+      if (isLive) setLive(false);
+      calls.more();
+    }}
+    rowClass=${(call) => ((call.attempt ?? 1) > 1 ? "again" : "")}
+  />`;
+}
+
+function columnsOf({ names, slowest, onChange }) {
+  const nameOf = (map, id) => map.get(id) ?? `#${id}`;
+  return [
+    {
+      id: "time",
+      title: t("time"),
+      cell: (call) =>
+        call.request_id
+          ? html`<a href=${linkTo(["requests", call.request_id])}><${Time} at=${call.called_at} /></a>`
+          : html`<${Time} at=${call.called_at} />`,
+    },
+    { id: "model", title: t("overview.model"), class: "clip", cell: ({ model }) => model ?? "–" },
+    {
+      id: "outcome",
+      title: t("calls.outcome"),
+      cell: (call) => html`<${Outcome} of=${call.outcome} />
+        ${call.drill && html` <span class="tag">${t("keys.in_drill")}</span>`}`,
+    },
+    {
+      id: "status",
+      title: t("calls.status"),
+      class: "number wide-only",
+      cell: (call) => call.response_status ?? "–",
+    },
+    {
+      id: "key",
+      title: t("keys.name"),
+      class: "clip wide-only",
+      cell: (call) =>
+        html`<a href=${linkTo(["keys", call.key_id])}>${nameOf(names.keys, call.key_id)}</a>`,
+    },
+    {
+      id: "token",
+      title: t("calls.token"),
+      class: "clip wide-only",
+      cell: ({
+        token_id: id,
+      }) => html`<button type="button" class="link" onClick=${() => onChange({ token: id ?? 0 })}>
+        ${id === null ? t("calls.builtin") : nameOf(names.tokens, id)}
+      </button>`,
+    },
+    {
+      id: "attempt",
+      title: t("calls.attempt"),
+      class: "number",
+      cell: (call) => number(call.attempt),
+    },
+    {
+      id: "first",
+      title: t("calls.first_byte"),
+      class: "number wide-only",
+      cell: (call) => duration(call.first_byte_ms),
+    },
+    {
+      id: "duration",
+      title: t("overview.duration"),
+      class: "number",
+      cell: (call) => html`<span class="took">
+        <span class="took-bar" style=${{ width: `${((call.response_time_ms ?? 0) / slowest) * 60}px` }}></span>
+        ${duration(call.response_time_ms)}
+      </span>`,
+    },
+    {
+      id: "input",
+      title: t("overview.input"),
+      class: "number wide-only",
+      cell: (call) => compact(call.input_tokens),
+    },
+    {
+      id: "output",
+      title: t("overview.output"),
+      class: "number wide-only",
+      cell: (call) => compact(call.output_tokens),
+    },
+    {
+      id: "error",
+      title: t("calls.error"),
+      class: "clip wide-only",
+      cell: (call) =>
+        call.error_message && html`<span title=${call.error_message}>${call.error_message}</span>`,
+    },
+  ];
 }

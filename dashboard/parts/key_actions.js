@@ -1,0 +1,184 @@
+// What operators do to keys: the menu of a key, and its dialogs.
+
+import { send } from "../lib/api.js";
+import { html } from "../lib/html.js";
+import { named, t } from "../lib/i18n.js";
+import { numberOf, partsOf, timeOf, toLocalInput } from "../lib/lists.js";
+import { useState } from "../vendor/hooks.js";
+import { Field } from "./basics.js";
+import { FormDialog } from "./dialog.js";
+import { Menu } from "./menu.js";
+import { notify } from "./notice.js";
+import { errorText } from "./states.js";
+
+const HOUR_MS = 3_600_000;
+
+/** The name of a key, or its id. */
+export function nameOf({ id, name }) {
+  return name ? `${name} (#${id})` : `#${id}`;
+}
+
+/** The menu of a key. `onChange` is called after each change; `onDelete` after its deletion. */
+export function KeyMenu({ keyed, onChange, onDelete = onChange, children }) {
+  const [dialog, setDialog] = useState(null);
+  const run = async (action) => {
+    try {
+      await send("POST", `keys/${keyed.id}/${action}`);
+      notify(t(`keys.done_${action}`, { name: nameOf(keyed) }));
+      onChange();
+    } catch (error) {
+      notify(errorText(error), "bad");
+    }
+  };
+  const test = async () => {
+    notify(t("keys.testing", { name: nameOf(keyed) }));
+    try {
+      const { outcome, message } = await send("POST", `keys/${keyed.id}/test`);
+      const values = { name: nameOf(keyed), outcome: named("outcome", outcome) };
+      const text = `${t("keys.tested", values)} ${message ?? ""}`;
+      notify(text, outcome === "success" ? "good" : "bad");
+      onChange();
+    } catch (error) {
+      notify(errorText(error), "bad");
+    }
+  };
+  const isInUse = keyed.status === "active";
+  const actions = [
+    { name: t("keys.test"), act: test },
+    !isInUse && { name: t("keys.enable"), act: () => run("enable") },
+    { name: t("keys.pause"), act: () => setDialog("pause") },
+    keyed.status !== "disabled" && { name: t("keys.disable"), act: () => setDialog("disable") },
+    { name: t("keys.reset"), act: () => run("reset") },
+    { name: t("keys.edit"), act: () => setDialog("edit") },
+    { name: t("keys.drill"), act: () => setDialog("drill") },
+    { name: t("delete"), danger: true, act: () => setDialog("delete") },
+  ];
+  const Shown = DIALOGS[dialog];
+  const finish = dialog === "delete" ? onDelete : onChange;
+  return html`<${Menu} label=${t("keys.actions", { name: nameOf(keyed) })} actions=${actions}>${children ?? "⋯"}<//>
+    ${Shown && html`<${Shown} keys=${[keyed]} onClose=${() => setDialog(null)} apply=${applyTo([keyed], finish)} />`}`;
+}
+
+/** Sends a change for each key, and then calls `onDone`. */
+function applyTo(keys, onDone) {
+  return async (method, action, body) => {
+    for (const { id } of keys) {
+      await send(method, action === "" ? `keys/${id}` : `keys/${id}/${action}`, body);
+    }
+    onDone();
+  };
+}
+
+export function PauseDialog({ keys, apply, onClose }) {
+  const soon = toLocalInput(Date.now() + HOUR_MS);
+  return html`<${FormDialog}
+    title=${t("keys.pause_title", { n: keys.length })}
+    submit=${t("keys.pause")}
+    onClose=${onClose}
+    onSubmit=${(form) => apply("POST", "pause", { until: timeOf(form.get("until")) })}
+  >
+    <${Field} label=${t("keys.pause_until")} hint=${t("keys.pause_hint")}>
+      <input type="datetime-local" name="until" required value=${soon} />
+    <//>
+  <//>`;
+}
+
+export function DisableDialog({ keys, apply, onClose }) {
+  const submit = (form) => {
+    const reason = String(form.get("reason")).trim();
+    return apply("POST", "disable", reason ? { reason } : {});
+  };
+  return html`<${FormDialog}
+    title=${t("keys.disable_title", { n: keys.length })}
+    submit=${t("keys.disable")}
+    onClose=${onClose}
+    onSubmit=${submit}
+  >
+    <${Field} label=${t("keys.reason")} hint=${t("keys.disable_hint")}>
+      <input name="reason" maxlength="200" />
+    <//>
+  <//>`;
+}
+
+export function DeleteDialog({ keys, apply, onClose }) {
+  return html`<${FormDialog}
+    title=${t("keys.delete_title", { n: keys.length })}
+    submit=${t("delete")}
+    danger
+    onClose=${onClose}
+    onSubmit=${() => apply("DELETE", "", undefined)}
+  >
+    <p>${t("keys.delete_text")}</p>
+  <//>`;
+}
+
+function DrillDialog({ keys: [keyed], apply, onClose }) {
+  return html`<${FormDialog}
+    title=${t("keys.drill_title", { name: nameOf(keyed) })}
+    submit=${t("keys.drill_start")}
+    onClose=${onClose}
+    onSubmit=${(form) => {
+      const calls = numberOf(form.get("calls"));
+      return apply("POST", "drill", calls === 0 ? { calls } : { fault: form.get("fault"), calls });
+    }}
+  >
+    <p class="muted">${t("keys.drill_text")}</p>
+    <${Field} label=${t("keys.drill_fault")}>
+      <select name="fault">
+        ${["429", "503", "reset"].map((fault) => html`<option key=${fault} value=${fault}>${named("keys.fault", fault)}</option>`)}
+      </select>
+    <//>
+    <${Field} label=${t("keys.drill_calls")} hint=${t("keys.drill_hint")}>
+      <input type="number" name="calls" min="0" max="1000" required value=${keyed.drill?.calls_left ?? 1} />
+    <//>
+  <//>`;
+}
+
+function EditDialog({ keys: [keyed], apply, onClose }) {
+  const submit = (form) => {
+    const text = (name) => String(form.get(name)).trim() || null;
+    return apply("PATCH", "", {
+      name: text("name"),
+      project: text("project"),
+      priority: numberOf(form.get("priority")),
+      tags: partsOf(form.get("tags")),
+      note: text("note"),
+      allowed_models: partsOf(form.get("allowed_models")),
+      forbidden_models: partsOf(form.get("forbidden_models")),
+    });
+  };
+  const field = (
+    name,
+    value,
+  ) => html`<${Field} label=${t(`keys.field_${name}`)} hint=${hintOf(name)}>
+    <input name=${name} value=${value ?? ""} />
+  <//>`;
+  return html`<${FormDialog}
+    title=${t("keys.edit_title", { name: nameOf(keyed) })}
+    submit=${t("save")}
+    onClose=${onClose}
+    onSubmit=${submit}
+  >
+    ${field("name", keyed.name)} ${field("project", keyed.project)}
+    <${Field} label=${t("keys.field_priority")} hint=${t("keys.hint_priority")}>
+      <input type="number" name="priority" min="0" max="1000000" required value=${keyed.priority} />
+    <//>
+    ${field("tags", keyed.tags.join(", "))} ${field("note", keyed.note)}
+    ${field("allowed_models", keyed.allowed_models.join(", "))}
+    ${field("forbidden_models", keyed.forbidden_models.join(", "))}
+  <//>`;
+}
+
+function hintOf(name) {
+  const hint = `keys.hint_${name}`;
+  const text = named("keys", `hint_${name}`);
+  return text === hint.slice(5) ? null : text;
+}
+
+const DIALOGS = {
+  pause: PauseDialog,
+  disable: DisableDialog,
+  delete: DeleteDialog,
+  drill: DrillDialog,
+  edit: EditDialog,
+};
