@@ -58,7 +58,7 @@ impl Health {
         };
         let active = keys
             .iter()
-            .filter(|key| key.state.status == KeyStatus::Active);
+            .filter(|key| key.state.status_at(now) == KeyStatus::Active);
         Self {
             cooling_for_models: active.filter(cools).count(),
             drills: keys.iter().filter(|key| snapshot.has_drill(key.id)).count(),
@@ -78,7 +78,7 @@ pub(super) async fn show(
         cooling,
         disabled,
         other,
-    } = store::count_keys(database).await?;
+    } = store::count_keys(database, request.now).await?;
     let mut lately = store::alert_facts(database, request.now).await?.disabled;
     lately.sort_by_key(|key| std::cmp::Reverse(key.disabled_at));
     lately.truncate(MAX_NAMED);

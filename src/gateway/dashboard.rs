@@ -18,7 +18,7 @@ const PAGE: &str = "index.html";
 
 /// The page loads nothing but its own files, and no other page may contain it:
 /// <https://www.w3.org/TR/CSP3/>.
-const HEADERS: [(HeaderName, HeaderValue); 6] = [
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
@@ -42,7 +42,6 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("same-origin"),
     ),
-    (header::VARY, HeaderValue::from_static("accept-encoding")),
 ];
 
 /// A file in compressed form.
@@ -76,7 +75,7 @@ impl Asset {
     /// The page itself, if a browser opens `/`. Clients of an API that ask for the root get an error in
     /// their format.
     pub(super) fn page(request: &Parts) -> Option<Self> {
-        let is_opened = request.uri.path() == "/" && accepts(&request.headers, "text/html");
+        let is_opened = request.uri.path() == "/" && accepts_html(&request.headers);
         is_opened.then(|| Self::named(PAGE, Caching::Never))?
     }
 
@@ -118,6 +117,12 @@ impl Asset {
             Caching::Never => "no-cache",
         });
         reply.headers.insert(header::CACHE_CONTROL, caching);
+        // Caches in between must not show the page to a client that gets an error at its path.
+        let vary = HeaderValue::from_static(match self.file.path {
+            PAGE => "accept, accept-encoding",
+            _ => "accept-encoding",
+        });
+        reply.headers.insert(header::VARY, vary);
         reply.headers.extend(HEADERS);
         Ok(reply)
     }
@@ -133,30 +138,27 @@ impl Asset {
     }
 }
 
-/// The members of a header that is a list, each without its parameters, and those.
-fn members<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+/// The quality with which a header that is a list accepts something, such as 0 in `gzip;q=0`; `None`
+/// if it is not listed (RFC 9110 §12.4.2).
+fn quality(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> Option<f32> {
     let values = headers.get_all(name).into_iter();
     let values = values.filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|member| {
-        let (name, parameters) = member.split_once(';').unwrap_or((member, ""));
-        (name.trim(), parameters.trim())
+    let mut members = values
+        .flat_map(|value| value.split(','))
+        .map(|member| member.split(';').map(str::trim));
+    members.find_map(|mut parts| {
+        let is_wanted = parts.next()?.eq_ignore_ascii_case(wanted);
+        let quality = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='));
+        is_wanted.then(|| quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0)))
     })
 }
 
-fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    members(headers, &header::ACCEPT).any(|(accepted, _)| accepted.eq_ignore_ascii_case(media_type))
+fn accepts_html(headers: &HeaderMap) -> bool {
+    quality(headers, &header::ACCEPT, "text/html").unwrap_or(0.0) > 0.0
 }
 
 /// Whether the response may be compressed (RFC 9110 §12.5.3).
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let quality = |wanted: &str| {
-        let mut all = members(headers, &header::ACCEPT_ENCODING);
-        let (_, parameters) = all.find(|(coding, _)| coding.eq_ignore_ascii_case(wanted))?;
-        let quality = parameters.strip_prefix("q=").unwrap_or("1");
-        Some(quality.trim().parse().unwrap_or(0.0))
-    };
-    quality("gzip").or_else(|| quality("*")).unwrap_or(0.0_f32) > 0.0
+    let of = |coding| quality(headers, &header::ACCEPT_ENCODING, coding);
+    of("gzip").or_else(|| of("*")).unwrap_or(0.0) > 0.0
 }

@@ -294,14 +294,18 @@ impl<D: Database, U: Upstream, S: System> Gateway<D, U, S> {
             Method::POST => admission.sign_in(request).await,
             _ => admission.admit_operator(request, Permission::Read).await,
         };
+        let permission = match permission {
+            Ok(permission) => permission,
+            // Bodies of strangers are not held.
+            Err(why) if request.method == Method::GET => return session::show_none(request, why),
+            Err(failure) => return Err(failure),
+        };
         session::check_parameters(request, &self.read_body(request, body).await?.bytes)?;
         let now = self.system.now();
-        match (&request.method, permission) {
-            (&Method::GET, Err(why)) => session::show_none(request, why),
-            (_, Err(failure)) => Err(failure),
-            (&Method::POST, Ok(permission)) => session::begin(config, request, permission, now),
-            (&Method::DELETE, Ok(_)) => Ok(session::end(config, request)),
-            (_, Ok(permission)) => session::show(config, request, permission, now),
+        match request.method {
+            Method::POST => session::begin(config, request, permission, now),
+            Method::DELETE => Ok(session::end(config, request)),
+            _ => session::show(config, request, permission, now),
         }
     }
 

@@ -101,6 +101,7 @@ pub(super) fn show_none<D, B, S>(request: &Parts, why: Failure) -> Result<Reply<
     if has_bearer(request) || !signed_out.contains(&why) {
         return Err(why);
     }
+    check_parameters(request, b"")?;
     reply_with(&Report {
         code: Some(why.describe().body.code),
         ..Report::default()

@@ -1,9 +1,10 @@
 //! Lists of keys for operators.
 
+use super::cool_downs::PAUSED_UNTIL;
 use super::fault_drills::Drill;
 use super::page::{Page, PageOf};
-use super::{Database, Result, Row, Value, number, read, text, texts_of};
-use crate::pool::{KeyId, KeyStatus};
+use super::{Database, Result, Row, Value, number, read, text, texts_of, values};
+use crate::pool::{KeyId, KeyStatus, UnixMillis};
 
 /// Which keys a list contains.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -159,12 +160,12 @@ fn listed(row: &Row) -> ListedKey {
     }
 }
 
-/// How many keys are in each state, by the column, as lists have it.
+/// How many keys are in each state. A pause that is over counts as none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct KeyCounts {
     /// In use.
     pub active: u64,
-    /// Paused until a time, which may be over.
+    /// Paused.
     pub cooling: u64,
     /// Out of use.
     pub disabled: u64,
@@ -176,13 +177,16 @@ pub struct KeyCounts {
 ///
 /// # Errors
 /// The table cannot be read.
-pub async fn count_keys(database: &impl Database) -> Result<KeyCounts> {
+pub async fn count_keys(database: &impl Database, now: UnixMillis) -> Result<KeyCounts> {
     let select = format!(
-        "SELECT {}, count(*) FROM api_keys GROUP BY 1",
-        number("status")
+        "SELECT CASE WHEN status = {cooling} AND {PAUSED_UNTIL} <= ?1 THEN {active} ELSE {status} END, count(*)
+FROM api_keys GROUP BY 1",
+        cooling = KeyStatus::Cooling.code(),
+        active = KeyStatus::Active.code(),
+        status = number("status"),
     );
     let mut counts = KeyCounts::default();
-    for row in &read(database, &select, Vec::new()).await? {
+    for row in &read(database, &select, values![now]).await? {
         let status = row.integer(0).and_then(KeyStatus::from_code);
         let count = match status {
             Some(KeyStatus::Active) => &mut counts.active,

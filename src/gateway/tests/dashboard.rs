@@ -38,11 +38,15 @@ fn a_browser_gets_the_page_and_a_client_an_error() {
         &[][..],
         &[("accept", "*/*")],
         &[("accept", "application/json")],
+        &[("accept", "text/html;q=0, */*")],
         &[OPERATOR, ("accept", "application/json, text/plain")],
     ] {
         let answer = pool.call("GET", "/", headers, "");
         answer.assert_error(404, "unknown_path");
     }
+    let head = pool.call("HEAD", "/", &[("accept", "Text/HTML; q=0.1")], "");
+    assert_eq!((head.status, &*head.body), (200, ""));
+    assert_eq!(head.header("content-length"), page.header("content-length"));
     let posted = pool.call("POST", "/", &[HTML], "");
     assert_eq!(posted.status, 405);
 }
@@ -61,6 +65,7 @@ fn browsers_keep_files_until_their_version_changes() {
         file.header("content-type"),
         Some("text/javascript; charset=utf-8")
     );
+    assert_eq!(file.header("vary"), Some("accept-encoding"));
     let name = path.rsplit('/').next().unwrap();
     let other = pool.call("GET", &format!("/dashboard/other/{name}"), &[], "");
     assert_eq!(other.body, file.body);
@@ -89,7 +94,7 @@ fn an_unchanged_file_is_not_sent_again() {
         let again = pool.call("GET", "/", &headers, "");
         assert_eq!((again.status, &*again.body), (304, ""));
         assert_eq!(again.header("content-encoding"), None);
-        assert_eq!(again.header("vary"), Some("accept-encoding"));
+        assert_eq!(again.header("vary"), Some("accept, accept-encoding"));
     }
 }
 
@@ -103,6 +108,8 @@ fn files_are_compressed_for_those_who_accept_it() {
         ("GZIP", true),
         ("gzip;q=0, *", false),
         ("gzip;q=0.000", false),
+        ("gzip ; Q=0", false),
+        ("gzip;x=1;q=0", false),
         ("br", false),
         ("", false),
     ] {
@@ -128,6 +135,9 @@ fn the_page_loads_only_its_own_files_and_is_in_no_frame() {
         assert_contains(policy, "frame-ancestors 'none'");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+            assert_eq!(answer.header(name), Some("same-origin"), "{name}");
+        }
     }
     let page = pool.page().body;
     for inline in ["<style", " style=", " onload=", "<script>", "javascript:"] {
@@ -139,7 +149,15 @@ fn the_page_loads_only_its_own_files_and_is_in_no_frame() {
 #[test]
 fn the_page_needs_neither_settings_nor_a_database() {
     let invalid = Pool::with(&[("max_attempts", "none")]);
-    invalid.page();
+    let lost = |_| Err(DatabaseError::new("unable to open database file"));
+    // Requests have lines on the terminal.
+    let lost = Pool::with_database(&[("log_format", "text")], lost);
+    for pool in [invalid, lost] {
+        let other = ("origin", "https://other.example");
+        pool.call("GET", &pool.script_path(), &[other], "")
+            .assert_status(200);
+        assert!(pool.log_lines().is_empty(), "{:?}", pool.log_lines());
+    }
     let request = Request::get("/").header(HTML.0, HTML.1).body(()).unwrap();
     assert!(!crate::gateway::needs_database(&request.into_parts().0));
     let request = Request::get("/").body(()).unwrap();

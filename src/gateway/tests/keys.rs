@@ -291,15 +291,17 @@ fn the_history_of_a_key_has_its_changes_of_state() {
 
 #[test]
 fn the_pool_is_told_at_a_glance() {
-    let pool = Pool::of(5);
+    let pool = Pool::of(6);
     pool.run(
-        "UPDATE api_keys SET status = 0, disabled_reason = 'leaked' WHERE id > 3;
+        "UPDATE api_keys SET status = 0, disabled_reason = 'leaked' WHERE id IN (4, 5);
          UPDATE api_keys SET disabled_at = '2027-01-15T07:00:00.000Z' WHERE id = 4;
          UPDATE api_keys SET disabled_at = '2027-01-14T07:59:00.000Z' WHERE id = 5;
          UPDATE api_keys SET status = 2, disabled_until = '2027-01-16T08:00:00.000Z' WHERE id = 3;
+         UPDATE api_keys SET status = 2, disabled_until = '2027-01-15T09:00:00+02:00' WHERE id = 6;
          INSERT INTO cool_downs (scope, model, reason, began_at, until, strikes) VALUES
          ('key:1', 'm', 'quota_per_day', '2027-01-15T07:00:00.000Z', '2027-01-15T09:00:00.000Z', 1),
-         ('key:3', 'm', 'quota_per_day', '2027-01-15T07:00:00.000Z', '2027-01-15T09:00:00.000Z', 1)",
+         ('key:3', 'm', 'quota_per_day', '2027-01-15T07:00:00.000Z', '2027-01-15T09:00:00.000Z', 1),
+         ('key:6', 'm', 'quota_per_day', '2027-01-15T07:00:00.000Z', '2027-01-15T09:00:00.000Z', 1)",
     );
     pool.admin(
         "POST",
@@ -310,11 +312,11 @@ fn the_pool_is_told_at_a_glance() {
     let told = pool.listed("pool");
     assert_eq!(
         told["keys"],
-        serde_json::json!({"total": 5, "active": 2, "cooling": 1, "disabled": 2})
+        serde_json::json!({"total": 6, "active": 3, "cooling": 1, "disabled": 2})
     );
     assert_eq!(
         (&told["cooling_for_models"], &told["drills"]),
-        (&1.into(), &1.into())
+        (&2.into(), &1.into())
     );
     assert!(told["suspicion"].is_null());
     let lately = serde_json::json!([

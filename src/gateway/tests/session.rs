@@ -172,6 +172,18 @@ fn a_page_is_told_why_it_has_no_session() {
 }
 
 #[test]
+fn bodies_of_strangers_are_not_held() {
+    // Larger than any that may be held.
+    let body = "x".repeat(1025);
+    let pool = Pool::with(&[("max_body_bytes", "1024")]);
+    for method in ["POST", "DELETE"] {
+        let answer = pool.call(method, SESSION, &[], &body);
+        admin::assert_problem(&answer, SESSION, 401, "missing_operator_token");
+    }
+    pool.call("GET", SESSION, &[], &body).assert_status(200);
+}
+
+#[test]
 fn a_session_has_no_parameters() {
     let pool = Pool::new();
     for (method, path, body) in [
