@@ -85,7 +85,7 @@ function Fields({ before, problems }) {
   const input = (name, attributes) =>
     html`<input name=${name} defaultValue=${before[name]} autocomplete="off" aria-invalid=${name in problems} ...${attributes} />`;
   return html`<${Field} label=${t("tokens.name")} hint=${t("tokens.name_hint")} error=${problems.name}>
-      ${input("name", { autofocus: true })}
+      ${input("name", { ref: focusFirst })}
     <//>
     <p class="gap muted">${t("tokens.limits_hint")}</p>
     <div class="two">
@@ -121,6 +121,11 @@ function Fields({ before, problems }) {
       )}
       <button type="button" onClick=${() => expireIn(null)}>${t("tokens.never")}</button>
     </div>`;
+}
+
+/** The dialog focuses this input as it opens. As an attribute from the beginning, the page would. */
+function focusFirst(/** @type {HTMLInputElement | null} */ input) {
+  input?.setAttribute("autofocus", "");
 }
 
 const GRACES_S = [0, 3600, 86_400, 7 * 86_400, 30 * 86_400];

@@ -126,16 +126,9 @@ function columnsOf(use, actions) {
       cell: (token) => expiryCell(token, use.now),
     },
     {
-      id: "requests",
-      title: t("tokens.requests_24h"),
-      class: "number",
-      cell: (token) => requestsCell(token, use.lately(token.id)),
-    },
-    {
-      id: "tokens",
-      title: t("tokens.tokens_24h"),
-      class: "number wide-only",
-      cell: (token) => amount(use.lately(token.id), tokensOf),
+      id: "use",
+      title: t("tokens.last_24h"),
+      cell: (token) => useCell(token, use.lately(token.id)),
     },
     {
       id: "today",
@@ -208,17 +201,19 @@ function amount(group, read) {
   return group === undefined ? "–" : compact(group === null ? 0 : read(group));
 }
 
-function requestsCell(token, group) {
-  const text = amount(group, ({ requests }) => requests);
-  if (!group) return text;
+function useCell(token, group) {
+  if (group === undefined) return "–";
+  if (group === null) return html`<span class="muted">${t("tokens.unused")}</span>`;
   const { calls, successes, requests } = group;
   const link = linkTo(["calls"], { token: token.id ?? 0 });
-  const label = t("tokens.calls_of", { n: requests, name: token.name ?? "" });
   // The share is of calls, since a request whose first key failed is still served by another.
-  return html`<div class="stack">
-    <a href=${link} aria-label=${label} title=${label}>${text}</a>
+  const share = t("tokens.success", { share: percent(successes, calls) });
+  return html`<div class="stack number">
+    <a href=${link} title=${t("tokens.calls_of", { name: token.name ?? "" })}>
+      ${t("tokens.requests", { n: requests, value: compact(requests) })}
+    </a>
     <small title=${t("tokens.success_title", { n: calls, successes })}>
-      ${t("tokens.success", { share: percent(successes, calls) })}
+      ${t("tokens.n_tokens", { n: tokensOf(group), value: compact(tokensOf(group)) })} · ${share}
     </small>
   </div>`;
 }
