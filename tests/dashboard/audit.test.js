@@ -52,7 +52,8 @@ test("subjects that have a view are recognised", () => {
 });
 
 test("a subject may be typed in several ways", () => {
-  for (const text of ["key:3", " Key 3 ", "key #3", "3"]) assert.equal(subjectOf(text), "key:3", text);
+  for (const text of ["key:3", " Key 3 ", "key #3", "3"])
+    assert.equal(subjectOf(text), "key:3", text);
   assert.equal(subjectOf("token:2"), "token:2");
   assert.equal(subjectOf(""), "");
 });

@@ -32,7 +32,10 @@ test("each variable of the manifest has a description in both languages", () => 
 test("each description is of a variable of the manifest", () => {
   const described = Object.keys(en).filter((key) => key.startsWith("setting."));
   const names = new Set(variables.map(({ name }) => `setting.${name}`));
-  assert.deepEqual(described.filter((key) => !names.has(key)), []);
+  assert.deepEqual(
+    described.filter((key) => !names.has(key)),
+    [],
+  );
 });
 
 test("each variable is in one group", () => {
@@ -79,8 +82,15 @@ test("bytes are shown in the largest whole unit", () => {
 });
 
 test("the most urgent state of encryption is told", () => {
-  const none = { is_enabled: true, sealed: 5, sealed_with_previous: 0, in_clear_text: 0, unreadable: 0 };
-  const state = (changes, hasPrevious = false) => encryptionState({ ...none, ...changes }, hasPrevious);
+  const none = {
+    is_enabled: true,
+    sealed: 5,
+    sealed_with_previous: 0,
+    in_clear_text: 0,
+    unreadable: 0,
+  };
+  const state = (changes, hasPrevious = false) =>
+    encryptionState({ ...none, ...changes }, hasPrevious);
   assert.equal(state({}), "done");
   assert.equal(state({}, true), "rotated");
   assert.equal(state({ in_clear_text: 1 }, true), "sealing");

@@ -75,13 +75,27 @@ test("addresses and networks of both versions are accepted", () => {
   for (const text of ["10.0.0.0/8", "192.168.1.7", "2001:db8::/32", "::1", "::ffff:10.0.0.1"]) {
     assert.ok(isNetwork(text), text);
   }
-  for (const text of ["10.0.0", "10.0.0.256", "10.0.0.0/", "10.0.0.0/8/8", "example.com", "::/129"]) {
+  for (const text of [
+    "10.0.0",
+    "10.0.0.256",
+    "10.0.0.0/",
+    "10.0.0.0/8/8",
+    "example.com",
+    "::/129",
+  ]) {
     assert.ok(!isNetwork(text), text);
   }
 });
 
 test("numbers may have separators and units", () => {
-  const numbers = { 7: 7, "2,000,000": 2e6, "2 000 000": 2e6, "2M": 2e6, "1.1m": 1.1e6, "1.5k": 1500 };
+  const numbers = {
+    7: 7,
+    "2,000,000": 2e6,
+    "2 000 000": 2e6,
+    "2M": 2e6,
+    "1.1m": 1.1e6,
+    "1.5k": 1500,
+  };
   for (const [text, number] of Object.entries({ ...numbers, "200万": 2e6 })) {
     assert.equal(parseNumber(text), number, text);
   }
@@ -157,7 +171,10 @@ test("tokens are those of prompts, answers and thoughts", () => {
 });
 
 test("a token without a group has no calls, unless there are more pages", () => {
-  const items = /** @type {any[]} */ ([{ token_id: null, calls: 1 }, { token_id: 3, calls: 2 }]);
+  const items = /** @type {any[]} */ ([
+    { token_id: null, calls: 1 },
+    { token_id: 3, calls: 2 },
+  ]);
   const all = usesByToken({ items, next_cursor: null });
   assert.equal(all(null).calls, 1);
   assert.equal(all(3).calls, 2);
@@ -167,8 +184,15 @@ test("a token without a group has no calls, unless there are more pages", () => 
 });
 
 test("snippets have the pool's address below its prefix", () => {
-  const pool = { base: "https://example.com/gemini/", token: "kp_1", models: ["gemini-*", "gemini-x"] };
-  assert.match(snippetFor("environment", pool), /OPENAI_BASE_URL="https:\/\/example\.com\/gemini\/v1"/);
+  const pool = {
+    base: "https://example.com/gemini/",
+    token: "kp_1",
+    models: ["gemini-*", "gemini-x"],
+  };
+  assert.match(
+    snippetFor("environment", pool),
+    /OPENAI_BASE_URL="https:\/\/example\.com\/gemini\/v1"/,
+  );
   assert.match(snippetFor("python", pool), /model="gemini-x"/);
   assert.match(snippetFor("claude", pool), /ANTHROPIC_BASE_URL="https:\/\/example\.com\/gemini"/);
   assert.match(snippetFor("python", { ...pool, models: null }), /model="gemini-flash-latest"/);
