@@ -67,11 +67,22 @@ function isSame(left, right) {
  */
 export function shortValue(value) {
   if (value === null || value === undefined) return null;
-  if (typeof value === "string") return value;
-  if (Array.isArray(value) && value.every((item) => typeof item !== "object")) {
-    return value.join(", ");
+  if (typeof value !== "object") return String(value);
+  if (!Array.isArray(value)) {
+    const members = Object.entries(value).map(([name, value]) => `${name}: ${shortValue(value)}`);
+    return members.join(", ");
   }
-  return JSON.stringify(value);
+  // Rows, such as limits, and lists, such as tags.
+  return value.some(Array.isArray)
+    ? value
+        .map((row) =>
+          [row]
+            .flat()
+            .filter((cell) => cell !== "" && cell !== null)
+            .join(" "),
+        )
+        .join("; ")
+    : value.map(shortValue).join(", ");
 }
 
 /**

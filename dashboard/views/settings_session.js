@@ -11,7 +11,10 @@ export function SessionTab() {
   const session = usePoll("session", 60);
   const now = useNow(30);
   return html`<${Loaded} of=${session}>
-    ${({ permission, ends_at: end }) => html`<${Card} title=${t("settings.tab_session")}>
+    ${({
+      permission,
+      ends_at: end,
+    }) => html`<${Card} class="session" title=${t("settings.tab_session")}>
       <dl class="facts">
         <dt>${t("session.permission")}</dt>
         <dd>

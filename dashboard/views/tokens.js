@@ -21,6 +21,8 @@ import { NewToken, RotateForm, TokenForm } from "./token_forms.js";
 /** The token of the variable `my_api_token`, which the API does not list. */
 const BUILT_IN = { id: null, name: "my_api_token", state: "active" };
 
+const DAY = 86_400_000;
+
 export function TokensView({ route }) {
   const { state = "", q = "", sort = "" } = route.query;
   const mayChange = useMayChange();
@@ -155,6 +157,7 @@ function nameCell(token) {
 /** The limits in short, each in full on hover. */
 function limitsCell(token) {
   if (token.id === null) return html`<span class="muted">${t("tokens.unlimited")}</span>`;
+  // That of a day is beside what is used of it.
   const { models, networks, requests_per_minute: perMinute, tokens_per_day: perDay } = token;
   const tags = [
     models && [listText("tokens.n_models", models), models.join("\n")],
@@ -163,8 +166,9 @@ function limitsCell(token) {
       t("tokens.per_minute", { value: compact(perMinute) }),
       number(perMinute),
     ],
-    perDay !== null && [t("tokens.per_day", { value: compact(perDay) }), number(perDay)],
   ].filter(Boolean);
+  if (tags.length === 0 && perDay !== null)
+    return html`<span class="muted">${t("tokens.only_per_day")}</span>`;
   if (tags.length === 0) return html`<span class="muted">${t("tokens.unlimited")}</span>`;
   return html`<div class="limits">
     ${tags.map(([text, title]) => html`<span class="tag" key=${text} title=${title}>${text}</span>`)}
@@ -180,8 +184,8 @@ function expiryCell({ expires_at: at, previous_until: old, id }, now) {
   if (id === null) return html`<span class="muted">${t("tokens.never")}</span>`;
   const left = at ? new Date(at).getTime() - now : Number.POSITIVE_INFINITY;
   const main = at
-    ? html`<time datetime=${at} title=${dateTime(at)} class=${left > 0 && left < 7 * 86_400_000 ? "soon" : ""}>
-        ${left > 0 ? t("tokens.left", { time: span(left) }) : relative(at, now)}
+    ? html`<time datetime=${at} title=${dateTime(at)} class=${left > 0 && left < 7 * DAY ? "soon" : ""}>
+        ${left > 0 ? t("tokens.left", { time: span(left > 2 * DAY ? left - (left % DAY) : left) }) : relative(at, now)}
       </time>`
     : html`<span class="muted">${t("tokens.never")}</span>`;
   const isRotating = old && new Date(old).getTime() > now;
@@ -221,13 +225,13 @@ function useCell(token, group) {
 function todayCell(token, group) {
   const text = amount(group, tokensOf);
   const limit = token.tokens_per_day ?? null;
-  if (limit === null || group === undefined) return html`<span class="number">${text}</span>`;
-  const used = group === null ? 0 : tokensOf(group);
+  if (limit === null) return html`<span class="number">${text}</span>`;
+  const used = group ? tokensOf(group) : 0;
   const words = t("tokens.used_of", { used: text, limit: compact(limit) });
   const isUsedUp = used >= limit;
   return html`<div class="today">
     <span class="number">${words}</span>
-    <small>${isUsedUp ? t("tokens.used_up") : percent(used, limit)}</small>
+    <small>${isUsedUp ? t("tokens.used_up") : group !== undefined && percent(used, limit)}</small>
     <${Gauge} used=${used} limit=${limit} label=${t("tokens.today")} text=${words} />
   </div>`;
 }

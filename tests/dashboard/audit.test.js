@@ -37,7 +37,9 @@ test("values that are no objects are compared as a whole", () => {
 test("values are as short as they can be", () => {
   assert.equal(shortValue("text"), "text");
   assert.equal(shortValue(["a", "b"]), "a, b");
-  assert.equal(shortValue([{ a: 1 }]), '[{"a":1}]');
+  assert.equal(shortValue([["key:3", "", "requests", "day", 250]]), "key:3 requests day 250");
+  assert.equal(shortValue({ fault: "429", calls_left: 5 }), "fault: 429, calls_left: 5");
+  assert.equal(shortValue([]), "");
   assert.equal(shortValue(0), "0");
   assert.equal(shortValue(null), null);
   assert.equal(shortValue(undefined), null);
