@@ -157,7 +157,7 @@ export const en = {
   "tokens.n_models": { one: "{n} model", other: "{n} models" },
   "tokens.n_networks": { one: "{n} network", other: "{n} networks" },
   "tokens.per_minute": "{value}/min",
-  "tokens.only_per_day": "only per day",
+  "tokens.only_per_day": "only tokens per day",
   "tokens.calls_of": "Show the calls of {name}",
   "tokens.calls": "Show calls",
   "tokens.none": "There are no client tokens yet.",

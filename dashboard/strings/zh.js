@@ -152,7 +152,7 @@ export const zh = {
   "tokens.n_models": { other: "{n} 个模型" },
   "tokens.n_networks": { other: "{n} 个网络" },
   "tokens.per_minute": "{value} 次/分钟",
-  "tokens.only_per_day": "仅每日",
+  "tokens.only_per_day": "仅每日 token",
   "tokens.calls_of": "查看 {name} 的调用",
   "tokens.calls": "查看调用",
   "tokens.none": "还没有客户端令牌。",
