@@ -8,9 +8,9 @@ export class ApiError extends Error {
    * @param {number} status 0 if there was no answer
    * @param {string} code of docs/errors.md; `unreachable` if there was no answer
    * @param {string} detail for the operator
-   * @param {string} [param] the parameter at fault
+   * @param {string | null} [param] the parameter at fault, such as `models[1]`
    */
-  constructor(status, code, detail, param) {
+  constructor(status, code, detail, param = null) {
     super(detail);
     this.status = status;
     this.code = code;
@@ -80,7 +80,7 @@ export function errorOf(status, text) {
   try {
     const body = JSON.parse(text);
     const { code, detail, message, param } = body.error ?? body;
-    return new ApiError(status, code ?? "unknown", detail ?? message ?? "", param);
+    return new ApiError(status, code ?? "unknown", detail ?? message ?? "", param ?? null);
   } catch {
     return new ApiError(status, "unknown", text.slice(0, 200));
   }

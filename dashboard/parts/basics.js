@@ -82,12 +82,14 @@ export function Gauge({ used, limit, label, text }) {
   </div>`;
 }
 
-/** A text to copy, such as a command or a new token. */
-export function Copyable({ text, label }) {
+/** A text to copy, such as a command or a new token. `onCopied` learns that it was copied. */
+export function Copyable({ text, label, onCopied = () => {} }) {
   const [isCopied, setCopied] = useState(false);
   const code = useRef(null);
   const copy = async () => {
-    setCopied(await copyText(text, code.current));
+    const isDone = await copyText(text, code.current);
+    setCopied(isDone);
+    if (isDone) onCopied();
   };
   return html`<div class="copyable">
     <code ref=${code} aria-label=${label}>${text}</code>

@@ -5,13 +5,26 @@ import { t } from "../lib/i18n.js";
 import { useEffect, useRef, useState } from "../vendor/hooks.js";
 import { errorText } from "./states.js";
 
-/** A dialog that is open as long as it is there. `onClose` must remove it. */
+/**
+ * A dialog that is open as long as it is there. `onClose` must remove it, or may ask first: Escape
+ * alone does not close it.
+ */
 export function Dialog({ title, onClose, children, wide = false }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => {
     dialog.current?.showModal();
   }, []);
-  return html`<dialog ref=${dialog} class=${wide ? "wide" : ""} onClose=${onClose} aria-label=${title}>
+  const cancel = (event) => {
+    event.preventDefault();
+    onClose();
+  };
+  return html`<dialog
+    ref=${dialog}
+    class=${wide ? "wide" : ""}
+    onCancel=${cancel}
+    onClose=${onClose}
+    aria-label=${title}
+  >
     <header>
       <h2>${title}</h2>
       <button type="button" class="quiet" aria-label=${t("close")} onClick=${onClose}>✕</button>

@@ -14,10 +14,14 @@ export function Menu({ label, actions, children = "⋯" }) {
     const closeOutside = (event) => {
       if (!menu.current?.contains(event.target)) setOpen(false);
     };
+    const closeScrolled = () => setOpen(false);
     document.addEventListener("pointerdown", closeOutside);
     document.addEventListener("focusin", closeOutside);
-    itemsOf(menu.current)[0]?.focus();
+    place(menu.current);
+    document.addEventListener("scroll", closeScrolled, { capture: true });
+    itemsOf(menu.current)[0]?.focus({ preventScroll: true });
     return () => {
+      document.removeEventListener("scroll", closeScrolled, { capture: true });
       document.removeEventListener("pointerdown", closeOutside);
       document.removeEventListener("focusin", closeOutside);
     };
@@ -68,6 +72,15 @@ export function Menu({ label, actions, children = "⋯" }) {
       </div>`
     }
   </div>`;
+}
+
+/** Below the button, or above it where there is no room. A table would clip what is inside it. */
+function place(menu) {
+  const list = menu.querySelector("[role=menu]");
+  const { top, bottom, right } = menu.getBoundingClientRect();
+  const isBelow = bottom + list.offsetHeight <= innerHeight || top < list.offsetHeight;
+  list.style.right = `${Math.max(document.documentElement.clientWidth - right, 8)}px`;
+  list.style.top = `${isBelow ? bottom : top - list.offsetHeight}px`;
 }
 
 /** @returns {HTMLElement[]} */

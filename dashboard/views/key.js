@@ -142,7 +142,7 @@ function Budget({ limit }) {
     limit.learned !== null && t("key.learned", { value: limit.learned }),
   ];
   return html`<li>
-    <div class="row"><b>${name}</b> <span class="number">${text}</span></div>
+    <div class="pair"><b>${name}</b> <span class="number">${text}</span></div>
     <${Gauge} used=${used} limit=${value} label=${`${name}, ${unit}`} text=${text} />
     <small>${source.filter(Boolean).join(" · ")}</small>
   </li>`;

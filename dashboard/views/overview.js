@@ -175,9 +175,9 @@ function Budgets({ items }) {
         unit,
       });
       return html`<li key=${`${item.model} ${item.unit}`}>
-        <div class="row"><b>${name}</b> <span class="number">${text}</span></div>
+        <div class="pair"><b>${name}</b> <span class="number">${text}</span></div>
         <${Gauge} used=${item.used} limit=${item.limit} label=${`${name}, ${unit}`} text=${text} />
-        <div class="row muted"><small>${endOf(item)}</small> <small>${t("unit.per_hour", { value: compact(item.pace_per_hour) })}</small></div>
+        <div class="pair muted"><small>${endOf(item)}</small> <small>${t("unit.per_hour", { value: compact(item.pace_per_hour) })}</small></div>
       </li>`;
     })}
   </ul>`;

@@ -84,7 +84,7 @@ function Waterfall({ attempts, bars, total }) {
         const { start, waiting, streaming, gap } = bars[at];
         const name = keys.get(attempt.key_id) ?? `#${attempt.key_id}`;
         return html`<li key=${attempt.id}>
-          <div class="row">
+          <div class="pair">
             <span>
               <b>${t("request.attempt", { n: attempt.attempt ?? at + 1 })}</b>
               <a href=${linkTo(["keys", attempt.key_id])}>${name}</a>
@@ -98,7 +98,7 @@ function Waterfall({ attempts, bars, total }) {
             </span>
           </div>
           <div class="track" aria-hidden="true">
-            <span class="gap" style=${{ left: share(start - gap), width: share(gap) }}></span>
+            <span class="between" style=${{ left: share(start - gap), width: share(gap) }}></span>
             <span class="waiting" style=${{ left: share(start), width: share(waiting) }}></span>
             <span class="streaming" style=${{ left: share(start + waiting), width: share(streaming) }}></span>
           </div>
@@ -107,7 +107,7 @@ function Waterfall({ attempts, bars, total }) {
       })}
     </ol>
     <p class="legend muted">
-      <span><span class="cell gap"></span> ${t("request.legend_gap")}</span>
+      <span><span class="cell between"></span> ${t("request.legend_gap")}</span>
       <span><span class="cell waiting"></span> ${t("request.legend_waiting")}</span>
       <span><span class="cell streaming"></span> ${t("request.legend_streaming")}</span>
     </p>`;
