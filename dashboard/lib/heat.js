@@ -5,7 +5,7 @@ import { sumByFault } from "./outcomes.js";
 /** The faults that a cell may show, in the order in which they matter. */
 const FAILURES = /** @type {const} */ (["key", "quota", "upstream", "client", "other"]);
 /** From this share on, failures give a cell its colour. */
-const NOTABLE = 0.05;
+const NOTABLE = 0.2;
 
 /**
  * @typedef {object} Cell

@@ -26,16 +26,17 @@ export function Chart({ label, times, series, format, isStacked = false, isBars 
   // What a new plot is needed for; new values are set in the one that is there.
   const shape = JSON.stringify([series.map(({ name, color }) => [name, color]), currentLanguage()]);
   useEffect(() => {
+    const element = box.current;
     const draw = () => {
       plot.current?.destroy();
-      const options = optionsOf(box.current, { series, format, isStacked, isBars });
-      plot.current = new uPlot(options, data, box.current);
+      const options = optionsOf(element, { series, format, isStacked, isBars });
+      plot.current = new uPlot(options, data, element);
     };
     draw();
     const observer = new ResizeObserver(() => {
-      plot.current?.setSize({ width: box.current.clientWidth, height: HEIGHT });
+      plot.current?.setSize({ width: element.clientWidth, height: HEIGHT });
     });
-    observer.observe(box.current);
+    observer.observe(element);
     addEventListener("themechange", draw);
     return () => {
       removeEventListener("themechange", draw);

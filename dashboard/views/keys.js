@@ -101,6 +101,7 @@ function KeyList({ items, keys, sort, show, change, selected, setSelected, mayCh
   const chosen = mayChange && checkColumn({ items, selected, toggle, setSelected });
   const menu = mayChange && {
     id: "menu",
+    class: "last",
     title: html`<span class="hidden">${t("keys.actions_title")}</span>`,
     cell: (key) => html`<${KeyMenu} keyed=${key} onChange=${keys.refresh} />`,
   };

@@ -146,7 +146,7 @@ function Figures({ of }) {
 function KeyStates({ pool }) {
   const { keys } = pool;
   const states = /** @type {const} */ (["active", "cooling", "disabled"]);
-  return html`<div class="shares" aria-hidden="true">
+  return html`<div class="shares gap" aria-hidden="true">
       ${states.map(
         (state) =>
           html`<span key=${state} class="share-${state}" style=${{ flexGrow: keys[state] }}></span>`,

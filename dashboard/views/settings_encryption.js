@@ -55,7 +55,7 @@ function Shares({ counts }) {
         ></span>`,
       )}
     </div>
-    <dl class="legend">
+    <dl class="storage-legend">
       ${STORED.map(
         (name) => html`<div key=${name}>
           <dt><i class=${TONES[name]} aria-hidden="true"></i> ${named("encryption", name)}</dt>
