@@ -97,7 +97,7 @@ mod tests {
         let Err(error) = Cli::try_parse_from(["xtask", "test", "--only", "lint"]) else {
             panic!("`lint` is not a stage");
         };
-        let all = "fmt, clippy, docs, unit, build, clients, test, host, bench, fuzz\n";
+        let all = "fmt, clippy, docs, unit, build, clients, dashboard, test, host, bench, fuzz\n";
         assert!(error.to_string().contains(all), "{error}");
     }
 }

@@ -7,6 +7,7 @@ mod greeting;
 mod host_arguments;
 mod service;
 mod tied;
+mod traffic;
 
 pub(crate) use tied::{TIED, Tied};
 
@@ -18,7 +19,7 @@ use service::{Ended, Service};
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -100,7 +101,12 @@ fn serve(
 ) -> Result<ExitCode> {
     let ended = loop {
         match serving.recv_timeout(TICK) {
-            Ok(address) => say(&settings.greeting(address)),
+            Ok(address) => {
+                say(&settings.greeting(address));
+                if matches!(settings, Settings::Demo) {
+                    traffic::start(greeting::reachable(address));
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             // The host has closed its output and will exit.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
@@ -203,6 +209,7 @@ fn prepare_demo(host: &mut Command, fake: SocketAddr) -> Result<()> {
             .with_context(|| format!("cannot remove {} of the last demo", state.display()))?;
     }
     fs::create_dir_all(&state)?;
+    import_history(&state)?;
     host.arg("--state-dir").arg(&state);
     // There is no `.env` file.
     host.current_dir(&state);
@@ -219,6 +226,27 @@ fn prepare_demo(host: &mut Command, fake: SocketAddr) -> Result<()> {
         ("LLM_API_ORIGIN", format!("http://{fake}")),
     ] {
         host.env(format!("{VARIABLES}{name}"), value);
+    }
+    Ok(())
+}
+
+/// Fills the database with made-up calls of the last days.
+fn import_history(state: &Path) -> Result<()> {
+    let history = workspace::root().join("xtask/src/up/demo.sql");
+    let mut import = Command::new(workspace::target(build::HOST));
+    import
+        .current_dir(state)
+        .args(["import-sql", "--from"])
+        .arg(workspace::root().join("spin.toml"))
+        .arg("--state-dir")
+        .arg(state)
+        .arg(history);
+    let output = import.output().context("cannot import the history")?;
+    if !output.status.success() {
+        bail!(
+            "cannot import the history of the demo: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(())
 }

@@ -10,12 +10,19 @@ pub(super) const DEMO_TOKEN: &str = "the-token-of-the-demo";
 /// The token of the demo's operator, which is not secret either.
 pub(super) const DEMO_ADMIN_TOKEN: &str = "the-admin-token-of-the-demo";
 /// The demo's keys, which cannot be mistaken for real ones.
-pub(super) const DEMO_KEYS: [&str; 5] = [
+pub(super) const DEMO_KEYS: [&str; 12] = [
     "not-a-real-key-for-the-demo-0001",
     "not-a-real-key-for-the-demo-0002",
     "not-a-real-key-for-the-demo-0003",
     "not-a-real-key-for-the-demo-0004",
     "not-a-real-key-for-the-demo-0005",
+    "not-a-real-key-for-the-demo-0006",
+    "not-a-real-key-for-the-demo-0007",
+    "not-a-real-key-for-the-demo-0008",
+    "not-a-real-key-for-the-demo-0009",
+    "not-a-real-key-for-the-demo-0010",
+    "not-a-real-key-for-the-demo-0011",
+    "not-a-real-key-for-the-demo-0012",
 ];
 
 /// Of a token no longer than this, no character is shown; the component has the same limit.
@@ -102,7 +109,9 @@ impl Settings {
         };
         let advice = match self {
             Self::Demo => demo_advice(&origin),
-            Self::Real { token, keys } => real_advice(token, keys),
+            Self::Real { token, keys } => {
+                format!("The dashboard is at {origin}\n") + &real_advice(token, keys)
+            }
         };
         format!(
             "\nThe key pool listens on {origin}\n\n\
@@ -115,7 +124,8 @@ impl Settings {
 
 fn demo_advice(origin: &str) -> String {
     format!(
-        "\nTry it:\n{}\n\nThe same as a stream:\n{}\n\n\
+        "\nThe dashboard, signed in:\n  {origin}/#/sign-in?token={DEMO_ADMIN_TOKEN}\n\
+         \nTry it:\n{}\n\nThe same as a stream:\n{}\n\n\
          Before the other commands of the README:\n  export KEYPOOL_TOKEN={DEMO_TOKEN}\n  export KEYPOOL_ADMIN_TOKEN={DEMO_ADMIN_TOKEN}\n\n\
          This is a demo: its answers are made up, and its data is deleted when the next demo \
          starts.\n",
@@ -168,7 +178,7 @@ fn curl(origin: &str, reply: Reply) -> String {
 }
 
 /// The address that a client can connect to, for a listening address.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -321,6 +331,8 @@ mod tests {
             text.contains("api_key  = the-token-of-the-demo\n"),
             "{text}"
         );
+        let link = "  http://127.0.0.1:3000/#/sign-in?token=the-admin-token-of-the-demo\n";
+        assert!(text.contains(link), "{text}");
         let commands: Vec<&str> = text
             .lines()
             .filter(|line| line.starts_with("  curl ") || line.starts_with("  export "))
