@@ -17,6 +17,7 @@ mod clients;
 mod coding_agents;
 mod commands;
 mod concurrency;
+mod dashboard;
 mod drills;
 mod encryption;
 mod errors;
