@@ -17,6 +17,8 @@ const DASHBOARD: &str = "dashboard";
 /// The page of the dashboard, which names its files with this instead of their version.
 const PAGE: &str = "index.html";
 const VERSION: &str = "{version}";
+/// Libraries, which are minified already.
+const VENDOR: &str = "vendor";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=migrations");
@@ -77,6 +79,8 @@ fn embed_dashboard(out: &Path) -> Result<(), Box<dyn Error>> {
         let mut text = fs::read_to_string(file)?;
         if path == Path::new(PAGE) {
             text = text.replace(VERSION, &version);
+        } else if !path.starts_with(VENDOR) {
+            text = with_blank_comments(&text);
         }
         let name = format!("dashboard-{number}");
         embed(&out.join(format!("{name}.gz")), &text)?;
@@ -114,6 +118,23 @@ fn embed(file: &Path, text: &str) -> Result<(), Box<dyn Error>> {
 
 fn extension(path: &Path) -> Option<&str> {
     path.extension()?.to_str()
+}
+
+/// A script or style sheet with empty lines instead of those that are comments, which are a tenth of
+/// its size. The other lines keep their numbers.
+fn with_blank_comments(text: &str) -> String {
+    let mut is_inside = false;
+    let lines = text.lines().map(|line| {
+        let code = line.trim();
+        let begins = code.starts_with("/*");
+        // Code may follow a comment with a type.
+        let is_comment = is_inside
+            || code.starts_with("//")
+            || begins && (code.ends_with("*/") || !code.contains("*/"));
+        is_inside = (is_inside || begins) && !code.contains("*/");
+        if is_comment { "" } else { line }
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The statements without lines that are comments, and without indents.

@@ -339,19 +339,43 @@ const checks = {
     await page.context().close();
   },
 
-  async a_client_token_is_shown_once() {
+  async a_client_token_is_shown_once_and_every_action_works() {
     const page = await signedIn();
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
     await visit(page, "#/tokens");
-    await page.getByRole("button", { name: /create/i }).click();
+    await page.getByRole("button", { name: "New token" }).click();
     const dialog = page.getByRole("dialog");
-    await dialog.getByLabel("Name", { exact: false }).first().fill("Suite");
-    await dialog.getByRole("button", { name: /create/i }).click();
-    const shown = await page.getByText(/kp_\w{20,}/).first().innerText();
-    const [created] = /kp_\w+/.exec(shown);
-    const headers = { authorization: `Bearer ${created}` };
-    assert.equal((await fetch(`${pool}/v1/models`, { headers })).status, 200);
+    await dialog.locator("[name=name]").fill("Suite");
+    await dialog.getByRole("button", { name: "Create token" }).click();
+    const takeToken = async () => {
+      const code = page.getByText(/^kp_\w{20,}$/).first();
+      const shown = await code.innerText();
+      await dialog.getByRole("button", { name: "Copy" }).first().click();
+      assert.equal(await page.evaluate(() => navigator.clipboard.readText()), shown);
+      await page.screenshot({ path: join(screenshots, "new-token.png"), mask: [dialog.locator("code, pre")] });
+      await dialog.getByRole("button", { name: "Done" }).click();
+      await code.waitFor({ state: "detached" });
+      return shown;
+    };
+    const statusWith = async (token) => (await fetch(`${pool}/v1/models`, { headers: { authorization: `Bearer ${token}` } })).status;
+    const created = await takeToken();
+    assert.equal(await statusWith(created), 200);
     assert(!(await page.evaluate(() => JSON.stringify([{ ...localStorage }, location.href]))).includes(created));
-    await page.screenshot({ path: join(screenshots, "new-token.png"), mask: [page.getByText(/kp_\w{20,}/)] });
+    await choose(page, "Suite", "Disable");
+    await until(async () => (await statusWith(created)) === 401, "the token is refused");
+    await choose(page, "Suite", "Enable");
+    await until(async () => (await statusWith(created)) === 200, "the token works again");
+    await choose(page, "Suite", "Edit");
+    await dialog.locator("[name=requests_per_minute]").fill("7");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    const listed = async () => (await api("GET", "tokens?q=Suite")).items[0];
+    await until(async () => (await listed()).requests_per_minute === 7, "the token is edited");
+    await choose(page, "Suite", "Rotate");
+    await dialog.getByRole("button", { name: "Make a new token" }).click();
+    assert.equal(await statusWith(await takeToken()), 200);
+    await choose(page, "Suite", "Delete");
+    await dialog.getByRole("button", { name: "Delete" }).click();
+    await until(async () => (await listed()) === undefined, "the token is deleted");
     await page.context().close();
   },
 
