@@ -1,6 +1,6 @@
 // The frame around the views, for operators who have signed in.
 
-import { readSession, send, signIn, whenSignedOut } from "./lib/api.js";
+import { ApiError, readSession, send, signIn, whenSignedOut } from "./lib/api.js";
 import { html } from "./lib/html.js";
 import { chooseLanguage, currentLanguage, t } from "./lib/i18n.js";
 import { forgetValues } from "./lib/poll.js";
@@ -9,28 +9,27 @@ import { Permission } from "./lib/session.js";
 import { chooseTheme, currentTheme } from "./lib/theme.js";
 import { Select } from "./parts/basics.js";
 import { Notices } from "./parts/notice.js";
-import { Empty, ErrorState } from "./parts/states.js";
+import { Empty, ErrorState, Loading } from "./parts/states.js";
 import { useEffect, useState } from "./vendor/hooks.js";
-import { CallsView } from "./views/calls.js";
-import { ExplainView } from "./views/explain.js";
 import { NoAdminToken } from "./views/first_start.js";
-import { KeyView } from "./views/key.js";
-import { KeysView } from "./views/keys.js";
-import { OverviewView } from "./views/overview.js";
-import { RequestView } from "./views/request.js";
-import { SettingsView } from "./views/settings.js";
 import { SignInView } from "./views/sign_in.js";
-import { TokensView } from "./views/tokens.js";
 
-/** The views by the first segment of their routes. Those with a title are in the menu. */
+const KeysView = () => import("./views/keys.js");
+const KeyView = () => import("./views/key.js");
+const RequestView = () => import("./views/request.js");
+
+/**
+ * The views by the first segment of their routes, loaded when they are first shown. Those with a
+ * title are in the menu.
+ */
 const VIEWS = {
-  "": { title: "nav.overview", view: OverviewView },
+  "": { title: "nav.overview", view: () => import("./views/overview.js") },
   keys: { title: "nav.keys", view: KeysView, one: KeyView },
-  calls: { title: "nav.calls", view: CallsView },
+  calls: { title: "nav.calls", view: () => import("./views/calls.js") },
   requests: { one: RequestView, within: "calls" },
-  tokens: { title: "nav.tokens", view: TokensView },
-  explain: { title: "nav.explain", view: ExplainView },
-  settings: { title: "nav.settings", view: SettingsView },
+  tokens: { title: "nav.tokens", view: () => import("./views/tokens.js") },
+  explain: { title: "nav.explain", view: () => import("./views/explain.js") },
+  settings: { title: "nav.settings", view: () => import("./views/settings.js") },
 };
 
 /**
@@ -111,7 +110,7 @@ function Frame({ session, onSignOut, preferences }) {
   const route = useRoute();
   const [first = "", second] = route.path;
   const found = VIEWS[first];
-  const View = second === undefined ? found?.view : (found?.one ?? found?.view);
+  const load = second === undefined ? found?.view : (found?.one ?? found?.view);
   const section = found?.within ?? first;
   return html`<div class="frame">
     <a class="skip" href="#content" onClick=${skipToContent}>${t("nav.skip")}</a>
@@ -137,12 +136,28 @@ function Frame({ session, onSignOut, preferences }) {
     </div>
     <main id="content" tabindex="-1">
       ${
-        View
-          ? html`<${View} key=${route.path.join("/")} route=${route} />`
+        load
+          ? html`<${View} key=${route.path.join("/")} load=${load} route=${route} />`
           : html`<${Empty}>${t("error.no_view")} <a href="#/">${t("nav.overview")}</a><//>`
       }
     </main>
   </div>`;
+}
+
+/** A view, once its module is there. */
+function View({ load, route }) {
+  const [view, setView] = useState(null);
+  const [error, setError] = useState(null);
+  const read = () => {
+    setError(null);
+    load().then(
+      (module) => setView(() => module.default),
+      () => setError(new ApiError(0, "unreachable", "")),
+    );
+  };
+  useEffect(read, [load]);
+  if (view) return html`<${view} route=${route} />`;
+  return error ? html`<${ErrorState} error=${error} retry=${read} />` : html`<${Loading} />`;
 }
 
 /** The fragment is the route, so that the link cannot lead to the content itself. */

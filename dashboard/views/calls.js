@@ -20,7 +20,7 @@ const RANGES = { "15min": 15, "1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60 };
 /** What the API filters by. */
 const FILTERS = ["from", "until", "key", "token", "model", "outcome", "status", "success", "drill"];
 
-export function CallsView({ route }) {
+export default function CallsView({ route }) {
   const [isLive, setLive] = useState(true);
   const filters = Object.fromEntries(FILTERS.map((name) => [name, route.query[name]]));
   const calls = usePages("calls", filters, isLive ? LIVE_S : Number.POSITIVE_INFINITY);

@@ -11,7 +11,7 @@ import { Empty, Loaded } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { useState } from "../vendor/hooks.js";
 
-export function ExplainView({ route }) {
+export default function ExplainView({ route }) {
   const { model = "" } = route.query;
   const [text, setText] = useState(model);
   useSettled(text, 400, (model) => replaceQuery(route, { model: model.trim() }));

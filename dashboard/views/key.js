@@ -18,7 +18,7 @@ import { KeyMenu } from "../parts/key_actions.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { useState } from "../vendor/hooks.js";
 
-export function KeyView({ route }) {
+export default function KeyView({ route }) {
   const id = route.path[1];
   const key = usePoll(`keys/${encodeURIComponent(id)}`, 5);
   const mayChange = useMayChange();

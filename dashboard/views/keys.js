@@ -21,7 +21,7 @@ import { useState } from "../vendor/hooks.js";
 import { NoKeys } from "./first_start.js";
 import { ImportDialog } from "./import_keys.js";
 
-export function KeysView({ route }) {
+export default function KeysView({ route }) {
   const { status, project, tag, q, sort = "id", show } = route.query;
   const mayChange = useMayChange();
   const keys = usePages("keys", { status, project, tag, q, sort }, 10);

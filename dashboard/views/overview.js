@@ -14,7 +14,7 @@ import { CallsChart, LatencyChart, TokensChart } from "../parts/call_charts.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { NoKeys } from "./first_start.js";
 
-export function OverviewView({ route }) {
+export default function OverviewView({ route }) {
   const range = route.query.range in RANGES ? route.query.range : "24h";
   const now = useNow(60);
   const from = hoursAgo(RANGES[range], now);

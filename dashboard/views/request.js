@@ -10,7 +10,7 @@ import { explainRequest, waterfall } from "../lib/waterfall.js";
 import { Card, Figure, Heading, Outcome, Time } from "../parts/basics.js";
 import { Loaded } from "../parts/states.js";
 
-export function RequestView({ route }) {
+export default function RequestView({ route }) {
   const request = usePoll(`requests/${encodeURIComponent(route.path[1])}`, 30);
   return html`<p><a href=${linkTo(["calls"])}>← ${t("nav.calls")}</a></p>
     <${Heading} title=${t("request.title")} />

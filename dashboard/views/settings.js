@@ -16,7 +16,7 @@ const TABS = {
   session: { title: "settings.tab_session", view: SessionTab },
 };
 
-export function SettingsView({ route }) {
+export default function SettingsView({ route }) {
   const shown = route.query.tab in TABS ? route.query.tab : "settings";
   const Tab = TABS[shown].view;
   return html`<${Heading} title=${t("nav.settings")} />

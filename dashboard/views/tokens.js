@@ -23,7 +23,7 @@ const BUILT_IN = { id: null, name: "my_api_token", state: "active" };
 
 const DAY = 86_400_000;
 
-export function TokensView({ route }) {
+export default function TokensView({ route }) {
   const { state = "", q = "", sort = "" } = route.query;
   const mayChange = useMayChange();
   const [search, setSearch] = useState(q);

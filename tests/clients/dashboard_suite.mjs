@@ -410,7 +410,7 @@ const checks = {
     const files = responses.filter((response) => !response.url().includes("/api/"));
     const sizes = await Promise.all(files.map((response) => response.request().sizes()));
     const bytes = sizes.reduce((sum, { responseBodySize }) => sum + responseBodySize, 0);
-    assert(files.length <= 70, `${files.length} files`);
+    assert(files.length <= 40, `${files.length} files`);
     assert(bytes <= 120_000, `${bytes} bytes`);
     const asked = responses.length - files.length;
     assert(asked <= 12, `${asked} requests to the API`);
