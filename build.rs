@@ -61,29 +61,35 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Embeds the files of the dashboard, with a table of them in `dashboard.rs`.
 fn embed_dashboard(out: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={DASHBOARD}");
+    let mut paths = Vec::new();
+    find_files(Path::new(DASHBOARD), &mut paths)?;
+    paths.sort();
     let mut files = Vec::new();
-    find_files(Path::new(DASHBOARD), &mut files)?;
-    files.sort();
+    // Of what browsers get: they keep a file as long as its version is the same.
     let mut hash = Sha256::new();
-    for file in &files {
-        hash.update(file.to_string_lossy().as_bytes());
-        hash.update(fs::read(file)?);
+    for file in paths {
+        let path = file.strip_prefix(DASHBOARD)?.to_owned();
+        let text = fs::read_to_string(&file)?;
+        let text = match path.starts_with(VENDOR) || path == Path::new(PAGE) {
+            true => text,
+            false => with_blank_comments(&text),
+        };
+        hash.update(path.to_string_lossy().as_bytes());
+        hash.update(&text);
+        files.push((path, text));
     }
     let version: String = hash.finalize()[..8]
         .iter()
         .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
 
     let mut table = format!("const VERSION: &str = {version:?};\nstatic FILES: &[File] = &[\n");
-    for (number, file) in files.iter().enumerate() {
-        let path = file.strip_prefix(DASHBOARD)?;
-        let mut text = fs::read_to_string(file)?;
-        if path == Path::new(PAGE) {
-            text = text.replace(VERSION, &version);
-        } else if !path.starts_with(VENDOR) {
-            text = with_blank_comments(&text);
-        }
+    for (number, (path, text)) in files.iter().enumerate() {
         let name = format!("dashboard-{number}");
-        embed(&out.join(format!("{name}.gz")), &text)?;
+        let text = match path == Path::new(PAGE) {
+            true => &text.replace(VERSION, &version),
+            false => text,
+        };
+        embed(&out.join(format!("{name}.gz")), text)?;
         let path = path.to_string_lossy();
         writeln!(
             table,

@@ -85,7 +85,9 @@ pub(super) async fn show(
     Response::ok(&PoolReport {
         at: request.now.to_iso(),
         keys: KeyCountsReport {
-            total: active + cooling + disabled + other,
+            total: [active, cooling, disabled, other]
+                .into_iter()
+                .fold(0, u64::saturating_add),
             active,
             cooling,
             disabled,

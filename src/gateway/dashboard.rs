@@ -1,5 +1,5 @@
 //! The dashboard: a page for operators, which uses the admin API. Its files are those of `dashboard/`,
-//! as they are.
+//! as they are but for comments: see `build.rs`.
 //!
 //! The path of a file contains the version of all of them, so that browsers keep it forever. While a
 //! deployment is under way, an instance may be asked for a file of another version: it has only its
