@@ -60,6 +60,13 @@ export function App() {
     });
     const token = takeToken();
     open(() => (token ? signIn(token) : readSession()));
+    // A link that is opened in this tab changes the fragment only.
+    const listen = () => {
+      const token = takeToken();
+      if (token) open(() => signIn(token));
+    };
+    addEventListener("hashchange", listen);
+    return () => removeEventListener("hashchange", listen);
   }, []);
 
   const signOut = async () => {
@@ -103,6 +110,7 @@ function takeToken() {
   const { path, query } = parseRoute(location.hash);
   if (path[0] !== "sign-in") return null;
   history.replaceState(null, "", "#/");
+  dispatchEvent(new HashChangeEvent("hashchange"));
   return query.token ?? null;
 }
 

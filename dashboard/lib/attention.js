@@ -114,8 +114,8 @@ function aboutCalls({ hours = [], now }) {
     successes += group.successes;
     for (const [outcome, calls] of Object.entries(group.outcomes)) {
       // A client that leaves or errs is no fault of the pool.
-      const isFailure = outcome !== "success" && faultOf(outcome) !== "client";
-      if (isFailure) failures[outcome] = (failures[outcome] ?? 0) + calls;
+      if (faultOf(outcome) === "client") requests -= calls;
+      else if (outcome !== "success") failures[outcome] = (failures[outcome] ?? 0) + calls;
     }
   }
   const [most] = Object.entries(failures).sort((one, other) => other[1] - one[1]);

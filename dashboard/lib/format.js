@@ -97,6 +97,11 @@ export function clockTime(time) {
   return format(time, { hour: "2-digit", minute: "2-digit" });
 }
 
+/** A time on the axis of a plot of several days. @param {number} time */
+export function dayAndTime(time) {
+  return format(time, { month: "numeric", day: "numeric", hour: "2-digit" });
+}
+
 /** @param {string | number} time */
 export function date(time) {
   return format(time, { dateStyle: "medium" });

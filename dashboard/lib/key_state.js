@@ -68,7 +68,7 @@ function stateOf(key, outcomes, now) {
       if (Date.parse(until ?? "") <= now) return { kind: "pause_over", values: { until } };
       return outcome
         ? { kind: "paused_by_pool", values: { outcome, words, until } }
-        : { kind: "paused", values: { words: words || "–", until } };
+        : { kind: "paused", values: { until } };
     case "disabled":
       return outcome
         ? { kind: "disabled_by_pool", values: { outcome, words } }

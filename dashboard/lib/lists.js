@@ -6,7 +6,7 @@
  * @param {unknown} text
  */
 export function partsOf(text) {
-  const parts = String(text ?? "").split(/[,;\n]/);
+  const parts = String(text ?? "").split(/[,;\n，；、]/);
   return parts.map((part) => part.trim()).filter((part) => part !== "");
 }
 

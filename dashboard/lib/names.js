@@ -18,6 +18,5 @@ export function useNames() {
 
 /** @param {{id: number, name: string | null}[]} [items] */
 function namesOf(items = []) {
-  const named = items.filter(({ name }) => name);
-  return new Map(named.map(({ id, name }) => [id, /** @type {string} */ (name)]));
+  return new Map(items.map(({ id, name }) => [id, name ?? `#${id}`]));
 }

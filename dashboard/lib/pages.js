@@ -7,7 +7,8 @@ import { repeat } from "./poll.js";
 const PAGE = 200;
 
 /**
- * Reads pages until there are as many items as wanted, or no more.
+ * Reads so many pages, or fewer if there are no more. A page may be empty: it examines only so many
+ * rows.
  *
  * @template T
  * @param {(cursor: string | null) => Promise<{items: T[], next_cursor: string | null}>} read
@@ -17,11 +18,13 @@ export async function readPages(read, wanted) {
   /** @type {T[]} */
   let items = [];
   let cursor = null;
+  let pages = 0;
   do {
     const page = await read(cursor);
     items = items.concat(page.items);
     cursor = page.next_cursor;
-  } while (cursor !== null && items.length < wanted);
+    pages += 1;
+  } while (cursor !== null && pages < wanted);
   return { items, hasMore: cursor !== null };
 }
 
@@ -49,8 +52,7 @@ export function usePages(path, parameters, seconds) {
       setState((state) => (state.list === list ? { ...state, isReading: true } : initial));
       try {
         const pages = await readPages(
-          (cursor) =>
-            get(withParameters(list, {}) + (cursor ? `&cursor=${cursor}` : ""), { signal }),
+          (cursor) => get(pageOf(list, cursor), { signal }),
           wanted.current,
         );
         if (!signal?.aborted) setState({ list, ...pages, error: undefined, isReading: false });
@@ -79,15 +81,20 @@ export function usePages(path, parameters, seconds) {
   const current = state.list === list ? state : initial;
   const more = useCallback(() => {
     const { items, hasMore, isReading } = current;
-    if (!hasMore || isReading || !items || wanted.current > items.length) return;
-    wanted.current = items.length + PAGE;
+    if (!hasMore || isReading || !items) return;
+    wanted.current += 1;
     setRound((round) => round + 1);
   }, [current]);
   const all = useCallback(async () => {
-    wanted.current = Number.POSITIVE_INFINITY;
-    return (await read()) ?? [];
-  }, [read]);
+    const pages = await readPages((cursor) => get(pageOf(list, cursor)), Number.POSITIVE_INFINITY);
+    return pages.items;
+  }, [list]);
   const refresh = useCallback(() => setRound((round) => round + 1), []);
   const { items, hasMore, error, isReading } = current;
   return { items, hasMore, error, isReading, more, all, refresh };
+}
+
+/** The path of a page of a list. */
+function pageOf(/** @type {string} */ list, /** @type {string | null} */ cursor) {
+  return cursor === null ? list : `${list}&cursor=${encodeURIComponent(cursor)}`;
 }

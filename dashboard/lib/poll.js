@@ -7,6 +7,8 @@ import { requestText } from "./api.js";
 const latest = new Map();
 const MAX_REMEMBERED = 50;
 const LONGEST_PAUSE_S = 60;
+/** How long nobody has typed until a text is sent. */
+const SETTLED_MS = 300;
 
 /**
  * How long to wait after so many failures in a row, in seconds.
@@ -148,4 +150,31 @@ export function useSettled(value, milliseconds, act) {
     const timer = setTimeout(() => latestAct.current(value), milliseconds);
     return () => clearTimeout(timer);
   }, [value, milliseconds]);
+}
+
+/**
+ * The text of a field whose value is in the route: sent once it is settled, and set when the value
+ * changes otherwise, such as by a link.
+ *
+ * @param {string} value
+ * @param {(text: string) => void} send gets the text without blanks around it
+ * @returns {[string, (text: string) => void]}
+ */
+export function useField(value, send) {
+  const [text, setText] = useState(value);
+  const known = useRef(value);
+  useEffect(() => {
+    if (value !== known.current) {
+      known.current = value;
+      setText(value);
+    }
+  }, [value]);
+  useSettled(text, SETTLED_MS, (text) => {
+    const trimmed = text.trim();
+    if (trimmed !== known.current) {
+      known.current = trimmed;
+      send(trimmed);
+    }
+  });
+  return [text, setText];
 }

@@ -1,6 +1,6 @@
 // Plots over time, drawn by uPlot.
 
-import { clockTime, date } from "../lib/format.js";
+import { clockTime, date, dayAndTime } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { currentLanguage, t } from "../lib/i18n.js";
 import { useEffect, useRef } from "../vendor/hooks.js";
@@ -14,6 +14,7 @@ import uPlot from "../vendor/uplot.js";
  */
 
 const HEIGHT = 180;
+const DAY_S = 86_400;
 
 /**
  * `times` are in milliseconds. `format` writes a value with its unit. With `isStacked`, each series
@@ -23,14 +24,17 @@ export function Chart({ label, times, series, format, isStacked = false, isBars 
   const box = useRef(/** @type {HTMLElement | null} */ (null));
   const plot = useRef(null);
   const data = dataOf(times, series, isStacked);
+  // What the plot that is there reads.
+  const shown = useRef({ data, series, format });
+  shown.current = { data, series, format };
   // What a new plot is needed for; new values are set in the one that is there.
   const shape = JSON.stringify([series.map(({ name, color }) => [name, color]), currentLanguage()]);
   useEffect(() => {
     const element = box.current;
     const draw = () => {
       plot.current?.destroy();
-      const options = optionsOf(element, { series, format, isStacked, isBars });
-      plot.current = new uPlot(options, data, element);
+      const options = optionsOf(element, shown, { isStacked, isBars });
+      plot.current = new uPlot(options, shown.current.data, element);
     };
     draw();
     const observer = new ResizeObserver(() => {
@@ -83,7 +87,9 @@ export function dataOf(times, series, isStacked) {
   return [times.map((time) => time / 1000), ...drawn];
 }
 
-function optionsOf(element, { series, format, isStacked, isBars }) {
+function optionsOf(element, shown, { isStacked, isBars }) {
+  const { series } = shown.current;
+  const format = (value) => shown.current.format(value);
   const color = (name) => colorOf(element, name);
   const axis = {
     stroke: color("--muted"),
@@ -91,7 +97,7 @@ function optionsOf(element, { series, format, isStacked, isBars }) {
     ticks: { show: false },
     font: `12px ${getComputedStyle(element).fontFamily}`,
   };
-  const raw = (at, index) => series[at - 1].values[index];
+  const raw = (at, index) => shown.current.series[at - 1].values[index];
   const drawn = series.map(({ name, color: property }, at) => ({
     label: name,
     stroke: color(property),
@@ -117,7 +123,7 @@ function optionsOf(element, { series, format, isStacked, isBars }) {
     ],
     bands: isStacked ? bandsOf(series.length) : undefined,
     axes: [
-      { ...axis, values: (_plot, ticks) => ticks.map((at) => clockTime(at * 1000)) },
+      { ...axis, values: (_plot, ticks) => ticks.map((at) => tickOf(at * 1000, ticks)) },
       { ...axis, size: 64, values: (_plot, ticks) => ticks.map(format) },
     ],
     scales: {
@@ -128,6 +134,12 @@ function optionsOf(element, { series, format, isStacked, isBars }) {
     },
     cursor: { y: false, points: { size: 7 } },
   };
+}
+
+/** A time on the axis: the day, too, where the axis has more than one. */
+function tickOf(time, ticks) {
+  const isLong = ticks.at(-1) - ticks[0] > DAY_S;
+  return isLong ? dayAndTime(time) : clockTime(time);
 }
 
 /** Fills between each series and the one below it. */

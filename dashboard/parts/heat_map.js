@@ -1,6 +1,5 @@
 // The heat map: a row per key, and a cell per hour.
 
-import { withParameters } from "../lib/api.js";
 import { shortTime } from "../lib/format.js";
 import { cellsOf } from "../lib/heat.js";
 import { hoursAgo } from "../lib/hours.js";
@@ -8,6 +7,8 @@ import { html } from "../lib/html.js";
 import { named, t } from "../lib/i18n.js";
 import { useNow, usePoll } from "../lib/poll.js";
 import { linkTo } from "../lib/route.js";
+import { useRef } from "../vendor/hooks.js";
+import { errorText } from "./states.js";
 
 const HOUR_MS = 3_600_000;
 const HOURS = 24;
@@ -19,18 +20,21 @@ export function useActivity(keys) {
   const now = useNow(60);
   const from = hoursAgo(HOURS - 1, now);
   const ids = keys.slice(0, MAX_IDS).map(({ id }) => id);
-  const path = withParameters("keys/activity", {
-    ids: ids.join(","),
-    from: new Date(from).toISOString(),
-  });
-  const { data } = usePoll(ids.length === 0 ? null : path, 60);
-  const byKey = new Map(data?.items.map(({ key_id: id, hours }) => [id, hours]));
+  // In an order of their own, so that another order of the list asks for the same.
+  const list = ids.toSorted((one, other) => one - other).join(",");
+  const path = `keys/activity?ids=${list}&from=${new Date(from).toISOString()}`;
+  const { data, error } = usePoll(ids.length === 0 ? null : path, 60);
+  // While that of more keys is read, that of the others stays.
+  const known = useRef(new Map());
+  if (data) known.current = new Map(data.items.map(({ key_id: id, hours }) => [id, hours]));
   const times = Array.from({ length: HOURS }, (_, hour) => from + hour * HOUR_MS);
-  return { byKey, times, isLoading: ids.length > 0 && !data };
+  const isLoading = ids.length > 0 && !data && known.current.size === 0;
+  return { byKey: known.current, times, isLoading, error };
 }
 
 export function HeatRow({ keyed, activity }) {
-  const { byKey, times, isLoading } = activity;
+  const { byKey, times, isLoading, error } = activity;
+  if (isLoading && error) return html`<span class="error">${errorText(error)}</span>`;
   if (isLoading) return html`<span class="muted">${t("loading")}</span>`;
   const cells = cellsOf(byKey.get(keyed.id) ?? [], times);
   return html`<div class="heat">

@@ -18,9 +18,11 @@ export function nameOf({ id, name }) {
   return name ? `${name} (#${id})` : `#${id}`;
 }
 
-/** The menu of a key. `onChange` is called after each change; `onDelete` after its deletion. */
-export function KeyMenu({ keyed, onChange, onDelete = onChange, children }) {
-  const [dialog, setDialog] = useState(null);
+/**
+ * The menu of a key. `onChange` is called after each change, and `onDialog` with the name of a dialog
+ * to open: it must not be in a row, which may go.
+ */
+export function KeyMenu({ keyed, onChange, onDialog, children = "⋯" }) {
   const run = async (action) => {
     try {
       await send("POST", `keys/${keyed.id}/${action}`);
@@ -42,21 +44,24 @@ export function KeyMenu({ keyed, onChange, onDelete = onChange, children }) {
       notify(errorText(error), "bad");
     }
   };
-  const isInUse = keyed.status === "active";
   const actions = [
     { name: t("keys.test"), act: test },
-    !isInUse && { name: t("keys.enable"), act: () => run("enable") },
-    { name: t("keys.pause"), act: () => setDialog("pause") },
-    keyed.status !== "disabled" && { name: t("keys.disable"), act: () => setDialog("disable") },
+    keyed.status !== "active" && { name: t("keys.enable"), act: () => run("enable") },
+    { name: t("keys.pause"), act: () => onDialog("pause") },
+    keyed.status !== "disabled" && { name: t("keys.disable"), act: () => onDialog("disable") },
     { name: t("keys.reset"), act: () => run("reset") },
-    { name: t("keys.edit"), act: () => setDialog("edit") },
-    { name: t("keys.drill"), act: () => setDialog("drill") },
-    { name: t("delete"), danger: true, act: () => setDialog("delete") },
+    { name: t("keys.edit"), act: () => onDialog("edit") },
+    { name: t("keys.drill"), act: () => onDialog("drill") },
+    { name: t("delete"), danger: true, act: () => onDialog("delete") },
   ];
-  const Shown = DIALOGS[dialog];
-  const finish = dialog === "delete" ? onDelete : onChange;
-  return html`<${Menu} label=${t("keys.actions", { name: nameOf(keyed) })} actions=${actions}>${children ?? "⋯"}<//>
-    ${Shown && html`<${Shown} keys=${[keyed]} onClose=${() => setDialog(null)} apply=${applyTo([keyed], finish)} />`}`;
+  return html`<${Menu} label=${t("keys.actions", { name: nameOf(keyed) })} actions=${actions}>${children}<//>`;
+}
+
+/** The dialog of this name about a key. */
+export function KeyDialog({ name, keyed, onChange, onDelete = onChange, onClose }) {
+  const Shown = DIALOGS[name];
+  const finish = name === "delete" ? onDelete : onChange;
+  return html`<${Shown} keys=${[keyed]} onClose=${onClose} apply=${applyTo([keyed], finish)} />`;
 }
 
 /** Sends a change for each key, and then calls `onDone`. */
@@ -70,7 +75,7 @@ function applyTo(keys, onDone) {
 }
 
 export function PauseDialog({ keys, apply, onClose }) {
-  const soon = toLocalInput(Date.now() + HOUR_MS);
+  const [soon] = useState(() => toLocalInput(Date.now() + HOUR_MS));
   return html`<${FormDialog}
     title=${t("keys.pause_title", { n: keys.length })}
     submit=${t("keys.pause")}
@@ -78,7 +83,7 @@ export function PauseDialog({ keys, apply, onClose }) {
     onSubmit=${(form) => apply("POST", "pause", { until: timeOf(form.get("until")) })}
   >
     <${Field} label=${t("keys.pause_until")} hint=${t("keys.pause_hint")}>
-      <input type="datetime-local" name="until" required value=${soon} />
+      <input type="datetime-local" name="until" required defaultValue=${soon} />
     <//>
   <//>`;
 }
@@ -129,7 +134,7 @@ function DrillDialog({ keys: [keyed], apply, onClose }) {
       </select>
     <//>
     <${Field} label=${t("keys.drill_calls")} hint=${t("keys.drill_hint")}>
-      <input type="number" name="calls" min="0" max="1000" required value=${keyed.drill?.calls_left ?? 1} />
+      <input type="number" name="calls" min="0" max="1000" required defaultValue=${keyed.drill?.calls_left ?? 1} />
     <//>
   <//>`;
 }
@@ -151,7 +156,7 @@ function EditDialog({ keys: [keyed], apply, onClose }) {
     name,
     value,
   ) => html`<${Field} label=${t(`keys.field_${name}`)} hint=${hintOf(name)}>
-    <input name=${name} value=${value ?? ""} />
+    <input name=${name} defaultValue=${value ?? ""} />
   <//>`;
   return html`<${FormDialog}
     title=${t("keys.edit_title", { name: nameOf(keyed) })}
@@ -161,7 +166,7 @@ function EditDialog({ keys: [keyed], apply, onClose }) {
   >
     ${field("name", keyed.name)} ${field("project", keyed.project)}
     <${Field} label=${t("keys.field_priority")} hint=${t("keys.hint_priority")}>
-      <input type="number" name="priority" min="0" max="1000000" required value=${keyed.priority} />
+      <input type="number" name="priority" min="0" max="1000000" required defaultValue=${keyed.priority} />
     <//>
     ${field("tags", keyed.tags.join(", "))} ${field("note", keyed.note)}
     ${field("allowed_models", keyed.allowed_models.join(", "))}

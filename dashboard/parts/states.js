@@ -27,7 +27,7 @@ export function Empty({ children }) {
   return html`<div class="empty">${children}</div>`;
 }
 
-/** @param {import("../lib/api.js").ApiError} error */
+/** @param {Error & {code?: string, status?: number}} error */
 export function errorText(error) {
   if (error.code === "unreachable") return t("error.unreachable");
   if (error.code === "session_ended") return t("error.session_ended");

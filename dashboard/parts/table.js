@@ -47,8 +47,9 @@ export function Table({
   }, []);
   const { first, last } = rowsInView({ count: rows.length, rowHeight, ...view });
   useEffect(() => {
-    if (onEnd && hasMore && last >= rows.length) onEnd();
-  }, [last, rows.length, hasMore, onEnd]);
+    // A short list that nobody scrolls would be read to its end.
+    if (onEnd && hasMore && view.top > 0 && last >= rows.length) onEnd();
+  }, [last, view.top, rows.length, hasMore]);
   return html`<div class="table" ref=${box} onScroll=${measure} tabindex="0" role="region" aria-label=${label}>
     <table aria-rowcount=${hasMore ? -1 : rows.length + 1}>
       <caption class="hidden">${label}</caption>

@@ -135,11 +135,11 @@ export const en = {
   "attention.key_disabled.advice":
     "If the key is dead, replace it. If Google accepts it again, test it and enable it.",
   "attention.keys_unreadable": {
-    one: "A key cannot be decrypted and is not used.",
-    other: "{n} keys cannot be decrypted and are not used.",
+    one: "All calls are refused, since a key cannot be decrypted.",
+    other: "All calls are refused, since {n} keys cannot be decrypted.",
   },
   "attention.keys_unreadable.advice":
-    "Set encryption_key or encryption_key_previous to the one that they were sealed with.",
+    "Set encryption_key or encryption_key_previous to the one that they were sealed with, and start the pool again.",
   "attention.drills": {
     one: "A key has a fault drill under way.",
     other: "{n} keys have a fault drill under way.",
@@ -343,7 +343,7 @@ export const en = {
   },
   "why.failing.advice":
     "It is drawn less often until it succeeds. Test it to see what Google says.",
-  "why.paused": "An operator, or the pool, has paused it until {until}: {words}.",
+  "why.paused": "An operator has paused it until {until}.",
   "why.paused.advice": "It is used again afterwards. Enable it to use it now.",
   "why.paused_by_pool": "The pool has paused it until {until}, after: {outcome}. {words}",
   "why.paused_by_pool.advice":

@@ -8,7 +8,7 @@ import { timeOf, toLocalInput } from "../lib/lists.js";
 import { useNames } from "../lib/names.js";
 import { OUTCOMES } from "../lib/outcomes.js";
 import { usePages } from "../lib/pages.js";
-import { usePoll, useSettled } from "../lib/poll.js";
+import { useField, usePoll } from "../lib/poll.js";
 import { linkTo, replaceQuery } from "../lib/route.js";
 import { Heading, Outcome, Select, Time } from "../parts/basics.js";
 import { Empty, Loaded } from "../parts/states.js";
@@ -16,6 +16,8 @@ import { Table } from "../parts/table.js";
 import { useState } from "../vendor/hooks.js";
 
 const LIVE_S = 2;
+/** So few calls may not fill the view, so that nobody can scroll to read more. */
+const FEW = 30;
 const RANGES = { "15min": 15, "1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60 };
 /** What the API filters by. */
 const FILTERS = ["from", "until", "key", "token", "model", "outcome", "status", "success", "drill"];
@@ -58,7 +60,7 @@ function Filters({ route, onChange }) {
   />`;
   const byName = (names, any) => [
     ["", any],
-    ...[...names].map(([id, name]) => [String(id), `${name} (#${id})`]),
+    ...[...names].map(([id, name]) => [String(id), name === `#${id}` ? name : `${name} (#${id})`]),
   ];
   const outcomes = OUTCOMES.map((outcome) => [outcome, named("outcome", outcome)]);
   const isFiltered = FILTERS.some((name) => query[name]);
@@ -101,19 +103,18 @@ function Ranges({ query, onChange }) {
   const since = (name) => new Date(Date.now() - RANGES[name] * 60_000).toISOString();
   return html`<${Select}
     label=${t("overview.range")}
-    value=${query.from ? "own" : ""}
+    value=${query.from || query.until ? "own" : ""}
     options=${[
       ["", t("calls.any_time")],
       ...names.map((name) => [name, named("calls.range", name)]),
-      ...(query.from ? [["own", t("calls.own_range")]] : []),
+      ...(query.from || query.until ? [["own", t("calls.own_range")]] : []),
     ]}
     onChange=${(name) => onChange({ from: name in RANGES ? since(name) : null, until: null })}
   />`;
 }
 
 function TextFilter({ name, value = "", onChange, list = null, type = "search" }) {
-  const [text, setText] = useState(value);
-  useSettled(text, 400, (text) => onChange({ [name]: text.trim() }));
+  const [text, setText] = useField(value, (text) => onChange({ [name]: text }));
   const label = t(`calls.${name}`);
   return html`<label class="search">
     <span class="hidden">${label}</span>
@@ -123,10 +124,19 @@ function TextFilter({ name, value = "", onChange, list = null, type = "search" }
 
 function CallList({ items, calls, isLive, setLive, onChange }) {
   const names = useNames();
+  const more = () => {
+    // Older calls are read; the latest would push them away.
+    if (isLive) setLive(false);
+    calls.more();
+  };
+  const searchOn =
+    calls.hasMore &&
+    items.length < FEW &&
+    html`<button type="button" disabled=${calls.isReading} onClick=${more}>${t("calls.search_on")}</button>`;
   if (items.length === 0) {
     return html`<${Empty}>
       ${calls.hasMore ? t("calls.none_yet") : t("calls.none_found")}
-      ${calls.hasMore && html`<button type="button" onClick=${calls.more}>${t("calls.search_on")}</button>`}
+      ${searchOn}
     <//>`;
   }
   const slowest = Math.max(...items.map((call) => call.response_time_ms ?? 0), 1);
@@ -137,13 +147,10 @@ function CallList({ items, calls, isLive, setLive, onChange }) {
     keyOf=${(call) => call.id}
     rowHeight=${40}
     hasMore=${calls.hasMore}
-    onEnd=${() => {
-      // Older calls are read; the latest would push them away.
-      if (isLive) setLive(false);
-      calls.more();
-    }}
+    onEnd=${more}
     rowClass=${(call) => ((call.attempt ?? 1) > 1 ? "again" : "")}
-  />`;
+  />
+  ${searchOn}`;
 }
 
 function columnsOf({ names, slowest, onChange }) {

@@ -4,17 +4,15 @@ import { withParameters } from "../lib/api.js";
 import { compact, number, shortTime } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { named, t } from "../lib/i18n.js";
-import { usePoll, useSettled } from "../lib/poll.js";
+import { useField, usePoll } from "../lib/poll.js";
 import { linkTo, replaceQuery } from "../lib/route.js";
 import { Card, Gauge, Heading } from "../parts/basics.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { Table } from "../parts/table.js";
-import { useState } from "../vendor/hooks.js";
 
 export default function ExplainView({ route }) {
   const { model = "" } = route.query;
-  const [text, setText] = useState(model);
-  useSettled(text, 400, (model) => replaceQuery(route, { model: model.trim() }));
+  const [text, setText] = useField(model, (model) => replaceQuery(route, { model }));
   const models = usePoll("statistics?by=model", 300);
   const explanation = usePoll(withParameters("/api/pool/explain", { model }), 10);
   return html`<${Heading} title=${t("explain.title")} />

@@ -18,12 +18,12 @@ export function NoAdminToken({ retry, preferences }) {
       <h2>SpinKube</h2>
       <${Copyable}
         label=${t("first.command")}
-        text=${'kubectl create secret generic keypool-operator --from-literal=admin_token="$(openssl rand -hex 24)"'}
+        text=${'TOKEN="$(openssl rand -hex 24)"\nkubectl create secret generic keypool-operator --from-literal=admin_token="$TOKEN"\necho "$TOKEN"'}
       />
       <h2>Fermyon Cloud</h2>
       <${Copyable}
         label=${t("first.command")}
-        text=${'spin cloud variables set admin_token="$(openssl rand -hex 24)"'}
+        text=${'TOKEN="$(openssl rand -hex 24)"\nspin cloud variables set admin_token="$TOKEN"\necho "$TOKEN"'}
       />
       <p class="muted">${t("first.token_next")}</p>
       <div class="actions">

@@ -55,6 +55,7 @@ export function ImportDialog({ onClose, onChange }) {
                   value=${text}
                   spellcheck="false"
                   autocomplete="off"
+                  disabled=${isBusy}
                   onInput=${(event) => {
                     setText(event.currentTarget.value);
                     setTried(null);
@@ -138,6 +139,7 @@ function Added({ result, onClose, onChange }) {
   const test = async () => {
     const outcomes = {};
     let done = 0;
+    setError(null);
     setProgress({ done, outcomes });
     try {
       for (let at = 0; at < ids.length; at += TESTED_AT_ONCE) {
@@ -157,6 +159,7 @@ function Added({ result, onClose, onChange }) {
       }
     } catch (error) {
       setError(error);
+      setProgress(null);
     }
     onChange();
   };

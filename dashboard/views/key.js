@@ -14,7 +14,7 @@ import { useMayChange } from "../lib/session.js";
 import { Card, Gauge, Heading, Outcome, State, Time } from "../parts/basics.js";
 import { CallsChart, LatencyChart } from "../parts/call_charts.js";
 import { FormDialog } from "../parts/dialog.js";
-import { KeyMenu } from "../parts/key_actions.js";
+import { KeyDialog, KeyMenu } from "../parts/key_actions.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { useState } from "../vendor/hooks.js";
 
@@ -22,6 +22,7 @@ export default function KeyView({ route }) {
   const id = route.path[1];
   const key = usePoll(`keys/${encodeURIComponent(id)}`, 5);
   const mayChange = useMayChange();
+  const [dialog, setDialog] = useState(null);
   return html`<p><a href=${linkTo(["keys"])}>← ${t("nav.keys")}</a></p>
     <${Loaded} of=${key}>
       ${(data) => html`<${Heading} title=${data.name ?? t("key.title", { id: data.id })}>
@@ -31,15 +32,25 @@ export default function KeyView({ route }) {
             html`<${KeyMenu}
               keyed=${data}
               onChange=${key.refresh}
-              onDelete=${() => {
-                location.hash = linkTo(["keys"]);
-              }}
+              onDialog=${setDialog}
             >
               ${t("keys.actions_title")} ▾
             <//>`
           }
         <//>
-        <${Details} keyed=${data} onChange=${key.refresh} mayChange=${mayChange} />`}
+        <${Details} keyed=${data} onChange=${key.refresh} mayChange=${mayChange} />
+        ${
+          dialog &&
+          html`<${KeyDialog}
+            name=${dialog}
+            keyed=${data}
+            onChange=${key.refresh}
+            onDelete=${() => {
+              location.hash = linkTo(["keys"]);
+            }}
+            onClose=${() => setDialog(null)}
+          />`
+        }`}
     <//>`;
 }
 

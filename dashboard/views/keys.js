@@ -8,16 +8,22 @@ import { named, t } from "../lib/i18n.js";
 import { readReason } from "../lib/key_state.js";
 import { OUTCOMES } from "../lib/outcomes.js";
 import { usePages } from "../lib/pages.js";
-import { useNow, usePoll, useSettled } from "../lib/poll.js";
+import { useField, useNow, usePoll } from "../lib/poll.js";
 import { linkTo, replaceQuery } from "../lib/route.js";
 import { useMayChange } from "../lib/session.js";
 import { Heading, Outcome, Search, Select, State, Time } from "../parts/basics.js";
 import { HeatLegend, HeatRow, useActivity } from "../parts/heat_map.js";
-import { DeleteDialog, DisableDialog, KeyMenu, PauseDialog } from "../parts/key_actions.js";
+import {
+  DeleteDialog,
+  DisableDialog,
+  KeyDialog,
+  KeyMenu,
+  PauseDialog,
+} from "../parts/key_actions.js";
 import { notify } from "../parts/notice.js";
-import { Empty, Loaded } from "../parts/states.js";
+import { Empty, errorText, Loaded } from "../parts/states.js";
 import { Table } from "../parts/table.js";
-import { useState } from "../vendor/hooks.js";
+import { useEffect, useState } from "../vendor/hooks.js";
 import { NoKeys } from "./first_start.js";
 import { ImportDialog } from "./import_keys.js";
 
@@ -27,6 +33,9 @@ export default function KeysView({ route }) {
   const keys = usePages("keys", { status, project, tag, q, sort }, 10);
   const pool = usePoll("pool", 30);
   const [selected, setSelected] = useState(() => new Set());
+  const [dialog, setDialog] = useState(null);
+  // What was selected under other filters is out of sight.
+  useEffect(() => setSelected(new Set()), [status, project, tag, q]);
   const change = (changes) => replaceQuery(route, changes);
   const isFirst = pool.data?.keys.total === 0;
   return html`<${Heading} title=${t("nav.keys")}>
@@ -46,9 +55,10 @@ export default function KeysView({ route }) {
         : html`<${Filters} route=${route} onChange=${change} />
             ${mayChange && html`<${Selection} ...${{ keys, selected, setSelected }} />`}
             <${Loaded} of=${keys} lines=${8}>
-              ${(items) => html`<${KeyList} ...${{ items, keys, sort, show, change, selected, setSelected, mayChange }} />`}
+              ${(items) => html`<${KeyList} ...${{ items, keys, sort, show, change, selected, setSelected, mayChange, setDialog }} />`}
             <//>`
     }
+    ${dialog && html`<${KeyDialog} ...${dialog} onChange=${keys.refresh} onClose=${() => setDialog(null)} />`}
     ${
       route.query.add &&
       mayChange &&
@@ -64,8 +74,7 @@ export default function KeysView({ route }) {
 
 function Filters({ route, onChange }) {
   const { status = "", project, tag, q = "" } = route.query;
-  const [text, setText] = useState(q);
-  useSettled(text, 300, (q) => onChange({ q }));
+  const [text, setText] = useField(q, (q) => onChange({ q }));
   const states = ["active", "cooling", "disabled"].map((state) => [state, named("state", state)]);
   return html`<div class="filters">
     <${Search} label=${t("keys.search")} value=${text} onChange=${setText} />
@@ -89,7 +98,7 @@ function Filters({ route, onChange }) {
   </div>`;
 }
 
-function KeyList({ items, keys, sort, show, change, selected, setSelected, mayChange }) {
+function KeyList({ items, keys, sort, show, change, selected, setSelected, mayChange, setDialog }) {
   const isHeat = show === "heat";
   const activity = useActivity(isHeat ? items : []);
   if (items.length === 0) return html`<${Empty}>${t("keys.none_found")}<//>`;
@@ -103,7 +112,11 @@ function KeyList({ items, keys, sort, show, change, selected, setSelected, mayCh
     id: "menu",
     class: "last",
     title: html`<span class="hidden">${t("keys.actions_title")}</span>`,
-    cell: (key) => html`<${KeyMenu} keyed=${key} onChange=${keys.refresh} />`,
+    cell: (key) => html`<${KeyMenu}
+      keyed=${key}
+      onChange=${keys.refresh}
+      onDialog=${(name) => setDialog({ name, keyed: key })}
+    />`,
   };
   const columns = isHeat ? heatColumns(activity) : tableColumns(change);
   return html`${isHeat && html`<${HeatLegend} />`}
@@ -250,10 +263,11 @@ function Selection({ keys, selected, setSelected }) {
       stop.signal,
     );
     setProgress(null);
-    const failed = result.failures.map(({ item, error }) => `#${item}: ${error.message}`);
+    const failed = result.failures.map(({ item, error }) => `#${item}: ${errorText(error)}`);
     const text = t("keys.bulk_done", { done: result.done - failed.length, n: ids.length });
     notify([text, ...failed.slice(0, 3)].join(" "), failed.length > 0 ? "bad" : "good");
-    setSelected(new Set());
+    // What failed can be tried again.
+    setSelected(new Set(result.failures.map(({ item }) => item)));
     keys.refresh();
   };
   const apply = (label) => async (method, action, body) => {
@@ -264,8 +278,14 @@ function Selection({ keys, selected, setSelected }) {
   const at = ids.map((id) => ({ id, name: null }));
   const dialogs = { pause: PauseDialog, disable: DisableDialog, delete: DeleteDialog };
   const Shown = dialogs[dialog];
+  const test = async (id) => {
+    const { outcome } = await send("POST", `keys/${id}/test`);
+    if (outcome !== "success") throw new Error(named("outcome", outcome));
+  };
   const each = (action) => () =>
-    run((id) => send("POST", `keys/${id}/${action}`), t(`keys.${action}`));
+    action === "test"
+      ? run(test, t("keys.test"))
+      : run((id) => send("POST", `keys/${id}/${action}`), t(`keys.${action}`));
   return html`<div class="filters selection" role="group" aria-label=${t("keys.selection")}>
     <b>${t("keys.selected", { n: ids.length })}</b>
     ${keys.hasMore && html`<button type="button" onClick=${async () => setSelected(new Set((await keys.all()).map(({ id }) => id)))}>${t("keys.select_all")}</button>`}

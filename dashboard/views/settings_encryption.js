@@ -86,10 +86,10 @@ function Verdict({ state, counts }) {
 }
 
 const STEPS = {
-  make: 'export SPIN_VARIABLE_ENCRYPTION_KEY="$(keypool secret new)"',
+  make: 'export SPIN_VARIABLE_ENCRYPTION_KEY="$(keypool secret new)"\necho "$SPIN_VARIABLE_ENCRYPTION_KEY"',
   start: "keypool up",
   previous:
-    'export SPIN_VARIABLE_ENCRYPTION_KEY_PREVIOUS="$SPIN_VARIABLE_ENCRYPTION_KEY"\nexport SPIN_VARIABLE_ENCRYPTION_KEY="$(keypool secret new)"',
+    'export SPIN_VARIABLE_ENCRYPTION_KEY_PREVIOUS="$SPIN_VARIABLE_ENCRYPTION_KEY"\nexport SPIN_VARIABLE_ENCRYPTION_KEY="$(keypool secret new)"\necho "$SPIN_VARIABLE_ENCRYPTION_KEY"',
   restart: "keypool up",
   remove: "unset SPIN_VARIABLE_ENCRYPTION_KEY_PREVIOUS",
 };

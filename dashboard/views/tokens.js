@@ -5,7 +5,7 @@ import { compact, dateTime, number, percent, relative, shortTime, span } from ".
 import { html } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
 import { usePages } from "../lib/pages.js";
-import { useNow, usePoll, useSettled } from "../lib/poll.js";
+import { useField, useNow, usePoll } from "../lib/poll.js";
 import { linkTo, replaceQuery } from "../lib/route.js";
 import { useMayChange } from "../lib/session.js";
 import { quotaDayStart, tokensOf, usesByToken } from "../lib/tokens.js";
@@ -26,11 +26,10 @@ const DAY = 86_400_000;
 export default function TokensView({ route }) {
   const { state = "", q = "", sort = "" } = route.query;
   const mayChange = useMayChange();
-  const [search, setSearch] = useState(q);
+  const [search, setSearch] = useField(q, (q) => replaceQuery(route, { q }));
   const [dialog, setDialog] = useState(null);
   const tokens = usePages("tokens", { state, q, sort }, 10);
   const use = useUse();
-  useSettled(search, 250, (q) => replaceQuery(route, { q }));
   const close = () => setDialog(null);
   const changed = (dialog = null) => {
     tokens.refresh();

@@ -165,6 +165,17 @@ const checks = {
     await page.context().close();
   },
 
+  async a_link_works_in_an_open_tab() {
+    const page = await signedIn();
+    await visit(page, "#/tokens");
+    await page.evaluate((token) => {
+      location.hash = `#/sign-in?token=${token}`;
+    }, token);
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    assert(!page.url().includes(token), page.url());
+    await page.context().close();
+  },
+
   async every_view_is_complete_accessible_and_fits() {
     for (const size of Object.keys(SIZES)) {
       for (const theme of THEMES) {
@@ -241,6 +252,20 @@ const checks = {
     await choose(page, "batch, spare (#12)", "Delete");
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await until(async () => (await key(12)).code === "unknown_key", "the key is deleted");
+    await page.context().close();
+  },
+
+  async a_poll_keeps_what_somebody_types() {
+    const page = await signedIn();
+    await visit(page, "#/keys");
+    await choose(page, "lab 2 (#7)", "Edit");
+    const note = page.getByRole("textbox", { name: "Note" });
+    await note.fill("Half a sentence");
+    // The pool takes the key out of use meanwhile, and a change shows that the list was read again.
+    await api("POST", "keys/7/disable");
+    await page.locator("tr", { hasText: "lab 2" }).getByText("disabled").waitFor();
+    assert.equal(await note.inputValue(), "Half a sentence");
+    await api("POST", "keys/7/enable");
     await page.context().close();
   },
 

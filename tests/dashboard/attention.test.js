@@ -68,7 +68,7 @@ test("keys that were disabled lately are named, unless there are many", () => {
 test("too few successes are told with the most frequent failure of the last two hours", () => {
   const hours = [
     hour("2026-11-29T09:00:00.000Z", 100, 0, { upstream_trouble: 100 }),
-    hour("2026-11-29T11:00:00.000Z", 50, 30, { success: 30, quota_per_day: 30, client_fault: 90 }),
+    hour("2026-11-29T11:00:00.000Z", 60, 30, { success: 30, quota_per_day: 30, client_fault: 10 }),
     hour("2026-11-29T12:00:00.000Z", 50, 40, { success: 40, model_overloaded: 5 }),
   ];
   const [item] = attention({ now: NOW, hours });

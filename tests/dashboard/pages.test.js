@@ -15,7 +15,7 @@ test("only as many pages are read as are wanted", async () => {
   reads = [];
   assert.deepEqual(await readPages(read, 1), { items: [0, 1], hasMore: true });
   assert.deepEqual(reads, [null]);
-  assert.deepEqual(await readPages(read, 3), { items: [0, 1, 2, 3], hasMore: true });
+  assert.deepEqual(await readPages(read, 2), { items: [0, 1, 2, 3], hasMore: true });
 });
 
 test("the last page ends the list", async () => {
@@ -25,8 +25,9 @@ test("the last page ends the list", async () => {
 
 test("an empty page does not end the list, since few rows may match", async () => {
   const pages = { first: { items: [], next_cursor: "x" }, x: { items: [1], next_cursor: null } };
-  const { items } = await readPages(async (cursor) => pages[cursor ?? "first"], 1);
-  assert.deepEqual(items, [1]);
+  const readThem = async (cursor) => pages[cursor ?? "first"];
+  assert.deepEqual(await readPages(readThem, 1), { items: [], hasMore: true });
+  assert.deepEqual(await readPages(readThem, 2), { items: [1], hasMore: false });
 });
 
 test("an error ends the reading", async () => {

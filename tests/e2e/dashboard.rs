@@ -11,7 +11,7 @@ const READ_TOKEN: &str = "fake-admin-read-token-for-tests";
 /// The format of the fake's keys, as SQLite's `printf` has it.
 const KEYS: &str = "AIzaFAKE-key-of-the-test-pool-%09d";
 /// The checks of the suite.
-const CHECKS: usize = 22;
+const CHECKS: usize = 24;
 
 #[tokio::test]
 async fn every_view_and_action_works_in_a_browser() {
