@@ -373,7 +373,7 @@ const checks = {
     await dialog.locator("[name=name]").fill("Suite");
     await dialog.getByRole("button", { name: "Create token" }).click();
     const takeToken = async () => {
-      const code = page.getByText(/^kp_\w{20,}$/).first();
+      const code = page.getByText(/^kp_[\w-]{20,}$/).first();
       const shown = await code.innerText();
       await dialog.getByRole("button", { name: "Copy" }).first().click();
       assert.equal(await page.evaluate(() => navigator.clipboard.readText()), shown);

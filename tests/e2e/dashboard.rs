@@ -41,7 +41,7 @@ async fn every_view_and_action_works_in_a_browser() {
         .current_dir(node_modules())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(400), suite).await;
+    let output = tokio::time::timeout(Duration::from_secs(600), suite).await;
     let output = output.expect("the suite ends").expect("node");
     let lines = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
