@@ -2,12 +2,9 @@
 //! blanks, and the migrations, without comments, embeds the declarations of the variables, and lets
 //! the linker shorten the addresses in the code.
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -116,9 +113,14 @@ fn find_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Box<dyn Err
 }
 
 fn embed(file: &Path, text: &str) -> Result<(), Box<dyn Error>> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(text.as_bytes())?;
-    fs::write(file, gzip.finish()?)?;
+    let mut gzip = Vec::new();
+    zopfli::compress(
+        zopfli::Options::default(),
+        zopfli::Format::Gzip,
+        text.as_bytes(),
+        &mut gzip,
+    )?;
+    fs::write(file, gzip)?;
     Ok(())
 }
 
