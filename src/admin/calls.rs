@@ -121,6 +121,7 @@ pub(super) fn log_filter(query: &Query) -> Result<LogFilter, Invalid> {
         status: query.number("status")?,
         success: query.choose("success", &FLAG)?,
         drill: query.choose("drill", &FLAG)?,
+        min_duration_ms: query.number("min_duration_ms")?,
     })
 }
 
@@ -133,7 +134,11 @@ pub(super) fn time(query: &Query, name: &'static str) -> Result<Option<UnixMilli
 }
 
 /// `GET requests/{id}`: a request with its attempts.
-pub(super) async fn show(database: &impl Database, id: RequestId) -> Result<Response, Refusal> {
+pub(super) async fn show(
+    database: &impl Database,
+    id: Option<RequestId>,
+) -> Result<Response, Refusal> {
+    let id = id.ok_or(Refusal::UnknownRequest)?;
     let (request_id, arrived) = (id.to_string(), id.arrival());
     let attempts = store::attempts_of(database, &request_id, arrived).await?;
     if attempts.is_empty() {

@@ -21,8 +21,8 @@ pub enum Endpoint {
     CallsExport,
     /// `statistics`
     Statistics,
-    /// `requests/{id}`
-    Request(RequestId),
+    /// `requests/{id}`; `None` for an id that no request has
+    Request(Option<RequestId>),
     /// `tokens`
     Tokens,
     /// `tokens/{id}`
@@ -102,7 +102,7 @@ impl Endpoint {
             ("calls", None, _) => Self::Calls,
             ("calls", Some("export"), None) => Self::CallsExport,
             ("statistics", None, _) => Self::Statistics,
-            ("requests", Some(id), None) => Self::Request(RequestId::parse(id)?),
+            ("requests", Some(id), None) => Self::Request(RequestId::parse(id)),
             ("tokens", None, _) => Self::Tokens,
             ("tokens", Some(id), None) => Self::Token(token_id(id)?),
             ("tokens", Some(id), Some(action)) => {

@@ -43,19 +43,22 @@ pub struct LogFilter {
     pub success: Option<i64>,
     /// Calls that a fault drill ended, with 1, or the others, with 0.
     pub drill: Option<i64>,
+    /// Calls that took at least so many milliseconds.
+    pub min_duration_ms: Option<i64>,
 }
 
 impl LogFilter {
-    /// The columns without an index, and the value that each must have.
-    fn columns(&self) -> [(&'static str, Option<Value>); 7] {
+    /// The comparisons of columns without an index, and the value of each.
+    fn comparisons(&self) -> [(&'static str, Option<Value>); 8] {
         [
-            ("api_key_id", self.calls.key.map(Value::from)),
-            ("coalesce(token_id, 0)", self.calls.token.map(Value::from)),
-            ("model", self.calls.model.as_deref().map(Value::from)),
-            ("outcome", self.calls.outcome.as_deref().map(Value::from)),
-            ("response_status", self.status.map(Value::from)),
-            ("success", self.success.map(Value::from)),
-            ("coalesce(drill, 0)", self.drill.map(Value::from)),
+            ("api_key_id =", self.calls.key.map(Value::from)),
+            ("coalesce(token_id, 0) =", self.calls.token.map(Value::from)),
+            ("model =", self.calls.model.as_deref().map(Value::from)),
+            ("outcome =", self.calls.outcome.as_deref().map(Value::from)),
+            ("response_status =", self.status.map(Value::from)),
+            ("success =", self.success.map(Value::from)),
+            ("coalesce(drill, 0) =", self.drill.map(Value::from)),
+            ("response_time_ms >=", self.min_duration_ms.map(Value::from)),
         ]
     }
 }
@@ -181,10 +184,10 @@ pub async fn list_calls(
     let times = times.join(" AND ");
     let mut others = vec!["true".to_owned()];
     let mut all_parameters = parameters.clone();
-    for (column, value) in filter.columns() {
+    for (comparison, value) in filter.comparisons() {
         if let Some(value) = value {
             all_parameters.push(value);
-            others.push(format!("{column} = ?{}", all_parameters.len()));
+            others.push(format!("{comparison} ?{}", all_parameters.len()));
         }
     }
     let order = clause.order;
@@ -241,9 +244,9 @@ mod tests {
         let database = NativeDatabase::migrated();
         database.run(&format!(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
-             INSERT INTO api_call_logs (api_key_id, success, response_status, called_at, request_id, attempt, model, outcome, token_id)
+             INSERT INTO api_call_logs (api_key_id, success, response_status, called_at, request_id, attempt, model, outcome, token_id, response_time_ms)
              SELECT n % 3, n % 5 <> 0, iif(n % 5, 200, 429), strftime('%Y-%m-%dT%H:%M:%fZ', 1800000000 + n, 'unixepoch'),
-                 'req_' || (n / 2), n % 2, 'm', iif(n % 5, 'success', 'quota_per_minute'), nullif(n % 10, 0) FROM n"
+                 'req_' || (n / 2), n % 2, 'm', iif(n % 5, 'success', 'quota_per_minute'), nullif(n % 10, 0), n * 100 FROM n"
         ));
         database
     }
@@ -310,6 +313,11 @@ mod tests {
             })
         };
         assert_eq!(ids(&database, &filter, 10).0, [20, 5]);
+        let filter = LogFilter {
+            min_duration_ms: Some(2900),
+            ..LogFilter::default()
+        };
+        assert_eq!(ids(&database, &filter, 10).0, [30, 29]);
         for (token, expected) in [(0, [30, 20, 10]), (1, [21, 11, 1])] {
             let filter = of(CallFilter {
                 token: Some(token),
