@@ -128,13 +128,15 @@ fn texts_of(json: &str) -> Vec<String> {
 
 /// Whether everything that can be counted is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
+pub enum Progress {
+    /// It is.
     Done,
+    /// Time was up before.
     MoreToCount,
 }
 
-/// How long calls may be added to their totals, and durations of past hours counted, before old calls
-/// are deleted: 1 s each.
+/// How long calls may be added to their totals, and durations of past hours counted, at a time: 1 s
+/// each.
 const MAX_COUNTING_MS: u64 = 1_000;
 
 /// Deletes expired rows: cool-downs, usage and retries that no longer count, and calls in the log
@@ -154,13 +156,22 @@ pub async fn delete_expired(
     key_history::delete_old_history(database, now).await?;
     signatures::delete_old_signatures(database, now).await?;
     client_tokens::delete_old_token_usage(database, now).await?;
+    match (count_calls(database, now).await?, log_retention_days) {
+        (Progress::Done, Some(days)) => log_retention::delete_old_calls(database, now, days).await,
+        (Progress::MoreToCount, _) | (_, None) => Ok(()),
+    }
+}
+
+/// Adds calls of the log to their totals, and counts the durations of past hours, for some time.
+///
+/// # Errors
+/// The database refused.
+pub async fn count_calls(database: &impl Database, now: UnixMillis) -> Result<Progress> {
     let added = call_totals::add_to_totals(database, MAX_COUNTING_MS).await?;
     let counted = call_durations::count_durations(database, now, MAX_COUNTING_MS).await?;
-    match (added, counted, log_retention_days) {
-        (Progress::Done, Progress::Done, Some(days)) => {
-            log_retention::delete_old_calls(database, now, days).await
-        }
-        (Progress::MoreToCount, _, _) | (_, Progress::MoreToCount, _) | (_, _, None) => Ok(()),
+    match (added, counted) {
+        (Progress::Done, Progress::Done) => Ok(Progress::Done),
+        (Progress::MoreToCount, _) | (_, Progress::MoreToCount) => Ok(Progress::MoreToCount),
     }
 }
 

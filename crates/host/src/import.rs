@@ -50,6 +50,10 @@ pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
     let filled = pool
         .fill(&dump, &mut progress)
         .with_context(about_database)?;
+    if filled.calls > 0 {
+        log("counting the calls of each hour");
+        pool.count_calls().with_context(about_database)?;
+    }
     let old = match days {
         0 => 0,
         days => pool.old_calls(days).with_context(about_database)?,
