@@ -122,7 +122,7 @@ function Frame({ session, onSignOut, preferences }) {
   const section = found?.within ?? first;
   return html`<div class="frame">
     <a class="skip" href="#content" onClick=${skipToContent}>${t("nav.skip")}</a>
-    <div class="sidebar">
+    <header class="sidebar">
       <div class="brand"><img src=${iconUrl()} alt="" /> Gemini Keypool</div>
       <nav aria-label=${t("nav.label")}>
         ${Object.entries(VIEWS)
@@ -141,7 +141,7 @@ function Frame({ session, onSignOut, preferences }) {
         ${session.permission === "read" && html`<small>${t("session.read_only")}</small>`}
         <button type="button" onClick=${onSignOut}>${t("session.sign_out")}</button>
       </div>
-    </div>
+    </header>
     <main id="content" tabindex="-1">
       ${
         load

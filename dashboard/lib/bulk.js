@@ -1,10 +1,12 @@
-// The same request for many things, a few at a time.
+// Requests about many things, a few at a time.
 
 const AT_A_TIME = 4;
+/** How many keys a request tests. */
+const TESTED_AT_ONCE = 20;
 
 /**
  * Runs `act` for each item, a few at a time, and goes on after failures. `onDone` is called after
- * each. Once `signal` is aborted, no more are begun.
+ * each. Once `signal` is aborted, no more are begun; `left` has those that were not.
  *
  * @template T
  * @param {T[]} items
@@ -31,5 +33,31 @@ export async function forEach(items, act, onDone, signal) {
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_A_TIME, items.length) }, work));
-  return { done, failures };
+  return { done, failures, left: items.slice(next) };
+}
+
+/**
+ * Tests keys, several with each request. `onTested` gets all results so far after each. Once `signal`
+ * is aborted, no more are begun.
+ *
+ * @template {{id: number, outcome: string | null}} R
+ * @param {number[]} ids
+ * @param {(body: {ids: number[], cursor?: string}) => Promise<{items: R[], next_cursor: string | null}>} post
+ * @param {(results: R[]) => void} onTested
+ * @param {AbortSignal} signal
+ */
+export async function testKeys(ids, post, onTested, signal) {
+  /** @type {R[]} */
+  let results = [];
+  for (let at = 0; at < ids.length; at += TESTED_AT_ONCE) {
+    const some = { ids: ids.slice(at, at + TESTED_AT_ONCE) };
+    let cursor = null;
+    do {
+      if (signal.aborted) return;
+      const page = await post(cursor === null ? some : { ...some, cursor });
+      results = results.concat(page.items);
+      cursor = page.next_cursor;
+      onTested(results);
+    } while (cursor !== null);
+  }
 }

@@ -15,10 +15,32 @@ const DAY = 24 * HOUR;
 
 /** @typedef {number | null | undefined} Maybe */
 
+/** Formatters, which take long to make: a table needs hundreds of texts for each screen. */
+const formatters = new Map();
+
+/**
+ * @template T
+ * @param {string} kind
+ * @param {object} options
+ * @param {(language: string) => T} make
+ * @returns {T}
+ */
+function kept(kind, options, make) {
+  const language = currentLanguage();
+  const name = `${kind} ${language} ${JSON.stringify(options)}`;
+  if (!formatters.has(name)) formatters.set(name, make(language));
+  return formatters.get(name);
+}
+
+/** @param {Intl.NumberFormatOptions} options */
+function numbers(options) {
+  return kept("number", options, (language) => new Intl.NumberFormat(language, options));
+}
+
 /** @param {Maybe} value */
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return NONE;
-  return value.toLocaleString(currentLanguage(), { maximumFractionDigits: digits });
+  return numbers({ maximumFractionDigits: digits }).format(value);
 }
 
 /** A number in few characters, such as 1.2M. @param {Maybe} value */
@@ -26,7 +48,7 @@ export function compact(value) {
   if (value === null || value === undefined) return NONE;
   if (Math.abs(value) < 10000) return number(value);
   const options = /** @type {const} */ ({ notation: "compact", maximumFractionDigits: 1 });
-  return value.toLocaleString(currentLanguage(), options);
+  return numbers(options).format(value);
 }
 
 /**
@@ -39,7 +61,7 @@ export function percent(part, whole) {
   if (whole === 0) return NONE;
   const share = Math.floor((part / whole) * 1000) / 1000;
   const options = /** @type {const} */ ({ style: "percent", maximumFractionDigits: 1 });
-  return share.toLocaleString(currentLanguage(), options);
+  return numbers(options).format(share);
 }
 
 /** How long something took, in milliseconds, to about three digits. @param {Maybe} ms */
@@ -74,9 +96,10 @@ export function span(ms) {
  * @param {Intl.DateTimeFormatOptions} options
  */
 function format(time, options) {
-  return new Intl.DateTimeFormat(currentLanguage(), { hourCycle: "h23", ...options }).format(
-    new Date(time),
-  );
+  const formatter = kept("time", options, (language) => {
+    return new Intl.DateTimeFormat(language, { hourCycle: "h23", ...options });
+  });
+  return formatter.format(new Date(time));
 }
 
 /** A time with its date. @param {string | number} time */

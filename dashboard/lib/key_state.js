@@ -34,16 +34,14 @@ export function readReason(reason, outcomes) {
  */
 export function whyOf(key, outcomes, now) {
   const sentences = [stateOf(key, outcomes, now)];
-  if (key.status === "active") {
-    const cooling = key.cooling.filter(({ until }) => Date.parse(until ?? "") > now);
-    for (const { model, reason, until, scope } of cooling) {
-      const kind = scope.startsWith("project:") ? "project_cools" : "key_cools";
-      sentences.push({ kind, values: { model, outcome: reason, until, project: key.project } });
-    }
-    if (key.consecutive_failures >= SEVERAL_FAILURES) {
-      const values = { n: key.consecutive_failures, outcome: key.last_outcome };
-      sentences.push({ kind: "failing", values });
-    }
+  const cooling = key.cooling.filter(({ until }) => Date.parse(until ?? "") > now);
+  for (const { model, reason, until, scope } of cooling) {
+    const kind = scope.startsWith("project:") ? "project_cools" : "key_cools";
+    sentences.push({ kind, values: { model, outcome: reason, until, project: key.project } });
+  }
+  if (key.status === "active" && key.consecutive_failures >= SEVERAL_FAILURES) {
+    const values = { n: key.consecutive_failures, outcome: key.last_outcome };
+    sentences.push({ kind: "failing", values });
   }
   if (key.drill) {
     const { fault, calls_left: n } = key.drill;

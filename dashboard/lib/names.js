@@ -1,5 +1,6 @@
 // The names of keys and tokens, for lists that refer to them by id.
 
+import { useMemo } from "../vendor/hooks.js";
 import { usePoll } from "./poll.js";
 
 /** Names change rarely, in seconds. */
@@ -13,7 +14,10 @@ const EVERY_S = 300;
 export function useNames() {
   const keys = usePoll("keys?limit=1000", EVERY_S);
   const tokens = usePoll("tokens?limit=1000", EVERY_S);
-  return { keys: namesOf(keys.data?.items), tokens: namesOf(tokens.data?.items) };
+  return {
+    keys: useMemo(() => namesOf(keys.data?.items), [keys.data]),
+    tokens: useMemo(() => namesOf(tokens.data?.items), [tokens.data]),
+  };
 }
 
 /** @param {{id: number, name: string | null}[]} [items] */

@@ -95,6 +95,6 @@ export function usePages(path, parameters, seconds) {
 }
 
 /** The path of a page of a list. */
-function pageOf(/** @type {string} */ list, /** @type {string | null} */ cursor) {
+export function pageOf(/** @type {string} */ list, /** @type {string | null} */ cursor) {
   return cursor === null ? list : `${list}&cursor=${encodeURIComponent(cursor)}`;
 }

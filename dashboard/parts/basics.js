@@ -48,6 +48,13 @@ export function Heading({ title, children }) {
   useEffect(() => {
     document.title = `${title} · Gemini Keypool`;
   }, [title]);
+  useEffect(() => {
+    // The link that led here is gone, and with it the focus; that of a menu is far from the view.
+    const { activeElement: focused } = document;
+    if (focused === document.body || focused?.closest("nav")) {
+      heading.current?.focus({ preventScroll: true });
+    }
+  }, []);
   return html`<div class="heading">
     <h1 tabindex="-1" ref=${heading}>${title}</h1>
     <div class="actions">${children}</div>

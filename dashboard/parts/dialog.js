@@ -18,11 +18,16 @@ export function Dialog({ title, onClose, children, wide = false }) {
     event.preventDefault();
     onClose();
   };
+  // A browser closes it at a second Escape, whatever the first led to.
+  const closed = () => {
+    onClose();
+    setTimeout(() => dialog.current?.isConnected && dialog.current.showModal());
+  };
   return html`<dialog
     ref=${dialog}
     class=${wide ? "wide" : ""}
     onCancel=${cancel}
-    onClose=${onClose}
+    onClose=${closed}
     aria-label=${title}
   >
     <header>

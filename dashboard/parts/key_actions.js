@@ -139,45 +139,50 @@ function DrillDialog({ keys: [keyed], apply, onClose }) {
   <//>`;
 }
 
-function EditDialog({ keys: [keyed], apply, onClose }) {
+/** How the fields of a key are read. */
+const FIELDS = {
+  name: textOf,
+  project: textOf,
+  priority: numberOf,
+  tags: partsOf,
+  note: textOf,
+  allowed_models: partsOf,
+  forbidden_models: partsOf,
+};
+
+function textOf(text) {
+  return text.trim() || null;
+}
+
+function EditDialog({ keys: [current], apply, onClose }) {
+  // As it was when the dialog opened: only what was changed here is sent.
+  const [keyed] = useState(current);
+  const shown = (name) => String([keyed[name] ?? ""].flat().join(", "));
   const submit = (form) => {
-    const text = (name) => String(form.get(name)).trim() || null;
-    return apply("PATCH", "", {
-      name: text("name"),
-      project: text("project"),
-      priority: numberOf(form.get("priority")),
-      tags: partsOf(form.get("tags")),
-      note: text("note"),
-      allowed_models: partsOf(form.get("allowed_models")),
-      forbidden_models: partsOf(form.get("forbidden_models")),
-    });
+    const changed = Object.entries(FIELDS).filter(([name]) => form.get(name) !== shown(name));
+    if (changed.length === 0) return null;
+    const body = Object.fromEntries(changed.map(([name, read]) => [name, read(form.get(name))]));
+    return apply("PATCH", "", body);
   };
-  const field = (
-    name,
-    value,
-  ) => html`<${Field} label=${t(`keys.field_${name}`)} hint=${hintOf(name)}>
-    <input name=${name} defaultValue=${value ?? ""} />
-  <//>`;
   return html`<${FormDialog}
     title=${t("keys.edit_title", { name: nameOf(keyed) })}
     submit=${t("save")}
     onClose=${onClose}
     onSubmit=${submit}
   >
-    ${field("name", keyed.name)} ${field("project", keyed.project)}
-    <${Field} label=${t("keys.field_priority")} hint=${t("keys.hint_priority")}>
-      <input type="number" name="priority" min="0" max="1000000" required defaultValue=${keyed.priority} />
-    <//>
-    ${field("tags", keyed.tags.join(", "))} ${field("note", keyed.note)}
-    ${field("allowed_models", keyed.allowed_models.join(", "))}
-    ${field("forbidden_models", keyed.forbidden_models.join(", "))}
+    ${Object.keys(FIELDS).map((name) => {
+      const isNumber = name === "priority";
+      const rules = isNumber ? { type: "number", min: 0, max: 1_000_000, required: true } : {};
+      return html`<${Field} key=${name} label=${t(`keys.field_${name}`)} hint=${hintOf(name)}>
+        <input name=${name} defaultValue=${shown(name)} ...${rules} />
+      <//>`;
+    })}
   <//>`;
 }
 
 function hintOf(name) {
-  const hint = `keys.hint_${name}`;
-  const text = named("keys", `hint_${name}`);
-  return text === hint.slice(5) ? null : text;
+  const hint = named("keys", `hint_${name}`);
+  return hint === `hint_${name}` ? null : hint;
 }
 
 const DIALOGS = {

@@ -43,7 +43,7 @@ export function ErrorState({ error, retry }) {
 }
 
 /** What is shown is not up to date. */
-function Stale({ error, retry }) {
+export function Stale({ error, retry }) {
   return html`<div class="stale" role="status">
     ${t("stale")} ${errorText(error)}
     <button type="button" class="link" onClick=${retry}>${t("retry")}</button>

@@ -16,7 +16,8 @@ import { useEffect, useLayoutEffect, useRef, useState } from "../vendor/hooks.js
 
 /**
  * A table whose rows have one height, in pixels. `onSort` gets the new order, such as `-name`;
- * `onEnd` is called when the last rows come into view.
+ * `onView` the first row that is drawn and the one after the last; `onEnd` is called when the last
+ * rows come into view.
  */
 export function Table({
   label,
@@ -26,6 +27,7 @@ export function Table({
   rowHeight = 44,
   sort = "",
   onSort = null,
+  onView = null,
   onEnd = null,
   rowClass = (_row) => "",
   hasMore = false,
@@ -46,6 +48,7 @@ export function Table({
     return () => observer.disconnect();
   }, []);
   const { first, last } = rowsInView({ count: rows.length, rowHeight, ...view });
+  useEffect(() => onView?.({ first, last }), [first, last]);
   useEffect(() => {
     // A short list that nobody scrolls would be read to its end.
     if (onEnd && hasMore && view.top > 0 && last >= rows.length) onEnd();

@@ -1,31 +1,43 @@
 // The log of calls, live.
 
 import { urlOf, withParameters } from "../lib/api.js";
+import { useCallLog } from "../lib/call_log.js";
 import { compact, duration, number } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { named, t } from "../lib/i18n.js";
 import { timeOf, toLocalInput } from "../lib/lists.js";
 import { useNames } from "../lib/names.js";
 import { OUTCOMES } from "../lib/outcomes.js";
-import { usePages } from "../lib/pages.js";
 import { useField, usePoll } from "../lib/poll.js";
 import { linkTo, replaceQuery } from "../lib/route.js";
 import { Heading, Outcome, Select, Time } from "../parts/basics.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { Table } from "../parts/table.js";
-import { useState } from "../vendor/hooks.js";
+import { useRef, useState } from "../vendor/hooks.js";
 
-const LIVE_S = 2;
+const RANGES = { "15min": 15, "1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60 };
 /** So few calls may not fill the view, so that nobody can scroll to read more. */
 const FEW = 30;
-const RANGES = { "15min": 15, "1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60 };
+const DURATIONS_MS = [1000, 5000, 20_000, 60_000];
 /** What the API filters by. */
-const FILTERS = ["from", "until", "key", "token", "model", "outcome", "status", "success", "drill"];
+const FILTERS = [
+  "from",
+  "until",
+  "key",
+  "token",
+  "model",
+  "outcome",
+  "status",
+  "success",
+  "drill",
+  "min_duration_ms",
+];
 
 export default function CallsView({ route }) {
   const [isLive, setLive] = useState(true);
+  const [isHeld, setHeld] = useState(false);
   const filters = Object.fromEntries(FILTERS.map((name) => [name, route.query[name]]));
-  const calls = usePages("calls", filters, isLive ? LIVE_S : Number.POSITIVE_INFINITY);
+  const log = useCallLog(filters, { isLive, isHeld });
   const change = (changes) => replaceQuery(route, changes);
   const exportTo = (format) => urlOf(withParameters("calls/export", { format, ...filters }));
   return html`<${Heading} title=${t("nav.calls")}>
@@ -33,12 +45,12 @@ export default function CallsView({ route }) {
         <input type="checkbox" role="switch" checked=${isLive} onChange=${() => setLive(!isLive)} />
         ${t("calls.live")}
       </label>
-      <a class="button" href=${exportTo("csv")} download>${t("calls.csv")}</a>
-      <a class="button" href=${exportTo("jsonl")} download>${t("calls.jsonl")}</a>
+      <a class="button" href=${exportTo("csv")} download="calls.csv">${t("calls.csv")}</a>
+      <a class="button" href=${exportTo("jsonl")} download="calls.jsonl">${t("calls.jsonl")}</a>
     <//>
     <${Filters} route=${route} onChange=${change} />
-    <${Loaded} of=${calls} lines=${10}>
-      ${(items) => html`<${CallList} ...${{ items, calls, isLive, setLive, onChange: change }} />`}
+    <${Loaded} of=${log} lines=${10}>
+      ${(items) => html`<${CallList} ...${{ items, log, setHeld, onChange: change }} />`}
     <//>`;
 }
 
@@ -64,9 +76,15 @@ function Filters({ route, onChange }) {
   ];
   const outcomes = OUTCOMES.map((outcome) => [outcome, named("outcome", outcome)]);
   const isFiltered = FILTERS.some((name) => query[name]);
+  const durations = DURATIONS_MS.map((ms) => [
+    String(ms),
+    t("calls.at_least", { duration: duration(ms) }),
+  ]);
   return html`<div class="filters">
+    <${RequestSearch} />
     <${Ranges} query=${query} onChange=${onChange} />
     ${choose("outcome", [["", t("calls.any_outcome")], ...outcomes])} ${choose("success", flag("success"))}
+    ${choose("min_duration_ms", withCurrent([["", t("calls.any_duration")], ...durations], query.min_duration_ms, `≥ ${query.min_duration_ms} ms`))}
     <${TextFilter} name="model" value=${query.model} onChange=${onChange} list="models" />
     <datalist id="models">${models.data?.items.map(({ model }) => html`<option key=${model} value=${model}></option>`)}</datalist>
     ${choose("key", withCurrent(byName(keys, t("calls.any_key")), query.key))}
@@ -92,10 +110,22 @@ function Filters({ route, onChange }) {
   </div>`;
 }
 
-/** A list of choices that has the current one, even if it is of a key that was deleted. */
-function withCurrent(options, current) {
+/** A list of choices that has the current one, such as a key that was deleted. */
+function withCurrent(options, current, name = `#${current}`) {
   const isKnown = !current || options.some(([value]) => value === current);
-  return isKnown ? options : [...options, [current, `#${current}`]];
+  return isKnown ? options : [...options, [current, name]];
+}
+
+/** Leads to the request whose id a client has told. */
+function RequestSearch() {
+  const open = (event) => {
+    const id = event.currentTarget.value.trim();
+    if (id !== "") location.hash = linkTo(["requests", id]);
+  };
+  return html`<label class="search">
+    <span class="hidden">${t("request.id")}</span>
+    <input type="search" placeholder=${t("request.id")} onChange=${open} />
+  </label>`;
 }
 
 function Ranges({ query, onChange }) {
@@ -122,35 +152,40 @@ function TextFilter({ name, value = "", onChange, list = null, type = "search" }
   </label>`;
 }
 
-function CallList({ items, calls, isLive, setLive, onChange }) {
+function CallList({ items, log, setHeld, onChange }) {
   const names = useNames();
-  const more = () => {
-    // Older calls are read; the latest would push them away.
-    if (isLive) setLive(false);
-    calls.more();
-  };
+  const list = useRef(null);
   const searchOn =
-    calls.hasMore &&
-    items.length < FEW &&
-    html`<button type="button" disabled=${calls.isReading} onClick=${more}>${t("calls.search_on")}</button>`;
+    log.hasMore &&
+    (log.isTired || items.length < FEW) &&
+    html`<button type="button" disabled=${log.isReading} onClick=${log.more}>${t("calls.search_on")}</button>`;
   if (items.length === 0) {
     return html`<${Empty}>
-      ${calls.hasMore ? t("calls.none_yet") : t("calls.none_found")}
+      ${log.hasMore ? t("calls.none_yet") : t("calls.none_found")}
       ${searchOn}
     <//>`;
   }
-  const slowest = Math.max(...items.map((call) => call.response_time_ms ?? 0), 1);
-  return html`<${Table}
-    label=${t("nav.calls")}
-    columns=${columnsOf({ names, slowest, onChange })}
-    rows=${items}
-    keyOf=${(call) => call.id}
-    rowHeight=${40}
-    hasMore=${calls.hasMore}
-    onEnd=${more}
-    rowClass=${(call) => ((call.attempt ?? 1) > 1 ? "again" : "")}
-  />
-  ${searchOn}`;
+  const slowest = items.reduce((most, call) => Math.max(most, call.response_time_ms ?? 0), 1);
+  return html`<div class="calls" ref=${list}>
+    ${
+      log.waiting.length > 0 &&
+      html`<button type="button" class="primary" onClick=${() => list.current.querySelector(".table").scrollTo(0, 0)}>
+        ↑ ${t("calls.waiting", { n: log.waiting.length })}
+      </button>`
+    }
+    <${Table}
+      label=${t("nav.calls")}
+      columns=${columnsOf({ names, slowest, onChange })}
+      rows=${items}
+      keyOf=${(call) => call.id}
+      rowHeight=${40}
+      hasMore=${log.hasMore && !log.isTired}
+      onView=${({ first }) => setHeld(first > 0)}
+      onEnd=${log.more}
+      rowClass=${(call) => ((call.attempt ?? 1) > 1 ? "again" : "")}
+    />
+    ${searchOn}
+  </div>`;
 }
 
 function columnsOf({ names, slowest, onChange }) {

@@ -9,6 +9,7 @@ import { linkTo, replaceQuery } from "../lib/route.js";
 import { Card, Gauge, Heading } from "../parts/basics.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { Table } from "../parts/table.js";
+import { NoKeys } from "./first_start.js";
 
 export default function ExplainView({ route }) {
   const { model = "" } = route.query;
@@ -37,6 +38,7 @@ function Explanation({ of }) {
   const alias =
     of.alias &&
     t("explain.alias", { name: of.alias.name, pattern: of.alias.pattern, model: of.model });
+  if (of.keys.length === 0) return html`<${NoKeys} />`;
   return html`${alias && html`<p class="lead">${alias}</p>`}
     <div class="grid">
       <${Card} title=${t("explain.eligible", { n: eligible.length, model: of.model })} class="full">

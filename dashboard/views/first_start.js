@@ -2,6 +2,8 @@
 
 import { html } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
+import { linkTo } from "../lib/route.js";
+import { useMayChange } from "../lib/session.js";
 import { Copyable } from "../parts/basics.js";
 
 /** Nobody can sign in. */
@@ -34,12 +36,13 @@ export function NoAdminToken({ retry, preferences }) {
   </main>`;
 }
 
-/** There are no keys yet. `actions` add some. */
-export function NoKeys({ children }) {
+/** There are no keys yet. */
+export function NoKeys() {
+  const mayChange = useMayChange();
   return html`<div class="card first">
     <h2>${t("first.keys_title")}</h2>
     <p>${t("first.keys_text")}</p>
-    <div class="actions">${children}</div>
+    ${mayChange && html`<p><a class="button primary" href=${linkTo(["keys"], { add: "1" })}>${t("first.keys_add")}</a></p>`}
     <p class="muted">${t("first.keys_cli")}</p>
     <${Copyable} label=${t("first.command")} text="keypool keys import keys.txt" />
   </div>`;

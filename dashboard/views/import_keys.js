@@ -1,17 +1,16 @@
 // Adding keys: what is pasted is tried first, and shown entry by entry, before any key is added.
 
 import { send, withParameters } from "../lib/api.js";
+import { testKeys } from "../lib/bulk.js";
 import { number } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { named, t } from "../lib/i18n.js";
 import { Field } from "../parts/basics.js";
 import { Dialog } from "../parts/dialog.js";
+import { Progress } from "../parts/key_selection.js";
 import { errorText } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { useState } from "../vendor/hooks.js";
-
-/** How many keys a request tests. */
-const TESTED_AT_ONCE = 20;
 
 export function ImportDialog({ onClose, onChange }) {
   const [text, setText] = useState("");
@@ -26,74 +25,79 @@ export function ImportDialog({ onClose, onChange }) {
     setError(null);
     try {
       const query = { dry_run: isDry || null, add_dead: addDead || null };
-      then(
-        await send("POST", withParameters("keys", query), text, { "content-type": "text/plain" }),
-      );
+      const path = withParameters("keys", query);
+      then(await send("POST", path, text, { "content-type": "text/plain" }));
     } catch (error) {
       setError(error);
     }
     setBusy(false);
   };
-  const tryIt = () => post(true, setTried);
   const add = () =>
     post(false, (result) => {
       setAdded(result);
       onChange();
     });
-  const readFile = async (event) => {
-    setText((await event.currentTarget.files[0]?.text()) ?? "");
+  // What was tried is not what would be added after a change.
+  const change = (set) => (value) => {
+    set(value);
     setTried(null);
   };
-  const count = tried?.counts.new ?? 0;
-  return html`<${Dialog} title=${t("first.keys_add")} onClose=${onClose} wide>
+  const mayDiscard = () => added || text.trim() === "" || confirm(t("import.discard"));
+  const close = () => mayDiscard() && onClose();
+  const input = { text, onText: change(setText), addDead, onAddDead: change(setAddDead) };
+  const buttons = { isBusy, tried, isEmpty: text.trim() === "", onTry: () => post(true, setTried) };
+  return html`<${Dialog} title=${t("first.keys_add")} onClose=${close} wide>
     <div class="body">
       ${
         added
           ? html`<${Added} result=${added} onClose=${onClose} onChange=${onChange} />`
-          : html`<${Field} label=${t("import.keys")} hint=${t("import.hint")}>
-                <textarea
-                  value=${text}
-                  spellcheck="false"
-                  autocomplete="off"
-                  disabled=${isBusy}
-                  onInput=${(event) => {
-                    setText(event.currentTarget.value);
-                    setTried(null);
-                  }}
-                ></textarea>
-              <//>
-              <${Field} label=${t("import.file")}>
-                <input type="file" accept=".txt,.csv,.json,text/plain,text/csv,application/json" onChange=${readFile} />
-              <//>
-              <label class="check">
-                <input
-                  type="checkbox"
-                  checked=${addDead}
-                  onChange=${(event) => {
-                    setAddDead(event.currentTarget.checked);
-                    setTried(null);
-                  }}
-                />
-                ${t("import.add_dead")}
-              </label>
+          : html`<${Input} ...${{ ...input, isBusy, mayDiscard }} />
               ${error && html`<p class="error" role="alert">${errorText(error)}</p>`}
               ${tried && html`<${Entries} result=${tried} />`}
-              <footer>
-                <button type="button" onClick=${onClose}>${t("cancel")}</button>
-                <button type="button" class=${tried ? "" : "primary"} disabled=${isBusy || text.trim() === ""} onClick=${tryIt}>
-                  ${isBusy && !tried ? t("import.trying") : t("import.try")}
-                </button>
-                ${
-                  tried &&
-                  html`<button type="button" class="primary" disabled=${isBusy || count === 0} onClick=${add}>
-                    ${isBusy ? t("import.adding", { n: count }) : t("import.add", { n: count })}
-                  </button>`
-                }
-              </footer>
+              <${Buttons} ...${{ ...buttons, onAdd: add, onClose: close }} />
               ${isBusy && html`<progress aria-label=${t("loading")}></progress>`}`
       }
     </div>
   <//>`;
+}
+
+function Input({ text, onText, addDead, onAddDead, isBusy, mayDiscard }) {
+  const readFile = async (event) => {
+    const [file] = event.currentTarget.files;
+    if (file && mayDiscard()) onText(await file.text());
+  };
+  return html`<${Field} label=${t("import.keys")} hint=${t("import.hint")}>
+      <textarea
+        value=${text}
+        spellcheck="false"
+        autocomplete="off"
+        disabled=${isBusy}
+        onInput=${(event) => onText(event.currentTarget.value)}
+      ></textarea>
+    <//>
+    <${Field} label=${t("import.file")}>
+      <input type="file" accept=".txt,.csv,.json,text/plain,text/csv,application/json" onChange=${readFile} />
+    <//>
+    <label class="check">
+      <input type="checkbox" checked=${addDead} onChange=${(event) => onAddDead(event.currentTarget.checked)} />
+      ${t("import.add_dead")}
+    </label>`;
+}
+
+function Buttons({ isBusy, tried, isEmpty, onTry, onAdd, onClose }) {
+  const n = tried?.counts.new ?? 0;
+  return html`<footer>
+    <button type="button" onClick=${onClose}>${t("cancel")}</button>
+    <button type="button" class=${tried ? "" : "primary"} disabled=${isBusy || isEmpty} onClick=${onTry}>
+      ${isBusy && !tried ? t("import.trying") : t("import.try")}
+    </button>
+    ${
+      tried &&
+      html`<button type="button" class="primary" disabled=${isBusy || n === 0} onClick=${onAdd}>
+        ${isBusy ? t("import.adding", { n }) : t("import.add", { n })}
+      </button>`
+    }
+  </footer>`;
 }
 
 /** What would become of each entry. */
@@ -131,47 +135,34 @@ const ENTRY_SIGNS = { new: "+", duplicate: "=", known_dead: "✕", malformed: "!
 
 /** The keys are added; they can be tested. */
 function Added({ result, onClose, onChange }) {
-  const ids = result.items
-    .map(({ id, status }) => (status === "new" ? id : null))
-    .filter((id) => id !== null);
+  const ids = result.items.filter(({ status }) => status === "new").map(({ id }) => id);
   const [progress, setProgress] = useState(null);
+  const [outcomes, setOutcomes] = useState({});
   const [error, setError] = useState(null);
   const test = async () => {
-    const outcomes = {};
-    let done = 0;
+    const stop = new AbortController();
+    const show = (done) => setProgress({ label: t("keys.test"), done, of: ids.length, stop });
+    const onTested = (results) => {
+      const counts = {};
+      for (const { outcome } of results) counts[outcome] = (counts[outcome] ?? 0) + 1;
+      setOutcomes(counts);
+      show(results.length);
+    };
     setError(null);
-    setProgress({ done, outcomes });
+    show(0);
     try {
-      for (let at = 0; at < ids.length; at += TESTED_AT_ONCE) {
-        let cursor = null;
-        const some = ids.slice(at, at + TESTED_AT_ONCE);
-        do {
-          const page = await send(
-            "POST",
-            "keys/test",
-            cursor ? { ids: some, cursor } : { ids: some },
-          );
-          for (const { outcome } of page.items) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
-          done += page.items.length;
-          cursor = page.next_cursor;
-          setProgress({ done, outcomes: { ...outcomes } });
-        } while (cursor);
-      }
+      await testKeys(ids, (body) => send("POST", "keys/test", body), onTested, stop.signal);
     } catch (error) {
       setError(error);
-      setProgress(null);
     }
+    setProgress(null);
     onChange();
   };
   return html`<p role="status">${t("import.added", { n: ids.length })}</p>
-    ${
-      progress &&
-      html`<progress value=${progress.done} max=${ids.length} aria-label=${t("keys.test")}></progress>
-        <p role="status">
-          ${t("keys.progress", { done: progress.done, of: ids.length })}
-          ${Object.entries(progress.outcomes).map(([outcome, n]) => html` <span key=${outcome} class="badge">${named("outcome", outcome)}: ${number(n)}</span>`)}
-        </p>`
-    }
+    ${progress && html`<${Progress} ...${progress} />`}
+    <p role="status">
+      ${Object.entries(outcomes).map(([outcome, n]) => html` <span key=${outcome} class="badge">${named("outcome", outcome)}: ${number(n)}</span>`)}
+    </p>
     ${error && html`<p class="error" role="alert">${errorText(error)}</p>`}
     <footer>
       ${ids.length > 0 && html`<button type="button" disabled=${progress !== null} onClick=${test}>${t("import.test")}</button>`}

@@ -1,7 +1,5 @@
 // All keys, as a table or as a heat map of their calls.
 
-import { send } from "../lib/api.js";
-import { forEach } from "../lib/bulk.js";
 import { number, percent, shortTime } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { named, t } from "../lib/i18n.js";
@@ -13,19 +11,16 @@ import { linkTo, replaceQuery } from "../lib/route.js";
 import { useMayChange } from "../lib/session.js";
 import { Heading, Outcome, Search, Select, State, Time } from "../parts/basics.js";
 import { HeatLegend, HeatRow, useActivity } from "../parts/heat_map.js";
-import {
-  DeleteDialog,
-  DisableDialog,
-  KeyDialog,
-  KeyMenu,
-  PauseDialog,
-} from "../parts/key_actions.js";
-import { notify } from "../parts/notice.js";
-import { Empty, errorText, Loaded } from "../parts/states.js";
+import { KeyDialog, KeyMenu } from "../parts/key_actions.js";
+import { Selection } from "../parts/key_selection.js";
+import { Empty, Loaded, Stale } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 import { NoKeys } from "./first_start.js";
 import { ImportDialog } from "./import_keys.js";
+
+/** The heat map reads the activity of so many keys at once. */
+const BLOCK = 100;
 
 export default function KeysView({ route }) {
   const { status, project, tag, q, sort = "id", show } = route.query;
@@ -49,10 +44,8 @@ export default function KeysView({ route }) {
     <//>
     ${
       isFirst
-        ? html`<${NoKeys}>
-            ${mayChange && html`<button type="button" class="primary" onClick=${() => change({ add: "1" })}>${t("first.keys_add")}</button>`}
-          <//>`
-        : html`<${Filters} route=${route} onChange=${change} />
+        ? html`<${NoKeys} />`
+        : html`<${Filters} ...${{ route, items: keys.items ?? [], onChange: change }} />
             ${mayChange && html`<${Selection} ...${{ keys, selected, setSelected }} />`}
             <${Loaded} of=${keys} lines=${8}>
               ${(items) => html`<${KeyList} ...${{ items, keys, sort, show, change, selected, setSelected, mayChange, setDialog }} />`}
@@ -72,35 +65,38 @@ export default function KeysView({ route }) {
     }`;
 }
 
-function Filters({ route, onChange }) {
-  const { status = "", project, tag, q = "" } = route.query;
-  const [text, setText] = useField(q, (q) => onChange({ q }));
+function Filters({ route, items, onChange }) {
+  const { status = "" } = route.query;
   const states = ["active", "cooling", "disabled"].map((state) => [state, named("state", state)]);
   return html`<div class="filters">
-    <${Search} label=${t("keys.search")} value=${text} onChange=${setText} />
+    <${Filter} name="q" label=${t("keys.search")} ...${{ route, onChange }} />
     <${Select}
       label=${t("keys.state")}
       value=${status}
       options=${[["", t("keys.any_state")], ...states]}
       onChange=${(status) => onChange({ status })}
     />
-    ${[
-      ["project", project],
-      ["tag", tag],
-    ].map(
-      ([name, value]) =>
-        value &&
-        html`<button type="button" key=${name} onClick=${() => onChange({ [name]: null })}>
-          ${t(`keys.filter_${name}`, { value })} <span aria-hidden="true">✕</span>
-          <span class="hidden">${t("keys.filter_remove")}</span>
-        </button>`,
-    )}
+    <${Filter} name="project" label=${t("keys.project")} known=${items.map(({ project }) => project)} ...${{ route, onChange }} />
+    <${Filter} name="tag" label=${t("keys.tag")} known=${items.flatMap(({ tags }) => tags)} ...${{ route, onChange }} />
   </div>`;
+}
+
+/** A parameter that is written, with known values to choose from. */
+function Filter({ name, label, known = [], route, onChange }) {
+  const [text, setText] = useField(route.query[name] ?? "", (value) => onChange({ [name]: value }));
+  const values = [...new Set(known)].filter(Boolean);
+  return html`<${Search} label=${label} value=${text} onChange=${setText} list=${`known-${name}`} />
+    <datalist id=${`known-${name}`}>${values.map((value) => html`<option key=${value} value=${value}></option>`)}</datalist>`;
 }
 
 function KeyList({ items, keys, sort, show, change, selected, setSelected, mayChange, setDialog }) {
   const isHeat = show === "heat";
-  const activity = useActivity(isHeat ? items : []);
+  const [block, setBlock] = useState({ from: 0, to: BLOCK });
+  const activity = useActivity(isHeat ? items.slice(block.from, block.to) : []);
+  const showBlock = ({ first, last }) => {
+    const [from, to] = [Math.floor(first / BLOCK), Math.ceil(last / BLOCK)].map((n) => n * BLOCK);
+    if (from !== block.from || to !== block.to) setBlock({ from, to });
+  };
   if (items.length === 0) return html`<${Empty}>${t("keys.none_found")}<//>`;
   const toggle = (id) => {
     const next = new Set(selected);
@@ -120,6 +116,7 @@ function KeyList({ items, keys, sort, show, change, selected, setSelected, mayCh
   };
   const columns = isHeat ? heatColumns(activity) : tableColumns(change);
   return html`${isHeat && html`<${HeatLegend} />`}
+    ${activity.error && html`<${Stale} error=${activity.error} retry=${activity.refresh} />`}
     <${Table}
       label=${t("nav.keys")}
       columns=${[chosen, ...columns, menu].filter(Boolean)}
@@ -129,6 +126,7 @@ function KeyList({ items, keys, sort, show, change, selected, setSelected, mayCh
       sort=${sort}
       onSort=${(sort) => change({ sort })}
       hasMore=${keys.hasMore}
+      onView=${showBlock}
       onEnd=${keys.more}
       rowClass=${(key) => (selected.has(key.id) ? "selected" : "")}
     />`;
@@ -246,63 +244,4 @@ function StateCell({ of }) {
     ${of.drill && html`<span class="tag">${t("keys.in_drill")}</span>`}
     ${note && html`<small class="clip" title=${of.disabled_reason ?? note}>${note}</small>`}
   </span>`;
-}
-
-/** What can be done to all selected keys. */
-function Selection({ keys, selected, setSelected }) {
-  const [dialog, setDialog] = useState(null);
-  const [progress, setProgress] = useState(null);
-  const ids = [...selected];
-  const run = async (act, label) => {
-    const stop = new AbortController();
-    setProgress({ label, of: ids.length, done: 0, stop });
-    const result = await forEach(
-      ids,
-      act,
-      ({ done }) => setProgress({ label, of: ids.length, done, stop }),
-      stop.signal,
-    );
-    setProgress(null);
-    const failed = result.failures.map(({ item, error }) => `#${item}: ${errorText(error)}`);
-    const text = t("keys.bulk_done", { done: result.done - failed.length, n: ids.length });
-    notify([text, ...failed.slice(0, 3)].join(" "), failed.length > 0 ? "bad" : "good");
-    // What failed can be tried again.
-    setSelected(new Set(result.failures.map(({ item }) => item)));
-    keys.refresh();
-  };
-  const apply = (label) => async (method, action, body) => {
-    run((id) => send(method, action === "" ? `keys/${id}` : `keys/${id}/${action}`, body), label);
-  };
-  if (progress) return html`<${Progress} ...${progress} />`;
-  if (ids.length === 0) return null;
-  const at = ids.map((id) => ({ id, name: null }));
-  const dialogs = { pause: PauseDialog, disable: DisableDialog, delete: DeleteDialog };
-  const Shown = dialogs[dialog];
-  const test = async (id) => {
-    const { outcome } = await send("POST", `keys/${id}/test`);
-    if (outcome !== "success") throw new Error(named("outcome", outcome));
-  };
-  const each = (action) => () =>
-    action === "test"
-      ? run(test, t("keys.test"))
-      : run((id) => send("POST", `keys/${id}/${action}`), t(`keys.${action}`));
-  return html`<div class="filters selection" role="group" aria-label=${t("keys.selection")}>
-    <b>${t("keys.selected", { n: ids.length })}</b>
-    ${keys.hasMore && html`<button type="button" onClick=${async () => setSelected(new Set((await keys.all()).map(({ id }) => id)))}>${t("keys.select_all")}</button>`}
-    ${["test", "enable", "reset"].map((action) => html`<button type="button" key=${action} onClick=${each(action)}>${t(`keys.${action}`)}</button>`)}
-    <button type="button" onClick=${() => setDialog("pause")}>${t("keys.pause")}</button>
-    <button type="button" onClick=${() => setDialog("disable")}>${t("keys.disable")}</button>
-    <button type="button" class="danger" onClick=${() => setDialog("delete")}>${t("delete")}</button>
-    <button type="button" class="quiet" onClick=${() => setSelected(new Set())}>${t("keys.select_none")}</button>
-    ${Shown && html`<${Shown} keys=${at} onClose=${() => setDialog(null)} apply=${apply(t(`keys.${dialog === "delete" ? "deleting" : dialog}`))} />`}
-  </div>`;
-}
-
-export function Progress({ label, done, of, stop }) {
-  return html`<div class="filters selection" role="status">
-    <b>${label}</b>
-    <progress value=${done} max=${of} aria-label=${label}></progress>
-    <span class="number">${t("keys.progress", { done, of })}</span>
-    ${stop && html`<button type="button" onClick=${() => stop.abort()}>${t("keys.stop")}</button>`}
-  </div>`;
 }

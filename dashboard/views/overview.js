@@ -8,7 +8,6 @@ import { html } from "../lib/html.js";
 import { named, t } from "../lib/i18n.js";
 import { useNow, usePoll } from "../lib/poll.js";
 import { linkTo, replaceQuery } from "../lib/route.js";
-import { useMayChange } from "../lib/session.js";
 import { Card, Figure, Gauge, Heading, Select } from "../parts/basics.js";
 import { CallsChart, LatencyChart, TokensChart } from "../parts/call_charts.js";
 import { Empty, Loaded } from "../parts/states.js";
@@ -24,7 +23,8 @@ export default function OverviewView({ route }) {
   const hours = usePoll(withParameters("statistics", { by: "hour", limit: 1000, ...since }), 60);
   const total = usePoll(withParameters("statistics", { by: "none", ...since }), 60);
   const models = usePoll(withParameters("statistics", { by: "model", ...since }), 60);
-  if (pool.data?.keys.total === 0) return html`<${FirstKeys} />`;
+  if (pool.data?.keys.total === 0)
+    return html`<${Heading} title=${t("nav.overview")} /><${NoKeys} />`;
   return html`<${Heading} title=${t("nav.overview")}>
       <${Select}
         label=${t("overview.range")}
@@ -55,14 +55,6 @@ export default function OverviewView({ route }) {
         <${Loaded} of=${models}>${(data) => html`<${Models} items=${data.items} />`}<//>
       <//>
     </div>`;
-}
-
-function FirstKeys() {
-  const mayChange = useMayChange();
-  return html`<${Heading} title=${t("nav.overview")} />
-    <${NoKeys}>
-      ${mayChange && html`<a class="button primary" href=${linkTo(["keys"], { add: "1" })}>${t("first.keys_add")}</a>`}
-    <//>`;
 }
 
 function Attention({ pool, budgets, hours, now }) {

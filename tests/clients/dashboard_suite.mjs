@@ -1,8 +1,10 @@
 // Operators use the dashboard with Chromium: each view in both languages, both themes and two sizes,
 // and each action.
 //
-// Arguments: the pool's origin, that of a pool without an operator's token, the tokens of operators
-// (changing, reading) and of a client, and the folder for screenshots.
+// The argument is JSON: `pool`, `unconfigured`, `empty` and `large` are origins of pools, of which the
+// second has no operator's token, the third no keys, and the last many keys and calls; `token`,
+// `readToken` and `clientToken` are those of operators who change and read, and of a client;
+// `screenshots` is a folder. With `large`, only the checks of that pool run.
 
 import assert from "node:assert";
 import { execFileSync } from "node:child_process";
@@ -15,7 +17,7 @@ import { run } from "./suite.mjs";
 const require = createRequire(`${process.cwd()}/`);
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-const [pool, unconfigured, token, readToken, clientToken, screenshots] = process.argv.slice(2);
+const { pool, unconfigured, empty, large, token, readToken, clientToken, screenshots } = JSON.parse(process.argv[2]);
 
 const LANGUAGES = ["en", "zh-CN"];
 const THEMES = ["light", "dark"];
@@ -96,7 +98,7 @@ const VIEWS = {
   heat: "#/keys?show=heat",
   key: "#/keys/5",
   calls: "#/calls",
-  request: `#/requests/${await failedOver()}`,
+  request: pool && `#/requests/${await failedOver()}`,
   tokens: "#/tokens",
   explain: "#/explain?model=gemini-2.5-flash",
   settings: "#/settings",
@@ -132,6 +134,17 @@ const checks = {
     await page.getByText("SPIN_VARIABLE_ADMIN_TOKEN").waitFor();
     await assertAccessible(page, "first start");
     await page.screenshot({ path: join(screenshots, "first-start.png") });
+    await page.context().close();
+  },
+
+  async without_keys_the_page_says_how_to_add_some() {
+    const page = await signedIn({}, token, empty);
+    await visit(page, "#/keys");
+    await page.getByText("Add your first keys").waitFor();
+    await page.getByText("keypool keys import keys.txt").waitFor();
+    await assertAccessible(page, "no keys");
+    await page.screenshot({ path: join(screenshots, "no-keys.png") });
+    for (const route of Object.values(VIEWS).filter((route) => !/keys.5|requests/.test(route))) await visit(page, route);
     await page.context().close();
   },
 
@@ -284,6 +297,48 @@ const checks = {
     await page.context().close();
   },
 
+  async what_a_bulk_change_leaves_undone_stays_selected() {
+    const page = await signedIn();
+    await visit(page, "#/keys?tag=team-b");
+    await page.getByLabel("Select all that are loaded").check();
+    // One of the two was deleted meanwhile.
+    await page.route(/keys\/5\/enable$/, (route) => route.fulfill({ status: 404, json: { code: "unknown_key", detail: "No such key." } }));
+    await page.getByRole("group", { name: "Selected keys" }).getByRole("button", { name: "Enable" }).click();
+    await noticed(page, /Done: 1 of 2 keys.*still selected.*#5: No such key/);
+    await page.getByText("1 key selected").waitFor();
+    complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("404")));
+    await page.getByRole("group", { name: "Selected keys" }).getByRole("button", { name: "Test" }).click();
+    await noticed(page, "Done: 1 of 1 key.");
+    await page.context().close();
+  },
+
+  async the_heat_map_leads_to_the_calls_of_an_hour() {
+    const page = await signedIn();
+    await visit(page, "#/keys?show=heat&tag=lab");
+    const row = page.getByRole("link", { name: /calls in 24 hours/ }).first();
+    await row.locator("[class*=heat-success]").last().click();
+    await page.waitForURL(/#\/calls\?key=6&from=[^&]+&until=/);
+    await page.locator(".took").first().waitFor();
+    const [from, until] = ["from", "until"].map((name) => Date.parse(new URLSearchParams(page.url().split("?")[1]).get(name)));
+    assert.equal(until - from, 3_600_000);
+    await page.context().close();
+  },
+
+  async keys_are_not_lost_by_a_slip() {
+    const page = await signedIn();
+    await visit(page, "#/keys?add=1");
+    const field = page.getByRole("dialog").getByLabel("Keys", { exact: false }).first();
+    await field.fill("fake-key-that-nobody-adds");
+    const answers = [];
+    page.on("dialog", (dialog) => (answers.length === 0 ? dialog.dismiss() : dialog.accept()).then(() => answers.push(dialog.message())));
+    await page.keyboard.press("Escape");
+    await until(() => answers.length === 1, "the page asks");
+    assert.equal(await field.inputValue(), "fake-key-that-nobody-adds");
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.context().close();
+  },
+
   async keys_are_tried_before_they_are_added_and_tested_after() {
     const page = await signedIn();
     await visit(page, "#/keys");
@@ -302,7 +357,7 @@ const checks = {
     await dialog.getByText(/keys? (is|are) added/).waitFor();
     assert.equal((await api("GET", "pool")).keys.total, before + Number(count));
     await dialog.getByRole("button", { name: "Test them now" }).click();
-    await dialog.getByText("key rejected").waitFor();
+    await dialog.getByText("key rejected").waitFor().catch(async (e) => { console.error(await dialog.innerText()); throw e; });
     await page.context().close();
   },
 
@@ -345,6 +400,41 @@ const checks = {
     const headers = { authorization: `Bearer ${clientToken}`, "content-type": "application/json" };
     await (await fetch(`${pool}/v1/chat/completions`, { method: "POST", headers, body })).text();
     await page.getByRole("cell", { name: "gemini-of-the-suite" }).first().waitFor();
+    await page.context().close();
+  },
+
+  async new_calls_wait_while_somebody_reads_older_ones() {
+    const page = await signedIn();
+    await visit(page, "#/calls");
+    const table = page.locator(".table");
+    await table.evaluate((table) => table.scrollTo(0, 4000));
+    // Rows above those in view are no longer drawn.
+    await page.locator("tbody tr:first-child.space").waitFor({ state: "attached" });
+    const row = page.locator("tbody tr:not(.space)").nth(12);
+    const read = await row.innerText();
+    const headers = { authorization: `Bearer ${clientToken}`, "content-type": "application/json" };
+    const body = JSON.stringify({ model: "gemini-that-waits", messages: [{ role: "user", content: "Hello" }] });
+    await (await fetch(`${pool}/v1/chat/completions`, { method: "POST", headers, body })).text();
+    await page.getByRole("button", { name: /new calls?$/ }).waitFor();
+    assert.equal(await row.innerText(), read);
+    await page.getByRole("button", { name: /new calls?$/ }).click();
+    await page.getByRole("cell", { name: "gemini-that-waits" }).first().waitFor();
+    await page.context().close();
+  },
+
+  async a_request_is_found_by_its_id_and_slow_calls_by_their_duration() {
+    const page = await signedIn();
+    await visit(page, "#/calls");
+    await page.getByLabel("Duration").selectOption("5000");
+    await page.waitForURL(/min_duration_ms=5000/);
+    await settled(page);
+    const took = await page.locator("tbody .took").allInnerTexts();
+    assert(took.length > 3 && took.every((text) => Number.parseFloat(text) >= 5), took.join());
+    const search = page.getByPlaceholder("Request id");
+    await search.fill(VIEWS.request.split("/").at(-1));
+    await search.press("Enter");
+    await page.getByRole("heading", { name: "Request" }).first().waitFor();
+    await page.getByText(/It succeeded at attempt/).waitFor();
     await page.context().close();
   },
 
@@ -504,5 +594,90 @@ const checks = {
   },
 };
 
+/** The rows that are drawn. */
+const rowsOf = (page) => page.locator("tbody tr:not(.space)").count();
+
+/** Scrolls a list until a row has this text. */
+async function scrollTo(page, text) {
+  const row = page.locator("tbody tr", { hasText: text });
+  const table = page.locator(".table");
+  await until(async () => {
+    await table.evaluate((table) => table.scrollTo(0, table.scrollHeight));
+    return (await row.count()) > 0;
+  }, `the list has ${text}`);
+  return row;
+}
+
+const largeChecks = {
+  async every_view_shows_something_and_draws_few_rows() {
+    const page = await signedIn({}, token, large);
+    const routes = { ...VIEWS, request: "#/calls?key=77", overview: "#/tokens", again: "#/" };
+    for (const [name, route] of Object.entries(routes)) {
+      const began = performance.now();
+      await visit(page, route);
+      // For a person to read: times differ from machine to machine.
+      console.error(`${name}: ${Math.round(performance.now() - began)} ms`);
+      const rows = await rowsOf(page);
+      assert(rows < 100, `${name} draws ${rows} rows`);
+    }
+    await page.getByLabel("Time range").selectOption("30d");
+    await settled(page);
+    await page.context().close();
+  },
+
+  async lists_scroll_to_their_end() {
+    const page = await signedIn({}, token, large);
+    await visit(page, "#/keys");
+    await scrollTo(page, "key 1000");
+    await visit(page, "#/keys?show=heat");
+    const last = await scrollTo(page, "key 1000");
+    await last.getByRole("link", { name: /calls in 24 hours/ }).waitFor();
+    assert((await rowsOf(page)) < 100);
+    await page.context().close();
+  },
+
+  async a_rare_call_is_searched_for_on_demand() {
+    const page = await signedIn({}, token, large);
+    await visit(page, "#/calls?outcome=unanswered");
+    const on = page.getByRole("button", { name: "Search on" });
+    if (await on.isVisible()) await on.click();
+    await page.getByText(/No call matches/).waitFor();
+    await page.context().close();
+  },
+
+  async all_keys_are_changed_together() {
+    const page = await signedIn({}, token, large);
+    await visit(page, "#/keys?tag=tag-7");
+    await page.getByLabel("Select all that are loaded").check();
+    await page.getByText("100 keys selected").waitFor();
+    await visit(page, "#/keys");
+    await page.getByLabel("Select all that are loaded").check();
+    await page.getByRole("button", { name: "Select all that match" }).click();
+    await page.getByText("1,000 keys selected").waitFor();
+    await page.getByRole("group", { name: "Selected keys" }).getByRole("button", { name: "Reset" }).click();
+    await page.locator(".notices").getByText("Done: 1,000 of 1,000 keys.").waitFor({ timeout: 120_000 });
+    await page.context().close();
+  },
+
+  async many_keys_are_added_at_once() {
+    const page = await signedIn({}, token, large);
+    await visit(page, "#/keys?add=1");
+    const dialog = page.getByRole("dialog");
+    const keys = Array.from({ length: 20_000 }, (_, n) => `fake-key-of-a-large-import-${n}`);
+    const file = { name: "keys.txt", mimeType: "text/plain", buffer: Buffer.from(keys.join("\n")) };
+    await dialog.getByLabel("Or a file").setInputFiles(file);
+    await dialog.getByRole("button", { name: "Check" }).click();
+    const add = dialog.getByRole("button", { name: "Add 20,000 keys" });
+    await add.waitFor();
+    assert((await rowsOf(page)) < 200);
+    await add.click();
+    await dialog.getByText("20,000 keys are added").waitFor();
+    await page.context().close();
+  },
+
+  nothing_has_complained: checks.nothing_has_complained,
+};
+
+const all = Object.entries(large ? largeChecks : checks);
 const only = process.env.KEYPOOL_TEST_ONLY?.split(",");
-await run(only ? Object.fromEntries(Object.entries(checks).filter(([name]) => only.includes(name))) : checks);
+await run(Object.fromEntries(all.filter(([name]) => !only || only.includes(name))));

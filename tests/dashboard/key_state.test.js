@@ -55,6 +55,9 @@ test("cool-downs that are over are not told", () => {
     cools("key:1", EARLIER),
   ];
   assert.deepEqual(kinds({ cooling }), ["active", "project_cools", "key_cools"]);
+  // They outlast a pause.
+  const paused = kinds({ cooling, status: "cooling", disabled_until: LATER });
+  assert.deepEqual(paused, ["paused", "project_cools", "key_cools"]);
 });
 
 test("several failures in a row and drills are told", () => {
