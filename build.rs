@@ -69,7 +69,7 @@ fn embed_dashboard(out: &Path) -> Result<(), Box<dyn Error>> {
         let text = fs::read_to_string(&file)?;
         let text = match path.starts_with(VENDOR) || path == Path::new(PAGE) {
             true => text,
-            false => with_blank_comments(&text),
+            false => with_bare_lines(&text),
         };
         hash.update(path.to_string_lossy().as_bytes());
         hash.update(&text);
@@ -128,9 +128,9 @@ fn extension(path: &Path) -> Option<&str> {
     path.extension()?.to_str()
 }
 
-/// A script or style sheet with empty lines instead of those that are comments, which are a tenth of
-/// its size. The other lines keep their numbers.
-fn with_blank_comments(text: &str) -> String {
+/// A script or style sheet without indents, and with empty lines instead of those that are comments:
+/// both are a tenth of its size. Lines keep their numbers.
+fn with_bare_lines(text: &str) -> String {
     let mut is_inside = false;
     let lines = text.lines().map(|line| {
         let code = line.trim();
@@ -140,7 +140,7 @@ fn with_blank_comments(text: &str) -> String {
             || code.starts_with("//")
             || begins && (code.ends_with("*/") || !code.contains("*/"));
         is_inside = (is_inside || begins) && !code.contains("*/");
-        if is_comment { "" } else { line }
+        if is_comment { "" } else { code }
     });
     lines.flat_map(|line| [line, "\n"]).collect()
 }

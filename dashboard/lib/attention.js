@@ -1,6 +1,7 @@
 // What needs an operator's attention, from what the API tells of the pool.
 
-import { faultOf } from "./outcomes.js";
+import { readReason } from "./key_state.js";
+import { faultOf, OUTCOMES } from "./outcomes.js";
 import { linkTo } from "./route.js";
 
 /**
@@ -17,6 +18,7 @@ import { linkTo } from "./route.js";
 /**
  * @typedef {object} Facts
  * @property {import("../types.js").Pool} [pool]
+ * @property {import("../types.js").Key[]} [paused] keys that are out of use until a time
  * @property {import("../types.js").ModelBudget[]} [budgets]
  * @property {import("../types.js").CallGroup[]} [hours] the last hours, the latest last
  * @property {{unreadable: number}} [encryption]
@@ -29,8 +31,10 @@ const TOKEN_EXPIRES_SOON_MS = 7 * 24 * HOUR_MS;
 /** Fewer requests than this say nothing about how well the pool works. */
 const ENOUGH_REQUESTS = 20;
 const LOW_SUCCESS = 0.9;
-/** More disabled keys than this are told in one sentence. */
+/** More keys than this are told in one sentence. */
 const MANY_KEYS = 3;
+/** The pool tells no more disabled keys than this. */
+const MAX_DISABLED = 20;
 
 const TONES = ["bad", "warn", "info"];
 
@@ -43,6 +47,7 @@ const TONES = ["bad", "warn", "info"];
 export function attention(facts) {
   const items = [
     ...aboutKeys(facts),
+    ...aboutPausedKeys(facts),
     ...aboutCalls(facts),
     ...aboutBudgets(facts),
     ...aboutTokens(facts),
@@ -74,10 +79,12 @@ function aboutKeys({ pool, encryption }) {
   }
   if (disabled.length > MANY_KEYS) {
     const link = linkTo(["keys"], { status: "disabled" });
-    items.push({ kind: "keys_disabled", tone: "warn", values: { n: disabled.length }, link });
+    const n = disabled.length < MAX_DISABLED ? disabled.length : `≥ ${MAX_DISABLED}`;
+    items.push({ kind: "keys_disabled", tone: "warn", values: { n }, link });
   } else {
     for (const { id, name, reason, disabled_at: at } of disabled) {
-      const values = { name: name ?? `#${id}`, reason: reason ?? "–", at };
+      const { outcome, words } = readReason(reason, OUTCOMES);
+      const values = { name: name ?? `#${id}`, outcome, words: words || "–", at };
       items.push({ kind: "key_disabled", tone: "warn", values, link: linkTo(["keys", id]) });
     }
   }
@@ -95,6 +102,26 @@ function aboutKeys({ pool, encryption }) {
     });
   }
   return items;
+}
+
+/**
+ * Keys that the pool has paused for a fault of theirs: the pool tries them again, but somebody has to
+ * remove the cause.
+ *
+ * @param {Facts} facts
+ * @returns {Item[]}
+ */
+function aboutPausedKeys({ paused = [] }) {
+  const refused = paused.flatMap(({ id, name, disabled_reason: reason, disabled_until: at }) => {
+    const { outcome } = readReason(reason, OUTCOMES);
+    const values = { name: name ?? `#${id}`, outcome, at };
+    return faultOf(outcome) === "key" ? [{ values, link: linkTo(["keys", id]) }] : [];
+  });
+  if (refused.length <= MANY_KEYS) {
+    return refused.map((key) => ({ kind: "key_paused", tone: "warn", ...key }));
+  }
+  const link = linkTo(["keys"], { status: "cooling" });
+  return [{ kind: "keys_paused", tone: "warn", values: { n: refused.length }, link }];
 }
 
 /**

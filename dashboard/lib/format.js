@@ -112,7 +112,9 @@ export function shortTime(time, now = Date.now()) {
   const isToday = format(time, { dateStyle: "short" }) === format(now, { dateStyle: "short" });
   const clock = /** @type {const} */ ({ hour: "2-digit", minute: "2-digit" });
   if (isToday) return format(time, { ...clock, second: "2-digit" });
-  return format(time, { month: "short", day: "numeric", ...clock });
+  const isNear = Math.abs(new Date(time).getTime() - now) < 300 * DAY;
+  const year = isNear ? undefined : "numeric";
+  return format(time, { year, month: "short", day: "numeric", ...clock });
 }
 
 /** A time on the axis of a plot. @param {number} time */

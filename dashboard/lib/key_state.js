@@ -35,6 +35,7 @@ export function readReason(reason, outcomes) {
 export function whyOf(key, outcomes, now) {
   const sentences = [stateOf(key, outcomes, now)];
   const cooling = key.cooling.filter(({ until }) => Date.parse(until ?? "") > now);
+  if (key.status === "active" && cooling.length > 0) sentences[0].kind = "active_but";
   for (const { model, reason, until, scope } of cooling) {
     const kind = scope.startsWith("project:") ? "project_cools" : "key_cools";
     sentences.push({ kind, values: { model, outcome: reason, until, project: key.project } });

@@ -1,14 +1,10 @@
 // The form of a client token, and what its limits and its use come to.
 
 import { QUOTA_ZONE } from "./format.js";
+import { timeOf, toLocalInput } from "./lists.js";
 
 /** @typedef {import("../types.d.ts").Token} Token */
 /** @typedef {import("../types.d.ts").CallGroup} CallGroup */
-
-/** The most models or networks of a token, and the longest name: rules of the admin API. */
-const MAX_ITEMS = 100;
-const MAX_NAME = 200;
-const MAX_MODEL = 128;
 
 const HOUR = 3_600_000;
 
@@ -25,12 +21,6 @@ const HOUR = 3_600_000;
  */
 
 /** @typedef {keyof TokenForm} TokenField */
-
-/**
- * What is wrong with a field: which rule it breaks, and the value that does.
- *
- * @typedef {{rule: "required" | "long" | "model" | "network" | "many" | "number" | "past" | "time", value: string}} Problem
- */
 
 /** @type {readonly TokenField[]} */
 export const TOKEN_FIELDS = [
@@ -65,69 +55,41 @@ export function formOf(token) {
     networks: (token.networks ?? []).join("\n"),
     requests_per_minute: String(token.requests_per_minute ?? ""),
     tokens_per_day: String(token.tokens_per_day ?? ""),
-    expires_at: token.expires_at ? localTime(token.expires_at) : "",
+    expires_at: toLocalInput(token.expires_at),
   };
 }
 
 /**
- * What a form asks the API for. Only fields that differ from `before` count, so that a time in the
- * past, or a limit that somebody else changes meanwhile, stays as it is. An empty field is `null`,
- * which removes a limit.
+ * What a form asks the API for, which says what is wrong with it. Only fields that differ from
+ * `before` count, so that a time in the past, or a limit that somebody else changes meanwhile, stays as
+ * it is. An empty field is `null`, which removes a limit.
  *
  * @param {TokenForm} form
  * @param {TokenForm} before
- * @param {number} now
  */
-export function parseForm(form, before, now) {
-  /** @type {Partial<Record<TokenField, unknown>>} */
-  const values = {};
-  /** @type {Partial<Record<TokenField, Problem>>} */
-  const problems = {};
-  for (const field of TOKEN_FIELDS) {
-    const text = form[field].trim();
-    // A new token needs a name, also one that nobody has touched.
-    if (text === before[field].trim() && (field !== "name" || text !== "")) continue;
-    const { value, problem } = PARSERS[field](text, now);
-    if (problem) problems[field] = problem;
-    else values[field] = value;
-  }
-  return { values, problems };
+export function parseForm(form, before) {
+  const changed = TOKEN_FIELDS.filter((field) => form[field].trim() !== before[field].trim());
+  return Object.fromEntries(
+    changed.map((field) => {
+      const text = form[field].trim();
+      return [field, text === "" ? null : PARSERS[field](text)];
+    }),
+  );
 }
 
-/** @type {Record<TokenField, (text: string, now: number) => {value?: unknown, problem?: Problem}>} */
+/** What cannot be read is sent as it is. @type {Record<TokenField, (text: string) => unknown>} */
 const PARSERS = {
-  name: parseName,
-  models: (text) => parseList(text, isModelPattern, "model"),
-  networks: (text) => parseList(text, isNetwork, "network"),
-  requests_per_minute: parseLimit,
-  tokens_per_day: parseLimit,
-  expires_at: parseExpiry,
+  name: (text) => text,
+  models: parseList,
+  networks: parseList,
+  requests_per_minute: (text) => parseNumber(text) ?? text,
+  tokens_per_day: (text) => parseNumber(text) ?? text,
+  expires_at: (text) => timeOf(text) ?? text,
 };
 
-/** @param {string} text */
-function parseName(text) {
-  if (text === "") return wrong("required", text);
-  return text.length > MAX_NAME ? wrong("long", String(MAX_NAME)) : { value: text };
-}
-
-/**
- * @param {string} text items between blanks, commas, semicolons or line breaks
- * @param {(item: string) => boolean} isValid
- * @param {"model" | "network"} rule
- */
-function parseList(text, isValid, rule) {
-  const items = [...new Set(text.split(/[\s,;，；、]+/).filter((item) => item !== ""))];
-  if (items.length === 0) return { value: null };
-  if (items.length > MAX_ITEMS) return wrong("many", String(MAX_ITEMS));
-  const invalid = items.find((item) => !isValid(item));
-  return invalid === undefined ? { value: items } : wrong(rule, invalid);
-}
-
-/** @param {string} text a whole number, perhaps with separators, or such as `2M` */
-function parseLimit(text) {
-  if (text === "") return { value: null };
-  const number = parseNumber(text);
-  return number === null || number < 1 ? wrong("number", text) : { value: number };
+/** @param {string} text items between blanks, commas, semicolons or line breaks */
+function parseList(text) {
+  return [...new Set(text.split(/[\s,;，；、]+/).filter((item) => item !== ""))];
 }
 
 /**
@@ -149,42 +111,6 @@ export function parseNumber(text) {
 }
 
 /**
- * @param {string} text
- * @param {number} now
- */
-function parseExpiry(text, now) {
-  if (text === "") return { value: null };
-  // Without a zone, a time is in the viewer's.
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) return wrong("time", text);
-  return time.getTime() <= now ? wrong("past", text) : { value: time.toISOString() };
-}
-
-/**
- * @param {Problem["rule"]} rule
- * @param {string} value
- * @returns {{problem: Problem}}
- */
-function wrong(rule, value) {
-  return { problem: { rule, value } };
-}
-
-/** Whether this can be a model, or a pattern in which `*` stands for any characters. */
-export function isModelPattern(/** @type {string} */ text) {
-  return text.length <= MAX_MODEL && /^[\w.:/@*-]+$/.test(text);
-}
-
-/** Whether this looks like an address or a network. The API is stricter. */
-export function isNetwork(/** @type {string} */ text) {
-  const [address, bits, more] = text.split("/");
-  if (more !== undefined || (bits !== undefined && !/^\d{1,3}$/.test(bits))) return false;
-  const isV4 = /^\d{1,3}(\.\d{1,3}){3}$/.test(address);
-  if (isV4)
-    return address.split(".").every((part) => Number(part) < 256) && Number(bits ?? 32) < 33;
-  return /^[\da-f:.]*:[\da-f:.]*$/i.test(address) && Number(bits ?? 128) < 129;
-}
-
-/**
  * The field that an error of the API is about: `models` for `models[1]`.
  *
  * @param {string | null | undefined} param
@@ -193,12 +119,6 @@ export function isNetwork(/** @type {string} */ text) {
 export function fieldOf(param) {
   const name = (param ?? "").replace(/[[.].*$/, "");
   return TOKEN_FIELDS.find((field) => field === name) ?? null;
-}
-
-/** A time in the viewer's zone as an input for times takes it. */
-export function localTime(/** @type {string | number} */ time) {
-  const at = new Date(time);
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 /**
@@ -254,12 +174,14 @@ export function snippetFor(client, { base, token, models }) {
   if (client === "claude") {
     return `export ANTHROPIC_BASE_URL="${base.replace(/\/$/, "")}"\nexport ANTHROPIC_AUTH_TOKEN="${token}"\nexport ANTHROPIC_MODEL="${model}"`;
   }
-  return `from openai import OpenAI
-
-client = OpenAI(base_url="${base}v1", api_key="${token}")
-answer = client.chat.completions.create(
-    model="${model}",
-    messages=[{"role": "user", "content": "Hello"}],
-)
-print(answer.choices[0].message.content)`;
+  return [
+    "from openai import OpenAI",
+    "",
+    `client = OpenAI(base_url="${base}v1", api_key="${token}")`,
+    "answer = client.chat.completions.create(",
+    `    model="${model}",`,
+    '    messages=[{"role": "user", "content": "Hello"}],',
+    ")",
+    "print(answer.choices[0].message.content)",
+  ].join("\n");
 }

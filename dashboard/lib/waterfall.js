@@ -1,5 +1,7 @@
 // One request with its attempts, over time.
 
+/** @typedef {import("../types.js").Call} Call */
+
 /**
  * A part of the time of a request.
  *
@@ -8,107 +10,67 @@
  * @property {number} waiting until the first byte, in milliseconds; all of it without a first byte
  * @property {number} streaming after the first byte
  * @property {number} gap since the attempt before ended, or the request arrived
+ * @property {Gap} kind of the gap
+ * @property {boolean} isOpen whether its end is not known
  */
+
+/**
+ * What a gap was for: the time before the first attempt, the back-off after trouble of the upstream,
+ * the choice of another key, or the wait until one was available.
+ *
+ * @typedef {"arrival" | "back_off" | "choice" | "wait"} Gap
+ */
+
+/** The outcomes after which the pool backs off. */
+const BACKS_OFF = new Set(["model_overloaded", "upstream_trouble", "not_sent", "unanswered"]);
+/** The longest back-off, with some time for the choice of a key, in milliseconds. */
+const LONGEST_BACK_OFF_MS = 2_200;
+/** The choice of a key takes less than this, in milliseconds. */
+const LONGEST_CHOICE_MS = 50;
 
 /**
  * The bars of the attempts, and how long the request took in all.
  *
- * Clocks of instances differ, so an attempt may seem to begin before the request arrived or the
- * attempt before it ended: it then begins there.
+ * The pool makes one attempt after another, but clocks of instances differ: an attempt that seems to
+ * begin before the request arrived, or before the attempt before it ended, begins there.
  *
  * @param {string} arrivedAt
- * @param {import("../types.js").Call[]} attempts
+ * @param {Call[]} attempts
  */
 export function waterfall(arrivedAt, attempts) {
   const arrived = Date.parse(arrivedAt);
-  let before = 0;
-  const bars = attempts.map((attempt) => {
+  let end = 0;
+  const bars = attempts.map((attempt, at) => {
     const began = Date.parse(attempt.called_at ?? "") - arrived;
-    const start = Math.max(Number.isNaN(began) ? before : began, before);
-    const duration = attempt.response_time_ms ?? 0;
+    const start = Math.max(Number.isNaN(began) ? end : began, end);
+    const isOpen = attempt.response_time_ms === null;
+    const duration = attempt.response_time_ms ?? attempt.first_byte_ms ?? 0;
     const waiting = Math.min(attempt.first_byte_ms ?? duration, duration);
-    const bar = { start, waiting, streaming: duration - waiting, gap: start - before };
-    before = start + duration;
-    return bar;
+    const gap = start - end;
+    const kind = gapAfter(attempts[at - 1], gap);
+    end = start + duration;
+    return { start, waiting, streaming: duration - waiting, gap, kind, isOpen };
   });
-  return { bars, total: before };
+  return { bars, total: end };
 }
 
-/** A part of a request is worth a sentence from this share of its time on. */
-const NOTABLE = 0.25;
-/** Requests that are faster than this, in milliseconds, are not slow. */
-const FAST_MS = 2000;
-/** A wait between attempts is worth a sentence from here on, in milliseconds. */
-const NOTABLE_GAP_MS = 200;
+/**
+ * @param {Call | undefined} before
+ * @param {number} gap
+ * @returns {Gap}
+ */
+function gapAfter(before, gap) {
+  if (before === undefined) return "arrival";
+  if (gap < LONGEST_CHOICE_MS) return "choice";
+  return BACKS_OFF.has(before.outcome ?? "") && gap <= LONGEST_BACK_OFF_MS ? "back_off" : "wait";
+}
 
 /**
- * Why a request failed or took as long as it did: sentences with the texts `slow.KIND` and, if there
- * is something to do, `slow.KIND.advice`.
+ * When a request arrived, which its id tells; `null` if it is none.
  *
- * @param {string} arrivedAt
- * @param {import("../types.js").Call[]} attempts
- * @returns {{kind: string, values: Record<string, unknown>}[]}
+ * @param {string} id
  */
-export function explainRequest(arrivedAt, attempts) {
-  const { bars, total } = waterfall(arrivedAt, attempts);
-  const last = attempts.at(-1);
-  const lastBar = bars.at(-1);
-  if (!last || !lastBar) return [];
-  const failures = attempts.slice(0, -1);
-  /** @type {{kind: string, values: Record<string, unknown>}[]} */
-  const sentences = [resultOf(last, attempts.length, total)];
-  for (const group of groupFailures(failures, bars)) {
-    sentences.push({ kind: group.n === 1 ? "failed_once" : "failed_often", values: group });
-  }
-  const gaps = bars.slice(1).reduce((sum, { gap }) => sum + gap, 0);
-  if (gaps >= NOTABLE_GAP_MS) sentences.push({ kind: "waited", values: { ms: gaps } });
-  const [first] = bars;
-  if (first.gap >= NOTABLE_GAP_MS)
-    sentences.push({ kind: "began_late", values: { ms: first.gap } });
-  if (total >= FAST_MS) {
-    if (lastBar.waiting >= total * NOTABLE) {
-      const values = {
-        ms: lastBar.waiting,
-        total,
-        model: last.model,
-        thinking: last.thinking_tokens,
-      };
-      const kind = (last.thinking_tokens ?? 0) > 0 ? "thought" : "first_byte";
-      sentences.push({ kind, values });
-    }
-    if (lastBar.streaming >= total * NOTABLE) {
-      const values = { ms: lastBar.streaming, total, tokens: last.output_tokens ?? 0 };
-      sentences.push({ kind: "streamed", values });
-    }
-  }
-  return sentences;
-}
-
-/**
- * @param {import("../types.js").Call} last
- * @param {number} n
- * @param {number} total
- */
-function resultOf(last, n, total) {
-  const values = { n, total, outcome: last.outcome, status: last.response_status };
-  if (last.success) return { kind: "succeeded", values };
-  return { kind: last.outcome === "client_gone" ? "left" : "failed", values };
-}
-
-/**
- * Failed attempts, together where they ended alike, in the order of the first of each.
- *
- * @param {import("../types.js").Call[]} failures
- * @param {Bar[]} bars
- */
-function groupFailures(failures, bars) {
-  /** @type {Map<string | null, {outcome: string | null, n: number, ms: number}>} */
-  const groups = new Map();
-  failures.forEach(({ outcome }, at) => {
-    const group = groups.get(outcome) ?? { outcome, n: 0, ms: 0 };
-    group.n += 1;
-    group.ms += bars[at].waiting + bars[at].streaming;
-    groups.set(outcome, group);
-  });
-  return [...groups.values()];
+export function arrivalOf(id) {
+  const [, time] = /^req_([0-9a-f]{12})[0-9a-f]{20}$/.exec(id) ?? [];
+  return time === undefined ? null : Number.parseInt(time, 16);
 }

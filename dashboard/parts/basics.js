@@ -1,6 +1,6 @@
 // Small parts that every view uses.
 
-import { dateTime, duration, relative, shortTime } from "../lib/format.js";
+import { dateTime, relative, shortTime } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { named, t } from "../lib/i18n.js";
 import { faultOf } from "../lib/outcomes.js";
@@ -13,10 +13,6 @@ export function Time({ at, style = "short" }) {
   if (!at) return html`<span>–</span>`;
   const text = { short: shortTime, long: dateTime, relative }[style](at, now);
   return html`<time datetime=${at} title=${dateTime(at)}>${text}</time>`;
-}
-
-export function Duration({ ms }) {
-  return html`<span class="number">${duration(ms)}</span>`;
 }
 
 const STATE_ICONS = { active: "●", cooling: "◐", disabled: "○", expired: "○" };
@@ -72,10 +68,11 @@ export function Figure({ name, value, note, tone = "" }) {
   </div>`;
 }
 
-/** How much of something is used. */
-export function Gauge({ used, limit, label, text }) {
-  const share = limit > 0 ? Math.min(used / limit, 1) : 1;
-  const tone = share >= 1 ? "bad" : share >= 0.8 ? "warn" : "good";
+/** How much of something is used or, with `isLeft`, left. */
+export function Gauge({ used, limit, label, text, isLeft = false }) {
+  const share = limit > 0 ? Math.min(used / limit, 1) : isLeft ? 0 : 1;
+  const spent = isLeft ? 1 - share : share;
+  const tone = spent >= 1 ? "bad" : spent >= 0.8 ? "warn" : "good";
   return html`<div
     class="gauge ${tone}"
     role="meter"

@@ -64,7 +64,6 @@ export function HeatRow({ keyed, activity }) {
 
 function titleOf({ time, calls, failures, fault }) {
   const values = { at: shortTime(time), n: calls, failures, fault: named("fault", fault) };
-  if (calls === 0) return t("heat.none", values);
   return failures === 0 ? t("heat.good", values) : t("heat.failures", values);
 }
 

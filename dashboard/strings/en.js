@@ -127,13 +127,18 @@ export const en = {
   "attention.suspicion":
     "{n} keys fail alike ({outcome}), the latest at {at}, and none has succeeded since.",
   "attention.suspicion.advice":
-    "Google, or the address of this machine, is suspected rather than the keys; none is disabled for it. Check Google's status and where the pool runs.",
+    "Google, or this machine's address, is suspected, so none is disabled. Check Google's status and where the pool runs.",
   "attention.keys_disabled": "{n} keys were disabled within a day.",
   "attention.keys_disabled.advice":
     "Replace those that Google rejects for good, and delete them here.",
-  "attention.key_disabled": "The pool disabled key {name} at {at}: {reason}",
+  "attention.key_disabled": "The pool disabled key {name} at {at} ({outcome}): {words}",
   "attention.key_disabled.advice":
     "If the key is dead, replace it. If Google accepts it again, test it and enable it.",
+  "attention.key_paused": "Google refuses key {name} ({outcome}), so it is paused until {at}.",
+  "attention.key_paused.advice":
+    "The pool tries it again then, and pauses it again if nothing has changed. Remove the cause at Google, then test the key.",
+  "attention.keys_paused": "Google refuses {n} keys, so they are paused.",
+  "attention.keys_paused.advice": "Remove the causes at Google, then test the keys.",
   "attention.keys_unreadable": {
     one: "All calls are refused, since a key cannot be decrypted.",
     other: "All calls are refused, since {n} keys cannot be decrypted.",
@@ -209,6 +214,9 @@ export const en = {
   "keys.state": "State",
   "keys.any_state": "Any state",
   "keys.tag": "Tag",
+  "keys.paused_by_operator": "paused by an operator",
+  "keys.attempts": "Attempts",
+  "keys.success": "Succeeded",
   "keys.none_found": "No key matches.",
   "keys.name": "Key",
   "keys.no_name": "no name",
@@ -275,14 +283,14 @@ export const en = {
   "keys.hint_tags": "Between commas.",
   "keys.hint_allowed_models": "Names or patterns such as gemini-*, between commas. Empty for all.",
   "keys.hint_forbidden_models": "Names or patterns, between commas.",
-  "heat.none": "{at}: no calls",
-  "heat.good": { one: "{at}: {n} call, all good", other: "{at}: {n} calls, all good" },
-  "heat.failures": "{at}: {failures} of {n} calls failed, mostly {fault}",
+  "heat.good": { one: "{at}: {n} attempt, none failed", other: "{at}: {n} attempts, none failed" },
+  "heat.failures": "{at}: {failures} of {n} attempts failed, mostly {fault}",
   "heat.sum": {
-    one: "{n} call in 24 hours, {failures} failed",
-    other: "{n} calls in 24 hours, {failures} failed",
+    one: "{n} attempt in 24 hours, {failures} failed",
+    other: "{n} attempts in 24 hours, {failures} failed",
   },
-  "heat.strength": "Stronger colours mean more calls.",
+  "heat.strength":
+    "An hour has the colour of its failures if they are a fifth or more. Stronger means more calls.",
   "import.keys": "Keys",
   "import.hint":
     "One per line or between commas; or JSON; or CSV whose first line names its columns (key, name, project, priority, tags, note).",
@@ -309,6 +317,10 @@ export const en = {
   "key.id": "Id",
   "key.no_project": "unknown",
   "key.failures": "Failures in a row",
+  "key.lately": {
+    one: "{successes} of {n} attempt succeeded ({share})",
+    other: "{successes} of {n} attempts succeeded ({share})",
+  },
   "key.created": "Added",
   "key.budgets": "Budgets",
   "key.edit_limits": "Edit limits",
@@ -328,12 +340,16 @@ export const en = {
   "key.scope.key": "this key",
   "key.scope.project": "its project",
   "key.history": "History",
+  "key.audit": "Audit log",
   "key.no_history": "Its state has not changed within 90 days.",
   "key.latest_calls": "Latest calls",
   "key.all_calls": "All calls",
   "why.title": "Why is it in this state?",
   "why.active": "The key is in use.",
   "why.active.advice": "It takes part in the draw for each call.",
+  "why.active_but": "The key is in use, but not for all models.",
+  "why.active_but.advice": "It takes part in the draw for the others.",
+  "why.since": "In this state since",
   "why.key_cools": "It cools down for {model} until {until}, after: {outcome}.",
   "why.key_cools.advice": "Until then, other keys answer for this model. A reset ends it at once.",
   "why.project_cools":
@@ -368,6 +384,8 @@ export const en = {
   "why.drill.advice": "Set the drill to 0 calls to end it.",
 
   // Calls
+  "calls.lead":
+    "Each row is an attempt with a key. A request that failed over has several; click on a time to see it whole.",
   "calls.live": "Live",
   "calls.csv": "Export CSV",
   "calls.jsonl": "Export JSON Lines",
@@ -417,12 +435,23 @@ export const en = {
   "request.since_arrival": "since the request arrived",
   "request.tokens": "output; {input} in, {thinking} thinking, {cached} cached",
   "request.waterfall": "Where the time went",
-  "request.gap": "{ms} before it",
+  "request.gap_arrival": "{ms} in the pool",
+  "request.gap_back_off": "{ms} back-off",
+  "request.gap_choice": "{ms} to choose a key",
+  "request.gap_wait": "{ms} wait for a key",
   "request.waiting": "{ms} until the first byte",
+  "request.silent": "{ms} without an answer",
   "request.streaming": "{ms} after it",
-  "request.legend_gap": "between attempts",
+  "request.open": "its end is not known",
+  "request.attempt_tokens": "{input} tokens in, {output} out",
+  "request.legend_gap": "between attempts: back-off, or waiting for a key",
   "request.legend_waiting": "waiting for Google",
   "request.legend_streaming": "receiving the answer",
+  "request.may_go_on":
+    "The request may still be under way: an attempt is logged when it has ended.",
+  "request.unknown": "No request with this id is in the log.",
+  "request.unknown_text":
+    "Responses have it in x-request-id, such as req_01a2…. Attempts are logged when they end, and deleted after log_retention_days.",
   "slow.title": "What happened",
   "slow.succeeded": {
     one: "It succeeded at the first attempt, in {total}.",
@@ -432,23 +461,57 @@ export const en = {
     one: "It failed after {n} attempt and {total}: {outcome}.",
     other: "It failed after {n} attempts and {total}: {outcome}.",
   },
-  "slow.failed.advice": "The attempts below tell what Google said.",
   "slow.left": "The client left after {total}, before the answer was complete.",
-  "slow.left.advice": "If it happens often, the client's timeout is too short for this model.",
-  "slow.failed_once": "One attempt failed ({outcome}) and took {ms}; another key took over.",
+  "slow.used_up": "A quota of “{key}” was used up ({outcome}): after {ms}, another key took over.",
+  "slow.failed_once":
+    "One attempt failed with “{key}” ({outcome}): after {ms}, another key took over.",
+  "slow.failed_same_key": "One attempt failed after {ms} ({outcome}); the pool tried again.",
   "slow.failed_often": "{n} attempts failed ({outcome}) and took {ms} together.",
-  "slow.waited": "{ms} passed between attempts, as a back-off or while waiting for a key.",
-  "slow.waited.advice": "More keys of other projects shorten such waits.",
-  "slow.began_late": "The first attempt began {ms} after the request arrived.",
-  "slow.began_late.advice": "The pool was reading a long request, or waited for a key.",
-  "slow.first_byte": "{ms} of {total} passed until Google's first byte.",
-  "slow.first_byte.advice":
-    "The model {model} needed that time; the pool only waits. A faster model, or a shorter prompt, answers sooner.",
+  "slow.arrival": "The first attempt began {ms} after the request arrived.",
+  "slow.back_off": "The pool backed off for {ms}, so as not to add to Google's trouble.",
+  "slow.wait": "The request waited {ms} for a key that could take it.",
+  "slow.first_byte": "{ms} of {total} were spent waiting for Google's first byte.",
+  "slow.one_piece":
+    "{ms} of {total} passed until the answer arrived in one piece, with {tokens} output tokens.",
+  "slow.silent": "Google sent nothing for {ms}.",
   "slow.thought":
     "{ms} of {total} passed until Google's first byte: the model thought, with {thinking} tokens.",
-  "slow.thought.advice": "A lower thinking budget, or a model that thinks less, answers sooner.",
-  "slow.streamed": "The answer took {ms} of {total} to arrive, with {tokens} output tokens.",
-  "slow.streamed.advice": "Long answers take long. A limit of output tokens shortens them.",
+  "slow.streamed":
+    "The answer took {ms} of {total} to stream, with {tokens} output tokens: {rate} per second.",
+  "slow.streamed_unknown": "The answer took {ms} of {total} to stream.",
+  "remedy.quota":
+    "The pool leaves the key alone until its quota is back. Keys of other projects, or a higher quota, avoid it.",
+  "remedy.billing": "Check the plan and the billing of the key's project at Google.",
+  "remedy.overloaded":
+    "Google had no room for this model. Another model, or a later try, helps; more keys do not.",
+  "remedy.upstream": "Google failed. Other keys and the client's own retry help if it is short.",
+  "remedy.empty":
+    "The model answered nothing. If it thinks, its limit of output tokens may be too low for thoughts and answer.",
+  "remedy.network": "Check this machine's network, its proxy, and the setting llm_api_origin.",
+  "remedy.key": "Look at the key: replace it, or change its restrictions at Google.",
+  "remedy.permission":
+    "Check at Google that the key's project may use the API and this model, or forbid the key the model.",
+  "remedy.place":
+    "Google refuses the place that the pool calls from. Run it elsewhere, or use billed projects.",
+  "remedy.client":
+    "The client must change its request. Google's words are below; other keys would get the same.",
+  "remedy.too_large":
+    "The request is larger than the quota of a minute. Shorten it, or use projects with a higher one.",
+  "remedy.patience": "If it happens often, the client's timeout is too short for this model.",
+  "remedy.pool": "The pool or its host is at fault: see its terminal, and the settings.",
+  "remedy.drill": "A fault drill ended it, so Google got none of it.",
+  "remedy.arrival": "The pool was reading a long request, or waited for a key.",
+  "remedy.back_off": "Such waits grow with each failure in a row, up to 2 s.",
+  "remedy.wait":
+    "More keys of other projects shorten such waits; see Explain for what keys wait for.",
+  "remedy.first_byte":
+    "The model {model} needed that time; the pool only waits. A faster model, or a shorter prompt, answers sooner.",
+  "remedy.one_piece":
+    "The model writes all of it before anything arrives. Streaming shows the beginning much sooner.",
+  "remedy.silent":
+    "The settings first_byte_timeout and answer_timeout tell how long the pool waits.",
+  "remedy.thought": "A lower thinking budget, or a model that thinks less, answers sooner.",
+  "remedy.streamed": "Long answers take long. A limit of output tokens shortens them.",
 
   // Tokens
   "tokens.lead":
@@ -469,12 +532,12 @@ export const en = {
   "tokens.n_tokens": { one: "{value} token", other: "{value} tokens" },
   "tokens.success": "{share} ok",
   "tokens.success_title": {
-    one: "{successes} of {n} call succeeded. A request may need several calls.",
-    other: "{successes} of {n} calls succeeded. A request may need several calls.",
+    one: "{successes} of {n} request succeeded.",
+    other: "{successes} of {n} requests succeeded.",
   },
   "tokens.today": "Tokens today",
   "tokens.today_note":
-    "The figures of 24 h count whole hours. Today is Google's day: it began at {time} your time, at midnight in Los Angeles. Tokens are those of prompts, answers and thoughts; the limit of a day counts the same.",
+    "24 h are whole hours. Today is Google's day, which began at {time} your time. Tokens are those of prompts, answers and thoughts, as in the limit of a day.",
   "tokens.used_of": "{used} of {limit}",
   "tokens.used_up": "used up",
   "tokens.menu": "Actions",
@@ -502,7 +565,7 @@ export const en = {
   "tokens.enabled": "{name} works again.",
   "tokens.delete_title": "Delete {name}?",
   "tokens.delete_text":
-    "Clients that use this token are refused from now on, and the token cannot be brought back. The log of its calls stays.",
+    "Its clients are refused from now on, and it cannot be brought back. The log of its calls stays.",
   "tokens.delete_hint": "To stop it only for some time, disable it instead.",
   "tokens.deleted": "{name} is deleted.",
   "tokens.models": "Models",
@@ -519,16 +582,6 @@ export const en = {
   "tokens.expires_hint": "In your time zone. Empty for never.",
   "tokens.expires_in": "Expires in",
   "tokens.in_days": { one: "{n} day", other: "{n} days" },
-  "tokens.problem_required": "A token needs a name.",
-  "tokens.problem_long": "A name has at most {value} characters.",
-  "tokens.problem_model":
-    "“{value}” cannot be a model: use up to 128 letters, digits and . _ : / @ -, and * for any characters.",
-  "tokens.problem_network":
-    "“{value}” is no network. Write an address, or a network such as 10.0.0.0/8 or 2001:db8::/32.",
-  "tokens.problem_many": "At most {value} items fit.",
-  "tokens.problem_number": "“{value}” is not a whole number of at least 1.",
-  "tokens.problem_past": "This time is past. To stop a token now, disable it.",
-  "tokens.problem_time": "This is not a time.",
   "tokens.rotate": "Rotate",
   "tokens.rotate_title": "Rotate {name}",
   "tokens.rotate_submit": "Make a new token",
@@ -543,9 +596,7 @@ export const en = {
     "Copy the token for {name} now. It is shown only once: the pool keeps a digest of it, not the token.",
   "tokens.snippet": "Settings for a client",
   "tokens.snippet_environment": "Environment",
-  "tokens.not_copied":
-    "You have not copied the token, and nobody can show it again. Close anyway? You would have to rotate it for another one.",
-  "tokens.close_anyway": "Close without copying",
+  "tokens.not_copied": "You have not copied the token, and nobody can show it again. Close anyway?",
   "tokens.done": "Done",
 
   // Explain
@@ -577,9 +628,8 @@ export const en = {
   "settings.tab_settings": "In force",
   "settings.tab_encryption": "Encryption",
   "settings.tab_audit": "Audit log",
-  "settings.tab_session": "Session",
   "settings.lead":
-    "Settings come from outside, such as environment variables, and are read when the pool starts. To change one, set the variable that is named beside it and restart.",
+    "Settings are read when the pool starts. To change one, set the variable beside it and restart.",
   "settings.search": "Search settings",
   "settings.which": "Which settings",
   "settings.all": "All settings ({n})",
@@ -675,13 +725,13 @@ export const en = {
   "encryption.title.rotated": "The change is complete",
   "encryption.title.done": "All keys are encrypted",
   "encryption.text.unreadable":
-    "They were encrypted with a key that is neither encryption_key nor encryption_key_previous. Until you set the right one and restart, all calls are refused with encryption_key_wrong. If that encryption key is lost, those Gemini keys are lost, too: delete them and add them again.",
+    "They were encrypted with neither encryption_key nor encryption_key_previous. Until you set the right one and restart, all calls are refused. If it is lost, so are those Gemini keys: delete them and add them again.",
   "encryption.text.off":
-    "Gemini keys are in the database in clear text. With an encryption key, a copy of the database, such as a backup, is of no use to others. Keep that key where the database is not, and keep a copy: without it, the Gemini keys are lost.",
+    "With an encryption key, a copy of the database, such as a backup, is of no use to others. Keep that key, and a copy of it, where the database is not: without it, the Gemini keys are lost.",
   "encryption.text.rotating":
-    "Some keys still need encryption_key_previous. The pool goes on by itself; leave both variables set until it has finished.",
+    "Some keys still need encryption_key_previous. Leave both variables set until the pool has finished.",
   "encryption.text.sealing":
-    "The pool encrypts keys that are in clear text after its next start, while it serves. If this does not end, restart the pool.",
+    "The pool encrypts keys in clear text while it serves. If this does not end, restart it.",
   "encryption.text.rotated":
     "No key needs encryption_key_previous any more. Remove that variable, and restart.",
   "encryption.text.done":
@@ -697,7 +747,7 @@ export const en = {
   "encryption.rotate": "To change the encryption key",
   "encryption.rotate_text": "Change it if it may have leaked, or from time to time.",
   "encryption.several":
-    "With several machines, first restart them all with the new key as encryption_key_previous, so that each can read what the others write.",
+    "With several machines, first restart all with the new key as encryption_key_previous, so that each can read what others write.",
 
   "audit.lead":
     "What operators have changed through the API, the latest first. Changes by SQL are not listed.",
@@ -729,14 +779,4 @@ export const en = {
   "audit.does.enable_token": "enabled a token",
   "audit.does.rotate_token": "rotated a token",
   "audit.does.delete_token": "deleted a token",
-
-  "session.permission": "You may",
-  "session.may.change": "read and change everything",
-  "session.may.read": "read everything, but change nothing",
-  "session.ends": "Signed in until",
-  "session.no_end": "no end",
-  "session.hint":
-    "The session is a cookie that no script can read. Then you have to sign in again: a session cannot prolong itself. On a device of others, sign out when you leave.",
-  "session.copied_hint":
-    "Signing out removes the cookie from this browser. To end all sessions of a token at once, change the token.",
 };

@@ -48,6 +48,7 @@ export default function CallsView({ route }) {
       <a class="button" href=${exportTo("csv")} download="calls.csv">${t("calls.csv")}</a>
       <a class="button" href=${exportTo("jsonl")} download="calls.jsonl">${t("calls.jsonl")}</a>
     <//>
+    <p class="lead muted">${t("calls.lead")}</p>
     <${Filters} route=${route} onChange=${change} />
     <${Loaded} of=${log} lines=${10}>
       ${(items) => html`<${CallList} ...${{ items, log, setHeld, onChange: change }} />`}
@@ -232,13 +233,13 @@ function columnsOf({ names, slowest, onChange }) {
     {
       id: "attempt",
       title: t("calls.attempt"),
-      class: "number",
+      class: "number wide-only",
       cell: (call) => number(call.attempt),
     },
     {
       id: "first",
       title: t("calls.first_byte"),
-      class: "number wide-only",
+      class: "number widest-only",
       cell: (call) => duration(call.first_byte_ms),
     },
     {
@@ -251,23 +252,23 @@ function columnsOf({ names, slowest, onChange }) {
       </span>`,
     },
     {
-      id: "input",
-      title: t("overview.input"),
-      class: "number wide-only",
-      cell: (call) => compact(call.input_tokens),
-    },
-    {
-      id: "output",
-      title: t("overview.output"),
-      class: "number wide-only",
-      cell: (call) => compact(call.output_tokens),
-    },
-    {
       id: "error",
       title: t("calls.error"),
       class: "clip wide-only",
       cell: (call) =>
         call.error_message && html`<span title=${call.error_message}>${call.error_message}</span>`,
+    },
+    {
+      id: "input",
+      title: t("overview.input"),
+      class: "number widest-only",
+      cell: (call) => compact(call.input_tokens),
+    },
+    {
+      id: "output",
+      title: t("overview.output"),
+      class: "number widest-only",
+      cell: (call) => compact(call.output_tokens),
     },
   ];
 }

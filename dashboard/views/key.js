@@ -59,11 +59,12 @@ function Details({ keyed, onChange, mayChange }) {
   const from = hoursAgo(24, now);
   const query = { key: keyed.id, from: new Date(from).toISOString() };
   const hours = usePoll(withParameters("statistics", { by: "hour", ...query }), 60);
+  const history = usePoll(`keys/${keyed.id}/history?limit=50`, 30);
   return html`<div class="grid">
-    <${Why} keyed=${keyed} />
-    <${Facts} keyed=${keyed} />
+    <${Why} keyed=${keyed} latest=${history.data?.items[0]} />
+    <${Facts} keyed=${keyed} hours=${hours.data?.items} />
     <${Budgets} ...${{ keyed, onChange, mayChange }} />
-    <${History} id=${keyed.id} />
+    <${History} id=${keyed.id} history=${history} />
     <${Card} title=${t("overview.calls")}>
       <${Loaded} of=${hours}>${(data) => html`<${CallsChart} ...${{ groups: data.items, from, now }} />`}<//>
     <//>
@@ -74,8 +75,8 @@ function Details({ keyed, onChange, mayChange }) {
   </div>`;
 }
 
-/** Its state in words, and what to do. */
-function Why({ keyed }) {
+/** Its state in words, since when, and what to do. `latest` is its latest change of state. */
+function Why({ keyed, latest }) {
   const now = useNow(10);
   const sentences = whyOf(keyed, OUTCOMES, now);
   return html`<${Card} title=${t("why.title")}>
@@ -88,6 +89,7 @@ function Why({ keyed }) {
         </li>`;
       })}
     </ul>
+    ${latest && latest.to === keyed.status && html`<p class="muted since">${t("why.since")} <${Time} at=${latest.at} style="long" /></p>`}
   <//>`;
 }
 
@@ -99,7 +101,7 @@ function wordsOf(values, now) {
   return words;
 }
 
-function Facts({ keyed }) {
+function Facts({ keyed, hours = [] }) {
   const list = (values) => (values.length === 0 ? "–" : values.join(", "));
   const facts = [
     ["key.id", `#${keyed.id}`],
@@ -112,8 +114,9 @@ function Facts({ keyed }) {
       keyed.allowed_models.length > 0 ? list(keyed.allowed_models) : t("all"),
     ],
     ["keys.field_forbidden_models", list(keyed.forbidden_models)],
-    ["nav.calls", number(keyed.total_calls)],
-    ["overview.success", percent(keyed.success_calls, keyed.total_calls)],
+    ["keys.attempts", number(keyed.total_calls)],
+    ["keys.success", percent(keyed.success_calls, keyed.total_calls)],
+    ["keys.hours", lately(hours)],
     ["key.failures", number(keyed.consecutive_failures)],
     ["keys.last_used", html`<${Time} at=${keyed.last_used_at} style="long" />`],
     ["keys.last_outcome", html`<${Outcome} of=${keyed.last_outcome} />`],
@@ -124,6 +127,14 @@ function Facts({ keyed }) {
       ${facts.map(([name, value]) => html`<dt key=${name}>${t(name)}</dt><dd>${value}</dd>`)}
     </dl>
   <//>`;
+}
+
+/** How many of the latest attempts succeeded. */
+function lately(/** @type {import("../types.js").CallGroup[]} */ hours) {
+  const sum = (read) => hours.reduce((sum, group) => sum + read(group), 0);
+  const calls = sum((group) => group.calls);
+  const successes = sum((group) => group.successes);
+  return t("key.lately", { n: calls, successes, share: percent(successes, calls) });
 }
 
 function Budgets({ keyed, onChange, mayChange }) {
@@ -207,9 +218,9 @@ function LimitsDialog({ keyed, onClose, onChange }) {
   <//>`;
 }
 
-function History({ id }) {
-  const history = usePoll(`keys/${id}/history?limit=50`, 30);
-  return html`<${Card} title=${t("key.history")}>
+function History({ id, history }) {
+  const audit = linkTo(["settings"], { tab: "audit", subject: `key:${id}` });
+  return html`<${Card} title=${t("key.history")} aside=${html`<a href=${audit}>${t("key.audit")}</a>`}>
     <${Loaded} of=${history}>
       ${({ items }) =>
         items.length === 0

@@ -197,14 +197,14 @@ function tableColumns(change) {
     },
     {
       id: "calls",
-      title: t("nav.calls"),
+      title: t("keys.attempts"),
       sort: "total_calls",
       class: "number",
       cell: (key) => number(key.total_calls),
     },
     {
       id: "success",
-      title: t("overview.success"),
+      title: t("keys.success"),
       class: "number",
       cell: (key) => percent(key.success_calls, key.total_calls),
     },
@@ -235,7 +235,8 @@ function tableColumns(change) {
 function StateCell({ of }) {
   const now = useNow(10);
   const { outcome, words } = readReason(of.disabled_reason, OUTCOMES);
-  const why = outcome ? named("outcome", outcome) : words;
+  const paused = of.status === "cooling" && t("keys.paused_by_operator");
+  const why = outcome ? named("outcome", outcome) : words || paused;
   const until = of.disabled_until && t("keys.until", { at: shortTime(of.disabled_until, now) });
   const cooling = of.status === "active" && of.cooling.length > 0;
   const models = cooling && t("keys.cooling_for", { n: of.cooling.length });

@@ -60,8 +60,10 @@ export default function OverviewView({ route }) {
 function Attention({ pool, budgets, hours, now }) {
   const encryption = usePoll("encryption", 300);
   const tokens = usePoll("tokens?state=active&sort=expires_at&limit=1000", 300);
+  const paused = usePoll("keys?status=cooling&limit=1000", 60);
   const items = attention({
     pool: pool.data,
+    paused: paused.data?.items,
     budgets: budgets.data?.items,
     hours: hours.data?.items,
     encryption: encryption.data,
@@ -167,8 +169,11 @@ function Budgets({ items }) {
         unit,
       });
       return html`<li key=${`${item.model} ${item.unit}`}>
-        <div class="pair"><b>${name}</b> <span class="number">${text}</span></div>
-        <${Gauge} used=${item.used} limit=${item.limit} label=${`${name}, ${unit}`} text=${text} />
+        <div class="pair">
+          <b>${item.model ? html`<a href=${linkTo(["explain"], { model: item.model })}>${name}</a>` : name}</b>
+          <span class="number">${text}</span>
+        </div>
+        <${Gauge} used=${item.left} isLeft limit=${item.limit} label=${`${name}, ${unit}`} text=${text} />
         <div class="pair muted"><small>${endOf(item)}</small> <small>${t("unit.per_hour", { value: compact(item.pace_per_hour) })}</small></div>
       </li>`;
     })}

@@ -1,4 +1,4 @@
-// What is in force, how keys are stored, what operators have changed, and the session.
+// What is in force, how keys are stored, and what operators have changed.
 
 import { html } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
@@ -7,13 +7,11 @@ import { Heading } from "../parts/basics.js";
 import { AuditTab } from "./settings_audit.js";
 import { EncryptionTab } from "./settings_encryption.js";
 import { SettingsTab } from "./settings_list.js";
-import { SessionTab } from "./settings_session.js";
 
 const TABS = {
   settings: { title: "settings.tab_settings", view: SettingsTab },
   encryption: { title: "settings.tab_encryption", view: EncryptionTab },
   audit: { title: "settings.tab_audit", view: AuditTab },
-  session: { title: "settings.tab_session", view: SessionTab },
 };
 
 export default function SettingsView({ route }) {

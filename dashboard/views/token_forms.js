@@ -4,15 +4,8 @@ import { send } from "../lib/api.js";
 import { span } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
-import {
-  EMPTY_FORM,
-  fieldOf,
-  formOf,
-  localTime,
-  parseForm,
-  snippetFor,
-  TOKEN_FIELDS,
-} from "../lib/tokens.js";
+import { toLocalInput } from "../lib/lists.js";
+import { EMPTY_FORM, fieldOf, formOf, parseForm, snippetFor, TOKEN_FIELDS } from "../lib/tokens.js";
 import { Copyable, Field } from "../parts/basics.js";
 import { Dialog, FormDialog } from "../parts/dialog.js";
 import { notify } from "../parts/notice.js";
@@ -21,31 +14,14 @@ import { useRef, useState } from "../vendor/hooks.js";
 
 const DAY = 86_400_000;
 
-/** @type {Record<import("../lib/tokens.js").Problem["rule"], (value: string) => string>} */
-const PROBLEMS = {
-  required: () => t("tokens.problem_required"),
-  long: (value) => t("tokens.problem_long", { value }),
-  model: (value) => t("tokens.problem_model", { value }),
-  network: (value) => t("tokens.problem_network", { value }),
-  many: (value) => t("tokens.problem_many", { value }),
-  number: (value) => t("tokens.problem_number", { value }),
-  past: () => t("tokens.problem_past"),
-  time: () => t("tokens.problem_time"),
-};
-
 /** Creates a token, or edits `token`. `onDone` gets the dialog to show next. */
 export function TokenForm({ token, onClose, onDone }) {
   const [before] = useState(() => (token ? formOf(token) : EMPTY_FORM));
   const [problems, setProblems] = useState(/** @type {Record<string, string>} */ ({}));
   const submit = async (data) => {
     const texts = TOKEN_FIELDS.map((field) => [field, String(data.get(field) ?? "")]);
-    const { values, problems } = parseForm(Object.fromEntries(texts), before, Date.now());
-    const found = Object.entries(problems).map(([field, { rule, value }]) => [
-      field,
-      PROBLEMS[rule](value),
-    ]);
-    setProblems(Object.fromEntries(found));
-    if (found.length > 0) return false;
+    const values = parseForm(Object.fromEntries(texts), before);
+    setProblems({});
     if (Object.keys(values).length === 0) return true;
     try {
       await save(token, values, onDone);
@@ -80,12 +56,12 @@ async function save(token, values, onDone) {
 function Fields({ before, problems }) {
   const expiry = useRef(/** @type {HTMLInputElement | null} */ (null));
   const expireIn = (days) => {
-    expiry.current.value = days === null ? "" : localTime(Date.now() + days * DAY);
+    expiry.current.value = days === null ? "" : toLocalInput(Date.now() + days * DAY);
   };
   const input = (name, attributes) =>
     html`<input name=${name} defaultValue=${before[name]} autocomplete="off" aria-invalid=${name in problems} ...${attributes} />`;
   return html`<${Field} label=${t("tokens.name")} hint=${t("tokens.name_hint")} error=${problems.name}>
-      ${input("name", { ref: focusFirst })}
+      ${input("name", { ref: focusFirst, required: true, maxlength: 200 })}
     <//>
     <p class="gap muted">${t("tokens.limits_hint")}</p>
     <div class="two">
@@ -162,13 +138,9 @@ const CLIENTS = /** @type {const} */ (["environment", "python", "claude"]);
 /** A new token, for the only time. */
 export function NewToken({ created, isRotated, onClose }) {
   const [isCopied, setCopied] = useState(false);
-  const [isAsked, setAsked] = useState(false);
   const [client, setClient] = useState(/** @type {typeof CLIENTS[number]} */ ("environment"));
-  const close = () => (isCopied || isAsked ? onClose() : setAsked(true));
-  const copied = () => {
-    setCopied(true);
-    setAsked(false);
-  };
+  const close = () => (isCopied || confirm(t("tokens.not_copied"))) && onClose();
+  const copied = () => setCopied(true);
   const { token, models } = created;
   const snippet = snippetFor(client, { base: poolUrl(), token, models });
   return html`<${Dialog} title=${isRotated ? t("tokens.rotated_title") : t("tokens.new_title")} onClose=${close} wide>
@@ -189,11 +161,8 @@ export function NewToken({ created, isRotated, onClose }) {
         )}
       </div>
       <${Copyable} key=${client} text=${snippet} label=${t("tokens.snippet")} onCopied=${copied} />
-      ${isAsked && html`<p class="stale" role="alert">${t("tokens.not_copied")}</p>`}
       <footer>
-        <button type="button" class=${isAsked ? "danger" : "primary"} onClick=${close}>
-          ${isAsked ? t("tokens.close_anyway") : t("tokens.done")}
-        </button>
+        <button type="button" class="primary" onClick=${close}>${t("tokens.done")}</button>
       </footer>
     </div>
   <//>`;

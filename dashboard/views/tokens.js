@@ -207,15 +207,15 @@ function amount(group, read) {
 function useCell(token, group) {
   if (group === undefined) return "–";
   if (group === null) return html`<span class="muted">${t("tokens.unused")}</span>`;
-  const { calls, successes, requests } = group;
+  const { requests } = group;
+  const successes = Math.min(group.successes, requests);
   const link = linkTo(["calls"], { token: token.id ?? 0 });
-  // The share is of calls, since a request whose first key failed is still served by another.
-  const share = t("tokens.success", { share: percent(successes, calls) });
+  const share = t("tokens.success", { share: percent(successes, requests) });
   return html`<div class="stack number">
     <a href=${link} title=${t("tokens.calls_of", { name: token.name ?? "" })}>
       ${t("tokens.requests", { n: requests, value: compact(requests) })}
     </a>
-    <small title=${t("tokens.success_title", { n: calls, successes })}>
+    <small title=${t("tokens.success_title", { n: requests, successes })}>
       ${t("tokens.n_tokens", { n: tokensOf(group), value: compact(tokensOf(group)) })} · ${share}
     </small>
   </div>`;

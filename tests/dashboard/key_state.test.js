@@ -54,7 +54,7 @@ test("cool-downs that are over are not told", () => {
     cools("key:1", LATER),
     cools("key:1", EARLIER),
   ];
-  assert.deepEqual(kinds({ cooling }), ["active", "project_cools", "key_cools"]);
+  assert.deepEqual(kinds({ cooling }), ["active_but", "project_cools", "key_cools"]);
   // They outlast a pause.
   const paused = kinds({ cooling, status: "cooling", disabled_until: LATER });
   assert.deepEqual(paused, ["paused", "project_cools", "key_cools"]);

@@ -4,8 +4,6 @@ import {
   EMPTY_FORM,
   fieldOf,
   formOf,
-  isNetwork,
-  localTime,
   parseForm,
   parseNumber,
   quotaDayStart,
@@ -15,20 +13,13 @@ import {
 } from "../../dashboard/lib/tokens.js";
 
 process.env.TZ = "Asia/Shanghai";
-const NOW = Date.parse("2026-12-01T00:00:00Z");
-const parse = (changes, before = EMPTY_FORM) => parseForm({ ...before, ...changes }, before, NOW);
-const ruleOf = (field, text) => parse({ name: "x", [field]: text }).problems[field]?.rule;
-
-test("a new token needs a name and nothing else", () => {
-  assert.deepEqual(parse({ name: " Anna " }), { values: { name: "Anna" }, problems: {} });
-  assert.equal(ruleOf("name", "  "), "required");
-  assert.equal(ruleOf("name", "x".repeat(201)), "long");
-});
+const parse = (changes, before = EMPTY_FORM) => parseForm({ ...before, ...changes }, before);
 
 test("only fields that differ are changed", () => {
+  assert.deepEqual(parse({ name: " Anna " }), { name: "Anna" });
   const before = { ...EMPTY_FORM, name: "Anna", models: "a\nb", expires_at: "2020-01-01T00:00" };
-  assert.deepEqual(parse({ models: "a\nc" }, before).values, { models: ["a", "c"] });
-  assert.deepEqual(parse({}, before), { values: {}, problems: {} });
+  assert.deepEqual(parse({ models: "a\nc" }, before), { models: ["a", "c"] });
+  assert.deepEqual(parse({}, before), {});
 });
 
 test("an emptied field removes its limit", () => {
@@ -40,9 +31,7 @@ test("an emptied field removes its limit", () => {
     tokens_per_day: "5",
     expires_at: "2027-01-01T00:00",
   };
-  const { values, problems } = parseForm({ ...EMPTY_FORM, name: "Anna" }, before, NOW);
-  assert.deepEqual(problems, {});
-  assert.deepEqual(values, {
+  assert.deepEqual(parseForm({ ...EMPTY_FORM, name: "Anna" }, before), {
     models: null,
     networks: null,
     requests_per_minute: null,
@@ -51,40 +40,9 @@ test("an emptied field removes its limit", () => {
   });
 });
 
-test("a name cannot be removed", () => {
-  const before = { ...EMPTY_FORM, name: "Anna" };
-  assert.equal(parse({ name: "" }, before).problems.name.rule, "required");
-});
-
 test("lists are split at lines, blanks, commas and semicolons, without repetitions", () => {
-  const { values } = parse({ name: "x", models: "a, b;a\n gemini-*flash*，c " });
-  assert.deepEqual(values.models, ["a", "b", "gemini-*flash*", "c"]);
-});
-
-test("problems of lists name the item", () => {
-  const { problems } = parse({ name: "x", models: "good, b!d", networks: "10.0.0.0/33" });
-  assert.deepEqual(problems, {
-    models: { rule: "model", value: "b!d" },
-    networks: { rule: "network", value: "10.0.0.0/33" },
-  });
-  assert.equal(ruleOf("models", Array.from({ length: 101 }, (_, n) => `m${n}`).join(" ")), "many");
-  assert.equal(ruleOf("models", "x".repeat(129)), "model");
-});
-
-test("addresses and networks of both versions are accepted", () => {
-  for (const text of ["10.0.0.0/8", "192.168.1.7", "2001:db8::/32", "::1", "::ffff:10.0.0.1"]) {
-    assert.ok(isNetwork(text), text);
-  }
-  for (const text of [
-    "10.0.0",
-    "10.0.0.256",
-    "10.0.0.0/",
-    "10.0.0.0/8/8",
-    "example.com",
-    "::/129",
-  ]) {
-    assert.ok(!isNetwork(text), text);
-  }
+  const { models } = parse({ models: "a, b;a\n gemini-*flash*，c " });
+  assert.deepEqual(models, ["a", "b", "gemini-*flash*", "c"]);
 });
 
 test("numbers may have separators and units", () => {
@@ -104,17 +62,14 @@ test("numbers may have separators and units", () => {
   }
 });
 
-test("limits are whole numbers of at least one", () => {
-  assert.equal(ruleOf("requests_per_minute", "0"), "number");
-  assert.equal(ruleOf("tokens_per_day", "1.5"), "number");
-  assert.equal(parse({ name: "x", tokens_per_day: "2M" }).values.tokens_per_day, 2_000_000);
+test("what cannot be read is left to the API, which says what is wrong", () => {
+  const changes = { tokens_per_day: "2M", requests_per_minute: "many", expires_at: "tomorrow" };
+  assert.deepEqual(parse(changes), { ...changes, tokens_per_day: 2_000_000 });
 });
 
-test("an expiry is in the viewer's zone and in the future", () => {
-  const { values } = parse({ name: "x", expires_at: "2027-06-30T09:00" });
-  assert.equal(values.expires_at, "2027-06-30T01:00:00.000Z");
-  assert.equal(ruleOf("expires_at", "2026-12-01T08:00"), "past");
-  assert.equal(ruleOf("expires_at", "tomorrow"), "time");
+test("an expiry is in the viewer's zone", () => {
+  const { expires_at } = parse({ expires_at: "2027-06-30T09:00" });
+  assert.equal(expires_at, "2027-06-30T01:00:00.000Z");
 });
 
 test("the form of a token changes nothing if it is sent unchanged", () => {
@@ -135,11 +90,7 @@ test("the form of a token changes nothing if it is sent unchanged", () => {
   };
   const form = formOf(token);
   assert.equal(form.expires_at, "2027-06-30T09:00");
-  assert.deepEqual(parseForm(form, formOf(token), NOW), { values: {}, problems: {} });
-});
-
-test("local times are those of the clock on the wall", () => {
-  assert.equal(localTime("2026-12-01T20:30:00Z"), "2026-12-02T04:30");
+  assert.deepEqual(parseForm(form, formOf(token)), {});
 });
 
 test("an error's parameter names its field", () => {

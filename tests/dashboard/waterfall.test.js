@@ -1,34 +1,43 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { explainRequest, waterfall } from "../../dashboard/lib/waterfall.js";
+import { arrivalOf, waterfall } from "../../dashboard/lib/waterfall.js";
 
 const ARRIVED = "2026-11-29T12:00:00.000Z";
-const at = (ms) => new Date(Date.parse(ARRIVED) + ms).toISOString();
-const attempt = (began, took, firstByte, changes = {}) => ({
-  called_at: at(began),
+const attempt = (began, took, firstByte, outcome = "success") => ({
+  called_at: new Date(Date.parse(ARRIVED) + began).toISOString(),
   response_time_ms: took,
   first_byte_ms: firstByte,
-  success: true,
-  outcome: "success",
-  response_status: 200,
-  model: "gemini-2.5-flash",
-  output_tokens: 100,
-  thinking_tokens: null,
-  ...changes,
+  outcome,
 });
-const failed = (began, took, outcome) =>
-  attempt(began, took, null, { success: false, outcome, output_tokens: null });
-const kinds = (attempts) => explainRequest(ARRIVED, attempts).map(({ kind }) => kind);
+const failed = (began, took, outcome) => attempt(began, took, null, outcome);
+const partsOf = (attempts) =>
+  waterfall(ARRIVED, attempts).bars.map(({ start, waiting, streaming }) => [
+    start,
+    waiting,
+    streaming,
+  ]);
+const gapsOf = (attempts) => waterfall(ARRIVED, attempts).bars.map(({ gap, kind }) => [gap, kind]);
 
 test("an attempt has a wait for the first byte and a stream after it", () => {
   const { bars, total } = waterfall(ARRIVED, [attempt(100, 1000, 300)]);
-  assert.deepEqual(bars, [{ start: 100, waiting: 300, streaming: 700, gap: 100 }]);
+  const bar = {
+    start: 100,
+    waiting: 300,
+    streaming: 700,
+    gap: 100,
+    kind: "arrival",
+    isOpen: false,
+  };
+  assert.deepEqual(bars, [bar]);
   assert.equal(total, 1100);
 });
 
 test("without a first byte, all of it is waiting", () => {
-  const { bars } = waterfall(ARRIVED, [failed(0, 400, "unanswered")]);
-  assert.deepEqual(bars, [{ start: 0, waiting: 400, streaming: 0, gap: 0 }]);
+  assert.deepEqual(partsOf([failed(0, 400, "unanswered")]), [[0, 400, 0]]);
+});
+
+test("a first byte after the end is at the end", () => {
+  assert.deepEqual(partsOf([attempt(0, 400, 401)]), [[0, 400, 0]]);
 });
 
 test("attempts never overlap, whatever the clocks of instances say", () => {
@@ -49,48 +58,40 @@ test("attempts never overlap, whatever the clocks of instances say", () => {
   assert.equal(total, 1600);
 });
 
-test("an attempt under way and an unreadable time take no place", () => {
-  const attempts = [attempt(0, null, null), { ...attempt(0, 10, 5), called_at: null }];
-  const { bars, total } = waterfall(ARRIVED, attempts);
-  assert.deepEqual(bars[1], { start: 0, waiting: 5, streaming: 5, gap: 0 });
-  assert.equal(total, 10);
-});
-
-test("a fast request needs one sentence", () => {
-  assert.deepEqual(kinds([attempt(0, 800, 500)]), ["succeeded"]);
-});
-
-test("failed attempts are told together where they ended alike", () => {
-  const attempts = [
-    failed(0, 100, "model_overloaded"),
-    failed(100, 150, "model_overloaded"),
-    failed(250, 50, "quota_per_minute"),
-    attempt(300, 500, 200),
-  ];
-  const sentences = explainRequest(ARRIVED, attempts);
+test("an attempt without an end reaches to its first byte, if it has one", () => {
+  const { bars, total } = waterfall(ARRIVED, [attempt(10, null, 300), attempt(400, null, null)]);
   assert.deepEqual(
-    sentences.map(({ kind }) => kind),
-    ["succeeded", "failed_often", "failed_once"],
+    bars.map(({ waiting, streaming, isOpen }) => [waiting, streaming, isOpen]),
+    [
+      [300, 0, true],
+      [0, 0, true],
+    ],
   );
-  assert.deepEqual(sentences[1].values, { outcome: "model_overloaded", n: 2, ms: 250 });
+  assert.equal(total, 400);
 });
 
-test("slow parts are told: waits, the first byte, thoughts and a long answer", () => {
-  assert.deepEqual(kinds([attempt(0, 9000, 6000)]), ["succeeded", "first_byte", "streamed"]);
-  assert.deepEqual(kinds([attempt(0, 9000, 8000, { thinking_tokens: 900 })]), [
-    "succeeded",
-    "thought",
+test("an attempt at an unreadable time follows the one before", () => {
+  const unreadable = { ...attempt(0, 10, 5), called_at: null };
+  assert.deepEqual(partsOf([attempt(0, 20, 10), unreadable]), [
+    [0, 10, 10],
+    [20, 5, 5],
   ]);
-  assert.deepEqual(kinds([failed(0, 100, "model_overloaded"), attempt(1100, 500, 200)]), [
-    "succeeded",
-    "failed_once",
-    "waited",
-  ]);
-  assert.deepEqual(kinds([attempt(900, 500, 200)]), ["succeeded", "began_late"]);
 });
 
-test("a failed request and a client that left are told first", () => {
-  assert.deepEqual(kinds([failed(0, 100, "client_fault")]), ["failed"]);
-  assert.deepEqual(kinds([failed(0, 100, "client_gone")]), ["left"]);
-  assert.deepEqual(kinds([]), []);
+test("a gap is named by what it was for", () => {
+  const after = (outcome, gap) => gapsOf([failed(0, 100, outcome), attempt(100 + gap, 9, 9)])[1];
+  assert.deepEqual(after("model_overloaded", 90), [90, "back_off"]);
+  assert.deepEqual(after("model_overloaded", 3000), [3000, "wait"]);
+  assert.deepEqual(after("quota_per_minute", 800), [800, "wait"]);
+  assert.deepEqual(after("quota_per_minute", 4), [4, "choice"]);
+  assert.deepEqual(after("not_sent", 4), [4, "choice"]);
+});
+
+test("no attempt takes no time", () => {
+  assert.deepEqual(waterfall(ARRIVED, []), { bars: [], total: 0 });
+});
+
+test("the id of a request tells when it arrived", () => {
+  assert.equal(arrivalOf("req_01a3185c507bffffffffffffffffffff"), 1_800_000_000_123);
+  for (const other of ["", "req_", "req_zz", "chatcmpl-1"]) assert.equal(arrivalOf(other), null);
 });

@@ -14,7 +14,9 @@ pub(crate) use tied::{TIED, Tied};
 use crate::signals::Hold;
 use crate::{build, command, workspace};
 use anyhow::{Context, Result, bail};
-use greeting::{DEMO_ADMIN_TOKEN, DEMO_KEYS, DEMO_TOKEN, Settings, Variable};
+use greeting::{
+    DEAD_KEY, DEMO_ADMIN_TOKEN, DEMO_KEYS, DEMO_TOKEN, RESTRICTED_KEY, Settings, Variable,
+};
 use service::{Ended, Service};
 use std::fs;
 use std::io::Write;
@@ -182,6 +184,7 @@ fn start_fake(signals: &Hold) -> Result<(Service, SocketAddr)> {
     for key in DEMO_KEYS {
         fake.args(["--key", key]);
     }
+    fake.args(["--dead-key", DEAD_KEY, "--restricted-key", RESTRICTED_KEY]);
     let (mut fake, listening) = Service::start("fake Gemini", fake, |line| {
         greeting::address_in(line, "Listening http://")
     })?;

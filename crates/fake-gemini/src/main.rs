@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use fake_gemini::{Answer, Call, Ended, FakeGemini, Reply, Surface};
+use fake_gemini::{Answer, Call, Condition, Ended, FakeGemini, Reply, Surface};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,9 +24,15 @@ struct Args {
     /// Address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// A valid key, of a project of its own; may be repeated.
+    /// A key, of a project of its own; may be repeated.
     #[arg(long = "key", value_name = "KEY", required = true)]
     keys: Vec<String>,
+    /// One of the keys, which is not valid any more; may be repeated.
+    #[arg(long = "dead-key", value_name = "KEY")]
+    dead_keys: Vec<String>,
+    /// One of the keys, which may not call this API; may be repeated.
+    #[arg(long = "restricted-key", value_name = "KEY")]
+    restricted_keys: Vec<String>,
 }
 
 #[tokio::main]
@@ -49,6 +55,12 @@ async fn main() -> Result<()> {
         let listen = args.listen;
         format!("cannot listen on {listen} (--listen names another address)")
     })?;
+    for key in &args.dead_keys {
+        gemini.set_condition(key, Condition::Invalid);
+    }
+    for key in &args.restricted_keys {
+        gemini.set_condition(key, Condition::ServiceBlocked);
+    }
     let mut out = std::io::stdout();
     let _ = writeln!(out, "Listening {}", gemini.origin()).and_then(|()| out.flush());
     std::future::pending().await

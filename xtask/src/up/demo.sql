@@ -59,7 +59,8 @@ timed AS (
             + CASE WHEN r4 > 985 THEN r3 * 14 ELSE 0 END AS first_byte,
         CASE model WHEN 'gemini-embedding-001' THEN 0 ELSE 40 + r6 * r5 / 500 END AS output
     FROM attempts)
-SELECT 1 + (seed + r3) % 12, outcome = 'success',
+-- Key 5 was not used lately.
+SELECT CASE (seed + r3) % 12 WHEN 4 THEN 8 ELSE 1 + (seed + r3) % 12 END, outcome = 'success',
     CASE outcome WHEN 'success' THEN 200 WHEN 'client_gone' THEN 200 WHEN 'client_fault' THEN 400
         WHEN 'model_overloaded' THEN 503 WHEN 'upstream_trouble' THEN 500 WHEN 'unanswered' THEN NULL ELSE 429 END,
     CASE outcome WHEN 'quota_per_minute' THEN 'You exceeded your current quota (made up): requests per minute'
@@ -80,24 +81,19 @@ FROM timed ORDER BY ms;
 
 CREATE TABLE api_keys (id INTEGER PRIMARY KEY, api_key TEXT, name TEXT, priority INTEGER, status INTEGER,
     consecutive_failures INTEGER, total_calls INTEGER, success_calls INTEGER, last_used_at TEXT,
-    last_success_at TEXT, last_outcome TEXT, disabled_until TEXT, disabled_reason TEXT, disabled_at TEXT,
-    project TEXT, tags TEXT, note TEXT, created_at TEXT);
+    last_success_at TEXT, last_outcome TEXT, project TEXT, tags TEXT, note TEXT, created_at TEXT);
 INSERT INTO api_keys
 SELECT key_id, printf('not-a-real-key-for-the-demo-%04d', key_id), column2, column3,
-    CASE key_id WHEN 5 THEN 0 WHEN 9 THEN 2 ELSE 1 END, CASE key_id WHEN 5 THEN 2 WHEN 11 THEN 3 ELSE 0 END,
-    (SELECT count(*) FROM api_call_logs WHERE api_key_id = key_id),
-    (SELECT count(*) FROM api_call_logs WHERE api_key_id = key_id AND success),
-    (SELECT max(called_at) FROM api_call_logs WHERE api_key_id = key_id),
-    (SELECT max(called_at) FROM api_call_logs WHERE api_key_id = key_id AND success),
-    CASE key_id WHEN 5 THEN 'key_rejected' WHEN 11 THEN 'model_overloaded' ELSE 'success' END,
-    CASE key_id WHEN 9 THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 day') END,
-    CASE key_id WHEN 5 THEN 'key_rejected: API key not valid (made up)' WHEN 9 THEN 'key_restricted: the key is restricted to other addresses (made up)' END,
-    CASE key_id WHEN 5 THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-3 hours') END,
-    column4, column5, column6, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-60 days')
+    1, CASE key_id WHEN 11 THEN 3 ELSE 0 END,
+    iif(key_id = 5, 812, (SELECT count(*) FROM api_call_logs WHERE api_key_id = key_id)),
+    iif(key_id = 5, 790, (SELECT count(*) FROM api_call_logs WHERE api_key_id = key_id AND success)),
+    iif(key_id = 5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-9 days'), (SELECT max(called_at) FROM api_call_logs WHERE api_key_id = key_id)),
+    iif(key_id = 5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-9 days'), (SELECT max(called_at) FROM api_call_logs WHERE api_key_id = key_id AND success)),
+    CASE key_id WHEN 11 THEN 'model_overloaded' ELSE 'success' END, column4, column5, column6, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-60 days')
 FROM (SELECT column1 AS key_id, * FROM (VALUES
     (1, 'team a, first', 100, 'projects/1001', '["team-a"]', NULL), (2, 'team a, second', 100, 'projects/1001', '["team-a"]', NULL),
     (3, 'team a, spare', 60, 'projects/1002', '["team-a","spare"]', 'Paid plan'), (4, 'team b', 100, 'projects/1003', '["team-b"]', NULL),
     (5, 'team b, old', 100, 'projects/1004', '["team-b"]', 'Replace before the new year'), (6, 'lab 1', 120, 'projects/1005', '["lab"]', NULL),
     (7, 'lab 2', 120, 'projects/1006', '["lab"]', NULL), (8, 'lab 3', 80, 'projects/1007', '["lab"]', NULL),
-    (9, 'office', 100, 'projects/1008', '["office"]', 'Restricted to the address of the office'), (10, NULL, 100, NULL, NULL, NULL),
+    (9, 'office', 100, 'projects/1008', '["office"]', 'Restricted to other APIs'), (10, NULL, 100, NULL, NULL, NULL),
     (11, 'batch', 100, 'projects/1009', '["batch"]', NULL), (12, 'batch, spare', 40, 'projects/1010', '["batch","spare"]', NULL)));

@@ -24,6 +24,9 @@ pub(super) const DEMO_KEYS: [&str; 12] = [
     "not-a-real-key-for-the-demo-0011",
     "not-a-real-key-for-the-demo-0012",
 ];
+/// Those that the fake refuses: for good, and until somebody changes their restrictions.
+pub(super) const DEAD_KEY: &str = DEMO_KEYS[4];
+pub(super) const RESTRICTED_KEY: &str = DEMO_KEYS[8];
 
 /// Of a token no longer than this, no character is shown; the component has the same limit.
 const SHORT_TOKEN: usize = 12;

@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(1_300);
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// One request in so many begins a fault drill.
-const DRILL_EVERY: usize = 40;
+const DRILL_EVERY: usize = 400;
 /// The models in turn.
 const MODELS: [&str; 5] = [
     "gemini-2.5-flash",
@@ -47,8 +47,8 @@ pub(super) fn start(pool: SocketAddr) {
     });
 }
 
-/// Changes by an operator, which also fill the audit log.
-const PREPARATIONS: [(&str, &str, &str); 5] = [
+/// Changes by an operator, which also fill the audit log, and a test of a key that Google rejects.
+const PREPARATIONS: [(&str, &str, &str); 6] = [
     (
         "PUT",
         "/admin/api/v1/keys/1/limits",
@@ -74,6 +74,7 @@ const PREPARATIONS: [(&str, &str, &str); 5] = [
         "/admin/api/v1/keys/12/pause",
         r#"{"until":"2099-01-01T00:00:00Z"}"#,
     ),
+    ("POST", "/admin/api/v1/keys/5/test", ""),
 ];
 
 fn send(pool: SocketAddr, token: &str, method: &str, path: &str, body: &str) {
