@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -33,6 +34,9 @@ pub(crate) fn keypool() -> Command {
     command
 }
 
+/// The limit of an import: a million rows take half a minute on a machine with nothing else to do.
+const IMPORT_PATIENCE: Duration = Duration::from_secs(240);
+
 /// Loads a dump into the database of a host that has not started. Both hosts use the same file.
 pub(super) async fn import(start: &Start, dump: &Path) {
     let import = Command::new(built(KEYPOOL))
@@ -45,7 +49,8 @@ pub(super) async fn import(start: &Start, dump: &Path) {
         .arg(start.folder.path())
         .stdin(Stdio::null())
         .output();
-    let output = soon("the import's end", import).await.unwrap();
+    let output = tokio::time::timeout(IMPORT_PATIENCE, import).await;
+    let output = output.expect("the import ends").unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
 }
