@@ -10,7 +10,7 @@ import { chooseTheme, currentTheme } from "./lib/theme.js";
 import { Select } from "./parts/basics.js";
 import { Notices } from "./parts/notice.js";
 import { Empty, ErrorState, Loading } from "./parts/states.js";
-import { useEffect, useState } from "./vendor/hooks.js";
+import { useLayoutEffect, useState } from "./vendor/hooks.js";
 import { NoAdminToken } from "./views/first_start.js";
 import { SignInView } from "./views/sign_in.js";
 
@@ -52,7 +52,7 @@ export function App() {
       setError(error);
     }
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     whenSignedOut((error) => {
       forgetValues();
       setSession(undefined);
@@ -163,7 +163,7 @@ function View({ load, route }) {
       () => setError(new ApiError(0, "unreachable", "")),
     );
   };
-  useEffect(read, [load]);
+  useLayoutEffect(read, [load]);
   if (view) return html`<${view} route=${route} />`;
   return error ? html`<${ErrorState} error=${error} retry=${read} />` : html`<${Loading} />`;
 }

@@ -1,6 +1,6 @@
 // Lists that are read page by page as somebody scrolls.
 
-import { useCallback, useEffect, useRef, useState } from "../vendor/hooks.js";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "../vendor/hooks.js";
 import { get, withParameters } from "./api.js";
 import { repeat } from "./poll.js";
 
@@ -69,7 +69,7 @@ export function usePages(path, parameters, seconds) {
   useEffect(() => {
     wanted.current = 1;
   }, [list]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (seconds !== Number.POSITIVE_INFINITY) {
       return repeat(async (signal) => (await read(signal)) !== null, seconds);
     }

@@ -1,6 +1,6 @@
 // Values that are read again and again while a view shows them. A hidden tab makes no requests.
 
-import { useCallback, useEffect, useRef, useState } from "../vendor/hooks.js";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "../vendor/hooks.js";
 import { requestText } from "./api.js";
 
 /** The latest text of each path, so that a view that is opened again has something to show. */
@@ -62,7 +62,8 @@ export function repeat(read, seconds) {
 export function usePoll(path, seconds) {
   const [state, setState] = useState(() => stateOf(path));
   const [round, setRound] = useState(0);
-  useEffect(() => {
+  // Before the page is painted, so that it is read meanwhile.
+  useLayoutEffect(() => {
     if (path === null) return;
     setState((state) => (state.path === path ? state : stateOf(path)));
     return repeat(async (signal) => {

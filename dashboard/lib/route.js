@@ -1,7 +1,7 @@
 // Where in the dashboard a link leads. Routes are in the fragment, such as `#/keys/3?tab=calls`, so
 // that the pool serves one page whatever the path before it is.
 
-import { useEffect, useState } from "../vendor/hooks.js";
+import { useLayoutEffect, useState } from "../vendor/hooks.js";
 
 /**
  * @typedef {object} Route
@@ -49,7 +49,8 @@ function decode(segment) {
 /** The current route, and again after each change. */
 export function useRoute() {
   const [route, setRoute] = useState(() => parseRoute(location.hash));
-  useEffect(() => {
+  // Not a later effect, before which the route may change.
+  useLayoutEffect(() => {
     const listen = () => setRoute(parseRoute(location.hash));
     addEventListener("hashchange", listen);
     return () => removeEventListener("hashchange", listen);

@@ -8,8 +8,8 @@ export const PNG =
 
 export const PDF = Buffer.from("%PDF-1.4\n%%EOF\n").toString("base64");
 
-/** Runs every check and prints `ok` or the error. Stack traces go to stderr. */
-export async function run(checks) {
+/** Runs every check and prints `ok` or the error. Stack traces go to stderr. `failed` follows a failure. */
+export async function run(checks, failed = async () => {}) {
   for (const [name, check] of Object.entries(checks)) {
     try {
       await check();
@@ -18,6 +18,7 @@ export async function run(checks) {
       const message = `${error.name}: ${error.message}`.replaceAll("\t", " ").split("\n")[0].slice(0, 160);
       console.log(`${name}\t${message}`);
       console.error(error);
+      await failed(name);
     }
   }
   // Do not wait for connections that clients keep open.

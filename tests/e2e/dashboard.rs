@@ -114,7 +114,7 @@ async fn every_view_and_action_works_in_a_browser() {
         "unconfigured": unconfigured.origin(),
         "empty": empty.origin(),
     });
-    run_suite(origins, 30).await;
+    run_suite(origins, 31).await;
 }
 
 #[tokio::test]
