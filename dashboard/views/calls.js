@@ -233,7 +233,7 @@ function columnsOf({ names, slowest, onChange }) {
     {
       id: "attempt",
       title: t("calls.attempt"),
-      class: "number wide-only",
+      class: "number widest-only",
       cell: (call) => number(call.attempt),
     },
     {
@@ -254,7 +254,7 @@ function columnsOf({ names, slowest, onChange }) {
     {
       id: "error",
       title: t("calls.error"),
-      class: "clip wide-only",
+      class: "clip rest wide-only",
       cell: (call) =>
         call.error_message && html`<span title=${call.error_message}>${call.error_message}</span>`,
     },

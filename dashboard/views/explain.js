@@ -131,7 +131,7 @@ function Others({ keys }) {
     {
       id: "detail",
       title: t("explain.detail"),
-      class: "clip wide-only",
+      class: "clip rest wide-only",
       cell: ({ detail }) => detail && html`<span title=${detail}>${detail}</span>`,
     },
   ];

@@ -192,7 +192,7 @@ function tableColumns(change) {
     {
       id: "tags",
       title: t("keys.tags"),
-      class: "wide-only",
+      class: "widest-only",
       cell: ({ tags }) => html`<span class="tags">${tags.map((tag) => only("tag", tag))}</span>`,
     },
     {
@@ -218,14 +218,14 @@ function tableColumns(change) {
     {
       id: "outcome",
       title: t("keys.last_outcome"),
-      class: "wide-only",
+      class: "widest-only",
       cell: (key) => html`<${Outcome} of=${key.last_outcome} />`,
     },
     {
       id: "priority",
       title: t("keys.field_priority"),
       sort: "priority",
-      class: "number wide-only",
+      class: "number widest-only",
       cell: (key) => number(key.priority),
     },
   ];
