@@ -28,6 +28,9 @@ use progress::Progress;
 /// The variable that sets how long calls stay in the log.
 const RETENTION: &str = "log_retention_days";
 
+/// How many calls take a while to count.
+const MANY_CALLS: u64 = 100_000;
+
 /// Imports a dump into the pool's database, as a whole or not at all.
 ///
 /// # Errors
@@ -50,10 +53,10 @@ pub(crate) fn import_sql(options: &ImportSql) -> Result<()> {
     let filled = pool
         .fill(&dump, &mut progress)
         .with_context(about_database)?;
-    if filled.calls > 0 {
+    if filled.calls >= MANY_CALLS {
         log("counting the calls of each hour");
-        pool.count_calls().with_context(about_database)?;
     }
+    pool.count_calls().with_context(about_database)?;
     let old = match days {
         0 => 0,
         days => pool.old_calls(days).with_context(about_database)?,
