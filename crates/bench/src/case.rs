@@ -26,6 +26,8 @@ pub(crate) enum Subject {
     PoolLogAfter,
     /// The build of `--against`.
     OtherPool,
+    /// The build of `--against`, with `log_commit=after`.
+    OtherPoolLogAfter,
 }
 
 impl Subject {
@@ -36,6 +38,16 @@ impl Subject {
             Self::Pool => "pool",
             Self::PoolLogAfter => "pool, log_commit=after",
             Self::OtherPool => "other build",
+            Self::OtherPoolLogAfter => "other build, log_commit=after",
+        }
+    }
+
+    /// The subject in the build of `--against`, if it is the pool.
+    fn other(self) -> Option<Self> {
+        match self {
+            Self::Pool => Some(Self::OtherPool),
+            Self::PoolLogAfter => Some(Self::OtherPoolLogAfter),
+            Self::Direct | Self::Bare | Self::OtherPool | Self::OtherPoolLogAfter => None,
         }
     }
 }
@@ -96,9 +108,12 @@ impl Scale {
 }
 
 /// The names of all cases.
-pub(crate) const NAMES: [&str; 6] = [
+pub(crate) const NAMES: [&str; 9] = [
     "sequential",
     "32",
+    "after",
+    "256",
+    "1000",
     "keys",
     "large",
     "streams",
@@ -111,7 +126,9 @@ pub(crate) fn all(comparison: Comparison, scale: Scale) -> Vec<Case> {
     let mut cases: Vec<Case> = NAMES.into_iter().map(case).collect();
     if comparison == Comparison::Builds {
         for case in &mut cases {
-            case.subjects = vec![Subject::Pool, Subject::OtherPool];
+            let pools = case.subjects.iter();
+            let pools = pools.filter_map(|subject| Some([*subject, subject.other()?]));
+            case.subjects = pools.flatten().collect();
             case.apis = case.apis.pop().into_iter().collect();
         }
     }
@@ -129,9 +146,21 @@ fn case(name: &'static str, scale: Scale) -> Case {
     let mut upstream = Upstream::default();
     let (what, load) = match name {
         "sequential" => ("one request at a time".to_owned(), requests(1, 10)),
-        "32" => {
-            subjects.push(Subject::PoolLogAfter);
-            ("32 connections".to_owned(), requests(32, 10))
+        "32" => ("32 connections".to_owned(), requests(32, 10)),
+        "after" => {
+            subjects = vec![Subject::Direct, Subject::Bare, Subject::PoolLogAfter];
+            (
+                "32 connections, log_commit=after".to_owned(),
+                requests(32, 10),
+            )
+        }
+        "256" => ("256 connections".to_owned(), requests(256, 10)),
+        "1000" => {
+            let connections = scale.streams;
+            (
+                format!("{connections} connections"),
+                requests(connections, 10),
+            )
         }
         "keys" => {
             upstream.keys = 10_000;

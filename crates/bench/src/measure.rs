@@ -65,6 +65,8 @@ pub(crate) fn case(
     running.into_iter().map(Running::finish).collect()
 }
 
+const LOG_AFTER: &[(&str, &str)] = &[("LOG_COMMIT", "after")];
+
 /// A subject that runs, with an upstream of its own.
 struct Running {
     label: &'static str,
@@ -94,8 +96,9 @@ impl Running {
             Subject::Direct => None,
             Subject::Bare => Some(Service::start_bare(&builds.bare, scratch, at)?),
             Subject::Pool => Some(pool(&builds.this, &[])?),
-            Subject::PoolLogAfter => Some(pool(&builds.this, &[("LOG_COMMIT", "after")])?),
+            Subject::PoolLogAfter => Some(pool(&builds.this, LOG_AFTER)?),
             Subject::OtherPool => Some(pool(other()?, &[])?),
+            Subject::OtherPoolLogAfter => Some(pool(other()?, LOG_AFTER)?),
         };
         let (path, token) = match subject {
             Subject::Direct | Subject::Bare => (UPSTREAM_PATH, upstream::key(1)),
