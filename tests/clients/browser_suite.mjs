@@ -62,7 +62,11 @@ createInterface({ input: process.stdin }).once("line", (pool) => {
   browser.on("exit", (code) => {
     server.close();
     server.closeAllConnections();
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    try {
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    } catch {
+      // Its helpers may still write there; the system cleans up temporary files.
+    }
     if (pages) console.error(`Chromium ended before the page did, with ${code}`);
     process.exit(pages ? 1 : 0);
   });
