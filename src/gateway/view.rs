@@ -30,6 +30,10 @@ pub(super) const MAX_AGE_MS: i64 = 500;
 /// How old it may be after a failure, which other instances will have seen, too: in milliseconds.
 pub(super) const MAX_AGE_AFTER_FAILURE_MS: i64 = 50;
 
+/// How many times a sample of the keys is used: few enough that its keys get little more than their
+/// share of a busy minute.
+const SAMPLE_USES: u32 = 128;
+
 /// How long a cool-down that could not be written is remembered, in milliseconds: 60 s. Then the
 /// next call finds out again, and what a person has changed in between counts.
 const UNWRITTEN_MS: i64 = 60_000;
@@ -110,6 +114,7 @@ struct Reading {
     started_at: UnixMillis,
     coverage: Coverage,
     result: store::Result<()>,
+    uses: Cell<u32>,
 }
 
 impl<D> Deref for PoolView<D> {
@@ -298,12 +303,14 @@ impl<D: Database> PoolView<D> {
                 // Before the first successful read, a caller never inherits another caller's error.
                 let counts = latest.result.is_ok() || self.is_read.get();
                 let is_fresh = latest.started_at > oldest && latest.started_at <= now;
+                let is_used_up = !self.is_whole.get() && latest.uses.get() >= SAMPLE_USES;
                 // A reading that started after this call is new enough, however long it took.
                 let is_newer = latest.number > readings;
                 let has_all = coverage == Coverage::Sample
                     || latest.coverage == Coverage::Whole
                     || (latest.result.is_ok() && self.is_whole.get());
-                if has_all && ((is_fresh && counts) || is_newer) {
+                if has_all && ((is_fresh && counts && !is_used_up) || is_newer) {
+                    latest.uses.update(|uses| uses.saturating_add(1));
                     return latest.result.clone();
                 }
             }
@@ -343,6 +350,7 @@ impl<D: Database> PoolView<D> {
                 started_at,
                 coverage,
                 result: result.clone(),
+                uses: Cell::new(1),
             }));
         }
         result

@@ -303,6 +303,26 @@ FROM api_keys WHERE id <> 150;",
 }
 
 #[test]
+fn a_sample_is_read_again_after_so_many_uses() {
+    let pool = Pool::new();
+    let refresh_often = || {
+        let before = pool.database.statements();
+        for _ in 0..256 {
+            let coverage = Coverage::Sample;
+            block_on(view(&pool).refresh(&pool.host, coverage, MAX_AGE_AFTER_FAILURE_MS)).unwrap();
+        }
+        pool.database.statements() - before
+    };
+    assert_eq!(refresh_often(), 2, "a small pool is read whole");
+    pool.run(
+        "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+INSERT INTO api_keys (id, api_key) SELECT i, 'fake-key-' || i FROM n;",
+    );
+    view(&pool).outdate();
+    assert_eq!(refresh_often(), 6, "two samples, in three statements each");
+}
+
+#[test]
 fn an_invalid_text_loses_its_value_and_is_logged_once() {
     const TEXTS: [&str; 10] = [
         "name",
