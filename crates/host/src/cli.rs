@@ -1,11 +1,16 @@
 //! The command line. Options that Spin also has use its names and defaults.
 
-use crate::guest::Reuse;
+use crate::engine::Interruption;
+use crate::scheduler::{Limits, Reuse, Scheduling};
 use clap::{Parser, Subcommand};
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 use std::time::Duration;
 use wasmtime::ProfilingStrategy;
 
+/// The age at which an instance is replaced.
+const MAX_INSTANCE_AGE: Duration = Duration::from_secs(60 * 60);
 /// Spin's state folder, next to the manifest.
 const STATE_DIR: &str = ".spin";
 
@@ -92,15 +97,31 @@ pub(crate) struct Up {
     /// Discard the component's output.
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Requests per instance.
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
-    max_instance_reuse_count: usize,
-    /// Concurrent requests per instance.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
-    max_instance_concurrent_reuse_count: usize,
-    /// How long an idle instance is kept, such as 1s or 500ms.
+    /// How requests are distributed over instances of the component.
+    #[arg(long, value_enum, default_value_t = SchedulerName::Warm)]
+    scheduler: SchedulerName,
+    /// Instances that are kept when idle [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    warm_instances: Option<usize>,
+    /// Instances at the same time.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    max_instances: usize,
+    /// Requests that may wait for an instance when all are full; others get a 503.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_queued_requests: usize,
+    /// Requests per instance [default: 10000, or 128 with `--scheduler spin`].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    max_instance_reuse_count: Option<usize>,
+    /// Concurrent requests per instance [default: 64, or 16 with `--scheduler spin`].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    max_instance_concurrent_reuse_count: Option<usize>,
+    /// How long an idle instance is kept that is not a warm one, such as 1s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     idle_instance_timeout: Duration,
+    /// Stop an instance that computes for so long without a pause, such as 30s. Costs 6 % of the
+    /// throughput.
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "scheduler")]
+    max_busy_time: Option<Duration>,
     /// How long requests may continue after a signal to stop, such as 10s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) grace: Duration,
@@ -118,6 +139,14 @@ pub(crate) struct Up {
     pub(crate) test_clock: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SchedulerName {
+    /// A few warm instances share all requests.
+    Warm,
+    /// As with Spin, an instance is started whenever none is ready.
+    Spin,
+}
+
 impl Up {
     pub(crate) fn profiling(&self) -> ProfilingStrategy {
         match self.perf_map {
@@ -126,11 +155,36 @@ impl Up {
         }
     }
 
-    pub(crate) fn reuse(&self) -> Reuse {
-        Reuse {
-            requests: self.max_instance_reuse_count,
-            concurrent_requests: self.max_instance_concurrent_reuse_count,
+    pub(crate) fn interruption(&self) -> Interruption {
+        match self.max_busy_time {
+            Some(_) => Interruption::ByEpoch,
+            None => Interruption::Never,
+        }
+    }
+
+    pub(crate) fn scheduling(&self) -> Scheduling {
+        match self.scheduler {
+            SchedulerName::Warm => Scheduling::Warm(self.limits()),
+            SchedulerName::Spin => Scheduling::Spin(Reuse {
+                requests: self.max_instance_reuse_count.unwrap_or(128),
+                concurrent_requests: self.max_instance_concurrent_reuse_count.unwrap_or(16),
+                idle: self.idle_instance_timeout,
+            }),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        let warm = self.warm_instances.unwrap_or(processors);
+        Limits {
+            warm: warm.min(self.max_instances),
+            max: self.max_instances,
+            concurrent: self.max_instance_concurrent_reuse_count.unwrap_or(64),
+            requests: self.max_instance_reuse_count.unwrap_or(10_000),
+            age: MAX_INSTANCE_AGE,
             idle: self.idle_instance_timeout,
+            queue: self.max_queued_requests,
+            busy: self.max_busy_time,
         }
     }
 }
@@ -201,12 +255,18 @@ mod tests {
         assert_eq!(up.listen, "127.0.0.1:3000");
         assert_eq!(up.app.from, Path::new("spin.toml"));
         assert_eq!(up.app.state_dir(), Path::new(".spin"));
-        let reuse = up.reuse();
-        assert_eq!((reuse.requests, reuse.concurrent_requests), (128, 16));
-        assert_eq!(reuse.idle, Duration::from_secs(1));
         assert!(!up.nagle && !up.quiet);
         assert_eq!(up.grace, Duration::from_secs(10));
         assert_eq!(up.test_clock, None);
+    }
+
+    #[test]
+    fn spins_scheduler_has_its_defaults() {
+        let Scheduling::Spin(reuse) = up(&["--scheduler", "spin"]).scheduling() else {
+            panic!("another scheduler");
+        };
+        assert_eq!((reuse.requests, reuse.concurrent_requests), (128, 16));
+        assert_eq!(reuse.idle, Duration::from_secs(1));
     }
 
     #[test]

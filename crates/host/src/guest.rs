@@ -1,33 +1,23 @@
-//! Instances of the component: their state, the host functions they call, and their lifetime.
-//!
-//! Instances are reused as with Spin: for up to 128 requests, 16 at a time, until they are idle for
-//! a second. A task that a request spawned keeps its instance alive. When the host stops, instances
-//! are dropped as soon as they are idle.
+//! Instances of the component: their state, and the host functions they call.
 
 use crate::bindings;
 use crate::clock::FileClock;
-use crate::log::{guest_stderr, guest_stdout, log};
+use crate::engine::EPOCH;
+use crate::log::{guest_stderr, guest_stdout};
 use crate::outbound;
 use crate::sqlite::{Databases, SqliteHost, SqliteView};
 use crate::variables::VariablesHost;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use tokio::time::Sleep;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
-use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
-use wasmtime::{Store, StoreContextMut};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::task::yield_now;
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline, format_err};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState,
-    WorkerStatus,
-};
+use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
@@ -49,43 +39,71 @@ pub(crate) struct World {
     pub(crate) quiet: bool,
 }
 
-/// Limits for the reuse of instances.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reuse {
-    /// Requests per instance.
-    pub(crate) requests: usize,
-    /// Concurrent requests per instance.
-    pub(crate) concurrent_requests: usize,
-    /// How long an idle instance is kept.
-    pub(crate) idle: Duration,
+/// The component, ready to be instantiated.
+pub(crate) struct Guests {
+    service: ServicePre<Guest>,
+    world: Arc<World>,
 }
 
-/// Dispatches requests to instances, which it creates as needed.
-#[derive(Clone)]
-pub(crate) struct Handler(ProxyHandler<State>);
+impl Guests {
+    /// Links a component.
+    ///
+    /// # Errors
+    /// It imports something that this host lacks, or exports no HTTP handler.
+    pub(crate) fn link(component: &Component, world: World) -> Result<Self> {
+        let mut linker = Linker::new(component.engine());
+        link(&mut linker)?;
+        let service = linker
+            .instantiate_pre(component)
+            .and_then(ServicePre::new)
+            .map_err(anyhow::Error::from)
+            .context(
+                "the component does not fit this host, which offers WASI and the other imports of \
+                 wit/world.wit",
+            )?;
+        Ok(Self {
+            service,
+            world: Arc::new(world),
+        })
+    }
 
-/// Links a component, ready for requests.
-///
-/// # Errors
-/// It imports something that this host lacks, or exports no HTTP handler.
-pub(crate) fn handler(component: Component, world: World, reuse: Reuse) -> Result<Handler> {
-    let mut linker = Linker::new(component.engine());
-    link(&mut linker)?;
-    let service = linker
-        .instantiate_pre(&component)
-        .and_then(ServicePre::new)
-        .map_err(anyhow::Error::from)
-        .context(
-            "the component does not fit this host, which offers WASI and the other imports of \
-             wit/world.wit",
-        )?;
-    Ok(Handler(ProxyHandler::new(State {
-        service,
-        world: Arc::new(world),
-        reuse,
-        stopping: CancellationToken::new(),
-        instances: TaskTracker::new(),
-    })))
+    /// Creates an instance, which may compute without a pause for `busy`, if that is limited.
+    ///
+    /// # Errors
+    /// There is no memory for it, or it trapped.
+    pub(crate) async fn instantiate(
+        &self,
+        memory: Memory,
+        busy: Option<Duration>,
+    ) -> wasmtime::Result<(Store<Guest>, Proxy)> {
+        let mut wasi = WasiCtx::builder();
+        if !self.world.quiet {
+            wasi.stdout(guest_stdout()).stderr(guest_stderr());
+        }
+        for (name, value) in &self.world.environment {
+            wasi.env(name, value);
+        }
+        if let Some(clock) = &self.world.clock {
+            wasi.wall_clock(clock.clone());
+        }
+        let guest = Guest {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            hooks: self.world.outbound.hooks(),
+            incoming: Incoming,
+            table: ResourceTable::new(),
+            world: Arc::clone(&self.world),
+            memory,
+            busy_epochs: 0,
+        };
+        let mut store = Store::new(self.service.engine(), guest);
+        store.limiter(|guest| &mut guest.memory);
+        if let Some(limit) = busy {
+            limit_busy_time(&mut store, limit);
+        }
+        let proxy = Proxy::P3(self.service.instantiate_async(&mut store).await?);
+        Ok((store, proxy))
+    }
 }
 
 fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -99,45 +117,68 @@ fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     bindings::variables::add_to_linker::<_, VariablesHost>(linker, |guest| &guest.world.variables)
 }
 
-impl Handler {
-    /// Lets an instance handle the request.
-    ///
-    /// # Errors
-    /// The instance trapped or could not be created.
-    pub(crate) async fn handle(
-        &self,
-        request: wasmtime_wasi_http::handler::Request,
-    ) -> wasmtime::Result<wasmtime_wasi_http::handler::Response> {
-        self.0.handle((), request).await
-    }
-
-    /// Waits until all instances are idle. No request may arrive any more.
-    pub(crate) async fn finish(&self) {
-        let state = self.0.state();
-        state.stopping.cancel();
-        state.instances.close();
-        state.instances.wait().await;
-    }
-
-    /// Announces that instances will be dropped while they work.
-    pub(crate) fn abort(&self) {
-        self.0.state().stopping.cancel();
-    }
-}
-
 /// The state of one instance.
-struct Guest {
+pub(crate) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: outbound::Hooks,
     incoming: Incoming,
     table: ResourceTable,
     world: Arc<World>,
+    memory: Memory,
+    /// For how many epochs the component has run without a pause.
+    busy_epochs: u32,
+}
+
+/// The size of an instance's memory in bytes, which only grows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory(Arc<AtomicUsize>);
+
+impl Memory {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.0.store(desired, Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// Stops an instance that computes for longer than `limit` without a pause, which [`Guest::pause`]
+/// announces. Until then, other work gets its turn at each epoch.
+fn limit_busy_time(store: &mut Store<Guest>, limit: Duration) {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |mut store| {
+        let guest = store.data_mut();
+        guest.busy_epochs += 1;
+        if EPOCH * guest.busy_epochs > limit {
+            return Err(format_err!("it computed for {limit:?} without a pause"));
+        }
+        // Unlike a plain yield, it lets the runtime look for input.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_now())))
+    });
 }
 
 impl Guest {
+    /// Announces that the component waits.
+    pub(crate) fn pause(&mut self) {
+        self.busy_epochs = 0;
+    }
+
     /// The view for incoming requests.
-    fn incoming(&mut self) -> WasiHttpCtxView<'_> {
+    pub(crate) fn incoming(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
             hooks: &mut self.incoming,
             table: &mut self.table,
@@ -181,135 +222,5 @@ impl WasiHttpView for Guest {
             table: &mut self.table,
             ctx: &mut self.http,
         }
-    }
-}
-
-struct State {
-    service: ServicePre<Guest>,
-    world: Arc<World>,
-    reuse: Reuse,
-    /// Cancelled when the host stops.
-    stopping: CancellationToken,
-    /// Counts instances.
-    instances: TaskTracker,
-}
-
-impl HandlerState for State {
-    type StoreData = Guest;
-    type WorkerExpiration = Idleness;
-    type WorkerState = Life;
-
-    async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Idleness, Life>> {
-        let counted = self.instances.token();
-        let mut wasi = WasiCtx::builder();
-        if !self.world.quiet {
-            wasi.stdout(guest_stdout()).stderr(guest_stderr());
-        }
-        for (name, value) in &self.world.environment {
-            wasi.env(name, value);
-        }
-        if let Some(clock) = &self.world.clock {
-            wasi.wall_clock(clock.clone());
-        }
-        let guest = Guest {
-            wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
-            hooks: self.world.outbound.hooks(),
-            incoming: Incoming,
-            table: ResourceTable::new(),
-            world: Arc::clone(&self.world),
-        };
-        let mut store = Store::new(self.service.engine(), guest);
-        let proxy = Proxy::P3(self.service.instantiate_async(&mut store).await?);
-        Ok(Instance {
-            store,
-            proxy,
-            view: Guest::incoming,
-            expiration: Idleness {
-                timeout: self.reuse.idle,
-                sleep: Box::pin(tokio::time::sleep(self.reuse.idle)),
-                stopping: Box::pin(self.stopping.clone().cancelled_owned()),
-            },
-            state: Life {
-                reuse: self.reuse,
-                stopping: self.stopping.clone(),
-                _counted: counted,
-            },
-        })
-    }
-}
-
-/// Drops an instance once it has been idle for a while.
-struct Idleness {
-    timeout: Duration,
-    sleep: Pin<Box<Sleep>>,
-    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl WorkerExpiration for Idleness {
-    fn poll(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        status: WorkerStatus,
-        since: Instant,
-    ) -> Poll<()> {
-        let stopping = self.stopping.as_mut().poll(context).is_ready();
-        match status {
-            WorkerStatus::Idle if stopping => Poll::Ready(()),
-            WorkerStatus::Idle => {
-                let deadline = (since + self.timeout).into();
-                if deadline != self.sleep.deadline() {
-                    self.sleep.as_mut().reset(deadline);
-                }
-                self.sleep.as_mut().poll(context)
-            }
-            // A stream may last for hours, so no request is ever too old.
-            WorkerStatus::Requests | WorkerStatus::PostReturn => Poll::Pending,
-        }
-    }
-}
-
-/// Limits the requests of an instance.
-struct Life {
-    reuse: Reuse,
-    stopping: CancellationToken,
-    _counted: TaskTrackerToken,
-}
-
-impl WorkerState for Life {
-    type StoreData = Guest;
-    type RequestData = ();
-
-    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= self.reuse.requests {
-            ShouldAccept::Never
-        } else if concurrent >= self.reuse.concurrent_requests {
-            ShouldAccept::No
-        } else {
-            ShouldAccept::Yes
-        }
-    }
-
-    fn on_request_start(
-        &self,
-        _: StoreContextMut<'_, Guest>,
-        (): (),
-        _: GuestTaskId,
-    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn drop(&self, store: Store<Guest>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result {
-            // When the host aborts, it has logged that; it is not a failure.
-            let is_aborted = self.stopping.is_cancelled() && error.to_string() == "worker panicked";
-            if !is_aborted {
-                log(format_args!(
-                    "an instance of the component failed, and its requests with it: {}",
-                    error.root_cause()
-                ));
-            }
-        }
-        drop(store);
     }
 }

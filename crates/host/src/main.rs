@@ -17,7 +17,8 @@
 //! | [`clock`] | a wall clock for tests |
 //! | [`allowed_hosts`] | the hosts that the component may call |
 //! | [`engine`] | sets wasmtime up and compiles the component |
-//! | [`guest`] | instances: their state, host functions and lifetime |
+//! | [`guest`] | instances: their state and host functions |
+//! | [`scheduler`] | distributes requests over instances |
 //! | [`bindings`] | Spin's interfaces as Rust traits |
 //! | [`sqlite`], [`outbound`] | implement the host functions |
 //! | [`import`] | imports the database of an earlier deployment |
@@ -35,6 +36,7 @@ mod log;
 mod manifest;
 mod outbound;
 mod runtime_config;
+mod scheduler;
 mod server;
 mod settings;
 mod sqlite;
@@ -49,6 +51,7 @@ use cli::{Cli, Command, Up};
 use manifest::App;
 use outbound::Nagle;
 use runtime_config::RuntimeConfig;
+use scheduler::Scheduler;
 use std::mem;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
@@ -117,9 +120,10 @@ fn up(options: &Up) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let served = runtime.block_on(async {
-        let component = engine::load(&app.source, options.profiling())?;
-        let handler = guest::handler(component, world, options.reuse())?;
-        server::serve(&options.listen, &app, handler, serving, stop).await
+        let component = engine::load(&app.source, options.profiling(), options.interruption())?;
+        let guests = guest::Guests::link(&component, world)?;
+        let scheduler = Scheduler::new(guests, options.scheduling());
+        server::serve(&options.listen, &app, scheduler, serving, stop).await
     });
     // A statement that waits for a lock would delay the exit.
     runtime.shutdown_background();

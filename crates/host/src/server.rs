@@ -3,13 +3,13 @@
 //! Clients and the component see the same as with Spin, with the exceptions in
 //! `docs/architecture.md`.
 
-use crate::guest::Handler;
 use crate::log::{announce, log};
 use crate::manifest::App;
 use crate::outbound::Nagle;
+use crate::scheduler::{Answer, Failure, Scheduler};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, StatusCode, Uri};
 use http_body::Body;
@@ -48,6 +48,9 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))
     .with_interval(Duration::from_secs(10));
 
+/// The body if too many requests wait. `docs/errors.md` describes the code.
+const BUSY: &str = r#"{"error":{"message":"Too many requests wait already. Try again later.","type":"server_error","param":null,"code":"pool_busy"}}"#;
+
 /// Paths that Spin answers itself.
 const WELL_KNOWN: &str = "/.well-known/spin/";
 
@@ -70,7 +73,7 @@ pub(crate) struct Options {
 pub(crate) async fn serve(
     address: &str,
     app: &App,
-    handler: Handler,
+    scheduler: Scheduler,
     options: Options,
     stop: CancellationToken,
 ) -> Result<()> {
@@ -85,7 +88,7 @@ pub(crate) async fn serve(
     announce(format_args!("Serving http://{address}"));
 
     let server = Arc::new(Server {
-        handler: handler.clone(),
+        scheduler: scheduler.clone(),
         info: info.into(),
         closing: CancellationToken::new(),
         write_timeout: options.write_timeout,
@@ -100,10 +103,10 @@ pub(crate) async fn serve(
     server.closing.cancel();
     let finish = async {
         connections.wait().await;
-        handler.finish().await;
+        scheduler.finish().await;
     };
     if let Finish::Aborted = shut_down(finish, &mut signals, options.grace, stop).await {
-        handler.abort();
+        scheduler.abort();
     }
     Ok(())
 }
@@ -238,7 +241,7 @@ struct Info<'a> {
 
 /// State that connections share.
 struct Server {
-    handler: Handler,
+    scheduler: Scheduler,
     info: Bytes,
     /// Cancelled when connections may not take another request.
     closing: CancellationToken,
@@ -257,14 +260,15 @@ impl Server {
             let server = Arc::clone(&self);
             let running = Running::begin(&requests);
             async move {
-                let response = server.answer(request, client).await.inspect_err(|error| {
+                let answer = server.answer(request, client).await.inspect_err(|error| {
                     log(format_args!(
                         "a connection is closed without a response: {error}"
                     ));
                 })?;
-                anyhow::Ok(response.map(|body| {
+                let ticket = answer.ticket;
+                anyhow::Ok(answer.response.map(|body| {
                     body.map_frame(move |frame| {
-                        let _counted = &running;
+                        let _counted = (&running, &ticket);
                         frame
                     })
                 }))
@@ -290,29 +294,26 @@ impl Server {
     ///
     /// # Errors
     /// Spin would close the connection without a response.
-    async fn answer(
-        &self,
-        mut request: Request<Incoming>,
-        client: SocketAddr,
-    ) -> Result<Response<WasiBody>> {
+    async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Result<Answer> {
         request.headers_mut().remove(CONNECTION);
         if let Some(name) = request.uri().path().strip_prefix(WELL_KNOWN) {
-            return Ok(self.well_known(name));
+            return Ok(self.well_known(name).into());
         }
         set_uri(&mut request)?;
         let Ok(()) = set_headers(&mut request, client) else {
             log("a request is rejected, since one of its headers is not UTF-8");
-            return Ok(whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()));
+            return Ok(whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()).into());
         };
         let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
-        Ok(match self.handler.handle(request).await {
-            Ok(response) => response,
-            Err(error) => {
+        Ok(match self.scheduler.handle(request).await {
+            Ok(answer) => answer,
+            Err(Failure::Busy) => busy().into(),
+            Err(Failure::Instance(error)) => {
                 log(format_args!(
                     "a request failed in the component: {}",
                     error.root_cause()
                 ));
-                whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new())
+                whole(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()).into()
             }
         })
     }
@@ -360,6 +361,16 @@ fn whole(status: StatusCode, body: Bytes) -> Response<WasiBody> {
     let body = Full::new(body).map_err(Error::from).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    response
+}
+
+/// Says, in the form of OpenAI's errors, that too many requests wait.
+fn busy() -> Response<WasiBody> {
+    let body = Bytes::from_static(BUSY.as_bytes());
+    let mut response = whole(StatusCode::SERVICE_UNAVAILABLE, body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 

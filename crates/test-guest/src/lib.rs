@@ -11,6 +11,8 @@
 //! | `POST /later` | answers, then gets the URL in the body and inserts a row into `later` |
 //! | `POST /print` | writes the body to stderr |
 //! | `GET /panic` | panics |
+//! | `GET /compute-forever` | computes without a pause |
+//! | `GET /memory` | answers with the size of the memory in MiB |
 //! | `POST /stream-then-trap` | starts a stream, gets the URL in the body and panics |
 
 #[cfg(target_family = "wasm")]
@@ -78,6 +80,13 @@ mod guest {
                 "printed".to_owned()
             }
             "/panic" => panic!("as the request asked"),
+            "/compute-forever" => loop {
+                std::hint::black_box(());
+            },
+            "/memory" => {
+                let pages = core::arch::wasm32::memory_size::<0>();
+                (pages / 16).to_string()
+            }
             _ => "no such path".to_owned(),
         }
     }

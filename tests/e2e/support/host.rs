@@ -83,6 +83,14 @@ impl HostKind {
     }
 }
 
+/// The embedded host's option for the scheduler in `KEYPOOL_TEST_SCHEDULER`.
+fn scheduler() -> Vec<String> {
+    match std::env::var("KEYPOOL_TEST_SCHEDULER") {
+        Ok(name) => vec!["--scheduler".to_owned(), name],
+        Err(_) => Vec::new(),
+    }
+}
+
 /// The parameters of a host.
 pub(crate) struct Start {
     /// The state and working directory, in which there is no `.env` of the developer.
@@ -121,6 +129,7 @@ impl Host {
             .arg("--state-dir")
             .arg(start.folder.path())
             .args(&start.arguments)
+            .args(scheduler())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

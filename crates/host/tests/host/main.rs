@@ -1,10 +1,12 @@
-//! Tests of the built program: start-up errors, the component's environment, traps, import and
-//! shutdown.
+//! Tests of the built program: start-up errors, the component's environment, traps, import,
+//! distribution of requests, and shutdown.
 
 #[cfg(test)]
 mod http;
 #[cfg(test)]
 mod import;
+#[cfg(test)]
+mod scheduler;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
