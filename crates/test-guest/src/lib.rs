@@ -11,7 +11,7 @@
 //! | `POST /later` | answers, then gets the URL in the body and inserts a row into `later` |
 //! | `POST /print` | writes the body to stderr |
 //! | `GET /panic` | panics |
-//! | `GET /compute-forever` | computes without a pause |
+//! | `GET /compute-forever` | writes `computing` to stdout, then computes without a pause |
 //! | `GET /memory` | answers with the size of the memory in MiB |
 //! | `POST /stream-then-trap` | starts a stream, gets the URL in the body and panics |
 
@@ -80,9 +80,12 @@ mod guest {
                 "printed".to_owned()
             }
             "/panic" => panic!("as the request asked"),
-            "/compute-forever" => loop {
-                std::hint::black_box(());
-            },
+            "/compute-forever" => {
+                println!("computing");
+                loop {
+                    std::hint::black_box(());
+                }
+            }
             "/memory" => {
                 let pages = core::arch::wasm32::memory_size::<0>();
                 (pages / 16).to_string()

@@ -85,14 +85,10 @@ async fn status(response: ResponseFuture) -> u16 {
 
 #[test]
 fn a_trap_costs_no_request_of_another_instance() {
-    for scheduler in ["warm", "spin"] {
-        trap(&["--warm-instances", "2", "--scheduler", scheduler]);
-    }
-}
-
-fn trap(arguments: &[&str]) {
     let upstream = Upstream::new();
-    let host = App::new("", ANY_HOST).arguments(arguments).start();
+    let host = App::new("", ANY_HOST)
+        .arguments(&["--warm-instances", "2"])
+        .start();
     let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
     let request = upstream.request();
     // The other instance has less to do.
@@ -104,11 +100,26 @@ fn trap(arguments: &[&str]) {
 }
 
 #[test]
+fn spins_scheduler_serves_and_replaces_a_lost_instance() {
+    let upstream = Upstream::new();
+    let host = App::new("", ANY_HOST)
+        .arguments(&["--scheduler", "spin"])
+        .start();
+    let mut running = host.send("POST", "/fetch", &[], &upstream.origin());
+    upstream.request().answer("done");
+    assert_eq!(Answer::read(&mut running).body, "200 done");
+    assert_eq!(host.get("/panic").status, 500);
+    host.line_with("an instance of the component failed");
+    assert_eq!(host.get("/headers").status, 200);
+}
+
+#[test]
 fn a_request_that_computes_forever_is_stopped_and_those_behind_it_are_answered() {
     let host = one_instance(3, 0)
         .arguments(&["--max-busy-time", "500ms"])
         .start();
     let mut endless = host.send("GET", "/compute-forever", &[], "");
+    host.line_with("computing");
     let mut behind = [(); 2].map(|()| host.send("GET", "/headers", &[], ""));
     for stream in &mut behind {
         assert_eq!(Answer::read(stream).status, 200);
